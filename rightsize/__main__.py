@@ -1,0 +1,6 @@
+"""`python -m rightsize`."""
+
+from rightsize.cli.main import main
+
+if __name__ == "__main__":
+    main()

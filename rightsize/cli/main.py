@@ -1,0 +1,76 @@
+"""The entry point: the commands, and what happens when one of them ends badly.
+
+A command module imports only typer and `rightsize.cli`; a command body imports its workflow. So `--help` loads none
+of duckdb, polars, azure and msgraph.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+from typer.exceptions import TyperException
+
+from rightsize import __version__
+from rightsize.cli.exit_codes import ExitCode, exit_code_of
+from rightsize.cli.narration import complain
+from rightsize.model.errors import RightsizeError
+
+app = typer.Typer(
+    name="rightsize",
+    help="Least privilege for Azure and Entra: what is granted, what was used, and the smallest roles that cover it.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"rightsize {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(False, "--version", callback=_show_version, is_eager=True, help="Show the version."),
+) -> None:
+    """Least privilege for Azure and Entra."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and end the process with the exit code of the contract."""
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command line and return its exit code."""
+    debug = bool(os.environ.get("RIGHTSIZE_DEBUG"))
+    try:
+        result = app(arguments, standalone_mode=False, prog_name="rightsize")
+        sys.stdout.flush()
+        return int(result) if isinstance(result, int) else ExitCode.OK
+    except RightsizeError as error:
+        complain(error.message, error.hint)
+        if debug:
+            raise
+        return exit_code_of(error)
+    except typer.Exit as stop:
+        return int(stop.exit_code)
+    except TyperException as error:
+        complain(error.format_message(), "`rightsize COMMAND --help` lists what it takes")
+        return ExitCode.USAGE
+    except (KeyboardInterrupt, typer.Abort):
+        complain("interrupted")
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        # The reader has what it wanted; keep the interpreter from complaining while it closes stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.OK
+    except Exception as error:
+        if debug:
+            raise
+        complain(f"internal error: {type(error).__name__}: {error}", "set RIGHTSIZE_DEBUG=1 and report what it prints")
+        return ExitCode.INTERNAL

@@ -1,0 +1,28 @@
+"""stderr: what the program tells a person while it works. stdout belongs to the data."""
+
+from __future__ import annotations
+
+import sys
+
+from rightsize.render.escape import for_terminal
+
+_verbosity = 0
+
+
+def set_verbosity(verbose: int, quiet: bool) -> None:
+    """Choose how much is said: -1 only errors, 0 the usual, 1 and more the details."""
+    global _verbosity  # noqa: PLW0603  one process, one stderr
+    _verbosity = -1 if quiet else verbose
+
+
+def say(text: str, *, level: int = 0) -> None:
+    """Write one line to stderr when the verbosity is at least `level`."""
+    if _verbosity >= level:
+        sys.stderr.write(for_terminal(text) + "\n")
+
+
+def complain(message: str, hint: str | None = None) -> None:
+    """Write an error and its hint to stderr, whatever the verbosity."""
+    sys.stderr.write(f"error: {for_terminal(message)}\n")
+    if hint:
+        sys.stderr.write(f"hint: {for_terminal(hint)}\n")

@@ -1,0 +1,1 @@
+"""The one generator of tenants: for the demo, tests and benchmarks, at any size, with planted truth."""

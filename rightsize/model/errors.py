@@ -1,0 +1,58 @@
+"""Every error that rightsize raises on purpose.
+
+    RightsizeError
+    ├── UsageError      2  the command line asks for something that makes no sense
+    ├── GateError       3  the answer is no, and the user asked to be told by the exit code
+    ├── AccessError     4  sign-in or authorisation failed
+    ├── InputError      5  a file, or a row that nothing can be done without, is not what it should be
+    ├── EvidenceError   6  what is loaded does not support the answer
+    ├── ServiceError    7  Azure, Graph or the network did not do its part
+    └── InternalError   1  a promise of our own was broken
+
+Only the command line maps them to exit codes. A message is one lower-case sentence without a full stop, in the
+user's concepts, with the user's input in backticks; the hint says what to do.
+"""
+
+from __future__ import annotations
+
+
+class RightsizeError(Exception):
+    """Base of all errors raised on purpose.
+
+    Args:
+        message: What is wrong, one lower-case sentence without a full stop.
+        hint: What to do about it, or None where the message says it.
+    """
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(RightsizeError):
+    """The command line asks for something that makes no sense."""
+
+
+class GateError(RightsizeError):
+    """A gate that the user asked for did not hold."""
+
+
+class AccessError(RightsizeError):
+    """Sign-in or authorisation failed; the message names the action, the scope and the smallest built-in role."""
+
+
+class InputError(RightsizeError):
+    """A file is not what it should be, or cannot be read to its end."""
+
+
+class EvidenceError(RightsizeError):
+    """What is loaded does not support the answer."""
+
+
+class ServiceError(RightsizeError):
+    """Azure, Graph or the network did not do its part."""
+
+
+class InternalError(RightsizeError):
+    """A promise of our own was broken."""

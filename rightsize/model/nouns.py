@@ -1,0 +1,97 @@
+"""The nouns a person reviews: roles, assignments, denies, decisions. Frozen, without behaviour of RBAC in them.
+
+Bulk data never takes this form; it stays in the columns that `schema` declares.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Plane = Literal["control", "data", "graph", "directory"]
+AssignmentState = Literal["active", "eligible", "activated"]
+
+
+@dataclass(frozen=True, slots=True)
+class PermissionBlock:
+    """One {actions, notActions, dataActions, notDataActions} of a role, with the condition inside the definition."""
+
+    actions: tuple[str, ...] = ()
+    not_actions: tuple[str, ...] = ()
+    data_actions: tuple[str, ...] = ()
+    not_data_actions: tuple[str, ...] = ()
+    condition: str | None = None
+    condition_version: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RoleDefinition:
+    """An Azure RBAC role. `role_definition_id` is the dashed lower-case GUID, or empty where a file has none."""
+
+    role_definition_id: str
+    role_name: str
+    permissions: tuple[PermissionBlock, ...]
+    role_type: Literal["BuiltInRole", "CustomRole"] = "CustomRole"
+    description: str = ""
+    assignable_scopes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RoleAssignment:
+    """A principal, a role and a scope; `state` tells standing, eligible and activated apart."""
+
+    role_assignment_id: str
+    principal_id: str
+    role_definition_id: str
+    scope: str
+    state: AssignmentState = "active"
+    condition: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DenyAssignment:
+    """What is refused, whatever roles say.
+
+    `principal_ids` may hold the zero GUID, which means everybody; groups match through membership.
+    """
+
+    deny_assignment_id: str
+    scope: str
+    permissions: tuple[PermissionBlock, ...]
+    principal_ids: tuple[str, ...]
+    exclude_principal_ids: tuple[str, ...] = ()
+    does_not_apply_to_child_scopes: bool = False
+    condition: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """An operation that one side grants and the other does not."""
+
+    operation: str
+    plane: Literal["control", "data"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One assignment that decides an answer, and how it reaches the principal.
+
+    `via` lists the group ids from the principal (excluded) to the holder of the assignment, nearest first; it is
+    empty for a direct assignment. `condition` is the one that must hold, None where there is none.
+    """
+
+    role_assignment_id: str
+    role_name: str
+    scope: str
+    via: tuple[str, ...] = ()
+    condition: str | None = None
+    state: AssignmentState = "active"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Whether a principal may perform an operation at a scope, and why."""
+
+    allowed: Literal["yes", "no", "eligible", "conditional"]
+    because: tuple[Reason, ...] = ()
+    denied_by: tuple[str, ...] = field(default=())

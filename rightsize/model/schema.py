@@ -1,0 +1,59 @@
+"""How a table is declared: the one source of DDL, polars schemas, column comments and the schema page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class ColumnType(Enum):
+    """The types that columns have; the value is the DuckDB spelling. Times are UTC without an offset."""
+
+    TEXT = "VARCHAR"
+    TEXTS = "VARCHAR[]"
+    BOOL = "BOOLEAN"
+    INT = "BIGINT"
+    REAL = "DOUBLE"
+    TIME = "TIMESTAMP"
+    DAY = "DATE"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: its name, type, what it means, and whether it is part of the natural key."""
+
+    name: str
+    type: ColumnType
+    comment: str
+    key: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table or view that SQL users see.
+
+    `derived` tables are recomputed from others at the end of a load; `answer` tables are written by `analyze`,
+    `propose` and `check`; `loaded` tables hold what exports said.
+    """
+
+    name: str
+    grain: str
+    columns: tuple[Column, ...]
+    kind: str = "loaded"  # loaded | derived | answer | view
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """Names of the columns that identify a row."""
+        return tuple(column.name for column in self.columns if column.key)
+
+    def column(self, name: str) -> Column:
+        """Return the column of that name, or raise KeyError."""
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise KeyError(f"{self.name} has no column {name}")
+
+
+def key(name: str, type: ColumnType, comment: str) -> Column:
+    """Declare a column of the natural key."""
+    return Column(name, type, comment, key=True)

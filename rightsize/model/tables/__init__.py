@@ -1,0 +1,27 @@
+"""Every table and view of the store, declared once.
+
+The tables stand in the order in which they may be created: a view follows what it reads.
+"""
+
+from rightsize.model.schema import Table
+from rightsize.model.tables.access import ACCESS_TABLES
+from rightsize.model.tables.answers import ANSWER_TABLES
+from rightsize.model.tables.bookkeeping import BOOKKEEPING_TABLES
+from rightsize.model.tables.directory import DIRECTORY_TABLES
+from rightsize.model.tables.usage import USAGE_TABLES
+
+TABLES: tuple[Table, ...] = (
+    *DIRECTORY_TABLES,
+    *ACCESS_TABLES,
+    *USAGE_TABLES,
+    *BOOKKEEPING_TABLES,
+    *ANSWER_TABLES,
+)
+
+
+def table(name: str) -> Table:
+    """Return the table of that name, or raise KeyError."""
+    for candidate in TABLES:
+        if candidate.name == name:
+            return candidate
+    raise KeyError(f"no table {name}")

@@ -1,0 +1,99 @@
+"""What was concluded: verdicts, proposals, findings, and views that expand them."""
+
+from rightsize.model.schema import Column, ColumnType, Table, key
+
+TEXT, TEXTS, BOOL, INT, REAL, TIME = (
+    ColumnType.TEXT,
+    ColumnType.TEXTS,
+    ColumnType.BOOL,
+    ColumnType.INT,
+    ColumnType.REAL,
+    ColumnType.TIME,
+)
+
+ANSWER_TABLES = (
+    Table(
+        "verdicts",
+        "used and unexplained rows singly; the rest one counted row an (assignment, plane, scope, verdict, reason)",
+        (
+            key("role_assignment_id", TEXT, "the assignment; null for unexplained use"),
+            key("state", TEXT, "state of the assignment; null for unexplained use"),
+            key("principal_id", TEXT, "who acted, for used and unexplained; else the holder of the assignment"),
+            key("plane", TEXT, "control or data"),
+            key("scope", TEXT, "where it was used, for used and unexplained; else where the verdict holds"),
+            key("verdict", TEXT, "used, unused, unobservable, out_of_coverage or unexplained"),
+            key("reason", TEXT, "why: how use was attributed, or why no verdict of use is possible"),
+            key("operation", TEXT, "the operation, for used and unexplained; null for counted rows"),
+            Column("operations", INT, "operations that the row speaks for"),
+            Column("events", INT, "calls"),
+            Column("days", INT, "days with a call"),
+            Column("first_seen", TIME, "first call in the window"),
+            Column("last_seen", TIME, "last call in the window"),
+        ),
+        kind="answer",
+    ),
+    Table(
+        "proposals",
+        "one row a proposal of the last plan",
+        (
+            key("proposal_id", TEXT, "stable id"),
+            Column(
+                "kind",
+                TEXT,
+                "remove, remove_duplicate, remove_orphan, narrow_scope, builtin, custom, make_eligible or keep",
+            ),
+            Column("plane", TEXT, "control, data, graph or directory"),
+            Column("principal_ids", TEXTS, "whom it concerns, sorted"),
+            Column("replaces", TEXTS, "assignments that it replaces, sorted"),
+            Column("reason", TEXT, "why"),
+            Column("excess_before", REAL, "risk-weighted excess today"),
+            Column("excess_after", REAL, "risk-weighted excess after it"),
+            Column("plan", TEXT, "the proposal as it stands in plan.json"),
+        ),
+        kind="answer",
+    ),
+    Table(
+        "findings",
+        "one row a finding of the last analysis",
+        (
+            key("control", TEXT, "name of the control"),
+            key("subject", TEXT, "id of the assignment or principal"),
+            Column("principal_id", TEXT, "whom it concerns"),
+            Column("severity", TEXT, "low, medium or high"),
+            Column("reason", TEXT, "one sentence"),
+        ),
+        kind="answer",
+    ),
+    Table(
+        "granted_operations",
+        "one row an (assignment, operation); never stored: filter by principal or operation",
+        (
+            key("role_assignment_id", TEXT, "the assignment"),
+            key("state", TEXT, "its state"),
+            key("operation", TEXT, "the operation"),
+            key("plane", TEXT, "control or data"),
+            Column("principal_id", TEXT, "holder of the assignment"),
+            Column("role_definition_id", TEXT, "the role"),
+            Column("scope", TEXT, "where"),
+            Column("conditional", BOOL, "by a condition on the assignment or in the role"),
+        ),
+        kind="view",
+    ),
+    Table(
+        "verdict_operations",
+        "one row an (assignment, operation) with its verdict where it was used; never stored: filter it",
+        (
+            key("role_assignment_id", TEXT, "the assignment"),
+            key("state", TEXT, "its state"),
+            key("operation", TEXT, "the operation"),
+            key("plane", TEXT, "control or data"),
+            Column("principal_id", TEXT, "holder of the assignment"),
+            Column("scope", TEXT, "where it is assigned"),
+            Column("used", BOOL, "a used verdict names it"),
+            Column("observable_by", TEXT, "log that shows it"),
+            Column("events", INT, "calls"),
+            Column("last_seen", TIME, "last call"),
+        ),
+        kind="view",
+    ),
+)

@@ -1,0 +1,110 @@
+"""Who there is: principals, their aliases, groups, and the scopes of the tenant."""
+
+from rightsize.model.schema import Column, ColumnType, Table, key
+
+TEXT, TEXTS, BOOL, INT, TIME = (
+    ColumnType.TEXT,
+    ColumnType.TEXTS,
+    ColumnType.BOOL,
+    ColumnType.INT,
+    ColumnType.TIME,
+)
+
+DIRECTORY_TABLES = (
+    Table(
+        "principals",
+        "one row a principal that any listing or assignment names",
+        (
+            key("principal_id", TEXT, "object id, dashed lower-case GUID"),
+            Column(
+                "principal_type",
+                TEXT,
+                "User, Group, ServicePrincipal, ManagedIdentity, ForeignGroup or Unknown",
+            ),
+            Column(
+                "display_name",
+                TEXT,
+                "display name; chosen by whoever made the principal, so not to be trusted",
+            ),
+            Column("user_principal_name", TEXT, "UPN of a user"),
+            Column("app_id", TEXT, "application (client) id of a service principal, dashed lower-case GUID"),
+            Column("account_enabled", BOOL, "whether sign-in is allowed"),
+            Column("user_type", TEXT, "Member or Guest"),
+            Column("created_on", TIME, "when the principal was made"),
+            Column("deleted_on", TIME, "when it was deleted, where it was seen among the deleted items"),
+            Column("owner_tenant_id", TEXT, "tenant that owns the application (appOwnerOrganizationId)"),
+            Column("alternative_names", TEXTS, "for a managed identity the resource it belongs to"),
+            Column("is_synced", BOOL, "comes from an on-premises directory"),
+            Column("group_types", TEXTS, "groupTypes of a group; DynamicMembership among them means rule-based"),
+            Column("is_role_assignable", BOOL, "group that can hold directory roles"),
+            Column("last_sign_in", TIME, "latest of signInActivity's successful or attempted sign-ins"),
+            Column(
+                "listed",
+                BOOL,
+                "seen in a directory listing of its own, not only named by an assignment or a log",
+            ),
+        ),
+    ),
+    Table(
+        "principal_aliases",
+        "one row an alias; a name that means two principals is in neither row",
+        (
+            key("kind", TEXT, "upn, mail or app_id"),
+            key("alias", TEXT, "the alias, ASCII lower case"),
+            Column("principal_id", TEXT, "the principal it names"),
+        ),
+        kind="derived",
+    ),
+    Table(
+        "group_members",
+        "one row a direct or transitive membership that a listing states",
+        (
+            key("group_id", TEXT, "object id of the group"),
+            key("member_id", TEXT, "object id of the member"),
+            key("listing", TEXT, "members (direct) or transitiveMembers"),
+            Column("member_type", TEXT, "User, Group, ServicePrincipal or Device, where the listing says it"),
+        ),
+    ),
+    Table(
+        "group_closure",
+        "one row a (group, member) pair, through any chain; a group is not its own member, cycles end",
+        (
+            key("group_id", TEXT, "object id of the group"),
+            key("member_id", TEXT, "object id of the member, a group or not"),
+            Column(
+                "depth",
+                INT,
+                "length of the shortest chain of direct memberships; null where only a transitive listing says it",
+            ),
+        ),
+        kind="derived",
+    ),
+    Table(
+        "listings",
+        "one row a listing of the directory, with whether its end was seen",
+        (
+            key("listing", TEXT, "users, groups, servicePrincipals, deletedItems, members, transitiveMembers"),
+            key("of", TEXT, "the group id for members and transitiveMembers, else empty"),
+            Column("complete", BOOL, "a page without a next link was loaded, or an empty listing"),
+        ),
+    ),
+    Table(
+        "scopes",
+        "one row a scope that a listing, an assignment or an event names, ancestors included",
+        (
+            key("scope", TEXT, "resource id; / is the root; spelt as ARM spells it where that is known"),
+            Column(
+                "kind",
+                TEXT,
+                "root, management_group, subscription, resource_group, resource or tenant_resource",
+            ),
+            Column("parent_scope", TEXT, "the next scope above; null for the root"),
+            Column("subscription_id", TEXT, "GUID of the subscription, null above subscriptions"),
+            Column("resource_group", TEXT, "name of the resource group"),
+            Column("resource_type", TEXT, "for example Microsoft.Compute/virtualMachines"),
+            Column("display_name", TEXT, "name from a listing"),
+            Column("listed", BOOL, "seen in a listing of scopes, not only named by an assignment or an event"),
+        ),
+        kind="derived",
+    ),
+)

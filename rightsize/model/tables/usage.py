@@ -1,0 +1,108 @@
+"""What was done: events, the daily usage they reduce to, sign-ins, and what the logs cover."""
+
+from rightsize.model.schema import Column, ColumnType, Table, key
+
+TEXT, BOOL, INT, TIME, DAY = (
+    ColumnType.TEXT,
+    ColumnType.BOOL,
+    ColumnType.INT,
+    ColumnType.TIME,
+    ColumnType.DAY,
+)
+
+EVENT_COLUMNS = (
+    Column("time", TIME, "earliest time of the call, UTC"),
+    Column("source", TEXT, "log that shows it: activity_log or storage_log"),
+    Column("plane", TEXT, "control or data"),
+    Column(
+        "principal_id",
+        TEXT,
+        "who acted, from the claims before the caller; null where a row names only a UPN or application id",
+    ),
+    Column("principal_type", TEXT, "User or ServicePrincipal where the row says it"),
+    Column("principal_name", TEXT, "UPN or name in the row"),
+    Column("app_id", TEXT, "client application"),
+    Column("operation", TEXT, "the permission exercised: authorization.action before operationName"),
+    Column("scope", TEXT, "where: authorization.scope before resourceId"),
+    Column("outcome", TEXT, "succeeded, failed, denied, started or other"),
+    Column("role_assignment_id", TEXT, "assignment that the log names as evidence, dashed GUID"),
+    Column("role_definition_id", TEXT, "role that the log names as evidence, dashed GUID"),
+    Column("evidence_principal_id", TEXT, "holder of that assignment: the principal or a group"),
+    Column("correlation_id", TEXT, "correlation id"),
+    Column("event_id", TEXT, "event data id of the row that gave the outcome"),
+    Column("ip", TEXT, "address of the caller, without a port"),
+)
+
+USAGE_COLUMNS = (
+    key("principal_id", TEXT, "who acted, aliases resolved; null while no listing resolves the name"),
+    key("principal_name", TEXT, "the UPN or application id a row named, where it gave no object id"),
+    key("operation", TEXT, "the permission exercised"),
+    key("scope", TEXT, "where"),
+    key("plane", TEXT, "control or data"),
+    key("role_assignment_id", TEXT, "assignment named as evidence, null where the log names none"),
+    key("day", DAY, "UTC day"),
+    Column("first_seen", TIME, "first call of the day"),
+    Column("last_seen", TIME, "last call of the day"),
+    Column("succeeded", INT, "calls authorised and done"),
+    Column("failed", INT, "calls authorised, then failed: still use"),
+    Column("started", INT, "calls authorised, no end seen: use, labelled"),
+    Column("denied", INT, "calls refused: demand, never use"),
+    Column("suspect", INT, "calls inside a quarantined window, also counted in their outcome"),
+)
+
+USAGE_TABLES = (
+    Table(
+        "events",
+        "one row a call: begin, accept and end rows of one or several exports merged",
+        (
+            *EVENT_COLUMNS,
+            Column("event_key", TEXT, "folded (correlation_id, operation, scope), the identity of the call"),
+        ),
+        kind="view",
+    ),
+    Table(
+        "usage_days",
+        "one row a principal, operation, scope, plane, assignment and day",
+        USAGE_COLUMNS,
+        kind="view",
+    ),
+    Table(
+        "usage",
+        "usage_days summed over days",
+        (
+            *(column for column in USAGE_COLUMNS if column.name != "day"),
+            Column("days", INT, "days with a call"),
+        ),
+        kind="view",
+    ),
+    Table(
+        "sign_ins",
+        "one row a principal, application, resource, kind of sign-in and day",
+        (
+            key("principal_id", TEXT, "who signed in"),
+            key("app_id", TEXT, "client application"),
+            key("resource_id", TEXT, "application id of the resource the token was for"),
+            key("kind", TEXT, "interactive, non_interactive, service_principal or managed_identity"),
+            key("day", DAY, "UTC day"),
+            Column("resource_name", TEXT, "display name of the resource"),
+            Column("succeeded", INT, "sign-ins that gave a token"),
+            Column("failed", INT, "sign-ins that did not"),
+            Column("last_seen", TIME, "last sign-in of the day"),
+        ),
+        kind="view",
+    ),
+    Table(
+        "coverage",
+        "one row a source, category, scope and day",
+        (
+            key("source", TEXT, "activity_log, storage_log or sign_in_log"),
+            key("category", TEXT, "Administrative, StorageRead, interactive and so on"),
+            key("scope", TEXT, "subscription, management group, resource or / for the tenant"),
+            key("day", DAY, "UTC day"),
+            Column("events", INT, "rows seen"),
+            Column("state", TEXT, "observed, declared_empty, quiet or missing"),
+            Column("declared_by", TEXT, "manifest or user where somebody declared the window, else null"),
+        ),
+        kind="view",
+    ),
+)

@@ -1,0 +1,1 @@
+"""Needs, candidate roles, proof, replay, plan."""

@@ -1,0 +1,1 @@
+"""What Azure permissions mean, exactly: patterns, blocks, scopes, effective access. Pure."""

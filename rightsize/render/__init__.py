@@ -1,0 +1,1 @@
+"""One writer a format; everything hostile is escaped in one place."""

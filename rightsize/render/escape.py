@@ -1,0 +1,43 @@
+"""The one place where hostile text is made harmless, one function an output.
+
+Names of principals, roles and resources, user agents and descriptions are chosen by attackers. Nothing that leaves
+the program goes past this module.
+"""
+
+from __future__ import annotations
+
+import re
+
+# C0 and C1 controls, DEL, line and paragraph separators, zero-width and bidi controls, the byte-order mark.
+_TERMINAL_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+_FORMULA_LEADS = ("=", "+", "-", "@", "\t", "\r", "\n", "\0", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?\Z")
+
+
+def for_terminal(text: str) -> str:
+    """Return `text` with control, bidi and invisible characters shown as escapes, so that it cannot move the cursor."""
+    return _TERMINAL_UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def for_csv(text: str) -> str:
+    """Return `text` so that no spreadsheet runs it: a formula lead gets a quote before it (OWASP ASVS 1.2.10)."""
+    if text.startswith(_FORMULA_LEADS) and not _NUMBER.match(text):
+        return "'" + text
+    return text
+
+
+def for_markdown(text: str) -> str:
+    """Return `text` as one table cell that starts no markup, link or HTML."""
+    safe = for_terminal(text)
+    return re.sub(r"([\\`*_{}\[\]<>|#!~@$])", r"\\\1", safe)
+
+
+def for_script_json(json_text: str) -> str:
+    """Return JSON that may stand inside a <script> element: it cannot close it or open another."""
+    return (
+        json_text.replace("<", "\\u003c")
+        .replace(">", "\\u003e")
+        .replace("&", "\\u0026")
+        .replace("\u2028", "\\u2028")
+        .replace("\u2029", "\\u2029")
+    )

@@ -1,0 +1,78 @@
+"""Rows as JSON, JSON lines, CSV, TSV and Markdown. The order of rows and keys is the caller's."""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+import io
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rightsize.render.escape import for_csv, for_markdown
+
+Row = Mapping[str, Any]
+
+
+def plain(value: object) -> object:
+    """Return `value` as JSON has it: times as RFC 3339 with Z, days as ISO dates, containers likewise."""
+    if isinstance(value, dt.datetime):
+        utc = value.astimezone(dt.UTC).replace(tzinfo=None) if value.tzinfo else value
+        return utc.isoformat(timespec="microseconds").rstrip("0").rstrip(".") + "Z"
+    if isinstance(value, dt.date):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return {str(name): plain(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, float) and (not math.isfinite(value)):
+        return None
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    return str(value)
+
+
+def cell(value: object) -> str:
+    """Return `value` as the text of one cell; null is empty, containers are compact JSON."""
+    simple = plain(value)
+    if simple is None:
+        return ""
+    if isinstance(simple, bool):
+        return "true" if simple else "false"
+    if isinstance(simple, (dict, list)):
+        return json.dumps(simple, ensure_ascii=False, separators=(",", ":"))
+    return str(simple)
+
+
+def write_json(rows: Iterable[Row] | Row) -> str:
+    """Return one JSON document, indented, with a newline at its end."""
+    document = plain(rows) if isinstance(rows, Mapping) else [plain(row) for row in rows]
+    return json.dumps(document, ensure_ascii=False, indent=2) + "\n"
+
+
+def write_jsonl(rows: Iterable[Row]) -> str:
+    """Return one compact JSON object a line."""
+    lines = (json.dumps(plain(row), ensure_ascii=False, separators=(",", ":")) for row in rows)
+    return "".join(line + "\n" for line in lines)
+
+
+def write_separated(rows: Iterable[Row], columns: Sequence[str], delimiter: str) -> str:
+    """Return RFC 4180 text (or its tab form) with a header; formula leads are defused."""
+    out = io.StringIO()
+    writer = csv.writer(out, delimiter=delimiter, lineterminator="\r\n" if delimiter == "," else "\n")
+    writer.writerow([for_csv(name) for name in columns])
+    for row in rows:
+        writer.writerow([_separated_cell(row.get(name)) for name in columns])
+    return out.getvalue()
+
+
+def _separated_cell(value: object) -> str:
+    return for_csv(cell(value)) if isinstance(value, (str, list, tuple, Mapping)) else cell(value)
+
+
+def write_markdown(rows: Iterable[Row], columns: Sequence[str]) -> str:
+    """Return a Markdown table."""
+    lines = ["| " + " | ".join(for_markdown(name) for name in columns) + " |", "|" + " --- |" * len(columns)]
+    lines.extend("| " + " | ".join(for_markdown(cell(row.get(name))) for name in columns) + " |" for row in rows)
+    return "\n".join(lines) + "\n"

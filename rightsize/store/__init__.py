@@ -1,0 +1,1 @@
+"""The DuckDB file: open, migrate, merge a load, hand frames to polars, answer ad-hoc SQL in a sandbox."""

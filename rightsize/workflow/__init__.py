@@ -1,0 +1,1 @@
+"""One use case a module: wires the packages below, returns a result, prints nothing."""
