@@ -1,0 +1,55 @@
+"""Asking for help must not load the engines, and every command must be able to print its help."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import typer.main
+
+from rightsize.cli.main import app
+
+HEAVY = ("duckdb", "polars", "pyarrow", "azure", "msgraph", "jinja2", "rich", "pydantic")
+
+
+def _command_paths(command: object, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    children = getattr(command, "commands", None)
+    if children is None:
+        return [path]
+    return [found for name in sorted(children) for found in _command_paths(children[name], (*path, name))]
+
+
+def _modules_after(*arguments: str) -> set[str]:
+    program = (
+        "import sys\n"
+        "from rightsize.cli.main import run\n"
+        f"code = run({list(arguments)!r})\n"
+        "sys.stdout.flush()\n"
+        "print('\\n' + ' '.join(sorted({name.split('.')[0] for name in sys.modules})))\n"
+        "sys.exit(code)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def test_help_loads_no_engine() -> None:
+    """`rightsize --help` imports none of the heavy packages."""
+    assert not _modules_after("--help") & set(HEAVY)
+
+
+def test_version_loads_no_engine() -> None:
+    """`rightsize --version` imports none of the heavy packages."""
+    assert not _modules_after("--version") & set(HEAVY)
+
+
+@pytest.mark.parametrize("path", _command_paths(typer.main.get_command(app)), ids=" ".join)
+def test_every_command_has_help_that_loads_no_engine(path: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    """Each command explains itself, and each of its options says what it does."""
+    command: object = typer.main.get_command(app)
+    for name in path:
+        command = command.commands[name]  # type: ignore[attr-defined]
+    assert (command.help or "").strip()  # type: ignore[attr-defined]
+    for parameter in command.params:  # type: ignore[attr-defined]
+        assert parameter.name == "help" or (parameter.help or "").strip(), f"{parameter.name} of {path} has no help"
