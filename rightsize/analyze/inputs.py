@@ -1,0 +1,71 @@
+"""What an analysis reads: one frame a table, with the columns and types that `model` declares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+
+import polars as pl
+
+from rightsize.model.schema import ColumnType
+from rightsize.model.tables import table
+
+_POLARS_TYPES: dict[ColumnType, pl.DataType] = {
+    ColumnType.TEXT: pl.String(),
+    ColumnType.TEXTS: pl.List(pl.String()),
+    ColumnType.BOOL: pl.Boolean(),
+    ColumnType.INT: pl.Int64(),
+    ColumnType.REAL: pl.Float64(),
+    ColumnType.TIME: pl.Datetime("us"),
+    ColumnType.DAY: pl.Date(),
+}
+
+
+def schema_of(name: str) -> dict[str, pl.DataType]:
+    """Return the polars schema of a table of the store, columns in declared order."""
+    return {column.name: _POLARS_TYPES[column.type] for column in table(name).columns}
+
+
+def empty(name: str) -> pl.DataFrame:
+    """Return a table of the store without rows."""
+    return pl.DataFrame(schema=schema_of(name))
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """The tables of the store that an analysis reads, each under its own name."""
+
+    principals: pl.DataFrame
+    principal_aliases: pl.DataFrame
+    group_members: pl.DataFrame
+    group_closure: pl.DataFrame
+    listings: pl.DataFrame
+    scopes: pl.DataFrame
+    role_definitions: pl.DataFrame
+    role_permissions: pl.DataFrame
+    role_assignments: pl.DataFrame
+    deny_assignments: pl.DataFrame
+    operations: pl.DataFrame
+    role_operations: pl.DataFrame
+    usage_days: pl.DataFrame
+    sign_ins: pl.DataFrame
+    coverage: pl.DataFrame
+
+    @classmethod
+    def read(cls, table_of: Callable[[str], pl.DataFrame]) -> Inputs:
+        """Read every table through `table_of`, for example `Store.table`."""
+        return cls(**{field.name: table_of(field.name) for field in fields(cls)})
+
+    @classmethod
+    def of(cls, **frames: pl.DataFrame) -> Inputs:
+        """Build from the given frames; a table that is not given is empty, a column that is missing is null."""
+        return cls(**{field.name: _complete(field.name, frames.pop(field.name, None)) for field in fields(cls)})
+
+
+def _complete(name: str, frame: pl.DataFrame | None) -> pl.DataFrame:
+    if frame is None:
+        return empty(name)
+    return frame.select(
+        (pl.col(column) if column in frame.columns else pl.lit(None)).cast(type_).alias(column)
+        for column, type_ in schema_of(name).items()
+    )

@@ -1,0 +1,108 @@
+"""Why a verdict is what it is: one word for the store, one sentence for people.
+
+`Attribution` says how use found its assignment, `Unused` why unused is certain, `Unobservable` why no log could
+have shown use, `OutOfCoverage` why a log that could have shown it did not speak, `Unexplained` why no assignment
+explains a call.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Verdict(StrEnum):
+    """What is known about the use of a granted operation."""
+
+    USED = "used"
+    UNUSED = "unused"
+    UNOBSERVABLE = "unobservable"
+    OUT_OF_COVERAGE = "out_of_coverage"
+    UNEXPLAINED = "unexplained"
+
+
+class Attribution(StrEnum):
+    """How a call found the assignment that it is credited to."""
+
+    EVIDENCE = "evidence"
+    ACTIVATION = "activation"
+    PAST_ACTIVATION = "past_activation"
+    ELIMINATION = "elimination"
+    FEWEST = "fewest"
+
+
+class Unused(StrEnum):
+    """Why it is certain that an operation was not used."""
+
+    COVERED = "covered"
+    NO_ARM_TOKEN = "no_arm_token"  # noqa: S105  a reason, not a secret
+
+
+class Unobservable(StrEnum):
+    """Why no log could have shown use."""
+
+    ARM_READ = "arm_read"
+    LINKED_CHECK = "linked_check"
+    DATA_ENDPOINT = "data_endpoint"
+    NOT_KNOWN_TO_BE_LOGGED = "not_known_to_be_logged"
+    NO_DIAGNOSTIC_INVENTORY = "no_diagnostic_inventory"
+    NO_RESOURCE_LOG = "no_resource_log"
+    PLANE_GUESSED = "plane_guessed"
+
+
+class OutOfCoverage(StrEnum):
+    """Why a log that could have shown use did not speak."""
+
+    DAYS_MISSING = "days_missing"
+    SCOPE_NOT_COVERED = "scope_not_covered"
+    SCOPE_TREE_UNKNOWN = "scope_tree_unknown"
+    NO_LOG_LOADED = "no_log_loaded"
+    QUARANTINED = "quarantined"
+    ROLE_DEFINITION_MISSING = "role_definition_missing"
+    NO_CATALOGUE = "no_catalogue"
+
+
+class Unexplained(StrEnum):
+    """Why no assignment explains a call."""
+
+    PRINCIPAL_UNRESOLVED = "principal_unresolved"
+    ASSIGNMENT_GONE = "assignment_gone"
+    GRANT_CHANGED = "grant_changed"
+    GRANTED_LATER = "granted_later"
+    ROLE_DEFINITION_MISSING = "role_definition_missing"
+    SCOPE_TREE_UNKNOWN = "scope_tree_unknown"
+    NO_GRANT = "no_grant"
+
+
+SENTENCES: dict[str, str] = {
+    Attribution.EVIDENCE: "the log names this assignment as what allowed the call",
+    Attribution.ACTIVATION: "the log names an activation of this eligibility",
+    Attribution.PAST_ACTIVATION: "the log names an activation that has ended, and this eligibility grants the call",
+    Attribution.ELIMINATION: "no other assignment of the principal or its groups grants the call",
+    Attribution.FEWEST: "several assignments grant the call; the fewest and least powerful that explain all were kept",
+    Unused.COVERED: "a log that shows it covers every day and scope of the window, and does not name it",
+    Unused.NO_ARM_TOKEN: "the sign-in logs cover the window and show no token for Azure Resource Manager",
+    Unobservable.ARM_READ: "Azure does not log reads of resources",
+    Unobservable.LINKED_CHECK: "it is checked inside the write of another resource and not logged by itself",
+    Unobservable.DATA_ENDPOINT: "it runs on the service's own endpoint, which the Activity Log does not see",
+    Unobservable.NOT_KNOWN_TO_BE_LOGGED: "no log is known to show it",
+    Unobservable.NO_DIAGNOSTIC_INVENTORY: "it is not known which resources log their data plane",
+    Unobservable.NO_RESOURCE_LOG: "the service has no log that names it",
+    Unobservable.PLANE_GUESSED: "it is only a guess whether it is an action or a data action",
+    OutOfCoverage.DAYS_MISSING: "days of the window have no log",
+    OutOfCoverage.SCOPE_NOT_COVERED: "a scope where it could be used has no log in the window",
+    OutOfCoverage.SCOPE_TREE_UNKNOWN: "it is not known which subscriptions lie below the scope",
+    OutOfCoverage.NO_LOG_LOADED: "no log that could show it is loaded",
+    OutOfCoverage.QUARANTINED: "its only use lies inside a quarantined window",
+    OutOfCoverage.ROLE_DEFINITION_MISSING: "the role definition is not loaded, so its operations are not known",
+    OutOfCoverage.NO_CATALOGUE: "no catalogue of operations is loaded, so the unused ones cannot be listed",
+    Unexplained.PRINCIPAL_UNRESOLVED: "no listing says who the name in the log is",
+    Unexplained.ASSIGNMENT_GONE: "the assignment that the log names is gone, and nothing else grants the call",
+    Unexplained.GRANT_CHANGED: "the assignment that the log names no longer grants the call, nor does another",
+    Unexplained.GRANTED_LATER: "only assignments that were made after the call grant it",
+    Unexplained.NO_GRANT: "no assignment of the principal or its groups grants the call",
+}
+
+
+def sentence(reason: str) -> str:
+    """Return what a reason means, for people; the word itself where it is none of ours."""
+    return SENTENCES.get(reason, reason)

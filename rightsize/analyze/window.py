@@ -1,0 +1,72 @@
+"""The observation window: the whole UTC days that a verdict speaks of."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+
+import polars as pl
+
+from rightsize.analyze.inputs import Inputs
+from rightsize.model.errors import UsageError
+
+DEFAULT_DAYS = 90
+# Days that say nothing about coverage, but give a store without logs a window, so that the clock is never read.
+_WITHOUT_LOGS = dt.date(1970, 1, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The days from `first_day` to `last_day`, both included."""
+
+    first_day: dt.date
+    last_day: dt.date
+
+    @property
+    def days(self) -> int:
+        """Number of days."""
+        return (self.last_day - self.first_day).days + 1
+
+    @property
+    def start(self) -> dt.datetime:
+        """The first instant of the window, UTC without an offset."""
+        return dt.datetime.combine(self.first_day, dt.time())
+
+    @property
+    def end(self) -> dt.datetime:
+        """The first instant after the window, UTC without an offset."""
+        return dt.datetime.combine(self.last_day + dt.timedelta(days=1), dt.time())
+
+    def holds(self, column: str) -> pl.Expr:
+        """Return whether a day of `column` is in the window."""
+        return pl.col(column).is_between(self.first_day, self.last_day)
+
+
+def choose_window(inputs: Inputs, as_of: dt.date | None = None, days: int = DEFAULT_DAYS) -> Window:
+    """Return the `days` whole UTC days before the day `as_of`.
+
+    Without `as_of` the window ends with the newest day that a log of use covers, else that any log covers, else
+    that anything loaded names; never with the clock's. The days before the data begin stay in the window, and are
+    missing.
+    """
+    if days < 1:
+        raise UsageError(f"a window of `{days}` days has no day", hint="give --min-window at least 1")
+    last_day = as_of - dt.timedelta(days=1) if as_of else _newest_day(inputs)
+    return Window(last_day - dt.timedelta(days=days - 1), last_day)
+
+
+def _newest_day(inputs: Inputs) -> dt.date:
+    covered = inputs.coverage.filter(pl.col("state") != "missing")
+    of_use = covered.filter(pl.col("source") != "sign_in_log")
+    assignments = inputs.role_assignments
+    candidates = (
+        of_use["day"].max(),
+        covered["day"].max(),
+        inputs.usage_days["day"].max(),
+        inputs.sign_ins["day"].max(),
+        assignments["created_on"].dt.date().max(),
+    )
+    for day in candidates:
+        if isinstance(day, dt.date):
+            return day
+    return _WITHOUT_LOGS
