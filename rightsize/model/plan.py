@@ -1,0 +1,100 @@
+"""The nouns of a plan: proposals, the roles they introduce, and what only people can do. Frozen, JSON-able."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from rightsize.model.nouns import AssignmentState, Plane, RoleDefinition
+
+ProposalKind = Literal[
+    "remove",
+    "remove_duplicate",
+    "remove_orphan",
+    "narrow_scope",
+    "builtin",
+    "custom",
+    "make_eligible",
+    "keep",
+]
+
+PLAN_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class PlannedAssignment:
+    """A role assignment that the plan would make. `role` is the GUID of the definition."""
+
+    scope: str
+    role: str
+    principal_id: str
+    condition: str | None = None
+    state: AssignmentState = "active"
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What the algebra says: everything used is granted afterwards, nothing is that was not granted before.
+
+    `witness` names an operation that breaks one of the two, or is None where both hold.
+    """
+
+    used_subset: bool
+    granted_superset: bool
+    witness: str | None = None
+
+    @property
+    def holds(self) -> bool:
+        """Whether both halves hold."""
+        return self.used_subset and self.granted_superset
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What happens to one assignment of today, and why.
+
+    `keep` has no assignments and means no change. `evidence` holds plain JSON values only.
+    """
+
+    id: str
+    plane: Plane
+    principal_ids: tuple[str, ...]
+    kind: ProposalKind
+    replaces: tuple[str, ...]
+    assignments: tuple[PlannedAssignment, ...]
+    reason: str
+    evidence: Mapping[str, Any]
+    proof: Proof
+    break_probability_30d: float
+    excess_before: float
+    excess_after: float
+    risk_before: float
+    risk_after: float
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRole:
+    """A custom role that the plan introduces, with the evidence for each of its strings."""
+
+    definition: RoleDefinition
+    evidence: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What only people can do: it changes nothing by itself."""
+
+    subject: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A whole plan: sorted, and the same for the same inputs and dials."""
+
+    generated_from: Mapping[str, Any]
+    proposals: tuple[Proposal, ...]
+    roles: tuple[PlannedRole, ...]
+    advice: tuple[Advice, ...]
+    replay: Mapping[str, int] = field(default_factory=dict)

@@ -1,0 +1,77 @@
+"""The dials of a plan: what a person may choose, and what each choice means."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from enum import StrEnum
+
+from rightsize.model.errors import UsageError
+
+
+class Reads(StrEnum):
+    """How much of the reading part of today's grant stays, since no log shows reads of Azure Resource Manager."""
+
+    NONE = "none"
+    """None of it."""
+    SIBLING = "sibling"
+    """`<type>/read` of each type that was used, of its parents, and of what it references."""
+    NAMESPACE = "namespace"
+    """The reads of each resource provider that was used."""
+    ALL = "all"
+    """All of it, at today's scope, as patterns."""
+
+
+class Unobservable(StrEnum):
+    """What happens to everything else that no log could have shown."""
+
+    KEEP = "keep"
+    DROP = "drop"
+
+
+@dataclass(frozen=True, slots=True)
+class Dials:
+    """The choices of one run.
+
+    Attributes:
+        reads: Unlogged reads of Azure Resource Manager.
+        unobservable: Everything else that no log could show.
+        lifecycle: Add the delete and update siblings of what was created.
+        max_excess: Catalogue operations that a built-in role may grant beyond the need.
+        min_window: Length of the observation window in whole UTC days.
+        grace_days: Assignments and principals younger than this are left alone, whatever the window.
+        exclude: Principals (id or UPN), scopes (with all below) and roles (id or name) that are left alone.
+        emergency_access: Emergency access accounts, by id or UPN.
+        as_of: The first day after the window; None for the end of the newest covered day.
+    """
+
+    reads: Reads = Reads.ALL
+    unobservable: Unobservable = Unobservable.KEEP
+    lifecycle: bool = False
+    max_excess: int = 0
+    min_window: int = 90
+    grace_days: int = 14
+    exclude: tuple[str, ...] = ()
+    emergency_access: tuple[str, ...] = ()
+    as_of: dt.date | None = None
+
+    def __post_init__(self) -> None:
+        if self.max_excess < 0:
+            raise UsageError(f"`--max-excess {self.max_excess}` is below zero")
+        if self.min_window < 1:
+            raise UsageError(f"`--min-window {self.min_window}` is not a number of days", hint="give 1 or more")
+        if self.grace_days < 0:
+            raise UsageError(f"`--grace-days {self.grace_days}` is below zero")
+
+    def as_json(self) -> dict[str, object]:
+        """Return the dials as `plan.json` states them, sorted and without a clock."""
+        return {
+            "emergency_access": sorted(set(self.emergency_access)),
+            "exclude": sorted(set(self.exclude)),
+            "grace_days": self.grace_days,
+            "lifecycle": self.lifecycle,
+            "max_excess": self.max_excess,
+            "min_window": self.min_window,
+            "reads": str(self.reads),
+            "unobservable": str(self.unobservable),
+        }

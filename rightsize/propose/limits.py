@@ -1,0 +1,92 @@
+"""What Azure refuses: its limits, and the shape that a custom role must have.
+
+Sources: learn.microsoft.com, role-based-access-control/custom-roles (roles per tenant, assignable scopes, one wildcard
+a string, data actions and management groups) and troubleshoot-limits (assignments per subscription and management
+group). Where two pages disagree the stricter one holds here: names of at most 128 characters, and no management group
+beside data actions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rightsize.model.nouns import PermissionBlock, RoleDefinition
+from rightsize.rbac.text import fold
+
+_MANAGEMENT_GROUP = "/providers/microsoft.management/managementgroups/"
+_SUBSCRIPTION = "/subscriptions/"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The numbers; a tenant in 21Vianet China passes 2,000 roles."""
+
+    custom_roles: int = 5_000
+    assignments_per_subscription: int = 4_000
+    assignments_per_management_group: int = 500
+    assignable_scopes: int = 2_000
+    role_name: int = 128
+    description: int = 2_048
+
+
+def refusals(
+    role: RoleDefinition,
+    known: Callable[[str, str], bool],
+    inherited: frozenset[tuple[str, str]] = frozenset(),
+    limits: Limits | None = None,
+) -> list[str]:
+    """Return why Azure would refuse a custom role, one sentence each; empty where it would not.
+
+    Args:
+        role: The role.
+        known: Whether the catalogue has (plane, operation).
+        inherited: (plane, folded string) taken over from a role that exists, which Azure has accepted before.
+        limits: The limits to check against; Azure's where none are given.
+    """
+    limits = limits or Limits()
+    found = [*_text_refusals(role, limits), *_scope_refusals(role, limits)]
+    if not any(block.actions or block.data_actions for block in role.permissions):
+        found.append("it grants nothing")
+    for block in role.permissions:
+        for plane, text in _strings(block):
+            if text.count("*") > 1:
+                found.append(f"`{text}` has more than one wildcard")
+            elif "*" not in text and not known(plane, text) and (plane, fold(text)) not in inherited:
+                found.append(f"`{text}` is no operation of the {plane} plane in the catalogue")
+    return found
+
+
+def _strings(block: PermissionBlock) -> list[tuple[str, str]]:
+    return [
+        *(("control", text) for text in (*block.actions, *block.not_actions)),
+        *(("data", text) for text in (*block.data_actions, *block.not_data_actions)),
+    ]
+
+
+def _text_refusals(role: RoleDefinition, limits: Limits) -> list[str]:
+    found = []
+    if not 0 < len(role.role_name) <= limits.role_name:
+        found.append(f"its name has {len(role.role_name)} characters")
+    if len(role.description) > limits.description:
+        found.append(f"its description has {len(role.description)} characters")
+    return found
+
+
+def _scope_refusals(role: RoleDefinition, limits: Limits) -> list[str]:
+    scopes = [fold(scope) for scope in role.assignable_scopes]
+    groups = [scope for scope in scopes if scope.startswith(_MANAGEMENT_GROUP)]
+    found = []
+    if not scopes:
+        found.append("it may be assigned nowhere")
+    if len(scopes) > limits.assignable_scopes:
+        found.append(f"it lists {len(scopes)} assignable scopes")
+    if any(scope in ("/", "*") for scope in scopes):
+        found.append("a custom role cannot be assigned at the root")
+    if any(not scope.startswith((_MANAGEMENT_GROUP, _SUBSCRIPTION)) for scope in scopes if scope not in ("/", "*")):
+        found.append("an assignable scope is neither a management group nor in a subscription")
+    if len(groups) > 1:
+        found.append("it lists more than one management group")
+    if groups and any(block.data_actions for block in role.permissions):
+        found.append("a role with data actions cannot list a management group")
+    return found

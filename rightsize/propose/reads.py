@@ -1,0 +1,107 @@
+"""The reading part of a grant: what of its patterns ends in `/read`, written as patterns that Azure accepts.
+
+Reads of Azure Resource Manager are in no log, so they stay as they were granted: `*` becomes `*/read`,
+`Microsoft.Compute/*` becomes `Microsoft.Compute/*/read`. Only `actions` are read; data actions are judged singly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from rightsize.model.nouns import PermissionBlock
+from rightsize.rbac.algebra import contains, intersects
+from rightsize.rbac.text import fold
+
+READ = "/read"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class PatternPart:
+    """Patterns of one block and what the block takes out of them, sorted; kept as they were granted."""
+
+    patterns: tuple[str, ...]
+    not_patterns: tuple[str, ...] = ()
+    plane: str = "control"
+
+    @property
+    def block(self) -> PermissionBlock:
+        """The same as a permission block."""
+        if self.plane == "data":
+            return PermissionBlock(data_actions=self.patterns, not_data_actions=self.not_patterns)
+        return PermissionBlock(actions=self.patterns, not_actions=self.not_patterns)
+
+
+def reading_parts(blocks: Sequence[PermissionBlock], *, within: str | None = None) -> tuple[PatternPart, ...]:
+    """Return the reading part of a grant, one part for each distinct set of not-patterns.
+
+    Args:
+        blocks: The permission blocks of the role; those with a condition are left out.
+        within: A resource provider; only its reads are returned. None for all.
+    """
+    merged: dict[tuple[str, ...], set[str]] = {}
+    for block in blocks:
+        if block.condition is not None:
+            continue
+        patterns = {reading for pattern in block.actions if (reading := reading_pattern(pattern)) is not None}
+        if within is not None:
+            patterns = {narrow for pattern in patterns if (narrow := _of_provider(pattern, within)) is not None}
+        if not patterns:
+            continue
+        taken_out = tuple(
+            sorted(
+                {text.strip() for text in block.not_actions if _meets(text, patterns)},
+                key=lambda text: (fold(text), text),
+            )
+        )
+        merged.setdefault(taken_out, set()).update(patterns)
+    return tuple(
+        sorted(PatternPart(without_redundant(patterns), taken_out) for taken_out, patterns in merged.items())
+    )
+
+
+def reading_pattern(pattern: str) -> str | None:
+    """Return the reading part of one pattern, or None where it has none that one `*` can say.
+
+    `a/b/*` becomes `a/b/*/read`, which lacks `a/b/read`: what a pattern cannot say is left to explicit operations, as
+    is every read of a pattern with several `*`, which are understood and never written.
+    """
+    text = pattern.strip()
+    if text.count("*") > 1:
+        return None
+    if fold(text).endswith(READ):
+        return text
+    head, star, tail = text.partition("*")
+    return f"{head}*{READ}" if star and READ.endswith(fold(tail)) else None
+
+
+def without_redundant(patterns: Iterable[str]) -> tuple[str, ...]:
+    """Return the patterns without those that another one contains, sorted by their folded text."""
+    spelled: dict[str, str] = {}
+    for text in sorted(patterns):
+        spelled.setdefault(fold(text), text)
+    wild = [text for text in spelled if "*" in text]
+    kept = [
+        text for text in spelled if not any(other != text and _pattern_contains(other, text) for other in wild)
+    ]
+    return tuple(spelled[text] for text in sorted(kept))
+
+
+def _pattern_contains(big: str, small: str) -> bool:
+    return contains([PermissionBlock(actions=(big,))], [PermissionBlock(actions=(small,))]) is None
+
+
+def _meets(not_pattern: str, patterns: Iterable[str]) -> bool:
+    return intersects([PermissionBlock(actions=(not_pattern,))], [PermissionBlock(actions=tuple(patterns))])
+
+
+def _of_provider(pattern: str, provider: str) -> str | None:
+    lead = fold(provider) + "/"
+    folded = fold(pattern)
+    if folded.startswith(lead):
+        return pattern
+    head, star, _ = folded.partition("*")
+    if star and lead.startswith(head):
+        narrowed = f"{provider}/*{READ}"
+        return narrowed if _pattern_contains(folded, narrowed) else None
+    return None

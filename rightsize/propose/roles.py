@@ -1,0 +1,287 @@
+"""Roles for a need: existing ones that fit, else a new one that says exactly what is needed.
+
+Two stages that know nothing of each other: `options` lists every way to grant a need, `cheapest` picks one.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Literal
+
+import polars as pl
+
+from rightsize.model.nouns import PermissionBlock
+from rightsize.propose.operation_sets import OperationIndex
+from rightsize.propose.reads import PatternPart
+from rightsize.rbac.algebra import contains, intersects
+
+ChoiceKind = Literal["own", "builtin", "custom"]
+
+
+@dataclass(frozen=True, slots=True)
+class KnownRole:
+    """A role of the tenant: its blocks, and the operations that it grants without a condition, as a set."""
+
+    role_definition_id: str
+    role_name: str
+    blocks: tuple[PermissionBlock, ...]
+    granted: int
+    is_builtin: bool
+    is_conditional: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What has to be granted at one scope: explicit operations and patterns that stay as they were granted."""
+
+    operations: int
+    parts: tuple[PatternPart, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.operations or self.parts)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class RoleContent:
+    """The permissions of a new role, one block, sorted."""
+
+    actions: tuple[str, ...] = ()
+    not_actions: tuple[str, ...] = ()
+    data_actions: tuple[str, ...] = ()
+    not_data_actions: tuple[str, ...] = ()
+
+    @property
+    def block(self) -> PermissionBlock:
+        """The same as a permission block."""
+        return PermissionBlock(self.actions, self.not_actions, self.data_actions, self.not_data_actions)
+
+    @property
+    def wildcards(self) -> int:
+        """How many of its strings are patterns."""
+        return sum("*" in text for text in (*self.actions, *self.data_actions))
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One role that grants a part of a need: an existing one by its id, or a new one by its content."""
+
+    kind: ChoiceKind
+    role_definition_id: str
+    content: RoleContent | None
+    blocks: tuple[PermissionBlock, ...]
+    granted: int
+
+
+@dataclass(slots=True)
+class RoleBook:
+    """The roles that are loaded, and what of them a need may use."""
+
+    index: OperationIndex
+    roles: dict[str, KnownRole]
+    _builtins: list[KnownRole] = field(default_factory=list)
+    _sizes: list[int] = field(default_factory=list)
+    _contained: dict[tuple[str, str], bool] = field(default_factory=dict)
+    _part_masks: dict[PatternPart, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        usable = [role for role in self.roles.values() if role.is_builtin and not role.is_conditional and role.granted]
+        self._builtins = sorted(usable, key=lambda role: (role.granted.bit_count(), role.role_definition_id))
+        self._sizes = [role.granted.bit_count() for role in self._builtins]
+
+    def builtins_of_size(self, least: int, most: int) -> Iterator[KnownRole]:
+        """Yield built-in roles without conditions that grant so many operations, smallest first."""
+        for position in range(bisect_left(self._sizes, least), len(self._sizes)):
+            if self._sizes[position] > most:
+                return
+            yield self._builtins[position]
+
+    def is_contained(self, small: KnownRole, big: KnownRole) -> bool:
+        """Return whether `big` grants all that `small` does, for all strings."""
+        key = (small.role_definition_id, big.role_definition_id)
+        if key not in self._contained:
+            self._contained[key] = contains(big.blocks, small.blocks) is None
+        return self._contained[key]
+
+    def part_mask(self, part: PatternPart) -> int:
+        """Return the catalogue's operations that a part grants."""
+        if part not in self._part_masks:
+            self._part_masks[part] = self.index.granted_by([part.block])
+        return self._part_masks[part]
+
+    def mask(self, need: Need) -> int:
+        """Return the catalogue's operations of a need."""
+        whole = need.operations
+        for part in need.parts:
+            whole |= self.part_mask(part)
+        return whole
+
+
+def open_role_book(
+    role_definitions: pl.DataFrame, role_permissions: pl.DataFrame, role_operations: pl.DataFrame, index: OperationIndex
+) -> RoleBook:
+    """Build the book from the tables of those names."""
+    blocks = _blocks_of(role_permissions)
+    granted: dict[str, list[int]] = {}
+    unconditional = role_operations.filter(~pl.col("conditional").fill_null(False))
+    for role_id, plane, operation in unconditional.select("role_definition_id", "plane", "operation").iter_rows():
+        bit = index.bit(plane, operation)
+        if bit is not None:
+            granted.setdefault(role_id, []).append(bit)
+    roles = {}
+    for role_id, name, kind in role_definitions.select("role_definition_id", "role_name", "role_type").iter_rows():
+        own = blocks.get(role_id, ())
+        roles[role_id] = KnownRole(
+            role_id,
+            name or "",
+            own,
+            index.mask_of_bits(granted.get(role_id, ())),
+            kind == "BuiltInRole",
+            any(block.condition for block in own),
+        )
+    return RoleBook(index, roles)
+
+
+def _blocks_of(role_permissions: pl.DataFrame) -> dict[str, tuple[PermissionBlock, ...]]:
+    grouped = (
+        role_permissions.sort("role_definition_id", "block", "kind", "pattern")
+        .group_by("role_definition_id", "block", maintain_order=True)
+        .agg("kind", "pattern", pl.col("condition").first())
+    )
+    blocks: dict[str, list[PermissionBlock]] = {}
+    for role_id, _, kinds, patterns, condition in grouped.iter_rows():
+        strings: dict[str, list[str]] = {"action": [], "not_action": [], "data_action": [], "not_data_action": []}
+        for kind, pattern in zip(kinds, patterns, strict=True):
+            strings[kind].append(pattern)
+        block = PermissionBlock(*(tuple(strings[kind]) for kind in strings), condition=condition)
+        blocks.setdefault(role_id, []).append(block)
+    return {role_id: tuple(found) for role_id, found in blocks.items()}
+
+
+def options(
+    need: Need, today: KnownRole, book: RoleBook, *, max_excess: int, custom: bool
+) -> Iterator[tuple[Choice, ...]]:
+    """Yield the ways to grant a need out of today's role: one role, or a reading role beside another.
+
+    Args:
+        need: What is needed at the scope.
+        today: The role that is replaced; nothing beyond it is granted.
+        book: The roles there are.
+        max_excess: Operations that an existing role may grant beyond the need.
+        custom: Whether a new role may be assigned at the scope.
+    """
+    yield from ((choice,) for choice in _existing(need, today, book, max_excess))
+    reading, rest = _split(need, book)
+    if reading and rest:
+        for first, second in product(
+            list(_existing(reading, today, book, max_excess, kinds=("builtin",))),
+            [*((choice,) for choice in _existing(rest, today, book, max_excess)), *_new(rest, book, custom)],
+        ):
+            yield (first, *second)
+    yield from _new(need, book, custom)
+
+
+def cheapest(need: Need, found: Iterable[tuple[Choice, ...]], book: RoleBook) -> tuple[Choice, ...] | None:
+    """Return the option with the fewest new roles, then without wildcards, then fewest assignments, then least excess.
+
+    None where there is no option.
+    """
+    needed = book.mask(need)
+
+    def cost(choices: tuple[Choice, ...]) -> tuple[object, ...]:
+        granted = 0
+        for choice in choices:
+            granted |= choice.granted
+        new = [choice.content for choice in choices if choice.content is not None]
+        return (
+            len(new),
+            sum(content.wildcards for content in new),
+            len(choices),
+            (granted & ~needed).bit_count(),
+            [choice.kind != "own" for choice in choices],
+            [choice.role_definition_id for choice in choices],
+        )
+
+    return min(found, key=cost, default=None)
+
+
+def _existing(
+    need: Need, today: KnownRole, book: RoleBook, max_excess: int, kinds: Sequence[ChoiceKind] = ("own", "builtin")
+) -> Iterator[Choice]:
+    needed = book.mask(need)
+    size = needed.bit_count()
+    if "own" in kinds and not today.is_conditional and (today.granted & ~needed).bit_count() <= max_excess:
+        yield Choice("own", today.role_definition_id, None, today.blocks, today.granted)
+    for role in book.builtins_of_size(size, size + max_excess):
+        fits = role.role_definition_id != today.role_definition_id and not needed & ~role.granted
+        if (
+            fits
+            and all(contains(role.blocks, [part.block]) is None for part in need.parts)
+            and book.is_contained(role, today)
+        ):
+            yield Choice("builtin", role.role_definition_id, None, role.blocks, role.granted)
+
+
+def _split(need: Need, book: RoleBook) -> tuple[Need, Need]:
+    reads = need.operations & book.index.reads
+    kept = tuple(part for part in need.parts if part.plane == "control")
+    rest = tuple(part for part in need.parts if part.plane != "control")
+    return Need(reads, kept), Need(need.operations & ~reads, rest)
+
+
+def _new(need: Need, book: RoleBook, allowed: bool) -> Iterator[tuple[Choice, ...]]:
+    if not allowed or not need:
+        return
+    yield tuple(
+        Choice("custom", "", content, (content.block,), book.index.granted_by([content.block]))
+        for content in write_contents(need, book.index)
+    )
+
+
+def write_contents(need: Need, index: OperationIndex) -> list[RoleContent]:
+    """Return a need as the contents of new roles: one, or more where a not-pattern would take out what is needed."""
+    explicit: dict[str, list[str]] = {"control": [], "data": []}
+    for plane, operation in index.members(need.operations):
+        explicit[plane].append(operation)
+    for part in need.parts:
+        if not part.not_patterns:
+            explicit[part.plane].extend(part.patterns)
+    contents = [_content(explicit["control"], (), explicit["data"], ())]
+    for part in need.parts:
+        if part.not_patterns:
+            _add_part(contents, part)
+    return [content for content in contents if content != RoleContent()]
+
+
+def _add_part(contents: list[RoleContent], part: PatternPart) -> None:
+    for position, content in enumerate(contents):
+        taken = content.not_actions if part.plane == "control" else content.not_data_actions
+        own = content.actions if part.plane == "control" else content.data_actions
+        collides = taken != part.not_patterns and (
+            _meet(part.not_patterns, own) or _meet(taken, part.patterns)
+        )
+        if not collides:
+            merged = PatternPart((*own, *part.patterns), (*taken, *part.not_patterns), part.plane)
+            contents[position] = _replace(content, merged)
+            return
+    contents.append(_replace(RoleContent(), part))
+
+
+def _replace(content: RoleContent, part: PatternPart) -> RoleContent:
+    if part.plane == "control":
+        return _content(part.patterns, part.not_patterns, content.data_actions, content.not_data_actions)
+    return _content(content.actions, content.not_actions, part.patterns, part.not_patterns)
+
+
+def _content(
+    actions: Iterable[str], not_actions: Iterable[str], data_actions: Iterable[str], not_data_actions: Iterable[str]
+) -> RoleContent:
+    return RoleContent(*(tuple(sorted(set(texts))) for texts in (actions, not_actions, data_actions, not_data_actions)))
+
+
+def _meet(left: Sequence[str], right: Sequence[str]) -> bool:
+    return bool(left and right) and intersects(
+        [PermissionBlock(actions=tuple(left))], [PermissionBlock(actions=tuple(right))]
+    )
