@@ -1,0 +1,64 @@
+"""Patterns over columns: the columnar twin of `rbac`'s matching, for one pattern against many names at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import polars as pl
+
+from rightsize.rbac.text import fold
+
+_UPPER = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+# What Rust's regular expressions read as syntax; everything else stands for itself.
+_SYNTAX = frozenset(r"\.+*?()|[]{}^$#&-~")
+
+
+def folded(names: pl.Series) -> pl.Series:
+    """Return the column as `rbac.text.fold` has it: surrounding spaces trimmed, ASCII lower case."""
+    trimmed = names.str.strip_chars(" ")
+    if (trimmed.str.len_bytes() == trimmed.str.len_chars()).all(ignore_nulls=True):
+        return trimmed.str.to_lowercase()
+    return trimmed.str.replace_many(list(_UPPER), list(_UPPER.lower()))
+
+
+def matches(name: pl.Expr, pattern: str) -> pl.Expr:
+    """Return whether the folded `name` matches `pattern`; a `*` stands for any string, the empty one included."""
+    parts = fold(pattern).split("*")
+    if len(parts) == 1:
+        return name == parts[0]
+    head, *middle, tail = parts
+    if any(middle) or len(middle) > 1:
+        return name.str.contains("(?s)^" + ".*".join(_literal(part) for part in parts) + "$")
+    # The ends must not overlap: `a*a` does not match `a`.
+    long_enough = name.str.len_bytes() >= len(head.encode()) + len(tail.encode())
+    return name.str.starts_with(head) & name.str.ends_with(tail) & long_enough
+
+
+def first_match(names: pl.Series, patterns: Sequence[str]) -> pl.Series:
+    """Return for each folded name the index of the first pattern that matches it, null where none does."""
+    frame = pl.DataFrame({"name": names})
+    exact: dict[str, int] = {}
+    wildcards: list[tuple[int, str]] = []
+    for index, pattern in enumerate(patterns):
+        if "*" in pattern:
+            wildcards.append((index, pattern))
+        else:
+            exact.setdefault(fold(pattern), index)
+    found = [pl.col("name").replace_strict(exact, default=None, return_dtype=pl.Int32)]
+    found += [
+        pl.when(matches(pl.col("name"), pattern)).then(pl.lit(index, dtype=pl.Int32)) for index, pattern in wildcards
+    ]
+    return frame.select(pl.min_horizontal(found).alias("index"))["index"]
+
+
+def matching_pairs(names: pl.Series, patterns: Iterable[str]) -> pl.DataFrame:
+    """Return `(name, pattern)` for every folded name and pattern that match; names and patterns are distinct."""
+    frame = pl.DataFrame({"name": names})
+    found = [
+        frame.filter(matches(pl.col("name"), pattern)).with_columns(pattern=pl.lit(pattern)) for pattern in patterns
+    ]
+    return pl.concat([pl.DataFrame(schema={"name": pl.String(), "pattern": pl.String()}), *found])
+
+
+def _literal(text: str) -> str:
+    return "".join("\\" + character if character in _SYNTAX else character for character in text)

@@ -1,0 +1,106 @@
+"""What rules say about an operation: which log shows it, what privilege it gives, which layer it can weaken."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from rightsize.rules.matching import first_match, folded, matches
+from rightsize.rules.tables import rows_of
+
+PLANE_GUESSED = "plane_guessed"
+
+
+def annotate(operations: pl.DataFrame) -> pl.DataFrame:
+    """Fill `risk`, `layer`, `observable_by` and `unobservable_reason` of the table `operations`.
+
+    Reads `operation` and `is_data_action`. Where no source says whether an operation is a data action, no log is
+    known to show it, and its risk is what it would give in either plane.
+    """
+    name = folded(operations["operation"])
+    plane = pl.when(pl.col("is_data_action")).then(pl.lit("data")).otherwise(pl.lit("control"))
+    work = operations.select(
+        name=name,
+        plane=plane,
+        unknown=pl.col("is_data_action").is_null(),
+    )
+    observable, reason = _column(work, "observability", "observable_by"), _column(work, "observability", "reason")
+    return operations.with_columns(
+        risk=_column(work, "risk", "risk"),
+        layer=_column(work, "layers", "layer"),
+        observable_by=pl.Series(observable).set(work["unknown"], None),
+        unobservable_reason=pl.Series(reason).set(work["unknown"], PLANE_GUESSED),
+    )
+
+
+def risk_weights() -> dict[str, int]:
+    """Return the weight of each class of risk."""
+    return {row["risk"]: int(row["weight"]) for row in rows_of("risk_classes")}
+
+
+def weight(operation: str, plane: str, risk: str) -> pl.Expr:
+    """Return the weight of an operation from the columns of that name: of its class, else of a read or a change."""
+    weights = risk_weights()
+    name = pl.col(operation).str.to_lowercase()
+    unclassified = (
+        pl.when(pl.col(plane) == "data")
+        .then(weights["data_access"])
+        .when(name.str.ends_with("/read"))
+        .then(weights["read"])
+        .otherwise(weights["change"])
+    )
+    classed = pl.col(risk).replace_strict(weights, default=None, return_dtype=pl.Int64)
+    return pl.coalesce(classed, unclassified).cast(pl.Int64)
+
+
+def privilege_patterns(plane: str = "control") -> tuple[str, ...]:
+    """Return the patterns of the operations that give privilege."""
+    return tuple(row["pattern"] for row in rows_of("risk") if row["risk"] == "privilege" and row["plane"] == plane)
+
+
+def scope_levels(names: pl.Series) -> pl.Series:
+    """Return for each folded operation the kinds of scope where it can be performed.
+
+    The answer is `tenant`, `management_group` and `below`, as far as they apply, with a space between; `below` is
+    subscriptions, resource groups and resources, and is all that most operations have.
+    """
+    rows = rows_of("scope_levels")
+    index = first_match(names, [row["pattern"] for row in rows])
+    levels = pl.Series([row["levels"] for row in rows])
+    return levels.gather(index).fill_null("below").alias("levels")
+
+
+def is_emergency_name(name: pl.Expr) -> pl.Expr:
+    """Return whether a folded display name or UPN looks like that of an emergency access account."""
+    return pl.any_horizontal(matches(name, row["pattern"]) for row in rows_of("emergency_names"))
+
+
+def audience_ids(service: str) -> tuple[str, ...]:
+    """Return the application ids of the tokens that a service accepts."""
+    return tuple(row["app_id"] for row in rows_of("audiences") if row["service"] == service)
+
+
+def audience_names(service: str) -> tuple[str, ...]:
+    """Return the display names that sign-in logs give those applications."""
+    return tuple(row["name"] for row in rows_of("audiences") if row["service"] == service)
+
+
+def first_party_tenants() -> tuple[str, ...]:
+    """Return the tenants that own Microsoft's own applications."""
+    return tuple(row["tenant_id"] for row in rows_of("first_party"))
+
+
+def linked_writes(linked: str) -> tuple[str, ...]:
+    """Return the patterns of the writes inside which `linked` is checked; any write where none is known."""
+    names = pl.DataFrame({"name": folded(pl.Series([linked]))})
+    rows = [row for row in rows_of("linked_checks") if names.select(matches(pl.col("name"), row["linked"])).item()]
+    return tuple(row["write"] for row in rows) or ("*/write",)
+
+
+def _column(work: pl.DataFrame, rules: str, answer: str) -> pl.Series:
+    answers = pl.Series(answer, [None] * len(work), dtype=pl.String)
+    for plane in ("control", "data"):
+        rows = [row for row in rows_of(rules) if row["plane"] == plane]
+        index = first_match(work["name"], [row["pattern"] for row in rows])
+        values = pl.Series([row[answer] or None for row in rows], dtype=pl.String).gather(index)
+        answers = answers.zip_with(work["plane"] != plane, values)
+    return answers
