@@ -14,6 +14,7 @@ from typer.exceptions import TyperException
 
 from rightsize import __version__
 from rightsize.cli.exit_codes import ExitCode, exit_code_of
+from rightsize.cli.mine import mine
 from rightsize.cli.narration import complain
 from rightsize.model.errors import RightsizeError
 
@@ -38,6 +39,9 @@ def _root(
     version: bool = typer.Option(False, "--version", callback=_show_version, is_eager=True, help="Show the version."),
 ) -> None:
     """Least privilege for Azure and Entra."""
+
+
+app.command()(mine)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -1,0 +1,34 @@
+"""`rightsize mine`: role mining on plain pairs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rightsize.cli.narration import say, set_verbosity
+from rightsize.cli.options import Output, OutputFormat, Quiet, Verbose
+from rightsize.cli.output import show
+
+
+def mine(
+    file: Annotated[Path, typer.Argument(help="Text file with a user and a permission on each line.")],
+    out: Annotated[Path | None, typer.Option("--out", help="Write the roles here, one JSON object a line.")] = None,
+    time_limit: Annotated[
+        float, typer.Option("--time-limit", min=0.1, help="Seconds that the solver may take.")
+    ] = 60.0,
+    output: Output = OutputFormat.TABLE,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Find the fewest roles that give every user exactly what they have, with the number that is proven least."""
+    from rightsize.workflow.mine import mine_roles, write_roles  # noqa: PLC0415
+
+    set_verbosity(verbose, quiet)
+    mined = mine_roles(file, time_limit=time_limit)
+    if out is not None:
+        write_roles(mined, out)
+        say(f"wrote {len(mined.roles)} roles to {out}")
+    answer = mined.answer()
+    show([answer], list(answer), output, document=answer)

@@ -1,0 +1,180 @@
+"""The bipartite graph behind role mining, and what can be decided about it without search.
+
+Rows are users, columns are permissions, an edge is a permission that a user holds. A role is a biclique: a set of
+rows and a set of columns with every edge between them. The fewest roles that give everybody exactly what they have
+are the fewest bicliques that cover every edge.
+
+Before any search the graph shrinks (after Ene, Horne, Milosavljevic, Rao, Schreiber, Tarjan: Fast exact and heuristic
+methods for role minimization problems, SACMAT 2008):
+
+* Rows with the same columns, and columns with the same rows, count once.
+* An edge (v, q) needs no cover of its own when another edge (u, p) is in the graph whose row and column are contained
+  in those of v and q: every maximal biclique with (u, p) has (v, q) as well. Rows and columns being distinct, this is a
+  strict order, so that all edges but the least ones go at once.
+* When the neighbours of an edge form a biclique by themselves, that biclique is the only maximal one with the edge,
+  and is chosen.
+
+What is left is a graph of *kernel* edges, two of them adjacent when one biclique can hold both; bicliques are its
+cliques. Sets of rows, columns and kernel edges are integers with one bit a member.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+
+def bits(members: int) -> Iterator[int]:
+    """Yield the positions of the one-bits, lowest first."""
+    while members:
+        lowest = members & -members
+        yield lowest.bit_length() - 1
+        members ^= lowest
+
+
+def bitset(positions: Iterable[int]) -> int:
+    """Return the set of those positions."""
+    members = 0
+    for position in positions:
+        members |= 1 << position
+    return members
+
+
+@dataclass(frozen=True, slots=True)
+class Biclique:
+    """Rows and columns with every edge between them."""
+
+    rows: int
+    columns: int
+
+
+@dataclass(slots=True)
+class Graph:
+    """A bipartite graph with distinct, non-empty rows and distinct, non-empty columns."""
+
+    rows: list[int]
+    columns: list[int]
+
+    @classmethod
+    def of_rows(cls, rows: list[int], column_count: int) -> Graph:
+        """Build the graph from the columns of each row."""
+        columns = [0] * column_count
+        for index, members in enumerate(rows):
+            for column in bits(members):
+                columns[column] |= 1 << index
+        return cls(rows, columns)
+
+    def rows_with_all(self, columns: int) -> int:
+        """Return the rows that have every one of the columns."""
+        found = (1 << len(self.rows)) - 1
+        for column in bits(columns):
+            found &= self.columns[column]
+        return found
+
+    def columns_of_all(self, rows: int) -> int:
+        """Return the columns that every one of the rows has."""
+        found = (1 << len(self.columns)) - 1
+        for row in bits(rows):
+            found &= self.rows[row]
+        return found
+
+    def close(self, rows: int) -> Biclique:
+        """Return the maximal biclique of all columns that the rows share, and of all rows that have those."""
+        columns = self.columns_of_all(rows)
+        return Biclique(self.rows_with_all(columns), columns)
+
+
+def _contained_in(sets: list[int], holders: list[int]) -> list[int]:
+    """For each set of `sets`, which sets contain it (itself among them); `holders` says which sets have a member."""
+    everything = (1 << len(sets)) - 1
+    supersets = []
+    for members in sets:
+        found = everything
+        for member in bits(members):
+            found &= holders[member]
+        supersets.append(found)
+    return supersets
+
+
+def _transpose(relation: list[int]) -> list[int]:
+    inverse = [0] * len(relation)
+    for index, members in enumerate(relation):
+        for member in bits(members):
+            inverse[member] |= 1 << index
+    return inverse
+
+
+def least_edges(graph: Graph) -> tuple[list[int], list[int]]:
+    """Return, for each row, the columns whose edge no other edge dominates, and the rows that contain each row."""
+    row_supersets = _contained_in(graph.rows, graph.columns)
+    row_subsets = _transpose(row_supersets)
+    column_subsets = _transpose(_contained_in(graph.columns, graph.rows))
+    least = []
+    for row, columns in enumerate(graph.rows):
+        below = 0
+        for subset in bits(row_subsets[row] & ~(1 << row)):
+            below |= graph.rows[subset]
+        kept = 0
+        for column in bits(columns):
+            smaller = column_subsets[column]
+            if not (below & smaller or columns & smaller & ~(1 << column)):
+                kept |= 1 << column
+        least.append(kept)
+    return least, row_supersets
+
+
+def reduce_graph(graph: Graph) -> tuple[list[Biclique], list[tuple[int, int]]]:
+    """Return the bicliques that every minimum cover may be taken to hold, and the kernel edges (row, column) left."""
+    open_columns, row_supersets = least_edges(graph)
+    forced = []
+    for row in range(len(graph.rows)):
+        for column in bits(open_columns[row]):
+            is_open = open_columns[row] >> column & 1
+            if is_open and not graph.columns[column] & ~row_supersets[row]:
+                biclique = graph.close(graph.columns[column])
+                forced.append(biclique)
+                for covered in bits(biclique.rows):
+                    open_columns[covered] &= ~biclique.columns
+    kernel = [(row, column) for row, columns in enumerate(open_columns) for column in bits(columns)]
+    return forced, kernel
+
+
+def kernel_graph(graph: Graph, kernel: list[tuple[int, int]]) -> list[int]:
+    """Return, for each kernel edge, the kernel edges that share a biclique with it."""
+    by_row = [0] * len(graph.rows)
+    by_column = [0] * len(graph.columns)
+    for index, (row, column) in enumerate(kernel):
+        by_row[row] |= 1 << index
+        by_column[column] |= 1 << index
+    # (u, p) and (v, q) go together when (u, q) and (v, p) are edges: q among the columns of u, v among the rows of p.
+    with_column_of: dict[int, int] = {}
+    with_row_of: dict[int, int] = {}
+    adjacent = []
+    for index, (row, column) in enumerate(kernel):
+        if row not in with_column_of:
+            with_column_of[row] = _union(by_column, graph.rows[row])
+        if column not in with_row_of:
+            with_row_of[column] = _union(by_row, graph.columns[column])
+        adjacent.append(with_column_of[row] & with_row_of[column] & ~(1 << index))
+    return adjacent
+
+
+def _union(sets: list[int], members: int) -> int:
+    found = 0
+    for member in bits(members):
+        found |= sets[member]
+    return found
+
+
+def components(adjacent: list[int]) -> list[list[int]]:
+    """Return the connected parts of a graph, each as its vertices in order."""
+    unseen = (1 << len(adjacent)) - 1
+    parts = []
+    while unseen:
+        part = frontier = unseen & -unseen
+        while frontier:
+            frontier = _union(adjacent, frontier) & ~part
+            part |= frontier
+        unseen &= ~part
+        parts.append(list(bits(part)))
+    return parts
