@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 import polars as pl
 
 from rightsize.rbac.text import fold
+
+Text = TypeVar("Text", pl.Series, pl.Expr)
 
 _UPPER = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 # What Rust's regular expressions read as syntax; everything else stands for itself.
 _SYNTAX = frozenset(r"\.+*?()|[]{}^$#&-~")
 
 
-def folded(names: pl.Series) -> pl.Series:
-    """Return the column as `rbac.text.fold` has it: surrounding spaces trimmed, ASCII lower case."""
-    trimmed = names.str.strip_chars(" ")
-    if (trimmed.str.len_bytes() == trimmed.str.len_chars()).all(ignore_nulls=True):
-        return trimmed.str.to_lowercase()
-    return trimmed.str.replace_many(list(_UPPER), list(_UPPER.lower()))
+def folded(text: Text) -> Text:
+    """Return a column or expression as `rbac.text.fold` has it: surrounding spaces trimmed, ASCII lower case."""
+    return text.str.strip_chars(" ").str.replace_many(list(_UPPER), list(_UPPER.lower()))
 
 
 def matches(name: pl.Expr, pattern: str) -> pl.Expr:

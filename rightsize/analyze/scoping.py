@@ -1,0 +1,146 @@
+"""Scopes over columns: which assigned scopes contain a scope, how large a scope is, and what lies below it.
+
+The columnar twin of `rbac.scopes`; a place is a folded scope.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from rightsize.analyze.text import place_of
+
+ROOT = "/"
+_MANAGEMENT_GROUP = "/providers/microsoft.management/managementgroups/"
+_SUBSCRIPTION = "/subscriptions/"
+
+LEVELS = ("resource", "resource_group", "subscription", "management_group", "root")
+# How much further an assignment reaches at each level; a convention of the creep formula (docs/verdicts.md).
+REACH = {level: 4**index for index, level in enumerate(LEVELS)}
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeTree:
+    """What is known about management groups and subscriptions.
+
+    Attributes:
+        chain: `(node, ancestor)`: every management group strictly above a management group or subscription, and the
+            root above each.
+        subscriptions: `(place, listed, placed)`: `placed` says that a management group above it is known.
+        groups: `(place, listed)` of management groups.
+    """
+
+    chain: pl.DataFrame
+    subscriptions: pl.DataFrame
+    groups: pl.DataFrame
+
+    def below(self, place: str) -> tuple[list[str], list[str]]:
+        """Return the management groups at or below a management group or the root, and the subscriptions there.
+
+        A subscription whose place in the tree is not known may be below any management group, so it counts.
+        """
+        nodes = set(self.chain.filter(pl.col("ancestor") == place)["node"]) | {place}
+        groups = self.groups.filter(pl.col("place").is_in(nodes))["place"].to_list()
+        subscriptions = self.subscriptions.filter(pl.col("place").is_in(nodes) | ~pl.col("placed"))
+        return groups, subscriptions["place"].to_list()
+
+    def is_listed(self, place: str) -> bool:
+        """Return whether a listing shows what lies below a management group, or below the root."""
+        if place == ROOT:
+            return bool(self.groups["listed"].any()) or bool(self.subscriptions["listed"].any())
+        return bool(self.groups.filter(pl.col("place") == place)["listed"].any())
+
+
+def read_tree(scopes: pl.DataFrame, places: pl.Series) -> ScopeTree:
+    """Build the tree from the table `scopes`, and from `places`, the folded scopes that anything names."""
+    known = scopes.select(
+        place=place_of(scopes["scope"]),
+        parent=place_of(scopes["parent_scope"]),
+        listed=pl.col("listed").fill_null(False),
+    )
+    named = pl.DataFrame({"place": places.unique()}).select(place=node_of("place"), parent=None, listed=False)
+    nodes = (
+        pl.concat([known, named.cast({"parent": pl.String})])
+        .filter(is_node("place"))
+        .group_by("place")
+        .agg(pl.col("parent").drop_nulls().min(), pl.col("listed").any())
+        .sort("place")
+    )
+    parents = dict(nodes.select("place", "parent").iter_rows())
+    rows = [(node, ancestor) for node in parents for ancestor in _above(node, parents)]
+    chain = pl.DataFrame(rows, schema={"node": pl.String, "ancestor": pl.String}, orient="row")
+    placed = chain.filter(pl.col("ancestor") != ROOT)["node"].unique()
+    is_group = pl.col("place").str.starts_with(_MANAGEMENT_GROUP)
+    return ScopeTree(
+        chain=chain,
+        subscriptions=nodes.filter(~is_group).select("place", "listed", placed=pl.col("place").is_in(placed.to_list())),
+        groups=nodes.filter(is_group).select("place", "listed"),
+    )
+
+
+def is_node(column: str) -> pl.Expr:
+    """Return whether a place is a management group or a subscription itself."""
+    slashes = pl.col(column).str.count_matches("/", literal=True)
+    return (pl.col(column).str.starts_with(_SUBSCRIPTION) & (slashes == 2)) | (
+        pl.col(column).str.starts_with(_MANAGEMENT_GROUP) & (slashes == 4)
+    )
+
+
+def node_of(column: str) -> pl.Expr:
+    """Return the subscription or management group that a place lies in, null for the root and tenant resources."""
+    parts = pl.col(column).str.split("/")
+    return (
+        pl.when(pl.col(column).str.starts_with(_SUBSCRIPTION))
+        .then(parts.list.head(3).list.join("/"))
+        .when(pl.col(column).str.starts_with(_MANAGEMENT_GROUP))
+        .then(parts.list.head(5).list.join("/"))
+    )
+
+
+def level_of(column: str) -> pl.Expr:
+    """Return the level of a place; tenant resources count as resources."""
+    slashes = pl.col(column).str.count_matches("/", literal=True)
+    is_group = pl.col(column).str.contains("^/subscriptions/[^/]+/resourcegroups/[^/]+$")
+    return (
+        pl.when(pl.col(column) == ROOT)
+        .then(pl.lit("root"))
+        .when(is_node(column) & (slashes == 4))
+        .then(pl.lit("management_group"))
+        .when(is_node(column))
+        .then(pl.lit("subscription"))
+        .when(is_group)
+        .then(pl.lit("resource_group"))
+        .otherwise(pl.lit("resource"))
+    )
+
+
+def containing(places: pl.Series, assigned: pl.Series, tree: ScopeTree) -> pl.DataFrame:
+    """Return `(place, assigned)` for each distinct place and each assigned place that is it or lies above it."""
+    above = pl.DataFrame({"assigned": assigned.unique()}).with_columns(
+        size=pl.col("assigned").str.count_matches("/", literal=True)
+    )
+    here = pl.DataFrame({"place": places.unique()}).with_columns(parts=pl.col("place").str.split("/"))
+    found = [
+        here.filter(pl.col("parts").list.len() > size)
+        .select("place", assigned=pl.col("parts").list.head(size + 1).list.join("/"))
+        .join(above.filter(pl.col("size") == size), on="assigned", how="semi")
+        for size in above.filter(pl.col("assigned") != ROOT)["size"].unique().sort()
+    ]
+    upwards = (
+        here.select("place", node=node_of("place"))
+        .join(tree.chain, on="node")
+        .select("place", assigned=pl.col("ancestor"))
+        .join(above, on="assigned", how="semi")
+    )
+    root = here.select("place", assigned=pl.lit(ROOT)).join(above, on="assigned", how="semi")
+    return pl.concat([*found, upwards, root]).unique()
+
+
+def _above(node: str, parents: dict[str, str | None]) -> list[str]:
+    chain: list[str] = []
+    parent = parents.get(node)
+    while parent and parent != ROOT and parent not in chain:
+        chain.append(parent)
+        parent = parents.get(parent)
+    return [*chain, ROOT]

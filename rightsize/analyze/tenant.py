@@ -1,0 +1,205 @@
+"""The tenant as an analysis sees it: assignments, who reaches them, what their roles grant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.scoping import REACH, ScopeTree, level_of, read_tree
+from rightsize.analyze.text import folded, place_of
+from rightsize.rules.matching import matching_pairs
+from rightsize.rules.operations import annotate, scope_levels, weight
+
+_ALLOW = {"action": "control", "data_action": "data"}
+_SUBTRACT = {"not_action": "control", "not_data_action": "data"}
+# Stand-ins for the size of a role where no catalogue lists its operations: a pattern weighs less the more it names.
+_BROADEST = 1_000_000
+_NARROWER = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """Frames that every step shares, in an order that does not depend on the order of the rows that came in.
+
+    Attributes:
+        assignments: One row a (role_assignment_id, state), numbered by `a`. `place` is the folded scope, `level` its
+            level, `role_known` whether the definition is loaded, `twin` whether the row is the plain assignment that
+            Azure shows for an activation beside it, and `power` how much it grants, weighted by risk and reach.
+        membership: `(principal_id, holder)`: who reaches the assignments of whom; each principal its own.
+        operations: The catalogue, annotated: `name` (folded), `operation`, `plane`, `certain`, `risk`, `weight`,
+            `observable_by`, `reason`, `levels`.
+        grants: `(role, name, plane)`: what each assigned role grants over the catalogue and over the operations that
+            a role names though the catalogue lacks them.
+        patterns: `(role, block, kind, pattern, condition)` of the assigned roles.
+        tree: Management groups and subscriptions.
+    """
+
+    assignments: pl.DataFrame
+    membership: pl.DataFrame
+    operations: pl.DataFrame
+    grants: pl.DataFrame
+    patterns: pl.DataFrame
+    tree: ScopeTree
+
+    @property
+    def has_catalogue(self) -> bool:
+        """Whether a catalogue of operations is loaded."""
+        return not self.operations.filter(pl.col("in_catalogue")).is_empty()
+
+
+def read_tenant(inputs: Inputs) -> Tenant:
+    """Prepare what the steps of an analysis share."""
+    bare = _assignments(inputs)
+    roles = bare["role"].unique()
+    patterns = inputs.role_permissions.select(
+        "block", "kind", "condition", role=folded(inputs.role_permissions["role_definition_id"]), pattern="pattern"
+    ).filter(pl.col("role").is_in(roles.to_list()))
+    catalogue = _catalogue(inputs)
+    grants = inputs.role_operations.select(
+        role=folded(inputs.role_operations["role_definition_id"]),
+        name=folded(inputs.role_operations["operation"]),
+        plane="plane",
+    ).filter(pl.col("role").is_in(roles.to_list()))
+    if not catalogue.is_empty():
+        extra = _named_outside(patterns, catalogue)
+        catalogue = pl.concat([catalogue, extra])
+        grants = pl.concat([grants, granted_by_patterns(patterns, extra.select("name", "plane"))])
+    grants = grants.unique().sort("role", "plane", "name")
+    named = [inputs.coverage["scope"], inputs.usage_days["scope"]]
+    places = pl.concat([bare["place"], *(place_of(scopes.drop_nulls().unique()) for scopes in named)])
+    return Tenant(
+        assignments=_with_power(bare, grants, catalogue, patterns),
+        membership=_membership(inputs),
+        operations=catalogue,
+        grants=grants,
+        patterns=patterns,
+        tree=read_tree(inputs.scopes, places),
+    )
+
+
+def granted_by_patterns(patterns: pl.DataFrame, wanted: pl.DataFrame) -> pl.DataFrame:
+    """Return `(role, name, plane)` of the wanted `(name, plane)` that the blocks of roles grant.
+
+    A name is granted where an allowing pattern of a block matches it and no subtracting pattern of the same block
+    does (Microsoft Learn: understand role definitions). A condition does not take it away.
+    """
+    found: list[pl.DataFrame] = []
+    for plane in ("control", "data"):
+        names = wanted.filter(pl.col("plane") == plane)["name"].unique().sort()
+        allow = patterns.filter(pl.col("kind").replace_strict(_ALLOW, default=None) == plane)
+        subtract = patterns.filter(pl.col("kind").replace_strict(_SUBTRACT, default=None) == plane)
+        distinct = pl.concat([allow["pattern"], subtract["pattern"]]).unique().sort()
+        pairs = matching_pairs(names, distinct)
+        allowed = allow.join(pairs, on="pattern").select("role", "block", "name").unique()
+        taken = subtract.join(pairs, on="pattern").select("role", "block", "name").unique()
+        left = allowed.join(taken, on=["role", "block", "name"], how="anti")
+        found.append(left.select("role", "name", plane=pl.lit(plane)).unique())
+    return pl.concat(found)
+
+
+def _assignments(inputs: Inputs) -> pl.DataFrame:
+    table = inputs.role_assignments
+    known = folded(inputs.role_definitions["role_definition_id"]).to_list()
+    activated = pl.col("id").is_in(pl.col("id").filter(pl.col("state") == "activated").implode())
+    return (
+        table.select(
+            pl.exclude("principal_id", "role_definition_id", "eligibility_id"),
+            id=folded(table["role_assignment_id"]),
+            principal_id=folded(table["principal_id"]),
+            role=folded(table["role_definition_id"]),
+            eligibility=folded(table["eligibility_id"]),
+            place=place_of(table["scope"]),
+        )
+        .with_columns(
+            role_known=pl.col("role").is_in(known),
+            twin=(pl.col("state") == "active") & activated,
+            level=level_of("place"),
+        )
+        .sort("id", "role_assignment_id", "state")
+        .with_row_index("a")
+    )
+
+
+def _membership(inputs: Inputs) -> pl.DataFrame:
+    closure = inputs.group_closure
+    through = pl.DataFrame({"principal_id": folded(closure["member_id"]), "holder": folded(closure["group_id"])})
+    named = pl.concat(
+        [
+            folded(inputs.role_assignments["principal_id"]),
+            folded(inputs.usage_days["principal_id"].drop_nulls().unique()),
+            through["principal_id"],
+            folded(inputs.principals["principal_id"]),
+        ]
+    ).unique()
+    own = pl.DataFrame({"principal_id": named}).with_columns(holder=pl.col("principal_id"))
+    return pl.concat([own, through]).unique().drop_nulls().sort("principal_id", "holder")
+
+
+def _catalogue(inputs: Inputs) -> pl.DataFrame:
+    known = pl.col("is_data_action").is_not_null()
+    table = annotate(inputs.operations).unique("operation", keep="any").sort("operation")
+    return _described(
+        table.with_columns(
+            name=folded(table["operation"]),
+            plane=pl.when(pl.col("is_data_action")).then(pl.lit("data")).otherwise(pl.lit("control")),
+            certain=known & ~pl.col("is_guess").fill_null(False),
+            in_catalogue=pl.lit(True),
+        ).unique("name", keep="first", maintain_order=True)
+    )
+
+
+def _named_outside(patterns: pl.DataFrame, catalogue: pl.DataFrame) -> pl.DataFrame:
+    """Return the operations that roles name in full though the catalogue lacks them; the naming says their plane."""
+    named = patterns.filter(
+        pl.col("kind").is_in(list(_ALLOW)) & ~pl.col("pattern").str.contains("*", literal=True)
+    ).select(operation="pattern", plane=pl.col("kind").replace_strict(_ALLOW))
+    extra = (
+        named.with_columns(name=folded(named["operation"]))
+        .join(catalogue, on="name", how="anti")
+        .group_by("name", "plane")
+        .agg(pl.col("operation").min())
+        .sort("name", "plane")
+        .unique("name", keep="first", maintain_order=True)
+        .with_columns(is_data_action=pl.col("plane") == "data", certain=True, in_catalogue=pl.lit(False))
+    )
+    return _described(annotate(extra))
+
+
+def _described(table: pl.DataFrame) -> pl.DataFrame:
+    return table.with_columns(levels=scope_levels(table["name"])).select(
+        "name",
+        "operation",
+        "plane",
+        "certain",
+        "in_catalogue",
+        "risk",
+        "observable_by",
+        "levels",
+        reason="unobservable_reason",
+        weight=weight("operation", "plane", "risk"),
+    )
+
+
+def _with_power(
+    assignments: pl.DataFrame, grants: pl.DataFrame, catalogue: pl.DataFrame, patterns: pl.DataFrame
+) -> pl.DataFrame:
+    weights = catalogue.group_by("name").agg(pl.col("weight").max())
+    listed = grants.join(weights, on="name", how="left").group_by("role").agg(size=pl.col("weight").fill_null(1).sum())
+    is_wild = pl.col("pattern").str.contains("*", literal=True)
+    named = pl.col("pattern").str.split("/").list.eval(pl.element() != "*").list.sum().cast(pl.Int64)
+    # A bare star names nothing; each segment that a pattern names divides what it may grant.
+    broad = _BROADEST // pl.lit(_NARROWER, dtype=pl.Int64).pow(pl.min_horizontal(named, 4))
+    symbolic = (
+        patterns.filter(pl.col("kind").is_in(list(_ALLOW)))
+        .group_by("role")
+        .agg(stand_in=pl.when(is_wild).then(broad).otherwise(1).sum())
+    )
+    reach = pl.col("level").replace_strict(REACH, return_dtype=pl.Int64)
+    return (
+        assignments.join(listed, on="role", how="left", maintain_order="left")
+        .join(symbolic, on="role", how="left", maintain_order="left")
+        .with_columns(power=pl.coalesce("size", "stand_in", pl.lit(0)).cast(pl.Int64) * reach)
+        .drop("size", "stand_in")
+    )
