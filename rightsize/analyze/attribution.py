@@ -1,0 +1,249 @@
+"""Attribution: which assignment allowed a call.
+
+The assignment that the log names comes first. Where it names none, or one that no listing shows any more, candidates are
+the assignments that reach the principal, stand at or above the scope, grant the operation and are not younger than the
+call; of several, the fewest and least powerful that explain all calls are kept.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from rightsize.analyze.reasons import Attribution, Unexplained
+from rightsize.analyze.scoping import ROOT, containing, node_of
+from rightsize.analyze.tenant import Tenant, granted_by_patterns
+
+# Calls whose candidates are looked for at once; bounds memory, changes nothing.
+_BATCH = 250_000
+_STANDING = ("active", "activated")
+
+
+@dataclass(frozen=True, slots=True)
+class Attributed:
+    """Which calls belong to which assignment.
+
+    Attributes:
+        used: `(u, a, reason)`; an activated assignment stands beside the eligibility behind it.
+        unexplained: `(u, reason)`.
+        quarantined: `(u, a)`: every assignment that may have allowed a call of a quarantined window.
+    """
+
+    used: pl.DataFrame
+    unexplained: pl.DataFrame
+    quarantined: pl.DataFrame
+
+
+def attribute(usage: pl.DataFrame, tenant: Tenant) -> Attributed:
+    """Attribute the calls of `usage.observe`."""
+    clean = usage.filter((pl.col("events") > 0) & ~pl.col("quarantined"))
+    suspect = usage.filter(pl.col("quarantined"))
+    grants = _grants_of_use(usage, tenant)
+    evidenced = _by_evidence(pl.concat([clean, suspect]), tenant, grants)
+    direct = evidenced.join(clean, on="u", how="semi").with_columns(reason=pl.lit(Attribution.EVIDENCE.value))
+    rest = clean.join(direct, on="u", how="anti")
+    in_time, too_young = _candidates(rest, tenant, grants)
+    chosen = _choose(in_time, rest, tenant, direct["a"].unique())
+    explained = _expand(pl.concat([direct.select("u", "a", "reason"), chosen]), tenant)
+    left = rest.join(chosen, on="u", how="anti")
+    held, held_young = _candidates(suspect.join(evidenced, on="u", how="anti"), tenant, grants)
+    possible = pl.concat([evidenced.join(suspect, on="u", how="semi").select("u", "a"), held, held_young])
+    possible = _expand(possible.with_columns(reason=pl.lit("")), tenant).select("u", "a").unique().sort("u", "a")
+    return Attributed(
+        used=explained,
+        unexplained=_unexplained(left, too_young, tenant, grants),
+        quarantined=possible,
+    )
+
+
+def _grants_of_use(usage: pl.DataFrame, tenant: Tenant) -> pl.DataFrame:
+    """Return `(role, name, plane)` for the used operations: over the catalogue, else by the patterns themselves."""
+    wanted = usage.select("name", "plane").unique()
+    certain = tenant.operations.filter(pl.col("certain")).select("name", "plane")
+    listed = tenant.grants.join(wanted, on=["name", "plane"], how="semi").join(
+        certain, on=["name", "plane"], how="semi"
+    )
+    by_pattern = granted_by_patterns(tenant.patterns, wanted.join(certain, on=["name", "plane"], how="anti"))
+    return pl.concat([listed, by_pattern]).unique()
+
+
+def _by_evidence(usage: pl.DataFrame, tenant: Tenant, grants: pl.DataFrame) -> pl.DataFrame:
+    """Return `(u, a)` where the log names an assignment that is listed and does grant the call.
+
+    The definition of a role that is not loaded and the place of a subscription that no listing shows cannot speak
+    against the log.
+    """
+    named = usage.filter(pl.col("evidence").is_not_null()).select("u", "place", "name", "plane", "evidence")
+    pairs = named.join(
+        tenant.assignments.select("a", "role", "role_known", "level", id="id", assigned="place"),
+        left_on="evidence",
+        right_on="id",
+    )
+    granted = pairs.join(grants, on=["role", "name", "plane"], how="semi")
+    granted = pl.concat([granted, pairs.filter(~pl.col("role_known"))])
+    inside = granted.join(
+        containing(granted["place"], granted["assigned"], tenant.tree), on=["place", "assigned"], how="semi"
+    )
+    unplaced = granted.filter(
+        (pl.col("level") == "management_group") & node_of("place").is_in(_unplaced(tenant).implode())
+    )
+    return pl.concat([inside, unplaced]).select("u", "a").unique()
+
+
+def _unplaced(tenant: Tenant) -> pl.Series:
+    return tenant.tree.subscriptions.filter(~pl.col("placed"))["place"]
+
+
+def _candidates(
+    rows: pl.DataFrame, tenant: Tenant, grants: pl.DataFrame, level: str | None = None
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return `(u, a)` of the assignments that grant the calls, and of those that do but are younger or over.
+
+    Args:
+        rows: The calls.
+        tenant: The tenant.
+        grants: What roles grant of the used operations.
+        level: Take only assignments of this level, and take them to contain every place: what might be.
+    """
+    assignments = tenant.assignments.filter(~pl.col("twin"))
+    reach = tenant.membership.join(
+        assignments.select("a", "principal_id", "role", "created_on", "start_on", "end_on", "state", "level", "place"),
+        left_on="holder",
+        right_on="principal_id",
+    ).rename({"place": "assigned"})
+    if level is not None:
+        reach = reach.filter(pl.col("level") == level)
+    found: list[pl.DataFrame] = []
+    for start in range(0, max(len(rows), 1), _BATCH):
+        batch = rows.slice(start, _BATCH).filter(pl.col("principal_id").is_not_null())
+        if level is None:
+            within = containing(batch["place"], assignments["place"], tenant.tree)
+            pairs = batch.join(within, on="place").join(reach, on=["principal_id", "assigned"])
+        else:
+            pairs = batch.join(reach, on="principal_id")
+        pairs = pairs.join(grants, on=["role", "name", "plane"], how="semi")
+        found.append(pairs.select("u", "a", fits=_fits()).group_by("u", "a").agg(pl.col("fits").any()))
+    pairs = pl.concat(found)
+    return pairs.filter("fits").select("u", "a"), pairs.filter(~pl.col("fits")).select("u", "a")
+
+
+def _fits() -> pl.Expr:
+    """Return whether an assignment existed when the call was last made."""
+    made = pl.col("created_on").is_null() | (pl.col("created_on") <= pl.col("last_seen"))
+    begun = (pl.col("state") != "activated") | (pl.col("start_on") <= pl.col("last_seen")).fill_null(True)
+    not_over = (pl.col("end_on") >= pl.col("first_seen")).fill_null(True)
+    return made & begun & not_over
+
+
+def _choose(pairs: pl.DataFrame, rows: pl.DataFrame, tenant: Tenant, credited: pl.Series) -> pl.DataFrame:
+    """Return `(u, a, reason)`: one assignment a call.
+
+    Only candidates count whose state fits: an ended activation points at an eligibility; otherwise what stands comes
+    before what would have had to be activated.
+    """
+    pairs = pairs.join(tenant.assignments.select("a", "state", "power"), on="a").join(
+        rows.select("u", "principal_id", ended=pl.col("evidence").is_not_null() & ~_is_listed(tenant)), on="u"
+    )
+    is_eligible = pl.col("state") == "eligible"
+    preferred = is_eligible == pl.col("ended")
+    pairs = pairs.filter(preferred | ~preferred.any().over("u"))
+    past = pl.col("ended") & is_eligible
+    single = pl.len().over("u") == 1
+    pairs = pairs.with_columns(
+        reason=pl.when(past)
+        .then(pl.lit(Attribution.PAST_ACTIVATION.value))
+        .when(single)
+        .then(pl.lit(Attribution.ELIMINATION.value))
+        .otherwise(pl.lit(Attribution.FEWEST.value)),
+        single=single,
+    )
+    sure = pairs.filter("single").select("u", "a", "reason")
+    credited = pl.concat([credited, sure["a"]]).unique()
+    totals = pairs.group_by("a").agg(total=pl.len())
+    open_pairs = pairs.filter(~pl.col("single")).join(totals, on="a")
+    return pl.concat([sure, *_fewest(open_pairs, credited)])
+
+
+def _fewest(pairs: pl.DataFrame, credited: pl.Series) -> list[pl.DataFrame]:
+    """Return `(u, a, reason)` of the calls that several assignments grant.
+
+    In turn: calls that a credited assignment explains go to it; then each principal's assignment that explains
+    most of the calls left, in the tenant, the least powerful of equals, is credited.
+    """
+    done: list[pl.DataFrame] = []
+    while not pairs.is_empty():
+        hits = (
+            pairs.filter(pl.col("a").is_in(credited.implode()))
+            .sort("u", "total", "power", "a", descending=[False, True, False, False])
+            .unique("u", keep="first", maintain_order=True)
+        )
+        done.append(hits.select("u", "a", "reason"))
+        pairs = pairs.join(hits, on="u", how="anti")
+        left = pairs.group_by("a").agg(left=pl.len())
+        picks = (
+            pairs.select("principal_id", "a", "power")
+            .unique()
+            .join(left, on="a")
+            .sort("principal_id", "left", "power", "a", descending=[False, True, False, False])
+            .unique("principal_id", keep="first")
+        )
+        credited = pl.concat([credited, picks["a"]]).unique()
+    return done
+
+
+def _is_listed(tenant: Tenant) -> pl.Expr:
+    return pl.col("evidence").is_in(tenant.assignments["id"].unique().implode())
+
+
+def _expand(pairs: pl.DataFrame, tenant: Tenant) -> pl.DataFrame:
+    """Add the other rows of the same assignment id, and for an activation the eligibility behind it."""
+    assignments = tenant.assignments.select("a", "id", "state", "eligibility")
+    standing = assignments.filter(pl.col("state").is_in(_STANDING))
+    twins = standing.join(standing, on="id", suffix="_other").select("a", other="a_other")
+    behind = assignments.filter(pl.col("state") == "activated").join(
+        assignments.filter(pl.col("state") == "eligible").select(eligible="a", id="id"),
+        left_on="eligibility",
+        right_on="id",
+    )
+    own = assignments.select("a", other="a")
+    same = pairs.join(pl.concat([own, twins]).unique(), on="a").select("u", "reason", a="other")
+    eligible = same.join(behind.select("a", "eligible"), on="a").select(
+        "u", reason=pl.lit(Attribution.ACTIVATION.value), a="eligible"
+    )
+    return pl.concat([same, eligible]).select("u", "a", "reason").unique().sort("u", "a", "reason")
+
+
+def _unexplained(left: pl.DataFrame, too_young: pl.DataFrame, tenant: Tenant, grants: pl.DataFrame) -> pl.DataFrame:
+    """Return `(u, reason)` of the calls that no assignment explains."""
+    missing_roles = tenant.assignments.filter(~pl.col("role_known"))
+    unknown = (
+        tenant.membership.join(missing_roles.select("principal_id", "place"), left_on="holder", right_on="principal_id")
+        .rename({"place": "assigned"})
+        .join(left.select("u", "principal_id", "place"), on="principal_id")
+    )
+    unknown = unknown.join(
+        containing(unknown["place"], unknown["assigned"], tenant.tree), on=["place", "assigned"], how="semi"
+    )
+    homeless = left.filter(node_of("place").is_in(_unplaced(tenant).implode()) & (pl.col("place") != ROOT))
+    maybe, _ = _candidates(homeless, tenant, grants, level="management_group")
+
+    def among(frame: pl.DataFrame) -> pl.Expr:
+        return pl.col("u").is_in(frame["u"].unique().implode())
+
+    return left.select(
+        "u",
+        reason=pl.when(pl.col("principal_id").is_null())
+        .then(pl.lit(Unexplained.PRINCIPAL_UNRESOLVED.value))
+        .when(pl.col("evidence").is_not_null() & _is_listed(tenant))
+        .then(pl.lit(Unexplained.GRANT_CHANGED.value))
+        .when(among(too_young))
+        .then(pl.lit(Unexplained.GRANTED_LATER.value))
+        .when(pl.col("evidence").is_not_null())
+        .then(pl.lit(Unexplained.ASSIGNMENT_GONE.value))
+        .when(among(unknown))
+        .then(pl.lit(Unexplained.ROLE_DEFINITION_MISSING.value))
+        .when(among(maybe))
+        .then(pl.lit(Unexplained.SCOPE_TREE_UNKNOWN.value))
+        .otherwise(pl.lit(Unexplained.NO_GRANT.value)),
+    )

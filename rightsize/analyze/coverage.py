@@ -1,0 +1,216 @@
+"""Coverage: whether the logs of the window could have shown use, for each assignment.
+
+Three logs matter to a control-plane operation: that of every subscription at or below the assignment, and for what can
+be performed there the logs of the management groups at or below it and of the tenant itself. Reads of Azure Resource
+Manager leave no trace but the token they need, so for them the sign-in logs of whoever may read decide.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.reasons import OutOfCoverage, Unobservable, Unused
+from rightsize.analyze.scoping import ROOT, node_of
+from rightsize.analyze.tenant import Tenant
+from rightsize.analyze.text import folded, place_of
+from rightsize.analyze.window import Window
+from rightsize.rules.operations import audience_ids, audience_names
+
+COVERED = Unused.COVERED.value
+# From the one that says least to the one that decides: the greatest of several states is the state of all.
+_STATES = (
+    COVERED,
+    OutOfCoverage.DAYS_MISSING.value,
+    OutOfCoverage.SCOPE_NOT_COVERED.value,
+    OutOfCoverage.NO_LOG_LOADED.value,
+    OutOfCoverage.SCOPE_TREE_UNKNOWN.value,
+)
+_ADMINISTRATIVE = ("administrative", "*")
+# Which sign-in logs show the tokens of a principal. A service principal that no listing describes may be a managed
+# identity, so both logs must speak (FACTS of Entra: four sign-in logs, one a kind).
+_KINDS = {
+    "User": ("interactive", "non_interactive"),
+    "ServicePrincipal": ("service_principal",),
+    "ManagedIdentity": ("managed_identity",),
+}
+_UNDESCRIBED_SERVICE = ("service_principal", "managed_identity")
+
+
+def control_states(inputs: Inputs, window: Window, tenant: Tenant) -> pl.DataFrame:
+    """Return `(a, below, groups, top)`: the state of the logs that an assignment's use would stand in.
+
+    `below` speaks of subscriptions, `groups` of management groups and `top` of the tenant; the latter two are null
+    where an assignment does not reach so high. A state is `covered` or a word of `OutOfCoverage`.
+    """
+    log = _CoveredDays(inputs, window, tenant)
+    assignments = tenant.assignments.select("a", "place", "level")
+    high = assignments.filter(pl.col("level").is_in(["management_group", "root"]))["place"].unique().sort()
+    rows = [(place, *_high_states(place, tenant, log)) for place in high]
+    by_place = pl.DataFrame(
+        rows, schema={"place": pl.String, "below": pl.String, "groups": pl.String, "top": pl.String}, orient="row"
+    )
+    low = assignments.filter(~pl.col("level").is_in(["management_group", "root"])).with_columns(
+        node=node_of("place").fill_null(ROOT)
+    )
+    states = pl.DataFrame(
+        [(node, log.state(node)) for node in low["node"].unique().sort()],
+        schema={"node": pl.String, "below": pl.String},
+        orient="row",
+    )
+    nothing = pl.lit(None, dtype=pl.String)
+    return pl.concat(
+        [
+            low.join(states, on="node").select("a", "below", groups=nothing, top=nothing),
+            assignments.join(by_place, on="place").select("a", "below", "groups", "top"),
+        ]
+    ).sort("a")
+
+
+def read_states(inputs: Inputs, window: Window, tenant: Tenant) -> pl.DataFrame:
+    """Return `(a, reads)`: `no_arm_token` where nobody who holds the assignment got a token, else `arm_read`.
+
+    A group holds none where its members are all known and each has none.
+    """
+    silent = _silent_principals(inputs, window, tenant)
+    holders = tenant.assignments.select("a", "principal_id", "principal_tenant_id")
+    foreign = pl.col("principal_tenant_id").is_not_null()
+    return holders.select(
+        "a",
+        reads=pl.when(pl.col("principal_id").is_in(silent.implode()) & ~foreign)
+        .then(pl.lit(Unused.NO_ARM_TOKEN.value))
+        .otherwise(pl.lit(Unobservable.ARM_READ.value)),
+    ).sort("a")
+
+
+def described_principals(inputs: Inputs) -> pl.DataFrame:
+    """Return `(principal_id, principal_type, kinds)`: the sign-in logs that would show each principal.
+
+    `kinds` is null where it is not known which would: other types, foreign principals.
+    """
+    listed = pl.DataFrame({"principal_id": folded(inputs.principals["principal_id"])}).hstack(
+        inputs.principals.select("principal_type", "listed")
+    )
+    named = inputs.role_assignments.select(
+        principal_id=folded(inputs.role_assignments["principal_id"]), principal_type="principal_type", listed=False
+    )
+    rows = (
+        pl.concat([listed.with_columns(order=0), named.with_columns(order=1)])
+        .drop_nulls("principal_id")
+        .sort("principal_id", "order", "principal_type", nulls_last=True)
+        .unique("principal_id", keep="first", maintain_order=True)
+    )
+    undescribed = (pl.col("principal_type") == "ServicePrincipal") & ~pl.col("listed").fill_null(False)
+    by_type = pl.col("principal_type").replace_strict(
+        {kind: ",".join(logs) for kind, logs in _KINDS.items()}, default=None, return_dtype=pl.String
+    )
+    kinds = pl.when(undescribed).then(pl.lit(",".join(_UNDESCRIBED_SERVICE))).otherwise(by_type)
+    return rows.select("principal_id", "principal_type", kinds=kinds.str.split(","))
+
+
+def covered_sign_in_kinds(inputs: Inputs, window: Window) -> list[str]:
+    """Return the kinds of sign-in whose log covers every day of the window for the whole tenant."""
+    rows = inputs.coverage.filter(
+        window.holds("day") & (pl.col("source") == "sign_in_log") & (pl.col("state") != "missing")
+    )
+    rows = rows.filter(place_of(rows["scope"]) == ROOT)
+    kinds = sorted({kind for logs in _KINDS.values() for kind in logs})
+    return [
+        kind
+        for kind in kinds
+        if rows.filter(folded(pl.col("category")).is_in([kind, "*"]))["day"].n_unique() == window.days
+    ]
+
+
+class _CoveredDays:
+    """The days of the window that the Activity Log of each scope covers."""
+
+    def __init__(self, inputs: Inputs, window: Window, tenant: Tenant) -> None:
+        rows = inputs.coverage.filter((pl.col("source") == "activity_log") & (pl.col("state") != "missing"))
+        rows = rows.filter(folded(rows["category"]).is_in(_ADMINISTRATIVE))
+        self._loaded = not rows.is_empty()
+        rows = rows.with_columns(place=place_of(rows["scope"])).filter(window.holds("day"))
+        # Rows that were seen speak of their own scope; a declaration speaks of everything below it, too.
+        declared = rows.filter(pl.col("declared_by").is_not_null()).select(ancestor="place", day="day")
+        inherited = tenant.tree.chain.join(declared, on="ancestor").select(place="node", day="day")
+        days = pl.concat([rows.select("place", "day"), inherited])
+        counts = days.group_by("place").agg(days=pl.col("day").n_unique())
+        self._days: dict[str, int] = dict(counts.iter_rows())
+        self._wanted = window.days
+
+    def state(self, place: str) -> str:
+        """Return `covered`, or why the log of this one scope is not."""
+        if not self._loaded:
+            return OutOfCoverage.NO_LOG_LOADED.value
+        days = self._days.get(place, 0)
+        if days == self._wanted:
+            return COVERED
+        return OutOfCoverage.DAYS_MISSING.value if days else OutOfCoverage.SCOPE_NOT_COVERED.value
+
+    def state_of_all(self, places: list[str]) -> str:
+        """Return the state that decides for several scopes; nothing is known about none."""
+        if not places:
+            return OutOfCoverage.SCOPE_TREE_UNKNOWN.value
+        return max((self.state(place) for place in places), key=_STATES.index)
+
+
+def _high_states(place: str, tenant: Tenant, log: _CoveredDays) -> tuple[str, str, str | None]:
+    groups, subscriptions = tenant.tree.below(place)
+    top = log.state(ROOT) if place == ROOT else None
+    if not tenant.tree.is_listed(place):
+        unknown = OutOfCoverage.SCOPE_TREE_UNKNOWN.value
+        return unknown, unknown, top
+    return log.state_of_all(subscriptions), log.state_of_all(groups), top
+
+
+def _silent_principals(inputs: Inputs, window: Window, tenant: Tenant) -> pl.Series:
+    """Return the principals, groups among them, for which no token for Azure Resource Manager can have been issued."""
+    covered = covered_sign_in_kinds(inputs, window)
+    tokens = _arm_tokens(inputs, window)
+    # A token whose owner is not known may be anybody's of that kind.
+    anonymous = tokens.filter(pl.col("principal_id").is_null())["kind"].unique().to_list()
+    usable = [kind for kind in covered if kind not in anonymous]
+    described = described_principals(inputs)
+    heard = tokens["principal_id"].drop_nulls().unique()
+    kinds_speak = pl.col("kinds").list.set_difference(usable).list.len() == 0
+    silent = described.filter(kinds_speak.fill_null(False) & ~pl.col("principal_id").is_in(heard.implode()))
+    devices = inputs.group_members.filter(pl.col("member_type") == "Device")["member_id"]
+    quiet = pl.concat([silent["principal_id"], folded(devices)]).unique()
+    groups = _groups_with_known_members(inputs, described)
+    members = tenant.membership.filter(pl.col("principal_id") != pl.col("holder"))
+    members = members.filter(~pl.col("principal_id").is_in(groups.implode()))
+    loud = members.filter(~pl.col("principal_id").is_in(quiet.implode()))["holder"].unique()
+    return pl.concat([silent["principal_id"], groups.filter(~groups.is_in(loud.implode()))]).unique()
+
+
+def _arm_tokens(inputs: Inputs, window: Window) -> pl.DataFrame:
+    rows = inputs.sign_ins.filter(window.holds("day") & (pl.col("succeeded").fill_null(0) > 0))
+    resource = folded(pl.col("resource_id"))
+    # A row that does not say which resource its token was for may have been for this one.
+    unsaid = resource.is_null() | (resource == "")
+    named = (
+        folded(pl.col("resource_name"))
+        .is_in([name.lower() for name in audience_names("azure_resource_manager")])
+        .fill_null(False)
+    )
+    return rows.filter(unsaid | resource.is_in(audience_ids("azure_resource_manager")) | named).select(
+        "kind", principal_id=folded(pl.col("principal_id"))
+    )
+
+
+def _groups_with_known_members(inputs: Inputs, described: pl.DataFrame) -> pl.Series:
+    """Return the groups whose members a complete listing shows, nested groups included."""
+    complete = inputs.listings.filter(pl.col("complete").fill_null(False))
+    direct = folded(complete.filter(pl.col("listing") == "members")["of"])
+    transitive = folded(complete.filter(pl.col("listing") == "transitiveMembers")["of"])
+    either = pl.concat([direct, transitive]).unique()
+    closure = pl.DataFrame(
+        {"group": folded(inputs.group_closure["group_id"]), "member": folded(inputs.group_closure["member_id"])}
+    )
+    groups = described.filter(pl.col("principal_type") == "Group")["principal_id"]
+    is_group = pl.concat([groups, closure["group"], either]).unique()
+    open_nested = closure.filter(
+        pl.col("member").is_in(is_group.implode()) & ~pl.col("member").is_in(either.implode())
+    )["group"].unique()
+    known_direct = direct.filter(~direct.is_in(open_nested.implode()))
+    return pl.concat([transitive, known_direct]).unique()

@@ -1,0 +1,79 @@
+"""Use in the window: what each principal did, where, and under which evidence."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.text import folded, place_of
+from rightsize.analyze.window import Window
+
+_KEYS = ("principal_id", "principal_name", "name", "place", "plane", "evidence")
+
+
+def observe(inputs: Inputs, window: Window) -> pl.DataFrame:
+    """Return the calls of the window, one row a (principal, operation, scope, plane, evidence), numbered by `u`.
+
+    Columns: `u`, `principal_id` (null where no listing resolves `principal_name`), `principal_name`, `operation` and
+    `name` (folded), `scope` and `place` (folded), `plane`, `evidence` (folded id), `events`, `days`, `first_seen`,
+    `last_seen`, `quarantined`, `denied`.
+
+    Calls that succeeded, failed after authorisation or were seen to start are use; refused ones are demand and
+    counted apart. Suspect calls are no use: which outcome they had is not known, so on a day they take from use first.
+    A row without other use is `quarantined`, and speaks of the suspect calls then.
+    """
+    days = inputs.usage_days.filter(window.holds("day"))
+    use = pl.sum_horizontal(pl.col(outcome).fill_null(0) for outcome in ("succeeded", "failed", "started"))
+    clean = pl.max_horizontal(use - pl.col("suspect").fill_null(0), 0)
+    kept = pl.when(pl.col("clean") > 0)
+    rows = (
+        _with_folded(days)
+        .with_columns(use=use, clean=clean)
+        .group_by(_KEYS)
+        .agg(
+            pl.col("operation").min(),
+            pl.col("scope").min(),
+            clean=pl.col("clean").sum(),
+            use=pl.col("use").sum(),
+            clean_days=kept.then("day").n_unique() - kept.then("day").is_null().any().cast(pl.UInt32),
+            use_days=pl.col("day").filter(pl.col("use") > 0).n_unique(),
+            clean_first=kept.then("first_seen").min(),
+            clean_last=kept.then("last_seen").max(),
+            use_first=pl.col("first_seen").min(),
+            use_last=pl.col("last_seen").max(),
+            denied=pl.col("denied").fill_null(0).sum(),
+        )
+        .sort(_KEYS)
+        .with_row_index("u")
+    )
+    is_clean = pl.col("clean") > 0
+    return rows.select(
+        "u",
+        *_KEYS,
+        "operation",
+        "scope",
+        "denied",
+        events=pl.when(is_clean).then("clean").otherwise("use"),
+        days=pl.when(is_clean).then("clean_days").otherwise("use_days").cast(pl.Int64),
+        first_seen=pl.when(is_clean).then("clean_first").otherwise("use_first"),
+        last_seen=pl.when(is_clean).then("clean_last").otherwise("use_last"),
+        quarantined=~is_clean & (pl.col("use") > 0),
+    )
+
+
+def _with_folded(days: pl.DataFrame) -> pl.DataFrame:
+    # Names and scopes repeat on many days; fold each once.
+    operations = days.select(pl.col("operation").unique())
+    scopes = days.select(pl.col("scope").unique())
+    evidence = days.select(pl.col("role_assignment_id").unique())
+    return (
+        days.join(operations.with_columns(name=folded(operations["operation"])), on="operation")
+        .join(scopes.with_columns(place=place_of(scopes["scope"])), on="scope")
+        .join(
+            evidence.with_columns(evidence=folded(evidence["role_assignment_id"])),
+            on="role_assignment_id",
+            how="left",
+            nulls_equal=True,
+        )
+        .with_columns(principal_id=folded(pl.col("principal_id")))
+    )
