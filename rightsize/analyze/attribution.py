@@ -1,8 +1,8 @@
 """Attribution: which assignment allowed a call.
 
-The assignment that the log names comes first. Where it names none, or one that no listing shows any more, candidates are
-the assignments that reach the principal, stand at or above the scope, grant the operation and are not younger than the
-call; of several, the fewest and least powerful that explain all calls are kept.
+The assignment that the log names comes first. Where it names none, or one that no listing shows any more, candidates
+are the assignments that reach the principal, stand at or above the scope, grant the operation and are not younger than
+the call; of several, the fewest and least powerful that explain all calls are kept.
 """
 
 from __future__ import annotations

@@ -59,6 +59,7 @@ class OutOfCoverage(StrEnum):
     QUARANTINED = "quarantined"
     ROLE_DEFINITION_MISSING = "role_definition_missing"
     NO_CATALOGUE = "no_catalogue"
+    NOT_IN_CATALOGUE = "not_in_catalogue"
 
 
 class Unexplained(StrEnum):
@@ -95,6 +96,7 @@ SENTENCES: dict[str, str] = {
     OutOfCoverage.QUARANTINED: "its only use lies inside a quarantined window",
     OutOfCoverage.ROLE_DEFINITION_MISSING: "the role definition is not loaded, so its operations are not known",
     OutOfCoverage.NO_CATALOGUE: "no catalogue of operations is loaded, so the unused ones cannot be listed",
+    OutOfCoverage.NOT_IN_CATALOGUE: "the role grants something, and the catalogue lists no operation of it",
     Unexplained.PRINCIPAL_UNRESOLVED: "no listing says who the name in the log is",
     Unexplained.ASSIGNMENT_GONE: "the assignment that the log names is gone, and nothing else grants the call",
     Unexplained.GRANT_CHANGED: "the assignment that the log names no longer grants the call, nor does another",

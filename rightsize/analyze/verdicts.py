@@ -6,7 +6,13 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from rightsize.analyze.inputs import schema_of
+from rightsize.analyze.attribution import Attributed, attribute
+from rightsize.analyze.coverage import control_states, read_states
+from rightsize.analyze.inputs import Inputs, schema_of
+from rightsize.analyze.profiles import Profiles, build_profiles
+from rightsize.analyze.reasons import OutOfCoverage, Verdict
+from rightsize.analyze.tenant import Tenant, read_tenant
+from rightsize.analyze.usage import observe
 from rightsize.analyze.window import Window
 
 VERDICTS_SCHEMA = schema_of("verdicts")
@@ -22,6 +28,7 @@ PROFILE_OPERATIONS_SCHEMA: dict[str, pl.DataType] = {
     "verdict": pl.String(),
     "reason": pl.String(),
 }
+_ALLOWING = {"action": "control", "data_action": "data"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +41,149 @@ class Analysis:
         profiles: One row a (role_assignment_id, state); assignments of one profile are judged alike.
         profile_operations: For each profile the verdict of each granted operation *unless a used row of the
             assignment names it*.
+        tenant: The prepared tenant that it rests on, for scores and findings.
+        usage: The calls of the window (`usage.observe`), refused ones included.
     """
 
     window: Window
     verdicts: pl.DataFrame
     profiles: pl.DataFrame
     profile_operations: pl.DataFrame
+    tenant: Tenant
+    usage: pl.DataFrame
+
+
+def analyse(inputs: Inputs, window: Window) -> Analysis:
+    """Judge every granted operation over the window."""
+    tenant = read_tenant(inputs)
+    usage = _spelt_as_catalogued(observe(inputs, window), tenant)
+    attributed = attribute(usage, tenant)
+    held = attributed.quarantined.join(usage.select("u", "name", "operation", "plane"), on="u").select(
+        "a", "name", "operation", "plane"
+    )
+    profiles = build_profiles(
+        tenant, control_states(inputs, window, tenant), read_states(inputs, window, tenant), held.unique()
+    )
+    used = _used(usage, attributed, tenant)
+    rows = [
+        _declared(used.drop("a", "name")),
+        _declared(_unexplained(usage, attributed)),
+        _declared(_counted(used, profiles, tenant)),
+        _declared(_unlisted(profiles, tenant)),
+    ]
+    return Analysis(
+        window=window,
+        verdicts=pl.concat(rows).sort(list(_KEY), nulls_last=True),
+        profiles=profiles.of.join(tenant.assignments.select("a", "role_assignment_id", "state"), on="a")
+        .sort("a")
+        .select(*PROFILES_SCHEMA),
+        profile_operations=profiles.operations.select(*PROFILE_OPERATIONS_SCHEMA),
+        tenant=tenant,
+        usage=usage,
+    )
+
+
+_KEY = ("role_assignment_id", "state", "principal_id", "plane", "scope", "verdict", "reason", "operation")
+
+
+def _declared(frame: pl.DataFrame) -> pl.DataFrame:
+    return frame.select(
+        (pl.col(name) if name in frame.columns else pl.lit(None)).cast(type_).alias(name)
+        for name, type_ in VERDICTS_SCHEMA.items()
+    )
+
+
+def _spelt_as_catalogued(usage: pl.DataFrame, tenant: Tenant) -> pl.DataFrame:
+    spelling = tenant.operations.select("name", catalogued="operation")
+    return (
+        usage.join(spelling, on="name", how="left", maintain_order="left")
+        .with_columns(operation=pl.coalesce("catalogued", "operation"))
+        .drop("catalogued")
+    )
+
+
+def _used(usage: pl.DataFrame, attributed: Attributed, tenant: Tenant) -> pl.DataFrame:
+    assignments = tenant.assignments.select("a", "role_assignment_id", "state")
+    return (
+        attributed.used.join(usage, on="u")
+        .group_by("a", "principal_id", "plane", "place", "name", "reason")
+        .agg(
+            pl.col("scope").min(),
+            pl.col("operation").min(),
+            pl.col("events").sum(),
+            pl.col("days").max(),
+            pl.col("first_seen").min(),
+            pl.col("last_seen").max(),
+        )
+        .join(assignments, on="a")
+        .with_columns(verdict=pl.lit(Verdict.USED.value), operations=1)
+    )
+
+
+def _unexplained(usage: pl.DataFrame, attributed: Attributed) -> pl.DataFrame:
+    nobody = usage.filter("quarantined").join(attributed.quarantined, on="u", how="anti")
+    held = nobody.select("u", reason=pl.lit(OutOfCoverage.QUARANTINED.value))
+    return (
+        pl.concat([attributed.unexplained, held])
+        .join(usage, on="u")
+        .group_by("principal_id", "principal_name", "plane", "place", "name", "reason")
+        .agg(
+            pl.col("scope").min(),
+            pl.col("operation").min(),
+            pl.col("events").sum(),
+            pl.col("days").max(),
+            pl.col("first_seen").min(),
+            pl.col("last_seen").max(),
+        )
+        # Who could not be resolved keeps the name that the log gave.
+        .with_columns(
+            principal_id=pl.coalesce("principal_id", "principal_name"),
+            verdict=pl.lit(Verdict.UNEXPLAINED.value),
+            operations=1,
+        )
+    )
+
+
+def _counted(used: pl.DataFrame, profiles: Profiles, tenant: Tenant) -> pl.DataFrame:
+    """Count what is not used, one row an (assignment, plane, verdict, reason)."""
+    key = ["plane", "verdict", "reason"]
+    totals = profiles.operations.group_by("profile_id", *key).agg(total=pl.len().cast(pl.Int64))
+    distinct = used.select("a", "name", "plane").unique()
+    taken = (
+        distinct.join(profiles.of, on="a")
+        .join(profiles.operations.select("profile_id", "name", *key), on=["profile_id", "name", "plane"])
+        .group_by("a", *key)
+        .agg(taken=pl.len().cast(pl.Int64))
+    )
+    return (
+        profiles.of.join(totals, on="profile_id")
+        .join(taken, on=["a", *key], how="left")
+        .with_columns(operations=pl.col("total") - pl.col("taken").fill_null(0))
+        .filter(pl.col("operations") > 0)
+        .join(tenant.assignments.select("a", "role_assignment_id", "state", "principal_id", "scope"), on="a")
+    )
+
+
+def _unlisted(profiles: Profiles, tenant: Tenant) -> pl.DataFrame:
+    """Return one row for each (assignment, plane) whose operations nothing loaded can list; how many is not known."""
+    missing = tenant.assignments.filter(~pl.col("role_known")).select("a", plane=pl.lit("control"))
+    allowing = tenant.patterns.filter(pl.col("kind").is_in(list(_ALLOWING)))
+    wanted = (
+        tenant.assignments.filter("role_known")
+        .select("a", "role")
+        .join(allowing.select("role", plane=pl.col("kind").replace_strict(_ALLOWING)).unique(), on="role")
+        .select("a", "plane")
+    )
+    listed = profiles.of.join(profiles.operations.select("profile_id", "plane").unique(), on="profile_id")
+    reason = OutOfCoverage.NOT_IN_CATALOGUE if tenant.has_catalogue else OutOfCoverage.NO_CATALOGUE
+    if tenant.has_catalogue:
+        wanted = wanted.join(listed, on=["a", "plane"], how="anti")
+    rows = pl.concat(
+        [
+            missing.with_columns(reason=pl.lit(OutOfCoverage.ROLE_DEFINITION_MISSING.value)),
+            wanted.with_columns(reason=pl.lit(reason.value)),
+        ]
+    )
+    return rows.with_columns(verdict=pl.lit(Verdict.OUT_OF_COVERAGE.value)).join(
+        tenant.assignments.select("a", "role_assignment_id", "state", "principal_id", "scope"), on="a"
+    )

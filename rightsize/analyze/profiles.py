@@ -1,0 +1,137 @@
+"""Profiles: assignments whose unused operations are judged alike, and the verdict of each such operation.
+
+A tenant has billions of (assignment, operation) pairs and few different answers: they depend on the role, on what the
+logs at the scope cover, on the sign-in logs of the holders, and on what lies in quarantine.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from rightsize.analyze.coverage import COVERED
+from rightsize.analyze.reasons import OutOfCoverage, Unobservable, Unused, Verdict
+from rightsize.analyze.tenant import Tenant
+
+_KEY = ("role", "below", "groups", "top", "reads", "held")
+
+
+@dataclass(frozen=True, slots=True)
+class Profiles:
+    """The profiles of a tenant.
+
+    Attributes:
+        of: `(a, profile_id)`.
+        operations: `(profile_id, name, operation, plane, verdict, reason)`.
+    """
+
+    of: pl.DataFrame
+    operations: pl.DataFrame
+
+
+def build_profiles(tenant: Tenant, control: pl.DataFrame, reads: pl.DataFrame, held: pl.DataFrame) -> Profiles:
+    """Group the assignments and judge what each group grants.
+
+    Args:
+        tenant: The tenant.
+        control: `coverage.control_states`.
+        reads: `coverage.read_states`.
+        held: `(a, name, operation, plane)`: operations whose only use lies in quarantine.
+    """
+    sets = (
+        held.sort("a", "plane", "name")
+        .group_by("a", maintain_order=True)
+        .agg(held=pl.concat_str("plane", pl.lit(" "), "name").str.join("\n"))
+    )
+    keyed = (
+        tenant.assignments.select("a", "role")
+        .join(control, on="a")
+        .join(reads, on="a")
+        .join(sets, on="a", how="left")
+        .with_columns(pl.col("held").fill_null(""))
+    )
+    distinct = keyed.select(_KEY).unique().sort(_KEY).with_row_index("profile_id").cast({"profile_id": pl.Int64})
+    of = keyed.join(distinct, on=_KEY, nulls_equal=True).select("a", "profile_id").sort("a")
+    return Profiles(of, _judged(tenant, distinct, _held_of(of, held)))
+
+
+def _held_of(of: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:
+    # All assignments of a profile hold the same set, by construction of the key.
+    return (
+        held.join(of, on="a").select("profile_id", "name", "operation", "plane").unique(["profile_id", "name", "plane"])
+    )
+
+
+def _judged(tenant: Tenant, profiles: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:
+    facts = tenant.operations.select(
+        "name", "operation", "certain", "observable_by", "levels", said="plane", why="reason"
+    )
+    listed = profiles.join(tenant.grants, on="role").join(facts, on="name")
+    state, verdict, reason = _log_state(), _verdict(), _reason()
+    judged = listed.with_columns(state=state).with_columns(verdict=verdict).with_columns(reason=reason)
+    columns = ["profile_id", "name", "operation", "plane", "verdict", "reason"]
+    quarantined = held.with_columns(
+        verdict=pl.lit(Verdict.OUT_OF_COVERAGE.value), reason=pl.lit(OutOfCoverage.QUARANTINED.value)
+    )
+    return pl.concat(
+        [
+            judged.select(columns).join(held, on=["profile_id", "name", "plane"], how="anti"),
+            quarantined.select(columns),
+        ]
+    ).sort("profile_id", "plane", "name")
+
+
+def _log_state() -> pl.Expr:
+    """Return the state of the logs that would show the operation, wherever it can be performed under the assignment.
+
+    Below a subscription only the subscription's log counts. Higher up, a log counts where the operation can be
+    performed at its level; an operation that cannot be performed anywhere there is shown by what covers the rest.
+    """
+    states = [
+        pl.when(pl.col("top").is_null() & pl.col("groups").is_null())
+        .then("below")
+        .when(pl.col("levels").str.contains("below", literal=True))
+        .then("below"),
+        pl.when(pl.col("levels").str.contains("management_group", literal=True)).then("groups"),
+        pl.when(pl.col("levels").str.contains("tenant", literal=True)).then("top"),
+    ]
+    uncovered = [pl.when(state != COVERED).then(state) for state in states]
+    return pl.coalesce(*uncovered, pl.coalesce(*states), "below")
+
+
+def _verdict() -> pl.Expr:
+    control = pl.col("plane") == "control"
+    certain = pl.col("certain") & (pl.col("said") == pl.col("plane"))
+    is_read = pl.col("why") == Unobservable.ARM_READ.value
+    silent = pl.col("reads") == Unused.NO_ARM_TOKEN.value
+    logged = pl.col("observable_by") == "activity_log"
+    return (
+        pl.when(~certain | ~control)
+        .then(pl.lit(Verdict.UNOBSERVABLE.value))
+        .when(is_read & silent)
+        .then(pl.lit(Verdict.UNUSED.value))
+        .when(~logged.fill_null(False))
+        .then(pl.lit(Verdict.UNOBSERVABLE.value))
+        .when(pl.col("state") == COVERED)
+        .then(pl.lit(Verdict.UNUSED.value))
+        .otherwise(pl.lit(Verdict.OUT_OF_COVERAGE.value))
+    )
+
+
+def _reason() -> pl.Expr:
+    certain = pl.col("certain") & (pl.col("said") == pl.col("plane"))
+    unused = pl.col("verdict") == Verdict.UNUSED.value
+    is_read = pl.col("why") == Unobservable.ARM_READ.value
+    return (
+        pl.when(~certain)
+        .then(pl.lit(Unobservable.PLANE_GUESSED.value))
+        .when(unused & is_read)
+        .then(pl.lit(Unused.NO_ARM_TOKEN.value))
+        .when(unused)
+        .then(pl.lit(COVERED))
+        .when(pl.col("verdict") == Verdict.OUT_OF_COVERAGE.value)
+        .then("state")
+        # A data action that some log would show, on resources of which it is not known whether they send it.
+        .otherwise(pl.coalesce("why", pl.lit(Unobservable.NO_DIAGNOSTIC_INVENTORY.value)))
+    )
