@@ -60,10 +60,15 @@ class PlaneBlock:
 
 @dataclass(frozen=True, slots=True)
 class Permissions:
-    """The blocks of a role, or of several together, read for deciding."""
+    """The blocks of a role, or of several together, read for deciding.
+
+    `spelt_out` has, for each plane, the folded strings without a star, granted or excluded: what the role says of the
+    plane of an operation.
+    """
 
     control: tuple[PlaneBlock, ...]
     data: tuple[PlaneBlock, ...]
+    spelt_out: dict[GrantPlane, frozenset[str]] = field(compare=False)
     _usable: dict[tuple[str, str | None], tuple[PlaneBlock, ...]] = field(default_factory=dict, compare=False)
 
     def on(self, plane: str) -> tuple[PlaneBlock, ...]:
@@ -85,10 +90,16 @@ def read_permissions(blocks: Sequence[PermissionBlock] | Permissions) -> Permiss
 
 @lru_cache(maxsize=4_096)
 def _read(blocks: tuple[PermissionBlock, ...]) -> Permissions:
+    control = [(block.condition, block.actions, block.not_actions) for block in blocks]
+    data = [(block.condition, block.data_actions, block.not_data_actions) for block in blocks]
     return Permissions(
-        _plane_blocks((block.condition, block.actions, block.not_actions) for block in blocks),
-        _plane_blocks((block.condition, block.data_actions, block.not_data_actions) for block in blocks),
+        _plane_blocks(control), _plane_blocks(data), {"control": _spelt_out(control), "data": _spelt_out(data)}
     )
+
+
+def _spelt_out(blocks: Iterable[tuple[str | None, Sequence[str], Sequence[str]]]) -> frozenset[str]:
+    texts = (text for _, allowed, nots in blocks for text in (*allowed, *nots))
+    return frozenset(pattern.text for pattern in map(parse_pattern, texts) if pattern.is_literal)
 
 
 def _plane_blocks(

@@ -1,0 +1,120 @@
+"""Roles over a catalogue: which of its operations each role grants.
+
+Every distinct pattern is looked up once, in an index made for it: a literal in a dictionary, `beginning*` as a range of
+the sorted names, `*end` as a range of the reversed ones, anything else by matching the smaller of the two ranges. A
+role is then a few set operations.
+
+The plane of an operation is what ARM says, where the caller knows it. Of an operation whose plane is not known, roles
+decide: it is on the plane, or the planes, where some role spells it out in full. One that no role spells out stays on
+both planes, so that no grant of it is overlooked: a guess must not hide a permission.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from typing import NamedTuple
+
+from rightsize.model.nouns import PermissionBlock
+from rightsize.rbac.patterns import Pattern
+from rightsize.rbac.permissions import PLANES, GrantPlane, PatternSet, Permissions, read_permissions
+from rightsize.rbac.text import fold
+
+
+class Catalogue:
+    """An index over the names of operations; positions are those of the sequence that it was made from."""
+
+    def __init__(self, operations: Sequence[str]) -> None:
+        self.operations = tuple(operations)
+        self._folded = [fold(name) for name in self.operations]
+        self._positions: dict[str, list[int]] = {}
+        for position, name in enumerate(self._folded):
+            self._positions.setdefault(name, []).append(position)
+        self._sorted = sorted(self._positions)
+        self._reversed = sorted(name[::-1] for name in self._sorted)
+        self._found: dict[str, frozenset[int]] = {}
+
+    def matching(self, pattern: Pattern) -> frozenset[int]:
+        """Return the positions of the operations that a pattern matches."""
+        if pattern.text not in self._found:
+            names = [pattern.text] if pattern.is_literal else self._names_matching(pattern)
+            self._found[pattern.text] = frozenset(chain.from_iterable(self._positions.get(name, ()) for name in names))
+        return self._found[pattern.text]
+
+    def matching_any(self, patterns: PatternSet) -> set[int]:
+        """Return the positions of the operations that some pattern matches."""
+        return set[int]().union(*map(self.matching, patterns.patterns))
+
+    def _names_matching(self, pattern: Pattern) -> list[str]:
+        head, tail = pattern.pieces[0], pattern.pieces[-1][::-1]
+        heads = _range_of(self._sorted, head)
+        tails = _range_of(self._reversed, tail)
+        if len(heads) <= len(tails):
+            return [name for at in heads if pattern.matches(name := self._sorted[at])]
+        return [name for at in tails if pattern.matches(name := self._reversed[at][::-1])]
+
+
+def _range_of(names: list[str], head: str) -> range:
+    width = len(head)
+    return range(bisect_left(names, head), bisect_right(names, head, key=lambda name: name[:width]))
+
+
+class GrantedOperation(NamedTuple):
+    """A role grants an operation on a plane; `conditional` where only blocks with a condition do."""
+
+    role: str
+    operation: str
+    plane: GrantPlane
+    conditional: bool
+
+
+def expand_roles(
+    roles: Mapping[str, Sequence[PermissionBlock] | Permissions], operations: Sequence[tuple[str, bool | None]]
+) -> Iterator[GrantedOperation]:
+    """Yield every operation of a catalogue that each role grants, role by role, in the order of both.
+
+    Args:
+        roles: Any name of a role to its permission blocks.
+        operations: Name and whether it is a data action; None where ARM does not say it, a guess included.
+    """
+    catalogue = Catalogue([name for name, _ in operations])
+    read = {role: read_permissions(blocks) for role, blocks in roles.items()}
+    planes = _planes_of(catalogue, [is_data for _, is_data in operations], read.values())
+    for role, permissions in read.items():
+        for plane in PLANES:
+            always, under_condition = granted_positions(permissions, plane, catalogue)
+            for position in sorted((always | under_condition) & planes[plane]):
+                yield GrantedOperation(role, catalogue.operations[position], plane, position not in always)
+
+
+def granted_positions(permissions: Permissions, plane: str, catalogue: Catalogue) -> tuple[set[int], set[int]]:
+    """Return the positions that some block without a condition grants, and those that one with a condition does."""
+    always, under_condition = set[int](), set[int]()
+    for block in permissions.on(plane):
+        granted = catalogue.matching_any(block.allowed) - catalogue.matching_any(block.nots)
+        (always if block.condition is None else under_condition).update(granted)
+    return always, under_condition
+
+
+def planes_spelling_out(permissions: Iterable[Permissions], operation: str) -> tuple[GrantPlane, ...]:
+    """Return the planes on which some role spells an operation out in full, granting or excluding it."""
+    text, read = fold(operation), tuple(permissions)
+    return tuple(plane for plane in PLANES if any(text in one.spelt_out[plane] for one in read))
+
+
+def _planes_of(
+    catalogue: Catalogue, is_data: Sequence[bool | None], permissions: Collection[Permissions]
+) -> dict[GrantPlane, set[int]]:
+    spelt_out = {plane: set[str]().union(*(one.spelt_out[plane] for one in permissions)) for plane in PLANES}
+    found: dict[GrantPlane, set[int]] = {plane: set() for plane in PLANES}
+    for position, name in enumerate(catalogue.operations):
+        known = is_data[position]
+        if known is None:
+            text = fold(name)
+            on: Iterable[GrantPlane] = [plane for plane in PLANES if text in spelt_out[plane]] or PLANES
+        else:
+            on = ["data" if known else "control"]
+        for plane in on:
+            found[plane].add(position)
+    return found
