@@ -176,7 +176,7 @@ def _silent_principals(inputs: Inputs, window: Window, tenant: Tenant) -> pl.Ser
     silent = described.filter(kinds_speak.fill_null(False) & ~pl.col("principal_id").is_in(heard.implode()))
     devices = inputs.group_members.filter(pl.col("member_type") == "Device")["member_id"]
     quiet = pl.concat([silent["principal_id"], folded(devices)]).unique()
-    groups = _groups_with_known_members(inputs, described)
+    groups = groups_with_known_members(inputs, described)
     members = tenant.membership.filter(pl.col("principal_id") != pl.col("holder"))
     members = members.filter(~pl.col("principal_id").is_in(groups.implode()))
     loud = members.filter(~pl.col("principal_id").is_in(quiet.implode()))["holder"].unique()
@@ -198,7 +198,7 @@ def _arm_tokens(inputs: Inputs, window: Window) -> pl.DataFrame:
     )
 
 
-def _groups_with_known_members(inputs: Inputs, described: pl.DataFrame) -> pl.Series:
+def groups_with_known_members(inputs: Inputs, described: pl.DataFrame) -> pl.Series:
     """Return the groups whose members a complete listing shows, nested groups included."""
     complete = inputs.listings.filter(pl.col("complete").fill_null(False))
     direct = folded(complete.filter(pl.col("listing") == "members")["of"])
