@@ -1,0 +1,218 @@
+"""Explanation: everything that is known about one principal, as rows for people and programs."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.naming import principal_names
+from rightsize.analyze.reasons import Verdict, sentence
+from rightsize.analyze.scores import score_principals
+from rightsize.analyze.text import folded
+from rightsize.analyze.verdicts import Analysis
+
+Rows = list[dict[str, Any]]
+
+_IDENTITY = (
+    "principal_id",
+    "principal_type",
+    "display_name",
+    "user_principal_name",
+    "app_id",
+    "account_enabled",
+    "user_type",
+    "created_on",
+    "deleted_on",
+    "last_sign_in",
+)
+_USE = ("operation", "plane", "scope", "events", "days", "first_seen", "last_seen")
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What is known about one principal.
+
+    Attributes:
+        identity: The principal itself, under the column names of `principals`.
+        groups: The groups that contain it, each with `via`, the groups between, nearest first.
+        assignments: What reaches it: state, role, scope, condition, `via` and the counts of its verdicts.
+        scores: Counts and scores for each plane.
+        verdicts: How many operations have which verdict, and why.
+        used: Each use with the assignment it is credited to and how.
+        unexplained: Use that no assignment explains, with the reason.
+        denied: What was refused: demand, never use.
+        sign_ins: Tokens for each kind and resource.
+        findings: Findings about it and its assignments.
+    """
+
+    identity: dict[str, Any]
+    groups: Rows
+    assignments: Rows
+    scores: Rows
+    verdicts: Rows
+    used: Rows
+    unexplained: Rows
+    denied: Rows
+    sign_ins: Rows
+    findings: Rows
+
+
+def explain_principal(inputs: Inputs, analysis: Analysis, findings: pl.DataFrame, principal_id: str) -> Explanation:
+    """Collect what is known about the principal of that (folded) id."""
+    chains = _chains(inputs, analysis, principal_id)
+    reached = _reached(inputs, analysis, principal_id, chains)
+    verdicts = analysis.verdicts.filter(
+        pl.col("principal_id").is_in([principal_id, *chains]) | pl.col("role_assignment_id").is_null()
+    )
+    # A group's use is its members'; anybody else's use is their own.
+    held = reached["role_assignment_id"].unique()
+    is_own = pl.col("principal_id") == principal_id
+    group_use = pl.col("role_assignment_id").is_in(_held_by(analysis, principal_id).implode())
+    used = analysis.verdicts.filter((pl.col("verdict") == Verdict.USED.value) & (is_own | group_use))
+    about = (pl.col("principal_id") == principal_id) | pl.col("subject").is_in(held.implode())
+    return Explanation(
+        identity=_identity(inputs, principal_id),
+        groups=_groups(inputs, chains),
+        assignments=_with_counts(reached, verdicts, chains),
+        scores=score_principals(analysis, principal_id).drop("principal_id").to_dicts(),
+        verdicts=_verdicts(analysis, reached, used),
+        used=used.sort("last_seen", "operation", "scope", descending=[True, False, False])
+        .select("principal_id", *_USE, "role_assignment_id", "state", "reason")
+        .to_dicts(),
+        unexplained=verdicts.filter(is_own & (pl.col("verdict") == Verdict.UNEXPLAINED.value))
+        .select(*_USE, "reason")
+        .to_dicts(),
+        denied=_denied(analysis, principal_id),
+        sign_ins=_sign_ins(inputs, analysis, principal_id),
+        findings=findings.filter(about).to_dicts(),
+    )
+
+
+def _chains(inputs: Inputs, analysis: Analysis, principal_id: str) -> dict[str, tuple[str, ...]]:
+    """Return each group that contains the principal, with the groups on the shortest way to it, itself the last."""
+    direct = inputs.group_members.filter(pl.col("listing") == "members")
+    edges = pl.DataFrame({"group": folded(direct["group_id"]), "member": folded(direct["member_id"])})
+    above: dict[str, list[str]] = {}
+    for group, member in edges.unique().sort("member", "group").iter_rows():
+        above.setdefault(member, []).append(group)
+    found: dict[str, tuple[str, ...]] = {}
+    queue: deque[tuple[str, tuple[str, ...]]] = deque([(principal_id, ())])
+    while queue:
+        node, way = queue.popleft()
+        for group in above.get(node, []):
+            if group not in found and group != principal_id:
+                found[group] = (*way, group)
+                queue.append((group, found[group]))
+    # Groups that only a transitive listing names have no known way.
+    containing = analysis.tenant.membership.filter(pl.col("principal_id") == principal_id)["holder"]
+    for group in containing.sort():
+        if group != principal_id:
+            found.setdefault(group, (group,))
+    return {group: found[group] for group in sorted(found) if group in set(containing)}
+
+
+def _reached(inputs: Inputs, analysis: Analysis, principal_id: str, chains: dict[str, tuple[str, ...]]) -> pl.DataFrame:
+    roles = inputs.role_definitions.select(
+        role=folded(inputs.role_definitions["role_definition_id"]), defined_name="role_name"
+    )
+    holders = [principal_id, *chains]
+    return (
+        analysis.tenant.assignments.filter(pl.col("principal_id").is_in(holders))
+        .join(roles, on="role", how="left", maintain_order="left")
+        .with_columns(role_name=pl.coalesce("defined_name", "role_name", "role"))
+    )
+
+
+def _held_by(analysis: Analysis, principal_id: str) -> pl.Series:
+    held = analysis.tenant.assignments.filter(pl.col("principal_id") == principal_id)
+    return held["role_assignment_id"].unique()
+
+
+def _identity(inputs: Inputs, principal_id: str) -> dict[str, Any]:
+    mine = inputs.principals.filter(folded(inputs.principals["principal_id"]) == principal_id)
+    if not mine.is_empty():
+        return mine.select(_IDENTITY).row(0, named=True)
+    called = principal_names(inputs).filter(pl.col("principal_id") == principal_id)
+    known = dict.fromkeys(_IDENTITY)
+    if not called.is_empty():
+        known |= {"principal_type": called["principal_type"].item(), "display_name": called["name"].item()}
+    return known | {"principal_id": principal_id}
+
+
+def _groups(inputs: Inputs, chains: dict[str, tuple[str, ...]]) -> Rows:
+    names = dict(principal_names(inputs).select("principal_id", "name").iter_rows())
+    return [
+        {"group_id": group, "name": names.get(group, group), "via": list(way[:-1])} for group, way in chains.items()
+    ]
+
+
+def _with_counts(reached: pl.DataFrame, verdicts: pl.DataFrame, chains: dict[str, tuple[str, ...]]) -> Rows:
+    counts: dict[tuple[str, str], Rows] = {}
+    counted = verdicts.filter(~pl.col("verdict").is_in([Verdict.USED.value, Verdict.UNEXPLAINED.value])).select(
+        "role_assignment_id", "state", "plane", "verdict", "reason", "operations"
+    )
+    for row in counted.iter_rows(named=True):
+        key = (row.pop("role_assignment_id"), row.pop("state"))
+        counts.setdefault(key, []).append(row)
+    columns = ("role_assignment_id", "state", "role_name", "scope", "condition", "created_on", "end_on", "principal_id")
+    return [
+        {name: row[name] for name in columns if name != "principal_id"}
+        | {
+            "role_definition_id": row["role"],
+            "via": list(chains.get(row["principal_id"], ())),
+            "verdicts": counts.get((row["role_assignment_id"], row["state"]), []),
+        }
+        for row in reached.iter_rows(named=True)
+    ]
+
+
+def _verdicts(analysis: Analysis, reached: pl.DataFrame, used: pl.DataFrame) -> Rows:
+    """Return how many distinct operations have which verdict; of several assignments the best verdict counts."""
+    order = [Verdict.OUT_OF_COVERAGE.value, Verdict.UNOBSERVABLE.value, Verdict.UNUSED.value]
+    profiles = analysis.profiles.join(reached, on=["role_assignment_id", "state"], how="semi")["profile_id"].unique()
+    rank = pl.col("verdict").replace_strict({word: index for index, word in enumerate(order)}, return_dtype=pl.Int64)
+    left = (
+        analysis.profile_operations.filter(pl.col("profile_id").is_in(profiles.implode()))
+        .join(used.select("operation", "plane").unique(), on=["operation", "plane"], how="anti")
+        .sort(rank, "reason")
+        .unique(["operation", "plane"], keep="first", maintain_order=True)
+        .group_by("plane", "verdict", "reason")
+        .agg(operations=pl.len().cast(pl.Int64))
+    )
+    exercised = used.group_by("plane", "verdict", "reason").agg(
+        operations=pl.col("operation").n_unique().cast(pl.Int64)
+    )
+    rows = pl.concat([exercised, left]).sort("plane", "verdict", "reason").to_dicts()
+    return [row | {"meaning": sentence(row["reason"])} for row in rows]
+
+
+def _denied(analysis: Analysis, principal_id: str) -> Rows:
+    refused = analysis.usage.filter((pl.col("principal_id") == principal_id) & (pl.col("denied") > 0))
+    return (
+        refused.group_by("operation", "plane", "scope")
+        .agg(pl.col("denied").sum(), used=(pl.col("events") > 0).any())
+        .sort("operation", "plane", "scope")
+        .to_dicts()
+    )
+
+
+def _sign_ins(inputs: Inputs, analysis: Analysis, principal_id: str) -> Rows:
+    rows = inputs.sign_ins.filter(
+        analysis.window.holds("day") & (folded(inputs.sign_ins["principal_id"]) == principal_id)
+    )
+    return (
+        rows.group_by("kind", "resource_id")
+        .agg(
+            pl.col("resource_name").drop_nulls().min(),
+            pl.col("succeeded").sum(),
+            pl.col("failed").sum(),
+            pl.col("day").n_unique().alias("days"),
+            pl.col("last_seen").max(),
+        )
+        .sort("kind", "resource_id")
+        .to_dicts()
+    )

@@ -1,0 +1,166 @@
+"""Findings: what an analysis sees besides verdicts, one row a control and subject, each with its sentence."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from rightsize.analyze.coverage import covered_sign_in_kinds, described_principals
+from rightsize.analyze.duplicates import find_duplicates
+from rightsize.analyze.holders import classify_holders
+from rightsize.analyze.inputs import Inputs, schema_of
+from rightsize.analyze.reasons import Verdict, sentence
+from rightsize.analyze.tenant import granted_by_patterns
+from rightsize.analyze.text import folded
+from rightsize.analyze.verdicts import Analysis
+from rightsize.rules.operations import is_emergency_name, privilege_patterns
+
+_COLUMNS = tuple(schema_of("findings"))
+_WIDE = ("subscription", "management_group", "root")
+
+
+def find(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
+    """Return the rows of the table `findings`, sorted by control and subject."""
+    found = [
+        _orphans(inputs),
+        _duplicates(analysis),
+        _never_signed_in(inputs, analysis),
+        _unexplained(analysis),
+        _standing_privilege(analysis),
+        _emergency_access(inputs),
+        _inert(inputs, analysis),
+    ]
+    return (
+        pl.concat([frame.select(_COLUMNS) for frame in found])
+        # An id may stand in several states; the finding is about the assignment.
+        .unique(["control", "subject"], keep="first", maintain_order=True)
+        .sort("control", "subject")
+    )
+
+
+def _said(control: str, severity: str, reason: str | pl.Expr) -> dict[str, pl.Expr]:
+    text = pl.lit(reason) if isinstance(reason, str) else reason
+    return {"control": pl.lit(control), "severity": pl.lit(severity), "reason": text}
+
+
+def _orphans(inputs: Inputs) -> pl.DataFrame:
+    holders = classify_holders(inputs).rename({"role_assignment_id": "subject"})
+    orphans = holders.filter(pl.col("holder") == "orphan").with_columns(
+        **_said("orphaned_assignment", "medium", "its principal no longer exists")
+    )
+    unresolved = holders.filter(pl.col("holder") == "unresolved").with_columns(
+        **_said("unresolved_principal", "low", "nothing loaded says who holds it, and nothing proves that nobody does")
+    )
+    return pl.concat([orphans, unresolved]).select(_COLUMNS)
+
+
+def _duplicates(analysis: Analysis) -> pl.DataFrame:
+    holders = analysis.tenant.assignments.select("role_assignment_id", "state", "principal_id")
+    return (
+        find_duplicates(analysis.tenant)
+        .join(holders, on=["role_assignment_id", "state"])
+        .with_columns(
+            subject="role_assignment_id",
+            **_said(
+                "duplicate_assignment",
+                "low",
+                pl.format("assignment {} grants everything that it grants", "contained_by"),
+            ),
+        )
+        .select(_COLUMNS)
+        .sort("subject")
+    )
+
+
+def _never_signed_in(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
+    covered = covered_sign_in_kinds(inputs, analysis.window)
+    seen = inputs.sign_ins.filter(analysis.window.holds("day") & (pl.col("succeeded").fill_null(0) > 0))
+    acted = analysis.usage.filter(pl.col("events") > 0)["principal_id"]
+    awake = pl.concat([folded(seen["principal_id"]), acted]).drop_nulls().unique()
+    speaks = pl.col("kinds").list.set_difference(covered).list.len() == 0
+    reached = analysis.tenant.membership.join(
+        analysis.tenant.assignments.select("principal_id"), left_on="holder", right_on="principal_id", how="semi"
+    )["principal_id"].unique()
+    quiet = described_principals(inputs).filter(
+        speaks.fill_null(False)
+        & ~pl.col("principal_id").is_in(awake.implode())
+        & pl.col("principal_id").is_in(reached.implode())
+    )
+    text = f"no sign-in from {analysis.window.first_day} to {analysis.window.last_day}, though every day is covered"
+    return quiet.with_columns(subject="principal_id", **_said("no_sign_in", "medium", text)).select(_COLUMNS)
+
+
+def _unexplained(analysis: Analysis) -> pl.DataFrame:
+    rows = analysis.verdicts.filter(pl.col("verdict") == Verdict.UNEXPLAINED.value).drop_nulls("principal_id")
+    words = rows["reason"].unique().to_list()
+    told = rows.with_columns(told=pl.col("reason").replace_strict({word: sentence(word) for word in words}, default=""))
+    return (
+        told.group_by(subject="principal_id")
+        .agg(principal_id=pl.col("principal_id").first(), count=pl.len(), told=pl.col("told").unique().sort())
+        .with_columns(
+            **_said(
+                "unexplained_use",
+                "medium",
+                pl.format("no assignment explains {} of its uses: {}", "count", pl.col("told").list.join("; ")),
+            )
+        )
+        .select(_COLUMNS)
+        .sort("subject")
+    )
+
+
+def _standing_privilege(analysis: Analysis) -> pl.DataFrame:
+    """Return permanent active assignments that give privilege where Azure lets them, conditions apart."""
+    tenant = analysis.tenant
+    catalogued = tenant.operations.filter((pl.col("risk") == "privilege") & (pl.col("plane") == "control"))
+    named = [pattern for pattern in privilege_patterns() if "*" not in pattern]
+    names = pl.concat([catalogued["name"], folded(pl.Series(named, dtype=pl.String))]).unique()
+    wanted = pl.DataFrame({"name": names}).with_columns(plane=pl.lit("control"))
+    unconditional = tenant.patterns.filter(pl.col("condition").is_null())
+    roles = granted_by_patterns(unconditional, wanted)["role"].unique()
+    standing = tenant.assignments.filter(
+        (pl.col("state") == "active")
+        & ~pl.col("twin")
+        & pl.col("end_on").is_null()
+        & pl.col("condition").is_null()
+        & pl.col("role").is_in(roles.implode())
+    )
+    said = _said("standing_privilege", "medium", "it gives privilege permanently, without activation or condition")
+    severity = pl.when(pl.col("level").is_in(_WIDE)).then(pl.lit("high")).otherwise(pl.lit("medium"))
+    return standing.with_columns(subject="role_assignment_id", **(said | {"severity": severity})).select(_COLUMNS)
+
+
+def _emergency_access(inputs: Inputs) -> pl.DataFrame:
+    names = [folded(pl.col(column)).fill_null("") for column in ("display_name", "user_principal_name")]
+    matched = pl.any_horizontal(is_emergency_name(name) for name in names)
+    return (
+        inputs.principals.filter((pl.col("principal_type") == "User").fill_null(False) & matched)
+        .with_columns(
+            subject="principal_id",
+            **_said("emergency_access_account", "low", "it is named like an emergency access account: leave it alone"),
+        )
+        .select(_COLUMNS)
+        .sort("subject")
+    )
+
+
+def _inert(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
+    """Return assignments that give nobody anything today: empty roles, empty groups, disabled holders, past ends."""
+    tenant = analysis.tenant
+    allowing = tenant.patterns.filter(pl.col("kind").is_in(["action", "data_action"]))["role"].unique()
+    complete = inputs.listings.filter(
+        pl.col("complete").fill_null(False) & pl.col("listing").is_in(["members", "transitiveMembers"])
+    )
+    with_members = tenant.membership.filter(pl.col("principal_id") != pl.col("holder"))["holder"].unique()
+    listed = folded(complete["of"]).unique()
+    empty_groups = listed.filter(~listed.is_in(with_members.implode()))
+    disabled = inputs.principals.filter(~pl.col("account_enabled").fill_null(True))["principal_id"]
+    cases = (
+        (pl.col("role_known") & ~pl.col("role").is_in(allowing.implode()), "its role grants nothing"),
+        (pl.col("principal_id").is_in(empty_groups.implode()), "its group has no members"),
+        (pl.col("principal_id").is_in(folded(disabled).implode()), "its holder is not allowed to sign in"),
+        ((pl.col("end_on") < analysis.window.end).fill_null(False), "it ended before the window did"),
+    )
+    reason = pl.coalesce(pl.when(holds).then(pl.lit(text)) for holds, text in cases)
+    found = tenant.assignments.with_columns(reason=reason).filter(pl.col("reason").is_not_null())
+    said = _said("inert_assignment", "low", pl.col("reason"))
+    return found.with_columns(subject="role_assignment_id", **said).select(_COLUMNS)

@@ -1,0 +1,83 @@
+"""Holders: whether the principals of assignments still exist, as far as listings and exports prove it.
+
+An orphan is absent from a complete listing of its kind, or the export that resolves names found none for it; it was not
+seen among the deleted items, from which it could come back, and it is not a foreign principal, which no listing
+of this tenant shows. Anything else that nothing shows is unresolved.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.text import folded
+
+_LISTINGS = {
+    "User": "users",
+    "Group": "groups",
+    "ServicePrincipal": "servicePrincipals",
+    "ManagedIdentity": "servicePrincipals",
+}
+
+
+def classify_holders(inputs: Inputs) -> pl.DataFrame:
+    """Return `(role_assignment_id, state, principal_id, holder)`.
+
+    `holder` is `known`, `foreign`, `orphan` or `unresolved`.
+    """
+    facts = _facts(inputs)
+    # A name that an export resolved and a listing that lacks it contradict each other, and prove nothing.
+    absent = ~pl.col("named") & (pl.col("by_listing") | pl.col("by_export"))
+    return facts.select(
+        "role_assignment_id",
+        "state",
+        "principal_id",
+        holder=pl.when(pl.col("exists"))
+        .then(pl.lit("known"))
+        .when(pl.col("foreign"))
+        .then(pl.lit("foreign"))
+        .when(absent & ~pl.col("deleted"))
+        .then(pl.lit("orphan"))
+        .when(pl.col("named") & ~pl.col("by_listing") & ~pl.col("deleted"))
+        .then(pl.lit("known"))
+        .otherwise(pl.lit("unresolved")),
+    ).sort("role_assignment_id", "state")
+
+
+def _facts(inputs: Inputs) -> pl.DataFrame:
+    principals = inputs.principals.select(
+        principal_id=folded(inputs.principals["principal_id"]),
+        listed=pl.col("listed").fill_null(False),
+        deleted=pl.col("deleted_on").is_not_null(),
+        known_type="principal_type",
+    )
+    members = folded(inputs.group_members["member_id"]).unique()
+    table = inputs.role_assignments
+    # An export without a single name did not resolve any, and says nothing about whom it does not name.
+    resolves = bool((table["principal_name"].fill_null("") != "").any())
+    named = pl.col("principal_name").fill_null("") != ""
+    unknown = pl.col("principal_type") == "Unknown"
+    rows = table.with_columns(principal_id=folded(table["principal_id"])).join(
+        principals, on="principal_id", how="left"
+    )
+    deleted = pl.col("deleted").fill_null(False)
+    # The assignment keeps the type that its principal once had.
+    kind = pl.when(unknown | pl.col("principal_type").is_null()).then("known_type").otherwise("principal_type")
+    return rows.select(
+        "role_assignment_id",
+        "state",
+        "principal_id",
+        exists=(pl.col("listed").fill_null(False) & ~deleted) | pl.col("principal_id").is_in(members.implode()),
+        foreign=pl.col("principal_tenant_id").is_not_null() | (kind == "ForeignGroup").fill_null(False),
+        deleted=deleted,
+        named=named,
+        by_export=unknown.fill_null(False) | (pl.lit(resolves) & (pl.col("principal_name") == "").fill_null(False)),
+        by_listing=_absent_from_listing(inputs, kind),
+    )
+
+
+def _absent_from_listing(inputs: Inputs, kind: pl.Expr) -> pl.Expr:
+    complete = inputs.listings.filter(pl.col("complete").fill_null(False))["listing"].unique().to_list()
+    known = {name: listing in complete for name, listing in _LISTINGS.items()}
+    everything = all(listing in complete for listing in _LISTINGS.values())
+    return kind.replace_strict(known, default=everything, return_dtype=pl.Boolean).fill_null(everything)

@@ -1,0 +1,241 @@
+"""Counts and scores: how much is granted, used and left over, for each principal and for each assignment.
+
+Never one row a (principal, operation): principals with the same set of profiles are counted once, over classes of
+operations that every profile judges alike, and what a principal used is taken out of its set's counts one by one.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from rightsize.analyze.reasons import Verdict
+from rightsize.analyze.scoping import REACH
+from rightsize.analyze.verdicts import Analysis
+from rightsize.rules.operations import risk_weights
+
+BUCKETS = ((67.0, "high"), (34.0, "medium"), (0.0, "low"))
+# Best first: the verdict of an operation that several assignments grant.
+_RANK = {Verdict.OUT_OF_COVERAGE.value: 3, Verdict.UNOBSERVABLE.value: 2, Verdict.UNUSED.value: 1}
+_COUNTED = ("used", "unused", "unobservable", "out_of_coverage")
+SCORE_COLUMNS = ("granted", *_COUNTED, "creep", "risk")
+# Sets of profiles whose classes are joined at once; bounds memory, changes nothing.
+_BATCH_ROWS = 4_000_000
+# The mass that scores 100, about what Owner grants at a management group, and how fast the score rises towards it
+# (docs/verdicts.md): with these, Owner of a subscription is high, Contributor of a resource group medium, Reader low.
+_FULL_MASS = 6_000_000
+_RISE = 0.3
+
+
+def score_principals(analysis: Analysis, principal_id: str | None = None) -> pl.DataFrame:
+    """Return `(principal_id, plane)` with counts of distinct operations and the scores `creep` and `risk`.
+
+    Every principal that an assignment reaches has a row for each plane in which it is granted something or did
+    something under an assignment; `granted` is the sum of the four verdicts.
+    """
+    tenant = analysis.tenant
+    effective = tenant.membership.join(
+        tenant.assignments.select("a", "principal_id"), left_on="holder", right_on="principal_id"
+    ).select(subject="principal_id", a="a")
+    if principal_id is not None:
+        effective = effective.filter(pl.col("subject") == principal_id)
+    used = _used_rows(analysis)
+    # A group uses what its assignments were used for, whoever acted.
+    holders = tenant.assignments.select("role_assignment_id", "state", holder="principal_id")
+    through = used.join(holders, on=["role_assignment_id", "state"]).filter(pl.col("holder") != pl.col("principal_id"))
+    own = used.select(subject="principal_id", name="name", plane="plane")
+    shared = through.select(subject="holder", name="name", plane="plane")
+    counted = pl.concat([own, shared]).unique()
+    if principal_id is not None:
+        counted = counted.filter(pl.col("subject") == principal_id)
+    observed = _observed(analysis, effective["subject"].unique())
+    table = _score(analysis, effective, counted, observed)
+    return table.rename({"subject": "principal_id"}).sort("principal_id", "plane")
+
+
+def score_assignments(analysis: Analysis) -> pl.DataFrame:
+    """Return the same for each `(role_assignment_id, state, plane)`."""
+    assignments = analysis.tenant.assignments
+    effective = assignments.select(subject="a", a="a")
+    keys = assignments.select("role_assignment_id", "state", subject="a")
+    used = _used_rows(analysis).join(keys, on=["role_assignment_id", "state"])
+    counted = used.select("subject", "name", "plane").unique()
+    table = _score(analysis, effective, counted, counted)
+    return (
+        table.join(keys, on="subject")
+        .select("role_assignment_id", "state", "plane", *SCORE_COLUMNS)
+        .sort("role_assignment_id", "state", "plane")
+    )
+
+
+def _used_rows(analysis: Analysis) -> pl.DataFrame:
+    used = analysis.verdicts.filter(pl.col("verdict") == Verdict.USED.value)
+    spelling = analysis.usage.select("operation", "name").unique("operation")
+    return used.join(spelling, on="operation").select("role_assignment_id", "state", "principal_id", "plane", "name")
+
+
+def _observed(analysis: Analysis, reached: pl.Series) -> pl.DataFrame:
+    """Return `(subject, name, plane)` of all use, explained or not; that of its members is a group's."""
+    clean = analysis.usage.filter((pl.col("events") > 0) & ~pl.col("quarantined"))
+    acts = clean.select("principal_id", "name", "plane").unique()
+    return (
+        acts.join(analysis.tenant.membership, on="principal_id")
+        .select("name", "plane", subject="holder")
+        .filter(pl.col("subject").is_in(reached.implode()))
+        .unique()
+    )
+
+
+def _score(analysis: Analysis, effective: pl.DataFrame, counted: pl.DataFrame, observed: pl.DataFrame) -> pl.DataFrame:
+    """Count and score each subject.
+
+    Args:
+        analysis: The analysis.
+        effective: `(subject, a)`: the assignments that reach it.
+        counted: `(subject, name, plane)`: what counts as used.
+        observed: `(subject, name, plane)`: what takes from the creep.
+    """
+    facts = _facts(analysis)
+    members, sets = _profile_sets(analysis, effective)
+    base = _set_counts(facts, sets)
+    keys = ("subject", "name", "plane")
+    used = pl.concat(
+        [
+            counted.select(*keys, counts=True, excuses=False),
+            observed.select(*keys, counts=False, excuses=True),
+        ]
+    )
+    used = used.group_by(keys).agg(pl.col("counts").any(), pl.col("excuses").any())
+    taken = _taken(used, facts, members, sets, analysis)
+    # Whoever an assignment reaches has a row, also where nothing that it grants is known.
+    least = effective.select("subject", plane=pl.lit("control")).unique()
+    found = members.join(base, on="set").select("subject", "plane")
+    planes = pl.concat([least, found, taken.select("subject", "plane")])
+    table = (
+        planes.unique()
+        .join(members, on="subject", how="left")
+        .join(base, on=["set", "plane"], how="left")
+        .join(taken, on=["subject", "plane"], how="left")
+        .with_columns(pl.selectors.integer().exclude("subject", "set").fill_null(0))
+    )
+    leftover = {name: pl.col(name) - pl.col(f"{name}_taken") for name in _COUNTED if name != "used"}
+    table = table.with_columns(**leftover).with_columns(granted=pl.sum_horizontal(_COUNTED))
+    excess = pl.col("mass") - pl.col("mass_taken")
+    share = excess / (excess + pl.col("mass_used"))
+    return table.filter((pl.col("granted") > 0) | (pl.col("plane") == "control")).select(
+        "subject",
+        "plane",
+        "granted",
+        *_COUNTED,
+        creep=(100 * share.fill_nan(0.0) * _magnitude(excess)).round(1),
+        risk=(100 * _magnitude(pl.col("mass") + pl.col("mass_outside"))).round(1),
+    )
+
+
+def bucket_of(score: float) -> str:
+    """Return `low`, `medium` or `high` for a score of 0 to 100, rounded as people read it."""
+    return next(name for least, name in BUCKETS if round(score) >= least)
+
+
+def _magnitude(mass: pl.Expr) -> pl.Expr:
+    return (mass.cast(pl.Float64) / _FULL_MASS).pow(_RISE).clip(0.0, 1.0)
+
+
+def _facts(analysis: Analysis) -> pl.DataFrame:
+    """Return `(profile_id, name, plane, rank, weight, class)`; profiles judge the operations of a class alike."""
+    weights = analysis.tenant.operations.select("operation", "name", "weight")
+    judged = (
+        analysis.profile_operations.join(weights, on="operation", how="left")
+        .with_columns(
+            rank=pl.col("verdict").replace_strict(_RANK, return_dtype=pl.Int64),
+            name=pl.coalesce("name", "operation"),
+            weight=pl.col("weight").fill_null(risk_weights()["change"]),
+        )
+        .select("profile_id", "name", "plane", "rank", "weight")
+    )
+    signatures = (
+        judged.sort("profile_id")
+        .group_by("name", "plane", "weight", maintain_order=True)
+        .agg(signature=(pl.col("profile_id") * 4 + pl.col("rank")).cast(pl.String).str.join(","))
+        .with_columns(class_=pl.struct("plane", "weight", "signature").rank("dense").cast(pl.Int64))
+    )
+    return judged.join(signatures.select("name", "plane", "class_"), on=["name", "plane"]).rename({"class_": "class"})
+
+
+def _profile_sets(analysis: Analysis, effective: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return `(subject, set)` and `(set, profile_id, reach)`: subjects with equal sets of profiles and reach."""
+    profiles = analysis.profiles.join(
+        analysis.tenant.assignments.select("a", "role_assignment_id", "state", "level"),
+        on=["role_assignment_id", "state"],
+    ).select("a", "profile_id", reach=pl.col("level").replace_strict(REACH, return_dtype=pl.Int64))
+    pairs = effective.join(profiles, on="a").select("subject", "profile_id", "reach").unique()
+    # The same profile at a greater reach says all that it says at a smaller one.
+    pairs = pairs.group_by("subject", "profile_id").agg(pl.col("reach").max()).sort("subject", "profile_id")
+    keyed = pairs.group_by("subject", maintain_order=True).agg(
+        key=pl.concat_str("profile_id", pl.lit("@"), "reach").str.join(",")
+    )
+    members = keyed.with_columns(set=pl.col("key").rank("dense").cast(pl.Int64)).select("subject", "set")
+    first = members.group_by("set").agg(pl.col("subject").min())
+    sets = first.join(pairs, on="subject").select("set", "profile_id", "reach").sort("set", "profile_id")
+    return members, sets
+
+
+def _set_counts(facts: pl.DataFrame, sets: pl.DataFrame) -> pl.DataFrame:
+    """Return `(set, plane, unused, unobservable, out_of_coverage, mass)`, as if nothing were used."""
+    classes = facts.group_by("profile_id", "class", "plane", "rank", "weight").agg(size=pl.len().cast(pl.Int64))
+    per_profile = classes.group_by("profile_id").agg(rows=pl.len().cast(pl.Int64))
+    batches = (
+        sets.join(per_profile, on="profile_id", how="left")
+        .group_by("set")
+        .agg(pl.col("rows").fill_null(0).sum())
+        .sort("set")
+        .with_columns(batch=pl.col("rows").cum_sum() // _BATCH_ROWS)
+    )
+    counts = [_count_batch(classes, sets.join(part, on="set", how="semi")) for part in batches.partition_by("batch")]
+    return pl.concat([_count_batch(classes, sets.clear()), *counts])
+
+
+def _count_batch(classes: pl.DataFrame, sets: pl.DataFrame) -> pl.DataFrame:
+    best = (
+        sets.join(classes, on="profile_id")
+        .group_by("set", "class", "plane", "weight", "size")
+        .agg(pl.col("rank").max(), pl.col("reach").max())
+    )
+    columns = {name: pl.col("size").filter(pl.col("rank") == rank).sum() for name, rank in _RANK.items()}
+    return best.group_by("set", "plane").agg(
+        **columns, mass=(pl.col("size") * pl.col("weight") * pl.col("reach")).sum()
+    )
+
+
+def _taken(
+    used: pl.DataFrame, facts: pl.DataFrame, members: pl.DataFrame, sets: pl.DataFrame, analysis: Analysis
+) -> pl.DataFrame:
+    """Return for each (subject, plane) what use takes out of the counts of its set."""
+    weights = analysis.tenant.operations.group_by("name").agg(known=pl.col("weight").max())
+    by_set = (
+        used.join(members, on="subject")
+        .select("set", "name", "plane")
+        .unique()
+        .join(sets, on="set")
+        .join(facts, on=["profile_id", "name", "plane"])
+        .group_by("set", "name", "plane")
+        .agg(pl.col("rank").max(), pl.col("reach").max())
+    )
+    rows = (
+        used.join(members, on="subject", how="left")
+        .join(by_set, on=["set", "name", "plane"], how="left")
+        .join(weights, on="name", how="left")
+        .with_columns(weight=pl.col("known").fill_null(risk_weights()["change"]))
+    )
+    counts = {
+        f"{name}_taken": ((pl.col("rank") == rank).fill_null(False) & pl.col("counts")).sum().cast(pl.Int64)
+        for name, rank in _RANK.items()
+    }
+    weight_at = pl.col("weight") * pl.col("reach").fill_null(0)
+    outside = pl.col("counts") & pl.col("rank").is_null()
+    return rows.group_by("subject", "plane").agg(
+        **counts,
+        used=pl.col("counts").sum().cast(pl.Int64),
+        mass_taken=weight_at.filter("excuses").sum(),
+        mass_used=pl.col("weight").filter("excuses").sum(),
+        mass_outside=pl.col("weight").filter(outside).sum(),
+    )
