@@ -1,0 +1,116 @@
+"""The SQL texts of `queries/`: where they are, what a saved question says of itself.
+
+A wheel carries them as `rightsize/_queries`; an editable install and a checkout have them in `queries/` beside the
+package.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from rightsize.model.errors import InternalError, UsageError
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+_NAME = re.compile(r"[a-z0-9_]+(/[a-z0-9_]+)*")
+_PARAMETER = re.compile(r"(?P<name>[a-z_]+) (?P<type>[a-z]+)(?: = (?P<default>'[^']*'|\S+))?  (?P<meaning>\S.*)")
+PARAMETER_TYPES = ("text", "integer", "day", "boolean")
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A parameter of a saved question; `type` is one of `PARAMETER_TYPES`, and without a `default` it must be given."""
+
+    name: str
+    type: str
+    default: str | None
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A saved question: what it answers, what it takes, which columns it gives, and its text with the header."""
+
+    name: str
+    title: str
+    description: str
+    parameters: tuple[Parameter, ...]
+    columns: tuple[str, ...]
+    text: str
+
+    def parameter(self, name: str) -> Parameter:
+        """Return the parameter of that name, or raise UsageError with what there is."""
+        for parameter in self.parameters:
+            if parameter.name == name:
+                return parameter
+        known = ", ".join(f"`{parameter.name}`" for parameter in self.parameters)
+        raise UsageError(
+            f"`{self.name}` has no parameter `{name}`", hint=f"it takes {known}" if known else "it takes none"
+        )
+
+
+def queries_folder() -> Path:
+    """Return the folder of the SQL texts; raises InternalError where the installation has none."""
+    for folder in (_PACKAGE / "_queries", _PACKAGE.parent / "queries"):
+        if folder.is_dir():
+            return folder
+    raise InternalError("the SQL texts of rightsize are not installed", hint="install rightsize again")
+
+
+def query_text(name: str) -> str:
+    """Return the SQL text of that name, for example `reduce/normalise`; raises InternalError where there is none."""
+    path = queries_folder() / f"{name}.sql"
+    if not _NAME.fullmatch(name) or not path.is_file():
+        raise InternalError(f"there is no SQL text `{name}`")
+    return path.read_text(encoding="utf-8")
+
+
+def question_names() -> tuple[str, ...]:
+    """Return the names of the saved questions, sorted."""
+    return tuple(sorted(path.stem for path in queries_folder().glob("*.sql")))
+
+
+def read_question(name: str) -> Question:
+    """Return the saved question of that name, or raise UsageError with the names that come close."""
+    names = question_names()
+    if name not in names:
+        close = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
+        meant = " or ".join(f"`{candidate}`" for candidate in close)
+        hint = f"did you mean {meant}?" if meant else "`rightsize queries list` names them all"
+        raise UsageError(f"there is no saved question `{name}`", hint=hint)
+    return parse_question(name, query_text(name))
+
+
+def parse_question(name: str, text: str) -> Question:
+    """Read the header of a saved question; raises InternalError where it does not say what it must."""
+    fields: dict[str, list[str]] = {"title": [], "description": [], "parameter": [], "columns": []}
+    field = ""
+    for line in text.splitlines():
+        if not line.startswith("--"):
+            break
+        label, colon, value = line.removeprefix("-- ").partition(": ")
+        if colon and label in fields:
+            field = label
+            fields[field].append(value.strip())
+        elif field:
+            fields[field][-1] += " " + line.removeprefix("--").strip()
+    if any(len(fields[label]) != 1 for label in ("title", "description", "columns")):
+        raise InternalError(f"the header of `{name}` lacks its title, description or columns")
+    return Question(
+        name=name,
+        title=fields["title"][0],
+        description=fields["description"][0],
+        parameters=tuple(_parse_parameter(name, value) for value in fields["parameter"]),
+        columns=tuple(column.strip() for column in fields["columns"][0].split(",")),
+        text=text,
+    )
+
+
+def _parse_parameter(name: str, value: str) -> Parameter:
+    match = _PARAMETER.fullmatch(value)
+    if match is None or match["type"] not in PARAMETER_TYPES:
+        raise InternalError(f"the header of `{name}` has a parameter that cannot be read: {value}")
+    default = match["default"]
+    return Parameter(match["name"], match["type"], default.strip("'") if default else None, match["meaning"])
