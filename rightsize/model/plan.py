@@ -75,9 +75,13 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True)
 class PlannedRole:
-    """A custom role that the plan introduces, with the evidence for each of its strings."""
+    """A custom role that the plan introduces, with the evidence for each of its strings.
+
+    `slug` names its files: lower-case letters, digits and dashes, made of nothing that people name.
+    """
 
     definition: RoleDefinition
+    slug: str
     evidence: Mapping[str, Any]
 
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import polars as pl
 
 from rightsize.model.nouns import PermissionBlock
-from rightsize.rbac.algebra import grants
+from rightsize.rbac.expand import Catalogue, granted_positions
+from rightsize.rbac.permissions import read_permissions
 from rightsize.rbac.text import fold
 
 OperationKey = tuple[str, str]
@@ -21,19 +22,25 @@ OperationKey = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class OperationIndex:
-    """The catalogue in a fixed order: by plane, then by folded name.
+    """The operations in a fixed order: by plane, then by folded name.
 
     Attributes:
         names: (plane, operation in ARM's spelling), one for each bit.
         bits: (plane, folded operation) to its bit.
         control: All operations that the control plane has.
         reads: Those of them that end in `/read`.
+        listed: Operations that the catalogue lists; the others are only named by a role.
+        providers: Folded names of the catalogue's resource providers.
+        catalogue: The names of all planes, at the positions of their bits.
     """
 
     names: tuple[OperationKey, ...]
     bits: dict[OperationKey, int]
     control: int
     reads: int
+    listed: int
+    providers: frozenset[str]
+    catalogue: Catalogue
 
     def mask(self, keys: Iterable[OperationKey]) -> int:
         """Return the set of those (plane, operation) that the catalogue knows, whatever their case."""
@@ -46,55 +53,58 @@ class OperationIndex:
         return _mask_of(bits, len(self.names))
 
     def bit(self, plane: str, operation: str) -> int | None:
-        """Return the bit of an operation, or None where the catalogue lacks it on that plane."""
+        """Return the bit of an operation, or None where neither the catalogue nor a role names it on that plane."""
         return self.bits.get((plane, fold(operation)))
+
+    def lists(self, plane: str, operation: str) -> bool:
+        """Return whether the catalogue has an operation on that plane."""
+        bit = self.bit(plane, operation)
+        return bit is not None and bool(self.listed >> bit & 1)
 
     def granted_by(self, blocks: Sequence[PermissionBlock]) -> int:
         """Return the operations that blocks grant without a condition."""
-        return self.mask_of_bits(
-            bit for bit, (plane, operation) in enumerate(self.names) if grants(blocks, operation, plane) == "yes"
-        )
+        permissions = read_permissions(blocks)
+        control, _ = granted_positions(permissions, "control", self.catalogue)
+        data, _ = granted_positions(permissions, "data", self.catalogue)
+        return self.mask_of_bits(control) & self.control | self.mask_of_bits(data) & ~self.control
 
     def members(self, mask: int) -> Iterator[OperationKey]:
         """Yield the (plane, operation) of a set, in the order of the index."""
         for bit in bits_of(mask):
             yield self.names[bit]
 
-    def spelling(self, plane: str, operation: str) -> str | None:
-        """Return the operation as the catalogue spells it, or None where the catalogue lacks it on that plane."""
-        bit = self.bits.get((plane, fold(operation)))
-        return None if bit is None else self.names[bit][1]
 
-
-def index_operations(role_operations: pl.DataFrame, operations: pl.DataFrame) -> OperationIndex:
-    """Number every operation of the catalogue on the planes where it may be granted.
+def index_operations(operations: pl.DataFrame, role_operations: pl.DataFrame) -> OperationIndex:
+    """Number every operation on the planes where it may be granted.
 
     Args:
-        role_operations: The table of that name; it says on which plane a role grants an operation.
-        operations: The table of that name.
+        operations: The operations of a `Tenant`: the catalogue, and what roles name though the catalogue lacks it.
+        role_operations: The table of that name; it says on which plane a role grants what no source gives a plane.
     """
-    catalogue = pl.concat(
+    known = pl.concat(
         [
-            operations.select(
-                "operation",
-                plane=pl.when(pl.col("is_data_action")).then(pl.lit("data")).otherwise(pl.lit("control")),
-            ),
-            role_operations.select("operation", "plane"),
+            operations.select("plane", "operation", "in_catalogue"),
+            role_operations.select("plane", "operation", in_catalogue=pl.lit(True)),
         ]
     ).unique()
     spelling: dict[OperationKey, str] = {}
-    for operation, plane in catalogue.iter_rows():
+    listed: set[OperationKey] = set()
+    for plane, operation, in_catalogue in known.iter_rows():
         key = (plane, fold(operation))
         spelling[key] = min(operation, spelling.get(key, operation))
+        if in_catalogue:
+            listed.add(key)
     keys = sorted(spelling)
     size = len(keys)
+    control = [bit for bit, key in enumerate(keys) if key[0] == "control"]
     return OperationIndex(
         names=tuple((key[0], spelling[key]) for key in keys),
         bits={key: bit for bit, key in enumerate(keys)},
-        control=_mask_of((bit for bit, key in enumerate(keys) if key[0] == "control"), size),
-        reads=_mask_of(
-            (bit for bit, key in enumerate(keys) if key[0] == "control" and key[1].endswith("/read")), size
-        ),
+        control=_mask_of(control, size),
+        reads=_mask_of((bit for bit in control if keys[bit][1].endswith("/read")), size),
+        listed=_mask_of((bit for bit, key in enumerate(keys) if key in listed), size),
+        providers=frozenset(key[1].split("/", 1)[0] for key in listed),
+        catalogue=Catalogue([key[1] for key in keys]),
     )
 
 

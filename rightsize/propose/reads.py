@@ -55,19 +55,17 @@ def reading_parts(blocks: Sequence[PermissionBlock], *, within: str | None = Non
             )
         )
         merged.setdefault(taken_out, set()).update(patterns)
-    return tuple(
-        sorted(PatternPart(without_redundant(patterns), taken_out) for taken_out, patterns in merged.items())
-    )
+    return tuple(sorted(PatternPart(without_redundant(patterns), taken_out) for taken_out, patterns in merged.items()))
 
 
 def reading_pattern(pattern: str) -> str | None:
-    """Return the reading part of one pattern, or None where it has none that one `*` can say.
+    """Return the reading part of a pattern with one `*`, or None where it has none.
 
-    `a/b/*` becomes `a/b/*/read`, which lacks `a/b/read`: what a pattern cannot say is left to explicit operations, as
-    is every read of a pattern with several `*`, which are understood and never written.
+    `a/b/*` becomes `a/b/*/read`, which lacks `a/b/read`: what one `*` cannot say is left to explicit operations, as
+    are reads without a `*`, and every read of a pattern with several, which is understood and never written.
     """
     text = pattern.strip()
-    if text.count("*") > 1:
+    if text.count("*") != 1:
         return None
     if fold(text).endswith(READ):
         return text
@@ -81,9 +79,7 @@ def without_redundant(patterns: Iterable[str]) -> tuple[str, ...]:
     for text in sorted(patterns):
         spelled.setdefault(fold(text), text)
     wild = [text for text in spelled if "*" in text]
-    kept = [
-        text for text in spelled if not any(other != text and _pattern_contains(other, text) for other in wild)
-    ]
+    kept = [text for text in spelled if not any(other != text and _pattern_contains(other, text) for other in wild)]
     return tuple(spelled[text] for text in sorted(kept))
 
 

@@ -13,10 +13,11 @@ from typing import Literal
 
 import polars as pl
 
+from rightsize.analyze.inputs import Inputs
 from rightsize.model.nouns import PermissionBlock
 from rightsize.propose.operation_sets import OperationIndex
 from rightsize.propose.reads import PatternPart
-from rightsize.rbac.algebra import contains, intersects
+from rightsize.rbac.algebra import contains, grants, intersects
 
 ChoiceKind = Literal["own", "builtin", "custom"]
 
@@ -66,7 +67,10 @@ class RoleContent:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One role that grants a part of a need: an existing one by its id, or a new one by its content."""
+    """One role that grants a part of a need: an existing one by its id, or a new one by its content.
+
+    Where a need takes several new roles, `granted` is what they grant together.
+    """
 
     kind: ChoiceKind
     role_definition_id: str
@@ -119,20 +123,22 @@ class RoleBook:
         return whole
 
 
-def open_role_book(
-    role_definitions: pl.DataFrame, role_permissions: pl.DataFrame, role_operations: pl.DataFrame, index: OperationIndex
-) -> RoleBook:
-    """Build the book from the tables of those names."""
-    blocks = _blocks_of(role_permissions)
+def open_role_book(inputs: Inputs, index: OperationIndex) -> RoleBook:
+    """Build the book from the tables of roles, their strings, and what they grant over the catalogue."""
+    blocks = _blocks_of(inputs.role_permissions)
     granted: dict[str, list[int]] = {}
-    unconditional = role_operations.filter(~pl.col("conditional").fill_null(False))
+    unconditional = inputs.role_operations.filter(~pl.col("conditional").fill_null(False))
     for role_id, plane, operation in unconditional.select("role_definition_id", "plane", "operation").iter_rows():
         bit = index.bit(plane, operation)
         if bit is not None:
             granted.setdefault(role_id, []).append(bit)
+    definitions = inputs.role_definitions.select("role_definition_id", "role_name", "role_type")
+    unlisted = list(index.members(index.mask_of_bits(range(len(index.names))) & ~index.listed))
     roles = {}
-    for role_id, name, kind in role_definitions.select("role_definition_id", "role_name", "role_type").iter_rows():
+    for role_id, name, kind in definitions.iter_rows():
         own = blocks.get(role_id, ())
+        named = (key for key in unlisted if grants(own, key[1], key[0]) == "yes")
+        granted.setdefault(role_id, []).extend(bit for key in named if (bit := index.bit(*key)) is not None)
         roles[role_id] = KnownRole(
             role_id,
             name or "",
@@ -155,7 +161,13 @@ def _blocks_of(role_permissions: pl.DataFrame) -> dict[str, tuple[PermissionBloc
         strings: dict[str, list[str]] = {"action": [], "not_action": [], "data_action": [], "not_data_action": []}
         for kind, pattern in zip(kinds, patterns, strict=True):
             strings[kind].append(pattern)
-        block = PermissionBlock(*(tuple(strings[kind]) for kind in strings), condition=condition)
+        block = PermissionBlock(
+            actions=tuple(strings["action"]),
+            not_actions=tuple(strings["not_action"]),
+            data_actions=tuple(strings["data_action"]),
+            not_data_actions=tuple(strings["not_data_action"]),
+            condition=condition,
+        )
         blocks.setdefault(role_id, []).append(block)
     return {role_id: tuple(found) for role_id, found in blocks.items()}
 
@@ -234,9 +246,9 @@ def _split(need: Need, book: RoleBook) -> tuple[Need, Need]:
 def _new(need: Need, book: RoleBook, allowed: bool) -> Iterator[tuple[Choice, ...]]:
     if not allowed or not need:
         return
+    granted = book.mask(need)
     yield tuple(
-        Choice("custom", "", content, (content.block,), book.index.granted_by([content.block]))
-        for content in write_contents(need, book.index)
+        Choice("custom", "", content, (content.block,), granted) for content in write_contents(need, book.index)
     )
 
 
@@ -259,9 +271,7 @@ def _add_part(contents: list[RoleContent], part: PatternPart) -> None:
     for position, content in enumerate(contents):
         taken = content.not_actions if part.plane == "control" else content.not_data_actions
         own = content.actions if part.plane == "control" else content.data_actions
-        collides = taken != part.not_patterns and (
-            _meet(part.not_patterns, own) or _meet(taken, part.patterns)
-        )
+        collides = taken != part.not_patterns and (_meet(part.not_patterns, own) or _meet(taken, part.patterns))
         if not collides:
             merged = PatternPart((*own, *part.patterns), (*taken, *part.not_patterns), part.plane)
             contents[position] = _replace(content, merged)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from rightsize.analyze.text import folded
+from rightsize.analyze.text import folded, place_of
 from rightsize.analyze.window import Window
 
 GROUP_WRITES = (
@@ -26,12 +26,12 @@ _MANAGEMENT_GROUP = r"^(/providers/microsoft\.management/managementgroups/[^/]+)
 
 def resource_group_of(scope: pl.Expr) -> pl.Expr:
     """Return the folded resource group that a scope is or lies in, null above resource groups."""
-    return folded(scope).str.extract(_GROUP)
+    return place_of(scope).str.extract(_GROUP)
 
 
 def anchor_of(scope: pl.Expr) -> pl.Expr:
     """Return the folded subscription or management group of a scope; `/` for everything else."""
-    text = folded(scope)
+    text = place_of(scope)
     return pl.coalesce(text.str.extract(_SUBSCRIPTION), text.str.extract(_MANAGEMENT_GROUP), pl.lit("/"))
 
 
@@ -78,7 +78,7 @@ def place(uses: pl.DataFrame, changed: pl.DataFrame) -> pl.DataFrame:
     moving = group.is_in(changed["resource_group"].implode()) | folded(pl.col("operation")).is_in(GROUP_WRITES)
     floor = pl.when(moving.fill_null(False)).then(None).otherwise(group)
     floored = uses.with_columns(
-        _floor=pl.coalesce(floor, anchor_of(pl.col("scope"))), _today=folded(pl.col("assigned_at"))
+        _floor=pl.coalesce(floor, anchor_of(pl.col("scope"))), _today=place_of(pl.col("assigned_at"))
     )
     narrower = is_below(pl.col("_today"), pl.col("_floor"))
     return floored.with_columns(target=pl.when(narrower).then("_today").otherwise("_floor")).drop("_floor", "_today")

@@ -1,0 +1,131 @@
+"""Drafts, proofs and new roles written as the proposals that a person reviews."""
+
+from __future__ import annotations
+
+import uuid
+from collections import defaultdict
+from collections.abc import Mapping
+
+import polars as pl
+
+from rightsize.analyze.reasons import Unused, Verdict
+from rightsize.model.nouns import Plane
+from rightsize.model.plan import PlannedAssignment, PlannedRole, Proof, Proposal
+from rightsize.propose.bench import Bench, Key
+from rightsize.propose.breakage import break_probability
+from rightsize.propose.drafts import Draft, Placement
+from rightsize.propose.evidence import declared_windows, proposal_evidence, role_evidence
+from rightsize.propose.measures import excess, risk
+from rightsize.propose.naming import NewRoles
+from rightsize.propose.settle import anchor_of_place, role_key
+
+_NAMESPACE = uuid.UUID("0b7e7c0e-93a4-5c0c-8a3b-3d1c8b8f6a52")
+"""An id of a proposal is made of the assignment that it speaks of."""
+
+
+def proposal_id(role_assignment_id: str, state: str) -> str:
+    """Return the id of the proposal for an assignment; it stays the same whatever is proposed."""
+    return str(uuid.uuid5(_NAMESPACE, f"{role_assignment_id} {state}"))
+
+
+def role_id_of(placement: Placement, new: NewRoles) -> str:
+    """Return the id of the role that a placement assigns, new or not."""
+    key = role_key(placement)
+    if key is None:
+        return placement.choice.role_definition_id
+    return new.placed[key, anchor_of_place(placement.place)]
+
+
+def write_proposals(
+    drafts: Mapping[Key, Draft], proofs: Mapping[Key, Proof], new: NewRoles, bench: Bench
+) -> tuple[Proposal, ...]:
+    """Return one proposal an assignment, by principal and assignment."""
+    declared = _declared_by_anchor(bench)
+    found = [_proposal(drafts[key], proofs[key], new, bench, declared) for key in sorted(drafts)]
+    return tuple(sorted(found, key=lambda proposal: (proposal.principal_ids, proposal.replaces, proposal.id)))
+
+
+def _proposal(
+    draft: Draft, proof: Proof, new: NewRoles, bench: Bench, declared: Mapping[str, tuple[str, ...]]
+) -> Proposal:
+    subject = draft.subject
+    role = bench.book.roles.get(subject.role_definition_id)
+    granted = role.granted if role else 0
+    before = {subject.place: granted}
+    after: dict[str, int] = before if draft.kind == "keep" else {}
+    for placement in draft.placements:
+        after[placement.place] = after.get(placement.place, 0) | placement.choice.granted
+    left = 0
+    for mask in after.values():
+        left |= mask
+    used = {place: use.operations for place, use in bench.uses.get(subject.key, {}).items()}
+    rows = bench.rows.get(subject.key, ())
+    is_changed = draft.kind != "keep"
+    return Proposal(
+        id=proposal_id(subject.role_assignment_id, subject.state),
+        plane=_plane(granted, bench),
+        principal_ids=(subject.principal_id,),
+        kind=draft.kind,
+        replaces=(subject.role_assignment_id,) if is_changed else (),
+        assignments=tuple(
+            sorted(
+                PlannedAssignment(
+                    bench.spelling.get(placement.place, placement.place),
+                    role_id_of(placement, new),
+                    subject.principal_id,
+                )
+                for placement in draft.placements
+            )
+        ),
+        reason=draft.reason,
+        evidence=proposal_evidence(draft, rows, left, bench.book, declared.get(subject.anchor, ())),
+        proof=proof,
+        break_probability_30d=_break_probability(draft, granted & ~left, bench),
+        excess_before=excess(before, used, bench.scale, bench.reach),
+        excess_after=excess(after, used, bench.scale, bench.reach) if after else 0.0,
+        risk_before=risk(before, bench.scale, bench.reach),
+        risk_after=risk(after, bench.scale, bench.reach),
+    )
+
+
+def _plane(granted: int, bench: Bench) -> Plane:
+    """Return `data` where the role grants a data action: such roles are about data, and bring reads along."""
+    return "data" if granted & ~bench.book.index.control else "control"
+
+
+def _break_probability(draft: Draft, removed: int, bench: Bench) -> float:
+    """Bound the chance that something logged that goes is needed; what was never logged is not spoken of."""
+    if draft.profile is None or draft.kind in ("keep", "remove_duplicate", "remove_orphan"):
+        return 0.0
+    logged = draft.profile.reasons.get((Verdict.UNUSED.value, Unused.COVERED.value), 0)
+    if not logged & removed:
+        return 0.0
+    days = [row["days"] for row in bench.rows.get(draft.subject.key, ())]
+    return break_probability(bench.analysis.window.days, days.count(1), days.count(2))
+
+
+def _declared_by_anchor(bench: Bench) -> dict[str, tuple[str, ...]]:
+    """Return what a user declared about the logs, by the subscription or management group that it speaks of."""
+    declared = list(declared_windows(bench.inputs.coverage).iter_rows())
+    tree = bench.analysis.tenant.tree
+    found: dict[str, tuple[str, ...]] = {}
+    for anchor in sorted({subject.anchor for subject in bench.subjects}) if declared else ():
+        groups, below = tree.below(anchor)
+        concerned = {"/", anchor, *groups, *below, *tree.chain.filter(pl.col("node") == anchor)["ancestor"]}
+        found[anchor] = tuple(
+            text for scope, text in declared if scope in concerned or anchor_of_place(scope) in concerned - {"/"}
+        )
+    return found
+
+
+def planned_roles(drafts: Mapping[Key, Draft], new: NewRoles, bench: Bench) -> tuple[PlannedRole, ...]:
+    """Return the new roles with their evidence, by id."""
+    users: dict[str, list[Draft]] = defaultdict(list)
+    for key in sorted(drafts):
+        ids = {role_id_of(one, new) for one in drafts[key].placements if one.choice.content is not None}
+        for id_ in sorted(ids):
+            users[id_].append(drafts[key])
+    return tuple(
+        PlannedRole(role, new.slugs[id_], role_evidence(role, users[id_], bench.rows, bench.book))
+        for id_, role in sorted(new.definitions.items())
+    )

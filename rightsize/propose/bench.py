@@ -1,0 +1,132 @@
+"""Everything that the steps of a plan share, read once from the columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+
+from rightsize.analyze.duplicates import find_duplicates
+from rightsize.analyze.holders import classify_holders
+from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.text import place_of
+from rightsize.analyze.verdicts import Analysis
+from rightsize.propose.dials import Dials
+from rightsize.propose.drafts import Subject
+from rightsize.propose.evidence import rows_by_assignment, summarise_uses
+from rightsize.propose.keeps import find_keeps
+from rightsize.propose.limits import Limits
+from rightsize.propose.measures import Reach, Scale, read_reach, read_scale
+from rightsize.propose.needs import Profile, Use
+from rightsize.propose.operation_sets import index_operations
+from rightsize.propose.roles import RoleBook, open_role_book
+from rightsize.propose.subjects import place_uses, read_profiles, read_subjects, read_uses
+
+Key = tuple[str, str]
+"""(role_assignment_id, state)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What the analysis proved of assignments.
+
+    Attributes:
+        orphans: Assignments whose holder is proved to be gone.
+        containers: For each assignment that others contain, those others.
+    """
+
+    orphans: frozenset[Key] = frozenset()
+    containers: Mapping[Key, Sequence[Key]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """The workbench of one plan.
+
+    Attributes:
+        inputs: The tables.
+        analysis: The verdicts.
+        findings: Orphans and duplicates.
+        dials: What the person chose.
+        limits: What Azure allows.
+        book: The roles.
+        subjects: Today's assignments.
+        untouched: Why an assignment is left alone, whatever it is for.
+        undecided: Why an assignment cannot be narrowed.
+        profiles: How the unused operations of each assignment are judged.
+        placed: The used verdicts with where they have to be granted.
+        uses: The same, as sets.
+        rows: The same, summed for the evidence.
+        scale: The weights of operations.
+        reach: The reach of scopes.
+        spelling: Folded scope to how it is spelled.
+    """
+
+    inputs: Inputs
+    analysis: Analysis
+    findings: Findings
+    dials: Dials
+    limits: Limits
+    book: RoleBook
+    subjects: tuple[Subject, ...]
+    untouched: Mapping[Key, str]
+    undecided: Mapping[Key, str]
+    profiles: Mapping[Key, Profile]
+    placed: pl.DataFrame
+    uses: Mapping[Key, Mapping[str, Use]]
+    rows: Mapping[Key, Sequence[Mapping[str, Any]]]
+    scale: Scale
+    reach: Reach
+    spelling: Mapping[str, str]
+
+
+def read_findings(inputs: Inputs, analysis: Analysis) -> Findings:
+    """Read what the analysis proves of holders and of duplicates."""
+    holders = classify_holders(inputs).filter(pl.col("holder") == "orphan")
+    containers: dict[Key, list[Key]] = {}
+    for id_, state, other in find_duplicates(analysis.tenant).iter_rows():
+        containers.setdefault((id_, state), []).append((other, "active"))
+    return Findings(frozenset(holders.select("role_assignment_id", "state").iter_rows()), containers)
+
+
+def prepare(inputs: Inputs, analysis: Analysis, findings: Findings, dials: Dials, limits: Limits) -> Bench:
+    """Read everything."""
+    tenant = analysis.tenant
+    index = index_operations(tenant.operations, inputs.role_operations)
+    placed = place_uses(inputs, analysis, tenant, index)
+    keeps = find_keeps(inputs, analysis, dials)
+    outside = placed.filter(~pl.col("inside")).select("role_assignment_id", "state").unique()
+    undecided = dict.fromkeys(outside.iter_rows(), "scope_tree_unknown")
+    undecided |= _words(keeps, "undecided")
+    return Bench(
+        inputs=inputs,
+        analysis=analysis,
+        findings=findings,
+        dials=dials,
+        limits=limits,
+        book=open_role_book(inputs, index),
+        subjects=tuple(read_subjects(inputs)),
+        untouched=_words(keeps, "untouched"),
+        undecided=undecided,
+        profiles=read_profiles(analysis, index),
+        placed=placed,
+        uses=read_uses(placed, index),
+        rows=rows_by_assignment(summarise_uses(placed)),
+        scale=read_scale(tenant.operations, index),
+        reach=read_reach(inputs.scopes, tenant.tree),
+        spelling=_spelling(inputs),
+    )
+
+
+def _words(keeps: pl.DataFrame, column: str) -> dict[Key, str]:
+    rows = keeps.filter(pl.col(column).is_not_null()).select("role_assignment_id", "state", column)
+    return {(id_, state): word for id_, state, word in rows.iter_rows()}
+
+
+def _spelling(inputs: Inputs) -> dict[str, str]:
+    """Return how scopes are spelled: as the table of scopes has them, else as today's assignments do."""
+    named = inputs.role_assignments.select("scope").unique().sort("scope", descending=True)
+    listed = inputs.scopes.select("scope").sort("scope", descending=True)
+    return dict(pl.concat([named, listed]).select(place_of(pl.col("scope")), text="scope").iter_rows())

@@ -1,0 +1,256 @@
+"""What an assignment is needed for: its use, each where it happened, and what no log could have shown.
+
+A need is a set of operations for each scope, and for every operation the word that says why it is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from rightsize.analyze.reasons import Unobservable as UnobservableReason
+from rightsize.model.nouns import PermissionBlock
+from rightsize.propose.dials import Dials, Reads, Unobservable
+from rightsize.propose.operation_sets import OperationIndex, bits_of
+from rightsize.propose.reads import READ, PatternPart, reading_parts
+from rightsize.propose.roles import KnownRole, Need, RoleBook
+from rightsize.rbac.algebra import contains, grants, intersects
+from rightsize.rbac.text import fold
+from rightsize.rules.operations import linked_writes
+
+USED = "used"
+LIFECYCLE = "lifecycle"
+SIBLING_READ = "sibling_read"
+NAMESPACE_READ = "namespace_read"
+NOT_IN_CATALOGUE = "not_in_catalogue"
+WHY = {
+    USED: "it was used in the window",
+    LIFECYCLE: "it updates or deletes what was created",
+    SIBLING_READ: "it reads a type that was used, a parent of it, or what it references",
+    NAMESPACE_READ: "it reads a resource provider that was used",
+    NOT_IN_CATALOGUE: "it was used, and the catalogue lacks it, so today's narrowest pattern that grants it stays",
+}
+
+_LIFECYCLE = {
+    "/write": ("/delete",),
+    "/create/action": ("/update/action", "/delete"),
+    "/add/action": ("/write", "/delete"),
+}
+_GROUP_READ = "microsoft.resources/subscriptions/resourcegroups/read"
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """How the unused operations of an assignment are judged, as sets.
+
+    `reads`, `linked` and `hidden` are unobservable (reads of Resource Manager, linked checks, all else), `open` is
+    out of coverage, `unused` is proved unused. `reasons` has the set of each (verdict, reason).
+    """
+
+    reads: int = 0
+    linked: int = 0
+    hidden: int = 0
+    open: int = 0
+    unused: int = 0
+    reasons: Mapping[tuple[str, str], int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What was used at one target scope: operations of the catalogue, and (plane, operation) that it lacks."""
+
+    operations: int = 0
+    unknown: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """The need at each folded scope, and the operations that each word accounts for."""
+
+    by_scope: Mapping[str, Need]
+    why: Mapping[str, int]
+
+
+@dataclass(slots=True)
+class NeedReader:
+    """Turns verdicts and dials into needs."""
+
+    book: RoleBook
+    dials: Dials
+    _writes: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def index(self) -> OperationIndex:
+        """The catalogue."""
+        return self.book.index
+
+    def read(self, role: KnownRole, scope: str, profile: Profile, use: Mapping[str, Use]) -> Needs:
+        """Return the needs of one assignment.
+
+        Args:
+            role: Its role.
+            scope: Its folded scope.
+            profile: How what was not used is judged.
+            use: What was used, by the folded scope where it has to be granted.
+        """
+        used = _union(part.operations for part in use.values())
+        unused = role.granted & ~used
+        why = {USED: used}
+        here = profile.open & unused
+        reads = _Reads()
+        if self.dials.unobservable is Unobservable.KEEP:
+            here |= profile.hidden & unused
+        linked = self._linked(profile.linked & unused, used | here, use)
+        here |= linked
+        by_scope = {target: part.operations for target, part in use.items()}
+        if self.dials.lifecycle:
+            self._add_lifecycle(role, by_scope, why)
+        if profile.reads & unused:
+            reads = self._reads(role, profile.reads & unused, use, linked)
+            why |= reads.why
+        here |= reads.operations
+        for target, extra in reads.by_scope.items():
+            by_scope[target] = by_scope.get(target, 0) | extra
+        by_scope[scope] = by_scope.get(scope, 0) | here
+        for (_, reason), members in sorted(profile.reasons.items()):
+            if kept := members & here:
+                why[reason] = why.get(reason, 0) | kept
+        parts = {target: _unknown_parts(role, part.unknown) for target, part in use.items() if part.unknown}
+        parts[scope] = (*parts.get(scope, ()), *reads.parts)
+        return Needs(self._without_repeats(scope, by_scope, parts), why)
+
+    def _linked(self, linked: int, kept: int, use: Mapping[str, Use]) -> int:
+        """Return the linked checks that a kept write can cause; a dial does not take them from a write that stays."""
+        unknown = [operation for part in use.values() for plane, operation in part.unknown if plane == "control"]
+        found = []
+        for bit in bits_of(linked):
+            name = self.index.names[bit][1]
+            if name not in self._writes:
+                self._writes[name] = self.index.granted_by([PermissionBlock(actions=linked_writes(name))])
+            causes = [PermissionBlock(actions=linked_writes(name))] if unknown else []
+            if self._writes[name] & kept or any(grants(causes, write, "control") == "yes" for write in unknown):
+                found.append(bit)
+        return self.index.mask_of_bits(found)
+
+    def _add_lifecycle(self, role: KnownRole, by_scope: dict[str, int], why: dict[str, int]) -> None:
+        for target, operations in by_scope.items():
+            names = [
+                (plane, name[: -len(made)] + sibling)
+                for plane, name in self.index.members(operations)
+                for made, siblings in _LIFECYCLE.items()
+                if fold(name).endswith(made)
+                for sibling in siblings
+            ]
+            added = self.index.mask(names) & role.granted & ~operations
+            by_scope[target] = operations | added
+            why[LIFECYCLE] = why.get(LIFECYCLE, 0) | (added & ~why[USED])
+
+    def _reads(self, role: KnownRole, reads: int, use: Mapping[str, Use], linked: int) -> _Reads:
+        if self.dials.reads is Reads.ALL:
+            return self._as_granted(reading_parts(role.blocks), reads)
+        if self.dials.reads is Reads.NAMESPACE:
+            providers = sorted({_provider(name) for part in use.values() for _, name in self._names(part)})
+            parts = tuple(
+                part for name in providers for part in reading_parts(role.blocks, within=self._provider(name))
+            )
+            members = ((plane, name) for plane, name in self.index.members(reads) if _provider(name) in providers)
+            found = self._as_granted(parts, self.index.mask(members))
+            return _Reads(
+                found.operations, found.parts, {}, {NAMESPACE_READ: self.book.mask(Need(found.operations, parts))}
+            )
+        if self.dials.reads is Reads.SIBLING:
+            by_scope = {
+                target: self.index.mask(_sibling_reads(self._names(part))) & reads for target, part in use.items()
+            }
+            here = self.index.mask(_sibling_reads(self.index.members(linked))) & reads if use else 0
+            return _Reads(here, (), by_scope, {SIBLING_READ: here | _union(by_scope.values())})
+        return _Reads()
+
+    def _as_granted(self, parts: tuple[PatternPart, ...], reads: int) -> _Reads:
+        said = _union(self.book.part_mask(part) for part in parts)
+        return _Reads(reads & ~said, parts, {}, {UnobservableReason.ARM_READ: reads | said})
+
+    def _names(self, part: Use) -> list[tuple[str, str]]:
+        return [*self.index.members(part.operations), *part.unknown]
+
+    def _provider(self, folded_name: str) -> str:
+        """Return a resource provider as the catalogue spells it."""
+        for _, name in self.index.names:
+            if _provider(name) == folded_name:
+                return name.split("/", 1)[0]
+        return folded_name
+
+    def _without_repeats(
+        self, scope: str, by_scope: Mapping[str, int], parts: Mapping[str, tuple[PatternPart, ...]]
+    ) -> dict[str, Need]:
+        """Leave out at each scope what is granted at a scope above it anyway."""
+        above: dict[str, int] = {}
+        needs = {}
+        for target in sorted({*by_scope, *parts}, key=lambda text: (text != scope, text.count("/"), text)):
+            own = tuple(dict.fromkeys(parts.get(target, ())))
+            said = _union(self.book.part_mask(part) for part in own)
+            inherited = _union(
+                mask for other, mask in above.items() if other == scope or target.startswith(other + "/")
+            )
+            operations = by_scope.get(target, 0) & ~inherited & ~said
+            need = Need(operations, own)
+            above[target] = self.book.mask(need)
+            if need:
+                needs[target] = need
+        return needs
+
+
+@dataclass(frozen=True, slots=True)
+class _Reads:
+    operations: int = 0
+    parts: tuple[PatternPart, ...] = ()
+    by_scope: Mapping[str, int] = field(default_factory=dict)
+    why: Mapping[str, int] = field(default_factory=dict)
+
+
+def _sibling_reads(names: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return the read of each type that operations name, of the types above it, and of the resource group."""
+    found = {("control", _GROUP_READ)}
+    for _, name in names:
+        segments = name.split("/")
+        kind = segments[:-2] if fold(segments[-1]) == "action" else segments[:-1]
+        found |= {("control", "/".join(kind[:length]) + READ) for length in range(2, len(kind) + 1)}
+    return sorted(found)
+
+
+def _provider(name: str) -> str:
+    return fold(name.split("/", 1)[0])
+
+
+def _unknown_parts(role: KnownRole, unknown: Iterable[tuple[str, str]]) -> tuple[PatternPart, ...]:
+    """Return for each used operation that the catalogue lacks the narrowest pattern of the role that grants it."""
+    return tuple(
+        part for plane, operation in sorted(set(unknown)) if (part := _narrowest(role, plane, operation)) is not None
+    )
+
+
+def _narrowest(role: KnownRole, plane: str, operation: str) -> PatternPart | None:
+    found: list[PatternPart] = []
+    for block in role.blocks:
+        patterns, taken = (
+            (block.actions, block.not_actions) if plane == "control" else (block.data_actions, block.not_data_actions)
+        )
+        for pattern in patterns:
+            single = PermissionBlock(actions=(pattern,))
+            meets = tuple(sorted(text for text in taken if intersects([PermissionBlock(actions=(text,))], [single])))
+            part = PatternPart((pattern.strip(),), meets, plane)
+            if block.condition is None and grants([part.block], operation, plane) == "yes":
+                found.append(part)
+    narrowest = [part for part in found if not any(_is_strictly_within(other, part) for other in found)]
+    return min(narrowest, key=lambda part: (-len(part.patterns[0]), part), default=None)
+
+
+def _is_strictly_within(small: PatternPart, big: PatternPart) -> bool:
+    return contains([big.block], [small.block]) is None and contains([small.block], [big.block]) is not None
+
+
+def _union(masks: Iterable[int]) -> int:
+    whole = 0
+    for mask in masks:
+        whole |= mask
+    return whole

@@ -1,0 +1,185 @@
+"""The whole of it: from an analysis and dials to a plan that holds together, is proved, and passes the replay."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+import polars as pl
+
+from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.verdicts import Analysis
+from rightsize.model.errors import InternalError
+from rightsize.model.nouns import PermissionBlock
+from rightsize.model.plan import Plan, Proof
+from rightsize.propose.advice import write_advice
+from rightsize.propose.assemble import planned_roles, role_id_of, write_proposals
+from rightsize.propose.bench import Bench, Key, prepare, read_findings
+from rightsize.propose.dials import Dials
+from rightsize.propose.drafts import Draft, Drafter, Subject, inherited_strings, keep_reason
+from rightsize.propose.limits import Limits, refusals
+from rightsize.propose.naming import NewRoles, name_roles
+from rightsize.propose.needs import NeedReader
+from rightsize.propose.proof import Claim, prove
+from rightsize.propose.reach import GRANTS_SCHEMA, Evaluator
+from rightsize.propose.replay import Replay, distinct_uses, replay
+from rightsize.propose.settle import fit_limits, keep_last_owners, mark_duplicates, rest_on_existing
+from rightsize.rbac.text import fold
+
+Roles = Mapping[str, tuple[PermissionBlock, ...]]
+
+
+def make_plan(
+    inputs: Inputs,
+    analysis: Analysis,
+    dials: Dials,
+    *,
+    content_hash: str,
+    limits: Limits | None = None,
+) -> Plan:
+    """Return the plan.
+
+    Args:
+        inputs: The tables.
+        analysis: The verdicts of the window.
+        dials: What the person chose.
+        content_hash: Hash of the stored content that all of it rests on.
+        limits: Azure's limits; those of the public cloud where none are given.
+
+    Raises:
+        InternalError: A proposal cannot be proved, or the replay denies a call: nothing may be written then.
+    """
+    bench = prepare(inputs, analysis, read_findings(inputs, analysis), dials, limits or Limits())
+    drafts = settle(draft_all(bench), bench)
+    new = name_roles([drafts[key] for key in sorted(drafts)], bench.spelling, bench.limits)
+    _check_roles(new, drafts, bench)
+    roles = {id_: role.blocks for id_, role in bench.book.roles.items()}
+    roles |= {id_: role.permissions for id_, role in new.definitions.items()}
+    proofs = _prove(drafts, new, roles, bench)
+    outcome = _replay(drafts, new, roles, bench)
+    proposals = write_proposals(drafts, proofs, new, bench)
+    return Plan(
+        generated_from={
+            "content_hash": content_hash,
+            "catalogue_hash": catalogue_hash(inputs.operations),
+            "window": {
+                "first_day": analysis.window.first_day.isoformat(),
+                "last_day": analysis.window.last_day.isoformat(),
+                "days": analysis.window.days,
+            },
+            "dials": dials.as_json(),
+        },
+        proposals=proposals,
+        roles=planned_roles(drafts, new, bench),
+        advice=write_advice(inputs, analysis, dials, proposals),
+        replay=outcome.as_json(),
+    )
+
+
+def catalogue_hash(operations: pl.DataFrame) -> str:
+    """Return the hash of the catalogue: its operations and their planes, sorted."""
+    rows = sorted((name, str(flag)) for name, flag in operations.select("operation", "is_data_action").iter_rows())
+    return hashlib.sha256("\n".join("\t".join(row) for row in rows).encode()).hexdigest()
+
+
+def draft_all(bench: Bench) -> dict[Key, Draft]:
+    """Decide every assignment for itself."""
+    drafter = Drafter(bench.book, bench.dials.max_excess, bench.limits)
+    reader = NeedReader(bench.book, bench.dials)
+    return {subject.key: _draft_one(subject, drafter, reader, bench) for subject in bench.subjects}
+
+
+def _draft_one(subject: Subject, drafter: Drafter, reader: NeedReader, bench: Bench) -> Draft:
+    if subject.key in bench.untouched:
+        return Draft(subject, "keep", keep_reason(bench.untouched[subject.key]))
+    if subject.key in bench.findings.orphans:
+        return Draft(subject, "remove_orphan", "its holder no longer exists")
+    if subject.key in bench.undecided:
+        return Draft(subject, "keep", keep_reason(bench.undecided[subject.key]))
+    profile = bench.profiles.get(subject.key)
+    if profile is None:
+        return Draft(subject, "keep", keep_reason("not_analysed"))
+    role = bench.book.roles[subject.role_definition_id]
+    needs = reader.read(role, subject.place, profile, bench.uses.get(subject.key, {}))
+    return drafter.draft(subject, role, profile, needs)
+
+
+def settle(drafts: dict[Key, Draft], bench: Bench) -> dict[Key, Draft]:
+    """Make the drafts one plan."""
+    movable = {
+        key: others
+        for key, others in bench.findings.containers.items()
+        if key in drafts and key not in bench.untouched and drafts[key].kind != "remove_orphan"
+    }
+    drafts = mark_duplicates(drafts, movable)
+    conditional = bench.inputs.role_assignments.filter(pl.col("condition").fill_null("") != "")
+    drafts = rest_on_existing(drafts, conditional.select("role_assignment_id", "state").iter_rows())
+    drafts = keep_last_owners(drafts, {key: len(rows) for key, rows in bench.rows.items()})
+    custom = bench.inputs.role_definitions.filter(pl.col("role_type") == "CustomRole").height
+    active = [subject for subject in bench.subjects if subject.state == "active"]
+    return fit_limits(drafts, active, custom, bench.limits)
+
+
+def _check_roles(new: NewRoles, drafts: Mapping[Key, Draft], bench: Bench) -> None:
+    """Refuse to go on with a role that Azure would refuse."""
+    replaced = {draft.subject.role_definition_id for draft in drafts.values() if draft.placements}
+    inherited = frozenset().union(*(inherited_strings(bench.book.roles[id_]) for id_ in replaced))
+    for role in new.definitions.values():
+        found = refusals(role, bench.book.index.lists, inherited, bench.limits)
+        if found:
+            raise InternalError(f"the new role `{role.role_name}` would be refused: {found[0]}")
+
+
+def _prove(drafts: Mapping[Key, Draft], new: NewRoles, roles: Roles, bench: Bench) -> dict[Key, Proof]:
+    """Prove every draft; a holder that is gone has no use to protect, and what stays needs no proof."""
+    by_id: dict[str, list[Subject]] = {}
+    for subject in bench.subjects:
+        by_id.setdefault(subject.role_assignment_id, []).append(subject)
+    claims = []
+    for key, draft in sorted(drafts.items()):
+        if draft.kind in ("keep", "remove_orphan"):
+            continue
+        subject = draft.subject
+        known = subject.role_definition_id if subject.role_definition_id in roles else None
+        proposed = tuple((role_id_of(placement, new), placement.place) for placement in draft.placements)
+        resting = tuple((other.role_definition_id, other.place) for id_ in draft.rests_on for other in by_id[id_])
+        claims.append(Claim(_name(key), known, subject.place, proposed, resting))
+    uses = bench.placed.select(
+        "plane", "place", claim=pl.col("role_assignment_id") + " " + pl.col("state"), operation="name"
+    ).unique()
+    proved = prove(claims, uses, roles, bench.analysis.tenant.tree)
+    for name, proof in proved.items():
+        if not proof.holds:
+            raise InternalError(f"the proposal for assignment `{name}` cannot be proved: {proof.witness}")
+    return {key: proved.get(_name(key), Proof(True, True)) for key in drafts}
+
+
+def _name(key: Key) -> str:
+    return f"{key[0]} {key[1]}"
+
+
+def _replay(drafts: Mapping[Key, Draft], new: NewRoles, roles: Roles, bench: Bench) -> Replay:
+    today, after = [], []
+    for key, draft in sorted(drafts.items()):
+        subject = draft.subject
+        holder = fold(subject.principal_id)
+        own = (holder, subject.place, subject.role_definition_id, subject.state)
+        if key in bench.findings.orphans:
+            continue
+        today.append(own)
+        if draft.kind == "keep":
+            after.append(own)
+        after.extend((holder, placement.place, role_id_of(placement, new), "active") for placement in draft.placements)
+    outcome = replay(
+        distinct_uses(bench.inputs, bench.analysis.window),
+        pl.DataFrame(today, schema=GRANTS_SCHEMA, orient="row"),
+        pl.DataFrame(after, schema=GRANTS_SCHEMA, orient="row"),
+        Evaluator(roles, bench.analysis.tenant.tree),
+        bench.analysis.tenant,
+        bench.inputs,
+    )
+    if outcome.denied:
+        raise InternalError(
+            f"the plan would deny {outcome.denied} calls of the window, the first of them {outcome.first_denied}"
+        )
+    return outcome

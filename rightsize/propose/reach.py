@@ -1,0 +1,99 @@
+"""Who may do what where, for many calls at once: the columnar evaluator behind proof and replay.
+
+It shares nothing with the stages that make a plan: grants are judged string by string on the roles as they will be
+written. Denies are left out, since a plan changes none; what they refuse today is taken out before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from rightsize.analyze.scoping import ScopeTree, containing
+from rightsize.model.nouns import PermissionBlock
+from rightsize.rbac.algebra import grants
+from rightsize.rbac.text import fold
+
+Blocks = tuple[PermissionBlock, ...]
+
+GRANTS_SCHEMA = {"holder": pl.String(), "place": pl.String(), "role": pl.String(), "label": pl.String()}
+"""An assignment as the evaluator takes it: folded holder and scope, key of the role, and a label of the caller's."""
+
+
+@dataclass(slots=True)
+class Evaluator:
+    """Answers for sets of calls.
+
+    Attributes:
+        roles: Permission blocks by the key of a role.
+        tree: Management groups and subscriptions.
+    """
+
+    roles: Mapping[str, Blocks]
+    tree: ScopeTree
+    _literal: dict[str, dict[tuple[str, str], str]] = field(default_factory=dict)
+    _answers: dict[tuple[str, str, str], bool] = field(default_factory=dict)
+
+    def allowed(self, uses: pl.DataFrame, assigned: pl.DataFrame) -> pl.DataFrame:
+        """Return `(use, label)` for each use and each label of an assignment that grants it.
+
+        Args:
+            uses: Columns `use` (a number), `holder` (folded), `place` (folded), `plane` and `operation` (folded). A
+                principal stands there once for itself and once for each of its groups.
+            assigned: As `GRANTS_SCHEMA`.
+        """
+        reached = containing(uses["place"], assigned["place"], self.tree)
+        candidates = (
+            uses.lazy()
+            .join(assigned.lazy().rename({"place": "assigned"}), on="holder")
+            .join(reached.lazy(), on=["place", "assigned"], how="semi")
+            .select("use", "label", "role", "plane", "operation")
+            .unique()
+            .collect()
+        )
+        asked = candidates.select("role", "plane", "operation").unique()
+        granted = asked.filter(
+            pl.Series(
+                [self.grants(role, plane, operation) for role, plane, operation in asked.iter_rows()],
+                dtype=pl.Boolean,
+            )
+        )
+        return candidates.join(granted, on=["role", "plane", "operation"], how="semi").select("use", "label").unique()
+
+    def grants(self, role: str, plane: str, operation: str) -> bool:
+        """Return whether a role grants an operation, be it under a condition."""
+        key = (role, plane, operation)
+        if key not in self._answers:
+            self._answers[key] = self._is_literal(role, plane, operation) or (
+                grants(self.roles.get(role, ()), operation, plane) != "no"
+            )
+        return self._answers[key]
+
+    def _is_literal(self, role: str, plane: str, operation: str) -> bool:
+        """Return whether a block without not-patterns names the operation in full, which needs no matching."""
+        if role not in self._literal:
+            self._literal[role] = {
+                (name_plane, fold(text)): role
+                for block in self.roles.get(role, ())
+                for name_plane, texts, taken in (
+                    ("control", block.actions, block.not_actions),
+                    ("data", block.data_actions, block.not_data_actions),
+                )
+                if not taken
+                for text in texts
+            }
+        return (plane, operation) in self._literal[role]
+
+
+def with_holders(uses: pl.DataFrame, membership: pl.DataFrame) -> pl.DataFrame:
+    """Repeat each use for every holder through which its principal acts.
+
+    Args:
+        uses: Has `principal_id`, folded.
+        membership: `(principal_id, holder)` of a `Tenant`.
+    """
+    through = uses.join(membership, on="principal_id", how="inner")
+    own = uses.with_columns(holder=pl.col("principal_id"))
+    return pl.concat([through, own.select(through.columns)]).unique()

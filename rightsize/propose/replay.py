@@ -1,0 +1,122 @@
+"""The whole plan against what was done: every unquarantined call that today's grants allow, replayed.
+
+Each is allowed, needs an activation, or is denied; a plan that denies one is never written.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+import polars as pl
+
+from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.scoping import containing
+from rightsize.analyze.tenant import Tenant
+from rightsize.analyze.text import place_of
+from rightsize.analyze.usage import observe
+from rightsize.analyze.window import Window
+from rightsize.model.nouns import PermissionBlock
+from rightsize.propose.reach import Evaluator, with_holders
+from rightsize.rbac.algebra import grants
+from rightsize.rbac.text import fold
+
+EVERYBODY = "00000000-0000-0000-0000-000000000000"
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """How many distinct (principal, operation, scope) end in which way; `first_denied` names one that is refused."""
+
+    allowed: int
+    needs_activation: int
+    denied: int
+    first_denied: str | None
+
+    def as_json(self) -> dict[str, int]:
+        """Return the counts."""
+        return {"allowed": self.allowed, "denied": self.denied, "needs_activation": self.needs_activation}
+
+
+def distinct_uses(inputs: Inputs, window: Window) -> pl.DataFrame:
+    """Return the distinct unquarantined uses of the window, numbered: `use, principal_id, operation, place, plane`."""
+    calls = observe(inputs, window)
+    return (
+        calls.filter((pl.col("events") > 0) & ~pl.col("quarantined") & pl.col("principal_id").is_not_null())
+        .select("principal_id", "place", "plane", operation="name")
+        .unique()
+        .sort("principal_id", "plane", "operation", "place")
+        .with_row_index("use")
+    )
+
+
+def replay(
+    uses: pl.DataFrame, today: pl.DataFrame, after: pl.DataFrame, evaluator: Evaluator, tenant: Tenant, inputs: Inputs
+) -> Replay:
+    """Replay distinct uses.
+
+    Args:
+        uses: As `distinct_uses` returns them.
+        today: Today's assignments, as `reach.GRANTS_SCHEMA`; the label is the state.
+        after: The assignments that the plan leaves and makes, likewise.
+        evaluator: Knows every role of both.
+        tenant: Who is a member of what.
+        inputs: The deny assignments.
+    """
+    spread = with_holders(uses, tenant.membership)
+    before = evaluator.allowed(spread, today)["use"].unique()
+    refused = _refused(spread, inputs, tenant)
+    asked = uses.filter(pl.col("use").is_in(before.implode()) & ~pl.col("use").is_in(refused.implode()))
+    found = evaluator.allowed(spread.filter(pl.col("use").is_in(asked["use"].implode())), after)
+    standing = found.filter(pl.col("label") != "eligible")["use"].unique()
+    eligible = found.filter(pl.col("label") == "eligible")["use"].unique()
+    waiting = eligible.filter(~eligible.is_in(standing.implode()))
+    denied = asked.filter(~pl.col("use").is_in(found["use"].implode())).sort("use")
+    return Replay(len(standing), len(waiting), len(denied), _describe(denied))
+
+
+def _refused(spread: pl.DataFrame, inputs: Inputs, tenant: Tenant) -> pl.Series:
+    """Return the uses that a deny assignment without a condition refuses today."""
+    found = [pl.Series("use", [], dtype=spread.schema["use"])]
+    for row in inputs.deny_assignments.sort("deny_assignment_id").iter_rows(named=True):
+        if row["condition"]:
+            continue
+        denied = {fold(name) for name in row["principal_ids"] or ()}
+        spared = {fold(name) for name in row["exclude_principal_ids"] or ()}
+        spared_uses = spread.filter(pl.col("holder").is_in(spared))["use"]
+        concerned = spread.filter(
+            (pl.lit(EVERYBODY in denied) | pl.col("holder").is_in(denied)) & ~pl.col("use").is_in(spared_uses.implode())
+        )
+        place = place_of(pl.Series("place", [row["scope"]], dtype=pl.String))
+        if row["does_not_apply_to_child_scopes"]:
+            concerned = concerned.filter(pl.col("place") == place.item())
+        else:
+            concerned = concerned.join(containing(concerned["place"], place, tenant.tree), on="place", how="semi")
+        asked = concerned.select("plane", "operation").unique()
+        blocks = read_blocks(row["permissions"])
+        denies = asked.filter(
+            pl.Series([grants(blocks, name, plane) == "yes" for plane, name in asked.iter_rows()], dtype=pl.Boolean)
+        )
+        found.append(concerned.join(denies, on=["plane", "operation"], how="semi")["use"])
+    return pl.concat(found).unique()
+
+
+def read_blocks(text: str | None) -> list[PermissionBlock]:
+    """Return the permission blocks that the store keeps as JSON."""
+    return [
+        PermissionBlock(
+            actions=tuple(block.get("actions") or ()),
+            not_actions=tuple(block.get("notActions") or ()),
+            data_actions=tuple(block.get("dataActions") or ()),
+            not_data_actions=tuple(block.get("notDataActions") or ()),
+            condition=block.get("condition"),
+        )
+        for block in json.loads(text or "[]")
+    ]
+
+
+def _describe(denied: pl.DataFrame) -> str | None:
+    if denied.is_empty():
+        return None
+    row = denied.row(0, named=True)
+    return f"{row['principal_id']} {row['operation']} at {row['place']}"

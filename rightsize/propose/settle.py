@@ -1,0 +1,164 @@
+"""From drafts to one plan that holds together: duplicates, what rests on what, the last owners, the limits of Azure.
+
+Whatever does not fit becomes a `keep`, which never takes away what another proposal rests on.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from rightsize.propose.drafts import Draft, Placement, Subject
+from rightsize.propose.limits import Limits
+from rightsize.propose.roles import RoleContent
+
+OWNER = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"
+"""The built-in role Owner."""
+
+Key = tuple[str, str]
+RoleKey = tuple[RoleContent, str]
+"""What a new role grants, and the management group where it is assigned, or the empty string."""
+
+
+def mark_duplicates(drafts: Mapping[Key, Draft], containers: Mapping[Key, Sequence[Key]]) -> dict[Key, Draft]:
+    """Turn drafts into `remove_duplicate` where a containing assignment is kept by this very plan.
+
+    Args:
+        drafts: All drafts.
+        containers: For each assignment that may go as a duplicate, the assignments that contain it.
+
+    Of assignments that contain each other the first by id goes; what contains one that goes is looked for again
+    among those that stay, so the relation has no cycle.
+    """
+    stays = {key for key, draft in drafts.items() if draft.kind == "keep"}
+    going: set[Key] = set()
+    for key in sorted(containers):
+        if any(other in stays and other != key for other in containers[key]):
+            stays.discard(key)
+            going.add(key)
+    settled = dict(drafts)
+    for key in sorted(going):
+        left = sorted(other for other in containers[key] if other in stays)
+        if left:
+            settled[key] = replace(
+                drafts[key],
+                kind="remove_duplicate",
+                reason=f"assignment {left[0][0]} grants all of it at the same or a wider scope, and stays",
+                placements=(),
+                rests_on=(left[0][0],),
+            )
+        elif drafts[key].kind == "keep":
+            stays.add(key)
+    return settled
+
+
+def rest_on_existing(drafts: Mapping[Key, Draft], conditional: Iterable[Key] = ()) -> dict[Key, Draft]:
+    """Leave out new assignments that exist already, and keep the existing ones.
+
+    Azure refuses a second assignment of the same role to the same principal at the same scope.
+    """
+    unusable = set(conditional)
+    existing = {
+        (draft.subject.principal_id, draft.subject.role_definition_id, draft.subject.place): key
+        for key, draft in sorted(drafts.items())
+        if draft.subject.state == "active" and key not in unusable
+    }
+    settled = dict(drafts)
+    for key in sorted(drafts):
+        draft = settled[key]
+        found = {
+            placement: existing[identity]
+            for placement in draft.placements
+            if (identity := (draft.subject.principal_id, placement.choice.role_definition_id, placement.place))
+            in existing
+        }
+        if not found:
+            continue
+        rests_on = set(draft.rests_on)
+        for other in found.values():
+            if settled[other].kind == "remove_duplicate":
+                rests_on.update(settled[other].rests_on)
+                continue
+            rests_on.add(other[0])
+            if settled[other].kind != "keep":
+                settled[other] = settled[other].kept("relied_upon")
+        left = tuple(placement for placement in draft.placements if placement not in found)
+        settled[key] = replace(draft, placements=left, rests_on=tuple(sorted(rests_on)))
+    return settled
+
+
+def keep_last_owners(drafts: Mapping[Key, Draft], used: Mapping[Key, int]) -> dict[Key, Draft]:
+    """Keep at least one owner of each subscription that has one today: the most used, then the first by id."""
+    owners: dict[str, list[Key]] = defaultdict(list)
+    for key, draft in drafts.items():
+        subject = draft.subject
+        is_owner = subject.role_definition_id == OWNER and subject.place == subject.anchor
+        if is_owner and subject.state == "active" and draft.kind != "remove_orphan":
+            owners[subject.anchor].append(key)
+    settled = dict(drafts)
+    for anchor, keys in sorted(owners.items()):
+        if not anchor.startswith("/subscriptions/") or any(settled[key].kind == "keep" for key in keys):
+            continue
+        last = min(keys, key=lambda key: (-used.get(key, 0), key))
+        settled[last] = settled[last].kept("last_owner")
+    return settled
+
+
+def role_key(placement: Placement) -> RoleKey | None:
+    """Return what a new role is recognised by while the plan is made, or None for an existing role."""
+    content = placement.choice.content
+    if content is None:
+        return None
+    at_group = placement.place.startswith("/providers/")
+    return content, placement.place if at_group else ""
+
+
+def fit_limits(
+    drafts: Mapping[Key, Draft], existing: Sequence[Subject], custom_roles: int, limits: Limits
+) -> dict[Key, Draft]:
+    """Keep what would take the tenant past a limit of Azure.
+
+    New assignments are made before old ones go, so both count. What frees the most comes last by nothing but its id.
+
+    Args:
+        drafts: All drafts.
+        existing: Today's active assignments.
+        custom_roles: Custom roles that the tenant has today.
+        limits: The limits.
+    """
+    per_anchor = Counter(subject.anchor for subject in existing)
+    roles: set[RoleKey] = set()
+    assigned: set[tuple[str, RoleKey | str, str]] = set()
+    settled = dict(drafts)
+    for key in sorted(drafts):
+        draft = drafts[key]
+        new_roles = {found for placement in draft.placements if (found := role_key(placement)) is not None} - roles
+        wanted = {
+            (draft.subject.principal_id, role_key(placement) or placement.choice.role_definition_id, placement.place)
+            for placement in draft.placements
+        } - assigned
+        added = Counter(anchor_of_place(place) for _, _, place in wanted)
+        if custom_roles + len(roles) + len(new_roles) > limits.custom_roles:
+            settled[key] = draft.kept("custom_role_limit")
+        elif any(per_anchor[anchor] + number > _room(anchor, limits) for anchor, number in added.items()):
+            settled[key] = draft.kept("assignment_limit")
+        else:
+            roles |= new_roles
+            assigned |= wanted
+            per_anchor.update(added)
+    return settled
+
+
+def anchor_of_place(place: str) -> str:
+    """Return the folded subscription or management group of a folded scope, `/` for the root."""
+    segments = place.split("/")
+    if place.startswith("/subscriptions/"):
+        return "/".join(segments[:3])
+    return "/".join(segments[:5]) if place.startswith("/providers/") else "/"
+
+
+def _room(anchor: str, limits: Limits) -> int:
+    if anchor.startswith("/subscriptions/"):
+        return limits.assignments_per_subscription
+    return limits.assignments_per_management_group

@@ -1,0 +1,120 @@
+"""From the columns of an analysis to the few objects that a plan is made of: assignments, profiles, uses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import polars as pl
+
+from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.reasons import Unobservable, Verdict
+from rightsize.analyze.scoping import containing
+from rightsize.analyze.tenant import Tenant
+from rightsize.analyze.text import folded, place_of
+from rightsize.analyze.verdicts import Analysis
+from rightsize.propose.drafts import Subject
+from rightsize.propose.needs import Profile, Use
+from rightsize.propose.operation_sets import OperationIndex
+from rightsize.propose.scopes import anchor_of, changed_resource_groups, place
+
+Key = tuple[str, str]
+# Words that a read of Resource Manager may be judged by; a read of a data endpoint is an operation of its own.
+_READ_REASONS = (Unobservable.ARM_READ, Unobservable.NOT_KNOWN_TO_BE_LOGGED, Unobservable.PLANE_GUESSED)
+
+
+def read_subjects(inputs: Inputs) -> list[Subject]:
+    """Return every assignment of today, sorted."""
+    rows = inputs.role_assignments.select(
+        "role_assignment_id",
+        "state",
+        "principal_id",
+        role_definition_id=folded(pl.col("role_definition_id")),
+        scope="scope",
+        place=place_of(pl.col("scope")),
+        anchor=anchor_of(pl.col("scope")),
+    )
+    return [Subject(*row) for row in rows.sort("role_assignment_id", "state").iter_rows()]
+
+
+def index_frame(index: OperationIndex) -> pl.DataFrame:
+    """Return the bits as `(plane, name, bit)`, to join with."""
+    return pl.DataFrame(
+        [(plane, name, bit) for (plane, name), bit in index.bits.items()],
+        schema={"plane": pl.String, "name": pl.String, "bit": pl.Int64},
+        orient="row",
+    )
+
+
+def read_profiles(analysis: Analysis, index: OperationIndex) -> dict[Key, Profile]:
+    """Return how the unused operations of each assignment are judged; equal ones share one object."""
+    judged = (
+        analysis.profile_operations.with_columns(name=folded(pl.col("operation")))
+        .join(index_frame(index), on=["plane", "name"])
+        .group_by("profile_id", "verdict", "reason")
+        .agg("bit")
+        .sort("profile_id", "verdict", "reason")
+    )
+    reasons: dict[int, dict[tuple[str, str], int]] = {}
+    for profile_id, verdict, reason, bits in judged.iter_rows():
+        reasons.setdefault(profile_id, {})[verdict, reason] = index.mask_of_bits(bits)
+    profiles = {profile_id: _profile(found, index) for profile_id, found in reasons.items()}
+    rows = analysis.profiles.select("role_assignment_id", "state", "profile_id").iter_rows()
+    return {(id_, state): profiles.get(profile_id, Profile()) for id_, state, profile_id in rows}
+
+
+def _profile(reasons: Mapping[tuple[str, str], int], index: OperationIndex) -> Profile:
+    reads = linked = hidden = open_ = unused = 0
+    for (verdict, reason), mask in reasons.items():
+        if verdict == Verdict.OUT_OF_COVERAGE:
+            open_ |= mask
+        elif verdict == Verdict.UNUSED:
+            unused |= mask
+        elif reason == Unobservable.LINKED_CHECK:
+            linked |= mask
+        elif reason in _READ_REASONS:
+            reads |= mask & index.reads
+            hidden |= mask & ~index.reads
+        else:
+            hidden |= mask
+    return Profile(reads, linked, hidden, open_, unused, reasons)
+
+
+def place_uses(inputs: Inputs, analysis: Analysis, tenant: Tenant, index: OperationIndex) -> pl.DataFrame:
+    """Return the used verdicts with `name` (folded), `bit` (null where no catalogue and no role has it), `place`.
+
+    `target` is the folded scope where the use has to be granted, and `inside` whether that is known to be at or
+    below the scope of the assignment.
+    """
+    held = inputs.role_assignments.select("role_assignment_id", "state", assigned_at="scope")
+    used = (
+        analysis.verdicts.filter(pl.col("verdict") == Verdict.USED)
+        .join(held, on=["role_assignment_id", "state"])
+        .with_columns(
+            name=folded(pl.col("operation")), place=place_of(pl.col("scope")), assigned=place_of(pl.col("assigned_at"))
+        )
+    )
+    placed = place(used, changed_resource_groups(inputs.usage_days, analysis.window))
+    reached = containing(placed["target"], placed["assigned"], tenant.tree).with_columns(inside=pl.lit(True))
+    return (
+        placed.join(index_frame(index), on=["plane", "name"], how="left")
+        .join(reached, left_on=["target", "assigned"], right_on=["place", "assigned"], how="left")
+        .with_columns(pl.col("inside").fill_null(False))
+        .drop("assigned_at", "assigned")
+    )
+
+
+def read_uses(placed: pl.DataFrame, index: OperationIndex) -> dict[Key, dict[str, Use]]:
+    """Return what was used under each assignment, by the folded scope where it has to be granted."""
+    grouped = (
+        placed.group_by("role_assignment_id", "state", "target")
+        .agg(
+            bits=pl.col("bit").drop_nulls().unique(),
+            unknown=pl.struct("plane", "operation").filter(pl.col("bit").is_null()).unique(),
+        )
+        .sort("role_assignment_id", "state", "target")
+    )
+    uses: dict[Key, dict[str, Use]] = {}
+    for id_, state, target, bits, unknown in grouped.iter_rows():
+        named = sorted({(item["plane"], item["operation"]) for item in unknown})
+        uses.setdefault((id_, state), {})[target] = Use(index.mask_of_bits(bits), tuple(named))
+    return uses
