@@ -1,0 +1,211 @@
+"""Effective access: whether a principal may perform an operation at a scope, and what decides it.
+
+The order is Azure's ("What is Azure RBAC", how Azure determines access): a deny assignment that applies refuses,
+whatever roles say; else the union of all role assignments of the principal and its groups, at the scope and above it,
+decides; conditions come last.
+
+* A role grants by block: actions minus that block's not-actions. Another block, or another role, may still grant what
+  one excludes.
+* An assignment that needs an activation first (PIM) is `eligible`; activated and standing ones count alike.
+* A condition, on the assignment or inside the definition, that depends on the request makes its grant `conditional`;
+  one that cannot hold for the operation leaves nothing of it (see `rbac.conditions`).
+* Strongest first: `yes`, `conditional`, `eligible`, `no`. A deny that itself has a condition, which may hold or not,
+  makes a `yes` conditional.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from rightsize.model.nouns import Decision, DenyAssignment, Reason, RoleAssignment
+from rightsize.rbac.conditions import Truth, truth_of
+from rightsize.rbac.membership import Chain, Membership
+from rightsize.rbac.permissions import Permissions, read_permissions
+from rightsize.rbac.scopes import Scope, lineage, parse_scope
+from rightsize.rbac.text import fold
+
+EVERYBODY = "00000000-0000-0000-0000-000000000000"
+"""Principal of a deny assignment that means all principals (Azure docs, "Understand Azure deny assignments")."""
+
+STRENGTH: Mapping[str, int] = {"no": 0, "eligible": 1, "conditional": 2, "yes": 3}
+
+
+@dataclass(frozen=True, slots=True)
+class KnownRole:
+    """A role definition as access needs it."""
+
+    role_name: str
+    permissions: Permissions
+
+
+@dataclass(frozen=True, slots=True)
+class _Deny:
+    deny: DenyAssignment
+    scope: str
+    principals: frozenset[str]
+    excluded: frozenset[str]
+    permissions: Permissions
+
+
+class Access:
+    """The access of a tenant, indexed for asking often.
+
+    Args:
+        roles: Folded id of a role definition to the role.
+        assignments: All assignments, of any state.
+        denies: All deny assignments.
+        membership: Who is in which group.
+        tree: Folded management-group or subscription scope to its parent's scope.
+    """
+
+    def __init__(
+        self,
+        roles: Mapping[str, KnownRole],
+        assignments: Iterable[RoleAssignment],
+        denies: Iterable[DenyAssignment],
+        membership: Membership,
+        tree: Mapping[str, str],
+    ) -> None:
+        self._roles = roles
+        self._membership = membership
+        self._tree = tree
+        self._by_holder: dict[str, list[tuple[str, RoleAssignment]]] = {}
+        self._by_scope: dict[str, list[RoleAssignment]] = {}
+        for assignment in assignments:
+            key = parse_scope(assignment.scope).key
+            self._by_holder.setdefault(fold(assignment.principal_id), []).append((key, assignment))
+            self._by_scope.setdefault(key, []).append(assignment)
+        self._denies = [
+            _Deny(
+                deny,
+                parse_scope(deny.scope).key,
+                frozenset(map(fold, deny.principal_ids)),
+                frozenset(map(fold, deny.exclude_principal_ids)),
+                read_permissions(deny.permissions),
+            )
+            for deny in denies
+        ]
+        self._lineages: dict[str, tuple[str, ...]] = {}
+
+    def decide(self, principal_id: str, operation: str, plane: str, scope: Scope) -> Decision:
+        """Return whether a principal may perform an operation at a scope, and why.
+
+        `because` has every assignment that gives the answer, nearest holder first; a refusal by a deny assignment has
+        none, and names its denies in `denied_by`. Where only denies with an open condition apply, they are named there
+        beside the answer.
+        """
+        principal, text = fold(principal_id), fold(operation)
+        denials = self._denials(principal, text, plane, scope)
+        certain = sorted({deny for deny, truth in denials if truth})
+        if certain:
+            return Decision("no", (), tuple(certain))
+        found: dict[str, list[Reason]] = {"yes": [], "conditional": [], "eligible": [], "no": []}
+        for assignment, via in self.reaching(principal, scope):
+            role = self._roles.get(fold(assignment.role_definition_id))
+            grant = _grant(role.permissions, assignment.condition, text, plane) if role else None
+            if role is None or grant is None:
+                continue
+            kind = "eligible" if assignment.state == "eligible" else "conditional" if grant.condition else "yes"
+            found[kind].append(_reason(assignment, role, via, grant.condition))
+        possible = tuple(sorted({deny for deny, _ in denials}))
+        answers: tuple[Literal["yes", "conditional", "eligible"], ...] = ("yes", "conditional", "eligible")
+        for answer in answers:
+            if found[answer]:
+                weakened = answer == "yes" and possible
+                return Decision("conditional" if weakened else answer, _in_order(found[answer]), possible)
+        return Decision("no", (), possible)
+
+    def reaching(self, principal_id: str, scope: Scope) -> Iterator[tuple[RoleAssignment, Chain]]:
+        """Yield the assignments of a principal and its groups that reach a scope, whatever their role grants."""
+        above = self._lineage(scope)
+        chains = self._membership.chains(principal_id)
+        holders: list[tuple[str, Chain]] = [(principal_id, ()), *chains.items()]
+        for holder, via in holders:
+            for key, assignment in self._by_holder.get(holder, ()):
+                if key in above:
+                    yield assignment, via
+
+    def holders(self, operation: str, plane: str, scope: Scope) -> list[str]:
+        """Return the ids, sorted, of all whom an assignment of a role with this operation reaches at a scope."""
+        text, found = fold(operation), set[str]()
+        for key in self._lineage(scope):
+            for assignment in self._by_scope.get(key, ()):
+                role = self._roles.get(fold(assignment.role_definition_id))
+                if role and _grant(role.permissions, assignment.condition, text, plane):
+                    holder = fold(assignment.principal_id)
+                    found |= {holder} | self._membership.below(holder)
+        return sorted(found)
+
+    def unknown_roles(self) -> list[str]:
+        """Return the ids, sorted, of role definitions that assignments name and nobody loaded."""
+        named = {fold(a.role_definition_id) for held in self._by_holder.values() for _, a in held}
+        return sorted(named - self._roles.keys())
+
+    def _denials(self, principal: str, text: str, plane: str, scope: Scope) -> list[tuple[str, Truth]]:
+        """Return the denies that apply: certainly (True), or where their condition holds (None)."""
+        if not self._denies:
+            return []
+        who = {principal, *self._membership.chains(principal)}
+        above = self._lineage(scope)
+        found: list[tuple[str, Truth]] = []
+        for deny in self._denies:
+            here = deny.scope == scope.key if deny.deny.does_not_apply_to_child_scopes else deny.scope in above
+            meant = EVERYBODY in deny.principals or not who.isdisjoint(deny.principals)
+            if here and meant and who.isdisjoint(deny.excluded):
+                grant = _grant(deny.permissions, deny.deny.condition, text, plane)
+                if grant is not None:
+                    found.append((deny.deny.deny_assignment_id, True if grant.condition is None else None))
+        return found
+
+    def _lineage(self, scope: Scope) -> tuple[str, ...]:
+        if scope.key not in self._lineages:
+            self._lineages[scope.key] = lineage(scope, self._tree)
+        return self._lineages[scope.key]
+
+
+@dataclass(frozen=True, slots=True)
+class _Grant:
+    """That something grants an operation, and the condition that has to hold for it, if any."""
+
+    condition: str | None = field(default=None)
+
+
+def _grant(permissions: Permissions, condition: str | None, text: str, plane: str) -> _Grant | None:
+    """Return how blocks under a condition grant an operation, or None where they do not."""
+    outer = truth_of(condition, text)
+    if outer is False:
+        return None
+    inner: list[str] = []
+    grants = False
+    for block in permissions.on(plane):
+        if not block.grants(text):
+            continue
+        truth = truth_of(block.condition, text)
+        if truth is True:
+            inner, grants = [], True
+            break
+        if truth is None and block.condition is not None:
+            grants = True
+            inner.append(block.condition)
+    if not grants:
+        return None
+    parts = [part for part in (condition.strip() if condition and outer is None else "", _any_of(inner)) if part]
+    return _Grant(parts[0] if len(parts) == 1 else " AND ".join(f"({part})" for part in parts) or None)
+
+
+def _any_of(conditions: list[str]) -> str:
+    return conditions[0] if len(conditions) == 1 else " OR ".join(f"({condition})" for condition in conditions)
+
+
+def _reason(assignment: RoleAssignment, role: KnownRole, via: Chain, condition: str | None) -> Reason:
+    return Reason(assignment.role_assignment_id, role.role_name, assignment.scope, via, condition, assignment.state)
+
+
+def _in_order(reasons: Iterable[Reason]) -> tuple[Reason, ...]:
+    """Return one reason an assignment, nearest holder first: an activation stands in two listings under one id."""
+    by_id: dict[str, Reason] = {}
+    for reason in sorted(reasons, key=lambda one: (len(one.via), one.via, one.role_assignment_id, one.state)):
+        by_id.setdefault(reason.role_assignment_id, reason)
+    return tuple(by_id.values())

@@ -1,0 +1,74 @@
+"""Who is in which group, through any chain, and by which shortest one.
+
+A token carries all groups of a principal, transitive ones included (Azure docs, "What is Azure RBAC"), so an
+assignment of any group above counts. Chains follow direct memberships where there are any; a transitive listing, which
+does not say how, bridges the rest. Cycles end by themselves: a group is visited once.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+Chain = tuple[str, ...]
+"""Group ids from a principal upwards, nearest first, the group itself last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """The memberships of a tenant: folded ids throughout. Build it with `read_membership`."""
+
+    direct: Mapping[str, tuple[str, ...]]
+    transitive: Mapping[str, tuple[str, ...]]
+    members: Mapping[str, tuple[str, ...]]
+    _chains: dict[str, dict[str, Chain]] = field(default_factory=dict, compare=False)
+
+    def chains(self, principal_id: str) -> Mapping[str, Chain]:
+        """Return every group that a principal is in, with a shortest chain to it, bytewise smallest among equals."""
+        if principal_id not in self._chains:
+            found: dict[str, Chain] = {principal_id: ()}
+            _walk(found, [self.direct])
+            _walk(found, [self.direct, self.transitive])
+            del found[principal_id]
+            self._chains[principal_id] = found
+        return self._chains[principal_id]
+
+    def below(self, group_id: str) -> set[str]:
+        """Return everything that is in a group, through any chain, groups included."""
+        found: set[str] = set()
+        waiting = [group_id]
+        while waiting:
+            for member in self.members.get(waiting.pop(), ()):
+                if member not in found:
+                    found.add(member)
+                    waiting.append(member)
+        return found - {group_id}
+
+
+def read_membership(direct: Iterable[tuple[str, str]], transitive: Iterable[tuple[str, str]] = ()) -> Membership:
+    """Return memberships from (group id, member id) pairs, direct ones and those of transitive listings."""
+    direct_pairs, transitive_pairs = set(direct), set(transitive)
+    return Membership(
+        _grouped((member, group) for group, member in direct_pairs),
+        _grouped((member, group) for group, member in transitive_pairs),
+        _grouped(direct_pairs | transitive_pairs),
+    )
+
+
+def _grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
+    grouped: dict[str, list[str]] = {}
+    for one, other in pairs:
+        grouped.setdefault(one, []).append(other)
+    return {one: tuple(sorted(others)) for one, others in grouped.items()}
+
+
+def _walk(found: dict[str, Chain], edges: list[Mapping[str, tuple[str, ...]]]) -> None:
+    """Add what can be reached from all that is found, breadth first; the shortest chains go on first."""
+    waiting = deque(sorted(found, key=lambda one: (len(found[one]), found[one])))
+    while waiting:
+        current = waiting.popleft()
+        for group in sorted({group for kind in edges for group in kind.get(current, ())}):
+            if group not in found:
+                found[group] = (*found[current], group)
+                waiting.append(group)
