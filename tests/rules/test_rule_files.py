@@ -1,0 +1,209 @@
+"""The rule files are whole, name only known words, and say of each operation what the facts say."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rightsize.analyze.reasons import Unobservable
+from rightsize.rbac.patterns import parse_pattern
+from rightsize.rbac.text import fold
+from rightsize.rules import operations as rules
+from rightsize.rules.matching import first_match, folded, matches, matching_pairs
+from rightsize.rules.tables import rows_of
+
+FILES = (
+    "observability",
+    "linked_checks",
+    "risk",
+    "risk_classes",
+    "layers",
+    "scope_levels",
+    "first_party",
+    "audiences",
+    "emergency_names",
+)
+LOGS = {
+    "activity_log",
+    "storage_log",
+    "key_vault_log",
+    "messaging_log",
+    "cosmos_log",
+    "aks_audit_log",
+    "registry_log",
+}
+LAYERS = {
+    "host_integrity",
+    "compute_isolation",
+    "network_segmentation",
+    "data_protection",
+    "identity_control",
+    "monitoring",
+}
+
+
+def annotated(operation: str, data: bool | None = False) -> dict[str, str | None]:
+    frame = pl.DataFrame(
+        {"operation": [operation], "is_data_action": [data]}, schema_overrides={"is_data_action": pl.Boolean}
+    )
+    return rules.annotate(frame).row(0, named=True)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_row_of_a_rule_file_has_all_its_cells_and_a_source(name: str) -> None:
+    assert rows_of(name)
+    assert all(row["source"].strip() for row in rows_of(name))
+
+
+def test_no_rule_file_is_without_a_test_here() -> None:
+    found = {Path(item.name).stem for item in files("rightsize.rules").iterdir() if item.name.endswith(".csv")}
+    assert {name for name in found if not name.startswith("log_")} == set(FILES)
+
+
+@pytest.mark.parametrize("name", ["observability", "risk", "layers"])
+def test_no_rule_stands_behind_one_that_already_answers_for_it(name: str) -> None:
+    for plane in ("control", "data"):
+        rows = [row for row in rows_of(name) if row["plane"] == plane]
+        patterns = [parse_pattern(row["pattern"]) for row in rows]
+        for index, pattern in enumerate(patterns):
+            if not pattern.is_literal:
+                continue
+            shadow = [earlier.spelt for earlier in patterns[:index] if earlier.matches(pattern.text)]
+            assert not shadow, f"{pattern.spelt} is hidden by {shadow}"
+
+
+def test_rules_use_only_the_words_that_others_know() -> None:
+    assert {row["observable_by"] for row in rows_of("observability")} - {""} == LOGS
+    reasons = {row["reason"] for row in rows_of("observability")} - {""}
+    assert reasons <= {reason.value for reason in Unobservable}
+    assert all(bool(row["observable_by"]) != bool(row["reason"]) for row in rows_of("observability"))
+    assert {row["risk"] for row in rows_of("risk")} - {""} <= set(rules.risk_weights())
+    assert {row["layer"] for row in rows_of("layers")} - {""} == LAYERS
+    levels = {level for row in rows_of("scope_levels") for level in row["levels"].split()}
+    assert levels == {"tenant", "management_group", "below"}
+
+
+@pytest.mark.parametrize(
+    ("operation", "data", "observable_by", "reason"),
+    [
+        ("Microsoft.Compute/virtualMachines/read", False, None, "arm_read"),
+        ("MICROSOFT.COMPUTE/VIRTUALMACHINES/READ", False, None, "arm_read"),
+        ("Microsoft.Compute/virtualMachines/write", False, "activity_log", None),
+        ("Microsoft.Compute/virtualMachines/delete", False, "activity_log", None),
+        ("Microsoft.Storage/storageAccounts/listKeys/action", False, "activity_log", None),
+        ("Microsoft.Compute/virtualMachines/odd", False, None, "not_known_to_be_logged"),
+        ("Microsoft.Network/virtualNetworks/subnets/join/action", False, None, "linked_check"),
+        ("Microsoft.Network/virtualNetworks/subnets/joinViaServiceEndpoint/action", False, None, "linked_check"),
+        ("Microsoft.ManagedIdentity/userAssignedIdentities/assign/action", False, None, "linked_check"),
+        ("Microsoft.Storage/storageAccounts/blobServices/containers/write", False, None, "data_endpoint"),
+        ("Microsoft.Storage/storageAccounts/blobServices/containers/read", False, None, "data_endpoint"),
+        (
+            "Microsoft.Storage/storageAccounts/blobServices/generateUserDelegationKey/action",
+            False,
+            None,
+            "data_endpoint",
+        ),
+        ("Microsoft.ContainerRegistry/registries/pull/read", False, None, "data_endpoint"),
+        ("Microsoft.ContainerRegistry/registries/push/write", False, None, "data_endpoint"),
+        ("Microsoft.OperationalInsights/workspaces/query/SecurityEvent/read", False, None, "data_endpoint"),
+        ("Microsoft.ServiceBus/namespaces/queues/authorizationRules/listKeys/action", False, "activity_log", None),
+        ("Microsoft.Storage/storageAccounts/blobServices/containers/blobs/read", True, "storage_log", None),
+        ("Microsoft.KeyVault/vaults/secrets/getSecret/action", True, "key_vault_log", None),
+        ("Microsoft.Maps/accounts/data/read", True, None, "no_resource_log"),
+        ("Microsoft.Maps/accounts/services/read", None, None, "plane_guessed"),
+    ],
+)
+def test_an_operation_is_shown_by_the_log_that_the_facts_name(
+    operation: str, data: bool | None, observable_by: str | None, reason: str | None
+) -> None:
+    row = annotated(operation, data)
+    assert (row["observable_by"], row["unobservable_reason"]) == (observable_by, reason)
+
+
+@pytest.mark.parametrize(
+    ("operation", "data", "risk"),
+    [
+        ("Microsoft.Authorization/roleAssignments/write", False, "privilege"),
+        ("Microsoft.Authorization/elevateAccess/action", False, "privilege"),
+        ("Microsoft.Authorization/roleAssignments/read", False, None),
+        ("Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials/write", False, "privilege"),
+        ("Microsoft.KeyVault/vaults/accessPolicies/write", False, "privilege"),
+        ("Microsoft.Storage/storageAccounts/listKeys/action", False, "secret"),
+        ("Microsoft.KeyVault/vaults/secrets/getSecret/action", True, "secret"),
+        ("Microsoft.Compute/virtualMachines/runCommand/action", False, "code_execution"),
+        ("Microsoft.Compute/virtualMachines/login/action", True, "code_execution"),
+        ("Microsoft.RecoveryServices/vaults/backupPolicies/delete", False, "destruction"),
+        ("Microsoft.Network/networkSecurityGroups/securityRules/write", False, "exposure"),
+        ("Microsoft.Insights/diagnosticSettings/delete", False, "evasion"),
+        ("Microsoft.Compute/virtualMachines/start/action", False, None),
+        ("Microsoft.ServiceBus/namespaces/disasterRecoveryConfigs/failover/action", False, None),
+    ],
+)
+def test_the_class_of_risk_is_what_the_operation_gives(operation: str, data: bool, risk: str | None) -> None:
+    assert annotated(operation, data)["risk"] == risk
+
+
+def test_reading_the_control_plane_weakens_no_layer() -> None:
+    assert annotated("Microsoft.Network/networkSecurityGroups/read")["layer"] is None
+    assert annotated("Microsoft.Network/networkSecurityGroups/write")["layer"] == "network_segmentation"
+    assert annotated("Microsoft.Compute/virtualMachines/extensions/write")["layer"] == "host_integrity"
+
+
+def test_a_linked_check_without_a_rule_may_stand_in_any_write() -> None:
+    assert rules.linked_writes("Microsoft.Web/serverFarms/Join/action")[0] == "Microsoft.Web/sites/write"
+    assert rules.linked_writes("Contoso.Things/things/join/action") == ("*/write",)
+
+
+def test_role_assignments_can_be_made_at_every_level_and_machines_only_below() -> None:
+    names = pl.Series(["microsoft.authorization/roleassignments/write", "microsoft.compute/virtualmachines/write"])
+    assert rules.scope_levels(names).to_list() == ["tenant management_group below", "below"]
+
+
+@pytest.mark.parametrize("name", ["Break Glass 01", "BREAKGLASS@contoso.com", "emergency-access-1", "notfall@firma.de"])
+def test_names_of_emergency_access_accounts_are_known(name: str) -> None:
+    assert pl.select(rules.is_emergency_name(folded(pl.lit(name)))).item()
+
+
+@pytest.mark.parametrize("name", ["alice@contoso.com", "Emergency Room Nurse", "glassblower"])
+def test_other_names_are_not_taken_for_emergency_access_accounts(name: str) -> None:
+    assert not pl.select(rules.is_emergency_name(folded(pl.lit(name)))).item()
+
+
+def test_annotating_the_catalogue_leaves_no_operation_without_an_answer(shared_data: Path) -> None:
+    table = pl.read_csv(shared_data / "catalog" / "operations.csv").select("operation", "is_data_action")
+    done = rules.annotate(table)
+    assert done.height == table.height
+    assert done.filter(pl.col("observable_by").is_null() == pl.col("unobservable_reason").is_null()).is_empty()
+
+
+_TEXT = st.text(alphabet="aA/*.kK", max_size=8)
+
+
+@given(
+    patterns=st.lists(_TEXT, min_size=1, max_size=4), names=st.lists(st.text(alphabet="aA/.kK", max_size=8), min_size=1)
+)
+@settings(deadline=None, max_examples=150)
+def test_matching_over_columns_is_the_matching_of_rbac(patterns: list[str], names: list[str]) -> None:
+    column = folded(pl.Series(names))
+    for pattern in patterns:
+        expected = [parse_pattern(pattern).matches(fold(name)) for name in names]
+        got = pl.DataFrame({"name": column}).select(matches(pl.col("name"), pattern)).to_series().to_list()
+        assert got == expected
+    distinct = column.unique()
+    pairs = set(matching_pairs(distinct, dict.fromkeys(patterns)).iter_rows())
+    assert pairs == {(n, p) for n in distinct for p in patterns if parse_pattern(p).matches(n)}
+    first = first_match(column, patterns).to_list()
+    for name, index in zip(column, first, strict=True):
+        hits = [i for i, pattern in enumerate(patterns) if parse_pattern(pattern).matches(name)]
+        assert index == (hits[0] if hits else None)
+
+
+@given(st.text(max_size=12))
+@settings(deadline=None, max_examples=200)
+def test_folding_over_columns_is_the_folding_of_rbac(text: str) -> None:
+    assert folded(pl.Series([text])).to_list() == [fold(text)]
