@@ -89,6 +89,16 @@ DIRECTORY_TABLES = (
         ),
     ),
     Table(
+        "scope_listings",
+        "one row a management group or subscription that a listing states",
+        (
+            key("scope", TEXT, "resource id as listed"),
+            Column("kind", TEXT, "management_group or subscription"),
+            Column("parent_scope", TEXT, "the management group above it, null where the listing does not say it"),
+            Column("display_name", TEXT, "display name"),
+        ),
+    ),
+    Table(
         "scopes",
         "one row a scope that a listing, an assignment or an event names, ancestors included",
         (

@@ -1,0 +1,44 @@
+"""The temporary tables between ingest and the store: what files said, before it is merged.
+
+A staged row names its file and line, so that a load can say of each file what was new in it.
+"""
+
+from __future__ import annotations
+
+import duckdb
+
+from rightsize.model.schema import Table
+from rightsize.model.tables import TABLES
+from rightsize.model.tables.usage import EVENT_COLUMNS
+
+_BOOKKEEPING = ("loads", "rejects", "declared_windows")
+
+STAGED_TABLES: tuple[Table, ...] = tuple(
+    table for table in TABLES if table.kind == "loaded" and table.name not in _BOOKKEEPING
+)
+"""The tables that entity shapes fill."""
+
+_EVENT_COLUMNS = ", ".join(f'"{column.name}" {column.type.value}' for column in EVENT_COLUMNS)
+
+_LOG_TABLES = {
+    "stage_files": "file_id INTEGER, path VARCHAR, source VARCHAR, sha256 VARCHAR, read BIGINT, rejected BIGINT",
+    "stage_rejects": "file_id INTEGER, line BIGINT, reason VARCHAR, raw VARCHAR",
+    "stage_event_rows": (
+        f"file_id INTEGER, line BIGINT, {_EVENT_COLUMNS}, "
+        "key_correlation VARCHAR, key_operation VARCHAR, key_scope VARCHAR, category VARCHAR, rank INTEGER"
+    ),
+    "stage_sign_in_rows": (
+        "file_id INTEGER, line BIGINT, time TIMESTAMP, sign_in_id VARCHAR, principal_id VARCHAR, principal_name VARCHAR, "
+        "app_id VARCHAR, resource_id VARCHAR, resource_name VARCHAR, kind VARCHAR, succeeded BOOLEAN"
+    ),
+}
+
+
+def create_staging(con: duckdb.DuckDBPyConnection) -> None:
+    """Create the staging tables, empty; those of an earlier load are replaced."""
+    tables = dict(_LOG_TABLES)
+    for table in STAGED_TABLES:
+        columns = ", ".join(f'"{column.name}" {column.type.value}' for column in table.columns)
+        tables[f"stage_{table.name}"] = f"file_id INTEGER, line BIGINT, {columns}"
+    for name, columns in tables.items():
+        con.execute(f"CREATE OR REPLACE TEMP TABLE {name} ({columns})")
