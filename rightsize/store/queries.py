@@ -14,7 +14,7 @@ from pathlib import Path
 from rightsize.model.errors import InternalError, UsageError
 
 _PACKAGE = Path(__file__).resolve().parents[1]
-_NAME = re.compile(r"[a-z0-9_]+(/[a-z0-9_]+)*")
+_NAME = re.compile(r"[a-z0-9_-]+(/[a-z0-9_-]+)*")
 _PARAMETER = re.compile(r"(?P<name>[a-z_]+) (?P<type>[a-z]+)(?: = (?P<default>'[^']*'|\S+))?  (?P<meaning>\S.*)")
 PARAMETER_TYPES = ("text", "integer", "day", "boolean")
 

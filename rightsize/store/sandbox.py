@@ -1,0 +1,201 @@
+"""Ad-hoc SQL over the store: one statement that reads, in a locked connection, with a cap on rows, time and memory.
+
+DuckDB calls its settings defence in depth and no sandbox (duckdb.org, "Securing DuckDB"), so three layers stand here:
+the parser must see one statement that reads; the connection is read-only and can reach no file, extension or
+setting; and whoever runs it is the operator, on their own data. The parser alone is not enough: DuckDB 2.0 calls
+`WITH x AS (INSERT …) SELECT …` a SELECT, and only the read-only connection refuses it.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from rightsize.model.errors import InputError, InternalError, RightsizeError, UsageError
+
+DEFAULT_MAX_ROWS = 10_000
+DEFAULT_TIMEOUT = 60.0
+_MEMORY_LIMIT = "2GB"
+# INVARIANT: nothing here may be loosened by a statement; `lock_configuration` holds them. Without a directory for
+# temporary files a statement that needs more memory than it may have ends, and leaves nothing on the disk.
+_LOCKED: dict[str, str | bool | int | float | list[str]] = {
+    "enable_external_access": "false",
+    "autoload_known_extensions": "false",
+    "autoinstall_known_extensions": "false",
+    "allow_community_extensions": "false",
+    "memory_limit": _MEMORY_LIMIT,
+    "max_temp_directory_size": "0KB",
+    "threads": "2",
+    "lock_configuration": "true",
+}
+_EXPLAIN = re.compile(r"(?:\s|--[^\r\n]*[\r\n]|/\*.*?\*/)*explain\b", re.IGNORECASE | re.DOTALL)
+_HINT_ONE = "give one SELECT, WITH, FROM, VALUES, DESCRIBE, SUMMARIZE, SHOW or EXPLAIN statement"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The result of a statement. `cut` says that there were more rows than were asked for."""
+
+    columns: tuple[str, ...]
+    rows: list[dict[str, Any]]
+    cut: bool
+
+
+def run_statement(
+    path: Path,
+    sql: str,
+    parameters: Mapping[str, object],
+    *,
+    max_rows: int = DEFAULT_MAX_ROWS,
+    timeout: float = DEFAULT_TIMEOUT,
+) -> Answer:
+    """Run one statement that reads, over the store at `path`, and return at most `max_rows` rows.
+
+    Columns that share a name get `_2`, `_3` and so on behind it, so that a row can be an object.
+
+    Raises:
+        UsageError: The statement is not one that reads, does not run, takes too long or too much memory, or its
+            parameters are not the ones given.
+        InputError: There is no store at `path`, or it cannot be read.
+    """
+    bound = _bind(_gate(sql), parameters)
+    connection = _connect(path)
+    stopped = threading.Event()
+
+    def stop() -> None:
+        stopped.set()
+        connection.interrupt()
+
+    timer = threading.Timer(timeout, stop)
+    timer.daemon = True
+    timer.start()
+    try:
+        result = connection.execute(sql, bound or None)
+        columns = _distinct_names([column[0] for column in result.description or []])
+        rows = result.fetchmany(max_rows + 1)
+    except duckdb.InterruptException as error:
+        if not stopped.is_set():
+            raise KeyboardInterrupt from error
+        raise UsageError(
+            f"the statement was stopped after {timeout:g} seconds", hint="narrow it, or give a longer --timeout"
+        ) from error
+    except duckdb.Error as error:
+        raise _in_the_users_terms(error) from error
+    finally:
+        timer.cancel()
+        connection.close()
+    records = [dict(zip(columns, map(_plain_number, row), strict=True)) for row in rows[:max_rows]]
+    return Answer(columns, records, cut=len(rows) > max_rows)
+
+
+def _gate(sql: str) -> duckdb.Statement:
+    """Return the only statement of the text; raises UsageError unless it is one that reads."""
+    try:
+        statements = duckdb.extract_statements(sql)
+    except duckdb.Error as error:
+        raise _in_the_users_terms(error) from error
+    if not statements:
+        raise UsageError("there is no statement", hint=_HINT_ONE)
+    if len(statements) > 1:
+        raise UsageError(f"there are {len(statements)} statements, and one is run at a time", hint=_HINT_ONE)
+    statement = statements[0]
+    if statement.type is duckdb.StatementType.SELECT:
+        return statement
+    if statement.type is duckdb.StatementType.EXPLAIN:
+        _gate_explained(sql)
+        return statement
+    if statement.type is duckdb.StatementType.MULTI:
+        # PIVOT without IN first stores the values of its column as a type, in a statement of its own.
+        raise UsageError("PIVOT must list its values", hint="write `FROM t PIVOT (sum(x) FOR y IN ('a', 'b'))`")
+    raise UsageError(f"a {statement.type.name} statement is not run here, only what reads", hint=_HINT_ONE)
+
+
+def _gate_explained(sql: str) -> None:
+    """Raise UsageError unless what is explained reads: EXPLAIN ANALYZE would run it, whatever it is."""
+    explain = _EXPLAIN.match(sql)
+    rest = sql[explain.end() :] if explain else ""
+    try:
+        statements = duckdb.extract_statements(rest)
+    except duckdb.Error:
+        statements = []
+    if [statement.type for statement in statements] != [duckdb.StatementType.SELECT]:
+        raise UsageError("EXPLAIN takes a statement that reads, without options", hint="write `EXPLAIN SELECT …`")
+
+
+def _bind(statement: duckdb.Statement, parameters: Mapping[str, object]) -> dict[str, object]:
+    """Return the parameters under the names that the statement has; DuckDB compares them without regard to case."""
+    wanted = {name.lower(): name for name in statement.named_parameters}
+    given = {name.lower(): value for name, value in parameters.items()}
+    missing = sorted(wanted.keys() - given.keys())
+    if missing:
+        raise UsageError(f"the statement needs a value for `${wanted[missing[0]]}`", hint=f"give -p {missing[0]}=VALUE")
+    extra = sorted(given.keys() - wanted.keys())
+    if extra:
+        names = ", ".join(f"`${wanted[name]}`" for name in sorted(wanted))
+        raise UsageError(f"the statement has no parameter `${extra[0]}`", hint=f"it has {names or 'none'}")
+    return {wanted[name]: value for name, value in given.items()}
+
+
+def _connect(path: Path) -> duckdb.DuckDBPyConnection:
+    if not path.is_file():
+        raise InputError(f"there is no store at `{path}`", hint="`rightsize load PATH…` makes one")
+    try:
+        return duckdb.connect(str(path), read_only=True, config=_LOCKED)
+    except duckdb.Error as error:
+        text = str(error)
+        if "lock" in text.lower():
+            raise InputError(f"another process is writing to `{path}`", hint="try again when it is done") from error
+        if "not a valid DuckDB" in text:
+            raise InputError(f"`{path}` is not a store of rightsize", hint="choose the store with --db") from error
+        raise InputError(f"`{path}` cannot be read: {_first_line(error)}") from error
+
+
+def _in_the_users_terms(error: duckdb.Error) -> RightsizeError:
+    text = _first_line(error)
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return UsageError(
+            f"the statement needs more than the {_MEMORY_LIMIT} of memory that it may have", hint="narrow or aggregate"
+        )
+    if isinstance(error, duckdb.PermissionException):
+        return UsageError("the statement reaches outside the store", hint="only its tables and views can be read")
+    if "read-only mode" in text:
+        return UsageError("the statement would change the store, which is only read here", hint=_HINT_ONE)
+    if isinstance(error, (duckdb.InternalException, duckdb.FatalException)):
+        return InternalError(f"DuckDB failed: {text}")
+    hint = None
+    if isinstance(error, (duckdb.CatalogException, duckdb.BinderException)):
+        hint = "`SHOW TABLES` and `DESCRIBE table` say what there is"
+    return UsageError(f"the statement does not run: {text}", hint=hint)
+
+
+def _first_line(error: duckdb.Error) -> str:
+    """Return what DuckDB says, without its kind of error, its advice and its picture of the statement."""
+    line = str(error).strip().partition("\n")[0]
+    kind, colon, rest = line.partition(": ")
+    text = rest if colon and kind.endswith("Error") else line
+    return (text[:1].lower() + text[1:]).rstrip("!.")
+
+
+def _distinct_names(names: Sequence[str]) -> tuple[str, ...]:
+    taken: set[str] = set()
+    distinct = []
+    for name in names:
+        candidate, number = name, 1
+        while candidate in taken or (number > 1 and candidate in names):
+            number += 1
+            candidate = f"{name}_{number}"
+        taken.add(candidate)
+        distinct.append(candidate)
+    return tuple(distinct)
+
+
+def _plain_number(value: object) -> object:
+    """Return an exact decimal as the number that JSON has."""
+    return float(value) if isinstance(value, Decimal) else value

@@ -1,0 +1,218 @@
+"""Ad-hoc SQL can read the store, and do nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from rightsize.model.errors import InputError, RightsizeError, UsageError
+from rightsize.store import sandbox
+from rightsize.store.sandbox import run_statement
+
+ESCAPES = {
+    "writes a file": "COPY (SELECT 1) TO '{out}'",
+    "writes the terminal": "COPY (SELECT 1) TO '/dev/stdout'",
+    "writes a file inside WITH": "WITH x AS (COPY t TO '{out}') SELECT 1",
+    "exports the store": "EXPORT DATABASE '{out}'",
+    "imports a folder": "IMPORT DATABASE '{out}'",
+    "attaches a file": "ATTACH '{out}' AS other",
+    "attaches memory": "ATTACH ':memory:' AS other",
+    "detaches": "DETACH store",
+    "uses": "USE memory",
+    "reads CSV": "SELECT * FROM read_csv('{secret}')",
+    "reads text": "SELECT * FROM read_text('{secret}')",
+    "reads bytes": "SELECT * FROM read_blob('{secret}')",
+    "reads JSON": "SELECT * FROM read_json('{secret}')",
+    "reads Parquet metadata": "SELECT * FROM parquet_metadata('{secret}')",
+    "reads a file by its name": "FROM '{secret}'",
+    "lists files": "FROM glob('/*')",
+    "sniffs a file": "FROM sniff_csv('{secret}')",
+    "reads a file by dynamic SQL": "FROM query('SELECT * FROM read_text(''{secret}'')')",
+    "drops by dynamic SQL": "FROM query('DROP TABLE t')",
+    "installs": "INSTALL httpfs",
+    "loads": "LOAD json",
+    "loads a path": "LOAD '{out}'",
+    "pragma": "PRAGMA database_list",
+    "sets": "SET memory_limit = '100GB'",
+    "resets": "RESET memory_limit",
+    "unlocks": "SET lock_configuration = false",
+    "sets a variable": "SET VARIABLE x = 1",
+    "calls": "CALL pragma_version()",
+    "checkpoints": "CHECKPOINT",
+    "vacuums": "VACUUM",
+    "creates": "CREATE TABLE x AS SELECT 1",
+    "creates a temporary table": "CREATE TEMP TABLE x AS SELECT 1",
+    "creates a macro": "CREATE MACRO f(x) AS x",
+    "creates a secret": "CREATE SECRET s (TYPE s3)",
+    "inserts": "INSERT INTO t VALUES (9, 'x')",
+    "inserts inside WITH": "WITH x AS (INSERT INTO t VALUES (9, 'x') RETURNING a) SELECT * FROM x",
+    "updates": "UPDATE t SET a = 9",
+    "updates inside WITH": "WITH x AS (UPDATE t SET a = 9 RETURNING a) SELECT * FROM x",
+    "deletes": "DELETE FROM t",
+    "deletes inside WITH": "WITH x AS (DELETE FROM t RETURNING a) SELECT * FROM x",
+    "drops": "DROP TABLE t",
+    "alters": "ALTER TABLE t ADD COLUMN z INTEGER",
+    "prepares": "PREPARE p AS SELECT 1",
+    "executes": "EXECUTE p",
+    "begins": "BEGIN",
+    "two statements": "SELECT 1; SELECT 2",
+    "a second one that drops": "SELECT 1; DROP TABLE t",
+    "hidden behind a comment": "SELECT 1 --\n; DROP TABLE t",
+    "hidden behind a block comment": "/* SELECT 1 */ DROP TABLE t",
+    "hidden behind a nested comment": "/* /* */ SELECT 1; */ DROP TABLE t",
+    "runs what it explains": "EXPLAIN ANALYZE SELECT 1",
+    "runs what it explains, with a comment between": "EXPLAIN/**/ANALYZE CREATE TEMP TABLE x AS SELECT 1",
+    "runs what it explains, in brackets": "EXPLAIN (ANALYZE) SELECT 1",
+    "runs what it explains, after a comment": "-- EXPLAIN SELECT 1\rEXPLAIN ANALYZE CREATE TEMP TABLE x AS SELECT 1",
+    "explains what writes": "EXPLAIN COPY t TO '{out}'",
+    "a pivot that makes a type": "PIVOT t ON a USING count(*)",
+    "nothing": "",
+    "only a comment": "-- SELECT 1",
+    "no SQL": "who am I",
+}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    path = tmp_path / "store.duckdb"
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("CREATE TABLE t AS SELECT range AS a, 'n' || range AS b FROM range(5)")
+        connection.execute("CREATE VIEW v AS SELECT a FROM t WHERE a > 2")
+    return path
+
+
+@pytest.mark.parametrize("what", sorted(ESCAPES))
+def test_a_statement_that_does_more_than_read_is_refused(store: Path, tmp_path: Path, what: str) -> None:
+    """Each escape ends in an error that the user can act on, changes no byte of the store and makes no file."""
+    secret = tmp_path / "secret.txt"
+    secret.write_text("secret", encoding="utf-8")
+    before = hashlib.sha256(store.read_bytes()).hexdigest()
+    with pytest.raises(UsageError) as caught:
+        run_statement(store, ESCAPES[what].format(out=tmp_path / "out", secret=secret), {})
+    assert "Error" not in caught.value.message
+    assert "\n" not in caught.value.message
+    assert hashlib.sha256(store.read_bytes()).hexdigest() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["secret.txt", "store.duckdb"]
+
+
+@pytest.mark.parametrize(
+    ("sql", "rows"),
+    [
+        ("SELECT a, b FROM t WHERE a = 1", [{"a": 1, "b": "n1"}]),
+        ("WITH x AS (SELECT 1 AS one) SELECT * FROM x;", [{"one": 1}]),
+        ("FROM v ORDER BY a", [{"a": 3}, {"a": 4}]),
+        ("VALUES (1)", [{"col0": 1}]),
+        ("-- a comment; with a semicolon\nSELECT count(*) AS n FROM t -- ; DROP TABLE t", [{"n": 5}]),
+        ("SELECT '; DROP TABLE t' AS text", [{"text": "; DROP TABLE t"}]),
+        ("SELECT 1.5 AS x, 2::DECIMAL(4,2) AS y", [{"x": 1.5, "y": 2.0}]),
+        ("SELECT 1 AS a, 2 AS a, 3 AS a_2", [{"a": 1, "a_3": 2, "a_2": 3}]),
+        ("FROM t PIVOT (count(b) FOR a IN (1, 2))", [{"1": 1, "2": 1}]),
+        ("SHOW TABLES", [{"name": "t"}, {"name": "v"}]),
+        ("SELECT a FROM t WHERE false", []),
+    ],
+)
+def test_what_reads_runs(store: Path, sql: str, rows: list[dict[str, object]]) -> None:
+    """Every kind of statement that reads gives its rows as objects."""
+    assert run_statement(store, sql, {}).rows == rows
+
+
+@pytest.mark.parametrize("sql", ["DESCRIBE t", "SUMMARIZE t", "EXPLAIN SELECT 1", "/* c */ explain FROM t"])
+def test_what_describes_runs(store: Path, sql: str) -> None:
+    """So does what says how the store looks."""
+    assert run_statement(store, sql, {}).rows
+
+
+def test_rows_are_capped(store: Path) -> None:
+    """No more rows come than were asked for, and the answer says that there were more."""
+    cut = run_statement(store, "FROM t ORDER BY a", {}, max_rows=4)
+    assert ([row["a"] for row in cut.rows], cut.cut) == ([0, 1, 2, 3], True)
+    whole = run_statement(store, "FROM t ORDER BY a", {}, max_rows=5)
+    assert (len(whole.rows), whole.cut) == (5, False)
+
+
+def test_parameters_are_values(store: Path) -> None:
+    """A parameter is a value, whatever it holds, and its name has no case."""
+    hostile = "x'; DROP TABLE t; --"
+    assert run_statement(store, "SELECT $Name AS x", {"name": hostile}).rows == [{"x": hostile}]
+    assert run_statement(store, "FROM t WHERE a >= $n::INT AND a < $m", {"n": "1", "m": 2}).rows == [
+        {"a": 1, "b": "n1"}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("sql", "parameters", "named"),
+    [
+        ("SELECT $n", {}, "needs a value for `$n`"),
+        ("SELECT $n, $m", {"n": 1}, "needs a value for `$m`"),
+        ("SELECT ?", {}, "needs a value for `$1`"),
+        ("SELECT 1", {"n": 1}, "no parameter `$n`"),
+        ("SELECT $n", {"n": 1, "other": 1}, "no parameter `$other`"),
+    ],
+)
+def test_missing_and_extra_parameters_are_named(
+    store: Path, sql: str, parameters: dict[str, object], named: str
+) -> None:
+    """A parameter that is missing or too many is an error with its name."""
+    with pytest.raises(UsageError) as caught:
+        run_statement(store, sql, parameters)
+    assert named in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT count(*) FROM range(100000000) a, range(100000000) b",
+        "WITH RECURSIVE r AS (SELECT 1 AS x UNION ALL SELECT x + 1 FROM r) SELECT max(x) FROM r",
+    ],
+)
+def test_an_endless_statement_is_stopped(store: Path, sql: str) -> None:
+    """The time-out ends it, and says which option gives more."""
+    with pytest.raises(UsageError, match="stopped after") as caught:
+        run_statement(store, sql, {}, timeout=0.2)
+    assert "--timeout" in (caught.value.hint or "")
+
+
+def test_a_statement_cannot_take_all_memory(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Past the limit it ends in an error, and spills nothing to the disk."""
+    monkeypatch.setitem(sandbox._LOCKED, "memory_limit", "64MB")
+    with pytest.raises(UsageError, match="memory"):
+        run_statement(store, "SELECT list(range) FROM range(100000000)", {})
+    assert [path.name for path in store.parent.iterdir()] == ["store.duckdb"]
+
+
+@pytest.mark.parametrize(
+    ("sql", "says"),
+    [
+        ("SELECT x FROM t", "x"),
+        ("SELECT * FROM nothing", "nothing"),
+        ("SELECT 'a'::INT", "Could not convert"),
+        ("SELEC 1", "SELEC"),
+    ],
+)
+def test_an_error_of_the_statement_says_where(store: Path, sql: str, says: str) -> None:
+    """What DuckDB says of a statement is kept, in one line."""
+    with pytest.raises(UsageError) as caught:
+        run_statement(store, sql, {})
+    assert says.lower() in caught.value.message.lower()
+
+
+def test_a_missing_store_is_not_made(tmp_path: Path) -> None:
+    """Asking an absent store says how to get one, and makes no file."""
+    with pytest.raises(InputError, match="no store") as caught:
+        run_statement(tmp_path / "none.duckdb", "SELECT 1", {})
+    assert "load" in (caught.value.hint or "")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", [b"", b"no database", b"\0" * 20_000])
+def test_a_file_that_is_no_store_is_said_to_be_none(tmp_path: Path, content: bytes) -> None:
+    """A file of something else is the user's mistake, and stays as it is."""
+    path = tmp_path / "other.duckdb"
+    path.write_bytes(content)
+    with pytest.raises(RightsizeError) as caught:
+        run_statement(path, "SELECT count(*) FROM role_assignments", {})
+    assert isinstance(caught.value, (InputError, UsageError))
+    assert path.read_bytes() == content
