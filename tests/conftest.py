@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,3 +17,22 @@ def shared_data() -> Path:
     if not _SHARED_DATA.is_dir():
         pytest.skip("needs ../shared/data beside the checkout")
     return _SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def demo_exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The default demo tenant's folder of exports; its truth stands beside the folder in `truth.json`. Read only."""
+    from rightsize.demo.exports import write_exports  # noqa: PLC0415  polars is not wanted by every test
+    from rightsize.demo.generator import generate  # noqa: PLC0415
+
+    folder = tmp_path_factory.mktemp("demo") / "exports"
+    truth = write_exports(generate(), folder)
+    (folder.parent / "truth.json").write_text(json.dumps(truth), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def demo_truth(demo_exports: Path) -> dict[str, Any]:
+    """The planted truth of `demo_exports`."""
+    truth: dict[str, Any] = json.loads((demo_exports.parent / "truth.json").read_text(encoding="utf-8"))
+    return truth

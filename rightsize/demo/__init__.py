@@ -1,1 +1,1 @@
-"""The one generator of tenants: for the demo, tests and benchmarks, at any size, with planted truth."""
+"""The one generator of tenants: exports as real tools write them, with the truth planted in them, at any size."""

@@ -1,0 +1,276 @@
+"""What the Azure CLI and Resource Manager answer about access: assignments, definitions, denies, PIM, scopes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rightsize.demo.catalogue import built_in_roles, provider_operations, role_definition
+from rightsize.demo.hashing import guid
+from rightsize.demo.tenant import Grant, Principal, Scope, Tenant
+from rightsize.demo.writing import Folder
+
+EVERYBODY = "00000000-0000-0000-0000-000000000000"
+_AUTHORIZATION = "/providers/Microsoft.Authorization"
+_OPEN_END = "2027-06-30T22:00:00Z"
+
+
+def write_access(tenant: Tenant, folder: Folder) -> None:
+    """Write everything about access and scopes, and the catalogue."""
+    _write_assignments(tenant, folder)
+    custom = [role_definition(role) for role in tenant.roles if role.is_custom]
+    folder.write_json("access/custom-roles.json", custom, records=len(custom))
+    denies = [deny_assignment(tenant)]
+    folder.write_json("access/deny-assignments.json", {"value": denies}, records=len(denies))
+    _write_pim(tenant, folder)
+    groups = _group_tree(tenant, tenant.scopes[0])
+    folder.write_json("scopes/management-groups.json", groups, records=1)
+    subscriptions = [_subscription(tenant, scope) for scope in tenant.scopes if scope.kind == "subscription"]
+    folder.write_json("scopes/subscriptions.json", subscriptions, records=len(subscriptions))
+    providers = provider_operations()
+    folder.write_json("catalog/provider-operations.json", providers, records=len(providers))
+    roles = [role_definition(role) for role in built_in_roles()]
+    folder.write_json("catalog/built-in-roles.json", roles, records=len(roles))
+
+
+def _write_assignments(tenant: Tenant, folder: Folder) -> None:
+    """`az role assignment list --all` once a subscription, so that what stands above comes in each; ARM for the rest."""
+    people = tenant.principals_by_id()
+    standing = [grant for grant in tenant.grants if grant.listed and grant.state != "eligible"]
+    ancestors = _ancestors(tenant)
+    subscriptions = [scope for scope in tenant.scopes if scope.kind == "subscription"]
+    below: dict[str, list[Grant]] = {}
+    for grant in standing:
+        below.setdefault("/".join(grant.scope.split("/")[:3]), []).append(grant)
+    above = [grant for grant in standing if not grant.scope.startswith("/subscriptions/")]
+    for number, subscription in enumerate(subscriptions, start=1):
+        here = [grant for grant in above if grant.scope in ancestors[subscription.scope]]
+        here += below.get(subscription.scope, [])
+        listing = [_cli_assignment(grant, people[grant.principal_id]) for grant in here]
+        folder.write_json(f"access/role-assignments-{number:03d}.json", listing, records=len(listing))
+    page = {"value": [_arm_assignment(grant, people[grant.principal_id]) for grant in above]}
+    folder.write_json("access/role-assignments-tenant.json", page, records=len(above))
+
+
+def _ancestors(tenant: Tenant) -> dict[str, set[str]]:
+    parents = {scope.scope: scope.parent for scope in tenant.scopes}
+    found = {}
+    for scope in parents:
+        above, current = {"/"}, parents[scope]
+        while current:
+            above.add(current)
+            current = parents[current]
+        found[scope] = above
+    return found
+
+
+def _cli_assignment(grant: Grant, principal: Principal) -> dict[str, Any]:
+    prefix = "" if grant.scope == "/" else grant.scope
+    parts = grant.scope.split("/")
+    return {
+        "condition": grant.condition,
+        "conditionVersion": "2.0" if grant.condition else None,
+        "createdBy": guid("created by", grant.grant_id),
+        "createdOn": f"{grant.created_on.isoformat()}T09:14:07.318204+00:00",
+        "delegatedManagedIdentityResourceId": None,
+        "description": None,
+        "id": f"{prefix}{_AUTHORIZATION}/roleAssignments/{grant.grant_id}",
+        "name": grant.grant_id,
+        "principalId": grant.principal_id,
+        "principalName": _name_in_listing(principal),
+        # The directory no longer says what a deleted principal was; what Resource Manager kept differs by age.
+        "principalType": "Unknown" if principal.kind == "app" and "gone" in principal.options else principal.arm_type,
+        **({"resourceGroup": parts[4]} if len(parts) > 4 and parts[3] == "resourceGroups" else {}),
+        "roleDefinitionId": _role_id(grant),
+        "roleDefinitionName": grant.role.role_name,
+        "scope": grant.scope,
+        "type": "Microsoft.Authorization/roleAssignments",
+        "updatedBy": guid("created by", grant.grant_id),
+        "updatedOn": f"{grant.created_on.isoformat()}T09:14:07.318204+00:00",
+    }
+
+
+def _name_in_listing(principal: Principal) -> str:
+    """The CLI asks Graph for names: UPN, group name, application id; who is gone has none."""
+    if principal.options & {"gone", "soft_deleted"}:
+        return ""
+    return principal.user_principal_name or principal.app_id or principal.name
+
+
+def _arm_assignment(grant: Grant, principal: Principal) -> dict[str, Any]:
+    prefix = "" if grant.scope == "/" else grant.scope
+    return {
+        "properties": {
+            "roleDefinitionId": _role_id(grant),
+            "principalId": grant.principal_id,
+            "principalType": principal.arm_type,
+            "scope": grant.scope,
+            "condition": grant.condition,
+            "conditionVersion": "2.0" if grant.condition else None,
+            "createdOn": f"{grant.created_on.isoformat()}T09:14:07.3182040Z",
+            "updatedOn": f"{grant.created_on.isoformat()}T09:14:07.3182040Z",
+            "createdBy": guid("created by", grant.grant_id),
+            "updatedBy": guid("created by", grant.grant_id),
+            "delegatedManagedIdentityResourceId": None,
+            "description": None,
+        },
+        "id": f"{prefix}{_AUTHORIZATION}/roleAssignments/{grant.grant_id}",
+        "type": "Microsoft.Authorization/roleAssignments",
+        "name": grant.grant_id,
+    }
+
+
+def _role_id(grant: Grant) -> str:
+    parts = grant.scope.split("/")
+    prefix = "/".join(parts[:3]) if grant.scope.startswith("/subscriptions/") else ""
+    return f"{prefix}{_AUTHORIZATION}/roleDefinitions/{grant.role.role_definition_id}"
+
+
+def deny_assignment(tenant: Tenant) -> dict[str, Any]:
+    """Return the deny assignment of a deployment stack that keeps the clinical archive from being deleted."""
+    account = tenant.logged_resources[0]
+    scope = account.split("/providers/")[0]
+    name = guid(tenant.spec.seed, "deny", scope)
+    exempt = next(principal for principal in tenant.principals if principal.name == "terraform-landing-zones")
+    return {
+        "properties": {
+            "denyAssignmentName": "Deny assignment 'keep-archive' created by Deployment Stack 'clinical-archive'.",
+            "description": "Created by Deployment Stack.",
+            "permissions": [
+                {
+                    "actions": ["*/delete"],
+                    "notActions": ["Microsoft.Authorization/locks/delete"],
+                    "dataActions": [],
+                    "notDataActions": [],
+                }
+            ],
+            "scope": scope,
+            "doNotApplyToChildScopes": False,
+            "principals": [{"id": EVERYBODY, "type": "SystemDefined"}],
+            "excludePrincipals": [{"id": exempt.principal_id, "type": "ServicePrincipal"}],
+            "isSystemProtected": True,
+            "createdOn": f"{tenant.spec.day_ago(210).isoformat()}T10:02:11.5513422Z",
+            "updatedOn": f"{tenant.spec.day_ago(210).isoformat()}T10:02:11.5513422Z",
+        },
+        "id": f"{scope}{_AUTHORIZATION}/denyAssignments/{name}",
+        "type": "Microsoft.Authorization/denyAssignments",
+        "name": name,
+    }
+
+
+def _write_pim(tenant: Tenant, folder: Folder) -> None:
+    people = tenant.principals_by_id()
+    eligible = [_eligibility(tenant, grant, people[grant.principal_id]) for grant in tenant.grants if grant.state == "eligible"]
+    path = "access/role-eligibility-schedule-instances.json"
+    folder.write_json(path, {"value": eligible}, records=len(eligible))
+    scopes = {grant.scope for grant in tenant.grants if grant.state == "activated"}
+    shown = [grant for grant in tenant.grants if grant.scope in scopes and grant.listed and grant.state != "eligible"]
+    active = [_assignment_instance(tenant, grant, people[grant.principal_id]) for grant in shown]
+    path = "access/role-assignment-schedule-instances.json"
+    folder.write_json(path, {"value": active}, records=len(active))
+
+
+def _eligibility(tenant: Tenant, grant: Grant, principal: Principal) -> dict[str, Any]:
+    schedule = guid(tenant.spec.seed, "eligibility schedule", grant.grant_id)
+    return {
+        "properties": {
+            "scope": grant.scope,
+            "roleDefinitionId": _role_id(grant),
+            "principalId": grant.principal_id,
+            "principalType": principal.arm_type,
+            "status": "Provisioned",
+            "roleEligibilityScheduleId": f"{grant.scope}{_AUTHORIZATION}/RoleEligibilitySchedules/{schedule}",
+            "startDateTime": f"{grant.created_on.isoformat()}T07:45:10.387Z",
+            "endDateTime": _OPEN_END,
+            "memberType": "Direct",
+            "createdOn": f"{grant.created_on.isoformat()}T07:45:10.387Z",
+            "condition": None,
+            "conditionVersion": None,
+            "expandedProperties": _expanded(tenant, grant, principal),
+        },
+        "name": grant.grant_id,
+        "id": f"{grant.scope}{_AUTHORIZATION}/RoleEligibilityScheduleInstances/{grant.grant_id}",
+        "type": "Microsoft.Authorization/RoleEligibilityScheduleInstances",
+    }
+
+
+def _assignment_instance(tenant: Tenant, grant: Grant, principal: Principal) -> dict[str, Any]:
+    schedule = guid(tenant.spec.seed, "assignment schedule", grant.grant_id)
+    linked = guid(tenant.spec.seed, "eligibility schedule", grant.eligibility_id) if grant.eligibility_id else None
+    activated = grant.state == "activated"
+    return {
+        "properties": {
+            "originRoleAssignmentId": f"{grant.scope}{_AUTHORIZATION}/roleAssignments/{grant.grant_id}",
+            "linkedRoleEligibilityScheduleId": linked,
+            "linkedRoleEligibilityScheduleInstanceId": grant.eligibility_id or None,
+            "assignmentType": "Activated" if activated else "Assigned",
+            "scope": grant.scope,
+            "roleDefinitionId": _role_id(grant),
+            "principalId": grant.principal_id,
+            "principalType": principal.arm_type,
+            "status": "Provisioned",
+            "roleAssignmentScheduleId": f"{grant.scope}{_AUTHORIZATION}/RoleAssignmentSchedules/{schedule}",
+            "startDateTime": f"{grant.created_on.isoformat()}T09:14:07.318Z",
+            "endDateTime": f"{grant.created_on.isoformat()}T17:14:07.318Z" if activated else None,
+            "memberType": "Direct",
+            "createdOn": f"{grant.created_on.isoformat()}T09:14:07.318Z",
+            "condition": grant.condition,
+            "conditionVersion": "2.0" if grant.condition else None,
+            "expandedProperties": _expanded(tenant, grant, principal),
+        },
+        "name": grant.grant_id,
+        "id": f"{grant.scope}{_AUTHORIZATION}/RoleAssignmentScheduleInstances/{grant.grant_id}",
+        "type": "Microsoft.Authorization/RoleAssignmentScheduleInstances",
+    }
+
+
+def _expanded(tenant: Tenant, grant: Grant, principal: Principal) -> dict[str, Any]:
+    name = next((scope.name for scope in tenant.scopes if scope.scope == grant.scope), grant.scope.rsplit("/", 1)[-1])
+    return {
+        "scope": {"id": grant.scope, "displayName": name, "type": "subscription"},
+        "roleDefinition": {
+            "id": _role_id(grant),
+            "displayName": grant.role.role_name,
+            "type": "CustomRole" if grant.role.is_custom else "BuiltInRole",
+        },
+        "principal": {
+            "id": principal.principal_id,
+            "displayName": principal.name,
+            "type": principal.arm_type,
+            **({"email": principal.user_principal_name} if principal.user_principal_name else {}),
+        },
+    }
+
+
+def _group_tree(tenant: Tenant, scope: Scope) -> dict[str, Any]:
+    """`az account management-group show --name ROOT --expand --recurse`."""
+    tree = _group_node(tenant, scope)
+    return tree | {
+        "details": {"managementGroupAncestors": [], "parent": None, "updatedBy": None, "updatedTime": None, "version": 4},
+        "tenantId": tenant.tenant_id,
+    }
+
+
+def _group_node(tenant: Tenant, scope: Scope) -> dict[str, Any]:
+    children = [_group_node(tenant, child) for child in tenant.scopes if child.parent == scope.scope]
+    is_group = scope.kind == "management_group"
+    return {
+        "children": children or None,
+        "displayName": scope.name,
+        "id": scope.scope,
+        "name": scope.scope.rsplit("/", 1)[-1],
+        "type": "Microsoft.Management/managementGroups" if is_group else "/subscriptions",
+    }
+
+
+def _subscription(tenant: Tenant, scope: Scope) -> dict[str, Any]:
+    return {
+        "cloudName": "AzureCloud",
+        "homeTenantId": tenant.tenant_id,
+        "id": scope.scope.rsplit("/", 1)[-1],
+        "isDefault": scope.scope == next(s.scope for s in tenant.scopes if s.kind == "subscription"),
+        "managedByTenants": [],
+        "name": scope.name,
+        "state": "Enabled",
+        "tenantId": tenant.tenant_id,
+        "user": {"name": f"amelia.hartley@{tenant.domain}", "type": "user"},
+    }

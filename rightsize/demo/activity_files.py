@@ -1,0 +1,177 @@
+"""Which file holds which part of the Activity Log: the shapes and overlaps of a tenant that grew over years."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import polars as pl
+
+from rightsize.demo.activity_rows import RowTexts, activity_rows, homes
+from rightsize.demo.activity_shapes import Shapes
+from rightsize.demo.activity_texts import write_texts
+from rightsize.demo.archives import gzip_bytes, zip_bytes
+from rightsize.demo.spec import WINDOW_DAYS
+from rightsize.demo.tenant import Tenant
+from rightsize.demo.writing import Folder
+
+Shape = Literal["blobs", "zip", "cli", "rest", "portal", "event_hub", "lines"]
+_SLICE = 50_000
+_PAGE = 200
+_PORTAL_LIMIT = 30_000
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One export: the log of a scope, some of its days, in one shape."""
+
+    home: str
+    name: str
+    shape: Shape
+    first_day: int
+    last_day: int
+
+
+def write_activity(tenant: Tenant, folder: Folder) -> pl.DataFrame:
+    """Write all exports of the Activity Log; return the rows that at least one of them holds, as `activity_rows`."""
+    texts = write_texts(tenant)
+    rows = _outside_silence(tenant, activity_rows(tenant, texts), homes(texts))
+    writer = _Writer(tenant, folder, RowTexts(tenant, texts), homes(texts))
+    for route in routes(tenant):
+        writer.write(route, rows)
+    return rows
+
+
+def routes(tenant: Tenant) -> list[Route]:
+    """Return the exports; together they hold every day of every log that has one, some days twice.
+
+    Azure keeps the log for 90 days, so what REST and the Azure CLI give is that long.
+    """
+    last = tenant.spec.days - 1
+    recent = last - WINDOW_DAYS + 1
+    subscriptions = [scope for scope in tenant.scopes if scope.kind == "subscription"]
+    by_name = [(scope.scope, scope.name.lower().replace(" ", "-")) for scope in subscriptions]
+    portal, records, imaging, hub, ops, sandbox = by_name[:6]
+    found = [
+        Route(*portal, "portal", 0, recent + 29),
+        Route(*portal, "cli", recent, last),
+        Route(*records, "zip", 0, last - 30),
+        Route(*records, "blobs", last - 45, last),
+        Route(*imaging, "portal", 0, last),
+        Route(*hub, "event_hub", 0, last),
+        Route(*ops, "rest", 0, recent + 9),
+        Route(*ops, "cli", recent, last),
+        Route(*sandbox, "portal", 0, last),
+    ]
+    found += [
+        Route(scope, f"{name}-{index:02d}", ("event_hub", "portal", "lines")[index % 3], 0, last)  # type: ignore[arg-type]  # one of three literals
+        for index, (scope, name) in enumerate(by_name[6:])
+    ]
+    groups = [scope for scope in tenant.scopes if scope.kind == "management_group"]
+    return [*found, *(Route(group.scope, "management-groups", "rest", 0, last) for group in groups[1:2])]
+
+
+def _outside_silence(tenant: Tenant, rows: pl.DataFrame, names: list[str]) -> pl.DataFrame:
+    """Drop what happened while a subscription had no log."""
+    for scope, (first, last) in tenant.missing.items():
+        if scope in names:
+            days = ((first - tenant.spec.first_day).days, (last - tenant.spec.first_day).days)
+            rows = rows.filter((pl.col("home") != names.index(scope)) | ~pl.col("day").is_between(*days))
+    return rows
+
+
+class _Writer:
+    def __init__(self, tenant: Tenant, folder: Folder, row_texts: RowTexts, names: list[str]) -> None:
+        self._tenant, self._folder, self._row_texts, self._names = tenant, folder, row_texts, names
+        self._shapes = Shapes(tenant)
+        self._methods: dict[Shape, Callable[[Route, pl.DataFrame], None]] = {
+            "blobs": self._blobs,
+            "zip": self._zip,
+            "cli": self._cli,
+            "rest": self._rest,
+            "portal": self._portal,
+            "event_hub": self._event_hub,
+            "lines": self._lines,
+        }
+
+    def write(self, route: Route, rows: pl.DataFrame) -> None:
+        """Write one export."""
+        if route.home in self._names:
+            home = self._names.index(route.home)
+            held = rows.filter((pl.col("home") == home) & pl.col("day").is_between(route.first_day, route.last_day))
+            self._methods[route.shape](route, held)
+
+    def _slices(self, rows: pl.DataFrame) -> Iterator[pl.DataFrame]:
+        for part in rows.iter_slices(_SLICE):
+            yield self._row_texts.of(part)
+
+    def _path(self, route: Route, ending: str) -> str:
+        return f"activity/{route.name}-{route.shape.replace('_', '-')}{ending}"
+
+    def _cli(self, route: Route, rows: pl.DataFrame) -> None:
+        records = (b",\n  ".join(_bytes(self._shapes.cli(part))) for part in self._slices(rows))
+        content = b"[\n  " + b",\n  ".join(records) + b"\n]\n"
+        self._folder.write(self._path(route, ".json"), content, records=rows.height)
+
+    def _rest(self, route: Route, rows: pl.DataFrame) -> None:
+        for number, page in enumerate(rows.iter_slices(_PAGE), start=1):
+            records = b",".join(_bytes(self._shapes.rest(self._row_texts.of(page))))
+            more = number * _PAGE < rows.height
+            link = f"https://management.azure.com{route.home}/providers/Microsoft.Insights/eventtypes/management/values"
+            tail = f',"nextLink":"{link}?api-version=2015-04-01&$skiptoken={number}"'.encode() if more else b""
+            path = self._path(route, f"-page-{number:03d}.json")
+            self._folder.write(path, b'{"value":[' + records + b"]" + tail + b"}", records=page.height)
+
+    def _portal(self, route: Route, rows: pl.DataFrame) -> None:
+        # The portal exports at most 30,000 rows at once, the newest first.
+        newest = rows.reverse()
+        for number, page in enumerate(newest.iter_slices(_PORTAL_LIMIT), start=1):
+            lines = [self._shapes.portal_header().encode()]
+            lines += [b"\r\n".join(_bytes(self._shapes.portal_csv(part))) for part in self._slices(page)]
+            path = self._path(route, f"-query_data-{number}.csv")
+            self._folder.write(path, b"\r\n".join(lines) + b"\r\n", records=page.height)
+
+    def _event_hub(self, route: Route, rows: pl.DataFrame) -> None:
+        """Batches of a day, one after the other."""
+        batches = []
+        for part in self._slices(rows):
+            texts = part.select("day", self._shapes.diagnostic(part).alias("text"))
+            days = texts.group_by("day", maintain_order=True).agg(pl.col("text").str.join(","))
+            batches += [b'{"records":[' + text + b"]}\n" for text in _bytes(days["text"])]
+        self._folder.write(self._path(route, ".json.gz"), gzip_bytes(batches), records=rows.height)
+
+    def _lines(self, route: Route, rows: pl.DataFrame) -> None:
+        chunks = (b"\n".join(_bytes(self._shapes.diagnostic(part))) + b"\n" for part in self._slices(rows))
+        self._folder.write(self._path(route, ".jsonl.gz"), gzip_bytes(chunks), records=rows.height)
+
+    def _zip(self, route: Route, rows: pl.DataFrame) -> None:
+        members: dict[str, bytes] = {}
+        month = rows["time"].dt.strftime("%Y-%m")
+        for name in month.unique().sort():
+            chunks = [_bytes(self._shapes.diagnostic(part)) for part in self._slices(rows.filter(month == name))]
+            members[f"{route.name}/{name}.jsonl"] = b"".join(line + b"\n" for chunk in chunks for line in chunk)
+        self._folder.write(self._path(route, ".zip"), zip_bytes(members), records=rows.height)
+
+    def _blobs(self, route: Route, rows: pl.DataFrame) -> None:
+        """The tree that diagnostic settings write into a storage account; a blob is named after the hour received."""
+        hour = rows["row_time"].dt.truncate("1h") + pl.duration(hours=rows["lag"])
+        hour = rows.select(hour.alias("hour")).to_series()
+        for part in self._slices(rows.with_columns(hour.alias("hour")).sort("hour", "row_time", maintain_order=True)):
+            texts = part.select("hour", self._shapes.diagnostic(part).alias("text"))
+            for received, text, count in _by_hour(texts):
+                path = (
+                    f"activity/insights-activity-logs/resourceId={route.home.upper()}/"
+                    f"{received:y=%Y/m=%m/d=%d/h=%H}/m=00/PT1H.json"
+                )
+                self._folder.append(path, text.encode() + b"\n", records=count)
+
+
+def _by_hour(texts: pl.DataFrame) -> Iterator[tuple[dt.datetime, str, int]]:
+    hours = texts.group_by("hour", maintain_order=True).agg(pl.col("text").str.join("\n"), pl.len().alias("count"))
+    yield from hours.iter_rows()
+
+
+def _bytes(texts: pl.Series) -> list[bytes]:
+    return [text.encode() for text in texts]

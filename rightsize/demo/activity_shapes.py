@@ -1,0 +1,209 @@
+"""The shapes of the Activity Log: the diagnostic record, REST and the Azure CLI, and the portal's CSV of Log Analytics."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+
+from rightsize.demo.activity_rows import ADMINISTRATIVE
+from rightsize.demo.calls import BAD_REQUEST, CONFLICT, DONE
+from rightsize.demo.failures import BEGUN, STATUSES, Status, general_error
+from rightsize.demo.hashing import guid
+from rightsize.demo.templates import Template, for_csv_cell, instant, json_text
+from rightsize.demo.tenant import Tenant
+
+# .NET counts ticks of 100 ns from the year 1.
+_TICKS_OF_1970 = 621_355_968_000_000_000
+_CSV_COLUMNS = (
+    ("TimeGenerated [UTC]", "portal_time"),
+    ("OperationName", "empty"),
+    ("OperationNameValue", "operation_upper"),
+    ("Level", "level"),
+    ("ActivityStatus", "empty"),
+    ("ActivityStatusValue", "log_analytics"),
+    ("ActivitySubstatusValue", "http"),
+    ("ResourceGroup", "group_raw"),
+    ("SubscriptionId", "subscription"),
+    ("CorrelationId", "correlation_json"),
+    ("Caller", "caller_raw"),
+    ("CallerIpAddress", "address"),
+    ("CategoryValue", "category_name"),
+    ("_ResourceId", "scope_raw"),
+    ("ResourceProviderValue", "provider_upper"),
+    ("Authorization_d", "authorization"),
+    ("Claims_d", "claims_shown"),
+    ("Properties_d", "properties"),
+    ("EventDataId", "event_json"),
+    ("EventSubmissionTimestamp [UTC]", "portal_submission"),
+    ("Hierarchy", "hierarchy"),
+    ("TenantId", "workspace"),
+    ("Type", "table"),
+)
+# What is text already; the other columns are JSON strings without anything to escape in them.
+_RAW = {"authorization", "claims_shown", "properties", "group_raw", "caller_raw", "scope_raw"}
+
+_GENERAL_ERRORS = {code: json_text(general_error(code)) for code in (DONE, CONFLICT, BAD_REQUEST)}
+
+
+class Shapes:
+    """Writes rows with text columns as records, one string a row."""
+
+    def __init__(self, tenant: Tenant) -> None:
+        self._tenant = tenant
+        self._workspace = json_text(guid(tenant.spec.seed, "workspace"))
+        self._diagnostic = Template(_DIAGNOSTIC)
+        self._rest = Template(_rest(tenant.tenant_id, "authorization", "claims_shown"))
+        cli = _rest(tenant.tenant_id, "authorization_indented", "claims_cli")
+        self._cli = Template(dict(sorted(cli.items())), depth=1)
+        self._properties = Template(_PROPERTIES)
+
+    def diagnostic(self, frame: pl.DataFrame) -> pl.Series:
+        """Return the record that diagnostic settings write, as compact JSON."""
+        return self._diagnostic.fill(self._common(frame))
+
+    def rest(self, frame: pl.DataFrame) -> pl.Series:
+        """Return the record that the REST interface answers, as compact JSON."""
+        return self._rest.fill(self._common(frame))
+
+    def cli(self, frame: pl.DataFrame) -> pl.Series:
+        """Return the record that `az monitor activity-log list` prints, indented; it has no evidence."""
+        return self._cli.fill(self._common(frame))
+
+    def portal_csv(self, frame: pl.DataFrame) -> pl.Series:
+        """Return the line that the portal exports from Log Analytics, without a line end."""
+        common = self._common(frame)
+        cells = [
+            for_csv_cell(pl.col(column) if column in _RAW else _unquoted(pl.col(column)))
+            for _, column in _CSV_COLUMNS
+        ]
+        return common.select(pl.concat_str(cells, separator=",")).to_series()
+
+    @staticmethod
+    def portal_header() -> str:
+        """Return the portal's first line: a byte-order mark and the names."""
+        return "\ufeff" + ",".join(f'"{name}"' if " " in name else name for name, _ in _CSV_COLUMNS)
+
+    def _common(self, frame: pl.DataFrame) -> pl.DataFrame:
+        words = _status_words()
+        code = frame["code"].cast(pl.Int64)
+        submitted = pl.col("row_time") + pl.duration(seconds=95, hours="lag")
+        ticks = pl.col("row_time").dt.epoch("us") * 10 + _TICKS_OF_1970
+        own_error = pl.col("code").replace_strict(_GENERAL_ERRORS, default=None, return_dtype=pl.String)
+        return (
+            frame.with_columns(words[name].gather(code).alias(name) for name in words.columns)
+            .with_columns(
+                pl.coalesce(own_error, pl.when(pl.col("code") < BEGUN).then("error").otherwise(pl.lit('""')))
+                .alias("error"),
+                instant("row_time", "digit").alias("instant"),
+                submitted.alias("submitted"),
+                ticks.cast(pl.String).alias("ticks"),
+                pl.lit(self._workspace).alias("workspace"),
+                pl.lit('"AzureActivity"').alias("table"),
+                pl.lit('""').alias("empty"),
+                _quoted("correlation").alias("correlation_json"),
+                _quoted("event").alias("event_json"),
+                # Older diagnostic settings put the kind of operation here, and the category into the properties.
+                pl.when((pl.col("category") == ADMINISTRATIVE) & (pl.col("home") % 2 == 0)).then("verb")
+                .otherwise("category_name").alias("diagnostic_category"),
+                pl.when("has_claims").then("claims").otherwise(pl.lit("{}")).alias("claims_shown"),
+                pl.when("has_claims").then("claims_indented").otherwise(pl.lit("{}")).alias("claims_cli"),
+            )
+            .with_columns(
+                instant("submitted", "digit").alias("submission"),
+                _portal("row_time").alias("portal_time"),
+                _portal("submitted").alias("portal_submission"),
+            )
+            .pipe(lambda common: common.with_columns(self._properties.fill(common).alias("properties")))
+        )  # fmt: skip
+
+
+def _status_words() -> pl.DataFrame:
+    """One row a code, in the order of the codes, so that a code is an index."""
+    statuses = [STATUSES[code] for code in range(len(STATUSES))]
+    return pl.DataFrame([_words(status) for status in statuses])
+
+
+def _words(status: Status) -> dict[str, str]:
+    failed = status.rest == "Failed"
+    return {
+        "rest": json_text(status.rest),
+        "log_analytics": json_text(status.log_analytics),
+        "result_type": json_text(status.result_type),
+        "signature": json_text(status.signature),
+        "http": json_text(status.http),
+        "level": json_text("Error" if failed else "Informational"),
+        "short_level": json_text("Error" if failed else "Information"),
+        "event_name": json_text("BeginRequest" if status.rest == "Started" else "EndRequest"),
+    }
+
+
+def _quoted(column: str) -> pl.Expr:
+    return pl.concat_str(pl.lit('"'), column, pl.lit('"'))
+
+
+def _unquoted(text: pl.Expr) -> pl.Expr:
+    return pl.when(text == "null").then(pl.lit("")).otherwise(text.str.slice(1, text.str.len_chars() - 2))
+
+
+def _portal(column: str) -> pl.Expr:
+    """A time as the portal writes it for an American reader: `4/28/2021, 2:31:30.021 PM`."""
+    return pl.concat_str(pl.lit('"'), pl.col(column).dt.strftime("%-m/%-d/%Y, %-I:%M:%S%.3f %p"), pl.lit('"'))
+
+
+_PROPERTIES = {
+    "eventCategory": "@{category_name}",
+    "entity": "@{scope}",
+    "message": "@{operation}",
+    "hierarchy": "@{hierarchy}",
+    "statusCode": "@{http}",
+    "statusMessage": "@{error}",
+}
+_DIAGNOSTIC = {
+    "RoleLocation": "West Europe",
+    "time": "#{instant}",
+    "resourceId": "@{scope_upper}",
+    "operationName": "@{operation_upper}",
+    "category": "@{diagnostic_category}",
+    "resultType": "@{result_type}",
+    "resultSignature": "@{signature}",
+    "durationMs": "0",
+    "callerIpAddress": "@{address}",
+    "correlationId": "@{correlation_json}",
+    "identity": {"authorization": "@{authorization}", "claims": "@{claims}"},
+    "level": "@{short_level}",
+    "properties": "@{properties}",
+}
+
+
+def _rest(tenant_id: str, authorization: str, claims: str) -> dict[str, Any]:
+    def word(column: str) -> dict[str, str]:
+        return {"localizedValue": f"@{{{column}}}", "value": f"@{{{column}}}"}
+
+    return {
+        "authorization": f"@{{{authorization}}}",
+        "caller": "@{caller}",
+        "category": word("category_name"),
+        "channels": "Operation",
+        "claims": f"@{{{claims}}}",
+        "correlationId": "#{correlation}",
+        "description": "",
+        "eventDataId": "#{event}",
+        "eventName": word("event_name"),
+        "eventTimestamp": "#{instant}",
+        "httpRequest": {"clientIpAddress": "@{address}", "clientRequestId": "#{operation_id}", "method": "@{method}"},
+        "id": "#{scope_text}/events/#{event}/ticks/#{ticks}",
+        "level": "@{level}",
+        "operationId": "#{operation_id}",
+        "operationName": word("operation"),
+        "properties": dict(_PROPERTIES),
+        "resourceGroupName": "@{group}",
+        "resourceId": "@{scope}",
+        "resourceProviderName": word("provider"),
+        "resourceType": word("resource_type"),
+        "status": word("rest"),
+        "subStatus": word("http"),
+        "submissionTimestamp": "#{submission}",
+        "subscriptionId": "@{subscription}",
+        "tenantId": tenant_id,
+    }

@@ -1,0 +1,139 @@
+"""The parts of an Activity Log record that depend on the habit or the principal, written once for each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import polars as pl
+
+from rightsize.demo.claims import address_of, claims_of
+from rightsize.demo.failures import DENIED, HABIT_CODES, LINKED, habit_error
+from rightsize.demo.templates import indented, json_text
+from rightsize.demo.tenant import Grant, Habit, Principal, Tenant
+
+_METHODS = {"write": "PUT", "delete": "DELETE", "action": "POST"}
+
+
+@dataclass(frozen=True, slots=True)
+class ActivityTexts:
+    """Frames to gather from: a row a habit, and a row a principal.
+
+    Attributes:
+        habits: Columns of JSON text, a row a habit; `principal` is an index into `principals`.
+        principals: Columns of JSON text, a row a principal.
+    """
+
+    habits: pl.DataFrame
+    principals: pl.DataFrame
+
+
+def write_texts(tenant: Tenant) -> ActivityTexts:
+    """Return the texts of a tenant's habits and principals."""
+    index = {principal.principal_id: number for number, principal in enumerate(tenant.principals)}
+    parents = {scope.scope: scope.parent for scope in tenant.scopes}
+    rows = []
+    for habit in tenant.habits:
+        number = index[habit.principal_id]
+        holder = tenant.principals[index[habit.grant.principal_id]] if habit.grant else None
+        row = _habit_texts(tenant, habit, tenant.principals[number], holder, parents)
+        rows.append(row | {"principal": number})
+    return ActivityTexts(
+        pl.DataFrame(rows, schema_overrides={"principal": pl.Int32, "code": pl.Int8}, infer_schema_length=None),
+        pl.DataFrame([_principal_texts(tenant, principal) for principal in tenant.principals]),
+    )
+
+
+def log_scope(scope: str) -> str:
+    """Return the subscription or management group whose Activity Log shows what happens at a scope."""
+    parts = scope.split("/")
+    if len(parts) > 2 and parts[1] == "subscriptions":
+        return "/".join(parts[:3])
+    return "/".join(parts[:5])
+
+
+def hierarchy(tenant_id: str, scope: str, parents: Mapping[str, str]) -> str:
+    """Return the names of the management groups from the root down to a scope's subscription, as the log has them."""
+    names = []
+    current = log_scope(scope)
+    while current:
+        names.append(current.rsplit("/", 1)[-1])
+        current = parents.get(current, "")
+    return "/".join(reversed(names)) or tenant_id
+
+
+def _habit_texts(
+    tenant: Tenant, habit: Habit, principal: Principal, holder: Principal | None, parents: Mapping[str, str]
+) -> dict[str, str | int]:
+    code = HABIT_CODES[habit.outcome]
+    refused = code in (DENIED, LINKED)
+    evidence = _evidence(habit.grant, holder) if habit.grant and holder and not refused else {}
+    authorization = {"action": habit.operation, "scope": habit.scope}
+    target = habit.scope.removeprefix(log_scope(habit.scope))
+    group = target.split("/")[2] if target.startswith("/resourceGroups/") else ""
+    resource_type = _resource_type(habit.operation)
+    verb = habit.operation.rsplit("/", 1)[-1].lower()
+    return {
+        "code": code,
+        "home": log_scope(habit.scope),
+        "operation": json_text(habit.operation),
+        "operation_upper": json_text(_upper(habit.operation)),
+        "scope": json_text(habit.scope),
+        "scope_text": json_text(habit.scope)[1:-1],
+        "scope_upper": json_text(_upper(habit.scope)),
+        "scope_raw": _lower(habit.scope),
+        "authorization": json_text(authorization | ({"evidence": evidence} if evidence else {})),
+        "authorization_plain": json_text(authorization),
+        "authorization_indented": indented({"action": habit.operation, "role": None, "scope": habit.scope}, 2),
+        "subscription": json_text(_subscription(habit.scope)),
+        "group": json_text(group),
+        "group_raw": _upper(group),
+        "provider": json_text(resource_type.split("/")[0]),
+        "provider_upper": json_text(_upper(resource_type.split("/")[0])),
+        "resource_type": json_text(resource_type),
+        "method": json_text(_METHODS.get(verb, "POST")),
+        "verb": json_text(verb.capitalize() if verb in _METHODS else "Action"),
+        "hierarchy": json_text(hierarchy(tenant.tenant_id, habit.scope, parents)),
+        "error": json_text(habit_error(code, habit, principal)),
+    }
+
+
+def _principal_texts(tenant: Tenant, principal: Principal) -> dict[str, str]:
+    claims = claims_of(tenant, principal)
+    return {
+        "caller": json_text(principal.caller),
+        "caller_raw": principal.caller,
+        "claims": json_text(claims),
+        "claims_indented": indented(claims, 2),
+        "address": json_text(address_of(tenant, principal)),
+    }
+
+
+def _evidence(grant: Grant, holder: Principal) -> dict[str, str]:
+    """The assignment that allowed a call; its ids have no dashes here, and the holder may be a group."""
+    return {
+        "role": grant.role.role_name,
+        "roleAssignmentScope": grant.scope,
+        "roleAssignmentId": grant.grant_id.replace("-", ""),
+        "roleDefinitionId": grant.role.role_definition_id.replace("-", ""),
+        "principalId": grant.principal_id.replace("-", ""),
+        "principalType": holder.arm_type,
+    }
+
+
+def _resource_type(operation: str) -> str:
+    parts = operation.split("/")
+    return "/".join(parts[: -2 if parts[-1].lower() == "action" else -1])
+
+
+def _subscription(scope: str) -> str:
+    parts = scope.split("/")
+    return parts[2] if len(parts) > 2 and parts[1] == "subscriptions" else ""
+
+
+def _upper(text: str) -> str:
+    return "".join(letter.upper() if letter.isascii() else letter for letter in text)
+
+
+def _lower(text: str) -> str:
+    return "".join(letter.lower() if letter.isascii() else letter for letter in text)

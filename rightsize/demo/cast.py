@@ -1,0 +1,230 @@
+"""The cast: the hospital group whose sixty principals, assignments and habits are written down in `data/`.
+
+A scope is written short in the data files: `portal` is a subscription, `portal:rg-web` a resource group, `mg:avh` a
+management group, `/` the root, and `//` stands before each provider, as `portal:rg-web//Microsoft.Web/sites/x`.
+"""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import cast
+
+from rightsize.demo.catalogue import Role, built_in_roles, read_data
+from rightsize.demo.hashing import below, guid
+from rightsize.demo.spec import TenantSpec
+from rightsize.demo.tenant import Grant, Habit, HabitKind, Outcome, Principal, PrincipalKind, Scope
+
+DOMAIN = "aldervalley.example"
+_GUEST_DOMAIN = "fjordby.example"
+MICROSOFT_SERVICES = "f8cdef31-a31e-4b4a-93e4-5f571e91255a"
+# Application ids of Microsoft's own services are the same in every tenant.
+_FIRST_PARTY_APPS = {
+    "Backup Management Service": "262044b1-e2ce-469f-a196-69ab7ada62d3",
+    "MS-PIM": "01fc33a7-78ba-4d2f-a4b7-768e336e890e",
+}
+LOGGED_ACCOUNT = "records:rg-records-data//Microsoft.Storage/storageAccounts/strecordsarchive"
+SILENT_SUBSCRIPTION = "sandbox"
+SILENT_AGO = (59, 39)
+# As the portal's condition editor writes it: reads and writes of blobs in one container only.
+_CONTAINER_CONDITION = (
+    "((!(ActionMatches{'Microsoft.Storage/storageAccounts/blobServices/containers/blobs/read'}) AND "
+    "!(ActionMatches{'Microsoft.Storage/storageAccounts/blobServices/containers/blobs/write'})) OR "
+    "(@Resource[Microsoft.Storage/storageAccounts/blobServices/containers:name] StringEquals '%s'))"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Turns the short form of a scope into the full one."""
+
+    bases: Mapping[str, str]
+
+    def full(self, short: str) -> str:
+        """Return the resource id that the short form stands for."""
+        place, *providers = short.split("//") if short != "/" else ["/"]
+        key, _, group = place.partition(":") if not place.startswith("mg:") else (place, "", "")
+        base = self.bases[key] + (f"/resourceGroups/{group}" if group else "")
+        return base + "".join(f"/providers/{provider}" for provider in providers)
+
+
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """What the data files say, with full ids."""
+
+    tenant_id: str
+    places: Places
+    scopes: tuple[Scope, ...]
+    principals: tuple[Principal, ...]
+    members: dict[str, tuple[str, ...]]
+    roles: tuple[Role, ...]
+    grants: tuple[Grant, ...]
+    habits: tuple[Habit, ...]
+
+
+def read_cast(spec: TenantSpec) -> Cast:
+    """Return the cast, its ids chosen by the seed."""
+    tenant_id = guid(spec.seed, "tenant")
+    scopes = tuple(_scopes(spec, tenant_id))
+    places = Places(scopes[1])
+    people = {row["key"]: _principal(spec, places, row) for row in _rows("principals.csv")}
+    members = {
+        people[row["group"]].principal_id: tuple(people[key].principal_id for key in row["members"].split())
+        for row in _rows("members.csv")
+    }
+    roles = (*built_in_roles(), operator_role(spec, places))
+    grants = {row["key"]: _grant(spec, places, people, roles, row) for row in _rows("assignments.csv")}
+    grants |= {
+        row["key"]: replace(grants[row["key"]], duplicate_of=grants[_option(row["options"], "duplicate_of")].grant_id)
+        for row in _rows("assignments.csv")
+        if _option(row["options"], "duplicate_of")
+    }
+    active = _current_activation(spec, grants["priya-owner"])
+    return Cast(
+        tenant_id,
+        places,
+        scopes[0],
+        tuple(people.values()),
+        members,
+        roles,
+        (*grants.values(), active),
+        tuple(_habits(spec, places, people, grants)),
+    )
+
+
+def operator_role(spec: TenantSpec, places: Places) -> Role:
+    """Return the one custom role that the tenant has."""
+    return Role(
+        guid(spec.seed, "role", "operator"),
+        "AVH Virtual Machine Operator",
+        "Start, stop and restart virtual machines of the clinical systems.",
+        (
+            "Microsoft.Compute/virtualMachines/read",
+            "Microsoft.Compute/virtualMachines/instanceView/read",
+            "Microsoft.Compute/virtualMachines/start/action",
+            "Microsoft.Compute/virtualMachines/restart/action",
+            "Microsoft.Compute/virtualMachines/powerOff/action",
+            "Microsoft.Compute/virtualMachines/deallocate/action",
+            "Microsoft.Resources/subscriptions/resourceGroups/read",
+        ),
+        assignable_scopes=(places.full("records"), places.full("imaging")),
+        is_custom=True,
+    )
+
+
+def _rows(name: str) -> Iterator[dict[str, str]]:
+    return iter(csv.DictReader(read_data(name).splitlines()))
+
+
+def _scopes(spec: TenantSpec, tenant_id: str) -> tuple[tuple[Scope, ...], dict[str, str]]:
+    bases = {"/": ""}
+    found = []
+    for row in _rows("scopes.csv"):
+        parent = bases[f"mg:{row['parent']}"] if row["parent"] else ""
+        if row["kind"] == "management_group":
+            # The root management group is named after the tenant.
+            name = tenant_id if not parent else row["key"]
+            scope = f"/providers/Microsoft.Management/managementGroups/{name}"
+            bases[f"mg:{row['key']}"] = scope
+            found.append(Scope("management_group", scope, row["name"], parent))
+        else:
+            scope = bases[row["key"]] = f"/subscriptions/{guid(spec.seed, 'subscription', row['key'])}"
+            found.append(Scope("subscription", scope, row["name"], parent))
+    return tuple(found), bases
+
+
+def _principal(spec: TenantSpec, places: Places, row: Mapping[str, str]) -> Principal:
+    kind = cast(PrincipalKind, row["kind"])
+    upn = ""
+    if kind in ("user", "guest"):
+        local = row["key"] if row["key"].startswith("emergency") else _local_part(row["name"])
+        upn = f"{local}@{DOMAIN}"
+        if kind == "guest":
+            upn = f"{local}_{_GUEST_DOMAIN}#EXT#@aldervalley.onmicrosoft.example"
+    is_app = kind in ("app", "identity")
+    young = "young" in row["options"]
+    return Principal(
+        guid(spec.seed, "principal", row["key"]),
+        kind,
+        row["name"],
+        upn,
+        row["title"],
+        _FIRST_PARTY_APPS.get(row["name"], guid(spec.seed, "app", row["key"])) if is_app else "",
+        places.full(row["resource"]) if row["resource"] else "",
+        spec.day_ago(12 if young else 950 + below(500, spec.seed, row["key"])),
+        frozenset(row["options"].split()),
+    )
+
+
+def _local_part(name: str) -> str:
+    plain = name.removeprefix("Dr ").lower().translate(str.maketrans("áéíóú ", "aeiou."))
+    return "".join(letter for letter in plain if letter.isascii() and (letter.isalnum() or letter in ".-"))
+
+
+def _grant(
+    spec: TenantSpec, places: Places, people: Mapping[str, Principal], roles: tuple[Role, ...], row: Mapping[str, str]
+) -> Grant:
+    scope = places.full(row["scope"]) or "/"
+    condition = _option(row["options"], "condition")
+    return Grant(
+        guid(spec.seed, "assignment", row["key"]),
+        people[row["holder"]].principal_id,
+        next(role for role in roles if role.role_name == row["role"]),
+        scope,
+        spec.day_ago(int(row["days_old"])),
+        _CONTAINER_CONDITION % condition if condition else None,
+        options=frozenset(word for word in row["options"].split() if "=" not in word),
+    )
+
+
+def _option(options: str, name: str) -> str:
+    return next((word.partition("=")[2] for word in options.split() if word.startswith(f"{name}=")), "")
+
+
+def _current_activation(spec: TenantSpec, eligibility: Grant) -> Grant:
+    return replace(
+        eligibility,
+        grant_id=guid(spec.seed, "activation", eligibility.grant_id, "now"),
+        created_on=spec.end_day,
+        eligibility_id=eligibility.grant_id,
+        options=frozenset({"activated"}),
+    )
+
+
+def _habits(
+    spec: TenantSpec, places: Places, people: Mapping[str, Principal], grants: Mapping[str, Grant]
+) -> Iterator[Habit]:
+    for index, row in enumerate(_rows("habits.csv")):
+        grant = grants[row["assignment"]] if row["assignment"] else None
+        credited = grant.grant_id if grant and grant.listed else ""
+        outcome = row["outcome"]
+        if grant and outcome == "activation":
+            # An activation has an assignment id of its own, gone from the listings when it ends.
+            grant = replace(grant, grant_id=guid(spec.seed, "activation", credited, row["from_ago"]))
+        names = {"guid": guid(spec.seed, "made", index), "samuel-portal": grants["samuel-portal"].grant_id}
+        scope = places.full(row["scope"])
+        for name, value in names.items():
+            scope = scope.replace("{" + name + "}", value)
+        yield Habit(
+            people[row["actor"]].principal_id,
+            row["operation"],
+            scope,
+            cast(HabitKind, row["kind"]),
+            row["cadence"],
+            float(row["rate"]),
+            grant,
+            credited,
+            cast(Outcome, "" if outcome == "activation" else outcome),
+            row["bundle"],
+            int(row["from_ago"] or 10_000),
+            int(row["to_ago"] or 0),
+            row["linked_operation"],
+            places.full(row["linked_scope"]) if row["linked_scope"] else "",
+        )
+
+
+def silent_days(spec: TenantSpec) -> tuple[dt.date, dt.date]:
+    """Return the first and last day that the log of the silent subscription lacks."""
+    return spec.day_ago(SILENT_AGO[0]), spec.day_ago(SILENT_AGO[1])

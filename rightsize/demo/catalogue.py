@@ -1,0 +1,152 @@
+"""The tenant's own small catalogue: operations and built-in roles of Azure, in the shapes of the Azure CLI.
+
+Facts are from Microsoft's provider operations and built-in role pages. `data/operations.txt` has a resource type a
+line: its control-plane operations, and after a bar its data actions.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+_DATA = files("rightsize.demo") / "data"
+_VERBS = {"read": "Read", "write": "Create or update", "delete": "Delete"}
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """An operation of a resource type."""
+
+    name: str
+    resource_type: str
+    is_data_action: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """A role definition with one permission block, as all of the demo's are."""
+
+    role_definition_id: str
+    role_name: str
+    description: str
+    actions: tuple[str, ...] = ()
+    not_actions: tuple[str, ...] = ()
+    data_actions: tuple[str, ...] = ()
+    not_data_actions: tuple[str, ...] = ()
+    assignable_scopes: tuple[str, ...] = ("/",)
+    is_custom: bool = False
+
+
+def read_data(name: str) -> str:
+    """Return the text of a data file of the demo."""
+    return (_DATA / name).read_text(encoding="utf-8")
+
+
+@cache
+def operations() -> tuple[Operation, ...]:
+    """Return the operations, in the file's order."""
+    return tuple(_parse_operations(read_data("operations.txt")))
+
+
+@cache
+def built_in_roles() -> tuple[Role, ...]:
+    """Return the built-in roles, in the file's order."""
+    return tuple(
+        Role(
+            role["id"],
+            role["role_name"],
+            role["description"],
+            tuple(role.get("actions", ())),
+            tuple(role.get("notActions", ())),
+            tuple(role.get("dataActions", ())),
+            tuple(role.get("notDataActions", ())),
+        )
+        for role in json.loads(read_data("roles.json"))
+    )
+
+
+def provider_operations() -> list[dict[str, Any]]:
+    """Return the catalogue as `az provider operation list` prints it."""
+    providers: dict[str, dict[str, Any]] = {}
+    for operation in operations():
+        provider, _, type_name = operation.resource_type.partition("/")
+        entry = providers.setdefault(provider.casefold(), _provider(provider))
+        listing = entry["operations"] if not type_name else _type_entry(entry, type_name)["operations"]
+        listing.append(_operation(operation, type_name or provider))
+    return list(providers.values())
+
+
+def role_definition(role: Role) -> dict[str, Any]:
+    """Return a role as `az role definition list` prints it."""
+    scope = "" if role.assignable_scopes == ("/",) else role.assignable_scopes[0]
+    return {
+        "assignableScopes": list(role.assignable_scopes),
+        "createdBy": None,
+        "createdOn": "2015-02-02T21:55:09.880642+00:00",
+        "description": role.description,
+        "id": f"{scope}/providers/Microsoft.Authorization/roleDefinitions/{role.role_definition_id}",
+        "name": role.role_definition_id,
+        "permissions": [
+            {
+                "actions": list(role.actions),
+                "condition": None,
+                "conditionVersion": None,
+                "dataActions": list(role.data_actions),
+                "notActions": list(role.not_actions),
+                "notDataActions": list(role.not_data_actions),
+            }
+        ],
+        "roleName": role.role_name,
+        "roleType": "CustomRole" if role.is_custom else "BuiltInRole",
+        "type": "Microsoft.Authorization/roleDefinitions",
+        "updatedBy": None,
+        "updatedOn": "2024-06-18T15:11:17.317016+00:00",
+    }
+
+
+def _parse_operations(text: str) -> Iterator[Operation]:
+    for line in text.splitlines():
+        resource_type, *verbs = line.split()
+        is_data_action = False
+        for verb in verbs:
+            if verb == "|":
+                is_data_action = True
+            else:
+                yield Operation(f"{resource_type}/{verb}", resource_type, is_data_action)
+
+
+def _provider(name: str) -> dict[str, Any]:
+    return {
+        "displayName": name.replace(".", " "),
+        "id": f"/providers/Microsoft.Authorization/providerOperations/{name}",
+        "name": name,
+        "operations": [],
+        "resourceTypes": [],
+        "type": "Microsoft.Authorization/providerOperations",
+    }
+
+
+def _type_entry(provider: dict[str, Any], type_name: str) -> dict[str, Any]:
+    for entry in provider["resourceTypes"]:
+        if entry["name"] == type_name:
+            return dict(entry)
+    entry = {"displayName": type_name.split("/")[-1], "name": type_name, "operations": []}
+    provider["resourceTypes"].append(entry)
+    return entry
+
+
+def _operation(operation: Operation, type_name: str) -> dict[str, Any]:
+    verb = operation.name[len(operation.resource_type) + 1 :].removesuffix("/action").removesuffix("/Action")
+    label = f"{_VERBS.get(verb.lower(), verb)} {type_name.split('/')[-1]}"
+    return {
+        "description": f"{label}.",
+        "displayName": label,
+        "isDataAction": operation.is_data_action,
+        "name": operation.name,
+        "origin": "user,system",
+        "properties": None,
+    }

@@ -1,0 +1,30 @@
+"""Writes a tenant as the folder of exports that its administrators would have made, and its truth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rightsize.demo.access_files import write_access
+from rightsize.demo.activity_files import write_activity
+from rightsize.demo.damaged_files import write_damaged
+from rightsize.demo.directory_files import write_directory
+from rightsize.demo.sign_in_files import write_sign_ins
+from rightsize.demo.sign_ins import sign_in_rows
+from rightsize.demo.storage_files import write_storage
+from rightsize.demo.tenant import Tenant
+from rightsize.demo.truth import plant_truth
+from rightsize.demo.writing import Folder
+
+
+def write_exports(tenant: Tenant, folder: Path) -> dict[str, Any]:
+    """Write all exports below `folder`, which may exist and should be empty; return the truth about them."""
+    exports = Folder(folder)
+    sign_ins = sign_in_rows(tenant)
+    write_access(tenant, exports)
+    write_directory(tenant, exports, sign_ins)
+    write_sign_ins(tenant, exports, sign_ins)
+    storage = write_storage(tenant, exports)
+    activity = write_activity(tenant, exports)
+    write_damaged(tenant, exports)
+    return plant_truth(tenant, exports, activity, storage, sign_ins)

@@ -1,0 +1,81 @@
+"""How a call ends in the log: the status words of each shape, and Resource Manager's own error texts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rightsize.demo.calls import BAD_REQUEST, CONFLICT, DONE
+from rightsize.demo.templates import json_text
+from rightsize.demo.tenant import Habit, Principal
+
+# Codes of a row's status: those of a finished call, the failures of habits, then the rows before the end.
+DENIED, LINKED, POLICY, LOCKED, BEGUN, ACCEPTED = 3, 4, 5, 6, 7, 8
+HABIT_CODES = {"": DONE, "denied": DENIED, "linked": LINKED, "policy": POLICY, "locked": LOCKED}
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The words of one status: REST, Log Analytics, and the diagnostic record, and the HTTP status behind them."""
+
+    rest: str
+    log_analytics: str
+    result_type: str
+    signature: str
+    http: str
+
+
+STATUSES = {
+    DONE: Status("Succeeded", "Success", "Success", "Succeeded.OK", "OK"),
+    CONFLICT: Status("Failed", "Failure", "Failure", "Failed.Conflict", "Conflict"),
+    BAD_REQUEST: Status("Failed", "Failure", "Failure", "Failed.BadRequest", "BadRequest"),
+    DENIED: Status("Failed", "Failure", "Failure", "Failed.Forbidden", "Forbidden"),
+    LINKED: Status("Failed", "Failure", "Failure", "Failed.Forbidden", "Forbidden"),
+    POLICY: Status("Failed", "Failure", "Failure", "Failed.Forbidden", "Forbidden"),
+    LOCKED: Status("Failed", "Failure", "Failure", "Failed.Conflict", "Conflict"),
+    BEGUN: Status("Started", "Start", "Start", "Started.", ""),
+    ACCEPTED: Status("Accepted", "Accept", "Accept", "Accepted.Created", "Created"),
+}
+
+
+def general_error(code: int) -> str:
+    """Return the statusMessage of a status whose text depends on nothing else; empty where nothing failed."""
+    if code == CONFLICT:
+        return _error(
+            "AnotherOperationInProgress",
+            "Another operation on this or dependent resource is in progress. Please retry after it has completed.",
+        )
+    if code == BAD_REQUEST:
+        return _error("InvalidRequestContent", "The request content was invalid and could not be deserialized.")
+    return ""
+
+
+def habit_error(code: int, habit: Habit, principal: Principal) -> str:
+    """Return the statusMessage of a habit that always fails, or an empty string where it does not."""
+    client = f"The client '{principal.caller}' with object id '{principal.principal_id}'"
+    if code == DENIED:
+        return _error(
+            "AuthorizationFailed",
+            f"{client} does not have authorization to perform action '{habit.operation}' over scope '{habit.scope}' "
+            "or the scope is invalid. If access was recently granted, please refresh your credentials.",
+        )
+    if code == LINKED:
+        return _error(
+            "LinkedAuthorizationFailed",
+            f"{client} has permission to perform action '{habit.operation}' on scope '{habit.scope}'; however, it "
+            f"does not have permission to perform action(s) '{habit.linked_operation}' on the linked scope(s) "
+            f"'{habit.linked_scope}' (respectively) or the linked scope(s) are invalid.",
+        )
+    resource = habit.scope.rsplit("/", 1)[-1]
+    if code == POLICY:
+        return _error("RequestDisallowedByPolicy", f"Resource '{resource}' was disallowed by policy.")
+    if code == LOCKED:
+        return _error(
+            "ScopeLocked",
+            f"The scope '{habit.scope}' cannot perform delete operation because following scope(s) are locked: "
+            f"'{habit.scope}'. Please remove the lock and try again.",
+        )
+    return ""
+
+
+def _error(code: str, message: str) -> str:
+    return json_text({"error": {"code": code, "message": message}})

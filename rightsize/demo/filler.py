@@ -1,0 +1,179 @@
+"""Staff beyond the cast: teams with a resource group, people, a pipeline and an identity each, made up by the seed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from rightsize.demo.cast import DOMAIN, Cast
+from rightsize.demo.catalogue import Role
+from rightsize.demo.hashing import below, guid
+from rightsize.demo.spec import MIN_PRINCIPALS, MIN_SUBSCRIPTIONS, TenantSpec
+from rightsize.demo.tenant import Grant, Habit, Principal, PrincipalKind, Scope
+
+_FIRST_NAMES = (
+    "Ada Alva Amir Anna Arjun Bea Boris Carla Cem Clara Daria Edgar Elif Emil Esra Fatima Finn Greta Hugo Ida Ines Ivan "
+    "Jana Karim Lara Leon Lina Malik Mara Milan Nils Nora Olga Oskar Petra Pia Rosa Selma Theo Vera Wim Yara Zoe"
+).split()
+_LAST_NAMES = (
+    "Abadi Bakker Castell Dahl Eriksen Fabri Gomes Horvat Iyer Jung Kovac Larsen Maurer Nowak Oliveira Pereira Quist "
+    "Rahimi Sato Torres Ueda Varga Winter Xu Yilmaz Zeman Almeida Becker Costa Dumont Ekman Frei Graf Holm Ito Janssen"
+).split()
+_WARDS = "Cardiology Oncology Radiology Surgery Paediatrics Pharmacy Laboratory Emergency Neurology Maternity".split()
+TEAM_SIZE = 12
+_MANAGEMENT_GROUP = "avh-landingzones"
+
+# (operation, type and name below the resource group, cadence, rate), all within Contributor.
+_WORK = (
+    ("Microsoft.Web/sites/restart/Action", "Microsoft.Web/sites/{app}", "weekday", 0.4),
+    ("Microsoft.Web/sites/config/Write", "Microsoft.Web/sites/{app}/config/appsettings", "weekday", 0.3),
+    ("Microsoft.Compute/virtualMachines/restart/action", "Microsoft.Compute/virtualMachines/{vm}", "weekly", 1.0),
+    ("Microsoft.Compute/virtualMachines/start/action", "Microsoft.Compute/virtualMachines/{vm}", "weekday", 0.5),
+    ("Microsoft.Compute/disks/write", "Microsoft.Compute/disks/{vm}-data", "monthly", 1.0),
+    ("Microsoft.Resources/deployments/write", "Microsoft.Resources/deployments/{app}", "weekly", 1.0),
+    ("Microsoft.Insights/metricAlerts/write", "Microsoft.Insights/metricAlerts/{app}-slow", "monthly", 1.0),
+    ("Microsoft.Storage/storageAccounts/write", "Microsoft.Storage/storageAccounts/{store}", "monthly", 1.0),
+    ("Microsoft.Network/networkSecurityGroups/write", "Microsoft.Network/networkSecurityGroups/{app}", "monthly", 1.0),
+    ("Microsoft.Sql/servers/databases/write", "Microsoft.Sql/servers/{app}/databases/main", "weekly", 1.0),
+)
+_RELEASE = (
+    ("Microsoft.Resources/deployments/write", "Microsoft.Resources/deployments/release"),
+    ("Microsoft.Web/sites/write", "Microsoft.Web/sites/{app}"),
+    ("Microsoft.Web/serverfarms/join/action", "Microsoft.Web/serverfarms/plan"),
+)
+_BLOBS = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs"
+
+
+@dataclass(slots=True)
+class Filling:
+    """What is added to the cast."""
+
+    scopes: list[Scope] = field(default_factory=list)
+    principals: list[Principal] = field(default_factory=list)
+    members: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    grants: list[Grant] = field(default_factory=list)
+    habits: list[Habit] = field(default_factory=list)
+
+
+def fill(spec: TenantSpec, cast: Cast) -> Filling:
+    """Return the staff, subscriptions and habits beyond the cast."""
+    filling = Filling()
+    roles = {role.role_name: role for role in cast.roles}
+    subscriptions = [scope.scope for scope in cast.scopes if scope.kind == "subscription"]
+    extra = list(_extra_subscriptions(spec, cast))
+    filling.scopes.extend(extra)
+    # Teams live in subscriptions of their own, where there are any, so that the cast's stay readable.
+    homes = [scope.scope for scope in extra] or subscriptions
+    tagger = next(principal for principal in cast.principals if principal.name == "avh-nightly-tagger")
+    tags = next(grant for grant in cast.grants if grant.principal_id == tagger.principal_id)
+    for scope in extra:
+        filling.habits.append(_nightly(tagger, tags, "Microsoft.Resources/tags/write", scope.scope))
+    wanted = spec.principals - MIN_PRINCIPALS
+    for team in range((wanted + TEAM_SIZE - 1) // TEAM_SIZE):
+        size = min(TEAM_SIZE, wanted - team * TEAM_SIZE)
+        _Team(spec, filling, roles, homes[team % len(homes)], team).found(size)
+    return filling
+
+
+def _extra_subscriptions(spec: TenantSpec, cast: Cast) -> Iterator[Scope]:
+    parent = cast.places.full(f"mg:{_MANAGEMENT_GROUP}")
+    for index in range(spec.subscriptions - MIN_SUBSCRIPTIONS):
+        name = f"{_WARDS[index % len(_WARDS)]} {index // len(_WARDS) + 1:02d}"
+        yield Scope("subscription", f"/subscriptions/{guid(spec.seed, 'subscription', index)}", name, parent)
+
+
+def _nightly(actor: Principal, grant: Grant, operation: str, scope: str) -> Habit:
+    return Habit(actor.principal_id, operation, scope, "logged", "nightly", 1.0, grant, grant.grant_id)
+
+
+class _Team:
+    """One team: a group that holds the assignment, its people, a pipeline and an identity."""
+
+    def __init__(
+        self, spec: TenantSpec, filling: Filling, roles: dict[str, Role], subscription: str, index: int
+    ) -> None:
+        self._spec, self._filling, self._roles, self._index = spec, filling, roles, index
+        self._name = f"{_WARDS[index % len(_WARDS)]} Team {index + 1:03d}"
+        self._names = {"app": f"app-team-{index + 1:03d}", "vm": f"vm-team-{index + 1:03d}"}
+        self._names["store"] = f"stteam{index + 1:03d}"
+        self._subscription = subscription
+        self._group = f"{subscription}/resourceGroups/rg-team-{index + 1:03d}"
+
+    def found(self, size: int) -> None:
+        """Add `size` principals: the group first, then a pipeline and an identity, then people."""
+        group = self._principal("group", self._name, 0)
+        # Every third team was given the whole subscription: it was quicker.
+        scope = self._subscription if self._index % 3 == 0 else self._group
+        grant = self._grant(group, "Contributor", scope, "group")
+        if size > 1:
+            self._pipeline()
+        if size > 2:
+            self._identity()
+        people = [self._person(number) for number in range(size - 3)]
+        for person in people:
+            self._work(person, grant)
+        self._filling.members[group.principal_id] = tuple(person.principal_id for person in people)
+
+    def _pipeline(self) -> None:
+        app = self._principal("app", f"deploy-{self._names['app']}", 1)
+        grant = self._grant(app, "Contributor", self._subscription, "pipeline")
+        for operation, below_group in _RELEASE:
+            kind = "linked" if "/join/" in operation else "logged"
+            scope = self._full(below_group)
+            self._filling.habits.append(
+                Habit(app.principal_id, operation, scope, kind, "weekday", 1.0, grant, grant.grant_id, "", "release")  # type: ignore[arg-type]  # one of two literals
+            )
+
+    def _identity(self) -> None:
+        identity = self._principal("identity", f"id-{self._names['app']}", 2, f"Microsoft.Web/sites/{self._names['app']}")
+        account = self._full("Microsoft.Storage/storageAccounts/{store}")
+        grant = self._grant(identity, "Storage Blob Data Contributor", account, "identity")
+        scope = f"{account}/blobServices/default/containers/{self._names['app']}"
+        self._filling.habits.append(
+            Habit(identity.principal_id, f"{_BLOBS}/read", scope, "unlogged_data", "nightly", 1.0, grant, grant.grant_id)
+        )
+
+    def _person(self, number: int) -> Principal:
+        index = self._index * TEAM_SIZE + number
+        first = _FIRST_NAMES[index % len(_FIRST_NAMES)]
+        last = _LAST_NAMES[(index // len(_FIRST_NAMES) + number * 7) % len(_LAST_NAMES)]
+        return self._principal("user", f"{first} {last}", 3 + number)
+
+    def _work(self, person: Principal, grant: Grant) -> None:
+        start = below(len(_WORK), self._spec.seed, person.principal_id)
+        for step in range(below(4, self._spec.seed, "habits", person.principal_id)):
+            operation, below_group, cadence, rate = _WORK[(start + step * 3) % len(_WORK)]
+            self._filling.habits.append(
+                Habit(person.principal_id, operation, self._full(below_group), "logged", cadence, rate, grant, grant.grant_id)
+            )
+
+    def _full(self, below_group: str) -> str:
+        return f"{self._group}/providers/{below_group.format(**self._names)}"
+
+    def _principal(self, kind: PrincipalKind, name: str, number: int, resource: str = "") -> Principal:
+        index = self._index * TEAM_SIZE + number
+        user = kind == "user"
+        principal = Principal(
+            guid(self._spec.seed, "principal", index),
+            kind,
+            name,
+            f"{name.lower().replace(' ', '.')}.{index}@{DOMAIN}" if user else "",
+            f"Engineer, {self._name}" if user else "",
+            guid(self._spec.seed, "app", index) if kind in ("app", "identity") else "",
+            f"{self._group}/providers/{resource}" if resource else "",
+            self._spec.day_ago(300 + below(700, self._spec.seed, "age", index)),
+        )
+        self._filling.principals.append(principal)
+        return principal
+
+    def _grant(self, holder: Principal, role: str, scope: str, what: str) -> Grant:
+        age = 150 + below(150, self._spec.seed, "assigned", self._index, what)
+        grant = Grant(
+            guid(self._spec.seed, "assignment", self._index, what),
+            holder.principal_id,
+            self._roles[role],
+            scope,
+            self._spec.day_ago(age),
+        )
+        self._filling.grants.append(grant)
+        return grant

@@ -1,0 +1,164 @@
+"""Sign-in logs as Graph pages and as diagnostic settings write them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+
+from rightsize.demo.archives import gzip_bytes
+from rightsize.demo.claims import AZURE_CLI, AZURE_PORTAL, address_of, client_of
+from rightsize.demo.hashing import guid, guids, number
+from rightsize.demo.sign_ins import INTERACTIVE, MANAGED_IDENTITY, NON_INTERACTIVE, SERVICE_PRINCIPAL, SERVICES
+from rightsize.demo.templates import Template, instant, json_text
+from rightsize.demo.tenant import Principal, Tenant
+from rightsize.demo.writing import Folder
+
+_PAGE = 1000
+_SLICE = 50_000
+_OUTLOOK = ("9199bf20-a13f-4107-85dc-02114787ef48", "One Outlook Web")
+_CLIENT_NAMES = {AZURE_PORTAL: "Azure Portal", AZURE_CLI: "Microsoft Azure CLI"}
+_MAIL = 1
+_CATEGORIES = {
+    NON_INTERACTIVE: "NonInteractiveUserSignInLogs",
+    SERVICE_PRINCIPAL: "ServicePrincipalSignInLogs",
+    MANAGED_IDENTITY: "ManagedIdentitySignInLogs",
+}
+
+
+def write_sign_ins(tenant: Tenant, folder: Folder, rows: pl.DataFrame) -> None:
+    """Write interactive sign-ins as Graph pages, the other three kinds as diagnostic records."""
+    texts = pl.DataFrame([_principal_texts(tenant, principal) for principal in tenant.principals])
+    _write_graph(tenant, folder, texts, rows.filter(pl.col("kind") == INTERACTIVE).reverse())
+    for kind, category in _CATEGORIES.items():
+        person = kind == NON_INTERACTIVE
+        record = _diagnostic(tenant.tenant_id, category, _USER if person else _APPLICATION)
+        template = Template(record)
+        lines: list[bytes] = []
+        for part in rows.filter(pl.col("kind") == kind).iter_slices(_SLICE):
+            lines += [text.encode() + b"\n" for text in template.fill(_frame(tenant, texts, part))]
+        name = f"sign-ins/insights-logs-{category.lower()}.jsonl"
+        content = gzip_bytes(lines) if kind == MANAGED_IDENTITY else b"".join(lines)
+        folder.write(name + (".gz" if kind == MANAGED_IDENTITY else ""), content, records=len(lines))
+
+
+def _write_graph(tenant: Tenant, folder: Folder, texts: pl.DataFrame, rows: pl.DataFrame) -> None:
+    template = Template(_GRAPH)
+    for page_number, page in enumerate(rows.iter_slices(_PAGE), start=1):
+        records = b",".join(text.encode() for text in template.fill(_frame(tenant, texts, page)))
+        head = '{"@odata.context":"https://graph.microsoft.com/v1.0/$metadata#auditLogs/signIns",'
+        if page_number * _PAGE < rows.height:
+            link = f"https://graph.microsoft.com/v1.0/auditLogs/signIns?$top={_PAGE}&$skiptoken={page_number:04d}"
+            head += f'"@odata.nextLink":"{link}",'
+        path = f"sign-ins/signIns-page-{page_number:03d}.json"
+        folder.write(path, head.encode() + b'"value":[' + records + b"]}", records=page.height)
+
+
+def _frame(tenant: Tenant, texts: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
+    seed = tenant.spec.seed
+    services = pl.DataFrame(
+        [{"resource_id": service, "resource_name": json_text(name)} for service, name in SERVICES]
+    )[rows["service"]]
+    mail = (pl.col("service") == _MAIL) & (pl.col("kind") < SERVICE_PRINCIPAL)
+    failed = pl.col("error") != 0
+    return rows.hstack(texts[rows["principal"]]).hstack(services).with_columns(
+        guids(number(seed, "sign-in-id"), rows["chance"], rows["kind"], rows["error"]).alias("id"),
+        guids(number(seed, "sign-in-request"), rows["chance"]).alias("correlation"),
+        (pl.col("chance") % 10).cast(pl.String).alias("digit"),
+        pl.when(mail).then(pl.lit(_OUTLOOK[0])).otherwise("client").alias("client"),
+        pl.when(mail).then(pl.lit(json_text(_OUTLOOK[1]))).otherwise("client_name").alias("client_name"),
+        pl.col("error").cast(pl.String).alias("error_code"),
+        pl.when(failed).then(pl.lit("Invalid username or password.")).otherwise(pl.lit("Other.")).alias("reason"),
+        pl.when(failed).then(pl.lit("FAILURE")).otherwise(pl.lit("SUCCESS")).alias("signature"),
+    ).with_columns(instant("time", "digit").alias("instant"))  # fmt: skip
+
+
+def _principal_texts(tenant: Tenant, principal: Principal) -> dict[str, str]:
+    client = client_of(tenant, principal)
+    return {
+        "principal_id": principal.principal_id,
+        "name": json_text(principal.name),
+        "upn": json_text(principal.user_principal_name),
+        "client": client,
+        "client_name": json_text(_CLIENT_NAMES.get(client, principal.name)),
+        "address": address_of(tenant, principal),
+        "user_type": json_text("guest" if principal.kind == "guest" else "member"),
+        "credential": json_text(guid(tenant.spec.seed, "credential", principal.principal_id)),
+    }
+
+
+_USER: dict[str, Any] = {
+    "userDisplayName": "@{name}",
+    "userPrincipalName": "@{upn}",
+    "userId": "#{principal_id}",
+    "userType": "@{user_type}",
+    "isInteractive": False,
+    "signInEventTypes": ["nonInteractiveUser"],
+    "clientAppUsed": "Browser",
+}
+_APPLICATION: dict[str, Any] = {
+    "servicePrincipalId": "#{principal_id}",
+    "servicePrincipalName": "@{name}",
+    "servicePrincipalCredentialKeyId": "@{credential}",
+    "isInteractive": False,
+}
+_STATUS = {"errorCode": "@{error_code}", "failureReason": "#{reason}", "additionalDetails": None}
+_GRAPH: dict[str, Any] = {
+    "id": "#{id}",
+    "createdDateTime": "#{instant}",
+    "userDisplayName": "@{name}",
+    "userPrincipalName": "@{upn}",
+    "userId": "#{principal_id}",
+    "appId": "#{client}",
+    "appDisplayName": "@{client_name}",
+    "ipAddress": "#{address}",
+    "clientAppUsed": "Browser",
+    "correlationId": "#{correlation}",
+    "conditionalAccessStatus": "success",
+    "isInteractive": True,
+    "riskDetail": "none",
+    "riskLevelAggregated": "none",
+    "riskLevelDuringSignIn": "none",
+    "riskState": "none",
+    "riskEventTypes_v2": [],
+    "resourceDisplayName": "@{resource_name}",
+    "resourceId": "#{resource_id}",
+    "status": _STATUS,
+    "deviceDetail": {"deviceId": "", "displayName": "", "operatingSystem": "Windows10", "browser": "Edge 139.0.0"},
+    "location": {"city": "Alder Valley", "state": "", "countryOrRegion": "GB", "geoCoordinates": {}},
+    "appliedConditionalAccessPolicies": [],
+}
+
+
+def _diagnostic(tenant_id: str, category: str, who: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "time": "#{instant}",
+        "resourceId": f"/tenants/{tenant_id}/providers/Microsoft.aadiam",
+        "operationName": "Sign-in activity",
+        "operationVersion": "1.0",
+        "category": category,
+        "tenantId": tenant_id,
+        "resultType": "#{error_code}",
+        "resultSignature": "#{signature}",
+        "durationMs": 0,
+        "callerIpAddress": "#{address}",
+        "correlationId": "#{correlation}",
+        "identity": "@{name}",
+        "Level": 4,
+        "location": "GB",
+        "properties": {
+            "id": "#{id}",
+            "createdDateTime": "#{instant}",
+            **who,
+            "appId": "#{client}",
+            "appDisplayName": "@{client_name}",
+            "ipAddress": "#{address}",
+            "status": _STATUS,
+            "correlationId": "#{correlation}",
+            "resourceDisplayName": "@{resource_name}",
+            "resourceId": "#{resource_id}",
+            "authenticationProtocol": "none",
+            "riskLevelDuringSignIn": "none",
+            "uniqueTokenIdentifier": "#{id}",
+        },
+    }

@@ -1,0 +1,155 @@
+"""The nouns of a generated tenant: who is there, what they hold, what they do."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass, field
+from typing import Literal
+
+import polars as pl
+
+from rightsize.demo.catalogue import Role
+from rightsize.demo.spec import TenantSpec
+
+PrincipalKind = Literal["user", "guest", "group", "app", "identity"]
+# What shows a use: the Activity Log, the storage log of the one account that has it, or nothing.
+HabitKind = Literal["logged", "storage", "read", "linked", "unlogged_data", "data_endpoint"]
+Outcome = Literal["", "denied", "linked", "policy", "locked"]
+SILENT_KINDS = ("read", "linked", "unlogged_data", "data_endpoint")
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """A user, guest, group, application or managed identity.
+
+    `options` are words: emergency, young, gone (deleted for good), soft_deleted, first_party, foreign, policy,
+    user_assigned, synced, dynamic, role_assignable, idle.
+    """
+
+    principal_id: str
+    kind: PrincipalKind
+    name: str
+    user_principal_name: str = ""
+    title: str = ""
+    app_id: str = ""
+    resource_id: str = ""
+    created_on: dt.date = dt.date(2024, 1, 8)
+    options: frozenset[str] = frozenset()
+
+    @property
+    def arm_type(self) -> str:
+        """The principal type as role assignments name it."""
+        return {"user": "User", "guest": "User", "group": "Group"}.get(self.kind, "ServicePrincipal")
+
+    @property
+    def caller(self) -> str:
+        """How the Activity Log names it: a user's UPN, an application's object id."""
+        return self.user_principal_name or self.principal_id
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """A management group or subscription; `parent` is the full scope of the management group above."""
+
+    kind: Literal["management_group", "subscription"]
+    scope: str
+    name: str
+    parent: str
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A role assignment, PIM eligibility or activation, of today or (option `removed`) of the past.
+
+    Attributes:
+        grant_id: GUID of the assignment; for an eligible one of its schedule instance.
+        options: Words: eligible, activated, removed, emergency, young, first_party, policy, orphan, soft_deleted.
+        duplicate_of: GUID of the assignment that contains this one, or empty.
+        eligibility_id: For an activation, the eligibility behind it.
+        listed: Whether today's listings show it.
+    """
+
+    grant_id: str
+    principal_id: str
+    role: Role
+    scope: str
+    created_on: dt.date
+    condition: str | None = None
+    duplicate_of: str = ""
+    eligibility_id: str = ""
+    options: frozenset[str] = frozenset()
+
+    @property
+    def state(self) -> str:
+        """The state of it as the store has it."""
+        return next((word for word in ("eligible", "activated") if word in self.options), "active")
+
+    @property
+    def listed(self) -> bool:
+        """Whether today's listings show it."""
+        return "removed" not in self.options
+
+
+@dataclass(frozen=True, slots=True)
+class Habit:
+    """Something that a principal does again and again, at one scope, under one assignment.
+
+    Attributes:
+        grant: The assignment that allows it, None where nothing of today does.
+        credited_to: The assignment of today that the truth credits; for an ended activation the eligibility.
+        cadence: nightly, weekday, weekly, monthly or once.
+        rate: Calls a day of the cadence.
+        bundle: Habits of one bundle happen as one request and share its correlation id.
+        first_ago: First day of it, counted backwards from the last day; `last_ago` the last one.
+        linked_operation: For the outcome `linked`, the linked check that was refused, and `linked_scope` where.
+    """
+
+    principal_id: str
+    operation: str
+    scope: str
+    kind: HabitKind
+    cadence: str
+    rate: float
+    grant: Grant | None = None
+    credited_to: str = ""
+    outcome: Outcome = ""
+    bundle: str = ""
+    first_ago: int = 10_000
+    last_ago: int = 0
+    linked_operation: str = ""
+    linked_scope: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """A tenant: what its directory and Resource Manager hold, and the calls of its days.
+
+    Attributes:
+        calls: One row a call: `habit` (index), `call` (number within the habit), `day` (offset), `time`,
+            `failed` (code of a failure after authorisation, 0 for none), `pattern` (index of the row pattern),
+            `has_evidence` and `has_claims` (whether its rows carry them).
+        logged_resources: Storage accounts whose data plane is logged.
+        missing: For a subscription the days without log, as (first, last).
+    """
+
+    spec: TenantSpec
+    tenant_id: str
+    domain: str
+    principals: tuple[Principal, ...]
+    members: dict[str, tuple[str, ...]]
+    scopes: tuple[Scope, ...]
+    roles: tuple[Role, ...]
+    grants: tuple[Grant, ...]
+    habits: tuple[Habit, ...]
+    calls: pl.DataFrame
+    logged_resources: tuple[str, ...] = ()
+    missing: dict[str, tuple[dt.date, dt.date]] = field(default_factory=dict)
+
+    @property
+    def root_group(self) -> str:
+        """Scope of the root management group."""
+        return self.scopes[0].scope
+
+    def principals_by_id(self) -> dict[str, Principal]:
+        """Return the principals by their object id."""
+        return {principal.principal_id: principal for principal in self.principals}

@@ -1,0 +1,166 @@
+"""What is true of a generated tenant: what each principal needs, and what an analysis ought to find.
+
+Exports hold only what logs show; the truth also holds the reads, linked checks and data-plane use that they do not.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter
+from typing import Any
+
+import polars as pl
+
+from rightsize.demo.calls import BEGIN_ONLY, DONE
+from rightsize.demo.damaged_files import DAMAGED_CALLS
+from rightsize.demo.failures import HABIT_CODES
+from rightsize.demo.sign_ins import principals_without_arm_token
+from rightsize.demo.tenant import SILENT_KINDS, Grant, Habit, Tenant
+from rightsize.demo.writing import Folder
+
+# What an analysis may do with an assignment on its own; groups of words that options of a grant stand for.
+EXCLUDED = ("emergency", "first_party", "policy", "young")
+
+
+def plant_truth(
+    tenant: Tenant, folder: Folder, activity: pl.DataFrame, storage: pl.DataFrame, sign_ins: pl.DataFrame
+) -> dict[str, Any]:
+    """Return the truth of a tenant whose exports stand in a folder.
+
+    Args:
+        tenant: The tenant.
+        folder: The exports, for the counts of their records.
+        activity: The rows of the Activity Log that the exports hold.
+        storage: The calls that the storage log holds.
+        sign_ins: The rows of the sign-in logs.
+    """
+    spec = tenant.spec
+    seen = _seen(tenant, activity, storage)
+    needs = [_need(tenant, habit, seen[index]) for index, habit in enumerate(tenant.habits) if _is_need(habit, seen[index])]
+    return {
+        "format_version": 1,
+        "seed": spec.seed,
+        "tenant_id": tenant.tenant_id,
+        "first_day": spec.first_day.isoformat(),
+        "window": {"first_day": spec.window_start.isoformat(), "last_day": spec.end_day.isoformat()},
+        "needs": needs,
+        "unexplained": [
+            _use(habit, seen[index])
+            for index, habit in enumerate(tenant.habits)
+            if habit.kind not in SILENT_KINDS and not habit.credited_to and not habit.outcome and seen[index]["logged"]
+        ],
+        "demand": [
+            {
+                "principal_id": habit.principal_id,
+                "operation": habit.linked_operation or habit.operation,
+                "scope": habit.linked_scope or habit.scope,
+                "events": seen[index]["logged"],
+            }
+            for index, habit in enumerate(tenant.habits)
+            if habit.outcome in ("denied", "linked") and seen[index]["logged"]
+        ],
+        "assignments": [_assignment(grant, needs) for grant in tenant.grants if grant.listed],
+        "gone_assignments": sorted({grant.grant_id for grant in _evidence(tenant)} - _listed(tenant)),
+        "principals_without_arm_token": principals_without_arm_token(tenant, sign_ins),
+        "missing_days": {
+            scope: {"first_day": first.isoformat(), "last_day": last.isoformat()}
+            for scope, (first, last) in sorted(tenant.missing.items())
+        },
+        "logged_resources": list(tenant.logged_resources),
+        "events": _counts(activity, storage),
+        "files": {
+            path: {"records": records, "rejected": folder.rejected.get(path, 0)}
+            for path, records in sorted(folder.records.items())
+        },
+    }
+
+
+def _seen(tenant: Tenant, activity: pl.DataFrame, storage: pl.DataFrame) -> list[dict[str, Any]]:
+    """For each habit: calls in the window, those among them that a log shows, the first and the last one."""
+    start = (tenant.spec.window_start - tenant.spec.first_day).days
+    keys = ["habit", "call"]
+    logged = pl.concat([activity.filter(pl.col("category") == 0).select(keys).unique(), storage.select(keys)])
+    window = tenant.calls.filter(pl.col("day") >= start).with_columns(pl.col("habit").cast(pl.Int32))
+    window = window.join(logged.with_columns(pl.lit(True).alias("logged")), on=keys, how="left")
+    found = window.group_by("habit").agg(
+        pl.len().alias("calls"),
+        pl.col("logged").sum().cast(pl.Int64).alias("logged"),
+        pl.col("time").min().alias("first_seen"),
+        pl.col("time").max().alias("last_seen"),
+    )
+    rows = {row["habit"]: row for row in found.iter_rows(named=True)}
+    nothing: dict[str, Any] = {"calls": 0, "logged": 0, "first_seen": None, "last_seen": None}
+    return [rows.get(index, nothing) for index in range(len(tenant.habits))]
+
+
+def _is_need(habit: Habit, seen: dict[str, Any]) -> bool:
+    refused = habit.outcome in ("denied", "linked")
+    return bool(habit.credited_to) and not refused and seen["calls"] > 0
+
+
+def _need(tenant: Tenant, habit: Habit, seen: dict[str, Any]) -> dict[str, Any]:
+    silent = habit.kind in SILENT_KINDS
+    kind = habit.kind if silent else "used" if seen["logged"] else "out_of_coverage"
+    return _use(habit, seen) | {
+        "plane": "data" if habit.kind in ("storage", "unlogged_data") else "control",
+        "kind": kind,
+        "role_assignment_id": habit.credited_to,
+    }
+
+
+def _use(habit: Habit, seen: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "principal_id": habit.principal_id,
+        "operation": habit.operation,
+        "scope": habit.scope,
+        "events": seen["logged"] or seen["calls"],
+        "first_seen": _instant(seen["first_seen"]),
+        "last_seen": _instant(seen["last_seen"]),
+    }
+
+
+def _assignment(grant: Grant, needs: list[dict[str, Any]]) -> dict[str, Any]:
+    kinds = Counter(need["kind"] for need in needs if need["role_assignment_id"] == grant.grant_id)
+    return {
+        "role_assignment_id": grant.grant_id,
+        "state": grant.state,
+        "principal_id": grant.principal_id,
+        "role_definition_id": grant.role.role_definition_id,
+        "role_name": grant.role.role_name,
+        "scope": grant.scope,
+        "needs": dict(sorted(kinds.items())),
+        "never_used": not kinds,
+        "orphan": "orphan" in grant.options,
+        "duplicate_of": grant.duplicate_of or None,
+        "excluded": next((word for word in EXCLUDED if word in grant.options), None),
+        "conditional": grant.condition is not None,
+        "eligibility_id": grant.eligibility_id or None,
+    }
+
+
+def _evidence(tenant: Tenant) -> list[Grant]:
+    return [habit.grant for habit in tenant.habits if habit.grant is not None]
+
+
+def _listed(tenant: Tenant) -> set[str]:
+    return {grant.grant_id for grant in tenant.grants if grant.listed}
+
+
+def _counts(activity: pl.DataFrame, storage: pl.DataFrame) -> dict[str, Any]:
+    """Distinct calls by log and outcome, whatever the number of rows and files that show them."""
+    administrative = activity.filter(pl.col("category") == 0)
+    calls = administrative.unique(["habit", "call"], maintain_order=True)
+    refused = pl.col("outcome").is_in([HABIT_CODES["denied"], HABIT_CODES["linked"]])
+    failed = (pl.col("outcome") != DONE) | (pl.col("failed") != DONE)
+    outcome = pl.when(refused).then(pl.lit("denied")).when(pl.col("pattern") == BEGIN_ONLY).then(pl.lit("started"))
+    outcomes = calls.select(outcome.when(failed).then(pl.lit("failed")).otherwise(pl.lit("succeeded")).alias("outcome"))
+    found = Counter(outcomes["outcome"].to_list()) + Counter({"succeeded": DAMAGED_CALLS})
+    return {
+        "activity_log": dict(sorted(found.items())),
+        "other_categories": activity.height - administrative.height,
+        "storage_log": storage.height,
+    }
+
+
+def _instant(time: dt.datetime | None) -> str | None:
+    return None if time is None else time.isoformat(timespec="microseconds") + "Z"

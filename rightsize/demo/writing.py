@@ -1,0 +1,39 @@
+"""The folder of exports, and how many records each of its files holds."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(slots=True)
+class Folder:
+    """Writes files below one folder and counts records; names of files are given here, never taken from data."""
+
+    root: Path
+    records: dict[str, int] = field(default_factory=dict)
+    rejected: dict[str, int] = field(default_factory=dict)
+
+    def write(self, path: str, content: bytes, *, records: int, rejected: int = 0) -> None:
+        """Write a file that holds that many records, of which some cannot be used."""
+        target = self.root / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+        self.records[path] = records
+        if rejected:
+            self.rejected[path] = rejected
+
+    def append(self, path: str, content: bytes, *, records: int) -> None:
+        """Write a file, or add to the one that this folder has already written."""
+        known = self.records.get(path, 0)
+        target = self.root / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("ab" if known else "wb") as stream:
+            stream.write(content)
+        self.records[path] = known + records
+
+    def write_json(self, path: str, document: object, *, records: int) -> None:
+        """Write a JSON document as the Azure CLI prints it, indented by two."""
+        text = json.dumps(document, ensure_ascii=False, indent=2) + "\n"
+        self.write(path, text.encode(), records=records)
