@@ -1,0 +1,49 @@
+-- From raw columns to sign-ins, one row a log record.
+--
+-- Reads `raw_sign_ins`, all text but file_no and line. Gives the columns of `stage_sign_in_rows`, and `problem`, why
+-- the row cannot be used.
+WITH told AS (
+    SELECT
+        raw_sign_ins.*,
+        translate(
+            CASE WHEN kind IN ('service_principal', 'managed_identity') THEN service_principal_id ELSE user_id END,
+            'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz'
+        ) AS principal_key,
+        CASE WHEN kind IN ('service_principal', 'managed_identity') THEN service_principal_name ELSE user_name END
+            AS principal_name,
+        translate(app_id, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz') AS app_key,
+        translate(resource_app_id, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz') AS resource_key,
+        translate(trim(result), 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz') AS result_key,
+        CASE
+            WHEN time NOT LIKE '____-__-__%' OR translate(time, '0123456789-:.+TZ ', '') <> '' OR length(time) > 35 THEN NULL
+            WHEN substr(time, 20) LIKE '%+%' OR substr(time, 20) LIKE '%-%' THEN
+                TRY_CAST(time AS TIMESTAMPTZ) AT TIME ZONE 'UTC'
+            ELSE TRY_CAST(rtrim(substr(time, 1, 26), 'Z') AS TIMESTAMP)
+        END AS time_utc
+    FROM raw_sign_ins
+)
+
+SELECT
+    file_no,
+    line,
+    time_utc AS time,
+    translate(sign_in_id, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz') AS sign_in_id,
+    CASE WHEN principal_key LIKE '________-____-____-____-____________'
+        AND translate(principal_key, '0123456789abcdef', '') = '----' THEN principal_key END AS principal_id,
+    principal_name,
+    CASE WHEN app_key LIKE '________-____-____-____-____________'
+        AND translate(app_key, '0123456789abcdef', '') = '----' THEN app_key END AS app_id,
+    CASE WHEN resource_key LIKE '________-____-____-____-____________'
+        AND translate(resource_key, '0123456789abcdef', '') = '----' THEN resource_key END AS resource_id,
+    resource_name,
+    kind,
+    -- A sign-in whose result cannot be read counts as one that gave a token: what may have been read with it is kept.
+    coalesce(result_key IN ('0', 'success', 'succeeded'), TRUE) AS succeeded,
+    CASE
+        WHEN time IS NULL OR time = '' THEN 'it has no time'
+        WHEN time_utc IS NULL THEN 'its time cannot be read'
+        WHEN time_utc < TIMESTAMP '2010-01-01 00:00:00' OR time_utc >= TIMESTAMP '2050-01-01 00:00:00'
+            THEN 'its time is before 2010 or after 2049'
+        WHEN coalesce(principal_key, principal_name) IS NULL THEN 'it names nobody who signed in'
+    END AS problem
+FROM told

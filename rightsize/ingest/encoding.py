@@ -1,0 +1,165 @@
+"""Bytes before they are records: compression told by magic bytes, encodings told by their marks, checksums."""
+
+from __future__ import annotations
+
+import codecs
+import hashlib
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Literal
+
+from rightsize.model.errors import InputError
+
+Compression = Literal["none", "gzip", "zip"]
+
+# Small enough that the most compressible chunk, 1,032 times its size, fits in memory.
+_CHUNK = 1 << 17
+_GZIP = b"\x1f\x8b"
+_ZIP = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
+_GZIP_WINDOW = 31  # zlib: a gzip header and trailer, whose checksum and length it verifies
+_UTF16 = ((codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+_UTF32 = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
+
+
+def compression_of(path: Path) -> Compression:
+    """Tell by the first bytes of a file how it is compressed; its name does not count."""
+    with path.open("rb") as file:
+        magic = file.read(4)
+    if magic.startswith(_GZIP):
+        return "gzip"
+    return "zip" if magic in _ZIP else "none"
+
+
+def plain_chunks(path: Path, compression: Compression, name: str) -> Iterator[bytes]:
+    """Yield the bytes of a file, decompressed.
+
+    Raises:
+        InputError: A gzip stream is cut short, fails its checksum, or is followed by something else.
+    """
+    with path.open("rb") as file:
+        stored = iter(lambda: file.read(_CHUNK), b"")
+        yield from stored if compression == "none" else _gunzip(stored, name)
+
+
+def _gunzip(stored: Iterator[bytes], name: str, watch: Callable[[bytes], object] = lambda _: None) -> Iterator[bytes]:
+    member = zlib.decompressobj(_GZIP_WINDOW)
+    started = False
+    try:
+        for chunk in stored:
+            watch(chunk)
+            data = chunk
+            while data:
+                if not started:
+                    # Tapes and block devices pad with zeros; gzip itself takes them for the end.
+                    data = data.lstrip(b"\0")
+                    started = bool(data)
+                yield member.decompress(data)
+                data = member.unused_data
+                if member.eof:
+                    member, started = zlib.decompressobj(_GZIP_WINDOW), False
+    except zlib.error as error:
+        raise InputError(f"`{name}` is a damaged gzip file: {error}", hint="export or copy it again") from error
+    if started:
+        raise InputError(f"`{name}` is a gzip file that was cut short", hint="export or copy it again")
+
+
+def read_head(path: Path, compression: Compression, size: int, name: str) -> bytes:
+    """Return the first `size` bytes of a file, decompressed, or all where it is shorter.
+
+    Raises:
+        InputError: The gzip stream is damaged within them.
+    """
+    head = b""
+    for chunk in plain_chunks(path, compression, name):
+        head += chunk
+        if len(head) >= size:
+            break
+    return head[:size]
+
+
+def digest(path: Path, compression: Compression, name: str) -> str:
+    """Return the SHA-256 of a file as stored, and read a compressed one to its end for its checksum.
+
+    DuckDB reads a gzip file whose checksum is wrong without complaint, so somebody else must look.
+
+    Raises:
+        InputError: The gzip stream is damaged.
+    """
+    seen = hashlib.sha256()
+    with path.open("rb") as file:
+        stored = iter(lambda: file.read(_CHUNK), b"")
+        if compression == "none":
+            for chunk in stored:
+                seen.update(chunk)
+        else:
+            for _ in _gunzip(stored, name, seen.update):
+                pass
+    return seen.hexdigest()
+
+
+def to_utf8(path: Path, compression: Compression, head: bytes, new_path: Callable[[], Path], name: str) -> Path | None:
+    """Write a UTF-16 file, as Windows PowerShell redirects output, as UTF-8; return None where it is UTF-8 already.
+
+    Raises:
+        InputError: The file is UTF-32, or its bytes are no UTF-16 after all.
+    """
+    if head.startswith(_UTF32):
+        raise InputError(f"`{name}` is UTF-32, which no export is", hint="save it as UTF-8")
+    encoding = next((encoding for mark, encoding in _UTF16 if head.startswith(mark)), None)
+    if encoding is None and len(head) == 4 and head[0] in b"[{" and head[1] == 0 and head[3] == 0:
+        encoding = "utf-16-le"
+    if encoding is None:
+        return None
+    target = new_path()
+    decoder = codecs.getincrementaldecoder(encoding)()
+    try:
+        with target.open("w", encoding="utf-8", newline="") as copy:
+            for chunk in plain_chunks(path, compression, name):
+                copy.write(decoder.decode(chunk))
+            copy.write(decoder.decode(b"", True))
+    except UnicodeError as error:
+        raise InputError(f"`{name}` begins as UTF-16 but is damaged: {error}", hint="save it as UTF-8") from error
+    return target
+
+
+def _mark_damage(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    return DAMAGE, error.end
+
+
+DAMAGE = "\x01"
+"""Stands where a byte was that no JSON text has; a JSON parser refuses it, so the line is rejected, not repaired."""
+
+codecs.register_error("rightsize-damage", _mark_damage)
+
+MAX_RECORD_BYTES = 16 << 20
+"""A longer record is no record: the largest that Azure logs is 256 KiB (Event Hubs' limit) and pages are no lines."""
+
+
+def write_readable_lines(path: Path, compression: Compression, target: Path, name: str) -> None:
+    """Copy a file of lines so that any text reader takes it, line for line.
+
+    Bytes that are no UTF-8 and NUL bytes become `DAMAGE`, a carriage return a space, and what a line has beyond
+    `MAX_RECORD_BYTES` one `DAMAGE`.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8")("rightsize-damage")
+    length = 0  # of the line that the next piece of text goes on with
+    with target.open("w", encoding="utf-8", newline="") as copy:
+        for chunk in _with_end(plain_chunks(path, compression, name)):
+            text = decoder.decode(chunk or b"", chunk is None).replace("\0", DAMAGE).replace("\r", " ")
+            # A chunk is shorter than a record may be, so only a line that goes on from chunk to chunk can be too long.
+            end = text.find("\n")
+            begun = text if end < 0 else text[:end]
+            if length <= MAX_RECORD_BYTES:
+                copy.write(begun if length + len(begun) <= MAX_RECORD_BYTES else DAMAGE)
+            length += len(begun)
+            if end >= 0:
+                copy.write(text[end:])
+                length = len(text) - text.rfind("\n") - 1
+
+
+def _with_end(chunks: Iterator[bytes]) -> Iterator[bytes | None]:
+    yield from chunks
+    yield None

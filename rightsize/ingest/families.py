@@ -1,0 +1,174 @@
+"""Log records by their envelope: which keys hold a field, and which log a record belongs to.
+
+There are two envelopes. `camel` has the records of Azure Monitor's diagnostic settings and Event Hubs, of the Activity
+Log's REST interface and its Python SDK (snake_case), and of Microsoft Graph; `pascal` has the rows of Log Analytics
+tables. Records of different logs mix freely in both, so the log is told record by record.
+Sources: Microsoft Learn, "Azure Activity Log event schema" and the Log Analytics table reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rightsize.rbac.text import fold
+
+_CAMEL: dict[str, tuple[str, ...]] = {
+    "time": ("time", "eventTimestamp", "event_timestamp"),
+    "submitted": ("submissionTimestamp", "submission_timestamp"),
+    "created": ("createdDateTime",),
+    "operation_name": ("operationName", "operation_name"),
+    "resource_id": ("resourceId", "resource_id", "resourceUri"),
+    "category": ("category",),
+    "status": ("resultType", "status"),
+    "sub_status": ("resultSignature", "subStatus", "sub_status"),
+    "description": ("resultDescription",),
+    "caller": ("caller",),
+    "caller_ip": ("callerIpAddress", "ipAddress"),
+    "correlation_id": ("correlationId", "correlation_id"),
+    "event_id": ("eventDataId", "event_data_id"),
+    "identity": ("identity",),
+    "authorization_json": ("authorization",),
+    "claims": ("claims",),
+    "http_request": ("httpRequest", "http_request"),
+    "properties": ("properties",),
+    "status_code": ("statusCode",),
+    "status_text": ("statusText",),
+    "uri": ("uri",),
+    "record_id": ("id",),
+    "user_id": ("userId",),
+    "user_name": ("userPrincipalName",),
+    "service_principal_id": ("servicePrincipalId",),
+    "service_principal_name": ("servicePrincipalName",),
+    "app_id": ("appId",),
+    "resource_name": ("resourceDisplayName",),
+    "event_types": ("signInEventTypes",),
+    "is_interactive": ("isInteractive",),
+    "logged_by": ("loggedByService",),
+}
+
+_PASCAL: dict[str, tuple[str, ...]] = {
+    "table_name": ("Type",),
+    "time": ("TimeGenerated", "CreationTime"),
+    "submitted": ("EventSubmissionTimestamp",),
+    "created": ("CreatedDateTime",),
+    "operation_name": ("OperationNameValue", "OperationName", "Operation"),
+    "resource_id": ("ResourceId", "_ResourceId"),
+    "category": ("CategoryValue", "Category"),
+    "status": ("ActivityStatusValue", "ActivityStatus", "ResultType"),
+    "sub_status": ("ActivitySubstatusValue", "ActivitySubstatus", "ResultSignature"),
+    "description": ("ResultDescription",),
+    "caller": ("Caller",),
+    "caller_ip": ("CallerIpAddress", "IPAddress"),
+    "correlation_id": ("CorrelationId",),
+    "event_id": ("EventDataId",),
+    "authorization_json": ("Authorization_d", "Authorization"),
+    "claims": ("Claims_d", "Claims"),
+    "http_request": ("HTTPRequest",),
+    "properties": ("Properties_d", "Properties"),
+    "status_code": ("StatusCode",),
+    "status_text": ("StatusText",),
+    "uri": ("Uri",),
+    "object_key": ("ObjectKey",),
+    "operation_index": ("OperationCount",),
+    "authentication": ("AuthenticationType",),
+    "authorization_details": ("AuthorizationDetails",),
+    "requester_object_id": ("RequesterObjectId",),
+    "requester_app_id": ("RequesterAppId",),
+    "requester_upn": ("RequesterUpn",),
+    "service_type": ("ServiceType",),
+    "record_id": ("Id",),
+    "user_id": ("UserId",),
+    "user_name": ("UserPrincipalName",),
+    "service_principal_id": ("ServicePrincipalId",),
+    "service_principal_name": ("ServicePrincipalName",),
+    "app_id": ("AppId",),
+    "resource_app_id": ("ResourceIdentity",),
+    "resource_name": ("ResourceDisplayName",),
+    "is_interactive": ("IsInteractive",),
+    "logged_by": ("LoggedByService",),
+    "workload": ("Workload", "RecordType"),
+}
+
+FIELDS = tuple(dict.fromkeys((*_CAMEL, *_PASCAL)))
+"""Every field that a record of either envelope may have, under one name each."""
+
+SOURCES = {
+    "activity": "activity_log",
+    "storage": "storage_log",
+    "sign_in": "sign_in_log",
+    "entra_audit": "entra_audit_log",
+    "graph_activity": "graph_activity_log",
+    "m365_audit": "m365_audit_log",
+    "resource": "resource_log",
+}
+"""The logs that are told apart, and their word in `loads`; the first three are used, the others are only counted."""
+
+USED_LOGS = ("activity", "storage", "sign_in")
+
+_TIME_KEYS = {"time", "eventtimestamp", "event_timestamp"}
+_EVENT_KEYS = {"operationname", "operation_name", "category", "resourceid", "resource_id"}
+_SIGN_IN_KEYS = {"ipaddress", "status", "resourcedisplayname", "signineventtypes", "conditionalaccessstatus"}
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Log records of one envelope: `spellings` has the keys that hold each field, the better one first."""
+
+    name: str
+    spellings: Mapping[str, tuple[str, ...]]
+
+    def recognises(self, record: Mapping[str, Any]) -> bool:
+        """Tell whether a record has this envelope, however its keys are capitalised."""
+        keys = {fold(str(key)).removesuffix(" [utc]") for key in record}
+        if self.name == "pascal":
+            return ("timegenerated" in keys and len(keys) > 2) or (
+                {"creationtime", "operation"} <= keys and bool({"recordtype", "workload"} & keys)
+            )
+        return (
+            bool(_TIME_KEYS & keys and _EVENT_KEYS & keys)
+            or ({"createddatetime", "appid"} <= keys and bool(_SIGN_IN_KEYS & keys))
+            or {"activitydatetime", "loggedbyservice"} <= keys
+        )
+
+
+FAMILIES = (Family("camel", _CAMEL), Family("pascal", _PASCAL))
+
+
+def _one_of(column: str, words: str) -> str:
+    return f"{column} IN ({', '.join(repr(word) for word in words.split())})"
+
+
+def folded(column: str) -> str:
+    """Return SQL that folds ASCII letters, and only those."""
+    return f"translate({column}, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz')"
+
+
+_TABLE = folded("table_name")
+_CATEGORY = folded("category")
+_RESOURCE = folded("resource_id")
+
+LOG_OF_RECORD = f"""
+CASE
+    WHEN {_TABLE} = 'azureactivity' THEN 'activity'
+    WHEN {_one_of(_TABLE, "storagebloblogs storagefilelogs storagequeuelogs storagetablelogs")} THEN 'storage'
+    WHEN {_one_of(_TABLE, "signinlogs aadnoninteractiveusersigninlogs aadserviceprincipalsigninlogs aadmanagedidentitysigninlogs")} THEN 'sign_in'
+    WHEN {_TABLE} = 'auditlogs' THEN 'entra_audit'
+    WHEN {_TABLE} = 'microsoftgraphactivitylogs' THEN 'graph_activity'
+    WHEN workload IS NOT NULL THEN 'm365_audit'
+    WHEN {_one_of(_CATEGORY, "storageread storagewrite storagedelete")} THEN 'storage'
+    WHEN {_one_of(_CATEGORY, "signinlogs noninteractiveusersigninlogs serviceprincipalsigninlogs managedidentitysigninlogs")} THEN 'sign_in'
+    WHEN {_CATEGORY} = 'microsoftgraphactivitylogs' THEN 'graph_activity'
+    WHEN {_CATEGORY} = 'auditlogs' OR logged_by IS NOT NULL OR {_RESOURCE} LIKE '/tenants/%/providers/microsoft.aadiam%'
+        THEN 'entra_audit'
+    WHEN coalesce(authorization_json, claims, event_id, caller) IS NOT NULL THEN 'activity'
+    WHEN {_one_of(_CATEGORY, "administrative write delete action policy servicehealth resourcehealth alert autoscale recommendation security")}
+        OR category LIKE '{{%' THEN 'activity'
+    WHEN {_RESOURCE} LIKE '%/microsoft.storage/storageaccounts/%/%services%' AND operation_name NOT LIKE '%/%' THEN 'storage'
+    WHEN coalesce(object_key, authentication) IS NOT NULL THEN 'storage'
+    WHEN app_id IS NOT NULL AND coalesce(user_id, user_name, service_principal_id) IS NOT NULL THEN 'sign_in'
+    WHEN table_name IS NULL AND category IS NULL AND operation_name LIKE '%_/_%' THEN 'activity'
+    WHEN coalesce(table_name, category) IS NOT NULL AND time IS NOT NULL THEN 'resource'
+END
+"""

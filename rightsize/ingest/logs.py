@@ -1,0 +1,268 @@
+"""Log records into the staging tables: fast for what is as it should be, again and slowly for what is not.
+
+The fast way projects fields while DuckDB reads. A file in which something is odd (a record that cannot be parsed or
+used, keys in other capitals) is read again as whole records, which finds keys in any capitals and knows each line.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import duckdb
+
+from rightsize.ingest.families import SOURCES, USED_LOGS, Family
+from rightsize.ingest.projections import PROJECTIONS
+from rightsize.ingest.readers import DATA_ERRORS, Batch, select_fields, select_record_fields
+from rightsize.ingest.records import MAX_RAW_CHARACTERS, read_records
+from rightsize.ingest.sources import Scratch
+from rightsize.store.queries import query_text
+
+_LOGS = list(SOURCES)
+_IDS_PER_FILE = 8
+NO_LOG = len(_LOGS)
+"""The place among a file's ids of what is no log."""
+
+_STAGED_EVENTS = (
+    "time, source, plane, principal_id, principal_type, principal_name, app_id, operation, scope, outcome, "
+    "role_assignment_id, role_definition_id, evidence_principal_id, correlation_id, event_id, ip, "
+    "key_correlation, key_operation, key_scope, category, rank"
+)
+_STAGED_SIGN_INS = "time, sign_in_id, principal_id, principal_name, app_id, resource_id, resource_name, kind, succeeded"
+
+# A record that the fast way cannot place, or whose keys it may have missed because of their capitals.
+_ODD = (
+    "log IS NULL OR correlation_id IS NULL OR (log IN ('activity', 'storage', 'resource') AND operation_name IS NULL)"
+)
+
+
+def file_id(number: int, place: int) -> int:
+    """Return the id of a part of a file: `place` is that of its log, or NO_LOG."""
+    return number * _IDS_PER_FILE + place
+
+
+@dataclass(slots=True)
+class LogCounts:
+    """What the logs of a load held.
+
+    Attributes:
+        read: Records by file number and log.
+        unknown_statuses: Records of the Activity Log by a status that is in no rule.
+    """
+
+    read: Counter[tuple[int, str]] = field(default_factory=Counter)
+    unknown_statuses: Counter[str] = field(default_factory=Counter)
+
+
+def stage_logs(
+    con: duckdb.DuckDBPyConnection,
+    batch: Batch,
+    family: Family,
+    log: str,
+    samples: Sequence[Mapping[str, object]],
+    scratch: Scratch,
+    counts: LogCounts,
+) -> None:
+    """Stage the records of a batch.
+
+    Args:
+        con: A connection with the staging and the reference tables.
+        batch: The files, of one form.
+        family: Their envelope.
+        log: The log that most of their records are likely to belong to.
+        samples: First records, for the spelling of their keys.
+        scratch: Where copies of damaged files are made.
+        counts: What is added to.
+
+    Raises:
+        InputError: A file is damaged beyond its lines.
+    """
+    odd = _stage_fast(con, batch, family, log, counts)
+    for file in batch.files:
+        if file.number in odd:
+            # One file at a time: a damaged one must not make the others unreadable.
+            _stage_slowly(con, batch.only([file]), family, samples, scratch, counts)
+
+
+def _stage_fast(con: duckdb.DuckDBPyConnection, batch: Batch, family: Family, log: str, counts: LogCounts) -> set[int]:
+    """Stage the files in which nothing is odd; return the numbers of the others."""
+    fields = select_fields(batch, family)
+    if fields is None:
+        return set(batch.numbers)
+    parameters = {"paths": batch.paths, "numbers": batch.numbers}
+    try:
+        con.execute(f"CREATE OR REPLACE TEMP TABLE ingest_raw AS {PROJECTIONS[log][0](fields)}", parameters)
+    except DATA_ERRORS:
+        if len(batch.files) == 1:
+            return set(batch.numbers)
+        half = len(batch.files) // 2
+        return {
+            number
+            for files in (batch.files[:half], batch.files[half:])
+            for number in _stage_fast(con, batch.only(files), family, log, counts)
+        }
+    odd = {number for (number,) in con.execute(f"SELECT DISTINCT file_no FROM ingest_raw WHERE {_ODD}").fetchall()}
+    odd |= _normalise(con, log)
+    found = _count_logs(con)
+    _stage_rows(con, log, odd)
+    _count_statuses(con, log, odd, counts)
+    others: dict[str, list[int]] = {}
+    for (number, name), records in found.items():
+        if number in odd:
+            continue
+        if name == log or name not in USED_LOGS:
+            counts.read[number, name] += records
+        else:
+            others.setdefault(name, []).append(number)
+    for name, numbers in sorted(others.items()):
+        odd |= _stage_other(
+            con, batch.only([file for file in batch.files if file.number in numbers]), family, name, counts
+        )
+    return odd
+
+
+def _stage_other(con: duckdb.DuckDBPyConnection, batch: Batch, family: Family, log: str, counts: LogCounts) -> set[int]:
+    """Stage the records of one more log of files that hold several."""
+    fields = select_fields(batch, family)
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE ingest_raw AS {PROJECTIONS[log][0](str(fields))}",
+        {"paths": batch.paths, "numbers": batch.numbers},
+    )
+    problems = _normalise(con, log)
+    found = _count_logs(con)
+    _stage_rows(con, log, problems)
+    _count_statuses(con, log, problems, counts)
+    for (number, name), records in found.items():
+        if name == log and number not in problems:
+            counts.read[number, name] += records
+    return problems
+
+
+def _stage_slowly(
+    con: duckdb.DuckDBPyConnection,
+    batch: Batch,
+    family: Family,
+    samples: Sequence[Mapping[str, object]],
+    scratch: Scratch,
+    counts: LogCounts,
+) -> None:
+    (number,) = batch.numbers
+    _forget(con, number, counts)
+    read_records(con, batch, scratch)
+    fields = select_record_fields(family, samples)
+    seen: set[str] = set()
+    main = _LOGS[0]
+    for log in USED_LOGS:
+        con.execute(f"CREATE OR REPLACE TEMP TABLE ingest_raw AS {PROJECTIONS[log][0](fields)}")
+        found = _count_logs(con)
+        if not seen:
+            seen = {name for _, name in found}
+            main = max(sorted(seen), key=lambda name: found[number, name], default=main)
+            for (_, name), records in found.items():
+                counts.read[number, name] += records
+        if log in seen:
+            _normalise(con, log)
+            _stage_rows(con, log, set())
+            _count_statuses(con, log, set(), counts)
+            _reject_rows(con, log)
+    _reject_the_rest(con, number, main, counts)
+
+
+def _forget(con: duckdb.DuckDBPyConnection, number: int, counts: LogCounts) -> None:
+    """Take back what the fast way staged of a file in which a later pass met something odd."""
+    for place, log in enumerate(_LOGS):
+        counts.read.pop((number, log), None)
+        for table in ("stage_event_rows", "stage_sign_in_rows"):
+            con.execute(f"DELETE FROM {table} WHERE file_id = ?", [file_id(number, place)])
+
+
+def _count_logs(con: duckdb.DuckDBPyConnection) -> dict[tuple[int, str], int]:
+    rows = con.execute(
+        # A storage record is as many rows as it needed authorisations.
+        "SELECT file_no, log, CASE WHEN max(ordinal) IS NULL THEN count(*) ELSE count(DISTINCT ordinal) END "
+        "FROM ingest_raw WHERE log IS NOT NULL GROUP BY ALL"
+    ).fetchall()
+    return {(number, log): records for number, log, records in rows}
+
+
+# Rows stand in the order of their files, so a row's place among its file's is the record's.
+_NUMBERED_ROWS = """
+SELECT * REPLACE (coalesce(line, coalesce(ordinal, ingest_raw.rowid) - start + 1) AS line)
+FROM ingest_raw
+JOIN (SELECT file_no, min(coalesce(ordinal, rowid)) AS start FROM ingest_raw GROUP BY file_no) AS ingest_starts USING (file_no)
+"""
+
+
+def _normalise(con: duckdb.DuckDBPyConnection, log: str) -> set[int]:
+    """Normalise the rows of `ingest_raw` that belong to `log` into `ingest_rows`; return the files that have problems."""
+    relation, query = ("raw_sign_ins", "sign_ins") if log == "sign_in" else ("raw_events", "normalise")
+    con.execute(f"CREATE OR REPLACE TEMP VIEW {relation} AS {_NUMBERED_ROWS} WHERE log = '{log}'")
+    con.execute(f"CREATE OR REPLACE TEMP TABLE ingest_rows AS {query_text(f'reduce/{query}')}")
+    return {
+        number
+        for (number,) in con.execute("SELECT DISTINCT file_no FROM ingest_rows WHERE problem IS NOT NULL").fetchall()
+    }
+
+
+def _stage_rows(con: duckdb.DuckDBPyConnection, log: str, without: set[int]) -> None:
+    table, columns = (
+        ("stage_sign_in_rows", _STAGED_SIGN_INS) if log == "sign_in" else ("stage_event_rows", _STAGED_EVENTS)
+    )
+    con.execute(
+        f"INSERT INTO {table} (file_id, line, {columns}) "
+        f"SELECT file_no * {_IDS_PER_FILE} + {_LOGS.index(log)}, line, {columns} FROM ingest_rows "
+        "WHERE problem IS NULL AND NOT list_contains($without, file_no)",
+        {"without": sorted(without)},
+    )
+
+
+def _count_statuses(con: duckdb.DuckDBPyConnection, log: str, without: set[int], counts: LogCounts) -> None:
+    if log != "activity":
+        return
+    rows = con.execute(
+        """
+        SELECT status, count(*) FROM ingest_raw
+        WHERE log = 'activity' AND status IS NOT NULL AND NOT list_contains($without, file_no)
+            AND translate(trim(status), 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz')
+                NOT IN (SELECT spelling FROM log_statuses WHERE field = 'status')
+            AND translate(trim(coalesce(category, 'write')), 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz')
+                IN ('', 'administrative', 'write', 'delete', 'action')
+        GROUP BY status ORDER BY 2 DESC, 1 LIMIT 100
+        """,
+        {"without": sorted(without)},
+    ).fetchall()
+    for status, records in rows:
+        counts.unknown_statuses[status[:100]] += records
+
+
+def _reject_rows(con: duckdb.DuckDBPyConnection, log: str) -> None:
+    con.execute(
+        f"""
+        INSERT INTO stage_rejects (file_id, line, reason, raw)
+        SELECT file_no * {_IDS_PER_FILE} + {_LOGS.index(log)}, line, any_value(problem),
+            any_value(CAST(record AS VARCHAR)[:{MAX_RAW_CHARACTERS}])
+        FROM ingest_rows JOIN ingest_records USING (file_no, line)
+        WHERE problem IS NOT NULL GROUP BY file_no, line
+        """
+    )
+
+
+def _reject_the_rest(con: duckdb.DuckDBPyConnection, number: int, main: str, counts: LogCounts) -> None:
+    """Reject what is no record of any log, under the log that most of the file is of. `ingest_raw` has every record."""
+    target = file_id(number, _LOGS.index(main))
+    con.execute(
+        f"""
+        INSERT INTO stage_rejects (file_id, line, reason, raw)
+        SELECT $target, line, reason, raw FROM ingest_damaged
+        UNION ALL
+        SELECT $target, ingest_records.line, 'it is no record of a known log',
+            CAST(record AS VARCHAR)[:{MAX_RAW_CHARACTERS}]
+        FROM ingest_records JOIN ingest_raw USING (file_no, line) WHERE log IS NULL
+        """,
+        {"target": target},
+    )
+    (lost,) = con.execute(
+        "SELECT (SELECT count(*) FROM ingest_damaged) + (SELECT count(*) FROM ingest_raw WHERE log IS NULL)"
+    ).fetchall()
+    counts.read[number, main] += lost[0]

@@ -1,0 +1,256 @@
+"""From paths to filled staging tables: open, recognise, read, normalise, count."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import IO
+
+import duckdb
+
+from rightsize.ingest.encoding import digest
+from rightsize.ingest.entities import ENTITY_SHAPES
+from rightsize.ingest.families import SOURCES, USED_LOGS
+from rightsize.ingest.logs import NO_LOG, LogCounts, file_id, stage_logs
+from rightsize.ingest.readers import DATA_ERRORS, Batch, describe_parquet
+from rightsize.ingest.recognise import Recognised, recognise
+from rightsize.ingest.records import read_records
+from rightsize.ingest.reference import create_reference_tables
+from rightsize.ingest.sources import Scratch, SourceFile, open_sources
+from rightsize.model.tables.usage import EVENT_COLUMNS
+from rightsize.store.queries import query_text
+from rightsize.store.staging import create_staging
+
+# What one statement reads at most: enough files that thousands of small ones cost little each, and so few bytes that
+# the rows in between fit in memory.
+_BATCH_FILES = 1000
+_CHUNK_ROWS = 10_000
+_BATCH_BYTES = 256 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class StagedFile:
+    """What one file, or the records of one log in it, gave."""
+
+    path: str
+    source: str
+    read: int
+    rejected: int
+
+
+@dataclass(frozen=True, slots=True)
+class StageReport:
+    """What a call of `stage` did: the files in order, and what a person should know besides."""
+
+    files: tuple[StagedFile, ...]
+    notes: tuple[str, ...]
+
+
+def stage(
+    con: duckdb.DuckDBPyConnection, paths: Sequence[str | Path], *, stdin: IO[bytes] | None = None
+) -> StageReport:
+    """Recognise every file behind `paths` by its content and fill the staging tables with its records.
+
+    Args:
+        con: A connection that has the staging tables, outside a transaction: a statement that meets a damaged file
+            fails, and others follow it.
+        paths: Files, folders, archives, and `-` for stdin.
+        stdin: What `-` reads, the process's own where None.
+
+    Raises:
+        InputError: A path cannot be read, a named file is nothing that is known, or a file is damaged beyond single
+            records. The staging tables are then good for nothing.
+    """
+    with tempfile.TemporaryDirectory(prefix="rightsize-") as folder, ThreadPoolExecutor(max_workers=1) as hasher:
+        scratch = Scratch(Path(folder))
+        files = open_sources(paths, scratch, stdin)
+        # Hashing and verifying checksums takes a core of its own while DuckDB reads.
+        digests = {
+            file.number: hasher.submit(digest, file.stored, file.stored_compression, file.name) for file in files
+        }
+        try:
+            return _stage_files(con, files, digests, scratch)
+        except Exception:
+            hasher.shutdown(wait=True, cancel_futures=True)
+            _raise_damage(digests)
+            raise
+
+
+def _raise_damage(digests: dict[int, Future[str]]) -> None:
+    """Prefer the error of a damaged stream, which says what is wrong, to what a reader made of its bytes."""
+    for future in digests.values():
+        if future.done() and not future.cancelled():
+            error = future.exception()
+            if error is not None:
+                raise error
+
+
+def _stage_files(
+    con: duckdb.DuckDBPyConnection, files: Sequence[SourceFile], digests: dict[int, Future[str]], scratch: Scratch
+) -> StageReport:
+    create_reference_tables(con)
+    con.execute(
+        "CREATE OR REPLACE TEMP TABLE ingest_pages "
+        "(file_no INTEGER, page BIGINT, context VARCHAR, has_next BOOLEAN, records BIGINT, error VARCHAR)"
+    )
+    con.execute(
+        "CREATE OR REPLACE TEMP TABLE stage_pages "
+        "(file_id INTEGER, page BIGINT, context VARCHAR, has_next BOOLEAN, records BIGINT)"
+    )
+    recognised = [_recognise(con, file) for file in files]
+    counts = LogCounts()
+    parts: dict[int, tuple[SourceFile, str, int]] = {}
+    for group in _groups(recognised):
+        first = group[0]
+        if first.family is not None:
+            samples = [record for found in group[:20] for record in found.sniff.samples]
+            stage_logs(con, _batch(group), first.family, first.log, samples, scratch, counts)
+        elif first.shape is not None:
+            _stage_entities(con, group, scratch, parts)
+        else:
+            parts.update({file_id(found.file.number, NO_LOG): (found.file, found.source, 0) for found in group})
+    by_number = {file.number: file for file in files}
+    for (number, log), read in counts.read.items():
+        parts[file_id(number, list(SOURCES).index(log))] = (by_number[number], SOURCES[log], read)
+    return _report(con, parts, digests, counts)
+
+
+def _recognise(con: duckdb.DuckDBPyConnection, file: SourceFile) -> Recognised:
+    columns: tuple[str, ...] = ()
+    if file.compression == "none":
+        with file.path.open("rb") as head:
+            if head.read(4) == b"PAR1":
+                columns = describe_parquet(con, file)
+    return recognise(file, ENTITY_SHAPES, columns)
+
+
+def _groups(recognised: Sequence[Recognised]) -> Iterator[list[Recognised]]:
+    """Yield files that one statement can read together, in an order that their contents decide."""
+
+    def alike(found: Recognised) -> tuple[str, ...]:
+        kind = found.family.name if found.family else found.shape.name if found.shape else ""
+        look = found.sniff
+        return (kind, found.log, look.form, found.file.compression, look.delimiter, *look.header)
+
+    for _, members in groupby(sorted(recognised, key=lambda found: (alike(found), found.file.number)), alike):
+        group: list[Recognised] = []
+        size = 0
+        for found in members:
+            size += found.file.path.stat().st_size
+            if group and (len(group) == _BATCH_FILES or size > _BATCH_BYTES):
+                yield group
+                group, size = [], found.file.path.stat().st_size
+            group.append(found)
+        yield group
+
+
+def _batch(group: Sequence[Recognised]) -> Batch:
+    first = group[0]
+    files = tuple(found.file for found in group)
+    return Batch(first.sniff.form, first.file.compression, files, first.sniff.header, first.sniff.delimiter)
+
+
+def _stage_entities(
+    con: duckdb.DuckDBPyConnection,
+    group: Sequence[Recognised],
+    scratch: Scratch,
+    parts: dict[int, tuple[SourceFile, str, int]],
+) -> None:
+    """Hand the records of files of one shape to it, all at once; of a damaged group one by one."""
+    shape = group[0].shape
+    if shape is None:
+        return
+    batch = _batch(group)
+    try:
+        read_records(con, batch, scratch)
+    except DATA_ERRORS:
+        for found in group:
+            _stage_entities(con, [found], scratch, parts)
+        return
+    con.execute(
+        "CREATE OR REPLACE TEMP TABLE ingest_entities AS "
+        f"SELECT {_ENTITY_ID} AS file_id, page, line, record FROM ingest_records ORDER BY file_no, line"
+    )
+    con.execute(
+        f"INSERT INTO stage_pages SELECT {_ENTITY_ID}, page, context, has_next, records FROM ingest_pages "
+        "WHERE list_contains($numbers, file_no)",
+        {"numbers": batch.numbers},
+    )
+    shape.stage(con, "ingest_entities")
+    con.execute(
+        f"INSERT INTO stage_rejects (file_id, line, reason, raw) SELECT {_ENTITY_ID}, line, reason, raw FROM ingest_damaged"
+    )
+    counted = con.execute(
+        "SELECT file_no, count(*) FROM (SELECT file_no FROM ingest_records UNION ALL SELECT file_no FROM ingest_damaged) "
+        "GROUP BY file_no"
+    ).fetchall()
+    read = dict(counted)
+    for found in group:
+        parts[file_id(found.file.number, NO_LOG)] = (found.file, shape.source, read.get(found.file.number, 0))
+
+
+_ENTITY_ID = f"file_no * {file_id(1, 0)} + {NO_LOG}"
+
+
+def _report(
+    con: duckdb.DuckDBPyConnection,
+    parts: dict[int, tuple[SourceFile, str, int]],
+    digests: dict[int, Future[str]],
+    counts: LogCounts,
+) -> StageReport:
+    rejected = dict(con.execute("SELECT file_id, count(*) FROM stage_rejects GROUP BY file_id").fetchall())
+    staged = []
+    for part, (file, source, read) in sorted(parts.items()):
+        sha256 = digests[file.number].result()
+        lost = rejected.get(part, 0)
+        con.execute(
+            "INSERT INTO stage_files (file_id, path, source, sha256, read, rejected) VALUES (?, ?, ?, ?, ?, ?)",
+            [part, file.name, source, sha256, read, lost],
+        )
+        staged.append(StagedFile(file.name, source, read, lost))
+    return StageReport(tuple(staged), tuple(_notes(con, parts, counts)))
+
+
+def _notes(
+    con: duckdb.DuckDBPyConnection, parts: dict[int, tuple[SourceFile, str, int]], counts: LogCounts
+) -> Iterator[str]:
+    used = {SOURCES[log] for log in USED_LOGS}
+    for log, source in SOURCES.items():
+        read = sum(records for (_, name), records in counts.read.items() if name == log)
+        if read and source not in used:
+            yield f"{source}: {read:,} records recognised; nothing is learnt from this log yet"
+    for status, records in sorted(counts.unknown_statuses.items()):
+        yield f"{records:,} records of the Activity Log have the unknown status `{status}`"
+    names = {part // file_id(1, 0): file.name for part, (file, _, _) in parts.items()}
+    for number, error in con.execute(
+        "SELECT file_no, any_value(error) FROM ingest_pages WHERE error IS NOT NULL GROUP BY 1"
+    ).fetchall():
+        yield f"`{names.get(number, '')}` is the result of a query that failed in part: {error}"
+    for reason, records in con.execute("SELECT reason, count(*) FROM stage_rejects GROUP BY 1 ORDER BY 1").fetchall():
+        yield f"{records:,} records rejected: {reason}"
+
+
+def normalised_events(
+    paths: Sequence[str | Path], *, stdin: IO[bytes] | None = None
+) -> tuple[StageReport, Iterator[list[dict[str, object]]]]:
+    """Parse files without a store: the report, and the merged events in chunks, ordered by time, then by their key."""
+    con = duckdb.connect(config={"autoinstall_known_extensions": "false", "allow_community_extensions": "false"})
+    create_staging(con)
+    report = stage(con, paths, stdin=stdin)
+    return report, _chunks(con)
+
+
+def _chunks(con: duckdb.DuckDBPyConnection) -> Iterator[list[dict[str, object]]]:
+    names = [column.name for column in EVENT_COLUMNS]
+    con.execute("CREATE OR REPLACE TEMP VIEW event_rows AS FROM stage_event_rows")
+    result = con.execute(
+        f"SELECT {', '.join(names)} FROM ({query_text('reduce/collapse')}) "
+        "ORDER BY time, key_correlation, key_operation, key_scope"
+    )
+    while rows := result.fetchmany(_CHUNK_ROWS):
+        yield [dict(zip(names, row, strict=True)) for row in rows]
+    con.close()

@@ -1,0 +1,211 @@
+"""The fields of log records, read at the speed of DuckDB's projection.
+
+Every reader gets its columns explicitly and hive partitioning off: a diagnostic export stands in folders named
+`resourceId=`, and DuckDB would put the folder's name in place of the record's own field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import duckdb
+
+from rightsize.ingest.encoding import MAX_RECORD_BYTES, Compression
+from rightsize.ingest.families import FIELDS, Family
+from rightsize.ingest.sniff import Form
+from rightsize.ingest.sources import SourceFile
+from rightsize.model.errors import InputError
+from rightsize.rbac.text import fold
+
+MAX_RAW_CHARACTERS = 1 << 16
+"""As much of an unusable record as is kept."""
+
+# DuckDB allocates buffers of this size, so it grows with the file and no further than a page can be held as one value.
+_MAX_PAGE_BYTES = 1 << 30
+
+
+DATA_ERRORS = (
+    duckdb.InvalidInputException,
+    duckdb.IOException,
+    duckdb.ConversionException,
+    duckdb.OutOfRangeException,
+    duckdb.SerializationException,
+)
+"""What DuckDB raises because of a file's bytes; anything else is a fault of a query, and ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Files of one form that one statement reads.
+
+    Attributes:
+        form: Their form.
+        compression: Their compression.
+        files: The files, in order.
+        header: Columns of CSV files, or of Parquet files with their types behind a tab.
+        delimiter: Of CSV files.
+    """
+
+    form: Form
+    compression: Compression
+    files: tuple[SourceFile, ...]
+    header: tuple[str, ...] = ()
+    delimiter: str = ","
+
+    @property
+    def paths(self) -> list[str]:
+        """What DuckDB opens."""
+        return [str(file.path) for file in self.files]
+
+    @property
+    def numbers(self) -> list[int]:
+        """Their numbers, in the same order."""
+        return [file.number for file in self.files]
+
+    def only(self, files: Sequence[SourceFile]) -> Batch:
+        """Return the same batch of fewer files."""
+        return Batch(self.form, self.compression, tuple(files), self.header, self.delimiter)
+
+
+def quoted_text(value: str) -> str:
+    """Return a SQL string; for keys and header names, where no parameter can stand."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+def quoted_name(value: str) -> str:
+    """Return a quoted SQL name."""
+    return '"' + value.replace('"', '""') + '"'
+
+
+def select_fields(batch: Batch, family: Family) -> str | None:
+    """Return SQL for the fields of a batch at the speed of DuckDB's projection, or None where its form has none.
+
+    The relation is `(file_no INTEGER, line BIGINT, <FIELDS>)`, in file order, line null. Its parameters are
+    `$paths` and `$numbers`.
+    """
+    if batch.form in ("lines", "array"):
+        keys = list(dict.fromkeys(key for keys in family.spellings.values() for key in keys))
+        columns = ", ".join(f"{quoted_text(key)}: 'VARCHAR'" for key in keys)
+        form = "newline_delimited" if batch.form == "lines" else "array"
+        source = (
+            f"read_json($paths, format = '{form}', records = true, hive_partitioning = false, "
+            f"compression = '{batch.compression}', maximum_object_size = {MAX_RECORD_BYTES}, columns = {{{columns}}})"
+        )
+        found = {key: quoted_name(key) for key in keys}
+    elif batch.form == "csv":
+        source = csv_source(batch)
+        found = {key: f"c{position}" for key, position in _positions(batch.header).items()}
+    elif batch.form == "parquet":
+        source = "read_parquet($paths, hive_partitioning = false)"
+        typed = dict(column.split("\t") for column in batch.header)
+        found = {
+            key: as_text(list(typed.items())[position]) for key, position in _positions(list(typed)).items()
+        }
+    else:
+        return None
+    fields = ", ".join(_pick(field, family.spellings.get(field, ()), found) for field in FIELDS)
+    return f"SELECT list_extract($numbers, CAST(file_index AS BIGINT) + 1) AS file_no, CAST(NULL AS BIGINT) AS line, {fields} FROM {source}"
+
+
+def _pick(field: str, keys: Sequence[str], found: Mapping[str, str]) -> str:
+    """Return the select item of a field: the first of its keys that has a value."""
+    columns = [found.get(key) or found.get(fold(key)) for key in keys]
+    return _first_of([f"nullif({column}, '')" for column in columns if column], field)
+
+
+def _first_of(values: Sequence[str], field: str) -> str:
+    text = f"coalesce({', '.join(values)})" if len(values) > 1 else values[0] if values else "CAST(NULL AS VARCHAR)"
+    return f"{text} AS {quoted_name(field)}"
+
+
+def _positions(header: Sequence[str]) -> dict[str, int]:
+    """Return where each column of a table stands, by its folded name; of equal names the first counts.
+
+    Raises:
+        InputError: A time is in a zone that is not UTC, as the portal exports it when it is told to show local time.
+    """
+    positions: dict[str, int] = {}
+    for position, column in enumerate(header):
+        name = fold(column)
+        bare, bracket, zone = name.partition(" [")
+        if bracket and bare == "timegenerated" and zone != "utc]":
+            raise InputError(
+                f"the column `{column}` is in local time, which says no instant",
+                hint="set the time zone of the logs page to UTC and export again",
+            )
+        positions.setdefault(bare if bracket else name, position)
+    return positions
+
+
+def as_text(column: tuple[str, str]) -> str:
+    """Return SQL for a (name, type) column of a Parquet file as the text that a JSON export would have."""
+    name, kind = quoted_name(column[0]), column[1]
+    if kind.startswith("TIMESTAMP"):
+        return f"strftime(make_timestamp(epoch_us({name})), '%Y-%m-%dT%H:%M:%S.%fZ')"
+    if kind.startswith(("STRUCT", "MAP")) or kind.endswith("]"):
+        return f"CAST(to_json({name}) AS VARCHAR)"
+    return f"CAST({name} AS VARCHAR)"
+
+
+def csv_source(batch: Batch, rejects: bool = False) -> str:
+    """Return SQL that reads CSV files as columns c0, c1, …, in strict form or with its faulty rows put aside."""
+    columns = ", ".join(f"'c{position}': 'VARCHAR'" for position in range(len(batch.header)))
+    return (
+        f"read_csv($paths, header = true, auto_detect = false, hive_partitioning = false, delim = {quoted_text(batch.delimiter)}, "
+        f"quote = '\"', escape = '\"', new_line = '\\n', compression = '{batch.compression}', "
+        f"max_line_size = {MAX_RECORD_BYTES}, columns = {{{columns}}}"
+        + (
+            ", store_rejects = true, rejects_table = 'ingest_csv_errors', rejects_scan = 'ingest_csv_scans')"
+            if rejects
+            else ")"
+        )
+    )
+
+
+def describe_parquet(con: duckdb.DuckDBPyConnection, file: SourceFile) -> tuple[str, ...]:
+    """Return the columns of a Parquet file, each with its type behind a tab.
+
+    Raises:
+        InputError: It is no Parquet file after all, or a damaged one.
+    """
+    try:
+        rows = con.execute(
+            "SELECT column_name, column_type FROM (DESCRIBE SELECT * FROM read_parquet($path, hive_partitioning = false))",
+            {"path": str(file.path)},
+        ).fetchall()
+    except DATA_ERRORS as error:
+        raise damaged(file, error) from error
+    return tuple(f"{name}\t{kind}" for name, kind in rows)
+
+
+def damaged(file: SourceFile, error: duckdb.Error) -> InputError:
+    """Return the error for a file that DuckDB cannot read to its end."""
+    reason = str(error).split("\n")[0].replace(str(file.path), file.name)
+    reason = reason.removeprefix("Invalid Input Error: ").removeprefix("IO Error: ")
+    return InputError(f"`{file.name}` is damaged: {reason}", hint="export or copy it again")
+
+
+def select_record_fields(family: Family, seen: Sequence[Mapping[str, object]]) -> str:
+    """Return SQL for the fields of `ingest_records`, as `select_fields` does, but for keys in any capitals.
+
+    A key is found in the spelling of its shape, in small letters, and in the spellings that the sampled records have.
+    """
+    spelt: dict[str, set[str]] = {}
+    for record in seen:
+        for key in record:
+            spelt.setdefault(fold(str(key)), set()).add(str(key))
+    paths: list[str] = []
+    items = []
+    for field in FIELDS:
+        values = []
+        for key in family.spellings.get(field, ()):
+            for spelling in dict.fromkeys((key, fold(key), *sorted(spelt.get(fold(key), ())))):
+                paths.append('$."' + spelling + '"')
+                values.append(f"nullif(found[{len(paths)}], '')")
+        items.append(_first_of(values, field))
+    listed = ", ".join(quoted_text(path) for path in paths)
+    return (
+        f"SELECT file_no, line, {', '.join(items)} FROM "
+        f"(SELECT file_no, line, json_extract_string(record, [{listed}]) AS found FROM ingest_records)"
+    )

@@ -1,0 +1,109 @@
+"""What each file is: told by its first records, so that a renamed export is still itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rightsize.ingest.encoding import read_head
+from rightsize.ingest.families import FAMILIES, Family
+from rightsize.ingest.shapes import Context, Shape
+from rightsize.ingest.sniff import Sniff, sniff
+from rightsize.ingest.sources import SourceFile
+from rightsize.model.errors import InputError
+from rightsize.rbac.text import fold
+
+# Most first records end within the first; a page of a listing may hold one within the second; the third is what a
+# single record may have at most.
+_HEADS = (1 << 16, 1 << 20, 16 << 20)
+
+EXPECTED = (
+    "expected a log (Activity Log, storage logs, sign-ins), a listing of role assignments, role definitions, "
+    "principals, groups or scopes, or a catalogue of operations"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Recognised:
+    """A file with what it is: a log family, an entity shape, or neither where it is empty or unknown."""
+
+    file: SourceFile
+    sniff: Sniff
+    family: Family | None = None
+    log: str = ""
+    shape: Shape | None = None
+
+    @property
+    def source(self) -> str:
+        """The word in `loads` for a file that has no log in it."""
+        if self.shape is not None:
+            return self.shape.source
+        return "empty" if self.sniff.form == "empty" or self._is_empty_page else "unknown"
+
+    @property
+    def _is_empty_page(self) -> bool:
+        return self.sniff.envelope is not None and not self.sniff.samples
+
+
+def recognise(file: SourceFile, shapes: Sequence[Shape], columns: Sequence[str] = ()) -> Recognised:
+    """Tell what a file is.
+
+    Args:
+        file: The file.
+        shapes: The entity shapes, in the order in which they are asked.
+        columns: Names of its columns, for a Parquet file.
+
+    Raises:
+        InputError: The file was named and is nothing that rightsize knows, or is damaged at its head.
+    """
+    found = Recognised(file, Sniff("other"))
+    for size in _HEADS:
+        head = read_head(file.path, file.compression, size, file.name)
+        looked = sniff(head)
+        if looked.form == "parquet":
+            looked = Sniff("parquet", (dict.fromkeys(columns),), header=tuple(columns))
+        found = _match(file, looked, shapes)
+        if found.source != "unknown" or found.family is not None or len(head) < size:
+            break
+    if file.named and found.family is None and found.source == "unknown":
+        raise InputError(f"`{file.name}` is no export that is known: {_describe(found.sniff)}", hint=EXPECTED)
+    return found
+
+
+def _match(file: SourceFile, looked: Sniff, shapes: Sequence[Shape]) -> Recognised:
+    envelope = looked.envelope or {}
+    context = Context(file.file_name, str(envelope.get("@odata.context") or ""), frozenset(map(str, envelope)))
+    for record in looked.samples:
+        family = next((family for family in FAMILIES if family.recognises(record)), None)
+        if family is not None:
+            return Recognised(file, looked, family=family, log=_likely_log(record))
+        shape = next((shape for shape in shapes if shape.recognises(record, context)), None)
+        if shape is not None:
+            return Recognised(file, looked, shape=shape)
+    if envelope and not looked.samples and context.odata_context:
+        shape = next((shape for shape in shapes if shape.recognises({}, context)), None)
+        return Recognised(file, looked, shape=shape)
+    return Recognised(file, looked)
+
+
+def _likely_log(record: Mapping[str, Any]) -> str:
+    """Return the log whose columns are read first; records of other logs get their own pass."""
+    folded = {fold(str(key)): value for key, value in record.items()}
+    table = fold(f"{folded.get('type') or ''} {folded.get('category') or ''}")
+    if "signin" in table or {"appid", "createddatetime"} <= folded.keys():
+        return "sign_in"
+    if "storage" in table or "authenticationtype" in folded or "statustext" in folded:
+        return "storage"
+    return "activity"
+
+
+def _describe(looked: Sniff) -> str:
+    if looked.form == "parquet":
+        return f"its columns are {', '.join(looked.header[:12])}"[:300]
+    if looked.form == "csv":
+        return f"its columns are {', '.join(looked.header[:12])}"[:300]
+    if looked.samples:
+        keys = ", ".join(f"`{key}`" for key in list(looked.samples[0])[:12])
+        return f"its first record has the keys {keys}: {looked.excerpt}"[:400]
+    return f"it begins with {looked.excerpt!r}"[:300]

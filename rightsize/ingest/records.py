@@ -1,0 +1,261 @@
+"""Whole records as JSON, from any form of file: slower than a projection, but with keys in any capitals and every line.
+
+What is no record, a line that cannot be parsed among them, is kept with its place and text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import duckdb
+
+from rightsize.ingest.encoding import DAMAGE, MAX_RECORD_BYTES, plain_chunks, write_readable_lines
+from rightsize.ingest.readers import DATA_ERRORS, Batch, as_text, csv_source, damaged, quoted_name, quoted_text
+from rightsize.ingest.sources import Scratch, SourceFile
+from rightsize.model.errors import InputError
+
+MAX_RAW_CHARACTERS = 1 << 16
+"""As much of an unusable record as is kept."""
+
+# DuckDB allocates buffers of this size, so it grows with the file and no further than a page can be held as one value.
+_MAX_PAGE_BYTES = 1 << 30
+
+
+def read_records(con: duckdb.DuckDBPyConnection, batch: Batch, scratch: Scratch) -> None:
+    """Read whole records into temporary tables, slower than `select_fields` but of any form and with every line's text.
+
+    Fills `ingest_records (file_no INTEGER, page BIGINT, line BIGINT, record JSON)` with the records that are JSON
+    objects, `ingest_damaged (file_no, line, reason, raw)` with what is none, and adds to
+    `ingest_pages (file_no, page, context, has_next, records, error)`.
+
+    Raises:
+        InputError: A file that is one JSON value, or a table, is damaged.
+        duckdb.Error: The same, where the batch has several files.
+    """
+    con.execute("CREATE OR REPLACE TEMP TABLE ingest_records (file_no INTEGER, page BIGINT, line BIGINT, record JSON)")
+    con.execute(
+        "CREATE OR REPLACE TEMP TABLE ingest_damaged (file_no INTEGER, line BIGINT, reason VARCHAR, raw VARCHAR)"
+    )
+    try:
+        if batch.form == "lines":
+            _read_lines(con, batch, scratch)
+        elif batch.form == "array":
+            _read_array(con, batch)
+        elif batch.form == "documents":
+            _read_documents(con, batch, scratch)
+        elif batch.form == "csv":
+            _read_csv(con, batch)
+        else:
+            _read_parquet(con, batch)
+    except DATA_ERRORS as error:
+        if len(batch.files) > 1:
+            raise
+        raise damaged(batch.files[0], error) from error
+
+
+def _read_lines(con: duckdb.DuckDBPyConnection, batch: Batch, scratch: Scratch) -> None:
+    copies = []
+    for file in batch.files:
+        copies.append(scratch.new_path())
+        write_readable_lines(file.path, file.compression, copies[-1], file.name)
+    con.execute(
+        "CREATE OR REPLACE TEMP TABLE ingest_lines AS SELECT file_index, line FROM read_csv($paths, auto_detect = false, "
+        "header = false, delim = '\x02', quote = '', escape = '', strict_mode = false, hive_partitioning = false, "
+        f"compression = 'none', max_line_size = {4 * MAX_RECORD_BYTES}, columns = {{'line': 'VARCHAR'}})",
+        {"paths": [str(copy) for copy in copies]},
+    )
+    con.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE ingest_judged AS
+        SELECT list_extract($numbers, CAST(file_index AS BIGINT) + 1) AS file_no, rowid - min(rowid) OVER (PARTITION BY file_index) + 1 AS line,
+            line AS text,
+            CASE
+                WHEN strlen(line) > {MAX_RECORD_BYTES} THEN 'it is longer than 16 MiB'
+                WHEN NOT json_valid(line) THEN 'it is not valid JSON'
+                WHEN json_type(line) <> 'OBJECT' THEN 'it is no JSON object'
+                WHEN len(json_keys(line)) <> len(list_distinct(json_keys(line))) THEN 'it names a key twice'
+            END AS reason
+        FROM ingest_lines WHERE trim(line, ' \t') <> ''
+        """,
+        {"numbers": batch.numbers},
+    )
+    con.execute(
+        "INSERT INTO ingest_records SELECT file_no, NULL, line, CAST(text AS JSON) FROM ingest_judged WHERE reason IS NULL"
+    )
+    con.execute(
+        f"INSERT INTO ingest_damaged SELECT file_no, line, reason, replace(text[:{MAX_RAW_CHARACTERS}], $damage, chr(65533)) "
+        "FROM ingest_judged WHERE reason IS NOT NULL",
+        {"damage": DAMAGE},
+    )
+    con.execute("DROP TABLE ingest_lines; DROP TABLE ingest_judged")
+
+
+_SPLIT_OBJECTS = f"""
+INSERT INTO ingest_damaged
+SELECT file_no, line, CASE WHEN json_type(record) = 'OBJECT' THEN 'it names a key twice' ELSE 'it is no JSON object' END,
+    CAST(record AS VARCHAR)[:{MAX_RAW_CHARACTERS}]
+FROM ingest_judged
+WHERE json_type(record) <> 'OBJECT' OR len(json_keys(record)) <> len(list_distinct(json_keys(record)))
+"""
+_KEEP_OBJECTS = """
+INSERT INTO ingest_records SELECT file_no, page, line, record FROM ingest_judged
+WHERE json_type(record) = 'OBJECT' AND len(json_keys(record)) = len(list_distinct(json_keys(record)))
+"""
+
+
+def _read_array(con: duckdb.DuckDBPyConnection, batch: Batch) -> None:
+    con.execute(
+        "CREATE OR REPLACE TEMP TABLE ingest_values AS SELECT file_index, json FROM read_json_objects($paths, "
+        f"format = 'array', hive_partitioning = false, compression = '{batch.compression}', "
+        f"maximum_object_size = {MAX_RECORD_BYTES})",
+        {"paths": batch.paths},
+    )
+    con.execute(
+        "CREATE OR REPLACE TEMP TABLE ingest_judged AS SELECT list_extract($numbers, CAST(file_index AS BIGINT) + 1) AS file_no, "
+        "NULL::BIGINT AS page, rowid - min(rowid) OVER (PARTITION BY file_index) + 1 AS line, json AS record FROM ingest_values",
+        {"numbers": batch.numbers},
+    )
+    con.execute(_SPLIT_OBJECTS)
+    con.execute(_KEEP_OBJECTS)
+    con.execute("DROP TABLE ingest_values; DROP TABLE ingest_judged")
+
+
+def _read_documents(con: duckdb.DuckDBPyConnection, batch: Batch, scratch: Scratch) -> None:
+    """Read pages, bare objects and arrays, in any sequence; what a page, or a list of pages, holds is its records."""
+    paths = [file.path if file.compression == "none" else _plain_copy(file, scratch) for file in batch.files]
+    size = max(*(path.stat().st_size + 1 for path in paths), MAX_RECORD_BYTES)
+    if size > _MAX_PAGE_BYTES:
+        raise InputError(
+            f"`{batch.files[0].name}` holds {size:,} bytes in pages, too much to take apart at once",
+            hint="write its records one a line (JSON lines)",
+        )
+    con.execute(
+        "CREATE OR REPLACE TEMP TABLE ingest_values AS SELECT file_index, json FROM read_json_objects($paths, "
+        f"format = 'unstructured', hive_partitioning = false, compression = 'none', maximum_object_size = {size})",
+        {"paths": [str(path) for path in paths]},
+    )
+    con.execute(
+        """
+        CREATE OR REPLACE TEMP TABLE ingest_tops AS
+        SELECT file_index, unnest(CASE WHEN json_type(json) = 'ARRAY' THEN from_json(json, '["JSON"]') ELSE [json] END) AS top
+        FROM ingest_values
+        """
+    )
+    con.execute(
+        """
+        CREATE OR REPLACE TEMP TABLE ingest_lists AS
+        SELECT list_extract($numbers, CAST(file_index AS BIGINT) + 1) AS file_no, rowid AS top_no,
+            CASE
+                WHEN json_type(top, '$.value') = 'ARRAY' THEN from_json(top -> '$.value', '["JSON"]')
+                WHEN json_type(top, '$.records') = 'ARRAY' THEN from_json(top -> '$.records', '["JSON"]')
+                WHEN json_type(top, '$.tables') = 'ARRAY' THEN NULL
+                ELSE [top]
+            END AS items,
+            CASE WHEN json_type(top, '$.tables') = 'ARRAY' THEN from_json(top -> '$.tables', '["JSON"]') END AS tables,
+            json_type(top, '$.value') = 'ARRAY' AS is_page,
+            coalesce(top ->> '$."@odata.context"', '') AS context,
+            nullif(coalesce(top ->> '$."@odata.nextLink"', top ->> '$.nextLink'), '') IS NOT NULL AS has_next,
+            top ->> '$.error.message' AS error
+        FROM ingest_tops WHERE json_type(top) <> 'NULL'
+        """,
+        {"numbers": batch.numbers},
+    )
+    con.execute(
+        """
+        CREATE OR REPLACE TEMP TABLE ingest_judged AS
+        SELECT file_no, top_no AS page, row_number() OVER (PARTITION BY file_no ORDER BY top_no, position) AS line, record
+        FROM (
+            SELECT file_no, top_no, generate_subscripts(items, 1) AS position, unnest(items) AS record
+            FROM ingest_lists WHERE items IS NOT NULL
+            UNION ALL
+            SELECT file_no, top_no, position,
+                CASE WHEN len(names) = len(cells) AND len(list_distinct(names)) = len(names)
+                    THEN CAST(to_json(map(names, cells)) AS JSON) ELSE to_json(cells) END
+            FROM (
+                SELECT file_no, top_no, names, table_no * 1000000000 + position AS position, from_json(cells, '["JSON"]') AS cells
+                FROM (
+                    SELECT file_no, top_no, table_no, names,
+                        generate_subscripts(cells, 1) AS position, unnest(cells) AS cells
+                    FROM (
+                        SELECT file_no, top_no, table_no, json_extract_string(found, '$.columns[*].name') AS names,
+                            from_json(found -> '$.rows', '["JSON"]') AS cells
+                        FROM (
+                            SELECT file_no, top_no, generate_subscripts(tables, 1) AS table_no, unnest(tables) AS found
+                            FROM ingest_lists WHERE tables IS NOT NULL
+                        )
+                    )
+                )
+            )
+        )
+        """
+    )
+    con.execute(
+        """
+        INSERT INTO ingest_pages SELECT file_no, top_no, context, has_next, coalesce(len(items), 0), error
+        FROM ingest_lists WHERE is_page OR error IS NOT NULL
+        """
+    )
+    con.execute(_SPLIT_OBJECTS)
+    con.execute(_KEEP_OBJECTS)
+    con.execute("DROP TABLE ingest_values; DROP TABLE ingest_tops; DROP TABLE ingest_lists; DROP TABLE ingest_judged")
+
+
+def _plain_copy(file: SourceFile, scratch: Scratch) -> Path:
+    copy = scratch.new_path()
+    with copy.open("wb") as target:
+        target.writelines(plain_chunks(file.path, file.compression, file.name))
+    return copy
+
+
+def _read_csv(con: duckdb.DuckDBPyConnection, batch: Batch) -> None:
+    cells = ", ".join(f"{quoted_text(name)}, c{position}" for name, position in _original_names(batch.header).items())
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE ingest_values AS SELECT file_index, json_object({cells}) AS record "
+        f"FROM {csv_source(batch, rejects=True)}",
+        {"paths": batch.paths},
+    )
+    _keep_rows(con, batch)
+    con.execute(
+        f"""
+        INSERT INTO ingest_damaged
+        SELECT list_extract($numbers, list_position($paths, file_path)), line,
+            any_value('it is no row of the table: ' || lower(replace(CAST(error_type AS VARCHAR), '_', ' '))),
+            any_value(csv_line[:{MAX_RAW_CHARACTERS}])
+        FROM ingest_csv_errors JOIN ingest_csv_scans USING (scan_id, file_id)
+        GROUP BY file_path, line
+        """,
+        {"paths": batch.paths, "numbers": batch.numbers},
+    )
+    con.execute("DROP TABLE ingest_csv_errors; DROP TABLE ingest_csv_scans")
+
+
+def _read_parquet(con: duckdb.DuckDBPyConnection, batch: Batch) -> None:
+    typed = [(name, kind) for name, _, kind in (column.partition("\t") for column in batch.header)]
+    cells = ", ".join(f"{quoted_text(name)}, {_as_json((name, kind))}" for name, kind in typed)
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE ingest_values AS SELECT file_index, json_object({cells}) AS record "
+        "FROM read_parquet($paths, hive_partitioning = false)",
+        {"paths": batch.paths},
+    )
+    _keep_rows(con, batch)
+
+
+def _keep_rows(con: duckdb.DuckDBPyConnection, batch: Batch) -> None:
+    con.execute(
+        "INSERT INTO ingest_records SELECT list_extract($numbers, CAST(file_index AS BIGINT) + 1), NULL, "
+        "rowid - min(rowid) OVER (PARTITION BY file_index) + 1, record FROM ingest_values",
+        {"numbers": batch.numbers},
+    )
+    con.execute("DROP TABLE ingest_values")
+
+
+def _original_names(header: Sequence[str]) -> dict[str, int]:
+    names: dict[str, int] = {}
+    for position, name in enumerate(header):
+        names.setdefault(name.removesuffix(" [UTC]"), position)
+    return names
+
+
+def _as_json(column: tuple[str, str]) -> str:
+    return quoted_name(column[0]) if not column[1].startswith("TIMESTAMP") else as_text(column)

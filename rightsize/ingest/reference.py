@@ -1,0 +1,42 @@
+"""The rules that the queries of `queries/reduce/` join, as temporary tables: small, and the same on every engine."""
+
+from __future__ import annotations
+
+import duckdb
+
+from rightsize.rbac.text import fold
+from rightsize.rules.tables import rows_of
+
+
+def create_reference_tables(con: duckdb.DuckDBPyConnection) -> None:
+    """Create `log_statuses`, `log_error_codes`, `log_storage_operations` and `log_storage_actions`."""
+    statuses = {(row["field"], fold(row["spelling"]), row["meaning"]) for row in rows_of("log_statuses")}
+    _create(con, "log_statuses (field VARCHAR, spelling VARCHAR, meaning VARCHAR)", sorted(statuses))
+    codes = {(fold(row["code"]), row["meaning"]) for row in rows_of("log_error_codes")}
+    _create(con, "log_error_codes (code VARCHAR, meaning VARCHAR)", sorted(codes))
+    operations = [
+        (row["service"], fold(row["operation"]), row["action"], row["plane"], row["level"])
+        for row in rows_of("log_storage_operations")
+    ]
+    _create(
+        con,
+        "log_storage_operations (service VARCHAR, operation VARCHAR, action VARCHAR, plane VARCHAR, level VARCHAR)",
+        sorted(operations),
+    )
+    actions: dict[str, tuple[str, str]] = {}
+    for _, _, action, plane, level in operations:
+        # An action that some request needs of a container is needed there, though others need it of the account.
+        if actions.get(fold(action), ("", "account"))[1] == "account":
+            actions[fold(action)] = (plane, level)
+    _create(
+        con,
+        "log_storage_actions (action VARCHAR, plane VARCHAR, level VARCHAR)",
+        sorted((action, *rest) for action, rest in actions.items()),
+    )
+
+
+def _create(con: duckdb.DuckDBPyConnection, declaration: str, rows: list[tuple[str, ...]]) -> None:
+    name = declaration.split(" ", 1)[0]
+    con.execute(f"CREATE OR REPLACE TEMP TABLE {declaration}")
+    places = ", ".join("?" for _ in rows[0])
+    con.executemany(f"INSERT INTO {name} VALUES ({places})", rows)

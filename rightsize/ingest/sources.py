@@ -1,0 +1,209 @@
+"""From the paths of a command line to files that DuckDB can read: folders walked, archives unpacked, stdin kept.
+
+Hidden files and folders (a leading dot, `__MACOSX`) are skipped inside folders and archives; a file that is named is
+read whatever its name. Nothing here trusts a name: what is unpacked or linked gets a generated one.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import sys
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from rightsize.ingest.encoding import Compression, compression_of, read_head, to_utf8
+from rightsize.model.errors import InputError
+
+# An archive may unpack to this much, or to so many times its own size where that is more. Deflate reaches 1,032 at
+# most, logs about 20; what claims more is made to fill a disk.
+_UNPACKED_AT_LEAST = 1 << 30
+_UNPACKED_TIMES = 200
+_MAX_NESTING = 2
+_CHUNK = 1 << 20
+# DuckDB expands these in file names, and takes `name://` for a remote file.
+_PATTERN_LETTERS = "*?[]{}"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """One file, or one member of an archive.
+
+    Attributes:
+        number: Position in the order of reading, from 0.
+        name: What the user sees; a member is `archive.zip:member`.
+        path: Where DuckDB reads it: UTF-8, with a name that DuckDB takes literally.
+        stored: Where its bytes stand as they were stored; they are what is hashed.
+        compression: Of `path`.
+        stored_compression: Of `stored`.
+        named: Whether the user named it, so that not knowing it is an error.
+    """
+
+    number: int
+    name: str
+    path: Path
+    stored: Path
+    compression: Compression
+    stored_compression: Compression
+    named: bool
+
+    @property
+    def file_name(self) -> str:
+        """The last part of the name, without the archive."""
+        return self.name.rsplit("/", 1)[-1].rsplit(":", 1)[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    name: str
+    path: Path
+    named: bool
+
+
+class Scratch:
+    """A folder of our own for what is unpacked, with generated names. The caller removes the folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._used = 0
+
+    def new_path(self) -> Path:
+        """Return a path in the folder that nothing has used."""
+        self._used += 1
+        return self._folder / f"{self._used:06d}"
+
+
+def open_sources(paths: Sequence[str | Path], scratch: Scratch, stdin: IO[bytes] | None = None) -> list[SourceFile]:
+    """Return the files behind `paths`, in the order given, folders and archives in the order of their names.
+
+    Args:
+        paths: Files, folders, archives, or `-` for stdin. A file met twice is read once.
+        scratch: Where stdin, pipes, members of archives and transcoded files are kept.
+        stdin: What `-` reads; the process's own where None.
+
+    Raises:
+        InputError: A path does not exist or cannot be read, or an archive is damaged or would fill the disk.
+    """
+    seen: set[Path] = set()
+    files: list[SourceFile] = []
+    for found in _find(paths, scratch, stdin):
+        try:
+            real = found.path.resolve()
+            if real in seen:
+                continue
+            seen.add(real)
+            files.extend(_prepare(found, scratch, len(files)))
+        except OSError as error:
+            raise InputError(f"`{found.name}` cannot be read: {error.strerror or error}") from error
+    return files
+
+
+def _find(paths: Sequence[str | Path], scratch: Scratch, stdin: IO[bytes] | None) -> Iterator[_Found]:
+    for given in paths:
+        name = str(given)
+        path = Path(given)
+        try:
+            if name == "-":
+                yield _Found("stdin", _keep(stdin or sys.stdin.buffer, scratch), True)
+            elif path.is_dir():
+                yield from _walk(path)
+            elif stat.S_ISREG(path.stat().st_mode):
+                yield _Found(name, path, True)
+            else:
+                with path.open("rb") as pipe:
+                    yield _Found(name, _keep(pipe, scratch), True)
+        except FileNotFoundError as error:
+            raise InputError(f"`{name}` does not exist") from error
+        except (OSError, ValueError) as error:
+            raise InputError(f"`{name}` cannot be read: {error}") from error
+
+
+def _walk(folder: Path) -> Iterator[_Found]:
+    def fail(error: OSError) -> None:
+        raise error
+
+    for root, folders, names in os.walk(folder, onerror=fail):
+        folders[:] = sorted((name for name in folders if not _is_hidden(name)), key=os.fsencode)
+        for name in sorted(names, key=os.fsencode):
+            path = Path(root, name)
+            if not _is_hidden(name) and path.is_file():
+                yield _Found(str(path), path, False)
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name == "__MACOSX"
+
+
+def _keep(stream: IO[bytes], scratch: Scratch) -> Path:
+    path = scratch.new_path()
+    with path.open("wb") as copy:
+        shutil.copyfileobj(stream, copy, _CHUNK)
+    return path
+
+
+def _prepare(found: _Found, scratch: Scratch, number: int, depth: int = 0) -> Iterator[SourceFile]:
+    compression = compression_of(found.path)
+    if compression == "zip":
+        if depth == _MAX_NESTING:
+            raise InputError(f"`{found.name}` is an archive within archives, deeper than anything that exports make")
+        for member in _unpack(found, scratch):
+            for file in _prepare(member, scratch, number, depth + 1):
+                number = file.number + 1
+                yield file
+        return
+    head = read_head(found.path, compression, 4, found.name)
+    transcoded = to_utf8(found.path, compression, head, scratch.new_path, found.name)
+    if transcoded:
+        yield SourceFile(number, found.name, transcoded, found.path, "none", compression, found.named)
+        return
+    yield SourceFile(
+        number, found.name, _literal(found.path, scratch), found.path, compression, compression, found.named
+    )
+
+
+def _literal(path: Path, scratch: Scratch) -> Path:
+    """Return a path to the file that DuckDB takes as it stands."""
+    text = str(path.absolute())
+    if not any(letter in text for letter in _PATTERN_LETTERS) and "://" not in text and text.isprintable():
+        return Path(text)
+    link = scratch.new_path()
+    link.symlink_to(text)
+    return link
+
+
+def _unpack(found: _Found, scratch: Scratch) -> Iterator[_Found]:
+    """Unpack an archive member by member, under generated names, so that no member's name is ever a path."""
+    try:
+        with zipfile.ZipFile(found.path) as archive:
+            members = sorted(_files_of(archive), key=lambda member: (member.filename, member.header_offset))
+            _refuse_bomb(found, members)
+            for member in members:
+                path = scratch.new_path()
+                with archive.open(member) as packed, path.open("wb") as copy:
+                    shutil.copyfileobj(packed, copy, _CHUNK)
+                yield _Found(f"{found.name}:{member.filename}", path, False)
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise InputError(f"`{found.name}` is a damaged archive: {error}") from error
+    except (NotImplementedError, RuntimeError) as error:
+        raise InputError(f"`{found.name}` cannot be unpacked: {error}") from error
+
+
+def _files_of(archive: zipfile.ZipFile) -> Iterable[zipfile.ZipInfo]:
+    for member in archive.infolist():
+        if not member.is_dir() and not any(_is_hidden(part) for part in member.filename.split("/")):
+            yield member
+
+
+def _refuse_bomb(found: _Found, members: Sequence[zipfile.ZipInfo]) -> None:
+    size = found.path.stat().st_size
+    unpacked = sum(member.file_size for member in members)
+    if unpacked > max(_UNPACKED_AT_LEAST, _UNPACKED_TIMES * size):
+        raise InputError(
+            f"`{found.name}` would unpack to {unpacked:,} bytes from {size:,}",
+            hint="unpack it yourself if it is what it says it is",
+        )
