@@ -33,7 +33,7 @@ def write_access(tenant: Tenant, folder: Folder) -> None:
 
 
 def _write_assignments(tenant: Tenant, folder: Folder) -> None:
-    """`az role assignment list --all` once a subscription, so that what stands above comes in each; ARM for the rest."""
+    """`az role assignment list --all` once a subscription, so that what stands above comes in each."""
     people = tenant.principals_by_id()
     standing = [grant for grant in tenant.grants if grant.listed and grant.state != "eligible"]
     ancestors = _ancestors(tenant)
@@ -54,8 +54,8 @@ def _write_assignments(tenant: Tenant, folder: Folder) -> None:
 def _ancestors(tenant: Tenant) -> dict[str, set[str]]:
     parents = {scope.scope: scope.parent for scope in tenant.scopes}
     found = {}
-    for scope in parents:
-        above, current = {"/"}, parents[scope]
+    for scope, parent in parents.items():
+        above, current = {"/"}, parent
         while current:
             above.add(current)
             current = parents[current]
@@ -159,7 +159,8 @@ def deny_assignment(tenant: Tenant) -> dict[str, Any]:
 
 def _write_pim(tenant: Tenant, folder: Folder) -> None:
     people = tenant.principals_by_id()
-    eligible = [_eligibility(tenant, grant, people[grant.principal_id]) for grant in tenant.grants if grant.state == "eligible"]
+    eligibilities = [grant for grant in tenant.grants if grant.state == "eligible"]
+    eligible = [_eligibility(tenant, grant, people[grant.principal_id]) for grant in eligibilities]
     path = "access/role-eligibility-schedule-instances.json"
     folder.write_json(path, {"value": eligible}, records=len(eligible))
     scopes = {grant.scope for grant in tenant.grants if grant.state == "activated"}
@@ -245,7 +246,7 @@ def _group_tree(tenant: Tenant, scope: Scope) -> dict[str, Any]:
     """`az account management-group show --name ROOT --expand --recurse`."""
     tree = _group_node(tenant, scope)
     return tree | {
-        "details": {"managementGroupAncestors": [], "parent": None, "updatedBy": None, "updatedTime": None, "version": 4},
+        "details": {"managementGroupAncestors": [], "parent": None, "updatedBy": None, "version": 4},
         "tenantId": tenant.tenant_id,
     }
 

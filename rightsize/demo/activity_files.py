@@ -18,6 +18,7 @@ from rightsize.demo.tenant import Tenant
 from rightsize.demo.writing import Folder
 
 Shape = Literal["blobs", "zip", "cli", "rest", "portal", "event_hub", "lines"]
+_OTHERS: tuple[Shape, ...] = ("event_hub", "portal", "lines")
 _SLICE = 50_000
 _PAGE = 200
 _PORTAL_LIMIT = 30_000
@@ -66,7 +67,7 @@ def routes(tenant: Tenant) -> list[Route]:
         Route(*sandbox, "portal", 0, last),
     ]
     found += [
-        Route(scope, f"{name}-{index:02d}", ("event_hub", "portal", "lines")[index % 3], 0, last)  # type: ignore[arg-type]  # one of three literals
+        Route(scope, f"{name}-{index:02d}", _OTHERS[index % len(_OTHERS)], 0, last)
         for index, (scope, name) in enumerate(by_name[6:])
     ]
     groups = [scope for scope in tenant.scopes if scope.kind == "management_group"]
@@ -156,9 +157,9 @@ class _Writer:
 
     def _blobs(self, route: Route, rows: pl.DataFrame) -> None:
         """The tree that diagnostic settings write into a storage account; a blob is named after the hour received."""
-        hour = rows["row_time"].dt.truncate("1h") + pl.duration(hours=rows["lag"])
-        hour = rows.select(hour.alias("hour")).to_series()
-        for part in self._slices(rows.with_columns(hour.alias("hour")).sort("hour", "row_time", maintain_order=True)):
+        hour = pl.col("row_time").dt.truncate("1h") + pl.duration(hours="lag")
+        received_rows = rows.with_columns(hour.alias("hour")).sort("hour", "row_time", maintain_order=True)
+        for part in self._slices(received_rows):
             texts = part.select("hour", self._shapes.diagnostic(part).alias("text"))
             for received, text, count in _by_hour(texts):
                 path = (

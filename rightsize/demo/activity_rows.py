@@ -36,7 +36,8 @@ def activity_rows(tenant: Tenant, texts: ActivityTexts) -> pl.DataFrame:
     rows = calls.join(_PHASES, on="pattern", maintain_order="left_right")
     chance = mixed(number(tenant.spec.seed, "row"), rows["habit"], rows["call"], rows["phase"])
     rows = rows.with_columns(chance.alias("chance"))
-    seconds = pl.when(pl.col("phase") == _END).then(2 + pl.col("chance") % 40).otherwise(pl.col("phase").cast(pl.UInt64))
+    at_end = pl.col("phase") == _END
+    seconds = pl.when(at_end).then(2 + pl.col("chance") % 40).otherwise(pl.col("phase").cast(pl.UInt64))
     end = pl.when(pl.col("outcome") != DONE).then("outcome").otherwise("failed")
     rows = rows.with_columns(
         pl.when(pl.col("phase") == _BEGIN).then(BEGUN).when(pl.col("phase") == _ACCEPT).then(ACCEPTED).otherwise(end)
@@ -46,7 +47,8 @@ def activity_rows(tenant: Tenant, texts: ActivityTexts) -> pl.DataFrame:
         (pl.col("chance") // 2**40 % 10).cast(pl.String).alias("digit"),
         pl.lit(ADMINISTRATIVE, dtype=pl.Int8).alias("category"),
     )  # fmt: skip
-    return pl.concat([rows, *_other_categories(rows)]).sort("row_time", "habit", "call", "phase", "category").drop("chance")
+    rows = pl.concat([rows, *_other_categories(rows)])
+    return rows.sort("row_time", "habit", "call", "phase", "category").drop("chance")
 
 
 def homes(texts: ActivityTexts) -> list[str]:

@@ -1,4 +1,4 @@
-"""The shapes of the Activity Log: the diagnostic record, REST and the Azure CLI, and the portal's CSV of Log Analytics."""
+"""The shapes of the Activity Log: diagnostic records, REST and the Azure CLI, and the portal's CSV of Log Analytics."""
 
 from __future__ import annotations
 
@@ -74,8 +74,7 @@ class Shapes:
         """Return the line that the portal exports from Log Analytics, without a line end."""
         common = self._common(frame)
         cells = [
-            for_csv_cell(pl.col(column) if column in _RAW else _unquoted(pl.col(column)))
-            for _, column in _CSV_COLUMNS
+            for_csv_cell(pl.col(column) if column in _RAW else _unquoted(pl.col(column))) for _, column in _CSV_COLUMNS
         ]
         return common.select(pl.concat_str(cells, separator=",")).to_series()
 

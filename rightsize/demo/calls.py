@@ -16,15 +16,15 @@ DONE, CONFLICT, BAD_REQUEST = 0, 1, 2
 # How many rows a call has in the log, in its column `pattern`.
 BEGIN_END, BEGIN_ACCEPT_END, END_ONLY, BEGIN_ONLY = 0, 1, 2, 3
 
-CALLS_SCHEMA = {
-    "habit": pl.Int32,
-    "call": pl.Int32,
-    "day": pl.Int32,
+CALLS_SCHEMA: dict[str, pl.DataType] = {
+    "habit": pl.Int32(),
+    "call": pl.Int32(),
+    "day": pl.Int32(),
     "time": pl.Datetime("us"),
-    "failed": pl.Int8,
-    "pattern": pl.Int8,
-    "has_evidence": pl.Boolean,
-    "has_claims": pl.Boolean,
+    "failed": pl.Int8(),
+    "pattern": pl.Int8(),
+    "has_evidence": pl.Boolean(),
+    "has_claims": pl.Boolean(),
 }
 _MICROSECONDS = 1_000_000
 _HOUR = 3600 * _MICROSECONDS
@@ -48,7 +48,7 @@ def expand_habits(spec: TenantSpec, habits: Sequence[Habit]) -> pl.DataFrame:
             "may_fail": [not habit.outcome and habit.kind == "logged" for habit in habits],
             "bundle": request_numbers(spec, habits),
         },
-        schema_overrides={"habit": pl.Int64, "count": pl.Int64, "length": pl.Int64, "bundle": pl.UInt64},
+        schema_overrides={"habit": pl.Int64(), "count": pl.Int64(), "length": pl.Int64(), "bundle": pl.UInt64},
     ).with_columns((pl.col("length").cum_sum() - pl.col("length")).alias("offset"))
     calls = (
         per_habit.filter(pl.col("count") > 0)
@@ -82,19 +82,18 @@ def _counts(spec: TenantSpec, habits: Sequence[Habit], plans: Sequence[Sequence[
     ]
     if spec.events is None:
         return natural
-    shown = [habit.kind in ("logged", "storage") for habit in habits]
-    fixed = sum(n for n, habit, is_shown in zip(natural, habits, shown, strict=True) if is_shown and _is_fixed(habit))
-    free = sum(n for n, habit, is_shown in zip(natural, habits, shown, strict=True) if is_shown and not _is_fixed(habit))
-    factor = max(0.0, spec.events - fixed) / max(free, 1)
+    shown = [count * (habit.kind in ("logged", "storage")) for count, habit in zip(natural, habits, strict=True)]
+    free = sum(count for count, habit in zip(shown, habits, strict=True) if _is_free(habit))
+    factor = max(0.0, spec.events - sum(shown) + free) / max(free, 1)
     return [
-        n if _is_fixed(habit) or n == 0 or not is_shown else max(1, round(n * factor))
-        for n, habit, is_shown in zip(natural, habits, shown, strict=True)
+        max(1, round(count * factor)) if count and _is_free(habit) else count
+        for count, habit in zip(natural, habits, strict=True)
     ]
 
 
-def _is_fixed(habit: Habit) -> bool:
-    """What happens every night is what makes days without events rare; what happens once stays once."""
-    return habit.cadence in ("nightly", "once")
+def _is_free(habit: Habit) -> bool:
+    """Nightly work makes days without events rare, what happens once stays once, and nothing counts silent calls."""
+    return habit.cadence not in ("nightly", "once") and habit.kind in ("logged", "storage")
 
 
 def _with_chance(spec: TenantSpec, calls: pl.DataFrame) -> pl.DataFrame:
@@ -107,11 +106,11 @@ def _with_chance(spec: TenantSpec, calls: pl.DataFrame) -> pl.DataFrame:
         pl.col("own") % (20 * _MICROSECONDS)
     ).cast(pl.Int64)
     chance = (pl.col("own") // 2**20 % 1000).cast(pl.Int64)
-    failed = pl.when(~pl.col("may_fail")).then(DONE).when(chance < 20).then(CONFLICT)
-    failed = failed.when(chance < 30).then(BAD_REQUEST).otherwise(DONE)
+    may_fail = pl.when(~pl.col("may_fail")).then(DONE).when(chance < 20).then(CONFLICT)
+    failed = may_fail.when(chance < 30).then(BAD_REQUEST).otherwise(DONE)
     rows = (pl.col("own") // 2**32 % 1000).cast(pl.Int64)
-    pattern = pl.when(pl.col("single_row")).then(END_ONLY).when(rows < 600).then(BEGIN_END)
-    pattern = pattern.when(rows < 900).then(BEGIN_ACCEPT_END).when(rows < 980).then(END_ONLY).otherwise(BEGIN_ONLY)
+    mostly = pl.when(pl.col("single_row")).then(END_ONLY).when(rows < 600).then(BEGIN_END)
+    pattern = mostly.when(rows < 900).then(BEGIN_ACCEPT_END).when(rows < 980).then(END_ONLY).otherwise(BEGIN_ONLY)
     return (
         calls.with_columns(shared.alias("shared"), own.alias("own"))
         .with_columns(

@@ -67,8 +67,8 @@ class Cast:
 def read_cast(spec: TenantSpec) -> Cast:
     """Return the cast, its ids chosen by the seed."""
     tenant_id = guid(spec.seed, "tenant")
-    scopes = tuple(_scopes(spec, tenant_id))
-    places = Places(scopes[1])
+    scopes, bases = _scopes(spec, tenant_id)
+    places = Places(bases)
     people = {row["key"]: _principal(spec, places, row) for row in _rows("principals.csv")}
     members = {
         people[row["group"]].principal_id: tuple(people[key].principal_id for key in row["members"].split())
@@ -85,7 +85,7 @@ def read_cast(spec: TenantSpec) -> Cast:
     return Cast(
         tenant_id,
         places,
-        scopes[0],
+        scopes,
         tuple(people.values()),
         members,
         roles,

@@ -131,17 +131,18 @@ def _provider(name: str) -> dict[str, Any]:
 
 
 def _type_entry(provider: dict[str, Any], type_name: str) -> dict[str, Any]:
+    entry: dict[str, Any]
     for entry in provider["resourceTypes"]:
         if entry["name"] == type_name:
-            return dict(entry)
-    entry = {"displayName": type_name.split("/")[-1], "name": type_name, "operations": []}
+            return entry
+    entry = {"displayName": type_name.rsplit("/", 1)[-1], "name": type_name, "operations": []}
     provider["resourceTypes"].append(entry)
     return entry
 
 
 def _operation(operation: Operation, type_name: str) -> dict[str, Any]:
     verb = operation.name[len(operation.resource_type) + 1 :].removesuffix("/action").removesuffix("/Action")
-    label = f"{_VERBS.get(verb.lower(), verb)} {type_name.split('/')[-1]}"
+    label = f"{_VERBS.get(verb.lower(), verb)} {type_name.rsplit('/', 1)[-1]}"
     return {
         "description": f"{label}.",
         "displayName": label,

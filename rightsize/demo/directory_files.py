@@ -126,7 +126,7 @@ def _last_sign_ins(tenant: Tenant, sign_ins: pl.DataFrame) -> dict[str, dict[str
     )
     last = last.with_columns(pl.exclude("principal").dt.strftime("%Y-%m-%dT%H:%M:%SZ")).sort("principal")
     return {
-        tenant.principals[number].principal_id: {name: value for name, value in zip(last.columns[1:], times, strict=True)}
+        tenant.principals[number].principal_id: dict(zip(last.columns[1:], times, strict=True))
         for number, *times in last.iter_rows()
     }
 

@@ -4,22 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 
 from rightsize.demo.cast import DOMAIN, Cast
-from rightsize.demo.catalogue import Role
+from rightsize.demo.catalogue import Role, read_data
 from rightsize.demo.hashing import below, guid
 from rightsize.demo.spec import MIN_PRINCIPALS, MIN_SUBSCRIPTIONS, TenantSpec
-from rightsize.demo.tenant import Grant, Habit, Principal, PrincipalKind, Scope
+from rightsize.demo.tenant import Grant, Habit, HabitKind, Principal, PrincipalKind, Scope
 
-_FIRST_NAMES = (
-    "Ada Alva Amir Anna Arjun Bea Boris Carla Cem Clara Daria Edgar Elif Emil Esra Fatima Finn Greta Hugo Ida Ines Ivan "
-    "Jana Karim Lara Leon Lina Malik Mara Milan Nils Nora Olga Oskar Petra Pia Rosa Selma Theo Vera Wim Yara Zoe"
-).split()
-_LAST_NAMES = (
-    "Abadi Bakker Castell Dahl Eriksen Fabri Gomes Horvat Iyer Jung Kovac Larsen Maurer Nowak Oliveira Pereira Quist "
-    "Rahimi Sato Torres Ueda Varga Winter Xu Yilmaz Zeman Almeida Becker Costa Dumont Ekman Frei Graf Holm Ito Janssen"
-).split()
-_WARDS = "Cardiology Oncology Radiology Surgery Paediatrics Pharmacy Laboratory Emergency Neurology Maternity".split()
 TEAM_SIZE = 12
 _MANAGEMENT_GROUP = "avh-landingzones"
 
@@ -42,6 +34,12 @@ _RELEASE = (
     ("Microsoft.Web/serverfarms/join/action", "Microsoft.Web/serverfarms/plan"),
 )
 _BLOBS = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs"
+
+
+@cache
+def _names() -> tuple[tuple[str, ...], ...]:
+    """First names, last names, and wards of a hospital."""
+    return tuple(tuple(line.split()) for line in read_data("names.txt").splitlines())
 
 
 @dataclass(slots=True)
@@ -77,8 +75,9 @@ def fill(spec: TenantSpec, cast: Cast) -> Filling:
 
 def _extra_subscriptions(spec: TenantSpec, cast: Cast) -> Iterator[Scope]:
     parent = cast.places.full(f"mg:{_MANAGEMENT_GROUP}")
+    wards = _names()[2]
     for index in range(spec.subscriptions - MIN_SUBSCRIPTIONS):
-        name = f"{_WARDS[index % len(_WARDS)]} {index // len(_WARDS) + 1:02d}"
+        name = f"{wards[index % len(wards)]} {index // len(wards) + 1:02d}"
         yield Scope("subscription", f"/subscriptions/{guid(spec.seed, 'subscription', index)}", name, parent)
 
 
@@ -93,7 +92,8 @@ class _Team:
         self, spec: TenantSpec, filling: Filling, roles: dict[str, Role], subscription: str, index: int
     ) -> None:
         self._spec, self._filling, self._roles, self._index = spec, filling, roles, index
-        self._name = f"{_WARDS[index % len(_WARDS)]} Team {index + 1:03d}"
+        wards = _names()[2]
+        self._name = f"{wards[index % len(wards)]} Team {index + 1:03d}"
         self._names = {"app": f"app-team-{index + 1:03d}", "vm": f"vm-team-{index + 1:03d}"}
         self._names["store"] = f"stteam{index + 1:03d}"
         self._subscription = subscription
@@ -118,34 +118,43 @@ class _Team:
         app = self._principal("app", f"deploy-{self._names['app']}", 1)
         grant = self._grant(app, "Contributor", self._subscription, "pipeline")
         for operation, below_group in _RELEASE:
-            kind = "linked" if "/join/" in operation else "logged"
-            scope = self._full(below_group)
-            self._filling.habits.append(
-                Habit(app.principal_id, operation, scope, kind, "weekday", 1.0, grant, grant.grant_id, "", "release")  # type: ignore[arg-type]  # one of two literals
-            )
+            kind: HabitKind = "linked" if "/join/" in operation else "logged"
+            self._habit(app, operation, self._full(below_group), kind, "weekday", 1.0, grant, "release")
 
     def _identity(self) -> None:
-        identity = self._principal("identity", f"id-{self._names['app']}", 2, f"Microsoft.Web/sites/{self._names['app']}")
+        app = self._names["app"]
+        identity = self._principal("identity", f"id-{app}", 2, f"Microsoft.Web/sites/{app}")
         account = self._full("Microsoft.Storage/storageAccounts/{store}")
         grant = self._grant(identity, "Storage Blob Data Contributor", account, "identity")
-        scope = f"{account}/blobServices/default/containers/{self._names['app']}"
-        self._filling.habits.append(
-            Habit(identity.principal_id, f"{_BLOBS}/read", scope, "unlogged_data", "nightly", 1.0, grant, grant.grant_id)
-        )
+        scope = f"{account}/blobServices/default/containers/{app}"
+        self._habit(identity, f"{_BLOBS}/read", scope, "unlogged_data", "nightly", 1.0, grant)
 
     def _person(self, number: int) -> Principal:
         index = self._index * TEAM_SIZE + number
-        first = _FIRST_NAMES[index % len(_FIRST_NAMES)]
-        last = _LAST_NAMES[(index // len(_FIRST_NAMES) + number * 7) % len(_LAST_NAMES)]
+        firsts, lasts, _ = _names()
+        first, last = firsts[index % len(firsts)], lasts[(index // len(firsts) + number * 7) % len(lasts)]
         return self._principal("user", f"{first} {last}", 3 + number)
 
     def _work(self, person: Principal, grant: Grant) -> None:
         start = below(len(_WORK), self._spec.seed, person.principal_id)
         for step in range(below(4, self._spec.seed, "habits", person.principal_id)):
             operation, below_group, cadence, rate = _WORK[(start + step * 3) % len(_WORK)]
-            self._filling.habits.append(
-                Habit(person.principal_id, operation, self._full(below_group), "logged", cadence, rate, grant, grant.grant_id)
-            )
+            self._habit(person, operation, self._full(below_group), "logged", cadence, rate, grant)
+
+    def _habit(
+        self,
+        actor: Principal,
+        operation: str,
+        scope: str,
+        kind: HabitKind,
+        cadence: str,
+        rate: float,
+        grant: Grant,
+        bundle: str = "",
+    ) -> None:
+        self._filling.habits.append(
+            Habit(actor.principal_id, operation, scope, kind, cadence, rate, grant, grant.grant_id, bundle=bundle)
+        )
 
     def _full(self, below_group: str) -> str:
         return f"{self._group}/providers/{below_group.format(**self._names)}"

@@ -56,9 +56,9 @@ def _write_graph(tenant: Tenant, folder: Folder, texts: pl.DataFrame, rows: pl.D
 
 def _frame(tenant: Tenant, texts: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
     seed = tenant.spec.seed
-    services = pl.DataFrame(
-        [{"resource_id": service, "resource_name": json_text(name)} for service, name in SERVICES]
-    )[rows["service"]]
+    services = pl.DataFrame([{"resource_id": service, "resource_name": json_text(name)} for service, name in SERVICES])[
+        rows["service"]
+    ]
     mail = (pl.col("service") == _MAIL) & (pl.col("kind") < SERVICE_PRINCIPAL)
     failed = pl.col("error") != 0
     return rows.hstack(texts[rows["principal"]]).hstack(services).with_columns(

@@ -23,7 +23,12 @@ SERVICES = (ARM, EXCHANGE, *_DATA_SERVICES.values())
 KINDS = ("interactive", "non_interactive", "service_principal", "managed_identity")
 INTERACTIVE, NON_INTERACTIVE, SERVICE_PRINCIPAL, MANAGED_IDENTITY = range(4)
 _WRONG_PASSWORD = 50126
-_SCHEMA = {"principal": pl.Int64, "service": pl.Int64, "day": pl.Int64, "time": pl.Datetime("us")}
+_SCHEMA: dict[str, pl.DataType] = {
+    "principal": pl.Int64(),
+    "service": pl.Int64(),
+    "day": pl.Int64(),
+    "time": pl.Datetime("us"),
+}
 
 
 def service_of(habit: Habit) -> tuple[str, str]:
@@ -91,10 +96,10 @@ def _for_mail(tenant: Tenant) -> pl.DataFrame:
         for number, principal in enumerate(tenant.principals)
         if principal.kind == "user" and not principal.options & {"emergency", "gone"}
     ]
-    days = pl.DataFrame({"day": range(tenant.spec.days)}, schema={"day": pl.Int64}).with_columns(
+    days = pl.DataFrame({"day": range(tenant.spec.days)}, schema={"day": pl.Int64()}).with_columns(
         (pl.lit(tenant.spec.first_day) + pl.duration(days="day")).dt.weekday().is_in([6, 7]).alias("weekend")
     )
-    rows = pl.DataFrame({"principal": staff}, schema={"principal": pl.Int64}).join(days, how="cross")
+    rows = pl.DataFrame({"principal": staff}, schema={"principal": pl.Int64()}).join(days, how="cross")
     rows = rows.with_columns(mixed(number(tenant.spec.seed, "mail"), rows["principal"], rows["day"]).alias("chance"))
     present = pl.col("chance") % 100 < pl.when("weekend").then(20).otherwise(85)
     midnight = pl.lit(dt.datetime.combine(tenant.spec.first_day, dt.time()))
@@ -110,10 +115,10 @@ def _for_mail(tenant: Tenant) -> pl.DataFrame:
 def _on_call(tenant: Tenant, rows: pl.DataFrame) -> pl.DataFrame:
     """Somebody is on call every day, so that no day is without a sign-in of people."""
     people = [number for number, principal in enumerate(tenant.principals) if "on_call" in principal.options]
-    every = pl.DataFrame({"principal": people}, schema={"principal": pl.Int64}).join(
-        pl.DataFrame({"day": range(tenant.spec.days)}, schema={"day": pl.Int64}), how="cross"
+    every = pl.DataFrame({"principal": people}, schema={"principal": pl.Int64()}).join(
+        pl.DataFrame({"day": range(tenant.spec.days)}, schema={"day": pl.Int64()}), how="cross"
     )
-    every = every.join(pl.DataFrame({"kind": [INTERACTIVE, NON_INTERACTIVE]}, schema={"kind": pl.Int64}), how="cross")
+    every = every.join(pl.DataFrame({"kind": [INTERACTIVE, NON_INTERACTIVE]}, schema={"kind": pl.Int64()}), how="cross")
     midnight = pl.lit(dt.datetime.combine(tenant.spec.first_day, dt.time()))
     every = every.with_columns(
         pl.lit(SERVICES.index(EXCHANGE), dtype=pl.Int64).alias("service"),
@@ -121,7 +126,8 @@ def _on_call(tenant: Tenant, rows: pl.DataFrame) -> pl.DataFrame:
         mixed(number(tenant.spec.seed, "on-call"), every["principal"], every["day"], every["kind"]).alias("chance"),
         pl.lit(0).alias("error"),
     )
-    return every.select(pl.col(name).cast(rows_type) for name, rows_type in {**rows.schema, "error": pl.Int32}.items())
+    columns: dict[str, pl.DataType] = {**rows.schema, "error": pl.Int32()}
+    return every.select(pl.col(name).cast(type_) for name, type_ in columns.items())
 
 
 def principals_without_arm_token(tenant: Tenant, rows: pl.DataFrame) -> list[str]:

@@ -33,9 +33,10 @@ def write_storage(tenant: Tenant, folder: Folder) -> pl.DataFrame:
     calls = calls.with_columns(position.gather(calls["habit"]).alias("text"))
     for category in CATEGORIES:
         held = calls.filter((texts["category"] == category).gather(calls["text"])).sort("time", "habit", "call")
-        chunks = [_records(tenant, texts, part) for part in held.iter_slices(_SLICE)]
-        signed = _signed_with_key(tenant, category)
-        lines = [text.encode() + b"\n" for chunk in chunks for text in chunk] + [line.encode() + b"\n" for line in signed]
+        lines: list[bytes] = []
+        for part in held.iter_slices(_SLICE):
+            lines += [text.encode() + b"\n" for text in _records(tenant, texts, part)]
+        lines += [text.encode() + b"\n" for text in _signed_with_key(tenant, category)]
         name = f"storage/insights-logs-{category.lower()}.jsonl.gz"
         folder.write(name, gzip_bytes(lines), records=len(lines))
     return calls

@@ -36,7 +36,7 @@ def plant_truth(
     """
     spec = tenant.spec
     seen = _seen(tenant, activity, storage)
-    needs = [_need(tenant, habit, seen[index]) for index, habit in enumerate(tenant.habits) if _is_need(habit, seen[index])]
+    needs = [_need(habit, calls) for habit, calls in zip(tenant.habits, seen, strict=True) if _is_need(habit, calls)]
     return {
         "format_version": 1,
         "seed": spec.seed,
@@ -98,7 +98,7 @@ def _is_need(habit: Habit, seen: dict[str, Any]) -> bool:
     return bool(habit.credited_to) and not refused and seen["calls"] > 0
 
 
-def _need(tenant: Tenant, habit: Habit, seen: dict[str, Any]) -> dict[str, Any]:
+def _need(habit: Habit, seen: dict[str, Any]) -> dict[str, Any]:
     silent = habit.kind in SILENT_KINDS
     kind = habit.kind if silent else "used" if seen["logged"] else "out_of_coverage"
     return _use(habit, seen) | {
