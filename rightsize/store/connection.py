@@ -1,0 +1,177 @@
+"""Opening the store: one DuckDB file, readable by its owner only, with a version of its own."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import duckdb
+import polars as pl
+
+from rightsize.model.errors import InputError
+from rightsize.model.tables import table
+from rightsize.store.ddl import create_statements
+from rightsize.store.migrations import SCHEMA_VERSION, migrate
+from rightsize.store.sql import named
+
+_SETTINGS = {
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "allow_community_extensions": "false",
+    "threads": "2",
+}
+
+
+class Store:
+    """An open store. Closing it, or leaving its `with` block, gives the file free."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, path: Path, *, read_only: bool) -> None:
+        self.connection = connection
+        self.path = path
+        self.read_only = read_only
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.connection.close()
+
+    def frame(self, sql: str, parameters: Mapping[str, Any] | None = None) -> pl.DataFrame:
+        """Return the result of a query; values are bound to `$name`, never put into the text."""
+        cursor = self.connection.cursor()
+        relation = cursor.sql(sql, params=dict(parameters)) if parameters else cursor.sql(sql)
+        frame: pl.DataFrame = relation.pl()
+        cursor.close()
+        return frame
+
+    def table(self, name: str) -> pl.DataFrame:
+        """Return a table or view of the model, with its declared columns; the order of rows is not defined."""
+        columns = named(*(column.name for column in table(name).columns))
+        return self.frame(f"SELECT {columns} FROM main.{name}")
+
+    def write_answer(self, name: str, frame: pl.DataFrame) -> None:
+        """Replace what an answer table holds, in one transaction."""
+        declared = table(name)
+        if declared.kind != "answer":
+            raise ValueError(f"{name} is not an answer table")
+        columns = named(*(column.name for column in declared.columns))
+        answer = frame.select([column.name for column in declared.columns])
+        self.connection.execute("BEGIN")
+        try:
+            self.connection.execute(f"DELETE FROM base.{name}")
+            self.connection.register("answer_rows", answer)
+            self.connection.execute(f"INSERT INTO base.{name} ({columns}) SELECT {columns} FROM answer_rows")
+            self.connection.unregister("answer_rows")
+            self.connection.execute("COMMIT")
+        except BaseException:
+            self.connection.execute("ROLLBACK")
+            raise
+
+
+def open_store(path: Path | str, *, read_only: bool) -> Store:
+    """Open the store, and make it where it does not exist and may be written.
+
+    Raises:
+        InputError: There is no store to read, another process holds it, the file is something else, or a newer
+            version of rightsize wrote it.
+    """
+    file = Path(path)
+    if read_only and not file.exists():
+        raise InputError(
+            f"there is no store at `{file}`", hint="`rightsize load PATH…` makes one, `rightsize demo` a sample"
+        )
+    is_new = not file.exists()
+    if is_new:
+        _reserve(file)
+    connection = _connect(file, read_only)
+    try:
+        if is_new or _is_empty(connection):
+            if read_only:
+                raise InputError(f"`{file}` is an empty database", hint="load something into it first")
+            _create(connection)
+        else:
+            _check_version(connection, file, read_only)
+    except BaseException:
+        connection.close()
+        raise
+    return Store(connection, file, read_only=read_only)
+
+
+def _reserve(file: Path) -> None:
+    """Make sure that the file, once there, was never readable by others."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make the folder of `{file}`: {error.strerror}") from error
+    if not os.access(file.parent, os.W_OK):
+        raise InputError(f"cannot write into the folder of `{file}`")
+
+
+def _connect(file: Path, read_only: bool) -> duckdb.DuckDBPyConnection:
+    mask = os.umask(0o077)
+    try:
+        connection = duckdb.connect(str(file), read_only=read_only, config=dict(_SETTINGS))
+    except duckdb.IOException as error:
+        text = str(error)
+        if "lock" in text.lower():
+            raise InputError(
+                f"`{file}` is in use by another process",
+                hint="one process may write, or several may read: try again later",
+            ) from error
+        raise InputError(f"cannot open `{file}` as a store: {text.splitlines()[0]}") from error
+    except duckdb.Error as error:
+        raise InputError(f"cannot open `{file}` as a store: {str(error).splitlines()[0]}") from error
+    finally:
+        os.umask(mask)
+    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET preserve_insertion_order = false")
+    return connection
+
+
+def _is_empty(connection: duckdb.DuckDBPyConnection) -> bool:
+    found = connection.execute("SELECT count(*) FROM information_schema.tables").fetchone()
+    return found is not None and found[0] == 0
+
+
+def _create(connection: duckdb.DuckDBPyConnection) -> None:
+    connection.execute("BEGIN")
+    for statement in create_statements():
+        connection.execute(statement)
+    connection.execute("CREATE TABLE base.meta (name VARCHAR, value VARCHAR)")
+    connection.execute("INSERT INTO base.meta VALUES ('schema_version', ?)", [str(SCHEMA_VERSION)])
+    connection.execute("COMMIT")
+
+
+def _check_version(connection: duckdb.DuckDBPyConnection, file: Path, read_only: bool) -> None:
+    try:
+        found = connection.execute("SELECT value FROM base.meta WHERE name = 'schema_version'").fetchone()
+    except duckdb.CatalogException as error:
+        raise InputError(f"`{file}` is a DuckDB database, but not a store of rightsize") from error
+    version = int(found[0]) if found else 0
+    if version > SCHEMA_VERSION:
+        raise InputError(
+            f"`{file}` was written by a newer version of rightsize (schema {version}, this one knows {SCHEMA_VERSION})"
+        )
+    if version < SCHEMA_VERSION:
+        if read_only:
+            raise InputError(
+                f"`{file}` has an older schema ({version} instead of {SCHEMA_VERSION})",
+                hint="any command that writes brings it up to date, for example `rightsize load` or `rightsize analyze`",
+            )
+        migrate(connection, version)
+
+
+def newest_day(store: Store) -> dt.date | None:
+    """Return the newest day that any coverage row speaks of, or None."""
+    found = store.connection.execute("SELECT max(day) FROM base.coverage WHERE state <> 'missing'").fetchone()
+    return found[0] if found else None

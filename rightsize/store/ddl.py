@@ -1,0 +1,197 @@
+"""The physical tables (schema `base`) and the views that SQL users see (schema `main`), made from `model`.
+
+Principals, operations, scopes and assignments are integers inside; a third of the memory of the same rows with text.
+The integers are the store's own affair: they never leave it and never order anything.
+"""
+
+from __future__ import annotations
+
+from rightsize.model.schema import Table
+from rightsize.model.tables import TABLES, table
+from rightsize.store.sql import folded, quoted
+
+MARKED_COLUMNS = (
+    "principal_id",
+    "principal_type",
+    "principal_name",
+    "app_id",
+    "role_assignment_id",
+    "role_definition_id",
+    "evidence_principal_id",
+    "event_id",
+    "ip",
+)
+"""Columns of an event that the highest-ranked row decides. They are stored behind one digit, 4 minus the rank of the row
+that gave them, so that the least value is the better one and merging stays associative over any number of loads."""
+
+_BASE_TABLES = {
+    "operation_names": (
+        "operation_key INTEGER, folded VARCHAR, earliest VARCHAR, smallest VARCHAR, spelling VARCHAR, stale BOOLEAN"
+    ),
+    "scope_names": (
+        "scope_key INTEGER, folded VARCHAR, earliest VARCHAR, smallest VARCHAR, spelling VARCHAR, stale BOOLEAN"
+    ),
+    "actors": "actor_key INTEGER, principal_id VARCHAR, principal_name VARCHAR",
+    "assignment_names": "assignment_key INTEGER, role_assignment_id VARCHAR",
+    "events": (
+        "event_key UHUGEINT, time TIMESTAMP, source VARCHAR, plane VARCHAR, category VARCHAR, rank TINYINT, "
+        "correlation_id VARCHAR, operation_key INTEGER, scope_key INTEGER, "
+        + ", ".join(f"{name} VARCHAR" for name in MARKED_COLUMNS)
+    ),
+    "usage_days": (
+        "actor_key INTEGER, operation_key INTEGER, scope_key INTEGER, plane VARCHAR, assignment_key INTEGER, day DATE, "
+        "first_seen TIMESTAMP, last_seen TIMESTAMP, succeeded BIGINT, failed BIGINT, started BIGINT, denied BIGINT, "
+        "suspect BIGINT"
+    ),
+    "sign_in_rows": (
+        "sign_in_key UHUGEINT, time TIMESTAMP, principal_id VARCHAR, principal_name VARCHAR, app_id VARCHAR, "
+        "resource_id VARCHAR, resource_name VARCHAR, kind VARCHAR, succeeded BOOLEAN"
+    ),
+    "scopes": (
+        "folded VARCHAR, parent VARCHAR, kind VARCHAR, subscription_id VARCHAR, resource_group VARCHAR, "
+        "resource_type VARCHAR, display_name VARCHAR, listed BOOLEAN"
+    ),
+    "coverage": (
+        "source VARCHAR, category VARCHAR, scope VARCHAR, day DATE, events BIGINT, state VARCHAR, declared_by VARCHAR"
+    ),
+    "role_operations": ("role_definition_id VARCHAR, operation VARCHAR, plane VARCHAR, conditional BOOLEAN"),
+}
+"""Physical tables whose columns are not those of the table of the same name in `model`."""
+
+_VERSIONED = ("role_definitions", "deny_assignments", "operations")
+"""Tables whose rows are replaced as a whole; `version` orders the rows of one key."""
+
+_SCOPE_SPELLING = "coalesce((SELECT spelling FROM base.scope_names AS n WHERE n.folded = {key}), {raw})"
+# A name that means two principals, as UPN of one and mail of another, resolves to neither.
+_RESOLVED = (
+    "SELECT alias, min(principal_id) AS principal_id FROM base.principal_aliases "
+    "GROUP BY alias HAVING count(DISTINCT principal_id) = 1"
+)
+
+
+def base_table(name: str) -> str:
+    """Return the physical columns of a table of schema `base`."""
+    if name in _BASE_TABLES:
+        return _BASE_TABLES[name]
+    columns = ", ".join(f"{quoted(column.name)} {column.type.value}" for column in table(name).columns)
+    return columns + (", version VARCHAR" if name in _VERSIONED else "")
+
+
+def base_names() -> tuple[str, ...]:
+    """Return the names of all physical tables."""
+    from_model = (t.name for t in TABLES if t.kind in {"loaded", "derived", "answer"} and t.name not in _ANSWER_VIEWS)
+    return tuple(dict.fromkeys((*_BASE_TABLES, *from_model)))
+
+
+_ANSWER_VIEWS = ("granted_operations", "verdict_operations")
+
+# One view a table of the model whose text is not simply the physical table's.
+_VIEWS = {
+    "events": f"""
+        SELECT e.time, e.source, e.plane, {", ".join(f"substr(e.{c}, 2) AS {c}" for c in MARKED_COLUMNS[:4])},
+            o.spelling AS operation, s.spelling AS scope,
+            CASE e.rank WHEN 4 THEN 'succeeded' WHEN 3 THEN 'failed' WHEN 2 THEN 'denied' WHEN 1 THEN 'started'
+                ELSE 'other' END AS outcome,
+            {", ".join(f"substr(e.{c}, 2) AS {c}" for c in MARKED_COLUMNS[4:7])}, e.correlation_id,
+            {", ".join(f"substr(e.{c}, 2) AS {c}" for c in MARKED_COLUMNS[7:])},
+            lower(printf('%032x', e.event_key)) AS event_key
+        FROM base.events AS e
+        JOIN base.operation_names AS o USING (operation_key) JOIN base.scope_names AS s USING (scope_key)""",
+    "usage_days": f"""
+        SELECT coalesce(a.principal_id, alias.principal_id) AS principal_id, a.principal_name, o.spelling AS operation,
+            s.spelling AS scope, u.plane, r.role_assignment_id, u.day, u.first_seen, u.last_seen, u.succeeded, u.failed,
+            u.started, u.denied, u.suspect
+        FROM base.usage_days AS u
+        JOIN base.actors AS a USING (actor_key)
+        JOIN base.operation_names AS o USING (operation_key) JOIN base.scope_names AS s USING (scope_key)
+        LEFT JOIN base.assignment_names AS r USING (assignment_key)
+        LEFT JOIN ({_RESOLVED}) AS alias ON alias.alias = a.principal_name""",
+    "usage": """
+        SELECT principal_id, principal_name, operation, scope, plane, role_assignment_id, min(first_seen) AS first_seen,
+            max(last_seen) AS last_seen, sum(succeeded)::BIGINT AS succeeded, sum(failed)::BIGINT AS failed,
+            sum(started)::BIGINT AS started, sum(denied)::BIGINT AS denied, sum(suspect)::BIGINT AS suspect,
+            count(*) AS days
+        FROM usage_days
+        GROUP BY principal_id, principal_name, operation, scope, plane, role_assignment_id""",
+    "sign_ins": f"""
+        SELECT coalesce(i.principal_id, alias.principal_id) AS principal_id, i.app_id, i.resource_id, i.kind,
+            i.time::DATE AS day, max(i.resource_name) AS resource_name,
+            count(*) FILTER (WHERE i.succeeded) AS succeeded, count(*) FILTER (WHERE NOT i.succeeded) AS failed,
+            max(i.time) AS last_seen
+        FROM base.sign_in_rows AS i
+        LEFT JOIN ({_RESOLVED}) AS alias ON i.principal_id IS NULL AND alias.alias = i.principal_name
+        GROUP BY ALL""",
+    "coverage": f"""
+        SELECT source, category, {_SCOPE_SPELLING.format(key="c.scope", raw="c.scope")} AS scope, day, events, state,
+            declared_by
+        FROM base.coverage AS c""",
+    "scopes": f"""
+        SELECT n.spelling AS scope, s.kind,
+            {_SCOPE_SPELLING.format(key="s.parent", raw="s.parent")} AS parent_scope, s.subscription_id,
+            CASE WHEN s.resource_group IS NULL THEN NULL ELSE string_split(n.spelling, '/')[5] END AS resource_group,
+            s.resource_type, s.display_name, s.listed
+        FROM base.scopes AS s JOIN base.scope_names AS n USING (folded)""",
+    "role_assignments": f"""
+        SELECT * REPLACE ({_SCOPE_SPELLING.format(key=folded("a.scope"), raw="a.scope")} AS scope)
+        FROM base.role_assignments AS a
+        WHERE NOT (a.state = 'active' AND EXISTS (
+            SELECT 1 FROM base.role_assignments AS b
+            WHERE b.role_assignment_id = a.role_assignment_id AND b.state = 'activated'))""",
+    "deny_assignments": f"""
+        SELECT * EXCLUDE (version) REPLACE ({_SCOPE_SPELLING.format(key=folded("a.scope"), raw="a.scope")} AS scope)
+        FROM base.deny_assignments AS a""",
+    "role_definitions": "SELECT * EXCLUDE (version) FROM base.role_definitions",
+    "operations": "SELECT * EXCLUDE (version) FROM base.operations",
+    "unknown_operations": """
+        SELECT o.spelling AS operation, e.plane, count(*) AS events, min(e.time) AS first_seen, max(e.time) AS last_seen
+        FROM base.events AS e JOIN base.operation_names AS o USING (operation_key)
+        WHERE NOT EXISTS (SELECT 1 FROM base.operations AS c WHERE c.operation = o.spelling)
+        GROUP BY ALL""",
+    "granted_operations": """
+        SELECT a.role_assignment_id, a.state, r.operation, r.plane, a.principal_id, a.role_definition_id, a.scope,
+            r.conditional OR a.condition IS NOT NULL AS conditional
+        FROM role_assignments AS a JOIN base.role_operations AS r USING (role_definition_id)""",
+    "verdict_operations": """
+        SELECT g.role_assignment_id, g.state, g.operation, g.plane, g.principal_id, g.scope, v.events IS NOT NULL AS used,
+            o.observable_by, coalesce(v.events, 0) AS events, v.last_seen
+        FROM granted_operations AS g
+        LEFT JOIN base.operations AS o USING (operation)
+        LEFT JOIN (
+            SELECT role_assignment_id, state, operation, plane, sum(events)::BIGINT AS events, max(last_seen) AS last_seen
+            FROM base.verdicts WHERE verdict = 'used' GROUP BY ALL
+        ) AS v USING (role_assignment_id, state, operation, plane)""",
+}
+
+
+def view_text(declared: Table) -> str:
+    """Return the SELECT of the view that SQL users see, its columns in declared order."""
+    inner = _VIEWS.get(declared.name, f"SELECT * FROM base.{declared.name}")
+    columns = ", ".join(
+        f"{quoted(column.name)}::{column.type.value} AS {quoted(column.name)}" for column in declared.columns
+    )
+    return f"SELECT {columns} FROM ({inner}) AS inner_rows"
+
+
+def create_statements() -> list[str]:
+    """Return the statements that make an empty store, in order."""
+    statements = ["CREATE SCHEMA IF NOT EXISTS base"]
+    statements += [f"CREATE TABLE base.{name} ({base_table(name)})" for name in base_names()]
+    statements += view_statements()
+    return statements
+
+
+def view_statements() -> list[str]:
+    """Return the statements that make the views anew, with a comment on each and on every column."""
+    statements = []
+    for declared in TABLES:
+        statements.append(f"CREATE OR REPLACE VIEW main.{declared.name} AS {view_text(declared)}")
+        statements.append(f"COMMENT ON VIEW main.{declared.name} IS {_literal(declared.grain)}")
+        statements += [
+            f"COMMENT ON COLUMN main.{declared.name}.{quoted(column.name)} IS {_literal(column.comment)}"
+            for column in declared.columns
+        ]
+    return statements
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

@@ -1,0 +1,35 @@
+"""From the schema of an older version to today's, one step a version, all in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import duckdb
+
+from rightsize.store.ddl import view_statements
+
+SCHEMA_VERSION = 1
+
+_STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {}
+"""The step that leads from the version of its key to the next."""
+
+
+def migrate(
+    connection: duckdb.DuckDBPyConnection,
+    version: int,
+    steps: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] | None = None,
+    target: int = SCHEMA_VERSION,
+) -> None:
+    """Bring a store from `version` to `target`; it stays as it was when a step fails."""
+    known = _STEPS if steps is None else steps
+    connection.execute("BEGIN")
+    try:
+        for step in range(version, target):
+            known[step](connection)
+        for statement in view_statements():
+            connection.execute(statement)
+        connection.execute("UPDATE base.meta SET value = ? WHERE name = 'schema_version'", [str(target)])
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
