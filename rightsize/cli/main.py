@@ -16,6 +16,7 @@ from rightsize import __version__
 from rightsize.cli.exit_codes import ExitCode, exit_code_of
 from rightsize.cli.mine import mine
 from rightsize.cli.narration import complain
+from rightsize.cli.propose import propose
 from rightsize.model.errors import RightsizeError
 
 app = typer.Typer(
@@ -42,6 +43,7 @@ def _root(
 
 
 app.command()(mine)
+app.command()(propose)
 
 
 def main(arguments: list[str] | None = None) -> None:

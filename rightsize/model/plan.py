@@ -54,7 +54,8 @@ class Proof:
 class Proposal:
     """What happens to one assignment of today, and why.
 
-    `keep` has no assignments and means no change. `evidence` holds plain JSON values only.
+    `replaces` names the assignment that it speaks of. `keep` has no assignments and means no change. `evidence` holds
+    JSON-able values only.
     """
 
     id: str
@@ -95,10 +96,22 @@ class Advice:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A whole plan: sorted, and the same for the same inputs and dials."""
+    """A whole plan: sorted, and the same for the same inputs and dials.
+
+    Attributes:
+        generated_from: Hashes of what it rests on, the window and the dials.
+        proposals: One an assignment.
+        roles: The roles that it introduces.
+        advice: What only people can do.
+        replay: How many distinct calls of the window end in which way under it.
+        verdicts: How many granted operations have which verdict, over all assignments.
+        names: Display names of principals and roles by id, for people; they are no part of what is agreed on.
+    """
 
     generated_from: Mapping[str, Any]
     proposals: tuple[Proposal, ...]
     roles: tuple[PlannedRole, ...]
     advice: tuple[Advice, ...]
     replay: Mapping[str, int] = field(default_factory=dict)
+    verdicts: Mapping[str, int] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)

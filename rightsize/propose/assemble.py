@@ -60,13 +60,12 @@ def _proposal(
         left |= mask
     used = {place: use.operations for place, use in bench.uses.get(subject.key, {}).items()}
     rows = bench.rows.get(subject.key, ())
-    is_changed = draft.kind != "keep"
     return Proposal(
         id=proposal_id(subject.role_assignment_id, subject.state),
         plane=_plane(granted, bench),
         principal_ids=(subject.principal_id,),
         kind=draft.kind,
-        replaces=(subject.role_assignment_id,) if is_changed else (),
+        replaces=(subject.role_assignment_id,),
         assignments=tuple(
             sorted(
                 PlannedAssignment(

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 import polars as pl
 
 from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.naming import principal_names
+from rightsize.analyze.reasons import Verdict
 from rightsize.analyze.verdicts import Analysis
 from rightsize.model.errors import InternalError
 from rightsize.model.nouns import PermissionBlock
@@ -73,7 +75,28 @@ def make_plan(
         roles=planned_roles(drafts, new, bench),
         advice=write_advice(inputs, analysis, dials, proposals),
         replay=outcome.as_json(),
+        verdicts=_count_verdicts(analysis),
+        names=_names(bench, new),
     )
+
+
+def _count_verdicts(analysis: Analysis) -> dict[str, int]:
+    """Count granted operations by verdict; a used one counts once an assignment, wherever it was used."""
+    seen = analysis.verdicts.filter(pl.col("verdict").is_in([Verdict.USED, Verdict.UNEXPLAINED]))
+    single = seen.select("role_assignment_id", "state", "plane", "operation", "verdict").unique()
+    counted = analysis.verdicts.filter(pl.col("operation").is_null())
+    counts = {verdict.value: 0 for verdict in Verdict}
+    counts |= dict(counted.group_by("verdict").agg(pl.col("operations").sum()).drop_nulls().iter_rows())
+    counts |= dict(single.group_by("verdict").len().iter_rows())
+    granted = sum(number for verdict, number in counts.items() if verdict != Verdict.UNEXPLAINED)
+    return {"granted": granted} | counts
+
+
+def _names(bench: Bench, new: NewRoles) -> dict[str, str]:
+    names: dict[str, str] = dict(principal_names(bench.inputs).select("principal_id", "name").iter_rows())
+    names |= {id_: role.role_name for id_, role in bench.book.roles.items() if role.role_name}
+    names |= {id_: role.role_name for id_, role in new.definitions.items()}
+    return dict(sorted(names.items()))
 
 
 def catalogue_hash(operations: pl.DataFrame) -> str:

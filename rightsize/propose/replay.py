@@ -5,7 +5,6 @@ Each is allowed, needs an activation, or is denied; a plan that denies one is ne
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 
 import polars as pl
@@ -16,7 +15,7 @@ from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.text import place_of
 from rightsize.analyze.usage import observe
 from rightsize.analyze.window import Window
-from rightsize.model.nouns import PermissionBlock
+from rightsize.model.role_forms import permissions_from_json
 from rightsize.propose.reach import Evaluator, with_holders
 from rightsize.rbac.algebra import grants
 from rightsize.rbac.text import fold
@@ -93,26 +92,12 @@ def _refused(spread: pl.DataFrame, inputs: Inputs, tenant: Tenant) -> pl.Series:
         else:
             concerned = concerned.join(containing(concerned["place"], place, tenant.tree), on="place", how="semi")
         asked = concerned.select("plane", "operation").unique()
-        blocks = read_blocks(row["permissions"])
+        blocks = permissions_from_json(row["permissions"])
         denies = asked.filter(
             pl.Series([grants(blocks, name, plane) == "yes" for plane, name in asked.iter_rows()], dtype=pl.Boolean)
         )
         found.append(concerned.join(denies, on=["plane", "operation"], how="semi")["use"])
     return pl.concat(found).unique()
-
-
-def read_blocks(text: str | None) -> list[PermissionBlock]:
-    """Return the permission blocks that the store keeps as JSON."""
-    return [
-        PermissionBlock(
-            actions=tuple(block.get("actions") or ()),
-            not_actions=tuple(block.get("notActions") or ()),
-            data_actions=tuple(block.get("dataActions") or ()),
-            not_data_actions=tuple(block.get("notDataActions") or ()),
-            condition=block.get("condition"),
-        )
-        for block in json.loads(text or "[]")
-    ]
 
 
 def _describe(denied: pl.DataFrame) -> str | None:

@@ -1,0 +1,112 @@
+"""`rightsize propose`: the smallest role assignments that would have allowed what was done, as a plan to review."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rightsize.cli.analyze import AsOf, MinWindow
+from rightsize.cli.narration import say, set_verbosity
+from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Output, OutputFormat, Quiet, Verbose
+from rightsize.cli.output import show
+
+COLUMNS = (
+    "id",
+    "principal_id",
+    "principal",
+    "kind",
+    "role_assignment_id",
+    "role",
+    "scope",
+    "assignments",
+    "excess_before",
+    "excess_after",
+    "break_probability_30d",
+    "reason",
+)
+BRIEF = ("principal", "role", "at", "kind", "excess")
+
+
+class ReadsDial(StrEnum):
+    """How much of the reading part of today's grant stays."""
+
+    NONE = "none"
+    SIBLING = "sibling"
+    NAMESPACE = "namespace"
+    ALL = "all"
+
+
+class UnobservableDial(StrEnum):
+    """What happens to what no log could show."""
+
+    KEEP = "keep"
+    DROP = "drop"
+
+
+def propose(
+    out: Annotated[
+        Path, typer.Option("--out", help="The plan folder; earlier files of ours in it are replaced.")
+    ] = Path("reports/plan"),
+    reads: Annotated[
+        ReadsDial,
+        typer.Option("--reads", help="Unlogged reads of Azure Resource Manager that stay."),
+    ] = ReadsDial.ALL,
+    unobservable: Annotated[
+        UnobservableDial,
+        typer.Option("--unobservable", help="What happens to everything else that no log could show."),
+    ] = UnobservableDial.KEEP,
+    lifecycle: Annotated[
+        bool, typer.Option("--lifecycle", help="Add the delete and update siblings of what was created.")
+    ] = False,
+    max_excess: Annotated[
+        int, typer.Option("--max-excess", min=0, help="Operations that an existing role may grant beyond the need.")
+    ] = 0,
+    grace_days: Annotated[
+        int, typer.Option("--grace-days", min=0, help="Leave alone what is younger than so many days.")
+    ] = 14,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option("--exclude", help="Leave this alone: a principal (id or UPN), a scope, or a role. Repeatable."),
+    ] = None,
+    emergency_access: Annotated[
+        list[str] | None,
+        typer.Option("--emergency-access", help="An emergency access account (id or UPN), left alone. Repeatable."),
+    ] = None,
+    as_of: AsOf = None,
+    min_window: MinWindow = 90,
+    db: Db = DEFAULT_DB,
+    output: Output = OutputFormat.TABLE,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
+) -> None:
+    """Plan the smallest role assignments that would have allowed what was done, with evidence and proof."""
+    from rightsize.propose.dials import Dials, Reads, Unobservable  # noqa: PLC0415
+    from rightsize.workflow.propose import propose_plan  # noqa: PLC0415
+
+    set_verbosity(verbose, quiet)
+    dials = Dials(
+        reads=Reads(reads.value),
+        unobservable=Unobservable(unobservable.value),
+        lifecycle=lifecycle,
+        max_excess=max_excess,
+        min_window=min_window,
+        grace_days=grace_days,
+        exclude=tuple(exclude or ()),
+        emergency_access=tuple(emergency_access or ()),
+        as_of=as_of.date() if as_of else None,
+    )
+    result = propose_plan(db, dials, out)
+    replayed = result.plan.replay
+    say(", ".join(f"{number} {kind}" for kind, number in result.kinds.items()) or "no assignments")
+    say(
+        f"replayed: {replayed['allowed']} calls allowed, {replayed['needs_activation']} need an activation, "
+        f"{replayed['denied']} denied"
+    )
+    for advice in result.plan.advice:
+        say(f"{advice.subject}: {advice.text}", level=0 if advice.subject.startswith("--") else 1)
+    say(f"wrote {len(result.files)} files to {out}")
+    show(result.rows, COLUMNS, output, document=result.document, table_columns=BRIEF)

@@ -1,0 +1,175 @@
+"""The plan folder: `plan.json`, a file a role, and beside each role what a reviewer needs.
+
+Every file is written whole or not at all, `plan.json` last. `manifest.json` says what was written, so that a later run
+takes away only files of its own that nobody has changed since. Text from the tenant is ASCII-escaped in JSON: no
+invisible or direction-changing character reaches a diff.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rightsize.model.errors import InputError
+from rightsize.model.plan import PLAN_FORMAT, Plan, PlannedAssignment, Proposal
+from rightsize.model.role_forms import to_arm
+from rightsize.render.review import write_review
+from rightsize.render.rows import plain
+
+MANIFEST = "manifest.json"
+
+
+def write_plan(plan: Plan, directory: Path, extra: Mapping[str, str] | None = None) -> list[str]:
+    """Write a plan folder and return the names of its files, sorted.
+
+    Args:
+        plan: The plan.
+        directory: Where; it is made if it is not there.
+        extra: More files to stand in the folder, by name.
+
+    Raises:
+        InputError: The folder cannot be written.
+    """
+    files = plan_files(plan) | dict(extra or {})
+    try:
+        (directory / "roles").mkdir(parents=True, exist_ok=True)
+        earlier = _read_manifest(directory)
+        for name in sorted(files, key=lambda name: (name == "plan.json", name)):
+            _replace(directory / name, files[name])
+        for name in sorted(set(earlier) - set(files)):
+            _remove_own(directory, name, earlier[name])
+        _replace(directory / MANIFEST, _json({name: _digest(files[name]) for name in sorted(files)}))
+    except OSError as error:
+        raise InputError(f"`{directory}` cannot be written: {error.strerror}") from error
+    return sorted([*files, MANIFEST])
+
+
+def plan_files(plan: Plan) -> dict[str, str]:
+    """Return the text of every file of a plan by its name."""
+    files = {"plan.json": _json(plan_document(plan))}
+    for role in plan.roles:
+        users = [one for one in plan.proposals if _assigns(one, role.definition.role_definition_id)]
+        files[f"roles/{role.slug}.json"] = _json(to_arm(role.definition))
+        files[f"roles/{role.slug}.evidence.json"] = _json(
+            {**role.evidence, "proposals": [_review_json(proposal) for proposal in users]}
+        )
+        files[f"roles/{role.slug}.md"] = write_review(role, users, plan)
+    return files
+
+
+def plan_document(plan: Plan) -> dict[str, Any]:
+    """Return `plan.json` as plain values."""
+    return {
+        "format_version": PLAN_FORMAT,
+        "generated_from": plan.generated_from,
+        "proposals": [proposal_document(proposal) for proposal in plan.proposals],
+        "roles": [
+            {
+                "role": role.definition.role_definition_id,
+                "name": role.definition.role_name,
+                "file": f"roles/{role.slug}.json",
+            }
+            for role in plan.roles
+        ],
+        "advice": [{"subject": advice.subject, "text": advice.text} for advice in plan.advice],
+        "replay": plan.replay,
+    }
+
+
+def proposal_document(proposal: Proposal) -> dict[str, Any]:
+    """Return a proposal as `plan.json` has it."""
+    return {
+        "id": proposal.id,
+        "plane": proposal.plane,
+        "principal_ids": list(proposal.principal_ids),
+        "kind": proposal.kind,
+        "reason": proposal.reason,
+        "replaces": list(proposal.replaces),
+        "assignments": [_assignment(one) for one in proposal.assignments],
+        "evidence": plain(proposal.evidence),
+        "proof": {
+            "used_subset": proposal.proof.used_subset,
+            "granted_superset": proposal.proof.granted_superset,
+            "witness": proposal.proof.witness,
+        },
+        "break_probability_30d": proposal.break_probability_30d,
+        "excess_before": proposal.excess_before,
+        "excess_after": proposal.excess_after,
+        "risk_before": proposal.risk_before,
+        "risk_after": proposal.risk_after,
+    }
+
+
+def _assignment(one: PlannedAssignment) -> dict[str, Any]:
+    return {
+        "role": one.role,
+        "scope": one.scope,
+        "principal_id": one.principal_id,
+        "condition": one.condition,
+        "state": one.state,
+    }
+
+
+def _review_json(proposal: Proposal) -> dict[str, Any]:
+    """Return what a role's evidence says of a proposal that assigns it: what goes, how sure that is, the proof."""
+    document = proposal_document(proposal)
+    keys = ("id", "principal_ids", "kind", "replaces", "assignments", "proof", "break_probability_30d")
+    return {key: document[key] for key in keys} | {"removed": plain(proposal.evidence.get("removed", {}))}
+
+
+def _assigns(proposal: Proposal, role_id: str) -> bool:
+    return any(one.role == role_id for one in proposal.assignments)
+
+
+def _json(document: object) -> str:
+    return json.dumps(plain(document), ensure_ascii=True, indent=2) + "\n"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a file beside its place and move it there; a link that stands there is replaced, not followed."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".rightsize-", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(text.encode())
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _read_manifest(directory: Path) -> dict[str, str]:
+    """Return what an earlier run says it wrote; a manifest that is not one of ours claims nothing."""
+    try:
+        found = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(found, dict):
+        return {}
+    return {name: digest for name, digest in found.items() if isinstance(digest, str) and _is_own_name(name)}
+
+
+def _is_own_name(name: str) -> bool:
+    """Return whether a name is one that a plan folder can hold: a role's file, or one beside `plan.json`."""
+    folder, slash, file = name.rpartition("/")
+    plain_name = bool(file) and all(
+        character.isascii() and (character.isalnum() or character in "-.") for character in file
+    )
+    return plain_name and not file.startswith(".") and (folder == "roles" if slash else True)
+
+
+def _remove_own(directory: Path, name: str, digest: str) -> None:
+    path = directory / name
+    if path.is_file() and not path.is_symlink() and hashlib.sha256(path.read_bytes()).hexdigest() == digest:
+        path.unlink()

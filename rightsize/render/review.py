@@ -1,0 +1,88 @@
+"""The page beside each new role: what a reviewer needs to say yes or no, as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from rightsize.analyze.reasons import sentence
+from rightsize.model.plan import Plan, PlannedRole, Proposal
+from rightsize.render.escape import for_markdown
+from rightsize.render.rows import cell, write_markdown
+
+
+def write_review(role: PlannedRole, proposals: Sequence[Proposal], plan: Plan) -> str:
+    """Return the page of a role.
+
+    Args:
+        role: The role and its evidence.
+        proposals: The proposals that assign it.
+        plan: The plan, for its window and the names of things.
+    """
+    return "\n".join(_page(role, proposals, plan)).rstrip() + "\n"
+
+
+def _page(role: PlannedRole, proposals: Sequence[Proposal], plan: Plan) -> Iterator[str]:
+    definition = role.definition
+    window = plan.generated_from["window"]
+    yield f"# {for_markdown(definition.role_name)}"
+    yield ""
+    yield for_markdown(definition.description)
+    yield ""
+    yield f"- Role definition: {definition.role_definition_id}"
+    yield f"- Observation window: {window['first_day']} to {window['last_day']}, {window['days']} days"
+    yield f"- Assignable at: {', '.join(for_markdown(scope) for scope in definition.assignable_scopes)}"
+    yield ""
+    yield "## Who gets it, in place of what"
+    yield ""
+    yield write_markdown(
+        [_user(proposal, definition.role_definition_id, plan.names) for proposal in proposals],
+        ("principal", "today", "at", "assigned at", "break within 30 days", "proof"),
+    )
+    yield "## What is taken away, and how sure that is"
+    yield ""
+    yield write_markdown(
+        [row for proposal in proposals for row in _removed(proposal, plan.names)],
+        ("principal", "operations", "because"),
+    )
+    yield "## Why each action is there"
+    yield ""
+    yield write_markdown(
+        [_action(action, plan.names) for action in role.evidence["actions"]],
+        ("action", "plane", "why", "events", "first seen", "last seen", "by"),
+    )
+
+
+def _user(proposal: Proposal, role_id: str, names: Mapping[str, str]) -> dict[str, Any]:
+    places = [one.scope for one in proposal.assignments if one.role == role_id]
+    return {
+        "principal": _named(proposal.principal_ids[0], names),
+        "today": _named(proposal.evidence["role"], names),
+        "at": proposal.evidence["scope"],
+        "assigned at": ", ".join(places),
+        "break within 30 days": f"at most {proposal.break_probability_30d:.2%} (logged operations only)",
+        "proof": "used ⊆ proposed ⊆ granted" if proposal.proof.holds else f"fails: {proposal.proof.witness}",
+    }
+
+
+def _removed(proposal: Proposal, names: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    for reason, number in proposal.evidence.get("removed", {}).items():
+        yield {"principal": _named(proposal.principal_ids[0], names), "operations": number, "because": sentence(reason)}
+
+
+def _action(action: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    people = [_named(name, names) for name in action.get("principal_ids", ())]
+    more = action.get("principals", 0) - len(people)
+    return {
+        "action": action["action"],
+        "plane": action["plane"],
+        "why": "used" if action["why"] == "used" else "; ".join(action.get("meaning", ())) or action["why"],
+        "events": action.get("events"),
+        "first seen": cell(action.get("first_seen"))[:10],
+        "last seen": cell(action.get("last_seen"))[:10],
+        "by": ", ".join(people) + (f" and {more} more" if more > 0 else ""),
+    }
+
+
+def _named(id_: str, names: Mapping[str, str]) -> str:
+    return f"{names[id_]} ({id_})" if id_ in names else id_

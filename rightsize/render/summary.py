@@ -1,0 +1,134 @@
+"""The HTML summary of a plan: one page, one screen for the numbers, everything else below it.
+
+No script, no outside resource, a strict policy, and every name escaped by the template engine: what principals call
+themselves stays text.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from rightsize.model.plan import Plan, Proposal
+from rightsize.render.escape import for_terminal
+
+_TOP = 8
+_SHOWN_VERDICTS = ("used", "unused", "unobservable", "out_of_coverage")
+_KIND_ORDER = (
+    "custom",
+    "builtin",
+    "narrow_scope",
+    "make_eligible",
+    "remove",
+    "remove_duplicate",
+    "remove_orphan",
+    "keep",
+)
+
+
+def write_summary(plan: Plan, title: str = "Least privilege for this tenant") -> str:
+    """Return the page."""
+    environment = Environment(
+        loader=PackageLoader("rightsize.render"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=False,
+        keep_trailing_newline=True,
+    )
+    environment.filters["number"] = _number
+    environment.filters["words"] = lambda text: str(text).replace("_", " ")
+    return environment.get_template("summary.html.j2").render(_facts(plan, title))
+
+
+def short_scope(scope: str) -> str:
+    """Return a scope as people say it: the names in it without the fixed words, at most the last three."""
+    parts = [part for part in scope.split("/") if part]
+    if not parts:
+        return "/"
+    if len(parts) > 1 and parts[0].lower() == "subscriptions":
+        named = parts[3:4] + parts[7::2] if len(parts) > 3 else []
+        return "/".join([parts[1][-8:], *named][-3:])
+    return parts[-1]
+
+
+def _facts(plan: Plan, title: str) -> dict[str, Any]:
+    changed = [one for one in plan.proposals if one.kind != "keep"]
+    kinds: Counter[str] = Counter(one.kind for one in plan.proposals)
+    before = sum(one.excess_before for one in plan.proposals)
+    after = sum(one.excess_after for one in plan.proposals)
+    return {
+        "title": title,
+        "window": plan.generated_from["window"],
+        "content_hash": plan.generated_from["content_hash"],
+        "assignments": len(plan.proposals),
+        "principals": {name for one in plan.proposals for name in one.principal_ids},
+        "changes": len(changed),
+        "verdicts": {name: plan.verdicts.get(name, 0) for name in ("granted", *_SHOWN_VERDICTS, "unexplained")},
+        "shares": _shares(plan.verdicts),
+        "excess_removed": f"{100 * (before - after) / before:.0f} %" if before else "0 %",
+        "replay": plan.replay,
+        "kinds": [(kind, kinds[kind]) for kind in _KIND_ORDER if kinds[kind]],
+        "top": _top(plan),
+        "changed": [_row(one, plan.names) for one in changed],
+        "kept": [_row(one, plan.names) for one in plan.proposals if one.kind == "keep"],
+        "advice": [{"subject": _named(one.subject, plan.names), "text": _text(one.text)} for one in plan.advice],
+    }
+
+
+def _shares(verdicts: Mapping[str, int]) -> list[tuple[str, float]]:
+    whole = sum(verdicts.get(name, 0) for name in _SHOWN_VERDICTS)
+    return [(name, round(100 * verdicts.get(name, 0) / whole, 1)) for name in _SHOWN_VERDICTS if whole]
+
+
+def _top(plan: Plan) -> list[dict[str, Any]]:
+    before: Counter[str] = Counter()
+    after: Counter[str] = Counter()
+    for one in plan.proposals:
+        for name in one.principal_ids:
+            before[name] += round(one.excess_before)
+            after[name] += round(one.excess_after)
+    ranked = sorted(before, key=lambda name: (after[name] - before[name], name))[:_TOP]
+    return [
+        {
+            "name": _named(name, plan.names),
+            "before": before[name],
+            "after": after[name],
+            "left": round(100 * after[name] / before[name]) if before[name] else 0,
+        }
+        for name in ranked
+    ]
+
+
+def _row(proposal: Proposal, names: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "principal": _named(proposal.principal_ids[0], names),
+        "kind": proposal.kind,
+        "role": _named(proposal.evidence["role"], names),
+        "at": _text(short_scope(proposal.evidence["scope"])),
+        "becomes": _becomes(proposal, names),
+        "reason": _text(proposal.reason),
+        "breaks": f"{100 * proposal.break_probability_30d:.1f} %",
+    }
+
+
+def _becomes(proposal: Proposal, names: Mapping[str, str]) -> Sequence[Mapping[str, str]]:
+    places: dict[str, list[str]] = {}
+    for one in proposal.assignments:
+        places.setdefault(one.role, []).append(_text(short_scope(one.scope)))
+    return [{"role": _named(role, names), "at": ", ".join(found)} for role, found in places.items()]
+
+
+def _named(id_: str, names: Mapping[str, str]) -> str:
+    return _text(names.get(id_, id_))
+
+
+def _text(text: str) -> str:
+    """Return text without invisible and direction-changing characters; the template engine escapes the rest."""
+    return for_terminal(text)
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}"

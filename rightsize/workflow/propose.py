@@ -1,0 +1,148 @@
+"""Propose a plan from the store: the folder is written, the proposals are kept as an answer table."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from rightsize.analyze.inputs import Inputs, schema_of
+from rightsize.analyze.window import Window
+from rightsize.model.errors import EvidenceError
+from rightsize.model.plan import Plan, Proposal
+from rightsize.propose.dials import Dials
+from rightsize.propose.plan import make_plan
+from rightsize.render.plan import plan_document, proposal_document, write_plan
+from rightsize.render.summary import short_scope, write_summary
+from rightsize.store.connection import open_store
+from rightsize.workflow.analyze import analyse_inputs
+
+SUMMARY = "summary.html"
+
+
+@dataclass(frozen=True, slots=True)
+class ProposeResult:
+    """What `propose` answers.
+
+    Attributes:
+        plan: The plan.
+        out: The folder that was written.
+        files: Names of its files, sorted.
+        kinds: Number of proposals of each kind.
+        rows: One row a proposal, for people.
+        document: `plan.json`.
+    """
+
+    plan: Plan
+    out: Path
+    files: list[str]
+    kinds: dict[str, int]
+    rows: list[dict[str, Any]]
+    document: dict[str, Any]
+
+
+def propose_plan(db: Path, dials: Dials, out: Path) -> ProposeResult:
+    """Judge every grant in the store, plan, prove, replay, and write the plan folder.
+
+    Args:
+        db: The store.
+        dials: What the person chose.
+        out: The plan folder.
+
+    Raises:
+        EvidenceError: Nothing is loaded, there is no catalogue of operations, or no log covers any of the window.
+        InputError: The folder cannot be written.
+        InternalError: A proof or the replay failed; nothing is written then.
+    """
+    with open_store(db) as store:
+        inputs = Inputs.read(store.table)
+        _require_catalogue(inputs)
+        analysis, findings = analyse_inputs(inputs, as_of=dials.as_of, min_window=dials.min_window)
+        _require_coverage(inputs, analysis.window)
+        plan = make_plan(inputs, analysis, dials, content_hash=store.digest())
+        files = write_plan(plan, out, {SUMMARY: write_summary(plan)})
+        store.write_answer("verdicts", analysis.verdicts)
+        store.write_answer("findings", findings)
+        store.write_answer("proposals", answer_table(plan))
+    kinds: dict[str, int] = {}
+    for proposal in plan.proposals:
+        kinds[proposal.kind] = kinds.get(proposal.kind, 0) + 1
+    return ProposeResult(
+        plan=plan,
+        out=out,
+        files=files,
+        kinds=dict(sorted(kinds.items())),
+        rows=[_row(proposal, plan) for proposal in plan.proposals],
+        document=plan_document(plan),
+    )
+
+
+def answer_table(plan: Plan) -> pl.DataFrame:
+    """Return the rows of the table `proposals`."""
+    rows = [
+        {
+            "proposal_id": one.id,
+            "kind": one.kind,
+            "plane": one.plane,
+            "principal_ids": list(one.principal_ids),
+            "replaces": list(one.replaces),
+            "reason": one.reason,
+            "excess_before": one.excess_before,
+            "excess_after": one.excess_after,
+            "plan": json.dumps(proposal_document(one), ensure_ascii=True, separators=(",", ":")),
+        }
+        for one in plan.proposals
+    ]
+    return pl.DataFrame(rows, schema=schema_of("proposals")).sort("proposal_id")
+
+
+def _require_catalogue(inputs: Inputs) -> None:
+    if inputs.operations.is_empty():
+        raise EvidenceError(
+            "no catalogue of operations is loaded, so nobody can say what a role grants",
+            hint="export one with `az provider operation list -o json > operations.json`, then "
+            "`rightsize catalog import operations.json`",
+        )
+
+
+def _require_coverage(inputs: Inputs, window: Window) -> None:
+    logs = inputs.coverage.filter((pl.col("state") != "missing") & (pl.col("source") != "sign_in_log"))
+    if not logs.filter(window.holds("day")).is_empty():
+        return
+    raise EvidenceError(
+        f"no log of use covers any day of the window {window.first_day} to {window.last_day}",
+        hint=_what_is_covered(logs),
+    )
+
+
+def _what_is_covered(logs: pl.DataFrame) -> str:
+    if logs.is_empty():
+        return "load an export of the Activity Log: `rightsize load PATH`"
+    spans = logs.group_by("source").agg(first=pl.col("day").min(), last=pl.col("day").max()).sort("source")
+    covered = ", ".join(f"{source} {first} to {last}" for source, first, last in spans.iter_rows())
+    return f"covered is: {covered}; choose the window with --as-of and --min-window"
+
+
+def _row(proposal: Proposal, plan: Plan) -> dict[str, Any]:
+    def named(id_: str) -> str:
+        return plan.names.get(id_, id_)
+
+    return {
+        "id": proposal.id,
+        "principal": named(proposal.principal_ids[0]),
+        "principal_id": proposal.principal_ids[0],
+        "kind": proposal.kind,
+        "role": named(proposal.evidence["role"]),
+        "at": short_scope(proposal.evidence["scope"]),
+        "scope": proposal.evidence["scope"],
+        "role_assignment_id": proposal.replaces[0],
+        "assignments": len(proposal.assignments),
+        "excess_before": proposal.excess_before,
+        "excess_after": proposal.excess_after,
+        "excess": f"{proposal.excess_before:.0f} → {proposal.excess_after:.0f}",
+        "break_probability_30d": proposal.break_probability_30d,
+        "reason": proposal.reason,
+    }

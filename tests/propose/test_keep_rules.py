@@ -1,0 +1,274 @@
+"""Whatever must not be touched is kept, and the plan says why."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+
+from rightsize.model.nouns import PermissionBlock
+from tests.propose.small_tenant import (
+    APP,
+    CONTRIBUTOR,
+    MG,
+    OWNER,
+    READER,
+    SUB,
+    SUB2,
+    VM,
+    VM_CONTRIBUTOR,
+    SmallTenant,
+    guid,
+    proposal_for,
+)
+
+START = "Microsoft.Compute/virtualMachines/start/action"
+
+
+def _kept(tenant: SmallTenant, assignment: str, word: str, state: str = "active", **dials: object) -> None:
+    proposal = proposal_for(tenant.plan(**dials), assignment, state)
+    assert (proposal.kind, proposal.reason.split(":")[0]) == ("keep", word)
+    assert proposal.assignments == ()
+    assert proposal.replaces == (assignment,)
+
+
+def _contributor(**assignment: object) -> tuple[SmallTenant, str]:
+    tenant = SmallTenant()
+    return tenant, tenant.assign(101, tenant.principal(1), CONTRIBUTOR, SUB, **assignment)
+
+
+def test_without_a_reason_it_is_narrowed() -> None:
+    """The tenant that the other tests vary is one where the assignment would go."""
+    tenant, assignment = _contributor()
+    assert proposal_for(tenant.plan(), assignment).kind == "custom"
+
+
+def test_eligible_access_is_kept() -> None:
+    tenant, assignment = _contributor(state="eligible")
+    _kept(tenant, assignment, "eligible", "eligible")
+
+
+def test_an_activation_and_its_plain_twin_are_kept() -> None:
+    """Azure lists an activation as an assignment of its own beside it; both follow the eligibility."""
+    tenant = SmallTenant()
+    user = tenant.principal(1)
+    for state in ("active", "activated"):
+        tenant.assign(101, user, CONTRIBUTOR, SUB, state=state, end_on=dt.datetime(2026, 5, 1))
+    _kept(tenant, guid(101), "activated", "active")
+    _kept(tenant, guid(101), "activated", "activated")
+
+
+@pytest.mark.parametrize(
+    "name", [guid(1), "MEI@example.com", SUB.upper(), MG, "/", CONTRIBUTOR, "contributor", "mei@example.com"]
+)
+def test_what_is_excluded_by_name_is_kept(name: str) -> None:
+    """By id, UPN, scope above, role id or role name, whatever the case."""
+    tenant = SmallTenant()
+    user = tenant.principal(1, user_principal_name="mei@example.com")
+    _kept(tenant, tenant.assign(101, user, CONTRIBUTOR, SUB), "excluded", exclude=(name,))
+
+
+def test_another_subscription_that_is_excluded_says_nothing() -> None:
+    tenant, assignment = _contributor()
+    assert proposal_for(tenant.plan(exclude=(SUB2,)), assignment).kind == "custom"
+
+
+@pytest.mark.parametrize("name", ["Break Glass 1", "emergency access", "Notfallkonto"])
+def test_an_emergency_name_is_enough(name: str) -> None:
+    tenant = SmallTenant()
+    _kept(tenant, tenant.assign(101, tenant.principal(1, display_name=name), CONTRIBUTOR, SUB), "emergency access")
+
+
+def test_an_emergency_account_is_named_by_its_option() -> None:
+    tenant, assignment = _contributor()
+    _kept(tenant, assignment, "emergency access", emergency_access=(guid(1),))
+
+
+def test_a_group_with_an_emergency_account_is_kept() -> None:
+    """What it holds through a group is what it needs on that day."""
+    tenant = SmallTenant()
+    group = tenant.group(2, [tenant.principal(1, display_name="breakglass")])
+    _kept(tenant, tenant.assign(101, group, CONTRIBUTOR, SUB, principal_type="Group"), "emergency access")
+
+
+def test_a_first_party_application_is_kept() -> None:
+    tenant = SmallTenant()
+    owner = "f8cdef31-a31e-4b4a-93e4-5f571e91255a"
+    app = tenant.principal(1, "ServicePrincipal", owner_tenant_id=owner)
+    _kept(tenant, tenant.assign(101, app, CONTRIBUTOR, SUB, principal_type="ServicePrincipal"), "first party")
+
+
+@pytest.mark.parametrize(
+    ("resource", "word"),
+    [
+        (f"{SUB}/providers/Microsoft.Authorization/policyAssignments/deploy-agents", "policy remediation"),
+        (f"{APP}/providers/Microsoft.RecoveryServices/vaults/v", "recovery"),
+        (f"{APP}/providers/Microsoft.DataProtection/backupVaults/v", "recovery"),
+    ],
+)
+def test_identities_that_remediate_or_recover_are_kept(resource: str, word: str) -> None:
+    tenant = SmallTenant()
+    identity = tenant.principal(1, "ManagedIdentity", alternative_names=["isExplicit=False", resource])
+    _kept(tenant, tenant.assign(101, identity, CONTRIBUTOR, SUB, principal_type="ServicePrincipal"), word)
+
+
+def test_an_assignment_that_a_microsoft_application_made_is_kept() -> None:
+    tenant = SmallTenant()
+    maker = tenant.principal(9, "ServicePrincipal", owner_tenant_id="f8cdef31-a31e-4b4a-93e4-5f571e91255a")
+    _kept(tenant, tenant.assign(101, tenant.principal(1), CONTRIBUTOR, SUB, created_by=maker), "system managed")
+
+
+def test_a_foreign_principal_is_kept() -> None:
+    tenant = SmallTenant()
+    assignment = tenant.assign(101, guid(1), CONTRIBUTOR, SUB, principal_tenant_id=guid(7))
+    _kept(tenant, assignment, "foreign")
+
+
+def test_an_assignment_younger_than_the_window_is_kept() -> None:
+    tenant, assignment = _contributor(created_on=dt.datetime(2026, 1, 1))
+    _kept(tenant, assignment, "young assignment")
+
+
+def test_an_assignment_younger_than_the_grace_is_kept() -> None:
+    """A grace longer than the window counts from the same end."""
+    tenant, assignment = _contributor(created_on=dt.datetime(2025, 12, 1))
+    assert proposal_for(tenant.plan(), assignment).kind == "custom"
+    _kept(tenant, assignment, "young assignment", grace_days=200)
+
+
+def test_a_principal_younger_than_the_window_is_kept() -> None:
+    tenant = SmallTenant()
+    user = tenant.principal(1, created_on=dt.datetime(2026, 2, 1))
+    _kept(tenant, tenant.assign(101, user, CONTRIBUTOR, SUB), "young principal")
+
+
+def test_of_unknown_age_a_complete_log_without_the_creation_proves_it_old() -> None:
+    tenant, assignment = _contributor(created_on=None)
+    assert proposal_for(tenant.plan(), assignment).kind == "custom"
+
+
+def test_of_unknown_age_a_creation_in_the_log_proves_it_young() -> None:
+    tenant, assignment = _contributor(created_on=None)
+    scope = f"{SUB}/providers/Microsoft.Authorization/roleAssignments/{assignment.upper()}"
+    tenant.use(guid(8), "Microsoft.Authorization/roleAssignments/write", scope, days=1)
+    _kept(tenant, assignment, "young assignment")
+
+
+def test_of_unknown_age_without_a_complete_log_it_is_kept() -> None:
+    tenant, assignment = _contributor(created_on=None)
+    tenant.covered = (SUB2,)
+    _kept(tenant, assignment, "unknown age")
+
+
+def test_a_time_bound_assignment_is_kept() -> None:
+    tenant, assignment = _contributor(end_on=dt.datetime(2026, 9, 1))
+    _kept(tenant, assignment, "time bound")
+
+
+def test_an_unresolved_principal_is_kept() -> None:
+    """Nothing names it, and no listing is complete enough to prove that it is gone."""
+    tenant = SmallTenant()
+    tenant.assign(101, tenant.principal(1), READER, SUB)
+    _kept(tenant, tenant.assign(102, guid(2), CONTRIBUTOR, SUB, principal_name=None), "unresolved principal")
+
+
+def test_a_role_that_is_not_loaded_is_kept() -> None:
+    tenant = SmallTenant()
+    _kept(tenant, tenant.assign(101, tenant.principal(1), guid(77), SUB), "role not loaded")
+
+
+def test_a_condition_on_the_assignment_is_kept() -> None:
+    tenant, assignment = _contributor(condition="@Resource[name] StringEquals 'x'", condition_version="2.0")
+    _kept(tenant, assignment, "conditional")
+
+
+def test_a_condition_inside_the_role_is_kept() -> None:
+    tenant = SmallTenant()
+    tenant.roles[guid(77)] = ("Half", [PermissionBlock(actions=(START,), condition="true")])
+    _kept(tenant, tenant.assign(101, tenant.principal(1), guid(77), SUB), "conditional")
+
+
+def test_a_group_whose_members_are_not_known_is_kept() -> None:
+    tenant = SmallTenant()
+    group = tenant.group(2, [tenant.principal(1)], complete=False)
+    _kept(tenant, tenant.assign(101, group, CONTRIBUTOR, SUB, principal_type="Group"), "unknown members")
+
+
+def test_a_management_group_of_which_the_tree_is_unknown_is_kept() -> None:
+    """Use in a subscription that nobody placed may or may not be below it."""
+    tenant = SmallTenant()
+    tenant.parents = {}
+    user = tenant.principal(1)
+    assignment = tenant.assign(101, user, CONTRIBUTOR, MG)
+    tenant.use(user, START, VM, role_assignment_id=assignment)
+    _kept(tenant, assignment, "scope tree unknown")
+
+
+def test_a_role_of_a_provider_that_the_catalogue_lacks_is_kept() -> None:
+    tenant = SmallTenant()
+    tenant.roles[guid(77)] = ("Odd", [PermissionBlock(actions=(START, "Contoso.Widgets/*"))])
+    _kept(tenant, tenant.assign(101, tenant.principal(1), guid(77), SUB), "unknown provider")
+
+
+def test_at_the_root_only_a_built_in_role_may_take_the_place() -> None:
+    """What stays at the root needs a role that may be assigned there; here it takes a new one."""
+    tenant = SmallTenant()
+    _kept(tenant, tenant.assign(101, tenant.principal(1), CONTRIBUTOR, "/"), "root")
+
+
+def test_at_the_root_a_built_in_role_does_take_the_place() -> None:
+    """Reader says all that is left when nothing else is kept."""
+    tenant = SmallTenant()
+    assignment = tenant.assign(101, tenant.principal(1), CONTRIBUTOR, "/")
+    proposal = proposal_for(tenant.plan(unobservable="drop"), assignment)
+    assert proposal.kind == "builtin"
+    assert [(one.role, one.scope) for one in proposal.assignments] == [(READER, "/")]
+
+
+def test_what_is_out_of_coverage_is_never_removed() -> None:
+    """Without a log of the subscription, no write of it can be called unused."""
+    tenant, assignment = _contributor()
+    tenant.covered = (SUB2,)
+    proposal = proposal_for(tenant.plan(reads="none", unobservable="drop"), assignment)
+    assert proposal.kind != "remove"
+    assert proposal.evidence["kept_unseen"]["scope_not_covered"] > 10
+
+
+def test_the_last_owner_is_kept() -> None:
+    tenant = SmallTenant()
+    tenant.silent()
+    assignment = tenant.assign(101, tenant.principal(1), OWNER, SUB)
+    _kept(tenant, assignment, "last owner", unobservable="drop")
+
+
+def test_of_two_idle_owners_one_is_kept() -> None:
+    """The plan as a whole must leave one, and it is the one that is used most."""
+    tenant = SmallTenant()
+    first, second = tenant.principal(1), tenant.principal(2)
+    one, other = tenant.assign(101, first, OWNER, SUB), tenant.assign(102, second, OWNER, SUB)
+    tenant.use(second, START, VM)
+    plan = tenant.plan(unobservable="drop")
+    assert proposal_for(plan, one).kind == "builtin"
+    assert proposal_for(plan, other).reason.startswith("last owner")
+
+
+def test_a_group_scope_below_needs_no_owner() -> None:
+    """Owners of a resource group are owners of nothing else."""
+    tenant = SmallTenant()
+    assignment = tenant.assign(101, tenant.principal(1), OWNER, APP)
+    assert proposal_for(tenant.plan(), assignment).kind != "keep"
+
+
+def test_a_role_that_grants_nothing_known_is_kept() -> None:
+    tenant = SmallTenant()
+    tenant.roles[guid(77)] = ("Nothing", [PermissionBlock(actions=("Microsoft.Compute/gone/*",))])
+    _kept(tenant, tenant.assign(101, tenant.principal(1), guid(77), SUB), "nothing known")
+
+
+def test_narrower_assignments_keep_their_scope() -> None:
+    """Today's grant is the widest that a proposal may use."""
+    tenant = SmallTenant()
+    user = tenant.principal(1)
+    assignment = tenant.assign(101, user, VM_CONTRIBUTOR, VM)
+    tenant.use(user, START, VM)
+    assert {one.scope for one in proposal_for(tenant.plan(), assignment).assignments} == {VM}
