@@ -65,9 +65,6 @@ def explain_principal(inputs: Inputs, analysis: Analysis, findings: pl.DataFrame
     """Collect what is known about the principal of that (folded) id."""
     chains = _chains(inputs, analysis, principal_id)
     reached = _reached(inputs, analysis, principal_id, chains)
-    verdicts = analysis.verdicts.filter(
-        pl.col("principal_id").is_in([principal_id, *chains]) | pl.col("role_assignment_id").is_null()
-    )
     # A group's use is its members'; anybody else's use is their own.
     held = reached["role_assignment_id"].unique()
     is_own = pl.col("principal_id") == principal_id
@@ -77,13 +74,13 @@ def explain_principal(inputs: Inputs, analysis: Analysis, findings: pl.DataFrame
     return Explanation(
         identity=_identity(inputs, principal_id),
         groups=_groups(inputs, chains),
-        assignments=_with_counts(reached, verdicts, chains),
+        assignments=_with_counts(reached, analysis.verdicts, chains),
         scores=score_principals(analysis, principal_id).drop("principal_id").to_dicts(),
         verdicts=_verdicts(analysis, reached, used),
         used=used.sort("last_seen", "operation", "scope", descending=[True, False, False])
         .select("principal_id", *_USE, "role_assignment_id", "state", "reason")
         .to_dicts(),
-        unexplained=verdicts.filter(is_own & (pl.col("verdict") == Verdict.UNEXPLAINED.value))
+        unexplained=analysis.verdicts.filter(is_own & (pl.col("verdict") == Verdict.UNEXPLAINED.value))
         .select(*_USE, "reason")
         .to_dicts(),
         denied=_denied(analysis, principal_id),
@@ -151,16 +148,21 @@ def _groups(inputs: Inputs, chains: dict[str, tuple[str, ...]]) -> Rows:
 
 
 def _with_counts(reached: pl.DataFrame, verdicts: pl.DataFrame, chains: dict[str, tuple[str, ...]]) -> Rows:
+    key = ["role_assignment_id", "state", "plane", "verdict", "reason"]
+    mine = verdicts.join(reached, on=["role_assignment_id", "state"], how="semi")
+    used = mine.filter(pl.col("verdict") == Verdict.USED.value)
+    counted = pl.concat(
+        [
+            used.group_by(key).agg(operations=pl.col("operation").n_unique().cast(pl.Int64)),
+            mine.filter(pl.col("verdict") != Verdict.USED.value).select(*key, "operations"),
+        ]
+    ).sort(key)
     counts: dict[tuple[str, str], Rows] = {}
-    counted = verdicts.filter(~pl.col("verdict").is_in([Verdict.USED.value, Verdict.UNEXPLAINED.value])).select(
-        "role_assignment_id", "state", "plane", "verdict", "reason", "operations"
-    )
     for row in counted.iter_rows(named=True):
-        key = (row.pop("role_assignment_id"), row.pop("state"))
-        counts.setdefault(key, []).append(row)
-    columns = ("role_assignment_id", "state", "role_name", "scope", "condition", "created_on", "end_on", "principal_id")
+        counts.setdefault((row.pop("role_assignment_id"), row.pop("state")), []).append(row)
+    columns = ("role_assignment_id", "state", "role_name", "scope", "condition", "created_on", "end_on")
     return [
-        {name: row[name] for name in columns if name != "principal_id"}
+        {name: row[name] for name in columns}
         | {
             "role_definition_id": row["role"],
             "via": list(chains.get(row["principal_id"], ())),
@@ -183,8 +185,11 @@ def _verdicts(analysis: Analysis, reached: pl.DataFrame, used: pl.DataFrame) -> 
         .group_by("plane", "verdict", "reason")
         .agg(operations=pl.len().cast(pl.Int64))
     )
-    exercised = used.group_by("plane", "verdict", "reason").agg(
-        operations=pl.col("operation").n_unique().cast(pl.Int64)
+    exercised = (
+        used.sort("reason")
+        .unique(["operation", "plane"], keep="first", maintain_order=True)
+        .group_by("plane", "verdict", "reason")
+        .agg(operations=pl.len().cast(pl.Int64))
     )
     rows = pl.concat([exercised, left]).sort("plane", "verdict", "reason").to_dicts()
     return [row | {"meaning": sentence(row["reason"])} for row in rows]

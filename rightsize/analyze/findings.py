@@ -112,8 +112,9 @@ def _standing_privilege(analysis: Analysis) -> pl.DataFrame:
     """Return permanent active assignments that give privilege where Azure lets them, conditions apart."""
     tenant = analysis.tenant
     catalogued = tenant.operations.filter((pl.col("risk") == "privilege") & (pl.col("plane") == "control"))
-    named = [pattern for pattern in privilege_patterns() if "*" not in pattern]
-    names = pl.concat([catalogued["name"], folded(pl.Series(named, dtype=pl.String))]).unique()
+    # Where no catalogue lists what a pattern covers, its write stands for it.
+    probes = [f"{p[:-1]}write" if p.endswith("/*") else p for p in privilege_patterns()]
+    names = pl.concat([catalogued["name"], folded(pl.Series(probes, dtype=pl.String))]).unique()
     wanted = pl.DataFrame({"name": names}).with_columns(plane=pl.lit("control"))
     unconditional = tenant.patterns.filter(pl.col("condition").is_null())
     roles = granted_by_patterns(unconditional, wanted)["role"].unique()

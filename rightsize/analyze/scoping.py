@@ -64,7 +64,8 @@ def read_tree(scopes: pl.DataFrame, places: pl.Series) -> ScopeTree:
         pl.concat([known, named.cast({"parent": pl.String})])
         .filter(is_node("place"))
         .group_by("place")
-        .agg(pl.col("parent").drop_nulls().min(), pl.col("listed").any())
+        # A parent that only the text implies is the root; a listing knows better.
+        .agg(pl.col("parent").filter(pl.col("parent") != ROOT).min(), pl.col("listed").any())
         .sort("place")
     )
     parents = dict(nodes.select("place", "parent").iter_rows())

@@ -106,6 +106,8 @@ def _used(usage: pl.DataFrame, attributed: Attributed, tenant: Tenant) -> pl.Dat
     assignments = tenant.assignments.select("a", "role_assignment_id", "state")
     return (
         attributed.used.join(usage, on="u")
+        # Who could not be resolved keeps the name that the log gave.
+        .with_columns(principal_id=pl.coalesce("principal_id", "principal_name"))
         .group_by("a", "principal_id", "plane", "place", "name", "reason")
         .agg(
             pl.col("scope").min(),
@@ -126,7 +128,8 @@ def _unexplained(usage: pl.DataFrame, attributed: Attributed) -> pl.DataFrame:
     return (
         pl.concat([attributed.unexplained, held])
         .join(usage, on="u")
-        .group_by("principal_id", "principal_name", "plane", "place", "name", "reason")
+        .with_columns(principal_id=pl.coalesce("principal_id", "principal_name"))
+        .group_by("principal_id", "plane", "place", "name", "reason")
         .agg(
             pl.col("scope").min(),
             pl.col("operation").min(),
@@ -135,12 +138,7 @@ def _unexplained(usage: pl.DataFrame, attributed: Attributed) -> pl.DataFrame:
             pl.col("first_seen").min(),
             pl.col("last_seen").max(),
         )
-        # Who could not be resolved keeps the name that the log gave.
-        .with_columns(
-            principal_id=pl.coalesce("principal_id", "principal_name"),
-            verdict=pl.lit(Verdict.UNEXPLAINED.value),
-            operations=1,
-        )
+        .with_columns(verdict=pl.lit(Verdict.UNEXPLAINED.value), operations=1)
     )
 
 

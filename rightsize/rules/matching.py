@@ -36,6 +36,8 @@ def matches(name: pl.Expr, pattern: str) -> pl.Expr:
 
 def first_match(names: pl.Series, patterns: Sequence[str]) -> pl.Series:
     """Return for each folded name the index of the first pattern that matches it, null where none does."""
+    if names.is_empty():
+        return pl.Series("index", dtype=pl.Int32)
     frame = pl.DataFrame({"name": names})
     exact: dict[str, int] = {}
     wildcards: list[tuple[int, str]] = []

@@ -1,0 +1,63 @@
+"""`rightsize analyze`: verdicts and scores."""
+
+from __future__ import annotations
+
+import datetime as dt
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from rightsize.cli.narration import say, set_verbosity
+from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Output, OutputFormat, Quiet, Verbose
+from rightsize.cli.output import show
+
+COUNTS = ("granted", "used", "unused", "unobservable", "out_of_coverage", "creep", "risk")
+
+AsOf = Annotated[
+    dt.datetime | None,
+    typer.Option(
+        "--as-of",
+        formats=["%Y-%m-%d"],
+        help="The window ends before this UTC day; without it, with the newest day that a log covers.",
+    ),
+]
+MinWindow = Annotated[int, typer.Option("--min-window", min=1, help="Days of the observation window.")]
+
+
+class By(StrEnum):
+    """What a row speaks of."""
+
+    PRINCIPAL = "principal"
+    ASSIGNMENT = "assignment"
+
+
+def analyze(
+    by: Annotated[By, typer.Option("--by", help="What a row speaks of, for each plane.")] = By.PRINCIPAL,
+    as_of: AsOf = None,
+    min_window: MinWindow = 90,
+    db: Db = DEFAULT_DB,
+    output: Output = OutputFormat.TABLE,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
+) -> None:
+    """Judge all that is granted: used, unused, unobservable or out of coverage, with scores of creep and risk."""
+    from rightsize.workflow.analyze import analyze_store  # noqa: PLC0415
+
+    set_verbosity(verbose, quiet)
+    result = analyze_store(db, as_of=as_of.date() if as_of else None, min_window=min_window, by=by.value)
+    window = result.window
+    say(
+        f"window {window.first_day} to {window.last_day}, {window.days} days, "
+        f"Activity Log for {result.covered:.0%} of subscriptions and days"
+    )
+    say(f"{result.findings} findings, {result.unexplained} uses that no assignment explains")
+    if not result.has_catalogue:
+        say("no catalogue of operations is loaded, so only use is counted: `rightsize catalog import FILE`")
+    if by is By.PRINCIPAL:
+        columns, brief = ("principal_id", "plane", *COUNTS, "name", "principal_type"), ("name", "plane", *COUNTS)
+    else:
+        columns = ("role_assignment_id", "state", "plane", *COUNTS, "principal_id", "name", "role_name", "scope")
+        brief = ("role_name", "name", "plane", *COUNTS)
+    show(result.rows, columns, output, table_columns=brief)

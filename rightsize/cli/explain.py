@@ -1,0 +1,174 @@
+"""`rightsize explain`: everything known about one principal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from textwrap import wrap
+from typing import Annotated, Any
+
+import typer
+
+from rightsize.cli.analyze import AsOf, MinWindow
+from rightsize.cli.narration import set_verbosity
+from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Output, OutputFormat, Quiet, Verbose
+from rightsize.cli.output import show, write
+
+COLUMNS = ("section", "what", "where", "count", "first_seen", "last_seen", "why")
+_ABOUT = ("principal_id", "app_id", "display_name", "user_type", "account_enabled", "created_on", "last_sign_in")
+_WIDTH = 80
+
+
+def explain(
+    principal: Annotated[str, typer.Argument(help="Object id, UPN, application id, or a display name that is unique.")],
+    as_of: AsOf = None,
+    min_window: MinWindow = 90,
+    db: Db = DEFAULT_DB,
+    output: Output = OutputFormat.TABLE,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
+) -> None:
+    """Show everything known about one principal: granted, used, verdicts, evidence."""
+    from rightsize.workflow.explain import explain as explain_workflow  # noqa: PLC0415
+
+    set_verbosity(verbose, quiet)
+    answer = explain_workflow(db, principal, as_of=as_of.date() if as_of else None, min_window=min_window)
+    if output is OutputFormat.TABLE:
+        write("".join(_lines(answer)))
+    else:
+        show(list(_flat(answer)), COLUMNS, output, document=answer)
+
+
+def _flat(answer: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the answer as rows, for formats that have no nesting."""
+    for name, value in answer["identity"].items():
+        yield _row("identity", name, why=value)
+    for group in answer["groups"]:
+        yield _row("groups", group["group_id"], why=group["name"])
+    for item in answer["assignments"]:
+        why = " ".join(filter(None, (item["state"], item["condition"])))
+        yield _row("assignments", item["role_name"], item["scope"], first_seen=item["created_on"], why=why)
+    for item in answer["verdicts"]:
+        yield _row("verdicts", item["verdict"], item["plane"], item["operations"], why=item["reason"])
+    for section in ("used", "unexplained"):
+        for item in answer[section]:
+            seen = {"first_seen": item["first_seen"], "last_seen": item["last_seen"]}
+            yield _row(section, item["operation"], item["scope"], item["events"], why=item["reason"], **seen)
+    for item in answer["denied"]:
+        yield _row("denied", item["operation"], item["scope"], item["denied"])
+    for item in answer["sign_ins"]:
+        what = item["resource_name"] or item["resource_id"]
+        yield _row("sign_ins", what, item["kind"], item["succeeded"], last_seen=item["last_seen"])
+    for item in answer["findings"]:
+        yield _row("findings", item["control"], item["subject"], why=item["reason"])
+
+
+def _row(section: str, what: object, where: object = None, count: object = None, **more: object) -> dict[str, Any]:
+    return {"section": section, "what": what, "where": where, "count": count} | more
+
+
+def _lines(answer: dict[str, Any]) -> Iterator[str]:
+    """Yield the answer as text of 80 columns; every line is escaped."""
+    from rightsize.render.escape import for_terminal  # noqa: PLC0415  kept out of `--help`
+
+    for line in _text(answer):
+        safe = for_terminal(line)
+        indent = " " * (len(safe) - len(safe.lstrip()) + 2)
+        yield "\n".join(wrap(safe, _WIDTH, subsequent_indent=indent, break_long_words=False)) + "\n"
+
+
+def _text(answer: dict[str, Any]) -> Iterator[str]:
+    identity, window = answer["identity"], answer["window"]
+    name = identity["user_principal_name"] or identity["display_name"] or identity["principal_id"]
+    yield f"{name}  ({identity['principal_type'] or 'unknown type'})"
+    for field in (
+        "principal_id",
+        "app_id",
+        "display_name",
+        "user_type",
+        "account_enabled",
+        "created_on",
+        "last_sign_in",
+    ):
+        if identity[field] not in (None, name):
+            yield f"  {field.replace('_', ' ')}: {identity[field]}"
+    yield f"  window: {window['first_day']} to {window['last_day']}"
+    for item in answer["scores"]:
+        yield (
+            f"  {item['plane']}: {item['granted']} granted, {item['used']} used; "
+            f"creep {item['creep']:.0f}, risk {item['risk']:.0f}"
+        )
+    yield from _section("groups", answer["groups"], _group)
+    yield from _section("assignments", answer["assignments"], _assignment)
+    yield from _section("verdicts", answer["verdicts"], _verdict)
+    yield from _section("used", answer["used"], _use)
+    yield from _section("unexplained use", answer["unexplained"], _use)
+    yield from _section("refused (demand, never use)", answer["denied"], _refusal)
+    yield from _section("sign-ins", answer["sign_ins"], _sign_in)
+    yield from _section("findings", answer["findings"], _finding)
+
+
+def _section(
+    title: str, items: list[dict[str, Any]], lines: Callable[[dict[str, Any]], Iterator[str]]
+) -> Iterator[str]:
+    if items:
+        yield ""
+        yield title
+        for item in items:
+            yield from lines(item)
+
+
+def _group(item: dict[str, Any]) -> Iterator[str]:
+    way = f"  via {', '.join(item['via'])}" if item["via"] else ""
+    yield f"  {item['name']}"
+    yield f"    {item['group_id']}{way}"
+
+
+def _assignment(item: dict[str, Any]) -> Iterator[str]:
+    until = f", until {item['end_on']:%Y-%m-%d}" if item["end_on"] else ""
+    yield f"  {item['role_name']}  ({item['state']}{until})"
+    yield f"    at {_short(item['scope'], 7)}"
+    if item["via"]:
+        yield f"    through group {' of group '.join(item['via'])}"
+    if item["condition"]:
+        yield f"    if {_short(item['condition'], 7)}"
+    for count in item["verdicts"]:
+        number = "?" if count["operations"] is None else count["operations"]
+        yield f"    {count['plane']:8}{number:>6} {count['verdict']}: {count['reason']}"
+
+
+def _verdict(item: dict[str, Any]) -> Iterator[str]:
+    yield f"  {item['plane']:8}{item['operations']:>6} {item['verdict']}: {item['reason']}"
+    if item["meaning"] != item["reason"]:
+        yield f"                 {item['meaning']}"
+
+
+def _use(item: dict[str, Any]) -> Iterator[str]:
+    yield f"  {_short(item['operation'], 2)}"
+    yield f"    at {_short(item['scope'], 7)}"
+    days = f"{item['events']} calls on {item['days']} days"
+    yield f"    {days}, {item['first_seen']:%Y-%m-%d} to {item['last_seen']:%Y-%m-%d}, by {item['reason']}"
+
+
+def _refusal(item: dict[str, Any]) -> Iterator[str]:
+    yield f"  {_short(item['operation'], 2)}"
+    yield f"    at {_short(item['scope'], 7)}, {item['denied']} times"
+
+
+def _sign_in(item: dict[str, Any]) -> Iterator[str]:
+    what = item["resource_name"] or item["resource_id"]
+    yield f"  {what}: {item['succeeded']} {item['kind']} on {item['days']} days"
+
+
+def _finding(item: dict[str, Any]) -> Iterator[str]:
+    yield f"  {item['control']} ({item['severity']}): {item['reason']}"
+    yield f"    {item['subject']}"
+
+
+def _short(text: str, indent: int) -> str:
+    """Return text that fits the line, its middle left out; the ends of scopes and operations say most."""
+    room = _WIDTH - indent
+    if len(text) <= room:
+        return text
+    head = room // 3
+    return f"{text[:head]}…{text[len(text) - (room - head - 1) :]}"

@@ -1,0 +1,118 @@
+"""Analyse the store: verdicts and findings are written back, counts and scores returned."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import polars as pl
+
+from rightsize.analyze.findings import find
+from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.naming import principal_names
+from rightsize.analyze.reasons import Verdict
+from rightsize.analyze.scores import score_assignments, score_principals
+from rightsize.analyze.verdicts import Analysis, analyse
+from rightsize.analyze.window import DEFAULT_DAYS, Window, choose_window
+from rightsize.model.errors import EvidenceError
+from rightsize.store.connection import open_store
+
+Subject = Literal["principal", "assignment"]
+
+
+@dataclass(frozen=True, slots=True)
+class AnalysisResult:
+    """What `analyze` answers.
+
+    Attributes:
+        window: The days it speaks of.
+        rows: One row a (principal, plane) or (assignment, plane), the worst creep first.
+        unexplained: Uses that no assignment explains.
+        findings: Number of findings.
+        has_catalogue: Whether a catalogue of operations is loaded; without it only use is counted.
+        covered: Share of (subscription, day) pairs of the window that an Activity Log covers.
+    """
+
+    window: Window
+    rows: list[dict[str, Any]]
+    unexplained: int
+    findings: int
+    has_catalogue: bool
+    covered: float
+
+
+def analyze_store(
+    db: Path, *, as_of: dt.date | None = None, min_window: int = DEFAULT_DAYS, by: Subject = "principal"
+) -> AnalysisResult:
+    """Judge every grant in the store over the `min_window` days before `as_of`.
+
+    Raises:
+        EvidenceError: The store has neither assignments nor usage.
+    """
+    # A store that is not there is an error, and not made by asking.
+    with open_store(db, read_only=not db.exists()) as store:
+        inputs = Inputs.read(store.table)
+        analysis, findings = analyse_inputs(inputs, as_of=as_of, min_window=min_window)
+        store.write_answer("verdicts", analysis.verdicts)
+        store.write_answer("findings", findings)
+    score: Callable[..., list[dict[str, Any]]] = _by_principal if by == "principal" else _by_assignment
+    return AnalysisResult(
+        window=analysis.window,
+        rows=score(inputs, analysis),
+        unexplained=len(analysis.verdicts.filter(pl.col("verdict") == Verdict.UNEXPLAINED.value)),
+        findings=len(findings),
+        has_catalogue=analysis.tenant.has_catalogue,
+        covered=covered_share(inputs, analysis.window),
+    )
+
+
+def analyse_inputs(
+    inputs: Inputs, *, as_of: dt.date | None = None, min_window: int = DEFAULT_DAYS
+) -> tuple[Analysis, pl.DataFrame]:
+    """Return the analysis of the tables and its findings.
+
+    Raises:
+        EvidenceError: There are neither assignments nor usage.
+    """
+    if inputs.role_assignments.is_empty() and inputs.usage_days.is_empty():
+        raise EvidenceError(
+            "nothing is loaded that could be analysed",
+            hint="load an export of role assignments and one of the Activity Log: `rightsize load PATH`",
+        )
+    analysis = analyse(inputs, choose_window(inputs, as_of, min_window))
+    return analysis, find(inputs, analysis)
+
+
+def covered_share(inputs: Inputs, window: Window) -> float:
+    """Return the share of (subscription, day) pairs of the window that the Activity Log covers, 0 to 1."""
+    subscriptions = inputs.scopes.filter(pl.col("kind") == "subscription")
+    rows = inputs.coverage.filter(
+        (pl.col("source") == "activity_log") & (pl.col("state") != "missing") & window.holds("day")
+    )
+    seen = rows.join(subscriptions, on="scope", how="semi").select("scope", "day").unique()
+    wanted = len(subscriptions) * window.days
+    return len(seen) / wanted if wanted else 0.0
+
+
+def _by_principal(inputs: Inputs, analysis: Analysis) -> list[dict[str, Any]]:
+    table = score_principals(analysis)
+    named = table.join(principal_names(inputs), on="principal_id", how="left", maintain_order="left")
+    return (
+        named.with_columns(name=pl.coalesce("name", "principal_id"))
+        .sort("creep", "risk", "principal_id", "plane", descending=[True, True, False, False])
+        .to_dicts()
+    )
+
+
+def _by_assignment(inputs: Inputs, analysis: Analysis) -> list[dict[str, Any]]:
+    about = analysis.tenant.assignments.select("role_assignment_id", "state", "principal_id", "role_name", "scope")
+    return (
+        score_assignments(analysis)
+        .join(about, on=["role_assignment_id", "state"], how="left", maintain_order="left")
+        .join(principal_names(inputs).select("principal_id", "name"), on="principal_id", how="left")
+        .sort("creep", "risk", "role_assignment_id", "state", "plane", descending=[True, True, False, False, False])
+        .to_dicts()
+    )

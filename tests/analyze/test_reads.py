@@ -1,0 +1,106 @@
+"""Reads of Azure Resource Manager are unused only where nobody who may read got a token for it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.analyze.tiny import SUB, Tiny
+
+READ = "Microsoft.Compute/virtualMachines/read"
+UNUSED = ("unused", "no_arm_token")
+UNOBSERVABLE = ("unobservable", "arm_read")
+USER_LOGS = ("interactive", "non_interactive")
+
+
+@pytest.fixture
+def reader(tiny: Tiny) -> Tiny:
+    return tiny.role("reader", "*/read").cover()
+
+
+def test_a_user_without_a_token_in_both_covered_logs_does_not_read(reader: Tiny) -> None:
+    assert reader.assign("a", "p", "reader").cover_sign_ins(*USER_LOGS).judged("a")[READ] == UNUSED
+
+
+def test_the_interactive_log_alone_does_not_speak_for_a_user(reader: Tiny) -> None:
+    assert reader.assign("a", "p", "reader").cover_sign_ins("interactive").judged("a")[READ] == UNOBSERVABLE
+
+
+def test_a_day_without_sign_in_log_takes_the_certainty_away(reader: Tiny) -> None:
+    reader.assign("a", "p", "reader").cover_sign_ins("interactive")
+    reader.cover("/", source="sign_in_log", category="non_interactive", days=range(9))
+    assert reader.judged("a")[READ] == UNOBSERVABLE
+
+
+def test_a_token_for_resource_manager_means_that_it_may_read(reader: Tiny) -> None:
+    reader.assign("a", "p", "reader").cover_sign_ins(*USER_LOGS).sign_in("p", "non_interactive")
+    assert reader.judged("a")[READ] == UNOBSERVABLE
+
+
+def test_a_token_for_another_resource_does_not(reader: Tiny) -> None:
+    reader.assign("a", "p", "reader").cover_sign_ins(*USER_LOGS).sign_in("p", resource_id="graph")
+    assert reader.judged("a")[READ] == UNUSED
+
+
+def test_a_token_whose_resource_is_not_said_may_be_for_resource_manager(reader: Tiny) -> None:
+    reader.assign("a", "p", "reader").cover_sign_ins(*USER_LOGS).sign_in("p", resource_id=None)
+    assert reader.judged("a")[READ] == UNOBSERVABLE
+
+
+def test_a_sign_in_that_gave_no_token_does_not_count(reader: Tiny) -> None:
+    reader.assign("a", "p", "reader").cover_sign_ins(*USER_LOGS).sign_in("p", succeeded=0, failed=3)
+    assert reader.judged("a")[READ] == UNUSED
+
+
+def test_a_token_of_somebody_unknown_may_be_anybodys(reader: Tiny) -> None:
+    reader.assign("a", "p", "reader").cover_sign_ins(*USER_LOGS).sign_in(None)
+    assert reader.judged("a")[READ] == UNOBSERVABLE
+
+
+@pytest.mark.parametrize(
+    ("principal_type", "log"), [("ServicePrincipal", "service_principal"), ("ManagedIdentity", "managed_identity")]
+)
+def test_each_kind_of_principal_is_judged_by_its_own_log(reader: Tiny, principal_type: str, log: str) -> None:
+    reader.assign("a", "p", "reader", principal_type="ServicePrincipal")
+    reader.add("principals", principal_id="p", principal_type=principal_type, listed=True).cover_sign_ins(*USER_LOGS)
+    assert reader.judged("a")[READ] == UNOBSERVABLE
+    reader.cover_sign_ins(log)
+    assert reader.judged("a")[READ] == UNUSED
+
+
+def test_a_service_principal_that_no_listing_describes_may_be_a_managed_identity(reader: Tiny) -> None:
+    reader.assign("a", "p", "reader", principal_type="ServicePrincipal").cover_sign_ins("service_principal")
+    assert reader.judged("a")[READ] == UNOBSERVABLE
+    reader.cover_sign_ins("managed_identity")
+    assert reader.judged("a")[READ] == UNUSED
+
+
+def test_a_group_does_not_read_where_every_member_is_known_and_none_does(reader: Tiny) -> None:
+    reader.assign("a", "g", "reader", principal_type="Group").member("g", "p", "n").member("n", "q")
+    reader.member("g", "q").cover_sign_ins(*USER_LOGS)
+    for user in ("p", "q"):
+        reader.add("principals", principal_id=user, principal_type="User", listed=True)
+    reader.add("principals", principal_id="n", principal_type="Group", listed=True)
+    reader.add("listings", listing="members", of="g", complete=True)
+    assert reader.judged("a")[READ] == UNOBSERVABLE
+    reader.add("listings", listing="members", of="n", complete=True)
+    assert reader.judged("a")[READ] == UNUSED
+    reader.sign_in("q")
+    assert reader.judged("a")[READ] == UNOBSERVABLE
+
+
+def test_a_group_whose_members_are_not_all_listed_may_read(reader: Tiny) -> None:
+    reader.assign("a", "g", "reader", principal_type="Group").member("g", "p").cover_sign_ins(*USER_LOGS)
+    reader.add("principals", principal_id="p", principal_type="User", listed=True)
+    reader.add("listings", listing="members", of="g", complete=False)
+    assert reader.judged("a")[READ] == UNOBSERVABLE
+
+
+def test_a_foreign_principal_signs_in_elsewhere(reader: Tiny) -> None:
+    reader.assign("a", "p", "reader", principal_tenant_id="other").cover_sign_ins(*USER_LOGS)
+    assert reader.judged("a")[READ] == UNOBSERVABLE
+
+
+def test_reads_on_data_endpoints_need_no_token_for_resource_manager(reader: Tiny) -> None:
+    container = "Microsoft.Storage/storageAccounts/blobServices/containers/read"
+    reader.catalogue({container: False}).assign("a", "p", "reader", SUB).cover_sign_ins(*USER_LOGS)
+    assert reader.judged("a")[container] == ("unobservable", "data_endpoint")
