@@ -6,8 +6,10 @@ package.
 
 from __future__ import annotations
 
+import datetime as dt
 import difflib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,6 +83,42 @@ def read_question(name: str) -> Question:
         hint = f"did you mean {meant}?" if meant else "`rightsize queries list` names them all"
         raise UsageError(f"there is no saved question `{name}`", hint=hint)
     return parse_question(name, query_text(name))
+
+
+def bind_parameters(question: Question, given: Mapping[str, str]) -> dict[str, object]:
+    """Return the values of all parameters, from what was given and the defaults.
+
+    Raises:
+        UsageError: A parameter is missing, unknown, or not of its type.
+    """
+    for name in given:
+        question.parameter(name)
+    values: dict[str, object] = {}
+    for parameter in question.parameters:
+        text = given.get(parameter.name, parameter.default)
+        if text is None:
+            raise UsageError(
+                f"`{question.name}` needs `{parameter.name}`: {parameter.meaning}",
+                hint=f"give -p {parameter.name}=VALUE",
+            )
+        values[parameter.name] = _value(parameter, text)
+    return values
+
+
+def _value(parameter: Parameter, text: str) -> object:
+    try:
+        if parameter.type == "integer":
+            return int(text)
+        if parameter.type == "day":
+            return dt.date.fromisoformat(text)
+        if parameter.type == "boolean":
+            return {"true": True, "false": False}[text]
+    except (ValueError, KeyError) as error:
+        example = {"integer": "a whole number", "day": "a day such as 2026-01-31", "boolean": "true or false"}
+        raise UsageError(
+            f"`{text}` is no value for `{parameter.name}`", hint=f"give {example[parameter.type]}"
+        ) from error
+    return text
 
 
 def parse_question(name: str, text: str) -> Question:

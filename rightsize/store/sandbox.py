@@ -19,11 +19,12 @@ from typing import Any
 import duckdb
 
 from rightsize.model.errors import InputError, InternalError, RightsizeError, UsageError
+from rightsize.store.connection import open_store
 
 DEFAULT_MAX_ROWS = 10_000
 DEFAULT_TIMEOUT = 60.0
 _MEMORY_LIMIT = "2GB"
-# INVARIANT: nothing here may be loosened by a statement; `lock_configuration` holds them. Without a directory for
+# INVARIANT: nothing here can be loosened by a statement: `lock_configuration` follows before it runs. Without a directory for
 # temporary files a statement that needs more memory than it may have ends, and leaves nothing on the disk.
 _LOCKED: dict[str, str | bool | int | float | list[str]] = {
     "enable_external_access": "false",
@@ -33,7 +34,6 @@ _LOCKED: dict[str, str | bool | int | float | list[str]] = {
     "memory_limit": _MEMORY_LIMIT,
     "max_temp_directory_size": "0KB",
     "threads": "2",
-    "lock_configuration": "true",
 }
 _EXPLAIN = re.compile(r"(?:\s|--[^\r\n]*[\r\n]|/\*.*?\*/)*explain\b", re.IGNORECASE | re.DOTALL)
 _HINT_ONE = "give one SELECT, WITH, FROM, VALUES, DESCRIBE, SUMMARIZE, SHOW or EXPLAIN statement"
@@ -144,17 +144,15 @@ def _bind(statement: duckdb.Statement, parameters: Mapping[str, object]) -> dict
 
 
 def _connect(path: Path) -> duckdb.DuckDBPyConnection:
-    if not path.is_file():
-        raise InputError(f"there is no store at `{path}`", hint="`rightsize load PATH…` makes one")
+    # The usual way of opening says whether this is a store, and of which version; only then it is opened locked.
+    open_store(path, read_only=True).close()
     try:
-        return duckdb.connect(str(path), read_only=True, config=_LOCKED)
+        connection = duckdb.connect(str(path), read_only=True, config=_LOCKED)
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute("SET lock_configuration = true")
     except duckdb.Error as error:
-        text = str(error)
-        if "lock" in text.lower():
-            raise InputError(f"another process is writing to `{path}`", hint="try again when it is done") from error
-        if "not a valid DuckDB" in text:
-            raise InputError(f"`{path}` is not a store of rightsize", hint="choose the store with --db") from error
-        raise InputError(f"`{path}` cannot be read: {_first_line(error)}") from error
+        raise InputError(f"`{path}` cannot be read: {_first_line(error)}", hint="try again") from error
+    return connection
 
 
 def _in_the_users_terms(error: duckdb.Error) -> RightsizeError:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-import duckdb
 import pytest
 
-from rightsize.model.errors import InputError, RightsizeError, UsageError
+from rightsize.model.errors import InputError, UsageError
 from rightsize.store import sandbox
+from rightsize.store.connection import open_store
 from rightsize.store.sandbox import run_statement
 
 ESCAPES = {
@@ -78,9 +78,9 @@ ESCAPES = {
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
     path = tmp_path / "store.duckdb"
-    with duckdb.connect(str(path)) as connection:
-        connection.execute("CREATE TABLE t AS SELECT range AS a, 'n' || range AS b FROM range(5)")
-        connection.execute("CREATE VIEW v AS SELECT a FROM t WHERE a > 2")
+    with open_store(path, read_only=False) as opened:
+        opened.connection.execute("CREATE TABLE t AS SELECT range AS a, 'n' || range AS b FROM range(5)")
+        opened.connection.execute("CREATE VIEW v AS SELECT a FROM t WHERE a > 2")
     return path
 
 
@@ -110,7 +110,7 @@ def test_a_statement_that_does_more_than_read_is_refused(store: Path, tmp_path: 
         ("SELECT 1.5 AS x, 2::DECIMAL(4,2) AS y", [{"x": 1.5, "y": 2.0}]),
         ("SELECT 1 AS a, 2 AS a, 3 AS a_2", [{"a": 1, "a_3": 2, "a_2": 3}]),
         ("FROM t PIVOT (count(b) FOR a IN (1, 2))", [{"1": 1, "2": 1}]),
-        ("SHOW TABLES", [{"name": "t"}, {"name": "v"}]),
+        ("SELECT current_setting('TimeZone') AS zone", [{"zone": "UTC"}]),
         ("SELECT a FROM t WHERE false", []),
     ],
 )
@@ -119,7 +119,9 @@ def test_what_reads_runs(store: Path, sql: str, rows: list[dict[str, object]]) -
     assert run_statement(store, sql, {}).rows == rows
 
 
-@pytest.mark.parametrize("sql", ["DESCRIBE t", "SUMMARIZE t", "EXPLAIN SELECT 1", "/* c */ explain FROM t"])
+@pytest.mark.parametrize(
+    "sql", ["DESCRIBE t", "SUMMARIZE t", "SHOW TABLES", "EXPLAIN SELECT 1", "/* c */ explain FROM t"]
+)
 def test_what_describes_runs(store: Path, sql: str) -> None:
     """So does what says how the store looks."""
     assert run_statement(store, sql, {}).rows
@@ -212,7 +214,6 @@ def test_a_file_that_is_no_store_is_said_to_be_none(tmp_path: Path, content: byt
     """A file of something else is the user's mistake, and stays as it is."""
     path = tmp_path / "other.duckdb"
     path.write_bytes(content)
-    with pytest.raises(RightsizeError) as caught:
-        run_statement(path, "SELECT count(*) FROM role_assignments", {})
-    assert isinstance(caught.value, (InputError, UsageError))
+    with pytest.raises(InputError, match="other"):
+        run_statement(path, "SELECT 1", {})
     assert path.read_bytes() == content

@@ -1,0 +1,25 @@
+-- title: What a principal did
+-- description: Operations that a principal was authorised for and performed, with how often and when.
+-- parameter: principal text  object id, user principal name or application id
+-- columns: operation, plane, scope, calls, failed, days, first_seen, last_seen
+WITH wanted AS (
+    SELECT translate(trim($principal), 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz') AS text
+),
+who AS (
+    SELECT text AS principal_id FROM wanted
+    UNION
+    SELECT principal_id FROM principal_aliases WHERE alias = (SELECT text FROM wanted)
+)
+SELECT operation,
+       plane,
+       scope,
+       sum(succeeded + failed + started)::BIGINT AS calls,
+       sum(failed)::BIGINT AS failed,
+       count(DISTINCT day) AS days,
+       min(first_seen) AS first_seen,
+       max(last_seen) AS last_seen
+FROM usage_days
+WHERE principal_id IN (SELECT principal_id FROM who)
+GROUP BY operation, plane, scope
+HAVING sum(succeeded + failed + started) > 0
+ORDER BY calls DESC, operation, scope, plane
