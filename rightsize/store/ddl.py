@@ -31,7 +31,7 @@ _BASE_TABLES = {
     "scope_names": (
         "scope_key INTEGER, folded VARCHAR, earliest VARCHAR, smallest VARCHAR, spelling VARCHAR, stale BOOLEAN"
     ),
-    "actors": "actor_key INTEGER, principal_id VARCHAR, principal_name VARCHAR",
+    "actors": "actor_key INTEGER, actor VARCHAR, principal_id VARCHAR, principal_name VARCHAR",
     "assignment_names": "assignment_key INTEGER, role_assignment_id VARCHAR",
     "events": (
         "event_key UHUGEINT, time TIMESTAMP, source VARCHAR, plane VARCHAR, category VARCHAR, rank TINYINT, "
@@ -94,7 +94,7 @@ _VIEWS = {
                 ELSE 'other' END AS outcome,
             {", ".join(f"substr(e.{c}, 2) AS {c}" for c in MARKED_COLUMNS[4:7])}, e.correlation_id,
             {", ".join(f"substr(e.{c}, 2) AS {c}" for c in MARKED_COLUMNS[7:])},
-            lower(printf('%032x', e.event_key)) AS event_key
+            lower(hex(e.event_key)) AS event_key
         FROM base.events AS e
         JOIN base.operation_names AS o USING (operation_key) JOIN base.scope_names AS s USING (scope_key)""",
     "usage_days": f"""

@@ -1,0 +1,126 @@
+"""Which days each log speaks of, for each scope: observed, declared empty, quiet, or missing.
+
+Rows alone prove only their own days. Up to two silent days in a row pass as quiet where nine of ten days of the span
+have rows; anything longer is missing, and so is everything before the first and after the last day. Somebody who knows
+that an export is complete declares it, and then a day without rows was a day without calls.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import duckdb
+
+from rightsize.model.errors import UsageError
+from rightsize.store.sql import folded
+
+QUIET_DAYS = 2
+QUIET_SHARE = 0.9
+
+CATEGORIES = {
+    "activity_log": ("Administrative",),
+    "storage_log": ("StorageRead", "StorageWrite", "StorageDelete"),
+    "sign_in_log": ("interactive", "non_interactive", "service_principal", "managed_identity"),
+}
+"""The categories of each log, which a declaration for all of them means."""
+
+_ACCOUNT = "^(/subscriptions/[^/]+/resourcegroups/[^/]+/providers/microsoft.storage/storageaccounts/[^/]+).*$"
+
+
+def declare_window(
+    con: duckdb.DuckDBPyConnection, *, source: str, scope: str, first: dt.date, last: dt.date, declared_by: str
+) -> None:
+    """Remember that somebody declares a source complete for a scope and all below it, whole UTC days.
+
+    Raises:
+        UsageError: The source is none that can be declared, or the window ends before it starts.
+    """
+    if source not in CATEGORIES:
+        raise UsageError(f"`{source}` is no log that can be declared", hint=f"one of {', '.join(sorted(CATEGORIES))}")
+    if last < first:
+        raise UsageError(f"the window `{first}..{last}` ends before it starts")
+    values = [source, "*", scope.rstrip("/") or "/", first, last, declared_by]
+    con.execute(
+        "INSERT INTO base.declared_windows (source, category, scope, first_day, last_day, declared_by) "
+        "SELECT * FROM (VALUES (?, ?, ?, ?, ?, ?)) AS w EXCEPT SELECT * FROM base.declared_windows",
+        values,
+    )
+
+
+def derive_coverage(con: duckdb.DuckDBPyConnection) -> None:
+    """Fill `coverage` from events, sign-ins and declarations."""
+    con.execute("CREATE OR REPLACE TEMP TABLE log_categories (source VARCHAR, category VARCHAR)")
+    rows = [(source, category) for source, categories in CATEGORIES.items() for category in categories]
+    con.executemany("INSERT INTO log_categories VALUES (?, ?)", rows)
+    con.execute(f"""
+        CREATE OR REPLACE TEMP TABLE observed_days AS
+        SELECT e.source, coalesce(e.category, 'Administrative') AS category, CASE
+                WHEN e.source = 'storage_log' THEN regexp_replace(n.folded, '{_ACCOUNT}', '\\1')
+                WHEN n.folded LIKE '/subscriptions/_%' THEN '/subscriptions/' || string_split(n.folded, '/')[3]
+                WHEN n.folded LIKE '/providers/microsoft.management/managementgroups/_%' THEN
+                    '/providers/microsoft.management/managementgroups/' || string_split(n.folded, '/')[5]
+                ELSE '/' END AS scope,
+            e.time::DATE AS day, count(*) AS events
+        FROM base.events AS e JOIN base.scope_names AS n USING (scope_key) GROUP BY ALL
+        UNION ALL
+        SELECT 'sign_in_log', kind, '/', time::DATE, count(*) FROM base.sign_in_rows GROUP BY ALL""")
+    _declared_days(con)
+    con.execute("DELETE FROM base.coverage")
+    con.execute(f"""
+        INSERT INTO base.coverage BY NAME
+        WITH spans AS (
+            SELECT source, category, scope, min(day) AS first_day, max(day) AS last_day,
+                count(*) >= {QUIET_SHARE} * (max(day) - min(day) + 1) AS is_dense
+            FROM observed_days GROUP BY ALL
+        ), days AS (
+            SELECT source, category, scope, is_dense,
+                unnest(generate_series(first_day::TIMESTAMP, last_day::TIMESTAMP, INTERVAL 1 DAY))::DATE AS day
+            FROM spans
+            UNION SELECT d.source, d.category, d.scope, coalesce(s.is_dense, false), d.day
+            FROM declared_days AS d LEFT JOIN spans AS s USING (source, category, scope)
+        ), joined AS (
+            SELECT days.*, coalesce(o.events, 0) AS events, d.declared_by,
+                max(CASE WHEN o.events IS NOT NULL THEN days.day END) OVER (
+                    PARTITION BY days.source, days.category, days.scope ORDER BY days.day) AS seen_before,
+                min(CASE WHEN o.events IS NOT NULL THEN days.day END) OVER (
+                    PARTITION BY days.source, days.category, days.scope ORDER BY days.day
+                    ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING) AS seen_after
+            FROM days LEFT JOIN observed_days AS o USING (source, category, scope, day)
+            LEFT JOIN declared_days AS d USING (source, category, scope, day)
+        )
+        SELECT source, category, scope, day, events, declared_by, CASE
+            WHEN events > 0 THEN 'observed'
+            WHEN declared_by IS NOT NULL THEN 'declared_empty'
+            WHEN is_dense AND seen_after - seen_before - 1 <= {QUIET_DAYS} THEN 'quiet'
+            ELSE 'missing' END AS state
+        FROM joined""")
+
+
+def _declared_days(con: duckdb.DuckDBPyConnection) -> None:
+    """Spread each declaration over its days, its categories, and the known scopes at and below its scope."""
+    con.execute(f"""
+        CREATE OR REPLACE TEMP TABLE declared_days AS
+        WITH RECURSIVE below(top, scope) AS (
+            SELECT DISTINCT {folded("scope")}, {folded("scope")} FROM base.declared_windows
+            UNION
+            SELECT below.top, s.folded FROM below JOIN base.scopes AS s ON s.parent = below.scope
+            WHERE s.kind IN ('management_group', 'subscription')
+        ), places AS (
+            SELECT w.source, w.category, below.scope, w.first_day, w.last_day, w.declared_by
+            FROM base.declared_windows AS w JOIN below ON below.top = {folded("w.scope")}
+            WHERE w.source <> 'sign_in_log'
+            UNION
+            SELECT w.source, w.category, o.scope, w.first_day, w.last_day, w.declared_by
+            FROM base.declared_windows AS w
+            JOIN observed_days AS o ON o.source = w.source AND starts_with(o.scope, rtrim({folded("w.scope")}, '/') || '/')
+            UNION
+            SELECT source, category, '/', first_day, last_day, declared_by FROM base.declared_windows
+            WHERE source = 'sign_in_log'
+        )
+        SELECT p.source, c.category, p.scope, min(p.declared_by) AS declared_by,
+            unnest(generate_series(p.first_day::TIMESTAMP, p.last_day::TIMESTAMP, INTERVAL 1 DAY))::DATE AS day
+        FROM places AS p JOIN log_categories AS c ON c.source = p.source AND p.category IN ('*', c.category)
+        GROUP BY p.source, c.category, p.scope, p.first_day, p.last_day""")
+    con.execute("""
+        CREATE OR REPLACE TEMP TABLE declared_days AS
+        SELECT source, category, scope, day, min(declared_by) AS declared_by FROM declared_days GROUP BY ALL""")

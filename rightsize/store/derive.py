@@ -1,0 +1,160 @@
+"""What follows from the loaded tables: aliases, the closure of groups, the tree of scopes, what roles grant."""
+
+from __future__ import annotations
+
+import duckdb
+import polars as pl
+
+from rightsize.model.role_forms import permissions_from_json
+from rightsize.rbac.expand import expand_roles
+from rightsize.rules.operations import annotate
+from rightsize.store.spelling import parent_text
+from rightsize.store.sql import folded
+
+
+def derive_aliases(con: duckdb.DuckDBPyConnection) -> None:
+    """Fill `principal_aliases` from the directory, and from calls that name both an alias and an object id.
+
+    A name that means two principals resolves to neither: UPNs are given to new people, and a wrong name on a call
+    would be somebody else's least privilege.
+    """
+    con.execute(f"""
+        CREATE OR REPLACE TEMP TABLE known_aliases AS
+        SELECT 'upn' AS kind, {folded("user_principal_name")} AS alias, principal_id FROM base.principals
+        WHERE user_principal_name IS NOT NULL
+        UNION SELECT 'app_id', {folded("app_id")}, principal_id FROM base.principals WHERE app_id IS NOT NULL
+        UNION SELECT 'upn', {folded("substr(principal_name, 2)")}, substr(principal_id, 2) FROM base.events
+        WHERE principal_id IS NOT NULL AND principal_name LIKE '%_@_%' AND substr(principal_type, 2) = 'User'
+        UNION SELECT 'app_id', {folded("substr(app_id, 2)")}, substr(principal_id, 2) FROM base.events
+        WHERE principal_id IS NOT NULL AND app_id IS NOT NULL AND substr(principal_type, 2) = 'ServicePrincipal'""")
+    con.execute("DELETE FROM base.principal_aliases")
+    con.execute("""
+        INSERT INTO base.principal_aliases (kind, alias, principal_id)
+        SELECT kind, alias, min(principal_id) FROM known_aliases
+        GROUP BY kind, alias HAVING count(DISTINCT principal_id) = 1""")
+
+
+def derive_closure(con: duckdb.DuckDBPyConnection) -> None:
+    """Fill `group_closure`, one step of depth at a time; a pair that is known ends its chain, so cycles end too."""
+    con.execute("DELETE FROM base.group_closure")
+    con.execute("""
+        INSERT INTO base.group_closure (group_id, member_id, depth)
+        SELECT DISTINCT group_id, member_id, 1 FROM base.group_members
+        WHERE listing = 'members' AND group_id <> member_id""")
+    depth = 1
+    while con.execute("SELECT 1 FROM base.group_closure WHERE depth = ? LIMIT 1", [depth]).fetchone():
+        con.execute(
+            """
+            INSERT INTO base.group_closure (group_id, member_id, depth)
+            SELECT DISTINCT m.group_id, c.member_id, $depth + 1
+            FROM base.group_members AS m JOIN base.group_closure AS c ON c.group_id = m.member_id
+            WHERE m.listing = 'members' AND c.depth = $depth AND m.group_id <> c.member_id AND NOT EXISTS (
+                SELECT 1 FROM base.group_closure AS k WHERE k.group_id = m.group_id AND k.member_id = c.member_id)""",
+            {"depth": depth},
+        )
+        depth += 1
+    con.execute("""
+        INSERT INTO base.group_closure (group_id, member_id)
+        SELECT DISTINCT group_id, member_id FROM base.group_members AS m
+        WHERE listing <> 'members' AND group_id <> member_id AND NOT EXISTS (
+            SELECT 1 FROM base.group_closure AS k WHERE k.group_id = m.group_id AND k.member_id = m.member_id)""")
+
+
+def derive_scopes(con: duckdb.DuckDBPyConnection) -> None:
+    """Fill `scopes` from the names of scopes and the listings of management groups and subscriptions."""
+    con.execute("DELETE FROM base.scopes")
+    con.execute(f"""
+        INSERT INTO base.scopes BY NAME
+        WITH named AS (
+            SELECT n.folded, n.spelling, {folded(parent_text("n.spelling"))} AS text_parent,
+                regexp_extract(n.spelling, '^.*/[Pp][Rr][Oo][Vv][Ii][Dd][Ee][Rr][Ss]/(.*)$', 1) AS tail
+            FROM base.scope_names AS n
+        ), typed AS (
+            SELECT *, CASE
+                WHEN folded = '/' THEN 'root'
+                WHEN regexp_matches(folded, '^/providers/microsoft.management/managementgroups/[^/]+$') THEN 'management_group'
+                WHEN regexp_matches(folded, '^/subscriptions/[^/]+$') THEN 'subscription'
+                WHEN regexp_matches(folded, '^/subscriptions/[^/]+/resourcegroups/[^/]+$') THEN 'resource_group'
+                WHEN folded LIKE '/subscriptions/%' THEN 'resource'
+                ELSE 'tenant_resource' END AS kind
+            FROM named
+        )
+        SELECT t.folded, t.kind,
+            CASE WHEN t.kind IN ('subscription', 'management_group')
+                THEN coalesce({folded("l.parent_scope")}, '/') ELSE t.text_parent END AS parent,
+            CASE WHEN t.folded LIKE '/subscriptions/_%' THEN string_split(t.folded, '/')[3] END AS subscription_id,
+            CASE WHEN regexp_matches(t.folded, '^/subscriptions/[^/]+/resourcegroups/[^/]+')
+                THEN string_split(t.folded, '/')[5] END AS resource_group,
+            CASE WHEN t.kind IN ('resource', 'tenant_resource') AND t.tail <> '' THEN array_to_string(
+                list_filter(string_split(t.tail, '/'), lambda step, i: i = 1 OR i % 2 = 0), '/') END AS resource_type,
+            l.display_name, l.scope IS NOT NULL AS listed
+        FROM typed AS t LEFT JOIN base.scope_listings AS l ON l.scope = t.folded""")
+
+
+def derive_roles(con: duckdb.DuckDBPyConnection) -> None:
+    """Fill the rules' columns of `operations`, `role_permissions`, and `role_operations` over the catalogue."""
+    _annotate_operations(con)
+    definitions = con.execute(
+        "SELECT role_definition_id, permissions FROM base.role_definitions ORDER BY role_definition_id"
+    ).fetchall()
+    blocks = {role: permissions_from_json(text) for role, text in definitions}
+    permissions = [
+        (role, index, kind, pattern.strip(" "), block.condition)
+        for role, role_blocks in blocks.items()
+        for index, block in enumerate(role_blocks)
+        for kind, patterns in (
+            ("action", block.actions),
+            ("not_action", block.not_actions),
+            ("data_action", block.data_actions),
+            ("not_data_action", block.not_data_actions),
+        )
+        for pattern in patterns
+    ]
+    schema = {"role": pl.String, "block": pl.Int64, "kind": pl.String, "pattern": pl.String, "condition": pl.String}
+    frame = pl.DataFrame(permissions, schema=schema, orient="row").unique()
+    _replace(con, "role_permissions", "role_definition_id, block, kind, pattern, condition", frame)
+    operations = con.execute(
+        "SELECT operation, CASE WHEN is_guess THEN NULL ELSE is_data_action END FROM base.operations ORDER BY operation"
+    ).fetchall()
+    granted = pl.DataFrame(
+        list(expand_roles(blocks, operations)),
+        schema={"role": pl.String, "operation": pl.String, "plane": pl.String, "conditional": pl.Boolean},
+        orient="row",
+    )
+    _replace(con, "role_operations", "role_definition_id, operation, plane, conditional", granted)
+
+
+def _annotate_operations(con: duckdb.DuckDBPyConnection) -> None:
+    con.execute("""
+        UPDATE base.operations SET provider = string_split(operation, '/')[1],
+            verb = CASE WHEN translate(string_split(operation, '/')[-1], 'ABCDEFGHIJKLMNOPQRSTUVWXYZ',
+                'abcdefghijklmnopqrstuvwxyz') IN ('read', 'write', 'delete', 'action')
+                THEN translate(string_split(operation, '/')[-1], 'ABCDEFGHIJKLMNOPQRSTUVWXYZ',
+                'abcdefghijklmnopqrstuvwxyz') ELSE '' END""")
+    con.execute("""
+        UPDATE base.operations SET resource_type = array_to_string(string_split(operation, '/')[
+            1:len(string_split(operation, '/')) - CASE verb WHEN 'action' THEN 2 ELSE 1 END], '/')""")
+    operations = con.sql("SELECT * EXCLUDE (version) FROM base.operations").pl()
+    if operations.is_empty():
+        return
+    # A plane that is only a guess must not decide which log shows an operation.
+    certain = operations.with_columns(
+        pl.when(pl.col("is_guess").fill_null(False))
+        .then(None)
+        .otherwise(pl.col("is_data_action"))
+        .alias("is_data_action")
+    )
+    rules = annotate(certain).select("operation", "risk", "layer", "observable_by", "unobservable_reason")
+    con.register("rule_rows", rules)
+    con.execute("""
+        UPDATE base.operations AS o SET risk = r.risk, layer = r.layer, observable_by = r.observable_by,
+            unobservable_reason = r.unobservable_reason
+        FROM rule_rows AS r WHERE r.operation = o.operation""")
+    con.unregister("rule_rows")
+
+
+def _replace(con: duckdb.DuckDBPyConnection, name: str, columns: str, frame: pl.DataFrame) -> None:
+    con.execute(f"DELETE FROM base.{name}")
+    con.register("derived_rows", frame)
+    con.execute(f"INSERT INTO base.{name} ({columns}) SELECT * FROM derived_rows")
+    con.unregister("derived_rows")

@@ -1,0 +1,52 @@
+"""A hash of what the store holds: of rows, never of files, paths, load times or the order in which they came."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+from rightsize.model.schema import Column, ColumnType
+from rightsize.model.tables import table
+from rightsize.store.connection import Store
+from rightsize.store.sql import named
+
+DIGESTED = (
+    "principals",
+    "group_members",
+    "listings",
+    "scopes",
+    "role_definitions",
+    "role_assignments",
+    "deny_assignments",
+    "operations",
+    "usage_days",
+    "sign_ins",
+    "coverage",
+)
+"""What conclusions rest on."""
+
+_FIELD, _NULL, _ITEM = "chr(31)", "chr(30)", "chr(29)"
+
+
+def digest_content(store: Store, names: Iterable[str] = DIGESTED) -> str:
+    """Return the SHA-256 of the content of tables and views, as hexadecimal text.
+
+    Each row becomes a text of its declared columns, and the rows of a table the exclusive or of the MD5 of these
+    texts: it does not depend on their order, and keys keep rows distinct.
+    """
+    lines = []
+    for name in sorted(names):
+        row = ", ".join(_text(column) for column in table(name).columns)
+        counted = store.frame(
+            f"SELECT count(*) AS rows, coalesce(bit_xor(md5_number(concat_ws({_FIELD}, {row}))), 0)::VARCHAR AS mixed "
+            f"FROM main.{name}"
+        )
+        lines.append(f"{name} {counted['rows'][0]} {counted['mixed'][0]}")
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _text(column: Column) -> str:
+    name = named(column.name)
+    if column.type is ColumnType.TEXTS:
+        return f"coalesce(array_to_string({name}, {_ITEM}), {_NULL})"
+    return f"coalesce({name}::VARCHAR, {_NULL})"

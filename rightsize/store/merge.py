@@ -1,0 +1,78 @@
+"""Merging a load into the store: all of it or nothing, and the same store whatever the order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import duckdb
+
+from rightsize.store.connection import Store
+from rightsize.store.coverage import derive_coverage
+from rightsize.store.derive import derive_aliases, derive_closure, derive_roles, derive_scopes
+from rightsize.store.merge_events import merge_events, merge_sign_ins
+from rightsize.store.merge_tables import merge_bookkeeping, merge_tables
+from rightsize.store.spelling import name_listed_scopes, respell
+
+
+@dataclass(frozen=True, slots=True)
+class MergedFile:
+    """What a file gave the store: read = new + duplicate + rejected.
+
+    A record that is read and changes nothing is `duplicate`; so is one that says nothing the store keeps.
+    """
+
+    path: str
+    source: str
+    read: int
+    new: int
+    duplicate: int
+    rejected: int
+
+
+def merge(store: Store) -> tuple[MergedFile, ...]:
+    """Merge the staging tables of the store's connection in one transaction; return the files in order."""
+    con = store.connection
+    con.execute("BEGIN")
+    try:
+        new = _merge_staged(con)
+        con.execute("COMMIT")
+    except BaseException:
+        con.execute("ROLLBACK")
+        raise
+    files = con.execute("SELECT file_id, path, source, read, rejected FROM stage_files ORDER BY file_id").fetchall()
+    merged = []
+    for file_id, path, source, read, rejected in files:
+        fresh = min(new.get(file_id, 0), read - rejected)
+        merged.append(MergedFile(path, source, read, fresh, read - rejected - fresh, rejected))
+    return tuple(merged)
+
+
+def _merge_staged(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
+    new, touched = merge_tables(con)
+    for part in (merge_events(con), merge_sign_ins(con)):
+        for file_id, count in part.items():
+            new[file_id] = new.get(file_id, 0) + count
+    merge_bookkeeping(con)
+    name_listed_scopes(con)
+    if touched & {"role_definitions", "operations"}:
+        derive_roles(con)
+    respell(con, catalogue_changed="operations" in touched)
+    derive_aliases(con)
+    if "group_members" in touched:
+        derive_closure(con)
+    derive_scopes(con)
+    derive_coverage(con)
+    return new
+
+
+def rederive(store: Store) -> None:
+    """Recompute what depends on declarations, in a transaction of its own."""
+    con = store.connection
+    con.execute("BEGIN")
+    try:
+        derive_scopes(con)
+        derive_coverage(con)
+        con.execute("COMMIT")
+    except BaseException:
+        con.execute("ROLLBACK")
+        raise

@@ -1,0 +1,157 @@
+"""Merging staged log rows: calls into events, days into usage, sign-ins into sign-ins.
+
+An event is stored in the form that merges: every column is a least or greatest value over the rows of the call, so any
+order and any repetition of loads ends in the same row. `queries/reduce/collapse.sql` is the same merge for rows that
+are all at hand; here the stored row takes part.
+"""
+
+from __future__ import annotations
+
+import duckdb
+
+from rightsize.store.counting import new_rows
+from rightsize.store.ddl import MARKED_COLUMNS
+from rightsize.store.queries import query_text
+from rightsize.store.sql import folded
+
+_LEAST = ("time", "category", "correlation_id", *MARKED_COLUMNS)
+_GREATEST = ("rank",)
+_STORED = (
+    "event_key",
+    "time",
+    "source",
+    "plane",
+    "category",
+    "rank",
+    "correlation_id",
+    "operation_key",
+    "scope_key",
+    *MARKED_COLUMNS,
+)
+
+
+def merge_events(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
+    """Merge `stage_event_rows` and recompute the usage of the days it touched; return the new rows of each file."""
+    _name_operations_and_scopes(con)
+    marked = ", ".join(
+        f"CASE WHEN {name} IS NOT NULL THEN (4 - rank) || {name} END AS {name}" for name in MARKED_COLUMNS
+    )
+    con.execute(f"""
+        CREATE OR REPLACE TEMP TABLE merge_rows AS
+        SELECT file_id, line, md5_number(key_correlation || chr(31) || key_operation || chr(31) || key_scope) AS event_key,
+            time, source, plane, category, rank::TINYINT AS rank, correlation_id, o.operation_key, s.scope_key, {marked}
+        FROM stage_event_rows AS r
+        JOIN base.operation_names AS o ON o.folded = {folded("r.operation")}
+        JOIN base.scope_names AS s ON s.folded = {folded("r.scope")}""")
+    con.execute(f"""
+        INSERT INTO merge_rows BY NAME
+        SELECT NULL AS file_id, NULL AS line, {", ".join(_STORED)} FROM base.events
+        WHERE event_key IN (SELECT event_key FROM merge_rows)""")
+    new = dict(con.execute(new_rows("merge_rows", ("event_key",), _LEAST, _GREATEST)).fetchall())
+    least = ", ".join(f"min({name}) AS {name}" for name in MARKED_COLUMNS)
+    con.execute(f"""
+        CREATE OR REPLACE TEMP TABLE merge_changed AS
+        SELECT event_key, min(time) AS time, min(source) AS source, min(plane) AS plane, min(category) AS category,
+            max(rank) AS rank, min(correlation_id) AS correlation_id, min(operation_key) AS operation_key,
+            min(scope_key) AS scope_key, {least}
+        FROM merge_rows GROUP BY event_key
+        EXCEPT SELECT {", ".join(_STORED)} FROM merge_rows WHERE file_id IS NULL""")
+    con.execute("""
+        CREATE OR REPLACE TEMP TABLE touched_days AS
+        SELECT DISTINCT time::DATE AS day FROM merge_changed
+        UNION SELECT time::DATE FROM base.events WHERE event_key IN (SELECT event_key FROM merge_changed)""")
+    con.execute("DELETE FROM base.events WHERE event_key IN (SELECT event_key FROM merge_changed)")
+    con.execute(f"INSERT INTO base.events ({', '.join(_STORED)}) SELECT {', '.join(_STORED)} FROM merge_changed")
+    _recompute_usage(con)
+    return new
+
+
+def _name_operations_and_scopes(con: duckdb.DuckDBPyConnection) -> None:
+    """Number the operations and scopes that are new, and remember the earliest spelling of each."""
+    for column, table in (("operation", "operation_names"), ("scope", "scope_names")):
+        con.execute(f"""
+            CREATE OR REPLACE TEMP TABLE staged_names AS
+            SELECT {folded(column)} AS folded, min(strftime(time, '%Y%m%d%H%M%S%f') || {column}) AS earliest,
+                NULL::VARCHAR AS smallest
+            FROM stage_event_rows GROUP BY 1""")
+        merge_names(con, table)
+
+
+def merge_names(con: duckdb.DuckDBPyConnection, table: str) -> None:
+    """Merge `staged_names` (folded, earliest, smallest) into the names of operations or scopes.
+
+    A name whose spelling may change is marked stale.
+    """
+    key = table.removesuffix("_names") + "_key"
+    con.execute(f"""
+        INSERT INTO base.{table} ({key}, folded, stale)
+        SELECT coalesce((SELECT max({key}) FROM base.{table}), 0) + row_number() OVER (ORDER BY folded), folded, true
+        FROM staged_names WHERE folded NOT IN (SELECT folded FROM base.{table})""")
+    con.execute(f"""
+        UPDATE base.{table} AS n SET earliest = least(n.earliest, s.earliest), smallest = least(n.smallest, s.smallest),
+            stale = true
+        FROM staged_names AS s
+        WHERE n.folded = s.folded AND (
+            coalesce(s.earliest < n.earliest, s.earliest IS NOT NULL AND n.earliest IS NULL)
+            OR coalesce(s.smallest < n.smallest, s.smallest IS NOT NULL AND n.smallest IS NULL))""")
+
+
+def _recompute_usage(con: duckdb.DuckDBPyConnection) -> None:
+    con.execute(f"""
+        CREATE OR REPLACE TEMP TABLE touched_calls AS
+        SELECT time, time::DATE AS day, substr(principal_id, 2) AS principal_id,
+            CASE WHEN principal_id IS NULL THEN {folded("substr(coalesce(principal_name, app_id), 2)")} END
+                AS principal_name,
+            coalesce('i' || substr(principal_id, 2), 'n' || {folded("substr(coalesce(principal_name, app_id), 2)")}, '')
+                AS actor,
+            operation_key, scope_key, plane, substr(role_assignment_id, 2) AS role_assignment_id,
+            CASE rank WHEN 4 THEN 'succeeded' WHEN 3 THEN 'failed' WHEN 2 THEN 'denied' WHEN 1 THEN 'started'
+                ELSE 'other' END AS outcome
+        FROM base.events WHERE time::DATE IN (SELECT day FROM touched_days)""")
+    con.execute("""
+        INSERT INTO base.actors (actor_key, actor, principal_id, principal_name)
+        SELECT coalesce((SELECT max(actor_key) FROM base.actors), 0) + row_number() OVER (ORDER BY actor), *
+        FROM (SELECT actor, min(principal_id), min(principal_name) FROM touched_calls GROUP BY actor)
+        WHERE actor NOT IN (SELECT actor FROM base.actors)""")
+    con.execute("""
+        INSERT INTO base.assignment_names (assignment_key, role_assignment_id)
+        SELECT coalesce((SELECT max(assignment_key) FROM base.assignment_names), 0)
+            + row_number() OVER (ORDER BY role_assignment_id), role_assignment_id
+        FROM (SELECT DISTINCT role_assignment_id FROM touched_calls WHERE role_assignment_id IS NOT NULL)
+        WHERE role_assignment_id NOT IN (SELECT role_assignment_id FROM base.assignment_names)""")
+    con.execute("""
+        CREATE OR REPLACE TEMP VIEW event_keys AS
+        SELECT c.time, c.day, a.actor_key AS principal_key, c.operation_key, c.scope_key, c.plane, n.assignment_key,
+            c.outcome, false AS suspect
+        FROM touched_calls AS c JOIN base.actors AS a USING (actor)
+        LEFT JOIN base.assignment_names AS n USING (role_assignment_id)""")
+    con.execute("DELETE FROM base.usage_days WHERE day IN (SELECT day FROM touched_days)")
+    con.execute(f"""
+        INSERT INTO base.usage_days BY NAME
+        SELECT * RENAME (principal_key AS actor_key) FROM ({query_text("reduce/reduce")})""")
+    con.execute("DROP VIEW event_keys")
+
+
+def merge_sign_ins(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
+    """Merge `stage_sign_in_rows`; a sign-in is what its id says, else its content. Return the new rows of each file."""
+    columns = "time, principal_id, principal_name, app_id, resource_id, resource_name, kind, succeeded"
+    con.execute(f"""
+        CREATE OR REPLACE TEMP TABLE merge_sign_ins AS
+        SELECT file_id, line, md5_number(coalesce('i' || {folded("sign_in_id")}, 'c' || to_json(struct_pack(
+                time, principal_id, principal_name, app_id, resource_id, kind, succeeded))::VARCHAR)) AS sign_in_key,
+            time, principal_id, {folded("principal_name")} AS principal_name, app_id, resource_id, resource_name, kind,
+            succeeded
+        FROM stage_sign_in_rows""")
+    con.execute(f"""
+        INSERT INTO merge_sign_ins BY NAME
+        SELECT NULL AS file_id, NULL AS line, sign_in_key, {columns} FROM base.sign_in_rows
+        WHERE sign_in_key IN (SELECT sign_in_key FROM merge_sign_ins)""")
+    least = ("time",)
+    greatest = ("principal_id", "principal_name", "app_id", "resource_id", "resource_name", "kind", "succeeded")
+    new = dict(con.execute(new_rows("merge_sign_ins", ("sign_in_key",), least, greatest)).fetchall())
+    con.execute("DELETE FROM base.sign_in_rows WHERE sign_in_key IN (SELECT sign_in_key FROM merge_sign_ins)")
+    con.execute(f"""
+        INSERT INTO base.sign_in_rows BY NAME
+        SELECT sign_in_key, min(time) AS time, {", ".join(f"max({name}) AS {name}" for name in greatest)}
+        FROM merge_sign_ins GROUP BY sign_in_key""")
+    return new

@@ -1,0 +1,108 @@
+"""Merging staged rows of listings: principals, memberships, assignments, definitions, operations.
+
+Most tables merge column by column: a value beats none, and of two values the greater one wins, whatever came first.
+Definitions, denies and operations win as a whole, so that no row mixes two versions: the newest `updated_on`, then the
+greatest text; of an operation what ARM says before a guess.
+"""
+
+from __future__ import annotations
+
+import duckdb
+
+from rightsize.model.schema import Table
+from rightsize.model.tables import table
+from rightsize.store.counting import new_rows
+from rightsize.store.sql import folded, named, quoted
+from rightsize.store.staging import STAGED_TABLES
+
+_VERSIONS = {
+    "role_definitions": "coalesce(strftime(updated_on, '%Y%m%d%H%M%S%f'), '')",
+    "deny_assignments": "''",
+    "operations": "CASE WHEN is_data_action IS NULL THEN '0' WHEN is_guess THEN '1' ELSE '2' END",
+}
+"""What orders the rows of one key before their text does."""
+
+
+def merge_tables(con: duckdb.DuckDBPyConnection) -> tuple[dict[int, int], set[str]]:
+    """Merge every staged listing; return the new rows of each file, and the tables that had staged rows."""
+    new: dict[int, int] = {}
+    touched = set()
+    for declared in STAGED_TABLES:
+        if not con.execute(f"SELECT 1 FROM stage_{declared.name} LIMIT 1").fetchone():
+            continue
+        touched.add(declared.name)
+        merge = _merge_versions if declared.name in _VERSIONS else _merge_columns
+        for file_id, count in merge(con, declared).items():
+            new[file_id] = new.get(file_id, 0) + count
+    return new, touched
+
+
+def _merge_columns(con: duckdb.DuckDBPyConnection, declared: Table) -> dict[int, int]:
+    keys = declared.key
+    values = [column.name for column in declared.columns if not column.key]
+    name = declared.name
+    staged = ", ".join(_staged_column(declared, column.name) for column in declared.columns)
+    con.execute(f"CREATE OR REPLACE TEMP TABLE merge_rows AS SELECT file_id, line, {staged} FROM stage_{name}")
+    matches = " AND ".join(f"m.{quoted(key)} IS NOT DISTINCT FROM b.{quoted(key)}" for key in keys)
+    con.execute(f"""
+        INSERT INTO merge_rows BY NAME
+        SELECT NULL AS file_id, NULL AS line, b.* FROM base.{name} AS b
+        SEMI JOIN merge_rows AS m ON {matches}""")
+    new = dict(con.execute(new_rows("merge_rows", keys, greatest=values)).fetchall())
+    con.execute(f"DELETE FROM base.{name} AS b USING merge_rows AS m WHERE {matches}")
+    merged = ", ".join(f"max({quoted(value)}) AS {quoted(value)}" for value in values)
+    con.execute(f"""
+        INSERT INTO base.{name} BY NAME
+        SELECT {named(*keys)}{", " + merged if merged else ""} FROM merge_rows GROUP BY {named(*keys)}""")
+    return new
+
+
+def _staged_column(declared: Table, name: str) -> str:
+    """Ids that are keys and scopes of keys compare folded; everything else stays as it was written."""
+    if declared.name == "scope_listings" and name == "scope":
+        return f"{folded('scope')} AS scope"
+    return quoted(name)
+
+
+def _merge_versions(con: duckdb.DuckDBPyConnection, declared: Table) -> dict[int, int]:
+    name, (key,) = declared.name, declared.key
+    others = [column.name for column in declared.columns if not column.key]
+    row_text = f"to_json(struct_pack({named(*others)}))::VARCHAR"
+    con.execute(f"""
+        CREATE OR REPLACE TEMP TABLE merge_rows AS
+        SELECT file_id, line, {folded(quoted(key))} AS merge_key, {named(key, *others)},
+            {_VERSIONS[name]} || '|' || {row_text} AS version
+        FROM stage_{name}""")
+    con.execute(f"""
+        INSERT INTO merge_rows BY NAME
+        SELECT NULL AS file_id, NULL AS line, {folded(quoted(key))} AS merge_key, * FROM base.{name}
+        WHERE {folded(quoted(key))} IN (SELECT merge_key FROM merge_rows)""")
+    new = dict(con.execute(new_rows("merge_rows", ("merge_key",), (key,), ("version",))).fetchall())
+    con.execute(f"DELETE FROM base.{name} WHERE {folded(quoted(key))} IN (SELECT merge_key FROM merge_rows)")
+    con.execute(f"""
+        INSERT INTO base.{name} BY NAME
+        SELECT min({quoted(key)}) OVER (PARTITION BY merge_key) AS {quoted(key)}, {named(*others)}, version
+        FROM merge_rows
+        QUALIFY row_number() OVER (PARTITION BY merge_key ORDER BY version DESC, file_id NULLS FIRST, line) = 1""")
+    return new
+
+
+def merge_bookkeeping(con: duckdb.DuckDBPyConnection) -> None:
+    """Remember the files and their rejects; a content that was loaded before adds nothing."""
+    con.execute(f"""
+        INSERT INTO base.rejects ({named(*(column.name for column in table("rejects").columns))})
+        SELECT DISTINCT f.sha256, r.line, r.reason, min(f.source), min(f.path), min(r.raw)
+        FROM stage_rejects AS r JOIN stage_files AS f USING (file_id)
+        WHERE NOT EXISTS (
+            SELECT 1 FROM base.rejects AS b
+            WHERE b.sha256 = f.sha256 AND b.line IS NOT DISTINCT FROM r.line AND b.reason = r.reason)
+        GROUP BY f.sha256, r.line, r.reason""")
+    con.execute("""
+        UPDATE base.loads AS l SET path = least(l.path, f.path)
+        FROM (SELECT sha256, source, min(path) AS path FROM stage_files GROUP BY ALL) AS f
+        WHERE l.sha256 = f.sha256 AND l.source = f.source""")
+    con.execute("""
+        INSERT INTO base.loads (sha256, source, path, read, rejected)
+        SELECT sha256, source, min(path), max(read), max(rejected) FROM stage_files AS f
+        WHERE NOT EXISTS (SELECT 1 FROM base.loads AS l WHERE l.sha256 = f.sha256 AND l.source = f.source)
+        GROUP BY sha256, source""")
