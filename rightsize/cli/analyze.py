@@ -32,6 +32,15 @@ class By(StrEnum):
     ASSIGNMENT = "assignment"
 
 
+_COLUMNS: dict[By, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    By.PRINCIPAL: (("principal_id", "plane", *COUNTS, "name", "principal_type"), ("name", "plane", *COUNTS)),
+    By.ASSIGNMENT: (
+        ("role_assignment_id", "state", "plane", *COUNTS, "principal_id", "name", "role_name", "scope"),
+        ("role_name", "name", "plane", *COUNTS),
+    ),
+}
+
+
 def analyze(
     by: Annotated[By, typer.Option("--by", help="What a row speaks of, for each plane.")] = By.PRINCIPAL,
     as_of: AsOf = None,
@@ -55,9 +64,5 @@ def analyze(
     say(f"{result.findings} findings, {result.unexplained} uses that no assignment explains")
     if not result.has_catalogue:
         say("no catalogue of operations is loaded, so only use is counted: `rightsize catalog import FILE`")
-    if by is By.PRINCIPAL:
-        columns, brief = ("principal_id", "plane", *COUNTS, "name", "principal_type"), ("name", "plane", *COUNTS)
-    else:
-        columns = ("role_assignment_id", "state", "plane", *COUNTS, "principal_id", "name", "role_name", "scope")
-        brief = ("role_name", "name", "plane", *COUNTS)
+    columns, brief = _COLUMNS[by]
     show(result.rows, columns, output, table_columns=brief)

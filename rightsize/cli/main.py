@@ -13,7 +13,9 @@ import typer
 from typer.exceptions import TyperException
 
 from rightsize import __version__
+from rightsize.cli.analyze import analyze
 from rightsize.cli.exit_codes import ExitCode, exit_code_of
+from rightsize.cli.explain import explain
 from rightsize.cli.mine import mine
 from rightsize.cli.narration import complain
 from rightsize.cli.propose import propose
@@ -42,6 +44,8 @@ def _root(
     """Least privilege for Azure and Entra."""
 
 
+app.command()(analyze)
+app.command()(explain)
 app.command()(mine)
 app.command()(propose)
 
