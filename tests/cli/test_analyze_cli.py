@@ -1,0 +1,99 @@
+"""`rightsize analyze`: the JSON contract, the two groupings, and what goes to stderr."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from rightsize.cli.main import run
+from tests.analyze.tiny import Tiny
+
+KEYS = ["granted", "used", "unused", "unobservable", "out_of_coverage", "creep", "risk"]
+START = "Microsoft.Compute/virtualMachines/start/action"
+
+
+class FakeStore:
+    """The frames of a tiny tenant behind the interface of a store; keeps the answers that are written."""
+
+    def __init__(self, tiny: Tiny) -> None:
+        self.inputs = tiny.inputs()
+        self.answers: dict[str, pl.DataFrame] = {}
+
+    def __enter__(self) -> FakeStore:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return
+
+    def table(self, name: str) -> pl.DataFrame:
+        frame: pl.DataFrame = getattr(self.inputs, name)
+        return frame
+
+    def write_answer(self, name: str, frame: pl.DataFrame) -> None:
+        self.answers[name] = frame
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> FakeStore:
+    tiny = Tiny().role("vm", "Microsoft.Compute/*", data=["*"]).assign("a", "p", "vm", role_name="VM").cover()
+    tiny.add("principals", principal_id="p", principal_type="User", display_name="\x1b[31mPat", listed=True)
+    store = FakeStore(tiny.use("p", START).use("p", "Contoso.X/y/write"))
+    monkeypatch.setattr("rightsize.workflow.analyze.open_store", lambda *_, **__: store)
+    return store
+
+
+def answer(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[Any, str]:
+    assert run(["analyze", "--min-window", "10", *arguments, "-o", "json"]) == 0
+    out, err = capsys.readouterr()
+    return json.loads(out), err
+
+
+def test_a_row_speaks_of_a_principal_on_a_plane(store: FakeStore, capsys: pytest.CaptureFixture[str]) -> None:
+    rows, err = answer(capsys)
+    assert [(row["principal_id"], row["plane"]) for row in rows] == [("p", "control"), ("p", "data")]
+    control = rows[0]
+    assert [control[name] for name in KEYS[:5]] == [4, 1, 2, 1, 0]
+    assert "window 2026-01-01 to 2026-01-10, 10 days" in err
+    assert "1 uses that no assignment explains" in err
+
+
+def test_a_row_speaks_of_an_assignment_where_asked(store: FakeStore, capsys: pytest.CaptureFixture[str]) -> None:
+    rows, _ = answer(capsys, "--by", "assignment")
+    assert {(row["role_assignment_id"], row["state"]) for row in rows} == {("a", "active")}
+    assert all(set(KEYS) <= set(row) for row in rows)
+
+
+def test_verdicts_and_findings_are_written_to_the_store(store: FakeStore, capsys: pytest.CaptureFixture[str]) -> None:
+    answer(capsys)
+    assert set(store.answers) == {"verdicts", "findings"}
+    assert store.answers["verdicts"].filter(pl.col("verdict") == "used")["operation"].to_list() == [START]
+
+
+def test_a_hostile_name_does_not_move_the_cursor(store: FakeStore, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["analyze", "--min-window", "10"]) == 0
+    assert "\x1b" not in capsys.readouterr().out
+
+
+def test_a_longer_window_than_the_data_leaves_nothing_unused(
+    store: FakeStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["analyze", "-o", "json"]) == 0
+    control = json.loads(capsys.readouterr().out)[0]
+    assert (control["unused"], control["out_of_coverage"]) == (0, 2)
+
+
+def test_an_empty_store_does_not_support_an_answer(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("rightsize.workflow.analyze.open_store", lambda *_, **__: FakeStore(Tiny()))
+    assert run(["analyze"]) == 6
+    assert "nothing is loaded" in capsys.readouterr().err
+
+
+def test_a_store_that_is_not_there_is_not_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["analyze", "--db", str(tmp_path / "none.duckdb")]) == 5
+    assert not (tmp_path / "none.duckdb").exists()

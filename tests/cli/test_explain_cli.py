@@ -1,0 +1,81 @@
+"""`rightsize explain`: complete as JSON, readable at 80 columns, flat where a format has no nesting."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import polars as pl
+import pytest
+
+from rightsize.cli.main import run
+from tests.analyze.tiny import RG, Tiny
+
+START = "Microsoft.Compute/virtualMachines/start/action"
+
+
+class FakeStore:
+    """The frames of a tiny tenant behind the interface of a store that is only read."""
+
+    def __init__(self, tiny: Tiny) -> None:
+        self.inputs = tiny.inputs()
+
+    def __enter__(self) -> FakeStore:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return
+
+    def table(self, name: str) -> pl.DataFrame:
+        frame: pl.DataFrame = getattr(self.inputs, name)
+        return frame
+
+
+@pytest.fixture(autouse=True)
+def _store(monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny = Tiny().role("vm", "Microsoft.Compute/*").member("g", "p").cover()
+    tiny.assign("a", "p", "vm", f"{RG}/providers/Microsoft.Compute/virtualMachines/{'long' * 30}")
+    tiny.assign("b", "g", "vm", RG).use("p", START, succeeded=2, denied=1).use("p", "=1+1/x")
+    tiny.add("principals", principal_id="p", principal_type="User", display_name="Pat\x1b[2J", listed=True)
+    store = FakeStore(tiny.sign_in("p"))
+    monkeypatch.setattr("rightsize.workflow.explain.open_store", lambda *_, **__: store)
+
+
+def shown(capsys: pytest.CaptureFixture[str], output: str) -> str:
+    assert run(["explain", "p", "--min-window", "10", "-o", output]) == 0
+    return capsys.readouterr().out
+
+
+def test_json_has_every_section(capsys: pytest.CaptureFixture[str]) -> None:
+    answer = json.loads(shown(capsys, "json"))
+    assert answer["window"] == {"first_day": "2026-01-01", "last_day": "2026-01-10"}
+    assert answer["identity"]["principal_id"] == "p"
+    for section in ("groups", "assignments", "scores", "verdicts", "used", "unexplained", "denied", "sign_ins"):
+        assert answer[section], section
+    assert {
+        "operation": START,
+        "scope": answer["denied"][0]["scope"],
+        "plane": "control",
+        "denied": 1,
+        "used": True,
+    } in (answer["denied"])
+
+
+def test_the_text_fits_80_columns_and_is_harmless(capsys: pytest.CaptureFixture[str]) -> None:
+    text = shown(capsys, "table")
+    assert "\x1b" not in text
+    assert max(len(line) for line in text.splitlines()) <= 80
+    for title in ("assignments", "used", "unexplained use", "refused (demand, never use)", "sign-ins", "findings"):
+        assert f"\n{title}\n" in text
+
+
+def test_flat_formats_name_the_section_of_each_row(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = list(csv.DictReader(io.StringIO(shown(capsys, "csv"))))
+    assert {row["section"] for row in rows} >= {"identity", "assignments", "verdicts", "used", "denied", "unexplained"}
+    assert [row["what"] for row in rows if row["section"] == "unexplained"] == ["'=1+1/x"]
+
+
+def test_a_name_that_nothing_bears_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["explain", "nobody"]) == 2
+    assert "is called `nobody`" in capsys.readouterr().err
