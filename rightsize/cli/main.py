@@ -14,11 +14,13 @@ from typer.exceptions import TyperException
 
 from rightsize import __version__
 from rightsize.cli.analyze import analyze
+from rightsize.cli.can import can, who_can
 from rightsize.cli.exit_codes import ExitCode, exit_code_of
 from rightsize.cli.explain import explain
 from rightsize.cli.mine import mine
 from rightsize.cli.narration import complain
 from rightsize.cli.propose import propose
+from rightsize.cli.roles import app as roles
 from rightsize.model.errors import RightsizeError
 
 app = typer.Typer(
@@ -45,9 +47,12 @@ def _root(
 
 
 app.command()(analyze)
+app.command()(can)
+app.command("who-can")(who_can)
 app.command()(explain)
 app.command()(mine)
 app.command()(propose)
+app.add_typer(roles, name="roles")
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -36,6 +36,11 @@ Blocks = Sequence[PermissionBlock] | Permissions
 
 def contains(big: Blocks, small: Blocks) -> Witness | None:
     """Return None when `big` grants every string that `small` grants, else an operation that only `small` grants."""
+    return next(witnesses(big, small), None)
+
+
+def witnesses(big: Blocks, small: Blocks) -> Iterator[Witness]:
+    """Yield one operation for each pattern of `small` that `big` does not grant wholly: control before data."""
     big, small = read_permissions(big), read_permissions(small)
     for plane in PLANES:
         for block in small.on(plane):
@@ -43,8 +48,7 @@ def contains(big: Blocks, small: Blocks) -> Witness | None:
             for pattern in block.allowed.patterns:
                 found = _uncovered(pattern, block.nots, against)
                 if found is not None:
-                    return _witness(found, plane, block, against)
-    return None
+                    yield _witness(found, plane, block, against)
 
 
 def difference_witness(first: Blocks, second: Blocks) -> Witness | None:

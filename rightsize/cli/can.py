@@ -1,0 +1,146 @@
+"""`rightsize can` and `rightsize who-can`: effective access, with what decides it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Iterator, Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from rightsize.cli.exit_codes import ExitCode
+from rightsize.cli.narration import say, set_verbosity
+from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Output, OutputFormat, Quiet, Verbose
+from rightsize.cli.output import show
+from rightsize.model.errors import UsageError
+
+CAN_COLUMNS = ("principal_id", "operation", "scope", "plane", "allowed", "because", "denied_by")
+WHO_COLUMNS = ("principal_id", "principal_type", "name", *CAN_COLUMNS[1:])
+_REASONS = ("role", "at", "via", "state", "condition")
+
+
+class AskedPlane(StrEnum):
+    """The planes that Azure RBAC decides."""
+
+    CONTROL = "control"
+    DATA = "data"
+
+
+Plane = Annotated[
+    AskedPlane | None,
+    typer.Option("--plane", help="Plane of the operation, where the catalogue does not know it."),
+]
+AsOf = Annotated[
+    dt.datetime | None,
+    typer.Option(
+        "--as-of",
+        help="UTC. Time-bound assignments that had ended, or not begun, do not count; without it all do.",
+    ),
+]
+
+
+def can(
+    principal: Annotated[
+        str | None, typer.Argument(help="Object id, UPN, application id, or a display name that is unique.")
+    ] = None,
+    operation: Annotated[
+        str | None, typer.Argument(help="For example Microsoft.Compute/virtualMachines/write.")
+    ] = None,
+    at: Annotated[str | None, typer.Option("--at", metavar="SCOPE", help="Scope: a resource id, or /.")] = None,
+    batch: Annotated[
+        Path | None,
+        typer.Option(
+            "--batch",
+            help='Answer many, in order: JSON lines `{"principal_id", "operation", "scope"}`; - is stdin.',
+        ),
+    ] = None,
+    plane: Plane = None,
+    as_of: AsOf = None,
+    exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit 3 when an answer is no.")] = False,
+    db: Db = DEFAULT_DB,
+    output: Output = OutputFormat.TABLE,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
+) -> None:
+    """Ask whether a principal may perform an operation at a scope, and which assignments decide it.
+
+    The answer is yes, no, eligible (after a PIM activation) or conditional (where a condition holds).
+    """
+    from rightsize.workflow.access import Question, read_questions  # noqa: PLC0415
+    from rightsize.workflow.access import can as ask  # noqa: PLC0415
+
+    set_verbosity(verbose, quiet)
+    if batch is not None:
+        if principal or operation or at:
+            raise UsageError("`--batch` stands alone: each of its lines is a question")
+        questions = read_questions(batch, plane)
+    elif principal is None or operation is None or at is None:
+        raise UsageError("a question has three parts", hint="`rightsize can PRINCIPAL OPERATION --at SCOPE`")
+    else:
+        questions = [Question(principal, operation, at, plane)]
+    answers = ask(db, questions, as_of=as_of, strict=batch is None)
+    _show(answers.rows, CAN_COLUMNS, output, document=answers.rows[0] if batch is None else None)
+    for note in answers.notes:
+        say(note)
+    if exit_code and any(row["allowed"] == "no" for row in answers.rows):
+        raise typer.Exit(ExitCode.GATE)
+
+
+def who_can(
+    operation: Annotated[str, typer.Argument(help="For example Microsoft.Compute/virtualMachines/write.")],
+    at: Annotated[str, typer.Option("--at", metavar="SCOPE", help="Scope: a resource id, or /.")],
+    plane: Plane = None,
+    as_of: AsOf = None,
+    exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit 3 when nobody can.")] = False,
+    db: Db = DEFAULT_DB,
+    output: Output = OutputFormat.TABLE,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
+) -> None:
+    """List who may perform an operation at a scope, groups beside their members, and which assignments decide it."""
+    from rightsize.workflow.access import who_can as ask  # noqa: PLC0415
+
+    set_verbosity(verbose, quiet)
+    answers = ask(db, operation, at, plane=plane, as_of=as_of)
+    _show(answers.rows, WHO_COLUMNS, output)
+    for note in answers.notes:
+        say(note)
+    if exit_code and not answers.rows:
+        raise typer.Exit(ExitCode.GATE)
+
+
+def _show(
+    rows: list[dict[str, Any]],
+    columns: tuple[str, ...],
+    output: OutputFormat,
+    *,
+    document: Mapping[str, Any] | None = None,
+) -> None:
+    if output is OutputFormat.TABLE:
+        who = "name" if "name" in columns else "principal_id"
+        show(list(_by_reason(rows, who)), ("allowed", "who", "plane", *_REASONS), output)
+    else:
+        show(rows, columns, output, document=document)
+
+
+def _by_reason(rows: Iterable[Mapping[str, Any]], who: str) -> Iterator[dict[str, Any]]:
+    """Yield one row a reason, so that a terminal shows the chain behind each answer."""
+    for row in rows:
+        first = {"allowed": row["allowed"], "who": row[who] or row["principal_id"], "plane": row["plane"]}
+        reasons = [
+            {
+                "role": reason["role_name"],
+                "at": reason["scope"],
+                "via": " > ".join(reason["via"]),
+                "state": reason["state"],
+                "condition": reason["condition"],
+            }
+            for reason in row["because"]
+        ]
+        reasons += [{"role": f"deny assignment {deny}"} for deny in row["denied_by"]]
+        for number, reason in enumerate(reasons or [{}]):
+            yield dict.fromkeys(_REASONS) | (first if number == 0 else {}) | reason

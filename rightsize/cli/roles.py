@@ -1,0 +1,138 @@
+"""`rightsize roles`: the algebra on role-definition files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from rightsize.cli.exit_codes import ExitCode
+from rightsize.cli.narration import say, set_verbosity
+from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Output, OutputFormat, Quiet, Verbose
+from rightsize.cli.output import show
+from rightsize.model.errors import UsageError
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+
+_FORMS = "file in any form of a role definition; `FILE#NAME` where it holds several roles"
+Catalogue = Annotated[
+    Path | None,
+    typer.Option("--operations", help="Catalogue: CSV, or what `az provider operation list` prints; else the store's."),
+]
+
+
+@app.callback()
+def roles() -> None:
+    """Compare and expand role definitions in files, for all operations there can be."""
+
+
+@app.command("contains")
+def contains(
+    big: Annotated[str | None, typer.Argument(help=f"The role that should grant more: {_FORMS}.")] = None,
+    small: Annotated[str | None, typer.Argument(help=f"The role that should grant less: {_FORMS}.")] = None,
+    pairs: Annotated[
+        Path | None,
+        typer.Option(
+            "--pairs",
+            help='Answer many: JSON lines `{"big", "small"}`, each a path or a list of permission blocks; - is stdin.',
+        ),
+    ] = None,
+    big_role: Annotated[str | None, typer.Option("--big-role", help="Name or GUID of the role in BIG.")] = None,
+    small_role: Annotated[str | None, typer.Option("--small-role", help="Name or GUID of the role in SMALL.")] = None,
+    db: Db = DEFAULT_DB,  # noqa: ARG001  every command takes it; files need no store
+    output: Output = OutputFormat.TABLE,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
+) -> None:
+    """Ask whether BIG grants everything that SMALL grants, for all strings; exit 3 when it does not.
+
+    The witness is an operation that SMALL grants and BIG does not. A conditional block of BIG counts only where the
+    block of SMALL has the same condition.
+    """
+    from rightsize.workflow.roles import contains_answer, contains_pairs, read_role  # noqa: PLC0415
+
+    set_verbosity(verbose, quiet)
+    if pairs is not None:
+        if big or small or big_role or small_role:
+            raise UsageError("`--pairs` stands alone: each of its lines names both sides")
+        answers = list(contains_pairs(pairs))
+    elif big is None or small is None:
+        raise UsageError("two roles are compared", hint="`rightsize roles contains BIG SMALL`, or `--pairs FILE`")
+    else:
+        answers = [contains_answer(read_role(big, big_role).permissions, read_role(small, small_role).permissions)]
+    _show_answers(answers, output, many=pairs is not None)
+    if not all(answer["contains"] for answer in answers):
+        raise typer.Exit(ExitCode.GATE)
+
+
+@app.command("diff")
+def diff(
+    one: Annotated[str, typer.Argument(metavar="A", help=f"A role: {_FORMS}.")],
+    other: Annotated[str, typer.Argument(metavar="B", help=f"The other: {_FORMS}.")],
+    operations: Catalogue = None,
+    db: Db = DEFAULT_DB,
+    output: Output = OutputFormat.TABLE,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
+) -> None:
+    """Show what only A grants, and what only B does.
+
+    Witnesses are examples over all strings, one for each pattern that the other role does not grant wholly. With a
+    catalogue, all its operations that only one of them grants are listed too.
+    """
+    from rightsize.workflow.roles import diff_roles, read_operations, read_role, stored_operations  # noqa: PLC0415
+
+    set_verbosity(verbose, quiet)
+    catalogue = read_operations(operations) if operations else stored_operations(db) if db.exists() else None
+    only_one, only_other = diff_roles(read_role(one).permissions, read_role(other).permissions, catalogue)
+    document = {"only_a": only_one.document(), "only_b": only_other.document()}
+    rows = [
+        {"only_in": side, "operation": item["operation"], "plane": item["plane"], "from": source}
+        for side, found in (("A", document["only_a"]), ("B", document["only_b"]))
+        for source, items in (("witness", found["witnesses"]), ("catalogue", found["operations"] or ()))
+        for item in items
+    ]
+    show(rows, ("only_in", "operation", "plane", "from"), output, document=document)
+    if not rows:
+        say("both grant the same, for all operations there can be")
+    elif catalogue is None:
+        say("no catalogue of operations: `--operations FILE` lists the operations behind the witnesses")
+
+
+@app.command("expand")
+def expand(
+    role: Annotated[str, typer.Argument(help=f"A role: {_FORMS}.")],
+    operations: Catalogue = None,
+    db: Db = DEFAULT_DB,
+    output: Output = OutputFormat.TABLE,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
+) -> None:
+    """List the operations of a catalogue that a role grants: the store's, or those of `--operations`.
+
+    An operation is conditional where only blocks with a condition grant it.
+    """
+    from rightsize.workflow.roles import expand_role, read_operations, read_role, stored_operations  # noqa: PLC0415
+
+    set_verbosity(verbose, quiet)
+    rows = expand_role(read_role(role), read_operations(operations) if operations else stored_operations(db))
+    show(rows, ("operation", "plane", "conditional"), output)
+    say(f"{len(rows)} operations")
+
+
+def _show_answers(answers: list[dict[str, Any]], output: OutputFormat, *, many: bool) -> None:
+    if output in (OutputFormat.JSON, OutputFormat.JSONL):
+        show(answers, ("contains", "witness"), output, document=None if many else answers[0])
+    else:
+        show(list(_flat(answers)), ("contains", "operation", "plane"), output)
+
+
+def _flat(answers: Iterable[Mapping[str, Any]]) -> Iterable[dict[str, Any]]:
+    for answer in answers:
+        witness = answer["witness"] or {"operation": None, "plane": None}
+        yield {"contains": answer["contains"], **witness}

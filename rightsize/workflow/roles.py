@@ -1,0 +1,238 @@
+"""The algebra on role definitions: containment, difference and expansion of roles in files."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rightsize.model.errors import EvidenceError, InputError
+from rightsize.model.nouns import PermissionBlock, RoleDefinition, Witness
+from rightsize.model.role_forms import load_json, parse_role_definitions, read_role_definitions
+from rightsize.rbac.algebra import contains, witnesses
+from rightsize.rbac.expand import GrantedOperation, expand_roles
+from rightsize.rbac.text import fold
+from rightsize.store.connection import open_store
+from rightsize.workflow.text_files import read_bytes, read_json_lines
+
+Operations = Sequence[tuple[str, bool | None]]
+"""Names of operations and whether each is a data action, None where that is not known."""
+
+_LISTS = ("value", "resourceTypes", "operations")
+"""Keys under which listings of operations nest: of ARM pages, providers and resource types."""
+
+_GUESSES = ("arm-api-map", "sibling-inferred")
+"""Values of `is_data_action_source` that say that the plane was inferred."""
+
+
+def read_role(place: str, role_name: str | None = None) -> RoleDefinition:
+    """Return the one role that a place means: a file, or `file#Role Name` where the file has several.
+
+    Args:
+        place: Path of a file in any form of `model.role_forms`, perhaps with the name or GUID of a role behind a `#`.
+        role_name: The name or GUID, where it is given apart.
+
+    Raises:
+        InputError: The file cannot be read, or does not have exactly one such role.
+    """
+    path, name = Path(place), role_name
+    if "#" in place and not path.exists():
+        file, _, fragment = place.rpartition("#")
+        path, name = Path(file), name or fragment
+    return choose_role(read_roles(path), name, str(path))
+
+
+def read_roles(path: Path) -> tuple[RoleDefinition, ...]:
+    """Return all roles of a file, or raise InputError."""
+    try:
+        return parse_role_definitions(read_bytes(path))
+    except InputError as error:
+        raise InputError(f"`{path}`: {error.message}", hint=error.hint) from None
+
+
+def choose_role(roles: Sequence[RoleDefinition], name: str | None, where: str) -> RoleDefinition:
+    """Return the only role of that name or GUID, or the only one where no name is given; else raise InputError."""
+    if name is None:
+        if len(roles) == 1:
+            return roles[0]
+        hint = f"name one: `{where}#{roles[0].role_name}`" if roles else None
+        raise InputError(f"`{where}` holds {len(roles) or 'no'} roles, not one", hint=hint)
+    wanted = fold(name)
+    found = [role for role in roles if wanted in (fold(role.role_name), role.role_definition_id)]
+    if len(found) > 1:
+        raise InputError(f"`{where}` holds several roles called `{name}`", hint="give the role's GUID instead")
+    if not found:
+        first = ", ".join(f"`{role.role_name}`" for role in roles[:5])
+        raise InputError(f"`{where}` holds no role called `{name}`", hint=f"it holds {len(roles)}: {first}")
+    return found[0]
+
+
+def contains_answer(big: Sequence[PermissionBlock], small: Sequence[PermissionBlock]) -> dict[str, Any]:
+    """Return the JSON answer of `roles contains`: does `big` grant everything that `small` grants."""
+    witness = contains(big, small)
+    return {"contains": witness is None, "witness": _document(witness) if witness else None}
+
+
+def contains_pairs(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the answer for each line of a file of pairs, in order.
+
+    A line is `{"big": …, "small": …}`; each side is a path as `read_role` takes it, a list of permission blocks, or a
+    role definition. A path is looked for from here, and else beside the file of pairs.
+
+    Raises:
+        InputError: A line is no such pair.
+    """
+    sides = _Sides(path.parent)
+    for number, pair in read_json_lines(path):
+        try:
+            if not {"big", "small"} <= pair.keys():
+                raise InputError("it lacks `big` or `small`")
+            yield contains_answer(sides.read(pair["big"]), sides.read(pair["small"]))
+        except InputError as error:
+            raise InputError(f"line {number} of `{path}`: {error.message}", hint=error.hint) from None
+
+
+@dataclass(slots=True)
+class _Sides:
+    """Reads the sides of pairs, each file once."""
+
+    folder: Path
+    _by_place: dict[str, tuple[PermissionBlock, ...]] = field(default_factory=dict)
+    _by_file: dict[Path, tuple[RoleDefinition, ...]] = field(default_factory=dict)
+
+    def read(self, side: object) -> tuple[PermissionBlock, ...]:
+        if isinstance(side, str):
+            if side not in self._by_place:
+                self._by_place[side] = self._read_place(side)
+            return self._by_place[side]
+        if side == []:
+            return ()
+        return choose_role(read_role_definitions(side), None, "it").permissions
+
+    def _read_place(self, place: str) -> tuple[PermissionBlock, ...]:
+        file, _, name = place.rpartition("#")
+        for text, fragment in ((place, None), (file, name)):
+            for path in (Path(text), self.folder / text):
+                if text and path.is_file():
+                    if path not in self._by_file:
+                        self._by_file[path] = read_roles(path)
+                    return choose_role(self._by_file[path], fragment, text).permissions
+        raise InputError(f"there is no file `{place}`")
+
+
+@dataclass(frozen=True, slots=True)
+class OneSide:
+    """What only one of two roles grants.
+
+    `witnesses` are examples over all strings, one for each pattern that the other does not grant wholly; `operations`
+    those of a catalogue, None without one.
+    """
+
+    witnesses: tuple[Witness, ...]
+    operations: tuple[tuple[str, str], ...] | None
+
+    def document(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        operations = self.operations
+        return {
+            "witnesses": [_document(witness) for witness in self.witnesses],
+            "operations": None if operations is None else [{"operation": o, "plane": p} for o, p in operations],
+        }
+
+
+def diff_roles(
+    one: Sequence[PermissionBlock], other: Sequence[PermissionBlock], operations: Operations | None
+) -> tuple[OneSide, OneSide]:
+    """Return what only the first grants, and what only the second does; conditions as containment has them."""
+    granted: dict[str, dict[tuple[str, str], bool]] = {"one": {}, "other": {}}
+    for row in expand_roles({"one": one, "other": other}, operations or ()):
+        granted[row.role][(row.operation, row.plane)] = row.conditional
+    sides = (("one", "other", one, other), ("other", "one", other, one))
+    return tuple(  # type: ignore[return-value]  # two sides, always
+        OneSide(
+            tuple(witnesses(theirs, ours)),
+            None if operations is None else tuple(sorted(granted[mine].keys() - granted[yours].keys())),
+        )
+        for mine, yours, ours, theirs in sides
+    )
+
+
+def expand_role(role: RoleDefinition, operations: Operations) -> list[dict[str, Any]]:
+    """Return the operations of a catalogue that a role grants, sorted by plane and name."""
+    rows = sorted(expand_roles({"": role.permissions}, operations), key=_by_plane)
+    return [{"operation": row.operation, "plane": row.plane, "conditional": row.conditional} for row in rows]
+
+
+def _by_plane(row: GrantedOperation) -> tuple[str, str, str]:
+    return row.plane, fold(row.operation), row.operation
+
+
+def read_operations(path: Path) -> Operations:
+    """Return the operations of a file: CSV with `operation` and `is_data_action`, or JSON with names of operations.
+
+    JSON may be what `az provider operation list` or ARM returns, or a plain list of names.
+
+    Raises:
+        InputError: The file cannot be read, or names no operation.
+    """
+    raw = read_bytes(path)
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise InputError(f"`{path}` is not UTF-8 text") from None
+    found = list(_from_json(load_json(text)) if text.lstrip()[:1] in ("[", "{") else _from_csv(text))
+    if not found:
+        raise InputError(
+            f"`{path}` names no operation",
+            hint="give a CSV with a column `operation`, or what `az provider operation list` prints",
+        )
+    return found
+
+
+def stored_operations(db: Path) -> Operations:
+    """Return the catalogue of a store; what it holds as a guess is not known.
+
+    Raises:
+        EvidenceError: The store has no catalogue.
+    """
+    with open_store(db, read_only=True) as store:
+        frame = store.table("operations")
+    rows = frame.sort("operation").select("operation", "is_data_action", "is_guess").iter_rows()
+    found = [(operation, None if is_guess else is_data) for operation, is_data, is_guess in rows]
+    if not found:
+        raise EvidenceError(
+            "the store has no catalogue of operations",
+            hint="`rightsize catalog import FILE`, or give `--operations FILE`",
+        )
+    return found
+
+
+def _from_csv(text: str) -> Iterator[tuple[str, bool | None]]:
+    for row in csv.DictReader(io.StringIO(text)):
+        operation = (row.get("operation") or "").strip(" ")
+        said = {"true": True, "false": False}.get((row.get("is_data_action") or "").lower())
+        if operation:
+            yield operation, None if row.get("is_data_action_source") in _GUESSES else said
+
+
+def _from_json(document: object) -> Iterator[tuple[str, bool | None]]:
+    waiting = [document]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, str):
+            yield item, None
+        elif isinstance(item, list):
+            waiting.extend(reversed(item))
+        elif isinstance(item, Mapping):
+            name = item.get("operation") or item.get("name")
+            if isinstance(name, str) and item.keys().isdisjoint(_LISTS):
+                is_data = item.get("isDataAction", item.get("is_data_action"))
+                yield name, is_data if isinstance(is_data, bool) else None
+            waiting.extend(item[key] for key in _LISTS if isinstance(item.get(key), list))
+
+
+def _document(witness: Witness) -> dict[str, str]:
+    return {"operation": witness.operation, "plane": witness.plane}

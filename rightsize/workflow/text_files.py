@@ -1,0 +1,39 @@
+"""Small files that a person names: read whole, with errors that say which line is wrong."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from rightsize.model.errors import InputError
+from rightsize.model.role_forms import load_json
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return the content of a file, `-` being stdin, or raise InputError."""
+    if str(path) == "-":
+        return sys.stdin.buffer.read()
+    try:
+        return path.read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        raise InputError(f"cannot read `{path}`: {getattr(error, 'strerror', None) or error}") from None
+
+
+def read_json_lines(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """Yield number and object of every line that is not blank.
+
+    Raises:
+        InputError: The file cannot be read, or a line is no JSON object.
+    """
+    for number, line in enumerate(read_bytes(path).split(b"\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            document = load_json(line)
+        except InputError as error:
+            raise InputError(f"line {number} of `{path}`: {error.message}") from None
+        if not isinstance(document, dict):
+            raise InputError(f"line {number} of `{path}` is no JSON object")
+        yield number, document
