@@ -81,10 +81,11 @@ def diff(
 ) -> None:
     """Show what only A grants, and what only B does.
 
-    Witnesses are examples over all strings, one for each pattern that the other role does not grant wholly. With a
-    catalogue, all its operations that only one of them grants are listed too.
+    Witnesses are examples over all strings, one for each part that the other role does not grant. With a catalogue, all
+    its operations that only one of them grants are listed too.
     """
-    from rightsize.workflow.roles import diff_roles, read_operations, read_role, stored_operations  # noqa: PLC0415
+    from rightsize.workflow.operations import read_operations, stored_operations  # noqa: PLC0415
+    from rightsize.workflow.roles import diff_roles, read_role  # noqa: PLC0415
 
     set_verbosity(verbose, quiet)
     catalogue = read_operations(operations) if operations else stored_operations(db) if db.exists() else None
@@ -117,7 +118,8 @@ def expand(
 
     An operation is conditional where only blocks with a condition grant it.
     """
-    from rightsize.workflow.roles import expand_role, read_operations, read_role, stored_operations  # noqa: PLC0415
+    from rightsize.workflow.operations import read_operations, stored_operations  # noqa: PLC0415
+    from rightsize.workflow.roles import expand_role, read_role  # noqa: PLC0415
 
     set_verbosity(verbose, quiet)
     rows = expand_role(read_role(role), read_operations(operations) if operations else stored_operations(db))

@@ -40,15 +40,17 @@ def contains(big: Blocks, small: Blocks) -> Witness | None:
 
 
 def witnesses(big: Blocks, small: Blocks) -> Iterator[Witness]:
-    """Yield one operation for each pattern of `small` that `big` does not grant wholly: control before data."""
+    """Yield an operation for each part of `small` that `big` does not grant: control before data.
+
+    A part is a pattern of `small`, or what the not-patterns of `big` cut out of it.
+    """
     big, small = read_permissions(big), read_permissions(small)
     for plane in PLANES:
         for block in small.on(plane):
             against = big.usable(plane, block.condition)
             for pattern in block.allowed.patterns:
-                found = _uncovered(pattern, block.nots, against)
-                if found is not None:
-                    yield _witness(found, plane, block, against)
+                for part in _uncovered(pattern, block.nots, against):
+                    yield _witness(part, plane, block, against)
 
 
 def difference_witness(first: Blocks, second: Blocks) -> Witness | None:
@@ -86,41 +88,46 @@ def grants(blocks: Blocks, operation: str, plane: str) -> Literal["yes", "no", "
     return answer
 
 
-def _uncovered(pattern: Pattern, nots: PatternSet, blocks: Sequence[PlaneBlock]) -> Pattern | None:
-    """Return a pattern whose fresh instances are in `pattern`, in none of `nots`, and granted by no block."""
+def _uncovered(pattern: Pattern, nots: PatternSet, blocks: Sequence[PlaneBlock]) -> Iterable[Pattern]:
+    """Return patterns whose fresh instances are in `pattern`, in none of `nots`, and granted by no block.
+
+    There is none exactly when the blocks grant all of `pattern` but `nots`.
+    """
     partial: list[tuple[PlaneBlock, list[Pattern]]] = []
     for block in blocks:
         if block.grants(pattern.text):
             cuts = [cut for cut in block.nots.patterns if cut.overlaps(pattern)]
             if not cuts:
-                return None
+                return ()
             partial.append((block, cuts))
     if not partial:
-        return pattern
+        return (pattern,)
     holder, cuts = min(partial, key=lambda found: len(found[1]))
     open_cuts = [cut for cut in cuts if not nots.matches(cut.text)]
     if not (pattern.is_simple and all(cut.is_simple for cut in open_cuts)):
         return _search([pattern], nots, blocks)
-    others = [block for block in blocks if block is not holder]
+    return _uncovered_parts(pattern, open_cuts, nots, [block for block in blocks if block is not holder])
+
+
+def _uncovered_parts(
+    pattern: Pattern, cuts: Sequence[Pattern], nots: PatternSet, blocks: Sequence[PlaneBlock]
+) -> Iterator[Pattern]:
+    """Yield what the blocks leave open of the overlaps of a pattern with others."""
     seen: set[str] = set()
-    for cut in open_cuts:
+    for cut in cuts:
         for part in intersection(cut, pattern):
-            if part.text in seen or nots.matches(part.text):
-                continue
-            seen.add(part.text)
-            found = _uncovered(part, nots, others)
-            if found is not None:
-                return found
-    return None
+            if part.text not in seen and not nots.matches(part.text):
+                seen.add(part.text)
+                yield from _uncovered(part, nots, blocks)
 
 
-def _search(required: Sequence[Pattern], nots: PatternSet, blocks: Iterable[PlaneBlock]) -> Pattern | None:
+def _search(required: Sequence[Pattern], nots: PatternSet, blocks: Iterable[PlaneBlock]) -> Iterable[Pattern]:
     guards = [Guard(nots.patterns), *(Guard(block.allowed.patterns, block.nots.patterns) for block in blocks)]
     found = shortest_string(required, guards)
     if found is None:
-        return None
+        return ()
     # No pattern has a space at an end, so whatever matches a string with one there matches it with a letter beside it.
-    return parse_pattern(f"{'*' if found.startswith(' ') else ''}{found}{'*' if found.endswith(' ') else ''}")
+    return (parse_pattern(f"{'*' if found.startswith(' ') else ''}{found}{'*' if found.endswith(' ') else ''}"),)
 
 
 def _blocks_intersect(one: PlaneBlock, other: PlaneBlock) -> bool:
@@ -131,7 +138,7 @@ def _blocks_intersect(one: PlaneBlock, other: PlaneBlock) -> bool:
         if left.is_simple and right.is_simple:
             if any(not nots.matches(part.text) for part in intersection(left, right)):
                 return True
-        elif _search([left, right], nots, ()) is not None:
+        elif _search([left, right], nots, ()):
             return True
     return False
 

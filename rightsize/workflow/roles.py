@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rightsize.model.errors import EvidenceError, InputError
+from rightsize.model.errors import InputError
 from rightsize.model.nouns import PermissionBlock, RoleDefinition, Witness
-from rightsize.model.role_forms import load_json, parse_role_definitions, read_role_definitions
+from rightsize.model.role_forms import parse_role_definitions, read_role_definitions
 from rightsize.rbac.algebra import contains, witnesses
 from rightsize.rbac.expand import GrantedOperation, expand_roles
 from rightsize.rbac.text import fold
-from rightsize.store.connection import open_store
+from rightsize.workflow.operations import Operations
 from rightsize.workflow.text_files import read_bytes, read_json_lines
-
-Operations = Sequence[tuple[str, bool | None]]
-"""Names of operations and whether each is a data action, None where that is not known."""
-
-_LISTS = ("value", "resourceTypes", "operations")
-"""Keys under which listings of operations nest: of ARM pages, providers and resource types."""
-
-_GUESSES = ("arm-api-map", "sibling-inferred")
-"""Values of `is_data_action_source` that say that the plane was inferred."""
 
 
 def read_role(place: str, role_name: str | None = None) -> RoleDefinition:
@@ -127,8 +116,8 @@ class _Sides:
 class OneSide:
     """What only one of two roles grants.
 
-    `witnesses` are examples over all strings, one for each pattern that the other does not grant wholly; `operations`
-    those of a catalogue, None without one.
+    `witnesses` are examples over all strings, one for each part that the other does not grant; `operations` those
+    of a catalogue, None without one.
     """
 
     witnesses: tuple[Witness, ...]
@@ -153,7 +142,7 @@ def diff_roles(
     sides = (("one", "other", one, other), ("other", "one", other, one))
     return tuple(  # type: ignore[return-value]  # two sides, always
         OneSide(
-            tuple(witnesses(theirs, ours)),
+            tuple(dict.fromkeys(witnesses(theirs, ours))),
             None if operations is None else tuple(sorted(granted[mine].keys() - granted[yours].keys())),
         )
         for mine, yours, ours, theirs in sides
@@ -168,70 +157,6 @@ def expand_role(role: RoleDefinition, operations: Operations) -> list[dict[str, 
 
 def _by_plane(row: GrantedOperation) -> tuple[str, str, str]:
     return row.plane, fold(row.operation), row.operation
-
-
-def read_operations(path: Path) -> Operations:
-    """Return the operations of a file: CSV with `operation` and `is_data_action`, or JSON with names of operations.
-
-    JSON may be what `az provider operation list` or ARM returns, or a plain list of names.
-
-    Raises:
-        InputError: The file cannot be read, or names no operation.
-    """
-    raw = read_bytes(path)
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise InputError(f"`{path}` is not UTF-8 text") from None
-    found = list(_from_json(load_json(text)) if text.lstrip()[:1] in ("[", "{") else _from_csv(text))
-    if not found:
-        raise InputError(
-            f"`{path}` names no operation",
-            hint="give a CSV with a column `operation`, or what `az provider operation list` prints",
-        )
-    return found
-
-
-def stored_operations(db: Path) -> Operations:
-    """Return the catalogue of a store; what it holds as a guess is not known.
-
-    Raises:
-        EvidenceError: The store has no catalogue.
-    """
-    with open_store(db, read_only=True) as store:
-        frame = store.table("operations")
-    rows = frame.sort("operation").select("operation", "is_data_action", "is_guess").iter_rows()
-    found = [(operation, None if is_guess else is_data) for operation, is_data, is_guess in rows]
-    if not found:
-        raise EvidenceError(
-            "the store has no catalogue of operations",
-            hint="`rightsize catalog import FILE`, or give `--operations FILE`",
-        )
-    return found
-
-
-def _from_csv(text: str) -> Iterator[tuple[str, bool | None]]:
-    for row in csv.DictReader(io.StringIO(text)):
-        operation = (row.get("operation") or "").strip(" ")
-        said = {"true": True, "false": False}.get((row.get("is_data_action") or "").lower())
-        if operation:
-            yield operation, None if row.get("is_data_action_source") in _GUESSES else said
-
-
-def _from_json(document: object) -> Iterator[tuple[str, bool | None]]:
-    waiting = [document]
-    while waiting:
-        item = waiting.pop()
-        if isinstance(item, str):
-            yield item, None
-        elif isinstance(item, list):
-            waiting.extend(reversed(item))
-        elif isinstance(item, Mapping):
-            name = item.get("operation") or item.get("name")
-            if isinstance(name, str) and item.keys().isdisjoint(_LISTS):
-                is_data = item.get("isDataAction", item.get("is_data_action"))
-                yield name, is_data if isinstance(is_data, bool) else None
-            waiting.extend(item[key] for key in _LISTS if isinstance(item.get(key), list))
 
 
 def _document(witness: Witness) -> dict[str, str]:
