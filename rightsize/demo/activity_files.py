@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Literal
 
 import polars as pl
@@ -12,14 +13,15 @@ import polars as pl
 from rightsize.demo.activity_rows import RowTexts, activity_rows, homes
 from rightsize.demo.activity_shapes import Shapes
 from rightsize.demo.activity_texts import write_texts
-from rightsize.demo.archives import gzip_bytes, zip_bytes
+from rightsize.demo.archives import gzip_chunks, zip_bytes
 from rightsize.demo.spec import WINDOW_DAYS
+from rightsize.demo.templates import joined
 from rightsize.demo.tenant import Tenant
 from rightsize.demo.writing import Folder
 
 Shape = Literal["blobs", "zip", "cli", "rest", "portal", "event_hub", "lines"]
 _OTHERS: tuple[Shape, ...] = ("event_hub", "portal", "lines")
-_SLICE = 50_000
+_SLICE = 20_000
 _PAGE = 200
 _PORTAL_LIMIT = 30_000
 
@@ -112,47 +114,48 @@ class _Writer:
         return f"activity/{route.name}-{route.shape.replace('_', '-')}{ending}"
 
     def _cli(self, route: Route, rows: pl.DataFrame) -> None:
-        records = (b",\n  ".join(_bytes(self._shapes.cli(part))) for part in self._slices(rows))
-        content = b"[\n  " + b",\n  ".join(records) + b"\n]\n"
-        self._folder.write(self._path(route, ".json"), content, records=rows.height)
+        parts = [joined(self._shapes.cli(part), ",\n  ") for part in self._slices(rows)]
+        self._folder.write(self._path(route, ".json"), [b"[\n  ", b",\n  ".join(parts), b"\n]\n"], records=rows.height)
 
     def _rest(self, route: Route, rows: pl.DataFrame) -> None:
         for number, page in enumerate(rows.iter_slices(_PAGE), start=1):
-            records = b",".join(_bytes(self._shapes.rest(self._row_texts.of(page))))
+            records = joined(self._shapes.rest(self._row_texts.of(page)), ",")
             more = number * _PAGE < rows.height
             link = f"https://management.azure.com{route.home}/providers/Microsoft.Insights/eventtypes/management/values"
             tail = f',"nextLink":"{link}?api-version=2015-04-01&$skiptoken={number}"'.encode() if more else b""
             path = self._path(route, f"-page-{number:03d}.json")
-            self._folder.write(path, b'{"value":[' + records + b"]" + tail + b"}", records=page.height)
+            self._folder.write(path, [b'{"value":[', records, b"]", tail, b"}"], records=page.height)
 
     def _portal(self, route: Route, rows: pl.DataFrame) -> None:
         # The portal exports at most 30,000 rows at once, the newest first.
-        newest = rows.reverse()
-        for number, page in enumerate(newest.iter_slices(_PORTAL_LIMIT), start=1):
-            lines = [self._shapes.portal_header().encode()]
-            lines += [b"\r\n".join(_bytes(self._shapes.portal_csv(part))) for part in self._slices(page)]
+        head = self._shapes.portal_header().encode() + b"\r\n"
+        for number, page in enumerate(rows.reverse().iter_slices(_PORTAL_LIMIT), start=1):
+            lines = (joined(self._shapes.portal_csv(part), "\r\n") + b"\r\n" for part in self._slices(page))
             path = self._path(route, f"-query_data-{number}.csv")
-            self._folder.write(path, b"\r\n".join(lines) + b"\r\n", records=page.height)
+            self._folder.write(path, chain([head], lines), records=page.height)
 
     def _event_hub(self, route: Route, rows: pl.DataFrame) -> None:
-        """Batches of a day, one after the other."""
-        batches = []
+        self._folder.write(self._path(route, ".json.gz"), gzip_chunks(self._batches(rows)), records=rows.height)
+
+    def _batches(self, rows: pl.DataFrame) -> Iterator[bytes]:
+        """Batches of a day, one after the other, as the capture of an Event Hub has them."""
         for part in self._slices(rows):
             texts = part.select("day", self._shapes.diagnostic(part).alias("text"))
             days = texts.group_by("day", maintain_order=True).agg(pl.col("text").str.join(","))
-            batches += [b'{"records":[' + text + b"]}\n" for text in _bytes(days["text"])]
-        self._folder.write(self._path(route, ".json.gz"), gzip_bytes(batches), records=rows.height)
+            for text in days["text"]:
+                yield b'{"records":[' + text.encode() + b"]}\n"
 
     def _lines(self, route: Route, rows: pl.DataFrame) -> None:
-        chunks = (b"\n".join(_bytes(self._shapes.diagnostic(part))) + b"\n" for part in self._slices(rows))
-        self._folder.write(self._path(route, ".jsonl.gz"), gzip_bytes(chunks), records=rows.height)
+        chunks = (joined(self._shapes.diagnostic(part), "\n") + b"\n" for part in self._slices(rows))
+        self._folder.write(self._path(route, ".jsonl.gz"), gzip_chunks(chunks), records=rows.height)
 
     def _zip(self, route: Route, rows: pl.DataFrame) -> None:
         members: dict[str, bytes] = {}
         month = rows["time"].dt.strftime("%Y-%m")
         for name in month.unique().sort():
-            chunks = [_bytes(self._shapes.diagnostic(part)) for part in self._slices(rows.filter(month == name))]
-            members[f"{route.name}/{name}.jsonl"] = b"".join(line + b"\n" for chunk in chunks for line in chunk)
+            parts = self._slices(rows.filter(month == name))
+            chunks = (joined(self._shapes.diagnostic(part), "\n") + b"\n" for part in parts)
+            members[f"{route.name}/{name}.jsonl"] = b"".join(chunks)
         self._folder.write(self._path(route, ".zip"), zip_bytes(members), records=rows.height)
 
     def _blobs(self, route: Route, rows: pl.DataFrame) -> None:
@@ -172,7 +175,3 @@ class _Writer:
 def _by_hour(texts: pl.DataFrame) -> Iterator[tuple[dt.datetime, str, int]]:
     hours = texts.group_by("hour", maintain_order=True).agg(pl.col("text").str.join("\n"), pl.len().alias("count"))
     yield from hours.iter_rows()
-
-
-def _bytes(texts: pl.Series) -> list[bytes]:
-    return [text.encode() for text in texts]

@@ -9,23 +9,22 @@ import io
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 _MAX_BLOCK = 0xFFFF
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
-def gzip_bytes(chunks: Iterable[bytes]) -> bytes:
-    """Return a gzip member (RFC 1952) of stored blocks (RFC 1951), without name or time."""
-    content = b"".join(chunks)
-    out = io.BytesIO()
-    out.write(b"\x1f\x8b\x08\x00" + struct.pack("<I", 0) + b"\x00\xff")
-    for start in range(0, max(len(content), 1), _MAX_BLOCK):
-        block = content[start : start + _MAX_BLOCK]
-        last = start + _MAX_BLOCK >= len(content)
-        out.write(struct.pack("<BHH", last, len(block), len(block) ^ 0xFFFF) + block)
-    out.write(struct.pack("<II", zlib.crc32(content), len(content) & 0xFFFFFFFF))
-    return out.getvalue()
+def gzip_chunks(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield a gzip member (RFC 1952) of stored blocks (RFC 1951), without name or time."""
+    yield b"\x1f\x8b\x08\x00" + struct.pack("<I", 0) + b"\x00\xff"
+    checksum = length = 0
+    for chunk in chunks:
+        checksum, length = zlib.crc32(chunk, checksum), length + len(chunk)
+        for start in range(0, len(chunk), _MAX_BLOCK):
+            block = chunk[start : start + _MAX_BLOCK]
+            yield struct.pack("<BHH", 0, len(block), len(block) ^ 0xFFFF) + block
+    yield struct.pack("<BHH", 1, 0, 0xFFFF) + struct.pack("<II", checksum, length & 0xFFFFFFFF)
 
 
 def zip_bytes(members: Mapping[str, bytes]) -> bytes:

@@ -6,16 +6,16 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.demo.archives import gzip_bytes
+from rightsize.demo.archives import gzip_chunks
 from rightsize.demo.claims import AZURE_CLI, AZURE_PORTAL, address_of, client_of
 from rightsize.demo.hashing import guid, guids, number
 from rightsize.demo.sign_ins import INTERACTIVE, MANAGED_IDENTITY, NON_INTERACTIVE, SERVICE_PRINCIPAL, SERVICES
-from rightsize.demo.templates import Template, instant, json_text
+from rightsize.demo.templates import Template, instant, joined, json_text
 from rightsize.demo.tenant import Principal, Tenant
 from rightsize.demo.writing import Folder
 
 _PAGE = 1000
-_SLICE = 50_000
+_SLICE = 20_000
 _OUTLOOK = ("9199bf20-a13f-4107-85dc-02114787ef48", "One Outlook Web")
 _CLIENT_NAMES = {AZURE_PORTAL: "Azure Portal", AZURE_CLI: "Microsoft Azure CLI"}
 _MAIL = 1
@@ -34,18 +34,20 @@ def write_sign_ins(tenant: Tenant, folder: Folder, rows: pl.DataFrame) -> None:
         person = kind == NON_INTERACTIVE
         record = _diagnostic(tenant.tenant_id, category, _USER if person else _APPLICATION)
         template = Template(record)
-        lines: list[bytes] = []
-        for part in rows.filter(pl.col("kind") == kind).iter_slices(_SLICE):
-            lines += [text.encode() + b"\n" for text in template.fill(_frame(tenant, texts, part))]
+        held = rows.filter(pl.col("kind") == kind)
+        parts = (_frame(tenant, texts, part) for part in held.iter_slices(_SLICE))
+        lines = (joined(template.fill(part), "\n") + b"\n" for part in parts)
         name = f"sign-ins/insights-logs-{category.lower()}.jsonl"
-        content = gzip_bytes(lines) if kind == MANAGED_IDENTITY else b"".join(lines)
-        folder.write(name + (".gz" if kind == MANAGED_IDENTITY else ""), content, records=len(lines))
+        if kind == MANAGED_IDENTITY:
+            folder.write(f"{name}.gz", gzip_chunks(lines), records=held.height)
+        else:
+            folder.write(name, lines, records=held.height)
 
 
 def _write_graph(tenant: Tenant, folder: Folder, texts: pl.DataFrame, rows: pl.DataFrame) -> None:
     template = Template(_GRAPH)
     for page_number, page in enumerate(rows.iter_slices(_PAGE), start=1):
-        records = b",".join(text.encode() for text in template.fill(_frame(tenant, texts, page)))
+        records = joined(template.fill(_frame(tenant, texts, page)), ",")
         head = '{"@odata.context":"https://graph.microsoft.com/v1.0/$metadata#auditLogs/signIns",'
         if page_number * _PAGE < rows.height:
             link = f"https://graph.microsoft.com/v1.0/auditLogs/signIns?$top={_PAGE}&$skiptoken={page_number:04d}"

@@ -7,10 +7,10 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.demo.archives import gzip_bytes
+from rightsize.demo.archives import gzip_chunks
 from rightsize.demo.claims import address_of, client_of
 from rightsize.demo.hashing import below, guid, guids, number
-from rightsize.demo.templates import Template, instant, json_text
+from rightsize.demo.templates import Template, instant, joined, json_text
 from rightsize.demo.tenant import Habit, Principal, Tenant
 from rightsize.demo.writing import Folder
 
@@ -18,7 +18,7 @@ from rightsize.demo.writing import Folder
 _REQUESTS = {"read": ("GetBlob", "StorageRead", 200), "write": ("PutBlob", "StorageWrite", 201)}
 _DELETE = ("DeleteBlob", "StorageDelete", 202)
 CATEGORIES = ("StorageRead", "StorageWrite", "StorageDelete")
-_SLICE = 50_000
+_SLICE = 20_000
 
 
 def write_storage(tenant: Tenant, folder: Folder) -> pl.DataFrame:
@@ -33,12 +33,11 @@ def write_storage(tenant: Tenant, folder: Folder) -> pl.DataFrame:
     calls = calls.with_columns(position.gather(calls["habit"]).alias("text"))
     for category in CATEGORIES:
         held = calls.filter((texts["category"] == category).gather(calls["text"])).sort("time", "habit", "call")
-        lines: list[bytes] = []
-        for part in held.iter_slices(_SLICE):
-            lines += [text.encode() + b"\n" for text in _records(tenant, texts, part)]
-        lines += [text.encode() + b"\n" for text in _signed_with_key(tenant, category)]
+        chunks = [joined(_records(tenant, texts, part), "\n") + b"\n" for part in held.iter_slices(_SLICE)]
+        signed = _signed_with_key(tenant, category)
+        chunks += [text.encode() + b"\n" for text in signed]
         name = f"storage/insights-logs-{category.lower()}.jsonl.gz"
-        folder.write(name, gzip_bytes(lines), records=len(lines))
+        folder.write(name, gzip_chunks(chunks), records=held.height + len(signed))
     return calls
 
 

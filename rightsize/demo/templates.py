@@ -48,6 +48,11 @@ def compile_text(text: str) -> pl.Expr:
     return pl.concat_str(parts)
 
 
+def joined(texts: pl.Series, separator: str) -> bytes:
+    """Return all texts as UTF-8, parted by the separator."""
+    return separator.join(texts.to_list()).encode()
+
+
 def instant(column: str, digits: str) -> pl.Expr:
     """Return a time column as .NET writes it: seven digits of a second, the last from `digits`."""
     return pl.concat_str(pl.col(column).dt.strftime("%Y-%m-%dT%H:%M:%S%.6f"), pl.col(digits), pl.lit("Z"))

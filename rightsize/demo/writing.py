@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,11 +16,12 @@ class Folder:
     records: dict[str, int] = field(default_factory=dict)
     rejected: dict[str, int] = field(default_factory=dict)
 
-    def write(self, path: str, content: bytes, *, records: int, rejected: int = 0) -> None:
+    def write(self, path: str, content: bytes | Iterable[bytes], *, records: int, rejected: int = 0) -> None:
         """Write a file that holds that many records, of which some cannot be used."""
         target = self.root / path
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(content)
+        with target.open("wb") as stream:
+            stream.writelines([content] if isinstance(content, bytes) else content)
         self.records[path] = records
         if rejected:
             self.rejected[path] = rejected

@@ -1,0 +1,183 @@
+"""The planted truth is true: of the logs, and of today's grants."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.tenants.oracle import Oracle
+from tests.tenants.records import Row, activity, members, records, storage
+
+Truth = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def rows(demo_exports: Path) -> list[Row]:
+    """Every record of the Activity Log that can be read."""
+    return list(activity(demo_exports))
+
+
+@pytest.fixture(scope="module")
+def oracle(demo_exports: Path) -> Oracle:
+    """Who may do what today."""
+    return Oracle(demo_exports)
+
+
+@pytest.fixture(scope="module")
+def callers(demo_exports: Path) -> dict[str, str]:
+    """Object ids by UPN, and by themselves."""
+    users = next(records(demo_exports / "directory/users.json"), None)
+    assert users is not None
+    return {user["userPrincipalName"]: user["id"] for user in records(demo_exports / "directory/users.json")}
+
+
+def _day(row: Row) -> dt.date:
+    if "/" in row.time:
+        return dt.datetime.strptime(row.time, "%m/%d/%Y, %I:%M:%S.%f %p").date()  # noqa: DTZ007  UTC by its column
+    return dt.date.fromisoformat(row.time[:10])
+
+
+def test_every_used_need_is_in_a_log_of_the_window(
+    demo_exports: Path, demo_truth: Truth, rows: list[Row], callers: dict[str, str]
+) -> None:
+    """A logged need that no export shows inside the window would be a truth that nobody can find."""
+    first = dt.date.fromisoformat(demo_truth["window"]["first_day"])
+    shown = {
+        (row.principal_id or callers.get(row.caller, row.caller), row.operation, row.scope)
+        for row in rows
+        if row.category == "Administrative" and row.time and row.time[0].isdigit() and _day(row) >= first
+    }
+    for record in storage(demo_exports):
+        for entry in record["identity"].get("authorization", ()):
+            account, _, key = record["resourceId"].partition("/blobServices/default")[0], "", ""
+            container = record["properties"]["objectKey"].split("/")[2]
+            scope = f"{account}/blobServices/default/containers/{container}"
+            if record["time"][:10] >= first.isoformat():
+                shown.add((record["identity"]["requester"]["objectId"], entry["action"], scope))
+    needs = [need for need in demo_truth["needs"] if need["kind"] == "used"]
+    assert needs
+    missing = [n for n in needs if (n["principal_id"], n["operation"], n["scope"]) not in shown]
+    assert missing == []
+
+
+def test_silent_needs_are_in_no_log(demo_truth: Truth, rows: list[Row]) -> None:
+    """Reads, linked checks and unlogged data actions stand in the truth only."""
+    silent = {(n["principal_id"], n["operation"]) for n in demo_truth["needs"] if n["kind"] not in ("used", "out_of_coverage")}
+    assert {need["kind"] for need in demo_truth["needs"]} >= {"read", "linked", "unlogged_data", "data_endpoint"}
+    assert {(row.principal_id, row.operation) for row in rows if row.category == "Administrative"} & silent == set()
+
+
+def test_every_need_is_granted_by_the_assignment_that_it_is_credited_to(demo_truth: Truth, oracle: Oracle) -> None:
+    """Replaying the truth over today's grants denies nothing."""
+    refused = [
+        need
+        for need in demo_truth["needs"]
+        if not oracle.grants(
+            need["role_assignment_id"], need["principal_id"], need["operation"], need["scope"], need["plane"]
+        )
+    ]
+    assert refused == []
+
+
+def test_unexplained_use_is_granted_by_nothing(demo_truth: Truth, oracle: Oracle) -> None:
+    """What the truth calls unexplained, no assignment of today allows."""
+    assert demo_truth["unexplained"]
+    for use in demo_truth["unexplained"] + demo_truth["demand"]:
+        keys = (use["principal_id"], use["operation"], use["scope"], "control")
+        data = (*keys[:3], "data")
+        assert not any(oracle.grants(name, *keys) or oracle.grants(name, *data) for name in oracle.assignments)
+
+
+def test_evidence_names_an_assignment_that_the_truth_knows(demo_truth: Truth, rows: list[Row]) -> None:
+    """Evidence has ids without dashes, of today's assignments or of those that the truth says are gone."""
+    known = {a["role_assignment_id"].replace("-", "") for a in demo_truth["assignments"]}
+    gone = {name.replace("-", "") for name in demo_truth["gone_assignments"]}
+    named = {row.evidence["roleAssignmentId"] for row in rows if row.evidence}
+    assert named <= known | gone
+    assert named & gone
+    assert all("-" not in row.evidence[key] for row in rows if row.evidence for key in ("principalId", "roleDefinitionId"))
+
+
+def test_the_truth_lists_exactly_todays_assignments(demo_truth: Truth, oracle: Oracle) -> None:
+    """Standing, eligible and activated ones; nothing that is gone."""
+    assert {a["role_assignment_id"] for a in demo_truth["assignments"]} == set(oracle.assignments)
+
+
+def test_duplicates_are_contained_in_what_they_duplicate(demo_truth: Truth, oracle: Oracle) -> None:
+    """A duplicate has the same principal or a group of it, at the same scope or above."""
+    by_id = {a["role_assignment_id"]: a for a in demo_truth["assignments"]}
+    duplicates = [a for a in by_id.values() if a["duplicate_of"]]
+    assert len(duplicates) >= 3
+    for one in duplicates:
+        other = by_id[one["duplicate_of"]]
+        assert other["principal_id"] in oracle.holders(one["principal_id"])
+        assert oracle.within(one["scope"], other["scope"])
+
+
+def test_never_used_assignments_have_no_use_in_the_window(demo_truth: Truth, rows: list[Row]) -> None:
+    """Evidence of the window names none of them."""
+    first = dt.date.fromisoformat(demo_truth["window"]["first_day"])
+    never = {a["role_assignment_id"].replace("-", "") for a in demo_truth["assignments"] if a["never_used"]}
+    assert never
+    assert {row.evidence["roleAssignmentId"] for row in rows if row.evidence and _day(row) >= first} & never == set()
+
+
+def test_orphans_are_in_no_listing(demo_exports: Path, demo_truth: Truth) -> None:
+    """Their assignments have no name, and no page of the directory knows them."""
+    orphans = {a["principal_id"] for a in demo_truth["assignments"] if a["orphan"]}
+    assert len(orphans) == 2
+    listed = {
+        item["id"]
+        for name in ("users", "groups", "servicePrincipals", "deletedItems-servicePrincipals")
+        for item in records(demo_exports / f"directory/{name}.json")
+    }
+    assert not orphans & listed
+
+
+def test_counts_of_records_are_those_of_the_files(demo_exports: Path, demo_truth: Truth) -> None:
+    """The truth knows each file, and how many records a reader finds in it."""
+    paths = {str(path.relative_to(demo_exports)) for path in demo_exports.rglob("*") if path.is_file()}
+    assert paths == set(demo_truth["files"])
+    for name, counts in demo_truth["files"].items():
+        if name == "activity/damaged.jsonl":
+            lines = next(members(demo_exports / name))[1].splitlines()
+            assert (len(lines), counts["rejected"]) == (counts["records"], 4)
+        else:
+            assert len(list(records(demo_exports / name))) == counts["records"], name
+
+
+def test_counts_of_calls_are_those_of_the_logs(demo_truth: Truth, rows: list[Row]) -> None:
+    """One call is one event, however many rows and files show it."""
+    usable = [row for row in rows if row.time and row.time[0].isdigit() and row.category == "Administrative"]
+    calls = {(row.correlation_id, row.operation.lower(), row.scope.lower()) for row in usable}
+    assert len(calls) == sum(demo_truth["events"]["activity_log"].values())
+    assert len(usable) > 2 * len(calls) * 0.9
+    begun = Counter(row.status for row in usable)
+    assert {"Started", "Start", "Accept", "Accepted", "Success", "Succeeded", "Failure", "Failed"} <= set(begun)
+
+
+def test_days_without_a_log_are_really_without(demo_truth: Truth, rows: list[Row]) -> None:
+    """The silent subscription shows rows before and after, and none between."""
+    ((scope, days),) = demo_truth["missing_days"].items()
+    first, last = dt.date.fromisoformat(days["first_day"]), dt.date.fromisoformat(days["last_day"])
+    seen = {_day(row) for row in rows if row.scope.startswith(scope)}
+    assert not {day for day in seen if first <= day <= last}
+    assert first - dt.timedelta(days=1) in seen
+    assert last + dt.timedelta(days=1) in seen
+
+
+def test_every_other_subscription_has_rows_on_every_day(demo_truth: Truth, rows: list[Row]) -> None:
+    """So that what was not seen there was not done."""
+    days: dict[str, set[dt.date]] = {}
+    for row in rows:
+        if row.scope.startswith("/subscriptions/") and row.category == "Administrative" and row.time[:1].isdigit():
+            days.setdefault(row.scope.split("/")[2], set()).add(_day(row))
+    silent = {scope.split("/")[2] for scope in demo_truth["missing_days"]}
+    length = (dt.date.fromisoformat(demo_truth["window"]["last_day"]) - dt.date.fromisoformat(demo_truth["first_day"])).days
+    assert {name: len(found) for name, found in days.items() if name not in silent} == dict.fromkeys(
+        set(days) - silent, length + 1
+    )
