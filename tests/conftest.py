@@ -36,3 +36,22 @@ def demo_truth(demo_exports: Path) -> dict[str, Any]:
     """The planted truth of `demo_exports`."""
     truth: dict[str, Any] = json.loads((demo_exports.parent / "truth.json").read_text(encoding="utf-8"))
     return truth
+
+
+@pytest.fixture(scope="session")
+def hostile_exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Exports of a tenant with attacker-chosen names; its truth stands beside the folder. Read only."""
+    from rightsize.demo.exports import write_exports  # noqa: PLC0415
+    from tests.tenants.hostile import hostile_tenant  # noqa: PLC0415
+
+    folder = tmp_path_factory.mktemp("hostile") / "exports"
+    truth = write_exports(hostile_tenant(), folder)
+    (folder.parent / "truth.json").write_text(json.dumps(truth), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def hostile_truth(hostile_exports: Path) -> dict[str, Any]:
+    """The planted truth of `hostile_exports`."""
+    truth: dict[str, Any] = json.loads((hostile_exports.parent / "truth.json").read_text(encoding="utf-8"))
+    return truth

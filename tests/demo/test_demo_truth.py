@@ -37,7 +37,7 @@ def callers(demo_exports: Path) -> dict[str, str]:
 
 def _day(row: Row) -> dt.date:
     if "/" in row.time:
-        return dt.datetime.strptime(row.time, "%m/%d/%Y, %I:%M:%S.%f %p").date()  # noqa: DTZ007  UTC by its column
+        return dt.datetime.strptime(row.time, "%m/%d/%Y, %I:%M:%S.%f %p").date()
     return dt.date.fromisoformat(row.time[:10])
 
 
@@ -53,7 +53,7 @@ def test_every_used_need_is_in_a_log_of_the_window(
     }
     for record in storage(demo_exports):
         for entry in record["identity"].get("authorization", ()):
-            account, _, key = record["resourceId"].partition("/blobServices/default")[0], "", ""
+            account = record["resourceId"].removesuffix("/blobServices/default")
             container = record["properties"]["objectKey"].split("/")[2]
             scope = f"{account}/blobServices/default/containers/{container}"
             if record["time"][:10] >= first.isoformat():
@@ -66,7 +66,9 @@ def test_every_used_need_is_in_a_log_of_the_window(
 
 def test_silent_needs_are_in_no_log(demo_truth: Truth, rows: list[Row]) -> None:
     """Reads, linked checks and unlogged data actions stand in the truth only."""
-    silent = {(n["principal_id"], n["operation"]) for n in demo_truth["needs"] if n["kind"] not in ("used", "out_of_coverage")}
+    silent = {
+        (n["principal_id"], n["operation"]) for n in demo_truth["needs"] if n["kind"] not in ("used", "out_of_coverage")
+    }
     assert {need["kind"] for need in demo_truth["needs"]} >= {"read", "linked", "unlogged_data", "data_endpoint"}
     assert {(row.principal_id, row.operation) for row in rows if row.category == "Administrative"} & silent == set()
 
@@ -99,7 +101,9 @@ def test_evidence_names_an_assignment_that_the_truth_knows(demo_truth: Truth, ro
     named = {row.evidence["roleAssignmentId"] for row in rows if row.evidence}
     assert named <= known | gone
     assert named & gone
-    assert all("-" not in row.evidence[key] for row in rows if row.evidence for key in ("principalId", "roleDefinitionId"))
+    assert all(
+        "-" not in row.evidence[key] for row in rows if row.evidence for key in ("principalId", "roleDefinitionId")
+    )
 
 
 def test_the_truth_lists_exactly_todays_assignments(demo_truth: Truth, oracle: Oracle) -> None:
@@ -177,7 +181,9 @@ def test_every_other_subscription_has_rows_on_every_day(demo_truth: Truth, rows:
         if row.scope.startswith("/subscriptions/") and row.category == "Administrative" and row.time[:1].isdigit():
             days.setdefault(row.scope.split("/")[2], set()).add(_day(row))
     silent = {scope.split("/")[2] for scope in demo_truth["missing_days"]}
-    length = (dt.date.fromisoformat(demo_truth["window"]["last_day"]) - dt.date.fromisoformat(demo_truth["first_day"])).days
+    length = (
+        dt.date.fromisoformat(demo_truth["window"]["last_day"]) - dt.date.fromisoformat(demo_truth["first_day"])
+    ).days
     assert {name: len(found) for name, found in days.items() if name not in silent} == dict.fromkeys(
         set(days) - silent, length + 1
     )

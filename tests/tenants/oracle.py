@@ -38,12 +38,17 @@ class Oracle:
         role = self.roles[row["roleDefinitionId"].rsplit("/", 1)[-1]]
         names = ("actions", "notActions") if plane == "control" else ("dataActions", "notDataActions")
         allowed, taken = (any(_matches(pattern, operation) for pattern in role[name]) for name in names)
-        return row["principalId"] in self.holders(principal_id) and allowed and not taken and self.within(scope, row["scope"])
+        return (
+            row["principalId"] in self.holders(principal_id)
+            and allowed
+            and not taken
+            and self.within(scope, row["scope"])
+        )
 
     def within(self, child: str, parent: str) -> bool:
         """Tell whether a scope lies in another."""
         child, parent = child.lower(), parent.lower()
-        if parent == "/" or child == parent or child.startswith(parent + "/"):
+        if parent in ("/", child) or child.startswith(parent + "/"):
             return True
         top = "/".join(child.split("/")[:3] if child.startswith("/subscriptions/") else child.split("/")[:5])
         return parent in self.above.get(top, ())
