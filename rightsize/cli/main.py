@@ -20,7 +20,10 @@ from rightsize.cli.explain import explain
 from rightsize.cli.mine import mine
 from rightsize.cli.narration import complain
 from rightsize.cli.propose import propose
+from rightsize.cli.queries import queries
 from rightsize.cli.roles import app as roles
+from rightsize.cli.sql import sql
+from rightsize.cli.status import status
 from rightsize.model.errors import RightsizeError
 
 app = typer.Typer(
@@ -53,6 +56,9 @@ app.command()(explain)
 app.command()(mine)
 app.command()(propose)
 app.add_typer(roles, name="roles")
+app.add_typer(queries, name="queries")
+app.command()(sql)
+app.command()(status)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -78,7 +78,7 @@ def read_question(name: str) -> Question:
     """Return the saved question of that name, or raise UsageError with the names that come close."""
     names = question_names()
     if name not in names:
-        close = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
+        close = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
         meant = " or ".join(f"`{candidate}`" for candidate in close)
         hint = f"did you mean {meant}?" if meant else "`rightsize queries list` names them all"
         raise UsageError(f"there is no saved question `{name}`", hint=hint)

@@ -21,10 +21,8 @@ import duckdb
 from rightsize.model.errors import InputError, InternalError, RightsizeError, UsageError
 from rightsize.store.connection import open_store
 
-DEFAULT_MAX_ROWS = 10_000
-DEFAULT_TIMEOUT = 60.0
 _MEMORY_LIMIT = "2GB"
-# INVARIANT: nothing here can be loosened by a statement: `lock_configuration` follows before it runs. Without a directory for
+# INVARIANT: no statement can loosen these, since `lock_configuration` follows before it runs. Without a directory for
 # temporary files a statement that needs more memory than it may have ends, and leaves nothing on the disk.
 _LOCKED: dict[str, str | bool | int | float | list[str]] = {
     "enable_external_access": "false",
@@ -53,12 +51,13 @@ def run_statement(
     sql: str,
     parameters: Mapping[str, object],
     *,
-    max_rows: int = DEFAULT_MAX_ROWS,
-    timeout: float = DEFAULT_TIMEOUT,
+    max_rows: int = 10_000,
+    timeout: float = 60.0,
 ) -> Answer:
-    """Run one statement that reads, over the store at `path`, and return at most `max_rows` rows.
+    """Run one statement that reads over the store at `path`, and return at most `max_rows` rows.
 
-    Columns that share a name get `_2`, `_3` and so on behind it, so that a row can be an object.
+    It is stopped after `timeout` seconds. Columns that share a name get `_2`, `_3` and so on behind it, so that a row
+    can be an object.
 
     Raises:
         UsageError: The statement is not one that reads, does not run, takes too long or too much memory, or its

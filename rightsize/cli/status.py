@@ -1,0 +1,140 @@
+"""`rightsize status`: what is loaded, and what the logs cover."""
+
+from __future__ import annotations
+
+import shutil
+import textwrap
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from rightsize.cli.narration import say, set_verbosity
+from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Output, OutputFormat, Quiet, Verbose
+from rightsize.cli.output import show, write
+
+if TYPE_CHECKING:
+    from rightsize.workflow.status import Status
+
+_STATES = ("observed", "declared_empty", "quiet", "missing")
+_FEW = 3
+
+
+def status(
+    db: Db = DEFAULT_DB,
+    output: Output = OutputFormat.TABLE,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
+) -> None:
+    """Show what is loaded, what the logs cover day by day, and what could not be used; `-v` names every scope."""
+    from rightsize.workflow.status import read_status  # noqa: PLC0415
+
+    set_verbosity(verbose, quiet)
+    found = read_status(db)
+    if output is OutputFormat.TABLE:
+        write(_page(found, shutil.get_terminal_size((80, 24)).columns, all_scopes=verbose > 0))
+    else:
+        columns = ("section", "subject", "measure", "value")
+        show(list(found.rows()), columns, output, document=found.document())
+    if found.is_empty:
+        say("nothing is loaded: `rightsize load PATH…` reads exports, `rightsize demo` makes a sample")
+    elif not found.has_catalogue:
+        say("no catalogue of operations is loaded, so unused ones cannot be named: `rightsize catalog import FILE…`")
+
+
+def _page(found: Status, width: int, *, all_scopes: bool) -> str:
+    sections = (
+        ("Sources", _sources(found)),
+        ("Contents", _contents(found)),
+        ("Window of an analysis", _window(found)),
+        ("Coverage, in days", _coverage(found, all_scopes=all_scopes)),
+        ("Rejected records", _rejects(found)),
+        ("Unknown operations", _unknown(found)),
+    )
+    return "\n".join("\n".join([title, *_fit(lines, width), ""]) for title, lines in sections)
+
+
+def _fit(lines: Iterator[str], width: int) -> Iterator[str]:
+    """Break lines that are too long for the terminal, and make what is in them harmless."""
+    from rightsize.render.escape import for_terminal  # noqa: PLC0415  kept out of `--help`
+
+    for line in lines:
+        indent = " " * (len(line) - len(line.lstrip()) + 2)
+        yield from textwrap.wrap(
+            for_terminal(line), max(width, 20), subsequent_indent=indent, break_on_hyphens=False, drop_whitespace=True
+        )
+
+
+def _columns(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
+    """Align the cells of rows: names to the left, counts to the right."""
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))] if rows else []
+    for row in rows:
+        counts = "  ".join(cell.rjust(size) for cell, size in zip(row[1:], widths[1:], strict=True))
+        yield f"  {row[0].ljust(widths[0])}  {counts}"
+
+
+def _sources(found: Status) -> Iterator[str]:
+    yield from _columns(
+        [
+            (row["source"], _count(row["files"], "file"), f"{row['read']:,} read", f"{row['rejected']:,} rejected")
+            for row in found.sources
+        ]
+    )
+    if not found.sources:
+        yield "  none"
+
+
+def _contents(found: Status) -> Iterator[str]:
+    for what, rows in groupby(found.contents, key=lambda row: row["what"]):
+        kinds = [(row["kind"], row["rows"]) for row in rows]
+        total = sum(count for _, count in kinds)
+        named = ", ".join(f"{kind or 'not said'} {count:,}" for kind, count in kinds)
+        is_plain = total == 0 or all(kind is None for kind, _ in kinds)
+        yield f"  {what}: {total:,}" if is_plain else f"  {what}: {total:,} ({named})"
+
+
+def _window(found: Status) -> Iterator[str]:
+    if found.window is None:
+        yield "  none: no log is loaded"
+    else:
+        yield f"  {found.window.first_day} to {found.window.last_day}, {found.window.days} days"
+
+
+def _coverage(found: Status, *, all_scopes: bool) -> Iterator[str]:
+    """Say once what several scopes have in common."""
+    for log, of_log in groupby(found.coverage, key=lambda row: (row["source"], row["category"])):
+        yield f"  {log[0]} {log[1]}"
+        alike: dict[tuple[Any, ...], list[str]] = {}
+        for row in of_log:
+            key = (row["first_day"], row["last_day"], *(row[state] for state in _STATES))
+            alike.setdefault(key, []).append(row["scope"])
+        for (first, last, *counts), scopes in sorted(alike.items()):
+            states = ", ".join(
+                f"{state.replace('_', ' ')} {count:,}" for state, count in zip(_STATES, counts, strict=True) if count
+            )
+            yield f"    {first} to {last}: {states}"
+            shown = scopes if all_scopes else scopes[:_FEW]
+            yield from (f"      {scope}" for scope in shown)
+            if len(scopes) > len(shown):
+                yield f"      and {len(scopes) - len(shown):,} more; -v names them"
+    if not found.coverage:
+        yield "  none"
+
+
+def _rejects(found: Status) -> Iterator[str]:
+    yield from (f"  {row['records']:,}  {row['source']}: {row['reason']}" for row in found.rejects)
+    if not found.rejects:
+        yield "  none"
+
+
+def _unknown(found: Status) -> Iterator[str]:
+    unknown = found.unknown_operations
+    if unknown["operations"]:
+        calls = _count(unknown["events"], "call")
+        yield f"  {unknown['operations']:,} in {calls}; `rightsize queries run unknown-operations` names them"
+    else:
+        yield "  none"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,74 @@
+"""The page of the tables and views that SQL users see, written from the schema that `model` declares.
+
+`python -m rightsize.store.schema_page` prints it; `docs/schema.md` is its output, and a test compares the two.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+from rightsize.model.schema import Column, ColumnType, Table
+from rightsize.model.tables import TABLES
+
+_KINDS = {
+    "loaded": "Holds what exports said.",
+    "derived": "Recomputed at the end of each load.",
+    "answer": "Written by `analyze` and `propose`.",
+    "view": "Computed when it is read.",
+}
+_TYPES = {
+    ColumnType.TEXT: "text",
+    ColumnType.TEXTS: "list of text",
+    ColumnType.BOOL: "boolean",
+    ColumnType.INT: "integer",
+    ColumnType.REAL: "number",
+    ColumnType.TIME: "time",
+    ColumnType.DAY: "day",
+}
+_INTRODUCTION = """\
+# Tables and views
+
+Written from the declared schema by `python -m rightsize.store.schema_page`; do not edit.
+
+`rightsize sql` and `rightsize queries run` read these. Each table and column carries its line here as a comment in the
+store, too. Times are UTC. Ids, operations and scopes compare without regard to the case of ASCII letters. Columns in
+bold identify a row together.
+"""
+
+
+def write_schema_page() -> str:
+    """Return the page as Markdown."""
+    lines = [_INTRODUCTION]
+    lines += ["| name | one row |", "| --- | --- |"]
+    lines += [
+        f"| [`{table.name}`](#{table.name}) | {_cell(table.grain.removeprefix('one row '))} |" for table in TABLES
+    ]
+    lines.append("")
+    for table in TABLES:
+        lines.extend(_section(table))
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _section(table: Table) -> Iterator[str]:
+    yield f"## {table.name}"
+    yield ""
+    yield f"{table.grain[:1].upper()}{table.grain[1:]}. {_KINDS[table.kind]}"
+    yield ""
+    yield "| column | type | meaning |"
+    yield "| --- | --- | --- |"
+    yield from (_row(column) for column in table.columns)
+    yield ""
+
+
+def _row(column: Column) -> str:
+    name = f"**`{column.name}`**" if column.key else f"`{column.name}`"
+    return f"| {name} | {_TYPES[column.type]} | {_cell(column.comment)} |"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("*", "\\*")
+
+
+if __name__ == "__main__":
+    sys.stdout.write(write_schema_page())

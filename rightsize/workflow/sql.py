@@ -1,0 +1,58 @@
+"""Ask the store: ad-hoc SQL and saved questions, read-only."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rightsize.model.errors import UsageError
+from rightsize.store.queries import Question, bind_parameters, question_names, read_question
+from rightsize.store.sandbox import Answer, run_statement
+
+
+def ask(db: Path, statement: str, given: Sequence[str], *, max_rows: int, timeout: float) -> Answer:
+    """Run one statement that reads; `-` reads it from stdin. `given` are `name=value` texts, bound as text.
+
+    Raises:
+        UsageError: The statement is refused or does not run, or a parameter is wrong.
+        InputError: There is no store at `db`.
+    """
+    sql = sys.stdin.read() if statement == "-" else statement
+    return run_statement(db, sql, read_parameters(given), max_rows=max_rows, timeout=timeout)
+
+
+def ask_question(db: Path, name: str, given: Sequence[str], *, max_rows: int, timeout: float) -> Answer:
+    """Run a saved question; the values of its parameters have the types that it declares.
+
+    Raises:
+        UsageError: There is no such question, or a parameter is wrong.
+        InputError: There is no store at `db`.
+    """
+    question = read_question(name)
+    values = bind_parameters(question, read_parameters(given))
+    return run_statement(db, question.text, values, max_rows=max_rows, timeout=timeout)
+
+
+def list_questions() -> list[Question]:
+    """Return the saved questions, sorted by name."""
+    return [read_question(name) for name in question_names()]
+
+
+def show_question(name: str) -> Question:
+    """Return a saved question, or raise UsageError with the names that come close."""
+    return read_question(name)
+
+
+def read_parameters(given: Sequence[str]) -> dict[str, str]:
+    """Read `name=value` texts; raises UsageError for a text without a name, and for a name that comes twice."""
+    values: dict[str, str] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        name = name.strip().removeprefix("$")
+        if not equals or not name:
+            raise UsageError(f"`{text}` is no parameter", hint="write -p name=value")
+        if name in values:
+            raise UsageError(f"parameter `{name}` is given twice")
+        values[name] = value
+    return values

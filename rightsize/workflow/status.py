@@ -1,0 +1,123 @@
+"""What is loaded: sources, counts, what the logs cover, what could not be used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.window import Window, choose_window
+from rightsize.store.connection import Store, open_store
+
+_SOURCES = """
+    SELECT source, count(*) AS files, sum(read)::BIGINT AS read, sum(rejected)::BIGINT AS rejected
+    FROM loads GROUP BY source ORDER BY source"""
+# The kinds of a table's rows; a table without rows has a row of its own, so that what is missing shows.
+_CONTENTS = """
+    WITH counted AS (
+        SELECT 1 AS place, 'principals' AS what, principal_type AS kind FROM principals
+        UNION ALL SELECT 2, 'group members', listing FROM group_members
+        UNION ALL SELECT 3, 'scopes', kind FROM scopes
+        UNION ALL SELECT 4, 'role definitions', role_type FROM role_definitions
+        UNION ALL SELECT 5, 'role assignments', state FROM role_assignments
+        UNION ALL SELECT 6, 'deny assignments', NULL FROM deny_assignments
+        UNION ALL SELECT 7, 'operations', CASE WHEN is_data_action THEN 'data' WHEN NOT is_data_action THEN 'control'
+            END FROM operations
+        UNION ALL SELECT 8, 'events', source FROM events
+        UNION ALL SELECT 9, 'sign-ins', kind FROM sign_ins
+    )
+    SELECT t.what, c.kind, count(c.what) AS rows
+    FROM (VALUES (1, 'principals'), (2, 'group members'), (3, 'scopes'), (4, 'role definitions'),
+        (5, 'role assignments'), (6, 'deny assignments'), (7, 'operations'), (8, 'events'), (9, 'sign-ins')
+    ) AS t (place, what)
+    LEFT JOIN counted AS c ON c.place = t.place
+    GROUP BY t.place, t.what, c.kind ORDER BY t.place, rows DESC, c.kind"""
+_COVERAGE = """
+    SELECT source, category, scope, min(day) AS first_day, max(day) AS last_day, sum(events)::BIGINT AS events,
+        count(*) FILTER (state = 'observed') AS observed,
+        count(*) FILTER (state = 'declared_empty') AS declared_empty,
+        count(*) FILTER (state = 'quiet') AS quiet,
+        count(*) FILTER (state = 'missing') AS missing
+    FROM coverage GROUP BY source, category, scope ORDER BY source, category, scope"""
+_REJECTS = """
+    SELECT source, reason, count(*) AS records FROM rejects
+    GROUP BY source, reason ORDER BY records DESC, source, reason"""
+_UNKNOWN = "SELECT count(*) AS operations, coalesce(sum(events), 0)::BIGINT AS events FROM unknown_operations"
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What a store holds.
+
+    Attributes:
+        sources: `{source, files, read, rejected}`.
+        contents: `{what, kind, rows}`; a table without rows has one row with null for its kind.
+        window: The days that an analysis would use, or None where no log is loaded.
+        coverage: `{source, category, scope, first_day, last_day, events, observed, declared_empty, quiet, missing}`,
+            the last four in days.
+        rejects: `{source, reason, records}`.
+        unknown_operations: `{operations, events}`.
+    """
+
+    sources: list[dict[str, Any]]
+    contents: list[dict[str, Any]]
+    window: Window | None
+    coverage: list[dict[str, Any]]
+    rejects: list[dict[str, Any]]
+    unknown_operations: dict[str, int]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was ever loaded."""
+        return not self.sources and all(row["rows"] == 0 for row in self.contents)
+
+    @property
+    def has_catalogue(self) -> bool:
+        """Whether a catalogue of operations is loaded."""
+        return any(row["what"] == "operations" and row["rows"] for row in self.contents)
+
+    def document(self) -> dict[str, Any]:
+        """Return the JSON answer of `status`."""
+        window = None if self.window is None else {**asdict(self.window), "days": self.window.days}
+        return {
+            "sources": self.sources,
+            "contents": self.contents,
+            "window": window,
+            "coverage": self.coverage,
+            "rejects": self.rejects,
+            "unknown_operations": self.unknown_operations,
+        }
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Yield the same as one long table: `{section, subject, measure, value}`."""
+        for section, content in self.document().items():
+            for entry in content if isinstance(content, list) else [content or {}]:
+                subject = " ".join(str(value) for value in entry.values() if isinstance(value, str))
+                for measure, value in entry.items():
+                    if value is not None and not isinstance(value, str):
+                        yield {"section": section, "subject": subject, "measure": measure, "value": value}
+
+
+def read_status(db: Path) -> Status:
+    """Read what the store at `db` holds; raises InputError where there is none."""
+    with open_store(db, read_only=True) as store:
+        return Status(
+            sources=store.frame(_SOURCES).to_dicts(),
+            contents=store.frame(_CONTENTS).to_dicts(),
+            window=_window(store),
+            coverage=store.frame(_COVERAGE).to_dicts(),
+            rejects=store.frame(_REJECTS).to_dicts(),
+            unknown_operations=store.frame(_UNKNOWN).to_dicts()[0],
+        )
+
+
+def _window(store: Store) -> Window | None:
+    """Return the window that an analysis would choose, from the newest day of each table that decides it."""
+    coverage = store.frame("SELECT source, state, max(day) AS day FROM coverage GROUP BY source, state")
+    usage = store.frame("SELECT max(day) AS day FROM usage_days")
+    sign_ins = store.frame("SELECT max(day) AS day FROM sign_ins")
+    if coverage.is_empty() and usage["day"].null_count() and sign_ins["day"].null_count():
+        return None
+    return choose_window(Inputs.of(coverage=coverage, usage_days=usage, sign_ins=sign_ins))

@@ -1,0 +1,125 @@
+"""`rightsize status`: what is loaded, readable on a narrow terminal and by a program."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from rightsize.cli.main import run
+from rightsize.store.connection import open_store
+
+SUB = "/subscriptions/{}0000000-0000-0000-0000-000000000000"
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "s.duckdb"
+    with open_store(path, read_only=False) as opened:
+        execute = opened.connection.execute
+        execute("INSERT INTO base.loads VALUES ('h1', 'activity_log', 'a.json', 12345, 2)")
+        execute("INSERT INTO base.loads VALUES ('h2', 'activity_log', 'b.json', 5, 0)")
+        execute("INSERT INTO base.loads VALUES ('h3', 'graph_users', 'u.json', 7, 0)")
+        execute("INSERT INTO base.rejects VALUES ('h1', 3, 'no time \x1b[2J', 'activity_log', 'a.json', '{}')")
+        execute("INSERT INTO base.rejects VALUES ('h1', 4, 'no time \x1b[2J', 'activity_log', 'a.json', '{}')")
+        execute("INSERT INTO base.principals (principal_id, principal_type) VALUES ('p1', 'User'), ('p2', 'Group')")
+        for number in range(1, 6):
+            execute(
+                "INSERT INTO base.coverage "
+                "SELECT 'activity_log', 'Administrative', $scope, DATE '2026-01-01' + range::INT, 4, "
+                "CASE range WHEN 3 THEN 'quiet' WHEN 5 THEN 'missing' ELSE 'observed' END, NULL FROM range(10)",
+                {"scope": SUB.format(number)},
+            )
+        execute(
+            "INSERT INTO base.coverage "
+            "SELECT 'sign_in_log', 'interactive', '/', DATE '2026-02-01' + range::INT, 0, 'declared_empty', 'user' "
+            "FROM range(2)"
+        )
+    monkeypatch.setenv("RIGHTSIZE_DB", str(path))
+    return path
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_the_page_fits_the_terminal(
+    store: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    """No line is wider than the terminal, nothing drives it, and what counts is said once."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    assert run(["status"]) == 0
+    captured = capsys.readouterr()
+    assert all(len(line) <= width for line in captured.out.splitlines())
+    assert "\x1b" not in captured.out
+    flat = " ".join(captured.out.split())
+    assert "activity_log 2 files 12,350 read 2 rejected" in flat
+    assert "graph_users 1 file 7 read 0 rejected" in flat
+    assert "principals: 2 (Group 1, User 1)" in flat
+    assert "2026-01-01 to 2026-01-10: observed 8, quiet 1, missing 1" in flat
+    assert "2026-02-01 to 2026-02-02: declared empty 2" in flat
+    assert "2 activity_log: no time \\u001b[2J" in flat
+    assert "catalogue" in captured.err
+
+
+def test_the_window_ends_with_the_log_of_use(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is the one that an analysis would use: sign-in logs do not move it."""
+    assert run(["status", "-o", "json"]) == 0
+    window = json.loads(capsys.readouterr().out)["window"]
+    assert window == {"first_day": "2025-10-13", "last_day": "2026-01-10", "days": 90}
+
+
+def test_many_scopes_alike_are_counted_and_named_on_demand(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A tenant has hundreds of subscriptions: the page names a few, and all with -v."""
+    assert run(["status"]) == 0
+    few = capsys.readouterr().out
+    assert (SUB.format(3) in few, SUB.format(4) in few, "and 2 more" in few) == (True, False, True)
+    assert run(["status", "-v"]) == 0
+    every = capsys.readouterr().out
+    assert (SUB.format(5) in every, "more" in every) == (True, False)
+
+
+def test_json_is_an_object_with_sections(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A program finds every section, and the coverage of every scope."""
+    assert run(["status", "-o", "json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert set(document) == {"sources", "contents", "window", "coverage", "rejects", "unknown_operations"}
+    assert document["sources"][0] == {"source": "activity_log", "files": 2, "read": 12350, "rejected": 2}
+    assert len(document["coverage"]) == 6
+    assert document["coverage"][0] == {
+        "source": "activity_log",
+        "category": "Administrative",
+        "scope": SUB.format(1),
+        "first_day": "2026-01-01",
+        "last_day": "2026-01-10",
+        "events": 40,
+        "observed": 8,
+        "declared_empty": 0,
+        "quiet": 1,
+        "missing": 1,
+    }
+    assert document["unknown_operations"] == {"operations": 0, "events": 0}
+
+
+def test_csv_is_one_long_table(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The same numbers, one a row."""
+    assert run(["status", "-o", "csv"]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert {"section": "sources", "subject": "activity_log", "measure": "read", "value": "12350"} in rows
+    assert {row["section"] for row in rows} >= {"contents", "window", "coverage", "rejects"}
+
+
+def test_a_store_without_anything_says_what_to_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An empty store is no error; an absent one is, and is not made by asking."""
+    path = tmp_path / "e.duckdb"
+    open_store(path, read_only=False).close()
+    assert run(["status", "--db", str(path)]) == 0
+    captured = capsys.readouterr()
+    assert "no log is loaded" in captured.out
+    assert "rightsize load" in captured.err
+    path.unlink()
+    assert run(["status", "--db", str(path)]) == 5
+    captured = capsys.readouterr()
+    assert (captured.out, "rightsize load" in captured.err, path.exists()) == ("", True, False)
