@@ -6,39 +6,41 @@
 --   log_error_codes         code (folded), meaning: 'refused', 'linked' or 'authorised'
 --   log_storage_operations  service, operation (folded), action, plane, level
 --   log_storage_actions     action (folded), plane, level
--- Gives the columns of `stage_event_rows`, and
---   problem                 why the row cannot be used, null where it can
---   unknown_status          the status, where no row of log_statuses has it
+-- Gives the columns of `stage_event_rows`, and `problem`: why the row cannot be used, null where it can.
 --
 -- Only the Administrative category is use of the control plane; rows of other categories are left out.
--- Runs on DuckDB and, carried over by sqlglot, on Spark: ASCII is folded by translate, nothing here depends on a locale,
--- a time zone or the order of rows.
+-- Runs on DuckDB and, carried over by sqlglot, on Spark: nothing here depends on a locale, a time zone or the order of
+-- rows. Only ASCII letters are folded; where a text has no others, lower() does the same as translate(), twenty times
+-- faster.
 WITH spelt AS (
     SELECT
         raw_events.*,
-        translate(trim(status), 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz') AS status_key,
-        translate(trim(category), 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz') AS category_key,
-        translate(trim(error_code), 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz') AS error_key,
-        translate(trim(operation_name), 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz') AS operation_key,
-        translate(trim(auth_action), 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz') AS action_key,
-        translate(authentication, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ ', 'abcdefghijklmnopqrstuvwxyz') AS authentication_key,
-        translate(authorization_result, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz') AS result_key,
+        source = 'storage_log' AS is_storage,
+        CASE WHEN bit_length(status) = 8 * length(status) THEN lower(status)
+            ELSE translate(status, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz') END AS status_key,
+        CASE WHEN bit_length(category) = 8 * length(category) THEN lower(category)
+            ELSE translate(category, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz') END AS category_key,
+        CASE WHEN bit_length(error_code) = 8 * length(error_code) THEN lower(error_code)
+            ELSE translate(error_code, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz') END AS error_key,
+        CASE WHEN bit_length(operation_name) = 8 * length(operation_name) THEN lower(operation_name)
+            ELSE translate(operation_name, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz') END AS operation_key,
+        CASE WHEN bit_length(auth_action) = 8 * length(auth_action) THEN lower(auth_action)
+            ELSE translate(auth_action, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz') END AS action_key,
+        CASE WHEN bit_length(status_code) = 8 * length(status_code) THEN lower(status_code)
+            ELSE translate(status_code, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz') END AS status_code_key,
+        replace(lower(authentication), ' ', '') AS authentication_key,
+        lower(authorization_result) AS result_key,
         -- 'Forbidden (HTTP Status Code: 403)', 'Failed.Forbidden' and '403' are one code.
         regexp_extract(sub_status, '([1-5][0-9][0-9])', 1) AS sub_status_number,
-        translate(
-            regexp_extract(trim(sub_status), '([A-Za-z]+)( *[(].*)?$', 1),
-            'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz'
-        ) AS sub_status_name,
-        translate(trim(status_code), 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz') AS status_code_key,
-        translate(
-            coalesce(service, '') || ' ' || coalesce(resource_id, '') || ' ' || coalesce(uri, ''),
-            'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz'
-        ) AS service_text,
+        lower(regexp_extract(sub_status, '([A-Za-z]+) *([(].*)?$', 1)) AS sub_status_name,
+        CASE WHEN source = 'storage_log' THEN
+            lower(coalesce(service, '') || ' ' || coalesce(resource_id, '') || ' ' || coalesce(uri, ''))
+        END AS service_text,
         -- The container, queue, table or share: the second step of the object's key, else the first of its URI's path.
         CASE
             WHEN object_key LIKE '/%' OR object_key LIKE '"/%' THEN
                 regexp_extract(object_key, '^"?/[^/"]*/([^/"]+)', 1)
-            ELSE regexp_extract(uri, '^[A-Za-z]+://[^/]+/([^/?]+)', 1)
+            WHEN uri IS NOT NULL THEN regexp_extract(uri, '^[A-Za-z]+://[^/]+/([^/?]+)', 1)
         END AS container
     FROM raw_events
 ),
@@ -47,6 +49,8 @@ known AS (
     SELECT
         spelt.*,
         statuses.meaning AS status_meaning,
+        -- Keys, signatures and anonymous requests prove use of the key, never of a data action, and of nobody.
+        coalesce(is_storage AND authentication_key NOT IN ('oauth', 'kerberos'), FALSE) AS by_key,
         CASE
             WHEN sub_status_number <> '' THEN CAST(sub_status_number AS INTEGER)
             WHEN sub_status_names.meaning IS NOT NULL THEN CAST(sub_status_names.meaning AS INTEGER)
@@ -75,7 +79,7 @@ known AS (
         ON status_code_names.field = 'http' AND status_code_names.spelling = status_code_key
     LEFT JOIN log_error_codes AS error_codes ON error_codes.code = error_key
     WHERE
-        source = 'storage_log'
+        is_storage
         -- A diagnostic record says Write, Delete or Action where its real category is not given.
         OR category_key IS NULL
         OR category_key IN ('', 'administrative', 'write', 'delete', 'action')
@@ -85,24 +89,21 @@ judged AS (
     SELECT
         known.*,
         CASE
-            WHEN source = 'storage_log' THEN CASE
-                -- Keys, signatures and anonymous requests prove use of the key, never of a data action.
-                WHEN authentication_key IS NOT NULL AND authentication_key NOT IN ('oauth', 'kerberos') THEN 'other'
-                WHEN result_key = 'denied' THEN 'denied'
-                WHEN status_meaning = 'refused' THEN 'denied'
+            WHEN by_key THEN 'other'
+            WHEN is_storage THEN CASE
+                WHEN result_key = 'denied' OR status_meaning = 'refused' THEN 'denied'
                 WHEN authentication_key IS NULL AND coalesce(claim_object_id, claim_upn, claim_app_id) IS NULL THEN 'other'
                 WHEN http_code BETWEEN 200 AND 399 THEN 'succeeded'
                 WHEN http_code IN (401, 403) AND result_key IS NULL THEN 'denied'
                 WHEN http_code IS NOT NULL THEN 'failed'
-                WHEN status_meaning = 'succeeded' THEN 'succeeded'
-                WHEN status_meaning = 'failed' THEN 'failed'
+                WHEN status_meaning IN ('succeeded', 'failed') THEN status_meaning
                 WHEN result_key = 'granted' THEN 'started'
                 ELSE 'other'
             END
             WHEN status_meaning = 'succeeded' THEN 'succeeded'
-            WHEN error_meaning IN ('refused', 'linked') THEN 'denied'
+            -- A policy or a lock refuses what the role had allowed: the permission was used.
             WHEN error_meaning = 'authorised' THEN 'failed'
-            WHEN http_code IN (401, 403) THEN 'denied'
+            WHEN error_meaning IN ('refused', 'linked') OR http_code IN (401, 403) THEN 'denied'
             WHEN status_meaning IN ('failed', 'started') THEN status_meaning
             WHEN http_code = 202 THEN 'started'
             WHEN http_code BETWEEN 200 AND 299 THEN 'succeeded'
@@ -110,56 +111,54 @@ judged AS (
             ELSE 'other'
         END AS judged_outcome,
         -- A linked refusal is demand for the linked action and scope that the message names; the first, where several.
-        CASE WHEN source = 'activity_log' AND error_meaning = 'linked' AND coalesce(status_meaning, '') <> 'succeeded' THEN
+        CASE WHEN error_meaning = 'linked' AND NOT is_storage AND coalesce(status_meaning, '') <> 'succeeded' THEN
             regexp_extract(
                 error_message, 'does not have permission to perform action[(]?s?[)]? ''([^'',]+)[^'']*'' on the linked', 1
             )
         END AS linked_action,
-        CASE WHEN source = 'activity_log' AND error_meaning = 'linked' AND coalesce(status_meaning, '') <> 'succeeded' THEN
+        CASE WHEN error_meaning = 'linked' AND NOT is_storage AND coalesce(status_meaning, '') <> 'succeeded' THEN
             regexp_extract(error_message, 'on the linked scope[(]?s?[)]? ''([^'',]+)', 1)
         END AS linked_scope,
-        CASE WHEN source = 'storage_log' THEN coalesce(by_operation.level, by_action.level, 'container') END AS level,
+        CASE WHEN is_storage THEN coalesce(by_operation.level, by_action.level, 'container') END AS level,
         CASE
-            WHEN source = 'activity_log' THEN 'control'
-            ELSE coalesce(by_action.plane, CASE WHEN action_key IS NULL OR action_key = '' THEN by_operation.plane END, 'data')
+            WHEN NOT is_storage THEN 'control'
+            WHEN auth_action IS NULL THEN coalesce(by_operation.plane, 'data')
+            ELSE coalesce(by_action.plane, 'data')
         END AS plane,
-        coalesce(nullif(trim(auth_action), ''), by_operation.action, nullif(trim(operation_name), ''))
-            AS direct_operation,
         CASE
-            WHEN source = 'activity_log' THEN coalesce(nullif(trim(auth_scope), ''), trim(resource_id))
+            WHEN auth_action IS NOT NULL THEN nullif(trim(auth_action), '')
+            ELSE coalesce(by_operation.action, nullif(trim(operation_name), ''))
+        END AS direct_operation,
+        CASE
+            WHEN NOT is_storage THEN trim(coalesce(auth_scope, resource_id))
             ELSE regexp_extract(
                 resource_id, '^(/[Ss][Uu][Bb][Ss][^/]*/.*/[Ss][Tt][Oo][Rr][Aa][Gg][Ee][Aa][Cc][^/]*/[^/]+)', 1
             )
         END AS direct_scope,
-        -- 2025-01-15T09:30:45.1234567Z, the same without Z or with a space, or with an offset.
+        -- 2025-01-15T09:30:45.1234567Z, the same with a space or without Z, or with an offset.
         CASE
-            WHEN time NOT LIKE '____-__-__%' OR translate(time, '0123456789-:.+TZ ', '') <> '' THEN NULL
-            WHEN length(time) > 35 THEN NULL
-            WHEN substr(time, 20) LIKE '%+%' OR substr(time, 20) LIKE '%-%' THEN
+            WHEN regexp_matches(time, '^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]*)?Z?$') THEN
+                TRY_CAST(rtrim(substr(time, 1, 26), 'Z') AS TIMESTAMP)
+            WHEN regexp_matches(time, '^[0-9-]{10}[T ][0-9:.]{8,20} ?[+-][0-9]{2}:?[0-9]{2}$') THEN
                 TRY_CAST(time AS TIMESTAMPTZ) AT TIME ZONE 'UTC'
-            ELSE TRY_CAST(rtrim(substr(time, 1, 26), 'Z') AS TIMESTAMP)
         END AS event_time,
         -- Log Analytics rewrites the time of what it receives late; nothing is submitted before it happened.
         CASE WHEN submitted LIKE '____-__-__T%Z' AND length(submitted) <= 30 THEN
             TRY_CAST(rtrim(substr(submitted, 1, 26), 'Z') AS TIMESTAMP)
         END AS submitted_time
     FROM known
-    LEFT JOIN log_storage_actions AS by_action ON source = 'storage_log' AND by_action.action = action_key
+    LEFT JOIN log_storage_actions AS by_action ON is_storage AND by_action.action = action_key
     LEFT JOIN log_storage_operations AS by_operation
-        ON source = 'storage_log' AND by_operation.service = storage_service AND by_operation.operation = operation_key
+        ON is_storage AND by_operation.service = storage_service AND by_operation.operation = operation_key
 ),
 
 placed AS (
     SELECT
         judged.*,
+        CASE WHEN linked_action <> '' THEN linked_action ELSE direct_operation END AS operation,
         CASE
-            WHEN linked_action <> '' THEN linked_action
-            -- A linked refusal whose message cannot be read is nobody's demand and nobody's use.
-            ELSE direct_operation
-        END AS operation_text,
-        CASE
-            WHEN linked_scope <> '' AND linked_action <> '' THEN linked_scope
-            WHEN source = 'activity_log' THEN direct_scope
+            WHEN linked_action <> '' AND linked_scope <> '' THEN linked_scope
+            WHEN NOT is_storage THEN direct_scope
             WHEN direct_scope = '' THEN NULL
             WHEN level = 'account' OR container IS NULL OR container = '' THEN direct_scope
             WHEN storage_service = 'queue' THEN direct_scope || '/queueServices/default/queues/' || container
@@ -167,78 +166,76 @@ placed AS (
             WHEN storage_service = 'file' THEN direct_scope || '/fileServices/default/fileshares/' || container
             ELSE direct_scope || '/blobServices/default/containers/' || container
         END AS scope_text,
+        -- A linked refusal whose message cannot be read is nobody's demand and nobody's use.
         CASE WHEN linked_action = '' THEN 'other' ELSE judged_outcome END AS outcome,
         CASE WHEN submitted_time < event_time THEN submitted_time ELSE event_time END AS time_utc,
         -- Ids come dashed, bare, in braces, or as the last step of a resource id.
-        translate(regexp_extract(role_assignment_id, '([^/]*)$', 1), 'ABCDEF-{}', 'abcdef') AS bare_assignment,
-        translate(regexp_extract(role_definition_id, '([^/]*)$', 1), 'ABCDEF-{}', 'abcdef') AS bare_definition,
-        translate(evidence_principal_id, 'ABCDEF-{}', 'abcdef') AS bare_evidence_principal,
-        translate(claim_object_id, 'ABCDEF-{}', 'abcdef') AS bare_object,
-        translate(claim_app_id, 'ABCDEF-{}', 'abcdef') AS bare_app,
-        CASE WHEN caller LIKE '________-____-____-____-____________' THEN translate(caller, 'ABCDEF-', 'abcdef') END
-            AS bare_caller
-    FROM judged
-),
-
-dashed AS (
-    SELECT
-        placed.*,
-        CASE WHEN length(bare_assignment) = 32 AND translate(bare_assignment, '0123456789abcdef', '') = '' THEN
-            substr(bare_assignment, 1, 8) || '-' || substr(bare_assignment, 9, 4) || '-' || substr(bare_assignment, 13, 4)
-            || '-' || substr(bare_assignment, 17, 4) || '-' || substr(bare_assignment, 21, 12)
+        CASE
+            WHEN role_assignment_id LIKE '%-%' THEN lower(regexp_extract(role_assignment_id, '(^|[/{])([0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12})}?$', 2))
+            WHEN regexp_matches(role_assignment_id, '^[0-9A-Fa-f]{32}$') THEN
+                lower(substr(role_assignment_id, 1, 8) || '-' || substr(role_assignment_id, 9, 4) || '-' || substr(role_assignment_id, 13, 4)
+                    || '-' || substr(role_assignment_id, 17, 4) || '-' || substr(role_assignment_id, 21, 12))
         END AS assignment_guid,
-        CASE WHEN length(bare_definition) = 32 AND translate(bare_definition, '0123456789abcdef', '') = '' THEN
-            substr(bare_definition, 1, 8) || '-' || substr(bare_definition, 9, 4) || '-' || substr(bare_definition, 13, 4)
-            || '-' || substr(bare_definition, 17, 4) || '-' || substr(bare_definition, 21, 12)
+        CASE
+            WHEN role_definition_id LIKE '%-%' THEN lower(regexp_extract(role_definition_id, '(^|[/{])([0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12})}?$', 2))
+            WHEN regexp_matches(role_definition_id, '^[0-9A-Fa-f]{32}$') THEN
+                lower(substr(role_definition_id, 1, 8) || '-' || substr(role_definition_id, 9, 4) || '-' || substr(role_definition_id, 13, 4)
+                    || '-' || substr(role_definition_id, 17, 4) || '-' || substr(role_definition_id, 21, 12))
         END AS definition_guid,
-        CASE WHEN length(bare_evidence_principal) = 32 AND translate(bare_evidence_principal, '0123456789abcdef', '') = '' THEN
-            substr(bare_evidence_principal, 1, 8) || '-' || substr(bare_evidence_principal, 9, 4) || '-'
-            || substr(bare_evidence_principal, 13, 4) || '-' || substr(bare_evidence_principal, 17, 4) || '-'
-            || substr(bare_evidence_principal, 21, 12)
-        END AS evidence_principal_guid,
-        CASE WHEN length(bare_object) = 32 AND translate(bare_object, '0123456789abcdef', '') = '' THEN
-            substr(bare_object, 1, 8) || '-' || substr(bare_object, 9, 4) || '-' || substr(bare_object, 13, 4)
-            || '-' || substr(bare_object, 17, 4) || '-' || substr(bare_object, 21, 12)
+        CASE
+            WHEN evidence_principal_id LIKE '%-%' THEN lower(regexp_extract(evidence_principal_id, '(^|[/{])([0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12})}?$', 2))
+            WHEN regexp_matches(evidence_principal_id, '^[0-9A-Fa-f]{32}$') THEN
+                lower(substr(evidence_principal_id, 1, 8) || '-' || substr(evidence_principal_id, 9, 4) || '-' || substr(evidence_principal_id, 13, 4)
+                    || '-' || substr(evidence_principal_id, 17, 4) || '-' || substr(evidence_principal_id, 21, 12))
+        END AS evidence_guid,
+        CASE
+            WHEN claim_object_id LIKE '%-%' THEN lower(regexp_extract(claim_object_id, '(^|[/{])([0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12})}?$', 2))
+            WHEN regexp_matches(claim_object_id, '^[0-9A-Fa-f]{32}$') THEN
+                lower(substr(claim_object_id, 1, 8) || '-' || substr(claim_object_id, 9, 4) || '-' || substr(claim_object_id, 13, 4)
+                    || '-' || substr(claim_object_id, 17, 4) || '-' || substr(claim_object_id, 21, 12))
         END AS object_guid,
-        CASE WHEN length(bare_app) = 32 AND translate(bare_app, '0123456789abcdef', '') = '' THEN
-            substr(bare_app, 1, 8) || '-' || substr(bare_app, 9, 4) || '-' || substr(bare_app, 13, 4)
-            || '-' || substr(bare_app, 17, 4) || '-' || substr(bare_app, 21, 12)
+        CASE
+            WHEN claim_app_id LIKE '%-%' THEN lower(regexp_extract(claim_app_id, '(^|[/{])([0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12})}?$', 2))
+            WHEN regexp_matches(claim_app_id, '^[0-9A-Fa-f]{32}$') THEN
+                lower(substr(claim_app_id, 1, 8) || '-' || substr(claim_app_id, 9, 4) || '-' || substr(claim_app_id, 13, 4)
+                    || '-' || substr(claim_app_id, 17, 4) || '-' || substr(claim_app_id, 21, 12))
         END AS app_guid,
-        CASE WHEN translate(bare_caller, '0123456789abcdef', '') = '' THEN
-            substr(bare_caller, 1, 8) || '-' || substr(bare_caller, 9, 4) || '-' || substr(bare_caller, 13, 4)
-            || '-' || substr(bare_caller, 17, 4) || '-' || substr(bare_caller, 21, 12)
-        END AS caller_guid,
-        CASE WHEN scope_text LIKE '_%/' THEN regexp_replace(scope_text, '/+$', '') ELSE scope_text END AS scope,
-        coalesce(
-            claim_upn, claim_email, claim_unique_name, CASE WHEN bare_caller IS NULL THEN caller END, claim_display_name
-        ) AS person,
-        coalesce(nullif(caller_ip, ''), claim_ip) AS ip_text
-    FROM placed
+        CASE WHEN regexp_matches(caller, '^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}$') THEN lower(caller) END AS caller_guid
+    FROM judged
 ),
 
 addressed AS (
     SELECT
-        dashed.*,
-        -- Who used a key or a signature is not known, whatever else the row says.
+        placed.*,
+        CASE WHEN scope_text LIKE '_%/' THEN regexp_replace(scope_text, '/+$', '') ELSE scope_text END AS scope,
+        CASE WHEN NOT by_key THEN coalesce(nullif(object_guid, ''), caller_guid) END AS principal_id,
+        CASE WHEN NOT by_key THEN
+            coalesce(
+                claim_upn, claim_email, claim_unique_name, CASE WHEN caller_guid IS NULL THEN caller END, claim_display_name
+            )
+        END AS principal_name,
+        CASE WHEN NOT by_key THEN nullif(app_guid, '') END AS app_id,
         CASE
-            WHEN source = 'storage_log' AND authentication_key IS NOT NULL AND authentication_key NOT IN ('oauth', 'kerberos')
-                THEN NULL
-            ELSE coalesce(object_guid, caller_guid)
-        END AS principal_id,
-        CASE
-            WHEN ip_text LIKE '[%' THEN regexp_extract(ip_text, '^[[]([0-9A-Fa-f:.]+)[]]', 1)
-            WHEN ip_text LIKE '%.%.%.%:%' AND ip_text NOT LIKE '%:%.%' THEN regexp_extract(ip_text, '^([0-9.]+):[0-9]+$', 1)
-            WHEN translate(ip_text, '0123456789abcdefABCDEF:.', '') = '' THEN ip_text
-        END AS ip,
-        CASE
-            WHEN nullif(correlation_id, '') IS NOT NULL THEN
-                translate(trim(correlation_id), 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz')
-            WHEN nullif(event_id, '') IS NOT NULL THEN
-                translate(trim(event_id), 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz')
-            -- Without either, a record is a call of its own, and the same record again the same call.
-            ELSE '@' || time || '|' || coalesce(object_guid, caller_guid, person, '') || '|' || coalesce(ip_text, '')
-        END AS call_key
-    FROM dashed
+            WHEN regexp_matches(caller_ip, '^[0-9.]+$') THEN caller_ip
+            WHEN caller_ip LIKE '[%' THEN regexp_extract(caller_ip, '^[[]([0-9A-Fa-f:.]+)[]]', 1)
+            WHEN regexp_matches(caller_ip, '^[0-9.]+:[0-9]+$') THEN regexp_extract(caller_ip, '^([0-9.]+)', 1)
+            WHEN regexp_matches(caller_ip, '^[0-9A-Fa-f:.]+$') THEN caller_ip
+        END AS ip
+    FROM placed
+),
+
+keyed AS (
+    SELECT
+        addressed.*,
+        CASE WHEN bit_length(correlation_id) = 8 * length(correlation_id) THEN lower(correlation_id)
+            ELSE translate(correlation_id, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz') END AS correlation_key,
+        CASE WHEN bit_length(event_id) = 8 * length(event_id) THEN lower(event_id)
+            ELSE translate(event_id, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz') END AS event_key,
+        CASE WHEN bit_length(operation) = 8 * length(operation) THEN lower(operation)
+            ELSE translate(operation, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz') END AS key_operation,
+        CASE WHEN bit_length(scope) = 8 * length(scope) THEN lower(scope)
+            ELSE translate(scope, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz') END AS key_scope
+    FROM addressed
 )
 
 SELECT
@@ -249,53 +246,46 @@ SELECT
     plane,
     principal_id,
     CASE
-        WHEN source = 'storage_log' AND principal_id IS NULL THEN NULL
-        WHEN claim_token_type IN ('user', 'User') THEN 'User'
-        WHEN claim_token_type IN ('app', 'App') THEN 'ServicePrincipal'
-        WHEN evidence_principal_guid = principal_id AND evidence_principal_type IN ('User', 'ServicePrincipal')
+        WHEN by_key THEN NULL
+        WHEN lower(claim_token_type) = 'user' THEN 'User'
+        WHEN lower(claim_token_type) = 'app' THEN 'ServicePrincipal'
+        WHEN evidence_guid = principal_id AND evidence_principal_type IN ('User', 'ServicePrincipal')
             THEN evidence_principal_type
         WHEN claim_resource IS NOT NULL THEN 'ServicePrincipal'
-        WHEN person IS NOT NULL OR claim_delegated_scope IS NOT NULL THEN 'User'
-        WHEN principal_id IS NOT NULL AND (app_guid IS NOT NULL OR caller_guid IS NOT NULL) THEN 'ServicePrincipal'
+        WHEN principal_name IS NOT NULL OR claim_delegated_scope IS NOT NULL THEN 'User'
+        WHEN principal_id IS NOT NULL AND (app_id IS NOT NULL OR caller_guid IS NOT NULL) THEN 'ServicePrincipal'
     END AS principal_type,
-    CASE
-        WHEN source = 'storage_log' AND authentication_key IS NOT NULL AND authentication_key NOT IN ('oauth', 'kerberos')
-            THEN NULL
-        ELSE person
-    END AS principal_name,
-    CASE
-        WHEN source = 'storage_log' AND authentication_key IS NOT NULL AND authentication_key NOT IN ('oauth', 'kerberos')
-            THEN NULL
-        ELSE app_guid
-    END AS app_id,
-    operation_text AS operation,
+    principal_name,
+    app_id,
+    operation,
     scope,
     outcome,
-    assignment_guid AS role_assignment_id,
-    definition_guid AS role_definition_id,
-    evidence_principal_guid AS evidence_principal_id,
-    translate(trim(nullif(correlation_id, '')), 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz') AS correlation_id,
-    translate(trim(nullif(event_id, '')), 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz') AS event_id,
+    nullif(assignment_guid, '') AS role_assignment_id,
+    nullif(definition_guid, '') AS role_definition_id,
+    nullif(evidence_guid, '') AS evidence_principal_id,
+    correlation_key AS correlation_id,
+    event_key AS event_id,
     nullif(ip, '') AS ip,
-    -- Two objects of one request, and each operation of a request that has several, are calls of their own.
-    CASE
-        WHEN source = 'storage_log' THEN
-            call_key || '|' || md5(coalesce(object_key, uri, '')) || '|' || coalesce(operation_index, '0')
-        ELSE call_key
+    -- Without either id a record is a call of its own, and the same record again is the same call. Of a storage request
+    -- each object and each of its operations are calls of their own.
+    coalesce(
+        correlation_key, event_key,
+        '@' || time || '|' || coalesce(principal_id, principal_name, '') || '|' || coalesce(ip, '')
+    ) || CASE
+        WHEN is_storage THEN '|' || md5(coalesce(object_key, uri, '')) || '|' || coalesce(operation_index, '0')
+        ELSE ''
     END AS key_correlation,
-    translate(operation_text, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz') AS key_operation,
-    translate(scope, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz') AS key_scope,
-    CASE WHEN source = 'activity_log' THEN 'Administrative' ELSE category END AS category,
+    key_operation,
+    key_scope,
+    CASE WHEN is_storage THEN category ELSE 'Administrative' END AS category,
     CASE outcome WHEN 'succeeded' THEN 4 WHEN 'failed' THEN 3 WHEN 'denied' THEN 2 WHEN 'started' THEN 1 ELSE 0 END AS rank,
     CASE
-        WHEN time IS NULL OR time = '' THEN 'it has no time'
+        WHEN time IS NULL THEN 'it has no time'
         WHEN time_utc IS NULL THEN 'its time cannot be read'
         WHEN time_utc < TIMESTAMP '2010-01-01 00:00:00' OR time_utc >= TIMESTAMP '2050-01-01 00:00:00'
             THEN 'its time is before 2010 or after 2049'
-        WHEN operation_text IS NULL THEN 'it names no operation'
-        WHEN source = 'activity_log' AND operation_text NOT LIKE '%_/_%' THEN 'its operation is no permission'
+        WHEN operation IS NULL THEN 'it names no operation'
+        WHEN NOT is_storage AND operation NOT LIKE '%_/_%' THEN 'its operation is no permission'
         WHEN scope IS NULL OR scope NOT LIKE '/%' THEN 'it names no resource or scope'
-    END AS problem,
-    CASE WHEN source = 'activity_log' AND outcome = 'other' AND linked_action IS NULL THEN coalesce(status, '') END
-        AS unknown_status
-FROM addressed
+    END AS problem
+FROM keyed

@@ -15,6 +15,7 @@ from typer.exceptions import TyperException
 from rightsize import __version__
 from rightsize.cli.analyze import analyze
 from rightsize.cli.can import can, who_can
+from rightsize.cli.events import events
 from rightsize.cli.exit_codes import ExitCode, exit_code_of
 from rightsize.cli.explain import explain
 from rightsize.cli.mine import mine
@@ -52,6 +53,7 @@ def _root(
 app.command()(analyze)
 app.command()(can)
 app.command("who-can")(who_can)
+app.command()(events)
 app.command()(explain)
 app.command()(mine)
 app.command()(propose)

@@ -222,13 +222,14 @@ def _count_statuses(con: duckdb.DuckDBPyConnection, log: str, without: set[int],
         return
     rows = con.execute(
         """
-        SELECT status, count(*) FROM ingest_raw
-        WHERE log = 'activity' AND status IS NOT NULL AND NOT list_contains($without, file_no)
-            AND translate(trim(status), 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz')
-                NOT IN (SELECT spelling FROM log_statuses WHERE field = 'status')
-            AND translate(trim(coalesce(category, 'write')), 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz')
-                IN ('', 'administrative', 'write', 'delete', 'action')
-        GROUP BY status ORDER BY 2 DESC, 1 LIMIT 100
+        SELECT status, records FROM (
+            SELECT status, count(*) AS records FROM ingest_raw
+            WHERE log = 'activity' AND status IS NOT NULL AND NOT list_contains($without, file_no)
+                AND (category IS NULL OR lower(category) IN ('administrative', 'write', 'delete', 'action'))
+            GROUP BY status
+        )
+        WHERE lower(trim(status)) NOT IN (SELECT spelling FROM log_statuses WHERE field = 'status')
+        ORDER BY records DESC, status LIMIT 100
         """,
         {"without": sorted(without)},
     ).fetchall()

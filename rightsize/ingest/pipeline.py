@@ -101,6 +101,11 @@ def _stage_files(
         "CREATE OR REPLACE TEMP TABLE stage_pages "
         "(file_id INTEGER, page BIGINT, context VARCHAR, has_next BOOLEAN, records BIGINT)"
     )
+    con.execute(
+        "CREATE OR REPLACE TEMP TABLE stage_names AS SELECT unnest($numbers::INTEGER[]) AS file_id, "
+        "unnest($names::VARCHAR[]) AS file_name",
+        {"numbers": [file_id(file.number, NO_LOG) for file in files], "names": [file.file_name for file in files]},
+    )
     recognised = [_recognise(con, file) for file in files]
     counts = LogCounts()
     parts: dict[int, tuple[SourceFile, str, int]] = {}

@@ -6,7 +6,9 @@ export had an object or a string with JSON in it, and text that is no JSON gives
 
 from __future__ import annotations
 
-from rightsize.ingest.families import LOG_OF_RECORD, folded
+from collections.abc import Mapping
+
+from rightsize.ingest.families import folded, with_log
 
 _OBJECT_ID = "http://schemas.microsoft.com/identity/claims/objectidentifier"
 _DELEGATED_SCOPE = "http://schemas.microsoft.com/identity/claims/scope"
@@ -27,10 +29,10 @@ _CLAIMS = {
 _AUTHORIZATION = {
     "auth_action": ("action",),
     "auth_scope": ("scope",),
-    "role_assignment_id": ("evidence.roleAssignmentId", "evidence.role_assignment_id"),
-    "role_definition_id": ("evidence.roleDefinitionId", "evidence.role_definition_id"),
-    "evidence_principal_id": ("evidence.principalId", "evidence.principal_id"),
-    "evidence_principal_type": ("evidence.principalType", "evidence.principal_type"),
+    "role_assignment_id": ("evidence.roleAssignmentId",),
+    "role_definition_id": ("evidence.roleDefinitionId",),
+    "evidence_principal_id": ("evidence.principalId",),
+    "evidence_principal_type": ("evidence.principalType",),
 }
 
 RAW_EVENT_COLUMNS = (
@@ -47,21 +49,29 @@ RAW_SIGN_IN_COLUMNS = (
 )  # fmt: skip
 
 
-def _paths(*keys: str) -> str:
+def _paths(*keys: str, under: str = "") -> str:
     """Return a SQL list of JSON paths; a dot parts steps, except in keys that are URIs."""
     steps = [[key] if "://" in key else key.split(".") for key in keys]
-    return "[" + ", ".join("'$" + "".join(f'."{step}"' for step in path) + "'" for path in steps) + "]"
+    start = f'."{under}"' if under else ""
+    return ", ".join(f"'${start}" + "".join(f'."{step}"' for step in path) + "'" for path in steps)
 
 
-def _first(values: str, names: dict[str, tuple[str, ...]]) -> tuple[str, str]:
-    """Return the SQL list of all paths of `names`, and the select list that names their first values."""
-    keys: list[str] = []
+def _keys(names: Mapping[str, tuple[str, ...]]) -> list[str]:
+    return [key for spellings in names.values() for key in spellings]
+
+
+def _columns(names: Mapping[str, tuple[str, ...]], *lists: tuple[str, int]) -> str:
+    """Return a select list that names the first value of each of `names`.
+
+    Each of `lists` is a SQL list of values in the order of `_keys(names)`, and where in it they begin.
+    """
     columns = []
+    place = 1
     for column, spellings in names.items():
-        picked = [f"nullif({values}[{len(keys) + n + 1}], '')" for n in range(len(spellings))]
-        keys.extend(spellings)
+        picked = [f"nullif({values}[{start + place + n}], '')" for values, start in lists for n in range(len(spellings))]
         columns.append(f"coalesce({', '.join(picked)}) AS {column}" if len(picked) > 1 else f"{picked[0]} AS {column}")
-    return _paths(*keys), ",\n    ".join(columns)
+        place += len(spellings)
+    return ",\n    ".join(columns)
 
 
 def _unwrapped(column: str) -> str:
@@ -74,8 +84,12 @@ _ISO_TIME = """CASE WHEN {0} LIKE '%/%' THEN coalesce(strftime(try_strptime(repl
     ['%m/%d/%Y, %I:%M:%S.%f %p', '%m/%d/%Y, %I:%M:%S %p', '%m/%d/%Y %I:%M:%S.%f %p', '%m/%d/%Y %I:%M:%S %p']),
     '%Y-%m-%dT%H:%M:%S.%fZ'), {0}) ELSE {0} END"""
 
-_CLAIM_PATHS, _CLAIM_COLUMNS = _first("claim", _CLAIMS)
-_AUTHORIZATION_PATHS, _AUTHORIZATION_COLUMNS = _first("authorized", _AUTHORIZATION)
+# A diagnostic record has both under `identity`; elsewhere they stand alone, and either may be text with JSON in it.
+_WITHIN_IDENTITY = (
+    _paths(*_keys(_AUTHORIZATION), under="authorization") + ", " + _paths(*_keys(_CLAIMS), under="claims")
+)
+_FIRST_CLAIM = len(_keys(_AUTHORIZATION))
+_HAS_CLAIMS = f"coalesce(inner_identity[{_FIRST_CLAIM + 1}], inner_identity[{_FIRST_CLAIM + 9}])"
 
 
 def project_activity(fields: str) -> str:
@@ -87,10 +101,10 @@ SELECT file_no, line, log, 'activity_log' AS source,
     coalesce(nullif(property[1], ''), {_unwrapped("category")}) AS category,
     {_unwrapped("operation_name")} AS operation_name,
     resource_id,
-    {_AUTHORIZATION_COLUMNS},
-    {_CLAIM_COLUMNS},
+    {_columns(_AUTHORIZATION, ("authorized", 0), ("inner_identity", 0))},
+    {_columns(_CLAIMS, ("claim", 0), ("inner_identity", _FIRST_CLAIM))},
     caller,
-    coalesce(caller_ip, nullif(request[1], ''), nullif(request[2], '')) AS caller_ip,
+    coalesce(caller_ip, nullif(request[1], ''), nullif(request[2], ''), claim_ip) AS caller_ip,
     correlation_id, event_id,
     {_unwrapped("status")} AS status,
     {_unwrapped("sub_status")} AS sub_status,
@@ -102,21 +116,26 @@ SELECT file_no, line, log, 'activity_log' AS source,
     CAST(NULL AS VARCHAR) AS operation_index, CAST(NULL AS VARCHAR) AS uri, CAST(NULL AS BIGINT) AS ordinal
 FROM (
     SELECT *,
-        TRY(json_extract_string(authorization_text, {_AUTHORIZATION_PATHS})) AS authorized,
-        TRY(json_extract_string(claims_text, {_CLAIM_PATHS})) AS claim,
+        CASE WHEN authorization_text IS NOT NULL THEN
+            TRY(json_extract_string(authorization_text, [{_paths(*_keys(_AUTHORIZATION))}])) END AS authorized,
+        CASE WHEN claims_text IS NOT NULL THEN
+            TRY(json_extract_string(claims_text, [{_paths(*_keys(_CLAIMS))}])) END AS claim,
         CASE WHEN message LIKE '{{%' THEN TRY(json_extract_string(message,
-            {_paths("error.code", "code", "Code", "error.Code", "error.message", "message", "Message")})) END AS error
+            [{_paths("error.code", "code", "Code", "error.Code", "error.message", "message", "Message")}])) END AS error
     FROM (
         SELECT *,
-            coalesce(authorization_json, inner_identity[1]) AS authorization_text,
-            coalesce(claims, inner_identity[2]) AS claims_text,
+            coalesce(authorization_json, CASE WHEN coalesce(inner_identity[1], inner_identity[2]) IS NULL THEN
+                TRY(json_extract_string(identity, '$.authorization')) END) AS authorization_text,
+            coalesce(claims, CASE WHEN {_HAS_CLAIMS} IS NULL THEN
+                TRY(json_extract_string(identity, '$.claims')) END) AS claims_text,
             coalesce(nullif(property[3], ''), description) AS message
         FROM (
             SELECT *,
-                TRY(json_extract_string(identity, {_paths("authorization", "claims")})) AS inner_identity,
-                TRY(json_extract_string(properties, {_paths("eventCategory", "statusCode", "statusMessage")})) AS property,
-                TRY(json_extract_string(http_request, {_paths("clientIpAddress", "client_ip_address")})) AS request
-            FROM (SELECT *, {LOG_OF_RECORD} AS log FROM ({fields}))
+                TRY(json_extract_string(identity, [{_WITHIN_IDENTITY}])) AS inner_identity,
+                TRY(json_extract_string(properties, [{_paths("eventCategory", "statusCode", "statusMessage")}]))
+                    AS property,
+                TRY(json_extract_string(http_request, [{_paths("clientIpAddress", "client_ip_address")}])) AS request
+            FROM ({with_log(fields)})
         )
     )
 )"""
@@ -154,8 +173,8 @@ SELECT file_no, line, log, 'storage_log' AS source,
     coalesce(object_key, nullif(property[1], '')) AS object_key,
     coalesce(operation_index, nullif(property[2], '')) AS operation_index, uri, ordinal
 FROM (
-    SELECT *, TRY(json_extract_string(granted, {_paths("action", "roleAssignmentId", "roleDefinitionId")}
-        || ['$.principals[0].id', '$.principals[0].type', '$.result'])) AS entry
+    SELECT *, TRY(json_extract_string(granted, [{_paths("action", "roleAssignmentId", "roleDefinitionId")},
+        '$.principals[0].id', '$.principals[0].type', '$.result'])) AS entry
     FROM (
         SELECT *, unnest(CASE WHEN len(authorizations) > 0 THEN authorizations ELSE [NULL] END) AS granted
         FROM (
@@ -163,10 +182,10 @@ FROM (
             FROM (
                 SELECT *, row_number() OVER () AS ordinal,
                     TRY(json_extract_string(identity,
-                        {_paths("type", "requester.objectId", "requester.appId", "requester.upn", "authorization")}
+                        [{_paths("type", "requester.objectId", "requester.appId", "requester.upn", "authorization")}]
                     )) AS requester,
-                    TRY(json_extract_string(properties, {_paths(*_REQUEST_PROPERTIES)})) AS property
-                FROM (SELECT *, {LOG_OF_RECORD} AS log FROM ({fields}))
+                    TRY(json_extract_string(properties, [{_paths(*_REQUEST_PROPERTIES)}])) AS property
+                FROM ({with_log(fields)})
             )
         )
     )
@@ -187,7 +206,6 @@ _SIGN_IN_PROPERTIES = {
     "in_is_interactive": ("isInteractive",),
     "in_error_code": ("status.errorCode",),
 }
-_SIGN_IN_PATHS, _SIGN_IN_COLUMNS = _first("property", _SIGN_IN_PROPERTIES)
 
 
 def project_sign_ins(fields: str) -> str:
@@ -223,10 +241,10 @@ SELECT file_no, line, log,
         AS result,
     operation_name, CAST(NULL AS BIGINT) AS ordinal
 FROM (
-    SELECT *, {_SIGN_IN_COLUMNS}, {named} AS named
+    SELECT *, {_columns(_SIGN_IN_PROPERTIES, ("property", 0))}, {named} AS named
     FROM (
-        SELECT *, TRY(json_extract_string(properties, {_SIGN_IN_PATHS})) AS property
-        FROM (SELECT *, {LOG_OF_RECORD} AS log FROM ({fields}))
+        SELECT *, TRY(json_extract_string(properties, [{_paths(*_keys(_SIGN_IN_PROPERTIES))}])) AS property
+        FROM ({with_log(fields)})
     )
 )"""
 

@@ -1,0 +1,48 @@
+"""`rightsize events`: logs in, normalised events out, without a store."""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import Annotated
+
+import typer
+
+from rightsize.cli.narration import say, set_verbosity
+from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Output, OutputFormat, Quiet, Verbose
+from rightsize.cli.output import show
+
+_FEW_FILES = 40
+
+
+def events(
+    paths: Annotated[list[str], typer.Argument(help="Log exports: files, folders, .gz, .zip, or - for stdin.")],
+    db: Db = DEFAULT_DB,  # noqa: ARG001  every command takes it; parsing needs no store
+    output: Output = OutputFormat.TABLE,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
+) -> None:
+    """Parse logs and print their normalised events, one a call, ordered by time.
+
+    Any shape of the Activity Log and of storage logs gives the same events. Other exports are read and counted; only
+    these two logs hold events.
+    """
+    from rightsize.workflow.events import COLUMNS, parse_logs  # noqa: PLC0415
+
+    set_verbosity(verbose, quiet)
+    parsed = parse_logs(paths)
+    for file in parsed.files:
+        # A diagnostic export is thousands of files; what is wrong in one of them is always said.
+        detail = 0 if len(parsed.files) <= _FEW_FILES or file.rejected else 1
+        say(f"{file.path}: {file.source}, {file.read:,} read, {file.rejected:,} rejected", level=detail)
+    if len(parsed.files) > _FEW_FILES:
+        say(f"{len(parsed.files):,} files, {sum(file.read for file in parsed.files):,} records read")
+    for note in parsed.notes:
+        say(note)
+    if output is OutputFormat.JSONL:
+        # A filter passes on what it has: millions of events are never held at once.
+        for chunk in parsed.chunks:
+            show(chunk, COLUMNS, output)
+    else:
+        table_columns = ("time", "principal_name", "principal_id", "operation", "scope", "outcome")
+        show(list(chain.from_iterable(parsed.chunks)), COLUMNS, output, table_columns=table_columns)

@@ -1,0 +1,34 @@
+"""Parse logs without a store: the normalised events, and what was read and rejected on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from rightsize.ingest.pipeline import StagedFile, normalised_events
+from rightsize.model.tables.usage import EVENT_COLUMNS
+
+COLUMNS = tuple(column.name for column in EVENT_COLUMNS)
+"""The columns of an event, in the order of the contract."""
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedLogs:
+    """The outcome of parsing: `files` and `notes` for a person, `chunks` of events, which can be read once."""
+
+    files: tuple[StagedFile, ...]
+    notes: tuple[str, ...]
+    chunks: Iterator[list[dict[str, object]]]
+
+
+def parse_logs(paths: Sequence[str]) -> ParsedLogs:
+    """Read logs of any shape and merge the records of each call.
+
+    Args:
+        paths: Files, folders, archives, and `-` for stdin.
+
+    Raises:
+        InputError: A path cannot be read, is nothing that is known, or is damaged.
+    """
+    report, chunks = normalised_events(paths)
+    return ParsedLogs(report.files, report.notes, chunks)
