@@ -1,0 +1,19 @@
+"""Listings of who there is and what is granted, one shape for each form in which they are exported."""
+
+from __future__ import annotations
+
+from rightsize.ingest.entities.assignments import ASSIGNMENT_SHAPES
+from rightsize.ingest.entities.definitions import DEFINITION_SHAPES
+from rightsize.ingest.entities.directory import DIRECTORY_SHAPES
+from rightsize.ingest.entities.operations import OPERATION_SHAPES
+from rightsize.ingest.entities.scopes import SCOPE_SHAPES
+from rightsize.ingest.shapes import Shape
+
+ENTITY_SHAPES: tuple[Shape, ...] = (
+    *ASSIGNMENT_SHAPES,
+    *DEFINITION_SHAPES,
+    *SCOPE_SHAPES,
+    *OPERATION_SHAPES,
+    *DIRECTORY_SHAPES,
+)
+"""Every shape; no record is recognised by two of them."""

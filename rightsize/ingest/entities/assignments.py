@@ -1,0 +1,124 @@
+"""Role assignments, and the schedule instances of Privileged Identity Management (PIM).
+
+ARM wraps the fields in `properties`; `az role assignment list` has them flat, with names that it asked the directory
+for. An instance of an assignment schedule is an activation of an eligibility, or an assignment that PIM knows of.
+Source: Microsoft Learn, REST reference of Microsoft.Authorization, versions 2022-04-01 and 2020-10-01.
+"""
+
+from __future__ import annotations
+
+from rightsize.ingest.entities.fields import Field, field
+from rightsize.ingest.entities.look import Look
+from rightsize.ingest.entities.shape import ColumnShape
+from rightsize.store.sql import folded
+
+_AUTHORIZATION = "microsoft.authorization/"
+_MADE_BY_PIM = ("roleeligibilityscheduleid", "roleassignmentscheduleid", "assignmenttype", "requesttype")
+
+
+def _both(name: str) -> tuple[str, str]:
+    return f"properties/{name}", name
+
+
+def _grant_fields(*identifiers: str) -> tuple[Field, ...]:
+    return (
+        field("role_assignment_id", *identifiers, kind="id", mandatory=True),
+        field("principal_id", *_both("principalId"), kind="id", mandatory=True),
+        field("role_definition_id", *_both("roleDefinitionId"), kind="id", mandatory=True),
+        field("scope", *_both("scope"), kind="scope", mandatory=True),
+        field("principal_type", *_both("principalType")),
+        field("condition", *_both("condition")),
+        field("condition_version", *_both("conditionVersion")),
+        field("created_on", *_both("createdOn"), kind="time"),
+    )
+
+
+_ASSIGNMENT_FIELDS = (
+    *_grant_fields("name", "id"),
+    field("principal_name", "principalName"),
+    field("role_name", "roleDefinitionName"),
+    field("description", *_both("description")),
+    field("created_by", *_both("createdBy"), kind="id"),
+    field("updated_on", *_both("updatedOn"), kind="time"),
+    field("principal_tenant_id", *_both("principalTenantId"), kind="id"),
+)
+
+_EXPANDED = "properties/expandedProperties"
+_INSTANCE_FIELDS = (
+    field("principal_name", f"{_EXPANDED}/principal/displayName", "expandedProperties/principal/displayName"),
+    field("role_name", f"{_EXPANDED}/roleDefinition/displayName", "expandedProperties/roleDefinition/displayName"),
+    field("start_on", *_both("startDateTime"), kind="time"),
+    field("end_on", *_both("endDateTime"), kind="end"),
+    field("member_type", *_both("memberType")),
+)
+_ACTIVATION_FIELDS = (
+    *_INSTANCE_FIELDS,
+    field("assignment_type", *_both("assignmentType"), mandatory=True, words=("activated", "assigned")),
+    field("eligibility_id", *_both("linkedRoleEligibilityScheduleInstanceId"), kind="id"),
+)
+
+_COMMON = (
+    "role_assignment_id, principal_id, principal_type, principal_name, role_definition_id, role_name, scope, "
+    "nullif(trim(condition), ''), nullif(condition_version, ''), created_on"
+)
+_INTO = (
+    "INSERT INTO stage_role_assignments (file_id, line, state, role_assignment_id, principal_id, principal_type, "
+    "principal_name, role_definition_id, role_name, scope, condition, condition_version, created_on, "
+)
+
+_INSERT_ASSIGNMENTS = f"""
+{_INTO} description, created_by, updated_on, principal_tenant_id)
+SELECT file_id, line, 'active', {_COMMON}, nullif(description, ''), created_by, updated_on, principal_tenant_id
+FROM entity_rows
+"""
+
+_TYPE = folded("assignment_type")
+
+
+def _insert_instances(state: str, eligibility: str) -> str:
+    return f"""
+{_INTO} start_on, end_on, member_type, eligibility_id)
+SELECT file_id, line, {state}, {_COMMON}, start_on, end_on, nullif(member_type, ''), {eligibility}
+FROM entity_rows
+"""
+
+
+def _is_assignment(look: Look) -> bool:
+    if look.type:
+        return look.type == f"{_AUTHORIZATION}roleassignments"
+    return look.has("principalid", "roledefinitionid", "scope") and not any(look.has(key) for key in _MADE_BY_PIM)
+
+
+def _is_eligibility(look: Look) -> bool:
+    if look.type:
+        return look.type == f"{_AUTHORIZATION}roleeligibilityscheduleinstances"
+    return look.has("principalid", "roledefinitionid", "roleeligibilityscheduleid")
+
+
+def _is_instance(look: Look) -> bool:
+    if look.type:
+        return look.type == f"{_AUTHORIZATION}roleassignmentscheduleinstances"
+    return look.has("principalid", "roledefinitionid", "roleassignmentscheduleid", "assignmenttype")
+
+
+ASSIGNMENT_SHAPES = (
+    ColumnShape("role_assignments", "role_assignments", _is_assignment, _ASSIGNMENT_FIELDS, _INSERT_ASSIGNMENTS),
+    ColumnShape(
+        "role_eligibility_schedule_instances",
+        "role_eligibility_schedule_instances",
+        _is_eligibility,
+        (*_grant_fields("name", "id"), *_INSTANCE_FIELDS),
+        _insert_instances("'eligible'", "NULL"),
+    ),
+    ColumnShape(
+        "role_assignment_schedule_instances",
+        "role_assignment_schedule_instances",
+        _is_instance,
+        # The instance has a name of its own; logs name the assignment that it stands for.
+        (*_grant_fields(*_both("originRoleAssignmentId"), "name", "id"), *_ACTIVATION_FIELDS),
+        _insert_instances(
+            f"CASE {_TYPE} WHEN 'activated' THEN 'activated' ELSE 'active' END",
+            f"CASE {_TYPE} WHEN 'activated' THEN eligibility_id END",
+        ),
+    ),
+)

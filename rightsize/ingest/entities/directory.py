@@ -1,0 +1,243 @@
+"""Principals and memberships as Microsoft Graph and `az ad` list them.
+
+One statement stages every shape: a page may mix types, and files of one shape may hold pages of another. A shape of its
+own for each listing is for what `load` prints.
+Source: Microsoft Learn, Graph v1.0 resource types user, group, servicePrincipal, signInActivity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+import polars as pl
+
+from rightsize.ingest.entities.directory_pages import UNNAMED, Page, classify_page
+from rightsize.ingest.entities.fields import field, read_fields
+from rightsize.ingest.entities.look import Look, look_at
+from rightsize.ingest.records import MAX_RAW_CHARACTERS
+from rightsize.ingest.shapes import Context
+from rightsize.store.sql import folded
+
+_FIELDS = (
+    field("id", "id", kind="id", mandatory=True),
+    field("odata_type", "@odata.type"),
+    field("removed", "@removed/reason"),
+    field("display_name", "displayName"),
+    field("user_principal_name", "userPrincipalName"),
+    field("user_type", "userType"),
+    field("account_enabled", "accountEnabled", kind="bool"),
+    field("created_on", "createdDateTime", kind="time"),
+    field("deleted_on", "deletedDateTime", kind="time"),
+    field("is_synced", "onPremisesSyncEnabled", kind="bool"),
+    field("app_id", "appId", kind="id"),
+    field("owner_tenant_id", "appOwnerOrganizationId", kind="id"),
+    field("alternative_names", "alternativeNames", kind="texts"),
+    field("service_principal_names", "servicePrincipalNames", kind="texts"),
+    field("service_principal_type", "servicePrincipalType"),
+    field("group_types", "groupTypes", kind="texts"),
+    field("security_enabled", "securityEnabled", kind="bool"),
+    field("is_role_assignable", "isAssignableToRole", kind="bool"),
+    field("last_attempt", "signInActivity/lastSignInDateTime", kind="time"),
+    field("last_non_interactive", "signInActivity/lastNonInteractiveSignInDateTime", kind="time"),
+    field("last_success", "signInActivity/lastSuccessfulSignInDateTime", kind="time"),
+)
+
+_KIND = f"""
+CASE
+    WHEN odata_type <> '' THEN {folded("split_part(odata_type, '.', -1)")}
+    WHEN page_kind <> '' THEN page_kind
+    WHEN coalesce(service_principal_type, '') <> '' OR service_principal_names IS NOT NULL THEN 'serviceprincipal'
+    WHEN group_types IS NOT NULL OR security_enabled IS NOT NULL THEN 'group'
+    WHEN coalesce(user_principal_name, '') <> '' THEN 'user'
+    ELSE nullif($default, '')
+END
+"""
+
+_TYPE = f"""
+CASE kind
+    WHEN 'user' THEN 'User'
+    WHEN 'group' THEN 'Group'
+    WHEN 'serviceprincipal' THEN CASE
+        WHEN {folded("service_principal_type")} = 'managedidentity' THEN 'ManagedIdentity'
+        WHEN coalesce(service_principal_type, '') <> '' OR NOT is_member THEN 'ServicePrincipal'
+    END
+END
+"""
+
+# Who can hold a membership but no access: it is kept with the group and is no principal.
+_MEMBER_TYPE = """
+CASE kind WHEN 'user' THEN 'User' WHEN 'group' THEN 'Group' WHEN 'serviceprincipal' THEN 'ServicePrincipal'
+    WHEN 'device' THEN 'Device' END
+"""
+
+# The directory puts a user's own id before the name when it deletes the user, so that the name is free.
+_USER_NAME = """
+CASE WHEN starts_with(user_principal_name, replace(id, '-', '')) THEN user_principal_name[33:]
+    ELSE user_principal_name END
+"""
+
+_JUDGE = f"""
+CREATE OR REPLACE TEMP TABLE entity_judged AS
+SELECT *, CASE
+    WHEN removed IS NOT NULL THEN 'it is an object that was removed since an earlier listing'
+    WHEN is_member AND listing = '{UNNAMED}'
+        THEN 'nothing says whose members these are: name the file members-ID, with the object id of the group'
+    WHEN NOT is_member AND kind IS NULL THEN 'nothing says what kind of object it is'
+    WHEN NOT is_member AND kind NOT IN ('user', 'group', 'serviceprincipal')
+        THEN 'it is no user, group or service principal'
+END AS problem
+FROM (
+    SELECT *, {_KIND} AS kind, coalesce(deleted_on IS NOT NULL OR listing = 'deletedItems', false) AS is_deleted,
+        listing IN ('members', 'transitiveMembers')
+            OR (listing = '{UNNAMED}' AND (has_next IS NOT NULL OR coalesce(odata_type, '') <> '')) AS is_member
+    FROM (SELECT *, coalesce(page, -1) AS page_key FROM entity_rows) JOIN entity_pages USING (file_id, page_key)
+)
+"""
+
+_REJECT = f"""
+INSERT INTO stage_rejects (file_id, line, reason, raw)
+SELECT file_id, line, problem, CAST(record AS VARCHAR)[:{MAX_RAW_CHARACTERS}]
+FROM entity_judged JOIN {{relation}} USING (file_id, line) WHERE problem IS NOT NULL
+"""
+
+_INSERT_PRINCIPALS = f"""
+INSERT INTO stage_principals (file_id, line, principal_id, principal_type, display_name, user_principal_name, app_id,
+    account_enabled, user_type, created_on, deleted_on, owner_tenant_id, alternative_names, is_synced, group_types,
+    is_role_assignable, last_sign_in, listed)
+SELECT file_id, line, id, {_TYPE}, display_name, nullif(trim({_USER_NAME}), ''), app_id, account_enabled, user_type,
+    created_on, deleted_on, owner_tenant_id, alternative_names, is_synced, group_types, is_role_assignable,
+    greatest(last_attempt, last_non_interactive, last_success), NOT is_member AND NOT is_deleted
+FROM entity_judged WHERE problem IS NULL AND kind IN ('user', 'group', 'serviceprincipal')
+"""
+
+_INSERT_MEMBERS = f"""
+INSERT INTO stage_group_members (file_id, line, group_id, member_id, listing, member_type)
+SELECT file_id, line, of_group, id, listing, {_MEMBER_TYPE} FROM entity_judged WHERE problem IS NULL AND is_member
+"""
+
+# A page in which something is deleted lists deleted items, whatever its context says.
+_INSERT_LISTINGS = f"""
+INSERT INTO stage_listings (file_id, line, listing, "of", complete)
+SELECT file_id, page_key, CASE WHEN deleted THEN 'deletedItems' ELSE listing END,
+    CASE WHEN deleted THEN '' ELSE of_group END, whole AND NOT has_next
+FROM entity_pages LEFT JOIN (
+    SELECT file_id, page_key, bool_or(is_deleted) AS deleted FROM entity_judged GROUP BY ALL
+) USING (file_id, page_key)
+WHERE has_next IS NOT NULL AND listing NOT IN ('', '{UNNAMED}')
+"""
+
+_SOURCES = {
+    "users": "users",
+    "groups": "groups",
+    "servicePrincipals": "service_principals",
+    "members": "group_members",
+    "transitiveMembers": "transitive_members",
+    UNNAMED: "group_members",
+    "deletedItems": "deleted_items",
+}
+_SOURCE_OF_KIND = {"user": "users", "group": "groups", "serviceprincipal": "service_principals"}
+_OBJECTS = "directory_objects"
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryShape:
+    """A listing of the directory; `kind` is that of objects of which nothing else says it."""
+
+    name: str
+    kind: str = ""
+
+    @property
+    def source(self) -> str:
+        """The word for it in `loads`."""
+        return self.name
+
+    def recognises(self, record: Mapping[str, Any], context: Context) -> bool:
+        """Tell whether a record stands on a page of this listing, or `{}` for an empty page."""
+        return _source_of(look_at(record), context) == self.name
+
+    def stage(self, con: duckdb.DuckDBPyConnection, relation: str) -> None:
+        """Insert the records of `relation` into the staging tables."""
+        read_fields(con, relation, _FIELDS)
+        _classify_pages(con, relation)
+        con.execute(_JUDGE, {"default": self.kind})
+        con.execute(_REJECT.format(relation=relation))
+        for insert in (_INSERT_PRINCIPALS, _INSERT_MEMBERS, _INSERT_LISTINGS):
+            con.execute(insert)
+        con.execute("DROP TABLE entity_pages; DROP TABLE entity_judged")
+
+
+def _source_of(look: Look, context: Context) -> str | None:
+    own = look.outer.get("@odata.context")
+    said = context.odata_context or (own if isinstance(own, str) else "")
+    page = classify_page(said, context.file_name)
+    kind = _kind_of(look)
+    if page is None or (not said and kind is None):
+        return None
+    is_typed = "@odata.type" in look.outer
+    if page.listing in {"members", "transitiveMembers"} or (page.listing == UNNAMED and (said or is_typed)):
+        return _SOURCES[page.listing]
+    if page.listing == "deletedItems" or look.outer.get("deleteddatetime"):
+        return "deleted_items"
+    if said:
+        return _SOURCE_OF_KIND.get(page.kind, _OBJECTS)
+    return _OBJECTS if is_typed else _SOURCE_OF_KIND.get(kind or "")
+
+
+def _kind_of(look: Look) -> str | None:
+    """Return the folded kind of a directory object that stands alone, or None where it is none."""
+    if look.text("@odata.type").startswith("#microsoft.graph."):
+        return look.text("@odata.type").rsplit(".", 1)[-1]
+    if not look.has("id") or look.type or look.inner:
+        return None
+    if look.has("appid") and (look.has("serviceprincipaltype") or look.has("serviceprincipalnames")):
+        return "serviceprincipal"
+    if look.has("displayname", "securityenabled", "mailenabled") or look.has("displayname", "grouptypes"):
+        return "group"
+    return "user" if look.has("displayname", "userprincipalname") else None
+
+
+def _classify_pages(con: duckdb.DuckDBPyConnection, relation: str) -> None:
+    """Fill `entity_pages` with what the pages of the records list, and with pages that have no record."""
+    pages = con.execute(
+        f"""
+        SELECT file_id, page_key, coalesce(context, ''), coalesce(file_name, ''), has_next
+        FROM (
+            SELECT DISTINCT file_id, coalesce(page, -1) AS page_key FROM {relation}
+            UNION
+            SELECT file_id, page FROM stage_pages WHERE records = 0 AND context LIKE '%#%'
+                AND (file_id, page) NOT IN (SELECT (file_id, line) FROM stage_listings)
+        )
+        LEFT JOIN (SELECT file_id, page AS page_key, context, has_next FROM stage_pages) USING (file_id, page_key)
+        LEFT JOIN stage_names USING (file_id)
+        """
+    ).fetchall()
+    rows = []
+    for file_id, page_key, context, file_name, has_next in pages:
+        page = classify_page(context, file_name) or Page()
+        rows.append((file_id, page_key, has_next, page.listing, page.of, page.kind, page.whole))
+    schema = {
+        "file_id": pl.Int32,
+        "page_key": pl.Int64,
+        "has_next": pl.Boolean,
+        "listing": pl.String,
+        "of_group": pl.String,
+        "page_kind": pl.String,
+        "whole": pl.Boolean,
+    }
+    con.register("entity_frame", pl.DataFrame(rows, schema=schema, orient="row"))
+    con.execute("CREATE OR REPLACE TEMP TABLE entity_pages AS FROM entity_frame")
+    con.unregister("entity_frame")
+
+
+DIRECTORY_SHAPES = (
+    DirectoryShape("users", "user"),
+    DirectoryShape("groups", "group"),
+    DirectoryShape("service_principals", "serviceprincipal"),
+    DirectoryShape("group_members"),
+    DirectoryShape("transitive_members"),
+    DirectoryShape("deleted_items"),
+    DirectoryShape(_OBJECTS),
+)

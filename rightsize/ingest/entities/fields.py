@@ -1,0 +1,187 @@
+"""Fields of records in SQL: found in any capitals, checked for their type, and what is wrong is rejected.
+
+The records of a listing are many, so they never become Python objects. DuckDB's JSON paths tell capitals apart and
+exports do not keep to one spelling, so the spellings that a relation really has are looked up first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import duckdb
+
+from rightsize.ingest.records import MAX_RAW_CHARACTERS
+from rightsize.store.sql import LOWER, UPPER, folded, quoted
+
+FieldKind = Literal["text", "id", "scope", "time", "end", "bool", "texts"]
+
+ROWS = "entity_rows"
+"""The table that `read_fields` fills: `file_id, page, line` and a column a field."""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One value of a record.
+
+    Attributes:
+        name: The column it becomes.
+        paths: Where it stands, the better place first; a slash parts steps.
+        kind: What it must be. An `id` is folded, and a GUID dashed; of a resource id it is the last segment. A `scope`
+            keeps its spelling without a slash at its end. A `time` becomes UTC, null where it is none; an `end` is a
+            time that must be one if it is there, since no end means for ever. A `bool` may be the words true and
+            false. `texts` is a list of strings.
+        mandatory: Whether a record without it is of no use.
+        words: The words, folded, that a text may be; any where empty.
+    """
+
+    name: str
+    paths: tuple[str, ...]
+    kind: FieldKind = "text"
+    mandatory: bool = False
+    words: tuple[str, ...] = ()
+
+    @property
+    def spoken(self) -> str:
+        """The name of the field as its export has it."""
+        return self.paths[0].rsplit("/", 1)[-1]
+
+
+def field(
+    name: str, *paths: str, kind: FieldKind = "text", mandatory: bool = False, words: tuple[str, ...] = ()
+) -> Field:
+    """Declare a field."""
+    return Field(name, paths, kind, mandatory, words)
+
+
+def read_fields(con: duckdb.DuckDBPyConnection, relation: str, fields: Sequence[Field]) -> None:
+    """Fill `entity_rows` with the fields of the records of `relation`, and `stage_rejects` with records of no use.
+
+    A record is of no use where a field has the wrong type or a mandatory one is missing or empty.
+    """
+    paths: list[str] = []
+    columns: list[str] = []
+    for wanted in fields:
+        first = len(paths) + 1
+        paths.extend(_spelt(con, relation, wanted.paths))
+        places = range(first, len(paths) + 1)
+        text = _coalesce([f"texts[{place}]" for place in places])
+        kind = _coalesce([f"nullif(kinds[{place}], 'NULL')" for place in places])
+        columns.append(f"{text} AS {quoted(wanted.name)}, {kind} AS {quoted('kind of ' + wanted.name)}")
+    listed = ", ".join("'" + path.replace("'", "''") + "'" for path in paths) or "'$'"
+    checks = " ".join(_checks(wanted) for wanted in fields)
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE entity_texts AS SELECT *, CASE {checks} END AS reason FROM ("
+        f"SELECT file_id, page, line, {', '.join(columns)} FROM (SELECT file_id, page, line, "
+        f"json_extract_string(record, [{listed}]) AS texts, json_type(record, [{listed}]) AS kinds FROM {relation}))"
+    )
+    con.execute(
+        "INSERT INTO stage_rejects (file_id, line, reason, raw) "
+        f"SELECT file_id, line, reason, CAST(record AS VARCHAR)[:{MAX_RAW_CHARACTERS}] "
+        f"FROM entity_texts JOIN {relation} USING (file_id, line) WHERE reason IS NOT NULL"
+    )
+    typed = ", ".join(f"{_typed(wanted)} AS {quoted(wanted.name)}" for wanted in fields)
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE {ROWS} AS SELECT file_id, page, line, {typed} "
+        "FROM entity_texts WHERE reason IS NULL"
+    )
+    con.execute("DROP TABLE entity_texts")
+
+
+def identifier(text: str) -> str:
+    """Return SQL for an id: the last segment, folded, and a GUID of 32 digits with its dashes."""
+    name = folded(f"split_part(rtrim(trim({text}), '/'), '/', -1)")
+    dashed = ", ".join(f"{name}[{first}:{last}]" for first, last in ((1, 8), (9, 12), (13, 16), (17, 20), (21, 32)))
+    return f"CASE WHEN regexp_full_match({name}, '[0-9a-f]{{32}}') THEN concat_ws('-', {dashed}) ELSE {name} END"
+
+
+def utc_time(text: str) -> str:
+    """Return SQL for a time in UTC without an offset, null where the text is none.
+
+    Through an offset-aware time, since a plain cast drops the offset; the connection's time zone is UTC.
+    """
+    return f"timezone('UTC', TRY_CAST({text} AS TIMESTAMPTZ))"
+
+
+def _spelt(con: duckdb.DuckDBPyConnection, relation: str, paths: Sequence[str]) -> list[str]:
+    """Return the JSON paths at which the records have one of `paths`, the declared spelling before the others."""
+    found: list[str] = []
+    for path in paths:
+        places = ["$"]
+        for step in path.split("/"):
+            places = [
+                f'{place}."{key}"'
+                for place in places
+                for key in sorted(_keys(con, relation, place), key=lambda key: (key != step, key))
+                if key.translate(_FOLDING) == step.translate(_FOLDING)
+            ]
+        found.extend(places)
+    return found
+
+
+_FOLDING = str.maketrans(UPPER, LOWER)
+
+
+def _keys(con: duckdb.DuckDBPyConnection, relation: str, place: str) -> list[str]:
+    rows = con.execute(
+        f"SELECT DISTINCT unnest(keys) FROM (SELECT DISTINCT json_keys(record, $place) AS keys FROM {relation})",
+        {"place": place},
+    ).fetchall()
+    return [key for (key,) in rows if key is not None]
+
+
+def _coalesce(values: Sequence[str]) -> str:
+    return f"coalesce({', '.join(values)})" if values else "CAST(NULL AS VARCHAR)"
+
+
+def _checks(wanted: Field) -> str:
+    value, kind = quoted(wanted.name), quoted("kind of " + wanted.name)
+    wrong = f"THEN '`{wanted.spoken}` is not {_EXPECTED[wanted.kind]}'"
+    if wanted.kind == "texts":
+        elements = f"list_filter(json_type({value}, '$[*]'), lambda t: t <> 'VARCHAR')"
+        checks = f"WHEN {kind} <> 'ARRAY' {wrong} WHEN {kind} = 'ARRAY' AND len({elements}) > 0 {wrong}"
+    elif wanted.kind == "bool":
+        checks = f"WHEN {value} <> '' AND {folded(value)} NOT IN ('true', 'false') {wrong}"
+    else:
+        checks = f"WHEN {kind} <> 'VARCHAR' {wrong}"
+    if wanted.kind == "scope":
+        checks += f" WHEN {value} <> '' AND trim({value}) NOT LIKE '/%' {wrong}"
+    if wanted.kind == "end":
+        checks += f" WHEN trim({value}) <> '' AND {utc_time(value)} IS NULL {wrong}"
+    if wanted.words:
+        listed = ", ".join(f"'{word}'" for word in wanted.words)
+        checks += f" WHEN trim({value}) <> '' AND {folded(value)} NOT IN ({listed}) "
+        checks += f"THEN '`{wanted.spoken}` is none of {' and '.join(wanted.words)}'"
+    if wanted.mandatory:
+        # An id that is only slashes names nothing, but the root is a scope.
+        empty = identifier(value) if wanted.kind == "id" else f"trim({value})"
+        checks += f" WHEN coalesce({empty}, '') = '' THEN 'it has no `{wanted.spoken}`'"
+    return checks
+
+
+_EXPECTED: dict[FieldKind, str] = {
+    "text": "a string",
+    "id": "a string",
+    "scope": "a resource id",
+    "time": "a string",
+    "end": "a time",
+    "bool": "true or false",
+    "texts": "a list of strings",
+}
+
+
+def _typed(wanted: Field) -> str:
+    value = quoted(wanted.name)
+    if wanted.kind == "id":
+        return f"nullif({identifier(value)}, '')"
+    if wanted.kind == "scope":
+        return f"CASE WHEN trim({value}) SIMILAR TO '/+' THEN '/' ELSE nullif(rtrim(trim({value}), '/'), '') END"
+    if wanted.kind in {"time", "end"}:
+        # Graph writes year 1 for never.
+        return f"CASE WHEN {utc_time(value)} >= TIMESTAMP '1900-01-01' THEN {utc_time(value)} END"
+    if wanted.kind == "bool":
+        return f"CASE {folded(value)} WHEN 'true' THEN true WHEN 'false' THEN false END"
+    if wanted.kind == "texts":
+        return f"from_json({value}, '[\"VARCHAR\"]')"
+    return value

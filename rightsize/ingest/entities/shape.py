@@ -1,0 +1,121 @@
+"""The two ways in which an entity shape is built: of declared fields in SQL, or of a reader in Python."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+import polars as pl
+
+from rightsize.ingest.entities.fields import Field, read_fields, utc_time
+from rightsize.ingest.entities.look import Look, look_at
+from rightsize.ingest.records import MAX_RAW_CHARACTERS
+from rightsize.ingest.shapes import Context
+from rightsize.model.errors import InputError
+from rightsize.model.schema import ColumnType
+from rightsize.model.tables import table
+from rightsize.store.sql import named, quoted
+
+Recogniser = Callable[[Look], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnShape:
+    """A shape of many records: `insert` is SQL that reads `entity_rows`, which has the declared fields."""
+
+    name: str
+    source: str
+    recogniser: Recogniser
+    fields: Sequence[Field]
+    insert: str
+
+    def recognises(self, record: Mapping[str, Any], context: Context) -> bool:  # noqa: ARG002  the record says it all
+        """Tell whether a record has this shape."""
+        return self.recogniser(look_at(record))
+
+    def stage(self, con: duckdb.DuckDBPyConnection, relation: str) -> None:
+        """Insert the records of `relation` into the staging tables."""
+        read_fields(con, relation, self.fields)
+        con.execute(self.insert)
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """A part of a record that cannot be used; None stands for the whole record."""
+
+    reason: str
+    part: object = None
+
+
+Row = Mapping[str, Any]
+Reader = Callable[[Mapping[str, Any]], Iterator[Row | Unusable]]
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectShape:
+    """A shape of few records: `reader` yields the rows of one, for the staging table of `table`.
+
+    What a record yields counts only when it raises nothing: InputError rejects it as a whole.
+    """
+
+    name: str
+    source: str
+    recogniser: Recogniser
+    table: str
+    reader: Reader
+
+    def recognises(self, record: Mapping[str, Any], context: Context) -> bool:  # noqa: ARG002  the record says it all
+        """Tell whether a record has this shape."""
+        return self.recogniser(look_at(record))
+
+    def stage(self, con: duckdb.DuckDBPyConnection, relation: str) -> None:
+        """Insert the records of `relation` into the staging tables."""
+        records = con.execute(f"SELECT file_id, line, CAST(record AS VARCHAR) FROM {relation} ORDER BY 1, 2").fetchall()
+        rows: list[dict[str, Any]] = []
+        rejects: list[list[object]] = []
+        for file_id, line, text in records:
+            try:
+                found = list(self.reader(json.loads(text)))
+            except InputError as error:
+                found = [Unusable(error.message)]
+            except RecursionError:
+                found = [Unusable("it is nested too deeply")]
+            for item in found:
+                if isinstance(item, Unusable):
+                    raw = text if item.part is None else json.dumps(item.part, ensure_ascii=False)
+                    rejects.append([file_id, line, item.reason, raw[:MAX_RAW_CHARACTERS]])
+                else:
+                    rows.append({"file_id": file_id, "line": line, **item})
+        _insert(con, self.table, rows)
+        if rejects:
+            con.executemany("INSERT INTO stage_rejects (file_id, line, reason, raw) VALUES (?, ?, ?, ?)", rejects)
+
+
+_FRAME_TYPES: Mapping[ColumnType, Any] = {
+    ColumnType.TEXT: pl.String,
+    ColumnType.TEXTS: pl.List(pl.String),
+    ColumnType.BOOL: pl.Boolean,
+    ColumnType.TIME: pl.String,
+}
+
+
+def _insert(con: duckdb.DuckDBPyConnection, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert rows into the staging table of a table of the model; a column that no row has stays null."""
+    if not rows:
+        return
+    declared = {column.name: column.type for column in table(name).columns}
+    columns = [column for column in declared if any(column in row for row in rows)]
+    schema: dict[str, Any] = {"file_id": pl.Int32, "line": pl.Int64}
+    schema |= {column: _FRAME_TYPES[declared[column]] for column in columns}
+    frame = pl.DataFrame([[row.get(column) for column in schema] for row in rows], schema=schema, orient="row")
+    values = ", ".join(
+        utc_time(quoted(column)) if declared[column] is ColumnType.TIME else quoted(column) for column in columns
+    )
+    con.register("entity_frame", frame)
+    con.execute(
+        f"INSERT INTO stage_{name} (file_id, line, {named(*columns)}) SELECT file_id, line, {values} FROM entity_frame"
+    )
+    con.unregister("entity_frame")
