@@ -56,6 +56,8 @@ class Dials:
     as_of: dt.date | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "reads", _choice(Reads, "--reads", self.reads))
+        object.__setattr__(self, "unobservable", _choice(Unobservable, "--unobservable", self.unobservable))
         if self.max_excess < 0:
             raise UsageError(f"`--max-excess {self.max_excess}` is below zero")
         if self.min_window < 1:
@@ -75,3 +77,11 @@ class Dials:
             "reads": str(self.reads),
             "unobservable": str(self.unobservable),
         }
+
+
+def _choice(kind: type[StrEnum], option: str, value: str) -> StrEnum:
+    """Return a choice by its word."""
+    try:
+        return kind(value)
+    except ValueError:
+        raise UsageError(f"`{option} {value}` is none of {', '.join(kind)}") from None

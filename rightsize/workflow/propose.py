@@ -18,6 +18,7 @@ from rightsize.propose.plan import make_plan
 from rightsize.render.plan import plan_document, proposal_document, write_plan
 from rightsize.render.summary import short_scope, write_summary
 from rightsize.store.connection import open_store
+from rightsize.store.digest import digest_content
 from rightsize.workflow.analyze import analyse_inputs
 
 SUMMARY = "summary.html"
@@ -57,12 +58,12 @@ def propose_plan(db: Path, dials: Dials, out: Path) -> ProposeResult:
         InputError: The folder cannot be written.
         InternalError: A proof or the replay failed; nothing is written then.
     """
-    with open_store(db) as store:
+    with open_store(db, read_only=False) as store:
         inputs = Inputs.read(store.table)
         _require_catalogue(inputs)
         analysis, findings = analyse_inputs(inputs, as_of=dials.as_of, min_window=dials.min_window)
         _require_coverage(inputs, analysis.window)
-        plan = make_plan(inputs, analysis, dials, content_hash=store.digest())
+        plan = make_plan(inputs, analysis, dials, content_hash=digest_content(store))
         files = write_plan(plan, out, {SUMMARY: write_summary(plan)})
         store.write_answer("verdicts", analysis.verdicts)
         store.write_answer("findings", findings)
