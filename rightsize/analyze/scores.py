@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import polars as pl
 
+from rightsize.analyze.counting import RANK, Judgements, count_sets, look_up, read_judgements
 from rightsize.analyze.reasons import Verdict
 from rightsize.analyze.scoping import REACH
 from rightsize.analyze.verdicts import Analysis
 from rightsize.rules.operations import risk_weights
 
 BUCKETS = ((67.0, "high"), (34.0, "medium"), (0.0, "low"))
-# Best first: the verdict of an operation that several assignments grant.
-_RANK = {Verdict.OUT_OF_COVERAGE.value: 3, Verdict.UNOBSERVABLE.value: 2, Verdict.UNUSED.value: 1}
 _COUNTED = ("used", "unused", "unobservable", "out_of_coverage")
 SCORE_COLUMNS = ("granted", *_COUNTED, "creep", "risk")
-# Sets of profiles whose classes are joined at once; bounds memory, changes nothing.
-_BATCH_ROWS = 4_000_000
 # The mass that scores 100, about what Owner grants at a management group, and how fast the score rises towards it
 # (docs/verdicts.md): with these, Owner of a subscription is high, Contributor of a resource group medium, Reader low.
 _FULL_MASS = 6_000_000
@@ -94,9 +91,11 @@ def _score(analysis: Analysis, effective: pl.DataFrame, counted: pl.DataFrame, o
         counted: `(subject, name, plane)`: what counts as used.
         observed: `(subject, name, plane)`: what takes from the creep.
     """
-    facts = _facts(analysis)
+    judgements = read_judgements(
+        analysis.profile_operations, analysis.tenant.operations.select("operation", "name", "weight")
+    )
     members, sets = _profile_sets(analysis, effective)
-    base = _set_counts(facts, sets)
+    base = count_sets(judgements, sets)
     keys = ("subject", "name", "plane")
     used = pl.concat(
         [
@@ -105,7 +104,7 @@ def _score(analysis: Analysis, effective: pl.DataFrame, counted: pl.DataFrame, o
         ]
     )
     used = used.group_by(keys).agg(pl.col("counts").any(), pl.col("excuses").any())
-    taken = _taken(used, facts, members, sets, analysis)
+    taken = _taken(used, judgements, members, sets, analysis)
     # Whoever an assignment reaches has a row, also where nothing that it grants is known.
     least = effective.select("subject", plane=pl.lit("control")).unique()
     found = members.join(base, on="set").select("subject", "plane")
@@ -140,27 +139,6 @@ def _magnitude(mass: pl.Expr) -> pl.Expr:
     return (mass.cast(pl.Float64) / _FULL_MASS).pow(_RISE).clip(0.0, 1.0)
 
 
-def _facts(analysis: Analysis) -> pl.DataFrame:
-    """Return `(profile_id, name, plane, rank, weight, class)`; profiles judge the operations of a class alike."""
-    weights = analysis.tenant.operations.select("operation", "name", "weight")
-    judged = (
-        analysis.profile_operations.join(weights, on="operation", how="left")
-        .with_columns(
-            rank=pl.col("verdict").replace_strict(_RANK, return_dtype=pl.Int64),
-            name=pl.coalesce("name", "operation"),
-            weight=pl.col("weight").fill_null(risk_weights()["change"]),
-        )
-        .select("profile_id", "name", "plane", "rank", "weight")
-    )
-    signatures = (
-        judged.sort("profile_id")
-        .group_by("name", "plane", "weight", maintain_order=True)
-        .agg(signature=(pl.col("profile_id") * 4 + pl.col("rank")).cast(pl.String).str.join(","))
-        .with_columns(class_=pl.struct("plane", "weight", "signature").rank("dense").cast(pl.Int64))
-    )
-    return judged.join(signatures.select("name", "plane", "class_"), on=["name", "plane"]).rename({"class_": "class"})
-
-
 def _profile_sets(analysis: Analysis, effective: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return `(subject, set)` and `(set, profile_id, reach)`: subjects with equal sets of profiles and reach."""
     profiles = analysis.profiles.join(
@@ -179,56 +157,22 @@ def _profile_sets(analysis: Analysis, effective: pl.DataFrame) -> tuple[pl.DataF
     return members, sets
 
 
-def _set_counts(facts: pl.DataFrame, sets: pl.DataFrame) -> pl.DataFrame:
-    """Return `(set, plane, unused, unobservable, out_of_coverage, mass)`, as if nothing were used."""
-    classes = facts.group_by("profile_id", "class", "plane", "rank", "weight").agg(size=pl.len().cast(pl.Int64))
-    per_profile = classes.group_by("profile_id").agg(rows=pl.len().cast(pl.Int64))
-    batches = (
-        sets.join(per_profile, on="profile_id", how="left")
-        .group_by("set")
-        .agg(pl.col("rows").fill_null(0).sum())
-        .sort("set")
-        .with_columns(batch=pl.col("rows").cum_sum() // _BATCH_ROWS)
-    )
-    counts = [_count_batch(classes, sets.join(part, on="set", how="semi")) for part in batches.partition_by("batch")]
-    return pl.concat([_count_batch(classes, sets.clear()), *counts])
-
-
-def _count_batch(classes: pl.DataFrame, sets: pl.DataFrame) -> pl.DataFrame:
-    best = (
-        sets.join(classes, on="profile_id")
-        .group_by("set", "class", "plane", "weight", "size")
-        .agg(pl.col("rank").max(), pl.col("reach").max())
-    )
-    columns = {name: pl.col("size").filter(pl.col("rank") == rank).sum() for name, rank in _RANK.items()}
-    return best.group_by("set", "plane").agg(
-        **columns, mass=(pl.col("size") * pl.col("weight") * pl.col("reach")).sum()
-    )
-
-
 def _taken(
-    used: pl.DataFrame, facts: pl.DataFrame, members: pl.DataFrame, sets: pl.DataFrame, analysis: Analysis
+    used: pl.DataFrame, judgements: Judgements, members: pl.DataFrame, sets: pl.DataFrame, analysis: Analysis
 ) -> pl.DataFrame:
     """Return for each (subject, plane) what use takes out of the counts of its set."""
     weights = analysis.tenant.operations.group_by("name").agg(known=pl.col("weight").max())
-    by_set = (
-        used.join(members, on="subject")
-        .select("set", "name", "plane")
-        .unique()
-        .join(sets, on="set")
-        .join(facts, on=["profile_id", "name", "plane"])
-        .group_by("set", "name", "plane")
-        .agg(pl.col("rank").max(), pl.col("reach").max())
-    )
+    numbers = judgements.operations.select("name", "plane", "op")
+    used = used.join(members, on="subject", how="left").join(numbers, on=["name", "plane"], how="left")
+    said = look_up(judgements, sets, used.select("set", "op").drop_nulls().unique())
     rows = (
-        used.join(members, on="subject", how="left")
-        .join(by_set, on=["set", "name", "plane"], how="left")
+        used.join(said, on=["set", "op"], how="left")
         .join(weights, on="name", how="left")
         .with_columns(weight=pl.col("known").fill_null(risk_weights()["change"]))
     )
     counts = {
         f"{name}_taken": ((pl.col("rank") == rank).fill_null(False) & pl.col("counts")).sum().cast(pl.Int64)
-        for name, rank in _RANK.items()
+        for name, rank in RANK.items()
     }
     weight_at = pl.col("weight") * pl.col("reach").fill_null(0)
     outside = pl.col("counts") & pl.col("rank").is_null()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from typing import TypeVar
 
 import polars as pl
@@ -11,6 +11,7 @@ from rightsize.rbac.text import fold
 
 Text = TypeVar("Text", pl.Series, pl.Expr)
 
+_PAIRS = {"name": pl.String, "pattern": pl.String}
 _UPPER = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 # What Rust's regular expressions read as syntax; everything else stands for itself.
 _SYNTAX = frozenset(r"\.+*?()|[]{}^$#&-~")
@@ -53,13 +54,16 @@ def first_match(names: pl.Series, patterns: Sequence[str]) -> pl.Series:
     return frame.select(pl.min_horizontal(found).alias("index"))["index"]
 
 
-def matching_pairs(names: pl.Series, patterns: Iterable[str]) -> pl.DataFrame:
+def matching_pairs(names: pl.Series, patterns: Collection[str]) -> pl.DataFrame:
     """Return `(name, pattern)` for every folded name and pattern that match; names and patterns are distinct."""
     frame = pl.DataFrame({"name": names})
+    literals = [pattern for pattern in patterns if "*" not in pattern]
+    wildcards = [pattern for pattern in patterns if "*" in pattern]
+    exact = pl.DataFrame({"name": [fold(pattern) for pattern in literals], "pattern": literals}, schema=_PAIRS)
     found = [
-        frame.filter(matches(pl.col("name"), pattern)).with_columns(pattern=pl.lit(pattern)) for pattern in patterns
+        frame.filter(matches(pl.col("name"), pattern)).with_columns(pattern=pl.lit(pattern)) for pattern in wildcards
     ]
-    return pl.concat([pl.DataFrame(schema={"name": pl.String(), "pattern": pl.String()}), *found])
+    return pl.concat([frame.join(exact, on="name"), *found])
 
 
 def _literal(text: str) -> str:

@@ -144,7 +144,22 @@ def test_granted_is_the_sum_of_the_verdicts(grants: list[tuple[str, str, str]], 
         assert table.select((pl.col("creep").is_between(0, 100) & pl.col("risk").is_between(0, 100)).all()).item()
 
 
-def test_counts_over_sets_are_those_of_plain_counting() -> None:
+@given(st.lists(_GRANT, min_size=1, max_size=5), st.lists(_USED, max_size=4, unique=True))
+@settings(deadline=None, max_examples=10)
+def test_scores_do_not_depend_on_which_profiles_count_as_wide(
+    grants: list[tuple[str, str, str]], used: list[str]
+) -> None:
+    analysis = build(grants, used).analyse()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("rightsize.analyze.counting._WIDE", 2)
+        wide = score_principals(analysis)
+    assert wide.equals(score_principals(analysis))
+
+
+@pytest.mark.parametrize("wide", [0, 3, 500])
+def test_counts_over_sets_are_those_of_plain_counting(monkeypatch: pytest.MonkeyPatch, wide: int) -> None:
+    monkeypatch.setattr("rightsize.analyze.counting._WIDE", wide)
+    monkeypatch.setattr("rightsize.analyze.counting._BATCH_ROWS", 3)
     rng = random.Random(7)  # noqa: S311  test data
     for _ in range(8):
         grants = [

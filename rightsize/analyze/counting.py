@@ -1,0 +1,148 @@
+"""Counting over sets of profiles: how many distinct operations of each verdict, and how much they weigh.
+
+Whoever is reached by the same profiles at the same reach is counted once. A few profiles are wide (Owner, Reader), most
+are narrow. Wide ones judge operations in few ways, so what they say together is said for classes of operations that
+all of them judge alike; the operations of narrow ones are then looked at one by one, against that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from rightsize.analyze.reasons import Verdict
+
+# Best first: the verdict of an operation that several assignments grant.
+RANK = {Verdict.OUT_OF_COVERAGE.value: 3, Verdict.UNOBSERVABLE.value: 2, Verdict.UNUSED.value: 1}
+# A profile with more operations is wide; bounds the work, changes nothing.
+_WIDE = 500
+# Rows of narrow operations that are looked at together; bounds memory, changes nothing.
+_BATCH_ROWS = 2_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Judgements:
+    """What profiles say, in numbers.
+
+    Attributes:
+        operations: `(op, name, plane, weight, class)`; the class is null where no wide profile grants the operation.
+        narrow: `(profile_id, op, rank)` of the narrow profiles.
+        wide: `(profile_id, class, rank)` of the wide ones.
+    """
+
+    operations: pl.DataFrame
+    narrow: pl.DataFrame
+    wide: pl.DataFrame
+
+
+def read_judgements(profile_operations: pl.DataFrame, weights: pl.DataFrame) -> Judgements:
+    """Number the operations of profiles.
+
+    Args:
+        profile_operations: `(profile_id, operation, plane, verdict)`.
+        weights: `(operation, name, weight)`.
+    """
+    operations = (
+        profile_operations.select("operation", "plane")
+        .unique()
+        .join(weights, on="operation")
+        .sort("plane", "name")
+        .with_row_index("op")
+    )
+    judged = profile_operations.join(operations, on=["operation", "plane"]).select(
+        "profile_id", "op", rank=pl.col("verdict").replace_strict(RANK, return_dtype=pl.Int64)
+    )
+    is_wide = pl.len().over("profile_id") > _WIDE
+    wide = judged.filter(is_wide).sort("op", "profile_id")
+    signatures = (
+        wide.group_by("op", maintain_order=True)
+        .agg(signature=(pl.col("profile_id") * 4 + pl.col("rank")).cast(pl.String).str.join(","))
+        .join(operations.select("op", "plane", "weight"), on="op", maintain_order="left")
+        .with_columns(pl.struct("plane", "weight", "signature").rank("dense").cast(pl.Int64).alias("class"))
+    )
+    operations = operations.join(signatures.select("op", "class"), on="op", how="left", maintain_order="left")
+    return Judgements(
+        operations=operations.select("op", "name", "plane", "weight", "class"),
+        narrow=judged.filter(~is_wide),
+        wide=wide.join(signatures.select("op", "class"), on="op").select("profile_id", "class", "rank").unique(),
+    )
+
+
+def count_sets(judgements: Judgements, sets: pl.DataFrame) -> pl.DataFrame:
+    """Return `(set, plane)` with the number of operations of each verdict and their `mass`, as if nothing were used.
+
+    The mass of an operation is its weight times the greatest reach at which it is granted.
+
+    Args:
+        judgements: What profiles say.
+        sets: `(set, profile_id, reach)`.
+    """
+    said = _said_by_wide(judgements, sets)
+    sizes = judgements.operations.group_by("class", "plane", "weight").agg(size=pl.len().cast(pl.Int64))
+    by_class = said.join(sizes, on="class").with_columns(was=pl.lit(0, pl.Int64), held=pl.lit(0, pl.Int64))
+    counts = [_summed(by_class)]
+    rows = judgements.narrow.group_by("profile_id").agg(rows=pl.len().cast(pl.Int64))
+    costs = sets.join(rows, on="profile_id").group_by("set").agg(pl.col("rows").sum()).sort("set")
+    batches = costs.with_columns(batch=pl.col("rows").cum_sum() // _BATCH_ROWS)
+    for part in batches.partition_by("batch"):
+        narrow = _said_by_narrow(judgements, sets.join(part, on="set", how="semi"))
+        counts.append(_summed(_against_wide(judgements, narrow, said)))
+    total = pl.concat(counts).group_by("set", "plane").agg(pl.all().sum())
+    return total.sort("set", "plane")
+
+
+def look_up(judgements: Judgements, sets: pl.DataFrame, wanted: pl.DataFrame) -> pl.DataFrame:
+    """Return `(set, op, rank, reach)` of the wanted `(set, op)` that some profile of the set grants."""
+    narrow = (
+        wanted.join(sets, on="set")
+        .join(judgements.narrow, on=["profile_id", "op"])
+        .select("set", "op", "rank", "reach")
+    )
+    classes = judgements.operations.select("op", "class").drop_nulls()
+    wide = (
+        wanted.join(classes, on="op")
+        .join(_said_by_wide(judgements, sets), on=["set", "class"])
+        .select("set", "op", "rank", "reach")
+    )
+    return pl.concat([narrow, wide]).group_by("set", "op").agg(pl.col("rank").max(), pl.col("reach").max())
+
+
+def _said_by_wide(judgements: Judgements, sets: pl.DataFrame) -> pl.DataFrame:
+    return (
+        sets.join(judgements.wide, on="profile_id")
+        .group_by("set", "class")
+        .agg(pl.col("rank").max(), pl.col("reach").max())
+    )
+
+
+def _said_by_narrow(judgements: Judgements, sets: pl.DataFrame) -> pl.DataFrame:
+    return (
+        sets.join(judgements.narrow, on="profile_id")
+        .group_by("set", "op")
+        .agg(pl.col("rank").max(), pl.col("reach").max())
+    )
+
+
+def _against_wide(judgements: Judgements, narrow: pl.DataFrame, said: pl.DataFrame) -> pl.DataFrame:
+    """Return what narrow operations add to what the wide profiles of their set say already."""
+    before = said.rename({"rank": "was", "reach": "held"})
+    return (
+        narrow.join(judgements.operations.select("op", "plane", "weight", "class"), on="op")
+        .join(before, on=["set", "class"], how="left")
+        .with_columns(pl.col("was").fill_null(0), pl.col("held").fill_null(0))
+        .with_columns(
+            rank=pl.max_horizontal("rank", "was"), reach=pl.max_horizontal("reach", "held"), size=pl.lit(1, pl.Int64)
+        )
+    )
+
+
+def _summed(rows: pl.DataFrame) -> pl.DataFrame:
+    """Sum rows of `size` operations that had rank `was` and reach `held`, and now have `rank` and `reach`."""
+    size = pl.col("size")
+    counts = {
+        name: size.filter(pl.col("rank") == rank).sum() - size.filter(pl.col("was") == rank).sum()
+        for name, rank in RANK.items()
+    }
+    gained = size * pl.col("weight") * (pl.col("reach") - pl.col("held"))
+    return rows.group_by("set", "plane").agg(**counts, mass=gained.sum())
