@@ -155,9 +155,11 @@ def _create(connection: duckdb.DuckDBPyConnection) -> None:
 def _check_version(connection: duckdb.DuckDBPyConnection, file: Path, read_only: bool) -> None:
     try:
         found = connection.execute("SELECT value FROM base.meta WHERE name = 'schema_version'").fetchone()
-    except duckdb.CatalogException as error:
-        raise InputError(f"`{file}` is a DuckDB database, but not a store of rightsize") from error
-    version = int(found[0]) if found else 0
+        version = int(found[0]) if found else None
+    except (duckdb.Error, TypeError, ValueError):
+        version = None
+    if version is None:
+        raise InputError(f"`{file}` is a DuckDB database, but not a store of rightsize")
     if version > SCHEMA_VERSION:
         raise InputError(
             f"`{file}` was written by a newer version of rightsize (schema {version}, this one knows {SCHEMA_VERSION})"
@@ -166,7 +168,7 @@ def _check_version(connection: duckdb.DuckDBPyConnection, file: Path, read_only:
         if read_only:
             raise InputError(
                 f"`{file}` has an older schema ({version} instead of {SCHEMA_VERSION})",
-                hint="any command that writes brings it up to date, for example `rightsize load` or `rightsize analyze`",
+                hint="a command that writes brings it up to date, for example `rightsize load`",
             )
         migrate(connection, version)
 

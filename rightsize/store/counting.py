@@ -20,7 +20,10 @@ def new_rows(relation: str, keys: Sequence[str], least: Sequence[str] = (), grea
         least: Columns whose least value is kept.
         greatest: Columns whose greatest value is kept.
     """
-    window = f"(PARTITION BY {named(*keys)} ORDER BY file_id NULLS FIRST, line ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
+    window = (
+        f"(PARTITION BY {named(*keys)} ORDER BY file_id NULLS FIRST, line "
+        "ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
+    )
     changes = ["count(*) OVER w = 0"]
     changes += [_moves(column, "min", "<") for column in least]
     changes += [_moves(column, "max", ">") for column in greatest]

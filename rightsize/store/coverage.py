@@ -112,7 +112,8 @@ def _declared_days(con: duckdb.DuckDBPyConnection) -> None:
             UNION
             SELECT w.source, w.category, o.scope, w.first_day, w.last_day, w.declared_by
             FROM base.declared_windows AS w
-            JOIN observed_days AS o ON o.source = w.source AND starts_with(o.scope, rtrim({folded("w.scope")}, '/') || '/')
+            JOIN observed_days AS o
+                ON o.source = w.source AND starts_with(o.scope, rtrim({folded("w.scope")}, '/') || '/')
             UNION
             SELECT source, category, '/', first_day, last_day, declared_by FROM base.declared_windows
             WHERE source = 'sign_in_log'

@@ -21,8 +21,8 @@ MARKED_COLUMNS = (
     "event_id",
     "ip",
 )
-"""Columns of an event that the highest-ranked row decides. They are stored behind one digit, 4 minus the rank of the row
-that gave them, so that the least value is the better one and merging stays associative over any number of loads."""
+"""Columns of an event that the highest-ranked row decides. They are stored behind one digit, 4 minus the rank of the
+row that gave them, so that the least value is the better one and merging stays associative over any number of loads."""
 
 _BASE_TABLES = {
     "operation_names": (
@@ -152,12 +152,13 @@ _VIEWS = {
             r.conditional OR a.condition IS NOT NULL AS conditional
         FROM role_assignments AS a JOIN base.role_operations AS r USING (role_definition_id)""",
     "verdict_operations": """
-        SELECT g.role_assignment_id, g.state, g.operation, g.plane, g.principal_id, g.scope, v.events IS NOT NULL AS used,
-            o.observable_by, coalesce(v.events, 0) AS events, v.last_seen
+        SELECT g.role_assignment_id, g.state, g.operation, g.plane, g.principal_id, g.scope,
+            v.events IS NOT NULL AS used, o.observable_by, coalesce(v.events, 0) AS events, v.last_seen
         FROM granted_operations AS g
         LEFT JOIN base.operations AS o USING (operation)
         LEFT JOIN (
-            SELECT role_assignment_id, state, operation, plane, sum(events)::BIGINT AS events, max(last_seen) AS last_seen
+            SELECT role_assignment_id, state, operation, plane, sum(events)::BIGINT AS events,
+                max(last_seen) AS last_seen
             FROM base.verdicts WHERE verdict = 'used' GROUP BY ALL
         ) AS v USING (role_assignment_id, state, operation, plane)""",
 }

@@ -66,13 +66,14 @@ def derive_scopes(con: duckdb.DuckDBPyConnection) -> None:
     con.execute(f"""
         INSERT INTO base.scopes BY NAME
         WITH named AS (
-            SELECT n.folded, n.spelling, {folded(parent_text("n.spelling"))} AS text_parent,
+            SELECT n.folded, n.spelling, {parent_text("n.folded")} AS text_parent,
                 regexp_extract(n.spelling, '^.*/[Pp][Rr][Oo][Vv][Ii][Dd][Ee][Rr][Ss]/(.*)$', 1) AS tail
             FROM base.scope_names AS n
         ), typed AS (
             SELECT *, CASE
                 WHEN folded = '/' THEN 'root'
-                WHEN regexp_matches(folded, '^/providers/microsoft.management/managementgroups/[^/]+$') THEN 'management_group'
+                WHEN regexp_matches(folded, '^/providers/microsoft.management/managementgroups/[^/]+$')
+                    THEN 'management_group'
                 WHEN regexp_matches(folded, '^/subscriptions/[^/]+$') THEN 'subscription'
                 WHEN regexp_matches(folded, '^/subscriptions/[^/]+/resourcegroups/[^/]+$') THEN 'resource_group'
                 WHEN folded LIKE '/subscriptions/%' THEN 'resource'

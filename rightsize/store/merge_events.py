@@ -38,11 +38,11 @@ def merge_events(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
     )
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE merge_rows AS
-        SELECT file_id, line, md5_number(key_correlation || chr(31) || key_operation || chr(31) || key_scope) AS event_key,
+        SELECT file_id, line,
+            md5_number(key_correlation || chr(31) || key_operation || chr(31) || key_scope) AS event_key,
             time, source, plane, category, rank::TINYINT AS rank, correlation_id, o.operation_key, s.scope_key, {marked}
         FROM stage_event_rows AS r
-        JOIN base.operation_names AS o ON o.folded = {folded("r.operation")}
-        JOIN base.scope_names AS s ON s.folded = {folded("r.scope")}""")
+        JOIN staged_operations AS o USING (operation) JOIN staged_scopes AS s USING (scope)""")
     con.execute(f"""
         INSERT INTO merge_rows BY NAME
         SELECT NULL AS file_id, NULL AS line, {", ".join(_STORED)} FROM base.events
@@ -67,14 +67,24 @@ def merge_events(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
 
 
 def _name_operations_and_scopes(con: duckdb.DuckDBPyConnection) -> None:
-    """Number the operations and scopes that are new, and remember the earliest spelling of each."""
-    for column, table in (("operation", "operation_names"), ("scope", "scope_names")):
+    """Number the operations and scopes that are new, remember the earliest spelling of each, and map what was staged.
+
+    Folding is the dear part, so it sees each distinct text once.
+    """
+    for column in ("operation", "scope"):
         con.execute(f"""
+            CREATE OR REPLACE TEMP TABLE staged_texts AS
+            SELECT {column} AS text, {folded(column)} AS folded, time
+            FROM (SELECT {column}, min(time) AS time FROM stage_event_rows GROUP BY {column})""")
+        con.execute("""
             CREATE OR REPLACE TEMP TABLE staged_names AS
-            SELECT {folded(column)} AS folded, min(strftime(time, '%Y%m%d%H%M%S%f') || {column}) AS earliest,
-                NULL::VARCHAR AS smallest
-            FROM stage_event_rows GROUP BY 1""")
-        merge_names(con, table)
+            SELECT folded, min(strftime(time, '%Y%m%d%H%M%S%f') || text) AS earliest, NULL::VARCHAR AS smallest
+            FROM staged_texts GROUP BY folded""")
+        merge_names(con, f"{column}_names")
+        con.execute(f"""
+            CREATE OR REPLACE TEMP TABLE staged_{column}s AS
+            SELECT t.text AS {column}, n.{column}_key FROM staged_texts AS t
+            JOIN base.{column}_names AS n USING (folded)""")
 
 
 def merge_names(con: duckdb.DuckDBPyConnection, table: str) -> None:
@@ -137,8 +147,10 @@ def merge_sign_ins(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
     columns = "time, principal_id, principal_name, app_id, resource_id, resource_name, kind, succeeded"
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE merge_sign_ins AS
-        SELECT file_id, line, md5_number(coalesce('i' || {folded("sign_in_id")}, 'c' || to_json(struct_pack(
-                time, principal_id, principal_name, app_id, resource_id, kind, succeeded))::VARCHAR)) AS sign_in_key,
+        SELECT file_id, line,
+            md5_number(coalesce('i' || {folded("sign_in_id")}, 'c' || to_json(struct_pack(time, principal_id,
+                principal_name := {folded("principal_name")}, app_id, resource_id, kind, succeeded
+            ))::VARCHAR)) AS sign_in_key,
             time, principal_id, {folded("principal_name")} AS principal_name, app_id, resource_id, resource_name, kind,
             succeeded
         FROM stage_sign_in_rows""")

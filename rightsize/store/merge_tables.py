@@ -22,6 +22,9 @@ _VERSIONS = {
 }
 """What orders the rows of one key before their text does."""
 
+_MUTABLE = {"role_assignments": ("condition", "condition_version", "description")}
+"""Columns that Azure can change: they go together, as the row with the newest `updated_on` has them."""
+
 
 def merge_tables(con: duckdb.DuckDBPyConnection) -> tuple[dict[int, int], set[str]]:
     """Merge every staged listing; return the new rows of each file, and the tables that had staged rows."""
@@ -39,22 +42,37 @@ def merge_tables(con: duckdb.DuckDBPyConnection) -> tuple[dict[int, int], set[st
 
 def _merge_columns(con: duckdb.DuckDBPyConnection, declared: Table) -> dict[int, int]:
     keys = declared.key
-    values = [column.name for column in declared.columns if not column.key]
     name = declared.name
+    together = _MUTABLE.get(name, ())
+    values = [column.name for column in declared.columns if not column.key and column.name not in together]
     staged = ", ".join(_staged_column(declared, column.name) for column in declared.columns)
-    con.execute(f"CREATE OR REPLACE TEMP TABLE merge_rows AS SELECT file_id, line, {staged} FROM stage_{name}")
+    edition = _edition(together)
+    con.execute(f"""
+        CREATE OR REPLACE TEMP TABLE merge_rows AS
+        SELECT *, {edition} AS edition FROM (SELECT file_id, line, {staged} FROM stage_{name})""")
     matches = " AND ".join(f"m.{quoted(key)} IS NOT DISTINCT FROM b.{quoted(key)}" for key in keys)
     con.execute(f"""
         INSERT INTO merge_rows BY NAME
-        SELECT NULL AS file_id, NULL AS line, b.* FROM base.{name} AS b
+        SELECT NULL AS file_id, NULL AS line, b.*, {edition} AS edition FROM base.{name} AS b
         SEMI JOIN merge_rows AS m ON {matches}""")
-    new = dict(con.execute(new_rows("merge_rows", keys, greatest=values)).fetchall())
+    new = dict(con.execute(new_rows("merge_rows", keys, greatest=[*values, "edition"])).fetchall())
     con.execute(f"DELETE FROM base.{name} AS b USING merge_rows AS m WHERE {matches}")
-    merged = ", ".join(f"max({quoted(value)}) AS {quoted(value)}" for value in values)
+    merged = [named(*keys), *(f"max({quoted(value)}) AS {quoted(value)}" for value in values)]
+    merged += [f"substr(max(edition), 21)::JSON ->> '$.{value}' AS {quoted(value)}" for value in together]
     con.execute(f"""
         INSERT INTO base.{name} BY NAME
-        SELECT {named(*keys)}{", " + merged if merged else ""} FROM merge_rows GROUP BY {named(*keys)}""")
+        SELECT {", ".join(merged)} FROM merge_rows GROUP BY {named(*keys)}""")
     return new
+
+
+def _edition(together: tuple[str, ...]) -> str:
+    """Return SQL for the text that orders editions of a row: the time of the change, then what was changed."""
+    if not together:
+        return "NULL::VARCHAR"
+    return (
+        "coalesce(strftime(updated_on, '%Y%m%d%H%M%S%f'), '00000000000000000000') "
+        f"|| to_json(struct_pack({named(*together)}))::VARCHAR"
+    )
 
 
 def _staged_column(declared: Table, name: str) -> str:
@@ -97,6 +115,9 @@ def merge_bookkeeping(con: duckdb.DuckDBPyConnection) -> None:
             SELECT 1 FROM base.rejects AS b
             WHERE b.sha256 = f.sha256 AND b.line IS NOT DISTINCT FROM r.line AND b.reason = r.reason)
         GROUP BY f.sha256, r.line, r.reason""")
+    con.execute("""
+        UPDATE base.rejects AS r SET path = least(r.path, f.path)
+        FROM (SELECT sha256, min(path) AS path FROM stage_files GROUP BY ALL) AS f WHERE r.sha256 = f.sha256""")
     con.execute("""
         UPDATE base.loads AS l SET path = least(l.path, f.path)
         FROM (SELECT sha256, source, min(path) AS path FROM stage_files GROUP BY ALL) AS f

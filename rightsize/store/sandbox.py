@@ -97,7 +97,10 @@ def run_statement(
 def _gate(sql: str) -> duckdb.Statement:
     """Return the only statement of the text; raises UsageError unless it is one that reads."""
     try:
+        sql.encode()  # A terminal hands bytes that are no UTF-8 on as lone surrogates.
         statements = duckdb.extract_statements(sql)
+    except UnicodeEncodeError as error:
+        raise UsageError("the statement is not UTF-8") from error
     except duckdb.Error as error:
         raise _in_the_users_terms(error) from error
     if not statements:
@@ -177,7 +180,8 @@ def _first_line(error: duckdb.Error) -> str:
     line = str(error).strip().partition("\n")[0]
     kind, colon, rest = line.partition(": ")
     text = rest if colon and kind.endswith("Error") else line
-    return (text[:1].lower() + text[1:]).rstrip("!.")
+    starts_a_sentence = text[1:2].islower() or text[1:2] == " "
+    return (text[:1].lower() + text[1:] if starts_a_sentence else text).rstrip("!.")
 
 
 def _distinct_names(names: Sequence[str]) -> tuple[str, ...]:

@@ -28,8 +28,9 @@ _LOG_TABLES = {
         "key_correlation VARCHAR, key_operation VARCHAR, key_scope VARCHAR, category VARCHAR, rank INTEGER"
     ),
     "stage_sign_in_rows": (
-        "file_id INTEGER, line BIGINT, time TIMESTAMP, sign_in_id VARCHAR, principal_id VARCHAR, principal_name VARCHAR, "
-        "app_id VARCHAR, resource_id VARCHAR, resource_name VARCHAR, kind VARCHAR, succeeded BOOLEAN"
+        "file_id INTEGER, line BIGINT, time TIMESTAMP, sign_in_id VARCHAR, principal_id VARCHAR, "
+        "principal_name VARCHAR, app_id VARCHAR, resource_id VARCHAR, resource_name VARCHAR, kind VARCHAR, "
+        "succeeded BOOLEAN"
     ),
 }
 
