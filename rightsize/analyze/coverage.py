@@ -67,6 +67,14 @@ def control_states(inputs: Inputs, window: Window, tenant: Tenant) -> pl.DataFra
     ).sort("a")
 
 
+def covered_share(inputs: Inputs, window: Window, tenant: Tenant) -> float:
+    """Return the share of (subscription, day) pairs of the window that the Activity Log covers, 0 to 1."""
+    log = _CoveredDays(inputs, window, tenant)
+    subscriptions = tenant.tree.subscriptions["place"].to_list()
+    wanted = len(subscriptions) * window.days
+    return sum(log.days(place) for place in subscriptions) / wanted if wanted else 0.0
+
+
 def read_states(inputs: Inputs, window: Window, tenant: Tenant) -> pl.DataFrame:
     """Return `(a, reads)`: `no_arm_token` where nobody who holds the assignment got a token, else `arm_read`.
 
@@ -138,11 +146,15 @@ class _CoveredDays:
         self._days: dict[str, int] = dict(counts.iter_rows())
         self._wanted = window.days
 
+    def days(self, place: str) -> int:
+        """Return how many days of the window the log of this one scope covers."""
+        return self._days.get(place, 0)
+
     def state(self, place: str) -> str:
         """Return `covered`, or why the log of this one scope is not."""
         if not self._loaded:
             return OutOfCoverage.NO_LOG_LOADED.value
-        days = self._days.get(place, 0)
+        days = self.days(place)
         if days == self._wanted:
             return COVERED
         return OutOfCoverage.DAYS_MISSING.value if days else OutOfCoverage.SCOPE_NOT_COVERED.value

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import polars as pl
 
+from rightsize.analyze.coverage import covered_share
 from rightsize.analyze.findings import find
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.naming import principal_names
@@ -65,7 +66,7 @@ def analyze_store(
         unexplained=len(analysis.verdicts.filter(pl.col("verdict") == Verdict.UNEXPLAINED.value)),
         findings=len(findings),
         has_catalogue=analysis.tenant.has_catalogue,
-        covered=covered_share(inputs, analysis.window),
+        covered=covered_share(inputs, analysis.window, analysis.tenant),
     )
 
 
@@ -84,17 +85,6 @@ def analyse_inputs(
         )
     analysis = analyse(inputs, choose_window(inputs, as_of, min_window))
     return analysis, find(inputs, analysis)
-
-
-def covered_share(inputs: Inputs, window: Window) -> float:
-    """Return the share of (subscription, day) pairs of the window that the Activity Log covers, 0 to 1."""
-    subscriptions = inputs.scopes.filter(pl.col("kind") == "subscription")
-    rows = inputs.coverage.filter(
-        (pl.col("source") == "activity_log") & (pl.col("state") != "missing") & window.holds("day")
-    )
-    seen = rows.join(subscriptions, on="scope", how="semi").select("scope", "day").unique()
-    wanted = len(subscriptions) * window.days
-    return len(seen) / wanted if wanted else 0.0
 
 
 def _by_principal(inputs: Inputs, analysis: Analysis) -> list[dict[str, Any]]:

@@ -1,0 +1,42 @@
+"""The page about verdicts says of every reason what the program says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rightsize.analyze import reasons, scoping
+from rightsize.rules.operations import risk_weights
+
+PAGE = (Path(__file__).parents[2] / "docs" / "verdicts.md").read_text(encoding="utf-8")
+KINDS = (
+    reasons.Attribution,
+    reasons.Unused,
+    reasons.Unobservable,
+    reasons.OutOfCoverage,
+    reasons.Unexplained,
+)
+
+
+def test_every_reason_stands_on_the_page_with_its_sentence() -> None:
+    rows = [line.strip("| ").split(" | ") for line in PAGE.splitlines() if line.startswith("| `")]
+    told = {row[0].strip("`"): row[-1] for row in rows if row[0].strip("`") not in list(reasons.Verdict)}
+    assert told == {word.value: reasons.sentence(word) for kind in KINDS for word in kind}
+
+
+def test_a_word_that_is_no_reason_stands_for_itself() -> None:
+    assert reasons.sentence("something else") == "something else"
+
+
+def test_the_formula_on_the_page_has_the_numbers_of_the_program() -> None:
+    weights, reach = risk_weights(), scoping.REACH
+    assert (weights["privilege"], weights["secret"], weights["code_execution"]) == (100, 60, 60)
+    assert (weights["change"], weights["read"]) == (4, 1)
+    assert [reach[level] for level in scoping.LEVELS] == [1, 4, 16, 64, 256]
+    for number in (
+        "100 for what gives privilege",
+        "60 for",
+        "4 for any other change",
+        "1 for a read",
+        "256 at the root",
+    ):
+        assert number in PAGE
