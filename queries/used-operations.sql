@@ -20,6 +20,7 @@ SELECT operation,
        max(last_seen) AS last_seen
 FROM usage_days
 WHERE principal_id IN (SELECT principal_id FROM who)
+   OR translate(principal_name, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz') = (SELECT text FROM wanted)
 GROUP BY operation, plane, scope
 HAVING sum(succeeded + failed + started) > 0
 ORDER BY calls DESC, operation, scope, plane

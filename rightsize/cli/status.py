@@ -112,7 +112,7 @@ def _coverage(found: Status, *, all_scopes: bool) -> Iterator[str]:
             states = ", ".join(
                 f"{state.replace('_', ' ')} {count:,}" for state, count in zip(_STATES, counts, strict=True) if count
             )
-            yield f"    {first} to {last}: {states}"
+            yield f"    {first}: {states}" if first == last else f"    {first} to {last}: {states}"
             shown = scopes if all_scopes else scopes[:_FEW]
             yield from (f"      {scope}" for scope in shown)
             if len(scopes) > len(shown):

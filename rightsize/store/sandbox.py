@@ -56,8 +56,9 @@ def run_statement(
 ) -> Answer:
     """Run one statement that reads over the store at `path`, and return at most `max_rows` rows.
 
-    It is stopped after `timeout` seconds. Columns that share a name get `_2`, `_3` and so on behind it, so that a row
-    can be an object.
+    It is stopped after `timeout` seconds, at the next place where DuckDB looks: a single value that takes long to
+    compute is computed first. Columns that share a name get `_2`, `_3` and so on behind it, so that a row can be an
+    object.
 
     Raises:
         UsageError: The statement is not one that reads, does not run, takes too long or too much memory, or its
@@ -83,7 +84,7 @@ def run_statement(
         if not stopped.is_set():
             raise KeyboardInterrupt from error
         raise UsageError(
-            f"the statement was stopped after {timeout:g} seconds", hint="narrow it, or give a longer --timeout"
+            f"the statement was stopped after {timeout:g} s", hint="narrow it, or give a longer --timeout"
         ) from error
     except duckdb.Error as error:
         raise _in_the_users_terms(error) from error

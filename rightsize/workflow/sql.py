@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rightsize.model.errors import UsageError
+from rightsize.model.errors import InputError, UsageError
 from rightsize.store.queries import Question, bind_parameters, question_names, read_question
 from rightsize.store.sandbox import Answer, run_statement
 
@@ -16,9 +16,12 @@ def ask(db: Path, statement: str, given: Sequence[str], *, max_rows: int, timeou
 
     Raises:
         UsageError: The statement is refused or does not run, or a parameter is wrong.
-        InputError: There is no store at `db`.
+        InputError: There is no store at `db`, or stdin is no text.
     """
-    sql = sys.stdin.read() if statement == "-" else statement
+    try:
+        sql = sys.stdin.read() if statement == "-" else statement
+    except UnicodeDecodeError as error:
+        raise InputError("what comes from stdin is not UTF-8") from error
     return run_statement(db, sql, read_parameters(given), max_rows=max_rows, timeout=timeout)
 
 

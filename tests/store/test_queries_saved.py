@@ -9,11 +9,14 @@ from typing import Any
 
 import pytest
 
+from rightsize.ingest.pipeline import stage
 from rightsize.model.errors import InternalError, UsageError
 from rightsize.model.tables import TABLES
 from rightsize.store.connection import open_store
+from rightsize.store.merge import merge
 from rightsize.store.queries import bind_parameters, parse_question, question_names, read_question
 from rightsize.store.sandbox import Answer, run_statement
+from rightsize.store.staging import create_staging
 
 OWNER = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"
 CUSTOM = "c0000000-0000-0000-0000-000000000001"
@@ -97,6 +100,7 @@ ROWS: dict[str, list[dict[str, Any]]] = {
         _usage(ANN, KEYS.lower(), 5, started=1),
         _usage(ANN, WRITE, 6, succeeded=1),
         _usage(None, WRITE, 3, denied=2, principal_name="who@example.org"),
+        _usage(None, KEYS, 3, succeeded=1, principal_name="unknown@example.org"),
         _usage(BOT, WRITE, 4, denied=5, succeeded=1),
     ],
     "sign_ins": [
@@ -170,6 +174,17 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def real_store(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("store") / "real.duckdb"
+    logs = shared_data / "logs"
+    with open_store(path, read_only=False) as opened:
+        create_staging(opened.connection)
+        stage(opened.connection, sorted(logs.glob("Azure_*.jsonl")))
+        merge(opened)
+    return path
+
+
 def _ask(store: Path, name: str, **given: str) -> Answer:
     question = read_question(name)
     return run_statement(store, question.text, bind_parameters(question, {**GIVEN.get(name, {}), **given}))
@@ -198,6 +213,12 @@ def test_a_question_runs_over_a_new_store(empty_store: Path, name: str) -> None:
     answer = _ask(empty_store, name)
     assert answer.columns == read_question(name).columns
     assert answer.rows == []
+
+
+@pytest.mark.parametrize("name", question_names())
+def test_a_question_runs_over_real_exports(real_store: Path, name: str) -> None:
+    """It runs over what real logs give, too."""
+    assert _ask(real_store, name).columns == read_question(name).columns
 
 
 @pytest.mark.parametrize("name", question_names())
@@ -254,6 +275,12 @@ def test_a_principal_is_found_by_its_name(store: Path) -> None:
         _ask(store, "used-operations", principal=" ann@CONTOSO.example").rows
         == _ask(store, "used-operations", principal=ANN).rows
     )
+
+
+def test_a_name_that_nothing_resolves_is_found_too(store: Path) -> None:
+    """What a log knows only by name is shown under that name, refusals left out."""
+    assert _ask(store, "used-operations", principal="Who@example.org").rows == []
+    assert _column(store, "used-operations", "calls", principal="UNKNOWN@example.org") == [1]
 
 
 def test_an_eligibility_used_through_an_activation_is_used(store: Path) -> None:

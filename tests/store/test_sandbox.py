@@ -6,6 +6,8 @@ import hashlib
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from rightsize.model.errors import InputError, UsageError
 from rightsize.store import sandbox
@@ -72,6 +74,7 @@ ESCAPES = {
     "nothing": "",
     "only a comment": "-- SELECT 1",
     "no SQL": "who am I",
+    "no UTF-8": "SELECT '\udc80'",
 }
 
 
@@ -217,3 +220,43 @@ def test_a_file_that_is_no_store_is_said_to_be_none(tmp_path: Path, content: byt
     with pytest.raises(InputError, match="other"):
         run_statement(path, "SELECT 1", {})
     assert path.read_bytes() == content
+
+
+_TEXTS = st.lists(
+    st.one_of(
+        st.sampled_from(
+            ["SELECT", "FROM", "t", "1", ";", "--", "/*", "*/", "'", '"', "(", ")", "EXPLAIN", "ANALYZE", "$x"]
+        ),
+        st.sampled_from(
+            ["COPY", "TO", "WITH x AS", "INSERT INTO", "DROP TABLE", "SET", "PIVOT", "\n", "\r", "\0", "$$"]
+        ),
+        st.text(max_size=3),
+    ),
+    max_size=8,
+).map(" ".join)
+
+
+@given(sql=_TEXTS)
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_text_does_harm(store: Path, sql: str) -> None:
+    """Whatever is typed gives rows or a mistake of the user's, and the store stays as it is."""
+    before = store.read_bytes()
+    try:
+        answer = run_statement(store, sql, {}, max_rows=3)
+    except UsageError as error:
+        assert error.message
+    else:
+        assert all(tuple(row) == answer.columns for row in answer.rows)
+    assert store.read_bytes() == before
+
+
+@given(names=st.lists(st.sampled_from(["a", "a_2", "a_3", "b", "b_2"]), max_size=8))
+@settings(deadline=None, max_examples=100)
+def test_names_of_columns_become_distinct(names: list[str]) -> None:
+    """Every column keeps a name of its own, and the first of a name keeps it."""
+    distinct = sandbox._distinct_names(names)
+    assert len(set(distinct)) == len(names) == len(distinct)
+    for place, name in enumerate(names):
+        assert distinct[place].startswith(name)
+        if name not in names[:place]:
+            assert distinct[place] == name
