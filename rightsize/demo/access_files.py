@@ -130,7 +130,7 @@ def deny_assignment(tenant: Tenant) -> dict[str, Any]:
     account = tenant.logged_resources[0]
     scope = account.split("/providers/")[0]
     name = guid(tenant.spec.seed, "deny", scope)
-    exempt = next(principal for principal in tenant.principals if principal.name == "terraform-landing-zones")
+    exempt = next(principal for principal in tenant.principals if "deployer" in principal.options)
     return {
         "properties": {
             "denyAssignmentName": "Deny assignment 'keep-archive' created by Deployment Stack 'clinical-archive'.",

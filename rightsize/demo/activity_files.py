@@ -55,7 +55,7 @@ def routes(tenant: Tenant) -> list[Route]:
     last = tenant.spec.days - 1
     recent = last - WINDOW_DAYS + 1
     subscriptions = [scope for scope in tenant.scopes if scope.kind == "subscription"]
-    by_name = [(scope.scope, scope.name.lower().replace(" ", "-")) for scope in subscriptions]
+    by_name = [(scope.scope, f"subscription-{number:02d}") for number, scope in enumerate(subscriptions, start=1)]
     portal, records, imaging, hub, ops, sandbox = by_name[:6]
     found = [
         Route(*portal, "portal", 0, recent + 29),
@@ -69,8 +69,7 @@ def routes(tenant: Tenant) -> list[Route]:
         Route(*sandbox, "portal", 0, last),
     ]
     found += [
-        Route(scope, f"{name}-{index:02d}", _OTHERS[index % len(_OTHERS)], 0, last)
-        for index, (scope, name) in enumerate(by_name[6:])
+        Route(scope, name, _OTHERS[index % len(_OTHERS)], 0, last) for index, (scope, name) in enumerate(by_name[6:])
     ]
     groups = [scope for scope in tenant.scopes if scope.kind == "management_group"]
     return [*found, *(Route(group.scope, "management-groups", "rest", 0, last) for group in groups[1:2])]

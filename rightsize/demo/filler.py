@@ -62,7 +62,7 @@ def fill(spec: TenantSpec, cast: Cast) -> Filling:
     filling.scopes.extend(extra)
     # Teams live in subscriptions of their own, where there are any, so that the cast's stay readable.
     homes = [scope.scope for scope in extra] or subscriptions
-    tagger = next(principal for principal in cast.principals if principal.name == "avh-nightly-tagger")
+    tagger = next(principal for principal in cast.principals if "tagger" in principal.options)
     tags = next(grant for grant in cast.grants if grant.principal_id == tagger.principal_id)
     for scope in extra:
         filling.habits.append(_nightly(tagger, tags, "Microsoft.Resources/tags/write", scope.scope))

@@ -29,7 +29,7 @@ def test_names_arrive_letter_by_letter(hostile_exports: Path) -> None:
     assert len(listed) > 15
     told = {
         json.loads(content)[0]["claims"].get("name")
-        for _, content in members(hostile_exports / "activity/patient-portal-cli.json")
+        for _, content in members(hostile_exports / "activity/subscription-01-cli.json")
     }
     assert told <= {*NAMES, None}
 

@@ -50,7 +50,7 @@ def test_diagnostic_records_shout_and_hide_the_category(blobs: list[Path]) -> No
 
 def test_the_portal_writes_a_mark_and_american_times(demo_exports: Path) -> None:
     """CSV of Log Analytics as the portal exports it: byte-order mark, JSON inside cells, newest row first."""
-    path = demo_exports / "activity/imaging-research-portal-query_data-1.csv"
+    path = demo_exports / "activity/subscription-03-portal-query_data-1.csv"
     content = path.read_bytes()
     assert content.startswith(b'\xef\xbb\xbf"TimeGenerated [UTC]",')
     rows = list(csv.DictReader(content.decode("utf-8-sig").splitlines()))
@@ -67,11 +67,11 @@ def test_the_portal_writes_a_mark_and_american_times(demo_exports: Path) -> None
 
 def test_the_cli_prints_no_evidence_and_times_in_seven_digits(demo_exports: Path) -> None:
     """`az monitor activity-log list` drops evidence, and names users by UPN, sometimes without claims."""
-    rows = list(records(demo_exports / "activity/patient-portal-cli.json"))
+    rows = list(records(demo_exports / "activity/subscription-01-cli.json"))
     assert all(set(row["authorization"] or {}) <= {"action", "role", "scope"} for row in rows)
     assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{7}Z", row["eventTimestamp"]) for row in rows)
     assert any(not row["claims"] and "@" in (row["caller"] or "") for row in rows)
-    assert (demo_exports / "activity/patient-portal-cli.json").read_text(encoding="utf-8").startswith("[\n  {\n    ")
+    assert (demo_exports / "activity/subscription-01-cli.json").read_text(encoding="utf-8").startswith("[\n  {\n    ")
 
 
 def test_one_call_shows_in_several_exports(demo_exports: Path) -> None:
@@ -109,7 +109,7 @@ def test_archives_are_real_and_carry_no_clock(demo_exports: Path) -> None:
     for path in packed:
         assert path.read_bytes()[4:8] == b"\0\0\0\0"
         assert gzip.decompress(path.read_bytes())
-    with zipfile.ZipFile(demo_exports / "activity/clinical-records-zip.zip") as archive:
+    with zipfile.ZipFile(demo_exports / "activity/subscription-02-zip.zip") as archive:
         assert archive.testzip() is None
         assert {info.date_time for info in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
 

@@ -49,18 +49,12 @@ def hostile_tenant() -> Tenant:
 
 
 def _renamed(index: int, principal: Principal) -> Principal:
-    # Names by which the generator knows somebody stay.
-    if principal.name in ("avh-nightly-tagger", "terraform-landing-zones", "Backup Management Service", "MS-PIM"):
-        return principal
     name = NAMES[index % len(NAMES)]
     upn = principal.user_principal_name and f"o'{index}+<b>${{x}}</b>{principal.user_principal_name}"
     return replace(principal, name=name, title=NAMES[(index + 5) % len(NAMES)], user_principal_name=upn)
 
 
 def _renamed_scope(index: int, scope: Scope) -> Scope:
-    if scope.kind == "subscription":
-        # The names of files come from subscriptions in the generator, which is no attacker of its own.
-        return scope
     return replace(scope, name=NAMES[index % len(NAMES)])
 
 
