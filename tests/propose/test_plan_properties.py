@@ -1,4 +1,4 @@
-"""On random small tenants: nothing used is denied, nothing new is granted, by an evaluator that plans know nothing of."""
+"""On random small tenants nothing used is denied and nothing new granted, says an evaluator of its own."""
 
 from __future__ import annotations
 

@@ -1,0 +1,233 @@
+"""The plan folder: what stands in it, byte by byte, whatever people call themselves, and what a second run does."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from rightsize.model.errors import InputError
+from rightsize.model.nouns import PermissionBlock
+from rightsize.model.plan import Plan
+from rightsize.model.role_forms import read_role_definitions
+from rightsize.render.plan import plan_files, write_plan
+from rightsize.render.summary import short_scope, write_summary
+from tests.propose.small_tenant import BLOB_READER, CONTRIBUTOR, DATA, READER, SUB, VM, SmallTenant, guid
+
+GOLDEN = Path(__file__).resolve().parents[1] / "golden"
+HOSTILE = "</td><script>alert(1)</script>|[x](javascript:y)\u202e\u200b`=cmd`\n\x1b[31m{{ 7*7 }}"
+KEYS = {
+    "id",
+    "plane",
+    "principal_ids",
+    "kind",
+    "reason",
+    "replaces",
+    "assignments",
+    "evidence",
+    "proof",
+    "break_probability_30d",
+    "excess_before",
+    "excess_after",
+    "risk_before",
+    "risk_after",
+}
+
+
+def _hostile_plan() -> Plan:
+    tenant = SmallTenant()
+    tenant.roles[guid(77)] = (
+        HOSTILE,
+        [PermissionBlock(actions=("Microsoft.Compute/virtualMachines/*", "Microsoft.Network/*/read"))],
+    )
+    tenant.custom_roles.add(guid(77))
+    user = tenant.principal(1, display_name=HOSTILE)
+    other = tenant.principal(2, display_name="Åsa 漢字")
+    group = tenant.group(3, [user, other], display_name=HOSTILE)
+    tenant.assign(101, user, guid(77), f"{SUB}/resourceGroups/app<b>&\u202e")
+    tenant.assign(102, group, CONTRIBUTOR, SUB, principal_type="Group")
+    tenant.assign(103, other, BLOB_READER, DATA)
+    tenant.assign(104, other, READER, SUB, created_on=dt.datetime(2026, 3, 1))
+    vm = f"{SUB}/resourceGroups/app<b>&\u202e/providers/Microsoft.Compute/virtualMachines/v"
+    tenant.use(user, "Microsoft.Compute/virtualMachines/restart/action", vm)
+    tenant.use(other, "Microsoft.Compute/virtualMachines/write", VM, days=1)
+    return tenant.plan(exclude=("<nobody>",))
+
+
+@pytest.fixture(scope="module")
+def files() -> dict[str, str]:
+    """The files of a plan in which every name is hostile."""
+    plan = _hostile_plan()
+    return plan_files(plan) | {"summary.html": write_summary(plan)}
+
+
+def test_every_byte_is_as_agreed(files: dict[str, str]) -> None:
+    """`RIGHTSIZE_WRITE_GOLDEN=1` writes the files anew, for a person to look at the difference."""
+    folder = GOLDEN / "plan"
+    if os.environ.get("RIGHTSIZE_WRITE_GOLDEN"):
+        for path in sorted(folder.rglob("*.*")):
+            path.unlink()
+        for name, text in files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(text, encoding="utf-8")
+    found = {str(path.relative_to(folder)): path.read_text(encoding="utf-8") for path in folder.rglob("*.*")}
+    assert sorted(found) == sorted(files)
+    for name, text in files.items():
+        assert found[name] == text, name
+
+
+def test_the_plan_has_the_keys_that_other_programs_read(files: dict[str, str]) -> None:
+    document = json.loads(files["plan.json"])
+    assert set(document) == {"format_version", "generated_from", "proposals", "roles", "advice", "replay"}
+    assert set(document["generated_from"]) == {"content_hash", "catalogue_hash", "window", "dials"}
+    for proposal in document["proposals"]:
+        assert set(proposal) == KEYS
+        assert set(proposal["proof"]) == {"used_subset", "granted_superset", "witness"}
+        for assignment in proposal["assignments"]:
+            assert set(assignment) == {"role", "scope", "principal_id", "condition", "state"}
+
+
+def test_roles_are_in_the_form_of_arm(files: dict[str, str]) -> None:
+    """Each can be put as it is, and reads back as the role that the plan assigns."""
+    document = json.loads(files["plan.json"])
+    for role in document["roles"]:
+        body = json.loads(files[role["file"]])
+        assert body["name"] == role["role"]
+        assert set(body["properties"]) == {"roleName", "description", "type", "permissions", "assignableScopes"}
+        (read,) = read_role_definitions(body)
+        assert (read.role_definition_id, read.role_type) == (role["role"], "CustomRole")
+    named = {one["role"] for proposal in document["proposals"] for one in proposal["assignments"]}
+    assert {role["role"] for role in document["roles"]} <= named
+
+
+def test_every_action_of_a_role_has_its_evidence(files: dict[str, str]) -> None:
+    for name in (name for name in files if name.endswith(".evidence.json")):
+        evidence = json.loads(files[name])
+        role = json.loads(files[name.replace(".evidence", "")])["properties"]["permissions"][0]
+        assert [one["action"] for one in evidence["actions"]] == [*role["actions"], *role["dataActions"]]
+        assert all(one["why"] for one in evidence["actions"])
+        assert all(one["proof"]["used_subset"] for one in evidence["proposals"])
+
+
+def test_json_holds_no_character_that_hides(files: dict[str, str]) -> None:
+    """A diff shows what is there: everything beyond ASCII is escaped."""
+    assert all(text.isascii() for name, text in files.items() if name.endswith(".json"))
+
+
+def test_file_names_say_nothing_that_people_chose(files: dict[str, str]) -> None:
+    assert all(set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789-./") for name in files)
+    assert not any(".." in name or name.startswith("/") for name in files)
+
+
+def test_hostile_names_stay_text_in_the_page(files: dict[str, str]) -> None:
+    page = files["summary.html"]
+    assert "<script" not in page.lower()
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "{{ 7*7 }}" in page
+    assert not set("\u202e\u200b\x1b") & set(page)
+    assert "default-src 'none'; style-src 'unsafe-inline'" in page
+    assert not any(word in page for word in ("http://", "https://", "url(", "@import", " src=", "onload", "onerror"))
+
+
+def test_hostile_names_stay_text_in_a_review(files: dict[str, str]) -> None:
+    reviews = [text for name, text in files.items() if name.endswith(".md")]
+    assert reviews
+    for text in reviews:
+        assert "<script" not in text.replace("\\<script", "")
+        assert not set("\u202e\u200b\x1b") & set(text)
+
+
+def _tree(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_second_run_changes_no_byte(tmp_path: Path) -> None:
+    plan = _hostile_plan()
+    names = write_plan(plan, tmp_path / "plan")
+    first = _tree(tmp_path / "plan")
+    assert sorted(first) == names
+    write_plan(_hostile_plan(), tmp_path / "plan")
+    assert _tree(tmp_path / "plan") == first
+
+
+def _small_plan() -> Plan:
+    tenant = SmallTenant()
+    tenant.assign(101, tenant.principal(1), READER, SUB)
+    return tenant.plan()
+
+
+def test_files_of_an_earlier_plan_go_and_others_stay(tmp_path: Path) -> None:
+    """What a person put there, or changed, is not ours to take away."""
+    write_plan(_hostile_plan(), tmp_path)
+    roles = sorted((tmp_path / "roles").glob("*.json"))
+    changed = roles[0]
+    changed.write_text("{}", encoding="utf-8")
+    (tmp_path / "roles" / "mine.json").write_text("mine", encoding="utf-8")
+    write_plan(_small_plan(), tmp_path)
+    assert sorted(path.name for path in (tmp_path / "roles").iterdir()) == sorted([changed.name, "mine.json"])
+
+
+@pytest.mark.parametrize(
+    "claim", ["../precious", "/etc/x", "roles/../../precious", "other/x.json", ".hidden", "roles/"]
+)
+def test_a_forged_manifest_takes_nothing_away(tmp_path: Path, claim: str) -> None:
+    """It may claim only files that a plan folder can hold."""
+    precious = tmp_path / "precious"
+    precious.write_text("x", encoding="utf-8")
+    folder = tmp_path / "plan"
+    (folder / "other").mkdir(parents=True)
+    for path in (folder / "other" / "x.json", folder / ".hidden"):
+        path.write_text("x", encoding="utf-8")
+    digest = hashlib.sha256(b"x").hexdigest()
+    (folder / "manifest.json").write_text(json.dumps({claim: digest}), encoding="utf-8")
+    before = {path for path in tmp_path.rglob("*") if path.is_file()}
+    write_plan(_small_plan(), folder)
+    assert before <= set(tmp_path.rglob("*"))
+
+
+def test_a_link_is_replaced_and_not_followed(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.write_text("untouched", encoding="utf-8")
+    folder = tmp_path / "plan"
+    folder.mkdir()
+    (folder / "plan.json").symlink_to(target)
+    write_plan(_small_plan(), folder)
+    assert target.read_text(encoding="utf-8") == "untouched"
+    assert not (folder / "plan.json").is_symlink()
+
+
+@pytest.mark.parametrize("manifest", ["[]", "{", '{"a": 1}', "\udcff"])
+def test_a_broken_manifest_claims_nothing(tmp_path: Path, manifest: str) -> None:
+    (tmp_path / "manifest.json").write_bytes(manifest.encode("utf-8", "surrogateescape"))
+    write_plan(_small_plan(), tmp_path)
+    assert "plan.json" in json.loads((tmp_path / "manifest.json").read_text(encoding="utf-8"))
+
+
+def test_a_file_in_the_way_is_an_input_error(tmp_path: Path) -> None:
+    (tmp_path / "plan").write_text("a file", encoding="utf-8")
+    with pytest.raises(InputError, match="cannot be written"):
+        write_plan(_small_plan(), tmp_path / "plan")
+
+
+def test_an_empty_plan_has_a_page() -> None:
+    page = write_summary(SmallTenant().plan())
+    assert "0 role assignments" in page
+
+
+@pytest.mark.parametrize(
+    ("scope", "expected"),
+    [
+        ("/", "/"),
+        (SUB, "000000a1"),
+        (DATA, "000000a1/data"),
+        (VM, "000000a1/app/vm1"),
+        ("/providers/Microsoft.Management/managementGroups/corp", "corp"),
+        ("/subscriptions", "subscriptions"),
+    ],
+)
+def test_scopes_are_said_shortly(scope: str, expected: str) -> None:
+    assert short_scope(scope) == expected
