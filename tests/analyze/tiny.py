@@ -169,3 +169,24 @@ class Tiny:
 def _frame(name: str, rows: list[dict[str, Any]]) -> pl.DataFrame:
     schema = schema_of(name)
     return pl.DataFrame([{column: row.get(column) for column in schema} for row in rows], schema=schema)
+
+
+class FakeStore:
+    """The frames of a tiny tenant behind the interface of a store; keeps the answers that are written."""
+
+    def __init__(self, tiny: Tiny) -> None:
+        self.inputs = tiny.inputs()
+        self.answers: dict[str, pl.DataFrame] = {}
+
+    def __enter__(self) -> FakeStore:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return
+
+    def table(self, name: str) -> pl.DataFrame:
+        frame: pl.DataFrame = getattr(self.inputs, name)
+        return frame
+
+    def write_answer(self, name: str, frame: pl.DataFrame) -> None:
+        self.answers[name] = frame

@@ -10,31 +10,10 @@ import polars as pl
 import pytest
 
 from rightsize.cli.main import run
-from tests.analyze.tiny import Tiny
+from tests.analyze.tiny import FakeStore, Tiny
 
 KEYS = ["granted", "used", "unused", "unobservable", "out_of_coverage", "creep", "risk"]
 START = "Microsoft.Compute/virtualMachines/start/action"
-
-
-class FakeStore:
-    """The frames of a tiny tenant behind the interface of a store; keeps the answers that are written."""
-
-    def __init__(self, tiny: Tiny) -> None:
-        self.inputs = tiny.inputs()
-        self.answers: dict[str, pl.DataFrame] = {}
-
-    def __enter__(self) -> FakeStore:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        return
-
-    def table(self, name: str) -> pl.DataFrame:
-        frame: pl.DataFrame = getattr(self.inputs, name)
-        return frame
-
-    def write_answer(self, name: str, frame: pl.DataFrame) -> None:
-        self.answers[name] = frame
 
 
 @pytest.fixture

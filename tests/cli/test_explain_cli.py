@@ -6,30 +6,12 @@ import csv
 import io
 import json
 
-import polars as pl
 import pytest
 
 from rightsize.cli.main import run
-from tests.analyze.tiny import RG, Tiny
+from tests.analyze.tiny import RG, FakeStore, Tiny
 
 START = "Microsoft.Compute/virtualMachines/start/action"
-
-
-class FakeStore:
-    """The frames of a tiny tenant behind the interface of a store that is only read."""
-
-    def __init__(self, tiny: Tiny) -> None:
-        self.inputs = tiny.inputs()
-
-    def __enter__(self) -> FakeStore:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        return
-
-    def table(self, name: str) -> pl.DataFrame:
-        frame: pl.DataFrame = getattr(self.inputs, name)
-        return frame
 
 
 @pytest.fixture(autouse=True)
