@@ -1,0 +1,194 @@
+"""The algebra against oracles that share nothing with it: automata, regular expressions, and every short string."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rightsize.model.nouns import PermissionBlock
+from rightsize.rbac import algebra
+from rightsize.rbac.automaton import Guard, shortest_string
+from rightsize.rbac.patterns import intersection, parse_pattern
+from tests.rbac import naive
+
+LETTERS = "ab/"
+ALPHABET = LETTERS + naive.OTHER
+SHORT = tuple(naive.all_strings(ALPHABET, 5))
+
+pattern = st.text(alphabet="aab/*", max_size=5)
+simple_pattern = st.builds(
+    lambda head, star, tail: head + star + tail,
+    st.text(alphabet=LETTERS, max_size=3),
+    st.sampled_from(["*", "*", ""]),
+    st.text(alphabet=LETTERS, max_size=3),
+)
+
+
+def blocks_of(text: st.SearchStrategy[str]) -> st.SearchStrategy[list[PermissionBlock]]:
+    """Return a strategy for the blocks of a role; most speak of the control plane."""
+
+    def few(most: int) -> st.SearchStrategy[tuple[str, ...]]:
+        return st.lists(text, max_size=most).map(tuple)
+
+    block = st.builds(
+        PermissionBlock,
+        actions=st.lists(text, min_size=1, max_size=3).map(tuple),
+        not_actions=few(3),
+        data_actions=few(1),
+        not_data_actions=few(1),
+        condition=st.sampled_from([None, None, None, "c", "d"]),
+    )
+    return st.lists(block, max_size=3)
+
+
+roles = st.one_of(blocks_of(pattern), blocks_of(simple_pattern))
+quick = settings(deadline=None, max_examples=150)
+
+
+@given(pattern, st.text(alphabet="abAB/*\n" + naive.OTHER, max_size=7))
+@settings(deadline=None, max_examples=400)
+def test_a_pattern_matches_what_re_matches(text: str, operation: str) -> None:
+    """Wildcards are those of regular expressions, line ends included."""
+    assert parse_pattern(text).matches(operation.lower()) == naive.matches(text, operation)
+
+
+@given(roles, roles)
+@settings(deadline=None, max_examples=400)
+def test_containment_is_that_of_automata(big: list[PermissionBlock], small: list[PermissionBlock]) -> None:
+    """`contains` says what complement and product of textbook automata say."""
+    assert (algebra.contains(big, small) is None) == naive.contains(big, small, ALPHABET)
+
+
+@given(roles, roles)
+@quick
+def test_a_witness_is_granted_by_small_only(big: list[PermissionBlock], small: list[PermissionBlock]) -> None:
+    """Each witness is granted by a small block and by nothing of big that counts against that block."""
+    for witness in algebra.witnesses(big, small):
+        assert any(
+            naive.grants([block], witness.operation, witness.plane)
+            and not naive.grants(naive.usable(big, block.condition), witness.operation, witness.plane)
+            for block in small
+        )
+        assert witness.operation == witness.operation.strip(" ")
+
+
+@given(blocks_of(st.text(alphabet=" a*", max_size=4)), blocks_of(st.text(alphabet=" a*", max_size=4)))
+@quick
+def test_spaces_inside_are_letters(big: list[PermissionBlock], small: list[PermissionBlock]) -> None:
+    """Spaces at the ends of patterns are trimmed, those inside count, and no witness begins or ends with one."""
+    witness = algebra.contains(big, small)
+    assert (witness is None) == naive.contains(big, small, " a" + naive.OTHER)
+    for found in algebra.witnesses(big, small):
+        assert found.operation == found.operation.strip(" ")
+        assert algebra.grants(small, found.operation, found.plane) != "no"
+
+
+@given(roles, roles)
+@settings(deadline=None, max_examples=60)
+def test_what_is_contained_holds_for_every_short_string(
+    big: list[PermissionBlock], small: list[PermissionBlock]
+) -> None:
+    """Where containment holds, no string of up to five letters breaks it."""
+    if algebra.contains(big, small) is None:
+        for block in small:
+            against = naive.usable(big, block.condition)
+            for plane in ("control", "data"):
+                granted = (text for text in SHORT if naive.grants([block], text, plane))
+                assert all(naive.grants(against, text, plane) for text in granted)
+
+
+@given(roles, roles)
+@quick
+def test_intersection_and_emptiness_are_those_of_automata(
+    left: list[PermissionBlock], right: list[PermissionBlock]
+) -> None:
+    """`intersects` and `is_empty` say what products of automata say."""
+    languages = {
+        plane: (naive.language(left, plane, ALPHABET), naive.language(right, plane, ALPHABET))
+        for plane in ("control", "data")
+    }
+    assert algebra.intersects(left, right) == any(not one.meet(two).is_empty() for one, two in languages.values())
+    assert algebra.is_empty(left) == all(one.is_empty() for one, _ in languages.values())
+
+
+@given(roles)
+@quick
+def test_every_role_contains_itself(role: list[PermissionBlock]) -> None:
+    """Containment is reflexive, conditions included."""
+    assert algebra.contains(role, role) is None
+
+
+@given(roles, roles, roles)
+@quick
+def test_containment_is_transitive(
+    one: list[PermissionBlock], two: list[PermissionBlock], three: list[PermissionBlock]
+) -> None:
+    """What holds from one to two and from two to three holds from one to three, on a chain that is made to hold."""
+    plain = [[replace(block, condition=None) for block in role] for role in (one, two, three)]
+    big, middle, small = plain[0] + plain[1] + plain[2], plain[1] + plain[2], plain[2]
+    assert algebra.contains(big, middle) is None
+    assert algebra.contains(middle, small) is None
+    assert algebra.contains(big, small) is None
+    if algebra.contains(one, two) is None and algebra.contains(two, three) is None:
+        assert algebra.contains(one, three) is None
+
+
+@given(roles, roles, st.randoms(use_true_random=False))
+@quick
+def test_order_and_case_change_nothing(
+    big: list[PermissionBlock], small: list[PermissionBlock], random: object
+) -> None:
+    """Shuffled blocks and strings, in capitals, give the same answer, down to the witness but for its case."""
+
+    def disguise(role: list[PermissionBlock]) -> list[PermissionBlock]:
+        shuffled = random.sample(role, len(role))  # type: ignore[attr-defined]
+        return [replace(block, actions=_shout(block.actions, random), not_actions=_shout(block.not_actions, random))
+                for block in shuffled]  # fmt: skip
+
+    plain, disguised = algebra.contains(big, small), algebra.contains(disguise(big), disguise(small))
+    assert (plain is None) == (disguised is None)
+    if plain and disguised:
+        assert (plain.operation.lower(), plain.plane) == (disguised.operation.lower(), disguised.plane)
+
+
+def _shout(texts: tuple[str, ...], random: object) -> tuple[str, ...]:
+    return tuple(f" {text.upper()} " for text in random.sample(texts, len(texts)))  # type: ignore[attr-defined]
+
+
+@given(st.lists(pattern, min_size=1, max_size=2), st.lists(st.tuples(pattern, pattern), max_size=2))
+@quick
+def test_the_search_finds_a_shortest_string(required: list[str], guards: list[tuple[str, str]]) -> None:
+    """What it finds fulfils all, nothing shorter does, and where it finds nothing no short string does."""
+    found = shortest_string(
+        [parse_pattern(text) for text in required],
+        [Guard((parse_pattern(allowed),), (parse_pattern(excluded),)) for allowed, excluded in guards],
+    )
+
+    def fits(text: str) -> bool:
+        return all(naive.matches(one, text) for one in required) and not any(
+            naive.matches(allowed, text) and not naive.matches(excluded, text) for allowed, excluded in guards
+        )
+
+    shorter = [text for text in SHORT if found is None or len(text) < len(found)]
+    assert found is None or fits(found.replace("*", naive.OTHER))
+    assert not any(map(fits, shorter))
+
+
+@given(simple_pattern, simple_pattern)
+@quick
+def test_the_intersection_of_two_patterns_is_the_union_of_its_parts(left: str, right: str) -> None:
+    """Every short string is in both patterns exactly when it is in one of the parts."""
+    parts = [part.text for part in intersection(parse_pattern(left), parse_pattern(right))]
+    for text in SHORT:
+        both = naive.matches(left, text) and naive.matches(right, text)
+        assert both == any(naive.matches(part, text) for part in parts)
+
+
+@given(roles, pattern, pattern)
+@quick
+def test_adding_a_block_never_takes_away(role: list[PermissionBlock], allowed: str, excluded: str) -> None:
+    """Not-actions subtract from their own block only: another block never takes anything away."""
+    wider = [*role, PermissionBlock(actions=(allowed,), not_actions=(excluded,))]
+    assert algebra.contains(wider, role) is None

@@ -1,0 +1,141 @@
+"""Oracles that anyone can read: permissions by regular expressions, and by textbook automata.
+
+They share no code with `rightsize.rbac`, and are slow on purpose.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from rightsize.model.nouns import PermissionBlock
+
+OTHER = "\N{SNOWMAN}"
+"""A letter that no pattern of a test names: it stands for all the letters that there are."""
+
+
+def matches(pattern: str, text: str) -> bool:
+    """Return whether a wildcard pattern matches, by `re`."""
+    expression = ".*".join(re.escape(piece) for piece in pattern.strip(" ").lower().split("*"))
+    return re.fullmatch(expression, text.lower(), re.DOTALL) is not None
+
+
+def grants(blocks: Iterable[PermissionBlock], text: str, plane: str) -> bool:
+    """Return whether some block grants, its condition held to be true."""
+    for block in blocks:
+        allowed, nots = strings(block, plane)
+        if any(matches(p, text) for p in allowed) and not any(matches(p, text) for p in nots):
+            return True
+    return False
+
+
+def strings(block: PermissionBlock, plane: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return what a block allows and excludes on a plane."""
+    if plane == "control":
+        return block.actions, block.not_actions
+    return block.data_actions, block.not_data_actions
+
+
+def usable(big: Iterable[PermissionBlock], condition: str | None) -> list[PermissionBlock]:
+    """Return the blocks of the big side that count against a small block with that condition."""
+    return [block for block in big if block.condition is None or block.condition == condition]
+
+
+def all_strings(alphabet: str, longest: int) -> Iterator[str]:
+    """Yield every string over an alphabet, the empty one first."""
+    for length in range(longest + 1):
+        for letters in itertools.product(alphabet, repeat=length):
+            yield "".join(letters)
+
+
+@dataclass(frozen=True)
+class Dfa:
+    """A complete deterministic automaton over a fixed alphabet; state 0 is where it starts."""
+
+    steps: tuple[dict[str, int], ...]
+    accepting: frozenset[int]
+
+    def complement(self) -> Dfa:
+        return Dfa(self.steps, frozenset(range(len(self.steps))) - self.accepting)
+
+    def meet(self, other: Dfa) -> Dfa:
+        """Return the product that accepts what both accept."""
+        numbers = {(0, 0): 0}
+        waiting, steps = [(0, 0)], list[dict[str, int]]()
+        for one, two in waiting:
+            row = {}
+            for letter, following in self.steps[one].items():
+                pair = (following, other.steps[two][letter])
+                if pair not in numbers:
+                    numbers[pair] = len(numbers)
+                    waiting.append(pair)
+                row[letter] = numbers[pair]
+            steps.append(row)
+        accepting = (n for (one, two), n in numbers.items() if one in self.accepting and two in other.accepting)
+        return Dfa(tuple(steps), frozenset(accepting))
+
+    def join(self, other: Dfa) -> Dfa:
+        return self.complement().meet(other.complement()).complement()
+
+    def is_empty(self) -> bool:
+        """Return whether it accepts nothing; every state of these automata can be reached."""
+        return not self.accepting
+
+
+def dfa_of(pattern: str, alphabet: str) -> Dfa:
+    """Return the automaton of a pattern by the subset construction."""
+    text = pattern.strip(" ").lower()
+
+    def closure(positions: frozenset[int]) -> frozenset[int]:
+        found = set(positions)
+        for position in sorted(positions):
+            while position < len(text) and text[position] == "*":
+                position += 1  # noqa: PLW2901  a star may stand for nothing
+                found.add(position)
+        return frozenset(found)
+
+    start = closure(frozenset([0]))
+    numbers, waiting, steps = {start: 0}, [start], list[dict[str, int]]()
+    for subset in waiting:
+        row = {}
+        for letter in alphabet:
+            moved = {p if text[p] == "*" else p + 1 for p in subset if p < len(text) and text[p] in ("*", letter)}
+            following = closure(frozenset(moved))
+            if following not in numbers:
+                numbers[following] = len(numbers)
+                waiting.append(following)
+            row[letter] = numbers[following]
+        steps.append(row)
+    return Dfa(tuple(steps), frozenset(n for subset, n in numbers.items() if len(text) in subset))
+
+
+def nothing(alphabet: str) -> Dfa:
+    """Return the automaton of the empty language."""
+    return Dfa((dict.fromkeys(alphabet, 0),), frozenset())
+
+
+def language(blocks: Sequence[PermissionBlock], plane: str, alphabet: str) -> Dfa:
+    """Return the automaton of what blocks grant."""
+    whole = nothing(alphabet)
+    for block in blocks:
+        allowed, nots = strings(block, plane)
+        granted, excluded = nothing(alphabet), nothing(alphabet)
+        for pattern in allowed:
+            granted = granted.join(dfa_of(pattern, alphabet))
+        for pattern in nots:
+            excluded = excluded.join(dfa_of(pattern, alphabet))
+        whole = whole.join(granted.meet(excluded.complement()))
+    return whole
+
+
+def contains(big: Sequence[PermissionBlock], small: Sequence[PermissionBlock], alphabet: str) -> bool:
+    """Return whether big grants all that small does, by automata."""
+    return all(
+        language([block], plane, alphabet)
+        .meet(language(usable(big, block.condition), plane, alphabet).complement())
+        .is_empty()
+        for plane in ("control", "data")
+        for block in small
+    )

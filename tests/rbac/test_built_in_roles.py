@@ -1,0 +1,136 @@
+"""All built-in roles against all operations, and against each other: exhaustively, on the real catalogue."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import defaultdict
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from rightsize.model.nouns import RoleDefinition
+from rightsize.model.role_forms import parse_role_definitions
+from rightsize.rbac.algebra import contains, grants
+from rightsize.rbac.expand import Catalogue, expand_roles, granted_positions
+from rightsize.rbac.permissions import PLANES, read_permissions
+from tests.rbac import naive
+
+
+@pytest.fixture(scope="module")
+def roles(shared_data: Path) -> tuple[RoleDefinition, ...]:
+    return parse_role_definitions((shared_data / "catalog" / "built-in-roles.json").read_bytes())
+
+
+@pytest.fixture(scope="module")
+def operations(shared_data: Path) -> list[str]:
+    with (shared_data / "catalog" / "operations.csv").open(encoding="utf-8", newline="") as file:
+        return [row["operation"] for row in csv.DictReader(file)]
+
+
+class Expander:
+    """Operations that patterns match, by `re`, each pattern once."""
+
+    def __init__(self, operations: list[str]) -> None:
+        # One operation of the catalogue ends in a space; operations fold as patterns do.
+        self._folded = {name.strip(" ").lower() for name in operations}
+        self._found: dict[str, frozenset[str]] = {}
+
+    def __call__(self, patterns: tuple[str, ...]) -> set[str]:
+        return set().union(*(self._matching(pattern.strip(" ").lower()) for pattern in patterns))
+
+    def _matching(self, pattern: str) -> set[str] | frozenset[str]:
+        if "*" not in pattern:
+            return self._folded & {pattern}
+        if pattern not in self._found:
+            expression = re.compile(".*".join(map(re.escape, pattern.split("*"))), re.DOTALL)
+            self._found[pattern] = frozenset(filter(expression.fullmatch, self._folded))
+        return self._found[pattern]
+
+
+def test_expansion_agrees_with_re_everywhere(roles: tuple[RoleDefinition, ...], operations: list[str]) -> None:
+    """On both planes, for 928 roles and all operations, the index finds what regular expressions find."""
+    wanted = Expander(operations)
+    found: dict[tuple[str, str], tuple[set[str], set[str]]] = defaultdict(lambda: (set(), set()))
+    blocks = {role.role_definition_id: role.permissions for role in roles}
+    for row in expand_roles(blocks, [(operation, None) for operation in operations]):
+        found[(row.role, row.plane)][row.conditional].add(row.operation.strip(" ").lower())
+    spelt_out = {plane: _spelt_out(roles, plane) for plane in PLANES}
+    for role in roles:
+        for plane, other in (("control", "data"), ("data", "control")):
+            sets: tuple[set[str], set[str]] = (set(), set())
+            for block in role.permissions:
+                allowed, nots = naive.strings(block, plane)
+                sets[block.condition is not None].update(wanted(allowed) - wanted(nots))
+            always, under_condition = found[(role.role_definition_id, plane)]
+            # An operation that a role spells out on the other plane only is not on this one.
+            elsewhere = spelt_out[other] - spelt_out[plane]
+            assert always == sets[0] - elsewhere, role.role_name
+            assert under_condition == sets[1] - sets[0] - elsewhere, role.role_name
+
+
+def test_single_answers_agree_with_expansion(roles: tuple[RoleDefinition, ...], operations: list[str]) -> None:
+    """`grants` says of one operation what expansion says of all, here for every 97th pair."""
+    catalogue = Catalogue(operations)
+    for number, role in enumerate(roles):
+        permissions = read_permissions(role.permissions)
+        for plane in PLANES:
+            always, under_condition = granted_positions(permissions, plane, catalogue)
+            for position in range(number % 97, len(operations), 97):
+                wanted = "yes" if position in always else "conditional" if position in under_condition else "no"
+                assert grants(permissions, operations[position], plane) == wanted
+
+
+def test_all_pairs_are_decided_and_1213_hold_over_the_catalogue_only(
+    roles: tuple[RoleDefinition, ...], operations: list[str]
+) -> None:
+    """Conditions held to be true, 1,213 of the 860,256 ordered pairs hold over the operations of that day only."""
+    catalogue = Catalogue(operations)
+    plain = [read_permissions([replace(block, condition=None) for block in role.permissions]) for role in roles]
+    masks = [[_mask(granted_positions(role, plane, catalogue)[0]) for plane in PLANES] for role in plain]
+    over_catalogue_only = 0
+    for big, big_masks in zip(plain, masks, strict=True):
+        for small, small_masks in zip(plain, masks, strict=True):
+            holds_there = all(not s & ~b for s, b in zip(small_masks, big_masks, strict=True))
+            witness = contains(big, small)
+            assert holds_there or witness is not None
+            over_catalogue_only += holds_there and witness is not None
+    assert over_catalogue_only == 1213
+
+
+def test_each_witness_between_built_in_roles_holds(roles: tuple[RoleDefinition, ...]) -> None:
+    """Witnesses of a sample of pairs are granted by small and not by big, by regular expressions."""
+    for number, big in enumerate(roles[::9]):
+        for small in roles[number % 7 :: 13]:
+            witness = contains(big.permissions, small.permissions)
+            if witness is not None:
+                assert any(
+                    naive.grants([block], witness.operation, witness.plane)
+                    and not naive.grants(
+                        naive.usable(big.permissions, block.condition), witness.operation, witness.plane
+                    )
+                    for block in small.permissions
+                )
+
+
+def test_reader_and_owner_beside_contributor(roles: tuple[RoleDefinition, ...]) -> None:
+    """Contributor grants all of Reader; Owner may do what Contributor's not-actions exclude."""
+    by_name = {role.role_name: role.permissions for role in roles}
+    assert contains(by_name["Contributor"], by_name["Reader"]) is None
+    witness = contains(by_name["Contributor"], by_name["Owner"])
+    assert witness is not None
+    assert witness.operation.startswith("Microsoft.")
+    assert contains(by_name["Owner"], by_name["Contributor"]) is None
+
+
+def _spelt_out(roles: tuple[RoleDefinition, ...], plane: str) -> set[str]:
+    parts = (part for role in roles for block in role.permissions for part in naive.strings(block, plane))
+    return {text.strip(" ").lower() for part in parts for text in part}
+
+
+def _mask(positions: set[int]) -> int:
+    buffer = bytearray(max(positions, default=0) // 8 + 1)
+    for position in positions:
+        buffer[position >> 3] |= 1 << (position & 7)
+    return int.from_bytes(buffer, "little")
