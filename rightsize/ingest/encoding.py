@@ -107,8 +107,10 @@ def to_utf8(path: Path, compression: Compression, head: bytes, new_path: Callabl
     if head.startswith(_UTF32):
         raise InputError(f"`{name}` is UTF-32, which no export is", hint="save it as UTF-8")
     encoding = next((encoding for mark, encoding in _UTF16 if head.startswith(mark)), None)
-    if encoding is None and len(head) == 4 and head[0] in b"[{" and head[1] == 0 and head[3] == 0:
+    if encoding is None and len(head) == 4 and head[1] == 0 and head[3] == 0 and head[0] in b"[{":
         encoding = "utf-16-le"
+    if encoding is None and len(head) == 4 and head[0] == 0 and head[2] == 0 and head[1] in b"[{":
+        encoding = "utf-16-be"
     if encoding is None:
         return None
     target = new_path()

@@ -119,6 +119,9 @@ def _stage_files(
         else:
             parts.update({file_id(found.file.number, NO_LOG): (found.file, found.source, 0) for found in group})
     by_number = {file.number: file for file in files}
+    for found in recognised:
+        if found.family is not None and not any(counts.read[found.file.number, log] for log in SOURCES):
+            counts.read[found.file.number, found.log] = 0
     for (number, log), read in counts.read.items():
         parts[file_id(number, list(SOURCES).index(log))] = (by_number[number], SOURCES[log], read)
     return _report(con, parts, digests, counts)

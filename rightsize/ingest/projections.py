@@ -68,7 +68,9 @@ def _columns(names: Mapping[str, tuple[str, ...]], *lists: tuple[str, int]) -> s
     columns = []
     place = 1
     for column, spellings in names.items():
-        picked = [f"nullif({values}[{start + place + n}], '')" for values, start in lists for n in range(len(spellings))]
+        picked = [
+            f"nullif({values}[{start + place + n}], '')" for values, start in lists for n in range(len(spellings))
+        ]
         columns.append(f"coalesce({', '.join(picked)}) AS {column}" if len(picked) > 1 else f"{picked[0]} AS {column}")
         place += len(spellings)
     return ",\n    ".join(columns)

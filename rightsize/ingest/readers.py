@@ -94,14 +94,12 @@ def select_fields(batch: Batch, family: Family) -> str | None:
         )
         found = {key: quoted_name(key) for key in keys}
     elif batch.form == "csv":
-        source = csv_source(batch)
+        source = csv_source(batch, batch.compression)
         found = {key: f"c{position}" for key, position in _positions(batch.header).items()}
     elif batch.form == "parquet":
         source = "read_parquet($paths, hive_partitioning = false)"
         typed = dict(column.split("\t") for column in batch.header)
-        found = {
-            key: as_text(list(typed.items())[position]) for key, position in _positions(list(typed)).items()
-        }
+        found = {key: as_text(list(typed.items())[position]) for key, position in _positions(list(typed)).items()}
     else:
         return None
     fields = ", ".join(_pick(field, family.spellings.get(field, ()), found) for field in FIELDS)
@@ -148,18 +146,13 @@ def as_text(column: tuple[str, str]) -> str:
     return f"CAST({name} AS VARCHAR)"
 
 
-def csv_source(batch: Batch, rejects: bool = False) -> str:
-    """Return SQL that reads CSV files as columns c0, c1, …, in strict form or with its faulty rows put aside."""
+def csv_source(batch: Batch, compression: Compression, more: str = "") -> str:
+    """Return SQL that reads CSV files as columns c0, c1, …, strictly unless `more` options say otherwise."""
     columns = ", ".join(f"'c{position}': 'VARCHAR'" for position in range(len(batch.header)))
     return (
-        f"read_csv($paths, header = true, auto_detect = false, hive_partitioning = false, delim = {quoted_text(batch.delimiter)}, "
-        f"quote = '\"', escape = '\"', new_line = '\\n', compression = '{batch.compression}', "
-        f"max_line_size = {MAX_RECORD_BYTES}, columns = {{{columns}}}"
-        + (
-            ", store_rejects = true, rejects_table = 'ingest_csv_errors', rejects_scan = 'ingest_csv_scans')"
-            if rejects
-            else ")"
-        )
+        "read_csv($paths, header = true, auto_detect = false, hive_partitioning = false, "
+        f"delim = {quoted_text(batch.delimiter)}, quote = '\"', escape = '\"', compression = '{compression}', "
+        f"max_line_size = {MAX_RECORD_BYTES}, columns = {{{columns}}}{more})"
     )
 
 

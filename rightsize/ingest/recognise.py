@@ -39,11 +39,7 @@ class Recognised:
         """The word in `loads` for a file that has no log in it."""
         if self.shape is not None:
             return self.shape.source
-        return "empty" if self.sniff.form == "empty" or self._is_empty_page else "unknown"
-
-    @property
-    def _is_empty_page(self) -> bool:
-        return self.sniff.envelope is not None and not self.sniff.samples
+        return "empty" if self.sniff.form == "empty" else "unknown"
 
 
 def recognise(file: SourceFile, shapes: Sequence[Shape], columns: Sequence[str] = ()) -> Recognised:
@@ -52,7 +48,7 @@ def recognise(file: SourceFile, shapes: Sequence[Shape], columns: Sequence[str] 
     Args:
         file: The file.
         shapes: The entity shapes, in the order in which they are asked.
-        columns: Names of its columns, for a Parquet file.
+        columns: Its columns, each with its type behind a tab, for a Parquet file.
 
     Raises:
         InputError: The file was named and is nothing that rightsize knows, or is damaged at its head.
@@ -62,7 +58,8 @@ def recognise(file: SourceFile, shapes: Sequence[Shape], columns: Sequence[str] 
         head = read_head(file.path, file.compression, size, file.name)
         looked = sniff(head)
         if looked.form == "parquet":
-            looked = Sniff("parquet", (dict.fromkeys(columns),), header=tuple(columns))
+            names = (column.partition("\t")[0] for column in columns)
+            looked = Sniff("parquet", (dict.fromkeys(names),), header=tuple(columns))
         found = _match(file, looked, shapes)
         if found.source != "unknown" or found.family is not None or len(head) < size:
             break
@@ -99,10 +96,8 @@ def _likely_log(record: Mapping[str, Any]) -> str:
 
 
 def _describe(looked: Sniff) -> str:
-    if looked.form == "parquet":
-        return f"its columns are {', '.join(looked.header[:12])}"[:300]
-    if looked.form == "csv":
-        return f"its columns are {', '.join(looked.header[:12])}"[:300]
+    if looked.form in ("csv", "parquet"):
+        return f"its columns are {', '.join(column.partition(chr(9))[0] for column in looked.header[:12])}"[:300]
     if looked.samples:
         keys = ", ".join(f"`{key}`" for key in list(looked.samples[0])[:12])
         return f"its first record has the keys {keys}: {looked.excerpt}"[:400]

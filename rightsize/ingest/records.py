@@ -41,11 +41,15 @@ def read_records(con: duckdb.DuckDBPyConnection, batch: Batch, scratch: Scratch)
         if batch.form == "lines":
             _read_lines(con, batch, scratch)
         elif batch.form == "array":
-            _read_array(con, batch)
-        elif batch.form == "documents":
+            try:
+                _read_array(con, batch)
+            except DATA_ERRORS:
+                # Several arrays, one after another; or a damaged one, which the next reader will not take either.
+                _read_documents(con, batch, scratch)
+        elif batch.form in ("documents", "empty"):
             _read_documents(con, batch, scratch)
         elif batch.form == "csv":
-            _read_csv(con, batch)
+            _read_csv(con, batch, scratch)
         else:
             _read_parquet(con, batch)
     except DATA_ERRORS as error:
@@ -54,16 +58,20 @@ def read_records(con: duckdb.DuckDBPyConnection, batch: Batch, scratch: Scratch)
         raise damaged(batch.files[0], error) from error
 
 
-def _read_lines(con: duckdb.DuckDBPyConnection, batch: Batch, scratch: Scratch) -> None:
+def _readable_copies(batch: Batch, scratch: Scratch) -> list[str]:
     copies = []
     for file in batch.files:
         copies.append(scratch.new_path())
         write_readable_lines(file.path, file.compression, copies[-1], file.name)
+    return [str(copy) for copy in copies]
+
+
+def _read_lines(con: duckdb.DuckDBPyConnection, batch: Batch, scratch: Scratch) -> None:
     con.execute(
         "CREATE OR REPLACE TEMP TABLE ingest_lines AS SELECT file_index, line FROM read_csv($paths, auto_detect = false, "
         "header = false, delim = '\x02', quote = '', escape = '', strict_mode = false, hive_partitioning = false, "
         f"compression = 'none', max_line_size = {4 * MAX_RECORD_BYTES}, columns = {{'line': 'VARCHAR'}})",
-        {"paths": [str(copy) for copy in copies]},
+        {"paths": _readable_copies(batch, scratch)},
     )
     con.execute(
         f"""
@@ -208,25 +216,33 @@ def _plain_copy(file: SourceFile, scratch: Scratch) -> Path:
     return copy
 
 
-def _read_csv(con: duckdb.DuckDBPyConnection, batch: Batch) -> None:
+_ASIDE = ", store_rejects = true, rejects_table = 'ingest_csv_errors', rejects_scan = 'ingest_csv_scans'"
+
+
+def _read_csv(con: duckdb.DuckDBPyConnection, batch: Batch, scratch: Scratch) -> None:
+    paths = _readable_copies(batch, scratch)
     cells = ", ".join(f"{quoted_text(name)}, c{position}" for name, position in _original_names(batch.header).items())
     con.execute(
         f"CREATE OR REPLACE TEMP TABLE ingest_values AS SELECT file_index, json_object({cells}) AS record "
-        f"FROM {csv_source(batch, rejects=True)}",
-        {"paths": batch.paths},
+        f"FROM {csv_source(batch, 'none', _ASIDE)}",
+        {"paths": paths},
     )
     _keep_rows(con, batch)
     con.execute(
         f"""
         INSERT INTO ingest_damaged
+        SELECT file_no, line, 'it has bytes that are no text', CAST(record AS VARCHAR)[:{MAX_RAW_CHARACTERS}]
+        FROM ingest_records WHERE contains(CAST(record AS VARCHAR), '\\u0001')
+        UNION ALL
         SELECT list_extract($numbers, list_position($paths, file_path)), line,
             any_value('it is no row of the table: ' || lower(replace(CAST(error_type AS VARCHAR), '_', ' '))),
             any_value(csv_line[:{MAX_RAW_CHARACTERS}])
         FROM ingest_csv_errors JOIN ingest_csv_scans USING (scan_id, file_id)
         GROUP BY file_path, line
         """,
-        {"paths": batch.paths, "numbers": batch.numbers},
+        {"paths": paths, "numbers": batch.numbers},
     )
+    con.execute("DELETE FROM ingest_records WHERE contains(CAST(record AS VARCHAR), '\\u0001')")
     con.execute("DROP TABLE ingest_csv_errors; DROP TABLE ingest_csv_scans")
 
 

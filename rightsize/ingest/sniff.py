@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -52,39 +52,61 @@ def sniff(head: bytes) -> Sniff:
     excerpt = text[:200]
     if not text:
         return Sniff("empty")
-    if text[0] == "[":
-        return _sniff_array(text, excerpt)
+    if text[0] not in "[{":
+        return _sniff_csv(text, excerpt)
+    values, rest = _values(text)
+    if not rest and all(_holds_nothing(value) for value in values):
+        # Its pages may still say what they are empty of.
+        return Sniff("empty", envelope=next((value for value in values if isinstance(value, dict)), None), excerpt=excerpt)
     if text[0] == "{":
-        return _sniff_objects(text, excerpt)
-    return _sniff_csv(text, excerpt)
+        lines = _sniff_lines(text, excerpt)
+        if lines is not None:
+            return lines
+    if len(values) == 1 and isinstance(values[0], list) and not _pages(values[0]):
+        return Sniff("array", tuple(value for value in values[0] if isinstance(value, dict))[:_SAMPLES], excerpt=excerpt)
+    tops = [top for value in values for top in (value if isinstance(value, list) else [value])]
+    pages = _pages(tops)
+    bare = [top for top in tops if isinstance(top, dict) and top and _records_of(top) is None]
+    samples = (*_samples_of(pages), *bare)[:_SAMPLES]
+    return Sniff("documents", samples, pages[0] if pages else None, excerpt=excerpt)
 
 
-def _sniff_array(text: str, excerpt: str) -> Sniff:
-    values = list(_elements(text, 1))
-    pages = [value for value in values if isinstance(value, dict) and _records_of(value) is not None]
-    if pages or any(isinstance(value, list) for value in values):
-        return Sniff("documents", _samples_of(pages), pages[0] if pages else None, excerpt=excerpt)
-    if not values and _skip(text, 1) < len(text) and text[_skip(text, 1)] == "]":
-        return Sniff("empty", excerpt=excerpt)
-    return Sniff("array", tuple(value for value in values if isinstance(value, dict)), excerpt=excerpt)
+def _values(text: str) -> tuple[list[Any], str]:
+    """Return the first values of the text, of the last what can be read where it is cut, and the text after them."""
+    values: list[Any] = []
+    at = 0
+    while at < len(text) and len(values) < _SAMPLES:
+        try:
+            value, at = _DECODER.raw_decode(text, at)
+        except _UNREADABLE:
+            begun: Any = list(_elements(text, at + 1)) if text[at] == "[" else dict(_members(text[at:]))
+            return [*values, begun], text[at:]
+        values.append(value)
+        at = _skip(text, at)
+    return values, text[at:]
 
 
-def _sniff_objects(text: str, excerpt: str) -> Sniff:
-    lines = text.split("\n")
-    single = [_parse(line) for line in lines[:_SAMPLES] if line.strip(_SPACE)]
+def _holds_nothing(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(_holds_nothing(item) for item in value)
+    records = _records_of(value) if isinstance(value, dict) else None
+    return records is not None and not any(
+        record.get("rows") if isinstance(record, dict) and "columns" in record else True for record in records
+    )
+
+
+def _pages(values: Sequence[Any]) -> list[dict[str, Any]]:
+    return [value for value in values if isinstance(value, dict) and _records_of(value) is not None]
+
+
+def _sniff_lines(text: str, excerpt: str) -> Sniff | None:
+    """Return what the text is where its lines are records, or None where they are not."""
+    single = [_parse(line) for line in text.split("\n", _SAMPLES)[:_SAMPLES] if line.strip(_SPACE)]
     objects = [value for value in single if isinstance(value, dict) and value]
     # One damaged line must not turn a file of lines into a document that cannot be read.
-    if isinstance(single[0], dict) or len(objects) * 2 >= len(single):
-        pages = [value for value in objects if _records_of(value) is not None]
-        if pages:
-            return Sniff("documents", _samples_of(pages), pages[0], excerpt=excerpt)
-        return Sniff("lines", tuple(objects), excerpt=excerpt)
-    first = _whole(text)
-    if first is None:
-        first = dict(_members(text))
-    if _records_of(first) is not None:
-        return Sniff("documents", _samples_of([first]), first, excerpt=excerpt)
-    return Sniff("documents", (first,) if first else (), excerpt=excerpt)
+    if not objects or not (isinstance(single[0], dict) or len(objects) * 2 >= len(single)) or _pages(objects):
+        return None
+    return Sniff("lines", tuple(objects), excerpt=excerpt)
 
 
 def _samples_of(pages: list[Any]) -> tuple[Mapping[str, Any], ...]:
@@ -115,15 +137,6 @@ def _parse(text: str) -> Any:
         return None
 
 
-def _whole(text: str) -> dict[str, Any] | None:
-    """Return the object that `text` begins with, or None where it is cut or damaged."""
-    try:
-        value, _ = _DECODER.raw_decode(text)
-    except _UNREADABLE:
-        return None
-    return value if isinstance(value, dict) else None
-
-
 def _members(text: str) -> Iterator[tuple[str, Any]]:
     """Yield the members of an object that goes on beyond the text: of a list that is cut, its whole elements."""
     at = 1
@@ -139,7 +152,9 @@ def _members(text: str) -> Iterator[tuple[str, Any]]:
         try:
             value, at = _DECODER.raw_decode(text, at)
         except (*_UNREADABLE, IndexError):
-            yield key, list(_elements(text, at + 1)) if text[at : at + 1] == "[" else None
+            # An unreadable list is not an empty one.
+            begun = list(_elements(text, at + 1)) if text[at : at + 1] == "[" else []
+            yield key, begun or None
             return
         yield key, value
         at = _skip(text, at)
