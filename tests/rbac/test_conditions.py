@@ -1,0 +1,82 @@
+"""Conditions: which operations they concern, as far as their text says it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rightsize.model.role_forms import parse_role_definitions
+from rightsize.rbac.conditions import targets, truth_of
+
+WRITE = "Microsoft.Authorization/roleAssignments/write"
+READ = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs/read"
+USUAL = f"((!(ActionMatches{{'{WRITE}'}})) OR (@Request[Microsoft.Authorization/roleAssignments:RoleDefinitionId] ForAnyOfAnyValues:GuidEquals{{a, b}}))"  # fmt: skip  # noqa: E501
+LISTING = f"((!(ActionMatches{{'{READ}'}} AND NOT SubOperationMatches{{'Blob.List'}})) OR (@Resource[Microsoft.Storage/storageAccounts/blobServices/containers:name] StringEquals 'a (b) OR c'))"  # fmt: skip  # noqa: E501
+
+
+@pytest.mark.parametrize(
+    ("condition", "operation", "truth"),
+    [
+        (None, WRITE, True),
+        ("  ", WRITE, True),
+        (USUAL, WRITE, None),
+        (USUAL, WRITE.upper(), None),
+        (USUAL, "Microsoft.Authorization/roleAssignments/delete", True),
+        (LISTING, READ, None),
+        (LISTING, "x/read", True),
+        (f"{USUAL} AND {LISTING}", READ, None),
+        (f"{USUAL} && {LISTING}", "x/read", True),
+        ("ActionMatches{'Microsoft.Storage/*', 'a'}", "microsoft.storage/x", True),
+        ("ActionMatches{'Microsoft.Storage/*'}", "microsoft.compute/x", False),
+        ("!(ActionMatches{'x'}) || ActionMatches{'x'}", "x", True),
+        ("ActionMatches{'x'} OR ActionMatches{'y'} AND ActionMatches{'z'}", "x", True),
+        ("@Request[a:b] StringEquals 'c'", "x", None),
+        ("Exists @Resource[a:b] AND !(ActionMatches{'x'})", "x", False),
+    ],
+)
+def test_what_a_condition_says_of_an_operation(condition: str | None, operation: str, truth: bool | None) -> None:
+    """Action tests are decided, all else depends on the request, connectives follow three-valued logic."""
+    assert truth_of(condition, operation.lower()) is truth
+    assert targets(condition, operation) == (truth is not True)
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "(" * 5000 + "x",
+        "'open",
+        "ActionMatches{'x'",
+        "a b) OR (",
+        "!" * 900 + "x",
+        "AND",
+        "ActionMatches{'it\\'s'}",
+        "{",
+    ],
+)
+def test_what_cannot_be_read_depends(condition: str) -> None:
+    """When unsure, a condition targets the operation."""
+    assert truth_of(condition, "x") is None
+
+
+def test_a_long_chain_is_decided() -> None:
+    """Thousands of terms neither overflow nor blur the answer."""
+    assert truth_of(" AND ".join(["!(ActionMatches{'x'})"] * 3000), "y") is True
+
+
+@given(st.text(alphabet="()!&|'{}[]@ \\ActionMatches{'x'} OR AND NOT", max_size=60))
+@settings(deadline=None, max_examples=300)
+def test_any_text_gives_an_answer(condition: str) -> None:
+    """No text of a condition raises."""
+    assert truth_of(condition, "x") in (True, False, None)
+
+
+def test_conditions_of_built_in_roles_spare_other_operations(shared_data: Path) -> None:
+    """Conditions that name their actions do not concern reading a virtual machine; the others concern all."""
+    text = (shared_data / "catalog" / "built-in-roles.json").read_bytes()
+    conditions = [b.condition for role in parse_role_definitions(text) for b in role.permissions if b.condition]
+    assert len(conditions) == 31
+    for condition in conditions:
+        assert targets(condition, "Microsoft.Compute/virtualMachines/read") == ("ActionMatches" not in condition)
