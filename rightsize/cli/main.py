@@ -15,9 +15,11 @@ from typer.exceptions import TyperException
 from rightsize import __version__
 from rightsize.cli.analyze import analyze
 from rightsize.cli.can import can, who_can
+from rightsize.cli.catalog import app as catalog
 from rightsize.cli.events import events
 from rightsize.cli.exit_codes import ExitCode, exit_code_of
 from rightsize.cli.explain import explain
+from rightsize.cli.load import load
 from rightsize.cli.mine import mine
 from rightsize.cli.narration import complain
 from rightsize.cli.propose import propose
@@ -53,8 +55,10 @@ def _root(
 app.command()(analyze)
 app.command()(can)
 app.command("who-can")(who_can)
+app.add_typer(catalog, name="catalog")
 app.command()(events)
 app.command()(explain)
+app.command()(load)
 app.command()(mine)
 app.command()(propose)
 app.add_typer(roles, name="roles")

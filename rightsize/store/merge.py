@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 
 import duckdb
 
 from rightsize.store.connection import Store
-from rightsize.store.coverage import derive_coverage
+from rightsize.store.coverage import declare_window, derive_coverage
 from rightsize.store.derive import derive_aliases, derive_closure, derive_roles, derive_scopes
 from rightsize.store.merge_events import merge_events, merge_sign_ins
 from rightsize.store.merge_tables import merge_bookkeeping, merge_tables
@@ -29,11 +31,28 @@ class MergedFile:
     rejected: int
 
 
-def merge(store: Store) -> tuple[MergedFile, ...]:
-    """Merge the staging tables of the store's connection in one transaction; return the files in order."""
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """That a log was exported completely, for a scope and all below it, from the first to the last whole UTC day."""
+
+    source: str
+    scope: str
+    first: dt.date
+    last: dt.date
+    declared_by: str = "user"
+
+
+def merge(store: Store, declarations: Sequence[Declaration] = ()) -> tuple[MergedFile, ...]:
+    """Merge the staging tables of the store's connection in one transaction; return the files in order.
+
+    Raises:
+        UsageError: A declaration speaks of no log that can be declared, or ends before it starts.
+    """
     con = store.connection
     con.execute("BEGIN")
     try:
+        for declaration in declarations:
+            declare_window(con, **asdict(declaration))
         new = _merge_staged(con)
         con.execute("COMMIT")
     except BaseException:

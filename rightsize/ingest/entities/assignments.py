@@ -104,15 +104,15 @@ def _is_instance(look: Look) -> bool:
 ASSIGNMENT_SHAPES = (
     ColumnShape("role_assignments", "role_assignments", _is_assignment, _ASSIGNMENT_FIELDS, _INSERT_ASSIGNMENTS),
     ColumnShape(
-        "role_eligibility_schedule_instances",
-        "role_eligibility_schedule_instances",
+        "role_eligibility_instances",
+        "role_eligibility_instances",
         _is_eligibility,
         (*_grant_fields("name", "id"), *_INSTANCE_FIELDS),
         _insert_instances("'eligible'", "NULL"),
     ),
     ColumnShape(
-        "role_assignment_schedule_instances",
-        "role_assignment_schedule_instances",
+        "role_assignment_instances",
+        "role_assignment_instances",
         _is_instance,
         # The instance has a name of its own; logs name the assignment that it stands for.
         (*_grant_fields(*_both("originRoleAssignmentId"), "name", "id"), *_ACTIVATION_FIELDS),

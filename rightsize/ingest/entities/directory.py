@@ -56,13 +56,14 @@ CASE
 END
 """
 
+# A listing with selected properties may not say whether a service principal is a managed identity; then nobody does.
 _TYPE = f"""
 CASE kind
     WHEN 'user' THEN 'User'
     WHEN 'group' THEN 'Group'
     WHEN 'serviceprincipal' THEN CASE
         WHEN {folded("service_principal_type")} = 'managedidentity' THEN 'ManagedIdentity'
-        WHEN coalesce(service_principal_type, '') <> '' OR NOT is_member THEN 'ServicePrincipal'
+        WHEN coalesce(service_principal_type, '') <> '' THEN 'ServicePrincipal'
     END
 END
 """

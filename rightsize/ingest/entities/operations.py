@@ -1,7 +1,7 @@
 """The catalogue of operations: providers with their nested types, and the flat table of a merged catalogue.
 
-Of an operation's name everything follows but its plane: `Provider/types…/verb`, and before an `action` one segment more
-that names it. Source: Microsoft Learn, REST reference "Provider Operations Metadata".
+Provider, resource type and verb follow from the name, and are not read.
+Source: Microsoft Learn, REST reference "Provider Operations Metadata".
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from rightsize.ingest.entities.fields import field
 from rightsize.ingest.entities.look import Look, fold_keys
 from rightsize.ingest.entities.shape import ColumnShape, ObjectShape, Row, Unusable
 from rightsize.model.errors import InputError
-from rightsize.rbac.text import fold
 from rightsize.store.sql import folded
 
 FROM_PROVIDER = "provider-operations"
@@ -23,7 +22,6 @@ FROM_PROVIDER = "provider-operations"
 GUESSES = ("arm-api-map", "sibling-inferred")
 """Sources of `is_data_action` that infer it, from the path of a request or from a neighbour in the catalogue."""
 
-_VERBS = ("read", "write", "delete", "action")
 _SOURCE = "operations"
 
 
@@ -64,47 +62,26 @@ def _read_operation(fields: Mapping[str, Any]) -> Row:
         raise InputError("an operation has no `name`")
     if is_data_action is not None and not isinstance(is_data_action, bool):
         raise InputError("`isDataAction` is not true or false")
-    provider, resource_type, verb = parts_of(name)
     return {
         "operation": name,
         "is_data_action": is_data_action,
         "is_data_action_source": FROM_PROVIDER if is_data_action is not None else None,
         "is_guess": False,
-        "provider": provider,
-        "resource_type": resource_type,
-        "verb": verb,
-        "description": text_of(fields, "description"),
+        "description": text_of(fields, "description") or None,
     }
-
-
-def parts_of(operation: str) -> tuple[str, str, str]:
-    """Return the provider, the resource type (with its provider) and the verb of an operation."""
-    segments = operation.split("/")
-    verb = fold(segments[-1])
-    if verb not in _VERBS or len(segments) == 1:
-        return segments[0], "/".join(segments[: max(1, len(segments) - 1)]), ""
-    kept = len(segments) - (2 if verb == "action" else 1)
-    return segments[0], "/".join(segments[: max(1, kept)]), verb
 
 
 def _is_table(look: Look) -> bool:
     return {"operation", "is_data_action"} <= look.outer.keys()
 
 
-_LAST = folded("split_part(operation, '/', -1)")
-_SEGMENTS = "len(string_split(operation, '/'))"
-_VERB = f"CASE WHEN {_SEGMENTS} > 1 AND {_LAST} IN {_VERBS} THEN {_LAST} ELSE '' END"
-_TYPE = (
-    f"array_to_string(string_split(operation, '/')[:greatest(1, {_SEGMENTS} - "
-    f"CASE WHEN {_VERB} = 'action' THEN 2 ELSE 1 END)], '/')"
-)
 _INSERT_TABLE = f"""
-INSERT INTO stage_operations (file_id, line, operation, is_data_action, is_data_action_source, is_guess, provider,
-    resource_type, verb, description)
-SELECT file_id, line, operation, is_data_action, CASE WHEN is_data_action IS NOT NULL THEN nullif(origin, '') END,
+INSERT INTO stage_operations (file_id, line, operation, is_data_action, is_data_action_source, is_guess, description)
+SELECT file_id, line, trim(operation), is_data_action,
+    CASE WHEN is_data_action IS NOT NULL THEN nullif(trim(origin), '') END,
     is_data_action IS NOT NULL AND {folded("coalesce(origin, '')")} IN {GUESSES},
-    split_part(operation, '/', 1), {_TYPE}, {_VERB}, coalesce(description, '')
-FROM (SELECT * REPLACE (trim(operation) AS operation) FROM entity_rows)
+    nullif(description, '')
+FROM entity_rows
 """
 
 OPERATION_SHAPES = (

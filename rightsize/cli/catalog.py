@@ -1,0 +1,65 @@
+"""`rightsize catalog`: operations and roles, without which nothing unused can be named."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from rightsize.cli.load import show_report
+from rightsize.cli.narration import say, set_verbosity
+from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Output, OutputFormat, Quiet, Verbose
+from rightsize.cli.output import show
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.callback()
+def catalog() -> None:
+    """Import the catalogue of operations and the built-in roles, and show what of it is loaded."""
+
+
+@app.command("import")
+def import_files(
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            help="What `az provider operation list` and `az role definition list` print, or a CSV of operations."
+        ),
+    ],
+    db: Db = DEFAULT_DB,
+    output: Output = OutputFormat.TABLE,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
+) -> None:
+    """Import operations and role definitions, recognised by their content; anything else is refused."""
+    from rightsize.workflow.catalog import import_catalogue  # noqa: PLC0415
+
+    set_verbosity(verbose, quiet)
+    show_report(import_catalogue(db, files), output, by_file=True)
+
+
+@app.command("status")
+def status(
+    db: Db = DEFAULT_DB,
+    output: Output = OutputFormat.TABLE,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
+) -> None:
+    """Show how many operations and roles are loaded, and the hash of the catalogue that plans name.
+
+    The planes count what is certain; `guessed` are operations of which a source infers the plane, `unknown` those of
+    which none says it.
+    """
+    from rightsize.workflow.catalog import read_catalogue_status  # noqa: PLC0415
+
+    set_verbosity(verbose, quiet)
+    found = read_catalogue_status(db).answer()
+    if not found["operations"]:
+        say("no operations are loaded: `rightsize catalog import FILE…`")
+    if output is OutputFormat.TABLE:
+        show([{"what": what, "value": value} for what, value in found.items()], ("what", "value"), output)
+    else:
+        show([found], list(found), output, document=found)

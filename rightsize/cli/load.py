@@ -1,0 +1,80 @@
+"""`rightsize load`: exports of any form into the store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rightsize.cli.narration import say, set_verbosity
+from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Output, OutputFormat, Quiet, Verbose
+from rightsize.cli.output import show
+
+if TYPE_CHECKING:
+    from rightsize.workflow.load import LoadReport
+
+COLUMNS = ("source", "path", "read", "new", "duplicate", "rejected")
+_COUNTS = ("read", "new", "duplicate", "rejected")
+_FEW = 20
+
+Paths = Annotated[list[str], typer.Argument(help="Exports: files, folders, .gz, .zip, or - for stdin.")]
+
+
+def load(
+    paths: Paths,
+    covers: Annotated[
+        str | None,
+        typer.Option("--covers", help="FROM..TO, whole UTC days for which the log was exported completely."),
+    ] = None,
+    source: Annotated[
+        str | None, typer.Option("--source", help="The log that --covers speaks of: activity_log, sign_in_log, …")
+    ] = None,
+    scope: Annotated[
+        str | None, typer.Option("--scope", help="Where it was exported: a subscription or management group.")
+    ] = None,
+    db: Db = DEFAULT_DB,
+    output: Output = OutputFormat.TABLE,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
+) -> None:
+    """Load exports, recognised by their content; loading the same again changes nothing.
+
+    The table has a row a source, with -v a row a file, as the other formats have.
+    """
+    from rightsize.workflow.load import load_paths  # noqa: PLC0415
+
+    set_verbosity(verbose, quiet)
+    report = load_paths(db, paths, covers=covers, source=source, scope=scope)
+    show_report(report, output, by_file=verbose > 0)
+
+
+def show_report(report: LoadReport, output: OutputFormat, *, by_file: bool) -> None:
+    """Write what a load did: its counts to stdout, a row a file or a source, what could not be used to stderr."""
+    rows = [{name: asdict(row)[name] for name in COLUMNS} for row in report.rows]
+    unknown = [row["path"] for row in rows if row["source"] == "unknown"]
+    for path in unknown[:_FEW]:
+        say(f"unknown: {path}")
+    for note in report.notes[:_FEW]:
+        say(note)
+    for said, kind in ((unknown, "unknown files"), (report.notes, "notes")):
+        if len(said) > _FEW:
+            say(f"and {len(said) - _FEW:,} more {kind}")
+    if any(row["rejected"] for row in rows):
+        say('`rightsize sql "SELECT path, line, reason FROM rejects"` lists the records that could not be used')
+    if output is OutputFormat.TABLE and not by_file:
+        show(_by_source(rows), ("source", "files", *_COUNTS), output)
+    else:
+        show(rows, COLUMNS, output)
+
+
+def _by_source(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        total = found.setdefault(row["source"], {"source": row["source"], "files": 0, **dict.fromkeys(_COUNTS, 0)})
+        total["files"] += 1
+        for name in _COUNTS:
+            total[name] += row[name]
+    return [found[source] for source in sorted(found)]

@@ -1,0 +1,123 @@
+"""Loading exports: every file recognised and staged, then all of them merged in one transaction."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rightsize.ingest.pipeline import StagedFile, stage
+from rightsize.model.errors import InputError, UsageError
+from rightsize.store.connection import Store, open_store
+from rightsize.store.merge import Declaration, MergedFile, merge
+from rightsize.store.staging import create_staging
+
+UNKNOWN = "unknown"
+"""The source of a file in a folder or archive that is nothing rightsize knows."""
+
+_TENANT_WIDE = "sign_in_log"
+
+
+@dataclass(frozen=True, slots=True)
+class LoadReport:
+    """What a load did: the files in order of reading, and what a person should know besides."""
+
+    rows: tuple[MergedFile, ...]
+    notes: tuple[str, ...]
+
+
+def load_paths(
+    db: Path | str,
+    paths: Sequence[str | Path],
+    *,
+    covers: str | None = None,
+    source: str | None = None,
+    scope: str | None = None,
+) -> LoadReport:
+    """Load exports into a store, which is made where there is none.
+
+    Args:
+        db: The store.
+        paths: Files, folders, archives, and `-` for stdin.
+        covers: `FROM..TO`, the whole UTC days for which the user declares that `source` was exported completely for
+            `scope` and everything below it.
+        source: The log that the declaration speaks of.
+        scope: Where; the tenant for sign-in logs, which know no other.
+
+    Raises:
+        InputError: A path cannot be read, is nothing that is known, or is damaged. The store is as it was.
+        UsageError: The declaration makes no sense.
+    """
+    return _load(Path(db), paths, _declarations(covers, source, scope))
+
+
+def load_catalogue(db: Path | str, paths: Sequence[str | Path], sources: Collection[str]) -> LoadReport:
+    """Load exports of the given sources and refuse all others, before anything of them is stored.
+
+    Raises:
+        InputError: A path cannot be read, is of another source, or is damaged. The store is as it was.
+    """
+    return _load(Path(db), paths, (), sources)
+
+
+def _load(
+    db: Path,
+    paths: Sequence[str | Path],
+    declarations: Sequence[Declaration],
+    sources: Collection[str] | None = None,
+) -> LoadReport:
+    is_new = not db.exists()
+    try:
+        with open_store(db, read_only=False) as store:
+            return _stage_and_merge(store, paths, declarations, sources)
+    except BaseException:
+        if is_new:
+            # A store that this load made, and that holds nothing, is not left behind.
+            db.unlink(missing_ok=True)
+            db.with_name(f"{db.name}.wal").unlink(missing_ok=True)
+        raise
+
+
+def _stage_and_merge(
+    store: Store, paths: Sequence[str | Path], declarations: Sequence[Declaration], sources: Collection[str] | None
+) -> LoadReport:
+    # The lines of rejects are counted in the order of reading; merging is faster without an order.
+    store.connection.execute("SET preserve_insertion_order = true")
+    create_staging(store.connection)
+    report = stage(store.connection, paths)
+    if sources is not None:
+        _refuse_others(report.files, sources)
+    store.connection.execute("SET preserve_insertion_order = false")
+    return LoadReport(merge(store, declarations), report.notes)
+
+
+def _refuse_others(files: Sequence[StagedFile], sources: Collection[str]) -> None:
+    for file in files:
+        if file.source not in {*sources, "empty"}:
+            found = "nothing that is known" if file.source == UNKNOWN else file.source.replace("_", " ")
+            raise InputError(
+                f"`{file.path}` holds {found}, not {' or '.join(sources).replace('_', ' ')}",
+                hint="`rightsize load PATH…` takes every other export" if file.source != UNKNOWN else None,
+            )
+
+
+def _declarations(covers: str | None, source: str | None, scope: str | None) -> tuple[Declaration, ...]:
+    if covers is None:
+        if source is not None or scope is not None:
+            raise UsageError("`--source` and `--scope` say what `--covers FROM..TO` speaks of, which is missing")
+        return ()
+    if source is None:
+        raise UsageError("`--covers` needs `--source`", hint="one of activity_log, sign_in_log, storage_log")
+    if scope is None and source != _TENANT_WIDE:
+        raise UsageError("`--covers` needs `--scope`", hint="the subscription or management group that was exported")
+    place = (scope or "/").strip()
+    if not place.startswith("/"):
+        raise UsageError(f"`{scope}` is not a scope", hint="a scope begins with a slash, as /subscriptions/ID")
+    first, _, last = covers.partition("..")
+    try:
+        return (Declaration(source, place, dt.date.fromisoformat(first), dt.date.fromisoformat(last)),)
+    except ValueError:
+        raise UsageError(
+            f"`{covers}` is not a window of days", hint="write it as 2026-01-01..2026-03-31, both days included"
+        ) from None
