@@ -64,3 +64,15 @@ def test_the_catalogue_is_true(shared_data: Path) -> None:
         assert {a.strip().lower() for a in block["notActions"]} == {a.lower() for a in role.not_actions}
         assert {a.strip().lower() for a in block["dataActions"]} == {a.lower() for a in role.data_actions}
         assert {a.strip().lower() for a in block["notDataActions"]} == {a.lower() for a in role.not_data_actions}
+
+
+def test_every_provider_that_a_role_names_is_in_the_catalogue() -> None:
+    """So that a role of the demo is never kept because nobody knows what its provider offers."""
+    known = {operation.name.split("/")[0].lower() for operation in operations()}
+    strings = [
+        string
+        for role in built_in_roles()
+        for string in (*role.actions, *role.not_actions, *role.data_actions, *role.not_data_actions)
+    ]
+    named = {string.split("/")[0].lower() for string in strings} - {"*"}
+    assert named <= known
