@@ -16,6 +16,7 @@ from rightsize import __version__
 from rightsize.cli.analyze import analyze
 from rightsize.cli.can import can, who_can
 from rightsize.cli.catalog import app as catalog
+from rightsize.cli.demo import demo
 from rightsize.cli.events import events
 from rightsize.cli.exit_codes import ExitCode, exit_code_of
 from rightsize.cli.explain import explain
@@ -56,6 +57,7 @@ app.command()(analyze)
 app.command()(can)
 app.command("who-can")(who_can)
 app.add_typer(catalog, name="catalog")
+app.command()(demo)
 app.command()(events)
 app.command()(explain)
 app.command()(load)

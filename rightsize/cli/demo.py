@@ -1,0 +1,130 @@
+"""`rightsize demo`: the whole way on a tenant that is made up, in one command."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rightsize.cli.narration import say, set_verbosity
+from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Output, OutputFormat, Quiet, Verbose
+from rightsize.cli.output import show, write
+
+if TYPE_CHECKING:
+    from rightsize.workflow.demo import DemoResult, Example
+
+_VERDICTS = {
+    "used": "seen in a log",
+    "unused": "a log would have shown it, and did not",
+    "unobservable": "no log could have shown it",
+    "out_of_coverage": "the log that would show it is missing",
+}
+
+
+def demo(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Where everything goes: a new folder, or an earlier demo.")
+    ] = Path("reports/demo"),
+    principals: Annotated[int, typer.Option("--principals", help="Principals of the tenant, 60 or more.")] = 60,
+    subscriptions: Annotated[int, typer.Option("--subscriptions", help="Subscriptions, 6 or more.")] = 6,
+    days: Annotated[int, typer.Option("--days", help="Days of logs, 100 or more.")] = 120,
+    events: Annotated[
+        int | None, typer.Option("--events", help="About how many calls the logs hold.", show_default=False)
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Another number is another tenant.")] = 0,
+    db: Db = DEFAULT_DB,  # noqa: ARG001  every command takes it; the demo has a store of its own, in its folder
+    output: Output = OutputFormat.TABLE,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
+) -> None:
+    """Make up a tenant, load its exports, judge every grant and plan; everything stays in DIR, the store too."""
+    from rightsize.demo.spec import TenantSpec  # noqa: PLC0415  kept out of `--help`
+    from rightsize.workflow.demo import make_demo  # noqa: PLC0415
+
+    set_verbosity(verbose, quiet)
+    spec = TenantSpec(seed=seed, principals=principals, subscriptions=subscriptions, days=days, events=events)
+    result = make_demo(folder, spec, say)
+    if output is OutputFormat.TABLE:
+        write("\n".join(_page(result)) + "\n")
+    else:
+        show(list(result.rows()), ("section", "measure", "value"), output, document=result.document())
+
+
+def _page(result: DemoResult) -> Iterator[str]:
+    window = result.plan.generated_from["window"]
+    yield (
+        f"A made-up hospital group: {result.principals:,} principals, {result.assignments:,} role assignments, "
+        f"{result.subscriptions} subscriptions, {result.records:,} records of {result.days} days"
+    )
+    yield ""
+    yield f"What they may do, and what they did from {window['first_day']} to {window['last_day']}"
+    yield from _verdicts(result)
+    yield ""
+    yield "What rightsize proposes, a line an assignment"
+    yield "  " + ", ".join(f"{number} {kind.replace('_', ' ')}" for kind, number in result.kinds.items())
+    yield from _proof(result)
+    yield ""
+    yield "Three of them"
+    for example in result.examples:
+        yield from _told(example)
+    yield ""
+    yield from _next(result)
+
+
+def _verdicts(result: DemoResult) -> Iterator[str]:
+    granted = result.plan.verdicts.get("granted", 0)
+    yield f"  {'granted':<16}{granted:>9,}"
+    for verdict, meaning in _VERDICTS.items():
+        number = result.plan.verdicts.get(verdict, 0)
+        share = number / granted if granted else 0.0
+        yield f"  {verdict.replace('_', ' '):<16}{number:>9,}  {share:>6.1%}  {meaning}"
+    unexplained = result.plan.verdicts.get("unexplained", 0)
+    yield f"  {'unexplained':<16}{unexplained:>9,}          use that no assignment of today allows"
+
+
+def _proof(result: DemoResult) -> Iterator[str]:
+    before = sum(one.excess_before for one in result.plan.proposals)
+    after = sum(one.excess_after for one in result.plan.proposals)
+    if before:
+        yield f"  that takes away {1 - after / before:.0%} of the risk-weighted excess"
+    replay = result.plan.replay
+    yield (
+        f"  replayed: {replay['allowed']:,} distinct calls allowed, {replay['needs_activation']:,} "
+        f"after an activation, {replay['denied']:,} denied"
+    )
+    truth = result.truth
+    total = sum(truth.needs.values())
+    yield (
+        f"  this tenant's real needs are known: {total:,}, of which no log shows {truth.silent:,}; "
+        f"the plan denies {len(truth.denied):,} of them"
+    )
+
+
+def _told(example: Example) -> Iterator[str]:
+    from rightsize.render.escape import for_terminal  # noqa: PLC0415  kept out of `--help`
+    from rightsize.render.summary import short_scope  # noqa: PLC0415
+
+    proposal = example.proposal
+    who = for_terminal(f"{example.principal}: {example.role} at {short_scope(example.scope)}")
+    yield f"  {proposal.kind.replace('_', ' '):<16}{who}"
+    change = f"excess {proposal.excess_before:,.0f} → {proposal.excess_after:,.0f}"
+    yield f"  {'':<16}{change}; {for_terminal(proposal.reason)}"
+
+
+def _next(result: DemoResult) -> Iterator[str]:
+    telling = next(iter(result.examples), None)
+    yield "Look closer"
+    yield f"  {result.folder / 'summary.html'}   the same for reading, with every proposal"
+    yield f"  {result.folder / 'roles'}   a file a role, with the evidence for each action"
+    if telling is not None:
+        yield f'  rightsize explain "{telling.proposal.principal_ids[0]}" --db {result.store}'
+    yield f"  rightsize analyze --by assignment --db {result.store}"
+    yield "On your own tenant"
+    yield "  az role assignment list --all -o json > assignments.json"
+    yield "  az role definition list -o json > roles.json; az provider operation list -o json > operations.json"
+    yield "  az monitor activity-log list --offset 90d --max-events 100000 -o json > activity.json"
+    yield "  rightsize load assignments.json activity.json; rightsize catalog import roles.json operations.json"
+    yield "  rightsize propose"

@@ -1,0 +1,215 @@
+"""The demo: a tenant made up with its truth, loaded, judged, planned, and the plan held against the truth."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rightsize.demo.exports import write_exports
+from rightsize.demo.generator import generate
+from rightsize.demo.spec import TenantSpec
+from rightsize.model.errors import InputError, UsageError
+from rightsize.model.plan import Plan, Proposal
+from rightsize.propose.dials import Dials
+from rightsize.workflow.demo_truth import TruthCheck, check_plan
+from rightsize.workflow.load import load_paths
+from rightsize.workflow.propose import propose_plan
+
+MARKER = "demo.json"
+STORE = "demo.duckdb"
+_CHANGES = ("custom", "builtin", "narrow_scope")
+_REMOVALS = ("remove", "remove_orphan", "remove_duplicate")
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A proposal that tells a story: who, what today's grant is, and what becomes of it."""
+
+    principal: str
+    role: str
+    scope: str
+    proposal: Proposal
+
+
+@dataclass(frozen=True, slots=True)
+class DemoResult:
+    """What the demo made and found.
+
+    Attributes:
+        folder: Where everything stands.
+        store: The store in it.
+        principals: Principals of the tenant; `assignments` theirs, standing and eligible.
+        subscriptions: Subscriptions of the tenant; `days` of logs.
+        records: Records of all exports.
+        plan: The plan.
+        kinds: Number of proposals of each kind.
+        examples: The most telling proposals.
+        truth: How the plan stands up to what the tenant really needs.
+    """
+
+    folder: Path
+    store: Path
+    principals: int
+    assignments: int
+    subscriptions: int
+    days: int
+    records: int
+    plan: Plan
+    kinds: dict[str, int]
+    examples: list[Example]
+    truth: TruthCheck
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Yield the numbers, one a row."""
+        sections = {
+            "tenant": {
+                "principals": self.principals,
+                "assignments": self.assignments,
+                "subscriptions": self.subscriptions,
+                "days": self.days,
+                "records": self.records,
+            },
+            "verdicts": self.plan.verdicts,
+            "proposals": self.kinds,
+            "replay": self.plan.replay,
+            "needs": self.truth.needs,
+            "needs under the plan": self.truth.answers,
+        }
+        for section, measures in sections.items():
+            for measure, value in measures.items():
+                yield {"section": section, "measure": measure, "value": value}
+
+    def document(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        return {
+            "folder": str(self.folder),
+            "store": str(self.store),
+            "principals": self.principals,
+            "assignments": self.assignments,
+            "subscriptions": self.subscriptions,
+            "days": self.days,
+            "records": self.records,
+            "window": self.plan.generated_from["window"],
+            "verdicts": dict(self.plan.verdicts),
+            "proposals": self.kinds,
+            "replay": dict(self.plan.replay),
+            "truth": self.truth.document(),
+            "examples": [
+                {
+                    "principal": one.principal,
+                    "role": one.role,
+                    "scope": one.scope,
+                    "kind": one.proposal.kind,
+                    "excess_before": one.proposal.excess_before,
+                    "excess_after": one.proposal.excess_after,
+                    "reason": one.proposal.reason,
+                }
+                for one in self.examples
+            ],
+        }
+
+
+def make_demo(folder: Path, spec: TenantSpec, narrate: Callable[[str], None]) -> DemoResult:
+    """Make a tenant in a folder, load it into a store there, and plan.
+
+    Args:
+        folder: New, empty, or an earlier demo, which is replaced.
+        spec: The tenant.
+        narrate: Told what is being done.
+
+    Raises:
+        UsageError: The folder holds something else.
+        InputError: The folder cannot be written.
+    """
+    truth = write_demo(folder, spec)
+    store = folder / STORE
+    narrate(f"wrote {len(truth['files']):,} files of exports to {folder / 'exports'}")
+    load_paths(store, [folder / "exports"])
+    narrate(f"loaded them into {store}")
+    result = propose_plan(store, Dials(), folder)
+    narrate(f"judged every grant and wrote the plan to {folder / 'plan.json'}")
+    plan = result.plan
+    return DemoResult(
+        folder=folder,
+        store=store,
+        principals=spec.principals,
+        assignments=len(truth["assignments"]),
+        subscriptions=spec.subscriptions,
+        days=spec.days,
+        records=sum(counts["records"] for counts in truth["files"].values()),
+        plan=plan,
+        kinds=result.kinds,
+        examples=list(_examples(plan, truth)),
+        truth=check_plan(store, plan, truth["needs"]),
+    )
+
+
+def write_demo(folder: Path, spec: TenantSpec) -> dict[str, Any]:
+    """Write a tenant's exports and its truth into a folder; return the truth.
+
+    Raises:
+        UsageError: The folder holds something else than an earlier demo.
+        InputError: The folder cannot be written.
+    """
+    _require_own(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # First of all, so that a demo that was stopped half-way is known as one.
+        (folder / MARKER).write_text(_marker(spec), encoding="utf-8")
+        if (folder / "exports").exists():
+            shutil.rmtree(folder / "exports")
+        for name in (STORE, f"{STORE}.wal", "truth.json"):
+            (folder / name).unlink(missing_ok=True)
+        truth = write_exports(generate(spec), folder / "exports")
+        (folder / "truth.json").write_text(json.dumps(truth, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"`{folder}` cannot be written: {error.strerror or error}") from error
+    return truth
+
+
+def _marker(spec: TenantSpec) -> str:
+    made = {
+        "what": "a demo tenant of rightsize",
+        "seed": spec.seed,
+        "principals": spec.principals,
+        "subscriptions": spec.subscriptions,
+        "days": spec.days,
+        "events": spec.events,
+    }
+    return json.dumps(made, indent=1) + "\n"
+
+
+def _require_own(folder: Path) -> None:
+    try:
+        foreign = folder.exists() and any(folder.iterdir()) and not (folder / MARKER).is_file()
+    except OSError as error:
+        raise InputError(f"`{folder}` cannot be read: {error.strerror}") from error
+    if foreign:
+        raise UsageError(
+            f"`{folder}` holds files and is no earlier demo",
+            hint="name a folder that is new or empty: `rightsize demo DIR`",
+        )
+
+
+def _examples(plan: Plan, truth: dict[str, Any]) -> Iterator[Example]:
+    """The largest cut that keeps something, the largest grant that goes, and the largest one that nobody can judge."""
+    assignments = {one["role_assignment_id"]: one for one in truth["assignments"]}
+    for kinds in (_CHANGES, _REMOVALS, ("keep",)):
+        candidates = [
+            one
+            for one in plan.proposals
+            if one.kind in kinds and one.plane == "control" and one.replaces[0] in assignments
+        ]
+        if candidates:
+            told = max(candidates, key=lambda one: (_weight(one), one.id))
+            assignment = assignments[told.replaces[0]]
+            holder = assignment["principal_id"]
+            yield Example(plan.names.get(holder, holder), assignment["role_name"], assignment["scope"], told)
+
+
+def _weight(proposal: Proposal) -> float:
+    return proposal.excess_before if proposal.kind == "keep" else proposal.excess_before - proposal.excess_after

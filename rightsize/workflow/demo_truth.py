@@ -1,0 +1,104 @@
+"""Holds a plan against a planted truth: is everything that the tenant really needs still allowed?
+
+The replay of a plan knows what logs show. A generated tenant also knows the reads, linked checks and unlogged data
+actions behind it, so here a plan that guesses wrongly about silence is found out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from rightsize.analyze.inputs import schema_of
+from rightsize.model.plan import Plan
+from rightsize.model.role_forms import permissions_to_json
+from rightsize.rbac.scopes import parse_scope
+from rightsize.store.connection import open_store
+from rightsize.workflow.access import read_tenant
+
+
+@dataclass(frozen=True, slots=True)
+class TruthCheck:
+    """How the needs of a tenant fare under a plan.
+
+    Attributes:
+        needs: Number of needs by what shows them: used, read, linked, unlogged_data, data_endpoint, out_of_coverage.
+        answers: Number of needs by answer: yes, conditional, eligible or no.
+        denied: The needs that are refused.
+    """
+
+    needs: Mapping[str, int]
+    answers: Mapping[str, int]
+    denied: Sequence[Mapping[str, Any]]
+
+    @property
+    def silent(self) -> int:
+        """Needs that no log shows."""
+        return sum(self.needs.values()) - self.needs.get("used", 0)
+
+    def document(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        return {"needs": dict(self.needs), "answers": dict(self.answers), "denied": list(self.denied)}
+
+
+def check_plan(db: Path, plan: Plan, needs: Sequence[Mapping[str, Any]]) -> TruthCheck:
+    """Ask for every need whether it is allowed once the plan is carried out.
+
+    Args:
+        db: The store that the plan was made from.
+        plan: The plan.
+        needs: `needs` of the truth.
+    """
+    with open_store(db, read_only=True) as store:
+        changed = {
+            "role_assignments": after_plan(plan, store.table("role_assignments")),
+            "role_definitions": with_planned_roles(plan, store.table("role_definitions")),
+        }
+        tenant = read_tenant(lambda name: changed[name] if name in changed else store.table(name))
+    answers = [
+        tenant.access.decide(need["principal_id"], need["operation"], need["plane"], parse_scope(need["scope"])).allowed
+        for need in needs
+    ]
+    return TruthCheck(
+        dict(sorted(Counter(need["kind"] for need in needs).items())),
+        dict(sorted(Counter(answers).items())),
+        [need for need, answer in zip(needs, answers, strict=True) if answer == "no"],
+    )
+
+
+def after_plan(plan: Plan, assignments: pl.DataFrame) -> pl.DataFrame:
+    """Return the assignments once the plan is carried out: what it replaces is gone, what it makes is there."""
+    replaced = {name for one in plan.proposals if one.kind != "keep" for name in one.replaces}
+    made = [
+        {
+            "role_assignment_id": f"{proposal.id}-{number}",
+            "state": planned.state,
+            "principal_id": planned.principal_id,
+            "role_definition_id": planned.role,
+            "scope": planned.scope,
+            "condition": planned.condition,
+        }
+        for proposal in plan.proposals
+        for number, planned in enumerate(proposal.assignments)
+    ]
+    kept = assignments.filter(~pl.col("role_assignment_id").is_in(replaced))
+    return pl.concat([kept, pl.DataFrame(made, schema=schema_of("role_assignments"))])
+
+
+def with_planned_roles(plan: Plan, definitions: pl.DataFrame) -> pl.DataFrame:
+    """Return the role definitions with those that the plan introduces."""
+    made = [
+        {
+            "role_definition_id": role.definition.role_definition_id,
+            "role_name": role.definition.role_name,
+            "role_type": role.definition.role_type,
+            "permissions": permissions_to_json(role.definition.permissions),
+        }
+        for role in plan.roles
+    ]
+    return pl.concat([definitions, pl.DataFrame(made, schema=schema_of("role_definitions"))])
