@@ -105,12 +105,11 @@ def _proof(result: DemoResult) -> Iterator[str]:
 
 def _told(example: Example) -> Iterator[str]:
     from rightsize.render.escape import for_terminal  # noqa: PLC0415  kept out of `--help`
-    from rightsize.render.summary import short_scope  # noqa: PLC0415
 
     proposal = example.proposal
-    who = for_terminal(f"{example.principal}: {example.role} at {short_scope(example.scope)}")
-    yield f"  {proposal.kind.replace('_', ' '):<16}{who}"
+    who = for_terminal(f"{example.principal}: {example.role} at {example.scope_name}")
     change = f"excess {proposal.excess_before:,.0f} → {proposal.excess_after:,.0f}"
+    yield f"  {proposal.kind.replace('_', ' '):<16}{who}"
     yield f"  {'':<16}{change}; {for_terminal(proposal.reason)}"
 
 

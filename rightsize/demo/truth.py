@@ -59,7 +59,7 @@ def plant_truth(
             for index, habit in enumerate(tenant.habits)
             if habit.outcome in ("denied", "linked") and seen[index]["logged"]
         ],
-        "assignments": [_assignment(grant, needs) for grant in tenant.grants if grant.listed],
+        "assignments": _assignments(tenant, needs),
         "gone_assignments": sorted({grant.grant_id for grant in _evidence(tenant)} - _listed(tenant)),
         "principals_without_arm_token": principals_without_arm_token(tenant, sign_ins),
         "missing_days": {
@@ -119,23 +119,33 @@ def _use(habit: Habit, seen: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _assignment(grant: Grant, needs: list[dict[str, Any]]) -> dict[str, Any]:
-    kinds = Counter(need["kind"] for need in needs if need["role_assignment_id"] == grant.grant_id)
-    return {
-        "role_assignment_id": grant.grant_id,
-        "state": grant.state,
-        "principal_id": grant.principal_id,
-        "role_definition_id": grant.role.role_definition_id,
-        "role_name": grant.role.role_name,
-        "scope": grant.scope,
-        "needs": dict(sorted(kinds.items())),
-        "never_used": not kinds,
-        "orphan": "orphan" in grant.options,
-        "duplicate_of": grant.duplicate_of or None,
-        "excluded": next((word for word in EXCLUDED if word in grant.options), None),
-        "conditional": grant.condition is not None,
-        "eligibility_id": grant.eligibility_id or None,
-    }
+def _assignments(tenant: Tenant, needs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    kinds: dict[str, Counter[str]] = {}
+    for need in needs:
+        kinds.setdefault(need["role_assignment_id"], Counter())[need["kind"]] += 1
+    people = tenant.principals_by_id()
+    names = {scope.scope: scope.name for scope in tenant.scopes}
+    return [
+        {
+            "role_assignment_id": grant.grant_id,
+            "state": grant.state,
+            "principal_id": grant.principal_id,
+            "principal_name": people[grant.principal_id].name,
+            "role_definition_id": grant.role.role_definition_id,
+            "role_name": grant.role.role_name,
+            "scope": grant.scope,
+            "scope_name": names.get(grant.scope, grant.scope.rsplit("/", 1)[-1] or "/"),
+            "needs": dict(sorted(kinds.get(grant.grant_id, Counter()).items())),
+            "never_used": grant.grant_id not in kinds,
+            "orphan": "orphan" in grant.options,
+            "duplicate_of": grant.duplicate_of or None,
+            "excluded": next((word for word in EXCLUDED if word in grant.options), None),
+            "conditional": grant.condition is not None,
+            "eligibility_id": grant.eligibility_id or None,
+        }
+        for grant in tenant.grants
+        if grant.listed
+    ]
 
 
 def _evidence(tenant: Tenant) -> list[Grant]:

@@ -31,6 +31,7 @@ class Example:
 
     principal: str
     role: str
+    scope_name: str
     scope: str
     proposal: Proposal
 
@@ -196,20 +197,27 @@ def _require_own(folder: Path) -> None:
 
 
 def _examples(plan: Plan, truth: dict[str, Any]) -> Iterator[Example]:
-    """The largest cut that keeps something, the largest grant that goes, and the largest one that nobody can judge."""
+    """The largest cut in a grant that is used, the riskiest grant that goes, the largest one that nobody can judge."""
     assignments = {one["role_assignment_id"]: one for one in truth["assignments"]}
-    for kinds in (_CHANGES, _REMOVALS, ("keep",)):
-        candidates = [
-            one
-            for one in plan.proposals
-            if one.kind in kinds and one.plane == "control" and one.replaces[0] in assignments
-        ]
-        if candidates:
-            told = max(candidates, key=lambda one: (_weight(one), one.id))
+    pools: tuple[tuple[Callable[[Proposal, dict[str, Any]], bool], Callable[[Proposal], float]], ...] = (
+        (_is_a_cut, lambda one: (one.excess_before - one.excess_after) ** 2 / max(one.excess_before, 1.0)),
+        (lambda one, _: one.kind in _REMOVALS, lambda one: one.risk_before),
+        (_is_unknowable, lambda one: one.excess_before),
+    )
+    for belongs, weight in pools:
+        pool = [one for one in plan.proposals if belongs(one, assignments[one.replaces[0]])]
+        if pool:
+            told = max(pool, key=lambda one: (weight(one), one.id))
             assignment = assignments[told.replaces[0]]
-            holder = assignment["principal_id"]
-            yield Example(plan.names.get(holder, holder), assignment["role_name"], assignment["scope"], told)
+            scope = assignment["scope"]
+            yield Example(assignment["principal_name"], assignment["role_name"], assignment["scope_name"], scope, told)
 
 
-def _weight(proposal: Proposal) -> float:
-    return proposal.excess_before if proposal.kind == "keep" else proposal.excess_before - proposal.excess_after
+def _is_a_cut(proposal: Proposal, assignment: dict[str, Any]) -> bool:
+    """A whole subscription, of which somebody uses a corner, is what a reader knows from home."""
+    is_subscription = assignment["scope"].count("/") == 2 and assignment["scope"].startswith("/subscriptions/")
+    return proposal.kind in _CHANGES and is_subscription and assignment["needs"].get("used", 0) > 1
+
+
+def _is_unknowable(proposal: Proposal, assignment: dict[str, Any]) -> bool:
+    return proposal.kind == "keep" and assignment["state"] == "active" and assignment["excluded"] is None
