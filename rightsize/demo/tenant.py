@@ -23,7 +23,8 @@ class Principal:
     """A user, guest, group, application or managed identity.
 
     `options` are words: emergency, young, gone (deleted for good), soft_deleted, first_party, foreign, policy,
-    user_assigned, synced, dynamic, role_assignable, idle, on_call, tagger (tags every night), deployer (spared by the deny).
+    user_assigned, synced, dynamic, role_assignable, idle, on_call, tagger (tags every
+    night), deployer (spared by the deny).
     """
 
     principal_id: str

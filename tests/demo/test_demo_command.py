@@ -1,0 +1,126 @@
+"""`rightsize demo`: the whole way, from nothing to a plan that stands up to the planted truth."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rightsize.cli.main import run
+from rightsize.demo.spec import TenantSpec
+from rightsize.model.errors import UsageError
+from rightsize.workflow.demo import MARKER, STORE, write_demo
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A demo that was made once."""
+    made = tmp_path_factory.mktemp("made") / "demo"
+    assert run(["demo", str(made), "-q", "-o", "csv"]) == 0
+    return made
+
+
+def _plan_files(folder: Path) -> dict[str, str]:
+    """Digests of everything but the store, whose bytes DuckDB does not promise."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != STORE)
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+
+
+def test_it_makes_everything_in_one_folder(folder: Path) -> None:
+    """Exports, truth, store, plan, roles, page."""
+    assert {path.name for path in folder.iterdir()} >= {
+        "exports",
+        "truth.json",
+        STORE,
+        "plan.json",
+        "roles",
+        "summary.html",
+        MARKER,
+    }
+
+
+def test_a_second_run_replaces_it_byte_for_byte(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Plan, roles and page too; stdout is one JSON document."""
+    before = _plan_files(folder)
+    assert run(["demo", str(folder), "-o", "json"]) == 0
+    captured = capsys.readouterr()
+    document: dict[str, Any] = json.loads(captured.out)
+    assert document["principals"] == 60
+    assert sum(document["proposals"].values()) == document["assignments"]
+    assert captured.err
+    assert _plan_files(folder) == before
+
+
+def test_the_plan_takes_nothing_that_is_needed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Replay denies no call, and the planted reads, linked checks and unlogged data actions stay as well."""
+    assert run(["demo", str(folder), "-q", "-o", "json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["replay"]["denied"] == 0
+    assert document["truth"]["denied"] == []
+    assert document["truth"]["answers"].keys() <= {"yes", "conditional", "eligible"}
+
+
+def test_orphans_go_and_emergency_access_stays(folder: Path) -> None:
+    """What the truth says of whole assignments, the plan says too."""
+    truth = json.loads((folder / "truth.json").read_text(encoding="utf-8"))
+    plan = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
+    kinds = {name: one["kind"] for one in plan["proposals"] for name in one["replaces"]}
+    assert set(kinds) == {a["role_assignment_id"] for a in truth["assignments"]}
+    for assignment in truth["assignments"]:
+        kind = kinds[assignment["role_assignment_id"]]
+        assert (kind == "remove_orphan") == assignment["orphan"]
+        assert kind == "keep" or assignment["excluded"] is None
+        if kind == "remove_duplicate":
+            assert assignment["duplicate_of"]
+        if kind == "remove":
+            assert assignment["never_used"]
+
+
+def test_every_proposal_is_proved(folder: Path) -> None:
+    """Used within proposed, proposed within granted."""
+    plan = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
+    assert all(one["proof"]["used_subset"] and one["proof"]["granted_superset"] for one in plan["proposals"])
+
+
+def test_the_page_on_the_terminal_says_what_was_found(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The verdicts, the proposals, three examples, and what to do next."""
+    assert run(["demo", str(folder)]) == 0
+    page = capsys.readouterr().out
+    for word in (
+        "granted",
+        "unobservable",
+        "custom",
+        "Patient Portal Team",
+        "summary.html",
+        "rightsize explain",
+        "az role",
+    ):
+        assert word in page
+
+
+def test_a_folder_with_something_else_is_left_alone(tmp_path: Path) -> None:
+    """Nobody's files are overwritten, and the hint says what to do."""
+    (tmp_path / "thesis.txt").write_text("years of work", encoding="utf-8")
+    with pytest.raises(UsageError, match="holds files and is no earlier demo"):
+        write_demo(tmp_path, TenantSpec())
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_an_interrupted_demo_can_be_made_again(tmp_path: Path) -> None:
+    """The marker is written first."""
+    (tmp_path / "exports").mkdir()
+    (tmp_path / "exports/stale.json").write_text("{}", encoding="utf-8")
+    (tmp_path / MARKER).write_text("{}", encoding="utf-8")
+    write_demo(tmp_path, TenantSpec())
+    assert not (tmp_path / "exports/stale.json").exists()
+    assert (tmp_path / "truth.json").is_file()
+
+
+def test_a_size_that_does_not_fit_is_a_usage_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit code 2, and nothing is made."""
+    assert run(["demo", str(tmp_path / "new"), "--principals", "3"]) == 2
+    assert "--principals" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
