@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rightsize.cli.exit_codes import ExitCode
 from rightsize.cli.narration import say, set_verbosity
 from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Output, OutputFormat, Quiet, Verbose
-from rightsize.cli.output import show
+from rightsize.cli.output import show, write
 from rightsize.model.errors import UsageError
+
+if TYPE_CHECKING:  # a workflow is imported by the command that runs it
+    from rightsize.workflow.access import Answers
 
 CAN_COLUMNS = ("principal_id", "operation", "scope", "plane", "allowed", "because", "denied_by")
 WHO_COLUMNS = ("principal_id", "principal_type", "name", *CAN_COLUMNS[1:])
-_REASONS = ("role", "at", "via", "state", "condition")
 
 
 class AskedPlane(StrEnum):
@@ -69,8 +71,9 @@ def can(
 
     The answer is yes, no, eligible (after a PIM activation) or conditional (where a condition holds).
     """
-    from rightsize.workflow.access import Question, read_questions  # noqa: PLC0415
     from rightsize.workflow.access import can as ask  # noqa: PLC0415
+    from rightsize.workflow.access import read_questions  # noqa: PLC0415
+    from rightsize.workflow.tenant_access import Question  # noqa: PLC0415
 
     set_verbosity(verbose, quiet)
     if batch is not None:
@@ -82,7 +85,7 @@ def can(
     else:
         questions = [Question(principal, operation, at, plane)]
     answers = ask(db, questions, as_of=as_of, strict=batch is None)
-    _show(answers.rows, CAN_COLUMNS, output, document=answers.rows[0] if batch is None else None)
+    _show(answers, CAN_COLUMNS, output, document=answers.rows[0] if batch is None else None)
     for note in answers.notes:
         say(note)
     if exit_code and any(row["allowed"] == "no" for row in answers.rows):
@@ -106,7 +109,7 @@ def who_can(
 
     set_verbosity(verbose, quiet)
     answers = ask(db, operation, at, plane=plane, as_of=as_of)
-    _show(answers.rows, WHO_COLUMNS, output)
+    _show(answers, WHO_COLUMNS, output)
     for note in answers.notes:
         say(note)
     if exit_code and not answers.rows:
@@ -114,33 +117,37 @@ def who_can(
 
 
 def _show(
-    rows: list[dict[str, Any]],
-    columns: tuple[str, ...],
-    output: OutputFormat,
-    *,
-    document: Mapping[str, Any] | None = None,
+    answers: Answers, columns: tuple[str, ...], output: OutputFormat, *, document: Mapping[str, Any] | None = None
 ) -> None:
     if output is OutputFormat.TABLE:
-        who = "name" if "name" in columns else "principal_id"
-        show(list(_by_reason(rows, who)), ("allowed", "who", "plane", *_REASONS), output)
+        write("".join(_lines(answers)))
     else:
-        show(rows, columns, output, document=document)
+        show(answers.rows, columns, output, document=document)
 
 
-def _by_reason(rows: Iterable[Mapping[str, Any]], who: str) -> Iterator[dict[str, Any]]:
-    """Yield one row a reason, so that a terminal shows the chain behind each answer."""
-    for row in rows:
-        first = {"allowed": row["allowed"], "who": row[who] or row["principal_id"], "plane": row["plane"]}
-        reasons = [
-            {
-                "role": reason["role_name"],
-                "at": reason["scope"],
-                "via": " > ".join(reason["via"]),
-                "state": reason["state"],
-                "condition": reason["condition"],
-            }
-            for reason in row["because"]
-        ]
-        reasons += [{"role": f"deny assignment {deny}"} for deny in row["denied_by"]]
-        for number, reason in enumerate(reasons or [{}]):
-            yield dict.fromkeys(_REASONS) | (first if number == 0 else {}) | reason
+def _lines(answers: Answers) -> Iterator[str]:
+    """Yield the answers as text, each with the chain behind it; every line is escaped."""
+    from rightsize.render.escape import for_terminal  # noqa: PLC0415  kept out of `--help`
+
+    for row in answers.rows:
+        for line in _text(row, answers.names):
+            yield for_terminal(line) + "\n"
+
+
+def _text(row: Mapping[str, Any], names: Mapping[str, str]) -> Iterator[str]:
+    yield f"{row['allowed']:<12} {_called(row['principal_id'], names)}"
+    yield f"  {row['operation']} ({row['plane']}) at {row['scope']}"
+    for reason in row["because"]:
+        yield f"  by {reason['role_name'] or 'a role without a name'} at {reason['scope']}"
+        yield f"     {reason['state']} assignment {reason['role_assignment_id']}"
+        if reason["via"]:
+            yield f"     via {' > '.join(_called(group, names) for group in reason['via'])}"
+        if reason["condition"]:
+            yield f"     where {reason['condition']}"
+    for deny in row["denied_by"]:
+        yield f"  {'refused' if row['allowed'] == 'no' else 'perhaps refused'} by deny assignment {deny}"
+
+
+def _called(principal_id: str, names: Mapping[str, str]) -> str:
+    name = names.get(principal_id)
+    return f"{name} ({principal_id})" if name else principal_id

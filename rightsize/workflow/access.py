@@ -1,62 +1,38 @@
 """Who may do what: `can` and `who-can`, answered from the store.
 
-The tables are read once and indexed (`rbac.access`), so a batch of thousands costs little more than one question.
+The tables are read once and indexed, so a batch of thousands costs little more than one question.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
-import polars as pl
-
-from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.naming import resolve_principal
-from rightsize.model.errors import EvidenceError, InputError, UsageError
-from rightsize.model.nouns import Decision, DenyAssignment, RoleAssignment
-from rightsize.model.role_forms import permissions_from_json
-from rightsize.rbac.access import STRENGTH, Access, KnownRole
-from rightsize.rbac.expand import planes_spelling_out
-from rightsize.rbac.membership import read_membership
-from rightsize.rbac.permissions import PLANES, read_permissions
-from rightsize.rbac.scopes import MANAGEMENT_GROUPS, ROOT, Scope, lineage, parse_scope
-from rightsize.rbac.text import fold
+from rightsize.model.errors import InputError
+from rightsize.rbac.access import STRENGTH
+from rightsize.rbac.permissions import PLANES
+from rightsize.rbac.scopes import parse_scope
 from rightsize.store.connection import open_store
+from rightsize.workflow.tenant_access import Person, Question, TenantAccess, read_tenant_access
 from rightsize.workflow.text_files import read_json_lines
-
-_TABLES = (
-    "principals",
-    "principal_aliases",
-    "group_members",
-    "group_closure",
-    "scopes",
-    "role_definitions",
-    "role_assignments",
-    "deny_assignments",
-    "operations",
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """May this principal do that there? `plane` is asked for where the catalogue does not know it."""
-
-    principal: str
-    operation: str
-    scope: str
-    plane: str | None = None
 
 
 @dataclass(slots=True)
 class Answers:
-    """Answers in the order of their questions, and what a reader has to know beside them, one sentence each."""
+    """Answers in the order of their questions.
+
+    Attributes:
+        rows: One a question, as the JSON contract has it.
+        notes: What a reader has to know beside them, one sentence each.
+        names: What people call the principals and groups in them; who has no name is not there.
+    """
 
     rows: list[dict[str, Any]]
     notes: list[str]
+    names: Mapping[str, str]
 
 
 def read_questions(path: Path, plane: str | None) -> list[Question]:
@@ -102,7 +78,7 @@ def can(db: Path, questions: Sequence[Question], *, as_of: dt.datetime | None = 
     """
     tenant = _open(db, as_of)
     rows = [tenant.answer(question, strict=strict) for question in questions]
-    return Answers(rows, tenant.notes())
+    return Answers(rows, tenant.notes(), _names(tenant.people, rows))
 
 
 def who_can(
@@ -120,274 +96,23 @@ def who_can(
     place = parse_scope(scope)
     planes = tenant.planes_of(operation, plane)
     found = sorted({holder for one in planes for holder in tenant.access.holders(operation, one, place)})
-    people = _people(tenant.inputs.principals)
     rows = []
     for principal_id in found:
         row = tenant.answer(Question(principal_id, operation, scope, plane), strict=False)
         if row["allowed"] != "no":
-            kind, name = people.get(principal_id, (None, None))
+            kind, name = tenant.people.get(principal_id, (None, None))
             rows.append({"principal_id": principal_id, "principal_type": kind, "name": name} | row)
     rows.sort(key=lambda row: (-STRENGTH[row["allowed"]], row["principal_id"]))
     tenant.unread.update(tenant.reaching_unread(place))
-    return Answers(rows, tenant.notes())
+    return Answers(rows, tenant.notes(), _names(tenant.people, rows))
 
 
-@dataclass(slots=True)
-class Tenant:
-    """The tables as questions need them."""
-
-    access: Access
-    inputs: Inputs
-    known_planes: Mapping[str, str]
-    roles: Mapping[str, KnownRole]
-    tree: Mapping[str, str]
-    assignments: Sequence[RoleAssignment]
-    ids: frozenset[str]
-    aliases: Mapping[str, str]
-    misplaced: set[str] = field(default_factory=set)
-    unread: set[str] = field(default_factory=set)
-    _strangers: set[str] = field(default_factory=set)
-    _unlisted_operations: set[str] = field(default_factory=set)
-    _rootless: set[str] = field(default_factory=set)
-    _planes: dict[tuple[str, str | None], tuple[str, ...]] = field(default_factory=dict)
-    _scopes: dict[str, Scope] = field(default_factory=dict)
-    _names: dict[str, str] = field(default_factory=dict)
-
-    def answer(self, question: Question, *, strict: bool) -> dict[str, Any]:
-        """Return the row of one question, on the plane where the answer is strongest if the plane is not known."""
-        principal_id = self._resolve(question.principal, strict=strict)
-        scope = self._scope(question.scope)
-        decisions = {
-            plane: self.access.decide(principal_id, question.operation, plane, scope)
-            for plane in self.planes_of(question.operation, question.plane)
-        }
-        plane = max(decisions, key=lambda one: STRENGTH[decisions[one].allowed])
-        for assignment, _ in self.access.reaching(principal_id, scope):
-            if fold(assignment.role_definition_id) not in self.roles:
-                self.unread.add(assignment.role_assignment_id)
-        return {
-            "principal_id": principal_id,
-            "operation": question.operation,
-            "scope": question.scope,
-            "plane": plane,
-            **_said(decisions[plane]),
-        }
-
-    def planes_of(self, operation: str, asked: str | None) -> tuple[str, ...]:
-        """Return where an operation is decided: where ARM says, else where the user does, else where roles do.
-
-        Where no role spells it out either, both planes are looked at.
-        """
-        key = (fold(operation), asked)
-        if key not in self._planes:
-            known = self.known_planes.get(key[0])
-            if known is None and self.known_planes:
-                self._unlisted_operations.add(operation)
-            spelt_out = planes_spelling_out((role.permissions for role in self.roles.values()), operation)
-            self._planes[key] = (known,) if known else (asked,) if asked else spelt_out or PLANES
-        return self._planes[key]
-
-    def reaching_unread(self, scope: Scope) -> list[str]:
-        """Return the assignments at a scope or above whose role nobody loaded."""
-        above = set(lineage(scope, self.tree))
-        return [
-            assignment.role_assignment_id
-            for assignment in self.assignments
-            if fold(assignment.role_definition_id) not in self.roles and parse_scope(assignment.scope).key in above
-        ]
-
-    def notes(self) -> list[str]:
-        """Return what a reader has to know beside the answers."""
-        said = (
-            (
-                self.unread,
-                "the role of {n} that would count is not loaded, so {it} granted nothing: {which}",
-                "assignment",
-            ),
-            (self.misplaced, "the scope of {n} cannot be read, so {it} counted nowhere: {which}", "assignment"),
-            (self._strangers, "nothing that is loaded names {n}: {which}", "principal"),
-            (self._unlisted_operations, "the catalogue does not know the plane of {n}: {which}", "operation"),
-            (self._rootless, "no management group is loaded above {n}, so none counted: {which}", "subscription"),
-        )
-        return [_note(text, noun, found) for found, text, noun in said if found]
-
-    def _resolve(self, name: str, *, strict: bool) -> str:
-        if name not in self._names:
-            self._names[name] = self._find(name, strict=strict)
-        return self._names[name]
-
-    def _find(self, name: str, *, strict: bool) -> str:
-        dashed = _dashed(name)
-        if dashed in self.ids:
-            return dashed
-        if dashed in self.aliases:
-            return self.aliases[dashed]
-        if dashed != fold(name) or _is_guid(dashed):
-            self._strangers.add(name)
-            return dashed
-        try:
-            return resolve_principal(self.inputs, name)
-        except UsageError:
-            if strict:
-                raise
-            self._strangers.add(name)
-            return dashed
-
-    def _scope(self, text: str) -> Scope:
-        if text not in self._scopes:
-            scope = self._scopes[text] = parse_scope(text)
-            subscription = f"/subscriptions/{scope.subscription_id}"
-            above = self.tree.get(subscription, ROOT)
-            if scope.subscription_id and above == ROOT and self._has_group_assignments():
-                self._rootless.add(subscription)
-        return self._scopes[text]
-
-    def _has_group_assignments(self) -> bool:
-        return any(fold(assignment.scope).startswith(MANAGEMENT_GROUPS) for assignment in self.assignments)
-
-
-def _open(db: Path, as_of: dt.datetime | None) -> Tenant:
+def _open(db: Path, as_of: dt.datetime | None) -> TenantAccess:
     with open_store(db, read_only=True) as store:
-        return read_tenant(store.table, as_of=as_of)
+        return read_tenant_access(store.table, as_of=as_of)
 
 
-def read_tenant(table_of: Callable[[str], pl.DataFrame], *, as_of: dt.datetime | None = None) -> Tenant:
-    """Return the tenant of the tables that `table_of` gives by name.
-
-    Raises:
-        EvidenceError: There are no assignments.
-    """
-    inputs = Inputs.of(**{name: table_of(name) for name in _TABLES})
-    if inputs.role_assignments.is_empty():
-        raise EvidenceError(
-            "the store has no role assignments", hint="load `az role assignment list --all`, or what ARM returns"
-        )
-    roles = {
-        fold(identifier): KnownRole(name or "", read_permissions(permissions_from_json(permissions)))
-        for identifier, name, permissions in inputs.role_definitions.select(
-            "role_definition_id", "role_name", "permissions"
-        ).iter_rows()
-    }
-    assignments, misplaced = _assignments(_in_force(inputs.role_assignments, as_of))
-    members = inputs.group_members
-    is_direct = pl.col("listing") == "members"
-    membership = read_membership(_pairs(members.filter(is_direct)), _pairs(members.filter(~is_direct)))
-    tree = _tree(inputs.scopes)
-    named = (inputs.principals["principal_id"], inputs.role_assignments["principal_id"], members["member_id"])
-    return Tenant(
-        access=Access(roles, assignments, _denies(inputs.deny_assignments), membership, tree),
-        inputs=inputs,
-        known_planes=_known_planes(inputs.operations),
-        roles=roles,
-        tree=tree,
-        assignments=assignments,
-        misplaced=misplaced,
-        ids=frozenset(fold(found) for ids in (*named, members["group_id"]) for found in ids.drop_nulls().unique()),
-        aliases={
-            fold(alias): fold(principal_id)
-            for alias, principal_id in inputs.principal_aliases.select("alias", "principal_id").iter_rows()
-        },
-    )
-
-
-def _assignments(frame: pl.DataFrame) -> tuple[list[RoleAssignment], set[str]]:
-    """Return the assignments, and the ids of those whose scope is none and which therefore reach nothing."""
-    found: list[RoleAssignment] = []
-    misplaced: set[str] = set()
-    columns = ("role_assignment_id", "principal_id", "role_definition_id", "scope", "state", "condition")
-    for row in frame.sort("role_assignment_id", "state").select(columns).iter_rows():
-        try:
-            parse_scope(row[3] or "")
-        except InputError:
-            misplaced.add(row[0])
-        else:
-            found.append(RoleAssignment(row[0], row[1] or "", row[2] or "", row[3], row[4], row[5]))
-    return found, misplaced
-
-
-def _in_force(assignments: pl.DataFrame, as_of: dt.datetime | None) -> pl.DataFrame:
-    if as_of is None:
-        return assignments
-    begun = (pl.col("start_on") <= as_of).fill_null(True)
-    lasting = (pl.col("end_on") > as_of).fill_null(True)
-    return assignments.filter(begun & lasting)
-
-
-def _denies(frame: pl.DataFrame) -> list[DenyAssignment]:
-    return [
-        DenyAssignment(
-            row["deny_assignment_id"],
-            row["scope"],
-            permissions_from_json(row["permissions"]),
-            tuple(row["principal_ids"] or ()),
-            tuple(row["exclude_principal_ids"] or ()),
-            bool(row["does_not_apply_to_child_scopes"]),
-            row["condition"],
-        )
-        for row in frame.drop_nulls("scope").sort("deny_assignment_id").iter_rows(named=True)
-    ]
-
-
-def _pairs(members: pl.DataFrame) -> Iterable[tuple[str, str]]:
-    return ((fold(group), fold(member)) for group, member in members.select("group_id", "member_id").iter_rows())
-
-
-def _tree(scopes: pl.DataFrame) -> dict[str, str]:
-    climbing = scopes.filter(pl.col("kind").is_in(["management_group", "subscription"])).drop_nulls("parent_scope")
-    return {fold(scope): fold(parent) for scope, parent in climbing.select("scope", "parent_scope").iter_rows()}
-
-
-def _known_planes(operations: pl.DataFrame) -> dict[str, str]:
-    """Return the plane of every operation where ARM or a role says it; a guess decides nothing."""
-    said = operations.filter(pl.col("is_data_action").is_not_null() & ~pl.col("is_guess").fill_null(False))
-    return {
-        fold(operation): "data" if is_data else "control"
-        for operation, is_data in said.select("operation", "is_data_action").iter_rows()
-    }
-
-
-def _people(principals: pl.DataFrame) -> dict[str, tuple[str | None, str | None]]:
-    """Return the type of each principal and what people call it."""
-    name = pl.coalesce("user_principal_name", "display_name")
-    rows = principals.select("principal_id", "principal_type", name=name).iter_rows()
-    return {fold(principal_id): (kind, called) for principal_id, kind, called in rows}
-
-
-def _said(decision: Decision) -> dict[str, Any]:
-    return {
-        "allowed": decision.allowed,
-        "because": [
-            {
-                "role_assignment_id": reason.role_assignment_id,
-                "role_name": reason.role_name,
-                "scope": reason.scope,
-                "via": list(reason.via),
-                "condition": reason.condition,
-                "state": reason.state,
-            }
-            for reason in decision.because
-        ],
-        "denied_by": list(decision.denied_by),
-    }
-
-
-def _note(text: str, noun: str, found: set[str]) -> str:
-    shown = ", ".join(f"`{name}`" for name in sorted(found)[:5])
-    return text.format(
-        n=f"{len(found)} {noun}{'s' if len(found) > 1 else ''}",
-        it="they" if len(found) > 1 else "it",
-        which=shown + (", …" if len(found) > 5 else ""),
-    )
-
-
-def _is_guid(text: str) -> bool:
-    try:
-        UUID(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _dashed(text: str) -> str:
-    folded = fold(text)
-    return str(UUID(folded)) if _is_guid(folded) else folded
+def _names(people: Mapping[str, Person], rows: list[dict[str, Any]]) -> dict[str, str]:
+    ids = {row["principal_id"] for row in rows}
+    ids |= {group for row in rows for reason in row["because"] for group in reason["via"]}
+    return {found: name for found in ids if (name := people.get(found, (None, None))[1])}
