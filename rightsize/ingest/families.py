@@ -121,7 +121,7 @@ class Family:
 
     def recognises(self, record: Mapping[str, Any]) -> bool:
         """Tell whether a record has this envelope, however its keys are capitalised."""
-        keys = {fold(str(key)).removesuffix(" [utc]") for key in record}
+        keys = {fold(str(key)).partition(" [")[0] for key in record}
         if self.name == "pascal":
             return ("timegenerated" in keys and len(keys) > 2) or (
                 {"creationtime", "operation"} <= keys and bool({"recordtype", "workload"} & keys)

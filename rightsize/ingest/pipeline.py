@@ -211,16 +211,23 @@ def _report(
     counts: LogCounts,
 ) -> StageReport:
     rejected = dict(con.execute("SELECT file_id, count(*) FROM stage_rejects GROUP BY file_id").fetchall())
-    staged = []
-    for part, (file, source, read) in sorted(parts.items()):
-        sha256 = digests[file.number].result()
-        lost = rejected.get(part, 0)
-        con.execute(
-            "INSERT INTO stage_files (file_id, path, source, sha256, read, rejected) VALUES (?, ?, ?, ?, ?, ?)",
-            [part, file.name, source, sha256, read, lost],
-        )
-        staged.append(StagedFile(file.name, source, read, lost))
-    return StageReport(tuple(staged), tuple(_notes(con, parts, counts)))
+    staged = {
+        part: StagedFile(file.name, source, read, rejected.get(part, 0))
+        for part, (file, source, read) in sorted(parts.items())
+    }
+    con.execute(
+        "INSERT INTO stage_files (file_id, path, source, sha256, read, rejected) SELECT unnest($ids), unnest($paths), "
+        "unnest($sources), unnest($digests), unnest($read), unnest($rejected)",
+        {
+            "ids": list(staged),
+            "paths": [file.path for file in staged.values()],
+            "sources": [file.source for file in staged.values()],
+            "digests": [digests[parts[part][0].number].result() for part in staged],
+            "read": [file.read for file in staged.values()],
+            "rejected": [file.rejected for file in staged.values()],
+        },
+    )
+    return StageReport(tuple(staged.values()), tuple(_notes(con, parts, counts)))
 
 
 def _notes(

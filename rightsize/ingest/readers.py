@@ -63,6 +63,12 @@ class Batch:
         """Their numbers, in the same order."""
         return [file.number for file in self.files]
 
+    @property
+    def longest_record(self) -> int:
+        """The bytes that a record can have at most: DuckDB sets aside a buffer of twice that for each file."""
+        times = 1 if self.compression == "none" else 1032
+        return min(MAX_RECORD_BYTES, max(file.path.stat().st_size * times for file in self.files) + 1024)
+
     def only(self, files: Sequence[SourceFile]) -> Batch:
         """Return the same batch of fewer files."""
         return Batch(self.form, self.compression, tuple(files), self.header, self.delimiter)
@@ -90,16 +96,16 @@ def select_fields(batch: Batch, family: Family) -> str | None:
         form = "newline_delimited" if batch.form == "lines" else "array"
         source = (
             f"read_json($paths, format = '{form}', records = true, hive_partitioning = false, "
-            f"compression = '{batch.compression}', maximum_object_size = {MAX_RECORD_BYTES}, columns = {{{columns}}})"
+            f"compression = '{batch.compression}', maximum_object_size = {batch.longest_record}, columns = {{{columns}}})"
         )
         found = {key: quoted_name(key) for key in keys}
     elif batch.form == "csv":
         source = csv_source(batch, batch.compression)
-        found = {key: f"c{position}" for key, position in _positions(batch.header).items()}
+        found = {key: f"c{position}" for key, position in _positions(batch, batch.header).items()}
     elif batch.form == "parquet":
         source = "read_parquet($paths, hive_partitioning = false)"
         typed = dict(column.split("\t") for column in batch.header)
-        found = {key: as_text(list(typed.items())[position]) for key, position in _positions(list(typed)).items()}
+        found = {key: as_text(list(typed.items())[position]) for key, position in _positions(batch, list(typed)).items()}
     else:
         return None
     fields = ", ".join(_pick(field, family.spellings.get(field, ()), found) for field in FIELDS)
@@ -117,7 +123,7 @@ def _first_of(values: Sequence[str], field: str) -> str:
     return f"{text} AS {quoted_name(field)}"
 
 
-def _positions(header: Sequence[str]) -> dict[str, int]:
+def _positions(batch: Batch, header: Sequence[str]) -> dict[str, int]:
     """Return where each column of a table stands, by its folded name; of equal names the first counts.
 
     Raises:
@@ -129,7 +135,7 @@ def _positions(header: Sequence[str]) -> dict[str, int]:
         bare, bracket, zone = name.partition(" [")
         if bracket and bare == "timegenerated" and zone != "utc]":
             raise InputError(
-                f"the column `{column}` is in local time, which says no instant",
+                f"the column `{column}` of `{batch.files[0].name}` is in local time, which says no instant",
                 hint="set the time zone of the logs page to UTC and export again",
             )
         positions.setdefault(bare if bracket else name, position)

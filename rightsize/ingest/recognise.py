@@ -16,7 +16,7 @@ from rightsize.rbac.text import fold
 
 # Most first records end within the first; a page of a listing may hold one within the second; the third is what a
 # single record may have at most.
-_HEADS = (1 << 16, 1 << 20, 16 << 20)
+_HEADS = (1 << 14, 1 << 18, 16 << 20)
 
 EXPECTED = (
     "expected a log (Activity Log, storage logs, sign-ins), a listing of role assignments, role definitions, "

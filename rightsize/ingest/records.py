@@ -116,7 +116,7 @@ def _read_array(con: duckdb.DuckDBPyConnection, batch: Batch) -> None:
     con.execute(
         "CREATE OR REPLACE TEMP TABLE ingest_values AS SELECT file_index, json FROM read_json_objects($paths, "
         f"format = 'array', hive_partitioning = false, compression = '{batch.compression}', "
-        f"maximum_object_size = {MAX_RECORD_BYTES})",
+        f"maximum_object_size = {batch.longest_record})",
         {"paths": batch.paths},
     )
     con.execute(

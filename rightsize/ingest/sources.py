@@ -105,7 +105,7 @@ def open_sources(paths: Sequence[str | Path], scratch: Scratch, stdin: IO[bytes]
 
 def _find(paths: Sequence[str | Path], scratch: Scratch, stdin: IO[bytes] | None) -> Iterator[_Found]:
     for given in paths:
-        name = str(given)
+        name = _shown(given)
         path = Path(given)
         try:
             if name == "-":
@@ -132,11 +132,16 @@ def _walk(folder: Path) -> Iterator[_Found]:
         for name in sorted(names, key=os.fsencode):
             path = Path(root, name)
             if not _is_hidden(name) and path.is_file():
-                yield _Found(str(path), path, False)
+                yield _Found(_shown(path), path, False)
 
 
 def _is_hidden(name: str) -> bool:
-    return name.startswith(".") or name == "__MACOSX"
+    return (name.startswith(".") and name not in (".", "..")) or name == "__MACOSX"
+
+
+def _shown(path: str | Path) -> str:
+    """Return a path as text: names are bytes, and not all of them are UTF-8."""
+    return os.fsencode(path).decode("utf-8", "replace")
 
 
 def _keep(stream: IO[bytes], scratch: Scratch) -> Path:

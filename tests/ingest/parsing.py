@@ -1,0 +1,45 @@
+"""Parsing in tests: records or bytes in, events out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from rightsize.ingest.pipeline import StageReport, normalised_events, stage
+from rightsize.store.staging import create_staging
+
+
+def events_of(*paths: Path) -> list[dict[str, Any]]:
+    """Return the events of files."""
+    _, chunks = normalised_events([str(path) for path in paths])
+    return [event for chunk in chunks for event in chunk]
+
+
+def write_lines(folder: Path, records: Sequence[Any], name: str = "export") -> Path:
+    """Write records one a line; text stands as it is."""
+    path = folder / name
+    lines = [record if isinstance(record, str) else json.dumps(record) for record in records]
+    path.write_text("".join(line + "\n" for line in lines))
+    return path
+
+
+def events_of_records(folder: Path, *records: Any) -> list[dict[str, Any]]:
+    """Return the events of records, written one a line."""
+    return events_of(write_lines(folder, records))
+
+
+def staged(*paths: Path) -> tuple[duckdb.DuckDBPyConnection, StageReport]:
+    """Return a connection with the staging tables filled from files, and the report."""
+    con = duckdb.connect()
+    create_staging(con)
+    return con, stage(con, [str(path) for path in paths])
+
+
+def rejects_of(*paths: Path) -> list[tuple[int, str, str]]:
+    """Return line, reason and text of the rejected records."""
+    con, _ = staged(*paths)
+    return con.execute("SELECT line, reason, raw FROM stage_rejects ORDER BY file_id, line").fetchall()
