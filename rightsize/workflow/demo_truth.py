@@ -19,7 +19,7 @@ from rightsize.model.plan import Plan
 from rightsize.model.role_forms import permissions_to_json
 from rightsize.rbac.scopes import parse_scope
 from rightsize.store.connection import open_store
-from rightsize.workflow.access import read_tenant
+from rightsize.workflow.tenant_access import read_tenant_access
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ def check_plan(db: Path, plan: Plan, needs: Sequence[Mapping[str, Any]]) -> Trut
             "role_assignments": after_plan(plan, store.table("role_assignments")),
             "role_definitions": with_planned_roles(plan, store.table("role_definitions")),
         }
-        tenant = read_tenant(lambda name: changed[name] if name in changed else store.table(name))
+        tenant = read_tenant_access(lambda name: changed[name] if name in changed else store.table(name))
     answers = [
         tenant.access.decide(need["principal_id"], need["operation"], need["plane"], parse_scope(need["scope"])).allowed
         for need in needs
