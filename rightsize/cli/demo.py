@@ -48,12 +48,13 @@ def demo(
     spec = TenantSpec(seed=seed, principals=principals, subscriptions=subscriptions, days=days, events=events)
     result = make_demo(folder, spec, say)
     if output is OutputFormat.TABLE:
-        write("\n".join(_page(result)) + "\n")
+        write("\n".join(write_page(result)) + "\n")
     else:
         show(list(result.rows()), ("section", "measure", "value"), output, document=result.document())
 
 
-def _page(result: DemoResult) -> Iterator[str]:
+def write_page(result: DemoResult) -> Iterator[str]:
+    """Yield the lines of the page for a terminal; what is in them is harmless."""
     window = result.plan.generated_from["window"]
     yield (
         f"A made-up hospital group: {result.principals:,} principals, {result.assignments:,} role assignments, "
