@@ -28,15 +28,24 @@ class Attributed:
         used: `(u, a, reason)`; an activated assignment stands beside the eligibility behind it.
         unexplained: `(u, reason)`.
         quarantined: `(u, a)`: every assignment that may have allowed a call of a quarantined window.
+        doubtful: `(a, name, plane)`: every assignment that may have allowed a call that is unexplained because
+            something is not known: who acted, who is in a group, where a subscription stands.
     """
 
     used: pl.DataFrame
     unexplained: pl.DataFrame
     quarantined: pl.DataFrame
+    doubtful: pl.DataFrame
 
 
-def attribute(usage: pl.DataFrame, tenant: Tenant) -> Attributed:
-    """Attribute the calls of `usage.observe`."""
+def attribute(usage: pl.DataFrame, tenant: Tenant, open_groups: pl.Series) -> Attributed:
+    """Attribute the calls of `usage.observe`.
+
+    Args:
+        usage: The calls.
+        tenant: The tenant.
+        open_groups: Holders that may have members whom no listing shows.
+    """
     clean = usage.filter((pl.col("events") > 0) & ~pl.col("quarantined"))
     suspect = usage.filter(pl.col("quarantined"))
     grants = _grants_of_use(usage, tenant)
@@ -48,24 +57,28 @@ def attribute(usage: pl.DataFrame, tenant: Tenant) -> Attributed:
     explained = _expand(pl.concat([direct.select("u", "a", "reason"), chosen]), tenant)
     left = rest.join(chosen, on="u", how="anti")
     held, held_young = _candidates(suspect.join(evidenced, on="u", how="anti"), tenant, grants)
-    possible = pl.concat([evidenced.join(suspect, on="u", how="semi").select("u", "a"), held, held_young])
+    named = evidenced.join(suspect, on="u", how="semi").select("u", "a")
+    possible = pl.concat([named, held.select("u", "a"), held_young.select("u", "a")])
     possible = _expand(possible.with_columns(reason=pl.lit("")), tenant).select("u", "a").unique().sort("u", "a")
+    homeless = left.filter(node_of("place").is_in(_unplaced(tenant).implode()) & (pl.col("place") != ROOT))
+    maybe, _ = _candidates(homeless, tenant, grants, level="management_group")
     return Attributed(
         used=explained,
-        unexplained=_unexplained(left, too_young, tenant, grants),
+        unexplained=_unexplained(left, too_young, maybe, tenant),
         quarantined=possible,
+        doubtful=_doubtful(left, maybe, tenant, grants, open_groups),
     )
 
 
 def _grants_of_use(usage: pl.DataFrame, tenant: Tenant) -> pl.DataFrame:
-    """Return `(role, name, plane)` for the used operations: over the catalogue, else by the patterns themselves."""
+    """Return `(role, name, plane, conditional)` for the used operations: over the catalogue, else by the patterns."""
     wanted = usage.select("name", "plane").unique()
     certain = tenant.operations.filter(pl.col("certain")).select("name", "plane")
     listed = tenant.grants.join(wanted, on=["name", "plane"], how="semi").join(
         certain, on=["name", "plane"], how="semi"
     )
     by_pattern = granted_by_patterns(tenant.patterns, wanted.join(certain, on=["name", "plane"], how="anti"))
-    return pl.concat([listed, by_pattern]).unique()
+    return pl.concat([listed, by_pattern]).group_by("role", "name", "plane").agg(pl.col("conditional").all())
 
 
 def _by_evidence(usage: pl.DataFrame, tenant: Tenant, grants: pl.DataFrame) -> pl.DataFrame:
@@ -98,7 +111,7 @@ def _unplaced(tenant: Tenant) -> pl.Series:
 def _candidates(
     rows: pl.DataFrame, tenant: Tenant, grants: pl.DataFrame, level: str | None = None
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return `(u, a)` of the assignments that grant the calls, and of those that do but are younger or over.
+    """Return `(u, a, conditional)` of the assignments that grant the calls, and of those that do but are not in time.
 
     Args:
         rows: The calls.
@@ -108,7 +121,9 @@ def _candidates(
     """
     assignments = tenant.assignments.filter(~pl.col("twin"))
     reach = tenant.membership.join(
-        assignments.select("a", "principal_id", "role", "created_on", "start_on", "end_on", "state", "level", "place"),
+        assignments.select(
+            "a", "principal_id", "role", "created_on", "start_on", "end_on", "state", "level", "condition", "place"
+        ),
         left_on="holder",
         right_on="principal_id",
     ).rename({"place": "assigned"})
@@ -122,10 +137,12 @@ def _candidates(
             pairs = batch.join(within, on="place").join(reach, on=["principal_id", "assigned"])
         else:
             pairs = batch.join(reach, on="principal_id")
-        pairs = pairs.join(grants, on=["role", "name", "plane"], how="semi")
-        found.append(pairs.select("u", "a", fits=_fits()).group_by("u", "a").agg(pl.col("fits").any()))
+        pairs = pairs.join(grants, on=["role", "name", "plane"])
+        conditional = pl.col("conditional") | pl.col("condition").is_not_null()
+        # The same assignment may reach a principal in several ways.
+        found.append(pairs.select("u", "a", conditional=conditional, fits=_fits()).unique())
     pairs = pl.concat(found)
-    return pairs.filter("fits").select("u", "a"), pairs.filter(~pl.col("fits")).select("u", "a")
+    return pairs.filter("fits").drop("fits"), pairs.filter(~pl.col("fits")).drop("fits")
 
 
 def _fits() -> pl.Expr:
@@ -140,7 +157,7 @@ def _choose(pairs: pl.DataFrame, rows: pl.DataFrame, tenant: Tenant, credited: p
     """Return `(u, a, reason)`: one assignment a call.
 
     Only candidates count whose state fits: an ended activation points at an eligibility; otherwise what stands comes
-    before what would have had to be activated.
+    before what would have had to be activated. A condition may have refused the call, so what has none comes first.
     """
     pairs = pairs.join(tenant.assignments.select("a", "state", "power"), on="a").join(
         rows.select("u", "principal_id", ended=pl.col("evidence").is_not_null() & ~_is_listed(tenant)), on="u"
@@ -148,6 +165,8 @@ def _choose(pairs: pl.DataFrame, rows: pl.DataFrame, tenant: Tenant, credited: p
     is_eligible = pl.col("state") == "eligible"
     preferred = is_eligible == pl.col("ended")
     pairs = pairs.filter(preferred | ~preferred.any().over("u"))
+    sure = ~pl.col("conditional")
+    pairs = pairs.filter(sure | ~sure.any().over("u"))
     past = pl.col("ended") & is_eligible
     single = pl.len().over("u") == 1
     pairs = pairs.with_columns(
@@ -158,11 +177,11 @@ def _choose(pairs: pl.DataFrame, rows: pl.DataFrame, tenant: Tenant, credited: p
         .otherwise(pl.lit(Attribution.FEWEST.value)),
         single=single,
     )
-    sure = pairs.filter("single").select("u", "a", "reason")
-    credited = pl.concat([credited, sure["a"]]).unique()
+    alone = pairs.filter("single").select("u", "a", "reason")
+    credited = pl.concat([credited, alone["a"]]).unique()
     totals = pairs.group_by("a").agg(total=pl.len())
     open_pairs = pairs.filter(~pl.col("single")).join(totals, on="a")
-    return pl.concat([sure, *_fewest(open_pairs, credited)])
+    return pl.concat([alone, *_fewest(open_pairs, credited)])
 
 
 def _fewest(pairs: pl.DataFrame, credited: pl.Series) -> list[pl.DataFrame]:
@@ -214,7 +233,26 @@ def _expand(pairs: pl.DataFrame, tenant: Tenant) -> pl.DataFrame:
     return pl.concat([same, eligible]).select("u", "a", "reason").unique().sort("u", "a", "reason")
 
 
-def _unexplained(left: pl.DataFrame, too_young: pl.DataFrame, tenant: Tenant, grants: pl.DataFrame) -> pl.DataFrame:
+def _doubtful(
+    left: pl.DataFrame, maybe: pl.DataFrame, tenant: Tenant, grants: pl.DataFrame, open_groups: pl.Series
+) -> pl.DataFrame:
+    """Return `(a, name, plane)` of what an unexplained call may have been allowed by.
+
+    Where the actor is not known, that is whatever grants the call; where it is, whatever a group holds of which
+    it may be a member, and whatever stands at a management group that may contain the subscription.
+    """
+    assignments = tenant.assignments.select("a", "role", "principal_id", assigned="place")
+    acts = left.select("place", "name", "plane", unknown=pl.col("principal_id").is_null()).unique()
+    within = containing(acts["place"], assignments["assigned"], tenant.tree)
+    reached = acts.join(within, on="place").select("assigned", "name", "plane", "unknown").unique()
+    pairs = reached.join(assignments, on="assigned").join(grants, on=["role", "name", "plane"], how="semi")
+    possible = pairs.filter(pl.col("unknown") | pl.col("principal_id").is_in(open_groups.implode()))
+    above = maybe.join(left.select("u", "name", "plane"), on="u")
+    columns = ("a", "name", "plane")
+    return pl.concat([possible.select(columns), above.select(columns)]).unique()
+
+
+def _unexplained(left: pl.DataFrame, too_young: pl.DataFrame, maybe: pl.DataFrame, tenant: Tenant) -> pl.DataFrame:
     """Return `(u, reason)` of the calls that no assignment explains."""
     missing_roles = tenant.assignments.filter(~pl.col("role_known"))
     unknown = (
@@ -225,8 +263,6 @@ def _unexplained(left: pl.DataFrame, too_young: pl.DataFrame, tenant: Tenant, gr
     unknown = unknown.join(
         containing(unknown["place"], unknown["assigned"], tenant.tree), on=["place", "assigned"], how="semi"
     )
-    homeless = left.filter(node_of("place").is_in(_unplaced(tenant).implode()) & (pl.col("place") != ROOT))
-    maybe, _ = _candidates(homeless, tenant, grants, level="management_group")
 
     def among(frame: pl.DataFrame) -> pl.Expr:
         return pl.col("u").is_in(frame["u"].unique().implode())

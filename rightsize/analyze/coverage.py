@@ -91,6 +91,15 @@ def read_states(inputs: Inputs, window: Window, tenant: Tenant) -> pl.DataFrame:
     ).sort("a")
 
 
+def open_groups(inputs: Inputs) -> pl.Series:
+    """Return the holders of assignments that may be groups with members whom no complete listing shows."""
+    described = described_principals(inputs)
+    known = groups_with_known_members(inputs, described)
+    single = described.filter(pl.col("principal_type").is_in(list(_KINDS)))["principal_id"]
+    holders = folded(inputs.role_assignments["principal_id"].drop_nulls()).unique()
+    return holders.filter(~holders.is_in(known.implode()) & ~holders.is_in(single.implode()))
+
+
 def described_principals(inputs: Inputs) -> pl.DataFrame:
     """Return `(principal_id, principal_type, kinds)`: the sign-in logs that would show each principal.
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from rightsize.analyze.coverage import COVERED
-from rightsize.analyze.reasons import OutOfCoverage, Unobservable, Unused, Verdict
+from rightsize.analyze.reasons import Unobservable, Unused, Verdict
 from rightsize.analyze.tenant import Tenant
 
 _KEY = ("role", "below", "groups", "top", "reads", "held")
@@ -37,12 +37,13 @@ def build_profiles(tenant: Tenant, control: pl.DataFrame, reads: pl.DataFrame, h
         tenant: The tenant.
         control: `coverage.control_states`.
         reads: `coverage.read_states`.
-        held: `(a, name, operation, plane)`: operations whose only use lies in quarantine.
+        held: `(a, name, operation, plane, reason)`: operations that may have been used, so that nobody can call them
+            unused, whatever the logs cover.
     """
     sets = (
         held.sort("a", "plane", "name")
         .group_by("a", maintain_order=True)
-        .agg(held=pl.concat_str("plane", pl.lit(" "), "name").str.join("\n"))
+        .agg(held=pl.concat_str("plane", "name", "reason", separator=" ").str.join("\n"))
     )
     keyed = (
         tenant.assignments.select("a", "role")
@@ -58,9 +59,8 @@ def build_profiles(tenant: Tenant, control: pl.DataFrame, reads: pl.DataFrame, h
 
 def _held_of(of: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:
     # All assignments of a profile hold the same set, by construction of the key.
-    return (
-        held.join(of, on="a").select("profile_id", "name", "operation", "plane").unique(["profile_id", "name", "plane"])
-    )
+    pairs = held.join(of, on="a").select("profile_id", "name", "operation", "plane", "reason")
+    return pairs.unique(["profile_id", "name", "plane"])
 
 
 def _judged(tenant: Tenant, profiles: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:
@@ -71,13 +71,11 @@ def _judged(tenant: Tenant, profiles: pl.DataFrame, held: pl.DataFrame) -> pl.Da
     state, verdict, reason = _log_state(), _verdict(), _reason()
     judged = listed.with_columns(state=state).with_columns(verdict=verdict).with_columns(reason=reason)
     columns = ["profile_id", "name", "operation", "plane", "verdict", "reason"]
-    quarantined = held.with_columns(
-        verdict=pl.lit(Verdict.OUT_OF_COVERAGE.value), reason=pl.lit(OutOfCoverage.QUARANTINED.value)
-    )
+    open_ones = held.with_columns(verdict=pl.lit(Verdict.OUT_OF_COVERAGE.value))
     return pl.concat(
         [
             judged.select(columns).join(held, on=["profile_id", "name", "plane"], how="anti"),
-            quarantined.select(columns),
+            open_ones.select(columns),
         ]
     ).sort("profile_id", "plane", "name")
 

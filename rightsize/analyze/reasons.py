@@ -57,6 +57,7 @@ class OutOfCoverage(StrEnum):
     SCOPE_TREE_UNKNOWN = "scope_tree_unknown"
     NO_LOG_LOADED = "no_log_loaded"
     QUARANTINED = "quarantined"
+    UNEXPLAINED_USE = "unexplained_use"
     ROLE_DEFINITION_MISSING = "role_definition_missing"
     NO_CATALOGUE = "no_catalogue"
     NOT_IN_CATALOGUE = "not_in_catalogue"
@@ -94,6 +95,7 @@ SENTENCES: dict[str, str] = {
     OutOfCoverage.SCOPE_TREE_UNKNOWN: "it is not known which subscriptions lie below the scope",
     OutOfCoverage.NO_LOG_LOADED: "no log that could show it is loaded",
     OutOfCoverage.QUARANTINED: "its only use lies inside a quarantined window",
+    OutOfCoverage.UNEXPLAINED_USE: "it may have allowed a call whose actor, groups or place are not known",
     OutOfCoverage.ROLE_DEFINITION_MISSING: "the role definition is not loaded, so its operations are not known",
     OutOfCoverage.NO_CATALOGUE: "no catalogue of operations is loaded, so the unused ones cannot be listed",
     OutOfCoverage.NOT_IN_CATALOGUE: "the role grants something, and the catalogue lists no operation of it",

@@ -30,8 +30,9 @@ class Tenant:
         membership: `(principal_id, holder)`: who reaches the assignments of whom; each principal its own.
         operations: The catalogue, annotated: `name` (folded), `operation`, `plane`, `certain`, `risk`, `weight`,
             `observable_by`, `reason`, `levels`.
-        grants: `(role, name, plane)`: what each assigned role grants over the catalogue and over the operations that
-            a role names though the catalogue lacks them.
+        grants: `(role, name, plane, conditional)`: what each assigned role grants over the catalogue and over the
+            operations that a role names though the catalogue lacks them; `conditional` where only blocks with a
+            condition do.
         patterns: `(role, block, kind, pattern, condition)` of the assigned roles.
         tree: Management groups and subscriptions.
     """
@@ -61,12 +62,13 @@ def read_tenant(inputs: Inputs) -> Tenant:
         role=folded(inputs.role_operations["role_definition_id"]),
         name=folded(inputs.role_operations["operation"]),
         plane="plane",
+        conditional=pl.col("conditional").fill_null(False),
     ).filter(pl.col("role").is_in(roles.to_list()))
     if not catalogue.is_empty():
         extra = _named_outside(patterns, catalogue)
         catalogue = pl.concat([catalogue, extra])
         grants = pl.concat([grants, granted_by_patterns(patterns, extra.select("name", "plane"))])
-    grants = grants.unique().sort("role", "plane", "name")
+    grants = grants.group_by("role", "name", "plane").agg(pl.col("conditional").all()).sort("role", "plane", "name")
     named = [inputs.coverage["scope"], inputs.usage_days["scope"]]
     places = pl.concat([bare["place"], *(place_of(scopes.drop_nulls().unique()) for scopes in named)])
     return Tenant(
@@ -80,10 +82,10 @@ def read_tenant(inputs: Inputs) -> Tenant:
 
 
 def granted_by_patterns(patterns: pl.DataFrame, wanted: pl.DataFrame) -> pl.DataFrame:
-    """Return `(role, name, plane)` of the wanted `(name, plane)` that the blocks of roles grant.
+    """Return `(role, name, plane, conditional)` of the wanted `(name, plane)` that the blocks of roles grant.
 
     A name is granted where an allowing pattern of a block matches it and no subtracting pattern of the same block
-    does (Microsoft Learn: understand role definitions). A condition does not take it away.
+    does (Microsoft Learn: understand role definitions). It is `conditional` where only blocks with a condition do.
     """
     found: list[pl.DataFrame] = []
     for plane in ("control", "data"):
@@ -92,11 +94,16 @@ def granted_by_patterns(patterns: pl.DataFrame, wanted: pl.DataFrame) -> pl.Data
         subtract = patterns.filter(pl.col("kind").replace_strict(_SUBTRACT, default=None) == plane)
         distinct = pl.concat([allow["pattern"], subtract["pattern"]]).unique().sort()
         pairs = matching_pairs(names, distinct)
-        allowed = allow.join(pairs, on="pattern").select("role", "block", "name").unique()
+        allowed = (
+            allow.join(pairs, on="pattern")
+            .select("role", "block", "name", conditional=pl.col("condition").is_not_null())
+            .unique()
+        )
         taken = subtract.join(pairs, on="pattern").select("role", "block", "name").unique()
         left = allowed.join(taken, on=["role", "block", "name"], how="anti")
-        found.append(left.select("role", "name", plane=pl.lit(plane)).unique())
-    return pl.concat(found)
+        granted = left.group_by("role", "name").agg(pl.col("conditional").all())
+        found.append(granted.select("role", "name", "conditional", plane=pl.lit(plane)))
+    return pl.concat(found).select("role", "name", "plane", "conditional")
 
 
 def _assignments(inputs: Inputs) -> pl.DataFrame:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from rightsize.analyze.attribution import Attributed, attribute
-from rightsize.analyze.coverage import control_states, read_states
+from rightsize.analyze.coverage import control_states, open_groups, read_states
 from rightsize.analyze.inputs import Inputs, schema_of
 from rightsize.analyze.profiles import Profiles, build_profiles
 from rightsize.analyze.reasons import OutOfCoverage, Verdict
@@ -57,12 +57,12 @@ def analyse(inputs: Inputs, window: Window) -> Analysis:
     """Judge every granted operation over the window."""
     tenant = read_tenant(inputs)
     usage = _spelt_as_catalogued(observe(inputs, window), tenant)
-    attributed = attribute(usage, tenant)
-    held = attributed.quarantined.join(usage.select("u", "name", "operation", "plane"), on="u").select(
-        "a", "name", "operation", "plane"
-    )
+    attributed = attribute(usage, tenant, open_groups(inputs))
     profiles = build_profiles(
-        tenant, control_states(inputs, window, tenant), read_states(inputs, window, tenant), held.unique()
+        tenant,
+        control_states(inputs, window, tenant),
+        read_states(inputs, window, tenant),
+        _held(usage, attributed),
     )
     used = _used(usage, attributed, tenant)
     rows = [
@@ -100,6 +100,19 @@ def _spelt_as_catalogued(usage: pl.DataFrame, tenant: Tenant) -> pl.DataFrame:
         .with_columns(operation=pl.coalesce("catalogued", "operation"))
         .drop("catalogued")
     )
+
+
+def _held(usage: pl.DataFrame, attributed: Attributed) -> pl.DataFrame:
+    """Return `(a, name, operation, plane, reason)`: what nobody can call unused, whatever the logs cover."""
+    columns = ("a", "name", "operation", "plane", "reason")
+    spelling = usage.group_by("name").agg(pl.col("operation").min())
+    suspect = attributed.quarantined.join(usage.select("u", "name", "operation", "plane"), on="u")
+    doubtful = attributed.doubtful.join(spelling, on="name")
+    both = [
+        suspect.with_columns(reason=pl.lit(OutOfCoverage.QUARANTINED.value)).select(columns),
+        doubtful.with_columns(reason=pl.lit(OutOfCoverage.UNEXPLAINED_USE.value)).select(columns),
+    ]
+    return pl.concat(both).sort(columns).unique(["a", "name", "plane"], keep="first", maintain_order=True)
 
 
 def _used(usage: pl.DataFrame, attributed: Attributed, tenant: Tenant) -> pl.DataFrame:

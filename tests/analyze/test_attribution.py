@@ -203,3 +203,40 @@ def test_suspect_calls_are_quarantined_wherever_they_may_have_come_from(tiny: Ti
 def test_suspect_calls_that_nothing_grants_are_unexplained_and_quarantined(tiny: Tiny) -> None:
     tiny.use("p", START, suspect=1)
     assert credited(tiny) == {(None, None, START, "unexplained", "quarantined")}
+
+
+def test_a_use_of_somebody_unknown_keeps_the_operation_wherever_it_may_have_been_allowed(tiny: Tiny) -> None:
+    tiny.role("vm", "Microsoft.Compute/*").assign("a", "p", "vm").assign("b", "q", "vm", RG).cover()
+    tiny.assign("c", "q", "vm", f"{SUB}/resourceGroups/rg2").use(None, START, principal_name="joe@contoso.com")
+    for assignment in ("a", "b"):
+        assert tiny.judged(assignment)[START] == ("out_of_coverage", "unexplained_use")
+        assert tiny.judged(assignment)[WRITE] == ("unused", "covered")
+    assert tiny.judged("c")[START] == ("unused", "covered")
+
+
+def test_unexplained_use_keeps_the_operation_for_groups_whose_members_are_not_known(tiny: Tiny) -> None:
+    tiny.role("vm", "Microsoft.Compute/*").assign("a", "g", "vm", principal_type="Group").cover().use("p", START)
+    assert tiny.judged("a")[START] == ("out_of_coverage", "unexplained_use")
+    tiny.add("listings", listing="members", of="g", complete=True)
+    assert tiny.judged("a")[START] == ("unused", "covered")
+
+
+def test_unexplained_use_keeps_the_operation_above_a_subscription_without_a_place(tiny: Tiny) -> None:
+    tiny.add("scopes", scope=MG, kind="management_group", parent_scope="/", listed=True)
+    tiny.role("vm", "Microsoft.Compute/*").assign("a", "p", "vm", MG).cover().use("p", START)
+    assert tiny.judged("a")[START] == ("out_of_coverage", "unexplained_use")
+    assert tiny.judged("a")[WRITE] == ("unused", "covered")
+
+
+def test_a_condition_may_have_refused_the_call_so_what_has_none_comes_first(tiny: Tiny) -> None:
+    tiny.role("vm", "Microsoft.Compute/*").assign("a", "p", "vm", RG, condition="c").assign("b", "p", "vm")
+    tiny.use("p", START)
+    assert credited(tiny) == {("b", "active", START, "used", "elimination")}
+
+
+def test_a_condition_inside_the_role_counts_like_one_on_the_assignment(tiny: Tiny) -> None:
+    operation = "Microsoft.New/things/write"
+    tiny.role("plain", "Microsoft.New/*").role("bound", operation)
+    tiny.rows["role_permissions"][-1]["condition"] = "c"
+    tiny.assign("a", "p", "bound", RG).assign("b", "p", "plain").use("p", operation)
+    assert credited(tiny) == {("b", "active", operation, "used", "elimination")}
