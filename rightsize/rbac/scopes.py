@@ -82,17 +82,60 @@ def parse_scope(text: str) -> Scope:
     folded = [part for part in fold(trimmed).split("/") if part]
     if not parts:
         return Scope(ROOT, ROOT, "root", None)
-    head = _head_length(folded)
+    form = form_of(folded)
     key, spelt = "/" + "/".join(folded), "/" + "/".join(parts)
-    in_subscription = folded[0] == "subscriptions" and len(parts) > 1
-    subscription = folded[1] if in_subscription else None
-    group = parts[3] if in_subscription and len(parts) > 3 and folded[2] == "resourcegroups" else None
-    if len(parts) == head:
-        return Scope(key, spelt, *_head_kind(folded), subscription, group)
-    cut, resource_type = _last_resource(parts, folded, head)
-    parent = "/" + "/".join(folded[:cut]) if cut else ROOT
-    kind: ScopeKind = "resource" if in_subscription else "tenant_resource"
-    return Scope(key, spelt, kind, parent, subscription, group, resource_type)
+    subscription = folded[1] if form.in_subscription else None
+    group = parts[3] if form.in_resource_group else None
+    parent = "/" + "/".join(folded[: form.parent_length])
+    resource_type = "/".join(parts[part] for part in form.type_parts) or None
+    known_parent = None if form.kind in ("management_group", "subscription") else parent
+    return Scope(key, spelt, form.kind, known_parent, subscription, group, resource_type)
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeForm:
+    """What the fixed words of an id say alone: the same for every id that has them in the same places.
+
+    Attributes:
+        kind: As in `Scope`.
+        parent_length: How many of the parts are the id of the next scope above; 0 is the root.
+        in_subscription: Whether the second part is a subscription's GUID.
+        in_resource_group: Whether the fourth part is a resource group's name.
+        type_parts: Indices of the parts that make the resource type.
+    """
+
+    kind: ScopeKind
+    parent_length: int
+    in_subscription: bool
+    in_resource_group: bool
+    type_parts: tuple[int, ...]
+
+
+def form_of(folded: list[str]) -> ScopeForm:
+    """Return the form of an id from its folded parts, of which there is at least one and none is empty."""
+    head = _head_length(folded)
+    in_subscription = folded[0] == "subscriptions" and len(folded) > 1
+    in_group = in_subscription and len(folded) > 3 and folded[2] == "resourcegroups"
+    if len(folded) == head:
+        kind: ScopeKind = "resource_group" if in_group else "subscription" if in_subscription else "management_group"
+        return ScopeForm(kind, 2 if in_group else 0, in_subscription, in_group, ())
+    *_, (begin, types) = _resources(folded, head)
+    return ScopeForm("resource" if in_subscription else "tenant_resource", begin, in_subscription, in_group, types)
+
+
+def type_paths(folded: list[str]) -> dict[int, tuple[int, ...]]:
+    """Return for each part that is a word of Azure, not a name, the parts that make its full name, itself the last.
+
+    A type's full name begins with its provider; that of any other word is the word.
+    """
+    head = _head_length(folded)
+    paths: dict[int, tuple[int, ...]] = {part: (part,) for part in range(0, head, 2)}
+    if head and folded[0] == "providers":
+        paths = {0: (0,), 1: (1,), 2: (1, 2)}
+    for begin, types in _resources(folded, head):
+        paths[begin] = (begin,)
+        paths.update((part, types[: index + 1]) for index, part in enumerate(types) if part >= begin)
+    return paths
 
 
 def ancestors(scope: Scope, tree: Mapping[str, str]) -> tuple[str, ...]:
@@ -135,27 +178,19 @@ def _head_length(folded: list[str]) -> int:
     return 0
 
 
-def _head_kind(folded: list[str]) -> tuple[ScopeKind, str | None]:
-    if folded[0] == "providers":
-        return "management_group", None
-    if len(folded) == 2:
-        return "subscription", None
-    return "resource_group", "/" + "/".join(folded[:2])
+def _resources(folded: list[str], head: int) -> Iterator[tuple[int, tuple[int, ...]]]:
+    """Yield for each resource behind the head where its own part of the id begins, and the parts that make its type.
 
-
-def _last_resource(parts: list[str], folded: list[str], head: int) -> tuple[int, str | None]:
-    """Return where the parent's id ends, and the type of the resource that the whole id names.
-
-    Behind the head stands a chain of resources: one that begins with its provider extends all that is before it, one
-    that is only a type and a name is a child of the one before.
+    One that begins with its provider extends all that is before it; one that is only a type and a name is a child of
+    the one before.
     """
-    begin, position, types = head, head, list[str]()
-    while position < len(parts):
+    position, types = head, tuple[int, ...]()
+    while position < len(folded):
         begin = position
         if folded[position] == "providers":
-            types = parts[position + 1 : position + 2]
+            types = tuple(range(position + 1, min(position + 2, len(folded))))
             position += 2
-        if position < len(parts) and (position == begin or folded[position] != "providers"):
-            types = [*types, parts[position]] if types else []
+        if position < len(folded) and (position == begin or folded[position] != "providers"):
+            types = (*types, position) if types else ()
             position += 2
-    return begin, "/".join(types) or None
+        yield begin, types

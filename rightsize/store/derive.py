@@ -8,7 +8,7 @@ import polars as pl
 from rightsize.model.role_forms import permissions_from_json
 from rightsize.rbac.expand import expand_roles
 from rightsize.rules.operations import annotate
-from rightsize.store.spelling import parent_text
+from rightsize.store.scope_forms import form_scopes
 from rightsize.store.sql import folded
 
 
@@ -61,35 +61,30 @@ def derive_closure(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def derive_scopes(con: duckdb.DuckDBPyConnection) -> None:
-    """Fill `scopes` from the names of scopes and the listings of management groups and subscriptions."""
-    con.execute("DELETE FROM base.scopes")
+    """Fill `scopes` anew for the names that are stale, which ends that, and for what the load's listings name.
+
+    What a listing says of a scope changes with listings only, and everything else with the name's spelling.
+    """
+    form_scopes(con, "SELECT folded FROM base.scope_names WHERE stale")
+    form_scopes(con, "SELECT scope AS folded FROM base.scope_listings")
+    con.execute("""
+        CREATE OR REPLACE TEMP TABLE renewed_scopes AS
+        SELECT folded FROM base.scope_names WHERE stale UNION SELECT scope FROM base.scope_listings""")
+    con.execute("DELETE FROM base.scopes WHERE folded IN (SELECT folded FROM renewed_scopes)")
     con.execute(f"""
         INSERT INTO base.scopes BY NAME
-        WITH named AS (
-            SELECT n.folded, n.spelling, {parent_text("n.folded")} AS text_parent,
-                regexp_extract(n.spelling, '^.*/[Pp][Rr][Oo][Vv][Ii][Dd][Ee][Rr][Ss]/(.*)$', 1) AS tail
-            FROM base.scope_names AS n
-        ), typed AS (
-            SELECT *, CASE
-                WHEN folded = '/' THEN 'root'
-                WHEN regexp_matches(folded, '^/providers/microsoft.management/managementgroups/[^/]+$')
-                    THEN 'management_group'
-                WHEN regexp_matches(folded, '^/subscriptions/[^/]+$') THEN 'subscription'
-                WHEN regexp_matches(folded, '^/subscriptions/[^/]+/resourcegroups/[^/]+$') THEN 'resource_group'
-                WHEN folded LIKE '/subscriptions/%' THEN 'resource'
-                ELSE 'tenant_resource' END AS kind
-            FROM named
-        )
-        SELECT t.folded, t.kind,
-            CASE WHEN t.kind IN ('subscription', 'management_group')
-                THEN coalesce({folded("l.parent_scope")}, '/') ELSE t.text_parent END AS parent,
-            CASE WHEN t.folded LIKE '/subscriptions/_%' THEN string_split(t.folded, '/')[3] END AS subscription_id,
-            CASE WHEN regexp_matches(t.folded, '^/subscriptions/[^/]+/resourcegroups/[^/]+')
-                THEN string_split(t.folded, '/')[5] END AS resource_group,
-            CASE WHEN t.kind IN ('resource', 'tenant_resource') AND t.tail <> '' THEN array_to_string(
-                list_filter(string_split(t.tail, '/'), lambda step, i: i = 1 OR i % 2 = 0), '/') END AS resource_type,
+        SELECT folded, f.kind,
+            CASE WHEN f.kind IN ('subscription', 'management_group')
+                THEN coalesce({folded("l.parent_scope")}, '/') ELSE s.parent END AS parent,
+            CASE WHEN f.in_subscription THEN split_part(folded, '/', 3) END AS subscription_id,
+            CASE WHEN f.in_resource_group THEN split_part(folded, '/', 5) END AS resource_group,
+            CASE WHEN len(f.type_steps) > 0 THEN
+                array_to_string(list_select(string_split(n.spelling, '/'), f.type_steps), '/') END AS resource_type,
             l.display_name, l.scope IS NOT NULL AS listed
-        FROM typed AS t LEFT JOIN base.scope_listings AS l ON l.scope = t.folded""")
+        FROM renewed_scopes JOIN base.scope_names AS n USING (folded) JOIN formed_scopes AS s USING (folded)
+        JOIN scope_forms AS f USING (form) LEFT JOIN base.scope_listings AS l ON l.scope = folded""")
+    con.execute("UPDATE base.scope_names SET stale = false WHERE stale")
+    con.execute("DROP TABLE renewed_scopes")
 
 
 def derive_roles(con: duckdb.DuckDBPyConnection) -> None:

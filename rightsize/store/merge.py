@@ -13,7 +13,25 @@ from rightsize.store.coverage import declare_window, derive_coverage
 from rightsize.store.derive import derive_aliases, derive_closure, derive_roles, derive_scopes
 from rightsize.store.merge_events import merge_events, merge_sign_ins
 from rightsize.store.merge_tables import merge_bookkeeping, merge_tables
+from rightsize.store.scope_forms import drop_forms
 from rightsize.store.spelling import name_listed_scopes, respell
+
+_MERGE_TABLES = (
+    "staged_texts",
+    "staged_names",
+    "staged_operations",
+    "staged_scopes",
+    "merge_rows",
+    "merge_changed",
+    "touched_days",
+    "touched_calls",
+    "merge_sign_ins",
+    "known_aliases",
+    "log_categories",
+    "observed_days",
+    "declared_days",
+)
+"""Temporary tables that the steps of a merge leave."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +98,16 @@ def _merge_staged(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
     if "group_members" in touched:
         derive_closure(con)
     derive_scopes(con)
+    drop_forms(con)
     derive_coverage(con)
+    _drop_merge_tables(con)
     return new
+
+
+def _drop_merge_tables(con: duckdb.DuckDBPyConnection) -> None:
+    """Give the memory of what the merge laid out free."""
+    for name in _MERGE_TABLES:
+        con.execute(f"DROP TABLE IF EXISTS temp.{name}")
 
 
 def rederive(store: Store) -> None:
@@ -89,7 +115,6 @@ def rederive(store: Store) -> None:
     con = store.connection
     con.execute("BEGIN")
     try:
-        derive_scopes(con)
         derive_coverage(con)
         con.execute("COMMIT")
     except BaseException:

@@ -12,7 +12,7 @@ import duckdb
 from rightsize.store.counting import new_rows
 from rightsize.store.ddl import MARKED_COLUMNS
 from rightsize.store.queries import query_text
-from rightsize.store.sql import folded
+from rightsize.store.sql import folded, tidy_scope
 
 _LEAST = ("time", "category", "correlation_id", *MARKED_COLUMNS)
 _GREATEST = ("rank",)
@@ -72,13 +72,14 @@ def _name_operations_and_scopes(con: duckdb.DuckDBPyConnection) -> None:
     Folding is the dear part, so it sees each distinct text once.
     """
     for column in ("operation", "scope"):
+        tidy = tidy_scope("scope") if column == "scope" else f"trim({column})"
         con.execute(f"""
             CREATE OR REPLACE TEMP TABLE staged_texts AS
-            SELECT {column} AS text, {folded(column)} AS folded, time
+            SELECT {column} AS text, {tidy} AS tidy, {folded("tidy")} AS folded, time
             FROM (SELECT {column}, min(time) AS time FROM stage_event_rows GROUP BY {column})""")
         con.execute("""
             CREATE OR REPLACE TEMP TABLE staged_names AS
-            SELECT folded, min(strftime(time, '%Y%m%d%H%M%S%f') || text) AS earliest, NULL::VARCHAR AS smallest
+            SELECT folded, min(strftime(time, '%Y%m%d%H%M%S%f') || tidy) AS earliest, NULL::VARCHAR AS smallest
             FROM staged_texts GROUP BY folded""")
         merge_names(con, f"{column}_names")
         con.execute(f"""

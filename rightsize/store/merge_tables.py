@@ -12,7 +12,7 @@ import duckdb
 from rightsize.model.schema import Table
 from rightsize.model.tables import table
 from rightsize.store.counting import new_rows
-from rightsize.store.sql import folded, named, quoted
+from rightsize.store.sql import folded, named, quoted, tidy_scope
 from rightsize.store.staging import STAGED_TABLES
 
 _VERSIONS = {
@@ -78,7 +78,9 @@ def _edition(together: tuple[str, ...]) -> str:
 def _staged_column(declared: Table, name: str) -> str:
     """Ids that are keys and scopes of keys compare folded; everything else stays as it was written."""
     if declared.name == "scope_listings" and name == "scope":
-        return f"{folded('scope')} AS scope"
+        return f"{folded(tidy_scope('scope'))} AS scope"
+    if name in {"scope", "parent_scope"}:
+        return f"{tidy_scope(name)} AS {name}"
     return quoted(name)
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import duckdb
 
 from rightsize.store.merge_events import merge_names
-from rightsize.store.sql import folded
+from rightsize.store.scope_forms import create_forms, form_scopes
+from rightsize.store.sql import folded, tidy_scope
 
 # Steps of a scope that no catalogue of operations lists as types.
 _FIXED = (
@@ -23,51 +24,41 @@ _FIXED = (
 
 
 def name_listed_scopes(con: duckdb.DuckDBPyConnection) -> None:
-    """Number every scope that a listing, an assignment or a deny names, and every scope above one."""
+    """Number every scope that a listing, an assignment or a deny names, and every scope above one.
+
+    Leaves `formed_scopes` and what belongs to it, for `respell` and `derive_scopes`.
+    """
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE staged_names AS
-        SELECT folded, NULL::VARCHAR AS earliest, min(scope) AS smallest FROM (
-            SELECT {folded("scope")} AS folded, scope FROM stage_scope_listings
-            UNION ALL SELECT {folded("parent_scope")}, parent_scope FROM stage_scope_listings
-            UNION ALL SELECT {folded("scope")}, scope FROM stage_role_assignments
-            UNION ALL SELECT {folded("scope")}, scope FROM stage_deny_assignments
-            UNION ALL SELECT '/', '/'
-        ) WHERE scope IS NOT NULL GROUP BY folded""")
+        SELECT {folded("scope")} AS folded, NULL::VARCHAR AS earliest, min(scope) AS smallest FROM (
+            SELECT {tidy_scope("scope")} AS scope FROM (
+                SELECT scope FROM stage_scope_listings
+                UNION ALL SELECT parent_scope FROM stage_scope_listings
+                UNION ALL SELECT scope FROM stage_role_assignments
+                UNION ALL SELECT scope FROM stage_deny_assignments
+                UNION ALL SELECT '/')
+        ) WHERE scope IS NOT NULL GROUP BY 1""")
     merge_names(con, "scope_names")
+    create_forms(con)
+    con.execute("CREATE OR REPLACE TEMP TABLE frontier AS SELECT folded FROM base.scope_names WHERE stale")
 
     def beginning(text: str) -> str:
         return f"CASE WHEN parent = '/' THEN '/' ELSE substr({text}, 1, length(parent)) END"
 
-    con.execute("CREATE OR REPLACE TEMP TABLE frontier AS SELECT folded FROM base.scope_names WHERE stale")
     while con.execute("SELECT 1 FROM frontier LIMIT 1").fetchone():
+        form_scopes(con, "SELECT folded FROM frontier")
         # A parent is spelt as its earliest child spells it: what names a scope names all scopes above it.
         con.execute(f"""
             CREATE OR REPLACE TEMP TABLE staged_names AS
             SELECT parent AS folded, min(substr(earliest, 1, 20) || {beginning("substr(earliest, 21)")}) AS earliest,
                 min({beginning("smallest")}) AS smallest
-            FROM (
-                SELECT {parent_text("folded")} AS parent, earliest, smallest
-                FROM frontier JOIN base.scope_names USING (folded)
-            ) WHERE parent IS NOT NULL GROUP BY parent""")
+            FROM frontier JOIN formed_scopes USING (folded) JOIN base.scope_names USING (folded)
+            WHERE parent IS NOT NULL GROUP BY parent""")
         merge_names(con, "scope_names")
-        con.execute("CREATE OR REPLACE TEMP TABLE frontier AS SELECT folded FROM staged_names WHERE folded <> '/'")
-
-
-def parent_text(scope: str) -> str:
-    """Return SQL for the scope above, as far as the text says it; management groups above are a listing's affair.
-
-    Null for the root. The SQL twin of `rbac.scopes`, proved equal to it by tests.
-    """
-    steps = f"string_split({scope}, '/')"
-    from_end = f"list_position(list_reverse(string_split({folded(scope)}, '/')), 'providers')"
-    behind = f"coalesce({from_end}, 1) - 1"
-    return f"""CASE
-        WHEN {scope} = '/' THEN NULL
-        WHEN {behind} >= 5 AND ({behind}) % 2 = 1 THEN array_to_string({steps}[1:len({steps}) - 2], '/')
-        WHEN {behind} > 0 THEN coalesce(nullif(array_to_string({steps}[1:len({steps}) - {from_end}], '/'), ''), '/')
-        WHEN len({steps}) > 3 AND starts_with({folded(scope)}, '/subscriptions/') THEN
-            array_to_string({steps}[1:3], '/')
-        ELSE '/' END"""
+        con.execute("""
+            CREATE OR REPLACE TEMP TABLE frontier AS
+            SELECT folded FROM staged_names JOIN base.scope_names USING (folded) WHERE stale AND folded <> '/'""")
+    con.execute("DROP TABLE frontier")
 
 
 def respell(con: duckdb.DuckDBPyConnection, *, catalogue_changed: bool) -> None:
@@ -97,31 +88,34 @@ def _respell_scopes(con: duckdb.DuckDBPyConnection) -> None:
                 LATERAL (SELECT unnest(range(1, len(string_split(resource_type, '/')) + 1)) AS i)
             UNION ALL SELECT path FROM (VALUES {fixed}) AS t(path)
         ) WHERE path <> '' GROUP BY 1""")
-    # A step's type is its provider and the types between: all that stands an odd number of steps behind `providers`.
-    con.execute(f"""
-        UPDATE base.scope_names AS n SET spelling = s.spelling, stale = false
+    form_scopes(con, "SELECT folded FROM base.scope_names WHERE stale")
+    # Scopes whose words are the same have their words spelt alike; only names are a scope's own.
+    con.execute("""
+        CREATE OR REPLACE TEMP TABLE stale_spellings AS
+        SELECT n.scope_key, f.form, string_split(coalesce(substr(n.earliest, 21), n.smallest), '/') AS parts,
+            array_to_string(list_select(string_split(n.folded, '/'), s.word_steps), '/') AS words
+        FROM base.scope_names AS n JOIN formed_scopes AS f USING (folded) JOIN scope_forms AS s USING (form)
+        WHERE n.stale""")
+    con.execute("""
+        CREATE OR REPLACE TEMP TABLE word_spellings AS
+        WITH spelt AS (
+            SELECT form, words, list(t.spelling ORDER BY word) AS spellings
+            FROM (
+                SELECT form, words, word, array_to_string(list_select(string_split(words, '/'), path), '/') AS path
+                FROM (SELECT DISTINCT form, words FROM stale_spellings) JOIN form_words USING (form)
+            ) LEFT JOIN type_spellings AS t ON t.folded = path
+            GROUP BY form, words
+        )
+        SELECT form, words, list_transform(step_words, lambda word: spellings[word]) AS steps
+        FROM spelt JOIN scope_forms USING (form)""")
+    # Names stay stale until `derive_scopes` has seen them.
+    con.execute("""
+        UPDATE base.scope_names AS n SET spelling = s.spelling
         FROM (
-            WITH parts AS (
-                SELECT scope_key, string_split(coalesce(substr(earliest, 21), smallest), '/') AS parts
-                FROM base.scope_names WHERE stale
-            ), steps AS (
-                SELECT scope_key, i, parts[i] AS step, {folded("parts[i]")} AS f
-                FROM parts, LATERAL (SELECT unnest(range(1, len(parts) + 1)) AS i)
-            ), placed AS (
-                SELECT *, max(CASE WHEN f = 'providers' THEN i END) OVER (PARTITION BY scope_key ORDER BY i) AS provider
-                FROM steps
-            ), typed AS (
-                SELECT *, CASE
-                    WHEN provider IS NULL OR i = provider THEN f
-                    WHEN i = provider + 1 OR (i - provider) % 2 = 0 THEN string_agg(
-                        CASE WHEN i = provider + 1 OR (i > provider AND (i - provider) % 2 = 0) THEN f END, '/'
-                    ) OVER (PARTITION BY scope_key, provider ORDER BY i)
-                END AS path
-                FROM placed
-            )
-            SELECT scope_key, string_agg(
-                CASE WHEN provider IS NULL AND i % 2 = 1 THEN step ELSE coalesce(t.spelling, step) END, '/' ORDER BY i
-            ) AS spelling
-            FROM typed LEFT JOIN type_spellings AS t ON t.folded = path
-            GROUP BY scope_key
+            SELECT scope_key, array_to_string(
+                list_transform(parts, lambda part, step: coalesce(w.steps[step], part)), '/') AS spelling
+            FROM stale_spellings LEFT JOIN word_spellings AS w USING (form, words)
         ) AS s WHERE n.scope_key = s.scope_key""")
+    con.execute("DROP TABLE stale_spellings")
+    con.execute("DROP TABLE word_spellings")
+    con.execute("DROP TABLE type_spellings")

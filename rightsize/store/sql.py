@@ -11,6 +11,15 @@ def folded(expression: str) -> str:
     return f"translate(trim({expression}), '{UPPER}', '{LOWER}')"
 
 
+def tidy_scope(expression: str) -> str:
+    """Return SQL that drops trailing and doubled slashes of a scope, and spaces around it, as `rbac.scopes` does."""
+    return (
+        f"CASE WHEN trim({expression}) LIKE '/%' AND (contains({expression}, '//') OR rtrim({expression}) LIKE '_%/') "
+        f"THEN coalesce(nullif(rtrim(regexp_replace(trim({expression}), '/+', '/', 'g'), '/'), ''), '/') "
+        f"ELSE trim({expression}) END"
+    )
+
+
 def quoted(name: str) -> str:
     """Return a column's or table's name as SQL."""
     return '"' + name.replace('"', '""') + '"'
