@@ -105,7 +105,8 @@ class Plan:
         advice: What only people can do.
         replay: How many distinct calls of the window end in which way under it.
         verdicts: How many granted operations have which verdict, over all assignments.
-        names: Display names of principals and roles by id, for people; they are no part of what is agreed on.
+        names: Display names of principals and roles by id, and of subscriptions and management groups by scope; they
+            are for people, and no part of what is agreed on.
     """
 
     generated_from: Mapping[str, Any]

@@ -10,6 +10,7 @@ import polars as pl
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.naming import principal_names
 from rightsize.analyze.reasons import Verdict
+from rightsize.analyze.text import place_of
 from rightsize.analyze.verdicts import Analysis
 from rightsize.model.errors import InternalError
 from rightsize.model.nouns import PermissionBlock
@@ -96,6 +97,13 @@ def _names(bench: Bench, new: NewRoles) -> dict[str, str]:
     names: dict[str, str] = dict(principal_names(bench.inputs).select("principal_id", "name").iter_rows())
     names |= {id_: role.role_name for id_, role in bench.book.roles.items() if role.role_name}
     names |= {id_: role.role_name for id_, role in new.definitions.items()}
+    high = bench.inputs.scopes.filter(
+        pl.col("kind").is_in(["subscription", "management_group"]) & (pl.col("display_name").fill_null("") != "")
+    )
+    names |= {
+        bench.spelling.get(place, scope): name
+        for place, scope, name in high.select(place_of(pl.col("scope")), text="scope", name="display_name").iter_rows()
+    }
     return dict(sorted(names.items()))
 
 

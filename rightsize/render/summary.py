@@ -43,15 +43,21 @@ def write_summary(plan: Plan, title: str = "Least privilege for this tenant") ->
     return environment.get_template("summary.html.j2").render(_facts(plan, title))
 
 
-def short_scope(scope: str) -> str:
-    """Return a scope as people say it: the names in it without the fixed words, at most the last three."""
+def short_scope(scope: str, names: Mapping[str, str]) -> str:
+    """Return a scope as people say it: the names in it without the fixed words, at most the last three.
+
+    Args:
+        scope: The scope.
+        names: Display names of subscriptions and management groups, by scope as it is spelled.
+    """
     parts = [part for part in scope.split("/") if part]
     if not parts:
         return "/"
     if len(parts) > 1 and parts[0].lower() == "subscriptions":
+        subscription = names.get("/".join(("", *parts[:2])), parts[1][-8:])
         named = parts[3:4] + parts[7::2] if len(parts) > 3 else []
-        return "/".join([parts[1][-8:], *named][-3:])
-    return parts[-1]
+        return "/".join([subscription, *named][-3:])
+    return names.get(scope, parts[-1])
 
 
 def _facts(plan: Plan, title: str) -> dict[str, Any]:
@@ -107,7 +113,7 @@ def _row(proposal: Proposal, names: Mapping[str, str]) -> dict[str, Any]:
         "principal": _named(proposal.principal_ids[0], names),
         "kind": proposal.kind,
         "role": _named(proposal.evidence["role"], names),
-        "at": _text(short_scope(proposal.evidence["scope"])),
+        "at": _text(short_scope(proposal.evidence["scope"], names)),
         "becomes": _becomes(proposal, names),
         "reason": _text(proposal.reason),
         "breaks": f"{100 * proposal.break_probability_30d:.1f} %",
@@ -117,7 +123,7 @@ def _row(proposal: Proposal, names: Mapping[str, str]) -> dict[str, Any]:
 def _becomes(proposal: Proposal, names: Mapping[str, str]) -> Sequence[Mapping[str, str]]:
     places: dict[str, list[str]] = {}
     for one in proposal.assignments:
-        places.setdefault(one.role, []).append(_text(short_scope(one.scope)))
+        places.setdefault(one.role, []).append(_text(short_scope(one.scope, names)))
     return [{"role": _named(role, names), "at": ", ".join(found)} for role, found in places.items()]
 
 

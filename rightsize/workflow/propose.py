@@ -137,7 +137,7 @@ def _row(proposal: Proposal, plan: Plan) -> dict[str, Any]:
         "principal_id": proposal.principal_ids[0],
         "kind": proposal.kind,
         "role": named(proposal.evidence["role"]),
-        "at": short_scope(proposal.evidence["scope"]),
+        "at": short_scope(proposal.evidence["scope"], plan.names),
         "scope": proposal.evidence["scope"],
         "role_assignment_id": proposal.replaces[0],
         "assignments": len(proposal.assignments),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from rightsize.model.nouns import DenyAssignment, PermissionBlock, RoleAssignment
@@ -29,6 +29,12 @@ from tests.propose.small_tenant import (
     guid,
 )
 
+# A plan takes a quarter of a second, so that shrinking a failure would take minutes; the examples are small as they come.
+_SETTINGS = settings(
+    deadline=None,
+    phases=(Phase.explicit, Phase.reuse, Phase.generate),
+    suppress_health_check=[HealthCheck.too_slow],
+)
 EXTRA = {
     guid(71): (
         "Two blocks",
@@ -144,7 +150,7 @@ def _after(today: list[RoleAssignment], plan: Plan) -> list[RoleAssignment]:
     return [one for one in today if one.role_assignment_id not in gone] + new
 
 
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@settings(_SETTINGS, max_examples=40)
 @given(held=assignments, done=uses, inside=members, silent=st.booleans(), chosen=dials)
 def test_nothing_used_is_denied_and_nothing_new_is_granted(
     held: list[tuple[str, str, str, str]],
@@ -181,7 +187,7 @@ def test_nothing_used_is_denied_and_nothing_new_is_granted(
     assert plan.replay["denied"] == 0
 
 
-@settings(deadline=None, max_examples=10, suppress_health_check=[HealthCheck.too_slow])
+@settings(_SETTINGS, max_examples=10)
 @given(held=assignments, done=uses, inside=members)
 def test_an_unseen_assignment_is_kept_or_explained(
     held: list[tuple[str, str, str, str]], done: list[tuple[str, str, str, int]], inside: list[tuple[str, str]]

@@ -230,4 +230,8 @@ def test_an_empty_plan_has_a_page() -> None:
     ],
 )
 def test_scopes_are_said_shortly(scope: str, expected: str) -> None:
-    assert short_scope(scope) == expected
+    assert short_scope(scope, {}) == expected
+
+
+def test_a_subscription_is_called_by_its_name() -> None:
+    assert short_scope(DATA, {SUB: "Payments"}) == "Payments/data"

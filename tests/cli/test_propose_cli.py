@@ -1,0 +1,211 @@
+"""`rightsize propose`: the folder, stdout and stderr, the exit codes, and what every option changes."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from rightsize.cli.main import run
+from tests.propose.small_tenant import CONTRIBUTOR, READER, SUB, VM, SmallTenant, guid
+
+START = "Microsoft.Compute/virtualMachines/start/action"
+END = "2026-04-01"
+
+
+class FakeStore:
+    """Hands out the tables of a small tenant and remembers what is written."""
+
+    def __init__(self, tenant: SmallTenant) -> None:
+        self.inputs = tenant.inputs()
+        self.answers: dict[str, pl.DataFrame] = {}
+
+    def __enter__(self) -> FakeStore:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def table(self, name: str) -> pl.DataFrame:
+        frame: pl.DataFrame = getattr(self.inputs, name)
+        return frame
+
+    def write_answer(self, name: str, frame: pl.DataFrame) -> None:
+        self.answers[name] = frame
+
+
+def _tenant() -> SmallTenant:
+    tenant = SmallTenant()
+    user = tenant.principal(1, user_principal_name="mei@example.com")
+    tenant.assign(101, user, CONTRIBUTOR, SUB)
+    tenant.assign(102, tenant.principal(2, display_name="\x1b[31mPat"), READER, SUB)
+    tenant.use(user, START, VM)
+    return tenant
+
+
+def _open(monkeypatch: pytest.MonkeyPatch, tenant: SmallTenant) -> FakeStore:
+    store = FakeStore(tenant)
+    monkeypatch.setattr("rightsize.workflow.propose.open_store", lambda *_, **__: store)
+    monkeypatch.setattr("rightsize.workflow.propose.digest_content", lambda _: "f" * 64)
+    return store
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> FakeStore:
+    return _open(monkeypatch, _tenant())
+
+
+def _document(out: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[dict[str, Any], str]:
+    assert run(["propose", "--out", str(out), "--as-of", END, *arguments, "-o", "json"]) == 0
+    written, told = capsys.readouterr()
+    return json.loads(written), told
+
+
+def _kinds(document: dict[str, Any]) -> dict[str, str]:
+    return {one["replaces"][0]: one["kind"] for one in document["proposals"]}
+
+
+def test_json_is_the_plan_that_was_written(
+    store: FakeStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document, told = _document(tmp_path, capsys)
+    assert document == json.loads((tmp_path / "plan.json").read_text(encoding="utf-8"))
+    assert (tmp_path / "summary.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert "1 custom, 1 keep" in told
+    assert "1 calls allowed, 0 need an activation, 0 denied" in told
+
+
+def test_the_answer_tables_are_written(store: FakeStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """SQL users find the last plan, each proposal as `plan.json` has it."""
+    document, _ = _document(tmp_path, capsys)
+    assert set(store.answers) == {"verdicts", "findings", "proposals"}
+    stored = {row["proposal_id"]: json.loads(row["plan"]) for row in store.answers["proposals"].iter_rows(named=True)}
+    assert stored == {one["id"]: one for one in document["proposals"]}
+
+
+def test_the_table_fits_a_narrow_terminal(
+    store: FakeStore, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run(["propose", "--out", str(tmp_path), "--as-of", END]) == 0
+    shown = capsys.readouterr().out
+    assert all(len(line) <= 80 for line in shown.splitlines())
+    assert "\x1b" not in shown
+    assert "custom" in shown
+
+
+def test_csv_has_one_row_a_proposal(store: FakeStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["propose", "--out", str(tmp_path), "--as-of", END, "-o", "csv"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3
+    assert lines[0].startswith("id,principal_id,principal,kind,role_assignment_id")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "changed"),
+    [
+        (["--exclude", "mei@example.com"], "keep"),
+        (["--emergency-access", guid(1)], "keep"),
+        (["--grace-days", "3000"], "keep"),
+        (["--min-window", "10"], "custom"),
+        (["--max-excess", "30"], "keep"),
+    ],
+)
+def test_options_reach_the_plan(
+    store: FakeStore, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], changed: str
+) -> None:
+    document, _ = _document(tmp_path, capsys, *arguments)
+    assert _kinds(document)[guid(101)] == changed
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--reads", "none"],
+        ["--reads", "sibling"],
+        ["--reads", "namespace"],
+        ["--unobservable", "drop"],
+        ["--lifecycle"],
+    ],
+)
+def test_dials_are_recorded_and_change_the_plan(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    """No dial does nothing."""
+    tenant = _tenant()
+    tenant.use(guid(1), "Microsoft.Compute/virtualMachines/write", VM)
+    _open(monkeypatch, tenant)
+    plain, _ = _document(tmp_path, capsys)
+    turned, _ = _document(tmp_path, capsys, *arguments)
+    assert plain["generated_from"]["dials"] != turned["generated_from"]["dials"]
+    assert plain["proposals"] != turned["proposals"]
+
+
+def test_a_name_that_nobody_has_is_told(store: FakeStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A mistyped emergency access account must not pass in silence."""
+    document, told = _document(tmp_path, capsys, "--emergency-access", "glass@example.com")
+    assert "`glass@example.com` names no principal" in told
+    assert document["advice"][0]["subject"] == "--emergency-access"
+
+
+def test_without_a_catalogue_it_says_how_to_get_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tenant = _tenant()
+    tenant.with_catalogue = False
+    _open(monkeypatch, tenant)
+    assert run(["propose", "--out", str(tmp_path / "plan"), "--as-of", END]) == 6
+    told = capsys.readouterr().err
+    assert "az provider operation list" in told
+    assert "rightsize catalog import" in told
+    assert not (tmp_path / "plan").exists()
+
+
+def test_a_window_without_logs_says_what_is_covered(
+    store: FakeStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["propose", "--out", str(tmp_path / "plan"), "--as-of", "2030-01-01"]) == 6
+    told = capsys.readouterr().err
+    assert "no log of use covers any day of the window 2029-10-03 to 2029-12-31" in told
+    assert "activity_log 2026-01-01 to 2026-03-31" in told
+    assert not (tmp_path / "plan").exists()
+
+
+def test_without_any_log_it_says_what_to_load(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tenant = _tenant()
+    tenant.covered = ()
+    _open(monkeypatch, tenant)
+    assert run(["propose", "--out", str(tmp_path / "plan"), "--as-of", END]) == 6
+    assert "load an export of the Activity Log" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--reads", "some"], ["--max-excess", "-1"], ["--min-window", "0"], ["--as-of", "yesterday"]]
+)
+def test_options_that_make_no_sense_are_usage_errors(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["propose", *arguments]) == 2
+    assert capsys.readouterr().out == ""
+
+
+def test_a_folder_that_cannot_be_written_is_an_input_error(
+    store: FakeStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "plan").write_text("", encoding="utf-8")
+    assert run(["propose", "--out", str(tmp_path / "plan"), "--as-of", END]) == 5
+    assert "proposals" not in store.answers
+
+
+def test_the_newest_covered_day_ends_the_window(
+    store: FakeStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Never the clock."""
+    assert run(["propose", "--out", str(tmp_path), "-o", "json"]) == 0
+    window = json.loads(capsys.readouterr().out)["generated_from"]["window"]
+    assert window == {"first_day": "2026-01-01", "last_day": "2026-03-31", "days": 90}
+    assert dt.date.fromisoformat(window["last_day"]).year == 2026
