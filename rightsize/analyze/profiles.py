@@ -14,7 +14,11 @@ from rightsize.analyze.coverage import COVERED
 from rightsize.analyze.reasons import Unobservable, Unused, Verdict
 from rightsize.analyze.tenant import Tenant
 
-_KEY = ("role", "below", "groups", "top", "reads", "held")
+_BASE = ("role", "below", "groups", "top", "reads")
+_KEY = (*_BASE, "held")
+# Rows that the profiles of one role and coverage may have because they hold different operations. Beyond it all hold
+# what any of them does: it keeps more than it has to, and is what a store full of unresolved names comes to.
+_HELD_ROWS = 500_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +54,19 @@ def build_profiles(tenant: Tenant, control: pl.DataFrame, reads: pl.DataFrame, h
         .join(control, on="a")
         .join(reads, on="a")
         .join(sets, on="a", how="left")
+        .join(tenant.grants.group_by("role").agg(size=pl.len()), on="role", how="left")
         .with_columns(pl.col("held").fill_null(""))
     )
+    crowded = (pl.col("held").n_unique() * pl.col("size").fill_null(0).max()).over(_BASE) > _HELD_ROWS
+    keyed = keyed.with_columns(held=pl.when(crowded & (pl.col("held") != "")).then(pl.lit("*")).otherwise("held"))
     distinct = keyed.select(_KEY).unique().sort(_KEY).with_row_index("profile_id").cast({"profile_id": pl.Int64})
     of = keyed.join(distinct, on=_KEY, nulls_equal=True).select("a", "profile_id").sort("a")
     return Profiles(of, _judged(tenant, distinct, _held_of(of, held)))
 
 
 def _held_of(of: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:
-    # All assignments of a profile hold the same set, by construction of the key.
     pairs = held.join(of, on="a").select("profile_id", "name", "operation", "plane", "reason")
-    return pairs.unique(["profile_id", "name", "plane"])
+    return pairs.sort(pairs.columns).unique(["profile_id", "name", "plane"], keep="first")
 
 
 def _judged(tenant: Tenant, profiles: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:

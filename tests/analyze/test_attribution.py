@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 
 import polars as pl
+import pytest
 
 from tests.analyze.tiny import MG, RG, SUB, VM, Tiny
 
@@ -240,3 +241,15 @@ def test_a_condition_inside_the_role_counts_like_one_on_the_assignment(tiny: Tin
     tiny.rows["role_permissions"][-1]["condition"] = "c"
     tiny.assign("a", "p", "bound", RG).assign("b", "p", "plain").use("p", operation)
     assert credited(tiny) == {("b", "active", operation, "used", "elimination")}
+
+
+def test_where_too_many_sets_would_be_held_apart_each_holds_all(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rightsize.analyze.profiles._HELD_ROWS", 3)
+    tiny.role("vm", "Microsoft.Compute/*").assign("a", "p", "vm", RG).assign(
+        "b", "p", "vm", f"{SUB}/resourceGroups/rg2"
+    )
+    tiny.assign("c", "q", "vm", f"{SUB}/resourceGroups/rg3").cover()
+    tiny.use(None, START, RG, principal_name="x").use(None, WRITE, f"{SUB}/resourceGroups/rg2", principal_name="x")
+    for assignment in ("a", "b"):
+        assert {tiny.judged(assignment)[operation][1] for operation in (START, WRITE)} == {"unexplained_use"}
+    assert tiny.judged("c")[START] == ("unused", "covered")
