@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from rightsize.analyze.reasons import Unobservable as UnobservableReason
 from rightsize.model.nouns import PermissionBlock
 from rightsize.propose.dials import Dials, Reads, Unobservable
+from rightsize.propose.linked import Writes
 from rightsize.propose.operation_sets import OperationIndex, bits_of
 from rightsize.propose.reads import READ, PatternPart, reading_parts
 from rightsize.propose.roles import KnownRole, Need, RoleBook
@@ -84,7 +85,16 @@ class NeedReader:
         """The catalogue."""
         return self.book.index
 
-    def read(self, role: KnownRole, scope: str, profile: Profile, use: Mapping[str, Use]) -> Needs:
+    def staying(self, profile: Profile, use: Mapping[str, Use]) -> Writes:
+        """Return what stays of one assignment but for its reads and linked checks."""
+        used = _union(part.operations for part in use.values())
+        hidden = profile.hidden if self.dials.unobservable is Unobservable.KEEP else 0
+        unknown = (name for part in use.values() for plane, name in part.unknown if plane == "control")
+        return Writes(used | profile.open | hidden, frozenset(unknown))
+
+    def read(
+        self, role: KnownRole, scope: str, profile: Profile, use: Mapping[str, Use], around: Writes | None = None
+    ) -> Needs:
         """Return the needs of one assignment.
 
         Args:
@@ -92,21 +102,23 @@ class NeedReader:
             scope: Its folded scope.
             profile: How what was not used is judged.
             use: What was used, by the folded scope where it has to be granted.
+            around: What stays with the people who reach it, through any assignment.
         """
         used = _union(part.operations for part in use.values())
-        unused = role.granted & ~used
         why = {USED: used}
-        here = profile.open & unused
+        # INVARIANT: use at one place proves nothing about the others where no log could have shown it, or the log has
+        # a hole. What is not proved unused stays at today's scope, whether it was seen somewhere or not.
+        here = profile.open
         reads = _Reads()
         if self.dials.unobservable is Unobservable.KEEP:
-            here |= profile.hidden & unused
-        linked = self._linked(profile.linked & unused, used | here, use)
+            here |= profile.hidden
+        linked = self._linked(profile.linked, self.staying(profile, use) | (around or Writes()))
         here |= linked
         by_scope = {target: part.operations for target, part in use.items()}
         if self.dials.lifecycle:
             self._add_lifecycle(role, by_scope, why)
-        if profile.reads & unused:
-            reads = self._reads(role, profile.reads & unused, use, linked)
+        if profile.reads:
+            reads = self._reads(role, profile.reads, use, linked)
             why |= reads.why
         here |= reads.operations
         for target, extra in reads.by_scope.items():
@@ -119,16 +131,18 @@ class NeedReader:
         parts[scope] = (*parts.get(scope, ()), *reads.parts)
         return Needs(self._without_repeats(scope, by_scope, parts), why)
 
-    def _linked(self, linked: int, kept: int, use: Mapping[str, Use]) -> int:
+    def _linked(self, linked: int, staying: Writes) -> int:
         """Return the linked checks that a kept write can cause; a dial does not take them from a write that stays."""
-        unknown = [operation for part in use.values() for plane, operation in part.unknown if plane == "control"]
+        unknown = sorted(staying.unknown)
         found = []
         for bit in bits_of(linked):
             name = self.index.names[bit][1]
             if name not in self._writes:
                 self._writes[name] = self.index.granted_by([PermissionBlock(actions=linked_writes(name))])
             causes = [PermissionBlock(actions=linked_writes(name))] if unknown else []
-            if self._writes[name] & kept or any(grants(causes, write, "control") == "yes" for write in unknown):
+            if self._writes[name] & staying.operations or any(
+                grants(causes, write, "control") == "yes" for write in unknown
+            ):
                 found.append(bit)
         return self.index.mask_of_bits(found)
 

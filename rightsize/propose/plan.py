@@ -21,6 +21,7 @@ from rightsize.propose.bench import Bench, Key, prepare, read_findings
 from rightsize.propose.dials import Dials
 from rightsize.propose.drafts import Draft, Drafter, Subject, inherited_strings, keep_reason
 from rightsize.propose.limits import Limits, refusals
+from rightsize.propose.linked import Writes, writes_within_reach
 from rightsize.propose.naming import NewRoles, name_roles
 from rightsize.propose.needs import NeedReader
 from rightsize.propose.proof import Claim, prove
@@ -117,10 +118,27 @@ def draft_all(bench: Bench) -> dict[Key, Draft]:
     """Decide every assignment for itself."""
     drafter = Drafter(bench.book, bench.dials.max_excess, bench.limits)
     reader = NeedReader(bench.book, bench.dials)
-    return {subject.key: _draft_one(subject, drafter, reader, bench) for subject in bench.subjects}
+    around = writes_within_reach(
+        ((fold(subject.principal_id), _staying(subject, reader, bench)) for subject in bench.subjects),
+        bench.analysis.tenant.membership,
+    )
+    return {subject.key: _draft_one(subject, drafter, reader, around, bench) for subject in bench.subjects}
 
 
-def _draft_one(subject: Subject, drafter: Drafter, reader: NeedReader, bench: Bench) -> Draft:
+def _staying(subject: Subject, reader: NeedReader, bench: Bench) -> Writes:
+    """Return what stays of an assignment; all that its role grants where nothing is concluded about it."""
+    profile = bench.profiles.get(subject.key)
+    role = bench.book.roles.get(subject.role_definition_id)
+    if role is None:
+        return Writes((1 << len(bench.book.index.names)) - 1)
+    if profile is None or subject.key in bench.untouched or subject.key in bench.undecided:
+        return Writes(role.granted)
+    return reader.staying(profile, bench.uses.get(subject.key, {}))
+
+
+def _draft_one(
+    subject: Subject, drafter: Drafter, reader: NeedReader, around: Mapping[str, Writes], bench: Bench
+) -> Draft:
     if subject.key in bench.untouched:
         return Draft(subject, "keep", keep_reason(bench.untouched[subject.key]))
     if subject.key in bench.findings.orphans:
@@ -131,7 +149,8 @@ def _draft_one(subject: Subject, drafter: Drafter, reader: NeedReader, bench: Be
     if profile is None:
         return Draft(subject, "keep", keep_reason("not_analysed"))
     role = bench.book.roles[subject.role_definition_id]
-    needs = reader.read(role, subject.place, profile, bench.uses.get(subject.key, {}))
+    uses = bench.uses.get(subject.key, {})
+    needs = reader.read(role, subject.place, profile, uses, around[fold(subject.principal_id)])
     return drafter.draft(subject, role, profile, needs)
 
 
