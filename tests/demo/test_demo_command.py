@@ -13,6 +13,7 @@ from rightsize.cli.demo import write_page
 from rightsize.cli.main import run
 from rightsize.demo.spec import TenantSpec
 from rightsize.model.errors import UsageError
+from rightsize.store.connection import open_store
 from rightsize.workflow.demo import MARKER, STORE, DemoResult, make_demo, write_demo
 
 
@@ -60,6 +61,31 @@ def test_a_second_run_replaces_it_byte_for_byte(folder: Path, capsys: pytest.Cap
     assert sum(document["proposals"].values()) == document["assignments"]
     assert captured.err
     assert _plan_files(folder) == before
+
+
+def test_the_store_holds_what_the_truth_counts(made: DemoResult) -> None:
+    """Calls by outcome, records and rejects a file, days without a log: counted by two that share no code."""
+    truth = json.loads((made.folder / "truth.json").read_text(encoding="utf-8"))
+    with open_store(made.store, read_only=True) as store:
+        outcomes = dict(
+            store.frame("SELECT outcome, count(*) FROM events WHERE source = 'activity_log' GROUP BY 1").iter_rows()
+        )
+        loads = store.frame("SELECT path, sum(read), sum(rejected) FROM loads GROUP BY 1").rows()
+        missing = store.frame(
+            "SELECT scope, min(day), max(day) FROM coverage WHERE state = 'missing' GROUP BY 1"
+        ).rows()
+    assert {name: count for name, count in outcomes.items() if name != "other"} == truth["events"]["activity_log"]
+    files = {str(made.folder / "exports" / name): counts for name, counts in truth["files"].items()}
+    whole = {path: (read, rejected) for path, read, rejected in loads if path in files and "operations" not in path}
+    assert len(whole) > 200
+    skipped = ("provider-operations", "management-groups.json")
+    assert all(
+        (counts["records"], counts["rejected"]) == whole[path]
+        for path, counts in files.items()
+        if path in whole and not path.endswith(skipped) and not any(word in path for word in skipped)
+    )
+    days = {scope: (first.isoformat(), last.isoformat()) for scope, first, last in missing}
+    assert days == {scope: (gap["first_day"], gap["last_day"]) for scope, gap in truth["missing_days"].items()}
 
 
 def test_replay_denies_no_call(made: DemoResult) -> None:

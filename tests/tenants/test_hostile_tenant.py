@@ -1,0 +1,46 @@
+"""A tenant of hostile names goes the whole way: loaded, judged, planned, written, and nothing of them runs."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rightsize.propose.dials import Dials
+from rightsize.store.connection import open_store
+from rightsize.workflow.load import load_paths
+from rightsize.workflow.propose import propose_plan
+
+
+@pytest.fixture(scope="module")
+def store(hostile_exports: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The store that the hostile exports were loaded into."""
+    db = tmp_path_factory.mktemp("hostile-store") / "h.duckdb"
+    load_paths(db, [hostile_exports])
+    return db
+
+
+def test_every_call_arrives(store: Path, hostile_truth: dict[str, Any]) -> None:
+    """Names break no count."""
+    with open_store(store, read_only=True) as opened:
+        rows = opened.frame("SELECT outcome, count(*) FROM events WHERE source = 'activity_log' GROUP BY 1").rows()
+    assert {name: count for name, count in rows if name != "other"} == hostile_truth["events"]["activity_log"]
+
+
+def test_no_name_reaches_a_plan_as_more_than_text(store: Path, tmp_path: Path) -> None:
+    """No markup, no control and no bidi character in any file, and no file named by anybody."""
+    result = propose_plan(store, Dials(), tmp_path / "plan")
+    assert result.plan.replay["denied"] == 0
+    for path in (tmp_path / "plan").rglob("*"):
+        assert path.name.isascii()
+        assert ".." not in path.name
+        if path.is_file():
+            text = path.read_text(encoding="utf-8")
+            assert not [bad for bad in ("\x1b", "\x9b", "\u202e", "\u2066", "\u200b") if bad in text], path
+            if path.suffix == ".html":
+                assert "<script" not in text
+                assert "<img" not in text
+            elif path.suffix == ".md":
+                assert not re.search(r"(?<!\\)<(script|img|b>)", text)
