@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -28,6 +29,7 @@ COLUMNS = (
     "reason",
 )
 BRIEF = ("principal", "role", "at", "kind", "excess")
+WIDTH = 17
 
 
 class ReadsDial(StrEnum):
@@ -109,4 +111,13 @@ def propose(
     for advice in result.plan.advice:
         say(f"{advice.subject}: {advice.text}", level=0 if advice.subject.startswith("--") else 1)
     say(f"wrote {len(result.files)} files to {out}")
-    show(result.rows, COLUMNS, output, document=result.document, table_columns=BRIEF)
+    rows = [_shortened(row) for row in result.rows] if output is OutputFormat.TABLE else result.rows
+    show(rows, COLUMNS, output, document=result.document, table_columns=BRIEF)
+
+
+def _shortened(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row whose names fit a line of 80 characters; the other formats have them whole."""
+    return {
+        name: value if not isinstance(value, str) or len(value) <= WIDTH else value[: WIDTH - 1] + "…"
+        for name, value in row.items()
+    }

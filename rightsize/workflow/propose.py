@@ -137,13 +137,17 @@ def _row(proposal: Proposal, plan: Plan) -> dict[str, Any]:
         "principal_id": proposal.principal_ids[0],
         "kind": proposal.kind,
         "role": named(proposal.evidence["role"]),
-        "at": short_scope(proposal.evidence["scope"], plan.names),
+        "at": short_scope(proposal.evidence["scope"], plan.names).rsplit("/", 1)[-1] or "/",
         "scope": proposal.evidence["scope"],
         "role_assignment_id": proposal.replaces[0],
         "assignments": len(proposal.assignments),
         "excess_before": proposal.excess_before,
         "excess_after": proposal.excess_after,
-        "excess": f"{proposal.excess_before:.0f} → {proposal.excess_after:.0f}",
+        "excess": _change(proposal.excess_before, proposal.excess_after),
         "break_probability_30d": proposal.break_probability_30d,
         "reason": proposal.reason,
     }
+
+
+def _change(before: float, after: float) -> str:
+    return f"{100 * (after - before) / before:+.0f} %" if before and before != after else "="

@@ -279,6 +279,30 @@ def test_linked_checks_stay_with_a_write_that_can_cause_them() -> None:
         assert JOIN not in {text for role, _ in _places(plan, other) for text in strings(plan, role)}
 
 
+def test_linked_checks_are_asked_of_the_caller() -> None:
+    """Who writes through one assignment may join through another, or through a group."""
+    tenant = SmallTenant()
+    user = tenant.principal(1)
+    group = tenant.group(2, [user])
+    tenant.assign(101, group, VM_CONTRIBUTOR, APP, principal_type="Group")
+    tenant.use(user, WRITE_VM, VM)
+    tenant.roles[guid(77)] = ("Joiner", [PermissionBlock(actions=(JOIN, "Microsoft.Network/virtualNetworks/write"))])
+    joining = tenant.assign(102, user, guid(77), NET)
+    alone = tenant.assign(103, tenant.principal(3), guid(77), NET)
+    tenant.silent()
+    plan = tenant.plan()
+    assert [strings(plan, role) for role, _ in _places(plan, joining)] == [[JOIN]]
+    assert proposal_for(plan, alone).kind == "remove"
+
+
+def test_use_at_one_place_proves_nothing_about_others() -> None:
+    """Where a log has a hole, or none could show it, what was seen somewhere stays everywhere."""
+    tenant, user, assignment = _user_with(CONTRIBUTOR, SUB)
+    tenant.covered = (SUB2,)
+    tenant.use(user, START, VM)
+    assert proposal_for(tenant.plan(), assignment).kind == "keep"
+
+
 def test_data_actions_without_an_inventory_stay() -> None:
     """Nobody knows which resources log; the dial takes them away."""
     tenant, _, assignment = _user_with(BLOB_READER, DATA)

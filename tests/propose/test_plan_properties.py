@@ -29,7 +29,7 @@ from tests.propose.small_tenant import (
     guid,
 )
 
-# A plan takes a quarter of a second, so that shrinking a failure would take minutes; the examples are small as they come.
+# A plan takes a quarter of a second, and shrinking a failure would take minutes; the examples are small as they come.
 _SETTINGS = settings(
     deadline=None,
     phases=(Phase.explicit, Phase.reuse, Phase.generate),
