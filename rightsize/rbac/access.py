@@ -71,12 +71,11 @@ class Access:
         self._roles = roles
         self._membership = membership
         self._tree = tree
-        self._by_holder: dict[str, list[tuple[str, RoleAssignment]]] = {}
-        self._by_scope: dict[str, list[RoleAssignment]] = {}
+        self._held: dict[str, dict[str, list[RoleAssignment]]] = {}
+        """Assignments by scope, then by holder: a question looks at the few scopes above it."""
         for assignment in assignments:
-            key = parse_scope(assignment.scope).key
-            self._by_holder.setdefault(fold(assignment.principal_id), []).append((key, assignment))
-            self._by_scope.setdefault(key, []).append(assignment)
+            at_scope = self._held.setdefault(parse_scope(assignment.scope).key, {})
+            at_scope.setdefault(fold(assignment.principal_id), []).append(assignment)
         self._denies = [
             _Deny(
                 deny,
@@ -119,35 +118,37 @@ class Access:
 
     def reaching(self, principal_id: str, scope: Scope) -> Iterator[tuple[RoleAssignment, Chain]]:
         """Yield the assignments of a principal and its groups that reach a scope, whatever their role grants."""
-        above = self._lineage(scope)
-        chains = self._membership.chains(principal_id)
-        holders: list[tuple[str, Chain]] = [(principal_id, ()), *chains.items()]
-        for holder, via in holders:
-            for key, assignment in self._by_holder.get(holder, ()):
-                if key in above:
-                    yield assignment, via
+        chains = self._membership.chains(fold(principal_id))
+        for key in self._lineage(scope):
+            held = self._held.get(key, {})
+            for holder in chains.keys() & held.keys():
+                for assignment in held[holder]:
+                    yield assignment, chains[holder]
 
     def holders(self, operation: str, plane: str, scope: Scope) -> list[str]:
         """Return the ids, sorted, of all whom an assignment of a role with this operation reaches at a scope."""
         text, found = fold(operation), set[str]()
         for key in self._lineage(scope):
-            for assignment in self._by_scope.get(key, ()):
-                role = self._roles.get(fold(assignment.role_definition_id))
-                if role and _grant(role.permissions, assignment.condition, text, plane):
-                    holder = fold(assignment.principal_id)
+            for holder, held in self._held.get(key, {}).items():
+                if holder not in found and any(self._grants(assignment, text, plane) for assignment in held):
                     found |= {holder} | self._membership.below(holder)
         return sorted(found)
 
     def unknown_roles(self) -> list[str]:
         """Return the ids, sorted, of role definitions that assignments name and nobody loaded."""
-        named = {fold(a.role_definition_id) for held in self._by_holder.values() for _, a in held}
+        held = (one for at_scope in self._held.values() for many in at_scope.values() for one in many)
+        named = {fold(assignment.role_definition_id) for assignment in held}
         return sorted(named - self._roles.keys())
+
+    def _grants(self, assignment: RoleAssignment, text: str, plane: str) -> bool:
+        role = self._roles.get(fold(assignment.role_definition_id))
+        return role is not None and _grant(role.permissions, assignment.condition, text, plane) is not None
 
     def _denials(self, principal: str, text: str, plane: str, scope: Scope) -> list[tuple[str, Truth]]:
         """Return the denies that apply: certainly (True), or where their condition holds (None)."""
         if not self._denies:
             return []
-        who = {principal, *self._membership.chains(principal)}
+        who = self._membership.chains(principal).keys()
         above = self._lineage(scope)
         found: list[tuple[str, Truth]] = []
         for deny in self._denies:

@@ -25,12 +25,14 @@ class Membership:
     _chains: dict[str, dict[str, Chain]] = field(default_factory=dict, compare=False)
 
     def chains(self, principal_id: str) -> Mapping[str, Chain]:
-        """Return every group that a principal is in, with a shortest chain to it, bytewise smallest among equals."""
+        """Return all whose assignments count for a principal: itself, with no chain, and every group that it is in.
+
+        The chain to a group is a shortest one, the bytewise smallest among equals.
+        """
         if principal_id not in self._chains:
             found: dict[str, Chain] = {principal_id: ()}
             _walk(found, [self.direct])
             _walk(found, [self.direct, self.transitive])
-            del found[principal_id]
             self._chains[principal_id] = found
         return self._chains[principal_id]
 

@@ -118,6 +118,7 @@ class TenantAccess:
 
     def notes(self) -> list[str]:
         """Return what a reader has to know beside the answers."""
+        rootless = self._rootless if self._has_group_assignments() else set[str]()
         said = (
             (
                 self.unread,
@@ -127,7 +128,7 @@ class TenantAccess:
             (self.misplaced, "the scope of {n} cannot be read, so {it} counted nowhere: {which}", "assignment"),
             (self._strangers, "nothing that is loaded names {n}: {which}", "principal"),
             (self._unlisted_operations, "the catalogue does not know the plane of {n}: {which}", "operation"),
-            (self._rootless, "no management group is loaded above {n}, so none counted: {which}", "subscription"),
+            (rootless, "no management group is loaded above {n}, so none counted: {which}", "subscription"),
         )
         return [_note(text, noun, found) for found, text, noun in said if found]
 
@@ -158,7 +159,7 @@ class TenantAccess:
             scope = self._scopes[text] = parse_scope(text)
             subscription = f"/subscriptions/{scope.subscription_id}"
             above = self.tree.get(subscription, ROOT)
-            if scope.subscription_id and above == ROOT and self._has_group_assignments():
+            if scope.subscription_id and above == ROOT:
                 self._rootless.add(subscription)
         return self._scopes[text]
 
