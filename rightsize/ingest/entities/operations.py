@@ -80,7 +80,7 @@ INSERT INTO stage_operations (file_id, line, operation, is_data_action, is_data_
 SELECT file_id, line, trim(operation), is_data_action,
     CASE WHEN is_data_action IS NOT NULL THEN nullif(trim(origin), '') END,
     is_data_action IS NOT NULL AND {folded("coalesce(origin, '')")} IN {GUESSES},
-    nullif(description, '')
+    nullif(trim(description), '')
 FROM entity_rows
 """
 

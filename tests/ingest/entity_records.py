@@ -1,0 +1,243 @@
+"""Minimal records of every entity shape, and a way to stage files that hold them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from rightsize.ingest.pipeline import StageReport, stage
+from rightsize.store.staging import create_staging
+
+GRAPH = "https://graph.microsoft.com/v1.0/$metadata#"
+SUB = "/subscriptions/11111111-1111-4111-8111-111111111111"
+GROUP_SCOPE = "/providers/Microsoft.Management/managementGroups/contoso"
+
+
+def guid(number: int) -> str:
+    return f"00000000-0000-4000-8000-{number:012d}"
+
+
+def arm(kind: str, name: str, properties: dict[str, Any]) -> dict[str, Any]:
+    path = f"{SUB}/providers/Microsoft.Authorization/{kind}/{name}"
+    return {"id": path, "name": name, "type": f"Microsoft.Authorization/{kind}", "properties": properties}
+
+
+def role_path(number: int) -> str:
+    return f"{SUB}/providers/Microsoft.Authorization/roleDefinitions/{guid(number)}"
+
+
+GRANT = {"principalId": guid(2), "principalType": "User", "roleDefinitionId": role_path(3), "scope": SUB}
+FLAT_ASSIGNMENT = {
+    "id": f"{SUB}/providers/Microsoft.Authorization/roleAssignments/{guid(1)}",
+    "name": guid(1),
+    "type": "Microsoft.Authorization/roleAssignments",
+    "principalName": "ada@contoso.com",
+    "roleDefinitionName": "Reader",
+    "condition": None,
+    "createdOn": "2025-03-01T10:00:00+02:00",
+    **GRANT,
+}
+BLOCK = {"actions": ["*/read"], "notActions": [], "dataActions": [], "notDataActions": []}
+FLAT_ROLE = {
+    "name": guid(3),
+    "roleName": "Reader",
+    "roleType": "BuiltInRole",
+    "type": "Microsoft.Authorization/roleDefinitions",
+    "assignableScopes": ["/"],
+    "permissions": [BLOCK],
+}
+ROLE_INPUT = {"Name": "Mine", "Id": guid(4), "IsCustom": True, "Actions": ["*/read"], "AssignableScopes": [SUB]}
+DENY = arm(
+    "denyAssignments",
+    guid(5),
+    {
+        "denyAssignmentName": "No deletes",
+        "permissions": [BLOCK],
+        "scope": SUB,
+        "principals": [{"id": guid(9), "type": "User"}, {"id": guid(8).upper(), "type": "User"}],
+        "excludePrincipals": [],
+        "doNotApplyToChildScopes": True,
+    },
+)
+ELIGIBILITY = arm(
+    "RoleEligibilityScheduleInstances",
+    guid(6),
+    {**GRANT, "roleEligibilityScheduleId": "x", "startDateTime": "2025-01-01T00:00:00Z", "endDateTime": None},
+)
+ACTIVATION = arm(
+    "RoleAssignmentScheduleInstances",
+    guid(7),
+    {
+        **GRANT,
+        "assignmentType": "Activated",
+        "originRoleAssignmentId": f"{SUB}/providers/Microsoft.Authorization/roleAssignments/{guid(70)}",
+        "linkedRoleEligibilityScheduleInstanceId": guid(6),
+        "roleAssignmentScheduleId": "x",
+        "startDateTime": "2025-01-01T08:00:00Z",
+        "endDateTime": "2025-01-01T16:00:00Z",
+        "memberType": "Direct",
+    },
+)
+TREE = {
+    "id": GROUP_SCOPE,
+    "name": "contoso",
+    "type": "Microsoft.Management/managementGroups",
+    "displayName": "Contoso",
+    "details": {"parent": None},
+    "children": [
+        {
+            "id": f"{GROUP_SCOPE}-land",
+            "name": "contoso-land",
+            "type": "Microsoft.Management/managementGroups",
+            "displayName": "Landing zones",
+            "children": [{"id": SUB, "name": SUB[15:], "type": "/subscriptions", "displayName": "Production"}],
+        }
+    ],
+}
+ENTITY = {
+    "displayName": "Production",
+    "id": SUB,
+    "inheritedPermissions": "view",
+    "name": SUB[15:],
+    "parent": {"id": GROUP_SCOPE},
+    "permissions": "view",
+    "type": "/subscriptions",
+}
+ACCOUNT = {
+    "cloudName": "AzureCloud",
+    "id": SUB[15:],
+    "isDefault": True,
+    "name": "Production",
+    "state": "Enabled",
+    "tenantId": guid(99),
+    "user": {"name": "ada@contoso.com", "type": "user"},
+}
+ARM_SUBSCRIPTION = {"id": SUB, "subscriptionId": SUB[15:], "displayName": "Production", "state": "Enabled"}
+PROVIDER = {
+    "id": "/providers/Microsoft.Authorization/providerOperations/Contoso.Boxes",
+    "name": "Contoso.Boxes",
+    "type": "Microsoft.Authorization/providerOperations",
+    "operations": [{"name": "Contoso.Boxes/register/action", "isDataAction": False}],
+    "resourceTypes": [
+        {
+            "name": "boxes",
+            "operations": [
+                {"name": "Contoso.Boxes/boxes/read", "isDataAction": False, "description": "Reads boxes."},
+                {"name": "Contoso.Boxes/boxes/open/action", "isDataAction": True},
+            ],
+        }
+    ],
+}
+OPERATION_ROW = {"operation": "Contoso.Boxes/boxes/read", "is_data_action": False, "is_data_action_source": "awsles"}
+USER = {"id": guid(10), "displayName": "Ada", "userPrincipalName": "ada@contoso.com", "userType": "Member"}
+GROUP = {"id": guid(11), "displayName": "Admins", "groupTypes": [], "securityEnabled": True, "mailEnabled": False}
+APP = {
+    "id": guid(12),
+    "appId": guid(13),
+    "displayName": "robot",
+    "servicePrincipalType": "Application",
+    "appOwnerOrganizationId": guid(99),
+}
+IDENTITY = {
+    "id": guid(14),
+    "appId": guid(15),
+    "displayName": "vm-identity",
+    "servicePrincipalType": "ManagedIdentity",
+    "alternativeNames": ["isExplicit=False", f"{SUB}/resourceGroups/rg/providers/Microsoft.Compute/virtualMachines/vm"],
+}
+
+
+def typed(kind: str, record: dict[str, Any]) -> dict[str, Any]:
+    return {"@odata.type": f"#microsoft.graph.{kind}", **record}
+
+
+def page(context: str, *records: dict[str, Any], more: bool = False) -> dict[str, Any]:
+    link = {"@odata.nextLink": "https://graph.microsoft.com/v1.0/next"} if more else {}
+    return {"@odata.context": GRAPH + context, **link, "value": list(records)}
+
+
+DOCUMENTS: dict[str, tuple[str, str, Any]] = {
+    "az assignments": ("a.json", "role_assignments", [FLAT_ASSIGNMENT]),
+    "arm assignments": ("a.json", "role_assignments", {"value": [arm("roleAssignments", guid(1), GRANT)]}),
+    "assignments without type": ("a.json", "role_assignments", [{"id": "x/y", **GRANT}]),
+    "az roles": ("a.json", "role_definitions", [FLAT_ROLE]),
+    "arm role": (
+        "a.json",
+        "role_definitions",
+        arm("roleDefinitions", guid(3), {"roleName": "R", "permissions": [BLOCK], "assignableScopes": ["/"]}),
+    ),
+    "role input": ("a.json", "role_definitions", ROLE_INPUT),
+    "denies": ("a.json", "deny_assignments", {"value": [DENY]}),
+    "eligibilities": ("a.json", "role_eligibility_instances", {"value": [ELIGIBILITY]}),
+    "activations": ("a.json", "role_assignment_instances", {"value": [ACTIVATION]}),
+    "tree": ("a.json", "management_groups", TREE),
+    "entities": ("a.json", "management_groups", [ENTITY]),
+    "accounts": ("a.json", "subscriptions", [ACCOUNT]),
+    "arm subscriptions": ("a.json", "subscriptions", {"value": [ARM_SUBSCRIPTION]}),
+    "providers": ("a.json", "operations", [PROVIDER]),
+    "operation table": ("a.json", "operations", [OPERATION_ROW]),
+    "users": ("a.json", "users", page("users", USER)),
+    "selected users": ("a.json", "users", page("users(id,displayName)", {"id": guid(10), "displayName": "Ada"})),
+    "no users": ("a.json", "users", page("users")),
+    "az users": ("a.json", "users", [USER]),
+    "groups": ("a.json", "groups", page("groups", GROUP)),
+    "az groups": ("a.json", "groups", [GROUP]),
+    "apps": ("a.json", "service_principals", page("servicePrincipals", APP)),
+    "az apps": ("a.json", "service_principals", [APP]),
+    "members": ("a.json", "group_members", page(f"groups('{guid(11)}')/members", typed("user", USER))),
+    "no members": ("a.json", "group_members", page(f"groups('{guid(11)}')/members")),
+    "members by file": (
+        f"members-{guid(11)}.json",
+        "group_members",
+        page("directoryObjects", typed("user", USER)),
+    ),
+    "az members": (f"members-{guid(11)}.json", "group_members", [typed("user", USER)]),
+    "transitive": (
+        "a.json",
+        "transitive_members",
+        page(f"groups('{guid(11)}')/transitiveMembers(id)", typed("user", USER)),
+    ),
+    "deleted": (
+        "a.json",
+        "deleted_items",
+        page("directory/deletedItems/microsoft.graph.user", {**USER, "deletedDateTime": "2025-01-01T00:00:00Z"}),
+    ),
+    "deleted as users": ("a.json", "deleted_items", page("users", {**USER, "deletedDateTime": "2025-01-01T00:00:00Z"})),
+    "no deleted": ("deletedItems-users.json", "deleted_items", page("users")),
+    "by ids": ("a.json", "directory_objects", page("directoryObjects", typed("user", USER), typed("group", GROUP))),
+}
+"""A document of each form: name of its file, its source, what it holds."""
+
+
+@dataclass
+class Staged:
+    """What files gave."""
+
+    con: duckdb.DuckDBPyConnection
+    report: StageReport
+
+    def rows(self, table: str, *columns: str) -> list[Any]:
+        listed = ", ".join(f'"{column}"' for column in columns)
+        found = self.con.execute(f"SELECT {listed} FROM stage_{table} ORDER BY file_id, line, {listed}").fetchall()
+        return [row[0] for row in found] if len(columns) == 1 else found
+
+    @property
+    def rejects(self) -> list[tuple[int, str]]:
+        return self.con.execute("SELECT line, reason FROM stage_rejects ORDER BY file_id, line, reason").fetchall()
+
+
+def stage_files(*paths: Path) -> Staged:
+    con = duckdb.connect()
+    con.execute("SET TimeZone = 'UTC'")
+    create_staging(con)
+    return Staged(con, stage(con, list(paths)))
+
+
+def stage_document(folder: Path, document: Any, name: str = "a.json") -> Staged:
+    path = folder / name
+    path.write_text(json.dumps(document), encoding="utf-8")
+    return stage_files(path)

@@ -1,0 +1,148 @@
+"""What a listing is, its content says: exactly one shape takes it, whatever capitals its keys have."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rightsize.ingest.entities import ENTITY_SHAPES
+from rightsize.ingest.families import FAMILIES
+from rightsize.ingest.shapes import Context
+from rightsize.model.errors import InputError
+from tests.ingest.entity_records import DOCUMENTS, GROUP, USER, Staged, guid, page, stage_document
+
+
+def _first(document: Any) -> tuple[Mapping[str, Any], str]:
+    if isinstance(document, list):
+        return document[0], ""
+    if "value" in document:
+        return (document["value"] or [{}])[0], document.get("@odata.context", "")
+    return document, ""
+
+
+def _recognising(record: Mapping[str, Any], context: Context) -> list[str]:
+    return [shape.name for shape in ENTITY_SHAPES if shape.recognises(record, context)]
+
+
+def _recased(value: Any, recase: Any) -> Any:
+    if isinstance(value, dict):
+        return {recase(key): _recased(item, recase) for key, item in value.items()}
+    return [_recased(item, recase) for item in value] if isinstance(value, list) else value
+
+
+def test_names_of_shapes_are_unique() -> None:
+    names = [shape.name for shape in ENTITY_SHAPES]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("form", DOCUMENTS)
+def test_exactly_one_shape_takes_a_record(form: str) -> None:
+    name, source, document = DOCUMENTS[form]
+    record, said = _first(document)
+    found = [shape for shape in ENTITY_SHAPES if shape.recognises(record, Context(name, said))]
+    assert [shape.source for shape in found] == [source]
+
+
+@pytest.mark.parametrize("form", DOCUMENTS)
+def test_no_log_takes_a_listing(form: str) -> None:
+    record, _ = _first(DOCUMENTS[form][2])
+    assert not any(family.recognises(record) for family in FAMILIES)
+
+
+def _contents(staged: Staged) -> dict[str, list[Any]]:
+    names = staged.con.execute(
+        "SELECT table_name FROM duckdb_tables() WHERE starts_with(table_name, 'stage_') AND table_name <> 'stage_files'"
+    ).fetchall()
+    return {name: staged.con.execute(f"SELECT * FROM {name} ORDER BY ALL").fetchall() for (name,) in names}
+
+
+@pytest.mark.parametrize("form", DOCUMENTS)
+def test_capitals_of_keys_change_neither_shape_nor_rows(form: str, tmp_path: Path) -> None:
+    name, source, document = DOCUMENTS[form]
+    expected = _contents(stage_document(tmp_path, document, name))
+    assert expected["stage_rejects"] == []
+    # The keys around the records are the reader's, and Graph spells them in one way.
+    is_page = isinstance(document, dict) and "value" in document
+    for recase in (str.lower, str.upper):
+        inner = _recased(document["value"] if is_page else document, recase)
+        staged = stage_document(tmp_path, {**document, "value": inner} if is_page else inner, name)
+        assert [file.source for file in staged.report.files] == [source]
+        assert _contents(staged) == expected
+
+
+_FOREIGN: dict[str, dict[str, Any]] = {
+    "application": {"id": guid(1), "appId": guid(2), "displayName": "app", "signInAudience": "AzureADMyOrg"},
+    "managed identity resource": {
+        "id": "/subscriptions/x/resourceGroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/i",
+        "name": "i",
+        "type": "Microsoft.ManagedIdentity/userAssignedIdentities",
+        "principalId": guid(1),
+        "tenantId": guid(2),
+    },
+    "resource of a graph query": {"id": "/subscriptions/x/resourceGroups/g", "subscriptionId": "x", "type": "t"},
+    "eligibility schedule": {
+        "id": "x",
+        "type": "Microsoft.Authorization/roleEligibilitySchedules",
+        "properties": {"principalId": guid(1), "roleDefinitionId": "r", "scope": "/"},
+    },
+    "directory role definition": {"id": guid(1), "displayName": "Reader", "rolePermissions": [], "isBuiltIn": True},
+    "sign-in": {"id": guid(1), "userPrincipalName": "a@b.c", "userDisplayName": "A", "appId": guid(2)},
+    "nothing": {},
+}
+
+
+@pytest.mark.parametrize("kind", _FOREIGN)
+def test_what_only_looks_alike_is_not_taken(kind: str) -> None:
+    assert _recognising(_FOREIGN[kind], Context("export.json")) == []
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["auditLogs/signIns", "applications", "users('x')/memberOf", "users('x')/licenseDetails", "groups('x')/owners", ""],
+)
+def test_an_empty_page_of_something_else_is_not_taken(said: str) -> None:
+    context = page(said)["@odata.context"]
+    assert _recognising({}, Context("export.json", context)) == []
+
+
+def test_owners_in_a_file_named_after_a_group_are_not_members() -> None:
+    context = page("directoryObjects")["@odata.context"]
+    record = {"@odata.type": "#microsoft.graph.user", **USER}
+    for name in (f"owners-{guid(11)}.json", f"{guid(11)}.json", f"memberOf-{guid(11)}.json"):
+        assert _recognising(record, Context(name, context)) == ["directory_objects"]
+
+
+def test_a_list_of_mixed_objects_is_no_list_of_users() -> None:
+    records = [{"@odata.type": "#microsoft.graph.user", **USER}, {"@odata.type": "#microsoft.graph.group", **GROUP}]
+    assert _recognising(records[0], Context("export.json")) == ["directory_objects"]
+
+
+def test_a_named_file_of_something_else_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is no export that is known"):
+        stage_document(tmp_path, [_FOREIGN["application"]])
+
+
+def _shared_records(folder: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for path in sorted((folder / "arm").glob("*.json")):
+        record, _ = _first(json.loads(path.read_text(encoding="utf-8")))
+        yield path.name, record
+    yield "built-in-roles.json", json.loads((folder / "catalog/built-in-roles.json").read_bytes())[0]
+    with (folder / "catalog/operations.csv").open(encoding="utf-8", newline="") as file:
+        yield "operations.csv", next(csv.DictReader(file))
+
+
+def test_real_exports_have_one_shape_each(shared_data: Path) -> None:
+    found = {name: _recognising(record, Context(name)) for name, record in _shared_records(shared_data)}
+    assert {len(shapes) for shapes in found.values()} == {1}
+    assert len(found) == 7
+
+
+def test_files_about_other_things_have_none(shared_data: Path) -> None:
+    for name in ("graph/GraphAppRoles.json", "entra/directory-roles.json", "graph/MicrosoftApps.json"):
+        records = json.loads((shared_data / name).read_text(encoding="utf-8-sig"))
+        assert _recognising(records[0], Context(name)) == [], name
