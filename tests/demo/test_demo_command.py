@@ -115,6 +115,11 @@ def test_orphans_go_and_emergency_access_stays(folder: Path) -> None:
             assert assignment["never_used"]
 
 
+def test_the_story_has_a_proposal_of_every_telling_kind(made: DemoResult) -> None:
+    """Something goes, something is a duplicate, somebody is gone, something is narrowed, something stays."""
+    assert {"remove", "remove_duplicate", "remove_orphan", "custom", "keep"} <= set(made.kinds)
+
+
 def test_every_proposal_is_proved(folder: Path) -> None:
     """Used within proposed, proposed within granted."""
     plan = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
