@@ -45,7 +45,8 @@ AsOf = Annotated[
 
 def can(
     principal: Annotated[
-        str | None, typer.Argument(help="Object id, UPN, application id, or a display name that is unique.")
+        str | None,
+        typer.Argument(metavar="[PRINCIPAL]", help="Object id, UPN, application id, or a display name that is unique."),
     ] = None,
     operation: Annotated[
         str | None, typer.Argument(help="For example Microsoft.Compute/virtualMachines/write.")
@@ -93,7 +94,9 @@ def can(
 
 
 def who_can(
-    operation: Annotated[str, typer.Argument(help="For example Microsoft.Compute/virtualMachines/write.")],
+    operation: Annotated[
+        str, typer.Argument(metavar="OPERATION", help="For example Microsoft.Compute/virtualMachines/write.")
+    ],
     at: Annotated[str, typer.Option("--at", metavar="SCOPE", help="Scope: a resource id, or /.")],
     plane: Plane = None,
     as_of: AsOf = None,

@@ -30,8 +30,12 @@ def roles() -> None:
 
 @app.command("contains")
 def contains(
-    big: Annotated[str | None, typer.Argument(help=f"The role that should grant more: {_FORMS}.")] = None,
-    small: Annotated[str | None, typer.Argument(help=f"The role that should grant less: {_FORMS}.")] = None,
+    big: Annotated[
+        str | None, typer.Argument(metavar="[BIG]", help=f"The role that should grant more: {_FORMS}.")
+    ] = None,
+    small: Annotated[
+        str | None, typer.Argument(metavar="[SMALL]", help=f"The role that should grant less: {_FORMS}.")
+    ] = None,
     pairs: Annotated[
         Path | None,
         typer.Option(
@@ -106,7 +110,7 @@ def diff(
 
 @app.command("expand")
 def expand(
-    role: Annotated[str, typer.Argument(help=f"A role: {_FORMS}.")],
+    role: Annotated[str, typer.Argument(metavar="ROLE", help=f"A role: {_FORMS}.")],
     operations: Catalogue = None,
     db: Db = DEFAULT_DB,
     output: Output = OutputFormat.TABLE,
