@@ -13,7 +13,7 @@ TEXT, TEXTS, BOOL, INT, TIME = (
 DIRECTORY_TABLES = (
     Table(
         "principals",
-        "one row a principal that any listing or assignment names",
+        "one row a principal that a listing names",
         (
             key("principal_id", TEXT, "object id, dashed lower-case GUID"),
             Column(
@@ -41,7 +41,7 @@ DIRECTORY_TABLES = (
             Column(
                 "listed",
                 BOOL,
-                "seen in a directory listing of its own, not only named by an assignment or a log",
+                "seen in a directory listing of its own, not only as a member or among the deleted items",
             ),
         ),
     ),
@@ -49,7 +49,7 @@ DIRECTORY_TABLES = (
         "principal_aliases",
         "one row an alias; a name that means two principals is in neither row",
         (
-            key("kind", TEXT, "upn, mail or app_id"),
+            key("kind", TEXT, "upn or app_id"),
             key("alias", TEXT, "the alias, ASCII lower case"),
             Column("principal_id", TEXT, "the principal it names"),
         ),
