@@ -29,7 +29,7 @@ COLUMNS = (
     "reason",
 )
 BRIEF = ("principal", "role", "at", "kind", "excess")
-WIDTH = 17
+WIDTH = 16
 
 
 class ReadsDial(StrEnum):

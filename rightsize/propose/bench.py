@@ -11,6 +11,7 @@ import polars as pl
 from rightsize.analyze.duplicates import find_duplicates
 from rightsize.analyze.holders import classify_holders
 from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.reasons import Unobservable
 from rightsize.analyze.text import place_of
 from rightsize.analyze.verdicts import Analysis
 from rightsize.propose.dials import Dials
@@ -20,7 +21,7 @@ from rightsize.propose.keeps import find_keeps
 from rightsize.propose.limits import Limits
 from rightsize.propose.measures import Reach, Scale, read_reach, read_scale
 from rightsize.propose.needs import Profile, Use
-from rightsize.propose.operation_sets import index_operations
+from rightsize.propose.operation_sets import OperationIndex, index_operations
 from rightsize.propose.roles import RoleBook, open_role_book
 from rightsize.propose.subjects import place_uses, read_profiles, read_subjects, read_uses
 
@@ -62,6 +63,7 @@ class Bench:
         scale: The weights of operations.
         reach: The reach of scopes.
         spelling: Folded scope to how it is spelled.
+        elsewhere: Operations that run on a service's own endpoint.
     """
 
     inputs: Inputs
@@ -80,6 +82,7 @@ class Bench:
     scale: Scale
     reach: Reach
     spelling: Mapping[str, str]
+    elsewhere: int
 
 
 def read_findings(inputs: Inputs, analysis: Analysis) -> Findings:
@@ -117,12 +120,18 @@ def prepare(inputs: Inputs, analysis: Analysis, findings: Findings, dials: Dials
         scale=read_scale(tenant.operations, index),
         reach=read_reach(inputs.scopes, tenant.tree),
         spelling=_spelling(inputs),
+        elsewhere=_on_own_endpoints(tenant.operations, index),
     )
 
 
 def _words(keeps: pl.DataFrame, column: str) -> dict[Key, str]:
     rows = keeps.filter(pl.col(column).is_not_null()).select("role_assignment_id", "state", column)
     return {(id_, state): word for id_, state, word in rows.iter_rows()}
+
+
+def _on_own_endpoints(operations: pl.DataFrame, index: OperationIndex) -> int:
+    rows = operations.filter(pl.col("reason") == Unobservable.DATA_ENDPOINT).select("plane", "name")
+    return index.mask(rows.iter_rows())
 
 
 def _spelling(inputs: Inputs) -> dict[str, str]:

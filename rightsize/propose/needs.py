@@ -74,10 +74,18 @@ class Needs:
 
 @dataclass(slots=True)
 class NeedReader:
-    """Turns verdicts and dials into needs."""
+    """Turns verdicts and dials into needs.
+
+    Attributes:
+        book: The roles.
+        dials: What the person chose.
+        elsewhere: Operations of the control plane that run on a service's own endpoint: Resource Manager, which
+            checks linked actions, never sees them.
+    """
 
     book: RoleBook
     dials: Dials
+    elsewhere: int = 0
     _writes: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -90,7 +98,7 @@ class NeedReader:
         used = _union(part.operations for part in use.values())
         hidden = profile.hidden if self.dials.unobservable is Unobservable.KEEP else 0
         unknown = (name for part in use.values() for plane, name in part.unknown if plane == "control")
-        return Writes(used | profile.open | hidden, frozenset(unknown))
+        return Writes((used | profile.open | hidden) & ~self.elsewhere, frozenset(unknown))
 
     def read(
         self, role: KnownRole, scope: str, profile: Profile, use: Mapping[str, Use], around: Writes | None = None

@@ -117,7 +117,7 @@ def catalogue_hash(operations: pl.DataFrame) -> str:
 def draft_all(bench: Bench) -> dict[Key, Draft]:
     """Decide every assignment for itself."""
     drafter = Drafter(bench.book, bench.dials.max_excess, bench.limits)
-    reader = NeedReader(bench.book, bench.dials)
+    reader = NeedReader(bench.book, bench.dials, bench.elsewhere)
     around = writes_within_reach(
         ((fold(subject.principal_id), _staying(subject, reader, bench)) for subject in bench.subjects),
         bench.analysis.tenant.membership,
@@ -132,7 +132,7 @@ def _staying(subject: Subject, reader: NeedReader, bench: Bench) -> Writes:
     if role is None:
         return Writes((1 << len(bench.book.index.names)) - 1)
     if profile is None or subject.key in bench.untouched or subject.key in bench.undecided:
-        return Writes(role.granted)
+        return Writes(role.granted & ~bench.elsewhere)
     return reader.staying(profile, bench.uses.get(subject.key, {}))
 
 

@@ -150,4 +150,5 @@ def _row(proposal: Proposal, plan: Plan) -> dict[str, Any]:
 
 
 def _change(before: float, after: float) -> str:
-    return f"{100 * (after - before) / before:+.0f} %" if before and before != after else "="
+    """Return the change in whole per cent, cut and not rounded: `-100 %` means that nothing is left."""
+    return f"{int(100 * (after - before) / before):+d} %" if before and before != after else "="

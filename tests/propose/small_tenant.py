@@ -63,6 +63,7 @@ OPERATIONS: dict[str, bool | None] = {
     "Microsoft.Storage/storageAccounts/write": False,
     "Microsoft.Storage/storageAccounts/listKeys/action": False,
     "Microsoft.Storage/storageAccounts/blobServices/containers/read": False,
+    "Microsoft.Storage/storageAccounts/blobServices/containers/write": False,
     "Microsoft.Storage/storageAccounts/blobServices/generateUserDelegationKey/action": False,
     "Microsoft.Storage/storageAccounts/blobServices/containers/blobs/read": True,
     "Microsoft.Storage/storageAccounts/blobServices/containers/blobs/write": True,

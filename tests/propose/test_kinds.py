@@ -295,6 +295,16 @@ def test_linked_checks_are_asked_of_the_caller() -> None:
     assert proposal_for(plan, alone).kind == "remove"
 
 
+def test_a_write_on_a_data_endpoint_causes_no_linked_check() -> None:
+    """Resource Manager never sees it, so it asks for nothing else."""
+    tenant = SmallTenant()
+    containers = "Microsoft.Storage/storageAccounts/blobServices/containers/write"
+    tenant.roles[guid(77)] = ("Containers", [PermissionBlock(actions=(JOIN, containers, WRITE_VM))])
+    assignment = tenant.assign(101, tenant.principal(1), guid(77), SUB)
+    plan = tenant.plan()
+    assert [strings(plan, role) for role, _ in _places(plan, assignment)] == [[containers]]
+
+
 def test_use_at_one_place_proves_nothing_about_others() -> None:
     """Where a log has a hole, or none could show it, what was seen somewhere stays everywhere."""
     tenant, user, assignment = _user_with(CONTRIBUTOR, SUB)
