@@ -12,9 +12,12 @@ from rightsize.analyze.reasons import Verdict, sentence
 from rightsize.analyze.tenant import granted_by_patterns
 from rightsize.analyze.text import folded
 from rightsize.analyze.verdicts import Analysis
+from rightsize.rbac.text import fold
 from rightsize.rules.operations import is_emergency_name, privilege_patterns
 
 _COLUMNS = tuple(schema_of("findings"))
+# Writing roles, assignments and policies; Contributor may cancel requests and exempt from policies, and no more.
+_GIVES_RIGHTS = r"^microsoft\.authorization/(.*/write|elevateaccess/action)$"
 _WIDE = ("subscription", "management_group", "root")
 
 
@@ -109,12 +112,17 @@ def _unexplained(analysis: Analysis) -> pl.DataFrame:
 
 
 def _standing_privilege(analysis: Analysis) -> pl.DataFrame:
-    """Return permanent active assignments that give privilege where Azure lets them, conditions apart."""
+    """Return permanent active assignments that can give anybody rights: what holds and assigns roles and policies.
+
+    Other operations of the class `privilege` (federated credentials, access policies) are in every Contributor, and
+    would bury these.
+    """
     tenant = analysis.tenant
-    catalogued = tenant.operations.filter((pl.col("risk") == "privilege") & (pl.col("plane") == "control"))
+    catalogued = tenant.operations.filter((pl.col("risk") == "privilege") & (pl.col("plane") == "control"))["name"]
     # Where no catalogue lists what a pattern covers, its write stands for it.
-    probes = [f"{p[:-1]}write" if p.endswith("/*") else p for p in privilege_patterns()]
-    names = pl.concat([catalogued["name"], folded(pl.Series(probes, dtype=pl.String))]).unique()
+    probes = [f"{fold(p)[:-1]}write" if p.endswith("/*") else fold(p) for p in privilege_patterns()]
+    names = pl.concat([catalogued, pl.Series(probes, dtype=pl.String)]).unique()
+    names = names.filter(names.str.contains(_GIVES_RIGHTS))
     wanted = pl.DataFrame({"name": names}).with_columns(plane=pl.lit("control"))
     unconditional = tenant.patterns.filter(pl.col("condition").is_null())
     roles = granted_by_patterns(unconditional, wanted)["role"].unique()
@@ -125,7 +133,9 @@ def _standing_privilege(analysis: Analysis) -> pl.DataFrame:
         & pl.col("condition").is_null()
         & pl.col("role").is_in(roles.implode())
     )
-    said = _said("standing_privilege", "medium", "it gives privilege permanently, without activation or condition")
+    said = _said(
+        "standing_privilege", "medium", "it can give anybody rights, for good, without activation or condition"
+    )
     severity = pl.when(pl.col("level").is_in(_WIDE)).then(pl.lit("high")).otherwise(pl.lit("medium"))
     return standing.with_columns(subject="role_assignment_id", **(said | {"severity": severity})).select(_COLUMNS)
 

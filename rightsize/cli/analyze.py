@@ -32,11 +32,13 @@ class By(StrEnum):
     ASSIGNMENT = "assignment"
 
 
+# What fits 80 columns beside a name; all other formats have every column.
+_BRIEF = tuple(name for name in COUNTS if name != "risk")
 _COLUMNS: dict[By, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    By.PRINCIPAL: (("principal_id", "plane", *COUNTS, "name", "principal_type"), ("name", "plane", *COUNTS)),
+    By.PRINCIPAL: (("principal_id", "plane", *COUNTS, "name", "principal_type"), ("name", "plane", *_BRIEF)),
     By.ASSIGNMENT: (
         ("role_assignment_id", "state", "plane", *COUNTS, "principal_id", "name", "role_name", "scope"),
-        ("role_name", "name", "plane", *COUNTS),
+        ("role_name", "name", "plane", *_BRIEF),
     ),
 }
 

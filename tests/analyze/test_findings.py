@@ -177,8 +177,11 @@ def test_unexplained_use_is_found_for_who_acted(assigned: Tiny) -> None:
 
 
 def test_standing_privilege_is_permanent_active_and_unconditional(tiny: Tiny) -> None:
-    tiny.role("owner", "*").role("reader", "*/read").role("contributor", "*", minus=["Microsoft.Authorization/*"])
-    tiny.role("policy", "Microsoft.Authorization/policyAssignments/*")
+    tiny.role("owner", "*").role("reader", "*/read")
+    tiny.role("contributor", "*", minus=["Microsoft.Authorization/*/write", "Microsoft.Authorization/elevateAccess/*"])
+    tiny.assign("contributor", "p", "contributor")
+    tiny.role("policy", "Microsoft.Authorization/policyAssignments/*").role("vault", "Microsoft.KeyVault/vaults/*")
+    tiny.assign("vault", "p", "vault")
     tiny.assign("owner", "p", "owner").assign("reader", "p", "reader").assign("policy", "q", "policy", RG)
     tiny.assign("eligible", "p", "owner", state="eligible").assign(
         "until", "p", "owner", end_on=dt.datetime(2027, 1, 1)
