@@ -13,7 +13,7 @@ from rightsize.analyze.text import folded
 from rightsize.model.nouns import RoleDefinition
 from rightsize.propose.drafts import Draft
 from rightsize.propose.needs import USED, WHY
-from rightsize.propose.operation_sets import OperationIndex
+from rightsize.propose.operation_sets import OperationIndex, bits_of
 from rightsize.propose.roles import RoleBook
 from rightsize.rbac.text import fold
 
@@ -134,7 +134,7 @@ def role_evidence(
     for draft in drafts:
         for row in uses.get(draft.subject.key, ()):
             by_name[row["plane"], row["name"]].append((draft.subject.role_assignment_id, row))
-    unseen = _reasons_by_bit(drafts, book)
+    unseen = _reasons_by_bit(role, drafts, book)
     block = role.permissions[0]
     actions = [
         _string_json(plane, text, by_name, unseen, book.index)
@@ -156,19 +156,17 @@ def role_evidence(
     }
 
 
-def _reasons_by_bit(drafts: Sequence[Draft], book: RoleBook) -> dict[int, set[str]]:
-    """Return the words that explain each unseen operation; drafts that share needs are looked at once."""
+def _reasons_by_bit(role: RoleDefinition, drafts: Sequence[Draft], book: RoleBook) -> dict[int, set[str]]:
+    """Return the words that explain each operation of a role; drafts that share needs are looked at once."""
+    block = role.permissions[0]
+    named = book.index.mask(
+        [("control", text) for text in block.actions] + [("data", text) for text in block.data_actions]
+    )
+    needs = {(word, mask & named) for draft in drafts if draft.needs for word, mask in draft.needs.why.items()}
     found: dict[int, set[str]] = defaultdict(set)
-    seen: set[tuple[str, int]] = set()
-    for draft in drafts:
-        for word, mask in draft.needs.why.items() if draft.needs else ():
-            if word == USED or (word, mask) in seen:
-                continue
-            seen.add((word, mask))
-            for plane, name in book.index.members(mask):
-                bit = book.index.bit(plane, name)
-                if bit is not None:
-                    found[bit].add(word)
+    for word, mask in needs:
+        for bit in bits_of(mask) if word != USED else ():
+            found[bit].add(word)
     return found
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import polars as pl
 
@@ -44,13 +44,16 @@ class Reach:
 
     groups: Counter[str]
     tree: ScopeTree
+    _high: dict[str, int] = field(default_factory=dict)
 
     def of(self, place: str) -> int:
         """Return the reach of a folded scope: 1 at resource groups and resources, at least 1 above."""
         if place.startswith("/subscriptions/"):
             return max(1, self.groups[place]) if place.count("/") == 2 else 1
-        _, below = self.tree.below(place)
-        return max(1, sum(self.groups[subscription] for subscription in below))
+        if place not in self._high:
+            _, below = self.tree.below(place)
+            self._high[place] = max(1, sum(self.groups[subscription] for subscription in below))
+        return self._high[place]
 
 
 def read_scale(operations: pl.DataFrame, index: OperationIndex) -> Scale:

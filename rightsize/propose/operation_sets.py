@@ -52,6 +52,12 @@ class OperationIndex:
         """Return the set with those bits."""
         return _mask_of(bits, len(self.names))
 
+    def frame(self) -> pl.DataFrame:
+        """Return the bits as `(plane, name, bit)`, with folded names, to join with."""
+        planes, names = zip(*self.bits, strict=True) if self.bits else ((), ())
+        columns = {"plane": planes, "name": names, "bit": list(self.bits.values())}
+        return pl.DataFrame(columns, schema={"plane": pl.String, "name": pl.String, "bit": pl.Int64})
+
     def bit(self, plane: str, operation: str) -> int | None:
         """Return the bit of an operation, or None where neither the catalogue nor a role names it on that plane."""
         return self.bits.get((plane, fold(operation)))

@@ -6,8 +6,9 @@ Reads of Azure Resource Manager are in no log, so they stay as they were granted
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from rightsize.model.nouns import PermissionBlock
 from rightsize.rbac.algebra import contains, intersects
@@ -32,7 +33,8 @@ class PatternPart:
         return PermissionBlock(actions=self.patterns, not_actions=self.not_patterns)
 
 
-def reading_parts(blocks: Sequence[PermissionBlock], *, within: str | None = None) -> tuple[PatternPart, ...]:
+@lru_cache(maxsize=4_096)
+def reading_parts(blocks: tuple[PermissionBlock, ...], *, within: str | None = None) -> tuple[PatternPart, ...]:
     """Return the reading part of a grant, one part for each distinct set of not-patterns.
 
     Args:

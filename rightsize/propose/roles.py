@@ -14,6 +14,7 @@ from typing import Literal
 import polars as pl
 
 from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.text import folded
 from rightsize.model.nouns import PermissionBlock
 from rightsize.propose.operation_sets import OperationIndex
 from rightsize.propose.reads import PatternPart
@@ -126,12 +127,10 @@ class RoleBook:
 def open_role_book(inputs: Inputs, index: OperationIndex) -> RoleBook:
     """Build the book from the tables of roles, their strings, and what they grant over the catalogue."""
     blocks = _blocks_of(inputs.role_permissions)
-    granted: dict[str, list[int]] = {}
     unconditional = inputs.role_operations.filter(~pl.col("conditional").fill_null(False))
-    for role_id, plane, operation in unconditional.select("role_definition_id", "plane", "operation").iter_rows():
-        bit = index.bit(plane, operation)
-        if bit is not None:
-            granted.setdefault(role_id, []).append(bit)
+    names = unconditional.select(pl.col("operation").unique()).with_columns(name=folded(pl.col("operation")))
+    bits = unconditional.join(names, on="operation").join(index.frame(), on=["plane", "name"])
+    granted: dict[str, list[int]] = dict(bits.group_by("role_definition_id").agg("bit").iter_rows())
     definitions = inputs.role_definitions.select("role_definition_id", "role_name", "role_type")
     unlisted = list(index.members(index.mask_of_bits(range(len(index.names))) & ~index.listed))
     roles = {}

@@ -36,20 +36,11 @@ def read_subjects(inputs: Inputs) -> list[Subject]:
     return [Subject(*row) for row in rows.sort("role_assignment_id", "state").iter_rows()]
 
 
-def index_frame(index: OperationIndex) -> pl.DataFrame:
-    """Return the bits as `(plane, name, bit)`, to join with."""
-    return pl.DataFrame(
-        [(plane, name, bit) for (plane, name), bit in index.bits.items()],
-        schema={"plane": pl.String, "name": pl.String, "bit": pl.Int64},
-        orient="row",
-    )
-
-
 def read_profiles(analysis: Analysis, index: OperationIndex) -> dict[Key, Profile]:
     """Return how the unused operations of each assignment are judged; equal ones share one object."""
     judged = (
         analysis.profile_operations.with_columns(name=folded(pl.col("operation")))
-        .join(index_frame(index), on=["plane", "name"])
+        .join(index.frame(), on=["plane", "name"])
         .group_by("profile_id", "verdict", "reason")
         .agg("bit")
         .sort("profile_id", "verdict", "reason")
@@ -96,7 +87,7 @@ def place_uses(inputs: Inputs, analysis: Analysis, tenant: Tenant, index: Operat
     placed = place(used, changed_resource_groups(inputs.usage_days, analysis.window))
     reached = containing(placed["target"], placed["assigned"], tenant.tree).with_columns(inside=pl.lit(True))
     return (
-        placed.join(index_frame(index), on=["plane", "name"], how="left")
+        placed.join(index.frame(), on=["plane", "name"], how="left")
         .join(reached, left_on=["target", "assigned"], right_on=["place", "assigned"], how="left")
         .with_columns(pl.col("inside").fill_null(False))
         .drop("assigned_at", "assigned")

@@ -56,11 +56,11 @@ def test_patterns_that_others_contain_are_left_out() -> None:
 
 
 def test_blocks_that_subtract_differently_stay_apart() -> None:
-    blocks = [
+    blocks = (
         PermissionBlock(actions=("*",), not_actions=("Microsoft.B/*", "Microsoft.C/*/write")),
         PermissionBlock(actions=("Microsoft.B/*",)),
         PermissionBlock(actions=("*",), condition="x"),
-    ]
+    )
     assert reading_parts(blocks) == (
         PatternPart(("*/read",), ("Microsoft.B/*",)),
         PatternPart(("Microsoft.B/*/read",)),
