@@ -8,7 +8,6 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from rightsize.analyze.reasons import Unused, Verdict
 from rightsize.model.nouns import Plane
 from rightsize.model.plan import PlannedAssignment, PlannedRole, Proof, Proposal
 from rightsize.propose.bench import Bench, Key
@@ -93,11 +92,10 @@ def _plane(granted: int, bench: Bench) -> Plane:
 
 
 def _break_probability(draft: Draft, removed: int, bench: Bench) -> float:
-    """Bound the chance that something logged that goes is needed; what was never logged is not spoken of."""
+    """Bound the chance that something goes that is needed; what no log would have shown is not spoken of."""
     if draft.profile is None or draft.kind in ("keep", "remove_duplicate", "remove_orphan"):
         return 0.0
-    logged = draft.profile.reasons.get((Verdict.UNUSED.value, Unused.COVERED.value), 0)
-    if not logged & removed:
+    if not draft.profile.unused & removed:
         return 0.0
     days = [row["days"] for row in bench.rows.get(draft.subject.key, ())]
     return break_probability(bench.analysis.window.days, days.count(1), days.count(2))

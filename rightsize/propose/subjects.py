@@ -19,7 +19,7 @@ from rightsize.propose.scopes import anchor_of, changed_resource_groups, place
 
 Key = tuple[str, str]
 # Words that a read of Resource Manager may be judged by; a read of a data endpoint is an operation of its own.
-_READ_REASONS = (Unobservable.ARM_READ, Unobservable.NOT_KNOWN_TO_BE_LOGGED, Unobservable.PLANE_GUESSED)
+_READ_REASONS = (Unobservable.ARM_READ, Unobservable.NOT_KNOWN_TO_BE_LOGGED)
 
 
 def read_subjects(inputs: Inputs) -> list[Subject]:
