@@ -15,6 +15,7 @@ Compression = Literal["none", "gzip", "zip"]
 
 # Small enough that the most compressible chunk, 1,032 times its size, fits in memory.
 _CHUNK = 1 << 17
+_PIECE = 1 << 20
 _GZIP = b"\x1f\x8b"
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
 _GZIP_WINDOW = 31  # zlib: a gzip header and trailer, whose checksum and length it verifies
@@ -143,25 +144,28 @@ MAX_RECORD_BYTES = 16 << 20
 def write_readable_lines(path: Path, compression: Compression, target: Path, name: str) -> None:
     """Copy a file of lines so that any text reader takes it, line for line.
 
-    Bytes that are no UTF-8 and NUL bytes become `DAMAGE`, a carriage return a space, and what a line has beyond
-    `MAX_RECORD_BYTES` one `DAMAGE`.
+    Bytes that are no UTF-8 and NUL bytes become `DAMAGE`, a carriage return a space; a line that is longer than
+    `MAX_RECORD_BYTES` stays longer, but not by much.
     """
     decoder = codecs.getincrementaldecoder("utf-8")("rightsize-damage")
     length = 0  # of the line that the next piece of text goes on with
     with target.open("w", encoding="utf-8", newline="") as copy:
-        for chunk in _with_end(plain_chunks(path, compression, name)):
-            text = decoder.decode(chunk or b"", chunk is None).replace("\0", DAMAGE).replace("\r", " ")
-            # A chunk is shorter than a record may be, so only a line that goes on from chunk to chunk can be too long.
+        for piece in _pieces(plain_chunks(path, compression, name)):
+            text = decoder.decode(piece or b"", piece is None).replace("\0", DAMAGE).replace("\r", " ")
+            # A piece is shorter than a record may be, so only a line that goes on from one to the next can be too long.
             end = text.find("\n")
             begun = text if end < 0 else text[:end]
             if length <= MAX_RECORD_BYTES:
-                copy.write(begun if length + len(begun) <= MAX_RECORD_BYTES else DAMAGE)
+                copy.write(begun)
             length += len(begun)
             if end >= 0:
                 copy.write(text[end:])
                 length = len(text) - text.rfind("\n") - 1
 
 
-def _with_end(chunks: Iterator[bytes]) -> Iterator[bytes | None]:
-    yield from chunks
+def _pieces(chunks: Iterator[bytes]) -> Iterator[bytes | None]:
+    """Yield chunks in pieces of a bounded size, and None at the end: a packed chunk can be very long."""
+    for chunk in chunks:
+        for start in range(0, len(chunk), _PIECE):
+            yield chunk[start : start + _PIECE]
     yield None

@@ -14,7 +14,7 @@ import duckdb
 
 from rightsize.ingest.families import SOURCES, USED_LOGS, Family
 from rightsize.ingest.projections import PROJECTIONS
-from rightsize.ingest.readers import DATA_ERRORS, Batch, select_fields, select_record_fields
+from rightsize.ingest.readers import Batch, is_damage, select_fields, select_record_fields
 from rightsize.ingest.records import MAX_RAW_CHARACTERS, read_records
 from rightsize.ingest.sources import Scratch
 from rightsize.store.queries import query_text
@@ -93,7 +93,9 @@ def _stage_fast(con: duckdb.DuckDBPyConnection, batch: Batch, family: Family, lo
     parameters = {"paths": batch.paths, "numbers": batch.numbers}
     try:
         con.execute(f"CREATE OR REPLACE TEMP TABLE ingest_raw AS {PROJECTIONS[log][0](fields)}", parameters)
-    except DATA_ERRORS:
+    except duckdb.Error as error:
+        if not is_damage(error):
+            raise
         if len(batch.files) == 1:
             return set(batch.numbers)
         half = len(batch.files) // 2

@@ -25,14 +25,21 @@ MAX_RAW_CHARACTERS = 1 << 16
 _MAX_PAGE_BYTES = 1 << 30
 
 
-DATA_ERRORS = (
+_DATA_ERRORS = (
     duckdb.InvalidInputException,
     duckdb.IOException,
     duckdb.ConversionException,
     duckdb.OutOfRangeException,
     duckdb.SerializationException,
 )
-"""What DuckDB raises because of a file's bytes; anything else is a fault of a query, and ours."""
+
+
+def is_damage(error: duckdb.Error) -> bool:
+    """Tell whether DuckDB raised an error because of a file's bytes; any other is a fault of a query, and ours.
+
+    The Parquet reader raises errors without a class of their own.
+    """
+    return isinstance(error, _DATA_ERRORS) or type(error) is duckdb.Error
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +112,9 @@ def select_fields(batch: Batch, family: Family) -> str | None:
     elif batch.form == "parquet":
         source = "read_parquet($paths, hive_partitioning = false)"
         typed = dict(column.split("\t") for column in batch.header)
-        found = {key: as_text(list(typed.items())[position]) for key, position in _positions(batch, list(typed)).items()}
+        found = {
+            key: as_text(list(typed.items())[position]) for key, position in _positions(batch, list(typed)).items()
+        }
     else:
         return None
     fields = ", ".join(_pick(field, family.spellings.get(field, ()), found) for field in FIELDS)
@@ -173,7 +182,9 @@ def describe_parquet(con: duckdb.DuckDBPyConnection, file: SourceFile) -> tuple[
             "SELECT column_name, column_type FROM (DESCRIBE SELECT * FROM read_parquet($path, hive_partitioning = false))",
             {"path": str(file.path)},
         ).fetchall()
-    except DATA_ERRORS as error:
+    except duckdb.Error as error:
+        if not is_damage(error):
+            raise
         raise damaged(file, error) from error
     return tuple(f"{name}\t{kind}" for name, kind in rows)
 

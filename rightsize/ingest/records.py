@@ -11,7 +11,7 @@ from pathlib import Path
 import duckdb
 
 from rightsize.ingest.encoding import DAMAGE, MAX_RECORD_BYTES, plain_chunks, write_readable_lines
-from rightsize.ingest.readers import DATA_ERRORS, Batch, as_text, csv_source, damaged, quoted_name, quoted_text
+from rightsize.ingest.readers import Batch, as_text, csv_source, damaged, is_damage, quoted_name, quoted_text
 from rightsize.ingest.sources import Scratch, SourceFile
 from rightsize.model.errors import InputError
 
@@ -43,7 +43,9 @@ def read_records(con: duckdb.DuckDBPyConnection, batch: Batch, scratch: Scratch)
         elif batch.form == "array":
             try:
                 _read_array(con, batch)
-            except DATA_ERRORS:
+            except duckdb.Error as error:
+                if not is_damage(error):
+                    raise
                 # Several arrays, one after another; or a damaged one, which the next reader will not take either.
                 _read_documents(con, batch, scratch)
         elif batch.form in ("documents", "empty"):
@@ -52,8 +54,8 @@ def read_records(con: duckdb.DuckDBPyConnection, batch: Batch, scratch: Scratch)
             _read_csv(con, batch, scratch)
         else:
             _read_parquet(con, batch)
-    except DATA_ERRORS as error:
-        if len(batch.files) > 1:
+    except duckdb.Error as error:
+        if len(batch.files) > 1 or not is_damage(error):
             raise
         raise damaged(batch.files[0], error) from error
 

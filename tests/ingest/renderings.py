@@ -114,7 +114,7 @@ def diagnostic(call: Call) -> dict[str, Any]:
         "identity": {"authorization": call.authorization, "claims": call.claims},
         "level": "Information",
         "location": "global",
-        "properties": call.properties | {"eventDataId": call.event_id},
+        "properties": call.properties,
     }
 
 

@@ -1,0 +1,116 @@
+"""The queries of the reduction: what they promise to other engines, and the laws of the merge."""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+import re
+from typing import Any
+
+import duckdb
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rightsize.ingest.projections import RAW_EVENT_COLUMNS, RAW_SIGN_IN_COLUMNS
+from rightsize.ingest.reference import create_reference_tables
+from rightsize.store.queries import query_text
+from rightsize.store.staging import create_staging
+
+QUERIES = ("reduce/normalise", "reduce/collapse", "reduce/sign_ins")
+
+
+@pytest.mark.parametrize("name", QUERIES)
+def test_sqlglot_carries_them_to_spark(name: str) -> None:
+    """Each parses as DuckDB's SQL, and what Spark gets parses as Spark's."""
+    sqlglot = pytest.importorskip("sqlglot", reason="needs sqlglot")
+    (carried,) = sqlglot.transpile(
+        query_text(name), read="duckdb", write="spark", unsupported_level=sqlglot.ErrorLevel.RAISE
+    )
+    assert sqlglot.parse_one(carried, read="spark").sql("spark") == carried
+
+
+@pytest.mark.parametrize("name", QUERIES)
+def test_they_use_nothing_that_engines_read_differently(name: str) -> None:
+    """No back-reference, no arg_max, no order of rows, no clock, no Unicode folding of what may not be ASCII."""
+    text = re.sub(r"--.*", "", query_text(name)).lower()
+    assert not re.search(
+        r"arg_max|arg_min|max_by|first\(|last\(|any_value|row_number|now\(|current_|random|\\\\\d|upper\(", text
+    )
+
+
+def test_raw_columns_and_staging_columns_are_all_there() -> None:
+    """A projection's columns are what the queries read; what they give is what staging takes."""
+    con = duckdb.connect()
+    create_staging(con)
+    create_reference_tables(con)
+    for relation, columns in (("raw_events", RAW_EVENT_COLUMNS), ("raw_sign_ins", RAW_SIGN_IN_COLUMNS)):
+        text = "VARCHAR"
+        kinds = {"file_no": "INTEGER", "line": "BIGINT", "ordinal": "BIGINT"}
+        declared = ", ".join(f"{name} {kinds.get(name, text)}" for name in columns)
+        con.execute(f"CREATE TABLE {relation} ({declared})")
+    for query, table in (("reduce/normalise", "stage_event_rows"), ("reduce/sign_ins", "stage_sign_in_rows")):
+        given_columns = {row[0] for row in con.execute(f"DESCRIBE {query_text(query)}").fetchall()}
+        taken = {row[0] for row in con.execute(f"DESCRIBE {table}").fetchall()}
+        assert taken - {"file_id"} <= given_columns
+
+
+def _collapse(rows: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
+    con = duckdb.connect()
+    create_staging(con)
+    for row in rows:
+        names = ", ".join(row)
+        con.execute(
+            f"INSERT INTO stage_event_rows ({names}) VALUES ({', '.join('?' for _ in row)})", list(row.values())
+        )
+    con.execute("CREATE TEMP VIEW event_rows AS FROM stage_event_rows")
+    return con.execute(f"SELECT * FROM ({query_text('reduce/collapse')}) ORDER BY key_scope").fetchall()
+
+
+_ROW = st.fixed_dictionaries(
+    {
+        "time": st.sampled_from([dt.datetime(2025, 1, 1, 0, 0, n, n * 100) for n in range(3)]),
+        "rank": st.integers(0, 4),
+        "principal_id": st.sampled_from([None, "a", "b"]),
+        "role_assignment_id": st.sampled_from([None, "r1", "r2"]),
+        "operation": st.sampled_from(["A/b/write", "a/B/write"]),
+        "scope": st.sampled_from(["/S", "/s"]),
+        "event_id": st.sampled_from([None, "1", "2"]),
+        "key_correlation": st.just("c"),
+        "key_operation": st.just("a/b/write"),
+        "key_scope": st.sampled_from(["/s", "/t"]),
+    }
+)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(_ROW, min_size=1, max_size=5))
+def test_the_merge_is_commutative_and_idempotent(rows: list[dict[str, Any]]) -> None:
+    """In any order and with rows repeated, one event comes out, the same one."""
+    expected = _collapse(rows)
+    assert len(expected) == len({row["key_scope"] for row in rows})
+    assert _collapse(rows[::-1] + rows[:2]) == expected
+
+
+def test_a_field_comes_from_the_highest_row_that_has_it() -> None:
+    """The end row decides; what it lacks comes from the begin row; the earliest row spells."""
+    base = {"key_correlation": "c", "key_operation": "o", "key_scope": "s", "scope": "/s"}
+    begin = base | {
+        "time": dt.datetime(2025, 1, 1),
+        "rank": 1,
+        "principal_id": "p",
+        "role_assignment_id": "old",
+        "operation": "B/x/y",
+    }
+    end = base | {
+        "time": dt.datetime(2025, 1, 2),
+        "rank": 4,
+        "principal_id": None,
+        "role_assignment_id": "new",
+        "operation": "b/x/y",
+    }
+    for rows in itertools.permutations([begin, end]):
+        ((time, _, _, principal, *_, key_scope, _, rank),) = _collapse(list(rows))
+        assert (time, principal, key_scope, rank) == (begin["time"], "p", "s", 4)
+    (row,) = _collapse([begin, end])
+    assert row[7:11] == ("B/x/y", "/s", "succeeded", "new")

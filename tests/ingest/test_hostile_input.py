@@ -1,0 +1,222 @@
+"""Input that is broken or means harm: a clear error or counted rejects, never a crash, never silent loss."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from rightsize.model.errors import InputError
+from tests.ingest.parsing import events_of, rejects_of, staged
+from tests.ingest.renderings import SHAPES, Call, diagnostic
+
+CALLS = [Call(number) for number in range(4)]
+LINES = SHAPES["diagnostic-lines"](CALLS)
+FIRST, SECOND, *_ = LINES.splitlines()
+PACKED = gzip.compress(LINES)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (PACKED[:-20], "cut short"),
+        (PACKED[:-4], "cut short"),
+        (PACKED[:10], "cut short"),
+        (PACKED[:-8] + b"\0\0\0\0" + PACKED[-4:], "incorrect data check"),
+        (PACKED[:-4] + b"\0\0\0\0", "incorrect length check"),
+        (PACKED + b"garbage", "damaged gzip"),
+        (SHAPES["az-list"](CALLS)[:-30], "unexpected end of data"),
+        (SHAPES["az-list"](CALLS) + b" junk", "damaged"),
+        (SHAPES["event-hub"](CALLS)[:-30], "unexpected end of data"),
+        (SHAPES["table-result"](CALLS)[:-20], "unexpected end of data"),
+        (SHAPES["table-parquet"](CALLS)[:-30], "damaged"),
+        (b"PAR1", "damaged"),
+        (SHAPES["utf-16"](CALLS)[:-1], "UTF-16"),
+        (LINES.decode().encode("utf-32"), "UTF-32"),
+        (b"\0" * 1000, "no export"),
+    ],
+)
+def test_damage_beyond_single_records_is_a_clear_error(content: bytes, said: str, tmp_path: Path) -> None:
+    """A file that cannot be read to its end gives nothing, and says why."""
+    path = tmp_path / "x"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=said):
+        events_of(path)
+
+
+def test_zeros_after_a_gzip_stream_are_padding(tmp_path: Path) -> None:
+    """gzip itself takes them for the end."""
+    path = tmp_path / "x"
+    path.write_bytes(PACKED + b"\0" * 512)
+    assert len(events_of(path)) == len(CALLS)
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (SECOND[:-30], "it is not valid JSON"),
+        (SECOND.replace(b"global", b"glo\0bal"), "it is not valid JSON"),
+        (SECOND.replace(b"global", b"glo\xffbal"), "it is not valid JSON"),
+        (SECOND.replace(b"global", b"\\ud800"), "it is not valid JSON"),
+        (b'{"time":"' + b"x" * 20_000_000 + b'"}', "it is longer than 16 MiB"),
+        (b"hello", "it is not valid JSON"),
+        (b"5", "it is no JSON object"),
+        (b'["a"]', "it is no JSON object"),
+        (b"null", "it is no JSON object"),
+        (b"{}", "it is no record of a known log"),
+        (SECOND[:-1] + b',"time":"2025-01-01T00:00:00Z"}', "it names a key twice"),
+        (b'{"time":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "it is no record of a known log"),
+        (json.dumps(diagnostic(Call(1)) | {"time": 5}).encode(), "its time cannot be read"),
+        (json.dumps(diagnostic(Call(1)) | {"time": ["2025-01-01"]}).encode(), "its time cannot be read"),
+        (
+            json.dumps(diagnostic(Call(1)) | {"identity": 7, "operationName": ["x"]}).encode(),
+            "its operation is no permission",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value[:20].decode("latin-1"),
+)
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_a_broken_line_is_a_reject_among_good_ones(
+    line: bytes, reason: str, pack: Callable[[bytes], bytes], tmp_path: Path
+) -> None:
+    """With its line, reason and the beginning of its text; the others are kept."""
+    path = tmp_path / "x"
+    path.write_bytes(pack(FIRST + b"\n\n" + line + b"\r\n" + LINES.splitlines()[2] + b"\n"))
+    ((number, said, raw),) = rejects_of(path)
+    assert (number, said) == (3, reason)
+    assert len(raw) <= 1 << 16
+    assert raw.startswith(line[:4].decode())
+    assert len(events_of(path)) == 2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: text.replace(b'"level": "Information"', b'"level": ' + b"[" * 100_000 + b"]" * 100_000),
+        lambda text: text.replace(b'"level": "Information"', b'"level": 1' + b"0" * 5000),
+        lambda text: text.replace(b'"level": "Information"', b'"level": 1e999'),
+        lambda text: text.replace(b'"level": "Information"', b'"level": NaN'),
+        lambda text: text.replace(b"\n", b"\r\n"),
+        lambda text: b"\xef\xbb\xbf" + text,
+        lambda text: text.replace(b'"appid"', b'"appid": 5, "appid2"'),
+        lambda text: text.replace(b'"properties": {', b'"properties": {"a": [[[{}]]], '),
+    ],
+)
+def test_what_is_odd_but_beside_the_point_is_no_loss(change: Callable[[bytes], bytes], tmp_path: Path) -> None:
+    """Fields that nobody reads may hold anything."""
+    path = tmp_path / "x"
+    path.write_bytes(change(LINES))
+    assert len(events_of(path)) == len(CALLS)
+
+
+@pytest.mark.parametrize(
+    ("change", "events", "rejected"),
+    [
+        (lambda text: text + b"only,three,cells\r\n", 4, 1),
+        (lambda text: text + b'"open,1,2\r\n', 4, 1),
+        (lambda text: text[:-30], 3, 1),
+        (lambda text: text.replace(b"Virtuellen", b"Virt\xff", 1), 3, 1),
+        (lambda text: text.replace(b"Virtuellen", b"Virt\0", 1), 4, 0),
+        (lambda text: text.replace(b"\r\n", b"\n", 3), 4, 0),
+    ],
+)
+def test_faulty_rows_of_a_table_are_rejects(
+    change: Callable[[bytes], bytes], events: int, rejected: int, tmp_path: Path
+) -> None:
+    """Rows with too few cells, open quotes, bytes that are no text."""
+    path = tmp_path / "x.csv"
+    path.write_bytes(change(SHAPES["table-csv"](CALLS)))
+    _, report = staged(path)
+    assert (len(events_of(path)), report.files[0].rejected) == (events, rejected)
+
+
+def test_values_of_a_list_that_are_no_records_are_rejects(tmp_path: Path) -> None:
+    """With their place in the list."""
+    path = tmp_path / "x"
+    path.write_bytes(SHAPES["az-list"](CALLS).rstrip()[:-1] + b', 5, null, "x", [1]]')
+    assert [(line, reason) for line, reason, _ in rejects_of(path)] == [
+        (n, "it is no JSON object") for n in (5, 6, 7, 8)
+    ]
+    assert len(events_of(path)) == len(CALLS)
+
+
+def test_one_damaged_file_among_many_costs_only_itself(tmp_path: Path) -> None:
+    """Files are read together; a broken line in one is found there."""
+    for number in range(9):
+        (tmp_path / str(number)).write_bytes(SHAPES["diagnostic-lines"]([Call(number)]))
+    (tmp_path / "4").write_bytes(b"{broken\n" + SHAPES["diagnostic-lines"]([Call(4)]))
+    _, report = staged(tmp_path)
+    assert [(file.read, file.rejected) for file in report.files] == [(1 + (n == 4), int(n == 4)) for n in range(9)]
+
+
+def test_a_query_that_failed_in_part_is_told(tmp_path: Path) -> None:
+    """Log Analytics answers 200 with an error beside the rows that it has."""
+    path = tmp_path / "x"
+    result = json.loads(SHAPES["table-result"](CALLS)) | {"error": {"code": "PartialError", "message": "too large"}}
+    path.write_text(json.dumps(result))
+    _, report = staged(path)
+    assert any("failed in part: too large" in note for note in report.notes)
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_no_damage_to_a_line_loses_a_record(tmp_path: Path, data: st.DataObject) -> None:
+    """Whatever happens to one line, every line is either used or rejected."""
+    lines = LINES.splitlines()
+    victim = data.draw(st.integers(1, len(lines) - 1))
+    at = data.draw(st.integers(0, len(lines[victim]) - 1))
+    length = data.draw(st.integers(0, 40))
+    junk = data.draw(st.binary(max_size=12)).replace(b"\n", b"")
+    lines[victim] = lines[victim][:at] + junk + lines[victim][at + length :]
+    path = tmp_path / "x"
+    path.write_bytes(b"\n".join(lines) + b"\n")
+    con, report = staged(path)
+    assert sum(file.read for file in report.files) == sum(1 for line in lines if line.strip(b" \t\r"))
+    kept = con.execute("SELECT count(DISTINCT line) FROM stage_event_rows").fetchall()[0][0]
+    rejected = con.execute("SELECT count(*) FROM stage_rejects").fetchall()[0][0]
+    used_elsewhere = sum(file.read for file in report.files if file.source not in ("activity_log",))
+    assert len(lines) - 1 <= kept + rejected + used_elsewhere + 1
+    assert kept >= len(lines) - 1
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(shape=st.sampled_from([name for name in SHAPES if name != "portal-csv"]), data=st.data())
+def test_no_bytes_crash_the_reader(tmp_path: Path, shape: str, data: st.DataObject) -> None:
+    """An export with bytes changed, removed or added is read, in part rejected, or refused with a reason."""
+    content = bytearray(SHAPES[shape](CALLS[:2]))
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.integers(0, len(content) - 1))
+        content[at : at + data.draw(st.integers(0, 8))] = data.draw(st.binary(max_size=8))
+    path = tmp_path / "x"
+    path.write_bytes(content)
+    try:
+        events_of(path)
+    except InputError as error:
+        assert str(path) in error.message
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    record=st.dictionaries(
+        st.sampled_from(
+            [*diagnostic(Call(1)), "TimeGenerated", "Type", "OperationNameValue", "claims", "caller", "appId"]
+        ),
+        st.recursive(
+            st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+            lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+            max_leaves=8,
+        ),
+        min_size=1,
+    )
+)
+def test_no_record_crashes_the_reader(tmp_path: Path, record: dict[str, object]) -> None:
+    """A record of the right keys with any values is used, rejected, or counted under a log that is not used."""
+    path = tmp_path / "x"
+    path.write_bytes(FIRST + b"\n" + json.dumps(record).encode() + b"\n")
+    _, report = staged(path)
+    assert sum(file.read for file in report.files) == 2
