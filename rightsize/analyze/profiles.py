@@ -13,6 +13,7 @@ import polars as pl
 from rightsize.analyze.coverage import COVERED
 from rightsize.analyze.reasons import Unobservable, Unused, Verdict
 from rightsize.analyze.tenant import Tenant
+from rightsize.rules.operations import annotate
 
 _BASE = ("role", "below", "groups", "top", "reads")
 _KEY = (*_BASE, "held")
@@ -70,10 +71,8 @@ def _held_of(of: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:
 
 
 def _judged(tenant: Tenant, profiles: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:
-    facts = tenant.operations.select(
-        "name", "operation", "certain", "observable_by", "levels", said="plane", why="reason"
-    )
-    listed = profiles.join(tenant.grants, on="role").join(facts, on="name")
+    granted = profiles.select("role").unique().join(tenant.grants, on="role").select("name", "plane").unique()
+    listed = profiles.join(tenant.grants, on="role").join(_facts(tenant, granted), on=["name", "plane"])
     state, verdict, reason = _log_state(), _verdict(), _reason()
     judged = listed.with_columns(state=state).with_columns(verdict=verdict).with_columns(reason=reason)
     columns = ["profile_id", "name", "operation", "plane", "verdict", "reason"]
@@ -84,6 +83,24 @@ def _judged(tenant: Tenant, profiles: pl.DataFrame, held: pl.DataFrame) -> pl.Da
             open_ones.select(columns),
         ]
     ).sort("profile_id", "plane", "name")
+
+
+def _facts(tenant: Tenant, granted: pl.DataFrame) -> pl.DataFrame:
+    """Return `(name, plane, operation, observable_by, levels, why)` of the granted `(name, plane)`.
+
+    Where nobody says for certain which plane an operation is on, it is judged on the plane of the grant: were it on the
+    other one, this grant would give nothing, and taking it away would take nothing. So no guess decides a verdict.
+    """
+    said = tenant.operations.select("name", "plane", "operation", "certain", "observable_by", "levels", why="reason")
+    certain = said.filter(pl.col("certain")).drop("certain")
+    doubtful = (
+        granted.join(certain, on=["name", "plane"], how="anti")
+        .join(said.select("name", "operation", "levels"), on="name")
+        .sort("plane", "name")
+        .with_columns(is_data_action=pl.col("plane") == "data")
+    )
+    judged = annotate(doubtful).rename({"unobservable_reason": "why"})
+    return pl.concat([certain, judged.select(certain.columns)])
 
 
 def _log_state() -> pl.Expr:
@@ -106,12 +123,11 @@ def _log_state() -> pl.Expr:
 
 def _verdict() -> pl.Expr:
     control = pl.col("plane") == "control"
-    certain = pl.col("certain") & (pl.col("said") == pl.col("plane"))
     is_read = pl.col("why") == Unobservable.ARM_READ.value
     silent = pl.col("reads") == Unused.NO_ARM_TOKEN.value
     logged = pl.col("observable_by") == "activity_log"
     return (
-        pl.when(~certain | ~control)
+        pl.when(~control)
         .then(pl.lit(Verdict.UNOBSERVABLE.value))
         .when(is_read & silent)
         .then(pl.lit(Verdict.UNUSED.value))
@@ -124,13 +140,10 @@ def _verdict() -> pl.Expr:
 
 
 def _reason() -> pl.Expr:
-    certain = pl.col("certain") & (pl.col("said") == pl.col("plane"))
     unused = pl.col("verdict") == Verdict.UNUSED.value
     is_read = pl.col("why") == Unobservable.ARM_READ.value
     return (
-        pl.when(~certain)
-        .then(pl.lit(Unobservable.PLANE_GUESSED.value))
-        .when(unused & is_read)
+        pl.when(unused & is_read)
         .then(pl.lit(Unused.NO_ARM_TOKEN.value))
         .when(unused)
         .then(pl.lit(COVERED))

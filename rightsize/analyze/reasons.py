@@ -46,7 +46,6 @@ class Unobservable(StrEnum):
     NOT_KNOWN_TO_BE_LOGGED = "not_known_to_be_logged"
     NO_DIAGNOSTIC_INVENTORY = "no_diagnostic_inventory"
     NO_RESOURCE_LOG = "no_resource_log"
-    PLANE_GUESSED = "plane_guessed"
 
 
 class OutOfCoverage(StrEnum):
@@ -89,7 +88,6 @@ SENTENCES: dict[str, str] = {
     Unobservable.NOT_KNOWN_TO_BE_LOGGED: "no log is known to show it",
     Unobservable.NO_DIAGNOSTIC_INVENTORY: "it is not known which resources log their data plane",
     Unobservable.NO_RESOURCE_LOG: "the service has no log that names it",
-    Unobservable.PLANE_GUESSED: "it is only a guess whether it is an action or a data action",
     OutOfCoverage.DAYS_MISSING: "days of the window have no log",
     OutOfCoverage.SCOPE_NOT_COVERED: "a scope where it could be used has no log in the window",
     OutOfCoverage.SCOPE_TREE_UNKNOWN: "it is not known which subscriptions lie below the scope",

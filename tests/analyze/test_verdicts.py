@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.analyze.tiny import CATALOGUE, MG, RG, SUB, VM, Tiny
@@ -128,14 +130,20 @@ def test_a_subscription_whose_place_is_not_known_counts_below_every_management_g
     assert owner.judged("a")[START] == ("out_of_coverage", "scope_not_covered")
 
 
-def test_a_guessed_plane_decides_nothing(owner: Tiny) -> None:
-    owner.catalogue(CATALOGUE, guess=[START]).assign("a", "p", "owner").cover()
-    assert owner.judged("a")[START] == ("unobservable", "plane_guessed")
+@pytest.mark.parametrize(
+    "doubt", [{"operations": CATALOGUE | {START: None}}, {"operations": CATALOGUE, "guess": [START]}]
+)
+def test_a_doubtful_plane_is_judged_on_the_plane_of_the_grant(owner: Tiny, doubt: dict[str, Any]) -> None:
+    """As an action the log would have shown it; as a data action this grant would not give it."""
+    owner.catalogue(**doubt).assign("a", "p", "owner").cover()
+    assert owner.judged("a")[START] == ("unused", "covered")
 
 
-def test_an_unknown_plane_decides_nothing(owner: Tiny) -> None:
-    owner.catalogue(CATALOGUE | {START: None}).assign("a", "p", "owner").cover()
-    assert owner.judged("a")[START] == ("unobservable", "plane_guessed")
+def test_a_doubtful_data_action_may_have_been_used(tiny: Tiny) -> None:
+    """A grant of data actions is never called unused, whatever the Activity Log covers."""
+    tiny.catalogue(CATALOGUE | {START: True}, guess=[START])
+    tiny.role("reader", data=["*"]).assign("a", "p", "reader").cover()
+    assert tiny.judged("a")[START][0] == "unobservable"
 
 
 def test_an_operation_that_only_a_role_names_is_judged_like_any_other(tiny: Tiny) -> None:
