@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from rightsize.cli.narration import say, set_verbosity
-from rightsize.cli.options import Output, OutputFormat, Quiet, Verbose
+from rightsize.cli.options import NoInput, Output, OutputFormat, Quiet, Verbose
 from rightsize.cli.output import show
 
 
@@ -21,6 +21,7 @@ def mine(
     output: Output = OutputFormat.TABLE,
     verbose: Verbose = 0,
     quiet: Quiet = False,
+    no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
 ) -> None:
     """Find the fewest roles that give every user exactly what they have, with the number that is proven least."""
     from rightsize.workflow.mine import mine_roles, write_roles  # noqa: PLC0415

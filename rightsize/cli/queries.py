@@ -17,7 +17,12 @@ Name = Annotated[str, typer.Argument(help="Name of a saved question; `queries li
 
 
 @queries.command("list")
-def list_(output: Output = OutputFormat.TABLE, verbose: Verbose = 0, quiet: Quiet = False) -> None:
+def list_(
+    output: Output = OutputFormat.TABLE,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
+) -> None:
     """List the saved questions."""
     from rightsize.workflow.sql import list_questions  # noqa: PLC0415
 
@@ -36,10 +41,16 @@ def list_(output: Output = OutputFormat.TABLE, verbose: Verbose = 0, quiet: Quie
 
 
 @queries.command("show")
-def show_(name: Name) -> None:
+def show_(
+    name: Name,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
+) -> None:
     """Print the SQL of a saved question, with what it takes and gives."""
     from rightsize.workflow.sql import show_question  # noqa: PLC0415
 
+    set_verbosity(verbose, quiet)
     write(show_question(name).text)
 
 

@@ -53,3 +53,13 @@ def test_every_command_has_help_that_loads_no_engine(path: tuple[str, ...], caps
     assert (command.help or "").strip()  # type: ignore[attr-defined]
     for parameter in command.params:  # type: ignore[attr-defined]
         assert parameter.name == "help" or (parameter.help or "").strip(), f"{parameter.name} of {path} has no help"
+
+
+@pytest.mark.parametrize("path", _command_paths(typer.main.get_command(app)), ids=" ".join)
+def test_every_command_takes_the_shared_options(path: tuple[str, ...]) -> None:
+    """A script can add `-q`, `-v` and `--no-input` to whatever it runs."""
+    command: object = typer.main.get_command(app)
+    for name in path:
+        command = command.commands[name]  # type: ignore[attr-defined]
+    taken = {text for parameter in command.params for text in parameter.opts}  # type: ignore[attr-defined]
+    assert {"-q", "-v", "--no-input"} <= taken
