@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -66,16 +66,35 @@ class Store:
             raise ValueError(f"{name} is not an answer table")
         columns = named(*(column.name for column in declared.columns))
         answer = frame.select([column.name for column in declared.columns])
-        self.connection.execute("BEGIN")
         try:
-            self.connection.execute(f"DELETE FROM base.{name}")
-            self.connection.register("answer_rows", answer)
-            self.connection.execute(f"INSERT INTO base.{name} ({columns}) SELECT {columns} FROM answer_rows")
+            with self.transaction() as connection:
+                connection.register("answer_rows", answer)
+                connection.execute(f"DELETE FROM base.{name}")
+                connection.execute(f"INSERT INTO base.{name} ({columns}) SELECT {columns} FROM answer_rows")
+        finally:
             self.connection.unregister("answer_rows")
-            self.connection.execute("COMMIT")
-        except BaseException:
-            self.connection.execute("ROLLBACK")
-            raise
+
+    @contextmanager
+    def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Run what is inside in one transaction: all of it is stored, or nothing."""
+        with _private_files():
+            self.connection.execute("BEGIN")
+            try:
+                yield self.connection
+                self.connection.execute("COMMIT")
+            except BaseException:
+                self.connection.execute("ROLLBACK")
+                raise
+
+
+@contextmanager
+def _private_files() -> Iterator[None]:
+    """Only the owner may read the files that are made meanwhile: DuckDB makes its log beside a store when it writes."""
+    mask = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(mask)
 
 
 def open_store(path: Path | str, *, read_only: bool) -> Store:
@@ -93,22 +112,23 @@ def open_store(path: Path | str, *, read_only: bool) -> Store:
     is_new = not file.exists()
     if is_new:
         _reserve(file)
-    connection = _connect(file, read_only)
-    try:
-        if is_new or _is_empty(connection):
-            if read_only:
-                raise InputError(f"`{file}` is an empty database", hint="load something into it first")
-            _create(connection)
-        else:
-            _check_version(connection, file, read_only)
-    except BaseException:
-        connection.close()
-        raise
+    with _private_files():
+        connection = _connect(file, read_only)
+        try:
+            if is_new or _is_empty(connection):
+                if read_only:
+                    raise InputError(f"`{file}` is an empty database", hint="load something into it first")
+                _create(connection)
+            else:
+                _check_version(connection, file, read_only)
+        except BaseException:
+            connection.close()
+            raise
     return Store(connection, file, read_only=read_only)
 
 
 def _reserve(file: Path) -> None:
-    """Make sure that the file, once there, was never readable by others."""
+    """Make the folder of a store that is new."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -118,7 +138,6 @@ def _reserve(file: Path) -> None:
 
 
 def _connect(file: Path, read_only: bool) -> duckdb.DuckDBPyConnection:
-    mask = os.umask(0o077)
     try:
         connection = duckdb.connect(str(file), read_only=read_only, config=dict(_SETTINGS))
     except duckdb.IOException as error:
@@ -131,16 +150,14 @@ def _connect(file: Path, read_only: bool) -> duckdb.DuckDBPyConnection:
         raise InputError(f"cannot open `{file}` as a store: {text.splitlines()[0]}") from error
     except duckdb.Error as error:
         raise InputError(f"cannot open `{file}` as a store: {str(error).splitlines()[0]}") from error
-    finally:
-        os.umask(mask)
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute("SET preserve_insertion_order = false")
     return connection
 
 
 def _is_empty(connection: duckdb.DuckDBPyConnection) -> bool:
-    found = connection.execute("SELECT count(*) FROM information_schema.tables").fetchone()
-    return found is not None and found[0] == 0
+    # Every result is fetched to its end: one that is not blocks what comes next on the connection.
+    return connection.execute("SELECT count(*) FROM information_schema.tables").fetchall() == [(0,)]
 
 
 def _create(connection: duckdb.DuckDBPyConnection) -> None:
@@ -154,9 +171,9 @@ def _create(connection: duckdb.DuckDBPyConnection) -> None:
 
 def _check_version(connection: duckdb.DuckDBPyConnection, file: Path, read_only: bool) -> None:
     try:
-        found = connection.execute("SELECT value FROM base.meta WHERE name = 'schema_version'").fetchone()
-        version = int(found[0]) if found else None
-    except (duckdb.Error, TypeError, ValueError):
+        found = connection.execute("SELECT value FROM base.meta WHERE name = 'schema_version'").fetchall()
+        version: int | None = int(found[0][0])
+    except (duckdb.Error, IndexError, TypeError, ValueError):
         version = None
     if version is None:
         raise InputError(f"`{file}` is a DuckDB database, but not a store of rightsize")
@@ -171,9 +188,3 @@ def _check_version(connection: duckdb.DuckDBPyConnection, file: Path, read_only:
                 hint="a command that writes brings it up to date, for example `rightsize load`",
             )
         migrate(connection, version)
-
-
-def newest_day(store: Store) -> dt.date | None:
-    """Return the newest day that any coverage row speaks of, or None."""
-    found = store.connection.execute("SELECT max(day) FROM base.coverage WHERE state <> 'missing'").fetchone()
-    return found[0] if found else None

@@ -66,16 +66,10 @@ def merge(store: Store, declarations: Sequence[Declaration] = ()) -> tuple[Merge
     Raises:
         UsageError: A declaration speaks of no log that can be declared, or ends before it starts.
     """
-    con = store.connection
-    con.execute("BEGIN")
-    try:
+    with store.transaction() as con:
         for declaration in declarations:
             declare_window(con, **asdict(declaration))
         new = _merge_staged(con)
-        con.execute("COMMIT")
-    except BaseException:
-        con.execute("ROLLBACK")
-        raise
     files = con.execute("SELECT file_id, path, source, read, rejected FROM stage_files ORDER BY file_id").fetchall()
     merged = []
     for file_id, path, source, read, rejected in files:
@@ -108,15 +102,3 @@ def _drop_merge_tables(con: duckdb.DuckDBPyConnection) -> None:
     """Give the memory of what the merge laid out free."""
     for name in _MERGE_TABLES:
         con.execute(f"DROP TABLE IF EXISTS temp.{name}")
-
-
-def rederive(store: Store) -> None:
-    """Recompute what depends on declarations, in a transaction of its own."""
-    con = store.connection
-    con.execute("BEGIN")
-    try:
-        derive_coverage(con)
-        con.execute("COMMIT")
-    except BaseException:
-        con.execute("ROLLBACK")
-        raise

@@ -10,9 +10,13 @@ from __future__ import annotations
 import duckdb
 import polars as pl
 
-from rightsize.rbac.scopes import form_of, type_paths
+from rightsize.rbac.scopes import ScopeForm, ScopeKind, form_of, type_paths
 
 _FIXED_WORDS = ("", "providers", "subscriptions", "resourcegroups", "microsoft.management", "managementgroups")
+
+_DEEPEST = 64
+"""More parts than any id of Azure has. Each scope above a deeper one would be a scope of its own, and one line of a log
+could name thousands: such an id hangs below its resource group, subscription or management group at once."""
 
 _FORMS: dict[str, pl.DataType | type[pl.DataType]] = {
     "form": pl.String,
@@ -75,6 +79,16 @@ def form_scopes(con: duckdb.DuckDBPyConnection, scopes: str) -> None:
     con.execute("DROP TABLE scopes_to_form")
 
 
+def _read_form(parts: list[str]) -> tuple[ScopeForm, dict[int, tuple[int, ...]]]:
+    if len(parts) <= _DEEPEST:
+        return form_of(parts), type_paths(parts)
+    head = form_of(parts[:4])
+    length = 4 if head.kind in ("resource_group", "management_group") else 2 if head.in_subscription else 0
+    kind: ScopeKind = "resource" if head.in_subscription else "tenant_resource"
+    form = ScopeForm(kind, length, head.in_subscription, head.in_resource_group, ())
+    return form, type_paths(parts[:length]) if length else {}
+
+
 def _add_forms(con: duckdb.DuckDBPyConnection, forms: list[str]) -> None:
     rows: list[tuple[object, ...]] = []
     words: list[tuple[str, int, list[int]]] = []
@@ -84,7 +98,7 @@ def _add_forms(con: duckdb.DuckDBPyConnection, forms: list[str]) -> None:
             # The root, and texts that are no scope: nothing but the root is above them.
             rows.append((text, "root" if text == "/" else "tenant_resource", 0, False, False, [], [], []))
             continue
-        form, paths = form_of(parts), type_paths(parts)
+        form, paths = _read_form(parts)
         order = {part: index for index, part in enumerate(sorted(paths), start=1)}
         rows.append(
             (

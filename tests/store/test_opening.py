@@ -1,0 +1,196 @@
+"""What opens as a store, what does not, and how an older one becomes a newer one."""
+
+from __future__ import annotations
+
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+import polars as pl
+import pytest
+
+from rightsize.model.errors import InputError
+from rightsize.store.connection import Store, open_store
+from rightsize.store.migrations import SCHEMA_VERSION, migrate
+from tests.store.staged import calls, content, load, record
+
+HOLD = """
+import sys
+from rightsize.store.connection import open_store
+store = open_store(sys.argv[1], read_only=sys.argv[2] == "read")
+print("open", flush=True)
+sys.stdin.readline()
+"""
+
+
+@contextmanager
+def held(path: Path, how: str) -> Iterator[None]:
+    """Another process has the store open."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(path), how], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "open\n"
+        try:
+            yield
+        finally:
+            process.communicate("\n")
+
+
+@pytest.fixture
+def path(store: Store) -> Path:
+    """A store that nobody has open."""
+    store.close()
+    return store.path
+
+
+@pytest.mark.parametrize(("other", "mine"), [("write", "write"), ("write", "read"), ("read", "write")])
+def test_a_store_in_use_says_so(path: Path, other: str, mine: str) -> None:
+    """One process writes, or several read."""
+    with held(path, other), pytest.raises(InputError, match="is in use by another process"):
+        open_store(path, read_only=mine == "read")
+
+
+def test_several_processes_read_one_store(path: Path) -> None:
+    """Readers do not shut readers out."""
+    with held(path, "read"), open_store(path, read_only=True) as store:
+        assert store.table("events").is_empty()
+
+
+def test_there_is_nothing_to_read_where_no_file_is(tmp_path: Path) -> None:
+    """Reading makes no file."""
+    with pytest.raises(InputError, match="there is no store at"):
+        open_store(tmp_path / "none.duckdb", read_only=True)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("text", ["notes" * 3000, ""])
+@pytest.mark.parametrize("read_only", [True, False])
+def test_a_file_that_is_no_database_is_refused_and_kept(tmp_path: Path, read_only: bool, text: str) -> None:
+    """Somebody's notes are not overwritten."""
+    notes = tmp_path / "notes.duckdb"
+    notes.write_text(text)
+    with pytest.raises(InputError, match=r"cannot open `[^`]*` as a store"):
+        open_store(notes, read_only=read_only)
+    assert notes.read_text() == text
+
+
+@pytest.mark.parametrize("read_only", [True, False])
+def test_somebody_elses_database_is_refused(tmp_path: Path, read_only: bool) -> None:
+    """A DuckDB file with tables of its own is not made a store."""
+    with duckdb.connect(str(tmp_path / "other.duckdb")) as con:
+        con.execute("CREATE TABLE sales (day DATE)")
+    with pytest.raises(InputError, match="not a store of rightsize"):
+        open_store(tmp_path / "other.duckdb", read_only=read_only)
+
+
+def test_an_empty_database_is_filled_when_written_and_refused_when_read(tmp_path: Path) -> None:
+    """A load that was killed while it made the file leaves such a one."""
+    file = tmp_path / "empty.duckdb"
+    duckdb.connect(str(file)).close()
+    with pytest.raises(InputError, match="is an empty database"):
+        open_store(file, read_only=True)
+    with open_store(file, read_only=False) as store:
+        assert store.table("events").is_empty()
+
+
+def test_a_folder_that_does_not_exist_is_made(tmp_path: Path) -> None:
+    """`--db out/new.duckdb` works at once."""
+    with open_store(tmp_path / "a" / "b.duckdb", read_only=False) as store:
+        assert store.path.exists()
+
+
+def test_only_the_owner_may_read_the_store(tmp_path: Path) -> None:
+    """The write-ahead log beside it neither."""
+    with open_store(tmp_path / "s.duckdb", read_only=False) as store:
+        load(store, calls(record()))
+        modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()}
+    assert modes == {"s.duckdb": 0o600, "s.duckdb.wal": 0o600}
+
+
+def stored_version(path: Path, version: int) -> None:
+    with duckdb.connect(str(path)) as con:
+        con.execute("UPDATE base.meta SET value = ? WHERE name = 'schema_version'", [str(version)])
+
+
+@pytest.mark.parametrize("read_only", [True, False])
+def test_a_store_of_a_newer_version_is_refused(path: Path, read_only: bool) -> None:
+    """What it means is not known here."""
+    stored_version(path, SCHEMA_VERSION + 1)
+    with pytest.raises(InputError, match="newer version of rightsize"):
+        open_store(path, read_only=read_only)
+
+
+def test_a_store_of_an_older_version_is_not_read_before_it_is_brought_up_to_date(path: Path) -> None:
+    """Reading does not change it, so it cannot be read."""
+    stored_version(path, SCHEMA_VERSION - 1)
+    with pytest.raises(InputError, match="older schema"):
+        open_store(path, read_only=True)
+
+
+def add_column(con: duckdb.DuckDBPyConnection) -> None:
+    con.execute("ALTER TABLE base.actors ADD COLUMN remark VARCHAR DEFAULT 'none'")
+
+
+def fail(con: duckdb.DuckDBPyConnection) -> None:
+    raise duckdb.InvalidInputException("no")
+
+
+def test_migration_takes_every_step_and_keeps_what_is_stored(store: Store) -> None:
+    """Two steps, in order, and the version after them."""
+    load(store, calls(record()))
+    before = content(store)
+    steps = {
+        SCHEMA_VERSION: add_column,
+        SCHEMA_VERSION + 1: lambda con: con.execute("UPDATE base.actors SET remark = 'x'"),
+    }
+    migrate(store.connection, SCHEMA_VERSION, steps, SCHEMA_VERSION + 2)
+    assert store.connection.execute("SELECT DISTINCT remark FROM base.actors").fetchall() == [("x",)]
+    found = store.connection.execute("SELECT value FROM base.meta WHERE name = 'schema_version'").fetchall()
+    assert found == [(str(SCHEMA_VERSION + 2),)]
+    assert content(store) == before
+
+
+def test_a_migration_that_fails_leaves_the_store_as_it_was(store: Store) -> None:
+    """The first step, though it worked, is undone with the second."""
+    load(store, calls(record()))
+    before = content(store)
+    with pytest.raises(duckdb.InvalidInputException):
+        migrate(
+            store.connection, SCHEMA_VERSION, {SCHEMA_VERSION: add_column, SCHEMA_VERSION + 1: fail}, SCHEMA_VERSION + 2
+        )
+    columns = {name for name, *_ in store.connection.execute("DESCRIBE base.actors").fetchall()}
+    assert "remark" not in columns
+    store.close()
+    with open_store(store.path, read_only=True) as again:
+        assert content(again) == before
+
+
+def verdict(store: Store, operation: str) -> pl.DataFrame:
+    """One row of the table of verdicts, null but for its operation."""
+    return pl.DataFrame([{"operation": operation}], schema=store.table("verdicts").schema)
+
+
+def test_an_answer_replaces_the_one_before(store: Store) -> None:
+    """Nothing of the old answer stays."""
+    store.write_answer("verdicts", pl.concat([verdict(store, "a"), verdict(store, "b")]))
+    store.write_answer("verdicts", verdict(store, "c"))
+    assert store.table("verdicts")["operation"].to_list() == ["c"]
+
+
+def test_an_answer_that_cannot_be_written_leaves_the_one_before(store: Store) -> None:
+    """A column of another type fails after the old rows were deleted; they are there again."""
+    store.write_answer("verdicts", verdict(store, "a"))
+    with pytest.raises(duckdb.Error):
+        store.write_answer("verdicts", verdict(store, "b").with_columns(pl.lit("many").alias("events")))
+    assert store.table("verdicts")["operation"].to_list() == ["a"]
+
+
+def test_only_answers_are_written_as_answers(store: Store) -> None:
+    """What exports said comes from loads alone."""
+    with pytest.raises(ValueError, match="principals is not an answer table"):
+        store.write_answer("principals", pl.DataFrame())
