@@ -97,15 +97,20 @@ def _private_files() -> Iterator[None]:
         os.umask(mask)
 
 
-def open_store(path: Path | str, *, read_only: bool) -> Store:
+def open_store(path: Path | str, *, read_only: bool, existing: bool = False) -> Store:
     """Open the store, and make it where it does not exist and may be written.
+
+    Args:
+        path: The file.
+        read_only: Many may read at once, one may write.
+        existing: Refuse to make a store, where an empty one could answer nothing.
 
     Raises:
         InputError: There is no store to read, another process holds it, the file is something else, or a newer
             version of rightsize wrote it.
     """
     file = Path(path)
-    if read_only and not file.exists():
+    if (read_only or existing) and not file.exists():
         raise InputError(
             f"there is no store at `{file}`", hint="`rightsize load PATH…` makes one, `rightsize demo` a sample"
         )

@@ -54,7 +54,7 @@ def analyze_store(
         EvidenceError: The store has neither assignments nor usage.
     """
     # A store that is not there is an error, and not made by asking.
-    with open_store(db, read_only=not db.exists()) as store:
+    with open_store(db, read_only=False, existing=True) as store:
         inputs = Inputs.read(store.table)
         analysis, findings = analyse_inputs(inputs, as_of=as_of, min_window=min_window)
         store.write_answer("verdicts", analysis.verdicts)

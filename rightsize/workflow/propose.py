@@ -58,7 +58,7 @@ def propose_plan(db: Path, dials: Dials, out: Path) -> ProposeResult:
         InputError: The folder cannot be written.
         InternalError: A proof or the replay failed; nothing is written then.
     """
-    with open_store(db, read_only=False) as store:
+    with open_store(db, read_only=False, existing=True) as store:
         inputs = Inputs.read(store.table)
         _require_catalogue(inputs)
         analysis, findings = analyse_inputs(inputs, as_of=dials.as_of, min_window=dials.min_window)
