@@ -151,7 +151,9 @@ def write_readable_lines(path: Path, compression: Compression, target: Path, nam
     length = 0  # of the line that the next piece of text goes on with
     with target.open("w", encoding="utf-8", newline="") as copy:
         for piece in _pieces(plain_chunks(path, compression, name)):
-            text = decoder.decode(piece or b"", piece is None).replace("\0", DAMAGE).replace("\r", " ")
+            text = decoder.decode(piece or b"", piece is None)
+            # The last is what the reader of lines parts columns by; no JSON text has it either.
+            text = text.replace("\0", DAMAGE).replace("\r", " ").replace("\x02", DAMAGE)
             # A piece is shorter than a record may be, so only a line that goes on from one to the next can be too long.
             end = text.find("\n")
             begun = text if end < 0 else text[:end]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import duckdb
 
-from rightsize.ingest.families import SOURCES, USED_LOGS, Family
+from rightsize.ingest.families import SOURCES, USED_LOGS, Family, with_log
 from rightsize.ingest.projections import PROJECTIONS
 from rightsize.ingest.readers import Batch, is_damage, select_fields, select_record_fields
 from rightsize.ingest.records import MAX_RAW_CHARACTERS, read_records
@@ -33,7 +33,8 @@ _STAGED_SIGN_INS = "time, sign_in_id, principal_id, principal_name, app_id, reso
 
 # A record that the fast way cannot place, or whose keys it may have missed because of their capitals.
 _ODD = (
-    "log IS NULL OR correlation_id IS NULL OR (log IN ('activity', 'storage', 'resource') AND operation_name IS NULL)"
+    "log IS NULL OR (log IN ('activity', 'storage', 'sign_in') AND correlation_id IS NULL) "
+    "OR (log IN ('activity', 'storage', 'resource') AND operation_name IS NULL)"
 )
 
 
@@ -49,10 +50,12 @@ class LogCounts:
     Attributes:
         read: Records by file number and log.
         unknown_statuses: Records of the Activity Log by a status that is in no rule.
+        other_categories: Records of the Activity Log by a category that is no use of a permission.
     """
 
     read: Counter[tuple[int, str]] = field(default_factory=Counter)
     unknown_statuses: Counter[str] = field(default_factory=Counter)
+    other_categories: Counter[str] = field(default_factory=Counter)
 
 
 def stage_logs(
@@ -108,7 +111,7 @@ def _stage_fast(con: duckdb.DuckDBPyConnection, batch: Batch, family: Family, lo
     odd |= _normalise(con, log)
     found = _count_logs(con)
     _stage_rows(con, log, odd)
-    _count_statuses(con, log, odd, counts)
+    _count_words(con, log, odd, counts)
     others: dict[str, list[int]] = {}
     for (number, name), records in found.items():
         if number in odd:
@@ -134,7 +137,7 @@ def _stage_other(con: duckdb.DuckDBPyConnection, batch: Batch, family: Family, l
     problems = _normalise(con, log)
     found = _count_logs(con)
     _stage_rows(con, log, problems)
-    _count_statuses(con, log, problems, counts)
+    _count_words(con, log, problems, counts)
     for (number, name), records in found.items():
         if name == log and number not in problems:
             counts.read[number, name] += records
@@ -153,22 +156,18 @@ def _stage_slowly(
     _forget(con, number, counts)
     read_records(con, batch, scratch)
     fields = select_record_fields(family, samples)
-    seen: set[str] = set()
-    main = _LOGS[0]
+    con.execute(f"CREATE OR REPLACE TEMP TABLE ingest_logs AS SELECT file_no, line, log FROM ({with_log(fields)})")
+    found = dict(con.execute("SELECT log, count(*) FROM ingest_logs WHERE log IS NOT NULL GROUP BY log").fetchall())
+    for log, records in found.items():
+        counts.read[number, log] += records
     for log in USED_LOGS:
-        con.execute(f"CREATE OR REPLACE TEMP TABLE ingest_raw AS {PROJECTIONS[log][0](fields)}")
-        found = _count_logs(con)
-        if not seen:
-            seen = {name for _, name in found}
-            main = max(sorted(seen), key=lambda name: found[number, name], default=main)
-            for (_, name), records in found.items():
-                counts.read[number, name] += records
-        if log in seen:
+        if log in found:
+            con.execute(f"CREATE OR REPLACE TEMP TABLE ingest_raw AS {PROJECTIONS[log][0](fields)}")
             _normalise(con, log)
             _stage_rows(con, log, set())
-            _count_statuses(con, log, set(), counts)
+            _count_words(con, log, set(), counts)
             _reject_rows(con, log)
-    _reject_the_rest(con, number, main, counts)
+    _reject_the_rest(con, number, max(sorted(found), key=found.__getitem__, default=_LOGS[0]), counts)
 
 
 def _forget(con: duckdb.DuckDBPyConnection, number: int, counts: LogCounts) -> None:
@@ -191,13 +190,14 @@ def _count_logs(con: duckdb.DuckDBPyConnection) -> dict[tuple[int, str], int]:
 # Rows stand in the order of their files, so a row's place among its file's is the record's.
 _NUMBERED_ROWS = """
 SELECT * REPLACE (coalesce(line, coalesce(ordinal, ingest_raw.rowid) - start + 1) AS line)
-FROM ingest_raw
-JOIN (SELECT file_no, min(coalesce(ordinal, rowid)) AS start FROM ingest_raw GROUP BY file_no) AS ingest_starts USING (file_no)
+FROM ingest_raw JOIN (
+    SELECT file_no, min(coalesce(ordinal, rowid)) AS start FROM ingest_raw GROUP BY file_no
+) AS ingest_starts USING (file_no)
 """
 
 
 def _normalise(con: duckdb.DuckDBPyConnection, log: str) -> set[int]:
-    """Normalise the rows of `ingest_raw` that belong to `log` into `ingest_rows`; return the files that have problems."""
+    """Normalise the rows of `log` from `ingest_raw` into `ingest_rows`; return the files that have problems."""
     relation, query = ("raw_sign_ins", "sign_ins") if log == "sign_in" else ("raw_events", "normalise")
     con.execute(f"CREATE OR REPLACE TEMP VIEW {relation} AS {_NUMBERED_ROWS} WHERE log = '{log}'")
     con.execute(f"CREATE OR REPLACE TEMP TABLE ingest_rows AS {query_text(f'reduce/{query}')}")
@@ -219,24 +219,31 @@ def _stage_rows(con: duckdb.DuckDBPyConnection, log: str, without: set[int]) -> 
     )
 
 
-def _count_statuses(con: duckdb.DuckDBPyConnection, log: str, without: set[int], counts: LogCounts) -> None:
+def _count_words(con: duckdb.DuckDBPyConnection, log: str, without: set[int], counts: LogCounts) -> None:
+    """Count the words that decide what a record of the Activity Log means and that nobody would miss."""
     if log != "activity":
         return
-    rows = con.execute(
+    words = con.execute(
         """
-        SELECT status, records FROM (
-            SELECT status, count(*) AS records FROM ingest_raw
-            WHERE log = 'activity' AND status IS NOT NULL AND NOT list_contains($without, file_no)
-                AND (category IS NULL OR lower(category) IN ('administrative', 'write', 'delete', 'action'))
-            GROUP BY status
+        SELECT status, category, is_administrative,
+            is_administrative AND status IS NOT NULL
+                AND lower(trim(status)) NOT IN (SELECT spelling FROM log_statuses WHERE field = 'status') AS is_unknown,
+            records
+        FROM (
+            SELECT status, category, count(*) AS records,
+                category IS NULL OR lower(category) IN ('administrative', 'write', 'delete', 'action') AS is_administrative
+            FROM ingest_raw WHERE log = 'activity' AND NOT list_contains($without, file_no)
+            GROUP BY status, category
         )
-        WHERE lower(trim(status)) NOT IN (SELECT spelling FROM log_statuses WHERE field = 'status')
-        ORDER BY records DESC, status LIMIT 100
+        ORDER BY records DESC, status, category LIMIT 1000
         """,
         {"without": sorted(without)},
     ).fetchall()
-    for status, records in rows:
-        counts.unknown_statuses[status[:100]] += records
+    for status, category, is_administrative, is_unknown, records in words:
+        if is_unknown:
+            counts.unknown_statuses[status[:100]] += records
+        if not is_administrative:
+            counts.other_categories[category[:100]] += records
 
 
 def _reject_rows(con: duckdb.DuckDBPyConnection, log: str) -> None:
@@ -252,7 +259,7 @@ def _reject_rows(con: duckdb.DuckDBPyConnection, log: str) -> None:
 
 
 def _reject_the_rest(con: duckdb.DuckDBPyConnection, number: int, main: str, counts: LogCounts) -> None:
-    """Reject what is no record of any log, under the log that most of the file is of. `ingest_raw` has every record."""
+    """Reject what is no record of any log, under the log that most of the file is of."""
     target = file_id(number, _LOGS.index(main))
     con.execute(
         f"""
@@ -261,11 +268,11 @@ def _reject_the_rest(con: duckdb.DuckDBPyConnection, number: int, main: str, cou
         UNION ALL
         SELECT $target, ingest_records.line, 'it is no record of a known log',
             CAST(record AS VARCHAR)[:{MAX_RAW_CHARACTERS}]
-        FROM ingest_records JOIN ingest_raw USING (file_no, line) WHERE log IS NULL
+        FROM ingest_records JOIN ingest_logs USING (file_no, line) WHERE log IS NULL
         """,
         {"target": target},
     )
     (lost,) = con.execute(
-        "SELECT (SELECT count(*) FROM ingest_damaged) + (SELECT count(*) FROM ingest_raw WHERE log IS NULL)"
+        "SELECT (SELECT count(*) FROM ingest_damaged) + (SELECT count(*) FROM ingest_logs WHERE log IS NULL)"
     ).fetchall()
     counts.read[number, main] += lost[0]

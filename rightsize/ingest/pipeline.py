@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -192,11 +193,12 @@ def _stage_entities(
     )
     shape.stage(con, "ingest_entities")
     con.execute(
-        f"INSERT INTO stage_rejects (file_id, line, reason, raw) SELECT {_ENTITY_ID}, line, reason, raw FROM ingest_damaged"
+        "INSERT INTO stage_rejects (file_id, line, reason, raw) "
+        f"SELECT {_ENTITY_ID}, line, reason, raw FROM ingest_damaged"
     )
     counted = con.execute(
-        "SELECT file_no, count(*) FROM (SELECT file_no FROM ingest_records UNION ALL SELECT file_no FROM ingest_damaged) "
-        "GROUP BY file_no"
+        "SELECT file_no, count(*) FROM "
+        "(SELECT file_no FROM ingest_records UNION ALL SELECT file_no FROM ingest_damaged) GROUP BY file_no"
     ).fetchall()
     read = dict(counted)
     for found in group:
@@ -240,6 +242,8 @@ def _notes(
         read = sum(records for (_, name), records in counts.read.items() if name == log)
         if read and source not in used:
             yield f"{source}: {read:,} records recognised; nothing is learnt from this log yet"
+    for category, records in sorted(counts.other_categories.items()):
+        yield f"{records:,} records of the Activity Log have the category `{category}`, which is no use of a permission"
     for status, records in sorted(counts.unknown_statuses.items()):
         yield f"{records:,} records of the Activity Log have the unknown status `{status}`"
     names = {part // file_id(1, 0): file.name for part, (file, _, _) in parts.items()}
@@ -255,7 +259,9 @@ def normalised_events(
     paths: Sequence[str | Path], *, stdin: IO[bytes] | None = None
 ) -> tuple[StageReport, Iterator[list[dict[str, object]]]]:
     """Parse files without a store: the report, and the merged events in chunks, ordered by time, then by their key."""
-    con = duckdb.connect(config={"autoinstall_known_extensions": "false", "allow_community_extensions": "false"})
+    # What does not fit in memory goes beside other temporary files, not into the current folder.
+    spill = Path(tempfile.gettempdir(), f"rightsize-{secrets.token_hex(8)}")
+    con = duckdb.connect(config={"autoinstall_known_extensions": "false", "temp_directory": str(spill)})
     create_staging(con)
     report = stage(con, paths, stdin=stdin)
     return report, _chunks(con)

@@ -41,11 +41,12 @@ RAW_EVENT_COLUMNS = (
     "status_code", "error_code", "error_message", "authentication", "authorization_result", "service",
     "object_key", "operation_index", "uri", "ordinal",
 )  # fmt: skip
-"""The common raw columns of control-plane and data-plane events, in order; all but file_no, line and ordinal are text."""
+"""The common raw columns of events, in order; all but file_no, line and ordinal are text."""
 
 RAW_SIGN_IN_COLUMNS = (
     "file_no", "line", "log", "time", "sign_in_id", "correlation_id", "user_id", "user_name", "service_principal_id",
-    "service_principal_name", "app_id", "resource_app_id", "resource_name", "kind", "result", "operation_name", "ordinal",
+    "service_principal_name", "app_id", "resource_app_id", "resource_name", "kind", "result",
+    "operation_name", "ordinal",
 )  # fmt: skip
 
 
@@ -239,8 +240,10 @@ SELECT file_no, line, log,
         WHEN {folded("coalesce(is_interactive, in_is_interactive)")} = 'false' THEN 'non_interactive'
         ELSE 'interactive'
     END AS kind,
-    coalesce(in_error_code, CASE WHEN status LIKE '{{%' THEN TRY(json_extract_string(status, '$.errorCode')) ELSE status END)
-        AS result,
+    coalesce(
+        in_error_code,
+        CASE WHEN status LIKE '{{%' THEN TRY(json_extract_string(status, '$.errorCode')) ELSE status END
+    ) AS result,
     operation_name, CAST(NULL AS BIGINT) AS ordinal
 FROM (
     SELECT *, {_columns(_SIGN_IN_PROPERTIES, ("property", 0))}, {named} AS named

@@ -34,6 +34,10 @@ _DATA_ERRORS = (
 )
 
 
+FILE_NO = "list_extract($numbers, CAST(file_index AS BIGINT) + 1)"
+"""SQL for the number of the file that a row of a reader comes from; `$numbers` stand in the order of `$paths`."""
+
+
 def is_damage(error: duckdb.Error) -> bool:
     """Tell whether DuckDB raised an error because of a file's bytes; any other is a fault of a query, and ours.
 
@@ -103,7 +107,8 @@ def select_fields(batch: Batch, family: Family) -> str | None:
         form = "newline_delimited" if batch.form == "lines" else "array"
         source = (
             f"read_json($paths, format = '{form}', records = true, hive_partitioning = false, "
-            f"compression = '{batch.compression}', maximum_object_size = {batch.longest_record}, columns = {{{columns}}})"
+            f"compression = '{batch.compression}', maximum_object_size = {batch.longest_record}, "
+            f"columns = {{{columns}}})"
         )
         found = {key: quoted_name(key) for key in keys}
     elif batch.form == "csv":
@@ -118,7 +123,7 @@ def select_fields(batch: Batch, family: Family) -> str | None:
     else:
         return None
     fields = ", ".join(_pick(field, family.spellings.get(field, ()), found) for field in FIELDS)
-    return f"SELECT list_extract($numbers, CAST(file_index AS BIGINT) + 1) AS file_no, CAST(NULL AS BIGINT) AS line, {fields} FROM {source}"
+    return f"SELECT {FILE_NO} AS file_no, CAST(NULL AS BIGINT) AS line, {fields} FROM {source}"
 
 
 def _pick(field: str, keys: Sequence[str], found: Mapping[str, str]) -> str:
@@ -179,7 +184,8 @@ def describe_parquet(con: duckdb.DuckDBPyConnection, file: SourceFile) -> tuple[
     """
     try:
         rows = con.execute(
-            "SELECT column_name, column_type FROM (DESCRIBE SELECT * FROM read_parquet($path, hive_partitioning = false))",
+            "SELECT column_name, column_type FROM "
+            "(DESCRIBE SELECT * FROM read_parquet($path, hive_partitioning = false))",
             {"path": str(file.path)},
         ).fetchall()
     except duckdb.Error as error:

@@ -11,12 +11,15 @@ from pathlib import Path
 import duckdb
 
 from rightsize.ingest.encoding import DAMAGE, MAX_RECORD_BYTES, plain_chunks, write_readable_lines
-from rightsize.ingest.readers import Batch, as_text, csv_source, damaged, is_damage, quoted_name, quoted_text
+from rightsize.ingest.readers import FILE_NO, Batch, as_text, csv_source, damaged, is_damage, quoted_name, quoted_text
 from rightsize.ingest.sources import Scratch, SourceFile
 from rightsize.model.errors import InputError
 
 MAX_RAW_CHARACTERS = 1 << 16
 """As much of an unusable record as is kept."""
+
+# Rows of a reader stand in the order of their files, so this is the place of a row among its file's.
+_PLACE = "rowid - min(rowid) OVER (PARTITION BY file_index) + 1"
 
 # DuckDB allocates buffers of this size, so it grows with the file and no further than a page can be held as one value.
 _MAX_PAGE_BYTES = 1 << 30
@@ -70,15 +73,16 @@ def _readable_copies(batch: Batch, scratch: Scratch) -> list[str]:
 
 def _read_lines(con: duckdb.DuckDBPyConnection, batch: Batch, scratch: Scratch) -> None:
     con.execute(
-        "CREATE OR REPLACE TEMP TABLE ingest_lines AS SELECT file_index, line FROM read_csv($paths, auto_detect = false, "
-        "header = false, delim = '\x02', quote = '', escape = '', strict_mode = false, hive_partitioning = false, "
-        f"compression = 'none', max_line_size = {4 * MAX_RECORD_BYTES}, columns = {{'line': 'VARCHAR'}})",
+        "CREATE OR REPLACE TEMP TABLE ingest_lines AS SELECT file_index, line FROM read_csv($paths, "
+        "auto_detect = false, header = false, delim = '\x02', quote = '', escape = '', strict_mode = false, "
+        f"hive_partitioning = false, compression = 'none', max_line_size = {4 * MAX_RECORD_BYTES}, "
+        "columns = {'line': 'VARCHAR'})",
         {"paths": _readable_copies(batch, scratch)},
     )
     con.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE ingest_judged AS
-        SELECT list_extract($numbers, CAST(file_index AS BIGINT) + 1) AS file_no, rowid - min(rowid) OVER (PARTITION BY file_index) + 1 AS line,
+        SELECT {FILE_NO} AS file_no, {_PLACE} AS line,
             line AS text,
             CASE
                 WHEN strlen(line) > {MAX_RECORD_BYTES} THEN 'it is longer than 16 MiB'
@@ -91,11 +95,12 @@ def _read_lines(con: duckdb.DuckDBPyConnection, batch: Batch, scratch: Scratch) 
         {"numbers": batch.numbers},
     )
     con.execute(
-        "INSERT INTO ingest_records SELECT file_no, NULL, line, CAST(text AS JSON) FROM ingest_judged WHERE reason IS NULL"
+        "INSERT INTO ingest_records SELECT file_no, NULL, line, CAST(text AS JSON) FROM ingest_judged "
+        "WHERE reason IS NULL"
     )
     con.execute(
-        f"INSERT INTO ingest_damaged SELECT file_no, line, reason, replace(text[:{MAX_RAW_CHARACTERS}], $damage, chr(65533)) "
-        "FROM ingest_judged WHERE reason IS NOT NULL",
+        "INSERT INTO ingest_damaged SELECT file_no, line, reason, "
+        f"replace(text[:{MAX_RAW_CHARACTERS}], $damage, chr(65533)) FROM ingest_judged WHERE reason IS NOT NULL",
         {"damage": DAMAGE},
     )
     con.execute("DROP TABLE ingest_lines; DROP TABLE ingest_judged")
@@ -103,7 +108,8 @@ def _read_lines(con: duckdb.DuckDBPyConnection, batch: Batch, scratch: Scratch) 
 
 _SPLIT_OBJECTS = f"""
 INSERT INTO ingest_damaged
-SELECT file_no, line, CASE WHEN json_type(record) = 'OBJECT' THEN 'it names a key twice' ELSE 'it is no JSON object' END,
+SELECT file_no, line,
+    CASE WHEN json_type(record) = 'OBJECT' THEN 'it names a key twice' ELSE 'it is no JSON object' END,
     CAST(record AS VARCHAR)[:{MAX_RAW_CHARACTERS}]
 FROM ingest_judged
 WHERE json_type(record) <> 'OBJECT' OR len(json_keys(record)) <> len(list_distinct(json_keys(record)))
@@ -122,8 +128,8 @@ def _read_array(con: duckdb.DuckDBPyConnection, batch: Batch) -> None:
         {"paths": batch.paths},
     )
     con.execute(
-        "CREATE OR REPLACE TEMP TABLE ingest_judged AS SELECT list_extract($numbers, CAST(file_index AS BIGINT) + 1) AS file_no, "
-        "NULL::BIGINT AS page, rowid - min(rowid) OVER (PARTITION BY file_index) + 1 AS line, json AS record FROM ingest_values",
+        f"CREATE OR REPLACE TEMP TABLE ingest_judged AS SELECT {FILE_NO} AS file_no, NULL::BIGINT AS page, "
+        f"{_PLACE} AS line, json AS record FROM ingest_values",
         {"numbers": batch.numbers},
     )
     con.execute(_SPLIT_OBJECTS)
@@ -148,14 +154,15 @@ def _read_documents(con: duckdb.DuckDBPyConnection, batch: Batch, scratch: Scrat
     con.execute(
         """
         CREATE OR REPLACE TEMP TABLE ingest_tops AS
-        SELECT file_index, unnest(CASE WHEN json_type(json) = 'ARRAY' THEN from_json(json, '["JSON"]') ELSE [json] END) AS top
+        SELECT file_index,
+            unnest(CASE WHEN json_type(json) = 'ARRAY' THEN from_json(json, '["JSON"]') ELSE [json] END) AS top
         FROM ingest_values
         """
     )
     con.execute(
-        """
+        f"""
         CREATE OR REPLACE TEMP TABLE ingest_lists AS
-        SELECT list_extract($numbers, CAST(file_index AS BIGINT) + 1) AS file_no, rowid AS top_no,
+        SELECT {FILE_NO} AS file_no, rowid AS top_no,
             CASE
                 WHEN json_type(top, '$.value') = 'ARRAY' THEN from_json(top -> '$.value', '["JSON"]')
                 WHEN json_type(top, '$.records') = 'ARRAY' THEN from_json(top -> '$.records', '["JSON"]')
@@ -174,7 +181,8 @@ def _read_documents(con: duckdb.DuckDBPyConnection, batch: Batch, scratch: Scrat
     con.execute(
         """
         CREATE OR REPLACE TEMP TABLE ingest_judged AS
-        SELECT file_no, top_no AS page, row_number() OVER (PARTITION BY file_no ORDER BY top_no, position) AS line, record
+        SELECT file_no, top_no AS page,
+            row_number() OVER (PARTITION BY file_no ORDER BY top_no, position) AS line, record
         FROM (
             SELECT file_no, top_no, generate_subscripts(items, 1) AS position, unnest(items) AS record
             FROM ingest_lists WHERE items IS NOT NULL
@@ -183,7 +191,8 @@ def _read_documents(con: duckdb.DuckDBPyConnection, batch: Batch, scratch: Scrat
                 CASE WHEN len(names) = len(cells) AND len(list_distinct(names)) = len(names)
                     THEN CAST(to_json(map(names, cells)) AS JSON) ELSE to_json(cells) END
             FROM (
-                SELECT file_no, top_no, names, table_no * 1000000000 + position AS position, from_json(cells, '["JSON"]') AS cells
+                SELECT file_no, top_no, names, table_no * 1000000000 + position AS position,
+                    from_json(cells, '["JSON"]') AS cells
                 FROM (
                     SELECT file_no, top_no, table_no, names,
                         generate_subscripts(cells, 1) AS position, unnest(cells) AS cells
@@ -261,8 +270,7 @@ def _read_parquet(con: duckdb.DuckDBPyConnection, batch: Batch) -> None:
 
 def _keep_rows(con: duckdb.DuckDBPyConnection, batch: Batch) -> None:
     con.execute(
-        "INSERT INTO ingest_records SELECT list_extract($numbers, CAST(file_index AS BIGINT) + 1), NULL, "
-        "rowid - min(rowid) OVER (PARTITION BY file_index) + 1, record FROM ingest_values",
+        f"INSERT INTO ingest_records SELECT {FILE_NO}, NULL, {_PLACE}, record FROM ingest_values",
         {"numbers": batch.numbers},
     )
     con.execute("DROP TABLE ingest_values")

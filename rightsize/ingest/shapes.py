@@ -27,8 +27,8 @@ class Shape(Protocol):
 
     `stage` reads a relation `(file_id INTEGER, page BIGINT, line BIGINT, record JSON)` and inserts into the `stage_`
     tables; what it cannot use it inserts into `stage_rejects`. `stage_pages` `(file_id, page, context, has_next,
-    records)` says for each page of a listing whether another one follows, `stage_names` `(file_id, file_name)` what each
-    file is called.
+    records)` says for each page of a listing whether another one follows, `stage_names` `(file_id, file_name)` what
+    each file is called.
     """
 
     @property

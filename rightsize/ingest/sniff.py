@@ -57,13 +57,17 @@ def sniff(head: bytes) -> Sniff:
     values, rest = _values(text)
     if not rest and all(_holds_nothing(value) for value in values):
         # Its pages may still say what they are empty of.
-        return Sniff("empty", envelope=next((value for value in values if isinstance(value, dict)), None), excerpt=excerpt)
+        return Sniff(
+            "empty", envelope=next((value for value in values if isinstance(value, dict)), None), excerpt=excerpt
+        )
     if text[0] == "{":
         lines = _sniff_lines(text, excerpt)
         if lines is not None:
             return lines
     if len(values) == 1 and isinstance(values[0], list) and not _pages(values[0]):
-        return Sniff("array", tuple(value for value in values[0] if isinstance(value, dict))[:_SAMPLES], excerpt=excerpt)
+        return Sniff(
+            "array", tuple(value for value in values[0] if isinstance(value, dict))[:_SAMPLES], excerpt=excerpt
+        )
     tops = [top for value in values for top in (value if isinstance(value, list) else [value])]
     pages = _pages(tops)
     bare = [top for top in tops if isinstance(top, dict) and top and _records_of(top) is None]

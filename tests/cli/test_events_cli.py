@@ -16,8 +16,8 @@ from rightsize.cli.main import run
 from tests.ingest.renderings import SHAPES, STATUSES, Call
 
 COLUMNS = [
-    "time", "source", "plane", "principal_id", "principal_type", "principal_name", "app_id", "operation", "scope", "outcome",
-    "role_assignment_id", "role_definition_id", "evidence_principal_id", "correlation_id", "event_id", "ip",
+    "time", "source", "plane", "principal_id", "principal_type", "principal_name", "app_id", "operation", "scope",
+    "outcome", "role_assignment_id", "role_definition_id", "evidence_principal_id", "correlation_id", "event_id", "ip",
 ]  # fmt: skip
 
 
@@ -29,7 +29,7 @@ def log(tmp_path: Path) -> Path:
 
 
 def test_json_lines_are_events_with_the_contracts_columns(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """stdout is data, one event a line; stderr tells what was read and rejected."""
+    """Data is on stdout, one event a line; stderr tells what was read and rejected."""
     assert run(["events", str(log), "-o", "jsonl"]) == ExitCode.OK
     captured = capsys.readouterr()
     events = [json.loads(line) for line in captured.out.splitlines()]

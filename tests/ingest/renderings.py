@@ -15,6 +15,7 @@ from typing import Any
 
 import polars as pl
 
+_SUBSCRIPTION = "/subscriptions/0b1f6471-1bf0-4dda-aec3-cb9272f09590"
 _OID = "http://schemas.microsoft.com/identity/claims/objectidentifier"
 _UPN = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/upn"
 _SCP = "http://schemas.microsoft.com/identity/claims/scope"
@@ -38,7 +39,7 @@ class Call:
     status: str = "succeeded"
     time: dt.datetime = dt.datetime(2025, 3, 4, 5, 6, 7, 890000)
     operation: str = "Microsoft.Compute/virtualMachines/write"
-    resource: str = "/subscriptions/0b1f6471-1bf0-4dda-aec3-cb9272f09590/resourceGroups/Rg-1/providers/Microsoft.Compute/virtualMachines/vm1"
+    resource: str = f"{_SUBSCRIPTION}/resourceGroups/Rg-1/providers/Microsoft.Compute/virtualMachines/vm1"
     is_user: bool = True
     category: str = "Administrative"
     has_evidence: bool = True
@@ -78,7 +79,7 @@ class Call:
     def authorization(self) -> dict[str, Any]:
         evidence = {
             "role": "Contributor",
-            "roleAssignmentScope": "/subscriptions/0b1f6471-1bf0-4dda-aec3-cb9272f09590",
+            "roleAssignmentScope": _SUBSCRIPTION,
             "roleAssignmentId": "123abc2a6c314b0ab03a891259123abc",
             "roleDefinitionId": "b24988ac618042a0ab8820f7382dd24c",
             "principalId": self.oid.replace("-", ""),

@@ -14,7 +14,12 @@ from tests.ingest.renderings import Call, diagnostic, rest, table_row
 
 OID = "http://schemas.microsoft.com/identity/claims/objectidentifier"
 UPN = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/upn"
+DASHED = "123abc2a-6c31-4b0a-b03a-891259123abc"
+OTHER = "5ac2ff43-4a4f-4e8e-9c3c-8c2f5a1c0002"
 GUID = "5ac2ff43-4a4f-4e8e-9c3c-8c2f5a1c0001"
+
+
+UNAUTHORIZED = "The client 'x' does not have authorization to perform action 'y'"
 
 
 def error(code: str, message: str = "") -> dict[str, str]:
@@ -22,6 +27,9 @@ def error(code: str, message: str = "") -> dict[str, str]:
         "statusMessage": json.dumps({"error": {"code": code, "message": message}}),
         "eventCategory": "Administrative",
     }
+
+
+POLICY = {"properties": error("RequestDisallowedByPolicy")}
 
 
 @pytest.mark.parametrize(
@@ -45,8 +53,8 @@ def error(code: str, message: str = "") -> dict[str, str]:
         ({"resultType": "Failed", "resultSignature": "", "properties": {"statusCode": "Forbidden"}}, "denied"),
         ({"resultType": "Failed", "resultSignature": "Failed.Unauthorized"}, "denied"),
         ({"resultType": "Failed", "properties": error("AuthorizationFailed")}, "denied"),
-        ({"resultType": "Failed", "properties": {"statusMessage": "The client 'x' does not have authorization to perform action 'y'"}}, "denied"),
-        ({"resultType": "Failed", "resultSignature": "403", "properties": error("RequestDisallowedByPolicy")}, "failed"),
+        ({"resultType": "Failed", "properties": {"statusMessage": UNAUTHORIZED}}, "denied"),
+        ({"resultType": "Failed", "resultSignature": "403"} | POLICY, "failed"),
         ({"resultType": "Failed", "resultSignature": "403", "properties": error("ScopeLocked")}, "failed"),
         ({"resultType": "Failed", "resultSignature": "409", "properties": error("ScopeLocked")}, "failed"),
         ({"resultType": "Failed", "resultSignature": "403", "properties": error("SomethingNew")}, "denied"),
@@ -78,11 +86,12 @@ def test_a_refusal_in_stringified_properties_is_a_refusal(stringify: bool, tmp_p
 
 
 LINKED = (
-    "The client 'a@b.example' with object id 'x' has permission to perform action 'Microsoft.Network/networkInterfaces/write' on "
-    "scope '/subscriptions/s/resourceGroups/r/providers/Microsoft.Network/networkInterfaces/n'; however, it does not have "
+    "The client 'a@b.example' with object id 'x' has permission to perform action "
+    "'Microsoft.Network/networkInterfaces/write' on scope "
+    "'/subscriptions/s/resourceGroups/r/providers/Microsoft.Network/networkInterfaces/n'; however, it does not have "
     "permission to perform action 'Microsoft.Network/virtualNetworks/subnets/join/action' on the linked scope(s) "
-    "'/subscriptions/s/resourceGroups/net/providers/Microsoft.Network/virtualNetworks/v/subnets/one' or the linked scope(s) "
-    "are invalid."
+    "'/subscriptions/s/resourceGroups/net/providers/Microsoft.Network/virtualNetworks/v/subnets/one' "
+    "or the linked scope(s) are invalid."
 )
 
 
@@ -124,7 +133,7 @@ def test_a_linked_refusal_that_cannot_be_read_is_neither_use_nor_demand(tmp_path
     [
         (GUID.upper(), None, (GUID, "ServicePrincipal", None)),
         ("a@b.example", None, (None, "User", "a@b.example")),
-        (GUID, {OID: "5AC2FF43-4A4F-4E8E-9C3C-8C2F5A1C0002"}, ("5ac2ff43-4a4f-4e8e-9c3c-8c2f5a1c0002",) + ("ServicePrincipal", None)),
+        (GUID, {OID: OTHER.upper()}, (OTHER, "ServicePrincipal", None)),
         ("a@b.example", {OID: GUID, UPN: "c@d.example"}, (GUID, "User", "c@d.example")),
         ("a@b.example", {OID: "not-a-guid"}, (None, "User", "a@b.example")),
         (None, {"appid": GUID}, (None, None, None)),
@@ -164,8 +173,7 @@ def test_evidence_of_a_group_does_not_type_the_principal(tmp_path: Path) -> None
     [
         ("123abc2a6c314b0ab03a891259123abc", "123abc2a-6c31-4b0a-b03a-891259123abc"),
         ("123ABC2A-6C31-4B0A-B03A-891259123ABC", "123abc2a-6c31-4b0a-b03a-891259123abc"),
-        ("/subscriptions/s/providers/Microsoft.Authorization/roleAssignments/123abc2a-6c31-4b0a-b03a-891259123abc",)
-        + ("123abc2a-6c31-4b0a-b03a-891259123abc",),
+        (f"/subscriptions/s/providers/Microsoft.Authorization/roleAssignments/{DASHED}", DASHED),
         ("Subscription Admin", None),
         ("", None),
         ("123abc2a6c314b0ab03a891259123abg", None),

@@ -90,7 +90,7 @@ def test_the_case_of_ids_changes_nothing(tmp_path: Path, drawn: list[Call], chan
 @quick
 @given(calls)
 def test_all_shapes_agree(tmp_path: Path, drawn: list[Call]) -> None:
-    """Any calls, begin and end rows among them, are the same events in every shape; only diagnostic records have no id."""
+    """Any calls are the same events in every shape; only diagnostic records have no event id."""
     rendered = []
     for shape in (
         "diagnostic-lines",

@@ -50,7 +50,7 @@ def test_damage_beyond_single_records_is_a_clear_error(content: bytes, said: str
 
 
 def test_zeros_after_a_gzip_stream_are_padding(tmp_path: Path) -> None:
-    """gzip itself takes them for the end."""
+    """The tool itself takes them for the end."""
     path = tmp_path / "x"
     path.write_bytes(PACKED + b"\0" * 512)
     assert len(events_of(path)) == len(CALLS)
@@ -62,6 +62,7 @@ def test_zeros_after_a_gzip_stream_are_padding(tmp_path: Path) -> None:
         (SECOND[:-30], "it is not valid JSON"),
         (SECOND.replace(b"global", b"glo\0bal"), "it is not valid JSON"),
         (SECOND.replace(b"global", b"glo\xffbal"), "it is not valid JSON"),
+        (SECOND.replace(b"global", b"glo\2bal"), "it is not valid JSON"),
         (SECOND.replace(b"global", b"\\ud800"), "it is not valid JSON"),
         (b'{"time":"' + b"x" * 20_000_000 + b'"}', "it is longer than 16 MiB"),
         (b"hello", "it is not valid JSON"),

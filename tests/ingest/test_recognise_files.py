@@ -12,6 +12,8 @@ from rightsize.model.errors import InputError
 from tests.ingest.parsing import events_of, staged
 from tests.ingest.renderings import SHAPES, Call, rest
 
+EMPTY_RESULT = b'{"tables":[{"name":"PrimaryResult","columns":[{"name":"TimeGenerated","type":"datetime"}],"rows":[]}]}'
+
 
 @pytest.mark.parametrize(
     ("content", "said"),
@@ -48,8 +50,16 @@ def test_unknown_files_of_a_folder_are_listed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"\n \n", b"[]", b'{"value": []}', b'{"records":[]}', b'{"value":[]}\n{"value":[]}', b"\xef\xbb\xbf[]"]
-    + [b'{"tables":[{"name":"PrimaryResult","columns":[{"name":"TimeGenerated","type":"datetime"}],"rows":[]}]}'],
+    [
+        b"",
+        b"\n \n",
+        b"[]",
+        b'{"value": []}',
+        b'{"records":[]}',
+        b'{"value":[]}\n{"value":[]}',
+        b"\xef\xbb\xbf[]",
+        EMPTY_RESULT,
+    ],
 )
 def test_what_is_empty_is_no_error(content: bytes, tmp_path: Path) -> None:
     """Nothing happened in that hour."""

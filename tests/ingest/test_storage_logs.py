@@ -11,8 +11,10 @@ import pytest
 
 from tests.ingest.parsing import events_of_records, staged, write_lines
 
-ACCOUNT = "/subscriptions/0b1f6471-1bf0-4dda-aec3-cb9272f09590/resourceGroups/rg/providers/Microsoft.Storage/storageAccounts/acct"
-BLOBS = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs"
+GROUP = "/subscriptions/0b1f6471-1bf0-4dda-aec3-cb9272f09590/resourceGroups/rg"
+ACCOUNT = f"{GROUP}/providers/Microsoft.Storage/storageAccounts/acct"
+SERVICE = "Microsoft.Storage/storageAccounts/blobServices"
+BLOBS = f"{SERVICE}/containers/blobs"
 OID = "5ac2ff43-4a4f-4e8e-9c3c-8c2f5a1c0001"
 APP = "691458b9-1327-4635-9f55-ed83a7f1b41c"
 GRANT = {
@@ -142,10 +144,9 @@ def test_keys_prove_no_data_action_and_nobody(kind: str, tmp_path: Path) -> None
         ("PutBlob", f"{BLOBS}/write", "data", "/blobServices/default/containers/data"),
         ("deleteblob", f"{BLOBS}/delete", "data", "/blobServices/default/containers/data"),
         ("GetBlobTags", f"{BLOBS}/tags/read", "data", "/blobServices/default/containers/data"),
-        ("ListContainers", "Microsoft.Storage/storageAccounts/blobServices/containers/read", "control", ""),
-        ("CreateContainer", "Microsoft.Storage/storageAccounts/blobServices/containers/write", "control")
-        + ("/blobServices/default/containers/data",),
-        ("GetUserDelegationKey", "Microsoft.Storage/storageAccounts/blobServices/generateUserDelegationKey/action", "control", ""),
+        ("ListContainers", f"{SERVICE}/containers/read", "control", ""),
+        ("CreateContainer", f"{SERVICE}/containers/write", "control", "/blobServices/default/containers/data"),
+        ("GetUserDelegationKey", f"{SERVICE}/generateUserDelegationKey/action", "control", ""),
         ("NewOperationOfTomorrow", "NewOperationOfTomorrow", "data", "/blobServices/default/containers/data"),
     ],
 )  # fmt: skip
