@@ -173,7 +173,7 @@ SELECT * EXCLUDE (table_key, category_key, resource_key), CASE
     WHEN category_key = 'microsoftgraphactivitylogs' THEN 'graph_activity'
     WHEN category_key = 'auditlogs' OR logged_by IS NOT NULL
         OR resource_key LIKE '/tenants/%/providers/microsoft.aadiam%' THEN 'entra_audit'
-    WHEN coalesce(authorization_json, claims, event_id, caller) IS NOT NULL THEN 'activity'
+    WHEN authorization_json IS NOT NULL OR claims IS NOT NULL OR coalesce(event_id, caller) IS NOT NULL THEN 'activity'
     WHEN {_one_of("category_key", _ACTIVITY_CATEGORIES)} OR category LIKE '{{%' THEN 'activity'
     WHEN resource_key LIKE '%/microsoft.storage/storageaccounts/%/%services%' AND operation_name NOT LIKE '%/%'
         THEN 'storage'

@@ -88,9 +88,14 @@ def stage_logs(
             _stage_slowly(con, batch.only([file]), family, samples, scratch, counts)
 
 
-def _stage_fast(con: duckdb.DuckDBPyConnection, batch: Batch, family: Family, log: str, counts: LogCounts) -> set[int]:
-    """Stage the files in which nothing is odd; return the numbers of the others."""
-    fields = select_fields(batch, family)
+def _stage_fast(
+    con: duckdb.DuckDBPyConnection, batch: Batch, family: Family, log: str, counts: LogCounts, text_within: bool = False
+) -> set[int]:
+    """Stage the files in which nothing is odd; return the numbers of the others.
+
+    `text_within`: objects within records are read as text, which takes them however they are written.
+    """
+    fields = select_fields(batch, family, opened=log == "activity" and family.name == "camel" and not text_within)
     if fields is None:
         return set(batch.numbers)
     parameters = {"paths": batch.paths, "numbers": batch.numbers}
@@ -99,6 +104,8 @@ def _stage_fast(con: duckdb.DuckDBPyConnection, batch: Batch, family: Family, lo
     except duckdb.Error as error:
         if not is_damage(error):
             raise
+        if fields.opened:
+            return _stage_fast(con, batch, family, log, counts, text_within=True)
         if len(batch.files) == 1:
             return set(batch.numbers)
         half = len(batch.files) // 2
@@ -130,8 +137,10 @@ def _stage_fast(con: duckdb.DuckDBPyConnection, batch: Batch, family: Family, lo
 def _stage_other(con: duckdb.DuckDBPyConnection, batch: Batch, family: Family, log: str, counts: LogCounts) -> set[int]:
     """Stage the records of one more log of files that hold several."""
     fields = select_fields(batch, family)
+    if fields is None:
+        return set(batch.numbers)
     con.execute(
-        f"CREATE OR REPLACE TEMP TABLE ingest_raw AS {PROJECTIONS[log][0](str(fields))}",
+        f"CREATE OR REPLACE TEMP TABLE ingest_raw AS {PROJECTIONS[log][0](fields)}",
         {"paths": batch.paths, "numbers": batch.numbers},
     )
     problems = _normalise(con, log)
@@ -156,7 +165,7 @@ def _stage_slowly(
     _forget(con, number, counts)
     read_records(con, batch, scratch)
     fields = select_record_fields(family, samples)
-    con.execute(f"CREATE OR REPLACE TEMP TABLE ingest_logs AS SELECT file_no, line, log FROM ({with_log(fields)})")
+    con.execute(f"CREATE OR REPLACE TEMP TABLE ingest_logs AS SELECT file_no, line, log FROM ({with_log(fields.sql)})")
     found = dict(con.execute("SELECT log, count(*) FROM ingest_logs WHERE log IS NOT NULL GROUP BY log").fetchall())
     for log, records in found.items():
         counts.read[number, log] += records
@@ -231,7 +240,8 @@ def _count_words(con: duckdb.DuckDBPyConnection, log: str, without: set[int], co
             records
         FROM (
             SELECT status, category, count(*) AS records,
-                category IS NULL OR lower(category) IN ('administrative', 'write', 'delete', 'action') AS is_administrative
+                coalesce(lower(category), 'write') IN ('administrative', 'write', 'delete', 'action')
+                    AS is_administrative
             FROM ingest_raw WHERE log = 'activity' AND NOT list_contains($without, file_no)
             GROUP BY status, category
         )

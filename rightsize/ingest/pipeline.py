@@ -30,6 +30,8 @@ from rightsize.store.staging import create_staging
 # the rows in between fit in memory.
 _BATCH_FILES = 1000
 _CHUNK_ROWS = 10_000
+# Words are chosen by whoever wrote the file; a person reads so many.
+_WORDS_TOLD = 20
 _BATCH_BYTES = 256 << 20
 
 
@@ -242,9 +244,9 @@ def _notes(
         read = sum(records for (_, name), records in counts.read.items() if name == log)
         if read and source not in used:
             yield f"{source}: {read:,} records recognised; nothing is learnt from this log yet"
-    for category, records in sorted(counts.other_categories.items()):
+    for category, records in sorted(counts.other_categories.most_common(_WORDS_TOLD)):
         yield f"{records:,} records of the Activity Log have the category `{category}`, which is no use of a permission"
-    for status, records in sorted(counts.unknown_statuses.items()):
+    for status, records in sorted(counts.unknown_statuses.most_common(_WORDS_TOLD)):
         yield f"{records:,} records of the Activity Log have the unknown status `{status}`"
     names = {part // file_id(1, 0): file.name for part, (file, _, _) in parts.items()}
     for number, error in con.execute(

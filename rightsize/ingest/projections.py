@@ -6,38 +6,22 @@ export had an object or a string with JSON in it, and text that is no JSON gives
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 
 from rightsize.ingest.families import folded, with_log
-
-_OBJECT_ID = "http://schemas.microsoft.com/identity/claims/objectidentifier"
-_DELEGATED_SCOPE = "http://schemas.microsoft.com/identity/claims/scope"
-_XMLSOAP = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims"
-
-_CLAIMS = {
-    "claim_object_id": (_OBJECT_ID, "oid"),
-    "claim_upn": (f"{_XMLSOAP}/upn", "upn"),
-    "claim_email": (f"{_XMLSOAP}/emailaddress", "email"),
-    "claim_unique_name": (f"{_XMLSOAP}/name", "unique_name"),
-    "claim_display_name": ("name",),
-    "claim_app_id": ("appid", "azp"),
-    "claim_token_type": ("idtyp",),
-    "claim_delegated_scope": (_DELEGATED_SCOPE, "scp"),
-    "claim_resource": ("xms_mirid",),
-    "claim_ip": ("ipaddr",),
-}
-_AUTHORIZATION = {
-    "auth_action": ("action",),
-    "auth_scope": ("scope",),
-    "role_assignment_id": ("evidence.roleAssignmentId",),
-    "role_definition_id": ("evidence.roleDefinitionId",),
-    "evidence_principal_id": ("evidence.principalId",),
-    "evidence_principal_type": ("evidence.principalType",),
-}
+from rightsize.ingest.nested import (
+    AUTHORIZATION,
+    CLAIMS,
+    FIRST_CLAIM,
+    NESTED,
+    json_paths,
+    paths_of,
+    values_as_columns,
+)
 
 RAW_EVENT_COLUMNS = (
     "file_no", "line", "log", "source", "time", "submitted", "category", "operation_name", "resource_id",
-    *_AUTHORIZATION, *_CLAIMS, "caller", "caller_ip", "correlation_id", "event_id", "status", "sub_status",
+    *AUTHORIZATION, *CLAIMS, "caller", "caller_ip", "correlation_id", "event_id", "status", "sub_status",
     "status_code", "error_code", "error_message", "authentication", "authorization_result", "service",
     "object_key", "operation_index", "uri", "ordinal",
 )  # fmt: skip
@@ -50,31 +34,12 @@ RAW_SIGN_IN_COLUMNS = (
 )  # fmt: skip
 
 
-def _paths(*keys: str, under: str = "") -> str:
-    """Return a SQL list of JSON paths; a dot parts steps, except in keys that are URIs."""
-    steps = [[key] if "://" in key else key.split(".") for key in keys]
-    start = f'."{under}"' if under else ""
-    return ", ".join(f"'${start}" + "".join(f'."{step}"' for step in path) + "'" for path in steps)
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """SQL for a relation of fields; `opened` where those of NESTED are lists of their values, and not text."""
 
-
-def _keys(names: Mapping[str, tuple[str, ...]]) -> list[str]:
-    return [key for spellings in names.values() for key in spellings]
-
-
-def _columns(names: Mapping[str, tuple[str, ...]], *lists: tuple[str, int]) -> str:
-    """Return a select list that names the first value of each of `names`.
-
-    Each of `lists` is a SQL list of values in the order of `_keys(names)`, and where in it they begin.
-    """
-    columns = []
-    place = 1
-    for column, spellings in names.items():
-        picked = [
-            f"nullif({values}[{start + place + n}], '')" for values, start in lists for n in range(len(spellings))
-        ]
-        columns.append(f"coalesce({', '.join(picked)}) AS {column}" if len(picked) > 1 else f"{picked[0]} AS {column}")
-        place += len(spellings)
-    return ",\n    ".join(columns)
+    sql: str
+    opened: bool = False
 
 
 def _unwrapped(column: str) -> str:
@@ -87,67 +52,71 @@ _ISO_TIME = """CASE WHEN {0} LIKE '%/%' THEN coalesce(strftime(try_strptime(repl
     ['%m/%d/%Y, %I:%M:%S.%f %p', '%m/%d/%Y, %I:%M:%S %p', '%m/%d/%Y %I:%M:%S.%f %p', '%m/%d/%Y %I:%M:%S %p']),
     '%Y-%m-%dT%H:%M:%S.%fZ'), {0}) ELSE {0} END"""
 
-# A diagnostic record has both under `identity`; elsewhere they stand alone, and either may be text with JSON in it.
-_WITHIN_IDENTITY = (
-    _paths(*_keys(_AUTHORIZATION), under="authorization") + ", " + _paths(*_keys(_CLAIMS), under="claims")
-)
-_FIRST_CLAIM = len(_keys(_AUTHORIZATION))
-_HAS_CLAIMS = f"coalesce(inner_identity[{_FIRST_CLAIM + 1}], inner_identity[{_FIRST_CLAIM + 9}])"
+_ERROR = json_paths(paths_of({"": ("error.code", "code", "Code", "error.Code", "error.message", "message", "Message")}))
+_HAS_CLAIMS = f"coalesce(identity_values[{FIRST_CLAIM + 1}], identity_values[{FIRST_CLAIM + 9}])"
 
 
-def project_activity(fields: str) -> str:
+def _open(fields: Fields) -> str:
+    """Return the fields with the lists of what is within them: of text, of text within text, or as they are."""
+    if fields.opened:
+        return f"""
+SELECT * EXCLUDE (identity), identity AS identity_values, properties AS property_values, http_request AS request_values,
+    authorization_json AS authorization_values, claims AS claim_values
+FROM ({with_log(fields.sql)})"""
+
+    def taken(field: str) -> str:
+        return f"TRY(json_extract_string({field}, {json_paths(NESTED[field])}))"
+
+    return f"""
+SELECT *,
+    TRY(json_extract_string(authorization_text, {json_paths(NESTED["authorization_json"])})) AS authorization_values,
+    TRY(json_extract_string(claims_text, {json_paths(NESTED["claims"])})) AS claim_values
+FROM (
+    SELECT *,
+        coalesce(authorization_json, CASE WHEN coalesce(identity_values[1], identity_values[2]) IS NULL THEN
+            TRY(json_extract_string(identity, '$.authorization')) END) AS authorization_text,
+        coalesce(claims, CASE WHEN {_HAS_CLAIMS} IS NULL THEN
+            TRY(json_extract_string(identity, '$.claims')) END) AS claims_text
+    FROM (
+        SELECT *, {taken("identity")} AS identity_values, {taken("properties")} AS property_values,
+            {taken("http_request")} AS request_values
+        FROM ({with_log(fields.sql)})
+    )
+)"""
+
+
+def project_activity(fields: Fields) -> str:
     """Return the raw columns of the Activity Log over a relation of fields. A record's other logs come as null rows."""
     return f"""
 SELECT file_no, line, log, 'activity_log' AS source,
     {_ISO_TIME.format("time")} AS time,
     {_ISO_TIME.format("submitted")} AS submitted,
-    coalesce(nullif(property[1], ''), {_unwrapped("category")}) AS category,
+    coalesce(nullif(property_values[1], ''), {_unwrapped("category")}) AS category,
     {_unwrapped("operation_name")} AS operation_name,
     resource_id,
-    {_columns(_AUTHORIZATION, ("authorized", 0), ("inner_identity", 0))},
-    {_columns(_CLAIMS, ("claim", 0), ("inner_identity", _FIRST_CLAIM))},
+    {values_as_columns(AUTHORIZATION, ("authorization_values", 0), ("identity_values", 0))},
+    {values_as_columns(CLAIMS, ("claim_values", 0), ("identity_values", FIRST_CLAIM))},
     caller,
-    coalesce(caller_ip, nullif(request[1], ''), nullif(request[2], ''), claim_ip) AS caller_ip,
+    coalesce(caller_ip, nullif(request_values[1], ''), nullif(request_values[2], ''), claim_ip) AS caller_ip,
     correlation_id, event_id,
     {_unwrapped("status")} AS status,
     {_unwrapped("sub_status")} AS sub_status,
-    coalesce(nullif(property[2], ''), status_code) AS status_code,
+    coalesce(nullif(property_values[2], ''), status_code) AS status_code,
     coalesce(nullif(error[1], ''), nullif(error[2], ''), nullif(error[3], ''), nullif(error[4], '')) AS error_code,
     coalesce(nullif(error[5], ''), nullif(error[6], ''), nullif(error[7], ''), message) AS error_message,
     CAST(NULL AS VARCHAR) AS authentication, CAST(NULL AS VARCHAR) AS authorization_result,
     CAST(NULL AS VARCHAR) AS service, CAST(NULL AS VARCHAR) AS object_key,
     CAST(NULL AS VARCHAR) AS operation_index, CAST(NULL AS VARCHAR) AS uri, CAST(NULL AS BIGINT) AS ordinal
 FROM (
-    SELECT *,
-        CASE WHEN authorization_text IS NOT NULL THEN
-            TRY(json_extract_string(authorization_text, [{_paths(*_keys(_AUTHORIZATION))}])) END AS authorized,
-        CASE WHEN claims_text IS NOT NULL THEN
-            TRY(json_extract_string(claims_text, [{_paths(*_keys(_CLAIMS))}])) END AS claim,
-        CASE WHEN message LIKE '{{%' THEN TRY(json_extract_string(message,
-            [{_paths("error.code", "code", "Code", "error.Code", "error.message", "message", "Message")}])) END AS error
-    FROM (
-        SELECT *,
-            coalesce(authorization_json, CASE WHEN coalesce(inner_identity[1], inner_identity[2]) IS NULL THEN
-                TRY(json_extract_string(identity, '$.authorization')) END) AS authorization_text,
-            coalesce(claims, CASE WHEN {_HAS_CLAIMS} IS NULL THEN
-                TRY(json_extract_string(identity, '$.claims')) END) AS claims_text,
-            coalesce(nullif(property[3], ''), description) AS message
-        FROM (
-            SELECT *,
-                TRY(json_extract_string(identity, [{_WITHIN_IDENTITY}])) AS inner_identity,
-                TRY(json_extract_string(properties, [{_paths("eventCategory", "statusCode", "statusMessage")}]))
-                    AS property,
-                TRY(json_extract_string(http_request, [{_paths("clientIpAddress", "client_ip_address")}])) AS request
-            FROM ({with_log(fields)})
-        )
-    )
+    SELECT *, CASE WHEN message LIKE '{{%' THEN TRY(json_extract_string(message, {_ERROR})) END AS error
+    FROM (SELECT *, coalesce(nullif(property_values[3], ''), description) AS message FROM ({_open(fields)}))
 )"""
 
 
-_REQUEST_PROPERTIES = ("objectKey", "operationCount", "serviceType", "metricResponseType", "statusCode")
+_REQUEST_PROPERTIES = "['$.objectKey', '$.operationCount', '$.serviceType', '$.metricResponseType', '$.statusCode']"
 
 
-def project_storage(fields: str) -> str:
+def project_storage(fields: Fields) -> str:
     """Return the raw columns of storage logs: one row an authorisation that the request needed, at least one.
 
     Source: Microsoft Learn, "Azure Blob Storage monitoring data reference", fields `identity` and `authorization`.
@@ -176,7 +145,7 @@ SELECT file_no, line, log, 'storage_log' AS source,
     coalesce(object_key, nullif(property[1], '')) AS object_key,
     coalesce(operation_index, nullif(property[2], '')) AS operation_index, uri, ordinal
 FROM (
-    SELECT *, TRY(json_extract_string(granted, [{_paths("action", "roleAssignmentId", "roleDefinitionId")},
+    SELECT *, TRY(json_extract_string(granted, ['$.action', '$.roleAssignmentId', '$.roleDefinitionId',
         '$.principals[0].id', '$.principals[0].type', '$.result'])) AS entry
     FROM (
         SELECT *, unnest(CASE WHEN len(authorizations) > 0 THEN authorizations ELSE [NULL] END) AS granted
@@ -185,10 +154,10 @@ FROM (
             FROM (
                 SELECT *, row_number() OVER () AS ordinal,
                     TRY(json_extract_string(identity,
-                        [{_paths("type", "requester.objectId", "requester.appId", "requester.upn", "authorization")}]
+                        ['$.type', '$.requester.objectId', '$.requester.appId', '$.requester.upn', '$.authorization']
                     )) AS requester,
-                    TRY(json_extract_string(properties, [{_paths(*_REQUEST_PROPERTIES)}])) AS property
-                FROM ({with_log(fields)})
+                    TRY(json_extract_string(properties, {_REQUEST_PROPERTIES})) AS property
+                FROM ({with_log(fields.sql)})
             )
         )
     )
@@ -211,7 +180,7 @@ _SIGN_IN_PROPERTIES = {
 }
 
 
-def project_sign_ins(fields: str) -> str:
+def project_sign_ins(fields: Fields) -> str:
     """Return the raw columns of sign-ins: interactive, non-interactive, of service principals, of managed identities.
 
     Sources: Microsoft Learn, "signIn resource type" of Microsoft Graph and the four sign-in tables of Log Analytics.
@@ -246,10 +215,10 @@ SELECT file_no, line, log,
     ) AS result,
     operation_name, CAST(NULL AS BIGINT) AS ordinal
 FROM (
-    SELECT *, {_columns(_SIGN_IN_PROPERTIES, ("property", 0))}, {named} AS named
+    SELECT *, {values_as_columns(_SIGN_IN_PROPERTIES, ("property", 0))}, {named} AS named
     FROM (
-        SELECT *, TRY(json_extract_string(properties, [{_paths(*_keys(_SIGN_IN_PROPERTIES))}])) AS property
-        FROM ({with_log(fields)})
+        SELECT *, TRY(json_extract_string(properties, {json_paths(paths_of(_SIGN_IN_PROPERTIES))})) AS property
+        FROM ({with_log(fields.sql)})
     )
 )"""
 

@@ -13,6 +13,8 @@ import duckdb
 
 from rightsize.ingest.encoding import MAX_RECORD_BYTES, Compression
 from rightsize.ingest.families import FIELDS, Family
+from rightsize.ingest.nested import NESTED, struct_type, struct_values
+from rightsize.ingest.projections import Fields
 from rightsize.ingest.sniff import Form
 from rightsize.ingest.sources import SourceFile
 from rightsize.model.errors import InputError
@@ -95,23 +97,20 @@ def quoted_name(value: str) -> str:
     return '"' + value.replace('"', '""') + '"'
 
 
-def select_fields(batch: Batch, family: Family) -> str | None:
+def select_fields(batch: Batch, family: Family, opened: bool = False) -> Fields | None:
     """Return SQL for the fields of a batch at the speed of DuckDB's projection, or None where its form has none.
 
     The relation is `(file_no INTEGER, line BIGINT, <FIELDS>)`, in file order, line null. Its parameters are
     `$paths` and `$numbers`.
+
+    Args:
+        batch: The files.
+        family: Their envelope.
+        opened: Whether the fields of NESTED are read as what is within them, which fails where one is text.
     """
     if batch.form in ("lines", "array"):
-        keys = list(dict.fromkeys(key for keys in family.spellings.values() for key in keys))
-        columns = ", ".join(f"{quoted_text(key)}: 'VARCHAR'" for key in keys)
-        form = "newline_delimited" if batch.form == "lines" else "array"
-        source = (
-            f"read_json($paths, format = '{form}', records = true, hive_partitioning = false, "
-            f"compression = '{batch.compression}', maximum_object_size = {batch.longest_record}, "
-            f"columns = {{{columns}}})"
-        )
-        found = {key: quoted_name(key) for key in keys}
-    elif batch.form == "csv":
+        return Fields(_select_json(batch, family, opened), opened)
+    if batch.form == "csv":
         source = csv_source(batch, batch.compression)
         found = {key: f"c{position}" for key, position in _positions(batch, batch.header).items()}
     elif batch.form == "parquet":
@@ -122,8 +121,37 @@ def select_fields(batch: Batch, family: Family) -> str | None:
         }
     else:
         return None
+    return Fields(_select(source, family, found))
+
+
+def _select(source: str, family: Family, found: Mapping[str, str]) -> str:
     fields = ", ".join(_pick(field, family.spellings.get(field, ()), found) for field in FIELDS)
     return f"SELECT {FILE_NO} AS file_no, CAST(NULL AS BIGINT) AS line, {fields} FROM {source}"
+
+
+def _select_json(batch: Batch, family: Family, opened: bool) -> str:
+    fields = {key: field for field, keys in family.spellings.items() for key in keys}
+    kinds = {
+        key: struct_type(NESTED[field]) if opened and field in NESTED else "VARCHAR" for key, field in fields.items()
+    }
+    columns = ", ".join(f"{quoted_text(key)}: {quoted_text(kind)}" for key, kind in kinds.items())
+    form = "newline_delimited" if batch.form == "lines" else "array"
+    source = (
+        f"read_json($paths, format = '{form}', records = true, hive_partitioning = false, "
+        f"compression = '{batch.compression}', maximum_object_size = {batch.longest_record}, columns = {{{columns}}})"
+    )
+    found = {key: quoted_name(key) for key in fields}
+    if not opened:
+        return _select(source, family, found)
+    items = []
+    for field in FIELDS:
+        keys = family.spellings.get(field, ())
+        if field in NESTED:
+            values = [struct_values(found[key], NESTED[field]) for key in keys]
+            items.append(f"coalesce({', '.join(values)}, NULL::VARCHAR[]) AS {quoted_name(field)}")
+        else:
+            items.append(_pick(field, keys, found))
+    return f"SELECT {FILE_NO} AS file_no, CAST(NULL AS BIGINT) AS line, {', '.join(items)} FROM {source}"
 
 
 def _pick(field: str, keys: Sequence[str], found: Mapping[str, str]) -> str:
@@ -202,7 +230,7 @@ def damaged(file: SourceFile, error: duckdb.Error) -> InputError:
     return InputError(f"`{file.name}` is damaged: {reason}", hint="export or copy it again")
 
 
-def select_record_fields(family: Family, seen: Sequence[Mapping[str, object]]) -> str:
+def select_record_fields(family: Family, seen: Sequence[Mapping[str, object]]) -> Fields:
     """Return SQL for the fields of `ingest_records`, as `select_fields` does, but for keys in any capitals.
 
     A key is found in the spelling of its shape, in small letters, and in the spellings that the sampled records have.
@@ -221,7 +249,7 @@ def select_record_fields(family: Family, seen: Sequence[Mapping[str, object]]) -
                 values.append(f"nullif(found[{len(paths)}], '')")
         items.append(_first_of(values, field))
     listed = ", ".join(quoted_text(path) for path in paths)
-    return (
+    return Fields(
         f"SELECT file_no, line, {', '.join(items)} FROM "
         f"(SELECT file_no, line, json_extract_string(record, [{listed}]) AS found FROM ingest_records)"
     )

@@ -1,0 +1,92 @@
+"""What a record of the Activity Log holds within its fields: claims, authorization, properties.
+
+The same declaration reads them in two ways. Where DuckDB parses the file, their columns are structs, and nothing is
+parsed twice; where an exporter made text of them, or a table has them as text, JSON paths take them out of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+Path = tuple[str, ...]
+
+_OBJECT_ID = "http://schemas.microsoft.com/identity/claims/objectidentifier"
+_DELEGATED_SCOPE = "http://schemas.microsoft.com/identity/claims/scope"
+_XMLSOAP = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims"
+
+CLAIMS: Mapping[str, tuple[str, ...]] = {
+    "claim_object_id": (_OBJECT_ID, "oid"),
+    "claim_upn": (f"{_XMLSOAP}/upn", "upn"),
+    "claim_email": (f"{_XMLSOAP}/emailaddress", "email"),
+    "claim_unique_name": (f"{_XMLSOAP}/name", "unique_name"),
+    "claim_display_name": ("name",),
+    "claim_app_id": ("appid", "azp"),
+    "claim_token_type": ("idtyp",),
+    "claim_delegated_scope": (_DELEGATED_SCOPE, "scp"),
+    "claim_resource": ("xms_mirid",),
+    "claim_ip": ("ipaddr",),
+}
+AUTHORIZATION: Mapping[str, tuple[str, ...]] = {
+    "auth_action": ("action",),
+    "auth_scope": ("scope",),
+    "role_assignment_id": ("evidence.roleAssignmentId",),
+    "role_definition_id": ("evidence.roleDefinitionId",),
+    "evidence_principal_id": ("evidence.principalId",),
+    "evidence_principal_type": ("evidence.principalType",),
+}
+
+
+def paths_of(names: Mapping[str, tuple[str, ...]], *under: str) -> tuple[Path, ...]:
+    """Return the steps to every spelling in `names`; a dot parts steps, except in keys that are URIs."""
+    keys = [key for spellings in names.values() for key in spellings]
+    return tuple((*under, *((key,) if "://" in key else key.split("."))) for key in keys)
+
+
+NESTED: Mapping[str, tuple[Path, ...]] = {
+    "identity": (*paths_of(AUTHORIZATION, "authorization"), *paths_of(CLAIMS, "claims")),
+    "authorization_json": paths_of(AUTHORIZATION),
+    "claims": paths_of(CLAIMS),
+    "properties": (("eventCategory",), ("statusCode",), ("statusMessage",)),
+    "http_request": (("clientIpAddress",), ("client_ip_address",)),
+}
+"""The fields that are objects, with what is read of each, in order."""
+
+FIRST_CLAIM = len(NESTED["authorization_json"])
+"""Where in the values of `identity` the claims begin."""
+
+
+def json_paths(paths: Sequence[Path]) -> str:
+    """Return the SQL list of JSON paths that take the values out of text."""
+    return "[" + ", ".join("'$" + "".join(f'."{step}"' for step in path) + "'" for path in paths) + "]"
+
+
+def struct_type(paths: Sequence[Path]) -> str:
+    """Return the type of a column that holds the values as DuckDB's JSON reader parses it."""
+    first_steps = dict.fromkeys(path[0] for path in paths)
+    members = []
+    for step in first_steps:
+        rest = [path[1:] for path in paths if path[0] == step and len(path) > 1]
+        members.append(f'"{step}" {struct_type(rest) if rest else "VARCHAR"}')
+    return f"STRUCT({', '.join(members)})"
+
+
+def struct_values(column: str, paths: Sequence[Path]) -> str:
+    """Return SQL for the list of the values of such a column, null where the column is."""
+    values = ", ".join(column + "".join(f'."{step}"' for step in path) for path in paths)
+    return f"CASE WHEN {column} IS NOT NULL THEN [{values}] END"
+
+
+def values_as_columns(names: Mapping[str, tuple[str, ...]], *lists: tuple[str, int]) -> str:
+    """Return a select list that gives each of `names` the first value that one of its spellings has.
+
+    Each of `lists` is a SQL list with a value for each spelling, and the place in it before the first of them.
+    """
+    columns = []
+    place = 1
+    for column, spellings in names.items():
+        picked = [
+            f"nullif({values}[{start + place + n}], '')" for values, start in lists for n in range(len(spellings))
+        ]
+        columns.append(f"coalesce({', '.join(picked)}) AS {column}" if len(picked) > 1 else f"{picked[0]} AS {column}")
+        place += len(spellings)
+    return ",\n    ".join(columns)
