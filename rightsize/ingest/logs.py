@@ -14,7 +14,7 @@ import duckdb
 
 from rightsize.ingest.families import SOURCES, USED_LOGS, Family, with_log
 from rightsize.ingest.projections import PROJECTIONS
-from rightsize.ingest.readers import Batch, is_damage, select_fields, select_record_fields
+from rightsize.ingest.readers import READ_ERRORS, Batch, is_damage, select_fields, select_record_fields
 from rightsize.ingest.records import MAX_RAW_CHARACTERS, read_records
 from rightsize.ingest.sources import Scratch
 from rightsize.store.queries import query_text
@@ -101,7 +101,7 @@ def _stage_fast(
     parameters = {"paths": batch.paths, "numbers": batch.numbers}
     try:
         con.execute(f"CREATE OR REPLACE TEMP TABLE ingest_raw AS {PROJECTIONS[log][0](fields)}", parameters)
-    except duckdb.Error as error:
+    except READ_ERRORS as error:
         if not is_damage(error):
             raise
         if fields.opened:

@@ -17,7 +17,7 @@ from rightsize.ingest.encoding import digest
 from rightsize.ingest.entities import ENTITY_SHAPES
 from rightsize.ingest.families import SOURCES, USED_LOGS
 from rightsize.ingest.logs import NO_LOG, LogCounts, file_id, stage_logs
-from rightsize.ingest.readers import Batch, describe_parquet, is_damage
+from rightsize.ingest.readers import READ_ERRORS, Batch, describe_parquet, is_damage
 from rightsize.ingest.recognise import Recognised, recognise
 from rightsize.ingest.records import read_records
 from rightsize.ingest.reference import create_reference_tables
@@ -178,7 +178,7 @@ def _stage_entities(
     batch = _batch(group)
     try:
         read_records(con, batch, scratch)
-    except duckdb.Error as error:
+    except READ_ERRORS as error:
         if not is_damage(error):
             raise
         for found in group:

@@ -40,12 +40,16 @@ FILE_NO = "list_extract($numbers, CAST(file_index AS BIGINT) + 1)"
 """SQL for the number of the file that a row of a reader comes from; `$numbers` stand in the order of `$paths`."""
 
 
-def is_damage(error: duckdb.Error) -> bool:
-    """Tell whether DuckDB raised an error because of a file's bytes; any other is a fault of a query, and ours.
+READ_ERRORS = (duckdb.Error, UnicodeDecodeError)
+"""What a statement that reads a file raises. DuckDB quotes the file in its messages and may cut a character in two."""
+
+
+def is_damage(error: Exception) -> bool:
+    """Tell whether one of READ_ERRORS was raised because of a file's bytes; else it is a fault of a query, and ours.
 
     The Parquet reader raises errors without a class of their own.
     """
-    return isinstance(error, _DATA_ERRORS) or type(error) is duckdb.Error
+    return isinstance(error, (*_DATA_ERRORS, UnicodeDecodeError)) or type(error) is duckdb.Error
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,14 +220,14 @@ def describe_parquet(con: duckdb.DuckDBPyConnection, file: SourceFile) -> tuple[
             "(DESCRIBE SELECT * FROM read_parquet($path, hive_partitioning = false))",
             {"path": str(file.path)},
         ).fetchall()
-    except duckdb.Error as error:
+    except READ_ERRORS as error:
         if not is_damage(error):
             raise
         raise damaged(file, error) from error
     return tuple(f"{name}\t{kind}" for name, kind in rows)
 
 
-def damaged(file: SourceFile, error: duckdb.Error) -> InputError:
+def damaged(file: SourceFile, error: Exception) -> InputError:
     """Return the error for a file that DuckDB cannot read to its end."""
     reason = str(error).split("\n")[0].replace(str(file.path), file.name)
     reason = reason.removeprefix("Invalid Input Error: ").removeprefix("IO Error: ")

@@ -11,7 +11,17 @@ from pathlib import Path
 import duckdb
 
 from rightsize.ingest.encoding import DAMAGE, MAX_RECORD_BYTES, plain_chunks, write_readable_lines
-from rightsize.ingest.readers import FILE_NO, Batch, as_text, csv_source, damaged, is_damage, quoted_name, quoted_text
+from rightsize.ingest.readers import (
+    FILE_NO,
+    READ_ERRORS,
+    Batch,
+    as_text,
+    csv_source,
+    damaged,
+    is_damage,
+    quoted_name,
+    quoted_text,
+)
 from rightsize.ingest.sources import Scratch, SourceFile
 from rightsize.model.errors import InputError
 
@@ -46,7 +56,7 @@ def read_records(con: duckdb.DuckDBPyConnection, batch: Batch, scratch: Scratch)
         elif batch.form == "array":
             try:
                 _read_array(con, batch)
-            except duckdb.Error as error:
+            except READ_ERRORS as error:
                 if not is_damage(error):
                     raise
                 # Several arrays, one after another; or a damaged one, which the next reader will not take either.
@@ -57,7 +67,7 @@ def read_records(con: duckdb.DuckDBPyConnection, batch: Batch, scratch: Scratch)
             _read_csv(con, batch, scratch)
         else:
             _read_parquet(con, batch)
-    except duckdb.Error as error:
+    except READ_ERRORS as error:
         if len(batch.files) > 1 or not is_damage(error):
             raise
         raise damaged(batch.files[0], error) from error

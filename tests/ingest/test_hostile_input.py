@@ -115,6 +115,15 @@ def test_what_is_odd_but_beside_the_point_is_no_loss(change: Callable[[bytes], b
     assert len(events_of(path)) == len(CALLS)
 
 
+@pytest.mark.parametrize("before", [0, 1])
+def test_an_error_that_quotes_half_a_character_is_survived(before: int, tmp_path: Path) -> None:
+    """The reader's message quotes the value that it did not expect, and may cut it within a character."""
+    record = diagnostic(Call(1)) | {"properties": "x" * before + "\u00e9" * 60}
+    path = tmp_path / "x"
+    path.write_text(json.dumps(record, ensure_ascii=False), encoding="utf-8")
+    assert len(events_of(path)) == 1
+
+
 @pytest.mark.parametrize(
     ("change", "events", "rejected"),
     [
