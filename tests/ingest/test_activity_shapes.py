@@ -76,11 +76,10 @@ def test_every_shape_gives_the_same_events(shape: str, tmp_path: Path) -> None:
     assert compared(events) == expected
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+# A Parquet file has its columns from its records, and an empty file no encoding.
+@pytest.mark.parametrize("shape", [shape for shape in SHAPES if shape not in ("table-parquet", "utf-16")])
 def test_an_empty_export_is_empty(shape: str, tmp_path: Path) -> None:
     """A page, a table or a list without records is no error."""
-    if shape in ("table-parquet", "utf-16"):
-        pytest.skip("needs a record to have columns, or to be told from text")
     path = write(tmp_path, shape, [])
     assert parse(path) == []
 
