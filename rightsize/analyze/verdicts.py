@@ -115,6 +115,18 @@ def _held(usage: pl.DataFrame, attributed: Attributed) -> pl.DataFrame:
     return pl.concat(both).sort(columns).unique(["a", "name", "plane"], keep="first", maintain_order=True)
 
 
+def _summed() -> list[pl.Expr]:
+    """Return what rows of use say together: one spelling, all events, the first and the last of them."""
+    return [
+        pl.col("scope").min(),
+        pl.col("operation").min(),
+        pl.col("events").sum(),
+        pl.col("days").max(),
+        pl.col("first_seen").min(),
+        pl.col("last_seen").max(),
+    ]
+
+
 def _used(usage: pl.DataFrame, attributed: Attributed, tenant: Tenant) -> pl.DataFrame:
     assignments = tenant.assignments.select("a", "role_assignment_id", "state")
     return (
@@ -122,14 +134,7 @@ def _used(usage: pl.DataFrame, attributed: Attributed, tenant: Tenant) -> pl.Dat
         # Who could not be resolved keeps the name that the log gave.
         .with_columns(principal_id=pl.coalesce("principal_id", "principal_name"))
         .group_by("a", "principal_id", "plane", "place", "name", "reason")
-        .agg(
-            pl.col("scope").min(),
-            pl.col("operation").min(),
-            pl.col("events").sum(),
-            pl.col("days").max(),
-            pl.col("first_seen").min(),
-            pl.col("last_seen").max(),
-        )
+        .agg(_summed())
         .join(assignments, on="a")
         .with_columns(verdict=pl.lit(Verdict.USED.value), operations=1)
     )
@@ -143,14 +148,7 @@ def _unexplained(usage: pl.DataFrame, attributed: Attributed) -> pl.DataFrame:
         .join(usage, on="u")
         .with_columns(principal_id=pl.coalesce("principal_id", "principal_name"))
         .group_by("principal_id", "plane", "place", "name", "reason")
-        .agg(
-            pl.col("scope").min(),
-            pl.col("operation").min(),
-            pl.col("events").sum(),
-            pl.col("days").max(),
-            pl.col("first_seen").min(),
-            pl.col("last_seen").max(),
-        )
+        .agg(_summed())
         .with_columns(verdict=pl.lit(Verdict.UNEXPLAINED.value), operations=1)
     )
 

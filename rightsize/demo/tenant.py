@@ -146,11 +146,6 @@ class Tenant:
     logged_resources: tuple[str, ...] = ()
     missing: dict[str, tuple[dt.date, dt.date]] = field(default_factory=dict)
 
-    @property
-    def root_group(self) -> str:
-        """Scope of the root management group."""
-        return self.scopes[0].scope
-
     def principals_by_id(self) -> dict[str, Principal]:
         """Return the principals by their object id."""
         return {principal.principal_id: principal for principal in self.principals}

@@ -20,13 +20,6 @@ from rightsize.ingest.sources import SourceFile
 from rightsize.model.errors import InputError
 from rightsize.rbac.text import fold
 
-MAX_RAW_CHARACTERS = 1 << 16
-"""As much of an unusable record as is kept."""
-
-# DuckDB allocates buffers of this size, so it grows with the file and no further than a page can be held as one value.
-_MAX_PAGE_BYTES = 1 << 30
-
-
 _DATA_ERRORS = (
     duckdb.InvalidInputException,
     duckdb.IOException,

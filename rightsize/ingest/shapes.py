@@ -14,12 +14,11 @@ class Context:
     """What stood around a record: things that the record itself does not say.
 
     `file_name` is the last part of the name, so that `members-<group id>.json` can name its group. `odata_context`
-    is the page's `@odata.context` or empty. `envelope_keys` are the keys beside the page's list of records.
+    is the page's `@odata.context` or empty.
     """
 
     file_name: str
     odata_context: str = ""
-    envelope_keys: frozenset[str] = frozenset()
 
 
 class Shape(Protocol):

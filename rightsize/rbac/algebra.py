@@ -53,11 +53,6 @@ def witnesses(big: Blocks, small: Blocks) -> Iterator[Witness]:
                     yield _witness(part, plane, block, against)
 
 
-def difference_witness(first: Blocks, second: Blocks) -> Witness | None:
-    """Return an operation that `first` grants and `second` does not, or None where there is none."""
-    return contains(second, first)
-
-
 def is_empty(blocks: Blocks) -> bool:
     """Return whether blocks grant nothing at all, on either plane, conditions held to be true."""
     permissions = read_permissions(blocks)

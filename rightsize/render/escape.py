@@ -30,14 +30,3 @@ def for_markdown(text: str) -> str:
     """Return `text` as one table cell that starts no markup, link or HTML."""
     safe = for_terminal(text)
     return re.sub(r"([\\`*_{}\[\]<>|#!~@$])", r"\\\1", safe)
-
-
-def for_script_json(json_text: str) -> str:
-    """Return JSON that may stand inside a <script> element: it cannot close it or open another."""
-    return (
-        json_text.replace("<", "\\u003c")
-        .replace(">", "\\u003e")
-        .replace("&", "\\u0026")
-        .replace("\u2028", "\\u2028")
-        .replace("\u2029", "\\u2029")
-    )
