@@ -11,7 +11,7 @@ import polars as pl
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.naming import principal_names
 from rightsize.analyze.reasons import Verdict, sentence
-from rightsize.analyze.scores import score_principals
+from rightsize.analyze.scores import bucket_of, score_principals
 from rightsize.analyze.text import folded
 from rightsize.analyze.verdicts import Analysis
 
@@ -75,7 +75,10 @@ def explain_principal(inputs: Inputs, analysis: Analysis, findings: pl.DataFrame
         identity=_identity(inputs, principal_id),
         groups=_groups(inputs, chains),
         assignments=_with_counts(reached, analysis.verdicts, chains),
-        scores=score_principals(analysis, principal_id).drop("principal_id").to_dicts(),
+        scores=[
+            row | {"bucket": bucket_of(row["creep"])}
+            for row in score_principals(analysis, principal_id).drop("principal_id").to_dicts()
+        ],
         verdicts=_verdicts(analysis, reached, used),
         used=used.sort("last_seen", "operation", "scope", descending=[True, False, False])
         .select("principal_id", *_USE, "role_assignment_id", "state", "reason")

@@ -96,7 +96,7 @@ def _text(answer: dict[str, Any]) -> Iterator[str]:
     for item in answer["scores"]:
         yield (
             f"  {item['plane']}: {item['granted']} granted, {item['used']} used; "
-            f"creep {item['creep']:.0f}, risk {item['risk']:.0f}"
+            f"creep {item['creep']:.0f} ({item['bucket']}), risk {item['risk']:.0f}"
         )
     yield from _section("groups", answer["groups"], _group)
     yield from _section("assignments", answer["assignments"], _assignment)

@@ -15,7 +15,7 @@ from rightsize.analyze.findings import find
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.naming import principal_names
 from rightsize.analyze.reasons import Verdict
-from rightsize.analyze.scores import score_assignments, score_principals
+from rightsize.analyze.scores import bucket_of, score_assignments, score_principals
 from rightsize.analyze.verdicts import Analysis, analyse
 from rightsize.analyze.window import DEFAULT_DAYS, Window, choose_window
 from rightsize.model.errors import EvidenceError
@@ -90,19 +90,23 @@ def analyse_inputs(
 def _by_principal(inputs: Inputs, analysis: Analysis) -> list[dict[str, Any]]:
     table = score_principals(analysis)
     named = table.join(principal_names(inputs), on="principal_id", how="left", maintain_order="left")
-    return (
-        named.with_columns(name=pl.coalesce("name", "principal_id"))
-        .sort("creep", "risk", "principal_id", "plane", descending=[True, True, False, False])
-        .to_dicts()
+    return _with_bucket(
+        named.with_columns(name=pl.coalesce("name", "principal_id")).sort(
+            "creep", "risk", "principal_id", "plane", descending=[True, True, False, False]
+        )
     )
 
 
 def _by_assignment(inputs: Inputs, analysis: Analysis) -> list[dict[str, Any]]:
     about = analysis.tenant.assignments.select("role_assignment_id", "state", "principal_id", "role_name", "scope")
-    return (
+    return _with_bucket(
         score_assignments(analysis)
         .join(about, on=["role_assignment_id", "state"], how="left", maintain_order="left")
         .join(principal_names(inputs).select("principal_id", "name"), on="principal_id", how="left")
         .sort("creep", "risk", "role_assignment_id", "state", "plane", descending=[True, True, False, False, False])
-        .to_dicts()
     )
+
+
+def _with_bucket(scored: pl.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows, each with the bucket of its creep."""
+    return [row | {"bucket": bucket_of(row["creep"])} for row in scored.to_dicts()]

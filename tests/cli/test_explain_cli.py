@@ -61,3 +61,10 @@ def test_flat_formats_name_the_section_of_each_row(capsys: pytest.CaptureFixture
 def test_a_name_that_nothing_bears_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["explain", "nobody"]) == 2
     assert "is called `nobody`" in capsys.readouterr().err
+
+
+def test_each_score_says_how_high_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    """The number goes with its bucket, in JSON as on the terminal."""
+    scores = json.loads(shown(capsys, "json"))["scores"]
+    assert {row["bucket"] for row in scores} <= {"low", "medium", "high"}
+    assert f"({scores[0]['bucket']})" in shown(capsys, "table")
