@@ -9,13 +9,12 @@ works on the cliques that greedy covers found, and the bound is what is proven.
 from __future__ import annotations
 
 import math
-import os
-import sys
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from rightsize.propose.bicliques import Biclique, Graph, bits, bitset, components, kernel_graph, reduce_graph
+from rightsize.propose.solver import Program, solve
 
 CLIQUE_LIMIT = 60_000
 GREEDY_ROUNDS = 24
@@ -174,58 +173,23 @@ def _solve_set_cover(
 
     The solver starts from the `known` cover, each of its cliques widened to a listed one.
     """
-    import highspy  # noqa: PLC0415  loaded only when a kernel is left
-
     row_of = {vertex: row for row, vertex in enumerate(part)}
-    model = highspy.HighsLp()
-    model.num_col_ = len(cliques)
-    model.num_row_ = len(part)
-    model.col_cost_ = [1.0] * len(cliques)
-    model.col_lower_ = [0.0] * len(cliques)
-    model.col_upper_ = [1.0] * len(cliques)
-    model.row_lower_ = [1.0] * len(part)
-    model.row_upper_ = [highspy.kHighsInf] * len(part)
-    starts = [0]
-    indices: list[int] = []
+    starts, rows = array("i", [0]), array("i")
     for clique in cliques:
-        indices.extend(row_of[vertex] for vertex in bits(clique))
-        starts.append(len(indices))
-    model.a_matrix_.format_ = highspy.MatrixFormat.kColwise
-    model.a_matrix_.start_ = starts
-    model.a_matrix_.index_ = indices
-    model.a_matrix_.value_ = [1.0] * len(indices)
-    model.integrality_ = [highspy.HighsVarType.kInteger] * len(cliques)
-    solver = _silent_solver()
-    solver.setOptionValue("threads", 1)
-    solver.setOptionValue("random_seed", 0)
-    solver.setOptionValue("time_limit", seconds)
-    solver.passModel(model)
+        rows.extend(row_of[vertex] for vertex in bits(clique))
+        starts.append(len(rows))
+    program = Program(
+        costs=array("d", [1.0]) * len(cliques),
+        lower=array("d", [1.0]) * len(part),
+        upper=array("d", [math.inf]) * len(part),
+        starts=starts,
+        columns=rows,
+        coefficients=array("d", [1.0]) * len(rows),
+        by_column=True,
+    )
     start = {next(i for i, clique in enumerate(cliques) if not wanted & ~clique) for wanted in known}
-    solution = highspy.HighsSolution()
-    solution.col_value = [float(i in start) for i in range(len(cliques))]
-    solver.setSolution(solution)
-    solver.run()
-    info = solver.getInfo()
-    bound = max(0, math.ceil(info.mip_dual_bound - 1e-6)) if math.isfinite(info.mip_dual_bound) else 0
-    if info.primal_solution_status != highspy.SolutionStatus.kSolutionStatusFeasible:
+    outcome = solve(program, start=[float(i in start) for i in range(len(cliques))], seconds=seconds)
+    bound = int(max(outcome.bound, 0.0))
+    if outcome.values is None:
         return None, bound
-    values = solver.getSolution().col_value
-    return [clique for clique, value in zip(cliques, values, strict=True) if value > 0.5], bound
-
-
-def _silent_solver() -> Any:
-    """Return a solver that writes nothing; the first one of a process prints a banner past Python's stdout."""
-    import highspy  # noqa: PLC0415
-
-    sys.stdout.flush()
-    stdout = os.dup(1)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 1)
-        solver: Any = highspy.Highs()  # type: ignore[no-untyped-call]  # no signature upstream
-        solver.silent()
-    finally:
-        os.dup2(stdout, 1)
-        os.close(stdout)
-        os.close(nowhere)
-    return solver
+    return [clique for clique, value in zip(cliques, outcome.values, strict=True) if value], bound

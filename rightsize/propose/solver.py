@@ -1,0 +1,205 @@
+"""The one door to HiGHS: 0/1 programs in, the best solution found and a bound that holds out.
+
+What is owned here is what every use of a solver must get right: one thread and one seed, nothing on stdout, highspy
+loaded only when a program is there to be solved, and a bound that is rounded only where rounding is sound.
+
+A limit in seconds makes an answer depend on the machine, and the same inputs must give the same bytes. So the limit
+that is meant to bind is a count, the nodes of the search tree (`mip_max_nodes`), and seconds are the far backstop.
+Nodes do not count the work at the root, which ends by itself: a program that is solved or given up there is the same
+everywhere, unless the seconds ran out. HiGHS has no other count that stops a 0/1 program (`simplex_iteration_limit`
+is for linear programs, and callbacks are not told the iterations).
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+TOLERANCE = 1e-6
+"""How far HiGHS may be off in a constraint, an integrality or an objective of ordinary size."""
+
+NODES = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """Minimise `costs` · x where `lower` <= A x <= `upper` and each x is 0 or 1, or between them if `continuous`.
+
+    A is sparse, row by row: the entries of row i are `starts[i]` up to `starts[i + 1]` of `columns` and `coefficients`;
+    with `by_column` it is column by column, and `columns` holds the rows. A column stands at most once in a row. Any
+    sequence does; arrays of int32 (`i`) and float64 (`d`) are passed on uncopied. Whole columns are rounded in the
+    answer, which a coefficient beyond 1e4 would notice: scale constraints, do not write large constants for "if".
+
+    Attributes:
+        costs: One a column.
+        lower: One a row; `-math.inf` for none.
+        upper: One a row; `math.inf` for none.
+        starts: Where each row begins; one more than there are rows.
+        columns: Which columns the entries are in.
+        coefficients: What they are.
+        continuous: The columns that may take fractions.
+        by_column: The matrix is given column by column.
+    """
+
+    costs: Sequence[float]
+    lower: Sequence[float]
+    upper: Sequence[float]
+    starts: Sequence[int]
+    columns: Sequence[int]
+    coefficients: Sequence[float]
+    continuous: Sequence[int] = ()
+    by_column: bool = False
+
+    def has_integral_costs(self) -> bool:
+        """Whether the objective is a whole number for every solution."""
+        may_be_fractions = set(self.continuous)
+        return all(
+            float(cost).is_integer() and (not cost or column not in may_be_fractions)
+            for column, cost in enumerate(self.costs)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The best solution found, and what no solution goes below.
+
+    Attributes:
+        values: One a column, exactly 0.0 or 1.0 but for continuous ones; None if none was found.
+        objective: What it costs; infinite if none was found.
+        bound: No solution costs less; infinite if there is none, minus infinite if nothing is known.
+        optimal: The solution is proved to be a cheapest one.
+    """
+
+    values: tuple[float, ...] | None
+    objective: float
+    bound: float
+    optimal: bool
+
+
+def solve(program: Program, *, start: Sequence[float] | None = None, seconds: float, nodes: int = NODES) -> Outcome:
+    """Solve a program as far as the limits allow.
+
+    Args:
+        program: What to minimise.
+        start: A solution to start from; one that is not feasible is ignored.
+        seconds: The backstop; an answer that it cut short depends on the machine.
+        nodes: How many nodes the search may open; the limit that is the same on every machine.
+    """
+    if len(program.costs) == 0:
+        return _of_no_columns(program)
+    import highspy  # noqa: PLC0415  loaded only when there is something to solve
+
+    solver = silent_solver()
+    solver.setOptionValue("time_limit", seconds)
+    solver.setOptionValue("mip_max_nodes", nodes)
+    # The default calls a solution optimal within 1e-4 of the bound: more than one role in ten thousand.
+    solver.setOptionValue("mip_rel_gap", 0.0)
+    _pass(solver, program)
+    if start is not None:
+        solution = highspy.HighsSolution()
+        solution.col_value = list(start)
+        solver.setSolution(solution)
+    _run(solver)
+    status = solver.getModelStatus()
+    # Columns are bounded, so that "unbounded or infeasible" is infeasible.
+    if status in {highspy.HighsModelStatus.kInfeasible, highspy.HighsModelStatus.kUnboundedOrInfeasible}:
+        return Outcome(None, math.inf, math.inf, optimal=False)
+    info = solver.getInfo()
+    solved = status == highspy.HighsModelStatus.kOptimal
+    linear = len(program.continuous) == len(program.costs)
+    proven = info.mip_dual_bound if not linear else info.objective_function_value if solved else -math.inf
+    bound = _sound(proven, program)
+    if info.primal_solution_status != highspy.SolutionStatus.kSolutionStatusFeasible:
+        return Outcome(None, math.inf, bound, optimal=False)
+    values = _exact(solver.getSolution().col_value, program)
+    objective = math.fsum(cost * value for cost, value in zip(program.costs, values, strict=True) if value)
+    return Outcome(values, objective, min(bound, objective), optimal=solved or bound >= objective)
+
+
+def _run(solver: Any) -> None:
+    """Run in a thread of its own, so that Ctrl-C ends the search and not only what comes after it."""
+    solver.HandleUserInterrupt = True
+    search = solver.startSolve()
+    try:
+        search.join()
+    except KeyboardInterrupt:
+        solver.cancelSolve()
+        search.join()
+        raise
+
+
+def _of_no_columns(program: Program) -> Outcome:
+    feasible = all(low <= 0 <= high for low, high in zip(program.lower, program.upper, strict=True))
+    return Outcome((), 0.0, 0.0, optimal=True) if feasible else Outcome(None, math.inf, math.inf, optimal=False)
+
+
+def silent_solver() -> Any:
+    """Return a solver that writes nothing, has one thread and one seed.
+
+    The first solver of a process prints a banner past Python's stdout.
+    """
+    import highspy  # noqa: PLC0415
+
+    sys.stdout.flush()
+    stdout = os.dup(1)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 1)
+        solver: Any = highspy.Highs()  # type: ignore[no-untyped-call]  # no signature upstream
+        solver.silent()
+    finally:
+        os.dup2(stdout, 1)
+        os.close(stdout)
+        os.close(nowhere)
+    solver.setOptionValue("threads", 1)
+    solver.setOptionValue("random_seed", 0)
+    return solver
+
+
+def _pass(solver: Any, program: Program) -> None:
+    import highspy  # noqa: PLC0415
+
+    width = len(program.costs)
+    kinds = [int(highspy.HighsVarType.kInteger)] * width
+    for column in program.continuous:
+        kinds[column] = int(highspy.HighsVarType.kContinuous)
+    layout = highspy.MatrixFormat.kColwise if program.by_column else highspy.MatrixFormat.kRowwise
+    status = solver.passModel(
+        width,
+        len(program.lower),
+        len(program.columns),
+        int(layout),
+        int(highspy.ObjSense.kMinimize),
+        0.0,
+        program.costs,
+        [0.0] * width,
+        [1.0] * width,
+        program.lower,
+        program.upper,
+        program.starts,
+        program.columns,
+        program.coefficients,
+        kinds,
+    )
+    if status == highspy.HighsStatus.kError:
+        raise ValueError("not a program: a matrix entry outside, or twice in, its row")
+
+
+def _sound(bound: float, program: Program) -> float:
+    """Lower the solver's bound by what it may be off, and raise it to a whole number where objectives are whole."""
+    if not math.isfinite(bound):
+        return -math.inf
+    lowered = bound - TOLERANCE * max(1.0, abs(bound))
+    return float(math.ceil(lowered)) if program.has_integral_costs() else lowered
+
+
+def _exact(values: Sequence[float], program: Program) -> tuple[float, ...]:
+    """Round what is whole up to the solver's tolerance."""
+    exact = [float(value > 0.5) for value in values]
+    for column in program.continuous:
+        exact[column] = min(max(values[column], 0.0), 1.0)
+    return tuple(exact)
