@@ -37,6 +37,21 @@ class Replay:
         return {"allowed": self.allowed, "denied": self.denied, "needs_activation": self.needs_activation}
 
 
+@dataclass(frozen=True, slots=True)
+class Outcomes:
+    """How each distinct use ends.
+
+    Attributes:
+        standing: Numbers of the uses that are allowed without an activation.
+        waiting: Numbers of those that only an eligible assignment allows.
+        denied: The uses that are refused, as `distinct_uses` returns them.
+    """
+
+    standing: pl.Series
+    waiting: pl.Series
+    denied: pl.DataFrame
+
+
 def distinct_uses(inputs: Inputs, window: Window) -> pl.DataFrame:
     """Return the distinct unquarantined uses of the window, numbered: `use, principal_id, operation, place, plane`."""
     calls = observe(inputs, window)
@@ -62,6 +77,14 @@ def replay(
         tenant: Who is a member of what.
         inputs: The deny assignments.
     """
+    ended = replay_uses(uses, today, after, evaluator, tenant, inputs)
+    return Replay(len(ended.standing), len(ended.waiting), len(ended.denied), _describe(ended.denied))
+
+
+def replay_uses(
+    uses: pl.DataFrame, today: pl.DataFrame, after: pl.DataFrame, evaluator: Evaluator, tenant: Tenant, inputs: Inputs
+) -> Outcomes:
+    """Replay distinct uses, as `replay` does, and return how each of those ends that are allowed today."""
     spread = with_holders(uses, tenant.membership)
     before = evaluator.allowed(spread, today)["use"].unique()
     refused = _refused(spread, inputs, tenant)
@@ -71,7 +94,7 @@ def replay(
     eligible = found.filter(pl.col("label") == "eligible")["use"].unique()
     waiting = eligible.filter(~eligible.is_in(standing.implode()))
     denied = asked.filter(~pl.col("use").is_in(found["use"].implode())).sort("use")
-    return Replay(len(standing), len(waiting), len(denied), _describe(denied))
+    return Outcomes(standing, waiting, denied)
 
 
 def _refused(spread: pl.DataFrame, inputs: Inputs, tenant: Tenant) -> pl.Series:

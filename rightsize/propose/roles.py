@@ -126,7 +126,7 @@ class RoleBook:
 
 def open_role_book(inputs: Inputs, index: OperationIndex) -> RoleBook:
     """Build the book from the tables of roles, their strings, and what they grant over the catalogue."""
-    blocks = _blocks_of(inputs.role_permissions)
+    blocks = blocks_by_role(inputs.role_permissions)
     unconditional = inputs.role_operations.filter(~pl.col("conditional").fill_null(False))
     names = unconditional.select(pl.col("operation").unique()).with_columns(name=folded(pl.col("operation")))
     bits = unconditional.join(names, on="operation").join(index.frame(), on=["plane", "name"])
@@ -149,7 +149,8 @@ def open_role_book(inputs: Inputs, index: OperationIndex) -> RoleBook:
     return RoleBook(index, roles)
 
 
-def _blocks_of(role_permissions: pl.DataFrame) -> dict[str, tuple[PermissionBlock, ...]]:
+def blocks_by_role(role_permissions: pl.DataFrame) -> dict[str, tuple[PermissionBlock, ...]]:
+    """Return the permission blocks of each role from the table of their strings."""
     grouped = (
         role_permissions.sort("role_definition_id", "block", "kind", "pattern")
         .group_by("role_definition_id", "block", maintain_order=True)
