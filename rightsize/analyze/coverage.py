@@ -187,7 +187,7 @@ def _high_states(place: str, tenant: Tenant, log: _CoveredDays) -> tuple[str, st
 def _silent_principals(inputs: Inputs, window: Window, tenant: Tenant) -> pl.Series:
     """Return the principals, groups among them, for which no token for Azure Resource Manager can have been issued."""
     covered = covered_sign_in_kinds(inputs, window)
-    tokens = _arm_tokens(inputs, window)
+    tokens = arm_tokens(inputs, window)
     # A token whose owner is not known may be anybody's of that kind.
     anonymous = tokens.filter(pl.col("principal_id").is_null())["kind"].unique().to_list()
     usable = [kind for kind in covered if kind not in anonymous]
@@ -204,7 +204,8 @@ def _silent_principals(inputs: Inputs, window: Window, tenant: Tenant) -> pl.Ser
     return pl.concat([silent["principal_id"], groups.filter(~groups.is_in(loud.implode()))]).unique()
 
 
-def _arm_tokens(inputs: Inputs, window: Window) -> pl.DataFrame:
+def arm_tokens(inputs: Inputs, window: Window) -> pl.DataFrame:
+    """Return `(kind, principal_id, day)` of the sign-ins that may have given a token for Azure Resource Manager."""
     rows = inputs.sign_ins.filter(window.holds("day") & (pl.col("succeeded").fill_null(0) > 0))
     resource = folded(pl.col("resource_id"))
     # A row that does not say which resource its token was for may have been for this one.
@@ -215,7 +216,7 @@ def _arm_tokens(inputs: Inputs, window: Window) -> pl.DataFrame:
         .fill_null(False)
     )
     return rows.filter(unsaid | resource.is_in(audience_ids("azure_resource_manager")) | named).select(
-        "kind", principal_id=folded(pl.col("principal_id"))
+        "kind", "day", principal_id=folded(pl.col("principal_id"))
     )
 
 

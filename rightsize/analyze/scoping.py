@@ -5,7 +5,7 @@ The columnar twin of `rbac.scopes`; a place is a folded scope.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import polars as pl
 
@@ -34,6 +34,14 @@ class ScopeTree:
     chain: pl.DataFrame
     subscriptions: pl.DataFrame
     groups: pl.DataFrame
+    _above: dict[str, frozenset[str]] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def ancestors_of(self, node: str) -> frozenset[str]:
+        """Return the management groups strictly above a management group or subscription, and the root."""
+        if not self._above:
+            for name, ancestors in self.chain.group_by("node").agg("ancestor").iter_rows():
+                self._above[name] = frozenset(ancestors)
+        return self._above.get(node, frozenset())
 
     def below(self, place: str) -> tuple[list[str], list[str]]:
         """Return the management groups at or below a management group or the root, and the subscriptions there.

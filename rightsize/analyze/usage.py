@@ -22,13 +22,9 @@ def observe(inputs: Inputs, window: Window) -> pl.DataFrame:
     counted apart. Suspect calls are no use: which outcome they had is not known, so on a day they take from use first.
     A row without other use is `quarantined`, and speaks of the suspect calls then.
     """
-    days = inputs.usage_days.filter(window.holds("day"))
-    use = pl.sum_horizontal(pl.col(outcome).fill_null(0) for outcome in ("succeeded", "failed", "started"))
-    clean = pl.max_horizontal(use - pl.col("suspect").fill_null(0), 0)
     kept = pl.when(pl.col("clean") > 0)
     rows = (
-        _with_folded(days)
-        .with_columns(use=use, clean=clean)
+        use_by_day(inputs, window)
         .group_by(_KEYS)
         .agg(
             pl.col("operation").min(),
@@ -59,6 +55,16 @@ def observe(inputs: Inputs, window: Window) -> pl.DataFrame:
         last_seen=pl.when(is_clean).then("clean_last").otherwise("use_last"),
         quarantined=~is_clean & (pl.col("use") > 0),
     )
+
+
+def use_by_day(inputs: Inputs, window: Window) -> pl.DataFrame:
+    """Return the rows of `usage_days` in the window, with `name`, `place`, `evidence` and `principal_id` folded.
+
+    `use` counts the calls that exercised the permission, `clean` those of them that are not suspect.
+    """
+    use = pl.sum_horizontal(pl.col(outcome).fill_null(0) for outcome in ("succeeded", "failed", "started"))
+    clean = pl.max_horizontal(use - pl.col("suspect").fill_null(0), 0)
+    return _with_folded(inputs.usage_days.filter(window.holds("day"))).with_columns(use=use, clean=clean)
 
 
 def _with_folded(days: pl.DataFrame) -> pl.DataFrame:

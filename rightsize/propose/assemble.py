@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import uuid
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import polars as pl
 
@@ -22,9 +23,12 @@ _NAMESPACE = uuid.UUID("0b7e7c0e-93a4-5c0c-8a3b-3d1c8b8f6a52")
 """An id of a proposal is made of the assignment that it speaks of."""
 
 
-def proposal_id(role_assignment_id: str, state: str) -> str:
-    """Return the id of the proposal for an assignment; it stays the same whatever is proposed."""
-    return str(uuid.uuid5(_NAMESPACE, f"{role_assignment_id} {state}"))
+def proposal_id(role_assignment_id: str, state: str, part: str = "") -> str:
+    """Return the id of a proposal for an assignment; it stays the same whatever is proposed.
+
+    What becomes eligible is a proposal of its own, and `part` tells it from the other.
+    """
+    return str(uuid.uuid5(_NAMESPACE, f"{role_assignment_id} {state} {part}".rstrip()))
 
 
 def role_id_of(placement: Placement, new: NewRoles) -> str:
@@ -38,29 +42,48 @@ def role_id_of(placement: Placement, new: NewRoles) -> str:
 def write_proposals(
     drafts: Mapping[Key, Draft], proofs: Mapping[Key, Proof], new: NewRoles, bench: Bench
 ) -> tuple[Proposal, ...]:
-    """Return one proposal an assignment, by principal and assignment."""
+    """Return one proposal an assignment, and one more for what becomes eligible; by principal and assignment."""
     declared = _declared_by_anchor(bench)
-    found = [_proposal(drafts[key], proofs[key], new, bench, declared) for key in sorted(drafts)]
+    found = [
+        _proposal(part, proofs[key], new, bench, declared, whole=drafts[key])
+        for key in sorted(drafts)
+        for part in _parts(drafts[key])
+    ]
     return tuple(sorted(found, key=lambda proposal: (proposal.principal_ids, proposal.replaces, proposal.id)))
 
 
+def _parts(draft: Draft) -> Iterator[Draft]:
+    """Yield the draft without what becomes eligible, and that as a draft of its own."""
+    eligible = tuple(one for one in draft.placements if one.state == "eligible")
+    active = tuple(one for one in draft.placements if one.state != "eligible")
+    if active or not eligible:
+        yield replace(draft, placements=active)
+    if eligible:
+        yield replace(draft, kind="make_eligible", placements=eligible)
+
+
 def _proposal(
-    draft: Draft, proof: Proof, new: NewRoles, bench: Bench, declared: Mapping[str, tuple[str, ...]]
+    draft: Draft,
+    proof: Proof,
+    new: NewRoles,
+    bench: Bench,
+    declared: Mapping[str, tuple[str, ...]],
+    *,
+    whole: Draft,
 ) -> Proposal:
     subject = draft.subject
     role = bench.book.roles.get(subject.role_definition_id)
     granted = role.granted if role else 0
     before = {subject.place: granted}
-    after: dict[str, int] = before if draft.kind == "keep" else {}
+    after: dict[str, int] = dict(before) if draft.kind == "keep" else {}
     for placement in draft.placements:
-        after[placement.place] = after.get(placement.place, 0) | placement.choice.granted
-    left = 0
-    for mask in after.values():
-        left |= mask
+        after[placement.place] = after.get(placement.place, 0) | placement.counted
+    left = _left(whole, granted, bench)
+    is_first = draft.kind != "make_eligible" or not any(one.state != "eligible" for one in whole.placements)
     used = {place: use.operations for place, use in bench.uses.get(subject.key, {}).items()}
     rows = bench.rows.get(subject.key, ())
     return Proposal(
-        id=proposal_id(subject.role_assignment_id, subject.state),
+        id=proposal_id(subject.role_assignment_id, subject.state, "eligible" if draft.kind == "make_eligible" else ""),
         plane=_plane(granted, bench),
         principal_ids=(subject.principal_id,),
         kind=draft.kind,
@@ -70,7 +93,9 @@ def _proposal(
                 PlannedAssignment(
                     bench.spelling.get(placement.place, placement.place),
                     role_id_of(placement, new),
-                    subject.principal_id,
+                    placement.principal_id,
+                    placement.condition,
+                    placement.state,
                 )
                 for placement in draft.placements
             )
@@ -78,12 +103,25 @@ def _proposal(
         reason=draft.reason,
         evidence=proposal_evidence(draft, rows, left, bench.book, declared.get(subject.anchor, ())),
         proof=proof,
-        break_probability_30d=_break_probability(draft, granted & ~left, bench),
-        excess_before=excess(before, used, bench.scale, bench.reach),
+        break_probability_30d=_break_probability(draft, granted & ~left, bench) if is_first else 0.0,
+        excess_before=excess(before, used, bench.scale, bench.reach) if is_first else 0.0,
         excess_after=excess(after, used, bench.scale, bench.reach) if after else 0.0,
-        risk_before=risk(before, bench.scale, bench.reach),
+        risk_before=risk(before, bench.scale, bench.reach) if is_first else 0.0,
         risk_after=risk(after, bench.scale, bench.reach),
     )
+
+
+def _left(draft: Draft, granted: int, bench: Bench) -> int:
+    """Return the operations that the holder of an assignment keeps, here or through what the need rests on."""
+    if draft.kind == "keep":
+        return granted
+    left = 0
+    for placement in draft.placements:
+        left |= placement.choice.granted
+    if draft.kind == "custom" or draft.rests_on or draft.together_with:
+        for need in draft.needs.by_scope.values() if draft.needs else ():
+            left |= bench.book.mask(need)
+    return left
 
 
 def _plane(granted: int, bench: Bench) -> Plane:

@@ -1,8 +1,294 @@
-"""How likely it is that something removed would have been needed soon: a bound from what the window showed."""
+"""How likely it is that something removed would have been needed soon: a bound from what the window showed.
+
+Three questions, each with its own samples:
+
+- *used*: will a day bring something that no other day has? The samples are the days on which the holder worked.
+- *unused*: will an assignment that nobody used be used after all? The peers tell: as many of them come to life as were
+  used on one single day.
+- *seasonal*: the same as the first, with the cycles as samples, since days without a month end say nothing of it.
+
+All three are Turing's estimate for incidences (Good 1953; Chao and Jost 2012), pooled over like assignments: a Gamma
+distribution of the rate of novelties among peers, updated by the assignment's own. The chance of none in the days ahead
+is ((b + 1) / (b + 1 + r)) ** (a + novelties), with r the days ahead as a share of the sample, a and b the peers'. The
+bound takes the peers' mean at its upper 95 % limit, which is the rule of three where they had no novelty at all.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from rightsize.analyze.window import Window
+from rightsize.propose.bench import Bench, Key
+from rightsize.propose.drafts import Draft
+from rightsize.propose.incidence import KEY, read_incidence
+
 HORIZON_DAYS = 30
+_NORMAL = 1.6449
+"""The upper 95 % point of the normal distribution."""
+_ENOUGH = {"used": 5, "seasonal": 5, "unused": 10, "silent": 10}
+"""How many peers are needed before a wider circle of them is asked: those of one role, one type, all."""
+_CIRCLES = (("role", ["holder_type", "role"]), ("type", ["holder_type"]), ("all", []))
+_SHAPES = (0.1, 10.0)
+"""Bounds of the shape of the peers' distribution: all but all alike, and each one by itself."""
+_SAFE_KINDS = ("keep", "remove_duplicate", "remove_orphan")
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """The chance that something taken from an assignment is needed within the horizon, and how it came about.
+
+    Attributes:
+        bound: The upper bound.
+        expected: The same with the peers' mean as it is.
+        basis: used, unused, silent (so is the holder) or seasonal.
+        unit: What the samples are: active_days, days, or cycles.
+        samples: How many there are.
+        ahead: How many more of them the horizon is expected to hold.
+        once: Novelties (an operation at a place) of exactly one day.
+        twice: Novelties of exactly two days.
+        new: Samples that have a novelty of exactly one day or cycle.
+        unseen_at_least: Chao's lower bound on the operations that the assignment allows, uses, and did not show.
+        peers: How many like assignments were pooled, and the `circle` that they come from: role, type, all or none.
+        period: What the use follows, where it follows the calendar; else None.
+        seasonal_operations: How many novelties follow the calendar.
+        beyond: Whether the horizon holds more than the sample did, where nothing is known and the bound is 1.
+    """
+
+    bound: float
+    expected: float
+    basis: str
+    unit: str
+    samples: int
+    ahead: float
+    once: int
+    twice: int
+    new: int
+    unseen_at_least: float
+    peers: int
+    circle: str
+    period: str | None
+    seasonal_operations: int
+    beyond: bool
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as the evidence of a proposal says it."""
+        said: dict[str, Any] = {
+            "basis": self.basis,
+            "expected": self.expected,
+            "samples": self.samples,
+            "unit": self.unit,
+            "ahead": self.ahead,
+            "once": self.once,
+            "twice": self.twice,
+            "new": self.new,
+            "unseen_at_least": self.unseen_at_least,
+            "pooled_from": self.peers,
+            "peers": self.circle,
+        }
+        if self.period is not None:
+            said["seasonal"] = self.period
+        if self.seasonal_operations:
+            said["seasonal_operations"] = self.seasonal_operations
+        if self.beyond:
+            said["beyond_the_sample"] = True
+        return said
+
+
+def break_bounds(bench: Bench, horizon: int = HORIZON_DAYS) -> dict[Key, Estimate]:
+    """Return the estimate of each assignment of which a log would show something.
+
+    Args:
+        bench: The workbench.
+        horizon: Days ahead.
+    """
+    incidence = read_incidence(bench.inputs, bench.analysis, bench.placed)
+    orphans = pl.DataFrame(sorted(bench.findings.orphans), schema=dict.fromkeys(KEY, pl.String), orient="row")
+    alive = incidence.join(orphans, on=KEY, how="anti")
+    rows = estimate(alive, bench.analysis.window, horizon).select(*KEY, *Estimate.__slots__)
+    return {(id_, state): Estimate(*values) for id_, state, *values in rows.iter_rows()}
+
+
+def observable_loss(draft: Draft, bench: Bench) -> int:
+    """Return the operations that a draft takes from today's scope and that a log would have shown.
+
+    What a duplicate or an orphan loses is no loss; what is granted at narrower scopes only is lost everywhere else.
+    """
+    role = bench.book.roles.get(draft.subject.role_definition_id)
+    if role is None or draft.profile is None or draft.kind in _SAFE_KINDS:
+        return 0
+    need = draft.needs.by_scope.get(draft.subject.place) if draft.needs else None
+    stays = bench.book.mask(need) if need else 0
+    for placement in draft.placements:
+        if placement.place == draft.subject.place:
+            stays |= placement.choice.granted
+    return draft.profile.unused & role.granted & ~stays
+
+
+def keep_risky(drafts: Mapping[Key, Draft], bounds: Mapping[Key, Estimate], bench: Bench) -> dict[Key, Draft]:
+    """Keep what is likelier to break somebody than `--max-break` allows."""
+    most = bench.dials.max_break
+    if most is None:
+        return dict(drafts)
+    return {
+        key: draft.kept("break_risk")
+        if key in bounds and bounds[key].bound > most and observable_loss(draft, bench)
+        else draft
+        for key, draft in drafts.items()
+    }
+
+
+def estimate(incidence: pl.DataFrame, window: Window, horizon: int) -> pl.DataFrame:
+    """Add to the rows of `read_incidence` the columns of `Estimate`.
+
+    Args:
+        incidence: As `read_incidence` returns it.
+        window: The days that it speaks of.
+        horizon: Days ahead.
+    """
+    rows = _samples(incidence, window, horizon)
+    pooled = pl.concat([_pool_novelties(rows), _pool_first_uses(rows)]).sort(KEY)
+    ratio = pl.col("ahead") / pl.col("samples")
+    bound = 1 - ((pl.col("upper_scale") + 1) / (pl.col("upper_scale") + 1 + ratio)).pow(pl.col("upper_shape"))
+    expected = 1 - ((pl.col("mean_scale") + 1) / (pl.col("mean_scale") + 1 + ratio)).pow(pl.col("mean_shape"))
+    # The estimates hold for about as many days again as were seen (Chao and others 2014).
+    beyond = ratio > 1
+    return pooled.with_columns(
+        bound=pl.when(beyond).then(1.0).otherwise(bound).round(4),
+        expected=expected.round(4),
+        beyond=beyond,
+        ahead=pl.col("ahead").round(1),
+        unseen_at_least=_unseen().round(1),
+        new=pl.when(pl.col("basis") == "seasonal").then("new_cycles").otherwise("new_days"),
+    )
+
+
+def _samples(incidence: pl.DataFrame, window: Window, horizon: int) -> pl.DataFrame:
+    """Add `basis`, `unit`, `samples`, those `ahead`, and the novelties among the samples, corrected for coverage."""
+    active = pl.max_horizontal("active_days", "use_days")
+    seasonal = pl.col("period").is_not_null()
+    basis = (
+        pl.when(seasonal)
+        .then(pl.lit("seasonal"))
+        .when(pl.col("use_days") > 0)
+        .then(pl.lit("used"))
+        .when(active > 0)
+        .then(pl.lit("unused"))
+        .otherwise(pl.lit("silent"))
+    )
+    units = {"seasonal": "cycles", "used": "active_days", "unused": "active_days", "silent": "days"}
+    samples = pl.when(seasonal).then("cycles").when(active > 0).then(active).otherwise(window.days)
+    # Who began late in the window goes on as densely, and not as if the days before counted.
+    span = (pl.lit(window.last_day) - pl.coalesce("active_since", pl.lit(window.first_day))).dt.total_days() + 1
+    cycles_ahead = (horizon / pl.col("every")).ceil()
+    return incidence.with_columns(
+        basis=basis,
+        unit=basis.replace_strict(units, return_dtype=pl.String),
+        samples=samples.cast(pl.Int64),
+        ahead=pl.when(seasonal).then(cycles_ahead).otherwise(samples * horizon / span),
+        novelty=pl.when(seasonal).then(pl.col("new_cycles").cast(pl.Float64)).otherwise(_corrected(active)),
+    )
+
+
+def _corrected(samples: pl.Expr) -> pl.Expr:
+    """Return the days with a novelty, times the correction of Chao and Jost (2012) for what was seen twice."""
+    weight = (samples - 1) * pl.col("once")
+    correction = pl.when(weight > 0).then(weight / (weight + 2 * pl.col("twice"))).otherwise(1.0)
+    return pl.col("new_days") * correction
+
+
+def _unseen() -> pl.Expr:
+    """Return Chao's lower bound on what is used and was not seen, from novelties of one day and of two (Chao2)."""
+    once, samples = pl.col("once"), pl.col("samples")
+    return (samples - 1) / samples * once * (once - 1) / (2 * (pl.col("twice") + 1))
+
+
+def _pool_novelties(rows: pl.DataFrame) -> pl.DataFrame:
+    """Add to the rows that were used what their peers say of novelties; each row's own are no part of it."""
+    asked = rows.filter(pl.col("basis").is_in(["used", "seasonal"]))
+    for circle, keys in _CIRCLES:
+        within = ["basis", *keys]
+        own = pl.col("novelty")
+        asked = asked.with_columns(
+            (pl.len().over(within) - 1).cast(pl.Int64).alias(f"peers_{circle}"),
+            (own.sum().over(within) - own).alias(f"total_{circle}"),
+            ((own * own).sum().over(within) - own * own).alias(f"squares_{circle}"),
+        )
+    asked = _narrowest(asked, ("peers", "total", "squares"), or_none=True)
+    mean = pl.max_horizontal(pl.col("total"), 0.0) / pl.col("peers")
+    variance = pl.max_horizontal(pl.col("squares") / pl.col("peers") - mean * mean, 0.0)
+    shape = pl.when(variance > mean).then(mean * mean / (variance - mean)).otherwise(_SHAPES[1]).clip(*_SHAPES)
+    upper = pl.max_horizontal(
+        _upper_limit(pl.max_horizontal(pl.col("total"), 0.0)) / pl.col("peers"),
+        mean + _NORMAL * (variance / pl.col("peers")).sqrt(),
+    )
+    alone = pl.col("circle") == "none"
+    # Peers without any novelty say nothing of how they differ.
+    prior = pl.when(mean > 0).then(shape).otherwise(1.0)
+    middle = pl.max_horizontal(pl.col("total"), 0.0) + 0.5
+    return asked.with_columns(
+        upper_scale=pl.when(alone).then(0.0).otherwise(prior / upper),
+        upper_shape=pl.when(alone).then(_upper_limit(pl.col("novelty"))).otherwise(prior + pl.col("novelty")),
+        mean_scale=pl.when(alone).then(0.0).otherwise(prior * pl.col("peers") / middle),
+        mean_shape=pl.when(alone).then(pl.col("novelty") + 0.5).otherwise(prior + pl.col("novelty")),
+    ).drop("total", "squares")
+
+
+def _pool_first_uses(rows: pl.DataFrame) -> pl.DataFrame:
+    """Add to the rows that nobody used how often one of them comes to life (Robbins 1956).
+
+    Were a window like this one to follow, as many would be used for the first time as were used on a single day in
+    this one, spread over those that were not used at all.
+    """
+    on_one_day = pl.col("use_days") == 1
+    stirred = (
+        pl.when(on_one_day & (pl.col("active_days") > 1))
+        .then(pl.lit("unused"))
+        .when((pl.col("use_days") > 0) & (pl.col("active_days") <= 1))
+        .then(pl.lit("silent"))
+        .otherwise("basis")
+    )
+    marked = rows.with_columns(like=stirred)
+    for circle, keys in _CIRCLES:
+        within = ["like", *keys]
+        still = pl.col("basis") == pl.col("like")
+        marked = marked.with_columns(
+            still.sum().over(within).cast(pl.Int64).alias(f"peers_{circle}"),
+            (~still).sum().over(within).cast(pl.Float64).alias(f"total_{circle}"),
+        )
+    asked = _narrowest(marked.filter(pl.col("basis").is_in(["unused", "silent"])), ("peers", "total"), or_none=False)
+    return asked.with_columns(
+        upper_scale=0.0,
+        upper_shape=_upper_limit(pl.col("total")) / pl.col("peers"),
+        mean_scale=0.0,
+        mean_shape=(pl.col("total") + 0.5) / pl.col("peers"),
+        peers=pl.col("peers") - 1,
+    ).drop("total", "like")
+
+
+def _narrowest(rows: pl.DataFrame, measures: tuple[str, ...], *, or_none: bool) -> pl.DataFrame:
+    """Choose for each row the narrowest circle with enough peers, else the widest, or none."""
+    enough = pl.col("basis").replace_strict(_ENOUGH, return_dtype=pl.Int64)
+    asked = [circle for circle, _ in _CIRCLES]
+    sure = asked if or_none else asked[:-1]
+    chosen = pl.coalesce(*(pl.when(pl.col(f"peers_{name}") >= enough).then(pl.lit(name)) for name in sure))
+    rows = rows.with_columns(circle=chosen.fill_null("none" if or_none else asked[-1]))
+    values = [
+        pl.coalesce(
+            *(pl.when(pl.col("circle") == name).then(f"{measure}_{name}") for name in asked), pl.lit(0)
+        ).alias(measure)
+        for measure in measures
+    ]
+    return rows.with_columns(values).drop(f"{measure}_{name}" for measure in measures for name in asked)
+
+
+def _upper_limit(count: pl.Expr) -> pl.Expr:
+    """Return the upper 95 % limit of the mean of a Poisson count (Byar's approximation); 3 where nothing was counted."""
+    more = count + 1
+    return more * (1 - 1 / (9 * more) + _NORMAL / (3 * more.sqrt())).pow(3)
 
 
 def break_probability(days: int, once: int, twice: int, *, horizon: int = HORIZON_DAYS) -> float:

@@ -1,27 +1,31 @@
-"""From the needs of one assignment to what happens to it: removed, narrowed, replaced, or kept.
+"""What happens to each assignment: left alone, removed, or replaced by what the units that it needs are granted.
 
-Every draft stands for itself; `settle` makes a plan of them, where one may rest on another.
+A draft begins as a decision on one assignment alone, from what it is needed for. `settle` and the choice of roles for
+all units together turn the open ones into what the plan says.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from rightsize.model.nouns import RoleDefinition
+from rightsize.model.nouns import AssignmentState
 from rightsize.model.plan import ProposalKind
 from rightsize.propose.keeps import REASONS
-from rightsize.propose.limits import Limits, refusals
 from rightsize.propose.needs import Needs, Profile
-from rightsize.propose.roles import Choice, KnownRole, Need, RoleBook, cheapest, options
+from rightsize.propose.roles import Choice, KnownRole, Need, RoleBook
 from rightsize.rbac.text import fold
 
-_MANAGEMENT_GROUP = "/providers/microsoft.management/managementgroups/"
+Key = tuple[str, str]
+"""(role_assignment_id, state)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """One assignment of today; `place` is its folded scope, `anchor` the folded subscription or management group."""
+    """One assignment of today; `place` is its folded scope, `anchor` the folded subscription or management group.
+
+    `permanent` says that it has no end; `condition` is that of the assignment, or None.
+    """
 
     role_assignment_id: str
     state: str
@@ -30,19 +34,28 @@ class Subject:
     scope: str
     place: str
     anchor: str
+    condition: str | None = None
+    permanent: bool = True
 
     @property
-    def key(self) -> tuple[str, str]:
+    def key(self) -> Key:
         """The natural key."""
         return self.role_assignment_id, self.state
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """A role at a folded scope."""
+    """A role that a principal is assigned at a folded scope.
+
+    `counted` are the operations that count as this draft's where several drafts share the assignment.
+    """
 
     place: str
     choice: Choice
+    principal_id: str
+    state: AssignmentState = "active"
+    condition: str | None = None
+    counted: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +66,12 @@ class Draft:
         subject: The assignment.
         kind: As in the plan.
         reason: One sentence.
-        placements: What is assigned in its place.
+        placements: What is assigned in its place, what it shares with other assignments of its holder included.
         needs: What it is needed for; None where that was not asked.
         profile: How what was not used is judged; None where that was not asked.
         rests_on: Assignments of today, kept by the same plan, that grant a part of the need.
+        together_with: Assignments of today whose proposals grant a part of the need, or share an assignment with this.
+        open: Whether roles have still to be chosen for its need.
     """
 
     subject: Subject
@@ -66,10 +81,14 @@ class Draft:
     needs: Needs | None = None
     profile: Profile | None = None
     rests_on: tuple[str, ...] = ()
+    together_with: tuple[str, ...] = ()
+    open: bool = False
 
     def kept(self, word: str) -> Draft:
         """Return the draft turned into a `keep`."""
-        return replace(self, kind="keep", reason=keep_reason(word), placements=(), rests_on=())
+        return replace(
+            self, kind="keep", reason=keep_reason(word), placements=(), rests_on=(), together_with=(), open=False
+        )
 
 
 LATE_REASONS = {
@@ -90,70 +109,55 @@ def keep_reason(word: str) -> str:
     return f"{word.replace('_', ' ')}: {sentence}"
 
 
-@dataclass(slots=True)
-class Drafter:
-    """Decides assignment by assignment; equal needs of equal roles are decided once."""
+def first_draft(
+    subject: Subject, role: KnownRole, profile: Profile, needs: Needs, book: RoleBook, max_excess: int
+) -> Draft:
+    """Return what happens to an assignment that nothing forbids to touch, by itself.
 
-    book: RoleBook
-    max_excess: int
-    limits: Limits
-    _chosen: dict[tuple[Need, str, str], tuple[Choice, ...] | str] = field(default_factory=dict)
+    Args:
+        subject: The assignment.
+        role: Its role.
+        profile: How what was not used is judged.
+        needs: What it is needed for.
+        book: The roles.
+        max_excess: Operations that a role may grant beyond the need.
+    """
+    base = Draft(subject, "keep", "", needs=needs, profile=profile)
+    if not role.granted:
+        return base.kept("nothing_known")
+    if _names_unknown_provider(role, book):
+        return base.kept("unknown_provider")
+    if not needs.by_scope:
+        return replace(base, kind="remove", reason="nothing that it grants was used, and the logs would have shown it")
+    here = needs.by_scope.get(subject.place, Need(0))
+    spare = role.granted & ~book.mask(here)
+    if spare.bit_count() <= max_excess:
+        return replace(base, reason=_needed_reason(role, profile, needs, spare))
+    return replace(base, kind="custom", open=True)
 
-    def draft(self, subject: Subject, role: KnownRole, profile: Profile, needs: Needs) -> Draft:
-        """Return what happens to an assignment that nothing forbids to touch."""
-        base = Draft(subject, "keep", "", needs=needs, profile=profile)
-        if not role.granted:
-            return base.kept("nothing_known")
-        if _names_unknown_provider(role, self.book):
-            return base.kept("unknown_provider")
-        if not needs.by_scope:
-            return replace(
-                base, kind="remove", reason="nothing that it grants was used, and the logs would have shown it"
-            )
-        here = needs.by_scope.get(subject.place, Need(0))
-        spare = role.granted & ~self.book.mask(here)
-        if spare.bit_count() <= self.max_excess:
-            return replace(base, reason=_needed_reason(role, profile, needs, spare))
-        placements: list[Placement] = []
-        for place, need in sorted(needs.by_scope.items()):
-            chosen = self._choose(need, role, place)
-            if isinstance(chosen, str):
-                return base.kept(chosen)
-            placements.extend(Placement(place, choice) for choice in chosen)
-        return replace(
-            base, kind=_kind(placements), reason=_narrow_reason(role, placements), placements=tuple(placements)
-        )
 
-    def _choose(self, need: Need, role: KnownRole, place: str) -> tuple[Choice, ...] | str:
-        kind = "/" if place == "/" else ("group" if place.startswith(_MANAGEMENT_GROUP) else "below")
-        key = (need, role.role_definition_id, kind)
-        if key not in self._chosen:
-            self._chosen[key] = self._choose_anew(need, role, place)
-        return self._chosen[key]
-
-    def _choose_anew(self, need: Need, role: KnownRole, place: str) -> tuple[Choice, ...] | str:
-        blocked = self._why_no_custom(need, place)
-        found = list(options(need, role, self.book, max_excess=self.max_excess, custom=not blocked))
-        inherited = inherited_strings(role)
-        accepted = [choices for choices in found if not any(self._is_refused(one, place, inherited) for one in choices)]
-        chosen = cheapest(need, accepted, self.book)
-        if chosen is not None:
-            return chosen
-        return blocked or "role_refused"
-
-    def _why_no_custom(self, need: Need, place: str) -> str:
-        if place == "/":
-            return "root"
-        has_data = any(plane == "data" for plane, _ in self.book.index.members(self.book.mask(need)))
-        if place.startswith(_MANAGEMENT_GROUP) and (has_data or any(part.plane == "data" for part in need.parts)):
-            return "data_at_management_group"
-        return ""
-
-    def _is_refused(self, choice: Choice, place: str, inherited: frozenset[tuple[str, str]]) -> bool:
-        if choice.content is None:
-            return False
-        sample = RoleDefinition("", "x", (choice.content.block,), assignable_scopes=(place,))
-        return bool(refusals(sample, self.book.index.lists, inherited, self.limits))
+def with_roles(
+    draft: Draft,
+    placements: Iterable[Placement],
+    rests_on: Iterable[str],
+    together_with: Iterable[str],
+    role: KnownRole,
+    book: RoleBook,
+) -> Draft:
+    """Return an open draft with the roles that were chosen for its need."""
+    chosen = tuple(dict.fromkeys(placements))
+    done = replace(
+        draft,
+        rests_on=tuple(sorted({*draft.rests_on, *rests_on})),
+        together_with=tuple(sorted({*together_with} - {draft.subject.role_assignment_id})),
+        open=False,
+    )
+    if chosen:
+        return replace(done, kind=_kind(chosen), reason=_narrow_reason(role, done, book), placements=chosen)
+    others = [*done.rests_on, *done.together_with]
+    return replace(
+        done, kind="remove", reason=f"all that it is needed for is granted in place of or by {', '.join(others)}"
+    )
 
 
 def inherited_strings(role: KnownRole) -> frozenset[tuple[str, str]]:
@@ -198,10 +202,10 @@ def _needed_reason(role: KnownRole, profile: Profile, needs: Needs, spare: int) 
     return text
 
 
-def _narrow_reason(role: KnownRole, placements: Sequence[Placement]) -> str:
-    granted = 0
-    for placement in placements:
-        granted |= placement.choice.granted
-    places = len({placement.place for placement in placements})
+def _narrow_reason(role: KnownRole, draft: Draft, book: RoleBook) -> str:
+    needed = 0
+    for need in draft.needs.by_scope.values() if draft.needs else ():
+        needed |= book.mask(need)
+    places = len(draft.needs.by_scope) if draft.needs else 0
     where = "1 scope" if places == 1 else f"{places} scopes"
-    return f"{(granted & role.granted).bit_count()} of {role.granted.bit_count()} operations are needed, at {where}"
+    return f"{(needed & role.granted).bit_count()} of {role.granted.bit_count()} operations are needed, at {where}"

@@ -78,6 +78,8 @@ def proposal_evidence(
     }
     if draft.rests_on:
         evidence["rests_on"] = list(draft.rests_on)
+    if draft.together_with:
+        evidence["together_with"] = list(draft.together_with)
     if draft.profile is not None:
         gone = granted & ~granted_after
         evidence["kept_unseen"] = _counts(draft, granted_after, (Verdict.UNOBSERVABLE, Verdict.OUT_OF_COVERAGE))

@@ -213,7 +213,7 @@ def _ages(flags: pl.DataFrame, facts: _Facts) -> pl.DataFrame:
     Where no export says when an assignment was made, a complete Activity Log of its subscription without its
     creation proves that it is older than the window.
     """
-    created = _creations(facts)
+    created = creations_since(facts.inputs.usage_days, facts.threshold.date())
     unknown = pl.col("created_on").is_null()
     seen = folded(pl.col("role_assignment_id")).is_in(created.implode())
     covered = _logged_whole(facts)
@@ -224,9 +224,10 @@ def _ages(flags: pl.DataFrame, facts: _Facts) -> pl.DataFrame:
     )
 
 
-def _creations(facts: _Facts) -> pl.Series:
-    uses = facts.inputs.usage_days.filter(
-        (pl.col("day") >= facts.threshold.date())
+def creations_since(usage_days: pl.DataFrame, day: dt.date) -> pl.Series:
+    """Return the folded ids of the assignments whose creation the log shows on that day or later."""
+    uses = usage_days.filter(
+        (pl.col("day") >= day)
         & (folded(pl.col("operation")) == _CREATION)
         & (pl.col("succeeded") + pl.col("started") > 0)
     )

@@ -9,7 +9,7 @@ import json
 import re
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 
 from rightsize.model.nouns import RoleDefinition
@@ -17,6 +17,7 @@ from rightsize.propose.drafts import Draft
 from rightsize.propose.limits import Limits
 from rightsize.propose.roles import RoleContent
 from rightsize.propose.settle import RoleKey, anchor_of_place, role_key
+from rightsize.rbac.text import fold
 
 _NAMESPACE = uuid.UUID("6f0f3a52-6a5c-5c0e-9d53-8f5c2d1f7b11")
 _NAMED_PROVIDERS = 2
@@ -38,14 +39,18 @@ class NewRoles:
     placed: Mapping[tuple[RoleKey, str], str]
 
 
-def name_roles(drafts: Iterable[Draft], spelling: Mapping[str, str], limits: Limits) -> NewRoles:
+def name_roles(
+    drafts: Iterable[Draft], existing: Mapping[str, str], spelling: Mapping[str, str], limits: Limits
+) -> NewRoles:
     """Give every new role of the drafts its id, name and assignable scopes.
 
-    The assignable scopes are the subscriptions, or the management group, where the plan assigns the role; they are
-    part of what its id is made of, since a role that is assigned is never edited.
+    The id is made of what the role grants, so that it stays when more or fewer subscriptions need the role; these, or
+    the management group, are its assignable scopes. A role that is assigned is never edited: where the tenant has one
+    of that id already, and it was not chosen as it is, the new one gets an id of its own.
 
     Args:
         drafts: The settled drafts.
+        existing: The ids and names of the roles that the tenant has.
         spelling: Folded scope to how it is spelled.
         limits: A role that would list more scopes than Azure takes becomes several.
     """
@@ -55,6 +60,7 @@ def name_roles(drafts: Iterable[Draft], spelling: Mapping[str, str], limits: Lim
             key = role_key(placement)
             if key is not None:
                 anchors[key].add(anchor_of_place(placement.place))
+    names = {fold(name) for name in existing.values()}
     definitions: dict[str, RoleDefinition] = {}
     slugs: dict[str, str] = {}
     placed: dict[tuple[RoleKey, str], str] = {}
@@ -62,34 +68,48 @@ def name_roles(drafts: Iterable[Draft], spelling: Mapping[str, str], limits: Lim
         ordered = sorted(anchors[key])
         for start in range(0, len(ordered), limits.assignable_scopes):
             chunk = ordered[start : start + limits.assignable_scopes]
-            role, slug = _define(key[0], sorted(spelling.get(anchor, anchor) for anchor in chunk))
+            variant = [key[1], *(chunk if start else ())]
+            if _role_id(key[0], variant) in existing:
+                variant = [key[1], "beside", *chunk]
+            role, slug = _define(key[0], variant, [spelling.get(anchor, anchor) for anchor in chunk], names)
             definitions[role.role_definition_id] = role
             slugs[role.role_definition_id] = slug
             placed.update({(key, anchor): role.role_definition_id for anchor in chunk})
     return NewRoles(definitions, slugs, placed)
 
 
-def _define(content: RoleContent, scopes: list[str]) -> tuple[RoleDefinition, str]:
+def _role_id(content: RoleContent, variant: Iterable[str]) -> str:
     identity = {
         "actions": content.actions,
         "notActions": content.not_actions,
         "dataActions": content.data_actions,
         "notDataActions": content.not_data_actions,
-        "assignableScopes": scopes,
+        "variant": [text for text in variant if text],
     }
-    role_id = str(uuid.uuid5(_NAMESPACE, json.dumps(identity, sort_keys=True, separators=(",", ":"))))
+    return str(uuid.uuid5(_NAMESPACE, json.dumps(identity, sort_keys=True, separators=(",", ":"))))
+
+
+def _define(
+    content: RoleContent, variant: Iterable[str], scopes: Iterable[str], taken: Container[str]
+) -> tuple[RoleDefinition, str]:
+    role_id = _role_id(content, variant)
     words = _words(content)
     mark = role_id.split("-", 1)[0]
+    name = f"Rightsize {' '.join(words)} {mark}"
+    if fold(name) in taken:
+        # Names are unique in a tenant, and somebody may have taken this one.
+        mark = role_id
+        name = f"Rightsize {' '.join(words)} {mark}"
     slug = "-".join(["rightsize", *(re.sub(r"[^a-z0-9]+", "", word.lower()) for word in words), mark])
     counts = f"{len(content.actions)} actions and {len(content.data_actions)} data actions"
     role = RoleDefinition(
         role_definition_id=role_id,
-        role_name=f"Rightsize {' '.join(words)} {mark}",
+        role_name=name,
         permissions=(content.block,),
         role_type="CustomRole",
         description=f"Proposed by rightsize: {counts} that were used, or that no log could have shown. "
         f"The evidence for each is in {slug}.evidence.json.",
-        assignable_scopes=tuple(scopes),
+        assignable_scopes=tuple(sorted(scopes)),
     )
     return role, slug
 

@@ -182,9 +182,9 @@ class NeedReader:
             )
         if self.dials.reads is Reads.SIBLING:
             by_scope = {
-                target: self.index.mask(_sibling_reads(self._names(part))) & reads for target, part in use.items()
+                target: self.index.mask(sibling_reads(self._names(part))) & reads for target, part in use.items()
             }
-            here = self.index.mask(_sibling_reads(self.index.members(linked))) & reads if use else 0
+            here = self.index.mask(sibling_reads(self.index.members(linked))) & reads if use else 0
             return _Reads(here, (), by_scope, {SIBLING_READ: here | _union(by_scope.values())})
         return _Reads()
 
@@ -230,7 +230,7 @@ class _Reads:
     why: Mapping[str, int] = field(default_factory=dict)
 
 
-def _sibling_reads(names: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+def sibling_reads(names: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     """Return the read of each type that operations name, of the types above it, and of the resource group."""
     found = {("control", _GROUP_READ)}
     for _, name in names:

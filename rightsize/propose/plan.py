@@ -10,21 +10,23 @@ import polars as pl
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.naming import principal_names
 from rightsize.analyze.reasons import Verdict
-from rightsize.analyze.text import place_of
+from rightsize.analyze.text import folded, place_of
 from rightsize.analyze.verdicts import Analysis
 from rightsize.model.errors import InternalError
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.plan import Plan, Proof
 from rightsize.propose.advice import write_advice
 from rightsize.propose.assemble import planned_roles, role_id_of, write_proposals
-from rightsize.propose.bench import Bench, Key, prepare, read_findings
+from rightsize.propose.bench import Bench, prepare, read_findings
+from rightsize.propose.claims import claim_name, make_claims
 from rightsize.propose.dials import Dials
-from rightsize.propose.drafts import Draft, Drafter, Subject, inherited_strings, keep_reason
+from rightsize.propose.drafts import Draft, Key, Subject, first_draft, inherited_strings, keep_reason
+from rightsize.propose.grant import grant_needs
 from rightsize.propose.limits import Limits, refusals
 from rightsize.propose.linked import Writes, writes_within_reach
 from rightsize.propose.naming import NewRoles, name_roles
 from rightsize.propose.needs import NeedReader
-from rightsize.propose.proof import Claim, prove
+from rightsize.propose.proof import prove
 from rightsize.propose.reach import GRANTS_SCHEMA, Evaluator
 from rightsize.propose.replay import Replay, distinct_uses, replay
 from rightsize.propose.settle import fit_limits, keep_last_owners, mark_duplicates, rest_on_existing
@@ -55,7 +57,8 @@ def make_plan(
     """
     bench = prepare(inputs, analysis, read_findings(inputs, analysis), dials, limits or Limits())
     drafts = settle(draft_all(bench), bench)
-    new = name_roles([drafts[key] for key in sorted(drafts)], bench.spelling, bench.limits)
+    names = {id_: role.role_name for id_, role in bench.book.roles.items()}
+    new = name_roles([drafts[key] for key in sorted(drafts)], names, bench.spelling, bench.limits)
     _check_roles(new, drafts, bench)
     roles = {id_: role.blocks for id_, role in bench.book.roles.items()}
     roles |= {id_: role.permissions for id_, role in new.definitions.items()}
@@ -116,13 +119,12 @@ def catalogue_hash(operations: pl.DataFrame) -> str:
 
 def draft_all(bench: Bench) -> dict[Key, Draft]:
     """Decide every assignment for itself."""
-    drafter = Drafter(bench.book, bench.dials.max_excess, bench.limits)
     reader = NeedReader(bench.book, bench.dials, bench.elsewhere)
     around = writes_within_reach(
         ((fold(subject.principal_id), _staying(subject, reader, bench)) for subject in bench.subjects),
         bench.analysis.tenant.membership,
     )
-    return {subject.key: _draft_one(subject, drafter, reader, around, bench) for subject in bench.subjects}
+    return {subject.key: _draft_one(subject, reader, around, bench) for subject in bench.subjects}
 
 
 def _staying(subject: Subject, reader: NeedReader, bench: Bench) -> Writes:
@@ -136,9 +138,7 @@ def _staying(subject: Subject, reader: NeedReader, bench: Bench) -> Writes:
     return reader.staying(profile, bench.uses.get(subject.key, {}))
 
 
-def _draft_one(
-    subject: Subject, drafter: Drafter, reader: NeedReader, around: Mapping[str, Writes], bench: Bench
-) -> Draft:
+def _draft_one(subject: Subject, reader: NeedReader, around: Mapping[str, Writes], bench: Bench) -> Draft:
     if subject.key in bench.untouched:
         return Draft(subject, "keep", keep_reason(bench.untouched[subject.key]))
     if subject.key in bench.findings.orphans:
@@ -151,7 +151,7 @@ def _draft_one(
     role = bench.book.roles[subject.role_definition_id]
     uses = bench.uses.get(subject.key, {})
     needs = reader.read(role, subject.place, profile, uses, around[fold(subject.principal_id)])
-    return drafter.draft(subject, role, profile, needs)
+    return first_draft(subject, role, profile, needs, bench.book, bench.dials.max_excess)
 
 
 def settle(drafts: dict[Key, Draft], bench: Bench) -> dict[Key, Draft]:
@@ -162,9 +162,10 @@ def settle(drafts: dict[Key, Draft], bench: Bench) -> dict[Key, Draft]:
         if key in drafts and key not in bench.untouched and drafts[key].kind != "remove_orphan"
     }
     drafts = mark_duplicates(drafts, movable)
-    conditional = bench.inputs.role_assignments.filter(pl.col("condition").fill_null("") != "")
-    drafts = rest_on_existing(drafts, conditional.select("role_assignment_id", "state").iter_rows())
     drafts = keep_last_owners(drafts, {key: len(rows) for key, rows in bench.rows.items()})
+    drafts = grant_needs(drafts, bench)
+    conditional = (subject.key for subject in bench.subjects if subject.condition is not None)
+    drafts = rest_on_existing(drafts, conditional)
     custom = bench.inputs.role_definitions.filter(pl.col("role_type") == "CustomRole").height
     active = [subject for subject in bench.subjects if subject.state == "active"]
     return fit_limits(drafts, active, custom, bench.limits)
@@ -182,30 +183,19 @@ def _check_roles(new: NewRoles, drafts: Mapping[Key, Draft], bench: Bench) -> No
 
 def _prove(drafts: Mapping[Key, Draft], new: NewRoles, roles: Roles, bench: Bench) -> dict[Key, Proof]:
     """Prove every draft; a holder that is gone has no use to protect, and what stays needs no proof."""
-    by_id: dict[str, list[Subject]] = {}
-    for subject in bench.subjects:
-        by_id.setdefault(subject.role_assignment_id, []).append(subject)
-    claims = []
-    for key, draft in sorted(drafts.items()):
-        if draft.kind in ("keep", "remove_orphan"):
-            continue
-        subject = draft.subject
-        known = subject.role_definition_id if subject.role_definition_id in roles else None
-        proposed = tuple((role_id_of(placement, new), placement.place) for placement in draft.placements)
-        resting = tuple((other.role_definition_id, other.place) for id_ in draft.rests_on for other in by_id[id_])
-        claims.append(Claim(_name(key), known, subject.place, proposed, resting))
+    claims = make_claims(drafts, new, bench)
     uses = bench.placed.select(
-        "plane", "place", claim=pl.col("role_assignment_id") + " " + pl.col("state"), operation="name"
+        "plane",
+        "place",
+        claim=pl.col("role_assignment_id") + " " + pl.col("state"),
+        principal_id=folded(pl.col("principal_id")).fill_null(""),
+        operation="name",
     ).unique()
     proved = prove(claims, uses, roles, bench.analysis.tenant.tree)
     for name, proof in proved.items():
         if not proof.holds:
             raise InternalError(f"the proposal for assignment `{name}` cannot be proved: {proof.witness}")
-    return {key: proved.get(_name(key), Proof(True, True)) for key in drafts}
-
-
-def _name(key: Key) -> str:
-    return f"{key[0]} {key[1]}"
+    return {key: proved.get(claim_name(key), Proof(True, True)) for key in drafts}
 
 
 def _replay(drafts: Mapping[Key, Draft], new: NewRoles, roles: Roles, bench: Bench) -> Replay:
@@ -219,7 +209,10 @@ def _replay(drafts: Mapping[Key, Draft], new: NewRoles, roles: Roles, bench: Ben
         today.append(own)
         if draft.kind == "keep":
             after.append(own)
-        after.extend((holder, placement.place, role_id_of(placement, new), "active") for placement in draft.placements)
+        after.extend(
+            (fold(placement.principal_id), placement.place, role_id_of(placement, new), placement.state)
+            for placement in draft.placements
+        )
     outcome = replay(
         distinct_uses(bench.inputs, bench.analysis.window),
         pl.DataFrame(today, schema=GRANTS_SCHEMA, orient="row"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import polars as pl
 
@@ -17,22 +17,39 @@ Blocks = tuple[PermissionBlock, ...]
 
 
 @dataclass(frozen=True, slots=True)
+class Grant:
+    """An assignment as a proof sees it.
+
+    Attributes:
+        role: Key of the role.
+        place: Its folded scope.
+        member: Folded id of the one member of a group that it concerns; empty for everybody whom the claim concerns.
+        state: `active` or `eligible`.
+        condition: The condition of the assignment.
+    """
+
+    role: str
+    place: str
+    member: str = ""
+    state: str = "active"
+    condition: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Claim:
     """One proposal, as what has to be proved of it.
 
     Attributes:
         name: What the proposal is recognised by.
-        role: Key of the role that is replaced; None where what it grants is not known and nothing is assigned.
-        place: Its folded scope.
-        proposed: (key of a role, folded scope) that is assigned in its place.
-        resting_on: (key of a role, folded scope) of assignments of today that stay and cover a part of the use.
+        proposed: What is assigned in place of an assignment of today.
+        resting_on: What else its holders have after the plan.
+        today: What its holders have today.
     """
 
     name: str
-    role: str | None
-    place: str
-    proposed: tuple[tuple[str, str], ...]
-    resting_on: tuple[tuple[str, str], ...] = ()
+    proposed: tuple[Grant, ...]
+    resting_on: tuple[Grant, ...] = ()
+    today: tuple[Grant, ...] = ()
 
 
 def prove(
@@ -42,67 +59,89 @@ def prove(
 
     Args:
         claims: What is to be proved.
-        uses: Distinct `(claim, plane, operation, place)`, folded: what was used under what each claim replaces.
+        uses: Distinct `(claim, principal_id, plane, operation, place)`, folded: what was used by whom under what each
+            claim replaces.
         roles: Permission blocks by the key of a role.
         tree: Management groups and subscriptions.
     """
     unproved = _first_by_claim(_uncovered(claims, uses, Evaluator(roles, tree)))
-    is_within = _within(claims, tree)
-    witnesses: dict[tuple[str, str], str | None] = {}
+    judge = _Judge(roles, _within(claims, tree))
     proofs = {}
     for claim in claims:
         missing = unproved.get(claim.name)
-        new = _new_grant(claim, roles, is_within, witnesses)
+        new = judge.new_grant(claim)
         proofs[claim.name] = Proof(missing is None, new is None, missing or new)
     return proofs
 
 
 def _uncovered(claims: Sequence[Claim], uses: pl.DataFrame, evaluator: Evaluator) -> pl.DataFrame:
+    names = pl.Series("claim", [claim.name for claim in claims], dtype=pl.String)
+    asked = uses.filter(pl.col("claim").is_in(names.implode()))
+    asked = asked.sort("claim", "plane", "operation", "place", "principal_id").with_row_index("use")
     rows = [
-        (claim.name, place, role, "")
+        (f"{claim.name} {grant.member}".rstrip(), grant.place, grant.role, "")
         for claim in claims
-        for role, place in dict.fromkeys((*claim.proposed, *claim.resting_on))
+        for grant in dict.fromkeys((*claim.proposed, *claim.resting_on))
     ]
     assigned = pl.DataFrame(rows, schema=GRANTS_SCHEMA, orient="row")
-    names = pl.Series("claim", [claim.name for claim in claims], dtype=pl.String)
-    asked = uses.filter(pl.col("claim").is_in(names.implode())).sort("claim", "plane", "operation", "place")
-    asked = asked.with_row_index("use").rename({"claim": "holder"})
-    allowed = evaluator.allowed(asked, assigned)["use"].unique()
-    return asked.filter(~pl.col("use").is_in(allowed.implode()))
+    everybody = asked.with_columns(holder=pl.col("claim"))
+    allowed = evaluator.allowed(everybody, assigned)["use"].unique()
+    left = asked.filter(~pl.col("use").is_in(allowed.implode()))
+    single = left.with_columns(holder=pl.col("claim") + " " + pl.col("principal_id"))
+    allowed = evaluator.allowed(single, assigned)["use"].unique()
+    return left.filter(~pl.col("use").is_in(allowed.implode()))
 
 
 def _first_by_claim(uncovered: pl.DataFrame) -> dict[str, str]:
-    first = uncovered.unique("holder", keep="first", maintain_order=True)
+    first = uncovered.unique("claim", keep="first", maintain_order=True)
     return {
         name: f"{operation} ({plane}) at {place} was used and is not granted"
-        for name, operation, plane, place in first.select("holder", "operation", "plane", "place").iter_rows()
+        for name, operation, plane, place in first.select("claim", "operation", "plane", "place").iter_rows()
     }
 
 
 def _within(claims: Iterable[Claim], tree: ScopeTree) -> Callable[[str, str], bool]:
-    pairs = {(place, claim.place) for claim in claims for _, place in claim.proposed}
+    pairs = {(grant.place, held.place) for claim in claims for grant in claim.proposed for held in claim.today}
     inner = pl.Series("place", sorted({place for place, _ in pairs}), dtype=pl.String)
     outer = pl.Series("assigned", sorted({place for _, place in pairs}), dtype=pl.String)
     found = set(containing(inner, outer, tree).select("place", "assigned").iter_rows())
     return lambda place, assigned: (place, assigned) in found
 
 
-def _new_grant(
-    claim: Claim,
-    roles: Mapping[str, Blocks],
-    is_within: Callable[[str, str], bool],
-    witnesses: dict[tuple[str, str], str | None],
-) -> str | None:
-    """Return what a proposal would grant that is not granted today, or None."""
-    for role, place in claim.proposed:
-        if claim.role is None or claim.role not in roles:
-            return "what is granted today is not known"
-        if not is_within(place, claim.place):
-            return f"{place} is not below {claim.place}"
-        key = (claim.role, role)
-        if key not in witnesses:
-            found = contains(roles[claim.role], roles[role])
-            witnesses[key] = None if found is None else f"{found.operation} ({found.plane}) is not granted today"
-        if witnesses[key] is not None:
-            return witnesses[key]
-    return None
+@dataclass(slots=True)
+class _Judge:
+    roles: Mapping[str, Blocks]
+    is_within: Callable[[str, str], bool]
+    _witnesses: dict[tuple[tuple[str, ...], str], str | None] = field(default_factory=dict)
+
+    def new_grant(self, claim: Claim) -> str | None:
+        """Return what a proposal would grant that is not granted today, or None."""
+        for grant in claim.proposed:
+            held = [one for one in claim.today if self.is_within(grant.place, one.place) and _permits(one, grant)]
+            if not held:
+                return f"nothing is granted today at {grant.place}"
+            key = tuple(sorted({one.role for one in held})), grant.role
+            if key not in self._witnesses:
+                self._witnesses[key] = self._witness(*key)
+            if self._witnesses[key] is not None:
+                return self._witnesses[key]
+        return None
+
+    def _witness(self, held: tuple[str, ...], role: str) -> str | None:
+        if role in held:
+            return None
+        # A single role mostly suffices, and the fewer blocks the quicker the answer.
+        known = [self.roles[one] for one in held if one in self.roles]
+        if any(contains(blocks, self.roles[role]) is None for blocks in known):
+            return None
+        found = contains(tuple(block for blocks in known for block in blocks), self.roles[role])
+        return None if found is None else f"{found.operation} ({found.plane}) is not granted today"
+
+
+def _permits(held: Grant, grant: Grant) -> bool:
+    """Return whether what is held today may stand behind a grant: no less standing, no more conditional."""
+    return (
+        held.member in ("", grant.member)
+        and held.state in ("active", grant.state)
+        and held.condition in (None, grant.condition)
+    )

@@ -85,11 +85,22 @@ def replay_uses(
     uses: pl.DataFrame, today: pl.DataFrame, after: pl.DataFrame, evaluator: Evaluator, tenant: Tenant, inputs: Inputs
 ) -> Outcomes:
     """Replay distinct uses, as `replay` does, and return how each of those ends that are allowed today."""
+    return answer_uses(asked_uses(uses, today, evaluator, tenant, inputs), after, evaluator, tenant)
+
+
+def asked_uses(
+    uses: pl.DataFrame, today: pl.DataFrame, evaluator: Evaluator, tenant: Tenant, inputs: Inputs
+) -> pl.DataFrame:
+    """Return the uses that today's grants allow and no deny refuses: what a plan is asked to go on allowing."""
     spread = with_holders(uses, tenant.membership)
     before = evaluator.allowed(spread, today)["use"].unique()
     refused = _refused(spread, inputs, tenant)
-    asked = uses.filter(pl.col("use").is_in(before.implode()) & ~pl.col("use").is_in(refused.implode()))
-    found = evaluator.allowed(spread.filter(pl.col("use").is_in(asked["use"].implode())), after)
+    return uses.filter(pl.col("use").is_in(before.implode()) & ~pl.col("use").is_in(refused.implode()))
+
+
+def answer_uses(asked: pl.DataFrame, after: pl.DataFrame, evaluator: Evaluator, tenant: Tenant) -> Outcomes:
+    """Return how each of the uses that are asked ends under the assignments of `after`."""
+    found = evaluator.allowed(with_holders(asked, tenant.membership), after)
     standing = found.filter(pl.col("label") != "eligible")["use"].unique()
     eligible = found.filter(pl.col("label") == "eligible")["use"].unique()
     waiting = eligible.filter(~eligible.is_in(standing.implode()))

@@ -19,8 +19,10 @@ from rightsize.model.nouns import PermissionBlock
 from rightsize.propose.operation_sets import OperationIndex
 from rightsize.propose.reads import PatternPart
 from rightsize.rbac.algebra import contains, grants, intersects
+from rightsize.rbac.text import fold
 
 ChoiceKind = Literal["own", "builtin", "custom"]
+Blocks = tuple[PermissionBlock, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,8 @@ class KnownRole:
     granted: int
     is_builtin: bool
     is_conditional: bool
+    assignable: tuple[str, ...] = ()
+    """Folded scopes where a custom role may be assigned, sorted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +92,9 @@ class RoleBook:
     roles: dict[str, KnownRole]
     _builtins: list[KnownRole] = field(default_factory=list)
     _sizes: list[int] = field(default_factory=list)
-    _contained: dict[tuple[str, str], bool] = field(default_factory=dict)
+    _contained: dict[tuple[str, tuple[str, ...]], bool] = field(default_factory=dict)
     _part_masks: dict[PatternPart, int] = field(default_factory=dict)
+    _granted_parts: dict[tuple[Blocks, PatternPart], bool] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         usable = [role for role in self.roles.values() if role.is_builtin and not role.is_conditional and role.granted]
@@ -103,12 +108,23 @@ class RoleBook:
                 return
             yield self._builtins[position]
 
-    def is_contained(self, small: KnownRole, big: KnownRole) -> bool:
-        """Return whether `big` grants all that `small` does, for all strings."""
-        key = (small.role_definition_id, big.role_definition_id)
+    def is_contained(self, small: KnownRole, ceiling: tuple[str, ...]) -> bool:
+        """Return whether the roles of a ceiling together grant all that `small` does, for all strings."""
+        key = (small.role_definition_id, ceiling)
         if key not in self._contained:
-            self._contained[key] = contains(big.blocks, small.blocks) is None
+            self._contained[key] = contains(self.blocks(ceiling), small.blocks) is None
         return self._contained[key]
+
+    def blocks(self, role_ids: Iterable[str]) -> Blocks:
+        """Return the blocks of several roles."""
+        return tuple(block for role_id in role_ids for block in self.roles[role_id].blocks)
+
+    def grants_part(self, blocks: Blocks, part: PatternPart) -> bool:
+        """Return whether blocks grant all that a part does, for all strings."""
+        key = (blocks, part)
+        if key not in self._granted_parts:
+            self._granted_parts[key] = contains(blocks, [part.block]) is None
+        return self._granted_parts[key]
 
     def part_mask(self, part: PatternPart) -> int:
         """Return the catalogue's operations that a part grants."""
@@ -131,10 +147,10 @@ def open_role_book(inputs: Inputs, index: OperationIndex) -> RoleBook:
     names = unconditional.select(pl.col("operation").unique()).with_columns(name=folded(pl.col("operation")))
     bits = unconditional.join(names, on="operation").join(index.frame(), on=["plane", "name"])
     granted: dict[str, list[int]] = dict(bits.group_by("role_definition_id").agg("bit").iter_rows())
-    definitions = inputs.role_definitions.select("role_definition_id", "role_name", "role_type")
+    definitions = inputs.role_definitions.select("role_definition_id", "role_name", "role_type", "assignable_scopes")
     unlisted = list(index.members(index.mask_of_bits(range(len(index.names))) & ~index.listed))
     roles = {}
-    for role_id, name, kind in definitions.iter_rows():
+    for role_id, name, kind, scopes in definitions.iter_rows():
         own = blocks.get(role_id, ())
         named = (key for key in unlisted if grants(own, key[1], key[0]) == "yes")
         granted.setdefault(role_id, []).extend(bit for key in named if (bit := index.bit(*key)) is not None)
@@ -145,6 +161,7 @@ def open_role_book(inputs: Inputs, index: OperationIndex) -> RoleBook:
             index.mask_of_bits(granted.get(role_id, ())),
             kind == "BuiltInRole",
             any(block.condition for block in own),
+            tuple(sorted({fold(scope).rstrip("/") or "/" for scope in scopes or ()})),
         )
     return RoleBook(index, roles)
 
@@ -173,23 +190,23 @@ def blocks_by_role(role_permissions: pl.DataFrame) -> dict[str, tuple[Permission
 
 
 def options(
-    need: Need, today: KnownRole, book: RoleBook, *, max_excess: int, custom: bool
+    need: Need, ceiling: tuple[str, ...], book: RoleBook, *, max_excess: int, custom: bool
 ) -> Iterator[tuple[Choice, ...]]:
-    """Yield the ways to grant a need out of today's role: one role, or a reading role beside another.
+    """Yield the ways to grant a need out of today's roles: one role, or a reading role beside another.
 
     Args:
         need: What is needed at the scope.
-        today: The role that is replaced; nothing beyond it is granted.
+        ceiling: The roles that are replaced; nothing beyond what they grant together is granted.
         book: The roles there are.
         max_excess: Operations that an existing role may grant beyond the need.
         custom: Whether a new role may be assigned at the scope.
     """
-    yield from ((choice,) for choice in _existing(need, today, book, max_excess))
+    yield from ((choice,) for choice in _existing(need, ceiling, book, max_excess))
     reading, rest = _split(need, book)
     if reading and rest:
         for first, second in product(
-            list(_existing(reading, today, book, max_excess, kinds=("builtin",))),
-            [*((choice,) for choice in _existing(rest, today, book, max_excess)), *_new(rest, book, custom)],
+            list(_existing(reading, ceiling, book, max_excess, kinds=("builtin",))),
+            [*((choice,) for choice in _existing(rest, ceiling, book, max_excess)), *_new(rest, book, custom)],
         ):
             yield (first, *second)
     yield from _new(need, book, custom)
@@ -220,20 +237,28 @@ def cheapest(need: Need, found: Iterable[tuple[Choice, ...]], book: RoleBook) ->
 
 
 def _existing(
-    need: Need, today: KnownRole, book: RoleBook, max_excess: int, kinds: Sequence[ChoiceKind] = ("own", "builtin")
+    need: Need,
+    ceiling: tuple[str, ...],
+    book: RoleBook,
+    max_excess: int,
+    kinds: Sequence[ChoiceKind] = ("own", "builtin"),
 ) -> Iterator[Choice]:
     needed = book.mask(need)
     size = needed.bit_count()
-    if "own" in kinds and not today.is_conditional and (today.granted & ~needed).bit_count() <= max_excess:
-        yield Choice("own", today.role_definition_id, None, today.blocks, today.granted)
+    if "own" in kinds:
+        for role in (book.roles[role_id] for role_id in ceiling):
+            spare = role.granted & ~needed
+            fits = not role.is_conditional and not needed & ~role.granted and spare.bit_count() <= max_excess
+            if fits and _grants_parts(role, need, book):
+                yield Choice("own", role.role_definition_id, None, role.blocks, role.granted)
     for role in book.builtins_of_size(size, size + max_excess):
-        fits = role.role_definition_id != today.role_definition_id and not needed & ~role.granted
-        if (
-            fits
-            and all(contains(role.blocks, [part.block]) is None for part in need.parts)
-            and book.is_contained(role, today)
-        ):
+        fits = role.role_definition_id not in ceiling and not needed & ~role.granted
+        if fits and _grants_parts(role, need, book) and book.is_contained(role, ceiling):
             yield Choice("builtin", role.role_definition_id, None, role.blocks, role.granted)
+
+
+def _grants_parts(role: KnownRole, need: Need, book: RoleBook) -> bool:
+    return all(book.grants_part(role.blocks, part) for part in need.parts)
 
 
 def _split(need: Need, book: RoleBook) -> tuple[Need, Need]:

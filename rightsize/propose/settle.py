@@ -9,14 +9,13 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from rightsize.propose.drafts import Draft, Placement, Subject
+from rightsize.propose.drafts import Draft, Key, Placement, Subject
 from rightsize.propose.limits import Limits
 from rightsize.propose.roles import RoleContent
 
 OWNER = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"
 """The built-in role Owner."""
 
-Key = tuple[str, str]
 RoleKey = tuple[RoleContent, str]
 """What a new role grants, and the management group where it is assigned, or the empty string."""
 
@@ -70,8 +69,8 @@ def rest_on_existing(drafts: Mapping[Key, Draft], conditional: Iterable[Key] = (
         found = {
             placement: existing[identity]
             for placement in draft.placements
-            if (identity := (draft.subject.principal_id, placement.choice.role_definition_id, placement.place))
-            in existing
+            if (identity := (placement.principal_id, placement.choice.role_definition_id, placement.place)) in existing
+            and placement.state == "active"
         }
         if not found:
             continue
@@ -135,7 +134,7 @@ def fit_limits(
         draft = drafts[key]
         new_roles = {found for placement in draft.placements if (found := role_key(placement)) is not None} - roles
         wanted = {
-            (draft.subject.principal_id, role_key(placement) or placement.choice.role_definition_id, placement.place)
+            (placement.principal_id, role_key(placement) or placement.choice.role_definition_id, placement.place)
             for placement in draft.placements
         } - assigned
         added = Counter(anchor_of_place(place) for _, _, place in wanted)

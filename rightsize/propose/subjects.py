@@ -32,6 +32,8 @@ def read_subjects(inputs: Inputs) -> list[Subject]:
         scope="scope",
         place=place_of(pl.col("scope")),
         anchor=anchor_of(pl.col("scope")),
+        condition=pl.when(pl.col("condition").fill_null("") != "").then("condition"),
+        permanent=pl.col("end_on").is_null(),
     )
     return [Subject(*row) for row in rows.sort("role_assignment_id", "state").iter_rows()]
 

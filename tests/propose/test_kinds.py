@@ -160,12 +160,35 @@ def test_a_duplicate_through_a_group() -> None:
 
 
 def test_no_duplicate_of_what_does_not_stay() -> None:
-    """The wider assignment is narrowed by this very plan, so it covers nothing."""
+    """The wider assignment is narrowed by this very plan, so the other rests on what takes its place, and says so."""
     tenant, user, wide = _user_with(CONTRIBUTOR, SUB)
     narrow = tenant.assign(102, user, VM_CONTRIBUTOR, APP)
     plan = tenant.plan()
     assert proposal_for(plan, wide).kind == "custom"
-    assert proposal_for(plan, narrow).kind not in ("remove_duplicate", "remove")
+    assert proposal_for(plan, narrow).kind == "remove"
+    assert proposal_for(plan, narrow).evidence["together_with"] == [wide]
+
+
+def test_needs_of_one_holder_at_one_place_are_granted_once() -> None:
+    """Two roles that are both too wide give way to one assignment of what both were used for."""
+    tenant, user, wide = _user_with(CONTRIBUTOR, SUB)
+    tenant.use(
+        user,
+        "Microsoft.Storage/storageAccounts/listKeys/action",
+        f"{APP}/providers/Microsoft.Storage/s/a",
+        role_assignment_id=wide,
+    )
+    other = tenant.assign(102, user, VM_CONTRIBUTOR, APP)
+    tenant.use(user, START, VM, role_assignment_id=other)
+    plan = tenant.plan(reads="none", unobservable="drop")
+    assert _places(plan, wide) == _places(plan, other)
+    (role,) = plan.roles
+    assert strings(plan, role.definition.role_definition_id) == [
+        START,
+        "Microsoft.Storage/storageAccounts/listKeys/action",
+    ]
+    assert proposal_for(plan, wide).proof.holds
+    assert proposal_for(plan, other).proof.holds
 
 
 def test_an_excluded_duplicate_stays() -> None:

@@ -14,7 +14,7 @@ from rightsize.analyze.window import choose_window
 from rightsize.model.errors import InternalError
 from rightsize.model.nouns import PermissionBlock
 from rightsize.propose import plan as plan_module
-from rightsize.propose.proof import Claim, prove
+from rightsize.propose.proof import Claim, Grant, prove
 from rightsize.propose.reach import GRANTS_SCHEMA, Evaluator
 from rightsize.propose.replay import distinct_uses, replay
 from rightsize.rbac.text import fold
@@ -30,7 +30,7 @@ ROLES = {
 }
 SCOPES = pl.DataFrame({"scope": [SUB, MG], "parent_scope": [MG, "/"], "listed": [True, True]})
 USES = pl.DataFrame(
-    {"claim": ["c"], "plane": ["control"], "operation": [fold(START)], "place": [fold(VM)]},
+    {"claim": ["c"], "principal_id": ["u"], "plane": ["control"], "operation": [fold(START)], "place": [fold(VM)]},
 )
 
 
@@ -40,56 +40,96 @@ def _prove(claim: Claim, uses: pl.DataFrame = USES) -> tuple[bool, bool, str]:
     return proof.used_subset, proof.granted_superset, proof.witness or ""
 
 
+def _claim(
+    today: str | None, place: str, proposed: tuple[tuple[str, str], ...], resting_on: tuple[tuple[str, str], ...] = ()
+) -> Claim:
+    held = (Grant(today, place),) if today else ()
+    return Claim("c", tuple(Grant(*one) for one in proposed), tuple(Grant(*one) for one in resting_on), held)
+
+
 def test_a_right_claim_is_proved() -> None:
-    assert _prove(Claim("c", "wide", fold(SUB), (("start", fold(APP)),))) == (True, True, "")
+    assert _prove(_claim("wide", fold(SUB), (("start", fold(APP)),))) == (True, True, "")
 
 
 def test_a_management_group_is_above_its_subscriptions() -> None:
-    assert _prove(Claim("c", "wide", fold(MG), (("start", fold(APP)),))) == (True, True, "")
+    assert _prove(_claim("wide", fold(MG), (("start", fold(APP)),))) == (True, True, "")
 
 
 def test_a_use_that_nothing_grants_is_named() -> None:
-    used, granted, witness = _prove(Claim("c", "wide", fold(SUB), (("write", fold(APP)),)))
+    used, granted, witness = _prove(_claim("wide", fold(SUB), (("write", fold(APP)),)))
     assert (used, granted) == (False, True)
     assert fold(START) in witness
     assert fold(VM) in witness
 
 
 def test_a_use_outside_the_new_scope_is_named() -> None:
-    used, _, witness = _prove(Claim("c", "wide", fold(SUB), (("start", fold(DATA)),)))
+    used, _, witness = _prove(_claim("wide", fold(SUB), (("start", fold(DATA)),)))
     assert not used
     assert "not granted" in witness
 
 
 def test_a_removal_with_use_is_no_proof() -> None:
-    assert _prove(Claim("c", "wide", fold(SUB), ()))[0] is False
+    assert _prove(_claim("wide", fold(SUB), ()))[0] is False
 
 
 def test_what_rests_on_another_assignment_is_granted_by_it() -> None:
-    assert _prove(Claim("c", "wide", fold(SUB), (), (("start", fold(SUB)),))) == (True, True, "")
+    assert _prove(_claim("wide", fold(SUB), (), (("start", fold(SUB)),))) == (True, True, "")
 
 
 def test_a_new_permission_is_named() -> None:
-    used, granted, witness = _prove(Claim("c", "start", fold(SUB), (("wide", fold(APP)),)))
+    used, granted, witness = _prove(_claim("start", fold(SUB), (("wide", fold(APP)),)))
     assert (used, granted) == (True, False)
     assert "not granted today" in witness
 
 
 def test_an_operation_of_no_catalogue_is_new_all_the_same() -> None:
     """Containment is decided for all strings."""
-    _, granted, witness = _prove(Claim("c", "wide", fold(SUB), (("future", fold(APP)),)))
+    _, granted, witness = _prove(_claim("wide", fold(SUB), (("future", fold(APP)),)))
     assert not granted
     assert "Microsoft.ComputeSoon/read" in witness
 
 
 def test_a_wider_scope_is_named() -> None:
-    _, granted, witness = _prove(Claim("c", "wide", fold(APP), (("start", fold(SUB)),)))
+    _, granted, witness = _prove(_claim("wide", fold(APP), (("start", fold(SUB)),)))
     assert not granted
-    assert "is not below" in witness
+    assert "nothing is granted today at" in witness
 
 
 def test_what_is_not_known_today_proves_nothing() -> None:
-    assert _prove(Claim("c", None, fold(SUB), (("start", fold(APP)),)))[1] is False
+    assert _prove(_claim(None, fold(SUB), (("start", fold(APP)),)))[1] is False
+
+
+def test_what_the_roles_of_today_grant_together_is_not_new() -> None:
+    held = (Grant("start", fold(SUB)), Grant("write", fold(SUB)))
+    roles = ROLES | {"both": (PermissionBlock(actions=(START, WRITE)),)}
+    claim = Claim("c", (Grant("both", fold(APP)),), (), held)
+    tree = read_tree(SCOPES, pl.Series([fold(SUB), fold(VM), fold(APP)]))
+    assert prove([claim], USES, roles, tree)["c"].granted_superset
+    assert not prove([Claim("c", claim.proposed, (), held[:1])], USES, roles, tree)["c"].granted_superset
+
+
+@pytest.mark.parametrize(
+    ("held", "given", "is_proved"),
+    [
+        (Grant("wide", fold(SUB)), Grant("start", fold(APP), state="eligible"), True),
+        (Grant("wide", fold(SUB), state="eligible"), Grant("start", fold(APP)), False),
+        (Grant("wide", fold(SUB)), Grant("start", fold(APP), condition="c"), True),
+        (Grant("wide", fold(SUB), condition="c"), Grant("start", fold(APP), condition="c"), True),
+        (Grant("wide", fold(SUB), condition="c"), Grant("start", fold(APP), condition="d"), False),
+        (Grant("wide", fold(SUB), condition="c"), Grant("start", fold(APP)), False),
+        (Grant("wide", fold(SUB), member="u"), Grant("start", fold(APP), member="u"), True),
+        (Grant("wide", fold(SUB), member="v"), Grant("start", fold(APP), member="u"), False),
+    ],
+)
+def test_only_what_is_no_more_conditional_stands_behind_a_grant(held: Grant, given: Grant, is_proved: bool) -> None:
+    assert _prove(Claim("c", (given,), (), (held,)))[1] is is_proved
+
+
+def test_what_one_member_is_given_covers_no_other() -> None:
+    given = Grant("start", fold(APP), member="u")
+    held = (Grant("wide", fold(SUB)),)
+    assert _prove(Claim("c", (given,), (), held))[0] is True
+    assert _prove(Claim("c", (Grant("start", fold(APP), member="v"),), (), held))[0] is False
 
 
 def _replayed(

@@ -1,0 +1,87 @@
+"""What has to be proved of a plan: for each assignment, what takes its place, and what its holders may do today."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+
+import polars as pl
+
+from rightsize.propose.assemble import role_id_of
+from rightsize.propose.bench import Bench
+from rightsize.propose.drafts import Draft, Key, Placement, Subject
+from rightsize.propose.naming import NewRoles
+from rightsize.propose.proof import Claim, Grant
+from rightsize.rbac.text import fold
+
+
+def claim_name(key: Key) -> str:
+    """Return what the proposal for an assignment is recognised by in proofs."""
+    return f"{key[0]} {key[1]}"
+
+
+def make_claims(drafts: Mapping[Key, Draft], new: NewRoles, bench: Bench) -> list[Claim]:
+    """Return a claim for every draft that changes something, but for those whose holder is gone."""
+    by_id: dict[str, list[Subject]] = defaultdict(list)
+    held: dict[str, list[Subject]] = defaultdict(list)
+    for subject in bench.subjects:
+        by_id[subject.role_assignment_id].append(subject)
+        held[fold(subject.principal_id)].append(subject)
+    given: dict[str, dict[Placement, None]] = defaultdict(dict)
+    for _, draft in sorted(drafts.items()):
+        for placement in draft.placements:
+            given[fold(placement.principal_id)][placement] = None
+    holders = _holders({member for draft in drafts.values() for member in _members(draft)}, bench)
+    claims = []
+    for key, draft in sorted(drafts.items()):
+        if draft.kind in ("keep", "remove_orphan"):
+            continue
+        owner = fold(draft.subject.principal_id)
+        proposed = tuple(_grant(one, new, owner) for one in draft.placements)
+        beside = (*given[owner], *(one for other in _members(draft) for one in given[other]))
+        resting = (
+            *(_grant(one, new, owner) for one in beside),
+            *(_today(other, owner) for id_ in draft.rests_on for other in by_id[id_]),
+        )
+        today = [_today(one, "") for one in held[owner]]
+        for member in _members(draft):
+            if owner in holders.get(member, ()):
+                today.extend(_today(one, member) for one in (draft.subject, *held[member]))
+        claims.append(Claim(claim_name(key), proposed, resting, tuple(dict.fromkeys(today))))
+    return claims
+
+
+def _members(draft: Draft) -> list[str]:
+    """Return the folded ids of those who get an assignment of their own in place of the holder's."""
+    owner = fold(draft.subject.principal_id)
+    return sorted({fold(one.principal_id) for one in draft.placements} - {owner})
+
+
+def _holders(members: set[str], bench: Bench) -> dict[str, set[str]]:
+    """Return for each of the folded members the folded holders whose assignments they reach."""
+    reached = bench.analysis.tenant.membership.filter(pl.col("principal_id").is_in(sorted(members)))
+    holders: dict[str, set[str]] = defaultdict(set)
+    for member, holder in reached.select("principal_id", "holder").iter_rows():
+        holders[member].add(fold(holder))
+    return holders
+
+
+def _grant(placement: Placement, new: NewRoles, owner: str) -> Grant:
+    member = fold(placement.principal_id)
+    return Grant(
+        role_id_of(placement, new),
+        placement.place,
+        "" if member == owner else member,
+        placement.state,
+        placement.condition,
+    )
+
+
+def _today(subject: Subject, member: str) -> Grant:
+    return Grant(
+        subject.role_definition_id,
+        subject.place,
+        member,
+        "eligible" if subject.state == "eligible" else "active",
+        subject.condition,
+    )

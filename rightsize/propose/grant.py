@@ -1,0 +1,86 @@
+"""From open drafts to drafts with roles: demands, units, the choice for all of them, and back to each assignment."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+
+from rightsize.propose.bench import Bench
+from rightsize.propose.choices import Solution, choose
+from rightsize.propose.drafts import Draft, Key, Placement, with_roles
+from rightsize.propose.units import Demand, Standing, Unit, Units, form_units
+
+
+def grant_needs(drafts: Mapping[Key, Draft], bench: Bench) -> dict[Key, Draft]:
+    """Choose roles for every open draft.
+
+    What cannot be granted anew is kept, and the rest chosen again: what is kept may grant a part of it.
+    """
+    settled = dict(drafts)
+    while True:
+        units = form_units(demands(settled), standing(settled, bench), bench.book, bench.analysis.tenant.tree)
+        solution = choose(units.units, bench.book, bench.dials.max_excess, bench.limits)
+        if not solution.refused:
+            return _with_choices(settled, units, solution, bench)
+        for unit, word in solution.refused.items():
+            for key in unit.subjects:
+                settled[key] = settled[key].kept(word)
+
+
+def demands(drafts: Mapping[Key, Draft]) -> Iterator[Demand]:
+    """Yield what the open drafts need, by assignment and place."""
+    for _, draft in sorted(drafts.items()):
+        if not draft.open or draft.needs is None:
+            continue
+        for place, need in sorted(draft.needs.by_scope.items()):
+            yield Demand(draft.subject, place, need, draft.subject.principal_id, condition=draft.subject.condition)
+
+
+def standing(drafts: Mapping[Key, Draft], bench: Bench) -> Iterator[Standing]:
+    """Yield the assignments that stay and on which a need may rest: active, permanent, without any condition."""
+    for key, draft in sorted(drafts.items()):
+        subject = draft.subject
+        role = bench.book.roles.get(subject.role_definition_id)
+        rests = draft.kind == "keep" and subject.state == "active" and subject.permanent and subject.condition is None
+        if rests and role is not None and not role.is_conditional and bench.untouched.get(key) != "activated":
+            yield Standing(subject.role_assignment_id, subject.principal_id, subject.place, role)
+
+
+def _with_choices(drafts: dict[Key, Draft], units: Units, solution: Solution, bench: Bench) -> dict[Key, Draft]:
+    of_subject: dict[Key, list[Unit]] = defaultdict(list)
+    for unit in units.units:
+        for key in unit.subjects:
+            of_subject[key].append(unit)
+    for key, draft in drafts.items():
+        if not draft.open:
+            continue
+        own = of_subject[key]
+        near = [*own, *units.leans_on.get(key, ())]
+        drafts[key] = with_roles(
+            draft,
+            (one for unit in own for one in _placements(unit, draft, solution, drafts, bench)),
+            units.rests_on.get(key, ()),
+            (id_ for unit in near for id_, _ in unit.subjects),
+            bench.book.roles[draft.subject.role_definition_id],
+            bench.book,
+        )
+    return drafts
+
+
+def _placements(
+    unit: Unit, draft: Draft, solution: Solution, drafts: Mapping[Key, Draft], bench: Bench
+) -> Iterator[Placement]:
+    others = 0
+    for key in unit.subjects:
+        if key != draft.subject.key:
+            others |= _needed_at(drafts[key], unit.place, bench)
+    counted = ~others | _needed_at(draft, unit.place, bench)
+    for choice in solution.choices[unit]:
+        yield Placement(
+            unit.place, choice, unit.principal_id, unit.state, unit.condition, counted=choice.granted & counted
+        )
+
+
+def _needed_at(draft: Draft, place: str, bench: Bench) -> int:
+    need = draft.needs.by_scope.get(place) if draft.needs else None
+    return bench.book.mask(need) if need is not None else 0

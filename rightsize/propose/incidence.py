@@ -1,0 +1,141 @@
+"""What the days of the window say about each assignment, as columns: on how many its holder worked, and on how many
+of these something came up that no other day has.
+
+A *novelty* is an operation at a place where it would have to be granted. Only operations count that a log would have
+shown and that would be taken away were they not seen: of everything else the days say nothing.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from rightsize.analyze.coverage import arm_tokens
+from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.reasons import Verdict
+from rightsize.analyze.text import folded
+from rightsize.analyze.usage import use_by_day
+from rightsize.analyze.verdicts import Analysis
+from rightsize.propose.seasons import MONTH_END, find_seasons, with_cycles
+
+KEY = ["role_assignment_id", "state"]
+_NOVELTY = [*KEY, "plane", "name", "target"]
+
+
+def read_incidence(inputs: Inputs, analysis: Analysis, placed: pl.DataFrame) -> pl.DataFrame:
+    """Return one row an assignment of which a log would show the use of something.
+
+    Args:
+        inputs: The tables.
+        analysis: The verdicts.
+        placed: As `subjects.place_uses` returns it.
+
+    Returns:
+        `role_assignment_id`, `state`, `role`, `holder_type`; `active_days` of the holder (or of the members of a
+        group): days with a call or with a token for Azure Resource Manager, and the first of them, `active_since`;
+        `use_days` of the assignment; `once` and `twice`, novelties of exactly one and two days; `new_days`, days with
+        a novelty of exactly one day; `period`, `every`, `cycles` and `new_cycles` where its use follows the calendar;
+        `seasonal_operations`, how many of its novelties do.
+    """
+    calls = _calls(inputs, analysis)
+    seen = _novelties(calls, placed, analysis)
+    counts = seen.group_by(_NOVELTY).agg(days=pl.len(), only=pl.col("day").min())
+    single = pl.col("days") == 1
+    summed = counts.group_by(KEY).agg(
+        once=single.sum(),
+        twice=(pl.col("days") == 2).sum(),
+        new_days=pl.col("only").filter(single).n_unique(),
+    )
+    frame = _observable(inputs, analysis)
+    for part in (
+        _active_days(inputs, analysis, calls),
+        seen.group_by(KEY).agg(use_days=pl.col("day").n_unique()),
+        summed,
+        find_seasons(seen.select(*KEY, "day"), KEY),
+        _cycles(seen),
+        find_seasons(seen, _NOVELTY).group_by(KEY).agg(seasonal_operations=pl.len()),
+    ):
+        on = KEY if "state" in part.columns else ["holder"]
+        frame = frame.join(part, on=on, how="left")
+    numbers = ["active_days", "use_days", "once", "twice", "new_days", "seasonal_operations"]
+    return (
+        frame.with_columns(pl.col(numbers).fill_null(0).cast(pl.Int64))
+        .with_columns(
+            cycles=pl.when(pl.col("period") == MONTH_END).then("ends").otherwise("spells").cast(pl.Int64),
+            new_cycles=pl.when(pl.col("period") == MONTH_END).then("new_ends").otherwise("new_spells").cast(pl.Int64),
+        )
+        .drop("ends", "spells", "new_ends", "new_spells")
+        .sort(KEY)
+    )
+
+
+def _calls(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
+    """Return the distinct `(principal_id, plane, name, place, day)` of use that is not suspect."""
+    return (
+        use_by_day(inputs, analysis.window)
+        .filter(pl.col("clean") > 0)
+        .select("plane", "name", "place", "day", principal_id=pl.coalesce("principal_id", "principal_name"))
+        .unique()
+    )
+
+
+def _novelties(calls: pl.DataFrame, placed: pl.DataFrame, analysis: Analysis) -> pl.DataFrame:
+    """Return the days of each novelty: an operation, and the scope where it has to be granted."""
+    judged = analysis.profile_operations.filter(pl.col("verdict") == Verdict.UNUSED)
+    concluded = judged.select("profile_id", "plane", name=folded(pl.col("operation")))
+    of = placed.select(*_NOVELTY, "principal_id", "place").unique()
+    shown = (
+        of.join(analysis.profiles, on=KEY)
+        .join(concluded, on=["profile_id", "plane", "name"], how="semi")
+        .drop("profile_id")
+    )
+    return shown.join(calls, on=["principal_id", "plane", "name", "place"]).select(*_NOVELTY, "day").unique()
+
+
+def _observable(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
+    """Return the assignments of which something would be taken away for lack of use."""
+    concluded = analysis.profile_operations.filter(pl.col("verdict") == Verdict.UNUSED)["profile_id"].unique()
+    open_ones = analysis.profiles.filter(pl.col("profile_id").is_in(concluded.implode())).select(KEY)
+    types = inputs.principals.select(holder=folded(pl.col("principal_id")), listed_type="principal_type")
+    return (
+        inputs.role_assignments.select(
+            *KEY,
+            "principal_type",
+            holder=folded(pl.col("principal_id")),
+            role=folded(pl.col("role_definition_id")),
+        )
+        .join(open_ones, on=KEY, how="semi")
+        .join(types.unique("holder"), on="holder", how="left")
+        .with_columns(holder_type=pl.coalesce("listed_type", "principal_type"))
+        .drop("listed_type", "principal_type")
+    )
+
+
+def _active_days(inputs: Inputs, analysis: Analysis, calls: pl.DataFrame) -> pl.DataFrame:
+    """Return `(holder, active_days, active_since)` of everybody who holds an assignment, through members too."""
+    tokens = arm_tokens(inputs, analysis.window).select("principal_id", "day").drop_nulls()
+    days = pl.concat([calls.select("principal_id", "day").drop_nulls(), tokens]).unique()
+    holders = folded(inputs.role_assignments["principal_id"]).unique()
+    through = analysis.tenant.membership.filter(pl.col("holder").is_in(holders.implode()))
+    return (
+        days.join(through, on="principal_id")
+        .group_by("holder")
+        .agg(active_days=pl.col("day").n_unique(), active_since=pl.col("day").min())
+    )
+
+
+def _cycles(seen: pl.DataFrame) -> pl.DataFrame:
+    """Return how many spells and month ends each assignment was used in, and how many brought something new."""
+    marked = seen.join(with_cycles(seen, KEY), on=[*KEY, "day"])
+    columns = [("spell", "spells", "new_spells"), ("month_end", "ends", "new_ends")]
+    found = seen.select(KEY).unique()
+    for cycle, count, new in columns:
+        cycled = marked.filter(pl.col(cycle).is_not_null())
+        single = cycled.group_by(_NOVELTY).agg(pl.col(cycle).min(), number=pl.col(cycle).n_unique())
+        found = found.join(
+            cycled.group_by(KEY).agg(pl.col(cycle).n_unique().alias(count)), on=KEY, how="left"
+        ).join(
+            single.filter(pl.col("number") == 1).group_by(KEY).agg(pl.col(cycle).n_unique().alias(new)),
+            on=KEY,
+            how="left",
+        )
+    return found.with_columns(pl.col("spells", "new_spells", "ends", "new_ends").fill_null(0))
