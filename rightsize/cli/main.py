@@ -28,6 +28,7 @@ from rightsize.cli.queries import queries
 from rightsize.cli.roles import app as roles
 from rightsize.cli.sql import sql
 from rightsize.cli.status import status
+from rightsize.cli.verify import verify
 from rightsize.model.errors import RightsizeError
 
 app = typer.Typer(
@@ -67,6 +68,7 @@ app.add_typer(roles, name="roles")
 app.add_typer(queries, name="queries")
 app.command()(sql)
 app.command()(status)
+app.command()(verify)
 
 
 def main(arguments: list[str] | None = None) -> None:

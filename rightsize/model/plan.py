@@ -107,6 +107,7 @@ class Plan:
         verdicts: How many granted operations have which verdict, over all assignments.
         names: Display names of principals and roles by id, and of subscriptions and management groups by scope; they
             are for people, and no part of what is agreed on.
+        rests_on: What it read of the tenant, as hashes by id: `verify` says by them what has changed since.
     """
 
     generated_from: Mapping[str, Any]
@@ -116,3 +117,4 @@ class Plan:
     replay: Mapping[str, int] = field(default_factory=dict)
     verdicts: Mapping[str, int] = field(default_factory=dict)
     names: Mapping[str, str] = field(default_factory=dict)
+    rests_on: Mapping[str, Mapping[str, str]] = field(default_factory=dict)

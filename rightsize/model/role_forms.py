@@ -14,6 +14,7 @@ input form `Name` is the display name, in the others `name` is the GUID; a role 
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -111,6 +112,12 @@ def to_arm(role: RoleDefinition) -> dict[str, Any]:
         "assignableScopes": list(role.assignable_scopes),
     }
     return {**_if_any("name", role.role_definition_id), "properties": properties}
+
+
+def hash_of_role(role: RoleDefinition) -> str:
+    """Return the hash of all that a role says, in whatever form and layout a file says it."""
+    text = json.dumps(to_arm(role), ensure_ascii=True, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def to_az(role: RoleDefinition) -> dict[str, Any]:

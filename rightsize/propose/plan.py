@@ -28,6 +28,7 @@ from rightsize.propose.naming import NewRoles, name_roles
 from rightsize.propose.needs import NeedReader
 from rightsize.propose.proof import prove
 from rightsize.propose.reach import GRANTS_SCHEMA, Evaluator
+from rightsize.propose.readings import take_readings
 from rightsize.propose.replay import Replay, distinct_uses, replay
 from rightsize.propose.settle import fit_limits, keep_last_owners, mark_duplicates, rest_on_existing
 from rightsize.rbac.text import fold
@@ -82,6 +83,7 @@ def make_plan(
         replay=outcome.as_json(),
         verdicts=_count_verdicts(analysis),
         names=_names(bench, new),
+        rests_on=take_readings(inputs, (one.role for proposal in proposals for one in proposal.assignments)),
     )
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from rightsize.model.errors import InputError
 from rightsize.model.plan import PLAN_FORMAT, Plan, PlannedAssignment, Proposal
-from rightsize.model.role_forms import to_arm
+from rightsize.model.role_forms import hash_of_role, to_arm
 from rightsize.render.review import write_review
 from rightsize.render.rows import plain
 
@@ -73,11 +73,13 @@ def plan_document(plan: Plan) -> dict[str, Any]:
                 "role": role.definition.role_definition_id,
                 "name": role.definition.role_name,
                 "file": f"roles/{role.slug}.json",
+                "content": hash_of_role(role.definition),
             }
             for role in plan.roles
         ],
         "advice": [{"subject": advice.subject, "text": advice.text} for advice in plan.advice],
         "replay": plan.replay,
+        "rests_on": plan.rests_on,
     }
 
 

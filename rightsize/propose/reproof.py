@@ -1,0 +1,213 @@
+"""The proof of a written plan, anew: what takes an assignment's place grants all the use, and nothing that is new.
+
+Only the role files, the planned assignments and the tables of today count. Several proposals may replace one
+assignment together, and one may replace several, so what is proved is the whole of what takes their place.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.scoping import containing
+from rightsize.analyze.tenant import Tenant
+from rightsize.analyze.text import folded, place_of
+from rightsize.model.nouns import PermissionBlock
+from rightsize.model.plan import PlannedAssignment
+from rightsize.propose.written import WrittenPlan, WrittenProposal
+from rightsize.rbac.algebra import contains
+
+Key = tuple[str, str]
+"""(role_assignment_id, state), folded."""
+
+Blocks = tuple[PermissionBlock, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """An assignment of today; ids and `place` are folded."""
+
+    key: Key
+    holder: str
+    role: str
+    place: str
+    condition: str | None
+    permanent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Reproof:
+    """What is proved of one assignment that the plan takes away; `witness` breaks one of the two, or is None."""
+
+    role_assignment_id: str
+    state: str
+    kinds: tuple[str, ...]
+    used_subset: bool
+    granted_superset: bool
+    witness: str | None
+
+
+@dataclass(slots=True)
+class Case:
+    """A plan beside the tenant of today.
+
+    Attributes:
+        plan: The plan.
+        inputs: The tables.
+        tenant: Who is a member of what, and the tree of scopes.
+        roles: Permission blocks by folded id: the roles of the tenant, and those that the plan brings.
+        today: Today's assignments.
+        going: The assignments that the plan takes away, each with the proposals that speak of it.
+    """
+
+    plan: WrittenPlan
+    inputs: Inputs
+    tenant: Tenant
+    roles: Mapping[str, Blocks]
+    today: Mapping[Key, Holding]
+    going: Mapping[Key, Sequence[WrittenProposal]]
+    _beyond: dict[tuple[tuple[str, ...], str], str | None] = field(default_factory=dict)
+
+    def beyond(self, big: Iterable[str], small: str) -> str | None:
+        """Return what a role grants that others do not together, or None."""
+        key = (tuple(sorted(set(big))), small)
+        if key not in self._beyond:
+            together = [block for role in key[0] for block in self.roles.get(role, ())]
+            found = contains(together, self.roles.get(small, ()))
+            self._beyond[key] = None if found is None else f"{found.operation} ({found.plane})"
+        return self._beyond[key]
+
+    def proposals(self) -> list[WrittenProposal]:
+        """Return the proposals that take something away, each once."""
+        return list({one.id: one for proposals in self.going.values() for one in proposals}.values())
+
+
+def read_holdings(inputs: Inputs) -> dict[Key, Holding]:
+    """Return today's assignments, sorted."""
+    rows = inputs.role_assignments.select(
+        folded(pl.col("role_assignment_id")),
+        "state",
+        folded(pl.col("principal_id")),
+        role=folded(pl.col("role_definition_id")),
+        place=place_of(pl.col("scope")),
+        condition=pl.col("condition"),
+        permanent=pl.col("end_on").is_null(),
+    ).sort("role_assignment_id", "state")
+    return {
+        (id_, state): Holding((id_, state), holder or "", role or "", place or "", condition or None, permanent)
+        for id_, state, holder, role, place, condition, permanent in rows.iter_rows()
+    }
+
+
+def prove_again(case: Case, lost: Mapping[Key, str]) -> list[Reproof]:
+    """Return the proof of each assignment that the plan takes away.
+
+    Args:
+        case: The plan and the tenant.
+        lost: For assignments whose use the plan does not cover, one such use.
+    """
+    added = _more_than_today(case)
+    duplicates = _contained_by_what_stays(case)
+    proofs = []
+    for key, proposals in case.going.items():
+        kinds = tuple(sorted({proposal.kind for proposal in proposals}))
+        new = next((added[proposal.id] for proposal in proposals if proposal.id in added), None)
+        if new is None and "remove_duplicate" in kinds and key in case.today and key not in duplicates:
+            new = "no assignment that the plan leaves grants all of it"
+        proofs.append(Reproof(*key, kinds, key not in lost, new is None, new or lost.get(key)))
+    return proofs
+
+
+def _more_than_today(case: Case) -> dict[str, str]:
+    """Return for proposals that would give somebody what the replaced assignments do not, what that is."""
+    planned = [one for proposal in case.proposals() for one in proposal.assignments]
+    places = pl.Series("place", [one.scope for one in planned], dtype=pl.String)
+    assigned = pl.Series("assigned", sorted({holding.place for holding in case.today.values()}), dtype=pl.String)
+    within = set(containing(places, assigned, case.tenant.tree).iter_rows())
+    principals = sorted({one.principal_id for one in planned})
+    membership = case.tenant.membership.filter(pl.col("principal_id").is_in(principals))
+    holders = set(membership.iter_rows())
+    replaced: dict[str, list[Holding]] = defaultdict(list)
+    for key, proposals in case.going.items():
+        for proposal in proposals:
+            if key in case.today:
+                replaced[proposal.id].append(case.today[key])
+    found: dict[str, str] = {}
+    for proposal in case.proposals():
+        for one in proposal.assignments:
+            reason = _beyond(case, one, replaced[proposal.id], holders, within)
+            if reason is not None:
+                found.setdefault(proposal.id, reason)
+    return found
+
+
+def _beyond(
+    case: Case,
+    one: PlannedAssignment,
+    replaced: Sequence[Holding],
+    holders: set[tuple[str, str]],
+    within: set[tuple[str, str]],
+) -> str | None:
+    refused = ["the assignment that it replaces is not there"] if not replaced else []
+    through = []
+    for own in replaced:
+        # What a group holds, each of its members does, and nobody else.
+        if one.principal_id != own.holder and (one.principal_id, own.holder) not in holders:
+            refused.append(f"{one.principal_id} does not hold the assignment that is replaced")
+        elif (one.scope, own.place) not in within:
+            refused.append(f"{one.scope} is not below {own.place}")
+        elif own.condition and one.condition != own.condition:
+            refused.append("the condition of the assignment that is replaced is lost")
+        elif own.key[1] == "eligible" and one.state != "eligible":
+            refused.append("eligible access would become active")
+        else:
+            through.append(own.role)
+    if not through:
+        return refused[0]
+    beyond = case.beyond(through, one.role)
+    return None if beyond is None else f"{beyond} is not granted today"
+
+
+def _contained_by_what_stays(case: Case) -> set[Key]:
+    """Return the assignments that go as duplicates and are contained by one that stays.
+
+    That one is active, permanent, of the same principal or of a group that contains it, at the same or a wider scope,
+    and no more conditional.
+    """
+    going = [
+        case.today[key]
+        for key, proposals in case.going.items()
+        if key in case.today and any(proposal.kind == "remove_duplicate" for proposal in proposals)
+    ]
+    activated = {id_ for id_, state in case.today if state == "activated"}
+    by_holder: dict[str, list[Holding]] = defaultdict(list)
+    for key, holding in case.today.items():
+        if key not in case.going and key[1] == "active" and holding.permanent and key[0] not in activated:
+            by_holder[holding.holder].append(holding)
+    through: dict[str, list[str]] = dict(
+        case.tenant.membership.filter(pl.col("principal_id").is_in([small.holder for small in going]))
+        .group_by("principal_id")
+        .agg(pl.col("holder").sort())
+        .iter_rows()
+    )
+    above = containing(
+        pl.Series("place", [small.place for small in going], dtype=pl.String),
+        pl.Series("assigned", sorted({one.place for many in by_holder.values() for one in many}), dtype=pl.String),
+        case.tenant.tree,
+    )
+    reached = set(above.iter_rows())
+    return {
+        small.key
+        for small in going
+        if any(
+            (small.place, big.place) in reached
+            and big.condition in (None, small.condition)
+            and case.beyond([big.role], small.role) is None
+            for holder in through.get(small.holder, [small.holder])
+            for big in by_holder.get(holder, ())
+        )
+    }

@@ -1,0 +1,163 @@
+"""Verify a plan folder against the store of today."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.naming import principal_names
+from rightsize.model.errors import EvidenceError, GateError, RightsizeError
+from rightsize.propose.verify import Change, Verification, verify
+from rightsize.propose.written import WrittenPlan, read_plan, read_roles
+from rightsize.rbac.text import fold
+from rightsize.store.connection import open_store
+from rightsize.workflow.text_files import read_bytes
+
+_NOUNS = {
+    "role_assignment": ("assignment", "assignments"),
+    "eligible_assignment": ("eligible assignment", "eligible assignments"),
+    "role_definition": ("role definition", "role definitions"),
+    "group_members": ("membership", "memberships"),
+    "deny_assignment": ("deny assignment", "deny assignments"),
+    "principal": ("principal", "principals"),
+    "use": ("use that it does not cover", "uses that it does not cover"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyResult:
+    """What `verify` answers.
+
+    Attributes:
+        document: The whole answer.
+        rows: What is wrong with the plan, one row each: first what makes it stale, then what cannot be proved.
+        refusal: The error to end with, or None where the plan stands.
+        summary: One sentence for people.
+    """
+
+    document: dict[str, Any]
+    rows: list[dict[str, Any]]
+    refusal: RightsizeError | None
+    summary: str
+
+
+def verify_plan(db: Path, path: Path) -> VerifyResult:
+    """Prove a plan against the store.
+
+    Args:
+        db: The store.
+        path: The plan folder, or its `plan.json`.
+
+    Raises:
+        InputError: There is no plan, it is not what a plan is, or its role files are missing or altered.
+    """
+    file = path / "plan.json" if path.is_dir() else path
+    plan = read_plan(read_bytes(file))
+    roles = read_roles(plan, _role_files(file.parent, plan))
+    with open_store(db, read_only=True) as store:
+        inputs = Inputs.read(store.table)
+    found = verify(plan, roles, inputs)
+    names = _names(inputs)
+    return VerifyResult(
+        document=_document(found, names),
+        rows=[*(_change_row(change, names) for change in found.changes), *_proof_rows(found)],
+        refusal=_refusal(found),
+        summary=f"{len(found.proofs)} changes proved, {found.replay['allowed']} calls of {found.window.first_day} to "
+        f"{found.window.last_day} allowed, {found.replay['needs_activation']} need an activation",
+    )
+
+
+def _role_files(folder: Path, plan: WrittenPlan) -> dict[str, bytes]:
+    """Read the role files that are there; a link is no file of a plan, wherever it leads."""
+    paths = {role.file: folder / role.file for role in plan.roles}
+    return {name: read_bytes(path) for name, path in paths.items() if path.is_file() and not path.is_symlink()}
+
+
+def _names(inputs: Inputs) -> dict[str, str]:
+    """Return what people call principals and roles, by folded id."""
+    roles = inputs.role_definitions.filter(pl.col("role_name").fill_null("") != "")
+    named = [*principal_names(inputs).select("principal_id", "name").iter_rows()]
+    named += roles.select("role_definition_id", "role_name").iter_rows()
+    return {fold(id_): name for id_, name in named}
+
+
+def _document(found: Verification, names: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "verified": not found.changes and not found.failed,
+        "stale": bool(found.changes),
+        "changes": [_change_row(change, names) for change in found.changes],
+        "proofs": [
+            {
+                "role_assignment_id": proof.role_assignment_id,
+                "state": proof.state,
+                "kinds": list(proof.kinds),
+                "proof": {
+                    "used_subset": proof.used_subset,
+                    "granted_superset": proof.granted_superset,
+                    "witness": proof.witness,
+                },
+            }
+            for proof in found.proofs
+        ],
+        "replay": dict(found.replay),
+        "unread": dict(found.unread),
+        "window": {
+            "first_day": found.window.first_day.isoformat(),
+            "last_day": found.window.last_day.isoformat(),
+        },
+    }
+
+
+def _change_row(change: Change, names: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "what": change.what,
+        "id": change.id,
+        "name": names.get(change.id),
+        "change": change.change,
+        "operation": change.operation,
+        "plane": change.plane,
+        "scope": change.scope,
+        "role_assignment_ids": list(change.role_assignment_ids),
+        "detail": change.detail,
+    }
+
+
+def _proof_rows(found: Verification) -> list[dict[str, Any]]:
+    return [
+        {
+            "what": "proof",
+            "id": proof.role_assignment_id,
+            "name": None,
+            "change": "failed",
+            "operation": None,
+            "plane": None,
+            "scope": None,
+            "role_assignment_ids": [proof.role_assignment_id],
+            "detail": proof.witness,
+        }
+        for proof in found.failed
+    ]
+
+
+def _refusal(found: Verification) -> RightsizeError | None:
+    """Return why the plan is refused: stale first, since what has changed explains most of what fails."""
+    if found.changes:
+        counted = Counter(change.what for change in found.changes)
+        said = ", ".join(f"{number} {_NOUNS[what][number > 1]}" for what, number in counted.items())
+        return EvidenceError(
+            f"the plan is stale: {said}", hint="make a new one with `rightsize propose`, and review what differs"
+        )
+    if found.failed:
+        first = found.failed[0]
+        return GateError(
+            f"{len(found.failed)} of {len(found.proofs)} changes cannot be proved, the first of them for assignment "
+            f"`{first.role_assignment_id}`: {first.witness}",
+            hint="nothing in the store has changed, so the plan was: do not apply it",
+        )
+    return None

@@ -1,0 +1,156 @@
+"""`rightsize verify`: exit codes, the list for people and the one for programs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from rightsize.cli.main import run
+from rightsize.render.plan import write_plan
+from tests.propose.small_tenant import CONTRIBUTOR, READER, SUB, VM, SmallTenant, guid
+
+START = "Microsoft.Compute/virtualMachines/start/action"
+WRITE = "Microsoft.Compute/virtualMachines/write"
+
+
+class FakeStore:
+    """Hands out the tables of a small tenant."""
+
+    def __init__(self, tenant: SmallTenant) -> None:
+        self.inputs = tenant.inputs()
+
+    def __enter__(self) -> FakeStore:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def table(self, name: str) -> pl.DataFrame:
+        frame: pl.DataFrame = getattr(self.inputs, name)
+        return frame
+
+
+def _tenant() -> SmallTenant:
+    tenant = SmallTenant()
+    user = tenant.principal(1, display_name="\x1b[31mMei")
+    tenant.assign(101, user, CONTRIBUTOR, SUB)
+    tenant.assign(102, tenant.principal(2), READER, SUB)
+    tenant.use(user, START, VM)
+    return tenant
+
+
+@pytest.fixture
+def today(monkeypatch: pytest.MonkeyPatch) -> SmallTenant:
+    """The tenant of today; a test changes it before it verifies."""
+    tenant = _tenant()
+    monkeypatch.setattr("rightsize.workflow.verify.open_store", lambda *_, **__: FakeStore(tenant))
+    return tenant
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_plan(_tenant().plan(), tmp_path / "plan")
+    return tmp_path / "plan"
+
+
+def _answer(folder: Path, capsys: pytest.CaptureFixture[str], code: int) -> tuple[dict[str, Any], str]:
+    assert run(["verify", str(folder), "-o", "json"]) == code
+    written, told = capsys.readouterr()
+    return json.loads(written), told
+
+
+def test_a_plan_that_stands_ends_in_zero(today: SmallTenant, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    answer, told = _answer(folder, capsys, 0)
+    assert (answer["verified"], answer["stale"], answer["changes"]) == (True, False, [])
+    assert [proof["role_assignment_id"] for proof in answer["proofs"]] == [guid(101)]
+    assert answer["proofs"][0]["proof"] == {"used_subset": True, "granted_superset": True, "witness": None}
+    assert "verified: 1 changes proved, 1 calls of 2026-01-01 to 2026-03-31 allowed" in told
+
+
+def test_plan_json_may_be_named_itself(today: SmallTenant, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    answer, _ = _answer(folder / "plan.json", capsys, 0)
+    assert answer["verified"]
+
+
+def test_a_stale_plan_ends_in_six_and_names_everything(
+    today: SmallTenant, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    today.use(guid(1), WRITE, VM)
+    today.rows["role_assignments"].pop()
+    answer, told = _answer(folder, capsys, 6)
+    assert answer["stale"]
+    assert [(one["what"], one["id"], one["change"]) for one in answer["changes"]] == [
+        ("role_assignment", guid(102), "gone"),
+        ("use", guid(1), "not_covered"),
+    ]
+    assert answer["changes"][1]["operation"] == WRITE.lower()
+    assert answer["changes"][1]["role_assignment_ids"] == [guid(101)]
+    assert "the plan is stale: 1 assignment, 1 use that it does not cover" in told
+    assert "rightsize propose" in told
+
+
+def test_people_see_a_short_list(
+    today: SmallTenant, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hostile names do not reach the terminal, and what is cut is counted."""
+    monkeypatch.setenv("COLUMNS", "200")
+    for number in range(30):
+        today.use(guid(1), WRITE, VM.replace("vm1", f"vm{number}"))
+    assert run(["verify", str(folder)]) == 6
+    shown, told = capsys.readouterr()
+    assert shown.count("not_covered") == 20
+    assert "and 10 more: `-o json` has all" in told
+    assert "30 uses that it does not cover" in told
+    assert "\x1b" not in shown + told
+
+
+def test_a_plan_that_grants_more_ends_in_three(
+    today: SmallTenant, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing changed but the plan, and the witness says what it would give."""
+    document = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
+    (changed,) = [one for one in document["proposals"] if one["kind"] == "custom"]
+    changed["assignments"][0]["scope"] = "/"
+    (folder / "plan.json").write_text(json.dumps(document), encoding="utf-8")
+    answer, told = _answer(folder, capsys, 3)
+    assert (answer["verified"], answer["stale"]) == (False, False)
+    assert "/ is not below" in told
+
+
+@pytest.mark.parametrize("damage", ["missing", "altered", "linked", "no plan", "no folder"])
+def test_what_cannot_be_read_ends_in_five(
+    today: SmallTenant, folder: Path, capsys: pytest.CaptureFixture[str], damage: str
+) -> None:
+    """A link is no role file, wherever it leads."""
+    role = next(path for path in sorted(folder.glob("roles/*.json")) if not path.name.endswith(".evidence.json"))
+    text = role.read_text(encoding="utf-8")
+    if damage == "missing":
+        role.unlink()
+    elif damage == "altered":
+        role.write_text(text.replace("start/action", "delete"), encoding="utf-8")
+    elif damage == "linked":
+        (folder / "elsewhere.json").write_text(text, encoding="utf-8")
+        role.unlink()
+        role.symlink_to(folder / "elsewhere.json")
+    elif damage == "no plan":
+        (folder / "plan.json").write_text("{}", encoding="utf-8")
+    else:
+        folder = folder / "nowhere"
+    assert run(["verify", str(folder), "-o", "json"]) == 5
+    shown, told = capsys.readouterr()
+    assert shown == ""
+    assert told.startswith("error: ")
+
+
+def test_csv_has_one_row_for_each_thing_that_is_wrong(
+    today: SmallTenant, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    today.rows["role_assignments"].pop()
+    assert run(["verify", str(folder), "-o", "csv"]) == 6
+    head, *rows = capsys.readouterr().out.splitlines()
+    assert head == "what,id,name,change,operation,plane,scope,role_assignment_ids,detail"
+    assert len(rows) == 1
