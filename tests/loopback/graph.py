@@ -1,0 +1,285 @@
+"""Microsoft Graph, v1.0 and beta: the listings of the directory and its logs, batches, and `getByIds`.
+
+Sources: Microsoft Learn, Microsoft Graph reference; "Use query parameters"; "Combine multiple HTTP requests using JSON
+batching".
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+
+from rightsize.demo.directory_files import transitive_members
+from rightsize.demo.hashing import guid
+from tests.loopback.content import Content, Document
+from tests.loopback.graph_filters import keep
+from tests.loopback.graph_sign_ins import sign_in_page
+from tests.loopback.wire import Answer, RefusalError, Request, graph_error, page, read_request
+
+_PAGE, _MAX_PAGE = 100, 999
+_MAX_BATCH = 20
+_EMPTY = (
+    "oauth2PermissionGrants applications domains auditLogs/directoryAudits identityProtection/riskyUsers "
+    "identityProtection/riskDetections identityProtection/riskyServicePrincipals "
+    "identityProtection/servicePrincipalRiskDetections security/alerts_v2 security/incidents "
+    "roleManagement/directory/roleAssignmentScheduleRequests roleManagement/directory/roleEligibilityScheduleRequests "
+    "roleManagement/directory/roleEligibilityScheduleInstances "
+    "roleManagement/directory/roleAssignmentScheduleInstances "
+    "roleManagement/directory/roleEligibilitySchedules roleManagement/directory/roleAssignmentSchedules "
+    "policies/roleManagementPolicies policies/roleManagementPolicyAssignments identity/conditionalAccess/policies "
+    "identityGovernance/privilegedAccess/group/eligibilityScheduleInstances "
+    "identityGovernance/privilegedAccess/group/assignmentScheduleInstances "
+    "identityGovernance/privilegedAccess/group/assignmentScheduleRequests "
+    "identityGovernance/entitlementManagement/accessPackages "
+    "identityGovernance/entitlementManagement/assignments "
+    "reports/servicePrincipalSignInActivities directory/deletedItems/microsoft.graph.group "
+    "directory/deletedItems/microsoft.graph.application"
+)
+_EMPTY_OF_OBJECT = (
+    "owners federatedIdentityCredentials appRoleAssignments appRoleAssignedTo oauth2PermissionGrants licenseDetails "
+    "transitiveMemberOf memberOf ownedObjects"
+)
+_EMPTY_PATHS = {path.lower() for path in _EMPTY.split()}
+_EMPTY_PARTS = {path.lower(): path for path in _EMPTY_OF_OBJECT.split()}
+# A filter on the group or the principal is required by the API.
+_NEEDS_FILTER = "identitygovernance/privilegedaccess/group/"
+_GLOBAL_ADMINISTRATOR = "62e90394-69f5-4237-9190-012177145e10"
+# Not shown unless asked for.
+_HIDDEN = {"signInActivity"}
+
+
+class Graph:
+    """Answers the requests of Microsoft Graph."""
+
+    def __init__(self, content: Content, page_size: int | None) -> None:
+        self._content, self._page_size = content, page_size
+        self._listings: dict[str, Callable[[], list[Document]]] = {
+            "users": lambda: content.directory("users"),
+            "groups": lambda: content.directory("groups"),
+            "serviceprincipals": lambda: content.directory("servicePrincipals"),
+            "directory/deleteditems/microsoft.graph.user": lambda: content.directory("deletedItems-users"),
+            "directory/deleteditems/microsoft.graph.serviceprincipal": lambda: content.directory(
+                "deletedItems-servicePrincipals"
+            ),
+            "organization": self._organization,
+            "subscribedskus": self._licences,
+            "rolemanagement/directory/roledefinitions": self._directory_roles,
+            "rolemanagement/directory/roleassignments": self._directory_assignments,
+        }
+        self._made: dict[str, list[Document]] = {}
+
+    def answer(self, request: Request) -> Answer:
+        """Answer a request that carries a good token.
+
+        Raises:
+            RefusalError: With the error that Graph would answer.
+        """
+        version, _, path = request.path[1:].partition("/")
+        key = path.lower()
+        if request.method == "POST":
+            return self._post(request, key)
+        if key == "auditlogs/signins":
+            return sign_in_page(self._content, request, version, self._size(request, 1000))
+        if key in self._listings:
+            return self._page(request, version, path, self._listing(key))
+        if key in _EMPTY_PATHS:
+            if key.startswith(_NEEDS_FILTER) and not re.search(
+                r"(groupId|principalId) eq '", request.query.get("$filter", "")
+            ):
+                text = "A filter on groupId or principalId is required."
+                return graph_error(400, "MissingParameters", text)
+            return self._page(request, version, path, [])
+        if key.endswith("/$count") and key.removesuffix("/$count") in self._listings:
+            return Answer(
+                document=str(len(self._listing(key.removesuffix("/$count")))).encode(), content_type="text/plain"
+            )
+        return self._of_object(request, version, path)
+
+    def _listing(self, key: str) -> list[Document]:
+        if key not in self._made:
+            self._made[key] = self._listings[key]()
+        return self._made[key]
+
+    def _size(self, request: Request, most: int = _MAX_PAGE) -> int:
+        asked = request.query.get("$top", "")
+        if asked and not (asked.isdigit() and 0 < int(asked) <= most):
+            text = f"Invalid page size specified: '{asked}'. Must be between 1 and {most} inclusive."
+            raise RefusalError(graph_error(400, "Request_UnsupportedQuery", text))
+        size = int(asked) if asked else _PAGE
+        return min(size, self._page_size or size)
+
+    def _page(self, request: Request, version: str, path: str, items: list[Document]) -> Answer:
+        select = [name for name in request.query.get("$select", "").split(",") if name]
+        size = self._size(request, 500 if "signInActivity" in select else _MAX_PAGE)
+        held = keep(items, request.query.get("$filter", ""))
+        shown = [_selected(item, select) for item in held]
+        chosen = f"({request.query['$select']})" if select else ""
+        head: Document = {"@odata.context": f"{request.base}/{version}/$metadata#{path}{chosen}"}
+        if request.query.get("$count", "").lower() == "true":
+            head["@odata.count"] = len(held)
+        return page(request, shown, size, link="@odata.nextLink", **head)
+
+    def _of_object(self, request: Request, version: str, path: str) -> Answer:
+        kind, _, rest = path.partition("/")
+        identifier, _, part = rest.partition("/")
+        part, _, cast = part.partition("/")
+        known = kind.lower() in ("users", "groups", "serviceprincipals", "applications", "directoryobjects")
+        if not known or not identifier:
+            return graph_error(400, "BadRequest", f"Resource not found for the segment '{path.rsplit('/', 1)[-1]}'.")
+        held = self._object(kind, identifier)
+        if held is None:
+            text = f"Resource '{identifier}' does not exist or one of its queried properties is not present."
+            return graph_error(404, "Request_ResourceNotFound", text)
+        if not part:
+            return Answer(document=held)
+        if kind.lower() == "groups" and part.lower() in ("members", "transitivemembers"):
+            members = self._members(held["id"], transitive=part.lower() != "members")
+            if cast:
+                members = [member for member in members if member["@odata.type"].lower() == f"#{cast}".lower()]
+            return self._members_page(request, version, held["id"], part, members)
+        if part.lower() in _EMPTY_PARTS:
+            return self._page(request, version, f"{kind}('{held['id']}')/{part}", [])
+        return graph_error(400, "BadRequest", f"Resource not found for the segment '{part}'.")
+
+    def _members_page(self, request: Request, version: str, group: str, part: str, members: list[Document]) -> Answer:
+        # Graph names the group in the context only where properties are selected.
+        path = f"groups('{group}')/{part}" if request.query.get("$select") else "directoryObjects"
+        return self._page(request, version, path, members)
+
+    def _object(self, kind: str, identifier: str) -> Document | None:
+        kinds = ("users", "groups", "serviceprincipals") if kind.lower() == "directoryobjects" else (kind.lower(),)
+        for key in kinds:
+            for item in self._listing(key) if key in self._listings else []:
+                if item["id"].lower() == identifier.lower():
+                    return item
+        return None
+
+    def _members(self, group: str, *, transitive: bool) -> list[Document]:
+        tenant = self._content.tenant
+        ids = transitive_members(tenant, group) if transitive else tenant.members.get(group, ())
+        people = tenant.principals_by_id()
+        kinds = {
+            "user": "user",
+            "guest": "user",
+            "group": "group",
+            "app": "servicePrincipal",
+            "identity": "servicePrincipal",
+        }
+        found = []
+        for member in ids:
+            principal = people[member]
+            entry = {
+                "@odata.type": f"#microsoft.graph.{kinds[principal.kind]}",
+                "id": member,
+                "displayName": principal.name,
+            }
+            if principal.user_principal_name:
+                entry["userPrincipalName"] = principal.user_principal_name
+            found.append(entry)
+        return found
+
+    def _post(self, request: Request, key: str) -> Answer:
+        if key == "$batch":
+            return self._batch(request)
+        if key in ("directoryobjects/getbyids", "directory/deleteditems/getbyids"):
+            return self._by_ids(request)
+        return graph_error(405, "Request_BadRequest", "Specified HTTP method is not allowed for the request target.")
+
+    def _batch(self, request: Request) -> Answer:
+        asked = request.json()["requests"]
+        if len(asked) > _MAX_BATCH:
+            text = f"Number of batch request steps exceeds the maximum value of {_MAX_BATCH}."
+            return graph_error(400, "BadRequest", text)
+        version = request.path.split("/")[1]
+        responses = []
+        for part in asked:
+            body = json.dumps(part["body"]).encode() if "body" in part else b""
+            target = f"/{version}/{str(part['url']).lstrip('/')}"
+            inner = read_request(part["method"], request.base, target, dict(request.headers), body)
+            try:
+                answer = self.answer(inner)
+            except RefusalError as refusal:
+                answer = refusal.answer
+            responses.append(
+                {
+                    "id": part["id"],
+                    "status": answer.status,
+                    "headers": {"Content-Type": "application/json", **answer.headers},
+                    "body": json.loads(answer.content()),
+                }
+            )
+        return Answer(document={"responses": responses[::-1]})
+
+    def _by_ids(self, request: Request) -> Answer:
+        ids = request.json().get("ids", [])
+        if len(ids) > 1000:
+            return graph_error(400, "Request_BadRequest", "Too many ids.")
+        kinds = (("users", "user"), ("groups", "group"), ("serviceprincipals", "servicePrincipal"))
+        wanted = {str(identifier).lower() for identifier in ids}
+        found = [
+            {"@odata.type": f"#microsoft.graph.{name}", **_selected(item, [])}
+            for key, name in kinds
+            for item in self._listing(key)
+            if item["id"].lower() in wanted
+        ]
+        context = f"{request.base}/v1.0/$metadata#directoryObjects"
+        return Answer(document={"@odata.context": context, "value": found})
+
+    def _organization(self) -> list[Document]:
+        tenant = self._content.tenant
+        return [
+            {"id": tenant.tenant_id, "displayName": "Alder Valley Health", "verifiedDomains": [{"name": tenant.domain}]}
+        ]
+
+    def _licences(self) -> list[Document]:
+        return [
+            {
+                "id": f"{self._content.tenant.tenant_id}_84a661c4-e949-4bd2-a560-ed7766fcaf2b",
+                "skuId": "84a661c4-e949-4bd2-a560-ed7766fcaf2b",
+                "skuPartNumber": "AAD_PREMIUM_P2",
+                "capabilityStatus": "Enabled",
+                "consumedUnits": 60,
+                "prepaidUnits": {"enabled": 100, "suspended": 0, "warning": 0},
+                "servicePlans": [
+                    {
+                        "servicePlanId": "eec0eb4f-6444-4f95-aba0-50c24d67f998",
+                        "servicePlanName": "AAD_PREMIUM_P2",
+                        "provisioningStatus": "Success",
+                        "appliesTo": "User",
+                    }
+                ],
+            }
+        ]
+
+    def _directory_roles(self) -> list[Document]:
+        return [
+            {
+                "id": _GLOBAL_ADMINISTRATOR,
+                "displayName": "Global Administrator",
+                "description": "Can manage all aspects of Microsoft Entra ID.",
+                "isBuiltIn": True,
+                "isEnabled": True,
+                "templateId": _GLOBAL_ADMINISTRATOR,
+                "rolePermissions": [{"allowedResourceActions": ["microsoft.directory/allEntities/allTasks"]}],
+            }
+        ]
+
+    def _directory_assignments(self) -> list[Document]:
+        return [
+            {
+                "id": guid(self._content.tenant.spec.seed, "directory role", principal.principal_id),
+                "principalId": principal.principal_id,
+                "directoryScopeId": "/",
+                "roleDefinitionId": _GLOBAL_ADMINISTRATOR,
+            }
+            for principal in self._content.tenant.principals
+            if "emergency" in principal.options and principal.kind == "user"
+        ]
+
+
+def _selected(item: Document, select: list[str]) -> Document:
+    if select:
+        wanted = {"id", "@odata.type", *select}
+        return {name: value for name, value in item.items() if name in wanted}
+    return {name: value for name, value in item.items() if name not in _HIDDEN}

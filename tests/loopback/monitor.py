@@ -1,0 +1,217 @@
+"""Log Analytics and Resource Graph: KQL, translated by duckdb-kql and run on the tenant's tables.
+
+Sources: Microsoft Learn, "Azure Monitor Log Analytics API", response format, timespan, and limits of the service.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import re
+import threading
+from collections.abc import Iterator
+
+import duckdb
+
+from tests.loopback.content import Content
+from tests.loopback.faults import partial_error
+from tests.loopback.log_tables import COLUMNS, ensure_tables
+from tests.loopback.wire import Answer, RefusalError, Request, arm_error, read_request
+
+_TYPES = {
+    "VARCHAR": "string",
+    "TIMESTAMP": "datetime",
+    "JSON": "dynamic",
+    "BIGINT": "long",
+    "HUGEINT": "long",
+    "INTEGER": "int",
+    "DOUBLE": "real",
+    "BOOLEAN": "bool",
+    "INTERVAL": "timespan",
+    "UUID": "guid",
+}
+_DURATION = re.compile(r"P(?:([\d.]+)D)?(?:T(?:([\d.]+)H)?(?:([\d.]+)M)?(?:([\d.]+)S)?)?")
+_CHUNK = 50_000
+
+
+class Monitor:
+    """Answers queries of the workspace, and of Resource Graph."""
+
+    def __init__(self, content: Content, record_limit: int) -> None:
+        self._content, self._limit = content, record_limit
+        self._lock = threading.Lock()
+        self._listed = False
+        # What happens after the tenant's last day has not happened yet.
+        self.now = dt.datetime.combine(content.tenant.spec.end_day, dt.time()) + dt.timedelta(days=1)
+
+    def answer(self, request: Request) -> Answer:
+        """Answer a request of Log Analytics.
+
+        Raises:
+            RefusalError: With the error that it would answer.
+        """
+        if request.path == "/v1/$batch":
+            return self._batch(request)
+        if not request.path.endswith("/query"):
+            return arm_error(404, "PathNotFoundError", "The requested path does not exist")
+        parts = request.path.split("/")
+        if parts[2] == "workspaces" and parts[3].lower() != self._content.workspace_id:
+            return arm_error(404, "WorkspaceNotFoundError", "The workspace could not be found")
+        asked = request.json() if request.method == "POST" else request.query
+        if not isinstance(asked, dict) or not asked.get("query"):
+            return arm_error(400, "BadArgumentError", "The request had some invalid properties")
+        ensure_tables(self._content)
+        return Answer(document=self._query(str(asked["query"]), asked.get("timespan")))
+
+    def _batch(self, request: Request) -> Answer:
+        responses = []
+        for part in request.json()["requests"]:
+            headers = {name.lower(): value for name, value in part.get("headers", {}).items()}
+            path = part.get("path") or "/query"
+            target = f"/v1/workspaces/{part['workspace']}{path}"
+            inner = read_request("POST", request.base, target, headers, json.dumps(part["body"]).encode())
+            try:
+                answer = self.answer(inner)
+            except RefusalError as refusal:
+                answer = refusal.answer
+            body = json.loads(answer.content())
+            responses.append({"id": part["id"], "status": answer.status, "headers": {}, "body": body})
+        return Answer(document={"responses": responses})
+
+    def _query(self, text: str, timespan: object) -> bytes:
+        con = self._content.database.cursor()
+        try:
+            first, end = read_timespan(str(timespan), self.now) if timespan else (None, None)
+            for table in COLUMNS:
+                bounds = (
+                    f" WHERE TimeGenerated >= TIMESTAMP '{first}' AND TimeGenerated < TIMESTAMP '{end}'"
+                    if first
+                    else ""
+                )
+                con.execute(f"CREATE TEMP VIEW {table} AS FROM logs.{table}{bounds}")
+            return self._run(con, text, self._limit)
+        finally:
+            con.close()
+
+    def _run(self, con: duckdb.DuckDBPyConnection, text: str, limit: int) -> bytes:
+        sql = translate(con, text)
+        described = con.execute(f"DESCRIBE {sql}").fetchall()
+        columns = [{"name": name, "type": _TYPES.get(kind.split("(")[0], "string")} for name, kind, *_ in described]
+        cells = ", ".join(_cell(column["name"], column["type"]) for column in columns)
+        rows: list[str] = []
+        for chunk in _chunks(con, f"SELECT json_array({cells})::VARCHAR FROM ({sql}) LIMIT {limit + 1}"):
+            rows += chunk
+        tail = ',"error":' + json.dumps(partial_error(limit)) if len(rows) > limit else ""
+        head = json.dumps({"name": "PrimaryResult", "columns": columns})[:-1]
+        return f'{{"tables":[{head},"rows":[{",".join(rows[:limit])}]}}]{tail}}}'.encode()
+
+    def resource_graph(self, request: Request) -> Answer:
+        """Answer a query of Resource Graph over `resources`, `resourcecontainers` and `authorizationresources`."""
+        asked = request.json()
+        self._list_resources()
+        con = self._content.database.cursor()
+        try:
+            document = json.loads(self._run(con, asked["query"], 1_000))
+        finally:
+            con.close()
+        table = document["tables"][0]
+        names = [column["name"] for column in table["columns"]]
+        data = [dict(zip(names, row, strict=True)) for row in table["rows"]]
+        return Answer(
+            document={
+                "totalRecords": len(data),
+                "count": len(data),
+                "data": data,
+                "facets": [],
+                "resultTruncated": "true" if "error" in document else "false",
+            }
+        )
+
+    def _list_resources(self) -> None:
+        content = self._content
+        with self._lock:
+            if self._listed:
+                return
+            scopes = [
+                {"id": scope.scope, "name": scope.name, "type": f"microsoft.resources/{scope.kind}s", "properties": {}}
+                for scope in content.subscriptions
+            ]
+            access = [*content.role_assignments, *content.role_definitions]
+            for table, found in (
+                ("resources", content.resources),
+                ("resourcecontainers", scopes),
+                ("authorizationresources", access),
+            ):
+                content.database.execute(
+                    f"CREATE TABLE {table} AS SELECT r ->> '$.id' AS id, r ->> '$.name' AS name, "
+                    "lower(r ->> '$.type') AS type, string_split(r ->> '$.id', '/')[3] AS subscriptionId, "
+                    "r -> '$.properties' AS properties FROM (SELECT unnest($records::VARCHAR[])::JSON AS r)",
+                    {"records": [json.dumps(record) for record in found]},
+                )
+            self._listed = True
+
+
+def translate(con: duckdb.DuckDBPyConnection, text: str) -> str:
+    """Return the SQL of a KQL query.
+
+    Raises:
+        RefusalError: With the error of a query that cannot be understood, or that cannot run here.
+    """
+    import duckdb_kql  # noqa: PLC0415  absent where nobody queries logs
+
+    try:
+        return str(duckdb_kql.query(con, text).sql_query())
+    except (duckdb_kql.KqlError, duckdb.Error) as error:
+        inner = {"code": "SemanticError", "message": str(error)[:500]}
+        document = {
+            "code": "BadArgumentError",
+            "message": "The request had some invalid properties",
+            "innererror": {"code": "SemanticError", "message": "A semantic error occurred.", "innererror": inner},
+        }
+        raise RefusalError(Answer(400, {"error": document})) from None
+
+
+def _cell(name: str, kind: str) -> str:
+    quoted = '"' + name.replace('"', '""') + '"'
+    if kind == "datetime":
+        return f"strftime({quoted}, '%Y-%m-%dT%H:%M:%S.%fZ')"
+    # A dynamic value comes as text with JSON in it.
+    return f"CAST({quoted} AS VARCHAR)" if kind in ("dynamic", "timespan", "guid", "string") else quoted
+
+
+def _chunks(con: duckdb.DuckDBPyConnection, sql: str) -> Iterator[list[str]]:
+    result = con.execute(sql)
+    while rows := result.fetchmany(_CHUNK):
+        yield [row for (row,) in rows]
+
+
+def read_timespan(text: str, now: dt.datetime) -> tuple[dt.datetime, dt.datetime]:
+    """Return the first moment of a timespan and the one after its last (ISO 8601: duration, or two ends).
+
+    Raises:
+        RefusalError: It cannot be read.
+    """
+    first, slash, last = text.partition("/")
+    try:
+        if not slash:
+            return now - _duration(first), now
+        if last.startswith("P"):
+            start = _moment(first)
+            return start, start + _duration(last)
+        end = _moment(last)
+        return (end - _duration(first) if first.startswith("P") else _moment(first)), end
+    except ValueError:
+        raise RefusalError(arm_error(400, "BadArgumentError", f"Invalid timespan '{text}'")) from None
+
+
+def _moment(text: str) -> dt.datetime:
+    moment = dt.datetime.fromisoformat(text)
+    return moment.astimezone(dt.UTC).replace(tzinfo=None) if moment.tzinfo else moment
+
+
+def _duration(text: str) -> dt.timedelta:
+    found = _DURATION.fullmatch(text)
+    if found is None:
+        raise ValueError(text)
+    days, hours, minutes, seconds = (float(part or 0) for part in found.groups())
+    return dt.timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
