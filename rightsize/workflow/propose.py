@@ -60,9 +60,9 @@ def propose_plan(db: Path, dials: Dials, out: Path) -> ProposeResult:
     """
     with open_store(db, read_only=False, existing=True) as store:
         inputs = Inputs.read(store.table)
-        _require_catalogue(inputs)
+        require_catalogue(inputs)
         analysis, findings = analyse_inputs(inputs, as_of=dials.as_of, min_window=dials.min_window)
-        _require_coverage(inputs, analysis.window)
+        require_coverage(inputs, analysis.window)
         plan = make_plan(inputs, analysis, dials, content_hash=digest_content(store))
         files = write_plan(plan, out, {SUMMARY: write_summary(plan)})
         store.write_answer("verdicts", analysis.verdicts)
@@ -100,7 +100,12 @@ def answer_table(plan: Plan) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=schema_of("proposals")).sort("proposal_id")
 
 
-def _require_catalogue(inputs: Inputs) -> None:
+def require_catalogue(inputs: Inputs) -> None:
+    """Refuse to plan without a catalogue of operations.
+
+    Raises:
+        EvidenceError: There is none.
+    """
     if inputs.operations.is_empty():
         raise EvidenceError(
             "no catalogue of operations is loaded, so nobody can say what a role grants",
@@ -109,7 +114,12 @@ def _require_catalogue(inputs: Inputs) -> None:
         )
 
 
-def _require_coverage(inputs: Inputs, window: Window) -> None:
+def require_coverage(inputs: Inputs, window: Window) -> None:
+    """Refuse to plan for a window that no log speaks of.
+
+    Raises:
+        EvidenceError: No log of use covers any day of it.
+    """
     logs = inputs.coverage.filter((pl.col("state") != "missing") & (pl.col("source") != "sign_in_log"))
     if not logs.filter(window.holds("day")).is_empty():
         return
