@@ -31,6 +31,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--record-limit", type=int, default=500_000, help="records in an answer of Log Analytics")
     parser.add_argument("--writes", action="store_true", help="let role definitions and assignments be written")
     parser.add_argument("--certificate", type=Path, help="where to put a copy of the certificate")
+    parser.add_argument("--storage", default="", help="where storage accounts are paths, such as Azurite's address")
     given = parser.parse_args(arguments)
     spec = TenantSpec(
         seed=given.seed,
@@ -39,7 +40,7 @@ def main(arguments: list[str]) -> None:
         events=given.events,
         subscriptions=given.subscriptions,
     )
-    options = Options(given.page_size, given.token_seconds, given.record_limit, given.writes)
+    options = Options(given.page_size, given.token_seconds, given.record_limit, given.writes, given.storage)
     faults = read_faults(given.faults) if given.faults else Faults()
     stopped = threading.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
@@ -50,6 +51,7 @@ def main(arguments: list[str]) -> None:
         for variable, value in loopback.environment().items():
             print(f"export {variable}={value}")
         print(f"export LOOPBACK_URL={loopback.url}")
+        print(f"export LOOPBACK_CLOUD={loopback.cloud}")
         print(f"export LOOPBACK_WORKSPACE={loopback.content.workspace_id}", flush=True)
         with contextlib.suppress(KeyboardInterrupt):
             stopped.wait()

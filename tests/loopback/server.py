@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import ssl
 import tempfile
@@ -56,12 +57,14 @@ class Options:
         token_seconds: How long a token is good for.
         record_limit: Records that an answer of Log Analytics has at most.
         writes: Whether role definitions and assignments may be written and deleted.
+        storage: Where storage accounts are, for the description of the cloud: an address whose paths they are.
     """
 
     page_size: int | None = None
     token_seconds: int = 3600
     record_limit: int = 500_000
     writes: bool = False
+    storage: str = ""
 
 
 class Loopback:
@@ -96,6 +99,8 @@ class Loopback:
             threading.Thread(target=listener.serve_forever, args=(0.05,), daemon=True).start()
         self.url = f"https://{ADDRESSES[0]}:{port}"
         self.foreign_url = f"https://{ADDRESSES[1]}:{port}"
+        self.cloud = self.folder / "cloud.json"
+        self.cloud.write_text(json.dumps(self._describe(), indent=2), encoding="utf-8")
         return self
 
     def stop(self) -> None:
@@ -119,6 +124,12 @@ class Loopback:
         with self._lock:
             self.requests.clear()
         self.faults.clear()
+
+    def _describe(self) -> dict[str, object]:
+        """Return the cloud as `collect --cloud FILE` reads it."""
+        names = ("authority", "arm", "arm_audience", "graph", "graph_audience", "logs", "logs_audience")
+        storage = self.options.storage or self.url
+        return {"name": "loopback", **dict.fromkeys(names, self.url), "storage": storage, "instance_discovery": False}
 
     def context(self) -> ssl.SSLContext:
         """Return a client's context that trusts this service and nothing else."""
