@@ -69,6 +69,13 @@ def propose(
     grace_days: Annotated[
         int, typer.Option("--grace-days", min=0, help="Leave alone what is younger than so many days.")
     ] = 14,
+    direct_assignments: Annotated[
+        bool,
+        typer.Option(
+            "--direct-assignments/--no-direct-assignments",
+            help="What only few members of a group do: assignments of their own, or kept in the group's role.",
+        ),
+    ] = True,
     exclude: Annotated[
         list[str] | None,
         typer.Option("--exclude", help="Leave this alone: a principal (id or UPN), a scope, or a role. Repeatable."),
@@ -97,6 +104,7 @@ def propose(
         max_excess=max_excess,
         min_window=min_window,
         grace_days=grace_days,
+        direct_assignments=direct_assignments,
         exclude=tuple(exclude or ()),
         emergency_access=tuple(emergency_access or ()),
         as_of=as_of.date() if as_of else None,

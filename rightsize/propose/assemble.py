@@ -15,7 +15,7 @@ from rightsize.propose.bench import Bench, Key
 from rightsize.propose.breakage import break_probability
 from rightsize.propose.drafts import Draft, Placement
 from rightsize.propose.evidence import declared_windows, proposal_evidence, role_evidence
-from rightsize.propose.measures import excess, risk
+from rightsize.propose.exposure import planned_exposure, today_exposure, used_weight
 from rightsize.propose.naming import NewRoles
 from rightsize.propose.settle import anchor_of_place, role_key
 
@@ -74,13 +74,11 @@ def _proposal(
     subject = draft.subject
     role = bench.book.roles.get(subject.role_definition_id)
     granted = role.granted if role else 0
-    before = {subject.place: granted}
-    after: dict[str, int] = dict(before) if draft.kind == "keep" else {}
-    for placement in draft.placements:
-        after[placement.place] = after.get(placement.place, 0) | placement.counted
     left = _left(whole, granted, bench)
     is_first = draft.kind != "make_eligible" or not any(one.state != "eligible" for one in whole.placements)
-    used = {place: use.operations for place, use in bench.uses.get(subject.key, {}).items()}
+    before = today_exposure(subject, granted, bench)
+    after = before if draft.kind == "keep" else planned_exposure(subject, draft.placements, bench)
+    used = used_weight(subject, bench)
     rows = bench.rows.get(subject.key, ())
     return Proposal(
         id=proposal_id(subject.role_assignment_id, subject.state, "eligible" if draft.kind == "make_eligible" else ""),
@@ -104,10 +102,10 @@ def _proposal(
         evidence=proposal_evidence(draft, rows, left, bench.book, declared.get(subject.anchor, ())),
         proof=proof,
         break_probability_30d=_break_probability(draft, granted & ~left, bench) if is_first else 0.0,
-        excess_before=excess(before, used, bench.scale, bench.reach) if is_first else 0.0,
-        excess_after=excess(after, used, bench.scale, bench.reach) if after else 0.0,
-        risk_before=risk(before, bench.scale, bench.reach) if is_first else 0.0,
-        risk_after=risk(after, bench.scale, bench.reach),
+        excess_before=max(0.0, before.cells - used) if is_first else 0.0,
+        excess_after=max(0.0, after.cells - (used if is_first else 0.0)),
+        risk_before=before.risky if is_first else 0.0,
+        risk_after=after.risky,
     )
 
 

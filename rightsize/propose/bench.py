@@ -15,8 +15,9 @@ from rightsize.analyze.reasons import Unobservable
 from rightsize.analyze.text import place_of
 from rightsize.analyze.verdicts import Analysis
 from rightsize.propose.dials import Dials
-from rightsize.propose.drafts import Subject
+from rightsize.propose.drafts import Key, Subject
 from rightsize.propose.evidence import rows_by_assignment, summarise_uses
+from rightsize.propose.groups import Groups, read_groups
 from rightsize.propose.keeps import find_keeps
 from rightsize.propose.limits import Limits
 from rightsize.propose.measures import Reach, Scale, read_reach, read_scale
@@ -24,9 +25,6 @@ from rightsize.propose.needs import Profile, Use
 from rightsize.propose.operation_sets import OperationIndex, index_operations
 from rightsize.propose.roles import RoleBook, open_role_book
 from rightsize.propose.subjects import place_uses, read_profiles, read_subjects, read_uses
-
-Key = tuple[str, str]
-"""(role_assignment_id, state)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +62,7 @@ class Bench:
         reach: The reach of scopes.
         spelling: Folded scope to how it is spelled.
         elsewhere: Operations that run on a service's own endpoint.
+        groups: The people behind holders.
     """
 
     inputs: Inputs
@@ -83,6 +82,7 @@ class Bench:
     reach: Reach
     spelling: Mapping[str, str]
     elsewhere: int
+    groups: Groups
 
 
 def read_findings(inputs: Inputs, analysis: Analysis) -> Findings:
@@ -121,6 +121,7 @@ def prepare(inputs: Inputs, analysis: Analysis, findings: Findings, dials: Dials
         reach=read_reach(inputs.scopes, tenant.tree),
         spelling=_spelling(inputs),
         elsewhere=_on_own_endpoints(tenant.operations, index),
+        groups=read_groups(inputs, tenant, analysis.window, placed, index),
     )
 
 

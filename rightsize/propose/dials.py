@@ -40,6 +40,7 @@ class Dials:
         max_excess: Catalogue operations that a built-in role may grant beyond the need.
         min_window: Length of the observation window in whole UTC days.
         grace_days: Assignments and principals younger than this are left alone, whatever the window.
+        direct_assignments: Give what only few members of a group do to these members instead of to the group.
         exclude: Principals (id or UPN), scopes (with all below) and roles (id or name) that are left alone.
         emergency_access: Emergency access accounts, by id or UPN.
         as_of: The first day after the window; None for the end of the newest covered day.
@@ -51,6 +52,7 @@ class Dials:
     max_excess: int = 0
     min_window: int = 90
     grace_days: int = 14
+    direct_assignments: bool = True
     exclude: tuple[str, ...] = ()
     emergency_access: tuple[str, ...] = ()
     as_of: dt.date | None = None
@@ -68,6 +70,7 @@ class Dials:
     def as_json(self) -> dict[str, object]:
         """Return the dials as `plan.json` states them, sorted and without a clock."""
         return {
+            "direct_assignments": self.direct_assignments,
             "emergency_access": sorted(set(self.emergency_access)),
             "exclude": sorted(set(self.exclude)),
             "grace_days": self.grace_days,

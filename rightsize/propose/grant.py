@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from rightsize.propose.bench import Bench
 from rightsize.propose.choices import Solution, choose
 from rightsize.propose.drafts import Draft, Key, Placement, with_roles
+from rightsize.propose.roles import Need
 from rightsize.propose.units import Demand, Standing, Unit, Units, form_units
 
 
@@ -18,7 +20,7 @@ def grant_needs(drafts: Mapping[Key, Draft], bench: Bench) -> dict[Key, Draft]:
     """
     settled = dict(drafts)
     while True:
-        units = form_units(demands(settled), standing(settled, bench), bench.book, bench.analysis.tenant.tree)
+        units = form_units(demands(settled, bench), standing(settled, bench), bench.book, bench.analysis.tenant.tree)
         solution = choose(units.units, bench.book, bench.dials.max_excess, bench.limits)
         if not solution.refused:
             return _with_choices(settled, units, solution, bench)
@@ -27,13 +29,33 @@ def grant_needs(drafts: Mapping[Key, Draft], bench: Bench) -> dict[Key, Draft]:
                 settled[key] = settled[key].kept(word)
 
 
-def demands(drafts: Mapping[Key, Draft]) -> Iterator[Demand]:
-    """Yield what the open drafts need, by assignment and place."""
+def demands(drafts: Mapping[Key, Draft], bench: Bench) -> Iterator[Demand]:
+    """Yield what the open drafts need, by assignment and place; what few members of a group do is theirs."""
     for _, draft in sorted(drafts.items()):
         if not draft.open or draft.needs is None:
             continue
+        subject = draft.subject
         for place, need in sorted(draft.needs.by_scope.items()):
-            yield Demand(draft.subject, place, need, draft.subject.principal_id, condition=draft.subject.condition)
+            own = _singled_out(draft, place, need, bench)
+            common = need.operations
+            for mask in own.values():
+                common &= ~mask
+            if left := replace(need, operations=common):
+                yield Demand(subject, place, left, subject.principal_id, condition=subject.condition)
+            for member, mask in sorted(own.items()):
+                yield Demand(subject, place, Need(mask), member, condition=subject.condition)
+
+
+def _singled_out(draft: Draft, place: str, need: Need, bench: Bench) -> dict[str, int]:
+    """Return the operations that only few members of a group need at a place, by member.
+
+    At the place of the assignment itself the group keeps what is not proved unused by the others.
+    """
+    if not bench.dials.direct_assignments or draft.profile is None:
+        return {}
+    spare = need.operations & (draft.profile.unused if place == draft.subject.place else ~0)
+    found = bench.groups.singled.get(draft.subject.key, {}).get(place, {})
+    return {member: mask & spare for member, mask in found.items() if mask & spare}
 
 
 def standing(drafts: Mapping[Key, Draft], bench: Bench) -> Iterator[Standing]:

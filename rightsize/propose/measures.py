@@ -1,6 +1,7 @@
 """How much a grant gives beyond its use, and how dangerous it is: two numbers, before and after.
 
-Both count *cells*: an operation at a place. The reach of a scope is the number of known resource groups at or below
+Both count *cells*: an operation at a place, for one person. A group's assignment has the cells of all who are in it.
+The reach of a scope is the number of known resource groups at or below
 it, so the same role at one group of twenty has a twentieth of the cells. `excess` weighs the cells that were not used,
 `risk` the cells of operations that belong to a class of risk, used or not. The weights are those of the classes in
 `rules`, so both are comparable from plan to plan.
@@ -79,8 +80,13 @@ def read_reach(scopes: pl.DataFrame, tree: ScopeTree) -> Reach:
     return Reach(Counter("/".join(place.split("/")[:3]) for place in groups["place"]), tree)
 
 
+def cells(granted: Mapping[str, int], scale: Scale, reach: Reach) -> int:
+    """Return the weight of what is granted to one person: operations by the folded scope where they are granted."""
+    return sum(scale.weigh(mask) * reach.of(place) for place, mask in without_nested(granted, reach.tree).items())
+
+
 def excess(granted: Mapping[str, int], used: Mapping[str, int], scale: Scale, reach: Reach) -> float:
-    """Return the weight of the cells that are granted and were not used.
+    """Return the weight of the cells that are granted to one person and were not used.
 
     Args:
         granted: Operations by the folded scope where they are granted.
@@ -88,18 +94,12 @@ def excess(granted: Mapping[str, int], used: Mapping[str, int], scale: Scale, re
         scale: The weights.
         reach: The reach of scopes.
     """
-    cells = sum(scale.weigh(mask) * reach.of(place) for place, mask in without_nested(granted, reach.tree).items())
-    return float(max(0, cells - sum(scale.weigh(mask) for mask in used.values())))
+    return float(max(0, cells(granted, scale, reach) - sum(scale.weigh(mask) for mask in used.values())))
 
 
-def risk(granted: Mapping[str, int], scale: Scale, reach: Reach) -> float:
-    """Return the weight of the cells of operations with a class of risk."""
-    return float(
-        sum(
-            scale.weigh(mask & scale.risky) * reach.of(place)
-            for place, mask in without_nested(granted, reach.tree).items()
-        )
-    )
+def risky(granted: Mapping[str, int], scale: Scale) -> dict[str, int]:
+    """Return what is granted without the operations that belong to no class of risk."""
+    return {place: mask & scale.risky for place, mask in granted.items()}
 
 
 def without_nested(granted: Mapping[str, int], tree: ScopeTree) -> dict[str, int]:

@@ -1,0 +1,131 @@
+"""What few of many members do may be theirs; the group keeps the rest, and nobody is given anything new."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from tests.propose.small_tenant import (
+    APP,
+    CONTRIBUTOR,
+    DATA,
+    DAY0,
+    READER,
+    SUB,
+    VM,
+    SmallTenant,
+    guid,
+    proposal_for,
+    strings,
+)
+
+START = "Microsoft.Compute/virtualMachines/start/action"
+WRITE_VM = "Microsoft.Compute/virtualMachines/write"
+LEAN: dict[str, Any] = {"reads": "none", "unobservable": "drop"}
+
+
+def _team(size: int, role: str = CONTRIBUTOR, scope: str = SUB) -> tuple[SmallTenant, list[str], str, str]:
+    tenant = SmallTenant()
+    members = [tenant.principal(number) for number in range(1, size + 1)]
+    group = tenant.group(50, members)
+    return tenant, members, group, tenant.assign(101, group, role, scope, principal_type="Group")
+
+
+def _given(plan: Any, assignment: str) -> dict[str, list[tuple[str, list[str]]]]:
+    given: dict[str, list[tuple[str, list[str]]]] = {}
+    for one in proposal_for(plan, assignment).assignments:
+        given.setdefault(one.principal_id, []).append((one.scope, strings(plan, one.role)))
+    return given
+
+
+def test_what_one_of_many_does_becomes_theirs() -> None:
+    tenant, members, group, assignment = _team(8)
+    for member in members:
+        tenant.use(member, START, VM)
+    tenant.use(members[0], WRITE_VM, VM)
+    plan = tenant.plan(**LEAN)
+    given = _given(plan, assignment)
+    assert given[members[0]] == [(APP, [WRITE_VM])]
+    assert (APP, [START]) in given[group]
+    assert not any(WRITE_VM in texts for _, texts in given[group])
+    assert proposal_for(plan, assignment).proof.holds
+    assert plan.replay["denied"] == 0
+
+
+def test_what_a_quarter_does_stays_with_the_group_when_more_do_it() -> None:
+    tenant, members, group, assignment = _team(8)
+    for member in members[:3]:
+        tenant.use(member, START, VM)
+    assert _given(tenant.plan(**LEAN), assignment) == {group: [(APP, [START])]}
+
+
+def test_a_small_group_is_not_split() -> None:
+    tenant, members, group, assignment = _team(3)
+    tenant.use(members[0], START, VM)
+    assert _given(tenant.plan(**LEAN), assignment) == {group: [(APP, [START])]}
+
+
+def test_a_person_can_say_no() -> None:
+    tenant, members, group, assignment = _team(8)
+    tenant.use(members[0], START, VM)
+    assert set(_given(tenant.plan(**LEAN), assignment)) == {members[0]}
+    assert _given(tenant.plan(**LEAN, direct_assignments=False), assignment) == {group: [(APP, [START])]}
+
+
+def test_a_young_member_speaks_against_it() -> None:
+    """What the newcomer will need is known from the others only."""
+    tenant, members, group, assignment = _team(8)
+    newcomer = tenant.principal(9, created_on=dt.datetime.combine(DAY0 + dt.timedelta(days=60), dt.time()))
+    tenant.add("group_members", group_id=group, member_id=newcomer, listing="members", member_type="User")
+    tenant.add("group_closure", group_id=group, member_id=newcomer, depth=1)
+    tenant.use(members[0], START, VM)
+    assert set(_given(tenant.plan(**LEAN, grace_days=0), assignment)) == {group}
+
+
+def test_use_by_somebody_who_is_no_member_stays_with_the_group() -> None:
+    tenant, _members, group, assignment = _team(8)
+    tenant.principal(30)
+    tenant.use(guid(30), START, VM, role_assignment_id=assignment)
+    plan = tenant.plan(**LEAN)
+    assert set(_given(plan, assignment)) <= {group}
+
+
+def test_reads_stay_with_the_group() -> None:
+    """No log shows who reads, so everybody keeps reading."""
+    tenant, members, group, assignment = _team(8)
+    tenant.use(members[0], START, VM)
+    plan = tenant.plan(unobservable="drop")
+    given = {(one.principal_id, one.role, one.scope) for one in proposal_for(plan, assignment).assignments}
+    assert (group, READER, SUB) in given
+    assert (group, APP) not in {(principal, scope) for principal, _, scope in given}
+
+
+def test_a_members_own_assignment_is_not_given_twice() -> None:
+    """A member who was given the operation directly rests on that."""
+    tenant, members, _group, assignment = _team(8)
+    own = tenant.assign(102, members[0], CONTRIBUTOR, DATA)
+    for member in members:
+        tenant.use(member, START, VM)
+    tenant.use(
+        members[0], WRITE_VM, f"{DATA}/providers/Microsoft.Compute/virtualMachines/d", role_assignment_id=assignment
+    )
+    plan = tenant.plan(**LEAN)
+    scopes = {one.scope for one in proposal_for(plan, assignment).assignments if one.principal_id == members[0]}
+    assert scopes == {DATA}
+    assert proposal_for(plan, own).proof.holds
+
+
+def test_a_group_counts_for_everybody_in_it() -> None:
+    """The same role exposes eight times as much to eight people; what each used counts once."""
+    tenant, members, _, assignment = _team(8)
+    tenant.use(members[0], START, VM)
+    many = proposal_for(tenant.plan(**LEAN), assignment)
+    alone = SmallTenant()
+    user = alone.principal(1)
+    single = alone.assign(101, user, CONTRIBUTOR, SUB)
+    alone.use(user, START, VM)
+    one = proposal_for(alone.plan(**LEAN), single)
+    used = many.risk_before / 8 - one.risk_before
+    assert used == 0
+    assert many.excess_before > 7 * one.excess_before
+    assert many.excess_after == 0
