@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import replace
 
 import polars as pl
 
@@ -31,22 +32,22 @@ def make_claims(drafts: Mapping[Key, Draft], new: NewRoles, bench: Bench) -> lis
     for _, draft in sorted(drafts.items()):
         for placement in draft.placements:
             given[fold(placement.principal_id)][placement] = None
-    holders = _holders({member for draft in drafts.values() for member in _members(draft)}, bench)
+    reached = _reached(set(given), bench)
     claims = []
     for key, draft in sorted(drafts.items()):
         if draft.kind in ("keep", "remove_orphan"):
             continue
         owner = fold(draft.subject.principal_id)
         proposed = tuple(_grant(one, new, owner) for one in draft.placements)
-        beside = (*given[owner], *(one for other in _members(draft) for one in given[other]))
         resting = (
-            *(_grant(one, new, owner) for one in beside),
+            *(_grant(one, new, owner) for one in given[owner]),
+            *(_grant(one, new, owner) for member in reached.get(owner, ()) for one in given[member]),
             *(_today(other, owner) for id_ in draft.rests_on for other in by_id[id_]),
         )
-        today = [_today(one, "") for one in held[owner]]
+        today = [_today(one, owner) for one in held[owner]]
         for member in _members(draft):
-            if owner in holders.get(member, ()):
-                today.extend(_today(one, member) for one in (draft.subject, *held[member]))
+            if member in reached.get(owner, ()):
+                today.extend(replace(_today(one, owner), member=member) for one in (draft.subject, *held[member]))
         claims.append(Claim(claim_name(key), proposed, resting, tuple(dict.fromkeys(today))))
     return claims
 
@@ -57,13 +58,12 @@ def _members(draft: Draft) -> list[str]:
     return sorted({fold(one.principal_id) for one in draft.placements} - {owner})
 
 
-def _holders(members: set[str], bench: Bench) -> dict[str, set[str]]:
-    """Return for each of the folded members the folded holders whose assignments they reach."""
-    reached = bench.analysis.tenant.membership.filter(pl.col("principal_id").is_in(sorted(members)))
-    holders: dict[str, set[str]] = defaultdict(set)
-    for member, holder in reached.select("principal_id", "holder").iter_rows():
-        holders[member].add(fold(holder))
-    return holders
+def _reached(members: set[str], bench: Bench) -> dict[str, list[str]]:
+    """Return for each folded group those of the folded members that are in it, sorted."""
+    within = bench.analysis.tenant.membership.filter(
+        pl.col("principal_id").is_in(sorted(members)) & (pl.col("principal_id") != pl.col("holder"))
+    )
+    return dict(within.group_by("holder").agg(pl.col("principal_id").unique().sort()).iter_rows())
 
 
 def _grant(placement: Placement, new: NewRoles, owner: str) -> Grant:
@@ -77,11 +77,12 @@ def _grant(placement: Placement, new: NewRoles, owner: str) -> Grant:
     )
 
 
-def _today(subject: Subject, member: str) -> Grant:
+def _today(subject: Subject, owner: str) -> Grant:
+    holder = fold(subject.principal_id)
     return Grant(
         subject.role_definition_id,
         subject.place,
-        member,
+        "" if holder == owner else holder,
         "eligible" if subject.state == "eligible" else "active",
         subject.condition,
     )

@@ -115,6 +115,17 @@ def test_a_members_own_assignment_is_not_given_twice() -> None:
     assert proposal_for(plan, own).proof.holds
 
 
+def test_what_a_member_may_do_by_an_assignment_that_stays_is_not_given_again() -> None:
+    tenant, members, group, assignment = _team(8)
+    own = tenant.assign(102, members[0], CONTRIBUTOR, APP, created_on=dt.datetime.combine(DAY0, dt.time()))
+    tenant.use(members[0], START, VM, role_assignment_id=assignment)
+    plan = tenant.plan(**LEAN)
+    assert proposal_for(plan, own).kind == "keep"
+    assert {one.principal_id for one in proposal_for(plan, assignment).assignments} <= {group}
+    assert proposal_for(plan, assignment).evidence["rests_on"] == [own]
+    assert proposal_for(plan, assignment).proof.holds
+
+
 def test_a_group_counts_for_everybody_in_it() -> None:
     """The same role exposes eight times as much to eight people; what each used counts once."""
     tenant, members, _, assignment = _team(8)
