@@ -16,6 +16,7 @@ from rightsize import __version__
 from rightsize.cli.analyze import analyze
 from rightsize.cli.can import can, who_can
 from rightsize.cli.catalog import app as catalog
+from rightsize.cli.collect import collect
 from rightsize.cli.demo import demo
 from rightsize.cli.events import events
 from rightsize.cli.exit_codes import ExitCode, exit_code_of
@@ -58,6 +59,7 @@ app.command()(analyze)
 app.command()(can)
 app.command("who-can")(who_can)
 app.add_typer(catalog, name="catalog")
+app.command()(collect)
 app.command()(demo)
 app.command()(events)
 app.command()(explain)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from rightsize.collect.runs import find_runs, open_loadable
+from rightsize.collect.sources import RAW_SOURCES
 from rightsize.ingest.pipeline import StagedFile, stage
 from rightsize.model.errors import InputError, UsageError
 from rightsize.store.connection import Store, open_store
@@ -37,6 +39,8 @@ def load_paths(
 ) -> LoadReport:
     """Load exports into a store, which is made where there is none.
 
+    A folder that a collection wrote is read with what its manifest says that it covers.
+
     Args:
         db: The store.
         paths: Files, folders, archives, and `-` for stdin.
@@ -49,7 +53,24 @@ def load_paths(
         InputError: A path cannot be read, is nothing that is known, or is damaged. The store is as it was.
         UsageError: The declaration makes no sense.
     """
-    return _load(Path(db), paths, _declarations(covers, source, scope))
+    given, covered, notes = _open_collections(paths)
+    report = _load(Path(db), given, (*_declarations(covers, source, scope), *covered))
+    return LoadReport(report.rows, (*notes, *report.notes))
+
+
+def _open_collections(paths: Sequence[str | Path]) -> tuple[list[str | Path], list[Declaration], list[str]]:
+    """Put the pages of a collection in its place, and say what it covers and lacks."""
+    given: list[str | Path] = []
+    covered: list[Declaration] = []
+    notes: list[str] = []
+    for path in paths:
+        folders = find_runs(Path(path)) if str(path) != "-" else []
+        runs = [open_loadable(folder, RAW_SOURCES) for folder in folders]
+        given += [pages for run in runs for pages in run.pages] if runs else [path]
+        for run in runs:
+            notes += run.notes
+            covered += [Declaration(**asdict(item), declared_by="collection") for item in run.covers]
+    return given, covered, notes
 
 
 def load_catalogue(db: Path | str, paths: Sequence[str | Path], sources: Collection[str]) -> LoadReport:

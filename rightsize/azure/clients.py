@@ -1,0 +1,245 @@
+"""The real clients of the SDKs, each with our transport and without retries of its own, and raw answers from them.
+
+Answers are taken as bytes from the clients' own pipelines (credentials, claims challenges, user agent): the typed
+models are up to a thousand times slower, and lose what they do not know, such as the condition of a permission.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl
+import threading
+import urllib.request
+from collections.abc import Mapping
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from azure.core.credentials import TokenCredential
+from azure.core.exceptions import AzureError, ClientAuthenticationError
+from azure.core.pipeline.policies import RedirectPolicy, SansIOHTTPPolicy
+from azure.core.pipeline.transport import RequestsTransport
+from azure.core.rest import HttpRequest
+
+from rightsize.azure.clouds import Cloud
+from rightsize.azure.credentials import first_line
+from rightsize.azure.guard import Guard, GuardedAsyncTransport, GuardedTransport
+from rightsize.azure.wire import DroppedError, NotSignedInError, Request, Response, Service
+
+if TYPE_CHECKING:
+    import httpx
+    from azure.mgmt.authorization import AuthorizationManagementClient
+    from azure.monitor.query import LogsQueryClient
+    from msgraph.graph_request_adapter import GraphRequestAdapter
+    from msgraph.graph_service_client import GraphServiceClient
+
+READ_TIMEOUT = 120.0
+"""Seconds that an answer may take; Log Analytics works on a query for up to ten minutes and then says so."""
+_LOGS_TIMEOUT = 660.0
+_CONNECT_TIMEOUT = 30.0
+
+
+class NoRetry(SansIOHTTPPolicy[Any, Any]):
+    """Stands where a client would retry; `Exchange` does that for all of them."""
+
+
+class Clients:
+    """The clients of one cloud and one credential, made when they are first needed. Use it in a `with`.
+
+    Threads may share it. The Graph client lives in an event loop of its own, in a thread of its own: it is
+    asynchronous only, and cannot be moved to a second loop.
+    """
+
+    def __init__(self, cloud: Cloud, credential: TokenCredential) -> None:
+        self.cloud = cloud
+        self._credential = credential
+        self._lock = threading.Lock()
+        self._arm: AuthorizationManagementClient | None = None
+        self._logs: LogsQueryClient | None = None
+        self._graph: _GraphLoop | None = None
+
+    def __enter__(self) -> Clients:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for client in (self._arm, self._logs, self._graph):
+            if client is not None:
+                client.close()
+
+    def root(self, service: Service) -> str:
+        """Return the endpoint of a service."""
+        roots: Mapping[Service, str] = {"arm": self.cloud.arm, "graph": self.cloud.graph, "logs": self.cloud.logs}
+        return roots[service]
+
+    def send(self, request: Request) -> Response:
+        """Send a request once and return the answer, whatever its status.
+
+        Raises:
+            DroppedError: The connection ended before the answer did.
+            NotSignedInError: There is no token.
+            InternalError: The guard stopped it.
+        """
+        try:
+            if request.service == "graph":
+                return self._open_graph().send(request, self._absolute(request))
+            return self._send(request)
+        except ClientAuthenticationError as error:
+            raise NotSignedInError(first_line(error)) from error
+        except AzureError as error:
+            raise DroppedError(first_line(error)) from error
+
+    def _absolute(self, request: Request) -> str:
+        return request.url if "://" in request.url else f"{self.root(request.service)}{request.url}"
+
+    def _send(self, request: Request) -> Response:
+        headers = dict(request.headers)
+        if request.body is not None:
+            headers["Content-Type"] = "application/json"
+        query = HttpRequest(request.method, self._absolute(request), content=request.body, headers=headers)
+        # As a stream, so that no policy parses the body on its way.
+        if request.service == "arm":
+            response = self._open_arm()._client.send_request(query, stream=True)
+        else:
+            response = self._open_logs().send_request(query, stream=True, read_timeout=_LOGS_TIMEOUT)
+        with response:
+            content = response.read()
+        names = {name.lower(): value for name, value in response.headers.items()}
+        return Response(response.status_code, names, content)
+
+    def _settings(self, root: str) -> dict[str, Any]:
+        transport = RequestsTransport(connection_timeout=_CONNECT_TIMEOUT, read_timeout=READ_TIMEOUT)
+        return {
+            "transport": GuardedTransport(Guard.of([root]), transport),
+            "retry_policy": NoRetry(),
+            # A redirect leads to wherever an answer says.
+            "redirect_policy": RedirectPolicy(permit_redirects=False),
+        }
+
+    def _open_arm(self) -> AuthorizationManagementClient:
+        with self._lock:
+            if self._arm is None:
+                from azure.mgmt.authorization import AuthorizationManagementClient  # noqa: PLC0415  each when needed
+
+                # The subscription is for typed calls, which nothing here makes. The client has no public way to send
+                # a raw request; its `_client` is an ARMPipelineClient, which has.
+                self._arm = AuthorizationManagementClient(
+                    self._credential,
+                    "00000000-0000-0000-0000-000000000000",
+                    base_url=self.cloud.arm,
+                    credential_scopes=[f"{self.cloud.arm_audience}/.default"],
+                    **self._settings(self.cloud.arm),
+                )
+            return self._arm
+
+    def _open_logs(self) -> LogsQueryClient:
+        with self._lock:
+            if self._logs is None:
+                from azure.monitor.query import LogsQueryClient  # noqa: PLC0415
+
+                self._logs = LogsQueryClient(
+                    self._credential,
+                    endpoint=self.cloud.logs,
+                    audience=self.cloud.logs_audience,
+                    **self._settings(self.cloud.logs),
+                )
+            return self._logs
+
+    def _open_graph(self) -> _GraphLoop:
+        with self._lock:
+            if self._graph is None:
+                self._graph = _GraphLoop(self.cloud, self._credential)
+            return self._graph
+
+
+class _GraphLoop:
+    """The Graph client in its own event loop."""
+
+    def __init__(self, cloud: Cloud, credential: TokenCredential) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="graph", daemon=True)
+        self._thread.start()
+        self._adapter, self._http = _graph_adapter(cloud, credential)
+        from msgraph.graph_service_client import GraphServiceClient  # noqa: PLC0415
+
+        self.client: GraphServiceClient = GraphServiceClient(request_adapter=self._adapter)
+
+    def send(self, request: Request, url: str) -> Response:
+        """Send a request from any thread and wait for the answer."""
+        future: Future[Response] = asyncio.run_coroutine_threadsafe(self._send(request, url), self._loop)
+        return future.result()
+
+    async def _send(self, request: Request, url: str) -> Response:
+        import httpx  # noqa: PLC0415
+        from kiota_abstractions.method import Method  # noqa: PLC0415
+        from kiota_abstractions.request_information import RequestInformation  # noqa: PLC0415
+
+        question = RequestInformation(Method[request.method])
+        question.url = url
+        question.headers.try_add("Accept", "application/json")
+        for name, value in request.headers.items():
+            question.headers.try_add(name, value)
+        if request.body is not None:
+            question.set_stream_content(request.body.encode(), "application/json")
+        span = self._adapter.start_tracing_span(question, "collect")
+        try:
+            response = await self._adapter.get_http_response_message(question, span)
+            content = await response.aread()
+        except httpx.HTTPError as error:
+            raise DroppedError(str(error) or type(error).__name__) from error
+        finally:
+            span.end()
+        return Response(response.status_code, dict(response.headers), content)
+
+    def close(self) -> None:
+        """End the loop and its thread."""
+        asyncio.run_coroutine_threadsafe(self._http.aclose(), self._loop).result(10)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+def _graph_adapter(cloud: Cloud, credential: TokenCredential) -> tuple[GraphRequestAdapter, httpx.AsyncClient]:
+    import httpx  # noqa: PLC0415
+    from kiota_authentication_azure.azure_identity_authentication_provider import (  # noqa: PLC0415
+        AzureIdentityAuthenticationProvider,
+    )
+    from kiota_http.middleware.options import RedirectHandlerOption, RetryHandlerOption  # noqa: PLC0415
+    from msgraph.graph_request_adapter import GraphRequestAdapter  # noqa: PLC0415
+    from msgraph.graph_request_adapter import options as graph_options  # noqa: PLC0415
+    from msgraph_core import GraphClientFactory  # noqa: PLC0415
+
+    host = urlsplit(cloud.graph).hostname or ""
+    inner = httpx.AsyncHTTPTransport(verify=_trusted(), http2=True, proxy=_proxy_of(host))
+    client = GraphClientFactory.create_with_default_middleware(
+        client=httpx.AsyncClient(
+            transport=GuardedAsyncTransport(Guard.of([cloud.graph]), inner),
+            timeout=httpx.Timeout(READ_TIMEOUT, connect=_CONNECT_TIMEOUT),
+        ),
+        options={
+            **graph_options,
+            RetryHandlerOption.get_key(): RetryHandlerOption(max_retries=0, should_retry=False),
+            RedirectHandlerOption.get_key(): RedirectHandlerOption(max_redirect=0, should_redirect=False),
+        },
+    )
+    provider = AzureIdentityAuthenticationProvider(
+        credential, scopes=[f"{cloud.graph_audience}/.default"], allowed_hosts=[host]
+    )
+    adapter = GraphRequestAdapter(provider, client=client)
+    adapter.base_url = f"{cloud.graph}/v1.0"
+    return adapter, client
+
+
+def _trusted() -> ssl.SSLContext:
+    """Return the certificates that are trusted: those of REQUESTS_CA_BUNDLE, as `az` takes them."""
+    bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE")
+    if bundle:
+        return ssl.create_default_context(cafile=bundle)
+    import httpx  # noqa: PLC0415
+
+    return httpx.create_ssl_context()
+
+
+def _proxy_of(host: str) -> str | None:
+    """Return the proxy of the environment; httpx would put its own transport for it in place of the guarded one."""
+    return None if urllib.request.proxy_bypass(host) else urllib.request.getproxies().get("https")

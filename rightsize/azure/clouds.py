@@ -1,0 +1,146 @@
+"""Where each cloud is: the one place with endpoints.
+
+Source: Microsoft Learn, "Azure Government developer guide", "Microsoft Graph national cloud deployments", and the
+endpoints that `az cloud show` prints.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from rightsize.model.errors import InputError, UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Cloud:
+    """The endpoints of one cloud, each without a slash at its end.
+
+    Attributes:
+        name: What the manifest of a run calls it.
+        authority: Where tokens come from.
+        arm: Azure Resource Manager, and `arm_audience` what its tokens are for.
+        graph: Microsoft Graph, and `graph_audience` what its tokens are for.
+        logs: Log Analytics, and `logs_audience` what its tokens are for.
+        storage: What the host of a storage account ends in, behind `ACCOUNT.blob.`; a whole URL where accounts are
+            paths of one host.
+        storage_audience: What tokens for storage are for.
+        instance_discovery: Whether the authority is one that Microsoft vouches for; it is asked first where it is.
+        budgets: Requests and seconds for each service that allows other than Azure does, by the name of the budget.
+    """
+
+    name: str
+    authority: str
+    arm: str
+    arm_audience: str
+    graph: str
+    graph_audience: str
+    logs: str
+    logs_audience: str
+    storage: str
+    storage_audience: str = "https://storage.azure.com"
+    instance_discovery: bool = True
+    budgets: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+    def blob_endpoint(self, account: str) -> str:
+        """Return where the containers of a storage account are."""
+        if "://" in self.storage:
+            return f"{self.storage}/{account}"
+        return f"https://{account}.blob.{self.storage}"
+
+
+CLOUDS = {
+    cloud.name: cloud
+    for cloud in (
+        Cloud(
+            name="public",
+            authority="https://login.microsoftonline.com",
+            arm="https://management.azure.com",
+            arm_audience="https://management.azure.com",
+            graph="https://graph.microsoft.com",
+            graph_audience="https://graph.microsoft.com",
+            logs="https://api.loganalytics.io",
+            logs_audience="https://api.loganalytics.io",
+            storage="core.windows.net",
+        ),
+        Cloud(
+            name="usgov",
+            authority="https://login.microsoftonline.us",
+            arm="https://management.usgovcloudapi.net",
+            arm_audience="https://management.usgovcloudapi.net",
+            graph="https://graph.microsoft.us",
+            graph_audience="https://graph.microsoft.us",
+            logs="https://api.loganalytics.us",
+            logs_audience="https://api.loganalytics.us",
+            storage="core.usgovcloudapi.net",
+        ),
+        Cloud(
+            name="china",
+            authority="https://login.chinacloudapi.cn",
+            arm="https://management.chinacloudapi.cn",
+            arm_audience="https://management.chinacloudapi.cn",
+            graph="https://microsoftgraph.chinacloudapi.cn",
+            graph_audience="https://microsoftgraph.chinacloudapi.cn",
+            logs="https://api.loganalytics.azure.cn",
+            logs_audience="https://api.loganalytics.azure.cn",
+            storage="core.chinacloudapi.cn",
+        ),
+    )
+}
+"""The clouds of Microsoft."""
+
+_OPTIONAL = ("storage_audience", "instance_discovery", "budgets")
+_URLS = ("authority", "arm", "arm_audience", "graph", "graph_audience", "logs", "logs_audience")
+
+
+def read_cloud(text: str) -> Cloud:
+    """Return a cloud by its name, or one that a JSON file describes with the attributes of `Cloud`.
+
+    Raises:
+        UsageError: It is no name of a cloud and no file.
+        InputError: The file does not describe a cloud.
+    """
+    if text in CLOUDS:
+        return CLOUDS[text]
+    path = Path(text)
+    if not path.is_file():
+        raise UsageError(
+            f"`{text}` is no cloud that is known", hint=f"one of {', '.join(CLOUDS)}, or a JSON file with its endpoints"
+        )
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"`{text}` is no JSON file: {error}") from error
+    if not isinstance(document, dict):
+        raise InputError(f"`{text}` does not describe a cloud: it is no JSON object")
+    return _described(document, text)
+
+
+def _described(document: Mapping[str, Any], text: str) -> Cloud:
+    names = {attribute.name for attribute in fields(Cloud)}
+    missing = sorted(names - document.keys() - set(_OPTIONAL))
+    unknown = sorted(document.keys() - names)
+    if missing or unknown:
+        what = f"lacks {', '.join(missing)}" if missing else f"has the unknown {', '.join(unknown)}"
+        raise InputError(f"`{text}` does not describe a cloud: it {what}")
+    values = dict(document)
+    for name in (*_URLS, "storage"):
+        if not isinstance(values[name], str):
+            raise InputError(f"`{name}` in `{text}` is not a string")
+        values[name] = values[name].rstrip("/")
+    for name in _URLS:
+        # A token must never travel in the clear, in no cloud.
+        if urlsplit(values[name]).scheme != "https" or not urlsplit(values[name]).netloc:
+            raise InputError(f"`{name}` in `{text}` is no https URL")
+    try:
+        values["budgets"] = {
+            str(name): (float(requests), float(seconds))
+            for name, (requests, seconds) in dict(values.get("budgets", {})).items()
+        }
+    except (TypeError, ValueError) as error:
+        raise InputError(f"`budgets` in `{text}` has something else than pairs of requests and seconds") from error
+    return Cloud(**values)

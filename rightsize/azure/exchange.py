@@ -1,0 +1,195 @@
+"""One question asked until it is answered, or until it is clear that it will not be.
+
+The retries of the SDKs are switched off through their public settings, since they wait an hour where they are told to,
+fail on a `Retry-After` that is no number, leave a POST alone that was throttled, and do not see that half a document
+is no answer. Everything about asking again stands here.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from rightsize.azure.throttle import Clock, Throttle, retry_after
+from rightsize.azure.wire import (
+    AbsentError,
+    BadAnswerError,
+    DroppedError,
+    NotSignedInError,
+    RefusedError,
+    Request,
+    Response,
+    StaleLinkError,
+    UnsettledError,
+)
+
+LONGEST_WAIT = 300.0
+"""Seconds: a service that asks for more ends its source for now; the run goes on with others and can be resumed."""
+
+_TRIES = 6
+_THROTTLED_TRIES = 25
+_FIRST_WAIT = 1.0
+_SLOWEST_WAIT = 60.0
+_SERVER_FAULTS = (408, 500, 502, 503, 504)
+_STALE = (400, 404, 410)
+# What ARM and Graph answer where a tenant has no licence, a subscription no such provider, or a cloud no such service.
+_NOT_OFFERED = frozenset(
+    code.lower()
+    for code in (
+        "NoRegisteredProviderFound",
+        "MissingSubscriptionRegistration",
+        "SubscriptionNotRegistered",
+        "InvalidResourceType",
+        "InvalidResourceNamespace",
+        "InvalidApiVersionParameter",
+        "SubscriptionNotFound",
+        "DisallowedOperation",
+        "FeatureNotSupported",
+        "ResourceTypeNotSupported",
+        "UnsupportedResourceType",
+    )
+)
+_NO_LICENCE = frozenset(
+    code.lower()
+    for code in (
+        "Authentication_RequestFromNonPremiumTenantOrB2CTenant",
+        "Authentication_RequestFromUnsupportedUserRole",
+        "AadPremiumLicenseRequired",
+        "TenantNotLicensed",
+        "PremiumLicenseRequired",
+    )
+)
+
+T = TypeVar("T")
+
+
+class Sender(Protocol):
+    """Whoever sends a question once: the clients, or a script in a test."""
+
+    def send(self, request: Request) -> Response:
+        """Return the answer, whatever its status; raise DroppedError, NotSignedInError, or what the guard raises."""
+        ...
+
+
+@dataclass
+class Tally:
+    """What was asked, for the summary of a run."""
+
+    requests: int = 0
+    throttled: int = 0
+    failed: int = 0
+    bytes: int = 0
+
+
+class Exchange:
+    """Asks, within the budgets, again where that may help."""
+
+    def __init__(self, sender: Sender, throttle: Throttle, clock: Clock) -> None:
+        self._sender = sender
+        self._throttle = throttle
+        self._clock = clock
+        self._lock = threading.Lock()
+        self.tally = Tally()
+
+    def ask(self, request: Request, read: Callable[[bytes], T]) -> T:
+        """Return what `read` makes of the answer; it raises BadAnswerError where that is none.
+
+        Raises:
+            RefusedError: A right or a licence is missing.
+            AbsentError: There is no such thing, or the service does not offer it there.
+            StaleLinkError: The link to the rest of a listing is no longer taken.
+            NotSignedInError: There is no token, or it is not taken.
+            UnsettledError: The service did not answer, or not in any way that helps.
+            StoppedError: The run is told to stop.
+        """
+        budget = request.budget or request.service
+        failures = throttled = unauthorised = 0
+        while True:
+            response: Response | None = None
+            with self._throttle.turn(budget, request.cost):
+                try:
+                    response = self._sender.send(request)
+                    said = f"answered with status {response.status}"
+                except DroppedError as error:
+                    said = f"broke off: {error}"
+            self._count(response)
+            if response is not None and response.status == 200:
+                try:
+                    found = read(response.content)
+                except BadAnswerError as error:
+                    said = f"answered with {error}"
+                else:
+                    self._throttle.answered(budget)
+                    return found
+            elif response is not None and response.status == 429:
+                throttled += 1
+                wait = self._wait(request, response, throttled)
+                if throttled >= _THROTTLED_TRIES:
+                    raise UnsettledError(f"{request.service} refused {throttled} times because of too many requests")
+                self._throttle.refused(budget, wait)
+                continue
+            elif response is not None and response.status not in _SERVER_FAULTS:
+                unauthorised += response.status == 401
+                # The client has dropped its token by now; the next try has a fresh one.
+                if response.status != 401 or unauthorised > 1:
+                    _raise_final(request, response)
+                continue
+            failures += 1
+            if failures >= _TRIES:
+                raise UnsettledError(f"{request.service} {said}, {failures} times")
+            self._clock.sleep(self._wait(request, response, failures))
+
+    def _count(self, response: Response | None) -> None:
+        with self._lock:
+            self.tally.requests += 1
+            self.tally.bytes += len(response.content) if response is not None else 0
+            if response is not None and response.status == 429:
+                self.tally.throttled += 1
+            elif response is None or response.status in _SERVER_FAULTS:
+                self.tally.failed += 1
+
+    def _wait(self, request: Request, response: Response | None, tries: int) -> float:
+        asked = retry_after(response.headers, self._clock.utc()) if response is not None else None
+        if asked is None:
+            return min(_FIRST_WAIT * 2.0 ** (tries - 1), _SLOWEST_WAIT)
+        if asked > LONGEST_WAIT:
+            raise UnsettledError(f"{request.service} wants to be left alone for {asked:,.0f} seconds")
+        return asked
+
+
+def _raise_final(request: Request, response: Response) -> None:
+    code, message = error_of(response.content)
+    said = f"{code or response.status}: {message}" if message else code or f"status {response.status}"
+    if response.status == 401:
+        raise NotSignedInError(f"{request.service} does not take the token: {said}", code)
+    if code.lower() in _NOT_OFFERED:
+        raise AbsentError(said, code)
+    if response.status in (402, 403) or code.lower() in _NO_LICENCE:
+        raise RefusedError(said, code)
+    if request.is_next and response.status in _STALE:
+        raise StaleLinkError(said, code)
+    if response.status in (404, 410):
+        raise AbsentError(said, code)
+    raise UnsettledError(f"{request.service} answered {said}", code)
+
+
+def error_of(content: bytes) -> tuple[str, str]:
+    """Return code and message of an error document, empty where there is none."""
+    try:
+        document: Any = json.loads(content)
+    except (ValueError, RecursionError):
+        return "", ""
+    if not isinstance(document, dict):
+        return "", ""
+    error = document.get("error", document.get("odata.error", document))
+    if not isinstance(error, dict):
+        return "", ""
+    code, message = error.get("code"), error.get("message")
+    if isinstance(message, dict):
+        message = message.get("value")
+    # Whoever writes messages writes long ones; a person reads the first line.
+    first = str(message or "").strip().split("\n")[0][:300]
+    return str(code or ""), first

@@ -1,0 +1,116 @@
+"""The guard below every client: nothing but questions goes out, and only to the hosts that were chosen.
+
+It stands at the transport, under the policies of the SDKs, so that what they add on their own accord passes it too:
+ARM's client, for one, registers a resource provider when it is told that it is missing, and that is a write.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+from azure.core.pipeline.transport import HttpTransport
+
+from rightsize.model.errors import InternalError
+
+_GUID = r"[0-9a-fA-F-]{36}"
+
+QUERY_POSTS = (
+    # Queries that Azure takes only as POST, each documented to change nothing.
+    re.compile(rf"/v1/workspaces/{_GUID}/query"),
+    re.compile(r"/providers/Microsoft\.ResourceGraph/resources", re.IGNORECASE),
+    re.compile(r"/providers/Microsoft\.Management/getEntities", re.IGNORECASE),
+    re.compile(r"/v1\.0/directoryObjects/getByIds"),
+)
+"""Paths to which a POST may go."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """What may go out: GET, and the POSTs of QUERY_POSTS, to these roots (scheme and host, with the port)."""
+
+    roots: frozenset[str]
+
+    @classmethod
+    def of(cls, urls: Sequence[str]) -> Guard:
+        """Return the guard for the hosts of these URLs."""
+        return cls(frozenset(root_of(url) for url in urls))
+
+    def check(self, method: str, url: str) -> None:
+        """Let a request pass.
+
+        Raises:
+            InternalError: It may change something, or goes to a host that was not chosen.
+        """
+        if root_of(url) not in self.roots:
+            raise InternalError(f"a request to another host was stopped: {root_of(url)}")
+        path = urlsplit(url).path
+        is_query = method == "POST" and any(pattern.fullmatch(path) for pattern in QUERY_POSTS)
+        if method != "GET" and not is_query:
+            raise InternalError(f"a request that may change something was stopped: {method} {path}")
+
+
+def root_of(url: str) -> str:
+    """Return scheme, host and port of a URL, folded, with the port where it is the scheme's own too."""
+    parts = urlsplit(url)
+    try:
+        port = parts.port
+    except ValueError:
+        port = -1
+    standard = {"https": 443, "http": 80}.get(parts.scheme, 0)
+    return f"{parts.scheme}://{(parts.hostname or '').lower()}:{standard if port is None else port}"
+
+
+class GuardedTransport(HttpTransport[Any, Any]):
+    """A transport of azure-core that sends what the guard lets pass."""
+
+    def __init__(self, guard: Guard, inner: HttpTransport[Any, Any]) -> None:
+        self._guard = guard
+        self._inner = inner
+
+    def send(self, request: Any, **kwargs: Any) -> Any:
+        """Send a request, or raise InternalError."""
+        self._guard.check(request.method, request.url)
+        return self._inner.send(request, **kwargs)
+
+    def open(self) -> None:
+        """Open the connections."""
+        self._inner.open()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._inner.close()
+
+    def __enter__(self) -> GuardedTransport:
+        self._inner.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        trace: TracebackType | None = None,
+    ) -> None:
+        self._inner.__exit__(kind, error, trace)
+
+
+class GuardedAsyncTransport(httpx.AsyncBaseTransport):
+    """A transport of httpx that sends what the guard lets pass."""
+
+    def __init__(self, guard: Guard, inner: httpx.AsyncBaseTransport) -> None:
+        self._guard = guard
+        self._inner = inner
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request, or raise InternalError."""
+        self._guard.check(request.method, str(request.url))
+        return await self._inner.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._inner.aclose()

@@ -1,0 +1,213 @@
+"""Patience: how fast a service may be asked, how many questions at once, and how long it wants to be left alone.
+
+Source of the budgets: Microsoft Learn, "Understand how Azure Resource Manager throttles requests", "Microsoft Graph
+service-specific throttling limits", "Azure Monitor service limits" (Log Analytics queries), "Throttled requests in
+Azure Resource Graph".
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import email.utils
+import re
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from rightsize.azure.wire import StoppedError
+
+
+class Clock:
+    """Time that passes; a run that is stopped wakes up everybody who waits."""
+
+    def __init__(self) -> None:
+        self._stop = threading.Event()
+
+    def now(self) -> float:
+        """Return seconds that only grow."""
+        return time.monotonic()
+
+    def utc(self) -> dt.datetime:
+        """Return the time of day."""
+        return dt.datetime.now(dt.UTC)
+
+    def sleep(self, seconds: float) -> None:
+        """Wait.
+
+        Raises:
+            StoppedError: The run is told to stop.
+        """
+        if self._stop.wait(max(seconds, 0)):
+            raise StoppedError
+
+    def stop(self) -> None:
+        """Let everybody who waits, now or later, stop instead."""
+        self._stop.set()
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether the run is told to stop."""
+        return self._stop.is_set()
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """So many requests (or units of cost) in so many seconds, and so many at once at most."""
+
+    requests: float
+    seconds: float
+    at_once: int
+
+
+BUDGETS = {
+    # A bucket of 250 a subscription that refills with 25 a second.
+    "arm": Budget(250, 10, 8),
+    # Activity Log: 50 queries in 30 seconds a user.
+    "activity": Budget(50, 30, 4),
+    "resource_graph": Budget(15, 5, 2),
+    # The smallest tenants have 3,500 resource units in 10 seconds.
+    "graph": Budget(3500, 10, 8),
+    # Identity and access reports: 5 requests in 10 seconds, an application and tenant.
+    "reports": Budget(5, 10, 4),
+    # Identity protection: 1 request a second and tenant, and no Retry-After when it is exceeded.
+    "risk": Budget(1, 1, 1),
+    "alerts": Budget(150, 60, 2),
+    # 200 requests in 30 seconds, five queries at once.
+    "logs": Budget(200, 30, 5),
+    "storage": Budget(2000, 1, 8),
+}
+"""The budgets of Azure by name; `NAME:KEY` is a bucket of its own with the budget of NAME."""
+
+
+@dataclass(slots=True)
+class _Bucket:
+    budget: Budget
+    left: float
+    filled_at: float
+    paused_until: float = 0.0
+    limit: float = 1.0
+    running: int = 0
+    free: threading.Condition = field(default_factory=threading.Condition)
+
+
+class Throttle:
+    """Keeps every bucket within its budget, and asks fewer at once after each refusal.
+
+    The number at once halves when a service says that it is too much, and grows by one with each round of answers:
+    additive increase, multiplicative decrease.
+    """
+
+    def __init__(self, clock: Clock, budgets: Mapping[str, tuple[float, float]] | None = None) -> None:
+        """Take the budgets of Azure, with those that `budgets` (requests, seconds) has in their place."""
+        self._clock = clock
+        self._budgets = dict(BUDGETS)
+        for name, (requests, seconds) in (budgets or {}).items():
+            known = BUDGETS.get(name, BUDGETS["arm"])
+            self._budgets[name] = Budget(requests, seconds, known.at_once)
+        self._buckets: dict[str, _Bucket] = {}
+        self._lock = threading.Lock()
+
+    def at_once(self, name: str) -> int:
+        """Return how many questions of a budget may ever wait for answers at once."""
+        return self._budgets[name.partition(":")[0]].at_once
+
+    @contextmanager
+    def turn(self, name: str, cost: float = 1.0) -> Iterator[None]:
+        """Wait until one may ask, and hold the place until the answer is there.
+
+        Raises:
+            StoppedError: The run is told to stop.
+        """
+        bucket = self._bucket(name)
+        with bucket.free:
+            while bucket.running >= int(bucket.limit):
+                if self._clock.is_stopped:
+                    raise StoppedError
+                bucket.free.wait(0.2)
+            bucket.running += 1
+        try:
+            self._take(bucket, cost)
+            yield
+        finally:
+            with bucket.free:
+                bucket.running -= 1
+                bucket.free.notify()
+
+    def _take(self, bucket: _Bucket, cost: float) -> None:
+        while True:
+            with bucket.free:
+                now = self._clock.now()
+                rate = bucket.budget.requests / bucket.budget.seconds
+                bucket.left = min(bucket.budget.requests, bucket.left + (now - bucket.filled_at) * rate)
+                bucket.filled_at = now
+                need = min(cost, bucket.budget.requests)
+                wait = max(bucket.paused_until - now, (need - bucket.left) / rate)
+                # Less than a microsecond is the rounding of the refill, and sleeping it away may take for ever.
+                if wait <= 1e-6:
+                    bucket.left -= need
+                    return
+            self._clock.sleep(wait)
+
+    def refused(self, name: str, wait: float) -> None:
+        """Remember that the service wants to be left alone for so many seconds."""
+        bucket = self._bucket(name)
+        with bucket.free:
+            bucket.paused_until = max(bucket.paused_until, self._clock.now() + wait)
+            bucket.limit = max(1.0, bucket.limit / 2)
+
+    def answered(self, name: str) -> None:
+        """Remember that the service answered."""
+        bucket = self._bucket(name)
+        with bucket.free:
+            bucket.limit = min(float(bucket.budget.at_once), bucket.limit + 1 / bucket.limit)
+
+    def _bucket(self, name: str) -> _Bucket:
+        with self._lock:
+            if name not in self._buckets:
+                budget = self._budgets[name.partition(":")[0]]
+                self._buckets[name] = _Bucket(
+                    budget, budget.requests, self._clock.now(), limit=max(1.0, budget.at_once / 2)
+                )
+            return self._buckets[name]
+
+
+_DURATION = re.compile(r"(\d{1,3}):(\d{2}):(\d{2})(?:\.\d+)?")
+
+
+def retry_after(headers: Mapping[str, str], now: dt.datetime) -> float | None:
+    """Return the seconds that an answer asks to wait, or None where it says nothing that can be understood.
+
+    Milliseconds count before seconds, a date from the answer's own `Date`, which the same clock wrote.
+    """
+    for name in ("retry-after-ms", "x-ms-retry-after-ms"):
+        if (found := _number(headers.get(name, ""))) is not None:
+            return found / 1000
+    text = headers.get("retry-after", "").strip()
+    if (found := _number(text)) is not None:
+        return found
+    moment = _moment(text)
+    if moment is not None:
+        return max(0.0, (moment - (_moment(headers.get("date", "")) or now)).total_seconds())
+    # Resource Graph says when its quota is full again.
+    if "retry-after" not in headers and (reset := _DURATION.fullmatch(headers.get("x-ms-user-quota-resets-after", ""))):
+        hours, minutes, seconds = (int(part) for part in reset.groups())
+        return float(hours * 3600 + minutes * 60 + seconds)
+    return None
+
+
+def _number(text: str) -> float | None:
+    try:
+        found = float(text)
+    except ValueError:
+        return None
+    return found if 0 <= found < float("inf") else None
+
+
+def _moment(text: str) -> dt.datetime | None:
+    try:
+        found = email.utils.parsedate_to_datetime(text)
+    except (TypeError, ValueError, IndexError):
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=dt.UTC)

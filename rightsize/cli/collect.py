@@ -1,0 +1,170 @@
+"""`rightsize collect`: a tenant as it is, into raw pages and then into the store."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rightsize.cli.exit_codes import ExitCode
+from rightsize.cli.load import show_report
+from rightsize.cli.narration import say, set_verbosity
+from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Output, OutputFormat, Quiet, Verbose
+from rightsize.cli.output import show
+
+if TYPE_CHECKING:
+    from rightsize.azure.credentials import SignIn
+    from rightsize.workflow.collect import Advance, CollectReport
+
+COLUMNS = ("source", "state", "units", "complete", "pages", "rows", "missing", "reason")
+_SHORT = ("source", "state", "units", "pages", "rows")
+_SECONDS_BETWEEN = 0.5
+DEFAULT_OUT = Path("rightsize-collected")
+
+Cloud = Annotated[
+    str, typer.Option("--cloud", help="public, usgov, china, or a JSON file with the endpoints of another.")
+]
+Auth = Annotated[
+    str,
+    typer.Option("--auth", help="default, cli, env, managed-identity, workload, browser or device-code."),
+]
+Sources = Annotated[
+    list[str] | None, typer.Option("--source", help="Only this source and what it rests on; may be repeated.")
+]
+Subscriptions = Annotated[
+    list[str] | None, typer.Option("--subscription", help="Only this subscription, by id; may be repeated.")
+]
+Workspaces = Annotated[
+    list[str] | None,
+    typer.Option("--workspace", help="A Log Analytics workspace, by workspace id, instead of the REST logs."),
+]
+Containers = Annotated[
+    list[str] | None, typer.Option("--container", help="ACCOUNT/CONTAINER of exported logs; may be repeated.")
+]
+
+
+def collect(
+    out: Annotated[Path, typer.Option("--out", help="The folder of runs; each run is a folder in it.")] = DEFAULT_OUT,
+    cloud: Cloud = "public",
+    auth: Auth = "default",
+    subscription: Subscriptions = None,
+    source: Sources = None,
+    workspace: Workspaces = None,
+    container: Containers = None,
+    days: Annotated[int, typer.Option("--days", help="Length of the window of logs.")] = 90,
+    until: Annotated[
+        datetime | None, typer.Option("--until", help="Its end, in UTC; now unless said otherwise.")
+    ] = None,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Fetch the rows of workspaces instead of their reduction to distinct use.")
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume/--no-resume", help="Go on with a run that was cut and was asked the same.")
+    ] = True,
+    load: Annotated[bool, typer.Option("--load/--no-load", help="Load what was collected into the store.")] = True,
+    db: Db = DEFAULT_DB,
+    output: Output = OutputFormat.TABLE,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    no_input: NoInput = False,
+) -> None:
+    """Collect a tenant from Azure, Graph, Log Analytics and storage into raw pages, then load them.
+
+    Nothing is written to the tenant. A run that was cut goes on where it stopped, and a later one fetches of the logs
+    only what is new. What could not be read is told with the right that is missing; exit code 7 says that something
+    is incomplete and the same command would go on.
+    """
+    from rightsize.workflow.collect import collect_tenant  # noqa: PLC0415
+
+    set_verbosity(verbose, quiet)
+    progress = _Progress(shown=not quiet and sys.stderr.isatty())
+    report = collect_tenant(
+        out,
+        cloud=cloud,
+        auth=auth,
+        sources=source or (),
+        subscriptions=subscription or (),
+        workspaces=workspace or (),
+        containers=container or (),
+        days=days,
+        until=until.replace(tzinfo=UTC) if until else None,
+        raw=raw,
+        resume=resume,
+        may_ask=not no_input,
+        db=db if load else None,
+        advance=progress.advance,
+        signed_in=_tell_sign_in,
+    )
+    progress.end()
+    _tell(report)
+    rows = [asdict(row) for row in report.rows]
+    show(rows, _SHORT if output is OutputFormat.TABLE and not verbose else COLUMNS, output)
+    if report.loaded is not None and verbose:
+        show_report(report.loaded, output, by_file=False)
+    if not report.is_whole:
+        raise typer.Exit(ExitCode.SERVICE)
+
+
+def _tell_sign_in(who: SignIn) -> None:
+    named = who.name or who.principal_id
+    say(f"signed in by {who.credential}" + (f" as {named}" if named else ""))
+
+
+def _tell(report: CollectReport) -> None:
+    tally = report.tally
+    states = [row.state for row in report.rows]
+    rest = "".join(
+        f", {states.count(state)} {state}" for state in ("incomplete", "refused", "gone") if states.count(state)
+    )
+    say(
+        f"{'went on with' if report.resumed else 'collected into'} {report.folder}: {len(states)} sources{rest}; "
+        f"{tally.requests:,} requests ({tally.throttled:,} throttled, {tally.failed:,} failed), "
+        f"{tally.bytes / 1e6:,.1f} MB in {report.seconds:,.1f} s"
+    )
+    for row in report.rows:
+        if row.state == "refused":
+            say(f"{row.source}: not allowed to read it: {row.missing}")
+        elif row.state == "incomplete":
+            say(f"{row.source}: incomplete: {row.reason}")
+        elif row.state == "gone":
+            say(f"{row.source}: not there: {row.reason}", level=1)
+    for note in report.notes:
+        say(note)
+    if report.loaded is not None:
+        new = sum(row.new for row in report.loaded.rows)
+        say(f"loaded {new:,} new records of {sum(row.read for row in report.loaded.rows):,}")
+        for note in report.loaded.notes:
+            say(note, level=1)
+
+
+class _Progress:
+    """One line on a terminal that is written over and over."""
+
+    def __init__(self, *, shown: bool) -> None:
+        self._shown = shown
+        self._last = 0.0
+        self._width = 0
+
+    def advance(self, at: Advance) -> None:
+        now = time.monotonic()
+        if not self._shown or now - self._last < _SECONDS_BETWEEN:
+            return
+        self._last = now
+        rate = at.rows / at.seconds if at.seconds else 0.0
+        left = at.seconds / at.units_done * (at.units - at.units_done) if at.units_done else 0.0
+        text = (
+            f"{at.source}: {at.units_done:,} of {at.units:,} parts, {at.rows:,} rows, {rate:,.0f} rows/s, "
+            f"about {left:,.0f} s left"
+        )
+        sys.stderr.write("\r" + text.ljust(self._width)[:200])
+        sys.stderr.flush()
+        self._width = len(text)
+
+    def end(self) -> None:
+        if self._width:
+            sys.stderr.write("\r" + " " * self._width + "\r")

@@ -1,0 +1,200 @@
+"""One unit, from its first question, or from where it stopped, to its end."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from urllib.parse import urlsplit
+
+from rightsize.azure.exchange import Exchange
+from rightsize.azure.guard import root_of
+from rightsize.azure.throttle import Clock
+from rightsize.azure.wire import (
+    AbsentError,
+    NotSignedInError,
+    RefusedError,
+    Request,
+    StaleLinkError,
+    StoppedError,
+    UnsettledError,
+)
+from rightsize.collect.forms import Page
+from rightsize.collect.listing import Source, Unit
+from rightsize.collect.pages import Progress, Run, State
+
+_BUFFER_BYTES = 4 << 20
+_BUFFER_SECONDS = 20.0
+# A listing that never ends: so many empty pages, or copies of one page, one after another.
+_MOST_EMPTY = 500
+_MOST_COPIES = 5
+
+
+@dataclass(slots=True)
+class _Buffer:
+    """Pages that wait to be written together, so that a listing of many small pages is no heap of small files."""
+
+    since: float
+    lines: list[bytes] = field(default_factory=list)
+    size: int = 0
+    rows: int = 0
+    pages: int = 0
+
+    def add(self, page: Page) -> None:
+        self.lines.append(page.lines)
+        self.size += len(page.lines)
+        self.rows += page.rows
+        self.pages += 1
+
+
+class Fetch:
+    """Fetches units into a run; `told` hears the rows of each answer."""
+
+    def __init__(self, exchange: Exchange, run: Run, clock: Clock, told: Callable[[str, int], None]) -> None:
+        self._exchange = exchange
+        self._run = run
+        self._clock = clock
+        self._told = told
+
+    def fetch(self, source: Source, unit: Unit, root: str) -> Progress:
+        """Fetch what is missing of a unit; how it ended stands in what is returned, and in the journal.
+
+        Raises:
+            NotSignedInError: No further question makes sense.
+            StoppedError: The run is told to stop.
+            ServiceError: The disk is full.
+        """
+        at = self._run.progress(source.name, unit)
+        if at.state is not None and at.state != "incomplete":
+            return at
+        task = _Task(self, source, unit, at, root)
+        try:
+            task.work()
+        except StaleLinkError:
+            # The links of a listing die after a while; then there is no way but to list it anew.
+            self._run.restart(at)
+            task = _Task(self, source, unit, at, root)
+            try:
+                task.work()
+            except StaleLinkError as error:
+                task.end("incomplete", error.reason)
+        return at
+
+
+class _Task:
+    def __init__(self, fetch: Fetch, source: Source, unit: Unit, at: Progress, root: str) -> None:
+        self._fetch = fetch
+        self._source = source
+        self._unit = unit
+        self._at = at
+        self._root = root
+        self._pending = list(unit.requests if at.pending is None else at.pending)
+        self._seen: set[str] = set()
+        self._last = b""
+        self._copies = 0
+        self._empty = 0
+        self._left_out = ""
+        self._buffer = _Buffer(fetch._clock.now())
+
+    def work(self) -> None:
+        """Ask until nothing is left to ask."""
+        try:
+            while self._pending:
+                self._step()
+        except UnsettledError as error:
+            self.end("incomplete", error.reason)
+        except NotSignedInError as error:
+            self.end("incomplete", error.reason)
+            raise
+        except StoppedError:
+            self.end("incomplete", "the run was stopped")
+            raise
+        else:
+            self._finish()
+
+    def _step(self) -> None:
+        request = self._pending[0]
+        try:
+            page = self._fetch._exchange.ask(request, self._source.form)
+        except (RefusedError, AbsentError) as error:
+            self._pending.pop(0)
+            word = "refused" if isinstance(error, RefusedError) else "gone"
+            self._at.lost.append(f"{word}: {error.reason}")
+            return
+        if page.is_partial and self._source.split is not None:
+            halves = self._source.split(request)
+            if halves:
+                # What came is left: the halves bring it again.
+                self._pending[0:1] = halves
+                return
+        if page.is_partial:
+            self._left_out = "the service left something out that cannot be asked for in smaller parts"
+        follow = self._follow(request, page)
+        self._pending[0:1] = follow
+        self._buffer.add(page)
+        self._fetch._told(self._source.name, page.rows)
+        age = self._fetch._clock.now() - self._buffer.since
+        if self._pending and (self._buffer.size >= _BUFFER_BYTES or age >= _BUFFER_SECONDS):
+            self._flush(None, "")
+
+    def _follow(self, request: Request, page: Page) -> list[Request]:
+        """Return the question for the next page, none at the end.
+
+        Raises:
+            UnsettledError: The link leads elsewhere, or in a circle.
+        """
+        if page.skip_token:
+            return [_with_token(request, page.skip_token)]
+        if not page.next_link:
+            return []
+        link = page.next_link
+        if "://" in link and root_of(link) != root_of(self._root):
+            raise UnsettledError(f"a next link leads to another host: {urlsplit(link).hostname}")
+        if link in self._seen:
+            raise UnsettledError("the next links go in a circle")
+        self._seen.add(link)
+        digest = hashlib.sha256(page.lines).digest() if page.rows else b""
+        self._copies = self._copies + 1 if digest and digest == self._last else 0
+        self._empty = 0 if page.rows else self._empty + 1
+        self._last = digest
+        if self._copies >= _MOST_COPIES or self._empty >= _MOST_EMPTY:
+            raise UnsettledError("the listing does not end: the same page came again and again")
+        return [replace(request, url=link, method="GET", body=None, is_next=True)]
+
+    def _finish(self) -> None:
+        lost = self._at.lost
+        refused = [text for text in lost if text.startswith("refused")]
+        if refused:
+            self.end("refused", refused[0].partition(": ")[2])
+        elif len(lost) >= len(self._unit.requests):
+            self.end("gone", lost[0].partition(": ")[2])
+        elif self._left_out:
+            self.end("incomplete", self._left_out)
+        else:
+            self.end("complete", "")
+
+    def end(self, state: State, reason: str) -> None:
+        """Write what is left, and how the unit ended."""
+        self._flush(state, reason)
+
+    def _flush(self, state: State | None, reason: str) -> None:
+        buffer = self._buffer
+        self._fetch._run.write(
+            self._at,
+            b"".join(buffer.lines),
+            rows=buffer.rows,
+            pages=buffer.pages,
+            pending=self._pending,
+            label=self._unit.label,
+            state=state,
+            reason=reason,
+        )
+        self._buffer = _Buffer(self._fetch._clock.now())
+
+
+def _with_token(request: Request, token: str) -> Request:
+    import orjson  # noqa: PLC0415  only Resource Graph goes on like this
+
+    body = orjson.loads(request.body or "{}")
+    body["options"] = {**body.get("options", {}), "$skipToken": token}
+    return replace(request, body=orjson.dumps(body).decode())

@@ -1,0 +1,116 @@
+"""What an answer of each form is made of: what of it lands on disk, and how the listing goes on.
+
+Pages of listings are kept as they came, one a line: who reads them later needs their context and the link to the next
+one. Of logs, which are long, each record becomes a line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from rightsize.azure.wire import BadAnswerError
+
+_NEXT = ("nextLink", "@odata.nextLink", "odata.nextLink")
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """An answer.
+
+    Attributes:
+        lines: What lands on disk; each line ends with a newline.
+        rows: Records in it.
+        next_link: Where the rest is, empty at the end.
+        skip_token: What to ask with for the rest, where a service has no links.
+        is_partial: Whether the service says that it left something out.
+    """
+
+    lines: bytes
+    rows: int
+    next_link: str = ""
+    skip_token: str = ""
+    is_partial: bool = False
+
+
+Form = Callable[[bytes], Page]
+
+
+def read_pages(content: bytes) -> Page:
+    """Read a page of a listing, which is kept as it is."""
+    document, records = _envelope(content)
+    # A newline within JSON stands between its parts only, so that taking it out changes nothing.
+    return Page(content.strip().translate(None, b"\r\n") + b"\n", len(records), _next_of(document))
+
+
+def read_records(content: bytes) -> Page:
+    """Read a page of a log, of which the records are kept."""
+    document, records = _envelope(content)
+    return Page(_lines(records), len(records), _next_of(document))
+
+
+def read_graph_query(content: bytes) -> Page:
+    """Read an answer of Resource Graph, which is kept as it is, and goes on with a token instead of a link."""
+    document = _object(content)
+    records = document.get("data")
+    if not isinstance(records, list):
+        raise BadAnswerError("a document without `data`")
+    token = document.get("$skipToken") or ""
+    is_partial = str(document.get("resultTruncated")).lower() == "true" and not token
+    return Page(content.strip().translate(None, b"\r\n") + b"\n", len(records), "", str(token), is_partial)
+
+
+MOST_ROWS = 500_000
+"""Rows that Log Analytics answers with at most; an answer with as many has probably lost some."""
+
+
+def read_tables(content: bytes) -> Page:
+    """Read an answer of Log Analytics, of which each row becomes a record by the names of its columns."""
+    document = _object(content)
+    tables = document.get("tables")
+    is_partial = document.get("error") is not None
+    if not isinstance(tables, list) or not tables:
+        if is_partial:
+            return Page(b"", 0, is_partial=True)
+        raise BadAnswerError("a document without `tables`")
+    try:
+        names = [str(column["name"]) for column in tables[0]["columns"]]
+        rows: list[list[Any]] = tables[0]["rows"]
+        records = [dict(zip(names, row, strict=True)) for row in rows]
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadAnswerError("a table that is none") from error
+    return Page(_lines(records), len(records), is_partial=is_partial or len(records) >= MOST_ROWS)
+
+
+def _lines(records: list[Any]) -> bytes:
+    return b"".join(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE) for record in records)
+
+
+def _envelope(content: bytes) -> tuple[Mapping[str, Any], list[Any]]:
+    document = _object(content)
+    records = document.get("value")
+    if not isinstance(records, list):
+        raise BadAnswerError("a document without `value`")
+    return document, records
+
+
+def _object(content: bytes) -> Mapping[str, Any]:
+    try:
+        document = orjson.loads(content)
+    except orjson.JSONDecodeError as error:
+        raise BadAnswerError("something that is no JSON") from error
+    if not isinstance(document, dict):
+        raise BadAnswerError("JSON that is no object")
+    return document
+
+
+def _next_of(document: Mapping[str, Any]) -> str:
+    for key in _NEXT:
+        if found := document.get(key):
+            if not isinstance(found, str):
+                raise BadAnswerError("a next link that is none")
+            return found
+    return ""

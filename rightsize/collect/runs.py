@@ -1,0 +1,239 @@
+"""Runs beside each other: which one goes on, what earlier ones have of each log, and what one covers."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rightsize.collect.listing import Question
+from rightsize.collect.pages import KIND, MANIFEST, PAGES, Progress, Run
+from rightsize.model.errors import InputError
+
+LATENESS = dt.timedelta(hours=3)
+"""Rows are all there so long after what they tell: the Activity Log takes up to 20 minutes, sign-ins up to 2 hours."""
+
+Window = tuple[dt.date, dt.date]
+
+
+@dataclass(frozen=True, slots=True)
+class Covered:
+    """That a run has a log completely, for a scope and everything below it, whole UTC days."""
+
+    source: str
+    scope: str
+    first: dt.date
+    last: dt.date
+
+
+def is_run(folder: Path) -> bool:
+    """Tell whether a folder is that of a run."""
+    try:
+        with (folder / MANIFEST).open("rb") as file:
+            return KIND.encode() in file.read(1024)
+    except OSError:
+        return False
+
+
+def find_runs(folder: Path) -> list[Path]:
+    """Return the runs in a folder, which may be one itself, in the order of their names."""
+    if is_run(folder):
+        return [folder]
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if path.is_dir() and is_run(path))
+
+
+def question_answer(question: Question) -> dict[str, Any]:
+    """Return what a manifest says of a question."""
+    return {
+        "until": question.until.isoformat(),
+        "days": question.days,
+        "sources": list(question.sources),
+        "subscriptions": list(question.subscriptions),
+        "workspaces": list(question.workspaces),
+        "containers": list(question.containers),
+        "raw": question.raw,
+    }
+
+
+def read_question(answer: Mapping[str, Any]) -> Question:
+    """Return the question of a manifest."""
+    lists = {name: tuple(answer[name]) for name in ("sources", "subscriptions", "workspaces", "containers")}
+    return Question(dt.datetime.fromisoformat(answer["until"]), int(answer["days"]), raw=bool(answer["raw"]), **lists)
+
+
+def unfinished_run(folder: Path, asked: Mapping[str, Any]) -> Path | None:
+    """Return the newest run that was cut and was asked the same, but for the end of its window."""
+    for path in reversed(find_runs(folder)):
+        manifest = Run.read(path).manifest
+        same = all(manifest.get(name) == asked[name] for name in ("cloud", "tenant_id"))
+        before, now = dict(manifest["question"]), dict(asked["question"])
+        before.pop("until")
+        now.pop("until")
+        if same and before == now:
+            return None if manifest["finished"] else path
+    return None
+
+
+def new_folder(out: Path, question: Question) -> Path:
+    """Return the folder for a new run, called by the end of its window."""
+    name = question.until.strftime("%Y%m%dT%H%M%SZ")
+    taken = {path.name for path in out.iterdir()} if out.is_dir() else set()
+    count = 1
+    while (found := name if count == 1 else f"{name}-{count}") in taken:
+        count += 1
+    return out / found
+
+
+def watermarks(folder: Path, asked: Mapping[str, Any]) -> dict[tuple[str, str], dt.datetime]:
+    """Return up to when finished runs have each stream of a log without a gap, by source and stream."""
+    found: dict[tuple[str, str], dt.datetime] = {}
+    for path in find_runs(folder):
+        run = Run.read(path)
+        if (
+            any(run.manifest.get(name) != asked[name] for name in ("cloud", "tenant_id"))
+            or not run.manifest["finished"]
+        ):
+            continue
+        for (source, stream), units in _streams(run.units.values()).items():
+            if all(unit.state == "complete" for unit in units):
+                last = max(dt.datetime.fromisoformat(unit.last) for unit in units)
+                found[source, stream] = max(last, found.get((source, stream), last))
+    return found
+
+
+def _streams(units: Iterable[Progress]) -> dict[tuple[str, str], list[Progress]]:
+    """Return the units of logs by source and stream; a unit is called STREAM#START."""
+    found: dict[tuple[str, str], list[Progress]] = {}
+    for unit in units:
+        if unit.first:
+            found.setdefault((unit.source, unit.key.rpartition("#")[0]), []).append(unit)
+    return found
+
+
+def covered_days(run: Run, logs: Mapping[str, str], retention: Mapping[str, int]) -> list[Covered]:
+    """Return what a run covers.
+
+    A declaration speaks of a scope and everything below it, so one of a management group, or of the tenant, is made
+    only for days that every stream of the log has.
+
+    Args:
+        run: The run.
+        logs: The log of each source that has one.
+        retention: Days that Azure keeps of each source; what is older may be missing although nothing says so.
+    """
+    until = dt.datetime.fromisoformat(run.manifest["question"]["until"])
+    settled = dt.datetime.fromisoformat(run.manifest["started"]) - LATENESS
+    found: list[Covered] = []
+    streams = _streams(run.units.values())
+    for source, log in sorted(logs.items()):
+        oldest = (until - dt.timedelta(days=retention[source] - 1)).date()
+        windows = {
+            stream: _clipped(_complete_days(units, settled), oldest)
+            for (name, stream), units in sorted(streams.items())
+            if name == source
+        }
+        common = _common(list(windows.values()))
+        for stream, own in windows.items():
+            scope = streams[source, stream][0].scope
+            days = own if scope.lower().startswith("/subscriptions/") else common
+            found += [Covered(log, scope, first, last) for first, last in days]
+    return list(dict.fromkeys(found))
+
+
+def _complete_days(units: Sequence[Progress], settled: dt.datetime) -> list[Window]:
+    """Return the whole days of the complete units of a stream, joined where they follow each other.
+
+    What was asked for before its rows could all be there, after `settled`, does not count.
+    """
+    spans: list[tuple[dt.datetime, dt.datetime]] = []
+    for unit in sorted(units, key=lambda unit: unit.first):
+        if unit.state != "complete":
+            continue
+        first, last = dt.datetime.fromisoformat(unit.first), dt.datetime.fromisoformat(unit.last)
+        if spans and spans[-1][1] >= first:
+            spans[-1] = (spans[-1][0], max(last, spans[-1][1]))
+        else:
+            spans.append((first, last))
+    day = dt.timedelta(days=1)
+    found = []
+    for first, last in spans:
+        start = first.date() if first.time() == dt.time() else first.date() + day
+        end = min(last, settled).date() - day
+        if start <= end:
+            found.append((start, end))
+    return found
+
+
+def _clipped(windows: Sequence[Window], oldest: dt.date) -> list[Window]:
+    return [(max(first, oldest), last) for first, last in windows if last >= oldest]
+
+
+def _common(streams: Sequence[Sequence[Window]]) -> list[Window]:
+    """Return the days that every stream has."""
+    if not streams:
+        return []
+    found = list(streams[0])
+    for windows in streams[1:]:
+        found = [
+            (max(first, start), min(last, end))
+            for first, last in found
+            for start, end in windows
+            if max(first, start) <= min(last, end)
+        ]
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Loadable:
+    """What of a run is loaded: folders of pages, what it covers, and what a person should know."""
+
+    pages: tuple[Path, ...]
+    covers: tuple[Covered, ...]
+    notes: tuple[str, ...]
+
+
+def open_loadable(folder: Path, raw: Collection[str]) -> Loadable:
+    """Return what of a run is loaded, after looking at each of its files.
+
+    Args:
+        folder: Of the run.
+        raw: Sources of which nothing is loaded.
+
+    Raises:
+        InputError: A file is not what the run wrote.
+    """
+    run = Run.read(folder)
+    for unit in run.units.values():
+        for file in unit.files:
+            path = run.unit_folder(unit) / file.name
+            try:
+                is_same = hashlib.sha256(path.read_bytes()).hexdigest() == file.sha256
+            except OSError as error:
+                raise InputError(f"`{path}` cannot be read: {error.strerror or error}") from error
+            if not is_same:
+                raise InputError(f"`{path}` is not what was collected", hint="collect again into another folder")
+    covers = tuple(
+        Covered(
+            item["source"], item["scope"], dt.date.fromisoformat(item["first"]), dt.date.fromisoformat(item["last"])
+        )
+        for item in run.manifest.get("covers", [])
+    )
+    names = sorted({unit.source for unit in run.units.values() if unit.files})
+    pages = tuple(folder / PAGES / name for name in names if name not in raw)
+    return Loadable(pages, covers, tuple(_notes(run, [name for name in names if name in raw])))
+
+
+def _notes(run: Run, raw: Sequence[str]) -> Iterator[str]:
+    if raw:
+        yield f"kept as raw pages, nothing is learnt from them yet: {', '.join(raw)}"
+    if not run.manifest["finished"]:
+        yield f"the collection `{run.folder}` is not finished: `rightsize collect` goes on with it"
+    for unit in run.units.values():
+        if unit.state in (None, "incomplete"):
+            place = unit.scope or unit.key
+            yield f"{unit.source} of {place} is incomplete: {unit.reason or 'it was cut'}"

@@ -1,0 +1,114 @@
+"""Who may do what: role assignments and everything that grants, delays or denies beside them.
+
+A subscription is listed without a filter, which gives what is above, at and below it: `atScope()` would lose everything
+at resource groups and resources. At management groups it is the other way round: only `atScope()` is answered fully.
+Source: Microsoft Learn, "List Azure role assignments using the REST API"; REST reference of Microsoft.Authorization.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rightsize.collect.listing import Known, Right, Source, Unit, Units
+from rightsize.collect.sources.asking import AUTHORIZATION, arm, of_each_subscription, subscription_scope
+
+_SCOPES = ("subscriptions", "management_groups")
+_P2 = "Microsoft Entra ID P2 or Governance"
+
+
+def _at_all_scopes(kind: str, version: str) -> Units:
+    def units(known: Known) -> Iterator[Unit]:
+        for scope in known.management_groups():
+            yield Unit(scope, (arm(f"{scope}{AUTHORIZATION}/{kind}", version, filter="atScope()"),), scope)
+        yield from of_each_subscription(known, f"{AUTHORIZATION}/{kind}", version)
+
+    return units
+
+
+def _definitions(known: Known) -> Iterator[Unit]:
+    """Built-in roles are the same everywhere and are listed once; custom roles where they are assignable."""
+    version = "2022-05-01-preview"
+    path = f"{AUTHORIZATION}/roleDefinitions"
+    yield Unit("/", (arm(path, version),), "/")
+    scopes = [*known.management_groups(), *map(subscription_scope, known.subscriptions())]
+    for scope in scopes:
+        yield Unit(scope, (arm(f"{scope}{path}", version, filter="type eq 'CustomRole'"),), scope)
+
+
+def _policies(kind: str) -> Units:
+    def units(known: Known) -> Iterator[Unit]:
+        for scope in [*known.management_groups(), *map(subscription_scope, known.subscriptions())]:
+            yield Unit(scope, (arm(f"{scope}{AUTHORIZATION}/{kind}", "2020-10-01"),), scope)
+
+    return units
+
+
+def _right(kind: str, licence: str = "") -> Right:
+    return Right(f"Microsoft.Authorization/{kind}/read", "Reader", licence)
+
+
+def _lighthouse(kind: str, **parameters: str) -> Units:
+    def units(known: Known) -> Iterator[Unit]:
+        yield from of_each_subscription(
+            known, f"/providers/Microsoft.ManagedServices/{kind}", "2022-10-01", **parameters
+        )
+
+    return units
+
+
+def _operations(known: Known) -> Iterator[Unit]:  # noqa: ARG001  the catalogue is the same for everybody
+    yield Unit("/", (arm(f"{AUTHORIZATION}/providerOperations", "2022-04-01", expand="resourceTypes"),), "/")
+
+
+def _of_scopes(name: str, title: str, kind: str, version: str, *, licence: str = "", is_raw: bool = False) -> Source:
+    return Source(name, "arm", title, _right(kind, licence), _at_all_scopes(kind, version), _SCOPES, is_raw=is_raw)
+
+
+ACCESS_SOURCES = (
+    Source("operations", "arm", "operations of all providers", _right("providerOperations"), _operations),
+    Source("role_definitions", "arm", "role definitions", _right("roleDefinitions"), _definitions, _SCOPES),
+    _of_scopes("role_assignments", "role assignments", "roleAssignments", "2022-04-01"),
+    _of_scopes("deny_assignments", "deny assignments", "denyAssignments", "2022-04-01"),
+    _of_scopes(
+        "role_eligibility_instances", "eligible assignments", "roleEligibilityScheduleInstances", "2020-10-01",
+        licence=_P2,
+    ),
+    _of_scopes(
+        "role_assignment_instances", "activated assignments", "roleAssignmentScheduleInstances", "2020-10-01",
+        licence=_P2,
+    ),
+    _of_scopes(
+        "role_eligibility_requests", "requests for eligible assignments", "roleEligibilityScheduleRequests",
+        "2020-10-01", licence=_P2, is_raw=True,
+    ),
+    _of_scopes(
+        "role_assignment_requests", "past activations", "roleAssignmentScheduleRequests", "2020-10-01",
+        licence=_P2, is_raw=True,
+    ),
+    Source(
+        "role_management_policies", "arm", "rules of activation", _right("roleManagementPolicies", _P2),
+        _policies("roleManagementPolicies"), _SCOPES, is_raw=True,
+    ),
+    Source(
+        "role_management_policy_assignments", "arm", "which role has which rules of activation",
+        _right("roleManagementPolicyAssignments", _P2), _policies("roleManagementPolicyAssignments"), _SCOPES,
+        is_raw=True,
+    ),
+    Source(
+        "classic_administrators", "arm", "classic administrators", _right("classicAdministrators"),
+        lambda known: of_each_subscription(known, f"{AUTHORIZATION}/classicAdministrators", "2015-07-01"),
+        ("subscriptions",), is_raw=True,
+    ),
+    Source(
+        "lighthouse_definitions", "arm", "delegations to other tenants",
+        Right("Microsoft.ManagedServices/registrationDefinitions/read"), _lighthouse("registrationDefinitions"),
+        ("subscriptions",), is_raw=True,
+    ),
+    Source(
+        "lighthouse_assignments", "arm", "where access is delegated to other tenants",
+        Right("Microsoft.ManagedServices/registrationAssignments/read"),
+        _lighthouse("registrationAssignments", expandRegistrationDefinition="true"), ("subscriptions",),
+        is_raw=True,
+    ),
+)  # fmt: skip
+"""In the order in which they are reported."""

@@ -1,0 +1,198 @@
+"""Where things are: management groups, subscriptions, resources, and what stands in their settings.
+
+Source: Microsoft Learn, REST reference of Microsoft.Management, Microsoft.Resources, Microsoft.Insights and of the
+providers named below.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from rightsize.azure.wire import Request
+from rightsize.collect.forms import read_graph_query
+from rightsize.collect.listing import Known, Right, Source, Unit, Units
+from rightsize.collect.sources.asking import arm, of_each_subscription, subscription_scope
+from rightsize.rbac.text import fold
+
+_READER = "Reader"
+_SMALL_REQUESTS = 50
+
+
+def _management_groups(known: Known) -> Iterator[Unit]:  # noqa: ARG001  it answers for the caller
+    yield Unit(
+        "/",
+        (
+            Request(
+                "arm",
+                "/providers/Microsoft.Management/getEntities?api-version=2020-05-01",
+                "POST",
+                "{}",
+                budget="arm:tenant",
+            ),
+        ),
+        "/",
+    )
+
+
+def _subscriptions(known: Known) -> Iterator[Unit]:  # noqa: ARG001  it answers for the caller
+    yield Unit("/", (arm("/subscriptions", "2022-12-01"),), "/")
+
+
+_COUNT = (
+    '{"query":"authorizationresources | where type =~ \'microsoft.authorization/roleassignments\' '
+    '| summarize assignments = count() by subscriptionId","options":{"resultFormat":"objectArray"}}'
+)
+
+
+def _counted(known: Known) -> Iterator[Unit]:  # noqa: ARG001  it answers for everything that the caller sees
+    path = "/providers/Microsoft.ResourceGraph/resources?api-version=2022-10-01"
+    yield Unit("/", (Request("arm", path, "POST", _COUNT, budget="resource_graph"),), "/")
+
+
+def _listed(path: str, version: str, **parameters: str) -> Units:
+    return lambda known: of_each_subscription(known, path, version, **parameters)
+
+
+def _settings_source(name: str, title: str, kind: str, version: str) -> Source:
+    return Source(
+        name,
+        "arm",
+        title,
+        Right(f"{kind}/read", _READER),
+        _listed(f"/providers/{kind}", version),
+        ("subscriptions",),
+        is_raw=True,
+    )
+
+
+def _below(parents: str, path: str, version: str) -> Units:
+    """Make units of what stands below each resource of another source, several resources in one unit."""
+
+    def units(known: Known) -> Iterator[Unit]:
+        yield from _in_units([(text, path) for text in sorted(_ids(known.records(parents)))], version)
+
+    return units
+
+
+def _ids(records: Iterator[dict[str, Any]]) -> set[str]:
+    return {text for record in records if isinstance(text := record.get("id"), str) and is_resource_id(text)}
+
+
+_RESOURCE = re.compile(r"/subscriptions/[0-9a-f-]{36}/resourcegroups/[^/?#]+/providers/[^?#]+", re.IGNORECASE)
+
+
+def is_resource_id(text: str) -> bool:
+    """Tell whether a text from a listing is a resource id that a question may be built from."""
+    return _RESOURCE.fullmatch(text) is not None and ".." not in text
+
+
+def _in_units(asked: list[tuple[str, str]], version: str) -> Iterator[Unit]:
+    by_subscription: dict[str, list[tuple[str, str]]] = {}
+    for resource, path in asked:
+        by_subscription.setdefault(fold(resource.split("/")[2]), []).append((resource, path))
+    for identifier, held in sorted(by_subscription.items()):
+        scope = subscription_scope(identifier)
+        for at in range(0, len(held), _SMALL_REQUESTS):
+            part = held[at : at + _SMALL_REQUESTS]
+            requests = tuple(arm(f"{resource}{path}", version) for resource, path in part)
+            yield Unit(f"{scope}#{fold(part[0][0])}", requests, scope)
+
+
+_OBSERVED_TYPES: dict[str, tuple[str, ...]] = {
+    # Diagnostic settings of a storage account stand at each of its services.
+    "microsoft.storage/storageaccounts": tuple(
+        f"/{service}Services/default" for service in ("blob", "file", "queue", "table")
+    ),
+    "microsoft.keyvault/vaults": ("",),
+    "microsoft.keyvault/managedhsms": ("",),
+    "microsoft.containerservice/managedclusters": ("",),
+    "microsoft.containerregistry/registries": ("",),
+    "microsoft.documentdb/databaseaccounts": ("",),
+    "microsoft.eventhub/namespaces": ("",),
+    "microsoft.servicebus/namespaces": ("",),
+    "microsoft.appconfiguration/configurationstores": ("",),
+    "microsoft.cognitiveservices/accounts": ("",),
+    "microsoft.search/searchservices": ("",),
+    "microsoft.sql/servers": ("",),
+    "microsoft.operationalinsights/workspaces": ("",),
+}
+"""Types that have a data plane that logs can show, and where their diagnostic settings stand."""
+
+
+def _diagnostic_settings(known: Known) -> Iterator[Unit]:
+    asked = []
+    for record in known.records("resources"):
+        identifier, kind = record.get("id"), record.get("type")
+        if isinstance(identifier, str) and isinstance(kind, str) and is_resource_id(identifier):
+            asked += [(identifier, part) for part in _OBSERVED_TYPES.get(fold(kind), ())]
+    settings = "/providers/Microsoft.Insights/diagnosticSettings"
+    yield from _in_units([(f"{resource}{part}", settings) for resource, part in sorted(asked)], "2021-05-01-preview")
+
+
+SCOPE_SOURCES = (
+    Source(
+        "management_groups", "arm", "management groups and what is below them",
+        Right("Microsoft.Management/managementGroups/read", "Management Group Reader"), _management_groups,
+    ),
+    Source(
+        "subscriptions", "arm", "subscriptions", Right("Microsoft.Resources/subscriptions/read"), _subscriptions
+    ),
+    Source(
+        "assignment_counts", "arm", "numbers of role assignments, by Resource Graph",
+        Right("Microsoft.ResourceGraph/resources/read"), _counted, form=read_graph_query, is_raw=True,
+        pool="resource_graph",
+    ),
+    Source(
+        "resource_groups", "arm", "resource groups with their tags",
+        Right("Microsoft.Resources/subscriptions/resourceGroups/read"),
+        _listed("/resourcegroups", "2021-04-01"), ("subscriptions",), is_raw=True,
+    ),
+    Source(
+        "resources", "arm", "resources with their tags and identities",
+        Right("Microsoft.Resources/subscriptions/resources/read"),
+        _listed("/resources", "2021-04-01", expand="createdTime,changedTime"), ("subscriptions",), is_raw=True,
+    ),
+    _settings_source(
+        "user_assigned_identities", "user-assigned identities",
+        "Microsoft.ManagedIdentity/userAssignedIdentities", "2023-01-31",
+    ),
+    Source(
+        "identity_federated_credentials", "arm", "who may act as a user-assigned identity",
+        Right("Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials/read"),
+        _below("user_assigned_identities", "/federatedIdentityCredentials", "2023-01-31"),
+        ("user_assigned_identities",), is_raw=True,
+    ),
+    Source(
+        "diagnostic_settings", "arm", "what is logged of data planes",
+        Right("Microsoft.Insights/diagnosticSettings/read"), _diagnostic_settings,
+        ("resources",), is_raw=True,
+    ),
+    _settings_source("key_vaults", "key vaults", "Microsoft.KeyVault/vaults", "2022-07-01"),
+    _settings_source("storage_accounts", "storage accounts", "Microsoft.Storage/storageAccounts", "2023-01-01"),
+    _settings_source("kubernetes_clusters", "Kubernetes clusters", "Microsoft.ContainerService/managedClusters",
+                     "2024-02-01"),
+    _settings_source("container_registries", "container registries", "Microsoft.ContainerRegistry/registries",
+                     "2023-07-01"),
+    _settings_source("cosmos_accounts", "Cosmos DB accounts", "Microsoft.DocumentDB/databaseAccounts", "2023-04-15"),
+    Source(
+        "cosmos_role_assignments", "arm", "role assignments within Cosmos DB",
+        Right("Microsoft.DocumentDB/databaseAccounts/sqlRoleAssignments/read", "Cosmos DB Account Reader Role"),
+        _below("cosmos_accounts", "/sqlRoleAssignments", "2023-04-15"), ("cosmos_accounts",), is_raw=True,
+    ),
+    Source(
+        "cosmos_role_definitions", "arm", "role definitions within Cosmos DB",
+        Right("Microsoft.DocumentDB/databaseAccounts/sqlRoleDefinitions/read", "Cosmos DB Account Reader Role"),
+        _below("cosmos_accounts", "/sqlRoleDefinitions", "2023-04-15"), ("cosmos_accounts",), is_raw=True,
+    ),
+    _settings_source("event_hubs", "Event Hubs namespaces", "Microsoft.EventHub/namespaces", "2021-11-01"),
+    _settings_source("service_buses", "Service Bus namespaces", "Microsoft.ServiceBus/namespaces", "2021-11-01"),
+    _settings_source("app_configurations", "App Configuration stores",
+                     "Microsoft.AppConfiguration/configurationStores", "2023-03-01"),
+    _settings_source("cognitive_accounts", "AI services", "Microsoft.CognitiveServices/accounts", "2023-05-01"),
+    _settings_source("search_services", "search services", "Microsoft.Search/searchServices", "2023-11-01"),
+    _settings_source("log_workspaces", "Log Analytics workspaces", "Microsoft.OperationalInsights/workspaces",
+                     "2022-10-01"),
+)  # fmt: skip
+"""In the order in which they are reported."""

@@ -1,0 +1,315 @@
+"""Collecting a tenant as it is: a run that goes on where the last one was cut, and then loaded like any export."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rightsize.azure.clients import Clients
+from rightsize.azure.clouds import Cloud, read_cloud
+from rightsize.azure.credentials import SignIn, open_credential, sign_in
+from rightsize.azure.exchange import Exchange, Tally
+from rightsize.azure.throttle import Clock, Throttle
+from rightsize.collect.listing import Question, Source
+from rightsize.collect.pages import Progress, Run
+from rightsize.collect.runner import RunKnown, Runner
+from rightsize.collect.runs import (
+    covered_days,
+    new_folder,
+    question_answer,
+    read_question,
+    unfinished_run,
+    watermarks,
+)
+from rightsize.collect.sources import chosen_sources
+from rightsize.model.errors import AccessError, ServiceError, UsageError
+from rightsize.workflow.load import LoadReport, load_paths
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What a run has of a source.
+
+    Attributes:
+        source: Its name.
+        state: The worst of its units' states: complete, gone, refused, incomplete.
+        units: Its parts, and `complete` how many of them are.
+        pages: Answers, and `rows` the records in them.
+        missing: The right that a refusal asks for, and the smallest role that has it.
+        reason: Why it is not complete, of the first part that is not.
+    """
+
+    source: str
+    state: str
+    units: int
+    complete: int
+    pages: int
+    rows: int
+    missing: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """How far a run has come, for a person who waits."""
+
+    source: str
+    rows: int
+    units_done: int
+    units: int
+    requests: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class CollectReport:
+    """What a collection did.
+
+    Attributes:
+        folder: Of the run.
+        resumed: Whether it went on with a run that was cut.
+        is_whole: Whether nothing is left to ask.
+        rows: What it has of each source.
+        tally: The requests of this time.
+        seconds: How long it took.
+        notes: What a person should know besides.
+        loaded: What the load did, where it was wanted.
+    """
+
+    folder: Path
+    resumed: bool
+    is_whole: bool
+    rows: tuple[Collected, ...]
+    tally: Tally
+    seconds: float
+    notes: tuple[str, ...]
+    loaded: LoadReport | None
+
+
+def collect_tenant(
+    out: Path,
+    *,
+    cloud: str = "public",
+    auth: str = "default",
+    sources: Sequence[str] = (),
+    subscriptions: Sequence[str] = (),
+    workspaces: Sequence[str] = (),
+    containers: Sequence[str] = (),
+    days: int = 90,
+    until: dt.datetime | None = None,
+    raw: bool = False,
+    resume: bool = True,
+    may_ask: bool = True,
+    db: Path | None = None,
+    advance: Callable[[Advance], None] = lambda _: None,
+    signed_in: Callable[[SignIn], None] = lambda _: None,
+    clock: Clock | None = None,
+) -> CollectReport:
+    """Collect into a folder of runs and load the run.
+
+    Args:
+        out: The folder of runs; made where there is none.
+        cloud: Name of a cloud, or a file that describes one.
+        auth: The way to sign in.
+        sources: What is collected, with what it rests on; everything for none.
+        subscriptions: Ids of subscriptions; all that can be seen for none.
+        workspaces: Log Analytics workspaces, by workspace id.
+        containers: `ACCOUNT/CONTAINER` of exported logs.
+        days: Length of the window of logs.
+        until: Its end; now for None.
+        raw: Whether rows of Log Analytics are fetched instead of their reduction.
+        resume: Whether a run that was cut and was asked the same goes on.
+        may_ask: Whether a person may be asked to sign in.
+        db: The store to load into; None for not loading.
+        advance: Told after each answer.
+        signed_in: Told who is signed in.
+        clock: Time; the real one for None.
+
+    Raises:
+        UsageError: The question makes no sense.
+        AccessError: Nobody is signed in, or the sign-in was lost; what was collected stays.
+        ServiceError: The disk is full, or no source answered.
+        InputError: A run in the folder is damaged.
+    """
+    if days < 1:
+        raise UsageError(f"`--days {days}` is no window", hint="at least one day")
+    clock = clock or Clock()
+    place = read_cloud(cloud)
+    chosen = chosen_sources(sources)
+    credential = open_credential(auth, place, may_ask=may_ask)
+    who = sign_in(credential, place)
+    signed_in(who)
+    end = (until or clock.utc()).astimezone(dt.UTC).replace(microsecond=0)
+    question = Question(end, days, tuple(sources), tuple(subscriptions), tuple(workspaces), tuple(containers), raw)
+    run, known, resumed = _open_run(out, place, who, question, clock, resume=resume)
+    with Clients(place, credential) as clients:
+        throttle = Throttle(clock, place.budgets)
+        exchange = Exchange(clients, throttle, clock)
+        meter = _Meter(run, exchange.tally, clock, advance)
+        runner = Runner(run, known, exchange, throttle, clock, clients.root, meter.told)
+        meter.runner = runner
+        try:
+            ended = runner.collect(chosen)
+        except BaseException:
+            run.close()
+            raise
+    rows = tuple(_collected(source, run) for source in chosen)
+    _finish(run, rows, chosen, exchange.tally, clock, is_whole=ended.is_whole)
+    if ended.stopped_by is not None:
+        raise AccessError(
+            f"the sign-in was lost: {ended.stopped_by.reason}", hint="sign in again; the same command goes on"
+        )
+    if not any(row.complete for row in rows):
+        raise _nothing(rows)
+    loaded = None if db is None else load_paths(db, [run.folder])
+    return CollectReport(
+        run.folder, resumed, ended.is_whole, rows, exchange.tally, meter.seconds, tuple(_compare(known)), loaded
+    )
+
+
+def _open_run(
+    out: Path, cloud: Cloud, who: SignIn, question: Question, clock: Clock, *, resume: bool
+) -> tuple[Run, RunKnown, bool]:
+    asked = {
+        "cloud": cloud.name,
+        "tenant_id": who.tenant_id,
+        "credential": who.credential,
+        "principal_id": who.principal_id,
+        "question": question_answer(question),
+        "started": clock.utc().isoformat(),
+    }
+    earlier = watermarks(out, asked)
+    found = unfinished_run(out, asked) if resume else None
+    if found is None:
+        run = Run.create(new_folder(out, question), asked)
+        return run, RunKnown(run, question, earlier), False
+    run = Run.read(found)
+    run.open_journal()
+    return run, RunKnown(run, read_question(run.manifest["question"]), earlier), True
+
+
+def _collected(source: Source, run: Run) -> Collected:
+    units = [unit for unit in run.units.values() if unit.source == source.name]
+    states = Counter(unit.state or "incomplete" for unit in units)
+    state = next((name for name in ("incomplete", "refused", "gone") if states[name]), "complete")
+    worst = next((unit for unit in units if (unit.state or "incomplete") == state), None)
+    missing = ""
+    if states["refused"]:
+        scopes = sorted({unit.scope for unit in units if unit.state == "refused" and unit.scope})
+        missing = _missing(source, scopes)
+    return Collected(
+        source.name,
+        state,
+        len(units),
+        states["complete"],
+        sum(unit.pages for unit in units),
+        sum(unit.rows for unit in units),
+        missing,
+        worst.reason if worst is not None else "",
+    )
+
+
+def _missing(source: Source, scopes: Sequence[str]) -> str:
+    right = source.right
+    where = f" at {scopes[0]}" if scopes else ""
+    more = f" and {len(scopes) - 1} more" if len(scopes) > 1 else ""
+    licence = f", or the licence {right.licence}" if right.licence else ""
+    return f"{right.permission}{where}{more} (role `{right.role}`){licence}"
+
+
+def _finish(
+    run: Run, rows: Sequence[Collected], chosen: Sequence[Source], tally: Tally, clock: Clock, *, is_whole: bool
+) -> None:
+    """Write into the manifest what came of the run."""
+    logs = {source.name: source.log for source in chosen if source.log}
+    retention = {source.name: source.retention for source in chosen if source.log}
+    by_source: dict[str, list[Progress]] = {}
+    for unit in run.units.values():
+        by_source.setdefault(unit.source, []).append(unit)
+    run.manifest["finished"] = clock.utc().isoformat() if is_whole else None
+    run.manifest["requests"] = asdict(tally)
+    run.manifest["covers"] = [
+        {**asdict(item), "first": item.first.isoformat(), "last": item.last.isoformat()}
+        for item in covered_days(run, logs, retention)
+    ]
+    run.manifest["sources"] = [
+        {**asdict(row), "parts": [_part(unit) for unit in by_source.get(row.source, [])]} for row in rows
+    ]
+    run.save()
+    run.close()
+
+
+def _part(unit: Progress) -> dict[str, Any]:
+    return {
+        "unit": unit.key,
+        "scope": unit.scope,
+        "state": unit.state,
+        "reason": unit.reason,
+        "lost": unit.lost,
+        "from": unit.first,
+        "to": unit.last,
+        "pages": unit.pages,
+        "rows": unit.rows,
+        "files": [asdict(file) for file in unit.files],
+    }
+
+
+def _nothing(rows: Sequence[Collected]) -> AccessError | ServiceError:
+    reason = next((row.reason for row in rows if row.reason), "no source answered")
+    if any(row.state == "refused" for row in rows):
+        missing = next((row.missing for row in rows if row.missing), "")
+        return AccessError(f"nothing could be read: {reason}", hint=f"ask for {missing}; `rightsize doctor` lists all")
+    return ServiceError(f"nothing could be read: {reason}")
+
+
+def _compare(known: RunKnown) -> list[str]:
+    """Compare the role assignments of each subscription with the number that Resource Graph has."""
+    counted = {
+        record["subscriptionId"]: record["assignments"]
+        for record in known.records("assignment_counts")
+        if record.get("subscriptionId") and isinstance(record.get("assignments"), int)
+    }
+    if not counted:
+        return []
+    listed = Counter(
+        identifier.split("/")[2].lower()
+        for identifier in {
+            record["id"].lower() for record in known.records("role_assignments") if isinstance(record.get("id"), str)
+        }
+        if identifier.startswith("/subscriptions/")
+    )
+    return [
+        f"Resource Graph counts {number:,} role assignments in the subscription {subscription}, and "
+        f"{listed[subscription.lower()]:,} were listed"
+        for subscription, number in sorted(counted.items())
+        if subscription.lower() in known.subscriptions() and number != listed[subscription.lower()]
+    ]
+
+
+class _Meter:
+    """Tells a waiting person how far the run has come."""
+
+    def __init__(self, run: Run, tally: Tally, clock: Clock, advance: Callable[[Advance], None]) -> None:
+        self._run = run
+        self._tally = tally
+        self._clock = clock
+        self._advance = advance
+        self._started = clock.now()
+        self._rows = 0
+        self.runner: Runner | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the run began."""
+        return self._clock.now() - self._started
+
+    def told(self, source: str, rows: int) -> None:
+        """Count an answer."""
+        self._rows += rows
+        if self.runner is not None:
+            done, units = self.runner.counts
+            self._advance(Advance(source, self._rows, done, units, self._tally.requests, self.seconds))
