@@ -1,7 +1,7 @@
 """The proof of a written plan, anew: what takes an assignment's place grants all the use, and nothing that is new.
 
-Only the role files, the planned assignments and the tables of today count. Several proposals may replace one
-assignment together, and one may replace several, so what is proved is the whole of what takes their place.
+Only the role files, the planned assignments and the tables of today count. Assignments of one principal may be replaced
+together, and shared, so what a planned assignment is measured by is all that its principal may do today.
 """
 
 from __future__ import annotations
@@ -76,9 +76,13 @@ class Case:
         """Return what a role grants that others do not together, or None."""
         key = (tuple(sorted(set(big))), small)
         if key not in self._beyond:
-            together = [block for role in key[0] for block in self.roles.get(role, ())]
-            found = contains(together, self.roles.get(small, ()))
-            self._beyond[key] = None if found is None else f"{found.operation} ({found.plane})"
+            known = [self.roles.get(role, ()) for role in key[0]]
+            # One role mostly suffices, and the fewer blocks the quicker the answer.
+            if any(contains(blocks, self.roles.get(small, ())) is None for blocks in known):
+                self._beyond[key] = None
+            else:
+                found = contains([block for blocks in known for block in blocks], self.roles.get(small, ()))
+                self._beyond[key] = None if found is None else f"{found.operation} ({found.plane})"
         return self._beyond[key]
 
     def proposals(self) -> list[WrittenProposal]:
@@ -123,52 +127,54 @@ def prove_again(case: Case, lost: Mapping[Key, str]) -> list[Reproof]:
 
 
 def _more_than_today(case: Case) -> dict[str, str]:
-    """Return for proposals that would give somebody what the replaced assignments do not, what that is."""
+    """Return for proposals that would give somebody what they do not have today, what that is."""
     planned = [one for proposal in case.proposals() for one in proposal.assignments]
-    places = pl.Series("place", [one.scope for one in planned], dtype=pl.String)
-    assigned = pl.Series("assigned", sorted({holding.place for holding in case.today.values()}), dtype=pl.String)
-    within = set(containing(places, assigned, case.tenant.tree).iter_rows())
     principals = sorted({one.principal_id for one in planned})
+    through: dict[str, set[str]] = {principal: {principal} for principal in principals}
     membership = case.tenant.membership.filter(pl.col("principal_id").is_in(principals))
-    holders = set(membership.iter_rows())
-    replaced: dict[str, list[Holding]] = defaultdict(list)
+    for principal, holder in membership.select("principal_id", "holder").iter_rows():
+        through[principal].add(holder)
+    activated = {id_ for id_, state in case.today if state == "activated"}
+    held: dict[str, list[Holding]] = defaultdict(list)
+    for (id_, _), holding in case.today.items():
+        # What an activation grants for some hours is no ground for an assignment that stays.
+        if id_ not in activated:
+            held[holding.holder].append(holding)
+    places = pl.Series("place", [one.scope for one in planned], dtype=pl.String)
+    assigned = pl.Series("assigned", sorted({one.place for many in held.values() for one in many}), dtype=pl.String)
+    within = set(containing(places, assigned, case.tenant.tree).select("place", "assigned").iter_rows())
+    replaced: dict[str, set[str]] = defaultdict(set)
     for key, proposals in case.going.items():
         for proposal in proposals:
             if key in case.today:
-                replaced[proposal.id].append(case.today[key])
+                replaced[proposal.id].add(case.today[key].holder)
     found: dict[str, str] = {}
     for proposal in case.proposals():
         for one in proposal.assignments:
-            reason = _beyond(case, one, replaced[proposal.id], holders, within)
+            if not replaced[proposal.id]:
+                reason: str | None = "the assignment that it replaces is not there"
+            elif not replaced[proposal.id] & through[one.principal_id]:
+                reason = f"{one.principal_id} does not hold the assignment that is replaced"
+            else:
+                own = [holding for holder in sorted(through[one.principal_id]) for holding in held.get(holder, ())]
+                reason = _beyond(case, one, own, within)
             if reason is not None:
                 found.setdefault(proposal.id, reason)
     return found
 
 
-def _beyond(
-    case: Case,
-    one: PlannedAssignment,
-    replaced: Sequence[Holding],
-    holders: set[tuple[str, str]],
-    within: set[tuple[str, str]],
-) -> str | None:
-    refused = ["the assignment that it replaces is not there"] if not replaced else []
-    through = []
-    for own in replaced:
-        # What a group holds, each of its members does, and nobody else.
-        if one.principal_id != own.holder and (one.principal_id, own.holder) not in holders:
-            refused.append(f"{one.principal_id} does not hold the assignment that is replaced")
-        elif (one.scope, own.place) not in within:
-            refused.append(f"{one.scope} is not below {own.place}")
-        elif own.condition and one.condition != own.condition:
-            refused.append("the condition of the assignment that is replaced is lost")
-        elif own.key[1] == "eligible" and one.state != "eligible":
-            refused.append("eligible access would become active")
-        else:
-            through.append(own.role)
-    if not through:
-        return refused[0]
-    beyond = case.beyond(through, one.role)
+def _beyond(case: Case, one: PlannedAssignment, own: Sequence[Holding], within: set[tuple[str, str]]) -> str | None:
+    """Return what a planned assignment would grant that none of its principal's own of today do together, or None."""
+    above = [holding for holding in own if (one.scope, holding.place) in within]
+    if not above:
+        return f"nothing is granted today at {one.scope}"
+    standing = [holding for holding in above if one.state == "eligible" or holding.key[1] == "active"]
+    if not standing:
+        return "eligible access would become active"
+    unconditional = [holding for holding in standing if holding.condition in (None, one.condition)]
+    if not unconditional:
+        return "the condition of what is granted today is lost"
+    beyond = case.beyond([holding.role for holding in unconditional], one.role)
     return None if beyond is None else f"{beyond} is not granted today"
 
 

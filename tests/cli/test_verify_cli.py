@@ -118,7 +118,7 @@ def test_a_plan_that_grants_more_ends_in_three(
     (folder / "plan.json").write_text(json.dumps(document), encoding="utf-8")
     answer, told = _answer(folder, capsys, 3)
     assert (answer["verified"], answer["stale"]) == (False, False)
-    assert "/ is not below" in told
+    assert "nothing is granted today at /" in told
 
 
 @pytest.mark.parametrize("damage", ["missing", "altered", "linked", "no plan", "no folder"])

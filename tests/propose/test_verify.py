@@ -291,8 +291,8 @@ def _set(assignment: int, **fields: Any) -> Callable[[dict[str, Any]], None]:
     ("change", "witness"),
     [
         (_set(101, role=OWNER), "is not granted today"),
-        (_set(101, scope="/"), "is not below"),
-        (_set(101, scope=SUB2), "is not below"),
+        (_set(101, scope="/"), "nothing is granted today at"),
+        (_set(101, scope=SUB2), "nothing is granted today at"),
         (_set(101, principal_id=guid(4)), "does not hold the assignment"),
         (_set(102, principal_id=guid(4)), "does not hold the assignment"),
     ],
@@ -321,7 +321,7 @@ def test_a_lost_condition_fails() -> None:
 
     for condition in (None, "c2"):
         (proof,) = written.edit(narrow(condition)).verify(tenant).failed
-        assert proof.witness == "the condition of the assignment that is replaced is lost"
+        assert proof.witness == "the condition of what is granted today is lost"
     assert written.edit(narrow("c1")).verify(tenant).failed == ()
 
 
