@@ -212,7 +212,7 @@ def _from_wide(place: str, tree: ScopeTree, identity: _Identity) -> tuple[int, i
         height = 1
     depth = place.count("/")
     if height == 1:
-        depth = tree.chain.filter(tree.chain["node"] == place).height
+        depth = len(tree.ancestors_of(place))
     return height, depth, place, state, condition or "", role or ""
 
 

@@ -1,0 +1,53 @@
+"""The curve of roles against excess as a picture."""
+
+from __future__ import annotations
+
+import pytest
+
+from rightsize.render.curve import HEIGHT, WIDTH, draw_curve, short_number
+
+POINTS = [
+    {"custom_roles": 6, "excess": 0.0, "lower_bound": 0.0, "assignments": 9},
+    {"custom_roles": 0, "excess": 4_000.0, "lower_bound": 3_000.0, "assignments": 5},
+    {"custom_roles": 3, "excess": 500.0, "lower_bound": 500.0, "assignments": 7},
+]
+
+
+def test_fewer_roles_stand_left_and_more_excess_stands_higher() -> None:
+    picture = draw_curve(POINTS, chosen=6)
+    assert picture is not None
+    assert [mark.custom_roles for mark in picture.marks] == [0, 3, 6]
+    assert [mark.is_chosen for mark in picture.marks] == [False, False, True]
+    xs, ys = [mark.x for mark in picture.marks], [mark.y for mark in picture.marks]
+    assert xs == sorted(xs)
+    assert ys == sorted(ys)
+    assert all(0 <= x <= WIDTH for x in xs)
+    assert all(0 <= y <= HEIGHT for y in ys)
+    assert "4,000" in picture.label
+
+
+def test_the_bound_is_never_above_the_curve() -> None:
+    picture = draw_curve(POINTS, chosen=3)
+    assert picture is not None
+    curve = [float(point.split(",")[1]) for point in picture.line.split()]
+    bound = [float(point.split(",")[1]) for point in picture.bound.split()]
+    assert all(low >= high for low, high in zip(bound, curve, strict=True))
+
+
+def test_one_point_is_no_curve() -> None:
+    assert draw_curve(POINTS[:1], chosen=6) is None
+    assert draw_curve([], chosen=0) is None
+
+
+def test_a_tenant_without_excess_has_a_flat_curve() -> None:
+    flat = [{"custom_roles": n, "excess": 0.0, "lower_bound": 0.0, "assignments": 1} for n in (0, 1)]
+    picture = draw_curve(flat, chosen=0)
+    assert picture is not None
+    assert len({mark.y for mark in picture.marks}) == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0, "0"), (12, "12"), (1_200, "1.2 k"), (340_000, "340 k"), (1.2e6, "1.2 M"), (3e9, "3.0 G")]
+)
+def test_numbers_fit_beside_the_axis(value: float, text: str) -> None:
+    assert short_number(value) == text
