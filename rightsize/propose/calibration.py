@@ -1,0 +1,96 @@
+"""Whether predicted chances came true: a table of predicted against observed, and the Brier score."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+_EDGES = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+_NORMAL = 1.96
+"""The two-sided 95 % point of the normal distribution."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What was said of one proposal, and what became of it.
+
+    Attributes:
+        bound: The upper bound of the chance that it breaks something.
+        expected: The chance without the allowance for what the peers do not settle.
+        broke: Whether a call of the test days was denied that it had taken away.
+        basis: What the estimate rests on.
+    """
+
+    bound: float
+    expected: float
+    broke: bool
+    basis: str
+
+
+def reliability(predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
+    """Return a row for each bin of the bound that has a proposal.
+
+    Each has `from`, `to` (included), `count`, `predicted` and `expected` (means), `broke`, `observed` (their share),
+    `low` and `high` (its 95 % interval after Wilson), and `holds`: whether the observed share may be at most the bound.
+    """
+    rows = []
+    for low, high in itertools.pairwise(_EDGES):
+        # The lowest bin takes its lower edge along.
+        members = [one for one in predictions if low < one.bound <= high or one.bound == low == 0]
+        if members:
+            rows.append({"from": low, "to": high} | summarise(members))
+    return rows
+
+
+def by_basis(predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
+    """Return the same for each basis of an estimate."""
+    names = sorted({one.basis for one in predictions})
+    return [{"basis": name} | summarise([one for one in predictions if one.basis == name]) for name in names]
+
+
+def summarise(members: Sequence[Prediction]) -> dict[str, Any]:
+    """Return the numbers of `reliability` for some predictions, of which there is at least one."""
+    count, broke = len(members), sum(one.broke for one in members)
+    low, high = wilson(broke, count)
+    predicted = sum(one.bound for one in members) / count
+    return {
+        "count": count,
+        "predicted": round(predicted, 4),
+        "expected": round(sum(one.expected for one in members) / count, 4),
+        "broke": broke,
+        "observed": round(broke / count, 4),
+        "low": round(low, 4),
+        "high": round(high, 4),
+        "holds": low <= predicted,
+    }
+
+
+def brier(predictions: Sequence[Prediction]) -> dict[str, float | None]:
+    """Return the mean squared errors: of the bound, of the expected chance, and of saying the same of every proposal.
+
+    The last one says the share that broke in the end, which nobody could know before: less is hard to reach where
+    few break. All are None without predictions.
+    """
+    if not predictions:
+        return {"bound": None, "expected": None, "base_rate": None}
+    count = len(predictions)
+    rate = sum(one.broke for one in predictions) / count
+    return {
+        "bound": round(sum((one.bound - one.broke) ** 2 for one in predictions) / count, 4),
+        "expected": round(sum((one.expected - one.broke) ** 2 for one in predictions) / count, 4),
+        "base_rate": round(rate * (1 - rate), 4),
+    }
+
+
+def wilson(hits: int, count: int) -> tuple[float, float]:
+    """Return the 95 % interval of a share (Wilson 1927); everything where nothing was counted."""
+    if count == 0:
+        return 0.0, 1.0
+    share, square = hits / count, _NORMAL**2
+    middle = share + square / (2 * count)
+    half = _NORMAL * math.sqrt(share * (1 - share) / count + square / (4 * count * count))
+    whole = 1 + square / count
+    return max(0.0, (middle - half) / whole), min(1.0, (middle + half) / whole)
