@@ -11,9 +11,9 @@ import polars as pl
 
 from rightsize.model.nouns import Plane
 from rightsize.model.plan import PlannedAssignment, PlannedRole, Proof, Proposal
-from rightsize.propose.bench import Bench, Key
-from rightsize.propose.breakage import break_probability
-from rightsize.propose.drafts import Draft, Placement
+from rightsize.propose.bench import Bench
+from rightsize.propose.breakage import Estimate, observable_loss
+from rightsize.propose.drafts import Draft, Key, Placement
 from rightsize.propose.evidence import declared_windows, proposal_evidence, role_evidence
 from rightsize.propose.exposure import planned_exposure, today_exposure, used_weight
 from rightsize.propose.naming import NewRoles
@@ -40,12 +40,16 @@ def role_id_of(placement: Placement, new: NewRoles) -> str:
 
 
 def write_proposals(
-    drafts: Mapping[Key, Draft], proofs: Mapping[Key, Proof], new: NewRoles, bench: Bench
+    drafts: Mapping[Key, Draft],
+    proofs: Mapping[Key, Proof],
+    new: NewRoles,
+    bench: Bench,
+    bounds: Mapping[Key, Estimate],
 ) -> tuple[Proposal, ...]:
     """Return one proposal an assignment, and one more for what becomes eligible; by principal and assignment."""
     declared = _declared_by_anchor(bench)
     found = [
-        _proposal(part, proofs[key], new, bench, declared, whole=drafts[key])
+        _proposal(part, proofs[key], new, bench, declared, bounds.get(key), whole=drafts[key])
         for key in sorted(drafts)
         for part in _parts(drafts[key])
     ]
@@ -68,6 +72,7 @@ def _proposal(
     new: NewRoles,
     bench: Bench,
     declared: Mapping[str, tuple[str, ...]],
+    estimate: Estimate | None,
     *,
     whole: Draft,
 ) -> Proposal:
@@ -80,6 +85,10 @@ def _proposal(
     after = before if draft.kind == "keep" else planned_exposure(subject, draft.placements, bench)
     used = used_weight(subject, bench)
     rows = bench.rows.get(subject.key, ())
+    evidence = proposal_evidence(draft, rows, left, bench.book, declared.get(subject.anchor, ()))
+    risked = estimate if is_first and observable_loss(whole, bench) else None
+    if risked is not None:
+        evidence["break_probability"] = risked.as_json()
     return Proposal(
         id=proposal_id(subject.role_assignment_id, subject.state, "eligible" if draft.kind == "make_eligible" else ""),
         plane=_plane(granted, bench),
@@ -99,9 +108,9 @@ def _proposal(
             )
         ),
         reason=draft.reason,
-        evidence=proposal_evidence(draft, rows, left, bench.book, declared.get(subject.anchor, ())),
+        evidence=evidence,
         proof=proof,
-        break_probability_30d=_break_probability(draft, granted & ~left, bench) if is_first else 0.0,
+        break_probability_30d=risked.bound if risked is not None else 0.0,
         excess_before=max(0.0, before.cells - used) if is_first else 0.0,
         excess_after=max(0.0, after.cells - (used if is_first else 0.0)),
         risk_before=before.risky if is_first else 0.0,
@@ -125,16 +134,6 @@ def _left(draft: Draft, granted: int, bench: Bench) -> int:
 def _plane(granted: int, bench: Bench) -> Plane:
     """Return `data` where the role grants a data action: such roles are about data, and bring reads along."""
     return "data" if granted & ~bench.book.index.control else "control"
-
-
-def _break_probability(draft: Draft, removed: int, bench: Bench) -> float:
-    """Bound the chance that something goes that is needed; what no log would have shown is not spoken of."""
-    if draft.profile is None or draft.kind in ("keep", "remove_duplicate", "remove_orphan"):
-        return 0.0
-    if not draft.profile.unused & removed:
-        return 0.0
-    days = [row["days"] for row in bench.rows.get(draft.subject.key, ())]
-    return break_probability(bench.analysis.window.days, days.count(1), days.count(2))
 
 
 def _declared_by_anchor(bench: Bench) -> dict[str, tuple[str, ...]]:

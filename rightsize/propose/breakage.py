@@ -17,21 +17,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 from typing import Any
 
 import polars as pl
 
 from rightsize.analyze.window import Window
-from rightsize.propose.bench import Bench, Key
-from rightsize.propose.drafts import Draft
+from rightsize.propose.bench import Bench
+from rightsize.propose.drafts import Draft, Key
 from rightsize.propose.incidence import KEY, read_incidence
+from rightsize.propose.operation_sets import bits_of
+from rightsize.rbac.text import fold
 
 HORIZON_DAYS = 30
 _NORMAL = 1.6449
 """The upper 95 % point of the normal distribution."""
 _ENOUGH = {"used": 5, "seasonal": 5, "unused": 10, "silent": 10}
 """How many peers are needed before a wider circle of them is asked: those of one role, one type, all."""
-_CIRCLES = (("role", ["holder_type", "role"]), ("type", ["holder_type"]), ("all", []))
+_CIRCLES: tuple[tuple[str, list[str]], ...] = (
+    ("role", ["holder_type", "role"]),
+    ("type", ["holder_type"]),
+    ("all", []),
+)
 _SHAPES = (0.1, 10.0)
 """Bounds of the shape of the peers' distribution: all but all alike, and each one by itself."""
 _SAFE_KINDS = ("keep", "remove_duplicate", "remove_orphan")
@@ -105,11 +113,24 @@ def break_bounds(bench: Bench, horizon: int = HORIZON_DAYS) -> dict[Key, Estimat
         bench: The workbench.
         horizon: Days ahead.
     """
-    incidence = read_incidence(bench.inputs, bench.analysis, bench.placed)
+    incidence = read_incidence(bench.inputs, bench.analysis, bench.placed, _singled(bench))
     orphans = pl.DataFrame(sorted(bench.findings.orphans), schema=dict.fromkeys(KEY, pl.String), orient="row")
     alive = incidence.join(orphans, on=KEY, how="anti")
     rows = estimate(alive, bench.analysis.window, horizon).select(*KEY, *Estimate.__slots__)
     return {(id_, state): Estimate(*values) for id_, state, *values in rows.iter_rows()}
+
+
+def _singled(bench: Bench) -> pl.DataFrame:
+    """Return what goes to single members of a group, as `read_incidence` takes it."""
+    split = bench.groups.singled if bench.dials.direct_assignments else {}
+    rows = [
+        (*key, place, bit)
+        for key, places in sorted(split.items())
+        for place, members in sorted(places.items())
+        for bit in bits_of(reduce(or_, members.values(), 0))
+    ]
+    schema = {**dict.fromkeys(KEY, pl.String()), "target": pl.String(), "bit": pl.Int64()}
+    return pl.DataFrame(rows, schema=schema, orient="row")
 
 
 def observable_loss(draft: Draft, bench: Bench) -> int:
@@ -120,10 +141,14 @@ def observable_loss(draft: Draft, bench: Bench) -> int:
     role = bench.book.roles.get(draft.subject.role_definition_id)
     if role is None or draft.profile is None or draft.kind in _SAFE_KINDS:
         return 0
-    need = draft.needs.by_scope.get(draft.subject.place) if draft.needs else None
+    subject = draft.subject
+    need = draft.needs.by_scope.get(subject.place) if draft.needs else None
     stays = bench.book.mask(need) if need else 0
+    if any(fold(one.principal_id) != fold(subject.principal_id) for one in draft.placements):
+        # What goes to single members is lost to all others.
+        stays &= ~reduce(or_, bench.groups.singled.get(subject.key, {}).get(subject.place, {}).values(), 0)
     for placement in draft.placements:
-        if placement.place == draft.subject.place:
+        if placement.place == subject.place and fold(placement.principal_id) == fold(subject.principal_id):
             stays |= placement.choice.granted
     return draft.profile.unused & role.granted & ~stays
 
@@ -277,39 +302,15 @@ def _narrowest(rows: pl.DataFrame, measures: tuple[str, ...], *, or_none: bool) 
     chosen = pl.coalesce(*(pl.when(pl.col(f"peers_{name}") >= enough).then(pl.lit(name)) for name in sure))
     rows = rows.with_columns(circle=chosen.fill_null("none" if or_none else asked[-1]))
     values = [
-        pl.coalesce(
-            *(pl.when(pl.col("circle") == name).then(f"{measure}_{name}") for name in asked), pl.lit(0)
-        ).alias(measure)
+        pl.coalesce(*(pl.when(pl.col("circle") == name).then(f"{measure}_{name}") for name in asked), pl.lit(0)).alias(
+            measure
+        )
         for measure in measures
     ]
     return rows.with_columns(values).drop(f"{measure}_{name}" for measure in measures for name in asked)
 
 
 def _upper_limit(count: pl.Expr) -> pl.Expr:
-    """Return the upper 95 % limit of the mean of a Poisson count (Byar's approximation); 3 where nothing was counted."""
+    """Return the upper 95 % limit of the mean of a Poisson count (Byar's approximation): 3 where nothing came."""
     more = count + 1
     return more * (1 - 1 / (9 * more) + _NORMAL / (3 * more.sqrt())).pow(3)
-
-
-def break_probability(days: int, once: int, twice: int, *, horizon: int = HORIZON_DAYS) -> float:
-    """Return an upper estimate of the chance that an operation unseen so far is used within `horizon` days.
-
-    The days of the window are the sampling units, since calls come in bursts. Turing's estimate of new operations
-    per further day is (operations seen on exactly one day) / days; Chao and Jost (2012) correct it by
-    A = (T-1)·Q1 / ((T-1)·Q1 + 2·Q2). One singleton more than was seen is assumed, so that silence never means 0
-    (Laplace), and the chance of at least one new operation is at most the expected number of them.
-
-    It speaks of logged operations only, and of habits: what is done once a year does not show in a window of days.
-
-    Args:
-        days: Days of the window.
-        once: Operations seen on exactly one day.
-        twice: Operations seen on exactly two days.
-        horizon: Days ahead.
-    """
-    if days < 1:
-        return 1.0
-    singletons = once + 1
-    correction = 1.0 if days == 1 else (days - 1) * singletons / ((days - 1) * singletons + 2 * twice)
-    daily = min(1.0, singletons / (days + 1) * correction)
-    return float(round(1.0 - (1.0 - daily) ** horizon, 4))

@@ -38,6 +38,7 @@ class Dials:
         unobservable: Everything else that no log could show.
         lifecycle: Add the delete and update siblings of what was created.
         max_excess: Catalogue operations that a built-in role may grant beyond the need.
+        max_break: Keep what is likelier than this to break something within 30 days; None for no gate.
         min_window: Length of the observation window in whole UTC days.
         grace_days: Assignments and principals younger than this are left alone, whatever the window.
         direct_assignments: Give what only few members of a group do to these members instead of to the group.
@@ -50,6 +51,7 @@ class Dials:
     unobservable: Unobservable = Unobservable.KEEP
     lifecycle: bool = False
     max_excess: int = 0
+    max_break: float | None = None
     min_window: int = 90
     grace_days: int = 14
     direct_assignments: bool = True
@@ -62,6 +64,8 @@ class Dials:
         object.__setattr__(self, "unobservable", _choice(Unobservable, "--unobservable", self.unobservable))
         if self.max_excess < 0:
             raise UsageError(f"`--max-excess {self.max_excess}` is below zero")
+        if self.max_break is not None and not 0 <= self.max_break <= 1:
+            raise UsageError(f"`--max-break {self.max_break}` is no probability", hint="give a number from 0 to 1")
         if self.min_window < 1:
             raise UsageError(f"`--min-window {self.min_window}` is not a number of days", hint="give 1 or more")
         if self.grace_days < 0:
@@ -75,6 +79,7 @@ class Dials:
             "exclude": sorted(set(self.exclude)),
             "grace_days": self.grace_days,
             "lifecycle": self.lifecycle,
+            "max_break": self.max_break,
             "max_excess": self.max_excess,
             "min_window": self.min_window,
             "reads": str(self.reads),

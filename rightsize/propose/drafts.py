@@ -95,6 +95,7 @@ LATE_REASONS = {
     "relied_upon": "another proposal rests on it",
     "nothing_known": "its role grants no operation that the catalogue knows",
     "not_analysed": "nothing is known about the use of what it grants",
+    "break_risk": "it is likelier to break somebody's work than --max-break allows",
     "root": "a need at the root stays, and a new role cannot be assigned there",
     "data_at_management_group": "a new role with data actions cannot be assigned at a management group",
     "role_refused": "Azure would refuse the role that says what is needed",

@@ -1,5 +1,4 @@
-"""What the days of the window say about each assignment, as columns: on how many its holder worked, and on how many
-of these something came up that no other day has.
+"""What the days of the window say about each assignment, as columns: when its holder worked, and what was new then.
 
 A *novelty* is an operation at a place where it would have to be granted. Only operations count that a log would have
 shown and that would be taken away were they not seen: of everything else the days say nothing.
@@ -18,16 +17,18 @@ from rightsize.analyze.verdicts import Analysis
 from rightsize.propose.seasons import MONTH_END, find_seasons, with_cycles
 
 KEY = ["role_assignment_id", "state"]
-_NOVELTY = [*KEY, "plane", "name", "target"]
+_NOVELTY = [*KEY, "plane", "name", "target", "member"]
 
 
-def read_incidence(inputs: Inputs, analysis: Analysis, placed: pl.DataFrame) -> pl.DataFrame:
+def read_incidence(inputs: Inputs, analysis: Analysis, placed: pl.DataFrame, singled: pl.DataFrame) -> pl.DataFrame:
     """Return one row an assignment of which a log would show the use of something.
 
     Args:
         inputs: The tables.
         analysis: The verdicts.
         placed: As `subjects.place_uses` returns it.
+        singled: `(role_assignment_id, state, target, bit)` that go to single members of a group: there each member's
+            first use is a novelty.
 
     Returns:
         `role_assignment_id`, `state`, `role`, `holder_type`; `active_days` of the holder (or of the members of a
@@ -37,7 +38,7 @@ def read_incidence(inputs: Inputs, analysis: Analysis, placed: pl.DataFrame) -> 
         `seasonal_operations`, how many of its novelties do.
     """
     calls = _calls(inputs, analysis)
-    seen = _novelties(calls, placed, analysis)
+    seen = _novelties(calls, placed, singled, analysis)
     counts = seen.group_by(_NOVELTY).agg(days=pl.len(), only=pl.col("day").min())
     single = pl.col("days") == 1
     summed = counts.group_by(KEY).agg(
@@ -78,11 +79,16 @@ def _calls(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
     )
 
 
-def _novelties(calls: pl.DataFrame, placed: pl.DataFrame, analysis: Analysis) -> pl.DataFrame:
-    """Return the days of each novelty: an operation, and the scope where it has to be granted."""
+def _novelties(calls: pl.DataFrame, placed: pl.DataFrame, singled: pl.DataFrame, analysis: Analysis) -> pl.DataFrame:
+    """Return the days of each novelty: an operation, the scope where it has to be granted, a member or null."""
     judged = analysis.profile_operations.filter(pl.col("verdict") == Verdict.UNUSED)
     concluded = judged.select("profile_id", "plane", name=folded(pl.col("operation")))
-    of = placed.select(*_NOVELTY, "principal_id", "place").unique()
+    marked = placed.join(singled.unique().with_columns(single=True), on=[*KEY, "target", "bit"], how="left")
+    of = (
+        marked.with_columns(member=pl.when(pl.col("single")).then("principal_id"))
+        .select(*_NOVELTY, "principal_id", "place")
+        .unique()
+    )
     shown = (
         of.join(analysis.profiles, on=KEY)
         .join(concluded, on=["profile_id", "plane", "name"], how="semi")
@@ -131,9 +137,7 @@ def _cycles(seen: pl.DataFrame) -> pl.DataFrame:
     for cycle, count, new in columns:
         cycled = marked.filter(pl.col(cycle).is_not_null())
         single = cycled.group_by(_NOVELTY).agg(pl.col(cycle).min(), number=pl.col(cycle).n_unique())
-        found = found.join(
-            cycled.group_by(KEY).agg(pl.col(cycle).n_unique().alias(count)), on=KEY, how="left"
-        ).join(
+        found = found.join(cycled.group_by(KEY).agg(pl.col(cycle).n_unique().alias(count)), on=KEY, how="left").join(
             single.filter(pl.col("number") == 1).group_by(KEY).agg(pl.col(cycle).n_unique().alias(new)),
             on=KEY,
             how="left",

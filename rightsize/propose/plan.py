@@ -18,6 +18,7 @@ from rightsize.model.plan import Plan, Proof
 from rightsize.propose.advice import write_advice
 from rightsize.propose.assemble import planned_roles, role_id_of, write_proposals
 from rightsize.propose.bench import Bench, prepare, read_findings
+from rightsize.propose.breakage import break_bounds, keep_risky
 from rightsize.propose.claims import claim_name, make_claims
 from rightsize.propose.dials import Dials
 from rightsize.propose.drafts import Draft, Key, Subject, first_draft, inherited_strings, keep_reason
@@ -57,7 +58,8 @@ def make_plan(
         InternalError: A proposal cannot be proved, or the replay denies a call: nothing may be written then.
     """
     bench = prepare(inputs, analysis, read_findings(inputs, analysis), dials, limits or Limits())
-    drafts = settle(draft_all(bench), bench)
+    bounds = break_bounds(bench)
+    drafts = settle(keep_risky(draft_all(bench), bounds, bench), bench)
     names = {id_: role.role_name for id_, role in bench.book.roles.items()}
     new = name_roles([drafts[key] for key in sorted(drafts)], names, bench.spelling, bench.limits)
     _check_roles(new, drafts, bench)
@@ -65,7 +67,7 @@ def make_plan(
     roles |= {id_: role.permissions for id_, role in new.definitions.items()}
     proofs = _prove(drafts, new, roles, bench)
     outcome = _replay(drafts, new, roles, bench)
-    proposals = write_proposals(drafts, proofs, new, bench)
+    proposals = write_proposals(drafts, proofs, new, bench, bounds)
     return Plan(
         generated_from={
             "content_hash": content_hash,

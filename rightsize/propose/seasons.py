@@ -52,12 +52,8 @@ def find_seasons(use: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
         )
     )
     at_end = pl.col("month_end").is_not_null()
-    ends = days.group_by(by).agg(
-        days=pl.len(), share=at_end.mean(), ends=pl.col("month_end").drop_nulls().n_unique()
-    )
-    turning = (
-        (pl.col("days") >= _FEWEST_DAYS) & (pl.col("share") >= _SHARE_AT_ENDS) & (pl.col("ends") >= _FEWEST_ENDS)
-    )
+    ends = days.group_by(by).agg(days=pl.len(), share=at_end.mean(), ends=pl.col("month_end").drop_nulls().n_unique())
+    turning = (pl.col("days") >= _FEWEST_DAYS) & (pl.col("share") >= _SHARE_AT_ENDS) & (pl.col("ends") >= _FEWEST_ENDS)
     regular = (
         (pl.col("spells") >= _FEWEST_SPELLS)
         & (pl.col("shortest") >= _LONG)

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from rightsize.model.errors import UsageError
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
-from rightsize.propose.breakage import break_probability
 from rightsize.propose.dials import Dials
 from rightsize.propose.drafts import Draft, Subject
 from rightsize.propose.limits import Limits, refusals
@@ -144,20 +143,6 @@ def test_what_azure_accepts_is_accepted() -> None:
 def test_a_description_has_its_limit() -> None:
     long = RoleDefinition("", "x", (PermissionBlock(actions=(DISKS,)),), description="d" * 20, assignable_scopes=(SUB,))
     assert refusals(long, _index().lists, limits=Limits(description=10)) == ["its description has 20 characters"]
-
-
-def test_the_chance_of_breaking_grows_with_rare_use() -> None:
-    """Silence is not certainty, a day more of it is worth something, and a rare habit costs more than a daily one."""
-    silent = break_probability(90, 0, 0)
-    assert silent == pytest.approx(0.2822, abs=1e-4)
-    assert break_probability(180, 0, 0) < silent < break_probability(90, 1, 0) < break_probability(90, 4, 0)
-    assert break_probability(90, 4, 6) < break_probability(90, 4, 0)
-    assert break_probability(0, 0, 0) == 1
-
-
-@given(st.integers(1, 400), st.integers(0, 50), st.integers(0, 50), st.integers(1, 90))
-def test_a_chance_is_a_chance(days: int, once: int, twice: int, horizon: int) -> None:
-    assert 0 < break_probability(days, once, twice, horizon=horizon) <= 1
 
 
 def test_nested_grants_count_once() -> None:
