@@ -94,6 +94,7 @@ class _Task:
         self._copies = 0
         self._empty = 0
         self._left_out = ""
+        self._less = ""
         self._buffer = _Buffer(fetch._clock.now())
 
     def work(self) -> None:
@@ -117,6 +118,10 @@ class _Task:
         try:
             page = self._fetch._exchange.ask(request, self._source.form)
         except (RefusedError, AbsentError) as error:
+            if self._unit.instead and request in self._unit.requests:
+                self._pending[0:1] = self._unit.instead
+                self._less = error.reason
+                return
             self._pending.pop(0)
             word = "refused" if isinstance(error, RefusedError) else "gone"
             self._at.lost.append(f"{word}: {error.reason}")
@@ -166,12 +171,12 @@ class _Task:
         refused = [text for text in lost if text.startswith("refused")]
         if refused:
             self.end("refused", refused[0].partition(": ")[2])
-        elif len(lost) >= len(self._unit.requests):
+        elif lost and len(lost) >= len(self._unit.requests):
             self.end("gone", lost[0].partition(": ")[2])
         elif self._left_out:
             self.end("incomplete", self._left_out)
         else:
-            self.end("complete", "")
+            self.end("complete", f"without what was refused: {self._less}" if self._less else "")
 
     def end(self, state: State, reason: str) -> None:
         """Write what is left, and how the unit ended."""

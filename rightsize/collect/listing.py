@@ -34,6 +34,7 @@ class Unit:
     Attributes:
         key: What it is of, unique within its source.
         requests: The questions, in order; each may have further pages.
+        instead: What is asked where all of them are refused: the same with less in it.
         scope: The Azure scope that it speaks of.
         first: Start of the time that it covers, for logs, and `last` its end.
         label: What its files are called besides their number: some pages do not say what they list.
@@ -45,6 +46,7 @@ class Unit:
     first: dt.datetime | None = None
     last: dt.datetime | None = None
     label: str = ""
+    instead: tuple[Request, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,10 @@ class Known(Protocol):
         """Yield the records of a source, as they came."""
         ...
 
+    def parts(self, source: str) -> Iterator[tuple[str, Iterator[dict[str, Any]]]]:
+        """Yield the units of a source: the key of each, and its records."""
+        ...
+
     def subscriptions(self) -> list[str]:
         """Return the ids of the subscriptions that are asked for and can be seen."""
         ...
@@ -120,8 +126,8 @@ class Source:
         after: Sources that its units come from.
         form: Reads its answers.
         split: Makes smaller questions of one whose answer was partial, none where it cannot be any smaller.
-        log: The log that its rows are, as coverage calls it, where its windows can be declared, and `retention` the
-            days that Azure keeps at most.
+        log: The log that its rows are, as coverage calls it, where its windows can be declared.
+        retention: Tells the days that Azure keeps of it.
         is_raw: Whether its pages are kept for later, since nothing reads them yet; they are not loaded.
     """
 
@@ -133,7 +139,7 @@ class Source:
     after: tuple[str, ...] = ()
     form: Form = read_pages
     log: str = ""
-    retention: int = 0
+    retention: Callable[[Known], int] | None = None
     is_raw: bool = False
     split: Split | None = None
     pool: str = ""

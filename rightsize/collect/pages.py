@@ -202,19 +202,19 @@ class Run:
         """Return the folder of a unit; its key may be anything, so the folder has a hash for a name."""
         return self.folder / PAGES / at.source / hashlib.sha256(at.key.encode()).hexdigest()[:16]
 
-    def paths(self, source: str) -> list[Path]:
-        """Return the page files of a source, in the order of writing."""
+    def units_of(self, source: str) -> list[Progress]:
+        """Return the units of a source, in the order in which they were begun."""
         with self._lock:
-            found = [unit for unit in self.units.values() if unit.source == source]
-            return [self.unit_folder(unit) / file.name for unit in found for file in unit.files]
+            return [unit for unit in self.units.values() if unit.source == source]
 
-    def lines(self, source: str) -> Iterator[Any]:
-        """Yield the lines of a source: its pages, or the records of a log.
+    def lines(self, at: Progress) -> Iterator[Any]:
+        """Yield the lines of a unit: its pages, or the records of a log.
 
         Raises:
             InputError: A page file is not what was written.
         """
-        for path in self.paths(source):
+        for file in at.files:
+            path = self.unit_folder(at) / file.name
             try:
                 content = gzip.decompress(path.read_bytes())
                 yield from (orjson.loads(line) for line in content.split(b"\n") if line)

@@ -33,13 +33,13 @@ class RunKnown:
 
     def records(self, source: str) -> Iterator[dict[str, Any]]:
         """Yield the records of a source, as they came."""
-        for line in self._run.lines(source):
-            if not isinstance(line, dict):
-                continue
-            records = line.get("value", line.get("data"))
-            for record in records if isinstance(records, list) else [line]:
-                if isinstance(record, dict):
-                    yield record
+        for _, records in self.parts(source):
+            yield from records
+
+    def parts(self, source: str) -> Iterator[tuple[str, Iterator[dict[str, Any]]]]:
+        """Yield the units of a source: the key of each, and its records."""
+        for unit in self._run.units_of(source):
+            yield unit.key, _records(self._run.lines(unit))
 
     def subscriptions(self) -> list[str]:
         """Return the ids of the subscriptions that are asked for and can be seen, folded, in order."""
@@ -70,6 +70,17 @@ class RunKnown:
             return self._question.since
         day = (earlier - lateness).replace(hour=0, minute=0, second=0, microsecond=0)
         return max(day, self._question.since)
+
+
+def _records(lines: Iterator[Any]) -> Iterator[dict[str, Any]]:
+    """Yield the records of pages, and the records that are lines themselves."""
+    for line in lines:
+        if not isinstance(line, dict):
+            continue
+        records = line.get("value", line.get("data"))
+        for record in records if isinstance(records, list) else [line]:
+            if isinstance(record, dict):
+                yield record
 
 
 @dataclass(frozen=True, slots=True)

@@ -158,7 +158,7 @@ def collect_tenant(
             run.close()
             raise
     rows = tuple(_collected(source, run) for source in chosen)
-    _finish(run, rows, chosen, exchange.tally, clock, is_whole=ended.is_whole)
+    _finish(run, known, rows, chosen, exchange.tally, clock, is_whole=ended.is_whole)
     if ended.stopped_by is not None:
         raise AccessError(
             f"the sign-in was lost: {ended.stopped_by.reason}", hint="sign in again; the same command goes on"
@@ -222,11 +222,18 @@ def _missing(source: Source, scopes: Sequence[str]) -> str:
 
 
 def _finish(
-    run: Run, rows: Sequence[Collected], chosen: Sequence[Source], tally: Tally, clock: Clock, *, is_whole: bool
+    run: Run,
+    known: RunKnown,
+    rows: Sequence[Collected],
+    chosen: Sequence[Source],
+    tally: Tally,
+    clock: Clock,
+    *,
+    is_whole: bool,
 ) -> None:
     """Write into the manifest what came of the run."""
     logs = {source.name: source.log for source in chosen if source.log}
-    retention = {source.name: source.retention for source in chosen if source.log}
+    retention = {source.name: source.retention(known) for source in chosen if source.retention is not None}
     by_source: dict[str, list[Progress]] = {}
     for unit in run.units.values():
         by_source.setdefault(unit.source, []).append(unit)

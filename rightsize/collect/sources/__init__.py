@@ -7,10 +7,18 @@ from collections.abc import Sequence
 from rightsize.collect.listing import Source
 from rightsize.collect.sources.access import ACCESS_SOURCES
 from rightsize.collect.sources.activity import ACTIVITY_SOURCES
+from rightsize.collect.sources.directory import DIRECTORY_SOURCES
+from rightsize.collect.sources.reports import REPORT_SOURCES
 from rightsize.collect.sources.scopes import SCOPE_SOURCES
 from rightsize.model.errors import UsageError
 
-SOURCES: tuple[Source, ...] = (*SCOPE_SOURCES, *ACCESS_SOURCES, *ACTIVITY_SOURCES)
+SOURCES: tuple[Source, ...] = (
+    *SCOPE_SOURCES,
+    *ACCESS_SOURCES,
+    *DIRECTORY_SOURCES,
+    *ACTIVITY_SOURCES,
+    *REPORT_SOURCES,
+)
 """In the order in which they are reported."""
 
 RAW_SOURCES = frozenset(source.name for source in SOURCES if source.is_raw)

@@ -53,7 +53,7 @@ ACTIVITY_SOURCES = (
         ("subscriptions", "management_groups"),
         form=read_records,
         log="activity_log",
-        retention=RETENTION_DAYS,
+        retention=lambda _: RETENTION_DAYS,
         pool="activity",
     ),
 )

@@ -1,0 +1,179 @@
+"""The directory: people, groups, workloads, what they own, and what is granted within Graph and the directory itself.
+
+Members are asked of the groups that hold access in Azure, and of the groups within those; everything else is listed
+as a whole, since that takes the fewest requests.
+Source: Microsoft Learn, Microsoft Graph v1.0 reference.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from rightsize.azure.wire import Request
+from rightsize.collect.listing import Known, Right, Source, Unit, Units
+from rightsize.collect.sources.asking import graph
+from rightsize.rbac.text import fold
+
+DIRECTORY_READER = "Directory Readers"
+P2 = "Microsoft Entra ID P2 or Governance"
+_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_GRANTS = ("role_assignments", "role_eligibility_instances", "role_assignment_instances")
+_FEW = 20
+
+
+def whole(path: str, *, label: str = "", **parameters: Any) -> Units:
+    """Make one unit of a listing."""
+    return lambda _: [Unit("/", (graph(path, **parameters),), label=label)]
+
+
+def _users(known: Known) -> Iterator[Unit]:  # noqa: ARG001  everybody is listed
+    """Sign-in activity needs a right and a licence of its own; without them users are listed without it."""
+    names = "id,displayName,userPrincipalName,userType,accountEnabled,createdDateTime,onPremisesSyncEnabled"
+    with_activity = graph("/users", select=f"{names},signInActivity", top="500")
+    yield Unit("/", (with_activity,), instead=(graph("/users", select=names, top="999"),))
+
+
+def holding_groups(known: Known) -> set[str]:
+    """Return the ids of the groups that hold access in Azure, active or eligible."""
+    found = set()
+    for source in _GRANTS:
+        for record in known.records(source):
+            properties = record.get("properties")
+            if not isinstance(properties, dict) or fold(str(properties.get("principalType"))) != "group":
+                continue
+            identifier = fold(str(properties.get("principalId")))
+            if _GUID.fullmatch(identifier):
+                found.add(identifier)
+    return found
+
+
+def _nested(known: Known, source: str) -> Iterator[tuple[str, str]]:
+    """Yield groups within groups: the outer one, and the inner one."""
+    for key, records in known.parts(source):
+        for record in records:
+            identifier = fold(str(record.get("id")))
+            if record.get("@odata.type") == "#microsoft.graph.group" and _GUID.fullmatch(identifier):
+                yield key, identifier
+
+
+def _members_of(groups: set[str], listing: str, cost: float) -> Iterator[Unit]:
+    for group in sorted(groups):
+        request = graph(f"/groups/{group}/{listing}", select="id,displayName,userPrincipalName", top="999", cost=cost)
+        yield Unit(group, (request,), label=f"{listing}-{group}")
+
+
+def _members(known: Known) -> Iterator[Unit]:
+    yield from _members_of(holding_groups(known), "members", 3)
+
+
+def _transitive_members(known: Known) -> Iterator[Unit]:
+    """Yield those that have a group among their members; of others the members are all there is."""
+    yield from _members_of({outer for outer, _ in _nested(known, "group_members")}, "transitiveMembers", 5)
+
+
+def _nested_members(known: Known) -> Iterator[Unit]:
+    inner = {inner for _, inner in _nested(known, "transitive_members")}
+    yield from _members_of(inner - holding_groups(known), "members", 3)
+
+
+def _in_few(requests: list[tuple[str, Request]]) -> Iterator[Unit]:
+    for at in range(0, len(requests), _FEW):
+        part = requests[at : at + _FEW]
+        yield Unit(part[0][0], tuple(request for _, request in part))
+
+
+def _ids(known: Known, source: str, wanted: Callable[[dict[str, Any]], bool]) -> list[str]:
+    found = {fold(str(record.get("id"))) for record in known.records(source) if wanted(record)}
+    return sorted(identifier for identifier in found if _GUID.fullmatch(identifier))
+
+
+def _app_role_assignments(known: Known) -> Iterator[Unit]:
+    """Asked of the applications that have roles, which are few, and not of everybody who may hold one."""
+    held = _ids(known, "service_principals", lambda record: bool(record.get("appRoles")))
+    yield from _in_few([(one, graph(f"/servicePrincipals/{one}/appRoleAssignedTo", top="999")) for one in held])
+
+
+def _of_groups(path: str) -> Units:
+    """Make units of a listing of Privileged Identity Management that has to be asked for group by group."""
+
+    def units(known: Known) -> Iterator[Unit]:
+        assignable = _ids(known, "groups", lambda record: record.get("isAssignableToRole") is True)
+        groups = sorted(holding_groups(known) | set(assignable))
+        yield from _in_few([(group, graph(path, filter=f"groupId eq '{group}'")) for group in groups])
+
+    return units
+
+
+def _listing(
+    name: str, title: str, permission: str, path: str, *, role: str = DIRECTORY_READER, licence: str = "",
+    label: str = "", is_raw: bool = True, **parameters: str,
+) -> Source:  # fmt: skip
+    right = Right(permission, role, licence)
+    return Source(name, "graph", title, right, whole(path, label=label, **parameters), is_raw=is_raw)
+
+
+def _pim_groups(name: str, title: str, path: str) -> Source:
+    right = Right("PrivilegedAccess.Read.AzureADGroup", "Privileged Role Administrator", P2)
+    units = _of_groups(f"/identityGovernance/privilegedAccess/group/{path}")
+    return Source(name, "graph", title, right, units, (*_GRANTS, "groups"), is_raw=True)
+
+
+_MEMBER_RIGHT = Right("GroupMember.Read.All", DIRECTORY_READER)
+_ROLES = "/roleManagement/directory"
+_ENTITLEMENT = "/identityGovernance/entitlementManagement"
+_DELETED = "/directory/deletedItems/microsoft.graph"
+
+DIRECTORY_SOURCES = (
+    Source("users", "graph", "users", Right("User.Read.All", DIRECTORY_READER), _users),
+    _listing("groups", "groups", "Group.Read.All", "/groups", top="999", is_raw=False),
+    _listing("service_principals", "service principals with their roles and scopes", "Application.Read.All",
+             "/servicePrincipals", top="999", is_raw=False),
+    Source("group_members", "graph", "members of groups that hold access", _MEMBER_RIGHT, _members, _GRANTS),
+    Source("transitive_members", "graph", "members of groups within groups that hold access", _MEMBER_RIGHT,
+           _transitive_members, ("group_members",)),
+    Source("nested_members", "graph", "members of groups within groups", _MEMBER_RIGHT, _nested_members,
+           ("transitive_members", *_GRANTS)),
+    _listing("deleted_users", "deleted users", "User.Read.All", f"{_DELETED}.user",
+             label="deletedItems-users", is_raw=False),
+    _listing("deleted_groups", "deleted groups", "Group.Read.All", f"{_DELETED}.group",
+             label="deletedItems-groups", is_raw=False),
+    _listing("deleted_service_principals", "deleted service principals", "Application.Read.All",
+             f"{_DELETED}.servicePrincipal", label="deletedItems-servicePrincipals", is_raw=False),
+    _listing("deleted_applications", "deleted applications", "Application.Read.All", f"{_DELETED}.application",
+             label="deletedItems-applications"),
+    _listing("licences", "licences", "LicenseAssignment.Read.All", "/subscribedSkus"),
+    _listing("applications", "applications", "Application.Read.All", "/applications", top="999"),
+    _listing("application_owners", "owners of applications", "Application.Read.All", "/applications",
+             select="id,appId", expand="owners($select=id)", top="999"),
+    _listing("application_federated_credentials", "who may act as an application", "Application.Read.All",
+             "/applications", select="id,appId", expand="federatedIdentityCredentials", top="999"),
+    _listing("service_principal_owners", "owners of service principals", "Application.Read.All",
+             "/servicePrincipals", select="id,appId", expand="owners($select=id)", top="999"),
+    _listing("group_owners", "owners of groups", "Group.Read.All", "/groups", select="id",
+             expand="owners($select=id)", top="999"),
+    Source("app_role_assignments", "graph", "who holds application permissions",
+           Right("Application.Read.All", DIRECTORY_READER), _app_role_assignments, ("service_principals",),
+           is_raw=True),
+    _listing("delegated_grants", "delegated permission grants", "DelegatedPermissionGrant.Read.All",
+             "/oauth2PermissionGrants", top="999"),
+    _listing("directory_roles", "directory roles", "RoleManagement.Read.Directory", f"{_ROLES}/roleDefinitions"),
+    _listing("directory_role_assignments", "who holds directory roles", "RoleManagement.Read.Directory",
+             f"{_ROLES}/roleAssignments"),
+    _listing("directory_eligibility_instances", "who may activate directory roles", "RoleManagement.Read.Directory",
+             f"{_ROLES}/roleEligibilityScheduleInstances", licence=P2),
+    _listing("directory_assignment_instances", "activated directory roles", "RoleManagement.Read.Directory",
+             f"{_ROLES}/roleAssignmentScheduleInstances", licence=P2),
+    _listing("directory_assignment_requests", "past activations of directory roles", "RoleManagement.Read.Directory",
+             f"{_ROLES}/roleAssignmentScheduleRequests", licence=P2),
+    _pim_groups("group_eligibility_instances", "who may activate a membership", "eligibilityScheduleInstances"),
+    _pim_groups("group_assignment_instances", "activated memberships", "assignmentScheduleInstances"),
+    _pim_groups("group_assignment_requests", "past activations of memberships", "assignmentScheduleRequests"),
+    _listing("access_packages", "access packages", "EntitlementManagement.Read.All",
+             f"{_ENTITLEMENT}/accessPackages", role="Global Reader", licence="Microsoft Entra ID Governance"),
+    _listing("access_package_assignments", "who holds access packages", "EntitlementManagement.Read.All",
+             f"{_ENTITLEMENT}/assignments", role="Global Reader", licence="Microsoft Entra ID Governance",
+             expand="target,accessPackage"),
+)  # fmt: skip
+"""In the order in which they are reported."""

@@ -1,0 +1,106 @@
+"""What Graph reports: sign-ins of each kind, changes of the directory, risk and alerts.
+
+Version 1.0 lists interactive sign-ins only; the others are asked of the beta, by `signInEventTypes`. A tenant without
+Entra ID P1 keeps 7 days, one with it 30. Sign-ins come up to two hours late.
+Source: Microsoft Learn, "List signIns", "Microsoft Entra data retention", "Microsoft Graph service-specific throttling
+limits" (identity and access reports: 5 requests in 10 seconds).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+
+from rightsize.collect.forms import read_records
+from rightsize.collect.listing import Known, Right, Source, Unit, Units
+from rightsize.collect.sources.asking import graph, instant, slices
+from rightsize.collect.sources.directory import P2
+
+_LATENESS = dt.timedelta(hours=2)
+_SLICE_DAYS = 10
+_WITHOUT_P1, _WITH_P1 = 7, 30
+_P1_PLANS = ("AAD_PREMIUM", "AAD_PREMIUM_P2")
+SIGN_IN_KINDS = ("interactiveUser", "nonInteractiveUser", "servicePrincipal", "managedIdentity")
+
+
+def report_retention(known: Known) -> int:
+    """Return the days that the tenant's reports go back: by the licences that were seen, and fewer without them."""
+    for record in known.records("licences"):
+        plans = record.get("servicePlans")
+        if not isinstance(plans, list) or record.get("capabilityStatus", "Enabled") not in ("Enabled", "Warning"):
+            continue
+        if any(isinstance(plan, dict) and plan.get("servicePlanName") in _P1_PLANS for plan in plans):
+            return _WITH_P1
+    return _WITHOUT_P1
+
+
+def _sign_ins(known: Known) -> Iterator[Unit]:
+    if known.question.workspaces:
+        return
+    for kind in SIGN_IN_KINDS:
+        is_default = kind == "interactiveUser"
+        for first, last in slices(_since(known, "sign_ins", kind), known.question.until, _SLICE_DAYS):
+            condition = _between("createdDateTime", first, last)
+            if not is_default:
+                condition += f" and signInEventTypes/any(t: t eq '{kind}')"
+            request = graph("/auditLogs/signIns", beta=not is_default, budget="reports", filter=condition, top="1000")
+            yield Unit(f"{kind}#{instant(first)}", (request,), "/", first, last)
+
+
+def _since(known: Known, source: str, stream: str) -> dt.datetime:
+    # Asking for more than can be there costs nothing but the request.
+    day = known.question.until.replace(hour=0, minute=0, second=0, microsecond=0)
+    return max(known.since(source, stream, _LATENESS), day - dt.timedelta(days=_WITH_P1))
+
+
+def _between(name: str, first: dt.datetime, last: dt.datetime) -> str:
+    return f"{name} ge {instant(first)} and {name} lt {instant(last)}"
+
+
+def _by_time(name: str, path: str, column: str, budget: str, top: str) -> Units:
+    def units(known: Known) -> Iterator[Unit]:
+        first, last = known.since(name, "tenant", _LATENESS), known.question.until
+        request = graph(path, budget=budget, filter=_between(column, first, last), top=top)
+        yield Unit(f"tenant#{instant(first)}", (request,), "/", first, last)
+
+    return units
+
+
+def _risk(name: str, title: str, path: str, column: str, permission: str) -> Source:
+    return Source(
+        name,
+        "graph",
+        title,
+        Right(permission, "Security Reader", P2),
+        _by_time(name, f"/identityProtection/{path}", column, "risk", "500"),
+        form=read_records,
+        is_raw=True,
+        pool="risk",
+    )
+
+
+_AUDIT_RIGHT = Right("AuditLog.Read.All", "Reports Reader", "Microsoft Entra ID P1")
+
+REPORT_SOURCES = (
+    Source(
+        "sign_ins", "graph", "sign-ins of each kind", _AUDIT_RIGHT, _sign_ins, ("licences",), form=read_records,
+        log="sign_in_log", retention=report_retention, pool="reports",
+    ),
+    Source(
+        "directory_audits", "graph", "changes of the directory", Right("AuditLog.Read.All", "Reports Reader"),
+        _by_time("directory_audits", "/auditLogs/directoryAudits", "activityDateTime", "reports", "999"),
+        form=read_records, is_raw=True, pool="reports",
+    ),
+    _risk("risky_users", "risky users", "riskyUsers", "riskLastUpdatedDateTime", "IdentityRiskyUser.Read.All"),
+    _risk("risk_detections", "risky sign-ins", "riskDetections", "detectedDateTime", "IdentityRiskEvent.Read.All"),
+    _risk("risky_service_principals", "risky service principals", "riskyServicePrincipals",
+          "riskLastUpdatedDateTime", "IdentityRiskyServicePrincipal.Read.All"),
+    _risk("service_principal_risk_detections", "risky sign-ins of service principals",
+          "servicePrincipalRiskDetections", "detectedDateTime", "IdentityRiskyServicePrincipal.Read.All"),
+    Source(
+        "alerts", "graph", "security alerts", Right("SecurityAlert.Read.All", "Security Reader"),
+        _by_time("alerts", "/security/alerts_v2", "createdDateTime", "alerts", "500"), form=read_records,
+        is_raw=True, pool="alerts",
+    ),
+)  # fmt: skip
+"""In the order in which they are reported."""
