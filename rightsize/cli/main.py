@@ -14,6 +14,7 @@ from typer.exceptions import TyperException
 
 from rightsize import __version__
 from rightsize.cli.analyze import analyze
+from rightsize.cli.backtest import backtest
 from rightsize.cli.can import can, who_can
 from rightsize.cli.catalog import app as catalog
 from rightsize.cli.collect import collect
@@ -56,6 +57,7 @@ def _root(
 
 
 app.command()(analyze)
+app.command()(backtest)
 app.command()(can)
 app.command("who-can")(who_can)
 app.add_typer(catalog, name="catalog")

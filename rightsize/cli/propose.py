@@ -66,6 +66,12 @@ def propose(
     max_excess: Annotated[
         int, typer.Option("--max-excess", min=0, help="Operations that an existing role may grant beyond the need.")
     ] = 0,
+    max_break: Annotated[
+        float | None,
+        typer.Option(
+            "--max-break", min=0, max=1, help="Keep what is likelier than this to break something within 30 days."
+        ),
+    ] = None,
     grace_days: Annotated[
         int, typer.Option("--grace-days", min=0, help="Leave alone what is younger than so many days.")
     ] = 14,
@@ -102,6 +108,7 @@ def propose(
         unobservable=Unobservable(unobservable.value),
         lifecycle=lifecycle,
         max_excess=max_excess,
+        max_break=max_break,
         min_window=min_window,
         grace_days=grace_days,
         direct_assignments=direct_assignments,

@@ -25,9 +25,9 @@ from rightsize.propose.breakage import Estimate, break_bounds
 from rightsize.propose.calibration import Prediction
 from rightsize.propose.dials import Dials
 from rightsize.propose.drafts import Key, Subject
+from rightsize.propose.exposure import today_exposure, used_weight
 from rightsize.propose.folds import Fold, cut_inputs
 from rightsize.propose.limits import Limits
-from rightsize.propose.measures import excess
 from rightsize.propose.needs import sibling_reads
 from rightsize.propose.plan import make_plan
 from rightsize.propose.reach import GRANTS_SCHEMA, Blocks, Evaluator, with_holders
@@ -180,7 +180,7 @@ def try_baseline(trial: Trial, name: str) -> Tally:
         mask, blocks = _used(subject, bench, with_reads=name == USED_AND_READS)
         role = " ".join(subject.key)
         roles[role] = blocks
-        after += excess({subject.place: mask}, _used_masks(subject, bench), bench.scale, bench.reach)
+        after += _excess(subject, mask, bench)
         rows.append(replace(subject, role_definition_id=role))
     evaluator = Evaluator(roles, trial.analysis.tenant.tree)
     granted = _grants(rows)
@@ -203,7 +203,7 @@ def tested_uses(inputs: Inputs, window: Window) -> pl.DataFrame:
     )
 
 
-_NEEDS_SCHEMA: dict[str, pl.DataType] = {
+NEEDS_SCHEMA: dict[str, pl.DataType] = {
     "principal_id": pl.String(),
     "operation": pl.String(),
     "scope": pl.String(),
@@ -216,7 +216,7 @@ _NEEDS_SCHEMA: dict[str, pl.DataType] = {
 
 def _needs_within(needs: pl.DataFrame | None, window: Window) -> pl.DataFrame:
     """Return the planted needs that are alive in a window, as `tested_uses` does, with their `kind`."""
-    found = pl.DataFrame(schema=_NEEDS_SCHEMA) if needs is None else needs
+    found = pl.DataFrame(schema=NEEDS_SCHEMA) if needs is None else needs
     alive = found.filter((pl.col("first_seen") < window.end) & (pl.col("last_seen") >= window.start))
     return (
         alive.select(
@@ -298,14 +298,14 @@ def _after(plan: Plan, bench: Bench) -> pl.DataFrame:
     ).unique()
 
 
-def _used_masks(subject: Subject, bench: Bench) -> dict[str, int]:
-    return {place: use.operations for place, use in bench.uses.get(subject.key, {}).items()}
-
-
 def _excess_before(subject: Subject, bench: Bench) -> float:
     role = bench.book.roles.get(subject.role_definition_id)
-    granted = {subject.place: role.granted if role else 0}
-    return excess(granted, _used_masks(subject, bench), bench.scale, bench.reach)
+    return _excess(subject, role.granted if role else 0, bench)
+
+
+def _excess(subject: Subject, granted: int, bench: Bench) -> float:
+    """Return the excess of an assignment, did its role grant those operations."""
+    return max(0.0, today_exposure(subject, granted, bench).cells - used_weight(subject, bench))
 
 
 def _used(subject: Subject, bench: Bench, *, with_reads: bool) -> tuple[int, Blocks]:

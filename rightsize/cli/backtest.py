@@ -1,0 +1,161 @@
+"""`rightsize backtest`: how often plans would have broken somebody, measured on days that they had not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rightsize.cli.analyze import AsOf
+from rightsize.cli.narration import say, set_verbosity
+from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Output, OutputFormat, Quiet, Verbose
+from rightsize.cli.output import show, write
+
+if TYPE_CHECKING:
+    from rightsize.workflow.backtest import BacktestResult
+
+COLUMNS = (
+    "what",
+    "name",
+    "principals",
+    "principals_denied",
+    "break_rate_principals",
+    "calls",
+    "calls_denied",
+    "break_rate_calls",
+    "events",
+    "events_denied",
+    "break_rate_events",
+    "first_break_day",
+    "median_break_day",
+    "excess_before",
+    "excess_after",
+    "excess_removed",
+    "planted_needs",
+    "planted_needs_denied",
+    "break_rate_planted",
+)
+_RATES = ("plan", "principals", "calls", "first day", "excess removed")
+_CALIBRATION = ("bound", "proposals", "bound mean", "expected", "broke", "observed", "95 % interval")
+
+
+def backtest(
+    train_days: Annotated[
+        int | None,
+        typer.Option("--train-days", min=1, help="Days to learn from; without it 90, or what the logs allow."),
+    ] = None,
+    test_days: Annotated[
+        int | None,
+        typer.Option("--test-days", min=1, help="Days to test on; without it 30, or a third of a short history."),
+    ] = None,
+    dials: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--dials",
+            help="Dials to try, such as reads=sibling,unobservable=drop,lifecycle,max-break=0.1. Repeatable; the "
+            "first gives the headline and the calibration.",
+        ),
+    ] = None,
+    truth: Annotated[
+        Path | None,
+        typer.Option("--truth", help="The truth of a generated tenant; its needs, unlogged ones too, are tested."),
+    ] = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option("--exclude", help="Leave this alone: a principal (id or UPN), a scope, or a role. Repeatable."),
+    ] = None,
+    emergency_access: Annotated[
+        list[str] | None,
+        typer.Option("--emergency-access", help="An emergency access account (id or UPN), left alone. Repeatable."),
+    ] = None,
+    as_of: AsOf = None,
+    db: Db = DEFAULT_DB,
+    output: Output = OutputFormat.TABLE,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
+) -> None:
+    """Learn plans from the first days of the logs, and count whom they would have broken in the next ones."""
+    from rightsize.propose.dials import Dials  # noqa: PLC0415
+    from rightsize.workflow.backtest import backtest_store  # noqa: PLC0415
+
+    set_verbosity(verbose, quiet)
+    result = backtest_store(
+        db,
+        dials or (),
+        train_days=train_days,
+        test_days=test_days,
+        as_of=as_of.date() if as_of else None,
+        truth=truth,
+        shared=Dials(exclude=tuple(exclude or ()), emergency_access=tuple(emergency_access or ())),
+        narrate=say,
+    )
+    if output is OutputFormat.TABLE:
+        _show_page(result)
+    else:
+        show(list(result.rows()), COLUMNS, output, document=result.document())
+
+
+def _show_page(result: BacktestResult) -> None:
+    document = result.document()
+    folds = document["folds"]
+    first, last = folds[0]["test"]["first_day"], folds[-1]["test"]["last_day"]
+    write(
+        f"{len(folds)} {'fold' if len(folds) == 1 else 'folds'} of {folds[0]['train']['days']} days to learn from and "
+        f"{folds[0]['test']['days']} to test on\n"
+        f"tested from {first} to {last}, {document['label']}\n\n"
+    )
+    columns = (*_RATES, "needs") if result.with_truth else _RATES
+    show(list(_rates(result)), columns, OutputFormat.TABLE)
+    write("\ndenied of all that the grants at the end of the training allow\n")
+    if result.with_truth:
+        write("needs are the planted ones, those that no log shows included\n")
+    write(f"\nWas the chance of breaking right? {document['setting']}, a line a range of the bound\n\n")
+    show([_calibrated(row) for row in document["calibration"]], _CALIBRATION, OutputFormat.TABLE)
+    write("\n" + "\n".join(_scores(document)) + "\n")
+
+
+def _rates(result: BacktestResult) -> Iterator[dict[str, Any]]:
+    """Yield the rates of each setting and baseline, as text that fits a line of 80 characters."""
+    for row in result.rows():
+        yield {
+            "plan": row["name"],
+            "principals": f"{row['principals_denied']} of {row['principals']}",
+            "calls": f"{row['calls_denied']} of {row['calls']}",
+            "first day": row["first_break_day"],
+            "excess removed": _percent(row["excess_removed"]),
+            "needs": f"{row['planted_needs_denied']} of {row['planted_needs']}",
+        }
+
+
+def _calibrated(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "bound": f"to {_percent(row['to'])}",
+        "proposals": row["count"],
+        "bound mean": _percent(row["predicted"]),
+        "expected": _percent(row["expected"]),
+        "broke": row["broke"],
+        "observed": _percent(row["observed"]),
+        "95 % interval": f"{_percent(row['low'])} to {_percent(row['high'])}",
+    }
+
+
+def _scores(document: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the lines under the table of calibration."""
+    rows = document["calibration"]
+    if not rows:
+        yield "no plan takes away what a log would show, so there is no chance to be right or wrong about"
+        return
+    held = sum(row["holds"] for row in rows)
+    yield f"the bound holds in {held} of {len(rows)} ranges: what broke may be less, and is nowhere surely more"
+    yield (
+        f"Brier score {document['brier']} for the bound, {document['brier_expected']} for the expected chance, "
+        f"{document['brier_base_rate']} for"
+    )
+    yield "saying of every proposal the share that broke in the end; less is better"
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.1f} %"

@@ -1,0 +1,310 @@
+"""Backtest the planner on the store: plans learnt from the first days, held against what came next."""
+
+from __future__ import annotations
+
+import datetime as dt
+import statistics
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+from operator import add
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.window import Window
+from rightsize.model.errors import InputError, UsageError
+from rightsize.model.role_forms import load_json
+from rightsize.propose.backtest import BASELINES, NEEDS_SCHEMA, Tally, prepare_trial, try_baseline, try_plan
+from rightsize.propose.calibration import Prediction, brier, by_basis, reliability
+from rightsize.propose.dials import Dials, Reads, Unobservable
+from rightsize.propose.folds import Fold, choose_folds, history_of
+from rightsize.store.connection import open_store
+from rightsize.workflow.propose import require_catalogue, require_coverage
+from rightsize.workflow.text_files import read_bytes
+
+LOGGED = "logged operations only"
+PLANTED = "planted needs, those that no log shows included"
+DEFAULT_SETTINGS = (
+    "reads=all",
+    "reads=namespace",
+    "reads=sibling",
+    "reads=sibling,lifecycle",
+    "reads=none,unobservable=drop",
+    "reads=all,max-break=0.1",
+)
+"""From the most careful to the leanest, the first one being what `propose` does unless told otherwise."""
+_WEEK = 7
+
+
+@dataclass(frozen=True, slots=True)
+class BacktestResult:
+    """What a backtest found.
+
+    Attributes:
+        history: The days that the logs cover.
+        folds: What was learnt from and tested on, oldest first.
+        left_out: For each fold, distinct calls of the test that no grant of the training allows.
+        settings: For each setting of the dials, in the order given, its tally for each fold.
+        baselines: The same for the trivial plans.
+        predictions: What the first setting said of each proposal, and what became of it.
+        with_truth: Whether planted needs were asked too.
+    """
+
+    history: Window
+    folds: tuple[Fold, ...]
+    left_out: tuple[int, ...]
+    settings: Mapping[str, Sequence[Tally]]
+    baselines: Mapping[str, Sequence[Tally]]
+    predictions: Sequence[Prediction]
+    with_truth: bool
+
+    @property
+    def headline(self) -> Tally:
+        """The first setting over all folds."""
+        return _together(next(iter(self.settings.values())))
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Yield one row a setting and baseline, over all folds."""
+        for what, tallies in (("dials", self.settings), ("baseline", self.baselines)):
+            for name, found in tallies.items():
+                yield {"what": what, "name": name} | _flat(describe(_together(found), self.with_truth))
+
+    def calibration(self) -> list[dict[str, Any]]:
+        """Return the reliability table."""
+        return reliability(self.predictions)
+
+    def document(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        whole = describe(self.headline, self.with_truth)
+        scores = brier(self.predictions)
+        told = {
+            "label": LOGGED,
+            "history": _days(self.history),
+            "setting": next(iter(self.settings)),
+            "folds": [self._fold(number) for number in range(len(self.folds))],
+            "break_rate_principals": whole["break_rate_principals"],
+            "break_rate_calls": whole["break_rate_calls"],
+            "break_rate_events": whole["break_rate_events"],
+            "excess_removed": whole["excess_removed"],
+            "days_until_first_break": whole["days_until_first_break"],
+            "settings": self._over_all(self.settings),
+            "baselines": self._over_all(self.baselines),
+            "calibration": self.calibration(),
+            "calibration_by_basis": by_basis(self.predictions),
+            "brier": scores["bound"],
+            "brier_expected": scores["expected"],
+            "brier_base_rate": scores["base_rate"],
+        }
+        return told | ({"planted_needs": whole["planted_needs"]} if self.with_truth else {})
+
+    def _fold(self, number: int) -> dict[str, Any]:
+        fold = self.folds[number]
+        first = next(iter(self.settings.values()))[number]
+        return {
+            "train": _days(fold.train),
+            "test": _days(fold.test),
+            "calls_left_out": self.left_out[number],
+            **describe(first, self.with_truth),
+            "settings": {name: describe(found[number], self.with_truth) for name, found in self.settings.items()},
+            "baselines": {name: describe(found[number], self.with_truth) for name, found in self.baselines.items()},
+        }
+
+    def _over_all(self, tallies: Mapping[str, Sequence[Tally]]) -> dict[str, Any]:
+        return {name: describe(_together(found), self.with_truth) for name, found in tallies.items()}
+
+
+def backtest_store(
+    db: Path,
+    settings: Sequence[str],
+    *,
+    train_days: int | None = None,
+    test_days: int | None = None,
+    as_of: dt.date | None = None,
+    truth: Path | None = None,
+    shared: Dials | None = None,
+    narrate: Callable[[str], None] = lambda _: None,
+) -> BacktestResult:
+    """Walk forward over the store; nothing is written.
+
+    Args:
+        db: The store.
+        settings: Dials to try, as `read_setting` takes them; the defaults where there are none.
+        train_days: Days to learn from.
+        test_days: Days to test on.
+        as_of: The first day after the last test; None for the end of the newest covered day.
+        truth: The planted truth of a generated tenant.
+        shared: What all settings share.
+        narrate: Told what is being done.
+
+    Raises:
+        UsageError: A setting or a number of days makes no sense.
+        InputError: The truth cannot be read.
+        EvidenceError: There is no catalogue, or the logs do not cover enough days.
+    """
+    shared = shared or Dials()
+    read = [read_setting(text, shared) for text in settings or DEFAULT_SETTINGS]
+    chosen = {setting_name(dials): dials for dials in read}
+    needs = read_needs(truth) if truth is not None else None
+    with open_store(db, read_only=True) as store:
+        inputs = Inputs.read(store.table)
+    require_catalogue(inputs)
+    history = history_of(inputs, as_of)
+    folds = choose_folds(history, train_days, test_days)
+    tried: dict[str, list[Tally]] = {name: [] for name in chosen}
+    baselines: dict[str, list[Tally]] = {name: [] for name in BASELINES}
+    predictions: list[Prediction] = []
+    left_out: list[int] = []
+    for number, fold in enumerate(folds, 1):
+        narrate(
+            f"fold {number} of {len(folds)}: learning from {fold.train.first_day} to {fold.train.last_day}, "
+            f"testing on {fold.test.days} days"
+        )
+        require_coverage(inputs, fold.train)
+        trial = prepare_trial(inputs, fold, replace(shared, min_window=fold.train.days), needs)
+        left_out.append(trial.left_out)
+        for position, (name, dials) in enumerate(chosen.items()):
+            tally, said = try_plan(trial, replace(dials, min_window=fold.train.days))
+            tried[name].append(tally)
+            predictions.extend(said if position == 0 else ())
+        for name, found in baselines.items():
+            found.append(try_baseline(trial, name))
+    return BacktestResult(history, folds, tuple(left_out), tried, baselines, predictions, needs is not None)
+
+
+def read_setting(text: str, shared: Dials) -> Dials:
+    """Read dials such as `reads=sibling,unobservable=drop,lifecycle,max-break=0.1`.
+
+    Raises:
+        UsageError: A dial is not known, or its value makes no sense.
+    """
+    dials = shared
+    for item in text.split(","):
+        name, _, value = item.strip().partition("=")
+        read = _DIALS.get(name)
+        if read is None or bool(value) == (name in _SWITCHES):
+            raise UsageError(
+                f"`{item.strip()}` in `--dials {text}` is no dial",
+                hint="dials are reads=…, unobservable=…, lifecycle, max-excess=N, max-break=P and grace-days=N",
+            )
+        try:
+            dials = replace(dials, **{name.replace("-", "_"): read(value)})
+        except ValueError:
+            raise UsageError(f"`{item.strip()}` in `--dials {text}` has no such value") from None
+    return dials
+
+
+_SWITCHES = ("lifecycle",)
+_DIALS: dict[str, Callable[[str], Any]] = {
+    "reads": Reads,
+    "unobservable": Unobservable,
+    "lifecycle": lambda _: True,
+    "max-excess": int,
+    "max-break": float,
+    "grace-days": int,
+}
+
+
+def setting_name(dials: Dials) -> str:
+    """Return how a setting is called: its reads, and every other dial that is not at its default."""
+    usual = Dials()
+    said = [f"reads={dials.reads}"]
+    for name in _DIALS:
+        value = getattr(dials, name.replace("-", "_"))
+        if name != "reads" and value != getattr(usual, name.replace("-", "_")):
+            said.append(name if name in _SWITCHES else f"{name}={value}")
+    return ",".join(said)
+
+
+def read_needs(path: Path) -> pl.DataFrame:
+    """Return the planted needs of a truth as `prepare_trial` takes them.
+
+    Raises:
+        InputError: The file cannot be read, or is no truth of a generated tenant.
+    """
+    document = load_json(read_bytes(path))
+    needs = document.get("needs") if isinstance(document, dict) else None
+    try:
+        rows = [{name: need[name] for name in NEEDS_SCHEMA} for need in needs or ()]
+        frame = pl.DataFrame(rows, schema=dict.fromkeys(NEEDS_SCHEMA, pl.String), strict=True)
+        times = pl.col("first_seen", "last_seen").str.to_datetime("%Y-%m-%dT%H:%M:%S%.fZ", time_unit="us")
+        if isinstance(needs, list):
+            return frame.with_columns(times)
+    except (KeyError, TypeError, IndexError, pl.exceptions.PolarsError):
+        pass
+    raise InputError(
+        f"`{path}` is no truth of a generated tenant", hint="`rightsize demo DIR` writes one: DIR/truth.json"
+    )
+
+
+def describe(tally: Tally, with_truth: bool) -> dict[str, Any]:
+    """Return a tally as plain values with its rates; a rate of nothing is None."""
+    told: dict[str, Any] = {
+        "principals": tally.principals,
+        "principals_denied": tally.denied_principals,
+        "break_rate_principals": _rate(tally.denied_principals, tally.principals),
+        "calls": tally.calls,
+        "calls_denied": tally.denied_calls,
+        "break_rate_calls": _rate(tally.denied_calls, tally.calls),
+        "events": tally.events,
+        "events_denied": tally.denied_events,
+        "break_rate_events": _rate(tally.denied_events, tally.events),
+        "excess_before": tally.excess_before,
+        "excess_after": tally.excess_after,
+        "excess_removed": _rate(tally.excess_before - tally.excess_after, tally.excess_before),
+        "days_until_first_break": _first_breaks(tally.first_breaks),
+    }
+    if with_truth:
+        needs, denied = sum(tally.needs.values()), sum(tally.denied_needs.values())
+        told["planted_needs"] = {
+            "label": PLANTED,
+            "needs": needs,
+            "denied": denied,
+            "break_rate": _rate(denied, needs),
+            "by_kind": {
+                kind: {"needs": number, "denied": tally.denied_needs.get(kind, 0)}
+                for kind, number in sorted(tally.needs.items())
+            },
+        }
+    return told
+
+
+def _first_breaks(days: Sequence[int]) -> dict[str, Any] | None:
+    """Return when the principals that were denied something met it first; None where nobody was."""
+    if not days:
+        return None
+    by_week: dict[str, int] = {}
+    for day in sorted(days):
+        week = f"week {(day - 1) // _WEEK + 1}"
+        by_week[week] = by_week.get(week, 0) + 1
+    return {"earliest": min(days), "median": statistics.median(days), "principals": by_week}
+
+
+def _flat(told: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a description as one row."""
+    first, planted = told["days_until_first_break"], told.get("planted_needs")
+    row = {name: value for name, value in told.items() if name not in ("days_until_first_break", "planted_needs")}
+    row["first_break_day"] = first["earliest"] if first else None
+    row["median_break_day"] = first["median"] if first else None
+    row["planted_needs"] = planted["needs"] if planted else None
+    row["planted_needs_denied"] = planted["denied"] if planted else None
+    row["break_rate_planted"] = planted["break_rate"] if planted else None
+    return row
+
+
+def _together(tallies: Sequence[Tally]) -> Tally:
+    return reduce(add, tallies, Tally())
+
+
+def _rate(part: float, whole: float) -> float | None:
+    return round(part / whole, 4) if whole else None
+
+
+def _days(window: Window) -> dict[str, Any]:
+    return {
+        "first_day": window.first_day.isoformat(),
+        "last_day": window.last_day.isoformat(),
+        "days": window.days,
+    }
