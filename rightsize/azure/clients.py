@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from msgraph.graph_request_adapter import GraphRequestAdapter
     from msgraph.graph_service_client import GraphServiceClient
 
+    from rightsize.azure.blobs import Blobs
+
 READ_TIMEOUT = 120.0
 """Seconds that an answer may take; Log Analytics works on a query for up to ten minutes and then says so."""
 _LOGS_TIMEOUT = 660.0
@@ -58,18 +60,24 @@ class Clients:
         self._arm: AuthorizationManagementClient | None = None
         self._logs: LogsQueryClient | None = None
         self._graph: _GraphLoop | None = None
+        self._blobs: Blobs | None = None
 
     def __enter__(self) -> Clients:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for client in (self._arm, self._logs, self._graph):
+        for client in (self._arm, self._logs, self._graph, self._blobs):
             if client is not None:
                 client.close()
 
     def root(self, service: Service) -> str:
         """Return the endpoint of a service."""
-        roots: Mapping[Service, str] = {"arm": self.cloud.arm, "graph": self.cloud.graph, "logs": self.cloud.logs}
+        roots: Mapping[Service, str] = {
+            "arm": self.cloud.arm,
+            "graph": self.cloud.graph,
+            "logs": self.cloud.logs,
+            "storage": "",
+        }
         return roots[service]
 
     def send(self, request: Request) -> Response:
@@ -83,6 +91,8 @@ class Clients:
         try:
             if request.service == "graph":
                 return self._open_graph().send(request, self._absolute(request))
+            if request.service == "storage":
+                return self._open_blobs().send(request)
             return self._send(request)
         except ClientAuthenticationError as error:
             raise NotSignedInError(first_line(error)) from error
@@ -144,6 +154,14 @@ class Clients:
                     **self._settings(self.cloud.logs),
                 )
             return self._logs
+
+    def _open_blobs(self) -> Blobs:
+        with self._lock:
+            if self._blobs is None:
+                from rightsize.azure.blobs import Blobs  # noqa: PLC0415
+
+                self._blobs = Blobs(self.cloud, self._credential)
+            return self._blobs
 
     def _open_graph(self) -> _GraphLoop:
         with self._lock:

@@ -165,7 +165,8 @@ def _raise_final(request: Request, response: Response) -> None:
     said = f"{code or response.status}: {message}" if message else code or f"status {response.status}"
     if response.status == 401:
         raise NotSignedInError(f"{request.service} does not take the token: {said}", code)
-    if code.lower() in _NOT_OFFERED:
+    # Kusto's number for a name that it does not know: the workspace has no such table.
+    if code.lower() in _NOT_OFFERED or b"SEM0100" in response.content:
         raise AbsentError(said, code)
     if response.status in (402, 403) or code.lower() in _NO_LICENCE:
         raise RefusedError(said, code)

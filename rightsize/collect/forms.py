@@ -85,6 +85,12 @@ def read_tables(content: bytes) -> Page:
     return Page(_lines(records), len(records), is_partial=is_partial or len(records) >= MOST_ROWS)
 
 
+def read_blob(content: bytes) -> Page:
+    """Read a blob of exported records, which is kept as it is: one record a line, or documents of records."""
+    end = b"" if content.endswith(b"\n") or not content else b"\n"
+    return Page(content + end, content.count(b"\n") + len(end))
+
+
 def _lines(records: list[Any]) -> bytes:
     return b"".join(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE) for record in records)
 

@@ -101,6 +101,10 @@ class Known(Protocol):
         """Return the scopes of the management groups that can be seen."""
         ...
 
+    def is_held(self, source: str, key: str) -> bool:
+        """Tell whether an earlier run has a unit, complete."""
+        ...
+
     def since(self, source: str, key: str, lateness: dt.timedelta) -> dt.datetime:
         """Return from when on a log is fetched: the start of the window, or where earlier runs have come to.
 

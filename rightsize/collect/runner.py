@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from queue import SimpleQueue
@@ -15,16 +15,17 @@ from rightsize.azure.wire import NotSignedInError, Service
 from rightsize.collect.fetch import Fetch
 from rightsize.collect.listing import Question, Source, Unit
 from rightsize.collect.pages import Progress, Run
+from rightsize.collect.runs import Earlier
 from rightsize.rbac.text import fold
 
 
 class RunKnown:
     """What a run has collected so far; see `listing.Known`."""
 
-    def __init__(self, run: Run, question: Question, watermarks: Mapping[tuple[str, str], dt.datetime]) -> None:
+    def __init__(self, run: Run, question: Question, earlier: Earlier) -> None:
         self._run = run
         self._question = question
-        self._watermarks = watermarks
+        self._earlier = earlier
 
     @property
     def question(self) -> Question:
@@ -63,9 +64,13 @@ class RunKnown:
         }
         return [found[key] for key in sorted(found)]
 
+    def is_held(self, source: str, key: str) -> bool:
+        """Tell whether an earlier run has a unit, complete."""
+        return (source, key) in self._earlier.held
+
     def since(self, source: str, key: str, lateness: dt.timedelta) -> dt.datetime:
         """Return from when on a log is fetched, a whole UTC day."""
-        earlier = self._watermarks.get((source, key))
+        earlier = self._earlier.watermarks.get((source, key))
         if earlier is None:
             return self._question.since
         day = (earlier - lateness).replace(hour=0, minute=0, second=0, microsecond=0)

@@ -89,9 +89,23 @@ def new_folder(out: Path, question: Question) -> Path:
     return out / found
 
 
-def watermarks(folder: Path, asked: Mapping[str, Any]) -> dict[tuple[str, str], dt.datetime]:
-    """Return up to when finished runs have each stream of a log without a gap, by source and stream."""
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """What earlier runs have.
+
+    Attributes:
+        watermarks: Up to when each stream of a log is there without a gap, by source and stream.
+        held: Units that are complete and will never change, by source and key: blobs.
+    """
+
+    watermarks: Mapping[tuple[str, str], dt.datetime]
+    held: frozenset[tuple[str, str]]
+
+
+def read_earlier(folder: Path, asked: Mapping[str, Any]) -> Earlier:
+    """Return what the runs in a folder have of the tenant that is asked for."""
     found: dict[tuple[str, str], dt.datetime] = {}
+    held: set[tuple[str, str]] = set()
     for path in find_runs(folder):
         run = Run.read(path)
         if (
@@ -99,11 +113,12 @@ def watermarks(folder: Path, asked: Mapping[str, Any]) -> dict[tuple[str, str], 
             or not run.manifest["finished"]
         ):
             continue
+        held |= {key for key, unit in run.units.items() if "@" in unit.key and unit.state == "complete"}
         for (source, stream), units in _streams(run.units.values()).items():
             if all(unit.state == "complete" for unit in units):
                 last = max(dt.datetime.fromisoformat(unit.last) for unit in units)
                 found[source, stream] = max(last, found.get((source, stream), last))
-    return found
+    return Earlier(found, frozenset(held))
 
 
 def _streams(units: Iterable[Progress]) -> dict[tuple[str, str], list[Progress]]:

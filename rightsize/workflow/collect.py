@@ -21,9 +21,9 @@ from rightsize.collect.runs import (
     covered_days,
     new_folder,
     question_answer,
+    read_earlier,
     read_question,
     unfinished_run,
-    watermarks,
 )
 from rightsize.collect.sources import chosen_sources
 from rightsize.model.errors import AccessError, ServiceError, UsageError
@@ -182,7 +182,7 @@ def _open_run(
         "question": question_answer(question),
         "started": clock.utc().isoformat(),
     }
-    earlier = watermarks(out, asked)
+    earlier = read_earlier(out, asked)
     found = unfinished_run(out, asked) if resume else None
     if found is None:
         run = Run.create(new_folder(out, question), asked)

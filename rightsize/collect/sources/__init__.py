@@ -8,8 +8,10 @@ from rightsize.collect.listing import Source
 from rightsize.collect.sources.access import ACCESS_SOURCES
 from rightsize.collect.sources.activity import ACTIVITY_SOURCES
 from rightsize.collect.sources.directory import DIRECTORY_SOURCES
+from rightsize.collect.sources.exported import EXPORTED_SOURCES
 from rightsize.collect.sources.reports import REPORT_SOURCES
 from rightsize.collect.sources.scopes import SCOPE_SOURCES
+from rightsize.collect.sources.workspaces import WORKSPACE_SOURCES
 from rightsize.model.errors import UsageError
 
 SOURCES: tuple[Source, ...] = (
@@ -18,6 +20,8 @@ SOURCES: tuple[Source, ...] = (
     *DIRECTORY_SOURCES,
     *ACTIVITY_SOURCES,
     *REPORT_SOURCES,
+    *WORKSPACE_SOURCES,
+    *EXPORTED_SOURCES,
 )
 """In the order in which they are reported."""
 
