@@ -2,14 +2,15 @@
 
 Three questions, each with its own samples:
 
-- *used*: will a day bring something that no other day has? The samples are the days on which the holder worked.
+- *used*: will a day of work bring something new? The samples are the days on which the holder worked, and what came up
+  in one week only says how often that happens.
 - *unused*: will an assignment that nobody used be used after all? The peers tell: as many of them come to life as were
-  used on one single day.
+  used on one single day. Where the holder itself did nothing all along (*silent*), the samples are all days.
 - *seasonal*: the same as the first, with the cycles as samples, since days without a month end say nothing of it.
 
-All three are Turing's estimate for incidences (Good 1953; Chao and Jost 2012), pooled over like assignments: a Gamma
-distribution of the rate of novelties among peers, updated by the assignment's own. The chance of none in the days ahead
-is ((b + 1) / (b + 1 + r)) ** (a + novelties), with r the days ahead as a share of the sample, a and b the peers'. The
+All are Turing's estimate for incidences (Good 1953; Chao and Jost 2012), pooled over like assignments: a Gamma
+distribution of the peers' novelties, updated by the assignment's own. The chance of none in the days ahead is
+((b + 1) / (b + 1 + r)) ** (a + novelties), with r the days ahead as a share of the sample, a and b the peers'. The
 bound takes the peers' mean at its upper 95 % limit, which is the rule of three where they had no novelty at all.
 """
 
@@ -40,8 +41,9 @@ _CIRCLES: tuple[tuple[str, list[str]], ...] = (
     ("type", ["holder_type"]),
     ("all", []),
 )
-_SHAPES = (0.1, 10.0)
-"""Bounds of the shape of the peers' distribution: all but all alike, and each one by itself."""
+_SHAPES = (0.1, 1.0)
+"""Bounds of the shape of the peers' distribution. Peers are never taken to be more alike than an exponential one has
+them: novelties are few and bounded by the days that there are, so that their spread says less than it seems to."""
 _SAFE_KINDS = ("keep", "remove_duplicate", "remove_orphan")
 
 
@@ -56,9 +58,9 @@ class Estimate:
         unit: What the samples are: active_days, days, or cycles.
         samples: How many there are.
         ahead: How many more of them the horizon is expected to hold.
-        once: Novelties (an operation at a place) of exactly one day.
-        twice: Novelties of exactly two days.
-        new: Samples that have a novelty of exactly one day or cycle.
+        once: Novelties (an operation at a place) that came up within one week only.
+        twice: Novelties that came up in two spells with a pause between them.
+        new: Weeks, or cycles, that have a novelty which no other one has.
         unseen_at_least: Chao's lower bound on the operations that the assignment allows, uses, and did not show.
         peers: How many like assignments were pooled, and the `circle` that they come from: role, type, all or none.
         period: What the use follows, where it follows the calendar; else None.
@@ -187,7 +189,7 @@ def estimate(incidence: pl.DataFrame, window: Window, horizon: int) -> pl.DataFr
         beyond=beyond,
         ahead=pl.col("ahead").round(1),
         unseen_at_least=_unseen().round(1),
-        new=pl.when(pl.col("basis") == "seasonal").then("new_cycles").otherwise("new_days"),
+        new=pl.when(pl.col("basis") == "seasonal").then("new_cycles").otherwise("new_weeks"),
     )
 
 
@@ -206,8 +208,9 @@ def _samples(incidence: pl.DataFrame, window: Window, horizon: int) -> pl.DataFr
     )
     units = {"seasonal": "cycles", "used": "active_days", "unused": "active_days", "silent": "days"}
     samples = pl.when(seasonal).then("cycles").when(active > 0).then(active).otherwise(window.days)
-    # Who began late in the window goes on as densely, and not as if the days before counted.
-    span = (pl.lit(window.last_day) - pl.coalesce("active_since", pl.lit(window.first_day))).dt.total_days() + 1
+    # Who began late in the window goes on as densely: the days before count no further than one usual pause.
+    since = (pl.lit(window.last_day) - pl.coalesce("active_since", pl.lit(window.first_day))).dt.total_days() + 1
+    span = pl.min_horizontal(since * (1 + 1 / active), window.days)
     cycles_ahead = (horizon / pl.col("every")).ceil()
     return incidence.with_columns(
         basis=basis,
@@ -219,14 +222,14 @@ def _samples(incidence: pl.DataFrame, window: Window, horizon: int) -> pl.DataFr
 
 
 def _corrected(samples: pl.Expr) -> pl.Expr:
-    """Return the days with a novelty, times the correction of Chao and Jost (2012) for what was seen twice."""
+    """Return the weeks with a novelty, times the correction of Chao and Jost (2012) for what was seen twice."""
     weight = (samples - 1) * pl.col("once")
     correction = pl.when(weight > 0).then(weight / (weight + 2 * pl.col("twice"))).otherwise(1.0)
-    return pl.col("new_days") * correction
+    return pl.col("new_weeks") * correction
 
 
 def _unseen() -> pl.Expr:
-    """Return Chao's lower bound on what is used and was not seen, from novelties of one day and of two (Chao2)."""
+    """Return Chao's lower bound on what is used and was not seen, from what was seen once and twice (Chao2)."""
     once, samples = pl.col("once"), pl.col("samples")
     return (samples - 1) / samples * once * (once - 1) / (2 * (pl.col("twice") + 1))
 

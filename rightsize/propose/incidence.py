@@ -14,7 +14,7 @@ from rightsize.analyze.reasons import Verdict
 from rightsize.analyze.text import folded
 from rightsize.analyze.usage import use_by_day
 from rightsize.analyze.verdicts import Analysis
-from rightsize.propose.seasons import MONTH_END, find_seasons, with_cycles
+from rightsize.propose.seasons import MONTH_END, WEEK, find_seasons, with_cycles
 
 KEY = ["role_assignment_id", "state"]
 _NOVELTY = [*KEY, "plane", "name", "target", "member"]
@@ -33,19 +33,13 @@ def read_incidence(inputs: Inputs, analysis: Analysis, placed: pl.DataFrame, sin
     Returns:
         `role_assignment_id`, `state`, `role`, `holder_type`; `active_days` of the holder (or of the members of a
         group): days with a call or with a token for Azure Resource Manager, and the first of them, `active_since`;
-        `use_days` of the assignment; `once` and `twice`, novelties of exactly one and two days; `new_days`, days with
-        a novelty of exactly one day; `period`, `every`, `cycles` and `new_cycles` where its use follows the calendar;
-        `seasonal_operations`, how many of its novelties do.
+        `use_days` of the assignment; `once` and `twice`, novelties of one spell of at most a week and of two spells;
+        `new_weeks`, the weeks with a novelty that was seen once; `period`, `every`, `cycles` and `new_cycles` where
+        its use follows the calendar; `seasonal_operations`, how many of its novelties do.
     """
     calls = _calls(inputs, analysis)
     seen = _novelties(calls, placed, singled, analysis)
-    counts = seen.group_by(_NOVELTY).agg(days=pl.len(), only=pl.col("day").min())
-    single = pl.col("days") == 1
-    summed = counts.group_by(KEY).agg(
-        once=single.sum(),
-        twice=(pl.col("days") == 2).sum(),
-        new_days=pl.col("only").filter(single).n_unique(),
-    )
+    summed = _counts(seen)
     frame = _observable(inputs, analysis)
     for part in (
         _active_days(inputs, analysis, calls),
@@ -57,7 +51,7 @@ def read_incidence(inputs: Inputs, analysis: Analysis, placed: pl.DataFrame, sin
     ):
         on = KEY if "state" in part.columns else ["holder"]
         frame = frame.join(part, on=on, how="left")
-    numbers = ["active_days", "use_days", "once", "twice", "new_days", "seasonal_operations"]
+    numbers = ["active_days", "use_days", "once", "twice", "new_weeks", "seasonal_operations"]
     return (
         frame.with_columns(pl.col(numbers).fill_null(0).cast(pl.Int64))
         .with_columns(
@@ -95,6 +89,25 @@ def _novelties(calls: pl.DataFrame, placed: pl.DataFrame, singled: pl.DataFrame,
         .drop("profile_id")
     )
     return shown.join(calls, on=["principal_id", "plane", "name", "place"]).select(*_NOVELTY, "day").unique()
+
+
+def _counts(seen: pl.DataFrame) -> pl.DataFrame:
+    """Return `once`, `twice` and `new_weeks` of each assignment.
+
+    Work comes in spells: what is done on Monday is done on Tuesday too, so days of one spell are no fair samples of
+    each other. A novelty is seen once where all its days lie within a week, and twice where a pause parts two spells.
+    """
+    spells = (
+        with_cycles(seen, _NOVELTY)
+        .group_by(_NOVELTY)
+        .agg(first=pl.col("day").min(), last=pl.col("day").max(), spells=pl.col("spell").max() + 1)
+    )
+    within = (pl.col("last") - pl.col("first")).dt.total_days() < WEEK
+    return spells.group_by(KEY).agg(
+        once=within.sum(),
+        twice=(pl.col("spells") == 2).sum(),
+        new_weeks=pl.col("first").filter(within).dt.truncate("1w").n_unique(),
+    )
 
 
 def _observable(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:

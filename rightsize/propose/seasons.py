@@ -20,7 +20,7 @@ _FEWEST_ENDS = 2
 _SHARE_AT_ENDS = 0.8
 """Six of thirty days lie around a month end, so three days that all do come by chance once in 125 times."""
 _FEWEST_SPELLS = 3
-_PAUSE = 7
+WEEK = 7
 """A pause longer than this ends a spell of work; a weekend does not, nor does a week's rhythm."""
 _LONG = 14
 """Shorter rhythms show often enough in a window for days to be fair samples."""
@@ -78,7 +78,7 @@ def with_cycles(use: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
         .unique()
         .sort(*by, "day")
         .with_columns(
-            spell=(pause > _PAUSE).cast(pl.Int64).cum_sum().over(by),
+            spell=(pause > WEEK).cast(pl.Int64).cum_sum().over(by),
             month_end=pl.when(shifted.dt.day() <= 2 * _AROUND).then(number),
         )
     )
