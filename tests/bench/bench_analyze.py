@@ -42,8 +42,8 @@ def run() -> Iterator[tuple[str, str, str]]:
         yield name, _seconds(begin), _peak()
 
 
-def build() -> Inputs:
-    """Generate the tenant; the same one each time."""
+def build(number: int = ASSIGNMENTS) -> Inputs:
+    """Generate the tenant with so many assignments; the same one each time."""
     operations = _operations()
     patterns = _patterns(operations)
     role_operations = granted_by_patterns(
@@ -51,7 +51,7 @@ def build() -> Inputs:
     )
     spelling = operations.select("operation", name=folded(operations["operation"]))
     role_operations = role_operations.join(spelling, on="name").rename({"role": "role_definition_id"})
-    assignments = _assignments(patterns["role"].unique().sort())
+    assignments = _assignments(patterns["role"].unique().sort(), number)
     members = _members()
     return Inputs.of(
         operations=operations,
@@ -93,10 +93,10 @@ def _draw(rows: int, seed: int, below: int) -> pl.Series:
     return pl.int_range(rows, eager=True).hash(seed) % below
 
 
-def _assignments(roles: pl.Series) -> pl.DataFrame:
-    subscription, group = _draw(ASSIGNMENTS, 1, SUBSCRIPTIONS), _draw(ASSIGNMENTS, 2, RESOURCE_GROUPS)
-    holder, kind = _draw(ASSIGNMENTS, 3, PRINCIPALS + 4 * GROUPS), _draw(ASSIGNMENTS, 4, 10)
-    frame = pl.DataFrame({"s": subscription, "g": group, "h": holder, "k": kind, "r": _draw(ASSIGNMENTS, 5, 100)})
+def _assignments(roles: pl.Series, number: int) -> pl.DataFrame:
+    subscription, group = _draw(number, 1, SUBSCRIPTIONS), _draw(number, 2, RESOURCE_GROUPS)
+    holder, kind = _draw(number, 3, PRINCIPALS + 4 * GROUPS), _draw(number, 4, 10)
+    frame = pl.DataFrame({"s": subscription, "g": group, "h": holder, "k": kind, "r": _draw(number, 5, 100)})
     common = pl.Series(["owner", "contributor", "reader", "reader"])
     role = pl.when(pl.col("r") < 40).then(pl.lit(common).gather(pl.col("r") % 4))
     return frame.with_row_index("i").select(
