@@ -41,6 +41,7 @@ class Inputs:
     group_closure: pl.DataFrame
     listings: pl.DataFrame
     scopes: pl.DataFrame
+    scope_tags: pl.DataFrame
     role_definitions: pl.DataFrame
     role_permissions: pl.DataFrame
     role_assignments: pl.DataFrame

@@ -177,6 +177,8 @@ def _read_documents(con: duckdb.DuckDBPyConnection, batch: Batch, scratch: Scrat
                 WHEN json_type(top, '$.value') = 'ARRAY' THEN from_json(top -> '$.value', '["JSON"]')
                 WHEN json_type(top, '$.records') = 'ARRAY' THEN from_json(top -> '$.records', '["JSON"]')
                 WHEN json_type(top, '$.tables') = 'ARRAY' THEN NULL
+                WHEN json_type(top, '$.data') = 'ARRAY' AND json_exists(top, '$.count')
+                    THEN from_json(top -> '$.data', '["JSON"]')
                 ELSE [top]
             END AS items,
             CASE WHEN json_type(top, '$.tables') = 'ARRAY' THEN from_json(top -> '$.tables', '["JSON"]') END AS tables,

@@ -12,7 +12,10 @@ from typing import Any, Literal
 Form = Literal["lines", "array", "documents", "csv", "parquet", "empty", "other"]
 
 ENVELOPES = ("value", "records", "tables")
-"""Keys of a page under which the records stand: REST and Graph, Event Hubs, Log Analytics."""
+"""Keys of a page under which the records stand: REST and Graph, Event Hubs, Log Analytics.
+
+Resource Graph has them under `data`, which counts only beside `count`, since records have a `data` too.
+"""
 
 _SAMPLES = 50
 _SPACE = " \t\r\n\ufeff"
@@ -131,7 +134,8 @@ def _rows_of(table: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def _records_of(page: Mapping[str, Any]) -> list[Any] | None:
-    return next((page[key] for key in ENVELOPES if isinstance(page.get(key), list)), None)
+    keys = (*ENVELOPES, "data") if "count" in page else ENVELOPES
+    return next((page[key] for key in keys if isinstance(page.get(key), list)), None)
 
 
 def _parse(text: str) -> Any:

@@ -15,6 +15,7 @@ DIGESTED = (
     "group_members",
     "listings",
     "scopes",
+    "scope_tags",
     "role_definitions",
     "role_assignments",
     "deny_assignments",

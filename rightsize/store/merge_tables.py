@@ -77,7 +77,7 @@ def _edition(together: tuple[str, ...]) -> str:
 
 def _staged_column(declared: Table, name: str) -> str:
     """Ids that are keys and scopes of keys compare folded; everything else stays as it was written."""
-    if declared.name == "scope_listings" and name == "scope":
+    if declared.name in {"scope_listings", "scope_tags"} and name == "scope":
         return f"{folded(tidy_scope('scope'))} AS scope"
     if name in {"scope", "parent_scope"}:
         return f"{tidy_scope(name)} AS {name}"

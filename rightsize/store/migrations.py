@@ -8,9 +8,14 @@ import duckdb
 
 from rightsize.store.ddl import view_statements
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
-_STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {}
+
+def _add_scope_tags(connection: duckdb.DuckDBPyConnection) -> None:
+    connection.execute("CREATE TABLE base.scope_tags (scope VARCHAR, name VARCHAR, value VARCHAR)")
+
+
+_STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {1: _add_scope_tags}
 """The step that leads from the version of its key to the next."""
 
 

@@ -117,6 +117,22 @@ ACCOUNT = {
     "user": {"name": "ada@contoso.com", "type": "user"},
 }
 ARM_SUBSCRIPTION = {"id": SUB, "subscriptionId": SUB[15:], "displayName": "Production", "state": "Enabled"}
+RESOURCE_GROUP = {
+    "id": f"{SUB}/resourceGroups/rg",
+    "name": "rg",
+    "type": "Microsoft.Resources/resourceGroups",
+    "location": "westeurope",
+    "tags": {"Criticality": "High", "owner": "Team A"},
+    "properties": {"provisioningState": "Succeeded"},
+}
+RESOURCE = {
+    "id": f"{SUB}/resourceGroups/rg/providers/Contoso.Boxes/boxes/b1",
+    "name": "b1",
+    "type": "Contoso.Boxes/boxes",
+    "location": "westeurope",
+    "resourceGroup": "rg",
+    "tags": {"Criticality": "low"},
+}
 PROVIDER = {
     "id": "/providers/Microsoft.Authorization/providerOperations/Contoso.Boxes",
     "name": "Contoso.Boxes",
@@ -178,6 +194,11 @@ DOCUMENTS: dict[str, tuple[str, str, Any]] = {
     "entities": ("a.json", "management_groups", [ENTITY]),
     "accounts": ("a.json", "subscriptions", [ACCOUNT]),
     "arm subscriptions": ("a.json", "subscriptions", {"value": [ARM_SUBSCRIPTION]}),
+    "tagged subscriptions": ("a.json", "subscriptions", [ARM_SUBSCRIPTION | {"tags": {"Owner": "Team A"}}]),
+    "resource groups": ("a.json", "resource_groups", [RESOURCE_GROUP]),
+    "arm resource groups": ("a.json", "resource_groups", {"value": [RESOURCE_GROUP]}),
+    "resources": ("a.json", "resources", [RESOURCE]),
+    "untagged resources": ("a.json", "resources", [{key: RESOURCE[key] for key in RESOURCE if key != "tags"}]),
     "providers": ("a.json", "operations", [PROVIDER]),
     "operation table": ("a.json", "operations", [OPERATION_ROW]),
     "users": ("a.json", "users", page("users", USER)),

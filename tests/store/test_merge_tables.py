@@ -209,3 +209,16 @@ def test_hostile_names_of_resources_are_scopes_like_others(store: Store) -> None
     scopes = [scope for scope, kind in rows_of(store, "scopes", "scope", "kind") if kind == "resource"]
     assert sorted(scope.rsplit("/", 1)[1] for scope in scopes) == sorted(names)
     assert {parent for scope, parent in rows_of(store, "scopes", "scope", "parent_scope") if scope in scopes} == {GROUP}
+
+
+@BOTH_ORDERS
+def test_a_tag_belongs_to_a_scope_however_it_is_spelt(store: Store, order: int) -> None:
+    """Listings spell scopes differently; of a tag that changed both values stay, since no listing says which is new."""
+    old = {"scope": GROUP.upper(), "name": "env", "value": "Prod"}
+    new = {"scope": GROUP + "/", "name": "env", "value": "test"}
+    for row in [old, new, old][::order]:
+        load(store, {"scope_tags": [row]})
+    assert rows_of(store, "scope_tags", "scope", "name", "value") == [
+        (GROUP.lower(), "env", "Prod"),
+        (GROUP.lower(), "env", "test"),
+    ]

@@ -194,3 +194,15 @@ def test_only_answers_are_written_as_answers(store: Store) -> None:
     """What exports said comes from loads alone."""
     with pytest.raises(ValueError, match="principals is not an answer table"):
         store.write_answer("principals", pl.DataFrame())
+
+
+def test_a_store_of_the_first_version_gets_the_tags(path: Path) -> None:
+    """What is opened for writing is brought up to date, and then reads and takes them."""
+    with duckdb.connect(str(path)) as con:
+        con.execute("DROP VIEW main.scope_tags")
+        con.execute("DROP TABLE base.scope_tags")
+    stored_version(path, 1)
+    with open_store(path, read_only=False) as store:
+        load(store, {"scope_tags": [{"scope": "/subscriptions/s", "name": "env", "value": "prod"}]})
+    with open_store(path, read_only=True) as store:
+        assert store.table("scope_tags").rows() == [("/subscriptions/s", "env", "prod")]

@@ -15,7 +15,7 @@ import duckdb
 from rightsize.ingest.records import MAX_RAW_CHARACTERS
 from rightsize.store.sql import LOWER, UPPER, folded, quoted
 
-FieldKind = Literal["text", "id", "scope", "time", "end", "bool", "texts"]
+FieldKind = Literal["text", "id", "scope", "time", "end", "bool", "texts", "members"]
 
 _GUID = "[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}"
 
@@ -33,7 +33,8 @@ class Field:
         kind: What it must be. An `id` is folded, and a GUID dashed; of a resource id it is the last segment. A `scope`
             keeps its spelling without a slash at its end. A `time` becomes UTC, null where it is none; an `end` is a
             time that must be one if it is there, since no end means for ever. A `bool` may be the words true and
-            false. `texts` is a list of strings.
+            false. `texts` is a list of strings. `members` is an object of strings, kept as JSON; tables have it as
+            text.
         mandatory: Whether a record without it is of no use.
         words: The words, folded, that a text may be; any where empty.
     """
@@ -158,6 +159,9 @@ def _checks(wanted: Field) -> str:
     if wanted.kind == "texts":
         elements = f"list_filter(json_type({value}, '$[*]'), lambda t: t <> 'VARCHAR')"
         checks = f"WHEN {kind} <> 'ARRAY' {wrong} WHEN {kind} = 'ARRAY' AND len({elements}) > 0 {wrong}"
+    elif wanted.kind == "members":
+        # An export as a table has the object as text.
+        checks = f"WHEN {value} <> '' AND NOT coalesce({_IS_MEMBERS.format(value)}, false) {wrong}"
     elif wanted.kind == "bool":
         checks = f"WHEN {value} <> '' AND {folded(value)} NOT IN ('true', 'false') {wrong}"
     else:
@@ -185,7 +189,13 @@ _EXPECTED: dict[FieldKind, str] = {
     "end": "a time",
     "bool": "true or false",
     "texts": "a list of strings",
+    "members": "an object of strings",
 }
+
+_IS_MEMBERS = (
+    "CASE WHEN json_valid({0}) THEN json_type({0}) = 'OBJECT' "
+    "AND len(list_filter(json_type({0}, '$.*'), lambda t: t NOT IN ('VARCHAR', 'NULL'))) = 0 END"
+)
 
 
 def _typed(wanted: Field) -> str:
@@ -200,6 +210,8 @@ def _typed(wanted: Field) -> str:
         return f"CASE WHEN {utc_time(value)} >= TIMESTAMP '1900-01-01' THEN {utc_time(value)} END"
     if wanted.kind == "bool":
         return f"CASE {folded(value)} WHEN 'true' THEN true WHEN 'false' THEN false END"
+    if wanted.kind == "members":
+        return f"nullif({value}, '')"
     if wanted.kind == "texts":
         return f"from_json({value}, '[\"VARCHAR\"]')"
     return value

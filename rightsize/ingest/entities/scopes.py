@@ -12,7 +12,8 @@ from typing import Any
 
 from rightsize.ingest.entities.definitions import text_of
 from rightsize.ingest.entities.look import Look, fold_keys, look_at
-from rightsize.ingest.entities.shape import ObjectShape, Row, Unusable
+from rightsize.ingest.entities.shape import Beside, ObjectShape, Row, Unusable
+from rightsize.ingest.entities.tags import GROUP, read_tags
 from rightsize.model.errors import InputError
 from rightsize.rbac.text import fold
 
@@ -89,11 +90,14 @@ def _is_subscription(look: Look) -> bool:
     return is_guid and look.has("tenantid", "name", "state") and (look.has("isdefault") or look.has("cloudname"))
 
 
-def _read_subscription(record: Mapping[str, Any]) -> Iterator[Row | Unusable]:
+def _read_subscription(record: Mapping[str, Any]) -> Iterator[Row | Beside | Unusable]:
     fields = fold_keys(record)
     identifier = text_of(fields, "id").strip(" ").rstrip("/")
     scope = identifier if identifier.startswith("/") else f"/subscriptions/{identifier}"
-    if not identifier or _kind_of(scope) != "subscription":
+    if GROUP.fullmatch(fold(identifier)):
+        # Resource Graph lists both kinds of containers together.
+        yield from read_tags(scope, fields.get("tags"))
+    elif not identifier or _kind_of(scope) != "subscription":
         yield Unusable("its `id` is no subscription" if identifier else "it has no `id`")
     elif "displayname" not in fields and fold(identifier) == fold(text_of(fields, "tenantid")):
         # `az account list` shows a tenant in which one has no subscription as if it were one.
@@ -104,6 +108,7 @@ def _read_subscription(record: Mapping[str, Any]) -> Iterator[Row | Unusable]:
             "kind": "subscription",
             "display_name": text_of(fields, "displayname" if "displayname" in fields else "name"),
         }
+        yield from read_tags(scope, fields.get("tags"))
 
 
 SCOPE_SHAPES = (

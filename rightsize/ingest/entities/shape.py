@@ -51,7 +51,17 @@ class Unusable:
 
 
 Row = Mapping[str, Any]
-Reader = Callable[[Mapping[str, Any]], Iterator[Row | Unusable]]
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """A row for the staging table of another table than the shape's."""
+
+    table: str
+    row: Row
+
+
+Reader = Callable[[Mapping[str, Any]], Iterator[Row | Beside | Unusable]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +84,7 @@ class ObjectShape:
     def stage(self, con: duckdb.DuckDBPyConnection, relation: str) -> None:
         """Insert the records of `relation` into the staging tables."""
         records = con.execute(f"SELECT file_id, line, CAST(record AS VARCHAR) FROM {relation} ORDER BY 1, 2").fetchall()
-        rows: list[dict[str, Any]] = []
+        rows: dict[str, list[dict[str, Any]]] = {}
         rejects: list[list[object]] = []
         for file_id, line, text in records:
             try:
@@ -88,8 +98,10 @@ class ObjectShape:
                     raw = text if item.part is None else json.dumps(item.part, ensure_ascii=False)
                     rejects.append([file_id, line, item.reason, raw[:MAX_RAW_CHARACTERS]])
                 else:
-                    rows.append({"file_id": file_id, "line": line, **item})
-        _insert(con, self.table, rows)
+                    into, row = (item.table, item.row) if isinstance(item, Beside) else (self.table, item)
+                    rows.setdefault(into, []).append({"file_id": file_id, "line": line, **row})
+        for into in sorted(rows):
+            _insert(con, into, rows[into])
         if rejects:
             con.executemany("INSERT INTO stage_rejects (file_id, line, reason, raw) VALUES (?, ?, ?, ?)", rejects)
 

@@ -99,6 +99,15 @@ DIRECTORY_TABLES = (
         ),
     ),
     Table(
+        "scope_tags",
+        "one row a tag that a listing states of a scope; of a tag that changed, both values",
+        (
+            key("scope", TEXT, "resource id of the subscription, resource group or resource, ASCII lower case"),
+            key("name", TEXT, "name of the tag, ASCII lower case, since Azure compares names so"),
+            key("value", TEXT, "its value, as it is written"),
+        ),
+    ),
+    Table(
         "scopes",
         "one row a scope that a listing, an assignment or an event names, ancestors included",
         (

@@ -1,0 +1,76 @@
+"""Tags of subscriptions, resource groups and resources, from whatever lists these.
+
+Azure compares names of tags without regard to capitals, and values as they are; nothing inherits a tag, and management
+groups have none (Microsoft Learn, "Use tags to organize your Azure resources").
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+
+from rightsize.ingest.entities.fields import field, read_fields
+from rightsize.ingest.entities.look import Look, look_at
+from rightsize.ingest.entities.shape import Beside, Unusable
+from rightsize.ingest.shapes import Context
+from rightsize.rbac.text import fold
+from rightsize.store.sql import folded
+
+GROUP = re.compile(r"/subscriptions/[^/]+/resourcegroups/[^/]+")
+_RESOURCE = re.compile(r"/subscriptions/[^/]+(/resourcegroups/[^/]+)?(/providers/[^/]+(/[^/]+/[^/]+)+)+")
+# What stands on a scope and is listed by shapes of its own.
+_OF_OTHERS = ("microsoft.authorization/", "microsoft.management/")
+
+_FIELDS = (field("scope", "id", kind="scope", mandatory=True), field("tags", "tags", kind="members"))
+
+_INSERT = f"""
+INSERT INTO stage_scope_tags (file_id, line, scope, name, value)
+SELECT file_id, line, scope, {folded("key")}, value ->> '$'
+FROM entity_rows, json_each(tags::JSON)
+WHERE trim(key) <> '' AND type = 'VARCHAR'
+"""
+
+
+def read_tags(scope: str, tags: object) -> Iterator[Beside | Unusable]:
+    """Yield the tags that a record states of a scope, or that they are of no use."""
+    if isinstance(tags, Mapping) and all(isinstance(value, str | None) for value in tags.values()):
+        for name, value in tags.items():
+            if fold(str(name)) and value is not None:
+                yield Beside("scope_tags", {"scope": scope, "name": fold(str(name)), "value": value})
+    elif tags:
+        yield Unusable("`tags` is not an object of strings", tags)
+
+
+@dataclass(frozen=True, slots=True)
+class TaggedShape:
+    """Listings of resource groups or resources, of which only the tags are kept."""
+
+    name: str
+    source: str
+    scopes: re.Pattern[str]
+
+    def recognises(self, record: Mapping[str, Any], context: Context) -> bool:  # noqa: ARG002  the record says it all
+        """Tell whether a record has this shape: an id of that form, and tags or what every resource has."""
+        look = look_at(record)
+        if look.type.startswith(_OF_OTHERS) or not self.scopes.fullmatch(look.text("id").rstrip("/")):
+            return False
+        return "tags" in look.outer or _is_resource(look)
+
+    def stage(self, con: duckdb.DuckDBPyConnection, relation: str) -> None:
+        """Insert the tags of the records of `relation`; a record without tags says nothing."""
+        read_fields(con, relation, _FIELDS)
+        con.execute(_INSERT)
+
+
+def _is_resource(look: Look) -> bool:
+    return {"name", "type", "location"} <= look.outer.keys()
+
+
+TAG_SHAPES = (
+    TaggedShape("resource_groups", "resource_groups", GROUP),
+    TaggedShape("resources", "resources", _RESOURCE),
+)
