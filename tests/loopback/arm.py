@@ -111,6 +111,8 @@ class Arm:
     def _resources(self, request: Request, _: re.Match[str]) -> Answer:
         scope = request.path.rpartition("/")[0]
         held = [resource for resource in self._content.resources if self._content.is_within(resource["id"], scope)]
+        # Extensions of resources, such as role assignments, are no resources of this listing.
+        held = [resource for resource in held if not resource["type"].lower().startswith("microsoft.authorization/")]
         # The generic listing shows no properties.
         return self._page(request, [{k: v for k, v in resource.items() if k != "properties"} for resource in held])
 
