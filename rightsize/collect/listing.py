@@ -132,7 +132,7 @@ class Source:
         split: Makes smaller questions of one whose answer was partial, none where it cannot be any smaller.
         log: The log that its rows are, as coverage calls it, where its windows can be declared.
         retention: Tells the days that Azure keeps of it.
-        is_raw: Whether its pages are kept for later, since nothing reads them yet; they are not loaded.
+        is_raw: Whether its pages only serve the collection, or would be taken for another listing; not loaded.
     """
 
     name: str

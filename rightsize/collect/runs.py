@@ -240,12 +240,10 @@ def open_loadable(folder: Path, raw: Collection[str]) -> Loadable:
     )
     names = sorted({unit.source for unit in run.units.values() if unit.files})
     pages = tuple(folder / PAGES / name for name in names if name not in raw)
-    return Loadable(pages, covers, tuple(_notes(run, [name for name in names if name in raw])))
+    return Loadable(pages, covers, tuple(_notes(run)))
 
 
-def _notes(run: Run, raw: Sequence[str]) -> Iterator[str]:
-    if raw:
-        yield f"kept as raw pages, nothing is learnt from them yet: {', '.join(raw)}"
+def _notes(run: Run) -> Iterator[str]:
     if not run.manifest["finished"]:
         yield f"the collection `{run.folder}` is not finished: `rightsize collect` goes on with it"
     for unit in run.units.values():

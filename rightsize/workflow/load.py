@@ -53,24 +53,47 @@ def load_paths(
         InputError: A path cannot be read, is nothing that is known, or is damaged. The store is as it was.
         UsageError: The declaration makes no sense.
     """
-    given, covered, notes = _open_collections(paths)
+    given, collected, covered, notes = _open_collections(paths)
     report = _load(Path(db), given, (*_declarations(covers, source, scope), *covered))
-    return LoadReport(report.rows, (*notes, *report.notes))
+    rows, kept = _without_kept(report.rows, collected)
+    if kept:
+        notes.append(f"kept as raw pages, nothing is learnt from them yet: {', '.join(kept)}")
+    return LoadReport(rows, (*notes, *report.notes))
 
 
-def _open_collections(paths: Sequence[str | Path]) -> tuple[list[str | Path], list[Declaration], list[str]]:
+def _without_kept(rows: Sequence[MergedFile], collected: Sequence[Path]) -> tuple[tuple[MergedFile, ...], list[str]]:
+    """Take out the files of collections that nothing reads yet; return the others, and the sources of these."""
+    folders = {str(folder): folder.name for folder in collected}
+    found: list[MergedFile] = []
+    kept: set[str] = set()
+    for row in rows:
+        # A page lies two folders below those of its source.
+        source = folders.get(row.path.rsplit("/", 2)[0], "") if row.source == UNKNOWN else ""
+        if source:
+            kept.add(source)
+        else:
+            found.append(row)
+    return tuple(found), sorted(kept)
+
+
+def _open_collections(
+    paths: Sequence[str | Path],
+) -> tuple[list[str | Path], list[Path], list[Declaration], list[str]]:
     """Put the pages of a collection in its place, and say what it covers and lacks."""
     given: list[str | Path] = []
+    collected: list[Path] = []
     covered: list[Declaration] = []
     notes: list[str] = []
     for path in paths:
         folders = find_runs(Path(path)) if str(path) != "-" else []
         runs = [open_loadable(folder, RAW_SOURCES) for folder in folders]
-        given += [pages for run in runs for pages in run.pages] if runs else [path]
+        pages = [folder for run in runs for folder in run.pages]
+        given += pages if runs else [path]
+        collected += pages
         for run in runs:
             notes += run.notes
-            covered += [Declaration(**asdict(item), declared_by="collection") for item in run.covers]
-    return given, covered, notes
+            covered += [Declaration(**asdict(item), declared_by="manifest") for item in run.covers]
+    return given, collected, covered, notes
 
 
 def load_catalogue(db: Path | str, paths: Sequence[str | Path], sources: Collection[str]) -> LoadReport:

@@ -60,8 +60,8 @@ def _operations(known: Known) -> Iterator[Unit]:  # noqa: ARG001  the catalogue 
     yield Unit("/", (arm(f"{AUTHORIZATION}/providerOperations", "2022-04-01", expand="resourceTypes"),), "/")
 
 
-def _of_scopes(name: str, title: str, kind: str, version: str, *, licence: str = "", is_raw: bool = False) -> Source:
-    return Source(name, "arm", title, _right(kind, licence), _at_all_scopes(kind, version), _SCOPES, is_raw=is_raw)
+def _of_scopes(name: str, title: str, kind: str, version: str, *, licence: str = "") -> Source:
+    return Source(name, "arm", title, _right(kind, licence), _at_all_scopes(kind, version), _SCOPES)
 
 
 ACCESS_SOURCES = (
@@ -79,36 +79,34 @@ ACCESS_SOURCES = (
     ),
     _of_scopes(
         "role_eligibility_requests", "requests for eligible assignments", "roleEligibilityScheduleRequests",
-        "2020-10-01", licence=_P2, is_raw=True,
+        "2020-10-01", licence=_P2,
     ),
     _of_scopes(
         "role_assignment_requests", "past activations", "roleAssignmentScheduleRequests", "2020-10-01",
-        licence=_P2, is_raw=True,
+        licence=_P2,
     ),
     Source(
         "role_management_policies", "arm", "rules of activation", _right("roleManagementPolicies", _P2),
-        _policies("roleManagementPolicies"), _SCOPES, is_raw=True,
+        _policies("roleManagementPolicies"), _SCOPES,
     ),
     Source(
         "role_management_policy_assignments", "arm", "which role has which rules of activation",
         _right("roleManagementPolicyAssignments", _P2), _policies("roleManagementPolicyAssignments"), _SCOPES,
-        is_raw=True,
     ),
     Source(
         "classic_administrators", "arm", "classic administrators", _right("classicAdministrators"),
         lambda known: of_each_subscription(known, f"{AUTHORIZATION}/classicAdministrators", "2015-07-01"),
-        ("subscriptions",), is_raw=True,
+        ("subscriptions",),
     ),
     Source(
         "lighthouse_definitions", "arm", "delegations to other tenants",
         Right("Microsoft.ManagedServices/registrationDefinitions/read"), _lighthouse("registrationDefinitions"),
-        ("subscriptions",), is_raw=True,
+        ("subscriptions",),
     ),
     Source(
         "lighthouse_assignments", "arm", "where access is delegated to other tenants",
         Right("Microsoft.ManagedServices/registrationAssignments/read"),
         _lighthouse("registrationAssignments", expandRegistrationDefinition="true"), ("subscriptions",),
-        is_raw=True,
     ),
 )  # fmt: skip
 """In the order in which they are reported."""

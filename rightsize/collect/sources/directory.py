@@ -108,7 +108,7 @@ def _of_groups(path: str) -> Units:
 
 def _listing(
     name: str, title: str, permission: str, path: str, *, role: str = DIRECTORY_READER, licence: str = "",
-    label: str = "", is_raw: bool = True, **parameters: str,
+    label: str = "", is_raw: bool = False, **parameters: str,
 ) -> Source:  # fmt: skip
     right = Right(permission, role, licence)
     return Source(name, "graph", title, right, whole(path, label=label, **parameters), is_raw=is_raw)
@@ -117,7 +117,7 @@ def _listing(
 def _pim_groups(name: str, title: str, path: str) -> Source:
     right = Right("PrivilegedAccess.Read.AzureADGroup", "Privileged Role Administrator", P2)
     units = _of_groups(f"/identityGovernance/privilegedAccess/group/{path}")
-    return Source(name, "graph", title, right, units, (*_GRANTS, "groups"), is_raw=True)
+    return Source(name, "graph", title, right, units, (*_GRANTS, "groups"))
 
 
 _MEMBER_RIGHT = Right("GroupMember.Read.All", DIRECTORY_READER)
@@ -127,35 +127,34 @@ _DELETED = "/directory/deletedItems/microsoft.graph"
 
 DIRECTORY_SOURCES = (
     Source("users", "graph", "users", Right("User.Read.All", DIRECTORY_READER), _users),
-    _listing("groups", "groups", "Group.Read.All", "/groups", top="999", is_raw=False),
+    _listing("groups", "groups", "Group.Read.All", "/groups", top="999"),
     _listing("service_principals", "service principals with their roles and scopes", "Application.Read.All",
-             "/servicePrincipals", top="999", is_raw=False),
+             "/servicePrincipals", top="999"),
     Source("group_members", "graph", "members of groups that hold access", _MEMBER_RIGHT, _members, _GRANTS),
     Source("transitive_members", "graph", "members of groups within groups that hold access", _MEMBER_RIGHT,
            _transitive_members, ("group_members",)),
     Source("nested_members", "graph", "members of groups within groups", _MEMBER_RIGHT, _nested_members,
            ("transitive_members", *_GRANTS)),
     _listing("deleted_users", "deleted users", "User.Read.All", f"{_DELETED}.user",
-             label="deletedItems-users", is_raw=False),
+             label="deletedItems-users"),
     _listing("deleted_groups", "deleted groups", "Group.Read.All", f"{_DELETED}.group",
-             label="deletedItems-groups", is_raw=False),
+             label="deletedItems-groups"),
     _listing("deleted_service_principals", "deleted service principals", "Application.Read.All",
-             f"{_DELETED}.servicePrincipal", label="deletedItems-servicePrincipals", is_raw=False),
+             f"{_DELETED}.servicePrincipal", label="deletedItems-servicePrincipals"),
     _listing("deleted_applications", "deleted applications", "Application.Read.All", f"{_DELETED}.application",
-             label="deletedItems-applications"),
+             label="deletedItems-applications", is_raw=True),
     _listing("licences", "licences", "LicenseAssignment.Read.All", "/subscribedSkus"),
     _listing("applications", "applications", "Application.Read.All", "/applications", top="999"),
     _listing("application_owners", "owners of applications", "Application.Read.All", "/applications",
-             select="id,appId", expand="owners($select=id)", top="999"),
+             select="id,appId", expand="owners($select=id)", top="999", is_raw=True),
     _listing("application_federated_credentials", "who may act as an application", "Application.Read.All",
-             "/applications", select="id,appId", expand="federatedIdentityCredentials", top="999"),
+             "/applications", select="id,appId", expand="federatedIdentityCredentials", top="999", is_raw=True),
     _listing("service_principal_owners", "owners of service principals", "Application.Read.All",
-             "/servicePrincipals", select="id,appId", expand="owners($select=id)", top="999"),
+             "/servicePrincipals", select="id,appId", expand="owners($select=id)", top="999", is_raw=True),
     _listing("group_owners", "owners of groups", "Group.Read.All", "/groups", select="id",
-             expand="owners($select=id)", top="999"),
+             expand="owners($select=id)", top="999", is_raw=True),
     Source("app_role_assignments", "graph", "who holds application permissions",
-           Right("Application.Read.All", DIRECTORY_READER), _app_role_assignments, ("service_principals",),
-           is_raw=True),
+           Right("Application.Read.All", DIRECTORY_READER), _app_role_assignments, ("service_principals",)),
     _listing("delegated_grants", "delegated permission grants", "DelegatedPermissionGrant.Read.All",
              "/oauth2PermissionGrants", top="999"),
     _listing("directory_roles", "directory roles", "RoleManagement.Read.Directory", f"{_ROLES}/roleDefinitions"),

@@ -74,7 +74,6 @@ def _risk(name: str, title: str, path: str, column: str, permission: str) -> Sou
         Right(permission, "Security Reader", P2),
         _by_time(name, f"/identityProtection/{path}", column, "risk", "500"),
         form=read_records,
-        is_raw=True,
         pool="risk",
     )
 
@@ -89,7 +88,7 @@ REPORT_SOURCES = (
     Source(
         "directory_audits", "graph", "changes of the directory", Right("AuditLog.Read.All", "Reports Reader"),
         _by_time("directory_audits", "/auditLogs/directoryAudits", "activityDateTime", "reports", "999"),
-        form=read_records, is_raw=True, pool="reports",
+        form=read_records, pool="reports",
     ),
     _risk("risky_users", "risky users", "riskyUsers", "riskLastUpdatedDateTime", "IdentityRiskyUser.Read.All"),
     _risk("risk_detections", "risky sign-ins", "riskDetections", "detectedDateTime", "IdentityRiskEvent.Read.All"),
@@ -100,7 +99,7 @@ REPORT_SOURCES = (
     Source(
         "alerts", "graph", "security alerts", Right("SecurityAlert.Read.All", "Security Reader"),
         _by_time("alerts", "/security/alerts_v2", "createdDateTime", "alerts", "500"), form=read_records,
-        is_raw=True, pool="alerts",
+        pool="alerts",
     ),
 )  # fmt: skip
 """In the order in which they are reported."""

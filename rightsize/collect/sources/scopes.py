@@ -63,7 +63,6 @@ def _settings_source(name: str, title: str, kind: str, version: str) -> Source:
         Right(f"{kind}/read", _READER),
         _listed(f"/providers/{kind}", version),
         ("subscriptions",),
-        is_raw=True,
     )
 
 
@@ -147,12 +146,12 @@ SCOPE_SOURCES = (
     Source(
         "resource_groups", "arm", "resource groups with their tags",
         Right("Microsoft.Resources/subscriptions/resourceGroups/read"),
-        _listed("/resourcegroups", "2021-04-01"), ("subscriptions",), is_raw=True,
+        _listed("/resourcegroups", "2021-04-01"), ("subscriptions",),
     ),
     Source(
         "resources", "arm", "resources with their tags and identities",
         Right("Microsoft.Resources/subscriptions/resources/read"),
-        _listed("/resources", "2021-04-01", expand="createdTime,changedTime"), ("subscriptions",), is_raw=True,
+        _listed("/resources", "2021-04-01", expand="createdTime,changedTime"), ("subscriptions",),
     ),
     _settings_source(
         "user_assigned_identities", "user-assigned identities",
@@ -162,12 +161,12 @@ SCOPE_SOURCES = (
         "identity_federated_credentials", "arm", "who may act as a user-assigned identity",
         Right("Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials/read"),
         _below("user_assigned_identities", "/federatedIdentityCredentials", "2023-01-31"),
-        ("user_assigned_identities",), is_raw=True,
+        ("user_assigned_identities",),
     ),
     Source(
         "diagnostic_settings", "arm", "what is logged of data planes",
         Right("Microsoft.Insights/diagnosticSettings/read"), _diagnostic_settings,
-        ("resources",), is_raw=True,
+        ("resources",),
     ),
     _settings_source("key_vaults", "key vaults", "Microsoft.KeyVault/vaults", "2022-07-01"),
     _settings_source("storage_accounts", "storage accounts", "Microsoft.Storage/storageAccounts", "2023-01-01"),
@@ -179,12 +178,12 @@ SCOPE_SOURCES = (
     Source(
         "cosmos_role_assignments", "arm", "role assignments within Cosmos DB",
         Right("Microsoft.DocumentDB/databaseAccounts/sqlRoleAssignments/read", "Cosmos DB Account Reader Role"),
-        _below("cosmos_accounts", "/sqlRoleAssignments", "2023-04-15"), ("cosmos_accounts",), is_raw=True,
+        _below("cosmos_accounts", "/sqlRoleAssignments", "2023-04-15"), ("cosmos_accounts",),
     ),
     Source(
         "cosmos_role_definitions", "arm", "role definitions within Cosmos DB",
         Right("Microsoft.DocumentDB/databaseAccounts/sqlRoleDefinitions/read", "Cosmos DB Account Reader Role"),
-        _below("cosmos_accounts", "/sqlRoleDefinitions", "2023-04-15"), ("cosmos_accounts",), is_raw=True,
+        _below("cosmos_accounts", "/sqlRoleDefinitions", "2023-04-15"), ("cosmos_accounts",),
     ),
     _settings_source("event_hubs", "Event Hubs namespaces", "Microsoft.EventHub/namespaces", "2021-11-01"),
     _settings_source("service_buses", "Service Bus namespaces", "Microsoft.ServiceBus/namespaces", "2021-11-01"),

@@ -1,0 +1,32 @@
+"""The reductions that run where the logs are: the texts of `queries/kql/`, each for a slice of time."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+
+from rightsize.model.errors import InternalError
+from rightsize.store.queries import queries_folder
+
+REDUCTIONS = ("azure_activity", "storage_logs", "sign_ins")
+"""The texts there are; each says in its first lines what its rows are."""
+
+_BOUND = re.compile(r"^let (Start|End) = datetime\([^)]*\);$", re.MULTILINE)
+
+
+def reduction_text(name: str, first: dt.datetime, end: dt.datetime) -> str:
+    """Return a reduction over what was received from `first` until before `end`, both whole hours of UTC.
+
+    A row's key has the hour in which its calls were received: slices that part an hour would share keys, and their
+    counts could not be told from the same calls counted twice.
+
+    Raises:
+        InternalError: There is no such text, or a bound is no whole hour.
+    """
+    if name not in REDUCTIONS:
+        raise InternalError(f"there is no reduction `{name}`")
+    bounds = {"Start": first.astimezone(dt.UTC), "End": end.astimezone(dt.UTC)}
+    if any(bound.minute or bound.second or bound.microsecond for bound in bounds.values()):
+        raise InternalError(f"`{first}` to `{end}` is no slice of whole hours")
+    text = (queries_folder() / "kql" / f"{name}.kql").read_text(encoding="utf-8")
+    return _BOUND.sub(lambda found: f"let {found[1]} = datetime({bounds[found[1]]:%Y-%m-%dT%H:%M:%SZ});", text)
