@@ -12,7 +12,7 @@ SCHEMA_VERSION = 2
 
 
 def _add_scope_tags(connection: duckdb.DuckDBPyConnection) -> None:
-    connection.execute("CREATE TABLE base.scope_tags (scope VARCHAR, name VARCHAR, value VARCHAR)")
+    connection.execute("CREATE TABLE IF NOT EXISTS base.scope_tags (scope VARCHAR, name VARCHAR, value VARCHAR)")
 
 
 _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {1: _add_scope_tags}
