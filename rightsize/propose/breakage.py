@@ -212,7 +212,8 @@ def _samples(incidence: pl.DataFrame, window: Window, horizon: int) -> pl.DataFr
     since = (pl.lit(window.last_day) - pl.coalesce("active_since", pl.lit(window.first_day))).dt.total_days() + 1
     span = pl.min_horizontal(since * (1 + 1 / active), window.days)
     cycles_ahead = (horizon / pl.col("every")).ceil()
-    return incidence.with_columns(
+    # Sums of peers are taken in this order, whatever the order of the rows.
+    return incidence.sort(KEY).with_columns(
         basis=basis,
         unit=basis.replace_strict(units, return_dtype=pl.String),
         samples=samples.cast(pl.Int64),
