@@ -126,7 +126,8 @@ class Family:
             return ("timegenerated" in keys and len(keys) > 2) or (
                 {"creationtime", "operation"} <= keys and bool({"recordtype", "workload"} & keys)
             )
-        return (
+        # Rows of the sign-in tables have the keys of Graph's records too, and hold other things under some of them.
+        return "timegenerated" not in keys and (
             bool(_TIME_KEYS & keys and _EVENT_KEYS & keys)
             or ({"createddatetime", "appid"} <= keys and bool(_SIGN_IN_KEYS & keys))
             or {"activitydatetime", "loggedbyservice"} <= keys
