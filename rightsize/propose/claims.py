@@ -32,7 +32,8 @@ def make_claims(drafts: Mapping[Key, Draft], new: NewRoles, bench: Bench) -> lis
     for _, draft in sorted(drafts.items()):
         for placement in draft.placements:
             given[fold(placement.principal_id)][placement] = None
-    reached = _reached(set(given), bench)
+    resting_owners = {fold(draft.subject.principal_id) for draft in drafts.values() if draft.rests_on}
+    reached = _reached({*given, *resting_owners}, bench)
     claims = []
     for key, draft in sorted(drafts.items()):
         if draft.kind in ("keep", "remove_orphan"):
@@ -42,12 +43,14 @@ def make_claims(drafts: Mapping[Key, Draft], new: NewRoles, bench: Bench) -> lis
         resting = (
             *(_grant(one, new, owner) for one in given[owner]),
             *(_grant(one, new, owner) for member in reached.get(owner, ()) for one in given[member]),
-            *(_today(other, owner) for id_ in draft.rests_on for other in by_id[id_]),
+            *(_today(other, owner, reached) for id_ in draft.rests_on for other in by_id[id_]),
         )
-        today = [_today(one, owner) for one in held[owner]]
+        today = [_today(one, owner, reached) for one in held[owner]]
         for member in _members(draft):
             if member in reached.get(owner, ()):
-                today.extend(replace(_today(one, owner), member=member) for one in (draft.subject, *held[member]))
+                today.extend(
+                    replace(_today(one, owner, reached), member=member) for one in (draft.subject, *held[member])
+                )
         claims.append(Claim(claim_name(key), proposed, resting, tuple(dict.fromkeys(today))))
     return claims
 
@@ -77,12 +80,14 @@ def _grant(placement: Placement, new: NewRoles, owner: str) -> Grant:
     )
 
 
-def _today(subject: Subject, owner: str) -> Grant:
+def _today(subject: Subject, owner: str, reached: Mapping[str, list[str]]) -> Grant:
+    """Return an assignment of today as the people behind an owner have it: all of them, or one member of a group."""
     holder = fold(subject.principal_id)
+    is_theirs = holder == owner or owner in reached.get(holder, ())
     return Grant(
         subject.role_definition_id,
         subject.place,
-        "" if holder == owner else holder,
+        "" if is_theirs else holder,
         "eligible" if subject.state == "eligible" else "active",
         subject.condition,
     )

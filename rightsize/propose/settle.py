@@ -46,6 +46,7 @@ def mark_duplicates(drafts: Mapping[Key, Draft], containers: Mapping[Key, Sequen
                 reason=f"assignment {left[0][0]} grants all of it at the same or a wider scope, and stays",
                 placements=(),
                 rests_on=(left[0][0],),
+                open=False,
             )
         elif drafts[key].kind == "keep":
             stays.add(key)

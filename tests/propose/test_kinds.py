@@ -44,7 +44,7 @@ def _user_with(role: str, scope: str) -> tuple[SmallTenant, str, str]:
 
 
 def test_a_writer_keeps_a_reading_role_beside_a_narrow_one() -> None:
-    """Reads stay at today's scope as Reader; the write is named in full at its resource group."""
+    """Reads stay at today's scope as Reader; the write is named in full where it was done."""
     tenant, user, assignment = _user_with(CONTRIBUTOR, SUB)
     tenant.use(user, START, VM)
     plan = tenant.plan(unobservable="drop")
@@ -52,7 +52,7 @@ def test_a_writer_keeps_a_reading_role_beside_a_narrow_one() -> None:
     assert proposal.kind == "custom"
     (reading, writing) = proposal.assignments
     assert (reading.role, reading.scope) == (READER, SUB)
-    assert writing.scope == APP
+    assert writing.scope == VM
     assert strings(plan, writing.role) == [START]
     assert plan.roles[0].definition.assignable_scopes == (SUB,)
     assert plan.roles[0].definition.permissions[0].not_actions == ()
@@ -77,7 +77,7 @@ def test_all_needed_is_kept() -> None:
 
 
 def test_the_same_role_at_a_narrower_scope() -> None:
-    """A role that is used whole, but in one resource group only, moves there."""
+    """A role that is used whole, but on one machine only, moves there."""
     tenant = SmallTenant()
     tenant.roles[guid(77)] = ("Starter", [PermissionBlock(actions=(START,))])
     tenant.custom_roles.add(guid(77))
@@ -86,7 +86,7 @@ def test_the_same_role_at_a_narrower_scope() -> None:
     tenant.use(user, START, VM)
     plan = tenant.plan()
     proposal = proposal_for(plan, assignment)
-    assert (proposal.kind, _places(plan, assignment)) == ("narrow_scope", [(guid(77), APP)])
+    assert (proposal.kind, _places(plan, assignment)) == ("narrow_scope", [(guid(77), VM)])
     assert proposal.excess_after < proposal.excess_before
 
 
@@ -97,7 +97,7 @@ def test_an_existing_built_in_role_is_taken() -> None:
     tenant.use(user, START, VM)
     plan = tenant.plan(**LEAN)
     assert proposal_for(plan, assignment).kind == "builtin"
-    assert _places(plan, assignment) == [(guid(78), APP)]
+    assert _places(plan, assignment) == [(guid(78), VM)]
     assert plan.roles == ()
 
 
@@ -159,6 +159,18 @@ def test_a_duplicate_through_a_group() -> None:
     assert proposal_for(tenant.plan(), narrow).kind == "remove_duplicate"
 
 
+def test_a_used_duplicate_rests_on_the_group() -> None:
+    tenant = SmallTenant()
+    user = tenant.principal(1)
+    group = tenant.group(2, [user])
+    wide = tenant.assign(101, group, CONTRIBUTOR, APP, principal_type="Group", end_on=None)
+    narrow = tenant.assign(102, user, CONTRIBUTOR, APP)
+    tenant.use(user, START, VM, role_assignment_id=narrow)
+    plan = tenant.plan(exclude=(group,))
+    assert proposal_for(plan, narrow).kind == "remove_duplicate"
+    assert proposal_for(plan, narrow).evidence["rests_on"] == [wide]
+
+
 def test_no_duplicate_of_what_does_not_stay() -> None:
     """The wider assignment is narrowed by this very plan, so the other rests on what takes its place, and says so."""
     tenant, user, wide = _user_with(CONTRIBUTOR, SUB)
@@ -172,21 +184,14 @@ def test_no_duplicate_of_what_does_not_stay() -> None:
 def test_needs_of_one_holder_at_one_place_are_granted_once() -> None:
     """Two roles that are both too wide give way to one assignment of what both were used for."""
     tenant, user, wide = _user_with(CONTRIBUTOR, SUB)
-    tenant.use(
-        user,
-        "Microsoft.Storage/storageAccounts/listKeys/action",
-        f"{APP}/providers/Microsoft.Storage/s/a",
-        role_assignment_id=wide,
-    )
+    restart = "Microsoft.Compute/virtualMachines/restart/action"
+    tenant.use(user, restart, VM, role_assignment_id=wide)
     other = tenant.assign(102, user, VM_CONTRIBUTOR, APP)
     tenant.use(user, START, VM, role_assignment_id=other)
     plan = tenant.plan(reads="none", unobservable="drop")
     assert _places(plan, wide) == _places(plan, other)
     (role,) = plan.roles
-    assert strings(plan, role.definition.role_definition_id) == [
-        START,
-        "Microsoft.Storage/storageAccounts/listKeys/action",
-    ]
+    assert strings(plan, role.definition.role_definition_id) == [restart, START]
     assert proposal_for(plan, wide).proof.holds
     assert proposal_for(plan, other).proof.holds
 
@@ -234,7 +239,7 @@ def test_what_happens_at_a_management_group_stays_there() -> None:
     )
     tenant.use(user, START, VM)
     plan = tenant.plan(**LEAN)
-    assert [scope for _, scope in _places(plan, assignment)] == [MG, APP]
+    assert [scope for _, scope in _places(plan, assignment)] == [MG, VM]
     assert [role.definition.assignable_scopes for role in plan.roles if MG in role.definition.assignable_scopes] == [
         (MG,)
     ]
@@ -261,8 +266,8 @@ def test_tagging_an_old_resource_group_makes_it_no_new_one() -> None:
     tenant.use(user, START, VM, start=5)
     tenant.use(user, GROUP_WRITE, APP, start=10)
     plan = tenant.plan(**LEAN)
-    assert sorted((scope, strings(plan, role)) for role, scope in _places(plan, assignment) if scope == APP) == [
-        (APP, [START])
+    assert sorted((scope, strings(plan, role)) for role, scope in _places(plan, assignment) if scope != SUB) == [
+        (VM, [START])
     ]
 
 
@@ -285,7 +290,7 @@ def test_extensions_and_deployments_count_at_their_target() -> None:
     tenant.assign(199, tenant.principal(9), OWNER, SUB, condition="x")
     plan = tenant.plan(**LEAN, exclude=(guid(9),))
     by_scope = {scope: strings(plan, role) for role, scope in _places(plan, assignment)}
-    assert "Microsoft.Authorization/roleAssignments/write" in by_scope[APP]
+    assert "Microsoft.Authorization/roleAssignments/write" in by_scope[VM]
     assert "Microsoft.Resources/deployments/write" in by_scope[SUB]
 
 
@@ -412,7 +417,7 @@ def test_a_new_assignment_that_exists_already_is_not_made_again() -> None:
     reader = tenant.assign(102, user, READER, SUB)
     plan = tenant.plan(unobservable="drop")
     assert proposal_for(plan, reader).kind == "keep"
-    assert [scope for _, scope in _places(plan, wide)] == [APP]
+    assert [scope for _, scope in _places(plan, wide)] == [VM]
     assert proposal_for(plan, wide).evidence["rests_on"] == [reader]
 
 
