@@ -86,6 +86,15 @@ def propose(
         list[str] | None,
         typer.Option("--exclude", help="Leave this alone: a principal (id or UPN), a scope, or a role. Repeatable."),
     ] = None,
+    exclude_from: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--exclude-from",
+            metavar="FILE",
+            help="Leave alone what a .toml, .json or .csv file names: principals, roles, scopes and tags, each with "
+            "reason, owner and the day on which that ends. Repeatable.",
+        ),
+    ] = None,
     emergency_access: Annotated[
         list[str] | None,
         typer.Option("--emergency-access", help="An emergency access account (id or UPN), left alone. Repeatable."),
@@ -100,6 +109,7 @@ def propose(
 ) -> None:
     """Plan the smallest role assignments that would have allowed what was done, with evidence and proof."""
     from rightsize.propose.dials import Dials, Reads, Unobservable  # noqa: PLC0415
+    from rightsize.workflow.exclusions import read_exclusion_file  # noqa: PLC0415
     from rightsize.workflow.propose import propose_plan  # noqa: PLC0415
 
     set_verbosity(verbose, quiet)
@@ -113,6 +123,7 @@ def propose(
         grace_days=grace_days,
         direct_assignments=direct_assignments,
         exclude=tuple(exclude or ()),
+        exclusions=tuple(entry for path in exclude_from or () for entry in read_exclusion_file(path)),
         emergency_access=tuple(emergency_access or ()),
         as_of=as_of.date() if as_of else None,
     )

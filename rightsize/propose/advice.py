@@ -10,8 +10,10 @@ from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.reasons import Verdict
 from rightsize.analyze.text import folded
 from rightsize.analyze.verdicts import Analysis
+from rightsize.analyze.window import Window
 from rightsize.model.plan import Advice, Proposal
 from rightsize.propose.dials import Dials
+from rightsize.propose.exclusions import advise_exclusions
 from rightsize.rbac.text import fold
 
 
@@ -22,7 +24,7 @@ def write_advice(inputs: Inputs, analysis: Analysis, dials: Dials, proposals: Se
             {
                 *_idle_members(inputs, analysis),
                 *_young_members(inputs, analysis, proposals),
-                *_unknown_names(inputs, dials),
+                *_unknown_names(inputs, dials, analysis.window),
             },
             key=lambda advice: (advice.subject, advice.text),
         )
@@ -83,11 +85,13 @@ def _young_members(inputs: Inputs, analysis: Analysis, proposals: Sequence[Propo
     ]
 
 
-def _unknown_names(inputs: Inputs, dials: Dials) -> list[Advice]:
+def _unknown_names(inputs: Inputs, dials: Dials, window: Window) -> list[Advice]:
     known = set(folded(inputs.principals["principal_id"])) | set(folded(inputs.role_assignments["principal_id"]))
     known |= set(folded(inputs.principals["user_principal_name"].drop_nulls()))
     roles = {*folded(inputs.role_definitions["role_definition_id"]), *folded(inputs.role_definitions["role_name"])}
+    names = {"principal": frozenset(known), "role": frozenset(roles)}
     return [
+        *advise_exclusions(dials.exclusions, inputs, window, names),
         *(
             Advice("--exclude", f"`{name}` names no principal or role that is loaded, and no scope")
             for name in dials.exclude

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from rightsize.model.errors import UsageError
+from rightsize.propose.exclusions import Exclusion
 
 
 class Reads(StrEnum):
@@ -43,6 +44,7 @@ class Dials:
         grace_days: Assignments and principals younger than this are left alone, whatever the window.
         direct_assignments: Give what only few members of a group do to these members instead of to the group.
         exclude: Principals (id or UPN), scopes (with all below) and roles (id or name) that are left alone.
+        exclusions: More of these from files, each with its reason, owner and end.
         emergency_access: Emergency access accounts, by id or UPN.
         as_of: The first day after the window; None for the end of the newest covered day.
     """
@@ -56,6 +58,7 @@ class Dials:
     grace_days: int = 14
     direct_assignments: bool = True
     exclude: tuple[str, ...] = ()
+    exclusions: tuple[Exclusion, ...] = ()
     emergency_access: tuple[str, ...] = ()
     as_of: dt.date | None = None
 
@@ -77,6 +80,7 @@ class Dials:
             "direct_assignments": self.direct_assignments,
             "emergency_access": sorted(set(self.emergency_access)),
             "exclude": sorted(set(self.exclude)),
+            "exclusions": [one.as_json() for one in sorted(set(self.exclusions))],
             "grace_days": self.grace_days,
             "lifecycle": self.lifecycle,
             "max_break": self.max_break,

@@ -105,8 +105,12 @@ LATE_REASONS = {
 
 
 def keep_reason(word: str) -> str:
-    """Return a reason as the plan states it: the word for machines, the sentence for people."""
-    sentence = REASONS.get(word) or LATE_REASONS[word]
+    """Return a reason as the plan states it: the word for machines, the sentence for people.
+
+    A word may bring what is said of it, behind a colon.
+    """
+    word, _, said = word.partition(": ")
+    sentence = said or REASONS.get(word) or LATE_REASONS[word]
     return f"{word.replace('_', ' ')}: {sentence}"
 
 

@@ -19,6 +19,7 @@ from rightsize.analyze.text import folded, place_of
 from rightsize.analyze.verdicts import Analysis
 from rightsize.analyze.window import Window
 from rightsize.propose.dials import Dials
+from rightsize.propose.exclusions import Exclusion, related_places, tagged_places
 from rightsize.propose.scopes import anchor_of, is_below
 from rightsize.rbac.text import fold
 from rightsize.rules.operations import first_party_tenants, is_emergency_name
@@ -46,10 +47,14 @@ REASONS = {
     "unknown_provider": "its role names a resource provider that the catalogue does not know",
 }
 
+EXCLUDED = "excluded_by_file"
+"""Flags what a file excludes; the plan says `excluded` and the entry."""
+
 _UNTOUCHED = (
     "activated",
     "eligible",
     "excluded",
+    EXCLUDED,
     "emergency_access",
     "first_party",
     "policy_remediation",
@@ -95,7 +100,10 @@ class _Facts:
 
 
 def find_keeps(inputs: Inputs, analysis: Analysis, dials: Dials) -> pl.DataFrame:
-    """Return `(role_assignment_id, state, untouched, undecided)`: the first reason of each kind, null for none."""
+    """Return `(role_assignment_id, state, untouched, undecided)`: the first reason of each kind, null for none.
+
+    What a file excludes has the entry of the file behind the word.
+    """
     facts = _Facts(inputs, analysis, dials)
     flags = _assignments(facts)
     for add in (_protected, _ages, _memberships, _roles):
@@ -103,7 +111,12 @@ def find_keeps(inputs: Inputs, analysis: Analysis, dials: Dials) -> pl.DataFrame
     return flags.select(
         "role_assignment_id",
         "state",
-        untouched=pl.coalesce(pl.when(pl.col(word)).then(pl.lit(word)) for word in _UNTOUCHED),
+        untouched=pl.coalesce(
+            pl.when(pl.col(word)).then(
+                pl.concat_str(pl.lit("excluded: "), "exclusion") if word == EXCLUDED else pl.lit(word)
+            )
+            for word in _UNTOUCHED
+        ),
         undecided=pl.coalesce(pl.when(pl.col(word)).then(pl.lit(word)) for word in _UNDECIDED),
     ).sort("role_assignment_id", "state")
 
@@ -149,14 +162,39 @@ def _protected(flags: pl.DataFrame, facts: _Facts) -> pl.DataFrame:
     listed_so = _named(facts.dials.emergency_access)
     emergency = principals.filter(named_so | listed_so)["principal_id"]
     excluded = principals.filter(_named(facts.dials.exclude))["principal_id"]
-    return flags.with_columns(
+    flagged = flags.with_columns(
         first_party=_holds(first_party, facts),
         policy_remediation=_holds(remediation, facts),
         recovery=_holds(recovery, facts),
         emergency_access=_holds(emergency, facts) | _holder_is(facts.dials.emergency_access),
         excluded=_holds(excluded, facts) | _holder_is(facts.dials.exclude) | _is_excluded_place_or_role(facts),
+        exclusion=_exclusion(flags, facts),
         system_managed=pl.col("created_by").is_in(first_party.implode()).fill_null(False),
     )
+    return flagged.with_columns(pl.col("exclusion").is_not_null().alias(EXCLUDED))
+
+
+def _exclusion(flags: pl.DataFrame, facts: _Facts) -> pl.Expr:
+    """Return the first entry of a file that excludes an assignment, as text, or null."""
+    said = [
+        pl.when(_is_excluded(one, flags, facts)).then(pl.lit(str(one)))
+        for one in sorted(set(facts.dials.exclusions))
+        if one.holds(facts.window)
+    ]
+    return pl.coalesce(*said, pl.lit(None, dtype=pl.String))
+
+
+def _is_excluded(one: Exclusion, flags: pl.DataFrame, facts: _Facts) -> pl.Expr:
+    if one.kind == "principal":
+        named = facts.inputs.principals.filter(_named((one.name,)))["principal_id"]
+        return _holds(named, facts) | _holder_is((one.name,))
+    if one.kind == "role":
+        return _has_role((one.name,), facts)
+    if one.kind == "scope":
+        return _is_at_or_below(fold(one.name), facts)
+    places = place_of(flags["scope"])
+    related = related_places(tagged_places(facts.inputs, one.name), places, facts.analysis.tenant.tree)
+    return place_of(pl.col("scope")).is_in(related.implode())
 
 
 def _has_any(text: pl.Expr, marks: tuple[str, ...]) -> pl.Expr:
@@ -182,16 +220,26 @@ def _holds(protected: pl.Series, facts: _Facts) -> pl.Expr:
 
 
 def _is_excluded_place_or_role(facts: _Facts) -> pl.Expr:
-    wanted = [fold(name) for name in facts.dials.exclude]
+    places = [place for name in facts.dials.exclude if (place := fold(name)).startswith("/")]
+    return pl.any_horizontal(
+        _has_role(facts.dials.exclude, facts), *(_is_at_or_below(place, facts) for place in places)
+    )
+
+
+def _has_role(names: tuple[str, ...], facts: _Facts) -> pl.Expr:
+    """Return whether the role is one of those that the ids and names mean."""
+    wanted = [fold(name) for name in names]
     definitions = facts.inputs.role_definitions
     roles = definitions.filter(folded(pl.col("role_name")).is_in(wanted))["role_definition_id"]
-    excluded = pl.col("role_definition_id").is_in([*wanted, *roles]) | folded(pl.col("role_name")).is_in(wanted)
-    scope = place_of(pl.col("scope"))
-    for place in (name for name in wanted if name.startswith("/")):
-        below = scopes_below(place, facts.inputs.scopes)
-        excluded = excluded | is_below(scope, pl.lit(place)) | anchor_of(pl.col("scope")).is_in(below.implode())
-        excluded = excluded | pl.lit(place == "/")
-    return excluded.fill_null(False)
+    named = pl.col("role_definition_id").is_in([*wanted, *roles]) | folded(pl.col("role_name")).is_in(wanted)
+    return named.fill_null(False)
+
+
+def _is_at_or_below(place: str, facts: _Facts) -> pl.Expr:
+    """Return whether the assignment stands at a folded scope or below it."""
+    below = scopes_below(place, facts.inputs.scopes)
+    inside = is_below(place_of(pl.col("scope")), pl.lit(place)) | anchor_of(pl.col("scope")).is_in(below.implode())
+    return (inside | pl.lit(place == "/")).fill_null(False)
 
 
 def scopes_below(place: str, scopes: pl.DataFrame) -> pl.Series:

@@ -209,3 +209,33 @@ def test_the_newest_covered_day_ends_the_window(
     window = json.loads(capsys.readouterr().out)["generated_from"]["window"]
     assert window == {"first_day": "2026-01-01", "last_day": "2026-03-31", "days": 90}
     assert dt.date.fromisoformat(window["last_day"]).year == 2026
+
+
+def test_a_file_of_exclusions_reaches_the_plan(
+    store: FakeStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Entries of several files count together."""
+    keep = tmp_path / "keep.toml"
+    keep.write_text(
+        '[[exclude]]\nprincipal = "mei@example.com"\nreason = "moving"\nowner = "a"\nexpires = 2027-01-01\n',
+        encoding="utf-8",
+    )
+    gone = tmp_path / "GONE.CSV"
+    gone.write_text("role,reason,owner,expires\nReader,done,b,2026-01-01\n", encoding="utf-8")
+    document, told = _document(tmp_path / "plan", capsys, "--exclude-from", str(keep), "--exclude-from", str(gone))
+    assert _kinds(document)[guid(101)] == "keep"
+    assert [one["owner"] for one in document["generated_from"]["dials"]["exclusions"]] == ["a", "b"]
+    assert "role `Reader` is no longer left alone" in told
+
+
+@pytest.mark.parametrize(("name", "text"), [("keep.yaml", ""), ("keep.toml", "[[exclude]]\n"), ("missing.json", None)])
+def test_a_file_that_is_no_list_of_exclusions_is_an_input_error(
+    store: FakeStore, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, text: str | None
+) -> None:
+    if text is not None:
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    assert (
+        run(["propose", "--out", str(tmp_path / "plan"), "--as-of", END, "--exclude-from", str(tmp_path / name)]) == 5
+    )
+    assert name in capsys.readouterr().err
+    assert not (tmp_path / "plan").exists()

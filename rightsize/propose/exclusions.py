@@ -1,0 +1,204 @@
+"""What a file says to leave alone, each with the reason, the owner and the day on which it ends.
+
+An exclusion that has ended excludes nothing: it is reported, so that its owner renews it or lets the plan speak. Days
+are those of the plan, never the clock's.
+"""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+import io
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import polars as pl
+
+from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.scoping import ScopeTree, containing
+from rightsize.analyze.text import folded, place_of
+from rightsize.analyze.window import Window
+from rightsize.model.errors import InputError
+from rightsize.model.plan import Advice
+from rightsize.model.role_forms import load_json
+from rightsize.rbac.scopes import parse_scope
+from rightsize.rbac.text import fold
+
+Form = Literal["toml", "json", "csv"]
+ExclusionKind = Literal["principal", "role", "scope", "tag"]
+
+_KINDS: tuple[ExclusionKind, ...] = get_args(ExclusionKind)
+_TEXTS = ("reason", "owner")
+_KEYS = frozenset({*_KINDS, *_TEXTS, "expires"})
+_LONGEST = 1_000
+_HINT = (
+    "an entry is `[[exclude]]` with one of principal, role, scope and tag, and with reason, owner and expires (a day)"
+)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Exclusion:
+    """One entry.
+
+    Attributes:
+        kind: What `name` names.
+        name: A principal (id or UPN), a role (id or name), a scope (with all below it), or a tag (`name` or
+            `name=value`).
+        reason: Why it is left alone.
+        owner: Who answers for that.
+        expires: The last day on which it holds.
+    """
+
+    kind: ExclusionKind
+    name: str
+    reason: str
+    owner: str
+    expires: dt.date
+
+    def holds(self, window: Window) -> bool:
+        """Return whether it holds on the day after the window, which is the day of the plan."""
+        return self.expires > window.last_day
+
+    def as_json(self) -> dict[str, str]:
+        """Return the entry as `plan.json` states it."""
+        said = {self.kind: self.name, "reason": self.reason, "owner": self.owner}
+        return said | {"expires": self.expires.isoformat()}
+
+    def __str__(self) -> str:
+        return f"{self.kind} `{self.name}` until {self.expires}: {self.reason} ({self.owner})"
+
+
+def read_exclusions(content: bytes, form: Form, name: str) -> tuple[Exclusion, ...]:
+    """Read the entries of a file, sorted, each once.
+
+    TOML has tables `[[exclude]]`; JSON the same under `exclude`, or the list alone; CSV a column for each key.
+
+    Args:
+        content: What the file holds.
+        form: Its form.
+        name: What the file is called.
+
+    Raises:
+        InputError: It is not of its form, or an entry is not what one has to be; the message names the entry.
+    """
+    try:
+        text = content.decode("utf-8-sig")
+        entries = _entries(text, form)
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, csv.Error, RecursionError) as error:
+        raise InputError(f"`{name}` cannot be read as {form.upper()}: {error}", hint=_HINT) from None
+    except InputError as error:
+        raise InputError(f"`{name}`: {error.message}", hint=_HINT) from None
+    found = {_read(entry, f"entry {number} of `{name}`") for number, entry in enumerate(entries, 1)}
+    return tuple(sorted(found))
+
+
+def _entries(text: str, form: Form) -> list[Any]:
+    if form == "csv":
+        rows = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+        return [{key: value for key, value in row.items() if value} for row in rows]
+    document = tomllib.loads(text) if form == "toml" else load_json(text)
+    if isinstance(document, dict):
+        strange = sorted(set(document) - {"exclude"})
+        if strange:
+            raise InputError(f"`{strange[0]}` is no key of such a file")
+        document = document.get("exclude", [])
+    if not isinstance(document, list):
+        raise InputError("`exclude` is not a list of entries")
+    return document
+
+
+def _read(entry: object, where: str) -> Exclusion:
+    if not isinstance(entry, Mapping):
+        raise InputError(f"{where} is not a table of keys and values", hint=_HINT)
+    strange = sorted(str(key) for key in entry if key not in _KEYS)
+    if strange:
+        raise InputError(f"{where} has the unknown key `{strange[0]}`", hint=_HINT)
+    kinds = [kind for kind in _KINDS if kind in entry]
+    if len(kinds) != 1:
+        said = " and ".join(kinds) or "none"
+        raise InputError(f"{where} has to name one of principal, role, scope and tag, and names {said}", hint=_HINT)
+    name, reason, owner = (_text(entry, key, where) for key in (kinds[0], *_TEXTS))
+    if kinds[0] == "scope":
+        name = _scope(name, where)
+    elif kinds[0] == "tag" and not fold(name.partition("=")[0]):
+        raise InputError(f"`tag` of {where} has no name", hint=_HINT)
+    return Exclusion(kinds[0], name, reason, owner, _day(entry.get("expires"), where))
+
+
+def _text(entry: Mapping[str, Any], key: str, where: str) -> str:
+    value = entry.get(key)
+    if not isinstance(value, str) or not value.strip():
+        raise InputError(f"{where} has no `{key}`", hint=_HINT)
+    if len(value) > _LONGEST:
+        raise InputError(f"`{key}` of {where} is longer than {_LONGEST:,} characters")
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise InputError(f"`{key}` of {where} holds half of a character pair, which is no text") from None
+    return value.strip()
+
+
+def _scope(name: str, where: str) -> str:
+    try:
+        return parse_scope(name).text
+    except InputError as error:
+        raise InputError(f"`scope` of {where}: {error.message}", hint=_HINT) from None
+
+
+def _day(value: object, where: str) -> dt.date:
+    if isinstance(value, dt.date) and not isinstance(value, dt.datetime):
+        return value
+    if isinstance(value, str):
+        try:
+            return dt.date.fromisoformat(value.strip())
+        except ValueError:
+            pass
+    raise InputError(f"`expires` of {where} is not a day such as 2026-12-31", hint=_HINT)
+
+
+def tagged_places(inputs: Inputs, tag: str) -> pl.Series:
+    """Return the folded scopes that have a tag, given as `name` or `name=value`."""
+    name, has_value, value = tag.partition("=")
+    tags = inputs.scope_tags.filter(folded(pl.col("name")) == fold(name))
+    if has_value:
+        tags = tags.filter(pl.col("value").str.strip_chars(" ") == value.strip(" "))
+    return tags.select(place=place_of(pl.col("scope")))["place"].unique().sort()
+
+
+def related_places(tagged: pl.Series, places: pl.Series, tree: ScopeTree) -> pl.Series:
+    """Return which of the places lie at, below or above one of the tagged ones.
+
+    Below, since who tags a resource group means what is in it; above, since whoever is assigned there reaches what is
+    tagged, and a narrower assignment would take that away.
+    """
+    below = containing(places, tagged, tree)["place"]
+    above = containing(tagged, places, tree)["assigned"]
+    return pl.concat([below, above]).unique().sort()
+
+
+def advise_exclusions(
+    exclusions: Sequence[Exclusion], inputs: Inputs, window: Window, known: Mapping[str, frozenset[str]]
+) -> list[Advice]:
+    """Return what people should know of the entries of a file: those that have ended, and those that name nothing.
+
+    Args:
+        exclusions: The entries.
+        inputs: The tables.
+        window: The window of the plan.
+        known: Folded names of what is loaded, for `principal` and `role`.
+    """
+    found = []
+    for one in exclusions:
+        if not one.holds(window):
+            text = (
+                f"{one.kind} `{one.name}` is no longer left alone: its exclusion ended on {one.expires} ({one.owner})"
+            )
+            found.append(Advice("--exclude-from", text))
+        elif one.kind == "tag" and tagged_places(inputs, one.name).is_empty():
+            found.append(Advice("--exclude-from", f"no scope that is loaded has the tag `{one.name}`"))
+        elif one.kind in known and fold(one.name) not in known[one.kind]:
+            found.append(Advice("--exclude-from", f"`{one.name}` names no {one.kind} that is loaded"))
+    return found

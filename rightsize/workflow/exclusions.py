@@ -1,0 +1,24 @@
+"""Files of exclusions: which form a file has, its name says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast, get_args
+
+from rightsize.model.errors import InputError
+from rightsize.propose.exclusions import Exclusion, Form, read_exclusions
+from rightsize.workflow.text_files import read_bytes
+
+
+def read_exclusion_file(path: Path) -> tuple[Exclusion, ...]:
+    """Return the entries of a file of exclusions.
+
+    Raises:
+        InputError: The file cannot be read, or is not what its ending says.
+    """
+    form = path.suffix.lower().removeprefix(".")
+    if form not in get_args(Form):
+        raise InputError(
+            f"`{path}` is not known as a file of exclusions", hint="its name has to end in .toml, .json or .csv"
+        )
+    return read_exclusions(read_bytes(path), cast(Form, form), str(path))
