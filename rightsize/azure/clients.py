@@ -23,7 +23,7 @@ from azure.core.pipeline.transport import RequestsTransport
 from azure.core.rest import HttpRequest
 
 from rightsize.azure.clouds import Cloud
-from rightsize.azure.credentials import first_line
+from rightsize.azure.credentials import RenewableCredential, first_line
 from rightsize.azure.guard import Guard, GuardedAsyncTransport, GuardedTransport
 from rightsize.azure.wire import DroppedError, NotSignedInError, Request, Response, Service
 
@@ -53,7 +53,7 @@ class Clients:
     asynchronous only, and cannot be moved to a second loop.
     """
 
-    def __init__(self, cloud: Cloud, credential: TokenCredential) -> None:
+    def __init__(self, cloud: Cloud, credential: RenewableCredential) -> None:
         self.cloud = cloud
         self._credential = credential
         self._lock = threading.Lock()
@@ -69,6 +69,10 @@ class Clients:
         for client in (self._arm, self._logs, self._graph, self._blobs):
             if client is not None:
                 client.close()
+
+    def renew(self) -> None:
+        """Forget the tokens there are: one of them is not taken any more."""
+        self._credential.renew()
 
     def root(self, service: Service) -> str:
         """Return the endpoint of a service."""

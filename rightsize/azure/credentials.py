@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
-from azure.core.credentials import TokenCredential
+from azure.core.credentials import AccessToken, TokenCredential
 from azure.core.exceptions import AzureError, ClientAuthenticationError
 
 from rightsize.azure.clouds import Cloud
@@ -92,7 +92,34 @@ ASKING = ("browser", "device-code")
 """Those that need a person."""
 
 
-def open_credential(auth: str, cloud: Cloud, *, may_ask: bool = True) -> TokenCredential:
+class RenewableCredential:
+    """A credential of azure-identity that can be told that its token is no longer taken.
+
+    azure-identity keeps a token until it says itself that it has expired; one that was revoked before is only let go
+    with the credential. Credentials that ask a person are kept: asking again is for the person to decide.
+    """
+
+    def __init__(self, make: Callable[[], TokenCredential], *, asks: bool) -> None:
+        self._make = make
+        self._asks = asks
+        self._inner = make()
+
+    @property
+    def name(self) -> str:
+        """The class of the credential."""
+        return type(self._inner).__name__
+
+    def get_token(self, *scopes: str, **options: Any) -> AccessToken:
+        """Return a token, as azure-identity does."""
+        return self._inner.get_token(*scopes, **options)
+
+    def renew(self) -> None:
+        """Forget the tokens there are."""
+        if not self._asks:
+            self._inner = self._make()
+
+
+def open_credential(auth: str, cloud: Cloud, *, may_ask: bool = True) -> RenewableCredential:
     """Return the credential for a way to sign in; nothing is asked of it yet.
 
     Raises:
@@ -106,12 +133,12 @@ def open_credential(auth: str, cloud: Cloud, *, may_ask: bool = True) -> TokenCr
     # It warns at length about every credential of a chain that is not set up.
     logging.getLogger("azure").setLevel(logging.ERROR)
     try:
-        return CREDENTIALS[auth](cloud)
+        return RenewableCredential(lambda: CREDENTIALS[auth](cloud), asks=auth in ASKING)
     except (ValueError, AzureError) as error:
         raise AccessError(f"`--auth {auth}` cannot sign in: {first_line(error)}") from error
 
 
-def sign_in(credential: TokenCredential, cloud: Cloud) -> SignIn:
+def sign_in(credential: RenewableCredential, cloud: Cloud) -> SignIn:
     """Take a token for Azure Resource Manager and tell whose it is. The token itself goes nowhere.
 
     Raises:
@@ -129,7 +156,7 @@ def sign_in(credential: TokenCredential, cloud: Cloud) -> SignIn:
     claims = _claims(token)
     name = claims.get("upn") or claims.get("app_displayname") or claims.get("appid") or ""
     return SignIn(
-        credential=watch.answered or type(credential).__name__,
+        credential=watch.answered or credential.name,
         tenant_id=str(claims.get("tid") or ""),
         principal_id=str(claims.get("oid") or ""),
         name=str(name),

@@ -34,6 +34,7 @@ _THROTTLED_TRIES = 25
 _FIRST_WAIT = 1.0
 _SLOWEST_WAIT = 60.0
 _SERVER_FAULTS = (408, 500, 502, 503, 504)
+_RENEWED_SECONDS = 5.0
 _STALE = (400, 404, 410)
 # What ARM and Graph answer where a tenant has no licence, a subscription no such provider, or a cloud no such service.
 _NOT_OFFERED = frozenset(
@@ -73,6 +74,10 @@ class Sender(Protocol):
         """Return the answer, whatever its status; raise DroppedError, NotSignedInError, or what the guard raises."""
         ...
 
+    def renew(self) -> None:
+        """Forget the token: it is not taken any more."""
+        ...
+
 
 @dataclass
 class Tally:
@@ -92,6 +97,7 @@ class Exchange:
         self._throttle = throttle
         self._clock = clock
         self._lock = threading.Lock()
+        self._renewed: float | None = None
         self.tally = Tally()
 
     def ask(self, request: Request, read: Callable[[bytes], T]) -> T:
@@ -133,14 +139,22 @@ class Exchange:
                 continue
             elif response is not None and response.status not in _SERVER_FAULTS:
                 unauthorised += response.status == 401
-                # The client has dropped its token by now; the next try has a fresh one.
                 if response.status != 401 or unauthorised > 1:
                     _raise_final(request, response)
+                self._renew()
                 continue
             failures += 1
             if failures >= _TRIES:
                 raise UnsettledError(f"{request.service} {said}, {failures} times")
             self._clock.sleep(self._wait(request, response, failures))
+
+    def _renew(self) -> None:
+        """Ask for a fresh token, once for all who met the old one at about the same time."""
+        with self._lock:
+            if self._renewed is not None and self._clock.now() - self._renewed < _RENEWED_SECONDS:
+                return
+            self._renewed = self._clock.now()
+            self._sender.renew()
 
     def _count(self, response: Response | None) -> None:
         with self._lock:

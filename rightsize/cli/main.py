@@ -19,6 +19,7 @@ from rightsize.cli.can import can, who_can
 from rightsize.cli.catalog import app as catalog
 from rightsize.cli.collect import collect
 from rightsize.cli.demo import demo
+from rightsize.cli.doctor import doctor
 from rightsize.cli.events import events
 from rightsize.cli.exit_codes import ExitCode, exit_code_of
 from rightsize.cli.explain import explain
@@ -63,6 +64,7 @@ app.command("who-can")(who_can)
 app.add_typer(catalog, name="catalog")
 app.command()(collect)
 app.command()(demo)
+app.command()(doctor)
 app.command()(events)
 app.command()(explain)
 app.command()(load)

@@ -20,11 +20,15 @@ class Right:
         role: The smallest built-in role that has it: of Azure for an action, of the directory for people who use a
             permission of Graph.
         licence: What the tenant has to have bought, where that is the reason for a refusal too.
+        also: Actions that are needed besides.
+        is_data_action: Whether it is a data action of Azure.
     """
 
     permission: str
     role: str = "Reader"
     licence: str = ""
+    also: tuple[str, ...] = ()
+    is_data_action: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,90 +2,18 @@
 
 from __future__ import annotations
 
-import datetime as dt
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import Any
 
 from rightsize.azure.exchange import Exchange
 from rightsize.azure.throttle import Clock, Throttle
 from rightsize.azure.wire import NotSignedInError, Service
 from rightsize.collect.fetch import Fetch
-from rightsize.collect.listing import Question, Source, Unit
+from rightsize.collect.known import RunKnown
+from rightsize.collect.listing import Source, Unit
 from rightsize.collect.pages import Progress, Run
-from rightsize.collect.runs import Earlier
-from rightsize.rbac.text import fold
-
-
-class RunKnown:
-    """What a run has collected so far; see `listing.Known`."""
-
-    def __init__(self, run: Run, question: Question, earlier: Earlier) -> None:
-        self._run = run
-        self._question = question
-        self._earlier = earlier
-
-    @property
-    def question(self) -> Question:
-        """What the run is asked for."""
-        return self._question
-
-    def records(self, source: str) -> Iterator[dict[str, Any]]:
-        """Yield the records of a source, as they came."""
-        for _, records in self.parts(source):
-            yield from records
-
-    def parts(self, source: str) -> Iterator[tuple[str, Iterator[dict[str, Any]]]]:
-        """Yield the units of a source: the key of each, and its records."""
-        for unit in self._run.units_of(source):
-            yield unit.key, _records(self._run.lines(unit))
-
-    def subscriptions(self) -> list[str]:
-        """Return the ids of the subscriptions that are asked for and can be seen, folded, in order."""
-        wanted = {fold(text) for text in self._question.subscriptions}
-        found = {
-            fold(identifier)
-            for record in self.records("subscriptions")
-            if isinstance(identifier := record.get("subscriptionId"), str)
-        }
-        return sorted(found & wanted if wanted else found)
-
-    def management_groups(self) -> list[str]:
-        """Return the scopes of the management groups that can be seen, in order; none where subscriptions are named."""
-        if self._question.subscriptions:
-            return []
-        found = {
-            fold(identifier): identifier
-            for record in self.records("management_groups")
-            if isinstance(identifier := record.get("id"), str)
-            and fold(identifier).startswith("/providers/microsoft.management/managementgroups/")
-        }
-        return [found[key] for key in sorted(found)]
-
-    def is_held(self, source: str, key: str) -> bool:
-        """Tell whether an earlier run has a unit, complete."""
-        return (source, key) in self._earlier.held
-
-    def since(self, source: str, key: str, lateness: dt.timedelta) -> dt.datetime:
-        """Return from when on a log is fetched, a whole UTC day."""
-        earlier = self._earlier.watermarks.get((source, key))
-        if earlier is None:
-            return self._question.since
-        day = (earlier - lateness).replace(hour=0, minute=0, second=0, microsecond=0)
-        return max(day, self._question.since)
-
-
-def _records(lines: Iterator[Any]) -> Iterator[dict[str, Any]]:
-    """Yield the records of pages, and the records that are lines themselves."""
-    for line in lines:
-        if not isinstance(line, dict):
-            continue
-        records = line.get("value", line.get("data"))
-        for record in records if isinstance(records, list) else [line]:
-            if isinstance(record, dict):
-                yield record
 
 
 @dataclass(frozen=True, slots=True)

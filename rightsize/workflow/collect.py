@@ -14,9 +14,10 @@ from rightsize.azure.clouds import Cloud, read_cloud
 from rightsize.azure.credentials import SignIn, open_credential, sign_in
 from rightsize.azure.exchange import Exchange, Tally
 from rightsize.azure.throttle import Clock, Throttle
+from rightsize.collect.known import RunKnown
 from rightsize.collect.listing import Question, Source
 from rightsize.collect.pages import Progress, Run
-from rightsize.collect.runner import RunKnown, Runner
+from rightsize.collect.runner import Runner
 from rightsize.collect.runs import (
     covered_days,
     new_folder,
@@ -139,7 +140,7 @@ def collect_tenant(
         raise UsageError(f"`--days {days}` is no window", hint="at least one day")
     clock = clock or Clock()
     place = read_cloud(cloud)
-    chosen = chosen_sources(sources)
+    chosen = chosen_sources(sources, with_workspaces=bool(workspaces), with_containers=bool(containers))
     credential = open_credential(auth, place, may_ask=may_ask)
     who = sign_in(credential, place)
     signed_in(who)

@@ -29,17 +29,37 @@ RAW_SOURCES = frozenset(source.name for source in SOURCES if source.is_raw)
 """Those of which pages are kept and nothing is loaded."""
 
 
-def chosen_sources(names: Sequence[str]) -> tuple[Source, ...]:
-    """Return the sources of these names with those that they rest on, all for none.
+def chosen_sources(
+    names: Sequence[str], *, with_workspaces: bool = False, with_containers: bool = False
+) -> tuple[Source, ...]:
+    """Return the sources of these names with those that they rest on, all that apply for none.
+
+    Args:
+        names: Of sources.
+        with_workspaces: Whether workspaces are named; their tables then take the place of the REST logs.
+        with_containers: Whether containers are named.
 
     Raises:
-        UsageError: A name is no source.
+        UsageError: A name is no source, or one that does not apply.
     """
     known = {source.name: source for source in SOURCES}
+    applies = {
+        source.name
+        for source in SOURCES
+        if (with_workspaces or source.service != "logs")
+        and (with_containers or source.service != "storage")
+        and not (with_workspaces and source.log)
+    }
     for name in names:
         if name not in known:
             raise UsageError(f"`{name}` is no source", hint=f"one of {', '.join(sorted(known))}")
-    wanted = set(names or known)
+        if name not in applies:
+            hint = {"logs": "`--workspace` is missing", "storage": "`--container` is missing"}
+            raise UsageError(
+                f"`--source {name}` does not apply",
+                hint=hint.get(known[name].service, "the tables of the workspace take its place"),
+            )
+    wanted = set(names or applies)
     waiting = list(wanted)
     while waiting:
         fresh = set(known[waiting.pop()].after) - wanted

@@ -23,8 +23,6 @@ _SLICE_DAYS = 30
 
 
 def _units(known: Known) -> Iterator[Unit]:
-    if known.question.workspaces:
-        return
     scopes = [(subscription_scope(identifier), "2015-04-01") for identifier in known.subscriptions()]
     if not known.question.subscriptions:
         scopes += [(scope, "2017-03-01-preview") for scope in known.management_groups()]

@@ -19,7 +19,11 @@ from rightsize.model.errors import UsageError
 
 _CONTAINER = re.compile(r"(?P<account>[a-z0-9]{3,24})/(?P<container>\$?[a-z0-9](?:[a-z0-9-]{1,61}[a-z0-9]))")
 _HOUR = re.compile(r"/y=(\d{4})/m=(\d{2})/d=(\d{2})/h=(\d{2})/")
-_RIGHT = Right("Microsoft.Storage/storageAccounts/blobServices/containers/blobs/read", "Storage Blob Data Reader")
+_RIGHT = Right(
+    "Microsoft.Storage/storageAccounts/blobServices/containers/blobs/read",
+    "Storage Blob Data Reader",
+    is_data_action=True,
+)
 
 
 def _containers(known: Known) -> Iterator[Unit]:

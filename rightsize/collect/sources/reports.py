@@ -35,8 +35,6 @@ def report_retention(known: Known) -> int:
 
 
 def _sign_ins(known: Known) -> Iterator[Unit]:
-    if known.question.workspaces:
-        return
     for kind in SIGN_IN_KINDS:
         is_default = kind == "interactiveUser"
         for first, last in slices(_since(known, "sign_ins", kind), known.question.until, _SLICE_DAYS):

@@ -177,12 +177,12 @@ SCOPE_SOURCES = (
     _settings_source("cosmos_accounts", "Cosmos DB accounts", "Microsoft.DocumentDB/databaseAccounts", "2023-04-15"),
     Source(
         "cosmos_role_assignments", "arm", "role assignments within Cosmos DB",
-        Right("Microsoft.DocumentDB/databaseAccounts/sqlRoleAssignments/read", "Cosmos DB Account Reader Role"),
+        Right("Microsoft.DocumentDB/databaseAccounts/sqlRoleAssignments/read"),
         _below("cosmos_accounts", "/sqlRoleAssignments", "2023-04-15"), ("cosmos_accounts",),
     ),
     Source(
         "cosmos_role_definitions", "arm", "role definitions within Cosmos DB",
-        Right("Microsoft.DocumentDB/databaseAccounts/sqlRoleDefinitions/read", "Cosmos DB Account Reader Role"),
+        Right("Microsoft.DocumentDB/databaseAccounts/sqlRoleDefinitions/read"),
         _below("cosmos_accounts", "/sqlRoleDefinitions", "2023-04-15"), ("cosmos_accounts",),
     ),
     _settings_source("event_hubs", "Event Hubs namespaces", "Microsoft.EventHub/namespaces", "2021-11-01"),

@@ -39,7 +39,8 @@ TABLES = (
 """Those that say something of principals and what they do."""
 
 _WORKSPACE = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-_RIGHT = Right("Microsoft.OperationalInsights/workspaces/query/read", "Log Analytics Reader")
+_QUERY = "Microsoft.OperationalInsights/workspaces/query"
+_ALSO = ("Microsoft.OperationalInsights/workspaces/read", f"{_QUERY}/read")
 _LATENESS = dt.timedelta(hours=3)
 _SHORTEST = dt.timedelta(seconds=2)
 # A row of AzureActivity has some kilobytes, and an answer about 100 MB.
@@ -140,11 +141,12 @@ def _counts_name(table: str) -> str:
 def _sources() -> Iterator[Source]:
     for table in TABLES:
         name = _counts_name(table)
+        right = Right(f"{_QUERY}/{table}/read", "Log Analytics Reader", also=_ALSO)
         yield Source(
-            name, "logs", f"rows of {table} by hour", _RIGHT, _counts(table), form=read_tables, split=halve,
+            name, "logs", f"rows of {table} by hour", right, _counts(table), form=read_tables, split=halve,
             is_raw=True,
         )  # fmt: skip
-        yield Source(table, "logs", f"rows of {table}", _RIGHT, _rows(table), (name,), form=read_tables, split=halve)
+        yield Source(table, "logs", f"rows of {table}", right, _rows(table), (name,), form=read_tables, split=halve)
 
 
 WORKSPACE_SOURCES = tuple(_sources())

@@ -1,0 +1,72 @@
+"""`rightsize doctor`: what a collection would miss, and what to ask for."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rightsize.cli.collect import Auth, Cloud, Containers, Sources, Subscriptions, Workspaces
+from rightsize.cli.exit_codes import ExitCode
+from rightsize.cli.narration import say, set_verbosity
+from rightsize.cli.options import NoInput, Output, OutputFormat, Quiet, Verbose
+from rightsize.cli.output import show
+
+_COLUMNS = ("source", "title", "reach", "scopes", "readable", "permission", "role", "at", "reason")
+_SHORT = ("source", "reach", "scopes", "readable", "role")
+
+
+def doctor(
+    cloud: Cloud = "public",
+    auth: Auth = "default",
+    subscription: Subscriptions = None,
+    source: Sources = None,
+    workspace: Workspaces = None,
+    container: Containers = None,
+    until: Annotated[
+        datetime | None, typer.Option("--until", help="End of the day of logs that is asked for; now by default.")
+    ] = None,
+    role_out: Annotated[
+        Path | None, typer.Option("--role-out", help="Write a custom role with just what collecting takes here.")
+    ] = None,
+    output: Output = OutputFormat.TABLE,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    no_input: NoInput = False,
+) -> None:
+    """Sign in, ask each source its first question, and list what a collection would miss and what to ask for.
+
+    Exit code 4 says that something is refused. Nothing is written to the tenant.
+    """
+    from rightsize.workflow.doctor import examine, write_role  # noqa: PLC0415
+
+    set_verbosity(verbose, quiet)
+    found = examine(
+        cloud=cloud,
+        auth=auth,
+        sources=source or (),
+        subscriptions=subscription or (),
+        workspaces=workspace or (),
+        containers=container or (),
+        until=until.replace(tzinfo=UTC) if until else None,
+        may_ask=not no_input,
+    )
+    named = found.who.name or found.who.principal_id
+    say(f"signed in by {found.who.credential}" + (f" as {named}" if named else ""))
+    for role in found.roles:
+        say(f"ask for the role: {role}")
+    for permission in found.permissions:
+        say(f"ask for the Graph permission: {permission}")
+    if role_out is not None:
+        write_role(found.role, role_out)
+        say(f"wrote a custom role to {role_out}")
+    rows = [{**asdict(row), "at": ", ".join(row.at)} for row in found.rows]
+    if output is OutputFormat.TABLE and not verbose:
+        show([row for row in rows if row["reach"] != "readable"] or rows, _SHORT, output)
+    else:
+        show(rows, _COLUMNS, output)
+    if any(row["reach"] == "refused" for row in rows):
+        raise typer.Exit(ExitCode.ACCESS)

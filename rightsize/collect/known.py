@@ -1,0 +1,94 @@
+"""What earlier answers say of the tenant, as far as later questions are made of it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from rightsize.collect.listing import Question
+from rightsize.collect.pages import Run
+from rightsize.collect.runs import Earlier
+from rightsize.rbac.text import fold
+
+_MANAGEMENT_GROUPS = "/providers/microsoft.management/managementgroups/"
+
+
+class AskedFor(ABC):
+    """Subscriptions and management groups by the listings there are; see `listing.Known`."""
+
+    def __init__(self, question: Question) -> None:
+        self._question = question
+
+    @property
+    def question(self) -> Question:
+        """What is asked for."""
+        return self._question
+
+    @abstractmethod
+    def parts(self, source: str) -> Iterator[tuple[str, Iterator[dict[str, Any]]]]:
+        """Yield the units of a source: the key of each, and its records."""
+
+    def records(self, source: str) -> Iterator[dict[str, Any]]:
+        """Yield the records of a source, as they came."""
+        for _, records in self.parts(source):
+            yield from records
+
+    def subscriptions(self) -> list[str]:
+        """Return the ids of the subscriptions that are asked for and can be seen, folded, in order."""
+        wanted = {fold(text) for text in self._question.subscriptions}
+        found = {
+            fold(identifier)
+            for record in self.records("subscriptions")
+            if isinstance(identifier := record.get("subscriptionId"), str)
+        }
+        return sorted(found & wanted if wanted else found)
+
+    def management_groups(self) -> list[str]:
+        """Return the scopes of the management groups that can be seen, in order; none where subscriptions are named."""
+        if self._question.subscriptions:
+            return []
+        found = {
+            fold(identifier): identifier
+            for record in self.records("management_groups")
+            if isinstance(identifier := record.get("id"), str) and fold(identifier).startswith(_MANAGEMENT_GROUPS)
+        }
+        return [found[key] for key in sorted(found)]
+
+    @staticmethod
+    def opened(lines: Iterable[Any]) -> Iterator[dict[str, Any]]:
+        """Yield the records of pages, and the records that are lines themselves."""
+        for line in lines:
+            if not isinstance(line, dict):
+                continue
+            records = line.get("value", line.get("data"))
+            for record in records if isinstance(records, list) else [line]:
+                if isinstance(record, dict):
+                    yield record
+
+
+class RunKnown(AskedFor):
+    """What a run has collected so far."""
+
+    def __init__(self, run: Run, question: Question, earlier: Earlier) -> None:
+        super().__init__(question)
+        self._run = run
+        self._earlier = earlier
+
+    def parts(self, source: str) -> Iterator[tuple[str, Iterator[dict[str, Any]]]]:
+        """Yield the units of a source: the key of each, and its records."""
+        for unit in self._run.units_of(source):
+            yield unit.key, self.opened(self._run.lines(unit))
+
+    def is_held(self, source: str, key: str) -> bool:
+        """Tell whether an earlier run has a unit, complete."""
+        return (source, key) in self._earlier.held
+
+    def since(self, source: str, key: str, lateness: dt.timedelta) -> dt.datetime:
+        """Return from when on a log is fetched, a whole UTC day."""
+        earlier = self._earlier.watermarks.get((source, key))
+        if earlier is None:
+            return self._question.since
+        day = (earlier - lateness).replace(hour=0, minute=0, second=0, microsecond=0)
+        return max(day, self._question.since)

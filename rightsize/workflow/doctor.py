@@ -1,0 +1,178 @@
+"""Whether a collection would find everything, and whom to ask for what is missing."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rightsize.azure.clients import Clients
+from rightsize.azure.clouds import read_cloud
+from rightsize.azure.credentials import SignIn, open_credential, sign_in
+from rightsize.azure.exchange import Exchange
+from rightsize.azure.throttle import Clock, Throttle
+from rightsize.azure.wire import NotSignedInError
+from rightsize.collect.listing import Question, Source
+from rightsize.collect.probe import Probed, ProbeKnown, probe
+from rightsize.collect.sources import chosen_sources
+from rightsize.model.errors import AccessError, EvidenceError
+
+ROLE_NAME = "rightsize collector"
+_NAMESPACE = uuid.UUID("6c1d5c1e-8a0c-5b0e-9f57-3d2b8f0e7a11")
+_MOST_SCOPES = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What came of a source.
+
+    Attributes:
+        source: Its name, and `title` what it is.
+        reach: readable, refused, not there or unreachable, the worst of its scopes.
+        scopes: Where it was asked for, and `readable` where it was answered.
+        permission: What it takes, where it was refused: the action or the permission of Graph.
+        role: The smallest built-in role that has it.
+        at: The scopes where it was refused.
+        reason: What Azure says.
+    """
+
+    source: str
+    title: str
+    reach: str
+    scopes: int
+    readable: int
+    permission: str = ""
+    role: str = ""
+    at: tuple[str, ...] = ()
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What `doctor` found.
+
+    Attributes:
+        who: Who is signed in.
+        rows: What came of each source.
+        roles: Roles of Azure to ask for, each with a scope, and `permissions` those of Graph.
+        role: A custom role that has what the sources take and nothing else, in ARM's form.
+    """
+
+    who: SignIn
+    rows: tuple[Examined, ...]
+    roles: tuple[str, ...]
+    permissions: tuple[str, ...]
+    role: dict[str, Any]
+
+
+def examine(
+    *,
+    cloud: str = "public",
+    auth: str = "default",
+    sources: Sequence[str] = (),
+    subscriptions: Sequence[str] = (),
+    workspaces: Sequence[str] = (),
+    containers: Sequence[str] = (),
+    until: dt.datetime | None = None,
+    may_ask: bool = True,
+    clock: Clock | None = None,
+) -> Diagnosis:
+    """Sign in and ask the first question of each source; see `collect_tenant` for the arguments.
+
+    Raises:
+        UsageError: The question makes no sense.
+        AccessError: Nobody is signed in.
+    """
+    clock = clock or Clock()
+    place = read_cloud(cloud)
+    chosen = chosen_sources(sources, with_workspaces=bool(workspaces), with_containers=bool(containers))
+    credential = open_credential(auth, place, may_ask=may_ask)
+    who = sign_in(credential, place)
+    end = (until or clock.utc()).astimezone(dt.UTC).replace(microsecond=0)
+    # A day of logs shows as well as a window whether they can be read.
+    known = ProbeKnown(Question(end, 1, tuple(sources), tuple(subscriptions), tuple(workspaces), tuple(containers)))
+    with Clients(place, credential) as clients:
+        exchange = Exchange(clients, Throttle(clock, place.budgets), clock)
+        try:
+            found = probe(chosen, known, exchange)
+        except NotSignedInError as error:
+            raise AccessError(f"the token is not taken: {error.reason}", hint="sign in again") from error
+    rows = tuple(_examined(source, [one for one in found if one.source is source]) for source in chosen)
+    refused = [one for one in found if one.reach == "refused"]
+    return Diagnosis(
+        who,
+        rows,
+        tuple(sorted({f"{one.source.right.role} at {one.scope or '/'}" for one in refused if _is_azure(one.source)})),
+        tuple(sorted({one.source.right.permission for one in refused if not _is_azure(one.source)})),
+        collector_role(chosen, known.subscriptions()),
+    )
+
+
+def _is_azure(source: Source) -> bool:
+    return source.service != "graph"
+
+
+def _examined(source: Source, found: Sequence[Probed]) -> Examined:
+    reach = next(
+        (word for word in ("refused", "unreachable", "not there") if any(one.reach == word for one in found)),
+        "readable",
+    )
+    refused = [one for one in found if one.reach == "refused"]
+    return Examined(
+        source.name,
+        source.title,
+        reach,
+        len(found),
+        sum(one.reach == "readable" for one in found),
+        source.right.permission if refused else "",
+        source.right.role if refused else "",
+        tuple(one.scope or "/" for one in refused),
+        next((one.reason for one in found if one.reach == reach), ""),
+    )
+
+
+def collector_role(sources: Sequence[Source], subscriptions: Sequence[str]) -> dict[str, Any]:
+    """Return a custom role, in ARM's form, that can read the sources in these subscriptions and do nothing else.
+
+    Management groups are left out: a role with data actions may not name one, and `Management Group Reader` is there.
+    """
+    rights = [source.right for source in sources if _is_azure(source)]
+    actions = {action for right in rights if not right.is_data_action for action in (right.permission, *right.also)}
+    data_actions = {right.permission for right in rights if right.is_data_action}
+    scopes = [f"/subscriptions/{identifier}" for identifier in subscriptions[:_MOST_SCOPES]]
+    return {
+        "name": str(uuid.uuid5(_NAMESPACE, "|".join([*sorted(actions | data_actions), *scopes]))),
+        "type": "Microsoft.Authorization/roleDefinitions",
+        "properties": {
+            "roleName": ROLE_NAME,
+            "description": "Reads what rightsize collects: access, resources and logs. Changes nothing.",
+            "type": "CustomRole",
+            "permissions": [
+                {
+                    "actions": sorted(actions),
+                    "notActions": [],
+                    "dataActions": sorted(data_actions),
+                    "notDataActions": [],
+                }
+            ],
+            "assignableScopes": scopes,
+        },
+    }
+
+
+def write_role(role: dict[str, Any], path: Path) -> None:
+    """Write the custom role.
+
+    Raises:
+        EvidenceError: No subscription is visible in which it could be assigned.
+    """
+    if not role["properties"]["assignableScopes"]:
+        raise EvidenceError(
+            "no subscription is visible, so that a role has nowhere to be assigned",
+            hint="ask for `Reader` at the root management group, then run this again",
+        )
+    path.write_text(json.dumps(role, indent=2) + "\n", encoding="utf-8")
