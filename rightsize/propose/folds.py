@@ -51,7 +51,7 @@ def choose_folds(history: Window, train_days: int | None = None, test_days: int 
     Args:
         history: The days that there are.
         train_days: Days to learn from; without it 90, or what the test days leave.
-        test_days: Days to test on; without it 30, or a third of a short history.
+        test_days: Days to test on; without it 30, or what the training leaves, or a third of a short history.
 
     Raises:
         UsageError: A number of days makes no sense.
@@ -60,12 +60,13 @@ def choose_folds(history: Window, train_days: int | None = None, test_days: int 
     for option, days in (("--train-days", train_days), ("--test-days", test_days)):
         if days is not None and days < 1:
             raise UsageError(f"`{option} {days}` is not a number of days", hint="give 1 or more")
-    test = test_days or min(USUAL_TEST, history.days // 3)
-    train = train_days or min(LONGEST_TRAINING, history.days - test)
+    left = history.days - train_days if train_days else history.days // 3
+    test = test_days or max(1, min(USUAL_TEST, left))
+    train = train_days or max(1, min(LONGEST_TRAINING, history.days - test))
     needed = train + test if train_days or test_days else SHORTEST_HISTORY
-    if history.days < max(needed, test + 1):
+    if history.days < needed:
         raise EvidenceError(
-            f"the logs cover {history.days} days, and a backtest needs {max(needed, test + 1)}",
+            f"the logs cover {history.days} days, and a backtest needs {needed}",
             hint="load older exports, or give fewer --train-days and --test-days",
         )
     folds = []
