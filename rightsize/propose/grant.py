@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from rightsize.propose.bench import Bench
-from rightsize.propose.choices import Solution, choose
+from rightsize.propose.choices import Solution, Terms, choose
 from rightsize.propose.drafts import Draft, Key, Placement, with_roles
 from rightsize.propose.roles import Need
 from rightsize.propose.units import Demand, Standing, Unit, Units, form_units
+from rightsize.rbac.text import fold
 
 
 def grant_needs(drafts: Mapping[Key, Draft], bench: Bench) -> dict[Key, Draft]:
@@ -19,14 +20,29 @@ def grant_needs(drafts: Mapping[Key, Draft], bench: Bench) -> dict[Key, Draft]:
     What cannot be granted anew is kept, and the rest chosen again: what is kept may grant a part of it.
     """
     settled = dict(drafts)
+    terms = read_terms(bench)
     while True:
         units = form_units(demands(settled, bench), standing(settled, bench), bench.book, bench.analysis.tenant.tree)
-        solution = choose(units.units, bench.book, bench.dials.max_excess, bench.limits)
+        solution = choose(units.units, bench.book, terms)
         if not solution.refused:
             return _with_choices(settled, units, solution, bench)
         for unit, word in solution.refused.items():
             for key in unit.subjects:
                 settled[key] = settled[key].kept(word)
+
+
+def read_terms(bench: Bench) -> Terms:
+    """Return what the choice of roles is made by."""
+    held: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for subject in bench.subjects:
+        held[subject.principal_id, subject.place].add(subject.role_definition_id)
+    return Terms(
+        max_excess=bench.dials.max_excess,
+        weigh=bench.scale.weigh,
+        exposure=lambda unit: bench.reach.of(unit.place) * bench.groups.people_of(fold(unit.principal_id)),
+        held={key: frozenset(roles) for key, roles in held.items()},
+        tree=bench.analysis.tenant.tree,
+    )
 
 
 def demands(drafts: Mapping[Key, Draft], bench: Bench) -> Iterator[Demand]:

@@ -1,14 +1,9 @@
-"""Roles for a need: existing ones that fit, else a new one that says exactly what is needed.
-
-Two stages that know nothing of each other: `options` lists every way to grant a need, `cheapest` picks one.
-"""
+"""The roles that are loaded, what a need is, and how it is written as the content of a new role."""
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import product
 from typing import Literal
 
 import polars as pl
@@ -90,23 +85,9 @@ class RoleBook:
 
     index: OperationIndex
     roles: dict[str, KnownRole]
-    _builtins: list[KnownRole] = field(default_factory=list)
-    _sizes: list[int] = field(default_factory=list)
     _contained: dict[tuple[str, tuple[str, ...]], bool] = field(default_factory=dict)
     _part_masks: dict[PatternPart, int] = field(default_factory=dict)
     _granted_parts: dict[tuple[Blocks, PatternPart], bool] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        usable = [role for role in self.roles.values() if role.is_builtin and not role.is_conditional and role.granted]
-        self._builtins = sorted(usable, key=lambda role: (role.granted.bit_count(), role.role_definition_id))
-        self._sizes = [role.granted.bit_count() for role in self._builtins]
-
-    def builtins_of_size(self, least: int, most: int) -> Iterator[KnownRole]:
-        """Yield built-in roles without conditions that grant so many operations, smallest first."""
-        for position in range(bisect_left(self._sizes, least), len(self._sizes)):
-            if self._sizes[position] > most:
-                return
-            yield self._builtins[position]
 
     def is_contained(self, small: KnownRole, ceiling: tuple[str, ...]) -> bool:
         """Return whether the roles of a ceiling together grant all that `small` does, for all strings."""
@@ -187,94 +168,6 @@ def blocks_by_role(role_permissions: pl.DataFrame) -> dict[str, tuple[Permission
         )
         blocks.setdefault(role_id, []).append(block)
     return {role_id: tuple(found) for role_id, found in blocks.items()}
-
-
-def options(
-    need: Need, ceiling: tuple[str, ...], book: RoleBook, *, max_excess: int, custom: bool
-) -> Iterator[tuple[Choice, ...]]:
-    """Yield the ways to grant a need out of today's roles: one role, or a reading role beside another.
-
-    Args:
-        need: What is needed at the scope.
-        ceiling: The roles that are replaced; nothing beyond what they grant together is granted.
-        book: The roles there are.
-        max_excess: Operations that an existing role may grant beyond the need.
-        custom: Whether a new role may be assigned at the scope.
-    """
-    yield from ((choice,) for choice in _existing(need, ceiling, book, max_excess))
-    reading, rest = _split(need, book)
-    if reading and rest:
-        for first, second in product(
-            list(_existing(reading, ceiling, book, max_excess, kinds=("builtin",))),
-            [*((choice,) for choice in _existing(rest, ceiling, book, max_excess)), *_new(rest, book, custom)],
-        ):
-            yield (first, *second)
-    yield from _new(need, book, custom)
-
-
-def cheapest(need: Need, found: Iterable[tuple[Choice, ...]], book: RoleBook) -> tuple[Choice, ...] | None:
-    """Return the option with the fewest new roles, then without wildcards, then fewest assignments, then least excess.
-
-    None where there is no option.
-    """
-    needed = book.mask(need)
-
-    def cost(choices: tuple[Choice, ...]) -> tuple[object, ...]:
-        granted = 0
-        for choice in choices:
-            granted |= choice.granted
-        new = [choice.content for choice in choices if choice.content is not None]
-        return (
-            len(new),
-            sum(content.wildcards for content in new),
-            len(choices),
-            (granted & ~needed).bit_count(),
-            [choice.kind != "own" for choice in choices],
-            [choice.role_definition_id for choice in choices],
-        )
-
-    return min(found, key=cost, default=None)
-
-
-def _existing(
-    need: Need,
-    ceiling: tuple[str, ...],
-    book: RoleBook,
-    max_excess: int,
-    kinds: Sequence[ChoiceKind] = ("own", "builtin"),
-) -> Iterator[Choice]:
-    needed = book.mask(need)
-    size = needed.bit_count()
-    if "own" in kinds:
-        for role in (book.roles[role_id] for role_id in ceiling):
-            spare = role.granted & ~needed
-            fits = not role.is_conditional and not needed & ~role.granted and spare.bit_count() <= max_excess
-            if fits and _grants_parts(role, need, book):
-                yield Choice("own", role.role_definition_id, None, role.blocks, role.granted)
-    for role in book.builtins_of_size(size, size + max_excess):
-        fits = role.role_definition_id not in ceiling and not needed & ~role.granted
-        if fits and _grants_parts(role, need, book) and book.is_contained(role, ceiling):
-            yield Choice("builtin", role.role_definition_id, None, role.blocks, role.granted)
-
-
-def _grants_parts(role: KnownRole, need: Need, book: RoleBook) -> bool:
-    return all(book.grants_part(role.blocks, part) for part in need.parts)
-
-
-def _split(need: Need, book: RoleBook) -> tuple[Need, Need]:
-    reads = need.operations & book.index.reads
-    kept = tuple(part for part in need.parts if part.plane == "control")
-    rest = tuple(part for part in need.parts if part.plane != "control")
-    return Need(reads, kept), Need(need.operations & ~reads, rest)
-
-
-def _new(need: Need, book: RoleBook, allowed: bool) -> Iterator[tuple[Choice, ...]]:
-    if not allowed or not need:
-        return
-    granted = book.mask(need)
-    yield tuple(
-        Choice("custom", "", content, (content.block,), granted) for content in write_contents(need, book.index)
-    )
 
 
 def write_contents(need: Need, index: OperationIndex) -> list[RoleContent]:

@@ -117,6 +117,10 @@ def solve(program: Program, *, start: Sequence[float] | None = None, seconds: fl
         return Outcome(None, math.inf, bound, optimal=False)
     values = _exact(solver.getSolution().col_value, program)
     objective = math.fsum(cost * value for cost, value in zip(program.costs, values, strict=True) if value)
+    if start is not None and objective > info.objective_function_value + TOLERANCE * max(1.0, abs(objective)):
+        # Presolve may find more in a start than the start says; HiGHS 1.16 then hands the start itself back, and calls
+        # it optimal at the lower cost. Without a start there is nothing to confuse.
+        return solve(program, seconds=seconds, nodes=nodes)
     return Outcome(values, objective, min(bound, objective), optimal=solved or bound >= objective)
 
 

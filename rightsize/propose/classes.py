@@ -1,0 +1,232 @@
+"""Units that are the same to the choice of roles, as one: what each needs, may be granted, and what exists for it.
+
+Whoever holds it, a need is the same where the same may be granted for it by the same roles; so tens of thousands of
+units are mostly a few hundred classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from rightsize.analyze.scoping import ROOT
+from rightsize.propose.atoms import Atoms
+from rightsize.propose.drafts import inherited_strings
+from rightsize.propose.existing import MANAGEMENT_GROUP, Existing, Shelf
+from rightsize.propose.operation_sets import bits_of
+from rightsize.propose.roles import Need
+from rightsize.propose.sharing import Row, smallest_cover
+from rightsize.propose.units import Unit
+from rightsize.rbac.text import fold
+
+MOST_ROLES = 3
+"""So many roles one unit may take. More would save new roles, and a reviewer would read ten crumbs for one need."""
+
+
+@dataclass(frozen=True, slots=True)
+class NeedClass:
+    """Units that any choice fits alike.
+
+    Attributes:
+        domain: Where a new role for it may be shared: the management group where it is assigned, the root, or the
+            empty string for subscriptions and below.
+        need: What has to be granted.
+        ceiling: The roles of today whose union nothing chosen may exceed.
+        custom: The tenant's own roles that may be assigned and would fit.
+        held: Those of the ceiling that the holder has at this very place, so that taking one means to keep it.
+        condition: The condition that its assignments carry.
+        role_definition_id: The one role that may grant it, where only one may.
+        units: The units, sorted.
+        exposure: How many resource groups and people a new operation would reach, summed over the units.
+    """
+
+    domain: str
+    need: Need
+    ceiling: tuple[str, ...]
+    custom: tuple[str, ...]
+    held: tuple[str, ...]
+    condition: str | None
+    role_definition_id: str | None
+    units: tuple[Unit, ...] = ()
+    exposure: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A class and everything that the choice has to know of it.
+
+    Attributes:
+        whole: The class.
+        atoms: What has to be granted.
+        allowed: What a new role for it may have without granting more than is needed.
+        needed: The operations of the need.
+        within: What a new role for it may have at all: today's grant, but for what a new role must not say there.
+        existing: The roles that exist, grant a part of it, and at most so much more as is free; the best first.
+        blocked: The word that says why no new role can grant all of it, or the empty string.
+    """
+
+    whole: NeedClass
+    atoms: int
+    allowed: int
+    needed: int
+    within: int
+    existing: tuple[Existing, ...]
+    blocked: str
+
+    @property
+    def row(self) -> Row:
+        """The same for `share`."""
+        columns = tuple(one.atoms for one in self.existing)
+        return Row(self.atoms, self.allowed, columns, MOST_ROLES, len(self.whole.units))
+
+
+def form_classes(
+    units: Iterable[Unit],
+    shelf: Shelf,
+    exposure: Callable[[Unit], int],
+    held: Mapping[tuple[str, str], frozenset[str]],
+    max_excess: int,
+) -> list[NeedClass]:
+    """Sort units into classes.
+
+    Args:
+        units: The units.
+        shelf: The roles that exist.
+        exposure: How many resource groups and people an operation more would reach.
+        held: (principal, folded place) to the roles that it has there today.
+        max_excess: Operations that an existing role may grant beyond a need.
+    """
+    fitting: dict[tuple[Need, tuple[str, ...]], tuple[str, ...]] = {}
+    grouped: dict[NeedClass, list[Unit]] = {}
+    for unit in units:
+        own = shelf.assignable_at(unit.place)
+        asked = (unit.need, own)
+        if asked not in fitting:
+            fitting[asked] = tuple(_fitting(unit.need, own, shelf, max_excess)) if own else ()
+        here = held.get((unit.principal_id, unit.place), frozenset())
+        alike = NeedClass(
+            domain_of(unit.place),
+            unit.need,
+            unit.ceiling,
+            fitting[asked],
+            tuple(id_ for id_ in unit.ceiling if id_ in here),
+            unit.condition,
+            unit.role_definition_id,
+        )
+        grouped.setdefault(alike, []).append(unit)
+    return [
+        replace(alike, units=tuple(members), exposure=sum(exposure(unit) for unit in members))
+        for alike, members in grouped.items()
+    ]
+
+
+def domain_of(place: str) -> str:
+    """Return where a new role for a folded place may be shared."""
+    return place if place == ROOT or place.startswith(MANAGEMENT_GROUP) else ""
+
+
+def _fitting(need: Need, ids: Sequence[str], shelf: Shelf, max_excess: int) -> Iterable[str]:
+    needed = shelf.book.mask(need)
+    for id_ in ids:
+        role = shelf.book.roles[id_]
+        if role.granted & needed and (role.granted & ~needed).bit_count() <= max_excess:
+            yield id_
+
+
+@dataclass(slots=True)
+class CaseReader:
+    """Works out what the choice has to know of classes.
+
+    Attributes:
+        shelf: The roles that exist.
+        max_excess: Operations that an existing role may grant beyond a need.
+        weigh: The weight of a set of operations.
+    """
+
+    shelf: Shelf
+    max_excess: int
+    weigh: Callable[[int], int]
+
+    @property
+    def atoms(self) -> Atoms:
+        """The numbering."""
+        return self.shelf.atoms
+
+    def read(self, one: NeedClass) -> Case:
+        """Return a class as a case."""
+        atoms = self.atoms.of_need(one.need)
+        needed = self.atoms.operations(atoms)
+        barred, word = self._barred(one, atoms)
+        existing = self._existing(one, atoms, needed)
+        columns = [role.atoms for role in existing]
+        kept_out = barred | atoms & self.atoms.patterns
+        # A pattern goes into a new role only where roles that exist cannot say it and leave room for the new one.
+        suffices = _fit(atoms, columns, MOST_ROLES) or _fit(atoms & kept_out, columns, MOST_ROLES - 1)
+        if not suffices:
+            kept_out = barred
+            suffices = _fit(atoms & barred, columns, MOST_ROLES - 1)
+        book = self.shelf.book
+        within = self.atoms.of_blocks(_union(book.roles[id_].granted for id_ in one.ceiling), book.blocks(one.ceiling))
+        return Case(
+            whole=one,
+            atoms=atoms,
+            allowed=self.atoms.allowed(one.need) & ~kept_out,
+            needed=needed,
+            within=within & ~barred,
+            existing=existing,
+            blocked="" if suffices else word,
+        )
+
+    def _existing(self, one: NeedClass, atoms: int, needed: int) -> tuple[Existing, ...]:
+        """Return the roles of which no other one grants as much at no more excess, the best first."""
+        found = list(self.shelf.inside(one.ceiling, one.custom, atoms, needed, self.max_excess))
+        ranked = sorted(
+            ((self.weigh(role.spare) if role.spare else 0), role.kind != "own", role.role.role_definition_id, role)
+            for role in found
+        )
+        kept: list[tuple[int, int, Existing]] = []
+        for weight, _, _, role in sorted(ranked, key=lambda item: -(item[3].atoms & atoms).bit_count()):
+            useful = role.atoms & atoms
+            if not any(not useful & ~other and price <= weight for price, other, _ in kept):
+                kept.append((weight, useful, role))
+        chosen = {role.role.role_definition_id for _, _, role in kept}
+        return tuple(role for _, _, id_, role in ranked if id_ in chosen)
+
+    def _barred(self, one: NeedClass, atoms: int) -> tuple[int, str]:
+        """Return the atoms that no new role may have there, and the word for it."""
+        if one.domain == ROOT:
+            return -1, "root"
+        unwritable = atoms & self._unwritable(one)
+        if one.domain:
+            word = "data_at_management_group" if atoms & self.atoms.data else "role_refused"
+            return self.atoms.data | unwritable, word
+        return unwritable, "role_refused"
+
+    def _unwritable(self, one: NeedClass) -> int:
+        """Return the atoms whose strings Azure would refuse."""
+        index = self.shelf.book.index
+        inherited = frozenset().union(*(inherited_strings(self.shelf.book.roles[id_]) for id_ in one.ceiling))
+
+        def refuses(plane: str, text: str) -> bool:
+            if "*" in text:
+                return text.count("*") > 1
+            return not index.lists(plane, text) and (plane, fold(text)) not in inherited
+
+        found = index.mask_of_bits(
+            bit for bit in bits_of(one.need.operations & ~index.listed) if refuses(*index.names[bit])
+        )
+        for part in one.need.parts:
+            if any(refuses(part.plane, text) for text in (*part.patterns, *part.not_patterns)):
+                found |= self.atoms.of_need(Need(0, (part,)))
+        return found
+
+
+def _fit(wanted: int, columns: Sequence[int], most: int) -> bool:
+    return smallest_cover(wanted, columns, [0] * len(columns), most) is not None
+
+
+def _union(masks: Iterable[int]) -> int:
+    whole = 0
+    for mask in masks:
+        whole |= mask
+    return whole

@@ -1,0 +1,129 @@
+"""The roles that exist already, as candidates for a need: built-in ones, the tenant's own, and today's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from rightsize.analyze.scoping import ROOT, ScopeTree
+from rightsize.propose.atoms import Atoms
+from rightsize.propose.roles import ChoiceKind, KnownRole, RoleBook
+from rightsize.propose.units import is_at_or_below
+
+MANAGEMENT_GROUP = "/providers/microsoft.management/managementgroups/"
+
+
+@dataclass(frozen=True, slots=True)
+class Existing:
+    """An existing role as it stands towards a need.
+
+    Attributes:
+        kind: `own` for one of the roles that are replaced, `builtin` or `custom` for another.
+        role: The role.
+        atoms: What it grants.
+        spare: The operations that it grants beyond the need.
+    """
+
+    kind: ChoiceKind
+    role: KnownRole
+    atoms: int
+    spare: int
+
+
+@dataclass(slots=True)
+class Shelf:
+    """Hands out existing roles.
+
+    Attributes:
+        book: The roles.
+        atoms: The numbering of what they grant.
+        tree: Management groups and subscriptions.
+    """
+
+    book: RoleBook
+    atoms: Atoms
+    tree: ScopeTree
+    _builtin: list[tuple[int, KnownRole]] = field(default_factory=list)
+    _by_scope: dict[str, list[KnownRole]] = field(default_factory=dict)
+    _at_place: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    _atoms_of: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for role in self.book.roles.values():
+            if role.is_conditional or not role.granted:
+                continue
+            if role.is_builtin:
+                self._builtin.append((role.granted.bit_count(), role))
+            for scope in () if role.is_builtin else role.assignable:
+                self._by_scope.setdefault(scope, []).append(role)
+        self._builtin.sort(key=lambda item: (item[0], item[1].role_definition_id))
+
+    def assignable_at(self, place: str) -> tuple[str, ...]:
+        """Return the tenant's own roles that may be assigned at a folded scope, sorted.
+
+        A role with data actions cannot be assigned at a management group.
+        """
+        if place not in self._at_place:
+            above = [scope for scope in self._by_scope if is_at_or_below(place, scope, self.tree)]
+            at_group = place.startswith(MANAGEMENT_GROUP)
+            self._at_place[place] = tuple(
+                sorted(
+                    {
+                        role.role_definition_id
+                        for scope in above
+                        for role in self._by_scope[scope]
+                        if place != ROOT and not (at_group and _has_data_actions(role))
+                    }
+                )
+            )
+        return self._at_place[place]
+
+    def atoms_of(self, role: KnownRole) -> int:
+        """Return what a role grants."""
+        if role.role_definition_id not in self._atoms_of:
+            self._atoms_of[role.role_definition_id] = self.atoms.of_blocks(role.granted, role.blocks)
+        return self._atoms_of[role.role_definition_id]
+
+    def inside(
+        self, ceiling: tuple[str, ...], custom: Iterable[str], wanted: int, needed: int, max_excess: int | None
+    ) -> Iterator[Existing]:
+        """Yield the roles that grant something wanted and nothing that a ceiling does not grant.
+
+        Args:
+            ceiling: The roles of today that may be replaced.
+            custom: The tenant's own roles that may be assigned there.
+            wanted: The atoms of which one has to be granted.
+            needed: The operations that are needed.
+            max_excess: How many operations beyond these a role may grant; None for any number.
+        """
+        ceiling_mask = 0
+        for id_ in ceiling:
+            ceiling_mask |= self.book.roles[id_].granted
+        outside = ((1 << self.atoms.width) - 1) & ~needed
+        for role in self._candidates(ceiling, custom, needed, max_excess):
+            spare = role.granted & outside
+            if spare & ~ceiling_mask or (spare and max_excess is not None and spare.bit_count() > max_excess):
+                continue
+            atoms = self.atoms_of(role)
+            if not atoms & wanted:
+                continue
+            if role.role_definition_id in ceiling:
+                yield Existing("own", role, atoms, spare)
+            elif self.book.is_contained(role, ceiling):
+                yield Existing("builtin" if role.is_builtin else "custom", role, atoms, spare)
+
+    def _candidates(
+        self, ceiling: tuple[str, ...], custom: Iterable[str], needed: int, max_excess: int | None
+    ) -> Iterator[KnownRole]:
+        yield from (self.book.roles[id_] for id_ in ceiling if not self.book.roles[id_].is_conditional)
+        yield from (self.book.roles[id_] for id_ in custom if id_ not in ceiling)
+        most = self.atoms.width if max_excess is None else needed.bit_count() + max_excess
+        for size, role in self._builtin:
+            if size > most:
+                return
+            if role.role_definition_id not in ceiling:
+                yield role
+
+
+def _has_data_actions(role: KnownRole) -> bool:
+    return any(block.data_actions for block in role.blocks)
