@@ -22,7 +22,7 @@ from rightsize.propose.dials import Dials
 from rightsize.propose.exclusions import Exclusion, related_places, tagged_places
 from rightsize.propose.scopes import anchor_of, is_below
 from rightsize.rbac.text import fold
-from rightsize.rules.operations import first_party_tenants, is_emergency_name
+from rightsize.rules.operations import first_party_tenants, is_emergency_name, recovery_roles
 
 REASONS = {
     "activated": "an activation follows its eligibility, which is what a plan would change",
@@ -31,7 +31,7 @@ REASONS = {
     "emergency_access": "it is an emergency access account's",
     "first_party": "its holder is an application of Microsoft's own",
     "policy_remediation": "its holder remediates for a policy, and needs what the policy definition names",
-    "recovery": "its holder backs up or recovers, and is needed on the day that no window shows",
+    "recovery": "its holder or its role is for backup and recovery, needed on the day that no window shows",
     "foreign": "its holder lives in another tenant",
     "system_managed": "Azure made it and would make it again",
     "last_owner": "no other owner of the subscription would be left",
@@ -155,17 +155,24 @@ def _protected(flags: pl.DataFrame, facts: _Facts) -> pl.DataFrame:
     first_party = principals.filter(pl.col("owner_tenant_id").is_in(first_party_tenants()))["principal_id"]
     identity = folded(pl.col("alternative_names").list.join("\n")).fill_null("")
     remediation = principals.filter(_has_any(identity, _REMEDIATION_MARKS))["principal_id"]
-    recovery = principals.filter(_has_any(identity, _RECOVERY_MARKS))["principal_id"]
+    is_recovering = pl.col("role_definition_id").is_in(recovery_roles()).fill_null(False)
+    # A person with such a role has other work too; a workload with it is there for that day.
+    is_workload = pl.coalesce("holder_type", "exported_type").is_in(["ServicePrincipal", "ManagedIdentity"])
+    vaults = principals.filter(_has_any(identity, _RECOVERY_MARKS))["principal_id"]
+    recovery = pl.concat([vaults, flags.filter(is_recovering & is_workload)["principal_id"]]).unique()
     named_so = is_emergency_name(folded(pl.col("display_name")).fill_null("")) | is_emergency_name(
         folded(pl.col("user_principal_name")).fill_null("")
     )
     listed_so = _named(facts.dials.emergency_access)
-    emergency = principals.filter(named_so | listed_so)["principal_id"]
+    found = principals.filter(named_so | listed_so)["principal_id"]
+    # A group of such accounts means its members, whatever they are called.
+    members = facts.inputs.group_closure.filter(pl.col("group_id").is_in(found.implode()))["member_id"]
+    emergency = pl.concat([found, members]).unique()
     excluded = principals.filter(_named(facts.dials.exclude))["principal_id"]
     flagged = flags.with_columns(
         first_party=_holds(first_party, facts),
         policy_remediation=_holds(remediation, facts),
-        recovery=_holds(recovery, facts),
+        recovery=_holds(recovery, facts) | is_recovering,
         emergency_access=_holds(emergency, facts) | _holder_is(facts.dials.emergency_access),
         excluded=_holds(excluded, facts) | _holder_is(facts.dials.exclude) | _is_excluded_place_or_role(facts),
         exclusion=_exclusion(flags, facts),

@@ -89,6 +89,11 @@ def first_party_tenants() -> tuple[str, ...]:
     return tuple(row["tenant_id"] for row in rows_of("first_party"))
 
 
+def recovery_roles() -> tuple[str, ...]:
+    """Return the ids of the built-in roles that are for backing up and recovering."""
+    return tuple(row["role_definition_id"] for row in rows_of("recovery_roles"))
+
+
 def linked_writes(linked: str) -> tuple[str, ...]:
     """Return the patterns of the writes inside which `linked` is checked; any write where none is known."""
     names = pl.DataFrame({"name": folded(pl.Series([linked]))})

@@ -272,3 +272,38 @@ def test_narrower_assignments_keep_their_scope() -> None:
     assignment = tenant.assign(101, user, VM_CONTRIBUTOR, VM)
     tenant.use(user, START, VM)
     assert {one.scope for one in proposal_for(tenant.plan(), assignment).assignments} == {VM}
+
+
+SITE_RECOVERY_OPERATOR = "494ae006-db33-4328-bf46-533a6560a3ca"
+
+
+def _recovering(kind: str) -> SmallTenant:
+    tenant = SmallTenant()
+    tenant.roles[SITE_RECOVERY_OPERATOR] = ("Site Recovery Operator", [PermissionBlock(actions=("*/read", START))])
+    holder = tenant.principal(1, kind)
+    tenant.assign(101, holder, SITE_RECOVERY_OPERATOR, SUB, principal_type=kind)
+    tenant.assign(102, holder, CONTRIBUTOR, APP, principal_type=kind)
+    return tenant
+
+
+def test_a_role_for_recovery_is_kept() -> None:
+    """Nobody fails over in most windows; what else a person holds is judged as ever."""
+    tenant = _recovering("User")
+    _kept(tenant, guid(101), "recovery")
+    assert proposal_for(tenant.plan(), guid(102)).kind == "custom"
+
+
+def test_a_workload_with_a_role_for_recovery_is_kept_whole() -> None:
+    """It is there for that day, and needs then what it needs in no window."""
+    tenant = _recovering("ServicePrincipal")
+    _kept(tenant, guid(101), "recovery")
+    _kept(tenant, guid(102), "recovery")
+
+
+@pytest.mark.parametrize("dials", [{}, {"emergency_access": (guid(3),)}])
+def test_members_of_a_group_of_emergency_accounts_are_emergency_accounts(dials: dict[str, object]) -> None:
+    """Also where only the group says it, by its name or on the command line."""
+    tenant = SmallTenant()
+    member = tenant.principal(1, display_name="adm-7")
+    tenant.group(3, [member], display_name="tier 0" if dials else "Break-glass accounts")
+    _kept(tenant, tenant.assign(101, member, CONTRIBUTOR, SUB), "emergency access", **dials)

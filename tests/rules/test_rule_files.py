@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from importlib.resources import files
 from pathlib import Path
 
@@ -25,6 +26,7 @@ FILES = (
     "layers",
     "scope_levels",
     "first_party",
+    "recovery_roles",
     "audiences",
     "emergency_names",
 )
@@ -207,3 +209,10 @@ def test_matching_over_columns_is_the_matching_of_rbac(patterns: list[str], name
 @settings(deadline=None, max_examples=200)
 def test_folding_over_columns_is_the_folding_of_rbac(text: str) -> None:
     assert folded(pl.Series([text])).to_list() == [fold(text)]
+
+
+def test_the_roles_for_recovery_are_built_in_ones(shared_data: Path) -> None:
+    """Each is known under that id and that name."""
+    roles = json.loads((shared_data / "catalog" / "built-in-roles.json").read_bytes())
+    known = {(role["name"], role["roleName"]) for role in roles}
+    assert {(row["role_definition_id"], row["name"]) for row in rows_of("recovery_roles")} <= known
