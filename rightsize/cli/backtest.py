@@ -149,12 +149,10 @@ def _scores(document: Mapping[str, Any]) -> Iterator[str]:
         yield "no plan takes away what a log would show, so there is no chance to be right or wrong about"
         return
     held = sum(row["holds"] for row in rows)
-    yield f"the bound holds in {held} of {len(rows)} ranges: what broke may be less, and is nowhere surely more"
-    yield (
-        f"Brier score {document['brier']} for the bound, {document['brier_expected']} for the expected chance, "
-        f"{document['brier_base_rate']} for"
-    )
-    yield "saying of every proposal the share that broke in the end; less is better"
+    yield f"the bound holds in {held} of {len(rows)} ranges: there, what broke is not surely more"
+    bound, expected = document["brier"], document["brier_expected"]
+    yield f"Brier score, less is better: {bound} for the bound, {expected} for the expected chance,"
+    yield f"{document['brier_base_rate']} had the share that broke in the end been said of every proposal"
 
 
 def _percent(share: float | None) -> str:

@@ -37,6 +37,7 @@ DEFAULT_SETTINGS = (
 )
 """From the most careful to the leanest, the first one being what `propose` does unless told otherwise."""
 _WEEK = 7
+_INSTANT = "%Y-%m-%dT%H:%M:%S%.fZ"
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,17 +227,20 @@ def read_needs(path: Path) -> pl.DataFrame:
     """
     document = load_json(read_bytes(path))
     needs = document.get("needs") if isinstance(document, dict) else None
-    try:
-        rows = [{name: need[name] for name in NEEDS_SCHEMA} for need in needs or ()]
-        frame = pl.DataFrame(rows, schema=dict.fromkeys(NEEDS_SCHEMA, pl.String), strict=True)
-        times = pl.col("first_seen", "last_seen").str.to_datetime("%Y-%m-%dT%H:%M:%S%.fZ", time_unit="us")
-        if isinstance(needs, list):
-            return frame.with_columns(times)
-    except (KeyError, TypeError, IndexError, pl.exceptions.PolarsError):
-        pass
+    if isinstance(needs, list) and all(_is_need(need) for need in needs):
+        rows = [{name: need[name] for name in NEEDS_SCHEMA} for need in needs]
+        frame = pl.DataFrame(rows, schema=dict.fromkeys(NEEDS_SCHEMA, pl.String))
+        times = pl.col("first_seen", "last_seen").str.to_datetime(_INSTANT, time_unit="us", strict=False)
+        timed = frame.with_columns(times)
+        if not timed["first_seen"].has_nulls() and not timed["last_seen"].has_nulls():
+            return timed
     raise InputError(
         f"`{path}` is no truth of a generated tenant", hint="`rightsize demo DIR` writes one: DIR/truth.json"
     )
+
+
+def _is_need(need: object) -> bool:
+    return isinstance(need, dict) and all(isinstance(need.get(name), str) for name in NEEDS_SCHEMA)
 
 
 def describe(tally: Tally, with_truth: bool) -> dict[str, Any]:
