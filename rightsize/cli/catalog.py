@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from rightsize.cli.collect import Auth, Cloud
 from rightsize.cli.load import show_report
 from rightsize.cli.narration import say, set_verbosity
 from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Output, OutputFormat, Quiet, Verbose
@@ -40,6 +41,27 @@ def import_files(
     show_report(import_catalogue(db, files), output, by_file=True)
 
 
+@app.command("refresh")
+def refresh(
+    cloud: Cloud = "public",
+    auth: Auth = "default",
+    force: Annotated[
+        bool, typer.Option("--force", help="Load a catalogue that lost more than a tenth of what is loaded.")
+    ] = False,
+    db: Db = DEFAULT_DB,
+    output: Output = OutputFormat.TABLE,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    no_input: NoInput = False,
+) -> None:
+    """Load the operations and roles that Azure has now; nothing that is loaded is taken away."""
+    from rightsize.workflow.catalog import refresh_catalogue  # noqa: PLC0415
+
+    set_verbosity(verbose, quiet)
+    report = refresh_catalogue(db, cloud=cloud, auth=auth, may_ask=not no_input, force=force)
+    show_report(report, output, by_file=False)
+
+
 @app.command("status")
 def status(
     db: Db = DEFAULT_DB,
@@ -58,7 +80,7 @@ def status(
     set_verbosity(verbose, quiet)
     found = read_catalogue_status(db).answer()
     if not found["operations"]:
-        say("no operations are loaded: `rightsize catalog import FILE…`")
+        say("no operations are loaded: `rightsize catalog refresh`, or `rightsize catalog import FILE…`")
     if output is OutputFormat.TABLE:
         show([{"what": what, "value": value} for what, value in found.items()], ("what", "value"), output)
     else:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from rightsize.collect.listing import Question
-from rightsize.collect.pages import Run
+from rightsize.collect.pages import Run, records_of
 from rightsize.collect.runs import Earlier
 from rightsize.rbac.text import fold
 
@@ -56,17 +56,6 @@ class AskedFor(ABC):
         }
         return [found[key] for key in sorted(found)]
 
-    @staticmethod
-    def opened(lines: Iterable[Any]) -> Iterator[dict[str, Any]]:
-        """Yield the records of pages, and the records that are lines themselves."""
-        for line in lines:
-            if not isinstance(line, dict):
-                continue
-            records = line.get("value", line.get("data"))
-            for record in records if isinstance(records, list) else [line]:
-                if isinstance(record, dict):
-                    yield record
-
 
 class RunKnown(AskedFor):
     """What a run has collected so far."""
@@ -79,7 +68,7 @@ class RunKnown(AskedFor):
     def parts(self, source: str) -> Iterator[tuple[str, Iterator[dict[str, Any]]]]:
         """Yield the units of a source: the key of each, and its records."""
         for unit in self._run.units_of(source):
-            yield unit.key, self.opened(self._run.lines(unit))
+            yield unit.key, records_of(self._run.lines(unit))
 
     def is_held(self, source: str, key: str) -> bool:
         """Tell whether an earlier run has a unit, complete."""

@@ -18,7 +18,7 @@ import json
 import os
 import shutil
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -221,6 +221,11 @@ class Run:
             except (OSError, EOFError, ValueError) as error:
                 raise InputError(f"`{path}` is damaged: {error}", hint="collect again into another folder") from error
 
+    def records(self, source: str) -> Iterator[dict[str, Any]]:
+        """Yield the records of a source, as they came."""
+        for unit in self.units_of(source):
+            yield from records_of(self.lines(unit))
+
     def save(self) -> None:
         """Write the manifest."""
         try:
@@ -268,6 +273,17 @@ class Run:
         at.state, at.reason, at.lost = entry["state"], entry["reason"], list(entry["lost"])
         if file := entry.get("file"):
             at.files.append(PageFile(**file))
+
+
+def records_of(lines: Iterable[Any]) -> Iterator[dict[str, Any]]:
+    """Yield the records of pages, and the records that are lines themselves."""
+    for line in lines:
+        if not isinstance(line, dict):
+            continue
+        records = line.get("value", line.get("data"))
+        for record in records if isinstance(records, list) else [line]:
+            if isinstance(record, dict):
+                yield record
 
 
 def _text(moment: dt.datetime | None) -> str:

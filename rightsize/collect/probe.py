@@ -15,6 +15,7 @@ from rightsize.azure.wire import AbsentError, FaultError, NotSignedInError, Refu
 from rightsize.collect.forms import Page
 from rightsize.collect.known import AskedFor
 from rightsize.collect.listing import Question, Source, Unit
+from rightsize.collect.pages import records_of
 
 Reach = Literal["readable", "refused", "not there", "unreachable"]
 
@@ -45,7 +46,7 @@ class ProbeKnown(AskedFor):
     def parts(self, source: str) -> Iterator[tuple[str, Iterator[dict[str, Any]]]]:
         """Yield the units of a source: the key of each, and its records."""
         for key, lines in self._pages.get(source, []):
-            yield key, self.opened(orjson.loads(line) for line in lines.split(b"\n") if line)
+            yield key, records_of(orjson.loads(line) for line in lines.split(b"\n") if line)
 
     def is_held(self, source: str, key: str) -> bool:  # noqa: ARG002  a probe comes before every run
         """Tell whether an earlier run has a unit."""
