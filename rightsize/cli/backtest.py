@@ -151,8 +151,8 @@ def _scores(document: Mapping[str, Any]) -> Iterator[str]:
     held = sum(row["holds"] for row in rows)
     yield f"the bound holds in {held} of {len(rows)} ranges: there, what broke is not surely more"
     bound, expected = document["brier"], document["brier_expected"]
-    yield f"Brier score, less is better: {bound} for the bound, {expected} for the expected chance,"
-    yield f"{document['brier_base_rate']} had the share that broke in the end been said of every proposal"
+    yield f"Brier score, less is better: {bound} for the bound, {expected} for the expected chance"
+    yield f"{document['brier_base_rate']} had the share that broke in the end been said of each"
 
 
 def _percent(share: float | None) -> str:
