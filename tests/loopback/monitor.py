@@ -158,7 +158,11 @@ def translate(con: duckdb.DuckDBPyConnection, text: str) -> str:
         RefusalError: With the error of a query that cannot be understood, or that cannot run here.
     """
     import duckdb_kql  # noqa: PLC0415  absent where nobody queries logs
+    from duckdb_kql.translate import functions  # noqa: PLC0415
 
+    # KQL's translate() is DuckDB's with the arguments in another order; the translator does not know it.
+    spec = functions.FunctionSpec("translate", "template", "translate({2}, {0}, {1})", (3,))
+    functions.SCALAR_FUNCTIONS.setdefault("translate", spec)
     try:
         return str(duckdb_kql.query(con, text).sql_query())
     except (duckdb_kql.KqlError, duckdb.Error) as error:
