@@ -46,6 +46,8 @@ class Inputs:
     role_permissions: pl.DataFrame
     role_assignments: pl.DataFrame
     deny_assignments: pl.DataFrame
+    role_management_policies: pl.DataFrame
+    role_assignment_requests: pl.DataFrame
     operations: pl.DataFrame
     role_operations: pl.DataFrame
     usage_days: pl.DataFrame

@@ -29,6 +29,7 @@ _STAGED_EVENTS = (
     "role_assignment_id, role_definition_id, evidence_principal_id, correlation_id, event_id, ip, "
     "key_correlation, key_operation, key_scope, category, rank"
 )
+_GUID = "[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}"
 _STAGED_SIGN_INS = "time, sign_in_id, principal_id, principal_name, app_id, resource_id, resource_name, kind, succeeded"
 
 # A record that the fast way cannot place, or whose keys it may have missed because of their capitals.
@@ -118,6 +119,7 @@ def _stage_fast(
     odd |= _normalise(con, log)
     found = _count_logs(con)
     _stage_rows(con, log, odd)
+    _stage_requests(con, log, odd)
     _count_words(con, log, odd, counts)
     others: dict[str, list[int]] = {}
     for (number, name), records in found.items():
@@ -146,6 +148,7 @@ def _stage_other(con: duckdb.DuckDBPyConnection, batch: Batch, family: Family, l
     problems = _normalise(con, log)
     found = _count_logs(con)
     _stage_rows(con, log, problems)
+    _stage_requests(con, log, problems)
     _count_words(con, log, problems, counts)
     for (number, name), records in found.items():
         if name == log and number not in problems:
@@ -174,6 +177,7 @@ def _stage_slowly(
             con.execute(f"CREATE OR REPLACE TEMP TABLE ingest_raw AS {PROJECTIONS[log][0](fields)}")
             _normalise(con, log)
             _stage_rows(con, log, set())
+            _stage_requests(con, log, set())
             _count_words(con, log, set(), counts)
             _reject_rows(con, log)
     _reject_the_rest(con, number, max(sorted(found), key=found.__getitem__, default=_LOGS[0]), counts)
@@ -183,7 +187,7 @@ def _forget(con: duckdb.DuckDBPyConnection, number: int, counts: LogCounts) -> N
     """Take back what the fast way staged of a file in which a later pass met something odd."""
     for place, log in enumerate(_LOGS):
         counts.read.pop((number, log), None)
-        for table in ("stage_event_rows", "stage_sign_in_rows"):
+        for table in ("stage_event_rows", "stage_sign_in_rows", "stage_request_rows"):
             con.execute(f"DELETE FROM {table} WHERE file_id = ?", [file_id(number, place)])
 
 
@@ -224,6 +228,43 @@ def _stage_rows(con: duckdb.DuckDBPyConnection, log: str, without: set[int]) -> 
         f"INSERT INTO {table} (file_id, line, {columns}) "
         f"SELECT file_no * {_IDS_PER_FILE} + {_LOGS.index(log)}, line, {columns} FROM ingest_rows "
         "WHERE problem IS NULL AND NOT list_contains($without, file_no)",
+        {"without": sorted(without)},
+    )
+
+
+# Writers of requests spell the keys of a body in two ways, and the roles as ids with any prefix.
+_BODY_PATHS = ", ".join(
+    f"'$.{outer}.{inner}'"
+    for name in ("RoleDefinitionId", "PrincipalType", "PrincipalId")
+    for outer, inner in (("Properties", name), ("properties", name[0].lower() + name[1:]))
+)
+_ASSIGNED_TYPES = "'User', 'Group', 'ServicePrincipal', 'ForeignGroup', 'Device'"
+
+
+def _stage_requests(con: duckdb.DuckDBPyConnection, log: str, without: set[int]) -> None:
+    """Stage what the calls that make or delete role assignments say of the assignment: its role, and for whom.
+
+    The row that begins a call has the body of the request, the one that ends it that of the answer.
+    Source: Microsoft Learn, "View activity logs for Azure RBAC changes".
+    """
+    if log != "activity":
+        return
+    role, kind, assignee = (f"coalesce(found[{place}], found[{place + 1}])" for place in (1, 3, 5))
+    con.execute(
+        f"""
+        INSERT INTO stage_request_rows
+        SELECT file_id, line, key_correlation, key_operation, key_scope,
+            nullif(lower(regexp_extract({role}, '(^|/)({_GUID})$', 2)), '') AS assigned_role_id,
+            list_filter([{_ASSIGNED_TYPES}], lambda known: lower(known) = lower({kind}))[1] AS assigned_type,
+            nullif(lower(regexp_extract({assignee}, '^({_GUID})$', 1)), '') AS assigned_principal_id
+        FROM (
+            SELECT file_no * {_IDS_PER_FILE} + {_LOGS.index(log)} AS file_id, line, key_correlation, key_operation,
+                key_scope, TRY(json_extract_string(request_body, [{_BODY_PATHS}])) AS found
+            FROM ingest_rows JOIN (SELECT file_no, line, request_body FROM raw_events) USING (file_no, line)
+            WHERE problem IS NULL AND request_body IS NOT NULL AND NOT list_contains($without, file_no)
+        )
+        WHERE found IS NOT NULL
+        """,
         {"without": sorted(without)},
     )
 

@@ -46,10 +46,13 @@ NESTED: Mapping[str, tuple[Path, ...]] = {
     "identity": (*paths_of(AUTHORIZATION, "authorization"), *paths_of(CLAIMS, "claims")),
     "authorization_json": paths_of(AUTHORIZATION),
     "claims": paths_of(CLAIMS),
-    "properties": (("eventCategory",), ("statusCode",), ("statusMessage",)),
+    "properties": (("eventCategory",), ("statusCode",), ("statusMessage",), ("requestbody",), ("responseBody",)),
     "http_request": (("clientIpAddress",), ("client_ip_address",)),
 }
 """The fields that are objects, with what is read of each, in order."""
+
+OTHER_BODIES: tuple[Path, ...] = (("requestBody",), ("responsebody",))
+"""Bodies in other capitals, after those of `properties`; a struct, whose members fold, cannot have both."""
 
 FIRST_CLAIM = len(NESTED["authorization_json"])
 """Where in the values of `identity` the claims begin."""

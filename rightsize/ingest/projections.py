@@ -14,6 +14,7 @@ from rightsize.ingest.nested import (
     CLAIMS,
     FIRST_CLAIM,
     NESTED,
+    OTHER_BODIES,
     json_paths,
     paths_of,
     values_as_columns,
@@ -23,7 +24,7 @@ RAW_EVENT_COLUMNS = (
     "file_no", "line", "log", "source", "time", "submitted", "category", "operation_name", "resource_id",
     *AUTHORIZATION, *CLAIMS, "caller", "caller_ip", "correlation_id", "event_id", "status", "sub_status",
     "status_code", "error_code", "error_message", "authentication", "authorization_result", "service",
-    "object_key", "operation_index", "uri", "ordinal",
+    "object_key", "operation_index", "uri", "request_body", "ordinal",
 )  # fmt: skip
 """The common raw columns of events, in order; all but file_no, line and ordinal are text."""
 
@@ -65,7 +66,8 @@ SELECT * EXCLUDE (identity), identity AS identity_values, properties AS property
 FROM ({with_log(fields.sql)})"""
 
     def taken(field: str) -> str:
-        return f"TRY(json_extract_string({field}, {json_paths(NESTED[field])}))"
+        paths = (*NESTED[field], *(OTHER_BODIES if field == "properties" else ()))
+        return f"TRY(json_extract_string({field}, {json_paths(paths)}))"
 
     return f"""
 SELECT *,
@@ -83,6 +85,17 @@ FROM (
         FROM ({with_log(fields.sql)})
     )
 )"""
+
+
+# What was asked for matters of role assignments only; the bodies of all other calls are left where they are.
+_BODIES = ", ".join(
+    f"nullif(property_values[{place}], '')" for place in range(4, len(NESTED["properties"]) + len(OTHER_BODIES) + 1)
+)
+_CALLED = _unwrapped("operation_name")
+_REQUEST_BODY = f"""CASE WHEN coalesce({_BODIES}) IS NOT NULL
+        AND {folded(f"coalesce(authorization_values[1], identity_values[1], {_CALLED})")}
+            LIKE 'microsoft.authorization/roleassignments/%'
+    THEN coalesce({_BODIES}) END"""
 
 
 def project_activity(fields: Fields) -> str:
@@ -106,7 +119,8 @@ SELECT file_no, line, log, 'activity_log' AS source,
     coalesce(nullif(error[5], ''), nullif(error[6], ''), nullif(error[7], ''), message) AS error_message,
     CAST(NULL AS VARCHAR) AS authentication, CAST(NULL AS VARCHAR) AS authorization_result,
     CAST(NULL AS VARCHAR) AS service, CAST(NULL AS VARCHAR) AS object_key,
-    CAST(NULL AS VARCHAR) AS operation_index, CAST(NULL AS VARCHAR) AS uri, CAST(NULL AS BIGINT) AS ordinal
+    CAST(NULL AS VARCHAR) AS operation_index, CAST(NULL AS VARCHAR) AS uri,
+    {_REQUEST_BODY} AS request_body, CAST(NULL AS BIGINT) AS ordinal
 FROM (
     SELECT *, CASE WHEN message LIKE '{{%' THEN TRY(json_extract_string(message, {_ERROR})) END AS error
     FROM (SELECT *, coalesce(nullif(property_values[3], ''), description) AS message FROM ({_open(fields)}))
@@ -143,7 +157,8 @@ SELECT file_no, line, log, 'storage_log' AS source,
     nullif(entry[6], '') AS authorization_result,
     coalesce(service_type, nullif(property[3], ''), table_name) AS service,
     coalesce(object_key, nullif(property[1], '')) AS object_key,
-    coalesce(operation_index, nullif(property[2], '')) AS operation_index, uri, ordinal
+    coalesce(operation_index, nullif(property[2], '')) AS operation_index, uri,
+    CAST(NULL AS VARCHAR) AS request_body, ordinal
 FROM (
     SELECT *, TRY(json_extract_string(granted, ['$.action', '$.roleAssignmentId', '$.roleDefinitionId',
         '$.principals[0].id', '$.principals[0].type', '$.result'])) AS entry

@@ -38,6 +38,9 @@ _BASE_TABLES = {
         "correlation_id VARCHAR, operation_key INTEGER, scope_key INTEGER, "
         + ", ".join(f"{name} VARCHAR" for name in MARKED_COLUMNS)
     ),
+    "request_bodies": (
+        "event_key UHUGEINT, assigned_role_id VARCHAR, assigned_type VARCHAR, assigned_principal_id VARCHAR"
+    ),
     "usage_days": (
         "actor_key INTEGER, operation_key INTEGER, scope_key INTEGER, plane VARCHAR, assignment_key INTEGER, day DATE, "
         "first_seen TIMESTAMP, last_seen TIMESTAMP, succeeded BIGINT, failed BIGINT, started BIGINT, denied BIGINT, "
@@ -106,6 +109,20 @@ _VIEWS = {
         JOIN base.operation_names AS o USING (operation_key) JOIN base.scope_names AS s USING (scope_key)
         LEFT JOIN base.assignment_names AS r USING (assignment_key)
         LEFT JOIN ({_RESOLVED}) AS alias ON alias.alias = a.principal_name""",
+    "role_assignment_requests": f"""
+        SELECT e.correlation_id, o.spelling AS operation, s.spelling AS scope,
+            coalesce(substr(e.principal_id, 2), alias.principal_id) AS principal_id,
+            substr(coalesce(e.principal_name, e.app_id), 2) AS principal_name, e.time,
+            CASE e.rank WHEN 4 THEN 'succeeded' WHEN 3 THEN 'failed' WHEN 2 THEN 'denied' WHEN 1 THEN 'started'
+                ELSE 'other' END AS outcome,
+            b.assigned_role_id, b.assigned_type, b.assigned_principal_id
+        FROM base.events AS e
+        JOIN base.operation_names AS o USING (operation_key) JOIN base.scope_names AS s USING (scope_key)
+        LEFT JOIN base.request_bodies AS b USING (event_key)
+        LEFT JOIN ({_RESOLVED}) AS alias ON e.principal_id IS NULL
+            AND alias.alias = {folded("substr(coalesce(e.principal_name, e.app_id), 2)")}
+        WHERE o.folded IN ('microsoft.authorization/roleassignments/write',
+            'microsoft.authorization/roleassignments/delete')""",
     "usage": """
         SELECT principal_id, principal_name, operation, scope, plane, role_assignment_id, min(first_seen) AS first_seen,
             max(last_seen) AS last_seen, sum(succeeded)::BIGINT AS succeeded, sum(failed)::BIGINT AS failed,

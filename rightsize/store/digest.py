@@ -19,6 +19,8 @@ DIGESTED = (
     "role_definitions",
     "role_assignments",
     "deny_assignments",
+    "role_management_policies",
+    "role_assignment_requests",
     "operations",
     "usage_days",
     "sign_ins",

@@ -11,7 +11,7 @@ import duckdb
 from rightsize.store.connection import Store
 from rightsize.store.coverage import declare_window, derive_coverage
 from rightsize.store.derive import derive_aliases, derive_closure, derive_roles, derive_scopes
-from rightsize.store.merge_events import merge_events, merge_sign_ins
+from rightsize.store.merge_events import merge_events, merge_requests, merge_sign_ins
 from rightsize.store.merge_tables import merge_bookkeeping, merge_tables
 from rightsize.store.scope_forms import drop_forms
 from rightsize.store.spelling import name_listed_scopes, respell
@@ -25,6 +25,7 @@ _MERGE_TABLES = (
     "merge_changed",
     "touched_days",
     "touched_calls",
+    "merge_requests",
     "merge_sign_ins",
     "known_aliases",
     "log_categories",
@@ -83,6 +84,7 @@ def _merge_staged(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
     for part in (merge_events(con), merge_sign_ins(con)):
         for file_id, count in part.items():
             new[file_id] = new.get(file_id, 0) + count
+    merge_requests(con)
     merge_bookkeeping(con)
     name_listed_scopes(con)
     if touched & {"role_definitions", "operations"}:

@@ -143,6 +143,26 @@ def _recompute_usage(con: duckdb.DuckDBPyConnection) -> None:
     con.execute("DROP VIEW event_keys")
 
 
+def merge_requests(con: duckdb.DuckDBPyConnection) -> None:
+    """Merge `stage_request_rows` into what is known of calls that make or delete role assignments.
+
+    A row that says something beats one that does not, and of two values the greater one stays, as everywhere.
+    """
+    values = ("assigned_role_id", "assigned_type", "assigned_principal_id")
+    greatest = ", ".join(f"max({name}) AS {name}" for name in values)
+    con.execute(f"""
+        CREATE OR REPLACE TEMP TABLE merge_requests AS
+        SELECT md5_number(key_correlation || chr(31) || key_operation || chr(31) || key_scope) AS event_key,
+            {", ".join(values)} FROM stage_request_rows""")
+    con.execute("""
+        INSERT INTO merge_requests BY NAME
+        SELECT * FROM base.request_bodies WHERE event_key IN (SELECT event_key FROM merge_requests)""")
+    con.execute("DELETE FROM base.request_bodies WHERE event_key IN (SELECT event_key FROM merge_requests)")
+    con.execute(f"""
+        INSERT INTO base.request_bodies BY NAME
+        SELECT event_key, {greatest} FROM merge_requests GROUP BY event_key""")
+
+
 def merge_sign_ins(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
     """Merge `stage_sign_in_rows`; a sign-in is what its id says, else its content. Return the new rows of each file."""
     columns = "time, principal_id, principal_name, app_id, resource_id, resource_name, kind, succeeded"

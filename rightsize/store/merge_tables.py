@@ -22,8 +22,24 @@ _VERSIONS = {
 }
 """What orders the rows of one key before their text does."""
 
-_MUTABLE = {"role_assignments": ("condition", "condition_version", "description")}
+_MUTABLE = {
+    "role_assignments": ("condition", "condition_version", "description"),
+    "role_management_policies": (
+        "maximum_activation",
+        "requires_mfa",
+        "requires_justification",
+        "requires_ticket",
+        "authentication_context",
+        "requires_approval",
+        "approver_ids",
+        "maximum_eligibility",
+        "rules",
+    ),
+}
 """Columns that Azure can change: they go together, as the row with the newest `updated_on` has them."""
+
+_SILENT_WITHOUT = {"role_management_policies": "rules"}
+"""The column without which a row says nothing of those that Azure can change."""
 
 
 def merge_tables(con: duckdb.DuckDBPyConnection) -> tuple[dict[int, int], set[str]]:
@@ -46,7 +62,7 @@ def _merge_columns(con: duckdb.DuckDBPyConnection, declared: Table) -> dict[int,
     together = _MUTABLE.get(name, ())
     values = [column.name for column in declared.columns if not column.key and column.name not in together]
     staged = ", ".join(_staged_column(declared, column.name) for column in declared.columns)
-    edition = _edition(together)
+    edition = _edition(together, _SILENT_WITHOUT.get(name))
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE merge_rows AS
         SELECT *, {edition} AS edition FROM (SELECT file_id, line, {staged} FROM stage_{name})""")
@@ -58,21 +74,26 @@ def _merge_columns(con: duckdb.DuckDBPyConnection, declared: Table) -> dict[int,
     new = dict(con.execute(new_rows("merge_rows", keys, greatest=[*values, "edition"])).fetchall())
     con.execute(f"DELETE FROM base.{name} AS b USING merge_rows AS m WHERE {matches}")
     merged = [named(*keys), *(f"max({quoted(value)}) AS {quoted(value)}" for value in values)]
-    merged += [f"substr(max(edition), 21)::JSON ->> '$.{value}' AS {quoted(value)}" for value in together]
+    merged += [
+        f'from_json(substr(max(edition), 21), \'{{"{value}": "{declared.column(value).type.value}"}}\').{value} '
+        f"AS {quoted(value)}"
+        for value in together
+    ]
     con.execute(f"""
         INSERT INTO base.{name} BY NAME
         SELECT {", ".join(merged)} FROM merge_rows GROUP BY {named(*keys)}""")
     return new
 
 
-def _edition(together: tuple[str, ...]) -> str:
+def _edition(together: tuple[str, ...], speaks: str | None) -> str:
     """Return SQL for the text that orders editions of a row: the time of the change, then what was changed."""
     if not together:
         return "NULL::VARCHAR"
-    return (
+    text = (
         "coalesce(strftime(updated_on, '%Y%m%d%H%M%S%f'), '00000000000000000000') "
         f"|| to_json(struct_pack({named(*together)}))::VARCHAR"
     )
+    return text if speaks is None else f"CASE WHEN {quoted(speaks)} IS NOT NULL THEN {text} END"
 
 
 def _staged_column(declared: Table, name: str) -> str:

@@ -6,16 +6,24 @@ from collections.abc import Callable, Mapping
 
 import duckdb
 
-from rightsize.store.ddl import view_statements
+from rightsize.store.ddl import base_table, view_statements
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 def _add_scope_tags(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("CREATE TABLE IF NOT EXISTS base.scope_tags (scope VARCHAR, name VARCHAR, value VARCHAR)")
 
 
-_STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {1: _add_scope_tags}
+def _add_policies_and_requests(connection: duckdb.DuckDBPyConnection) -> None:
+    for name in ("role_management_policies", "request_bodies"):
+        connection.execute(f"CREATE TABLE IF NOT EXISTS base.{name} ({base_table(name)})")
+
+
+_STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
+    1: _add_scope_tags,
+    2: _add_policies_and_requests,
+}
 """The step that leads from the version of its key to the next."""
 
 

@@ -27,6 +27,10 @@ _LOG_TABLES = {
         f"file_id INTEGER, line BIGINT, {_EVENT_COLUMNS}, "
         "key_correlation VARCHAR, key_operation VARCHAR, key_scope VARCHAR, category VARCHAR, rank INTEGER"
     ),
+    "stage_request_rows": (
+        "file_id INTEGER, line BIGINT, key_correlation VARCHAR, key_operation VARCHAR, key_scope VARCHAR, "
+        "assigned_role_id VARCHAR, assigned_type VARCHAR, assigned_principal_id VARCHAR"
+    ),
     "stage_sign_in_rows": (
         "file_id INTEGER, line BIGINT, time TIMESTAMP, sign_in_id VARCHAR, principal_id VARCHAR, "
         "principal_name VARCHAR, app_id VARCHAR, resource_id VARCHAR, resource_name VARCHAR, kind VARCHAR, "

@@ -43,6 +43,7 @@ class Call:
     is_user: bool = True
     category: str = "Administrative"
     has_evidence: bool = True
+    body: str = ""
 
     @property
     def correlation(self) -> str:
@@ -94,6 +95,8 @@ class Call:
         properties = {"eventCategory": self.category, "entity": self.resource, "message": self.operation}
         if name:
             properties["statusCode"] = name
+        if self.body:
+            properties["requestbody"] = self.body
         if code:
             properties["statusMessage"] = json.dumps({"error": {"code": code, "message": "for some reason"}})
         return properties

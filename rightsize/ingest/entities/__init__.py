@@ -6,6 +6,7 @@ from rightsize.ingest.entities.assignments import ASSIGNMENT_SHAPES
 from rightsize.ingest.entities.definitions import DEFINITION_SHAPES
 from rightsize.ingest.entities.directory import DIRECTORY_SHAPES
 from rightsize.ingest.entities.operations import OPERATION_SHAPES
+from rightsize.ingest.entities.policies import POLICY_SHAPES
 from rightsize.ingest.entities.scopes import SCOPE_SHAPES
 from rightsize.ingest.entities.tags import TAG_SHAPES
 from rightsize.ingest.shapes import Shape
@@ -13,6 +14,7 @@ from rightsize.ingest.shapes import Shape
 ENTITY_SHAPES: tuple[Shape, ...] = (
     *ASSIGNMENT_SHAPES,
     *DEFINITION_SHAPES,
+    *POLICY_SHAPES,
     *SCOPE_SHAPES,
     *TAG_SHAPES,
     *OPERATION_SHAPES,

@@ -91,6 +91,25 @@ ACCESS_TABLES = (
         ),
     ),
     Table(
+        "role_management_policies",
+        "one row a policy of Privileged Identity Management: what activating a role at a scope asks for",
+        (
+            key("policy_id", TEXT, "GUID (name) of the policy"),
+            Column("scope", TEXT, "where it holds; scopes below have policies of their own"),
+            Column("role_definition_id", TEXT, "GUID of the role, null until an assignment of the policy is loaded"),
+            Column("maximum_activation", TEXT, "how long an activation may last, as ISO 8601 writes it"),
+            Column("requires_mfa", BOOL, "activating asks for multifactor authentication"),
+            Column("requires_justification", BOOL, "activating asks for a reason"),
+            Column("requires_ticket", BOOL, "activating asks for the number of a ticket"),
+            Column("authentication_context", TEXT, "the Conditional Access context that activating asks for"),
+            Column("requires_approval", BOOL, "somebody has to approve an activation"),
+            Column("approver_ids", TEXTS, "who may approve, sorted"),
+            Column("maximum_eligibility", TEXT, "how long an eligibility may last, null where it may be permanent"),
+            Column("rules", TEXT, "all rules as canonical JSON, null until a listing with rules is loaded"),
+            Column("updated_on", TIME, "when the rules were last changed"),
+        ),
+    ),
+    Table(
         "operations",
         "one row an operation of the catalogue, case-folded duplicates merged",
         (

@@ -76,6 +76,23 @@ USAGE_TABLES = (
         kind="view",
     ),
     Table(
+        "role_assignment_requests",
+        "one row a call that makes or deletes a role assignment, with what its bodies say of the assignment",
+        (
+            key("correlation_id", TEXT, "correlation id of the call"),
+            key("operation", TEXT, "Microsoft.Authorization/roleAssignments/write or delete"),
+            key("scope", TEXT, "the assignment that is made or deleted"),
+            Column("principal_id", TEXT, "who acted, aliases resolved; null while no listing resolves the name"),
+            Column("principal_name", TEXT, "the UPN, name or application id that the row names"),
+            Column("time", TIME, "earliest time of the call, UTC"),
+            Column("outcome", TEXT, "succeeded, failed, denied, started or other"),
+            Column("assigned_role_id", TEXT, "GUID of the role of the assignment, null where no body shows it"),
+            Column("assigned_type", TEXT, "type of who is assigned it, null where no body shows it"),
+            Column("assigned_principal_id", TEXT, "who is assigned it, null where no body shows it"),
+        ),
+        kind="view",
+    ),
+    Table(
         "sign_ins",
         "one row a principal, application, resource, kind of sign-in and day",
         (

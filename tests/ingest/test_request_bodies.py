@@ -1,0 +1,93 @@
+"""What the calls that make and delete role assignments say of the assignment: its role and for whom it is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rightsize.rbac.text import fold
+from tests.ingest.entity_records import stage_files
+from tests.ingest.renderings import SHAPES, Call, diagnostic, write
+
+ASSIGNMENT = (
+    "/subscriptions/0b1f6471-1bf0-4dda-aec3-cb9272f09590/resourceGroups/Rg-1/providers/"
+    "Microsoft.Authorization/roleAssignments/5c3d8b2f-0a1e-4b4c-9f32-7d8e3a2b1c44"
+)
+READER, SOMEBODY = "acdd72a7-3385-48ef-bd42-f606fba81ae7", "abcdabcd-1111-2222-3333-eeeeeeeeeeee"
+WRITE = "Microsoft.Authorization/roleAssignments/write"
+
+
+def body(role: object = READER, kind: object = "ServicePrincipal", **more: object) -> str:
+    properties = {
+        "PrincipalId": SOMEBODY.upper(),
+        "PrincipalType": kind,
+        "RoleDefinitionId": f"/providers/Microsoft.Authorization/roleDefinitions/{role}",
+        **more,
+    }
+    return json.dumps({"Id": "5c3d8b2f", "Properties": properties})
+
+
+def call(text: str, number: int = 1, **more: Any) -> Call:
+    return Call(number, "started", operation=WRITE, resource=ASSIGNMENT, body=text, **more)
+
+
+def staged(*paths: Path) -> list[tuple[Any, ...]]:
+    rows = stage_files(*paths)
+    return rows.rows("request_rows", "key_scope", "assigned_role_id", "assigned_type", "assigned_principal_id")
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_shape_shows_what_was_asked_for(shape: str, tmp_path: Path) -> None:
+    """The begin row has the body; the end row and calls of other operations give nothing."""
+    calls = [
+        call(body()),
+        Call(1, "succeeded", operation=WRITE, resource=ASSIGNMENT),
+        Call(2, body=body()),
+    ]
+    path = write(tmp_path, shape, calls)
+    assert staged(path) == [(fold(ASSIGNMENT), READER, "ServicePrincipal", SOMEBODY)]
+
+
+@pytest.mark.parametrize(
+    ("spelling", "as_text"), [("requestBody", True), ("responseBody", False), ("responseBody", True)]
+)
+def test_bodies_are_found_under_their_other_names(spelling: str, as_text: bool, tmp_path: Path) -> None:
+    """Answers write their keys small."""
+    answer = {"properties": {"roleDefinitionId": f"/x/{READER.upper()}", "principalType": "user"}}
+    record = diagnostic(call(""))
+    properties = record["properties"] | {spelling: json.dumps(answer)}
+    record["properties"] = json.dumps(properties) if as_text else properties
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps(record) + "\n", encoding="utf-8")
+    assert staged(path) == [(fold(ASSIGNMENT), READER, "User", None)]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (body("not-a-guid"), (None, "ServicePrincipal")),
+        (body(kind="Robot"), (READER, None)),
+        (body(kind={"x": 1}), (READER, None)),
+        (body(f"{READER}'}} OR true"), (None, "ServicePrincipal")),
+        (json.dumps({"Properties": []}), (None, None)),
+    ],
+)
+def test_what_is_no_role_and_no_type_shows_nothing(text: str, shown: tuple[object, ...], tmp_path: Path) -> None:
+    """Bodies are chosen by callers, so only a GUID and a known word are taken from them."""
+    path = write(tmp_path, "diagnostic-lines", [call(text)])
+    assert [row[1:3] for row in staged(path)] == [shown]
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "null", '"text"', "\\u0000"])
+def test_a_body_that_is_no_object_is_no_harm(text: str, tmp_path: Path) -> None:
+    """The record itself counts as any other."""
+    path = write(tmp_path, "diagnostic-lines", [call(text)])
+    rows = stage_files(path)
+    assert [(role, kind) for role, kind in rows.rows("request_rows", "assigned_role_id", "assigned_type")] in (
+        [],
+        [(None, None)],
+    )
+    assert len(rows.rows("event_rows", "operation")) == 1

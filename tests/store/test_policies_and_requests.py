@@ -1,0 +1,84 @@
+"""Policies and requests merge to the same rows, whichever file comes first and however often."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+
+from rightsize.store.connection import Store, open_store
+from tests.store.staged import GROUP, SUBSCRIPTION, at, content, guid, load, record, rows_of
+
+ASSIGNMENT = f"{GROUP}/providers/Microsoft.Authorization/roleAssignments/{guid(7)}"
+WRITE = "Microsoft.Authorization/roleAssignments/write"
+
+
+def policy(day: str, activation: str, *, role: bool = True, rules: str | None = "[]") -> dict[str, Any]:
+    row = {"policy_id": guid(5), "scope": SUBSCRIPTION, "role_definition_id": guid(3) if role else None}
+    said = {"maximum_activation": activation, "requires_mfa": True, "approver_ids": [guid(8), guid(9)], "rules": rules}
+    return row | (said | {"updated_on": at(day)} if rules is not None else {})
+
+
+POLICIES = (
+    policy("2026-01-01", "PT9H"),
+    policy("2026-02-01", "PT2H", role=False),
+    policy("2026-03-01", "", rules=None),
+)
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_a_policy_has_its_newest_rules_and_the_role_of_its_assignment(store: Store, order: tuple[int, ...]) -> None:
+    """A listing without rules, however new, takes none away."""
+    for number in order:
+        load(store, {"role_management_policies": [POLICIES[number]]})
+    columns = ("role_definition_id", "maximum_activation", "requires_mfa", "approver_ids", "rules")
+    assert rows_of(store, "role_management_policies", *columns) == [
+        (guid(3), "PT2H", True, [guid(8), guid(9)], "[]"),
+    ]
+
+
+def request(**said: Any) -> dict[str, Any]:
+    keys = {"key_correlation": "c1", "key_operation": WRITE.lower(), "key_scope": ASSIGNMENT.lower()}
+    return keys | {"assigned_role_id": None, "assigned_type": None, "assigned_principal_id": None} | said
+
+
+FILES = (
+    {
+        "event_rows": [record("started", operation=WRITE, scope=ASSIGNMENT)],
+        "request_rows": [request(assigned_type="User")],
+    },
+    {"event_rows": [record("denied", operation=WRITE, scope=ASSIGNMENT)]},
+    {
+        "event_rows": [record("started", operation=WRITE, scope=ASSIGNMENT)],
+        "request_rows": [request(assigned_role_id=guid(3))],
+    },
+)
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_a_request_is_one_row_a_call_with_its_outcome(store: Store, order: tuple[int, ...]) -> None:
+    """What several rows show of one call is joined, and a refused call is no use however it began."""
+    for number in (*order, *order):
+        load(store, FILES[number])
+    columns = ("principal_id", "operation", "outcome", "assigned_role_id", "assigned_type")
+    assert rows_of(store, "role_assignment_requests", *columns) == [(guid(100), WRITE, "denied", guid(3), "User")]
+
+
+def test_calls_of_other_operations_are_no_requests(store: Store) -> None:
+    load(store, {"event_rows": [record()], "request_rows": []})
+    assert rows_of(store, "role_assignment_requests", "operation") == []
+
+
+def test_a_store_of_the_second_version_gets_the_new_tables(store: Store) -> None:
+    """What it holds stays."""
+    load(store, {"event_rows": [record("succeeded", operation=WRITE, scope=ASSIGNMENT)]})
+    before = content(store)
+    store.connection.execute("DROP VIEW main.role_management_policies")
+    store.connection.execute("DROP VIEW main.role_assignment_requests")
+    for name in ("role_management_policies", "request_bodies"):
+        store.connection.execute(f"DROP TABLE base.{name}")
+    store.connection.execute("UPDATE base.meta SET value = '2' WHERE name = 'schema_version'")
+    store.close()
+    with open_store(store.path, read_only=False) as again:
+        assert content(again) == before
