@@ -112,7 +112,7 @@ def _show_page(result: BacktestResult) -> None:
     write("\ndenied of all that the grants at the end of the training allow\n")
     if result.with_truth:
         write("needs are the planted ones, those that no log shows included\n")
-    write(f"\nWas the chance of breaking right? {document['setting']}, a line a range of the bound\n\n")
+    write(f"\nwas the chance of breaking right? a line a range of its bound, for\n{document['setting']}\n\n")
     show([_calibrated(row) for row in document["calibration"]], _CALIBRATION, OutputFormat.TABLE)
     write("\n" + "\n".join(_scores(document)) + "\n")
 
@@ -151,8 +151,8 @@ def _scores(document: Mapping[str, Any]) -> Iterator[str]:
     held = sum(row["holds"] for row in rows)
     yield f"the bound holds in {held} of {len(rows)} ranges: there, what broke is not surely more"
     bound, expected = document["brier"], document["brier_expected"]
-    yield f"Brier score, less is better: {bound} for the bound, {expected} for the expected chance"
-    yield f"{document['brier_base_rate']} had the share that broke in the end been said of each"
+    yield f"Brier score, less is better: bound {bound}, expected {expected},"
+    yield f"and {document['brier_base_rate']} had the share that broke in the end been said of each"
 
 
 def _percent(share: float | None) -> str:
