@@ -75,6 +75,13 @@ def covered_share(inputs: Inputs, window: Window, tenant: Tenant) -> float:
     return sum(log.days(place) for place in subscriptions) / wanted if wanted else 0.0
 
 
+def covered_subscriptions(inputs: Inputs, window: Window, tenant: Tenant) -> pl.Series:
+    """Return the folded subscriptions whose Activity Log covers every day of the window."""
+    log = _CoveredDays(inputs, window, tenant)
+    places = tenant.tree.subscriptions["place"]
+    return pl.Series("place", [place for place in places if log.state(place) == COVERED], dtype=pl.String)
+
+
 def read_states(inputs: Inputs, window: Window, tenant: Tenant) -> pl.DataFrame:
     """Return `(a, reads)`: `no_arm_token` where nobody who holds the assignment got a token, else `arm_read`.
 

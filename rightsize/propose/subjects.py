@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import polars as pl
 
+from rightsize.analyze.coverage import covered_subscriptions
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.reasons import Unobservable, Verdict
 from rightsize.analyze.scoping import containing
@@ -13,9 +14,10 @@ from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.text import folded, place_of
 from rightsize.analyze.verdicts import Analysis
 from rightsize.propose.drafts import Subject
+from rightsize.propose.lifetimes import read_lifetimes
 from rightsize.propose.needs import Profile, Use
 from rightsize.propose.operation_sets import OperationIndex
-from rightsize.propose.scopes import anchor_of, changed_resource_groups, place
+from rightsize.propose.scopes import anchor_of, place
 
 Key = tuple[str, str]
 # Words that a read of Resource Manager may be judged by; a read of a data endpoint is an operation of its own.
@@ -75,8 +77,8 @@ def _profile(reasons: Mapping[tuple[str, str], int], index: OperationIndex) -> P
 def place_uses(inputs: Inputs, analysis: Analysis, tenant: Tenant, index: OperationIndex) -> pl.DataFrame:
     """Return the used verdicts with `name` (folded), `bit` (null where no catalogue and no role has it), `place`.
 
-    `target` is the folded scope where the use has to be granted, and `inside` whether that is known to be at or
-    below the scope of the assignment.
+    `target` is the folded scope where the use has to be granted, `wider` why it is no narrower, and `inside` whether
+    it is known to be at or below the scope of the assignment.
     """
     held = inputs.role_assignments.select("role_assignment_id", "state", assigned_at="scope")
     used = (
@@ -86,7 +88,8 @@ def place_uses(inputs: Inputs, analysis: Analysis, tenant: Tenant, index: Operat
             name=folded(pl.col("operation")), place=place_of(pl.col("scope")), assigned=place_of(pl.col("assigned_at"))
         )
     )
-    placed = place(used, changed_resource_groups(inputs.usage_days, analysis.window))
+    covered = covered_subscriptions(inputs, analysis.window, tenant)
+    placed = place(used, read_lifetimes(inputs.usage_days, analysis.window, covered))
     reached = containing(placed["target"], placed["assigned"], tenant.tree).with_columns(inside=pl.lit(True))
     return (
         placed.join(index.frame(), on=["plane", "name"], how="left")

@@ -260,7 +260,7 @@ class SmallTenant:
         spelled = {parse_scope(text).key: parse_scope(text) for text in sorted(named, reverse=True)}
         for scope in list(spelled.values()):
             for key in ancestors(scope, {}):
-                spelled.setdefault(key, parse_scope(key))
+                spelled.setdefault(key, parse_scope(scope.text[: len(key)] if key.startswith("/s") else key))
         tree = {parse_scope(child).key: parent for child, parent in self.parents.items()}
         return [
             {

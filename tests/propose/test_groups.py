@@ -56,20 +56,20 @@ def test_what_a_quarter_does_stays_with_the_group_when_more_do_it() -> None:
     tenant, members, group, assignment = _team(8)
     for member in members[:3]:
         tenant.use(member, START, VM)
-    assert _given(tenant.plan(**LEAN), assignment) == {group: [(APP, [START])]}
+    assert _given(tenant.plan(**LEAN), assignment) == {group: [(VM, [START])]}
 
 
 def test_a_small_group_is_not_split() -> None:
     tenant, members, group, assignment = _team(3)
     tenant.use(members[0], START, VM)
-    assert _given(tenant.plan(**LEAN), assignment) == {group: [(APP, [START])]}
+    assert _given(tenant.plan(**LEAN), assignment) == {group: [(VM, [START])]}
 
 
 def test_a_person_can_say_no() -> None:
     tenant, members, group, assignment = _team(8)
     tenant.use(members[0], START, VM)
     assert set(_given(tenant.plan(**LEAN), assignment)) == {members[0]}
-    assert _given(tenant.plan(**LEAN, direct_assignments=False), assignment) == {group: [(APP, [START])]}
+    assert _given(tenant.plan(**LEAN, direct_assignments=False), assignment) == {group: [(VM, [START])]}
 
 
 def test_a_young_member_speaks_against_it() -> None:

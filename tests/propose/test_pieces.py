@@ -16,7 +16,6 @@ from rightsize.propose.measures import without_nested
 from rightsize.propose.operation_sets import OperationIndex, bits_of, index_operations
 from rightsize.propose.reads import PatternPart, reading_parts, reading_pattern, without_redundant
 from rightsize.propose.roles import Need, write_contents
-from rightsize.propose.scopes import place
 from rightsize.propose.settle import mark_duplicates
 from rightsize.rbac.algebra import contains
 from tests.propose.small_tenant import APP, MG, OPERATIONS, SUB, VM, SmallTenant
@@ -155,14 +154,6 @@ def test_nested_grants_count_once() -> None:
         read_tenant(SmallTenant().inputs()).tree,
     )
     assert found == {MG.lower(): 0b001, SUB: 0b010, APP.lower(): 0b100, "/subscriptions/elsewhere": 0b001}
-
-
-def test_a_use_at_the_tenant_stays_there() -> None:
-    uses = pl.DataFrame(
-        {"operation": ["a/b/write"] * 2, "scope": ["/providers/Microsoft.Aadiam/x", MG], "assigned_at": ["/", "/"]}
-    )
-    none = pl.DataFrame(schema={"resource_group": pl.String})
-    assert place(uses, none)["target"].to_list() == ["/", MG.lower()]
 
 
 def _draft(id_: str, kind: str = "keep") -> Draft:

@@ -91,10 +91,10 @@ def test_a_fresh_plan_is_verified(written: Written) -> None:
 
 
 def test_evidence_that_the_plan_covers_does_not_make_it_stale(written: Written) -> None:
-    """Later days, more calls, another machine of the same group: the plan stands."""
+    """Later days, more calls, something inside the same machine: the plan stands."""
     tenant = _tenant()
     tenant.use(guid(1), START, VM, start=DAYS, days=2)
-    tenant.use(guid(1), START, VM.replace("vm1", "vm2"), start=DAYS)
+    tenant.use(guid(1), START, f"{VM}/extensions/agent", start=DAYS)
     found = written.verify(tenant)
     assert found.changes == ()
     assert found.window.last_day == dt.date(2026, 1, 1) + dt.timedelta(days=DAYS + 2)

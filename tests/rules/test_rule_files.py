@@ -23,12 +23,14 @@ FILES = (
     "linked_checks",
     "risk",
     "risk_classes",
+    "split_off",
     "layers",
     "scope_levels",
     "first_party",
     "recovery_roles",
     "audiences",
     "emergency_names",
+    "extension_types",
 )
 LOGS = {
     "activity_log",
