@@ -5,7 +5,7 @@ Three questions, each with its own samples:
 - *used*: will a day of work bring something new? The samples are the days on which the holder worked, and what came up
   in one week only says how often that happens.
 - *unused*: will an assignment that nobody used be used after all? The peers tell: as many of them come to life as were
-  used on one single day. Where the holder itself did nothing all along (*silent*), the samples are all days.
+  used within one single week. Where the holder itself did nothing all along (*silent*), the samples are all days.
 - *seasonal*: the same as the first, with the cycles as samples, since days without a month end say nothing of it.
 
 All are Turing's estimate for incidences (Good 1953; Chao and Jost 2012), pooled over like assignments: a Gamma
@@ -29,6 +29,7 @@ from rightsize.propose.bench import Bench
 from rightsize.propose.drafts import Draft, Key
 from rightsize.propose.incidence import KEY, read_incidence
 from rightsize.propose.operation_sets import bits_of
+from rightsize.propose.seasons import WEEK
 from rightsize.rbac.text import fold
 
 HORIZON_DAYS = 30
@@ -208,7 +209,7 @@ def _samples(incidence: pl.DataFrame, window: Window, horizon: int) -> pl.DataFr
     )
     units = {"seasonal": "cycles", "used": "active_days", "unused": "active_days", "silent": "days"}
     samples = pl.when(seasonal).then("cycles").when(active > 0).then(active).otherwise(window.days)
-    # Who began late in the window goes on as densely: the days before count no further than one usual pause.
+    # Who began late in the window goes on as densely; that the window begins within a pause adds one of these.
     since = (pl.lit(window.last_day) - pl.coalesce("active_since", pl.lit(window.first_day))).dt.total_days() + 1
     span = pl.min_horizontal(since * (1 + 1 / active), window.days)
     cycles_ahead = (horizon / pl.col("every")).ceil()
@@ -269,15 +270,16 @@ def _pool_novelties(rows: pl.DataFrame) -> pl.DataFrame:
 def _pool_first_uses(rows: pl.DataFrame) -> pl.DataFrame:
     """Add to the rows that nobody used how often one of them comes to life (Robbins 1956).
 
-    Were a window like this one to follow, as many would be used for the first time as were used on a single day in
-    this one, spread over those that were not used at all.
+    Were a window like this one to follow, as many would be used for the first time as were used within a single week
+    of this one, spread over those that were not used at all.
     """
-    on_one_day = pl.col("use_days") == 1
+    used = pl.col("use_days") > 0
+    holder_stirred = pl.max_horizontal("active_span", "use_span") <= WEEK
     stirred = (
-        pl.when(on_one_day & (pl.col("active_days") > 1))
-        .then(pl.lit("unused"))
-        .when((pl.col("use_days") > 0) & (pl.col("active_days") <= 1))
+        pl.when(used & holder_stirred)
         .then(pl.lit("silent"))
+        .when(used & (pl.col("use_span") <= WEEK))
+        .then(pl.lit("unused"))
         .otherwise("basis")
     )
     marked = rows.with_columns(like=stirred)

@@ -17,6 +17,7 @@ from rightsize.analyze.verdicts import Analysis
 from rightsize.propose.seasons import MONTH_END, WEEK, find_seasons, with_cycles
 
 KEY = ["role_assignment_id", "state"]
+_DAYS = ["active_days", "active_span", "use_days", "use_span"]
 _NOVELTY = [*KEY, "plane", "name", "target", "member"]
 
 
@@ -32,10 +33,11 @@ def read_incidence(inputs: Inputs, analysis: Analysis, placed: pl.DataFrame, sin
 
     Returns:
         `role_assignment_id`, `state`, `role`, `holder_type`; `active_days` of the holder (or of the members of a
-        group): days with a call or with a token for Azure Resource Manager, and the first of them, `active_since`;
-        `use_days` of the assignment; `once` and `twice`, novelties of one spell of at most a week and of two spells;
-        `new_weeks`, the weeks with a novelty that was seen once; `period`, `every`, `cycles` and `new_cycles` where
-        its use follows the calendar; `seasonal_operations`, how many of its novelties do.
+        group): days with a call or with a token for Azure Resource Manager, the first of them, `active_since`, and
+        the `active_span` from it to the last; `use_days` and `use_span` of the assignment; `once` and `twice`,
+        novelties of one spell of at most a week and of two spells; `new_weeks`, the weeks with a novelty that was
+        seen once; `period`, `every`, `cycles` and `new_cycles` where its use follows the calendar;
+        `seasonal_operations`, how many of its novelties do.
     """
     calls = _calls(inputs, analysis)
     seen = _novelties(calls, placed, singled, analysis)
@@ -43,7 +45,7 @@ def read_incidence(inputs: Inputs, analysis: Analysis, placed: pl.DataFrame, sin
     frame = _observable(inputs, analysis)
     for part in (
         _active_days(inputs, analysis, calls),
-        seen.group_by(KEY).agg(use_days=pl.col("day").n_unique()),
+        seen.group_by(KEY).agg(use_days=pl.col("day").n_unique(), use_span=_span()),
         summed,
         find_seasons(seen.select(*KEY, "day"), KEY),
         _cycles(seen),
@@ -51,7 +53,7 @@ def read_incidence(inputs: Inputs, analysis: Analysis, placed: pl.DataFrame, sin
     ):
         on = KEY if "state" in part.columns else ["holder"]
         frame = frame.join(part, on=on, how="left")
-    numbers = ["active_days", "use_days", "once", "twice", "new_weeks", "seasonal_operations"]
+    numbers = [*_DAYS, "once", "twice", "new_weeks", "seasonal_operations"]
     return (
         frame.with_columns(pl.col(numbers).fill_null(0).cast(pl.Int64))
         .with_columns(
@@ -61,6 +63,11 @@ def read_incidence(inputs: Inputs, analysis: Analysis, placed: pl.DataFrame, sin
         .drop("ends", "spells", "new_ends", "new_spells")
         .sort(KEY)
     )
+
+
+def _span() -> pl.Expr:
+    """Return the days from the first to the last, both included."""
+    return (pl.col("day").max() - pl.col("day").min()).dt.total_days() + 1
 
 
 def _calls(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
@@ -130,7 +137,7 @@ def _observable(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
 
 
 def _active_days(inputs: Inputs, analysis: Analysis, calls: pl.DataFrame) -> pl.DataFrame:
-    """Return `(holder, active_days, active_since)` of everybody who holds an assignment, through members too."""
+    """Return `(holder, active_days, active_since, active_span)` of who holds an assignment, through members too."""
     tokens = arm_tokens(inputs, analysis.window).select("principal_id", "day").drop_nulls()
     days = pl.concat([calls.select("principal_id", "day").drop_nulls(), tokens]).unique()
     holders = folded(inputs.role_assignments["principal_id"]).unique()
@@ -138,7 +145,7 @@ def _active_days(inputs: Inputs, analysis: Analysis, calls: pl.DataFrame) -> pl.
     return (
         days.join(through, on="principal_id")
         .group_by("holder")
-        .agg(active_days=pl.col("day").n_unique(), active_since=pl.col("day").min())
+        .agg(active_days=pl.col("day").n_unique(), active_since=pl.col("day").min(), active_span=_span())
     )
 
 

@@ -276,6 +276,8 @@ _ROWS = st.fixed_dictionaries(
     {
         "active_days": st.integers(0, 90),
         "use_days": st.integers(0, 90),
+        "active_span": st.integers(0, 90),
+        "use_span": st.integers(0, 90),
         "once": st.integers(0, 20),
         "twice": st.integers(0, 20),
         "new_weeks": st.integers(0, 13),
