@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
@@ -90,7 +89,7 @@ class _Task:
         self._root = root
         self._pending = list(unit.requests if at.pending is None else at.pending)
         self._seen: set[str] = set()
-        self._last = b""
+        self._last = 0
         self._copies = 0
         self._empty = 0
         self._left_out = ""
@@ -158,10 +157,9 @@ class _Task:
         if link in self._seen:
             raise UnsettledError("the next links go in a circle")
         self._seen.add(link)
-        digest = hashlib.sha256(page.lines).digest() if page.rows else b""
-        self._copies = self._copies + 1 if digest and digest == self._last else 0
+        self._copies = self._copies + 1 if page.rows and page.fingerprint == self._last else 0
         self._empty = 0 if page.rows else self._empty + 1
-        self._last = digest
+        self._last = page.fingerprint
         if self._copies >= _MOST_COPIES or self._empty >= _MOST_EMPTY:
             raise UnsettledError("the listing does not end: the same page came again and again")
         return [replace(request, url=link, method="GET", body=None, is_next=True)]

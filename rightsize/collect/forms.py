@@ -27,6 +27,7 @@ class Page:
         next_link: Where the rest is, empty at the end.
         skip_token: What to ask with for the rest, where a service has no links.
         is_partial: Whether the service says that it left something out.
+        fingerprint: Of the records alone, to tell a page that comes again under another link.
     """
 
     lines: bytes
@@ -34,6 +35,7 @@ class Page:
     next_link: str = ""
     skip_token: str = ""
     is_partial: bool = False
+    fingerprint: int = 0
 
 
 Form = Callable[[bytes], Page]
@@ -43,13 +45,15 @@ def read_pages(content: bytes) -> Page:
     """Read a page of a listing, which is kept as it is."""
     document, records = _envelope(content)
     # A newline within JSON stands between its parts only, so that taking it out changes nothing.
-    return Page(content.strip().translate(None, b"\r\n") + b"\n", len(records), _next_of(document))
+    line = content.strip().translate(None, b"\r\n") + b"\n"
+    return Page(line, len(records), _next_of(document), fingerprint=hash(orjson.dumps(records)))
 
 
 def read_records(content: bytes) -> Page:
     """Read a page of a log, of which the records are kept."""
     document, records = _envelope(content)
-    return Page(_lines(records), len(records), _next_of(document))
+    lines = _lines(records)
+    return Page(lines, len(records), _next_of(document), fingerprint=hash(lines))
 
 
 def read_graph_query(content: bytes) -> Page:

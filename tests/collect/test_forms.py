@@ -1,0 +1,100 @@
+"""Answers of every form become lines, and what is no answer is told from one."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rightsize.azure.wire import BadAnswerError
+from rightsize.collect import forms
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.lists(st.dictionaries(st.text(), JSON, max_size=4), max_size=4), st.sampled_from([None, 2]))
+@settings(deadline=None, max_examples=150)
+def test_a_page_is_kept_as_it_came_on_one_line(records: list[dict[str, Any]], indent: int | None) -> None:
+    """However it was laid out, it says the same afterwards."""
+    document = {"@odata.context": "c", "value": records, "nextLink": "https://x/y"}
+    content = json.dumps(document, indent=indent).encode()
+    page = forms.read_pages(content)
+    assert page.lines.endswith(b"\n")
+    assert page.lines.count(b"\n") == 1
+    assert json.loads(page.lines) == document
+    assert (page.rows, page.next_link) == (len(records), "https://x/y")
+
+
+@given(st.lists(st.dictionaries(st.text(), JSON, max_size=4), max_size=4))
+@settings(deadline=None, max_examples=150)
+def test_records_of_logs_become_a_line_each(records: list[dict[str, Any]]) -> None:
+    page = forms.read_records(json.dumps({"value": records}).encode())
+    assert [json.loads(line) for line in page.lines.split(b"\n")[:-1]] == records
+    assert page.next_link == ""
+
+
+@pytest.mark.parametrize("form", [forms.read_pages, forms.read_records, forms.read_graph_query, forms.read_tables])
+@pytest.mark.parametrize(
+    "content", [b"", b"half{", b"[]", b"7", b'{"value": {}}', b'{"value": null}', b"\xff", b"<html></html>", b"{}"]
+)
+def test_what_is_no_answer_is_told(form: forms.Form, content: bytes) -> None:
+    with pytest.raises(BadAnswerError):
+        form(content)
+
+
+@pytest.mark.parametrize("key", ["nextLink", "@odata.nextLink", "odata.nextLink"])
+def test_the_next_link_is_found_in_each_spelling(key: str) -> None:
+    assert forms.read_pages(json.dumps({"value": [], key: "https://x"}).encode()).next_link == "https://x"
+    with pytest.raises(BadAnswerError):
+        forms.read_pages(json.dumps({"value": [], key: ["https://x"]}).encode())
+    assert forms.read_pages(json.dumps({"value": [], key: None}).encode()).next_link == ""
+
+
+def tables(rows: list[list[Any]], **more: Any) -> bytes:
+    columns = [{"name": "TimeGenerated", "type": "datetime"}, {"name": "Claims_d", "type": "dynamic"}]
+    return json.dumps({"tables": [{"name": "PrimaryResult", "columns": columns, "rows": rows}], **more}).encode()
+
+
+def test_rows_of_tables_become_records_by_column() -> None:
+    page = forms.read_tables(tables([["2026-01-01T00:00:00Z", '{"a": 1}'], ["2026-01-02T00:00:00Z", None]]))
+    assert [json.loads(line) for line in page.lines.splitlines()] == [
+        {"TimeGenerated": "2026-01-01T00:00:00Z", "Claims_d": '{"a": 1}'},
+        {"TimeGenerated": "2026-01-02T00:00:00Z", "Claims_d": None},
+    ]
+    assert not page.is_partial
+
+
+def test_an_answer_with_an_error_is_partial_whatever_else_it_has() -> None:
+    assert forms.read_tables(tables([], error={"code": "PartialError"})).is_partial
+    assert forms.read_tables(json.dumps({"error": {"code": "PartialError"}}).encode()).is_partial
+
+
+def test_an_answer_of_the_most_rows_is_taken_for_a_partial_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forms, "MOST_ROWS", 2)
+    assert not forms.read_tables(tables([["a", None]])).is_partial
+    assert forms.read_tables(tables([["a", None]] * 2)).is_partial
+
+
+@pytest.mark.parametrize("rows", [[["a"]], [["a", "b", "c"]], ["a"], None])
+def test_a_table_of_another_width_is_none(rows: Any) -> None:
+    with pytest.raises(BadAnswerError):
+        forms.read_tables(tables(rows))
+
+
+def test_resource_graph_goes_on_with_a_token() -> None:
+    page = forms.read_graph_query(json.dumps({"data": [{}], "$skipToken": "t", "resultTruncated": "true"}).encode())
+    assert (page.skip_token, page.is_partial) == ("t", False)
+    assert forms.read_graph_query(json.dumps({"data": [], "resultTruncated": "true"}).encode()).is_partial
+
+
+def test_a_blob_ends_with_a_newline() -> None:
+    assert forms.read_blob(b'{"a":1}\n{"b":2}') == forms.Page(b'{"a":1}\n{"b":2}\n', 2)
+    assert forms.read_blob(b'{"a":1}\n') == forms.Page(b'{"a":1}\n', 1)
+    assert forms.read_blob(b"").rows == 0
