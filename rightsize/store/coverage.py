@@ -54,16 +54,30 @@ def derive_coverage(con: duckdb.DuckDBPyConnection) -> None:
     con.executemany("INSERT INTO log_categories VALUES (?, ?)", rows)
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE observed_days AS
-        SELECT e.source, coalesce(e.category, 'Administrative') AS category, CASE
-                WHEN e.source = 'storage_log' THEN regexp_replace(n.folded, '{_ACCOUNT}', '\\1')
-                WHEN n.folded LIKE '/subscriptions/_%' THEN '/subscriptions/' || string_split(n.folded, '/')[3]
-                WHEN n.folded LIKE '/providers/microsoft.management/managementgroups/_%' THEN
-                    '/providers/microsoft.management/managementgroups/' || string_split(n.folded, '/')[5]
-                ELSE '/' END AS scope,
-            e.time::DATE AS day, count(*) AS events
-        FROM base.events AS e JOIN base.scope_names AS n USING (scope_key) GROUP BY ALL
-        UNION ALL
-        SELECT 'sign_in_log', kind, '/', time::DATE, count(*) FROM base.sign_in_rows GROUP BY ALL""")
+        WITH counted AS (
+            SELECT source, coalesce(category, 'Administrative') AS category, scope_key, time::DATE AS day,
+                count(*) AS events, false AS is_reduced
+            FROM base.events GROUP BY ALL
+            UNION ALL
+            SELECT log, coalesce(category, 'Administrative'), scope_key, day,
+                sum(succeeded + failed + started + denied), true
+            FROM base.reduced_usage GROUP BY ALL
+        ), placed AS (
+            SELECT e.source, e.category, CASE
+                    WHEN e.source = 'storage_log' THEN regexp_replace(n.folded, '{_ACCOUNT}', '\\1')
+                    WHEN n.folded LIKE '/subscriptions/_%' THEN '/subscriptions/' || string_split(n.folded, '/')[3]
+                    WHEN n.folded LIKE '/providers/microsoft.management/managementgroups/_%' THEN
+                        '/providers/microsoft.management/managementgroups/' || string_split(n.folded, '/')[5]
+                    ELSE '/' END AS scope,
+                e.day, sum(e.events) AS events, e.is_reduced
+            FROM counted AS e JOIN base.scope_names AS n USING (scope_key) GROUP BY ALL
+            UNION ALL
+            SELECT 'sign_in_log', kind, '/', time::DATE, count(*), false FROM base.sign_in_rows GROUP BY ALL
+            UNION ALL
+            SELECT 'sign_in_log', sign_in_kind, '/', day, sum(succeeded + failed), true
+            FROM base.reduced_sign_ins GROUP BY ALL
+        )
+        SELECT source, category, scope, day, max(events)::BIGINT AS events FROM placed GROUP BY ALL""")
     _declared_days(con)
     con.execute("DELETE FROM base.coverage")
     con.execute(f"""

@@ -46,6 +46,17 @@ _BASE_TABLES = {
         "first_seen TIMESTAMP, last_seen TIMESTAMP, succeeded BIGINT, failed BIGINT, started BIGINT, denied BIGINT, "
         "suspect BIGINT"
     ),
+    "reduced_usage": (
+        "log VARCHAR, category VARCHAR, plane VARCHAR, actor_key INTEGER, operation_key INTEGER, scope_key INTEGER, "
+        "assignment_key INTEGER, day DATE, received TIMESTAMP, first_seen TIMESTAMP, last_seen TIMESTAMP, "
+        "succeeded BIGINT, failed BIGINT, started BIGINT, denied BIGINT, principal_name VARCHAR, "
+        "principal_type VARCHAR, app_id VARCHAR, merit VARCHAR"
+    ),
+    "reduced_sign_ins": (
+        "sign_in_kind VARCHAR, principal_id VARCHAR, principal_name VARCHAR, app_id VARCHAR, resource_id VARCHAR, "
+        "resource_name VARCHAR, day DATE, received TIMESTAMP, first_seen TIMESTAMP, last_seen TIMESTAMP, "
+        "succeeded BIGINT, failed BIGINT"
+    ),
     "sign_in_rows": (
         "sign_in_key UHUGEINT, time TIMESTAMP, principal_id VARCHAR, principal_name VARCHAR, app_id VARCHAR, "
         "resource_id VARCHAR, resource_name VARCHAR, kind VARCHAR, succeeded BOOLEAN"
@@ -131,13 +142,24 @@ _VIEWS = {
         FROM usage_days
         GROUP BY principal_id, principal_name, operation, scope, plane, role_assignment_id""",
     "sign_ins": f"""
-        SELECT coalesce(i.principal_id, alias.principal_id) AS principal_id, i.app_id, i.resource_id, i.kind,
-            i.time::DATE AS day, max(i.resource_name) AS resource_name,
-            count(*) FILTER (WHERE i.succeeded) AS succeeded, count(*) FILTER (WHERE NOT i.succeeded) AS failed,
-            max(i.time) AS last_seen
-        FROM base.sign_in_rows AS i
-        LEFT JOIN ({_RESOLVED}) AS alias ON i.principal_id IS NULL AND alias.alias = i.principal_name
-        GROUP BY ALL""",
+        -- What whole records and reduced rows both show counts as often as the better of them says.
+        SELECT principal_id, app_id, resource_id, kind, day, max(resource_name) AS resource_name,
+            max(succeeded) AS succeeded, max(failed) AS failed, max(last_seen) AS last_seen
+        FROM (
+            SELECT coalesce(i.principal_id, alias.principal_id) AS principal_id, i.app_id, i.resource_id, i.kind,
+                i.time::DATE AS day, max(i.resource_name) AS resource_name,
+                count(*) FILTER (WHERE i.succeeded) AS succeeded, count(*) FILTER (WHERE NOT i.succeeded) AS failed,
+                max(i.time) AS last_seen
+            FROM base.sign_in_rows AS i
+            LEFT JOIN ({_RESOLVED}) AS alias ON i.principal_id IS NULL AND alias.alias = i.principal_name
+            GROUP BY ALL
+            UNION ALL
+            SELECT coalesce(i.principal_id, alias.principal_id), i.app_id, i.resource_id, i.sign_in_kind, i.day,
+                max(i.resource_name), sum(i.succeeded), sum(i.failed), max(i.last_seen)
+            FROM base.reduced_sign_ins AS i
+            LEFT JOIN ({_RESOLVED}) AS alias ON i.principal_id IS NULL AND alias.alias = i.principal_name
+            GROUP BY ALL
+        ) GROUP BY ALL""",
     "coverage": f"""
         SELECT source, category, {_SCOPE_SPELLING.format(key="c.scope", raw="c.scope")} AS scope, day, events, state,
             declared_by
@@ -160,8 +182,15 @@ _VIEWS = {
     "role_definitions": "SELECT * EXCLUDE (version) FROM base.role_definitions",
     "operations": "SELECT * EXCLUDE (version) FROM base.operations",
     "unknown_operations": """
-        SELECT o.spelling AS operation, e.plane, count(*) AS events, min(e.time) AS first_seen, max(e.time) AS last_seen
-        FROM base.events AS e JOIN base.operation_names AS o USING (operation_key)
+        SELECT o.spelling AS operation, plane, max(events) AS events, min(first_seen) AS first_seen,
+            max(last_seen) AS last_seen
+        FROM (
+            SELECT operation_key, plane, count(*) AS events, min(time) AS first_seen, max(time) AS last_seen
+            FROM base.events GROUP BY ALL
+            UNION ALL
+            SELECT operation_key, plane, sum(succeeded + failed + started + denied), min(first_seen), max(last_seen)
+            FROM base.reduced_usage GROUP BY ALL
+        ) JOIN base.operation_names AS o USING (operation_key)
         WHERE NOT EXISTS (SELECT 1 FROM base.operations AS c WHERE c.operation = o.spelling)
         GROUP BY ALL""",
     "granted_operations": """

@@ -26,7 +26,13 @@ def derive_aliases(con: duckdb.DuckDBPyConnection) -> None:
         UNION SELECT 'upn', {folded("substr(principal_name, 2)")}, substr(principal_id, 2) FROM base.events
         WHERE principal_id IS NOT NULL AND principal_name LIKE '%_@_%' AND substr(principal_type, 2) = 'User'
         UNION SELECT 'app_id', {folded("substr(app_id, 2)")}, substr(principal_id, 2) FROM base.events
-        WHERE principal_id IS NOT NULL AND app_id IS NOT NULL AND substr(principal_type, 2) = 'ServicePrincipal'""")
+        WHERE principal_id IS NOT NULL AND app_id IS NOT NULL AND substr(principal_type, 2) = 'ServicePrincipal'
+        UNION SELECT 'upn', {folded("r.principal_name")}, a.principal_id
+        FROM base.reduced_usage AS r JOIN base.actors AS a USING (actor_key)
+        WHERE a.principal_id IS NOT NULL AND r.principal_name LIKE '%_@_%' AND r.principal_type = 'User'
+        UNION SELECT 'app_id', {folded("r.app_id")}, a.principal_id
+        FROM base.reduced_usage AS r JOIN base.actors AS a USING (actor_key)
+        WHERE a.principal_id IS NOT NULL AND r.app_id IS NOT NULL AND r.principal_type = 'ServicePrincipal'""")
     con.execute("DELETE FROM base.principal_aliases")
     con.execute("""
         INSERT INTO base.principal_aliases (kind, alias, principal_id)

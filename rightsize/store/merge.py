@@ -12,6 +12,7 @@ from rightsize.store.connection import Store
 from rightsize.store.coverage import declare_window, derive_coverage
 from rightsize.store.derive import derive_aliases, derive_closure, derive_roles, derive_scopes
 from rightsize.store.merge_events import merge_events, merge_requests, merge_sign_ins
+from rightsize.store.merge_reduced import merge_reduced_sign_ins
 from rightsize.store.merge_tables import merge_bookkeeping, merge_tables
 from rightsize.store.scope_forms import drop_forms
 from rightsize.store.spelling import name_listed_scopes, respell
@@ -81,7 +82,7 @@ def merge(store: Store, declarations: Sequence[Declaration] = ()) -> tuple[Merge
 
 def _merge_staged(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
     new, touched = merge_tables(con)
-    for part in (merge_events(con), merge_sign_ins(con)):
+    for part in (merge_events(con), merge_sign_ins(con), merge_reduced_sign_ins(con)):
         for file_id, count in part.items():
             new[file_id] = new.get(file_id, 0) + count
     merge_requests(con)

@@ -11,6 +11,7 @@ import duckdb
 
 from rightsize.store.counting import new_rows
 from rightsize.store.ddl import MARKED_COLUMNS
+from rightsize.store.merge_reduced import merge_reduced_usage, with_reduced
 from rightsize.store.queries import query_text
 from rightsize.store.sql import folded, tidy_scope
 
@@ -31,7 +32,10 @@ _STORED = (
 
 
 def merge_events(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
-    """Merge `stage_event_rows` and recompute the usage of the days it touched; return the new rows of each file."""
+    """Merge `stage_event_rows` and `stage_reduced_usage`, recompute the usage of the days they touched.
+
+    Returns the new rows of each file.
+    """
     _name_operations_and_scopes(con)
     marked = ", ".join(
         f"CASE WHEN {name} IS NOT NULL THEN (4 - rank) || {name} END AS {name}" for name in MARKED_COLUMNS
@@ -62,6 +66,8 @@ def merge_events(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
         UNION SELECT time::DATE FROM base.events WHERE event_key IN (SELECT event_key FROM merge_changed)""")
     con.execute("DELETE FROM base.events WHERE event_key IN (SELECT event_key FROM merge_changed)")
     con.execute(f"INSERT INTO base.events ({', '.join(_STORED)}) SELECT {', '.join(_STORED)} FROM merge_changed")
+    for file_id, count in merge_reduced_usage(con).items():
+        new[file_id] = new.get(file_id, 0) + count
     _recompute_usage(con)
     return new
 
@@ -76,7 +82,11 @@ def _name_operations_and_scopes(con: duckdb.DuckDBPyConnection) -> None:
         con.execute(f"""
             CREATE OR REPLACE TEMP TABLE staged_texts AS
             SELECT {column} AS text, {tidy} AS tidy, {folded("tidy")} AS folded, time
-            FROM (SELECT {column}, min(time) AS time FROM stage_event_rows GROUP BY {column})""")
+            FROM (
+                SELECT {column}, min(time) AS time FROM (
+                    SELECT {column}, time FROM stage_event_rows
+                    UNION ALL SELECT {column}, first_seen FROM stage_reduced_usage
+                ) GROUP BY {column})""")
         con.execute("""
             CREATE OR REPLACE TEMP TABLE staged_names AS
             SELECT folded, min(strftime(time, '%Y%m%d%H%M%S%f') || tidy) AS earliest, NULL::VARCHAR AS smallest
@@ -137,9 +147,8 @@ def _recompute_usage(con: duckdb.DuckDBPyConnection) -> None:
         FROM touched_calls AS c JOIN base.actors AS a USING (actor)
         LEFT JOIN base.assignment_names AS n USING (role_assignment_id)""")
     con.execute("DELETE FROM base.usage_days WHERE day IN (SELECT day FROM touched_days)")
-    con.execute(f"""
-        INSERT INTO base.usage_days BY NAME
-        SELECT * RENAME (principal_key AS actor_key) FROM ({query_text("reduce/reduce")})""")
+    usage = f"SELECT * RENAME (principal_key AS actor_key) FROM ({query_text('reduce/reduce')})"
+    con.execute(f"INSERT INTO base.usage_days BY NAME {with_reduced(con, usage)}")
     con.execute("DROP VIEW event_keys")
 
 

@@ -8,7 +8,7 @@ import duckdb
 
 from rightsize.store.ddl import base_table, view_statements
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 
 def _add_scope_tags(connection: duckdb.DuckDBPyConnection) -> None:
@@ -20,9 +20,15 @@ def _add_policies_and_requests(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(f"CREATE TABLE IF NOT EXISTS base.{name} ({base_table(name)})")
 
 
+def _add_reduced_rows(connection: duckdb.DuckDBPyConnection) -> None:
+    for name in ("reduced_usage", "reduced_sign_ins"):
+        connection.execute(f"CREATE TABLE IF NOT EXISTS base.{name} ({base_table(name)})")
+
+
 _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     1: _add_scope_tags,
     2: _add_policies_and_requests,
+    3: _add_reduced_rows,
 }
 """The step that leads from the version of its key to the next."""
 

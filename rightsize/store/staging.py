@@ -31,6 +31,17 @@ _LOG_TABLES = {
         "file_id INTEGER, line BIGINT, key_correlation VARCHAR, key_operation VARCHAR, key_scope VARCHAR, "
         "assigned_role_id VARCHAR, assigned_type VARCHAR, assigned_principal_id VARCHAR"
     ),
+    "stage_reduced_usage": (
+        "file_id INTEGER, line BIGINT, log VARCHAR, category VARCHAR, plane VARCHAR, principal_id VARCHAR, "
+        "principal_name VARCHAR, principal_type VARCHAR, app_id VARCHAR, operation VARCHAR, scope VARCHAR, "
+        "role_assignment_id VARCHAR, day DATE, received TIMESTAMP, first_seen TIMESTAMP, last_seen TIMESTAMP, "
+        "succeeded BIGINT, failed BIGINT, started BIGINT, denied BIGINT"
+    ),
+    "stage_reduced_sign_ins": (
+        "file_id INTEGER, line BIGINT, sign_in_kind VARCHAR, principal_id VARCHAR, principal_name VARCHAR, "
+        "app_id VARCHAR, resource_id VARCHAR, resource_name VARCHAR, day DATE, received TIMESTAMP, "
+        "first_seen TIMESTAMP, last_seen TIMESTAMP, succeeded BIGINT, failed BIGINT"
+    ),
     "stage_sign_in_rows": (
         "file_id INTEGER, line BIGINT, time TIMESTAMP, sign_in_id VARCHAR, principal_id VARCHAR, "
         "principal_name VARCHAR, app_id VARCHAR, resource_id VARCHAR, resource_name VARCHAR, kind VARCHAR, "

@@ -7,6 +7,7 @@ from rightsize.ingest.entities.definitions import DEFINITION_SHAPES
 from rightsize.ingest.entities.directory import DIRECTORY_SHAPES
 from rightsize.ingest.entities.operations import OPERATION_SHAPES
 from rightsize.ingest.entities.policies import POLICY_SHAPES
+from rightsize.ingest.entities.reduced import REDUCED_SHAPES
 from rightsize.ingest.entities.scopes import SCOPE_SHAPES
 from rightsize.ingest.entities.tags import TAG_SHAPES
 from rightsize.ingest.shapes import Shape
@@ -19,5 +20,6 @@ ENTITY_SHAPES: tuple[Shape, ...] = (
     *TAG_SHAPES,
     *OPERATION_SHAPES,
     *DIRECTORY_SHAPES,
+    *REDUCED_SHAPES,
 )
 """Every shape; no record is recognised by two of them."""
