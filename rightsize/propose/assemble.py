@@ -16,11 +16,15 @@ from rightsize.propose.breakage import Estimate, observable_loss
 from rightsize.propose.drafts import Draft, Key, Placement
 from rightsize.propose.evidence import declared_windows, proposal_evidence, role_evidence
 from rightsize.propose.exposure import planned_exposure, today_exposure, used_weight
+from rightsize.propose.grant import demands_of
 from rightsize.propose.naming import NewRoles
+from rightsize.propose.privileged import privileged_evidence
 from rightsize.propose.settle import anchor_of_place, role_key
 
 _NAMESPACE = uuid.UUID("0b7e7c0e-93a4-5c0c-8a3b-3d1c8b8f6a52")
 """An id of a proposal is made of the assignment that it speaks of."""
+
+_ELIGIBLE_REASON = "it gives privilege, or reads secrets on few days: nobody needs to have it before it is activated"
 
 
 def proposal_id(role_assignment_id: str, state: str, part: str = "") -> str:
@@ -63,7 +67,7 @@ def _parts(draft: Draft) -> Iterator[Draft]:
     if active or not eligible:
         yield replace(draft, placements=active)
     if eligible:
-        yield replace(draft, kind="make_eligible", placements=eligible)
+        yield replace(draft, kind="make_eligible", reason=_ELIGIBLE_REASON, placements=eligible)
 
 
 def _proposal(
@@ -86,6 +90,8 @@ def _proposal(
     used = used_weight(subject, bench)
     rows = bench.rows.get(subject.key, ())
     evidence = proposal_evidence(draft, rows, left, bench.book, declared.get(subject.anchor, ()))
+    parts = [one for one in demands_of(whole, bench) if one.apart]
+    evidence |= privileged_evidence(draft, parts, bench.privilege, bench.book.index)
     risked = estimate if is_first and observable_loss(whole, bench) else None
     if risked is not None:
         evidence["break_probability"] = risked.as_json()

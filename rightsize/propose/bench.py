@@ -16,6 +16,7 @@ from rightsize.analyze.text import place_of
 from rightsize.analyze.verdicts import Analysis
 from rightsize.propose.dials import Dials
 from rightsize.propose.drafts import Key, Subject
+from rightsize.propose.eligibility import read_eligibility
 from rightsize.propose.evidence import rows_by_assignment, summarise_uses
 from rightsize.propose.groups import Groups, read_groups
 from rightsize.propose.keeps import find_keeps
@@ -23,6 +24,7 @@ from rightsize.propose.limits import Limits
 from rightsize.propose.measures import Reach, Scale, read_reach, read_scale
 from rightsize.propose.needs import Profile, Use
 from rightsize.propose.operation_sets import OperationIndex, index_operations
+from rightsize.propose.privileged import Privilege, read_privilege
 from rightsize.propose.roles import RoleBook, open_role_book
 from rightsize.propose.subjects import place_uses, read_profiles, read_subjects, read_uses
 
@@ -63,6 +65,7 @@ class Bench:
         spelling: Folded scope to how it is spelled.
         elsewhere: Operations that run on a service's own endpoint.
         groups: The people behind holders.
+        privilege: What gets roles of its own, and who may become eligible.
     """
 
     inputs: Inputs
@@ -83,6 +86,7 @@ class Bench:
     spelling: Mapping[str, str]
     elsewhere: int
     groups: Groups
+    privilege: Privilege
 
 
 def read_findings(inputs: Inputs, analysis: Analysis) -> Findings:
@@ -103,6 +107,7 @@ def prepare(inputs: Inputs, analysis: Analysis, findings: Findings, dials: Dials
     outside = placed.filter(~pl.col("inside")).select("role_assignment_id", "state").unique()
     undecided = dict.fromkeys(outside.iter_rows(), "scope_tree_unknown")
     undecided |= _words(keeps, "undecided")
+    rows = rows_by_assignment(summarise_uses(placed))
     return Bench(
         inputs=inputs,
         analysis=analysis,
@@ -116,12 +121,13 @@ def prepare(inputs: Inputs, analysis: Analysis, findings: Findings, dials: Dials
         profiles=read_profiles(analysis, index),
         placed=placed,
         uses=read_uses(placed, index),
-        rows=rows_by_assignment(summarise_uses(placed)),
+        rows=rows,
         scale=read_scale(tenant.operations, index),
         reach=read_reach(inputs.scopes, tenant.tree),
         spelling=_spelling(inputs),
         elsewhere=_on_own_endpoints(tenant.operations, index),
         groups=read_groups(inputs, tenant, analysis.window, placed, index),
+        privilege=read_privilege(tenant.operations, index, rows, analysis.window.days, read_eligibility(inputs)),
     )
 
 

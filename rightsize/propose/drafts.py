@@ -28,7 +28,7 @@ class Subject:
     """
 
     role_assignment_id: str
-    state: str
+    state: AssignmentState
     principal_id: str
     role_definition_id: str
     scope: str
@@ -115,7 +115,14 @@ def keep_reason(word: str) -> str:
 
 
 def first_draft(
-    subject: Subject, role: KnownRole, profile: Profile, needs: Needs, book: RoleBook, max_excess: int
+    subject: Subject,
+    role: KnownRole,
+    profile: Profile,
+    needs: Needs,
+    book: RoleBook,
+    max_excess: int,
+    *,
+    opens: bool = False,
 ) -> Draft:
     """Return what happens to an assignment that nothing forbids to touch, by itself.
 
@@ -126,6 +133,7 @@ def first_draft(
         needs: What it is needed for.
         book: The roles.
         max_excess: Operations that a role may grant beyond the need.
+        opens: Whether a part of it can become eligible, so that it is no `keep` though all of it is needed.
     """
     base = Draft(subject, "keep", "", needs=needs, profile=profile)
     if not role.granted:
@@ -136,7 +144,7 @@ def first_draft(
         return replace(base, kind="remove", reason="nothing that it grants was used, and the logs would have shown it")
     here = needs.by_scope.get(subject.place, Need(0))
     spare = role.granted & ~book.mask(here)
-    if spare.bit_count() <= max_excess:
+    if spare.bit_count() <= max_excess and not opens:
         return replace(base, reason=_needed_reason(role, profile, needs, spare))
     return replace(base, kind="custom", open=True)
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from rightsize.propose.bench import Bench
 from rightsize.propose.choices import Solution, Terms, choose
 from rightsize.propose.drafts import Draft, Key, Placement, with_roles
+from rightsize.propose.privileged import split
 from rightsize.propose.roles import Need
 from rightsize.propose.units import Demand, Standing, Unit, Units, form_units
 from rightsize.rbac.text import fold
@@ -46,20 +47,27 @@ def read_terms(bench: Bench) -> Terms:
 
 
 def demands(drafts: Mapping[Key, Draft], bench: Bench) -> Iterator[Demand]:
-    """Yield what the open drafts need, by assignment and place; what few members of a group do is theirs."""
+    """Yield what the open drafts need, by assignment and place."""
     for _, draft in sorted(drafts.items()):
-        if not draft.open or draft.needs is None:
-            continue
-        subject = draft.subject
-        for place, need in sorted(draft.needs.by_scope.items()):
-            own = _singled_out(draft, place, need, bench)
-            common = need.operations
-            for mask in own.values():
-                common &= ~mask
-            if left := replace(need, operations=common):
-                yield Demand(subject, place, left, subject.principal_id, condition=subject.condition)
-            for member, mask in sorted(own.items()):
-                yield Demand(subject, place, Need(mask), member, condition=subject.condition)
+        if draft.open:
+            yield from demands_of(draft, bench)
+
+
+def demands_of(draft: Draft, bench: Bench) -> Iterator[Demand]:
+    """Yield what an assignment is needed for: what few members of a group do is theirs, what gives privilege apart."""
+    subject = draft.subject
+    for place, need in sorted(draft.needs.by_scope.items() if draft.needs else ()):
+        own = _singled_out(draft, place, need, bench)
+        common = need.operations
+        for mask in own.values():
+            common &= ~mask
+        left = Demand(
+            subject, place, replace(need, operations=common), subject.principal_id, condition=subject.condition
+        )
+        yield from split(left, draft.profile, bench.privilege)
+        for member, mask in sorted(own.items()):
+            theirs = Demand(subject, place, Need(mask), member, condition=subject.condition)
+            yield from split(theirs, draft.profile, bench.privilege)
 
 
 def _singled_out(draft: Draft, place: str, need: Need, bench: Bench) -> dict[str, int]:
@@ -75,13 +83,15 @@ def _singled_out(draft: Draft, place: str, need: Need, bench: Bench) -> dict[str
 
 
 def standing(drafts: Mapping[Key, Draft], bench: Bench) -> Iterator[Standing]:
-    """Yield the assignments that stay and on which a need may rest: active, permanent, without any condition."""
+    """Yield the assignments that stay and on which a need may rest: permanent, without any condition."""
     for key, draft in sorted(drafts.items()):
         subject = draft.subject
         role = bench.book.roles.get(subject.role_definition_id)
-        rests = draft.kind == "keep" and subject.state == "active" and subject.permanent and subject.condition is None
-        if rests and role is not None and not role.is_conditional and bench.untouched.get(key) != "activated":
-            yield Standing(subject.role_assignment_id, subject.principal_id, subject.place, role)
+        rests = draft.kind == "keep" and subject.permanent and subject.condition is None
+        if not rests or role is None or role.is_conditional or bench.untouched.get(key) == "activated":
+            continue
+        if subject.state in ("active", "eligible"):
+            yield Standing(subject.role_assignment_id, subject.principal_id, subject.place, role, subject.state)
 
 
 def _with_choices(drafts: dict[Key, Draft], units: Units, solution: Solution, bench: Bench) -> dict[Key, Draft]:

@@ -27,6 +27,7 @@ from rightsize.propose.limits import Limits, refusals
 from rightsize.propose.linked import Writes, writes_within_reach
 from rightsize.propose.naming import NewRoles, name_roles
 from rightsize.propose.needs import NeedReader
+from rightsize.propose.privileged import opens
 from rightsize.propose.proof import prove
 from rightsize.propose.reach import GRANTS_SCHEMA, Evaluator
 from rightsize.propose.readings import take_readings
@@ -155,7 +156,8 @@ def _draft_one(subject: Subject, reader: NeedReader, around: Mapping[str, Writes
     role = bench.book.roles[subject.role_definition_id]
     uses = bench.uses.get(subject.key, {})
     needs = reader.read(role, subject.place, profile, uses, around[fold(subject.principal_id)])
-    return first_draft(subject, role, profile, needs, bench.book, bench.dials.max_excess)
+    opened = opens(subject, profile, needs, bench.privilege, bench.book.index.reads)
+    return first_draft(subject, role, profile, needs, bench.book, bench.dials.max_excess, opens=opened)
 
 
 def settle(drafts: dict[Key, Draft], bench: Bench) -> dict[Key, Draft]:

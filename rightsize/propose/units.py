@@ -32,6 +32,7 @@ class Demand:
         state: Whether it is to be standing access or eligible.
         condition: The condition that the assignment of today has, or that a constrained delegation gets.
         role_definition_id: The one role that may grant it, where only one may.
+        apart: Whether it gets a role of its own, away from what else is needed there.
     """
 
     subject: Subject
@@ -41,6 +42,7 @@ class Demand:
     state: AssignmentState = "active"
     condition: str | None = None
     role_definition_id: str | None = None
+    apart: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,7 @@ class Unit:
         ceiling: The role definitions of today whose union nothing chosen may exceed, sorted.
         subjects: The assignments of today whose need it is, sorted.
         role_definition_id: The one role that may grant it, where only one may.
+        apart: Whether it gets a role of its own.
     """
 
     principal_id: str
@@ -66,16 +69,21 @@ class Unit:
     ceiling: tuple[str, ...]
     subjects: tuple[Key, ...]
     role_definition_id: str | None = None
+    apart: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """An assignment that the plan keeps, active, permanent and without condition, so that others may rest on it."""
+    """An assignment that the plan keeps, permanent and without condition, so that others may rest on it.
+
+    On an eligible one rests only what becomes eligible.
+    """
 
     role_assignment_id: str
     principal_id: str
     place: str
     role: KnownRole
+    state: AssignmentState = "active"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +101,7 @@ class Units:
     leans_on: Mapping[Key, tuple[Unit, ...]]
 
 
-_Identity = tuple[str, AssignmentState, str | None, str | None]
+_Identity = tuple[str, AssignmentState, str | None, str | None, bool]
 
 
 def form_units(demands: Iterable[Demand], standing: Iterable[Standing], book: RoleBook, tree: ScopeTree) -> Units:
@@ -136,7 +144,13 @@ class _Former:
         """Return the units of one principal, wider scopes first."""
         joined: dict[tuple[str, _Identity], list[Demand]] = defaultdict(list)
         for demand in demands:
-            identity = (fold(demand.principal_id), demand.state, demand.condition, demand.role_definition_id)
+            identity = (
+                fold(demand.principal_id),
+                demand.state,
+                demand.condition,
+                demand.role_definition_id,
+                demand.apart,
+            )
             joined[demand.place, identity].append(demand)
         units: list[Unit] = []
         for place, identity in sorted(joined, key=lambda item: _from_wide(item[0], self.tree, item[1])):
@@ -162,12 +176,15 @@ class _Former:
             ceiling=tuple(sorted({demand.subject.role_definition_id for demand in demands})),
             subjects=tuple(sorted({demand.subject.key for demand in demands})),
             role_definition_id=first.role_definition_id,
+            apart=first.apart,
         )
 
     def _without_kept(self, demand: Demand) -> Need:
         need = demand.need
         for one in self.kept:
             if not need or not is_at_or_below(demand.place, one.place, self.tree):
+                continue
+            if one.state not in ("active", demand.state):
                 continue
             left = without_granted(need, one.role.granted, one.role.blocks, self.book)
             if left != need:
@@ -189,7 +206,7 @@ class _Former:
 
 def _serves(unit: Unit, identity: _Identity) -> bool:
     """Return whether what a unit grants needs no more than what another one asks for: no activation, no condition."""
-    _, state, condition, role = identity
+    _, state, condition, role, _ = identity
     return (
         unit.condition in (None, condition)
         and unit.state in ("active", state)
@@ -201,9 +218,9 @@ def _serves(unit: Unit, identity: _Identity) -> bool:
     )
 
 
-def _from_wide(place: str, tree: ScopeTree, identity: _Identity) -> tuple[int, int, str, str, str, str]:
+def _from_wide(place: str, tree: ScopeTree, identity: _Identity) -> tuple[int, int, str, str, str, str, bool]:
     """Order places so that what lies above another comes first, and standing access before the rest."""
-    _, state, condition, role = identity
+    _, state, condition, role, apart = identity
     if place == ROOT:
         height = 0
     elif place.startswith("/subscriptions/"):
@@ -213,7 +230,7 @@ def _from_wide(place: str, tree: ScopeTree, identity: _Identity) -> tuple[int, i
     depth = place.count("/")
     if height == 1:
         depth = len(tree.ancestors_of(place))
-    return height, depth, place, state, condition or "", role or ""
+    return height, depth, place, state, condition or "", role or "", apart
 
 
 def is_at_or_below(place: str, above: str, tree: ScopeTree) -> bool:

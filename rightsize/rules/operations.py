@@ -57,6 +57,23 @@ def privilege_patterns(plane: str = "control") -> tuple[str, ...]:
     return tuple(row["pattern"] for row in rows_of("risk") if row["risk"] == "privilege" and row["plane"] == plane)
 
 
+def split_off(operations: pl.DataFrame) -> pl.Series:
+    """Return for each operation when it is split off into a role of its own: `always`, `rarely_used` or `never`.
+
+    Args:
+        operations: Columns `name` (folded), `plane` and `risk`.
+    """
+    answer = pl.Series("split", ["never"] * len(operations), dtype=pl.String)
+    classes = dict.fromkeys((row["risk"], row["plane"]) for row in rows_of("split_off"))
+    for risk, plane in classes:
+        rows = [row for row in rows_of("split_off") if (row["risk"], row["plane"]) == (risk, plane)]
+        index = first_match(operations["name"], [row["pattern"] for row in rows])
+        found = pl.Series([row["split"] for row in rows]).gather(index)
+        concerned = operations.select((pl.col("risk") == risk) & (pl.col("plane") == plane)).to_series()
+        answer = answer.zip_with(~(concerned & found.is_not_null()).fill_null(False), found)
+    return answer
+
+
 def scope_levels(names: pl.Series) -> pl.Series:
     """Return for each folded operation the kinds of scope where it can be performed.
 

@@ -1,0 +1,186 @@
+"""What of a need gives privilege, or reads secrets on few days: it gets a role of its own, eligible where it can be.
+
+Deployments, machines and sites are a developer's daily work and stay together; which operations are split off says the
+rule file `split_off`, with a source for each row. Without the split one stolen session has the keys of everything; with
+it the dangerous part is small, has a name, and where a person holds it, sleeps until it is activated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import polars as pl
+
+from rightsize.propose.drafts import Draft, Key, Subject
+from rightsize.propose.eligibility import GROUP_SEGMENTS, WHY_ACTIVE, Eligibility
+from rightsize.propose.needs import Needs, Profile
+from rightsize.propose.operation_sets import OperationIndex
+from rightsize.propose.reads import READ
+from rightsize.propose.roles import Need
+from rightsize.propose.units import Demand
+from rightsize.rbac.text import fold
+from rightsize.rules.operations import split_off
+
+FEW_DAYS = 30
+"""A secret is read on few days where that is at most one day in so many of the window: three of ninety."""
+NAMED = 20
+"""How many operations a proposal names one by one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Privilege:
+    """What is split off.
+
+    Attributes:
+        always: The operations that give privilege.
+        rare: For an assignment the secret reads that were used under it on few days.
+        eligibility: Who may become eligible.
+    """
+
+    always: int = 0
+    rare: Mapping[Key, int] = field(default_factory=dict)
+    eligibility: Eligibility = field(default_factory=Eligibility)
+
+    def part_of(self, key: Key, profile: Profile | None) -> int:
+        """Return the operations that are split off from an assignment.
+
+        Use on few days says something only where a log would have shown use on others; what gives privilege is split
+        off whether it was seen or not.
+        """
+        hidden = profile.hidden | profile.open | profile.linked if profile is not None else 0
+        return self.always | self.rare.get(key, 0) & ~hidden
+
+
+def read_privilege(
+    operations: pl.DataFrame,
+    index: OperationIndex,
+    rows: Mapping[Key, Sequence[Mapping[str, Any]]],
+    days: int,
+    eligibility: Eligibility,
+) -> Privilege:
+    """Sort the operations by what the rules say of them.
+
+    Args:
+        operations: The operations of a `Tenant`.
+        index: Their numbers.
+        rows: As `evidence.rows_by_assignment` returns them.
+        days: Length of the window.
+        eligibility: Who may become eligible.
+    """
+    split = operations.select("plane", "name", split=split_off(operations))
+    always = index.mask(split.filter(pl.col("split") == "always").select("plane", "name").iter_rows())
+    rarely = index.mask(split.filter(pl.col("split") == "rarely_used").select("plane", "name").iter_rows())
+    few = max(1, days // FEW_DAYS)
+    rare = {
+        key: found
+        for key, uses in rows.items()
+        if (found := index.mask_of_bits(row["bit"] for row in uses if row["bit"] is not None and row["days"] <= few))
+        & rarely
+    }
+    return Privilege(always, {key: found & rarely for key, found in rare.items()}, eligibility)
+
+
+def split(demand: Demand, profile: Profile | None, privilege: Privilege) -> Iterator[Demand]:
+    """Yield a demand in its two parts: the daily work, and what gets a role of its own."""
+    apart = demand.need.operations & privilege.part_of(demand.subject.key, profile)
+    rest = replace(demand.need, operations=demand.need.operations & ~apart)
+    if rest:
+        yield replace(demand, need=rest)
+    if apart:
+        part = replace(demand, need=Need(apart), apart=True)
+        if why_active(part, privilege) == "resource_scope":
+            part = _lifted(part, privilege)
+        yield part if why_active(part, privilege) else replace(part, state="eligible")
+
+
+def why_active(demand: Demand, privilege: Privilege) -> str:
+    """Return why what is split off has to stay standing, as a word of `WHY_ACTIVE`, or the empty string."""
+    subject = demand.subject
+    return privilege.eligibility.refusal(
+        fold(demand.principal_id), demand.place, subject.role_definition_id, subject.place
+    )
+
+
+def _lifted(part: Demand, privilege: Privilege) -> Demand:
+    """Return the demand at its resource group where it could become eligible there, out of today's grant.
+
+    What sleeps at the whole group is less than what is awake at one resource of it.
+    """
+    group = "/".join(part.place.split("/")[: GROUP_SEGMENTS + 1])
+    if part.subject.place.startswith(group + "/"):
+        return part
+    wider = replace(part, place=group)
+    return part if why_active(wider, privilege) else wider
+
+
+def opens(subject: Subject, profile: Profile, needs: Needs, privilege: Privilege, reads: int) -> bool:
+    """Return whether an assignment that is needed as it is should be split none the less.
+
+    That is where something can become eligible, and what remains are reads, which existing roles say: to write out a
+    whole role but for a few operations would be no help to a reviewer.
+
+    Args:
+        subject: The assignment.
+        profile: How what was not used is judged.
+        needs: What it is needed for.
+        privilege: What is split off.
+        reads: The operations that are reads.
+    """
+    found = False
+    for place, need in needs.by_scope.items():
+        for part in split(Demand(subject, place, need, subject.principal_id), profile, privilege):
+            if part.apart:
+                found = found or part.state == "eligible"
+            elif part.need.operations & ~reads or not all(_reads_only(one.patterns) for one in part.need.parts):
+                return False
+    return found
+
+
+def _reads_only(patterns: Sequence[str]) -> bool:
+    return all(fold(text).endswith(READ) for text in patterns)
+
+
+def privileged_evidence(
+    draft: Draft, parts: Sequence[Demand], privilege: Privilege, index: OperationIndex
+) -> dict[str, Any]:
+    """Return what a proposal says of what was split off: its operations, and why it is standing or what it asks for.
+
+    Args:
+        draft: The draft whose placements the proposal lists.
+        parts: What was split off of the assignment.
+        privilege: What is split off.
+        index: The operations.
+    """
+    given = {(fold(one.principal_id), one.place, one.state) for one in draft.placements}
+    shown = [part for part in parts if (fold(part.principal_id), part.place, part.state) in given]
+    if not shown:
+        return {}
+    found: dict[str, Any] = {"privileged": [_part_json(part, privilege, index) for part in shown]}
+    subject = draft.subject
+    activation = privilege.eligibility.policies.get((subject.place, subject.role_definition_id))
+    if activation is not None and any(part.state == "eligible" for part in shown):
+        found["activation"] = activation.as_json() | {
+            "policy_id": activation.policy_id,
+            "of_role": subject.role_definition_id,
+            "of_scope": subject.scope,
+            "meaning": "to be set on the management policy of each assigned role at its scope before anybody uses it; "
+            "a policy is shared by everybody who is eligible for that role there",
+        }
+    return found
+
+
+def _part_json(part: Demand, privilege: Privilege, index: OperationIndex) -> dict[str, Any]:
+    names = [name for _, name in index.members(part.need.operations)]
+    found: dict[str, Any] = {
+        "scope": part.place,
+        "principal_id": part.principal_id,
+        "state": part.state,
+        "operations": len(names),
+        "operation_names": names[:NAMED],
+    }
+    word = why_active(part, privilege)
+    if word:
+        found |= {"why_active": word, "meaning": WHY_ACTIVE[word]}
+    return found
