@@ -181,7 +181,7 @@ class _GraphLoop:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="graph", daemon=True)
         self._thread.start()
-        self._adapter, self._http = _graph_adapter(cloud, credential)
+        self._adapter, self._transport = _graph_adapter(cloud, credential)
         from msgraph.graph_service_client import GraphServiceClient  # noqa: PLC0415
 
         self.client: GraphServiceClient = GraphServiceClient(request_adapter=self._adapter)
@@ -213,15 +213,21 @@ class _GraphLoop:
             span.end()
         return Response(response.status_code, dict(response.headers), content)
 
+    async def _close(self) -> None:
+        # The transport that the SDK puts around ours does not pass this on.
+        await self._transport.aclose()
+        # Connections are taken down by the loop in its next round.
+        await asyncio.sleep(0)
+
     def close(self) -> None:
         """End the loop and its thread."""
-        asyncio.run_coroutine_threadsafe(self._http.aclose(), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(_CONNECT_TIMEOUT)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
 
 
-def _graph_adapter(cloud: Cloud, credential: TokenCredential) -> tuple[GraphRequestAdapter, httpx.AsyncClient]:
+def _graph_adapter(cloud: Cloud, credential: TokenCredential) -> tuple[GraphRequestAdapter, httpx.AsyncBaseTransport]:
     import httpx  # noqa: PLC0415
     from kiota_authentication_azure.azure_identity_authentication_provider import (  # noqa: PLC0415
         AzureIdentityAuthenticationProvider,
@@ -233,9 +239,10 @@ def _graph_adapter(cloud: Cloud, credential: TokenCredential) -> tuple[GraphRequ
 
     host = urlsplit(cloud.graph).hostname or ""
     inner = httpx.AsyncHTTPTransport(verify=_trusted(), http2=True, proxy=_proxy_of(host))
+    transport = GuardedAsyncTransport(Guard.of([cloud.graph]), inner)
     client = GraphClientFactory.create_with_default_middleware(
         client=httpx.AsyncClient(
-            transport=GuardedAsyncTransport(Guard.of([cloud.graph]), inner),
+            transport=transport,
             timeout=httpx.Timeout(READ_TIMEOUT, connect=_CONNECT_TIMEOUT),
         ),
         options={
@@ -249,7 +256,7 @@ def _graph_adapter(cloud: Cloud, credential: TokenCredential) -> tuple[GraphRequ
     )
     adapter = GraphRequestAdapter(provider, client=client)
     adapter.base_url = f"{cloud.graph}/v1.0"
-    return adapter, client
+    return adapter, transport
 
 
 def _trusted() -> ssl.SSLContext:

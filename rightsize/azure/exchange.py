@@ -34,7 +34,6 @@ _THROTTLED_TRIES = 25
 _FIRST_WAIT = 1.0
 _SLOWEST_WAIT = 60.0
 _SERVER_FAULTS = (408, 500, 502, 503, 504)
-_RENEWED_SECONDS = 5.0
 _STALE = (400, 404, 410)
 # What ARM and Graph answer where a tenant has no licence, a subscription no such provider, or a cloud no such service.
 _NOT_OFFERED = frozenset(
@@ -97,7 +96,7 @@ class Exchange:
         self._throttle = throttle
         self._clock = clock
         self._lock = threading.Lock()
-        self._renewed: float | None = None
+        self._generation = 0
         self.tally = Tally()
 
     def ask(self, request: Request, read: Callable[[bytes], T]) -> T:
@@ -116,6 +115,7 @@ class Exchange:
         while True:
             response: Response | None = None
             with self._throttle.turn(budget, request.cost):
+                generation = self._generation
                 try:
                     response = self._sender.send(request)
                     said = f"answered with status {response.status}"
@@ -141,20 +141,19 @@ class Exchange:
                 unauthorised += response.status == 401
                 if response.status != 401 or unauthorised > 1:
                     _raise_final(request, response)
-                self._renew()
+                self._renew(generation)
                 continue
             failures += 1
             if failures >= _TRIES:
                 raise UnsettledError(f"{request.service} {said}, {failures} times")
             self._clock.sleep(self._wait(request, response, failures))
 
-    def _renew(self) -> None:
-        """Ask for a fresh token, once for all who met the old one at about the same time."""
+    def _renew(self, generation: int) -> None:
+        """Ask for a fresh token, once for all who met the same old one."""
         with self._lock:
-            if self._renewed is not None and self._clock.now() - self._renewed < _RENEWED_SECONDS:
-                return
-            self._renewed = self._clock.now()
-            self._sender.renew()
+            if generation == self._generation:
+                self._generation += 1
+                self._sender.renew()
 
     def _count(self, response: Response | None) -> None:
         with self._lock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
@@ -130,11 +131,32 @@ def test_a_token_that_is_never_taken_ends_the_run() -> None:
 
 
 def test_everybody_who_met_the_old_token_shares_one_renewal() -> None:
-    exchange, sender, clock = exchange_of(error(401, "X"), page(), error(401, "X"), page(), error(401, "X"), page())
+    """Two ask with the same token, and both are refused: the second finds it renewed already."""
+    both = threading.Barrier(2)
+    refused = 0
+
+    def script(_: Request) -> Any:
+        nonlocal refused
+        if refused < 2:
+            refused += 1
+            both.wait(5)
+            return error(401, "ExpiredAuthenticationToken")
+        return page({"id": 1})
+
+    clock = Hurried()
+    sender = Scripted(script)
+    exchange = Exchange(sender, Throttle(clock), clock)
+    threads = [threading.Thread(target=exchange.ask, args=(QUESTION, read_pages)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (sender.renewed, len(sender.asked)) == (1, 4)
+
+
+def test_a_token_may_expire_again() -> None:
+    exchange, sender, _ = exchange_of(error(401, "X"), page(), error(401, "X"), page())
     exchange.ask(QUESTION, read_pages)
-    exchange.ask(QUESTION, read_pages)
-    assert sender.renewed == 1
-    clock.pass_by(60)
     exchange.ask(QUESTION, read_pages)
     assert sender.renewed == 2
 

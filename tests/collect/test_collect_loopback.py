@@ -1,0 +1,366 @@
+"""A tenant collected through the real clients, whole and under faults, killed and resumed: always the same."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rightsize.collect.pages import Run
+from rightsize.collect.runs import find_runs
+from rightsize.model.errors import AccessError
+from rightsize.store.connection import open_store
+from rightsize.workflow.collect import CollectReport, collect_tenant
+from rightsize.workflow.load import load_paths
+from tests.azure.hurried import Hurried
+from tests.loopback.faults import ROTATION
+from tests.loopback.server import Loopback
+
+UNTIL = dt.datetime(2026, 10, 1, tzinfo=dt.UTC)
+FEW = ("role_assignments", "deny_assignments", "users", "groups", "group_members")
+CORE = (
+    *FEW,
+    "operations",
+    "role_definitions",
+    "role_eligibility_instances",
+    "role_assignment_instances",
+    "service_principals",
+    "nested_members",
+    "deleted_service_principals",
+    "activity_log",
+    "sign_ins",
+)
+SOME_SUBSCRIPTION = r"^GET /subscriptions/{}/providers/microsoft\.authorization/roleassignments\?"
+TABLES = (
+    "principals",
+    "group_members",
+    "group_closure",
+    "principal_aliases",
+    "listings",
+    "role_assignments",
+    "role_definitions",
+    "deny_assignments",
+    "scopes",
+    "operations",
+    "events",
+    "usage_days",
+    "sign_ins",
+    "coverage",
+)
+
+Collect = Callable[..., CollectReport]
+
+
+@pytest.fixture
+def collect(loopback: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Collect]:
+    """Collect from the loopback tenant, with a clock that nobody waits for."""
+    for name, value in loopback.environment().items():
+        monkeypatch.setenv(name, value)
+
+    def run(out: str = "runs", **options: Any) -> CollectReport:
+        settings: dict[str, Any] = {
+            "cloud": str(loopback.cloud),
+            "auth": "env",
+            "until": UNTIL,
+            "clock": Hurried(),
+            **options,
+        }
+        return collect_tenant(tmp_path / out, **settings)
+
+    yield run
+    loopback.faults.clear()
+
+
+def contents(db: Path) -> dict[str, list[tuple[Any, ...]]]:
+    with open_store(db, read_only=True) as store:
+        return {name: store.frame(f"SELECT * FROM {name} ORDER BY ALL").rows() for name in TABLES}
+
+
+def states(report: CollectReport) -> Counter[str]:
+    return Counter(row.state for row in report.rows)
+
+
+def row_of(report: CollectReport, source: str) -> Any:
+    return next(row for row in report.rows if row.source == source)
+
+
+def ids(report: CollectReport, source: str) -> set[str]:
+    return {record["id"].lower() for record in Run.read(report.folder).records(source)}
+
+
+def test_a_clean_run_is_whole_and_asks_nothing_twice(loopback: Loopback, collect: Collect, tmp_path: Path) -> None:
+    report = collect(db=tmp_path / "clean.duckdb")
+    assert report.is_whole
+    assert states(report) == {"complete": len(report.rows)}
+    asked = Counter((entry.method, entry.target) for entry in loopback.requests if not _is_sign_in(entry.path))
+    # The two queries of Resource Graph and the entities are POSTs to one path each.
+    assert max(asked.values()) == 1
+    assert sum(asked.values()) == report.tally.requests
+    assert {entry.status for entry in loopback.requests} == {200}
+    manifest = json.loads((report.folder / "manifest.json").read_text())
+    assert manifest["finished"]
+    assert manifest["tenant_id"] == loopback.tenant.tenant_id
+    secrets = (loopback.environment()["AZURE_CLIENT_SECRET"], "eyJ")
+    for path in report.folder.glob("*.json*"):
+        assert not any(secret in path.read_text() for secret in secrets), "no token, no secret on the disk"
+
+
+def _is_sign_in(path: str) -> bool:
+    return "/oauth2/v2.0/" in path or "well-known" in path or "discovery" in path
+
+
+@pytest.fixture(scope="module")
+def clean(loopback_service: Loopback, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[tuple[Any, ...]]]:
+    """What a store holds after a clean run."""
+    folder = tmp_path_factory.mktemp("clean")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in loopback_service.environment().items():
+            patch.setenv(name, value)
+        cloud = str(loopback_service.cloud)
+        db = folder / "clean.duckdb"
+        collect_tenant(folder, cloud=cloud, auth="env", until=UNTIL, clock=Hurried(), sources=CORE, db=db)
+    return contents(folder / "clean.duckdb")
+
+
+def test_a_fault_every_tenth_request_changes_nothing(
+    loopback: Loopback, collect: Collect, tmp_path: Path, clean: dict[str, list[tuple[Any, ...]]]
+) -> None:
+    """Throttled, cut, truncated, challenged, repeated: what is loaded in the end is the same."""
+    loopback.faults.every = 10
+    report = collect(sources=CORE, db=tmp_path / "faults.duckdb")
+    assert report.is_whole
+    assert {entry.fault for entry in loopback.requests if entry.fault} == {fault["kind"] for fault in ROTATION}
+    assert contents(tmp_path / "faults.duckdb") == clean
+
+
+@pytest.mark.parametrize("after", [20, 110])
+def test_a_run_that_is_killed_goes_on_where_it_was(
+    loopback: Loopback, collect: Collect, tmp_path: Path, clean: dict[str, list[tuple[Any, ...]]], after: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """However far it had come, the run that follows asks for the rest, and the store is the same."""
+    from rightsize.collect import fetch  # noqa: PLC0415
+
+    asked = 0
+    step = fetch._Task._step
+
+    def cut(self: Any) -> None:
+        nonlocal asked
+        asked += 1
+        if asked >= after:
+            raise KeyboardInterrupt
+        step(self)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(fetch._Task, "_step", cut)
+        with pytest.raises(KeyboardInterrupt):
+            collect(sources=CORE)
+    before = len(loopback.requests)
+    (folder,) = find_runs(tmp_path / "runs")
+    assert Run.read(folder).manifest["finished"] is None
+    report = collect(sources=CORE, db=tmp_path / "resumed.duckdb")
+    assert report.resumed
+    assert report.folder == folder
+    assert report.is_whole
+    assert contents(tmp_path / "resumed.duckdb") == clean
+    assert len(loopback.requests) - before < 240 - after // 2
+
+
+def test_a_second_run_fetches_only_what_is_new(loopback: Loopback, collect: Collect) -> None:
+    first = collect(sources=["activity_log", "sign_ins"], until=UNTIL - dt.timedelta(days=2))
+    loopback.forget()
+    second = collect(sources=["activity_log", "sign_ins"])
+    assert not second.resumed
+    asked = [entry.target for entry in loopback.requests if "eventtypes" in entry.path]
+    assert asked
+    assert all("2026-09-28" in target for target in asked), "one day of overlap and the new ones"
+    assert row_of(second, "activity_log").rows < row_of(first, "activity_log").rows / 5
+
+
+def test_both_runs_together_are_the_whole(collect: Collect, tmp_path: Path) -> None:
+    sources = ["activity_log", "sign_ins", "role_assignments"]
+    collect(sources=sources, until=UNTIL - dt.timedelta(days=2))
+    collect(sources=sources)
+    collect("whole", sources=sources)
+    load_paths(tmp_path / "both.duckdb", [tmp_path / "runs"])
+    load_paths(tmp_path / "whole.duckdb", [tmp_path / "whole"])
+    both, whole = contents(tmp_path / "both.duckdb"), contents(tmp_path / "whole.duckdb")
+    for name in ("events", "usage_days", "role_assignments"):
+        # The first run reaches two days further back.
+        assert set(whole[name]) <= set(both[name])
+    assert both["coverage"]
+
+
+def test_a_refusal_in_one_subscription_of_many_stops_nothing_else(loopback: Loopback, collect: Collect) -> None:
+    everything = ids(collect("all", sources=FEW), "role_assignments")
+    subscription = loopback.content.subscriptions[0].scope.rsplit("/", 1)[-1]
+    loopback.faults.add("forbidden", SOME_SUBSCRIPTION.format(subscription), times=None)
+    report = collect(sources=FEW)
+    row = row_of(report, "role_assignments")
+    assert row.state == "refused"
+    assert row.complete == row.units - 1
+    assert (
+        row.missing == f"Microsoft.Authorization/roleAssignments/read at /subscriptions/{subscription} (role `Reader`)"
+    )
+    assert "AuthorizationFailed" in row.reason
+    assert report.is_whole, "asking again would not help"
+    assert ids(report, "role_assignments") < everything
+    assert states(report)["complete"] == len(report.rows) - 1
+
+
+def test_a_refusal_with_a_retry_after_is_still_a_refusal(loopback: Loopback, collect: Collect) -> None:
+    loopback.faults.add("forbidden", "roleassignments", times=None, retry_after="1")
+    clock = Hurried()
+    report = collect(sources=["role_assignments"], clock=clock)
+    assert row_of(report, "role_assignments").state == "refused"
+    assert report.tally.requests == len(loopback.requests) - sum(_is_sign_in(e.path) for e in loopback.requests)
+
+
+def test_a_subscription_that_vanishes_between_two_calls_stops_nothing_else(
+    loopback: Loopback, collect: Collect
+) -> None:
+    subscription = loopback.content.subscriptions[0].scope.rsplit("/", 1)[-1]
+    loopback.faults.add("vanish", f"/subscriptions/{subscription}/")
+    report = collect(sources=FEW)
+    assert report.is_whole
+    assert row_of(report, "role_assignments").state == "gone"
+    assert row_of(report, "users").state == "complete"
+
+
+def test_a_token_that_expires_in_the_middle_is_renewed(loopback: Loopback, collect: Collect) -> None:
+    loopback.faults.add("expire", "roleassignments", skip=3)
+    loopback.faults.add("expire", "/v1.0/groups", skip=1)
+    report = collect(sources=FEW)
+    assert report.is_whole
+    assert states(report) == {"complete": len(report.rows)}
+    assert loopback.login.issued > 2
+
+
+def test_a_claims_challenge_is_answered_by_the_clients(loopback: Loopback, collect: Collect) -> None:
+    loopback.faults.add("claims", "roleassignments")
+    loopback.faults.add("claims", "/v1.0/users")
+    report = collect(sources=FEW)
+    assert report.is_whole
+    assert {entry.fault for entry in loopback.requests} == {"", "claims"}
+
+
+def test_a_sign_in_that_is_lost_for_good_ends_the_run_and_keeps_it(
+    loopback: Loopback, collect: Collect, tmp_path: Path
+) -> None:
+    loopback.faults.add("expire", "denyassignments", times=None)
+    with pytest.raises(AccessError, match="the sign-in was lost") as caught:
+        collect(sources=FEW)
+    assert "goes on" in str(caught.value.hint)
+    loopback.faults.clear()
+    report = collect(sources=FEW)
+    assert report.resumed
+    assert report.is_whole
+    assert len(find_runs(tmp_path / "runs")) == 1
+
+
+def test_a_wrong_secret_collects_nothing(collect: Collect, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("AZURE_CLIENT_SECRET", "guess")
+    with pytest.raises(AccessError, match="sign-in failed") as caught:
+        collect()
+    assert "guess" not in str(caught.value)
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("source", ["role_assignments", "users"])
+def test_no_link_to_another_host_is_followed_and_no_token_goes_there(
+    loopback: Loopback, collect: Collect, source: str
+) -> None:
+    place = {"role_assignments": "roleassignments", "users": "/v1.0/users"}[source]
+    loopback.faults.add("foreign_link", place)
+    report = collect(sources=[source, "groups"])
+    assert not report.is_whole
+    assert "another host" in row_of(report, source).reason
+    assert not [entry for entry in loopback.requests if entry.foreign]
+
+
+def test_an_hour_of_waiting_ends_its_source_and_the_run_can_go_on(loopback: Loopback, collect: Collect) -> None:
+    loopback.faults.add("throttle", "/v1.0/groups", retry_after="3600")
+    report = collect(sources=["groups", "users"])
+    assert (row_of(report, "groups").state, row_of(report, "users").state) == ("incomplete", "complete")
+    loopback.forget()
+    report = collect(sources=["groups", "users"])
+    assert report.is_whole
+    assert not [entry for entry in loopback.requests if entry.path == "/v1.0/users"]
+
+
+@pytest.mark.parametrize("kind", ["500", "502", "503", "504", "drop", "cut", "truncate", "html", "not_json", "loop"])
+@pytest.mark.parametrize("source", ["deny_assignments", "groups"])
+def test_a_source_that_never_answers_is_incomplete_and_nothing_else(
+    loopback: Loopback, collect: Collect, kind: str, source: str
+) -> None:
+    place = {"deny_assignments": "denyassignments", "groups": "/v1.0/groups"}[source]
+    loopback.faults.add(kind, place, times=None)
+    report = collect(sources=["deny_assignments", "groups"])
+    assert not report.is_whole
+    other = ({"deny_assignments", "groups"} - {source}).pop()
+    assert (row_of(report, source).state, row_of(report, other).state) == ("incomplete", "complete")
+    assert row_of(report, source).reason
+
+
+def test_an_incomplete_listing_is_not_loaded_as_a_complete_one(
+    loopback: Loopback, collect: Collect, tmp_path: Path
+) -> None:
+    """Somebody who is absent from half a listing is not deleted."""
+    loopback.faults.add("503", r"/v1.0/users\?.*skiptoken", times=None)
+    loopback.options = type(loopback.options)(page_size=10)
+    loopback._graph._page_size = 10
+    try:
+        report = collect(sources=["users", "groups"], db=tmp_path / "half.duckdb")
+    finally:
+        loopback._graph._page_size = None
+    assert row_of(report, "users").state == "incomplete"
+    assert row_of(report, "users").rows == 10
+    with open_store(tmp_path / "half.duckdb", read_only=True) as store:
+        found = dict(store.frame("SELECT listing, complete FROM listings").rows())
+    assert found["users"] is False
+    assert found["groups"] is True
+    assert report.loaded is not None
+    assert any("users" in note and "incomplete" in note for note in report.loaded.notes)
+
+
+def test_a_partial_answer_of_a_workspace_is_asked_for_in_halves(loopback: Loopback, collect: Collect) -> None:
+    workspace = loopback.content.workspace_id
+    options = {"workspaces": [workspace], "sources": ["SigninLogs"], "raw": True, "days": 150}
+    whole = row_of(collect("whole", **options), "SigninLogs")
+    loopback.monitor._limit = 300
+    try:
+        report = collect("halves", **options)
+    finally:
+        loopback.monitor._limit = 500_000
+    assert report.is_whole
+    assert row_of(report, "SigninLogs").rows == whole.rows
+    assert row_of(report, "SigninLogs").pages > whole.pages
+
+
+def test_users_without_their_sign_ins_are_better_than_none(loopback: Loopback, collect: Collect) -> None:
+    """Sign-in activity takes a licence of its own."""
+    loopback.faults.add("forbidden", r"/v1.0/users\?.*signInActivity", times=None)
+    report = collect(sources=["users"])
+    row = row_of(report, "users")
+    assert (row.state, row.rows) == ("complete", len(loopback.content.directory("users")))
+    assert "without what was refused" in row.reason
+
+
+def test_subscriptions_that_are_named_are_the_only_ones(loopback: Loopback, collect: Collect) -> None:
+    wanted = loopback.content.subscriptions[1].scope.rsplit("/", 1)[-1]
+    collect(sources=["role_assignments", "activity_log"], subscriptions=[wanted.upper()])
+    below = [entry.path for entry in loopback.requests if "/providers/microsoft.authorization" in entry.path.lower()]
+    assert below
+    assert all(wanted in path.lower() for path in below)
+
+
+def test_what_a_listing_lacks_against_resource_graph_is_told(loopback: Loopback, collect: Collect) -> None:
+    subscription = loopback.content.subscriptions[0].scope.rsplit("/", 1)[-1]
+    loopback.faults.add("forbidden", SOME_SUBSCRIPTION.format(subscription), times=None)
+    report = collect(sources=["role_assignments", "assignment_counts"])
+    assert any(subscription in note and "Resource Graph counts" in note for note in report.notes)
