@@ -63,6 +63,13 @@ def propose(
     lifecycle: Annotated[
         bool, typer.Option("--lifecycle", help="Add the delete and update siblings of what was created.")
     ] = False,
+    wildcards: Annotated[
+        bool,
+        typer.Option(
+            "--wildcards",
+            help="Write patterns in new roles where they grant nothing more on today's catalogue.",
+        ),
+    ] = False,
     max_excess: Annotated[
         int, typer.Option("--max-excess", min=0, help="Operations that an existing role may grant beyond the need.")
     ] = 0,
@@ -116,6 +123,7 @@ def propose(
     dials = Dials(
         reads=Reads(reads.value),
         unobservable=Unobservable(unobservable.value),
+        wildcards=wildcards,
         lifecycle=lifecycle,
         max_excess=max_excess,
         max_break=max_break,

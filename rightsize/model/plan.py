@@ -33,16 +33,30 @@ class PlannedAssignment:
     state: AssignmentState = "active"
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Growth:
+    """A role that may come to grant more though nobody changes its assignment.
+
+    What it grants today is proved to be granted today. `patterns` of a new role take in what Azure adds to them, as
+    those of the replaced roles would have; what a `built_in` role grants Microsoft may change.
+    """
+
+    role: str
+    because: Literal["patterns", "built_in"]
+
+
 @dataclass(frozen=True, slots=True)
 class Proof:
     """What the algebra says: everything used is granted afterwards, nothing is that was not granted before.
 
-    `witness` names an operation that breaks one of the two, or is None where both hold.
+    `witness` names an operation that breaks one of the two, or is None where both hold. `tomorrow` says which of the
+    roles that are assigned may grant more then.
     """
 
     used_subset: bool
     granted_superset: bool
     witness: str | None = None
+    tomorrow: tuple[Growth, ...] = ()
 
     @property
     def holds(self) -> bool:

@@ -20,6 +20,7 @@ from rightsize.propose.grant import demands_of
 from rightsize.propose.naming import NewRoles
 from rightsize.propose.privileged import privileged_evidence
 from rightsize.propose.settle import anchor_of_place, role_key
+from rightsize.propose.wildcards import what_may_grow
 
 _NAMESPACE = uuid.UUID("0b7e7c0e-93a4-5c0c-8a3b-3d1c8b8f6a52")
 """An id of a proposal is made of the assignment that it speaks of."""
@@ -115,7 +116,9 @@ def _proposal(
         ),
         reason=draft.reason,
         evidence=evidence,
-        proof=proof,
+        proof=replace(
+            proof, tomorrow=what_may_grow(((role_id_of(one, new), one.choice) for one in draft.placements), bench)
+        ),
         break_probability_30d=risked.bound if risked is not None else 0.0,
         excess_before=max(0.0, before.cells - used) if is_first else 0.0,
         excess_after=max(0.0, after.cells - (used if is_first else 0.0)),

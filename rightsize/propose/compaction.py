@@ -17,15 +17,17 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from rightsize.model.errors import InternalError
 from rightsize.model.nouns import PermissionBlock
 from rightsize.propose.operation_sets import OperationIndex
 from rightsize.propose.roles import Blocks, RoleContent
 from rightsize.propose.solver import Program, solve
-from rightsize.rbac.algebra import contains, intersects
+from rightsize.rbac.algebra import contains, grants, intersects
 from rightsize.rbac.text import fold
 
 STAR = "*"
 _SECONDS = 60.0
+_MOST_TRIED = 100
 
 Stands = Mapping[str, frozenset[int]]
 """For each pattern the bits of the needed operations that it matches."""
@@ -33,26 +35,31 @@ Stands = Mapping[str, frozenset[int]]
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """What a pattern grants beyond the operations of today.
+    """What a pattern leaves open beside the operations of today.
 
     Attributes:
         language: What it matches, in words.
-        witness: An operation that it matches and that nobody knows today.
+        example: An operation that it matches and that the catalogue does not have.
     """
 
     language: str
-    witness: str
+    example: str
 
 
-def describe_opening(pattern: str, plane: str, operations: Iterable[str]) -> Opening | None:
-    """Return what a pattern leaves open beside the operations that it stands for; None for an operation in full."""
-    found = contains([_block(plane, operations)], [_block(plane, [pattern])])
-    if found is None:
-        return None
-    head, _, tail = pattern.partition(STAR)
-    below = f"below {head.rstrip('/')}" if head else "of any resource provider"
-    ending = f" that ends in {tail}" if tail else ""
-    return Opening(f"every operation {below}{ending} that Azure adds", found.operation)
+def describe_opening(pattern: str, plane: str, taken_out: Sequence[str], index: OperationIndex) -> Opening:
+    """Return what a pattern, less what its role takes out, grants once Azure adds it.
+
+    A pattern is never used up: there are always operations of its form that nobody knows yet.
+    """
+    head, _, tail = pattern.strip().partition(STAR)
+    ending = f" {'and' if head else 'that'} ends in `{tail}`" if tail else ""
+    block = one_block(plane, [pattern], taken_out)
+    for number in range(1, _MOST_TRIED):
+        name = f"{head or 'New.Provider/'}added{number if number > 1 else ''}{tail or '/action'}"
+        if index.bit(plane, name) is None and grants([block], name, plane) == "yes":
+            below = f"that begins with `{head}`" if head else "of any resource provider"
+            return Opening(f"every operation {below}{ending}", name)
+    raise InternalError(f"no operation can be named that the pattern `{pattern}` leaves open")
 
 
 @dataclass(slots=True)
@@ -156,8 +163,8 @@ class _Court:
         return all(self.granted[bit >> 3] >> (bit & 7) & 1 for bit in self.names.matching(head, tail))
 
     def _stays_inside(self, text: str) -> bool:
-        block = _block(self.plane, [text])
-        if self.taken_out and intersects([_block(self.plane, self.taken_out)], [block]):
+        block = one_block(self.plane, [text])
+        if self.taken_out and intersects([one_block(self.plane, self.taken_out)], [block]):
             return False
         return all(contains(ceiling, [block]) is None for ceiling in self.ceilings)
 
@@ -299,5 +306,9 @@ def _common(texts: Sequence[Sequence[str]], most: int) -> int:
     return number
 
 
-def _block(plane: str, texts: Iterable[str]) -> PermissionBlock:
-    return PermissionBlock(actions=tuple(texts)) if plane == "control" else PermissionBlock(data_actions=tuple(texts))
+def one_block(plane: str, texts: Iterable[str], taken_out: Iterable[str] = ()) -> PermissionBlock:
+    """Return a permission block of one plane."""
+    allowed, nots = tuple(texts), tuple(taken_out)
+    if plane == "control":
+        return PermissionBlock(actions=allowed, not_actions=nots)
+    return PermissionBlock(data_actions=allowed, not_data_actions=nots)

@@ -37,6 +37,7 @@ class Dials:
     Attributes:
         reads: Unlogged reads of Azure Resource Manager.
         unobservable: Everything else that no log could show.
+        wildcards: Write patterns in new roles where they grant nothing more on today's catalogue.
         lifecycle: Add the delete and update siblings of what was created.
         max_excess: Catalogue operations that a built-in role may grant beyond the need.
         max_break: Keep what is likelier than this to break something within 30 days; None for no gate.
@@ -51,6 +52,7 @@ class Dials:
 
     reads: Reads = Reads.ALL
     unobservable: Unobservable = Unobservable.KEEP
+    wildcards: bool = False
     lifecycle: bool = False
     max_excess: int = 0
     max_break: float | None = None
@@ -88,6 +90,7 @@ class Dials:
             "min_window": self.min_window,
             "reads": str(self.reads),
             "unobservable": str(self.unobservable),
+            "wildcards": self.wildcards,
         }
 
 

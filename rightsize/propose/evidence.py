@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
 import polars as pl
@@ -11,9 +11,11 @@ import polars as pl
 from rightsize.analyze.reasons import Verdict, sentence
 from rightsize.analyze.text import folded
 from rightsize.model.nouns import RoleDefinition
+from rightsize.propose.compaction import describe_opening
 from rightsize.propose.drafts import Draft
-from rightsize.propose.needs import USED, WHY
+from rightsize.propose.needs import USED, WHY, WILDCARD
 from rightsize.propose.operation_sets import OperationIndex, bits_of
+from rightsize.propose.reads import PatternPart
 from rightsize.propose.roles import RoleBook
 from rightsize.rbac.text import fold
 
@@ -136,11 +138,23 @@ def role_evidence(
     for draft in drafts:
         for row in uses.get(draft.subject.key, ()):
             by_name[row["plane"], row["name"]].append((draft.subject.role_assignment_id, row))
-    unseen = _reasons_by_bit(role, drafts, book)
+    kept = {
+        (part.plane, fold(text))
+        for draft in drafts
+        for need in (draft.needs.by_scope.values() if draft.needs else ())
+        for part in need.parts
+        for text in part.patterns
+    }
+    unseen = _reasons_by_bit(role, drafts, kept, book)
     block = role.permissions[0]
     actions = [
-        _string_json(plane, text, by_name, unseen, book.index)
-        for plane, texts in (("control", block.actions), ("data", block.data_actions))
+        _pattern_json(plane, text, taken_out, (plane, fold(text)) in kept, by_name, unseen, book)
+        if "*" in text
+        else _string_json(plane, text, by_name, unseen, book.index)
+        for plane, texts, taken_out in (
+            ("control", block.actions, block.not_actions),
+            ("data", block.data_actions, block.not_data_actions),
+        )
         for text in texts
     ]
     return {
@@ -158,12 +172,19 @@ def role_evidence(
     }
 
 
-def _reasons_by_bit(role: RoleDefinition, drafts: Sequence[Draft], book: RoleBook) -> dict[int, set[str]]:
-    """Return the words that explain each operation of a role; drafts that share needs are looked at once."""
+def _reasons_by_bit(
+    role: RoleDefinition, drafts: Sequence[Draft], kept: Set[tuple[str, str]], book: RoleBook
+) -> dict[int, set[str]]:
+    """Return the words that explain each operation of a role but for those of kept patterns.
+
+    Drafts that share needs are looked at once.
+    """
     block = role.permissions[0]
-    named = book.index.mask(
-        [("control", text) for text in block.actions] + [("data", text) for text in block.data_actions]
-    )
+    texts = [*(("control", text) for text in block.actions), *(("data", text) for text in block.data_actions)]
+    named = book.index.mask(texts)
+    for plane, text in texts:
+        if "*" in text and (plane, fold(text)) not in kept:
+            named |= book.part_mask(PatternPart((text,), (), plane))
     needs = {(word, mask & named) for draft in drafts if draft.needs for word, mask in draft.needs.why.items()}
     found: dict[int, set[str]] = defaultdict(set)
     for word, mask in needs:
@@ -201,6 +222,29 @@ def _string_json(
     if "*" in text and not words:
         words = ["arm_read"] if fold(text).endswith("/read") else ["not_in_catalogue"]
     return {"action": text, "plane": plane, "why": " ".join(words), "meaning": [WHY.get(w, sentence(w)) for w in words]}
+
+
+def _pattern_json(
+    plane: str,
+    text: str,
+    taken_out: tuple[str, ...],
+    is_kept: bool,
+    by_name: Mapping[tuple[str, str], Sequence[tuple[str, Mapping[str, Any]]]],
+    unseen: Mapping[int, set[str]],
+    book: RoleBook,
+) -> dict[str, Any]:
+    """Return the evidence of a pattern: what it stands for today, and what it leaves open.
+
+    One that was kept as it was granted has its own reason; one written in place of operations has theirs.
+    """
+    mask = book.part_mask(PatternPart((text,), taken_out, plane))
+    opening = describe_opening(text, plane, taken_out, book.index)
+    opens = {"operations": mask.bit_count(), "opens": opening.language, "for_example": opening.example}
+    if is_kept:
+        return _string_json(plane, text, by_name, unseen, book.index) | opens
+    stands_for = [_string_json(plane, name, by_name, unseen, book.index) for _, name in book.index.members(mask)]
+    why = {"action": text, "plane": plane, "why": WILDCARD, "meaning": [WHY[WILDCARD]]}
+    return why | opens | {"stands_for": stands_for}
 
 
 def declared_windows(coverage: pl.DataFrame) -> pl.DataFrame:

@@ -24,11 +24,13 @@ LIFECYCLE = "lifecycle"
 SIBLING_READ = "sibling_read"
 NAMESPACE_READ = "namespace_read"
 NOT_IN_CATALOGUE = "not_in_catalogue"
+WILDCARD = "wildcard"
 WHY = {
     USED: "it was used in the window",
     LIFECYCLE: "it updates or deletes what was created",
     SIBLING_READ: "it reads a type that was used, a parent of it, or what it references",
     NAMESPACE_READ: "it reads a resource provider that was used",
+    WILDCARD: "it stands for operations that are all needed, and for nothing else of the catalogue",
     NOT_IN_CATALOGUE: "it was used, and the catalogue lacks it, so today's narrowest pattern that grants it stays",
 }
 

@@ -33,6 +33,7 @@ from rightsize.propose.reach import GRANTS_SCHEMA, Evaluator
 from rightsize.propose.readings import take_readings
 from rightsize.propose.replay import Replay, distinct_uses, replay
 from rightsize.propose.settle import fit_limits, keep_last_owners, mark_duplicates, rest_on_existing
+from rightsize.propose.wildcards import with_wildcards
 from rightsize.rbac.text import fold
 
 Roles = Mapping[str, tuple[PermissionBlock, ...]]
@@ -62,6 +63,8 @@ def make_plan(
     bounds = break_bounds(bench)
     drafts = settle(keep_risky(draft_all(bench), bounds, bench), bench)
     names = {id_: role.role_name for id_, role in bench.book.roles.items()}
+    if dials.wildcards:
+        drafts = with_wildcards(drafts, bench)
     new = name_roles([drafts[key] for key in sorted(drafts)], names, bench.spelling, bench.limits)
     _check_roles(new, drafts, bench)
     roles = {id_: role.blocks for id_, role in bench.book.roles.items()}

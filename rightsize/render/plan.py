@@ -98,6 +98,7 @@ def proposal_document(proposal: Proposal) -> dict[str, Any]:
             "used_subset": proposal.proof.used_subset,
             "granted_superset": proposal.proof.granted_superset,
             "witness": proposal.proof.witness,
+            "tomorrow": [{"role": one.role, "because": one.because} for one in proposal.proof.tomorrow],
         },
         "break_probability_30d": proposal.break_probability_30d,
         "excess_before": proposal.excess_before,

@@ -48,9 +48,26 @@ def _page(role: PlannedRole, proposals: Sequence[Proposal], plan: Plan) -> Itera
     yield "## Why each action is there"
     yield ""
     yield write_markdown(
-        [_action(action, plan.names) for action in role.evidence["actions"]],
+        [row for action in role.evidence["actions"] for row in _actions(action, plan.names)],
         ("action", "plane", "why", "events", "first seen", "last seen", "by"),
     )
+    patterns = [action for action in role.evidence["actions"] if "opens" in action]
+    built_in = sorted(
+        {one.role for proposal in proposals for one in proposal.proof.tomorrow if one.because == "built_in"}
+    )
+    if patterns or built_in:
+        yield "## What may be granted tomorrow"
+        yield ""
+        yield "The proof is about all operations there can be: whatever a pattern takes in, today's role takes in too."
+        yield ""
+    if patterns:
+        yield write_markdown(
+            [_opening(action) for action in patterns],
+            ("pattern", "plane", "operations today", "leaves open", "such as"),
+        )
+    if built_in:
+        named = ", ".join(for_markdown(_named(role_id, plan.names)) for role_id in built_in)
+        yield f"Beside it these proposals assign built-in roles, and Microsoft may change what these grant: {named}"
 
 
 def _user(proposal: Proposal, role_id: str, names: Mapping[str, str]) -> dict[str, Any]:
@@ -68,6 +85,23 @@ def _user(proposal: Proposal, role_id: str, names: Mapping[str, str]) -> dict[st
 def _removed(proposal: Proposal, names: Mapping[str, str]) -> Iterator[dict[str, Any]]:
     for reason, number in proposal.evidence.get("removed", {}).items():
         yield {"principal": _named(proposal.principal_ids[0], names), "operations": number, "because": sentence(reason)}
+
+
+def _actions(action: Mapping[str, Any], names: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    """Yield the row of an action, and for a pattern those of the operations that it stands for."""
+    yield _action(action, names)
+    for one in action.get("stands_for", ()):
+        yield _action(one, names) | {"action": f"{one['action']} (in {action['action']})"}
+
+
+def _opening(action: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "pattern": action["action"],
+        "plane": action["plane"],
+        "operations today": action["operations"],
+        "leaves open": action["opens"],
+        "such as": action["for_example"],
+    }
 
 
 def _action(action: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:

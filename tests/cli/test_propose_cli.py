@@ -145,6 +145,19 @@ def test_dials_are_recorded_and_change_the_plan(
     assert plain["proposals"] != turned["proposals"]
 
 
+def test_wildcards_reach_the_plan(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tenant = _tenant()
+    for name in ("start/action", "restart/action", "write", "delete"):
+        tenant.use(guid(1), f"Microsoft.Compute/virtualMachines/{name}", VM)
+    _open(monkeypatch, tenant)
+    document, _ = _document(tmp_path, capsys, "--wildcards", "--unobservable", "drop", "--reads", "all")
+    assert document["generated_from"]["dials"]["wildcards"] is True
+    written = [(tmp_path / role["file"]).read_text(encoding="utf-8") for role in document["roles"]]
+    assert any('"Microsoft.Compute/virtualMachines/*/action"' in text for text in written)
+
+
 def test_a_name_that_nobody_has_is_told(store: FakeStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A mistyped emergency access account must not pass in silence."""
     document, told = _document(tmp_path, capsys, "--emergency-access", "glass@example.com")

@@ -86,7 +86,7 @@ def test_the_plan_has_the_keys_that_other_programs_read(files: dict[str, str]) -
     assert set(document["generated_from"]) == {"content_hash", "catalogue_hash", "window", "dials"}
     for proposal in document["proposals"]:
         assert set(proposal) == KEYS
-        assert set(proposal["proof"]) == {"used_subset", "granted_superset", "witness"}
+        assert set(proposal["proof"]) == {"used_subset", "granted_superset", "witness", "tomorrow"}
         for assignment in proposal["assignments"]:
             assert set(assignment) == {"role", "scope", "principal_id", "condition", "state"}
 
