@@ -23,6 +23,7 @@ from rightsize.azure.wire import (
     Request,
     Response,
     StaleLinkError,
+    TooMuchError,
     UnsettledError,
 )
 
@@ -34,6 +35,8 @@ _THROTTLED_TRIES = 25
 _FIRST_WAIT = 1.0
 _SLOWEST_WAIT = 60.0
 _SERVER_FAULTS = (408, 500, 502, 503, 504)
+# Log Analytics answers so after ten minutes, or where the answer is too large to be sent.
+_TOO_MUCH = (413, 504)
 _STALE = (400, 404, 410)
 # What ARM and Graph answer where a tenant has no licence, a subscription no such provider, or a cloud no such service.
 _NOT_OFFERED = frozenset(
@@ -105,6 +108,7 @@ class Exchange:
         Raises:
             RefusedError: A right or a licence is missing.
             AbsentError: There is no such thing, or the service does not offer it there.
+            TooMuchError: A query of Log Analytics is too long for it.
             StaleLinkError: The link to the rest of a listing is no longer taken.
             NotSignedInError: There is no token, or it is not taken.
             UnsettledError: The service did not answer, or not in any way that helps.
@@ -130,6 +134,8 @@ class Exchange:
                 else:
                     self._throttle.answered(budget)
                     return found
+            elif response is not None and request.service == "logs" and response.status in _TOO_MUCH:
+                raise TooMuchError(f"the query was not done in time: status {response.status}")
             elif response is not None and response.status == 429:
                 throttled += 1
                 wait = self._wait(request, response, throttled)

@@ -71,6 +71,10 @@ class UnsettledError(FaultError):
     """The service did not do its part; asking later may help."""
 
 
+class TooMuchError(FaultError):
+    """A query that the service does not get done in its time; parts of it may."""
+
+
 class StaleLinkError(FaultError):
     """A next link that the service no longer takes."""
 

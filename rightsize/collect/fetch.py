@@ -16,6 +16,7 @@ from rightsize.azure.wire import (
     Request,
     StaleLinkError,
     StoppedError,
+    TooMuchError,
     UnsettledError,
 )
 from rightsize.collect.forms import Page
@@ -125,12 +126,13 @@ class _Task:
             word = "refused" if isinstance(error, RefusedError) else "gone"
             self._at.lost.append(f"{word}: {error.reason}")
             return
-        if page.is_partial and self._source.split is not None:
-            halves = self._source.split(request)
-            if halves:
-                # What came is left: the halves bring it again.
-                self._pending[0:1] = halves
-                return
+        except TooMuchError as error:
+            if not self._halve(request):
+                raise UnsettledError(error.reason) from error
+            return
+        # What came is left: the halves bring it again.
+        if page.is_partial and self._halve(request):
+            return
         if page.is_partial:
             self._left_out = "the service left something out that cannot be asked for in smaller parts"
         follow = self._follow(request, page)
@@ -140,6 +142,12 @@ class _Task:
         age = self._fetch._clock.now() - self._buffer.since
         if self._pending and (self._buffer.size >= _BUFFER_BYTES or age >= _BUFFER_SECONDS):
             self._flush(None, "")
+
+    def _halve(self, request: Request) -> bool:
+        """Put smaller questions in place of one, where there are any."""
+        halves = self._source.split(request) if self._source.split is not None else ()
+        self._pending[0:1] = halves or (request,)
+        return bool(halves)
 
     def _follow(self, request: Request, page: Page) -> list[Request]:
         """Return the question for the next page, none at the end.

@@ -140,7 +140,7 @@ def collect_tenant(
         raise UsageError(f"`--days {days}` is no window", hint="at least one day")
     clock = clock or Clock()
     place = read_cloud(cloud)
-    chosen = chosen_sources(sources, with_workspaces=bool(workspaces), with_containers=bool(containers))
+    chosen = chosen_sources(sources, with_workspaces=bool(workspaces), with_containers=bool(containers), raw=raw)
     credential = open_credential(auth, place, may_ask=may_ask)
     who = sign_in(credential, place)
     signed_in(who)

@@ -13,6 +13,7 @@ import pytest
 
 from rightsize.collect.pages import Run
 from rightsize.collect.runs import find_runs
+from rightsize.collect.sources import workspaces
 from rightsize.model.errors import AccessError
 from rightsize.store.connection import open_store
 from rightsize.workflow.collect import CollectReport, collect_tenant
@@ -340,6 +341,44 @@ def test_a_partial_answer_of_a_workspace_is_asked_for_in_halves(loopback: Loopba
     assert report.is_whole
     assert row_of(report, "SigninLogs").rows == whole.rows
     assert row_of(report, "SigninLogs").pages > whole.pages
+
+
+def test_use_that_is_reduced_in_the_workspace_is_the_use_of_its_rows(
+    loopback: Loopback, collect: Collect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reduction runs where the log is, whatever the slices, and far less comes back."""
+    # To translate a query takes the loopback service longer than to run it.
+    monkeypatch.setattr(workspaces, "_REDUCED_DAYS", 90)
+    options: dict[str, Any] = {"workspaces": [loopback.content.workspace_id], "days": 150}
+    people = ["users", "service_principals", "operations"]
+    names = ["reduced_activity", "reduced_storage", "reduced_sign_ins", *people]
+    reduced = collect("reduced", sources=names, db=tmp_path / "reduced.duckdb", **options)
+    names = ["AzureActivity", "StorageBlobLogs", "StorageFileLogs", "StorageQueueLogs", "StorageTableLogs", *people]
+    names += [
+        "SigninLogs",
+        "AADNonInteractiveUserSignInLogs",
+        "AADServicePrincipalSignInLogs",
+        "AADManagedIdentitySignInLogs",
+    ]
+    rows = collect("rows", sources=names, raw=True, db=tmp_path / "rows.duckdb", **options)
+    assert reduced.is_whole
+    assert rows.is_whole
+    assert row_of(reduced, "reduced_activity").rows < row_of(rows, "AzureActivity").rows
+    found, expected = contents(tmp_path / "reduced.duckdb"), contents(tmp_path / "rows.duckdb")
+    assert found["usage_days"] == expected["usage_days"]
+    assert found["sign_ins"] == expected["sign_ins"]
+
+
+@pytest.mark.parametrize("kind", ["504", "partial"])
+def test_a_reduction_that_takes_too_long_is_asked_for_in_halves_of_whole_hours(
+    loopback: Loopback, collect: Collect, kind: str
+) -> None:
+    options = {"workspaces": [loopback.content.workspace_id], "sources": ["reduced_sign_ins"], "days": 6}
+    whole = row_of(collect("whole", **options), "reduced_sign_ins")
+    loopback.faults.add(kind, "/query", times=1)
+    parts = row_of(collect("parts", **options), "reduced_sign_ins")
+    assert (parts.state, parts.rows) == ("complete", whole.rows)
+    assert parts.pages > whole.pages
 
 
 def test_users_without_their_sign_ins_are_better_than_none(loopback: Loopback, collect: Collect) -> None:

@@ -11,7 +11,7 @@ from rightsize.collect.sources.directory import DIRECTORY_SOURCES
 from rightsize.collect.sources.exported import EXPORTED_SOURCES
 from rightsize.collect.sources.reports import REPORT_SOURCES
 from rightsize.collect.sources.scopes import SCOPE_SOURCES
-from rightsize.collect.sources.workspaces import WORKSPACE_SOURCES
+from rightsize.collect.sources.workspaces import WORKSPACE_SOURCES, workspace_source_names
 from rightsize.model.errors import UsageError
 
 SOURCES: tuple[Source, ...] = (
@@ -30,7 +30,7 @@ RAW_SOURCES = frozenset(source.name for source in SOURCES if source.is_raw)
 
 
 def chosen_sources(
-    names: Sequence[str], *, with_workspaces: bool = False, with_containers: bool = False
+    names: Sequence[str], *, with_workspaces: bool = False, with_containers: bool = False, raw: bool = False
 ) -> tuple[Source, ...]:
     """Return the sources of these names with those that they rest on, all that apply for none.
 
@@ -38,15 +38,17 @@ def chosen_sources(
         names: Of sources.
         with_workspaces: Whether workspaces are named; their tables then take the place of the REST logs.
         with_containers: Whether containers are named.
+        raw: Whether rows of workspaces are wanted where they could be reduced.
 
     Raises:
         UsageError: A name is no source, or one that does not apply.
     """
     known = {source.name: source for source in SOURCES}
+    tables = workspace_source_names(raw=raw) if with_workspaces else frozenset()
     applies = {
         source.name
         for source in SOURCES
-        if (with_workspaces or source.service != "logs")
+        if (source.service != "logs" or source.name in tables)
         and (with_containers or source.service != "storage")
         and not (with_workspaces and source.log)
     }
@@ -54,11 +56,7 @@ def chosen_sources(
         if name not in known:
             raise UsageError(f"`{name}` is no source", hint=f"one of {', '.join(sorted(known))}")
         if name not in applies:
-            hint = {"logs": "`--workspace` is missing", "storage": "`--container` is missing"}
-            raise UsageError(
-                f"`--source {name}` does not apply",
-                hint=hint.get(known[name].service, "the tables of the workspace take its place"),
-            )
+            raise UsageError(f"`--source {name}` does not apply", hint=_why(known[name], with_workspaces))
     wanted = set(names or applies)
     waiting = list(wanted)
     while waiting:
@@ -66,3 +64,11 @@ def chosen_sources(
         wanted |= fresh
         waiting += fresh
     return tuple(source for source in SOURCES if source.name in wanted)
+
+
+def _why(source: Source, with_workspaces: bool) -> str:
+    if source.service == "storage":
+        return "`--container` is missing"
+    if source.service == "logs":
+        return "`--raw` decides whether tables are reduced" if with_workspaces else "`--workspace` is missing"
+    return "the tables of the workspace take its place"

@@ -18,8 +18,9 @@ from typing import Any
 from rightsize.azure.wire import Request
 from rightsize.collect.forms import read_tables
 from rightsize.collect.listing import Known, Right, Source, Unit, Units
-from rightsize.collect.sources.asking import instant
-from rightsize.model.errors import UsageError
+from rightsize.collect.reductions import reduction_text
+from rightsize.collect.sources.asking import instant, slices
+from rightsize.model.errors import InternalError, UsageError
 
 TABLES = (
     "AzureActivity",
@@ -38,6 +39,28 @@ TABLES = (
 )
 """Those that say something of principals and what they do."""
 
+REDUCED = (
+    ("reduced_activity", "azure_activity", "use of the control plane, reduced in the workspace", ("AzureActivity",)),
+    (
+        "reduced_storage",
+        "storage_logs",
+        "use of storage, reduced in the workspace",
+        ("StorageBlobLogs", "StorageFileLogs", "StorageQueueLogs", "StorageTableLogs"),
+    ),
+    (
+        "reduced_sign_ins",
+        "sign_ins",
+        "sign-ins, reduced in the workspace",
+        (
+            "SigninLogs",
+            "AADNonInteractiveUserSignInLogs",
+            "AADServicePrincipalSignInLogs",
+            "AADManagedIdentitySignInLogs",
+        ),
+    ),
+)
+"""Sources that are reduced to distinct use where the log is: the text of each, what it is, the tables that it reads."""
+
 _WORKSPACE = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _QUERY = "Microsoft.OperationalInsights/workspaces/query"
 _ALSO = ("Microsoft.OperationalInsights/workspaces/read", f"{_QUERY}/read")
@@ -45,12 +68,14 @@ _LATENESS = dt.timedelta(hours=3)
 _SHORTEST = dt.timedelta(seconds=2)
 # A row of AzureActivity has some kilobytes, and an answer about 100 MB.
 _ROWS_A_SLICE = 20_000
+_REDUCED_DAYS = 7
+_PATH = "/v1/workspaces/{}/query"
 _WAIT = {"Prefer": "wait=600"}
 
 
 def _query(workspace: str, text: str, first: dt.datetime, last: dt.datetime) -> Request:
     body = {"query": _bounded(text, first, last), "timespan": f"{instant(first)}/{instant(last)}"}
-    return Request("logs", f"/v1/workspaces/{workspace}/query", "POST", json.dumps(body), headers=_WAIT)
+    return Request("logs", _PATH.format(workspace), "POST", json.dumps(body), headers=_WAIT)
 
 
 _START = re.compile(r"^let Start = datetime\(([^)]*)\);", re.MULTILINE)
@@ -117,13 +142,17 @@ def _moment(value: object) -> dt.datetime:
     return found if found.tzinfo else found.replace(tzinfo=dt.UTC)
 
 
+def _bounds_of(text: str) -> tuple[dt.datetime, dt.datetime]:
+    start, end = _START.search(text), _END.search(text)
+    if start is None or end is None:
+        raise InternalError("a query has no bounds")
+    return dt.datetime.fromisoformat(start[1]), dt.datetime.fromisoformat(end[1])
+
+
 def halve(request: Request) -> tuple[Request, ...]:
     """Return the same query for the halves of its time, nothing where that is a few seconds."""
     body = json.loads(request.body or "{}")
-    bounds = _START.search(body["query"]), _END.search(body["query"])
-    if bounds[0] is None or bounds[1] is None:
-        return ()
-    first, last = (dt.datetime.fromisoformat(found[1]) for found in bounds if found is not None)
+    first, last = _bounds_of(body["query"])
     if last - first < _SHORTEST:
         return ()
     middle = (first + (last - first) / 2).replace(microsecond=0)
@@ -134,20 +163,64 @@ def halve(request: Request) -> tuple[Request, ...]:
     return tuple(halves)
 
 
+def _reduced(name: str, text: str) -> Units:
+    def units(known: Known) -> Iterator[Unit]:
+        until = known.question.until.replace(minute=0, second=0, microsecond=0)
+        for workspace in _workspaces(known):
+            since = known.since(name, f"{workspace}/{name}", _LATENESS)
+            for first, last in slices(since, until, _REDUCED_DAYS):
+                # Its margin reaches beyond the bounds, which a `timespan` would cut off.
+                body = {"query": reduction_text(text, first, last)}
+                request = Request("logs", _PATH.format(workspace), "POST", json.dumps(body), headers=_WAIT)
+                yield Unit(f"{workspace}/{name}#{instant(first)}", (request,), first=first, last=last)
+
+    return units
+
+
+def halve_hours(request: Request) -> tuple[Request, ...]:
+    """Return the same reduction for the halves of its time, nothing where that is an hour: its rows are of hours."""
+    body = json.loads(request.body or "{}")
+    first, last = _bounds_of(body["query"])
+    hours = (last - first) // dt.timedelta(hours=1)
+    if hours < 2:
+        return ()
+    middle = first + dt.timedelta(hours=hours // 2)
+    return tuple(
+        replace(request, body=json.dumps({**body, "query": _bounded(body["query"], start, end)}))
+        for start, end in ((first, middle), (middle, last))
+    )
+
+
 def _counts_name(table: str) -> str:
     return f"{table}_counts"
 
 
+def _right(*tables: str) -> Right:
+    first, *others = (f"{_QUERY}/{table}/read" for table in tables)
+    return Right(first, "Log Analytics Reader", also=(*others, *_ALSO))
+
+
 def _sources() -> Iterator[Source]:
+    for name, text, title, tables in REDUCED:
+        yield Source(name, "logs", title, _right(*tables), _reduced(name, text), form=read_tables, split=halve_hours)
     for table in TABLES:
         name = _counts_name(table)
-        right = Right(f"{_QUERY}/{table}/read", "Log Analytics Reader", also=_ALSO)
         yield Source(
-            name, "logs", f"rows of {table} by hour", right, _counts(table), form=read_tables, split=halve,
+            name, "logs", f"rows of {table} by hour", _right(table), _counts(table), form=read_tables, split=halve,
             is_raw=True,
         )  # fmt: skip
-        yield Source(table, "logs", f"rows of {table}", right, _rows(table), (name,), form=read_tables, split=halve)
+        yield Source(
+            table, "logs", f"rows of {table}", _right(table), _rows(table), (name,), form=read_tables, split=halve
+        )
 
 
 WORKSPACE_SOURCES = tuple(_sources())
-"""For each table, how many rows its hours have, and then the rows."""
+"""The reductions; and for each table, how many rows its hours have, and then the rows."""
+
+
+def workspace_source_names(*, raw: bool) -> frozenset[str]:
+    """Return the sources that apply to workspaces: reductions where there are any, or only rows."""
+    reduced = {name for name, *_ in REDUCED}
+    tables = [table for table in TABLES if raw or not any(table in of for *_, of in REDUCED)]
+    rows = {*tables, *map(_counts_name, tables)}
+    return frozenset(rows if raw else rows | reduced)
