@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from rightsize.cli.narration import say, set_verbosity
 from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Output, OutputFormat, Quiet, Verbose
-from rightsize.cli.output import show
+from rightsize.cli.output import show, write
 
 COLUMNS = ("what", "id", "name", "change", "operation", "plane", "scope", "role_assignment_ids", "detail")
-BRIEF = ("what", "change", "id", "name", "operation", "detail")
 SHOWN = 20
-"""How many rows people see; programs see all."""
+"""How many things people see; programs see all."""
 
 
 def verify(
@@ -35,11 +35,31 @@ def verify(
 
     set_verbosity(verbose, quiet)
     result = verify_plan(db, plan)
-    rows = result.rows[:SHOWN] if output is OutputFormat.TABLE else result.rows
-    if rows or output is not OutputFormat.TABLE:
-        show(rows, COLUMNS, output, document=result.document, table_columns=BRIEF)
-    if len(rows) < len(result.rows):
-        say(f"and {len(result.rows) - len(rows)} more: `-o json` has all")
+    if output is OutputFormat.TABLE:
+        write("".join(_lines(result.rows)))
+    else:
+        show(result.rows, COLUMNS, output, document=result.document)
     if result.refusal is not None:
         raise result.refusal
     say(f"verified: {result.summary}")
+
+
+def _lines(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield what is wrong, for people; every line is escaped."""
+    from rightsize.render.escape import for_terminal  # noqa: PLC0415  kept out of `--help`
+
+    for row in rows[:SHOWN]:
+        for line in _text(row):
+            yield for_terminal(line) + "\n"
+    if len(rows) > SHOWN:
+        yield f"and {len(rows) - SHOWN} more: `-o json` has all\n"
+
+
+def _text(row: Mapping[str, Any]) -> Iterator[str]:
+    called = f"{row['name']} ({row['id']})" if row["name"] else row["id"]
+    yield f"{row['what'].replace('_', ' ')} {row['change'].replace('_', ' ')}: {called}"
+    if row["what"] == "use":
+        yield f"  {row['operation']} ({row['plane']}) at {row['scope']}"
+        yield f"  by what the plan takes away: {', '.join(row['role_assignment_ids'])}"
+    else:
+        yield f"  {row['detail']}"

@@ -93,19 +93,18 @@ def test_a_stale_plan_ends_in_six_and_names_everything(
     assert "rightsize propose" in told
 
 
-def test_people_see_a_short_list(
-    today: SmallTenant, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_people_see_a_short_list(today: SmallTenant, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Hostile names do not reach the terminal, and what is cut is counted."""
-    monkeypatch.setenv("COLUMNS", "200")
     for number in range(30):
         today.use(guid(1), WRITE, VM.replace("vm1", f"vm{number}"))
     assert run(["verify", str(folder)]) == 6
     shown, told = capsys.readouterr()
-    assert shown.count("not_covered") == 20
-    assert "and 10 more: `-o json` has all" in told
+    assert shown.count("use not covered: ") == 20
+    assert "and 10 more: `-o json` has all" in shown
     assert "30 uses that it does not cover" in told
     assert "\x1b" not in shown + told
+    assert f"  {WRITE.lower()} (control) at {VM.lower().replace('vm1', 'vm0')}\n" in shown
+    assert f"  by what the plan takes away: {guid(101)}\n" in shown
 
 
 def test_a_plan_that_grants_more_ends_in_three(
