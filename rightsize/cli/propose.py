@@ -79,6 +79,18 @@ def propose(
             "--max-break", min=0, max=1, help="Keep what is likelier than this to break something within 30 days."
         ),
     ] = None,
+    max_custom_roles: Annotated[
+        int | None,
+        typer.Option("--max-custom-roles", min=0, help="The most new custom roles; fewer cost excess."),
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            "--weights",
+            metavar="TERM=NUMBER,…",
+            help="Weigh excess, roles, assignments and change in one sum, instead of one after the other.",
+        ),
+    ] = None,
     grace_days: Annotated[
         int, typer.Option("--grace-days", min=0, help="Leave alone what is younger than so many days.")
     ] = 14,
@@ -116,6 +128,7 @@ def propose(
 ) -> None:
     """Plan the smallest role assignments that would have allowed what was done, with evidence and proof."""
     from rightsize.propose.dials import Dials, Reads, Unobservable  # noqa: PLC0415
+    from rightsize.propose.objective import read_weights  # noqa: PLC0415
     from rightsize.workflow.exclusions import read_exclusion_file  # noqa: PLC0415
     from rightsize.workflow.propose import propose_plan  # noqa: PLC0415
 
@@ -126,6 +139,8 @@ def propose(
         wildcards=wildcards,
         lifecycle=lifecycle,
         max_excess=max_excess,
+        max_custom_roles=max_custom_roles,
+        weights=read_weights(weights) if weights is not None else None,
         max_break=max_break,
         min_window=min_window,
         grace_days=grace_days,

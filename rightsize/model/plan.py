@@ -119,6 +119,9 @@ class Plan:
         advice: What only people can do.
         replay: How many distinct calls of the window end in which way under it.
         verdicts: How many granted operations have which verdict, over all assignments.
+        optimum: How good the choice of places and of roles is: what was found, what is proved, and the gap between.
+        curve: What fewer new roles would cost in excess: points with `custom_roles`, `excess`, `lower_bound` and
+            `assignments`, most roles first.
         names: Display names of principals and roles by id, and of subscriptions and management groups by scope; they
             are for people, and no part of what is agreed on.
         rests_on: What it read of the tenant, as hashes by id: `verify` says by them what has changed since.
@@ -130,5 +133,7 @@ class Plan:
     advice: tuple[Advice, ...]
     replay: Mapping[str, int] = field(default_factory=dict)
     verdicts: Mapping[str, int] = field(default_factory=dict)
+    optimum: Mapping[str, Any] = field(default_factory=dict)
+    curve: tuple[Mapping[str, Any], ...] = ()
     names: Mapping[str, str] = field(default_factory=dict)
     rests_on: Mapping[str, Mapping[str, str]] = field(default_factory=dict)

@@ -139,6 +139,29 @@ def reduce_graph(graph: Graph) -> tuple[list[Biclique], list[tuple[int, int]]]:
     return forced, kernel
 
 
+def maximal_bicliques(graph: Graph) -> Iterator[Biclique]:
+    """Yield every maximal biclique once, without recursion.
+
+    A column is added only where the columns that come with it are none before it: each set of columns is then reached
+    in one way (after Uno, Asai, Uchida, Arimura: LCM, 2003).
+    """
+    every_row = (1 << len(graph.rows)) - 1
+    stack = [(every_row, graph.columns_of_all(every_row), 0)]
+    while stack:
+        rows, columns, first = stack.pop()
+        if columns:
+            yield Biclique(rows, columns)
+        for column in range(first, len(graph.columns)):
+            bit = 1 << column
+            if columns & bit:
+                continue
+            fewer = rows & graph.columns[column]
+            if fewer:
+                more = graph.columns_of_all(fewer)
+                if not (more ^ columns) & (bit - 1):
+                    stack.append((fewer, more, column + 1))
+
+
 def kernel_graph(graph: Graph, kernel: list[tuple[int, int]]) -> list[int]:
     """Return, for each kernel edge, the kernel edges that share a biclique with it."""
     by_row = [0] * len(graph.rows)
@@ -152,29 +175,30 @@ def kernel_graph(graph: Graph, kernel: list[tuple[int, int]]) -> list[int]:
     adjacent = []
     for index, (row, column) in enumerate(kernel):
         if row not in with_column_of:
-            with_column_of[row] = _union(by_column, graph.rows[row])
+            with_column_of[row] = union(by_column, graph.rows[row])
         if column not in with_row_of:
-            with_row_of[column] = _union(by_row, graph.columns[column])
+            with_row_of[column] = union(by_row, graph.columns[column])
         adjacent.append(with_column_of[row] & with_row_of[column] & ~(1 << index))
     return adjacent
 
 
-def _union(sets: list[int], members: int) -> int:
+def union(sets: list[int], members: int) -> int:
+    """Return what the sets at those positions hold together."""
     found = 0
     for member in bits(members):
         found |= sets[member]
     return found
 
 
-def components(adjacent: list[int]) -> list[list[int]]:
-    """Return the connected parts of a graph, each as its vertices in order."""
-    unseen = (1 << len(adjacent)) - 1
+def components(adjacent: list[int], vertices: int) -> list[int]:
+    """Return the connected parts of a graph within some of its vertices."""
+    unseen = vertices
     parts = []
     while unseen:
         part = frontier = unseen & -unseen
         while frontier:
-            frontier = _union(adjacent, frontier) & ~part
+            frontier = union(adjacent, frontier) & vertices & ~part
             part |= frontier
         unseen &= ~part
-        parts.append(list(bits(part)))
+        parts.append(part)
     return parts

@@ -1,18 +1,32 @@
-"""Roles for all units of a plan at once: what grants each need, out of today's grants and inside Azure's limits."""
+"""Roles for all units of a plan at once: what grants each need, out of today's grants and inside Azure's limits.
+
+Units become classes (`classes`), classes share the fewest new roles without excess (`sharing`), and where these are too
+many, or weights say that others are better, they are joined at the price of excess (`fewer`). What is proved beside
+what was found comes with the answer (`bounds`).
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from rightsize.analyze.scoping import ScopeTree
 from rightsize.propose.atoms import Atoms
-from rightsize.propose.classes import MOST_ROLES, Case, CaseReader, form_classes
+from rightsize.propose.bounds import bound_excess
+from rightsize.propose.classes import Case, CaseReader, NeedClass, form_classes
 from rightsize.propose.existing import Existing, Shelf
+from rightsize.propose.fallback import Fallbacks
+from rightsize.propose.fewer import Joining
+from rightsize.propose.judgement import Judge, cost_of
+from rightsize.propose.objective import Weights, rank
 from rightsize.propose.roles import Choice, ChoiceKind, KnownRole, RoleBook, write_contents
-from rightsize.propose.sharing import Sharing, share
+from rightsize.propose.sharing import Row, Sharing, set_apart, share
 from rightsize.propose.units import Unit
+
+FEW_ROLES = "custom_role_limit"
+"""The word for a unit that keeps today's assignments because no new role is left for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +39,8 @@ class Terms:
         exposure: How many resource groups and people an operation more would reach in a unit.
         held: (principal, folded place) to the roles that it has there today.
         tree: Management groups and subscriptions.
+        most_roles: How many new roles there may be.
+        weights: How the four numbers are weighed; None for one after the other.
     """
 
     max_excess: int
@@ -32,6 +48,8 @@ class Terms:
     exposure: Callable[[Unit], int]
     held: Mapping[tuple[str, str], frozenset[str]]
     tree: ScopeTree
+    most_roles: int
+    weights: Weights | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +59,14 @@ class Solution:
     Attributes:
         choices: The roles for each unit that can be granted.
         refused: For each other unit the word that says why it cannot.
-        roles: How many new roles that takes, and how many no choice can go below.
+        optimum: The four numbers, what is proved of each, and the gap between, as `plan.json` has them.
+        curve: What fewer new roles would cost in excess, likewise, most roles first.
     """
 
     choices: Mapping[Unit, tuple[Choice, ...]]
     refused: Mapping[Unit, str]
-    roles: tuple[int, int] = (0, 0)
+    optimum: Mapping[str, Any] = field(default_factory=dict)
+    curve: tuple[Mapping[str, Any], ...] = ()
 
 
 def choose(units: Sequence[Unit], book: RoleBook, terms: Terms) -> Solution:
@@ -61,90 +81,125 @@ def choose(units: Sequence[Unit], book: RoleBook, terms: Terms) -> Solution:
     shelf = Shelf(book, atoms, terms.tree)
     reader = CaseReader(shelf, terms.max_excess, terms.weigh)
     classes = form_classes(units, shelf, terms.exposure, terms.held, terms.max_excess)
-    forced = [one for one in classes if one.role_definition_id is not None]
-    cases = [reader.read(one) for one in classes if one.role_definition_id is None]
-    chooser = _Chooser(book, atoms, shelf, terms)
-    for one in forced:
-        chooser.settle(one.units, (_existing_choice(book.roles[str(one.role_definition_id)], one.ceiling),))
-    by_domain: dict[str, list[Case]] = defaultdict(list)
-    for case in cases:
-        if case.blocked:
-            chooser.settle_blocked(case)
-        else:
-            by_domain[case.whole.domain].append(case)
-    for _, members in sorted(by_domain.items()):
-        chooser.settle_shared(members, share([case.row for case in members]))
-    return Solution(chooser.choices, chooser.refused, (chooser.new_roles, chooser.bound))
+    chooser = _Chooser(
+        [one for one in classes if one.role_definition_id is not None],
+        [reader.read(one) for one in classes if one.role_definition_id is None],
+        book,
+        atoms,
+        terms,
+        Fallbacks(shelf, terms.weigh),
+    )
+    return chooser.choose()
+
+
+@dataclass(slots=True)
+class _Start:
+    """New roles with their domain, and for each class which of them it takes, and which existing ones."""
+
+    contents: list[tuple[str, int]]
+    taken: list[set[int]]
+    beside: list[tuple[int, ...]]
 
 
 @dataclass(slots=True)
 class _Chooser:
+    forced: list[NeedClass]
+    cases: list[Case]
     book: RoleBook
     atoms: Atoms
-    shelf: Shelf
     terms: Terms
-    choices: dict[Unit, tuple[Choice, ...]] = field(default_factory=dict)
-    refused: dict[Unit, str] = field(default_factory=dict)
-    new_roles: int = 0
-    bound: int = 0
+    fallbacks: Fallbacks
 
-    def settle(self, units: Sequence[Unit], choices: tuple[Choice, ...]) -> None:
-        for unit in units:
-            self.choices[unit] = choices
+    def choose(self) -> Solution:
+        blocked = [case for case in self.cases if case.blocked]
+        self.cases = [case for case in self.cases if not case.blocked]
+        shared, fewest = self._start(share)
+        starts = [shared] if self.terms.weights is None else [shared, self._start(set_apart)[0]]
+        whole = [self._joined(start, 0) for start in starts]
+        _, number, most = min(
+            (rank(cost_of(point), self.terms.weights), number, point.custom_roles)
+            for number, state in enumerate(whole)
+            for point in state.points
+            if point.custom_roles <= self.terms.most_roles or not point.custom_roles
+        )
+        final = self._joined(starts[number], most)
+        choices, refused = self._write(final, blocked)
+        judge = Judge(
+            self.cases,
+            blocked,
+            sum(len(one.units) for one in self.forced),
+            bound_excess(self.cases, self.atoms, self.terms.weigh, self.fallbacks),
+            fewest,
+            self.fallbacks,
+        )
+        point = final.points[-1]
+        return Solution(
+            choices,
+            refused,
+            judge.judge(point, self.terms.weights),
+            judge.draw(whole[number].points, point),
+        )
 
-    def settle_blocked(self, case: Case) -> None:
-        """Take the existing role that grants least beyond the need, or leave today's assignments as they are."""
-        found = cheapest_existing(case, self.shelf, self.terms)
-        if found is None:
-            self.refused.update(dict.fromkeys(case.whole.units, case.blocked))
-        else:
-            self.settle(case.whole.units, tuple(_as_choice(one) for one in found))
+    def _start(self, method: Callable[[Sequence[Row]], Sharing]) -> tuple[_Start, int]:
+        """Return new roles without excess, and the number that no such roles go below."""
+        start = _Start([], [set() for _ in self.cases], [() for _ in self.cases])
+        fewest = 0
+        by_domain: dict[str, list[int]] = defaultdict(list)
+        for number, case in enumerate(self.cases):
+            by_domain[case.whole.domain].append(number)
+        for domain, members in sorted(by_domain.items()):
+            sharing = method([self.cases[number].row for number in members])
+            first = len(start.contents)
+            start.contents.extend((domain, content) for content in sharing.roles)
+            fewest += sharing.lower_bound
+            for number, cover in zip(members, sharing.covers, strict=True):
+                start.taken[number] = {first + one for one in cover if one >= 0}
+                start.beside[number] = tuple(-1 - one for one in cover if one < 0)
+        return start, fewest
 
-    def settle_shared(self, cases: Sequence[Case], sharing: Sharing) -> None:
-        new = [tuple(self._new_choices(content)) for content in sharing.roles]
-        self.new_roles += sum(len(choices) for choices in new)
-        self.bound += sharing.lower_bound
-        for case, cover in zip(cases, sharing.covers, strict=True):
-            chosen: list[Choice] = []
-            for one in cover:
-                chosen.extend(new[one] if one >= 0 else (_as_choice(case.existing[-1 - one]),))
-            self.settle(case.whole.units, tuple(chosen))
+    def _joined(self, start: _Start, most: int) -> Joining:
+        """Return the plan with at most so many new roles."""
+        state = Joining(
+            self.cases,
+            [set(new) for new in start.taken],
+            list(start.beside),
+            self.atoms,
+            self.terms.weigh,
+            self.fallbacks,
+        )
+        state.begin(start.contents)
+        state.reduce_to(most)
+        return state
+
+    def _write(self, state: Joining, blocked: Sequence[Case]) -> tuple[dict[Unit, tuple[Choice, ...]], dict[Unit, str]]:
+        """Return the choices and refusals of a plan."""
+        new = {number: tuple(self._new_choices(role.content)) for number, role in state.roles.items()}
+        chosen: list[tuple[NeedClass, tuple[Choice, ...], str]] = [
+            (one, (_existing_choice(self.book.roles[str(one.role_definition_id)], one.ceiling),), "")
+            for one in self.forced
+        ]
+        for number, case in enumerate(self.cases):
+            own = sorted(state.taken[number], key=lambda one: state.roles[one].content)
+            choices = [*(_as_choice(one) for one in state.roles_beside(number)), *(c for one in own for c in new[one])]
+            chosen.append((case.whole, tuple(choices), FEW_ROLES))
+        for case in blocked:
+            roles = self.fallbacks.of(case).roles
+            chosen.append((case.whole, tuple(_as_choice(one) for one in roles), case.blocked))
+        choices_of: dict[Unit, tuple[Choice, ...]] = {}
+        refused: dict[Unit, str] = {}
+        for one, found, word in chosen:
+            for unit in one.units:
+                if found:
+                    choices_of[unit] = found
+                else:
+                    refused[unit] = word
+        return choices_of, refused
 
     def _new_choices(self, content: int) -> Iterator[Choice]:
         need = self.atoms.need(content)
         granted = self.book.mask(need)
         for written in write_contents(need, self.book.index):
             yield Choice("custom", "", written, (written.block,), granted)
-
-
-def cheapest_existing(case: Case, shelf: Shelf, terms: Terms) -> tuple[Existing, ...] | None:
-    """Return the existing roles that grant a need with least beyond it: one, or one beside a role that fits.
-
-    A role that the holder has at this very place is left out: taking it would mean to keep the assignment.
-    """
-    whole = case.whole
-    found = [
-        one
-        for one in shelf.inside(whole.ceiling, whole.custom, case.atoms, case.needed, None)
-        if not (one.kind == "own" and one.role.role_definition_id in whole.held)
-    ]
-    best: tuple[tuple[object, ...], tuple[Existing, ...]] | None = None
-    for one in found:
-        left = case.atoms & ~one.atoms
-        beside: list[tuple[Existing, ...]] = [()] if not left else []
-        if left and MOST_ROLES > 1:
-            beside = [(other,) for other in case.existing if not left & ~other.atoms and other.kind != "own"]
-        for rest in beside:
-            roles = (one, *rest)
-            key = (
-                terms.weigh(one.spare),
-                len(roles),
-                [role.kind != "own" for role in roles],
-                [role.role.role_definition_id for role in roles],
-            )
-            if best is None or key < best[0]:
-                best = (key, roles)
-    return best[1] if best is not None else None
 
 
 def _existing_choice(role: KnownRole, ceiling: Sequence[str]) -> Choice:

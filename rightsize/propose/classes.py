@@ -179,17 +179,17 @@ class CaseReader:
 
     def _existing(self, one: NeedClass, atoms: int, needed: int) -> tuple[Existing, ...]:
         """Return the roles of which no other one grants as much at no more excess, the best first."""
-        found = list(self.shelf.inside(one.ceiling, one.custom, atoms, needed, self.max_excess))
         ranked = sorted(
             ((self.weigh(role.spare) if role.spare else 0), role.kind != "own", role.role.role_definition_id, role)
-            for role in found
+            for role in self.shelf.fitting(one.ceiling, one.custom, atoms, needed, self.max_excess)
         )
-        kept: list[tuple[int, int, Existing]] = []
-        for weight, _, _, role in sorted(ranked, key=lambda item: -(item[3].atoms & atoms).bit_count()):
+        kept: list[tuple[int, int, str]] = []
+        for weight, _, id_, role in sorted(ranked, key=lambda item: -(item[3].atoms & atoms).bit_count()):
             useful = role.atoms & atoms
-            if not any(not useful & ~other and price <= weight for price, other, _ in kept):
-                kept.append((weight, useful, role))
-        chosen = {role.role.role_definition_id for _, _, role in kept}
+            is_dominated = any(not useful & ~other and price <= weight for price, other, _ in kept)
+            if not is_dominated and self.shelf.is_inside(role, one.ceiling):
+                kept.append((weight, useful, id_))
+        chosen = {id_ for _, _, id_ in kept}
         return tuple(role for _, _, id_, role in ranked if id_ in chosen)
 
     def _barred(self, one: NeedClass, atoms: int) -> tuple[int, str]:

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from rightsize.model.errors import UsageError
 from rightsize.propose.exclusions import Exclusion
+from rightsize.propose.objective import Weights
 
 
 class Reads(StrEnum):
@@ -39,7 +40,9 @@ class Dials:
         unobservable: Everything else that no log could show.
         wildcards: Write patterns in new roles where they grant nothing more on today's catalogue.
         lifecycle: Add the delete and update siblings of what was created.
-        max_excess: Catalogue operations that a built-in role may grant beyond the need.
+        max_excess: Catalogue operations that an existing role may grant beyond the need.
+        max_custom_roles: The most new custom roles; None for as many as the tenant has room for.
+        weights: What excess, roles, assignments and change count; None for one after the other, in this order.
         max_break: Keep what is likelier than this to break something within 30 days; None for no gate.
         min_window: Length of the observation window in whole UTC days.
         grace_days: Assignments and principals younger than this are left alone, whatever the window.
@@ -55,6 +58,8 @@ class Dials:
     wildcards: bool = False
     lifecycle: bool = False
     max_excess: int = 0
+    max_custom_roles: int | None = None
+    weights: Weights | None = None
     max_break: float | None = None
     min_window: int = 90
     grace_days: int = 14
@@ -69,6 +74,8 @@ class Dials:
         object.__setattr__(self, "unobservable", _choice(Unobservable, "--unobservable", self.unobservable))
         if self.max_excess < 0:
             raise UsageError(f"`--max-excess {self.max_excess}` is below zero")
+        if self.max_custom_roles is not None and self.max_custom_roles < 0:
+            raise UsageError(f"`--max-custom-roles {self.max_custom_roles}` is below zero")
         if self.max_break is not None and not 0 <= self.max_break <= 1:
             raise UsageError(f"`--max-break {self.max_break}` is no probability", hint="give a number from 0 to 1")
         if self.min_window < 1:
@@ -86,10 +93,12 @@ class Dials:
             "grace_days": self.grace_days,
             "lifecycle": self.lifecycle,
             "max_break": self.max_break,
+            "max_custom_roles": self.max_custom_roles,
             "max_excess": self.max_excess,
             "min_window": self.min_window,
             "reads": str(self.reads),
             "unobservable": str(self.unobservable),
+            "weights": self.weights.as_json() if self.weights is not None else None,
             "wildcards": self.wildcards,
         }
 

@@ -84,10 +84,10 @@ class Shelf:
             self._atoms_of[role.role_definition_id] = self.atoms.of_blocks(role.granted, role.blocks)
         return self._atoms_of[role.role_definition_id]
 
-    def inside(
+    def fitting(
         self, ceiling: tuple[str, ...], custom: Iterable[str], wanted: int, needed: int, max_excess: int | None
     ) -> Iterator[Existing]:
-        """Yield the roles that grant something wanted and nothing that a ceiling does not grant.
+        """Yield the roles that grant something wanted and no operation of the catalogue that a ceiling does not grant.
 
         Args:
             ceiling: The roles of today that may be replaced.
@@ -105,12 +105,15 @@ class Shelf:
             if spare & ~ceiling_mask or (spare and max_excess is not None and spare.bit_count() > max_excess):
                 continue
             atoms = self.atoms_of(role)
-            if not atoms & wanted:
-                continue
-            if role.role_definition_id in ceiling:
-                yield Existing("own", role, atoms, spare)
-            elif self.book.is_contained(role, ceiling):
-                yield Existing("builtin" if role.is_builtin else "custom", role, atoms, spare)
+            if atoms & wanted:
+                kind: ChoiceKind = (
+                    "own" if role.role_definition_id in ceiling else "builtin" if role.is_builtin else "custom"
+                )
+                yield Existing(kind, role, atoms, spare)
+
+    def is_inside(self, one: Existing, ceiling: tuple[str, ...]) -> bool:
+        """Return whether a ceiling grants all that a role does, for all strings."""
+        return one.kind == "own" or self.book.is_contained(one.role, ceiling)
 
     def _candidates(
         self, ceiling: tuple[str, ...], custom: Iterable[str], needed: int, max_excess: int | None

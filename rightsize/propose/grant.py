@@ -2,34 +2,98 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
+
+import polars as pl
 
 from rightsize.propose.bench import Bench
 from rightsize.propose.choices import Solution, Terms, choose
 from rightsize.propose.drafts import Draft, Key, Placement, with_roles
 from rightsize.propose.privileged import split
 from rightsize.propose.roles import Need
+from rightsize.propose.room import Room, Slot, Tenant, make_room, slot_of
 from rightsize.propose.units import Demand, Standing, Unit, Units, form_units
 from rightsize.rbac.text import fold
 
+_ROUNDS = 3
+"""So often needs move up the tree; after that what fits nowhere is kept."""
 
-def grant_needs(drafts: Mapping[Key, Draft], bench: Bench) -> dict[Key, Draft]:
-    """Choose roles for every open draft.
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """Drafts with roles, and how good the choice is.
+
+    Attributes:
+        drafts: All drafts; none of them is open.
+        optimum: For places and for roles what was found, what is proved, and the gap between, as `plan.json` has it.
+        curve: What fewer new roles would cost in excess.
+    """
+
+    drafts: dict[Key, Draft]
+    optimum: Mapping[str, Any]
+    curve: tuple[Mapping[str, Any], ...]
+
+
+def grant_needs(drafts: Mapping[Key, Draft], bench: Bench) -> Granted:
+    """Choose places and roles for every open draft.
 
     What cannot be granted anew is kept, and the rest chosen again: what is kept may grant a part of it.
     """
     settled = dict(drafts)
     terms = read_terms(bench)
+    moves: dict[Slot, str] = {}
+    rooms: list[Room] = []
     while True:
-        units = form_units(demands(settled, bench), standing(settled, bench), bench.book, bench.analysis.tenant.tree)
+        asked = (_moved(demand, moves) for demand in demands(settled, bench))
+        units = form_units(asked, standing(settled, bench), bench.book, bench.analysis.tenant.tree)
         solution = choose(units.units, bench.book, terms)
-        if not solution.refused:
-            return _with_choices(settled, units, solution, bench)
         for unit, word in solution.refused.items():
             for key in unit.subjects:
                 settled[key] = settled[key].kept(word)
+        if solution.refused:
+            continue
+        if len(rooms) < _ROUNDS:
+            made = {unit: len(found) for unit, found in solution.choices.items() if unit.state != "eligible"}
+            rooms.append(make_room(units.units, made, _tenant(bench)))
+            moves |= rooms[-1].places
+            if rooms[-1].places:
+                continue
+        optimum = {"places": _places_json(rooms), "roles": solution.optimum}
+        return Granted(_with_choices(settled, units, solution, bench), optimum, solution.curve)
+
+
+def _moved(demand: Demand, moves: Mapping[Slot, str]) -> Demand:
+    while (place := moves.get(slot_of(demand))) is not None:
+        demand = replace(demand, place=place)
+    return demand
+
+
+def _places_json(rooms: list[Room]) -> dict[str, Any]:
+    """Return what moving up the tree added; only the first round starts from the narrowest places and has a bound."""
+    excess, bound = sum(room.excess for room in rooms), rooms[0].lower_bound
+    return {
+        "moved": sum(len(room.places) for room in rooms),
+        "excess": excess,
+        "lower_bound": bound,
+        "gap": round((excess - bound) / excess, 4) if excess else 0.0,
+        "assignments_that_fit_nowhere": rooms[-1].left_over,
+    }
+
+
+def _tenant(bench: Bench) -> Tenant:
+    """Return what room for assignments depends on."""
+    return Tenant(
+        existing=Counter(subject.anchor for subject in bench.subjects if subject.state == "active"),
+        today={subject.key: subject.place for subject in bench.subjects},
+        limits=bench.limits,
+        tree=bench.analysis.tenant.tree,
+        weigh=lambda unit: bench.scale.weigh(bench.book.mask(unit.need)),
+        exposure=lambda principal, place: bench.reach.of(place) * bench.groups.people_of(fold(principal)),
+        has_data=lambda unit: bool(bench.book.mask(unit.need) & ~bench.book.index.control),
+    )
 
 
 def read_terms(bench: Bench) -> Terms:
@@ -37,12 +101,17 @@ def read_terms(bench: Bench) -> Terms:
     held: dict[tuple[str, str], set[str]] = defaultdict(set)
     for subject in bench.subjects:
         held[subject.principal_id, subject.place].add(subject.role_definition_id)
+    custom = bench.inputs.role_definitions.filter(pl.col("role_type") == "CustomRole").height
+    room = max(0, bench.limits.room_for_custom_roles - custom)
+    dial = bench.dials.max_custom_roles
     return Terms(
         max_excess=bench.dials.max_excess,
         weigh=bench.scale.weigh,
         exposure=lambda unit: bench.reach.of(unit.place) * bench.groups.people_of(fold(unit.principal_id)),
         held={key: frozenset(roles) for key, roles in held.items()},
         tree=bench.analysis.tenant.tree,
+        most_roles=room if dial is None else min(room, dial),
+        weights=bench.dials.weights,
     )
 
 

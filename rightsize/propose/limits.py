@@ -28,6 +28,21 @@ class Limits:
     assignable_scopes: int = 2_000
     role_name: int = 128
     description: int = 2_048
+    headroom: float = 0.05
+    """The share of roles and assignments that a plan leaves free for others."""
+
+    @property
+    def room_for_custom_roles(self) -> int:
+        """How many custom roles a tenant may have after a plan."""
+        return self._room(self.custom_roles)
+
+    def room_at(self, anchor: str) -> int:
+        """Return how many assignments a folded subscription or management group may have meanwhile."""
+        below = anchor.startswith(_SUBSCRIPTION)
+        return self._room(self.assignments_per_subscription if below else self.assignments_per_management_group)
+
+    def _room(self, limit: int) -> int:
+        return limit - int(limit * self.headroom)
 
 
 def refusals(

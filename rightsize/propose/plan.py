@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 
 import polars as pl
 
@@ -22,7 +23,7 @@ from rightsize.propose.breakage import break_bounds, keep_risky
 from rightsize.propose.claims import claim_name, make_claims
 from rightsize.propose.dials import Dials
 from rightsize.propose.drafts import Draft, Key, Subject, first_draft, inherited_strings, keep_reason
-from rightsize.propose.grant import grant_needs
+from rightsize.propose.grant import Granted, grant_needs
 from rightsize.propose.limits import Limits, refusals
 from rightsize.propose.linked import Writes, writes_within_reach
 from rightsize.propose.naming import NewRoles, name_roles
@@ -61,7 +62,8 @@ def make_plan(
     """
     bench = prepare(inputs, analysis, read_findings(inputs, analysis), dials, limits or Limits())
     bounds = break_bounds(bench)
-    drafts = settle(keep_risky(draft_all(bench), bounds, bench), bench)
+    granted = settle(keep_risky(draft_all(bench), bounds, bench), bench)
+    drafts = granted.drafts
     names = {id_: role.role_name for id_, role in bench.book.roles.items()}
     if dials.wildcards:
         drafts = with_wildcards(drafts, bench)
@@ -89,6 +91,8 @@ def make_plan(
         replay=outcome.as_json(),
         verdicts=_count_verdicts(analysis),
         names=_names(bench, new),
+        optimum=granted.optimum,
+        curve=granted.curve,
         rests_on=take_readings(inputs, (one.role for proposal in proposals for one in proposal.assignments)),
     )
 
@@ -163,7 +167,7 @@ def _draft_one(subject: Subject, reader: NeedReader, around: Mapping[str, Writes
     return first_draft(subject, role, profile, needs, bench.book, bench.dials.max_excess, opens=opened)
 
 
-def settle(drafts: dict[Key, Draft], bench: Bench) -> dict[Key, Draft]:
+def settle(drafts: dict[Key, Draft], bench: Bench) -> Granted:
     """Make the drafts one plan."""
     movable = {
         key: others
@@ -172,12 +176,12 @@ def settle(drafts: dict[Key, Draft], bench: Bench) -> dict[Key, Draft]:
     }
     drafts = mark_duplicates(drafts, movable)
     drafts = keep_last_owners(drafts, {key: len(rows) for key, rows in bench.rows.items()})
-    drafts = grant_needs(drafts, bench)
+    granted = grant_needs(drafts, bench)
     conditional = (subject.key for subject in bench.subjects if subject.condition is not None)
-    drafts = rest_on_existing(drafts, conditional)
+    drafts = rest_on_existing(granted.drafts, conditional)
     custom = bench.inputs.role_definitions.filter(pl.col("role_type") == "CustomRole").height
     active = [subject for subject in bench.subjects if subject.state == "active"]
-    return fit_limits(drafts, active, custom, bench.limits)
+    return replace(granted, drafts=fit_limits(drafts, active, custom, bench.limits))
 
 
 def _check_roles(new: NewRoles, drafts: Mapping[Key, Draft], bench: Bench) -> None:

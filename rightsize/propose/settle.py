@@ -83,6 +83,9 @@ def rest_on_existing(drafts: Mapping[Key, Draft], conditional: Iterable[Key] = (
             rests_on.add(other[0])
             if settled[other].kind != "keep":
                 settled[other] = settled[other].kept("relied_upon")
+        if key in found.values():
+            # Its own role at its own scope is among what grants its need: it stays as it is.
+            continue
         left = tuple(placement for placement in draft.placements if placement not in found)
         settled[key] = replace(draft, placements=left, rests_on=tuple(sorted(rests_on)))
     return settled
@@ -119,7 +122,8 @@ def fit_limits(
 ) -> dict[Key, Draft]:
     """Keep what would take the tenant past a limit of Azure.
 
-    New assignments are made before old ones go, so both count. What frees the most comes last by nothing but its id.
+    New assignments are made before old ones go, so both count; eligible ones do not. The choice of places and roles has
+    made room already; this keeps what did not fit even so, the last by id.
 
     Args:
         drafts: All drafts.
@@ -137,11 +141,12 @@ def fit_limits(
         wanted = {
             (placement.principal_id, role_key(placement) or placement.choice.role_definition_id, placement.place)
             for placement in draft.placements
+            if placement.state != "eligible"
         } - assigned
         added = Counter(anchor_of_place(place) for _, _, place in wanted)
-        if custom_roles + len(roles) + len(new_roles) > limits.custom_roles:
+        if custom_roles + len(roles) + len(new_roles) > limits.room_for_custom_roles:
             settled[key] = draft.kept("custom_role_limit")
-        elif any(per_anchor[anchor] + number > _room(anchor, limits) for anchor, number in added.items()):
+        elif any(per_anchor[anchor] + number > limits.room_at(anchor) for anchor, number in added.items()):
             settled[key] = draft.kept("assignment_limit")
         else:
             roles |= new_roles
@@ -156,9 +161,3 @@ def anchor_of_place(place: str) -> str:
     if place.startswith("/subscriptions/"):
         return "/".join(segments[:3])
     return "/".join(segments[:5]) if place.startswith("/providers/") else "/"
-
-
-def _room(anchor: str, limits: Limits) -> int:
-    if anchor.startswith("/subscriptions/"):
-        return limits.assignments_per_subscription
-    return limits.assignments_per_management_group

@@ -21,7 +21,7 @@ from __future__ import annotations
 import math
 from array import array
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from heapq import nsmallest
 
@@ -94,6 +94,30 @@ def share(rows: Sequence[Row]) -> Sharing:
         is_exact = is_exact and exact
     assigned = _assign(compact.rows, contents)
     return compact.answer(rows, contents, assigned, bound, is_exact=is_exact)
+
+
+def set_apart(rows: Sequence[Row]) -> Sharing:
+    """Return one new role for each distinct need that takes one: the fewest assignments, and the most roles."""
+    covers: list[tuple[int, ...]] = []
+    contents: list[int] = []
+    for row in rows:
+        old = smallest_cover(row.must, row.columns, [0] * len(row.columns), row.most)
+        if old is None or len(old) > 1:
+            beside = smallest_cover(row.must & ~row.allowed, row.columns, [0] * len(row.columns), row.most) or ()
+            own = row.must
+            for one in beside:
+                own &= ~row.columns[one]
+            contents.append(own)
+            covers.append(tuple(-1 - one for one in beside))
+        else:
+            contents.append(0)
+            covers.append(tuple(-1 - one for one in old))
+    roles = tuple(sorted({content for content in contents if content}))
+    number_of = {content: number for number, content in enumerate(roles)}
+    taken = tuple(
+        (*cover, number_of[content]) if content else cover for cover, content in zip(covers, contents, strict=True)
+    )
+    return Sharing(roles, taken, 0, is_exact=False)
 
 
 @dataclass(slots=True)
@@ -314,7 +338,7 @@ def _rarest(must: int, columns: Sequence[int]) -> list[int]:
 def _solve_part(rows: list[Row]) -> tuple[list[int], int, bool]:
     """Return the contents of new roles for a part, a lower bound, and whether all contents were considered."""
     greedy = _greedy(rows)
-    bound = _independent_cells(rows)
+    bound = len(independent_cells(rows))
     if len(greedy) <= bound or len(rows) > EXACT_ROWS:
         return greedy, min(bound, len(greedy)), len(greedy) <= bound
     contents = _intersections(rows)
@@ -370,30 +394,39 @@ _CELLS = 6
 """So many atoms of a row are tried as cells of their own, those first that the fewest rows may be granted."""
 
 
-def _independent_cells(rows: Sequence[Row]) -> int:
-    """Return the size of a set of cells of which no role can grant two: each needs a new role of its own."""
+def independent_cells(rows: Sequence[Row], worth: Callable[[int], int] | None = None) -> list[tuple[int, int]]:
+    """Return cells (row, atom) of which no role can grant two: each needs a new role of its own.
+
+    Args:
+        rows: The needs.
+        worth: Of atoms that equally few rows may be granted those worth most are taken first.
+    """
     holders: dict[int, int] = defaultdict(int)
     for number, row in enumerate(rows):
         for atom in bits(row.allowed):
             holders[atom] |= 1 << number
-    cells = []
+    cells: list[tuple[int, int, int, int]] = []
     for number, row in enumerate(rows):
         hard = row.must
         for column in row.columns:
             hard &= ~column
-        ranked = ((holders[atom].bit_count(), number, atom) for atom in bits(hard))
+        ranked = (
+            (holders[atom].bit_count(), -worth(atom) if worth else 0, number, atom)
+            for atom in bits(hard)
+            if atom in holders
+        )
         cells.extend(nsmallest(_CELLS, ranked))
     chosen: dict[int, list[int]] = defaultdict(list)
     members = 0
-    size = 0
-    for _, number, atom in sorted(cells):
+    found = []
+    for _, _, number, atom in sorted(cells):
         near = holders[atom] & members
         if any(rows[number].allowed >> other & 1 for one in bits(near) for other in chosen[one]):
             continue
         chosen[number].append(atom)
         members |= 1 << number
-        size += 1
-    return size
+        found.append((number, atom))
+    return found
 
 
 @dataclass(slots=True)

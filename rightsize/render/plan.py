@@ -79,6 +79,8 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         ],
         "advice": [{"subject": advice.subject, "text": advice.text} for advice in plan.advice],
         "replay": plan.replay,
+        "optimum": plan.optimum,
+        "curve": list(plan.curve),
         "rests_on": plan.rests_on,
     }
 

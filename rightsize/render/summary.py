@@ -13,6 +13,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from rightsize.model.plan import Plan, Proposal
+from rightsize.render.curve import HEIGHT, WIDTH, draw_curve
 from rightsize.render.escape import for_terminal
 
 _TOP = 8
@@ -77,6 +78,8 @@ def _facts(plan: Plan, title: str) -> dict[str, Any]:
         "excess_removed": f"{100 * (before - after) / before:.0f} %" if before else "0 %",
         "replay": plan.replay,
         "kinds": [(kind, kinds[kind]) for kind in _KIND_ORDER if kinds[kind]],
+        "curve": draw_curve(plan.curve, chosen=len(plan.roles)),
+        "curve_size": (WIDTH, HEIGHT),
         "top": _top(plan),
         "changed": [_row(one, plan.names) for one in changed],
         "kept": [_row(one, plan.names) for one in plan.proposals if one.kind == "keep"],

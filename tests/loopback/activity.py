@@ -20,6 +20,8 @@ from tests.loopback.wire import Answer, RefusalError, Request, arm_error, offset
 if TYPE_CHECKING:
     from tests.loopback.content import Content
 
+# Their records always have claims.
+_DIAGNOSTIC = ("blobs", "zip", "event_hub", "lines")
 _TIME = re.compile(r"eventTimestamp\s+(ge|gt|le|lt)\s+'([^']+)'", re.IGNORECASE)
 
 
@@ -36,7 +38,7 @@ class Activity:
         self._row_texts = RowTexts(tenant, self._texts)
         self._shapes = Shapes(tenant)
         rows = _outside_silence(tenant, activity_rows(tenant, self._texts), self.names)
-        held = {"told": pl.lit(False), "rich": pl.lit(False), "short": pl.lit(False)}
+        held = dict.fromkeys(("told", "rich", "short", "diagnostic"), pl.lit(False))
         for route in routes(tenant):
             if route.home in self.names:
                 home = self.names.index(route.home)
@@ -46,6 +48,8 @@ class Activity:
                     held["rich"] |= here
                 if route.shape == "portal":
                     held["short"] |= here
+                if route.shape in _DIAGNOSTIC:
+                    held["diagnostic"] |= here
         self.rows = rows.with_columns(**held).filter("told").drop("told")
 
     def common(self, rows: pl.DataFrame) -> pl.DataFrame:
@@ -56,6 +60,7 @@ class Activity:
             pl.when(poor).then("authorization_plain").otherwise("authorization").alias("authorization"),
             pl.when("short").then(pl.col("row_time").dt.truncate("1ms")).otherwise("row_time").alias("row_time"),
             pl.when("short").then(pl.lit("0")).otherwise("digit").alias("digit"),
+            (pl.col("has_claims") | pl.col("diagnostic")).alias("has_claims"),
         )
         return self._shapes._common(frame)
 

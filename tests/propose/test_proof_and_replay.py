@@ -14,6 +14,7 @@ from rightsize.analyze.window import choose_window
 from rightsize.model.errors import InternalError
 from rightsize.model.nouns import PermissionBlock
 from rightsize.propose import plan as plan_module
+from rightsize.propose.grant import Granted
 from rightsize.propose.proof import Claim, Grant, prove
 from rightsize.propose.reach import GRANTS_SCHEMA, Evaluator
 from rightsize.propose.replay import distinct_uses, replay
@@ -230,7 +231,7 @@ def test_a_plan_that_the_replay_refuses_is_not_made(monkeypatch: pytest.MonkeyPa
     tenant.silent()
     monkeypatch.setattr(plan_module, "prove", lambda claims, *_: {claim.name: Proof(True, True) for claim in claims})
     monkeypatch.setattr(
-        plan_module, "settle", lambda drafts, _: {key: _removed(draft) for key, draft in drafts.items()}
+        plan_module, "settle", lambda drafts, _: Granted({key: _removed(one) for key, one in drafts.items()}, {}, ())
     )
     with pytest.raises(InternalError, match=r"would deny 1 calls.*start/action"):
         tenant.plan()

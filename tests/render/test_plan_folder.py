@@ -82,7 +82,17 @@ def test_every_byte_is_as_agreed(files: dict[str, str]) -> None:
 
 def test_the_plan_has_the_keys_that_other_programs_read(files: dict[str, str]) -> None:
     document = json.loads(files["plan.json"])
-    assert set(document) == {"format_version", "generated_from", "proposals", "roles", "advice", "replay", "rests_on"}
+    assert set(document) == {
+        "format_version",
+        "generated_from",
+        "proposals",
+        "roles",
+        "advice",
+        "replay",
+        "optimum",
+        "curve",
+        "rests_on",
+    }
     assert set(document["generated_from"]) == {"content_hash", "catalogue_hash", "window", "dials"}
     for proposal in document["proposals"]:
         assert set(proposal) == KEYS

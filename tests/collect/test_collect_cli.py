@@ -1,0 +1,133 @@
+"""The commands around collecting: what they print where, and how they end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from rightsize.cli.main import run
+from tests.loopback.server import Loopback
+
+Run = Callable[..., int]
+
+
+@pytest.fixture
+def command(loopback: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+    """Run a command against the loopback tenant."""
+    for name, value in loopback.environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+
+    def start(*arguments: str) -> int:
+        return run([*arguments, "--cloud", str(loopback.cloud), "--auth", "env"])
+
+    yield start
+    loopback.faults.clear()
+
+
+COLLECT = ("collect", "--until", "2026-10-01T00:00:00", "--source", "users", "--source", "groups")
+
+
+def test_collect_loads_what_it_collected(command: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert command(*COLLECT, "-o", "json") == 0
+    captured = capsys.readouterr()
+    rows = json.loads(captured.out)
+    assert [row["source"] for row in rows] == ["users", "groups"]
+    assert all(row["state"] == "complete" and row["rows"] for row in rows)
+    assert "signed in by EnvironmentCredential" in captured.err
+    assert "2 sources; " in captured.err
+    assert "\r" not in captured.err, "no progress where nobody watches"
+    assert (tmp_path / "rightsize-collected" / "20261001T000000Z" / "manifest.json").exists()
+    assert run(["status", "-o", "json"]) == 0
+
+
+def test_collect_without_loading_makes_no_store(command: Run, tmp_path: Path) -> None:
+    assert command(*COLLECT, "--no-load", "-q") == 0
+    assert not list(tmp_path.glob("*.duckdb"))
+
+
+def test_an_incomplete_run_exits_7_and_the_same_command_goes_on(
+    loopback: Loopback, command: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loopback.faults.add("throttle", "/v1.0/groups", retry_after="3600")
+    assert command(*COLLECT) == 7
+    captured = capsys.readouterr()
+    assert "groups: incomplete: graph wants to be left alone for 3,600 seconds" in captured.err
+    assert command(*COLLECT) == 0
+    assert "went on with" in capsys.readouterr().err
+
+
+def test_no_resume_starts_anew(loopback: Loopback, command: Run, tmp_path: Path) -> None:
+    loopback.faults.add("throttle", "/v1.0/groups", retry_after="3600")
+    assert command(*COLLECT, "--no-load") == 7
+    assert command(*COLLECT, "--no-load", "--no-resume") == 0
+    assert len(list((tmp_path / "rightsize-collected").iterdir())) == 2
+
+
+def test_a_refusal_names_the_right(loopback: Loopback, command: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    loopback.faults.add("forbidden", "/v1.0/groups", times=None)
+    assert command(*COLLECT) == 0
+    assert "groups: not allowed to read it: Group.Read.All (role `Directory Readers`)" in capsys.readouterr().err
+
+
+def test_nothing_that_may_be_read_exits_4(loopback: Loopback, command: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    loopback.faults.add("forbidden", "", times=None)
+    assert command(*COLLECT) == 4
+    assert "doctor" in capsys.readouterr().err
+
+
+def test_a_service_that_is_down_exits_7(loopback: Loopback, command: Run, tmp_path: Path) -> None:
+    loopback.faults.add("throttle", "", times=None, retry_after="3600")
+    assert command(*COLLECT) == 7
+    assert not list(tmp_path.glob("*.duckdb"))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--days", "0"),
+        ("--source", "no_such"),
+        ("--workspace", "my-workspace"),
+        ("--container", "UPPER/x"),
+    ],
+)
+def test_a_question_that_makes_no_sense_exits_2(command: Run, arguments: tuple[str, ...], tmp_path: Path) -> None:
+    assert command("collect", "--until", "2026-10-01T00:00:00", "-q", *arguments) == 2
+    assert not list(tmp_path.glob("*.duckdb"))
+
+
+def test_an_unknown_cloud_exits_2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(["collect", "--cloud", "mars"]) == 2
+    assert run(["collect", "--auth", "browser", "--no-input"]) == 2
+
+
+def test_the_catalogue_is_refreshed(command: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command("catalog", "refresh", "-o", "json") == 0
+    read = {row["source"]: row["read"] for row in json.loads(capsys.readouterr().out)}
+    assert read["operations"] > 0
+    assert run(["catalog", "status", "-o", "json"]) == 0
+    status = json.loads(capsys.readouterr().out)
+    assert status["operations"] > 0
+    assert status["built_in_roles"] > 0
+
+
+def test_a_catalogue_that_shrank_is_refused_without_force(
+    loopback: Loopback, command: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert command("catalog", "refresh", "-q") == 0
+    documents = loopback.content.provider_operations
+    monkeypatch.setattr(loopback.content, "provider_operations", documents[: len(documents) // 2])
+    capsys.readouterr()
+    assert command("catalog", "refresh", "-q") == 5
+    assert "are loaded" in capsys.readouterr().err
+    assert command("catalog", "refresh", "-q", "--force") == 0
+
+
+def test_an_incomplete_catalogue_is_not_loaded(loopback: Loopback, command: Run, tmp_path: Path) -> None:
+    loopback.faults.add("throttle", "provideroperations", retry_after="3600")
+    assert command("catalog", "refresh", "-q") == 7
+    assert not list(tmp_path.glob("*.duckdb"))
