@@ -19,7 +19,7 @@ from itertools import accumulate
 from rightsize.propose.atoms import Atoms
 from rightsize.propose.classes import Case
 from rightsize.propose.fallback import Fallbacks
-from rightsize.propose.sharing import independent_cells
+from rightsize.propose.rows import independent_cells
 from rightsize.propose.solver import Program, solve
 
 _MOST = 1_000

@@ -22,7 +22,8 @@ from rightsize.propose.fewer import Joining
 from rightsize.propose.judgement import Judge, cost_of
 from rightsize.propose.objective import Weights, rank
 from rightsize.propose.roles import Choice, ChoiceKind, KnownRole, RoleBook, write_contents
-from rightsize.propose.sharing import Row, Sharing, set_apart, share
+from rightsize.propose.rows import Row
+from rightsize.propose.sharing import Sharing, set_apart, share
 from rightsize.propose.units import Unit
 
 FEW_ROLES = "custom_role_limit"

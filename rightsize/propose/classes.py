@@ -15,7 +15,7 @@ from rightsize.propose.drafts import inherited_strings
 from rightsize.propose.existing import MANAGEMENT_GROUP, Existing, Shelf
 from rightsize.propose.operation_sets import bits_of
 from rightsize.propose.roles import Need
-from rightsize.propose.sharing import Row, smallest_cover
+from rightsize.propose.rows import Row, smallest_cover
 from rightsize.propose.units import Unit
 from rightsize.rbac.text import fold
 

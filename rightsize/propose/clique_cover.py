@@ -172,9 +172,7 @@ def _close(given: _Instance, best: CliqueCover, fractional: Fractional) -> None:
             best.cliques = wider
 
 
-def _saving_cliques(
-    given: _Instance, best: CliqueCover, fractional: Fractional, asked: int
-) -> list[int] | None:
+def _saving_cliques(given: _Instance, best: CliqueCover, fractional: Fractional, asked: int) -> list[int] | None:
     """Return every clique of the asked vertices that a smaller cover could hold, or None where they are too many.
 
     The cliques of a cover weigh at least what all vertices weigh. One of k cliques, none above the heaviest, so weighs
@@ -184,9 +182,7 @@ def _saving_cliques(
     if given.listed is not None:
         weights = fractional.weigh(given.listed)
         return [clique for clique, weight in zip(given.listed, weights, strict=True) if weight >= least]
-    cliques = list(
-        islice(maximal_cliques(given.adjacent, asked, fractional.weights, least), CLOSING_CLIQUES + 1)
-    )
+    cliques = list(islice(maximal_cliques(given.adjacent, asked, fractional.weights, least), CLOSING_CLIQUES + 1))
     return cliques if len(cliques) <= CLOSING_CLIQUES else None
 
 

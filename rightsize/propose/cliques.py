@@ -125,9 +125,7 @@ def maximal_cliques(
             missing = least - sum(weights[vertex] for vertex in bits(clique & weighing))
             if missing > 0 and not _beyond(candidates & weighing, weights, apart, missing - 1):
                 continue
-        pivot = max(
-            _sample(candidates | excluded, PIVOTS), key=lambda v: ((adjacent[v] & candidates).bit_count(), -v)
-        )
+        pivot = max(_sample(candidates | excluded, PIVOTS), key=lambda v: ((adjacent[v] & candidates).bit_count(), -v))
         for vertex in bits(candidates & ~adjacent[pivot]):
             bit = 1 << vertex
             stack.append((clique | bit, candidates & adjacent[vertex], excluded & adjacent[vertex]))
@@ -214,34 +212,61 @@ def _beyond(candidates: int, weights: _Indexed, apart: _Indexed, budget: int) ->
     return 0
 
 
-def reduce_vertices(adjacent: Sequence[int], vertices: int) -> tuple[list[int], int]:
-    """Return cliques that some smallest cover holds, and the vertices that are left to be covered.
+@dataclass(slots=True)
+class Reduction:
+    """What some smallest cover may be taken to hold, and what is left.
+
+    Attributes:
+        left: The vertices that are left to be covered.
+        forced: Cliques of that cover.
+        followers: In the order in which they went, vertices with those that may go wherever they go.
+    """
+
+    left: int
+    forced: list[int] = field(default_factory=list)
+    followers: list[tuple[int, int]] = field(default_factory=list)
+
+    def lift(self, cover: Sequence[int]) -> list[int]:
+        """Return the cover of what was left, with the forced cliques, as one of every vertex.
+
+        A follower may join every clique of its leader that was there when it went, and only later ones have joined
+        since: so the last to go is the first to come back.
+        """
+        cliques = [*self.forced, *cover]
+        for leader, gone in reversed(self.followers):
+            cliques = [clique | gone if clique >> leader & 1 else clique for clique in cliques]
+        return cliques
+
+
+def reduce_vertices(adjacent: Sequence[int], vertices: int) -> Reduction:
+    """Take away what needs no search.
 
     A vertex with all neighbours of another, and that one itself, among its own needs no cover of its own. A vertex
     whose neighbours are all adjacent has one maximal clique only. Each of the two makes more of the other.
     """
-    forced = []
+    found = Reduction(vertices)
     queue = list(bits(vertices))
     while queue:
         again = 0
         for vertex in queue:
-            if not vertices >> vertex & 1:
+            if not found.left >> vertex & 1:
                 continue
-            around = adjacent[vertex] & vertices
+            around = adjacent[vertex] & found.left
             shared = around
             for neighbour in bits(around):
                 shared &= adjacent[neighbour] | 1 << neighbour
                 if not shared:
                     break
-            if not shared:
+            if around and not shared:
                 continue
             if shared == around:
-                forced.append(around | 1 << vertex)
-                gone = forced[-1]
+                gone = around | 1 << vertex
+                found.forced.append(gone)
             else:
                 gone = shared
-            vertices &= ~gone
+                found.followers.append((vertex, gone))
+            found.left &= ~gone
             for lost in bits(gone):
                 again |= adjacent[lost]
-        queue = list(bits(again & vertices))
-    return forced, vertices
+        queue = list(bits(again & found.left))
+    return found

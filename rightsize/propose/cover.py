@@ -54,11 +54,11 @@ def minimum_cover(rows: Sequence[int], column_count: int, *, solver_seconds: flo
     graph, row_groups, column_groups = _distinct(rows, column_count)
     forced, kernel = reduce_graph(graph)
     adjacent = kernel_graph(graph, kernel)
-    settled, left = reduce_vertices(adjacent, (1 << len(kernel)) - 1)
-    bound = len(forced) + len(settled)
-    cliques = list(settled)
-    parts = components(adjacent, left)
-    listed = _listed_cliques(graph, kernel, left) if parts else None
+    reduction = reduce_vertices(adjacent, (1 << len(kernel)) - 1)
+    bound = len(forced) + len(reduction.forced)
+    cliques: list[int] = []
+    parts = components(adjacent, reduction.left)
+    listed = _listed_cliques(graph, kernel, reduction.left) if parts else None
     for number, part in enumerate(parts):
         plain = [_cliques_by(kernel, part, side) for side in (0, 1)]
         its_own = None if listed is None else _maximal_in(adjacent, part, listed)
@@ -66,7 +66,8 @@ def minimum_cover(rows: Sequence[int], column_count: int, *, solver_seconds: flo
         cover = fewest_cliques(adjacent, part, plain, its_own, seconds)
         cliques.extend(cover.cliques)
         bound += cover.bound
-    chosen = [*forced, *(graph.close(bitset(kernel[edge][0] for edge in bits(clique))) for clique in cliques)]
+    whole = reduction.lift(cliques)
+    chosen = [*forced, *(graph.close(bitset(kernel[edge][0] for edge in bits(clique))) for clique in whole)]
     roles = [Biclique(_expand(c.rows, row_groups), _expand(c.columns, column_groups)) for c in chosen]
     return Cover(tuple(sorted(roles, key=lambda role: (role.columns, role.rows))), bound)
 
@@ -132,5 +133,3 @@ def _cliques_by(kernel: list[tuple[int, int]], part: int, side: int) -> list[int
     for edge in bits(part):
         groups[kernel[edge][side]] = groups.get(kernel[edge][side], 0) | 1 << edge
     return list(groups.values())
-
-

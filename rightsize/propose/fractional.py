@@ -44,7 +44,6 @@ class Fractional:
         weights: Whole weights of vertices; the bound they prove is the best so far.
         heaviest: No clique has more weight than this.
         asked: The vertices that were asked to be covered.
-        columns: The cliques found, each maximal.
         cover: The smallest cover seen.
     """
 
@@ -52,7 +51,6 @@ class Fractional:
     asked: int = 0
     weights: dict[int, int] = field(default_factory=dict)
     heaviest: int = 1
-    columns: list[int] = field(default_factory=list)
 
     @property
     def total(self) -> int:
@@ -92,7 +90,6 @@ def fractional_cover(
     search.master.add_columns(clique for cover in covers for clique in cover)
     search.master.add_rows(bits(asked))
     search.run(deadline)
-    search.known.columns = search.master.columns
     return search.known
 
 
@@ -174,8 +171,6 @@ class _Generation:
             if not added or turn % 4 == 3:
                 self._round(used)
                 short = self._ask_for_short(used)
-            if self.trace:
-                self.trace(self, turn, used, prices, added, short)
             if not added and not short:
                 return
 
@@ -229,7 +224,7 @@ class _Generation:
     def _round(self, used: list[tuple[float, int]]) -> None:
         """Make a cover of the cliques in use, and keep it if it is the smallest yet."""
         left = self.vertices
-        cover = []
+        cover: list[int] = []
         while left and len(cover) < len(self.known.cover):
             value, clique = max(((x * (clique & left).bit_count(), clique) for x, clique in used), default=(0.0, 0))
             if value == 0.0:

@@ -18,7 +18,7 @@ from rightsize.propose.classes import MOST_ROLES, Case
 from rightsize.propose.fallback import Fallbacks, hard_atoms
 from rightsize.propose.fewer import Point
 from rightsize.propose.objective import TERMS, Cost, Weights, gap
-from rightsize.propose.sharing import smallest_cover
+from rightsize.propose.rows import smallest_cover
 
 CURVE_POINTS = 12
 _LOOKED_AT = 8

@@ -66,6 +66,14 @@ def test_the_bound_never_passes_the_cover(rows: list[int]) -> None:
     assert cover.lower_bound <= len(cover.roles) <= len({row for row in rows if row})
 
 
+def test_what_was_taken_out_of_the_search_comes_back_into_the_cover() -> None:
+    """A permission that may go wherever another one goes is still granted, whatever else joins that other one."""
+    rows = [0, 0, 0, 1, 25, 124, 136, 244]
+    cover = minimum_cover(rows, 8)
+    assert _gives_exactly(cover, rows)
+    assert (len(cover.roles), cover.lower_bound) == (5, 5)
+
+
 @pytest.mark.parametrize(("name", "roles"), [("healthcare", 14), ("domino", 20), ("firewall2", 10), ("apj", 453)])
 def test_known_minimum(name: str, roles: int, shared_data, capfd: pytest.CaptureFixture[str]) -> None:
     """The published sets are solved to their known minimum, and the solver says nothing on stdout."""
