@@ -23,7 +23,7 @@ from azure.core.pipeline.transport import RequestsTransport
 from azure.core.rest import HttpRequest
 
 from rightsize.azure.clouds import Cloud
-from rightsize.azure.credentials import RenewableCredential, first_line
+from rightsize.azure.credentials import RenewableCredential, first_line, reason_of
 from rightsize.azure.guard import Guard, GuardedAsyncTransport, GuardedTransport
 from rightsize.azure.wire import DroppedError, NotSignedInError, Request, Response, Service
 
@@ -90,6 +90,7 @@ class Clients:
         Raises:
             DroppedError: The connection ended before the answer did.
             NotSignedInError: There is no token.
+            UnsettledError: The service that gives tokens wants to be left alone.
             InternalError: The guard stopped it.
         """
         try:
@@ -99,6 +100,8 @@ class Clients:
                 return self._open_blobs().send(request)
             return self._send(request)
         except ClientAuthenticationError as error:
+            if found := reason_of(error):
+                raise found from error
             raise NotSignedInError(first_line(error)) from error
         except AzureError as error:
             raise DroppedError(first_line(error)) from error

@@ -13,9 +13,15 @@ from typing import Any
 
 from azure.core.credentials import AccessToken, TokenCredential
 from azure.core.exceptions import AzureError, ClientAuthenticationError
+from azure.core.pipeline.transport import RequestsTransport
 
 from rightsize.azure.clouds import Cloud
-from rightsize.model.errors import AccessError, UsageError
+from rightsize.azure.throttle import LONGEST_WAIT, Clock
+from rightsize.azure.wire import StoppedError, UnsettledError
+from rightsize.model.errors import AccessError, ServiceError, UsageError
+
+_CONNECT_TIMEOUT = 10.0
+_READ_TIMEOUT = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,56 +34,83 @@ class SignIn:
     name: str
 
 
-def _default(cloud: Cloud) -> TokenCredential:
+class PatientTransport(RequestsTransport):  # type: ignore[misc]  # azure-core hands it out without a type
+    """The connection to the token endpoint: azure-identity asks again by itself, and its waits end here.
+
+    It waits as long as it is told to, an hour too, and nobody could interrupt it.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        # Of a virtual machine's own endpoint, which is near or not there at all; others take no longer.
+        super().__init__(connection_timeout=_CONNECT_TIMEOUT, read_timeout=_READ_TIMEOUT)
+        self._clock = clock
+
+    def sleep(self, duration: float) -> None:
+        """Wait.
+
+        Raises:
+            UnsettledError: For longer than any service is waited for.
+            StoppedError: The run is told to stop.
+        """
+        if duration > LONGEST_WAIT:
+            raise UnsettledError(f"sign-in wants to be left alone for {duration:,.0f} seconds")
+        self._clock.sleep(duration)
+
+
+def _default(cloud: Cloud, transport: PatientTransport) -> TokenCredential:
     from azure.identity import DefaultAzureCredential  # noqa: PLC0415  each imports what it needs
 
-    return DefaultAzureCredential(authority=cloud.authority)
+    return DefaultAzureCredential(authority=cloud.authority, transport=transport)
 
 
-def _cli(cloud: Cloud) -> TokenCredential:  # noqa: ARG001  `az` knows its cloud itself
+def _cli(cloud: Cloud, transport: PatientTransport) -> TokenCredential:  # noqa: ARG001  `az` knows its cloud itself
     from azure.identity import AzureCliCredential  # noqa: PLC0415
 
     return AzureCliCredential()
 
 
-def _env(cloud: Cloud) -> TokenCredential:
+def _env(cloud: Cloud, transport: PatientTransport) -> TokenCredential:
     from azure.identity import EnvironmentCredential  # noqa: PLC0415
 
-    return EnvironmentCredential(authority=cloud.authority, disable_instance_discovery=not cloud.instance_discovery)
+    return EnvironmentCredential(**_options(cloud, transport))
 
 
-def _managed_identity(cloud: Cloud) -> TokenCredential:  # noqa: ARG001  the machine knows its cloud
+def _managed_identity(cloud: Cloud, transport: PatientTransport) -> TokenCredential:  # noqa: ARG001  so does a machine
     import os  # noqa: PLC0415
 
     from azure.identity import ManagedIdentityCredential  # noqa: PLC0415
 
-    client_id = os.environ.get("AZURE_CLIENT_ID")
-    return ManagedIdentityCredential(client_id=client_id) if client_id else ManagedIdentityCredential()
+    client_id = os.environ.get("AZURE_CLIENT_ID") or None
+    return ManagedIdentityCredential(client_id=client_id, transport=transport)
 
 
-def _workload(cloud: Cloud) -> TokenCredential:
+def _workload(cloud: Cloud, transport: PatientTransport) -> TokenCredential:
     from azure.identity import WorkloadIdentityCredential  # noqa: PLC0415
 
-    return WorkloadIdentityCredential(
-        authority=cloud.authority, disable_instance_discovery=not cloud.instance_discovery
-    )
+    return WorkloadIdentityCredential(**_options(cloud, transport))
 
 
-def _browser(cloud: Cloud) -> TokenCredential:
+def _browser(cloud: Cloud, transport: PatientTransport) -> TokenCredential:
     from azure.identity import InteractiveBrowserCredential  # noqa: PLC0415
 
-    return InteractiveBrowserCredential(
-        authority=cloud.authority, disable_instance_discovery=not cloud.instance_discovery
-    )
+    return InteractiveBrowserCredential(**_options(cloud, transport))
 
 
-def _device_code(cloud: Cloud) -> TokenCredential:
+def _device_code(cloud: Cloud, transport: PatientTransport) -> TokenCredential:
     from azure.identity import DeviceCodeCredential  # noqa: PLC0415
 
-    return DeviceCodeCredential(authority=cloud.authority, disable_instance_discovery=not cloud.instance_discovery)
+    return DeviceCodeCredential(**_options(cloud, transport))
 
 
-CREDENTIALS: Mapping[str, Callable[[Cloud], TokenCredential]] = {
+def _options(cloud: Cloud, transport: PatientTransport) -> dict[str, Any]:
+    return {
+        "authority": cloud.authority,
+        "disable_instance_discovery": not cloud.instance_discovery,
+        "transport": transport,
+    }
+
+
+CREDENTIALS: Mapping[str, Callable[[Cloud, PatientTransport], TokenCredential]] = {
     "default": _default,
     "cli": _cli,
     "env": _env,
@@ -119,8 +152,8 @@ class RenewableCredential:
             self._inner = self._make()
 
 
-def open_credential(auth: str, cloud: Cloud, *, may_ask: bool = True) -> RenewableCredential:
-    """Return the credential for a way to sign in; nothing is asked of it yet.
+def open_credential(auth: str, cloud: Cloud, clock: Clock, *, may_ask: bool = True) -> RenewableCredential:
+    """Return the credential for a way to sign in; nothing is asked of it yet. Its waits pass by the clock.
 
     Raises:
         UsageError: There is no such way, or it would ask where that is not allowed.
@@ -133,7 +166,7 @@ def open_credential(auth: str, cloud: Cloud, *, may_ask: bool = True) -> Renewab
     # It warns at length about every credential of a chain that is not set up.
     logging.getLogger("azure").setLevel(logging.ERROR)
     try:
-        return RenewableCredential(lambda: CREDENTIALS[auth](cloud), asks=auth in ASKING)
+        return RenewableCredential(lambda: CREDENTIALS[auth](cloud, PatientTransport(clock)), asks=auth in ASKING)
     except (ValueError, AzureError) as error:
         raise AccessError(f"`--auth {auth}` cannot sign in: {first_line(error)}") from error
 
@@ -143,11 +176,14 @@ def sign_in(credential: RenewableCredential, cloud: Cloud) -> SignIn:
 
     Raises:
         AccessError: There is no token.
+        ServiceError: The service that gives tokens wants to be left alone.
     """
     with _Watch() as watch:
         try:
             token = credential.get_token(f"{cloud.arm_audience}/.default").token
         except ClientAuthenticationError as error:
+            if isinstance(found := reason_of(error), UnsettledError):
+                raise ServiceError(found.reason, hint="try again later") from error
             raise AccessError(
                 f"sign-in failed: {first_line(error)}", hint="`az login`, or one of the ways that `--auth` names"
             ) from error
@@ -161,6 +197,14 @@ def sign_in(credential: RenewableCredential, cloud: Cloud) -> SignIn:
         principal_id=str(claims.get("oid") or ""),
         name=str(name),
     )
+
+
+def reason_of(error: BaseException) -> UnsettledError | StoppedError | None:
+    """Return what ended a wait, where that is why there is no token: azure-identity wraps whatever it meets."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, UnsettledError | StoppedError):
+        cause = cause.__cause__
+    return cause
 
 
 def first_line(error: Exception) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from rightsize.azure.throttle import Clock, Throttle, retry_after
+from rightsize.azure.throttle import LONGEST_WAIT, Clock, Throttle, retry_after
 from rightsize.azure.wire import (
     AbsentError,
     BadAnswerError,
@@ -27,11 +27,11 @@ from rightsize.azure.wire import (
     UnsettledError,
 )
 
-LONGEST_WAIT = 300.0
-"""Seconds: a service that asks for more ends its source for now; the run goes on with others and can be resumed."""
-
 _TRIES = 6
 _THROTTLED_TRIES = 25
+# The policies of the clients keep tokens for all threads, so that one that another thread put there just before it was
+# known to be bad may be met a second time.
+_UNAUTHORISED_TRIES = 4
 _FIRST_WAIT = 1.0
 _SLOWEST_WAIT = 60.0
 _SERVER_FAULTS = (408, 500, 502, 503, 504)
@@ -145,7 +145,7 @@ class Exchange:
                 continue
             elif response is not None and response.status not in _SERVER_FAULTS:
                 unauthorised += response.status == 401
-                if response.status != 401 or unauthorised > 1:
+                if response.status != 401 or unauthorised >= _UNAUTHORISED_TRIES:
                     _raise_final(request, response)
                 self._renew(generation)
                 continue

@@ -18,6 +18,9 @@ from dataclasses import dataclass, field
 
 from rightsize.azure.wire import StoppedError
 
+LONGEST_WAIT = 300.0
+"""Seconds: a service that asks for more ends its source for now; the run goes on with others and can be resumed."""
+
 
 class Clock:
     """Time that passes; a run that is stopped wakes up everybody who waits."""

@@ -141,7 +141,7 @@ def collect_tenant(
     clock = clock or Clock()
     place = read_cloud(cloud)
     chosen = chosen_sources(sources, with_workspaces=bool(workspaces), with_containers=bool(containers), raw=raw)
-    credential = open_credential(auth, place, may_ask=may_ask)
+    credential = open_credential(auth, place, clock, may_ask=may_ask)
     who = sign_in(credential, place)
     signed_in(who)
     end = (until or clock.utc()).astimezone(dt.UTC).replace(microsecond=0)

@@ -90,7 +90,7 @@ def examine(
     clock = clock or Clock()
     place = read_cloud(cloud)
     chosen = chosen_sources(sources, with_workspaces=bool(workspaces), with_containers=bool(containers))
-    credential = open_credential(auth, place, may_ask=may_ask)
+    credential = open_credential(auth, place, clock, may_ask=may_ask)
     who = sign_in(credential, place)
     end = (until or clock.utc()).astimezone(dt.UTC).replace(microsecond=0)
     # A day of logs shows as well as a window whether they can be read.

@@ -13,8 +13,10 @@ from azure.core.exceptions import ClientAuthenticationError, ServiceRequestError
 
 from rightsize.azure import credentials
 from rightsize.azure.clouds import CLOUDS
-from rightsize.azure.credentials import RenewableCredential, open_credential, sign_in
-from rightsize.model.errors import AccessError, UsageError
+from rightsize.azure.credentials import PatientTransport, RenewableCredential, open_credential, sign_in
+from rightsize.azure.wire import StoppedError, UnsettledError
+from rightsize.model.errors import AccessError, ServiceError, UsageError
+from tests.azure.hurried import Hurried
 
 PUBLIC = CLOUDS["public"]
 
@@ -70,14 +72,14 @@ def test_no_token_is_an_access_error(error: Exception) -> None:
 
 def test_an_unknown_way_is_told_the_ways() -> None:
     with pytest.raises(UsageError) as caught:
-        open_credential("password", PUBLIC)
+        open_credential("password", PUBLIC, Hurried())
     assert "managed-identity" in str(caught.value.hint)
 
 
 @pytest.mark.parametrize("auth", credentials.ASKING)
 def test_nobody_is_asked_where_that_is_forbidden(auth: str) -> None:
     with pytest.raises(UsageError, match="--no-input"):
-        open_credential(auth, PUBLIC, may_ask=False)
+        open_credential(auth, PUBLIC, Hurried(), may_ask=False)
 
 
 def test_renewing_makes_a_fresh_credential_but_asks_nobody_twice() -> None:
@@ -99,7 +101,7 @@ def test_renewing_makes_a_fresh_credential_but_asks_nobody_twice() -> None:
 @pytest.mark.parametrize("auth", sorted(set(credentials.CREDENTIALS) - {"workload"}))
 def test_every_way_opens_the_credential_of_azure_identity(auth: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AZURE_CLIENT_ID", "5a1d0f6e-3c52-4b8e-9c7e-2f2f0d5f7a10")
-    credential = open_credential(auth, PUBLIC)
+    credential = open_credential(auth, PUBLIC, Hurried())
     assert credential.name.endswith("Credential")
 
 
@@ -107,4 +109,28 @@ def test_a_way_that_lacks_its_settings_says_so(monkeypatch: pytest.MonkeyPatch) 
     for name in ("AZURE_FEDERATED_TOKEN_FILE", "AZURE_CLIENT_ID", "AZURE_TENANT_ID"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(AccessError, match="workload"):
-        open_credential("workload", PUBLIC)
+        open_credential("workload", PUBLIC, Hurried())
+
+
+@pytest.mark.parametrize(("asked", "waits"), [(7.0, [7.0]), (3600.0, [])])
+def test_the_waits_of_azure_identity_pass_by_the_clock_and_have_an_end(asked: float, waits: list[float]) -> None:
+    """It would sleep for as long as it is told to, and nobody could interrupt it."""
+    clock = Hurried()
+    transport = PatientTransport(clock)
+    if waits:
+        transport.sleep(asked)
+    else:
+        with pytest.raises(UnsettledError, match="3,600 seconds"):
+            transport.sleep(asked)
+    assert clock.waits == waits
+    clock.stop()
+    with pytest.raises((StoppedError, UnsettledError)):
+        transport.sleep(asked)
+
+
+def test_a_sign_in_that_wants_to_be_left_alone_is_the_services_affair() -> None:
+    """azure-identity wraps what ends its waits."""
+    wrapped = ClientAuthenticationError("Authentication failed")
+    wrapped.__cause__ = UnsettledError("sign-in wants to be left alone for 3,600 seconds")
+    with pytest.raises(ServiceError, match="left alone"):
+        sign_in(renewable(Fake(wrapped)), PUBLIC)

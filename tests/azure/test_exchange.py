@@ -127,7 +127,14 @@ def test_a_token_that_is_never_taken_ends_the_run() -> None:
     exchange, sender, _ = exchange_of(error(401, "InvalidAuthenticationToken"))
     with pytest.raises(NotSignedInError, match="InvalidAuthenticationToken"):
         exchange.ask(QUESTION, read_pages)
-    assert len(sender.asked) == 2
+    assert len(sender.asked) == 4
+
+
+def test_a_token_that_another_thread_kept_too_long_is_renewed_again() -> None:
+    old = error(401, "ExpiredAuthenticationToken")
+    exchange, sender, _ = exchange_of(old, old, old, page({"id": 1}))
+    assert exchange.ask(QUESTION, read_pages).rows == 1
+    assert sender.renewed == 3
 
 
 def test_everybody_who_met_the_old_token_shares_one_renewal() -> None:

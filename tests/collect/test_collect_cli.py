@@ -85,6 +85,12 @@ def test_a_service_that_is_down_exits_7(loopback: Loopback, command: Run, tmp_pa
     assert not list(tmp_path.glob("*.duckdb"))
 
 
+def test_a_sign_in_that_wants_an_hour_exits_7_at_once(loopback: Loopback, command: Run, tmp_path: Path) -> None:
+    loopback.faults.add("throttle", "oauth2", times=None, retry_after="3600")
+    assert command(*COLLECT) == 7
+    assert not (tmp_path / "rightsize-collected").exists()
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from typing import Any
 import pytest
 
 from rightsize.cli.main import run
+from rightsize.collect import probe
+from rightsize.collect.listing import Source, Unit
 from rightsize.collect.sources import SOURCES, chosen_sources
 from rightsize.model.errors import EvidenceError, UsageError
 from rightsize.model.role_forms import read_role_definitions
@@ -110,9 +113,43 @@ def test_every_right_is_one_that_azure_has(shared_data: Path) -> None:
         assert source.right.role in names
 
 
-def test_every_graph_permission_is_one_that_graph_has(shared_data: Path) -> None:
+def test_every_graph_permission_reads_what_its_source_asks_for(
+    signed_in: Examine, shared_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A permission that does not reach the path would be asked for, given, and still be refused."""
+    asked: set[tuple[str, str, str]] = set()
+    ask = probe._ask
+
+    def remember(source: Source, unit: Unit, *rest: Any) -> Any:
+        if source.service == "graph":
+            asked.add((source.name, source.right.permission, _template(unit.requests[0].url)))
+        return ask(source, unit, *rest)
+
+    monkeypatch.setattr(probe, "_ask", remember)
+    signed_in()
+    assert len(asked) > 20
     known = json.loads((shared_data / "graph" / "permissions.json").read_bytes())["permissions"]
-    assert {source.right.permission for source in SOURCES if source.service == "graph"} <= known.keys()
+    reads = {
+        (name, re.sub(r"\{.*?\}", "{}", path.lower()))
+        for name, permission in known.items()
+        for paths in permission["pathSets"]
+        if "GET" in paths["methods"]
+        for path in paths["paths"]
+    }
+    missing = {(permission, path) for _, permission, path in asked} - reads
+    assert not {(permission, path) for permission, path in missing if not path.startswith(PATHS_THAT_THE_MAP_LACKS)}
+
+
+PATHS_THAT_THE_MAP_LACKS = (
+    "/directory/deleteditems/",
+    # It has these for those who write them only.
+    "/rolemanagement/directory/roleassignmentschedulerequests",
+)
+
+
+def _template(url: str) -> str:
+    path = re.sub(r"^/(v1\.0|beta)", "", url.partition("?")[0].lower())
+    return re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", "{}", path)
 
 
 @pytest.mark.parametrize(

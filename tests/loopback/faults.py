@@ -49,7 +49,8 @@ class Fault:
     """One rule: the requests that match meet the fault, `times` times after `skip` were let through.
 
     Attributes:
-        match: A regular expression over `METHOD path?query`, as it stood on the wire, decoded.
+        match: A regular expression over `METHOD path?query`, as it stood on the wire, decoded. An empty one means
+            every request of the services, but not of sign-in.
         times: How often, or None for always.
         retry_after: The value of that header for `throttle`, `forbidden` and the plain statuses, or None for none.
         retry_after_ms: The value of `retry-after-ms`.
@@ -100,6 +101,8 @@ class Faults:
         )
         with self._lock:
             for rule in self.rules:
+                if sign_in and not rule.match:
+                    continue
                 if rule.times != 0 and re.search(rule.match, line, re.IGNORECASE):
                     if rule.skip:
                         rule.skip -= 1

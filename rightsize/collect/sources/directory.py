@@ -114,8 +114,8 @@ def _listing(
     return Source(name, "graph", title, right, whole(path, label=label, **parameters), is_raw=is_raw)
 
 
-def _pim_groups(name: str, title: str, path: str) -> Source:
-    right = Right("PrivilegedAccess.Read.AzureADGroup", "Privileged Role Administrator", P2)
+def _pim_groups(name: str, title: str, kind: str, path: str) -> Source:
+    right = Right(f"Privileged{kind}Schedule.Read.AzureADGroup", "Privileged Role Administrator", P2)
     units = _of_groups(f"/identityGovernance/privilegedAccess/group/{path}")
     return Source(name, "graph", title, right, units, (*_GRANTS, "groups"))
 
@@ -155,7 +155,7 @@ DIRECTORY_SOURCES = (
              expand="owners($select=id)", top="999", is_raw=True),
     Source("app_role_assignments", "graph", "who holds application permissions",
            Right("Application.Read.All", DIRECTORY_READER), _app_role_assignments, ("service_principals",)),
-    _listing("delegated_grants", "delegated permission grants", "DelegatedPermissionGrant.Read.All",
+    _listing("delegated_grants", "delegated permission grants", "Directory.Read.All",
              "/oauth2PermissionGrants", top="999"),
     _listing("directory_roles", "directory roles", "RoleManagement.Read.Directory", f"{_ROLES}/roleDefinitions"),
     _listing("directory_role_assignments", "who holds directory roles", "RoleManagement.Read.Directory",
@@ -166,9 +166,11 @@ DIRECTORY_SOURCES = (
              f"{_ROLES}/roleAssignmentScheduleInstances", licence=P2),
     _listing("directory_assignment_requests", "past activations of directory roles", "RoleManagement.Read.Directory",
              f"{_ROLES}/roleAssignmentScheduleRequests", licence=P2),
-    _pim_groups("group_eligibility_instances", "who may activate a membership", "eligibilityScheduleInstances"),
-    _pim_groups("group_assignment_instances", "activated memberships", "assignmentScheduleInstances"),
-    _pim_groups("group_assignment_requests", "past activations of memberships", "assignmentScheduleRequests"),
+    _pim_groups("group_eligibility_instances", "who may activate a membership", "Eligibility",
+                "eligibilityScheduleInstances"),
+    _pim_groups("group_assignment_instances", "activated memberships", "Assignment", "assignmentScheduleInstances"),
+    _pim_groups("group_assignment_requests", "past activations of memberships", "Assignment",
+                "assignmentScheduleRequests"),
     _listing("access_packages", "access packages", "EntitlementManagement.Read.All",
              f"{_ENTITLEMENT}/accessPackages", role="Global Reader", licence="Microsoft Entra ID Governance"),
     _listing("access_package_assignments", "who holds access packages", "EntitlementManagement.Read.All",

@@ -93,7 +93,7 @@ REPORT_SOURCES = (
     _risk("risky_service_principals", "risky service principals", "riskyServicePrincipals",
           "riskLastUpdatedDateTime", "IdentityRiskyServicePrincipal.Read.All"),
     _risk("service_principal_risk_detections", "risky sign-ins of service principals",
-          "servicePrincipalRiskDetections", "detectedDateTime", "IdentityRiskyServicePrincipal.Read.All"),
+          "servicePrincipalRiskDetections", "detectedDateTime", "IdentityRiskEvent.Read.All"),
     Source(
         "alerts", "graph", "security alerts", Right("SecurityAlert.Read.All", "Security Reader"),
         _by_time("alerts", "/security/alerts_v2", "createdDateTime", "alerts", "500"), form=read_records,
