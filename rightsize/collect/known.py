@@ -74,10 +74,12 @@ class RunKnown(AskedFor):
         """Tell whether an earlier run has a unit, complete."""
         return (source, key) in self._earlier.held
 
-    def since(self, source: str, key: str, lateness: dt.timedelta) -> dt.datetime:
+    def since(self, source: str, key: str, lateness: dt.timedelta, oldest: dt.datetime | None = None) -> dt.datetime:
         """Return from when on a log is fetched, a whole UTC day."""
-        earlier = self._earlier.watermarks.get((source, key))
-        if earlier is None:
-            return self._question.since
-        day = (earlier - lateness).replace(hour=0, minute=0, second=0, microsecond=0)
-        return max(day, self._question.since)
+        start = max(self._question.since, oldest) if oldest else self._question.since
+        first, last = self._earlier.watermarks.get((source, key), (None, None))
+        # A window that begins before that of earlier runs is fetched whole, so that it has no gap.
+        if first is None or last is None or first > start:
+            return start
+        day = (last - lateness).replace(hour=0, minute=0, second=0, microsecond=0)
+        return max(day, start)

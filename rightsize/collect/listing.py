@@ -109,10 +109,11 @@ class Known(Protocol):
         """Tell whether an earlier run has a unit, complete."""
         ...
 
-    def since(self, source: str, key: str, lateness: dt.timedelta) -> dt.datetime:
+    def since(self, source: str, key: str, lateness: dt.timedelta, oldest: dt.datetime | None = None) -> dt.datetime:
         """Return from when on a log is fetched: the start of the window, or where earlier runs have come to.
 
-        Rows come late, so that is a whole UTC day that had passed `lateness` before the end of the earlier run.
+        Rows come late, so that is a whole UTC day that had passed `lateness` before the end of the earlier run. What
+        is before `oldest` the service does not have any more.
         """
         ...
 

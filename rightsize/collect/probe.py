@@ -52,7 +52,13 @@ class ProbeKnown(AskedFor):
         """Tell whether an earlier run has a unit."""
         return False
 
-    def since(self, source: str, key: str, lateness: dt.timedelta) -> dt.datetime:  # noqa: ARG002  likewise
+    def since(
+        self,
+        source: str,  # noqa: ARG002  likewise
+        key: str,  # noqa: ARG002
+        lateness: dt.timedelta,  # noqa: ARG002
+        oldest: dt.datetime | None = None,  # noqa: ARG002
+    ) -> dt.datetime:
         """Return the start of the window."""
         return self.question.since
 

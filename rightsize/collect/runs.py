@@ -17,6 +17,7 @@ LATENESS = dt.timedelta(hours=3)
 """Rows are all there so long after what they tell: the Activity Log takes up to 20 minutes, sign-ins up to 2 hours."""
 
 Window = tuple[dt.date, dt.date]
+Span = tuple[dt.datetime, dt.datetime]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,17 +95,17 @@ class Earlier:
     """What earlier runs have.
 
     Attributes:
-        watermarks: Up to when each stream of a log is there without a gap, by source and stream.
+        watermarks: From when until when each stream of a log is there without a gap, by source and stream.
         held: Units that are complete and will never change, by source and key: blobs.
     """
 
-    watermarks: Mapping[tuple[str, str], dt.datetime]
+    watermarks: Mapping[tuple[str, str], Span]
     held: frozenset[tuple[str, str]]
 
 
 def read_earlier(folder: Path, asked: Mapping[str, Any]) -> Earlier:
     """Return what the runs in a folder have of the tenant that is asked for."""
-    found: dict[tuple[str, str], dt.datetime] = {}
+    found: dict[tuple[str, str], Span] = {}
     held: set[tuple[str, str]] = set()
     for path in find_runs(folder):
         run = Run.read(path)
@@ -116,9 +117,18 @@ def read_earlier(folder: Path, asked: Mapping[str, Any]) -> Earlier:
         held |= {key for key, unit in run.units.items() if "@" in unit.key and unit.state == "complete"}
         for (source, stream), units in _streams(run.units.values()).items():
             if all(unit.state == "complete" for unit in units):
-                last = max(dt.datetime.fromisoformat(unit.last) for unit in units)
-                found[source, stream] = max(last, found.get((source, stream), last))
+                span = (
+                    min(dt.datetime.fromisoformat(unit.first) for unit in units),
+                    max(dt.datetime.fromisoformat(unit.last) for unit in units),
+                )
+                found[source, stream] = _joined(span, found.get((source, stream), span))
     return Earlier(found, frozenset(held))
+
+
+def _joined(one: Span, other: Span) -> Span:
+    """Return both spans as one where they touch, else the later one: a gap between them has to be fetched."""
+    earlier, later = sorted((one, other), key=lambda span: span[1])
+    return (min(earlier[0], later[0]), later[1]) if later[0] <= earlier[1] else later
 
 
 def _streams(units: Iterable[Progress]) -> dict[tuple[str, str], list[Progress]]:

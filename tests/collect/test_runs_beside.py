@@ -111,10 +111,12 @@ def test_a_management_group_is_covered_only_where_everything_is(tmp_path: Path) 
     assert covered(run_of(tmp_path / "b", windows)) == [(SUB, 5, 30)]
 
 
-def since(folder: Path, question: Question, stream: str = SUB, lateness: int = 0) -> dt.datetime:
+def since(
+    folder: Path, question: Question, stream: str = SUB, lateness: int = 0, oldest: dt.datetime | None = None
+) -> dt.datetime:
     earlier = read_earlier(folder, asked(question))
     run = Run(folder, {})
-    return RunKnown(run, question, earlier).since("activity_log", stream, dt.timedelta(minutes=lateness))
+    return RunKnown(run, question, earlier).since("activity_log", stream, dt.timedelta(minutes=lateness), oldest)
 
 
 NEW = Question(day(3, 10), 30)
@@ -125,6 +127,24 @@ def test_a_log_is_fetched_from_the_day_that_an_earlier_run_has_come_to(tmp_path:
     assert since(tmp_path, NEW) == UNTIL
     assert since(tmp_path, NEW, lateness=30) == day(30), "what came late is fetched again, with its whole day"
     assert since(tmp_path, NEW, stream="/subscriptions/new") == NEW.since
+
+
+def test_a_longer_window_than_before_is_fetched_whole(tmp_path: Path) -> None:
+    run_of(tmp_path, [(SUB, SUB, day(20), UNTIL, "complete")])
+    assert since(tmp_path, NEW) == NEW.since
+    assert since(tmp_path, NEW, oldest=day(21)) == UNTIL, "what the log has no more is no gap"
+
+
+def test_runs_that_touch_are_one_window(tmp_path: Path) -> None:
+    run_of(tmp_path, [(SUB, SUB, day(1), day(20), "complete")])
+    run_of(tmp_path, [(SUB, SUB, day(19), UNTIL, "complete")])
+    assert since(tmp_path, NEW) == UNTIL
+
+
+def test_runs_with_a_gap_between_them_are_not(tmp_path: Path) -> None:
+    run_of(tmp_path, [(SUB, SUB, day(1), day(10), "complete")])
+    run_of(tmp_path, [(SUB, SUB, day(20), UNTIL, "complete")])
+    assert since(tmp_path, NEW) == NEW.since
 
 
 def test_an_incomplete_or_foreign_run_is_no_watermark(tmp_path: Path) -> None:

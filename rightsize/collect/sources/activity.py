@@ -28,7 +28,7 @@ def _units(known: Known) -> Iterator[Unit]:
         scopes += [(scope, "2017-03-01-preview") for scope in known.management_groups()]
         scopes.append(("", "2015-04-01"))
     for scope, version in scopes:
-        since = max(known.since(_NAME, scope or "/", _LATENESS), _oldest(known.question.until))
+        since = known.since(_NAME, scope or "/", _LATENESS, _oldest(known.question.until))
         for first, last in slices(since, known.question.until, _SLICE_DAYS):
             condition = f"eventTimestamp ge '{instant(first)}' and eventTimestamp le '{instant(last)}'"
             request = arm(f"{scope}{_VALUES}", version, budget="activity", filter=condition)

@@ -1,6 +1,7 @@
 """The directory: people, groups, workloads, what they own, and what is granted within Graph and the directory itself.
 
-Members are asked of the groups that hold access in Azure, and of the groups within those; everything else is listed
+Members are asked of the groups that hold access in Azure or may hold roles of the directory, and of the groups within
+those; everything else is listed
 as a whole, since that takes the fewest requests.
 Source: Microsoft Learn, Microsoft Graph v1.0 reference.
 """
@@ -21,6 +22,7 @@ P2 = "Microsoft Entra ID P2 or Governance"
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _GRANTS = ("role_assignments", "role_eligibility_instances", "role_assignment_instances")
 _FEW = 20
+_MOST_EXPANDED = 20
 
 
 def whole(path: str, *, label: str = "", **parameters: Any) -> Units:
@@ -64,8 +66,17 @@ def _members_of(groups: set[str], listing: str, cost: float) -> Iterator[Unit]:
         yield Unit(group, (request,), label=f"{listing}-{group}")
 
 
+def _listed_groups(known: Known) -> set[str]:
+    """Return the groups that hold access in Azure, and those that may hold directory roles."""
+    return holding_groups(known) | set(_assignable(known))
+
+
+def _assignable(known: Known) -> list[str]:
+    return _ids(known, "groups", lambda record: record.get("isAssignableToRole") is True)
+
+
 def _members(known: Known) -> Iterator[Unit]:
-    yield from _members_of(holding_groups(known), "members", 3)
+    yield from _members_of(_listed_groups(known), "members", 3)
 
 
 def _transitive_members(known: Known) -> Iterator[Unit]:
@@ -75,7 +86,7 @@ def _transitive_members(known: Known) -> Iterator[Unit]:
 
 def _nested_members(known: Known) -> Iterator[Unit]:
     inner = {inner for _, inner in _nested(known, "transitive_members")}
-    yield from _members_of(inner - holding_groups(known), "members", 3)
+    yield from _members_of(inner - _listed_groups(known), "members", 3)
 
 
 def _in_few(requests: list[tuple[str, Request]]) -> Iterator[Unit]:
@@ -95,12 +106,24 @@ def _app_role_assignments(known: Known) -> Iterator[Unit]:
     yield from _in_few([(one, graph(f"/servicePrincipals/{one}/appRoleAssignedTo", top="999")) for one in held])
 
 
+def _many_owners(known: Known) -> Iterator[Unit]:
+    """Ask for all owners where `$expand` gave as many as it ever gives, and no link to the rest.
+
+    Source: Microsoft Graph known issues, "$expand on relationships of directory objects".
+    """
+    for source, path in _OWNED:
+        for record in known.records(source):
+            identifier, owners = fold(str(record.get("id"))), record.get("owners")
+            if isinstance(owners, list) and len(owners) >= _MOST_EXPANDED and _GUID.fullmatch(identifier):
+                request = graph(f"/{path}/{identifier}/owners", select="id", top="999")
+                yield Unit(f"{path}/{identifier}", (request,), label=f"{path}-owners-{identifier}")
+
+
 def _of_groups(path: str) -> Units:
     """Make units of a listing of Privileged Identity Management that has to be asked for group by group."""
 
     def units(known: Known) -> Iterator[Unit]:
-        assignable = _ids(known, "groups", lambda record: record.get("isAssignableToRole") is True)
-        groups = sorted(holding_groups(known) | set(assignable))
+        groups = sorted(_listed_groups(known))
         yield from _in_few([(group, graph(path, filter=f"groupId eq '{group}'")) for group in groups])
 
     return units
@@ -120,6 +143,11 @@ def _pim_groups(name: str, title: str, kind: str, path: str) -> Source:
     return Source(name, "graph", title, right, units, (*_GRANTS, "groups"))
 
 
+_OWNED = (
+    ("application_owners", "applications"),
+    ("service_principal_owners", "servicePrincipals"),
+    ("group_owners", "groups"),
+)
 _MEMBER_RIGHT = Right("GroupMember.Read.All", DIRECTORY_READER)
 _ROLES = "/roleManagement/directory"
 _ENTITLEMENT = "/identityGovernance/entitlementManagement"
@@ -130,11 +158,12 @@ DIRECTORY_SOURCES = (
     _listing("groups", "groups", "Group.Read.All", "/groups", top="999"),
     _listing("service_principals", "service principals with their roles and scopes", "Application.Read.All",
              "/servicePrincipals", top="999"),
-    Source("group_members", "graph", "members of groups that hold access", _MEMBER_RIGHT, _members, _GRANTS),
+    Source("group_members", "graph", "members of groups that hold access", _MEMBER_RIGHT, _members,
+           (*_GRANTS, "groups")),
     Source("transitive_members", "graph", "members of groups within groups that hold access", _MEMBER_RIGHT,
            _transitive_members, ("group_members",)),
     Source("nested_members", "graph", "members of groups within groups", _MEMBER_RIGHT, _nested_members,
-           ("transitive_members", *_GRANTS)),
+           ("transitive_members", *_GRANTS, "groups")),
     _listing("deleted_users", "deleted users", "User.Read.All", f"{_DELETED}.user",
              label="deletedItems-users"),
     _listing("deleted_groups", "deleted groups", "Group.Read.All", f"{_DELETED}.group",
@@ -153,6 +182,8 @@ DIRECTORY_SOURCES = (
              "/servicePrincipals", select="id,appId", expand="owners($select=id)", top="999", is_raw=True),
     _listing("group_owners", "owners of groups", "Group.Read.All", "/groups", select="id",
              expand="owners($select=id)", top="999", is_raw=True),
+    Source("many_owners", "graph", "owners of what has more than can be listed with others",
+           Right("Directory.Read.All", DIRECTORY_READER), _many_owners, tuple(name for name, _ in _OWNED), is_raw=True),
     Source("app_role_assignments", "graph", "who holds application permissions",
            Right("Application.Read.All", DIRECTORY_READER), _app_role_assignments, ("service_principals",)),
     _listing("delegated_grants", "delegated permission grants", "Directory.Read.All",

@@ -48,7 +48,7 @@ def _sign_ins(known: Known) -> Iterator[Unit]:
 def _since(known: Known, source: str, stream: str) -> dt.datetime:
     # Asking for more than can be there costs nothing but the request.
     day = known.question.until.replace(hour=0, minute=0, second=0, microsecond=0)
-    return max(known.since(source, stream, _LATENESS), day - dt.timedelta(days=_WITH_P1))
+    return known.since(source, stream, _LATENESS, day - dt.timedelta(days=_WITH_P1))
 
 
 def _between(name: str, first: dt.datetime, last: dt.datetime) -> str:

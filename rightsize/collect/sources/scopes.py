@@ -173,7 +173,7 @@ SCOPE_SOURCES = (
     _settings_source("kubernetes_clusters", "Kubernetes clusters", "Microsoft.ContainerService/managedClusters",
                      "2024-02-01"),
     _settings_source("container_registries", "container registries", "Microsoft.ContainerRegistry/registries",
-                     "2023-07-01"),
+                     "2025-11-01"),
     _settings_source("cosmos_accounts", "Cosmos DB accounts", "Microsoft.DocumentDB/databaseAccounts", "2023-04-15"),
     Source(
         "cosmos_role_assignments", "arm", "role assignments within Cosmos DB",
