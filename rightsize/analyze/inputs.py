@@ -31,9 +31,14 @@ def empty(name: str) -> pl.DataFrame:
     return pl.DataFrame(schema=schema_of(name))
 
 
+RBAC_PLANES = ("control", "data")
+TENANT_LOGS = ("graph_activity_log", "entra_audit_log")
+"""Logs of the tenant itself, which show nothing of what Azure RBAC allows."""
+
+
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """The tables of the store that an analysis reads, each under its own name."""
+    """The tables of the store that an analysis of Azure RBAC reads, each under its own name."""
 
     principals: pl.DataFrame
     principal_aliases: pl.DataFrame
@@ -56,8 +61,11 @@ class Inputs:
 
     @classmethod
     def read(cls, table_of: Callable[[str], pl.DataFrame]) -> Inputs:
-        """Read every table through `table_of`, for example `Store.table`."""
-        return cls(**{field.name: table_of(field.name) for field in fields(cls)})
+        """Read every table through `table_of`, for example `Store.table`; of use and coverage what is of RBAC."""
+        frames = {field.name: table_of(field.name) for field in fields(cls)}
+        frames["usage_days"] = frames["usage_days"].filter(pl.col("plane").is_in(RBAC_PLANES))
+        frames["coverage"] = frames["coverage"].filter(~pl.col("source").is_in(TENANT_LOGS))
+        return cls(**frames)
 
     @classmethod
     def of(cls, **frames: pl.DataFrame) -> Inputs:

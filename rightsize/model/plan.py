@@ -109,6 +109,31 @@ class Advice:
 
 
 @dataclass(frozen=True, slots=True)
+class PlanePart:
+    """What a plan says of a plane beyond Azure RBAC: Microsoft Graph's permissions, or the directory's roles.
+
+    Attributes:
+        plane: `graph` or `directory`.
+        proposals: Sorted by id; `replaces` names grants of the plane, `role` of an assignment a permission or a role.
+        window: `first_day`, `last_day`, `days` of the logs of the plane.
+        replay: How many distinct uses end in which way under it.
+        rests_on: What it read of the tenant, as hashes by id, under a word for each kind of thing.
+        advice: What only people can do.
+        names: Display names by id, for people.
+        files: More files of the plan folder, by a name within a folder that is called as the plane.
+    """
+
+    plane: Plane
+    proposals: tuple[Proposal, ...]
+    window: Mapping[str, Any]
+    replay: Mapping[str, int]
+    rests_on: Mapping[str, Mapping[str, str]]
+    advice: tuple[Advice, ...] = ()
+    names: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """A whole plan: sorted, and the same for the same inputs and dials.
 
@@ -125,6 +150,7 @@ class Plan:
         names: Display names of principals and roles by id, and of subscriptions and management groups by scope; they
             are for people, and no part of what is agreed on.
         rests_on: What it read of the tenant, as hashes by id: `verify` says by them what has changed since.
+        parts: What it says of the planes beyond Azure RBAC; all other attributes speak of RBAC alone.
     """
 
     generated_from: Mapping[str, Any]
@@ -137,3 +163,9 @@ class Plan:
     curve: tuple[Mapping[str, Any], ...] = ()
     names: Mapping[str, str] = field(default_factory=dict)
     rests_on: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    parts: tuple[PlanePart, ...] = ()
+
+    @property
+    def all_proposals(self) -> tuple[Proposal, ...]:
+        """The proposals of every plane, those of Azure RBAC first."""
+        return (*self.proposals, *(proposal for part in self.parts for proposal in part.proposals))

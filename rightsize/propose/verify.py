@@ -50,7 +50,7 @@ class Change:
 
     Attributes:
         what: `role_assignment`, `eligible_assignment`, `role_definition`, `group_members`, `deny_assignment`,
-            `principal` or `use`.
+            `principal`, `use`, or `grant` for what is granted on a plane beyond Azure RBAC.
         id: What it is known by; of a use the principal.
         change: `changed`, `gone`, `returned` (a principal that was gone), `clashes` (a new role whose id another role
             has) or `not_covered`.

@@ -22,6 +22,7 @@ from rightsize.rbac.text import fold
 
 _KINDS: tuple[str, ...] = get_args(ProposalKind)
 _STATES: tuple[str, ...] = get_args(AssignmentState)
+_PARTS = ("graph", "directory")
 _FILE = re.compile(r"roles/[a-z0-9][a-z0-9-]{0,199}\.json")
 _AGAIN = "write the plan anew with `rightsize propose`"
 
@@ -55,15 +56,27 @@ class WrittenRole:
 
 
 @dataclass(frozen=True, slots=True)
+class WrittenPart:
+    """What a plan says of a plane beyond Azure RBAC: its window, its proposals, and hashes of what it read."""
+
+    plane: str
+    first_day: dt.date
+    last_day: dt.date
+    proposals: tuple[WrittenProposal, ...]
+    rests_on: Readings
+
+
+@dataclass(frozen=True, slots=True)
 class WrittenPlan:
     """A plan that has the form of one.
 
     Attributes:
         first_day: The first day of its window.
         last_day: The last one.
-        proposals: Its proposals.
+        proposals: Its proposals for Azure RBAC.
         roles: The roles that it introduces.
         rests_on: What it read, as hashes.
+        parts: What it says of other planes.
     """
 
     first_day: dt.date
@@ -71,6 +84,7 @@ class WrittenPlan:
     proposals: tuple[WrittenProposal, ...]
     roles: tuple[WrittenRole, ...]
     rests_on: Readings
+    parts: tuple[WrittenPart, ...] = ()
 
 
 def read_plan(text: bytes) -> WrittenPlan:
@@ -87,18 +101,22 @@ def read_plan(text: bytes) -> WrittenPlan:
     plan = _object(document, "plan.json")
     if plan.get("format_version") != PLAN_FORMAT:
         raise InputError(f"`plan.json` has another format than {PLAN_FORMAT}", hint=_AGAIN)
-    window = _object(_object(plan.get("generated_from"), "generated_from").get("window"), "window")
-    first, last = (_day(window.get(name), name) for name in ("first_day", "last_day"))
-    if first > last:
-        raise InputError("the window of `plan.json` ends before it begins", hint=_AGAIN)
+    first, last = _window(_object(plan.get("generated_from"), "generated_from"))
     rests_on = _rests_on(plan.get("rests_on"))
-    proposals = tuple(_proposal(one, index) for index, one in enumerate(_list(plan.get("proposals"), "proposals"), 1))
+    of_plane: dict[str, list[WrittenProposal]] = {}
+    for index, one in enumerate(_list(plan.get("proposals"), "proposals"), 1):
+        of_plane.setdefault(_plane_of(one), []).append(_proposal(one, index))
+    parts = tuple(
+        _part(plane, of_plane.get(plane, []), plan) for plane in _PARTS if plane in _parts(plan) | of_plane.keys()
+    )
+    proposals = tuple(of_plane.get("", ()))
     roles = tuple(_role(one, index) for index, one in enumerate(_list(plan.get("roles"), "roles"), 1))
-    for what, ids in (("proposal", [one.id for one in proposals]), ("role", [one.role for one in roles])):
+    every = [one.id for found in of_plane.values() for one in found]
+    for what, ids in (("proposal", every), ("role", [one.role for one in roles])):
         if len(set(ids)) < len(ids):
             raise InputError(f"`plan.json` has a {what} twice", hint=_AGAIN)
     _check_roles_known(proposals, {one.role for one in roles} | set(rests_on["role_definitions"]))
-    return WrittenPlan(first, last, proposals, roles, rests_on)
+    return WrittenPlan(first, last, proposals, roles, rests_on, parts)
 
 
 def read_roles(plan: WrittenPlan, files: Mapping[str, bytes]) -> dict[str, RoleDefinition]:
@@ -128,6 +146,34 @@ def read_roles(plan: WrittenPlan, files: Mapping[str, bytes]) -> dict[str, RoleD
     if altered:
         raise InputError(f"role files say something else than the plan: {_listed(altered)}", hint=_AGAIN)
     return roles
+
+
+def _plane_of(document: object) -> str:
+    """Return the plane of a proposal where it is one beyond Azure RBAC, else nothing: then RBAC's proof decides."""
+    plane = document.get("plane") if isinstance(document, dict) else None
+    return plane if isinstance(plane, str) and plane in _PARTS else ""
+
+
+def _parts(plan: Mapping[str, Any]) -> dict[str, Any]:
+    return _object(plan.get("planes", {}), "planes")
+
+
+def _part(plane: str, proposals: Sequence[WrittenProposal], plan: Mapping[str, Any]) -> WrittenPart:
+    fields = _object(_parts(plan).get(plane), f"`{plane}` of `planes`")
+    words = _object(fields.get("rests_on"), f"`rests_on` of `{plane}`")
+    rests_on = {
+        word: {id_: _text(found, f"`{word}` of `{plane}`") for id_, found in _object(hashes, f"`{word}`").items()}
+        for word, hashes in words.items()
+    }
+    return WrittenPart(plane, *_window(fields), tuple(proposals), rests_on)
+
+
+def _window(fields: Mapping[str, Any]) -> tuple[dt.date, dt.date]:
+    window = _object(fields.get("window"), "window")
+    first, last = (_day(window.get(name), name) for name in ("first_day", "last_day"))
+    if first > last:
+        raise InputError("a window of `plan.json` ends before it begins", hint=_AGAIN)
+    return first, last
 
 
 def _check_roles_known(proposals: Sequence[WrittenProposal], known: set[str]) -> None:

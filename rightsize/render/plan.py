@@ -22,6 +22,7 @@ from rightsize.render.review import write_review
 from rightsize.render.rows import plain
 
 MANIFEST = "manifest.json"
+_FOLDERS = ("roles", "graph", "directory")
 
 
 def write_plan(plan: Plan, directory: Path, extra: Mapping[str, str] | None = None) -> list[str]:
@@ -37,7 +38,8 @@ def write_plan(plan: Plan, directory: Path, extra: Mapping[str, str] | None = No
     """
     files = plan_files(plan) | dict(extra or {})
     try:
-        (directory / "roles").mkdir(parents=True, exist_ok=True)
+        for folder in sorted({"roles", *(name.partition("/")[0] for name in files if "/" in name)}):
+            (directory / folder).mkdir(parents=True, exist_ok=True)
         earlier = _read_manifest(directory)
         for name in sorted(files, key=lambda name: (name == "plan.json", name)):
             _replace(directory / name, files[name])
@@ -59,6 +61,8 @@ def plan_files(plan: Plan) -> dict[str, str]:
             {**role.evidence, "proposals": [_review_json(proposal) for proposal in users]}
         )
         files[f"roles/{role.slug}.md"] = write_review(role, users, plan)
+    for part in plan.parts:
+        files |= part.files
     return files
 
 
@@ -67,7 +71,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
     return {
         "format_version": PLAN_FORMAT,
         "generated_from": plan.generated_from,
-        "proposals": [proposal_document(proposal) for proposal in plan.proposals],
+        "proposals": [proposal_document(proposal) for proposal in plan.all_proposals],
         "roles": [
             {
                 "role": role.definition.role_definition_id,
@@ -77,11 +81,17 @@ def plan_document(plan: Plan) -> dict[str, Any]:
             }
             for role in plan.roles
         ],
-        "advice": [{"subject": advice.subject, "text": advice.text} for advice in plan.advice],
+        "advice": [
+            {"subject": advice.subject, "text": advice.text}
+            for advice in (*plan.advice, *(one for part in plan.parts for one in part.advice))
+        ],
         "replay": plan.replay,
         "optimum": plan.optimum,
         "curve": list(plan.curve),
         "rests_on": plan.rests_on,
+        "planes": {
+            part.plane: {"window": part.window, "replay": part.replay, "rests_on": part.rests_on} for part in plan.parts
+        },
     }
 
 
@@ -166,12 +176,12 @@ def _read_manifest(directory: Path) -> dict[str, str]:
 
 
 def _is_own_name(name: str) -> bool:
-    """Return whether a name is one that a plan folder can hold: a role's file, or one beside `plan.json`."""
+    """Return whether a name is one that a plan folder can hold: one within a folder of ours, or beside `plan.json`."""
     folder, slash, file = name.rpartition("/")
     plain_name = bool(file) and all(
         character.isascii() and (character.isalnum() or character in "-.") for character in file
     )
-    return plain_name and not file.startswith(".") and (folder == "roles" if slash else True)
+    return plain_name and not file.startswith(".") and (folder in _FOLDERS if slash else True)
 
 
 def _remove_own(directory: Path, name: str, digest: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,12 +14,14 @@ from rightsize.analyze.coverage import covered_share
 from rightsize.analyze.findings import find
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.naming import principal_names
+from rightsize.analyze.planes import PlaneAnalysis, with_planes
 from rightsize.analyze.reasons import Verdict
 from rightsize.analyze.scores import bucket_of, score_assignments, score_principals
 from rightsize.analyze.verdicts import Analysis, analyse
 from rightsize.analyze.window import DEFAULT_DAYS, Window, choose_window
 from rightsize.model.errors import EvidenceError
-from rightsize.store.connection import open_store
+from rightsize.store.connection import Store, open_store
+from rightsize.workflow.planes import judge_planes
 
 Subject = Literal["principal", "assignment"]
 
@@ -56,29 +58,42 @@ def analyze_store(
     # A store that is not there is an error, and not made by asking.
     with open_store(db, read_only=False, existing=True) as store:
         inputs = Inputs.read(store.table)
-        analysis, findings = analyse_inputs(inputs, as_of=as_of, min_window=min_window)
-        store.write_answer("verdicts", analysis.verdicts)
-        store.write_answer("findings", findings)
+        planes = [one.analysis for one in judge_planes(store.table, as_of, min_window)]
+        analysis, findings = analyse_inputs(inputs, as_of=as_of, min_window=min_window, alone=not planes)
+        verdicts, findings = write_conclusions(store, analysis, findings, planes)
     score: Callable[..., list[dict[str, Any]]] = _by_principal if by == "principal" else _by_assignment
     return AnalysisResult(
         window=analysis.window,
-        rows=score(inputs, analysis),
-        unexplained=len(analysis.verdicts.filter(pl.col("verdict") == Verdict.UNEXPLAINED.value)),
+        rows=score(inputs, analysis, planes),
+        unexplained=len(verdicts.filter(pl.col("verdict") == Verdict.UNEXPLAINED.value)),
         findings=len(findings),
         has_catalogue=analysis.tenant.has_catalogue,
         covered=covered_share(inputs, analysis.window, analysis.tenant),
     )
 
 
+def write_conclusions(
+    store: Store, analysis: Analysis, findings: pl.DataFrame, planes: Sequence[PlaneAnalysis]
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Write the verdicts and findings of all planes back into the store, and return them."""
+    verdicts = with_planes(analysis.verdicts, planes)
+    found = pl.concat([findings, *(plane.findings for plane in planes)]).sort("control", "subject")
+    store.write_answer("verdicts", verdicts)
+    store.write_answer("findings", found)
+    return verdicts, found
+
+
 def analyse_inputs(
-    inputs: Inputs, *, as_of: dt.date | None = None, min_window: int = DEFAULT_DAYS
+    inputs: Inputs, *, as_of: dt.date | None = None, min_window: int = DEFAULT_DAYS, alone: bool = True
 ) -> tuple[Analysis, pl.DataFrame]:
-    """Return the analysis of the tables and its findings.
+    """Return the analysis of Azure RBAC over the tables, and its findings.
+
+    `alone`: nothing of another plane is loaded either.
 
     Raises:
-        EvidenceError: There are neither assignments nor usage.
+        EvidenceError: There is nothing that could be analysed.
     """
-    if inputs.role_assignments.is_empty() and inputs.usage_days.is_empty():
+    if alone and inputs.role_assignments.is_empty() and inputs.usage_days.is_empty():
         raise EvidenceError(
             "nothing is loaded that could be analysed",
             hint="load an export of role assignments and one of the Activity Log: `rightsize load PATH`",
@@ -87,8 +102,8 @@ def analyse_inputs(
     return analysis, find(inputs, analysis)
 
 
-def _by_principal(inputs: Inputs, analysis: Analysis) -> list[dict[str, Any]]:
-    table = score_principals(analysis)
+def _by_principal(inputs: Inputs, analysis: Analysis, planes: Sequence[PlaneAnalysis]) -> list[dict[str, Any]]:
+    table = pl.concat([score_principals(analysis), *(plane.principals for plane in planes)])
     named = table.join(principal_names(inputs), on="principal_id", how="left", maintain_order="left")
     return _with_bucket(
         named.with_columns(name=pl.coalesce("name", "principal_id")).sort(
@@ -97,11 +112,13 @@ def _by_principal(inputs: Inputs, analysis: Analysis) -> list[dict[str, Any]]:
     )
 
 
-def _by_assignment(inputs: Inputs, analysis: Analysis) -> list[dict[str, Any]]:
+def _by_assignment(inputs: Inputs, analysis: Analysis, planes: Sequence[PlaneAnalysis]) -> list[dict[str, Any]]:
     about = analysis.tenant.assignments.select("role_assignment_id", "state", "principal_id", "role_name", "scope")
+    scored = score_assignments(analysis).join(
+        about, on=["role_assignment_id", "state"], how="left", maintain_order="left"
+    )
     return _with_bucket(
-        score_assignments(analysis)
-        .join(about, on=["role_assignment_id", "state"], how="left", maintain_order="left")
+        pl.concat([scored, *(plane.assignments.select(scored.columns) for plane in planes)])
         .join(principal_names(inputs).select("principal_id", "name"), on="principal_id", how="left")
         .sort("creep", "risk", "role_assignment_id", "state", "plane", descending=[True, True, False, False, False])
     )

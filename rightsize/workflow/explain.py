@@ -10,9 +10,11 @@ from typing import Any
 from rightsize.analyze.explanation import explain_principal
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.naming import resolve_principal
-from rightsize.analyze.window import DEFAULT_DAYS
+from rightsize.analyze.planes import ledger
+from rightsize.analyze.window import DEFAULT_DAYS, Window
 from rightsize.store.connection import open_store
 from rightsize.workflow.analyze import analyse_inputs
+from rightsize.workflow.planes import judge_planes
 
 
 def explain(
@@ -20,7 +22,8 @@ def explain(
 ) -> dict[str, Any]:
     """Return everything known about the principal that an id, UPN, application id or name means.
 
-    The answer has the window and the fields of `Explanation`, and is computed from what the store holds now, not
+    The answer has the window and the fields of `Explanation` over all planes, `planes` with the window of each plane
+    beyond Azure RBAC, and is computed from what the store holds now, not
     from an earlier analysis.
 
     Raises:
@@ -28,7 +31,19 @@ def explain(
     """
     with open_store(db, read_only=True) as store:
         inputs = Inputs.read(store.table)
+        planes = [one.analysis for one in judge_planes(store.table, as_of, min_window)]
     principal_id = resolve_principal(inputs, principal)
-    analysis, findings = analyse_inputs(inputs, as_of=as_of, min_window=min_window)
-    window = {"first_day": analysis.window.first_day, "last_day": analysis.window.last_day}
-    return {"window": window} | asdict(explain_principal(inputs, analysis, findings, principal_id))
+    analysis, findings = analyse_inputs(inputs, as_of=as_of, min_window=min_window, alone=not planes)
+    answer = {"window": _window(analysis.window)} | asdict(explain_principal(inputs, analysis, findings, principal_id))
+    holders = {
+        principal_id: [],
+        **{group["group_id"]: [*group["via"], group["group_id"]] for group in answer["groups"]},
+    }
+    for plane in planes:
+        for section, rows in ledger(plane, holders, principal_id).items():
+            answer[section] = [*answer[section], *rows]
+    return answer | {"planes": {plane.plane: _window(plane.window) for plane in planes}}
+
+
+def _window(window: Window) -> dict[str, dt.date]:
+    return {"first_day": window.first_day, "last_day": window.last_day}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from rightsize.render.plan import plan_document, proposal_document, write_plan
 from rightsize.render.summary import short_scope, write_summary
 from rightsize.store.connection import open_store
 from rightsize.store.digest import digest_content
-from rightsize.workflow.analyze import analyse_inputs
+from rightsize.workflow.analyze import analyse_inputs, write_conclusions
+from rightsize.workflow.planes import judge_planes
 
 SUMMARY = "summary.html"
 
@@ -63,20 +65,22 @@ def propose_plan(db: Path, dials: Dials, out: Path) -> ProposeResult:
         require_catalogue(inputs)
         analysis, findings = analyse_inputs(inputs, as_of=dials.as_of, min_window=dials.min_window)
         require_coverage(inputs, analysis.window)
+        judged = judge_planes(store.table, dials.as_of, dials.min_window)
         plan = make_plan(inputs, analysis, dials, content_hash=digest_content(store))
+        plan = replace(plan, parts=tuple(one.plan(dials) for one in judged))
         files = write_plan(plan, out, {SUMMARY: write_summary(plan)})
-        store.write_answer("verdicts", analysis.verdicts)
-        store.write_answer("findings", findings)
+        write_conclusions(store, analysis, findings, [one.analysis for one in judged])
         store.write_answer("proposals", answer_table(plan))
     kinds: dict[str, int] = {}
-    for proposal in plan.proposals:
+    for proposal in plan.all_proposals:
         kinds[proposal.kind] = kinds.get(proposal.kind, 0) + 1
+    names = {**plan.names, **{id_: name for part in plan.parts for id_, name in part.names.items()}}
     return ProposeResult(
         plan=plan,
         out=out,
         files=files,
         kinds=dict(sorted(kinds.items())),
-        rows=[_row(proposal, plan) for proposal in plan.proposals],
+        rows=[_row(proposal, names) for proposal in plan.all_proposals],
         document=plan_document(plan),
     )
 
@@ -95,7 +99,7 @@ def answer_table(plan: Plan) -> pl.DataFrame:
             "excess_after": one.excess_after,
             "plan": json.dumps(proposal_document(one), ensure_ascii=True, separators=(",", ":")),
         }
-        for one in plan.proposals
+        for one in plan.all_proposals
     ]
     return pl.DataFrame(rows, schema=schema_of("proposals")).sort("proposal_id")
 
@@ -137,17 +141,18 @@ def _what_is_covered(logs: pl.DataFrame) -> str:
     return f"covered is: {covered}; choose the window with --as-of and --min-window"
 
 
-def _row(proposal: Proposal, plan: Plan) -> dict[str, Any]:
+def _row(proposal: Proposal, names: Mapping[str, str]) -> dict[str, Any]:
     def named(id_: str) -> str:
-        return plan.names.get(id_, id_)
+        return names.get(id_, id_)
 
     return {
         "id": proposal.id,
         "principal": named(proposal.principal_ids[0]),
         "principal_id": proposal.principal_ids[0],
+        "plane": proposal.plane,
         "kind": proposal.kind,
         "role": named(proposal.evidence["role"]),
-        "at": short_scope(proposal.evidence["scope"], plan.names).rsplit("/", 1)[-1] or "/",
+        "at": short_scope(proposal.evidence["scope"], names).rsplit("/", 1)[-1] or "/",
         "scope": proposal.evidence["scope"],
         "role_assignment_id": proposal.replaces[0],
         "assignments": len(proposal.assignments),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from rightsize.propose.verify import Change, Verification, verify
 from rightsize.propose.written import WrittenPlan, read_plan, read_roles
 from rightsize.rbac.text import fold
 from rightsize.store.connection import open_store
+from rightsize.workflow.planes import verify_parts
 from rightsize.workflow.text_files import read_bytes
 
 _NOUNS = {
@@ -26,6 +27,7 @@ _NOUNS = {
     "group_members": ("membership", "memberships"),
     "deny_assignment": ("deny assignment", "deny assignments"),
     "principal": ("principal", "principals"),
+    "grant": ("grant of another plane", "grants of another plane"),
     "use": ("use that it does not cover", "uses that it does not cover"),
 }
 
@@ -62,7 +64,9 @@ def verify_plan(db: Path, path: Path) -> VerifyResult:
     roles = read_roles(plan, _role_files(file.parent, plan))
     with open_store(db, read_only=True) as store:
         inputs = Inputs.read(store.table)
+        beyond = verify_parts(store.table, plan)
     found = verify(plan, roles, inputs)
+    found = replace(found, changes=(*found.changes, *beyond))
     names = _names(inputs)
     return VerifyResult(
         document=_document(found, names),

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.inputs import Inputs, schema_of
+from rightsize.analyze.inputs import Inputs, empty, schema_of
 from rightsize.analyze.verdicts import Analysis, analyse
 from rightsize.analyze.window import Window
 from rightsize.rbac.text import fold
@@ -185,7 +185,7 @@ class FakeStore:
         return
 
     def table(self, name: str) -> pl.DataFrame:
-        frame: pl.DataFrame = getattr(self.inputs, name)
+        frame: pl.DataFrame = getattr(self.inputs, name, empty(name))
         return frame
 
     def write_answer(self, name: str, frame: pl.DataFrame) -> None:
