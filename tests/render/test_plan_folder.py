@@ -91,6 +91,7 @@ def test_the_plan_has_the_keys_that_other_programs_read(files: dict[str, str]) -
         "replay",
         "optimum",
         "curve",
+        "planes",
         "rests_on",
     }
     assert set(document["generated_from"]) == {"content_hash", "catalogue_hash", "window", "dials"}
