@@ -25,7 +25,8 @@ def import_files(
     files: Annotated[
         list[str],
         typer.Argument(
-            help="What `az provider operation list` and `az role definition list` print, or a CSV of operations."
+            help="What `az provider operation list` and `az role definition list` print, a CSV of operations, or "
+            "a list of directory roles."
         ),
     ],
     db: Db = DEFAULT_DB,
@@ -34,7 +35,7 @@ def import_files(
     quiet: Quiet = False,
     no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
 ) -> None:
-    """Import operations and role definitions, recognised by their content; anything else is refused."""
+    """Import operations, role definitions and directory roles, known by their content; anything else is refused."""
     from rightsize.workflow.catalog import import_catalogue  # noqa: PLC0415
 
     set_verbosity(verbose, quiet)

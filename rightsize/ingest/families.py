@@ -46,6 +46,13 @@ _CAMEL: dict[str, tuple[str, ...]] = {
     "event_types": ("signInEventTypes",),
     "is_interactive": ("isInteractive",),
     "logged_by": ("loggedByService",),
+    "activity": ("activityDisplayName",),
+    "activity_time": ("activityDateTime",),
+    "initiated_by": ("initiatedBy",),
+    "targets": ("targetResources",),
+    "details": ("additionalDetails",),
+    "result": ("result",),
+    "result_reason": ("resultReason",),
 }
 
 _PASCAL: dict[str, tuple[str, ...]] = {
@@ -89,6 +96,13 @@ _PASCAL: dict[str, tuple[str, ...]] = {
     "is_interactive": ("IsInteractive",),
     "logged_by": ("LoggedByService",),
     "workload": ("Workload", "RecordType"),
+    "activity": ("ActivityDisplayName",),
+    "activity_time": ("ActivityDateTime",),
+    "initiated_by": ("InitiatedBy",),
+    "targets": ("TargetResources",),
+    "details": ("AdditionalDetails",),
+    "result": ("Result",),
+    "result_reason": ("ResultReason",),
 }
 
 FIELDS = tuple(dict.fromkeys((*_CAMEL, *_PASCAL)))
@@ -103,9 +117,9 @@ SOURCES = {
     "m365_audit": "m365_audit_log",
     "resource": "resource_log",
 }
-"""The logs that are told apart, and their word in `loads`; the first three are used, the others are only counted."""
+"""The logs that are told apart, and their word in `loads`; those of USED_LOGS are used, the others are only counted."""
 
-USED_LOGS = ("activity", "storage", "sign_in")
+USED_LOGS = ("activity", "storage", "sign_in", "entra_audit")
 
 _TIME_KEYS = {"time", "eventtimestamp", "event_timestamp"}
 _EVENT_KEYS = {"operationname", "operation_name", "category", "resourceid", "resource_id"}

@@ -12,13 +12,15 @@ from dataclasses import dataclass, field
 
 import duckdb
 
+from rightsize.ingest.audits import AUDIT_ROWS, RAW_AUDIT_COLUMNS, project_audits, stage_activations
 from rightsize.ingest.families import SOURCES, USED_LOGS, Family, with_log
-from rightsize.ingest.projections import PROJECTIONS
+from rightsize.ingest.projections import PROJECTIONS as _OF_OTHERS
 from rightsize.ingest.readers import READ_ERRORS, Batch, is_damage, select_fields, select_record_fields
 from rightsize.ingest.records import MAX_RAW_CHARACTERS, read_records
 from rightsize.ingest.sources import Scratch
 from rightsize.store.queries import query_text
 
+PROJECTIONS = {**_OF_OTHERS, "entra_audit": (project_audits, RAW_AUDIT_COLUMNS)}
 _LOGS = list(SOURCES)
 _IDS_PER_FILE = 8
 NO_LOG = len(_LOGS)
@@ -34,8 +36,8 @@ _STAGED_SIGN_INS = "time, sign_in_id, principal_id, principal_name, app_id, reso
 
 # A record that the fast way cannot place, or whose keys it may have missed because of their capitals.
 _ODD = (
-    "log IS NULL OR (log IN ('activity', 'storage', 'sign_in') AND correlation_id IS NULL) "
-    "OR (log IN ('activity', 'storage', 'resource') AND operation_name IS NULL)"
+    "log IS NULL OR (log IN ('activity', 'storage', 'sign_in', 'entra_audit') AND correlation_id IS NULL) "
+    "OR (log IN ('activity', 'storage', 'resource', 'entra_audit') AND operation_name IS NULL)"
 )
 
 
@@ -187,7 +189,7 @@ def _forget(con: duckdb.DuckDBPyConnection, number: int, counts: LogCounts) -> N
     """Take back what the fast way staged of a file in which a later pass met something odd."""
     for place, log in enumerate(_LOGS):
         counts.read.pop((number, log), None)
-        for table in ("stage_event_rows", "stage_sign_in_rows", "stage_request_rows"):
+        for table in ("stage_event_rows", "stage_sign_in_rows", "stage_request_rows", "stage_pim_records"):
             con.execute(f"DELETE FROM {table} WHERE file_id = ?", [file_id(number, place)])
 
 
@@ -211,9 +213,11 @@ FROM ingest_raw JOIN (
 
 def _normalise(con: duckdb.DuckDBPyConnection, log: str) -> set[int]:
     """Normalise the rows of `log` from `ingest_raw` into `ingest_rows`; return the files that have problems."""
-    relation, query = ("raw_sign_ins", "sign_ins") if log == "sign_in" else ("raw_events", "normalise")
+    relation = {"sign_in": "raw_sign_ins", "entra_audit": "raw_audits"}.get(log, "raw_events")
+    query = {"sign_in": "reduce/sign_ins"}.get(log, "reduce/normalise")
     con.execute(f"CREATE OR REPLACE TEMP VIEW {relation} AS {_NUMBERED_ROWS} WHERE log = '{log}'")
-    con.execute(f"CREATE OR REPLACE TEMP TABLE ingest_rows AS {query_text(f'reduce/{query}')}")
+    rows = AUDIT_ROWS if log == "entra_audit" else query_text(query)
+    con.execute(f"CREATE OR REPLACE TEMP TABLE ingest_rows AS {rows}")
     return {
         number
         for (number,) in con.execute("SELECT DISTINCT file_no FROM ingest_rows WHERE problem IS NOT NULL").fetchall()
@@ -221,6 +225,8 @@ def _normalise(con: duckdb.DuckDBPyConnection, log: str) -> set[int]:
 
 
 def _stage_rows(con: duckdb.DuckDBPyConnection, log: str, without: set[int]) -> None:
+    if log == "entra_audit":
+        stage_activations(con, f"file_no * {_IDS_PER_FILE} + {_LOGS.index(log)}", without)
     table, columns = (
         ("stage_sign_in_rows", _STAGED_SIGN_INS) if log == "sign_in" else ("stage_event_rows", _STAGED_EVENTS)
     )

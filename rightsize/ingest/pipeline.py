@@ -13,6 +13,7 @@ from typing import IO
 
 import duckdb
 
+from rightsize.ingest.audits import UNMAPPED
 from rightsize.ingest.encoding import digest
 from rightsize.ingest.entities import ENTITY_SHAPES
 from rightsize.ingest.families import SOURCES, USED_LOGS
@@ -244,6 +245,7 @@ def _notes(
         read = sum(records for (_, name), records in counts.read.items() if name == log)
         if read and source not in used:
             yield f"{source}: {read:,} records recognised; nothing is learnt from this log yet"
+    yield from _audit_shares(con)
     for category, records in sorted(counts.other_categories.most_common(_WORDS_TOLD)):
         yield f"{records:,} records of the Activity Log have the category `{category}`, which is no use of a permission"
     for status, records in sorted(counts.unknown_statuses.most_common(_WORDS_TOLD)):
@@ -255,6 +257,32 @@ def _notes(
         yield f"`{names.get(number, '')}` is the result of a query that failed in part: {error}"
     for reason, records in con.execute("SELECT reason, count(*) FROM stage_rejects GROUP BY 1 ORDER BY 1").fetchall():
         yield f"{records:,} records rejected: {reason}"
+
+
+def _audit_shares(con: duckdb.DuckDBPyConnection) -> Iterator[str]:
+    """Yield what became of the records of the directory audit log, and the activities that no rule knows."""
+    used, known, unknown = con.execute(
+        """
+        SELECT count(DISTINCT (file_id, line)) FILTER (WHERE operation LIKE 'microsoft.directory/%'),
+            count(DISTINCT (file_id, line)) FILTER (WHERE operation NOT LIKE 'microsoft.directory/%'
+                AND NOT starts_with(operation, $mark)),
+            count(DISTINCT (file_id, line)) FILTER (WHERE starts_with(operation, $mark))
+        FROM stage_event_rows WHERE plane = 'directory'
+        """,
+        {"mark": UNMAPPED},
+    ).fetchall()[0]
+    if used + known + unknown:
+        yield (
+            f"of the directory audit log {used:,} records needed a resource action, {known:,} need none, "
+            f"{unknown:,} are in no rule"
+        )
+    rows = con.execute(
+        "SELECT substr(operation, len($mark) + 1), count(*) FROM stage_event_rows "
+        "WHERE plane = 'directory' AND starts_with(operation, $mark) GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT $most",
+        {"mark": UNMAPPED, "most": _WORDS_TOLD},
+    ).fetchall()
+    for name, records in rows:
+        yield f"{records:,} records of the directory audit log are of the activity `{name[:100]}`, which is in no rule"
 
 
 def normalised_events(

@@ -49,7 +49,7 @@ def _unwrapped(column: str) -> str:
 
 
 # The portal writes `4/28/2021, 2:31:30.021 PM`, with a narrow space before PM in newer browsers.
-_ISO_TIME = """CASE WHEN {0} LIKE '%/%' THEN coalesce(strftime(try_strptime(replace({0}, chr(8239), ' '),
+ISO_TIME = """CASE WHEN {0} LIKE '%/%' THEN coalesce(strftime(try_strptime(replace({0}, chr(8239), ' '),
     ['%m/%d/%Y, %I:%M:%S.%f %p', '%m/%d/%Y, %I:%M:%S %p', '%m/%d/%Y %I:%M:%S.%f %p', '%m/%d/%Y %I:%M:%S %p']),
     '%Y-%m-%dT%H:%M:%S.%fZ'), {0}) ELSE {0} END"""
 
@@ -102,8 +102,8 @@ def project_activity(fields: Fields) -> str:
     """Return the raw columns of the Activity Log over a relation of fields. A record's other logs come as null rows."""
     return f"""
 SELECT file_no, line, log, 'activity_log' AS source,
-    {_ISO_TIME.format("time")} AS time,
-    {_ISO_TIME.format("submitted")} AS submitted,
+    {ISO_TIME.format("time")} AS time,
+    {ISO_TIME.format("submitted")} AS submitted,
     coalesce(nullif(property_values[1], ''), {_unwrapped("category")}) AS category,
     {_unwrapped("operation_name")} AS operation_name,
     resource_id,
@@ -137,7 +137,7 @@ def project_storage(fields: Fields) -> str:
     """
     return f"""
 SELECT file_no, line, log, 'storage_log' AS source,
-    {_ISO_TIME.format("time")} AS time, CAST(NULL AS VARCHAR) AS submitted,
+    {ISO_TIME.format("time")} AS time, CAST(NULL AS VARCHAR) AS submitted,
     coalesce(category, table_name) AS category, operation_name, resource_id,
     nullif(entry[1], '') AS auth_action, CAST(NULL AS VARCHAR) AS auth_scope,
     nullif(entry[2], '') AS role_assignment_id, nullif(entry[3], '') AS role_definition_id,
@@ -205,7 +205,7 @@ def project_sign_ins(fields: Fields) -> str:
     )
     return f"""
 SELECT file_no, line, log,
-    {_ISO_TIME.format("coalesce(created, in_time, time)")} AS time,
+    {ISO_TIME.format("coalesce(created, in_time, time)")} AS time,
     coalesce(record_id, in_id) AS sign_in_id, correlation_id,
     coalesce(user_id, in_user_id) AS user_id, coalesce(user_name, in_user_name) AS user_name,
     coalesce(service_principal_id, in_service_principal_id) AS service_principal_id,

@@ -88,6 +88,8 @@ def _likely_log(record: Mapping[str, Any]) -> str:
     """Return the log whose columns are read first; records of other logs get their own pass."""
     folded = {fold(str(key)): value for key, value in record.items()}
     table = fold(f"{folded.get('type') or ''} {folded.get('category') or ''}")
+    if "auditlogs" in table or "loggedbyservice" in folded:
+        return "entra_audit"
     if "signin" in table or {"appid", "createddatetime"} <= folded.keys():
         return "sign_in"
     if "storage" in table or "authenticationtype" in folded or "statustext" in folded:

@@ -9,7 +9,7 @@ from rightsize.rules.tables import rows_of
 
 
 def create_reference_tables(con: duckdb.DuckDBPyConnection) -> None:
-    """Create `log_statuses`, `log_error_codes`, `log_storage_operations` and `log_storage_actions`."""
+    """Create `log_statuses`, `log_error_codes`, `log_storage_operations`, `log_storage_actions`, `directory_audit`."""
     statuses = {(row["field"], fold(row["spelling"]), row["meaning"]) for row in rows_of("log_statuses")}
     _create(con, "log_statuses (field VARCHAR, spelling VARCHAR, meaning VARCHAR)", sorted(statuses))
     codes = {(fold(row["code"]), row["meaning"]) for row in rows_of("log_error_codes")}
@@ -32,6 +32,15 @@ def create_reference_tables(con: duckdb.DuckDBPyConnection) -> None:
         con,
         "log_storage_actions (action VARCHAR, plane VARCHAR, level VARCHAR)",
         sorted((action, *rest) for action, rest in actions.items()),
+    )
+    audits = [
+        (fold(row["activity"]), fold(row["service"]), fold(row["property"]), row["action"], row["reason"])
+        for row in rows_of("directory_audit")
+    ]
+    _create(
+        con,
+        "directory_audit (activity VARCHAR, service VARCHAR, property VARCHAR, action VARCHAR, reason VARCHAR)",
+        sorted(audits),
     )
 
 

@@ -21,9 +21,14 @@ CATEGORIES = {
     "activity_log": ("Administrative",),
     "storage_log": ("StorageRead", "StorageWrite", "StorageDelete"),
     "sign_in_log": ("interactive", "non_interactive", "service_principal", "managed_identity"),
+    "entra_audit_log": ("AuditLogs",),
 }
 """The categories of each log, which a declaration for all of them means."""
 
+TENANT_LOGS = ("sign_in_log", "entra_audit_log")
+"""Logs of the tenant as a whole: their windows and days stand at the root, and nowhere below."""
+
+_TENANT_LOGS = ", ".join(f"'{log}'" for log in TENANT_LOGS)
 _ACCOUNT = "^(/subscriptions/[^/]+/resourcegroups/[^/]+/providers/microsoft.storage/storageaccounts/[^/]+).*$"
 
 
@@ -122,7 +127,7 @@ def _declared_days(con: duckdb.DuckDBPyConnection) -> None:
         ), places AS (
             SELECT w.source, w.category, below.scope, w.first_day, w.last_day, w.declared_by
             FROM base.declared_windows AS w JOIN below ON below.top = {folded("w.scope")}
-            WHERE w.source <> 'sign_in_log'
+            WHERE w.source NOT IN ({_TENANT_LOGS})
             UNION
             SELECT w.source, w.category, o.scope, w.first_day, w.last_day, w.declared_by
             FROM base.declared_windows AS w
@@ -130,7 +135,7 @@ def _declared_days(con: duckdb.DuckDBPyConnection) -> None:
                 ON o.source = w.source AND starts_with(o.scope, rtrim({folded("w.scope")}, '/') || '/')
             UNION
             SELECT source, category, '/', first_day, last_day, declared_by FROM base.declared_windows
-            WHERE source = 'sign_in_log'
+            WHERE source IN ({_TENANT_LOGS})
         )
         SELECT p.source, c.category, p.scope, min(p.declared_by) AS declared_by,
             unnest(generate_series(p.first_day::TIMESTAMP, p.last_day::TIMESTAMP, INTERVAL 1 DAY))::DATE AS day

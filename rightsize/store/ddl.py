@@ -176,6 +176,12 @@ _VIEWS = {
         WHERE NOT (a.state = 'active' AND EXISTS (
             SELECT 1 FROM base.role_assignments AS b
             WHERE b.role_assignment_id = a.role_assignment_id AND b.state = 'activated'))""",
+    "directory_role_assignments": """
+        -- What is activated is listed as an assignment, too.
+        SELECT * FROM base.directory_role_assignments AS a
+        WHERE NOT (a.state = 'active' AND EXISTS (
+            SELECT 1 FROM base.directory_role_assignments AS b
+            WHERE b.role_assignment_id = a.role_assignment_id AND b.state = 'activated'))""",
     "deny_assignments": f"""
         SELECT * EXCLUDE (version) REPLACE ({_SCOPE_SPELLING.format(key=folded("a.scope"), raw="a.scope")} AS scope)
         FROM base.deny_assignments AS a""",
@@ -191,7 +197,10 @@ _VIEWS = {
             SELECT operation_key, plane, sum(succeeded + failed + started + denied), min(first_seen), max(last_seen)
             FROM base.reduced_usage GROUP BY ALL
         ) JOIN base.operation_names AS o USING (operation_key)
-        WHERE NOT EXISTS (SELECT 1 FROM base.operations AS c WHERE c.operation = o.spelling)
+        -- Other planes have no catalogue; of the directory's log the activities that no rule knows are marked.
+        WHERE CASE WHEN plane IN ('control', 'data')
+            THEN NOT EXISTS (SELECT 1 FROM base.operations AS c WHERE c.operation = o.spelling)
+            ELSE o.spelling LIKE 'unmapped/%' END
         GROUP BY ALL""",
     "granted_operations": """
         SELECT a.role_assignment_id, a.state, r.operation, r.plane, a.principal_id, a.role_definition_id, a.scope,

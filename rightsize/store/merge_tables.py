@@ -35,8 +35,15 @@ _MUTABLE = {
         "maximum_eligibility",
         "rules",
     ),
+    "directory_roles": ("role_name", "description", "inherits", "actions", "conditional_actions"),
 }
 """Columns that Azure can change: they go together, as the row with the newest `updated_on` has them."""
+
+_ORDER = {
+    # What the tenant lists says more than a catalogue of roles that somebody published.
+    "directory_roles": "CASE WHEN is_enabled IS NULL THEN '00000000000000000000' ELSE '00000000000000000001' END",
+}
+"""What orders the editions of a row that has no `updated_on`: twenty digits."""
 
 _SILENT_WITHOUT = {"role_management_policies": "rules"}
 """The column without which a row says nothing of those that Azure can change."""
@@ -62,7 +69,7 @@ def _merge_columns(con: duckdb.DuckDBPyConnection, declared: Table) -> dict[int,
     together = _MUTABLE.get(name, ())
     values = [column.name for column in declared.columns if not column.key and column.name not in together]
     staged = ", ".join(_staged_column(declared, column.name) for column in declared.columns)
-    edition = _edition(together, _SILENT_WITHOUT.get(name))
+    edition = _edition(name, together, _SILENT_WITHOUT.get(name))
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE merge_rows AS
         SELECT *, {edition} AS edition FROM (SELECT file_id, line, {staged} FROM stage_{name})""")
@@ -85,14 +92,12 @@ def _merge_columns(con: duckdb.DuckDBPyConnection, declared: Table) -> dict[int,
     return new
 
 
-def _edition(together: tuple[str, ...], speaks: str | None) -> str:
+def _edition(name: str, together: tuple[str, ...], speaks: str | None) -> str:
     """Return SQL for the text that orders editions of a row: the time of the change, then what was changed."""
     if not together:
         return "NULL::VARCHAR"
-    text = (
-        "coalesce(strftime(updated_on, '%Y%m%d%H%M%S%f'), '00000000000000000000') "
-        f"|| to_json(struct_pack({named(*together)}))::VARCHAR"
-    )
+    order = _ORDER.get(name, "coalesce(strftime(updated_on, '%Y%m%d%H%M%S%f'), '00000000000000000000')")
+    text = f"{order} || to_json(struct_pack({named(*together)}))::VARCHAR"
     return text if speaks is None else f"CASE WHEN {quoted(speaks)} IS NOT NULL THEN {text} END"
 
 

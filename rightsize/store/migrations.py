@@ -8,7 +8,7 @@ import duckdb
 
 from rightsize.store.ddl import base_table, view_statements
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 
 def _add_scope_tags(connection: duckdb.DuckDBPyConnection) -> None:
@@ -25,10 +25,23 @@ def _add_reduced_rows(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(f"CREATE TABLE IF NOT EXISTS base.{name} ({base_table(name)})")
 
 
+def _add_directory_roles(connection: duckdb.DuckDBPyConnection) -> None:
+    for name in (
+        "directory_roles",
+        "directory_role_assignments",
+        "schedule_requests",
+        "group_schedule_instances",
+        "pim_records",
+        "activations",
+    ):
+        connection.execute(f"CREATE TABLE IF NOT EXISTS base.{name} ({base_table(name)})")
+
+
 _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     1: _add_scope_tags,
     2: _add_policies_and_requests,
     3: _add_reduced_rows,
+    4: _add_directory_roles,
 }
 """The step that leads from the version of its key to the next."""
 

@@ -17,7 +17,10 @@ from rightsize.workflow.collect import collect_tenant
 from rightsize.workflow.load import LoadReport, load_catalogue
 
 SOURCES = ("operations", "role_definitions")
-"""What a catalogue is made of, as `loads` calls it."""
+"""What a catalogue of Azure is made of, as `loads` calls it."""
+
+IMPORTED = (*SOURCES, "directory_roles")
+"""What may be imported besides: the directory roles of Microsoft Entra."""
 
 _COUNTS = """
 SELECT
@@ -27,7 +30,8 @@ SELECT
     (SELECT count(*) FROM operations WHERE is_data_action IS NOT NULL AND is_guess) AS guessed,
     (SELECT count(*) FROM operations WHERE is_data_action IS NULL) AS unknown,
     (SELECT count(*) FROM role_definitions WHERE role_type = 'BuiltInRole') AS built_in_roles,
-    (SELECT count(*) FROM role_definitions WHERE role_type = 'CustomRole') AS custom_roles
+    (SELECT count(*) FROM role_definitions WHERE role_type = 'CustomRole') AS custom_roles,
+    (SELECT count(*) FROM directory_roles) AS directory_roles
 """
 
 _FROM_AZURE = """
@@ -49,6 +53,7 @@ class CatalogStatus:
         unknown: Those of which no source says the plane.
         built_in_roles: Roles of Azure.
         custom_roles: Roles of the tenant.
+        directory_roles: Roles of Microsoft Entra, built-in and custom.
         catalogue_hash: The hash of the operations that a plan names, whatever files they came in.
     """
 
@@ -59,6 +64,7 @@ class CatalogStatus:
     unknown: int
     built_in_roles: int
     custom_roles: int
+    directory_roles: int
     catalogue_hash: str
 
     def answer(self) -> dict[str, Any]:
@@ -67,12 +73,12 @@ class CatalogStatus:
 
 
 def import_catalogue(db: Path | str, paths: Sequence[str | Path]) -> LoadReport:
-    """Load operations and role definitions.
+    """Load operations, role definitions and directory roles.
 
     Raises:
         InputError: A file cannot be read, or holds something else. The store is as it was.
     """
-    return load_catalogue(db, paths, SOURCES)
+    return load_catalogue(db, paths, IMPORTED)
 
 
 def refresh_catalogue(

@@ -176,7 +176,109 @@ def page(context: str, *records: dict[str, Any], more: bool = False) -> dict[str
     return {"@odata.context": GRAPH + context, **link, "value": list(records)}
 
 
+_SCHEDULE = {
+    "startDateTime": "2026-01-05T08:00:00Z",
+    "expiration": {"type": "AfterDuration", "endDateTime": None, "duration": "PT4H"},
+}
+AZURE_REQUEST = GRANT | {
+    "requestType": "SelfActivate",
+    "status": "Provisioned",
+    "requestorId": guid(2),
+    "scheduleInfo": _SCHEDULE,
+    "justification": "On call.",
+    "createdOn": "2026-01-05T08:00:00Z",
+}
+DIRECTORY_GRANT = {"id": "aB-1", "principalId": guid(2), "roleDefinitionId": guid(3), "directoryScopeId": "/"}
+DIRECTORY_REQUEST = DIRECTORY_GRANT | {
+    "id": guid(6),
+    "action": "selfActivate",
+    "status": "Provisioned",
+    "createdDateTime": "2026-01-05T08:00:00Z",
+    "scheduleInfo": _SCHEDULE,
+    "justification": None,
+    "appScopeId": None,
+}
+GROUP_REQUEST = {
+    "id": guid(6),
+    "action": "selfActivate",
+    "principalId": guid(2),
+    "groupId": guid(11),
+    "accessId": "member",
+    "scheduleInfo": _SCHEDULE,
+}
+GROUP_INSTANCE = {
+    "id": "i-1",
+    "principalId": guid(2),
+    "groupId": guid(11),
+    "accessId": "member",
+    "startDateTime": "2026-01-05T08:00:00Z",
+    "endDateTime": None,
+    "memberType": "direct",
+}
+DIRECTORY_ROLE = {
+    "id": guid(3),
+    "templateId": guid(3),
+    "displayName": "User Administrator",
+    "isBuiltIn": True,
+    "isEnabled": True,
+    "rolePermissions": [
+        {"allowedResourceActions": ["microsoft.directory/users/delete"], "condition": None},
+        {"allowedResourceActions": ["microsoft.directory/users/basic/update"], "condition": "$ResourceIsSelf"},
+    ],
+    "inheritsPermissionsFrom": [{"id": guid(4)}],
+}
+PUBLISHED_ROLE = {
+    "RoleId": guid(3),
+    "RoleName": "User Administrator",
+    "isPrivileged": True,
+    "InheritsPermissionsFrom": [guid(4)],
+    "RolePermissions": [{"AuthorizedResourceAction": "microsoft.directory/users/create"}],
+    "Classification": {"EAMTierLevelTagValue": "0"},
+}
+_INSTANCE = {"startDateTime": "2026-01-05T08:00:00Z", "endDateTime": "2026-01-05T12:00:00Z", "memberType": "Direct"}
+
 DOCUMENTS: dict[str, tuple[str, str, Any]] = {
+    "activation requests": (
+        "a.json",
+        "role_assignment_requests",
+        {"value": [arm("roleAssignmentScheduleRequests", guid(6), AZURE_REQUEST)]},
+    ),
+    "eligibility requests": (
+        "a.json",
+        "role_eligibility_requests",
+        {"value": [arm("roleEligibilityScheduleRequests", guid(6), AZURE_REQUEST | {"requestType": "AdminAssign"})]},
+    ),
+    "directory activation requests": (
+        "a.json",
+        "directory_assignment_requests",
+        page("roleManagement/directory/roleAssignmentScheduleRequests", DIRECTORY_REQUEST),
+    ),
+    "directory eligibility requests": (
+        "a.json",
+        "directory_eligibility_requests",
+        page("roleManagement/directory/roleEligibilityScheduleRequests", DIRECTORY_REQUEST),
+    ),
+    "group activation requests": ("a.json", "group_assignment_requests", {"value": [GROUP_REQUEST]}),
+    "group eligibility requests": ("eligibility.json", "group_eligibility_requests", {"value": [GROUP_REQUEST]}),
+    "group eligibilities": ("a.json", "group_eligibility_instances", {"value": [GROUP_INSTANCE]}),
+    "group activations": (
+        "a.json",
+        "group_assignment_instances",
+        {"value": [GROUP_INSTANCE | {"assignmentType": "activated"}]},
+    ),
+    "directory roles": ("a.json", "directory_roles", page("roleManagement/directory/roleDefinitions", DIRECTORY_ROLE)),
+    "published directory roles": ("a.json", "directory_roles", [PUBLISHED_ROLE]),
+    "directory assignments": ("a.json", "directory_role_assignments", {"value": [DIRECTORY_GRANT]}),
+    "directory eligibilities": (
+        "a.json",
+        "directory_eligibility_instances",
+        {"value": [DIRECTORY_GRANT | _INSTANCE | {"roleEligibilityScheduleId": guid(7)}]},
+    ),
+    "directory activations": (
+        "a.json",
+        "directory_assignment_instances",
+        {"value": [DIRECTORY_GRANT | _INSTANCE | {"assignmentType": "Activated", "roleAssignmentOriginId": "xY-2"}]},
+    ),
     "az assignments": ("a.json", "role_assignments", [FLAT_ASSIGNMENT]),
     "arm assignments": ("a.json", "role_assignments", {"value": [arm("roleAssignments", guid(1), GRANT)]}),
     "assignments without type": ("a.json", "role_assignments", [{"id": "x/y", **GRANT}]),

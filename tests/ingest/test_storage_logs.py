@@ -218,6 +218,7 @@ def test_logs_mix_in_one_file(tmp_path: Path, shared_call: dict[str, Any]) -> No
     assert con.execute("SELECT source, line FROM stage_event_rows ORDER BY line").fetchall() == [
         ("activity_log", 1),
         ("storage_log", 2),
+        ("entra_audit_log", 4),
         ("storage_log", 6),
     ]
     assert con.execute("SELECT line FROM stage_sign_in_rows").fetchall() == [(3,)]

@@ -5,7 +5,9 @@ from __future__ import annotations
 from rightsize.ingest.entities.assignments import ASSIGNMENT_SHAPES
 from rightsize.ingest.entities.definitions import DEFINITION_SHAPES
 from rightsize.ingest.entities.directory import DIRECTORY_SHAPES
+from rightsize.ingest.entities.directory_roles import DIRECTORY_ROLE_SHAPES
 from rightsize.ingest.entities.operations import OPERATION_SHAPES
+from rightsize.ingest.entities.pim import PIM_SHAPES
 from rightsize.ingest.entities.policies import POLICY_SHAPES
 from rightsize.ingest.entities.reduced import REDUCED_SHAPES
 from rightsize.ingest.entities.scopes import SCOPE_SHAPES
@@ -16,6 +18,8 @@ ENTITY_SHAPES: tuple[Shape, ...] = (
     *ASSIGNMENT_SHAPES,
     *DEFINITION_SHAPES,
     *POLICY_SHAPES,
+    *PIM_SHAPES,
+    *DIRECTORY_ROLE_SHAPES,
     *SCOPE_SHAPES,
     *TAG_SHAPES,
     *OPERATION_SHAPES,

@@ -92,13 +92,14 @@ def _is_assignment(look: Look) -> bool:
 def _is_eligibility(look: Look) -> bool:
     if look.type:
         return look.type == f"{_AUTHORIZATION}roleeligibilityscheduleinstances"
-    return look.has("principalid", "roledefinitionid", "roleeligibilityscheduleid")
+    # Those of directory roles have a directory scope.
+    return look.has("principalid", "roledefinitionid", "roleeligibilityscheduleid", "scope")
 
 
 def _is_instance(look: Look) -> bool:
     if look.type:
         return look.type == f"{_AUTHORIZATION}roleassignmentscheduleinstances"
-    return look.has("principalid", "roledefinitionid", "roleassignmentscheduleid", "assignmenttype")
+    return look.has("principalid", "roledefinitionid", "roleassignmentscheduleid", "assignmenttype", "scope")
 
 
 ASSIGNMENT_SHAPES = (

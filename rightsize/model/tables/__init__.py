@@ -8,14 +8,19 @@ from rightsize.model.tables.access import ACCESS_TABLES
 from rightsize.model.tables.answers import ANSWER_TABLES
 from rightsize.model.tables.bookkeeping import BOOKKEEPING_TABLES
 from rightsize.model.tables.directory import DIRECTORY_TABLES
+from rightsize.model.tables.directory_roles import DIRECTORY_ROLE_TABLES
+from rightsize.model.tables.pim import ACTIVATION_TABLES, PIM_TABLES
 from rightsize.model.tables.usage import USAGE_TABLES
 
 TABLES: tuple[Table, ...] = (
     *DIRECTORY_TABLES,
     *ACCESS_TABLES,
+    *DIRECTORY_ROLE_TABLES,
+    *PIM_TABLES,
     *USAGE_TABLES,
     *BOOKKEEPING_TABLES,
     *ANSWER_TABLES,
+    *ACTIVATION_TABLES,
 )
 
 

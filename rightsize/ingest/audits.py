@@ -1,0 +1,214 @@
+"""Records of the directory audit log: what somebody did to the directory, and what Privileged Identity Management did.
+
+The log names activities, roles name resource actions; `rules/directory_audit.csv` says which activity needs which
+action, for some by the property that was changed. A record whose activity needs none, or is in no rule, becomes an
+event of outcome `other` that keeps its own name, so that it is counted and its day counts as observed.
+Sources: Microsoft Learn, "directoryAudit resource type" of Microsoft Graph; "AuditLogs" table of Log Analytics; "View
+audit history for Microsoft Entra roles in Privileged Identity Management".
+"""
+
+from __future__ import annotations
+
+import duckdb
+
+from rightsize.ingest.families import folded, with_log
+from rightsize.ingest.projections import ISO_TIME, Fields
+
+RAW_AUDIT_COLUMNS = (
+    "file_no", "line", "log", "time", "operation_name", "service", "category", "result", "result_reason",
+    "correlation_id", "record_id", "other_name", "initiator", "target_ids", "target_types",
+    "target_units", "properties_changed",
+    "detail_keys", "detail_values", "caller_ip", "ordinal",
+)  # fmt: skip
+"""The raw columns of audit records, in order; `initiator` is a list of text, as are the columns of several values."""
+
+_WITHIN = (
+    "activityDisplayName", "activityDateTime", "loggedByService", "category", "result", "resultReason", "id",
+    "initiatedBy", "targetResources", "additionalDetails",
+)  # fmt: skip
+_INITIATOR = (
+    "user.id", "user.userPrincipalName", "user.displayName", "app.servicePrincipalId", "app.appId", "app.displayName",
+    "user.ipAddress", "app.servicePrincipalName",
+)  # fmt: skip
+
+UNMAPPED = "unmapped/"
+"""What stands before the name of an activity that no rule knows, in the place of an operation."""
+
+
+def _texts(column: str, path: str) -> str:
+    return f"TRY(list_filter(json_extract_string({column}, '{path}'), lambda one: one IS NOT NULL))"
+
+
+def project_audits(fields: Fields) -> str:
+    """Return the raw columns of the directory audit log over a relation of fields, one row a record."""
+    within = "[" + ", ".join(f"'$.{key}'" for key in _WITHIN) + "]"
+    initiator = "[" + ", ".join(f"'$.{key}'" for key in _INITIATOR) + "]"
+    return f"""
+SELECT file_no, line, log,
+    {ISO_TIME.format("coalesce(activity_time, nullif(found[2], ''), time)")} AS time,
+    coalesce(activity, nullif(found[1], ''), operation_name) AS operation_name,
+    coalesce(logged_by, nullif(found[3], '')) AS service,
+    coalesce(nullif(found[4], ''), category) AS category,
+    coalesce(nullif(found[5], ''), result, status) AS result,
+    coalesce(nullif(found[6], ''), result_reason, description) AS result_reason,
+    coalesce(correlation_id, nullif(found[7], ''), record_id) AS correlation_id,
+    coalesce(nullif(found[7], ''), record_id) AS record_id,
+    operation_name AS other_name,
+    TRY(json_extract_string(coalesce(initiated_by, found[8]), {initiator})) AS initiator,
+    {_texts("target_text", "$[*].id")} AS target_ids,
+    {_texts("target_text", "$[*].type")} AS target_types,
+    coalesce({_texts("target_text", "$[*].administrativeUnits[*].id")}, []) AS target_units,
+    {_texts("target_text", "$[*].modifiedProperties[*].displayName")} AS properties_changed,
+    {_texts("detail_text", "$[*].key")} AS detail_keys,
+    TRY(json_extract_string(detail_text, '$[*].value')) AS detail_values,
+    caller_ip, CAST(NULL AS BIGINT) AS ordinal
+FROM (
+    SELECT *, coalesce(targets, found[9]) AS target_text, coalesce(details, found[10]) AS detail_text
+    FROM (
+        SELECT *, TRY(json_extract_string(properties, {within})) AS found
+        FROM ({with_log(fields.sql)})
+    )
+)"""
+
+
+_GUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+
+
+# Activities end in a full stop in some exports and have a long dash in others.
+def _activity(column: str) -> str:
+    return folded(f"trim(replace(rtrim(trim({column}), '.'), chr(8211), '-'))")
+
+
+_ACTIVITY = _activity("operation_name")
+_REFUSED = "insufficient privilege|authorization_requestdenied|not authorized|unauthorized|access denied|forbidden"
+_ASSIGNS = "microsoft.directory/roleassignments/allproperties/alltasks"
+_PLACED = ("application", "serviceprincipal")
+
+
+def _guid(text: str) -> str:
+    low = folded(text)
+    return f"CASE WHEN regexp_full_match({low}, '{_GUID}') THEN {low} END"
+
+
+AUDIT_ROWS = f"""
+-- From the raw columns of audit records to events, one row a record and the action that it needed.
+WITH told AS (
+    SELECT *, {_ACTIVITY} AS activity_key, {_activity("other_name")} AS other_key,
+        {folded("trim(service)")} AS service_key, {folded("trim(result)")} AS done,
+        coalesce({_guid("initiator[1]")}, {_guid("initiator[4]")}) AS principal_id,
+        coalesce(nullif(initiator[1], ''), nullif(initiator[2], '')) IS NOT NULL AS by_user,
+        -- Names of applications are no aliases; what only has one is looked up by its application id.
+        coalesce(nullif(initiator[2], ''), CASE WHEN initiator[5] IS NULL THEN
+            coalesce(nullif(initiator[3], ''), nullif(initiator[6], '')) END) AS principal_name,
+        {_guid("initiator[5]")} AS app_id,
+        coalesce(nullif(initiator[7], ''), caller_ip) AS address,
+        list_min(list_filter(list_transform(target_units, lambda one: {_guid("one")}), lambda one: one IS NOT NULL))
+            AS unit,
+        {_guid("target_ids[1]")} AS target_id, {folded("target_types[1]")} AS target_type,
+        list_transform(coalesce(properties_changed, []), lambda one: {folded("one")}) AS changed,
+        timezone('UTC', TRY_CAST(time AS TIMESTAMPTZ)) AS time_utc
+    FROM raw_audits
+), ruled AS (
+    SELECT told.*, rule.action, rule.property,
+        bool_or(rule.property <> '') OVER (PARTITION BY file_no, line) AS by_property
+    FROM told LEFT JOIN directory_audit AS rule ON rule.activity IN (activity_key, other_key)
+        AND rule.service IN ('', coalesce(service_key, rule.service))
+        AND (rule.property = '' OR list_contains(changed, rule.property))
+), placed AS (
+    SELECT *, CASE
+            WHEN action IS NULL THEN '{UNMAPPED}' || coalesce(service, '') || '/' || trim(operation_name)
+            WHEN action = '' THEN coalesce(service, '') || '/' || trim(operation_name)
+            ELSE action END AS operation,
+        CASE
+            WHEN unit IS NOT NULL THEN '/administrativeUnits/' || unit
+            WHEN target_type IN ({", ".join(f"'{word}'" for word in _PLACED)}) AND target_id IS NOT NULL
+                THEN '/' || target_id
+            ELSE '/' END AS scope,
+        CASE
+            WHEN coalesce(action, '') = '' OR coalesce(principal_id, principal_name, app_id) IS NULL THEN 'other'
+            WHEN done IN ('success', 'succeeded', '0', 'true') THEN 'succeeded'
+            WHEN done IN ('failure', 'failed', 'fail', 'false') THEN
+                CASE WHEN regexp_matches({folded("coalesce(result_reason, '')")}, '{_REFUSED}') THEN 'denied'
+                    ELSE 'failed' END
+            ELSE 'started' END AS outcome
+    FROM ruled
+    -- What names a property says more than the rule for the activity as a whole.
+    WHERE NOT (coalesce(property, '') = '' AND coalesce(by_property, false))
+)
+SELECT file_no, line, time_utc AS time, 'entra_audit_log' AS source, 'directory' AS plane, principal_id,
+    CASE WHEN by_user THEN 'User' WHEN coalesce(principal_id, app_id) IS NOT NULL THEN 'ServicePrincipal' END
+        AS principal_type,
+    principal_name, app_id, operation, scope, outcome, CAST(NULL AS VARCHAR) AS role_assignment_id,
+    CAST(NULL AS VARCHAR) AS role_definition_id, CAST(NULL AS VARCHAR) AS evidence_principal_id, correlation_id,
+    record_id AS event_id, CASE WHEN regexp_full_match(address, '[0-9a-fA-F.:]+') THEN address END AS ip,
+    {folded("correlation_id")} AS key_correlation, {folded("operation")} AS key_operation,
+    -- One request may change many objects; the two services that record one change of a role share its correlation id.
+    {folded("scope")} || CASE WHEN {folded("operation")} = '{_ASSIGNS}' THEN ''
+        ELSE '|' || coalesce({folded("target_ids[1]")}, '') END AS key_scope,
+    'AuditLogs' AS category,
+    CASE outcome WHEN 'succeeded' THEN 4 WHEN 'failed' THEN 3 WHEN 'denied' THEN 2 WHEN 'started' THEN 1 ELSE 0 END
+        AS rank,
+    CASE
+        WHEN time IS NULL THEN 'it has no time'
+        WHEN time_utc IS NULL THEN 'its time cannot be read'
+        WHEN time_utc < TIMESTAMP '2010-01-01' OR time_utc >= TIMESTAMP '2050-01-01'
+            THEN 'its time is before 2010 or after 2049'
+        WHEN operation_name IS NULL THEN 'it names no activity'
+        WHEN correlation_id IS NULL THEN 'it has no correlation id'
+    END AS problem
+FROM placed"""
+
+# What ends an activation, and what begins one.
+_PIM_STEPS = {
+    "add member to role completed (pim activation)": "activated",
+    "add member to role requested (pim activation)": "requested",
+    "add member to role request approved (pim activation)": "approved",
+    "add member to role request denied (pim activation)": "denied",
+    "remove member from role (pim activation expired)": "expired",
+    "remove member from role completed (pim deactivate)": "deactivated",
+}
+_PIM_PLANES = {"rolemanagement": "directory", "resourcemanagement": "control", "groupmanagement": "group"}
+
+
+def _cases(column: str, words: dict[str, str]) -> str:
+    return f"CASE {column} " + " ".join(f"WHEN '{key}' THEN '{word}'" for key, word in words.items()) + " END"
+
+
+def _detail(key: str) -> str:
+    place = f"list_position(list_transform(detail_keys, lambda one: {folded('one')}), '{key}')"
+    return f"nullif(trim(detail_values[{place}]), '')"
+
+
+def _target(kind: str) -> str:
+    return f"target_ids[list_position(list_transform(target_types, lambda one: {folded('one')}), '{kind}')]"
+
+
+def stage_activations(con: duckdb.DuckDBPyConnection, file_ids: str, without: set[int]) -> None:
+    """Stage what audit records say of activations, from `raw_audits`.
+
+    Args:
+        con: A connection with `raw_audits` and the staging tables.
+        file_ids: SQL for the id of the part of the file.
+        without: Numbers of files that are read again.
+    """
+    con.execute(
+        f"""
+        INSERT INTO stage_pim_records (file_id, line, record_id, time, step, plane, principal_id, role_definition_id,
+            group_id, start_on, end_on, justified, ticketed, succeeded, correlation_id)
+        SELECT {file_ids}, line, {folded("record_id")}, timezone('UTC', TRY_CAST(time AS TIMESTAMPTZ)), step,
+            {_cases(folded("category"), _PIM_PLANES)},
+            coalesce({_guid(_target("user"))}, {_guid("initiator[1]")}),
+            coalesce({_guid(_detail("roledefinitionoriginid"))}, {_guid(_detail("templateid"))},
+                {_guid(_target("role"))}),
+            {_guid(_target("group"))},
+            timezone('UTC', TRY_CAST({_detail("starttime")} AS TIMESTAMPTZ)),
+            timezone('UTC', TRY_CAST({_detail("expirationtime")} AS TIMESTAMPTZ)),
+            coalesce({_detail("justification")}, result_reason) IS NOT NULL,
+            {_detail("ticketnumber")} IS NOT NULL,
+            coalesce({folded("result")} IN ('success', 'succeeded', '0', 'true'), true), {folded("correlation_id")}
+        FROM (SELECT *, {_cases(_ACTIVITY, _PIM_STEPS)} AS step FROM raw_audits)
+        WHERE step IS NOT NULL AND record_id IS NOT NULL AND NOT list_contains($without, file_no)
+            AND TRY_CAST(time AS TIMESTAMPTZ) IS NOT NULL
+        """,
+        {"without": sorted(without)},
+    )
