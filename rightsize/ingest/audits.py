@@ -1,6 +1,6 @@
 """Records of the directory audit log: what somebody did to the directory, and what Privileged Identity Management did.
 
-The log names activities, roles name resource actions; `rules/directory_audit.csv` says which activity needs which
+The log names activities, roles name resource actions; `rules/log_directory_audit.csv` says which activity needs which
 action, for some by the property that was changed. A record whose activity needs none, or is in no rule, becomes an
 event of outcome `other` that keeps its own name, so that it is counted and its day counts as observed.
 Sources: Microsoft Learn, "directoryAudit resource type" of Microsoft Graph; "AuditLogs" table of Log Analytics; "View
@@ -111,7 +111,7 @@ WITH told AS (
 ), ruled AS (
     SELECT told.*, rule.action, rule.property,
         bool_or(rule.property <> '') OVER (PARTITION BY file_no, line) AS by_property
-    FROM told LEFT JOIN directory_audit AS rule ON rule.activity IN (activity_key, other_key)
+    FROM told LEFT JOIN log_directory_audit AS rule ON rule.activity IN (activity_key, other_key)
         AND rule.service IN ('', coalesce(service_key, rule.service))
         AND (rule.property = '' OR list_contains(changed, rule.property))
 ), placed AS (

@@ -9,7 +9,7 @@ from rightsize.rules.tables import rows_of
 
 
 def create_reference_tables(con: duckdb.DuckDBPyConnection) -> None:
-    """Create `log_statuses`, `log_error_codes`, `log_storage_operations`, `log_storage_actions`, `directory_audit`."""
+    """Create the tables `log_…`, one a rule file, and `log_storage_actions`."""
     statuses = {(row["field"], fold(row["spelling"]), row["meaning"]) for row in rows_of("log_statuses")}
     _create(con, "log_statuses (field VARCHAR, spelling VARCHAR, meaning VARCHAR)", sorted(statuses))
     codes = {(fold(row["code"]), row["meaning"]) for row in rows_of("log_error_codes")}
@@ -35,11 +35,11 @@ def create_reference_tables(con: duckdb.DuckDBPyConnection) -> None:
     )
     audits = [
         (fold(row["activity"]), fold(row["service"]), fold(row["property"]), row["action"], row["reason"])
-        for row in rows_of("directory_audit")
+        for row in rows_of("log_directory_audit")
     ]
     _create(
         con,
-        "directory_audit (activity VARCHAR, service VARCHAR, property VARCHAR, action VARCHAR, reason VARCHAR)",
+        "log_directory_audit (activity VARCHAR, service VARCHAR, property VARCHAR, action VARCHAR, reason VARCHAR)",
         sorted(audits),
     )
 

@@ -208,7 +208,7 @@ def test_hostile_nested_values_lose_no_record(tmp_path: Path, nested: str, value
 
 
 def test_every_rule_says_an_action_or_why_there_is_none_and_where_that_comes_from() -> None:
-    for row in rows_of("directory_audit"):
+    for row in rows_of("log_directory_audit"):
         assert bool(row["action"]) != bool(row["reason"])
         assert row["action"].startswith("microsoft.directory/") or not row["action"]
         assert row["source"].startswith("Microsoft Learn: ")
@@ -218,7 +218,7 @@ def test_rules_name_actions_that_the_published_roles_have(shared_data: Path) -> 
     path = shared_data / "entra" / "directory-roles.json"
     roles = json.loads(path.read_text())
     have = {action["AuthorizedResourceAction"] for role in roles for action in role["RolePermissions"]}
-    assert {row["action"] for row in rows_of("directory_audit") if row["action"]} <= have
+    assert {row["action"] for row in rows_of("log_directory_audit") if row["action"]} <= have
 
 
 def test_the_real_audit_records_are_all_mapped(shared_data: Path) -> None:
