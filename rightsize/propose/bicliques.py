@@ -20,12 +20,22 @@ cliques. Sets of rows, columns and kernel edges are integers with one bit a memb
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+
+_LONG = 512
+"""From so many bits on it is quicker to write a number down than to take it apart."""
 
 
 def bits(members: int) -> Iterator[int]:
     """Yield the positions of the one-bits, lowest first."""
+    if members.bit_length() > _LONG:
+        digits = bin(members)[:1:-1]
+        place = digits.find("1")
+        while place >= 0:
+            yield place
+            place = digits.find("1", place + 1)
+        return
     while members:
         lowest = members & -members
         yield lowest.bit_length() - 1
@@ -38,6 +48,14 @@ def bitset(positions: Iterable[int]) -> int:
     for position in positions:
         members |= 1 << position
     return members
+
+
+def large_bitset(positions: Sequence[int]) -> int:
+    """Return the set of those positions, of which there are many or high ones."""
+    digits = bytearray((max(positions, default=0) >> 3) + 1)
+    for position in positions:
+        digits[position >> 3] |= 1 << (position & 7)
+    return int.from_bytes(digits, "little")
 
 
 @dataclass(frozen=True, slots=True)

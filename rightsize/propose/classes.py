@@ -61,6 +61,7 @@ class Case:
         allowed: What a new role for it may have without granting more than is needed.
         needed: The operations of the need.
         within: What a new role for it may have at all: today's grant, but for what a new role must not say there.
+        common: The part of `allowed` that comes from patterns, which many classes share.
         existing: The roles that exist, grant a part of it, and at most so much more as is free; the best first.
         blocked: The word that says why no new role can grant all of it, or the empty string.
     """
@@ -72,12 +73,13 @@ class Case:
     within: int
     existing: tuple[Existing, ...]
     blocked: str
+    common: int = 0
 
     @property
     def row(self) -> Row:
         """The same for `share`."""
         columns = tuple(one.atoms for one in self.existing)
-        return Row(self.atoms, self.allowed, columns, MOST_ROLES, len(self.whole.units))
+        return Row(self.atoms, self.allowed, columns, MOST_ROLES, len(self.whole.units), self.common)
 
 
 def form_classes(
@@ -175,6 +177,7 @@ class CaseReader:
             within=within & ~barred,
             existing=existing,
             blocked="" if suffices else word,
+            common=self.atoms.allowed(Need(0, one.need.parts)) & ~kept_out if one.need.parts else 0,
         )
 
     def _existing(self, one: NeedClass, atoms: int, needed: int) -> tuple[Existing, ...]:

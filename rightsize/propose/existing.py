@@ -13,6 +13,9 @@ from rightsize.propose.units import is_at_or_below
 MANAGEMENT_GROUP = "/providers/microsoft.management/managementgroups/"
 
 
+_Sized = tuple[int, ChoiceKind, KnownRole]
+
+
 @dataclass(frozen=True, slots=True)
 class Existing:
     """An existing role as it stands towards a need.
@@ -47,6 +50,7 @@ class Shelf:
     _by_scope: dict[str, list[KnownRole]] = field(default_factory=dict)
     _at_place: dict[str, tuple[str, ...]] = field(default_factory=dict)
     _atoms_of: dict[str, int] = field(default_factory=dict)
+    _inside: dict[tuple[tuple[str, ...], tuple[str, ...]], tuple[_Sized, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for role in self.book.roles.values():
@@ -96,36 +100,42 @@ class Shelf:
             needed: The operations that are needed.
             max_excess: How many operations beyond these a role may grant; None for any number.
         """
-        ceiling_mask = 0
-        for id_ in ceiling:
-            ceiling_mask |= self.book.roles[id_].granted
-        outside = ((1 << self.atoms.width) - 1) & ~needed
-        for role in self._candidates(ceiling, custom, needed, max_excess):
-            spare = role.granted & outside
-            if spare & ~ceiling_mask or (spare and max_excess is not None and spare.bit_count() > max_excess):
-                continue
+        whole = (1 << self.atoms.width) - 1
+        most = self.atoms.width if max_excess is None else needed.bit_count() + max_excess
+        for size, kind, role in self._within(ceiling, tuple(custom)):
+            if size > most:
+                return
             atoms = self.atoms_of(role)
-            if atoms & wanted:
-                kind: ChoiceKind = (
-                    "own" if role.role_definition_id in ceiling else "builtin" if role.is_builtin else "custom"
-                )
+            if not atoms & wanted:
+                continue
+            spare = role.granted & whole & ~needed
+            if not spare or max_excess is None or spare.bit_count() <= max_excess:
                 yield Existing(kind, role, atoms, spare)
 
     def is_inside(self, one: Existing, ceiling: tuple[str, ...]) -> bool:
         """Return whether a ceiling grants all that a role does, for all strings."""
         return one.kind == "own" or self.book.is_contained(one.role, ceiling)
 
-    def _candidates(
-        self, ceiling: tuple[str, ...], custom: Iterable[str], needed: int, max_excess: int | None
-    ) -> Iterator[KnownRole]:
-        yield from (self.book.roles[id_] for id_ in ceiling if not self.book.roles[id_].is_conditional)
-        yield from (self.book.roles[id_] for id_ in custom if id_ not in ceiling)
-        most = self.atoms.width if max_excess is None else needed.bit_count() + max_excess
-        for size, role in self._builtin:
-            if size > most:
-                return
-            if role.role_definition_id not in ceiling:
-                yield role
+    def _within(self, ceiling: tuple[str, ...], custom: tuple[str, ...]) -> tuple[_Sized, ...]:
+        """Return the roles that grant no operation beyond a ceiling: today's, the tenant's own, and built-in ones.
+
+        The first two have the size 0, whatever they grant, and built-in ones stand by size. Many needs stand under the
+        same ceiling, so it is asked once.
+        """
+        key = ceiling, custom
+        if key not in self._inside:
+            roles = self.book.roles
+            granted = 0
+            for id_ in ceiling:
+                granted |= roles[id_].granted
+            outside = (1 << self.atoms.width) - 1 & ~granted
+            candidates: list[_Sized] = [
+                *((0, "own", roles[id_]) for id_ in ceiling if not roles[id_].is_conditional),
+                *((0, "custom", roles[id_]) for id_ in custom if id_ not in ceiling),
+                *((size, "builtin", role) for size, role in self._builtin if role.role_definition_id not in ceiling),
+            ]
+            self._inside[key] = tuple(one for one in candidates if not one[2].granted & outside)
+        return self._inside[key]
 
 
 def _has_data_actions(role: KnownRole) -> bool:

@@ -7,11 +7,14 @@ back to an existing one. Steps come in a fixed order, so a plan with one role le
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush, nsmallest
+from itertools import islice
 
 from rightsize.propose.atoms import Atoms
+from rightsize.propose.bicliques import bits
 from rightsize.propose.classes import Case
 from rightsize.propose.existing import Existing
 from rightsize.propose.fallback import Fallbacks
@@ -19,6 +22,8 @@ from rightsize.propose.fallback import Fallbacks
 _ALL_PAIRS = 300
 """With more roles than this each is paired only with the most similar ones."""
 _NEAR = 12
+_LOOKED_AT = 200
+"""So many roles that share operations with one are compared with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,7 @@ class Joining:
     _tallies: list[tuple[int, int, int]] = field(default_factory=list)
     _sums: tuple[int, int, int] = (0, 0, 0)
     _next: int = 0
+    _granting: dict[int, dict[int, None]] = field(default_factory=lambda: defaultdict(dict))
     _heap: list[tuple[int, int, int]] = field(default_factory=list)
 
     def begin(self, contents: Sequence[tuple[str, int]]) -> None:
@@ -76,7 +82,7 @@ class Joining:
             for one in new:
                 takers[one].add(number)
         for number, (domain, content) in enumerate(contents):
-            self.roles[number] = self._role(domain, content, takers[number])
+            self._put(number, self._role(domain, content, takers[number]))
         self._next = len(contents)
         self._tallies = [(0, 0, 0)] * len(self.cases)
         for number in range(len(self.cases)):
@@ -107,6 +113,17 @@ class Joining:
             within &= self.cases[number].within
         return _Role(domain, content, self.atoms.operations(content), within, takers)
 
+    def _put(self, number: int, role: _Role) -> None:
+        self.roles[number] = role
+        for atom in bits(role.operations):
+            self._granting[atom][number] = None
+
+    def _take(self, number: int) -> _Role:
+        role = self.roles.pop(number)
+        for atom in bits(role.operations):
+            del self._granting[atom][number]
+        return role
+
     def _entries(self, number: int, *, lower_only: bool) -> list[tuple[int, int, int]]:
         found = []
         for second in (-1, *self._near(number, lower_only=lower_only)):
@@ -115,16 +132,31 @@ class Joining:
                 found.append((cost, number, second))
         return found
 
-    def _near(self, number: int, *, lower_only: bool) -> list[int]:
+    def _near(self, number: int, *, lower_only: bool) -> Iterable[int]:
         """Return the roles that a role is paired with, by their number."""
         own = self.roles[number]
-        others = [one for one in self.roles if (one < number if lower_only else one != number)]
-        others = [one for one in others if self._may_join(own, self.roles[one])]
-        if len(self.roles) <= _ALL_PAIRS:
+        is_small = len(self.roles) <= _ALL_PAIRS
+        found: Iterable[int] = self.roles if is_small else self._alike(number)
+        others = [
+            one
+            for one in found
+            if (one < number if lower_only else one != number) and self._may_join(own, self.roles[one])
+        ]
+        if is_small:
             return others
         return nsmallest(
             _NEAR, others, key=lambda one: ((self.roles[one].operations ^ own.operations).bit_count(), one)
         )
+
+    def _alike(self, number: int) -> list[int]:
+        """Return roles that share operations with a role, those that share the rarest ones."""
+        sharing = (self._granting[atom] for atom in bits(self.roles[number].operations))
+        found: set[int] = set()
+        for members in sorted(sharing, key=len):
+            if found and len(found) + len(members) > _LOOKED_AT:
+                break
+            found.update(islice(members, _LOOKED_AT))
+        return sorted(found)
 
     def _may_join(self, first: _Role, second: _Role) -> bool:
         return (
@@ -161,11 +193,11 @@ class Joining:
         return case.whole.exposure * self.weigh(beyond) if beyond else 0
 
     def _join(self, first: int, second: int) -> None:
-        own, other = self.roles.pop(first), self.roles.pop(second)
+        own, other = self._take(first), self._take(second)
         joined = self._role(own.domain, own.content | other.content, own.takers | other.takers)
         number = self._next
         self._next += 1
-        self.roles[number] = joined
+        self._put(number, joined)
         for taker in joined.takers:
             self.taken[taker] = self.taken[taker] - {first, second} | {number}
             self._count(taker)
@@ -174,14 +206,14 @@ class Joining:
             heappush(self._heap, entry)
 
     def _drop(self, first: int) -> None:
-        gone = self.roles.pop(first)
+        gone = self._take(first)
         for taker in sorted(gone.takers):
             for one in self.taken[taker] - {first}:
                 self.roles[one].takers.discard(taker)
                 if self.roles[one].takers:
                     self.roles[one].within = self._role("", 0, self.roles[one].takers).within
                 else:
-                    del self.roles[one]
+                    self._take(one)
             self.taken[taker] = set()
             self.fallen.add(taker)
             self._count(taker)

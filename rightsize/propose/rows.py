@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import reduce
 from heapq import nsmallest
+from operator import and_
 
-from rightsize.propose.bicliques import bits
+from rightsize.propose.bicliques import bits, large_bitset
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -16,10 +18,12 @@ class Row:
 
     Attributes:
         must: The atoms that have to be granted.
-        allowed: The atoms that a new role for it may have; all of `must` among them.
+        allowed: The atoms that a new role for it may have.
         columns: The atoms that each existing role grants which it may take.
         most: How many roles it may take; 1 or more.
         number: How often the need stands in the plan.
+        common: A part of `allowed` that many rows have as a whole, and beyond which they are allowed only what they
+            must; it makes what is asked of all rows quick to answer.
     """
 
     must: int
@@ -27,26 +31,73 @@ class Row:
     columns: tuple[int, ...] = ()
     most: int = 3
     number: int = 1
+    common: int = 0
 
 
-def by_atom(contents: Sequence[int]) -> dict[int, list[int]]:
-    """Return the contents by the atom that fewest of them have."""
-    counts: dict[int, int] = defaultdict(int)
-    for content in contents:
-        for atom in bits(content):
-            counts[atom] += 1
-    index: dict[int, list[int]] = defaultdict(list)
-    for number, content in enumerate(contents):
-        index[min(bits(content), key=lambda atom: (counts[atom], atom))].append(number)
-    return index
+@dataclass(frozen=True, slots=True)
+class Holders:
+    """Which rows may be granted what.
+
+    Attributes:
+        of: For each atom the rows that may be granted it.
+        whole: For each part that rows have in common the rows that may be granted all of it.
+    """
+
+    of: Mapping[int, int]
+    whole: Mapping[int, int]
+
+    @classmethod
+    def among(cls, rows: Sequence[Row]) -> Holders:
+        """Read the rows."""
+        single: dict[int, list[int]] = defaultdict(list)
+        sharing: dict[int, list[int]] = defaultdict(list)
+        for number, row in enumerate(rows):
+            for atom in bits(row.allowed & ~row.common):
+                single[atom].append(number)
+            if row.common:
+                sharing[row.common].append(number)
+        of: dict[int, int] = {atom: large_bitset(members) for atom, members in single.items()}
+        for common, members in sharing.items():
+            those = large_bitset(members)
+            for atom in bits(common):
+                of[atom] = of.get(atom, 0) | those
+        whole = {common: reduce(and_, (of[atom] for atom in bits(common))) for common in sharing}
+        return cls(of, whole)
+
+    def all_that(self, row: Row, among: int) -> int:
+        """Return those among the rows that may be granted all that this one may."""
+        found = among & self.whole.get(row.common, -1)
+        for atom in bits(row.allowed & ~row.common):
+            found &= self.of[atom]
+        return found
 
 
-def inside(row: Row, contents: Sequence[int], index: dict[int, list[int]]) -> Iterator[int]:
-    """Yield the contents that a row may be granted and of which it needs something."""
-    for atom in bits(row.allowed):
-        for number in index.get(atom, ()):
-            if not contents[number] & ~row.allowed and contents[number] & row.must:
-                yield number
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """Contents of roles, found by the atom that fewest of them have."""
+
+    listed: Sequence[int]
+    _by_atom: Mapping[int, list[int]] = field(init=False)
+    _atoms: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        counts: dict[int, int] = defaultdict(int)
+        for content in self.listed:
+            for atom in bits(content):
+                counts[atom] += 1
+        found: dict[int, list[int]] = defaultdict(list)
+        for number, content in enumerate(self.listed):
+            found[min(bits(content), key=lambda atom: (counts[atom], atom))].append(number)
+        object.__setattr__(self, "_by_atom", found)
+        object.__setattr__(self, "_atoms", large_bitset(list(found)))
+
+    def inside(self, row: Row) -> Iterator[int]:
+        """Yield the numbers of those that a row may be granted and of which it needs something."""
+        for atom in bits(row.allowed & self._atoms):
+            for number in self._by_atom[atom]:
+                content = self.listed[number]
+                if not content & ~row.allowed and content & row.must:
+                    yield number
 
 
 def is_covered(must: int, columns: Sequence[int], most: int) -> bool:
@@ -116,29 +167,22 @@ def independent_cells(rows: Sequence[Row], worth: Callable[[int], int] | None = 
         rows: The needs.
         worth: Of atoms that equally few rows may be granted those worth most are taken first.
     """
-    holders: dict[int, int] = defaultdict(int)
-    for number, row in enumerate(rows):
-        for atom in bits(row.allowed):
-            holders[atom] |= 1 << number
+    holders = Holders.among(rows).of
+    counts = {atom: members.bit_count() for atom, members in holders.items()}
     cells: list[tuple[int, int, int, int]] = []
     for number, row in enumerate(rows):
         hard = row.must
         for column in row.columns:
             hard &= ~column
-        ranked = (
-            (holders[atom].bit_count(), -worth(atom) if worth else 0, number, atom)
-            for atom in bits(hard)
-            if atom in holders
-        )
+        ranked = ((counts[atom], -worth(atom) if worth else 0, number, atom) for atom in bits(hard) if atom in counts)
         cells.extend(nsmallest(_CELLS, ranked))
-    chosen: dict[int, list[int]] = defaultdict(list)
-    members = 0
+    takers: dict[int, int] = defaultdict(int)
+    taken = 0
     found = []
     for _, _, number, atom in sorted(cells):
-        near = holders[atom] & members
-        if any(rows[number].allowed >> other & 1 for one in bits(near) for other in chosen[one]):
+        if any(takers[other] & holders[atom] for other in bits(rows[number].allowed & taken)):
             continue
-        chosen[number].append(atom)
-        members |= 1 << number
+        takers[atom] |= 1 << number
+        taken |= 1 << atom
         found.append((number, atom))
     return found

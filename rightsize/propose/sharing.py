@@ -19,11 +19,11 @@ of that part do.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from rightsize.propose.bicliques import bits
-from rightsize.propose.rows import Row, by_atom, inside, is_covered, smallest_cover
+from rightsize.propose.bicliques import bits, large_bitset
+from rightsize.propose.rows import Contents, Holders, Row, is_covered, smallest_cover
 from rightsize.propose.sharing_parts import solve_part
 
 
@@ -105,7 +105,7 @@ class _Compact:
         items = 0
         for row in originals:
             items |= row.must
-        masks = sorted({mask & items for row in originals for mask in (row.must, row.allowed, *row.columns)})
+        masks = sorted({mask & items for row in originals for mask in _masks(row)})
         holders: dict[int, list[int]] = {atom: [] for atom in bits(items)}
         for number, mask in enumerate(masks):
             for atom in bits(mask):
@@ -123,8 +123,9 @@ class _Compact:
             replace(
                 row,
                 must=small[row.must],
-                allowed=small[row.allowed & items],
+                allowed=small[row.allowed & ~row.common & items] | small[row.common & items],
                 columns=tuple(small[column & items] for column in row.columns),
+                common=small[row.common & items],
             )
             for row in originals
         ]
@@ -159,6 +160,13 @@ class _Compact:
         return Sharing(tuple(kept), tuple(by_row[row] for row in rows), min(bound, len(kept)), is_exact)
 
 
+def _masks(row: Row) -> Iterator[int]:
+    yield row.must
+    yield row.allowed & ~row.common
+    yield row.common
+    yield from row.columns
+
+
 @dataclass(slots=True)
 class _Reduced:
     """What is decided without search: roles, and the rows that are left, which may take these roles too."""
@@ -169,46 +177,38 @@ class _Reduced:
 
 def _reduce(rows: Sequence[Row]) -> _Reduced:
     open_rows = [row for row in rows if not is_covered(row.must, row.columns, row.most)]
+    holders = Holders.among(open_rows)
+    left = (1 << len(open_rows)) - 1
     roles: list[int] = []
     while True:
-        found = _simplicial(open_rows)
+        found = [number for number in bits(left) if _is_simplicial(number, open_rows, holders, left)]
         if not found:
-            return _Reduced(roles, open_rows)
+            return _Reduced(roles, [open_rows[number] for number in bits(left)])
         contents = sorted({open_rows[number].allowed for number in found})
         roles.extend(contents)
-        index = by_atom(contents)
-        left = []
-        for number, row in enumerate(open_rows):
-            if number in found:
-                continue
-            added = tuple(contents[one] for one in inside(row, contents, index))
-            widened = replace(row, columns=(*row.columns, *added)) if added else row
-            if not added or not is_covered(widened.must, widened.columns, widened.most):
-                left.append(widened)
-        open_rows = left
+        index = Contents(contents)
+        left &= ~large_bitset(found)
+        covered = []
+        for number in bits(left):
+            row = open_rows[number]
+            added = tuple(contents[one] for one in index.inside(row))
+            if added:
+                open_rows[number] = row = replace(row, columns=(*row.columns, *added))
+                if is_covered(row.must, row.columns, row.most):
+                    covered.append(number)
+        left &= ~large_bitset(covered)
 
 
-def _simplicial(rows: Sequence[Row]) -> set[int]:
-    """Return the rows that take a role of their own in some best solution."""
-    holders: dict[int, int] = defaultdict(int)
-    for number, row in enumerate(rows):
-        for atom in bits(row.allowed):
-            holders[atom] |= 1 << number
-    found = set()
-    for number, row in enumerate(rows):
-        hard = row.must
-        for column in row.columns:
-            hard &= ~column
-        if not hard:
-            continue
-        wider = -1
-        for atom in bits(row.allowed):
-            wider &= holders[atom]
-            if wider == 1 << number:
-                break
-        if any(not holders[atom] & ~wider for atom in bits(hard)):
-            found.add(number)
-    return found
+def _is_simplicial(number: int, rows: Sequence[Row], holders: Holders, left: int) -> bool:
+    """Return whether a row takes a role of its own in some best solution."""
+    row = rows[number]
+    hard = row.must & row.allowed
+    for column in row.columns:
+        hard &= ~column
+    if not hard:
+        return False
+    wider = holders.all_that(row, left)
+    return any(not holders.of[atom] & left & ~wider for atom in bits(hard))
 
 
 def _parts(rows: Sequence[Row]) -> list[list[Row]]:
@@ -222,8 +222,11 @@ def _parts(rows: Sequence[Row]) -> list[list[Row]]:
         return number
 
     first: dict[int, int] = {}
+    having: dict[int, int] = {}
     for number, row in enumerate(rows):
-        for atom in bits(row.allowed):
+        if row.common:
+            parent[root(number)] = root(having.setdefault(row.common, number))
+        for atom in bits(row.allowed if having.get(row.common) == number else row.allowed & ~row.common):
             parent[root(number)] = root(first.setdefault(atom, number))
     parts: dict[int, list[Row]] = defaultdict(list)
     for number, row in enumerate(rows):
@@ -233,10 +236,10 @@ def _parts(rows: Sequence[Row]) -> list[list[Row]]:
 
 def _assign(rows: Sequence[Row], contents: Sequence[int]) -> list[tuple[int, ...]]:
     """Return for each row the fewest roles that grant it all: existing ones first, then the smallest."""
-    index = by_atom(contents)
+    index = Contents(contents)
     covers = []
     for row in rows:
-        own = sorted(inside(row, contents, index))
+        own = sorted(index.inside(row))
         columns = [*row.columns, *(contents[one] for one in own)]
         costs = [0] * len(row.columns) + [1 + (contents[one] & ~row.must).bit_count() for one in own]
         cover = smallest_cover(row.must, columns, costs, row.most) or ()

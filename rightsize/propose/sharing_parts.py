@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from rightsize.propose.bicliques import bits
-from rightsize.propose.rows import Row, by_atom, independent_cells, inside, is_covered, smallest_cover
+from rightsize.propose.rows import Contents, Row, independent_cells, is_covered, smallest_cover
 from rightsize.propose.solver import Program, solve
 
 EXACT_ROWS = 120
@@ -57,11 +57,11 @@ def _intersections(rows: Sequence[Row]) -> list[int] | None:
 def _greedy(rows: Sequence[Row]) -> list[int]:
     """Return contents that suffice: a role for each need, without those that others together replace."""
     contents = sorted({row.allowed for row in rows}, key=lambda content: (-content.bit_count(), content))
-    index = by_atom(contents)
+    index = Contents(contents)
     takers: dict[int, list[Row]] = defaultdict(list)
     options: dict[Row, list[int]] = {}
     for row in rows:
-        options[row] = sorted(inside(row, contents, index))
+        options[row] = sorted(index.inside(row))
         for number in options[row]:
             takers[number].append(row)
     alive = set(range(len(contents)))
