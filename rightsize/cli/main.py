@@ -17,6 +17,7 @@ from rightsize.cli.analyze import analyze
 from rightsize.cli.backtest import backtest
 from rightsize.cli.can import can, who_can
 from rightsize.cli.catalog import app as catalog
+from rightsize.cli.check import check
 from rightsize.cli.collect import collect
 from rightsize.cli.demo import demo
 from rightsize.cli.doctor import doctor
@@ -62,6 +63,7 @@ app.command()(backtest)
 app.command()(can)
 app.command("who-can")(who_can)
 app.add_typer(catalog, name="catalog")
+app.command()(check)
 app.command()(collect)
 app.command()(demo)
 app.command()(doctor)

@@ -6,13 +6,10 @@ are those of the plan, never the clock's.
 
 from __future__ import annotations
 
-import csv
 import datetime as dt
-import io
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import polars as pl
 
@@ -20,19 +17,17 @@ from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.scoping import ScopeTree, containing
 from rightsize.analyze.text import folded, place_of
 from rightsize.analyze.window import Window
+from rightsize.model.entries import Form, day_of, known_fields, read_entries, text_of
 from rightsize.model.errors import InputError
 from rightsize.model.plan import Advice
-from rightsize.model.role_forms import load_json
 from rightsize.rbac.scopes import parse_scope
 from rightsize.rbac.text import fold
 
-Form = Literal["toml", "json", "csv"]
 ExclusionKind = Literal["principal", "role", "scope", "tag"]
 
 _KINDS: tuple[ExclusionKind, ...] = get_args(ExclusionKind)
 _TEXTS = ("reason", "owner")
 _KEYS = frozenset({*_KINDS, *_TEXTS, "expires"})
-_LONGEST = 1_000
 _HINT = (
     "an entry is `[[exclude]]` with one of principal, role, scope and tag, and with reason, owner and expires (a day)"
 )
@@ -83,62 +78,23 @@ def read_exclusions(content: bytes, form: Form, name: str) -> tuple[Exclusion, .
     Raises:
         InputError: It is not of its form, or an entry is not what one has to be; the message names the entry.
     """
-    try:
-        text = content.decode("utf-8-sig")
-        entries = _entries(text, form)
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, csv.Error, RecursionError) as error:
-        raise InputError(f"`{name}` cannot be read as {form.upper()}: {error}", hint=_HINT) from None
-    except InputError as error:
-        raise InputError(f"`{name}`: {error.message}", hint=_HINT) from None
+    entries = read_entries(content, form, name, key="exclude", hint=_HINT)
     found = {_read(entry, f"entry {number} of `{name}`") for number, entry in enumerate(entries, 1)}
     return tuple(sorted(found))
 
 
-def _entries(text: str, form: Form) -> list[Any]:
-    if form == "csv":
-        rows = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-        return [{key: value for key, value in row.items() if value} for row in rows]
-    document = tomllib.loads(text) if form == "toml" else load_json(text)
-    if isinstance(document, dict):
-        strange = sorted(set(document) - {"exclude"})
-        if strange:
-            raise InputError(f"`{strange[0]}` is no key of such a file")
-        document = document.get("exclude", [])
-    if not isinstance(document, list):
-        raise InputError("`exclude` is not a list of entries")
-    return document
-
-
 def _read(entry: object, where: str) -> Exclusion:
-    if not isinstance(entry, Mapping):
-        raise InputError(f"{where} is not a table of keys and values", hint=_HINT)
-    strange = sorted(str(key) for key in entry if key not in _KEYS)
-    if strange:
-        raise InputError(f"{where} has the unknown key `{strange[0]}`", hint=_HINT)
-    kinds = [kind for kind in _KINDS if kind in entry]
+    fields = known_fields(entry, _KEYS, where, _HINT)
+    kinds = [kind for kind in _KINDS if kind in fields]
     if len(kinds) != 1:
         said = " and ".join(kinds) or "none"
         raise InputError(f"{where} has to name one of principal, role, scope and tag, and names {said}", hint=_HINT)
-    name, reason, owner = (_text(entry, key, where) for key in (kinds[0], *_TEXTS))
+    name, reason, owner = (text_of(fields, key, where, _HINT) for key in (kinds[0], *_TEXTS))
     if kinds[0] == "scope":
         name = _scope(name, where)
     elif kinds[0] == "tag" and not fold(name.partition("=")[0]):
         raise InputError(f"`tag` of {where} has no name", hint=_HINT)
-    return Exclusion(kinds[0], name, reason, owner, _day(entry.get("expires"), where))
-
-
-def _text(entry: Mapping[str, Any], key: str, where: str) -> str:
-    value = entry.get(key)
-    if not isinstance(value, str) or not value.strip():
-        raise InputError(f"{where} has no `{key}`", hint=_HINT)
-    if len(value) > _LONGEST:
-        raise InputError(f"`{key}` of {where} is longer than {_LONGEST:,} characters")
-    if not value.isascii():
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            raise InputError(f"`{key}` of {where} holds half of a character pair, which is no text") from None
-    return value.strip()
+    return Exclusion(kinds[0], name, reason, owner, day_of(fields.get("expires"), where, _HINT))
 
 
 def _scope(name: str, where: str) -> str:
@@ -146,17 +102,6 @@ def _scope(name: str, where: str) -> str:
         return parse_scope(name).text
     except InputError as error:
         raise InputError(f"`scope` of {where}: {error.message}", hint=_HINT) from None
-
-
-def _day(value: object, where: str) -> dt.date:
-    if isinstance(value, dt.date) and not isinstance(value, dt.datetime):
-        return value
-    if isinstance(value, str):
-        try:
-            return dt.date.fromisoformat(value.strip())
-        except ValueError:
-            pass
-    raise InputError(f"`expires` of {where} is not a day such as 2026-12-31", hint=_HINT)
 
 
 def tagged_places(inputs: Inputs, tag: str) -> pl.Series:

@@ -11,6 +11,12 @@ import re
 # C0 and C1 controls, DEL, line and paragraph separators, zero-width and bidi controls, the byte-order mark.
 _TERMINAL_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 _FORMULA_LEADS = ("=", "+", "-", "@", "\t", "\r", "\n", "\0", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+# XML 1.0, production 2: what a document cannot hold, not even as a reference; and what text would be read as markup.
+_XML_FORBIDDEN = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff"
+    "\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]"
+)
+_XML_ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&apos;"})
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?\Z")
 
 
@@ -30,3 +36,19 @@ def for_markdown(text: str) -> str:
     """Return `text` as one table cell that starts no markup, link or HTML."""
     safe = for_terminal(text)
     return re.sub(r"([\\`*_{}\[\]<>|#!~@$])", r"\\\1", safe)
+
+
+def for_xml(text: str) -> str:
+    """Return `text` for XML, as content or in an attribute; what XML 1.0 cannot hold is shown as an escape."""
+    shown = _XML_FORBIDDEN.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    return shown.translate(_XML_ENTITIES)
+
+
+def for_github_message(text: str) -> str:
+    """Return `text` as the message of a workflow command of GitHub, so that it can start no other (actions/toolkit)."""
+    return for_terminal(text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def for_github_property(text: str) -> str:
+    """Return `text` as the value of a property of a workflow command of GitHub."""
+    return for_github_message(text).replace(":", "%3A").replace(",", "%2C")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 _NAME = re.compile(r"[a-z0-9_-]+(/[a-z0-9_-]+)*")
 _PARAMETER = re.compile(r"(?P<name>[a-z_]+) (?P<type>[a-z]+)(?: = (?P<default>'[^']*'|\S+))?  (?P<meaning>\S.*)")
 PARAMETER_TYPES = ("text", "integer", "day", "boolean")
+_LABELS = ("title", "description", "parameter", "columns")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +124,12 @@ def _value(parameter: Parameter, text: str) -> object:
 
 def parse_question(name: str, text: str) -> Question:
     """Read the header of a saved question; raises InternalError where it does not say what it must."""
-    fields: dict[str, list[str]] = {"title": [], "description": [], "parameter": [], "columns": []}
+    return question_of(name, text, read_header(text))
+
+
+def read_header(text: str, more: Sequence[str] = ()) -> dict[str, list[str]]:
+    """Return what the comment at the head of a text says under each label; `more` are labels beside the usual ones."""
+    fields: dict[str, list[str]] = {label: [] for label in (*_LABELS, *more)}
     field = ""
     for line in text.splitlines():
         if not line.startswith("--"):
@@ -134,6 +140,11 @@ def parse_question(name: str, text: str) -> Question:
             fields[field].append(value.strip())
         elif field:
             fields[field][-1] += " " + line.removeprefix("--").strip()
+    return fields
+
+
+def question_of(name: str, text: str, fields: Mapping[str, Sequence[str]]) -> Question:
+    """Return the question that a header describes; raises InternalError where it does not say what it must."""
     if any(len(fields[label]) != 1 for label in ("title", "description", "columns")):
         raise InternalError(f"the header of `{name}` lacks its title, description or columns")
     return Question(

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import cast, get_args
 
+from rightsize.model.entries import Form
 from rightsize.model.errors import InputError
-from rightsize.propose.exclusions import Exclusion, Form, read_exclusions
+from rightsize.propose.exclusions import Exclusion, read_exclusions
 from rightsize.workflow.text_files import read_bytes
 
 

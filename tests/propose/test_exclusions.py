@@ -7,8 +7,9 @@ import json
 
 import pytest
 
+from rightsize.model.entries import Form
 from rightsize.model.errors import InputError
-from rightsize.propose.exclusions import Exclusion, Form, read_exclusions
+from rightsize.propose.exclusions import Exclusion, read_exclusions
 from tests.propose.small_tenant import (
     APP,
     CONTRIBUTOR,

@@ -31,6 +31,7 @@ FILES = (
     "audiences",
     "emergency_names",
     "extension_types",
+    "frameworks",
 )
 LOGS = {
     "activity_log",

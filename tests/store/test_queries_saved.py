@@ -11,12 +11,12 @@ import pytest
 
 from rightsize.ingest.pipeline import stage
 from rightsize.model.errors import InternalError, UsageError
-from rightsize.model.tables import TABLES
 from rightsize.store.connection import open_store
 from rightsize.store.merge import merge
 from rightsize.store.queries import bind_parameters, parse_question, question_names, read_question
 from rightsize.store.sandbox import Answer, run_statement
 from rightsize.store.staging import create_staging
+from tests.store.plain import fill, open_plain
 
 OWNER = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"
 CUSTOM = "c0000000-0000-0000-0000-000000000001"
@@ -141,19 +141,8 @@ GIVEN: dict[str, dict[str, str]] = {
 
 
 def _make_store(path: Path, *, backwards: bool) -> Path:
-    """Make a store whose tables and views are plain tables of the model, filled with `ROWS`."""
-    with open_store(path, read_only=False) as opened:
-        for table in TABLES:
-            columns = ", ".join(f'"{column.name}" {column.type.value}' for column in table.columns)
-            opened.connection.execute(f"DROP VIEW main.{table.name}")
-            opened.connection.execute(f"CREATE TABLE main.{table.name} ({columns})")
-            rows = ROWS.get(table.name, [])
-            for row in reversed(rows) if backwards else rows:
-                names = ", ".join(f'"{name}"' for name in row)
-                marks = ", ".join("?" for _ in row)
-                opened.connection.execute(
-                    f"INSERT INTO main.{table.name} ({names}) VALUES ({marks})", list(row.values())
-                )
+    with open_plain(path) as opened:
+        fill(opened, {name: list(reversed(rows)) if backwards else rows for name, rows in ROWS.items()})
     return path
 
 

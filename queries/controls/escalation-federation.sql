@@ -1,0 +1,24 @@
+-- title: Few can lend identities to strangers
+-- description: Standing roles that write federated credentials of managed identities: whoever does so signs in as them from anywhere,
+--   and no secret is ever read.
+-- severity: high
+-- subject: role_assignment
+-- needs: assignments, catalogue
+-- with: held
+-- tags: MCSB IM-3, NIST IA-5
+-- columns: resource, status, reason
+WITH reaching AS (
+    SELECT o.role_definition_id, min(o.operation) AS example
+    FROM role_operations o
+    WHERE NOT o.conditional AND o.plane = 'control' AND regexp_matches(o.operation, '/federatedIdentityCredentials/write$', 'i')
+    GROUP BY o.role_definition_id
+)
+SELECT h.role_assignment_id AS resource,
+       CASE WHEN NOT h.role_known THEN 'unknown'
+            WHEN h.standing AND r.example IS NOT NULL THEN 'fail' ELSE 'pass' END AS status,
+       concat(h.who, ' has ', h.assigned,
+              CASE WHEN NOT h.role_known THEN ', a role whose definition is not loaded'
+                   WHEN r.example IS NOT NULL THEN concat(', and with it ', r.example) END) AS reason
+FROM held h
+LEFT JOIN reaching r ON r.role_definition_id = h.role_definition_id
+WHERE h.through_group IS NULL AND h.level IN ('root', 'management_group', 'subscription')

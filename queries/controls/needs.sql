@@ -1,0 +1,50 @@
+-- title: What controls rest on, and whether it is loaded
+-- description: One row for each thing that a control names under `needs`; where it is not met, the control's answer is
+--   `unknown`, for the reason given.
+-- columns: need, met, reason
+SELECT 'assignments' AS need, EXISTS (SELECT 1 FROM role_assignments) AS met,
+       'no role assignments are loaded' AS reason
+UNION ALL
+SELECT 'definitions', EXISTS (SELECT 1 FROM role_definitions), 'no role definitions are loaded'
+UNION ALL
+SELECT 'custom_roles',
+       EXISTS (SELECT 1 FROM role_definitions WHERE role_type = 'CustomRole')
+           OR EXISTS (SELECT 1 FROM loads WHERE source = 'role_definitions'),
+       'no listing of role definitions is loaded'
+UNION ALL
+SELECT 'catalogue', EXISTS (SELECT 1 FROM operations) AND EXISTS (SELECT 1 FROM role_operations),
+       'no catalogue of operations is loaded, so nothing says what roles give'
+UNION ALL
+SELECT 'users', EXISTS (SELECT 1 FROM listings WHERE listing = 'users' AND complete),
+       'no complete listing of users is loaded'
+UNION ALL
+SELECT 'groups', EXISTS (SELECT 1 FROM listings WHERE listing = 'groups' AND complete),
+       'no complete listing of groups is loaded'
+UNION ALL
+SELECT 'service_principals', EXISTS (SELECT 1 FROM listings WHERE listing = 'servicePrincipals' AND complete),
+       'no complete listing of service principals is loaded'
+UNION ALL
+SELECT 'eligibility',
+       EXISTS (SELECT 1 FROM role_assignments WHERE state = 'eligible')
+           OR EXISTS (SELECT 1 FROM loads WHERE source = 'role_eligibility_instances'),
+       'no eligible assignments of Privileged Identity Management are loaded'
+UNION ALL
+SELECT 'policies', EXISTS (SELECT 1 FROM role_management_policies WHERE rules IS NOT NULL),
+       'no role management policies are loaded'
+UNION ALL
+SELECT 'analysis', EXISTS (SELECT 1 FROM verdicts),
+       'the store has not been analysed: `rightsize analyze` does it'
+UNION ALL
+SELECT 'activity_log', EXISTS (SELECT 1 FROM coverage WHERE source = 'activity_log' AND state <> 'missing'),
+       'no Activity Log is loaded'
+UNION ALL
+SELECT 'sign_in_log', EXISTS (SELECT 1 FROM coverage WHERE source = 'sign_in_log' AND state <> 'missing'),
+       'no sign-in log is loaded'
+UNION ALL
+SELECT 'signals', EXISTS (SELECT 1 FROM usage_days WHERE suspect > 0),
+       'no alert or risky sign-in is loaded that falls into the time of any call'
+UNION ALL
+SELECT 'usage', EXISTS (SELECT 1 FROM usage_days), 'no use is loaded'
+UNION ALL
+SELECT 'subscriptions', EXISTS (SELECT 1 FROM scopes WHERE kind = 'subscription'), 'no subscription is known'
+ORDER BY need

@@ -1,0 +1,139 @@
+"""What controls find: one resource that fails a control, or of which nothing loaded says whether it does."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from rightsize.rbac.text import fold
+
+Severity = Literal["low", "medium", "high", "critical"]
+SEVERITIES: tuple[Severity, ...] = get_args(Severity)
+"""From the least to the worst."""
+
+ControlStatus = Literal["pass", "fail", "unknown"]
+Subject = Literal["role_assignment", "principal", "role_definition", "role_management_policy", "scope", "tenant"]
+SUBJECTS: tuple[Subject, ...] = get_args(Subject)
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """A requirement of a framework that a control checks; `source` names the framework with its version."""
+
+    framework: str
+    id: str
+    title: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class ControlFinding:
+    """One resource and one control.
+
+    Attributes:
+        control: Name of the control.
+        severity: How bad a failure is.
+        subject: What kind of thing `resource` is.
+        resource: Its id, or its scope; `/` for the tenant.
+        status: `fail` or `unknown`.
+        reason: One sentence for people; names in it are not to be trusted.
+        exempt_until: The last day of the exemption that covers it, as text, or None.
+        exempt_because: Reason and owner of that exemption.
+        known: Whether the baseline has it.
+    """
+
+    control: str
+    severity: Severity
+    subject: Subject
+    resource: str
+    status: ControlStatus
+    reason: str
+    exempt_until: str | None = None
+    exempt_because: str | None = None
+    known: bool = False
+
+    @property
+    def fingerprint(self) -> str:
+        """Name it for good: the same for this control and resource in every run, whatever the reason says."""
+        return fingerprint(self.control, self.resource)
+
+    @property
+    def counts(self) -> bool:
+        """Whether a gate looks at it: it fails, nobody is exempt from it, and it was not there before."""
+        return self.status == "fail" and self.exempt_until is None and not self.known
+
+
+def fingerprint(control: str, resource: str) -> str:
+    """Return the name of a finding, 32 hexadecimal digits."""
+    return hashlib.sha256(f"1\n{control}\n{fold(resource)}".encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What is known of a resource that a finding names: who holds it, what, and where. Names are not to be trusted."""
+
+    principal_id: str | None = None
+    principal_name: str | None = None
+    principal_type: str | None = None
+    role_definition_id: str | None = None
+    role_name: str | None = None
+    scope: str | None = None
+    unused: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ControlOutcome:
+    """What one control says: how many resources pass, and each that fails or is not known."""
+
+    name: str
+    title: str
+    description: str
+    severity: Severity
+    subject: Subject
+    tags: tuple[Tag, ...]
+    passed: int
+    findings: tuple[ControlFinding, ...]
+
+    @property
+    def counting(self) -> tuple[ControlFinding, ...]:
+        """The findings that a gate looks at."""
+        return tuple(finding for finding in self.findings if finding.counts)
+
+    @property
+    def unknown(self) -> int:
+        """Number of resources of which nothing loaded says whether they fail."""
+        return sum(finding.status == "unknown" for finding in self.findings)
+
+    @property
+    def status(self) -> ControlStatus:
+        """`fail` where a finding counts, `unknown` where nothing fails and something is not known, else `pass`."""
+        if self.counting:
+            return "fail"
+        return "unknown" if self.unknown else "pass"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """What all controls say of a store.
+
+    Attributes:
+        as_of: The day of the check, as ISO text: exemptions end by it.
+        outcomes: One for each control, the worst first.
+        named: What is known of the resources that findings name.
+    """
+
+    as_of: str
+    outcomes: tuple[ControlOutcome, ...]
+    named: Mapping[str, Named]
+
+    @property
+    def findings(self) -> tuple[ControlFinding, ...]:
+        """All findings, in the order of their controls."""
+        return tuple(finding for outcome in self.outcomes for finding in outcome.findings)
+
+    @property
+    def counting(self) -> tuple[ControlFinding, ...]:
+        """The findings that a gate looks at."""
+        return tuple(finding for finding in self.findings if finding.counts)

@@ -1,0 +1,221 @@
+"""`rightsize check`: controls, and the gate that pipelines stop at."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rightsize.cli.narration import say, set_verbosity
+from rightsize.cli.options import DEFAULT_DB, Db, NoInput, OutputFormat, Quiet, Verbose
+from rightsize.cli.output import show, write
+from rightsize.model.errors import InputError, UsageError
+
+if TYPE_CHECKING:
+    from rightsize.analyze.control_findings import CheckReport
+
+
+class CheckFormat(StrEnum):
+    """How a report is written."""
+
+    TABLE = "table"
+    JSON = "json"
+    JSONL = "jsonl"
+    CSV = "csv"
+    TSV = "tsv"
+    MARKDOWN = "markdown"
+    SARIF = "sarif"
+    OCSF = "ocsf"
+    JUNIT = "junit"
+    GITHUB = "github"
+
+
+class SeverityName(StrEnum):
+    """The least severity at which the gate refuses."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    CRITICAL = "critical"
+
+
+_ROWS = ("table", "json", "jsonl", "csv", "tsv")
+
+
+def check(
+    controls: Annotated[
+        list[str] | None, typer.Argument(metavar="[CONTROL]...", help="Names of controls; all without one.")
+    ] = None,
+    fail_on: Annotated[
+        SeverityName | None, typer.Option("--fail-on", help="Exit 3 where a finding is as severe as this, or worse.")
+    ] = None,
+    fail_on_unknown: Annotated[
+        bool, typer.Option("--fail-on-unknown", help="Exit 3 also where something that a control rests on is missing.")
+    ] = False,
+    exemptions: Annotated[
+        Path | None,
+        typer.Option(
+            "--exemptions", help="File of exemptions (TOML, JSON, CSV), each with reason, owner and last day."
+        ),
+    ] = None,
+    baseline: Annotated[
+        Path | None, typer.Option("--baseline", help="File of findings that were there before; only new ones count.")
+    ] = None,
+    write_baseline: Annotated[
+        Path | None, typer.Option("--write-baseline", help="Write what fails now as a baseline, and refuse nothing.")
+    ] = None,
+    parameters: Annotated[
+        list[str] | None, typer.Option("-p", "--parameter", help="CONTROL.NAME=VALUE for a control's parameter.")
+    ] = None,
+    as_of: Annotated[
+        str | None, typer.Option("--as-of", help="The day by which exemptions end; today without it.")
+    ] = None,
+    writes: Annotated[
+        list[str] | None, typer.Option("--write", help="FORMAT=FILE: write the same report into a file as well.")
+    ] = None,
+    list_: Annotated[bool, typer.Option("--list", help="List the controls, and judge nothing.")] = False,
+    statement: Annotated[
+        bool, typer.Option("--sql", help="Print the whole SQL of the one control that is named.")
+    ] = False,
+    db: Db = DEFAULT_DB,
+    output: Annotated[CheckFormat, typer.Option("-o", "--output", help="How to write the report.")] = CheckFormat.TABLE,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
+) -> None:
+    """Judge the store by controls: who is owner, what stands for good, what nobody uses, what escalates.
+
+    A control passes, fails, or is unknown where what it rests on is not loaded. `--fail-on` makes a gate of it: exit
+    code 3 where something fails that no exemption excuses and no baseline has. An exemption that has ended while what
+    it excused still fails is exit code 3, too. `ocsf` is JSON lines; `github` writes annotations, and the summary of
+    the step where GITHUB_STEP_SUMMARY names its file.
+    """
+    from rightsize.workflow.check import check_store  # noqa: PLC0415
+
+    set_verbosity(verbose, quiet)
+    named = tuple(controls or ())
+    if list_ or statement:
+        _show_controls(named, output, statement=statement)
+        return
+    files = [_file_of(text) for text in writes or ()]
+    result = check_store(
+        db,
+        as_of=_day(as_of),
+        names=named,
+        parameters=parameters or (),
+        exemptions=exemptions,
+        baseline=baseline,
+        fail_on=fail_on.value if fail_on else None,
+        fail_on_unknown=fail_on_unknown,
+    )
+    _show(result.report, output, named)
+    for form, path in files:
+        _save(path, _text(result.report, form))
+    for remark in result.remarks:
+        say(remark)
+    if write_baseline is not None:
+        _write_baseline(result.report, write_baseline)
+    elif result.refusal is not None:
+        raise result.refusal
+
+
+def _day(text: str | None) -> dt.date:
+    try:
+        return dt.date.fromisoformat(text) if text else dt.datetime.now(dt.UTC).date()
+    except ValueError:
+        raise UsageError(f"`{text}` is no day", hint="write it as 2026-12-31") from None
+
+
+def _show_controls(names: tuple[str, ...], output: CheckFormat, *, statement: bool) -> None:
+    from rightsize.workflow.check import control_statement, list_controls  # noqa: PLC0415
+
+    if statement:
+        if len(names) != 1:
+            raise UsageError("`--sql` prints one control", hint="name it: `rightsize check --sql CONTROL`")
+        write(control_statement(names[0]))
+        return
+    if output.value not in (*_ROWS, "markdown"):
+        raise UsageError(f"a list of controls has no form `{output.value}`")
+    rows = [
+        {
+            "severity": control.severity,
+            "control": control.name,
+            "title": control.question.title,
+            "description": control.question.description,
+            "subject": control.subject,
+            "needs": list(control.needs),
+            "tags": [f"{tag.framework} {tag.id}" for tag in control.tags],
+            "parameters": [f"{one.name}={one.default}" for one in control.question.parameters],
+        }
+        for control in list_controls(names)
+    ]
+    show(rows, list(rows[0]), OutputFormat(output.value), table_columns=("severity", "control", "title"))
+
+
+def _file_of(text: str) -> tuple[CheckFormat, Path]:
+    form, equals, path = text.partition("=")
+    if not equals or not path or form not in [one.value for one in CheckFormat if one is not CheckFormat.TABLE]:
+        raise UsageError(f"`--write {text}` names no form and file", hint="for example `--write sarif=check.sarif`")
+    return CheckFormat(form), Path(path)
+
+
+def _show(report: CheckReport, output: CheckFormat, named: tuple[str, ...]) -> None:
+    from rightsize.render import check_rows as rows  # noqa: PLC0415
+
+    if output is CheckFormat.TABLE and not named:
+        shown = [row for row in rows.control_rows(report) if row["status"] != "pass"]
+        show(shown, rows.CONTROL_COLUMNS, OutputFormat.TABLE, table_columns=rows.CONTROL_TABLE)
+        passed = len(report.outcomes) - len(shown)
+        say(f"{len(report.counting)} findings; {passed} of {len(report.outcomes)} controls pass")
+        say("`rightsize check CONTROL` lists the findings of one")
+    elif output is CheckFormat.TABLE:
+        show(rows.finding_rows(report), rows.FINDING_COLUMNS, OutputFormat.TABLE, table_columns=rows.FINDING_TABLE)
+        say(f"{sum(outcome.passed for outcome in report.outcomes)} resources pass")
+    else:
+        write(_text(report, output))
+    if output is CheckFormat.GITHUB and os.environ.get("GITHUB_STEP_SUMMARY"):
+        _save(Path(os.environ["GITHUB_STEP_SUMMARY"]), _text(report, CheckFormat.MARKDOWN), mode="a")
+
+
+def _text(report: CheckReport, form: CheckFormat) -> str:
+    from rightsize.render import rows as plain  # noqa: PLC0415
+    from rightsize.render.check_github import write_annotations, write_summary  # noqa: PLC0415
+    from rightsize.render.check_junit import write_junit  # noqa: PLC0415
+    from rightsize.render.check_ocsf import write_ocsf  # noqa: PLC0415
+    from rightsize.render.check_rows import FINDING_COLUMNS, finding_rows, report_document  # noqa: PLC0415
+    from rightsize.render.check_sarif import write_sarif  # noqa: PLC0415
+
+    writers: dict[CheckFormat, Callable[[], str]] = {
+        CheckFormat.JSON: lambda: plain.write_json(report_document(report)),
+        CheckFormat.JSONL: lambda: plain.write_jsonl(finding_rows(report)),
+        CheckFormat.CSV: lambda: plain.write_separated(finding_rows(report), FINDING_COLUMNS, ","),
+        CheckFormat.TSV: lambda: plain.write_separated(finding_rows(report), FINDING_COLUMNS, "\t"),
+        CheckFormat.MARKDOWN: lambda: write_summary(report),
+        CheckFormat.SARIF: lambda: write_sarif(report),
+        CheckFormat.OCSF: lambda: write_ocsf(report),
+        CheckFormat.JUNIT: lambda: write_junit(report),
+        CheckFormat.GITHUB: lambda: write_annotations(report),
+    }
+    return writers[form]()
+
+
+def _write_baseline(report: CheckReport, path: Path) -> None:
+    from rightsize.render.rows import write_json  # noqa: PLC0415
+    from rightsize.workflow.check import baseline_document  # noqa: PLC0415
+
+    document = baseline_document(report)
+    _save(path, write_json(document))
+    say(f"{len(document['findings'])} findings are the baseline now")
+
+
+def _save(path: Path, text: str, *, mode: str = "w") -> None:
+    try:
+        with path.open(mode, encoding="utf-8", newline="") as file:
+            file.write(text)
+    except OSError as error:
+        raise InputError(f"cannot write `{path}`: {error.strerror}") from error

@@ -1,0 +1,35 @@
+"""The page of all controls, written from their headers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rightsize.analyze.control_findings import SEVERITIES
+from rightsize.store.controls import Control
+
+_HEAD = """# Controls
+
+Written from the headers of `queries/controls/`; do not edit. How gates, exemptions and baselines work stands in
+[gates](gates.md).
+
+| severity | control | what is asked | rests on | checks |
+|---|---|---|---|---|
+"""
+
+
+def write_controls_page(controls: Iterable[Control]) -> str:
+    """Return the page: a table, then each control with its description and parameters, the worst first."""
+    ordered = sorted(controls, key=lambda one: (-SEVERITIES.index(one.severity), one.name))
+    rows = [
+        f"| {one.severity} | [`{one.name}`](#{one.name}) | {one.question.title} | {', '.join(one.needs)} | "
+        f"{', '.join(f'{tag.framework} {tag.id}' for tag in one.tags)} |\n"
+        for one in ordered
+    ]
+    return _HEAD + "".join(rows) + "".join(_section(one) for one in ordered)
+
+
+def _section(control: Control) -> str:
+    lines = [f"\n## {control.name}\n\n{control.question.title}. {control.question.description}\n\n"]
+    lines += [f"- `{one.name}` (default {one.default}): {one.meaning}\n" for one in control.question.parameters]
+    lines += [f"- {tag.source.partition(':')[0]}, {tag.id}: {tag.title}\n" for tag in control.tags]
+    return "".join(lines)

@@ -1,0 +1,167 @@
+"""Controls: saved questions of `queries/controls/` that judge the store, one row a resource and its status.
+
+A control names what it rests on (`needs`, each a row of `queries/controls/needs.sql`) and the parts that it shares with
+others (`with`, the texts of `queries/controls/parts/`). What is not loaded makes its answer `unknown`, never `pass`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rightsize.analyze.control_findings import SEVERITIES, SUBJECTS, ControlFinding, Severity, Subject, Tag
+from rightsize.model.errors import InternalError, UsageError
+from rightsize.rules.tables import rows_of
+from rightsize.store.connection import Store
+from rightsize.store.queries import Question, bind_parameters, queries_folder, query_text, question_of, read_header
+
+_LABELS = ("severity", "subject", "needs", "with", "tags")
+_NEEDS = "needs"
+_COLUMNS = ("resource", "status", "reason")
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """A control: its question, how bad a failure is, what it judges, and what it rests on."""
+
+    question: Question
+    severity: Severity
+    subject: Subject
+    needs: tuple[str, ...]
+    parts: tuple[str, ...]
+    tags: tuple[Tag, ...]
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.question.name
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a control says of the store: how many resources pass, and each that fails or is not known."""
+
+    control: Control
+    passed: int
+    findings: tuple[ControlFinding, ...]
+
+
+def control_names() -> tuple[str, ...]:
+    """Return the names of the controls, sorted."""
+    names = (path.stem for path in (queries_folder() / "controls").glob("*.sql"))
+    return tuple(sorted(name for name in names if name != _NEEDS))
+
+
+def read_control(name: str) -> Control:
+    """Return the control of that name, or raise UsageError with the names that come close."""
+    names = control_names()
+    if name not in names:
+        close = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
+        meant = " or ".join(f"`{candidate}`" for candidate in close)
+        hint = f"did you mean {meant}?" if meant else "`rightsize check --list` names them all"
+        raise UsageError(f"there is no control `{name}`", hint=hint)
+    return parse_control(name, query_text(f"controls/{name}"))
+
+
+def parse_control(name: str, text: str) -> Control:
+    """Read the header of a control; raises InternalError where it does not say what it must, or names what is not."""
+    fields = read_header(text, _LABELS)
+    question = question_of(name, text, fields)
+    severity, subject = ("".join(fields[label]) for label in ("severity", "subject"))
+    if severity not in SEVERITIES or subject not in SUBJECTS or question.columns != _COLUMNS:
+        raise InternalError(f"the header of the control `{name}` has no severity or subject that is known")
+    return Control(
+        question=question,
+        severity=severity,
+        subject=subject,
+        needs=_words(fields["needs"]),
+        parts=_words(fields["with"]),
+        tags=tuple(_tag(name, words) for words in _words(fields["tags"])),
+    )
+
+
+def _words(values: Sequence[str]) -> tuple[str, ...]:
+    return tuple(word.strip() for value in values for word in value.split(",") if word.strip())
+
+
+def _tag(name: str, words: str) -> Tag:
+    framework, _, requirement = words.partition(" ")
+    for row in rows_of("frameworks"):
+        if (row["framework"], row["id"]) == (framework, requirement):
+            return Tag(framework, requirement, row["title"], row["source"])
+    raise InternalError(f"the control `{name}` has the tag `{words}`, which no framework has")
+
+
+def whole_statement(control: Control) -> str:
+    """Return a control as one statement that `rightsize sql` runs, its parts included."""
+    parts = "".join(f"{name} AS (\n{query_text(f'controls/parts/{name}')}),\n" for name in control.parts)
+    return (
+        f"WITH {parts}judged AS (\n{control.question.text})\nSELECT * FROM judged ORDER BY status, resource, reason\n"
+    )
+
+
+def judge(store: Store, controls: Iterable[Control], given: Mapping[str, Mapping[str, str]]) -> list[Judgement]:
+    """Let controls judge a store.
+
+    Args:
+        store: The store, open for reading; temporary tables are made in it, and gone with the connection.
+        controls: The controls.
+        given: Values of parameters, by the name of the control.
+
+    Raises:
+        UsageError: A parameter is missing, unknown, or not of its type.
+    """
+    known = {control.name: control for control in controls}
+    bound = {name: bind_parameters(one.question, given.get(name, {})) for name, one in known.items()}
+    unmet = {need: reason for need, met, reason in _rows(store, query_text("controls/needs")) if not met}
+    made: set[str] = set()
+    found = []
+    for name, control in known.items():
+        missing = [str(unmet[need]) for need in control.needs if need in unmet]
+        if missing:
+            found.append(Judgement(control, 0, (_finding(control, "/", "unknown", "; ".join(missing)),)))
+            continue
+        for part in control.parts:
+            if part not in made:
+                store.connection.execute(
+                    f"CREATE OR REPLACE TEMP TABLE {part} AS {query_text(f'controls/parts/{part}')}"
+                )
+                made.add(part)
+        found.append(_judged(store, control, bound[name]))
+    return found
+
+
+def _judged(store: Store, control: Control, values: Mapping[str, object]) -> Judgement:
+    # A resource that several rows speak of (an assignment in several states) has the worst of their answers.
+    statement = (
+        f"WITH judged AS (\n{control.question.text}),\n"
+        "ranked AS (SELECT *, CASE status WHEN 'fail' THEN 0 WHEN 'unknown' THEN 1 ELSE 2 END AS rank FROM judged),\n"
+        "single AS (SELECT resource, min(rank) AS rank, arg_min(reason, (rank, reason)) AS reason FROM ranked "
+        "GROUP BY resource)\n"
+        "SELECT rank, count(*) AS number, NULL AS resource, NULL AS reason FROM single WHERE rank = 2 GROUP BY rank\n"
+        "UNION ALL SELECT rank, 1, resource, reason FROM single WHERE rank < 2 ORDER BY rank, resource, reason"
+    )
+    passed, findings = 0, []
+    for rank, number, resource, reason in _rows(store, statement, values):
+        if rank == 2:
+            passed = number
+        else:
+            findings.append(_finding(control, resource, "unknown" if rank else "fail", reason))
+    return Judgement(control, passed, tuple(findings))
+
+
+def _finding(control: Control, resource: str, status: str, reason: str) -> ControlFinding:
+    return ControlFinding(
+        control=control.name,
+        severity=control.severity,
+        subject="tenant" if resource == "/" else control.subject,
+        resource=resource,
+        status="fail" if status == "fail" else "unknown",
+        reason=reason,
+    )
+
+
+def _rows(store: Store, sql: str, values: Mapping[str, object] | None = None) -> list[tuple[Any, ...]]:
+    return store.connection.execute(sql, dict(values) if values else None).fetchall()
