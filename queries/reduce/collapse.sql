@@ -29,6 +29,7 @@ SELECT
     key_operation,
     key_scope,
     min(category) AS category,
-    max(rank) AS rank
+    max(rank) AS rank,
+    substr(min(CAST(4 - rank AS VARCHAR) || access), 2) AS access
 FROM event_rows
 GROUP BY key_correlation, key_operation, key_scope

@@ -129,6 +129,7 @@ judged AS (
             WHEN auth_action IS NOT NULL THEN nullif(trim(auth_action), '')
             ELSE coalesce(by_operation.action, nullif(trim(operation_name), ''))
         END AS direct_operation,
+        by_operation.action IS NULL AS is_unmapped,
         CASE
             WHEN NOT is_storage THEN trim(coalesce(auth_scope, resource_id))
             ELSE regexp_extract(
@@ -278,6 +279,16 @@ SELECT
     key_operation,
     key_scope,
     CASE WHEN is_storage THEN category ELSE 'Administrative' END AS category,
+    -- What let a storage request through; the control plane knows only roles.
+    CASE
+        WHEN NOT is_storage THEN NULL
+        WHEN authentication_key IS NULL AND coalesce(claim_object_id, claim_upn, claim_app_id) IS NULL THEN NULL
+        WHEN authentication_key LIKE '%sas%' THEN 'sas'
+        WHEN authentication_key LIKE '%key%' THEN 'key'
+        WHEN by_key THEN 'anonymous'
+        WHEN auth_action IS NULL AND is_unmapped THEN 'unmapped'
+        ELSE 'roles'
+    END AS access,
     CASE outcome WHEN 'succeeded' THEN 4 WHEN 'failed' THEN 3 WHEN 'denied' THEN 2 WHEN 'started' THEN 1 ELSE 0 END AS rank,
     CASE
         WHEN time IS NULL THEN 'it has no time'

@@ -46,6 +46,7 @@ class Unobservable(StrEnum):
     NOT_KNOWN_TO_BE_LOGGED = "not_known_to_be_logged"
     NO_DIAGNOSTIC_INVENTORY = "no_diagnostic_inventory"
     NO_RESOURCE_LOG = "no_resource_log"
+    OWN_ROLES = "own_roles"
 
 
 class OutOfCoverage(StrEnum):
@@ -88,6 +89,7 @@ SENTENCES: dict[str, str] = {
     Unobservable.NOT_KNOWN_TO_BE_LOGGED: "no log is known to show it",
     Unobservable.NO_DIAGNOSTIC_INVENTORY: "it is not known which resources log their data plane",
     Unobservable.NO_RESOURCE_LOG: "the service has no log that names it",
+    Unobservable.OWN_ROLES: "the service decides by roles of its own, which Azure roles do not replace",
     OutOfCoverage.DAYS_MISSING: "days of the window have no log",
     OutOfCoverage.SCOPE_NOT_COVERED: "a scope where it could be used has no log in the window",
     OutOfCoverage.SCOPE_TREE_UNKNOWN: "it is not known which subscriptions lie below the scope",

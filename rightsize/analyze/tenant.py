@@ -10,7 +10,7 @@ from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.scoping import REACH, ScopeTree, level_of, read_tree
 from rightsize.analyze.text import folded, place_of
 from rightsize.rules.matching import matching_pairs
-from rightsize.rules.operations import annotate, scope_levels, weight
+from rightsize.rules.operations import annotate, dual_operations, scope_levels, weight
 
 _ALLOW = {"action": "control", "data_action": "data"}
 _SUBTRACT = {"not_action": "control", "not_data_action": "data"}
@@ -151,7 +151,9 @@ def _catalogue(inputs: Inputs) -> pl.DataFrame:
         table.with_columns(
             name=folded(table["operation"]),
             plane=pl.when(pl.col("is_data_action")).then(pl.lit("data")).otherwise(pl.lit("control")),
-            certain=known & ~pl.col("is_guess").fill_null(False),
+            certain=known
+            & ~pl.col("is_guess").fill_null(False)
+            & ~folded(table["operation"]).is_in(list(dual_operations())),
             in_catalogue=pl.lit(True),
         ).unique("name", keep="first", maintain_order=True)
     )

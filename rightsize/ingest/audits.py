@@ -145,7 +145,7 @@ SELECT file_no, line, time_utc AS time, 'entra_audit_log' AS source, 'directory'
     -- One request may change many objects; the two services that record one change of a role share its correlation id.
     {folded("scope")} || CASE WHEN {folded("operation")} = '{_ASSIGNS}' THEN ''
         ELSE '|' || coalesce({folded("target_ids[1]")}, '') END AS key_scope,
-    'AuditLogs' AS category,
+    'AuditLogs' AS category, CAST(NULL AS VARCHAR) AS access,
     CASE outcome WHEN 'succeeded' THEN 4 WHEN 'failed' THEN 3 WHEN 'denied' THEN 2 WHEN 'started' THEN 1 ELSE 0 END
         AS rank,
     CASE

@@ -53,6 +53,11 @@ _CAMEL: dict[str, tuple[str, ...]] = {
     "details": ("additionalDetails",),
     "result": ("result",),
     "result_reason": ("resultReason",),
+    "activity_name": ("ActivityName",),
+    "activity_id": ("ActivityId",),
+    "auth_type": ("AuthType",),
+    "auth_key": ("AuthKey", "AuthId"),
+    "client_ip": ("ClientIp",),
 }
 
 _PASCAL: dict[str, tuple[str, ...]] = {
@@ -103,6 +108,44 @@ _PASCAL: dict[str, tuple[str, ...]] = {
     "details": ("AdditionalDetails",),
     "result": ("Result",),
     "result_reason": ("ResultReason",),
+    "identity": ("Identity",),
+    "diagnostic_object_id": (
+        "identity_claim_oid_g",
+        "identity_claim_http_schemas_microsoft_com_identity_claims_objectidentifier_g",
+    ),
+    "diagnostic_upn": (
+        "identity_claim_upn_s",
+        "identity_claim_http_schemas_xmlsoap_org_ws_2005_05_identity_claims_upn_s",
+    ),
+    "diagnostic_app_id": ("identity_claim_appid_g",),
+    "http_status": ("HttpStatusCode", "httpStatusCode_d", "statusCode_s"),
+    "request_uri": ("RequestUri", "requestUri_s"),
+    "by_roles": ("IsRbacAuthorized", "isRbacAuthorized_b"),
+    "by_policy": ("IsAccessPolicyMatch", "isAccessPolicyMatch_b"),
+    "applied_assignment": (
+        "AppliedAssignmentId",
+        "appliedAssignmentId_g",
+        "appliedAssignmentId_s",
+    ),
+    "audit_text": ("log_s",),
+    "audit_id": ("AuditId",),
+    "verb": ("Verb",),
+    "audit_user": ("User",),
+    "object_ref": ("ObjectRef",),
+    "response_status": ("ResponseStatus",),
+    "stage": ("Stage",),
+    "annotations": ("Annotations",),
+    "source_ips": ("SourceIps",),
+    "activity_name": ("ActivityName", "ActivityName_s"),
+    "activity_id": ("ActivityId", "ActivityId_g"),
+    "auth_type": ("AuthType", "AuthType_s", "AuthTokenType", "authTokenType_s"),
+    "auth_key": ("AuthKey", "AuthId", "AuthKey_s", "AuthId_s"),
+    "client_ip": ("ClientIp", "ClientIp_s", "ClientIpAddress", "clientIpAddress_s"),
+    "runtime_status": ("Status", "Status_s"),
+    "aad_principal": ("AadPrincipalId", "aadPrincipalId_g", "aadPrincipalId_s"),
+    "repository": ("Repository",),
+    "server_principal": ("ServerPrincipalName", "server_principal_name_s"),
+    "action_name": ("ActionName", "action_name_s"),
 }
 
 FIELDS = tuple(dict.fromkeys((*_CAMEL, *_PASCAL)))
@@ -116,10 +159,20 @@ SOURCES = {
     "graph_activity": "graph_activity_log",
     "m365_audit": "m365_audit_log",
     "resource": "resource_log",
+    "key_vault": "key_vault_log",
+    "messaging": "messaging_log",
+    "cosmos": "cosmos_log",
+    "kubernetes": "aks_audit_log",
+    "registry": "registry_log",
+    "sql": "sql_audit_log",
 }
-"""The logs that are told apart, and their word in `loads`; those of USED_LOGS are used, the others are only counted."""
+"""The logs that are told apart, and their word in `loads`."""
 
-USED_LOGS = ("activity", "storage", "sign_in", "entra_audit")
+REQUEST_LOGS = ("key_vault", "messaging", "cosmos", "kubernetes", "registry", "sql")
+"""Logs of what was asked of a resource, which one query normalises (`queries/reduce/requests.sql`)."""
+
+USED_LOGS = ("activity", "storage", "sign_in", "entra_audit", *REQUEST_LOGS)
+"""Those that something is learnt from; the others are only counted."""
 
 _TIME_KEYS = {"time", "eventtimestamp", "event_timestamp"}
 _EVENT_KEYS = {"operationname", "operation_name", "category", "resourceid", "resource_id"}
@@ -173,6 +226,44 @@ _ACTIVITY_CATEGORIES = (
 )
 
 
+REQUEST_TABLES = {
+    "azkvauditlogs": "key_vault",
+    "azmsruntimeauditlogs": "messaging",
+    "cdbdataplanerequests": "cosmos",
+    "aksaudit": "kubernetes",
+    "aksauditadmin": "kubernetes",
+    "containerregistryrepositoryevents": "registry",
+    "sqlsecurityauditevents": "sql",
+}
+"""The tables of the logs of requests."""
+
+REQUEST_CATEGORIES = {
+    "runtimeauditlogs": "messaging",
+    "kube-audit": "kubernetes",
+    "kube-audit-admin": "kubernetes",
+    "containerregistryrepositoryevents": "registry",
+    "sqlsecurityauditevents": "sql",
+}
+"""Their categories, which AzureDiagnostics has in one table."""
+
+
+def _requests() -> str:
+    """Return the branches that tell the logs of requests, by their table, by category, and by what only they have.
+
+    `AuditEvent` and `DataPlaneRequests` are categories of several services, which their resource tells apart.
+    """
+    tables = "\n".join(f"    WHEN table_key = '{name}' THEN '{log}'" for name, log in REQUEST_TABLES.items())
+    categories = "\n".join(f"    WHEN category_key = '{name}' THEN '{log}'" for name, log in REQUEST_CATEGORIES.items())
+    return f"""{tables}
+{categories}
+    WHEN category_key = 'auditevent' AND resource_key LIKE '%/microsoft.keyvault/vaults/%' THEN 'key_vault'
+    WHEN category_key = 'dataplanerequests' AND resource_key LIKE '%/microsoft.documentdb/%' THEN 'cosmos'
+    WHEN audit_id IS NOT NULL AND verb IS NOT NULL AND object_ref IS NOT NULL THEN 'kubernetes'
+    WHEN activity_name IS NOT NULL AND auth_type IS NOT NULL AND resource_key LIKE '%/namespaces/%' THEN 'messaging'
+    WHEN by_policy IS NOT NULL OR by_roles IS NOT NULL THEN 'key_vault'
+    WHEN repository IS NOT NULL AND resource_key LIKE '%/microsoft.containerregistry/%' THEN 'registry'"""
+
+
 def with_log(fields: str) -> str:
     """Return SQL that adds to a relation of fields the log that each record belongs to, null where it is none."""
     return f"""
@@ -183,6 +274,7 @@ SELECT * EXCLUDE (table_key, category_key, resource_key), CASE
     WHEN table_key = 'auditlogs' THEN 'entra_audit'
     WHEN table_key = 'microsoftgraphactivitylogs' THEN 'graph_activity'
     WHEN workload IS NOT NULL THEN 'm365_audit'
+{_requests()}
     WHEN {_one_of("category_key", "storageread storagewrite storagedelete")} THEN 'storage'
     WHEN {_one_of("category_key", _SIGN_IN_CATEGORIES)} THEN 'sign_in'
     WHEN category_key = 'microsoftgraphactivitylogs' THEN 'graph_activity'

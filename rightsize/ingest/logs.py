@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import duckdb
 
 from rightsize.ingest.audits import AUDIT_ROWS, RAW_AUDIT_COLUMNS, project_audits, stage_activations
-from rightsize.ingest.families import SOURCES, USED_LOGS, Family, with_log
+from rightsize.ingest.families import REQUEST_LOGS, SOURCES, USED_LOGS, Family, with_log
 from rightsize.ingest.projections import PROJECTIONS as _OF_OTHERS
 from rightsize.ingest.readers import READ_ERRORS, Batch, is_damage, select_fields, select_record_fields
 from rightsize.ingest.records import MAX_RAW_CHARACTERS, read_records
@@ -22,14 +22,14 @@ from rightsize.store.queries import query_text
 
 PROJECTIONS = {**_OF_OTHERS, "entra_audit": (project_audits, RAW_AUDIT_COLUMNS)}
 _LOGS = list(SOURCES)
-_IDS_PER_FILE = 8
+_IDS_PER_FILE = 32
 NO_LOG = len(_LOGS)
 """The place among a file's ids of what is no log."""
 
 _STAGED_EVENTS = (
     "time, source, plane, principal_id, principal_type, principal_name, app_id, operation, scope, outcome, "
     "role_assignment_id, role_definition_id, evidence_principal_id, correlation_id, event_id, ip, "
-    "key_correlation, key_operation, key_scope, category, rank"
+    "key_correlation, key_operation, key_scope, category, access, rank"
 )
 _GUID = "[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}"
 _STAGED_SIGN_INS = "time, sign_in_id, principal_id, principal_name, app_id, resource_id, resource_name, kind, succeeded"
@@ -37,8 +37,15 @@ _STAGED_SIGN_INS = "time, sign_in_id, principal_id, principal_name, app_id, reso
 # A record that the fast way cannot place, or whose keys it may have missed because of their capitals.
 _ODD = (
     "log IS NULL OR (log IN ('activity', 'storage', 'sign_in', 'entra_audit') AND correlation_id IS NULL) "
-    "OR (log IN ('activity', 'storage', 'resource', 'entra_audit') AND operation_name IS NULL)"
+    "OR (log NOT IN ('sign_in', 'graph_activity', 'm365_audit') AND operation_name IS NULL)"
 )
+# What normalises a log: the relation that the query of that name reads.
+_QUERIES = {
+    "sign_in": ("raw_sign_ins", "reduce/sign_ins"),
+    "entra_audit": ("raw_audits", ""),
+    **dict.fromkeys(REQUEST_LOGS, ("raw_requests", "reduce/requests")),
+}
+_EVENT_QUERY = ("raw_events", "reduce/normalise")
 
 
 def file_id(number: int, place: int) -> int:
@@ -213,11 +220,9 @@ FROM ingest_raw JOIN (
 
 def _normalise(con: duckdb.DuckDBPyConnection, log: str) -> set[int]:
     """Normalise the rows of `log` from `ingest_raw` into `ingest_rows`; return the files that have problems."""
-    relation = {"sign_in": "raw_sign_ins", "entra_audit": "raw_audits"}.get(log, "raw_events")
-    query = {"sign_in": "reduce/sign_ins"}.get(log, "reduce/normalise")
+    relation, query = _QUERIES.get(log, _EVENT_QUERY)
     con.execute(f"CREATE OR REPLACE TEMP VIEW {relation} AS {_NUMBERED_ROWS} WHERE log = '{log}'")
-    rows = AUDIT_ROWS if log == "entra_audit" else query_text(query)
-    con.execute(f"CREATE OR REPLACE TEMP TABLE ingest_rows AS {rows}")
+    con.execute(f"CREATE OR REPLACE TEMP TABLE ingest_rows AS {query_text(query) if query else AUDIT_ROWS}")
     return {
         number
         for (number,) in con.execute("SELECT DISTINCT file_no FROM ingest_rows WHERE problem IS NOT NULL").fetchall()

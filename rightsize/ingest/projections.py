@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rightsize.ingest.families import folded, with_log
+from rightsize.ingest.families import REQUEST_LOGS, SOURCES, folded, with_log
 from rightsize.ingest.nested import (
     AUTHORIZATION,
     CLAIMS,
@@ -19,6 +19,7 @@ from rightsize.ingest.nested import (
     paths_of,
     values_as_columns,
 )
+from rightsize.ingest.requests import RAW_REQUEST_COLUMNS, project_requests
 
 RAW_EVENT_COLUMNS = (
     "file_no", "line", "log", "source", "time", "submitted", "category", "operation_name", "resource_id",
@@ -242,4 +243,5 @@ PROJECTIONS = {
     "activity": (project_activity, RAW_EVENT_COLUMNS),
     "storage": (project_storage, RAW_EVENT_COLUMNS),
     "sign_in": (project_sign_ins, RAW_SIGN_IN_COLUMNS),
+    **{log: (project_requests(log, SOURCES[log]), RAW_REQUEST_COLUMNS) for log in REQUEST_LOGS},
 }

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rightsize.ingest.encoding import read_head
-from rightsize.ingest.families import FAMILIES, Family
+from rightsize.ingest.families import FAMILIES, REQUEST_CATEGORIES, REQUEST_TABLES, Family
 from rightsize.ingest.shapes import Context, Shape
 from rightsize.ingest.sniff import Sniff, sniff
 from rightsize.ingest.sources import SourceFile
@@ -94,7 +94,8 @@ def _likely_log(record: Mapping[str, Any]) -> str:
         return "sign_in"
     if "storage" in table or "authenticationtype" in folded or "statustext" in folded:
         return "storage"
-    return "activity"
+    named = {**REQUEST_TABLES, **REQUEST_CATEGORIES, "auditevent": "key_vault", "dataplanerequests": "cosmos"}
+    return next((named[word] for word in table.split() if word in named), "activity")
 
 
 def _describe(looked: Sniff) -> str:

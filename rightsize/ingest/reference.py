@@ -42,6 +42,32 @@ def create_reference_tables(con: duckdb.DuckDBPyConnection) -> None:
         "log_directory_audit (activity VARCHAR, service VARCHAR, property VARCHAR, action VARCHAR, reason VARCHAR)",
         sorted(audits),
     )
+    _create_requests(con)
+
+
+def _create_requests(con: duckdb.DuckDBPyConnection) -> None:
+    """Create what the logs of requests are read with; a `*` in an operation becomes the `%` of LIKE."""
+    operations = [
+        (
+            row["service"],
+            fold(row["operation"]).replace("*", "%"),
+            *(row[name] for name in ("action", "plane", "level", "access")),
+            str("*" in row["operation"]).lower(),
+        )
+        for row in rows_of("log_request_operations")
+    ]
+    _create(
+        con,
+        "log_request_operations (service VARCHAR, operation VARCHAR, action VARCHAR, plane VARCHAR, level VARCHAR, "
+        "access VARCHAR, is_pattern BOOLEAN)",
+        sorted(operations),
+    )
+    verbs = [(row["verb"], row["kind"], row["subresource"], row["suffix"]) for row in rows_of("log_kubernetes_verbs")]
+    _create(
+        con, "log_kubernetes_verbs (verb VARCHAR, kind VARCHAR, subresource VARCHAR, suffix VARCHAR)", sorted(verbs)
+    )
+    groups = [(row["api_group"],) for row in rows_of("log_kubernetes_groups")]
+    _create(con, "log_kubernetes_groups (api_group VARCHAR)", sorted(groups))
 
 
 def _create(con: duckdb.DuckDBPyConnection, declaration: str, rows: list[tuple[str, ...]]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from rightsize.rbac.text import fold
 from rightsize.rules.matching import first_match, folded, matches
 from rightsize.rules.tables import rows_of
 
@@ -30,6 +31,14 @@ def annotate(operations: pl.DataFrame) -> pl.DataFrame:
         observable_by=pl.Series(observable).set(work["unknown"], None),
         unobservable_reason=pl.Series(reason).set(work["unknown"], PLANE_GUESSED),
     )
+
+
+def dual_operations() -> frozenset[str]:
+    """Return the folded operations that Azure has on both planes, whatever a catalogue with one row for each says.
+
+    Where one of them stands is what the role that names it says.
+    """
+    return frozenset(fold(row["operation"]) for row in rows_of("dual_operations"))
 
 
 def risk_weights() -> dict[str, int]:

@@ -20,6 +20,7 @@ MARKED_COLUMNS = (
     "evidence_principal_id",
     "event_id",
     "ip",
+    "access",
 )
 """Columns of an event that the highest-ranked row decides. They are stored behind one digit, 4 minus the rank of the
 row that gave them, so that the least value is the better one and merging stays associative over any number of loads."""
@@ -77,10 +78,14 @@ _VERSIONED = ("role_definitions", "deny_assignments", "operations")
 
 _SCOPE_SPELLING = "coalesce((SELECT spelling FROM base.scope_names AS n WHERE n.folded = {key}), {raw})"
 # A name that means two principals, as UPN of one and mail of another, resolves to neither.
+# Some logs name who asked by an id without saying of what, so object ids stand beside application ids.
 _RESOLVED = (
-    "SELECT alias, min(principal_id) AS principal_id FROM base.principal_aliases "
+    "SELECT alias, min(principal_id) AS principal_id FROM ("
+    "SELECT alias, principal_id FROM base.principal_aliases "
+    "UNION SELECT principal_id, principal_id FROM base.principals) "
     "GROUP BY alias HAVING count(DISTINCT principal_id) = 1"
 )
+_RESOURCE = "^(/subscriptions/[^/]+/resourcegroups/[^/]+/providers/[^/]+/[^/]+/[^/]+)"
 
 
 def base_table(name: str) -> str:
@@ -134,6 +139,26 @@ _VIEWS = {
             AND alias.alias = {folded("substr(coalesce(e.principal_name, e.app_id), 2)")}
         WHERE o.folded IN ('microsoft.authorization/roleassignments/write',
             'microsoft.authorization/roleassignments/delete')""",
+    "request_access": f"""
+        SELECT source, resource, access, coalesce(substr(c.principal_id, 2), alias.principal_id) AS principal_id,
+            principal_name, day, sum(events) AS events, max(last_seen) AS last_seen
+        FROM (
+            SELECT e.source, coalesce(nullif(regexp_extract(s.folded, '{_RESOURCE}', 1), ''), s.folded) AS resource,
+                substr(e.access, 2) AS access, e.principal_id,
+                {folded("substr(coalesce(e.principal_name, e.app_id), 2)")} AS principal_name,
+                e.time::DATE AS day, count(*) AS events, max(e.time) AS last_seen
+            FROM base.events AS e JOIN base.scope_names AS s USING (scope_key)
+            WHERE e.access IS NOT NULL GROUP BY ALL
+        ) AS c
+        LEFT JOIN ({_RESOLVED}) AS alias ON c.principal_id IS NULL AND alias.alias = c.principal_name
+        GROUP BY ALL""",
+    "unmapped_operations": f"""
+        SELECT e.source, o.spelling AS operation, count(*) AS events,
+            count(DISTINCT regexp_extract(s.folded, '{_RESOURCE}', 1)) AS resources, min(e.time) AS first_seen,
+            max(e.time) AS last_seen
+        FROM base.events AS e
+        JOIN base.operation_names AS o USING (operation_key) JOIN base.scope_names AS s USING (scope_key)
+        WHERE substr(e.access, 2) = 'unmapped' GROUP BY e.source, o.spelling""",
     "usage": """
         SELECT principal_id, principal_name, operation, scope, plane, role_assignment_id, min(first_seen) AS first_seen,
             max(last_seen) AS last_seen, sum(succeeded)::BIGINT AS succeeded, sum(failed)::BIGINT AS failed,
@@ -192,7 +217,7 @@ _VIEWS = {
             max(last_seen) AS last_seen
         FROM (
             SELECT operation_key, plane, count(*) AS events, min(time) AS first_seen, max(time) AS last_seen
-            FROM base.events GROUP BY ALL
+            FROM base.events WHERE coalesce(substr(access, 2), 'roles') = 'roles' GROUP BY ALL
             UNION ALL
             SELECT operation_key, plane, sum(succeeded + failed + started + denied), min(first_seen), max(last_seen)
             FROM base.reduced_usage GROUP BY ALL

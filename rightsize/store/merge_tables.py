@@ -24,6 +24,7 @@ _VERSIONS = {
 
 _MUTABLE = {
     "role_assignments": ("condition", "condition_version", "description"),
+    "resources": ("sku", "settings"),
     "role_management_policies": (
         "maximum_activation",
         "requires_mfa",
@@ -45,8 +46,11 @@ _ORDER = {
 }
 """What orders the editions of a row that has no `updated_on`: twenty digits."""
 
-_SILENT_WITHOUT = {"role_management_policies": "rules"}
+_SILENT_WITHOUT = {"role_management_policies": "rules", "resources": "settings"}
 """The column without which a row says nothing of those that Azure can change."""
+
+_FOLDED_SCOPES = {"scope_listings", "scope_tags", "resources", "diagnostic_settings"}
+"""Tables whose key is a scope."""
 
 
 def merge_tables(con: duckdb.DuckDBPyConnection) -> tuple[dict[int, int], set[str]]:
@@ -103,7 +107,7 @@ def _edition(name: str, together: tuple[str, ...], speaks: str | None) -> str:
 
 def _staged_column(declared: Table, name: str) -> str:
     """Ids that are keys and scopes of keys compare folded; everything else stays as it was written."""
-    if declared.name in {"scope_listings", "scope_tags"} and name == "scope":
+    if declared.name in _FOLDED_SCOPES and name == "scope":
         return f"{folded(tidy_scope('scope'))} AS scope"
     if name in {"scope", "parent_scope"}:
         return f"{tidy_scope(name)} AS {name}"

@@ -8,7 +8,7 @@ import duckdb
 
 from rightsize.store.ddl import base_table, view_statements
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 
 
 def _add_scope_tags(connection: duckdb.DuckDBPyConnection) -> None:
@@ -37,11 +37,18 @@ def _add_directory_roles(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(f"CREATE TABLE IF NOT EXISTS base.{name} ({base_table(name)})")
 
 
+def _add_resources(connection: duckdb.DuckDBPyConnection) -> None:
+    connection.execute("ALTER TABLE base.events ADD COLUMN IF NOT EXISTS access VARCHAR")
+    for name in ("resources", "diagnostic_settings"):
+        connection.execute(f"CREATE TABLE IF NOT EXISTS base.{name} ({base_table(name)})")
+
+
 _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     1: _add_scope_tags,
     2: _add_policies_and_requests,
     3: _add_reduced_rows,
     4: _add_directory_roles,
+    5: _add_resources,
 }
 """The step that leads from the version of its key to the next."""
 

@@ -25,7 +25,8 @@ _LOG_TABLES = {
     "stage_rejects": "file_id INTEGER, line BIGINT, reason VARCHAR, raw VARCHAR",
     "stage_event_rows": (
         f"file_id INTEGER, line BIGINT, {_EVENT_COLUMNS}, "
-        "key_correlation VARCHAR, key_operation VARCHAR, key_scope VARCHAR, category VARCHAR, rank INTEGER"
+        "key_correlation VARCHAR, key_operation VARCHAR, key_scope VARCHAR, category VARCHAR, access VARCHAR, "
+        "rank INTEGER"
     ),
     "stage_request_rows": (
         "file_id INTEGER, line BIGINT, key_correlation VARCHAR, key_operation VARCHAR, key_scope VARCHAR, "

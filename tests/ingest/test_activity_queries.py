@@ -110,7 +110,7 @@ def test_a_field_comes_from_the_highest_row_that_has_it() -> None:
         "operation": "b/x/y",
     }
     for rows in itertools.permutations([begin, end]):
-        ((time, _, _, principal, *_, key_scope, _, rank),) = _collapse(list(rows))
+        ((time, _, _, principal, *_, key_scope, _, rank, _),) = _collapse(list(rows))
         assert (time, principal, key_scope, rank) == (begin["time"], "p", "s", 4)
     (row,) = _collapse([begin, end])
     assert row[7:11] == ("B/x/y", "/s", "succeeded", "new")

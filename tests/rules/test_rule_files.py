@@ -32,13 +32,19 @@ FILES = (
     "emergency_names",
     "extension_types",
     "frameworks",
+    "dual_operations",
+    "resource_settings",
+    "resource_logs",
+    "log_request_operations",
+    "log_kubernetes_verbs",
+    "log_kubernetes_groups",
+    "log_alternatives",
 )
 LOGS = {
     "activity_log",
     "storage_log",
     "key_vault_log",
     "messaging_log",
-    "cosmos_log",
     "aks_audit_log",
     "registry_log",
 }
@@ -67,7 +73,7 @@ def test_every_row_of_a_rule_file_has_all_its_cells_and_a_source(name: str) -> N
 
 def test_no_rule_file_is_without_a_test_here() -> None:
     found = {Path(item.name).stem for item in files("rightsize.rules").iterdir() if item.name.endswith(".csv")}
-    assert {name for name in found if not name.startswith("log_")} == set(FILES)
+    assert {name for name in found if not name.startswith("log_")} == {n for n in FILES if not n.startswith("log_")}
 
 
 @pytest.mark.parametrize("name", ["observability", "risk", "layers"])
@@ -113,8 +119,12 @@ def test_rules_use_only_the_words_that_others_know() -> None:
             None,
             "data_endpoint",
         ),
-        ("Microsoft.ContainerRegistry/registries/pull/read", False, None, "data_endpoint"),
-        ("Microsoft.ContainerRegistry/registries/push/write", False, None, "data_endpoint"),
+        ("Microsoft.ContainerRegistry/registries/pull/read", False, "registry_log", None),
+        ("Microsoft.ContainerRegistry/registries/push/write", False, "registry_log", None),
+        ("Microsoft.ContainerRegistry/registries/metadata/read", False, None, "data_endpoint"),
+        ("Microsoft.DocumentDB/databaseAccounts/readMetadata", True, None, "own_roles"),
+        ("Microsoft.ServiceBus/namespaces/messages/send/action", True, "messaging_log", None),
+        ("Microsoft.EventHub/namespaces/schemas/read", True, None, "no_resource_log"),
         ("Microsoft.OperationalInsights/workspaces/query/SecurityEvent/read", False, None, "data_endpoint"),
         ("Microsoft.ServiceBus/namespaces/queues/authorizationRules/listKeys/action", False, "activity_log", None),
         ("Microsoft.Storage/storageAccounts/blobServices/containers/blobs/read", True, "storage_log", None),

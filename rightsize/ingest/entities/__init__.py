@@ -10,6 +10,7 @@ from rightsize.ingest.entities.operations import OPERATION_SHAPES
 from rightsize.ingest.entities.pim import PIM_SHAPES
 from rightsize.ingest.entities.policies import POLICY_SHAPES
 from rightsize.ingest.entities.reduced import REDUCED_SHAPES
+from rightsize.ingest.entities.resources import RESOURCE_SHAPES
 from rightsize.ingest.entities.scopes import SCOPE_SHAPES
 from rightsize.ingest.entities.tags import TAG_SHAPES
 from rightsize.ingest.shapes import Shape
@@ -22,6 +23,7 @@ ENTITY_SHAPES: tuple[Shape, ...] = (
     *DIRECTORY_ROLE_SHAPES,
     *SCOPE_SHAPES,
     *TAG_SHAPES,
+    *RESOURCE_SHAPES,
     *OPERATION_SHAPES,
     *DIRECTORY_SHAPES,
     *REDUCED_SHAPES,

@@ -14,20 +14,17 @@ from typing import Any
 import duckdb
 
 from rightsize.ingest.entities.fields import field, read_fields
-from rightsize.ingest.entities.look import Look, look_at
+from rightsize.ingest.entities.look import look_at
 from rightsize.ingest.entities.shape import Beside, Unusable
 from rightsize.ingest.shapes import Context
 from rightsize.rbac.text import fold
 from rightsize.store.sql import folded
 
 GROUP = re.compile(r"/subscriptions/[^/]+/resourcegroups/[^/]+")
-_RESOURCE = re.compile(r"/subscriptions/[^/]+(/resourcegroups/[^/]+)?(/providers/[^/]+(/[^/]+/[^/]+)+)+")
-# What stands on a scope and is listed by shapes of its own.
-_OF_OTHERS = ("microsoft.authorization/", "microsoft.management/")
+TAG_FIELDS = (field("scope", "id", kind="scope", mandatory=True), field("tags", "tags", kind="members"))
+"""The fields that `INSERT_TAGS` reads."""
 
-_FIELDS = (field("scope", "id", kind="scope", mandatory=True), field("tags", "tags", kind="members"))
-
-_INSERT = f"""
+INSERT_TAGS = f"""
 INSERT INTO stage_scope_tags (file_id, line, scope, name, value)
 SELECT file_id, line, scope, {folded("key")}, value ->> '$'
 FROM entity_rows, json_each(tags::JSON)
@@ -46,31 +43,23 @@ def read_tags(scope: str, tags: object) -> Iterator[Beside | Unusable]:
 
 
 @dataclass(frozen=True, slots=True)
-class TaggedShape:
-    """Listings of resource groups or resources, of which only the tags are kept."""
+class GroupShape:
+    """Listings of resource groups, of which only the tags are kept."""
 
-    name: str
-    source: str
-    scopes: re.Pattern[str]
+    name: str = "resource_groups"
+    source: str = "resource_groups"
 
     def recognises(self, record: Mapping[str, Any], context: Context) -> bool:  # noqa: ARG002  the record says it all
         """Tell whether a record has this shape: an id of that form, and tags or what every resource has."""
         look = look_at(record)
-        if look.type.startswith(_OF_OTHERS) or not self.scopes.fullmatch(look.text("id").rstrip("/")):
+        if not GROUP.fullmatch(look.text("id").rstrip("/")):
             return False
-        return "tags" in look.outer or _is_resource(look)
+        return "tags" in look.outer or {"name", "type", "location"} <= look.outer.keys()
 
     def stage(self, con: duckdb.DuckDBPyConnection, relation: str) -> None:
         """Insert the tags of the records of `relation`; a record without tags says nothing."""
-        read_fields(con, relation, _FIELDS)
-        con.execute(_INSERT)
+        read_fields(con, relation, TAG_FIELDS)
+        con.execute(INSERT_TAGS)
 
 
-def _is_resource(look: Look) -> bool:
-    return {"name", "type", "location"} <= look.outer.keys()
-
-
-TAG_SHAPES = (
-    TaggedShape("resource_groups", "resource_groups", GROUP),
-    TaggedShape("resources", "resources", _RESOURCE),
-)
+TAG_SHAPES = (GroupShape(),)

@@ -57,7 +57,7 @@ ANSWER_TABLES = (
         "one row a finding of the last analysis",
         (
             key("control", TEXT, "name of the control"),
-            key("subject", TEXT, "id of the assignment or principal"),
+            key("subject", TEXT, "id of the assignment, principal or resource"),
             Column("principal_id", TEXT, "whom it concerns"),
             Column("severity", TEXT, "low, medium or high"),
             Column("reason", TEXT, "one sentence"),

@@ -20,7 +20,11 @@ BOOKKEEPING_TABLES = (
         "declared_windows",
         "one row a window of days for which somebody declares that a source was exported completely",
         (
-            key("source", TEXT, "activity_log, storage_log or sign_in_log"),
+            key(
+                "source",
+                TEXT,
+                "activity_log, sign_in_log, or a log of a service, as storage_log",
+            ),
             key("category", TEXT, "category, or * for all of the source"),
             key("scope", TEXT, "scope that the declaration speaks of, with everything below it"),
             key("first_day", DAY, "first whole UTC day"),

@@ -83,8 +83,15 @@ DIRECTORY_TABLES = (
         "listings",
         "one row a listing of the directory, with whether its end was seen",
         (
-            key("listing", TEXT, "users, groups, servicePrincipals, deletedItems, members, transitiveMembers"),
-            key("of", TEXT, "the group id for members and transitiveMembers, else empty"),
+            key(
+                "listing", TEXT, "users, groups, servicePrincipals, deletedItems, members, transitiveMembers, resources"
+            ),
+            key(
+                "of",
+                TEXT,
+                "the group id for members and transitiveMembers; the subscription and the type of resource, with a "
+                "space between, for resources; else empty",
+            ),
             Column("complete", BOOL, "a page without a next link was loaded, or an empty listing"),
         ),
     ),
@@ -105,6 +112,34 @@ DIRECTORY_TABLES = (
             key("scope", TEXT, "resource id of the subscription, resource group or resource, ASCII lower case"),
             key("name", TEXT, "name of the tag, ASCII lower case, since Azure compares names so"),
             key("value", TEXT, "its value, as it is written"),
+        ),
+    ),
+    Table(
+        "resources",
+        "one row a resource that a listing states, its settings as they were last changed",
+        (
+            key("scope", TEXT, "resource id, ASCII lower case"),
+            Column("resource_type", TEXT, "for example Microsoft.KeyVault/vaults"),
+            Column("sku", TEXT, "its tier, where the listing says it"),
+            Column(
+                "settings",
+                TEXT,
+                "the settings that decide who gets at its data (rules/), as canonical JSON; null until a listing with "
+                "properties is loaded",
+            ),
+            Column("created_on", TIME, "when it was made"),
+            Column("updated_on", TIME, "when it was last changed"),
+        ),
+    ),
+    Table(
+        "diagnostic_settings",
+        "one row a category, or group of categories, of a diagnostic setting",
+        (
+            key("scope", TEXT, "resource whose log it sends, ASCII lower case; of storage accounts the service"),
+            key("name", TEXT, "name of the setting, ASCII lower case"),
+            key("category", TEXT, "category or group of categories, ASCII lower case"),
+            key("is_group", BOOL, "it is a group: allLogs or audit"),
+            Column("enabled", BOOL, "whether it is sent"),
         ),
     ),
     Table(

@@ -56,6 +56,12 @@ USAGE_TABLES = (
         "one row a call: begin, accept and end rows of one or several exports merged",
         (
             *EVENT_COLUMNS,
+            Column(
+                "access",
+                TEXT,
+                "what let a request of the data plane through: roles, key, sas, anonymous, access_policy, own_roles; "
+                "none where no permission was needed, unmapped where no rule knows the operation; null else",
+            ),
             Column("event_key", TEXT, "folded (correlation_id, operation, scope), the identity of the call"),
         ),
         kind="view",
@@ -93,6 +99,34 @@ USAGE_TABLES = (
         kind="view",
     ),
     Table(
+        "request_access",
+        "one row a log, resource, way of access, principal and day: requests of the data plane",
+        (
+            key("source", TEXT, "the log"),
+            key("resource", TEXT, "the resource that was asked, ASCII lower case"),
+            key("access", TEXT, "what let the requests through, as in events"),
+            key("principal_id", TEXT, "who asked; null where keys hide it or no listing resolves the name"),
+            key("principal_name", TEXT, "the UPN, name or application id that the rows name"),
+            key("day", DAY, "UTC day"),
+            Column("events", INT, "requests"),
+            Column("last_seen", TIME, "last request of the day"),
+        ),
+        kind="view",
+    ),
+    Table(
+        "unmapped_operations",
+        "one row a log and operation of it that no rule knows, so that nobody can say which permission it used",
+        (
+            key("source", TEXT, "the log"),
+            key("operation", TEXT, "as the log writes it"),
+            Column("events", INT, "requests"),
+            Column("resources", INT, "resources that were asked"),
+            Column("first_seen", TIME, "first request"),
+            Column("last_seen", TIME, "last request"),
+        ),
+        kind="view",
+    ),
+    Table(
         "sign_ins",
         "one row a principal, application, resource, kind of sign-in and day",
         (
@@ -112,9 +146,18 @@ USAGE_TABLES = (
         "coverage",
         "one row a source, category, scope and day",
         (
-            key("source", TEXT, "activity_log, storage_log or sign_in_log"),
-            key("category", TEXT, "Administrative, StorageRead, interactive and so on"),
-            key("scope", TEXT, "subscription, management group, resource or / for the tenant"),
+            key(
+                "source",
+                TEXT,
+                "activity_log, sign_in_log, or the log of a service: storage_log, key_vault_log and so on",
+            ),
+            key("category", TEXT, "Administrative, StorageRead, AuditEvent, interactive and so on"),
+            key(
+                "scope",
+                TEXT,
+                "subscription, management group, / for the tenant, or the resource whose diagnostic settings send the "
+                "log: of a storage account each service",
+            ),
             key("day", DAY, "UTC day"),
             Column("events", INT, "rows seen"),
             Column("state", TEXT, "observed, declared_empty, quiet or missing"),

@@ -1,0 +1,140 @@
+"""Resources with the settings that decide who gets at their data, and the diagnostic settings that log it.
+
+A listing of all resources of a subscription has no properties, one of a type has; the Azure CLI prints those beside
+the id. What counts as a setting, and what it means, stands in `rules/resource_settings.csv`.
+Source: Microsoft Learn, REST reference of Microsoft.Resources, of the providers and of Microsoft.Insights.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+
+from rightsize.ingest.entities.definitions import text_of
+from rightsize.ingest.entities.fields import ROWS, Field, field, read_fields
+from rightsize.ingest.entities.look import Look, fold_keys, look_at
+from rightsize.ingest.entities.shape import ObjectShape, Row, Unusable
+from rightsize.ingest.entities.tags import INSERT_TAGS, TAG_FIELDS
+from rightsize.ingest.shapes import Context
+from rightsize.model.errors import InputError
+from rightsize.rbac.text import fold
+from rightsize.rules.tables import rows_of
+from rightsize.store.sql import folded, quoted
+
+_RESOURCE = re.compile(r"/subscriptions/[^/]+(/resourcegroups/[^/]+)?(/providers/[^/]+(/[^/]+/[^/]+)+)+")
+# What stands on a scope and is listed by shapes of its own.
+_OF_OTHERS = ("microsoft.authorization/", "microsoft.management/", "microsoft.insights/diagnosticsettings")
+_SETTING = "/providers/microsoft.insights/diagnosticsettings/"
+
+
+def _setting_fields() -> tuple[Field, ...]:
+    """Return one field a property that a rule names: where Resource Manager has it, then where the Azure CLI does."""
+    named = dict.fromkeys(row["property"] for row in rows_of("resource_settings") if row["property"])
+    boolean = {row["property"] for row in rows_of("resource_settings") if row["value"] in ("true", "false")}
+    return tuple(field(name, f"properties/{name}", name, kind="bool" if name in boolean else "text") for name in named)
+
+
+_SETTINGS = _setting_fields()
+_FIELDS = (
+    *TAG_FIELDS,
+    field("resource_type", "type"),
+    field("sku_name", "sku/name", "properties/sku/name"),
+    field("created_on", "createdTime", "systemData/createdAt", "properties/creationTime", kind="time"),
+    field("updated_on", "changedTime", "systemData/lastModifiedAt", kind="time"),
+    *_SETTINGS,
+)
+
+
+def _insert(relation: str) -> str:
+    pairs = ", ".join(f"'{wanted.name}', {quoted(wanted.name)}::VARCHAR" for wanted in _SETTINGS)
+    found = " OR ".join(f"{quoted(wanted.name)} IS NOT NULL" for wanted in _SETTINGS)
+    properties = "json_extract(record, '$.properties')"
+    has_properties = f"json_type({properties}) = 'OBJECT' AND len(json_keys({properties})) > 0"
+    return f"""
+        INSERT INTO stage_resources (file_id, line, scope, resource_type, sku, settings, created_on, updated_on)
+        SELECT file_id, line, scope, resource_type, sku_name, settings, created_on,
+            CASE WHEN settings IS NOT NULL THEN updated_on END
+        FROM (
+            SELECT r.*, CASE WHEN coalesce({has_properties}, false) OR {found} THEN (
+                SELECT '{{' || coalesce(
+                    string_agg(to_json(key)::VARCHAR || ':' || value::VARCHAR, ',' ORDER BY key), '') || '}}'
+                FROM json_each(json_object({pairs})) WHERE json_type(value) <> 'NULL'
+            ) END AS settings
+            FROM {ROWS} AS r JOIN {relation} USING (file_id, line)
+        ) WHERE resource_type IS NOT NULL"""
+
+
+# A listing is whole where a page of it says that none follows, and none of its records was lost. It speaks for the
+# types that it has: one of a single type knows nothing of others.
+_LISTED = f"""
+    INSERT INTO stage_listings (file_id, line, listing, of, complete)
+    SELECT DISTINCT file_id, NULL::BIGINT, 'resources',
+        '/subscriptions/' || split_part({folded("scope")}, '/', 3) || ' ' || {folded("resource_type")}, true
+    FROM {ROWS} WHERE resource_type IS NOT NULL AND file_id NOT IN (SELECT file_id FROM stage_rejects)
+        AND file_id IN (SELECT file_id FROM stage_pages WHERE NOT has_next)"""
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceShape:
+    """Listings of resources: their types, tags and settings."""
+
+    name: str = "resources"
+    source: str = "resources"
+
+    def recognises(self, record: Mapping[str, Any], context: Context) -> bool:  # noqa: ARG002  the record says it all
+        """Tell whether a record has this shape: the id of a resource, and tags or what every resource has."""
+        look = look_at(record)
+        if look.type.startswith(_OF_OTHERS) or not _RESOURCE.fullmatch(look.text("id").rstrip("/")):
+            return False
+        return "tags" in look.outer or {"name", "type", "location"} <= look.outer.keys()
+
+    def stage(self, con: duckdb.DuckDBPyConnection, relation: str) -> None:
+        """Insert the records of `relation` into the staging tables."""
+        read_fields(con, relation, _FIELDS)
+        con.execute(INSERT_TAGS)
+        con.execute(_insert(relation))
+        con.execute(_LISTED)
+
+
+def _is_diagnostic_setting(look: Look) -> bool:
+    return _SETTING in look.text("id") and isinstance(look.value("logs"), list)
+
+
+def _read_diagnostic_setting(record: Mapping[str, Any]) -> Iterator[Row | Unusable]:
+    look = look_at(record)
+    scope, _, name = fold(text_of(look.outer, "id").strip()).rstrip("/").rpartition(_SETTING)
+    if not scope.startswith("/") or not name:
+        raise InputError("its `id` is no diagnostic setting")
+    for log in look.value("logs"):
+        if not isinstance(log, Mapping):
+            yield Unusable("a log of it is no object", log)
+            continue
+        fields = fold_keys(log)
+        category, group = fields.get("category"), fields.get("categorygroup")
+        named = category or group
+        if not isinstance(named, str) or not isinstance(fields.get("enabled"), bool):
+            yield Unusable("a log of it names no category, or not whether it is sent", log)
+            continue
+        yield {
+            "scope": scope,
+            "name": name,
+            "category": fold(named),
+            "is_group": not category,
+            "enabled": fields["enabled"],
+        }
+
+
+RESOURCE_SHAPES = (
+    ObjectShape(
+        "diagnostic_settings",
+        "diagnostic_settings",
+        _is_diagnostic_setting,
+        "diagnostic_settings",
+        _read_diagnostic_setting,
+    ),
+    ResourceShape(),
+)
