@@ -29,6 +29,7 @@ from rightsize.cli.mine import mine
 from rightsize.cli.narration import complain
 from rightsize.cli.propose import propose
 from rightsize.cli.queries import queries
+from rightsize.cli.role_gates import no_new_access, not_granted
 from rightsize.cli.roles import app as roles
 from rightsize.cli.sql import sql
 from rightsize.cli.status import status
@@ -72,6 +73,8 @@ app.command()(explain)
 app.command()(load)
 app.command()(mine)
 app.command()(propose)
+roles.command("no-new-access")(no_new_access)
+roles.command("not-granted")(not_granted)
 app.add_typer(roles, name="roles")
 app.add_typer(queries, name="queries")
 app.command()(sql)

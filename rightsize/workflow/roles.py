@@ -9,11 +9,12 @@ from typing import Any
 
 from rightsize.model.errors import InputError
 from rightsize.model.nouns import PermissionBlock, RoleDefinition, Witness
-from rightsize.model.role_forms import parse_role_definitions, read_role_definitions
+from rightsize.model.role_forms import read_role_definitions
 from rightsize.rbac.algebra import contains, witnesses
 from rightsize.rbac.expand import GrantedOperation, expand_roles
 from rightsize.rbac.text import fold
 from rightsize.workflow.operations import Operations
+from rightsize.workflow.role_sources import roles_of_bytes
 from rightsize.workflow.text_files import read_bytes, read_json_lines
 
 
@@ -35,11 +36,8 @@ def read_role(place: str, role_name: str | None = None) -> RoleDefinition:
 
 
 def read_roles(path: Path) -> tuple[RoleDefinition, ...]:
-    """Return all roles of a file, or raise InputError."""
-    try:
-        return parse_role_definitions(read_bytes(path))
-    except InputError as error:
-        raise InputError(f"`{path}`: {error.message}", hint=error.hint) from None
+    """Return all roles of a file, templates included, or raise InputError."""
+    return roles_of_bytes(read_bytes(path), str(path))
 
 
 def choose_role(roles: Sequence[RoleDefinition], name: str | None, where: str) -> RoleDefinition:

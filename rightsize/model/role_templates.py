@@ -1,0 +1,178 @@
+"""Role definitions inside templates: ARM templates, and Terraform's JSON, as documents that a parser has read.
+
+What a role grants must stand there. An expression that only a deployment knows (a parameter, a function, an
+interpolation) in a list of actions is an error, since nobody can say what such a role grants; names and assignable
+scopes may be expressions, and stay as they are written.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from rightsize.model.errors import InputError
+from rightsize.model.nouns import RoleDefinition
+from rightsize.model.role_forms import read_role_definitions
+
+ROLE_TYPE = "microsoft.authorization/roledefinitions"
+TERRAFORM_TYPE = "azurerm_role_definition"
+_FIELDS = ("actions", "notActions", "dataActions", "notDataActions")
+_SNAKE = dict(zip(("actions", "not_actions", "data_actions", "not_data_actions"), _FIELDS, strict=True))
+_VARIABLE = re.compile(r"\[variables\('([^']+)'\)\]", re.IGNORECASE)
+_DEEPEST = 50
+
+Resolve = Callable[[object, str], object]
+"""Returns the value that an expression stands for, or raises InputError; what is no expression is returned as it is."""
+
+
+def template_roles(document: object) -> tuple[RoleDefinition, ...] | None:
+    """Return the roles that a template defines, or None where the document is no template.
+
+    Raises:
+        InputError: What a role grants cannot be known before its deployment; the message names the place.
+    """
+    if not isinstance(document, Mapping):
+        return None
+    if isinstance(document.get("resources"), (list, Mapping)) and "$schema" in document:
+        return tuple(_arm_roles(document, 0))
+    kinds = document.get("resource")
+    if isinstance(kinds, (list, Mapping)):
+        return tuple(_terraform_json_roles(kinds))
+    return None
+
+
+def make_role(
+    name: object, identifier: object, permissions: object, scopes: object, resolve: Resolve
+) -> RoleDefinition:
+    """Return the role that a template's fields make.
+
+    Args:
+        name: The display name, perhaps an expression.
+        identifier: The name of the resource, kept where it is a text.
+        permissions: The list of permission blocks, or an expression for it.
+        scopes: The assignable scopes; those that are no texts are left out.
+        resolve: What makes values of expressions.
+
+    Raises:
+        InputError: A list of actions is not known.
+    """
+    label = name if isinstance(name, str) and name else "without a name"
+    where = f"role `{label}`"
+    blocks = resolve(permissions, f"`permissions` of {where}")
+    if isinstance(blocks, Mapping):
+        blocks = [blocks]
+    if not isinstance(blocks, list):
+        raise InputError(f"`permissions` of {where} is no list of permission blocks")
+    made = {
+        "name": identifier if isinstance(identifier, str) else "",
+        "properties": {
+            "roleName": label,
+            "type": "CustomRole",
+            "permissions": [_block(resolve(block, where), where, resolve) for block in blocks],
+            "assignableScopes": [scope for scope in scopes if isinstance(scope, str)]
+            if isinstance(scopes, list)
+            else [],
+        },
+    }
+    return read_role_definitions(made)[0]
+
+
+def _block(block: object, where: str, resolve: Resolve) -> dict[str, Any]:
+    if not isinstance(block, Mapping):
+        raise InputError(f"a permission block of {where} is none")
+    made: dict[str, Any] = {}
+    for key, value in block.items():
+        name = next((one for one in _FIELDS if one.lower() == str(key).lower()), _SNAKE.get(str(key)))
+        if name is None:
+            if str(key).lower() in ("condition", "conditionversion"):
+                made[str(key)] = resolve(value, f"`{key}` of {where}")
+            continue
+        place = f"`{name}` of {where}"
+        items = resolve(value, place)
+        if items is None:
+            continue
+        if not isinstance(items, list):
+            raise InputError(f"{place} is no list of strings")
+        made[name] = list(_strings(items, place, resolve))
+    return made
+
+
+def _strings(items: list[object], place: str, resolve: Resolve) -> Iterator[object]:
+    for item in items:
+        value = resolve(item, place)
+        if not isinstance(value, str):
+            raise unknown_value(place, value)
+        yield value
+
+
+def unknown_value(place: str, value: object) -> InputError:
+    """Return the error for an expression that only a deployment knows."""
+    return InputError(
+        f"{place} holds an expression that only a deployment knows: `{str(value)[:80]}`",
+        hint="write the actions out, or give the compiled template",
+    )
+
+
+def _arm_roles(template: Mapping[str, Any], depth: int) -> Iterator[RoleDefinition]:
+    if depth > _DEEPEST:
+        raise InputError("templates are nested deeper than any deployment")
+    variables = template.get("variables") if isinstance(template.get("variables"), Mapping) else {}
+
+    def resolve(value: object, place: str) -> object:
+        for _ in range(_DEEPEST):
+            if not (isinstance(value, str) and value.startswith("[") and not value.startswith("[[")):
+                break
+            match = _VARIABLE.fullmatch(value)
+            known = {str(name).lower(): one for name, one in variables.items()} if variables else {}
+            if match is None or match[1].lower() not in known:
+                raise unknown_value(place, value)
+            value = known[match[1].lower()]
+        return value[1:] if isinstance(value, str) and value.startswith("[[") else value
+
+    resources = template.get("resources") or []
+    for resource in resources.values() if isinstance(resources, Mapping) else resources:
+        if not isinstance(resource, Mapping) or resource.get("existing") is True:
+            continue
+        properties = resource.get("properties")
+        properties = properties if isinstance(properties, Mapping) else {}
+        kind = str(resource.get("type", "")).lower()
+        if kind == ROLE_TYPE:
+            yield make_role(
+                properties.get("roleName"),
+                resource.get("name"),
+                properties.get("permissions"),
+                properties.get("assignableScopes"),
+                resolve,
+            )
+        elif kind == "microsoft.resources/deployments" and isinstance(properties.get("template"), Mapping):
+            yield from _arm_roles(properties["template"], depth + 1)
+
+
+def _terraform_json_roles(kinds: object) -> Iterator[RoleDefinition]:
+    def resolve(value: object, place: str) -> object:
+        if isinstance(value, str) and ("${" in value or "%{" in value):
+            raise unknown_value(place, value)
+        return value
+
+    for group in kinds if isinstance(kinds, list) else [kinds]:
+        roles = group.get(TERRAFORM_TYPE) if isinstance(group, Mapping) else None
+        for named in roles if isinstance(roles, list) else [roles]:
+            for body in named.values() if isinstance(named, Mapping) else ():
+                for one in body if isinstance(body, list) else [body]:
+                    yield terraform_role(one, resolve)
+
+
+def terraform_role(body: object, resolve: Resolve) -> RoleDefinition:
+    """Return the role of an `azurerm_role_definition`, or raise InputError."""
+    if not isinstance(body, Mapping):
+        raise InputError(f"an `{TERRAFORM_TYPE}` is no block")
+    if "dynamic" in body:
+        raise unknown_value(f"`permissions` of role `{body.get('name')}`", "dynamic")
+    return make_role(
+        body.get("name"),
+        body.get("role_definition_id"),
+        body.get("permissions", []),
+        body.get("assignable_scopes"),
+        resolve,
+    )

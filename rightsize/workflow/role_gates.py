@@ -1,0 +1,182 @@
+"""Gates for changes of role definitions: no change grants more, and no role grants what it must not."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rightsize.model.errors import InputError, UsageError
+from rightsize.model.nouns import PermissionBlock, RoleDefinition
+from rightsize.rbac.algebra import intersects, witnesses
+from rightsize.rbac.text import fold
+from rightsize.workflow.role_sources import ENDINGS, defines_roles, read_folder, roles_of_bytes
+from rightsize.workflow.text_files import read_bytes
+
+_SHOWN = 20
+"""Witnesses of one role; each stands for a part of the difference, and a few are enough to refuse it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What a gate of roles says: one row for each operation that is too much, and what else people should know."""
+
+    rows: list[dict[str, Any]]
+    remarks: tuple[str, ...]
+    roles: int
+
+
+def no_new_access(old: Path, new: Path, *, allow_new_roles: bool = False) -> Gate:
+    """Compare the roles of two files, or two folders: the new ones may grant less, and never more.
+
+    Args:
+        old: File or folder before the change.
+        new: File or folder after it.
+        allow_new_roles: Whether a role that was not there before may grant something.
+
+    Raises:
+        InputError: A file cannot be read, or what a role grants cannot be known before its deployment.
+    """
+    return _compare(_roles_at(old), _roles_at(new), allow_new_roles)
+
+
+def no_new_access_since(revision: str, paths: Sequence[Path], *, allow_new_roles: bool = False) -> Gate:
+    """Compare files with what they were at a revision of git; files that define no roles are passed over.
+
+    Raises:
+        UsageError: There is no git, no repository, or no such revision.
+        InputError: A file cannot be read.
+    """
+    _git("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}", missing=f"git knows no revision `{revision}`")
+    before: dict[str, tuple[RoleDefinition, ...]] = {}
+    after: dict[str, tuple[RoleDefinition, ...]] = {}
+    for path in paths:
+        if path.suffix not in ENDINGS:
+            continue
+        content = read_bytes(path) if path.is_file() else b""
+        was = _content_at(revision, path)
+        if defines_roles(content):
+            after[str(path)] = roles_of_bytes(content, str(path))
+        if was is not None and defines_roles(was):
+            before[str(path)] = roles_of_bytes(was, str(path))
+    return _compare(before, after, allow_new_roles)
+
+
+def not_granted(place: Path, operations: Sequence[str], plane: str) -> Gate:
+    """Ask whether any role of a file or folder grants one of some operations, conditions held to be true.
+
+    Args:
+        place: File or folder.
+        operations: Operations, or patterns of them.
+        plane: `control`, `data`, or `both`.
+
+    Raises:
+        InputError: A file cannot be read, or what a role grants cannot be known before its deployment.
+        UsageError: There is no operation to ask for.
+    """
+    if not operations:
+        raise UsageError("there is no operation to ask for", hint="give --operation OPERATION, as often as needed")
+    rows, count = [], 0
+    for file, roles in _roles_at(place).items():
+        for role in roles:
+            count += 1
+            for operation in operations:
+                for one in ("control", "data") if plane == "both" else (plane,):
+                    if intersects(role.permissions, [_asking(operation, one)]):
+                        rows.append(_row(file, role, operation, one, "granted"))
+    return Gate(rows, (), count)
+
+
+def _asking(operation: str, plane: str) -> PermissionBlock:
+    if plane == "data":
+        return PermissionBlock(data_actions=(operation,))
+    return PermissionBlock(actions=(operation,))
+
+
+def _roles_at(path: Path) -> dict[str, tuple[RoleDefinition, ...]]:
+    if path.is_dir():
+        return read_folder(path)
+    return {str(path): roles_of_bytes(read_bytes(path), str(path))}
+
+
+def _compare(
+    before: Mapping[str, tuple[RoleDefinition, ...]],
+    after: Mapping[str, tuple[RoleDefinition, ...]],
+    allow_new_roles: bool,
+) -> Gate:
+    by_id, by_name = _index(before.values())
+    alone = _only(before), _only(after)
+    rows, remarks, count = [], [], 0
+    for file, roles in after.items():
+        for role in roles:
+            count += 1
+            was = by_id.get(role.role_definition_id) or by_name.get(fold(role.role_name))
+            if was is None and alone[0] is not None and alone[1] is role:
+                was = alone[0]  # One role in one file, under another name: the same role, renamed.
+            if was is None and allow_new_roles:
+                remarks.append(f"role `{role.role_name}` of `{file}` is new")
+                continue
+            change = "new role" if was is None else "grants more"
+            found = witnesses(was.permissions if was else (), role.permissions)
+            for _, witness in zip(range(_SHOWN), found, strict=False):
+                rows.append(_row(file, role, witness.operation, witness.plane, change))
+            wider = set(map(fold, role.assignable_scopes)) - set(map(fold, was.assignable_scopes if was else ()))
+            if was is not None and wider:
+                remarks.append(f"role `{role.role_name}` of `{file}` may be assigned at more places: {min(wider)}")
+    return Gate(rows, tuple(remarks), count)
+
+
+def _index(
+    groups: Iterable[tuple[RoleDefinition, ...]],
+) -> tuple[dict[str, RoleDefinition], dict[str, RoleDefinition]]:
+    by_id: dict[str, RoleDefinition] = {}
+    by_name: dict[str, RoleDefinition] = {}
+    for roles in groups:
+        for role in roles:
+            if role.role_definition_id:
+                by_id[role.role_definition_id] = role
+            if fold(role.role_name) in by_name:
+                raise InputError(
+                    f"two roles are called `{role.role_name}` before the change",
+                    hint="role names are unique in a tenant",
+                )
+            by_name[fold(role.role_name)] = role
+    return by_id, by_name
+
+
+def _only(files: Mapping[str, tuple[RoleDefinition, ...]]) -> RoleDefinition | None:
+    roles = [role for group in files.values() for role in group]
+    return roles[0] if len(files) == len(roles) == 1 else None
+
+
+def _row(file: str, role: RoleDefinition, operation: str, plane: str, change: str) -> dict[str, Any]:
+    return {"role": role.role_name, "change": change, "operation": operation, "plane": plane, "file": file}
+
+
+def _content_at(revision: str, path: Path) -> bytes | None:
+    done = subprocess.run(  # noqa: S603  a fixed command; the path is one argument
+        ["git", "show", f"{revision}:./{path.as_posix()}"] if not path.is_absolute() else _from_root(revision, path),
+        capture_output=True,
+        check=False,
+    )
+    return done.stdout if done.returncode == 0 else None
+
+
+def _from_root(revision: str, path: Path) -> list[str]:
+    root = Path(_git("rev-parse", "--show-toplevel", missing="this is no repository of git").decode().strip())
+    try:
+        return ["git", "show", f"{revision}:{path.resolve().relative_to(root.resolve()).as_posix()}"]
+    except ValueError:
+        raise UsageError(f"`{path}` is outside of the repository") from None
+
+
+def _git(*arguments: str, missing: str) -> bytes:
+    try:
+        done = subprocess.run(["git", *arguments], capture_output=True, check=False)  # noqa: S603, S607
+    except OSError:
+        raise UsageError("git is not installed", hint="compare two files instead: OLD NEW") from None
+    if done.returncode != 0:
+        raise UsageError(missing)
+    return done.stdout

@@ -1,0 +1,286 @@
+"""`roles no-new-access` and `roles not-granted`: every form of a role, witnesses, and what cannot be judged."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rightsize.cli.main import run
+
+START, READ = "Microsoft.Compute/virtualMachines/start/action", "Microsoft.Compute/virtualMachines/read"
+GIVE = "Microsoft.Authorization/roleAssignments/write"
+GUID = "c0000000-0000-0000-0000-000000000001"
+
+
+def arm_role(*actions: str, name: str = "VM", **more: Any) -> str:
+    block = {"actions": list(actions), "notActions": [], "dataActions": [], "notDataActions": []} | more
+    return json.dumps(
+        {"name": GUID, "properties": {"roleName": name, "permissions": [block], "assignableScopes": ["/s"]}}
+    )
+
+
+def az_input(*actions: str) -> str:
+    return json.dumps({"Name": "VM", "IsCustom": True, "Actions": list(actions), "AssignableScopes": ["/s"]})
+
+
+def arm_template(*actions: str) -> str:
+    properties = {"roleName": "VM", "permissions": [{"actions": "[variables('acts')]"}], "assignableScopes": ["/s"]}
+    role = {"type": "Microsoft.Authorization/roleDefinitions", "name": "[guid('x')]", "properties": properties}
+    inner = {"variables": {"ACTS": list(actions)}, "resources": {"role": role}}
+    nested = {"type": "Microsoft.Resources/deployments", "properties": {"template": inner}}
+    return json.dumps({"$schema": "https://schema.example/deploymentTemplate.json#", "resources": [nested]})
+
+
+def bicep(*actions: str) -> str:
+    lines = "\n".join(f"  '{action}'" for action in actions)
+    return f"""targetScope = 'subscription'
+var acts = [
+{lines}
+]
+resource role 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {{
+  name: guid(subscription().id, 'vm')
+  properties: {{
+    roleName: 'VM'
+    permissions: [
+      {{
+        actions: acts
+      }}
+    ]
+    assignableScopes: [
+      subscription().id
+    ]
+  }}
+}}
+"""
+
+
+def terraform(*actions: str) -> str:
+    return f"""
+locals {{
+  acts = {json.dumps(list(actions))}
+}}
+resource "azurerm_role_definition" "vm" {{
+  name  = "VM"
+  scope = data.azurerm_subscription.primary.id
+  permissions {{
+    actions     = local.acts
+    not_actions = []
+  }}
+}}
+"""
+
+
+def terraform_json(*actions: str) -> str:
+    body = {"name": "VM", "scope": "${var.scope}", "permissions": [{"actions": list(actions)}]}
+    return json.dumps({"resource": {"azurerm_role_definition": {"vm": body}}})
+
+
+FORMS: dict[str, Callable[..., str]] = {
+    "arm.json": arm_role,
+    "input.json": az_input,
+    "template.json": arm_template,
+    "main.bicep": bicep,
+    "main.tf": terraform,
+    "main.tf.json": terraform_json,
+}
+
+Ask = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def ask(capsys: pytest.CaptureFixture[str]) -> Ask:
+    def asked(*arguments: str | Path) -> tuple[int, str, str]:
+        code = run(["roles", *map(str, arguments)])
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return asked
+
+
+def _file(folder: Path, name: str, text: str) -> Path:
+    folder.mkdir(exist_ok=True)
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def _operations(text: str) -> set[tuple[str, str, str]]:
+    return {(row["change"], row["operation"], row["plane"]) for row in json.loads(text)}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_a_role_that_grants_more_is_refused_with_a_witness(ask: Ask, tmp_path: Path, name: str) -> None:
+    """In every form that teams write roles in."""
+    old = _file(tmp_path / "old", name, FORMS[name](START, READ))
+    new = _file(tmp_path / "new", name, FORMS[name](READ, GIVE))
+    code, out, err = ask("no-new-access", old, new, "-o", "json")
+    assert code == 3 and _operations(out) == {("grants more", GIVE, "control")}
+    assert f"role `VM` now grants `{GIVE}`" in err
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_a_role_that_grants_less_passes(ask: Ask, tmp_path: Path, name: str) -> None:
+    old = _file(tmp_path / "old", name, FORMS[name]("Microsoft.Compute/*"))
+    new = _file(tmp_path / "new", name, FORMS[name](START.upper()))
+    code, out, err = ask("no-new-access", old, new)
+    assert (code, out) == (0, "") and "1 roles grant no more than before" in err
+
+
+def test_forms_compare_with_one_another(ask: Ask, tmp_path: Path) -> None:
+    """A team that moves from JSON to Bicep is told whether the move grants anything."""
+    old = _file(tmp_path / "old", "arm.json", arm_role(START))
+    assert ask("no-new-access", old, _file(tmp_path / "new", "main.bicep", bicep(START)))[0] == 0
+    assert ask("no-new-access", old, _file(tmp_path / "new", "main.tf", terraform(START, GIVE)))[0] == 3
+
+
+def test_an_exception_that_goes_is_new_access(ask: Ask, tmp_path: Path) -> None:
+    """Fewer not-actions grant more, and only the algebra over all strings sees how much."""
+    old = _file(tmp_path / "old", "r.json", arm_role("*", notActions=["Microsoft.Authorization/*/write"]))
+    new = _file(tmp_path / "new", "r.json", arm_role("*", notActions=["Microsoft.Authorization/*/delete"]))
+    code, out, _ = ask("no-new-access", old, new, "-o", "json")
+    ((_, operation, _),) = _operations(out)
+    assert (
+        code == 3 and operation.lower().startswith("microsoft.authorization/") and operation.lower().endswith("/write")
+    )
+
+
+def test_a_condition_that_goes_is_new_access(ask: Ask, tmp_path: Path) -> None:
+    old = _file(tmp_path / "old", "r.json", arm_role(GIVE, condition="x", conditionVersion="2.0"))
+    assert ask("no-new-access", old, _file(tmp_path / "new", "r.json", arm_role(GIVE)))[0] == 3
+
+
+def test_a_new_role_is_new_access_unless_it_is_let_in(ask: Ask, tmp_path: Path) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    _file(old, "a.json", arm_role(READ, name="A"))
+    _file(new, "a.json", arm_role(READ, name="A"))
+    _file(new, "b.tf", terraform(START))
+    code, out, _ = ask("no-new-access", old, new, "-o", "json")
+    assert code == 3 and _operations(out) == {("new role", START, "control")}
+    code, _, err = ask("no-new-access", old, new, "--allow-new-roles")
+    assert code == 0 and "role `VM` of" in err
+
+
+def test_a_renamed_role_is_the_same_by_its_guid(ask: Ask, tmp_path: Path) -> None:
+    old = _file(tmp_path / "old", "r.json", arm_role(READ, name="Before"))
+    assert ask("no-new-access", old, _file(tmp_path / "new", "r.json", arm_role(READ, name="After")))[0] == 0
+
+
+def test_more_places_are_said_and_not_refused(ask: Ask, tmp_path: Path) -> None:
+    old = _file(tmp_path / "old", "r.json", arm_role(READ))
+    wider = _file(tmp_path / "new", "r.json", arm_role(READ).replace('["/s"]', '["/s", "/more"]'))
+    code, _, err = ask("no-new-access", old, wider)
+    assert code == 0 and "may be assigned at more places: /more" in err
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        (
+            "main.bicep",
+            bicep(START).replace("actions: acts", "actions: given").replace("var acts", "param given array\nvar acts"),
+        ),
+        ("main.bicep", bicep(START).replace("actions: acts", "actions: concat(acts, acts)")),
+        ("main.bicep", bicep("${'Microsoft.Authorization'}/roleAssignments/write")),
+        ("main.tf", terraform(START).replace("local.acts", "var.acts")),
+        ("main.tf", terraform("${local.x}/write")),
+        ("main.tf", terraform(START).replace("permissions {", 'dynamic "permissions" {')),
+        (
+            "main.tf",
+            'resource "azapi_resource" "r" {\n type = "Microsoft.Authorization/roleDefinitions@2022-04-01"\n}\n',
+        ),
+        ("main.tf.json", terraform_json("${var.action}")),
+        ("template.json", arm_template(START).replace("variables('acts')", "parameters('acts')")),
+        ("template.json", arm_template(START).replace("variables('acts')", "concat(variables('acts'))")),
+        ("template.json", arm_template("[variables('other')]")),
+        ("main.bicep", "resource role 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {{"),
+        ("main.tf", 'resource "azurerm_role_definition" {{{'),
+        ("main.json", '{"assignableScopes": '),
+    ],
+)
+def test_what_only_a_deployment_knows_is_not_judged(ask: Ask, tmp_path: Path, name: str, text: str) -> None:
+    """A gate that guessed would let an attacker write actions that it does not read."""
+    old = _file(tmp_path / "old", "r.json", arm_role("*"))
+    code, _, err = ask("no-new-access", old, _file(tmp_path / "new", name, text))
+    assert code == 5 and name in err
+
+
+def test_a_template_without_roles_grants_nothing(ask: Ask, tmp_path: Path) -> None:
+    empty = json.dumps({"$schema": "x", "resources": []})
+    old, new = _file(tmp_path / "old", "t.json", empty), _file(tmp_path / "new", "t.json", empty)
+    assert ask("no-new-access", old, new)[0] == 0
+
+
+def test_a_folder_passes_over_files_that_define_no_role(ask: Ask, tmp_path: Path) -> None:
+    folder = tmp_path / "new"
+    _file(folder, "package.json", '{"name": "x", "version": "1"}')
+    _file(folder, "broken.json", "{")
+    _file(folder, "role.json", arm_role(READ))
+    assert ask("not-granted", folder, "--operation", GIVE)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("operation", "plane", "code"),
+    [
+        (GIVE.lower(), "both", 3),
+        ("Microsoft.Authorization/*/write", "control", 3),
+        ("*/write", "control", 3),
+        (GIVE, "data", 0),
+        (START, "both", 0),
+        ("Microsoft.Authorization/roleDefinitions/write", "both", 0),
+    ],
+)
+def test_what_must_not_be_granted_is_found(ask: Ask, tmp_path: Path, operation: str, plane: str, code: int) -> None:
+    """An operation in any case, or a pattern of them; on the plane that is meant."""
+    role = _file(tmp_path, "r.json", arm_role("Microsoft.Authorization/roleAssignments/*", condition="x"))
+    assert ask("not-granted", role, "--operation", operation, "--plane", plane)[0] == code
+
+
+def test_what_is_taken_out_again_is_not_granted(ask: Ask, tmp_path: Path) -> None:
+    role = _file(tmp_path, "r.json", arm_role("*", notActions=["Microsoft.Authorization/*"]))
+    assert ask("not-granted", role, "--operation", GIVE)[0] == 0
+    assert ask("not-granted", role, "--operation", "*/write")[0] == 3
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("not-granted", "r.json"), ("no-new-access", "one.json"), ("no-new-access", "--since", "HEAD^{no}", "x")],
+)
+def test_what_makes_no_sense_is_said(ask: Ask, arguments: tuple[str, ...]) -> None:
+    assert ask(*arguments)[0] == 2
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    def git(*arguments: str) -> None:
+        identity = ("-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false")
+        subprocess.run(["git", *identity, *arguments], cwd=tmp_path, check=True, capture_output=True)
+
+    git("init", "-q")
+    _file(tmp_path, "role.json", arm_role(READ))
+    _file(tmp_path, "other.json", "{}")
+    git("add", ".")
+    git("commit", "-q", "-m", "before")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_files_compare_with_a_revision(ask: Ask, repository: Path) -> None:
+    """As a hook does: the files of a commit, whichever of them define roles."""
+    paths = ("role.json", "other.json", "main.tf", "gone.bicep", "README.md")
+    _file(repository, "role.json", arm_role(READ))
+    assert ask("no-new-access", "--since", "HEAD", *paths)[0] == 0
+    _file(repository, "role.json", arm_role(READ, START))
+    code, out, _ = ask("no-new-access", "--since", "HEAD", *paths, "-o", "json")
+    assert code == 3 and _operations(out) == {("grants more", START, "control")}
+    assert ask("no-new-access", "--since", "HEAD", repository / "role.json")[0] == 3
+
+
+def test_a_new_file_is_a_new_role(ask: Ask, repository: Path) -> None:
+    _file(repository, "main.tf", terraform(START))
+    code, out, _ = ask("no-new-access", "--since", "HEAD", "main.tf", "-o", "json")
+    assert code == 3 and _operations(out) == {("new role", START, "control")}
