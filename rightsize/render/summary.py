@@ -30,8 +30,14 @@ _KIND_ORDER = (
 )
 
 
-def write_summary(plan: Plan, title: str = "Least privilege for this tenant") -> str:
-    """Return the page."""
+def write_summary(plan: Plan, title: str = "Least privilege for this tenant", *, layers: str = "") -> str:
+    """Return the page.
+
+    Args:
+        plan: The plan.
+        title: Its heading.
+        layers: The matrix of `render.layers`, empty for none.
+    """
     environment = Environment(
         loader=PackageLoader("rightsize.render"),
         autoescape=True,
@@ -41,7 +47,7 @@ def write_summary(plan: Plan, title: str = "Least privilege for this tenant") ->
     )
     environment.filters["number"] = _number
     environment.filters["words"] = lambda text: str(text).replace("_", " ")
-    return environment.get_template("summary.html.j2").render(_facts(plan, title))
+    return environment.get_template("summary.html.j2").render(_facts(plan, title), layers=layers)
 
 
 def short_scope(scope: str, names: Mapping[str, str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from rightsize.rbac.text import fold
+from rightsize.rules.layers import first_layer
 from rightsize.rules.matching import first_match, folded, matches
 from rightsize.rules.tables import rows_of
 
@@ -27,7 +28,7 @@ def annotate(operations: pl.DataFrame) -> pl.DataFrame:
     observable, reason = _column(work, "observability", "observable_by"), _column(work, "observability", "reason")
     return operations.with_columns(
         risk=_column(work, "risk", "risk"),
-        layer=_column(work, "layers", "layer"),
+        layer=first_layer(work.select("name", "plane")),
         observable_by=pl.Series(observable).set(work["unknown"], None),
         unobservable_reason=pl.Series(reason).set(work["unknown"], PLANE_GUESSED),
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from rightsize.model.schema import Table
 from rightsize.model.tables import TABLES, table
+from rightsize.rules.layers import LAYERS
 from rightsize.store.sql import folded, quoted
 
 MARKED_COLUMNS = (
@@ -241,6 +242,10 @@ _VIEWS = {
                 max(last_seen) AS last_seen
             FROM base.verdicts WHERE verdict = 'used' GROUP BY ALL
         ) AS v USING (role_assignment_id, state, operation, plane)""",
+    "layer_matrix": f"""
+        SELECT principal_id, scope, basis, state,
+            {", ".join(f"bool_or(layer = '{layer}') AS {layer}" for layer in LAYERS)}, count(*) AS layer_count
+        FROM base.layer_defeats GROUP BY ALL""",
 }
 
 

@@ -10,6 +10,8 @@ import polars as pl
 from rightsize.model.role_forms import permissions_from_json
 from rightsize.rbac.expand import expand_roles
 from rightsize.rbac.text import fold
+from rightsize.rules.layers import layers_of
+from rightsize.rules.matching import folded as folded_column
 from rightsize.rules.operations import annotate, dual_operations
 from rightsize.store.scope_forms import form_scopes
 from rightsize.store.sql import folded
@@ -162,6 +164,17 @@ def _annotate_operations(con: duckdb.DuckDBPyConnection) -> None:
             unobservable_reason = r.unobservable_reason
         FROM rule_rows AS r WHERE r.operation = o.operation""")
     con.unregister("rule_rows")
+    _replace(con, "operation_layers", "operation, layer, plane, effect, control", _operation_layers(certain))
+
+
+def _operation_layers(operations: pl.DataFrame) -> pl.DataFrame:
+    named = operations.select(
+        "operation",
+        name=folded_column(operations["operation"]),
+        plane=pl.when(pl.col("is_data_action")).then(pl.lit("data")).otherwise(pl.lit("control")),
+    )
+    found = layers_of(named.select("name", "plane").unique())
+    return named.join(found, on=["name", "plane"]).select("operation", "layer", "plane", "effect", "control")
 
 
 def _replace(con: duckdb.DuckDBPyConnection, name: str, columns: str, frame: pl.DataFrame) -> None:

@@ -8,7 +8,7 @@ import duckdb
 
 from rightsize.store.ddl import base_table, view_statements
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 
 
 def _add_scope_tags(connection: duckdb.DuckDBPyConnection) -> None:
@@ -43,12 +43,18 @@ def _add_resources(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(f"CREATE TABLE IF NOT EXISTS base.{name} ({base_table(name)})")
 
 
+def _add_layers(connection: duckdb.DuckDBPyConnection) -> None:
+    for name in ("operation_layers", "layer_defeats", "layer_violations"):
+        connection.execute(f"CREATE TABLE IF NOT EXISTS base.{name} ({base_table(name)})")
+
+
 _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     1: _add_scope_tags,
     2: _add_policies_and_requests,
     3: _add_reduced_rows,
     4: _add_directory_roles,
     5: _add_resources,
+    6: _add_layers,
 }
 """The step that leads from the version of its key to the next."""
 

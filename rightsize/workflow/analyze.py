@@ -13,6 +13,7 @@ import polars as pl
 from rightsize.analyze.coverage import covered_share
 from rightsize.analyze.findings import find
 from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.layers import measure_layers
 from rightsize.analyze.naming import principal_names
 from rightsize.analyze.planes import PlaneAnalysis, with_planes
 from rightsize.analyze.reasons import Verdict
@@ -21,6 +22,7 @@ from rightsize.analyze.verdicts import Analysis, analyse
 from rightsize.analyze.window import DEFAULT_DAYS, Window, choose_window
 from rightsize.model.errors import EvidenceError
 from rightsize.store.connection import Store, open_store
+from rightsize.workflow.layers import keep_layers
 from rightsize.workflow.planes import judge_planes
 
 Subject = Literal["principal", "assignment"]
@@ -61,6 +63,7 @@ def analyze_store(
         planes = [one.analysis for one in judge_planes(store.table, as_of, min_window)]
         analysis, findings = analyse_inputs(inputs, as_of=as_of, min_window=min_window, alone=not planes)
         verdicts, findings = write_conclusions(store, analysis, findings, planes)
+        keep_layers(store, measure_layers(analysis))
     score: Callable[..., list[dict[str, Any]]] = _by_principal if by == "principal" else _by_assignment
     return AnalysisResult(
         window=analysis.window,

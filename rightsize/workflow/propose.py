@@ -16,11 +16,13 @@ from rightsize.model.errors import EvidenceError
 from rightsize.model.plan import Plan, Proposal
 from rightsize.propose.dials import Dials
 from rightsize.propose.plan import make_plan
+from rightsize.render.layers import draw_matrix
 from rightsize.render.plan import plan_document, proposal_document, write_plan
 from rightsize.render.summary import short_scope, write_summary
 from rightsize.store.connection import open_store
 from rightsize.store.digest import digest_content
 from rightsize.workflow.analyze import analyse_inputs, write_conclusions
+from rightsize.workflow.layers import keep_layers, matrix_rows, measure_plan
 from rightsize.workflow.planes import judge_planes
 
 SUMMARY = "summary.html"
@@ -68,9 +70,12 @@ def propose_plan(db: Path, dials: Dials, out: Path) -> ProposeResult:
         judged = judge_planes(store.table, dials.as_of, dials.min_window)
         plan = make_plan(inputs, analysis, dials, content_hash=digest_content(store))
         plan = replace(plan, parts=tuple(one.plan(dials) for one in judged))
-        files = write_plan(plan, out, {SUMMARY: write_summary(plan)})
+        layers = measure_plan(inputs, analysis, plan)
+        picture = draw_matrix(matrix_rows(layers.defeats, plan.names))
+        files = write_plan(plan, out, {SUMMARY: write_summary(plan, layers=picture)})
         write_conclusions(store, analysis, findings, [one.analysis for one in judged])
         store.write_answer("proposals", answer_table(plan))
+        keep_layers(store, layers)
     kinds: dict[str, int] = {}
     for proposal in plan.all_proposals:
         kinds[proposal.kind] = kinds.get(proposal.kind, 0) + 1

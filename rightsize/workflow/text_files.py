@@ -1,4 +1,4 @@
-"""Small files that a person names: read whole, with errors that say which line is wrong."""
+"""Small files that a person names: read or written whole, with errors that say which line is wrong."""
 
 from __future__ import annotations
 
@@ -19,6 +19,14 @@ def read_bytes(path: Path) -> bytes:
         return path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         raise InputError(f"cannot read `{path}`: {getattr(error, 'strerror', None) or error}") from None
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file, or raise InputError."""
+    try:
+        path.write_text(text, encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot write `{path}`: {getattr(error, 'strerror', None) or error}") from None
 
 
 def read_json_lines(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:

@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from rightsize.analyze.inputs import empty
 from rightsize.cli.main import run
 from tests.propose.small_tenant import CONTRIBUTOR, READER, SUB, VM, SmallTenant, guid
 
@@ -31,7 +32,7 @@ class FakeStore:
         return None
 
     def table(self, name: str) -> pl.DataFrame:
-        frame: pl.DataFrame = getattr(self.inputs, name)
+        frame: pl.DataFrame = getattr(self.inputs, name, empty(name))
         return frame
 
     def write_answer(self, name: str, frame: pl.DataFrame) -> None:
@@ -82,7 +83,7 @@ def test_json_is_the_plan_that_was_written(
 def test_the_answer_tables_are_written(store: FakeStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """SQL users find the last plan, each proposal as `plan.json` has it."""
     document, _ = _document(tmp_path, capsys)
-    assert set(store.answers) == {"verdicts", "findings", "proposals"}
+    assert set(store.answers) == {"verdicts", "findings", "proposals", "layer_defeats", "layer_violations"}
     stored = {row["proposal_id"]: json.loads(row["plan"]) for row in store.answers["proposals"].iter_rows(named=True)}
     assert stored == {one["id"]: one for one in document["proposals"]}
 

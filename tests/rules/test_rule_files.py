@@ -48,14 +48,6 @@ LOGS = {
     "aks_audit_log",
     "registry_log",
 }
-LAYERS = {
-    "host_integrity",
-    "compute_isolation",
-    "network_segmentation",
-    "data_protection",
-    "identity_control",
-    "monitoring",
-}
 
 
 def annotated(operation: str, data: bool | None = False) -> dict[str, str | None]:
@@ -76,7 +68,7 @@ def test_no_rule_file_is_without_a_test_here() -> None:
     assert {name for name in found if not name.startswith("log_")} == {n for n in FILES if not n.startswith("log_")}
 
 
-@pytest.mark.parametrize("name", ["observability", "risk", "layers"])
+@pytest.mark.parametrize("name", ["observability", "risk"])
 def test_no_rule_stands_behind_one_that_already_answers_for_it(name: str) -> None:
     for plane in ("control", "data"):
         rows = [row for row in rows_of(name) if row["plane"] == plane]
@@ -94,7 +86,6 @@ def test_rules_use_only_the_words_that_others_know() -> None:
     assert reasons <= {reason.value for reason in Unobservable}
     assert all(bool(row["observable_by"]) != bool(row["reason"]) for row in rows_of("observability"))
     assert {row["risk"] for row in rows_of("risk")} - {""} <= set(rules.risk_weights())
-    assert {row["layer"] for row in rows_of("layers")} - {""} == LAYERS
     levels = {level for row in rows_of("scope_levels") for level in row["levels"].split()}
     assert levels == {"tenant", "management_group", "below"}
 

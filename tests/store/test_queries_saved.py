@@ -131,6 +131,18 @@ ROWS: dict[str, list[dict[str, Any]]] = {
         _verdict("x1", "activated", "used", principal_id=GUS, operation=KEYS, events=1, days=1),
         _verdict(None, None, "unexplained", principal_id=BOT, operation=WRITE, events=1, days=1, reason="no_grant"),
     ],
+    "operation_layers": [
+        {"operation": KEYS, "layer": "data_protection", "plane": "control", "effect": "bypass", "control": "keys"},
+        {"operation": "Microsoft.Insights/diagnosticSettings/delete", "layer": "monitoring", "plane": "control"},
+    ],
+    "layer_defeats": [
+        {"principal_id": ANN, "scope": SUB, "basis": "used", "state": "active", "layer": "data_protection"},
+    ],
+    "layer_violations": [
+        {"principal_id": ANN, "scope": SUB, "basis": basis, "state": "active", "layers": layers, "layer_count": 2}
+        | {"fewest": [KEYS], "whole": True, "reach": 2, "subscriptions": 1}
+        for basis, layers in (("granted", ["data_protection", "monitoring"]), ("proposed", ["data_protection"]))
+    ],
 }
 # What is given where a parameter has no default.
 GIVEN: dict[str, dict[str, str]] = {
@@ -309,6 +321,16 @@ def test_lately_begun_work_needs_earlier_work(store: Path) -> None:
     """A principal that is new altogether did not begin something new."""
     assert _column(store, "new-operations", "operation") == [WRITE]
     assert _column(store, "new-operations", "operation", since="2026-01-01") == []
+
+
+def test_violations_show_what_is_granted_beside_what_was_used_and_is_proposed(store: Path) -> None:
+    """The plan's rows stand in the row of the same principal, subscription and state."""
+    (row,) = _ask(store, "independence-violations").rows
+    assert (row["granted"], row["used"], row["proposed"]) == (
+        "data_protection, monitoring",
+        "data_protection",
+        "data_protection",
+    )
 
 
 def test_the_example_of_a_reject_is_the_first_place(store: Path) -> None:

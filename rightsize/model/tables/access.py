@@ -122,10 +122,27 @@ ACCESS_TABLES = (
             Column("verb", TEXT, "read, write, delete, action, or empty"),
             Column("description", TEXT, "description"),
             Column("risk", TEXT, "class of the privilege it gives (rules/), null for none"),
-            Column("layer", TEXT, "layer of defence it can weaken (rules/), null for none"),
+            Column("layer", TEXT, "layer of defence it defeats first of all (rules/), null for none"),
             Column("observable_by", TEXT, "log that shows it (rules/), null where none is known to"),
             Column("unobservable_reason", TEXT, "why no log shows it, null where one does"),
         ),
+    ),
+    Table(
+        "operation_layers",
+        "one row a layer of defence that an operation of the catalogue can weaken, disable or bypass",
+        (
+            key("operation", TEXT, "the operation in ARM's spelling"),
+            key(
+                "layer",
+                TEXT,
+                "host_integrity, compute_isolation, network_segmentation, data_protection, identity_control or "
+                "monitoring",
+            ),
+            Column("plane", TEXT, "control or data"),
+            Column("effect", TEXT, "disable, bypass or weaken; the worst where several rules speak of it"),
+            Column("control", TEXT, "the control that it defeats"),
+        ),
+        kind="derived",
     ),
     Table(
         "role_operations",

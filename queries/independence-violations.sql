@@ -1,0 +1,25 @@
+-- title: Who can defeat several layers of defence in one subscription, and what the last plan leaves of it
+-- description: Granted beside proposed, the widest reach first, with the fewest operations that are enough today.
+--   `rightsize analyze` measures what is granted and was used, `rightsize propose` what would be left.
+-- columns: principal_id, name, principal_type, subscription, state, granted, used, proposed, enough
+WITH used AS (
+    SELECT principal_id, scope, list_sort(list(DISTINCT layer)) AS layers
+    FROM layer_defeats WHERE basis = 'used' GROUP BY ALL
+)
+SELECT v.principal_id,
+       coalesce(p.user_principal_name, p.display_name) AS name,
+       p.principal_type,
+       coalesce(s.display_name, v.scope) AS subscription,
+       v.state,
+       array_to_string(v.layers, ', ') AS granted,
+       array_to_string(u.layers, ', ') AS used,
+       array_to_string(w.layers, ', ') AS proposed,
+       array_to_string(v.fewest, ', ') AS enough
+FROM layer_violations v
+LEFT JOIN layer_violations w
+    ON w.basis = 'proposed' AND w.principal_id = v.principal_id AND w.scope = v.scope AND w.state = v.state
+LEFT JOIN used u ON u.principal_id = v.principal_id AND u.scope = v.scope
+LEFT JOIN principals p ON p.principal_id = v.principal_id
+LEFT JOIN scopes s ON lower(s.scope) = v.scope
+WHERE v.basis = 'granted'
+ORDER BY v.reach DESC, v.layer_count DESC, v.principal_id, v.scope, v.state

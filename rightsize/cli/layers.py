@@ -1,0 +1,93 @@
+"""`rightsize layers`: who can defeat several layers of defence."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from rightsize.cli.narration import say, set_verbosity
+from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Output, OutputFormat, Quiet, Verbose
+from rightsize.cli.output import show
+
+_LETTERS = {
+    "host_integrity": "H",
+    "compute_isolation": "C",
+    "network_segmentation": "N",
+    "data_protection": "D",
+    "identity_control": "I",
+    "monitoring": "M",
+}
+_LEGEND = ", ".join(f"{letter} {layer.replace('_', ' ')}" for layer, letter in _LETTERS.items())
+_SETS = ("granted", "used", "proposed")
+_RANKED = ("fewest", "whole", "reach", "reach_proposed", "name")
+_DEFEATS = ("scope", "at", "basis", "state", "layer", "effect", "control", "operation", "plane", "operations",
+            "whole", "conditional")  # fmt: skip
+
+
+class LayersBy(StrEnum):
+    """What a row speaks of."""
+
+    PRINCIPAL = "principal"
+    SUBSCRIPTION = "subscription"
+
+
+_COLUMNS: dict[LayersBy, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    LayersBy.PRINCIPAL: (
+        ("principal_id", "state", *_SETS, "violated", "violated_proposed", *_RANKED),
+        ("name", "state", *_SETS, "violated", "violated_proposed", "enough"),
+    ),
+    LayersBy.SUBSCRIPTION: (
+        ("principal_id", "scope", "state", *_SETS, *_RANKED, "at"),
+        ("name", "at", "state", *_SETS, "enough"),
+    ),
+}
+
+
+def layers(
+    principal: Annotated[
+        str | None, typer.Argument(help="Id, UPN or name: how this one defeats which layer.", show_default=False)
+    ] = None,
+    by: Annotated[LayersBy, typer.Option("--by", help="A row a principal, or one a subscription of it.")] = (
+        LayersBy.PRINCIPAL
+    ),
+    picture: Annotated[
+        Path | None, typer.Option("--picture", help="Write the matrix as SVG to this file.", show_default=False)
+    ] = None,
+    db: Db = DEFAULT_DB,
+    output: Output = OutputFormat.TABLE,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
+) -> None:
+    """Show who can defeat two or more layers of defence in one subscription: as granted, used and proposed."""
+    from rightsize.workflow.layers import defeats_of, show_layers  # noqa: PLC0415
+
+    set_verbosity(verbose, quiet)
+    if principal is not None:
+        show(defeats_of(db, principal), _DEFEATS, output, table_columns=("at", "layer", "basis", "operation"))
+        return
+    found = show_layers(db, by_subscription=by is LayersBy.SUBSCRIPTION)
+    if picture is not None:
+        from rightsize.workflow.text_files import write_text  # noqa: PLC0415
+
+        write_text(picture, found.picture)
+    columns, brief = _COLUMNS[by]
+    is_table = output is OutputFormat.TABLE
+    show([_lettered(row) for row in found.rows] if is_table else found.rows, columns, output, table_columns=brief)
+    say(f"{_LEGEND}; `enough` is how few operations defeat them all, `violated` in how many subscriptions")
+    if not found.has_plan:
+        say("no plan was made yet, so nothing is proposed: `rightsize propose`")
+
+
+def _lettered(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row as a terminal shows it: a letter a layer, and how many operations are enough for all of them."""
+    sets = {
+        basis: "".join(letter if layer in (row[basis] or ()) else "·" for layer, letter in _LETTERS.items())
+        for basis in ("granted", "used", "proposed")
+    }
+    # The domain of a UPN says little, and a terminal is narrow.
+    name = {"name": row["name"].split("@")[0]}
+    return row | sets | name | {"enough": len(row["fewest"])}

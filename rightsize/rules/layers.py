@@ -1,0 +1,68 @@
+"""Which operations defeat the controls of which layer of defence."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from rightsize.rules.matching import matching_pairs
+from rightsize.rules.tables import rows_of
+
+LAYERS = (
+    "host_integrity",
+    "compute_isolation",
+    "network_segmentation",
+    "data_protection",
+    "identity_control",
+    "monitoring",
+)
+"""From the inside to the outside; the order in which layers are shown everywhere."""
+EFFECTS = ("disable", "bypass", "weaken")
+"""What an operation does to a control, the worst first: switch it off or rewrite it, go past it, make it count less."""
+
+LAYER_BITS = {layer: 1 << index for index, layer in enumerate(LAYERS)}
+"""A set of layers is a number with these bits."""
+
+
+def layers_of(operations: pl.DataFrame) -> pl.DataFrame:
+    """Return `(name, plane, layer, effect, control, rule)`: what each operation does to which layer, by its worst.
+
+    An operation may defeat several layers. What only reads the control plane changes no control, whatever pattern it
+    matches. `rule` is the number of the row of the rule file that says it.
+
+    Args:
+        operations: Columns `name` (folded) and `plane`, distinct.
+    """
+    rules = pl.DataFrame(rows_of("layers")).with_row_index("rule").drop("source")
+    worst = {effect: rank for rank, effect in enumerate(EFFECTS)}
+    found = []
+    for plane in ("control", "data"):
+        names = operations.filter(pl.col("plane") == plane)["name"]
+        names = names.filter(~names.str.ends_with("/read")) if plane == "control" else names
+        here = rules.filter(pl.col("plane") == plane)
+        found.append(
+            matching_pairs(names, here["pattern"].unique(maintain_order=True).to_list()).join(here, on="pattern")
+        )
+    return (
+        pl.concat(found)
+        .sort("name", "plane", "layer", pl.col("effect").replace_strict(worst), "rule")
+        .unique(["name", "plane", "layer"], keep="first", maintain_order=True)
+        .select("name", "plane", "layer", "effect", "control", "rule")
+    )
+
+
+def first_layer(operations: pl.DataFrame) -> pl.Series:
+    """Return for each operation the layer that the first rule for it names, null where it defeats none.
+
+    Args:
+        operations: Columns `name` (folded) and `plane`.
+    """
+    distinct = operations.select("name", "plane").unique()
+    first = layers_of(distinct).sort("rule").unique(["name", "plane"], keep="first").select("name", "plane", "layer")
+    return operations.select("name", "plane").join(first, on=["name", "plane"], how="left", maintain_order="left")[
+        "layer"
+    ]
+
+
+def layers_in(mask: int) -> tuple[str, ...]:
+    """Return the layers of a set, in their order."""
+    return tuple(layer for layer, bit in LAYER_BITS.items() if mask & bit)

@@ -1,0 +1,167 @@
+"""Layers of defence: measured with an analysis and with a plan, kept as answers, shown from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.layers import LayerAnswer, measure_layers
+from rightsize.analyze.naming import principal_names, resolve_principal
+from rightsize.analyze.text import folded
+from rightsize.analyze.verdicts import Analysis
+from rightsize.model.errors import EvidenceError
+from rightsize.model.plan import Plan
+from rightsize.propose.after import assigned_after, planned_grants
+from rightsize.render.layers import Cells, MatrixRow, draw_matrix
+from rightsize.rules.layers import LAYERS
+from rightsize.store.connection import Store, open_store
+
+BASES = ("granted", "used", "proposed")
+_SHOWN = 24
+_ANSWERS = ("layer_defeats", "layer_violations")
+
+
+@dataclass(frozen=True, slots=True)
+class LayersResult:
+    """What `layers` answers.
+
+    Attributes:
+        rows: Violations: one row a (principal, state), the widest reach first, or one a subscription.
+        picture: The matrix as SVG.
+        has_plan: Whether a plan was measured.
+    """
+
+    rows: list[dict[str, Any]]
+    picture: str
+    has_plan: bool
+
+
+def measure_plan(inputs: Inputs, analysis: Analysis, plan: Plan) -> LayerAnswer:
+    """Return the layers that are granted, used, and left by a plan."""
+    tenant = analysis.tenant
+    return measure_layers(analysis, assigned_after(plan, tenant), planned_grants(plan, inputs, tenant))
+
+
+def keep_layers(store: Store, answer: LayerAnswer) -> None:
+    """Write an answer into the store; without a plan in it, what the last plan would leave stays there."""
+    for name, frame in zip(_ANSWERS, (answer.defeats, answer.violations), strict=True):
+        earlier = store.table(name).filter(pl.col("basis") == "proposed")
+        has_plan = not answer.defeats.filter(pl.col("basis") == "proposed").is_empty()
+        store.write_answer(name, frame if has_plan else pl.concat([frame, earlier]))
+
+
+def show_layers(db: Path, *, by_subscription: bool = False) -> LayersResult:
+    """Return the violations of independence and the matrix, as the last analysis and the last plan have them.
+
+    Raises:
+        EvidenceError: Nothing was analysed yet.
+    """
+    with open_store(db, read_only=True) as store:
+        defeats, violations = (store.table(name) for name in _ANSWERS)
+        names, places = read_names(store)
+    _require(defeats)
+    rows = _violated(violations, defeats)
+    told = (rows if by_subscription else _by_principal(rows)).to_dicts()
+    for row in told:
+        row["name"] = names.get(row["principal_id"], row["principal_id"])
+        if by_subscription:
+            row["at"] = places.get(row["scope"], row["scope"])
+    has_plan = not defeats.filter(pl.col("basis") == "proposed").is_empty()
+    return LayersResult(told, draw_matrix(matrix_rows(defeats, names)), has_plan)
+
+
+def defeats_of(db: Path, principal: str) -> list[dict[str, Any]]:
+    """Return how one principal can defeat which layers, one row a (subscription, basis, state, layer).
+
+    Raises:
+        EvidenceError: Nothing was analysed yet.
+        UsageError: No principal or several are called so.
+    """
+    with open_store(db, read_only=True) as store:
+        defeats = store.table("layer_defeats")
+        inputs = Inputs.read(store.table)
+        _, places = read_names(store)
+    _require(defeats)
+    wanted = resolve_principal(inputs, principal)
+    order = {basis: rank for rank, basis in enumerate(BASES)}
+    layers = {layer: rank for rank, layer in enumerate(LAYERS)}
+    found = defeats.filter(pl.col("principal_id") == wanted).sort(
+        "scope", pl.col("layer").replace_strict(layers), pl.col("basis").replace_strict(order), "state"
+    )
+    return [row | {"at": places.get(row["scope"], row["scope"])} for row in found.to_dicts()]
+
+
+def read_names(store: Store) -> tuple[dict[str, str], dict[str, str]]:
+    """Return what people call principals, by id, and subscriptions and management groups, by folded scope."""
+    inputs = Inputs.of(principals=store.table("principals"), role_assignments=store.table("role_assignments"))
+    names: dict[str, str] = dict(principal_names(inputs).select("principal_id", "name").iter_rows())
+    high = store.table("scopes").filter(pl.col("kind").is_in(["subscription", "management_group"]))
+    places = high.select(folded(pl.col("scope")), name=pl.coalesce("display_name", "scope"))
+    return names, dict(places.iter_rows())
+
+
+def matrix_rows(defeats: pl.DataFrame, names: Mapping[str, str]) -> list[MatrixRow]:
+    """Return the principals that can defeat most, each with its cells: subscriptions by layer and basis.
+
+    What is eligible or hedged by a condition is left out: the picture is of what is standing.
+    """
+    firm = defeats.filter((pl.col("state") == "active") & ~pl.col("conditional"))
+    counted = firm.group_by("principal_id", "layer", "basis").agg(pl.col("scope").n_unique().alias("subscriptions"))
+    cells: dict[str, dict[tuple[str, str], int]] = {}
+    for principal, layer, basis, number in counted.iter_rows():
+        cells.setdefault(principal, {})[layer, basis] = number
+    whole = max(1, firm.filter(pl.col("scope").str.starts_with("/subscriptions/"))["scope"].n_unique())
+    rows = [
+        MatrixRow(
+            names.get(principal, principal),
+            tuple(Cells(*(min(1.0, found.get((layer, basis), 0) / whole) for basis in BASES)) for layer in LAYERS),
+            sum(number for (_, basis), number in found.items() if basis == "granted"),
+        )
+        for principal, found in sorted(cells.items())
+    ]
+    return sorted(rows, key=lambda row: -row.reach)[:_SHOWN]
+
+
+def _require(defeats: pl.DataFrame) -> None:
+    if defeats.is_empty():
+        raise EvidenceError("no layer of defence was measured yet", hint="`rightsize analyze` measures them")
+
+
+def _violated(violations: pl.DataFrame, defeats: pl.DataFrame) -> pl.DataFrame:
+    """Return one row a (principal, subscription, state): what is granted, what was used there, what is proposed."""
+    key = ["principal_id", "scope", "state"]
+    found = violations.filter(pl.col("basis") != "used").select(key).unique()
+    used = (
+        defeats.filter(pl.col("basis") == "used")
+        .group_by("principal_id", "scope")
+        .agg(used=pl.col("layer").unique().sort())
+    )
+    found = found.join(used, on=["principal_id", "scope"], how="left")
+    for basis in ("granted", "proposed"):
+        columns = {basis: "layers", f"fewest_{basis}": "fewest", f"whole_{basis}": "whole", f"reach_{basis}": "reach"}
+        part = violations.filter(pl.col("basis") == basis).select(*key, **columns)
+        found = found.join(part, on=key, how="left")
+    return found.select(
+        *key,
+        *BASES,
+        fewest=pl.coalesce("fewest_granted", "fewest_proposed"),
+        whole=pl.coalesce("whole_granted", "whole_proposed"),
+        reach=pl.col("reach_granted").fill_null(0),
+        reach_proposed=pl.col("reach_proposed").fill_null(0),
+    ).sort("reach", pl.col("granted").list.len().fill_null(0), *key, descending=[True, True, False, False, False])
+
+
+def _by_principal(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return one row a (principal, state): layers of any subscription where several fall, and in how many they do."""
+    sets = [pl.col(basis).list.explode().drop_nulls().unique().sort().alias(basis) for basis in BASES]
+    return rows.group_by("principal_id", "state", maintain_order=True).agg(
+        *sets,
+        pl.col("fewest", "whole", "reach", "reach_proposed").first(),
+        violated=pl.col("granted").is_not_null().sum().cast(pl.Int64),
+        violated_proposed=pl.col("proposed").is_not_null().sum().cast(pl.Int64),
+    )

@@ -1,0 +1,119 @@
+"""`rightsize layers` on the demo: who can defeat several layers, how, and what the plan leaves of it."""
+
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rightsize.cli.main import run
+from rightsize.rules.layers import LAYERS
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("layers") / "demo"
+    assert run(["demo", str(folder), "-q"]) == 0
+    return folder
+
+
+@pytest.fixture
+def rows(demo: Path, capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    return answer(capsys, demo, "layers")
+
+
+def answer(capsys: pytest.CaptureFixture[str], demo: Path, *words: str) -> Any:
+    capsys.readouterr()
+    assert run([*words, "--db", str(demo / "demo.duckdb"), "-o", "json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def one(rows: list[dict[str, Any]], name: str) -> dict[str, Any]:
+    return next(row for row in rows if row["name"].startswith(name) and row["state"] == "active")
+
+
+def test_an_owner_of_everything_comes_first_and_can_defeat_every_layer(rows: list[dict[str, Any]]) -> None:
+    owner = one(rows, "amelia.hartley@")
+    assert owner["granted"] == sorted(LAYERS)
+    assert owner["violated"] == 6
+    assert owner["reach"] == max(row["reach"] for row in rows)
+    assert rows == sorted(rows, key=lambda row: -row["reach"])
+
+
+def test_the_plan_ends_what_nobody_used(rows: list[dict[str, Any]]) -> None:
+    """The orphan's Owner goes, and the idle bridge loses what a log would have shown."""
+    orphan = next(row for row in rows if row["name"] == row["principal_id"] and row["state"] == "active")
+    assert (orphan["violated"], orphan["violated_proposed"], orphan["proposed"]) == (1, 0, [])
+    assert sum(len(row["proposed"]) for row in rows) < sum(len(row["granted"]) for row in rows)
+
+
+def test_readers_defeat_nothing(rows: list[dict[str, Any]]) -> None:
+    assert not [row for row in rows if row["name"].startswith(("grace.", "martin.", "noor."))]
+
+
+def test_a_row_a_subscription_names_it_and_the_fewest_operations(
+    demo: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = answer(capsys, demo, "layers", "--by", "subscription")
+    portal = next(row for row in found if row["name"].startswith("mei.lin@"))
+    assert portal["at"] == "Patient Portal"
+    assert 1 <= len(portal["fewest"]) <= len(portal["granted"])
+
+
+def test_one_principal_is_explained_layer_by_layer(demo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = answer(capsys, demo, "layers", "Lucas Brandt")
+    granted = {row["layer"] for row in found if row["basis"] == "granted" and row["at"] == "Connectivity"}
+    assert granted == set(LAYERS)
+    assert {row["basis"] for row in found} == {"granted", "used", "proposed"}
+    assert all(row["operation"] and row["effect"] and row["control"] for row in found)
+
+
+def test_the_terminal_shows_letters_within_80_columns(
+    demo: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run(["layers", "--db", str(demo / "demo.duckdb")]) == 0
+    shown = capsys.readouterr()
+    assert max(len(line) for line in shown.out.splitlines()) <= 80
+    assert "HCNDIM" in shown.out
+    assert "H host integrity" in shown.err
+
+
+def test_the_picture_is_xml_with_a_row_a_principal(demo: Path, tmp_path: Path) -> None:
+    target = tmp_path / "layers.svg"
+    assert run(["layers", "--picture", str(target), "--db", str(demo / "demo.duckdb"), "-q"]) == 0
+    root = ET.parse(target).getroot()  # noqa: S314  written by ourselves
+    assert root.tag.endswith("svg")
+    assert "amelia.hartley" in target.read_text(encoding="utf-8")
+    assert target.read_text(encoding="utf-8") in (demo / "summary.html").read_text(encoding="utf-8")
+
+
+def test_an_analysis_without_a_plan_keeps_what_the_last_plan_leaves(
+    demo: Path, capsys: pytest.CaptureFixture[str], rows: list[dict[str, Any]]
+) -> None:
+    assert run(["analyze", "--db", str(demo / "demo.duckdb"), "-q"]) == 0
+    assert answer(capsys, demo, "layers") == rows
+
+
+def test_a_store_without_an_analysis_says_what_to_do(
+    demo_exports: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    db = str(tmp_path / "fresh.duckdb")
+    assert run(["load", str(demo_exports / "scopes"), "--db", db, "-q"]) == 0
+    assert run(["layers", "--db", db]) == 6
+    assert "rightsize analyze" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("question", ["independence-violations", "operations-by-layer"])
+def test_the_saved_questions_of_layers_have_answers(
+    demo: Path, capsys: pytest.CaptureFixture[str], question: str
+) -> None:
+    assert answer(capsys, demo, "queries", "run", question)
+
+
+def test_sql_sees_the_matrix(demo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = "SELECT count(*) AS n FROM layer_matrix WHERE basis = 'granted' AND monitoring AND identity_control"
+    assert answer(capsys, demo, "sql", text)[0]["n"] > 10
