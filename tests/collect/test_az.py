@@ -1,0 +1,117 @@
+"""What is written for `az` is taken by `az`, and what `az` prints is taken here."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rightsize.collect.sources import chosen_sources
+from rightsize.model.role_forms import read_role_definitions
+from rightsize.propose.dials import Dials
+from rightsize.store.connection import open_store
+from rightsize.workflow.collect import collect_tenant
+from rightsize.workflow.doctor import collector_role
+from rightsize.workflow.load import load_paths
+from rightsize.workflow.propose import propose_plan
+from tests.azure.hurried import Hurried
+from tests.loopback.az import Az, az_environment, sign_in_az
+from tests.loopback.server import Loopback, Options
+
+FEW = 3
+UNTIL = dt.datetime(2026, 10, 1, tzinfo=dt.UTC)
+
+
+@pytest.fixture(scope="module")
+def writable() -> Iterator[Loopback]:
+    """A tenant of its own, in which roles may be written."""
+    with Loopback(options=Options(writes=True)).start() as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def az_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("az")
+
+
+@pytest.fixture(scope="module")
+def az(writable: Loopback, az_folder: Path) -> Az:
+    return sign_in_az(writable, az_folder)
+
+
+def put(az: Az, role: dict[str, Any], folder: Path) -> Any:
+    """Write a role as `docs/collect.md` says."""
+    path = folder / "role.json"
+    path.write_text(json.dumps(role), encoding="utf-8")
+    (scope, *_) = role["properties"]["assignableScopes"]
+    url = f"{scope}/providers/Microsoft.Authorization/roleDefinitions/{role['name']}?api-version=2022-04-01"
+    return az("rest", "--method", "put", "--url", url, "--body", f"@{path}")
+
+
+def test_the_role_of_doctor_is_taken(az: Az, writable: Loopback, tmp_path: Path) -> None:
+    subscriptions = [scope.scope.rsplit("/", 1)[-1] for scope in writable.content.subscriptions]
+    role = collector_role(chosen_sources(()), subscriptions)
+    put(az, role, tmp_path)
+    (listed,) = az(
+        "role", "definition", "list", "--name", role["name"], "--scope", f"/subscriptions/{subscriptions[0]}"
+    )
+    (ours,), (theirs,) = read_role_definitions([role]), read_role_definitions([listed])
+    assert (theirs.role_name, theirs.permissions) == (ours.role_name, ours.permissions)
+    assert sorted(theirs.assignable_scopes) == sorted(ours.assignable_scopes)
+
+
+def test_the_roles_of_a_plan_are_taken(az: Az, demo_exports: Path, tmp_path: Path) -> None:
+    load_paths(tmp_path / "store.duckdb", [demo_exports])
+    propose_plan(tmp_path / "store.duckdb", Dials(), tmp_path / "plan")
+    plan = json.loads((tmp_path / "plan" / "plan.json").read_bytes())
+    roles = [json.loads((tmp_path / "plan" / entry["file"]).read_bytes()) for entry in plan["roles"]]
+    with_data = [role for role in roles if role["properties"]["permissions"][0]["dataActions"]]
+    chosen = [*roles[:FEW], *with_data[:FEW]]
+    assert chosen
+    for role in chosen:
+        assert put(az, role, tmp_path)["name"] == role["name"]
+
+
+def test_whoever_az_signed_in_collects(
+    az: Az, az_folder: Path, writable: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in az_environment(writable, az_folder).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("SSL_CERT_FILE", str(writable.certificate))
+    who: list[str] = []
+    report = collect_tenant(
+        tmp_path, cloud=str(writable.cloud), auth="cli", until=UNTIL, clock=Hurried(),
+        sources=["subscriptions", "users"], signed_in=lambda found: who.append(found.credential),
+    )  # fmt: skip
+    assert report.is_whole
+    assert who == ["AzureCliCredential"]
+
+
+def test_what_az_lists_is_what_is_collected(
+    az: Az, writable: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in writable.environment().items():
+        monkeypatch.setenv(name, value)
+    exports = tmp_path / "exports"
+    exports.mkdir()
+    for place in writable.content.subscriptions:
+        where = ("--subscription", place.scope.rsplit("/", 1)[-1])
+        listed = az("role", "assignment", "list", "--all", "--include-inherited", *where)
+        (exports / f"{place.scope.rsplit('/', 1)[-1]}.json").write_text(json.dumps(listed), encoding="utf-8")
+    load_paths(tmp_path / "az.duckdb", [exports])
+    collect_tenant(
+        tmp_path / "runs", cloud=str(writable.cloud), auth="env", until=UNTIL, clock=Hurried(),
+        sources=["role_assignments"], db=tmp_path / "collected.duckdb",
+    )  # fmt: skip
+    columns = "role_assignment_id, principal_id, role_definition_id, scope, condition"
+    question = f"SELECT {columns} FROM role_assignments WHERE state = 'active' ORDER BY ALL"
+    with open_store(tmp_path / "az.duckdb", read_only=True) as store:
+        listed = store.frame(question).rows()
+    with open_store(tmp_path / "collected.duckdb", read_only=True) as store:
+        collected = store.frame(question).rows()
+    assert listed
+    assert listed == collected
