@@ -9,8 +9,8 @@ Before any search the instance shrinks. Atoms that no row and no existing role t
 roles grant goes. A row with a *simplicial* atom (every row that may be granted the atom may be granted all that this
 one may) takes a role of its own in some best solution: any role that grants the atom to it may be exchanged for the
 largest one that fits it. That role is then there for the others as if it existed. What is left falls into parts that
-share no atom; small ones are solved exactly over all intersections of their rows, larger ones greedily. A set of
-cells no two of which one role can grant bounds the number of roles from below.
+share no atom; small ones are solved exactly over all intersections of their rows, larger ones are searched. A set of
+cells no two of which one role can grant bounds the number of roles from below, and so does a linear program.
 
 The order of rows matters nowhere: they are sorted by content first, so a part of the answer changes only when the rows
 of that part do.

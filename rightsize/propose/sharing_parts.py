@@ -6,16 +6,21 @@ import math
 from array import array
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from rightsize.propose.bicliques import bits
 from rightsize.propose.rows import Contents, Row, independent_cells, is_covered, smallest_cover
+from rightsize.propose.sharing_search import search_fewer
 from rightsize.propose.solver import Program, solve
 
 EXACT_ROWS = 120
-"""Parts with more rows are solved greedily."""
+"""Parts with more rows are searched, and a linear program proves a bound."""
+SEARCHED_ROWS = 5_000
+"""Those with more than this are solved greedily."""
 EXACT_CONTENTS = 1_500
-"""So are those whose rows have more intersections."""
+"""Where rows have more intersections than this, only what a row is allowed as a whole is tried, and no bound comes."""
+RELAXED_WIDTH = 40_000
+RELAXED_SECONDS = 120.0
 SOLVER_SECONDS = 20.0
 SOLVER_NODES = 2_000
 
@@ -24,16 +29,22 @@ def solve_part(rows: list[Row]) -> tuple[list[int], int, bool]:
     """Return the contents of new roles for a part, a lower bound, and whether all contents were considered."""
     greedy = _greedy(rows)
     bound = len(independent_cells(rows))
-    if len(greedy) <= bound or len(rows) > EXACT_ROWS:
+    if len(greedy) <= bound or len(rows) > SEARCHED_ROWS:
         return greedy, min(bound, len(greedy)), len(greedy) <= bound
     contents = _intersections(rows)
     if contents is None:
-        return greedy, bound, False
+        return search_fewer(rows, sorted({row.allowed for row in rows}), greedy), bound, False
+    fewer = search_fewer(rows, contents, greedy)
     model = _Model.of(rows, contents)
-    outcome = solve(model.fewest(), start=model.start(greedy), seconds=SOLVER_SECONDS, nodes=SOLVER_NODES)
+    if len(rows) > EXACT_ROWS:
+        if model.width <= RELAXED_WIDTH:
+            relaxed = solve(model.relaxed(), seconds=RELAXED_SECONDS)
+            bound = max(bound, math.ceil(relaxed.bound) if math.isfinite(relaxed.bound) else 0)
+        return fewer, min(bound, len(fewer)), len(fewer) <= bound
+    outcome = solve(model.fewest(), start=model.start(fewer), seconds=SOLVER_SECONDS, nodes=SOLVER_NODES)
     bound = max(bound, math.ceil(outcome.bound) if math.isfinite(outcome.bound) else 0)
     if outcome.values is None:
-        return greedy, min(bound, len(greedy)), False
+        return fewer, min(bound, len(fewer)), False
     chosen = model.chosen(outcome.values)
     again = solve(model.briefest(len(chosen)), start=outcome.values, seconds=SOLVER_SECONDS, nodes=SOLVER_NODES)
     if again.values is not None:
@@ -140,6 +151,10 @@ class _Model:
         """The program for the fewest new roles."""
         costs = array("d", [1.0]) * len(self.contents) + array("d", [0.0]) * (self.width - len(self.contents))
         return self._program(costs)
+
+    def relaxed(self) -> Program:
+        """The same where roles may be made and taken in parts: none is less than its bound."""
+        return replace(self.fewest(), continuous=range(self.width))
 
     def briefest(self, most: int) -> Program:
         """The program for the fewest assignments with so many new roles; then for roles that are one row's whole."""

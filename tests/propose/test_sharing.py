@@ -5,11 +5,14 @@ from __future__ import annotations
 import itertools
 import random
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rightsize.propose import sharing_parts
 from rightsize.propose.rows import Row, independent_cells, smallest_cover
 from rightsize.propose.sharing import Sharing, set_apart, share
+from rightsize.propose.sharing_search import search_fewer
 
 WIDTH = 5
 SETS = st.integers(0, 2**WIDTH - 1)
@@ -91,6 +94,29 @@ def test_cells_apart_need_a_role_each(rows: list[Row]) -> None:
     for (one, atom), (other, another) in itertools.combinations(cells, 2):
         both = 1 << atom | 1 << another
         assert both & ~(rows[one].allowed & rows[other].allowed)
+
+
+@settings(deadline=None, max_examples=60)
+@given(needs())
+def test_a_part_that_is_searched_keeps_to_the_same_rules(rows: list[Row]) -> None:
+    """Too large to be solved, the roles still suffice, and what is proved still holds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sharing_parts, "EXACT_ROWS", 0)
+        found = share(rows)
+    _check(rows, found)
+    assert found.lower_bound <= _fewest(rows) <= len(found.roles)
+
+
+@settings(deadline=None, max_examples=60)
+@given(needs())
+def test_search_never_ends_with_more_roles_than_it_began_with(rows: list[Row]) -> None:
+    plain = [Row(row.must, row.allowed, (), row.most) for row in rows]
+    contents = sorted({row.allowed for row in plain})
+    fewer = search_fewer(plain, contents, contents)
+    assert set(fewer) <= set(contents)
+    for row in plain:
+        own = [content for content in fewer if not content & ~row.allowed]
+        assert smallest_cover(row.must, own, [0] * len(own), row.most) is not None
 
 
 def test_an_existing_role_comes_before_a_new_one() -> None:
