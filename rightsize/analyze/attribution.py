@@ -38,23 +38,26 @@ class Attributed:
     doubtful: pl.DataFrame
 
 
-def attribute(usage: pl.DataFrame, tenant: Tenant, open_groups: pl.Series) -> Attributed:
+def attribute(usage: pl.DataFrame, tenant: Tenant, open_groups: pl.Series, activations: pl.DataFrame) -> Attributed:
     """Attribute the calls of `usage.observe`.
 
     Args:
         usage: The calls.
         tenant: The tenant.
         open_groups: Holders that may have members whom no listing shows.
+        activations: `(id, eligibility)`: which eligibility is behind an activation that may have ended.
     """
     clean = usage.filter((pl.col("events") > 0) & ~pl.col("quarantined"))
     suspect = usage.filter(pl.col("quarantined"))
     grants = _grants_of_use(usage, tenant)
     evidenced = _by_evidence(pl.concat([clean, suspect]), tenant, grants)
     direct = evidenced.join(clean, on="u", how="semi").with_columns(reason=pl.lit(Attribution.EVIDENCE.value))
+    past = _by_history(clean.join(direct, on="u", how="anti"), tenant, grants, activations)
+    direct = pl.concat([direct.select("u", "a", "reason"), past])
     rest = clean.join(direct, on="u", how="anti")
     in_time, too_young = _candidates(rest, tenant, grants)
     chosen = _choose(in_time, rest, tenant, direct["a"].unique())
-    explained = _expand(pl.concat([direct.select("u", "a", "reason"), chosen]), tenant)
+    explained = _expand(pl.concat([direct, chosen]), tenant)
     left = rest.join(chosen, on="u", how="anti")
     held, held_young = _candidates(suspect.join(evidenced, on="u", how="anti"), tenant, grants)
     named = evidenced.join(suspect, on="u", how="semi").select("u", "a")
@@ -102,6 +105,16 @@ def _by_evidence(usage: pl.DataFrame, tenant: Tenant, grants: pl.DataFrame) -> p
         (pl.col("level") == "management_group") & node_of("place").is_in(_unplaced(tenant).implode())
     )
     return pl.concat([inside, unplaced]).select("u", "a").unique()
+
+
+def _by_history(usage: pl.DataFrame, tenant: Tenant, grants: pl.DataFrame, activations: pl.DataFrame) -> pl.DataFrame:
+    """Return `(u, a, reason)` where the log names an activation that has ended, a the eligibility behind it."""
+    ended = activations.select(evidence="id", named="eligibility").drop_nulls().unique("evidence", keep="first")
+    named = usage.join(ended, on="evidence").with_columns(evidence="named").drop("named")
+    # An activation names no state; of the rows of an id only the eligible one is meant.
+    eligible = tenant.assignments.filter(pl.col("state") == "eligible").select("a")
+    found = _by_evidence(named, tenant, grants).join(eligible, on="a", how="semi")
+    return found.with_columns(reason=pl.lit(Attribution.PAST_ACTIVATION.value))
 
 
 def _unplaced(tenant: Tenant) -> pl.Series:

@@ -47,6 +47,7 @@ class Explanation:
         denied: What was refused: demand, never use.
         sign_ins: Tokens for each kind and resource.
         findings: Findings about it and its assignments.
+        activations: What it activated, or others through it where it is a group, the latest first.
     """
 
     identity: dict[str, Any]
@@ -59,6 +60,7 @@ class Explanation:
     denied: Rows
     sign_ins: Rows
     findings: Rows
+    activations: Rows
 
 
 def explain_principal(inputs: Inputs, analysis: Analysis, findings: pl.DataFrame, principal_id: str) -> Explanation:
@@ -89,6 +91,11 @@ def explain_principal(inputs: Inputs, analysis: Analysis, findings: pl.DataFrame
         denied=_denied(analysis, principal_id),
         sign_ins=_sign_ins(inputs, analysis, principal_id),
         findings=findings.filter(about).to_dicts(),
+        activations=analysis.activations.filter(
+            is_own | pl.col("eligibility_id").is_in(_held_by(analysis, principal_id).implode())
+        )
+        .sort("start_on", "activation_id", descending=[True, False])
+        .to_dicts(),
     )
 
 

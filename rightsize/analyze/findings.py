@@ -8,6 +8,7 @@ from rightsize.analyze.coverage import covered_sign_in_kinds, described_principa
 from rightsize.analyze.duplicates import find_duplicates
 from rightsize.analyze.holders import classify_holders
 from rightsize.analyze.inputs import Inputs, schema_of
+from rightsize.analyze.pim_findings import find_about_pim
 from rightsize.analyze.reasons import Verdict, sentence
 from rightsize.analyze.tenant import granted_by_patterns
 from rightsize.analyze.text import folded
@@ -31,6 +32,7 @@ def find(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
         _standing_privilege(analysis),
         _emergency_access(inputs),
         _inert(inputs, analysis),
+        find_about_pim(inputs, analysis),
     ]
     return (
         pl.concat([frame.select(_COLUMNS) for frame in found])

@@ -53,6 +53,8 @@ class Inputs:
     deny_assignments: pl.DataFrame
     role_management_policies: pl.DataFrame
     role_assignment_requests: pl.DataFrame
+    schedule_requests: pl.DataFrame
+    pim_records: pl.DataFrame
     operations: pl.DataFrame
     role_operations: pl.DataFrame
     usage_days: pl.DataFrame

@@ -7,11 +7,12 @@ beside those of RBAC: in the same tables, under the same words, told apart by `p
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
 
+from rightsize.analyze.activation_use import ACTIVATIONS_SCHEMA
 from rightsize.analyze.reasons import Verdict, sentence
 from rightsize.analyze.scores import SCORE_COLUMNS, bucket_of
 from rightsize.analyze.verdicts import VERDICTS_SCHEMA
@@ -58,6 +59,7 @@ class PlaneAnalysis:
         assignments: One row a grant: what is granted to whom, with counts and scores.
         denied: Refused calls by principal and operation: demand, never use.
         findings: As the table `findings`.
+        activations: As the table `activations`.
     """
 
     plane: Plane
@@ -67,6 +69,7 @@ class PlaneAnalysis:
     assignments: pl.DataFrame
     denied: pl.DataFrame
     findings: pl.DataFrame
+    activations: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=ACTIVATIONS_SCHEMA))
 
 
 def with_planes(verdicts: pl.DataFrame, planes: Iterable[PlaneAnalysis]) -> pl.DataFrame:
@@ -123,4 +126,5 @@ def ledger(plane: PlaneAnalysis, holders: dict[str, list[str]], principal_id: st
         .to_dicts(),
         "denied": plane.denied.filter(own).drop("principal_id").sort("operation", "scope").to_dicts(),
         "findings": plane.findings.filter(own).to_dicts(),
+        "activations": plane.activations.filter(own).to_dicts(),
     }

@@ -41,7 +41,7 @@ def build_profiles(tenant: Tenant, control: pl.DataFrame, reads: pl.DataFrame, h
     Args:
         tenant: The tenant.
         control: `coverage.control_states`.
-        reads: `coverage.read_states`.
+        reads: `coverage.read_states`, or `never_activated` where nothing can have been used.
         held: `(a, name, operation, plane, reason)`: operations that may have been used, so that nobody can call them
             unused, whatever the logs cover.
     """
@@ -127,7 +127,10 @@ def _verdict() -> pl.Expr:
     silent = pl.col("reads") == Unused.NO_ARM_TOKEN.value
     logged = pl.col("observable_by") == "activity_log"
     return (
-        pl.when(~control)
+        # What was never active allowed nothing at all, whatever shows its use.
+        pl.when(pl.col("reads") == Unused.NEVER_ACTIVATED.value)
+        .then(pl.lit(Verdict.UNUSED.value))
+        .when(~control)
         .then(pl.lit(Verdict.UNOBSERVABLE.value))
         .when(is_read & silent)
         .then(pl.lit(Verdict.UNUSED.value))
@@ -143,7 +146,9 @@ def _reason() -> pl.Expr:
     unused = pl.col("verdict") == Verdict.UNUSED.value
     is_read = pl.col("why") == Unobservable.ARM_READ.value
     return (
-        pl.when(unused & is_read)
+        pl.when(pl.col("reads") == Unused.NEVER_ACTIVATED.value)
+        .then("reads")
+        .when(unused & is_read)
         .then(pl.lit(Unused.NO_ARM_TOKEN.value))
         .when(unused)
         .then(pl.lit(COVERED))

@@ -35,6 +35,7 @@ class Unused(StrEnum):
 
     COVERED = "covered"
     NO_ARM_TOKEN = "no_arm_token"  # noqa: S105  a reason, not a secret
+    NEVER_ACTIVATED = "never_activated"
 
 
 class Unobservable(StrEnum):
@@ -83,6 +84,7 @@ SENTENCES: dict[str, str] = {
     Attribution.FEWEST: "several assignments grant the call; the fewest and least powerful that explain all were kept",
     Unused.COVERED: "a log that shows it covers every day and scope of the window, and does not name it",
     Unused.NO_ARM_TOKEN: "the sign-in logs cover the window and show no token for Azure Resource Manager",
+    Unused.NEVER_ACTIVATED: "nobody activated it on any day of the window, and an activation would have been logged",
     Unobservable.ARM_READ: "Azure does not log reads of resources",
     Unobservable.LINKED_CHECK: "it is checked inside the write of another resource and not logged by itself",
     Unobservable.DATA_ENDPOINT: "it runs on the service's own endpoint, which the Activity Log does not see",

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from rightsize.analyze.activation_use import use_of_activations
+from rightsize.analyze.activations import covered_assignments, read_history
 from rightsize.analyze.attribution import Attributed, attribute
 from rightsize.analyze.coverage import control_states, open_groups, read_states
 from rightsize.analyze.inputs import Inputs, schema_of
 from rightsize.analyze.profiles import Profiles, build_profiles
-from rightsize.analyze.reasons import OutOfCoverage, Verdict
+from rightsize.analyze.reasons import OutOfCoverage, Unused, Verdict
 from rightsize.analyze.tenant import Tenant, read_tenant
-from rightsize.analyze.usage import observe
+from rightsize.analyze.usage import observe, use_by_day
 from rightsize.analyze.window import Window
 
 VERDICTS_SCHEMA = schema_of("verdicts")
@@ -43,6 +45,9 @@ class Analysis:
             assignment names it*.
         tenant: The prepared tenant that it rests on, for scores and findings.
         usage: The calls of the window (`usage.observe`), refused ones included.
+        activations: As the table `activations`, of the window and before.
+        credited: `(u, a)`: the calls of `usage` and the assignments that they are credited to.
+        covered: `a` of the assignments whose logs cover every day of the window.
     """
 
     window: Window
@@ -51,19 +56,25 @@ class Analysis:
     profile_operations: pl.DataFrame
     tenant: Tenant
     usage: pl.DataFrame
+    activations: pl.DataFrame
+    credited: pl.DataFrame
+    covered: pl.Series
 
 
 def analyse(inputs: Inputs, window: Window) -> Analysis:
     """Judge every granted operation over the window."""
     tenant = read_tenant(inputs)
     usage = _spelt_as_catalogued(observe(inputs, window), tenant)
-    attributed = attribute(usage, tenant, open_groups(inputs))
-    profiles = build_profiles(
-        tenant,
-        control_states(inputs, window, tenant),
-        read_states(inputs, window, tenant),
-        _held(usage, attributed),
+    control = control_states(inputs, window, tenant)
+    history = read_history(inputs, window, tenant, control)
+    attributed = attribute(usage, tenant, open_groups(inputs), history.activations)
+    dormant = history.dormant.filter(~history.dormant.is_in(attributed.used["a"].implode()))
+    reads = read_states(inputs, window, tenant).with_columns(
+        reads=pl.when(pl.col("a").is_in(dormant.implode()))
+        .then(pl.lit(Unused.NEVER_ACTIVATED.value))
+        .otherwise("reads")
     )
+    profiles = build_profiles(tenant, control, reads, _held(usage, attributed))
     used = _used(usage, attributed, tenant)
     rows = [
         _declared(used.drop("a", "name")),
@@ -80,6 +91,9 @@ def analyse(inputs: Inputs, window: Window) -> Analysis:
         profile_operations=profiles.operations.select(*PROFILE_OPERATIONS_SCHEMA),
         tenant=tenant,
         usage=usage,
+        activations=use_of_activations(history.activations, use_by_day(inputs, window), tenant),
+        credited=attributed.used.select("u", "a").unique(),
+        covered=covered_assignments(control),
     )
 
 

@@ -59,6 +59,9 @@ def _flat(answer: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for item in answer["sign_ins"]:
         what = item["resource_name"] or item["resource_id"]
         yield _row("sign_ins", what, item["kind"], item["succeeded"], last_seen=item["last_seen"])
+    for item in answer["activations"]:
+        seen = {"first_seen": item["start_on"], "last_seen": item["end_on"]}
+        yield _row("activations", item["role_definition_id"], item["scope"], item["events"], why=item["plane"], **seen)
     for item in answer["findings"]:
         yield _row("findings", item["control"], item["subject"], why=item["reason"])
 
@@ -104,6 +107,7 @@ def _text(answer: dict[str, Any]) -> Iterator[str]:
     yield from _section("used", answer["used"], _use)
     yield from _section("unexplained use", answer["unexplained"], _use)
     yield from _section("refused (demand, never use)", answer["denied"], _refusal)
+    yield from _section("activations", answer["activations"], _activation)
     yield from _section("sign-ins", answer["sign_ins"], _sign_in)
     yield from _section("findings", answer["findings"], _finding)
 
@@ -153,6 +157,17 @@ def _use(item: dict[str, Any]) -> Iterator[str]:
 def _refusal(item: dict[str, Any]) -> Iterator[str]:
     yield f"  {_short(item['operation'], 2)}"
     yield f"    at {_short(item['scope'], 7)}, {item['denied']} times"
+
+
+def _activation(item: dict[str, Any]) -> Iterator[str]:
+    until = f" to {item['end_on']:%m-%d %H:%M}" if item["end_on"] else ""
+    reason = {True: "", False: ", without a reason", None: ""}[item["justified"]]
+    yield f"  {item['start_on']:%Y-%m-%d %H:%M}{until}{reason}"
+    yield f"    at {_short(item['scope'], 7)}"
+    if not item["events"]:
+        yield "    no log shows anything done under it"
+    for name in item["done"]:
+        yield f"    {_short(name, 4)}"
 
 
 def _sign_in(item: dict[str, Any]) -> Iterator[str]:

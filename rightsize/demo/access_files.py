@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from dataclasses import replace
 from typing import Any
 
 from rightsize.demo.catalogue import built_in_roles, provider_operations, role_definition
@@ -168,6 +170,56 @@ def _write_pim(tenant: Tenant, folder: Folder) -> None:
     active = [_assignment_instance(tenant, grant, people[grant.principal_id]) for grant in shown]
     path = "access/role-assignment-schedule-instances.json"
     folder.write_json(path, {"value": active}, records=len(active))
+
+    requests = [activation_request(tenant, grant) for grant in activations(tenant)]
+    path = "access/role-assignment-schedule-requests.json"
+    folder.write_json(path, {"value": requests}, records=len(requests))
+
+
+def activations(tenant: Tenant) -> list[Grant]:
+    """Return the activations of eligible assignments, today's and those that ended, each once, the oldest first."""
+    current = {grant.grant_id: grant for grant in tenant.grants if grant.eligibility_id}
+    last = tenant.spec.end_day
+    for habit in tenant.habits:
+        if habit.grant is not None and habit.credited_to not in ("", habit.grant.grant_id):
+            day = max(tenant.spec.first_day, last - dt.timedelta(days=habit.first_ago))
+            past = replace(habit.grant, eligibility_id=habit.credited_to, created_on=day)
+            current.setdefault(past.grant_id, past)
+    return sorted(current.values(), key=lambda grant: (grant.created_on, grant.grant_id))
+
+
+def activation_request(tenant: Tenant, grant: Grant) -> dict[str, Any]:
+    """Return the request that made an activation; every third one gave no reason."""
+    seed = tenant.spec.seed
+    name = guid(seed, "activation request", grant.grant_id)
+    start = f"{grant.created_on.isoformat()}T{'05:41' if grant.state == 'eligible' else '09:14'}:07.318Z"
+    return {
+        "properties": {
+            "requestType": "SelfActivate",
+            "status": "Provisioned",
+            "scope": grant.scope,
+            "roleDefinitionId": _role_id(grant),
+            "principalId": grant.principal_id,
+            "principalType": "User",
+            "requestorId": grant.principal_id,
+            "linkedRoleEligibilityScheduleId": guid(seed, "eligibility schedule", grant.eligibility_id),
+            "targetRoleAssignmentScheduleId": guid(seed, "assignment schedule", grant.grant_id),
+            "targetRoleAssignmentScheduleInstanceId": grant.grant_id,
+            "scheduleInfo": {
+                "startDateTime": start,
+                "expiration": {"type": "AfterDuration", "endDateTime": None, "duration": "PT12H"},
+            },
+            "ticketInfo": {"ticketNumber": None, "ticketSystem": None},
+            "justification": "On call." if grant.created_on.day % 3 else "",
+            "approvalId": None,
+            "createdOn": start,
+            "condition": None,
+            "conditionVersion": None,
+        },
+        "name": name,
+        "id": f"{grant.scope}{_AUTHORIZATION}/RoleAssignmentScheduleRequests/{name}",
+        "type": "Microsoft.Authorization/RoleAssignmentScheduleRequests",
+    }
 
 
 def _eligibility(tenant: Tenant, grant: Grant, principal: Principal) -> dict[str, Any]:

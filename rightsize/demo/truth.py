@@ -11,6 +11,7 @@ from typing import Any
 
 import polars as pl
 
+from rightsize.demo.access_files import activations
 from rightsize.demo.calls import BEGIN_ONLY, DONE
 from rightsize.demo.damaged_files import DAMAGED_CALLS
 from rightsize.demo.failures import HABIT_CODES
@@ -61,6 +62,10 @@ def plant_truth(
         ],
         "assignments": _assignments(tenant, needs),
         "gone_assignments": sorted({grant.grant_id for grant in _evidence(tenant)} - _listed(tenant)),
+        "activations": [
+            {"role_assignment_id": grant.grant_id, "eligibility_id": grant.eligibility_id}
+            for grant in activations(tenant)
+        ],
         "principals_without_arm_token": principals_without_arm_token(tenant, sign_ins),
         "missing_days": {
             scope: {"first_day": first.isoformat(), "last_day": last.isoformat()}

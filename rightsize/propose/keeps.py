@@ -15,6 +15,7 @@ import polars as pl
 from rightsize.analyze.coverage import COVERED, control_states, described_principals, groups_with_known_members
 from rightsize.analyze.holders import classify_holders
 from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.reasons import Unused
 from rightsize.analyze.text import folded, place_of
 from rightsize.analyze.verdicts import Analysis
 from rightsize.analyze.window import Window
@@ -26,7 +27,7 @@ from rightsize.rules.operations import first_party_tenants, is_emergency_name, r
 
 REASONS = {
     "activated": "an activation follows its eligibility, which is what a plan would change",
-    "eligible": "eligible access waits for the history of its activations before anything is concluded",
+    "eligible": "it was activated in the window, or the history of its activations is not known whole",
     "excluded": "it was excluded by name",
     "emergency_access": "it is an emergency access account's",
     "first_party": "its holder is an application of Microsoft's own",
@@ -121,6 +122,13 @@ def find_keeps(inputs: Inputs, analysis: Analysis, dials: Dials) -> pl.DataFrame
     ).sort("role_assignment_id", "state")
 
 
+def _is_dormant(facts: _Facts) -> pl.Expr:
+    """Return whether a row is an eligible assignment that certainly nobody activated."""
+    verdicts = facts.analysis.verdicts
+    asleep = verdicts.filter(pl.col("reason") == Unused.NEVER_ACTIVATED.value)["role_assignment_id"].unique()
+    return (pl.col("state") == "eligible") & pl.col("role_assignment_id").is_in(asleep.implode())
+
+
 def _assignments(facts: _Facts) -> pl.DataFrame:
     principals = facts.inputs.principals.select(
         "principal_id",
@@ -136,9 +144,11 @@ def _assignments(facts: _Facts) -> pl.DataFrame:
     known = assignments.join(principals, on="principal_id", how="left")
     return known.join(holders, on=["role_assignment_id", "state"], how="left").with_columns(
         activated=(pl.col("state") == "activated") | _is_twin(facts),
-        eligible=pl.col("state") == "eligible",
+        # What nobody activated is decided; of the rest an activation shows that it is needed, not for what else.
+        eligible=(pl.col("state") == "eligible") & ~_is_dormant(facts),
         foreign=pl.col("holder") == "foreign",
-        time_bound=pl.col("end_on").is_not_null(),
+        # What is taken away whole needs no successor that would have to end as well.
+        time_bound=pl.col("end_on").is_not_null() & ~_is_dormant(facts),
         unresolved_principal=pl.col("holder") == "unresolved",
     )
 

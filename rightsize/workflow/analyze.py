@@ -78,11 +78,12 @@ def analyze_store(
 def write_conclusions(
     store: Store, analysis: Analysis, findings: pl.DataFrame, planes: Sequence[PlaneAnalysis]
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Write the verdicts and findings of all planes back into the store, and return them."""
+    """Write verdicts, findings and activations of all planes back into the store; return the former two."""
     verdicts = with_planes(analysis.verdicts, planes)
     found = pl.concat([findings, *(plane.findings for plane in planes)]).sort("control", "subject")
     store.write_answer("verdicts", verdicts)
     store.write_answer("findings", found)
+    store.write_answer("activations", pl.concat([analysis.activations, *(plane.activations for plane in planes)]))
     return verdicts, found
 
 

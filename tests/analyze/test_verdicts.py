@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 import pytest
@@ -185,6 +186,7 @@ def test_assignments_that_are_judged_alike_share_a_profile(owner: Tiny) -> None:
     assert profiles["a"] == profiles["b"] != profiles["c"]
 
 
-def test_an_eligible_assignment_is_judged_too(owner: Tiny) -> None:
+def test_an_eligible_assignment_that_was_activated_is_judged_as_others_are(owner: Tiny) -> None:
     owner.assign("e", "p", "owner", state="eligible").cover()
+    owner.assign("x", "p", "owner", state="activated", eligibility_id="e", start_on=dt.datetime(2026, 1, 3))
     assert owner.judged("e", "eligible")[START] == ("unused", "covered")

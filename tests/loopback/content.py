@@ -96,9 +96,7 @@ class Content:
     @cached_property
     def assignment_requests(self) -> list[Document]:
         """Requests that activated an eligibility, those that have ended since included."""
-        return [
-            _activation_request(self.tenant.spec.seed, grant) for grant in self.tenant.grants if grant.eligibility_id
-        ]
+        return self._access("role-assignment-schedule-requests")
 
     @cached_property
     def provider_operations(self) -> list[Document]:
@@ -134,37 +132,6 @@ def _arm_definition(role: Document) -> Document:
     properties = {name: role[name] for name in names}
     properties |= {"type": role["roleType"], "createdBy": role["createdBy"], "updatedBy": role["updatedBy"]}
     return {"properties": properties, **{name: role[name] for name in ("id", "type", "name")}}
-
-
-def _activation_request(seed: int, grant: Any) -> Document:
-    name = guid(seed, "activation request", grant.grant_id)
-    start = f"{grant.created_on.isoformat()}T09:14:07.318Z"
-    return {
-        "properties": {
-            "requestType": "SelfActivate",
-            "status": "Provisioned",
-            "scope": grant.scope,
-            "roleDefinitionId": f"{AUTHORIZATION}/roleDefinitions/{grant.role.role_definition_id}",
-            "principalId": grant.principal_id,
-            "principalType": "User",
-            "requestorId": grant.principal_id,
-            "linkedRoleEligibilityScheduleId": guid(seed, "eligibility schedule", grant.eligibility_id),
-            "targetRoleAssignmentScheduleId": guid(seed, "assignment schedule", grant.grant_id),
-            "targetRoleAssignmentScheduleInstanceId": grant.grant_id,
-            "scheduleInfo": {
-                "startDateTime": start,
-                "expiration": {"type": "AfterDuration", "endDateTime": None, "duration": "PT8H"},
-            },
-            "ticketInfo": {"ticketNumber": None, "ticketSystem": None},
-            "justification": "On call.",
-            "createdOn": start,
-            "condition": None,
-            "conditionVersion": None,
-        },
-        "name": name,
-        "id": f"{grant.scope}{AUTHORIZATION}/RoleAssignmentScheduleRequests/{name}",
-        "type": "Microsoft.Authorization/RoleAssignmentScheduleRequests",
-    }
 
 
 _PROPERTIES: dict[str, Document] = {

@@ -92,6 +92,10 @@ ROWS: dict[str, list[dict[str, Any]]] = {
         _assignment("e2", GUS, CUSTOM, "eligible", principal_type="User"),
         _assignment("x1", GUS, CUSTOM, "activated", eligibility_id="e2"),
     ],
+    "activations": [
+        {"activation_id": "x1", "plane": "control", "principal_id": GUS, "role_definition_id": CUSTOM, "scope": SUB}
+        | {"eligibility_id": "e2", "start_on": _time(3), "hours": 4.0, "events": 1, "done": [KEYS]}
+    ],
     "deny_assignments": [
         {"deny_assignment_id": "d1", "scope": SUB, "principal_ids": ["00000000-0000-0000-0000-000000000000"]}
     ],

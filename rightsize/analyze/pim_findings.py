@@ -1,0 +1,126 @@
+"""Findings about Privileged Identity Management: what sleeps for good, what stands idle, what asks nothing."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from rightsize.analyze.activation_use import duration, standing_hours
+from rightsize.analyze.coverage import described_principals
+from rightsize.analyze.inputs import Inputs, schema_of
+from rightsize.analyze.reasons import Unused, sentence
+from rightsize.analyze.text import folded, place_of
+from rightsize.analyze.usage import use_by_day
+from rightsize.analyze.verdicts import Analysis
+
+SELDOM_HOURS = 8.0
+"""Access that is at work fewer hours a month than a working day has need not stand."""
+_COLUMNS = tuple(schema_of("findings"))
+_PEOPLE = ("User", "Group")
+_CALL = ("principal_id", "principal_name", "name", "place", "plane", "evidence")
+
+
+def find_about_pim(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
+    """Return the rows of the table `findings` about eligible assignments, activations and what might sleep."""
+    found = [
+        _never_activated(analysis),
+        _changed_nothing(analysis),
+        _without_reason(analysis),
+        _asks_nothing(inputs, analysis),
+        _seldom_used(inputs, analysis),
+    ]
+    return pl.concat([frame.select(_COLUMNS) for frame in found])
+
+
+def _said(frame: pl.DataFrame, control: str, severity: str, reason: str | pl.Expr) -> pl.DataFrame:
+    text = pl.lit(reason) if isinstance(reason, str) else reason
+    return frame.with_columns(
+        subject="role_assignment_id", control=pl.lit(control), severity=pl.lit(severity), reason=text
+    )
+
+
+def _never_activated(analysis: Analysis) -> pl.DataFrame:
+    asleep = analysis.verdicts.filter(pl.col("reason") == Unused.NEVER_ACTIVATED.value)
+    rows = asleep.select("role_assignment_id", "principal_id").unique()
+    return _said(rows, "never_activated", "low", sentence(Unused.NEVER_ACTIVATED.value))
+
+
+def _of_eligibilities(analysis: Analysis) -> pl.DataFrame:
+    """Return the activations of the window, each with the holder and id of the eligibility behind it."""
+    window = analysis.window
+    held = analysis.tenant.assignments.filter(pl.col("state") == "eligible").select(
+        "a", "role_assignment_id", eligibility_id="id", holder="principal_id"
+    )
+    inside = analysis.activations.filter((pl.col("start_on") >= window.start) & (pl.col("start_on") < window.end))
+    return inside.drop("role_assignment_id").join(held, on="eligibility_id")
+
+
+def _changed_nothing(analysis: Analysis) -> pl.DataFrame:
+    """Activations under which no log shows anything; reads of resources leave no trace, so they are what remains."""
+    covered = analysis.covered.implode()
+    rows = (
+        _of_eligibilities(analysis)
+        .filter(pl.col("a").is_in(covered))
+        .group_by("role_assignment_id", principal_id="holder")
+        .agg(times=pl.len(), done=pl.col("operations").sum())
+        .filter(pl.col("done") == 0)
+    )
+    text = pl.format("activated {} times, and nothing was changed under it: a role that reads may be enough", "times")
+    return _said(rows, "activated_only_to_read", "low", text)
+
+
+def _without_reason(analysis: Analysis) -> pl.DataFrame:
+    rows = (
+        _of_eligibilities(analysis)
+        .group_by("role_assignment_id", principal_id="holder")
+        .agg(bare=(~pl.col("justified")).sum(), times=pl.len())
+        .filter(pl.col("bare") > 0)
+    )
+    text = pl.format("{} of {} activations gave no reason", "bare", "times")
+    return _said(rows, "activation_without_reason", "low", text)
+
+
+def _asks_nothing(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
+    """Eligible assignments whose policy lets anybody who has the session activate them."""
+    table = inputs.role_management_policies.filter(pl.col("rules").is_not_null())
+    policies = table.select(
+        "requires_approval",
+        "requires_justification",
+        role=folded(table["role_definition_id"]),
+        place=place_of(table["scope"]),
+    ).drop_nulls(["role"])
+    held = analysis.tenant.assignments.filter(pl.col("state") == "eligible").select(
+        "role_assignment_id", "principal_id", "role", "place"
+    )
+    rows = held.join(policies, on=["role", "place"]).filter(~pl.col("requires_approval").fill_null(False))
+    bare = ~pl.col("requires_justification").fill_null(False)
+    silent = _said(
+        rows.filter(bare),
+        "activation_asks_nothing",
+        "medium",
+        "activating it asks neither for a reason nor an approval",
+    )
+    alone = _said(rows.filter(~bare), "activation_without_approval", "low", "activating it waits for nobody's approval")
+    return pl.concat([silent.select(_COLUMNS), alone.select(_COLUMNS)])
+
+
+def _seldom_used(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
+    """Permanent access of people that is at work a few hours a month: it could be eligible, and be activated."""
+    people = described_principals(inputs).filter(pl.col("principal_type").is_in(list(_PEOPLE)))["principal_id"]
+    standing = analysis.tenant.assignments.filter(
+        (pl.col("state") == "active")
+        & ~pl.col("twin")
+        & pl.col("end_on").is_null()
+        & pl.col("principal_id").is_in(people.implode())
+    ).select("a", "role_assignment_id", "principal_id")
+    days = use_by_day(inputs, analysis.window).filter(pl.col("clean") > 0)
+    credited = analysis.credited.join(analysis.usage.select("u", *_CALL), on="u").join(standing, on="a", how="semi")
+    by_day = credited.join(days, on=list(_CALL), nulls_equal=True)
+    worked = standing_hours(by_day, analysis.window, "a").filter(pl.col("hours_a_month") < SELDOM_HOURS)
+    lengths = {hours: duration(hours) for hours in worked["hours_needed"].unique()}
+    text = pl.format(
+        "at work {} hours a month, on {} days: eligible, an activation of {} would do on 95 of 100 days",
+        pl.col("hours_a_month").round(1),
+        "days",
+        pl.col("hours_needed").replace_strict(lengths, default="", return_dtype=pl.String),
+    )
+    return _said(standing.join(worked, on="a"), "standing_seldom_used", "low", text)
