@@ -117,7 +117,7 @@ def _told(example: Example) -> Iterator[str]:
 def _next(result: DemoResult) -> Iterator[str]:
     telling = next(iter(result.examples), None)
     yield "Look closer"
-    yield f"  {result.folder / 'summary.html'}   the same for reading, with every proposal"
+    yield f"  {result.folder / 'report.html'}   everything, for a browser: who holds what, and every proposal"
     yield f"  {result.folder / 'roles'}   a file a role, with the evidence for each action"
     if telling is not None:
         yield f'  rightsize explain "{telling.proposal.principal_ids[0]}" --db {result.store}'

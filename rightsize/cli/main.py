@@ -30,6 +30,7 @@ from rightsize.cli.mine import mine
 from rightsize.cli.narration import complain
 from rightsize.cli.propose import propose
 from rightsize.cli.queries import queries
+from rightsize.cli.report import report
 from rightsize.cli.role_gates import no_new_access, not_granted
 from rightsize.cli.roles import app as roles
 from rightsize.cli.sql import sql
@@ -75,6 +76,7 @@ app.command()(layers)
 app.command()(load)
 app.command()(mine)
 app.command()(propose)
+app.command()(report)
 roles.command("no-new-access")(no_new_access)
 roles.command("not-granted")(not_granted)
 app.add_typer(roles, name="roles")

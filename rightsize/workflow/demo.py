@@ -18,9 +18,12 @@ from rightsize.propose.dials import Dials
 from rightsize.workflow.demo_truth import TruthCheck, check_plan
 from rightsize.workflow.load import load_paths
 from rightsize.workflow.propose import propose_plan
+from rightsize.workflow.report import report_store
 
 MARKER = "demo.json"
 STORE = "demo.duckdb"
+REPORT = "report.html"
+TITLE = "Least privilege at a made-up hospital group"
 _CHANGES = ("custom", "builtin", "narrow_scope")
 _REMOVALS = ("remove", "remove_orphan", "remove_duplicate")
 
@@ -133,6 +136,8 @@ def make_demo(folder: Path, spec: TenantSpec, narrate: Callable[[str], None]) ->
     narrate(f"loaded them into {store}")
     result = propose_plan(store, Dials(), folder)
     narrate(f"judged every grant and wrote the plan to {folder / 'plan.json'}")
+    report = report_store(store, folder / REPORT, plan=folder, title=TITLE)
+    narrate(f"wrote the report to {report.out}")
     plan = result.plan
     return DemoResult(
         folder=folder,

@@ -14,9 +14,10 @@ from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.naming import principal_names
 from rightsize.model.errors import EvidenceError, GateError, RightsizeError
 from rightsize.propose.verify import Change, Verification, verify
-from rightsize.propose.written import WrittenPlan, read_plan, read_roles
+from rightsize.propose.written import read_plan, read_roles
 from rightsize.rbac.text import fold
 from rightsize.store.connection import open_store
+from rightsize.workflow.plan_folder import plan_file, role_files
 from rightsize.workflow.planes import verify_parts
 from rightsize.workflow.text_files import read_bytes
 
@@ -59,9 +60,9 @@ def verify_plan(db: Path, path: Path) -> VerifyResult:
     Raises:
         InputError: There is no plan, it is not what a plan is, or its role files are missing or altered.
     """
-    file = path / "plan.json" if path.is_dir() else path
+    file = plan_file(path)
     plan = read_plan(read_bytes(file))
-    roles = read_roles(plan, _role_files(file.parent, plan))
+    roles = read_roles(plan, role_files(file.parent, plan))
     with open_store(db, read_only=True) as store:
         inputs = Inputs.read(store.table)
         beyond = verify_parts(store.table, plan)
@@ -75,12 +76,6 @@ def verify_plan(db: Path, path: Path) -> VerifyResult:
         summary=f"{len(found.proofs)} changes proved, {found.replay['allowed']} calls of {found.window.first_day} to "
         f"{found.window.last_day} allowed, {found.replay['needs_activation']} need an activation",
     )
-
-
-def _role_files(folder: Path, plan: WrittenPlan) -> dict[str, bytes]:
-    """Read the role files that are there; a link is no file of a plan, wherever it leads."""
-    paths = {role.file: folder / role.file for role in plan.roles}
-    return {name: read_bytes(path) for name, path in paths.items() if path.is_file() and not path.is_symlink()}
 
 
 def _names(inputs: Inputs) -> dict[str, str]:

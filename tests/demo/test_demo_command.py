@@ -47,6 +47,7 @@ def test_it_makes_everything_in_one_folder(folder: Path) -> None:
         "plan.json",
         "roles",
         "summary.html",
+        "report.html",
         MARKER,
     }
 
@@ -134,7 +135,7 @@ def test_the_page_on_the_terminal_says_what_was_found(made: DemoResult) -> None:
         "unobservable",
         "custom",
         made.examples[0].principal,
-        "summary.html",
+        "report.html",
         "rightsize explain",
         "az role",
     ):

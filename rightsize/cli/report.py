@@ -1,0 +1,43 @@
+"""`rightsize report`: everything on one page, for people who decide."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rightsize.cli.analyze import AsOf
+from rightsize.cli.narration import say, set_verbosity
+from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Output, OutputFormat, Quiet, Verbose
+from rightsize.cli.output import show
+
+COLUMNS = ("file", "bytes", "principals", "assignments", "proposals", "plan_is_of_this_store")
+
+
+def report(
+    out: Annotated[Path, typer.Option("--out", help="The HTML file; it is replaced.")] = Path("reports/report.html"),
+    plan: Annotated[
+        Path | None,
+        typer.Option("--plan", help="A plan folder of `propose`, to show its proposals; it brings its own window."),
+    ] = None,
+    title: Annotated[str, typer.Option("--title", help="What the page is called.")] = "Least privilege for this tenant",
+    as_of: AsOf = None,
+    min_window: Annotated[
+        int | None, typer.Option("--min-window", min=1, help="Days of the observation window; 90 without a plan.")
+    ] = None,
+    db: Db = DEFAULT_DB,
+    output: Output = OutputFormat.TABLE,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
+) -> None:
+    """Write one HTML file that needs no network: granted, used and unknown, drill-down, coverage, and the proposals."""
+    from rightsize.workflow.report import report_store  # noqa: PLC0415
+
+    set_verbosity(verbose, quiet)
+    result = report_store(db, out, plan=plan, title=title, as_of=as_of.date() if as_of else None, min_window=min_window)
+    if result.is_stale:
+        say(f"what is loaded has changed since the plan was made: `rightsize verify {plan}` says whether it holds")
+    say(f"wrote {result.out}, {result.size / 1024:,.0f} KiB")
+    show([result.document()], COLUMNS, output, document=result.document(), table_columns=COLUMNS[:-1])

@@ -1,0 +1,135 @@
+"""A written plan as a reviewer reads it: every proposal with its evidence, and the reasons of each new role.
+
+`written` reads what has to be known to prove a plan; this reads what has to be known to show one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rightsize.model.errors import InputError
+from rightsize.model.nouns import RoleDefinition
+from rightsize.propose.written import WrittenPlan, read_plan, read_roles
+from rightsize.rbac.text import fold
+
+_AGAIN = "write the plan anew with `rightsize propose`"
+_PROPOSAL: Mapping[str, type | tuple[type, ...]] = {
+    "principal_ids": list,
+    "reason": str,
+    "evidence": dict,
+    "proof": dict,
+    "break_probability_30d": (int, float),
+    "excess_before": (int, float),
+    "excess_after": (int, float),
+    "risk_before": (int, float),
+    "risk_after": (int, float),
+}
+_CURVE = ("custom_roles", "excess", "lower_bound", "assignments")
+_REPLAY = ("allowed", "needs_activation", "denied")
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewablePlan:
+    """A plan folder, read.
+
+    Attributes:
+        written: What has to be known to prove it.
+        document: `plan.json`; whatever a page shows of it is of the right type.
+        roles: The roles that it introduces, by folded id.
+        evidence: Their evidence, by folded id: `actions`, each with `action`, `plane` and `why`.
+    """
+
+    written: WrittenPlan
+    document: Mapping[str, Any]
+    roles: Mapping[str, RoleDefinition]
+    evidence: Mapping[str, Mapping[str, Any]]
+
+
+def read_reviewable(text: bytes, files: Mapping[str, bytes]) -> ReviewablePlan:
+    """Read a plan with its role files and the evidence beside them.
+
+    Args:
+        text: `plan.json`.
+        files: What stands in each file of the plan folder, by its name.
+
+    Raises:
+        InputError: It is not a plan, or files are missing, altered, or not what they should be.
+    """
+    written = read_plan(text)
+    roles = read_roles(written, files)
+    document: dict[str, Any] = json.loads(text)
+    for index, one in enumerate(document["proposals"], 1):
+        _check_proposal(one, f"proposal {index}")
+    _check_whole(document)
+    evidence = {}
+    for role in written.roles:
+        name = evidence_file(role.file)
+        evidence[fold(role.role)] = _read_evidence(name, files)
+    return ReviewablePlan(written, document, roles, evidence)
+
+
+def evidence_file(role_file: str) -> str:
+    """Return the name of the file with a role's evidence, beside the role's own."""
+    return role_file.removesuffix(".json") + ".evidence.json"
+
+
+def _check_proposal(one: Mapping[str, Any], where: str) -> None:
+    for name, kind in _PROPOSAL.items():
+        if not isinstance(one.get(name), kind) or isinstance(one[name], bool):
+            raise InputError(f"{where} of `plan.json` has no `{name}` as a plan has it", hint=_AGAIN)
+    evidence, proof = one["evidence"], one["proof"]
+    is_named = all(isinstance(evidence.get(name), str) for name in ("role", "scope"))
+    counts = [evidence.get(name, {}) for name in ("removed", "kept_unseen")]
+    counted = all(isinstance(found, dict) and all(isinstance(n, int) for n in found.values()) for found in counts)
+    grown = proof.get("tomorrow", [])
+    proved = isinstance(proof.get("used_subset"), bool) and isinstance(proof.get("granted_superset"), bool)
+    grows = isinstance(grown, list) and all(isinstance(n, dict) and isinstance(n.get("role"), str) for n in grown)
+    people = one["principal_ids"] and all(isinstance(name, str) for name in one["principal_ids"])
+    if not (is_named and counted and proved and grows and people):
+        raise InputError(f"{where} of `plan.json` has no evidence and proof as a plan has them", hint=_AGAIN)
+
+
+def _check_whole(document: Mapping[str, Any]) -> None:
+    curve, advice, replay = document.get("curve"), document.get("advice"), document.get("replay")
+    fine = (
+        isinstance(curve, list)
+        and all(isinstance(point, dict) and all(_is_number(point.get(name)) for name in _CURVE) for point in curve)
+        and isinstance(advice, list)
+        and all(isinstance(one, dict) and isinstance(one.get("text"), str) for one in advice)
+        and all(isinstance(one.get("subject"), str) for one in advice)
+        and isinstance(replay, dict)
+        and all(_is_number(replay.get(name)) for name in _REPLAY)
+        and isinstance(document["generated_from"].get("content_hash"), str)
+    )
+    if not fine:
+        raise InputError("`plan.json` has no curve, advice and replay as a plan has them", hint=_AGAIN)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _read_evidence(name: str, files: Mapping[str, bytes]) -> Mapping[str, Any]:
+    if name not in files:
+        raise InputError(f"the plan folder has no `{name}`", hint=_AGAIN)
+    try:
+        document = json.loads(files[name])
+    except ValueError as error:
+        raise InputError(f"`{name}` is no JSON: {error}", hint=_AGAIN) from None
+    actions = document.get("actions") if isinstance(document, dict) else None
+    if not isinstance(actions, list) or not all(_is_action(one) for one in actions):
+        raise InputError(f"`{name}` is not the evidence of a role", hint=_AGAIN)
+    found: dict[str, Any] = document
+    return found
+
+
+def _is_action(one: object) -> bool:
+    return (
+        isinstance(one, dict)
+        and all(isinstance(one.get(name), str) for name in ("action", "plane", "why"))
+        and _is_number(one.get("events", 0))
+        and isinstance(one.get("meaning", []), list)
+    )

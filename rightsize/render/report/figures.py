@@ -1,0 +1,222 @@
+"""The numbers of the page's summary and of its tables, for readers without scripts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import polars as pl
+
+from rightsize.analyze.overview import COUNTS
+from rightsize.analyze.reasons import sentence
+from rightsize.rbac.text import fold
+from rightsize.render.report.sources import Sources, clean, name_of
+from rightsize.render.summary import short_scope
+
+VERDICTS = COUNTS[1:]
+MATTERING = 10
+SHOWN = 100
+"""How many rows a table has without scripts."""
+_NAMED = 1
+_REASONS = 4
+_LEAST_SHARE = 1.5
+_KINDS = (
+    "custom",
+    "builtin",
+    "narrow_scope",
+    "make_eligible",
+    "remove",
+    "remove_duplicate",
+    "remove_orphan",
+    "keep",
+)
+
+
+class Figures:
+    """Reads `Sources` for the template; names are made harmless here, markup in them by the template engine."""
+
+    def __init__(self, sources: Sources) -> None:
+        self.sources = sources
+        overview = sources.overview
+        self.names = dict(overview.principals.select("principal_id", "name").iter_rows())
+        self.roles = dict(overview.roles.select("role", "role_name").iter_rows())
+        self.roles |= {fold(id_): role.role_name for id_, role in sources.planned_roles.items()}
+        self.proposals = list(sources.proposals or ())
+
+    def totals(self) -> dict[str, int]:
+        """Return the counts of all assignments together, and `unexplained`."""
+        summed = self.sources.overview.assignments.select(pl.col(name).sum() for name in COUNTS).row(0, named=True)
+        return {name: int(number) for name, number in summed.items()} | {
+            "unexplained": self.sources.overview.unexplained.height
+        }
+
+    def exposure(self) -> dict[str, dict[str, float]] | None:
+        """Return `excess` and `risk`, each `before`, `after` and the share `left`; None where there is no plan."""
+        if self.sources.proposals is None:
+            return None
+        found = {}
+        for name in ("excess", "risk"):
+            before = sum(one[f"{name}_before"] for one in self.proposals)
+            after = sum(one[f"{name}_after"] for one in self.proposals)
+            left = 100 * after / before if before else 100.0
+            found[name] = {"before": before, "after": after, "left": left, "removed": 100 - left}
+        return found
+
+    def kinds(self) -> list[tuple[str, int]]:
+        """Return how many proposals there are of each kind."""
+        counted: Counter[str] = Counter(one["kind"] for one in self.proposals)
+        return [(kind, counted[kind]) for kind in _KINDS if counted[kind]]
+
+    def reasons(self) -> list[dict[str, Any]]:
+        """Return the commonest reasons why use cannot be known."""
+        rows = self.sources.overview.reasons.filter(pl.col("verdict").is_in(["unobservable", "out_of_coverage"]))
+        return [
+            {"operations": row["operations"], "text": sentence(row["reason"])}
+            for row in rows.head(_REASONS).iter_rows(named=True)
+        ]
+
+    def mattering(self) -> list[dict[str, Any]]:
+        """Return the ten principals that matter: the most excess today; without a plan, the most creep."""
+        rows = {row["principal_id"]: row for row in self.sources.overview.principals.to_dicts()}
+        before, after = self._excess_by_principal()
+        order = sorted(rows, key=lambda id_: (-before[id_], -rows[id_]["creep"], -rows[id_]["risk"], id_))
+        most = max((before[id_] for id_ in order[:MATTERING]), default=0.0) or 1.0
+        return [
+            self._principal(rows[id_])
+            | {
+                "before": before[id_],
+                "after": after[id_],
+                "before_share": round(100 * before[id_] / most, 1),
+                "after_share": round(100 * after[id_] / most, 1),
+            }
+            for id_ in order[:MATTERING]
+        ]
+
+    def _excess_by_principal(self) -> tuple[Counter[str], Counter[str]]:
+        before: Counter[str] = Counter()
+        after: Counter[str] = Counter()
+        for one in self.proposals:
+            for name in one["principal_ids"]:
+                before[fold(name)] += one["excess_before"]
+                after[fold(name)] += one["excess_after"]
+        return before, after
+
+    def principals(self) -> list[dict[str, Any]]:
+        """Return the first principals, most creep first."""
+        return [self._principal(row) for row in self.sources.overview.principals.head(SHOWN).to_dicts()]
+
+    def _principal(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        return dict(row) | {"name": name_of(row["name"], row["principal_id"]), "bar": bar(row)}
+
+    def assignments(self) -> list[dict[str, Any]]:
+        """Return the first assignments, most creep first."""
+        return [
+            row
+            | {
+                "principal": self.principal_name(row["principal_id"]),
+                "role_name": self.role_name(row["role"]),
+                "at": self.place(row["scope"]),
+                "bar": bar(row),
+            }
+            for row in self.sources.overview.assignments.head(SHOWN).to_dicts()
+        ]
+
+    def role_rows(self) -> list[dict[str, Any]]:
+        """Return the first roles, most granted first."""
+        rows = self.sources.overview.roles.head(SHOWN).to_dicts()
+        return [row | {"role_name": name_of(row["role_name"], row["role"]), "bar": bar(row)} for row in rows]
+
+    def scope_rows(self) -> list[dict[str, Any]]:
+        """Return the first scopes, most granted first."""
+        rows = self.sources.overview.scopes.head(SHOWN).to_dicts()
+        return [row | {"at": self.place(row["scope"]), "bar": bar(row)} for row in rows]
+
+    def changes(self) -> list[dict[str, Any]]:
+        """Return the first proposals that change something, those that take most away first."""
+        changed = [one for one in self.proposals if one["kind"] != "keep"]
+        changed.sort(key=lambda one: (one["excess_after"] - one["excess_before"], one["id"]))
+        return [self._proposal(one) for one in changed[:SHOWN]]
+
+    def kept(self) -> list[dict[str, Any]]:
+        """Return the first proposals that keep what there is, the largest excess first."""
+        kept = [one for one in self.proposals if one["kind"] == "keep"]
+        kept.sort(key=lambda one: (-one["excess_before"], one["id"]))
+        return [self._proposal(one) for one in kept[:SHOWN]]
+
+    def _proposal(self, one: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            "principal": self.principal_name(one["principal_ids"][0]),
+            "kind": one["kind"],
+            "role": self.role_name(one["evidence"]["role"]),
+            "at": self.place(one["evidence"]["scope"]),
+            "becomes": list(self._becomes(one)),
+            "reason": clean(one["reason"]),
+            "breaks": 100 * one["break_probability_30d"],
+            "before": one["excess_before"],
+            "after": one["excess_after"],
+            "holds": one["proof"]["used_subset"] and one["proof"]["granted_superset"],
+        }
+
+    def _becomes(self, one: Mapping[str, Any]) -> Iterator[dict[str, str]]:
+        places: dict[str, list[str]] = {}
+        for place in one["assignments"]:
+            places.setdefault(place["role"], []).append(self.place(place["scope"]))
+        for role, found in list(places.items())[:_NAMED]:
+            more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+            yield {"role": self.role_name(role), "at": ", ".join(found[:_NAMED]) + more}
+        if len(places) > _NAMED:
+            yield {
+                "role": "",
+                "at": f"and {len(places) - _NAMED} more role" + ("s" if len(places) - _NAMED > 1 else ""),
+            }
+
+    def findings(self) -> list[dict[str, Any]]:
+        """Return the first findings, the severest first."""
+        rank = {"high": 0, "medium": 1, "low": 2}
+        rows = sorted(
+            self.sources.findings.to_dicts(),
+            key=lambda row: (rank.get(row["severity"], 3), row["control"], row["subject"]),
+        )
+        return [
+            {
+                "severity": row["severity"],
+                "control": row["control"],
+                "principal": self.principal_name(row["principal_id"] or row["subject"]),
+                "reason": clean(row["reason"]),
+            }
+            for row in rows[:SHOWN]
+        ]
+
+    def advice(self) -> list[dict[str, str]]:
+        """Return what only people can do."""
+        return [
+            {"subject": self.principal_name(one["subject"]), "text": clean(one["text"])}
+            for one in self.sources.plan.get("advice", ())[:SHOWN]
+        ]
+
+    def principal_name(self, id_: str) -> str:
+        """Return what people call a principal; its id where nothing is known."""
+        return name_of(self.names.get(fold(id_)), id_)
+
+    def role_name(self, id_: str) -> str:
+        """Return what a role is called; its id where nothing is known."""
+        return name_of(self.roles.get(fold(id_)), id_)
+
+    def place(self, scope: str) -> str:
+        """Return a scope as people say it."""
+        return clean(short_scope(scope, self.sources.scope_names))
+
+
+def bar(row: Mapping[str, Any]) -> list[tuple[str, float, float]]:
+    """Return the segments of a bar of 100: (verdict, from, width); what was used never vanishes from sight."""
+    whole = sum(row[name] for name in VERDICTS)
+    if not whole:
+        return []
+    widths = {name: max(100 * row[name] / whole, _LEAST_SHARE) for name in VERDICTS if row[name]}
+    scale = 100 / sum(widths.values())
+    found, at = [], 0.0
+    for name, width in widths.items():
+        found.append((name, round(at, 2), round(width * scale, 2)))
+        at += width * scale
+    return found

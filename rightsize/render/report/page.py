@@ -1,0 +1,117 @@
+"""The page itself: static tables and pictures for every reader, the data and a script for those who want to dig.
+
+Nothing is asked of any network: the policy allows the one style and the one script whose hashes it names, and nothing
+else. The script makes elements and text nodes, and never reads text as markup.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from rightsize.render.curve import HEIGHT, WIDTH, draw_curve, short_number
+from rightsize.render.report.calendar import draw_calendar
+from rightsize.render.report.embed import Embedding, to_json
+from rightsize.render.report.figures import Figures, bar
+from rightsize.render.report.sources import Sources
+
+_SCRIPTS = ("base.js", "pictures.js", "explorer.js", "detail.js", "main.js")
+
+
+def write_report(sources: Sources) -> str:
+    """Return the page."""
+    style = _part("report.css")
+    script = "'use strict';\n(() => {\n" + "".join(_part(name) for name in _SCRIPTS) + "})();\n"
+    figures = Figures(sources)
+    environment = Environment(
+        loader=PackageLoader("rightsize.render"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["number"] = lambda value: f"{value:,.0f}"
+    environment.filters["short"] = short_number
+    environment.filters["words"] = lambda text: str(text).replace("_", " ")
+    environment.filters["kind_of"] = lambda text: re.sub(r"([a-z])([A-Z])", r"\1 \2", text).lower()
+    environment.filters["place"] = figures.place
+    facts = _facts(sources, figures)
+    data = to_json(Embedding(sources).document())
+    policy = _policy(style, script)
+    return environment.get_template("report.html.j2").render(
+        facts, style=style, script=script, data=data, policy=policy
+    )
+
+
+def _facts(sources: Sources, figures: Figures) -> dict[str, Any]:
+    proposals = figures.proposals
+    changes = sum(1 for one in proposals if one["kind"] != "keep")
+    totals = figures.totals()
+    findings, advice = figures.findings(), figures.advice()
+    return {
+        "title": sources.title,
+        "sections": list(_sections(sources, bool(findings), bool(advice))),
+        "window": sources.window,
+        "stale": sources.stale,
+        "has_plan": sources.proposals is not None,
+        "content_hash": sources.plan.get("generated_from", {}).get("content_hash", ""),
+        "overview": sources.overview,
+        "holders": sources.overview.assignments["principal_id"].n_unique(),
+        "assignment_count": sources.overview.assignments.height,
+        "totals": totals,
+        "total_bar": bar(totals),
+        "exposure": figures.exposure(),
+        "replay": sources.plan.get("replay", {}),
+        "reasons": figures.reasons(),
+        "mattering": figures.mattering(),
+        "kinds": figures.kinds(),
+        "changes": figures.changes(),
+        "change_count": changes,
+        "kept": figures.kept(),
+        "kept_count": len(proposals) - changes,
+        "principals": figures.principals(),
+        "assignments": figures.assignments(),
+        "role_rows": figures.role_rows(),
+        "scope_rows": figures.scope_rows(),
+        "curve": draw_curve(sources.plan.get("curve", ()), chosen=len(sources.evidence)),
+        "curve_size": (WIDTH, HEIGHT),
+        "calendar": draw_calendar(sources.coverage, sources.window),
+        "findings": findings,
+        "finding_count": sources.findings.height,
+        "advice": advice,
+    }
+
+
+def _sections(sources: Sources, has_findings: bool, has_advice: bool) -> list[tuple[str, str]]:
+    found = [("summary", "Summary")]
+    if sources.proposals is not None:
+        found.append(("proposals", "Proposals"))
+    found += [("principals", "Principals"), ("assignments", "Assignments"), ("roles", "Roles"), ("scopes", "Scopes")]
+    found.append(("coverage", "Coverage"))
+    if has_findings:
+        found.append(("findings", "Findings"))
+    if has_advice:
+        found.append(("advice", "Advice"))
+    return found
+
+
+def _part(name: str) -> str:
+    return (files("rightsize.render") / "templates" / "report" / name).read_text(encoding="utf-8")
+
+
+def _policy(style: str, script: str) -> str:
+    """Return the Content-Security-Policy: these two texts, and nothing from anywhere."""
+    return (
+        f"default-src 'none'; style-src {_source(style)}; script-src {_source(script)}; base-uri 'none'; "
+        "form-action 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+    )
+
+
+def _source(text: str) -> str:
+    return "'sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() + "'"

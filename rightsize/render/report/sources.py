@@ -1,0 +1,62 @@
+"""What a report is made of, and how its texts become harmless."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+
+from rightsize.analyze.overview import Overview
+from rightsize.analyze.window import Window
+from rightsize.model.nouns import RoleDefinition
+from rightsize.render.escape import for_terminal
+
+_LONGEST = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Everything that the page shows.
+
+    Attributes:
+        title: What the page is called.
+        window: The days that it speaks of.
+        overview: Counts and scores of the tenant.
+        coverage: As the table `coverage`.
+        findings: As the table `findings`.
+        scope_names: Display names of subscriptions and management groups, by scope.
+        proposals: The proposals as `plan.json` has them, or None where there is no plan.
+        plan: The rest of `plan.json`: `generated_from`, `advice`, `replay`, `optimum`, `curve`.
+        planned_roles: The roles that the plan assigns, by folded id.
+        evidence: The evidence of those that it introduces, by folded id, as the files beside the roles have it.
+        stale: Why the plan does not speak of the store as it is, or None.
+    """
+
+    title: str
+    window: Window
+    overview: Overview
+    coverage: pl.DataFrame
+    findings: pl.DataFrame
+    scope_names: Mapping[str, str]
+    proposals: Sequence[Mapping[str, Any]] | None = None
+    plan: Mapping[str, Any] = field(default_factory=dict)
+    planned_roles: Mapping[str, RoleDefinition] = field(default_factory=dict)
+    evidence: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    stale: str | None = None
+
+
+def clean(text: object) -> str:
+    """Return text without invisible and direction-changing characters, cut where nobody reads on.
+
+    Markup in it is not touched: the template engine escapes it, and the script only ever writes text.
+    """
+    shown = for_terminal("" if text is None else str(text))
+    return shown if len(shown) <= _LONGEST else shown[: _LONGEST - 1] + "…"
+
+
+def name_of(name: str | None, id_: str) -> str:
+    """Return a name that can be shown and pressed: the id where it is blank, as names may be."""
+    shown = clean(name).strip()
+    return shown or clean(id_)

@@ -1,0 +1,39 @@
+"""A plan folder on disk: which files of it are read, and how."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rightsize.propose.reviewable import ReviewablePlan, evidence_file, read_reviewable
+from rightsize.propose.written import WrittenPlan, read_plan
+from rightsize.workflow.text_files import read_bytes
+
+PLAN = "plan.json"
+
+
+def plan_file(path: Path) -> Path:
+    """Return `plan.json`, whether the folder was named or the file."""
+    return path / PLAN if path.is_dir() else path
+
+
+def role_files(folder: Path, plan: WrittenPlan) -> dict[str, bytes]:
+    """Read the role files that are there; a link is no file of a plan, wherever it leads."""
+    return _read([role.file for role in plan.roles], folder)
+
+
+def read_plan_folder(path: Path) -> ReviewablePlan:
+    """Read a plan with its roles and their evidence.
+
+    Raises:
+        InputError: There is no plan, or it is not what a plan is.
+    """
+    file = plan_file(path)
+    text = read_bytes(file)
+    plan = read_plan(text)
+    names = [name for role in plan.roles for name in (role.file, evidence_file(role.file))]
+    return read_reviewable(text, _read(names, file.parent))
+
+
+def _read(names: list[str], folder: Path) -> dict[str, bytes]:
+    paths = {name: folder / name for name in names}
+    return {name: read_bytes(path) for name, path in paths.items() if path.is_file() and not path.is_symlink()}

@@ -1,0 +1,158 @@
+"""Report: what the store holds and what a plan proposes, as one page."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.overview import Overview, survey
+from rightsize.analyze.text import folded
+from rightsize.analyze.window import DEFAULT_DAYS
+from rightsize.model.errors import InputError, UsageError
+from rightsize.model.nouns import RoleDefinition
+from rightsize.model.role_forms import permissions_from_json
+from rightsize.propose.reviewable import ReviewablePlan
+from rightsize.rbac.text import fold
+from rightsize.render.report.page import write_report
+from rightsize.render.report.sources import Sources
+from rightsize.store.connection import open_store
+from rightsize.store.digest import digest_content
+from rightsize.workflow.analyze import analyse_inputs
+from rightsize.workflow.plan_folder import read_plan_folder
+
+TITLE = "Least privilege for this tenant"
+_CHANGED = (
+    "What is loaded has changed since this plan was made. The numbers are of today, the proposals of then; "
+    "`rightsize verify` says whether the plan still holds."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ReportResult:
+    """What `report` answers.
+
+    Attributes:
+        out: The file.
+        size: Its length in bytes.
+        principals: How many it shows; `assignments` and `proposals` likewise, the latter None without a plan.
+        is_stale: Whether the plan was made from something else than the store holds.
+    """
+
+    out: Path
+    size: int
+    principals: int
+    assignments: int
+    proposals: int | None
+    is_stale: bool
+
+    def document(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        return {
+            "file": str(self.out),
+            "bytes": self.size,
+            "principals": self.principals,
+            "assignments": self.assignments,
+            "proposals": self.proposals,
+            "plan_is_of_this_store": None if self.proposals is None else not self.is_stale,
+        }
+
+
+def report_store(
+    db: Path,
+    out: Path,
+    *,
+    plan: Path | None = None,
+    title: str = TITLE,
+    as_of: dt.date | None = None,
+    min_window: int | None = None,
+) -> ReportResult:
+    """Write the report of a store, and of a plan where one is given; the plan brings its own window.
+
+    Raises:
+        UsageError: Both a plan and a window are named.
+        EvidenceError: Nothing is loaded that could be analysed.
+        InputError: The plan cannot be read, or the file not written.
+    """
+    if plan is not None and (as_of is not None or min_window is not None):
+        raise UsageError(
+            "a plan brings its own window, and another one is named", hint="leave out --as-of and --min-window"
+        )
+    read = read_plan_folder(plan) if plan is not None else None
+    if read is not None:
+        as_of = read.written.last_day + dt.timedelta(days=1)
+        min_window = (as_of - read.written.first_day).days
+    with open_store(db, read_only=True) as store:
+        inputs = Inputs.read(store.table)
+        analysis, findings = analyse_inputs(inputs, as_of=as_of, min_window=min_window or DEFAULT_DAYS)
+        is_stale = read is not None and read.document["generated_from"]["content_hash"] != digest_content(store)
+    overview = survey(inputs, analysis)
+    sources = Sources(
+        title=title,
+        window=analysis.window,
+        overview=overview,
+        coverage=inputs.coverage,
+        findings=findings,
+        scope_names=_scope_names(inputs),
+        stale=_CHANGED if is_stale else None,
+        **_of_plan(read, inputs, overview),
+    )
+    text = write_report(sources).encode()
+    _write(out, text)
+    return ReportResult(
+        out=out,
+        size=len(text),
+        principals=overview.principals.height,
+        assignments=overview.assignments.height,
+        proposals=len(sources.proposals) if sources.proposals is not None else None,
+        is_stale=is_stale,
+    )
+
+
+def _of_plan(read: ReviewablePlan | None, inputs: Inputs, overview: Overview) -> dict[str, Any]:
+    if read is None:
+        return {}
+    proposals = read.document["proposals"]
+    assigned = {fold(place["role"]) for one in proposals for place in one["assignments"]}
+    return {
+        "proposals": proposals,
+        "plan": {key: value for key, value in read.document.items() if key not in ("proposals", "rests_on")},
+        "planned_roles": _existing_roles(inputs, assigned - set(overview.roles["role"])) | dict(read.roles),
+        "evidence": read.evidence,
+    }
+
+
+def _existing_roles(inputs: Inputs, wanted: set[str]) -> dict[str, RoleDefinition]:
+    """Return the roles that a plan assigns and nobody holds today."""
+    found = inputs.role_definitions.with_columns(key=folded(inputs.role_definitions["role_definition_id"])).filter(
+        pl.col("key").is_in(list(wanted))
+    )
+    return {
+        row["key"]: RoleDefinition(
+            role_definition_id=row["key"],
+            role_name=row["role_name"] or row["key"],
+            permissions=permissions_from_json(row["permissions"]),
+            role_type="BuiltInRole" if row["role_type"] == "BuiltInRole" else "CustomRole",
+        )
+        for row in found.iter_rows(named=True)
+    }
+
+
+def _scope_names(inputs: Inputs) -> dict[str, str]:
+    """Return what people call subscriptions and management groups, by scope as the store spells it."""
+    high = inputs.scopes.filter(
+        pl.col("kind").is_in(["subscription", "management_group"]) & (pl.col("display_name").fill_null("") != "")
+    )
+    return dict(high.select("scope", "display_name").sort("scope").iter_rows())
+
+
+def _write(out: Path, text: bytes) -> None:
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_bytes(text)
+    except OSError as error:
+        raise InputError(f"`{out}` cannot be written: {error.strerror}") from error

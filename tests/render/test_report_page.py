@@ -1,0 +1,247 @@
+"""The report as bytes: its policy, its data, its tables, and what it does with plans that are not of this store."""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import hashlib
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from rightsize.analyze.window import Window
+from rightsize.cli.main import run
+from rightsize.model.errors import InputError
+from rightsize.render.report.calendar import draw_calendar
+from rightsize.render.report.embed import to_json
+from rightsize.render.report.figures import bar
+from rightsize.workflow.demo import STORE, TITLE
+from rightsize.workflow.report import report_store
+
+EXAMPLE = Path(__file__).resolve().parents[2] / "reports" / "example" / "report.html"
+DATA = re.compile(r'<script type="application/json" id="data">(.*?)</script>', re.S)
+
+
+@pytest.fixture(scope="module")
+def page(demo_folder: Path) -> str:
+    return (demo_folder / "report.html").read_text(encoding="utf-8")
+
+
+def _data(page: str) -> dict[str, Any]:
+    (text,) = DATA.findall(page)
+    document: dict[str, Any] = json.loads(text)
+    return document
+
+
+def _written(demo_folder: Path, tmp_path: Path, **options: Any) -> str:
+    report_store(demo_folder / STORE, tmp_path / "report.html", **options)
+    return (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_example_is_the_demos_report(page: str) -> None:
+    """`RIGHTSIZE_WRITE_GOLDEN=1` writes it anew."""
+    if os.environ.get("RIGHTSIZE_WRITE_GOLDEN"):
+        EXAMPLE.write_text(page, encoding="utf-8")
+    assert EXAMPLE.read_text(encoding="utf-8") == page
+
+
+def test_the_same_store_and_plan_give_the_same_bytes(page: str, demo_folder: Path, tmp_path: Path) -> None:
+    assert _written(demo_folder, tmp_path, plan=demo_folder, title=TITLE) == page
+
+
+def test_the_policy_allows_this_style_and_this_script_and_nothing_else(page: str) -> None:
+    """By their hashes; and the page has no attribute of style or event, which these would not allow."""
+    (policy,) = re.findall(r'Content-Security-Policy" content="([^"]*)"', page)
+    for kind, pattern in (("style", r"<style>(.*?)</style>"), ("script", r"<script>(.*?)</script>")):
+        (text,) = re.findall(pattern, page, re.S)
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert f"{kind}-src &#39;sha256-{digest}&#39;" in policy
+    assert policy.startswith("default-src &#39;none&#39;;")
+    assert "unsafe" not in policy
+    assert "http" not in policy
+    assert not re.search(
+        r"<[^>]+ (?:style|on\w+|src)=", DATA.sub("", re.sub(r"<(style|script)>.*?</\1>", "", page, flags=re.S))
+    )
+    assert not re.search(r"url\(|@import|innerHTML|document\.write|\beval\b|insertAdjacent", page)
+
+
+def test_a_text_of_the_tenant_cannot_end_the_data(hostile_page: Path) -> None:
+    """Whatever it is, it is JSON inside of one element, and comes back as it was."""
+    text = hostile_page.read_text(encoding="utf-8")
+    assert len(re.findall(r"</script", text)) == 2
+    names = _data(text)["principals"]["name"]
+    assert any("</script><script>alert(1)</script>" in name for name in names)
+    assert not re.search("[\u200b-\u200f\u202a-\u202e\u2066-\u2069\x00-\x08\x1b]", text)
+    assert to_json({"<": "</script>&"}) == '{"\\u003c":"\\u003c/script\\u003e\\u0026"}'
+
+
+def test_the_data_holds_every_principal_assignment_and_proposal(page: str, demo_folder: Path) -> None:
+    """With numbers that point at rows that are there."""
+    data = _data(page)
+    plan = json.loads((demo_folder / "plan.json").read_text(encoding="utf-8"))
+    assert [one[0] for one in data["proposals"]] == [one["id"] for one in plan["proposals"]]
+    for table in ("principals", "roles", "scopes", "assignments", "uses", "reached", "findings", "unexplained"):
+        assert len({len(column) for column in data[table].values()}) == 1, table
+    sizes = {
+        "principal": len(data["principals"]["id"]),
+        "role": len(data["roles"]["id"]),
+        "scope": len(data["scopeIds"]),
+        "operation": len(data["operations"]),
+        "assignment": len(data["assignments"]["id"]),
+        "holder": len(data["principals"]["id"]),
+        "why": len(data["words"]),
+    }
+    assert len(data["scopes"]["granted"]) == sizes["scope"]
+    for table in ("assignments", "uses", "reached", "findings", "unexplained", "providers"):
+        for name, size in sizes.items():
+            column = data[table].get(name, [])
+            assert all(value is None or 0 <= value < size for value in column), (table, name)
+    for one in data["proposals"]:
+        assert one[2] < sizes["assignment"]
+        assert all(
+            place[0] < sizes["role"] and place[1] < sizes["scope"] and place[2] < sizes["principal"] for place in one[6]
+        )
+
+
+def test_new_roles_stand_beside_those_of_today(page: str, demo_folder: Path) -> None:
+    """Each with its strings, and the reason of each string."""
+    data = _data(page)
+    plan = json.loads((demo_folder / "plan.json").read_text(encoding="utf-8"))
+    for role in plan["roles"]:
+        row = data["roles"]["id"].index(role["role"])
+        file = json.loads((demo_folder / role["file"]).read_text(encoding="utf-8"))["properties"]["permissions"][0]
+        assert data["roles"]["permissions"][row][0].get("actions", []) == file["actions"]
+        strings = {*file["actions"], *file["dataActions"]}
+        assert {action[0] for action in data["actions"][str(row)]} == strings
+
+
+def test_the_numbers_are_those_of_the_demo(page: str) -> None:
+    """As the terminal says them."""
+    text = re.sub(r"<[^>]+>", " ", page)
+    for words in (
+        "31,041",
+        "16,541",
+        "10,094 that no log shows, 4,322 whose log is missing",
+        "94 distinct calls stay allowed",
+    ):
+        assert words in text
+
+
+def test_without_a_plan_it_proposes_nothing_and_says_so(demo_folder: Path, tmp_path: Path) -> None:
+    page = _written(demo_folder, tmp_path)
+    assert "No plan is given" in page
+    assert 'id="proposals"' not in page
+    assert _data(page)["proposals"] is None
+
+
+def test_a_plan_of_another_store_is_marked(
+    demo_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Above all numbers, in the answer, and on stderr."""
+    for name in ("plan.json", "roles"):
+        source = demo_folder / name
+        shutil.copytree(source, tmp_path / name) if source.is_dir() else shutil.copy(source, tmp_path / name)
+    plan = json.loads((tmp_path / "plan.json").read_text(encoding="utf-8"))
+    plan["generated_from"]["content_hash"] = "0" * 64
+    (tmp_path / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
+    out = tmp_path / "report.html"
+    arguments = ["report", "--db", str(demo_folder / STORE), "--plan", str(tmp_path), "--out", str(out), "-o", "json"]
+    assert run(arguments) == 0
+    written, told = capsys.readouterr()
+    assert json.loads(written)["plan_is_of_this_store"] is False
+    assert "has changed since the plan was made" in told
+    assert "has changed since this plan was made" in out.read_text(encoding="utf-8")
+
+
+def test_a_plan_and_a_window_together_are_a_wrong_use(demo_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["report", "--db", str(demo_folder / STORE), "--plan", str(demo_folder), "--min-window", "30"]
+    assert run(arguments) == 2
+    assert "brings its own window" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("reason", 7),
+        ("evidence", {"role": "r"}),
+        ("proof", {"used_subset": "yes", "granted_superset": True}),
+        ("excess_before", "much"),
+        ("principal_ids", []),
+        ("evidence", {"role": "r", "scope": "/", "removed": {"covered": "three"}}),
+    ],
+)
+def test_a_plan_that_is_none_is_refused(demo_folder: Path, tmp_path: Path, key: str, value: object) -> None:
+    """With the place in it, and no page is written."""
+    shutil.copytree(demo_folder / "roles", tmp_path / "roles")
+    plan = json.loads((demo_folder / "plan.json").read_text(encoding="utf-8"))
+    plan["proposals"][3][key] = value
+    (tmp_path / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
+    with pytest.raises(InputError, match="proposal 4"):
+        report_store(demo_folder / STORE, tmp_path / "report.html", plan=tmp_path)
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_evidence_that_is_missing_or_none_is_refused(demo_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(demo_folder / "roles", tmp_path / "roles")
+    shutil.copy(demo_folder / "plan.json", tmp_path)
+    evidence = sorted((tmp_path / "roles").glob("*.evidence.json"))[0]
+    for text in ("{}", "[", '{"actions": [{"action": 1}]}'):
+        evidence.write_text(text, encoding="utf-8")
+        with pytest.raises(InputError, match=evidence.name):
+            report_store(demo_folder / STORE, tmp_path / "report.html", plan=tmp_path)
+    evidence.unlink()
+    with pytest.raises(InputError, match="has no"):
+        report_store(demo_folder / STORE, tmp_path / "report.html", plan=tmp_path)
+
+
+def _coverage(scopes: int, days: range, state: str = "observed") -> pl.DataFrame:
+    rows = [
+        ("activity_log", "Administrative", f"/subscriptions/{n}", dt.date(2026, 1, 1) + dt.timedelta(days=day), state)
+        for n in range(scopes)
+        for day in days
+    ]
+    return pl.DataFrame(rows, schema=["source", "category", "scope", "day", "state"], orient="row")
+
+
+WINDOW = Window(dt.date(2026, 1, 1), dt.date(2026, 1, 10))
+
+
+def test_a_day_that_no_row_speaks_of_is_missing_in_the_calendar() -> None:
+    calendar = draw_calendar(_coverage(1, range(2, 10)), WINDOW)
+    (row,) = calendar.rows
+    assert row.days == {"observed": 8, "declared_empty": 0, "quiet": 0, "missing": 2}
+    assert row.covered == pytest.approx(0.8)
+    assert [state for state, _ in row.paths] == ["observed", "missing"]
+
+
+def test_many_logs_share_a_row_that_shows_the_worst_of_them() -> None:
+    table = pl.concat([_coverage(60, range(10)), _coverage(1, range(0)).clear()])
+    lost = (pl.col("scope") == "/subscriptions/7") & (pl.col("day") == dt.date(2026, 1, 5))
+    calendar = draw_calendar(table.with_columns(state=pl.when(lost).then(pl.lit("missing")).otherwise("state")), WINDOW)
+    (row,) = calendar.rows
+    assert calendar.is_folded
+    assert row.scope == "60 scopes"
+    assert row.days["missing"] == 1
+
+
+def test_a_scope_without_a_row_for_a_day_makes_the_day_missing_for_all() -> None:
+    """In a shared row too: a log that ends early must not look covered because others go on."""
+    table = pl.concat(
+        [_coverage(60, range(10)), _coverage(61, range(8)).filter(pl.col("scope") == "/subscriptions/60")]
+    )
+    (row,) = draw_calendar(table, WINDOW).rows
+    assert row.days["missing"] == 2
+
+
+def test_what_was_used_never_vanishes_from_a_bar() -> None:
+    segments = bar({"used": 1, "unused": 100_000, "unobservable": 0, "out_of_coverage": 5})
+    assert [name for name, _, _ in segments] == ["used", "unused", "out_of_coverage"]
+    assert min(width for _, _, width in segments) > 1
+    assert sum(width for _, _, width in segments) == pytest.approx(100, abs=0.1)
+    assert bar(dict.fromkeys(("used", "unused", "unobservable", "out_of_coverage"), 0)) == []
