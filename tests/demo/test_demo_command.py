@@ -22,7 +22,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> DemoResult:
     """A demo that was made once."""
     said: list[str] = []
     result = make_demo(tmp_path_factory.mktemp("made") / "demo", TenantSpec(), said.append)
-    assert len(said) == 3
+    assert len(said) == 4
     return result
 
 
