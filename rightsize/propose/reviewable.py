@@ -17,6 +17,7 @@ from rightsize.rbac.text import fold
 
 _AGAIN = "write the plan anew with `rightsize propose`"
 _PROPOSAL: Mapping[str, type | tuple[type, ...]] = {
+    "plane": str,
     "principal_ids": list,
     "reason": str,
     "evidence": dict,

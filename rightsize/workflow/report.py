@@ -26,6 +26,7 @@ from rightsize.workflow.analyze import analyse_inputs
 from rightsize.workflow.plan_folder import read_plan_folder
 
 TITLE = "Least privilege for this tenant"
+_BEYOND = ("graph", "directory")
 _CHANGED = (
     "What is loaded has changed since this plan was made. The numbers are of today, the proposals of then; "
     "`rightsize verify` says whether the plan still holds."
@@ -116,7 +117,7 @@ def report_store(
 def _of_plan(read: ReviewablePlan | None, inputs: Inputs, overview: Overview) -> dict[str, Any]:
     if read is None:
         return {}
-    proposals = read.document["proposals"]
+    proposals = [one for one in read.document["proposals"] if one["plane"] not in _BEYOND]
     assigned = {fold(place["role"]) for one in proposals for place in one["assignments"]}
     return {
         "proposals": proposals,
