@@ -21,6 +21,7 @@ from rightsize.model.errors import InputError
 from rightsize.render.report.calendar import draw_calendar
 from rightsize.render.report.embed import to_json
 from rightsize.render.report.figures import bar
+from rightsize.store.connection import open_store
 from rightsize.workflow.demo import STORE, TITLE
 from rightsize.workflow.report import report_store
 
@@ -121,14 +122,21 @@ def test_new_roles_stand_beside_those_of_today(page: str, demo_folder: Path) -> 
         assert {action[0] for action in data["actions"][str(row)]} == strings
 
 
-def test_the_numbers_are_those_of_the_demo(page: str) -> None:
-    """As the terminal says them."""
+def test_the_numbers_are_those_of_the_store_and_the_plan(page: str, demo_folder: Path) -> None:
+    """Verdicts as `analyze` and `propose` wrote them, and the plan's replay."""
+    with open_store(demo_folder / STORE, read_only=True) as store:
+        counted = dict(
+            store.frame(
+                "SELECT verdict, sum(operations)::BIGINT FROM verdicts "
+                "WHERE operation IS NULL AND plane IN ('control', 'data') GROUP BY verdict"
+            ).iter_rows()
+        )
     text = re.sub(r"<[^>]+>", " ", page)
+    plan = json.loads((demo_folder / "plan.json").read_text(encoding="utf-8"))
     for words in (
-        "31,041",
-        "16,541",
-        "10,094 that no log shows, 4,322 whose log is missing",
-        "94 distinct calls stay allowed",
+        f"{counted['unused']:,}",
+        f"{counted['unobservable']:,} that no log shows, {counted['out_of_coverage']:,} whose log is missing",
+        f"{plan['replay']['allowed']} distinct calls stay allowed",
     ):
         assert words in text
 
