@@ -49,7 +49,7 @@ def attribute(usage: pl.DataFrame, tenant: Tenant, open_groups: pl.Series, activ
     """
     clean = usage.filter((pl.col("events") > 0) & ~pl.col("quarantined"))
     suspect = usage.filter(pl.col("quarantined"))
-    grants = _grants_of_use(usage, tenant)
+    grants = granted_in_use(usage, tenant)
     evidenced = _by_evidence(pl.concat([clean, suspect]), tenant, grants)
     direct = evidenced.join(clean, on="u", how="semi").with_columns(reason=pl.lit(Attribution.EVIDENCE.value))
     past = _by_history(clean.join(direct, on="u", how="anti"), tenant, grants, activations)
@@ -73,7 +73,7 @@ def attribute(usage: pl.DataFrame, tenant: Tenant, open_groups: pl.Series, activ
     )
 
 
-def _grants_of_use(usage: pl.DataFrame, tenant: Tenant) -> pl.DataFrame:
+def granted_in_use(usage: pl.DataFrame, tenant: Tenant) -> pl.DataFrame:
     """Return `(role, name, plane, conditional)` for the used operations: over the catalogue, else by the patterns."""
     wanted = usage.select("name", "plane").unique()
     certain = tenant.operations.filter(pl.col("certain")).select("name", "plane")

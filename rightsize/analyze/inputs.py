@@ -59,6 +59,9 @@ class Inputs:
     role_operations: pl.DataFrame
     usage_days: pl.DataFrame
     sign_ins: pl.DataFrame
+    resources: pl.DataFrame
+    diagnostic_settings: pl.DataFrame
+    request_access: pl.DataFrame
     coverage: pl.DataFrame
 
     @classmethod

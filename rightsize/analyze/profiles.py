@@ -11,11 +11,12 @@ from dataclasses import dataclass
 import polars as pl
 
 from rightsize.analyze.coverage import COVERED
-from rightsize.analyze.reasons import Unobservable, Unused, Verdict
+from rightsize.analyze.reasons import OutOfCoverage, Unobservable, Unused, Verdict
+from rightsize.analyze.resource_logs import rules_of
 from rightsize.analyze.tenant import Tenant
 from rightsize.rules.operations import annotate
 
-_BASE = ("role", "below", "groups", "top", "reads")
+_BASE = ("role", "below", "groups", "top", "reads", "data")
 _KEY = (*_BASE, "held")
 # Rows that the profiles of one role and coverage may have because they hold different operations. Beyond it all hold
 # what any of them does: it keeps more than it has to, and is what a store full of unresolved names comes to.
@@ -35,13 +36,16 @@ class Profiles:
     operations: pl.DataFrame
 
 
-def build_profiles(tenant: Tenant, control: pl.DataFrame, reads: pl.DataFrame, held: pl.DataFrame) -> Profiles:
+def build_profiles(
+    tenant: Tenant, control: pl.DataFrame, reads: pl.DataFrame, data: pl.DataFrame, held: pl.DataFrame
+) -> Profiles:
     """Group the assignments and judge what each group grants.
 
     Args:
         tenant: The tenant.
         control: `coverage.control_states`.
         reads: `coverage.read_states`, or `never_activated` where nothing can have been used.
+        data: `resource_logs.data_states`.
         held: `(a, name, operation, plane, reason)`: operations that may have been used, so that nobody can call them
             unused, whatever the logs cover.
     """
@@ -50,19 +54,34 @@ def build_profiles(tenant: Tenant, control: pl.DataFrame, reads: pl.DataFrame, h
         .group_by("a", maintain_order=True)
         .agg(held=pl.concat_str("plane", "name", "reason", separator=" ").str.join("\n"))
     )
+    states = _data_sets(tenant, data)
     keyed = (
         tenant.assignments.select("a", "role")
+        .join(states.select("a", "data").unique(), on="a", how="left")
         .join(control, on="a")
         .join(reads, on="a")
         .join(sets, on="a", how="left")
         .join(tenant.grants.group_by("role").agg(size=pl.len()), on="role", how="left")
-        .with_columns(pl.col("held").fill_null(""))
+        .with_columns(pl.col("held", "data").fill_null(""))
     )
     crowded = (pl.col("held").n_unique() * pl.col("size").fill_null(0).max()).over(_BASE) > _HELD_ROWS
     keyed = keyed.with_columns(held=pl.when(crowded & (pl.col("held") != "")).then(pl.lit("*")).otherwise("held"))
     distinct = keyed.select(_KEY).unique().sort(_KEY).with_row_index("profile_id").cast({"profile_id": pl.Int64})
     of = keyed.join(distinct, on=_KEY, nulls_equal=True).select("a", "profile_id").sort("a")
-    return Profiles(of, _judged(tenant, distinct, _held_of(of, held)))
+    known = states.select("data", "rule", "data_state").unique()
+    return Profiles(of, _judged(tenant, distinct, known, _held_of(of, held)))
+
+
+def _data_sets(tenant: Tenant, data: pl.DataFrame) -> pl.DataFrame:
+    """Return `(a, data, rule, data_state)`: the states that matter to what the role grants, and one text for them all.
+
+    Assignments of one role whose states are alike have the same text, and one profile.
+    """
+    wanted = tenant.grants.join(rules_of(tenant.grants), on=["name", "plane"]).select("role", "rule").unique()
+    stated = tenant.assignments.select("a", "role").join(data, on="a").join(wanted, on=["role", "rule"], how="semi")
+    text = pl.concat_str(pl.col("rule").cast(pl.String), "data_state", separator=" ").str.join("\n")
+    texts = stated.sort("a", "rule").group_by("a", maintain_order=True).agg(data=text)
+    return stated.join(texts, on="a").select("a", "data", "rule", "data_state")
 
 
 def _held_of(of: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:
@@ -70,9 +89,14 @@ def _held_of(of: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:
     return pairs.sort(pairs.columns).unique(["profile_id", "name", "plane"], keep="first")
 
 
-def _judged(tenant: Tenant, profiles: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:
+def _judged(tenant: Tenant, profiles: pl.DataFrame, states: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:
     granted = profiles.select("role").unique().join(tenant.grants, on="role").select("name", "plane").unique()
-    listed = profiles.join(tenant.grants, on="role").join(_facts(tenant, granted), on=["name", "plane"])
+    facts = _facts(tenant, granted).join(rules_of(granted), on=["name", "plane"], how="left")
+    listed = (
+        profiles.join(tenant.grants, on="role")
+        .join(facts, on=["name", "plane"])
+        .join(states, on=["data", "rule"], how="left")
+    )
     state, verdict, reason = _log_state(), _verdict(), _reason()
     judged = listed.with_columns(state=state).with_columns(verdict=verdict).with_columns(reason=reason)
     columns = ["profile_id", "name", "operation", "plane", "verdict", "reason"]
@@ -121,16 +145,24 @@ def _log_state() -> pl.Expr:
     return pl.coalesce(*uncovered, pl.coalesce(*states), "below")
 
 
+# A role may grant what has a log at resources of which none is there.
+_DATA_STATE = pl.col("data_state").fill_null(Unobservable.NO_RESOURCE.value)
+
+
 def _verdict() -> pl.Expr:
-    control = pl.col("plane") == "control"
     is_read = pl.col("why") == Unobservable.ARM_READ.value
     silent = pl.col("reads") == Unused.NO_ARM_TOKEN.value
     logged = pl.col("observable_by") == "activity_log"
+    by_resource = pl.col("rule").is_not_null() & pl.col("why").is_null()
     return (
         # What was never active allowed nothing at all, whatever shows its use.
         pl.when(pl.col("reads") == Unused.NEVER_ACTIVATED.value)
         .then(pl.lit(Verdict.UNUSED.value))
-        .when(~control)
+        .when(by_resource & (_DATA_STATE == COVERED))
+        .then(pl.lit(Verdict.UNUSED.value))
+        .when(by_resource & _DATA_STATE.is_in([word.value for word in OutOfCoverage]))
+        .then(pl.lit(Verdict.OUT_OF_COVERAGE.value))
+        .when(by_resource | (pl.col("plane") != "control"))
         .then(pl.lit(Verdict.UNOBSERVABLE.value))
         .when(is_read & silent)
         .then(pl.lit(Verdict.UNUSED.value))
@@ -145,15 +177,18 @@ def _verdict() -> pl.Expr:
 def _reason() -> pl.Expr:
     unused = pl.col("verdict") == Verdict.UNUSED.value
     is_read = pl.col("why") == Unobservable.ARM_READ.value
+    by_resource = pl.col("rule").is_not_null() & pl.col("why").is_null()
     return (
         pl.when(pl.col("reads") == Unused.NEVER_ACTIVATED.value)
         .then("reads")
+        .when(by_resource)
+        .then(_DATA_STATE)
         .when(unused & is_read)
         .then(pl.lit(Unused.NO_ARM_TOKEN.value))
         .when(unused)
         .then(pl.lit(COVERED))
         .when(pl.col("verdict") == Verdict.OUT_OF_COVERAGE.value)
         .then("state")
-        # A data action that some log would show, on resources of which it is not known whether they send it.
+        # A data action that some log shows, though no rule says at which resource.
         .otherwise(pl.coalesce("why", pl.lit(Unobservable.NO_DIAGNOSTIC_INVENTORY.value)))
     )

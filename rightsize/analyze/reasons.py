@@ -46,6 +46,8 @@ class Unobservable(StrEnum):
     DATA_ENDPOINT = "data_endpoint"
     NOT_KNOWN_TO_BE_LOGGED = "not_known_to_be_logged"
     NO_DIAGNOSTIC_INVENTORY = "no_diagnostic_inventory"
+    NO_DIAGNOSTIC_SETTING = "no_diagnostic_setting"
+    NO_RESOURCE = "no_resource"
     NO_RESOURCE_LOG = "no_resource_log"
     OWN_ROLES = "own_roles"
 
@@ -59,6 +61,7 @@ class OutOfCoverage(StrEnum):
     NO_LOG_LOADED = "no_log_loaded"
     QUARANTINED = "quarantined"
     UNEXPLAINED_USE = "unexplained_use"
+    UNMAPPED_USE = "unmapped_use"
     ROLE_DEFINITION_MISSING = "role_definition_missing"
     NO_CATALOGUE = "no_catalogue"
     NOT_IN_CATALOGUE = "not_in_catalogue"
@@ -74,6 +77,8 @@ class Unexplained(StrEnum):
     ROLE_DEFINITION_MISSING = "role_definition_missing"
     SCOPE_TREE_UNKNOWN = "scope_tree_unknown"
     NO_GRANT = "no_grant"
+    NOT_MAPPED = "not_mapped"
+    OTHER_ACCESS = "other_access"
 
 
 SENTENCES: dict[str, str] = {
@@ -90,6 +95,8 @@ SENTENCES: dict[str, str] = {
     Unobservable.DATA_ENDPOINT: "it runs on the service's own endpoint, which the Activity Log does not see",
     Unobservable.NOT_KNOWN_TO_BE_LOGGED: "no log is known to show it",
     Unobservable.NO_DIAGNOSTIC_INVENTORY: "it is not known which resources log their data plane",
+    Unobservable.NO_DIAGNOSTIC_SETTING: "a resource where it could be used sends no log of its data plane",
+    Unobservable.NO_RESOURCE: "no resource on which it could be used is known there",
     Unobservable.NO_RESOURCE_LOG: "the service has no log that names it",
     Unobservable.OWN_ROLES: "the service decides by roles of its own, which Azure roles do not replace",
     OutOfCoverage.DAYS_MISSING: "days of the window have no log",
@@ -97,6 +104,7 @@ SENTENCES: dict[str, str] = {
     OutOfCoverage.SCOPE_TREE_UNKNOWN: "it is not known which subscriptions lie below the scope",
     OutOfCoverage.NO_LOG_LOADED: "no log that could show it is loaded",
     OutOfCoverage.QUARANTINED: "its only use lies inside a quarantined window",
+    OutOfCoverage.UNMAPPED_USE: "the log names operations of the service that no rule maps to a permission",
     OutOfCoverage.UNEXPLAINED_USE: "it may have allowed a call whose actor, groups or place are not known",
     OutOfCoverage.ROLE_DEFINITION_MISSING: "the role definition is not loaded, so its operations are not known",
     OutOfCoverage.NO_CATALOGUE: "no catalogue of operations is loaded, so the unused ones cannot be listed",
@@ -106,6 +114,8 @@ SENTENCES: dict[str, str] = {
     Unexplained.GRANT_CHANGED: "the assignment that the log names no longer grants the call, nor does another",
     Unexplained.GRANTED_LATER: "only assignments that were made after the call grant it",
     Unexplained.NO_GRANT: "no assignment of the principal or its groups grants the call",
+    Unexplained.NOT_MAPPED: "no rule says which permission the operation of the log used",
+    Unexplained.OTHER_ACCESS: "the resource does not decide by Azure roles, but by access policies or roles of its own",
 }
 
 

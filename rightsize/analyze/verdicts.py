@@ -8,11 +8,13 @@ import polars as pl
 
 from rightsize.analyze.activation_use import use_of_activations
 from rightsize.analyze.activations import covered_assignments, read_history
-from rightsize.analyze.attribution import Attributed, attribute
+from rightsize.analyze.attribution import Attributed
 from rightsize.analyze.coverage import control_states, open_groups, read_states
+from rightsize.analyze.data_use import attribute_data_use, decide, doubts
 from rightsize.analyze.inputs import Inputs, schema_of
 from rightsize.analyze.profiles import Profiles, build_profiles
 from rightsize.analyze.reasons import OutOfCoverage, Unused, Verdict
+from rightsize.analyze.resource_logs import data_states
 from rightsize.analyze.tenant import Tenant, read_tenant
 from rightsize.analyze.usage import observe, use_by_day
 from rightsize.analyze.window import Window
@@ -64,21 +66,23 @@ class Analysis:
 def analyse(inputs: Inputs, window: Window) -> Analysis:
     """Judge every granted operation over the window."""
     tenant = read_tenant(inputs)
-    usage = _spelt_as_catalogued(observe(inputs, window), tenant)
+    decided = decide(_spelt_as_catalogued(observe(inputs, window), tenant), inputs)
     control = control_states(inputs, window, tenant)
     history = read_history(inputs, window, tenant, control)
-    attributed = attribute(usage, tenant, open_groups(inputs), history.activations)
+    usage, attributed = attribute_data_use(decided.usage, tenant, open_groups(inputs), history.activations)
     dormant = history.dormant.filter(~history.dormant.is_in(attributed.used["a"].implode()))
     reads = read_states(inputs, window, tenant).with_columns(
         reads=pl.when(pl.col("a").is_in(dormant.implode()))
         .then(pl.lit(Unused.NEVER_ACTIVATED.value))
         .otherwise("reads")
     )
-    profiles = build_profiles(tenant, control, reads, _held(usage, attributed))
+    held = _held(usage, attributed, doubts(decided, usage, attributed, tenant, inputs))
+    profiles = build_profiles(tenant, control, reads, data_states(inputs, window, tenant), held)
     used = _used(usage, attributed, tenant)
     rows = [
         _declared(used.drop("a", "name")),
         _declared(_unexplained(usage, attributed)),
+        _declared(_unexplained_rows(decided.aside)),
         _declared(_counted(used, profiles, tenant)),
         _declared(_unlisted(profiles, tenant)),
     ]
@@ -116,7 +120,7 @@ def _spelt_as_catalogued(usage: pl.DataFrame, tenant: Tenant) -> pl.DataFrame:
     )
 
 
-def _held(usage: pl.DataFrame, attributed: Attributed) -> pl.DataFrame:
+def _held(usage: pl.DataFrame, attributed: Attributed, doubtful_use: pl.DataFrame) -> pl.DataFrame:
     """Return `(a, name, operation, plane, reason)`: what nobody can call unused, whatever the logs cover."""
     columns = ("a", "name", "operation", "plane", "reason")
     spelling = usage.group_by("name").agg(pl.col("operation").min())
@@ -125,6 +129,7 @@ def _held(usage: pl.DataFrame, attributed: Attributed) -> pl.DataFrame:
     both = [
         suspect.with_columns(reason=pl.lit(OutOfCoverage.QUARANTINED.value)).select(columns),
         doubtful.with_columns(reason=pl.lit(OutOfCoverage.UNEXPLAINED_USE.value)).select(columns),
+        doubtful_use.select(columns),
     ]
     return pl.concat(both).sort(columns).unique(["a", "name", "plane"], keep="first", maintain_order=True)
 
@@ -157,10 +162,12 @@ def _used(usage: pl.DataFrame, attributed: Attributed, tenant: Tenant) -> pl.Dat
 def _unexplained(usage: pl.DataFrame, attributed: Attributed) -> pl.DataFrame:
     nobody = usage.filter("quarantined").join(attributed.quarantined, on="u", how="anti")
     held = nobody.select("u", reason=pl.lit(OutOfCoverage.QUARANTINED.value))
+    return _unexplained_rows(pl.concat([attributed.unexplained, held]).join(usage, on="u"))
+
+
+def _unexplained_rows(calls: pl.DataFrame) -> pl.DataFrame:
     return (
-        pl.concat([attributed.unexplained, held])
-        .join(usage, on="u")
-        .with_columns(principal_id=pl.coalesce("principal_id", "principal_name"))
+        calls.with_columns(principal_id=pl.coalesce("principal_id", "principal_name"))
         .group_by("principal_id", "plane", "place", "name", "reason")
         .agg(_summed())
         .with_columns(verdict=pl.lit(Verdict.UNEXPLAINED.value), operations=1)

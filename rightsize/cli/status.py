@@ -48,6 +48,7 @@ def _page(found: Status, width: int, *, all_scopes: bool) -> str:
         ("Contents", _contents(found)),
         ("Window of an analysis", _window(found)),
         ("Coverage, in days", _coverage(found, all_scopes=all_scopes)),
+        ("Requests of data planes", _requests(found)),
         ("Rejected records", _rejects(found)),
         ("Unknown operations", _unknown(found)),
     )
@@ -118,6 +119,43 @@ def _coverage(found: Status, *, all_scopes: bool) -> Iterator[str]:
             if len(scopes) > len(shown):
                 yield f"      and {len(scopes) - len(shown):,} more; -v names them"
     if not found.coverage:
+        yield "  none"
+
+
+_ACCESS = {
+    "roles": "by Azure roles",
+    "key": "by keys",
+    "sas": "by signatures",
+    "anonymous": "anonymous",
+    "access_policy": "by access policies",
+    "own_roles": "by roles of the service",
+    "none": "needed no permission",
+    "unmapped": "not mapped to a permission",
+}
+
+
+def _requests(found: Status) -> Iterator[str]:
+    """Say of each log what let its requests through, with the share."""
+    for source, of_source in groupby(found.requests, key=lambda row: row["source"]):
+        rows = list(of_source)
+        total = sum(row["requests"] for row in rows)
+        yield f"  {source}: {_count(total, 'request')}"
+        yield from _columns(
+            [
+                (
+                    f"  {_ACCESS.get(row['access'], row['access'])}",
+                    f"{row['requests']:,}",
+                    f"{row['requests'] / total:.1%}",
+                )
+                for row in rows
+            ]
+        )
+    for row in found.unmapped:
+        yield (
+            f"  {row['source']}: {_count(row['operations'], 'operation')} in no rule; "
+            "`rightsize queries run unmapped-operations` names them"
+        )
+    if not found.requests:
         yield "  none"
 
 

@@ -12,6 +12,8 @@ import datetime as dt
 import duckdb
 
 from rightsize.model.errors import UsageError
+from rightsize.rbac.text import fold
+from rightsize.rules.tables import rows_of
 from rightsize.store.sql import folded
 
 QUIET_DAYS = 2
@@ -22,6 +24,10 @@ CATEGORIES = {
     "storage_log": ("StorageRead", "StorageWrite", "StorageDelete"),
     "sign_in_log": ("interactive", "non_interactive", "service_principal", "managed_identity"),
     "entra_audit_log": ("AuditLogs",),
+    "key_vault_log": ("AuditEvent",),
+    "messaging_log": ("RuntimeAuditLogs",),
+    "aks_audit_log": ("kube-audit", "kube-audit-admin"),
+    "registry_log": ("ContainerRegistryRepositoryEvents",),
 }
 """The categories of each log, which a declaration for all of them means."""
 
@@ -29,7 +35,16 @@ TENANT_LOGS = ("sign_in_log", "entra_audit_log")
 """Logs of the tenant as a whole: their windows and days stand at the root, and nowhere below."""
 
 _TENANT_LOGS = ", ".join(f"'{log}'" for log in TENANT_LOGS)
-_ACCOUNT = "^(/subscriptions/[^/]+/resourcegroups/[^/]+/providers/microsoft.storage/storageaccounts/[^/]+).*$"
+RESOURCE_LOGS = ("storage_log", "key_vault_log", "messaging_log", "aks_audit_log", "registry_log")
+"""Logs that each resource sends by diagnostic settings of its own."""
+
+_RESOURCE_LOGS = ", ".join(f"'{log}'" for log in RESOURCE_LOGS)
+_RESOURCE = "^(/subscriptions/[^/]+/resourcegroups/[^/]+/providers/[^/]+/[^/]+/[^/]+)"
+_SERVICE = "/storageaccounts/(?:[^/]+/)?([a-z]+services)/"
+# The settings of a storage account stand at each of its services, which the operation names, or the scope.
+_SENDER = f"""regexp_extract(n.folded, '{_RESOURCE}', 1) || CASE WHEN e.source = 'storage_log' THEN coalesce(
+    '/' || coalesce(nullif(regexp_extract(o.folded, '{_SERVICE}', 1), ''),
+        nullif(regexp_extract(n.folded, '{_SERVICE}', 1), '')) || '/default', '') ELSE '' END"""
 
 
 def declare_window(
@@ -60,22 +75,25 @@ def derive_coverage(con: duckdb.DuckDBPyConnection) -> None:
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE observed_days AS
         WITH counted AS (
-            SELECT source, coalesce(category, 'Administrative') AS category, scope_key, time::DATE AS day,
+            SELECT source, coalesce(category, 'Administrative') AS category, scope_key,
+                CASE WHEN source = 'storage_log' THEN operation_key END AS operation_key, time::DATE AS day,
                 count(*) AS events, false AS is_reduced
             FROM base.events GROUP BY ALL
             UNION ALL
-            SELECT log, coalesce(category, 'Administrative'), scope_key, day,
+            SELECT log, coalesce(category, 'Administrative'), scope_key,
+                CASE WHEN log = 'storage_log' THEN operation_key END, day,
                 sum(succeeded + failed + started + denied), true
             FROM base.reduced_usage GROUP BY ALL
         ), placed AS (
             SELECT e.source, e.category, CASE
-                    WHEN e.source = 'storage_log' THEN regexp_replace(n.folded, '{_ACCOUNT}', '\\1')
+                    WHEN e.source IN ({_RESOURCE_LOGS}) AND regexp_matches(n.folded, '{_RESOURCE}') THEN {_SENDER}
                     WHEN n.folded LIKE '/subscriptions/_%' THEN '/subscriptions/' || string_split(n.folded, '/')[3]
                     WHEN n.folded LIKE '/providers/microsoft.management/managementgroups/_%' THEN
                         '/providers/microsoft.management/managementgroups/' || string_split(n.folded, '/')[5]
                     ELSE '/' END AS scope,
                 e.day, sum(e.events) AS events, e.is_reduced
-            FROM counted AS e JOIN base.scope_names AS n USING (scope_key) GROUP BY ALL
+            FROM counted AS e JOIN base.scope_names AS n USING (scope_key)
+            LEFT JOIN base.operation_names AS o USING (operation_key) GROUP BY ALL
             UNION ALL
             SELECT 'sign_in_log', kind, '/', time::DATE, count(*), false FROM base.sign_in_rows GROUP BY ALL
             UNION ALL
@@ -116,7 +134,12 @@ def derive_coverage(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def _declared_days(con: duckdb.DuckDBPyConnection) -> None:
-    """Spread each declaration over its days, its categories, and the known scopes at and below its scope."""
+    """Spread each declaration over its days, its categories, and the known scopes at and below its scope.
+
+    Of the logs that resources send, a declaration speaks for the categories that a resource is known to send: by rows
+    that were seen, or by its diagnostic settings. What is not sent is not complete, whoever says so.
+    """
+    _name_senders(con)
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE declared_days AS
         WITH RECURSIVE below(top, scope) AS (
@@ -127,20 +150,45 @@ def _declared_days(con: duckdb.DuckDBPyConnection) -> None:
         ), places AS (
             SELECT w.source, w.category, below.scope, w.first_day, w.last_day, w.declared_by
             FROM base.declared_windows AS w JOIN below ON below.top = {folded("w.scope")}
-            WHERE w.source NOT IN ({_TENANT_LOGS})
+            WHERE w.source NOT IN ({_TENANT_LOGS}, {_RESOURCE_LOGS})
             UNION
             SELECT w.source, w.category, o.scope, w.first_day, w.last_day, w.declared_by
             FROM base.declared_windows AS w
             JOIN observed_days AS o
                 ON o.source = w.source AND starts_with(o.scope, rtrim({folded("w.scope")}, '/') || '/')
+            WHERE w.source NOT IN ({_RESOURCE_LOGS})
             UNION
             SELECT source, category, '/', first_day, last_day, declared_by FROM base.declared_windows
             WHERE source IN ({_TENANT_LOGS})
+        ), named AS (
+            SELECT p.source, c.category, p.scope, p.first_day, p.last_day, p.declared_by
+            FROM places AS p JOIN log_categories AS c ON c.source = p.source AND p.category IN ('*', c.category)
+            UNION
+            SELECT s.source, s.category, s.scope, w.first_day, w.last_day, w.declared_by
+            FROM base.declared_windows AS w JOIN below ON below.top = {folded("w.scope")}
+            JOIN log_senders AS s ON s.source = w.source AND w.category IN ('*', s.category)
+                AND (s.scope = below.scope OR starts_with(s.scope, rtrim(below.scope, '/') || '/'))
         )
-        SELECT p.source, c.category, p.scope, min(p.declared_by) AS declared_by,
-            unnest(generate_series(p.first_day::TIMESTAMP, p.last_day::TIMESTAMP, INTERVAL 1 DAY))::DATE AS day
-        FROM places AS p JOIN log_categories AS c ON c.source = p.source AND p.category IN ('*', c.category)
-        GROUP BY p.source, c.category, p.scope, p.first_day, p.last_day""")
+        SELECT source, category, scope, min(declared_by) AS declared_by,
+            unnest(generate_series(first_day::TIMESTAMP, last_day::TIMESTAMP, INTERVAL 1 DAY))::DATE AS day
+        FROM named GROUP BY source, category, scope, first_day, last_day""")
     con.execute("""
         CREATE OR REPLACE TEMP TABLE declared_days AS
         SELECT source, category, scope, day, min(declared_by) AS declared_by FROM declared_days GROUP BY ALL""")
+
+
+def _name_senders(con: duckdb.DuckDBPyConnection) -> None:
+    """Fill `log_senders` (source, category, scope): what each resource is known to send."""
+    kinds = {(row["log"], fold(f"/providers/{row['resource_type']}/")) for row in rows_of("resource_logs")}
+    con.execute("CREATE OR REPLACE TEMP TABLE log_kinds (source VARCHAR, kind VARCHAR)")
+    con.executemany("INSERT INTO log_kinds VALUES (?, ?)", sorted(kinds))
+    con.execute(f"""
+        CREATE OR REPLACE TEMP TABLE log_senders AS
+        SELECT DISTINCT source, category, scope FROM observed_days WHERE source IN ({_RESOURCE_LOGS})
+        UNION
+        SELECT c.source, c.category, d.scope
+        FROM base.diagnostic_settings AS d
+        JOIN log_kinds AS k ON contains(d.scope, k.kind)
+        JOIN log_categories AS c ON c.source = k.source AND (d.is_group OR {folded("c.category")} = d.category)
+        WHERE d.enabled""")
+    con.execute("DROP TABLE log_kinds")

@@ -32,6 +32,7 @@ _MERGE_TABLES = (
     "log_categories",
     "observed_days",
     "declared_days",
+    "log_senders",
 )
 """Temporary tables that the steps of a merge leave."""
 

@@ -12,6 +12,7 @@ from rightsize.collect.sources import RAW_SOURCES
 from rightsize.ingest.pipeline import StagedFile, stage
 from rightsize.model.errors import InputError, UsageError
 from rightsize.store.connection import Store, open_store
+from rightsize.store.coverage import CATEGORIES
 from rightsize.store.merge import Declaration, MergedFile, merge
 from rightsize.store.staging import create_staging
 
@@ -152,7 +153,7 @@ def _declarations(covers: str | None, source: str | None, scope: str | None) -> 
             raise UsageError("`--source` and `--scope` say what `--covers FROM..TO` speaks of, which is missing")
         return ()
     if source is None:
-        raise UsageError("`--covers` needs `--source`", hint="one of activity_log, sign_in_log, storage_log")
+        raise UsageError("`--covers` needs `--source`", hint=f"one of {', '.join(sorted(CATEGORIES))}")
     if scope is None and source != _TENANT_WIDE:
         raise UsageError("`--covers` needs `--scope`", hint="the subscription or management group that was exported")
     place = (scope or "/").strip()

@@ -44,6 +44,12 @@ _COVERAGE = """
 _REJECTS = """
     SELECT source, reason, count(*) AS records FROM rejects
     GROUP BY source, reason ORDER BY records DESC, source, reason"""
+_REQUESTS = """
+    SELECT source, access, sum(events)::BIGINT AS requests, count(DISTINCT resource) AS resources
+    FROM request_access GROUP BY source, access ORDER BY source, requests DESC, access"""
+_UNMAPPED = """
+    SELECT source, count(*) AS operations, sum(events)::BIGINT AS requests
+    FROM unmapped_operations GROUP BY source ORDER BY source"""
 _UNKNOWN = "SELECT count(*) AS operations, coalesce(sum(events), 0)::BIGINT AS events FROM unknown_operations"
 
 
@@ -59,6 +65,8 @@ class Status:
             the last four in days.
         rejects: `{source, reason, records}`.
         unknown_operations: `{operations, events}`.
+        requests: `{source, access, requests, resources}`: requests of data planes by what let them through.
+        unmapped: `{source, operations, requests}`: those of them whose operation no rule maps to a permission.
     """
 
     sources: list[dict[str, Any]]
@@ -67,6 +75,8 @@ class Status:
     coverage: list[dict[str, Any]]
     rejects: list[dict[str, Any]]
     unknown_operations: dict[str, int]
+    requests: list[dict[str, Any]]
+    unmapped: list[dict[str, Any]]
 
     @property
     def is_empty(self) -> bool:
@@ -88,6 +98,8 @@ class Status:
             "coverage": self.coverage,
             "rejects": self.rejects,
             "unknown_operations": self.unknown_operations,
+            "requests": self.requests,
+            "unmapped": self.unmapped,
         }
 
     def rows(self) -> Iterator[dict[str, Any]]:
@@ -110,6 +122,8 @@ def read_status(db: Path) -> Status:
             coverage=store.frame(_COVERAGE).to_dicts(),
             rejects=store.frame(_REJECTS).to_dicts(),
             unknown_operations=store.frame(_UNKNOWN).to_dicts()[0],
+            requests=store.frame(_REQUESTS).to_dicts(),
+            unmapped=store.frame(_UNMAPPED).to_dicts(),
         )
 
 

@@ -83,7 +83,9 @@ def test_json_is_an_object_with_sections(store: Path, capsys: pytest.CaptureFixt
     """A program finds every section, and the coverage of every scope."""
     assert run(["status", "-o", "json"]) == 0
     document = json.loads(capsys.readouterr().out)
-    assert set(document) == {"sources", "contents", "window", "coverage", "rejects", "unknown_operations"}
+    assert set(document) == {
+        *("sources", "contents", "window", "coverage", "rejects", "unknown_operations", "requests", "unmapped")
+    }
     assert document["sources"][0] == {"source": "activity_log", "files": 2, "read": 12350, "rejected": 2}
     assert len(document["coverage"]) == 6
     assert document["coverage"][0] == {

@@ -109,24 +109,56 @@ def test_a_declaration_of_the_tenant_reaches_everything(store: Store) -> None:
     assert states(store) == {1: "observed", 2: "declared_empty"}
 
 
-def test_a_storage_log_is_covered_an_account_and_category_at_a_time(store: Store) -> None:
-    """Containers of one account share its log; a declaration for the subscription reaches known accounts."""
+def test_a_storage_log_is_covered_a_service_and_category_at_a_time(store: Store) -> None:
+    """Containers share the log of their service; a declaration speaks of what the service is known to send."""
+    blobs = f"{ACCOUNT}/blobServices/default"
     rows = [
-        on(number, f"{ACCOUNT}/blobServices/default/containers/{name}", source="storage_log", plane="data")
-        | {"category": c}
+        on(number, f"{blobs}/containers/{name}", source="storage_log", plane="data") | {"category": c}
         for number, name, c in ((1, "a", "StorageRead"), (2, "b", "StorageRead"), (2, "b", "StorageWrite"))
     ]
     rows[2]["key_correlation"] = "another"
     load(store, calls(*rows))
     assert rows_of(store, "coverage", "scope", "category", "day", "events") == [
-        (ACCOUNT, "StorageRead", day(1), 1),
-        (ACCOUNT, "StorageRead", day(2), 1),
-        (ACCOUNT, "StorageWrite", day(2), 1),
+        (blobs, "StorageRead", day(1), 1),
+        (blobs, "StorageRead", day(2), 1),
+        (blobs, "StorageWrite", day(2), 1),
     ]
     declare(store, SUBSCRIPTION, 3, 3, "storage_log")
     third = [row for row in rows_of(store, "coverage", "scope", "category", "day") if row[2] == day(3)]
-    assert (ACCOUNT, "StorageDelete", day(3)) in third
-    assert {scope for scope, *_ in third} <= {ACCOUNT, SUBSCRIPTION}
+    assert third == [(blobs, "StorageRead", day(3)), (blobs, "StorageWrite", day(3))]
+
+
+def test_a_request_at_the_account_is_in_the_log_of_its_service(store: Store) -> None:
+    """Listing containers names no container; the operation says which service it asked."""
+    listed = on(1, ACCOUNT, source="storage_log") | {
+        "category": "StorageRead",
+        "operation": "Microsoft.Storage/storageAccounts/blobServices/containers/read",
+        "key_operation": "microsoft.storage/storageaccounts/blobservices/containers/read",
+    }
+    load(store, calls(listed))
+    assert [scope.lower() for (scope,) in store.frame("SELECT scope FROM coverage").rows()] == [
+        f"{ACCOUNT}/blobServices/default".lower()
+    ]
+
+
+@pytest.mark.parametrize("is_group", [False, True])
+def test_a_declaration_reaches_what_diagnostic_settings_send(store: Store, is_group: bool) -> None:
+    """A vault that nobody asked anything has a log without rows, if it sends one; its neighbour has none."""
+    vault = f"{SUBSCRIPTION}/resourcegroups/rg/providers/microsoft.keyvault/vaults/kv"
+    sent = {
+        "scope": vault,
+        "name": "x",
+        "category": "alllogs" if is_group else "auditevent",
+        "is_group": is_group,
+        "enabled": True,
+    }
+    load(store, {"diagnostic_settings": [sent, sent | {"scope": f"{vault}2", "enabled": False}]})
+    declare(store, "/", 1, 2, "key_vault_log")
+    declare(store, "/", 1, 2, "storage_log")
+    assert store.frame("SELECT scope, category, state, day FROM coverage ORDER BY day").rows() == [
+        (vault, "AuditEvent", "declared_empty", day(1)),
+        (vault, "AuditEvent", "declared_empty", day(2)),
+    ]
 
 
 def test_sign_in_logs_are_the_tenants_a_kind_at_a_time(store: Store) -> None:

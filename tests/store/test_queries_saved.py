@@ -122,6 +122,17 @@ ROWS: dict[str, list[dict[str, Any]]] = {
         {"sha256": "s2", "line": 11, "reason": "no time", "source": "activity_log", "path": "a.json"},
     ],
     "unknown_operations": [{"operation": "Contoso/odd", "plane": "control", "events": 2}],
+    "request_access": [
+        {"source": "storage_log", "resource": f"{SUB}/x", "access": "sas", "day": dt.date(2026, 1, 2), "events": 3},
+        {"source": "key_vault_log", "resource": f"{SUB}/y", "access": "access_policy", "principal_id": ANN}
+        | {"day": dt.date(2026, 1, 2), "events": 1},
+        {"source": "aks_audit_log", "resource": f"{SUB}/z", "access": "own_roles", "day": dt.date(2026, 1, 3)}
+        | {"events": 2},
+    ],
+    "unmapped_operations": [
+        {"source": "key_vault_log", "operation": "SecretTeleport", "events": 2, "resources": 1, "last_seen": _time(2)}
+    ],
+    "resources": [{"scope": f"{SUB}/v", "resource_type": "Microsoft.KeyVault/Vaults", "sku": "standard"}],
     "granted_operations": [
         {"role_assignment_id": "a2", "state": "active", "operation": WRITE, "plane": "control", "principal_id": OPS}
         | {"role_definition_id": OWNER, "scope": SUB, "conditional": False}

@@ -12,7 +12,7 @@ TEXT, BOOL, INT, TIME, DAY = (
 
 EVENT_COLUMNS = (
     Column("time", TIME, "earliest time of the call, UTC"),
-    Column("source", TEXT, "log that shows it: activity_log or storage_log"),
+    Column("source", TEXT, "the log that shows it: activity_log, storage_log, key_vault_log and so on"),
     Column("plane", TEXT, "control or data"),
     Column(
         "principal_id",

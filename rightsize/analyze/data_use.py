@@ -1,0 +1,195 @@
+"""Use of data planes: what role assignments decided, what something else did, and what may have been meant.
+
+Logs of requests name operations of a service. Some may need one permission or another; some no rule knows; and a
+resource may not decide by Azure roles at all. None of that may make a granted permission look unused.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from rightsize.analyze.attribution import Attributed, attribute, granted_in_use
+from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.reasons import OutOfCoverage, Unexplained
+from rightsize.analyze.resource_logs import rules_of
+from rightsize.analyze.resources import (
+    AZURE_ROLES,
+    REPOSITORY_ROLES,
+    kind_of,
+    resource_of,
+    setting_facts,
+    with_answer,
+)
+from rightsize.analyze.scoping import containing
+from rightsize.analyze.tenant import Tenant
+from rightsize.rbac.text import fold
+from rightsize.rules.tables import rows_of
+
+_REGISTRY = "microsoft.containerregistry/registries"
+_HELD = ("a", "name", "operation", "plane", "reason")
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """The calls of a window by what decided them.
+
+    Attributes:
+        usage: Those that role assignments decide, as `usage.observe` has them.
+        aside: The others, with `reason`: a word of `Unexplained`.
+    """
+
+    usage: pl.DataFrame
+    aside: pl.DataFrame
+
+
+def decide(usage: pl.DataFrame, inputs: Inputs) -> Decided:
+    """Set aside what no role assignment decided, and name what registries with permissions for repositories ask for."""
+    facts = setting_facts(inputs)
+    placed = usage.with_columns(resource=resource_of("place"))
+    own = with_answer(facts, AZURE_ROLES, "no")
+    # The rules map to permissions, which have slashes; an operation of a log has none.
+    reason = (
+        pl.when((pl.col("plane") == "data") & ~pl.col("name").str.contains("/", literal=True))
+        .then(pl.lit(Unexplained.NOT_MAPPED.value))
+        .when((pl.col("plane") == "data") & pl.col("resource").is_in(own.implode()))
+        .then(pl.lit(Unexplained.OTHER_ACCESS.value))
+    )
+    judged = placed.with_columns(reason=reason)
+    by_repository = with_answer(facts, REPOSITORY_ROLES, "yes")
+    renamed = _renamed(
+        judged.filter(pl.col("reason").is_null()), pl.col("resource").is_in(by_repository.implode()).fill_null(False)
+    )
+    aside = judged.filter(pl.col("reason").is_not_null() & (pl.col("events") > 0))
+    return Decided(renamed.select(usage.columns), aside.select(*usage.columns, "reason"))
+
+
+def alternatives() -> pl.DataFrame:
+    """Return `(name, order, other, operation)`: other permissions that one request may have used instead."""
+    rows = [
+        (fold(row["action"]), order, fold(row["alternative"]), row["alternative"])
+        for order, row in enumerate(rows_of("log_alternatives"))
+    ]
+    schema = {"name": pl.String, "order": pl.Int64, "other": pl.String, "other_operation": pl.String}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def _renamed(usage: pl.DataFrame, concerned: pl.Expr) -> pl.DataFrame:
+    first = alternatives().filter(pl.col("name").str.starts_with(_REGISTRY)).unique("name", keep="first")
+    meant = usage.join(first, on="name", how="left", maintain_order="left")
+    changes = concerned & pl.col("other").is_not_null()
+    return meant.with_columns(
+        name=pl.when(changes).then("other").otherwise("name"),
+        operation=pl.when(changes).then("other_operation").otherwise("operation"),
+        plane=pl.when(changes).then(pl.lit("data")).otherwise("plane"),
+    )
+
+
+def attribute_data_use(
+    usage: pl.DataFrame, tenant: Tenant, open_groups: pl.Series, activations: pl.DataFrame
+) -> tuple[pl.DataFrame, Attributed]:
+    """Attribute calls; one that nothing explains, and that another permission allows as well, used that one.
+
+    Returns:
+        The calls, those under the other permission renamed, and their attribution.
+    """
+    attributed = attribute(usage, tenant, open_groups, activations)
+    left = usage.join(attributed.unexplained, on="u", how="semi").join(alternatives(), on="name")
+    if left.is_empty():
+        return usage, attributed
+    # Each alternative is tried as a call of its own.
+    trial = left.with_columns(
+        original="u",
+        name="other",
+        operation="other_operation",
+        plane=pl.lit("data"),
+        u=pl.int_range(pl.len()).cast(pl.UInt32),
+    )
+    explained = attribute(trial.select(usage.columns), tenant, open_groups, activations).used["u"].unique()
+    meant = (
+        trial.filter(pl.col("u").is_in(explained.implode()))
+        .sort("original", "order")
+        .unique("original", keep="first", maintain_order=True)
+        .select(u="original", meant="name", meant_operation="operation")
+    )
+    if meant.is_empty():
+        return usage, attributed
+    changed = usage.join(meant, on="u", how="left", maintain_order="left")
+    is_other = pl.col("meant").is_not_null()
+    changed = changed.with_columns(
+        name=pl.coalesce("meant", "name"),
+        operation=pl.coalesce("meant_operation", "operation"),
+        plane=pl.when(is_other).then(pl.lit("data")).otherwise("plane"),
+    ).select(usage.columns)
+    return changed, attribute(changed, tenant, open_groups, activations)
+
+
+def doubts(
+    decided: Decided, usage: pl.DataFrame, attributed: Attributed, tenant: Tenant, inputs: Inputs
+) -> pl.DataFrame:
+    """Return `(a, name, operation, plane, reason)`: what may have been used, though no call proves it.
+
+    An operation that no rule knows may have used whatever its service has. A call that nothing explains may have been
+    allowed by an assignment inside the resource, where the log names only the resource. In a registry of which it is
+    not known how it decides, a call used one of two permissions.
+    """
+    unmapped = decided.aside.filter(pl.col("reason") == Unexplained.NOT_MAPPED.value)
+    of_service = _reached(unmapped, tenant).with_columns(kind=kind_of("resource"))
+    kinds = pl.DataFrame(
+        [(number, fold(row["resource_type"])) for number, row in enumerate(rows_of("resource_logs"))],
+        schema={"rule": pl.Int64, "kind": pl.String},
+        orient="row",
+    )
+    granted = tenant.grants.join(rules_of(tenant.grants), on=["name", "plane"]).join(kinds, on="rule")
+    maybe = of_service.select("a", "role", "kind").unique().join(granted, on=["role", "kind"])
+    left = usage.join(attributed.unexplained, on="u", how="semi").filter(pl.col("events") > 0)
+    inside = _reached(left, tenant).filter(pl.col("assigned").str.len_bytes() > pl.col("place").str.len_bytes())
+    in_use = granted_in_use(usage, tenant)
+    below = inside.join(in_use, on=["role", "name", "plane"], how="semi")
+    either = _either(usage, tenant, inputs)
+    spelling = tenant.operations.select("name", spelt="operation").unique("name")
+    rows = pl.concat(
+        [
+            maybe.select("a", "name", "plane", reason=pl.lit(OutOfCoverage.UNMAPPED_USE.value)),
+            below.select("a", "name", "plane", reason=pl.lit(OutOfCoverage.UNEXPLAINED_USE.value)),
+            either.select("a", "name", "plane", reason=pl.lit(OutOfCoverage.UNMAPPED_USE.value)),
+        ]
+    )
+    spelt = rows.unique().join(spelling, on="name", how="left")
+    return spelt.with_columns(operation=pl.coalesce("spelt", "name")).select(_HELD).sort(_HELD)
+
+
+def _reached(calls: pl.DataFrame, tenant: Tenant) -> pl.DataFrame:
+    """Return calls with each assignment `a`, of whoever may have made them, around their resource or inside it."""
+    assignments = tenant.assignments.select("a", "role", holder="principal_id", assigned="place")
+    acts = calls.select("principal_id", "place", "name", "plane", resource=resource_of("place")).unique()
+    acts = acts.drop_nulls("resource")
+    around = containing(acts["resource"], assignments["assigned"], tenant.tree).rename({"place": "resource"})
+    within = (
+        assignments.select("assigned").unique().with_columns(resource=resource_of("assigned")).drop_nulls("resource")
+    )
+    near = pl.concat([around.select("resource", "assigned"), within.select("resource", "assigned")]).unique()
+    pairs = acts.join(near, on="resource").join(assignments, on="assigned")
+    reach = tenant.membership.rename({"principal_id": "who"})
+    known = pairs.filter(pl.col("principal_id").is_not_null()).join(
+        reach, left_on=["principal_id", "holder"], right_on=["who", "holder"], how="semi"
+    )
+    return pl.concat([known, pairs.filter(pl.col("principal_id").is_null())])
+
+
+def _either(usage: pl.DataFrame, tenant: Tenant, inputs: Inputs) -> pl.DataFrame:
+    """Return `(a, name, plane)` of the other permission that a call to a registry may have used."""
+    facts = setting_facts(inputs)
+    settled = facts.filter(pl.col("fact") == REPOSITORY_ROLES)["resource"]
+    pulled = usage.filter((pl.col("events") > 0) & pl.col("name").str.starts_with(_REGISTRY)).with_columns(
+        resource=resource_of("place")
+    )
+    # Where it is known that repositories have permissions, what untags may still be one of two.
+    open_ones = pulled.filter(~pl.col("resource").is_in(settled.implode()) | (pl.col("plane") == "data"))
+    other = alternatives().select("name", "other")
+    both = pl.concat([other, other.select(name="other", other="other")]).unique()
+    siblings = other.join(other, on="name", suffix="_sibling").select(name="other", other="other_sibling")
+    meant = _reached(open_ones, tenant).join(pl.concat([both, siblings]).unique(), on="name")
+    wanted = meant.select("a", "role", name="other", plane=pl.lit("data")).unique()
+    return wanted.join(tenant.grants, on=["role", "name", "plane"], how="semi").select("a", "name", "plane")

@@ -1,0 +1,207 @@
+"""Whether the logs of the resources below an assignment could have shown a use of their data planes.
+
+Each resource sends its log by diagnostic settings of its own, of a storage account each service. A day is covered
+where the log has rows, or where somebody declares the log complete and a setting sends it; a setting that was changed
+in the window declares nothing for the days before, and one that was deleted nothing at all.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.reasons import OutOfCoverage, Unobservable, Unused
+from rightsize.analyze.resources import known_resources, listed_kinds, resource_of
+from rightsize.analyze.scoping import containing, node_of
+from rightsize.analyze.tenant import Tenant
+from rightsize.analyze.text import folded, place_of
+from rightsize.analyze.window import Window
+from rightsize.rbac.text import fold
+from rightsize.rules.matching import first_match
+from rightsize.rules.tables import rows_of
+
+# From the one that says least to the one that decides. What a log could have shown and did not outweighs what none can:
+# a person may choose to drop the latter.
+_ORDER = (
+    Unobservable.NO_RESOURCE.value,
+    Unused.COVERED.value,
+    Unobservable.NO_DIAGNOSTIC_INVENTORY.value,
+    Unobservable.NO_DIAGNOSTIC_SETTING.value,
+    OutOfCoverage.DAYS_MISSING.value,
+    OutOfCoverage.NO_LOG_LOADED.value,
+)
+_RANK = {state: rank for rank, state in enumerate(_ORDER)}
+_CHANGES = r"^(.*)/providers/microsoft\.insights/diagnosticsettings/[^/]+$"
+_SETTING_WRITES = ("microsoft.insights/diagnosticsettings/write", "microsoft.insights/diagnosticsettings/delete")
+_DECLARED = "declared_empty"
+
+
+def rules_of(operations: pl.DataFrame) -> pl.DataFrame:
+    """Return `(name, plane, rule)`: the row of `resource_logs` that answers for each operation that has one.
+
+    Args:
+        operations: Columns `name` (folded) and `plane`.
+    """
+    found = []
+    for plane in ("control", "data"):
+        numbers = [number for number, row in enumerate(rows_of("resource_logs")) if row["plane"] == plane]
+        names = operations.filter(pl.col("plane") == plane).select("name", "plane").unique().sort("name")
+        index = first_match(names["name"], [rows_of("resource_logs")[number]["pattern"] for number in numbers])
+        found.append(names.with_columns(rule=pl.Series(numbers, dtype=pl.Int64).gather(index)))
+    return pl.concat(found).drop_nulls("rule")
+
+
+def data_states(inputs: Inputs, window: Window, tenant: Tenant) -> pl.DataFrame:
+    """Return `(a, rule, data_state)` of each assignment and row of `resource_logs`: the state of the logs below it.
+
+    A state is `covered` or a word of `OutOfCoverage` or `Unobservable`. An assignment inside a resource of another type
+    has no state of a rule.
+    """
+    places = tenant.assignments["place"].unique()
+    named = pl.concat([places, *(place_of(frame["scope"]) for frame in (inputs.coverage, inputs.usage_days))])
+    resources = known_resources(inputs, named)
+    logs = _log_states(inputs, window, resources)
+    inside = (
+        pl.DataFrame({"place": places})
+        .with_columns(resource=resource_of("place"))
+        .drop_nulls("resource")
+        .join(resources.select("resource"), on="resource", how="semi")
+    )
+    above = containing(resources["resource"], places, tenant.tree).select(place="assigned", resource="place")
+    held = pl.concat([inside, above.select("place", "resource")]).unique().join(logs, on="resource")
+    known = held.select("place", "rule", "state")
+    high = pl.DataFrame({"place": places}).filter(resource_of("place").is_null() & ~_is_deep("place"))
+    states = pl.concat([known, _of_high_places(inputs, tenant, high)])
+    ranked = states.with_columns(rank=pl.col("state").replace_strict(_RANK, return_dtype=pl.Int64))
+    worst = ranked.group_by("place", "rule").agg(pl.col("rank").max())
+    words = {rank: state for state, rank in _RANK.items()}
+    return (
+        tenant.assignments.select("a", "place")
+        .join(worst, on="place")
+        .select("a", "rule", data_state=pl.col("rank").replace_strict(words, return_dtype=pl.String))
+        .sort("a", "rule")
+    )
+
+
+def _is_deep(place: str) -> pl.Expr:
+    """Return whether a place lies in a subscription and below its resource groups, though it is no resource."""
+    return pl.col(place).str.contains("/providers/", literal=True) & pl.col(place).str.starts_with("/subscriptions/")
+
+
+def _of_high_places(inputs: Inputs, tenant: Tenant, high: pl.DataFrame) -> pl.DataFrame:
+    """Return `(place, rule, state)` for what is above resources: that a listing is missing, or that none is there."""
+    rules = pl.DataFrame(
+        [(number, fold(row["resource_type"])) for number, row in enumerate(rows_of("resource_logs"))],
+        schema={"rule": pl.Int64, "kind": pl.String},
+        orient="row",
+    )
+    rows = []
+    for place, node in high.with_columns(node=node_of("place")).sort("place").iter_rows():
+        is_wide = node is None or (node == place and not place.startswith("/subscriptions/"))
+        below = tenant.tree.below(place)[1] if is_wide else [node]
+        known = not is_wide or tenant.tree.is_listed(place)
+        rows += [(place, subscription if known else "") for subscription in below or [""]]
+    wanted = pl.DataFrame(rows, schema={"place": pl.String, "node": pl.String}, orient="row").join(rules, how="cross")
+    lost = wanted.join(listed_kinds(inputs), on=["node", "kind"], how="anti")
+    return pl.concat(
+        [
+            wanted.select("place", "rule", state=pl.lit(Unobservable.NO_RESOURCE.value)),
+            lost.select("place", "rule", state=pl.lit(Unobservable.NO_DIAGNOSTIC_INVENTORY.value)),
+        ]
+    )
+
+
+def _log_states(inputs: Inputs, window: Window, resources: pl.DataFrame) -> pl.DataFrame:
+    """Return `(resource, rule, state)`: what the log of each resource says of the window."""
+    days, enabled = _covered_days(inputs, window), _enabled(inputs)
+    first = pl.lit(window.first_day)
+    since = pl.max_horizontal(pl.col("created").fill_null(first), first)
+    silent = (
+        Unobservable.NO_DIAGNOSTIC_INVENTORY
+        if inputs.diagnostic_settings.is_empty()
+        else Unobservable.NO_DIAGNOSTIC_SETTING
+    )
+    found = []
+    for number, row in enumerate(rows_of("resource_logs")):
+        part = f"/{row['part'].lower()}" if row["part"] else ""
+        of_kind = resources.filter(pl.col("kind") == fold(row["resource_type"])).with_columns(
+            scope=pl.col("resource") + part, since=since
+        )
+        judged = _with_days(of_kind, days.filter(pl.col("source") == row["log"]), enabled, row["categories"])
+        needed = (pl.lit(window.last_day) - pl.col("since")).dt.total_days() + 1
+        state = (
+            pl.when((pl.col("whole") >= needed) & (needed > 0))
+            .then(pl.lit(Unused.COVERED.value))
+            .when(pl.col("some") > 0)
+            .then(pl.lit(OutOfCoverage.DAYS_MISSING.value))
+            .when("sent")
+            .then(pl.lit(OutOfCoverage.NO_LOG_LOADED.value))
+            .otherwise(pl.lit(silent.value))
+        )
+        found.append(judged.select("resource", rule=pl.lit(number, dtype=pl.Int64), state=state))
+    return pl.concat(found)
+
+
+def _with_days(resources: pl.DataFrame, days: pl.DataFrame, enabled: pl.DataFrame, categories: str) -> pl.DataFrame:
+    """Add `whole` and `some`, the days on which all or some categories are covered, and `sent`: settings have all.
+
+    Args:
+        resources: Columns `scope`, where the settings stand, and `since`, the first day that counts.
+        days: The covered days of the log.
+        enabled: What settings send.
+        categories: Words that are all needed; of words with a bar between, one is enough.
+    """
+    wanted = categories.lower().split()
+    groups = [(number, word) for number, words in enumerate(wanted) for word in words.split("|")]
+    named = pl.DataFrame(groups, schema={"group": pl.Int64, "category": pl.String}, orient="row")
+    covered = (
+        days.join(named, on="category")
+        .join(resources.select("scope", "since"), on="scope")
+        .filter(pl.col("day") >= pl.col("since"))
+        .group_by("scope", "day")
+        .agg(is_whole=pl.col("group").n_unique() == len(wanted))
+        .group_by("scope")
+        .agg(whole=pl.col("is_whole").sum().cast(pl.Int64), some=pl.len().cast(pl.Int64))
+    )
+    sent = enabled.join(named, on="category").group_by("scope").agg(sent=pl.col("group").n_unique() == len(wanted))
+    return (
+        resources.join(covered, on="scope", how="left")
+        .join(sent, on="scope", how="left")
+        .with_columns(pl.col("whole", "some").fill_null(0), pl.col("sent").fill_null(False))
+    )
+
+
+def _covered_days(inputs: Inputs, window: Window) -> pl.DataFrame:
+    """Return `(source, scope, category, day)` that the logs of resources cover, folded."""
+    logs = sorted({row["log"] for row in rows_of("resource_logs")})
+    rows = inputs.coverage.filter(
+        pl.col("source").is_in(logs) & (pl.col("state") != "missing") & window.holds("day")
+    ).select("source", "day", "state", "scope", category=folded(pl.col("category")))
+    rows = rows.with_columns(scope=place_of(rows["scope"]))
+    changed = _changed_settings(inputs, window)
+    unsure = rows.join(changed, on="scope", how="left")
+    doubtful = (pl.col("state") == _DECLARED) & (pl.col("day") <= pl.col("until")).fill_null(False)
+    return unsure.filter(~doubtful).select("source", "scope", "category", "day").unique()
+
+
+def _changed_settings(inputs: Inputs, window: Window) -> pl.DataFrame:
+    """Return `(scope, until)`: the last day for which a declaration is no proof, since a setting was changed then."""
+    days = inputs.usage_days.filter(window.holds("day") & (pl.col("succeeded") + pl.col("started") > 0))
+    named = days.select("day", name=folded(days["operation"]), place=place_of(days["scope"]))
+    changes = named.filter(pl.col("name").is_in(_SETTING_WRITES)).with_columns(
+        scope=pl.coalesce(pl.col("place").str.extract(_CHANGES), "place")
+    )
+    is_deletion = pl.col("name") == _SETTING_WRITES[1]
+    return changes.group_by("scope").agg(
+        until=pl.when(is_deletion.any()).then(pl.lit(window.last_day)).otherwise(pl.col("day").max())
+    )
+
+
+def _enabled(inputs: Inputs) -> pl.DataFrame:
+    """Return `(scope, category)` that some diagnostic setting sends, the groups of categories spelt out."""
+    rows = inputs.diagnostic_settings.filter(pl.col("enabled").fill_null(False))
+    single = rows.filter(~pl.col("is_group")).select("scope", "category")
+    words = (row["categories"].lower().replace("|", " ").split() for row in rows_of("resource_logs"))
+    every = sorted(set().union(*words))
+    groups = rows.filter(pl.col("is_group")).select("scope").join(pl.DataFrame({"category": every}), how="cross")
+    return pl.concat([single, groups.select("scope", "category")]).unique()

@@ -1,0 +1,94 @@
+"""Resources whose data planes can be logged: which there are, and what their settings say of who gets at their data."""
+
+from __future__ import annotations
+
+import json
+
+import polars as pl
+
+from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.text import folded, place_of
+from rightsize.rbac.text import fold
+from rightsize.rules.tables import rows_of
+
+RESOURCE = r"^(/subscriptions/[^/]+/resourcegroups/[^/]+/providers/[^/]+/[^/]+/[^/]+)"
+_KIND = r"^/subscriptions/[^/]+/resourcegroups/[^/]+/providers/([^/]+/[^/]+)/"
+
+AZURE_ROLES = "azure_roles"
+KEYS = "keys"
+ANONYMOUS = "anonymous"
+REPOSITORY_ROLES = "repository_roles"
+
+
+def resource_of(place: str) -> pl.Expr:
+    """Return the top-level resource that a folded place is or lies in, null above resources."""
+    return pl.col(place).str.extract(RESOURCE)
+
+
+def kind_of(resource: str) -> pl.Expr:
+    """Return the folded type of a folded top-level resource."""
+    return pl.col(resource).str.extract(_KIND)
+
+
+def logged_kinds() -> list[str]:
+    """Return the folded types of resource that `resource_logs` speaks of."""
+    return sorted({fold(row["resource_type"]) for row in rows_of("resource_logs")})
+
+
+def known_resources(inputs: Inputs, places: pl.Series) -> pl.DataFrame:
+    """Return `(resource, kind, created)` of the resources that a listing states or that one of the places names.
+
+    `created` is the day on which it was made, null where that is not known. Only types whose data planes can be logged
+    are in it: a resource that no listing shows, since it is gone or was not seen, counts like any other.
+    """
+    listed = inputs.resources.select(
+        resource=place_of(inputs.resources["scope"]), created=pl.col("created_on").dt.date()
+    )
+    named = pl.DataFrame({"place": places.drop_nulls().unique()}).select(
+        resource=resource_of("place"), created=pl.lit(None, dtype=pl.Date)
+    )
+    return (
+        pl.concat([listed, named])
+        .drop_nulls("resource")
+        .group_by("resource")
+        .agg(pl.col("created").max())
+        .with_columns(kind=kind_of("resource"))
+        .filter(pl.col("kind").is_in(logged_kinds()))
+        .sort("resource")
+    )
+
+
+def listed_kinds(inputs: Inputs) -> pl.DataFrame:
+    """Return `(node, kind)`: the types of which a listing shows every resource of a subscription."""
+    rows = inputs.listings.filter((pl.col("listing") == "resources") & pl.col("complete").fill_null(False))
+    parts = folded(rows["of"]).str.split(" ")
+    return pl.DataFrame({"node": parts.list.get(0, null_on_oob=True), "kind": parts.list.get(1, null_on_oob=True)})
+
+
+def setting_facts(inputs: Inputs) -> pl.DataFrame:
+    """Return `(resource, kind, fact, answer)`: what settings say of who gets at the data of a resource.
+
+    A fact is missing where no listing with properties was loaded, or no rule knows what the value means: then nobody
+    can tell. Source of the meanings: `rules/resource_settings.csv`.
+    """
+    rules: dict[str, list[dict[str, str]]] = {}
+    for row in rows_of("resource_settings"):
+        rules.setdefault(fold(row["resource_type"]), []).append(row)
+    kinds = folded(inputs.resources["resource_type"])
+    concerned = inputs.resources.with_columns(kind=kinds).filter(pl.col("kind").is_in(list(rules)))
+    found: list[tuple[str, str, str, str]] = []
+    for scope, kind, settings in concerned.select("scope", "kind", "settings").sort("scope").iter_rows():
+        known = None if settings is None else json.loads(settings)
+        for rule in rules[kind]:
+            is_said = not rule["property"] or (
+                known is not None and fold(str(known.get(rule["property"], ""))) == fold(rule["value"])
+            )
+            if is_said:
+                found.append((fold(scope), kind, rule["fact"], rule["answer"]))
+    schema = {"resource": pl.String, "kind": pl.String, "fact": pl.String, "answer": pl.String}
+    return pl.DataFrame(found, schema=schema, orient="row").unique().sort("resource", "fact", "answer")
+
+
+def with_answer(facts: pl.DataFrame, fact: str, answer: str) -> pl.Series:
+    """Return the resources of which a fact has an answer."""
+    return facts.filter((pl.col("fact") == fact) & (pl.col("answer") == answer))["resource"]
