@@ -50,6 +50,12 @@ class Unobservable(StrEnum):
     NO_RESOURCE = "no_resource"
     NO_RESOURCE_LOG = "no_resource_log"
     OWN_ROLES = "own_roles"
+    NO_API_LOG = "no_api_log"
+    NOT_IN_MAP = "not_in_map"
+    SIGN_IN_SCOPE = "sign_in_scope"
+    REQUEST_BODY = "request_body"
+    CORRELATED = "correlated"
+    CANNOT_TELL = "cannot_tell"
 
 
 class OutOfCoverage(StrEnum):
@@ -65,6 +71,7 @@ class OutOfCoverage(StrEnum):
     ROLE_DEFINITION_MISSING = "role_definition_missing"
     NO_CATALOGUE = "no_catalogue"
     NOT_IN_CATALOGUE = "not_in_catalogue"
+    NO_PERMISSION_MAP = "no_permission_map"
 
 
 class Unexplained(StrEnum):
@@ -79,14 +86,17 @@ class Unexplained(StrEnum):
     NO_GRANT = "no_grant"
     NOT_MAPPED = "not_mapped"
     OTHER_ACCESS = "other_access"
+    NO_PERMISSION = "no_permission"
+    NOT_IN_MAP = "request_not_in_map"
+    FIRST_PARTY = "first_party"
 
 
 SENTENCES: dict[str, str] = {
     Attribution.EVIDENCE: "the log names this assignment as what allowed the call",
     Attribution.ACTIVATION: "the log names an activation of this eligibility",
     Attribution.PAST_ACTIVATION: "the log names an activation that has ended, and this eligibility grants the call",
-    Attribution.ELIMINATION: "no other assignment of the principal or its groups grants the call",
-    Attribution.FEWEST: "several assignments grant the call; the fewest and least powerful that explain all were kept",
+    Attribution.ELIMINATION: "nothing else that the principal or its groups hold grants the call",
+    Attribution.FEWEST: "several grants allow the call; the fewest and least powerful that explain all were kept",
     Unused.COVERED: "a log that shows it covers every day and scope of the window, and does not name it",
     Unused.NO_ARM_TOKEN: "the sign-in logs cover the window and show no token for Azure Resource Manager",
     Unused.NEVER_ACTIVATED: "nobody activated it on any day of the window, and an activation would have been logged",
@@ -99,6 +109,13 @@ SENTENCES: dict[str, str] = {
     Unobservable.NO_RESOURCE: "no resource on which it could be used is known there",
     Unobservable.NO_RESOURCE_LOG: "the service has no log that names it",
     Unobservable.OWN_ROLES: "the service decides by roles of its own, which Azure roles do not replace",
+    Unobservable.NO_API_LOG: "the API has no log of requests",
+    Unobservable.NOT_IN_MAP: "the map of Graph knows no request that it allows",
+    Unobservable.SIGN_IN_SCOPE: "it is used where tokens are issued, and not at Graph",
+    Unobservable.REQUEST_BODY: "whether a request needed it stands in its body, which no log shows",
+    Unobservable.CORRELATED: "requests return less without it, and no log shows whether that was read",
+    Unobservable.CANNOT_TELL: "several permissions that allow a part of a request may have allowed it",
+    OutOfCoverage.NO_PERMISSION_MAP: "no map of Graph's permissions is loaded",
     OutOfCoverage.DAYS_MISSING: "days of the window have no log",
     OutOfCoverage.SCOPE_NOT_COVERED: "a scope where it could be used has no log in the window",
     OutOfCoverage.SCOPE_TREE_UNKNOWN: "it is not known which subscriptions lie below the scope",
@@ -113,6 +130,9 @@ SENTENCES: dict[str, str] = {
     Unexplained.ASSIGNMENT_GONE: "the assignment that the log names is gone, and nothing else grants the call",
     Unexplained.GRANT_CHANGED: "the assignment that the log names no longer grants the call, nor does another",
     Unexplained.GRANTED_LATER: "only assignments that were made after the call grant it",
+    Unexplained.NO_PERMISSION: "no permission of the application allows the request; a directory role may",
+    Unexplained.NOT_IN_MAP: "the map of Graph does not know the request",
+    Unexplained.FIRST_PARTY: "an application of Microsoft's, which needs no grant for it",
     Unexplained.NO_GRANT: "no assignment of the principal or its groups grants the call",
     Unexplained.NOT_MAPPED: "no rule says which permission the operation of the log used",
     Unexplained.OTHER_ACCESS: "the resource does not decide by Azure roles, but by access policies or roles of its own",

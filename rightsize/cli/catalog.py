@@ -17,7 +17,7 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 @app.callback()
 def catalog() -> None:
-    """Import the catalogue of operations and the built-in roles, and show what of it is loaded."""
+    """Import the catalogue of operations, built-in roles and Graph permissions, and show what of it is loaded."""
 
 
 @app.command("import")
@@ -26,7 +26,8 @@ def import_files(
         list[str],
         typer.Argument(
             help="What `az provider operation list` and `az role definition list` print, a CSV of operations, or "
-            "a list of directory roles."
+            "a list of directory roles; Graph's permissions.json, provisioningInfo.json, lists of its app roles and "
+            "scopes, and of Microsoft's apps."
         ),
     ],
     db: Db = DEFAULT_DB,
@@ -35,7 +36,7 @@ def import_files(
     quiet: Quiet = False,
     no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
 ) -> None:
-    """Import operations, role definitions and directory roles, known by their content; anything else is refused."""
+    """Import operations, roles and Graph's permissions, known by their content; anything else is refused."""
     from rightsize.workflow.catalog import import_catalogue  # noqa: PLC0415
 
     set_verbosity(verbose, quiet)

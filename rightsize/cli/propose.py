@@ -157,6 +157,9 @@ def propose(
         f"replayed: {replayed['allowed']} calls allowed, {replayed['needs_activation']} need an activation, "
         f"{replayed['denied']} denied"
     )
+    for part in result.plan.parts:
+        found = part.replay
+        say(f"{part.plane}: {found['allowed']} distinct requests stay allowed, {found['unknown']} nothing explains")
     for advice in result.plan.advice:
         say(f"{advice.subject}: {advice.text}", level=0 if advice.subject.startswith("--") else 1)
     say(f"wrote {len(result.files)} files to {out}")

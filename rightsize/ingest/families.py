@@ -58,11 +58,17 @@ _CAMEL: dict[str, tuple[str, ...]] = {
     "auth_type": ("AuthType",),
     "auth_key": ("AuthKey", "AuthId"),
     "client_ip": ("ClientIp",),
+    "request_method": ("requestMethod",),
+    "request_uri": ("requestUri",),
+    "request_id": ("requestId",),
+    "batch_id": ("operationId",),
+    "graph_status": ("responseStatusCode",),
+    "token_id": ("signInActivityId",),
 }
 
 _PASCAL: dict[str, tuple[str, ...]] = {
     "table_name": ("Type",),
-    "time": ("TimeGenerated", "CreationTime"),
+    "time": ("TimeGenerated", "CreationTime", "Timestamp"),
     "submitted": ("EventSubmissionTimestamp",),
     "created": ("CreatedDateTime",),
     "operation_name": ("OperationNameValue", "OperationName", "Operation"),
@@ -146,6 +152,14 @@ _PASCAL: dict[str, tuple[str, ...]] = {
     "repository": ("Repository",),
     "server_principal": ("ServerPrincipalName", "server_principal_name_s"),
     "action_name": ("ActionName", "action_name_s"),
+    "request_method": ("RequestMethod",),
+    "request_id": ("RequestId",),
+    "batch_id": ("OperationId",),
+    "graph_status": ("ResponseStatusCode",),
+    "token_id": ("SignInActivityId", "UniqueTokenIdentifier", "UniqueTokenId"),
+    "client_app_id": ("ApplicationId",),
+    "account_id": ("AccountObjectId",),
+    "account_type": ("EntityType",),
 }
 
 FIELDS = tuple(dict.fromkeys((*_CAMEL, *_PASCAL)))
@@ -171,7 +185,7 @@ SOURCES = {
 REQUEST_LOGS = ("key_vault", "messaging", "cosmos", "kubernetes", "registry", "sql")
 """Logs of what was asked of a resource, which one query normalises (`queries/reduce/requests.sql`)."""
 
-USED_LOGS = ("activity", "storage", "sign_in", "entra_audit", *REQUEST_LOGS)
+USED_LOGS = ("activity", "storage", "sign_in", "entra_audit", "graph_activity", *REQUEST_LOGS)
 """Those that something is learnt from; the others are only counted."""
 
 _TIME_KEYS = {"time", "eventtimestamp", "event_timestamp"}
@@ -190,8 +204,10 @@ class Family:
         """Tell whether a record has this envelope, however its keys are capitalised."""
         keys = {fold(str(key)).partition(" [")[0] for key in record}
         if self.name == "pascal":
-            return ("timegenerated" in keys and len(keys) > 2) or (
-                {"creationtime", "operation"} <= keys and bool({"recordtype", "workload"} & keys)
+            return (
+                ("timegenerated" in keys and len(keys) > 2)
+                or {"timestamp", "requesturi"} <= keys
+                or ({"creationtime", "operation"} <= keys and bool({"recordtype", "workload"} & keys))
             )
         # Rows of the sign-in tables have the keys of Graph's records too, and hold other things under some of them.
         return "timegenerated" not in keys and (
@@ -272,12 +288,13 @@ SELECT * EXCLUDE (table_key, category_key, resource_key), CASE
     WHEN {_one_of("table_key", _STORAGE_TABLES)} THEN 'storage'
     WHEN {_one_of("table_key", _SIGN_IN_TABLES)} THEN 'sign_in'
     WHEN table_key = 'auditlogs' THEN 'entra_audit'
-    WHEN table_key = 'microsoftgraphactivitylogs' THEN 'graph_activity'
+    WHEN table_key IN ('microsoftgraphactivitylogs', 'graphapiauditevents') THEN 'graph_activity'
     WHEN workload IS NOT NULL THEN 'm365_audit'
 {_requests()}
     WHEN {_one_of("category_key", "storageread storagewrite storagedelete")} THEN 'storage'
     WHEN {_one_of("category_key", _SIGN_IN_CATEGORIES)} THEN 'sign_in'
-    WHEN category_key = 'microsoftgraphactivitylogs' THEN 'graph_activity'
+    WHEN category_key = 'microsoftgraphactivitylogs' OR (request_uri IS NOT NULL AND request_method IS NOT NULL)
+        THEN 'graph_activity'
     WHEN category_key = 'auditlogs' OR logged_by IS NOT NULL
         OR resource_key LIKE '/tenants/%/providers/microsoft.aadiam%' THEN 'entra_audit'
     WHEN authorization_json IS NOT NULL OR claims IS NOT NULL OR coalesce(event_id, caller) IS NOT NULL THEN 'activity'

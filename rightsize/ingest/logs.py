@@ -14,13 +14,18 @@ import duckdb
 
 from rightsize.ingest.audits import AUDIT_ROWS, RAW_AUDIT_COLUMNS, project_audits, stage_activations
 from rightsize.ingest.families import REQUEST_LOGS, SOURCES, USED_LOGS, Family, with_log
+from rightsize.ingest.graph_requests import RAW_GRAPH_COLUMNS, normalised_requests, project_graph
 from rightsize.ingest.projections import PROJECTIONS as _OF_OTHERS
 from rightsize.ingest.readers import READ_ERRORS, Batch, is_damage, select_fields, select_record_fields
 from rightsize.ingest.records import MAX_RAW_CHARACTERS, read_records
 from rightsize.ingest.sources import Scratch
 from rightsize.store.queries import query_text
 
-PROJECTIONS = {**_OF_OTHERS, "entra_audit": (project_audits, RAW_AUDIT_COLUMNS)}
+PROJECTIONS = {
+    **_OF_OTHERS,
+    "entra_audit": (project_audits, RAW_AUDIT_COLUMNS),
+    "graph_activity": (project_graph, RAW_GRAPH_COLUMNS),
+}
 _LOGS = list(SOURCES)
 _IDS_PER_FILE = 32
 NO_LOG = len(_LOGS)
@@ -43,6 +48,7 @@ _ODD = (
 _QUERIES = {
     "sign_in": ("raw_sign_ins", "reduce/sign_ins"),
     "entra_audit": ("raw_audits", ""),
+    "graph_activity": ("raw_graph_requests", ""),
     **dict.fromkeys(REQUEST_LOGS, ("raw_requests", "reduce/requests")),
 }
 _EVENT_QUERY = ("raw_events", "reduce/normalise")
@@ -124,7 +130,8 @@ def _stage_fast(
             for files in (batch.files[:half], batch.files[half:])
             for number in _stage_fast(con, batch.only(files), family, log, counts)
         }
-    odd = {number for (number,) in con.execute(f"SELECT DISTINCT file_no FROM ingest_raw WHERE {_ODD}").fetchall()}
+    is_odd = f"{_ODD} OR (log = 'graph_activity' AND uri IS NULL)" if log == "graph_activity" else _ODD
+    odd = {number for (number,) in con.execute(f"SELECT DISTINCT file_no FROM ingest_raw WHERE {is_odd}").fetchall()}
     odd |= _normalise(con, log)
     found = _count_logs(con)
     _stage_rows(con, log, odd)
@@ -222,7 +229,8 @@ def _normalise(con: duckdb.DuckDBPyConnection, log: str) -> set[int]:
     """Normalise the rows of `log` from `ingest_raw` into `ingest_rows`; return the files that have problems."""
     relation, query = _QUERIES.get(log, _EVENT_QUERY)
     con.execute(f"CREATE OR REPLACE TEMP VIEW {relation} AS {_NUMBERED_ROWS} WHERE log = '{log}'")
-    con.execute(f"CREATE OR REPLACE TEMP TABLE ingest_rows AS {query_text(query) if query else AUDIT_ROWS}")
+    text = normalised_requests() if log == "graph_activity" else query_text(query) if query else AUDIT_ROWS
+    con.execute(f"CREATE OR REPLACE TEMP TABLE ingest_rows AS {text}")
     return {
         number
         for (number,) in con.execute("SELECT DISTINCT file_no FROM ingest_rows WHERE problem IS NOT NULL").fetchall()

@@ -172,7 +172,7 @@ def _positions(batch: Batch, header: Sequence[str]) -> dict[str, int]:
     for position, column in enumerate(header):
         name = fold(column)
         bare, bracket, zone = name.partition(" [")
-        if bracket and bare == "timegenerated" and zone != "utc]":
+        if bracket and bare in {"timegenerated", "timestamp"} and zone != "utc]":
             raise InputError(
                 f"the column `{column}` of `{batch.files[0].name}` is in local time, which says no instant",
                 hint="set the time zone of the logs page to UTC and export again",

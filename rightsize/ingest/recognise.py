@@ -19,8 +19,8 @@ from rightsize.rbac.text import fold
 _HEADS = (1 << 14, 1 << 18, 16 << 20)
 
 EXPECTED = (
-    "expected a log (Activity Log, storage logs, sign-ins), a listing of role assignments, role definitions, "
-    "principals, groups or scopes, or a catalogue of operations"
+    "expected a log (Activity Log, storage logs, sign-ins, Graph activity), a listing of role assignments, role "
+    "definitions, principals, groups, scopes or permissions of applications, or a catalogue"
 )
 
 
@@ -90,6 +90,8 @@ def _likely_log(record: Mapping[str, Any]) -> str:
     table = fold(f"{folded.get('type') or ''} {folded.get('category') or ''}")
     if "auditlogs" in table or "loggedbyservice" in folded:
         return "entra_audit"
+    if "graph" in table or {"requesturi", "requestmethod"} <= folded.keys():
+        return "graph_activity"
     if "signin" in table or {"appid", "createddatetime"} <= folded.keys():
         return "sign_in"
     if "storage" in table or "authenticationtype" in folded or "statustext" in folded:

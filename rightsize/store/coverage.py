@@ -28,10 +28,11 @@ CATEGORIES = {
     "messaging_log": ("RuntimeAuditLogs",),
     "aks_audit_log": ("kube-audit", "kube-audit-admin"),
     "registry_log": ("ContainerRegistryRepositoryEvents",),
+    "graph_activity_log": ("MicrosoftGraphActivityLogs",),
 }
 """The categories of each log, which a declaration for all of them means."""
 
-TENANT_LOGS = ("sign_in_log", "entra_audit_log")
+TENANT_LOGS = ("sign_in_log", "entra_audit_log", "graph_activity_log")
 """Logs of the tenant as a whole: their windows and days stand at the root, and nowhere below."""
 
 _TENANT_LOGS = ", ".join(f"'{log}'" for log in TENANT_LOGS)

@@ -126,6 +126,15 @@ _VIEWS = {
         JOIN base.operation_names AS o USING (operation_key) JOIN base.scope_names AS s USING (scope_key)
         LEFT JOIN base.assignment_names AS r USING (assignment_key)
         LEFT JOIN ({_RESOLVED}) AS alias ON alias.alias = a.principal_name""",
+    "graph_usage_days": """
+        SELECT substr(e.app_id, 2) AS app_id, substr(e.principal_id, 2) AS principal_id,
+            CASE WHEN substr(e.principal_type, 2) = 'User' THEN 'delegated' ELSE 'application' END AS access,
+            o.spelling AS operation, e.time::DATE AS day, min(e.time) AS first_seen, max(e.time) AS last_seen,
+            count(*) FILTER (WHERE e.rank = 4) AS succeeded, count(*) FILTER (WHERE e.rank = 3) AS failed,
+            count(*) FILTER (WHERE e.rank = 1) AS started, count(*) FILTER (WHERE e.rank = 2) AS denied,
+            count(*) FILTER (WHERE e.rank = 0) AS other
+        FROM base.events AS e JOIN base.operation_names AS o USING (operation_key)
+        WHERE e.plane = 'graph' GROUP BY ALL""",
     "role_assignment_requests": f"""
         SELECT e.correlation_id, o.spelling AS operation, s.spelling AS scope,
             coalesce(substr(e.principal_id, 2), alias.principal_id) AS principal_id,
@@ -218,7 +227,8 @@ _VIEWS = {
             max(last_seen) AS last_seen
         FROM (
             SELECT operation_key, plane, count(*) AS events, min(time) AS first_seen, max(time) AS last_seen
-            FROM base.events WHERE coalesce(substr(access, 2), 'roles') = 'roles' GROUP BY ALL
+            FROM base.events
+            WHERE plane IN ('control', 'data') AND coalesce(substr(access, 2), 'roles') = 'roles' GROUP BY ALL
             UNION ALL
             SELECT operation_key, plane, sum(succeeded + failed + started + denied), min(first_seen), max(last_seen)
             FROM base.reduced_usage GROUP BY ALL

@@ -23,6 +23,13 @@ DIGESTED = (
     "role_assignment_requests",
     "operations",
     "usage_days",
+    "graph_usage_days",
+    "api_permissions",
+    "app_role_assignments",
+    "permission_grants",
+    "graph_permissions",
+    "graph_permission_paths",
+    "first_party_apps",
     "sign_ins",
     "coverage",
 )

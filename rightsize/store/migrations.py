@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 
 import duckdb
 
+from rightsize.model.tables.graph import GRAPH_TABLES
 from rightsize.store.ddl import base_table, view_statements
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 
 
 def _add_scope_tags(connection: duckdb.DuckDBPyConnection) -> None:
@@ -48,6 +49,11 @@ def _add_layers(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(f"CREATE TABLE IF NOT EXISTS base.{name} ({base_table(name)})")
 
 
+def _add_graph(connection: duckdb.DuckDBPyConnection) -> None:
+    for declared in GRAPH_TABLES:
+        connection.execute(f"CREATE TABLE IF NOT EXISTS base.{declared.name} ({base_table(declared.name)})")
+
+
 _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     1: _add_scope_tags,
     2: _add_policies_and_requests,
@@ -55,6 +61,7 @@ _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     4: _add_directory_roles,
     5: _add_resources,
     6: _add_layers,
+    7: _add_graph,
 }
 """The step that leads from the version of its key to the next."""
 

@@ -61,7 +61,7 @@ def analyze_store(
     with open_store(db, read_only=False, existing=True) as store:
         inputs = Inputs.read(store.table)
         planes = [one.analysis for one in judge_planes(store.table, as_of, min_window)]
-        analysis, findings = analyse_inputs(inputs, as_of=as_of, min_window=min_window, alone=not planes)
+        analysis, findings = analyse_inputs(inputs, as_of=as_of, min_window=min_window, planes=planes)
         verdicts, findings = write_conclusions(store, analysis, findings, planes)
         keep_layers(store, measure_layers(analysis))
     score: Callable[..., list[dict[str, Any]]] = _by_principal if by == "principal" else _by_assignment
@@ -87,17 +87,28 @@ def write_conclusions(
     return verdicts, found
 
 
+def has_rbac(inputs: Inputs) -> bool:
+    """Return whether anything is loaded of which Azure RBAC speaks."""
+    return not (inputs.role_assignments.is_empty() and inputs.usage_days.is_empty())
+
+
 def analyse_inputs(
-    inputs: Inputs, *, as_of: dt.date | None = None, min_window: int = DEFAULT_DAYS, alone: bool = True
+    inputs: Inputs,
+    *,
+    as_of: dt.date | None = None,
+    min_window: int = DEFAULT_DAYS,
+    planes: Sequence[PlaneAnalysis] = (),
 ) -> tuple[Analysis, pl.DataFrame]:
     """Return the analysis of Azure RBAC over the tables, and its findings.
 
-    `alone`: nothing of another plane is loaded either.
+    `planes`: what is concluded of other planes; where nothing of RBAC is loaded, the window is theirs.
 
     Raises:
         EvidenceError: There is nothing that could be analysed.
     """
-    if alone and inputs.role_assignments.is_empty() and inputs.usage_days.is_empty():
+    if not has_rbac(inputs) and planes:
+        as_of = planes[0].window.last_day + dt.timedelta(days=1)
+    elif not has_rbac(inputs):
         raise EvidenceError(
             "nothing is loaded that could be analysed",
             hint="load an export of role assignments and one of the Activity Log: `rightsize load PATH`",

@@ -19,8 +19,8 @@ from rightsize.workflow.load import LoadReport, load_catalogue
 SOURCES = ("operations", "role_definitions")
 """What a catalogue of Azure is made of, as `loads` calls it."""
 
-IMPORTED = (*SOURCES, "directory_roles")
-"""What may be imported besides: the directory roles of Microsoft Entra."""
+IMPORTED = (*SOURCES, "directory_roles", "graph_permissions", "api_permissions", "first_party_apps")
+"""What may be imported besides: directory roles, the map of Graph's permissions, their ids, Microsoft's own apps."""
 
 _COUNTS = """
 SELECT
@@ -31,7 +31,11 @@ SELECT
     (SELECT count(*) FROM operations WHERE is_data_action IS NULL) AS unknown,
     (SELECT count(*) FROM role_definitions WHERE role_type = 'BuiltInRole') AS built_in_roles,
     (SELECT count(*) FROM role_definitions WHERE role_type = 'CustomRole') AS custom_roles,
-    (SELECT count(*) FROM directory_roles) AS directory_roles
+    (SELECT count(*) FROM directory_roles) AS directory_roles,
+    (SELECT count(DISTINCT permission) FROM graph_permissions) AS graph_permissions,
+    (SELECT count(DISTINCT (method, path)) FROM graph_permission_paths) AS graph_requests,
+    (SELECT count(*) FROM api_permissions) AS permission_ids,
+    (SELECT count(*) FROM first_party_apps) AS first_party_apps
 """
 
 _FROM_AZURE = """
@@ -54,6 +58,10 @@ class CatalogStatus:
         built_in_roles: Roles of Azure.
         custom_roles: Roles of the tenant.
         directory_roles: Roles of Microsoft Entra, built-in and custom.
+        graph_permissions: Permissions of the map of Microsoft Graph.
+        graph_requests: Requests (method and path) that the map knows.
+        permission_ids: App roles and delegated permissions of all APIs whose ids are known.
+        first_party_apps: Applications of Microsoft that a list names.
         catalogue_hash: The hash of the operations that a plan names, whatever files they came in.
     """
 
@@ -65,6 +73,10 @@ class CatalogStatus:
     built_in_roles: int
     custom_roles: int
     directory_roles: int
+    graph_permissions: int
+    graph_requests: int
+    permission_ids: int
+    first_party_apps: int
     catalogue_hash: str
 
     def answer(self) -> dict[str, Any]:
@@ -73,7 +85,7 @@ class CatalogStatus:
 
 
 def import_catalogue(db: Path | str, paths: Sequence[str | Path]) -> LoadReport:
-    """Load operations, role definitions and directory roles.
+    """Load operations, role definitions, directory roles, and what Graph's permissions are.
 
     Raises:
         InputError: A file cannot be read, or holds something else. The store is as it was.

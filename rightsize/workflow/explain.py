@@ -33,7 +33,7 @@ def explain(
         inputs = Inputs.read(store.table)
         planes = [one.analysis for one in judge_planes(store.table, as_of, min_window)]
     principal_id = resolve_principal(inputs, principal)
-    analysis, findings = analyse_inputs(inputs, as_of=as_of, min_window=min_window, alone=not planes)
+    analysis, findings = analyse_inputs(inputs, as_of=as_of, min_window=min_window, planes=planes)
     answer = {"window": _window(analysis.window)} | asdict(explain_principal(inputs, analysis, findings, principal_id))
     holders = {
         principal_id: [],

@@ -12,14 +12,12 @@ from rightsize.collect.sources import RAW_SOURCES
 from rightsize.ingest.pipeline import StagedFile, stage
 from rightsize.model.errors import InputError, UsageError
 from rightsize.store.connection import Store, open_store
-from rightsize.store.coverage import CATEGORIES
+from rightsize.store.coverage import CATEGORIES, TENANT_LOGS
 from rightsize.store.merge import Declaration, MergedFile, merge
 from rightsize.store.staging import create_staging
 
 UNKNOWN = "unknown"
 """The source of a file in a folder or archive that is nothing rightsize knows."""
-
-_TENANT_WIDE = "sign_in_log"
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +152,7 @@ def _declarations(covers: str | None, source: str | None, scope: str | None) -> 
         return ()
     if source is None:
         raise UsageError("`--covers` needs `--source`", hint=f"one of {', '.join(sorted(CATEGORIES))}")
-    if scope is None and source != _TENANT_WIDE:
+    if scope is None and source not in TENANT_LOGS:
         raise UsageError("`--covers` needs `--scope`", hint="the subscription or management group that was exported")
     place = (scope or "/").strip()
     if not place.startswith("/"):

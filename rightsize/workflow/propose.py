@@ -21,7 +21,7 @@ from rightsize.render.plan import plan_document, proposal_document, write_plan
 from rightsize.render.summary import short_scope, write_summary
 from rightsize.store.connection import open_store
 from rightsize.store.digest import digest_content
-from rightsize.workflow.analyze import analyse_inputs, write_conclusions
+from rightsize.workflow.analyze import analyse_inputs, has_rbac, write_conclusions
 from rightsize.workflow.layers import keep_layers, matrix_rows, measure_plan
 from rightsize.workflow.planes import judge_planes
 
@@ -64,10 +64,16 @@ def propose_plan(db: Path, dials: Dials, out: Path) -> ProposeResult:
     """
     with open_store(db, read_only=False, existing=True) as store:
         inputs = Inputs.read(store.table)
-        require_catalogue(inputs)
-        analysis, findings = analyse_inputs(inputs, as_of=dials.as_of, min_window=dials.min_window)
-        require_coverage(inputs, analysis.window)
         judged = judge_planes(store.table, dials.as_of, dials.min_window)
+        # Who loaded nothing of Azure RBAC asks for a plan of the other planes alone.
+        of_rbac = has_rbac(inputs) or not judged
+        if of_rbac:
+            require_catalogue(inputs)
+        analysis, findings = analyse_inputs(
+            inputs, as_of=dials.as_of, min_window=dials.min_window, planes=[one.analysis for one in judged]
+        )
+        if of_rbac:
+            require_coverage(inputs, analysis.window)
         plan = make_plan(inputs, analysis, dials, content_hash=digest_content(store))
         plan = replace(plan, parts=tuple(one.plan(dials) for one in judged))
         layers = measure_plan(inputs, analysis, plan)

@@ -20,7 +20,8 @@ from rightsize.propose.dials import Dials
 from rightsize.propose.verify import Change
 from rightsize.propose.written import WrittenPart, read_plan
 from rightsize.render.plan import plan_files
-from rightsize.workflow.planes import PlaneSteps, TableOf, verify_parts
+from rightsize.workflow.plane_steps import PlaneSteps, TableOf
+from rightsize.workflow.planes import verify_parts
 from tests.analyze.tiny import RG, FakeStore, Tiny
 from tests.propose.small_tenant import SmallTenant
 

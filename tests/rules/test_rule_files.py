@@ -39,6 +39,13 @@ FILES = (
     "log_kubernetes_verbs",
     "log_kubernetes_groups",
     "log_alternatives",
+    "graph_alternatives",
+    "graph_correlated",
+    "graph_partial",
+    "graph_privilege",
+    "graph_properties",
+    "graph_sign_in_scopes",
+    "graph_words",
 )
 LOGS = {
     "activity_log",

@@ -6,7 +6,9 @@ from rightsize.ingest.entities.assignments import ASSIGNMENT_SHAPES
 from rightsize.ingest.entities.definitions import DEFINITION_SHAPES
 from rightsize.ingest.entities.directory import DIRECTORY_SHAPES
 from rightsize.ingest.entities.directory_roles import DIRECTORY_ROLE_SHAPES
+from rightsize.ingest.entities.graph_catalogue import GRAPH_CATALOGUE_SHAPES
 from rightsize.ingest.entities.operations import OPERATION_SHAPES
+from rightsize.ingest.entities.permissions import PERMISSION_SHAPES
 from rightsize.ingest.entities.pim import PIM_SHAPES
 from rightsize.ingest.entities.policies import POLICY_SHAPES
 from rightsize.ingest.entities.reduced import REDUCED_SHAPES
@@ -26,6 +28,8 @@ ENTITY_SHAPES: tuple[Shape, ...] = (
     *RESOURCE_SHAPES,
     *OPERATION_SHAPES,
     *DIRECTORY_SHAPES,
+    *PERMISSION_SHAPES,
+    *GRAPH_CATALOGUE_SHAPES,
     *REDUCED_SHAPES,
 )
 """Every shape; no record is recognised by two of them."""

@@ -17,6 +17,7 @@ import polars as pl
 from rightsize.ingest.entities.directory_pages import UNNAMED, Page, classify_page
 from rightsize.ingest.entities.fields import field, read_fields
 from rightsize.ingest.entities.look import Look, look_at
+from rightsize.ingest.entities.permissions import published_permissions
 from rightsize.ingest.records import MAX_RAW_CHARACTERS
 from rightsize.ingest.shapes import Context
 from rightsize.store.sql import folded
@@ -165,7 +166,7 @@ class DirectoryShape:
         _classify_pages(con, relation)
         con.execute(_JUDGE, {"default": self.kind})
         con.execute(_REJECT.format(relation=relation))
-        for insert in (_INSERT_PRINCIPALS, _INSERT_MEMBERS, _INSERT_LISTINGS):
+        for insert in (_INSERT_PRINCIPALS, _INSERT_MEMBERS, _INSERT_LISTINGS, published_permissions(relation)):
             con.execute(insert)
         con.execute("DROP TABLE entity_pages; DROP TABLE entity_judged")
 

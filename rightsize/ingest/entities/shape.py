@@ -110,6 +110,7 @@ _FRAME_TYPES: Mapping[ColumnType, Any] = {
     ColumnType.TEXT: pl.String,
     ColumnType.TEXTS: pl.List(pl.String),
     ColumnType.BOOL: pl.Boolean,
+    ColumnType.INT: pl.Int64,
     ColumnType.TIME: pl.String,
 }
 

@@ -9,6 +9,7 @@ from rightsize.model.tables.answers import ANSWER_TABLES
 from rightsize.model.tables.bookkeeping import BOOKKEEPING_TABLES
 from rightsize.model.tables.directory import DIRECTORY_TABLES
 from rightsize.model.tables.directory_roles import DIRECTORY_ROLE_TABLES
+from rightsize.model.tables.graph import GRAPH_TABLES, GRAPH_VIEWS
 from rightsize.model.tables.layers import LAYER_TABLES
 from rightsize.model.tables.pim import ACTIVATION_TABLES, PIM_TABLES
 from rightsize.model.tables.usage import USAGE_TABLES
@@ -18,7 +19,9 @@ TABLES: tuple[Table, ...] = (
     *ACCESS_TABLES,
     *DIRECTORY_ROLE_TABLES,
     *PIM_TABLES,
+    *GRAPH_TABLES,
     *USAGE_TABLES,
+    *GRAPH_VIEWS,
     *BOOKKEEPING_TABLES,
     *ANSWER_TABLES,
     *ACTIVATION_TABLES,

@@ -12,8 +12,8 @@ TEXT, BOOL, INT, TIME, DAY = (
 
 EVENT_COLUMNS = (
     Column("time", TIME, "earliest time of the call, UTC"),
-    Column("source", TEXT, "the log that shows it: activity_log, storage_log, key_vault_log and so on"),
-    Column("plane", TEXT, "control or data"),
+    Column("source", TEXT, "the log that shows it: activity_log, storage_log, graph_activity_log and so on"),
+    Column("plane", TEXT, "control, data or graph"),
     Column(
         "principal_id",
         TEXT,
@@ -22,14 +22,22 @@ EVENT_COLUMNS = (
     Column("principal_type", TEXT, "User or ServicePrincipal where the row says it"),
     Column("principal_name", TEXT, "UPN or name in the row"),
     Column("app_id", TEXT, "client application"),
-    Column("operation", TEXT, "the permission exercised: authorization.action before operationName"),
-    Column("scope", TEXT, "where: authorization.scope before resourceId"),
+    Column(
+        "operation",
+        TEXT,
+        "the permission exercised: authorization.action before operationName; of Graph method and normalised path",
+    ),
+    Column("scope", TEXT, "where: authorization.scope before resourceId; / for the tenant"),
     Column("outcome", TEXT, "succeeded, failed, denied, started or other"),
     Column("role_assignment_id", TEXT, "assignment that the log names as evidence, dashed GUID"),
     Column("role_definition_id", TEXT, "role that the log names as evidence, dashed GUID"),
     Column("evidence_principal_id", TEXT, "holder of that assignment: the principal or a group"),
-    Column("correlation_id", TEXT, "correlation id"),
-    Column("event_id", TEXT, "event data id of the row that gave the outcome"),
+    Column("correlation_id", TEXT, "correlation id; of a request to Graph the request id"),
+    Column(
+        "event_id",
+        TEXT,
+        "event data id of the row that gave the outcome; of a request to Graph the id of its token's sign-in",
+    ),
     Column("ip", TEXT, "address of the caller, without a port"),
 )
 
@@ -38,7 +46,7 @@ USAGE_COLUMNS = (
     key("principal_name", TEXT, "the UPN or application id a row named, where it gave no object id"),
     key("operation", TEXT, "the permission exercised"),
     key("scope", TEXT, "where"),
-    key("plane", TEXT, "control or data"),
+    key("plane", TEXT, "control, data or graph"),
     key("role_assignment_id", TEXT, "assignment named as evidence, null where the log names none"),
     key("day", DAY, "UTC day"),
     Column("first_seen", TIME, "first call of the day"),

@@ -1,0 +1,318 @@
+"""One case an application and kind of access: what it holds of Graph, what its requests need, what rules leave open.
+
+A tenant-wide delegated grant is a case, and so is a grant of one user, which speaks of what the tenant-wide one does
+not explain. Cases are few and reviewed by people, so they are objects; the requests behind them are distinct ones.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from rightsize.analyze.graph.tables import GRAPH_APP_ID, GraphTables
+from rightsize.analyze.reasons import OutOfCoverage, Unexplained, Unobservable
+from rightsize.graph.permissions import Clause, PermissionMap, Requirement, root_of
+from rightsize.graph.requests import parse_request
+from rightsize.rbac.text import fold
+from rightsize.rules.graph import (
+    correlations,
+    is_general,
+    level_of,
+    partial_kind,
+    properties,
+    sign_in_scopes,
+    weight_of,
+)
+
+ESCALATES = 1_200_000
+"""What a permission of the highest level gives at least."""
+
+CaseKey = tuple[str, str, str]
+"""Client, access, and the user of a grant of one user, else empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A request of the window: how often, and when."""
+
+    operation: str
+    events: int
+    days: int
+    first_seen: dt.datetime | None
+    last_seen: dt.datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """Something that one of several permissions has to allow.
+
+    Attributes:
+        why: `path`, `expand`, `property`, or `correlated`: without it requests return less.
+        method: Of the map, as is `path`.
+        held: Permissions of the application that do.
+        others: Permissions that it does not hold and that would do wholly.
+        operations: The requests that need it, sorted.
+        note: For people: what becomes null without it.
+    """
+
+    why: str
+    method: str
+    path: str
+    held: frozenset[str]
+    others: frozenset[str]
+    operations: tuple[str, ...]
+    note: str = ""
+
+
+@dataclass(slots=True)
+class Case:
+    """What is known of an application's access to Graph.
+
+    Attributes:
+        key: Whose it is.
+        held: The permissions of its own grants, each with the ids of the grants.
+        beyond: Permissions that it holds besides: of the tenant-wide grant, for a grant of one user.
+        needs: What its permissions have to allow.
+        kept: Permissions that stay whatever the needs, each with a reason and the requests behind it.
+        unexplained: Requests that no permission of it explains, with the reason.
+        requests: All requests of the window by operation.
+    """
+
+    key: CaseKey
+    held: dict[str, tuple[str, ...]]
+    beyond: frozenset[str] = frozenset()
+    needs: tuple[Need, ...] = ()
+    kept: dict[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
+    unexplained: dict[str, str] = field(default_factory=dict)
+    requests: dict[str, Seen] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class GraphMap:
+    """The imported map: requests by access, and how privileged each permission is."""
+
+    by_access: Mapping[str, PermissionMap]
+    levels: Mapping[tuple[str, str], int]
+    ids: Mapping[tuple[str, str], str]
+    is_loaded: bool
+
+    @classmethod
+    def read(cls, tables: GraphTables) -> GraphMap:
+        """Build the map from the tables."""
+        frame = tables.graph_permission_paths.select("access", "permission", "method", "path", "also_requires")
+        rows: dict[str, list[tuple[str, str, str, tuple[str, ...]]]] = defaultdict(list)
+        for access, permission, method, path, also in frame.sort("access", "permission", "path", "method").iter_rows():
+            rows[access].append((permission, method, path, tuple(also or ())))
+        mapped = {
+            (access, permission): level
+            for access, permission, level in tables.graph_permissions.select(
+                "access", "permission", "privilege_level"
+            ).iter_rows()
+        }
+        named = tables.api_permissions.filter(
+            (pl.col("api_app_id") == GRAPH_APP_ID) & pl.col("permission").is_not_null()
+        ).sort("access", "permission", "permission_id")
+        return cls(
+            {access: PermissionMap(access, rows[access], properties()) for access in ("application", "delegated")},
+            mapped,
+            {
+                (access, name): id_
+                for access, name, id_ in named.select("access", "permission", "permission_id").iter_rows()
+            },
+            bool(mapped),
+        )
+
+    def level(self, permission: str, access: str) -> int:
+        """Return the privilege level of a permission, 1 to 5."""
+        return level_of(permission, access, self.levels.get((access, permission)))
+
+    def privilege(self, permission: str, access: str) -> int:
+        """Return how much a permission gives: the weight of its level, once for each request that it allows.
+
+        What leads to every other permission gives much, however few requests it allows itself.
+        """
+        allowed = len(self.by_access[access].allows.get(permission, ()))
+        level = self.level(permission, access)
+        return max(weight_of(permission, level) * max(1, allowed), ESCALATES if level == 5 else 0)
+
+    def requirement(self, access: str, operation: str) -> Requirement:
+        """Return what a request needs."""
+        return self.by_access[access].requirement(parse_request(operation))
+
+
+def build_cases(held: pl.DataFrame, requests: pl.DataFrame, graph: GraphMap) -> dict[CaseKey, Case]:
+    """Return the cases of all applications that hold or ask something of Graph, by key.
+
+    Args:
+        held: As `held_permissions` gives them.
+        requests: As `requests_of` gives them.
+        graph: The map.
+    """
+    cases = _held_cases(held)
+    alone = {(key[0], key[2]) for key in cases if key[2]}
+    own = pl.DataFrame(sorted(alone), schema={"client_id": pl.String, "user_id": pl.String}, orient="row")
+    # Users without a grant of their own are one: their requests are told apart by operation only.
+    kept = requests.filter(pl.col("events") > 0).join(
+        own.with_columns(has=True), on=["client_id", "user_id"], how="left"
+    )
+    grouped = (
+        kept.with_columns(user_id=pl.when("has").then("user_id").otherwise(pl.lit("")))
+        .group_by("client_id", "access", "user_id", "operation")
+        .agg(pl.col("events").sum(), pl.col("days").max(), pl.col("first_seen").min(), pl.col("last_seen").max())
+        .sort("client_id", "access", "user_id", "operation")
+    )
+    asked: dict[CaseKey, list[Seen]] = defaultdict(list)
+    for client, access, user, operation, events, days, first, last in grouped.iter_rows():
+        asked[client, access, user].append(Seen(operation, events, days, first, last))
+    for key in asked:
+        cases.setdefault((key[0], key[1], ""), Case((key[0], key[1], ""), {}))
+    for key in sorted(cases):
+        if key[2]:
+            continue
+        whole = cases[key]
+        needed: dict[str, Requirement] = {}
+        for user in sorted({one[2] for one in asked if one[:2] == key[:2]}):
+            for seen in asked[*key[:2], user]:
+                needed.setdefault(seen.operation, graph.requirement(key[1], seen.operation))
+                target = _case_of(needed[seen.operation], whole, cases.get((*key[:2], user)))
+                known = target.requests.get(seen.operation)
+                target.requests[seen.operation] = seen if known is None else _together(known, seen)
+    for key, case in sorted(cases.items()):
+        if key[2] and (key[0], key[1], "") in cases:
+            case.beyond = frozenset(cases[key[0], key[1], ""].held)
+        _read(case, graph)
+    return dict(sorted(cases.items()))
+
+
+def _held_cases(held: pl.DataFrame) -> dict[CaseKey, Case]:
+    cases: dict[CaseKey, Case] = {}
+    graph = held.filter(pl.col("api_app_id") == GRAPH_APP_ID)
+    for client, access, user, permission, grant in graph.select(
+        "client_id", "access", "user_id", "permission", "grant_id"
+    ).iter_rows():
+        key = (client, access, user or "")
+        case = cases.setdefault(key, Case(key, {}))
+        case.held[permission] = (*case.held.get(permission, ()), grant)
+        if user:
+            cases.setdefault((client, access, ""), Case((client, access, ""), {}))
+    return cases
+
+
+def _case_of(needed: Requirement, whole: Case, own: Case | None) -> Case:
+    """A request of a user with a grant of their own is theirs where the tenant-wide grant does not explain it."""
+    if own is None or needed.free:
+        return whole
+    explained = bool(needed.clauses) and all(
+        any(permission in whole.held for permission in clause.permissions) for clause in needed.clauses
+    )
+    return whole if explained else own
+
+
+def _together(one: Seen, other: Seen) -> Seen:
+    first = min((time for time in (one.first_seen, other.first_seen) if time), default=None)
+    last = max((time for time in (one.last_seen, other.last_seen) if time), default=None)
+    return Seen(one.operation, one.events + other.events, max(one.days, other.days), first, last)
+
+
+def _read(case: Case, graph: GraphMap) -> None:
+    """Say what the requests of a case need, and what stays whatever they need."""
+    reader = _Reader(case, graph)
+    for permission in sorted(case.held):
+        if case.key[1] == "delegated" and fold(permission) in sign_in_scopes():
+            reader.keep(permission, Unobservable.SIGN_IN_SCOPE, ())
+        elif permission not in reader.map.allows:
+            reason = Unobservable.NOT_IN_MAP if graph.is_loaded else OutOfCoverage.NO_PERMISSION_MAP
+            reader.keep(permission, reason, ())
+    for operation in sorted(case.requests):
+        reader.read(operation)
+    case.needs = reader.needs()
+
+
+class _Reader:
+    def __init__(self, case: Case, graph: GraphMap) -> None:
+        self._case = case
+        self.map = graph.by_access[case.key[1]]
+        self._access = case.key[1]
+        self._graph = graph
+        self._all = frozenset(case.held) | case.beyond
+        self._found: dict[tuple[str, str, str, frozenset[str], frozenset[str], str], set[str]] = defaultdict(set)
+
+    def keep(self, permission: str, reason: str, operations: Iterable[str]) -> None:
+        if permission in self._case.held:
+            known = self._case.kept.get(permission)
+            behind = {*(known[1] if known else ()), *operations}
+            self._case.kept[permission] = (known[0] if known else str(reason), tuple(sorted(behind)))
+
+    def read(self, operation: str) -> None:
+        needed = self._graph.requirement(self._access, operation)
+        if needed.free:
+            return
+        if needed.unknown:
+            self._case.unexplained.setdefault(operation, Unexplained.NOT_IN_MAP.value)
+            for permission in self._may_explain(operation):
+                self.keep(permission, OutOfCoverage.UNEXPLAINED_USE, (operation,))
+        for clause in needed.clauses:
+            self._clause(operation, clause)
+
+    def _may_explain(self, operation: str) -> list[str]:
+        """Return the permissions that an unknown request may have used: of the same part of Graph, else any."""
+        root = root_of(parse_request(operation).steps)
+        near = [one for one in sorted(self._all) if root in self.map.roots(one) or one not in self.map.allows]
+        related = [one for one in near if one in self.map.allows]
+        return near if related else sorted(self._all)
+
+    def _clause(self, operation: str, clause: Clause) -> None:
+        kinds = {
+            permission: (partial_kind(permission, clause.method, clause.path) or ("", ""))[0]
+            for permission in clause.permissions
+        }
+        held = {one: kinds[one] for one in clause.permissions if one in self._all and self._satisfied(clause, one)}
+        if not held:
+            if clause.why == "path":
+                self._case.unexplained.setdefault(operation, Unexplained.NO_PERMISSION.value)
+            return
+        for permission in held:
+            for more in clause.permissions[permission]:
+                self.keep(more, Unobservable.REQUEST_BODY, (operation,))
+        whole = frozenset(one for one, kind in held.items() if not kind)
+        by_body = [one for one, kind in held.items() if kind == "body"]
+        partly = [one for one in held if one not in whole and one not in by_body]
+        for permission in by_body:
+            self.keep(permission, Unobservable.REQUEST_BODY, (operation,))
+        if not whole and (by_body or len(partly) > 1):
+            for permission in partly:
+                self.keep(permission, Unobservable.CANNOT_TELL, (operation,))
+            return
+        candidates = whole or frozenset(partly)
+        others = frozenset(
+            one
+            for one, kind in kinds.items()
+            if not kind and one not in self._all and not clause.permissions[one] and whole
+        )
+        self._found[clause.why, clause.method, clause.path, candidates, others, ""].add(operation)
+        if clause.why == "path":
+            self._correlated(operation, clause)
+
+    def _satisfied(self, clause: Clause, permission: str) -> bool:
+        also = clause.permissions[permission]
+        return not also or any(one in self._all for one in also)
+
+    def _correlated(self, operation: str, clause: Clause) -> None:
+        for found in correlations(clause.method, clause.path):
+            fillers = frozenset(one for one in found.permissions if one in self._all)
+            others = frozenset(one for one in found.permissions if one not in self._all and is_general(one))
+            if fillers:
+                key = ("correlated", clause.method, clause.path, fillers, others, found.without)
+                self._found[key].add(operation)
+
+    def needs(self) -> tuple[Need, ...]:
+        return tuple(
+            Need(why, method, path, held, others, tuple(sorted(operations)), note)
+            for (why, method, path, held, others, note), operations in sorted(
+                self._found.items(), key=lambda item: (*item[0][:3], sorted(item[0][3]), sorted(item[0][4]), item[0][5])
+            )
+        )

@@ -1,0 +1,174 @@
+"""Verdicts over the permissions of Graph: used, unused, unobservable or out of coverage, each with its evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from rightsize.analyze.graph.cases import Case, CaseKey, GraphMap, Need, Seen, build_cases
+from rightsize.analyze.graph.frames import assignment_rows, denied_rows, finding_rows, principal_rows, verdict_rows
+from rightsize.analyze.graph.tables import GRAPH_APP_ID, GraphTables, coverage_state, held_permissions, requests_of
+from rightsize.analyze.graph.tables import service_principals as listed_principals
+from rightsize.analyze.planes import PlaneAnalysis
+from rightsize.analyze.reasons import Attribution, OutOfCoverage, Unobservable, Unused, Verdict
+from rightsize.analyze.window import Window
+
+Cover = Callable[[Sequence[frozenset[str]], Mapping[str, int], frozenset[str]], frozenset[str]]
+"""The cheapest permissions that, with those given, hold one of each need."""
+
+_OUT = frozenset(OutOfCoverage)
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """The verdict on one permission of a case.
+
+    Attributes:
+        verdict: The verdict.
+        reason: Why.
+        operations: The requests that it is credited with, or that leave it open, sorted.
+        seen: The requests that it is credited with, together; None where it is not used.
+    """
+
+    verdict: Verdict
+    reason: str
+    operations: tuple[str, ...] = ()
+    seen: Seen | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraphAnalysis(PlaneAnalysis):
+    """What the analysis of Graph concludes.
+
+    Attributes:
+        tables: The tables it rests on.
+        graph: The imported map.
+        held: As `held_permissions`.
+        clients: As `service_principals`.
+        cases: What each application holds and needs.
+        judgements: The verdict on each permission of each case.
+        state: `covered`, or why the log does not speak of the whole window.
+    """
+
+    tables: GraphTables
+    graph: GraphMap
+    held: pl.DataFrame
+    clients: pl.DataFrame
+    cases: Mapping[CaseKey, Case]
+    judgements: Mapping[CaseKey, Mapping[str, Judgement]]
+    state: str
+
+
+def analyse_graph(tables: GraphTables, window: Window, cover: Cover) -> GraphAnalysis:
+    """Judge every permission that applications hold over the window."""
+    graph = GraphMap.read(tables)
+    held = held_permissions(tables)
+    requests = requests_of(tables, window)
+    cases = build_cases(held, requests, graph)
+    state = coverage_state(tables, window)
+    clients = listed_principals(tables)
+    judgements = {key: judge(case, graph, state, cover) for key, case in cases.items()}
+    rows = _permission_rows(held, judgements, graph)
+    first_party = set(clients.filter("is_first_party")["client_id"])
+    verdicts = verdict_rows(rows, cases, first_party)
+    return GraphAnalysis(
+        plane="graph",
+        window=window,
+        verdicts=verdicts,
+        principals=principal_rows(rows),
+        assignments=assignment_rows(rows),
+        denied=denied_rows(requests),
+        findings=finding_rows(rows, first_party),
+        tables=tables,
+        graph=graph,
+        held=held,
+        clients=clients,
+        cases=cases,
+        judgements=judgements,
+        state=state,
+    )
+
+
+def judge(case: Case, graph: GraphMap, state: str, cover: Cover) -> dict[str, Judgement]:
+    """Return the verdict on each permission of a case.
+
+    Where several permissions explain a request, the cheapest set that explains all requests is what was used.
+    """
+    access = case.key[1]
+    costs = {one: graph.privilege(one, access) for one in sorted({*case.held, *case.beyond})}
+    given = frozenset(case.kept) | case.beyond
+    chosen = cover([need.held for need in case.needs], costs, given)
+    credited: dict[str, list[Need]] = {}
+    for need in case.needs:
+        allowing = need.held & (chosen | given)
+        if need.why != "correlated":
+            credited.setdefault(min(allowing, key=lambda one: (one not in chosen, costs[one], one)), []).append(need)
+    correlated = {one: need for need in case.needs if need.why == "correlated" for one in need.held & chosen}
+    found = {}
+    for permission in sorted(case.held):
+        if permission in credited:
+            found[permission] = _used(permission, credited[permission], case)
+        elif permission in case.kept:
+            reason, operations = case.kept[permission]
+            verdict = Verdict.OUT_OF_COVERAGE if reason in _OUT else Verdict.UNOBSERVABLE
+            found[permission] = Judgement(verdict, reason, operations)
+        elif permission in correlated:
+            operations = correlated[permission].operations
+            found[permission] = Judgement(Verdict.UNOBSERVABLE, Unobservable.CORRELATED.value, operations)
+        elif state == Unused.COVERED:
+            found[permission] = Judgement(Verdict.UNUSED, state)
+        else:
+            found[permission] = Judgement(Verdict.OUT_OF_COVERAGE, state)
+    return found
+
+
+def _used(permission: str, needs: Sequence[Need], case: Case) -> Judgement:
+    operations = sorted({operation for need in needs for operation in need.operations})
+    alone = any(need.held == {permission} for need in needs)
+    seen = [case.requests[operation] for operation in operations]
+    together = Seen(
+        permission,
+        sum(one.events for one in seen),
+        max(one.days for one in seen),
+        min((one.first_seen for one in seen if one.first_seen), default=None),
+        max((one.last_seen for one in seen if one.last_seen), default=None),
+    )
+    reason = Attribution.ELIMINATION if alone else Attribution.FEWEST
+    return Judgement(Verdict.USED, reason.value, tuple(operations), together)
+
+
+def _permission_rows(
+    held: pl.DataFrame, judgements: Mapping[CaseKey, Mapping[str, Judgement]], graph: GraphMap
+) -> pl.DataFrame:
+    """Return one row a held permission: the columns of `held` with the verdict, its evidence, level and privilege."""
+    rows = []
+    for row in held.iter_rows(named=True):
+        key = (row["client_id"], row["access"], row["user_id"] or "")
+        if row["api_app_id"] == GRAPH_APP_ID:
+            found = judgements[key][row["permission"]]
+            level = graph.level(row["permission"], row["access"])
+            privilege = graph.privilege(row["permission"], row["access"])
+        else:
+            found = Judgement(Verdict.UNOBSERVABLE, Unobservable.NO_API_LOG.value)
+            level, privilege = 0, 0
+        rows.append(
+            row
+            | {
+                "verdict": found.verdict.value,
+                "reason": found.reason,
+                "events": found.seen.events if found.seen else None,
+                "days": found.seen.days if found.seen else None,
+                "first_seen": found.seen.first_seen if found.seen else None,
+                "last_seen": found.seen.last_seen if found.seen else None,
+                "level": level,
+                "privilege": privilege,
+            }
+        )
+    schema: dict[str, pl.DataType] = dict(held.schema)
+    schema |= {
+        "verdict": pl.String(), "reason": pl.String(), "events": pl.Int64(), "days": pl.Int64(),
+        "first_seen": pl.Datetime("us"), "last_seen": pl.Datetime("us"), "level": pl.Int64(), "privilege": pl.Int64(),
+    }  # fmt: skip
+    return pl.DataFrame(rows, schema=schema)

@@ -1,0 +1,209 @@
+"""What the analysis of Graph reads: the tables, the permissions that are held, and the requests of the window."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+
+import polars as pl
+
+from rightsize.analyze.inputs import Inputs, schema_of
+from rightsize.analyze.text import folded
+from rightsize.analyze.window import Window, choose_window
+from rightsize.rules.tables import rows_of
+
+GRAPH_APP_ID = "00000003-0000-0000-c000-000000000000"
+LOG = "graph_activity_log"
+_NO_ROLE = "00000000-0000-0000-0000-000000000000"
+
+
+@dataclass(frozen=True, slots=True)
+class GraphTables:
+    """The tables of the store, each under its own name."""
+
+    principals: pl.DataFrame
+    api_permissions: pl.DataFrame
+    app_role_assignments: pl.DataFrame
+    permission_grants: pl.DataFrame
+    graph_permissions: pl.DataFrame
+    graph_permission_paths: pl.DataFrame
+    first_party_apps: pl.DataFrame
+    graph_usage_days: pl.DataFrame
+    coverage: pl.DataFrame
+
+    @classmethod
+    def read(cls, table_of: Callable[[str], pl.DataFrame]) -> GraphTables:
+        """Read every table through `table_of`, for example `Store.table`."""
+        return cls(**{field.name: table_of(field.name) for field in fields(cls)})
+
+    @classmethod
+    def of(cls, **frames: pl.DataFrame) -> GraphTables:
+        """Build from the given frames; a table that is not given is empty, a column that is missing is null."""
+        found = {}
+        for field in fields(cls):
+            frame = frames.pop(field.name, pl.DataFrame())
+            found[field.name] = (
+                frame.select(
+                    (pl.col(name) if name in frame.columns else pl.lit(None)).cast(kind).alias(name)
+                    for name, kind in schema_of(field.name).items()
+                )
+                if frame.width
+                else pl.DataFrame(schema=schema_of(field.name))
+            )
+        return cls(**found)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is loaded that could be judged."""
+        return (
+            self.app_role_assignments.is_empty()
+            and self.permission_grants.is_empty()
+            and self.graph_usage_days.is_empty()
+        )
+
+
+def graph_window(tables: GraphTables, as_of: dt.date | None, days: int) -> Window:
+    """Return the window; without `as_of` it ends with the newest day that the log of Graph covers or shows."""
+    log = tables.coverage.filter(pl.col("source") == LOG)
+    usage = tables.graph_usage_days.select("day")
+    return choose_window(Inputs.of(coverage=log, usage_days=usage), as_of, days)
+
+
+def coverage_state(tables: GraphTables, window: Window) -> str:
+    """Return `covered`, or why the log of Graph does not speak of the whole window, as a word of `OutOfCoverage`."""
+    log = tables.coverage.filter((pl.col("source") == LOG) & window.holds("day"))
+    covered = log.filter(pl.col("state") != "missing")["day"].n_unique()
+    if covered == window.days:
+        return "covered"
+    return "days_missing" if covered else "no_log_loaded"
+
+
+def service_principals(tables: GraphTables) -> pl.DataFrame:
+    """Return `client_id, app_id, name, is_first_party, deleted, created_on`, one row a service principal."""
+    owners = [row["tenant_id"] for row in rows_of("first_party")]
+    theirs = tables.first_party_apps["app_id"].drop_nulls().unique()
+    return (
+        tables.principals.filter(
+            pl.col("principal_type").is_in(["ServicePrincipal", "ManagedIdentity"]) | pl.col("app_id").is_not_null()
+        )
+        .select(
+            client_id=folded(pl.col("principal_id")),
+            app_id=folded(pl.col("app_id")),
+            name=pl.coalesce("display_name", "principal_id"),
+            is_first_party=(
+                folded(pl.col("owner_tenant_id")).is_in(owners) | folded(pl.col("app_id")).is_in(theirs.implode())
+            ).fill_null(False),
+            deleted=pl.col("deleted_on").is_not_null(),
+            principal_created="created_on",
+        )
+        .unique("client_id", keep="first", maintain_order=True)
+        .sort("client_id")
+    )
+
+
+HELD_COLUMNS = (
+    "grant_id", "access", "client_id", "user_id", "api_app_id", "resource_name", "permission", "permission_id",
+    "created_on",
+)  # fmt: skip
+
+
+def held_permissions(tables: GraphTables) -> pl.DataFrame:
+    """Return HELD_COLUMNS, one row a permission that an application holds of any API.
+
+    `user_id` is the user of a delegated grant of one user. `permission` is the id where nothing says the name, and
+    `permission_id` null where nothing says the id.
+    """
+    apis = service_principals(tables).select(resource="client_id", api_app_id="app_id", api_name="name")
+    named = tables.api_permissions.select(
+        "api_app_id", "access", permission_id=folded(pl.col("permission_id")), known=pl.col("permission")
+    ).drop_nulls("known")
+    roles = (
+        tables.app_role_assignments.filter(
+            pl.col("principal_type").fill_null("ServicePrincipal").is_in(["ServicePrincipal", "serviceprincipal"])
+            & (pl.col("app_role_id") != _NO_ROLE)
+        )
+        .select(
+            grant_id="app_role_assignment_id",
+            access=pl.lit("application"),
+            client_id=folded(pl.col("principal_id")),
+            user_id=pl.lit(None, dtype=pl.String),
+            resource=folded(pl.col("resource_id")),
+            resource_name="resource_name",
+            permission_id=folded(pl.col("app_role_id")),
+            created_on="created_on",
+        )
+        .join(apis, on="resource", how="left")
+        .with_columns(api_app_id=_api_of())
+        .join(named, on=["api_app_id", "access", "permission_id"], how="left")
+        .with_columns(permission=pl.coalesce("known", "permission_id"))
+    )
+    scopes = (
+        tables.permission_grants.select(
+            grant_id="permission_grant_id",
+            access=pl.lit("delegated"),
+            client_id=folded(pl.col("client_id")),
+            user_id=pl.when(pl.col("consent_type") == "Principal").then(folded(pl.col("principal_id"))),
+            resource=folded(pl.col("resource_id")),
+            resource_name=pl.lit(None, dtype=pl.String),
+            permission="permissions",
+            created_on=pl.lit(None, dtype=pl.Datetime("us")),
+        )
+        .explode("permission")
+        .drop_nulls("permission")
+        .join(apis, on="resource", how="left")
+        .with_columns(api_app_id=_api_of(), key=folded(pl.col("permission")))
+        .join(
+            named.select("api_app_id", "access", "permission_id", key=folded(pl.col("known"))).unique(
+                ["api_app_id", "access", "key"], keep="first", maintain_order=True
+            ),
+            on=["api_app_id", "access", "key"],
+            how="left",
+        )
+    )
+    both = pl.concat(
+        [
+            frame.with_columns(resource_name=pl.coalesce("resource_name", "api_name", "resource")).select(HELD_COLUMNS)
+            for frame in (roles, scopes)
+        ]
+    )
+    return both.unique().sort("client_id", "access", "user_id", "permission", "grant_id", nulls_last=True)
+
+
+def _api_of() -> pl.Expr:
+    """Return the API's application id; Graph is known by its name where no listing of service principals is loaded."""
+    is_graph = pl.col("api_app_id").is_null() & (pl.col("resource_name") == "Microsoft Graph")
+    return pl.when(is_graph).then(pl.lit(GRAPH_APP_ID)).otherwise("api_app_id")
+
+
+def requests_of(tables: GraphTables, window: Window) -> pl.DataFrame:
+    """Return the requests of the window, one row a (client, access, user, operation).
+
+    Columns: `client_id` (service principal, else the application id), `access`, `user_id` (of delegated requests),
+    `operation`, `events`, `days`, `first_seen`, `last_seen`, `denied`. What was authorised counts as an event; refused
+    requests are demand and stand apart.
+    """
+    clients = service_principals(tables).filter(pl.col("app_id").is_not_null()).select("app_id", known="client_id")
+    clients = clients.unique("app_id", keep="first", maintain_order=True)
+    use = pl.sum_horizontal("succeeded", "failed", "started")
+    return (
+        tables.graph_usage_days.filter(window.holds("day"))
+        .with_columns(use=use, app_id=folded(pl.col("app_id")), principal_id=folded(pl.col("principal_id")))
+        .join(clients, on="app_id", how="left")
+        .with_columns(
+            client_id=pl.when(pl.col("access") == "application")
+            .then(pl.coalesce("principal_id", "known", "app_id"))
+            .otherwise(pl.coalesce("known", "app_id")),
+            user_id=pl.when(pl.col("access") == "delegated").then("principal_id"),
+        )
+        .group_by("client_id", "access", "user_id", "operation")
+        .agg(
+            events=pl.col("use").sum(),
+            days=pl.col("day").filter(pl.col("use") > 0).n_unique().cast(pl.Int64),
+            first_seen=pl.col("first_seen").filter(pl.col("use") > 0).min(),
+            last_seen=pl.col("last_seen").filter(pl.col("use") > 0).max(),
+            denied=pl.col("denied").sum(),
+        )
+        .filter((pl.col("events") > 0) | (pl.col("denied") > 0))
+        .sort("client_id", "access", "user_id", "operation", nulls_last=True)
+    )

@@ -1,0 +1,185 @@
+"""The catalogue of Microsoft Graph: which permission allows which request, ids of permissions, Microsoft's own apps.
+
+The map is the one that Graph's own documentation is made from; its paths write ids and values in many ways, and here in
+one. `AlsoRequires` names permissions that are needed besides; of several one is enough.
+Sources: the formats of permissions.json and provisioningInfo.json of Graph's developer experience content; Microsoft
+Learn, Graph v1.0 resource types appRole and permissionScope.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rightsize.ingest.entities.look import Look, fold_keys
+from rightsize.ingest.entities.shape import Beside, ObjectShape, Row, Unusable
+from rightsize.model.errors import InputError
+from rightsize.rbac.text import fold
+
+GRAPH_APP_ID = "00000003-0000-0000-c000-000000000000"
+_ACCESS = {"application": "application", "delegatedwork": "delegated"}
+_PARAMETER = re.compile(r"([(,] *[a-z@][a-z0-9_]*) *= *[^,()]*")
+_KEY = re.compile(r"\([^=()]*\)$")
+
+
+def _is_map(look: Look) -> bool:
+    return isinstance(look.outer.get("permissions"), Mapping) and not look.type
+
+
+def _read_map(record: Mapping[str, Any]) -> Iterator[Row | Beside | Unusable]:
+    permissions = fold_keys(record).get("permissions")
+    if not isinstance(permissions, Mapping):
+        raise InputError("`permissions` is not an object")
+    for name, entry in permissions.items():
+        if not isinstance(entry, Mapping) or not name.strip():
+            yield Unusable("a permission is not an object", {name: entry})
+            continue
+        fields = fold_keys(entry)
+        yield from _read_schemes(name.strip(), fields)
+        yield from _read_paths(name.strip(), fields)
+
+
+def _read_schemes(name: str, fields: Mapping[str, Any]) -> Iterator[Row]:
+    schemes = fields.get("schemes")
+    for scheme, about in schemes.items() if isinstance(schemes, Mapping) else ():
+        access = _ACCESS.get(fold(str(scheme)))
+        if access is None or not isinstance(about, Mapping):
+            continue
+        level = about.get("privilegeLevel")
+        consent = about.get("requiresAdminConsent")
+        yield {
+            "permission": name,
+            "access": access,
+            "privilege_level": level if isinstance(level, int) and not isinstance(level, bool) else None,
+            "needs_admin_consent": consent if isinstance(consent, bool) else None,
+            "display_name": str(about.get("adminDisplayName") or "") or None,
+        }
+
+
+def _read_paths(name: str, fields: Mapping[str, Any]) -> Iterator[Beside | Unusable]:
+    sets = fields.get("pathsets")
+    for one in sets if isinstance(sets, list) else ():
+        about = fold_keys(one) if isinstance(one, Mapping) else {}
+        schemes, methods, paths = (about.get(key) for key in ("schemekeys", "methods", "paths"))
+        if not isinstance(schemes, list) or not isinstance(methods, list) or not isinstance(paths, Mapping):
+            yield Unusable(f"a path set of `{name}` is not one", one)
+            continue
+        kinds = sorted({_ACCESS[fold(str(scheme))] for scheme in schemes if fold(str(scheme)) in _ACCESS})
+        for path, marks in paths.items():
+            least, also = _read_marks(str(marks))
+            for access in kinds:
+                for method in sorted({str(method).upper() for method in methods}):
+                    yield Beside(
+                        "graph_permission_paths",
+                        {
+                            "permission": name,
+                            "access": access,
+                            "method": method,
+                            "path": common_path(str(path)),
+                            "is_least": access in least,
+                            "also_requires": also,
+                        },
+                    )
+
+
+def _read_marks(marks: str) -> tuple[set[str], list[str]]:
+    """Return for which access the map calls a permission the least, and what is needed besides."""
+    least: set[str] = set()
+    also: set[str] = set()
+    for part in marks.split(";"):
+        word, _, values = part.partition("=")
+        listed = [value.strip() for value in values.split(",") if value.strip()]
+        if fold(word) == "least":
+            least |= {_ACCESS[fold(value)] for value in listed if fold(value) in _ACCESS}
+        elif fold(word) == "alsorequires":
+            also |= set(listed)
+    return least, sorted(also)
+
+
+def common_path(path: str) -> str:
+    """Return a path of the map with ids as `{id}` and values of parameters as `{value}`, ASCII lower case."""
+    steps = []
+    for step in fold(path).partition("?")[0].replace("'", "").split("/"):
+        if not step:
+            continue
+        named = _PARAMETER.sub(r"\1={value}", step).replace(" ", "")
+        if named.startswith("(") or (named.startswith("{") and "(" not in named):
+            steps.append("{id}:" if named.endswith(":") else "{id}")
+        elif _KEY.search(named):
+            steps += [_KEY.sub("", named)] if named.endswith("()") else [_KEY.sub("", named), "{id}"]
+        else:
+            steps.append(named)
+    return "/" + "/".join(steps)
+
+
+def _is_provisioning(look: Look) -> bool:
+    return isinstance(look.outer.get("permissiondeployments"), Mapping)
+
+
+def _read_provisioning(record: Mapping[str, Any]) -> Iterator[Row | Unusable]:
+    deployments = fold_keys(record)["permissiondeployments"]
+    for name, entries in deployments.items():
+        if not isinstance(entries, list):
+            yield Unusable("the deployments of a permission are not a list", {name: entries})
+            continue
+        for entry in entries:
+            about = fold_keys(entry) if isinstance(entry, Mapping) else {}
+            access, identifier = _ACCESS.get(fold(str(about.get("scheme")))), fold(str(about.get("id") or ""))
+            if access is not None and identifier:
+                yield {
+                    "api_app_id": fold(str(about.get("resourceappid") or "")) or GRAPH_APP_ID,
+                    "permission_id": identifier,
+                    "access": access,
+                    "permission": name,
+                    "is_enabled": about.get("isenabled") is not False,
+                }
+
+
+def _is_role(look: Look) -> bool:
+    return {"allowedmembertypes", "id", "value"} <= look.outer.keys() and "appid" not in look.outer
+
+
+def _is_scope(look: Look) -> bool:
+    return {"adminconsentdisplayname", "id", "value"} <= look.outer.keys() and "appid" not in look.outer
+
+
+def _read_published(record: Mapping[str, Any]) -> Iterator[Row]:
+    fields = fold_keys(record)
+    identifier, value = fold(str(fields.get("id") or "")), str(fields.get("value") or "").strip()
+    if not identifier or not value:
+        raise InputError("a permission has no `id` or no `value`")
+    named = fields.get("displayname") or fields.get("adminconsentdisplayname")
+    yield {
+        "api_app_id": GRAPH_APP_ID,
+        "permission_id": identifier,
+        "access": "application" if "allowedmembertypes" in fields else "delegated",
+        "permission": value,
+        "display_name": str(named) if named else None,
+        "is_enabled": fields.get("isenabled") is not False,
+    }
+
+
+def _is_first_party(look: Look) -> bool:
+    return {"appid", "appdisplayname", "appownerorganizationid"} <= look.outer.keys()
+
+
+def _read_first_party(record: Mapping[str, Any]) -> Iterator[Row]:
+    fields = fold_keys(record)
+    identifier = fold(str(fields.get("appid") or ""))
+    if not identifier:
+        raise InputError("an application has no `AppId`")
+    yield {
+        "app_id": identifier,
+        "display_name": str(fields.get("appdisplayname") or "") or None,
+        "owner_tenant_id": fold(str(fields.get("appownerorganizationid") or "")) or None,
+    }
+
+
+GRAPH_CATALOGUE_SHAPES = (
+    ObjectShape("graph_permission_map", "graph_permissions", _is_map, "graph_permissions", _read_map),
+    ObjectShape("graph_permission_ids", "api_permissions", _is_provisioning, "api_permissions", _read_provisioning),
+    ObjectShape("graph_app_roles", "api_permissions", _is_role, "api_permissions", _read_published),
+    ObjectShape("graph_scopes", "api_permissions", _is_scope, "api_permissions", _read_published),
+    ObjectShape("first_party_apps", "first_party_apps", _is_first_party, "first_party_apps", _read_first_party),
+)

@@ -1,0 +1,212 @@
+"""Requests to Microsoft Graph as events: method and normalised path, and what the answer says of authorisation.
+
+A path keeps the words of Graph's schema and loses what names things: ids, keys, addresses, values of parameters. That
+is decided by the form of a step alone, never by a map of permissions, so that a log always gives the same events.
+Of a query only what changes the permission is kept: which relations are expanded, and properties that need a
+permission of their own (`rules/graph_properties.csv`).
+Sources: Microsoft Learn, "Microsoft Graph activity logs", "Use query parameters", "Path-based addressing", OData 4.01.
+"""
+
+from __future__ import annotations
+
+from rightsize.ingest.families import folded, with_log
+from rightsize.ingest.nested import json_paths, paths_of, values_as_columns
+from rightsize.ingest.projections import ISO_TIME, Fields
+from rightsize.rules.tables import rows_of
+
+MAX_URI = 16_384
+MAX_STEPS = 40
+UNREADABLE = "/{unreadable}"
+"""The path of a request whose URI is longer than any that Graph takes; nothing that it may stand for is ruled out."""
+
+RAW_GRAPH_COLUMNS = (
+    "file_no", "line", "log", "time", "request_id", "operation_group", "method", "uri", "status", "user_id",
+    "service_principal_id", "app_id", "token_id", "caller_ip", "correlation_id", "operation_name", "ordinal",
+)  # fmt: skip
+"""The common raw columns of requests, in order; all but file_no, line and ordinal are text."""
+
+_GUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+_ENCODED = {
+    "27": "''",
+    "28": "(",
+    "29": ")",
+    "3D": "=",
+    "2C": ",",
+    "24": "$",
+    "3A": ":",
+    "40": "@",
+    "7B": "{",
+    "7D": "}",
+}
+_PARAMETER = "[A-Za-z@][A-Za-z0-9_]*={value}"
+_KEPT_OPTIONS = "'$value', '$count', '$ref', '$batch', '$metadata', '$entity', '$links'"
+
+
+def _decoded(column: str) -> str:
+    """Return SQL that decodes what has a meaning in a path, and leaves encoded slashes and names as they are."""
+    text = column
+    for code, letter in _ENCODED.items():
+        text = f"regexp_replace({text}, '(?i)%{code}', '{letter}', 'g')"
+    return f"CASE WHEN contains({column}, '%') THEN {text} ELSE {column} END"
+
+
+def _listed(words: list[str]) -> str:
+    return "[" + ", ".join(f"'{word}'" for word in sorted(set(words))) + "]"
+
+
+def _guid(column: str) -> str:
+    folded = f"lower(trim({column}, '{{}} '))"
+    return (
+        f"CASE WHEN regexp_full_match({folded}, '{_GUID}') AND {folded} NOT LIKE '00000000-0000-0000-0000-0000%' "
+        f"THEN {folded} END"
+    )
+
+
+def _step(words: list[str]) -> str:
+    """Return SQL for one step of a path: itself where it is a word of the schema, else `{id}`."""
+    return f"""CASE
+        WHEN regexp_full_match(s, '[A-Za-z]{{1,64}}') OR s IN ('{{id}}', '{{id}}:') THEN s
+        WHEN s LIKE '$%' THEN CASE WHEN lower(s) IN ({_KEPT_OPTIONS}) THEN lower(s) ELSE '{{id}}' END
+        WHEN lower(s) = 'root:' THEN 'root:'
+        WHEN s LIKE '%:' THEN '{{id}}:'
+        WHEN regexp_full_match(s, '[A-Za-z][A-Za-z.]*[(] *[)]') THEN regexp_replace(s, '[(] *[)]', '')
+        WHEN regexp_full_match(s, '[A-Za-z][A-Za-z0-9.]*[(] *{_PARAMETER}( *, *{_PARAMETER})* *[)]')
+            THEN replace(s, ' ', '')
+        WHEN regexp_full_match(s, '[A-Za-z]{{1,64}}[(][^=,()]+[)]') THEN regexp_replace(s, '[(].*', '/{{id}}')
+        WHEN regexp_full_match(s, '(?i)(microsoft[.])?graph([.][A-Za-z0-9]+)+') THEN s
+        WHEN list_contains({_listed(words)}, lower(s)) THEN s
+        ELSE '{{id}}' END"""
+
+
+_REQUEST = {
+    "in_request_id": ("requestId", "RequestId"),
+    "in_batch_id": ("operationId", "OperationId"),
+    "in_method": ("requestMethod", "RequestMethod"),
+    "in_uri": ("requestUri", "RequestUri"),
+    "in_status": ("responseStatusCode", "ResponseStatusCode"),
+    "in_user_id": ("userId", "UserId", "UserPrincipalObjectID", "userPrincipalObjectID", "userPrincipalObjectId"),
+    "in_service_principal_id": ("servicePrincipalId", "ServicePrincipalId"),
+    "in_app_id": ("appId", "AppId"),
+    "in_token_id": ("signInActivityId", "SignInActivityId"),
+    "in_ip": ("ipAddress", "IPAddress"),
+    "in_time": ("timeGenerated", "TimeGenerated"),
+}
+
+
+def project_graph(fields: Fields) -> str:
+    """Return the raw columns of requests to Microsoft Graph.
+
+    Sources: Microsoft Learn, MicrosoftGraphActivityLogs of Log Analytics and GraphAPIAuditEvents of advanced hunting.
+    In the latter the account is the user, unless it says that it is an application's.
+    """
+    is_application = f"coalesce({folded('account_type')}, '') NOT IN ('', 'user')"
+    return f"""
+SELECT file_no, line, log, {ISO_TIME.format("coalesce(in_time, time)")} AS time,
+    coalesce(request_id, in_request_id) AS request_id, coalesce(batch_id, in_batch_id) AS operation_group,
+    coalesce(request_method, in_method) AS method, coalesce(request_uri, in_uri) AS uri,
+    coalesce(graph_status, in_status, CASE WHEN category IS NOT NULL THEN sub_status END) AS status,
+    coalesce(user_id, in_user_id, CASE WHEN NOT {is_application} THEN account_id END) AS user_id,
+    coalesce(service_principal_id, in_service_principal_id, CASE WHEN {is_application} THEN account_id END)
+        AS service_principal_id,
+    coalesce(app_id, in_app_id, client_app_id) AS app_id, coalesce(token_id, in_token_id) AS token_id,
+    coalesce(caller_ip, in_ip) AS caller_ip, correlation_id, operation_name, CAST(NULL AS BIGINT) AS ordinal
+FROM (
+    SELECT *, {values_as_columns(_REQUEST, ("property", 0))}
+    FROM (
+        SELECT *, TRY(json_extract_string(properties, {json_paths(paths_of(_REQUEST))})) AS property
+        FROM ({with_log(fields.sql)})
+    )
+)"""
+
+
+def normalised_requests() -> str:
+    """Return SQL that reads `raw_graph_requests` and gives the columns of `stage_event_rows`, and `problem`.
+
+    Answers of 2xx and 3xx are use, and so is what failed after it was authorised; 401 and 403 are demand. 429 says
+    nothing, since Graph throttles before it authorises. Without an answer a request was made, and counts as started.
+    """
+    words = [row["word"].lower() for row in rows_of("graph_words")]
+    properties = [row["property"] for row in rows_of("graph_properties")]
+    return f"""
+WITH parted AS (
+    SELECT *,
+        regexp_extract(uri, '^(?:[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*)?([^?#]*)', 1) AS raw_path,
+        nullif(regexp_extract(uri, '^[^?#]*[?]([^#]*)', 1), '') AS raw_query,
+        upper(trim(method)) AS verb, {_guid("user_id")} AS user_guid,
+        {_guid("service_principal_id")} AS service_guid, {_guid("app_id")} AS app_guid,
+        try_cast(trim(status) AS INTEGER) AS code,
+        CASE
+            WHEN regexp_matches(time, '^[0-9-]{{10}}[T ][0-9]{{2}}:[0-9]{{2}}:[0-9]{{2}}([.][0-9]*)?Z?$')
+                THEN TRY_CAST(rtrim(substr(time, 1, 26), 'Z') AS TIMESTAMP)
+            WHEN regexp_matches(time, '^[0-9-]{{10}}[T ][0-9:.]{{8,20}} ?[+-][0-9]{{2}}:?[0-9]{{2}}$') THEN
+                TRY_CAST(time AS TIMESTAMPTZ) AT TIME ZONE 'UTC'
+        END AS event_time
+    FROM raw_graph_requests
+), cleaned AS (
+    SELECT *, regexp_replace(regexp_replace({_decoded("raw_path")}, '''[^'']*''', '''''', 'g'),
+            '([(,] *[A-Za-z@][A-Za-z0-9_]*) *= *[^,()]*', '\\1={{value}}', 'g') AS bare_path,
+        lower(TRY(url_decode(replace(raw_query, '+', ' ')))) AS query
+    FROM parted
+), steps AS (
+    SELECT *, list_filter(string_split(
+            regexp_replace(
+                regexp_replace(
+                    regexp_replace('/' || regexp_replace(bare_path, '/+', '/', 'g'),
+                        '^/+((?i)v[0-9]+([.][0-9]+)?|[a-z]*beta)(/|$)', '/'),
+                    ':/[^:]*(:|$)', ':/{{id}}:', 'g'),
+                '^/+(?i)sites/[^/]+:/[{{]id[}}]:', '/sites/{{id}}'), '/'), lambda s: s <> '') AS found,
+        nullif(regexp_extract(query, '(^|&)[$]?expand=([^&]*)', 2), '') AS expand
+    FROM cleaned
+), pathed AS (
+    SELECT *, CASE
+            WHEN length(uri) > {MAX_URI} OR len(found) > {MAX_STEPS} THEN '{UNREADABLE}'
+            ELSE '/' || array_to_string(list_transform(CASE
+                WHEN lower(found[1]) = 'users' AND lower(found[2]) = user_guid THEN list_concat(['me'], found[3:])
+                ELSE found END, lambda s: {_step(words)}), '/')
+        END AS path,
+        -- Options within the parentheses of an expanded relation may expand further; they are dropped from within.
+        list_sort(list_distinct(list_filter(list_transform(string_split(
+            regexp_replace(regexp_replace(regexp_replace(
+                expand, '[(][^()]*[)]', '', 'g'), '[(][^()]*[)]', '', 'g'), '[(][^()]*[)]', '', 'g'), ','),
+            lambda n: trim(split_part(n, '/', 1))), lambda n: regexp_full_match(n, '[a-z]{{1,40}}'))))[:8] AS expanded,
+        list_filter({_listed(properties)}, lambda n: regexp_matches(query, '(^|[^a-z])' || n || '($|[^a-z])')) AS named
+    FROM steps
+), formed AS (
+    SELECT *, verb || ' ' || path || coalesce('?' || nullif(concat_ws('&',
+            CASE WHEN len(expanded) > 0 THEN '$expand=' || array_to_string(expanded, ',')
+                WHEN expand IS NOT NULL THEN '$expand' END,
+            CASE WHEN len(named) > 0 THEN '$select=' || array_to_string(named, ',') END), ''), '') AS operation,
+        CASE
+            WHEN code BETWEEN 200 AND 399 THEN 4
+            WHEN code IN (401, 403) THEN 2
+            WHEN code = 429 THEN 0
+            WHEN code BETWEEN 400 AND 599 THEN 3
+            WHEN code IS NULL AND coalesce(status, '') = '' THEN 1
+            ELSE 0
+        END AS rank,
+        lower(coalesce(nullif(trim(request_id), ''),
+            md5(concat_ws(chr(31), time, app_id, user_id, service_principal_id, operation_group, uri)))) AS request_key
+    FROM pathed
+)
+SELECT file_no, line, event_time AS time, 'graph_activity_log' AS source, 'graph' AS plane,
+    coalesce(user_guid, service_guid) AS principal_id,
+    CASE WHEN user_guid IS NOT NULL THEN 'User' ELSE 'ServicePrincipal' END AS principal_type,
+    CAST(NULL AS VARCHAR) AS principal_name, app_guid AS app_id, operation, '/' AS scope,
+    CASE rank WHEN 4 THEN 'succeeded' WHEN 3 THEN 'failed' WHEN 2 THEN 'denied' WHEN 1 THEN 'started' ELSE 'other' END
+        AS outcome,
+    CAST(NULL AS VARCHAR) AS access, CAST(NULL AS VARCHAR) AS role_assignment_id,
+    CAST(NULL AS VARCHAR) AS role_definition_id,
+    CAST(NULL AS VARCHAR) AS evidence_principal_id, request_key AS correlation_id, token_id AS event_id,
+    nullif(regexp_extract(caller_ip, '^([0-9.]+|[0-9A-Fa-f:.]+|[[][0-9A-Fa-f:.]+[]])', 1), '') AS ip,
+    request_key AS key_correlation, lower(operation) AS key_operation, '/' AS key_scope,
+    'MicrosoftGraphActivityLogs' AS category, rank,
+    CASE
+        WHEN time IS NULL OR time = '' THEN 'it has no time'
+        WHEN event_time IS NULL THEN 'its time cannot be read'
+        WHEN event_time < TIMESTAMP '2010-01-01 00:00:00' OR event_time >= TIMESTAMP '2050-01-01 00:00:00'
+            THEN 'its time is before 2010 or after 2049'
+        WHEN coalesce(uri, '') = '' THEN 'it has no request URI'
+        WHEN NOT coalesce(regexp_full_match(verb, '[A-Z]{{1,12}}'), false) THEN 'it has no request method'
+        WHEN coalesce(user_guid, service_guid, app_guid) IS NULL THEN 'it names neither an application nor a user'
+    END AS problem
+FROM formed"""

@@ -1,0 +1,52 @@
+"""The cheapest set of permissions that meets every need: an exact cover of sets, by integer programming."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
+
+from rightsize.propose.solver import Program, solve
+
+_SECONDS = 60.0
+
+
+def cheapest_cover(needs: Sequence[frozenset[str]], costs: Mapping[str, int], given: frozenset[str]) -> frozenset[str]:
+    """Return the cheapest permissions that together with `given` hold one of each need; ties go by name.
+
+    Args:
+        needs: Of each, one has to be there; none is empty.
+        costs: What each permission costs, above zero.
+        given: What is there anyway, and costs nothing.
+    """
+    open_needs = _minimal([need for need in needs if not need & given])
+    chosen = frozenset(one for need in open_needs if len(need) == 1 for one in need)
+    left = [need for need in open_needs if not need & chosen]
+    if not left:
+        return chosen
+    names = sorted(frozenset().union(*left))
+    places = {name: place for place, name in enumerate(names)}
+    # A tie is broken by the order of names: the sum of all of these shares stays below the cost of one request.
+    share = 1.0 / (2 * len(names) * (len(names) + 1))
+    scale = 1.0 / max(costs[name] for name in names) if max(costs[name] for name in names) > 1e6 else 1.0
+    program = Program(
+        costs=[(costs[name] + share * (place + 1)) * scale for name, place in places.items()],
+        lower=[1.0] * len(left),
+        upper=[math.inf] * len(left),
+        starts=[0, *accumulate(len(need) for need in left)],
+        columns=[places[name] for need in left for name in sorted(need)],
+        coefficients=[1.0] * sum(len(need) for need in left),
+    )
+    found = solve(program, start=[1.0] * len(names), seconds=_SECONDS)
+    if found.values is None:
+        return chosen | frozenset(names)
+    return chosen | frozenset(name for name, value in zip(names, found.values, strict=True) if value)
+
+
+def _minimal(needs: Sequence[frozenset[str]]) -> list[frozenset[str]]:
+    """Leave out needs that another one within them settles."""
+    kept: list[frozenset[str]] = []
+    for need in sorted(set(needs), key=lambda need: (len(need), sorted(need))):
+        if not any(other <= need for other in kept):
+            kept.append(need)
+    return kept

@@ -1,0 +1,299 @@
+"""The part of a plan that speaks of Graph: one proposal a grant, each with its evidence, proof and risk."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import polars as pl
+
+from rightsize.analyze.graph.cases import Case, CaseKey
+from rightsize.analyze.graph.judge import GraphAnalysis, Judgement
+from rightsize.analyze.graph.tables import GRAPH_APP_ID
+from rightsize.analyze.reasons import Unused
+from rightsize.model.errors import InternalError
+from rightsize.model.plan import Advice, PlanePart, PlannedAssignment, Proof, Proposal, ProposalKind
+from rightsize.propose.dials import Dials, Unobservable
+from rightsize.propose.graph.choose import Choice, choose
+from rightsize.rbac.text import fold
+from rightsize.rules.graph import alternatives
+
+_TOLD = 50
+_MONTH = dt.timedelta(days=30)
+
+
+def plan_graph(analysis: GraphAnalysis, dials: Dials) -> PlanePart:
+    """Return the part of the plan.
+
+    Raises:
+        InternalError: A proposal cannot be proved.
+    """
+    leave = _left_alone(analysis, dials)
+    choices: dict[CaseKey, Choice] = {}
+    for key, case in analysis.cases.items():
+        # A tenant-wide grant comes before those of single users, which sort behind it.
+        choices[key] = choose(
+            case,
+            analysis.judgements[key],
+            analysis.graph,
+            leave=leave.get(key, {}),
+            drops_unobservable=dials.unobservable is Unobservable.DROP,
+            is_covered=analysis.state == Unused.COVERED,
+            beyond=choices[*key[:2], ""].after if key[2] else frozenset(),
+        )
+        proof = choices[key].proof
+        if not (proof.used_subset and proof.granted_superset):
+            raise InternalError(f"the proposal for Graph of `{key[0]}` cannot be proved: {proof.witness}")
+    proposals = sorted(_proposals(analysis, choices, dials), key=lambda one: one.id)
+    window = analysis.window
+    names = dict(analysis.clients.select("client_id", "name").iter_rows())
+    return PlanePart(
+        plane="graph",
+        proposals=tuple(proposals),
+        window={
+            "first_day": window.first_day.isoformat(),
+            "last_day": window.last_day.isoformat(),
+            "days": window.days,
+        },
+        replay={
+            "allowed": sum(choice.allowed for choice in choices.values()),
+            "needs_activation": 0,
+            "denied": 0,
+            "unknown": sum(choice.unknown for choice in choices.values()),
+        },
+        rests_on={"grants": read_grants(analysis.held)},
+        advice=_advice(choices, names),
+        names=names,
+    )
+
+
+def read_grants(held: pl.DataFrame) -> dict[str, str]:
+    """Return a hash of each grant: who holds which permissions of which API, for whom."""
+    rows = held.group_by("grant_id", "access", "client_id", "user_id", "api_app_id").agg(pl.col("permission").sort())
+    found: dict[str, list[list[Any]]] = {}
+    for grant, *rest in rows.sort("grant_id", "access", "client_id", "user_id", "api_app_id").iter_rows():
+        found.setdefault(fold(grant), []).append(rest)
+    return {
+        grant: hashlib.sha256(json.dumps(rest, ensure_ascii=True).encode()).hexdigest()
+        for grant, rest in sorted(found.items())
+    }
+
+
+def _left_alone(analysis: GraphAnalysis, dials: Dials) -> dict[CaseKey, dict[str, str]]:
+    """Return the permissions that a plan does not touch, with the reason: excluded, first-party, or too young."""
+    excluded = {fold(name) for name in dials.exclude}
+    excluded |= {fold(one.name) for one in dials.exclusions if one.kind == "principal" and one.holds(analysis.window)}
+    known = {row["client_id"]: row for row in analysis.clients.iter_rows(named=True)}
+    young_from = min(analysis.window.start, analysis.window.end - dt.timedelta(days=dials.grace_days))
+    young: dict[CaseKey, set[str]] = {}
+    fresh = analysis.held.filter(pl.col("created_on") >= young_from)
+    for client, access, user, permission in fresh.select("client_id", "access", "user_id", "permission").iter_rows():
+        young.setdefault((client, access, user or ""), set()).add(permission)
+    found: dict[CaseKey, dict[str, str]] = {}
+    for key, case in analysis.cases.items():
+        client = known.get(key[0])
+        names = {key[0], *(fold(client[name] or "") for name in ("app_id", "name"))} if client else {key[0]}
+        made = client["principal_created"] if client else None
+        reason = (
+            "excluded" if names & excluded
+            else "first_party" if client and client["is_first_party"]
+            else "unresolved_principal" if client is None or client["deleted"]
+            else "young" if made is not None and made >= young_from
+            else ""
+        )  # fmt: skip
+        found[key] = dict.fromkeys(case.held, reason) if reason else dict.fromkeys(sorted(young.get(key, ())), "young")
+    return found
+
+
+def _proposals(analysis: GraphAnalysis, choices: Mapping[CaseKey, Choice], dials: Dials) -> list[Proposal]:
+    found = []
+    grants = analysis.held.group_by("grant_id", maintain_order=True).agg(pl.all())
+    for grant in grants.iter_rows(named=True):
+        rows = [
+            {name: grant[name][place] for name in grant if name != "grant_id"}
+            for place in range(len(grant["permission"]))
+        ]
+        first = rows[0]
+        key = (first["client_id"], first["access"], first["user_id"] or "")
+        if first["api_app_id"] == GRAPH_APP_ID:
+            proposal = _of_graph(grant["grant_id"], key, rows, analysis, choices[key], dials)
+        else:
+            proposal = _of_another_api(grant["grant_id"], rows)
+        found.append(proposal)
+    return found
+
+
+def _of_another_api(grant: str, rows: list[dict[str, Any]]) -> Proposal:
+    permissions = [
+        {"permission": row["permission"], "id": row["permission_id"], "decision": "keep", "reason": "no_api_log"}
+        for row in rows
+    ]
+    evidence = _evidence(rows) | {"permissions": permissions}
+    return Proposal(
+        _id_of(grant), "graph", (rows[0]["client_id"],), "keep", (grant,), (), "no_api_log", evidence,
+        Proof(used_subset=True, granted_superset=True), 0.0, 0.0, 0.0, 0.0, 0.0,
+    )  # fmt: skip
+
+
+def _evidence(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    first = rows[0]
+    named = first["permission"] if len(rows) == 1 else f"{len(rows)} delegated permissions"
+    return {
+        "role": named,
+        "scope": "/",
+        "state": "active",
+        "access": first["access"],
+        "user_id": first["user_id"],
+        "api_app_id": first["api_app_id"],
+        "api": first["resource_name"],
+    }
+
+
+def _id_of(grant: str) -> str:
+    return "graph-" + hashlib.sha256(grant.encode()).hexdigest()[:16]
+
+
+def _of_graph(
+    grant: str, key: CaseKey, rows: list[dict[str, Any]], analysis: GraphAnalysis, choice: Choice, dials: Dials
+) -> Proposal:
+    case, judgements = analysis.cases[key], analysis.judgements[key]
+    permissions = sorted({row["permission"] for row in rows})
+    probability = _probability(case, analysis)
+    if dials.max_break is not None and probability > dials.max_break:
+        choice = Choice(dict.fromkeys(case.held, "risky"), allowed=choice.allowed, unknown=choice.unknown)
+    going = [one for one in permissions if one in choice.goes or one in choice.duplicates]
+    instead = sorted({other for one in going for other in choice.goes.get(one, ())})
+    staying = [one for one in permissions if one not in going]
+    kind = _kind(going, instead, staying, choice)
+    ids = dict(analysis.graph.ids) | {
+        (key[1], row["permission"]): row["permission_id"] or row["permission"] for row in rows
+    }
+    after = [*staying, *instead] if kind in ("builtin", "narrow_scope") else []
+    weights = {one: analysis.graph.privilege(one, key[1]) for one in {*permissions, *instead}}
+    needed = {one for one in {*staying, *instead} if one in choice.comes or _is_used(judgements.get(one))}
+    evidence = _evidence(rows) | {
+        "permissions": [
+            _told(one, ids[key[1], one], analysis, key, choice, stays=one not in going) for one in permissions
+        ],
+        "comes": [{"permission": one, "id": ids[key[1], one]} for one in instead],
+        "unexplained": [
+            {"operation": operation, "reason": reason} for operation, reason in sorted(case.unexplained.items())[:_TOLD]
+        ],
+        "coverage": analysis.state,
+    }
+    before = sum(weights[one] for one in permissions)
+    left = sum(weights[one] for one in {*staying, *instead})
+    kept = sum(weights[one] for one in needed)
+    return Proposal(
+        id=_id_of(grant),
+        plane="graph",
+        principal_ids=tuple(one for one in (key[0], key[2]) if one),
+        kind=kind,
+        replaces=(grant,),
+        assignments=tuple(PlannedAssignment("/", ids[key[1], one], key[0]) for one in sorted(after)),
+        reason=_reason(kind, going, choice, judgements),
+        evidence=evidence,
+        proof=choice.proof,
+        break_probability_30d=probability if kind != "keep" else 0.0,
+        excess_before=float(before - kept),
+        excess_after=float(left - kept),
+        risk_before=float(before),
+        risk_after=float(left),
+    )
+
+
+def _is_used(found: Judgement | None) -> bool:
+    return found is not None and found.verdict.value == "used"
+
+
+def _kind(going: list[str], instead: list[str], staying: list[str], choice: Choice) -> ProposalKind:
+    if not going:
+        return "keep"
+    if instead:
+        return "builtin"
+    if staying:
+        return "narrow_scope"
+    return "remove_duplicate" if all(one in choice.duplicates for one in going) else "remove"
+
+
+def _reason(kind: ProposalKind, going: list[str], choice: Choice, judgements: Mapping[str, Judgement]) -> str:
+    if kind == "keep":
+        return "; ".join(sorted(set(choice.stays.values()))) or "used"
+    if kind == "remove_duplicate":
+        return "the tenant-wide grant of the application gives it"
+    if kind == "builtin":
+        return "a narrower permission allows every request that was seen"
+    words = {judgements[one].verdict.value for one in going}
+    return "not used in the window" if words == {"unused"} else "other permissions that stay allow every request"
+
+
+def _told(
+    permission: str, id_: str, analysis: GraphAnalysis, key: CaseKey, choice: Choice, *, stays: bool
+) -> dict[str, Any]:
+    """Return what a reviewer has to know of one permission."""
+    found = analysis.judgements[key][permission]
+    case = analysis.cases[key]
+    seen = [case.requests[operation] for operation in found.operations if operation in case.requests]
+    notes = sorted({need.note for need in case.needs if need.note and permission in need.held})
+    return {
+        "permission": permission,
+        "id": id_,
+        "decision": "keep" if stays else "swap" if choice.goes.get(permission) else "remove",
+        "instead": list(choice.goes.get(permission, ())),
+        "verdict": found.verdict.value,
+        "reason": _why(permission, found, choice, stays=stays),
+        "level": analysis.graph.level(permission, key[1]),
+        "requests": [
+            {"operation": one.operation, "events": one.events, "days": one.days, "last_seen": one.last_seen}
+            for one in sorted(seen, key=lambda one: (-one.events, one.operation))[:_TOLD]
+        ],
+        "requests_in_all": len(seen),
+        "without_it": notes,
+        "alternatives": [
+            {"instead": one.instead, "only": one.only} for one in alternatives(permission, key[1]) if stays
+        ],
+    }
+
+
+def _why(permission: str, found: Judgement, choice: Choice, *, stays: bool) -> str:
+    """Return why a permission stays or goes, as a word."""
+    if stays:
+        return choice.stays.get(permission, found.reason)
+    if permission in choice.duplicates:
+        return "duplicate"
+    if choice.goes.get(permission):
+        return "narrower"
+    return "redundant" if _is_used(found) else found.reason
+
+
+def _probability(case: Case, analysis: GraphAnalysis) -> float:
+    """Return how likely the next 30 days have a request that the permissions which stay do not allow.
+
+    From how often requests of a new kind appeared in the last 30 days of the window: each may be the first that needs
+    more (the rule of succession over all kinds seen). A silent application wakes up as often as its silence is short.
+    """
+    kinds = len(case.requests)
+    if kinds == 0:
+        return round(0.5 * 30 / (analysis.window.days + 30), 4)
+    since = analysis.window.end - _MONTH
+    fresh = sum(1 for seen in case.requests.values() if seen.first_seen is not None and seen.first_seen >= since)
+    nothing_more: float = (1.0 - 1.0 / (kinds + 2)) ** (min(fresh, kinds) / 2 + 0.5)
+    return round(1.0 - nothing_more, 4)
+
+
+def _advice(choices: Mapping[CaseKey, Choice], names: Mapping[str, str]) -> tuple[Advice, ...]:
+    """Name permissions on chosen resources that might do: somebody has to choose the resources."""
+    found = set()
+    for key, choice in choices.items():
+        for permission in choice.after:
+            for one in alternatives(permission, key[1]):
+                found.add(
+                    Advice(
+                        names.get(key[0], key[0]),
+                        f"{permission} ({key[1]}) reaches everything; {one.instead} reaches {one.only}",
+                    )
+                )
+    return tuple(sorted(found, key=lambda one: (one.subject, one.text)))

@@ -1,0 +1,57 @@
+"""A written part against the grants and requests of today: what makes it stale."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rightsize.analyze.graph.cases import CaseKey
+from rightsize.analyze.graph.judge import GraphAnalysis
+from rightsize.propose.graph.plan import read_grants
+from rightsize.propose.verify import Change
+from rightsize.propose.written import WrittenPart
+from rightsize.rbac.text import fold
+
+
+def verify_graph(part: WrittenPart, today: GraphAnalysis) -> list[Change]:
+    """Return what makes a part stale: grants that changed, and requests that what it leaves does not allow."""
+    return [*_changed(part, today), *_uncovered(part, today)]
+
+
+def _changed(part: WrittenPart, today: GraphAnalysis) -> Iterator[Change]:
+    now = {fold(grant): found for grant, found in read_grants(today.held).items()}
+    for grant, read in sorted(part.rests_on.get("grants", {}).items()):
+        found = now.get(fold(grant))
+        if found is None:
+            yield Change("grant", grant, "gone", "the plan read it, and it is not there any more")
+        elif found != read:
+            yield Change("grant", grant, "changed", "its holder or its permissions are not those that the plan read")
+
+
+def _uncovered(part: WrittenPart, today: GraphAnalysis) -> Iterator[Change]:
+    after = _after(part, today)
+    for key, case in today.cases.items():
+        if key not in after:
+            continue
+        present = after[key] | (after.get((*key[:2], ""), frozenset()) if key[2] else frozenset())
+        for need in case.needs:
+            if need.why != "correlated" and not (need.held | need.others) & present:
+                yield Change(
+                    "use", key[0], "not_covered", "today's permissions allow it, and what the plan leaves does not",
+                    need.operations[0], "graph", "/",
+                )  # fmt: skip
+
+
+def _after(part: WrittenPart, today: GraphAnalysis) -> dict[CaseKey, frozenset[str]]:
+    """Return the permissions that each case has after the part: of grants that it does not know, all of them."""
+    names = {id_: name for (_, name), id_ in today.graph.ids.items()}
+    spoken = {grant: proposal for proposal in part.proposals for grant in proposal.replaces}
+    found: dict[CaseKey, set[str]] = {}
+    rows = today.held.select("grant_id", "client_id", "access", "user_id", "permission", "permission_id")
+    for grant, client, access, user, permission, id_ in rows.iter_rows():
+        after = found.setdefault((client, access, user or ""), set())
+        proposal = spoken.get(fold(grant))
+        assigned = {one.role for one in proposal.assignments} if proposal else set()
+        if proposal is None or proposal.kind == "keep" or fold(id_ or permission) in assigned:
+            after.add(permission)
+        after |= {names[role] for role in assigned if role in names}
+    return {key: frozenset(permissions) for key, permissions in found.items()}

@@ -1,0 +1,227 @@
+"""What a reviewer of Graph permissions needs: a page an application, a body for Graph, and commands to copy.
+
+Every command names ids only; they are quoted for the shell that runs it. New permissions come before old ones go.
+Source: Microsoft Learn, Graph v1.0 reference of appRoleAssignment and oAuth2PermissionGrant; application resource type.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from rightsize.analyze.reasons import sentence
+from rightsize.model.plan import PlanePart, Proposal
+from rightsize.render.escape import for_markdown
+from rightsize.render.rows import plain, write_markdown
+
+_BASE = "https://graph.microsoft.com/v1.0"
+_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_OWN_REASONS = {
+    "excluded": "left alone, as it was asked for",
+    "first_party": "an application of Microsoft's is left alone",
+    "unresolved_principal": "no listing says what application this is",
+    "young": "it is younger than the window or the grace",
+    "narrower": "a narrower permission allows every request that was seen",
+    "redundant": "other permissions that stay allow every request that was seen",
+    "duplicate": "the tenant-wide grant of the application gives it",
+    "risky": "taking it away is likelier to break something than `--max-break` allows",
+}
+
+
+def graph_files(part: PlanePart, app_ids: Mapping[str, str], apis: Mapping[str, str]) -> dict[str, str]:
+    """Return the files of the part by name: a page, a body and two scripts for each application that changes.
+
+    Args:
+        part: The part of the plan.
+        app_ids: Application ids by object id of the service principal.
+        apis: Object ids of the service principals of APIs by application id.
+    """
+    by_client: dict[str, list[Proposal]] = {}
+    for proposal in part.proposals:
+        by_client.setdefault(proposal.principal_ids[0], []).append(proposal)
+    files: dict[str, str] = {}
+    for client, proposals in sorted(by_client.items()):
+        if all(proposal.kind == "keep" for proposal in proposals):
+            continue
+        slug = client if _GUID.fullmatch(client) else hashlib.sha256(client.encode()).hexdigest()[:16]
+        steps = _steps(client, proposals, apis)
+        body = _body(client, proposals, steps, app_ids)
+        files[f"graph/{slug}.md"] = "\n".join(_page(client, proposals, part)).rstrip() + "\n"
+        files[f"graph/{slug}.json"] = json.dumps(plain(body), ensure_ascii=True, indent=2) + "\n"
+        files[f"graph/{slug}.sh"] = _shell(steps)
+        files[f"graph/{slug}.ps1"] = _powershell(steps)
+    return files
+
+
+def _steps(client: str, proposals: Sequence[Proposal], apis: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return the requests in order: what is new, then smaller delegated grants, then what goes."""
+    new: dict[str, dict[str, Any]] = {}
+    smaller, gone = [], []
+    for proposal in proposals:
+        evidence = proposal.evidence
+        grant = proposal.replaces[0]
+        if proposal.kind == "keep":
+            continue
+        if evidence["access"] == "application":
+            for one in evidence["comes"]:
+                api = apis.get(evidence["api_app_id"], evidence["api_app_id"])
+                body = {"principalId": client, "resourceId": api, "appRoleId": one["id"]}
+                url = f"{_BASE}/servicePrincipals/{client}/appRoleAssignments"
+                new[one["id"]] = {"method": "POST", "url": url, "body": body}
+            url = f"{_BASE}/servicePrincipals/{client}/appRoleAssignments/{grant}"
+            gone.append({"method": "DELETE", "url": url, "body": None})
+        elif proposal.assignments:
+            kept = [one["permission"] for one in evidence["permissions"] if one["decision"] == "keep"]
+            scope = " ".join(sorted({*kept, *(one["permission"] for one in evidence["comes"])}))
+            url = f"{_BASE}/oauth2PermissionGrants/{grant}"
+            smaller.append({"method": "PATCH", "url": url, "body": {"scope": scope}})
+        else:
+            gone.append({"method": "DELETE", "url": f"{_BASE}/oauth2PermissionGrants/{grant}", "body": None})
+    return [*(new[id_] for id_ in sorted(new)), *smaller, *gone]
+
+
+def _body(
+    client: str, proposals: Sequence[Proposal], steps: Sequence[Mapping[str, Any]], app_ids: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return what the application should ask for afterwards, and the requests that make it so."""
+    asked: dict[str, dict[tuple[str, str], None]] = {}
+    for proposal in proposals:
+        evidence = proposal.evidence
+        kind = "Role" if evidence["access"] == "application" else "Scope"
+        kept = [one["id"] for one in evidence["permissions"] if one["decision"] == "keep"]
+        for id_ in [*kept, *(one["id"] for one in evidence.get("comes", ()))]:
+            if evidence["api_app_id"] and id_ and _GUID.fullmatch(id_):
+                asked.setdefault(evidence["api_app_id"], {})[id_, kind] = None
+    return {
+        "appId": app_ids.get(client),
+        "requiredResourceAccess": [
+            {
+                "resourceAppId": api,
+                "resourceAccess": [{"id": id_, "type": kind} for id_, kind in sorted(permissions)],
+            }
+            for api, permissions in sorted(asked.items())
+        ],
+        "requests": [dict(step) for step in steps],
+    }
+
+
+def _shell(steps: Sequence[Mapping[str, Any]]) -> str:
+    lines = ["#!/usr/bin/env bash", "set -euo pipefail"]
+    for step in steps:
+        words = ["az", "rest", "--method", step["method"].lower(), "--url", _quoted_url(step["url"])]
+        if step["body"] is not None:
+            words += ["--headers", "Content-Type=application/json", "--body", json.dumps(step["body"], sort_keys=True)]
+        lines.append(" ".join(shlex.quote(word) for word in words))
+    return "\n".join(lines) + "\n"
+
+
+def _powershell(steps: Sequence[Mapping[str, Any]]) -> str:
+    lines = ["$ErrorActionPreference = 'Stop'"]
+    for step in steps:
+        line = f"Invoke-MgGraphRequest -Method {step['method']} -Uri {_single(_quoted_url(step['url']))}"
+        if step["body"] is not None:
+            body = json.dumps(step["body"], sort_keys=True)
+            line += f" -ContentType 'application/json' -Body {_single(body)}"
+        lines.append(line)
+    return "\n".join(lines) + "\n"
+
+
+def _quoted_url(url: str) -> str:
+    """Return a URL without a letter that ends it, or a step of it, early: ids come from exports."""
+    return re.sub(r"[^A-Za-z0-9/:._~-]", lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode()), url)
+
+
+def _single(text: str) -> str:
+    """Return a PowerShell string that expands nothing; it takes curly quotes for quotes too."""
+    return "'" + re.sub("['\u2018\u2019\u201a\u201b]", lambda found: found[0] * 2, text) + "'"
+
+
+def _page(client: str, proposals: Sequence[Proposal], part: PlanePart) -> Iterator[str]:
+    window = part.window
+    yield f"# {for_markdown(part.names.get(client, client))}"
+    yield ""
+    yield f"- Service principal: {for_markdown(client)}"
+    yield f"- Observation window: {window['first_day']} to {window['last_day']}, {window['days']} days"
+    yield f"- Break within 30 days: {max(one.break_probability_30d for one in proposals):.1%}"
+    holds = all(one.proof.used_subset and one.proof.granted_superset for one in proposals)
+    yield f"- Proof: {'every request that was explained stays allowed, and nothing is new' if holds else 'none'}"
+    yield ""
+    yield "## What becomes of each permission"
+    yield ""
+    rows = [
+        _row(proposal, one)
+        for proposal in sorted(proposals, key=lambda one: (one.evidence["access"], one.id))
+        for one in proposal.evidence["permissions"]
+    ]
+    yield write_markdown(rows, ("permission", "access", "decision", "instead", "level", "because"))
+    yield "## The requests behind each"
+    yield ""
+    requests = [
+        {
+            "permission": one["permission"],
+            "request": request["operation"],
+            "times": request["events"],
+            "last": request["last_seen"],
+        }
+        for proposal in proposals
+        for one in proposal.evidence["permissions"]
+        for request in one.get("requests", ())
+    ]
+    yield write_markdown(requests, ("permission", "request", "times", "last"))
+    unknown = sorted(
+        {
+            (one["operation"], one["reason"])
+            for proposal in proposals
+            for one in proposal.evidence.get("unexplained", ())
+        }
+    )
+    if unknown:
+        yield "## Requests that no permission explains"
+        yield ""
+        told = [{"request": operation, "because": sentence(reason)} for operation, reason in unknown]
+        yield write_markdown(told, ("request", "because"))
+    yield from _notes(proposals)
+
+
+def _row(proposal: Proposal, one: Mapping[str, Any]) -> dict[str, Any]:
+    user = proposal.evidence["user_id"]
+    return {
+        "permission": one["permission"],
+        "access": proposal.evidence["access"] + (f" of user {user}" if user else ""),
+        "decision": one["decision"],
+        "instead": ", ".join(one.get("instead", ())),
+        "level": one.get("level", ""),
+        "because": _OWN_REASONS.get(one["reason"], sentence(one["reason"])),
+    }
+
+
+def _notes(proposals: Sequence[Proposal]) -> Iterator[str]:
+    notes = sorted(
+        {
+            f"{one['permission']}: {note}"
+            for proposal in proposals
+            for one in proposal.evidence["permissions"]
+            for note in one.get("without_it", ())
+        }
+    )
+    if notes:
+        yield "## What is missing without a permission"
+        yield ""
+        yield from (f"- {for_markdown(note)}" for note in notes)
+        yield ""
+    narrow = sorted(
+        {
+            f"{one['permission']}: {other['instead']} would do for {other['only']}"
+            for proposal in proposals
+            for one in proposal.evidence["permissions"]
+            for other in one.get("alternatives", ())
+        }
+    )
+    if narrow:
+        yield "## Narrower still, for chosen resources"
+        yield ""
+        yield from (f"- {for_markdown(note)}" for note in narrow)

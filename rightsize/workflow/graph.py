@@ -1,0 +1,55 @@
+"""The plane of Microsoft Graph from the store: judged, planned, verified."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import polars as pl
+
+from rightsize.analyze.graph.judge import GraphAnalysis, analyse_graph
+from rightsize.analyze.graph.tables import GraphTables, graph_window
+from rightsize.analyze.window import Window
+from rightsize.model.plan import PlanePart
+from rightsize.propose.dials import Dials
+from rightsize.propose.graph.cover import cheapest_cover
+from rightsize.propose.graph.plan import plan_graph
+from rightsize.propose.graph.verify import verify_graph
+from rightsize.propose.verify import Change
+from rightsize.propose.written import WrittenPart
+from rightsize.render.graph import graph_files
+from rightsize.workflow.plane_steps import PlaneSteps, TableOf
+
+
+@dataclass(frozen=True, slots=True)
+class GraphJudged:
+    """Graph, judged."""
+
+    analysis: GraphAnalysis
+
+    def plan(self, dials: Dials) -> PlanePart:
+        """Return what the plan says of Graph, with its files."""
+        part = plan_graph(self.analysis, dials)
+        listed = self.analysis.clients.filter(pl.col("app_id").is_not_null())
+        app_ids = dict(listed.select("client_id", "app_id").iter_rows())
+        apis = {app_id: client for client, app_id in sorted(app_ids.items(), reverse=True)}
+        return replace(part, files=graph_files(part, app_ids, apis))
+
+
+def judge_graph(table_of: TableOf, as_of: dt.date | None, days: int) -> GraphJudged | None:
+    """Judge every permission of Graph that is held; None where nothing of it is loaded."""
+    tables = GraphTables.read(table_of)
+    if tables.is_empty:
+        return None
+    return GraphJudged(analyse_graph(tables, graph_window(tables, as_of, days), cheapest_cover))
+
+
+def verify_part(table_of: TableOf, part: WrittenPart) -> Sequence[Change]:
+    """Return what makes a written part stale, over its window and every day since."""
+    tables = GraphTables.read(table_of)
+    newest = max([part.last_day, *tables.graph_usage_days["day"].drop_nulls().unique()])
+    return verify_graph(part, analyse_graph(tables, Window(part.first_day, newest), cheapest_cover))
+
+
+GRAPH = PlaneSteps("graph", judge_graph, verify_part)

@@ -1,0 +1,48 @@
+"""What a plane beyond Azure RBAC brings to the workflows: how it is judged, planned and verified."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import polars as pl
+
+from rightsize.analyze.planes import PlaneAnalysis
+from rightsize.model.nouns import Plane
+from rightsize.model.plan import PlanePart
+from rightsize.propose.dials import Dials
+from rightsize.propose.verify import Change
+from rightsize.propose.written import WrittenPart
+
+TableOf = Callable[[str], pl.DataFrame]
+
+
+class Judged(Protocol):
+    """A plane that has been judged."""
+
+    @property
+    def analysis(self) -> PlaneAnalysis:
+        """What was concluded."""
+        ...
+
+    def plan(self, dials: Dials) -> PlanePart:
+        """Return what the plan says of the plane."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PlaneSteps:
+    """What a plane brings.
+
+    Attributes:
+        plane: Its word.
+        judge: Judges every grant of the plane over the `days` days before `as_of`; None where nothing of the plane is
+            loaded. Without `as_of` the window ends with the newest day that the plane's own log covers.
+        verify: What makes a written part stale, or what it does not cover, over the tables of today.
+    """
+
+    plane: Plane
+    judge: Callable[[TableOf, dt.date | None, int], Judged | None]
+    verify: Callable[[TableOf, WrittenPart], Sequence[Change]]

@@ -1,0 +1,139 @@
+"""Verdicts over permissions of Graph: what explains a request is used, and what is unknown takes nothing away."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from tests.graph.small_map import EXCHANGE, Apps
+
+
+def test_what_explains_a_request_is_used_and_the_rest_unused() -> None:
+    apps = Apps().app("hr").holds("hr", "User.Read.All", "Mail.Send").asks("hr", "GET /users")
+    assert apps.judged("hr") == {"User.Read.All": ("used", "elimination"), "Mail.Send": ("unused", "covered")}
+
+
+def test_of_several_explanations_the_least_powerful_was_used() -> None:
+    apps = Apps().app("hr").holds("hr", "Directory.ReadWrite.All", "User.Read.All").asks("hr", "GET /users")
+    assert apps.judged("hr") == {
+        "User.Read.All": ("used", "fewest"),
+        "Directory.ReadWrite.All": ("unused", "covered"),
+    }
+
+
+def test_refused_and_throttled_requests_are_no_use() -> None:
+    apps = Apps().app("hr").holds("hr", "User.Read.All").asks("hr", "GET /users", use=0, denied=5)
+    analysis = apps.analysis()
+    assert apps.judged("hr") == {"User.Read.All": ("unused", "covered")}
+    assert analysis.denied.select("principal_id", "operation", "denied", "used").rows() == [
+        ("hr", "GET /users", 5, False)
+    ]
+
+
+def test_a_day_without_log_leaves_everything_unused_open() -> None:
+    apps = Apps(days=9).app("hr").holds("hr", "User.Read.All", "Mail.Send").asks("hr", "GET /users")
+    assert apps.judged("hr")["Mail.Send"] == ("out_of_coverage", "days_missing")
+    assert apps.judged("hr")["User.Read.All"][0] == "used"
+    assert {one.kind for one in apps.part().proposals} == {"keep"}
+
+
+def test_without_a_map_nothing_is_unused() -> None:
+    apps = Apps(is_mapped=False).app("hr").holds("hr", "User.Read.All")
+    assert apps.judged("hr") == {"User.Read.All": ("out_of_coverage", "no_permission_map")}
+
+
+def test_an_unknown_request_blocks_what_may_explain_it_and_only_that() -> None:
+    apps = Apps().app("hr").holds("hr", "User.Read.All", "Sites.Read.All").asks("hr", "GET /sites/{id}/frobnicate")
+    assert apps.judged("hr") == {
+        "Sites.Read.All": ("out_of_coverage", "unexplained_use"),
+        "User.Read.All": ("unused", "covered"),
+    }
+    strange = Apps().app("hr").holds("hr", "User.Read.All", "Sites.Read.All").asks("hr", "GET /elsewhere")
+    assert {verdict for verdict, _ in strange.judged("hr").values()} == {"out_of_coverage"}
+
+
+def test_permissions_of_apis_without_a_log_are_unobservable() -> None:
+    apps = Apps().app("hr").holds("hr", "full_access_as_app", resource=EXCHANGE)
+    (row,) = apps.analysis().verdicts.rows(named=True)
+    assert (row["verdict"], row["reason"]) == ("unobservable", "no_api_log")
+
+
+def test_what_stands_in_a_body_is_unobservable_once_such_a_request_was_made() -> None:
+    held = ("User.ReadWrite.All", "User-PasswordProfile.ReadWrite.All")
+    apps = Apps().app("hr").holds("hr", *held).asks("hr", "PATCH /users/{id}")
+    assert apps.judged("hr")["User-PasswordProfile.ReadWrite.All"] == ("unobservable", "request_body")
+    idle = Apps().app("hr").holds("hr", *held).asks("hr", "GET /users")
+    assert idle.judged("hr")["User-PasswordProfile.ReadWrite.All"] == ("unused", "covered")
+
+
+def test_what_fills_in_answers_is_unobservable() -> None:
+    apps = Apps().app("hr").holds("hr", "Group.Read.All", "User.Read.All").asks("hr", "GET /groups/{id}/members")
+    assert apps.judged("hr") == {
+        "Group.Read.All": ("used", "elimination"),
+        "User.Read.All": ("unobservable", "correlated"),
+    }
+
+
+def test_the_map_is_not_believed_that_intune_reads_all_users() -> None:
+    held = ("User.Read.All", "DeviceManagementApps.Read.All")
+    asked = ("GET /users", "GET /deviceAppManagement/mobileApps")
+    apps = Apps().app("hr").holds("hr", *held).asks("hr", *asked)
+    assert {verdict for verdict, _ in apps.judged("hr").values()} == {"used"}
+
+
+def test_delegated_access_is_judged_apart_and_sign_in_scopes_stay() -> None:
+    apps = Apps().app("web").delegated("web", "User.Read", "openid", "Mail.Read", "Files.Read")
+    apps.holds("web", "Mail.Read").asks("web", "GET /me/messages", user="ann")
+    assert apps.judged("web", "delegated") == {
+        "Mail.Read": ("used", "elimination"),
+        "User.Read": ("unobservable", "sign_in_scope"),
+        "openid": ("unobservable", "sign_in_scope"),
+        "Files.Read": ("unobservable", "not_in_map"),
+    }
+    assert apps.judged("web") == {"Mail.Read": ("unused", "covered")}
+
+
+def test_a_grant_of_one_user_explains_only_what_the_tenant_wide_one_does_not() -> None:
+    apps = (
+        Apps().app("web").delegated("web", "User.Read.All").delegated("web", "Mail.Read", "User.Read.All", user="ann")
+    )
+    apps.asks("web", "GET /users", "GET /me/messages", user="ann").asks("web", "GET /users", user="bob")
+    assert apps.judged("web", "delegated") == {"User.Read.All": ("used", "elimination")}
+    assert apps.judged("web", "delegated", "ann")["Mail.Read"] == ("used", "elimination")
+    assert apps.judged("web", "delegated", "ann")["User.Read.All"][0] == "unused"
+
+
+def test_what_nothing_explains_is_a_verdict_and_microsofts_own_apps_are_counted_apart() -> None:
+    apps = Apps().app("hr").holds("hr", "Mail.Read").asks("hr", "GET /users")
+    apps.app("portal", owner_tenant_id="f8cdef31-a31e-4b4a-93e4-5f571e91255a").asks(
+        "portal", "GET /users", "GET /groups"
+    )
+    rows = apps.analysis().verdicts.filter(verdict="unexplained")
+    assert rows.select("principal_id", "reason", "operation", "operations").rows() == [
+        ("hr", "no_permission", "GET /users", 1),
+        ("portal", "first_party", None, 2),
+    ]
+
+
+def test_a_permission_that_leads_to_every_other_is_a_finding_and_high() -> None:
+    apps = Apps().app("ops").holds("ops", "Application.ReadWrite.All").app("hr").holds("hr", "User.Read.All")
+    analysis = apps.analysis()
+    assert analysis.findings.select("control", "principal_id", "severity").rows() == [
+        ("graph_escalation", "ops", "high")
+    ]
+    risk = dict(analysis.principals.select("principal_id", "risk").iter_rows())
+    assert risk["ops"] > 66 > risk["hr"]
+
+
+def test_counts_add_up() -> None:
+    apps = (
+        Apps().app("hr").holds("hr", "User.Read.All", "Mail.Send").delegated("hr", "User.Read").asks("hr", "GET /users")
+    )
+    (row,) = apps.analysis().principals.rows(named=True)
+    assert row["granted"] == row["used"] + row["unused"] + row["unobservable"] + row["out_of_coverage"] == 3
+
+
+def test_an_application_that_no_listing_knows_keeps_its_application_id() -> None:
+    apps = Apps().asks("ghost", "GET /users")
+    rows = apps.analysis().verdicts
+    assert rows["principal_id"].to_list() == ["ghost"]
+    assert apps.analysis().window.first_day == dt.date(2026, 1, 1)

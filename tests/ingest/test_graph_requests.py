@@ -1,0 +1,230 @@
+"""Requests to Graph become events: one normalised path for all spellings, and only what the answer proves is use."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from rightsize.ingest.pipeline import normalised_events
+
+APP = "aaaaaaaa-0000-4000-8000-000000000001"
+USER = "bbbbbbbb-0000-4000-8000-000000000002"
+SERVICE = "cccccccc-0000-4000-8000-000000000003"
+HOST = "https://graph.microsoft.com"
+Row = dict[str, Any]
+
+
+def row(uri: str = "/v1.0/users", **more: Any) -> Row:
+    columns = {
+        "TimeGenerated": "2026-01-05T10:00:00.1234567Z",
+        "Type": "MicrosoftGraphActivityLogs",
+        "RequestId": "r1",
+        "RequestMethod": "GET",
+        "RequestUri": HOST + uri,
+        "ResponseStatusCode": 200,
+        "AppId": APP,
+        "UserId": USER,
+        "ServicePrincipalId": "",
+        "SignInActivityId": "token-1",
+        "Roles": "Directory.ReadWrite.All",
+    }
+    return {name: value for name, value in (columns | more).items() if value is not None}
+
+
+def events(tmp_path: Path, text: str | bytes, name: str = "log.jsonl") -> list[Row]:
+    file = tmp_path / name
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    _, chunks = normalised_events([file])
+    return [event for chunk in chunks for event in chunk]
+
+
+def operations(tmp_path: Path, *uris: str, **more: Any) -> list[str]:
+    rows = [row(uri, RequestId=f"r{number}", **more) for number, uri in enumerate(uris)]
+    found = events(tmp_path, "\n".join(json.dumps(one) for one in rows))
+    by_id = {event["correlation_id"]: event["operation"] for event in found}
+    return [by_id[f"r{number}"] for number in range(len(uris))]
+
+
+SPELLINGS = {
+    "/v1.0/users/ann@contoso.com": "GET /users/{id}",
+    "//v1.0//users('ann@contoso.com')//memberOf/": "GET /users/{id}/memberOf",
+    f"/beta/users/{USER.upper()}/messages/AAMkAGI=/$value": "GET /me/messages/{id}/$value",
+    "/v1.0/servicePrincipals(appId='x')": "GET /servicePrincipals(appId={value})",
+    "/v1.0/servicePrincipals(appId=%27x%27)/owners": "GET /servicePrincipals(appId={value})/owners",
+    "/v1.0/reports/getOffice365ActiveUserDetail(period='D7')": (
+        "GET /reports/getOffice365ActiveUserDetail(period={value})"
+    ),
+    "/v1.0/users/delta()?$deltatoken=secret": "GET /users/delta",
+    "/v1.0/drives/b!a-b/root:/Secret/Pay 2026.xlsx:/content": "GET /drives/{id}/root:/{id}:/content",
+    "/v1.0/drives/1/items/2:/new name.txt:/content": "GET /drives/{id}/items/{id}:/{id}:/content",
+    "/v1.0/sites/contoso.sharepoint.com:/sites/hr:/lists": "GET /sites/{id}/lists",
+    "/v1.0/sites/contoso.sharepoint.com:/sites/hr": "GET /sites/{id}",
+    "/v1.0/me/drive/root/search(q='a/b(c)')": "GET /me/drive/root/search(q={value})",
+    "/v1.0/groups/1/members/microsoft.graph.user/$count": "GET /groups/{id}/members/microsoft.graph.user/$count",
+    "/v1.0/chats/19:abc@thread.v2/messages": "GET /chats/{id}/messages",
+    "/v1.0/users?$select=id,SignInActivity&$filter=startswith(mail,'ann')": "GET /users?$select=signinactivity",
+    "/v1.0/users?%24expand=manager(%24select=id;%24expand=directReports)": "GET /users?$expand=manager",
+    "/v1.0/users?$expand=memberOf,extensions&$top=5": "GET /users?$expand=extensions,memberof",
+    "/v1.0/users?$expand=(": "GET /users?$expand",
+    "/v1.0/security/alerts_v2": "GET /security/alerts_v2",
+    "/v1.0/$batch": "GET /$batch",
+}
+
+
+@pytest.mark.parametrize("uri", SPELLINGS)
+def test_spellings_of_a_request_have_one_name_without_what_names_people(uri: str, tmp_path: Path) -> None:
+    assert operations(tmp_path, uri) == [SPELLINGS[uri]]
+
+
+def test_nothing_that_names_somebody_reaches_an_operation(tmp_path: Path) -> None:
+    text = " ".join(operations(tmp_path, *SPELLINGS))
+    for name in ("contoso", "ann", "Secret", "Pay", "token", USER):
+        assert name not in text
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [
+        (200, "succeeded"), (302, "succeeded"), (404, "failed"), (500, "failed"), (401, "denied"), (403, "denied"),
+        (429, "other"), (None, "started"), ("", "started"), (0, "other"),
+    ],
+)  # fmt: skip
+def test_the_answer_says_whether_it_was_use(status: object, outcome: str, tmp_path: Path) -> None:
+    (event,) = events(tmp_path, json.dumps(row(ResponseStatusCode=status)))
+    assert event["outcome"] == outcome
+
+
+def test_a_delegated_request_is_the_users_and_another_one_the_applications(tmp_path: Path) -> None:
+    (event,) = events(tmp_path, json.dumps(row()))
+    assert (event["principal_id"], event["principal_type"], event["app_id"]) == (USER, "User", APP)
+    assert (event["plane"], event["scope"], event["event_id"]) == ("graph", "/", "token-1")
+    (event,) = events(tmp_path, json.dumps(row(UserId="", ServicePrincipalId=SERVICE)))
+    assert (event["principal_id"], event["principal_type"]) == (SERVICE, "ServicePrincipal")
+
+
+def _diagnostic(one: Row) -> Row:
+    names = {"RequestId": "requestId", "RequestMethod": "requestMethod", "RequestUri": "requestUri",
+             "ResponseStatusCode": "responseStatusCode", "AppId": "appId", "UserId": "userId",
+             "ServicePrincipalId": "servicePrincipalId", "SignInActivityId": "signInActivityId"}  # fmt: skip
+    return {
+        "time": one["TimeGenerated"], "resourceId": "/TENANTS/T/PROVIDERS/MICROSOFT.AADIAM",
+        "operationName": "Microsoft Graph Activity", "category": "MicrosoftGraphActivityLogs",
+        "resultSignature": str(one["ResponseStatusCode"]), "correlationId": "c",
+        "properties": {names[name]: value for name, value in one.items() if name in names},
+    }  # fmt: skip
+
+
+def _of_2024(one: Row) -> Row:
+    record = _diagnostic(one)
+    record["properties"]["UserPrincipalObjectID"] = record["properties"].pop("userId")
+    record["properties"]["SignInActivityId"] = record["properties"].pop("signInActivityId")
+    return record
+
+
+def _hunted(one: Row) -> Row:
+    return {
+        "Timestamp": one["TimeGenerated"], "ApplicationId": one["AppId"], "AccountObjectId": one["UserId"],
+        "EntityType": "User", "RequestId": one["RequestId"], "RequestMethod": one["RequestMethod"],
+        "RequestUri": one["RequestUri"], "ResponseStatusCode": str(one["ResponseStatusCode"]),
+        "UniqueTokenIdentifier": one["SignInActivityId"],
+    }  # fmt: skip
+
+
+def _csv(one: Row) -> str:
+    out = io.StringIO()
+    table = dict(one)
+    table["TimeGenerated [UTC]"] = "1/5/2026, 10:00:00.123 AM"
+    del table["TimeGenerated"]
+    writer = csv.DictWriter(out, list(table))
+    writer.writeheader()
+    writer.writerow(table)
+    return "\ufeff" + out.getvalue()
+
+
+SHAPES: dict[str, Callable[[Row], str]] = {
+    "log_analytics.json": lambda one: json.dumps([one]),
+    "portal.csv": _csv,
+    "diagnostic.jsonl": lambda one: json.dumps(_diagnostic(one)),
+    "spelling_of_2024.jsonl": lambda one: json.dumps(_of_2024(one)),
+    "event_hub.json": lambda one: json.dumps({"records": [_diagnostic(one), _diagnostic(one)]}),
+    "advanced_hunting.json": lambda one: json.dumps([_hunted(one)]),
+    "odd_capitals.jsonl": lambda one: json.dumps({name.upper(): value for name, value in one.items()}),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_shape_of_the_log_says_the_same(shape: str, tmp_path: Path) -> None:
+    (event,) = events(tmp_path, SHAPES[shape](row("/v1.0/users?$top=1")), shape)
+    told = ("operation", "outcome", "principal_id", "app_id", "correlation_id", "event_id", "source")
+    assert [event[name] for name in told] == [
+        "GET /users", "succeeded", USER, APP, "r1", "token-1", "graph_activity_log"
+    ]  # fmt: skip
+    assert event["time"].isoformat().startswith("2026-01-05T10:00:00.123")
+
+
+def test_parquet_says_the_same(tmp_path: Path) -> None:
+    one = row()
+    names = ", ".join(f"'{value}' AS {name}" for name, value in one.items() if name not in {"ResponseStatusCode"})
+    file = tmp_path / "log.parquet"
+    duckdb.sql(f"SELECT {names}, 200 AS ResponseStatusCode").write_parquet(str(file))
+    (event,) = events(tmp_path, file.read_bytes(), "again.parquet")
+    assert (event["operation"], event["outcome"], event["principal_id"]) == ("GET /users", "succeeded", USER)
+
+
+def test_the_same_request_of_two_shapes_is_one_event(tmp_path: Path) -> None:
+    text = json.dumps(_diagnostic(row())) + "\n" + json.dumps(_of_2024(row()))
+    assert len(events(tmp_path, text)) == 1
+
+
+def test_requests_stand_beside_other_logs_of_one_file(tmp_path: Path) -> None:
+    sign_in = {"TimeGenerated": "2026-01-05T10:00:00Z", "Type": "SigninLogs", "UserId": USER, "AppId": APP, "Id": "s"}
+    file = tmp_path / "mixed.jsonl"
+    file.write_text("\n".join(json.dumps(one) for one in (sign_in, row(), row(RequestId="r2"))))
+    report, chunks = normalised_events([file])
+    assert sorted((one.source, one.read, one.rejected) for one in report.files) == [
+        ("graph_activity_log", 2, 0), ("sign_in_log", 1, 0)
+    ]  # fmt: skip
+    assert len([event for chunk in chunks for event in chunk]) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"RequestMethod": ""}, "it has no request method"),
+        ({"RequestUri": ""}, "it has no request URI"),
+        ({"TimeGenerated": "yesterday"}, "its time cannot be read"),
+        ({"AppId": "x", "UserId": "y"}, "it names neither an application nor a user"),
+    ],
+)
+def test_rows_that_cannot_be_used_are_counted(change: Row, reason: str, tmp_path: Path) -> None:
+    file = tmp_path / "log.jsonl"
+    file.write_text(json.dumps(row(**change)) + "\n" + json.dumps(row(RequestId="r2")))
+    report, chunks = normalised_events([file])
+    assert [(one.read, one.rejected) for one in report.files] == [(2, 1)]
+    assert any(reason in note for note in report.notes)
+    assert len([event for chunk in chunks for event in chunk]) == 1
+
+
+def test_enormous_uris_are_kept_as_what_nobody_can_read(tmp_path: Path) -> None:
+    deep, long = "/v1.0" + "/users" * 60, "/v1.0/users?$filter=" + "x" * 20_000
+    assert operations(tmp_path, deep, long) == ["GET /{unreadable}", "GET /{unreadable}"]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.text(max_size=60), min_size=1, max_size=8))
+def test_hostile_paths_are_read_and_give_only_words_of_a_schema(tmp_path: Path, texts: list[str]) -> None:
+    rows = [row(f"/v1.0/users/{text}", RequestId=f"r{number}") for number, text in enumerate(texts)]
+    found = events(tmp_path, "\n".join(json.dumps(one) for one in rows))
+    assert len(found) == len(rows)
+    for event in found:
+        assert event["operation"].isascii()
+        assert all(letter.isalnum() or letter in " /{}()$.,=&?:_@" for letter in event["operation"])
