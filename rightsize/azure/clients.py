@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import ssl
 import threading
 import urllib.request
@@ -50,12 +51,16 @@ class Clients:
     """The clients of one cloud and one credential, made when they are first needed. Use it in a `with`.
 
     Threads may share it. The Graph client lives in an event loop of its own, in a thread of its own: it is
-    asynchronous only, and cannot be moved to a second loop.
+    asynchronous only, and cannot be moved to a second loop. `writes` are the paths of Resource Manager that may be
+    written: those of a rollout, else none.
     """
 
-    def __init__(self, cloud: Cloud, credential: RenewableCredential) -> None:
+    def __init__(
+        self, cloud: Cloud, credential: RenewableCredential, *, writes: tuple[re.Pattern[str], ...] = ()
+    ) -> None:
         self.cloud = cloud
         self._credential = credential
+        self._writes = writes
         self._lock = threading.Lock()
         self._arm: AuthorizationManagementClient | None = None
         self._logs: LogsQueryClient | None = None
@@ -124,10 +129,10 @@ class Clients:
         names = {name.lower(): value for name, value in response.headers.items()}
         return Response(response.status_code, names, content)
 
-    def _settings(self, root: str) -> dict[str, Any]:
+    def _settings(self, root: str, writes: tuple[re.Pattern[str], ...] = ()) -> dict[str, Any]:
         transport = RequestsTransport(connection_timeout=_CONNECT_TIMEOUT, read_timeout=READ_TIMEOUT)
         return {
-            "transport": GuardedTransport(Guard.of([root]), transport),
+            "transport": GuardedTransport(Guard.of([root], writes), transport),
             "retry_policy": NoRetry(),
             # A redirect leads to wherever an answer says.
             "redirect_policy": RedirectPolicy(permit_redirects=False),
@@ -145,7 +150,7 @@ class Clients:
                     "00000000-0000-0000-0000-000000000000",
                     base_url=self.cloud.arm,
                     credential_scopes=[f"{self.cloud.arm_audience}/.default"],
-                    **self._settings(self.cloud.arm),
+                    **self._settings(self.cloud.arm, self._writes),
                 )
             return self._arm
 

@@ -126,7 +126,7 @@ class Exchange:
                 except DroppedError as error:
                     said = f"broke off: {error}"
             self._count(response)
-            if response is not None and response.status == 200:
+            if response is not None and response.status in request.accepts:
                 try:
                     found = read(response.content)
                 except BadAnswerError as error:

@@ -1,5 +1,7 @@
 """The guard below every client: nothing but questions goes out, and only to the hosts that were chosen.
 
+A rollout, and nothing else, lets it pass writes, of role assignments and definitions alone.
+
 It stands at the transport, under the policies of the SDKs, so that what they add on their own accord passes it too:
 ARM's client, for one, registers a resource provider when it is told that it is missing, and that is a write.
 """
@@ -29,17 +31,28 @@ QUERY_POSTS = (
 )
 """Paths to which a POST may go."""
 
+ROLLOUT_WRITES = (
+    re.compile(
+        rf"(?:/[^?]*)?/providers/Microsoft\.Authorization/role(?:Assignments|Definitions)/{_GUID}", re.IGNORECASE
+    ),
+)
+"""Paths to which a PUT or DELETE may go where a rollout writes, and nowhere else: one assignment or definition."""
+
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """What may go out: GET, and the POSTs of QUERY_POSTS, to these roots (scheme and host, with the port)."""
+    """What may go out: GET, and the POSTs of QUERY_POSTS, to these roots (scheme and host, with the port).
+
+    PUT and DELETE go out to the paths of `writes` only, and there are none unless a rollout asks for them.
+    """
 
     roots: frozenset[str]
+    writes: tuple[re.Pattern[str], ...] = ()
 
     @classmethod
-    def of(cls, urls: Sequence[str]) -> Guard:
+    def of(cls, urls: Sequence[str], writes: tuple[re.Pattern[str], ...] = ()) -> Guard:
         """Return the guard for the hosts of these URLs."""
-        return cls(frozenset(root_of(url) for url in urls))
+        return cls(frozenset(root_of(url) for url in urls), writes)
 
     def check(self, method: str, url: str) -> None:
         """Let a request pass.
@@ -51,7 +64,8 @@ class Guard:
             raise InternalError(f"a request to another host was stopped: {root_of(url)}")
         path = urlsplit(url).path
         is_query = method == "POST" and any(pattern.fullmatch(path) for pattern in QUERY_POSTS)
-        if method != "GET" and not is_query:
+        is_write = method in ("PUT", "DELETE") and any(pattern.fullmatch(path) for pattern in self.writes)
+        if method != "GET" and not is_query and not is_write:
             raise InternalError(f"a request that may change something was stopped: {method} {path}")
 
 

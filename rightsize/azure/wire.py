@@ -16,21 +16,23 @@ class Request:
     Attributes:
         service: Who is asked.
         url: Path and query from the root of the service, or a whole URL, as a next link is.
-        method: GET, or POST for the few queries that Azure takes no other way.
-        body: JSON text of a POST.
+        method: GET, or POST for the few queries that Azure takes no other way; PUT and DELETE where a rollout writes.
+        body: JSON text of a POST or PUT.
         headers: Beyond those of every request.
         budget: Which budget it counts against, and `cost` how much of it it takes.
         is_next: Whether the service gave the URL, as the rest of a listing; such a link dies after a while.
+        accepts: The statuses of a good answer.
     """
 
     service: Service
     url: str
-    method: Literal["GET", "POST"] = "GET"
+    method: Literal["GET", "POST", "PUT", "DELETE"] = "GET"
     body: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     budget: str = ""
     cost: float = 1.0
     is_next: bool = False
+    accepts: tuple[int, ...] = (200,)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,9 @@ def doctor(
     role_out: Annotated[
         Path | None, typer.Option("--role-out", help="Write a custom role with just what collecting takes here.")
     ] = None,
+    rollout_role: Annotated[
+        Path | None, typer.Option("--rollout-role", help="Write a custom role with just what `rollout apply` takes.")
+    ] = None,
     output: Output = OutputFormat.TABLE,
     verbose: Verbose = 0,
     quiet: Quiet = False,
@@ -63,6 +66,9 @@ def doctor(
     if role_out is not None:
         write_role(found.role, role_out)
         say(f"wrote a custom role to {role_out}")
+    if rollout_role is not None:
+        write_role(found.rollout_role, rollout_role)
+        say(f"wrote a custom role to {rollout_role}: it belongs to an identity that does nothing else")
     rows = [{**asdict(row), "at": ", ".join(row.at)} for row in found.rows]
     if output is OutputFormat.TABLE and not verbose:
         show([row for row in rows if row["reach"] != "readable"] or rows, _SHORT, output)

@@ -33,6 +33,7 @@ from rightsize.cli.queries import queries
 from rightsize.cli.report import report
 from rightsize.cli.role_gates import no_new_access, not_granted
 from rightsize.cli.roles import app as roles
+from rightsize.cli.rollout import app as rollout
 from rightsize.cli.sql import sql
 from rightsize.cli.status import status
 from rightsize.cli.verify import verify
@@ -81,6 +82,7 @@ roles.command("no-new-access")(no_new_access)
 roles.command("not-granted")(not_granted)
 app.add_typer(roles, name="roles")
 app.add_typer(queries, name="queries")
+app.add_typer(rollout, name="rollout")
 app.command()(sql)
 app.command()(status)
 app.command()(verify)

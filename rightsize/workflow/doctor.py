@@ -22,6 +22,16 @@ from rightsize.collect.sources import chosen_sources
 from rightsize.model.errors import AccessError, EvidenceError
 
 ROLE_NAME = "rightsize collector"
+ROLLOUT_ROLE_NAME = "rightsize rollout"
+_ROLLOUT_ACTIONS = (
+    "Microsoft.Authorization/locks/read",
+    "Microsoft.Authorization/roleAssignments/delete",
+    "Microsoft.Authorization/roleAssignments/read",
+    "Microsoft.Authorization/roleAssignments/write",
+    "Microsoft.Authorization/roleDefinitions/delete",
+    "Microsoft.Authorization/roleDefinitions/read",
+    "Microsoft.Authorization/roleDefinitions/write",
+)
 _NAMESPACE = uuid.UUID("6c1d5c1e-8a0c-5b0e-9f57-3d2b8f0e7a11")
 _MOST_SCOPES = 2000
 
@@ -60,6 +70,7 @@ class Diagnosis:
         rows: What came of each source.
         roles: Roles of Azure to ask for, each with a scope, and `permissions` those of Graph.
         role: A custom role that has what the sources take and nothing else, in ARM's form.
+        rollout_role: A custom role that has what `rollout` takes and nothing else.
     """
 
     who: SignIn
@@ -67,6 +78,7 @@ class Diagnosis:
     roles: tuple[str, ...]
     permissions: tuple[str, ...]
     role: dict[str, Any]
+    rollout_role: dict[str, Any]
 
 
 def examine(
@@ -109,6 +121,7 @@ def examine(
         tuple(sorted({f"{one.source.right.role} at {one.scope or '/'}" for one in refused if _is_azure(one.source)})),
         tuple(sorted({one.source.right.permission for one in refused if not _is_azure(one.source)})),
         collector_role(chosen, known.subscriptions()),
+        rollout_role(known.subscriptions()),
     )
 
 
@@ -143,13 +156,29 @@ def collector_role(sources: Sequence[Source], subscriptions: Sequence[str]) -> d
     rights = [source.right for source in sources if _is_azure(source)]
     actions = {action for right in rights if not right.is_data_action for action in (right.permission, *right.also)}
     data_actions = {right.permission for right in rights if right.is_data_action}
+    text = "Reads what rightsize collects: access, resources and logs. Changes nothing."
+    return _custom_role(ROLE_NAME, text, actions, data_actions, subscriptions)
+
+
+def rollout_role(subscriptions: Sequence[str]) -> dict[str, Any]:
+    """Return a custom role, in ARM's form, that can do in these subscriptions what a rollout does, and nothing else.
+
+    Whoever may write role assignments may give themselves anything: it belongs to an identity of its own.
+    """
+    text = "Makes and removes role assignments and definitions for a rollout of rightsize."
+    return _custom_role(ROLLOUT_ROLE_NAME, text, set(_ROLLOUT_ACTIONS), set(), subscriptions)
+
+
+def _custom_role(
+    name: str, description: str, actions: set[str], data_actions: set[str], subscriptions: Sequence[str]
+) -> dict[str, Any]:
     scopes = [f"/subscriptions/{identifier}" for identifier in subscriptions[:_MOST_SCOPES]]
     return {
         "name": str(uuid.uuid5(_NAMESPACE, "|".join([*sorted(actions | data_actions), *scopes]))),
         "type": "Microsoft.Authorization/roleDefinitions",
         "properties": {
-            "roleName": ROLE_NAME,
-            "description": "Reads what rightsize collects: access, resources and logs. Changes nothing.",
+            "roleName": name,
+            "description": description,
             "type": "CustomRole",
             "permissions": [
                 {

@@ -32,6 +32,7 @@ FILES = (
     "emergency_names",
     "extension_types",
     "frameworks",
+    "propagation",
     "dual_operations",
     "resource_settings",
     "resource_logs",

@@ -1,0 +1,254 @@
+"""`rightsize rollout`: the one command that writes to Azure, in steps that can be undone."""
+
+from __future__ import annotations
+
+import datetime as dt
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rightsize.cli.collect import Cloud
+from rightsize.cli.narration import say, set_verbosity
+from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Output, OutputFormat, Quiet, Verbose
+from rightsize.cli.output import show
+from rightsize.model.errors import GateError, UsageError
+
+if TYPE_CHECKING:
+    from rightsize.workflow.rollout import Access
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder of the rollout.")]
+Auth = Annotated[
+    str | None,
+    typer.Option(
+        "--auth",
+        help="How to sign in for writing: default, cli, env, managed-identity, workload, browser, device-code.",
+    ),
+]
+Yes = Annotated[bool, typer.Option("--yes", help="Do it, without asking; without this and --ask nothing is done.")]
+Ask = Annotated[bool, typer.Option("--ask", help="Do it, once the name of the rollout is typed.")]
+SwapNames = Annotated[list[str] | None, typer.Option("--swap", help="Only this swap; may be repeated.")]
+_PLAN = ("wave", "swap", "makes", "removes", "new_roles", "wait_seconds", "break_probability_30d", "blind")
+_STEPS = ("wave", "swap", "step", "what", "scope")
+_STANDING = ("swap", "wave", "state", "since", "covered_days", "refused", "add_back", "reason")
+
+
+@app.callback()
+def rollout() -> None:
+    """Bring an accepted plan into Azure, watch it, and take it back."""
+
+
+@app.command("plan")
+def plan_(
+    plan: Annotated[Path, typer.Argument(metavar="PLAN", help="The plan folder, or its plan.json.")],
+    out: Annotated[Path, typer.Option("--out", help="The folder of the rollout; it must not have begun.")],
+    emergency: Annotated[
+        list[str] | None,
+        typer.Option("--emergency-account", help="Object id of an emergency access account; name every one."),
+    ] = None,
+    canary: Annotated[
+        list[str] | None, typer.Option("--canary", help="Object id of a principal that goes first; may be repeated.")
+    ] = None,
+    wave_size: Annotated[int, typer.Option("--wave-size", min=1, help="Swaps of a wave, after the canaries.")] = 25,
+    proposal: Annotated[
+        list[str] | None, typer.Option("--proposal", help="Only this proposal; may be repeated. All without it.")
+    ] = None,
+    db: Db = DEFAULT_DB,
+    output: Output = OutputFormat.TABLE,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
+) -> None:
+    """Order a plan into swaps and waves, and check what must hold before anything is done. Azure is not asked.
+
+    What hangs together is one swap: it is done whole, or taken back whole. Left out, each with its reason, are
+    emergency access accounts, the last owner of a subscription, conditions that would be lost, what Privileged Identity
+    Management holds or would have to hold, and whatever rests on those.
+    """
+    from rightsize.workflow.rollout import bundle_document, describe, plan_rollout  # noqa: PLC0415
+
+    set_verbosity(verbose, quiet)
+    made = plan_rollout(
+        db,
+        plan,
+        out,
+        emergency=emergency or (),
+        canaries=canary or (),
+        wave_size=wave_size,
+        only=proposal or (),
+    )
+    show([describe(swap) for swap in made.swaps], _PLAN, output, document=bundle_document(made))
+    for one in made.left_out:
+        say(f"left out: {one.role_assignment_id}: {one.reason}")
+    say(f"{len(made.swaps)} swaps in {len(made.waves)} waves, {len(made.left_out)} assignments left out; in {out}")
+
+
+@app.command("apply")
+def apply_(
+    folder: Folder,
+    wave: Annotated[int | None, typer.Option("--wave", help="The wave to carry out; the next one without it.")] = None,
+    auth: Auth = None,
+    cloud: Cloud = "public",
+    yes: Yes = False,
+    ask: Ask = False,
+    db: Db = DEFAULT_DB,
+    output: Output = OutputFormat.TABLE,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    no_input: NoInput = False,
+) -> None:
+    """Carry out a wave: make what comes, wait, read it back, then remove what goes.
+
+    Without --yes or --ask the steps are only shown. Each step is in the journal before it is done. A run that is cut
+    goes on with the same command; a swap that Azure refuses is taken back whole. Exit code 3 says that swaps were taken
+    back, 7 that the run has to go on later.
+    """
+    from rightsize.workflow import rollout as work  # noqa: PLC0415
+
+    set_verbosity(verbose, quiet)
+    bundle = work.open_bundle(folder)
+    chosen = wave or work.next_wave(folder)
+    if chosen is None:
+        say("every swap is done or taken back")
+        return
+    if not (yes or ask):
+        show([step for swap in bundle.swaps if swap.wave == chosen for step in work.steps_of(swap)], _STEPS, output)
+        say(f"wave {chosen}: nothing was done; --yes or --ask does it")
+        return
+    states = work.apply_wave(folder, chosen, _access(auth, cloud, yes, bundle.plan, no_input), db=db, tell=say)
+    rows = [{"swap": name, "wave": chosen, "state": state} for name, state in states.items()]
+    show(rows, ("swap", "wave", "state"), output)
+    back = [name for name, state in states.items() if state == "rolled_back"]
+    if back:
+        hint = "`rightsize rollout status` says why"
+        raise GateError(f"{len(back)} of {len(states)} swaps of wave {chosen} were taken back", hint=hint)
+
+
+@app.command("rollback")
+def rollback_(
+    folder: Folder,
+    swap: SwapNames = None,
+    auth: Auth = None,
+    cloud: Cloud = "public",
+    yes: Yes = False,
+    ask: Ask = False,
+    output: Output = OutputFormat.TABLE,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    no_input: NoInput = False,
+) -> None:
+    """Take swaps back: what was removed comes back with its id, condition and description, then the new ones go.
+
+    Without --yes or --ask the states are only shown. What Azure sets itself (createdOn, createdBy) is new.
+    """
+    from rightsize.workflow import rollout as work  # noqa: PLC0415
+
+    set_verbosity(verbose, quiet)
+    if yes or ask:
+        access = _access(auth, cloud, yes, work.open_bundle(folder).plan, no_input)
+        states = work.roll_back(folder, access, swaps=swap or (), tell=say)
+    else:
+        states = work.swap_states(folder)
+        say("nothing was done; --yes or --ask does it")
+    show([{"swap": name, "state": state} for name, state in states.items()], ("swap", "state"), output)
+
+
+@app.command("status")
+def status_(
+    folder: Folder,
+    watch_days: Annotated[
+        int, typer.Option("--watch-days", help="Covered days without a refusal that close a swap.")
+    ] = 7,
+    soak_days: Annotated[
+        int, typer.Option("--soak-days", help="Days after which what no log would show is closed, too.")
+    ] = 30,
+    confirm: Annotated[
+        list[str] | None, typer.Option("--confirm", help="Swap whose owner answers for what no log would show.")
+    ] = None,
+    confirmed_by: Annotated[str | None, typer.Option("--by", help="Who confirms.")] = None,
+    auto_rollback: Annotated[
+        bool, typer.Option("--auto-rollback", help="Take back what is tripped; needs --auth and --yes.")
+    ] = False,
+    auth: Auth = None,
+    cloud: Cloud = "public",
+    yes: Yes = False,
+    today: Annotated[
+        str | None, typer.Option("--as-of", help="The day that soaking counts to; today without it.")
+    ] = None,
+    db: Db = DEFAULT_DB,
+    output: Output = OutputFormat.TABLE,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    no_input: NoInput = False,
+) -> None:
+    """Show how each swap stands, from the journal and the logs that were loaded since; exit 3 where one is tripped.
+
+    `tripped`: somebody was refused what the removed assignment allowed; the smallest add-back is named. `watching`: too
+    few days are covered by a log. `blind`: no log would show some of what went, and nobody has confirmed it yet.
+    """
+    from rightsize.rollout.tripwire import add_back  # noqa: PLC0415
+    from rightsize.workflow import rollout as work  # noqa: PLC0415
+
+    set_verbosity(verbose, quiet)
+    if confirm:
+        if not confirmed_by:
+            raise UsageError("a confirmation has no name to it", hint="say who: --by NAME")
+        work.confirm_swaps(folder, confirm, confirmed_by)
+    day = _day(today)
+    found = work.watch_rollout(db, folder, watch_days=watch_days, soak_days=soak_days, today=day)
+    rows = [
+        {
+            "swap": one.swap,
+            "wave": one.wave,
+            "state": one.state,
+            "since": one.since,
+            "covered_days": one.covered_days,
+            "refused": sum(refusal.calls for refusal in one.refusals),
+            "add_back": add_back(one),
+            "reason": one.reason,
+        }
+        for one in found
+    ]
+    show(rows, _STANDING, output, table_columns=("swap", "wave", "state", "covered_days", "refused"))
+    tripped = [one for one in found if one.state == "tripped"]
+    for one in tripped:
+        for lacking in add_back(one):
+            say(f"{one.swap}: {lacking['principal_id']} lacks {lacking['operation']} at {lacking['scope']}")
+    if tripped and auto_rollback:
+        if not yes:
+            raise UsageError("`--auto-rollback` writes to Azure", hint="add --yes")
+        access = _access(auth, cloud, yes, "", no_input)
+        work.roll_back(folder, access, swaps=[one.swap for one in tripped], tell=say)
+    if tripped:
+        said = "were taken back" if auto_rollback else "are tripped"
+        raise GateError(f"{len(tripped)} swaps {said}", hint="`rightsize rollout rollback --swap SWAP` takes one back")
+
+
+def _access(auth: str | None, cloud: str, yes: bool, plan: str, no_input: bool) -> Access:
+    from rightsize.workflow.rollout import Access  # noqa: PLC0415
+
+    if auth is None:
+        hint = "--auth, with a credential of its own: `rightsize doctor --rollout-role FILE` writes its role"
+        raise UsageError("it is not said who writes", hint=hint)
+    if not yes:
+        _ask(plan[:8], no_input)
+    return Access(auth, cloud, may_ask=not no_input)
+
+
+def _ask(name: str, no_input: bool) -> None:
+    if no_input:
+        raise UsageError("`--ask` asks, and `--no-input` forbids it", hint="use --yes")
+    sys.stderr.write(f"This changes who may do what in Azure. Type {name} to go on: ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip() != name:
+        raise UsageError("it was not typed, and nothing was done")
+
+
+def _day(text: str | None) -> dt.date:
+    try:
+        return dt.date.fromisoformat(text) if text else dt.datetime.now(dt.UTC).date()
+    except ValueError:
+        raise UsageError(f"`{text}` is no day", hint="write it as 2026-12-31") from None

@@ -1,0 +1,296 @@
+"""From an accepted plan to swaps: what hangs together, in which wave it goes, and what is left to people."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from rightsize.model.errors import GateError
+from rightsize.model.nouns import RoleDefinition
+from rightsize.model.role_forms import to_arm
+from rightsize.rbac.text import fold
+from rightsize.rollout.bundle import Bundle, Held, LeftOut, Swap
+from rightsize.rules.tables import rows_of
+
+_NAMESPACE = uuid.UUID("2f0a4c9e-6f0b-5d51-9c0e-5a7f0f6f7f21")
+_OWNER = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"
+_MOST_A_SUBSCRIPTION, _MOST_A_GROUP = 4000, 500
+"""Assignments that Azure allows (Microsoft Learn: Troubleshoot Azure RBAC limits)."""
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """What a rollout has to know of the tenant, from the store.
+
+    Attributes:
+        assignments: Rows of `role_assignments`, in every state.
+        members: Members of each group, nested ones included.
+        types: Type of each principal, by id.
+    """
+
+    assignments: Sequence[Row]
+    members: Mapping[str, frozenset[str]]
+    types: Mapping[str, str]
+
+
+@dataclass(slots=True)
+class _Part:
+    """One assignment of today that goes, with everything that comes for it."""
+
+    row: Row
+    proposals: list[str] = field(default_factory=list)
+    creates: dict[str, Held] = field(default_factory=dict)
+    rests_on: set[str] = field(default_factory=set)
+    risk: float = 0.0
+    covered: int = 0
+    blind: int = 0
+
+
+def make_bundle(
+    plan: Mapping[str, Any],
+    plan_hash: str,
+    roles: Mapping[str, RoleDefinition],
+    tenant: Tenant,
+    *,
+    emergency: Collection[str],
+    canaries: Collection[str] = (),
+    wave_size: int = 25,
+    only: Collection[str] = (),
+) -> Bundle:
+    """Order a plan.
+
+    Args:
+        plan: `plan.json`, verified against the store.
+        plan_hash: Its hash.
+        roles: The roles that it brings, by GUID.
+        tenant: The tenant that it was verified against.
+        emergency: Emergency access accounts; what they or their groups hold is left alone.
+        canaries: Principals that go first, in wave 1.
+        wave_size: Swaps of each later wave.
+        only: Proposals that are accepted; all of them where none is named.
+
+    Raises:
+        GateError: The assignments that come would not fit into Azure's limits beside those that are there.
+    """
+    held = {fold(str(row["role_assignment_id"])): row for row in tenant.assignments if row["state"] == "active"}
+    parts, left = _parts(plan, held, tenant, set(map(fold, only)))
+    parts, left = _leave_out(parts, left, tenant, held, frozenset(map(fold, emergency)))
+    swaps = _swaps(parts, roles, set(map(fold, canaries)), tenant, wave_size)
+    _check_room(swaps, held)
+    needed = {role for swap in swaps for role in swap.roles}
+    return Bundle(
+        plan=plan_hash,
+        emergency=tuple(sorted(map(fold, emergency))),
+        swaps=tuple(swaps),
+        left_out=tuple(
+            sorted((LeftOut(key, why) for key, why in left.items()), key=lambda one: one.role_assignment_id)
+        ),
+        roles={role: to_arm(roles[role]) for role in sorted(needed)},
+    )
+
+
+def _parts(
+    plan: Mapping[str, Any], held: Mapping[str, Row], tenant: Tenant, only: set[str]
+) -> tuple[dict[str, _Part], dict[str, str]]:
+    parts: dict[str, _Part] = {}
+    left: dict[str, str] = {}
+    for proposal in plan["proposals"]:
+        if proposal.get("plane") not in ("control", "data") or proposal["kind"] == "keep":
+            continue
+        for replaced in map(fold, proposal["replaces"]):
+            if only and fold(proposal["id"]) not in only:
+                left[replaced] = "its proposal is not among those that are brought in"
+            elif proposal["evidence"].get("state", "active") != "active" or replaced not in held:
+                left[replaced] = "Privileged Identity Management holds it: change it there"
+            elif any(one["state"] != "active" for one in proposal["assignments"]):
+                left[replaced] = "it becomes eligible: make it so in Privileged Identity Management, with its rules"
+            else:
+                _add(parts.setdefault(replaced, _Part(held[replaced])), proposal, tenant)
+    return {key: part for key, part in parts.items() if key not in left}, left
+
+
+def _add(part: _Part, proposal: Mapping[str, Any], tenant: Tenant) -> None:
+    part.proposals.append(proposal["id"])
+    part.risk = max(part.risk, float(proposal["break_probability_30d"]))
+    evidence = proposal["evidence"]
+    part.rests_on.update(map(fold, evidence.get("rests_on") or ()))
+    removed = evidence.get("removed") or {}
+    part.covered += sum(int(number) for reason, number in removed.items() if reason == "covered")
+    part.blind += sum(int(number) for reason, number in removed.items() if reason != "covered")
+    for one in proposal["assignments"]:
+        made = _created(one, proposal["id"], tenant)
+        part.creates[made.id] = made
+
+
+def _created(one: Mapping[str, Any], proposal: str, tenant: Tenant) -> Held:
+    principal = fold(one["principal_id"])
+    condition = one.get("condition")
+    name = uuid.uuid5(_NAMESPACE, "|".join((fold(one["scope"]), fold(one["role"]), principal, condition or "")))
+    return Held(
+        id=str(name),
+        scope=one["scope"],
+        role=fold(one["role"]),
+        principal_id=principal,
+        principal_type=tenant.types.get(principal, "User"),
+        condition=condition,
+        condition_version="2.0" if condition else None,
+        description=f"rightsize {proposal}",
+    )
+
+
+def _leave_out(
+    parts: dict[str, _Part],
+    left: dict[str, str],
+    tenant: Tenant,
+    held: Mapping[str, Row],
+    emergency: frozenset[str],
+) -> tuple[dict[str, _Part], dict[str, str]]:
+    """Take out what must not be touched, and whatever rests on it."""
+    left = dict(left)
+    for key, part in parts.items():
+        row = part.row
+        holder = fold(str(row["principal_id"]))
+        if emergency & ({holder} | tenant.members.get(holder, frozenset())):
+            left[key] = "an emergency access account holds it"
+        elif row["end_on"] is not None:
+            left[key] = "Privileged Identity Management ends it by itself: change it there"
+        elif row["condition"] and any(made.condition != row["condition"] for made in part.creates.values()):
+            left[key] = "what comes for it does not carry its condition"
+    for key in _last_owners(parts, held, left):
+        left[key] = "nobody else would be owner of the subscription"
+    while True:
+        # What is removed because another assignment covers it stays where that one is not changed as planned.
+        open_ = {key for key, part in parts.items() if key not in left and part.rests_on & (left.keys() & parts.keys())}
+        if not open_:
+            return {key: part for key, part in parts.items() if key not in left}, left
+        left |= dict.fromkeys(open_, "it rests on an assignment that is left out")
+
+
+def _last_owners(parts: Mapping[str, _Part], held: Mapping[str, Row], left: Mapping[str, str]) -> list[str]:
+    kept: dict[str, int] = {}
+    going: dict[str, list[str]] = {}
+    for key, row in held.items():
+        scope = fold(str(row["scope"]))
+        if fold(str(row["role_definition_id"])) != _OWNER or scope.count("/") != 2:
+            continue
+        if key in parts and key not in left and row["condition"] is None:
+            going.setdefault(scope, []).append(key)
+        elif row["end_on"] is None:
+            kept[scope] = kept.get(scope, 0) + 1
+    return [min(keys) for scope, keys in going.items() if not kept.get(scope)]
+
+
+def _swaps(
+    parts: Mapping[str, _Part],
+    roles: Mapping[str, RoleDefinition],
+    canaries: set[str],
+    tenant: Tenant,
+    wave_size: int,
+) -> list[Swap]:
+    groups = _hang_together(parts)
+    found = []
+    for keys in groups:
+        members = [parts[key] for key in keys]
+        creates = {made.id: made for part in members for made in part.creates.values()}
+        found.append(
+            Swap(
+                id=str(uuid.uuid5(_NAMESPACE, "|".join(keys))),
+                wave=0,
+                proposals=tuple(sorted({one for part in members for one in part.proposals})),
+                creates=tuple(creates[key] for key in sorted(creates)),
+                removes=tuple(_removed(parts[key].row, tenant) for key in keys),
+                roles=tuple(sorted({made.role for made in creates.values()} & roles.keys())),
+                wait=max((_wait(made, roles.get(made.role)) for made in creates.values()), default=0),
+                risk=max(part.risk for part in members),
+                covered=sum(part.covered for part in members),
+                blind=sum(part.blind for part in members),
+            )
+        )
+    first = [swap for swap in found if canaries & {fold(one.principal_id) for one in swap.removes}]
+    rest = sorted((swap for swap in found if swap not in first), key=lambda swap: (swap.risk, swap.id))
+    start = 2 if first else 1
+    waved = [_in_wave(swap, 1) for swap in first]
+    waved += [_in_wave(swap, start + number // max(wave_size, 1)) for number, swap in enumerate(rest)]
+    return sorted(waved, key=lambda swap: (swap.wave, swap.id))
+
+
+def _in_wave(swap: Swap, wave: int) -> Swap:
+    fields = {name: getattr(swap, name) for name in swap.__dataclass_fields__}
+    return Swap(**{**fields, "wave": wave})
+
+
+def _hang_together(parts: Mapping[str, _Part]) -> list[list[str]]:
+    """Return the assignments that are changed together: of one principal, or resting on one another."""
+    parent = {key: key for key in parts}
+
+    def root(key: str) -> str:
+        while parent[key] != key:
+            parent[key] = parent[parent[key]]
+            key = parent[key]
+        return key
+
+    by_holder: dict[str, str] = {}
+    for key in sorted(parts):
+        part = parts[key]
+        holders = {fold(str(part.row["principal_id"])), *(made.principal_id for made in part.creates.values())}
+        for other in sorted(by_holder.setdefault(holder, key) for holder in holders):
+            parent[root(key)] = root(other)
+        for other in sorted(part.rests_on & parts.keys()):
+            parent[root(key)] = root(other)
+    groups: dict[str, list[str]] = {}
+    for key in sorted(parts):
+        groups.setdefault(root(key), []).append(key)
+    return sorted(groups.values())
+
+
+def _removed(row: Row, tenant: Tenant) -> Held:
+    principal = fold(str(row["principal_id"]))
+    return Held(
+        id=str(row["role_assignment_id"]),
+        scope=str(row["scope"]),
+        role=fold(str(row["role_definition_id"])),
+        principal_id=principal,
+        principal_type=tenant.types.get(principal, row["principal_type"] or "User"),
+        condition=row["condition"],
+        condition_version=row["condition_version"],
+        description=row["description"],
+    )
+
+
+def _wait(made: Held, role: RoleDefinition | None) -> int:
+    seconds = {row["kind"]: int(row["seconds"]) for row in rows_of("propagation")}
+    at_group = fold(made.scope).startswith("/providers/microsoft.management/")
+    # Of a built-in role the plan does not say whether it has data actions; at a management group it may.
+    has_data = role is None or any(block.data_actions for block in role.permissions)
+    kind = "data_at_management_group" if at_group and has_data else made.principal_type
+    return seconds.get(kind, seconds["User"])
+
+
+def _check_room(swaps: Sequence[Swap], held: Mapping[str, Row]) -> None:
+    """Raise GateError where new assignments, made before old ones go, do not fit."""
+    taken: dict[str, int] = {}
+    for row in held.values():
+        home = _home(str(row["scope"]))
+        taken[home] = taken.get(home, 0) + 1
+    for wave in sorted({swap.wave for swap in swaps}):
+        members = [swap for swap in swaps if swap.wave == wave]
+        for made in (made for swap in members for made in swap.creates):
+            taken[_home(made.scope)] = taken.get(_home(made.scope), 0) + 1
+        for home, number in sorted(taken.items()):
+            most = _MOST_A_SUBSCRIPTION if home.startswith("/subscriptions/") else _MOST_A_GROUP
+            if number > most:
+                raise GateError(
+                    f"wave {wave} would bring `{home}` to {number} assignments, and Azure allows {most}",
+                    hint="smaller waves need less room: --wave-size; or bring in fewer proposals: --proposal",
+                )
+        for gone in (gone for swap in members for gone in swap.removes):
+            taken[_home(gone.scope)] -= 1
+
+
+def _home(scope: str) -> str:
+    parts = fold(scope).split("/")
+    return "/".join(parts[:3]) if parts[1:2] == ["subscriptions"] else fold(scope)

@@ -1,0 +1,146 @@
+"""After a swap: who is refused what the removed assignment allowed, and what silence proves.
+
+That silence closes only what a covered log would have shown is decided in docs/decisions/0012-swaps-are-whole.md.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from rightsize.model.nouns import PermissionBlock
+from rightsize.rbac.algebra import grants
+from rightsize.rbac.scopes import is_within, parse_scope
+from rightsize.rbac.text import fold
+from rightsize.rollout.bundle import Held, Swap
+from rightsize.rollout.engine import State, state_of
+from rightsize.rollout.journal import Entry
+
+Watch = Literal["open", "begun", "failed", "rolling_back", "rolled_back", "watching", "tripped", "blind", "closed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Calls that were refused: who, what, where, on which plane, how often, and when last."""
+
+    principal_id: str
+    operation: str
+    scope: str
+    plane: str
+    calls: int
+    last_seen: dt.datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What is known of the time after the swaps.
+
+    Attributes:
+        refusals: Refused calls.
+        covered: Days that the Activity Log covers, by folded subscription or `/`.
+        members: Members of each group, nested ones included.
+        roles: Permission blocks of each role, the plan's included.
+        tree: Parent of each folded management group and subscription.
+        today: The day that soaking counts to.
+    """
+
+    refusals: Sequence[Refusal]
+    covered: Mapping[str, frozenset[dt.date]]
+    members: Mapping[str, frozenset[str]]
+    roles: Mapping[str, Sequence[PermissionBlock]]
+    tree: Mapping[str, str]
+    today: dt.date
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a swap stands.
+
+    Attributes:
+        swap: Its id.
+        wave: Its wave.
+        state: What it is: not done, `watching`, `tripped`, `blind` (what no log shows is still open), or `closed`.
+        since: When it was done.
+        covered_days: Days since then that a log covers at all places where something was removed.
+        refusals: Refused calls that the removed assignments would have allowed: together the smallest add-back.
+        reason: Why it failed, where it did.
+    """
+
+    swap: str
+    wave: int
+    state: Watch
+    since: dt.datetime | None
+    covered_days: int
+    refusals: tuple[Refusal, ...]
+    reason: str | None = None
+
+
+def standing_of(swap: Swap, entries: Sequence[Entry], seen: Seen, *, watch_days: int, soak_days: int) -> Standing:
+    """Return how a swap stands.
+
+    Args:
+        swap: The swap.
+        entries: Its entries in the journal.
+        seen: What is known since.
+        watch_days: Covered days without a refusal that close what a log would show.
+        soak_days: Days after which what no log shows is closed, too.
+    """
+    state: State = state_of(entries)
+    since = next((dt.datetime.fromisoformat(one.at) for one in entries if one.event == "done"), None)
+    reason = next((str(one.data.get("reason")) for one in entries if one.event == "failed"), None)
+    if state != "done" or since is None:
+        return Standing(swap.id, swap.wave, state if state != "done" else "begun", since, 0, (), reason)
+    refused = tuple(one for one in seen.refusals if _tripped(swap, one, since, seen))
+    days = _covered_days(swap, since.date(), seen)
+    confirmed = any(one.event == "confirmed" for one in entries)
+    is_blind = swap.blind > 0 or any(_has_data(gone, seen) for gone in swap.removes)
+    watch: Watch = "closed"
+    if refused:
+        watch = "tripped"
+    elif days < watch_days:
+        watch = "watching"
+    elif is_blind and not confirmed and (seen.today - since.date()).days < soak_days:
+        watch = "blind"
+    return Standing(swap.id, swap.wave, watch, since, days, refused, reason)
+
+
+def _tripped(swap: Swap, refusal: Refusal, since: dt.datetime, seen: Seen) -> bool:
+    if refusal.last_seen.replace(tzinfo=dt.UTC) < since:
+        return False
+    return any(_allows(gone, refusal, seen) for gone in swap.removes) and not any(
+        _allows(made, refusal, seen) for made in swap.creates
+    )
+
+
+def _allows(held: Held, refusal: Refusal, seen: Seen) -> bool:
+    who = fold(refusal.principal_id)
+    if who != fold(held.principal_id) and who not in seen.members.get(fold(held.principal_id), frozenset()):
+        return False
+    if not is_within(parse_scope(refusal.scope), parse_scope(held.scope), seen.tree):
+        return False
+    return grants(seen.roles.get(held.role, ()), refusal.operation, refusal.plane) != "no"
+
+
+def _has_data(gone: Held, seen: Seen) -> bool:
+    return any(block.data_actions for block in seen.roles.get(gone.role, ()))
+
+
+def _covered_days(swap: Swap, day: dt.date, seen: Seen) -> int:
+    places: list[Collection[dt.date]] = []
+    for gone in swap.removes:
+        parts = fold(gone.scope).split("/")
+        place = "/".join(parts[:3]) if parts[1:2] == ["subscriptions"] else fold(gone.scope)
+        places.append(seen.covered.get(place, frozenset()) | seen.covered.get("/", frozenset()))
+    return min((sum(one > day for one in days) for days in places), default=0)
+
+
+def add_back(standing: Standing) -> list[dict[str, Any]]:
+    """Return what a tripped swap lacks: each principal, operation and place that was refused, once."""
+    found = {(one.principal_id, one.operation, one.scope, one.plane): one for one in standing.refusals}
+    return [
+        {"principal_id": who, "operation": operation, "scope": scope, "plane": plane, "calls": found[key].calls}
+        for key in sorted(found)
+        for who, operation, scope, plane in (key,)
+    ]

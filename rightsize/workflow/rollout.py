@@ -1,0 +1,324 @@
+"""Bring an accepted plan into Azure: order it, carry out its waves, watch them, and take them back."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rightsize.azure.clients import Clients
+from rightsize.azure.clouds import read_cloud
+from rightsize.azure.credentials import open_credential, sign_in
+from rightsize.azure.exchange import Exchange
+from rightsize.azure.guard import ROLLOUT_WRITES
+from rightsize.azure.throttle import Clock, Throttle
+from rightsize.azure.wire import FaultError, NotSignedInError
+from rightsize.model.errors import AccessError, InputError, ServiceError, UsageError
+from rightsize.model.role_forms import load_json, permissions_from_json, read_role_definitions
+from rightsize.propose.written import read_plan, read_roles
+from rightsize.rbac.text import fold
+from rightsize.rollout.arm import Arm, RefusalError
+from rightsize.rollout.bundle import Bundle, Swap, read_bundle, write_bundle
+from rightsize.rollout.engine import Engine, state_of
+from rightsize.rollout.journal import Entry, Journal, read_journal
+from rightsize.rollout.order import Tenant, make_bundle
+from rightsize.rollout.tripwire import Refusal, Seen, Standing, standing_of
+from rightsize.store.connection import Store, open_store
+from rightsize.workflow.text_files import read_bytes
+from rightsize.workflow.verify import verify_plan
+
+BUNDLE, JOURNAL, PLAN = "rollout.json", "journal.jsonl", "plan"
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Whom a rollout acts as: the way to sign in, the cloud, and whether somebody may be asked."""
+
+    auth: str
+    cloud: str = "public"
+    may_ask: bool = True
+    clock: Clock | None = None
+
+
+def plan_rollout(
+    db: Path,
+    plan: Path,
+    out: Path,
+    *,
+    emergency: Collection[str],
+    canaries: Collection[str] = (),
+    wave_size: int = 25,
+    only: Collection[str] = (),
+) -> Bundle:
+    """Order a plan and write the rollout into a folder, with the plan beside it; Azure is not asked.
+
+    Raises:
+        UsageError: No emergency access account is named, or the folder has a rollout already.
+        EvidenceError: The plan is stale.
+        GateError: The plan cannot be proved, or Azure's limits leave no room.
+    """
+    if not emergency:
+        hint = "name each: --emergency-account OBJECT-ID; none of them is touched"
+        raise UsageError("no emergency access account is named", hint=hint)
+    if (out / JOURNAL).exists():
+        raise UsageError(f"`{out}` holds a rollout that has begun", hint="choose another folder")
+    checked = verify_plan(db, plan)
+    if checked.refusal is not None:
+        raise checked.refusal
+    folder = plan if plan.is_dir() else plan.parent
+    text = read_bytes(folder / "plan.json")
+    written = read_plan(text)
+    roles = read_roles(written, {role.file: read_bytes(folder / role.file) for role in written.roles})
+    document = load_json(text)
+    assert isinstance(document, dict)  # noqa: S101  `read_plan` has read it
+    with open_store(db, read_only=True) as store:
+        tenant = _tenant(store)
+    _check_known(emergency, tenant, "emergency access account")
+    _check_known(canaries, tenant, "canary")
+    bundle = make_bundle(
+        document,
+        hashlib.sha256(text).hexdigest(),
+        roles,
+        tenant,
+        emergency=emergency,
+        canaries=canaries,
+        wave_size=wave_size,
+        only=only,
+    )
+    _write(out, bundle, folder, [role.file for role in written.roles])
+    return bundle
+
+
+def _check_known(principals: Collection[str], tenant: Tenant, what: str) -> None:
+    for one in principals:
+        if fold(one) not in tenant.types:
+            raise UsageError(f"`{one}` is no principal that is loaded, and so no {what}", hint="give the object id")
+
+
+def _write(out: Path, bundle: Bundle, plan: Path, files: Sequence[str]) -> None:
+    try:
+        (out / PLAN / "roles").mkdir(parents=True, exist_ok=True)
+        for name in ("plan.json", *files):
+            shutil.copyfile(plan / name, out / PLAN / name)
+        (out / BUNDLE).write_text(write_bundle(bundle), encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot write into `{out}`: {error.strerror}") from error
+
+
+def _tenant(store: Store) -> Tenant:
+    members: dict[str, set[str]] = {}
+    for group, member in store.table("group_closure").select("group_id", "member_id").iter_rows():
+        members.setdefault(fold(group), set()).add(fold(member))
+    types = {
+        fold(id_): kind or "User"
+        for id_, kind in store.table("principals").select("principal_id", "principal_type").iter_rows()
+    }
+    rows = store.table("role_assignments").sort("role_assignment_id", "state").to_dicts()
+    return Tenant(rows, {group: frozenset(found) for group, found in members.items()}, types)
+
+
+def open_bundle(folder: Path) -> Bundle:
+    """Return the rollout of a folder, or raise InputError."""
+    return read_bundle(read_bytes(folder / BUNDLE))
+
+
+def next_wave(folder: Path) -> int | None:
+    """Return the first wave with a swap that is neither done nor taken back, or None."""
+    bundle, states = open_bundle(folder), swap_states(folder)
+    return next((s.wave for s in bundle.swaps if states[s.id] not in ("done", "rolled_back")), None)
+
+
+def swap_states(folder: Path) -> dict[str, str]:
+    """Return the state of each swap of a folder's rollout."""
+    return dict(_states(open_bundle(folder), read_journal(folder / JOURNAL)))
+
+
+def _states(bundle: Bundle, entries: Sequence[Entry]) -> dict[str, str]:
+    by_swap: dict[str, list[Entry]] = {}
+    for entry in entries:
+        by_swap.setdefault(entry.swap, []).append(entry)
+    return {swap.id: state_of(by_swap.get(swap.id, ())) for swap in bundle.swaps}
+
+
+def apply_wave(folder: Path, wave: int, access: Access, *, db: Path, tell: Tell = print) -> dict[str, str]:
+    """Carry out a wave, and return the state of each of its swaps. This writes to Azure.
+
+    Raises:
+        EvidenceError: Nothing is done yet, and the plan is stale by now.
+        AccessError: Nobody is signed in.
+        ServiceError: Azure does not answer, or refuses the way back; the same call goes on where this one stopped.
+    """
+    bundle = open_bundle(folder)
+    if wave not in bundle.waves:
+        raise UsageError(f"there is no wave {wave}", hint=f"there are {len(bundle.waves)}")
+    if not read_journal(folder / JOURNAL):
+        refusal = verify_plan(db, folder / PLAN).refusal
+        if refusal is not None:
+            raise refusal
+    with open_store(db, read_only=True) as store:
+        members = _tenant(store).members
+
+    def work(engine: Engine, caller: str) -> None:
+        own = {fold(caller)} | {group for group, found in members.items() if fold(caller) in found}
+        engine.apply(wave, own=own)
+
+    _carry_out(folder, bundle, access, work, tell)
+    states = swap_states(folder)
+    return {swap.id: states[swap.id] for swap in bundle.swaps if swap.wave == wave}
+
+
+def roll_back(folder: Path, access: Access, *, swaps: Collection[str] = (), tell: Tell = print) -> dict[str, str]:
+    """Take swaps back, the last first; all of them where none is named. This writes to Azure.
+
+    Raises:
+        UsageError: A swap is none of this rollout.
+        AccessError: Nobody is signed in.
+        ServiceError: Azure does not answer, or refuses something; the same call goes on where this one stopped.
+    """
+    bundle = open_bundle(folder)
+    known = {swap.id: swap for swap in bundle.swaps}
+    for name in swaps:
+        if name not in known:
+            raise UsageError(f"`{name}` is no swap of this rollout", hint="`rightsize rollout status` names them")
+    chosen = [swap for swap in reversed(bundle.swaps) if not swaps or swap.id in swaps]
+
+    def work(engine: Engine, _: str) -> None:
+        for swap in chosen:
+            engine.roll_back(swap)
+
+    _carry_out(folder, bundle, access, work, tell)
+    states = swap_states(folder)
+    return {swap.id: states[swap.id] for swap in chosen}
+
+
+def _carry_out(folder: Path, bundle: Bundle, access: Access, work: Callable[[Engine, str], None], tell: Tell) -> None:
+    clock = access.clock or Clock()
+    place = read_cloud(access.cloud)
+    credential = open_credential(access.auth, place, clock, may_ask=access.may_ask)
+    who = sign_in(credential, place)
+    tell(f"signed in by {who.credential} as {who.name or who.principal_id}")
+    hint = "run the same command again: it goes on where this one stopped"
+    with (
+        Clients(place, credential, writes=ROLLOUT_WRITES) as clients,
+        Journal(folder / JOURNAL, plan=bundle.plan) as journal,
+    ):
+        arm = Arm(Exchange(clients, Throttle(clock, place.budgets), clock))
+        try:
+            work(Engine(bundle, arm, journal, clock, tell), who.principal_id)
+        except NotSignedInError as error:
+            raise AccessError(f"the token is not taken: {error.reason}", hint=hint) from error
+        except FaultError as error:
+            raise ServiceError(f"Azure does not answer: {error.reason}", hint=hint) from error
+        except RefusalError as error:
+            raise ServiceError(f"the way back is refused: {error.reason}", hint=hint) from error
+
+
+def watch_rollout(db: Path, folder: Path, *, watch_days: int, soak_days: int, today: dt.date) -> list[Standing]:
+    """Return how each swap stands, from the journal and what the store has seen since.
+
+    Raises:
+        InputError: There is no rollout, or no store.
+    """
+    bundle, entries = open_bundle(folder), read_journal(folder / JOURNAL)
+    done = [dt.datetime.fromisoformat(entry.at) for entry in entries if entry.event == "done"]
+    with open_store(db, read_only=True) as store:
+        seen = _seen(store, bundle, min(done, default=None), today)
+    by_swap: dict[str, list[Entry]] = {}
+    for entry in entries:
+        by_swap.setdefault(entry.swap, []).append(entry)
+    return [
+        standing_of(swap, by_swap.get(swap.id, ()), seen, watch_days=watch_days, soak_days=soak_days)
+        for swap in bundle.swaps
+    ]
+
+
+def confirm_swaps(folder: Path, swaps: Sequence[str], person: str, clock: Clock | None = None) -> None:
+    """Write into the journal that somebody answers for what no log would show of these swaps.
+
+    Raises:
+        UsageError: A swap is not done.
+    """
+    bundle = open_bundle(folder)
+    states = swap_states(folder)
+    moment = (clock or Clock()).utc().isoformat(timespec="seconds")
+    with Journal(folder / JOURNAL, plan=bundle.plan) as journal:
+        for name in swaps:
+            if states.get(name) != "done":
+                raise UsageError(f"`{name}` is no swap that is done")
+            journal.write(name, "confirmed", name, moment, {"by": person})
+
+
+def _seen(store: Store, bundle: Bundle, since: dt.datetime | None, today: dt.date) -> Seen:
+    moment = (since or dt.datetime.max).replace(tzinfo=None)
+    covered: dict[str, set[dt.date]] = {}
+    days = store.frame(
+        "SELECT DISTINCT lower(scope) AS scope, day FROM coverage "
+        "WHERE source = 'activity_log' AND state <> 'missing' AND day >= $day",
+        {"day": moment.date()},
+    )
+    for scope, day in days.iter_rows():
+        covered.setdefault(scope, set()).add(day)
+    tree = store.frame(
+        "SELECT scope, parent_scope FROM scopes WHERE kind IN ('management_group', 'subscription') ORDER BY ALL"
+    )
+    roles = {fold(id_): permissions_from_json(text) for id_, text in _permissions(store)}
+    roles |= {role: read_role_definitions(dict(body))[0].permissions for role, body in bundle.roles.items()}
+    return Seen(
+        refusals=_refusals(store, moment),
+        covered={scope: frozenset(found) for scope, found in covered.items()},
+        members=_tenant(store).members,
+        roles=roles,
+        tree={fold(scope): parent for scope, parent in tree.iter_rows() if parent},
+        today=today,
+    )
+
+
+def _refusals(store: Store, since: dt.datetime) -> list[Refusal]:
+    found = store.frame(
+        "SELECT principal_id, operation, scope, plane, sum(denied)::BIGINT AS calls, max(last_seen) AS last_seen "
+        "FROM usage_days WHERE denied > 0 AND principal_id IS NOT NULL AND last_seen >= $since "
+        "GROUP BY ALL ORDER BY ALL",
+        {"since": since},
+    )
+    return [Refusal(**row) for row in found.to_dicts()]
+
+
+def _permissions(store: Store) -> list[tuple[str, str]]:
+    return store.table("role_definitions").select("role_definition_id", "permissions").rows()
+
+
+def describe(swap: Swap) -> dict[str, Any]:
+    """Return a swap as a row for people and programs."""
+    return {
+        "swap": swap.id,
+        "wave": swap.wave,
+        "principal_ids": sorted({one.principal_id for one in swap.removes}),
+        "makes": len(swap.creates),
+        "removes": len(swap.removes),
+        "new_roles": len(swap.roles),
+        "wait_seconds": swap.wait,
+        "break_probability_30d": swap.risk,
+        "blind": swap.blind,
+        "proposals": list(swap.proposals),
+    }
+
+
+def steps_of(swap: Swap) -> list[dict[str, Any]]:
+    """Return what a swap does, in order: a row for each step."""
+    rows: list[dict[str, Any]] = [{"step": "make role", "what": role, "scope": None} for role in swap.roles]
+    rows += [{"step": "make assignment", "what": one.role, "scope": one.scope} for one in swap.creates]
+    rows.append({"step": "wait and read back", "what": f"{swap.wait} s", "scope": None})
+    rows += [{"step": "remove assignment", "what": one.id, "scope": one.scope} for one in swap.removes]
+    return [{"wave": swap.wave, "swap": swap.id, **row} for row in rows]
+
+
+def bundle_document(bundle: Bundle) -> dict[str, Any]:
+    """Return what `rollout plan -o json` writes."""
+    document: dict[str, Any] = json.loads(write_bundle(bundle))
+    return document

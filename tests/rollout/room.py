@@ -1,0 +1,188 @@
+"""A small Resource Manager in memory, with the loopback's rules for writing, and faults on the way to it."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from rightsize.azure.exchange import Exchange
+from rightsize.azure.throttle import Throttle
+from rightsize.azure.wire import DroppedError, Request, Response
+from rightsize.rollout.arm import Arm
+from rightsize.rollout.bundle import Bundle, Held, Swap, kept_properties
+from rightsize.rollout.engine import Engine
+from rightsize.rollout.journal import Journal
+from tests.azure.hurried import Hurried
+from tests.loopback import wire
+from tests.loopback.arm_writes import write_role_object
+
+SUB = "/subscriptions/10000000-0000-0000-0000-000000000000"
+RG = f"{SUB}/resourceGroups/rg"
+BROAD, NARROW = "b0000000-0000-0000-0000-000000000001", "c0000000-0000-0000-0000-000000000001"
+OWNER = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"
+START = "Microsoft.Compute/virtualMachines/start/action"
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+def guid(number: int, kind: str = "a") -> str:
+    return f"{kind * 8}-0000-4000-8000-{number:012x}"
+
+
+def role(identifier: str, name: str, *actions: str) -> dict[str, Any]:
+    block = {"actions": list(actions), "notActions": [], "dataActions": [], "notDataActions": []}
+    properties = {"roleName": name, "description": "", "type": "CustomRole", "permissions": [block]}
+    return {"name": identifier, "properties": properties | {"assignableScopes": [SUB]}}
+
+
+def broad(number: int, **more: Any) -> Held:
+    """The assignment of principal `number` that goes."""
+    fields = {"id": guid(number), "scope": SUB, "role": BROAD, "principal_id": guid(number, "d")}
+    return Held(**(fields | {"principal_type": "User", "description": f"made by hand, {number}"} | more))
+
+
+def narrow(number: int, **more: Any) -> Held:
+    """The assignment that comes for it."""
+    fields = {"id": guid(number, "e"), "scope": RG, "role": NARROW, "principal_id": guid(number, "d")}
+    return Held(**(fields | {"principal_type": "User", "description": "rightsize"} | more))
+
+
+def swap(number: int, wave: int = 1, **more: Any) -> Swap:
+    fields = {"id": guid(number, "f"), "wave": wave, "proposals": ("p",), "creates": (narrow(number),)}
+    fields |= {"removes": (broad(number),), "roles": (NARROW,), "wait": 600, "risk": 0.1, "covered": 1, "blind": 0}
+    return Swap(**(fields | more))
+
+
+def bundle_of(*swaps: Swap) -> Bundle:
+    needed = {name for one in swaps for name in one.roles}
+    return Bundle("plan-hash", (guid(99, "d"),), swaps, (), {NARROW: role(NARROW, "Narrow", START)} if needed else {})
+
+
+@dataclass
+class Room:
+    """The tenant. `strike` may end a request otherwise: it gets its number and line, and returns a name of a fault."""
+
+    strike: Callable[[int, str], str | None] = lambda *_: None
+    requests: int = 0
+    lines: list[str] = field(default_factory=list)
+    locks: list[dict[str, Any]] = field(default_factory=list)
+    hidden: dict[str, int] = field(default_factory=dict)
+    """How often something that is there is not shown yet, by the last part of its path."""
+
+    def __post_init__(self) -> None:
+        self.role_assignments: list[dict[str, Any]] = []
+        self.role_definitions = [role(BROAD, "Broad", "*"), role(OWNER, "Owner", "*")]
+        self.eligibility_instances: list[dict[str, Any]] = []
+        self.tenant = SimpleNamespace(scopes=[SimpleNamespace(scope=SUB)])
+        operation = {"name": START, "isDataAction": False}
+        self.provider_operations = [{"resourceTypes": [], "operations": [operation]}]
+
+    def is_within(self, child: str, parent: str) -> bool:
+        return f"{child.lower()}/".startswith(f"{parent.lower().rstrip('/')}/")
+
+    def hold(self, *assignments: Held) -> Room:
+        """Put assignments there, as Azure shows them."""
+        for one in assignments:
+            shown = {"principalType": "User", "condition": None, "conditionVersion": None, "description": None}
+            properties = shown | one.properties() | {"scope": one.scope, "createdOn": "2020-01-01T00:00:00Z"}
+            self.role_assignments.append({"id": one.url, "name": one.id, "properties": properties})
+        return self
+
+    def state(self) -> dict[str, Any]:
+        """What is there, but for what Azure sets itself."""
+        held = {
+            one["name"]: (one["properties"]["scope"], kept_properties(one["properties"]))
+            for one in self.role_assignments
+        }
+        return copy.deepcopy({"assignments": held, "roles": sorted(one["name"] for one in self.role_definitions)})
+
+    def send(self, request: Request) -> Response:
+        """Answer as a sender of `Exchange` does."""
+        parts = urlsplit(request.url)
+        self.requests += 1
+        line = f"{request.method} {unquote(parts.path)}"
+        self.lines.append(line)
+        fault = self.strike(self.requests, line)
+        if fault == "kill":
+            raise Killed
+        if fault == "drop":
+            raise DroppedError("the connection was closed")
+        if fault in _FAULTS:
+            return _FAULTS[fault]()
+        answer = self._answer(request, unquote(parts.path), dict(parse_qsl(parts.query)))
+        if fault == "kill after":
+            raise Killed
+        if fault == "drop after":
+            raise DroppedError("the connection was closed before the answer")
+        return Response(answer.status, {}, answer.content())
+
+    def renew(self) -> None:
+        """There is no token."""
+
+    def _answer(self, request: Request, path: str, query: dict[str, str]) -> wire.Answer:
+        scope, _, rest = path.partition("/providers/Microsoft.Authorization/")
+        kind, _, name = rest.partition("/")
+        if request.method in ("PUT", "DELETE"):
+            asked = wire.Request(request.method, "", path, query, request.url, body=(request.body or "").encode())
+            try:
+                return write_role_object(self, asked, scope, kind.lower(), name)  # type: ignore[arg-type]
+            except wire.RefusalError as error:
+                answer: wire.Answer = error.args[0] if error.args else error.answer  # type: ignore[attr-defined]
+                return answer
+        listing = {"roleassignments": self.role_assignments, "roledefinitions": self.role_definitions}.get(
+            kind.lower(), self.locks
+        )
+        if not name:
+            wanted = re.search("principalId eq '([^']+)'", query.get("$filter", ""))
+            found = [one for one in listing if wanted is None or one["properties"]["principalId"] == wanted[1]]
+            return wire.Answer(document={"value": found})
+        if self.hidden.get(name, 0) > 0:
+            self.hidden[name] -= 1
+            return wire.arm_error(404, "NotFound", "not yet")
+        named = [one for one in listing if one["name"] == name]
+        return wire.Answer(document=named[0]) if named else wire.arm_error(404, "NotFound", "there is none")
+
+
+def _status(status: int, code: str, **headers: str) -> Callable[[], Response]:
+    content = json.dumps({"error": {"code": code, "message": "no"}}).encode()
+    return lambda: Response(status, {name.replace("_", "-"): value for name, value in headers.items()}, content)
+
+
+_FAULTS = {
+    "throttle": _status(429, "TooManyRequests", retry_after="1"),
+    "server": _status(503, "ServiceUnavailable"),
+    "conflict": _status(409, "Conflict"),
+    "limit": _status(400, "RoleAssignmentLimitExceeded"),
+    "forbidden": _status(403, "AuthorizationFailed"),
+    "html": lambda: Response(200, {}, b"<html>"),
+}
+
+
+class FrailJournal(Journal):
+    """A journal whose process ends at its `last` write: before it, or after it."""
+
+    def __init__(self, path: Path, last: int = 0, *, after: bool = False) -> None:
+        super().__init__(path, plan="plan-hash")
+        self._left, self._after = last, after
+
+    def write(self, swap: str, event: str, key: str, at: str, data: dict[str, Any] | None = None) -> None:
+        self._left -= 1
+        if self._left == 0 and not self._after:
+            raise Killed
+        super().write(swap, event, key, at, data)
+        if self._left == 0:
+            raise Killed
+
+
+def engine_of(room: Room, bundle: Bundle, journal: Journal, clock: Hurried | None = None) -> Engine:
+    clock = clock or Hurried()
+    return Engine(bundle, Arm(Exchange(room, Throttle(clock), clock)), journal, clock)

@@ -1,0 +1,180 @@
+"""From a plan to swaps: what hangs together, what goes first, what is left to people, and what has room."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pytest
+
+from rightsize.model.errors import GateError, InputError
+from rightsize.model.nouns import PermissionBlock, RoleDefinition
+from rightsize.rollout.bundle import Bundle, read_bundle, write_bundle
+from rightsize.rollout.order import Tenant, make_bundle
+from tests.rollout.room import BROAD, NARROW, OWNER, RG, SUB, guid
+
+GLASS = guid(99, "d")
+ROLES = {NARROW: RoleDefinition(NARROW, "Narrow", (PermissionBlock(("x/read",)),), assignable_scopes=(SUB,))}
+
+
+def row(number: int, **more: Any) -> dict[str, Any]:
+    found = {"role_assignment_id": guid(number), "state": "active", "principal_id": guid(number, "d")}
+    found |= {"principal_type": "User", "role_definition_id": BROAD, "scope": SUB, "condition": None}
+    return found | {"condition_version": None, "description": f"by hand {number}", "end_on": None} | more
+
+
+def comes(number: int, **more: Any) -> dict[str, Any]:
+    made = {"role": NARROW, "scope": RG, "principal_id": guid(number, "d"), "condition": None, "state": "active"}
+    return made | more
+
+
+def proposal(number: int, *made: dict[str, Any], kind: str = "custom", **more: Any) -> dict[str, Any]:
+    found = {
+        "id": f"p{number}",
+        "plane": "control",
+        "kind": kind,
+        "replaces": [guid(number)],
+        "assignments": list(made),
+    }
+    evidence = {"state": "active", "rests_on": [], "removed": {"covered": 3, "arm_read": 2}}
+    return found | {"break_probability_30d": number / 100, "evidence": evidence} | more
+
+
+def ordered(*proposals: dict[str, Any], rows: list[dict[str, Any]] | None = None, **more: Any) -> Bundle:
+    held = rows if rows is not None else [row(number) for number in range(1, 6)]
+    types = {str(one["principal_id"]): "User" for one in held} | {guid(50, "d"): "Group", GLASS: "User"}
+    tenant = Tenant(held, more.pop("members", {}), types)
+    fields: dict[str, Any] = {"emergency": [GLASS]} | more
+    return make_bundle({"proposals": list(proposals)}, "hash", ROLES, tenant, **fields)
+
+
+def left(bundle: Bundle) -> dict[str, str]:
+    return {one.role_assignment_id: one.reason for one in bundle.left_out}
+
+
+def test_a_proposal_becomes_a_swap() -> None:
+    (one,) = ordered(proposal(1, comes(1))).swaps
+    assert (one.wave, one.proposals, one.roles, one.wait) == (1, ("p1",), (NARROW,), 600)
+    assert (one.covered, one.blind, one.risk) == (3, 2, 0.01)
+    (gone,), (made,) = one.removes, one.creates
+    assert (gone.id, gone.description, gone.role) == (guid(1), "by hand 1", BROAD)
+    assert made.scope == RG and made.description == "rightsize p1"
+
+
+def test_what_is_kept_is_no_swap() -> None:
+    assert ordered(proposal(1, kind="keep")).swaps == ()
+
+
+def test_several_proposals_replace_one_assignment_together() -> None:
+    """All that comes for it is there before it goes."""
+    both = ordered(proposal(1, comes(1)), proposal(1, comes(1, scope=f"{RG}2"), id="p9"))
+    (one,) = both.swaps
+    assert len(one.creates) == 2 and one.proposals == ("p1", "p9")
+
+
+def test_one_principal_is_one_swap() -> None:
+    rows = [row(1), row(2, principal_id=guid(1, "d"))]
+    (one,) = ordered(proposal(1, comes(1)), proposal(2, comes(1)), rows=rows).swaps
+    assert [gone.id for gone in one.removes] == [guid(1), guid(2)] and len(one.creates) == 1
+
+
+def test_what_rests_on_another_goes_with_it() -> None:
+    resting = proposal(2, kind="remove_duplicate")
+    resting["evidence"] = {"state": "active", "rests_on": [guid(1).upper()]}
+    (one,) = ordered(proposal(1, comes(1)), resting).swaps
+    assert [gone.id for gone in one.removes] == [guid(1), guid(2)]
+
+
+def test_canaries_go_first_and_then_what_is_least_likely_to_break() -> None:
+    many = [proposal(number, comes(number)) for number in (5, 3, 1, 4)]
+    bundle = ordered(*many, canaries=[guid(4, "d")], wave_size=2)
+    assert [(one.wave, one.proposals[0]) for one in sorted(bundle.swaps, key=lambda one: (one.wave, one.risk))] == [
+        (1, "p4"),
+        (2, "p1"),
+        (2, "p3"),
+        (3, "p5"),
+    ]
+
+
+def test_the_order_of_proposals_does_not_matter() -> None:
+    many = [proposal(number, comes(number)) for number in range(1, 6)]
+    assert write_bundle(ordered(*many)) == write_bundle(ordered(*reversed(many)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "rows", "why"),
+    [
+        ({}, [row(1, principal_id=GLASS)], "emergency access account"),
+        ({}, [row(1, principal_id=guid(50, "d"))], "emergency access account"),
+        ({}, [row(1, end_on=dt.datetime(2027, 1, 1))], "Privileged Identity Management"),
+        ({"evidence": {"state": "eligible"}}, [row(1, state="eligible")], "Privileged Identity Management"),
+        ({"assignments": [comes(1, state="eligible")]}, [row(1)], "eligible"),
+        ({}, [row(1, condition="x")], "condition"),
+        ({}, [row(1, role_definition_id=OWNER)], "owner"),
+        ({"id": "other"}, [row(1)], "not among those"),
+    ],
+)
+def test_what_must_not_be_touched_is_left_out(changes: dict[str, Any], rows: list[dict[str, Any]], why: str) -> None:
+    bundle = ordered(
+        proposal(1, comes(1), **changes),
+        rows=rows,
+        members={guid(50, "d"): frozenset({GLASS})},
+        only=["P1"] if "id" in changes else [],
+    )
+    assert bundle.swaps == () and why in left(bundle)[guid(1)]
+
+
+def test_an_owner_may_go_while_another_stays() -> None:
+    rows = [row(1, role_definition_id=OWNER), row(2, role_definition_id=OWNER)]
+    assert len(ordered(proposal(1, comes(1)), rows=rows).swaps) == 1
+    both = ordered(proposal(1, comes(1)), proposal(2, comes(2)), rows=rows)
+    assert len(both.swaps) == 1 and "owner" in left(both)[guid(1)]
+
+
+def test_an_owner_until_some_day_is_no_owner_who_stays() -> None:
+    rows = [row(1, role_definition_id=OWNER), row(2, role_definition_id=OWNER, end_on=dt.datetime(2027, 1, 1))]
+    assert ordered(proposal(1, comes(1)), rows=rows).swaps == ()
+
+
+def test_a_condition_that_is_carried_over_is_none_in_the_way() -> None:
+    (one,) = ordered(proposal(1, comes(1, condition="x")), rows=[row(1, condition="x", condition_version="2.0")]).swaps
+    assert (one.creates[0].condition, one.creates[0].condition_version) == ("x", "2.0")
+
+
+def test_what_rests_on_what_is_left_out_is_left_out() -> None:
+    resting = proposal(2, kind="remove_duplicate")
+    resting["evidence"] = {"state": "active", "rests_on": [guid(1)]}
+    bundle = ordered(proposal(1, comes(1)), resting, rows=[row(1, principal_id=GLASS), row(2)])
+    assert bundle.swaps == () and "rests on" in left(bundle)[guid(2)]
+
+
+def test_what_does_not_fit_into_azures_limit_is_refused() -> None:
+    """New assignments come before old ones go, so a wave needs room; smaller waves need less."""
+    rows = [row(number) for number in range(1, 4000)]
+    many = [proposal(number, comes(number)) for number in (1, 2)]
+    with pytest.raises(GateError, match=f"`{SUB}` to 4001 assignments"):
+        ordered(*many, rows=rows)
+    assert len(ordered(*many, rows=rows, wave_size=1).swaps) == 2
+
+
+def test_the_graph_and_the_directory_are_not_azure_rbac() -> None:
+    assert ordered(proposal(1, comes(1), plane="directory")).swaps == ()
+
+
+def test_data_actions_at_a_management_group_take_hours() -> None:
+    place = "/providers/Microsoft.Management/managementGroups/g"
+    (one,) = ordered(proposal(1, comes(1, scope=place, role=BROAD))).swaps
+    assert one.wait == 14_400
+
+
+def test_a_bundle_reads_back_as_it_was_written() -> None:
+    bundle = ordered(proposal(1, comes(1)), proposal(2, kind="remove"))
+    assert read_bundle(write_bundle(bundle).encode()) == bundle
+
+
+@pytest.mark.parametrize(
+    "text", ["{}", "[]", '{"format_version": 1}', '{"format_version": 1, "plan": 1, "swaps": [{}]}']
+)
+def test_what_is_no_bundle_is_refused(text: str) -> None:
+    with pytest.raises(InputError):
+        read_bundle(text.encode())

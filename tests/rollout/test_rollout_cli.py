@@ -1,0 +1,220 @@
+"""`rightsize rollout` on the loopback tenant: plan, waves, status and the way back, over the real clients."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rightsize.cli.main import run
+from rightsize.rollout.bundle import kept_properties
+from rightsize.store.connection import open_store
+from tests.azure.hurried import Hurried
+from tests.loopback.server import Loopback, Options
+
+Ask = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo tenant, loaded and planned."""
+    folder = tmp_path_factory.mktemp("rollout") / "demo"
+    assert run(["demo", str(folder), "-q"]) == 0
+    return folder
+
+
+@pytest.fixture
+def azure(monkeypatch: pytest.MonkeyPatch) -> Iterator[Loopback]:
+    """The same tenant, as a service that may be written to; nobody waits for it."""
+    with Loopback(options=Options(writes=True)).start() as service:
+        for name, value in service.environment().items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr("rightsize.workflow.rollout.Clock", Hurried)
+        yield service
+
+
+@pytest.fixture
+def ask(demo: Path, capsys: pytest.CaptureFixture[str]) -> Ask:
+    def asked(*arguments: str | Path) -> tuple[int, str, str]:
+        capsys.readouterr()
+        words = list(map(str, arguments))
+        code = run(["rollout", *words, *(() if words[0] == "rollback" else ("--db", str(demo / "demo.duckdb")))])
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return asked
+
+
+def _emergency(demo: Path) -> list[str]:
+    with open_store(demo / "demo.duckdb", read_only=True) as store:
+        found = store.frame("SELECT subject FROM findings WHERE control = 'emergency_access_account' ORDER BY subject")
+    return [word for one in found["subject"] for word in ("--emergency-account", one)]
+
+
+def _state(azure: Loopback) -> dict[str, Any]:
+    content = azure.content
+    held = {one["name"]: kept_properties(one["properties"]) for one in content.role_assignments}
+    return {"assignments": held, "roles": sorted(one["name"] for one in content.role_definitions)}
+
+
+@pytest.fixture
+def folder(demo: Path, tmp_path: Path, ask: Ask) -> Path:
+    out = tmp_path / "rollout"
+    code, _, err = ask("plan", demo, "--out", out, "--wave-size", "4", *_emergency(demo))
+    assert code == 0, err
+    return out
+
+
+def _writing(azure: Loopback) -> list[str]:
+    return ["--auth", "env", "--cloud", str(azure.cloud), "--yes", "--no-input"]
+
+
+def test_a_rollout_comes_in_and_goes_back(ask: Ask, folder: Path, azure: Loopback, demo: Path) -> None:
+    """Every wave, then all of it back: the tenant is what it was, but for what Azure sets itself."""
+    bundle = json.loads((folder / "rollout.json").read_text())
+    original = _state(azure)
+    azure.faults.every = 10
+    for _ in {swap["wave"] for swap in bundle["swaps"]}:
+        code, out, err = ask("apply", folder, *_writing(azure), "-o", "json")
+        assert code == 0, err
+        assert {row["state"] for row in json.loads(out)} == {"done"}
+    state = _state(azure)
+    assert not {gone["id"] for swap in bundle["swaps"] for gone in swap["removes"]} & state["assignments"].keys()
+    assert {made["id"] for swap in bundle["swaps"] for made in swap["creates"]} <= state["assignments"].keys()
+    assert set(bundle["roles"]) <= set(state["roles"])
+    assert "every swap is done" in ask("apply", folder, *_writing(azure))[2]
+    azure.faults.every = 10
+    code, out, err = ask("rollback", folder, *_writing(azure), "-o", "json")
+    assert code == 0, err
+    assert {row["state"] for row in json.loads(out)} == {"rolled_back"}
+    assert _state(azure) == original
+
+
+def test_nothing_is_written_unless_it_is_said(ask: Ask, folder: Path, azure: Loopback) -> None:
+    """A dry run shows the steps; without a credential of its own, or a typed name, nothing begins."""
+    code, out, err = ask("apply", folder, "-o", "json")
+    assert code == 0 and "nothing was done" in err
+    assert {row["step"] for row in json.loads(out)} >= {"make assignment", "remove assignment"}
+    assert ask("apply", folder, "--yes")[0] == 2
+    assert ask("apply", folder, "--ask", "--auth", "env", "--no-input")[0] == 2
+    assert ask("rollback", folder)[0] == 0
+    assert azure.requests == []
+
+
+def test_a_typed_name_lets_it_begin(ask: Ask, folder: Path, azure: Loopback, monkeypatch: pytest.MonkeyPatch) -> None:
+    import io  # noqa: PLC0415
+
+    words = ["--auth", "env", "--cloud", str(azure.cloud), "--ask"]
+    monkeypatch.setattr("sys.stdin", io.StringIO("no\n"))
+    assert ask("apply", folder, *words)[0] == 2 and azure.requests == []
+    name = json.loads((folder / "rollout.json").read_text())["plan"][:8]
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{name}\n"))
+    assert ask("apply", folder, *words)[0] == 0
+
+
+def test_a_refused_wave_ends_in_three(ask: Ask, folder: Path, azure: Loopback) -> None:
+    original = _state(azure)
+    azure.faults.add("forbidden", r"DELETE .*roleAssignments", times=1)
+    code, out, err = ask("apply", folder, *_writing(azure), "-o", "json")
+    assert code == 3 and "1 of" in err
+    states = [row["state"] for row in json.loads(out)]
+    assert sorted(set(states)) in (["done", "rolled_back"], ["rolled_back"])
+    ask("rollback", folder, *_writing(azure))
+    assert _state(azure) == original
+
+
+def test_a_service_that_does_not_answer_ends_in_seven(ask: Ask, folder: Path, azure: Loopback) -> None:
+    azure.faults.add("503", r"PUT ", times=None)
+    code, _, err = ask("apply", folder, *_writing(azure))
+    assert code == 7 and "run the same command again" in err
+    azure.faults.clear()
+    assert ask("apply", folder, *_writing(azure))[0] == 0
+
+
+def test_status_says_what_is_open_and_what_waits(ask: Ask, folder: Path, azure: Loopback) -> None:
+    ask("apply", folder, *_writing(azure))
+    code, out, _ = ask("status", folder, "--as-of", "2026-10-02", "-o", "json")
+    states = {row["state"] for row in json.loads(out)}
+    assert code == 0 and states == {"watching", "open"}
+
+
+def test_a_refusal_in_the_log_trips_and_may_be_taken_back(
+    ask: Ask, folder: Path, azure: Loopback, demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call that was refused afterwards is loaded, attributed, and undone where that is asked for."""
+    original = _state(azure)
+    ask("apply", folder, *_writing(azure))
+    bundle = json.loads((folder / "rollout.json").read_text())
+    swap = next(one for one in bundle["swaps"] if one["wave"] == 1 and one["creates"])
+    gone = swap["removes"][0]
+    monkeypatch.setattr("rightsize.workflow.rollout._refusals", lambda *_: [_refusal(demo, gone)])
+    code, out, err = ask("status", folder, "--as-of", "2026-10-02", "-o", "json")
+    tripped = [row for row in json.loads(out) if row["state"] == "tripped"]
+    assert code == 3 and [row["swap"] for row in tripped] == [swap["id"]]
+    assert "lacks" in err and tripped[0]["add_back"]
+    assert ask("status", folder, "--as-of", "2026-10-02", "--auto-rollback")[0] == 2
+    code, _, err = ask("status", folder, "--as-of", "2026-10-02", "--auto-rollback", *_writing(azure))
+    assert code == 3 and "were taken back" in err
+    assert _state(azure)["assignments"][gone["id"]] == original["assignments"][gone["id"]]
+
+
+def _refusal(demo: Path, gone: dict[str, Any]) -> Any:
+    import datetime as dt  # noqa: PLC0415
+
+    from rightsize.rollout.tripwire import Refusal  # noqa: PLC0415
+
+    with open_store(demo / "demo.duckdb", read_only=True) as store:
+        members = store.frame(
+            "SELECT member_id FROM group_closure WHERE group_id = $group ORDER BY member_id",
+            {"group": gone["principal_id"]},
+        )["member_id"].to_list()
+    who = members[0] if members else gone["principal_id"]
+    return Refusal(who, "Microsoft.Nothing/odd/write", gone["scope"], "control", 1, dt.datetime(2026, 10, 2, 12))
+
+
+def test_the_owner_confirms_what_no_log_shows(ask: Ask, folder: Path, azure: Loopback) -> None:
+    ask("apply", folder, *_writing(azure))
+    swap = json.loads((folder / "rollout.json").read_text())["swaps"][0]["id"]
+    assert ask("status", folder, "--confirm", swap)[0] == 2
+    assert ask("status", folder, "--confirm", swap, "--by", "Mei", "--as-of", "2026-10-02")[0] == 0
+    assert '"by":"Mei"' in (folder / "journal.jsonl").read_text()
+    assert ask("status", folder, "--confirm", "no-swap", "--by", "Mei")[0] == 2
+
+
+def test_emergency_access_accounts_have_to_be_named(ask: Ask, demo: Path, tmp_path: Path) -> None:
+    assert ask("plan", demo, "--out", tmp_path / "r")[0] == 2
+    assert ask("plan", demo, "--out", tmp_path / "r", "--emergency-account", "nobody")[0] == 2
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_stale_plan_is_refused_before_anything_begins(
+    ask: Ask, folder: Path, azure: Loopback, demo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also when it has become stale since it was ordered."""
+    changed = tmp_path / "changed.duckdb"
+    shutil.copy(demo / "demo.duckdb", changed)
+    gone = json.loads((folder / "rollout.json").read_text())["swaps"][0]["removes"][0]["id"]
+    with open_store(changed, read_only=False) as store:
+        store.connection.execute("UPDATE base.role_assignments SET scope = '/' WHERE role_assignment_id = ?", [gone])
+    assert run(["rollout", "apply", str(folder), *_writing(azure), "--db", str(changed)]) == 6
+    assert (
+        run(["rollout", "plan", str(demo), "--out", str(tmp_path / "r"), *_emergency(demo), "--db", str(changed)]) == 6
+    )
+    assert [one for one in azure.requests if one.method in ("PUT", "DELETE")] == []
+
+
+def test_a_rollout_that_has_begun_is_not_planned_over(ask: Ask, folder: Path, azure: Loopback, demo: Path) -> None:
+    ask("apply", folder, *_writing(azure))
+    code, _, err = ask("plan", demo, "--out", folder, *_emergency(demo))
+    assert code == 2 and "has begun" in err
+
+
+@pytest.mark.parametrize(
+    "words", [("apply", "--wave", "99", "--yes", "--auth", "env"), ("apply", "--wave", "0", "--yes")]
+)
+def test_a_wave_that_is_none_is_said(ask: Ask, folder: Path, words: tuple[str, ...]) -> None:
+    assert ask(words[0], folder, *words[1:])[0] == 2
