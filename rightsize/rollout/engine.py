@@ -211,8 +211,8 @@ class Engine:
         self._write(swap, "removed", gone.id)
 
     def _delete(self, url: str) -> None:
-        self._arm.delete(url)
-        if self._arm.assignment(url) is not None:
+        self._patiently(lambda: self._arm.delete(url))
+        if self._look(url) is not None:
             raise SettlingError(f"{url} is still there")
 
     def _restore(self, swap: Swap, entry: Entry) -> None:
@@ -223,11 +223,11 @@ class Engine:
         self._write(swap, "restored", entry.key)
 
     def _put_back(self, url: str, properties: Mapping[str, Any]) -> None:
-        live = self._arm.assignment(url)
+        live = self._look(url)
         if live is not None and kept_properties(live) == properties:
             return
-        self._arm.put_assignment(url, properties)
-        live = self._arm.assignment(url)
+        self._patiently(lambda: self._arm.put_assignment(url, properties))
+        live = self._look(url)
         if live is None or kept_properties(live) != properties:
             raise SettlingError(f"{url} does not read back as it was")
 
