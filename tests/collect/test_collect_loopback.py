@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,10 @@ from rightsize.store.connection import open_store
 from rightsize.workflow.collect import CollectReport, collect_tenant
 from rightsize.workflow.load import load_paths
 from tests.azure.hurried import Hurried
+from tests.collect.collecting import UNTIL, Collect, collector, ids, row_of
 from tests.loopback.faults import ROTATION
 from tests.loopback.server import Loopback
 
-UNTIL = dt.datetime(2026, 10, 1, tzinfo=dt.UTC)
 FEW = ("role_assignments", "deny_assignments", "users", "groups", "group_members")
 CORE = (
     *FEW,
@@ -54,8 +54,6 @@ TABLES = (
     "coverage",
 )
 
-Collect = Callable[..., CollectReport]
-
 
 @pytest.fixture
 def collect(loopback: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Collect]:
@@ -63,17 +61,7 @@ def collect(loopback: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     for name, value in loopback.environment().items():
         monkeypatch.setenv(name, value)
 
-    def run(out: str = "runs", **options: Any) -> CollectReport:
-        settings: dict[str, Any] = {
-            "cloud": str(loopback.cloud),
-            "auth": "env",
-            "until": UNTIL,
-            "clock": Hurried(),
-            **options,
-        }
-        return collect_tenant(tmp_path / out, **settings)
-
-    yield run
+    yield collector(loopback, tmp_path)
     loopback.faults.clear()
 
 
@@ -84,14 +72,6 @@ def contents(db: Path) -> dict[str, list[tuple[Any, ...]]]:
 
 def states(report: CollectReport) -> Counter[str]:
     return Counter(row.state for row in report.rows)
-
-
-def row_of(report: CollectReport, source: str) -> Any:
-    return next(row for row in report.rows if row.source == source)
-
-
-def ids(report: CollectReport, source: str) -> set[str]:
-    return {record["id"].lower() for record in Run.read(report.folder).records(source)}
 
 
 def test_a_clean_run_is_whole_and_asks_nothing_twice(loopback: Loopback, collect: Collect, tmp_path: Path) -> None:
