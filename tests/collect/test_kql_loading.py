@@ -46,7 +46,7 @@ def exported(loopback_service: Loopback, tmp_path_factory: pytest.TempPathFactor
     folder = tmp_path_factory.mktemp("exported")
     con = duckdb.connect()
     con.execute("CREATE SCHEMA logs")
-    content = loopback_service.content.database.cursor()
+    content = loopback_service.content.cursor()
     bounds = [FIRST.replace(tzinfo=None), END.replace(tzinfo=None)]
     for table in COLUMNS:
         held = "TimeGenerated >= ? AND TimeGenerated < ?" if table in TABLES else "false AND ? < ?"

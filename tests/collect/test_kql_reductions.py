@@ -42,7 +42,7 @@ SIGN_INS = (
 def logs(loopback_service: Loopback) -> duckdb.DuckDBPyConnection:
     """The tables of the demo tenant's workspace."""
     ensure_tables(loopback_service.content)
-    con = loopback_service.content.database.cursor()
+    con = loopback_service.content.cursor()
     con.execute("SET search_path = 'logs'")
     return con
 

@@ -35,7 +35,8 @@ class Content:
         self.parents = {scope.scope.lower(): scope.parent.lower() for scope in tenant.scopes}
         self.subscriptions = [scope for scope in tenant.scopes if scope.kind == "subscription"]
         self.management_groups = [scope for scope in tenant.scopes if scope.kind == "management_group"]
-        self.database = duckdb.connect(folder / "workspace.duckdb")
+        self._database = duckdb.connect(folder / "workspace.duckdb")
+        self._opening = threading.Lock()
         self.workspace_id = guid(tenant.spec.seed, "workspace")
         self.activity = ActivityOnce(tenant)
         self.filling = threading.Lock()
@@ -43,7 +44,12 @@ class Content:
 
     def close(self) -> None:
         """Close the database."""
-        self.database.close()
+        self._database.close()
+
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        """Return a connection of its own to the database; one that works refuses whatever another thread asks of it."""
+        with self._opening:
+            return self._database.cursor()
 
     def is_within(self, child: str, parent: str) -> bool:
         """Tell whether a scope is another one or lies below it, management groups included."""

@@ -45,7 +45,7 @@ def sign_in_page(content: Content, request: Request, version: str, size: int) ->
     token = request.query.get("$skiptoken", "")
     parameters = {"kinds": kinds, "after": offset_of(token) if token else 0}
     parameters |= {f"value{number}": value for number, value in enumerate(values)}
-    con = content.database.cursor()
+    con = content.cursor()
     rows = con.execute(
         f"SELECT place, kind, r::VARCHAR FROM sign_in_records WHERE {' AND '.join(conditions)} "
         f"ORDER BY place LIMIT {size + 1}",

@@ -132,7 +132,7 @@ def ensure_tables(content: Content) -> None:
 
 def _fill_tables(content: Content) -> None:
     """Fill the tables from the tenant's logs."""
-    con = content.database
+    con = content.cursor()
     create_tables(con)
     folder = Folder(content.folder / "logs")
     _fill_activity(content, folder)
@@ -144,7 +144,7 @@ def _fill_tables(content: Content) -> None:
 
 
 def _fill_activity(content: Content, folder: Folder) -> None:
-    con, activity = content.database, content.activity.get()
+    con, activity = content.cursor(), content.activity.get()
     for part in activity.rows.iter_slices(_SLICE):
         common = activity.common(part)
         con.register("activity_part", common.rename({"authorization": "granted"}).to_arrow())
@@ -236,7 +236,7 @@ FROM sign_in_records WHERE kind = '{table}'"""
 
 def _fill_sign_ins(content: Content, root: Path) -> None:
     """Fill the four tables, and `sign_in_records` with the records as Microsoft Graph shows them, newest first."""
-    con = content.database
+    con = content.cursor()
     parts = ["SELECT 'SigninLogs' AS kind, unnest(json -> '$.value[*]') AS r FROM read_json_objects($pages)"]
     parameters = {"pages": str(root / "signIns-page-*.json")}
     for number, (name, table) in enumerate(_SIGN_IN_FILES.items()):

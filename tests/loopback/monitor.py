@@ -79,7 +79,7 @@ class Monitor:
         return Answer(document={"responses": responses})
 
     def _query(self, text: str, timespan: object) -> bytes:
-        con = self._content.database.cursor()
+        con = self._content.cursor()
         try:
             first, end = read_timespan(str(timespan), self.now) if timespan else (None, None)
             for table in COLUMNS:
@@ -109,7 +109,7 @@ class Monitor:
         """Answer a query of Resource Graph over `resources`, `resourcecontainers` and `authorizationresources`."""
         asked = request.json()
         self._list_resources()
-        con = self._content.database.cursor()
+        con = self._content.cursor()
         try:
             document = json.loads(self._run(con, asked["query"], 1_000))
         finally:
@@ -142,7 +142,7 @@ class Monitor:
                 ("resourcecontainers", scopes),
                 ("authorizationresources", access),
             ):
-                content.database.execute(
+                content.cursor().execute(
                     f"CREATE TABLE {table} AS SELECT r ->> '$.id' AS id, r ->> '$.name' AS name, "
                     "lower(r ->> '$.type') AS type, string_split(r ->> '$.id', '/')[3] AS subscriptionId, "
                     "r -> '$.properties' AS properties FROM (SELECT unnest($records::VARCHAR[])::JSON AS r)",
