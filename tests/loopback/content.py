@@ -44,7 +44,8 @@ class Content:
 
     def close(self) -> None:
         """Close the database."""
-        self._database.close()
+        with self._opening:
+            self._database.close()
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """Return a connection of its own to the database; one that works refuses whatever another thread asks of it."""
