@@ -75,8 +75,8 @@ def read_history(inputs: Inputs, window: Window, tenant: Tenant, control: pl.Dat
         "a", "principal_id", "role", "place", eligibility="id"
     )
     made, deleted = _written(inputs)
-    found = join_records(pl.concat([_instances(tenant), _asked(inputs, "control"), made]), _noted(inputs, "control"))
-    found = end_early(found, deleted, _given_back(inputs, "control"))
+    found = join_records(pl.concat([_instances(tenant), asked(inputs, "control"), made]), noted(inputs, "control"))
+    found = end_early(found, deleted, given_back(inputs, "control"))
     found = match_eligibilities(found, eligible, tenant.membership, tenant.tree)
     # Who wrote an assignment for which nobody is eligible did not activate it.
     known = pl.col("eligibility").is_not_null() | (
@@ -86,7 +86,8 @@ def read_history(inputs: Inputs, window: Window, tenant: Tenant, control: pl.Dat
     return History(found.filter(known), dormant)
 
 
-def _records(frame: pl.DataFrame, source: str) -> pl.DataFrame:
+def records(frame: pl.DataFrame, source: str) -> pl.DataFrame:
+    """Return rows as RECORDS_SCHEMA has them; a column that is missing is null."""
     return frame.with_columns(source=pl.lit(source)).select(
         (pl.col(name) if name in [*frame.columns, "source"] else pl.lit(None)).cast(type_).alias(name)
         for name, type_ in RECORDS_SCHEMA.items()
@@ -95,10 +96,11 @@ def _records(frame: pl.DataFrame, source: str) -> pl.DataFrame:
 
 def _instances(tenant: Tenant) -> pl.DataFrame:
     rows = tenant.assignments.filter(pl.col("state") == "activated")
-    return _records(rows.with_columns(record="id"), "instance")
+    return records(rows.with_columns(record="id"), "instance")
 
 
-def _asked(inputs: Inputs, plane: str) -> pl.DataFrame:
+def asked(inputs: Inputs, plane: str) -> pl.DataFrame:
+    """Return the requests that activated something on a plane, as records."""
     table = inputs.schedule_requests
     rows = table.filter(
         (pl.col("plane") == plane)
@@ -116,10 +118,10 @@ def _asked(inputs: Inputs, plane: str) -> pl.DataFrame:
         place=place_of(pl.col("scope")),
         id=folded(pl.col("role_assignment_id")),
     )
-    return _records(rows, "request")
+    return records(rows, "request")
 
 
-def _given_back(inputs: Inputs, plane: str) -> pl.DataFrame:
+def given_back(inputs: Inputs, plane: str) -> pl.DataFrame:
     """Return `(principal_id, role, place, given_back)`: activations that somebody ended before their time."""
     table = inputs.schedule_requests.filter((pl.col("plane") == plane) & (pl.col("request_type") == "selfdeactivate"))
     return table.select(
@@ -143,10 +145,11 @@ def _written(inputs: Inputs) -> tuple[pl.DataFrame, pl.DataFrame]:
     )
     made = rows.filter(pl.col("is_write") & pl.col("role").is_not_null() & pl.col("principal_id").is_not_null())
     deleted = rows.filter(~pl.col("is_write")).group_by("id").agg(deleted=pl.col("time").min())
-    return _records(made.with_columns(start_on="time", record="id"), "activity_log"), deleted
+    return records(made.with_columns(start_on="time", record="id"), "activity_log"), deleted
 
 
-def _noted(inputs: Inputs, plane: str) -> pl.DataFrame:
+def noted(inputs: Inputs, plane: str) -> pl.DataFrame:
+    """Return what the audit log says of activations on a plane, as records; it does not say where."""
     table = inputs.pim_records.filter(
         (pl.col("plane") == plane) & (pl.col("step") == "activated") & pl.col("succeeded").fill_null(True)
     )
@@ -161,7 +164,7 @@ def _noted(inputs: Inputs, plane: str) -> pl.DataFrame:
             inputs.pim_records.filter(pl.col("step") == "approved")["correlation_id"].drop_nulls().implode()
         ),
     )
-    return _records(rows, "audit_log")
+    return records(rows, "audit_log")
 
 
 def join_records(placed: pl.DataFrame, noted: pl.DataFrame) -> pl.DataFrame:

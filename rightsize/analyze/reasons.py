@@ -36,6 +36,7 @@ class Unused(StrEnum):
     COVERED = "covered"
     NO_ARM_TOKEN = "no_arm_token"  # noqa: S105  a reason, not a secret
     NEVER_ACTIVATED = "never_activated"
+    NO_SIGN_IN = "no_sign_in"
 
 
 class Unobservable(StrEnum):
@@ -56,6 +57,8 @@ class Unobservable(StrEnum):
     REQUEST_BODY = "request_body"
     CORRELATED = "correlated"
     CANNOT_TELL = "cannot_tell"
+    DIRECTORY_READ = "directory_read"
+    OTHER_SERVICE = "other_service"
 
 
 class OutOfCoverage(StrEnum):
@@ -89,6 +92,7 @@ class Unexplained(StrEnum):
     NO_PERMISSION = "no_permission"
     NOT_IN_MAP = "request_not_in_map"
     FIRST_PARTY = "first_party"
+    DEFAULT_OR_OWNED = "default_or_owned"
 
 
 SENTENCES: dict[str, str] = {
@@ -100,6 +104,9 @@ SENTENCES: dict[str, str] = {
     Unused.COVERED: "a log that shows it covers every day and scope of the window, and does not name it",
     Unused.NO_ARM_TOKEN: "the sign-in logs cover the window and show no token for Azure Resource Manager",
     Unused.NEVER_ACTIVATED: "nobody activated it on any day of the window, and an activation would have been logged",
+    Unused.NO_SIGN_IN: "the sign-in logs cover the window and show no sign-in of anybody who holds it",
+    Unobservable.DIRECTORY_READ: "the directory does not log what is read of it",
+    Unobservable.OTHER_SERVICE: "a service beside the directory checks it, in logs of its own",
     Unobservable.ARM_READ: "Azure does not log reads of resources",
     Unobservable.LINKED_CHECK: "it is checked inside the write of another resource and not logged by itself",
     Unobservable.DATA_ENDPOINT: "it runs on the service's own endpoint, which the Activity Log does not see",
@@ -133,6 +140,7 @@ SENTENCES: dict[str, str] = {
     Unexplained.NO_PERMISSION: "no permission of the application allows the request; a directory role may",
     Unexplained.NOT_IN_MAP: "the map of Graph does not know the request",
     Unexplained.FIRST_PARTY: "an application of Microsoft's, which needs no grant for it",
+    Unexplained.DEFAULT_OR_OWNED: "no directory role allows it; owning the object or a default permission may",
     Unexplained.NO_GRANT: "no assignment of the principal or its groups grants the call",
     Unexplained.NOT_MAPPED: "no rule says which permission the operation of the log used",
     Unexplained.OTHER_ACCESS: "the resource does not decide by Azure roles, but by access policies or roles of its own",

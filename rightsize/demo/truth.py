@@ -14,6 +14,7 @@ import polars as pl
 from rightsize.demo.access_files import activations
 from rightsize.demo.calls import BEGIN_ONLY, DONE
 from rightsize.demo.damaged_files import DAMAGED_CALLS
+from rightsize.demo.directory_roles import directory_truth
 from rightsize.demo.failures import HABIT_CODES
 from rightsize.demo.sign_ins import principals_without_arm_token
 from rightsize.demo.tenant import SILENT_KINDS, Grant, Habit, Tenant
@@ -66,6 +67,7 @@ def plant_truth(
             {"role_assignment_id": grant.grant_id, "eligibility_id": grant.eligibility_id}
             for grant in activations(tenant)
         ],
+        "directory": directory_truth(tenant),
         "principals_without_arm_token": principals_without_arm_token(tenant, sign_ins),
         "missing_days": {
             scope: {"first_day": first.isoformat(), "last_day": last.isoformat()}

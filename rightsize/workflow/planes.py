@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 from rightsize.propose.verify import Change
 from rightsize.propose.written import WrittenPlan
+from rightsize.workflow.directory import DIRECTORY
 from rightsize.workflow.graph import GRAPH
 from rightsize.workflow.plane_steps import Judged, PlaneSteps, TableOf
 
-PLANES: tuple[PlaneSteps, ...] = (GRAPH,)
+PLANES: tuple[PlaneSteps, ...] = (GRAPH, DIRECTORY)
 
 
 def judge_planes(

@@ -1,0 +1,89 @@
+"""Activations of directory roles, rebuilt like those of Azure roles, and what was done while they ran."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from rightsize.analyze.activation_use import ACTIVATIONS_SCHEMA, NAMED, hours
+from rightsize.analyze.activations import asked, end_early, given_back, join_records, noted, records
+from rightsize.analyze.directory.tables import DirectoryTables, ways_to
+
+
+def rebuild_activations(tables: DirectoryTables) -> pl.DataFrame:
+    """Return one row an activation: as `activations.History` has them, `eligibility` the id of an eligibility."""
+    current = tables.assignments.filter(pl.col("state") == "activated")
+    instances = records(
+        current.with_columns(id="role_assignment_id", record="role_assignment_id", eligibility="eligibility_id"),
+        "instance",
+    )
+    found = join_records(pl.concat([instances, asked(tables.inputs, "directory")]), noted(tables.inputs, "directory"))
+    nothing = pl.DataFrame(schema={"id": pl.String, "deleted": pl.Datetime("us")})
+    found = end_early(found, nothing, given_back(tables.inputs, "directory"))
+    return _matched(found, tables)
+
+
+def _matched(found: pl.DataFrame, tables: DirectoryTables) -> pl.DataFrame:
+    held = tables.assignments.filter(pl.col("state") == "eligible").select(
+        "role", holder="principal_id", held_at="place", matched="role_assignment_id"
+    )
+    pairs = found.select("activation_id", "principal_id", "role", "place").join(tables.membership, on="principal_id")
+    best = (
+        pairs.join(held, on=["role", "holder"])
+        .filter((pl.col("place") == pl.col("held_at")).fill_null(True) | (pl.col("held_at") == "/"))
+        .with_columns(indirect=pl.col("holder") != pl.col("principal_id"), deep=pl.col("held_at").str.len_chars())
+        .sort("activation_id", "indirect", "deep", "matched", descending=[False, False, True, False])
+        .unique("activation_id", keep="first", maintain_order=True)
+    )
+    listed = held["matched"].unique()
+    return (
+        found.join(best.select("activation_id", "matched", "held_at"), on="activation_id", how="left")
+        .with_columns(
+            eligibility=pl.when(pl.col("eligibility").is_in(listed.implode()))
+            .then("eligibility")
+            .otherwise(pl.col("matched")),
+            place=pl.coalesce("place", "held_at", pl.lit("/")),
+        )
+        .drop("matched", "held_at")
+        .sort("start_on", "activation_id")
+    )
+
+
+def use_of_activations(activations: pl.DataFrame, tables: DirectoryTables) -> pl.DataFrame:
+    """Return the table `activations` for directory roles.
+
+    The audit log names no assignment: what its holder did while an activation ran, and its role allows, is its use.
+    """
+    used = tables.days.filter(pl.col("use") > 0)
+    running = activations.select("activation_id", "principal_id", "role", "start_on", "end_on")
+    during = used.join(running, on="principal_id").filter(
+        (pl.col("first_seen") >= pl.col("start_on")) & (pl.col("last_seen") <= pl.col("end_on")).fill_null(False)
+    )
+    allowed = ways_to(during["name"], tables).select("role", "name").unique()
+    done = (
+        during.join(allowed, on=["role", "name"], how="semi")
+        .group_by("activation_id")
+        .agg(
+            operations=pl.col("name").n_unique().cast(pl.Int64),
+            events=pl.col("use").sum().cast(pl.Int64),
+            done=pl.col("operation").unique().sort().head(NAMED),
+        )
+    )
+    table = activations.join(done, on="activation_id", how="left").select(
+        "activation_id",
+        "principal_id",
+        "start_on",
+        "end_on",
+        "justified",
+        "approved",
+        "seen_in",
+        plane=pl.lit("directory"),
+        role_definition_id="role",
+        scope="place",
+        role_assignment_id="id",
+        eligibility_id="eligibility",
+        hours=hours("start_on", "end_on"),
+        operations=pl.col("operations").fill_null(0),
+        events=pl.col("events").fill_null(0),
+        done=pl.col("done").fill_null([]),
+    )
+    return table.select(pl.col(name).cast(type_) for name, type_ in ACTIVATIONS_SCHEMA.items())

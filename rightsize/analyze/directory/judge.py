@@ -1,0 +1,374 @@
+"""The verdict on every action of every directory role that somebody holds, and scores and findings from it.
+
+The audit log shows writes and names no assignment, so use is attributed by elimination: to what stands before what
+would have had to be activated, and of several to the roles that explain most and grant least. Reads of the directory
+leave no trace, and other services check their own actions: these are `unobservable`, unless nobody who holds the role
+signed in at all, or nobody activated it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from rightsize.analyze.coverage import covered_sign_in_kinds, described_principals, groups_with_known_members
+from rightsize.analyze.directory.findings import find_in_directory
+from rightsize.analyze.directory.history import rebuild_activations, use_of_activations
+from rightsize.analyze.directory.tables import DirectoryTables, ways_to
+from rightsize.analyze.planes import ASSIGNMENTS_SCHEMA, DENIED_SCHEMA, PRINCIPALS_SCHEMA, PlaneAnalysis
+from rightsize.analyze.reasons import Attribution, OutOfCoverage, Unexplained, Unobservable, Unused, Verdict
+from rightsize.analyze.text import folded
+from rightsize.analyze.verdicts import VERDICTS_SCHEMA
+from rightsize.analyze.window import Window
+from rightsize.rbac.resource_actions import is_of_directory, is_read
+from rightsize.rbac.text import fold
+from rightsize.rules.directory import logged_actions
+
+# The mass of Global Administrator, which scores 100, and how fast the score rises; as for Azure roles.
+_FULL_MASS = 9_000
+_RISE = 0.3
+_IN_UNIT = 4
+_COUNTED = ("used", "unused", "unobservable", "out_of_coverage")
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryAnalysis:
+    """What an analysis of directory roles concludes.
+
+    Attributes:
+        plane: For the tables and for people.
+        tables: What it read.
+        state: `covered`, or why the audit log does not speak of the whole window.
+        judged: `(a, name, verdict, reason)`: the verdict of each action that an assignment grants.
+        used: `(a, principal_id, name, place, way, reason, events, …)`: use with the assignment it is credited to.
+        days: `(a, day, first_seen, last_seen)`: when an assignment was at work.
+        activations: As `history.rebuild_activations` returns them.
+    """
+
+    plane: PlaneAnalysis
+    tables: DirectoryTables
+    state: str
+    judged: pl.DataFrame
+    used: pl.DataFrame
+    days: pl.DataFrame
+    activations: pl.DataFrame
+
+
+def analyse_directory(tables: DirectoryTables, window: Window) -> DirectoryAnalysis:
+    """Judge every directory role over the window."""
+    days = tables.days.filter(window.holds("day"))
+    state = _coverage_state(tables, window)
+    activations = rebuild_activations(tables)
+    usage = _observe(days)
+    credited, left = _attribute(usage, days, tables, activations)
+    judged = _judge(tables, window, state, credited, activations)
+    used = credited.join(usage, on="u").sort("a", "principal_id", "name", "place")
+    by_day = used.select("a", *_CALL).join(days.filter(pl.col("use") > 0), on=list(_CALL), nulls_equal=True)
+    scored = _scores(judged, tables)
+    analysis = PlaneAnalysis(
+        plane="directory",
+        window=window,
+        verdicts=_verdicts(judged, used, left.join(usage, on="u"), tables),
+        principals=_principals(judged, tables),
+        assignments=_assignments(scored, tables),
+        denied=_denied(usage),
+        findings=find_in_directory(tables, window, state, judged, activations, by_day),
+        activations=use_of_activations(activations, tables),
+    )
+    return DirectoryAnalysis(
+        analysis, tables, state, judged, used, by_day.select("a", "day", "first_seen", "last_seen"), activations
+    )
+
+
+_CALL = ("principal_id", "principal_name", "name", "place")
+
+
+def _coverage_state(tables: DirectoryTables, window: Window) -> str:
+    if tables.coverage.is_empty():
+        return OutOfCoverage.NO_LOG_LOADED.value
+    covered = tables.coverage.filter(window.holds("day"))["day"].n_unique()
+    return Unused.COVERED.value if covered == window.days else OutOfCoverage.DAYS_MISSING.value
+
+
+def _observe(days: pl.DataFrame) -> pl.DataFrame:
+    """Return the calls of the window, one row a (principal, action, scope), numbered by `u`."""
+    return (
+        days.group_by(_CALL)
+        .agg(
+            pl.col("operation").min(),
+            pl.col("scope").min(),
+            events=pl.col("use").sum(),
+            days=pl.col("day").filter(pl.col("use") > 0).n_unique().cast(pl.Int64),
+            first_seen=pl.col("first_seen").min(),
+            last_seen=pl.col("last_seen").max(),
+            denied=pl.col("denied").sum(),
+        )
+        .sort(_CALL)
+        .with_row_index("u")
+    )
+
+
+def _attribute(
+    usage: pl.DataFrame, days: pl.DataFrame, tables: DirectoryTables, activations: pl.DataFrame
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return `(u, a, way, reason)`, and `(u, reason)` of what no role explains."""
+    acts = usage.filter(pl.col("events") > 0)
+    sizes = tables.grants.join(tables.actions.select("name", "weight"), on="name")
+    power = sizes.group_by("role").agg(power=pl.col("weight").sum())
+    held = tables.assignments.filter(pl.col("state") != "activated").select(
+        "a", "role", "state", "place", "start_on", "end_on", "created_on", "role_assignment_id", holder="principal_id"
+    )
+    pairs = (
+        acts.select("u", "principal_id", "name", "first_seen", "last_seen", act_place="place")
+        .join(tables.membership, on="principal_id")
+        .join(held, on="holder")
+        .filter((pl.col("place") == "/") | (pl.col("place") == pl.col("act_place")))
+        .filter((pl.coalesce("start_on", "created_on") <= pl.col("last_seen")).fill_null(True))
+        .filter((pl.col("end_on") >= pl.col("first_seen")).fill_null(True))
+        .join(ways_to(acts["name"], tables), on=["role", "name"])
+        .join(power, on="role", how="left")
+    )
+    running = _running(days, activations)
+    pairs = pairs.join(running, on=["principal_id", "name", "role_assignment_id"], how="left").with_columns(
+        asleep=pl.col("state") == "eligible", ran=pl.col("ran").fill_null(False)
+    )
+    # What ran at the time is likelier than what would have had to be activated and left no record of it.
+    order = pl.when(~pl.col("asleep") & ~pl.col("eligible")).then(0).when(pl.col("ran")).then(1).otherwise(2)
+    pairs = pairs.with_columns(order=order)
+    pairs = pairs.filter(pl.col("order") == pl.col("order").min().over("u"))
+    explains = pairs.group_by("principal_id", "a").agg(explains=pl.col("u").n_unique())
+    best = (
+        pairs.join(explains, on=["principal_id", "a"])
+        .with_columns(several=pl.col("a").n_unique().over("u") > 1)
+        .sort("u", "explains", "power", "a", descending=[False, True, False, False])
+    )
+    first = best.unique("u", keep="first", maintain_order=True).select("u", "a")
+    reason = (
+        pl.when(pl.col("asleep") & pl.col("ran"))
+        .then(pl.lit(Attribution.ACTIVATION.value))
+        .when(pl.col("several"))
+        .then(pl.lit(Attribution.FEWEST.value))
+        .otherwise(pl.lit(Attribution.ELIMINATION.value))
+    )
+    chosen = best.join(first, on=["u", "a"], how="semi").select("u", "a", "way", reason=reason).unique()
+    left = acts.join(chosen, on="u", how="anti").select(
+        "u",
+        reason=pl.when(pl.col("principal_id").is_null())
+        .then(pl.lit(Unexplained.PRINCIPAL_UNRESOLVED.value))
+        .otherwise(pl.lit(Unexplained.DEFAULT_OR_OWNED.value)),
+    )
+    return chosen.sort("u", "a", "way"), left
+
+
+def _running(days: pl.DataFrame, activations: pl.DataFrame) -> pl.DataFrame:
+    """Return `(principal_id, name, role_assignment_id, ran)`: actions during an activation of the eligibility."""
+    windows = activations.drop_nulls("eligibility").select(
+        "principal_id", "start_on", "end_on", role_assignment_id="eligibility"
+    )
+    during = days.join(windows, on="principal_id").filter(
+        (pl.col("last_seen") >= pl.col("start_on")) & (pl.col("first_seen") <= pl.col("end_on")).fill_null(True)
+    )
+    return during.select("principal_id", "name", "role_assignment_id", ran=True).unique()
+
+
+def _judge(
+    tables: DirectoryTables, window: Window, state: str, credited: pl.DataFrame, activations: pl.DataFrame
+) -> pl.DataFrame:
+    held = tables.assignments.filter(pl.col("state") != "activated")
+    granted = held.select("a", "role").join(tables.grants.select("role", "name"), on="role").select("a", "name")
+    used = credited.select("a", name="way").unique()
+    asleep = _dormant(tables, window, state, activations, credited)
+    silent = _silent(tables, window, credited)
+    facts = _observable(tables)
+    whole = (
+        pl.when(pl.col("a").is_in(asleep.implode()))
+        .then(pl.lit(Unused.NEVER_ACTIVATED.value))
+        .when(pl.col("a").is_in(silent.implode()))
+        .then(pl.lit(Unused.NO_SIGN_IN.value))
+    )
+    reason = (
+        pl.when(whole.is_not_null()).then(whole).when(pl.col("why").is_not_null()).then("why").otherwise(pl.lit(state))
+    )
+    verdict = (
+        pl.when(whole.is_not_null())
+        .then(pl.lit(Verdict.UNUSED.value))
+        .when(pl.col("why").is_not_null())
+        .then(pl.lit(Verdict.UNOBSERVABLE.value))
+        .when(pl.lit(state) == Unused.COVERED.value)
+        .then(pl.lit(Verdict.UNUSED.value))
+        .otherwise(pl.lit(Verdict.OUT_OF_COVERAGE.value))
+    )
+    rest = granted.join(used, on=["a", "name"], how="anti").join(facts, on="name")
+    return pl.concat(
+        [
+            used.with_columns(verdict=pl.lit(Verdict.USED.value), reason=pl.lit("")),
+            rest.with_columns(verdict=verdict, reason=reason).select("a", "name", "verdict", "reason"),
+        ]
+    ).sort("a", "name")
+
+
+def _observable(tables: DirectoryTables) -> pl.DataFrame:
+    """Return `(name, why)`: why no record could show an action, null where the audit log does."""
+    logged = {fold(action) for action in logged_actions()}
+    # An action for one kind of an object is logged as that for all kinds.
+    whole = {name: name.split("/") for name in tables.actions["name"]}
+    rows = []
+    for name, parts in whole.items():
+        plain = "/".join([parts[0], parts[1].partition(".")[0], *parts[2:]]) if len(parts) > 1 else name
+        groups = plain.replace("groupsassignabletoroles/allproperties/", "groups/basic/").replace(
+            "groupsassignabletoroles/", "groups/"
+        )
+        why = (
+            None
+            if {name, plain, groups} & logged
+            else Unobservable.OTHER_SERVICE.value
+            if not is_of_directory(name)
+            else Unobservable.DIRECTORY_READ.value
+            if is_read(name)
+            else Unobservable.NOT_KNOWN_TO_BE_LOGGED.value
+        )
+        rows.append((name, why))
+    return pl.DataFrame(rows, schema={"name": pl.String, "why": pl.String}, orient="row")
+
+
+def _dormant(
+    tables: DirectoryTables, window: Window, state: str, activations: pl.DataFrame, credited: pl.DataFrame
+) -> pl.Series:
+    """Return the eligible assignments that nobody activated, where the log covers the window and holds such records."""
+    seen = not tables.inputs.pim_records.filter(pl.col("plane") == "directory").is_empty()
+    eligible = tables.assignments.filter(pl.col("state") == "eligible")
+    if state != Unused.COVERED.value or not seen:
+        return eligible["a"].clear()
+    began = (pl.col("start_on") < window.end) & (pl.col("end_on").fill_null(window.end) >= window.start)
+    awake = activations.filter(began)
+    matched = awake["eligibility"].drop_nulls().unique()
+    stray = awake.filter(pl.col("eligibility").is_null())["role"].unique()
+    return eligible.filter(
+        ~pl.col("role_assignment_id").is_in(matched.implode())
+        & ~pl.col("role").is_in(stray.implode())
+        & ~pl.col("a").is_in(credited["a"].implode())
+    )["a"]
+
+
+def _silent(tables: DirectoryTables, window: Window, credited: pl.DataFrame) -> pl.Series:
+    """Return the assignments whose holders certainly nobody signed in as, on any day of the window."""
+    inputs = tables.inputs
+    kinds = covered_sign_in_kinds(inputs, window)
+    seen = inputs.sign_ins.filter(window.holds("day") & (pl.col("succeeded").fill_null(0) > 0))
+    awake = pl.concat([folded(seen["principal_id"]), tables.days.filter(pl.col("use") > 0)["principal_id"]])
+    unnamed = seen.filter(pl.col("principal_id").is_null())["kind"].unique().to_list()
+    usable = [kind for kind in kinds if kind not in unnamed]
+    described = described_principals(inputs)
+    quiet = described.filter(
+        (pl.col("kinds").list.set_difference(usable).list.len() == 0).fill_null(False)
+        & ~pl.col("principal_id").is_in(awake.drop_nulls().unique().implode())
+    )["principal_id"]
+    groups = groups_with_known_members(inputs, described)
+    members = tables.membership.filter(pl.col("principal_id") != pl.col("holder"))
+    members = members.filter(~pl.col("principal_id").is_in(groups.implode()))
+    loud = members.filter(~pl.col("principal_id").is_in(quiet.implode()))["holder"].unique()
+    silent = pl.concat([quiet, groups.filter(~groups.is_in(loud.implode()))]).unique()
+    return tables.assignments.filter(
+        pl.col("principal_id").is_in(silent.implode()) & ~pl.col("a").is_in(credited["a"].implode())
+    )["a"]
+
+
+def _verdicts(judged: pl.DataFrame, used: pl.DataFrame, left: pl.DataFrame, tables: DirectoryTables) -> pl.DataFrame:
+    about = tables.assignments.select("a", "role_assignment_id", "state", holder="principal_id", held_at="scope")
+    single = used.join(about, on="a").with_columns(
+        principal_id=pl.coalesce("principal_id", "principal_name"),
+        verdict=pl.lit(Verdict.USED.value),
+        operations=pl.lit(1, dtype=pl.Int64),
+    )
+    single = single.unique(["a", "principal_id", "name", "place"], keep="first", maintain_order=True)
+    counted = (
+        judged.filter(pl.col("verdict") != Verdict.USED.value)
+        .group_by("a", "verdict", "reason")
+        .agg(operations=pl.len().cast(pl.Int64))
+        .join(about, on="a")
+        .with_columns(principal_id="holder", scope="held_at")
+    )
+    unknown = tables.assignments.filter(~pl.col("role_known")).with_columns(
+        verdict=pl.lit(Verdict.OUT_OF_COVERAGE.value), reason=pl.lit(OutOfCoverage.ROLE_DEFINITION_MISSING.value)
+    )
+    strange = left.with_columns(
+        principal_id=pl.coalesce("principal_id", "principal_name"),
+        verdict=pl.lit(Verdict.UNEXPLAINED.value),
+        operations=pl.lit(1, dtype=pl.Int64),
+    )
+    return pl.concat([_declared(frame) for frame in (single, counted, unknown, strange)])
+
+
+def _declared(frame: pl.DataFrame) -> pl.DataFrame:
+    rows = frame.with_columns(plane=pl.lit("directory"))
+    return rows.select(
+        (pl.col(name) if name in rows.columns else pl.lit(None)).cast(type_).alias(name)
+        for name, type_ in VERDICTS_SCHEMA.items()
+    )
+
+
+def _magnitude(mass: pl.Expr) -> pl.Expr:
+    return (mass.cast(pl.Float64) / _FULL_MASS).pow(_RISE).clip(0.0, 1.0)
+
+
+def _scored(rows: pl.DataFrame, by: str) -> pl.DataFrame:
+    """Count and score `(by, name, verdict, mass)`."""
+    counts = {word: (pl.col("verdict") == word).sum().cast(pl.Int64) for word in _COUNTED}
+    is_used = pl.col("verdict") == Verdict.USED.value
+    table = rows.group_by(by).agg(
+        **counts,
+        granted=pl.len().cast(pl.Int64),
+        mass=pl.col("mass").sum(),
+        excess=pl.col("mass").filter(~is_used).sum(),
+    )
+    share = (pl.col("excess") / pl.col("mass")).fill_nan(0.0)
+    return table.with_columns(
+        creep=(100 * share * _magnitude(pl.col("excess"))).round(1), risk=(100 * _magnitude(pl.col("mass"))).round(1)
+    )
+
+
+def _weighed(judged: pl.DataFrame, tables: DirectoryTables) -> pl.DataFrame:
+    places = tables.assignments.select("a", "place", holder="principal_id")
+    reach = pl.when(pl.col("place") == "/").then(_IN_UNIT).otherwise(1)
+    return (
+        judged.join(tables.actions.select("name", "weight"), on="name")
+        .join(places, on="a")
+        .with_columns(mass=pl.col("weight") * reach / _IN_UNIT)
+    )
+
+
+def _scores(judged: pl.DataFrame, tables: DirectoryTables) -> pl.DataFrame:
+    return _scored(_weighed(judged, tables), "a")
+
+
+def _principals(judged: pl.DataFrame, tables: DirectoryTables) -> pl.DataFrame:
+    """Each principal that a role reaches: of several verdicts on an action the one that says most counts."""
+    words = [Verdict.USED.value, Verdict.OUT_OF_COVERAGE.value, Verdict.UNOBSERVABLE.value, Verdict.UNUSED.value]
+    rank = pl.col("verdict").replace_strict({word: place for place, word in enumerate(words)}, return_dtype=pl.Int64)
+    rows = (
+        _weighed(judged, tables)
+        .join(tables.membership.select("principal_id", "holder"), on="holder")
+        .sort("principal_id", "name", rank, "mass", descending=[False, False, False, True])
+        .unique(["principal_id", "name"], keep="first", maintain_order=True)
+    )
+    scored = _scored(rows, "principal_id").with_columns(plane=pl.lit("directory"))
+    return scored.select(pl.col(name).cast(type_) for name, type_ in PRINCIPALS_SCHEMA.items()).sort("principal_id")
+
+
+def _assignments(scored: pl.DataFrame, tables: DirectoryTables) -> pl.DataFrame:
+    zero = [pl.col(name).fill_null(0) for name in ("granted", *_COUNTED, "creep", "risk")]
+    rows = tables.assignments.join(scored, on="a", how="left", maintain_order="left").with_columns(*zero)
+    named = rows.with_columns(
+        plane=pl.lit("directory"),
+        role_definition_id="role",
+        role_name=pl.coalesce("role_name", "role"),
+    )
+    return named.select(pl.col(name).cast(type_) for name, type_ in ASSIGNMENTS_SCHEMA.items())
+
+
+def _denied(usage: pl.DataFrame) -> pl.DataFrame:
+    rows = usage.filter((pl.col("denied") > 0) & pl.col("principal_id").is_not_null()).with_columns(
+        plane=pl.lit("directory"), used=pl.col("events") > 0
+    )
+    return rows.select(pl.col(name).cast(type_) for name, type_ in DENIED_SCHEMA.items())

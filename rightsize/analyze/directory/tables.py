@@ -1,0 +1,214 @@
+"""What an analysis of directory roles reads, prepared: roles with all they allow, holders, and use of the window."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import polars as pl
+
+from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.text import folded, place_of
+from rightsize.analyze.window import Window
+from rightsize.rbac.resource_actions import kinds_of, patterns_of
+from rightsize.rbac.text import fold
+from rightsize.rules.directory import logged_actions, weight_of
+from rightsize.rules.matching import matching_pairs
+
+AUDIT_LOG = "entra_audit_log"
+_PREFIX = "microsoft.directory/"
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryTables:
+    """The frames that every step shares.
+
+    Attributes:
+        inputs: The tables of the directory and of sign-ins, under their own names.
+        roles: `role` (folded id), `role_name`, `is_built_in`, `is_enabled`, `is_privileged`, `actions` (all that it
+            and the roles that it inherits allow), `conditional` (those among them of certain objects only).
+        actions: `name` (folded), `action`, `weight`: every action that a loaded role or a rule of the log names.
+        grants: `(role, name, conditional)`: what each role allows of these actions.
+        assignments: One row a (role_assignment_id, state), numbered by `a`, with folded `principal_id`, `role`,
+            `place`.
+        membership: `(principal_id, holder, eligible)`: who reaches the assignments of whom; `eligible` where only
+            through a membership that has to be activated.
+        days: Use by day: `principal_id, principal_name, name, operation, place, scope, day, first_seen, last_seen,
+            use, denied`.
+        coverage: Days of the audit log that are covered.
+    """
+
+    inputs: Inputs
+    roles: pl.DataFrame
+    actions: pl.DataFrame
+    grants: pl.DataFrame
+    assignments: pl.DataFrame
+    membership: pl.DataFrame
+    days: pl.DataFrame
+    coverage: pl.DataFrame
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing says who holds a directory role."""
+        return self.assignments.is_empty()
+
+    @classmethod
+    def read(cls, table_of: Callable[[str], pl.DataFrame]) -> DirectoryTables:
+        """Read and prepare the tables, each got through `table_of`."""
+        inputs = Inputs.read(table_of)
+        roles = _roles(table_of("directory_roles"))
+        days = _days(table_of("usage_days"))
+        actions = _actions(roles, days)
+        coverage = table_of("coverage").filter((pl.col("source") == AUDIT_LOG) & (pl.col("state") != "missing"))
+        assignments = _assignments(table_of("directory_role_assignments"), roles)
+        return cls(
+            inputs=inputs,
+            roles=roles,
+            actions=actions,
+            grants=_grants(roles, actions),
+            assignments=assignments,
+            membership=_membership(inputs, table_of("group_schedule_instances"), assignments, days),
+            days=days,
+            coverage=coverage.select("day").unique(),
+        )
+
+
+def directory_window(tables: DirectoryTables, as_of: dt.date | None, days: int) -> Window:
+    """Return the `days` whole UTC days before `as_of`, else up to the newest day that the audit log covers."""
+    newest = as_of - dt.timedelta(days=1) if as_of else None
+    for series in (tables.coverage["day"], tables.days["day"], tables.assignments["created_on"].dt.date()):
+        last = series.max()
+        newest = newest or (last if isinstance(last, dt.date) else None)
+    newest = newest or dt.date(1970, 1, 1)
+    return Window(newest - dt.timedelta(days=days - 1), newest)
+
+
+def _roles(table: pl.DataFrame) -> pl.DataFrame:
+    rows = {fold(row["directory_role_id"]): row for row in table.iter_rows(named=True)}
+    found = []
+    for role, row in sorted(rows.items()):
+        chain, waiting = [], [role]
+        while waiting:
+            one = waiting.pop()
+            if one in rows and one not in chain:
+                chain.append(one)
+                waiting.extend(fold(name) for name in rows[one]["inherits"] or ())
+        free = _all(rows[one]["actions"] for one in chain)
+        bound = _all(rows[one]["conditional_actions"] for one in chain) - free
+        found.append(
+            {name: row[name] for name in ("role_name", "is_built_in", "is_enabled", "is_privileged")}
+            | {"role": role, "actions": sorted(free | bound), "conditional": sorted(bound)}
+        )
+    schema: dict[str, pl.DataType] = {
+        "role": pl.String(),
+        "role_name": pl.String(),
+        "is_built_in": pl.Boolean(),
+        "is_enabled": pl.Boolean(),
+        "is_privileged": pl.Boolean(),
+        "actions": pl.List(pl.String()),
+        "conditional": pl.List(pl.String()),
+    }
+    return pl.DataFrame(found, schema=schema)
+
+
+def _all(lists: Iterable[list[str] | None]) -> set[str]:
+    return {action for actions in lists for action in actions or ()}
+
+
+def _days(table: pl.DataFrame) -> pl.DataFrame:
+    mine = table.filter(
+        (pl.col("plane") == "directory") & pl.col("operation").str.to_lowercase().str.starts_with(_PREFIX)
+    )
+    use = pl.sum_horizontal(pl.col(outcome).fill_null(0) for outcome in ("succeeded", "failed", "started"))
+    return mine.select(
+        "principal_name",
+        "operation",
+        "scope",
+        "day",
+        "first_seen",
+        "last_seen",
+        principal_id=folded(mine["principal_id"]),
+        name=folded(mine["operation"]),
+        place=place_of(mine["scope"]),
+        use=pl.max_horizontal(use - pl.col("suspect").fill_null(0), 0),
+        denied=pl.col("denied").fill_null(0),
+    )
+
+
+def _actions(roles: pl.DataFrame, days: pl.DataFrame) -> pl.DataFrame:
+    named = [*logged_actions(), *roles["actions"].explode().drop_nulls(), *days["operation"].drop_nulls().unique()]
+    spelt: dict[str, str] = {}
+    for action in named:
+        spelt[fold(action)] = min(action, spelt.get(fold(action), action))
+    names = sorted(spelt)
+    schema = {"name": pl.String, "action": pl.String, "weight": pl.Int64}
+    rows = [(name, spelt[name], weight_of(name)) for name in names]
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def _grants(roles: pl.DataFrame, actions: pl.DataFrame) -> pl.DataFrame:
+    """Return `(role, name, conditional)`; an action is conditional where only conditional ones allow it."""
+    held = roles.select("role", "conditional", held="actions").explode("held").drop_nulls("held")
+    distinct = held["held"].unique().sort()
+    patterns = [(action, pattern) for action in distinct for pattern in patterns_of(action)]
+    by_pattern = pl.DataFrame(patterns, schema={"held": pl.String, "pattern": pl.String}, orient="row")
+    pairs = matching_pairs(actions["name"], by_pattern["pattern"].unique().sort().to_list())
+    allowed = by_pattern.join(pairs, on="pattern").select("held", "name").unique()
+    return (
+        held.with_columns(bound=pl.col("held").is_in(pl.col("conditional")))
+        .join(allowed, on="held")
+        .group_by("role", "name")
+        .agg(conditional=pl.col("bound").all())
+        .sort("role", "name")
+    )
+
+
+def ways_to(needed: pl.Series, tables: DirectoryTables) -> pl.DataFrame:
+    """Return `(role, name, way)`: by which of its actions each role may have allowed each needed one.
+
+    A role that has the action itself allowed it by that; another may have by an action for some kinds of the object,
+    since the log does not say which kind it was.
+    """
+    wanted = pl.DataFrame({"name": needed.unique().sort()})
+    own = tables.grants.join(wanted, on="name").select("role", "name", way="name")
+    kinds = [(name, pattern) for name in wanted["name"] for pattern in kinds_of(name)]
+    by_kind = pl.DataFrame(kinds, schema={"name": pl.String, "pattern": pl.String}, orient="row")
+    pairs = matching_pairs(tables.actions["name"], by_kind["pattern"].unique().sort().to_list()).rename({"name": "way"})
+    narrower = by_kind.join(pairs, on="pattern").select("name", "way").unique()
+    through = tables.grants.select("role", way="name").join(narrower, on="way").select("role", "name", "way")
+    through = through.join(own, on=["role", "name"], how="anti")
+    return pl.concat([own, through]).unique().sort("role", "name", "way")
+
+
+def _assignments(table: pl.DataFrame, roles: pl.DataFrame) -> pl.DataFrame:
+    known = roles.select("role", "role_name")
+    return (
+        table.with_columns(
+            principal_id=folded(table["principal_id"]),
+            role=folded(table["directory_role_id"]),
+            place=place_of(table["scope"]),
+        )
+        .join(known, on="role", how="left", maintain_order="left")
+        .with_columns(role_known=pl.col("role_name").is_not_null())
+        .sort("role_assignment_id", "state")
+        .with_row_index("a")
+    )
+
+
+def _membership(inputs: Inputs, pim: pl.DataFrame, assignments: pl.DataFrame, days: pl.DataFrame) -> pl.DataFrame:
+    closure = inputs.group_closure
+    through = pl.DataFrame({"principal_id": folded(closure["member_id"]), "holder": folded(closure["group_id"])})
+    may = pim.filter(pl.col("access") == "member")
+    governed = pl.DataFrame({"principal_id": folded(may["principal_id"]), "holder": folded(may["group_id"])}).unique()
+    named = pl.concat(
+        [assignments["principal_id"], days["principal_id"].drop_nulls(), folded(inputs.principals["principal_id"])]
+    ).unique()
+    own = pl.DataFrame({"principal_id": named, "holder": named})
+    standing = pl.concat([own, through]).unique()
+    extra = governed.join(standing, on=["principal_id", "holder"], how="anti")
+    return (
+        pl.concat([standing.with_columns(eligible=False), extra.with_columns(eligible=True)])
+        .drop_nulls()
+        .sort("principal_id", "holder")
+    )

@@ -1,0 +1,194 @@
+"""What a plan for directory roles decides about, one case an assignment: its actions by verdict, and why it is left."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from rightsize.analyze.coverage import described_principals, groups_with_known_members
+from rightsize.analyze.directory.judge import DirectoryAnalysis
+from rightsize.analyze.reasons import Unobservable, Unused, Verdict
+from rightsize.analyze.text import folded
+from rightsize.propose.dials import Dials, Reads
+from rightsize.propose.dials import Unobservable as Unseen
+from rightsize.rbac.resource_actions import is_read
+from rightsize.rbac.text import fold
+from rightsize.rules.directory import roles_that
+from rightsize.rules.operations import first_party_tenants, is_emergency_name
+
+REASONS = {
+    "activated": "an activation follows its eligibility, which is what a plan would change",
+    "excluded": "it was excluded by name",
+    "emergency_access": "it is an emergency access account's",
+    "last_global_administrator": "too few Global Administrators would be left to help each other",
+    "by_the_service": "a service of Microsoft's holds it for synchronisation",
+    "synced": "its holder is synchronised from another directory, which may write it anew",
+    "first_party": "its holder is an application of Microsoft's own",
+    "role_not_loaded": "its role definition is not loaded",
+    "unresolved_principal": "nothing loaded says who holds it",
+    "young": "it or its holder is younger than the window or the grace",
+    "time_bound": "it ends by itself",
+    "unknown_members": "the members of the group are not known",
+    "not_covered": "the audit log does not speak of every day of the window",
+}
+"""Why a directory role is left alone, one sentence a word."""
+
+LEAST_ADMINISTRATORS = 2
+"""So many standing Global Administrators stay: Microsoft Learn, "manage emergency access accounts", asks for two."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One assignment.
+
+    Attributes:
+        a: Its number.
+        row: Its row of `tables.assignments`.
+        holder_type: User, Group, ServicePrincipal or ManagedIdentity, empty where nothing says it.
+        used: The actions by which its use was allowed, folded.
+        kept: Actions that no log could show and that stay by the dials, each with the reason.
+        gone: Actions that go, each with the reason.
+        places: Where it was used, folded directory scopes.
+        spelt: The same as the log spells them, by the folded scope.
+        left: A word of REASONS, or empty.
+    """
+
+    a: int
+    row: Mapping[str, object]
+    holder_type: str
+    used: frozenset[str]
+    kept: Mapping[str, str]
+    gone: Mapping[str, str]
+    places: frozenset[str]
+    spelt: Mapping[str, str]
+    left: str
+
+    @property
+    def needed(self) -> frozenset[str]:
+        """What has to be allowed afterwards."""
+        return self.used | frozenset(self.kept)
+
+
+def read_cases(analysis: DirectoryAnalysis, dials: Dials) -> list[Case]:
+    """Return the cases in the order of the assignments."""
+    tables = analysis.tables
+    left = _left_alone(analysis, dials)
+    types = dict(described_principals(tables.inputs).select("principal_id", "principal_type").iter_rows())
+    by_case: dict[int, list[tuple[str, str, str]]] = {}
+    for a, name, verdict, reason in analysis.judged.iter_rows():
+        by_case.setdefault(a, []).append((name, verdict, reason))
+    places: dict[int, dict[str, str]] = {}
+    for a, place, scope in analysis.used.select("a", "place", "scope").iter_rows():
+        places.setdefault(a, {})[place] = scope
+    found = []
+    for row in tables.assignments.iter_rows(named=True):
+        judged = by_case.get(row["a"], [])
+        kept = {name: reason for name, verdict, reason in judged if _stays(name, verdict, reason, dials)}
+        found.append(
+            Case(
+                a=row["a"],
+                row=row,
+                holder_type=types.get(row["principal_id"]) or "",
+                used=frozenset(name for name, verdict, _ in judged if verdict == Verdict.USED.value),
+                kept=kept,
+                gone={
+                    name: reason
+                    for name, verdict, reason in judged
+                    if verdict != Verdict.USED.value and name not in kept
+                },
+                places=frozenset(places.get(row["a"], ())),
+                spelt=places.get(row["a"], {}),
+                left=left.get(row["a"], ""),
+            )
+        )
+    return found
+
+
+def _stays(name: str, verdict: str, reason: str, dials: Dials) -> bool:
+    """Return whether an action that was not seen in use stays: reads by one dial, what else no log shows by another."""
+    if verdict == Verdict.OUT_OF_COVERAGE.value:
+        return True
+    if verdict != Verdict.UNOBSERVABLE.value:
+        return False
+    if reason == Unobservable.DIRECTORY_READ.value or is_read(name):
+        return dials.reads is not Reads.NONE
+    return dials.unobservable is Unseen.KEEP
+
+
+def _left_alone(analysis: DirectoryAnalysis, dials: Dials) -> dict[int, str]:
+    """Return why assignments are left alone, the first reason of each."""
+    tables = analysis.tables
+    rows = tables.assignments.join(_holders(analysis), left_on="principal_id", right_on="holder", how="left")
+    excluded = {fold(name) for name in dials.exclude}
+    window = analysis.plane.window
+    excluded |= {fold(one.name) for one in dials.exclusions if one.kind == "principal" and one.holds(window)}
+    emergency = {fold(name) for name in dials.emergency_access}
+    young = min(window.start, window.end - dt.timedelta(days=dials.grace_days))
+    known = set(groups_with_known_members(tables.inputs, described_principals(tables.inputs)))
+    found: dict[int, str] = {}
+    for row in rows.iter_rows(named=True):
+        names = {fold(str(row[name] or "")) for name in ("principal_id", "upn", "display_name", "app_id")} - {""}
+        whole = _is_whole(analysis, row["a"])
+        reason = (
+            "activated" if row["state"] == "activated"
+            else "excluded" if (names | {row["role"], fold(row["role_name"] or "")}) & excluded
+            else "emergency_access" if row["emergency"] or names & emergency
+            else "by_the_service" if row["role"] in roles_that("by_the_service")
+            else "synced" if row["synced"]
+            else "first_party" if row["first_party"]
+            else "role_not_loaded" if not row["role_known"]
+            else "unresolved_principal" if row["kind"] is None
+            else "young" if _is_young(row, young)
+            else "time_bound" if row["state"] == "active" and row["end_on"] is not None
+            else "not_covered" if analysis.state != Unused.COVERED.value and not whole
+            else "unknown_members" if row["kind"] == "Group" and row["principal_id"] not in known and not whole
+            else ""
+        )  # fmt: skip
+        if reason:
+            found[row["a"]] = reason
+    return found | _last_administrators(rows, found)
+
+
+def _is_young(row: Mapping[str, object], young: dt.datetime) -> bool:
+    times = [row[name] for name in ("created_on", "start_on", "made_on")]
+    return any(isinstance(time, dt.datetime) and time >= young for time in times)
+
+
+def _is_whole(analysis: DirectoryAnalysis, a: int) -> bool:
+    """Return whether every action of an assignment is unused for a reason that speaks of it as a whole."""
+    reasons = analysis.judged.filter(pl.col("a") == a)["reason"].unique().to_list()
+    return len(reasons) == 1 and reasons[0] in (Unused.NEVER_ACTIVATED.value, Unused.NO_SIGN_IN.value)
+
+
+def _holders(analysis: DirectoryAnalysis) -> pl.DataFrame:
+    """Return what is known of each principal: its names, kind and age, and whether it is somebody else's to change."""
+    names = [folded(pl.col(column)).fill_null("") for column in ("display_name", "user_principal_name")]
+    tenants = list(first_party_tenants())
+    return analysis.tables.inputs.principals.select(
+        "display_name",
+        holder=folded(pl.col("principal_id")),
+        upn="user_principal_name",
+        app_id="app_id",
+        kind="principal_type",
+        made_on="created_on",
+        emergency=pl.any_horizontal(is_emergency_name(name) for name in names)
+        & (pl.col("principal_type") == "User").fill_null(False),
+        synced=pl.col("is_synced").fill_null(False),
+        first_party=folded(pl.col("owner_tenant_id")).is_in(tenants).fill_null(False),
+    ).unique("holder", keep="first", maintain_order=True)
+
+
+def _last_administrators(rows: pl.DataFrame, left: Mapping[int, str]) -> dict[int, str]:
+    """Return the standing Global Administrators that stay so that enough are left, those whom people use first."""
+    standing = rows.filter(
+        pl.col("role").is_in(list(roles_that("last_of_its_kind")))
+        & (pl.col("state") == "active")
+        & pl.col("end_on").is_null()
+        & (pl.col("place") == "/")
+    ).sort("role_assignment_id")
+    stay = [a for a in standing["a"] if a in left]
+    free: Sequence[int] = [a for a in standing["a"] if a not in left]
+    return dict.fromkeys(free[: max(0, LEAST_ADMINISTRATORS - len(stay))], "last_global_administrator")

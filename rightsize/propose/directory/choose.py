@@ -1,0 +1,190 @@
+"""What comes in place of a directory role: nothing, a smaller place, smaller built-in roles, or a custom role.
+
+Only roles that allow nothing more than today's come into question. Of several sets that allow what is needed, the one
+that weighs least is taken; of equals the fewer roles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from rightsize.analyze.directory.tables import DirectoryTables
+from rightsize.model.plan import ProposalKind
+from rightsize.propose.directory.cases import Case
+from rightsize.rbac.resource_actions import is_read
+from rightsize.rules.directory import bound_actions, custom_actions, roles_that, unit_roles
+
+_UNIT = "/administrativeunits/"
+MOST_ROLES = 3
+"""So many roles may come in place of one; more would be no help to who has to review and activate them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """What roles allow.
+
+    Attributes:
+        allows: The folded actions of each role, whatever the object.
+        names: Their names.
+        built_in: Roles that may come in place of others.
+        weights: What each action weighs.
+        spelt: Each action as roles write it.
+        default: What every member of the tenant may do without a role.
+    """
+
+    allows: Mapping[str, frozenset[str]]
+    names: Mapping[str, str]
+    built_in: frozenset[str]
+    weights: Mapping[str, int]
+    spelt: Mapping[str, str]
+    default: frozenset[str]
+
+    def mass(self, actions: Iterable[str]) -> int:
+        """Return what actions weigh together."""
+        return sum(self.weights[action] for action in actions)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What comes.
+
+    Attributes:
+        kind: remove, narrow_scope, builtin, custom or keep.
+        roles: Built-in roles, sorted; empty for a custom role.
+        actions: What is allowed afterwards.
+        place: Where; empty for today's scope.
+    """
+
+    kind: ProposalKind
+    roles: tuple[str, ...] = ()
+    actions: frozenset[str] = frozenset()
+    place: str = ""
+
+
+def read_catalogue(tables: DirectoryTables) -> Catalogue:
+    """Return what the loaded roles allow."""
+    allows: dict[str, set[str]] = {role: set() for role in tables.roles["role"]}
+    for role, name, conditional in tables.grants.iter_rows():
+        if not conditional:
+            allows[role].add(name)
+    not_for_use = roles_that("not_for_use") | roles_that("by_the_service") | roles_that("default_member")
+    usable = {
+        row["role"]
+        for row in tables.roles.iter_rows(named=True)
+        if row["is_built_in"] and row["is_enabled"] is not False and row["role"] not in not_for_use
+    }
+    everybody: set[str] = set()
+    for role in roles_that("default_member"):
+        everybody |= {name for one, name, _ in tables.grants.iter_rows() if one == role}
+    return Catalogue(
+        allows={role: frozenset(names) for role, names in allows.items()},
+        names=dict(tables.roles.select("role", "role_name").iter_rows()),
+        built_in=frozenset(usable),
+        weights=dict(tables.actions.select("name", "weight").iter_rows()),
+        spelt=dict(tables.actions.select("name", "action").iter_rows()),
+        default=frozenset(name for name in everybody if is_read(name)),
+    )
+
+
+def choose(
+    case: Case, catalogue: Catalogue, *, may_be_custom: bool, is_member: bool, drops_unobservable: bool
+) -> Choice:
+    """Choose for one case.
+
+    Smaller roles reset passwords and the like for fewer accounts. No log that is kept here says on whose account it
+    was done, so what was used of this kind keeps its role, unless what no log shows is to be dropped.
+
+    Args:
+        case: The case, not one that is left alone.
+        catalogue: What roles allow.
+        may_be_custom: Whether the tenant may have custom roles.
+        is_member: Whether the holder may read by default what every member may.
+        drops_unobservable: Whether what no log could show goes.
+    """
+    today = catalogue.allows.get(str(case.row["role"]), frozenset()) | case.used
+    needed = case.needed - (catalogue.default if is_member else frozenset())
+    if not needed and not case.used:
+        return Choice("remove")
+    options: list[Choice] = []
+    place = _unit_of(case, needed)
+    if place:
+        options.append(Choice("narrow_scope", (str(case.row["role"]),), today, place))
+    bound = case.used & bound_actions()
+    usable = frozenset() if bound and not drops_unobservable else _usable(case, catalogue)
+    roles = _cover(needed, str(case.row["role"]), today, usable, catalogue)
+    if roles:
+        actions = frozenset().union(*(catalogue.allows[role] for role in roles))
+        options.append(Choice("builtin", roles, actions))
+    if may_be_custom and needed <= custom_actions():
+        options.append(Choice("custom", (), needed))
+    smaller = [one for one in options if one.place or catalogue.mass(one.actions) < catalogue.mass(today)]
+    if not smaller:
+        return Choice("keep", actions=today)
+    return min(smaller, key=lambda one: (_mass(one, catalogue), one.kind, one.roles))
+
+
+def _mass(choice: Choice, catalogue: Catalogue) -> float:
+    # Within one unit a role reaches a part of the tenant, as scores count it.
+    return catalogue.mass(choice.actions) / (4 if choice.place else 1)
+
+
+def _unit_of(case: Case, needed: frozenset[str]) -> str:
+    """Return the administrative unit in which everything was done that has to stay, or the empty string."""
+    if case.row["place"] != "/" or case.row["role"] not in unit_roles() or len(case.places) != 1:
+        return ""
+    (place,) = case.places
+    # What nothing shows may have been done anywhere.
+    return place if place.startswith(_UNIT) and needed <= case.used else ""
+
+
+def _usable(case: Case, catalogue: Catalogue) -> frozenset[str]:
+    """Return the built-in roles that may be assigned where this one is: few may anywhere but in the whole tenant."""
+    place = str(case.row["place"])
+    if place == "/":
+        return catalogue.built_in
+    return catalogue.built_in & unit_roles() if place.startswith(_UNIT) else frozenset()
+
+
+def _cover(
+    needed: frozenset[str], role: str, today: frozenset[str], usable: frozenset[str], catalogue: Catalogue
+) -> tuple[str, ...]:
+    """Return the lightest few roles that allow what is needed and nothing beyond today's, empty where none do."""
+    fitting = {
+        one: allowed
+        for one, allowed in catalogue.allows.items()
+        if one in usable and one != role and allowed <= today and allowed & needed
+    }
+    best: tuple[str, ...] = ()
+    for first in sorted(fitting):
+        chosen = _greedy(first, needed, fitting, catalogue)
+        if chosen and (not best or _key(chosen, fitting, catalogue) < _key(best, fitting, catalogue)):
+            best = chosen
+    return best
+
+
+def _greedy(
+    first: str, needed: frozenset[str], fitting: Mapping[str, frozenset[str]], catalogue: Catalogue
+) -> tuple[str, ...]:
+    chosen = [first]
+    held = fitting[first]
+    while not needed <= held:
+        if len(chosen) == MOST_ROLES:
+            return ()
+        missing = needed - held
+        useful = [one for one in sorted(fitting) if fitting[one] & missing]
+        if not useful:
+            return ()
+        cost = {one: catalogue.mass(fitting[one] - held) / len(fitting[one] & missing) for one in useful}
+        one = min(useful, key=lambda name: (cost[name], name))
+        chosen.append(one)
+        held |= fitting[one]
+    spare = [one for one in chosen if needed <= frozenset().union(*(fitting[x] for x in chosen if x != one))]
+    if spare and len(chosen) > 1:
+        chosen.remove(spare[0])
+    return tuple(sorted(chosen))
+
+
+def _key(roles: tuple[str, ...], fitting: Mapping[str, frozenset[str]], catalogue: Catalogue) -> tuple[int, int, str]:
+    union = frozenset().union(*(fitting[role] for role in roles))
+    return catalogue.mass(union), len(roles), " ".join(roles)

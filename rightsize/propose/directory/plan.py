@@ -1,0 +1,335 @@
+"""The part of a plan that speaks of directory roles: one proposal an assignment, with evidence, proof and risk."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+from uuid import NAMESPACE_URL, uuid5
+
+import polars as pl
+
+from rightsize.analyze.activation_use import duration, standing_hours
+from rightsize.analyze.directory.judge import DirectoryAnalysis
+from rightsize.analyze.directory.tables import DirectoryTables
+from rightsize.analyze.pim_findings import SELDOM_HOURS
+from rightsize.analyze.reasons import Unobservable, Unused
+from rightsize.model.errors import InternalError
+from rightsize.model.nouns import AssignmentState
+from rightsize.model.plan import Advice, PlanePart, PlannedAssignment, Proof, Proposal, ProposalKind
+from rightsize.propose.dials import Dials
+from rightsize.propose.dials import Unobservable as Unseen
+from rightsize.propose.directory.cases import REASONS, Case, read_cases
+from rightsize.propose.directory.choose import Catalogue, Choice, choose, read_catalogue
+from rightsize.rbac.resource_actions import is_read
+from rightsize.rules.directory import bound_actions
+
+_TOLD = 50
+_IDLE: Mapping[str, Any] = {"days": 0, "hours_a_month": 0.0, "hours_needed": 0.5}
+_CUSTOM_ROLES = 100
+"""So many custom directory roles a tenant may have: Microsoft Learn, "Microsoft Entra service limits"."""
+
+
+def plan_directory(analysis: DirectoryAnalysis, dials: Dials) -> PlanePart:
+    """Return the part of the plan.
+
+    Raises:
+        InternalError: A proposal cannot be proved.
+    """
+    tables = analysis.tables
+    catalogue = read_catalogue(tables)
+    cases = read_cases(analysis, dials)
+    worked = {row["a"]: row for row in standing_hours(analysis.days, analysis.plane.window, "a").iter_rows(named=True)}
+    room = _CUSTOM_ROLES - len(tables.roles.filter(~pl.col("is_built_in").fill_null(True)))
+    members = _member_like(tables)
+    proposals: list[Proposal] = []
+    roles: dict[str, frozenset[str]] = {}
+    outcomes = {"allowed": 0, "needs_activation": 0, "denied": 0}
+    for case in cases:
+        is_member = str(case.row["principal_id"]) in members
+        proposal, custom = _propose(case, analysis, catalogue, dials, worked.get(case.a), is_member, len(roles) < room)
+        proposals.append(proposal)
+        if custom:
+            roles[proposal.assignments[0].role] = custom
+        sleeps = proposal.kind == "make_eligible" or case.row["state"] == "eligible"
+        outcomes["needs_activation" if sleeps else "allowed"] += len(case.used)
+    outcomes["unknown"] = len(analysis.plane.verdicts.filter(pl.col("verdict") == "unexplained"))
+    window = analysis.plane.window
+    return PlanePart(
+        plane="directory",
+        proposals=tuple(sorted(proposals, key=lambda one: one.id)),
+        window={
+            "first_day": window.first_day.isoformat(),
+            "last_day": window.last_day.isoformat(),
+            "days": window.days,
+        },
+        replay=outcomes,
+        rests_on={"grants": read_grants(tables), "role_definitions": read_roles(tables)},
+        advice=_advice(cases, catalogue),
+        names={**catalogue.names, **{role: _custom_name(role) for role in roles}},
+        files={f"directory/{role}.json": _role_file(role, roles[role], catalogue) for role in sorted(roles)},
+    )
+
+
+def read_grants(tables: DirectoryTables) -> dict[str, str]:
+    """Return a hash of each assignment: who holds which role where, and until when."""
+    rows = tables.assignments.filter(pl.col("state") != "activated").select(
+        "role_assignment_id", "state", "principal_id", "role", "place", "end_on"
+    )
+    found: dict[str, list[list[Any]]] = {}
+    for identifier, *rest in rows.sort(rows.columns).iter_rows():
+        found.setdefault(identifier, []).append([str(value) for value in rest])
+    return {identifier: _hash(rest) for identifier, rest in sorted(found.items())}
+
+
+def read_roles(tables: DirectoryTables) -> dict[str, str]:
+    """Return a hash of what each assigned role allows."""
+    assigned = tables.roles.filter(pl.col("role").is_in(tables.assignments["role"].implode()))
+    return {
+        row["role"]: _hash([row["actions"], row["conditional"]])
+        for row in assigned.sort("role").iter_rows(named=True)
+    }
+
+
+def _hash(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, ensure_ascii=True).encode()).hexdigest()
+
+
+def _member_like(tables: DirectoryTables) -> set[str]:
+    """Return the principals that may read by default what every member of the tenant may: people who are no guests."""
+    people = tables.inputs.principals.filter(
+        (pl.col("principal_type") == "User") & (pl.col("user_type").fill_null("Member") != "Guest")
+    )
+    return {str(one).lower() for one in people["principal_id"]}
+
+
+def _propose(
+    case: Case,
+    analysis: DirectoryAnalysis,
+    catalogue: Catalogue,
+    dials: Dials,
+    worked: Mapping[str, Any] | None,
+    is_member: bool,
+    may_be_custom: bool,
+) -> tuple[Proposal, frozenset[str]]:
+    """Return the proposal for a case, and the actions of its custom role, empty for none."""
+    today = catalogue.allows.get(str(case.row["role"]), frozenset()) | case.used
+    choice = Choice("keep", actions=today)
+    if not case.left:
+        choice = choose(
+            case,
+            catalogue,
+            may_be_custom=may_be_custom,
+            is_member=is_member,
+            drops_unobservable=dials.unobservable is Unseen.DROP,
+        )
+    probability = 0.0 if choice.kind == "keep" else _probability(case, analysis)
+    if dials.max_break is not None and probability > dials.max_break:
+        choice, probability = Choice("keep", actions=today), 0.0
+    kind: ProposalKind = choice.kind
+    worked = worked or _IDLE
+    sleeps = kind == "keep" and not case.left and _may_sleep(case, analysis, worked)
+    if sleeps:
+        kind = "make_eligible"
+    after = _assigned(case, choice, kind)
+    proof = _prove(case, choice, kind, today, catalogue.default if is_member else frozenset())
+    if not proof.holds:
+        raise InternalError(f"the proposal for `{case.row['role_assignment_id']}` cannot be proved: {proof.witness}")
+    before = catalogue.mass(today)
+    left = 0 if kind == "remove" else catalogue.mass(choice.actions) / (4 if choice.place else 1)
+    weight = 0.5 if kind == "make_eligible" or case.row["state"] == "eligible" else 1.0
+    used = catalogue.mass(case.used)
+    proposal = Proposal(
+        id="directory-" + _hash([case.row["role_assignment_id"], case.row["state"]])[:16],
+        plane="directory",
+        principal_ids=(str(case.row["principal_id"]),),
+        kind=kind,
+        replaces=(str(case.row["role_assignment_id"]),),
+        assignments=after,
+        reason=_reason(case, choice, kind),
+        evidence=_evidence(case, analysis, choice, catalogue, worked if sleeps else None),
+        proof=proof,
+        break_probability_30d=probability,
+        excess_before=float(before - used) * (0.5 if case.row["state"] == "eligible" else 1.0),
+        excess_after=float(max(0, left - used)) * weight,
+        risk_before=float(before),
+        risk_after=float(left),
+    )
+    return proposal, choice.actions if kind == "custom" else frozenset()
+
+
+def _assigned(case: Case, choice: Choice, kind: str) -> tuple[PlannedAssignment, ...]:
+    if kind in ("keep", "remove"):
+        return ()
+    principal, role = str(case.row["principal_id"]), str(case.row["role"])
+    state: AssignmentState = "eligible" if kind == "make_eligible" or case.row["state"] == "eligible" else "active"
+    scope = case.spelt.get(choice.place, choice.place) or str(case.row["scope"])
+    if kind == "custom":
+        return (PlannedAssignment(scope, _custom_id(choice.actions), principal, None, state),)
+    roles = choice.roles if kind == "builtin" else (role,)
+    return tuple(PlannedAssignment(scope, one, principal, None, state) for one in sorted(roles))
+
+
+def _prove(case: Case, choice: Choice, kind: str, today: frozenset[str], default: frozenset[str]) -> Proof:
+    after = frozenset() if kind == "remove" else today if kind in ("keep", "make_eligible") else choice.actions
+    # Within a unit the same role reaches no more than in the whole tenant.
+    missing = sorted(case.used - after - default)
+    added = sorted(after - today)
+    outside = [place for place in sorted(case.places) if choice.place and place != choice.place]
+    witness = next(iter([*missing, *added, *outside]), None)
+    return Proof(not missing and not outside, not added, witness)
+
+
+def _may_sleep(case: Case, analysis: DirectoryAnalysis, worked: Mapping[str, Any]) -> bool:
+    """Return whether a standing role may become eligible: of people, with a licence seen, and seldom at work.
+
+    The role stays the same, and with it the rules of its activation.
+    """
+    licensed = analysis.tables.assignments["state"].is_in(["eligible", "activated"]).any()
+    people = case.holder_type == "User" or (
+        case.holder_type == "Group" and str(case.row["principal_id"]) in _assignable_groups(analysis.tables)
+    )
+    # Of a role that only reads, or whose use other services see, nobody knows how seldom it is at work.
+    changes = {reason for name, reason in case.gone.items() if not is_read(name)}
+    judged = bool(case.used) or Unused.COVERED.value in changes
+    seldom = worked["hours_a_month"] < SELDOM_HOURS
+    return bool(licensed and people and judged and case.row["state"] == "active" and seldom)
+
+
+def _assignable_groups(tables: DirectoryTables) -> set[str]:
+    principals = tables.inputs.principals
+    mine = principals.filter(pl.col("is_role_assignable").fill_null(False))
+    return {str(one).lower() for one in mine["principal_id"]}
+
+
+def _probability(case: Case, analysis: DirectoryAnalysis) -> float:
+    """Return how likely the next 30 days need an action that goes and would have been logged.
+
+    By the rule of succession: of a role that was silent for the whole window, a use within 30 days; else the share of
+    the window's actions that came up on one day only.
+    """
+    days = analysis.plane.window.days
+    mine = analysis.used.filter(pl.col("a") == case.a)
+    if mine.is_empty():
+        return round(0.5 * 30 / (days + 30), 4)
+    once = len(mine.filter(pl.col("days") == 1))
+    return round(min(1.0, (once + 0.5) / (len(mine) + 1) * min(1.0, 30 / days)), 4)
+
+
+def _reason(case: Case, choice: Choice, kind: str) -> str:
+    if case.left:
+        return f"{case.left}: {REASONS[case.left]}"
+    if kind == "remove":
+        reasons = set(case.gone.values())
+        if reasons == {Unused.NEVER_ACTIVATED.value}:
+            return "nobody activated it, and an activation would have been logged"
+        if reasons == {Unused.NO_SIGN_IN.value}:
+            return "nobody who holds it signed in"
+        if reasons & {word.value for word in Unobservable}:
+            return "nothing that it allows was seen in use, and what no log shows is to be dropped"
+        return "nothing that it allows was used, and the audit log would have shown it"
+    if kind == "make_eligible":
+        return "it is at work a few hours a month, and could be activated when it is"
+    if kind == "narrow_scope":
+        return "everything that was done lies in one administrative unit"
+    if kind == "keep" and case.used & bound_actions():
+        return "smaller roles may not do it to everybody's account, and nothing says to whose it was done"
+    if kind == "keep":
+        return "no smaller role allows what was used and what no log shows"
+    words = {"builtin": f"{len(choice.roles)} smaller built-in roles", "custom": "a custom role"}
+    return f"{words[kind]} would allow what was used and what stays unseen"
+
+
+def _evidence(
+    case: Case, analysis: DirectoryAnalysis, choice: Choice, catalogue: Catalogue, worked: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    uses = analysis.used.filter(pl.col("a") == case.a).sort("operation", "place", "principal_id")
+    told = [
+        {
+            "operation": row["operation"],
+            "scope": row["scope"],
+            "principal_id": row["principal_id"] or row["principal_name"],
+            "events": row["events"],
+            "days": row["days"],
+            "first_seen": row["first_seen"].isoformat() + "Z",
+            "last_seen": row["last_seen"].isoformat() + "Z",
+            "attribution": row["reason"],
+        }
+        for row in uses.head(_TOLD).iter_rows(named=True)
+    ]
+    found: dict[str, Any] = {
+        "role": case.row["role_name"] or case.row["role"],
+        "scope": case.row["scope"],
+        "state": case.row["state"],
+        "granted": len(case.used) + len(case.kept) + len(case.gone),
+        "used": len(case.used),
+        "operations": told,
+        "kept_unseen": _counted(case.kept.values()),
+        "removed": _counted(case.gone.values()),
+        "mappable": _mappable(case),
+        "coverage": analysis.state,
+    }
+    if choice.roles and choice.kind == "builtin":
+        found["comes"] = [catalogue.names[role] for role in choice.roles]
+    if worked is not None:
+        found["standing"] = {
+            "days": worked["days"],
+            "hours_a_month": round(worked["hours_a_month"], 1),
+            "activation": duration(worked["hours_needed"]),
+            "meaning": "an activation of this length would have been enough on 95 of 100 days",
+        }
+    return found
+
+
+def _counted(reasons: Iterable[str]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for reason in reasons:
+        counts[reason] = counts.get(reason, 0) + 1
+    return dict(sorted(counts.items()))
+
+
+def _mappable(case: Case) -> float:
+    """Return the share of what the role allows of which a log could show the use."""
+    hidden = {word.value for word in Unobservable}
+    unseen = sum(1 for reason in (*case.kept.values(), *case.gone.values()) if reason in hidden)
+    granted = len(case.used) + len(case.kept) + len(case.gone)
+    return round(1 - unseen / granted, 3) if granted else 0.0
+
+
+def _advice(cases: Iterable[Case], catalogue: Catalogue) -> tuple[Advice, ...]:
+    """Say what keeps roles broad though little of them is used: what other services check, and what only reads."""
+    found = []
+    for case in cases:
+        others = sum(1 for reason in case.kept.values() if reason == Unobservable.OTHER_SERVICE.value)
+        reads = sum(1 for name in case.kept if is_read(name) and name not in catalogue.default)
+        if not case.left and others and len(case.used) < others:
+            name = str(case.row["role_name"] or case.row["role"])
+            found.append(
+                Advice(
+                    str(case.row["role_assignment_id"]),
+                    f"{name}: {others} of its actions belong to other services and {reads} are reads that no log "
+                    "shows; ask its holder, and plan again with `--unobservable drop` where they are not needed",
+                )
+            )
+    return tuple(found)
+
+
+def _custom_id(actions: frozenset[str]) -> str:
+    return str(uuid5(NAMESPACE_URL, "rightsize:directory:" + "\n".join(sorted(actions))))
+
+
+def _custom_name(role: str) -> str:
+    return f"rightsize directory {role[:8]}"
+
+
+def _role_file(role: str, actions: frozenset[str], catalogue: Catalogue) -> str:
+    """Return the role as the body of `POST /roleManagement/directory/roleDefinitions`."""
+    body = {
+        "displayName": _custom_name(role),
+        "description": "Made of what was used and what no log shows.",
+        "isEnabled": True,
+        "templateId": role,
+        "rolePermissions": [{"allowedResourceActions": [catalogue.spelt[action] for action in sorted(actions)]}],
+    }
+    return json.dumps(body, indent=2, ensure_ascii=True) + "\n"

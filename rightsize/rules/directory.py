@@ -1,0 +1,54 @@
+"""Rules about directory roles: what is logged, what gives privilege, which roles are special, what custom ones hold."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from rightsize.rbac.patterns import parse_pattern
+from rightsize.rbac.resource_actions import is_read
+from rightsize.rbac.text import fold
+from rightsize.rules.operations import risk_weights
+from rightsize.rules.tables import rows_of
+
+
+@cache
+def logged_actions() -> tuple[str, ...]:
+    """Return the actions that some activity of the audit log shows, sorted."""
+    return tuple(sorted({row["action"] for row in rows_of("log_directory_audit") if row["action"]}))
+
+
+@cache
+def weight_of(action: str) -> int:
+    """Return how much an action weighs: the class of its risk, else a change or a read."""
+    weights = risk_weights()
+    name = fold(action)
+    for row in rows_of("directory_risk"):
+        if parse_pattern(row["pattern"]).matches(name) and (row["risk"] == "secret" or not is_read(name)):
+            return weights[row["risk"]]
+    return weights["read"] if is_read(name) else weights["change"]
+
+
+@cache
+def roles_that(meaning: str) -> frozenset[str]:
+    """Return the ids of the roles of a meaning: last_of_its_kind, by_the_service, not_for_use, default_member."""
+    return frozenset(
+        fold(row["directory_role_id"]) for row in rows_of("directory_special_roles") if row["meaning"] == meaning
+    )
+
+
+@cache
+def unit_roles() -> frozenset[str]:
+    """Return the folded ids of the built-in roles that may be assigned at an administrative unit."""
+    return frozenset(fold(row["directory_role_id"]) for row in rows_of("directory_unit_roles"))
+
+
+@cache
+def custom_actions() -> frozenset[str]:
+    """Return the folded actions that custom roles may hold."""
+    return frozenset(fold(row["action"]) for row in rows_of("directory_custom_actions"))
+
+
+@cache
+def bound_actions() -> frozenset[str]:
+    """Return the folded actions that some roles may perform on fewer accounts than others: not on administrators'."""
+    return frozenset(fold(row["action"]) for row in rows_of("directory_bound_actions"))

@@ -1,0 +1,53 @@
+"""The plane of directory roles from the store: judged, planned, verified."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rightsize.analyze.directory.judge import DirectoryAnalysis, analyse_directory
+from rightsize.analyze.directory.tables import DirectoryTables, directory_window
+from rightsize.analyze.planes import PlaneAnalysis
+from rightsize.analyze.window import Window
+from rightsize.model.plan import PlanePart
+from rightsize.propose.dials import Dials
+from rightsize.propose.directory.plan import plan_directory
+from rightsize.propose.directory.verify import verify_directory
+from rightsize.propose.verify import Change
+from rightsize.propose.written import WrittenPart
+from rightsize.workflow.plane_steps import PlaneSteps, TableOf
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryJudged:
+    """The directory's roles, judged."""
+
+    found: DirectoryAnalysis
+
+    @property
+    def analysis(self) -> PlaneAnalysis:
+        """What was concluded."""
+        return self.found.plane
+
+    def plan(self, dials: Dials) -> PlanePart:
+        """Return what the plan says of directory roles."""
+        return plan_directory(self.found, dials)
+
+
+def judge_directory(table_of: TableOf, as_of: dt.date | None, days: int) -> DirectoryJudged | None:
+    """Judge every directory role that somebody holds; None where nothing says who holds one."""
+    tables = DirectoryTables.read(table_of)
+    if tables.is_empty:
+        return None
+    return DirectoryJudged(analyse_directory(tables, directory_window(tables, as_of, days)))
+
+
+def verify_part(table_of: TableOf, part: WrittenPart) -> Sequence[Change]:
+    """Return what makes a written part stale, over its window and every day since."""
+    tables = DirectoryTables.read(table_of)
+    newest = max([part.last_day, *tables.days["day"].drop_nulls().unique()])
+    return verify_directory(part, analyse_directory(tables, Window(part.first_day, newest)))
+
+
+DIRECTORY = PlaneSteps("directory", judge_directory, verify_part)
