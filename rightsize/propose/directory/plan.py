@@ -87,8 +87,7 @@ def read_roles(tables: DirectoryTables) -> dict[str, str]:
     """Return a hash of what each assigned role allows."""
     assigned = tables.roles.filter(pl.col("role").is_in(tables.assignments["role"].implode()))
     return {
-        row["role"]: _hash([row["actions"], row["conditional"]])
-        for row in assigned.sort("role").iter_rows(named=True)
+        row["role"]: _hash([row["actions"], row["conditional"]]) for row in assigned.sort("role").iter_rows(named=True)
     }
 
 

@@ -53,5 +53,3 @@ def _allowed(proposal: WrittenProposal, allows: Mapping[str, frozenset[str]]) ->
     # What a new custom role allows stands in its file; it holds nothing that custom roles may not.
     new = custom_actions() if any(role not in allows for role in roles) else frozenset()
     return frozenset().union(new, *(allows.get(role, frozenset()) for role in roles))
-
-

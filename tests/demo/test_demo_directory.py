@@ -1,0 +1,93 @@
+"""The directory of the demo: its planted truth is found again, through every shape of its audit log."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from rightsize.analyze.directory.judge import DirectoryAnalysis, analyse_directory
+from rightsize.analyze.directory.tables import DirectoryTables, directory_window
+from rightsize.propose.dials import Dials
+from rightsize.propose.directory.plan import plan_directory
+from rightsize.propose.written import WrittenPart, WrittenProposal
+from rightsize.rbac.text import fold
+from rightsize.store.connection import open_store
+from rightsize.workflow.directory import DIRECTORY
+from rightsize.workflow.load import load_paths
+
+
+@pytest.fixture(scope="module")
+def store(demo_exports: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("directory") / "demo.duckdb"
+    load_paths(path, [demo_exports / "directory", demo_exports / "sign-ins"])
+    return path
+
+
+@pytest.fixture(scope="module")
+def analysis(store: Path) -> DirectoryAnalysis:
+    with open_store(store, read_only=True) as opened:
+        tables = DirectoryTables.read(opened.table)
+    return analyse_directory(tables, directory_window(tables, None, 90))
+
+
+def test_every_planted_use_is_credited_to_the_role_that_allowed_it(
+    analysis: DirectoryAnalysis, demo_truth: dict[str, Any]
+) -> None:
+    planted = {
+        (one["role_assignment_id"], one["principal_id"], f"microsoft.directory/{one['action']}", fold(one["scope"]))
+        for one in demo_truth["directory"]["needs"]
+    }
+    used = analysis.plane.verdicts.filter(pl.col("verdict") == "used")
+    rows = used.select("role_assignment_id", "principal_id", "operation", "scope").rows()
+    assert {(*row[:3], fold(row[3])) for row in rows} == planted
+
+
+def test_every_role_becomes_what_was_planted_and_no_need_is_taken(
+    analysis: DirectoryAnalysis, demo_truth: dict[str, Any]
+) -> None:
+    part = plan_directory(analysis, Dials())
+    expected = {one["role_assignment_id"]: one["expected"] for one in demo_truth["directory"]["assignments"]}
+    assert {one.replaces[0]: one.kind for one in part.proposals} == expected
+    assert all(one.proof.holds for one in part.proposals)
+    assert part.replay["denied"] == 0
+
+
+def test_every_planted_activation_is_found_once(analysis: DirectoryAnalysis, demo_truth: dict[str, Any]) -> None:
+    found = analysis.plane.activations
+    assert len(found) == demo_truth["directory"]["activations"]
+    assert found["seen_in"].to_list() == [["audit_log", "request"]] * 2
+    assert sorted(found["justified"]) == [False, True]
+
+
+def test_overlapping_shapes_and_a_second_load_change_nothing(demo_exports: Path, store: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again.duckdb"
+    shutil.copy(store, again)
+    load_paths(again, [demo_exports / "directory/AuditLogs.csv", demo_exports / "directory/directory-audits.json"])
+    with open_store(again, read_only=True) as one, open_store(store, read_only=True) as other:
+        for name in ("usage_days", "pim_records", "coverage"):
+            assert one.table(name).sort(pl.all()).equals(other.table(name).sort(pl.all()))
+
+
+def test_a_plan_is_stale_when_a_role_or_its_use_changes(analysis: DirectoryAnalysis, store: Path) -> None:
+    part = plan_directory(analysis, Dials())
+    proposals = tuple(
+        WrittenProposal(one.id, one.kind, tuple(map(fold, one.replaces)), None, one.assignments)
+        for one in part.proposals
+    )
+    window = analysis.plane.window
+    written = WrittenPart("directory", window.first_day, window.last_day, proposals, dict(part.rests_on))
+    with open_store(store, read_only=True) as opened:
+        assert DIRECTORY.verify(opened.table, written) == []
+        grants = dict(part.rests_on["grants"])
+        grants["gone-1"] = grants.pop(next(iter(grants)))
+        other = WrittenPart(
+            "directory", window.first_day, window.last_day,
+            tuple(WrittenProposal(one.id, "remove", one.replaces, None, ()) for one in proposals),
+            {"grants": grants, "role_definitions": part.rests_on["role_definitions"]},
+        )  # fmt: skip
+        changes = DIRECTORY.verify(opened.table, other)
+    assert {change.change for change in changes} == {"gone", "not_covered"}
