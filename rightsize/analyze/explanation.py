@@ -46,6 +46,7 @@ class Explanation:
         unexplained: Use that no assignment explains, with the reason.
         denied: What was refused: demand, never use.
         sign_ins: Tokens for each kind and resource.
+        other_access: Requests of data planes that no Azure role decided, or of which no rule says what they used.
         findings: Findings about it and its assignments.
         activations: What it activated, or others through it where it is a group, the latest first.
     """
@@ -59,6 +60,7 @@ class Explanation:
     unexplained: Rows
     denied: Rows
     sign_ins: Rows
+    other_access: Rows
     findings: Rows
     activations: Rows
 
@@ -90,6 +92,7 @@ def explain_principal(inputs: Inputs, analysis: Analysis, findings: pl.DataFrame
         .to_dicts(),
         denied=_denied(analysis, principal_id),
         sign_ins=_sign_ins(inputs, analysis, principal_id),
+        other_access=_other_access(inputs, analysis, principal_id),
         findings=findings.filter(about).to_dicts(),
         activations=analysis.activations.filter(
             is_own | pl.col("eligibility_id").is_in(_held_by(analysis, principal_id).implode())
@@ -211,6 +214,20 @@ def _denied(analysis: Analysis, principal_id: str) -> Rows:
         refused.group_by("operation", "plane", "scope")
         .agg(pl.col("denied").sum(), used=(pl.col("events") > 0).any())
         .sort("operation", "plane", "scope")
+        .to_dicts()
+    )
+
+
+def _other_access(inputs: Inputs, analysis: Analysis, principal_id: str) -> Rows:
+    rows = inputs.request_access.filter(
+        analysis.window.holds("day")
+        & (folded(inputs.request_access["principal_id"]) == principal_id)
+        & pl.col("access").is_in(["access_policy", "own_roles", "unmapped"])
+    )
+    return (
+        rows.group_by("resource", "source", "access")
+        .agg(pl.col("events").sum(), pl.col("day").n_unique().alias("days"), pl.col("last_seen").max())
+        .sort("resource", "source", "access")
         .to_dicts()
     )
 

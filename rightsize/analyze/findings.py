@@ -5,6 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from rightsize.analyze.coverage import covered_sign_in_kinds, described_principals
+from rightsize.analyze.data_findings import find_about_data
 from rightsize.analyze.duplicates import find_duplicates
 from rightsize.analyze.holders import classify_holders
 from rightsize.analyze.inputs import Inputs, schema_of
@@ -33,6 +34,7 @@ def find(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
         _emergency_access(inputs),
         _inert(inputs, analysis),
         find_about_pim(inputs, analysis),
+        *find_about_data(inputs, analysis),
     ]
     return (
         pl.concat([frame.select(_COLUMNS) for frame in found])

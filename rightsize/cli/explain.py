@@ -62,6 +62,15 @@ def _flat(answer: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for item in answer["activations"]:
         seen = {"first_seen": item["start_on"], "last_seen": item["end_on"]}
         yield _row("activations", item["role_definition_id"], item["scope"], item["events"], why=item["plane"], **seen)
+    for item in answer["other_access"]:
+        yield _row(
+            "other_access",
+            item["access"],
+            item["resource"],
+            item["events"],
+            last_seen=item["last_seen"],
+            why=item["source"],
+        )
     for item in answer["findings"]:
         yield _row("findings", item["control"], item["subject"], why=item["reason"])
 
@@ -109,6 +118,7 @@ def _text(answer: dict[str, Any]) -> Iterator[str]:
     yield from _section("refused (demand, never use)", answer["denied"], _refusal)
     yield from _section("activations", answer["activations"], _activation)
     yield from _section("sign-ins", answer["sign_ins"], _sign_in)
+    yield from _section("access beside Azure roles", answer["other_access"], _other_access)
     yield from _section("findings", answer["findings"], _finding)
 
 
@@ -173,6 +183,18 @@ def _activation(item: dict[str, Any]) -> Iterator[str]:
 def _sign_in(item: dict[str, Any]) -> Iterator[str]:
     what = item["resource_name"] or item["resource_id"]
     yield f"  {what}: {item['succeeded']} {item['kind']} on {item['days']} days"
+
+
+_ACCESS = {
+    "access_policy": "by an access policy",
+    "own_roles": "by roles of the service",
+    "unmapped": "by operations that no rule maps",
+}
+
+
+def _other_access(item: dict[str, Any]) -> Iterator[str]:
+    yield f"  {_short(item['resource'], 2)}"
+    yield f"    {item['events']} requests on {item['days']} days {_ACCESS[item['access']]}"
 
 
 def _finding(item: dict[str, Any]) -> Iterator[str]:
