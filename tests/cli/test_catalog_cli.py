@@ -51,6 +51,11 @@ def test_status_counts_planes_and_roles(files: Path, capsys: pytest.CaptureFixtu
         "unknown": 1,
         "built_in_roles": 1,
         "custom_roles": 1,
+        "directory_roles": 0,
+        "graph_permissions": 0,
+        "graph_requests": 0,
+        "permission_ids": 0,
+        "first_party_apps": 0,
     }
 
 
