@@ -10,6 +10,7 @@ from rightsize.demo.activity_files import write_activity
 from rightsize.demo.damaged_files import write_damaged
 from rightsize.demo.directory_files import write_directory
 from rightsize.demo.directory_roles import write_directory_roles
+from rightsize.demo.graph_files import write_graph
 from rightsize.demo.sign_in_files import write_sign_ins
 from rightsize.demo.sign_ins import sign_in_rows
 from rightsize.demo.storage_files import write_storage
@@ -25,6 +26,7 @@ def write_exports(tenant: Tenant, folder: Path) -> dict[str, Any]:
     write_access(tenant, exports)
     write_directory(tenant, exports, sign_ins)
     write_directory_roles(tenant, exports)
+    write_graph(tenant, exports)
     write_sign_ins(tenant, exports, sign_ins)
     storage = write_storage(tenant, exports)
     activity = write_activity(tenant, exports)

@@ -16,6 +16,7 @@ from rightsize.demo.calls import BEGIN_ONLY, DONE
 from rightsize.demo.damaged_files import DAMAGED_CALLS
 from rightsize.demo.directory_roles import directory_truth
 from rightsize.demo.failures import HABIT_CODES
+from rightsize.demo.graph_files import graph_truth
 from rightsize.demo.sign_ins import principals_without_arm_token
 from rightsize.demo.tenant import SILENT_KINDS, Grant, Habit, Tenant
 from rightsize.demo.writing import Folder
@@ -68,6 +69,7 @@ def plant_truth(
             for grant in activations(tenant)
         ],
         "directory": directory_truth(tenant),
+        "graph": graph_truth(tenant),
         "principals_without_arm_token": principals_without_arm_token(tenant, sign_ins),
         "missing_days": {
             scope: {"first_day": first.isoformat(), "last_day": last.isoformat()}

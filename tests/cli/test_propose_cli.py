@@ -83,7 +83,14 @@ def test_json_is_the_plan_that_was_written(
 def test_the_answer_tables_are_written(store: FakeStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """SQL users find the last plan, each proposal as `plan.json` has it."""
     document, _ = _document(tmp_path, capsys)
-    assert set(store.answers) == {"verdicts", "findings", "proposals", "layer_defeats", "layer_violations"}
+    assert set(store.answers) == {
+        "activations",
+        "verdicts",
+        "findings",
+        "proposals",
+        "layer_defeats",
+        "layer_violations",
+    }
     stored = {row["proposal_id"]: json.loads(row["plan"]) for row in store.answers["proposals"].iter_rows(named=True)}
     assert stored == {one["id"]: one for one in document["proposals"]}
 
