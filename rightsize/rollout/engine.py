@@ -241,6 +241,8 @@ class Engine:
 
     def _drop_role(self, swap: Swap, entry: Entry) -> None:
         """Delete a role that came with the rollout, unless another swap or anybody else uses it."""
+        if self._has(swap, "role-dropped", entry.key):
+            return
         users = {one.id for one in self._bundle.swaps if entry.key in one.roles and one.id != swap.id}
         in_use = any(self._state(one) in ("begun", "done") for one in self._bundle.swaps if one.id in users)
         if not in_use:

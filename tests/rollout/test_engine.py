@@ -367,3 +367,21 @@ def test_the_last_owner_is_refused_by_azure_and_comes_to_no_harm(path: Path) -> 
     original = room.state()
     _apply(room, bundle_of(swap(1, removes=(broad(1, role=OWNER),), creates=(narrow(1),))), path)
     assert room.state() == original
+
+
+def test_a_way_back_that_is_killed_after_every_line_comes_to_its_end(path: Path) -> None:
+    """Each life of the process gets one line further; none writes what an earlier one wrote."""
+    room, bundle = _tenant()
+    original = room.state()
+    _apply(room, bundle, path)
+    for _ in range(ENTRIES):
+        try:
+            with FrailJournal(path, 1, after=True) as journal:
+                engine = engine_of(room, bundle, journal)
+                for one in reversed(bundle.swaps):
+                    engine.roll_back(one)
+        except Killed:
+            continue
+        break
+    assert _states(bundle, path) == ["rolled_back", "rolled_back"]
+    assert room.state() == original
