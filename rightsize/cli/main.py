@@ -24,6 +24,7 @@ from rightsize.cli.doctor import doctor
 from rightsize.cli.events import events
 from rightsize.cli.exit_codes import ExitCode, exit_code_of
 from rightsize.cli.explain import explain
+from rightsize.cli.export import export
 from rightsize.cli.layers import layers
 from rightsize.cli.load import load
 from rightsize.cli.mine import mine
@@ -73,6 +74,7 @@ app.command()(demo)
 app.command()(doctor)
 app.command()(events)
 app.command()(explain)
+app.command()(export)
 app.command()(layers)
 app.command()(load)
 app.command()(mine)

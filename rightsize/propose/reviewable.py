@@ -12,6 +12,7 @@ from typing import Any
 
 from rightsize.model.errors import InputError
 from rightsize.model.nouns import RoleDefinition
+from rightsize.model.plan import Advice, Growth, Plan, PlannedAssignment, PlannedRole, Proof, Proposal
 from rightsize.propose.written import WrittenPlan, read_plan, read_roles
 from rightsize.rbac.text import fold
 
@@ -72,6 +73,40 @@ def read_reviewable(text: bytes, files: Mapping[str, bytes]) -> ReviewablePlan:
     return ReviewablePlan(written, document, roles, evidence)
 
 
+def plan_of(read: ReviewablePlan) -> Plan:
+    """Return a plan that was read as the plan that was written, without `names` and `verdicts`: no file has them."""
+    document = read.document
+    return Plan(
+        generated_from=document["generated_from"],
+        proposals=tuple(_proposal_of(one) for one in document["proposals"]),
+        roles=tuple(
+            PlannedRole(read.roles[fold(role.role)], role.file[len("roles/") : -len(".json")], read.evidence[role.role])
+            for role in read.written.roles
+        ),
+        advice=tuple(Advice(one["subject"], one["text"]) for one in document["advice"]),
+        replay=document["replay"],
+        curve=tuple(document["curve"]),
+    )
+
+
+def _proposal_of(one: Mapping[str, Any]) -> Proposal:
+    proof = one["proof"]
+    grown = tuple(Growth(found["role"], found["because"]) for found in proof.get("tomorrow", ()))
+    numbers = ("break_probability_30d", "excess_before", "excess_after", "risk_before", "risk_after")
+    return Proposal(
+        id=one["id"],
+        plane=one["plane"],
+        principal_ids=tuple(one["principal_ids"]),
+        kind=one["kind"],
+        replaces=tuple(one["replaces"]),
+        assignments=tuple(PlannedAssignment(**place) for place in one["assignments"]),
+        reason=one["reason"],
+        evidence=one["evidence"],
+        proof=Proof(proof["used_subset"], proof["granted_superset"], proof.get("witness"), grown),
+        **{name: float(one[name]) for name in numbers},
+    )
+
+
 def evidence_file(role_file: str) -> str:
     """Return the name of the file with a role's evidence, beside the role's own."""
     return role_file.removesuffix(".json") + ".evidence.json"
@@ -87,7 +122,9 @@ def _check_proposal(one: Mapping[str, Any], where: str) -> None:
     counted = all(isinstance(found, dict) and all(isinstance(n, int) for n in found.values()) for found in counts)
     grown = proof.get("tomorrow", [])
     proved = isinstance(proof.get("used_subset"), bool) and isinstance(proof.get("granted_superset"), bool)
-    grows = isinstance(grown, list) and all(isinstance(n, dict) and isinstance(n.get("role"), str) for n in grown)
+    grows = isinstance(grown, list) and all(
+        isinstance(n, dict) and all(isinstance(n.get(name), str) for name in ("role", "because")) for n in grown
+    )
     people = one["principal_ids"] and all(isinstance(name, str) for name in one["principal_ids"])
     if not (is_named and counted and proved and grows and people):
         raise InputError(f"{where} of `plan.json` has no evidence and proof as a plan has them", hint=_AGAIN)

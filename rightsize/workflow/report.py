@@ -10,19 +10,21 @@ from typing import Any
 import polars as pl
 
 from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.layers import measure_layers
 from rightsize.analyze.overview import Overview, survey
 from rightsize.analyze.text import folded
 from rightsize.analyze.window import DEFAULT_DAYS
 from rightsize.model.errors import InputError, UsageError
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.role_forms import permissions_from_json
-from rightsize.propose.reviewable import ReviewablePlan
+from rightsize.propose.reviewable import ReviewablePlan, plan_of
 from rightsize.rbac.text import fold
 from rightsize.render.report.page import write_report
 from rightsize.render.report.sources import Sources
 from rightsize.store.connection import open_store
 from rightsize.store.digest import digest_content
 from rightsize.workflow.analyze import analyse_inputs
+from rightsize.workflow.layers import measure_plan
 from rightsize.workflow.plan_folder import read_plan_folder
 
 TITLE = "Least privilege for this tenant"
@@ -79,6 +81,34 @@ def report_store(
         EvidenceError: Nothing is loaded that could be analysed.
         InputError: The plan cannot be read, or the file not written.
     """
+    sources = read_sources(db, plan=plan, title=title, as_of=as_of, min_window=min_window)
+    text = write_report(sources).encode()
+    _write(out, text)
+    return ReportResult(
+        out=out,
+        size=len(text),
+        principals=sources.overview.principals.height,
+        assignments=sources.overview.assignments.height,
+        proposals=len(sources.proposals) if sources.proposals is not None else None,
+        is_stale=sources.stale is not None,
+    )
+
+
+def read_sources(
+    db: Path,
+    *,
+    plan: Path | None = None,
+    title: str = TITLE,
+    as_of: dt.date | None = None,
+    min_window: int | None = None,
+) -> Sources:
+    """Return everything that is shown of a store, and of a plan where one is given; the plan brings its own window.
+
+    Raises:
+        UsageError: Both a plan and a window are named.
+        EvidenceError: Nothing is loaded that could be analysed.
+        InputError: The plan cannot be read.
+    """
     if plan is not None and (as_of is not None or min_window is not None):
         raise UsageError(
             "a plan brings its own window, and another one is named", hint="leave out --as-of and --min-window"
@@ -92,25 +122,18 @@ def report_store(
         analysis, findings = analyse_inputs(inputs, as_of=as_of, min_window=min_window or DEFAULT_DAYS)
         is_stale = read is not None and read.document["generated_from"]["content_hash"] != digest_content(store)
     overview = survey(inputs, analysis)
-    sources = Sources(
+    layers = measure_layers(analysis) if read is None else measure_plan(inputs, analysis, plan_of(read))
+    return Sources(
         title=title,
         window=analysis.window,
         overview=overview,
         coverage=inputs.coverage,
         findings=findings,
         scope_names=_scope_names(inputs),
+        layers=layers.defeats,
+        violations=layers.violations,
         stale=_CHANGED if is_stale else None,
         **_of_plan(read, inputs, overview),
-    )
-    text = write_report(sources).encode()
-    _write(out, text)
-    return ReportResult(
-        out=out,
-        size=len(text),
-        principals=overview.principals.height,
-        assignments=overview.assignments.height,
-        proposals=len(sources.proposals) if sources.proposals is not None else None,
-        is_stale=is_stale,
     )
 
 

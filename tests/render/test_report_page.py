@@ -88,7 +88,17 @@ def test_the_data_holds_every_principal_assignment_and_proposal(page: str, demo_
     plan = json.loads((demo_folder / "plan.json").read_text(encoding="utf-8"))
     of_rbac = [one["id"] for one in plan["proposals"] if one["plane"] not in plan["planes"]]
     assert [one[0] for one in data["proposals"]] == of_rbac
-    for table in ("principals", "roles", "scopes", "assignments", "uses", "reached", "findings", "unexplained"):
+    for table in (
+        "principals",
+        "roles",
+        "scopes",
+        "assignments",
+        "uses",
+        "reached",
+        "findings",
+        "unexplained",
+        "layers",
+    ):
         assert len({len(column) for column in data[table].values()}) == 1, table
     sizes = {
         "principal": len(data["principals"]["id"]),
@@ -140,6 +150,20 @@ def test_the_numbers_are_those_of_the_store_and_the_plan(page: str, demo_folder:
         f"{plan['replay']['allowed']} distinct calls stay allowed",
     ):
         assert words in text
+
+
+def test_layers_are_shown_as_granted_used_and_proposed(page: str, demo_folder: Path) -> None:
+    """As the store has them since the plan was made."""
+    with open_store(demo_folder / STORE, read_only=True) as store:
+        (counted,) = store.frame(
+            "SELECT count(DISTINCT principal_id) FROM layer_defeats WHERE layer = 'identity_control' "
+            "AND basis = 'proposed' AND state = 'active' AND NOT conditional"
+        ).iter_rows()
+    (row,) = re.findall(r'data-layer="identity_control">.*?</tr>', page, re.S)
+    assert f'<td class="n">{counted[0]}</td></tr>' in row
+    layers = _data(page)["layers"]
+    assert set(layers["basis"]) == {0, 1, 2}
+    assert set(layers["layer"]) == set(range(6))
 
 
 def test_without_a_plan_it_proposes_nothing_and_says_so(demo_folder: Path, tmp_path: Path) -> None:

@@ -17,7 +17,9 @@ from rightsize.analyze.reasons import SENTENCES
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.role_forms import permissions_from_json, permissions_to_json
 from rightsize.rbac.text import fold
+from rightsize.render.report.figures import BASES
 from rightsize.render.report.sources import Sources, clean, name_of
+from rightsize.rules.layers import EFFECTS, LAYERS
 
 Columns = dict[str, list[Any]]
 _STATES = ("active", "eligible", "activated")
@@ -68,6 +70,7 @@ class Embedding:
             "unexplained": self._unexplained(overview.unexplained),
             "providers": self._providers(overview.providers),
             "findings": self._findings(self.sources.findings),
+            "layers": self._layers(self.sources.layers),
             "proposals": self._proposals(),
             "actions": self._actions(),
         }
@@ -168,6 +171,28 @@ class Embedding:
             "severity": table["severity"].to_list(),
             "principal": self.principals.add_all(table["principal_id"]),
             "reason": [clean(text) for text in table["reason"]],
+        }
+
+    def _layers(self, table: pl.DataFrame) -> Columns:
+        """Return one row a principal, layer, basis and state: in how many subscriptions, and by what at worst."""
+        worst = {effect: rank for rank, effect in enumerate(EFFECTS)}
+        key = ("principal_id", "layer", "basis", "state")
+        rows = (
+            table.with_columns(rank=pl.col("effect").replace_strict(worst, return_dtype=pl.Int64))
+            .sort(*key, "conditional", "rank", "operation", "scope")
+            .group_by(*key, maintain_order=True)
+            .agg(pl.col("operation", "effect", "control", "conditional").first(), scopes=pl.col("scope").n_unique())
+        )
+        return {
+            "principal": self.principals.add_all(rows["principal_id"]),
+            "layer": [LAYERS.index(layer) for layer in rows["layer"]],
+            "basis": [BASES.index(basis) for basis in rows["basis"]],
+            "state": [_STATES.index(state) for state in rows["state"]],
+            "operation": self.operations.add_all(rows["operation"]),
+            "effect": [EFFECTS.index(effect) for effect in rows["effect"]],
+            "control": [self.words.add(control) for control in rows["control"]],
+            "conditional": [int(flag) for flag in rows["conditional"]],
+            "scopes": rows["scopes"].to_list(),
         }
 
     def _proposals(self) -> list[list[Any]] | None:

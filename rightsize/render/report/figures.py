@@ -13,8 +13,12 @@ from rightsize.analyze.reasons import sentence
 from rightsize.rbac.text import fold
 from rightsize.render.report.sources import Sources, clean, name_of
 from rightsize.render.summary import short_scope
+from rightsize.rules.layers import LAYERS
 
 VERDICTS = COUNTS[1:]
+BASES = ("granted", "used", "proposed")
+"""On what it rests that somebody can defeat a layer."""
+_MATRIX = 16
 MATTERING = 10
 SHOWN = 100
 """How many rows a table has without scripts."""
@@ -170,6 +174,50 @@ class Figures:
                 "role": "",
                 "at": f"and {len(places) - _NAMED} more role" + ("s" if len(places) - _NAMED > 1 else ""),
             }
+
+    def layer_rows(self) -> list[dict[str, Any]]:
+        """Return the six layers: how many principals can defeat each, as granted, as used, and as proposed."""
+        counted = self._standing().group_by("layer", "basis").agg(pl.col("principal_id").n_unique().alias("people"))
+        found = {(layer, basis): number for layer, basis, number in counted.iter_rows()}
+        most = max([1, *found.values()])
+        return [
+            {"layer": layer, **{basis: found.get((layer, basis), 0) for basis in BASES}}
+            | {"bars": [(basis, 100 * found.get((layer, basis), 0) / most) for basis in BASES]}
+            for layer in LAYERS
+        ]
+
+    def matrix(self) -> list[dict[str, Any]]:
+        """Return the principals that can defeat the most layers in the most subscriptions, with a cell a layer."""
+        standing = self._standing()
+        counted = standing.group_by("principal_id", "layer", "basis").agg(scopes=pl.col("scope").n_unique())
+        whole = max(1, standing.filter(pl.col("scope").str.starts_with("/subscriptions/"))["scope"].n_unique())
+        cells: dict[str, dict[tuple[str, str], int]] = {}
+        for principal, layer, basis, number in counted.iter_rows():
+            cells.setdefault(principal, {})[layer, basis] = min(number, whole)
+        reach = {id_: sum(n for (_, basis), n in found.items() if basis == "granted") for id_, found in cells.items()}
+        order = sorted(cells, key=lambda id_: (-reach[id_], id_))[:_MATRIX]
+        return [
+            {
+                "principal_id": id_,
+                "principal": self.principal_name(id_),
+                "cells": [
+                    [(basis, 100 * cells[id_].get((layer, basis), 0) / whole, cells[id_].get((layer, basis), 0))
+                     for basis in BASES]
+                    for layer in LAYERS
+                ],
+            }
+            for id_ in order
+        ]  # fmt: skip
+
+    def _standing(self) -> pl.DataFrame:
+        """Return what needs no activation and no condition."""
+        return self.sources.layers.filter((pl.col("state") == "active") & ~pl.col("conditional"))
+
+    def independence(self) -> dict[str, int]:
+        """Return how many principals can defeat several layers of one subscription, by basis."""
+        table = self.sources.violations.filter(pl.col("state") == "active")
+        counted = table.group_by("basis").agg(pl.col("principal_id").n_unique().alias("people"))
+        return dict.fromkeys(BASES, 0) | dict(counted.iter_rows())
 
     def findings(self) -> list[dict[str, Any]]:
         """Return the first findings, the severest first."""

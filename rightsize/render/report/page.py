@@ -19,8 +19,9 @@ from rightsize.render.report.calendar import draw_calendar
 from rightsize.render.report.embed import Embedding, to_json
 from rightsize.render.report.figures import Figures, bar
 from rightsize.render.report.sources import Sources
+from rightsize.rules.layers import LAYERS
 
-_SCRIPTS = ("base.js", "pictures.js", "explorer.js", "detail.js", "main.js")
+_SCRIPTS = ("base.js", "pictures.js", "explorer.js", "layers.js", "detail.js", "main.js")
 
 
 def write_report(sources: Sources) -> str:
@@ -81,6 +82,10 @@ def _facts(sources: Sources, figures: Figures) -> dict[str, Any]:
         "scope_rows": figures.scope_rows(),
         "curve": draw_curve(sources.plan.get("curve", ()), chosen=len(sources.evidence)),
         "curve_size": (WIDTH, HEIGHT),
+        "layers": LAYERS,
+        "layer_rows": figures.layer_rows(),
+        "matrix": figures.matrix(),
+        "independence": figures.independence(),
         "calendar": draw_calendar(sources.coverage, sources.window),
         "findings": findings,
         "finding_count": sources.findings.height,
@@ -93,7 +98,7 @@ def _sections(sources: Sources, has_findings: bool, has_advice: bool) -> list[tu
     if sources.proposals is not None:
         found.append(("proposals", "Proposals"))
     found += [("principals", "Principals"), ("assignments", "Assignments"), ("roles", "Roles"), ("scopes", "Scopes")]
-    found.append(("coverage", "Coverage"))
+    found += [("layers", "Layers"), ("coverage", "Coverage")]
     if has_findings:
         found.append(("findings", "Findings"))
     if has_advice:

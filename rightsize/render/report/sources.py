@@ -31,6 +31,8 @@ class Sources:
         plan: The rest of `plan.json`: `generated_from`, `advice`, `replay`, `optimum`, `curve`.
         planned_roles: The roles that the plan assigns, by folded id.
         evidence: The evidence of those that it introduces, by folded id, as the files beside the roles have it.
+        layers: Which layers of defence who can defeat: as the table `layer_defeats`.
+        violations: Who can defeat several layers of one subscription: as the table `layer_violations`.
         stale: Why the plan does not speak of the store as it is, or None.
     """
 
@@ -40,6 +42,8 @@ class Sources:
     coverage: pl.DataFrame
     findings: pl.DataFrame
     scope_names: Mapping[str, str]
+    layers: pl.DataFrame
+    violations: pl.DataFrame
     proposals: Sequence[Mapping[str, Any]] | None = None
     plan: Mapping[str, Any] = field(default_factory=dict)
     planned_roles: Mapping[str, RoleDefinition] = field(default_factory=dict)

@@ -35,7 +35,7 @@ function principalView(i) {
     facts(['type', kindOf(P.type[i])], ['id', h('code', null, P.id[i])], ['creep, risk', `${P.creep[i].toFixed(1)}, ${P.risk[i].toFixed(1)} of 100`],
       ['granted', `${number(P.granted[i])} distinct operations, ${number(P.data_granted[i])} of them on data planes`], ['used', `${number(P.used[i])}, ${number(P.data_used[i])} of them on data planes`]),
     countsBar(P, i, 'big'), legend(),
-    ...(window.layersOf ? window.layersOf(i) : []),
+    table('Layers of defence that it can defeat', LAYER_HEADS, layerRows(layersOf(i), false)),
     table('Its assignments', ['role', ...ASSIGNMENT_HEADS], assignmentRows(assignmentsOf(i))),
     table('Through groups', ['group', 'role', 'at', 'granted against used', '#granted'], through.map(([group, row]) => [
       principalLink(group), link('assignment', assignmentKey(row), R.name[A.role[row]]), scopeLink(A.scope[row]), countsBar(A, row), number(A.granted[row])])),

@@ -5,6 +5,7 @@ const VIEWS = {
   role: [roleView, (key) => R.id.indexOf(key)],
   scope: [scopeView, (key) => data.scopeIds.indexOf(key)],
   proposal: [proposalView, (key) => proposals.findIndex((one) => one[0] === key)],
+  layer: [layerView, (key) => LAYERS.indexOf(key)],
   assignment: [assignmentView, (key) => A.id.findIndex((_, i) => assignmentKey(i) === key)],
 };
 
@@ -28,6 +29,9 @@ dialog.addEventListener('close', () => {
 window.addEventListener('hashchange', open);
 for (const name of document.querySelectorAll('[data-principal]')) {
   name.replaceChildren(link('principal', name.dataset.principal, name.textContent));
+}
+for (const name of document.querySelectorAll('[data-layer]')) {
+  name.replaceChildren(link('layer', name.dataset.layer, name.textContent));
 }
 for (const host of document.querySelectorAll('.explorer')) new Explorer(host, KINDS[host.dataset.table]());
 document.documentElement.dataset.ready = 'true';
