@@ -103,19 +103,28 @@ def _asks_nothing(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
     return pl.concat([silent.select(_COLUMNS), alone.select(_COLUMNS)])
 
 
-def _seldom_used(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
-    """Permanent access of people that is at work a few hours a month: it could be eligible, and be activated."""
+def seldom_at_work(inputs: Inputs, analysis: Analysis, below: float) -> pl.DataFrame:
+    """Return the permanent assignments of people and groups that are at work fewer hours a month than `below`.
+
+    Columns: `a`, `role_assignment_id`, `state`, `principal_id`, and those of `activation_use.standing_hours`.
+    """
     people = described_principals(inputs).filter(pl.col("principal_type").is_in(list(_PEOPLE)))["principal_id"]
     standing = analysis.tenant.assignments.filter(
         (pl.col("state") == "active")
         & ~pl.col("twin")
         & pl.col("end_on").is_null()
         & pl.col("principal_id").is_in(people.implode())
-    ).select("a", "role_assignment_id", "principal_id")
+    ).select("a", "role_assignment_id", "state", "principal_id")
     days = use_by_day(inputs, analysis.window).filter(pl.col("clean") > 0)
     credited = analysis.credited.join(analysis.usage.select("u", *_CALL), on="u").join(standing, on="a", how="semi")
     by_day = credited.join(days, on=list(_CALL), nulls_equal=True)
-    worked = standing_hours(by_day, analysis.window, "a").filter(pl.col("hours_a_month") < SELDOM_HOURS)
+    worked = standing_hours(by_day, analysis.window, "a").filter(pl.col("hours_a_month") < below)
+    return standing.join(worked, on="a").sort("a")
+
+
+def _seldom_used(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
+    """Permanent access of people that is at work a few hours a month: it could be eligible, and be activated."""
+    worked = seldom_at_work(inputs, analysis, SELDOM_HOURS)
     lengths = {hours: duration(hours) for hours in worked["hours_needed"].unique()}
     text = pl.format(
         "at work {} hours a month, on {} days: eligible, an activation of {} would do on 95 of 100 days",
@@ -123,4 +132,4 @@ def _seldom_used(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
         "days",
         pl.col("hours_needed").replace_strict(lengths, default="", return_dtype=pl.String),
     )
-    return _said(standing.join(worked, on="a"), "standing_seldom_used", "low", text)
+    return _said(worked, "standing_seldom_used", "low", text)

@@ -101,6 +101,15 @@ def propose(
             help="What only few members of a group do: assignments of their own, or kept in the group's role.",
         ),
     ] = True,
+    standing_hours: Annotated[
+        float,
+        typer.Option(
+            "--standing-hours",
+            min=0,
+            max=744,
+            help="What people change with access that works fewer hours a month becomes eligible; 0 for never.",
+        ),
+    ] = 0.0,
     exclude: Annotated[
         list[str] | None,
         typer.Option("--exclude", help="Leave this alone: a principal (id or UPN), a scope, or a role. Repeatable."),
@@ -145,6 +154,7 @@ def propose(
         min_window=min_window,
         grace_days=grace_days,
         direct_assignments=direct_assignments,
+        standing_hours=standing_hours,
         exclude=tuple(exclude or ()),
         exclusions=tuple(entry for path in exclude_from or () for entry in read_exclusion_file(path)),
         emergency_access=tuple(emergency_access or ()),

@@ -11,6 +11,7 @@ import polars as pl
 from rightsize.analyze.duplicates import find_duplicates
 from rightsize.analyze.holders import classify_holders
 from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.pim_findings import seldom_at_work
 from rightsize.analyze.reasons import Unobservable
 from rightsize.analyze.text import place_of
 from rightsize.analyze.verdicts import Analysis
@@ -127,7 +128,14 @@ def prepare(inputs: Inputs, analysis: Analysis, findings: Findings, dials: Dials
         spelling=_spelling(inputs),
         elsewhere=_on_own_endpoints(tenant.operations, index),
         groups=read_groups(inputs, tenant, analysis.window, placed, index),
-        privilege=read_privilege(tenant.operations, index, rows, analysis.window.days, read_eligibility(inputs)),
+        privilege=read_privilege(
+            tenant.operations,
+            index,
+            rows,
+            analysis.window.days,
+            read_eligibility(inputs),
+            _seldom(inputs, analysis, dials),
+        ),
     )
 
 
@@ -146,3 +154,11 @@ def _spelling(inputs: Inputs) -> dict[str, str]:
     named = inputs.role_assignments.select("scope").unique().sort("scope", descending=True)
     listed = inputs.scopes.select("scope").sort("scope", descending=True)
     return dict(pl.concat([named, listed]).select(place_of(pl.col("scope")), text="scope").iter_rows())
+
+
+def _seldom(inputs: Inputs, analysis: Analysis, dials: Dials) -> dict[Key, dict[str, Any]]:
+    """Return the assignments that are seldom at work; none unless the dial says how seldom."""
+    if not dials.standing_hours:
+        return {}
+    rows = seldom_at_work(inputs, analysis, dials.standing_hours)
+    return {(row["role_assignment_id"], row["state"]): row for row in rows.iter_rows(named=True)}

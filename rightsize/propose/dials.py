@@ -47,6 +47,8 @@ class Dials:
         min_window: Length of the observation window in whole UTC days.
         grace_days: Assignments and principals younger than this are left alone, whatever the window.
         direct_assignments: Give what only few members of a group do to these members instead of to the group.
+        standing_hours: What people change with access that is at work fewer hours a month becomes eligible where it
+            can; 0 for never.
         exclude: Principals (id or UPN), scopes (with all below) and roles (id or name) that are left alone.
         exclusions: More of these from files, each with its reason, owner and end.
         emergency_access: Emergency access accounts, by id or UPN.
@@ -64,6 +66,7 @@ class Dials:
     min_window: int = 90
     grace_days: int = 14
     direct_assignments: bool = True
+    standing_hours: float = 0.0
     exclude: tuple[str, ...] = ()
     exclusions: tuple[Exclusion, ...] = ()
     emergency_access: tuple[str, ...] = ()
@@ -80,6 +83,8 @@ class Dials:
             raise UsageError(f"`--max-break {self.max_break}` is no probability", hint="give a number from 0 to 1")
         if self.min_window < 1:
             raise UsageError(f"`--min-window {self.min_window}` is not a number of days", hint="give 1 or more")
+        if not 0 <= self.standing_hours <= 744:
+            raise UsageError(f"`--standing-hours {self.standing_hours}` is no number of hours in a month")
         if self.grace_days < 0:
             raise UsageError(f"`--grace-days {self.grace_days}` is below zero")
 
@@ -97,6 +102,7 @@ class Dials:
             "max_excess": self.max_excess,
             "min_window": self.min_window,
             "reads": str(self.reads),
+            "standing_hours": self.standing_hours,
             "unobservable": str(self.unobservable),
             "weights": self.weights.as_json() if self.weights is not None else None,
             "wildcards": self.wildcards,

@@ -13,6 +13,7 @@ from typing import Any
 
 import polars as pl
 
+from rightsize.analyze.activation_use import duration
 from rightsize.propose.drafts import Draft, Key, Subject
 from rightsize.propose.eligibility import GROUP_SEGMENTS, WHY_ACTIVE, Eligibility
 from rightsize.propose.needs import Needs, Profile
@@ -36,11 +37,15 @@ class Privilege:
     Attributes:
         always: The operations that give privilege.
         rare: For an assignment the secret reads that were used under it on few days.
+        seldom: For an assignment that is at work fewer hours a month than the dial says, what was changed under it.
+        hours: For the same assignments how long an activation has to be for 95 of 100 days of work.
         eligibility: Who may become eligible.
     """
 
     always: int = 0
     rare: Mapping[Key, int] = field(default_factory=dict)
+    seldom: Mapping[Key, int] = field(default_factory=dict)
+    hours: Mapping[Key, float] = field(default_factory=dict)
     eligibility: Eligibility = field(default_factory=Eligibility)
 
     def part_of(self, key: Key, profile: Profile | None) -> int:
@@ -59,6 +64,7 @@ def read_privilege(
     rows: Mapping[Key, Sequence[Mapping[str, Any]]],
     days: int,
     eligibility: Eligibility,
+    worked: Mapping[Key, Mapping[str, float]],
 ) -> Privilege:
     """Sort the operations by what the rules say of them.
 
@@ -68,6 +74,7 @@ def read_privilege(
         rows: As `evidence.rows_by_assignment` returns them.
         days: Length of the window.
         eligibility: Who may become eligible.
+        worked: The assignments that are seldom at work, with `hours_needed`.
     """
     split = operations.select("plane", "name", split=split_off(operations))
     always = index.mask(split.filter(pl.col("split") == "always").select("plane", "name").iter_rows())
@@ -79,20 +86,39 @@ def read_privilege(
         if (found := index.mask_of_bits(row["bit"] for row in uses if row["bit"] is not None and row["days"] <= few))
         & rarely
     }
-    return Privilege(always, {key: found & rarely for key, found in rare.items()}, eligibility)
+    reads = index.mask(operations.filter(pl.col("name").str.ends_with(READ)).select("plane", "name").iter_rows())
+    seldom = {
+        key: index.mask_of_bits(row["bit"] for row in rows.get(key, ()) if row["bit"] is not None) & ~reads
+        for key in worked
+    }
+    return Privilege(
+        always,
+        {key: found & rarely for key, found in rare.items()},
+        seldom,
+        {key: row["hours_needed"] for key, row in worked.items()},
+        eligibility,
+    )
 
 
 def split(demand: Demand, profile: Profile | None, privilege: Privilege) -> Iterator[Demand]:
     """Yield a demand in its two parts: the daily work, and what gets a role of its own."""
     apart = demand.need.operations & privilege.part_of(demand.subject.key, profile)
+    seldom = demand.need.operations & privilege.seldom.get(demand.subject.key, 0)
+    if seldom and not why_active(_apart(demand, apart | seldom, privilege), privilege):
+        # What works a few hours a month goes along, but only to sleep: it would be no help in a role of its own.
+        apart |= seldom
     rest = replace(demand.need, operations=demand.need.operations & ~apart)
     if rest:
         yield replace(demand, need=rest)
     if apart:
-        part = replace(demand, need=Need(apart), apart=True)
-        if why_active(part, privilege) == "resource_scope":
-            part = _lifted(part, privilege)
+        part = _apart(demand, apart, privilege)
         yield part if why_active(part, privilege) else replace(part, state="eligible")
+
+
+def _apart(demand: Demand, operations: int, privilege: Privilege) -> Demand:
+    """Return the part of a demand that is split off, where it may sleep."""
+    part = replace(demand, need=Need(operations), apart=True)
+    return _lifted(part, privilege) if why_active(part, privilege) == "resource_scope" else part
 
 
 def why_active(demand: Demand, privilege: Privilege) -> str:
@@ -159,6 +185,11 @@ def privileged_evidence(
         return {}
     found: dict[str, Any] = {"privileged": [_part_json(part, privilege, index) for part in shown]}
     subject = draft.subject
+    if subject.key in privilege.hours:
+        found["seldom"] = {
+            "activation": duration(privilege.hours[subject.key]),
+            "meaning": "an activation of this length would have been enough on 95 of 100 days of work",
+        }
     activation = privilege.eligibility.policies.get((subject.place, subject.role_definition_id))
     if activation is not None and any(part.state == "eligible" for part in shown):
         found["activation"] = activation.as_json() | {

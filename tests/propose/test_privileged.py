@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from rightsize.model.errors import UsageError
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.plan import Plan, Proposal
 from rightsize.propose.assemble import proposal_id
+from rightsize.propose.dials import Dials
 from rightsize.propose.eligibility import WHY_ACTIVE
 from tests.propose.small_tenant import (
     APP,
@@ -329,3 +331,32 @@ def test_evidence_is_json() -> None:
     tenant.use(holder, ASSIGN, APP, days=40)
     for proposal in planned(tenant, exclude=(guid(2),)).proposals:
         json.dumps(proposal.evidence, default=str)
+
+
+def test_what_works_a_few_hours_a_month_sleeps_where_the_dial_says_so() -> None:
+    """The reads of the role stay standing, the changes become eligible, and the proposal says for how long."""
+    tenant, holder, assignment = owner()
+    tenant.use(holder, START, VM, days=3)
+    by_default = parts(planned(tenant, exclude=(guid(2),)), assignment)
+    assert set(by_default) == {"custom"}
+    found = parts(planned(tenant, exclude=(guid(2),), standing_hours=8), assignment)
+    assert set(found) == {"make_eligible"}
+    (eligible,) = found["make_eligible"].assignments
+    assert eligible.state == "eligible"
+    assert found["make_eligible"].evidence["seldom"]["activation"].startswith("PT")
+
+
+@pytest.mark.parametrize("changed", [{"kind": "ServicePrincipal"}, {"licence": False}, {"known": False}])
+def test_what_cannot_sleep_is_not_split_for_working_seldom(changed: dict[str, Any]) -> None:
+    """A role of its own that stands would be no help to anybody."""
+    tenant, holder, assignment = owner(**changed)
+    tenant.use(holder, START, VM, days=3)
+    plan = planned(tenant, exclude=(guid(2),), standing_hours=8)
+    assert plan.proposals == planned(tenant, exclude=(guid(2),)).proposals
+    assert set(parts(plan, assignment)) == {"custom"}
+
+
+@pytest.mark.parametrize("hours", [-1, 745])
+def test_hours_that_no_month_has_are_refused(hours: float) -> None:
+    with pytest.raises(UsageError, match="standing-hours"):
+        Dials(standing_hours=hours)
