@@ -51,7 +51,8 @@ def make_claims(drafts: Mapping[Key, Draft], new: NewRoles, bench: Bench) -> lis
                 today.extend(
                     replace(_today(one, owner, reached), member=member) for one in (draft.subject, *held[member])
                 )
-        claims.append(Claim(claim_name(key), proposed, resting, tuple(dict.fromkeys(today))))
+        conditions = frozenset([None, draft.subject.condition])
+        claims.append(Claim(claim_name(key), proposed, resting, tuple(dict.fromkeys(today)), conditions))
     return claims
 
 

@@ -12,10 +12,12 @@ import polars as pl
 from rightsize.propose.bench import Bench
 from rightsize.propose.choices import Solution, Terms, choose
 from rightsize.propose.drafts import Draft, Key, Placement, with_roles
+from rightsize.propose.operation_sets import bits_of
 from rightsize.propose.privileged import split
 from rightsize.propose.roles import Need
 from rightsize.propose.room import Room, Slot, Tenant, make_room, slot_of
 from rightsize.propose.units import Demand, Standing, Unit, Units, form_units
+from rightsize.rbac.conditions import truth_of
 from rightsize.rbac.text import fold
 
 _ROUNDS = 3
@@ -50,10 +52,11 @@ def grant_needs(drafts: Mapping[Key, Draft], bench: Bench) -> Granted:
         asked = (_moved(demand, moves) for demand in demands(settled, bench))
         units = form_units(asked, standing(settled, bench), bench.book, bench.analysis.tenant.tree)
         solution = choose(units.units, bench.book, terms)
-        for unit, word in solution.refused.items():
+        idle = dict.fromkeys(_idle(solution, bench), "idle_condition")
+        for unit, word in (*solution.refused.items(), *idle.items()):
             for key in unit.subjects:
                 settled[key] = settled[key].kept(word)
-        if solution.refused:
+        if solution.refused or idle:
             continue
         if len(rooms) < _ROUNDS:
             made = {unit: len(found) for unit, found in solution.choices.items() if unit.state != "eligible"}
@@ -63,6 +66,20 @@ def grant_needs(drafts: Mapping[Key, Draft], bench: Bench) -> Granted:
                 continue
         optimum = {"places": _places_json(rooms), "roles": solution.optimum}
         return Granted(_with_choices(settled, units, solution, bench), optimum, solution.curve)
+
+
+def _idle(solution: Solution, bench: Bench) -> Iterator[Unit]:
+    """Yield the units one of whose roles grants nothing that the condition which it would carry decides.
+
+    Azure takes conditions on roles with blob or queue data actions, or with the assignment of roles, and drops none:
+    an unconditional assignment in its place would be more than is granted today.
+    """
+    names = bench.book.index.names
+    for unit, choices in solution.choices.items():
+        if unit.condition is not None and any(
+            all(truth_of(unit.condition, fold(names[bit][1])) for bit in bits_of(choice.granted)) for choice in choices
+        ):
+            yield unit
 
 
 def _moved(demand: Demand, moves: Mapping[Slot, str]) -> Demand:

@@ -42,7 +42,7 @@ REASONS = {
     "unknown_age": "it is not known how old it is: no creation time, and no complete log of its creation",
     "unresolved_principal": "nothing loaded says who holds it, and nothing proves that nobody does",
     "role_not_loaded": "its role definition is not loaded",
-    "conditional": "it depends on a condition, and a new role would not carry it over",
+    "conditional": "its role grants a part under a condition of its own, and a new role could not say it",
     "unknown_members": "the members of the group are not known",
     "scope_tree_unknown": "it is not known what lies below its management group",
     "unknown_provider": "its role names a resource provider that the catalogue does not know",
@@ -325,6 +325,5 @@ def _roles(flags: pl.DataFrame, facts: _Facts) -> pl.DataFrame:
     conditional = facts.inputs.role_permissions.filter(pl.col("condition").is_not_null())["role_definition_id"]
     return flags.with_columns(
         role_not_loaded=~pl.col("role_definition_id").is_in(loaded.implode()).fill_null(False),
-        conditional=(pl.col("condition").fill_null("") != "")
-        | pl.col("role_definition_id").is_in(conditional.unique().implode()).fill_null(False),
+        conditional=pl.col("role_definition_id").is_in(conditional.unique().implode()).fill_null(False),
     )

@@ -177,8 +177,7 @@ def settle(drafts: dict[Key, Draft], bench: Bench) -> Granted:
     drafts = mark_duplicates(drafts, movable)
     drafts = keep_last_owners(drafts, {key: len(rows) for key, rows in bench.rows.items()})
     granted = grant_needs(drafts, bench)
-    conditional = (subject.key for subject in bench.subjects if subject.condition is not None)
-    drafts = rest_on_existing(granted.drafts, conditional)
+    drafts = rest_on_existing(granted.drafts)
     custom = bench.inputs.role_definitions.filter(pl.col("role_type") == "CustomRole").height
     active = [subject for subject in bench.subjects if subject.state == "active"]
     return replace(granted, drafts=fit_limits(drafts, active, custom, bench.limits))

@@ -44,12 +44,14 @@ class Claim:
         proposed: What is assigned in place of an assignment of today.
         resting_on: What else its holders have after the plan.
         today: What its holders have today.
+        conditions: Those under which all use of the assignment was allowed; a grant under another one covers none.
     """
 
     name: str
     proposed: tuple[Grant, ...]
     resting_on: tuple[Grant, ...] = ()
     today: tuple[Grant, ...] = ()
+    conditions: frozenset[str | None] = frozenset([None])
 
 
 def prove(
@@ -82,6 +84,7 @@ def _uncovered(claims: Sequence[Claim], uses: pl.DataFrame, evaluator: Evaluator
         (f"{claim.name} {grant.member}".rstrip(), grant.place, grant.role, "")
         for claim in claims
         for grant in dict.fromkeys((*claim.proposed, *claim.resting_on))
+        if grant.condition in claim.conditions
     ]
     assigned = pl.DataFrame(rows, schema=GRANTS_SCHEMA, orient="row")
     everybody = asked.with_columns(holder=pl.col("claim"))

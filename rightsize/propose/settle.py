@@ -6,7 +6,7 @@ Whatever does not fit becomes a `keep`, which never takes away what another prop
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from rightsize.propose.drafts import Draft, Key, Placement, Subject
@@ -53,25 +53,26 @@ def mark_duplicates(drafts: Mapping[Key, Draft], containers: Mapping[Key, Sequen
     return settled
 
 
-def rest_on_existing(drafts: Mapping[Key, Draft], conditional: Iterable[Key] = ()) -> dict[Key, Draft]:
+def rest_on_existing(drafts: Mapping[Key, Draft]) -> dict[Key, Draft]:
     """Leave out new assignments that exist already, and keep the existing ones.
 
-    Azure refuses a second assignment of the same role to the same principal at the same scope.
+    Azure refuses a second assignment of the same role to the same principal at the same scope, whatever its condition.
+    Where one exists under another condition, or two new ones differ in it, what asks for a new one is kept.
     """
-    unusable = set(conditional)
     existing = {
         (draft.subject.principal_id, draft.subject.role_definition_id, draft.subject.place): key
         for key, draft in sorted(drafts.items())
-        if draft.subject.state == "active" and key not in unusable
+        if draft.subject.state == "active"
     }
     settled = dict(drafts)
+    for key in _conflicting(drafts, existing):
+        settled[key] = settled[key].kept("other_condition")
     for key in sorted(drafts):
         draft = settled[key]
         found = {
             placement: existing[identity]
             for placement in draft.placements
-            if (identity := (placement.principal_id, placement.choice.role_definition_id, placement.place)) in existing
-            and placement.state == "active"
+            if (identity := _identity(placement)) in existing and placement.state == "active"
         }
         if not found:
             continue
@@ -91,8 +92,32 @@ def rest_on_existing(drafts: Mapping[Key, Draft], conditional: Iterable[Key] = (
     return settled
 
 
+def _identity(placement: Placement) -> tuple[str, str, str]:
+    return placement.principal_id, placement.choice.role_definition_id, placement.place
+
+
+def _conflicting(drafts: Mapping[Key, Draft], existing: Mapping[tuple[str, str, str], Key]) -> list[Key]:
+    """Return the drafts with a placement that Azure would refuse for its condition; of new ones the later."""
+    first: dict[tuple[str, RoleKey | str, str], str | None] = {}
+    found = []
+    for key, draft in sorted(drafts.items()):
+        for one in draft.placements:
+            if one.state != "active":
+                continue
+            there = existing.get(_identity(one))
+            content = role_key(one) or one.choice.role_definition_id
+            before = first.setdefault((one.principal_id, content, one.place), one.condition)
+            if before != one.condition or (there is not None and drafts[there].subject.condition != one.condition):
+                found.append(key)
+                break
+    return found
+
+
 def keep_last_owners(drafts: Mapping[Key, Draft], used: Mapping[Key, int]) -> dict[Key, Draft]:
-    """Keep at least one owner of each subscription that has one today: the most used, then the first by id."""
+    """Keep at least one owner of each subscription that has one today: the most used, then the first by id.
+
+    One without a condition, where there is any: who may assign only some roles cannot let anybody back in.
+    """
     owners: dict[str, list[Key]] = defaultdict(list)
     for key, draft in drafts.items():
         subject = draft.subject
@@ -100,7 +125,8 @@ def keep_last_owners(drafts: Mapping[Key, Draft], used: Mapping[Key, int]) -> di
         if is_owner and subject.state == "active" and draft.kind != "remove_orphan":
             owners[subject.anchor].append(key)
     settled = dict(drafts)
-    for anchor, keys in sorted(owners.items()):
+    for anchor, found in sorted(owners.items()):
+        keys = [key for key in found if drafts[key].subject.condition is None] or found
         if not anchor.startswith("/subscriptions/") or any(settled[key].kind == "keep" for key in keys):
             continue
         last = min(keys, key=lambda key: (-used.get(key, 0), key))

@@ -177,11 +177,6 @@ def test_a_role_that_is_not_loaded_is_kept() -> None:
     _kept(tenant, tenant.assign(101, tenant.principal(1), guid(77), SUB), "role not loaded")
 
 
-def test_a_condition_on_the_assignment_is_kept() -> None:
-    tenant, assignment = _contributor(condition="@Resource[name] StringEquals 'x'", condition_version="2.0")
-    _kept(tenant, assignment, "conditional")
-
-
 def test_a_condition_inside_the_role_is_kept() -> None:
     tenant = SmallTenant()
     tenant.roles[guid(77)] = ("Half", [PermissionBlock(actions=(START,), condition="true")])
