@@ -256,9 +256,9 @@ def test_needs_of_other_days_do_not_count() -> None:
 
 
 def test_eligible_access_is_no_break() -> None:
-    """Who has to activate first is not denied."""
+    """Who has to activate first is not denied; this eligibility is too young to be judged, and stays."""
     tenant, user = _worker()
-    tenant.assign(102, user, CONTRIBUTOR, SUB, state="eligible")
+    tenant.assign(102, user, CONTRIBUTOR, SUB, state="eligible", created_on=dt.datetime(2026, 2, 1))
     tenant.use(user, DELETE_VM, VM, days=1, start=95)
     assert _tried(tenant)[0].denied_calls == 0
 
