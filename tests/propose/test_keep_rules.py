@@ -43,9 +43,13 @@ def test_without_a_reason_it_is_narrowed() -> None:
     assert proposal_for(tenant.plan(), assignment).kind == "custom"
 
 
-def test_eligible_access_is_kept() -> None:
+def test_eligible_access_is_kept_where_an_activation_may_have_been_missed() -> None:
+    """Without a log of the window nobody knows whether it was activated; with one, silence is an answer."""
     tenant, assignment = _contributor(state="eligible")
+    tenant.covered = ()
     _kept(tenant, assignment, "eligible", "eligible")
+    tenant.covered = (SUB, SUB2, MG, "/")
+    assert proposal_for(tenant.plan(), assignment, "eligible").kind == "remove"
 
 
 def test_an_activation_and_its_plain_twin_are_kept() -> None:

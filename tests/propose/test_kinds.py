@@ -287,7 +287,7 @@ def test_extensions_and_deployments_count_at_their_target() -> None:
         f"{VM}/providers/Microsoft.Authorization/roleAssignments/x",
     )
     tenant.use(user, "Microsoft.Resources/deployments/write", f"{SUB}/providers/Microsoft.Resources/deployments/d")
-    tenant.assign(199, tenant.principal(9), OWNER, SUB, condition="x")
+    tenant.assign(199, tenant.principal(9), OWNER, SUB)
     plan = tenant.plan(**LEAN, exclude=(guid(9),))
     by_scope = {scope: strings(plan, role) for role, scope in _places(plan, assignment)}
     assert "Microsoft.Authorization/roleAssignments/write" in by_scope[VM]

@@ -314,7 +314,7 @@ def test_a_lost_condition_fails() -> None:
 
     def narrow(condition: str | None) -> Callable[[dict[str, Any]], None]:
         def change(document: dict[str, Any]) -> None:
-            proposal = _keep(document, 101)
+            proposal = _of(document, 101)
             proposal.update(kind="builtin", assignments=[_planned(CONTRIBUTOR, SUB, guid(1), condition=condition)])
 
         return change
@@ -332,7 +332,7 @@ def test_eligible_access_that_becomes_active_fails() -> None:
 
     def narrow(state: str) -> Callable[[dict[str, Any]], None]:
         def change(document: dict[str, Any]) -> None:
-            proposal = _keep(document, 301)
+            proposal = _of(document, 301)
             proposal.update(kind="builtin", assignments=[_planned(READER, SUB2, guid(1), state=state)])
 
         return change
@@ -342,8 +342,13 @@ def test_eligible_access_that_becomes_active_fails() -> None:
     assert written.edit(narrow("eligible")).verify(tenant).failed == ()
 
 
-def _keep(document: dict[str, Any], assignment: int) -> dict[str, Any]:
+def _of(document: dict[str, Any], assignment: int) -> dict[str, Any]:
     (found,) = [one for one in document["proposals"] if one["replaces"] == [guid(assignment)]]
+    return found
+
+
+def _keep(document: dict[str, Any], assignment: int) -> dict[str, Any]:
+    found = _of(document, assignment)
     assert found["kind"] == "keep"
     return found
 
