@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
-from heapq import nsmallest
+from heapq import nlargest, nsmallest
 from operator import and_
 
 from rightsize.propose.bicliques import bits, large_bitset
+
+_USEFUL = 40
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -98,6 +100,14 @@ class Contents:
                 content = self.listed[number]
                 if not content & ~row.allowed and content & row.must:
                     yield number
+
+
+def most_useful(row: Row, numbers: Iterable[int], contents: Sequence[int]) -> list[int]:
+    """Return those of the contents that have most of what a row must be granted, sorted; a cover is sought among them.
+
+    Where hundreds would fit, nearly all are crumbs, and to try them three by three takes longer than it is worth.
+    """
+    return sorted(nlargest(_USEFUL, numbers, key=lambda one: ((contents[one] & row.must).bit_count(), -one)))
 
 
 def is_covered(must: int, columns: Sequence[int], most: int) -> bool:

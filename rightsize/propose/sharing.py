@@ -23,7 +23,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from rightsize.propose.bicliques import bits, large_bitset
-from rightsize.propose.rows import Contents, Holders, Row, is_covered, smallest_cover
+from rightsize.propose.rows import Contents, Holders, Row, is_covered, most_useful, smallest_cover
 from rightsize.propose.sharing_parts import solve_part
 
 
@@ -239,10 +239,15 @@ def _assign(rows: Sequence[Row], contents: Sequence[int]) -> list[tuple[int, ...
     index = Contents(contents)
     covers = []
     for row in rows:
-        own = sorted(index.inside(row))
-        columns = [*row.columns, *(contents[one] for one in own)]
-        costs = [0] * len(row.columns) + [1 + (contents[one] & ~row.must).bit_count() for one in own]
-        cover = smallest_cover(row.must, columns, costs, row.most) or ()
-        width = len(row.columns)
-        covers.append(tuple(-1 - one if one < width else own[one - width] for one in cover))
+        every = sorted(index.inside(row))
+        cover = _cheapest(row, most_useful(row, every, contents), contents)
+        covers.append(cover if cover is not None else _cheapest(row, every, contents) or ())
     return covers
+
+
+def _cheapest(row: Row, own: Sequence[int], contents: Sequence[int]) -> tuple[int, ...] | None:
+    columns = [*row.columns, *(contents[one] for one in own)]
+    costs = [0] * len(row.columns) + [1 + (contents[one] & ~row.must).bit_count() for one in own]
+    cover = smallest_cover(row.must, columns, costs, row.most)
+    width = len(row.columns)
+    return None if cover is None else tuple(-1 - one if one < width else own[one - width] for one in cover)

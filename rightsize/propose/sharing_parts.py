@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from rightsize.propose.bicliques import bits
-from rightsize.propose.rows import Contents, Row, independent_cells, is_covered, smallest_cover
+from rightsize.propose.rows import Contents, Row, independent_cells, is_covered, most_useful, smallest_cover
 from rightsize.propose.sharing_search import search_fewer
 from rightsize.propose.solver import Program, solve
 
@@ -72,7 +72,7 @@ def _greedy(rows: Sequence[Row]) -> list[int]:
     takers: dict[int, list[Row]] = defaultdict(list)
     options: dict[Row, list[int]] = {}
     for row in rows:
-        options[row] = sorted(index.inside(row))
+        options[row] = most_useful(row, index.inside(row), contents)
         for number in options[row]:
             takers[number].append(row)
     alive = set(range(len(contents)))

@@ -85,11 +85,11 @@ def test_the_answer_tables_are_written(store: FakeStore, tmp_path: Path, capsys:
     document, _ = _document(tmp_path, capsys)
     assert set(store.answers) == {
         "activations",
-        "verdicts",
         "findings",
-        "proposals",
         "layer_defeats",
         "layer_violations",
+        "proposals",
+        "verdicts",
     }
     stored = {row["proposal_id"]: json.loads(row["plan"]) for row in store.answers["proposals"].iter_rows(named=True)}
     assert stored == {one["id"]: one for one in document["proposals"]}
