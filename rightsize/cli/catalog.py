@@ -50,17 +50,27 @@ def refresh(
     force: Annotated[
         bool, typer.Option("--force", help="Load a catalogue that lost more than a tenth of what is loaded.")
     ] = False,
+    graph_map: Annotated[
+        str | None,
+        typer.Option(
+            "--graph-map", help="Where the map of Graph's permissions is published; an empty text leaves it as it is."
+        ),
+    ] = None,
     db: Db = DEFAULT_DB,
     output: Output = OutputFormat.TABLE,
     verbose: Verbose = 0,
     quiet: Quiet = False,
     no_input: NoInput = False,
 ) -> None:
-    """Load the operations and roles that Azure has now; nothing that is loaded is taken away."""
-    from rightsize.workflow.catalog import refresh_catalogue  # noqa: PLC0415
+    """Load the operations and roles that Azure has now, and the published map of Graph's permissions if it changed.
+
+    Nothing that is loaded is taken away.
+    """
+    from rightsize.workflow.catalog import GRAPH_MAP, refresh_catalogue  # noqa: PLC0415
 
     set_verbosity(verbose, quiet)
-    report = refresh_catalogue(db, cloud=cloud, auth=auth, may_ask=not no_input, force=force)
+    place = GRAPH_MAP if graph_map is None else graph_map
+    report = refresh_catalogue(db, cloud=cloud, auth=auth, may_ask=not no_input, force=force, graph_map=place)
     show_report(report, output, by_file=False)
 
 

@@ -74,6 +74,17 @@ class Store:
         finally:
             self.connection.unregister("answer_rows")
 
+    def remembered(self, name: str) -> str | None:
+        """Return what `remember` keeps under a name."""
+        found = self.connection.execute("SELECT value FROM base.meta WHERE name = ?", [name]).fetchall()
+        return str(found[0][0]) if found else None
+
+    def remember(self, name: str, value: str) -> None:
+        """Keep something about the store that no answer rests on, such as when the catalogue was refreshed."""
+        with self.transaction() as connection:
+            connection.execute("DELETE FROM base.meta WHERE name = ?", [name])
+            connection.execute("INSERT INTO base.meta VALUES (?, ?)", [name, value])
+
     @contextmanager
     def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """Run what is inside in one transaction: all of it is stored, or nothing."""

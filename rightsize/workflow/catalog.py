@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from rightsize.azure.published import Published, fetch_published
+from rightsize.azure.throttle import Clock
 from rightsize.collect.pages import PAGES, Run
 from rightsize.model.errors import InputError, ServiceError
 from rightsize.propose.plan import catalogue_hash
@@ -44,6 +48,11 @@ SELECT
     (SELECT count(*) FROM role_definitions WHERE role_type = 'BuiltInRole') AS "built-in roles"
 """
 _LEAST_SHARE = 0.9
+_GRAPH_PERMISSIONS = 'SELECT count(DISTINCT permission) AS "Graph permissions" FROM graph_permissions'
+GRAPH_MAP = "https://raw.githubusercontent.com/microsoftgraph/microsoft-graph-devx-content/master/permissions/new/permissions.json"
+"""Where Microsoft publishes which permission allows which request of Graph."""
+# Names of what a store remembers of its catalogue.
+_REFRESHED, _MAP_REFRESHED, _MAP_TAG = "catalogue_refreshed", "graph_map_refreshed", "graph_map_tag"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +72,8 @@ class CatalogStatus:
         permission_ids: App roles and delegated permissions of all APIs whose ids are known.
         first_party_apps: Applications of Microsoft that a list names.
         catalogue_hash: The hash of the operations that a plan names, whatever files they came in.
+        refreshed_at: When Azure was last asked for it, None where it only came in files, and `age_days` since then.
+        graph_map_refreshed_at: When the published map of Graph's permissions was last asked for.
     """
 
     operations: int
@@ -78,6 +89,9 @@ class CatalogStatus:
     permission_ids: int
     first_party_apps: int
     catalogue_hash: str
+    refreshed_at: str | None
+    age_days: int | None
+    graph_map_refreshed_at: str | None
 
     def answer(self) -> dict[str, Any]:
         """Return the answer of `catalog status`."""
@@ -94,27 +108,88 @@ def import_catalogue(db: Path | str, paths: Sequence[str | Path]) -> LoadReport:
 
 
 def refresh_catalogue(
-    db: Path | str, *, cloud: str = "public", auth: str = "default", may_ask: bool = True, force: bool = False
+    db: Path | str,
+    *,
+    cloud: str = "public",
+    auth: str = "default",
+    may_ask: bool = True,
+    force: bool = False,
+    graph_map: str = GRAPH_MAP,
+    clock: Clock | None = None,
 ) -> LoadReport:
-    """Load the operations and roles that Azure has now.
+    """Load the operations and roles that Azure has now, and the map of Graph's permissions if it has changed.
 
-    What Azure answers is compared with what an earlier refresh, or a file of the same origin, gave: a catalogue that
+    What is answered is compared with what an earlier refresh, or a file of the same origin, gave: a catalogue that
     lost more than a tenth is no smaller Azure but a broken answer.
+
+    Args:
+        db: The store.
+        cloud: See `collect_tenant`; so for `auth` and `may_ask`.
+        auth: The way to sign in.
+        may_ask: Whether a person may be asked.
+        force: Whether a catalogue that shrank is taken.
+        graph_map: The address of the map, an empty text for leaving it.
+        clock: Time; the real one for None.
 
     Raises:
         AccessError: Nobody is signed in, or reading it is not allowed.
-        ServiceError: Azure did not answer to the end.
+        ServiceError: Azure did not answer to the end, or the map cannot be fetched. The store is as it was.
         InputError: The catalogue shrank suspiciously, and `force` is not set. The store is as it was.
     """
-    with tempfile.TemporaryDirectory(prefix="rightsize-") as folder:
-        report = collect_tenant(Path(folder), cloud=cloud, auth=auth, sources=SOURCES, may_ask=may_ask)
+    clock = clock or Clock()
+    fetched = _fetch_map(db, graph_map, clock) if graph_map else None
+    with tempfile.TemporaryDirectory(prefix="rightsize-") as name:
+        folder = Path(name)
+        report = collect_tenant(folder, cloud=cloud, auth=auth, sources=SOURCES, may_ask=may_ask, clock=clock)
         incomplete = [row for row in report.rows if row.source in SOURCES and row.state == "incomplete"]
         if incomplete:
             raise ServiceError(f"the catalogue is incomplete: {incomplete[0].reason}")
-        found = _count_pages(report.folder)
         if not force:
-            _refuse_shrinking(found, db)
-        return load_catalogue(db, [report.folder / PAGES / name for name in SOURCES], SOURCES)
+            _refuse_shrinking(_count_pages(report.folder), db, _FROM_AZURE, "Azure")
+            if fetched is not None and fetched.content is not None:
+                _refuse_shrinking(_count_permissions(fetched.content), db, _GRAPH_PERMISSIONS, graph_map)
+        loaded = load_catalogue(db, [report.folder / PAGES / source for source in SOURCES], SOURCES)
+        if fetched is not None and fetched.content is not None:
+            path = folder / "graph-permissions.json"
+            path.write_bytes(fetched.content)
+            of_map = load_catalogue(db, [path], ("graph_permissions",))
+            loaded = LoadReport((*loaded.rows, *of_map.rows), (*loaded.notes, *of_map.notes))
+    _remember(db, fetched, clock)
+    return loaded
+
+
+def _fetch_map(db: Path | str, url: str, clock: Clock) -> Published:
+    tag = ""
+    if Path(db).exists():
+        with open_store(db, read_only=True) as store:
+            tag = store.remembered(_MAP_TAG) or ""
+    # The tag belongs to the address: of another one nothing is known yet.
+    known, _, address = tag.partition(" ")
+    try:
+        found = fetch_published(url, known if address == url else "", clock)
+    except ServiceError as error:
+        error.hint = '`--graph-map ""` leaves the map as it is'
+        raise
+    return found
+
+
+def _remember(db: Path | str, fetched: Published | None, clock: Clock) -> None:
+    now = clock.utc().replace(microsecond=0).isoformat()
+    with open_store(db, read_only=False) as store:
+        store.remember(_REFRESHED, now)
+        if fetched is not None:
+            store.remember(_MAP_REFRESHED, now)
+            store.remember(_MAP_TAG, fetched.tag)
+
+
+def _count_permissions(content: bytes) -> dict[str, int]:
+    """Count the permissions of a map, none where it is no map."""
+    try:
+        found = json.loads(content)
+    except ValueError:
+        found = None
+    permissions = found.get("permissions") if isinstance(found, dict) else None
+    return {"Graph permissions": len(permissions) if isinstance(permissions, dict) else 0}
 
 
 def _count_pages(folder: Path) -> dict[str, int]:
@@ -131,25 +206,33 @@ def _count_pages(folder: Path) -> dict[str, int]:
     return {"operations": len(operations), "built-in roles": len(roles)}
 
 
-def _refuse_shrinking(found: Mapping[str, int], db: Path | str) -> None:
-    before = {"operations": 0, "built-in roles": 0}
+def _refuse_shrinking(found: Mapping[str, int], db: Path | str, loaded: str, who: str) -> None:
+    before: Mapping[str, int] = {}
     if Path(db).exists():
         with open_store(db, read_only=True) as store:
-            before = store.frame(_FROM_AZURE).row(0, named=True)
+            before = store.frame(loaded).row(0, named=True)
     for what, number in found.items():
-        if number < before[what] * _LEAST_SHARE or not number:
+        if number < before.get(what, 0) * _LEAST_SHARE or not number:
             raise InputError(
-                f"Azure answered with {number:,} {what}, and {before[what]:,} are loaded",
+                f"{who} answered with {number:,} {what}, and {before.get(what, 0):,} are loaded",
                 hint="`--force` loads it all the same; nothing that is loaded is taken away",
             )
 
 
-def read_catalogue_status(db: Path | str) -> CatalogStatus:
-    """Return what of the catalogue is loaded.
+def read_catalogue_status(db: Path | str, clock: Clock | None = None) -> CatalogStatus:
+    """Return what of the catalogue is loaded, and how old it is by the clock.
 
     Raises:
         InputError: There is no store.
     """
     with open_store(db, read_only=True) as store:
         counts = store.frame(_COUNTS).row(0, named=True)
-        return CatalogStatus(**counts, catalogue_hash=catalogue_hash(store.table("operations")))
+        refreshed = store.remembered(_REFRESHED)
+        age = (clock or Clock()).utc() - dt.datetime.fromisoformat(refreshed) if refreshed else None
+        return CatalogStatus(
+            **counts,
+            catalogue_hash=catalogue_hash(store.table("operations")),
+            refreshed_at=refreshed,
+            age_days=max(age.days, 0) if age is not None else None,
+            graph_map_refreshed_at=store.remembered(_MAP_REFRESHED),
+        )

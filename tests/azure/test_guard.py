@@ -172,4 +172,4 @@ def test_every_client_is_made_with_the_guard() -> None:
         text = path.read_text(encoding="utf-8")
         made += text.count("RequestsTransport(") + text.count("AsyncHTTPTransport(")
         guarded += text.count("GuardedTransport(Guard.of") + text.count("GuardedAsyncTransport(Guard.of")
-    assert made == guarded == 3
+    assert made == guarded == 4

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from rightsize.cli.main import run
-from tests.loopback.server import Loopback
+from tests.loopback.server import GRAPH_MAP, Loopback
 
 Run = Callable[..., int]
 
@@ -111,8 +112,14 @@ def test_an_unknown_cloud_exits_2(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert run(["collect", "--auth", "browser", "--no-input"]) == 2
 
 
-def test_the_catalogue_is_refreshed(command: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    assert command("catalog", "refresh", "-o", "json") == 0
+@pytest.fixture
+def refresh(loopback: Loopback, command: Run) -> Run:
+    """Run `catalog refresh`, with the map of Graph's permissions from the loopback service."""
+    return lambda *arguments: command(*arguments, "--graph-map", f"{loopback.url}{GRAPH_MAP}")
+
+
+def test_the_catalogue_is_refreshed(refresh: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert refresh("catalog", "refresh", "-o", "json") == 0
     read = {row["source"]: row["read"] for row in json.loads(capsys.readouterr().out)}
     assert read["operations"] > 0
     assert run(["catalog", "status", "-o", "json"]) == 0
@@ -122,18 +129,57 @@ def test_the_catalogue_is_refreshed(command: Run, capsys: pytest.CaptureFixture[
 
 
 def test_a_catalogue_that_shrank_is_refused_without_force(
-    loopback: Loopback, command: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    loopback: Loopback, refresh: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert command("catalog", "refresh", "-q") == 0
+    assert refresh("catalog", "refresh", "-q") == 0
     documents = loopback.content.provider_operations
     monkeypatch.setattr(loopback.content, "provider_operations", documents[: len(documents) // 2])
     capsys.readouterr()
-    assert command("catalog", "refresh", "-q") == 5
+    assert refresh("catalog", "refresh", "-q") == 5
     assert "are loaded" in capsys.readouterr().err
-    assert command("catalog", "refresh", "-q", "--force") == 0
+    assert refresh("catalog", "refresh", "-q", "--force") == 0
 
 
-def test_an_incomplete_catalogue_is_not_loaded(loopback: Loopback, command: Run, tmp_path: Path) -> None:
+def test_an_incomplete_catalogue_is_not_loaded(loopback: Loopback, refresh: Run, tmp_path: Path) -> None:
     loopback.faults.add("throttle", "provideroperations", retry_after="3600")
-    assert command("catalog", "refresh", "-q") == 7
+    assert refresh("catalog", "refresh", "-q") == 7
     assert not list(tmp_path.glob("*.duckdb"))
+
+
+def test_the_map_of_graph_is_loaded_and_asked_after(
+    loopback: Loopback, refresh: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert refresh("catalog", "refresh", "-o", "json") == 0
+    assert {row["source"] for row in json.loads(capsys.readouterr().out)} >= {"graph_permissions", "operations"}
+    assert refresh("catalog", "refresh", "-o", "json") == 0
+    assert "graph_permissions" not in {row["source"] for row in json.loads(capsys.readouterr().out)}
+    assert [entry.status for entry in loopback.requests if entry.path == GRAPH_MAP] == [200, 304]
+    assert run(["catalog", "status", "-o", "json"]) == 0
+    status = json.loads(capsys.readouterr().out)
+    assert status["age_days"] == 0
+    assert status["refreshed_at"] == status["graph_map_refreshed_at"]
+
+
+@pytest.mark.parametrize("published", [{"permissions": {}}, {"permissions": {"User.Read.All": {}}}, {"sorry": True}])
+def test_a_map_of_graph_that_shrank_is_refused(
+    loopback: Loopback,
+    refresh: Run,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    published: Any,
+) -> None:
+    assert refresh("catalog", "refresh", "-q") == 0
+    monkeypatch.setattr(loopback, "graph_map", published)
+    capsys.readouterr()
+    assert refresh("catalog", "refresh", "-q") == 5
+    assert "Graph permissions, and 4 are loaded" in capsys.readouterr().err
+
+
+def test_a_map_of_graph_that_cannot_be_had_leaves_the_store(
+    loopback: Loopback, refresh: Run, command: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    loopback.faults.add("404", GRAPH_MAP, times=None)
+    assert refresh("catalog", "refresh", "-q") == 7
+    assert "leaves the map" in capsys.readouterr().err
+    assert not list(tmp_path.glob("*.duckdb"))
+    assert command("catalog", "refresh", "-q", "--graph-map", "") == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import socket
 import ssl
@@ -25,6 +26,20 @@ from tests.loopback.login import CLIENT_ID, CLIENT_SECRET, Login
 from tests.loopback.monitor import Monitor
 from tests.loopback.wire import Answer, RefusalError, Request, arm_error, graph_error, read_request
 
+GRAPH_MAP = "/published/permissions.json"
+"""Where the map of Graph's permissions is published; nobody signs in for it."""
+_PERMISSIONS = {
+    name: {
+        "schemes": {"Application": {"privilegeLevel": level, "requiresAdminConsent": True}},
+        "pathSets": [{"schemeKeys": ["Application"], "methods": ["GET"], "paths": {path: "least=Application"}}],
+    }
+    for name, level, path in (
+        ("User.Read.All", 3, "/users"),
+        ("Group.Read.All", 3, "/groups"),
+        ("Application.Read.All", 3, "/applications"),
+        ("AuditLog.Read.All", 3, "/auditlogs/signins"),
+    )
+}
 _MONITOR_PREFIXES = ("/v1/workspaces/", "/v1/subscriptions/", "/v1/$batch")
 
 
@@ -78,6 +93,7 @@ class Loopback:
         self.options = options or Options()
         self.login = Login(self.tenant.tenant_id, self.options.token_seconds)
         self.requests: list[Entry] = []
+        self.graph_map: dict[str, object] = {"permissions": dict(_PERMISSIONS)}
         self._lock = threading.Lock()
         self._listeners: list[ThreadingHTTPServer] = []
         self._folder = tempfile.TemporaryDirectory(prefix="loopback-")
@@ -178,6 +194,8 @@ class Loopback:
         try:
             if self.login.handles(request):
                 return self.login.answer(request)
+            if request.path == GRAPH_MAP:
+                return self._published(request)
             if not self.login.is_good(request):
                 return unauthorized(request, self.login)
             if request.path.startswith(("/v1.0", "/beta")):
@@ -190,6 +208,13 @@ class Loopback:
         except Exception as error:
             made = graph_error if request.path.startswith(("/v1.0", "/beta")) else arm_error
             return made(599, "LoopbackDefect", f"{type(error).__name__}: {error}")
+
+    def _published(self, request: Request) -> Answer:
+        """Answer with a file that is published for everybody, or say that it is the one that the client has."""
+        content = json.dumps(self.graph_map).encode()
+        tag = f'"{hashlib.sha256(content).hexdigest()[:16]}"'
+        is_known = request.headers.get("if-none-match") == tag
+        return Answer(304 if is_known else 200, b"" if is_known else content, {"ETag": tag})
 
 
 class _Listener(ThreadingHTTPServer):

@@ -206,3 +206,12 @@ def test_a_store_of_the_first_version_gets_the_tags(path: Path) -> None:
         load(store, {"scope_tags": [{"scope": "/subscriptions/s", "name": "env", "value": "prod"}]})
     with open_store(path, read_only=True) as store:
         assert store.table("scope_tags").rows() == [("/subscriptions/s", "env", "prod")]
+
+
+def test_what_a_store_remembers_of_itself_is_there_again(tmp_path: Path) -> None:
+    with open_store(tmp_path / "store.duckdb", read_only=False) as store:
+        assert store.remembered("catalogue_refreshed") is None
+        store.remember("catalogue_refreshed", "once")
+        store.remember("catalogue_refreshed", "twice")
+    with open_store(tmp_path / "store.duckdb", read_only=True) as store:
+        assert store.remembered("catalogue_refreshed") == "twice"

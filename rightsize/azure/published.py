@@ -1,0 +1,69 @@
+"""A file that is published for everybody, fetched again only where it has changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from azure.core.exceptions import AzureError
+from azure.core.pipeline.transport import HttpRequest, RequestsTransport
+
+from rightsize.azure.credentials import first_line
+from rightsize.azure.guard import Guard, GuardedTransport
+from rightsize.azure.throttle import LONGEST_WAIT, Clock, retry_after
+from rightsize.model.errors import ServiceError, UsageError
+
+_TRIES = 4
+_FIRST_WAIT = 1.0
+_AGAIN = (408, 429, 500, 502, 503, 504)
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A file as it is now: its content, None where it is as it was, its entity tag, and where it is."""
+
+    content: bytes | None
+    etag: str
+    url: str
+
+    @property
+    def tag(self) -> str:
+        """What is remembered of it: the entity tag and the address that it belongs to."""
+        return f"{self.etag} {self.url}"
+
+
+def fetch_published(url: str, etag: str, clock: Clock) -> Published:
+    """Fetch a file, or learn that it is the one with this tag. Nobody signs in for it.
+
+    Raises:
+        UsageError: The address is none that a file may be fetched from.
+        ServiceError: It cannot be fetched.
+    """
+    parts = urlsplit(url)
+    if parts.scheme != "https" or not parts.hostname:
+        raise UsageError(f"`{url}` is no https address")
+    wait = _FIRST_WAIT
+    with GuardedTransport(Guard.of([url]), RequestsTransport(connection_timeout=30, read_timeout=120)) as transport:
+        for turn in range(_TRIES):
+            headers = {"If-None-Match": etag} if etag else {}
+            try:
+                answer = transport.send(HttpRequest("GET", url, headers=headers))
+                # A body that was cut is found when it is read.
+                content = bytes(answer.body())
+            except AzureError as error:
+                said = first_line(error)
+            else:
+                if answer.status_code == 200:
+                    return Published(content, str(answer.headers.get("ETag") or ""), url)
+                if answer.status_code == 304:
+                    return Published(None, etag, url)
+                said = f"status {answer.status_code}"
+                if answer.status_code not in _AGAIN:
+                    break
+                names = {name.lower(): value for name, value in answer.headers.items()}
+                wait = retry_after(names, clock.utc()) or wait
+            if turn == _TRIES - 1 or wait > LONGEST_WAIT:
+                break
+            clock.sleep(wait)
+            wait *= 2
+    raise ServiceError(f"`{url}` cannot be fetched: {said}")
