@@ -28,7 +28,7 @@ from rightsize.store.connection import open_store
 from rightsize.store.digest import digest_content
 
 SLOW = True
-PRINCIPALS, SUBSCRIPTIONS, EVENTS = (int(text) for text in os.environ.get("BENCH_TENANT", "2000,20,310000").split(","))
+PRINCIPALS, SUBSCRIPTIONS, EVENTS = (int(text) for text in os.environ.get("BENCH_TENANT", "2000,20,350000").split(","))
 TIMES_KILLED = 5
 UNTIL = "2026-10-01T00:00:00"
 ENTRY = "from rightsize.cli.main import main; main()"
@@ -155,7 +155,7 @@ def _killed(found: dict[str, str], folder: Path) -> Iterator[Row]:
     start, killed = time.perf_counter(), 0
     for _ in range(TIMES_KILLED):
         took = measure(
-            *collecting(found, folder / "killed", "--raw"), environment=found, kill_after=chance.uniform(3, 30)
+            *collecting(found, folder / "killed", "--raw"), environment=found, kill_after=chance.uniform(3, 15)
         )
         if took.code != -signal.SIGKILL:
             break
