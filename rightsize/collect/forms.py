@@ -6,7 +6,7 @@ one. Of logs, which are long, each record becomes a line.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,10 +83,11 @@ def read_tables(content: bytes) -> Page:
     try:
         names = [str(column["name"]) for column in tables[0]["columns"]]
         rows: list[list[Any]] = tables[0]["rows"]
-        records = [dict(zip(names, row, strict=True)) for row in rows]
+        # One row after the other: an answer has up to half a million, and several come at once.
+        lines = _lines(dict(zip(names, row, strict=True)) for row in rows)
     except (KeyError, TypeError, ValueError) as error:
         raise BadAnswerError("a table that is none") from error
-    return Page(_lines(records), len(records), is_partial=is_partial or len(records) >= MOST_ROWS)
+    return Page(lines, len(rows), is_partial=is_partial or len(rows) >= MOST_ROWS)
 
 
 def read_blob(content: bytes) -> Page:
@@ -95,7 +96,7 @@ def read_blob(content: bytes) -> Page:
     return Page(content + end, content.count(b"\n") + len(end))
 
 
-def _lines(records: list[Any]) -> bytes:
+def _lines(records: Iterable[Any]) -> bytes:
     return b"".join(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE) for record in records)
 
 
