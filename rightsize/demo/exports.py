@@ -11,6 +11,8 @@ from rightsize.demo.damaged_files import write_damaged
 from rightsize.demo.directory_files import write_directory
 from rightsize.demo.directory_roles import write_directory_roles
 from rightsize.demo.graph_files import write_graph
+from rightsize.demo.inventory_files import write_inventory
+from rightsize.demo.request_files import write_requests
 from rightsize.demo.sign_in_files import write_sign_ins
 from rightsize.demo.sign_ins import sign_in_rows
 from rightsize.demo.storage_files import write_storage
@@ -29,6 +31,8 @@ def write_exports(tenant: Tenant, folder: Path) -> dict[str, Any]:
     write_graph(tenant, exports)
     write_sign_ins(tenant, exports, sign_ins)
     storage = write_storage(tenant, exports)
+    requests = write_requests(tenant, exports)
+    write_inventory(tenant, exports)
     activity = write_activity(tenant, exports)
     write_damaged(tenant, exports)
-    return plant_truth(tenant, exports, activity, storage, sign_ins)
+    return plant_truth(tenant, exports, activity, storage, requests, sign_ins)

@@ -12,8 +12,9 @@ from rightsize.demo.catalogue import Role
 from rightsize.demo.spec import TenantSpec
 
 PrincipalKind = Literal["user", "guest", "group", "app", "identity"]
-# What shows a use: the Activity Log, the storage log of the one account that has it, or nothing.
-HabitKind = Literal["logged", "storage", "read", "linked", "unlogged_data", "data_endpoint"]
+# What shows a use: the Activity Log, the storage log of the one account that has it, the log of another resource's
+# requests, or nothing.
+HabitKind = Literal["logged", "storage", "request", "read", "linked", "unlogged_data", "data_endpoint"]
 Outcome = Literal["", "denied", "linked", "policy", "locked"]
 SILENT_KINDS = ("read", "linked", "unlogged_data", "data_endpoint")
 

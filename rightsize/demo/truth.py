@@ -17,6 +17,7 @@ from rightsize.demo.damaged_files import DAMAGED_CALLS
 from rightsize.demo.directory_roles import directory_truth
 from rightsize.demo.failures import HABIT_CODES
 from rightsize.demo.graph_files import graph_truth
+from rightsize.demo.inventory_files import logged_resources
 from rightsize.demo.sign_ins import principals_without_arm_token
 from rightsize.demo.tenant import SILENT_KINDS, Grant, Habit, Tenant
 from rightsize.demo.writing import Folder
@@ -26,7 +27,12 @@ EXCLUDED = ("emergency", "first_party", "policy", "young")
 
 
 def plant_truth(
-    tenant: Tenant, folder: Folder, activity: pl.DataFrame, storage: pl.DataFrame, sign_ins: pl.DataFrame
+    tenant: Tenant,
+    folder: Folder,
+    activity: pl.DataFrame,
+    storage: pl.DataFrame,
+    requests: pl.DataFrame,
+    sign_ins: pl.DataFrame,
 ) -> dict[str, Any]:
     """Return the truth of a tenant whose exports stand in a folder.
 
@@ -35,10 +41,11 @@ def plant_truth(
         folder: The exports, for the counts of their records.
         activity: The rows of the Activity Log that the exports hold.
         storage: The calls that the storage log holds.
+        requests: The calls that the logs of other resources' requests hold.
         sign_ins: The rows of the sign-in logs.
     """
     spec = tenant.spec
-    seen = _seen(tenant, activity, storage)
+    seen = _seen(tenant, activity, pl.concat([part.select("habit", "call") for part in (storage, requests)]))
     needs = [_need(habit, calls) for habit, calls in zip(tenant.habits, seen, strict=True) if _is_need(habit, calls)]
     return {
         "format_version": 1,
@@ -76,7 +83,8 @@ def plant_truth(
             for scope, (first, last) in sorted(tenant.missing.items())
         },
         "logged_resources": list(tenant.logged_resources),
-        "events": _counts(activity, storage),
+        "request_resources": logged_resources(tenant),
+        "events": _counts(activity, storage) | {"request_logs": requests.height},
         "files": {
             path: {"records": records, "rejected": folder.rejected.get(path, 0)}
             for path, records in sorted(folder.records.items())
@@ -111,10 +119,16 @@ def _need(habit: Habit, seen: dict[str, Any]) -> dict[str, Any]:
     silent = habit.kind in SILENT_KINDS
     kind = habit.kind if silent else "used" if seen["logged"] else "out_of_coverage"
     return _use(habit, seen) | {
-        "plane": "data" if habit.kind in ("storage", "unlogged_data") else "control",
+        "plane": "data" if is_of_data_plane(habit) else "control",
         "kind": kind,
         "role_assignment_id": habit.credited_to,
     }
+
+
+def is_of_data_plane(habit: Habit) -> bool:
+    """Return whether a habit exercises a data action; pulling from a registry is an action."""
+    by_request = habit.kind == "request" and not habit.operation.endswith(("/pull/read", "/push/write"))
+    return by_request or habit.kind in ("storage", "unlogged_data")
 
 
 def _use(habit: Habit, seen: dict[str, Any]) -> dict[str, Any]:

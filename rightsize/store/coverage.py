@@ -36,7 +36,15 @@ TENANT_LOGS = ("sign_in_log", "entra_audit_log", "graph_activity_log")
 """Logs of the tenant as a whole: their windows and days stand at the root, and nowhere below."""
 
 _TENANT_LOGS = ", ".join(f"'{log}'" for log in TENANT_LOGS)
-RESOURCE_LOGS = ("storage_log", "key_vault_log", "messaging_log", "aks_audit_log", "registry_log")
+RESOURCE_LOGS = (
+    "storage_log",
+    "key_vault_log",
+    "messaging_log",
+    "aks_audit_log",
+    "registry_log",
+    "cosmos_log",
+    "sql_audit_log",
+)
 """Logs that each resource sends by diagnostic settings of its own."""
 
 _RESOURCE_LOGS = ", ".join(f"'{log}'" for log in RESOURCE_LOGS)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rightsize.demo.catalogue import built_in_roles, operations, provider_operations
 from rightsize.demo.generator import generate
+from rightsize.demo.truth import is_of_data_plane
 
 
 def test_operations_are_unique_whatever_their_case() -> None:
@@ -34,7 +35,7 @@ def test_habits_use_operations_of_the_catalogue_on_their_plane() -> None:
     """Spelt as the catalogue spells them."""
     planes = {operation.name: operation.is_data_action for operation in operations()}
     for habit in generate().habits:
-        assert planes[habit.operation] == (habit.kind in ("storage", "unlogged_data")), habit.operation
+        assert planes[habit.operation] == is_of_data_plane(habit), habit.operation
 
 
 def test_the_cli_listing_holds_every_operation_once() -> None:

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from tests.ingest.parsing import staged
 from tests.tenants.oracle import Oracle
-from tests.tenants.records import Row, activity, members, records, storage
+from tests.tenants.records import Row, activity, members, records, requests, storage
 
 Truth = dict[str, Any]
 
@@ -58,10 +59,45 @@ def test_every_used_need_is_in_a_log_of_the_window(
             scope = f"{account}/blobServices/default/containers/{container}"
             if record["time"][:10] >= first.isoformat():
                 shown.add((record["identity"]["requester"]["objectId"], entry["action"], scope))
-    needs = [need for need in demo_truth["needs"] if need["kind"] == "used"]
+    asked = tuple(demo_truth["request_resources"])
+    needs = [n for n in demo_truth["needs"] if n["kind"] == "used" and not _is_asked(n, asked)]
     assert needs
     missing = [n for n in needs if (n["principal_id"], n["operation"], n["scope"]) not in shown]
     assert missing == []
+
+
+def _is_asked(need: dict[str, Any], resources: tuple[str, ...]) -> bool:
+    """Tell whether the log of a resource's requests shows a need; that of storage has a test of its own."""
+    is_asked = need["plane"] == "data" or need["operation"].endswith("/pull/read")
+    return is_asked and need["scope"].startswith(resources) and "/storageAccounts/" not in need["scope"]
+
+
+def test_every_need_at_a_resource_that_logs_requests_is_in_its_log(demo_exports: Path, demo_truth: Truth) -> None:
+    """Some record names who, by object or application id, and where."""
+    texts = list(requests(demo_exports))
+    apps = {p["id"]: p["appId"] for p in records(demo_exports / "directory/servicePrincipals.json")}
+    needs = [n for n in demo_truth["needs"] if _is_asked(n, tuple(demo_truth["request_resources"]))]
+    assert {need["operation"].split("/")[0] for need in needs} == {
+        "Microsoft.KeyVault",
+        "Microsoft.ServiceBus",
+        "Microsoft.ContainerService",
+        "Microsoft.ContainerRegistry",
+    }
+    for need in needs:
+        names = {need["principal_id"], apps.get(need["principal_id"], need["principal_id"])}
+        where = need["scope"].rsplit("/", 1)[-1].lower()
+        assert any(where in text and any(name in text for name in names) for text in texts), need
+
+
+def test_the_logs_of_requests_have_a_shape_each_and_none_is_rejected(demo_exports: Path, demo_truth: Truth) -> None:
+    """Lines, an answer of a query, an envelope of Event Hubs, the portal's CSV and AzureDiagnostics."""
+    _, report = staged(demo_exports / "requests")
+    found = {file.source: (file.read, file.rejected) for file in report.files}
+    assert set(found) == {
+        *("key_vault_log", "messaging_log", "aks_audit_log", "registry_log", "cosmos_log", "sql_audit_log")
+    }
+    assert all(read and not rejected for read, rejected in found.values())
+    assert demo_truth["events"]["request_logs"] <= sum(read for read, _ in found.values())
 
 
 def test_silent_needs_are_in_no_log(demo_truth: Truth, rows: list[Row]) -> None:

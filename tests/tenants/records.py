@@ -70,6 +70,22 @@ def storage(exports: Path) -> Iterator[dict[str, Any]]:
         yield from records(path)
 
 
+def requests(exports: Path) -> Iterator[str]:
+    """Yield the text of every record of the logs of requests, in small letters, whatever its shape."""
+    for path in sorted((exports / "requests").iterdir()):
+        text = path.read_text(encoding="utf-8-sig").lower()
+        for line in text.splitlines():
+            document = json.loads(line) if line.startswith("{") else line
+            if isinstance(document, str):
+                yield document
+            elif "records" in document:
+                yield from (json.dumps(record) for record in document["records"])
+            elif "tables" in document:
+                yield from (json.dumps(row) for table in document["tables"] for row in table["rows"])
+            else:
+                yield json.dumps(document)
+
+
 def _documents(text: str) -> Iterator[Any]:
     try:
         yield json.loads(text)
@@ -86,6 +102,10 @@ def _documents(text: str) -> Iterator[Any]:
 def _records_of(document: Any) -> Iterator[dict[str, Any]]:
     if isinstance(document, list):
         yield from document
+    elif isinstance(document, dict) and "tables" in document:
+        for table in document["tables"]:
+            names = [column["name"] for column in table["columns"]]
+            yield from (dict(zip(names, row, strict=True)) for row in table["rows"])
     elif isinstance(document, dict):
         inner = document.get("value", document.get("records"))
         yield from inner if isinstance(inner, list) else [document]
