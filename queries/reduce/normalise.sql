@@ -282,7 +282,7 @@ SELECT
     -- What let a storage request through; the control plane knows only roles.
     CASE
         WHEN NOT is_storage THEN NULL
-        WHEN authentication_key IS NULL AND coalesce(claim_object_id, claim_upn, claim_app_id) IS NULL THEN NULL
+        WHEN authentication_key IS NULL AND coalesce(claim_object_id, claim_upn, claim_app_id) IS NULL THEN 'unsaid'
         WHEN authentication_key LIKE '%sas%' THEN 'sas'
         WHEN authentication_key LIKE '%key%' THEN 'key'
         WHEN by_key THEN 'anonymous'

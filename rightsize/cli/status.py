@@ -131,6 +131,7 @@ _ACCESS = {
     "own_roles": "by roles of the service",
     "none": "needed no permission",
     "unmapped": "not mapped to a permission",
+    "unsaid": "by nobody that the record names",
 }
 
 
@@ -143,7 +144,7 @@ def _requests(found: Status) -> Iterator[str]:
         yield from _columns(
             [
                 (
-                    f"  {_ACCESS.get(row['access'], row['access'])}",
+                    f"  {_ACCESS[row['access']]}",
                     f"{row['requests']:,}",
                     f"{row['requests'] / total:.1%}",
                 )

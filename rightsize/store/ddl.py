@@ -228,7 +228,8 @@ _VIEWS = {
         FROM (
             SELECT operation_key, plane, count(*) AS events, min(time) AS first_seen, max(time) AS last_seen
             FROM base.events
-            WHERE plane IN ('control', 'data') AND coalesce(substr(access, 2), 'roles') = 'roles' GROUP BY ALL
+            WHERE plane IN ('control', 'data') AND coalesce(substr(access, 2), 'roles') IN ('roles', 'unsaid')
+            GROUP BY ALL
             UNION ALL
             SELECT operation_key, plane, sum(succeeded + failed + started + denied), min(first_seen), max(last_seen)
             FROM base.reduced_usage GROUP BY ALL

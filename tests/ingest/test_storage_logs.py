@@ -184,6 +184,23 @@ def test_other_services_have_scopes_of_their_own(
     assert event["operation"].endswith(action)
 
 
+@pytest.mark.parametrize(
+    ("changes", "access"),
+    [
+        ({}, "roles"),
+        ({"AuthenticationType": "SAS Key", "AuthorizationDetails": None}, "sas"),
+        ({"AuthenticationType": "Account Key", "AuthorizationDetails": None}, "key"),
+        ({"AuthenticationType": "Anonymous", "AuthorizationDetails": None}, "anonymous"),
+        ({"OperationName": "NewOperationOfTomorrow", "AuthorizationDetails": None}, "unmapped"),
+        ({"AuthenticationType": None, "RequesterObjectId": None, "RequesterAppId": None}, "unsaid"),
+    ],
+)
+def test_what_let_a_request_through_is_said(changes: dict[str, Any], access: str, tmp_path: Path) -> None:
+    """Keys, signatures and nobody are kept apart; a record that does not say it is counted as such."""
+    con, _ = staged(write_lines(tmp_path, [row(**changes)]))
+    assert con.execute("SELECT access FROM stage_event_rows").fetchall() == [(access,)]
+
+
 def test_objects_and_operations_of_one_request_are_calls_of_their_own(tmp_path: Path) -> None:
     """A copy touches two objects under one correlation id; the same row twice is one call."""
     rows = [row(), row(), row(OperationCount=1), row(ObjectKey='"/acct/data/other"')]

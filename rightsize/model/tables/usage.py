@@ -68,7 +68,8 @@ USAGE_TABLES = (
                 "access",
                 TEXT,
                 "what let a request of the data plane through: roles, key, sas, anonymous, access_policy, own_roles; "
-                "none where no permission was needed, unmapped where no rule knows the operation; null else",
+                "none where no permission was needed, unmapped where no rule knows the operation, unsaid where the "
+                "record does not say who asked; null else",
             ),
             Column("event_key", TEXT, "folded (correlation_id, operation, scope), the identity of the call"),
         ),
