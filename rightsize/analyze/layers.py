@@ -25,7 +25,7 @@ ASSIGNED_SCHEMA = {
     "place": pl.String(),
     "role": pl.String(),
     "state": pl.String(),
-    "conditional": pl.Boolean(),
+    "condition": pl.String(),
 }
 """An assignment as it is judged here: folded holder, folded scope, folded role; `state` active or eligible."""
 _KEY = ("principal_id", "scope", "basis", "state")
@@ -52,7 +52,7 @@ def today(assignments: pl.DataFrame) -> pl.DataFrame:
         place="place",
         role="role",
         state=pl.col("state").replace_strict(_STANDING, default="active"),
-        conditional=pl.col("condition").is_not_null(),
+        condition="condition",
     )
 
 
@@ -67,7 +67,7 @@ def measure_layers(
         planned: `(role, name, plane, conditional)`: what the roles that the plan brings grant.
     """
     tenant = analysis.tenant
-    harm = _harm(tenant.operations)
+    harm = harmful(tenant.operations)
     parts = [granted_defeats(today(tenant.assignments), tenant.grants, harm, tenant, "granted"), _used(analysis, harm)]
     if proposed is not None:
         grants = tenant.grants if planned is None else pl.concat([tenant.grants, planned.select(tenant.grants.columns)])
@@ -76,7 +76,7 @@ def measure_layers(
     return LayerAnswer(_defeats(found, harm), _violations(found, harm))
 
 
-def _harm(operations: pl.DataFrame) -> pl.DataFrame:
+def harmful(operations: pl.DataFrame) -> pl.DataFrame:
     """Return `(name, plane, operation, mask, rank, layers)`: the operations that defeat anything, the worst first."""
     spelt = operations.select("name", "plane", "operation").unique(["name", "plane"], keep="first", maintain_order=True)
     worst = {effect: rank for rank, effect in enumerate(EFFECTS)}
@@ -109,12 +109,12 @@ def granted_defeats(
         .agg(pl.col("rank").min(), operations=pl.len().cast(pl.Int64))
         .rename({"conditional": "in_role"})
     )
-    places = _subscriptions(assigned["place"], tenant.tree)
+    places = subscriptions_of(assigned["place"], tenant.tree)
     held = (
         assigned.unique()
         .join(roles, on="role")
         .join(places, on="place")
-        .with_columns(conditional=pl.col("conditional") | pl.col("in_role"))
+        .with_columns(conditional=pl.col("condition").is_not_null() | pl.col("in_role"))
         .group_by("holder", "scope", "state", "mask", "conditional")
         .agg(pl.col("rank").min(), pl.col("operations").max(), pl.col("whole").any())
     )
@@ -157,7 +157,7 @@ def _part(basis: str) -> list[pl.Expr | str]:
     ]  # fmt: skip
 
 
-def _subscriptions(places: pl.Series, tree: ScopeTree) -> pl.DataFrame:
+def subscriptions_of(places: pl.Series, tree: ScopeTree) -> pl.DataFrame:
     """Return `(place, scope, whole)`: the subscriptions that a place lies in or contains.
 
     A management group or the root of which no subscription is known stands for itself.

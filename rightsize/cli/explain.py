@@ -12,6 +12,7 @@ from rightsize.cli.analyze import AsOf, MinWindow
 from rightsize.cli.narration import set_verbosity
 from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Output, OutputFormat, Quiet, Verbose
 from rightsize.cli.output import show, write
+from rightsize.cli.reach import way_lines
 
 COLUMNS = ("section", "what", "where", "count", "first_seen", "last_seen", "why")
 _ABOUT = ("principal_id", "app_id", "display_name", "user_type", "account_enabled", "created_on", "last_sign_in")
@@ -73,6 +74,9 @@ def _flat(answer: dict[str, Any]) -> Iterator[dict[str, Any]]:
         )
     for item in answer["findings"]:
         yield _row("findings", item["control"], item["subject"], why=item["reason"])
+    for item in answer["reach"]["ways"]:
+        steps = "; ".join(f"{step['why']} > {step['to']}" for step in item["steps"])
+        yield _row("reach", item["name"], item["target"], len(item["steps"]), why=steps)
 
 
 def _row(section: str, what: object, where: object = None, count: object = None, **more: object) -> dict[str, Any]:
@@ -120,6 +124,14 @@ def _text(answer: dict[str, Any]) -> Iterator[str]:
     yield from _section("sign-ins", answer["sign_ins"], _sign_in)
     yield from _section("access beside Azure roles", answer["other_access"], _other_access)
     yield from _section("findings", answer["findings"], _finding)
+    yield from _reach(answer["reach"])
+
+
+def _reach(reach: dict[str, Any]) -> Iterator[str]:
+    if reach["ways"] or reach["cells"]:
+        yield ""
+        yield "what falls with it"
+        yield from way_lines(reach)
 
 
 def _section(

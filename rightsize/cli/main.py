@@ -31,6 +31,7 @@ from rightsize.cli.mine import mine
 from rightsize.cli.narration import complain
 from rightsize.cli.propose import propose
 from rightsize.cli.queries import queries
+from rightsize.cli.reach import reach
 from rightsize.cli.report import report
 from rightsize.cli.role_gates import no_new_access, not_granted
 from rightsize.cli.roles import app as roles
@@ -82,6 +83,7 @@ app.command()(propose)
 app.command()(report)
 roles.command("no-new-access")(no_new_access)
 roles.command("not-granted")(not_granted)
+app.command()(reach)
 app.add_typer(roles, name="roles")
 app.add_typer(queries, name="queries")
 app.add_typer(rollout, name="rollout")

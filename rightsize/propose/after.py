@@ -37,11 +37,11 @@ def assigned_after(plan: Plan, tenant: Tenant) -> pl.DataFrame:
     return pl.concat([today(left), pl.DataFrame(list(_rows(ours)), schema=ASSIGNED_SCHEMA, orient="row")]).unique()
 
 
-def _rows(proposals: Iterable[Proposal]) -> Iterator[tuple[str, str, str, str, bool]]:
+def _rows(proposals: Iterable[Proposal]) -> Iterator[tuple[str, str, str, str, str | None]]:
     for proposal in proposals:
         for one in proposal.assignments:
             place = parse_scope(one.scope).key
-            yield fold(one.principal_id), place, fold(one.role), one.state, one.condition is not None
+            yield fold(one.principal_id), place, fold(one.role), one.state, one.condition
 
 
 def planned_grants(plan: Plan, inputs: Inputs, tenant: Tenant) -> pl.DataFrame:

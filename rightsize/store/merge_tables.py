@@ -49,7 +49,7 @@ _ORDER = {
 _SILENT_WITHOUT = {"role_management_policies": "rules", "resources": "settings"}
 """The column without which a row says nothing of those that Azure can change."""
 
-_FOLDED_SCOPES = {"scope_listings", "scope_tags", "resources", "diagnostic_settings"}
+_FOLDED_SCOPES = {"scope_listings", "scope_tags", "resources", "diagnostic_settings", "resource_identities"}
 """Tables whose key is a scope."""
 
 

@@ -9,7 +9,7 @@ import duckdb
 from rightsize.model.tables.graph import GRAPH_TABLES
 from rightsize.store.ddl import base_table, view_statements
 
-SCHEMA_VERSION = 8
+SCHEMA_VERSION = 9
 
 
 def _add_scope_tags(connection: duckdb.DuckDBPyConnection) -> None:
@@ -54,6 +54,11 @@ def _add_graph(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(f"CREATE TABLE IF NOT EXISTS base.{declared.name} ({base_table(declared.name)})")
 
 
+def _add_reach(connection: duckdb.DuckDBPyConnection) -> None:
+    for name in ("resource_identities", "object_owners", "escalations", "reach", "reach_layers"):
+        connection.execute(f"CREATE TABLE IF NOT EXISTS base.{name} ({base_table(name)})")
+
+
 _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     1: _add_scope_tags,
     2: _add_policies_and_requests,
@@ -62,6 +67,7 @@ _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     5: _add_resources,
     6: _add_layers,
     7: _add_graph,
+    8: _add_reach,
 }
 """The step that leads from the version of its key to the next."""
 

@@ -24,6 +24,7 @@ from rightsize.model.errors import EvidenceError
 from rightsize.store.connection import Store, open_store
 from rightsize.workflow.layers import keep_layers
 from rightsize.workflow.planes import judge_planes
+from rightsize.workflow.reach import keep_reach
 
 Subject = Literal["principal", "assignment"]
 
@@ -64,6 +65,7 @@ def analyze_store(
         analysis, findings = analyse_inputs(inputs, as_of=as_of, min_window=min_window, planes=planes)
         verdicts, findings = write_conclusions(store, analysis, findings, planes)
         keep_layers(store, measure_layers(analysis))
+        keep_reach(store, inputs, analysis)
     score: Callable[..., list[dict[str, Any]]] = _by_principal if by == "principal" else _by_assignment
     return AnalysisResult(
         window=analysis.window,

@@ -24,6 +24,7 @@ from rightsize.store.digest import digest_content
 from rightsize.workflow.analyze import analyse_inputs, has_rbac, write_conclusions
 from rightsize.workflow.layers import keep_layers, matrix_rows, measure_plan
 from rightsize.workflow.planes import judge_planes
+from rightsize.workflow.reach import keep_reach
 
 SUMMARY = "summary.html"
 
@@ -82,6 +83,7 @@ def propose_plan(db: Path, dials: Dials, out: Path) -> ProposeResult:
         write_conclusions(store, analysis, findings, [one.analysis for one in judged])
         store.write_answer("proposals", answer_table(plan))
         keep_layers(store, layers)
+        keep_reach(store, inputs, analysis, plan)
     kinds: dict[str, int] = {}
     for proposal in plan.all_proposals:
         kinds[proposal.kind] = kinds.get(proposal.kind, 0) + 1

@@ -48,7 +48,16 @@ def test_a_row_speaks_of_an_assignment_where_asked(store: FakeStore, capsys: pyt
 
 def test_verdicts_and_findings_are_written_to_the_store(store: FakeStore, capsys: pytest.CaptureFixture[str]) -> None:
     answer(capsys)
-    assert set(store.answers) == {"activations", "verdicts", "findings", "layer_defeats", "layer_violations"}
+    assert set(store.answers) == {
+        "verdicts",
+        "findings",
+        "layer_defeats",
+        "layer_violations",
+        "reach",
+        "reach_layers",
+        "escalations",
+        "activations",
+    }
     assert store.answers["verdicts"].filter(pl.col("verdict") == "used")["operation"].to_list() == [START]
 
 

@@ -84,12 +84,15 @@ def test_the_answer_tables_are_written(store: FakeStore, tmp_path: Path, capsys:
     """SQL users find the last plan, each proposal as `plan.json` has it."""
     document, _ = _document(tmp_path, capsys)
     assert set(store.answers) == {
-        "activations",
+        "verdicts",
         "findings",
+        "proposals",
         "layer_defeats",
         "layer_violations",
-        "proposals",
-        "verdicts",
+        "reach",
+        "reach_layers",
+        "escalations",
+        "activations",
     }
     stored = {row["proposal_id"]: json.loads(row["plan"]) for row in store.answers["proposals"].iter_rows(named=True)}
     assert stored == {one["id"]: one for one in document["proposals"]}

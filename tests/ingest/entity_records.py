@@ -311,6 +311,11 @@ DOCUMENTS: dict[str, tuple[str, str, Any]] = {
     "az groups": ("a.json", "groups", [GROUP]),
     "apps": ("a.json", "service_principals", page("servicePrincipals", APP)),
     "az apps": ("a.json", "service_principals", [APP]),
+    "owners": (
+        "a.json",
+        "object_owners",
+        page("applications(id,appId,owners(id))", {"id": guid(20), "appId": guid(13), "owners": [typed("user", USER)]}),
+    ),
     "members": ("a.json", "group_members", page(f"groups('{guid(11)}')/members", typed("user", USER))),
     "no members": ("a.json", "group_members", page(f"groups('{guid(11)}')/members")),
     "members by file": (

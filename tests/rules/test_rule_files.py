@@ -25,6 +25,7 @@ FILES = (
     "risk_classes",
     "split_off",
     "layers",
+    "escalation",
     "scope_levels",
     "first_party",
     "recovery_roles",

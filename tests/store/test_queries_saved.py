@@ -153,6 +153,22 @@ ROWS: dict[str, list[dict[str, Any]]] = {
     "layer_defeats": [
         {"principal_id": ANN, "scope": SUB, "basis": "used", "state": "active", "layer": "data_protection"},
     ],
+    "escalations": [
+        {
+            "principal_id": ANN,
+            "rule": "runs_code",
+            "plane": "control",
+            "permission": KEYS,
+            "scope": SUB,
+            "state": "active",
+        }
+        | {"gains": "resource", "targets": 2, "certain": True, "what": "runs commands"},
+    ],
+    "reach": [
+        {"subject": f"{SUB}/vm", "kind": "resource", "basis": basis, "state": "active", "cells": cells}
+        | {"identities": 1, "layers": ["monitoring"]}
+        for basis, cells in (("granted", 4), ("proposed", 1))
+    ],
     "layer_violations": [
         {"principal_id": ANN, "scope": SUB, "basis": basis, "state": "active", "layers": layers, "layer_count": 2}
         | {"fewest": [KEYS], "whole": True, "reach": 2, "subscriptions": 1}
@@ -346,6 +362,12 @@ def test_violations_show_what_is_granted_beside_what_was_used_and_is_proposed(st
         "data_protection",
         "data_protection",
     )
+
+
+def test_machines_show_what_the_plan_leaves_of_their_reach(store: Path) -> None:
+    """Granted and proposed stand in one row."""
+    (row,) = _ask(store, "machines-by-reach").rows
+    assert (row["cells"], row["cells_proposed"]) == (4, 1)
 
 
 def test_the_example_of_a_reject_is_the_first_place(store: Path) -> None:

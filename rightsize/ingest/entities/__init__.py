@@ -8,6 +8,7 @@ from rightsize.ingest.entities.directory import DIRECTORY_SHAPES
 from rightsize.ingest.entities.directory_roles import DIRECTORY_ROLE_SHAPES
 from rightsize.ingest.entities.graph_catalogue import GRAPH_CATALOGUE_SHAPES
 from rightsize.ingest.entities.operations import OPERATION_SHAPES
+from rightsize.ingest.entities.owners import OWNER_SHAPES
 from rightsize.ingest.entities.permissions import PERMISSION_SHAPES
 from rightsize.ingest.entities.pim import PIM_SHAPES
 from rightsize.ingest.entities.policies import POLICY_SHAPES
@@ -27,6 +28,7 @@ ENTITY_SHAPES: tuple[Shape, ...] = (
     *TAG_SHAPES,
     *RESOURCE_SHAPES,
     *OPERATION_SHAPES,
+    *OWNER_SHAPES,
     *DIRECTORY_SHAPES,
     *PERMISSION_SHAPES,
     *GRAPH_CATALOGUE_SHAPES,

@@ -17,6 +17,7 @@ import polars as pl
 from rightsize.ingest.entities.directory_pages import UNNAMED, Page, classify_page
 from rightsize.ingest.entities.fields import field, read_fields
 from rightsize.ingest.entities.look import Look, look_at
+from rightsize.ingest.entities.owners import has_owners
 from rightsize.ingest.entities.permissions import published_permissions
 from rightsize.ingest.records import MAX_RAW_CHARACTERS
 from rightsize.ingest.shapes import Context
@@ -176,6 +177,9 @@ def _source_of(look: Look, context: Context) -> str | None:
     said = context.odata_context or (own if isinstance(own, str) else "")
     page = classify_page(said, context.file_name)
     kind = _kind_of(look)
+    # A listing of owners says whose they are, and nothing else of the objects on it.
+    if has_owners(look) or "owners(" in said:
+        return None
     if page is None or (not said and kind is None):
         return None
     is_typed = "@odata.type" in look.outer

@@ -78,6 +78,36 @@ _LISTED = f"""
         AND file_id IN (SELECT file_id FROM stage_pages WHERE NOT has_next)"""
 
 
+def _attached(relation: str) -> str:
+    """Return SQL that inserts the managed identities of resources.
+
+    They stand in `identity`; the one that nodes of a Kubernetes cluster have in `properties`; of a user-assigned
+    identity the principal is in its own `properties` (Microsoft Learn, REST reference of Microsoft.ManagedIdentity).
+    """
+    own = folded("json_extract_string(record, '$.identity.principalId')")
+    given = "json_extract(record, '$.identity.userAssignedIdentities')"
+    nodes = "json_extract(record, '$.properties.identityProfile.kubeletidentity')"
+    itself = folded("coalesce(json_extract_string(record, '$.properties.principalId'), record ->> 'principalId')")
+    given_id, node_id, node_scope = (
+        folded("value ->> 'principalId'"),
+        folded(f"{nodes} ->> 'objectId'"),
+        folded(f"{nodes} ->> 'resourceId'"),
+    )
+    is_identity = f"{folded('resource_type')} = 'microsoft.managedidentity/userassignedidentities'"
+    parts = (
+        f"SELECT file_id, line, scope, 'system', '', {own} FROM found WHERE {own} <> ''",
+        f"SELECT file_id, line, scope, 'user', {folded('key')}, {given_id} "
+        f"FROM found, json_each({given}) WHERE json_type({given}) = 'OBJECT' AND key LIKE '/%'",
+        f"SELECT file_id, line, scope, 'user', {node_scope}, "
+        f"{node_id} FROM found WHERE {nodes} ->> 'resourceId' LIKE '/%'",
+        f"SELECT file_id, line, scope, 'self', {folded('scope')}, {itself} FROM found WHERE {is_identity}",
+    )
+    return f"""
+        WITH found AS (SELECT r.*, record FROM {ROWS} AS r JOIN {relation} USING (file_id, line))
+        INSERT INTO stage_resource_identities (file_id, line, scope, kind, identity_scope, principal_id)
+        {" UNION ALL ".join(parts)}"""
+
+
 @dataclass(frozen=True, slots=True)
 class ResourceShape:
     """Listings of resources: their types, tags and settings."""
@@ -98,6 +128,7 @@ class ResourceShape:
         con.execute(INSERT_TAGS)
         con.execute(_insert(relation))
         con.execute(_LISTED)
+        con.execute(_attached(relation))
 
 
 def _is_diagnostic_setting(look: Look) -> bool:

@@ -12,6 +12,7 @@ from rightsize.model.tables.directory_roles import DIRECTORY_ROLE_TABLES
 from rightsize.model.tables.graph import GRAPH_TABLES, GRAPH_VIEWS
 from rightsize.model.tables.layers import LAYER_TABLES
 from rightsize.model.tables.pim import ACTIVATION_TABLES, PIM_TABLES
+from rightsize.model.tables.reach import REACH_TABLES
 from rightsize.model.tables.usage import USAGE_TABLES
 
 TABLES: tuple[Table, ...] = (
@@ -26,6 +27,7 @@ TABLES: tuple[Table, ...] = (
     *ANSWER_TABLES,
     *ACTIVATION_TABLES,
     *LAYER_TABLES,
+    *REACH_TABLES,
 )
 
 

@@ -80,6 +80,15 @@ DIRECTORY_TABLES = (
         kind="derived",
     ),
     Table(
+        "object_owners",
+        "one row an owner of an application, service principal or group",
+        (
+            key("object_id", TEXT, "object id of what is owned"),
+            key("owner_id", TEXT, "object id of the owner"),
+            Column("app_id", TEXT, "application id, of applications and service principals"),
+        ),
+    ),
+    Table(
         "listings",
         "one row a listing of the directory, with whether its end was seen",
         (
@@ -129,6 +138,16 @@ DIRECTORY_TABLES = (
             ),
             Column("created_on", TIME, "when it was made"),
             Column("updated_on", TIME, "when it was last changed"),
+        ),
+    ),
+    Table(
+        "resource_identities",
+        "one row a managed identity that a listing attaches to a resource, or that is a resource of its own",
+        (
+            key("scope", TEXT, "resource id, ASCII lower case"),
+            key("kind", TEXT, "system, user, or self where the resource is a user-assigned identity"),
+            key("identity_scope", TEXT, "resource id of a user-assigned identity, ASCII lower case; else empty"),
+            Column("principal_id", TEXT, "object id of the identity, where the listing says it"),
         ),
     ),
     Table(

@@ -1,0 +1,137 @@
+"""Reachability in a graph of names: everything that follows from a node, and the shortest way to it.
+
+The graph is condensed first: nodes of one cycle reach the same, and what a node reaches is the union of what its
+successors do, computed once a component, from the leaves. A set is a whole number with a bit a thing, so that a union
+is one instruction a word; tens of thousands of nodes take seconds.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+Edges = Mapping[int, Sequence[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One edge of a way: where it starts, where it leads, and why it can be gone."""
+
+    start: str
+    end: str
+    why: str
+    certain: bool
+
+
+@dataclass(slots=True)
+class Graph:
+    """Nodes are texts, numbered in the order in which they come; of two equal edges the first counts."""
+
+    names: list[str] = field(default_factory=list)
+    numbers: dict[str, int] = field(default_factory=dict)
+    out: list[dict[int, tuple[str, bool]]] = field(default_factory=list)
+
+    def node(self, name: str) -> int:
+        """Return the number of a node, new or not."""
+        number = self.numbers.get(name)
+        if number is None:
+            number = self.numbers[name] = len(self.names)
+            self.names.append(name)
+            self.out.append({})
+        return number
+
+    def link(self, start: str, end: str, why: str, *, certain: bool = True) -> None:
+        """Add an edge; one that is certain takes the place of one that is not."""
+        ends = self.out[self.node(start)]
+        known = ends.get(number := self.node(end))
+        if known is None or (certain and not known[1]):
+            ends[number] = (why, certain)
+
+    def close(self, own: Mapping[int, int]) -> list[int]:
+        """Return for each node the union of the sets of all nodes that it reaches, itself included.
+
+        Args:
+            own: The set of each node that has one.
+        """
+        component, members = self._components()
+        reached = [0] * len(members)
+        # Tarjan's components come leaves first, so all successors are done.
+        for number, nodes in enumerate(members):
+            whole = 0
+            for node in nodes:
+                whole |= own.get(node, 0)
+                for end in self.out[node]:
+                    if component[end] != number:
+                        whole |= reached[component[end]]
+            reached[number] = whole
+        return [reached[component[node]] for node in range(len(self.names))]
+
+    def shortest(self, start: str, ends: Iterable[str]) -> dict[str, list[Step]]:
+        """Return the shortest way from a node to each of `ends` that can be reached; certain steps go first."""
+        if start not in self.numbers:
+            return {}
+        wanted = {self.numbers[end] for end in ends if end in self.numbers}
+        source = self.numbers[start]
+        before: dict[int, int] = {source: source}
+        waiting = deque([source])
+        while waiting and wanted - before.keys():
+            node = waiting.popleft()
+            for end, (_, _) in sorted(self.out[node].items(), key=lambda item: (not item[1][1], self.names[item[0]])):
+                if end not in before:
+                    before[end] = node
+                    waiting.append(end)
+        return {self.names[end]: self._way(end, source, before) for end in sorted(wanted & before.keys())}
+
+    def _way(self, end: int, source: int, before: Mapping[int, int]) -> list[Step]:
+        steps: list[Step] = []
+        while end != source:
+            start = before[end]
+            why, certain = self.out[start][end]
+            steps.append(Step(self.names[start], self.names[end], why, certain))
+            end = start
+        return steps[::-1]
+
+    def _components(self) -> tuple[list[int], list[list[int]]]:
+        """Return the component of each node and the nodes of each, leaves first (Tarjan 1972, without recursion)."""
+        count = len(self.names)
+        index, low, component = [-1] * count, [0] * count, [-1] * count
+        members: list[list[int]] = []
+        stack: list[int] = []
+        clock = 0
+        for root in range(count):
+            if index[root] >= 0:
+                continue
+            index[root] = low[root] = clock
+            clock += 1
+            stack.append(root)
+            work = [(root, iter(self.out[root]))]
+            while work:
+                node, ends = work[-1]
+                for end in ends:
+                    if index[end] < 0:
+                        index[end] = low[end] = clock
+                        clock += 1
+                        stack.append(end)
+                        work.append((end, iter(self.out[end])))
+                        break
+                    if component[end] < 0:
+                        low[node] = min(low[node], index[end])
+                else:
+                    work.pop()
+                    if work:
+                        low[work[-1][0]] = min(low[work[-1][0]], low[node])
+                    if low[node] == index[node]:
+                        members.append(_cut(stack, node))
+                        for one in members[-1]:
+                            component[one] = len(members) - 1
+        return component, members
+
+
+def _cut(stack: list[int], node: int) -> list[int]:
+    """Take the component of `node` off the stack."""
+    found = []
+    while True:
+        found.append(stack.pop())
+        if found[-1] == node:
+            return found

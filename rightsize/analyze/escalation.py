@@ -1,0 +1,373 @@
+"""Escalation: the graph of who can become whom, from what is assigned, attached and owned.
+
+Nodes are texts with a letter in front: `p:` a principal, `h:` what is held in the name of a principal or group, `g:` a
+role at a scope, `t:` the targets of one kind below a scope, `r:` a resource on which code can run, `s:` what a resource
+keeps secret, `a:` any access at a scope, `x:` a part of the directory. Everything that many hold in the same way is one
+node, so that the graph grows with what there is and not with who may do what.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from rightsize.analyze.closure import Graph
+from rightsize.analyze.inputs import Inputs, schema_of
+from rightsize.analyze.scoping import ROOT, ScopeTree, containing
+from rightsize.analyze.tenant import Tenant
+from rightsize.analyze.text import folded, place_of
+from rightsize.model.tables import table
+from rightsize.rbac.conditions import targets
+from rightsize.rules.escalation import escalation_rules
+
+ASSIGN = "microsoft.authorization/roleassignments/write"
+_ROLES = re.compile(r"RoleDefinitionId\]\s*ForAnyOfAnyValues:GuidEquals\s*\{([^}]*)\}", re.IGNORECASE)
+_GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_LINKED = ("resource", "identity", "secrets")
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is attached, owned and held beyond Azure roles, all ids and scopes folded.
+
+    Attributes:
+        resources: `(scope, type, settings)` of every resource that anything names.
+        attached: `(scope, principal_id)` of managed identities and the resources that have them.
+        identities: `(scope, principal_id)` of user-assigned identities, which are resources themselves.
+        owned: `(owner_id, owned_id, kind)`; kind Group or ServicePrincipal.
+        permissions: `(principal_id, permission)` of application permissions of Microsoft Graph.
+        roles: `(principal_id, permission, state)`: what directory roles over the whole directory allow, and their ids.
+        principals: `(principal_id, type, holds_directory_role)`.
+    """
+
+    resources: pl.DataFrame
+    attached: pl.DataFrame
+    identities: pl.DataFrame
+    owned: pl.DataFrame
+    permissions: pl.DataFrame
+    roles: pl.DataFrame
+    principals: pl.DataFrame
+
+
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """What is held in one view of the tenant.
+
+    Attributes:
+        assigned: As `layers.ASSIGNED_SCHEMA`.
+        grants: `(role, name, plane, conditional)` of its roles.
+    """
+
+    assigned: pl.DataFrame
+    grants: pl.DataFrame
+
+
+def build_graph(facts: Facts, tenant: Tenant, inputs: Inputs, holdings: Holdings, *, with_eligible: bool) -> Graph:
+    """Return the graph of one view of the tenant."""
+    graph = Graph()
+    _link_identities(graph, facts, tenant)
+    _link_directory(graph, facts, with_eligible=with_eligible)
+    assigned = holdings.assigned if with_eligible else holdings.assigned.filter(pl.col("state") == "active")
+    _link_roles(graph, facts, tenant, inputs, Holdings(assigned, holdings.grants))
+    return graph
+
+
+def grant_node(role: str, place: str, condition: str | None) -> str:
+    """Return the node of a role at a scope."""
+    return f"g:{role}|{place}|{condition or ''}"
+
+
+def rules_of_roles(grants: pl.DataFrame) -> pl.DataFrame:
+    """Return what each role fulfils: `role, rule, plane, kind, gains, certain, what, conditional, permission`.
+
+    Of several permissions that give the same to the same target, the surest is named.
+    """
+    rules = pl.concat(
+        escalation_rules(plane).with_columns(plane=pl.lit(plane)) for plane in ("control", "data")
+    ).with_row_index("order")
+    return (
+        grants.join(rules, left_on=["name", "plane"], right_on=["permission", "plane"])
+        .sort("role", "kind", "gains", "conditional", "certain", "order", descending=[False] * 4 + [True, False])
+        .unique(["role", "kind", "gains"], keep="first", maintain_order=True)
+        .select("role", "rule", "plane", "kind", "gains", "certain", "what", "conditional", permission="name")
+    )
+
+
+def _link_identities(graph: Graph, facts: Facts, tenant: Tenant) -> None:
+    for principal, holder in tenant.membership.iter_rows():
+        graph.link(f"p:{principal}", f"h:{holder}", "" if principal == holder else f"is a member of {holder}")
+    for scope, principal in facts.attached.iter_rows():
+        graph.link(f"r:{scope}", f"p:{principal}", "its managed identity")
+    for owner, owned, kind in facts.owned.iter_rows():
+        is_group = kind == "Group"
+        what = "owns it, and can make itself a member" if is_group else "owns it, and can add a credential"
+        graph.link(f"h:{owner}", f"{'h' if is_group else 'p'}:{owned}", what)
+
+
+def _link_directory(graph: Graph, facts: Facts, *, with_eligible: bool) -> None:
+    graph_rules = {row["permission"]: row for row in escalation_rules("graph").to_dicts()}
+    for principal, permission in facts.permissions.iter_rows():
+        if rule := graph_rules.get(permission):
+            graph.link(f"h:{principal}", f"x:{rule['gains']}", rule["what"], certain=rule["certain"])
+    role_rules = {row["permission"]: row for row in escalation_rules("directory").to_dicts()}
+    for principal, permission, state in facts.roles.iter_rows():
+        rule = role_rules.get(permission)
+        if rule and (with_eligible or state == "active"):
+            graph.link(f"h:{principal}", f"x:{rule['gains']}", rule["what"], certain=rule["certain"])
+    elevate = "elevates access, and assigns itself any role"
+    graph.link("x:tenant", f"a:{ROOT}", elevate)
+    for part in ("applications", "all_groups", "all_users"):
+        graph.link("x:tenant", f"x:{part}", "")
+    graph.link("x:all_groups", "x:groups", "")
+    graph.link("x:all_users", "x:users", "")
+    for principal, kind, privileged in facts.principals.iter_rows():
+        if kind == "ServicePrincipal":
+            graph.link("x:applications", f"p:{principal}", "adds a credential")
+        elif kind == "Group":
+            graph.link("x:all_groups" if privileged else "x:groups", f"h:{principal}", "makes itself a member")
+        elif kind == "User":
+            graph.link("x:all_users" if privileged else "x:users", f"p:{principal}", "resets the sign-in")
+
+
+def _link_roles(graph: Graph, facts: Facts, tenant: Tenant, inputs: Inputs, holdings: Holdings) -> None:
+    names = dict(inputs.role_definitions.select(folded(pl.col("role_definition_id")), "role_name").iter_rows())
+    held = holdings.assigned.select("holder", "place", "role", "condition").unique()
+    held = held.sort("holder", "place", "role", "condition", nulls_last=True)
+    for holder, place, role, condition in held.iter_rows():
+        graph.link(f"h:{holder}", grant_node(role, place, condition), f"has {names.get(role) or role} at {place}")
+    within = _conditions_within(tenant)
+    by_role: dict[str, list[dict[str, Any]]] = {}
+    for row in rules_of_roles(holdings.grants).iter_rows(named=True):
+        by_role.setdefault(row["role"], []).append(row)
+    waiting = list(held.select("role", "place", "condition").unique(maintain_order=True).iter_rows())
+    seen = set(waiting)
+    while waiting:
+        role, place, condition = waiting.pop()
+        start = grant_node(role, place, condition)
+        for rule in by_role.get(role, ()):
+            hedge = condition if targets(condition, rule["permission"]) else None
+            if hedge is None and rule["conditional"]:
+                hedge = within.get(role, "")
+            roles = _roles_of(hedge) if rule["permission"] == ASSIGN else ()
+            for other in roles:
+                graph.link(start, grant_node(other, place, None), f"assigns itself {names.get(other) or other}")
+                if (other, place, None) not in seen:
+                    seen.add((other, place, None))
+                    waiting.append((other, place, None))
+            if not roles:
+                end = f"a:{place}" if rule["gains"] == "access" else f"t:{rule['gains']}|{rule['kind']}|{place}"
+                graph.link(start, end, rule["what"], certain=rule["certain"] and hedge is None)
+    _link_targets(graph, facts, tenant.tree)
+
+
+def _conditions_within(tenant: Tenant) -> dict[str, str]:
+    """Return the condition of the block that grants the assigning of roles, of roles that hedge it themselves."""
+    hedged = tenant.patterns.filter(pl.col("condition").is_not_null()).sort("role", "block")
+    return dict(hedged.select("role", "condition").unique("role", keep="first", maintain_order=True).iter_rows())
+
+
+def _roles_of(condition: str | None) -> tuple[str, ...]:
+    """Return the roles to which a condition limits the assigning of roles, none where it does not say it plainly.
+
+    Source: Microsoft Learn, "Delegate Azure role assignment management to others with conditions".
+    """
+    found = _ROLES.findall(condition or "")
+    if not found or "guidnotequals" in (condition or "").lower():
+        return ()
+    return tuple(sorted({role for text in found for role in _GUID.findall(text.lower())}))
+
+
+def with_assignable(holdings: Holdings, tenant: Tenant, inputs: Inputs) -> Holdings:
+    """Add what roles grant that nobody holds, but that conditions let somebody assign."""
+    conditions = {*holdings.assigned["condition"].drop_nulls(), *_conditions_within(tenant).values()}
+    wanted = {role for condition in conditions for role in _roles_of(condition)} - set(holdings.grants["role"])
+    listed = inputs.role_operations.filter(folded(pl.col("role_definition_id")).is_in(list(wanted)))
+    extra = listed.select(
+        role=folded(listed["role_definition_id"]),
+        name=folded(listed["operation"]),
+        plane="plane",
+        conditional=pl.col("conditional").fill_null(False),
+    )
+    return Holdings(holdings.assigned, pl.concat([holdings.grants, extra.select(holdings.grants.columns)]))
+
+
+def _link_targets(graph: Graph, facts: Facts, tree: ScopeTree) -> None:
+    """Link what is below a scope to the nodes that stand for it there, and to any access to the scope."""
+    kinds = pl.concat(
+        escalation_rules(plane).select("gains", "kind", "target", "unless") for plane in ("control", "data")
+    )
+    kinds = kinds.filter(pl.col("gains").is_in(_LINKED)).unique().sort("gains", "kind")
+    there = facts.resources.rename({"type": "target"}).join(kinds, on="target").filter(~_is_closed())
+    letter = pl.col("gains").replace_strict({"resource": "r", "secrets": "s"}, default="p")
+    ends = (
+        there.join(facts.identities, on="scope", how="left")
+        .filter((pl.col("gains") != "identity") | pl.col("principal_id").is_not_null())
+        .select(
+            "scope", "gains", "kind",
+            end=letter + ":" + pl.when(pl.col("gains") == "identity").then("principal_id").otherwise("scope"),
+        )
+    )  # fmt: skip
+    nodes = [name.split("|") for name in graph.numbers if name.startswith("t:")]
+    places = {name[2] for name in nodes} | {name[2:] for name in graph.numbers if name.startswith("a:")}
+    below = containing(ends["scope"], pl.Series("assigned", sorted(places), dtype=pl.String), tree)
+    spread = below.rename({"place": "scope"}).join(ends, on="scope").sort("assigned", "gains", "kind", "end")
+    for place, gains, kind, end in spread.select("assigned", "gains", "kind", "end").iter_rows():
+        node = f"t:{gains}|{kind}|{place}"
+        if f"a:{place}" in graph.numbers:
+            graph.link(f"a:{place}", node, "with any role there")
+        if node in graph.numbers:
+            graph.link(node, end, "")
+    _link_code(graph, facts)
+
+
+def _is_closed() -> pl.Expr:
+    """Return whether a setting of the resource closes the way that a rule names."""
+    ways = [row["unless"] for plane in ("control", "data") for row in escalation_rules(plane).to_dicts()]
+    found = [
+        (pl.col("unless") == way) & (pl.col("settings").str.json_path_match(f"$.{name}") == value)
+        for way in sorted({way for way in ways if way})
+        for name, _, value in [way.partition("=")]
+    ]
+    return pl.any_horizontal(found).fill_null(False)
+
+
+def _link_code(graph: Graph, facts: Facts) -> None:
+    """Link what a resource keeps to the code that may lie in it, within one resource group."""
+    group = pl.col("scope").str.split("/").list.head(5).list.join("/")
+    for rule in escalation_rules("resource").iter_rows(named=True):
+        stores = facts.resources.filter(pl.col("type") == rule["permission"]).select(group=group, store="scope")
+        code = facts.resources.filter(pl.col("type") == rule["target"]).select(group=group, code="scope")
+        for store, scope in stores.join(code, on="group").select("store", "code").sort("store", "code").iter_rows():
+            graph.link(f"s:{store}", f"r:{scope}", rule["what"], certain=rule["certain"])
+
+
+def read_facts(inputs: Inputs, table_of: Callable[[str], pl.DataFrame]) -> Facts:
+    """Read what is attached, owned and held beyond Azure roles.
+
+    Args:
+        inputs: The tables of the analysis.
+        table_of: Gives the other tables of the store, for example `Store.table`.
+    """
+    people = inputs.principals.with_columns(principal_id=folded(pl.col("principal_id")))
+    listed, attached = table_of("resources"), table_of("resource_identities")
+    named = people.explode("alternative_names").select(
+        "principal_id", scope=place_of(pl.col("alternative_names")),
+    ).filter(pl.col("scope").str.starts_with("/"))  # fmt: skip
+    is_identity = pl.col("scope").str.contains(_IDENTITY_TYPE, literal=True)
+    own = attached.filter(pl.col("kind") == "self").select("scope", "principal_id")
+    identities = pl.concat([named.filter(is_identity).select("scope", "principal_id"), own]).drop_nulls().unique()
+    given = attached.filter(pl.col("kind") == "user").join(
+        identities.select(identity_scope="scope", found="principal_id"), on="identity_scope", how="left"
+    )
+    links = pl.concat([
+        named.filter(~is_identity).select("scope", "principal_id"),
+        attached.filter(pl.col("kind") == "system").select("scope", "principal_id"),
+        given.select("scope", principal_id=pl.coalesce("principal_id", "found")),
+    ]).drop_nulls().unique().sort("scope", "principal_id")  # fmt: skip
+    typed = pl.concat([
+        inputs.scopes.filter(pl.col("kind") == "resource").select("resource_type", scope=place_of(pl.col("scope"))),
+        listed.select("resource_type", "scope"),
+    ])  # fmt: skip
+    known = typed.select("scope", type=folded(pl.col("resource_type"))).drop_nulls()
+    settings = listed.select("scope", "settings")
+    others = pl.concat([links.select("scope"), identities.select("scope")]).select("scope", type=_type_of("scope"))
+    roles = _directory_roles(table_of)
+    return Facts(
+        resources=pl.concat([known, others])
+        .unique("scope", keep="first", maintain_order=True)
+        .join(settings, on="scope", how="left")
+        .sort("scope"),
+        attached=links,
+        identities=identities.sort("scope", "principal_id"),
+        owned=_owned(table_of("object_owners"), people),
+        permissions=pl.DataFrame(schema={"principal_id": pl.String, "permission": pl.String}),
+        roles=roles,
+        principals=people.filter(pl.col("deleted_on").is_null()).select(
+            "principal_id", "principal_type",
+            privileged=pl.col("principal_id").is_in(roles["principal_id"].unique().implode())
+            | pl.col("is_role_assignable").fill_null(False),
+        ).sort("principal_id"),
+    )  # fmt: skip
+
+
+_IDENTITY_TYPE = "/providers/microsoft.managedidentity/userassignedidentities/"
+
+
+def _type_of(column: str) -> pl.Expr:
+    """Return the type that a resource id spells: the provider behind the last `/providers/`, and every other step."""
+    tail = pl.col(column).str.split("/providers/").list.last().str.split("/")
+    steps = tail.list.slice(1).list.gather_every(2)
+    return tail.list.first() + "/" + steps.list.join("/")
+
+
+def _owned(owners: pl.DataFrame, people: pl.DataFrame) -> pl.DataFrame:
+    """Return `(owner_id, owned_id, kind)`: of an application the service principal that acts for it."""
+    kinds = people.select(owned_id="principal_id", kind="principal_type")
+    by_app = people.filter(pl.col("principal_type") == "ServicePrincipal").drop_nulls("app_id")
+    apps = by_app.select(app_id=folded(pl.col("app_id")), acting="principal_id").unique("app_id", keep="none")
+    found = owners.join(apps, on="app_id", how="left").select(
+        "owner_id", owned_id=pl.coalesce("acting", "object_id")
+    ).unique().join(kinds, on="owned_id")  # fmt: skip
+    known = found.filter(pl.col("kind").is_in(["Group", "ServicePrincipal"]))
+    return known.select("owner_id", "owned_id", "kind").sort("owner_id", "owned_id")
+
+
+def _directory_roles(table_of: Callable[[str], pl.DataFrame]) -> pl.DataFrame:
+    """Return `(principal_id, permission, state)` of roles over the whole directory; parts of it are left out."""
+    assigned = table_of("directory_role_assignments").filter(pl.col("scope").fill_null("/") == "/")
+    held = assigned.select(
+        principal_id=folded(pl.col("principal_id")), role=folded(pl.col("directory_role_id")),
+        state=pl.when(pl.col("state") == "active").then(pl.lit("active")).otherwise(pl.lit("eligible")),
+    )  # fmt: skip
+    roles = table_of("directory_roles").select(role=folded(pl.col("directory_role_id")), permission="actions")
+    allowed = held.join(roles, on="role").explode("permission").drop_nulls("permission")
+    both = pl.concat([
+        allowed.select("principal_id", folded(pl.col("permission")), "state"),
+        held.select("principal_id", "state", permission="role").select("principal_id", "permission", "state"),
+    ])  # fmt: skip
+    return both.unique().drop_nulls().sort("principal_id", "permission", "state")
+
+
+def escalations_of(graph: Graph, facts: Facts, holdings: Holdings) -> pl.DataFrame:
+    """Return the rows of the table `escalations`: the ways of a view, without what follows from them.
+
+    Args:
+        graph: The graph of the view, with what is eligible.
+        facts: What is attached, owned and held beyond Azure roles.
+        holdings: What is held.
+    """
+    bundles = [
+        (*name[2:].split("|"), len(graph.out[number])) for name, number in graph.numbers.items() if name[:2] == "t:"
+    ]
+    names = {"gains": pl.String, "kind": pl.String, "scope": pl.String, "targets": pl.Int64}
+    sizes = pl.DataFrame(bundles, schema=names, orient="row")
+    held = holdings.assigned.select("role", "state", "condition", principal_id="holder", scope="place").unique()
+    by_role = (
+        held.join(rules_of_roles(holdings.grants), on="role")
+        .join(sizes, on=["gains", "kind", "scope"], how="left")
+        .with_columns(certain=pl.col("certain") & ~pl.col("conditional") & pl.col("condition").is_null())
+        .filter((pl.col("gains") == "access") | (pl.col("targets") > 0))
+    )
+    parts = [by_role.select(_columns())]
+    for plane, rows in (
+        ("graph", facts.permissions.with_columns(state=pl.lit("active"))),
+        ("directory", facts.roles),
+        ("owner", facts.owned.group_by("owner_id", "kind").agg(targets=pl.len().cast(pl.Int64)).select(
+            principal_id="owner_id", permission=folded(pl.col("kind")), state=pl.lit("active"), targets="targets")),
+    ):  # fmt: skip
+        found = rows.join(escalation_rules(plane), on="permission").with_columns(
+            scope=pl.lit(ROOT), plane=pl.lit(plane), targets=pl.col("targets") if "targets" in rows.columns else None
+        )
+        parts.append(found.select(_columns()))
+    keys = [column.name for column in table("escalations").columns if column.key]
+    return pl.concat(parts).sort(*keys, "certain", descending=[False] * len(keys) + [True]).unique(
+        keys, keep="first", maintain_order=True
+    )  # fmt: skip
+
+
+def _columns() -> list[pl.Expr]:
+    return [pl.col(name).cast(type_) for name, type_ in schema_of("escalations").items()]

@@ -1,0 +1,327 @@
+"""Reach: everything that falls with one principal or one machine, through any number of steps.
+
+A reach is a set: (subscription, layer) and (subscription, plane) pairs, and the identities, resources and secrets that
+can be had. What a node has by itself comes from the rules of layers; what follows comes from the graph of
+`escalation`, closed by `closure`. It is an upper bound: what a rule calls possible counts as if it were so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import polars as pl
+
+from rightsize.analyze.closure import Graph, Step
+from rightsize.analyze.escalation import Facts, Holdings, build_graph, with_assignable
+from rightsize.analyze.inputs import Inputs, schema_of
+from rightsize.analyze.layers import ASSIGNED_SCHEMA, harmful, identities, subscriptions_of, today
+from rightsize.analyze.reasons import Verdict
+from rightsize.analyze.tenant import Tenant
+from rightsize.analyze.text import place_of
+from rightsize.analyze.verdicts import Analysis
+from rightsize.rules.layers import LAYER_BITS, LAYERS
+
+PLANES = ("control", "data", "graph", "directory")
+_STRIDE = 8
+_CONTROL, _DATA = 1 << len(LAYERS), 1 << (len(LAYERS) + 1)
+_ALL_HERE = (1 << _STRIDE) - 1
+_GRAPH, _DIRECTORY, _TENANT = 1, 2, 4
+_HEAD = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """How the bits of a reach are laid out.
+
+    Attributes:
+        subscriptions: Folded scope to its position.
+        things: Nodes that can be had, from the first bit behind the subscriptions on.
+        first: That bit.
+        kinds: The bits of the things of a kind, by the letter of their nodes.
+    """
+
+    subscriptions: Mapping[str, int]
+    things: Mapping[int, int]
+    first: int
+    kinds: Mapping[str, int]
+
+    def at(self, scope: str, bits: int) -> int:
+        """Return the bits of a subscription in their place."""
+        return bits << (_HEAD + _STRIDE * self.subscriptions[scope])
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One view of the tenant, closed.
+
+    Attributes:
+        graph: The graph.
+        frame: The layout of its sets.
+        reached: The set of each node.
+        own: What each node has by itself.
+    """
+
+    graph: Graph
+    frame: Frame
+    reached: list[int]
+    own: dict[int, int]
+
+
+def read_holdings(analysis: Analysis) -> dict[str, Holdings]:
+    """Return what is granted, and what was used as if each use were a role of its own."""
+    tenant = analysis.tenant
+    used = analysis.verdicts.filter(pl.col("verdict") == Verdict.USED.value)
+    spelling = tenant.operations.select("operation", "plane", "name").unique(["operation", "plane"])
+    seen = used.join(spelling, on=["operation", "plane"])
+    assigned = seen.select(
+        holder="principal_id",
+        place=place_of(seen["scope"]),
+        role=pl.lit("used ") + pl.col("plane") + " " + pl.col("name"),
+        state=pl.lit("active"),
+        condition=pl.lit(None, dtype=pl.String),
+    ).unique()
+    grants = seen.select(
+        role=pl.lit("used ") + pl.col("plane") + " " + pl.col("name"), name="name", plane="plane", conditional=False
+    ).unique()
+    return {
+        "granted": Holdings(today(tenant.assignments), tenant.grants.select("role", "name", "plane", "conditional")),
+        "used": Holdings(assigned.select(list(ASSIGNED_SCHEMA)), grants.select("role", "name", "plane", "conditional")),
+    }
+
+
+def view_of(facts: Facts, tenant: Tenant, inputs: Inputs, holdings: Holdings, *, with_eligible: bool) -> View:
+    """Build the graph of one view, and close it."""
+    holdings = with_assignable(holdings, tenant, inputs)
+    graph = build_graph(facts, tenant, inputs, holdings, with_eligible=with_eligible)
+    where = subscriptions_of(pl.Series(sorted(_places(graph)), dtype=pl.String), tenant.tree)
+    frame = _frame(graph, where)
+    own = _own(graph, frame, where, holdings.grants, tenant, facts)
+    whole = dict(own)
+    for node, bit in frame.things.items():
+        whole[node] = whole.get(node, 0) | 1 << bit
+    return View(graph, frame, graph.close(whole), own)
+
+
+def measure_reach(
+    facts: Facts, analysis: Analysis, inputs: Inputs, holdings: Mapping[str, Holdings]
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the rows of the tables `reach` and `reach_layers`.
+
+    Args:
+        facts: What is attached, owned and held beyond Azure roles.
+        analysis: The verdicts.
+        inputs: The tables.
+        holdings: What is held, by basis.
+    """
+    rows: list[dict[str, object]] = []
+    layers: list[tuple[str, str, str, int, Frame]] = []
+    for basis, held in sorted(holdings.items()):
+        active = view_of(facts, analysis.tenant, inputs, held, with_eligible=False)
+        views = [("active", active)]
+        if (held.assigned["state"] == "eligible").any() or (facts.roles["state"] == "eligible").any():
+            views.append(("eligible", view_of(facts, analysis.tenant, inputs, held, with_eligible=True)))
+        told: dict[tuple[str, str], dict[str, object]] = {}
+        for state, view in views:
+            for subject, kind, reached, own in subjects_of(view, facts, analysis.tenant):
+                row = described(view.frame, reached, own)
+                if row["cells"] or row["identities"] or row["secrets"] or row["resources"]:
+                    if told.get((subject, kind)) == row:
+                        continue
+                    told[subject, kind] = row
+                    rows.append({"subject": subject, "kind": kind, "basis": basis, "state": state} | row)
+                    layers.append((subject, basis, state, reached & ~own, view.frame))
+    return _table("reach", rows), _layer_rows(layers)
+
+
+def subjects_of(view: View, facts: Facts, tenant: Tenant) -> Iterator[tuple[str, str, int, int]]:
+    """Yield id, kind, reach without itself, and what needs no further step, of every principal and machine."""
+    numbers = view.graph.numbers
+    holders: dict[str, list[str]] = {}
+    for principal, holder in identities(tenant).sort("principal_id", "holder").iter_rows():
+        holders.setdefault(principal, []).append(holder)
+    direct: dict[str, int] = {}
+    for principal, held in holders.items():
+        node = numbers.get(f"p:{principal}")
+        if node is None:
+            continue
+        own = 0
+        for holder in held:
+            if holder not in direct:
+                direct[holder] = _direct(view, holder)
+            own |= direct[holder]
+        yield principal, "principal", view.reached[node] & ~_bit(view, node), own
+    machines = set(facts.attached["scope"])
+    for scope in sorted(machines):
+        node = numbers.get(f"r:{scope}")
+        if node is not None:
+            yield scope, "resource", view.reached[node] & ~_bit(view, node), 0
+
+
+def ways_from(view: View, start: str, ends: Iterable[str]) -> dict[str, list[Step]]:
+    """Return the shortest way from a node to each of the ends, without the nodes that only bundle."""
+    found = view.graph.shortest(start, ends)
+    return {end: _shortened(steps) for end, steps in found.items() if steps}
+
+
+def described(frame: Frame, reached: int, own: int) -> dict[str, object]:
+    """Return the columns of the table `reach` of a set."""
+    middle = (1 << frame.first) - 1
+    kinds = frame.kinds
+    here = scopes = cells = own_cells = 0
+    layer_mask = (1 << len(LAYERS)) - 1
+    bits, mine = (reached & middle) >> _HEAD, (own & middle) >> _HEAD
+    while bits:
+        here |= bits & _ALL_HERE
+        found = bits & layer_mask
+        cells += found.bit_count()
+        own_cells += (mine & layer_mask & found).bit_count()
+        scopes += bool(found)
+        bits >>= _STRIDE
+        mine >>= _STRIDE
+    planes = [here & _CONTROL, here & _DATA, reached & _GRAPH, reached & _DIRECTORY]
+    return {
+        "identities": (reached & kinds["p"]).bit_count(),
+        "resources": (reached & kinds["r"]).bit_count(),
+        "secrets": (reached & kinds["s"]).bit_count(),
+        "subscriptions": scopes,
+        "layers": [layer for layer, bit in LAYER_BITS.items() if here & bit],
+        "planes": [plane for plane, there in zip(PLANES, planes, strict=True) if there],
+        "cells": cells,
+        "own_cells": own_cells,
+        "takes_tenant": bool(reached & _TENANT),
+    }
+
+
+def _places(graph: Graph) -> set[str]:
+    """Return the scopes of roles, of any access, and of resources in a graph."""
+    found = {name.split("|")[1] for name in graph.numbers if name.startswith("g:")}
+    return found | {name[2:] for name in graph.numbers if name.startswith(("a:", "r:", "s:"))}
+
+
+def _frame(graph: Graph, where: pl.DataFrame) -> Frame:
+    """Lay out the bits: subscriptions, then what can be had; users whom only the directory gives come last."""
+    order = {scope: position for position, scope in enumerate(where["scope"].unique().sort())}
+    first = _HEAD + _STRIDE * len(order)
+    had: dict[int, bool] = {}
+    for start, ends in enumerate(graph.out):
+        is_crowd = graph.names[start] in ("x:users", "x:all_users")
+        for end in ends:
+            if graph.names[end][0] in "prs":
+                had[end] = had.get(end, True) and is_crowd
+    things = sorted(had, key=lambda node: (had[node], graph.names[node]))
+    bits = {node: first + position for position, node in enumerate(things)}
+    kinds = dict.fromkeys("prs", 0)
+    for node, bit in bits.items():
+        kinds[graph.names[node][0]] |= 1 << bit
+    return Frame(order, bits, first, kinds)
+
+
+def _own(
+    graph: Graph, frame: Frame, where: pl.DataFrame, grants: pl.DataFrame, tenant: Tenant, facts: Facts
+) -> dict[int, int]:
+    """Return what each node has by itself."""
+    scopes: dict[str, list[str]] = {}
+    for place, scope in where.select("place", "scope").iter_rows():
+        scopes.setdefault(place, []).append(scope)
+    roles = _roles(grants, tenant)
+    spread: dict[tuple[str, int], int] = {}
+
+    def at(place: str, bits: int) -> int:
+        if (place, bits) not in spread:
+            spread[place, bits] = sum(frame.at(scope, bits) for scope in scopes.get(place, ()))
+        return spread[place, bits]
+
+    own: dict[int, int] = {}
+    for number, name in enumerate(graph.names):
+        if name.startswith("g:"):
+            role, place, condition = name[2:].split("|", 2)
+            firm, planes = roles.get(role, (0, 0))
+            own[number] = at(place, planes if condition else firm | planes)
+        elif name.startswith("a:"):
+            own[number] = at(name[2:], _ALL_HERE) | (_TENANT if name == "a:/" else 0)
+        elif name.startswith("s:"):
+            own[number] = at(name[2:], _DATA)
+        elif name == "x:tenant":
+            own[number] = _GRAPH | _DIRECTORY | _TENANT
+    for held, bit in ((facts.permissions, _GRAPH), (facts.roles, _DIRECTORY)):
+        for principal in held["principal_id"].unique():
+            node = graph.numbers.get(f"h:{principal}")
+            if node is not None:
+                own[node] = own.get(node, 0) | bit
+    return own
+
+
+def _roles(grants: pl.DataFrame, tenant: Tenant) -> dict[str, tuple[int, int]]:
+    """Return for each role the layers that it defeats, and the planes on which it does more than show things."""
+    harm = harmful(tenant.operations).select("name", "plane", "mask")
+    acting = pl.when(pl.col("plane") == "data").then(_DATA).when(~pl.col("name").str.ends_with("/read")).then(_CONTROL)
+    planes = grants.select("role", bits=acting).drop_nulls().unique().group_by("role").agg(planes=pl.col("bits").sum())
+    masks = (
+        grants.filter(~pl.col("conditional"))
+        .join(harm, on=["name", "plane"])
+        .select("role", "mask")
+        .unique()
+        .group_by("role")
+        .agg(firm=pl.col("mask").bitwise_or())
+    )
+    both = planes.join(masks, on="role", how="left").with_columns(pl.col("firm").fill_null(0))
+    return {role: (firm, bits) for role, firm, bits in both.select("role", "firm", "planes").iter_rows()}
+
+
+def _direct(view: View, holder: str) -> int:
+    """Return what is held in the name of a principal or group, without any further step."""
+    node = view.graph.numbers.get(f"h:{holder}")
+    if node is None:
+        return 0
+    found = view.own.get(node, 0)
+    for end in view.graph.out[node]:
+        if view.graph.names[end].startswith("g:"):
+            found |= view.own.get(end, 0)
+    return found
+
+
+def _bit(view: View, node: int) -> int:
+    return 1 << view.frame.things[node] if node in view.frame.things else 0
+
+
+_VISIBLE = "prsax"
+
+
+def _shortened(steps: list[Step]) -> list[Step]:
+    """Join the steps through nodes that only bundle into those between nodes that mean something to people."""
+    found: list[Step] = []
+    start, said, certain = steps[0].start, [], True
+    for step in steps:
+        said += [step.why] if step.why else []
+        certain = certain and step.certain
+        if step.end[0] in _VISIBLE:
+            found.append(Step(start, step.end, ", ".join(said), certain))
+            start, said, certain = step.end, [], True
+    return found
+
+
+def _table(name: str, rows: list[dict[str, object]]) -> pl.DataFrame:
+    frame = pl.DataFrame(rows, schema=schema_of(name))
+    return frame.sort("basis", "state", "kind", "subject")
+
+
+def _layer_rows(found: list[tuple[str, str, str, int, Frame]]) -> pl.DataFrame:
+    """Return the rows of the table `reach_layers`; equal sets are read once."""
+    read: dict[tuple[int, int], int] = {}
+    cells: list[tuple[int, str, str]] = []
+    keyed = []
+    for subject, basis, state, bits, frame in found:
+        key = (id(frame), bits & ((1 << frame.first) - 1))
+        if key not in read:
+            read[key] = len(read)
+            for scope, position in frame.subscriptions.items():
+                here = key[1] >> (_HEAD + _STRIDE * position)
+                cells += [(read[key], scope, layer) for layer, bit in LAYER_BITS.items() if here & bit]
+        keyed.append((subject, basis, state, read[key]))
+    names = {"set": pl.Int64, "scope": pl.String, "layer": pl.String}
+    sets = pl.DataFrame(cells, schema=names, orient="row")
+    who = {"subject": pl.String, "basis": pl.String, "state": pl.String, "set": pl.Int64}
+    rows = pl.DataFrame(keyed, schema=who, orient="row").join(sets, on="set")
+    columns = list(schema_of("reach_layers"))
+    return rows.select(columns).sort(columns)

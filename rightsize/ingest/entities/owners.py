@@ -1,0 +1,40 @@
+"""Owners of applications, service principals and groups, as Graph lists them with `$expand=owners`.
+
+Source: Microsoft Learn, Graph v1.0 reference: list owners.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rightsize.ingest.entities.definitions import text_of
+from rightsize.ingest.entities.look import Look, fold_keys, look_at
+from rightsize.ingest.entities.shape import ObjectShape, Row, Unusable
+from rightsize.model.errors import InputError
+from rightsize.rbac.text import fold
+
+_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def has_owners(look: Look) -> bool:
+    """Tell whether a record lists the owners of a directory object."""
+    return isinstance(look.outer.get("owners"), list) and bool(_GUID.fullmatch(look.text("id")))
+
+
+def _read_owners(record: Mapping[str, Any]) -> Iterator[Row | Unusable]:
+    look = look_at(record)
+    app_id = fold(text_of(look.outer, "appid")) or None
+    if app_id is not None and not _GUID.fullmatch(app_id):
+        raise InputError("its `appId` is no GUID")
+    for owner in look.outer["owners"]:
+        fields = fold_keys(owner) if isinstance(owner, Mapping) else {}
+        owner_id = fields.get("id")
+        if isinstance(owner_id, str) and _GUID.fullmatch(fold(owner_id)):
+            yield {"object_id": look.text("id"), "owner_id": fold(owner_id), "app_id": app_id}
+        else:
+            yield Unusable("an owner of it has no `id`", owner)
+
+
+OWNER_SHAPES = (ObjectShape("object_owners", "object_owners", has_owners, "object_owners", _read_owners),)

@@ -1,0 +1,61 @@
+"""What falls when one identity or one machine falls: escalation edges, and everything that they lead to."""
+
+from rightsize.model.schema import Column, ColumnType, Table, key
+
+TEXT, TEXTS, BOOL, INT = ColumnType.TEXT, ColumnType.TEXTS, ColumnType.BOOL, ColumnType.INT
+
+REACH_TABLES = (
+    Table(
+        "escalations",
+        "one row a way in which what somebody holds gives further access (rules/), without what follows from it",
+        (
+            key("principal_id", TEXT, "who holds it; a group stands for its members"),
+            key("rule", TEXT, "the kind of escalation"),
+            key("plane", TEXT, "control, data, graph, directory or owner"),
+            key("permission", TEXT, "the operation, application permission, directory role, or kind of what is owned"),
+            key("scope", TEXT, "where it is held; / is the tenant"),
+            key("state", TEXT, "active or eligible"),
+            Column("gains", TEXT, "what it gives"),
+            Column("targets", INT, "resources, identities or objects that it gives"),
+            Column("certain", BOOL, "false where it also needs something that nothing loaded shows"),
+            Column("what", TEXT, "what happens, in words"),
+        ),
+        kind="answer",
+    ),
+    Table(
+        "reach",
+        "one row a principal or resource, and what falls with it, through any number of steps",
+        (
+            key("subject", TEXT, "object id of the principal, or resource id, ASCII lower case"),
+            key("kind", TEXT, "principal or resource"),
+            key("basis", TEXT, "granted (today), used (in the window), or proposed (under the last plan)"),
+            key("state", TEXT, "active, or eligible: after all activations"),
+            Column("identities", INT, "further principals that it can act as"),
+            Column("resources", INT, "resources on which it can run code, those that have an identity or are machines"),
+            Column("secrets", INT, "vaults, accounts and disks whose contents it gets"),
+            Column("subscriptions", INT, "subscriptions in which it can defeat a layer of defence"),
+            Column("layers", TEXTS, "layers of defence that it can defeat anywhere, from the inside to the outside"),
+            Column(
+                "planes",
+                TEXTS,
+                "planes on which it can change or read more than it shows: control, data, graph, directory",
+            ),
+            Column("cells", INT, "(subscription, layer) pairs that it can defeat"),
+            Column("own_cells", INT, "those of them that need no further step"),
+            Column("takes_tenant", BOOL, "it can become Global Administrator, or assign roles at the root"),
+        ),
+        kind="answer",
+    ),
+    Table(
+        "reach_layers",
+        "one row a layer that a principal or resource can defeat in a subscription through further steps only",
+        (
+            key("subject", TEXT, "object id of the principal, or resource id, ASCII lower case"),
+            key("basis", TEXT, "granted, used or proposed"),
+            key("state", TEXT, "active or eligible"),
+            key("scope", TEXT, "the subscription"),
+            key("layer", TEXT, "the layer"),
+        ),
+        kind="answer",
+    ),
+)

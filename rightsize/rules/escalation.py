@@ -1,0 +1,52 @@
+"""What a permission gives beyond itself: further identities, secrets, or any access at all."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from rightsize.rbac.text import fold
+from rightsize.rules.tables import rows_of
+
+GAINS = (
+    "resource",
+    "identity",
+    "secrets",
+    "access",
+    "tenant",
+    "applications",
+    "groups",
+    "all_groups",
+    "users",
+    "all_users",
+    "owned",
+)
+"""What a rule gives: the identities of a resource, an identity, what a resource keeps secret, any role at a scope,
+the whole directory, any application, groups with or without directory roles, users likewise, or
+what is owned."""
+
+
+def escalation_rules(plane: str) -> pl.DataFrame:
+    """Return the rules of a plane: `rule, permission, kind, target, unless, gains, certain, what`, permissions folded.
+
+    `unless` is a setting of the resource, as `resources` has it, that closes this way; rules of one `kind` share target
+    and setting.
+
+    Args:
+        plane: control, data, graph, directory, owner, or resource for what lies behind a resource.
+    """
+    rows = [
+        {
+            "rule": row["rule"],
+            "permission": fold(row["permission"]),
+            "kind": "?".join(filter(None, (fold(row["target"]), row["unless"]))),
+            "target": fold(row["target"]),
+            "unless": row["unless"] or None,
+            "gains": row["gains"],
+            "certain": row["certainty"] == "certain",
+            "what": row["what"],
+        }
+        for row in rows_of("escalation")
+        if row["plane"] == plane
+    ]
+    texts = ("rule", "permission", "kind", "target", "unless", "gains", "what")
+    return pl.DataFrame(rows, schema_overrides=dict.fromkeys(texts, pl.String) | {"certain": pl.Boolean})

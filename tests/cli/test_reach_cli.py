@@ -1,0 +1,97 @@
+"""`rightsize reach` on the demo: who takes what with him, by which steps, and what the plan leaves of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rightsize.cli.main import run
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("reach") / "demo"
+    assert run(["demo", str(folder), "-q"]) == 0
+    return folder
+
+
+def answer(capsys: pytest.CaptureFixture[str], demo: Path, *words: str) -> Any:
+    capsys.readouterr()
+    assert run([*words, "--db", str(demo / "demo.duckdb"), "-o", "json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_whoever_assigns_roles_at_the_root_comes_first(demo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = answer(capsys, demo, "reach")
+    assert rows[0]["name"].startswith("amelia.hartley@")
+    assert rows[0]["takes_tenant"] is True
+    assert {row["kind"] for row in rows} == {"principal", "resource"}
+
+
+def test_the_plan_leaves_less(demo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The automation account's identity loses machines that it never touched, and with them their identities."""
+    rows = answer(capsys, demo, "reach")
+    account = next(row for row in rows if row["kind"] == "resource" and row["name"].startswith("aa-avh"))
+    assert account["cells_proposed"] < account["cells"]
+    assert account["identities_proposed"] < account["identities"]
+    assert sum(row["cells_proposed"] for row in rows) < sum(row["cells"] for row in rows)
+
+
+def test_the_ways_of_a_machine_go_through_its_identity(demo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = answer(capsys, demo, "reach", "aa-avh")
+    assert (found["kind"], found["own_cells"]) == ("resource", 0)
+    vault = next(way for way in found["ways"] if way["name"] == "kv-records (vaults)")
+    assert [step["to"] for step in vault["steps"]] == [
+        "aa-avh",
+        "vm-records-01 (virtualmachines)",
+        "vm-records-01",
+        "kv-records (vaults)",
+    ]
+    assert vault["certain"] is True
+
+
+def test_what_can_be_activated_adds_to_the_reach(demo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    standing = answer(capsys, demo, "reach", "Priya Raman")
+    awake = answer(capsys, demo, "reach", "Priya Raman", "--eligible")
+    assert awake["secrets"] > standing["secrets"]
+
+
+def test_explain_shows_what_falls_with_a_principal(demo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = answer(capsys, demo, "explain", "Mei Lin")["reach"]
+    assert found["identities"] == 3
+    assert {way["name"] for way in found["ways"] if way["kind"] == "identity"} >= {"portal-api", "aks-portal"}
+
+
+def test_the_pages_fit_80_columns(
+    demo: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    for words in (["reach"], ["reach", "aa-avh"], ["explain", "Mei Lin"]):
+        capsys.readouterr()
+        assert run([*words, "--db", str(demo / "demo.duckdb")]) == 0
+        text = capsys.readouterr().out
+        assert max(len(line) for line in text.splitlines()) <= 80
+    assert "what falls with it" in text
+
+
+def test_a_name_that_nothing_bears_is_a_usage_error(demo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["reach", "nobody at all", "--db", str(demo / "demo.duckdb")]) == 2
+
+
+def test_a_store_without_an_analysis_says_what_to_do(
+    demo_exports: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    db = str(tmp_path / "fresh.duckdb")
+    assert run(["load", str(demo_exports / "scopes"), "--db", db, "-q"]) == 0
+    assert run(["reach", "--db", db]) == 6
+    assert "rightsize analyze" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("question", ["escalations-by-target", "machines-by-reach"])
+def test_the_saved_questions_of_reach_have_answers(
+    demo: Path, capsys: pytest.CaptureFixture[str], question: str
+) -> None:
+    assert answer(capsys, demo, "queries", "run", question)
