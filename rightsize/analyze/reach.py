@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import polars as pl
 
 from rightsize.analyze.closure import Graph, Step
-from rightsize.analyze.escalation import Facts, Holdings, build_graph, with_assignable
+from rightsize.analyze.escalation import Holdings, build_graph, with_assignable
+from rightsize.analyze.facts import Facts
 from rightsize.analyze.inputs import Inputs, schema_of
 from rightsize.analyze.layers import ASSIGNED_SCHEMA, harmful, identities, subscriptions_of, today
 from rightsize.analyze.reasons import Verdict

@@ -11,7 +11,8 @@ from typing import Any
 import polars as pl
 
 from rightsize.analyze.closure import Step
-from rightsize.analyze.escalation import Facts, Holdings, escalations_of, read_facts
+from rightsize.analyze.escalation import Holdings, escalations_of
+from rightsize.analyze.facts import Facts, read_facts
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.naming import resolve_principal
 from rightsize.analyze.reach import (

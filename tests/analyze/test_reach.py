@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rightsize.analyze.closure import Graph
-from rightsize.analyze.escalation import escalations_of, read_facts
+from rightsize.analyze.escalation import escalations_of
+from rightsize.analyze.facts import read_facts
 from rightsize.analyze.inputs import empty
 from rightsize.analyze.reach import measure_reach, read_holdings, view_of, ways_from
 from tests.analyze.tiny import RG, SUB, VM, Tiny
@@ -206,6 +207,33 @@ def test_a_directory_role_that_adds_credentials_gives_every_application(tenant: 
     assert (len(row["layers"]), row["planes"]) == (6, ["control", "data", "directory"])
     part = [held[0] | {"scope": "/administrativeUnits/x"}]
     assert ("p", "active") not in reach(tenant, directory_roles=roles, directory_role_assignments=part)
+
+
+@pytest.mark.parametrize(
+    ("permission", "takes_tenant", "layers"),
+    [
+        ("RoleManagement.ReadWrite.Directory", True, 6),
+        ("AppRoleAssignment.ReadWrite.All", True, 6),
+        ("Application.ReadWrite.All", False, 1),
+        ("GroupMember.ReadWrite.All", False, 1),
+        ("User.Read.All", False, 0),
+    ],
+)
+def test_an_application_permission_of_graph_leads_into_azure(
+    tenant: Tiny, permission: str, takes_tenant: bool, layers: int
+) -> None:
+    """By a credential of another application, a group that holds a role, or the directory itself."""
+    tenant.role("net", NSG).assign("a", "other", "net").assign("b", "g", "net")
+    graph = "00000003-0000-0000-c000-000000000000"
+    for who, kind, app in (("sp", "ServicePrincipal", "a1"), ("other", "ServicePrincipal", "a2"), ("g", "Group", None),
+                           ("api", "ServicePrincipal", graph)):  # fmt: skip
+        tenant.add("principals", principal_id=who, principal_type=kind, app_id=app)
+    published = [{"api_app_id": graph, "permission_id": "role-1", "access": "application", "permission": permission}]
+    held = [{"app_role_assignment_id": "x", "principal_id": "sp", "principal_type": "ServicePrincipal",
+             "resource_id": "api", "app_role_id": "role-1"}]  # fmt: skip
+    rows = reach(tenant, api_permissions=published, app_role_assignments=held)
+    found = rows.get(("sp", "active"), {"takes_tenant": False, "layers": []})
+    assert (found["takes_tenant"], len(found["layers"])) == (takes_tenant, layers)
 
 
 def test_a_global_administrator_takes_the_tenant(tenant: Tiny) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.escalation import read_facts
+from rightsize.analyze.facts import read_facts
 from rightsize.analyze.inputs import Inputs, empty
 from rightsize.analyze.layers import measure_layers
 from rightsize.analyze.reach import measure_reach, read_holdings, view_of, ways_from

@@ -1,0 +1,137 @@
+"""What is attached, owned and held beyond Azure roles: the facts that escalation rests on besides assignments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import polars as pl
+
+from rightsize.analyze.graph.tables import GRAPH_APP_ID, GraphTables, held_permissions
+from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.text import folded, place_of
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is attached, owned and held beyond Azure roles, all ids and scopes folded.
+
+    Attributes:
+        resources: `(scope, type, settings)` of every resource that anything names.
+        attached: `(scope, principal_id)` of managed identities and the resources that have them.
+        identities: `(scope, principal_id)` of user-assigned identities, which are resources themselves.
+        owned: `(owner_id, owned_id, kind)`; kind Group or ServicePrincipal.
+        permissions: `(principal_id, permission)` of application permissions of Microsoft Graph.
+        roles: `(principal_id, permission, state)`: what directory roles over the whole directory allow, and their ids.
+        principals: `(principal_id, type, holds_directory_role)`.
+    """
+
+    resources: pl.DataFrame
+    attached: pl.DataFrame
+    identities: pl.DataFrame
+    owned: pl.DataFrame
+    permissions: pl.DataFrame
+    roles: pl.DataFrame
+    principals: pl.DataFrame
+
+
+def read_facts(inputs: Inputs, table_of: Callable[[str], pl.DataFrame]) -> Facts:
+    """Read what is attached, owned and held beyond Azure roles.
+
+    Args:
+        inputs: The tables of the analysis.
+        table_of: Gives the other tables of the store, for example `Store.table`.
+    """
+    people = inputs.principals.with_columns(principal_id=folded(pl.col("principal_id")))
+    listed, attached = table_of("resources"), table_of("resource_identities")
+    named = people.explode("alternative_names").select(
+        "principal_id", scope=place_of(pl.col("alternative_names")),
+    ).filter(pl.col("scope").str.starts_with("/"))  # fmt: skip
+    is_identity = pl.col("scope").str.contains(_IDENTITY_TYPE, literal=True)
+    own = attached.filter(pl.col("kind") == "self").select("scope", "principal_id")
+    identities = pl.concat([named.filter(is_identity).select("scope", "principal_id"), own]).drop_nulls().unique()
+    given = attached.filter(pl.col("kind") == "user").join(
+        identities.select(identity_scope="scope", found="principal_id"), on="identity_scope", how="left"
+    )
+    links = pl.concat([
+        named.filter(~is_identity).select("scope", "principal_id"),
+        attached.filter(pl.col("kind") == "system").select("scope", "principal_id"),
+        given.select("scope", principal_id=pl.coalesce("principal_id", "found")),
+    ]).drop_nulls().unique().sort("scope", "principal_id")  # fmt: skip
+    typed = pl.concat([
+        inputs.scopes.filter(pl.col("kind") == "resource").select("resource_type", scope=place_of(pl.col("scope"))),
+        listed.select("resource_type", "scope"),
+    ])  # fmt: skip
+    known = typed.select("scope", type=folded(pl.col("resource_type"))).drop_nulls()
+    settings = listed.select("scope", "settings")
+    others = pl.concat([links.select("scope"), identities.select("scope")]).select("scope", type=_type_of("scope"))
+    roles = _directory_roles(table_of)
+    return Facts(
+        resources=pl.concat([known, others])
+        .unique("scope", keep="first", maintain_order=True)
+        .join(settings, on="scope", how="left")
+        .sort("scope"),
+        attached=links,
+        identities=identities.sort("scope", "principal_id"),
+        owned=_owned(table_of("object_owners"), people),
+        permissions=_permissions(inputs, table_of),
+        roles=roles,
+        principals=people.filter(pl.col("deleted_on").is_null()).select(
+            "principal_id", "principal_type",
+            privileged=pl.col("principal_id").is_in(roles["principal_id"].unique().implode())
+            | pl.col("is_role_assignable").fill_null(False),
+        ).sort("principal_id"),
+    )  # fmt: skip
+
+
+_IDENTITY_TYPE = "/providers/microsoft.managedidentity/userassignedidentities/"
+
+
+def _type_of(column: str) -> pl.Expr:
+    """Return the type that a resource id spells: the provider behind the last `/providers/`, and every other step."""
+    tail = pl.col(column).str.split("/providers/").list.last().str.split("/")
+    steps = tail.list.slice(1).list.gather_every(2)
+    return tail.list.first() + "/" + steps.list.join("/")
+
+
+def _owned(owners: pl.DataFrame, people: pl.DataFrame) -> pl.DataFrame:
+    """Return `(owner_id, owned_id, kind)`: of an application the service principal that acts for it."""
+    kinds = people.select(owned_id="principal_id", kind="principal_type")
+    by_app = people.filter(pl.col("principal_type") == "ServicePrincipal").drop_nulls("app_id")
+    apps = by_app.select(app_id=folded(pl.col("app_id")), acting="principal_id").unique("app_id", keep="none")
+    found = owners.join(apps, on="app_id", how="left").select(
+        "owner_id", owned_id=pl.coalesce("acting", "object_id")
+    ).unique().join(kinds, on="owned_id")  # fmt: skip
+    known = found.filter(pl.col("kind").is_in(["Group", "ServicePrincipal"]))
+    return known.select("owner_id", "owned_id", "kind").sort("owner_id", "owned_id")
+
+
+def _directory_roles(table_of: Callable[[str], pl.DataFrame]) -> pl.DataFrame:
+    """Return `(principal_id, permission, state)` of roles over the whole directory; parts of it are left out."""
+    assigned = table_of("directory_role_assignments").filter(pl.col("scope").fill_null("/") == "/")
+    held = assigned.select(
+        principal_id=folded(pl.col("principal_id")), role=folded(pl.col("directory_role_id")),
+        state=pl.when(pl.col("state") == "active").then(pl.lit("active")).otherwise(pl.lit("eligible")),
+    )  # fmt: skip
+    roles = table_of("directory_roles").select(role=folded(pl.col("directory_role_id")), permission="actions")
+    allowed = held.join(roles, on="role").explode("permission").drop_nulls("permission")
+    both = pl.concat([
+        allowed.select("principal_id", folded(pl.col("permission")), "state"),
+        held.select("principal_id", "state", permission="role").select("principal_id", "permission", "state"),
+    ])  # fmt: skip
+    return both.unique().drop_nulls().sort("principal_id", "permission", "state")
+
+
+def _permissions(inputs: Inputs, table_of: Callable[[str], pl.DataFrame]) -> pl.DataFrame:
+    """Return `(principal_id, permission)` of application permissions of Microsoft Graph.
+
+    Delegated permissions do only what their user may do, and are left out. So are permissions whose names nothing
+    loaded says.
+    """
+    names = ("api_permissions", "app_role_assignments")
+    tables = GraphTables.of(principals=inputs.principals, **{name: table_of(name) for name in names})
+    held = held_permissions(tables).filter(
+        (pl.col("access") == "application") & (pl.col("api_app_id") == GRAPH_APP_ID).fill_null(False)
+    )
+    found = held.select(principal_id="client_id", permission=folded(pl.col("permission")))
+    return found.drop_nulls().unique().sort("principal_id", "permission")
