@@ -98,9 +98,9 @@ def _link_directory(graph: Graph, facts: Facts, *, with_eligible: bool) -> None:
     elevate = "elevates access, and assigns itself any role"
     graph.link("x:tenant", f"a:{ROOT}", elevate)
     for part in ("applications", "all_groups", "all_users"):
-        graph.link("x:tenant", f"x:{part}", "")
-    graph.link("x:all_groups", "x:groups", "")
-    graph.link("x:all_users", "x:users", "")
+        graph.link("x:tenant", f"x:{part}", "as Global Administrator")
+    graph.link("x:all_groups", "x:groups", "among them")
+    graph.link("x:all_users", "x:users", "among them")
     for principal, kind, privileged in facts.principals.iter_rows():
         if kind == "ServicePrincipal":
             graph.link("x:applications", f"p:{principal}", "adds a credential")

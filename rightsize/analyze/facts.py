@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
@@ -33,6 +33,11 @@ class Facts:
     permissions: pl.DataFrame
     roles: pl.DataFrame
     principals: pl.DataFrame
+
+
+def without_grants(facts: Facts) -> Facts:
+    """Return the facts without what is owned and held in the directory: what was done shows no use of those."""
+    return replace(facts, owned=facts.owned.clear(), permissions=facts.permissions.clear(), roles=facts.roles.clear())
 
 
 def read_facts(inputs: Inputs, table_of: Callable[[str], pl.DataFrame]) -> Facts:

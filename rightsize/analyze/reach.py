@@ -105,23 +105,22 @@ def view_of(facts: Facts, tenant: Tenant, inputs: Inputs, holdings: Holdings, *,
 
 
 def measure_reach(
-    facts: Facts, analysis: Analysis, inputs: Inputs, holdings: Mapping[str, Holdings]
+    analysis: Analysis, inputs: Inputs, held: Mapping[str, tuple[Facts, Holdings]]
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return the rows of the tables `reach` and `reach_layers`.
 
     Args:
-        facts: What is attached, owned and held beyond Azure roles.
         analysis: The verdicts.
         inputs: The tables.
-        holdings: What is held, by basis.
+        held: What is attached, owned and held, by basis.
     """
     rows: list[dict[str, object]] = []
     layers: list[tuple[str, str, str, int, Frame]] = []
-    for basis, held in sorted(holdings.items()):
-        active = view_of(facts, analysis.tenant, inputs, held, with_eligible=False)
+    for basis, (facts, holdings) in sorted(held.items()):
+        active = view_of(facts, analysis.tenant, inputs, holdings, with_eligible=False)
         views = [("active", active)]
-        if (held.assigned["state"] == "eligible").any() or (facts.roles["state"] == "eligible").any():
-            views.append(("eligible", view_of(facts, analysis.tenant, inputs, held, with_eligible=True)))
+        if (holdings.assigned["state"] == "eligible").any() or (facts.roles["state"] == "eligible").any():
+            views.append(("eligible", view_of(facts, analysis.tenant, inputs, holdings, with_eligible=True)))
         told: dict[tuple[str, str], dict[str, object]] = {}
         for state, view in views:
             for subject, kind, reached, own in subjects_of(view, facts, analysis.tenant):

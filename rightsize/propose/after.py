@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import polars as pl
@@ -70,3 +70,51 @@ def _kinds(block: PermissionBlock) -> Iterator[tuple[str, tuple[str, ...]]]:
     yield "not_action", block.not_actions
     yield "data_action", block.data_actions
     yield "not_data_action", block.not_data_actions
+
+
+def tables_after(plan: Plan, table_of: Callable[[str], pl.DataFrame]) -> Callable[[str], pl.DataFrame]:
+    """Return `table_of` as it would answer under the plan of the directory and of Graph.
+
+    Where a proposal assigns a role or permission that nothing loaded describes, today's grant stays in its place, so
+    that nothing looks smaller than it is.
+    """
+    known = {
+        "directory_role_assignments": ("directory", "role_assignment_id", "directory_role_id", "directory_roles"),
+        "app_role_assignments": ("graph", "app_role_assignment_id", "app_role_id", "api_permissions"),
+    }
+
+    def read(name: str) -> pl.DataFrame:
+        frame = table_of(name)
+        if name not in known:
+            return frame
+        plane, key, role, described = known[name]
+        ids = table_of(described)["permission_id" if plane == "graph" else role]
+        changed = [
+            one
+            for part in plan.parts
+            for one in part.proposals
+            if one.plane == plane and one.kind != "keep" and {fold(new.role) for new in one.assignments} <= _folded(ids)
+        ]
+        return _replaced(frame, changed, key, role)
+
+    return read
+
+
+def _folded(ids: pl.Series) -> set[str]:
+    return set(folded(ids.drop_nulls()))
+
+
+def _replaced(frame: pl.DataFrame, proposals: Sequence[Proposal], key: str, role: str) -> pl.DataFrame:
+    """Take out what proposals replace, and add what they assign, in the other columns as the row that it replaces."""
+    rows = {row[key]: row for row in frame.sort(key).iter_rows(named=True)}
+    has = set(frame.columns)
+    new = [
+        rows[one.replaces[0]]
+        | {key: f"{one.id} {number}", role: fold(given.role), "principal_id": given.principal_id}
+        | {name: value for name, value in (("scope", given.scope), ("state", given.state)) if name in has}
+        for one in proposals
+        if one.replaces[0] in rows
+        for number, given in enumerate(one.assignments)
+    ]
+    gone = [id_ for one in proposals for id_ in one.replaces]
+    return pl.concat([frame.filter(~pl.col(key).is_in(gone)), pl.DataFrame(new, schema=frame.schema)])

@@ -12,7 +12,7 @@ import polars as pl
 
 from rightsize.analyze.closure import Step
 from rightsize.analyze.escalation import Holdings, escalations_of
-from rightsize.analyze.facts import Facts, read_facts
+from rightsize.analyze.facts import Facts, read_facts, without_grants
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.naming import resolve_principal
 from rightsize.analyze.reach import (
@@ -30,7 +30,7 @@ from rightsize.analyze.verdicts import Analysis, analyse
 from rightsize.analyze.window import DEFAULT_DAYS, choose_window
 from rightsize.model.errors import EvidenceError, UsageError
 from rightsize.model.plan import Plan
-from rightsize.propose.after import assigned_after, planned_grants
+from rightsize.propose.after import assigned_after, planned_grants, tables_after
 from rightsize.store.connection import Store, open_store
 from rightsize.workflow.layers import read_names
 
@@ -44,10 +44,12 @@ def keep_reach(store: Store, inputs: Inputs, analysis: Analysis, plan: Plan | No
     facts = read_facts(inputs, store.table)
     tenant = analysis.tenant
     holdings = read_holdings(analysis)
+    held = {"granted": (facts, holdings["granted"]), "used": (without_grants(facts), holdings["used"])}
     if plan is not None:
         grants = pl.concat([holdings["granted"].grants, planned_grants(plan, inputs, tenant)])
-        holdings["proposed"] = Holdings(assigned_after(plan, tenant), grants)
-    answers = dict(zip(_ANSWERS, measure_reach(facts, analysis, inputs, holdings), strict=True))
+        later = read_facts(inputs, tables_after(plan, store.table))
+        held["proposed"] = (later, Holdings(assigned_after(plan, tenant), grants))
+    answers = dict(zip(_ANSWERS, measure_reach(analysis, inputs, held), strict=True))
     for name, frame in answers.items():
         earlier = store.table(name).filter(pl.col("basis") == "proposed")
         store.write_answer(name, frame if plan is not None else pl.concat([frame, earlier]))
@@ -70,7 +72,7 @@ def show_reach(db: Path) -> list[dict[str, Any]]:
     proposed = table.filter(pl.col("basis") == "proposed").select(
         *key, cells_proposed="cells", identities_proposed="identities"
     )
-    used = table.filter(pl.col("basis") == "used").select("subject", "kind", cells_used="cells")
+    used = table.filter(pl.col("basis") == "used").group_by("subject", "kind").agg(cells_used=pl.col("cells").max())
     rows = (
         table.filter(pl.col("basis") == "granted")
         .drop("basis")
@@ -146,10 +148,15 @@ def reach_of_node(
             "certain": all(step.certain for step in steps),
             "steps": [_step(step, names) for step in steps],
         }
-        for end, steps in sorted(ways.items(), key=lambda item: (_FIRST[item[0][0]], len(item[1]), item[0]))
+        for end, steps in sorted(ways.items(), key=lambda item: (_rank(item[0]), len(item[1]), item[0]))
     ]
     kind = "principal" if node.startswith("p:") else "resource"
     return ReachResult(node[2:], kind, _named(node, names), counts, told)
+
+
+def _rank(node: str) -> int:
+    """Return where a thing stands among others: the tenant first, then any access, identities, secrets, resources."""
+    return -1 if node in ("x:tenant", "a:/") else _FIRST[node[0]]
 
 
 def _own_bit(view: View, number: int | None) -> int:

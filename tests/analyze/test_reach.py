@@ -57,7 +57,8 @@ def frames(tenant: Tiny, **more: list[dict[str, Any]]) -> Any:
 def reach(tenant: Tiny, basis: str = "granted", **more: list[dict[str, Any]]) -> dict[tuple[str, str], dict[str, Any]]:
     """Return the rows of `reach` by (subject, state)."""
     inputs, analysis = tenant.inputs(), tenant.analyse()
-    rows, _ = measure_reach(read_facts(inputs, frames(tenant, **more)), analysis, inputs, read_holdings(analysis))
+    facts, holdings = read_facts(inputs, frames(tenant, **more)), read_holdings(analysis)
+    rows, _ = measure_reach(analysis, inputs, {basis: (facts, holdings[basis])})
     return {(row["subject"], row["state"]): row for row in rows.filter(pl.col("basis") == basis).to_dicts()}
 
 

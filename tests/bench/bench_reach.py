@@ -102,7 +102,7 @@ def run() -> Iterator[tuple[str, str, str]]:
     began = time.perf_counter()
     facts = read_facts(inputs, table_of)
     holdings = {"granted": read_holdings(analysis)["granted"]}
-    rows, cells = measure_reach(facts, analysis, inputs, holdings)
+    rows, cells = measure_reach(analysis, inputs, {"granted": (facts, holdings["granted"])})
     yield "reach of everybody", f"{time.perf_counter() - began:.1f} s", f"{rows.height:,} rows, {cells.height:,} cells"
     began = time.perf_counter()
     view = view_of(facts, analysis.tenant, inputs, holdings["granted"], with_eligible=False)
