@@ -18,7 +18,7 @@ from tests.ingest.renderings import SHAPES, Call, diagnostic
 CALLS = [Call(number) for number in range(4)]
 LINES = SHAPES["diagnostic-lines"](CALLS)
 FIRST, SECOND, *_ = LINES.splitlines()
-PACKED = gzip.compress(LINES)
+PACKED = gzip.compress(LINES, mtime=0)
 
 
 @pytest.mark.parametrize(
