@@ -75,11 +75,13 @@ class Graph:
         source = self.numbers[start]
         before: dict[int, int] = {source: source}
         waiting = deque([source])
-        while waiting and wanted - before.keys():
+        missing = len(wanted - before.keys())
+        while waiting and missing:
             node = waiting.popleft()
             for end, (_, _) in sorted(self.out[node].items(), key=lambda item: (not item[1][1], self.names[item[0]])):
                 if end not in before:
                     before[end] = node
+                    missing -= end in wanted
                     waiting.append(end)
         return {self.names[end]: self._way(end, source, before) for end in sorted(wanted & before.keys())}
 

@@ -34,31 +34,27 @@ def test_whoever_takes_the_tenant_comes_first(demo: Path, capsys: pytest.Capture
 
 
 def test_the_plan_leaves_less(demo: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The automation account's identity loses machines that it never touched, and with them their identities."""
+    """An idle bridge that may add credentials to every application falls alone once that is taken from it."""
     rows = answer(capsys, demo, "reach")
-    account = next(row for row in rows if row["kind"] == "resource" and row["name"].startswith("aa-avh"))
-    assert account["cells_proposed"] < account["cells"]
-    assert account["identities_proposed"] < account["identities"]
+    bridge = next(row for row in rows if row["name"].startswith("hl7-bridge"))
+    assert (bridge["subscriptions"], bridge["takes_tenant"]) == (6, True)
+    assert bridge["cells_proposed"] < bridge["cells"]
+    assert bridge["identities_proposed"] < bridge["identities"]
     assert sum(row["cells_proposed"] for row in rows) < sum(row["cells"] for row in rows)
 
 
 def test_the_ways_of_a_machine_go_through_its_identity(demo: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = answer(capsys, demo, "reach", "aa-avh")
+    found = answer(capsys, demo, "reach", "vm-records-01")
     assert (found["kind"], found["own_cells"]) == ("resource", 0)
     vault = next(way for way in found["ways"] if way["name"] == "kv-records (vaults)")
-    assert [step["to"] for step in vault["steps"]] == [
-        "aa-avh",
-        "vm-records-01 (virtualmachines)",
-        "vm-records-01",
-        "kv-records (vaults)",
-    ]
+    assert [step["to"] for step in vault["steps"]] == ["vm-records-01", "kv-records (vaults)"]
     assert vault["certain"] is True
 
 
 def test_what_can_be_activated_adds_to_the_reach(demo: Path, capsys: pytest.CaptureFixture[str]) -> None:
     standing = answer(capsys, demo, "reach", "Priya Raman")
     awake = answer(capsys, demo, "reach", "Priya Raman", "--eligible")
-    assert awake["secrets"] > standing["secrets"]
+    assert awake["identities"] > standing["identities"]
 
 
 def test_explain_shows_what_falls_with_a_principal(demo: Path, capsys: pytest.CaptureFixture[str]) -> None:
