@@ -208,7 +208,9 @@ def _placements(
     for key in unit.subjects:
         if key != draft.subject.key:
             others |= _needed_at(drafts[key], unit.place, bench)
-    counted = ~others | _needed_at(draft, unit.place, bench)
+    # What several assignments give way to counts for each only as far as that one grants it today.
+    own = bench.book.roles[draft.subject.role_definition_id].granted
+    counted = own & (~others | _needed_at(draft, unit.place, bench))
     for choice in solution.choices[unit]:
         yield Placement(
             unit.place, choice, unit.principal_id, unit.state, unit.condition, counted=choice.granted & counted

@@ -511,3 +511,18 @@ def test_two_runs_and_any_order_give_the_same_plan() -> None:
         for rows in tenant.rows.values():
             Random(seed).shuffle(rows)  # noqa: S311  not a secret
         assert as_text(tenant.plan()) == expected
+
+
+def test_a_shared_successor_counts_for_each_as_far_as_that_one_granted_it() -> None:
+    """A reader and owner at the root gets one narrower role; what reading never gave is no excess of the reader's."""
+    tenant, user, reading = _user_with(READER, "/")
+    owning = tenant.assign(102, user, OWNER, "/")
+    tenant.use(user, "Microsoft.Storage/storageAccounts/write", MG)
+    tenant.use(user, START, VM)
+    tenant.silent()
+    plan = tenant.plan()
+    (made,) = {one for id_ in (reading, owning) for one in proposal_for(plan, id_).assignments if one.scope == "/"}
+    assert made.role == CONTRIBUTOR
+    for one in plan.proposals:
+        assert one.excess_after <= one.excess_before
+        assert one.risk_after <= one.risk_before
