@@ -269,7 +269,7 @@ class Run:
             return
         at = self.units.setdefault(key, Progress(*key))
         at.scope, at.first, at.last = entry["scope"], entry["first"], entry["last"]
-        at.pending = [Request(**request) for request in entry["pending"]]
+        at.pending = [Request(**(request | {"accepts": tuple(request["accepts"])})) for request in entry["pending"]]
         at.state, at.reason, at.lost = entry["state"], entry["reason"], list(entry["lost"])
         if file := entry.get("file"):
             at.files.append(PageFile(**file))

@@ -16,6 +16,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 
 from rightsize.model.errors import InternalError
 from rightsize.model.nouns import PermissionBlock
@@ -28,6 +29,7 @@ from rightsize.rbac.text import fold
 STAR = "*"
 _SECONDS = 60.0
 _MOST_TRIED = 100
+_ENDS = ("/action", "/write", "/delete", "/read", "")
 
 Stands = Mapping[str, frozenset[int]]
 """For each pattern the bits of the needed operations that it matches."""
@@ -54,8 +56,8 @@ def describe_opening(pattern: str, plane: str, taken_out: Sequence[str], index: 
     head, _, tail = pattern.strip().partition(STAR)
     ending = f" {'and' if head else 'that'} ends in `{tail}`" if tail else ""
     block = one_block(plane, [pattern], taken_out)
-    for number in range(1, _MOST_TRIED):
-        name = f"{head or 'New.Provider/'}added{number if number > 1 else ''}{tail or '/action'}"
+    for end, number in product((tail,) if tail else _ENDS, range(1, _MOST_TRIED)):
+        name = f"{head or 'New.Provider/'}added{number if number > 1 else ''}{end}"
         if index.bit(plane, name) is None and grants([block], name, plane) == "yes":
             below = f"that begins with `{head}`" if head else "of any resource provider"
             return Opening(f"every operation {below}{ending}", name)

@@ -230,7 +230,7 @@ class Arm:
             account = found["scope"].lower().removesuffix("/blobservices/default")
             logged = {resource.lower() for resource in self._content.tenant.logged_resources}
             if account in logged and found["scope"].lower() != account:
-                return Answer(document={"value": [_diagnostic_setting(self._content, found["scope"])]})
+                return Answer(document={"value": [diagnostic_setting(self._content, found["scope"])]})
         return Answer(document={"value": []})
 
     def _of_resource(self, request: Request, _: re.Match[str]) -> Answer:
@@ -334,7 +334,8 @@ def _group_child(content: Content, scope: Any, depth: int) -> Document:
     }
 
 
-def _diagnostic_setting(content: Content, scope: str) -> Document:
+def diagnostic_setting(content: Content, scope: str) -> Document:
+    """Return the setting that sends the log of a scope into the workspace."""
     workspace = next(r["id"] for r in content.resources if r["properties"].get("customerId"))
     logs = [{"category": name, "enabled": True} for name in ("StorageRead", "StorageWrite", "StorageDelete")]
     return {

@@ -12,6 +12,7 @@ import duckdb
 
 from rightsize.demo.access_files import write_access
 from rightsize.demo.directory_files import write_directory
+from rightsize.demo.directory_roles import write_directory_roles
 from rightsize.demo.hashing import guid
 from rightsize.demo.sign_ins import sign_in_rows
 from rightsize.demo.tenant import Tenant
@@ -32,6 +33,7 @@ class Content:
         write_access(tenant, exports)
         self.sign_ins = sign_in_rows(tenant)
         write_directory(tenant, exports, self.sign_ins)
+        write_directory_roles(tenant, exports)
         self.parents = {scope.scope.lower(): scope.parent.lower() for scope in tenant.scopes}
         self.subscriptions = [scope for scope in tenant.scopes if scope.kind == "subscription"]
         self.management_groups = [scope for scope in tenant.scopes if scope.kind == "management_group"]

@@ -11,7 +11,6 @@ import re
 from collections.abc import Callable
 
 from rightsize.demo.directory_files import transitive_members
-from rightsize.demo.hashing import guid
 from tests.loopback.content import Content, Document
 from tests.loopback.graph_filters import keep
 from tests.loopback.graph_sign_ins import sign_in_page
@@ -23,8 +22,7 @@ _EMPTY = (
     "oauth2PermissionGrants applications domains auditLogs/directoryAudits identityProtection/riskyUsers "
     "identityProtection/riskDetections identityProtection/riskyServicePrincipals "
     "identityProtection/servicePrincipalRiskDetections security/alerts_v2 security/incidents "
-    "roleManagement/directory/roleAssignmentScheduleRequests roleManagement/directory/roleEligibilityScheduleRequests "
-    "roleManagement/directory/roleEligibilityScheduleInstances "
+    "roleManagement/directory/roleEligibilityScheduleRequests "
     "roleManagement/directory/roleAssignmentScheduleInstances "
     "roleManagement/directory/roleEligibilitySchedules roleManagement/directory/roleAssignmentSchedules "
     "policies/roleManagementPolicies policies/roleManagementPolicyAssignments identity/conditionalAccess/policies "
@@ -44,7 +42,6 @@ _EMPTY_PATHS = {path.lower() for path in _EMPTY.split()}
 _EMPTY_PARTS = {path.lower(): path for path in _EMPTY_OF_OBJECT.split()}
 # A filter on the group or the principal is required by the API.
 _NEEDS_FILTER = "identitygovernance/privilegedaccess/group/"
-_GLOBAL_ADMINISTRATOR = "62e90394-69f5-4237-9190-012177145e10"
 # Not shown unless asked for.
 _HIDDEN = {"signInActivity"}
 
@@ -64,8 +61,14 @@ class Graph:
             ),
             "organization": self._organization,
             "subscribedskus": self._licences,
-            "rolemanagement/directory/roledefinitions": self._directory_roles,
-            "rolemanagement/directory/roleassignments": self._directory_assignments,
+            "rolemanagement/directory/roledefinitions": lambda: content.directory("directory-roles"),
+            "rolemanagement/directory/roleassignments": lambda: content.directory("directory-role-assignments"),
+            "rolemanagement/directory/roleeligibilityscheduleinstances": lambda: content.directory(
+                "directory-role-eligibility"
+            ),
+            "rolemanagement/directory/roleassignmentschedulerequests": lambda: content.directory(
+                "directory-role-requests"
+            ),
         }
         self._made: dict[str, list[Document]] = {}
 
@@ -250,31 +253,6 @@ class Graph:
                     }
                 ],
             }
-        ]
-
-    def _directory_roles(self) -> list[Document]:
-        return [
-            {
-                "id": _GLOBAL_ADMINISTRATOR,
-                "displayName": "Global Administrator",
-                "description": "Can manage all aspects of Microsoft Entra ID.",
-                "isBuiltIn": True,
-                "isEnabled": True,
-                "templateId": _GLOBAL_ADMINISTRATOR,
-                "rolePermissions": [{"allowedResourceActions": ["microsoft.directory/allEntities/allTasks"]}],
-            }
-        ]
-
-    def _directory_assignments(self) -> list[Document]:
-        return [
-            {
-                "id": guid(self._content.tenant.spec.seed, "directory role", principal.principal_id),
-                "principalId": principal.principal_id,
-                "directoryScopeId": "/",
-                "roleDefinitionId": _GLOBAL_ADMINISTRATOR,
-            }
-            for principal in self._content.tenant.principals
-            if "emergency" in principal.options and principal.kind == "user"
         ]
 
 

@@ -175,6 +175,7 @@ def test_what_a_pattern_leaves_open_is_said(pattern: str, language: str, example
     opening = describe_opening(pattern, "control", ("A.Boxes/gone/*",), index)
     assert (opening.language, opening.example) == (language, example)
     assert describe_opening("A.Boxes/*", "control", ("A.Boxes/added/*",), index).example == "A.Boxes/added2/action"
+    assert describe_opening("A.Boxes/*", "control", ("A.Boxes/*/action",), index).example == "A.Boxes/added2/write"
 
 
 segments = st.sampled_from("abc")
