@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import random
-import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rightsize.collect import fetch
-from rightsize.demo.exports import write_exports
 from rightsize.demo.generator import generate
 from rightsize.demo.spec import TenantSpec
 from rightsize.propose.dials import Dials
@@ -20,7 +18,7 @@ from rightsize.store.digest import digest_content
 from rightsize.workflow.load import load_paths
 from rightsize.workflow.propose import propose_plan
 from tests.collect.collecting import collector
-from tests.loopback.arm import diagnostic_setting
+from tests.collect.served import write_served
 from tests.loopback.server import Loopback
 
 SPEC = TenantSpec(days=120, events=4000)
@@ -73,32 +71,8 @@ def plan_of(db: Path, folder: Path) -> str:
     return text.replace(json.loads(text)["generated_from"]["content_hash"], "")
 
 
-def write_served(tenant: Any, service: Loopback, folder: Path) -> None:
-    """Write the exports of what the service serves: all but Graph permissions, the logs of Graph and of other services.
-
-    The inventory is the service's own, which lists a workspace beside what the tenant's exports have.
-    """
-    write_exports(tenant, folder)
-    for name in ("graph-activity", "catalogue", "requests", "inventory", "directory/insights-logs-auditlogs"):
-        shutil.rmtree(folder / name)
-    for path in [*folder.glob("directory/*-graph.json"), *folder.glob("directory/*-exchange.json")]:
-        path.unlink()
-    for name in ("AuditLogs.csv", "directory-audits.json", "oauth2PermissionGrants.json"):
-        (folder / "directory" / name).unlink()
-    resources = service.content.resources
-    logged = {resource.lower() for resource in tenant.logged_resources}
-    settings = [
-        diagnostic_setting(service.content, f"{resource['id']}/blobServices/default")
-        for resource in resources
-        if resource["id"].lower() in logged
-    ]
-    (folder / "inventory").mkdir()
-    for name, records in (("resources", resources), ("diagnostic-settings", settings)):
-        (folder / "inventory" / f"{name}.json").write_text(json.dumps({"value": records}), encoding="utf-8")
-
-
 def test_the_plan_is_that_of_the_exports(tenant: Any, service: Loopback, clean: Path, tmp_path: Path) -> None:
-    write_served(tenant, service, tmp_path / "exports")
+    write_served(service.content, tmp_path / "exports")
     load_paths(tmp_path / "exports.duckdb", [tmp_path / "exports"])
     plan = plan_of(clean, tmp_path / "collected")
     assert plan == plan_of(tmp_path / "exports.duckdb", tmp_path / "exported")
