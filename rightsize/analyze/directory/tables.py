@@ -10,7 +10,7 @@ import polars as pl
 
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.text import folded, place_of
-from rightsize.analyze.window import Window
+from rightsize.analyze.window import Window, choose_window
 from rightsize.rbac.resource_actions import kinds_of, patterns_of
 from rightsize.rbac.text import fold
 from rightsize.rules.directory import logged_actions, weight_of
@@ -75,12 +75,14 @@ class DirectoryTables:
 
 
 def directory_window(tables: DirectoryTables, as_of: dt.date | None, days: int) -> Window:
-    """Return the `days` whole UTC days before `as_of`, else up to the newest day that the audit log covers."""
-    newest = as_of - dt.timedelta(days=1) if as_of else None
-    for series in (tables.coverage["day"], tables.days["day"], tables.assignments["created_on"].dt.date()):
-        last = series.max()
-        newest = newest or (last if isinstance(last, dt.date) else None)
-    newest = newest or dt.date(1970, 1, 1)
+    """Return the `days` whole UTC days before `as_of`, else up to the newest day that the audit log covers or shows.
+
+    Where it does neither, the window is that of Azure RBAC.
+    """
+    seen = (tables.coverage["day"].max(), tables.days["day"].max())
+    newest = next((day for day in seen if isinstance(day, dt.date)), None)
+    if as_of is not None or newest is None:
+        return choose_window(tables.inputs, as_of, days)
     return Window(newest - dt.timedelta(days=days - 1), newest)
 
 

@@ -64,9 +64,14 @@ class GraphTables:
 
 
 def graph_window(tables: GraphTables, as_of: dt.date | None, days: int) -> Window:
-    """Return the window; without `as_of` it ends with the newest day that the log of Graph covers or shows."""
+    """Return the window; without `as_of` it ends with the newest day that the log of Graph covers or shows.
+
+    Where it does neither, it ends with the newest day that any log covers.
+    """
     log = tables.coverage.filter(pl.col("source") == LOG)
     usage = tables.graph_usage_days.select("day")
+    if log.is_empty() and usage.is_empty():
+        log = tables.coverage
     return choose_window(Inputs.of(coverage=log, usage_days=usage), as_of, days)
 
 
