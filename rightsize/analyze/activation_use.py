@@ -14,6 +14,7 @@ import polars as pl
 from rightsize.analyze.inputs import schema_of
 from rightsize.analyze.tenant import Tenant, granted_by_patterns
 from rightsize.analyze.window import Window
+from rightsize.model.nouns import Plane
 
 ACTIVATIONS_SCHEMA = schema_of("activations")
 NAMED = 20
@@ -45,14 +46,22 @@ def use_of_activations(activations: pl.DataFrame, days: pl.DataFrame, tenant: Te
     )
     grants = granted_by_patterns(tenant.patterns, during.select("name", "plane").unique())
     during = during.join(grants, on=["role", "name", "plane"], how="semi")
-    done = (
-        pl.concat([frame.select("activation_id", "operation", "use") for frame in (named, during)])
-        .group_by("activation_id")
-        .agg(
-            operations=pl.col("operation").n_unique().cast(pl.Int64),
-            events=pl.col("use").sum().cast(pl.Int64),
-            done=pl.col("operation").unique().sort().head(NAMED),
-        )
+    uses = pl.concat([frame.select("activation_id", "operation", "use", name="operation") for frame in (named, during)])
+    return activation_table(activations, uses, "control")
+
+
+def activation_table(activations: pl.DataFrame, uses: pl.DataFrame, plane: Plane) -> pl.DataFrame:
+    """Return the table `activations` of a plane.
+
+    Args:
+        activations: One row an activation, as `History` has them.
+        uses: `activation_id, name, operation, use`: what was done in each, and how often; one name is one operation.
+        plane: The plane.
+    """
+    done = uses.group_by("activation_id").agg(
+        operations=pl.col("name").n_unique().cast(pl.Int64),
+        events=pl.col("use").sum().cast(pl.Int64),
+        done=pl.col("operation").unique().sort().head(NAMED),
     )
     table = activations.join(done, on="activation_id", how="left").select(
         "activation_id",
@@ -62,7 +71,7 @@ def use_of_activations(activations: pl.DataFrame, days: pl.DataFrame, tenant: Te
         "justified",
         "approved",
         "seen_in",
-        plane=pl.lit("control"),
+        plane=pl.lit(plane),
         role_definition_id="role",
         scope="place",
         role_assignment_id="id",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from rightsize.analyze.activation_use import ACTIVATIONS_SCHEMA, NAMED, hours
+from rightsize.analyze.activation_use import activation_table
 from rightsize.analyze.activations import asked, end_early, given_back, join_records, noted, records
 from rightsize.analyze.directory.tables import DirectoryTables, ways_to
 
@@ -59,31 +59,5 @@ def use_of_activations(activations: pl.DataFrame, tables: DirectoryTables) -> pl
         (pl.col("first_seen") >= pl.col("start_on")) & (pl.col("last_seen") <= pl.col("end_on")).fill_null(False)
     )
     allowed = ways_to(during["name"], tables).select("role", "name").unique()
-    done = (
-        during.join(allowed, on=["role", "name"], how="semi")
-        .group_by("activation_id")
-        .agg(
-            operations=pl.col("name").n_unique().cast(pl.Int64),
-            events=pl.col("use").sum().cast(pl.Int64),
-            done=pl.col("operation").unique().sort().head(NAMED),
-        )
-    )
-    table = activations.join(done, on="activation_id", how="left").select(
-        "activation_id",
-        "principal_id",
-        "start_on",
-        "end_on",
-        "justified",
-        "approved",
-        "seen_in",
-        plane=pl.lit("directory"),
-        role_definition_id="role",
-        scope="place",
-        role_assignment_id="id",
-        eligibility_id="eligibility",
-        hours=hours("start_on", "end_on"),
-        operations=pl.col("operations").fill_null(0),
-        events=pl.col("events").fill_null(0),
-        done=pl.col("done").fill_null([]),
-    )
-    return table.select(pl.col(name).cast(type_) for name, type_ in ACTIVATIONS_SCHEMA.items())
+    done = during.join(allowed, on=["role", "name"], how="semi")
+    return activation_table(activations, done.select("activation_id", "name", "operation", "use"), "directory")
