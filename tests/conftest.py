@@ -32,6 +32,17 @@ def demo_exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def demo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the default demo, as the command makes it. Read only: whoever writes takes a copy."""
+    from rightsize.demo.spec import TenantSpec  # noqa: PLC0415
+    from rightsize.workflow.demo import make_demo  # noqa: PLC0415
+
+    folder = tmp_path_factory.mktemp("made") / "demo"
+    make_demo(folder, TenantSpec(), lambda _: None)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def demo_truth(demo_exports: Path) -> dict[str, Any]:
     """The planted truth of `demo_exports`."""
     truth: dict[str, Any] = json.loads((demo_exports.parent / "truth.json").read_text(encoding="utf-8"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,8 @@ from rightsize.rules.layers import LAYERS
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("layers") / "demo"
-    assert run(["demo", str(folder), "-q"]) == 0
-    return folder
+def demo(demo_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return Path(shutil.copytree(demo_folder, tmp_path_factory.mktemp("layers") / "demo"))
 
 
 @pytest.fixture

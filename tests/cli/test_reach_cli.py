@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,8 @@ from rightsize.cli.main import run
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("reach") / "demo"
-    assert run(["demo", str(folder), "-q"]) == 0
-    return folder
+def demo(demo_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return Path(shutil.copytree(demo_folder, tmp_path_factory.mktemp("reach") / "demo"))
 
 
 def answer(capsys: pytest.CaptureFixture[str], demo: Path, *words: str) -> Any:

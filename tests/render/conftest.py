@@ -6,20 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from rightsize.demo.spec import TenantSpec
 from rightsize.propose.dials import Dials
-from rightsize.workflow.demo import make_demo
 from rightsize.workflow.load import load_paths
 from rightsize.workflow.propose import propose_plan
 from rightsize.workflow.report import report_store
-
-
-@pytest.fixture(scope="session")
-def demo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the default demo, as the command makes it. Read only."""
-    folder = tmp_path_factory.mktemp("report") / "demo"
-    make_demo(folder, TenantSpec(), lambda _: None)
-    return folder
 
 
 @pytest.fixture(scope="session")
