@@ -9,6 +9,7 @@ from typing import Any
 
 from rightsize.model.errors import InputError
 from rightsize.model.role_forms import load_json
+from rightsize.rbac.assignment_ids import arm_principal_type, role_path
 from rightsize.rbac.text import fold
 
 FORMAT = 1
@@ -54,12 +55,10 @@ class Held:
 
     def properties(self) -> dict[str, Any]:
         """Return its properties as a PUT takes them."""
-        parts = self.scope.split("/")
-        home = "/".join(parts[:3]) if fold(self.scope).startswith("/subscriptions/") else ""
         found: dict[str, str | None] = {
-            "roleDefinitionId": f"{home}/providers/Microsoft.Authorization/roleDefinitions/{self.role}",
+            "roleDefinitionId": role_path(self.scope, self.role),
             "principalId": self.principal_id,
-            "principalType": _ARM_TYPES.get(self.principal_type, self.principal_type),
+            "principalType": arm_principal_type(self.principal_type),
             "condition": self.condition,
             "conditionVersion": self.condition_version if self.condition else None,
             "description": self.description,
@@ -80,10 +79,6 @@ class Held:
             if (text or "") != (live.get(name) or ""):
                 return name
         return None
-
-
-# Resource Manager knows a managed identity as a service principal.
-_ARM_TYPES = {"ManagedIdentity": "ServicePrincipal"}
 
 
 def kept_properties(live: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 from rightsize.model.errors import GateError
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.role_forms import to_arm
+from rightsize.rbac.assignment_ids import assignment_id
 from rightsize.rbac.text import fold
 from rightsize.rollout.bundle import Bundle, Held, LeftOut, Swap
 from rightsize.rules.tables import rows_of
@@ -129,9 +130,8 @@ def _add(part: _Part, proposal: Mapping[str, Any], tenant: Tenant) -> None:
 def _created(one: Mapping[str, Any], proposal: str, tenant: Tenant) -> Held:
     principal = fold(one["principal_id"])
     condition = one.get("condition")
-    name = uuid.uuid5(_NAMESPACE, "|".join((fold(one["scope"]), fold(one["role"]), principal, condition or "")))
     return Held(
-        id=str(name),
+        id=assignment_id(one["scope"], one["role"], principal, condition),
         scope=one["scope"],
         role=fold(one["role"]),
         principal_id=principal,

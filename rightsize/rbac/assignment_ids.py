@@ -1,0 +1,25 @@
+"""Ids of the role assignments that a plan makes: the same assignment has the same id in every run and every file."""
+
+from __future__ import annotations
+
+from uuid import UUID, uuid5
+
+from rightsize.rbac.text import fold
+
+_NAMESPACE = UUID("2f0a4c9e-6f0b-5d51-9c0e-5a7f0f6f7f21")
+
+
+def assignment_id(scope: str, role: str, principal_id: str, condition: str | None) -> str:
+    """Return the GUID of an assignment, made of what it says; case does not matter but in the condition."""
+    return str(uuid5(_NAMESPACE, "|".join((fold(scope), fold(role), fold(principal_id), condition or ""))))
+
+
+def role_path(scope: str, role: str) -> str:
+    """Return the id by which an assignment at a scope names its role: below its subscription, where it has one."""
+    home = "/".join(scope.split("/")[:3]) if fold(scope).startswith("/subscriptions/") else ""
+    return f"{home}/providers/Microsoft.Authorization/roleDefinitions/{role}"
+
+
+def arm_principal_type(principal_type: str) -> str:
+    """Return the type of a principal in Resource Manager's word: a managed identity is a service principal there."""
+    return "ServicePrincipal" if principal_type == "ManagedIdentity" else principal_type
