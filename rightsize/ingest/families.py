@@ -192,6 +192,26 @@ _TIME_KEYS = {"time", "eventtimestamp", "event_timestamp"}
 _EVENT_KEYS = {"operationname", "operation_name", "category", "resourceid", "resource_id"}
 _SIGN_IN_KEYS = {"ipaddress", "status", "resourcedisplayname", "signineventtypes", "conditionalaccessstatus"}
 
+SIGNAL_TABLES = {
+    "securityalert",
+    "securityincident",
+    "aadriskyusers",
+    "aaduserriskevents",
+    "aadriskyserviceprincipals",
+    "aadserviceprincipalriskevents",
+}
+_SIGNAL_CATEGORIES = {"riskyusers", "userriskevents", "riskyserviceprincipals", "serviceprincipalriskevents"}
+_SIGNAL_KEYS = ({"systemalertid"}, {"incidentname", "incidentnumber"}, {"riskeventtype"}, {"risklastupdateddatetime"})
+
+
+def is_signal(record: Mapping[str, Any]) -> bool:
+    """Tell whether a record in the envelope of a log is an alert, an incident or risk: what a signal shape reads."""
+    named = {fold(str(key)).partition(" [")[0]: value for key, value in record.items()}
+    table, category = (fold(str(named.get(key) or "")) for key in ("type", "category"))
+    if table in SIGNAL_TABLES or category in _SIGNAL_CATEGORIES:
+        return True
+    return not table and any(keys <= named.keys() for keys in _SIGNAL_KEYS)
+
 
 @dataclass(frozen=True, slots=True)
 class Family:
@@ -202,6 +222,8 @@ class Family:
 
     def recognises(self, record: Mapping[str, Any]) -> bool:
         """Tell whether a record has this envelope, however its keys are capitalised."""
+        if is_signal(record):
+            return False
         keys = {fold(str(key)).partition(" [")[0] for key in record}
         if self.name == "pascal":
             return (

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rightsize.ingest.encoding import read_head
-from rightsize.ingest.families import FAMILIES, REQUEST_CATEGORIES, REQUEST_TABLES, Family
+from rightsize.ingest.families import FAMILIES, REQUEST_CATEGORIES, REQUEST_TABLES, Family, is_signal
 from rightsize.ingest.shapes import Context, Shape
 from rightsize.ingest.sniff import Sniff, sniff
 from rightsize.ingest.sources import SourceFile
@@ -71,13 +71,19 @@ def recognise(file: SourceFile, shapes: Sequence[Shape], columns: Sequence[str] 
 def _match(file: SourceFile, looked: Sniff, shapes: Sequence[Shape]) -> Recognised:
     envelope = looked.envelope or {}
     context = Context(file.file_name, str(envelope.get("@odata.context") or ""))
+    signals: Shape | None = None
     for record in looked.samples:
         family = next((family for family in FAMILIES if family.recognises(record)), None)
         if family is not None:
             return Recognised(file, looked, family=family, log=_likely_log(record))
         shape = next((shape for shape in shapes if shape.recognises(record, context)), None)
-        if shape is not None:
+        # An Event Hub sends alerts and risk between the records of logs, which then decide how the file is read.
+        if shape is not None and is_signal(record):
+            signals = signals or shape
+        elif shape is not None:
             return Recognised(file, looked, shape=shape)
+    if signals is not None:
+        return Recognised(file, looked, shape=signals)
     if envelope and not looked.samples and context.odata_context:
         shape = next((shape for shape in shapes if shape.recognises({}, context)), None)
         return Recognised(file, looked, shape=shape)

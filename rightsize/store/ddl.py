@@ -74,7 +74,7 @@ _BASE_TABLES = {
 }
 """Physical tables whose columns are not those of the table of the same name in `model`."""
 
-_VERSIONED = ("role_definitions", "deny_assignments", "operations")
+_VERSIONED = ("role_definitions", "deny_assignments", "operations", "signals")
 """Tables whose rows are replaced as a whole; `version` orders the rows of one key."""
 
 _SCOPE_SPELLING = "coalesce((SELECT spelling FROM base.scope_names AS n WHERE n.folded = {key}), {raw})"
@@ -253,6 +253,29 @@ _VIEWS = {
                 max(last_seen) AS last_seen
             FROM base.verdicts WHERE verdict = 'used' GROUP BY ALL
         ) AS v USING (role_assignment_id, state, operation, plane)""",
+    "signals": """
+        -- What one export says of an alert, a newer state in another, or its incident takes back.
+        WITH twins AS (
+            SELECT coalesce(original_id, signal_id) AS same,
+                arg_max(coalesce(dismissed, false),
+                    (coalesce(updated_on, TIMESTAMP '1970-01-01'), coalesce(dismissed, false))) AS dismissed
+            FROM base.signals WHERE kind <> 'incident' GROUP BY ALL
+        ), closed AS (
+            SELECT e.value AS alert FROM base.signals AS i JOIN base.signal_entities AS e USING (signal_id)
+            WHERE i.kind = 'incident' AND i.dismissed AND e.entity_kind = 'alert'
+            UNION SELECT split_part(e.signal_id, '/', 2)
+            FROM base.signal_entities AS e JOIN base.signals AS i ON i.signal_id = 'graph_incident/' || e.value
+            WHERE e.entity_kind = 'incident' AND i.dismissed
+        )
+        SELECT s.* REPLACE (coalesce(CASE s.kind WHEN 'incident' THEN s.dismissed
+            ELSE t.dismissed OR (s.kind = 'alert' AND split_part(s.signal_id, '/', 2) IN (SELECT alert FROM closed)
+                AND s.dismissed IS NULL) END, false) AS dismissed)
+        FROM base.signals AS s LEFT JOIN twins AS t ON t.same = coalesce(s.original_id, s.signal_id)""",
+    "signal_entities": f"""
+        SELECT e.* REPLACE (coalesce(e.principal_id, alias.principal_id) AS principal_id,
+            {_SCOPE_SPELLING.format(key=folded("e.scope"), raw="e.scope")} AS scope)
+        FROM base.signal_entities AS e
+        LEFT JOIN ({_RESOLVED}) AS alias ON e.entity_kind = 'principal' AND alias.alias = e.value""",
     "layer_matrix": f"""
         SELECT principal_id, scope, basis, state,
             {", ".join(f"bool_or(layer = '{layer}') AS {layer}" for layer in LAYERS)}, count(*) AS layer_count

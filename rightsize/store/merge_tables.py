@@ -18,6 +18,8 @@ from rightsize.store.staging import STAGED_TABLES
 _VERSIONS = {
     "role_definitions": "coalesce(strftime(updated_on, '%Y%m%d%H%M%S%f'), '')",
     "deny_assignments": "''",
+    # Of two states of one time the closed one is the later: ARM gives an alert no time of its state.
+    "signals": "coalesce(strftime(updated_on, '%Y%m%d%H%M%S%f'), '') || CASE WHEN dismissed THEN '1' ELSE '0' END",
     "operations": "CASE WHEN is_data_action IS NULL THEN '0' WHEN is_guess THEN '1' ELSE '2' END",
 }
 """What orders the rows of one key before their text does."""

@@ -9,7 +9,7 @@ import duckdb
 from rightsize.model.tables.graph import GRAPH_TABLES
 from rightsize.store.ddl import base_table, view_statements
 
-SCHEMA_VERSION = 9
+SCHEMA_VERSION = 10
 
 
 def _add_scope_tags(connection: duckdb.DuckDBPyConnection) -> None:
@@ -59,6 +59,11 @@ def _add_reach(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(f"CREATE TABLE IF NOT EXISTS base.{name} ({base_table(name)})")
 
 
+def _add_signals(connection: duckdb.DuckDBPyConnection) -> None:
+    for name in ("signals", "signal_entities"):
+        connection.execute(f"CREATE TABLE IF NOT EXISTS base.{name} ({base_table(name)})")
+
+
 _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     1: _add_scope_tags,
     2: _add_policies_and_requests,
@@ -68,6 +73,7 @@ _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     6: _add_layers,
     7: _add_graph,
     8: _add_reach,
+    9: _add_signals,
 }
 """The step that leads from the version of its key to the next."""
 

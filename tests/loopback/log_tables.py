@@ -43,6 +43,17 @@ _SIGN_IN = (
     "ServicePrincipalCredentialKeyId string, RiskLevelDuringSignIn string, SourceSystem string, Type string"
 )
 
+_RISK = (
+    "TimeGenerated datetime, TenantId string, Activity string, ActivityDateTime datetime, AdditionalInfo dynamic, "
+    "CorrelationId string, DetectedDateTime datetime, DetectionTimingType string, Id string, IpAddress string, "
+    "LastUpdatedDateTime datetime, Location dynamic, OperationName string, RequestId string, RiskDetail string, "
+    "RiskEventType string, RiskLevel string, RiskState string, Source string, TokenIssuerType string, "
+)
+_RISKY = (
+    "TimeGenerated datetime, TenantId string, Id string, IsProcessing bool, OperationName string, RiskDetail string, "
+    "RiskLastUpdatedDateTime datetime, RiskLevel string, RiskState string, "
+)
+_END = ", SourceSystem string, Type string"
 COLUMNS = {
     "AzureActivity": (
         "TimeGenerated datetime, TenantId string, ActivityStatus string, ActivityStatusValue string, "
@@ -90,6 +101,18 @@ COLUMNS = {
         "ResourceId string, StartTime datetime, Status string, SystemAlertId string, Tactics string, "
         "VendorName string, SourceSystem string, Type string"
     ),
+    "SecurityIncident": (
+        "TimeGenerated datetime, TenantId string, IncidentName string, Title string, Severity string, Status string, "
+        "Classification string, ProviderName string, FirstActivityTime datetime, LastActivityTime datetime, "
+        "LastModifiedTime datetime, CreatedTime datetime, IncidentNumber int, AlertIds dynamic, SourceSystem string, "
+        "Type string"
+    ),
+    "AADUserRiskEvents": _RISK + "UserDisplayName string, UserId string, UserPrincipalName string" + _END,
+    "AADServicePrincipalRiskEvents": (
+        _RISK + "AppId string, ServicePrincipalDisplayName string, ServicePrincipalId string" + _END
+    ),
+    "AADRiskyUsers": _RISKY + "UserDisplayName string, UserPrincipalName string" + _END,
+    "AADRiskyServicePrincipals": _RISKY + "AppId string, DisplayName string, ServicePrincipalType string" + _END,
 }
 """Each table's columns with their types in KQL, in the order of a workspace's answer."""
 

@@ -39,6 +39,7 @@ FILES = (
     "directory_unit_roles",
     "frameworks",
     "propagation",
+    "signal_states",
     "dual_operations",
     "resource_settings",
     "resource_logs",

@@ -23,7 +23,7 @@ RANKS = {"succeeded": 4, "failed": 3, "denied": 2, "started": 1, "other": 0}
 CONTENT = tuple(table.name for table in TABLES if table.kind in {"loaded", "derived", "view"})
 
 _TYPES = {"VARCHAR": pl.String, "BIGINT": pl.Int64, "INTEGER": pl.Int64, "BOOLEAN": pl.Boolean, "DATE": pl.Date}
-_MORE_TYPES = {"TIMESTAMP": pl.Datetime("us"), "VARCHAR[]": pl.List(pl.String)}
+_MORE_TYPES = {"TIMESTAMP": pl.Datetime("us"), "VARCHAR[]": pl.List(pl.String), "DOUBLE": pl.Float64}
 
 
 def guid(number: int) -> str:

@@ -11,6 +11,7 @@ from rightsize.collect.sources.directory import DIRECTORY_SOURCES
 from rightsize.collect.sources.exported import EXPORTED_SOURCES
 from rightsize.collect.sources.reports import REPORT_SOURCES
 from rightsize.collect.sources.scopes import SCOPE_SOURCES
+from rightsize.collect.sources.security import SECURITY_SOURCES
 from rightsize.collect.sources.workspaces import WORKSPACE_SOURCES, workspace_source_names
 from rightsize.model.errors import UsageError
 
@@ -20,6 +21,7 @@ SOURCES: tuple[Source, ...] = (
     *DIRECTORY_SOURCES,
     *ACTIVITY_SOURCES,
     *REPORT_SOURCES,
+    *SECURITY_SOURCES,
     *WORKSPACE_SOURCES,
     *EXPORTED_SOURCES,
 )

@@ -1,4 +1,4 @@
-"""What Graph reports: sign-ins of each kind, changes of the directory, risk and alerts.
+"""What Graph reports: sign-ins of each kind, changes of the directory.
 
 Version 1.0 lists interactive sign-ins only; the others are asked of the beta, by `signInEventTypes`. A tenant without
 Entra ID P1 keeps 7 days, one with it 30. Sign-ins come up to two hours late.
@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from rightsize.collect.forms import read_records
 from rightsize.collect.listing import Known, Right, Source, Unit, Units
 from rightsize.collect.sources.asking import graph, instant, slices
-from rightsize.collect.sources.directory import P2
 
 _LATENESS = dt.timedelta(hours=2)
 _SLICE_DAYS = 10
@@ -55,25 +54,15 @@ def _between(name: str, first: dt.datetime, last: dt.datetime) -> str:
     return f"{name} ge {instant(first)} and {name} lt {instant(last)}"
 
 
-def _by_time(name: str, path: str, column: str, budget: str, top: str) -> Units:
+def by_time(name: str, path: str, column: str, budget: str, top: str, lateness: dt.timedelta | None = None) -> Units:
+    """Make one unit of what is newer than the last run, by the time in `column`, `lateness` before that again."""
+
     def units(known: Known) -> Iterator[Unit]:
-        first, last = known.since(name, "tenant", _LATENESS), known.question.until
+        first, last = known.since(name, "tenant", lateness or _LATENESS), known.question.until
         request = graph(path, budget=budget, filter=_between(column, first, last), top=top)
         yield Unit(f"tenant#{instant(first)}", (request,), "/", first, last)
 
     return units
-
-
-def _risk(name: str, title: str, path: str, column: str, permission: str) -> Source:
-    return Source(
-        name,
-        "graph",
-        title,
-        Right(permission, "Security Reader", P2),
-        _by_time(name, f"/identityProtection/{path}", column, "risk", "500"),
-        form=read_records,
-        pool="risk",
-    )
 
 
 _AUDIT_RIGHT = Right("AuditLog.Read.All", "Reports Reader", "Microsoft Entra ID P1")
@@ -85,19 +74,8 @@ REPORT_SOURCES = (
     ),
     Source(
         "directory_audits", "graph", "changes of the directory", Right("AuditLog.Read.All", "Reports Reader"),
-        _by_time("directory_audits", "/auditLogs/directoryAudits", "activityDateTime", "reports", "999"),
+        by_time("directory_audits", "/auditLogs/directoryAudits", "activityDateTime", "reports", "999"),
         form=read_records, pool="reports",
-    ),
-    _risk("risky_users", "risky users", "riskyUsers", "riskLastUpdatedDateTime", "IdentityRiskyUser.Read.All"),
-    _risk("risk_detections", "risky sign-ins", "riskDetections", "detectedDateTime", "IdentityRiskEvent.Read.All"),
-    _risk("risky_service_principals", "risky service principals", "riskyServicePrincipals",
-          "riskLastUpdatedDateTime", "IdentityRiskyServicePrincipal.Read.All"),
-    _risk("service_principal_risk_detections", "risky sign-ins of service principals",
-          "servicePrincipalRiskDetections", "detectedDateTime", "IdentityRiskEvent.Read.All"),
-    Source(
-        "alerts", "graph", "security alerts", Right("SecurityAlert.Read.All", "Security Reader"),
-        _by_time("alerts", "/security/alerts_v2", "createdDateTime", "alerts", "500"), form=read_records,
-        pool="alerts",
     ),
 )  # fmt: skip
 """In the order in which they are reported."""

@@ -36,6 +36,11 @@ TABLES = (
     "MicrosoftGraphActivityLogs",
     "AZKVAuditLogs",
     "SecurityAlert",
+    "SecurityIncident",
+    "AADUserRiskEvents",
+    "AADRiskyUsers",
+    "AADServicePrincipalRiskEvents",
+    "AADRiskyServicePrincipals",
 )
 """Those that say something of principals and what they do."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rightsize.ingest.entities.alerts import ALERT_SHAPES
 from rightsize.ingest.entities.assignments import ASSIGNMENT_SHAPES
 from rightsize.ingest.entities.definitions import DEFINITION_SHAPES
 from rightsize.ingest.entities.directory import DIRECTORY_SHAPES
@@ -14,6 +15,7 @@ from rightsize.ingest.entities.pim import PIM_SHAPES
 from rightsize.ingest.entities.policies import POLICY_SHAPES
 from rightsize.ingest.entities.reduced import REDUCED_SHAPES
 from rightsize.ingest.entities.resources import RESOURCE_SHAPES
+from rightsize.ingest.entities.risk import RISK_SHAPES
 from rightsize.ingest.entities.scopes import SCOPE_SHAPES
 from rightsize.ingest.entities.tags import TAG_SHAPES
 from rightsize.ingest.shapes import Shape
@@ -33,5 +35,7 @@ ENTITY_SHAPES: tuple[Shape, ...] = (
     *PERMISSION_SHAPES,
     *GRAPH_CATALOGUE_SHAPES,
     *REDUCED_SHAPES,
+    *RISK_SHAPES,
+    *ALERT_SHAPES,
 )
 """Every shape; no record is recognised by two of them."""

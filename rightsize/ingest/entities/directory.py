@@ -198,6 +198,8 @@ def _kind_of(look: Look) -> str | None:
         return look.text("@odata.type").rsplit(".", 1)[-1]
     if not look.has("id") or look.type or look.inner:
         return None
+    if look.has("risklevel"):
+        return None
     if look.has("appid") and (look.has("serviceprincipaltype") or look.has("serviceprincipalnames")):
         return "serviceprincipal"
     if look.has("displayname", "securityenabled", "mailenabled") or look.has("displayname", "grouptypes"):

@@ -111,6 +111,7 @@ _FRAME_TYPES: Mapping[ColumnType, Any] = {
     ColumnType.TEXTS: pl.List(pl.String),
     ColumnType.BOOL: pl.Boolean,
     ColumnType.INT: pl.Int64,
+    ColumnType.REAL: pl.Float64,
     ColumnType.TIME: pl.String,
 }
 

@@ -13,6 +13,7 @@ from rightsize.model.tables.graph import GRAPH_TABLES, GRAPH_VIEWS
 from rightsize.model.tables.layers import LAYER_TABLES
 from rightsize.model.tables.pim import ACTIVATION_TABLES, PIM_TABLES
 from rightsize.model.tables.reach import REACH_TABLES
+from rightsize.model.tables.signals import SIGNAL_TABLES
 from rightsize.model.tables.usage import USAGE_TABLES
 
 TABLES: tuple[Table, ...] = (
@@ -22,6 +23,7 @@ TABLES: tuple[Table, ...] = (
     *PIM_TABLES,
     *GRAPH_TABLES,
     *USAGE_TABLES,
+    *SIGNAL_TABLES,
     *GRAPH_VIEWS,
     *BOOKKEEPING_TABLES,
     *ANSWER_TABLES,

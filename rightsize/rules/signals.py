@@ -1,0 +1,27 @@
+"""What the words of alerts and risk mean: whether a signal stands, is confirmed, or was dismissed as false.
+
+The rows of `signal_states.csv` name the field and the word, each with its source. What nobody dismissed stands.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+from rightsize.rbac.text import fold
+from rightsize.rules.tables import rows_of
+
+
+@cache
+def words_that_mean(meaning: str, field: str) -> tuple[str, ...]:
+    """Return the words of a field, folded, that mean `open`, `confirmed` or `dismissed`."""
+    return tuple(
+        fold(row["word"]) for row in rows_of("signal_states") if row["field"] == field and row["means"] == meaning
+    )
+
+
+def is_dismissed(status: str, classification: str) -> bool | None:
+    """Tell what an alert or incident says of itself: False where people confirmed it, None where nobody judged."""
+    if fold(classification) in words_that_mean("confirmed", "classification"):
+        return False
+    dismissed = fold(classification) in words_that_mean("dismissed", "classification")
+    return True if dismissed or fold(status) in words_that_mean("dismissed", "alert_status") else None
