@@ -223,8 +223,8 @@ def _entities(signal_id: str, entities: list[Any]) -> _Found:
             key = (mention.kind, fold(mention.value))
             if key not in found:
                 found.add(key)
-                row = {"signal_id": signal_id, "entity_kind": mention.kind, "value": key[1]}
-                row |= {"principal_id": mention.principal_id, "scope": mention.scope}
+                known = {"principal_id": mention.principal_id, "scope": mention.scope}
+                row = {"signal_id": signal_id, "entity_kind": mention.kind, "value": key[1], **known}
                 yield Beside("signal_entities", row)
 
 
