@@ -29,6 +29,7 @@ from rightsize.cli.layers import layers
 from rightsize.cli.load import load
 from rightsize.cli.mine import mine
 from rightsize.cli.narration import complain
+from rightsize.cli.plan import app as plan
 from rightsize.cli.propose import propose
 from rightsize.cli.queries import queries
 from rightsize.cli.reach import reach
@@ -79,6 +80,7 @@ app.command()(export)
 app.command()(layers)
 app.command()(load)
 app.command()(mine)
+app.add_typer(plan, name="plan")
 app.command()(propose)
 app.command()(report)
 roles.command("no-new-access")(no_new_access)

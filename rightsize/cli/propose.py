@@ -48,6 +48,16 @@ class UnobservableDial(StrEnum):
     DROP = "drop"
 
 
+class FormDial(StrEnum):
+    """A form that a plan's roles and assignments are written in, beside the JSON of Resource Manager."""
+
+    ARM = "arm"
+    AZ = "az"
+    POWERSHELL = "powershell"
+    BICEP = "bicep"
+    TERRAFORM = "terraform"
+
+
 def propose(
     out: Annotated[
         Path, typer.Option("--out", help="The plan folder; earlier files of ours in it are replaced.")
@@ -127,6 +137,10 @@ def propose(
         list[str] | None,
         typer.Option("--emergency-access", help="An emergency access account (id or UPN), left alone. Repeatable."),
     ] = None,
+    forms: Annotated[
+        list[FormDial] | None,
+        typer.Option("--format", help="Write roles and assignments in this form, too. Repeatable."),
+    ] = None,
     as_of: AsOf = None,
     min_window: MinWindow = 90,
     db: Db = DEFAULT_DB,
@@ -160,7 +174,7 @@ def propose(
         emergency_access=tuple(emergency_access or ()),
         as_of=as_of.date() if as_of else None,
     )
-    result = propose_plan(db, dials, out)
+    result = propose_plan(db, dials, out, forms=[form.value for form in forms or ()])
     replayed = result.plan.replay
     say(", ".join(f"{number} {kind}" for kind, number in result.kinds.items()) or "no assignments")
     say(

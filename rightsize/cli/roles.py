@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +12,7 @@ import typer
 from rightsize.cli.exit_codes import ExitCode
 from rightsize.cli.narration import say, set_verbosity
 from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Output, OutputFormat, Quiet, Verbose
-from rightsize.cli.output import show
+from rightsize.cli.output import show, write
 from rightsize.model.errors import UsageError
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
@@ -129,6 +130,37 @@ def expand(
     rows = expand_role(read_role(role), read_operations(operations) if operations else stored_operations(db))
     show(rows, ("operation", "plane", "conditional"), output)
     say(f"{len(rows)} operations")
+
+
+class RoleForm(StrEnum):
+    """A form that a role definition is written in."""
+
+    JSON = "json"
+    ARM = "arm"
+    AZ = "az"
+    POWERSHELL = "powershell"
+    POWERSHELL_PERMISSIONS = "powershell-permissions"
+    BICEP = "bicep"
+    TERRAFORM = "terraform"
+
+
+@app.command("convert")
+def convert(
+    role: Annotated[str, typer.Argument(metavar="ROLE", help=f"A role: {_FORMS}.")],
+    to: Annotated[
+        RoleForm,
+        typer.Option("--to", help="The form: json is what Resource Manager takes, arm a template around it."),
+    ],
+    db: Db = DEFAULT_DB,  # noqa: ARG001  every command takes it; files need no store
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
+) -> None:
+    """Write a role in another form to stdout; whatever the form cannot say is an error, and nothing is left out."""
+    from rightsize.workflow.roles import convert_role, read_role  # noqa: PLC0415
+
+    set_verbosity(verbose, quiet)
+    write(convert_role(read_role(role), to.value))
 
 
 def _show_answers(answers: list[dict[str, Any]], output: OutputFormat, *, many: bool) -> None:

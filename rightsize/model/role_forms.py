@@ -24,6 +24,7 @@ from rightsize.model.errors import InputError
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
 
 _STRINGS = ("actions", "notActions", "dataActions", "notDataActions")
+_PASCAL = tuple(name[0].upper() + name[1:] for name in _STRINGS)
 _BLOCK_KEYS = frozenset({*(name.lower() for name in _STRINGS), "condition", "conditionversion"})
 _HINT = (
     "a role definition is what `az role definition list` prints, what ARM returns, the input of `az role definition "
@@ -135,12 +136,34 @@ def to_az(role: RoleDefinition) -> dict[str, Any]:
 
 def to_input(role: RoleDefinition) -> dict[str, Any]:
     """Return a role as az and PowerShell take it; only several blocks or a condition need the newer `Permissions`."""
-    pascal = tuple(name[0].upper() + name[1:] for name in _STRINGS)
+    return to_flat_input(role) if _is_flat(role) else to_blocks_input(role)
+
+
+def to_flat_input(role: RoleDefinition) -> dict[str, Any]:
+    """Return a role as az and every PowerShell take it: one block, its lists beside the name.
+
+    Raises:
+        InputError: The role has several blocks or a condition.
+    """
+    if not _is_flat(role):
+        raise InputError(
+            f"role `{role.role_name}` has several permission blocks or a condition, which this form cannot say",
+            hint="ARM, Bicep and the newer input of PowerShell can",
+        )
+    return _input(role, _strings_of(role.permissions[0], _PASCAL))
+
+
+def to_blocks_input(role: RoleDefinition) -> dict[str, Any]:
+    """Return a role as newer PowerShell takes it, with its list of `Permissions`."""
+    return _input(role, {"Permissions": [_block_document(block, _PASCAL, "Condition") for block in role.permissions]})
+
+
+def _is_flat(role: RoleDefinition) -> bool:
     only = role.permissions[0] if len(role.permissions) == 1 else None
-    if only is not None and only.condition is None and only.condition_version is None:
-        permissions: dict[str, Any] = _strings_of(only, pascal)
-    else:
-        permissions = {"Permissions": [_block_document(block, pascal, "Condition") for block in role.permissions]}
+    return only is not None and only.condition is None and only.condition_version is None
+
+
+def _input(role: RoleDefinition, permissions: dict[str, Any]) -> dict[str, Any]:
     return {
         "Name": role.role_name,
         **_if_any("Id", role.role_definition_id),

@@ -20,6 +20,7 @@ TERRAFORM_TYPE = "azurerm_role_definition"
 _FIELDS = ("actions", "notActions", "dataActions", "notDataActions")
 _SNAKE = dict(zip(("actions", "not_actions", "data_actions", "not_data_actions"), _FIELDS, strict=True))
 _VARIABLE = re.compile(r"\[variables\('([^']+)'\)\]", re.IGNORECASE)
+TERRAFORM_EXPRESSION = re.compile(r"(?<!\$)\$\{|(?<!%)%\{")
 _DEEPEST = 50
 
 Resolve = Callable[[object, str], object]
@@ -43,7 +44,12 @@ def template_roles(document: object) -> tuple[RoleDefinition, ...] | None:
 
 
 def make_role(
-    name: object, identifier: object, permissions: object, scopes: object, resolve: Resolve
+    name: object,
+    identifier: object,
+    permissions: object,
+    scopes: object,
+    resolve: Resolve,
+    description: object = None,
 ) -> RoleDefinition:
     """Return the role that a template's fields make.
 
@@ -53,6 +59,7 @@ def make_role(
         permissions: The list of permission blocks, or an expression for it.
         scopes: The assignable scopes; those that are no texts are left out.
         resolve: What makes values of expressions.
+        description: What it says of itself, kept where it is a text.
 
     Raises:
         InputError: A list of actions is not known.
@@ -68,6 +75,7 @@ def make_role(
         "name": identifier if isinstance(identifier, str) else "",
         "properties": {
             "roleName": label,
+            "description": description if isinstance(description, str) else "",
             "type": "CustomRole",
             "permissions": [_block(resolve(block, where), where, resolve) for block in blocks],
             "assignableScopes": [scope for scope in scopes if isinstance(scope, str)]
@@ -121,14 +129,14 @@ def _arm_roles(template: Mapping[str, Any], depth: int) -> Iterator[RoleDefiniti
 
     def resolve(value: object, place: str) -> object:
         for _ in range(_DEEPEST):
-            if not (isinstance(value, str) and value.startswith("[") and not value.startswith("[[")):
+            if not (isinstance(value, str) and value.startswith("[") and value.endswith("]")) or value[1] == "[":
                 break
             match = _VARIABLE.fullmatch(value)
             known = {str(name).lower(): one for name, one in variables.items()} if variables else {}
             if match is None or match[1].lower() not in known:
                 raise unknown_value(place, value)
             value = known[match[1].lower()]
-        return value[1:] if isinstance(value, str) and value.startswith("[[") else value
+        return _arm_text(value)
 
     resources = template.get("resources") or []
     for resource in resources.values() if isinstance(resources, Mapping) else resources:
@@ -138,22 +146,32 @@ def _arm_roles(template: Mapping[str, Any], depth: int) -> Iterator[RoleDefiniti
         properties = properties if isinstance(properties, Mapping) else {}
         kind = str(resource.get("type", "")).lower()
         if kind == ROLE_TYPE:
+            scopes = properties.get("assignableScopes")
             yield make_role(
-                properties.get("roleName"),
-                resource.get("name"),
+                _arm_text(properties.get("roleName")),
+                _arm_text(resource.get("name")),
                 properties.get("permissions"),
-                properties.get("assignableScopes"),
+                list(map(_arm_text, scopes)) if isinstance(scopes, list) else scopes,
                 resolve,
+                _arm_text(properties.get("description")),
             )
         elif kind == "microsoft.resources/deployments" and isinstance(properties.get("template"), Mapping):
             yield from _arm_roles(properties["template"], depth + 1)
 
 
+def _arm_text(value: object) -> object:
+    """Return the text that a template means: only one in brackets from end to end has a doubled first one."""
+    is_doubled = isinstance(value, str) and value.startswith("[[") and value.endswith("]")
+    return value[1:] if is_doubled and isinstance(value, str) else value
+
+
 def _terraform_json_roles(kinds: object) -> Iterator[RoleDefinition]:
     def resolve(value: object, place: str) -> object:
-        if isinstance(value, str) and ("${" in value or "%{" in value):
+        if not isinstance(value, str):
+            return value
+        if TERRAFORM_EXPRESSION.search(value):
             raise unknown_value(place, value)
-        return value
+        return terraform_text(value)
 
     for group in kinds if isinstance(kinds, list) else [kinds]:
         roles = group.get(TERRAFORM_TYPE) if isinstance(group, Mapping) else None
@@ -169,10 +187,22 @@ def terraform_role(body: object, resolve: Resolve) -> RoleDefinition:
         raise InputError(f"an `{TERRAFORM_TYPE}` is no block")
     if "dynamic" in body:
         raise unknown_value(f"`permissions` of role `{body.get('name')}`", "dynamic")
+    scopes = body.get("assignable_scopes")
     return make_role(
-        body.get("name"),
-        body.get("role_definition_id"),
+        _shown(body.get("name")),
+        _shown(body.get("role_definition_id")),
         body.get("permissions", []),
-        body.get("assignable_scopes"),
+        list(map(_shown, scopes)) if isinstance(scopes, list) else scopes,
         resolve,
+        _shown(body.get("description")),
     )
+
+
+def terraform_text(text: str) -> str:
+    """Return the text that a string of Terraform without expressions means."""
+    return text.replace("$${", "${").replace("%%{", "%{")
+
+
+def _shown(value: object) -> object:
+    is_literal = isinstance(value, str) and not TERRAFORM_EXPRESSION.search(value)
+    return terraform_text(value) if is_literal and isinstance(value, str) else value

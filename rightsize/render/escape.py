@@ -7,6 +7,7 @@ the program goes past this module.
 from __future__ import annotations
 
 import re
+import shlex
 
 # C0 and C1 controls, DEL, line and paragraph separators, zero-width and bidi controls, the byte-order mark.
 _TERMINAL_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
@@ -17,6 +18,8 @@ _XML_FORBIDDEN = re.compile(
     "\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]"
 )
 _XML_ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&apos;"})
+_BICEP_UNSAFE = re.compile(rf"[\\']|{_TERMINAL_UNSAFE.pattern}|\$(?=\{{)")
+_POWERSHELL_QUOTES = re.compile("['\u2018-\u201b]")
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?\Z")
 
 
@@ -52,3 +55,36 @@ def for_github_message(text: str) -> str:
 def for_github_property(text: str) -> str:
     """Return `text` as the value of a property of a workflow command of GitHub."""
     return for_github_message(text).replace(":", "%3A").replace(",", "%2C")
+
+
+def for_bicep(text: str) -> str:
+    """Return `text` as a string of Bicep, quotes included: no quote of its ends it, and `${` starts no expression."""
+    return "'" + _BICEP_UNSAFE.sub(_bicep_escape, text) + "'"
+
+
+def _bicep_escape(found: re.Match[str]) -> str:
+    # A backslash as its code: readers of Bicep take `\\'` for a quote that is escaped.
+    return f"\\{found[0]}" if found[0] in "'$" else f"\\u{{{ord(found[0]):x}}}"
+
+
+def for_terraform(text: str) -> str:
+    """Return `text` for a string of Terraform's JSON, which would read `${` and `%{` as templates."""
+    return text.replace("${", "$${").replace("%{", "%%{")
+
+
+def for_arm(text: str) -> str:
+    """Return `text` for a string of an ARM template, which would run what stands in brackets."""
+    return "[" + text if text.startswith("[") and text.endswith("]") else text
+
+
+def for_shell(text: str) -> str:
+    """Return `text` as one word of bash; what a terminal would not show is written as an escape."""
+    if not _TERMINAL_UNSAFE.search(text):
+        return shlex.quote(text)
+    shown = re.sub(r"[\\']", lambda match: "\\" + match[0], text)
+    return "$'" + _TERMINAL_UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", shown) + "'"
+
+
+def for_powershell(text: str) -> str:
+    """Return `text` as a string of PowerShell, quotes included; to it the quotes of typography are quotes, too."""
+    return "'" + _POWERSHELL_QUOTES.sub(lambda match: match[0] * 2, text) + "'"

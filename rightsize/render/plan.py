@@ -18,11 +18,12 @@ from typing import Any
 from rightsize.model.errors import InputError
 from rightsize.model.plan import PLAN_FORMAT, Plan, PlannedAssignment, Proposal
 from rightsize.model.role_forms import hash_of_role, to_arm
+from rightsize.render.deploy.files import PLAN_FORMS
 from rightsize.render.review import write_review
 from rightsize.render.rows import plain
 
 MANIFEST = "manifest.json"
-_FOLDERS = ("roles", "graph", "directory")
+_FOLDERS = ("roles", "graph", "directory", *PLAN_FORMS)
 
 
 def write_plan(plan: Plan, directory: Path, extra: Mapping[str, str] | None = None) -> list[str]:
@@ -36,7 +37,15 @@ def write_plan(plan: Plan, directory: Path, extra: Mapping[str, str] | None = No
     Raises:
         InputError: The folder cannot be written.
     """
-    files = plan_files(plan) | dict(extra or {})
+    return write_folder(plan_files(plan) | dict(extra or {}), directory)
+
+
+def write_folder(files: Mapping[str, str], directory: Path) -> list[str]:
+    """Write files into a folder of ours, take away what an earlier run wrote and this one does not, return all names.
+
+    Raises:
+        InputError: The folder cannot be written.
+    """
     try:
         for folder in sorted({"roles", *(name.partition("/")[0] for name in files if "/" in name)}):
             (directory / folder).mkdir(parents=True, exist_ok=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,15 @@ from rightsize.model.errors import EvidenceError
 from rightsize.model.plan import Plan, Proposal
 from rightsize.propose.dials import Dials
 from rightsize.propose.plan import make_plan
+from rightsize.render.deploy.contents import contents_of
+from rightsize.render.deploy.files import deploy_files
 from rightsize.render.layers import draw_matrix
 from rightsize.render.plan import plan_document, proposal_document, write_plan
 from rightsize.render.summary import short_scope, write_summary
 from rightsize.store.connection import open_store
 from rightsize.store.digest import digest_content
 from rightsize.workflow.analyze import analyse_inputs, has_rbac, write_conclusions
+from rightsize.workflow.deploy import types_of
 from rightsize.workflow.layers import keep_layers, matrix_rows, measure_plan
 from rightsize.workflow.planes import judge_planes
 from rightsize.workflow.reach import keep_reach
@@ -50,13 +53,14 @@ class ProposeResult:
     document: dict[str, Any]
 
 
-def propose_plan(db: Path, dials: Dials, out: Path) -> ProposeResult:
+def propose_plan(db: Path, dials: Dials, out: Path, *, forms: Collection[str] = ()) -> ProposeResult:
     """Judge every grant in the store, plan, prove, replay, and write the plan folder.
 
     Args:
         db: The store.
         dials: What the person chose.
         out: The plan folder.
+        forms: Forms of `render.deploy.files` that stand in the folder, too.
 
     Raises:
         EvidenceError: Nothing is loaded, there is no catalogue of operations, or no log covers any of the window.
@@ -79,7 +83,10 @@ def propose_plan(db: Path, dials: Dials, out: Path) -> ProposeResult:
         plan = replace(plan, parts=tuple(one.plan(dials) for one in judged))
         layers = measure_plan(inputs, analysis, plan)
         picture = draw_matrix(matrix_rows(layers.defeats, plan.names))
-        files = write_plan(plan, out, {SUMMARY: write_summary(plan, layers=picture)})
+        extra = {SUMMARY: write_summary(plan, layers=picture)}
+        if forms:
+            extra |= deploy_files(contents_of(plan, types_of(inputs.principals)), forms)
+        files = write_plan(plan, out, extra)
         write_conclusions(store, analysis, findings, [one.analysis for one in judged])
         store.write_answer("proposals", answer_table(plan))
         keep_layers(store, layers)

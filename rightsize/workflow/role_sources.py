@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,10 +14,12 @@ from rightsize.model.nouns import RoleDefinition
 from rightsize.model.role_forms import load_json, read_role_definitions
 from rightsize.model.role_templates import (
     ROLE_TYPE,
+    TERRAFORM_EXPRESSION,
     TERRAFORM_TYPE,
     make_role,
     template_roles,
     terraform_role,
+    terraform_text,
     unknown_value,
 )
 from rightsize.workflow.text_files import read_bytes
@@ -23,7 +27,11 @@ from rightsize.workflow.text_files import read_bytes
 ENDINGS = (".json", ".bicep", ".tf")
 # A file of a folder that names none of these defines no role, whatever else is wrong with it.
 _SIGNS = re.compile(rb"roledefinitions|azurerm_role_definition|assignable_?scopes", re.IGNORECASE)
+_TEXTS = ("name", "role_definition_id", "description", "assignable_scopes")
 _EXTRA = "install the extra that reads it: `pip install 'rightsize[iac]'`"
+_BICEP_EXPRESSION = re.compile(r"(?<!\\)(?:\\\\)*\$\{")
+_NO_NAME = re.compile(r"[/*\s@'\"]|^\d")
+_BICEP_ESCAPE = re.compile(r"\\(?:([\\'$nrt])|u\{([0-9A-Fa-f]{1,6})\})")
 _DEEPEST = 50
 
 
@@ -87,14 +95,16 @@ def _bicep_roles(text: str) -> Iterator[RoleDefinition]:
 
     def resolve(value: object, place: str) -> object:
         for _ in range(_DEEPEST):
-            if not isinstance(value, str) or "/" in value or "*" in value:
+            if not isinstance(value, str) or _NO_NAME.search(value):
                 break
-            # The parser gives names and strings alike: what has neither slash nor star is no action, so a name.
+            # The parser gives names and strings alike: what could be no name of Bicep's is a string.
             if value not in variables:
                 raise unknown_value(place, value)
             value = variables[value]
-        if isinstance(value, str) and "${" in value:
-            raise unknown_value(place, value)
+        if isinstance(value, str):
+            if _BICEP_EXPRESSION.search(value):
+                raise unknown_value(place, value)
+            return _bicep_text(value)
         if isinstance(value, Mapping) and ("function" in value or "operator" in value):
             raise unknown_value(place, value)
         return value
@@ -106,13 +116,27 @@ def _bicep_roles(text: str) -> Iterator[RoleDefinition]:
         properties = config.get("properties") if isinstance(config, Mapping) else None
         if not isinstance(properties, Mapping):
             raise unknown_value("a role definition", config)
+        scopes = properties.get("assignableScopes")
         yield make_role(
-            properties.get("roleName"),
+            _bicep_text(properties.get("roleName")),
             config.get("name"),
             properties.get("permissions"),
-            properties.get("assignableScopes"),
+            list(map(_bicep_text, scopes)) if isinstance(scopes, list) else scopes,
             resolve,
+            _bicep_text(properties.get("description")),
         )
+
+
+def _bicep_text(value: object) -> object:
+    """Return what a string of Bicep means; the parser leaves its escapes as they are written."""
+    return _BICEP_ESCAPE.sub(_unescape, value) if isinstance(value, str) else value
+
+
+def _unescape(found: re.Match[str]) -> str:
+    if found[2] is not None:
+        code = int(found[2], 16)
+        return chr(code) if code <= sys.maxunicode else found[0]
+    return {"n": "\n", "r": "\r", "t": "\t"}.get(found[1], found[1])
 
 
 def _terraform_roles(text: str) -> Iterator[RoleDefinition]:
@@ -140,7 +164,7 @@ def _terraform_roles(text: str) -> Iterator[RoleDefinition]:
         for kind, named in group.items():
             for body in named.values():
                 if kind.strip('"') == TERRAFORM_TYPE:
-                    yield terraform_role({**body, "name": _shown(body.get("name"))}, resolve)
+                    yield terraform_role({**body, **{key: _shown(body.get(key)) for key in _TEXTS}}, resolve)
                 elif kind.strip('"').startswith("azapi_") and ROLE_TYPE in str(body.get("type", "")).lower():
                     raise unknown_value("an azapi resource that is a role definition", "body")
 
@@ -150,13 +174,24 @@ def _is_quoted(value: str) -> bool:
 
 
 def _unquoted(value: str, place: str) -> str:
-    if "${" in value or "%{" in value:
+    if TERRAFORM_EXPRESSION.search(value):
         raise unknown_value(place, value)
-    return value[1:-1]
+    return terraform_text(_hcl_text(value))
 
 
 def _shown(value: object) -> object:
-    return value[1:-1] if isinstance(value, str) and _is_quoted(value) else value
+    """Return a value without the quotes of a text; what Terraform's JSON would have there."""
+    if isinstance(value, list):
+        return [_shown(item) for item in value]
+    return _hcl_text(value) if isinstance(value, str) and _is_quoted(value) else value
+
+
+def _hcl_text(quoted: str) -> str:
+    """Return what stands between quotes; whatever JSON would not read, too, stays as it is written."""
+    try:
+        return str(json.loads(quoted))
+    except ValueError:
+        return quoted[1:-1]
 
 
 def _first(error: Exception) -> str:

@@ -13,6 +13,7 @@ from rightsize.model.role_forms import read_role_definitions
 from rightsize.rbac.algebra import contains, witnesses
 from rightsize.rbac.expand import GrantedOperation, expand_roles
 from rightsize.rbac.text import fold
+from rightsize.render.deploy.files import ROLE_FORMS
 from rightsize.workflow.operations import Operations
 from rightsize.workflow.role_sources import roles_of_bytes
 from rightsize.workflow.text_files import read_bytes, read_json_lines
@@ -151,6 +152,11 @@ def expand_role(role: RoleDefinition, operations: Operations) -> list[dict[str, 
     """Return the operations of a catalogue that a role grants, sorted by plane and name."""
     rows = sorted(expand_roles({"": role.permissions}, operations), key=_by_plane)
     return [{"operation": row.operation, "plane": row.plane, "conditional": row.conditional} for row in rows]
+
+
+def convert_role(role: RoleDefinition, form: str) -> str:
+    """Return a role in a form of `render.deploy.files.ROLE_FORMS`, or raise InputError where that cannot say it."""
+    return ROLE_FORMS[form](role)
 
 
 def _by_plane(row: GrantedOperation) -> tuple[str, str, str]:

@@ -29,6 +29,7 @@ from rightsize.rollout.journal import Entry, Journal, read_journal
 from rightsize.rollout.order import Tenant, make_bundle
 from rightsize.rollout.tripwire import Refusal, Seen, Standing, standing_of
 from rightsize.store.connection import Store, open_store
+from rightsize.workflow.deploy import types_of
 from rightsize.workflow.text_files import read_bytes
 from rightsize.workflow.verify import verify_plan
 
@@ -115,12 +116,10 @@ def _tenant(store: Store) -> Tenant:
     members: dict[str, set[str]] = {}
     for group, member in store.table("group_closure").select("group_id", "member_id").iter_rows():
         members.setdefault(fold(group), set()).add(fold(member))
-    types = {
-        fold(id_): kind or "User"
-        for id_, kind in store.table("principals").select("principal_id", "principal_type").iter_rows()
-    }
     rows = store.table("role_assignments").sort("role_assignment_id", "state").to_dicts()
-    return Tenant(rows, {group: frozenset(found) for group, found in members.items()}, types)
+    return Tenant(
+        rows, {group: frozenset(found) for group, found in members.items()}, types_of(store.table("principals"))
+    )
 
 
 def open_bundle(folder: Path) -> Bundle:

@@ -263,3 +263,15 @@ def test_a_file_that_is_no_list_of_exclusions_is_an_input_error(
     )
     assert name in capsys.readouterr().err
     assert not (tmp_path / "plan").exists()
+
+
+def test_forms_stand_beside_the_plan_and_go_again(store: FakeStore, tmp_path: Path) -> None:
+    """`--format` adds files; a run without it takes them away, and the plan itself is the same bytes."""
+    arguments = ["propose", "--out", str(tmp_path), "--as-of", END, "-q"]
+    assert run([*arguments, "--format", "bicep", "--format", "powershell"]) == 0
+    plan = (tmp_path / "plan.json").read_bytes()
+    assert (tmp_path / "bicep" / "main.bicep").is_file()
+    assert (tmp_path / "powershell" / "deploy.ps1").is_file()
+    assert run(arguments) == 0
+    assert (tmp_path / "plan.json").read_bytes() == plan
+    assert not list((tmp_path / "bicep").iterdir())

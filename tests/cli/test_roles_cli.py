@@ -130,3 +130,20 @@ def test_a_table_escapes_what_a_role_says(folder: Path, capsys: pytest.CaptureFi
     out = capsys.readouterr().out
     assert "\x1b" not in out
     assert "\u202e" not in out
+
+
+@pytest.mark.parametrize(("form", "name"), [("bicep", "x.bicep"), ("terraform", "x.tf.json"), ("json", "x.json")])
+def test_convert_writes_what_is_read_again(
+    folder: Path, capsys: pytest.CaptureFixture[str], form: str, name: str
+) -> None:
+    """A role in another form grants the same."""
+    assert run(["roles", "convert", "both.json#Writer", "--to", form]) == 0
+    (folder / name).write_text(capsys.readouterr().out, encoding="utf-8")
+    assert answer(capsys, "contains", "both.json#Writer", name) == {"contains": True, "witness": None}
+    assert answer(capsys, "contains", name, "both.json#Writer") == {"contains": True, "witness": None}
+
+
+def test_convert_refuses_what_a_form_cannot_say(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "two.json").write_text(json.dumps([{"actions": ["N.A/t/read"]}, {"actions": ["N.A/t/write"]}]))
+    assert run(["roles", "convert", "two.json", "--to", "az"]) == 5
+    assert "cannot say" in capsys.readouterr().err

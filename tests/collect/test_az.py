@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import os
+import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rightsize.collect.sources import chosen_sources
+from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.model.role_forms import read_role_definitions
 from rightsize.propose.dials import Dials
+from rightsize.propose.reviewable import plan_of
+from rightsize.render.deploy.contents import contents_of
+from rightsize.render.deploy.files import ROLE_FORMS, deploy_files
 from rightsize.store.connection import open_store
 from rightsize.workflow.collect import collect_tenant
 from rightsize.workflow.doctor import collector_role
 from rightsize.workflow.load import load_paths
+from rightsize.workflow.plan_folder import read_plan_folder
 from rightsize.workflow.propose import propose_plan
 from tests.azure.hurried import Hurried
 from tests.loopback.az import Az, az_environment, sign_in_az
@@ -74,6 +82,46 @@ def test_the_roles_of_a_plan_are_taken(az: Az, demo_exports: Path, tmp_path: Pat
     assert chosen
     for role in chosen:
         assert put(az, role, tmp_path)["name"] == role["name"]
+
+
+def test_the_script_of_a_plan_is_run_by_az(
+    az: Az, az_folder: Path, writable: Loopback, demo_folder: Path, tmp_path: Path
+) -> None:
+    """Roles and assignments arrive with their ids, and a second run changes nothing."""
+    plan = plan_of(read_plan_folder(demo_folder))
+    new = {role.definition.role_definition_id for role in plan.roles}
+    few = min(
+        (one for one in plan.proposals if any(place.role in new for place in one.assignments)),
+        key=lambda one: (len(one.assignments), one.id),
+    )
+    contents = contents_of(plan, {}, {few.id})
+    (role,) = contents.roles
+    files = {f"roles/{role.slug}.json": ROLE_FORMS["json"](role.definition), **deploy_files(contents, ["az"])}
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    environment = {**os.environ, **az_environment(writable, az_folder)}
+    done = subprocess.run(
+        ["bash", str(tmp_path / "az" / "deploy.sh")], check=False, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    made = {one["name"]: one["properties"] for one in writable.content.role_assignments}
+    for one in contents.assignments:
+        assert made[one.id]["principalId"] == one.principal_id
+        assert made[one.id]["roleDefinitionId"].lower().endswith(one.role)
+    definitions = {one["name"]: one for one in writable.content.role_definitions}
+    assert read_role_definitions([definitions[role.definition.role_definition_id]]) == (role.definition,)
+
+
+def test_the_flat_input_is_taken_by_az(az: Az, writable: Loopback, tmp_path: Path) -> None:
+    """`az role definition create` reads every field of it, but chooses an id of its own."""
+    (scope, *_) = [place.scope for place in writable.content.subscriptions]
+    block = PermissionBlock(("Microsoft.Compute/virtualMachines/restart/action",))
+    role = RoleDefinition("", "It's ${x}", (block,), "CustomRole", "[d]", (scope,))
+    (tmp_path / "role.json").write_text(ROLE_FORMS["az"](role), encoding="utf-8")
+    made = az("role", "definition", "create", "--role-definition", f"@{tmp_path / 'role.json'}")
+    (theirs,) = read_role_definitions([made])
+    assert replace(theirs, role_definition_id="") == role
 
 
 def test_whoever_az_signed_in_collects(

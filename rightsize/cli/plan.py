@@ -1,0 +1,49 @@
+"""`rightsize plan`: a plan that was written, in other forms."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rightsize.cli.narration import say, set_verbosity
+from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Output, OutputFormat, Quiet, Verbose
+from rightsize.cli.output import show
+from rightsize.cli.propose import FormDial
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+
+PlanFolder = Annotated[Path, typer.Argument(metavar="PLAN", help="The plan folder, or its plan.json.")]
+
+
+@app.callback()
+def plan() -> None:
+    """Write a plan in the forms that teams deploy and review."""
+
+
+@app.command("files")
+def files_(
+    folder: PlanFolder,
+    forms: Annotated[list[FormDial], typer.Option("--format", help="A form to write. Repeatable.")],
+    out: Annotated[Path, typer.Option("--out", help="The folder; earlier files of ours in it are replaced.")],
+    db: Db = DEFAULT_DB,
+    output: Output = OutputFormat.TABLE,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
+) -> None:
+    """Write the roles and assignments that a plan brings, to be deployed by other tools; they remove nothing.
+
+    Every role and assignment has the id that `rollout` gives it. What is to become eligible is left out: the rules of
+    Privileged Identity Management have to be there first.
+    """
+    from rightsize.workflow.deploy import write_deployment  # noqa: PLC0415
+
+    set_verbosity(verbose, quiet)
+    made = write_deployment(db, folder, out, [form.value for form in forms])
+    show([{"file": name} for name in made.files], ("file",), output)
+    contents = made.contents
+    say(f"{len(contents.roles)} roles, {len(contents.assignments)} assignments; in {out}")
+    if contents.eligible:
+        say(f"left out: {contents.eligible} assignments that are to become eligible")

@@ -1,0 +1,186 @@
+"""What a deployment of a plan makes: its roles, and its assignments with their ids, whatever the language."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+
+from rightsize.model.errors import InputError
+from rightsize.model.plan import Plan, PlannedRole
+from rightsize.rbac.assignment_ids import arm_principal_type, assignment_id, role_path
+from rightsize.rbac.scopes import parse_scope
+from rightsize.rbac.text import fold
+
+API = "2022-04-01"
+"""The version of Resource Manager's interface for role definitions and assignments."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Made:
+    """A role assignment that comes.
+
+    Attributes:
+        scope: Where.
+        id: Its GUID, made of all that it says.
+        role: GUID of its role, and `role_path` the id that an assignment names it by.
+        principal_id: Who gets it, and `principal_type` what that is to Resource Manager.
+        condition: Its condition.
+        description: Names the proposal that it comes from.
+    """
+
+    scope: str
+    id: str
+    role: str
+    role_path: str
+    principal_id: str
+    principal_type: str
+    condition: str | None
+    description: str
+
+    def properties(self) -> dict[str, str]:
+        """Return what a PUT says of it."""
+        found = {
+            "roleDefinitionId": self.role_path,
+            "principalId": self.principal_id,
+            "principalType": self.principal_type,
+            "condition": self.condition,
+            "conditionVersion": "2.0" if self.condition else None,
+            "description": self.description,
+        }
+        return {name: value for name, value in found.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """Everything that a deployment makes, sorted.
+
+    Attributes:
+        roles: New roles.
+        assignments: Assignments that stand at once.
+        eligible: How many assignments become eligible; no file makes them, since their rules must come before them.
+    """
+
+    roles: tuple[PlannedRole, ...]
+    assignments: tuple[Made, ...]
+    eligible: int
+
+
+def contents_of(plan: Plan, types: Mapping[str, str], only: Collection[str] | None = None) -> Contents:
+    """Return what bringing in a plan for Azure RBAC makes.
+
+    Args:
+        plan: The plan.
+        types: Type of each principal, by folded id; who is not in it is a user.
+        only: Ids of the proposals that are brought in; None for all.
+    """
+    made: dict[str, Made] = {}
+    eligible: set[str] = set()
+    roles: set[str] = set()
+    for proposal in sorted(plan.proposals, key=lambda one: one.id):
+        if only is not None and proposal.id not in only:
+            continue
+        for one in proposal.assignments:
+            name = assignment_id(one.scope, one.role, one.principal_id, one.condition)
+            roles.add(fold(one.role))
+            if one.state != "active":
+                eligible.add(name)
+            elif name not in made:
+                made[name] = Made(
+                    scope=parse_scope(one.scope).text,
+                    id=name,
+                    role=fold(one.role),
+                    role_path=role_path(one.scope, fold(one.role)),
+                    principal_id=fold(one.principal_id),
+                    principal_type=arm_principal_type(types.get(fold(one.principal_id), "User")),
+                    condition=one.condition,
+                    description=f"rightsize {proposal.id}",
+                )
+    wanted = (role for role in plan.roles if fold(role.definition.role_definition_id) in roles)
+    return Contents(tuple(sorted(wanted, key=lambda one: one.slug)), tuple(sorted(made.values())), len(eligible))
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Target:
+    """Where a deployment runs: the tenant, a management group, a subscription or a resource group.
+
+    Attributes:
+        level: Its kind, in Bicep's word.
+        group: Name of the management group.
+        subscription: GUID of the subscription.
+        resource_group: Name of the resource group.
+    """
+
+    level: str
+    group: str = ""
+    subscription: str = ""
+    resource_group: str = ""
+
+    @property
+    def path(self) -> str:
+        """Its id, without a slash at the end."""
+        if self.group:
+            return f"/providers/Microsoft.Management/managementGroups/{self.group}"
+        below = f"/resourceGroups/{self.resource_group}" if self.resource_group else ""
+        return f"/subscriptions/{self.subscription}{below}" if self.subscription else ""
+
+    @property
+    def slug(self) -> str:
+        """A name for files and symbols, made of letters, digits and dashes; different for different targets."""
+        said = self.resource_group or self.group or self.subscription or "tenant"
+        plain = re.sub(r"[^a-z0-9]+", "-", said.lower()).strip("-")[:40]
+        key = fold("/".join((self.level, self.group, self.subscription, self.resource_group)))
+        return "-".join(("at", *([plain] if plain else []), sha256(key.encode()).hexdigest()[:8]))
+
+
+def target_of(scope: str) -> tuple[Target, list[tuple[str, str]]]:
+    """Return where a deployment runs that assigns something at a scope, and the resources on the way to the scope.
+
+    Each of these is a type and a name as templates have them (`Microsoft.Storage/storageAccounts/blobServices`,
+    `account/default`); one after another extends the one before.
+
+    Raises:
+        InputError: The id ends in the middle.
+    """
+    found = parse_scope(scope)
+    head, *tail = re.split(r"/providers/", found.text, flags=re.IGNORECASE)
+    if found.kind == "management_group":
+        return Target("managementGroup", group=found.text.rsplit("/", 1)[-1]), []
+    if found.subscription_id is None:
+        target = Target("tenant")
+    elif found.resource_group is not None:
+        target = Target("resourceGroup", subscription=found.subscription_id, resource_group=found.resource_group)
+    else:
+        target = Target("subscription", subscription=found.subscription_id)
+    return target, [_type_and_name(part, head, scope) for part in tail]
+
+
+def _type_and_name(part: str, head: str, scope: str) -> tuple[str, str]:
+    provider, *pairs = part.split("/")
+    if not pairs or len(pairs) % 2 or head.count("/") not in (0, 2, 4):
+        raise InputError(f"`{scope}` is no scope that a template can assign at", hint="its id ends in the middle")
+    return "/".join((provider, *pairs[::2])), "/".join(pairs[1::2])
+
+
+def outer_level(contents: Contents) -> str:
+    """Return the level at which one deployment can make everything: as low as may be."""
+    targets = {target_of(one.scope)[0] for one in contents.assignments}
+    targets |= {home_of(role) for role in contents.roles}
+    if any(one.level == "tenant" for one in targets):
+        return "tenant"
+    subscriptions = {one.subscription for one in targets}
+    return "managementGroup" if len(subscriptions) != 1 or "" in subscriptions else "subscription"
+
+
+def home_of(role: PlannedRole) -> Target:
+    """Return where the deployment of a role runs: at the first scope where it can be assigned."""
+    return target_of(role.definition.assignable_scopes[0])[0]
+
+
+def by_target(contents: Contents) -> dict[Target, list[Made]]:
+    """Return the assignments by where their deployment runs, sorted."""
+    found: dict[Target, list[Made]] = {}
+    for one in contents.assignments:
+        found.setdefault(target_of(one.scope)[0], []).append(one)
+    return {target: found[target] for target in sorted(found)}

@@ -1,0 +1,83 @@
+"""Scripts that make the roles and assignments of a plan, for az and for PowerShell.
+
+`az role definition create` and `New-AzRoleDefinition` give a role an id of their own choice, and `New-AzRoleAssignment`
+an assignment; so the scripts send what has to keep its id to Resource Manager themselves.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from urllib.parse import quote
+
+from rightsize.model.plan import PlannedRole
+from rightsize.render.deploy.contents import API, Contents, Made
+from rightsize.render.escape import for_powershell, for_shell
+
+
+def az_script(contents: Contents) -> str:
+    """Return the script for bash; it stands in a folder beside `roles`."""
+    return "\n".join(_az_lines(contents)) + "\n"
+
+
+def powershell_script(contents: Contents) -> str:
+    """Return the script for PowerShell with Az.Accounts; it stands in a folder beside `roles`."""
+    return "\n".join(_powershell_lines(contents)) + "\n"
+
+
+def _az_lines(contents: Contents) -> Iterator[str]:
+    yield "#!/usr/bin/env bash"
+    yield "# Makes new roles and assignments, each with its id; running it again changes nothing. It removes nothing."
+    yield "set -euo pipefail"
+    yield 'cd "$(dirname "${BASH_SOURCE[0]}")"'
+    for role in contents.roles:
+        yield f"az rest --method put --url {for_shell(_role_url(role))} --body @../roles/{role.slug}.json --output none"
+    for one in contents.assignments:
+        if one.condition and one.condition.startswith("@"):  # az would take it for the name of a file
+            body = json.dumps({"properties": one.properties()})
+            yield f"az rest --method put --url {for_shell(_url(one))} --body {for_shell(body)} --output none"
+            continue
+        words = {
+            "name": one.id,
+            "role": one.role_path,
+            "scope": one.scope,
+            "assignee-object-id": one.principal_id,
+            "assignee-principal-type": one.principal_type,
+            "description": one.description,
+        }
+        if one.condition:
+            words |= {"condition": one.condition, "condition-version": "2.0"}
+        said = " ".join(f"--{name} {for_shell(text)}" for name, text in words.items())
+        yield f"az role assignment create {said} --output none"
+
+
+def _powershell_lines(contents: Contents) -> Iterator[str]:
+    yield "# Makes new roles and assignments, each with its id; running it again changes nothing. It removes nothing."
+    yield "$ErrorActionPreference = 'Stop'"
+    yield "function Send-Put([string] $Path, [string] $Payload) {"
+    yield "    $answer = Invoke-AzRestMethod -Method PUT -Path $Path -Payload $Payload"
+    yield "    if ($answer.StatusCode -ge 300 -and $answer.Content -notmatch '\"RoleAssignmentExists\"') {"
+    yield "        throw $answer.Content"
+    yield "    }"
+    yield "}"
+    for role in contents.roles:
+        file = for_powershell(f"../roles/{role.slug}.json")
+        body = f"(Get-Content -Raw -LiteralPath (Join-Path $PSScriptRoot {file}))"
+        yield f"Send-Put {for_powershell(_role_url(role))} {body}"
+    for one in contents.assignments:
+        body = json.dumps({"properties": one.properties()})
+        yield f"Send-Put {for_powershell(_url(one))} {for_powershell(body)}"
+
+
+def _role_url(role: PlannedRole) -> str:
+    definition = role.definition
+    return _path(definition.assignable_scopes[0], "roleDefinitions", definition.role_definition_id)
+
+
+def _url(one: Made) -> str:
+    return _path(one.scope, "roleAssignments", one.id)
+
+
+def _path(scope: str, kind: str, name: str) -> str:
+    base = quote(scope.rstrip("/"), safe="/")
+    return f"{base}/providers/Microsoft.Authorization/{kind}/{name}?api-version={API}"

@@ -1,0 +1,55 @@
+"""A plan that was written, in the forms that teams deploy."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from rightsize.model.errors import UsageError
+from rightsize.propose.reviewable import plan_of
+from rightsize.rbac.text import fold
+from rightsize.render.deploy.contents import Contents, contents_of
+from rightsize.render.deploy.files import ROLE_FORMS, deploy_files
+from rightsize.render.plan import write_folder
+from rightsize.store.connection import open_store
+from rightsize.workflow.plan_folder import plan_file, read_plan_folder
+
+
+@dataclass(frozen=True, slots=True)
+class DeployResult:
+    """What was written: the names of the files, and what they make."""
+
+    files: list[str]
+    contents: Contents
+
+
+def write_deployment(db: Path, plan: Path, out: Path, forms: Collection[str]) -> DeployResult:
+    """Write the roles and assignments of a plan into a folder of their own.
+
+    Args:
+        db: The store, which knows what kind of principal somebody is.
+        plan: The plan folder, or its `plan.json`.
+        out: The folder that is written, not the plan's own.
+        forms: Of `render.deploy.files.PLAN_FORMS`.
+
+    Raises:
+        UsageError: The folder is the plan's.
+        InputError: The plan cannot be read, or a form cannot say it.
+    """
+    if out.resolve() == plan_file(plan).parent.resolve():
+        raise UsageError("the plan's own folder is not written over", hint="name another one with --out")
+    read = plan_of(read_plan_folder(plan))
+    with open_store(db, read_only=True) as store:
+        types = types_of(store.table("principals"))
+    contents = contents_of(read, types)
+    roles = {f"roles/{role.slug}.json": ROLE_FORMS["json"](role.definition) for role in contents.roles}
+    return DeployResult(write_folder({**roles, **deploy_files(contents, forms)}, out), contents)
+
+
+def types_of(principals: pl.DataFrame) -> dict[str, str]:
+    """Return the type of each principal by its folded id."""
+    rows = principals.select("principal_id", "principal_type").iter_rows()
+    return {fold(id_): kind or "User" for id_, kind in rows}

@@ -1,0 +1,242 @@
+"""A plan in the forms that teams deploy: each makes the same roles and the same assignments, at the same places."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+from pycep import BicepParser
+
+from rightsize.model.errors import InputError
+from rightsize.model.nouns import PermissionBlock, RoleDefinition
+from rightsize.model.plan import Plan, PlannedAssignment, PlannedRole, Proof, Proposal
+from rightsize.model.role_templates import template_roles
+from rightsize.render.deploy.contents import Contents, contents_of
+from rightsize.render.deploy.files import PLAN_FORMS, deploy_files
+from rightsize.workflow.role_sources import roles_of_bytes
+from tests.propose.small_tenant import guid
+
+CHECKOV = Path(__file__).resolve().parents[2] / ".ci" / "checkov" / "bin" / "checkov"
+SUB = f"/subscriptions/{guid(900)}"
+OTHER = f"/subscriptions/{guid(901)}"
+GROUP = "/providers/Microsoft.Management/managementGroups/platform"
+HOSTILE = f"{SUB}/resourceGroups/it's-${{x}}[a]"
+ACCOUNT = f"{HOSTILE}/providers/Microsoft.Storage/storageAccounts/data"
+SCOPES = (
+    "/",
+    GROUP,
+    SUB,
+    OTHER,
+    HOSTILE,
+    ACCOUNT,
+    f"{ACCOUNT}/blobServices/default/containers/c1",
+    f"{ACCOUNT}/providers/Microsoft.Chaos/targets/t/capabilities/c",
+)
+CONDITION = "((!(ActionMatches{'N.A/t/write'})) OR (@Request[N:x] StringEquals '${y}'))"
+READER = "acdd72a7-3385-48ef-bd42-f606fba81ae7"
+
+
+def _role(number: int, scope: str) -> PlannedRole:
+    block = PermissionBlock((f"N.A/t{number}/write",), (), ("N.A/t/data/read",))
+    definition = RoleDefinition(guid(number), f"Role {number}", (block,), "CustomRole", "d", (scope,))
+    return PlannedRole(definition, f"role-{number}", {})
+
+
+def _proposal(number: int, places: list[PlannedAssignment]) -> Proposal:
+    numbers = dict.fromkeys(("excess_before", "excess_after", "risk_before", "risk_after"), 0.0)
+    replaced = (guid(number),)
+    return Proposal(
+        guid(number + 1000), "control", (guid(5),), "custom", replaced, tuple(places), "", {}, Proof(True, True),
+        break_probability_30d=0.0, **numbers,
+    )  # fmt: skip
+
+
+def _plan() -> Plan:
+    places = [PlannedAssignment(scope, guid(11), guid(5)) for scope in SCOPES]
+    places.append(PlannedAssignment(SUB, READER, guid(6), CONDITION))
+    eligible = PlannedAssignment(OTHER, guid(12), guid(5), state="eligible")
+    return Plan(
+        {}, (_proposal(1, places), _proposal(2, [places[2], eligible])), (_role(11, GROUP), _role(12, OTHER)), ()
+    )
+
+
+def _contents(only: set[str] | None = None) -> Contents:
+    return contents_of(_plan(), {guid(5): "ManagedIdentity"}, only)
+
+
+def _wanted() -> dict[str, tuple[str, str, str]]:
+    return {one.id: (one.scope, one.role_path, one.condition or "") for one in _contents().assignments}
+
+
+def _of_arm(files: dict[str, str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+
+    def walk(template: dict[str, Any], base: str) -> None:
+        for one in template["resources"]:
+            if one["type"].endswith("/deployments"):
+                sub = f"/subscriptions/{one['subscriptionId']}" if "subscriptionId" in one else ""
+                scope = "" if one.get("scope") == "/" else "/providers/" + one.get("scope", "")
+                group = f"/resourceGroups/{one['resourceGroup']}" if "resourceGroup" in one else ""
+                walk(one["properties"]["template"], sub + group if sub else scope)
+            elif one["type"].endswith("/roleAssignments"):
+                below = f"/providers/{one['scope']}" if "scope" in one else ""
+                said = one["properties"]
+                found[one["name"]] = (base + below or "/", said["roleDefinitionId"], said.get("condition", ""))
+
+    walk(json.loads(files["arm/template.json"]), "")
+    return found
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"\\(['$])", r"\1", text)
+
+
+def _of_bicep(files: dict[str, str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    parser = BicepParser()
+    main = parser.parse(text=files["bicep/main.bicep"])
+    for module in main["modules"].values():
+        document = parser.parse(text=files[f"bicep/{module['detail']['path']}"])
+        base = re.search(r"^// (.*)\n", files[f"bicep/{module['detail']['path']}"])
+        ways = {"": "" if base is None or base[1] == "/" else base[1]}
+        for symbol, one in document["resources"].items():
+            config = one["config"]
+            if one["existing"]:
+                provider, *types = one["type"].split("/")
+                pairs = zip(types, config["name"].split("/"), strict=True)
+                way = "/".join((provider, *(part for pair in pairs for part in pair)))
+                ways[symbol] = f"{ways[config.get('scope', '')]}/providers/{way}"
+            elif one["type"].endswith("/roleAssignments"):
+                said = config["properties"]
+                scope = ways[config.get("scope", "")] or "/"
+                found[config["name"]] = (scope, said["roleDefinitionId"], _plain(said.get("condition", "")))
+    return found
+
+
+def _of_terraform(files: dict[str, str]) -> dict[str, Any]:
+    document = json.loads(files["terraform/assignments.tf.json"])
+    found = {}
+    for one in document["resource"]["azurerm_role_assignment"].values():
+        said = {name: value.replace("$${", "${") for name, value in one.items()}
+        found[said["name"]] = (said["scope"], said["role_definition_id"], said.get("condition", ""))
+    return found
+
+
+def _of_az(files: dict[str, str]) -> dict[str, Any]:
+    found = {}
+    for line in files["az/deploy.sh"].splitlines():
+        words = shlex.split(line, comments=True)
+        if words[:3] == ["az", "role", "assignment"]:
+            said = dict(zip(words[4::2], words[5::2], strict=False))
+            found[said["--name"]] = (said["--scope"], said["--role"], said.get("--condition", ""))
+    return found
+
+
+def _of_powershell(files: dict[str, str]) -> dict[str, Any]:
+    found = {}
+    for path, body in re.findall(r"^Send-Put '((?:[^']|'')*)' '((?:[^']|'')*)'$", files["powershell/deploy.ps1"], re.M):
+        scope, _, rest = unquote(path).partition("/providers/Microsoft.Authorization/roleAssignments/")
+        said = json.loads(body.replace("''", "'"))["properties"]
+        found[rest.partition("?")[0]] = (scope or "/", said["roleDefinitionId"], said.get("condition", ""))
+    return found
+
+
+READERS = {
+    "arm": _of_arm,
+    "az": _of_az,
+    "powershell": _of_powershell,
+    "bicep": _of_bicep,
+    "terraform": _of_terraform,
+}
+
+
+@pytest.mark.parametrize("form", PLAN_FORMS)
+def test_every_form_makes_the_same_assignments(form: str) -> None:
+    """Same ids, places, roles and conditions, whatever the resource group is called."""
+    wanted = _wanted()
+    if form == "terraform":  # names a new role by its resource, so that it waits for it
+        new = "${azurerm_role_definition.rightsize_role_" + guid(11).replace("-", "_") + ".role_definition_resource_id}"
+        wanted = {id_: (scope, role if READER in role else new, c) for id_, (scope, role, c) in wanted.items()}
+    assert len(wanted) == len(SCOPES) + 1
+    assert READERS[form](deploy_files(_contents(), [form])) == wanted
+
+
+def test_what_becomes_eligible_is_counted_and_left_out() -> None:
+    contents = _contents()
+    assert contents.eligible == 1
+    assert len(contents.roles) == 2
+    assert {one.principal_type for one in contents.assignments} == {"ServicePrincipal", "User"}
+
+
+def test_only_what_is_brought_in_is_made() -> None:
+    """One assignment that two proposals make has the same id, and is made once."""
+    contents = _contents({guid(1002)})
+    assert [role.slug for role in contents.roles] == ["role-11", "role-12"]
+    assert [one.scope for one in contents.assignments] == [SUB]
+    assert contents.assignments[0].id in _wanted()
+
+
+def test_the_roles_of_each_form_are_the_plans() -> None:
+    wanted = {role.definition for role in _plan().roles}
+    files = deploy_files(_contents(), PLAN_FORMS)
+    assert set(template_roles(json.loads(files["arm/template.json"])) or ()) == wanted
+    for form, ending in (
+        ("az", "json"),
+        ("powershell", "permissions.json"),
+        ("bicep", "bicep"),
+        ("terraform", "tf.json"),
+    ):
+        names = [f"{form}/{role.slug}.{ending}" for role in _plan().roles]
+        assert {role for name in names for role in roles_of_bytes(files[name].encode(), name)} == wanted
+
+
+def test_a_scope_that_ends_in_the_middle_is_refused() -> None:
+    """A template for it would assign at another place."""
+    plan = Plan({}, (_proposal(1, [PlannedAssignment(f"{HOSTILE}/providers/N.A", READER, guid(5))]),), (), ())
+    with pytest.raises(InputError, match="no scope that a template can assign at"):
+        deploy_files(contents_of(plan, {}), ["bicep"])
+
+
+def test_bash_takes_the_script(tmp_path: Path) -> None:
+    """`az` is what bash makes of each line: it is called with the same words, quotes and dollars included."""
+    if shutil.which("bash") is None:
+        pytest.skip("needs bash")
+    (tmp_path / "deploy.sh").write_text(deploy_files(_contents(), ["az"])["az/deploy.sh"], encoding="utf-8")
+    (tmp_path / "az").write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n', encoding="utf-8")
+    (tmp_path / "az").chmod(0o755)
+    called = subprocess.run(
+        ["bash", str(tmp_path / "deploy.sh")],
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+        check=True,
+        capture_output=True,
+    ).stdout.decode()
+    assert {scope for scope in SCOPES if f"--scope\n{scope}\n" in called} == set(SCOPES)
+    assert CONDITION in called
+
+
+def test_checkov_reads_every_template(tmp_path: Path) -> None:
+    """It parses all of them, sees the roles, and finds nothing to say against them."""
+    if not CHECKOV.exists():
+        pytest.skip("needs checkov: python3 -m venv .ci/checkov && .ci/checkov/bin/pip install checkov")
+    files = deploy_files(_contents(), ["arm", "bicep", "terraform"])
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    command = [str(CHECKOV), "-d", str(tmp_path), "--framework", "arm", "bicep", "terraform_json"]
+    done = subprocess.run(
+        [*command, "-o", "json", "--compact", "--quiet", "--skip-download"],
+        check=False,
+        capture_output=True,
+        timeout=280,
+    )
+    found = {one["check_type"]: one["summary"] for one in json.loads(done.stdout)}
+    assert set(found) == {"arm", "bicep", "terraform_json"}, done.stderr
+    for summary in found.values():
+        assert (summary["passed"], summary["failed"], summary["parsing_errors"]) == (2, 0, 0)
