@@ -25,6 +25,8 @@ SELECT
     min(correlation_id) AS correlation_id,
     substr(min(CAST(4 - rank AS VARCHAR) || event_id), 2) AS event_id,
     substr(min(CAST(4 - rank AS VARCHAR) || ip), 2) AS ip,
+    substr(min(CAST(4 - rank AS VARCHAR) || token_id), 2) AS token_id,
+    substr(min(CAST(4 - rank AS VARCHAR) || session_id), 2) AS session_id,
     key_correlation,
     key_operation,
     key_scope,

@@ -289,6 +289,9 @@ SELECT
         WHEN auth_action IS NULL AND is_unmapped THEN 'unmapped'
         ELSE 'roles'
     END AS access,
+    -- The token that the call came with: base64 of either alphabet, whose capitals count.
+    CASE WHEN NOT by_key THEN nullif(rtrim(translate(trim(claim_token_id), '+/', '-_'), '='), '') END AS token_id,
+    CASE WHEN NOT by_key THEN nullif(lower(trim(claim_session_id)), '') END AS session_id,
     CASE outcome WHEN 'succeeded' THEN 4 WHEN 'failed' THEN 3 WHEN 'denied' THEN 2 WHEN 'started' THEN 1 ELSE 0 END AS rank,
     CASE
         WHEN time IS NULL THEN 'it has no time'

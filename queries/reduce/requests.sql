@@ -244,6 +244,8 @@ SELECT
         ELSE translate(scope, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz') END AS key_scope,
     category,
     access,
+    CASE WHEN names_somebody THEN nullif(rtrim(translate(trim(token_id), '+/', '-_'), '='), '') END AS token_id,
+    CASE WHEN names_somebody THEN nullif(lower(trim(session_id)), '') END AS session_id,
     CASE judged_outcome WHEN 'succeeded' THEN 4 WHEN 'failed' THEN
         CASE WHEN service IN ('service_bus', 'event_hubs') THEN 0 ELSE 3 END
         WHEN 'denied' THEN 2 WHEN 'started' THEN 1 ELSE 0 END AS rank,

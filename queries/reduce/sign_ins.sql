@@ -39,6 +39,15 @@ SELECT
     kind,
     -- A sign-in whose result cannot be read counts as one that gave a token: what may have been read with it is kept.
     coalesce(result_key IN ('0', 'success', 'succeeded'), TRUE) AS succeeded,
+    correlation_id,
+    -- The id that the token carries into the logs of what is done with it: base64 of either alphabet, capitals count.
+    nullif(rtrim(translate(trim(token_id), '+/', '-_'), '='), '') AS token_id,
+    nullif(translate(trim(session_id), 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz'), '') AS session_id,
+    CASE
+        WHEN regexp_matches(caller_ip, '^[0-9.]+$') THEN caller_ip
+        WHEN regexp_matches(caller_ip, '^[0-9.]+:[0-9]+$') THEN regexp_extract(caller_ip, '^([0-9.]+)', 1)
+        WHEN regexp_matches(caller_ip, '^[0-9A-Fa-f:.]+$') THEN caller_ip
+    END AS ip,
     CASE
         WHEN time IS NULL OR time = '' THEN 'it has no time'
         WHEN time_utc IS NULL THEN 'its time cannot be read'

@@ -63,6 +63,14 @@ def _flat(answer: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for item in answer["activations"]:
         seen = {"first_seen": item["start_on"], "last_seen": item["end_on"]}
         yield _row("activations", item["role_definition_id"], item["scope"], item["events"], why=item["plane"], **seen)
+    yield from _flat_beside(answer)
+
+
+def _flat_beside(answer: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield what stands beside granted and used: calls by token, other access, findings, reach."""
+    for item in answer["tokens"]:
+        seen = {"first_seen": item["first_seen"], "last_seen": item["last_seen"]}
+        yield _row("tokens", item["plane"], item["sign_in_kind"], item["calls"], why=item["source"], **seen)
     for item in answer["other_access"]:
         yield _row(
             "other_access",
@@ -122,6 +130,7 @@ def _text(answer: dict[str, Any]) -> Iterator[str]:
     yield from _section("refused (demand, never use)", answer["denied"], _refusal)
     yield from _section("activations", answer["activations"], _activation)
     yield from _section("sign-ins", answer["sign_ins"], _sign_in)
+    yield from _section("calls by token", answer["tokens"], _token)
     yield from _section("access beside Azure roles", answer["other_access"], _other_access)
     yield from _section("findings", answer["findings"], _finding)
     yield from _reach(answer["reach"])
@@ -195,6 +204,13 @@ def _activation(item: dict[str, Any]) -> Iterator[str]:
 def _sign_in(item: dict[str, Any]) -> Iterator[str]:
     what = item["resource_name"] or item["resource_id"]
     yield f"  {what}: {item['succeeded']} {item['kind']} on {item['days']} days"
+
+
+def _token(item: dict[str, Any]) -> Iterator[str]:
+    of = f"{item['sign_in_kind']} sign-ins" if item["sign_in_kind"] else "sign-ins that no loaded log shows"
+    yield f"  {item['plane']}: {item['calls']} calls with {item['tokens']} tokens of {of}"
+    if item["moved"]:
+        yield f"    {item['moved']} of the tokens were used from several addresses"
 
 
 _ACCESS = {

@@ -12,7 +12,7 @@ from __future__ import annotations
 import duckdb
 
 from rightsize.ingest.families import folded, with_log
-from rightsize.ingest.projections import ISO_TIME, Fields
+from rightsize.ingest.projections import ISO_TIME, Fields, session_id, token_id
 
 RAW_AUDIT_COLUMNS = (
     "file_no", "line", "log", "time", "operation_name", "service", "category", "result", "result_reason",
@@ -28,7 +28,8 @@ _WITHIN = (
 )  # fmt: skip
 _INITIATOR = (
     "user.id", "user.userPrincipalName", "user.displayName", "app.servicePrincipalId", "app.appId", "app.displayName",
-    "user.ipAddress", "app.servicePrincipalName",
+    "user.ipAddress", "app.servicePrincipalName", "linkableIdentifiers.tokenDetails.uniqueTokenIdentifier",
+    "linkableIdentifiers.sessionId",
 )  # fmt: skip
 
 UNMAPPED = "unmapped/"
@@ -145,7 +146,8 @@ SELECT file_no, line, time_utc AS time, 'entra_audit_log' AS source, 'directory'
     -- One request may change many objects; the two services that record one change of a role share its correlation id.
     {folded("scope")} || CASE WHEN {folded("operation")} = '{_ASSIGNS}' THEN ''
         ELSE '|' || coalesce({folded("target_ids[1]")}, '') END AS key_scope,
-    'AuditLogs' AS category, CAST(NULL AS VARCHAR) AS access,
+    'AuditLogs' AS category, CAST(NULL AS VARCHAR) AS access, {token_id("initiator[9]")} AS token_id,
+    {session_id("initiator[10]")} AS session_id,
     CASE outcome WHEN 'succeeded' THEN 4 WHEN 'failed' THEN 3 WHEN 'denied' THEN 2 WHEN 'started' THEN 1 ELSE 0 END
         AS rank,
     CASE

@@ -63,7 +63,8 @@ _CAMEL: dict[str, tuple[str, ...]] = {
     "request_id": ("requestId",),
     "batch_id": ("operationId",),
     "graph_status": ("responseStatusCode",),
-    "token_id": ("signInActivityId",),
+    "token_id": ("signInActivityId", "uniqueTokenIdentifier"),
+    "session_id": ("sessionId",),
 }
 
 _PASCAL: dict[str, tuple[str, ...]] = {
@@ -157,6 +158,7 @@ _PASCAL: dict[str, tuple[str, ...]] = {
     "batch_id": ("OperationId",),
     "graph_status": ("ResponseStatusCode",),
     "token_id": ("SignInActivityId", "UniqueTokenIdentifier", "UniqueTokenId"),
+    "session_id": ("SessionId",),
     "client_app_id": ("ApplicationId",),
     "account_id": ("AccountObjectId",),
     "account_type": ("EntityType",),

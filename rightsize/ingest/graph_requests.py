@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from rightsize.ingest.families import folded, with_log
 from rightsize.ingest.nested import json_paths, paths_of, values_as_columns
-from rightsize.ingest.projections import ISO_TIME, Fields
+from rightsize.ingest.projections import ISO_TIME, Fields, session_id, token_id
 from rightsize.rules.tables import rows_of
 
 MAX_URI = 16_384
@@ -21,7 +21,8 @@ UNREADABLE = "/{unreadable}"
 
 RAW_GRAPH_COLUMNS = (
     "file_no", "line", "log", "time", "request_id", "operation_group", "method", "uri", "status", "user_id",
-    "service_principal_id", "app_id", "token_id", "caller_ip", "correlation_id", "operation_name", "ordinal",
+    "service_principal_id", "app_id", "token_id", "session_id", "caller_ip", "correlation_id", "operation_name",
+    "ordinal",
 )  # fmt: skip
 """The common raw columns of requests, in order; all but file_no, line and ordinal are text."""
 
@@ -87,7 +88,8 @@ _REQUEST = {
     "in_user_id": ("userId", "UserId", "UserPrincipalObjectID", "userPrincipalObjectID", "userPrincipalObjectId"),
     "in_service_principal_id": ("servicePrincipalId", "ServicePrincipalId"),
     "in_app_id": ("appId", "AppId"),
-    "in_token_id": ("signInActivityId", "SignInActivityId"),
+    "in_token_id": ("signInActivityId", "SignInActivityId", "uniqueTokenId", "UniqueTokenId", "uniqueTokenIdentifier"),
+    "in_session_id": ("sessionId", "SessionId"),
     "in_ip": ("ipAddress", "IPAddress"),
     "in_time": ("timeGenerated", "TimeGenerated"),
 }
@@ -109,6 +111,7 @@ SELECT file_no, line, log, {ISO_TIME.format("coalesce(in_time, time)")} AS time,
     coalesce(service_principal_id, in_service_principal_id, CASE WHEN {is_application} THEN account_id END)
         AS service_principal_id,
     coalesce(app_id, in_app_id, client_app_id) AS app_id, coalesce(token_id, in_token_id) AS token_id,
+    coalesce(session_id, in_session_id) AS session_id,
     coalesce(caller_ip, in_ip) AS caller_ip, correlation_id, operation_name, CAST(NULL AS BIGINT) AS ordinal
 FROM (
     SELECT *, {values_as_columns(_REQUEST, ("property", 0))}
@@ -199,7 +202,8 @@ SELECT file_no, line, event_time AS time, 'graph_activity_log' AS source, 'graph
     CAST(NULL AS VARCHAR) AS evidence_principal_id, request_key AS correlation_id, token_id AS event_id,
     nullif(regexp_extract(caller_ip, '^([0-9.]+|[0-9A-Fa-f:.]+|[[][0-9A-Fa-f:.]+[]])', 1), '') AS ip,
     request_key AS key_correlation, lower(operation) AS key_operation, '/' AS key_scope,
-    'MicrosoftGraphActivityLogs' AS category, rank,
+    'MicrosoftGraphActivityLogs' AS category, {token_id("token_id")} AS token_id,
+    {session_id("session_id")} AS session_id, rank,
     CASE
         WHEN time IS NULL OR time = '' THEN 'it has no time'
         WHEN event_time IS NULL THEN 'its time cannot be read'

@@ -34,10 +34,13 @@ NO_LOG = len(_LOGS)
 _STAGED_EVENTS = (
     "time, source, plane, principal_id, principal_type, principal_name, app_id, operation, scope, outcome, "
     "role_assignment_id, role_definition_id, evidence_principal_id, correlation_id, event_id, ip, "
-    "key_correlation, key_operation, key_scope, category, access, rank"
+    "key_correlation, key_operation, key_scope, category, access, token_id, session_id, rank"
 )
 _GUID = "[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}"
-_STAGED_SIGN_INS = "time, sign_in_id, principal_id, principal_name, app_id, resource_id, resource_name, kind, succeeded"
+_STAGED_SIGN_INS = (
+    "time, sign_in_id, principal_id, principal_name, app_id, resource_id, resource_name, kind, succeeded, "
+    "correlation_id, token_id, session_id, ip"
+)
 
 # A record that the fast way cannot place, or whose keys it may have missed because of their capitals.
 _ODD = (

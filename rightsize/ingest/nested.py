@@ -25,6 +25,8 @@ CLAIMS: Mapping[str, tuple[str, ...]] = {
     "claim_delegated_scope": (_DELEGATED_SCOPE, "scp"),
     "claim_resource": ("xms_mirid",),
     "claim_ip": ("ipaddr",),
+    "claim_token_id": ("uti",),
+    "claim_session_id": ("sid",),
 }
 AUTHORIZATION: Mapping[str, tuple[str, ...]] = {
     "auth_action": ("action",),

@@ -31,8 +31,8 @@ RAW_EVENT_COLUMNS = (
 
 RAW_SIGN_IN_COLUMNS = (
     "file_no", "line", "log", "time", "sign_in_id", "correlation_id", "user_id", "user_name", "service_principal_id",
-    "service_principal_name", "app_id", "resource_app_id", "resource_name", "kind", "result",
-    "operation_name", "ordinal",
+    "service_principal_name", "app_id", "resource_app_id", "resource_name", "kind", "result", "token_id", "session_id",
+    "caller_ip", "operation_name", "ordinal",
 )  # fmt: skip
 
 
@@ -53,6 +53,20 @@ def _unwrapped(column: str) -> str:
 ISO_TIME = """CASE WHEN {0} LIKE '%/%' THEN coalesce(strftime(try_strptime(replace({0}, chr(8239), ' '),
     ['%m/%d/%Y, %I:%M:%S.%f %p', '%m/%d/%Y, %I:%M:%S %p', '%m/%d/%Y %I:%M:%S.%f %p', '%m/%d/%Y %I:%M:%S %p']),
     '%Y-%m-%dT%H:%M:%S.%fZ'), {0}) ELSE {0} END"""
+
+
+def token_id(column: str) -> str:
+    """Return SQL for the id of a token, which is base64 of either alphabet, and whose capitals count.
+
+    Source: Microsoft Learn, "Access token claims reference" (uti) and "tokenDetails resource type".
+    """
+    return f"nullif(rtrim(translate(trim({column}), '+/', '-_'), '='), '')"
+
+
+def session_id(column: str) -> str:
+    """Return SQL for the id of a session, a GUID. Source: the same pages (sid, sessionId)."""
+    return f"nullif(lower(trim({column})), '')"
+
 
 _ERROR = json_paths(paths_of({"": ("error.code", "code", "Code", "error.Code", "error.message", "message", "Message")}))
 _HAS_CLAIMS = f"coalesce(identity_values[{FIRST_CLAIM + 1}], identity_values[{FIRST_CLAIM + 9}])"
@@ -150,6 +164,7 @@ SELECT file_no, line, log, 'storage_log' AS source,
     coalesce(requester_app_id, nullif(requester[3], '')) AS claim_app_id,
     CAST(NULL AS VARCHAR) AS claim_token_type, CAST(NULL AS VARCHAR) AS claim_delegated_scope,
     CAST(NULL AS VARCHAR) AS claim_resource, CAST(NULL AS VARCHAR) AS claim_ip,
+    CAST(NULL AS VARCHAR) AS claim_token_id, CAST(NULL AS VARCHAR) AS claim_session_id,
     CAST(NULL AS VARCHAR) AS caller, caller_ip, correlation_id, CAST(NULL AS VARCHAR) AS event_id,
     coalesce(status_text, nullif(property[4], '')) AS status, CAST(NULL AS VARCHAR) AS sub_status,
     coalesce(status_code, nullif(property[5], '')) AS status_code,
@@ -193,6 +208,9 @@ _SIGN_IN_PROPERTIES = {
     "in_event_types": ("signInEventTypes",),
     "in_is_interactive": ("isInteractive",),
     "in_error_code": ("status.errorCode",),
+    "in_token_id": ("uniqueTokenIdentifier",),
+    "in_session_id": ("sessionId",),
+    "in_ip": ("ipAddress",),
 }
 
 
@@ -229,6 +247,8 @@ SELECT file_no, line, log,
         in_error_code,
         CASE WHEN status LIKE '{{%' THEN TRY(json_extract_string(status, '$.errorCode')) ELSE status END
     ) AS result,
+    coalesce(token_id, in_token_id) AS token_id, coalesce(session_id, in_session_id) AS session_id,
+    coalesce(caller_ip, in_ip) AS caller_ip,
     operation_name, CAST(NULL AS BIGINT) AS ordinal
 FROM (
     SELECT *, {values_as_columns(_SIGN_IN_PROPERTIES, ("property", 0))}, {named} AS named

@@ -22,7 +22,7 @@ Values = Mapping[str, str]
 _RAW = (
     "time", "category", "operation_name", "resource_id", "object_id", "upn", "app_id", "named", "caller_ip",
     "correlation_id", "event_id", "http_status", "result", "authentication", "decision", "reason", "target",
-    "namespace", "verb", "api_group", "kind", "subresource", "role_assignment_id",
+    "namespace", "verb", "api_group", "kind", "subresource", "role_assignment_id", "token_id", "session_id",
 )  # fmt: skip
 
 RAW_REQUEST_COLUMNS = ("file_no", "line", "log", "source", *_RAW, "ordinal")
@@ -65,6 +65,9 @@ def _key_vault() -> Values:
         "decision": f"CASE WHEN {by_roles} = 'true' THEN 'roles' WHEN {by_policy} = 'true' THEN 'policy' END",
         "target": f"coalesce(request_uri, {_property('requestUri')})",
         "role_assignment_id": f"coalesce(applied_assignment, {_property('appliedAssignmentId')})",
+        # The claims of a token have its id; the log keeps of them what the service passes on.
+        "token_id": claim("claim_token_id"),
+        "session_id": claim("claim_session_id"),
     }
 
 
@@ -104,7 +107,7 @@ _AUDIT_PATHS = (
     "verb", "user.username", "user.extra.oid[0]", "objectRef.apiGroup", "objectRef.resource", "objectRef.subresource",
     "objectRef.namespace", "requestURI", "responseStatus.code", "auditID", "sourceIPs[0]", "stage",
     "annotations.\"authorization.k8s.io/decision\"", "annotations.\"authorization.k8s.io/reason\"",
-    "impersonatedUser.username",
+    "impersonatedUser.username", "user.extra.uti[0]", "user.extra.sid[0]",
 )  # fmt: skip
 
 
@@ -138,6 +141,8 @@ def _kubernetes() -> Values:
         "api_group": of(4, inside("object_ref", "apiGroup")),
         "kind": of(5, inside("object_ref", "resource")),
         "subresource": of(6, inside("object_ref", "subresource")),
+        "token_id": of(16, inside("audit_user", "extra.uti[0]")),
+        "session_id": of(17, inside("audit_user", "extra.sid[0]")),
     }
 
 

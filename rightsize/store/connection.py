@@ -54,10 +54,14 @@ class Store:
         cursor.close()
         return frame
 
-    def table(self, name: str) -> pl.DataFrame:
-        """Return a table or view of the model, with its declared columns; the order of rows is not defined."""
+    def table(self, name: str, **where: str) -> pl.DataFrame:
+        """Return a table or view of the model, with its declared columns; the order of rows is not defined.
+
+        With `where`, only the rows that have these values in the columns of these names.
+        """
         columns = named(*(column.name for column in table(name).columns))
-        return self.frame(f"SELECT {columns} FROM main.{name}")
+        wanted = " AND ".join(f"{named(column)} = ${column}" for column in where)
+        return self.frame(f"SELECT {columns} FROM main.{name}" + (f" WHERE {wanted}" if wanted else ""), where)
 
     def write_answer(self, name: str, frame: pl.DataFrame) -> None:
         """Replace what an answer table holds, in one transaction."""

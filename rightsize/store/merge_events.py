@@ -174,7 +174,10 @@ def merge_requests(con: duckdb.DuckDBPyConnection) -> None:
 
 def merge_sign_ins(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
     """Merge `stage_sign_in_rows`; a sign-in is what its id says, else its content. Return the new rows of each file."""
-    columns = "time, principal_id, principal_name, app_id, resource_id, resource_name, kind, succeeded"
+    greatest = (
+        "principal_id", "principal_name", "app_id", "resource_id", "resource_name", "kind", "succeeded", "sign_in_id",
+        "correlation_id", "token_id", "session_id", "ip",
+    )  # fmt: skip
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE merge_sign_ins AS
         SELECT file_id, line,
@@ -182,15 +185,14 @@ def merge_sign_ins(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
                 principal_name := {folded("principal_name")}, app_id, resource_id, kind, succeeded
             ))::VARCHAR)) AS sign_in_key,
             time, principal_id, {folded("principal_name")} AS principal_name, app_id, resource_id, resource_name, kind,
-            succeeded
+            succeeded, {folded("sign_in_id")} AS sign_in_id, {folded("correlation_id")} AS correlation_id, token_id,
+            session_id, ip
         FROM stage_sign_in_rows""")
     con.execute(f"""
         INSERT INTO merge_sign_ins BY NAME
-        SELECT NULL AS file_id, NULL AS line, sign_in_key, {columns} FROM base.sign_in_rows
+        SELECT NULL AS file_id, NULL AS line, sign_in_key, time, {", ".join(greatest)} FROM base.sign_in_rows
         WHERE sign_in_key IN (SELECT sign_in_key FROM merge_sign_ins)""")
-    least = ("time",)
-    greatest = ("principal_id", "principal_name", "app_id", "resource_id", "resource_name", "kind", "succeeded")
-    new = dict(con.execute(new_rows("merge_sign_ins", ("sign_in_key",), least, greatest)).fetchall())
+    new = dict(con.execute(new_rows("merge_sign_ins", ("sign_in_key",), ("time",), greatest)).fetchall())
     con.execute("DELETE FROM base.sign_in_rows WHERE sign_in_key IN (SELECT sign_in_key FROM merge_sign_ins)")
     con.execute(f"""
         INSERT INTO base.sign_in_rows BY NAME

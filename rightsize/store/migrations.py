@@ -9,7 +9,7 @@ import duckdb
 from rightsize.model.tables.graph import GRAPH_TABLES
 from rightsize.store.ddl import base_table, view_statements
 
-SCHEMA_VERSION = 10
+SCHEMA_VERSION = 11
 
 
 def _add_scope_tags(connection: duckdb.DuckDBPyConnection) -> None:
@@ -64,6 +64,15 @@ def _add_signals(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(f"CREATE TABLE IF NOT EXISTS base.{name} ({base_table(name)})")
 
 
+def _add_tokens(connection: duckdb.DuckDBPyConnection) -> None:
+    for name in ("token_id", "session_id"):
+        connection.execute(f"ALTER TABLE base.events ADD COLUMN IF NOT EXISTS {name} VARCHAR")
+    # What was loaded before has the id of a Graph token where other logs have the id of the record.
+    connection.execute("UPDATE base.events SET token_id = event_id WHERE plane = 'graph' AND token_id IS NULL")
+    for name in ("sign_in_id", "correlation_id", "token_id", "session_id", "ip"):
+        connection.execute(f"ALTER TABLE base.sign_in_rows ADD COLUMN IF NOT EXISTS {name} VARCHAR")
+
+
 _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     1: _add_scope_tags,
     2: _add_policies_and_requests,
@@ -74,6 +83,7 @@ _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     7: _add_graph,
     8: _add_reach,
     9: _add_signals,
+    10: _add_tokens,
 }
 """The step that leads from the version of its key to the next."""
 

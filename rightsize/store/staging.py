@@ -26,6 +26,7 @@ _LOG_TABLES = {
     "stage_event_rows": (
         f"file_id INTEGER, line BIGINT, {_EVENT_COLUMNS}, "
         "key_correlation VARCHAR, key_operation VARCHAR, key_scope VARCHAR, category VARCHAR, access VARCHAR, "
+        "token_id VARCHAR, session_id VARCHAR, "
         "rank INTEGER"
     ),
     "stage_request_rows": (
@@ -46,7 +47,7 @@ _LOG_TABLES = {
     "stage_sign_in_rows": (
         "file_id INTEGER, line BIGINT, time TIMESTAMP, sign_in_id VARCHAR, principal_id VARCHAR, "
         "principal_name VARCHAR, app_id VARCHAR, resource_id VARCHAR, resource_name VARCHAR, kind VARCHAR, "
-        "succeeded BOOLEAN"
+        "succeeded BOOLEAN, correlation_id VARCHAR, token_id VARCHAR, session_id VARCHAR, ip VARCHAR"
     ),
 }
 

@@ -12,6 +12,7 @@ from rightsize.analyze.facts import read_facts
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.naming import resolve_principal
 from rightsize.analyze.planes import ledger
+from rightsize.analyze.token_use import sum_tokens
 from rightsize.analyze.window import DEFAULT_DAYS, Window
 from rightsize.store.connection import open_store
 from rightsize.workflow.analyze import analyse_inputs
@@ -26,7 +27,8 @@ def explain(
     """Return everything known about the principal that an id, UPN, application id or name means.
 
     The answer has the window and the fields of `Explanation` over all planes, `reach` with what falls with the
-    principal and the shortest ways to it, and `planes` with the window of each plane beyond Azure RBAC. It is computed
+    principal and the shortest ways to it, `tokens` with what was done with the tokens of its sign-ins, and `planes`
+    with the window of each plane beyond Azure RBAC. It is computed
     from what the store holds now, not from an earlier analysis.
 
     Raises:
@@ -37,7 +39,8 @@ def explain(
         facts = read_facts(inputs, store.table)
         names, places = read_names(store)
         planes = [one.analysis for one in judge_planes(store.table, as_of, min_window)]
-    principal_id = resolve_principal(inputs, principal)
+        principal_id = resolve_principal(inputs, principal)
+        token_calls = store.table("token_calls", principal_id=principal_id)
     analysis, findings = analyse_inputs(inputs, as_of=as_of, min_window=min_window, planes=planes)
     answer = {"window": _window(analysis.window)} | asdict(explain_principal(inputs, analysis, findings, principal_id))
     holders = {
@@ -49,6 +52,7 @@ def explain(
             answer[section] = [*answer[section], *rows]
     reach = reach_of_node(f"p:{principal_id}", facts, inputs, analysis, names | places)
     answer["reach"] = reach.counts | {"ways": reach.ways}
+    answer["tokens"] = sum_tokens(token_calls, analysis.window)
     return answer | {"planes": {plane.plane: _window(plane.window) for plane in planes}}
 
 

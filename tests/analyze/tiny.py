@@ -184,9 +184,9 @@ class FakeStore:
     def __exit__(self, *_: object) -> None:
         return
 
-    def table(self, name: str) -> pl.DataFrame:
+    def table(self, name: str, **where: str) -> pl.DataFrame:
         found = self.answers.get(name, getattr(self.inputs, name, None))
-        return empty(name) if found is None else found
+        return (empty(name) if found is None else found).filter(**where)
 
     def write_answer(self, name: str, frame: pl.DataFrame) -> None:
         self.answers[name] = frame

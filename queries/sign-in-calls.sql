@@ -1,0 +1,26 @@
+-- title: What was done with the tokens of a sign-in
+-- description: Calls of every log that names the token, beside the sign-in that gave it. Without a sign-in the loaded
+--   logs do not show who got the token and where: it may be older than they are, or aggregated there.
+-- parameter: principal text = ''  object id of who called; empty for everybody
+-- parameter: token text = ''  id of one token; empty for all
+-- columns: principal_id, name, signed_in, sign_in_kind, sign_in_ip, token_id, session_id, plane, source, calls, denied, operations, addresses, first_seen, last_seen
+SELECT c.principal_id,
+       coalesce(p.user_principal_name, p.display_name) AS name,
+       c.signed_in,
+       c.sign_in_kind,
+       c.sign_in_ip,
+       c.token_id,
+       c.session_id,
+       c.plane,
+       c.source,
+       c.calls,
+       c.denied,
+       c.operations,
+       c.addresses,
+       c.first_seen,
+       c.last_seen
+FROM token_calls c
+LEFT JOIN principals p USING (principal_id)
+WHERE ($principal = '' OR c.principal_id = lower($principal))
+  AND ($token = '' OR c.token_id = $token)
+ORDER BY c.first_seen DESC, c.token_id, c.source, c.plane, c.principal_id, c.app_id
