@@ -111,6 +111,11 @@ ROWS: dict[str, list[dict[str, Any]]] = {
         {"principal_id": ANN, "app_id": "x", "resource_id": "y", "kind": "interactive", "day": dt.date(2026, 1, 6)}
         | {"succeeded": 1, "failed": 0, "last_seen": _time(6)}
     ],
+    "token_calls": [
+        {"token_id": token, "source": "graph_activity_log", "plane": "graph", "principal_id": ANN, "calls": 2}
+        | {"operations": 1, "denied": 0, "first_seen": _time(6), "last_seen": _time(6, 13), "addresses": 1}
+        for token in ("aB", "Ab")
+    ],
     "coverage": [
         {"source": "activity_log", "category": "Administrative", "scope": SUB, "day": dt.date(2026, 1, day)}
         | {"events": 0 if gap else 4, "state": "missing" if gap else "observed"}
