@@ -33,17 +33,26 @@ QUERY_POSTS = (
 
 ROLLOUT_WRITES = (
     re.compile(
-        rf"(?:/[^?]*)?/providers/Microsoft\.Authorization/role(?:Assignments|Definitions)/{_GUID}", re.IGNORECASE
+        rf"(?:PUT|DELETE) (?:/[^?]*)?/providers/Microsoft\.Authorization/role(?:Assignments|Definitions)/{_GUID}",
+        re.IGNORECASE,
+    ),
+    re.compile(
+        r"PUT (?:/[^?]*)?/providers/Microsoft\.Authorization/role(?:Assignment|Eligibility)ScheduleRequests/" + _GUID,
+        re.IGNORECASE,
+    ),
+    re.compile(
+        r"PATCH (?:/[^?]*)?/providers/Microsoft\.Authorization/roleManagementPolicies/[0-9a-fA-F_-]{36,73}",
+        re.IGNORECASE,
     ),
 )
-"""Paths to which a PUT or DELETE may go where a rollout writes, and nowhere else: one assignment or definition."""
+"""What a rollout may write, and nothing else may: one assignment, definition, request or policy at a time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Guard:
     """What may go out: GET, and the POSTs of QUERY_POSTS, to these roots (scheme and host, with the port).
 
-    PUT and DELETE go out to the paths of `writes` only, and there are none unless a rollout asks for them.
+    PUT, PATCH and DELETE go out where `writes` has their method and path, and it has none but for a rollout.
     """
 
     roots: frozenset[str]
@@ -64,7 +73,7 @@ class Guard:
             raise InternalError(f"a request to another host was stopped: {root_of(url)}")
         path = urlsplit(url).path
         is_query = method == "POST" and any(pattern.fullmatch(path) for pattern in QUERY_POSTS)
-        is_write = method in ("PUT", "DELETE") and any(pattern.fullmatch(path) for pattern in self.writes)
+        is_write = any(pattern.fullmatch(f"{method} {path}") for pattern in self.writes)
         if method != "GET" and not is_query and not is_write:
             raise InternalError(f"a request that may change something was stopped: {method} {path}")
 

@@ -16,8 +16,8 @@ class Request:
     Attributes:
         service: Who is asked.
         url: Path and query from the root of the service, or a whole URL, as a next link is.
-        method: GET, or POST for the few queries that Azure takes no other way; PUT and DELETE where a rollout writes.
-        body: JSON text of a POST or PUT.
+        method: GET; POST for the few queries that Azure takes no other way; PUT, PATCH, DELETE where a rollout writes.
+        body: JSON text of a POST, PUT or PATCH.
         headers: Beyond those of every request.
         budget: Which budget it counts against, and `cost` how much of it it takes.
         is_next: Whether the service gave the URL, as the rest of a listing; such a link dies after a while.
@@ -26,7 +26,7 @@ class Request:
 
     service: Service
     url: str
-    method: Literal["GET", "POST", "PUT", "DELETE"] = "GET"
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "GET"
     body: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     budget: str = ""

@@ -35,6 +35,10 @@ def doctor(
     rollout_role: Annotated[
         Path | None, typer.Option("--rollout-role", help="Write a custom role with just what `rollout apply` takes.")
     ] = None,
+    with_pim: Annotated[
+        bool,
+        typer.Option("--with-pim", help="That role also changes eligible and time-bound assignments and their rules."),
+    ] = False,
     output: Output = OutputFormat.TABLE,
     verbose: Verbose = 0,
     quiet: Quiet = False,
@@ -55,6 +59,7 @@ def doctor(
         workspaces=workspace or (),
         containers=container or (),
         until=until.replace(tzinfo=UTC) if until else None,
+        with_pim=with_pim,
         may_ask=not no_input,
     )
     named = found.who.name or found.who.principal_id

@@ -65,8 +65,9 @@ def plan_(
     """Order a plan into swaps and waves, and check what must hold before anything is done. Azure is not asked.
 
     What hangs together is one swap: it is done whole, or taken back whole. Left out, each with its reason, are
-    emergency access accounts, the last owner of a subscription, conditions that would be lost, what Privileged Identity
-    Management holds or would have to hold, and whatever rests on those.
+    emergency access accounts, the last owner of a subscription, conditions that would be lost, activations, and
+    whatever rests on those. What Privileged Identity Management holds is changed by its requests, with its end and
+    its rules.
     """
     from rightsize.workflow.rollout import bundle_document, describe, plan_rollout  # noqa: PLC0415
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -21,6 +22,7 @@ _PROPERTIES = (
     "conditionVersion",
     "description",
     "delegatedManagedIdentityResourceId",
+    "endDateTime",
 )
 """What makes an assignment what it is; the rest (createdOn, createdBy and their like) Azure sets itself."""
 
@@ -36,6 +38,9 @@ class Held:
         principal_id: Who holds it, and `principal_type` what that is.
         condition: Its condition, with `condition_version`.
         description: Its description.
+        state: `active` or `eligible`.
+        until: When it ends, where it does, as RFC 3339 in whole seconds.
+        lasts: How long it lasts from when it is made, as ISO 8601 writes it, where a rule wants an end.
     """
 
     id: str
@@ -46,22 +51,36 @@ class Held:
     condition: str | None = None
     condition_version: str | None = None
     description: str | None = None
+    state: str = "active"
+    until: str | None = None
+    lasts: str | None = None
+
+    @property
+    def is_managed(self) -> bool:
+        """Whether Privileged Identity Management holds it: it is eligible, or ends by itself."""
+        return self.state != "active" or self.until is not None
 
     @property
     def url(self) -> str:
-        """Its path in Resource Manager."""
-        base = "" if self.scope == "/" else self.scope
-        return f"{base}/providers/Microsoft.Authorization/roleAssignments/{self.id}"
+        """Its path in Resource Manager, or the listing that shows it and what tells it apart there."""
+        base = f"{'' if self.scope == '/' else self.scope}/providers/Microsoft.Authorization"
+        if not self.is_managed:
+            return f"{base}/roleAssignments/{self.id}"
+        kind = "roleAssignment" if self.state == "active" else "roleEligibility"
+        return f"{base}/{kind}ScheduleInstances?principalId={self.principal_id}&role={self.role}"
 
     def properties(self) -> dict[str, Any]:
         """Return its properties as a PUT takes them."""
         found: dict[str, str | None] = {
             "roleDefinitionId": role_path(self.scope, self.role),
             "principalId": self.principal_id,
-            "principalType": arm_principal_type(self.principal_type),
+            # A request takes no type: Azure knows it.
+            "principalType": None if self.is_managed else arm_principal_type(self.principal_type),
             "condition": self.condition,
             "conditionVersion": self.condition_version if self.condition else None,
-            "description": self.description,
+            "description": None if self.is_managed else self.description,
+            "endDateTime": self.until,
+            "duration": None if self.until else self.lasts,
         }
         return {name: value for name, value in found.items() if value}
 
@@ -75,15 +94,47 @@ class Held:
         for name, (ours, theirs) in said.items():
             if fold(str(ours)) != fold(str(theirs)):
                 return name
-        for name, text in (("condition", self.condition), ("description", self.description)):
+        texts = {"condition": self.condition, "description": None if self.is_managed else self.description}
+        if self.until is not None or not self.is_managed:
+            texts["endDateTime"] = self.until
+        for name, text in texts.items():
             if (text or "") != (live.get(name) or ""):
-                return name
+                return "end" if name == "endDateTime" else name
         return None
+
+
+def whole_seconds(moment: str | dt.datetime | None) -> str | None:
+    """Return a time in UTC, as Azure writes it or as the store has it, to the second; None for none."""
+    if not moment:
+        return None
+    read = moment if isinstance(moment, dt.datetime) else dt.datetime.fromisoformat(moment)
+    utc = read.replace(tzinfo=dt.UTC) if read.tzinfo is None else read.astimezone(dt.UTC)
+    return utc.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def kept_properties(live: Mapping[str, Any]) -> dict[str, Any]:
     """Return of an assignment that Azure shows what a PUT needs to make it again."""
     return {name: live[name] for name in _PROPERTIES if live.get(name) is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Whose rules of Privileged Identity Management a role takes over before anybody holds it there.
+
+    Attributes:
+        scope: Where, and `role` which role takes them over.
+        of_scope: Where they stand today, and `of_role` for which role.
+    """
+
+    scope: str
+    role: str
+    of_scope: str
+    of_role: str
+
+    @property
+    def key(self) -> str:
+        """What they are set on, told in one word."""
+        return f"{fold(self.scope)}|{fold(self.role)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +151,7 @@ class Swap:
         wait: Seconds that Azure needs to know what is new.
         risk: The chance that it breaks somebody within 30 days.
         covered: Removed operations that a log would show, and `blind` those that none would.
+        rules: Rules of Privileged Identity Management that are carried over first.
     """
 
     id: str
@@ -112,6 +164,7 @@ class Swap:
     risk: float
     covered: int
     blind: int
+    rules: tuple[Rules, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,4 +228,5 @@ def _swap(document: Mapping[str, Any]) -> Swap:
         fields[name] = tuple(Held(**one) for one in fields[name])
     for name in ("proposals", "roles"):
         fields[name] = tuple(fields[name])
+    fields["rules"] = tuple(Rules(**one) for one in fields.get("rules", ()))
     return Swap(**fields)

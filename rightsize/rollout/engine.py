@@ -13,14 +13,15 @@ from typing import Any, Literal, TypeVar
 from rightsize.azure.throttle import Clock
 from rightsize.model.role_forms import hash_of_role, read_role_definitions
 from rightsize.rbac.text import fold
-from rightsize.rollout.arm import Arm, RefusalError, SettlingError
-from rightsize.rollout.bundle import Bundle, Held, Swap, kept_properties
+from rightsize.rollout.arm import Arm
+from rightsize.rollout.bundle import Bundle, Held, Rules, Swap, kept_properties
 from rightsize.rollout.journal import Entry, Journal
+from rightsize.rollout.pim import has_ended, same_rules
+from rightsize.rollout.rest import RefusalError, SettlingError
 
 State = Literal["open", "begun", "failed", "done", "rolling_back", "rolled_back"]
 _TRIES = 12
-_BETWEEN = 10.0
-"""Seconds between two looks at something that Azure has not settled yet."""
+_NO_ROOM = "roleassignmentlimitexceeded"
 _ENDS: Mapping[str, State] = {
     "done": "done",
     "failed": "failed",
@@ -85,9 +86,9 @@ class Engine:
             self._write(swap, "rollback", swap.id)
         for entry in self._latest(swap, "remove-begin"):
             self._restore(swap, entry)
-        for entry in self._latest(swap, "create-begin"):
-            if not entry.data["existed"]:
-                self._undo(swap, entry)
+        self._undo_all(swap)
+        for rules in swap.rules:
+            self._give_back(swap, rules)
         for entry in self._latest(swap, "role-begin"):
             if not entry.data["existed"]:
                 self._drop_role(swap, entry)
@@ -117,6 +118,8 @@ class Engine:
                 self._check_unchanged(gone)
         for role in swap.roles:
             self._make_role(swap, role)
+        for rules in swap.rules:
+            self._carry_over(swap, rules)
         for made in swap.creates:
             self._create(swap, made)
 
@@ -133,6 +136,8 @@ class Engine:
         if live is None or difference is not None:
             what = difference if live is None else f"its {difference} is another"
             raise RefusalError(f"assignment {gone.id} was changed by somebody else: {what}", "Changed")
+        if gone.state == "eligible" and self._patiently(lambda: self._arm.pim.is_activated(gone.url)):
+            raise RefusalError(f"assignment {gone.id} is activated, and in use, at the moment", "Activated")
         return live
 
     def _make_role(self, swap: Swap, role: str) -> None:
@@ -151,6 +156,44 @@ class Engine:
         if live is None:
             self._patiently(lambda: self._arm.put_definition(url, body))
         self._once(swap, "role-made", role)
+
+    def _carry_over(self, swap: Swap, rules: Rules) -> None:
+        """Give a role the rules of the one that it replaces, before anybody holds it."""
+        if self._has(swap, "rules-set", rules.key):
+            return
+        wanted = self._patiently(lambda: self._arm.pim.rules(rules.of_scope, rules.of_role))
+        for other in (one for one in swap.rules if one.key == rules.key and one != rules):
+            others = self._patiently(lambda place=other: self._arm.pim.rules(place.of_scope, place.of_role))  # type: ignore[misc]
+            if not same_rules(wanted, others):
+                said = f"role {rules.role} at {rules.scope} replaces roles of different rules"
+                raise RefusalError(said, "RulesDiffer")
+        if not self._has(swap, "rules-begin", rules.key):
+            found = self._patiently(lambda: self._arm.pim.rules(rules.scope, rules.role))
+            if same_rules(found, wanted):
+                self._write(swap, "rules-set", rules.key)
+                return
+            # Rules are everybody's who holds the role there.
+            if self._needs(swap, rules) or self._patiently(lambda: self._arm.pim.holders(rules.scope, rules.role)):
+                said = f"role {rules.role} at {rules.scope} has other rules than the one it replaces, and other holders"
+                raise RefusalError(said, "RulesShared")
+            self._write(swap, "rules-begin", rules.key, {"rules": found})
+        self._patiently(lambda: self._arm.pim.set_rules(rules.scope, rules.role, wanted))
+        self._write(swap, "rules-set", rules.key)
+
+    def _give_back(self, swap: Swap, rules: Rules) -> None:
+        """Give a role its own rules back, unless another swap needs those that it has."""
+        if self._has(swap, "rules-back", rules.key):
+            return
+        if not self._needs(swap, rules):
+            begun = (entry for one in self._bundle.swaps for entry in self._latest(one, "rules-begin"))
+            for before in [entry.data["rules"] for entry in begun if entry.key == rules.key][:1]:
+                self._patiently(lambda: self._arm.pim.set_rules(rules.scope, rules.role, before))  # noqa: B023
+        self._write(swap, "rules-back", rules.key)
+
+    def _needs(self, swap: Swap, rules: Rules) -> bool:
+        """Return whether another swap has had rules set on the same role at the same place, and is not taken back."""
+        others = (one for one in self._bundle.swaps if one.id != swap.id and self._has(one, "rules-set", rules.key))
+        return any(self._state(one) in ("begun", "done") for one in others)
 
     def _create(self, swap: Swap, made: Held) -> None:
         if self._has(swap, "created", made.id):
@@ -219,7 +262,17 @@ class Engine:
         if self._has(swap, "restored", entry.key):
             return
         properties, url = entry.data["properties"], entry.data["url"]
-        self._patiently(lambda: self._put_back(url, properties))
+        if has_ended(properties, self._clock.utc()):
+            self._write(swap, "restored", entry.key, {"ended": properties["endDateTime"]})
+            return
+        try:
+            self._patiently(lambda: self._put_back(url, properties))
+        except RefusalError as error:
+            if fold(error.code) != _NO_ROOM:
+                raise
+            # Azure is full: what came has to go first.
+            self._undo_all(swap)
+            self._patiently(lambda: self._put_back(url, properties))
         self._write(swap, "restored", entry.key)
 
     def _put_back(self, url: str, properties: Mapping[str, Any]) -> None:
@@ -230,6 +283,11 @@ class Engine:
         live = self._look(url)
         if live is None or kept_properties(live) != properties:
             raise SettlingError(f"{url} does not read back as it was")
+
+    def _undo_all(self, swap: Swap) -> None:
+        for entry in self._latest(swap, "create-begin"):
+            if not entry.data["existed"]:
+                self._undo(swap, entry)
 
     def _undo(self, swap: Swap, entry: Entry) -> None:
         if self._has(swap, "deleted", entry.key):
@@ -263,8 +321,8 @@ class Engine:
         for _ in range(_TRIES - 1):
             try:
                 return step()
-            except SettlingError:
-                self._clock.sleep(_BETWEEN)
+            except SettlingError as error:
+                self._clock.sleep(error.seconds)
         try:
             return step()
         except SettlingError as error:

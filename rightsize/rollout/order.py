@@ -12,7 +12,7 @@ from rightsize.model.nouns import RoleDefinition
 from rightsize.model.role_forms import to_arm
 from rightsize.rbac.assignment_ids import assignment_id
 from rightsize.rbac.text import fold
-from rightsize.rollout.bundle import Bundle, Held, LeftOut, Swap
+from rightsize.rollout.bundle import Bundle, Held, LeftOut, Rules, Swap, whole_seconds
 from rightsize.rules.tables import rows_of
 
 _NAMESPACE = uuid.UUID("2f0a4c9e-6f0b-5d51-9c0e-5a7f0f6f7f21")
@@ -45,6 +45,7 @@ class _Part:
     row: Row
     proposals: list[str] = field(default_factory=list)
     creates: dict[str, Held] = field(default_factory=dict)
+    rules: set[Rules] = field(default_factory=set)
     rests_on: set[str] = field(default_factory=set)
     risk: float = 0.0
     covered: int = 0
@@ -77,7 +78,11 @@ def make_bundle(
     Raises:
         GateError: The assignments that come would not fit into Azure's limits beside those that are there.
     """
-    held = {fold(str(row["role_assignment_id"])): row for row in tenant.assignments if row["state"] == "active"}
+    held = {
+        fold(str(row["role_assignment_id"])): row
+        for row in tenant.assignments
+        if row["state"] in ("active", "eligible")
+    }
     parts, left = _parts(plan, held, tenant, set(map(fold, only)))
     parts, left = _leave_out(parts, left, tenant, held, frozenset(map(fold, emergency)))
     swaps = _swaps(parts, roles, set(map(fold, canaries)), tenant, wave_size)
@@ -105,10 +110,8 @@ def _parts(
         for replaced in map(fold, proposal["replaces"]):
             if only and fold(proposal["id"]) not in only:
                 left[replaced] = "its proposal is not among those that are brought in"
-            elif proposal["evidence"].get("state", "active") != "active" or replaced not in held:
-                left[replaced] = "Privileged Identity Management holds it: change it there"
-            elif any(one["state"] != "active" for one in proposal["assignments"]):
-                left[replaced] = "it becomes eligible: make it so in Privileged Identity Management, with its rules"
+            elif replaced not in held:
+                left[replaced] = "it is an activation, which follows its eligibility"
             else:
                 _add(parts.setdefault(replaced, _Part(held[replaced])), proposal, tenant)
     return {key: part for key, part in parts.items() if key not in left}, left
@@ -123,22 +126,33 @@ def _add(part: _Part, proposal: Mapping[str, Any], tenant: Tenant) -> None:
     part.covered += sum(int(number) for reason, number in removed.items() if reason == "covered")
     part.blind += sum(int(number) for reason, number in removed.items() if reason != "covered")
     for one in proposal["assignments"]:
-        made = _created(one, proposal["id"], tenant)
+        made = _created(one, proposal, part.row, tenant)
         part.creates[made.id] = made
+        if made.is_managed:
+            part.rules.add(
+                Rules(made.scope, made.role, str(part.row["scope"]), fold(str(part.row["role_definition_id"])))
+            )
 
 
-def _created(one: Mapping[str, Any], proposal: str, tenant: Tenant) -> Held:
+def _created(one: Mapping[str, Any], proposal: Mapping[str, Any], row: Row, tenant: Tenant) -> Held:
     principal = fold(one["principal_id"])
-    condition = one.get("condition")
+    condition, state = one.get("condition"), one["state"]
+    made = assignment_id(one["scope"], one["role"], principal, condition)
+    # What ends by itself today ends then, whatever comes for it.
+    until = whole_seconds(row["end_on"])
+    activation = proposal["evidence"].get("activation") or {}
     return Held(
-        id=assignment_id(one["scope"], one["role"], principal, condition),
+        id=made if state == "active" else str(uuid.uuid5(_NAMESPACE, f"{made}|{state}")),
         scope=one["scope"],
         role=fold(one["role"]),
         principal_id=principal,
         principal_type=tenant.types.get(principal, "User"),
         condition=condition,
         condition_version="2.0" if condition else None,
-        description=f"rightsize {proposal}",
+        description=f"rightsize {proposal['id']}",
+        state=state,
+        until=until,
+        lasts=activation.get("maximum_eligibility") if state == "eligible" and until is None else None,
     )
 
 
@@ -156,8 +170,8 @@ def _leave_out(
         holder = fold(str(row["principal_id"]))
         if emergency & ({holder} | tenant.members.get(holder, frozenset())):
             left[key] = "an emergency access account holds it"
-        elif row["end_on"] is not None:
-            left[key] = "Privileged Identity Management ends it by itself: change it there"
+        elif fold(str(row["member_type"] or "Direct")) != "direct":
+            left[key] = "it comes from a scope above or from a group, and is changed there"
         elif row["condition"] and any(made.condition != row["condition"] for made in part.creates.values()):
             left[key] = "what comes for it does not carry its condition"
     for key in _last_owners(parts, held, left):
@@ -175,9 +189,10 @@ def _last_owners(parts: Mapping[str, _Part], held: Mapping[str, Row], left: Mapp
     going: dict[str, list[str]] = {}
     for key, row in held.items():
         scope = fold(str(row["scope"]))
-        if fold(str(row["role_definition_id"])) != _OWNER or scope.count("/") != 2:
+        is_owner = row["state"] == "active" and fold(str(row["role_definition_id"])) == _OWNER
+        if not is_owner or scope.count("/") != 2:
             continue
-        if key in parts and key not in left and row["condition"] is None:
+        if key in parts and key not in left and row["condition"] is None and row["end_on"] is None:
             going.setdefault(scope, []).append(key)
         elif row["end_on"] is None:
             kept[scope] = kept.get(scope, 0) + 1
@@ -195,7 +210,9 @@ def _swaps(
     found = []
     for keys in groups:
         members = [parts[key] for key in keys]
-        creates = {made.id: made for part in members for made in part.creates.values()}
+        creates: dict[str, Held] = {}
+        for made in (made for part in members for made in part.creates.values()):
+            creates[made.id] = _longer(made, creates.get(made.id, made))
         found.append(
             Swap(
                 id=str(uuid.uuid5(_NAMESPACE, "|".join(keys))),
@@ -208,6 +225,9 @@ def _swaps(
                 risk=max(part.risk for part in members),
                 covered=sum(part.covered for part in members),
                 blind=sum(part.blind for part in members),
+                rules=tuple(
+                    sorted((one for part in members for one in part.rules), key=lambda one: (one.key, one.of_scope))
+                ),
             )
         )
     first = [swap for swap in found if canaries & {fold(one.principal_id) for one in swap.removes}]
@@ -216,6 +236,11 @@ def _swaps(
     waved = [_in_wave(swap, 1) for swap in first]
     waved += [_in_wave(swap, start + number // max(wave_size, 1)) for number, swap in enumerate(rest)]
     return sorted(waved, key=lambda swap: (swap.wave, swap.id))
+
+
+def _longer(one: Held, other: Held) -> Held:
+    """Return of two of the same assignment the one that ends later, or never."""
+    return max(one, other, key=lambda held: (held.until is None, held.until or ""))
 
 
 def _in_wave(swap: Swap, wave: int) -> Swap:
@@ -258,6 +283,8 @@ def _removed(row: Row, tenant: Tenant) -> Held:
         condition=row["condition"],
         condition_version=row["condition_version"],
         description=row["description"],
+        state=str(row["state"]),
+        until=whole_seconds(row["end_on"]),
     )
 
 
@@ -273,12 +300,13 @@ def _wait(made: Held, role: RoleDefinition | None) -> int:
 def _check_room(swaps: Sequence[Swap], held: Mapping[str, Row]) -> None:
     """Raise GateError where new assignments, made before old ones go, do not fit."""
     taken: dict[str, int] = {}
-    for row in held.values():
+    # Eligible assignments do not count (Microsoft Learn: Troubleshoot Azure RBAC limits).
+    for row in (row for row in held.values() if row["state"] == "active"):
         home = _home(str(row["scope"]))
         taken[home] = taken.get(home, 0) + 1
     for wave in sorted({swap.wave for swap in swaps}):
         members = [swap for swap in swaps if swap.wave == wave]
-        for made in (made for swap in members for made in swap.creates):
+        for made in (made for swap in members for made in swap.creates if made.state == "active"):
             taken[_home(made.scope)] = taken.get(_home(made.scope), 0) + 1
         for home, number in sorted(taken.items()):
             most = _MOST_A_SUBSCRIPTION if home.startswith("/subscriptions/") else _MOST_A_GROUP
@@ -287,7 +315,7 @@ def _check_room(swaps: Sequence[Swap], held: Mapping[str, Row]) -> None:
                     f"wave {wave} would bring `{home}` to {number} assignments, and Azure allows {most}",
                     hint="smaller waves need less room: --wave-size; or bring in fewer proposals: --proposal",
                 )
-        for gone in (gone for swap in members for gone in swap.removes):
+        for gone in (gone for swap in members for gone in swap.removes if gone.state == "active"):
             taken[_home(gone.scope)] -= 1
 
 

@@ -32,6 +32,14 @@ _ROLLOUT_ACTIONS = (
     "Microsoft.Authorization/roleDefinitions/read",
     "Microsoft.Authorization/roleDefinitions/write",
 )
+_MANAGED_ACTIONS = (
+    "Microsoft.Authorization/roleAssignmentScheduleInstances/read",
+    "Microsoft.Authorization/roleAssignmentScheduleRequests/write",
+    "Microsoft.Authorization/roleEligibilityScheduleInstances/read",
+    "Microsoft.Authorization/roleEligibilityScheduleRequests/write",
+    "Microsoft.Authorization/roleManagementPolicies/read",
+    "Microsoft.Authorization/roleManagementPolicies/write",
+)
 _NAMESPACE = uuid.UUID("6c1d5c1e-8a0c-5b0e-9f57-3d2b8f0e7a11")
 _MOST_SCOPES = 2000
 
@@ -90,10 +98,13 @@ def examine(
     workspaces: Sequence[str] = (),
     containers: Sequence[str] = (),
     until: dt.datetime | None = None,
+    with_pim: bool = False,
     may_ask: bool = True,
     clock: Clock | None = None,
 ) -> Diagnosis:
     """Sign in and ask the first question of each source; see `collect_tenant` for the arguments.
+
+    `with_pim` makes the role for a rollout one that may change what Privileged Identity Management holds.
 
     Raises:
         UsageError: The question makes no sense.
@@ -121,7 +132,7 @@ def examine(
         tuple(sorted({f"{one.source.right.role} at {one.scope or '/'}" for one in refused if _is_azure(one.source)})),
         tuple(sorted({one.source.right.permission for one in refused if not _is_azure(one.source)})),
         collector_role(chosen, known.subscriptions()),
-        rollout_role(known.subscriptions()),
+        rollout_role(known.subscriptions(), with_pim=with_pim),
     )
 
 
@@ -160,13 +171,15 @@ def collector_role(sources: Sequence[Source], subscriptions: Sequence[str]) -> d
     return _custom_role(ROLE_NAME, text, actions, data_actions, subscriptions)
 
 
-def rollout_role(subscriptions: Sequence[str]) -> dict[str, Any]:
+def rollout_role(subscriptions: Sequence[str], *, with_pim: bool = False) -> dict[str, Any]:
     """Return a custom role, in ARM's form, that can do in these subscriptions what a rollout does, and nothing else.
 
-    Whoever may write role assignments may give themselves anything: it belongs to an identity of its own.
+    `with_pim` is for a rollout that changes eligible or time-bound assignments, which takes requests and rules. Whoever
+    may write role assignments may give themselves anything: it belongs to an identity of its own.
     """
     text = "Makes and removes role assignments and definitions for a rollout of rightsize."
-    return _custom_role(ROLLOUT_ROLE_NAME, text, set(_ROLLOUT_ACTIONS), set(), subscriptions)
+    actions = {*_ROLLOUT_ACTIONS, *(_MANAGED_ACTIONS if with_pim else ())}
+    return _custom_role(ROLLOUT_ROLE_NAME, text, actions, set(), subscriptions)
 
 
 def _custom_role(

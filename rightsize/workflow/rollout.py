@@ -22,11 +22,12 @@ from rightsize.model.errors import AccessError, InputError, ServiceError, UsageE
 from rightsize.model.role_forms import load_json, permissions_from_json, read_role_definitions
 from rightsize.propose.written import read_plan, read_roles
 from rightsize.rbac.text import fold
-from rightsize.rollout.arm import Arm, RefusalError
+from rightsize.rollout.arm import Arm
 from rightsize.rollout.bundle import Bundle, Swap, read_bundle, write_bundle
 from rightsize.rollout.engine import Engine, state_of
 from rightsize.rollout.journal import Entry, Journal, read_journal
 from rightsize.rollout.order import Tenant, make_bundle
+from rightsize.rollout.rest import RefusalError
 from rightsize.rollout.tripwire import Refusal, Seen, Standing, standing_of
 from rightsize.store.connection import Store, open_store
 from rightsize.workflow.deploy import types_of
@@ -311,6 +312,7 @@ def describe(swap: Swap) -> dict[str, Any]:
 def steps_of(swap: Swap) -> list[dict[str, Any]]:
     """Return what a swap does, in order: a row for each step."""
     rows: list[dict[str, Any]] = [{"step": "make role", "what": role, "scope": None} for role in swap.roles]
+    rows += [{"step": "carry rules over", "what": one.role, "scope": one.scope} for one in swap.rules]
     rows += [{"step": "make assignment", "what": one.role, "scope": one.scope} for one in swap.creates]
     rows.append({"step": "wait and read back", "what": f"{swap.wait} s", "scope": None})
     rows += [{"step": "remove assignment", "what": one.id, "scope": one.scope} for one in swap.removes]

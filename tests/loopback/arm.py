@@ -14,6 +14,7 @@ from tests.loopback.activity import activity_page
 from tests.loopback.arm_writes import write_role_object
 from tests.loopback.content import Content, Document
 from tests.loopback.monitor import Monitor
+from tests.loopback.pim_writes import filtered, rules_of
 from tests.loopback.wire import Answer, RefusalError, Request, arm_error, page
 
 _PAGE = 100
@@ -170,20 +171,24 @@ class Arm:
 
     def _authorization(self, request: Request, found: re.Match[str]) -> Answer:
         scope, kind, name = found["scope"], found["kind"].lower(), found["name"]
-        if request.method in ("PUT", "DELETE"):
+        if request.method in ("PUT", "PATCH", "DELETE"):
             if not self._writes:
                 return arm_error(
                     403, "AuthorizationFailed", f"This tenant may only be read, and not by {request.method}."
                 )
             return write_role_object(self._content, request, scope, kind, name or "")
+        text = request.query.get("$filter", "")
         listing = self._access_listing(kind)
+        if kind == "rolemanagementpolicies" and (role := re.search(r"roleDefinitionId eq '([^']+)'", text)):
+            return self._page(request, [rules_of(self._content, scope, role[1])])
         if listing is None:
             return arm_error(404, "InvalidResourceType", f"There is no '{kind}' in Microsoft.Authorization.")
         if name:
             named = [item for item in listing if item["name"].lower() == name.lower()]
             code = kind[0].upper() + kind[1:-1] + "NotFound"
             return Answer(document=named[0]) if named else arm_error(404, code, f"'{name}' is not found.")
-        return self._page(request, self._filtered(request, kind, scope, listing))
+        found = self._filtered(request, kind, scope, listing)
+        return self._page(request, filtered(found, text) if kind.endswith("scheduleinstances") else found)
 
     def _access_listing(self, kind: str) -> list[Document] | None:
         content = self._content

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from tests.loopback.pim_writes import write_rules, write_schedule
 from tests.loopback.wire import Answer, RefusalError, Request, arm_error
 
 if TYPE_CHECKING:
@@ -20,11 +21,15 @@ _FIXED = ("principalId", "roleDefinitionId", "scope")
 
 
 def write_role_object(content: Content, request: Request, scope: str, kind: str, name: str) -> Answer:
-    """Answer a PUT or DELETE of `{scope}/providers/Microsoft.Authorization/{kind}/{name}`.
+    """Answer a PUT, PATCH or DELETE of `{scope}/providers/Microsoft.Authorization/{kind}/{name}`.
 
     Raises:
         RefusalError: With the error that Resource Manager would answer.
     """
+    if request.method == "PUT" and kind.endswith("schedulerequests"):
+        return write_schedule(content, request, scope, kind, name)
+    if request.method == "PATCH" and kind == "rolemanagementpolicies":
+        return write_rules(content, request, name)
     if kind not in ("roledefinitions", "roleassignments"):
         return arm_error(405, "MethodNotAllowed", f"'{kind}' cannot be written here.")
     if not _GUID.fullmatch(name):
@@ -114,7 +119,7 @@ def _delete_definition(content: Content, name: str) -> Answer:
         return Answer(204)
     if known["properties"]["type"] == "BuiltInRole":
         return arm_error(403, "RoleDefinitionDeleteNotPermitted", "A built-in role cannot be deleted.")
-    holders = [*content.role_assignments, *content.eligibility_instances]
+    holders = [*content.role_assignments, *content.eligibility_instances, *content.assignment_instances]
     if any(holder["properties"]["roleDefinitionId"].lower().endswith(name.lower()) for holder in holders):
         return arm_error(
             409, "RoleDefinitionHasAssignments", "There are existing role assignments referencing the role."

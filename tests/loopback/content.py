@@ -108,6 +108,16 @@ class Content:
         return self._access("role-assignment-schedule-requests")
 
     @cached_property
+    def pim_requests(self) -> set[str]:
+        """Names of requests to Privileged Identity Management that were made here."""
+        return set()
+
+    @cached_property
+    def pim_policies(self) -> dict[tuple[str, str], Document]:
+        """Policies by folded scope and role, once they were asked for."""
+        return {}
+
+    @cached_property
     def provider_operations(self) -> list[Document]:
         """The catalogue of operations."""
         found: list[Document] = json.loads((self.folder / "catalog/provider-operations.json").read_bytes())

@@ -22,6 +22,7 @@ from rightsize.rollout.journal import Journal
 from tests.azure.hurried import Hurried
 from tests.loopback import wire
 from tests.loopback.arm_writes import write_role_object
+from tests.loopback.pim_writes import default_rules, filtered, rules_of
 
 SUB = "/subscriptions/10000000-0000-0000-0000-000000000000"
 RG = f"{SUB}/resourceGroups/rg"
@@ -82,6 +83,9 @@ class Room:
         self.role_assignments: list[dict[str, Any]] = []
         self.role_definitions = [role(BROAD, "Broad", "*"), role(OWNER, "Owner", "*")]
         self.eligibility_instances: list[dict[str, Any]] = []
+        self.assignment_instances: list[dict[str, Any]] = []
+        self.pim_requests: set[str] = set()
+        self.pim_policies: dict[tuple[str, str], dict[str, Any]] = {}
         self.tenant = SimpleNamespace(scopes=[SimpleNamespace(scope=SUB)])
         operation = {"name": START, "isDataAction": False}
         self.provider_operations = [{"resourceTypes": [], "operations": [operation]}]
@@ -92,6 +96,9 @@ class Room:
     def hold(self, *assignments: Held) -> Room:
         """Put assignments there, as Azure shows them."""
         for one in assignments:
+            if one.is_managed:
+                self._listing(one.url).append(_shown(one))
+                continue
             shown = {"principalType": "User", "condition": None, "conditionVersion": None, "description": None}
             properties = shown | one.properties() | {"scope": one.scope, "createdOn": "2020-01-01T00:00:00Z"}
             self.role_assignments.append({"id": one.url, "name": one.id, "properties": properties})
@@ -103,7 +110,18 @@ class Room:
             one["name"]: (one["properties"]["scope"], kept_properties(one["properties"]))
             for one in self.role_assignments
         }
-        return copy.deepcopy({"assignments": held, "roles": sorted(one["name"] for one in self.role_definitions)})
+        managed = sorted(
+            str([one["properties"][name] for name in _MANAGED])
+            for one in (*self.eligibility_instances, *self.assignment_instances)
+        )
+        found = {key: policy["properties"]["rules"] for key, policy in self.pim_policies.items()}
+        rules = {key: said for key, said in found.items() if said != default_rules()}
+        roles = sorted(one["name"] for one in self.role_definitions)
+        return copy.deepcopy({"assignments": held, "roles": roles, "managed": managed, "rules": rules})
+
+    def _listing(self, kind: str) -> list[dict[str, Any]]:
+        is_eligible = "eligibility" in kind.lower()
+        return self.eligibility_instances if is_eligible else self.assignment_instances
 
     def send(self, request: Request) -> Response:
         """Answer as a sender of `Exchange` does."""
@@ -131,13 +149,18 @@ class Room:
     def _answer(self, request: Request, path: str, query: dict[str, str]) -> wire.Answer:
         scope, _, rest = path.partition("/providers/Microsoft.Authorization/")
         kind, _, name = rest.partition("/")
-        if request.method in ("PUT", "DELETE"):
+        if request.method in ("PUT", "PATCH", "DELETE"):
             asked = wire.Request(request.method, "", path, query, request.url, body=(request.body or "").encode())
             try:
                 return write_role_object(self, asked, scope, kind.lower(), name)  # type: ignore[arg-type]
             except wire.RefusalError as error:
-                answer: wire.Answer = error.args[0] if error.args else error.answer  # type: ignore[attr-defined]
-                return answer
+                return error.answer
+        if "ScheduleInstances" in kind:
+            here = [one for one in self._listing(kind) if one["properties"]["scope"].lower() == scope.lower()]
+            return wire.Answer(document={"value": filtered(here, query.get("$filter", ""))})
+        if kind == "roleManagementPolicies":
+            (wanted_role,) = re.findall("roleDefinitionId eq '([^']+)'", query["$filter"])
+            return wire.Answer(document={"value": [rules_of(self, scope, wanted_role)]})  # type: ignore[arg-type]
         listing = {"roleassignments": self.role_assignments, "roledefinitions": self.role_definitions}.get(
             kind.lower(), self.locks
         )
@@ -152,12 +175,25 @@ class Room:
         return wire.Answer(document=named[0]) if named else wire.arm_error(404, "NotFound", "there is none")
 
 
+_MANAGED = ("scope", "roleDefinitionId", "principalId", "endDateTime", "condition")
+
+
+def _shown(one: Held) -> dict[str, Any]:
+    """A managed assignment as Azure lists it."""
+    shown = {"condition": None, "conditionVersion": None, "endDateTime": None} | one.properties()
+    shown |= {"scope": one.scope, "memberType": "Direct", "principalType": "User"}
+    if one.state == "active":
+        shown["assignmentType"] = "Assigned"
+    return {"id": one.url.partition("?")[0] + "/" + one.id, "name": one.id, "properties": shown}
+
+
 def _status(status: int, code: str, **headers: str) -> Callable[[], Response]:
     content = json.dumps({"error": {"code": code, "message": "no"}}).encode()
     return lambda: Response(status, {name.replace("_", "-"): value for name, value in headers.items()}, content)
 
 
 _FAULTS = {
+    "too short": _status(400, "ActiveDurationTooShort"),
     "throttle": _status(429, "TooManyRequests", retry_after="1"),
     "server": _status(503, "ServiceUnavailable"),
     "conflict": _status(409, "Conflict"),

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from rightsize.azure.wire import FaultError
-from rightsize.rollout.arm import RefusalError
 from rightsize.rollout.bundle import Bundle, Held
 from rightsize.rollout.engine import state_of
 from rightsize.rollout.journal import Journal, read_journal
+from rightsize.rollout.rest import RefusalError
 from tests.azure.hurried import Hurried
 from tests.rollout.room import (
     NARROW,

@@ -9,7 +9,7 @@ import pytest
 
 from rightsize.model.errors import GateError, InputError
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
-from rightsize.rollout.bundle import Bundle, read_bundle, write_bundle
+from rightsize.rollout.bundle import Bundle, Rules, read_bundle, write_bundle
 from rightsize.rollout.order import Tenant, make_bundle
 from tests.rollout.room import BROAD, NARROW, OWNER, RG, SUB, guid
 
@@ -20,7 +20,11 @@ ROLES = {NARROW: RoleDefinition(NARROW, "Narrow", (PermissionBlock(("x/read",)),
 def row(number: int, **more: Any) -> dict[str, Any]:
     found = {"role_assignment_id": guid(number), "state": "active", "principal_id": guid(number, "d")}
     found |= {"principal_type": "User", "role_definition_id": BROAD, "scope": SUB, "condition": None}
-    return found | {"condition_version": None, "description": f"by hand {number}", "end_on": None} | more
+    return (
+        found
+        | {"condition_version": None, "description": f"by hand {number}", "end_on": None, "member_type": None}
+        | more
+    )
 
 
 def comes(number: int, **more: Any) -> dict[str, Any]:
@@ -106,9 +110,8 @@ def test_the_order_of_proposals_does_not_matter() -> None:
     [
         ({}, [row(1, principal_id=GLASS)], "emergency access account"),
         ({}, [row(1, principal_id=guid(50, "d"))], "emergency access account"),
-        ({}, [row(1, end_on=dt.datetime(2027, 1, 1))], "Privileged Identity Management"),
-        ({"evidence": {"state": "eligible"}}, [row(1, state="eligible")], "Privileged Identity Management"),
-        ({"assignments": [comes(1, state="eligible")]}, [row(1)], "eligible"),
+        ({"evidence": {"state": "activated"}}, [row(1, state="activated")], "activation"),
+        ({"evidence": {"state": "eligible"}}, [row(1, state="eligible", member_type="Inherited")], "scope above"),
         ({}, [row(1, condition="x")], "condition"),
         ({}, [row(1, role_definition_id=OWNER)], "owner"),
         ({"id": "other"}, [row(1)], "not among those"),
@@ -122,6 +125,48 @@ def test_what_must_not_be_touched_is_left_out(changes: dict[str, Any], rows: lis
         only=["P1"] if "id" in changes else [],
     )
     assert bundle.swaps == () and why in left(bundle)[guid(1)]
+
+
+def test_what_ends_by_itself_is_replaced_until_then() -> None:
+    """Neither longer nor shorter than today, and under the rules of today's role."""
+    rows = [row(1, end_on=dt.datetime(2027, 1, 1, 8, 30))]
+    (one,) = ordered(proposal(1, comes(1)), rows=rows).swaps
+    (made,), (gone,), (rules,) = one.creates, one.removes, one.rules
+    assert (made.until, gone.until) == ("2027-01-01T08:30:00Z", "2027-01-01T08:30:00Z")
+    assert made.is_managed and made.url == (
+        f"{RG}/providers/Microsoft.Authorization/roleAssignmentScheduleInstances"
+        f"?principalId={guid(1, 'd')}&role={NARROW}"
+    )
+    assert rules == Rules(RG, NARROW, SUB, BROAD)
+
+
+def test_what_becomes_eligible_lasts_as_long_as_the_rules_of_its_role_let_it() -> None:
+    evidence = {"state": "active", "activation": {"maximum_eligibility": "P90D"}}
+    both = [
+        proposal(1, comes(1)),
+        proposal(1, comes(1, state="eligible"), kind="make_eligible", id="p9", evidence=evidence),
+    ]
+    (one,) = ordered(*both).swaps
+    assert sorted((made.state, made.lasts) for made in one.creates) == [("active", None), ("eligible", "P90D")]
+    assert [rules.of_role for rules in one.rules] == [BROAD]
+
+
+def test_an_eligible_assignment_is_replaced_by_an_eligible_one() -> None:
+    rows = [row(1, state="eligible", member_type="Direct")]
+    narrower = proposal(1, comes(1, state="eligible"), evidence={"state": "eligible"})
+    (one,) = ordered(narrower, rows=rows).swaps
+    assert {held.state for held in (*one.creates, *one.removes)} == {"eligible"}
+    (gone,) = ordered(proposal(1, kind="remove", evidence={"state": "eligible"}), rows=rows).swaps
+    assert gone.creates == () and gone.rules == ()
+
+
+def test_of_the_same_assignment_the_later_end_holds() -> None:
+    rows = [row(1, end_on=dt.datetime(2027, 1, 1)), row(2, principal_id=guid(1, "d"), end_on=dt.datetime(2027, 6, 1))]
+    (one,) = ordered(proposal(1, comes(1)), proposal(2, comes(1)), rows=rows).swaps
+    assert [made.until for made in one.creates] == ["2027-06-01T00:00:00Z"]
+    rows[1]["end_on"] = None
+    (one,) = ordered(proposal(1, comes(1)), proposal(2, comes(1)), rows=rows).swaps
+    assert [made.until for made in one.creates] == [None]
 
 
 def test_an_owner_may_go_while_another_stays() -> None:
@@ -155,6 +200,8 @@ def test_what_does_not_fit_into_azures_limit_is_refused() -> None:
     with pytest.raises(GateError, match=f"`{SUB}` to 4001 assignments"):
         ordered(*many, rows=rows)
     assert len(ordered(*many, rows=rows, wave_size=1).swaps) == 2
+    eligible = [proposal(number, comes(number, state="eligible")) for number in (1, 2)]
+    assert len(ordered(*eligible, rows=rows).swaps) == 2
 
 
 def test_the_graph_and_the_directory_are_not_azure_rbac() -> None:
@@ -168,7 +215,8 @@ def test_data_actions_at_a_management_group_take_hours() -> None:
 
 
 def test_a_bundle_reads_back_as_it_was_written() -> None:
-    bundle = ordered(proposal(1, comes(1)), proposal(2, kind="remove"))
+    rows = [row(1, end_on=dt.datetime(2027, 1, 1)), row(2)]
+    bundle = ordered(proposal(1, comes(1)), proposal(2, kind="remove"), rows=rows)
     assert read_bundle(write_bundle(bundle).encode()) == bundle
 
 

@@ -1,0 +1,220 @@
+"""What Privileged Identity Management holds: eligible and time-bound assignments, changed by requests, and its rules.
+
+An assignment of its own cannot be put or deleted. A request with a name that was never used before (`AdminAssign`,
+`AdminRemove`) asks for it, and listings of instances show what came of it. The name of a policy changes whenever its
+rules do, so it is looked up each time.
+Sources: Microsoft Learn, REST reference of roleEligibilityScheduleRequests, roleAssignmentScheduleRequests, their
+instances, and roleManagementPolicies, all 2020-10-01; "Rules in PIM - mapping guide".
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import uuid
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qs, quote
+
+from rightsize.rbac.assignment_ids import role_path
+from rightsize.rbac.text import fold
+from rightsize.rollout.bundle import whole_seconds
+from rightsize.rollout.rest import RefusalError, Rest, SettlingError
+
+_VERSION = "2020-10-01"
+_PROVIDER = "/providers/Microsoft.Authorization/"
+_JUSTIFICATION = "rightsize rollout"
+"""The rules of many roles ask an administrator for a reason."""
+_REFUSED = frozenset(("denied", "admindenied", "failed", "canceled", "invalid", "timedout", "failedasresourceislocked"))
+_UNDECIDED = frozenset(("pendingapproval", "pendingadmindecision", "pendingapprovalprovisioning"))
+_ELIGIBILITY, _ASSIGNMENT = "roleEligibility", "roleAssignment"
+
+
+def is_managed(url: str) -> bool:
+    """Return whether a `url` of `Held` is one of Privileged Identity Management."""
+    return "ScheduleInstances?" in url
+
+
+class Pim:
+    """Requests, instances and policies, all through `Rest`, with its errors."""
+
+    def __init__(self, rest: Rest) -> None:
+        self._rest = rest
+
+    def look(self, url: str) -> dict[str, Any] | None:
+        """Return the properties of an assignment as a role assignment has them, with `endDateTime`; None without."""
+        found = self._instance(url)
+        if found is None:
+            return None
+        place, _, principal, role = _parts(url)
+        theirs = found["properties"]
+        live = {
+            "scope": place or "/",
+            "roleDefinitionId": role_path(place, role),
+            "principalId": principal,
+            "condition": theirs.get("condition"),
+            "conditionVersion": theirs.get("conditionVersion"),
+            "endDateTime": whole_seconds(theirs.get("endDateTime")),
+        }
+        return {name: value for name, value in live.items() if value is not None}
+
+    def assign(self, url: str, properties: Mapping[str, Any]) -> None:
+        """Ask for an assignment; one that is there already is not asked for."""
+        expiration: dict[str, Any] = {"type": "NoExpiration"}
+        if properties.get("endDateTime"):
+            expiration = {"type": "AfterDateTime", "endDateTime": properties["endDateTime"]}
+        elif properties.get("duration"):
+            expiration = {"type": "AfterDuration", "duration": properties["duration"]}
+        body = {
+            "principalId": properties["principalId"],
+            "roleDefinitionId": properties["roleDefinitionId"],
+            "requestType": "AdminAssign",
+            "justification": _JUSTIFICATION,
+            "scheduleInfo": {"expiration": expiration},
+        }
+        body |= {name: properties[name] for name in ("condition", "conditionVersion") if properties.get(name)}
+        try:
+            self._request(url, body)
+        except RefusalError:
+            # A request whose answer was lost has been heard: what it asked for is there.
+            if self._instance(url) is None:
+                raise
+
+    def remove(self, url: str) -> None:
+        """Ask for the end of an assignment; one that is not there has ended."""
+        if self._instance(url) is None:
+            return
+        place, _, principal, role = _parts(url)
+        body = {
+            "principalId": principal,
+            "roleDefinitionId": role_path(place, role),
+            "requestType": "AdminRemove",
+            "justification": _JUSTIFICATION,
+        }
+        try:
+            self._request(url, body)
+        except RefusalError:
+            if self._instance(url) is not None:
+                raise
+
+    def is_activated(self, url: str) -> bool:
+        """Return whether somebody has activated an eligible assignment at the moment: removing it ends that, too."""
+        found = self._instance(url)
+        if found is None:
+            return False
+        place = _parts(url)[0]
+        mine = {_last(found.get("name")), _last(found["properties"].get("roleEligibilityScheduleId"))} - {""}
+        links = ("linkedRoleEligibilityScheduleInstanceId", "linkedRoleEligibilityScheduleId")
+        listed = self._rest.pages(f"{place}{_PROVIDER}roleAssignmentScheduleInstances", _VERSION, "$filter=atScope()")
+        return any(_last((one.get("properties") or {}).get(link)) in mine for one in listed for link in links)
+
+    def rules(self, scope: str, role: str) -> list[dict[str, Any]]:
+        """Return the rules of a role at a scope, by id; a policy that is not there yet settles."""
+        return sorted(
+            (dict(rule) for rule in self._policy(scope, role)["properties"].get("rules") or []),
+            key=lambda rule: str(rule.get("id")),
+        )
+
+    def set_rules(self, scope: str, role: str, rules: list[dict[str, Any]]) -> None:
+        """Give a role at a scope these rules, and see that it has them."""
+        if same_rules(self.rules(scope, role), rules):
+            return
+        name = self._policy(scope, role)["name"]
+        url = f"{_base(scope)}{_PROVIDER}roleManagementPolicies/{name}"
+        try:
+            self._rest.write(url, _VERSION, "PATCH", {"properties": {"rules": rules}})
+        except RefusalError as error:
+            # Where the answer was lost the rules are set, and the policy has another name since.
+            if self._policy(scope, role)["name"] == name:
+                raise
+            raise SettlingError(error.reason) from error
+        if not same_rules(self.rules(scope, role), rules):
+            raise SettlingError(f"the rules of role {role} at {scope} do not read back as they were set")
+
+    def holders(self, scope: str, role: str) -> set[str]:
+        """Return who holds a role at just this scope through Privileged Identity Management, folded."""
+        found: set[str] = set()
+        wanted = quote(f"roleDefinitionId eq '{role_path(scope, role)}'")
+        for kind in (_ELIGIBILITY, _ASSIGNMENT):
+            url = f"{_base(scope)}{_PROVIDER}{kind}ScheduleInstances"
+            for one in self._rest.pages(url, _VERSION, f"$filter={wanted}"):
+                properties = one.get("properties") or {}
+                if _is_at(properties, scope) and _last(properties.get("roleDefinitionId")) == fold(role):
+                    found.add(fold(str(properties.get("principalId"))))
+        return found
+
+    def _policy(self, scope: str, role: str) -> Mapping[str, Any]:
+        wanted = quote(f"roleDefinitionId eq '{role_path(scope, role)}'")
+        url = f"{_base(scope)}{_PROVIDER}roleManagementPolicies"
+        found = list(self._rest.pages(url, _VERSION, f"$filter={wanted}"))
+        if len(found) != 1:
+            raise SettlingError(f"there are {len(found)} policies for role {role} at {scope}")
+        return found[0]
+
+    def _instance(self, url: str) -> Mapping[str, Any] | None:
+        place, kind, principal, role = _parts(url)
+        wanted = quote(f"principalId eq '{principal}' and roleDefinitionId eq '{role_path(place, role)}'")
+        listing = f"{place}{_PROVIDER}{kind}ScheduleInstances"
+        for one in self._rest.pages(listing, _VERSION, f"$filter={wanted}"):
+            properties = one.get("properties") or {}
+            is_it = (
+                fold(str(properties.get("principalId"))) == principal
+                and _last(properties.get("roleDefinitionId")) == role
+                and _is_at(properties, place)
+                and fold(str(properties.get("memberType") or "Direct")) == "direct"
+                and fold(str(properties.get("assignmentType") or "Assigned")) == "assigned"
+            )
+            if is_it:
+                return one
+        return None
+
+    def _request(self, url: str, body: Mapping[str, Any]) -> None:
+        place, kind, _, _ = _parts(url)
+        name = f"{place}{_PROVIDER}{kind}ScheduleRequests/{uuid.uuid4()}"
+        said = self._rest.write(name, _VERSION, "PUT", {"properties": dict(body)})
+        status = str((said.get("properties") or {}).get("status") or "")
+        if fold(status) in _REFUSED:
+            raise RefusalError(f"the request for {url} ended as `{status}`", status)
+        if fold(status) in _UNDECIDED:
+            raise RefusalError(f"the request for {url} waits for somebody's approval", status)
+
+
+def same_rules(ours: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> bool:
+    """Return whether two lists say the same, whatever their order, with what is null or absent alike."""
+    return _canonical(ours) == _canonical(theirs)
+
+
+def has_ended(properties: Mapping[str, Any], now: dt.datetime) -> bool:
+    """Return whether an assignment with an end would be over by now."""
+    end = properties.get("endDateTime")
+    return bool(end) and dt.datetime.fromisoformat(str(end)) <= now
+
+
+def _canonical(rules: list[dict[str, Any]]) -> list[str]:
+    return sorted(json.dumps(_said(rule), sort_keys=True) for rule in rules)
+
+
+def _said(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _said(inner) for name, inner in value.items() if inner is not None}
+    return [_said(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _parts(url: str) -> tuple[str, str, str, str]:
+    """Return the place, the kind, the folded principal and the folded role of a `url` of `Held`."""
+    path, _, query = url.partition("?")
+    place, _, listing = path.rpartition(_PROVIDER)
+    said = parse_qs(query)
+    return place, listing.removesuffix("ScheduleInstances"), fold(said["principalId"][0]), fold(said["role"][0])
+
+
+def _is_at(properties: Mapping[str, Any], place: str) -> bool:
+    return fold(str(properties.get("scope", "")).rstrip("/")) == fold(place.rstrip("/"))
+
+
+def _base(scope: str) -> str:
+    return "" if scope == "/" else scope
+
+
+def _last(value: Any) -> str:
+    return fold(str(value or "").rsplit("/", 1)[-1])

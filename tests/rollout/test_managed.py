@@ -1,0 +1,321 @@
+"""What Privileged Identity Management holds is swapped by its requests, under the same promise, with its rules."""
+
+from __future__ import annotations
+
+import datetime as dt
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rightsize.azure.guard import ROLLOUT_WRITES, Guard
+from rightsize.model.errors import InternalError
+from rightsize.rollout.bundle import Bundle, Held, Rules
+from rightsize.rollout.engine import state_of
+from rightsize.rollout.journal import Journal, read_journal
+from tests.azure.hurried import Hurried
+from tests.loopback.pim_writes import default_rules, rules_of
+from tests.rollout.room import (
+    BROAD,
+    NARROW,
+    OWNER,
+    RG,
+    SUB,
+    FrailJournal,
+    Killed,
+    Room,
+    broad,
+    bundle_of,
+    engine_of,
+    guid,
+    narrow,
+    swap,
+)
+
+END = "2027-06-30T22:00:00Z"
+CARRIED = Rules(RG, NARROW, SUB, BROAD)
+
+
+def _tenant() -> tuple[Room, Bundle]:
+    """Eligible to narrower eligible, time-bound to time-bound, and standing to eligible; one rule wants approval."""
+    eligible = swap(
+        1,
+        removes=(broad(1, state="eligible", until=END, description=None),),
+        creates=(narrow(1, state="eligible", until=END),),
+        rules=(CARRIED,),
+    )
+    bound = swap(
+        2,
+        removes=(broad(2, until=END, description=None, scope=RG),),
+        creates=(narrow(2, until=END),),
+        rules=(replace(CARRIED, of_scope=RG),),
+    )
+    standing = swap(3, creates=(narrow(3, state="eligible", lasts="P365D"),), rules=(CARRIED,))
+    swaps = (eligible, bound, standing)
+    room = Room().hold(*(gone for one in swaps for gone in one.removes))
+    for scope in (SUB, RG):
+        rules_of(room, scope, BROAD)["properties"]["rules"] = default_rules(approval=True, eligible="P365D")  # type: ignore[arg-type]
+    return room, bundle_of(*swaps)
+
+
+def _apply(room: Room, bundle: Bundle, path: Path, journal: Journal | None = None) -> Hurried:
+    clock = Hurried()
+    with journal or Journal(path, plan="plan-hash") as opened:
+        engine_of(room, bundle, opened, clock).apply(1)
+    return clock
+
+
+def _undo(room: Room, bundle: Bundle, path: Path, clock: Hurried | None = None) -> None:
+    with Journal(path, plan="plan-hash") as journal:
+        engine = engine_of(room, bundle, journal, clock)
+        for one in reversed(bundle.swaps):
+            engine.roll_back(one)
+
+
+def _planned() -> dict[str, Any]:
+    room, bundle = _tenant()
+    state = room.state()
+    state["assignments"] = {}
+    ends = {1: END, 2: END, 3: "2027-10-01T00:00:00.387Z"}
+    made = [(one.creates[0], ends[number]) for number, one in enumerate(bundle.swaps, 1)]
+    definition = f"{SUB}/providers/Microsoft.Authorization/roleDefinitions/{NARROW}"
+    state["managed"] = sorted(str([RG, definition, one.principal_id, end, None]) for one, end in made)
+    state["roles"] = sorted([*state["roles"], NARROW])
+    state["rules"][(RG.lower(), NARROW)] = default_rules(approval=True, eligible="P365D")
+    return state
+
+
+def _failed(path: Path) -> list[str]:
+    return [str(entry.data["code"]) for entry in read_journal(path) if entry.event == "failed"]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "journal.jsonl"
+
+
+def test_what_is_managed_is_asked_for_and_goes_back_with_its_end(path: Path) -> None:
+    room, bundle = _tenant()
+    original = room.state()
+    _apply(room, bundle, path)
+    assert room.state() == _planned()
+    written = [line for line in room.lines if not line.startswith("GET")]
+    assert {line.split(" ")[0] + " " + line.split("/")[-2] for line in written} == {
+        "PUT roleDefinitions",
+        "PATCH roleManagementPolicies",
+        "PUT roleEligibilityScheduleRequests",
+        "PUT roleAssignmentScheduleRequests",
+        "DELETE roleAssignments",
+    }
+    _undo(room, bundle, path)
+    assert room.state() == original
+
+
+def test_rules_are_carried_over_before_anybody_holds_the_role(path: Path) -> None:
+    room, bundle = _tenant()
+    _apply(room, bundle, path)
+    written = [line.rsplit("/", 1)[0].rsplit("/", 1)[-1] for line in room.lines if not line.startswith("GET")]
+    assert written.index("roleManagementPolicies") < written.index("roleEligibilityScheduleRequests")
+
+
+REQUESTS, ENTRIES = 96, 44
+
+
+def test_the_kills_reach_the_end(path: Path) -> None:
+    """The numbers below cover every step there is."""
+    room, bundle = _tenant()
+    _apply(room, bundle, path)
+    assert room.requests <= REQUESTS and len(read_journal(path)) <= ENTRIES
+
+
+@pytest.mark.parametrize("way", ["on", "back"])
+@pytest.mark.parametrize("fault", ["kill", "kill after"])
+def test_a_kill_at_any_request_leaves_a_way_on_and_a_way_back(tmp_path: Path, fault: str, way: str) -> None:
+    for number in range(1, REQUESTS + 1):
+        room, bundle = _tenant()
+        original = room.state()
+        room.strike = lambda at, _, number=number: fault if at == number else None  # type: ignore[misc]
+        path = tmp_path / str(number)
+        with suppress(Killed):
+            _apply(room, bundle, path)
+        room.strike = lambda *_: None
+        (_apply if way == "on" else _undo)(room, bundle, path)
+        assert room.state() == (_planned() if way == "on" else original), number
+
+
+@pytest.mark.parametrize("way", ["on", "back"])
+@pytest.mark.parametrize("after", [False, True])
+def test_a_kill_at_any_line_of_the_journal_leaves_both_ways(tmp_path: Path, after: bool, way: str) -> None:
+    for last in range(1, ENTRIES + 1):
+        room, bundle = _tenant()
+        original = room.state()
+        path = tmp_path / str(last)
+        with suppress(Killed):
+            _apply(room, bundle, path, FrailJournal(path, last, after=after))
+        (_apply if way == "on" else _undo)(room, bundle, path)
+        assert room.state() == (_planned() if way == "on" else original), last
+
+
+def test_a_kill_on_the_way_back_goes_on_back(tmp_path: Path) -> None:
+    for number in range(1, 70):
+        room, bundle = _tenant()
+        original = room.state()
+        path = tmp_path / str(number)
+        _apply(room, bundle, path)
+        room.requests = 0
+        room.strike = lambda at, _, number=number: "kill after" if at == number else None  # type: ignore[misc]
+        with suppress(Killed):
+            _undo(room, bundle, path)
+        room.strike = lambda *_: None
+        _undo(room, bundle, path)
+        assert room.state() == original, number
+
+
+@pytest.mark.parametrize("fault", ["throttle", "server", "conflict", "drop", "drop after"])
+@pytest.mark.parametrize("every", [7, 10])
+def test_what_passes_by_does_not_matter(path: Path, fault: str, every: int) -> None:
+    """Also where the answer to a request was lost, and a second one is told that the first was heard."""
+    room, bundle = _tenant()
+    original = room.state()
+    room.strike = lambda at, _: fault if at % every == 0 else None
+    _apply(room, bundle, path)
+    assert room.state() == _planned()
+    _undo(room, bundle, path)
+    assert room.state() == original
+
+
+@pytest.mark.parametrize("line", ["PUT .*EligibilityScheduleRequests", "PUT .*AssignmentScheduleRequests", "PATCH "])
+def test_a_refusal_takes_the_swap_back_whole(path: Path, line: str) -> None:
+    import re  # noqa: PLC0415
+
+    room, bundle = _tenant()
+    original = room.state()
+    only = bundle_of(bundle.swaps[1] if "Assignment" in line else bundle.swaps[0])
+    struck: list[str] = []
+
+    def strike(_: int, asked: str) -> str | None:
+        if re.match(line, asked) and not struck:
+            struck.append(asked)
+            return "forbidden"
+        return None
+
+    room.strike = strike
+    _apply(room, only, path)
+    assert struck and room.state() == original
+    assert _failed(path) == ["AuthorizationFailed"]
+
+
+def test_what_is_too_young_to_be_taken_back_is_waited_for(path: Path) -> None:
+    """Azure takes nothing back that is younger than five minutes."""
+    room, bundle = _tenant()
+    original = room.state()
+    _apply(room, bundle, path)
+    refused = iter(["too short"] * 5)
+    room.strike = lambda _, line: next(refused, None) if line.startswith("PUT") else None
+    clock = Hurried()
+    _undo(room, bundle, path, clock)
+    assert room.state() == original and clock.waits.count(60.0) == 5
+
+
+def test_what_is_activated_at_the_moment_is_left_alone(path: Path) -> None:
+    room, bundle = _tenant()
+    (there,) = room.eligibility_instances
+    active = {"scope": SUB, "principalId": guid(1, "d"), "roleDefinitionId": there["properties"]["roleDefinitionId"]}
+    active |= {"assignmentType": "Activated", "linkedRoleEligibilityScheduleInstanceId": f"/x/{there['name']}"}
+    active |= {"endDateTime": None, "condition": None, "memberType": "Direct"}
+    room.assignment_instances.append({"id": "a", "name": "a", "properties": active})
+    original = room.state()
+    _apply(room, bundle_of(bundle.swaps[0]), path)
+    assert room.state() == original and _failed(path) == ["Activated"]
+
+
+def test_rules_that_other_holders_live_by_are_left_alone(path: Path) -> None:
+    """A policy is everybody's who holds the role at that place."""
+    room, bundle = _tenant()
+    other = Held(guid(8), RG, OWNER, guid(8, "d"), "User", state="eligible", until=END)
+    room.hold(other)
+    original = room.state()
+    made = narrow(1, role=OWNER, state="eligible", until=END)
+    one = replace(bundle.swaps[0], creates=(made,), roles=(), rules=(replace(CARRIED, role=OWNER),))
+    _apply(room, bundle_of(one), path)
+    assert room.state() == original and _failed(path) == ["RulesShared"]
+    rules_of(room, RG, OWNER)["properties"]["rules"] = default_rules(approval=True, eligible="P365D")  # type: ignore[arg-type]
+    _apply(room, replace(bundle_of(one), swaps=(replace(one, id=guid(9, "f")),)), path)
+    assert _failed(path) == ["RulesShared"], "the same rules hurt nobody"
+
+
+def test_roles_of_different_rules_are_not_merged_into_one(path: Path) -> None:
+    room, bundle = _tenant()
+    rules_of(room, RG, OWNER)["properties"]["rules"] = default_rules()  # type: ignore[arg-type]
+    original = room.state()
+    one = replace(bundle.swaps[0], rules=(CARRIED, Rules(RG, NARROW, RG, OWNER)))
+    _apply(room, bundle_of(one), path)
+    assert room.state() == original and _failed(path) == ["RulesDiffer"]
+
+
+def test_rules_stay_while_another_swap_lives_by_them(path: Path) -> None:
+    room, bundle = _tenant()
+    _apply(room, bundle, path)
+    with Journal(path, plan="plan-hash") as journal:
+        engine_of(room, bundle, journal).roll_back(bundle.swaps[0])
+    assert (RG.lower(), NARROW) in room.state()["rules"]
+
+
+def test_what_would_have_ended_by_now_is_not_brought_back(path: Path) -> None:
+    room, bundle = _tenant()
+    only = bundle_of(bundle.swaps[1])
+    _apply(room, only, path)
+    clock = Hurried()
+    clock.sleep((dt.datetime.fromisoformat(END) - clock.utc()).total_seconds() + 1)
+    _undo(room, only, path, clock)
+    assert not [one for one in room.assignment_instances if BROAD in one["properties"]["roleDefinitionId"]]
+    (entry,) = [one for one in read_journal(path) if one.event == "restored"]
+    assert entry.data == {"ended": END}
+    assert state_of(read_journal(path)) == "rolled_back"
+
+
+def test_another_end_than_the_plan_knew_is_a_change(path: Path) -> None:
+    room, bundle = _tenant()
+    room.eligibility_instances[0]["properties"]["endDateTime"] = "2028-01-01T00:00:00Z"
+    original = room.state()
+    _apply(room, bundle_of(bundle.swaps[0]), path)
+    assert room.state() == original and _failed(path) == ["Changed"]
+
+
+def test_a_full_subscription_is_restored_too(path: Path) -> None:
+    """Where no room is left beside what came, that goes first, and what was there comes back."""
+    room = Room().hold(broad(1), broad(2))
+    original = room.state()
+    bundle = bundle_of(swap(1), swap(2))
+    _apply(room, bundle, path)
+    room.hold(*(broad(number) for number in range(3, 4001)))
+    original["assignments"] |= {key: held for key, held in room.state()["assignments"].items() if "aaaa" in key}
+    _undo(room, bundle, path)
+    assert room.state() == original
+
+
+def test_only_requests_and_rules_may_be_written_besides() -> None:
+    guard = Guard.of(["https://arm.example"], ROLLOUT_WRITES)
+    base = f"https://arm.example{SUB}/providers/Microsoft.Authorization"
+    allowed = [
+        ("PUT", f"{base}/roleEligibilityScheduleRequests/{guid(1)}"),
+        ("PUT", f"{base}/roleAssignmentScheduleRequests/{guid(1)}"),
+        ("PATCH", f"{base}/roleManagementPolicies/{guid(1)}"),
+        ("PATCH", f"{base}/roleManagementPolicies/{guid(1)}_{guid(2)}"),
+        ("DELETE", f"{base}/roleAssignments/{guid(1)}"),
+    ]
+    for method, url in allowed:
+        guard.check(method, url)
+        with pytest.raises(InternalError):
+            Guard.of(["https://arm.example"]).check(method, url)
+    for method, url in [
+        ("DELETE", f"{base}/roleEligibilityScheduleRequests/{guid(1)}"),
+        ("PUT", f"{base}/roleManagementPolicies/{guid(1)}"),
+        ("PATCH", f"{base}/roleAssignments/{guid(1)}"),
+        ("PUT", f"{base}/roleEligibilityScheduleRequests/{guid(1)}/cancel"),
+        ("PUT", f"{base}/locks/{guid(1)}"),
+    ]:
+        with pytest.raises(InternalError):
+            guard.check(method, url)

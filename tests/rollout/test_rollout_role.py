@@ -1,0 +1,64 @@
+"""The role that `doctor` writes for a rollout has what a rollout asks Azure for, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from rightsize.cli.main import run
+from rightsize.rollout.bundle import Rules
+from rightsize.rollout.journal import Journal
+from rightsize.workflow.doctor import rollout_role
+from tests.loopback.pim_writes import default_rules, rules_of
+from tests.loopback.server import Loopback
+from tests.rollout.room import BROAD, NARROW, RG, SUB, Room, broad, bundle_of, engine_of, narrow, swap
+
+VERBS = {"GET": "read", "PUT": "write", "PATCH": "write", "DELETE": "delete"}
+
+
+def _actions(line: str) -> str:
+    method, _, path = line.partition(" ")
+    kind = path.partition("/providers/Microsoft.Authorization/")[2].split("/")[0]
+    return f"Microsoft.Authorization/{kind}/{VERBS[method]}"
+
+
+@pytest.mark.parametrize("with_pim", [False, True])
+def test_the_role_has_what_the_way_there_and_back_asks_for(tmp_path: Path, with_pim: bool) -> None:
+    end = "2027-06-30T22:00:00Z"
+    swaps = [swap(1)]
+    if with_pim:
+        eligible = swap(
+            2,
+            removes=(broad(2, state="eligible", description=None),),
+            creates=(narrow(2, state="eligible"),),
+            rules=(Rules(RG, NARROW, SUB, BROAD),),
+        )
+        bound = swap(3, removes=(broad(3, until=end, description=None),), creates=(narrow(3, until=end),))
+        swaps += [eligible, bound]
+    room = Room().hold(*(gone for each in swaps for gone in each.removes))
+    rules_of(room, SUB, BROAD)["properties"]["rules"] = default_rules(approval=True)  # type: ignore[arg-type]
+    with Journal(tmp_path / "j", plan="plan-hash") as journal:
+        engine = engine_of(room, bundle_of(*swaps), journal)
+        engine.apply(1)
+        for each in swaps:
+            engine.roll_back(each)
+    properties = rollout_role(["a"], with_pim=with_pim)["properties"]
+    (block,) = properties["permissions"]
+    assert {_actions(line) for line in room.lines} == set(block["actions"])
+    assert block["dataActions"] == [] and properties["assignableScopes"] == ["/subscriptions/a"]
+
+
+def test_doctor_writes_the_role(
+    tmp_path: Path, loopback: Loopback, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in loopback.environment().items():
+        monkeypatch.setenv(name, value)
+    path = tmp_path / "role.json"
+    words = ["doctor", "--cloud", str(loopback.cloud), "--auth", "env", "--source", "users"]
+    assert run([*words, "--rollout-role", str(path)]) == 0
+    assert len(json.loads(path.read_text())["properties"]["permissions"][0]["actions"]) == 7
+    assert run([*words, "--rollout-role", str(path), "--with-pim"]) == 0
+    assert len(json.loads(path.read_text())["properties"]["permissions"][0]["actions"]) == 13
+    assert "an identity that does nothing else" in capsys.readouterr().err
