@@ -56,7 +56,7 @@ def test_doctor_writes_the_role(
     for name, value in loopback.environment().items():
         monkeypatch.setenv(name, value)
     path = tmp_path / "role.json"
-    words = ["doctor", "--cloud", str(loopback.cloud), "--auth", "env", "--source", "users"]
+    words = ["doctor", "--cloud", str(loopback.cloud), "--auth", "env", "--source", "users", "--source", "key_vaults"]
     assert run([*words, "--rollout-role", str(path)]) == 0
     assert len(json.loads(path.read_text())["properties"]["permissions"][0]["actions"]) == 7
     assert run([*words, "--rollout-role", str(path), "--with-pim"]) == 0
