@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from rightsize.demo.activity_rows import ADMINISTRATIVE
-from rightsize.demo.calls import BAD_REQUEST, CONFLICT, DONE
+from rightsize.demo.calls import BAD_REQUEST, CONFLICT, DONE, END_ONLY
 from rightsize.demo.failures import BEGUN, STATUSES, Status, general_error
 from rightsize.demo.hashing import guid
 from rightsize.demo.templates import Template, for_csv_cell, instant, json_text
@@ -57,6 +57,7 @@ class Shapes:
         cli = _rest(tenant.tenant_id, "authorization_indented", "claims_cli")
         self._cli = Template(dict(sorted(cli.items())), depth=1)
         self._properties = Template(_PROPERTIES)
+        self._properties_with_body = Template(_PROPERTIES | {"requestbody": "@{asked}"})
 
     def diagnostic(self, frame: pl.DataFrame) -> pl.Series:
         """Return the record that diagnostic settings write, as compact JSON."""
@@ -113,7 +114,18 @@ class Shapes:
                 _portal("row_time").alias("portal_time"),
                 _portal("submitted").alias("portal_submission"),
             )
-            .pipe(lambda common: common.with_columns(self._properties.fill(common).alias("properties")))
+            .with_columns(
+                # The row that begins a call has the body of its request, the only one of a call as well.
+                (
+                    (pl.col("asked") != '""') & (pl.col("category") == ADMINISTRATIVE)
+                    & ((pl.col("code") == BEGUN) | (pl.col("pattern") == END_ONLY))
+                ).alias("has_body")
+            )
+            .pipe(lambda common: common.with_columns(self._properties.fill(common).alias("properties"),
+                self._properties_with_body.fill(common).alias("properties_with_body")))
+            .with_columns(
+                pl.when("has_body").then("properties_with_body").otherwise("properties").alias("properties")
+            )
         )  # fmt: skip
 
 

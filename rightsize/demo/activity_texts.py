@@ -95,7 +95,18 @@ def _habit_texts(
         "verb": json_text(verb.capitalize() if verb in _METHODS else "Action"),
         "hierarchy": json_text(hierarchy(tenant.tenant_id, habit.scope, parents)),
         "error": json_text(habit_error(code, habit, principal)),
+        "asked": json_text(_asked(habit)),
     }
+
+
+def _asked(habit: Habit) -> str:
+    """Return the body of the request that makes a role assignment, as the log has it: text within the record."""
+    if habit.assigned is None:
+        return ""
+    role, kind = habit.assigned
+    roles = "/providers/Microsoft.Authorization/roleDefinitions"
+    properties = {"PrincipalType": kind, "RoleDefinitionId": f"{roles}/{role}"}
+    return json_text({"Id": habit.scope.rsplit("/", 1)[-1], "Properties": properties})
 
 
 def _principal_texts(tenant: Tenant, principal: Principal) -> dict[str, str]:

@@ -222,7 +222,15 @@ def _habits(
             int(row["to_ago"] or 0),
             row["linked_operation"],
             places.full(row["linked_scope"]) if row["linked_scope"] else "",
+            _assigned(row["assigned"]),
         )
+
+
+def _assigned(text: str) -> tuple[str, str] | None:
+    """Return the id of the role and the type of principal that `Role name:Type` says, None where it says nothing."""
+    name, _, kind = text.partition(":")
+    ids = {role.role_name: role.role_definition_id for role in built_in_roles()}
+    return (ids[name], kind) if name else None
 
 
 def silent_days(spec: TenantSpec) -> tuple[dt.date, dt.date]:

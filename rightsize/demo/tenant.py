@@ -104,6 +104,7 @@ class Habit:
         bundle: Habits of one bundle happen as one request and share its correlation id.
         first_ago: First day of it, counted backwards from the last day; `last_ago` the last one.
         linked_operation: For the outcome `linked`, the linked check that was refused, and `linked_scope` where.
+        assigned: For a role assignment that it makes, the id of the role and the type of principal that gets it.
     """
 
     principal_id: str
@@ -120,6 +121,7 @@ class Habit:
     last_ago: int = 0
     linked_operation: str = ""
     linked_scope: str = ""
+    assigned: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

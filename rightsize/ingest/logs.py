@@ -260,6 +260,8 @@ _BODY_PATHS = ", ".join(
     for name in ("RoleDefinitionId", "PrincipalType", "PrincipalId")
     for outer, inner in (("Properties", name), ("properties", name[0].lower() + name[1:]))
 )
+# Only the answer says when the assignment was made. A condition on who is assigned looks at what the request names.
+_ANSWERED = "'$.properties.createdOn', '$.Properties.CreatedOn'"
 _ASSIGNED_TYPES = "'User', 'Group', 'ServicePrincipal', 'ForeignGroup', 'Device'"
 
 
@@ -278,10 +280,11 @@ def _stage_requests(con: duckdb.DuckDBPyConnection, log: str, without: set[int])
         SELECT file_id, line, key_correlation, key_operation, key_scope,
             nullif(lower(regexp_extract({role}, '(^|/)({_GUID})$', 2)), '') AS assigned_role_id,
             list_filter([{_ASSIGNED_TYPES}], lambda known: lower(known) = lower({kind}))[1] AS assigned_type,
+            CASE WHEN coalesce(found[7], found[8]) IS NULL THEN assigned_type END AS asked_type,
             nullif(lower(regexp_extract({assignee}, '^({_GUID})$', 1)), '') AS assigned_principal_id
         FROM (
             SELECT file_no * {_IDS_PER_FILE} + {_LOGS.index(log)} AS file_id, line, key_correlation, key_operation,
-                key_scope, TRY(json_extract_string(request_body, [{_BODY_PATHS}])) AS found
+                key_scope, TRY(json_extract_string(request_body, [{_BODY_PATHS}, {_ANSWERED}])) AS found
             FROM ingest_rows JOIN (SELECT file_no, line, request_body FROM raw_events) USING (file_no, line)
             WHERE problem IS NULL AND request_body IS NOT NULL AND NOT list_contains($without, file_no)
         )

@@ -13,6 +13,7 @@ from rightsize.model.nouns import Plane
 from rightsize.model.plan import PlannedAssignment, PlannedRole, Proof, Proposal
 from rightsize.propose.bench import Bench
 from rightsize.propose.breakage import Estimate, observable_loss
+from rightsize.propose.delegation import said_of_delegation
 from rightsize.propose.drafts import Draft, Key, Placement
 from rightsize.propose.evidence import declared_windows, proposal_evidence, role_evidence
 from rightsize.propose.exposure import planned_exposure, today_exposure, used_weight
@@ -92,7 +93,8 @@ def _proposal(
     rows = bench.rows.get(subject.key, ())
     evidence = proposal_evidence(draft, rows, left, bench.book, declared.get(subject.anchor, ()))
     parts = [one for one in demands_of(whole, bench) if one.apart]
-    evidence |= privileged_evidence(draft, parts, bench.privilege, bench.book.index)
+    names = {id_: known.role_name for id_, known in bench.book.roles.items()}
+    evidence |= privileged_evidence(draft, parts, bench.privilege, bench.book.index, names)
     risked = estimate if is_first and observable_loss(whole, bench) else None
     if risked is not None:
         evidence["break_probability"] = risked.as_json()
@@ -114,7 +116,7 @@ def _proposal(
                 for placement in draft.placements
             )
         ),
-        reason=draft.reason,
+        reason="; ".join((draft.reason, *said_of_delegation(evidence))),
         evidence=evidence,
         proof=replace(
             proof, tomorrow=what_may_grow(((role_id_of(one, new), one.choice) for one in draft.placements), bench)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 import polars as pl
 
 from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.role_requests import read_role_requests
 from rightsize.analyze.text import folded, place_of
 from rightsize.analyze.usage import use_by_day
 from rightsize.analyze.verdicts import Analysis, analyse
@@ -97,6 +98,7 @@ class Trial:
         needs: Planted needs that count, likewise, with their `kind`.
         left_out: Distinct calls of the test that the grants at the end of the training do not allow.
         bounds: The chances of breaking within as many days as the test has.
+        requests: What the calls of the test that assign roles asked for.
     """
 
     fold: Fold
@@ -108,6 +110,7 @@ class Trial:
     needs: pl.DataFrame
     left_out: int
     bounds: Mapping[Key, Estimate]
+    requests: pl.DataFrame
 
 
 def prepare_trial(inputs: Inputs, fold: Fold, dials: Dials, needs: pl.DataFrame | None = None) -> Trial:
@@ -137,6 +140,7 @@ def prepare_trial(inputs: Inputs, fold: Fold, dials: Dials, needs: pl.DataFrame 
         needs=asked_uses(planted, today, evaluator, analysis.tenant, then),
         left_out=tested.height - asked.height,
         bounds=break_bounds(bench, fold.test.days),
+        requests=read_role_requests(inputs, fold.test),
     )
 
 
@@ -146,7 +150,7 @@ def try_plan(trial: Trial, dials: Dials) -> tuple[Tally, list[Prediction]]:
     roles = _known_roles(trial.bench) | {
         one.definition.role_definition_id: one.definition.permissions for one in plan.roles
     }
-    evaluator = Evaluator(roles, trial.analysis.tenant.tree)
+    evaluator = Evaluator(roles, trial.analysis.tenant.tree, trial.requests)
     after = _after(plan, trial.bench)
     denied = answer_uses(trial.asked, after, evaluator, trial.analysis.tenant).denied
     refused = answer_uses(trial.needs, after, evaluator, trial.analysis.tenant).denied
@@ -279,7 +283,8 @@ def _known_roles(bench: Bench) -> dict[str, Blocks]:
 def _grants(subjects: Iterable[Subject]) -> pl.DataFrame:
     """Return assignments as the evaluator takes them, with the `key` that names each."""
     rows = [
-        (fold(one.principal_id), one.place, one.role_definition_id, one.state, " ".join(one.key)) for one in subjects
+        (fold(one.principal_id), one.place, one.role_definition_id, one.state, None, " ".join(one.key))
+        for one in subjects
     ]
     return pl.DataFrame(rows, schema={**GRANTS_SCHEMA, "key": pl.String()}, orient="row")
 
@@ -288,8 +293,15 @@ def _after(plan: Plan, bench: Bench) -> pl.DataFrame:
     """Return the assignments once the plan is carried out, those of holders who are gone left out."""
     gone = {(id_, one.evidence["state"]) for one in plan.proposals if one.kind != "keep" for id_ in one.replaces}
     kept = [one for one in bench.subjects if one.key not in gone and one.key not in bench.findings.orphans]
+    carried = {subject.key: subject.condition for subject in bench.subjects}
     made = [
-        (fold(new.principal_id), parse_scope(new.scope).key, new.role, new.state)
+        (
+            fold(new.principal_id),
+            parse_scope(new.scope).key,
+            new.role,
+            new.state,
+            None if new.condition == carried[one.replaces[0], one.evidence["state"]] else new.condition,
+        )
         for one in plan.proposals
         for new in one.assignments
     ]

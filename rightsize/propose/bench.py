@@ -13,8 +13,10 @@ from rightsize.analyze.holders import classify_holders
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.pim_findings import seldom_at_work
 from rightsize.analyze.reasons import Unobservable
+from rightsize.analyze.role_requests import read_role_requests
 from rightsize.analyze.text import place_of
 from rightsize.analyze.verdicts import Analysis
+from rightsize.propose.delegation import read_delegations
 from rightsize.propose.dials import Dials
 from rightsize.propose.drafts import Key, Subject
 from rightsize.propose.eligibility import read_eligibility
@@ -67,6 +69,7 @@ class Bench:
         elsewhere: Operations that run on a service's own endpoint.
         groups: The people behind holders.
         privilege: What gets roles of its own, and who may become eligible.
+        requests: What the calls that assign roles asked for.
     """
 
     inputs: Inputs
@@ -88,6 +91,7 @@ class Bench:
     elsewhere: int
     groups: Groups
     privilege: Privilege
+    requests: pl.DataFrame
 
 
 def read_findings(inputs: Inputs, analysis: Analysis) -> Findings:
@@ -109,14 +113,17 @@ def prepare(inputs: Inputs, analysis: Analysis, findings: Findings, dials: Dials
     undecided = dict.fromkeys(outside.iter_rows(), "scope_tree_unknown")
     undecided |= _words(keeps, "undecided")
     rows = rows_by_assignment(summarise_uses(placed))
+    subjects = tuple(read_subjects(inputs))
+    book = open_role_book(inputs, index)
+    requests = read_role_requests(inputs, analysis.window)
     return Bench(
         inputs=inputs,
         analysis=analysis,
         findings=findings,
         dials=dials,
         limits=limits,
-        book=open_role_book(inputs, index),
-        subjects=tuple(read_subjects(inputs)),
+        book=book,
+        subjects=subjects,
         untouched=_words(keeps, "untouched"),
         undecided=undecided,
         profiles=read_profiles(analysis, index),
@@ -135,7 +142,9 @@ def prepare(inputs: Inputs, analysis: Analysis, findings: Findings, dials: Dials
             analysis.window.days,
             read_eligibility(inputs),
             _seldom(inputs, analysis, dials),
+            read_delegations(placed, requests, subjects, book),
         ),
+        requests=requests,
     )
 
 

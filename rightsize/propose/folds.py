@@ -97,6 +97,7 @@ def cut_inputs(inputs: Inputs, last_day: dt.date) -> Inputs:
         group_closure=inputs.group_closure.filter(~_names(born, "group_id", "member_id")),
         role_assignments=inputs.role_assignments.filter(~later & ~unknown & ~_names(born, "principal_id")),
         usage_days=inputs.usage_days.filter(until),
+        role_assignment_requests=inputs.role_assignment_requests.filter(pl.col("time") < midnight),
         sign_ins=inputs.sign_ins.filter(until),
         coverage=inputs.coverage.filter(until),
     )

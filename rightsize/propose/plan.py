@@ -203,7 +203,7 @@ def _prove(drafts: Mapping[Key, Draft], new: NewRoles, roles: Roles, bench: Benc
         principal_id=folded(pl.col("principal_id")).fill_null(""),
         operation="name",
     ).unique()
-    proved = prove(claims, uses, roles, bench.analysis.tenant.tree)
+    proved = prove(claims, uses, roles, bench.analysis.tenant.tree, bench.requests)
     for name, proof in proved.items():
         if not proof.holds:
             raise InternalError(f"the proposal for assignment `{name}` cannot be proved: {proof.witness}")
@@ -211,25 +211,32 @@ def _prove(drafts: Mapping[Key, Draft], new: NewRoles, roles: Roles, bench: Benc
 
 
 def _replay(drafts: Mapping[Key, Draft], new: NewRoles, roles: Roles, bench: Bench) -> Replay:
-    today, after = [], []
+    today: list[tuple[str | None, ...]] = []
+    after: list[tuple[str | None, ...]] = []
     for key, draft in sorted(drafts.items()):
         subject = draft.subject
         holder = fold(subject.principal_id)
-        own = (holder, subject.place, subject.role_definition_id, subject.state)
+        own = (holder, subject.place, subject.role_definition_id, subject.state, None)
         if key in bench.findings.orphans:
             continue
         today.append(own)
         if draft.kind == "keep":
             after.append(own)
         after.extend(
-            (fold(placement.principal_id), placement.place, role_id_of(placement, new), placement.state)
+            (
+                fold(placement.principal_id),
+                placement.place,
+                role_id_of(placement, new),
+                placement.state,
+                None if placement.condition == subject.condition else placement.condition,
+            )
             for placement in draft.placements
         )
     outcome = replay(
         distinct_uses(bench.inputs, bench.analysis.window),
         pl.DataFrame(today, schema=GRANTS_SCHEMA, orient="row"),
         pl.DataFrame(after, schema=GRANTS_SCHEMA, orient="row"),
-        Evaluator(roles, bench.analysis.tenant.tree),
+        Evaluator(roles, bench.analysis.tenant.tree, bench.requests),
         bench.analysis.tenant,
         bench.inputs,
     )

@@ -14,6 +14,7 @@ from typing import Any
 import polars as pl
 
 from rightsize.analyze.activation_use import duration
+from rightsize.propose.delegation import ADMINISTRATOR, WHY_UNCONSTRAINED, Delegation, Delegations, area_of
 from rightsize.propose.drafts import Draft, Key, Subject
 from rightsize.propose.eligibility import GROUP_SEGMENTS, WHY_ACTIVE, Eligibility
 from rightsize.propose.needs import Needs, Profile
@@ -40,6 +41,7 @@ class Privilege:
         seldom: For an assignment that is at work fewer hours a month than the dial says, what was changed under it.
         hours: For the same assignments how long an activation has to be for 95 of 100 days of work.
         eligibility: Who may become eligible.
+        delegations: Who assigns roles, and which.
     """
 
     always: int = 0
@@ -47,6 +49,7 @@ class Privilege:
     seldom: Mapping[Key, int] = field(default_factory=dict)
     hours: Mapping[Key, float] = field(default_factory=dict)
     eligibility: Eligibility = field(default_factory=Eligibility)
+    delegations: Delegations = field(default_factory=Delegations)
 
     def part_of(self, key: Key, profile: Profile | None) -> int:
         """Return the operations that are split off from an assignment.
@@ -65,6 +68,7 @@ def read_privilege(
     days: int,
     eligibility: Eligibility,
     worked: Mapping[Key, Mapping[str, float]],
+    delegations: Delegations,
 ) -> Privilege:
     """Sort the operations by what the rules say of them.
 
@@ -75,6 +79,7 @@ def read_privilege(
         days: Length of the window.
         eligibility: Who may become eligible.
         worked: The assignments that are seldom at work, with `hours_needed`.
+        delegations: Who assigns roles, and which.
     """
     split = operations.select("plane", "name", split=split_off(operations))
     always = index.mask(split.filter(pl.col("split") == "always").select("plane", "name").iter_rows())
@@ -97,11 +102,17 @@ def read_privilege(
         seldom,
         {key: row["hours_needed"] for key, row in worked.items()},
         eligibility,
+        delegations,
     )
 
 
 def split(demand: Demand, profile: Profile | None, privilege: Privilege) -> Iterator[Demand]:
-    """Yield a demand in its two parts: the daily work, and what gets a role of its own."""
+    """Yield a demand in its parts: the daily work, what gets a role of its own, and the assignment of known roles."""
+    delegated = _delegated(demand, profile, privilege)
+    if delegated is not None:
+        yield delegated
+        left = demand.need.operations & ~delegated.need.operations
+        demand = replace(demand, need=replace(demand.need, operations=left))
     apart = demand.need.operations & privilege.part_of(demand.subject.key, profile)
     seldom = demand.need.operations & privilege.seldom.get(demand.subject.key, 0)
     if seldom and not why_active(_apart(demand, apart | seldom, privilege), privilege):
@@ -111,8 +122,23 @@ def split(demand: Demand, profile: Profile | None, privilege: Privilege) -> Iter
     if rest:
         yield replace(demand, need=rest)
     if apart:
-        part = _apart(demand, apart, privilege)
-        yield part if why_active(part, privilege) else replace(part, state="eligible")
+        yield _asleep(_apart(demand, apart, privilege), privilege)
+
+
+def _delegated(demand: Demand, profile: Profile | None, privilege: Privilege) -> Demand | None:
+    """Return the part of a demand that assigns roles, held to those that were assigned; None where it cannot be."""
+    found = privilege.delegations.of(demand, profile)
+    if not isinstance(found, Delegation):
+        return None
+    part = _apart(demand, demand.need.operations & privilege.delegations.operations, privilege)
+    held = replace(part, condition=found.condition, role_definition_id=ADMINISTRATOR)
+    asleep = _asleep(held, privilege)
+    return None if privilege.delegations.clashes(asleep) else asleep
+
+
+def _asleep(part: Demand, privilege: Privilege) -> Demand:
+    """Return a part as eligible, where it can be."""
+    return part if why_active(part, privilege) else replace(part, state="eligible")
 
 
 def _apart(demand: Demand, operations: int, privilege: Privilege) -> Demand:
@@ -169,7 +195,11 @@ def _reads_only(patterns: Sequence[str]) -> bool:
 
 
 def privileged_evidence(
-    draft: Draft, parts: Sequence[Demand], privilege: Privilege, index: OperationIndex
+    draft: Draft,
+    parts: Sequence[Demand],
+    privilege: Privilege,
+    index: OperationIndex,
+    names: Mapping[str, str],
 ) -> dict[str, Any]:
     """Return what a proposal says of what was split off: its operations, and why it is standing or what it asks for.
 
@@ -178,12 +208,13 @@ def privileged_evidence(
         parts: What was split off of the assignment.
         privilege: What is split off.
         index: The operations.
+        names: What roles are called.
     """
     given = {(fold(one.principal_id), one.place, one.state) for one in draft.placements}
     shown = [part for part in parts if (fold(part.principal_id), part.place, part.state) in given]
     if not shown:
         return {}
-    found: dict[str, Any] = {"privileged": [_part_json(part, privilege, index) for part in shown]}
+    found: dict[str, Any] = {"privileged": [_part_json(part, draft.profile, privilege, index, names) for part in shown]}
     subject = draft.subject
     if subject.key in privilege.hours:
         found["seldom"] = {
@@ -202,7 +233,9 @@ def privileged_evidence(
     return found
 
 
-def _part_json(part: Demand, privilege: Privilege, index: OperationIndex) -> dict[str, Any]:
+def _part_json(
+    part: Demand, profile: Profile | None, privilege: Privilege, index: OperationIndex, role_names: Mapping[str, str]
+) -> dict[str, Any]:
     names = [name for _, name in index.members(part.need.operations)]
     found: dict[str, Any] = {
         "scope": part.place,
@@ -214,4 +247,22 @@ def _part_json(part: Demand, privilege: Privilege, index: OperationIndex) -> dic
     word = why_active(part, privilege)
     if word:
         found |= {"why_active": word, "meaning": WHY_ACTIVE[word]}
+    if part.need.operations & privilege.delegations.operations:
+        found["delegation"] = _delegation_json(part, profile, privilege.delegations, role_names)
     return found
+
+
+def _delegation_json(
+    part: Demand, profile: Profile | None, delegations: Delegations, names: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return what a part that assigns roles may assign, or why it may assign any."""
+    if part.role_definition_id is not None:
+        return delegations.found[fold(part.principal_id), area_of(part.place)].as_json(names)
+    found = delegations.of(part, profile)
+    if isinstance(found, Delegation):
+        return {
+            "why_unconstrained": "assigned_there",
+            "meaning": WHY_UNCONSTRAINED["assigned_there"],
+            "condition": found.condition,
+        }
+    return {"why_unconstrained": found, "meaning": WHY_UNCONSTRAINED[found]}

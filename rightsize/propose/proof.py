@@ -55,7 +55,11 @@ class Claim:
 
 
 def prove(
-    claims: Sequence[Claim], uses: pl.DataFrame, roles: Mapping[str, Blocks], tree: ScopeTree
+    claims: Sequence[Claim],
+    uses: pl.DataFrame,
+    roles: Mapping[str, Blocks],
+    tree: ScopeTree,
+    requests: pl.DataFrame | None = None,
 ) -> dict[str, Proof]:
     """Prove every claim.
 
@@ -65,8 +69,10 @@ def prove(
             claim replaces.
         roles: Permission blocks by the key of a role.
         tree: Management groups and subscriptions.
+        requests: What calls that assign roles asked for, as `role_requests.read_role_requests` returns it.
     """
-    unproved = _first_by_claim(_uncovered(claims, uses, Evaluator(roles, tree)))
+    evaluator = Evaluator(roles, tree) if requests is None else Evaluator(roles, tree, requests)
+    unproved = _first_by_claim(_uncovered(claims, uses, evaluator))
     judge = _Judge(roles, _within(claims, tree))
     proofs = {}
     for claim in claims:
@@ -81,10 +87,15 @@ def _uncovered(claims: Sequence[Claim], uses: pl.DataFrame, evaluator: Evaluator
     asked = uses.filter(pl.col("claim").is_in(names.implode()))
     asked = asked.sort("claim", "plane", "operation", "place", "principal_id").with_row_index("use")
     rows = [
-        (f"{claim.name} {grant.member}".rstrip(), grant.place, grant.role, "")
+        (
+            f"{claim.name} {grant.member}".rstrip(),
+            grant.place,
+            grant.role,
+            "",
+            None if grant.condition in claim.conditions else grant.condition,
+        )
         for claim in claims
         for grant in dict.fromkeys((*claim.proposed, *claim.resting_on))
-        if grant.condition in claim.conditions
     ]
     assigned = pl.DataFrame(rows, schema=GRANTS_SCHEMA, orient="row")
     everybody = asked.with_columns(holder=pl.col("claim"))

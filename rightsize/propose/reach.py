@@ -11,15 +11,27 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
+from rightsize.analyze.role_requests import REQUESTS_SCHEMA, attributes_of
 from rightsize.analyze.scoping import ScopeTree, containing
 from rightsize.model.nouns import PermissionBlock
 from rightsize.rbac.algebra import grants
+from rightsize.rbac.conditions import truth_of
 from rightsize.rbac.text import fold
 
 Blocks = tuple[PermissionBlock, ...]
 
-GRANTS_SCHEMA = {"holder": pl.String(), "place": pl.String(), "role": pl.String(), "label": pl.String()}
-"""An assignment as the evaluator takes it: folded holder and scope, key of the role, and a label of the caller's."""
+GRANTS_SCHEMA = {
+    "holder": pl.String(),
+    "place": pl.String(),
+    "role": pl.String(),
+    "label": pl.String(),
+    "condition": pl.String(),
+}
+"""An assignment as the evaluator takes it: folded holder and scope, key of the role, and a label of the caller's.
+
+A condition stands there only where what the use was allowed under did not have it: then each use has to be known to
+meet it. One that goes along from today is left out, since whatever was allowed had met it.
+"""
 
 
 @dataclass(slots=True)
@@ -29,10 +41,12 @@ class Evaluator:
     Attributes:
         roles: Permission blocks by the key of a role.
         tree: Management groups and subscriptions.
+        requests: What calls that assign roles asked for, as `role_requests.read_role_requests` returns it.
     """
 
     roles: Mapping[str, Blocks]
     tree: ScopeTree
+    requests: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=REQUESTS_SCHEMA))
     _literal: dict[str, dict[tuple[str, str], str]] = field(default_factory=dict)
     _answers: dict[tuple[str, str, str], bool] = field(default_factory=dict)
 
@@ -40,8 +54,8 @@ class Evaluator:
         """Return `(use, label)` for each use and each label of an assignment that grants it.
 
         Args:
-            uses: Columns `use` (a number), `holder` (folded), `place` (folded), `plane` and `operation` (folded). A
-                principal stands there once for itself and once for each of its groups.
+            uses: Columns `use` (a number), `principal_id` and `holder` (folded), `place` (folded), `plane` and
+                `operation` (folded). A principal stands there once for itself and once for each of its groups.
             assigned: As `GRANTS_SCHEMA`.
         """
         reached = containing(uses["place"], assigned["place"], self.tree)
@@ -49,7 +63,7 @@ class Evaluator:
             uses.lazy()
             .join(assigned.lazy().rename({"place": "assigned"}), on="holder")
             .join(reached.lazy(), on=["place", "assigned"], how="semi")
-            .select("use", "label", "role", "plane", "operation")
+            .select("use", "label", "role", "plane", "operation", "condition")
             .unique()
             .collect()
         )
@@ -60,7 +74,30 @@ class Evaluator:
                 dtype=pl.Boolean,
             )
         )
-        return candidates.join(granted, on=["role", "plane", "operation"], how="semi").select("use", "label").unique()
+        found = candidates.join(granted, on=["role", "plane", "operation"], how="semi")
+        bound = found.filter(pl.col("condition").is_not_null())
+        if bound.height:
+            free = found.filter(pl.col("condition").is_null())
+            found = pl.concat([free.select("use", "label"), self._met(bound, uses)])
+        return found.select("use", "label").unique()
+
+    def _met(self, bound: pl.DataFrame, uses: pl.DataFrame) -> pl.DataFrame:
+        """Return `(use, label)` of the grants whose condition everything that is known of the use meets."""
+        who = uses.select("use", "principal_id", "place").unique("use")
+        asked = bound.join(who, on="use").join(self.requests, on=["principal_id", "operation", "place"], how="left")
+        told = asked.select("condition", "operation", "role_right", "kind").unique()
+        met = pl.Series(
+            [
+                truth_of(condition, operation, attributes_of(operation, role, kind)) is True
+                for condition, operation, role, kind in told.iter_rows()
+            ],
+            dtype=pl.Boolean,
+        )
+        judged = asked.join(
+            told.with_columns(met=met), on=["condition", "operation", "role_right", "kind"], nulls_equal=True
+        )
+        whole = judged.group_by("use", "label", "condition", "role").agg(pl.col("met").all())
+        return whole.filter("met").select("use", "label")
 
     def grants(self, role: str, plane: str, operation: str) -> bool:
         """Return whether a role grants an operation, be it under a condition."""

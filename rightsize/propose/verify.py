@@ -15,6 +15,7 @@ import polars as pl
 
 from rightsize.analyze.holders import classify_holders
 from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.role_requests import read_role_requests
 from rightsize.analyze.tenant import read_tenant
 from rightsize.analyze.text import folded
 from rightsize.analyze.window import Window
@@ -27,6 +28,9 @@ from rightsize.propose.reproof import Case, Holding, Key, Reproof, prove_again, 
 from rightsize.propose.roles import blocks_by_role
 from rightsize.propose.written import WrittenPlan, WrittenProposal
 from rightsize.rbac.text import fold
+
+_Row = tuple[str, str, str, str, str | None]
+"""As `reach.GRANTS_SCHEMA`."""
 
 _SINGULAR = {
     "role_assignments": "role_assignment",
@@ -113,7 +117,7 @@ def verify(plan: WrittenPlan, new_roles: Mapping[str, RoleDefinition], inputs: I
     now = take_readings(inputs, earlier=plan.rests_on)
     # Use from before the plan's window is none of its business; use from after it is.
     window = Window(plan.first_day, max([plan.last_day, *inputs.usage_days["day"].drop_nulls().unique()]))
-    outcomes, through = _replay(case, distinct_uses(inputs, window))
+    outcomes, through = _replay(case, distinct_uses(inputs, window), window)
     changes = [
         *_changed(plan.rests_on, now),
         *_clashing(case, new_roles, hash_of={role: hash_of_blocks(blocks) for role, blocks in here.items()}),
@@ -202,14 +206,24 @@ def _returned(case: Case) -> list[Change]:
     return [Change("principal", one, "returned", "nothing proves any more that it is gone") for one in sorted(back)]
 
 
-def _replay(case: Case, uses: pl.DataFrame) -> tuple[Outcomes, Mapping[int, tuple[Key, ...]]]:
+def _replay(case: Case, uses: pl.DataFrame, window: Window) -> tuple[Outcomes, Mapping[int, tuple[Key, ...]]]:
     """Return how each use ends, and for those that are refused the assignments that go and allow them today."""
     orphaned = _orphaned(case)
     present = [holding for key, holding in case.today.items() if key not in orphaned]
     after = [_row(holding, holding.key[1]) for holding in present if holding.key not in case.going]
-    planned = [one for proposal in case.proposals() for one in proposal.assignments]
-    after += [(one.principal_id, one.scope, one.role, one.state) for one in planned]
-    evaluator = Evaluator(case.roles, case.tenant.tree)
+    carried = {
+        (proposal.id, case.today[key].condition)
+        for key, proposals in case.going.items()
+        for proposal in proposals
+        if key in case.today
+    }
+    after += [
+        (one.principal_id, one.scope, one.role, one.state, None if is_carried else one.condition)
+        for proposal in case.proposals()
+        for one in proposal.assignments
+        for is_carried in [(proposal.id, one.condition) in carried]
+    ]
+    evaluator = Evaluator(case.roles, case.tenant.tree, read_role_requests(case.inputs, window))
     today = _grants(_row(holding, holding.key[1]) for holding in present)
     outcomes = replay_uses(uses, today, _grants(after), evaluator, case.tenant, case.inputs)
     keys = [holding.key for holding in present if holding.key in case.going]
@@ -221,11 +235,11 @@ def _replay(case: Case, uses: pl.DataFrame) -> tuple[Outcomes, Mapping[int, tupl
     return outcomes, {use: tuple(sorted(named)) for use, named in through.items()}
 
 
-def _row(holding: Holding, label: str) -> tuple[str, str, str, str]:
-    return holding.holder, holding.place, holding.role, label
+def _row(holding: Holding, label: str) -> _Row:
+    return holding.holder, holding.place, holding.role, label, None
 
 
-def _grants(rows: Iterable[tuple[str, str, str, str]]) -> pl.DataFrame:
+def _grants(rows: Iterable[_Row]) -> pl.DataFrame:
     return pl.DataFrame(list(rows), schema=GRANTS_SCHEMA, orient="row")
 
 

@@ -8,12 +8,16 @@ syntax"): `AND`/`&&`, `OR`/`||`, `NOT`/`!`, parentheses, and atoms. The usual co
 Of the atoms, `ActionMatches` is decided by the operation; all others (attributes of principal, request, resource and
 environment, `SubOperationMatches`) depend on the request. With these three values the connectives follow Kleene's
 logic, so for any operation but `A` the condition above holds: it does not target it. What cannot be read depends.
+
+Where the attributes of a request are known, an equality of one of them with a text, a GUID or any of a set of these
+(`ForAnyOfAnyValues:`) is decided as well; an attribute that the request does not name depends still.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 
 from rightsize.rbac.patterns import Pattern, parse_pattern
@@ -22,7 +26,10 @@ from rightsize.rbac.text import fold
 Truth = bool | None
 """True: it holds. False: it cannot hold. None: it depends on the request."""
 
-_Expression = Callable[[str], Truth]
+Attributes = Mapping[str, str]
+"""What a request says: values by attribute with its source, folded, as `@request[microsoft.authorization/…:…]`."""
+
+_Expression = Callable[[str, Attributes], Truth]
 
 _TOKEN = re.compile(
     r"""\s*(?:
@@ -37,16 +44,37 @@ _TOKEN = re.compile(
 )
 _CONNECTIVES = {"&&": "and", "||": "or", "!": "not", "and": "and", "or": "or", "not": "not", "(": "(", ")": ")"}
 _DEEPEST = 64
+_NOTHING: Attributes = {}
+_EQUALITIES: Mapping[str, Callable[[str], str]] = {
+    "guidequals": fold,
+    "stringequalsignorecase": fold,
+    "stringequals": lambda text: text,
+}
+"""How both sides of an equality are read."""
+_ANY_OF = "foranyofanyvalues:"
 
 
 class _UnreadableError(Exception):
     """The text is not a condition that this module understands."""
 
 
-def truth_of(condition: str | None, operation: str) -> Truth:
-    """Return what a condition says of a folded operation; no condition always holds."""
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A part of a comparison as it is written: a word, an attribute, a text or a set."""
+
+    text: str
+
+
+def truth_of(condition: str | None, operation: str, attributes: Attributes = _NOTHING) -> Truth:
+    """Return what a condition says of a folded operation; no condition always holds.
+
+    Args:
+        condition: The condition.
+        operation: The folded operation.
+        attributes: What is known of the request.
+    """
     text = (condition or "").strip()
-    return _read(text)(operation) if text else True
+    return _read(text)(operation, attributes) if text else True
 
 
 @lru_cache(maxsize=4_096)
@@ -57,7 +85,7 @@ def _read(text: str) -> _Expression:
         return _depends
 
 
-def _depends(_operation: str) -> Truth:
+def _depends(_operation: str, _attributes: Attributes) -> Truth:
     return None
 
 
@@ -110,10 +138,13 @@ class _Reader:
         atom = self._tokens[begin : self._at]
         if not atom:
             raise _UnreadableError
-        if len(atom) > 1 or atom[0] is None:
+        parts = [part.text for part in atom if isinstance(part, _Part)]
+        if len(parts) == len(atom):
+            return _comparison(parts)
+        if len(atom) > 1:
             return _depends
-        patterns: list[Pattern] = atom[0]  # type: ignore[assignment]  # strings ended the run above
-        return lambda operation: any(pattern.matches(operation) for pattern in patterns)
+        patterns: list[Pattern] = atom[0]  # type: ignore[assignment]  # neither a connective nor a part
+        return lambda operation, _: any(pattern.matches(operation) for pattern in patterns)
 
     def _take(self, connective: str) -> bool:
         if self._at < len(self._tokens) and self._tokens[self._at] == connective:
@@ -122,9 +153,36 @@ class _Reader:
         return False
 
 
-def _tokens(text: str) -> list[str | list[Pattern] | None]:
-    """Return connectives as strings, action tests as their patterns, anything else as None."""
-    found: list[str | list[Pattern] | None] = []
+def _comparison(parts: list[str]) -> _Expression:
+    """Read `@Source[attribute] operator value`; what is no equality of an attribute depends."""
+    if len(parts) != 4 or not (parts[0].startswith("@") and parts[1].startswith("[")):
+        return _depends
+    operator = parts[2].lower()
+    reading = _EQUALITIES.get(operator.removeprefix(_ANY_OF))
+    if reading is None:
+        return _depends
+    attribute = fold(parts[0] + parts[1])
+    values = frozenset(reading(value) for value in _values(parts[3]))
+
+    def compared(_operation: str, attributes: Attributes) -> Truth:
+        value = attributes.get(attribute)
+        return None if value is None else reading(value) in values
+
+    return compared
+
+
+def _values(text: str) -> list[str]:
+    """Return the values of a set, or a single one, without quotes."""
+    if not text.startswith("{"):
+        return [text.strip("'")]
+    return [
+        quoted or bare.strip() for quoted, bare in re.findall(r"'([^']*)'|([^,'{}]+)", text) if quoted or bare.strip()
+    ]
+
+
+def _tokens(text: str) -> list[str | list[Pattern] | _Part]:
+    """Return connectives as strings, action tests as their patterns, anything else as it is written."""
+    found: list[str | list[Pattern] | _Part] = []
     position = 0
     if "\\" in text:  # how quotes are escaped is not documented: better not to tell where a text ends
         raise _UnreadableError
@@ -137,7 +195,7 @@ def _tokens(text: str) -> list[str | list[Pattern] | None]:
         if match["action"]:
             found.append([parse_pattern(quoted) for quoted in re.findall(r"'([^']*)'", match["patterns"])])
         else:
-            found.append(_CONNECTIVES.get(plain))
+            found.append(_CONNECTIVES.get(plain) or _Part(match[0].strip()))
     return found
 
 
@@ -146,8 +204,8 @@ def _join(terms: list[_Expression], *, decisive: bool) -> _Expression:
     if len(terms) == 1:
         return terms[0]
 
-    def joined(operation: str) -> Truth:
-        truths = {term(operation) for term in terms}
+    def joined(operation: str, attributes: Attributes) -> Truth:
+        truths = {term(operation, attributes) for term in terms}
         if decisive in truths:
             return decisive
         return None if None in truths else not decisive
@@ -156,8 +214,8 @@ def _join(terms: list[_Expression], *, decisive: bool) -> _Expression:
 
 
 def _negate(expression: _Expression) -> _Expression:
-    def negated(operation: str) -> Truth:
-        truth = expression(operation)
+    def negated(operation: str, attributes: Attributes) -> Truth:
+        truth = expression(operation, attributes)
         return None if truth is None else not truth
 
     return negated

@@ -43,7 +43,8 @@ _BASE_TABLES = {
         + ", ".join(f"{name} VARCHAR" for name in MARKED_COLUMNS)
     ),
     "request_bodies": (
-        "event_key UHUGEINT, assigned_role_id VARCHAR, assigned_type VARCHAR, assigned_principal_id VARCHAR"
+        "event_key UHUGEINT, assigned_role_id VARCHAR, assigned_type VARCHAR, asked_type VARCHAR, "
+        "assigned_principal_id VARCHAR"
     ),
     "usage_days": (
         "actor_key INTEGER, operation_key INTEGER, scope_key INTEGER, plane VARCHAR, assignment_key INTEGER, day DATE, "
@@ -144,7 +145,7 @@ _VIEWS = {
             substr(coalesce(e.principal_name, e.app_id), 2) AS principal_name, e.time,
             CASE e.rank WHEN 4 THEN 'succeeded' WHEN 3 THEN 'failed' WHEN 2 THEN 'denied' WHEN 1 THEN 'started'
                 ELSE 'other' END AS outcome,
-            b.assigned_role_id, b.assigned_type, b.assigned_principal_id
+            b.assigned_role_id, b.assigned_type, b.asked_type, b.assigned_principal_id
         FROM base.events AS e
         JOIN base.operation_names AS o USING (operation_key) JOIN base.scope_names AS s USING (scope_key)
         LEFT JOIN base.request_bodies AS b USING (event_key)

@@ -157,7 +157,7 @@ def merge_requests(con: duckdb.DuckDBPyConnection) -> None:
 
     A row that says something beats one that does not, and of two values the greater one stays, as everywhere.
     """
-    values = ("assigned_role_id", "assigned_type", "assigned_principal_id")
+    values = ("assigned_role_id", "assigned_type", "asked_type", "assigned_principal_id")
     greatest = ", ".join(f"max({name}) AS {name}" for name in values)
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE merge_requests AS

@@ -9,7 +9,7 @@ import duckdb
 from rightsize.model.tables.graph import GRAPH_TABLES
 from rightsize.store.ddl import base_table, view_statements
 
-SCHEMA_VERSION = 11
+SCHEMA_VERSION = 12
 
 
 def _add_scope_tags(connection: duckdb.DuckDBPyConnection) -> None:
@@ -73,6 +73,10 @@ def _add_tokens(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(f"ALTER TABLE base.sign_in_rows ADD COLUMN IF NOT EXISTS {name} VARCHAR")
 
 
+def _add_asked_type(connection: duckdb.DuckDBPyConnection) -> None:
+    connection.execute("ALTER TABLE base.request_bodies ADD COLUMN IF NOT EXISTS asked_type VARCHAR")
+
+
 _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     1: _add_scope_tags,
     2: _add_policies_and_requests,
@@ -84,6 +88,7 @@ _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     8: _add_reach,
     9: _add_signals,
     10: _add_tokens,
+    11: _add_asked_type,
 }
 """The step that leads from the version of its key to the next."""
 

@@ -31,7 +31,7 @@ _LOG_TABLES = {
     ),
     "stage_request_rows": (
         "file_id INTEGER, line BIGINT, key_correlation VARCHAR, key_operation VARCHAR, key_scope VARCHAR, "
-        "assigned_role_id VARCHAR, assigned_type VARCHAR, assigned_principal_id VARCHAR"
+        "assigned_role_id VARCHAR, assigned_type VARCHAR, asked_type VARCHAR, assigned_principal_id VARCHAR"
     ),
     "stage_reduced_usage": (
         "file_id INTEGER, line BIGINT, log VARCHAR, category VARCHAR, plane VARCHAR, principal_id VARCHAR, "

@@ -141,7 +141,9 @@ def _replayed(
     inputs = tenant.inputs()
     window = choose_window(inputs, DAY0 + dt.timedelta(days=DAYS), DAYS)
     prepared = read_tenant(inputs)
-    frames = [pl.DataFrame(rows, schema=GRANTS_SCHEMA, orient="row") for rows in (today, after)]
+    frames = [
+        pl.DataFrame([(*row, None) for row in rows], schema=GRANTS_SCHEMA, orient="row") for rows in (today, after)
+    ]
     roles = {id_: tuple(blocks) for id_, (_, blocks) in tenant.roles.items()}
     outcome = replay(distinct_uses(inputs, window), *frames, Evaluator(roles, prepared.tree), prepared, inputs)
     return outcome.allowed, outcome.needs_activation, outcome.denied, outcome.first_denied or ""

@@ -40,7 +40,8 @@ def test_a_policy_has_its_newest_rules_and_the_role_of_its_assignment(store: Sto
 
 def request(**said: Any) -> dict[str, Any]:
     keys = {"key_correlation": "c1", "key_operation": WRITE.lower(), "key_scope": ASSIGNMENT.lower()}
-    return keys | {"assigned_role_id": None, "assigned_type": None, "assigned_principal_id": None} | said
+    nothing = dict.fromkeys(("assigned_role_id", "assigned_type", "asked_type", "assigned_principal_id"))
+    return keys | nothing | said
 
 
 FILES = (

@@ -105,6 +105,7 @@ USAGE_TABLES = (
             Column("outcome", TEXT, "succeeded, failed, denied, started or other"),
             Column("assigned_role_id", TEXT, "GUID of the role of the assignment, null where no body shows it"),
             Column("assigned_type", TEXT, "type of who is assigned it, null where no body shows it"),
+            Column("asked_type", TEXT, "the type as the request itself names it, null where it does not"),
             Column("assigned_principal_id", TEXT, "who is assigned it, null where no body shows it"),
         ),
         kind="view",
