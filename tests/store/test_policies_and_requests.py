@@ -83,3 +83,16 @@ def test_a_store_of_the_second_version_gets_the_new_tables(store: Store) -> None
     store.close()
     with open_store(store.path, read_only=False) as again:
         assert content(again) == before
+
+
+def test_a_store_of_the_eleventh_version_says_nothing_of_what_was_asked_for(store: Store) -> None:
+    """A condition on types needs the request itself, so old loads give none."""
+    load(store, FILES[0])
+    before = rows_of(store, "role_assignment_requests", "operation", "assigned_type")
+    store.connection.execute("DROP VIEW main.role_assignment_requests")
+    store.connection.execute("ALTER TABLE base.request_bodies DROP COLUMN asked_type")
+    store.connection.execute("UPDATE base.meta SET value = '11' WHERE name = 'schema_version'")
+    store.close()
+    with open_store(store.path, read_only=False) as again:
+        assert rows_of(again, "role_assignment_requests", "operation", "assigned_type") == before
+        assert rows_of(again, "role_assignment_requests", "asked_type") == [(None,)]
