@@ -28,6 +28,7 @@ class Attribution(StrEnum):
     PAST_ACTIVATION = "past_activation"
     ELIMINATION = "elimination"
     FEWEST = "fewest"
+    GRAPH_CALL = "graph_call"
 
 
 class Unused(StrEnum):
@@ -100,6 +101,7 @@ SENTENCES: dict[str, str] = {
     Attribution.ACTIVATION: "the log names an activation of this eligibility",
     Attribution.PAST_ACTIVATION: "the log names an activation that has ended, and this eligibility grants the call",
     Attribution.ELIMINATION: "nothing else that the principal or its groups hold grants the call",
+    Attribution.GRAPH_CALL: "the principal called Microsoft Graph for something that needs the action",
     Attribution.FEWEST: "several grants allow the call; the fewest and least powerful that explain all were kept",
     Unused.COVERED: "a log that shows it covers every day and scope of the window, and does not name it",
     Unused.NO_ARM_TOKEN: "the sign-in logs cover the window and show no token for Azure Resource Manager",

@@ -18,6 +18,29 @@ def logged_actions() -> tuple[str, ...]:
 
 
 @cache
+def actions_of_request(operation: str) -> tuple[str, ...]:
+    """Return the actions one of which a request to Microsoft Graph needs of a directory role; none where none is known.
+
+    Args:
+        operation: Method and normalised path, as `events.operation` has them. In a rule, `/*` at the end of a path
+            stands for the path itself and all below it, and `*` alone for any end of the word before it.
+    """
+    method, _, rest = operation.partition(" ")
+    path = fold(rest.partition("?")[0]).rstrip("/")
+    return tuple(
+        row["action"]
+        for row in rows_of("graph_directory_actions")
+        if row["method"] == method and _is_at(path, fold(row["path"]))
+    )
+
+
+def _is_at(path: str, rule: str) -> bool:
+    if rule.endswith("/*"):
+        return path == rule[:-2] or path.startswith(rule[:-1])
+    return path.startswith(rule[:-1]) if rule.endswith("*") else path == rule
+
+
+@cache
 def weight_of(action: str) -> int:
     """Return how much an action weighs: the class of its risk, else a change or a read."""
     weights = risk_weights()

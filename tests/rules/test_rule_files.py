@@ -49,6 +49,7 @@ FILES = (
     "log_alternatives",
     "graph_alternatives",
     "graph_correlated",
+    "graph_directory_actions",
     "graph_partial",
     "graph_privilege",
     "graph_properties",

@@ -1,9 +1,10 @@
 """The verdict on every action of every directory role that somebody holds, and scores and findings from it.
 
 The audit log shows writes and names no assignment, so use is attributed by elimination: to what stands before what
-would have had to be activated, and of several to the roles that explain most and grant least. Reads of the directory
-leave no trace, and other services check their own actions: these are `unobservable`, unless nobody who holds the role
-signed in at all, or nobody activated it.
+would have had to be activated, and of several to the roles that explain most and grant least. Calls to Microsoft Graph
+show some reads besides, and never their absence, since portals and tools have other ways. Reads of the directory
+and what other services check are therefore `used` or `unobservable`, unless nobody who holds the role signed in at
+all, or nobody activated it.
 """
 
 from __future__ import annotations
@@ -103,6 +104,7 @@ def _observe(days: pl.DataFrame) -> pl.DataFrame:
             first_seen=pl.col("first_seen").min(),
             last_seen=pl.col("last_seen").max(),
             denied=pl.col("denied").sum(),
+            by_graph=pl.col("by_graph").all(),
         )
         .sort(_CALL)
         .with_row_index("u")
@@ -120,7 +122,7 @@ def _attribute(
         "a", "role", "state", "place", "start_on", "end_on", "created_on", "role_assignment_id", holder="principal_id"
     )
     pairs = (
-        acts.select("u", "principal_id", "name", "first_seen", "last_seen", act_place="place")
+        acts.select("u", "principal_id", "name", "first_seen", "last_seen", "by_graph", act_place="place")
         .join(tables.membership, on="principal_id")
         .join(held, on="holder")
         .filter((pl.col("place") == "/") | (pl.col("place") == pl.col("act_place")))
@@ -147,16 +149,23 @@ def _attribute(
     reason = (
         pl.when(pl.col("asleep") & pl.col("ran"))
         .then(pl.lit(Attribution.ACTIVATION.value))
+        .when(pl.col("by_graph"))
+        .then(pl.lit(Attribution.GRAPH_CALL.value))
         .when(pl.col("several"))
         .then(pl.lit(Attribution.FEWEST.value))
         .otherwise(pl.lit(Attribution.ELIMINATION.value))
     )
     chosen = best.join(first, on=["u", "a"], how="semi").select("u", "a", "way", reason=reason).unique()
-    left = acts.join(chosen, on="u", how="anti").select(
-        "u",
-        reason=pl.when(pl.col("principal_id").is_null())
-        .then(pl.lit(Unexplained.PRINCIPAL_UNRESOLVED.value))
-        .otherwise(pl.lit(Unexplained.DEFAULT_OR_OWNED.value)),
+    # Of the calls to Graph that no role explains some are about the caller's own objects, others go by a permission.
+    left = (
+        acts.filter(~pl.col("by_graph"))
+        .join(chosen, on="u", how="anti")
+        .select(
+            "u",
+            reason=pl.when(pl.col("principal_id").is_null())
+            .then(pl.lit(Unexplained.PRINCIPAL_UNRESOLVED.value))
+            .otherwise(pl.lit(Unexplained.DEFAULT_OR_OWNED.value)),
+        )
     )
     return chosen.sort("u", "a", "way"), left
 

@@ -13,7 +13,7 @@ from rightsize.analyze.text import folded, place_of
 from rightsize.analyze.window import Window, choose_window
 from rightsize.rbac.resource_actions import kinds_of, patterns_of
 from rightsize.rbac.text import fold
-from rightsize.rules.directory import logged_actions, weight_of
+from rightsize.rules.directory import actions_of_request, logged_actions, weight_of
 from rightsize.rules.matching import matching_pairs
 
 AUDIT_LOG = "entra_audit_log"
@@ -35,7 +35,7 @@ class DirectoryTables:
         membership: `(principal_id, holder, eligible)`: who reaches the assignments of whom; `eligible` where only
             through a membership that has to be activated.
         days: Use by day: `principal_id, principal_name, name, operation, place, scope, day, first_seen, last_seen,
-            use, denied`.
+            use, denied`; `by_graph` where a call to Microsoft Graph shows it and no record of the audit log.
         coverage: Days of the audit log that are covered.
     """
 
@@ -58,9 +58,9 @@ class DirectoryTables:
         """Read and prepare the tables, each got through `table_of`."""
         inputs = Inputs.read(table_of)
         roles = _roles(table_of("directory_roles"))
-        days = _days(table_of("usage_days"))
-        actions = _actions(roles, days)
         coverage = table_of("coverage").filter((pl.col("source") == AUDIT_LOG) & (pl.col("state") != "missing"))
+        days = _days(table_of("usage_days"), coverage)
+        actions = _actions(roles, days)
         assignments = _assignments(table_of("directory_role_assignments"), roles)
         return cls(
             inputs=inputs,
@@ -79,7 +79,7 @@ def directory_window(tables: DirectoryTables, as_of: dt.date | None, days: int) 
 
     Where it does neither, the window is that of Azure RBAC.
     """
-    seen = (tables.coverage["day"].max(), tables.days["day"].max())
+    seen = (tables.coverage["day"].max(), tables.days.filter(~pl.col("by_graph"))["day"].max())
     newest = next((day for day in seen if isinstance(day, dt.date)), None)
     if as_of is not None or newest is None:
         return choose_window(tables.inputs, as_of, days)
@@ -118,10 +118,33 @@ def _all(lists: Iterable[list[str] | None]) -> set[str]:
     return {action for actions in lists for action in actions or ()}
 
 
-def _days(table: pl.DataFrame) -> pl.DataFrame:
-    mine = table.filter(
+def _days(table: pl.DataFrame, coverage: pl.DataFrame) -> pl.DataFrame:
+    """Return use of both witnesses: the audit log, and calls to Graph for what it does not show or on days without it.
+
+    A call to Graph shows neither on whom something was done nor, where it was refused, whether a role was missing or a
+    permission; it says that a role was needed.
+    """
+    audited = table.filter(
         (pl.col("plane") == "directory") & pl.col("operation").str.to_lowercase().str.starts_with(_PREFIX)
     )
+    called = _called(table.filter(pl.col("plane") == "graph"))
+    logged = pl.Series([fold(action) for action in logged_actions()])
+    called = called.filter(
+        ~folded(called["operation"]).is_in(logged.implode()) | ~pl.col("day").is_in(coverage["day"].unique().implode())
+    )
+    return pl.concat([_use(audited, by_graph=False), _use(called, by_graph=True).filter(pl.col("use") > 0)])
+
+
+def _called(calls: pl.DataFrame) -> pl.DataFrame:
+    """Return calls to Graph, one row an action that may have been needed; the action in place of the operation."""
+    needed = [(operation, action) for operation in calls["operation"].drop_nulls().unique().sort()
+              for action in actions_of_request(operation)]  # fmt: skip
+    actions = pl.DataFrame(needed, schema={"operation": pl.String, "action": pl.String}, orient="row")
+    found = calls.join(actions, on="operation").drop("operation").rename({"action": "operation"})
+    return found.with_columns(denied=pl.lit(0, dtype=pl.Int64)).select(calls.columns)
+
+
+def _use(mine: pl.DataFrame, *, by_graph: bool) -> pl.DataFrame:
     use = pl.sum_horizontal(pl.col(outcome).fill_null(0) for outcome in ("succeeded", "failed", "started"))
     return mine.select(
         "principal_name",
@@ -135,6 +158,7 @@ def _days(table: pl.DataFrame) -> pl.DataFrame:
         place=place_of(mine["scope"]),
         use=pl.max_horizontal(use - pl.col("suspect").fill_null(0), 0),
         denied=pl.col("denied").fill_null(0),
+        by_graph=pl.lit(by_graph),
     )
 
 

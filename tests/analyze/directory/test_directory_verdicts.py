@@ -147,3 +147,54 @@ def test_findings_name_what_sleeps_and_what_stands(world: World) -> None:
     world.did("ada", "users/create").holds("ada", "reader", "eligible").activated("x", "groups", dt.date(2026, 2, 2))
     found = set(world.analyse().plane.findings["control"])
     assert {"standing_directory_privilege", "directory_role_seldom_used", "directory_role_never_activated"} <= found
+
+
+def _called(world: World, who: str, request: str, **more: object) -> World:
+    world.did(who, "x", **more)
+    world.rows["usage_days"][-1] |= {"plane": "graph", "operation": request}
+    return world
+
+
+SIGN_INS = "GET /auditLogs/signIns?$select=signinactivity"
+
+
+def test_a_call_to_graph_shows_a_read_that_no_audit_record_does(world: World) -> None:
+    world.role("reports", "microsoft.directory/signInReports/allProperties/read",
+               "microsoft.directory/provisioningLogs/allProperties/read")  # fmt: skip
+    _called(world.holds("ada", "reports"), "ada", SIGN_INS)
+    assert world.verdicts("ada-report-active") == {
+        "signinreports/allproperties/read": ("used", ""),
+        "provisioninglogs/allproperties/read": ("unobservable", "directory_read"),
+    }
+    assert used(world) == [("ada-report-active", "microsoft.directory/signInReports/allProperties/read", "graph_call")]
+
+
+def test_a_call_to_graph_without_a_role_for_it_is_no_unexplained_use(world: World) -> None:
+    """It may have been about the caller's own account, or have gone by a permission."""
+    _called(world.holds("ada", "groups"), "ada", "GET /users/{id}/authentication/methods")
+    assert used(world) == [] == unexplained(world)
+
+
+def test_a_refused_call_to_graph_is_no_demand_for_a_role(world: World) -> None:
+    world.role("reports", "microsoft.directory/signInReports/allProperties/read").holds("ada", "reports")
+    _called(world, "ada", SIGN_INS, succeeded=0, denied=3)
+    assert world.analyse().plane.denied.is_empty()
+    assert used(world) == []
+
+
+@pytest.mark.parametrize(("days", "seen"), [(90, []), (30, ["ada-fe930b-active"])])
+def test_of_what_the_audit_log_shows_a_call_counts_on_days_without_it(days: int, seen: list[str]) -> None:
+    """The better witness alone is heard where it speaks."""
+    world = World().person("ada").holds("ada", USER_ADMIN).cover(days=days)
+    _called(world, "ada", "POST /users", day=dt.date(2026, 2, 20))
+    assert [row[0] for row in used(world)] == seen
+
+
+def test_a_role_within_a_unit_is_not_credited_with_a_call_whose_object_nobody_knows(world: World) -> None:
+    world.role("methods", "microsoft.directory/users/authenticationMethods/standard/read")
+    world.holds("ada", "methods", scope=UNIT)
+    _called(world, "ada", "GET /users/{id}/authentication/methods")
+    assert used(world) == []
+    assert world.verdicts("ada-method-active") == {
+        "users/authenticationmethods/standard/read": ("unobservable", "directory_read")
+    }
