@@ -9,7 +9,7 @@ import typer
 
 from rightsize.cli.narration import say, set_verbosity
 from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Output, OutputFormat, Quiet, Verbose
-from rightsize.cli.output import show
+from rightsize.cli.output import show, write
 from rightsize.cli.propose import FormDial
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
@@ -47,3 +47,22 @@ def files_(
     say(f"{len(contents.roles)} roles, {len(contents.assignments)} assignments; in {out}")
     if contents.eligible:
         say(f"left out: {contents.eligible} assignments that are to become eligible")
+
+
+@app.command("comment")
+def comment_(
+    folder: PlanFolder,
+    db: Db = DEFAULT_DB,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
+) -> None:
+    """Write a plan to stdout as a comment on a pull request: what goes, what comes, why, the proof, and what may break.
+
+    It is never longer than a host takes; where not all changes fit, its top says how many do not. The store gives the
+    names.
+    """
+    from rightsize.workflow.deploy import comment_on  # noqa: PLC0415
+
+    set_verbosity(verbose, quiet)
+    write(comment_on(db, folder))

@@ -12,7 +12,7 @@ import typer
 from rightsize.cli.analyze import AsOf, MinWindow
 from rightsize.cli.narration import say, set_verbosity
 from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Output, OutputFormat, Quiet, Verbose
-from rightsize.cli.output import show
+from rightsize.cli.output import show, write
 
 COLUMNS = (
     "id",
@@ -49,13 +49,14 @@ class UnobservableDial(StrEnum):
 
 
 class FormDial(StrEnum):
-    """A form that a plan's roles and assignments are written in, beside the JSON of Resource Manager."""
+    """A form that a plan is written in, too: its roles and assignments, or as a comment on a pull request."""
 
     ARM = "arm"
     AZ = "az"
     POWERSHELL = "powershell"
     BICEP = "bicep"
     TERRAFORM = "terraform"
+    MARKDOWN = "markdown"
 
 
 def propose(
@@ -139,7 +140,10 @@ def propose(
     ] = None,
     forms: Annotated[
         list[FormDial] | None,
-        typer.Option("--format", help="Write roles and assignments in this form, too. Repeatable."),
+        typer.Option(
+            "--format",
+            help="Write roles and assignments in this form, too; markdown is a comment on a pull request. Repeatable.",
+        ),
     ] = None,
     as_of: AsOf = None,
     min_window: MinWindow = 90,
@@ -187,6 +191,9 @@ def propose(
     for advice in result.plan.advice:
         say(f"{advice.subject}: {advice.text}", level=0 if advice.subject.startswith("--") else 1)
     say(f"wrote {len(result.files)} files to {out}")
+    if output is OutputFormat.MARKDOWN:
+        write(result.comment)
+        return
     rows = [_shortened(row) for row in result.rows] if output is OutputFormat.TABLE else result.rows
     show(rows, COLUMNS, output, document=result.document, table_columns=BRIEF)
 

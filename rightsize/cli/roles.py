@@ -87,14 +87,17 @@ def diff(
     """Show what only A grants, and what only B does.
 
     Witnesses are examples over all strings, one for each part that the other role does not grant. With a catalogue, all
-    its operations that only one of them grants are listed too.
+    its operations that only one of them grants are listed too. `-o markdown` is a comment on a pull request by
+    which A becomes B.
     """
+    from rightsize.render.comment import write_difference  # noqa: PLC0415
     from rightsize.workflow.operations import read_operations, stored_operations  # noqa: PLC0415
     from rightsize.workflow.roles import diff_roles, read_role  # noqa: PLC0415
 
     set_verbosity(verbose, quiet)
     catalogue = read_operations(operations) if operations else stored_operations(db) if db.exists() else None
-    only_one, only_other = diff_roles(read_role(one).permissions, read_role(other).permissions, catalogue)
+    old, new = read_role(one), read_role(other)
+    only_one, only_other = diff_roles(old.permissions, new.permissions, catalogue)
     document = {"only_a": only_one.document(), "only_b": only_other.document()}
     rows = [
         {"only_in": side, "operation": item["operation"], "plane": item["plane"], "from": source}
@@ -102,7 +105,10 @@ def diff(
         for source, items in (("witness", found["witnesses"]), ("catalogue", found["operations"] or ()))
         for item in items
     ]
-    show(rows, ("only_in", "operation", "plane", "from"), output, document=document)
+    if output is OutputFormat.MARKDOWN:
+        write(write_difference(old, new, rows))
+    else:
+        show(rows, ("only_in", "operation", "plane", "from"), output, document=document)
     if not rows:
         say("both grant the same, for all operations there can be")
     elif catalogue is None:

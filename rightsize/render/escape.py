@@ -88,3 +88,15 @@ def for_shell(text: str) -> str:
 def for_powershell(text: str) -> str:
     """Return `text` as a string of PowerShell, quotes included; to it the quotes of typography are quotes, too."""
     return "'" + _POWERSHELL_QUOTES.sub(lambda match: match[0] * 2, text) + "'"
+
+
+def for_comment(text: str) -> str:
+    """Return `text` as code within a comment on a pull request: no markup, cell, link, mention or reference.
+
+    Signs are written as entities, since neither backslashes nor quotes keep a host from turning `@team`, `#1` or
+    an address into a link; within `<code>` none does.
+    """
+    if not text:
+        return ""
+    shown = re.sub(r"[^\w\s/.,()+'%=-]|_|(?<=[wW])\.", lambda match: f"&#{ord(match[0])};", for_terminal(text))
+    return f"<code>{shown}</code>"

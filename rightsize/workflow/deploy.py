@@ -11,11 +11,15 @@ import polars as pl
 from rightsize.model.errors import UsageError
 from rightsize.propose.reviewable import plan_of
 from rightsize.rbac.text import fold
+from rightsize.render.comment import write_comment
 from rightsize.render.deploy.contents import Contents, contents_of
 from rightsize.render.deploy.files import ROLE_FORMS, deploy_files
 from rightsize.render.plan import write_folder
 from rightsize.store.connection import open_store
 from rightsize.workflow.plan_folder import plan_file, read_plan_folder
+from rightsize.workflow.plan_names import names_in
+
+COMMENT_FORM = "markdown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +49,20 @@ def write_deployment(db: Path, plan: Path, out: Path, forms: Collection[str]) ->
     with open_store(db, read_only=True) as store:
         types = types_of(store.table("principals"))
     contents = contents_of(read, types)
+    if COMMENT_FORM in forms:
+        raise UsageError("a comment is no form to deploy", hint="`rightsize plan comment PLAN` writes it")
     roles = {f"roles/{role.slug}.json": ROLE_FORMS["json"](role.definition) for role in contents.roles}
     return DeployResult(write_folder({**roles, **deploy_files(contents, forms)}, out), contents)
+
+
+def comment_on(db: Path, plan: Path) -> str:
+    """Return a plan as a comment on a pull request; the store, where there is one, gives names.
+
+    Raises:
+        InputError: The plan cannot be read.
+    """
+    read = plan_of(read_plan_folder(plan))
+    return write_comment(read, names_in(db, read))
 
 
 def types_of(principals: pl.DataFrame) -> dict[str, str]:

@@ -16,6 +16,7 @@ from rightsize.model.errors import EvidenceError
 from rightsize.model.plan import Plan, Proposal
 from rightsize.propose.dials import Dials
 from rightsize.propose.plan import make_plan
+from rightsize.render.comment import write_comment
 from rightsize.render.deploy.contents import contents_of
 from rightsize.render.deploy.files import deploy_files
 from rightsize.render.layers import draw_matrix
@@ -24,12 +25,12 @@ from rightsize.render.summary import short_scope, write_summary
 from rightsize.store.connection import open_store
 from rightsize.store.digest import digest_content
 from rightsize.workflow.analyze import analyse_inputs, has_rbac, write_conclusions
-from rightsize.workflow.deploy import types_of
+from rightsize.workflow.deploy import COMMENT_FORM, types_of
 from rightsize.workflow.layers import keep_layers, matrix_rows, measure_plan
 from rightsize.workflow.planes import judge_planes
 from rightsize.workflow.reach import keep_reach
 
-SUMMARY = "summary.html"
+SUMMARY, COMMENT = "summary.html", "comment.md"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ class ProposeResult:
         kinds: Number of proposals of each kind.
         rows: One row a proposal, for people.
         document: `plan.json`.
+        comment: The plan as a comment on a pull request.
     """
 
     plan: Plan
@@ -51,6 +53,7 @@ class ProposeResult:
     kinds: dict[str, int]
     rows: list[dict[str, Any]]
     document: dict[str, Any]
+    comment: str
 
 
 def propose_plan(db: Path, dials: Dials, out: Path, *, forms: Collection[str] = ()) -> ProposeResult:
@@ -60,7 +63,7 @@ def propose_plan(db: Path, dials: Dials, out: Path, *, forms: Collection[str] = 
         db: The store.
         dials: What the person chose.
         out: The plan folder.
-        forms: Forms of `render.deploy.files` that stand in the folder, too.
+        forms: Forms that stand in the folder, too: those of `render.deploy.files`, and `markdown`.
 
     Raises:
         EvidenceError: Nothing is loaded, there is no catalogue of operations, or no log covers any of the window.
@@ -86,6 +89,10 @@ def propose_plan(db: Path, dials: Dials, out: Path, *, forms: Collection[str] = 
         extra = {SUMMARY: write_summary(plan, layers=picture)}
         if forms:
             extra |= deploy_files(contents_of(plan, types_of(inputs.principals)), forms)
+        names = {**plan.names, **{id_: name for part in plan.parts for id_, name in part.names.items()}}
+        comment = write_comment(plan, names)
+        if COMMENT_FORM in forms:
+            extra[COMMENT] = comment
         files = write_plan(plan, out, extra)
         write_conclusions(store, analysis, findings, [one.analysis for one in judged])
         store.write_answer("proposals", answer_table(plan))
@@ -94,7 +101,6 @@ def propose_plan(db: Path, dials: Dials, out: Path, *, forms: Collection[str] = 
     kinds: dict[str, int] = {}
     for proposal in plan.all_proposals:
         kinds[proposal.kind] = kinds.get(proposal.kind, 0) + 1
-    names = {**plan.names, **{id_: name for part in plan.parts for id_, name in part.names.items()}}
     return ProposeResult(
         plan=plan,
         out=out,
@@ -102,6 +108,7 @@ def propose_plan(db: Path, dials: Dials, out: Path, *, forms: Collection[str] = 
         kinds=dict(sorted(kinds.items())),
         rows=[_row(proposal, names) for proposal in plan.all_proposals],
         document=plan_document(plan),
+        comment=comment,
     )
 
 

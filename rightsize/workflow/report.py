@@ -26,6 +26,7 @@ from rightsize.store.digest import digest_content
 from rightsize.workflow.analyze import analyse_inputs
 from rightsize.workflow.layers import measure_plan
 from rightsize.workflow.plan_folder import read_plan_folder
+from rightsize.workflow.plan_names import scope_names
 
 TITLE = "Least privilege for this tenant"
 _BEYOND = ("graph", "directory")
@@ -129,7 +130,7 @@ def read_sources(
         overview=overview,
         coverage=inputs.coverage,
         findings=findings,
-        scope_names=_scope_names(inputs),
+        scope_names=scope_names(inputs.scopes),
         layers=layers.defeats,
         violations=layers.violations,
         stale=_CHANGED if is_stale else None,
@@ -165,14 +166,6 @@ def _existing_roles(inputs: Inputs, wanted: set[str]) -> dict[str, RoleDefinitio
         )
         for row in found.iter_rows(named=True)
     }
-
-
-def _scope_names(inputs: Inputs) -> dict[str, str]:
-    """Return what people call subscriptions and management groups, by scope as the store spells it."""
-    high = inputs.scopes.filter(
-        pl.col("kind").is_in(["subscription", "management_group"]) & (pl.col("display_name").fill_null("") != "")
-    )
-    return dict(high.select("scope", "display_name").sort("scope").iter_rows())
 
 
 def _write(out: Path, text: bytes) -> None:

@@ -31,3 +31,13 @@ def test_the_plans_own_folder_is_not_written_over(demo_folder: Path, capsys: pyt
     arguments = ["plan", "files", str(demo_folder), "--db", str(demo_folder / "demo.duckdb"), "--format", "arm"]
     assert run([*arguments, "--out", str(demo_folder)]) == 2
     assert "is not written over" in capsys.readouterr().err
+
+
+def test_the_comment_of_a_written_plan_has_names(demo_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Names come from the store; without one there are ids, and no error."""
+    assert run(["plan", "comment", str(demo_folder), "--db", str(demo_folder / "demo.duckdb")]) == 0
+    out = capsys.readouterr().out
+    assert "<code>Patient Portal Team</code>" in out
+    assert "<code>Contributor</code> at <code>Patient Portal</code>" in out
+    assert run(["plan", "comment", str(demo_folder), "--db", str(demo_folder / "none.duckdb")]) == 0
+    assert "<code>Patient Portal Team</code>" not in capsys.readouterr().out

@@ -275,3 +275,15 @@ def test_forms_stand_beside_the_plan_and_go_again(store: FakeStore, tmp_path: Pa
     assert run(arguments) == 0
     assert (tmp_path / "plan.json").read_bytes() == plan
     assert not list((tmp_path / "bicep").iterdir())
+
+
+def test_markdown_is_a_comment_on_a_pull_request(
+    store: FakeStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On stdout with `-o markdown`, and in the folder with `--format markdown`: the same text."""
+    arguments = ["propose", "--out", str(tmp_path), "--as-of", END, "-q", "--format", "markdown", "-o", "markdown"]
+    assert run(arguments) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("### ")
+    assert "| proposal | who | goes | comes | why | proof | breaks |" in out
+    assert (tmp_path / "comment.md").read_text(encoding="utf-8") == out

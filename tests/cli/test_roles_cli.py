@@ -147,3 +147,13 @@ def test_convert_refuses_what_a_form_cannot_say(folder: Path, capsys: pytest.Cap
     (folder / "two.json").write_text(json.dumps([{"actions": ["N.A/t/read"]}, {"actions": ["N.A/t/write"]}]))
     assert run(["roles", "convert", "two.json", "--to", "az"]) == 5
     assert "cannot say" in capsys.readouterr().err
+
+
+def test_a_difference_in_markdown_is_a_comment(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert (
+        run(["roles", "diff", "reader.json", "both.json#Writer", "-o", "markdown", "--operations", "operations.csv"])
+        == 0
+    )
+    out = capsys.readouterr().out
+    assert out.startswith("### Role <code>Reader</code> becomes <code>Writer</code>\n")
+    assert "| comes | <code>N.A/t/write</code> | control | the catalogue |" in out

@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -65,6 +66,12 @@ def _plan() -> Plan:
     return Plan(
         {}, (_proposal(1, places), _proposal(2, [places[2], eligible])), (_role(11, GROUP), _role(12, OTHER)), ()
     )
+
+
+def test_what_other_planes_assign_is_no_role_assignment() -> None:
+    """A directory role at `/` would become an assignment of an unknown role at the tenant's root."""
+    beyond = replace(_proposal(3, [PlannedAssignment("/", guid(13), guid(5))]), plane="directory")
+    assert contents_of(Plan({}, (beyond,), (), ()), {}) == Contents((), (), 0)
 
 
 def _contents(only: set[str] | None = None) -> Contents:

@@ -1,0 +1,209 @@
+"""A plan, or the difference of two roles, as a comment on a pull request: what somebody decides on in a minute.
+
+Names stand as code, since whoever chose them may want to be a link, a mention or a table. A host takes 65,536
+characters; what does not fit is cut at a row, and the top says so.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+from rightsize.model.nouns import RoleDefinition
+from rightsize.model.plan import Plan, Proposal
+from rightsize.render.deploy.contents import RBAC
+from rightsize.render.escape import for_comment
+from rightsize.render.summary import short_scope
+
+LONGEST = 65_536
+"""Characters of a comment on GitHub; counted as bytes here, which are never fewer."""
+
+_PLACES, _ROLES, _REASON, _SHORT = 2, 3, 160, 8
+_NOTE = 400
+_COLUMNS = ("proposal", "who", "goes", "comes", "why", "proof", "breaks")
+_DIFF = ("", "operation", "plane", "known from")
+
+
+def write_comment(plan: Plan, names: Mapping[str, str], states: Mapping[str, str] | None = None) -> str:
+    """Return a plan as a comment.
+
+    Args:
+        plan: The plan.
+        names: What people call principals, roles and high scopes.
+        states: How each proposal stands in a review, by id, where there is one.
+    """
+    changed = sorted(
+        (one for one in plan.all_proposals if one.kind != "keep"),
+        key=lambda one: (one.excess_after - one.excess_before, one.id),
+    )
+    short = short_ids([one.id for one in plan.all_proposals])
+    columns = (*_COLUMNS, "review") if states else _COLUMNS
+    rows = []
+    for one in changed:
+        cells = [f"<code>{short[one.id]}</code>", *_cells(one, names)]
+        rows.append(_line([*cells, (states.get(one.id) or "open")] if states else cells))
+    head = list(_head(plan, changed))
+    foot = list(_foot(plan))
+    return _fit(head, columns, rows, foot, "changes, those that take away most")
+
+
+def write_difference(old: RoleDefinition, new: RoleDefinition, rows: Sequence[Mapping[str, str]]) -> str:
+    """Return what one role grants and another does not, as a comment.
+
+    Args:
+        old: The role that goes, and `new` the one that comes.
+        new: See `old`.
+        rows: `only_in` (A for `old`), `operation`, `plane`, `from` (witness, catalogue), as `roles diff` gives them.
+    """
+    known = Counter(row["only_in"] for row in rows if row["from"] == "catalogue")
+    more, less = (any(row["only_in"] == side for row in rows) for side in ("B", "A"))
+    said = {
+        (False, False): "Both grant the same, for all operations there can be.",
+        (False, True): "The new one grants nothing that the old one does not, for all operations there can be.",
+        (True, False): "**The new one grants more**, and everything that the old one does.",
+        (True, True): "**The new one grants what the old one does not**, and not all that the old one does.",
+    }[more, less]
+    head = [f"### Role {for_comment(old.role_name or 'A')} becomes {for_comment(new.role_name or 'B')}", "", said]
+    if known:
+        head[-1] += f" Of today's operations {known['A']:,} go and {known['B']:,} come."
+    ordered = sorted(rows, key=lambda row: (row["only_in"] != "B", row["from"] != "witness"))
+    lines = [
+        _line(
+            [
+                "comes" if row["only_in"] == "B" else "goes",
+                for_comment(row["operation"]),
+                row["plane"],
+                "an example" if row["from"] == "witness" else "the catalogue",
+            ]
+        )
+        for row in ordered
+    ]
+    return _fit(head, _DIFF, lines, [], "operations, what comes first")
+
+
+def short_ids(ids: Sequence[str]) -> dict[str, str]:
+    """Return for each id the shortest beginning that no other has, and at least 8 characters after a plane's word."""
+    found = {}
+    for one in ids:
+        length = len(one.partition("-")[0]) + 1 + _SHORT if one.startswith(("graph-", "directory-")) else _SHORT
+        while length < len(one) and sum(other.startswith(one[:length]) for other in ids) > 1:
+            length += 1
+        found[one] = one[:length]
+    return found
+
+
+def _head(plan: Plan, changed: Sequence[Proposal]) -> Iterator[str]:
+    window, replay = plan.generated_from["window"], plan.replay
+    every = plan.all_proposals
+    gone, come = (sum(len(getattr(one, name)) for one in changed) for name in ("replaces", "assignments"))
+    yield f"### {len(changed):,} of {len(every):,} grants change"
+    yield ""
+    yield (
+        f"{gone:,} go, {come:,} come in their place, with {len(plan.roles):,} new roles. "
+        f"{_excess([one for one in every if one.plane in RBAC])} "
+        f"Of the calls of {window['first_day']} to {window['last_day']} {replay.get('allowed', 0):,} stay allowed, "
+        f"{replay.get('needs_activation', 0):,} need an activation, **{replay.get('denied', 0):,} would be denied**."
+    )
+    unproved = sum(not one.proof.holds for one in changed)
+    if unproved:
+        yield ""
+        yield f"**{unproved:,} changes are not proved.**"
+
+
+def _excess(proposals: Sequence[Proposal]) -> str:
+    before, after = (sum(getattr(one, name) for one in proposals) for name in ("excess_before", "excess_after"))
+    share = f" ({100 * (before - after) / before:.0f} % less)" if before else ""
+    return f"What Azure roles grant beyond use weighs {before:,.0f} today and {after:,.0f} then{share}."
+
+
+def _cells(one: Proposal, names: Mapping[str, str]) -> list[str]:
+    more = len(one.principal_ids) - 1
+    comes = list(_comes(one, names))
+    state = "" if one.evidence.get("state", "active") == "active" else f" ({one.evidence['state']})"
+    grows = ", may grow" if one.proof.tomorrow else ""
+    return [
+        _named(one.principal_ids[0], names) + (f" and {more} more" if more > 0 else ""),
+        f"{_named(one.evidence['role'], names)} at {_place(one.evidence['scope'], one, names)}{state}",
+        "; ".join(comes[:_ROLES]) + (f"; and {len(comes) - _ROLES} more" if len(comes) > _ROLES else "") or "nothing",
+        for_comment(_cut(one.reason)),
+        f"proved{grows}" if one.proof.holds else f"**fails**: {for_comment(one.proof.witness or '')}",
+        f"≤ {100 * one.break_probability_30d:.1f} %",
+    ]
+
+
+def _comes(one: Proposal, names: Mapping[str, str]) -> Iterator[str]:
+    said = one.evidence.get("comes")
+    if one.plane in ("graph", "directory") and said:
+        # Microsoft Graph names permissions, the directory roles.
+        yield ", ".join(for_comment(str(name["permission"] if isinstance(name, Mapping) else name)) for name in said)
+        return
+    places: dict[tuple[str, str], list[str]] = {}
+    for made in one.assignments:
+        state = " (eligible)" if made.state == "eligible" else ""
+        places.setdefault((made.role, state), []).append(_place(made.scope, one, names))
+    for (role, state), found in places.items():
+        rest = f" and {len(found) - _PLACES} more" if len(found) > _PLACES else ""
+        yield f"{_named(role, names)} at {', '.join(found[:_PLACES])}{rest}{state}"
+
+
+def _place(scope: str, one: Proposal, names: Mapping[str, str]) -> str:
+    if one.plane in ("graph", "directory") and scope == "/":
+        return "Microsoft Graph" if one.plane == "graph" else "the directory"
+    return for_comment(short_scope(scope, names))
+
+
+def _named(id_: str, names: Mapping[str, str]) -> str:
+    return for_comment(_cut(names.get(id_, id_)))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _REASON else text[: _REASON - 1] + "…"
+
+
+def _foot(plan: Plan) -> Iterator[str]:
+    kept = Counter(_cut(one.reason.partition(":")[0]) for one in plan.all_proposals if one.kind == "keep")
+    if kept:
+        yield ""
+        yield f"<details><summary>{sum(kept.values()):,} stay as they are</summary>"
+        yield ""
+        yield _table(("because", "grants"))
+        for reason, number in sorted(kept.items(), key=lambda item: (-item[1], item[0]))[:20]:
+            yield _line([for_comment(reason), f"{number:,}"])
+        yield ""
+        yield "</details>"
+    yield ""
+    yield (
+        "*breaks*: at most so likely is something needed within 30 days that goes, and that a log would have shown. "
+        "The evidence for each action stands beside each role in `roles/`. "
+        f"Plan of {for_comment(str(plan.generated_from['content_hash'])[:12])}."
+    )
+
+
+def _fit(head: list[str], columns: Sequence[str], rows: Sequence[str], foot: Sequence[str], what: str) -> str:
+    """Return everything that fits; where rows do not, the top says how many are there and how many are not."""
+    whole = _joined(head, columns, rows, foot) if rows else "\n".join([*head, *foot]) + "\n"
+    if len(whole.encode()) <= LONGEST:
+        return whole
+    room = LONGEST - _NOTE - len(_joined(head, columns, [], foot).encode())
+    shown = 0
+    for row in rows:
+        room -= len(row.encode()) + 1
+        if room < 0:
+            break
+        shown += 1
+    note = (
+        f"**A comment has no room for all: below stand {shown:,} of {len(rows):,} {what}.** `plan.json` has every one."
+    )
+    return _joined([*head, "", note], columns, rows[:shown], foot)
+
+
+def _joined(head: Sequence[str], columns: Sequence[str], rows: Sequence[str], foot: Sequence[str]) -> str:
+    return "\n".join([*head, "", _table(columns), *rows, *foot]) + "\n"
+
+
+def _table(columns: Sequence[str]) -> str:
+    return _line(columns) + "\n|" + " --- |" * len(columns)
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"

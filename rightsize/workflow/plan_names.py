@@ -1,0 +1,38 @@
+"""What people call the things of a plan: a plan folder holds ids, and the store knows the names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+
+from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.naming import principal_names
+from rightsize.model.plan import Plan
+from rightsize.store.connection import Store, open_store
+
+
+def names_in(db: Path, plan: Plan) -> dict[str, str]:
+    """Return the names that a store knows, and those of the roles of a plan; without a store only the latter."""
+    found: dict[str, str] = {}
+    if db.exists():
+        with open_store(db, read_only=True) as store:
+            found = _names(store)
+    return found | {role.definition.role_definition_id: role.definition.role_name for role in plan.roles}
+
+
+def _names(store: Store) -> dict[str, str]:
+    tables = ("principals", "role_assignments")
+    inputs = Inputs.of(**{name: store.table(name) for name in tables})
+    found: dict[str, str] = dict(principal_names(inputs).select("principal_id", "name").iter_rows())
+    roles = store.table("role_definitions").filter(pl.col("role_name").fill_null("") != "")
+    found |= dict(roles.select("role_definition_id", "role_name").iter_rows())
+    return found | scope_names(store.table("scopes"))
+
+
+def scope_names(scopes: pl.DataFrame) -> dict[str, str]:
+    """Return what people call subscriptions and management groups, by scope as the store spells it."""
+    high = scopes.filter(
+        pl.col("kind").is_in(["subscription", "management_group"]) & (pl.col("display_name").fill_null("") != "")
+    )
+    return dict(high.select("scope", "display_name").sort("scope").iter_rows())
