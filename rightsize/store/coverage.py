@@ -14,7 +14,7 @@ import duckdb
 from rightsize.model.errors import UsageError
 from rightsize.rbac.text import fold
 from rightsize.rules.tables import rows_of
-from rightsize.store.sql import folded
+from rightsize.store.sql import RESOURCE, folded
 
 QUIET_DAYS = 2
 QUIET_SHARE = 0.9
@@ -48,10 +48,9 @@ RESOURCE_LOGS = (
 """Logs that each resource sends by diagnostic settings of its own."""
 
 _RESOURCE_LOGS = ", ".join(f"'{log}'" for log in RESOURCE_LOGS)
-_RESOURCE = "^(/subscriptions/[^/]+/resourcegroups/[^/]+/providers/[^/]+/[^/]+/[^/]+)"
 _SERVICE = "/storageaccounts/(?:[^/]+/)?([a-z]+services)/"
 # The settings of a storage account stand at each of its services, which the operation names, or the scope.
-_SENDER = f"""regexp_extract(n.folded, '{_RESOURCE}', 1) || CASE WHEN e.source = 'storage_log' THEN coalesce(
+_SENDER = f"""regexp_extract(n.folded, '{RESOURCE}', 1) || CASE WHEN e.source = 'storage_log' THEN coalesce(
     '/' || coalesce(nullif(regexp_extract(o.folded, '{_SERVICE}', 1), ''),
         nullif(regexp_extract(n.folded, '{_SERVICE}', 1), '')) || '/default', '') ELSE '' END"""
 
@@ -76,26 +75,26 @@ def declare_window(
     )
 
 
-def derive_coverage(con: duckdb.DuckDBPyConnection) -> None:
-    """Fill `coverage` from events, sign-ins and declarations."""
-    con.execute("CREATE OR REPLACE TEMP TABLE log_categories (source VARCHAR, category VARCHAR)")
-    rows = [(source, category) for source, categories in CATEGORIES.items() for category in categories]
-    con.executemany("INSERT INTO log_categories VALUES (?, ?)", rows)
-    con.execute(f"""
-        CREATE OR REPLACE TEMP TABLE observed_days AS
+def observed_days(days: str) -> str:
+    """Return SQL for the rows of `base.observed_days`, by what events and sign-ins show and reduced rows say.
+
+    Args:
+        days: A condition on the column `time`.
+    """
+    return f"""
         WITH counted AS (
             SELECT source, coalesce(category, 'Administrative') AS category, scope_key,
                 CASE WHEN source = 'storage_log' THEN operation_key END AS operation_key, time::DATE AS day,
                 count(*) AS events, false AS is_reduced
-            FROM base.events GROUP BY ALL
+            FROM base.events WHERE {days} GROUP BY ALL
             UNION ALL
             SELECT log, coalesce(category, 'Administrative'), scope_key,
                 CASE WHEN log = 'storage_log' THEN operation_key END, day,
                 sum(succeeded + failed + started + denied), true
-            FROM base.reduced_usage GROUP BY ALL
+            FROM base.reduced_usage WHERE day IN (SELECT day FROM touched_days) GROUP BY ALL
         ), placed AS (
             SELECT e.source, e.category, CASE
-                    WHEN e.source IN ({_RESOURCE_LOGS}) AND regexp_matches(n.folded, '{_RESOURCE}') THEN {_SENDER}
+                    WHEN e.source IN ({_RESOURCE_LOGS}) AND regexp_matches(n.folded, '{RESOURCE}') THEN {_SENDER}
                     WHEN n.folded LIKE '/subscriptions/_%' THEN '/subscriptions/' || string_split(n.folded, '/')[3]
                     WHEN n.folded LIKE '/providers/microsoft.management/managementgroups/_%' THEN
                         '/providers/microsoft.management/managementgroups/' || string_split(n.folded, '/')[5]
@@ -104,12 +103,20 @@ def derive_coverage(con: duckdb.DuckDBPyConnection) -> None:
             FROM counted AS e JOIN base.scope_names AS n USING (scope_key)
             LEFT JOIN base.operation_names AS o USING (operation_key) GROUP BY ALL
             UNION ALL
-            SELECT 'sign_in_log', kind, '/', time::DATE, count(*), false FROM base.sign_in_rows GROUP BY ALL
+            SELECT 'sign_in_log', kind, '/', time::DATE, count(*), false FROM base.sign_in_rows WHERE {days}
+            GROUP BY ALL
             UNION ALL
             SELECT 'sign_in_log', sign_in_kind, '/', day, sum(succeeded + failed), true
-            FROM base.reduced_sign_ins GROUP BY ALL
+            FROM base.reduced_sign_ins WHERE day IN (SELECT day FROM touched_days) GROUP BY ALL
         )
-        SELECT source, category, scope, day, max(events)::BIGINT AS events FROM placed GROUP BY ALL""")
+        SELECT source, category, scope, day, max(events)::BIGINT AS events FROM placed GROUP BY ALL"""
+
+
+def derive_coverage(con: duckdb.DuckDBPyConnection) -> None:
+    """Fill `coverage` from the days of `base.observed_days` and declarations."""
+    con.execute("CREATE OR REPLACE TEMP TABLE log_categories (source VARCHAR, category VARCHAR)")
+    rows = [(source, category) for source, categories in CATEGORIES.items() for category in categories]
+    con.executemany("INSERT INTO log_categories VALUES (?, ?)", rows)
     _declared_days(con)
     con.execute("DELETE FROM base.coverage")
     con.execute(f"""
@@ -117,7 +124,7 @@ def derive_coverage(con: duckdb.DuckDBPyConnection) -> None:
         WITH spans AS (
             SELECT source, category, scope, min(day) AS first_day, max(day) AS last_day,
                 count(*) >= {QUIET_SHARE} * (max(day) - min(day) + 1) AS is_dense
-            FROM observed_days GROUP BY ALL
+            FROM base.observed_days GROUP BY ALL
         ), days AS (
             SELECT source, category, scope, is_dense,
                 unnest(generate_series(first_day::TIMESTAMP, last_day::TIMESTAMP, INTERVAL 1 DAY))::DATE AS day
@@ -131,7 +138,7 @@ def derive_coverage(con: duckdb.DuckDBPyConnection) -> None:
                 min(CASE WHEN o.events IS NOT NULL THEN days.day END) OVER (
                     PARTITION BY days.source, days.category, days.scope ORDER BY days.day
                     ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING) AS seen_after
-            FROM days LEFT JOIN observed_days AS o USING (source, category, scope, day)
+            FROM days LEFT JOIN base.observed_days AS o USING (source, category, scope, day)
             LEFT JOIN declared_days AS d USING (source, category, scope, day)
         )
         SELECT source, category, scope, day, events, declared_by, CASE
@@ -163,7 +170,7 @@ def _declared_days(con: duckdb.DuckDBPyConnection) -> None:
             UNION
             SELECT w.source, w.category, o.scope, w.first_day, w.last_day, w.declared_by
             FROM base.declared_windows AS w
-            JOIN observed_days AS o
+            JOIN base.observed_days AS o
                 ON o.source = w.source AND starts_with(o.scope, rtrim({folded("w.scope")}, '/') || '/')
             WHERE w.source NOT IN ({_RESOURCE_LOGS})
             UNION
@@ -193,7 +200,7 @@ def _name_senders(con: duckdb.DuckDBPyConnection) -> None:
     con.executemany("INSERT INTO log_kinds VALUES (?, ?)", sorted(kinds))
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE log_senders AS
-        SELECT DISTINCT source, category, scope FROM observed_days WHERE source IN ({_RESOURCE_LOGS})
+        SELECT DISTINCT source, category, scope FROM base.observed_days WHERE source IN ({_RESOURCE_LOGS})
         UNION
         SELECT c.source, c.category, d.scope
         FROM base.diagnostic_settings AS d

@@ -9,7 +9,7 @@ from __future__ import annotations
 from rightsize.model.schema import Table
 from rightsize.model.tables import TABLES, table
 from rightsize.rules.layers import LAYERS
-from rightsize.store.sql import folded, quoted
+from rightsize.store.sql import RESOURCE, folded, quoted
 
 MARKED_COLUMNS = (
     "principal_id",
@@ -41,6 +41,7 @@ _BASE_TABLES = {
         "event_key UHUGEINT, time TIMESTAMP, source VARCHAR, plane VARCHAR, category VARCHAR, rank TINYINT, "
         "correlation_id VARCHAR, operation_key INTEGER, scope_key INTEGER, "
         + ", ".join(f"{name} VARCHAR" for name in MARKED_COLUMNS)
+        + ", actor_key INTEGER, assignment_key INTEGER"
     ),
     "request_bodies": (
         "event_key UHUGEINT, assigned_role_id VARCHAR, assigned_type VARCHAR, asked_type VARCHAR, "
@@ -50,6 +51,24 @@ _BASE_TABLES = {
         "actor_key INTEGER, operation_key INTEGER, scope_key INTEGER, plane VARCHAR, assignment_key INTEGER, day DATE, "
         "first_seen TIMESTAMP, last_seen TIMESTAMP, succeeded BIGINT, failed BIGINT, started BIGINT, denied BIGINT, "
         "suspect BIGINT"
+    ),
+    "alias_days": "day DATE, kind VARCHAR, alias VARCHAR, principal_id VARCHAR",
+    "observed_days": "source VARCHAR, category VARCHAR, scope VARCHAR, day DATE, events BIGINT",
+    "graph_days": (
+        "app_id VARCHAR, principal_id VARCHAR, access VARCHAR, operation_key INTEGER, day DATE, first_seen TIMESTAMP, "
+        "last_seen TIMESTAMP, succeeded BIGINT, failed BIGINT, started BIGINT, denied BIGINT, other BIGINT"
+    ),
+    "access_days": (
+        "source VARCHAR, resource VARCHAR, access VARCHAR, principal_id VARCHAR, principal_name VARCHAR, day DATE, "
+        "events BIGINT, last_seen TIMESTAMP"
+    ),
+    "operation_days": (
+        "source VARCHAR, plane VARCHAR, access VARCHAR, operation_key INTEGER, scope_key INTEGER, day DATE, "
+        "events BIGINT, first_seen TIMESTAMP, last_seen TIMESTAMP"
+    ),
+    "sign_in_days": (
+        "principal_id VARCHAR, principal_name VARCHAR, app_id VARCHAR, resource_id VARCHAR, kind VARCHAR, day DATE, "
+        "resource_name VARCHAR, succeeded BIGINT, failed BIGINT, last_seen TIMESTAMP"
     ),
     "reduced_usage": (
         "log VARCHAR, category VARCHAR, plane VARCHAR, actor_key INTEGER, operation_key INTEGER, scope_key INTEGER, "
@@ -90,7 +109,6 @@ _RESOLVED = (
     "UNION SELECT principal_id, principal_id FROM base.principals) "
     "GROUP BY alias HAVING count(DISTINCT principal_id) = 1"
 )
-_RESOURCE = "^(/subscriptions/[^/]+/resourcegroups/[^/]+/providers/[^/]+/[^/]+/[^/]+)"
 
 
 def base_table(name: str) -> str:
@@ -131,14 +149,9 @@ _VIEWS = {
         LEFT JOIN base.assignment_names AS r USING (assignment_key)
         LEFT JOIN ({_RESOLVED}) AS alias ON alias.alias = a.principal_name""",
     "graph_usage_days": """
-        SELECT substr(e.app_id, 2) AS app_id, substr(e.principal_id, 2) AS principal_id,
-            CASE WHEN substr(e.principal_type, 2) = 'User' THEN 'delegated' ELSE 'application' END AS access,
-            o.spelling AS operation, e.time::DATE AS day, min(e.time) AS first_seen, max(e.time) AS last_seen,
-            count(*) FILTER (WHERE e.rank = 4) AS succeeded, count(*) FILTER (WHERE e.rank = 3) AS failed,
-            count(*) FILTER (WHERE e.rank = 1) AS started, count(*) FILTER (WHERE e.rank = 2) AS denied,
-            count(*) FILTER (WHERE e.rank = 0) AS other
-        FROM base.events AS e JOIN base.operation_names AS o USING (operation_key)
-        WHERE e.plane = 'graph' GROUP BY ALL""",
+        SELECT g.app_id, g.principal_id, g.access, o.spelling AS operation, g.day, g.first_seen, g.last_seen,
+            g.succeeded, g.failed, g.started, g.denied, g.other
+        FROM base.graph_days AS g JOIN base.operation_names AS o USING (operation_key)""",
     "role_assignment_requests": f"""
         SELECT e.correlation_id, o.spelling AS operation, s.spelling AS scope,
             coalesce(substr(e.principal_id, 2), alias.principal_id) AS principal_id,
@@ -154,25 +167,18 @@ _VIEWS = {
         WHERE o.folded IN ('microsoft.authorization/roleassignments/write',
             'microsoft.authorization/roleassignments/delete')""",
     "request_access": f"""
-        SELECT source, resource, access, coalesce(substr(c.principal_id, 2), alias.principal_id) AS principal_id,
+        SELECT source, resource, access, coalesce(c.principal_id, alias.principal_id) AS principal_id,
             principal_name, day, sum(events) AS events, max(last_seen) AS last_seen
-        FROM (
-            SELECT e.source, coalesce(nullif(regexp_extract(s.folded, '{_RESOURCE}', 1), ''), s.folded) AS resource,
-                substr(e.access, 2) AS access, e.principal_id,
-                {folded("substr(coalesce(e.principal_name, e.app_id), 2)")} AS principal_name,
-                e.time::DATE AS day, count(*) AS events, max(e.time) AS last_seen
-            FROM base.events AS e JOIN base.scope_names AS s USING (scope_key)
-            WHERE e.access IS NOT NULL GROUP BY ALL
-        ) AS c
+        FROM base.access_days AS c
         LEFT JOIN ({_RESOLVED}) AS alias ON c.principal_id IS NULL AND alias.alias = c.principal_name
         GROUP BY ALL""",
     "unmapped_operations": f"""
-        SELECT e.source, o.spelling AS operation, count(*) AS events,
-            count(DISTINCT regexp_extract(s.folded, '{_RESOURCE}', 1)) AS resources, min(e.time) AS first_seen,
-            max(e.time) AS last_seen
-        FROM base.events AS e
+        SELECT e.source, o.spelling AS operation, sum(e.events) AS events,
+            count(DISTINCT regexp_extract(s.folded, '{RESOURCE}', 1)) AS resources, min(e.first_seen) AS first_seen,
+            max(e.last_seen) AS last_seen
+        FROM base.operation_days AS e
         JOIN base.operation_names AS o USING (operation_key) JOIN base.scope_names AS s USING (scope_key)
-        WHERE substr(e.access, 2) = 'unmapped' GROUP BY e.source, o.spelling""",
+        WHERE e.access = 'unmapped' GROUP BY e.source, o.spelling""",
     "usage": """
         SELECT principal_id, principal_name, operation, scope, plane, role_assignment_id, min(first_seen) AS first_seen,
             max(last_seen) AS last_seen, sum(succeeded)::BIGINT AS succeeded, sum(failed)::BIGINT AS failed,
@@ -186,10 +192,9 @@ _VIEWS = {
             max(succeeded) AS succeeded, max(failed) AS failed, max(last_seen) AS last_seen
         FROM (
             SELECT coalesce(i.principal_id, alias.principal_id) AS principal_id, i.app_id, i.resource_id, i.kind,
-                i.time::DATE AS day, max(i.resource_name) AS resource_name,
-                count(*) FILTER (WHERE i.succeeded) AS succeeded, count(*) FILTER (WHERE NOT i.succeeded) AS failed,
-                max(i.time) AS last_seen
-            FROM base.sign_in_rows AS i
+                i.day, max(i.resource_name) AS resource_name, sum(i.succeeded) AS succeeded, sum(i.failed) AS failed,
+                max(i.last_seen) AS last_seen
+            FROM base.sign_in_days AS i
             LEFT JOIN ({_RESOLVED}) AS alias ON i.principal_id IS NULL AND alias.alias = i.principal_name
             GROUP BY ALL
             UNION ALL
@@ -256,9 +261,10 @@ _VIEWS = {
         SELECT o.spelling AS operation, plane, max(events) AS events, min(first_seen) AS first_seen,
             max(last_seen) AS last_seen
         FROM (
-            SELECT operation_key, plane, count(*) AS events, min(time) AS first_seen, max(time) AS last_seen
-            FROM base.events
-            WHERE plane IN ('control', 'data') AND coalesce(substr(access, 2), 'roles') IN ('roles', 'unsaid')
+            SELECT operation_key, plane, sum(events) AS events, min(first_seen) AS first_seen,
+                max(last_seen) AS last_seen
+            FROM base.operation_days
+            WHERE plane IN ('control', 'data') AND coalesce(access, 'roles') IN ('roles', 'unsaid')
             GROUP BY ALL
             UNION ALL
             SELECT operation_key, plane, sum(succeeded + failed + started + denied), min(first_seen), max(last_seen)

@@ -18,7 +18,7 @@ from rightsize.store.sql import folded
 
 
 def derive_aliases(con: duckdb.DuckDBPyConnection) -> None:
-    """Fill `principal_aliases` from the directory, and from calls that name both an alias and an object id.
+    """Fill `principal_aliases` from the directory, and from the days of calls that name both an alias and an object id.
 
     A name that means two principals resolves to neither: UPNs are given to new people, and a wrong name on a call
     would be somebody else's least privilege.
@@ -28,16 +28,7 @@ def derive_aliases(con: duckdb.DuckDBPyConnection) -> None:
         SELECT 'upn' AS kind, {folded("user_principal_name")} AS alias, principal_id FROM base.principals
         WHERE user_principal_name IS NOT NULL
         UNION SELECT 'app_id', {folded("app_id")}, principal_id FROM base.principals WHERE app_id IS NOT NULL
-        UNION SELECT 'upn', {folded("substr(principal_name, 2)")}, substr(principal_id, 2) FROM base.events
-        WHERE principal_id IS NOT NULL AND principal_name LIKE '%_@_%' AND substr(principal_type, 2) = 'User'
-        UNION SELECT 'app_id', {folded("substr(app_id, 2)")}, substr(principal_id, 2) FROM base.events
-        WHERE principal_id IS NOT NULL AND app_id IS NOT NULL AND substr(principal_type, 2) = 'ServicePrincipal'
-        UNION SELECT 'upn', {folded("r.principal_name")}, a.principal_id
-        FROM base.reduced_usage AS r JOIN base.actors AS a USING (actor_key)
-        WHERE a.principal_id IS NOT NULL AND r.principal_name LIKE '%_@_%' AND r.principal_type = 'User'
-        UNION SELECT 'app_id', {folded("r.app_id")}, a.principal_id
-        FROM base.reduced_usage AS r JOIN base.actors AS a USING (actor_key)
-        WHERE a.principal_id IS NOT NULL AND r.app_id IS NOT NULL AND r.principal_type = 'ServicePrincipal'""")
+        UNION SELECT kind, alias, principal_id FROM base.alias_days""")
     con.execute("DELETE FROM base.principal_aliases")
     con.execute("""
         INSERT INTO base.principal_aliases (kind, alias, principal_id)

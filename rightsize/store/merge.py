@@ -10,6 +10,7 @@ import duckdb
 
 from rightsize.store.connection import Store
 from rightsize.store.coverage import declare_window, derive_coverage
+from rightsize.store.days import recompute_days
 from rightsize.store.derive import derive_aliases, derive_closure, derive_roles, derive_scopes
 from rightsize.store.merge_events import merge_events, merge_requests, merge_sign_ins
 from rightsize.store.merge_reduced import merge_reduced_sign_ins
@@ -24,13 +25,13 @@ _MERGE_TABLES = (
     "staged_scopes",
     "merge_rows",
     "merge_changed",
+    "merge_stored",
+    "merge_replaced",
     "touched_days",
-    "touched_calls",
     "merge_requests",
     "merge_sign_ins",
     "known_aliases",
     "log_categories",
-    "observed_days",
     "declared_days",
     "log_senders",
 )
@@ -86,6 +87,7 @@ def _merge_staged(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
     for part in (merge_events(con), merge_sign_ins(con), merge_reduced_sign_ins(con)):
         for file_id, count in part.items():
             new[file_id] = new.get(file_id, 0) + count
+    recompute_days(con)
     merge_requests(con)
     merge_bookkeeping(con)
     name_listed_scopes(con)

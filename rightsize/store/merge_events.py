@@ -11,8 +11,7 @@ import duckdb
 
 from rightsize.store.counting import new_rows
 from rightsize.store.ddl import MARKED_COLUMNS
-from rightsize.store.merge_reduced import merge_reduced_usage, with_reduced
-from rightsize.store.queries import query_text
+from rightsize.store.merge_reduced import merge_reduced_usage
 from rightsize.store.sql import folded, tidy_scope
 
 _LEAST = ("time", "category", "correlation_id", *MARKED_COLUMNS)
@@ -29,10 +28,13 @@ _STORED = (
     "scope_key",
     *MARKED_COLUMNS,
 )
+_COLUMNS = ", ".join(_STORED)
+# Who acted: by object id, else by the name that the row has; of nobody the empty text.
+_ACTOR = f"coalesce('i' || substr(principal_id, 2), 'n' || {folded('substr(coalesce(principal_name, app_id), 2)')}, '')"
 
 
 def merge_events(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
-    """Merge `stage_event_rows` and `stage_reduced_usage`, recompute the usage of the days they touched.
+    """Merge `stage_event_rows` and `stage_reduced_usage`, say which days they touch (`touched_days`).
 
     Returns the new rows of each file.
     """
@@ -42,15 +44,19 @@ def merge_events(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
     )
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE merge_rows AS
-        SELECT file_id, line,
+        SELECT file_id, line, NULL::BIGINT AS stored_row,
             md5_number(key_correlation || chr(31) || key_operation || chr(31) || key_scope) AS event_key,
             time, source, plane, category, rank::TINYINT AS rank, correlation_id, o.operation_key, s.scope_key, {marked}
         FROM stage_event_rows AS r
         JOIN staged_operations AS o USING (operation) JOIN staged_scopes AS s USING (scope)""")
+    # What is stored of the same calls is found by their keys alone: a scan of one column.
+    con.execute("""
+        CREATE OR REPLACE TEMP TABLE merge_stored AS
+        SELECT rowid AS stored_row FROM base.events WHERE event_key IN (SELECT event_key FROM merge_rows)""")
     con.execute(f"""
         INSERT INTO merge_rows BY NAME
-        SELECT NULL AS file_id, NULL AS line, {", ".join(_STORED)} FROM base.events
-        WHERE event_key IN (SELECT event_key FROM merge_rows)""")
+        SELECT NULL AS file_id, NULL AS line, rowid AS stored_row, {_COLUMNS} FROM base.events
+        WHERE rowid IN (SELECT stored_row FROM merge_stored)""")
     new = dict(con.execute(new_rows("merge_rows", ("event_key",), _LEAST, _GREATEST)).fetchall())
     least = ", ".join(f"min({name}) AS {name}" for name in MARKED_COLUMNS)
     con.execute(f"""
@@ -59,17 +65,54 @@ def merge_events(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
             max(rank) AS rank, min(correlation_id) AS correlation_id, min(operation_key) AS operation_key,
             min(scope_key) AS scope_key, {least}
         FROM merge_rows GROUP BY event_key
-        EXCEPT SELECT {", ".join(_STORED)} FROM merge_rows WHERE file_id IS NULL""")
+        EXCEPT SELECT {_COLUMNS} FROM merge_rows WHERE file_id IS NULL""")
+    con.execute("""
+        CREATE OR REPLACE TEMP TABLE merge_replaced AS
+        SELECT stored_row, time::DATE AS day FROM merge_rows SEMI JOIN merge_changed USING (event_key)
+        WHERE stored_row IS NOT NULL""")
     con.execute("""
         CREATE OR REPLACE TEMP TABLE touched_days AS
-        SELECT DISTINCT time::DATE AS day FROM merge_changed
-        UNION SELECT time::DATE FROM base.events WHERE event_key IN (SELECT event_key FROM merge_changed)""")
-    con.execute("DELETE FROM base.events WHERE event_key IN (SELECT event_key FROM merge_changed)")
-    con.execute(f"INSERT INTO base.events ({', '.join(_STORED)}) SELECT {', '.join(_STORED)} FROM merge_changed")
+        SELECT time::DATE AS day FROM merge_changed UNION SELECT day FROM merge_replaced""")
+    con.execute("DELETE FROM base.events WHERE rowid IN (SELECT stored_row FROM merge_replaced)")
+    _store_changed(con)
     for file_id, count in merge_reduced_usage(con).items():
         new[file_id] = new.get(file_id, 0) + count
-    _recompute_usage(con)
     return new
+
+
+def _store_changed(con: duckdb.DuckDBPyConnection) -> None:
+    name_actors_and_assignments(con, "merge_changed")
+    con.execute(f"""
+        INSERT INTO base.events ({_COLUMNS}, actor_key, assignment_key)
+        {with_keys("merge_changed")}""")
+
+
+def name_actors_and_assignments(con: duckdb.DuckDBPyConnection, events: str) -> None:
+    """Number who acts in a relation of events, and the assignments that it names, where they are new."""
+    con.execute(f"""
+        INSERT INTO base.actors (actor_key, actor, principal_id, principal_name)
+        SELECT coalesce((SELECT max(actor_key) FROM base.actors), 0) + row_number() OVER (ORDER BY actor), actor,
+            CASE WHEN actor LIKE 'i%' THEN substr(actor, 2) END, CASE WHEN actor LIKE 'n%' THEN substr(actor, 2) END
+        FROM (SELECT DISTINCT {_ACTOR} AS actor FROM {events}) WHERE actor NOT IN (SELECT actor FROM base.actors)""")
+    con.execute(f"""
+        INSERT INTO base.assignment_names (assignment_key, role_assignment_id)
+        SELECT coalesce((SELECT max(assignment_key) FROM base.assignment_names), 0)
+            + row_number() OVER (ORDER BY role_assignment_id), role_assignment_id
+        FROM (
+            SELECT DISTINCT substr(role_assignment_id, 2) AS role_assignment_id FROM {events}
+            WHERE role_assignment_id IS NOT NULL)
+        WHERE role_assignment_id NOT IN (SELECT role_assignment_id FROM base.assignment_names)""")
+
+
+def with_keys(events: str) -> str:
+    """Return SQL for a relation of events with the integers of who acted and of the assignment that allowed it."""
+    return f"""
+        SELECT {_COLUMNS}, a.actor_key, n.assignment_key
+        FROM (SELECT {_COLUMNS}, {_ACTOR} AS actor, substr(role_assignment_id, 2) AS assignment FROM {events}) AS m
+        JOIN (SELECT actor, actor_key FROM base.actors) AS a USING (actor)
+        LEFT JOIN (
+            SELECT role_assignment_id AS assignment, assignment_key FROM base.assignment_names
+        ) AS n USING (assignment)"""
 
 
 def _name_operations_and_scopes(con: duckdb.DuckDBPyConnection) -> None:
@@ -117,41 +160,6 @@ def merge_names(con: duckdb.DuckDBPyConnection, table: str) -> None:
             OR coalesce(s.smallest < n.smallest, s.smallest IS NOT NULL AND n.smallest IS NULL))""")
 
 
-def _recompute_usage(con: duckdb.DuckDBPyConnection) -> None:
-    con.execute(f"""
-        CREATE OR REPLACE TEMP TABLE touched_calls AS
-        SELECT time, time::DATE AS day, substr(principal_id, 2) AS principal_id,
-            CASE WHEN principal_id IS NULL THEN {folded("substr(coalesce(principal_name, app_id), 2)")} END
-                AS principal_name,
-            coalesce('i' || substr(principal_id, 2), 'n' || {folded("substr(coalesce(principal_name, app_id), 2)")}, '')
-                AS actor,
-            operation_key, scope_key, plane, substr(role_assignment_id, 2) AS role_assignment_id,
-            CASE rank WHEN 4 THEN 'succeeded' WHEN 3 THEN 'failed' WHEN 2 THEN 'denied' WHEN 1 THEN 'started'
-                ELSE 'other' END AS outcome
-        FROM base.events WHERE time::DATE IN (SELECT day FROM touched_days)""")
-    con.execute("""
-        INSERT INTO base.actors (actor_key, actor, principal_id, principal_name)
-        SELECT coalesce((SELECT max(actor_key) FROM base.actors), 0) + row_number() OVER (ORDER BY actor), *
-        FROM (SELECT actor, min(principal_id), min(principal_name) FROM touched_calls GROUP BY actor)
-        WHERE actor NOT IN (SELECT actor FROM base.actors)""")
-    con.execute("""
-        INSERT INTO base.assignment_names (assignment_key, role_assignment_id)
-        SELECT coalesce((SELECT max(assignment_key) FROM base.assignment_names), 0)
-            + row_number() OVER (ORDER BY role_assignment_id), role_assignment_id
-        FROM (SELECT DISTINCT role_assignment_id FROM touched_calls WHERE role_assignment_id IS NOT NULL)
-        WHERE role_assignment_id NOT IN (SELECT role_assignment_id FROM base.assignment_names)""")
-    con.execute("""
-        CREATE OR REPLACE TEMP VIEW event_keys AS
-        SELECT c.time, c.day, a.actor_key AS principal_key, c.operation_key, c.scope_key, c.plane, n.assignment_key,
-            c.outcome, false AS suspect
-        FROM touched_calls AS c JOIN base.actors AS a USING (actor)
-        LEFT JOIN base.assignment_names AS n USING (role_assignment_id)""")
-    con.execute("DELETE FROM base.usage_days WHERE day IN (SELECT day FROM touched_days)")
-    usage = f"SELECT * RENAME (principal_key AS actor_key) FROM ({query_text('reduce/reduce')})"
-    con.execute(f"INSERT INTO base.usage_days BY NAME {with_reduced(con, usage)}")
-    con.execute("DROP VIEW event_keys")
-
-
 def merge_requests(con: duckdb.DuckDBPyConnection) -> None:
     """Merge `stage_request_rows` into what is known of calls that make or delete role assignments.
 
@@ -173,7 +181,10 @@ def merge_requests(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def merge_sign_ins(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
-    """Merge `stage_sign_in_rows`; a sign-in is what its id says, else its content. Return the new rows of each file."""
+    """Merge `stage_sign_in_rows`; a sign-in is what its id says, else its content.
+
+    Adds the days that it touches to `touched_days`; returns the new rows of each file.
+    """
     greatest = (
         "principal_id", "principal_name", "app_id", "resource_id", "resource_name", "kind", "succeeded", "sign_in_id",
         "correlation_id", "token_id", "session_id", "ip",
@@ -193,6 +204,9 @@ def merge_sign_ins(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
         SELECT NULL AS file_id, NULL AS line, sign_in_key, time, {", ".join(greatest)} FROM base.sign_in_rows
         WHERE sign_in_key IN (SELECT sign_in_key FROM merge_sign_ins)""")
     new = dict(con.execute(new_rows("merge_sign_ins", ("sign_in_key",), ("time",), greatest)).fetchall())
+    con.execute("""
+        INSERT INTO touched_days
+        SELECT DISTINCT time::DATE FROM merge_sign_ins WHERE time::DATE NOT IN (SELECT day FROM touched_days)""")
     con.execute("DELETE FROM base.sign_in_rows WHERE sign_in_key IN (SELECT sign_in_key FROM merge_sign_ins)")
     con.execute(f"""
         INSERT INTO base.sign_in_rows BY NAME

@@ -126,7 +126,10 @@ def with_reduced(con: duckdb.DuckDBPyConnection, usage: str) -> str:
 
 
 def merge_reduced_sign_ins(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
-    """Merge `stage_reduced_sign_ins`: sign-ins do not change, so the greater count is the better one."""
+    """Merge `stage_reduced_sign_ins`: sign-ins do not change, so the greater count is the better one.
+
+    Adds the days that it touches to `touched_days`; returns the new rows of each file.
+    """
     keys = ("sign_in_kind", "principal_id", "principal_name", "app_id", "resource_id", "day", "received")
     greatest = ("last_seen", "resource_name", "succeeded", "failed")
     columns = ", ".join((*keys, "first_seen", *greatest))
@@ -139,6 +142,9 @@ def merge_reduced_sign_ins(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
     con.execute(f"INSERT INTO merge_sign_in_days BY NAME SELECT NULL AS file_id, NULL AS line, {columns} "
                 "FROM base.reduced_sign_ins SEMI JOIN merge_sign_in_days USING (day)")  # fmt: skip
     new = dict(con.execute(new_rows("merge_sign_in_days", keys, ("first_seen",), greatest)).fetchall())
+    con.execute(
+        "INSERT INTO touched_days SELECT DISTINCT day FROM merge_sign_in_days EXCEPT SELECT day FROM touched_days"
+    )
     con.execute("DELETE FROM base.reduced_sign_ins WHERE day IN (SELECT day FROM merge_sign_in_days)")
     con.execute(f"""
         INSERT INTO base.reduced_sign_ins BY NAME

@@ -7,9 +7,11 @@ from collections.abc import Callable, Mapping
 import duckdb
 
 from rightsize.model.tables.graph import GRAPH_TABLES
+from rightsize.store.days import DAY_TABLES, recompute_days
 from rightsize.store.ddl import base_table, view_statements
+from rightsize.store.merge_events import name_actors_and_assignments, with_keys
 
-SCHEMA_VERSION = 12
+SCHEMA_VERSION = 13
 
 
 def _add_scope_tags(connection: duckdb.DuckDBPyConnection) -> None:
@@ -77,6 +79,22 @@ def _add_asked_type(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("ALTER TABLE base.request_bodies ADD COLUMN IF NOT EXISTS asked_type VARCHAR")
 
 
+def _add_days(connection: duckdb.DuckDBPyConnection) -> None:
+    for name in DAY_TABLES:
+        connection.execute(f"CREATE TABLE IF NOT EXISTS base.{name} ({base_table(name)})")
+    name_actors_and_assignments(connection, "base.events")
+    connection.execute("ALTER TABLE base.events RENAME TO older_events")
+    connection.execute(f"CREATE TABLE base.events ({base_table('events')})")
+    connection.execute(f"INSERT INTO base.events BY NAME {with_keys('base.older_events')}")
+    connection.execute("DROP TABLE base.older_events")
+    connection.execute("""
+        CREATE OR REPLACE TEMP TABLE touched_days AS
+        SELECT time::DATE AS day FROM base.events UNION SELECT time::DATE FROM base.sign_in_rows
+        UNION SELECT day FROM base.reduced_usage UNION SELECT day FROM base.reduced_sign_ins""")
+    recompute_days(connection)
+    connection.execute("DROP TABLE touched_days")
+
+
 _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     1: _add_scope_tags,
     2: _add_policies_and_requests,
@@ -89,6 +107,7 @@ _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     9: _add_signals,
     10: _add_tokens,
     11: _add_asked_type,
+    12: _add_days,
 }
 """The step that leads from the version of its key to the next."""
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 UPPER = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 LOWER = "abcdefghijklmnopqrstuvwxyz"
 
+RESOURCE = "^(/subscriptions/[^/]+/resourcegroups/[^/]+/providers/[^/]+/[^/]+/[^/]+)"
+"""The pattern that takes the resource of a folded scope, which may lie within it."""
+
 
 def folded(expression: str) -> str:
     """Return SQL that trims spaces and folds ASCII letters, and only those: the SQL twin of `rbac.text.fold`."""

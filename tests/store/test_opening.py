@@ -15,6 +15,7 @@ import pytest
 
 from rightsize.model.errors import InputError
 from rightsize.store.connection import Store, open_store
+from rightsize.store.days import DAY_TABLES
 from rightsize.store.migrations import SCHEMA_VERSION, migrate
 from tests.store.staged import calls, content, load, record
 
@@ -206,6 +207,25 @@ def test_a_store_of_the_first_version_gets_the_tags(path: Path) -> None:
         load(store, {"scope_tags": [{"scope": "/subscriptions/s", "name": "env", "value": "prod"}]})
     with open_store(path, read_only=True) as store:
         assert store.table("scope_tags").rows() == [("/subscriptions/s", "env", "prod")]
+
+
+def test_an_older_store_gets_its_days_from_its_events(store: Store) -> None:
+    """What is kept of each day, and who acted as an integer, are made of the events that are there."""
+    named = record(correlation_id="c2", principal_id=None, principal_name="Ann@Example.com", time="2026-01-07T10:00:00")
+    reads = record(correlation_id="c3", plane="graph", source="graph_activity_log", access="unmapped")
+    load(store, calls(record(role_assignment_id="a1", principal_type="User", principal_name="b@x.org"), named, reads))
+    before = content(store)
+    store.close()
+    with duckdb.connect(str(store.path)) as con:
+        for view in ("usage_days", "usage", "graph_usage_days", "request_access", "unmapped_operations"):
+            con.execute(f"DROP VIEW IF EXISTS main.{view}")
+        for name in DAY_TABLES:
+            con.execute(f"DROP TABLE base.{name}")
+        con.execute("ALTER TABLE base.events DROP COLUMN actor_key")
+        con.execute("ALTER TABLE base.events DROP COLUMN assignment_key")
+    stored_version(store.path, 12)
+    with open_store(store.path, read_only=False) as again:
+        assert content(again) == before
 
 
 def test_what_a_store_remembers_of_itself_is_there_again(tmp_path: Path) -> None:

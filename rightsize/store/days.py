@@ -1,0 +1,104 @@
+"""What is kept of each day: its usage, and whatever else is asked of its calls and sign-ins without reading them again.
+
+A load recomputes these tables for the days that it touched, and nothing else: what a run costs follows the days that
+came, not the months that are there. What a day's rows said stays when the rows themselves are pruned.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import duckdb
+
+from rightsize.store.coverage import observed_days
+from rightsize.store.merge_reduced import with_reduced
+from rightsize.store.queries import query_text
+from rightsize.store.sql import RESOURCE, folded
+
+_USAGE = """
+    SELECT time, time::DATE AS day, actor_key AS principal_key, operation_key, scope_key, plane, assignment_key,
+        CASE rank WHEN 4 THEN 'succeeded' WHEN 3 THEN 'failed' WHEN 2 THEN 'denied' WHEN 1 THEN 'started'
+            ELSE 'other' END AS outcome, false AS suspect
+    FROM base.events WHERE {days}"""
+
+_OF_EVENTS = {
+    # Calls that name both an alias and an object id, of whole records and of reduced rows.
+    "alias_days": f"""
+        SELECT time::DATE AS day, CASE WHEN substr(principal_type, 2) = 'User' THEN 'upn' ELSE 'app_id' END
+                AS kind,
+            {folded("substr(CASE WHEN substr(principal_type, 2) = 'User' THEN principal_name ELSE app_id END, 2)")}
+                AS alias,
+            substr(principal_id, 2) AS principal_id
+        FROM base.events
+        WHERE {{days}} AND principal_id IS NOT NULL AND (
+            (principal_name LIKE '%_@_%' AND substr(principal_type, 2) = 'User')
+            OR (app_id IS NOT NULL AND substr(principal_type, 2) = 'ServicePrincipal'))
+        UNION SELECT r.day, CASE WHEN r.principal_type = 'User' THEN 'upn' ELSE 'app_id' END,
+            {folded("CASE WHEN r.principal_type = 'User' THEN r.principal_name ELSE r.app_id END")}, a.principal_id
+        FROM base.reduced_usage AS r JOIN base.actors AS a USING (actor_key)
+        WHERE r.day IN (SELECT day FROM touched_days) AND a.principal_id IS NOT NULL AND (
+            (r.principal_name LIKE '%_@_%' AND r.principal_type = 'User')
+            OR (r.app_id IS NOT NULL AND r.principal_type = 'ServicePrincipal'))""",
+    "graph_days": """
+        SELECT substr(app_id, 2) AS app_id, substr(principal_id, 2) AS principal_id,
+            CASE WHEN substr(principal_type, 2) = 'User' THEN 'delegated' ELSE 'application' END AS access,
+            operation_key, time::DATE AS day, min(time) AS first_seen, max(time) AS last_seen,
+            count(*) FILTER (WHERE rank = 4) AS succeeded, count(*) FILTER (WHERE rank = 3) AS failed,
+            count(*) FILTER (WHERE rank = 1) AS started, count(*) FILTER (WHERE rank = 2) AS denied,
+            count(*) FILTER (WHERE rank = 0) AS other
+        FROM base.events WHERE {days} AND plane = 'graph' GROUP BY ALL""",
+    "access_days": f"""
+        SELECT e.source, coalesce(nullif(regexp_extract(s.folded, '{RESOURCE}', 1), ''), s.folded) AS resource,
+            substr(e.access, 2) AS access, substr(e.principal_id, 2) AS principal_id,
+            {folded("substr(coalesce(e.principal_name, e.app_id), 2)")} AS principal_name,
+            e.time::DATE AS day, count(*) AS events, max(e.time) AS last_seen
+        FROM base.events AS e JOIN base.scope_names AS s USING (scope_key)
+        WHERE {{days}} AND e.access IS NOT NULL GROUP BY ALL""",
+    # Where no rule knows the operation, the resources that were asked are counted too.
+    "operation_days": """
+        SELECT source, plane, substr(access, 2) AS access, operation_key,
+            CASE WHEN substr(access, 2) = 'unmapped' THEN scope_key END AS scope_key,
+            time::DATE AS day, count(*) AS events, min(time) AS first_seen, max(time) AS last_seen
+        FROM base.events WHERE {days} GROUP BY ALL""",
+}
+
+_SIGN_INS = """
+    SELECT principal_id, principal_name, app_id, resource_id, kind, time::DATE AS day,
+        max(resource_name) AS resource_name, count(*) FILTER (WHERE succeeded) AS succeeded,
+        count(*) FILTER (WHERE NOT succeeded) AS failed, max(time) AS last_seen
+    FROM base.sign_in_rows WHERE {days} GROUP BY ALL"""
+
+DAY_TABLES = ("usage_days", *_OF_EVENTS, "sign_in_days", "observed_days")
+"""The tables of schema `base` that hold a row or more a day."""
+
+
+def recompute_days(con: duckdb.DuckDBPyConnection) -> None:
+    """Fill the tables of DAY_TABLES anew for the days in `touched_days`, from the events and sign-ins of these days."""
+    days = days_between(con)
+    if days is None:
+        return
+    for name in DAY_TABLES:
+        con.execute(f"DELETE FROM base.{name} WHERE day IN (SELECT day FROM touched_days)")
+    con.execute(f"CREATE OR REPLACE TEMP VIEW event_keys AS {_USAGE.format(days=days)}")
+    usage = f"SELECT * RENAME (principal_key AS actor_key) FROM ({query_text('reduce/reduce')})"
+    con.execute(f"INSERT INTO base.usage_days BY NAME {with_reduced(con, usage)}")
+    con.execute("DROP VIEW event_keys")
+    for name, text in _OF_EVENTS.items():
+        con.execute(f"INSERT INTO base.{name} BY NAME {text.format(days=days)}")
+    con.execute(f"INSERT INTO base.sign_in_days BY NAME {_SIGN_INS.format(days=days)}")
+    con.execute(f"INSERT INTO base.observed_days BY NAME {observed_days(days)}")
+
+
+def days_between(con: duckdb.DuckDBPyConnection) -> str | None:
+    """Return a condition on `time` that holds on `touched_days`, null where there are none.
+
+    Its bounds are literals, so that a scan leaves out what is stored of all other days.
+    """
+    ((first, last, count),) = con.execute("SELECT min(day), max(day), count(*) FROM touched_days").fetchall()
+    if not count:
+        return None
+    after = last + dt.timedelta(days=1)
+    bounds = f"time >= TIMESTAMP '{first}' AND time < TIMESTAMP '{after}'"
+    if count == (after - first).days:
+        return bounds
+    return f"{bounds} AND time::DATE IN (SELECT day FROM touched_days)"
