@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import uuid
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 import polars as pl
 
-from rightsize.model.nouns import Plane
+from rightsize.model.nouns import Plane, RoleDefinition
 from rightsize.model.plan import PlannedAssignment, PlannedRole, Proof, Proposal
 from rightsize.propose.bench import Bench
 from rightsize.propose.breakage import Estimate, observable_loss
@@ -20,8 +21,11 @@ from rightsize.propose.exposure import planned_exposure, today_exposure, used_we
 from rightsize.propose.grant import demands_of
 from rightsize.propose.naming import NewRoles
 from rightsize.propose.privileged import privileged_evidence
+from rightsize.propose.reads import PatternPart
 from rightsize.propose.settle import anchor_of_place, role_key
+from rightsize.propose.use_rows import KEY
 from rightsize.propose.wildcards import what_may_grow
+from rightsize.rbac.text import fold
 
 _NAMESPACE = uuid.UUID("0b7e7c0e-93a4-5c0c-8a3b-3d1c8b8f6a52")
 """An id of a proposal is made of the assignment that it speaks of."""
@@ -55,8 +59,8 @@ def write_proposals(
     """Return one proposal an assignment, and one more for what becomes eligible; by principal and assignment."""
     declared = _declared_by_anchor(bench)
     found = [
-        _proposal(part, proofs[key], new, bench, declared, bounds.get(key), whole=drafts[key])
-        for key in sorted(drafts)
+        _proposal(part, uses, proofs[key], new, bench, declared, bounds.get(key), whole=drafts[key])
+        for key, uses in bench.rows.walk(sorted(drafts), bench.book.index)
         for part in _parts(drafts[key])
     ]
     return tuple(sorted(found, key=lambda proposal: (proposal.principal_ids, proposal.replaces, proposal.id)))
@@ -74,6 +78,7 @@ def _parts(draft: Draft) -> Iterator[Draft]:
 
 def _proposal(
     draft: Draft,
+    uses: list[dict[str, Any]],
     proof: Proof,
     new: NewRoles,
     bench: Bench,
@@ -90,8 +95,7 @@ def _proposal(
     before = today_exposure(subject, granted, bench)
     after = before if draft.kind == "keep" else planned_exposure(subject, draft.placements, bench)
     used = used_weight(subject, bench)
-    rows = bench.rows.get(subject.key, ())
-    evidence = proposal_evidence(draft, rows, left, bench.book, declared.get(subject.anchor, ()))
+    evidence = proposal_evidence(draft, uses, left, bench.book, declared.get(subject.anchor, ()))
     parts = [one for one in demands_of(whole, bench) if one.apart]
     names = {id_: known.role_name for id_, known in bench.book.roles.items()}
     evidence |= privileged_evidence(draft, parts, bench.privilege, bench.book.index, names)
@@ -168,7 +172,29 @@ def planned_roles(drafts: Mapping[Key, Draft], new: NewRoles, bench: Bench) -> t
         ids = {role_id_of(one, new) for one in drafts[key].placements if one.choice.content is not None}
         for id_ in sorted(ids):
             users[id_].append(drafts[key])
+    used = bench.rows.of_roles(
+        _frame(((id_, *draft.subject.key) for id_, those in users.items() for draft in those), ("role", *KEY)),
+        _frame(
+            ((id_, plane, fold(name)) for id_, role in new.definitions.items() for plane, name in _named(role, bench)),
+            ("role", "plane", "name"),
+        ),
+    )
     return tuple(
-        PlannedRole(role, new.slugs[id_], role_evidence(role, users[id_], bench.rows, bench.book))
+        PlannedRole(role, new.slugs[id_], role_evidence(role, users[id_], used.get(id_, {}), bench.book))
         for id_, role in sorted(new.definitions.items())
     )
+
+
+def _frame(rows: Iterable[tuple[str, ...]], names: Iterable[str]) -> pl.DataFrame:
+    return pl.DataFrame(list(rows), schema=dict.fromkeys(names, pl.String), orient="row").unique()
+
+
+def _named(role: RoleDefinition, bench: Bench) -> Iterator[tuple[str, str]]:
+    """Yield (plane, string) of a role, and (plane, operation) of what its patterns stand for today."""
+    for block in role.permissions:
+        planes = (("control", block.actions, block.not_actions), ("data", block.data_actions, block.not_data_actions))
+        for plane, texts, taken_out in planes:
+            for text in texts:
+                yield plane, text
+                if "*" in text:
+                    yield from bench.book.index.members(bench.book.part_mask(PatternPart((text,), taken_out, plane)))

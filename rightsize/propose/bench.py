@@ -20,7 +20,6 @@ from rightsize.propose.delegation import read_delegations
 from rightsize.propose.dials import Dials
 from rightsize.propose.drafts import Key, Subject
 from rightsize.propose.eligibility import read_eligibility
-from rightsize.propose.evidence import rows_by_assignment, summarise_uses
 from rightsize.propose.groups import Groups, read_groups
 from rightsize.propose.keeps import find_keeps
 from rightsize.propose.limits import Limits
@@ -30,6 +29,7 @@ from rightsize.propose.operation_sets import OperationIndex, index_operations
 from rightsize.propose.privileged import Privilege, read_privilege
 from rightsize.propose.roles import RoleBook, open_role_book
 from rightsize.propose.subjects import place_uses, read_profiles, read_subjects, read_uses
+from rightsize.propose.use_rows import UseRows
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class Bench:
     profiles: Mapping[Key, Profile]
     placed: pl.DataFrame
     uses: Mapping[Key, Mapping[str, Use]]
-    rows: Mapping[Key, Sequence[Mapping[str, Any]]]
+    rows: UseRows
     scale: Scale
     reach: Reach
     spelling: Mapping[str, str]
@@ -112,7 +112,7 @@ def prepare(inputs: Inputs, analysis: Analysis, findings: Findings, dials: Dials
     outside = placed.filter(~pl.col("inside")).select("role_assignment_id", "state").unique()
     undecided = dict.fromkeys(outside.iter_rows(), "scope_tree_unknown")
     undecided |= _words(keeps, "undecided")
-    rows = rows_by_assignment(summarise_uses(placed))
+    rows = UseRows.of(placed)
     subjects = tuple(read_subjects(inputs))
     book = open_role_book(inputs, index)
     requests = read_role_requests(inputs, analysis.window)

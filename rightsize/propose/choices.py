@@ -115,16 +115,14 @@ class _Chooser:
         blocked = [case for case in self.cases if case.blocked]
         self.cases = [case for case in self.cases if not case.blocked]
         shared, fewest = self._start(share)
-        starts = [shared] if self.terms.weights is None else [shared, self._start(set_apart)[0]]
-        whole = [self._joined(start, 0) for start in starts]
-        _, number, most = min(
-            (rank(cost_of(point), self.terms.weights), number, point.custom_roles)
-            for number, state in enumerate(whole)
-            for point in state.points
-            if point.custom_roles <= self.terms.most_roles or not point.custom_roles
-        )
-        final = self._joined(starts[number], most)
-        choices, refused = self._write(final, blocked)
+        state = self._best(shared)
+        choices, refused = self._write(state, blocked)
+        if refused:
+            # What is refused is kept, and all is chosen again: nobody asks how good this choice is.
+            return Solution(choices, refused)
+        point = state.points[-1]
+        # Steps come in a fixed order, so the curve goes on where the choice stands.
+        state.reduce_to(0)
         judge = Judge(
             self.cases,
             blocked,
@@ -133,13 +131,23 @@ class _Chooser:
             fewest,
             self.fallbacks,
         )
-        point = final.points[-1]
-        return Solution(
-            choices,
-            refused,
-            judge.judge(point, self.terms.weights),
-            judge.draw(whole[number].points, point),
+        return Solution(choices, refused, judge.judge(point, self.terms.weights), judge.draw(state.points, point))
+
+    def _best(self, shared: _Start) -> Joining:
+        """Return the plan to choose: where one number decides after the other, the first that the limit allows."""
+        most, weights = self.terms.most_roles, self.terms.weights
+        if weights is None:
+            state = self._joined(shared, most)
+            state.reduce_free()
+            return state
+        starts = [shared, self._start(set_apart)[0]]
+        _, number, roles = min(
+            (rank(cost_of(point), weights), number, point.custom_roles)
+            for number, start in enumerate(starts)
+            for point in self._joined(start, 0).points
+            if point.custom_roles <= most or not point.custom_roles
         )
+        return self._joined(starts[number], roles)
 
     def _start(self, method: Callable[[Sequence[Row]], Sharing]) -> tuple[_Start, int]:
         """Return new roles without excess, and the number that no such roles go below."""

@@ -17,43 +17,8 @@ from rightsize.propose.needs import USED, WHY, WILDCARD
 from rightsize.propose.operation_sets import OperationIndex, bits_of
 from rightsize.propose.reads import PatternPart
 from rightsize.propose.roles import RoleBook
+from rightsize.propose.use_rows import Used
 from rightsize.rbac.text import fold
-
-Key = tuple[str, str]
-_NAMED = 20
-"""How many principals, assignments or scopes are named one by one; the rest is a number."""
-
-
-def summarise_uses(placed: pl.DataFrame) -> pl.DataFrame:
-    """Return one row an (assignment, state, plane, operation) with its calls, days, and who made them where.
-
-    `days` cannot exceed the days between first and last call; where one operation is used at several scopes on the
-    same day, that day may count twice below this bound.
-    """
-    span = (pl.col("last_seen").dt.date().max() - pl.col("first_seen").dt.date().min()).dt.total_days() + 1
-    return (
-        placed.group_by("role_assignment_id", "state", "plane", "name")
-        .agg(
-            operation=pl.col("operation").min(),
-            bit=pl.col("bit").min(),
-            events=pl.col("events").sum(),
-            days=pl.min_horizontal(pl.col("days").sum(), span),
-            first_seen=pl.col("first_seen").min(),
-            last_seen=pl.col("last_seen").max(),
-            principals=pl.col("principal_id").drop_nulls().unique().sort(),
-            scopes=pl.col("scope").unique().sort(),
-            attributed=pl.col("reason").unique().sort(),
-        )
-        .sort("role_assignment_id", "state", "plane", "name")
-    )
-
-
-def rows_by_assignment(summary: pl.DataFrame) -> dict[Key, list[dict[str, Any]]]:
-    """Return the rows of `summarise_uses` by assignment."""
-    rows: dict[Key, list[dict[str, Any]]] = defaultdict(list)
-    for row in summary.iter_rows(named=True):
-        rows[row["role_assignment_id"], row["state"]].append(row)
-    return rows
 
 
 def proposal_evidence(
@@ -63,7 +28,7 @@ def proposal_evidence(
 
     Args:
         draft: The draft.
-        uses: Its rows of `summarise_uses`.
+        uses: Its use, as `UseRows.walk` yields it.
         granted_after: Operations that are granted afterwards.
         book: The roles.
         declared: Sentences on windows that a user declared complete.
@@ -76,7 +41,7 @@ def proposal_evidence(
         "state": draft.subject.state,
         "granted": granted.bit_count(),
         "used": len(uses),
-        "operations": [_use_json(row, book.index) for row in uses],
+        "operations": uses,
     }
     if draft.rests_on:
         evidence["rests_on"] = list(draft.rests_on)
@@ -102,42 +67,15 @@ def _counts(draft: Draft, mask: int, verdicts: Iterable[str]) -> dict[str, int]:
     return found
 
 
-def _use_json(row: Mapping[str, Any], index: OperationIndex) -> dict[str, Any]:
-    principals, scopes = row["principals"], row["scopes"]
-    return {
-        "operation": _spelled(row, index),
-        "plane": row["plane"],
-        "events": row["events"],
-        "days": row["days"],
-        "first_seen": row["first_seen"],
-        "last_seen": row["last_seen"],
-        "attributed_by": row["attributed"],
-        "principals": len(principals),
-        "principal_ids": principals[:_NAMED],
-        "scopes": len(scopes),
-        "scope_ids": scopes[:_NAMED],
-    }
-
-
-def _spelled(row: Mapping[str, Any], index: OperationIndex) -> str:
-    return index.names[row["bit"]][1] if row["bit"] is not None else str(row["operation"])
-
-
-def role_evidence(
-    role: RoleDefinition, drafts: Sequence[Draft], uses: Mapping[Key, Sequence[Mapping[str, Any]]], book: RoleBook
-) -> dict[str, Any]:
+def role_evidence(role: RoleDefinition, drafts: Sequence[Draft], used: Used, book: RoleBook) -> dict[str, Any]:
     """Return for every string of a new role why it is there, and what stands in its place today.
 
     Args:
         role: The role.
         drafts: The drafts that assign it.
-        uses: Rows of `summarise_uses` by assignment.
+        used: By (plane, folded operation) how it was used under those assignments.
         book: The roles of today.
     """
-    by_name: dict[tuple[str, str], list[tuple[str, Mapping[str, Any]]]] = defaultdict(list)
-    for draft in drafts:
-        for row in uses.get(draft.subject.key, ()):
-            by_name[row["plane"], row["name"]].append((draft.subject.role_assignment_id, row))
     kept = {
         (part.plane, fold(text))
         for draft in drafts
@@ -148,9 +86,9 @@ def role_evidence(
     unseen = _reasons_by_bit(role, drafts, kept, book)
     block = role.permissions[0]
     actions = [
-        _pattern_json(plane, text, taken_out, (plane, fold(text)) in kept, by_name, unseen, book)
+        _pattern_json(plane, text, taken_out, (plane, fold(text)) in kept, used, unseen, book)
         if "*" in text
-        else _string_json(plane, text, by_name, unseen, book.index)
+        else _string_json(plane, text, used, unseen, book.index)
         for plane, texts, taken_out in (
             ("control", block.actions, block.not_actions),
             ("data", block.data_actions, block.not_data_actions),
@@ -196,27 +134,13 @@ def _reasons_by_bit(
 def _string_json(
     plane: str,
     text: str,
-    by_name: Mapping[tuple[str, str], Sequence[tuple[str, Mapping[str, Any]]]],
+    used: Used,
     unseen: Mapping[int, set[str]],
     index: OperationIndex,
 ) -> dict[str, Any]:
-    rows = by_name.get((plane, fold(text)), ())
-    if rows:
-        principals = sorted({name for _, row in rows for name in row["principals"]})
-        assignments = sorted({id_ for id_, _ in rows})
-        return {
-            "action": text,
-            "plane": plane,
-            "why": USED,
-            "events": sum(row["events"] for _, row in rows),
-            "days": max(row["days"] for _, row in rows),
-            "first_seen": min(row["first_seen"] for _, row in rows),
-            "last_seen": max(row["last_seen"] for _, row in rows),
-            "principals": len(principals),
-            "principal_ids": principals[:_NAMED],
-            "role_assignments": len(assignments),
-            "role_assignment_ids": assignments[:_NAMED],
-        }
+    use = used.get((plane, fold(text)))
+    if use is not None:
+        return {"action": text, "plane": plane, "why": USED, **use}
     bit = index.bit(plane, text)
     words = sorted(unseen.get(bit, ())) if bit is not None else []
     if "*" in text and not words:
@@ -229,7 +153,7 @@ def _pattern_json(
     text: str,
     taken_out: tuple[str, ...],
     is_kept: bool,
-    by_name: Mapping[tuple[str, str], Sequence[tuple[str, Mapping[str, Any]]]],
+    used: Used,
     unseen: Mapping[int, set[str]],
     book: RoleBook,
 ) -> dict[str, Any]:
@@ -241,8 +165,8 @@ def _pattern_json(
     opening = describe_opening(text, plane, taken_out, book.index)
     opens = {"operations": mask.bit_count(), "opens": opening.language, "for_example": opening.example}
     if is_kept:
-        return _string_json(plane, text, by_name, unseen, book.index) | opens
-    stands_for = [_string_json(plane, name, by_name, unseen, book.index) for _, name in book.index.members(mask)]
+        return _string_json(plane, text, used, unseen, book.index) | opens
+    stands_for = [_string_json(plane, name, used, unseen, book.index) for _, name in book.index.members(mask)]
     why = {"action": text, "plane": plane, "why": WILDCARD, "meaning": [WHY[WILDCARD]]}
     return why | opens | {"stands_for": stands_for}
 

@@ -94,18 +94,27 @@ class Joining:
     def reduce_to(self, most: int) -> None:
         """Take away roles until at most so many are left."""
         while len(self.roles) > most:
-            cost, first, second = heappop(self._heap)
-            if first not in self.roles or (second >= 0 and second not in self.roles):
-                continue
-            now = self._cost(first, second)
-            if now is None:
-                continue
-            if now > cost:
-                heappush(self._heap, (now, first, second))
-            elif second < 0:
-                self._drop(first)
-            else:
-                self._join(first, second)
+            self._step()
+
+    def reduce_free(self) -> None:
+        """Take away roles as long as that adds no excess."""
+        while self._heap and self._heap[0][0] <= 0:
+            self._step()
+
+    def _step(self) -> None:
+        """Take the cheapest step, or put it back where it has become dearer."""
+        cost, first, second = heappop(self._heap)
+        if first not in self.roles or (second >= 0 and second not in self.roles):
+            return
+        now = self._cost(first, second)
+        if now is None:
+            return
+        if now > cost:
+            heappush(self._heap, (now, first, second))
+        elif second < 0:
+            self._drop(first)
+        else:
+            self._join(first, second)
 
     def _role(self, domain: str, content: int, takers: set[int]) -> _Role:
         within = -1

@@ -175,7 +175,7 @@ def settle(drafts: dict[Key, Draft], bench: Bench) -> Granted:
         if key in drafts and key not in bench.untouched and drafts[key].kind != "remove_orphan"
     }
     drafts = mark_duplicates(drafts, movable)
-    drafts = keep_last_owners(drafts, {key: len(rows) for key, rows in bench.rows.items()})
+    drafts = keep_last_owners(drafts, {key: number for key, (_, number) in bench.rows.spans.items()})
     granted = grant_needs(drafts, bench)
     drafts = rest_on_existing(granted.drafts)
     custom = bench.inputs.role_definitions.filter(pl.col("role_type") == "CustomRole").height

@@ -22,6 +22,7 @@ from rightsize.propose.operation_sets import OperationIndex
 from rightsize.propose.reads import READ
 from rightsize.propose.roles import Need
 from rightsize.propose.units import Demand
+from rightsize.propose.use_rows import UseRows
 from rightsize.rbac.text import fold
 from rightsize.rules.operations import split_off
 
@@ -64,7 +65,7 @@ class Privilege:
 def read_privilege(
     operations: pl.DataFrame,
     index: OperationIndex,
-    rows: Mapping[Key, Sequence[Mapping[str, Any]]],
+    rows: UseRows,
     days: int,
     eligibility: Eligibility,
     worked: Mapping[Key, Mapping[str, float]],
@@ -75,7 +76,7 @@ def read_privilege(
     Args:
         operations: The operations of a `Tenant`.
         index: Their numbers.
-        rows: As `evidence.rows_by_assignment` returns them.
+        rows: The use.
         days: Length of the window.
         eligibility: Who may become eligible.
         worked: The assignments that are seldom at work, with `hours_needed`.
@@ -85,20 +86,12 @@ def read_privilege(
     always = index.mask(split.filter(pl.col("split") == "always").select("plane", "name").iter_rows())
     rarely = index.mask(split.filter(pl.col("split") == "rarely_used").select("plane", "name").iter_rows())
     few = max(1, days // FEW_DAYS)
-    rare = {
-        key: found
-        for key, uses in rows.items()
-        if (found := index.mask_of_bits(row["bit"] for row in uses if row["bit"] is not None and row["days"] <= few))
-        & rarely
-    }
+    rare = {key: found & rarely for key, found in rows.bits(index, most_days=few).items() if found & rarely}
     reads = index.mask(operations.filter(pl.col("name").str.ends_with(READ)).select("plane", "name").iter_rows())
-    seldom = {
-        key: index.mask_of_bits(row["bit"] for row in rows.get(key, ()) if row["bit"] is not None) & ~reads
-        for key in worked
-    }
+    seldom = {key: found & ~reads for key, found in rows.bits(index, among=worked).items()}
     return Privilege(
         always,
-        {key: found & rarely for key, found in rare.items()},
+        rare,
         seldom,
         {key: row["hours_needed"] for key, row in worked.items()},
         eligibility,
