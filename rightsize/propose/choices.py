@@ -7,7 +7,6 @@ what was found comes with the answer (`bounds`).
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,8 +21,8 @@ from rightsize.propose.fewer import Joining
 from rightsize.propose.judgement import Judge, cost_of
 from rightsize.propose.objective import Weights, rank
 from rightsize.propose.roles import Choice, ChoiceKind, KnownRole, RoleBook, write_contents
-from rightsize.propose.rows import Row
-from rightsize.propose.sharing import Sharing, set_apart, share
+from rightsize.propose.sharing import set_apart, share
+from rightsize.propose.starts import Carried, Start, carry, start_anew, start_from
 from rightsize.propose.units import Unit
 
 FEW_ROLES = "custom_role_limit"
@@ -62,23 +61,29 @@ class Solution:
         refused: For each other unit the word that says why it cannot.
         optimum: The four numbers, what is proved of each, and the gap between, as `plan.json` has them.
         curve: What fewer new roles would cost in excess, likewise, most roles first.
+        carried: Where something was refused, what the choice for the rest begins with.
     """
 
     choices: Mapping[Unit, tuple[Choice, ...]]
     refused: Mapping[Unit, str]
     optimum: Mapping[str, Any] = field(default_factory=dict)
     curve: tuple[Mapping[str, Any], ...] = ()
+    carried: Carried | None = None
 
 
-def choose(units: Sequence[Unit], book: RoleBook, terms: Terms) -> Solution:
+def choose(units: Sequence[Unit], book: RoleBook, terms: Terms, carried: Carried | None = None) -> Solution:
     """Return the roles for every unit.
 
     Args:
         units: The needs.
         book: The roles.
         terms: What the choice is made by.
+        carried: What an earlier choice ended with, of which a part was refused.
     """
-    atoms = Atoms.of((unit.need for unit in units), book)
+    if carried and not {part for unit in units for part in unit.need.parts} <= set(carried.atoms.parts):
+        # A pattern that a wider one said as well stands by itself once that one is kept.
+        carried = None
+    atoms = carried.atoms if carried else Atoms.of((unit.need for unit in units), book)
     shelf = Shelf(book, atoms, terms.tree)
     reader = CaseReader(shelf, terms.max_excess, terms.weigh)
     classes = form_classes(units, shelf, terms.exposure, terms.held, terms.max_excess)
@@ -90,16 +95,7 @@ def choose(units: Sequence[Unit], book: RoleBook, terms: Terms) -> Solution:
         terms,
         Fallbacks(shelf, terms.weigh),
     )
-    return chooser.choose()
-
-
-@dataclass(slots=True)
-class _Start:
-    """New roles with their domain, and for each class which of them it takes, and which existing ones."""
-
-    contents: list[tuple[str, int]]
-    taken: list[set[int]]
-    beside: list[tuple[int, ...]]
+    return chooser.choose(carried)
 
 
 @dataclass(slots=True)
@@ -111,15 +107,20 @@ class _Chooser:
     terms: Terms
     fallbacks: Fallbacks
 
-    def choose(self) -> Solution:
+    def choose(self, carried: Carried | None) -> Solution:
         blocked = [case for case in self.cases if case.blocked]
         self.cases = [case for case in self.cases if not case.blocked]
-        shared, fewest = self._start(share)
-        state = self._best(shared)
+        hopeless = {
+            unit: case.blocked for case in blocked if not self.fallbacks.of(case).roles for unit in case.whole.units
+        }
+        if hopeless:
+            # What is refused is kept, and the rest chosen again: there is no need to choose for it now.
+            return Solution({}, hopeless)
+        start = start_from(self.cases, carried) if carried else start_anew(self.cases, share)
+        state = self._best(start, is_carried=carried is not None)
         choices, refused = self._write(state, blocked)
         if refused:
-            # What is refused is kept, and all is chosen again: nobody asks how good this choice is.
-            return Solution(choices, refused)
+            return Solution(choices, refused, carried=carry(self.cases, state, self.atoms))
         point = state.points[-1]
         # Steps come in a fixed order, so the curve goes on where the choice stands.
         state.reduce_to(0)
@@ -128,19 +129,20 @@ class _Chooser:
             blocked,
             sum(len(one.units) for one in self.forced),
             bound_excess(self.cases, self.atoms, self.terms.weigh, self.fallbacks),
-            fewest,
+            start.fewest,
             self.fallbacks,
         )
         return Solution(choices, refused, judge.judge(point, self.terms.weights), judge.draw(state.points, point))
 
-    def _best(self, shared: _Start) -> Joining:
+    def _best(self, start: Start, *, is_carried: bool) -> Joining:
         """Return the plan to choose: where one number decides after the other, the first that the limit allows."""
         most, weights = self.terms.most_roles, self.terms.weights
-        if weights is None:
-            state = self._joined(shared, most)
-            state.reduce_free()
+        if weights is None or is_carried:
+            state = self._joined(start, most)
+            if weights is None:
+                state.reduce_free()
             return state
-        starts = [shared, self._start(set_apart)[0]]
+        starts = [start, start_anew(self.cases, set_apart)]
         _, number, roles = min(
             (rank(cost_of(point), weights), number, point.custom_roles)
             for number, start in enumerate(starts)
@@ -149,24 +151,7 @@ class _Chooser:
         )
         return self._joined(starts[number], roles)
 
-    def _start(self, method: Callable[[Sequence[Row]], Sharing]) -> tuple[_Start, int]:
-        """Return new roles without excess, and the number that no such roles go below."""
-        start = _Start([], [set() for _ in self.cases], [() for _ in self.cases])
-        fewest = 0
-        by_domain: dict[str, list[int]] = defaultdict(list)
-        for number, case in enumerate(self.cases):
-            by_domain[case.whole.domain].append(number)
-        for domain, members in sorted(by_domain.items()):
-            sharing = method([self.cases[number].row for number in members])
-            first = len(start.contents)
-            start.contents.extend((domain, content) for content in sharing.roles)
-            fewest += sharing.lower_bound
-            for number, cover in zip(members, sharing.covers, strict=True):
-                start.taken[number] = {first + one for one in cover if one >= 0}
-                start.beside[number] = tuple(-1 - one for one in cover if one < 0)
-        return start, fewest
-
-    def _joined(self, start: _Start, most: int) -> Joining:
+    def _joined(self, start: Start, most: int) -> Joining:
         """Return the plan with at most so many new roles."""
         state = Joining(
             self.cases,
@@ -175,6 +160,7 @@ class _Chooser:
             self.atoms,
             self.terms.weigh,
             self.fallbacks,
+            fallen=set(start.fallen),
         )
         state.begin(start.contents)
         state.reduce_to(most)

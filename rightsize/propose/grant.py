@@ -16,6 +16,7 @@ from rightsize.propose.operation_sets import bits_of
 from rightsize.propose.privileged import split
 from rightsize.propose.roles import Need
 from rightsize.propose.room import Room, Slot, Tenant, make_room, slot_of
+from rightsize.propose.starts import Carried
 from rightsize.propose.units import Demand, Standing, Unit, Units, form_units
 from rightsize.rbac.conditions import truth_of
 from rightsize.rbac.text import fold
@@ -48,10 +49,12 @@ def grant_needs(drafts: Mapping[Key, Draft], bench: Bench) -> Granted:
     terms = read_terms(bench)
     moves: dict[Slot, str] = {}
     rooms: list[Room] = []
+    carried: Carried | None = None
     while True:
         asked = (_moved(demand, moves) for demand in demands(settled, bench))
         units = form_units(asked, standing(settled, bench), bench.book, bench.analysis.tenant.tree)
-        solution = choose(units.units, bench.book, terms)
+        solution = choose(units.units, bench.book, terms, carried)
+        carried = solution.carried
         idle = dict.fromkeys(_idle(solution, bench), "idle_condition")
         for unit, word in (*solution.refused.items(), *idle.items()):
             for key in unit.subjects:
