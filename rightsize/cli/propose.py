@@ -27,6 +27,7 @@ COLUMNS = (
     "excess_after",
     "break_probability_30d",
     "reason",
+    "plane",
 )
 BRIEF = ("principal", "role", "at", "kind", "excess")
 WIDTH = 16
@@ -180,7 +181,10 @@ def propose(
     )
     result = propose_plan(db, dials, out, forms=[form.value for form in forms or ()])
     replayed = result.plan.replay
-    say(", ".join(f"{number} {kind}" for kind, number in result.kinds.items()) or "no assignments")
+    for plane, kinds in result.planes.items():
+        say(f"{plane.replace('_', ' ')}: {', '.join(f'{number} {kind}' for kind, number in kinds.items())}")
+    if not result.planes:
+        say("no assignments")
     say(
         f"replayed: {replayed['allowed']} calls allowed, {replayed['needs_activation']} need an activation, "
         f"{replayed['denied']} denied"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -106,6 +106,26 @@ class Advice:
 
     subject: str
     text: str
+
+
+AZURE_ROLES = "azure_roles"
+"""The word for Azure RBAC, whose proposals speak of the planes `control` and `data`, where planes are counted."""
+
+
+def count_by_plane(proposals: Iterable[tuple[str, str]]) -> dict[str, dict[str, int]]:
+    """Return how many proposals of each kind there are for Azure roles, then for each plane beyond them.
+
+    Args:
+        proposals: Plane and kind of each.
+    """
+    counts: dict[str, dict[str, int]] = {}
+    for plane, kind in sorted(proposals, key=lambda one: (one[0] not in _OF_AZURE_ROLES, one)):
+        of_plane = counts.setdefault(AZURE_ROLES if plane in _OF_AZURE_ROLES else plane, {})
+        of_plane[kind] = of_plane.get(kind, 0) + 1
+    return {plane: dict(sorted(kinds.items())) for plane, kinds in counts.items()}
+
+
+_OF_AZURE_ROLES = ("control", "data")
 
 
 @dataclass(frozen=True, slots=True)

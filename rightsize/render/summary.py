@@ -12,11 +12,13 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from rightsize.model.plan import Plan, Proposal
+from rightsize.model.plan import Plan, PlanePart, Proposal
 from rightsize.render.curve import HEIGHT, WIDTH, draw_curve
 from rightsize.render.escape import for_terminal
 
 _TOP = 8
+_SHOWN_BEYOND = 50
+_BEYOND: Mapping[str, str] = {"graph": "Permissions of Microsoft Graph", "directory": "Directory roles"}
 _SHOWN_VERDICTS = ("used", "unused", "unobservable", "out_of_coverage")
 _KIND_ORDER = (
     "custom",
@@ -84,12 +86,27 @@ def _facts(plan: Plan, title: str) -> dict[str, Any]:
         "excess_removed": f"{100 * (before - after) / before:.0f} %" if before else "0 %",
         "replay": plan.replay,
         "kinds": [(kind, kinds[kind]) for kind in _KIND_ORDER if kinds[kind]],
+        "beyond": [_of_part(part) for part in plan.parts if part.proposals],
         "curve": draw_curve(plan.curve, chosen=len(plan.roles)),
         "curve_size": (WIDTH, HEIGHT),
         "top": _top(plan),
         "changed": [_row(one, plan.names) for one in changed],
         "kept": [_row(one, plan.names) for one in plan.proposals if one.kind == "keep"],
         "advice": [{"subject": _named(one.subject, plan.names), "text": _text(one.text)} for one in plan.advice],
+    }
+
+
+def _of_part(part: PlanePart) -> dict[str, Any]:
+    """Return what the page says of a plane beyond Azure roles; its counts are no like units and are added to none."""
+    changed = [one for one in part.proposals if one.kind != "keep"]
+    changed.sort(key=lambda one: (one.excess_after - one.excess_before, one.id))
+    return {
+        "plane": part.plane,
+        "title": _BEYOND[part.plane],
+        "proposals": len(part.proposals),
+        "changes": len(changed),
+        "replay": part.replay,
+        "rows": [_row(one, part.names) for one in changed[:_SHOWN_BEYOND]],
     }
 
 

@@ -13,7 +13,7 @@ import polars as pl
 from rightsize.analyze.inputs import Inputs, schema_of
 from rightsize.analyze.window import Window
 from rightsize.model.errors import EvidenceError
-from rightsize.model.plan import Plan, Proposal
+from rightsize.model.plan import Plan, Proposal, count_by_plane
 from rightsize.propose.dials import Dials
 from rightsize.propose.plan import make_plan
 from rightsize.render.comment import write_comment
@@ -41,7 +41,7 @@ class ProposeResult:
         plan: The plan.
         out: The folder that was written.
         files: Names of its files, sorted.
-        kinds: Number of proposals of each kind.
+        planes: Number of proposals of each kind, for Azure roles and for each plane beyond them.
         rows: One row a proposal, for people.
         document: `plan.json`.
         comment: The plan as a comment on a pull request.
@@ -50,7 +50,7 @@ class ProposeResult:
     plan: Plan
     out: Path
     files: list[str]
-    kinds: dict[str, int]
+    planes: dict[str, dict[str, int]]
     rows: list[dict[str, Any]]
     document: dict[str, Any]
     comment: str
@@ -98,14 +98,11 @@ def propose_plan(db: Path, dials: Dials, out: Path, *, forms: Collection[str] = 
         store.write_answer("proposals", answer_table(plan))
         keep_layers(store, layers)
         keep_reach(store, inputs, analysis, plan)
-    kinds: dict[str, int] = {}
-    for proposal in plan.all_proposals:
-        kinds[proposal.kind] = kinds.get(proposal.kind, 0) + 1
     return ProposeResult(
         plan=plan,
         out=out,
         files=files,
-        kinds=dict(sorted(kinds.items())),
+        planes=count_by_plane((one.plane, one.kind) for one in plan.all_proposals),
         rows=[_row(proposal, names) for proposal in plan.all_proposals],
         document=plan_document(plan),
         comment=comment,

@@ -145,7 +145,7 @@ def _of_plan(read: ReviewablePlan | None, inputs: Inputs, overview: Overview) ->
     assigned = {fold(place["role"]) for one in proposals for place in one["assignments"]}
     return {
         "proposals": proposals,
-        "beyond": len(read.document["proposals"]) - len(proposals),
+        "beyond": [one for one in read.document["proposals"] if one["plane"] in _BEYOND],
         "plan": {key: value for key, value in read.document.items() if key not in ("proposals", "rests_on")},
         "planned_roles": _existing_roles(inputs, assigned - set(overview.roles["role"])) | dict(read.roles),
         "evidence": read.evidence,

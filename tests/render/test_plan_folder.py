@@ -6,13 +6,14 @@ import datetime as dt
 import hashlib
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from rightsize.model.errors import InputError
 from rightsize.model.nouns import PermissionBlock
-from rightsize.model.plan import Plan
+from rightsize.model.plan import Plan, PlanePart, count_by_plane
 from rightsize.model.role_forms import read_role_definitions
 from rightsize.render.plan import plan_files, write_plan
 from rightsize.render.summary import short_scope, write_summary
@@ -222,6 +223,22 @@ def test_a_file_in_the_way_is_an_input_error(tmp_path: Path) -> None:
     (tmp_path / "plan").write_text("a file", encoding="utf-8")
     with pytest.raises(InputError, match="cannot be written"):
         write_plan(_small_plan(), tmp_path / "plan")
+
+
+def test_a_plane_beyond_azure_roles_has_a_table_of_its_own() -> None:
+    """Its counts are added to none of Azure's."""
+    plan = _small_plan()
+    one = replace(plan.proposals[0], id="g1", plane="graph", kind="remove", reason="<b>nobody asked</b>")
+    replayed = {"allowed": 7, "needs_activation": 0, "denied": 0, "unknown": 0}
+    part = PlanePart("graph", (one,), {}, replayed, {}, names={one.principal_ids[0]: "<i>app"})
+    page = write_summary(replace(plan, parts=(part,)))
+    assert "1 proposals, 1 of them changes; 7 distinct uses stay allowed, 0 are denied." in page
+    assert "&lt;b&gt;nobody asked" in page and "&lt;i&gt;app" in page and "<i>app" not in page
+
+
+def test_planes_are_counted_apart() -> None:
+    found = count_by_plane([("graph", "keep"), ("data", "custom"), ("control", "keep"), ("graph", "keep")])
+    assert found == {"azure_roles": {"custom": 1, "keep": 1}, "graph": {"keep": 2}}
 
 
 def test_an_empty_plan_has_a_page() -> None:

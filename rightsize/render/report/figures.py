@@ -10,6 +10,7 @@ import polars as pl
 
 from rightsize.analyze.overview import COUNTS
 from rightsize.analyze.reasons import sentence
+from rightsize.model.plan import count_by_plane
 from rightsize.rbac.text import fold
 from rightsize.render.report.sources import Sources, clean, name_of
 from rightsize.render.summary import short_scope
@@ -147,6 +148,16 @@ class Figures:
         kept = [one for one in self.proposals if one["kind"] == "keep"]
         kept.sort(key=lambda one: (-one["excess_before"], one["id"]))
         return [self._proposal(one) for one in kept[:SHOWN]]
+
+    def beyond(self) -> list[dict[str, Any]]:
+        """Return the planes beyond Azure roles: counts of their proposals, and those that take most away first."""
+        found = []
+        for plane, kinds in count_by_plane((one["plane"], one["kind"]) for one in self.sources.beyond).items():
+            changed = [one for one in self.sources.beyond if one["plane"] == plane and one["kind"] != "keep"]
+            changed.sort(key=lambda one: (one["excess_after"] - one["excess_before"], one["id"]))
+            rows = [self._proposal(one) for one in changed[:SHOWN]]
+            found.append({"plane": plane, "kinds": list(kinds.items()), "changes": len(changed), "rows": rows})
+        return found
 
     def _proposal(self, one: Mapping[str, Any]) -> dict[str, Any]:
         return {

@@ -74,7 +74,7 @@ def _facts(sources: Sources, figures: Figures) -> dict[str, Any]:
         "kinds": figures.kinds(),
         "changes": figures.changes(),
         "change_count": changes,
-        "beyond": sources.beyond,
+        "beyond": figures.beyond(),
         "kept": figures.kept(),
         "kept_count": len(proposals) - changes,
         "principals": figures.principals(),

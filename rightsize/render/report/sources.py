@@ -28,7 +28,7 @@ class Sources:
         findings: As the table `findings`.
         scope_names: Display names of subscriptions and management groups, by scope.
         proposals: The proposals for Azure RBAC as `plan.json` has them, or None where there is no plan.
-        beyond: How many more the plan has, for planes whose counts are not added to these.
+        beyond: The proposals for planes beyond it, whose counts are not added to these.
         plan: The rest of `plan.json`: `generated_from`, `advice`, `replay`, `optimum`, `curve`.
         planned_roles: The roles that the plan assigns, by folded id.
         evidence: The evidence of those that it introduces, by folded id, as the files beside the roles have it.
@@ -46,7 +46,7 @@ class Sources:
     layers: pl.DataFrame
     violations: pl.DataFrame
     proposals: Sequence[Mapping[str, Any]] | None = None
-    beyond: int = 0
+    beyond: Sequence[Mapping[str, Any]] = ()
     plan: Mapping[str, Any] = field(default_factory=dict)
     planned_roles: Mapping[str, RoleDefinition] = field(default_factory=dict)
     evidence: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
