@@ -40,6 +40,7 @@ from rightsize.cli.rollout import app as rollout
 from rightsize.cli.sql import sql
 from rightsize.cli.status import status
 from rightsize.cli.verify import verify
+from rightsize.cli.watch import watch
 from rightsize.model.errors import RightsizeError
 
 app = typer.Typer(
@@ -92,6 +93,7 @@ app.add_typer(rollout, name="rollout")
 app.command()(sql)
 app.command()(status)
 app.command()(verify)
+app.command()(watch)
 
 
 def main(arguments: list[str] | None = None) -> None:

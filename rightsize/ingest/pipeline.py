@@ -55,7 +55,11 @@ class StageReport:
 
 
 def stage(
-    con: duckdb.DuckDBPyConnection, paths: Sequence[str | Path], *, stdin: IO[bytes] | None = None
+    con: duckdb.DuckDBPyConnection,
+    paths: Sequence[str | Path],
+    *,
+    stdin: IO[bytes] | None = None,
+    named: bool = True,
 ) -> StageReport:
     """Recognise every file behind `paths` by its content and fill the staging tables with its records.
 
@@ -64,6 +68,7 @@ def stage(
             fails, and others follow it.
         paths: Files, folders, archives, and `-` for stdin.
         stdin: What `-` reads, the process's own where None.
+        named: Whether a user named the files among `paths`, so that one that is nothing known is an error.
 
     Raises:
         InputError: A path cannot be read, a named file is nothing that is known, or a file is damaged beyond single
@@ -71,7 +76,7 @@ def stage(
     """
     with tempfile.TemporaryDirectory(prefix="rightsize-") as folder, ThreadPoolExecutor(max_workers=1) as hasher:
         scratch = Scratch(Path(folder))
-        files = open_sources(paths, scratch, stdin)
+        files = open_sources(paths, scratch, stdin, named=named)
         # Hashing and verifying checksums takes a core of its own while DuckDB reads.
         digests = {
             file.number: hasher.submit(digest, file.stored, file.stored_compression, file.name) for file in files

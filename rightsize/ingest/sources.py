@@ -13,7 +13,7 @@ import sys
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
@@ -78,13 +78,16 @@ class Scratch:
         return self._folder / f"{self._used:06d}"
 
 
-def open_sources(paths: Sequence[str | Path], scratch: Scratch, stdin: IO[bytes] | None = None) -> list[SourceFile]:
+def open_sources(
+    paths: Sequence[str | Path], scratch: Scratch, stdin: IO[bytes] | None = None, *, named: bool = True
+) -> list[SourceFile]:
     """Return the files behind `paths`, in the order given, folders and archives in the order of their names.
 
     Args:
         paths: Files, folders, archives, or `-` for stdin. A file met twice is read once.
         scratch: Where stdin, pipes, members of archives and transcoded files are kept.
         stdin: What `-` reads; the process's own where None.
+        named: Whether a user named the files among `paths`; else they count as found in a folder.
 
     Raises:
         InputError: A path does not exist or cannot be read, or an archive is damaged or would fill the disk.
@@ -97,7 +100,7 @@ def open_sources(paths: Sequence[str | Path], scratch: Scratch, stdin: IO[bytes]
             if real in seen:
                 continue
             seen.add(real)
-            files.extend(_prepare(found, scratch, len(files)))
+            files.extend(_prepare(replace(found, named=found.named and named), scratch, len(files)))
         except OSError as error:
             raise InputError(f"`{found.name}` cannot be read: {error.strerror or error}") from error
     return files
@@ -111,7 +114,7 @@ def _find(paths: Sequence[str | Path], scratch: Scratch, stdin: IO[bytes] | None
             if name == "-":
                 yield _Found("stdin", _keep(stdin or sys.stdin.buffer, scratch), True)
             elif path.is_dir():
-                yield from _walk(path)
+                yield from (_Found(_shown(file), file, False) for file in files_in(path))
             elif stat.S_ISREG(path.stat().st_mode):
                 yield _Found(name, path, True)
             else:
@@ -123,7 +126,13 @@ def _find(paths: Sequence[str | Path], scratch: Scratch, stdin: IO[bytes] | None
             raise InputError(f"`{name}` cannot be read: {error}") from error
 
 
-def _walk(folder: Path) -> Iterator[_Found]:
+def files_in(folder: Path) -> Iterator[Path]:
+    """Yield the files of a folder and of those within it that are not hidden, in the order of their names.
+
+    Raises:
+        OSError: A folder cannot be read.
+    """
+
     def fail(error: OSError) -> None:
         raise error
 
@@ -132,7 +141,7 @@ def _walk(folder: Path) -> Iterator[_Found]:
         for name in sorted(names, key=os.fsencode):
             path = Path(root, name)
             if not _is_hidden(name) and path.is_file():
-                yield _Found(_shown(path), path, False)
+                yield path
 
 
 def _is_hidden(name: str) -> bool:

@@ -94,6 +94,9 @@ _BASE_TABLES = {
         "source VARCHAR, category VARCHAR, scope VARCHAR, day DATE, events BIGINT, state VARCHAR, declared_by VARCHAR"
     ),
     "role_operations": ("role_definition_id VARCHAR, operation VARCHAR, plane VARCHAR, conditional BOOLEAN"),
+    "touched": "what VARCHAR, day DATE",
+    "watch_seen": "kind VARCHAR, name VARCHAR, value VARCHAR, day DATE",
+    "watch_files": "path VARCHAR, size BIGINT, changed BIGINT",
 }
 """Physical tables whose columns are not those of the table of the same name in `model`."""
 

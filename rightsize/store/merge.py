@@ -17,6 +17,7 @@ from rightsize.store.merge_reduced import merge_reduced_sign_ins
 from rightsize.store.merge_tables import merge_bookkeeping, merge_tables
 from rightsize.store.scope_forms import drop_forms
 from rightsize.store.spelling import name_listed_scopes, respell
+from rightsize.store.watching import note_touched_days
 
 _MERGE_TABLES = (
     "staged_texts",
@@ -88,6 +89,7 @@ def _merge_staged(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
         for file_id, count in part.items():
             new[file_id] = new.get(file_id, 0) + count
     recompute_days(con)
+    note_touched_days(con)
     merge_requests(con)
     merge_bookkeeping(con)
     name_listed_scopes(con)

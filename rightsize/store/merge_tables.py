@@ -14,6 +14,7 @@ from rightsize.model.tables import table
 from rightsize.store.counting import new_rows
 from rightsize.store.sql import folded, named, quoted, tidy_scope
 from rightsize.store.staging import STAGED_TABLES
+from rightsize.store.watching import note_touched_table
 
 _VERSIONS = {
     "role_definitions": "coalesce(strftime(updated_on, '%Y%m%d%H%M%S%f'), '')",
@@ -64,7 +65,10 @@ def merge_tables(con: duckdb.DuckDBPyConnection) -> tuple[dict[int, int], set[st
             continue
         touched.add(declared.name)
         merge = _merge_versions if declared.name in _VERSIONS else _merge_columns
-        for file_id, count in merge(con, declared).items():
+        counts = merge(con, declared)
+        if any(counts.values()):
+            note_touched_table(con, declared.name)
+        for file_id, count in counts.items():
             new[file_id] = new.get(file_id, 0) + count
     return new, touched
 

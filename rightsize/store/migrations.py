@@ -11,7 +11,7 @@ from rightsize.store.days import DAY_TABLES, recompute_days
 from rightsize.store.ddl import base_table, view_statements
 from rightsize.store.merge_events import name_actors_and_assignments, with_keys
 
-SCHEMA_VERSION = 13
+SCHEMA_VERSION = 14
 
 
 def _add_scope_tags(connection: duckdb.DuckDBPyConnection) -> None:
@@ -95,6 +95,11 @@ def _add_days(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("DROP TABLE touched_days")
 
 
+def _add_watch(connection: duckdb.DuckDBPyConnection) -> None:
+    for name in ("touched", "watch_seen", "watch_files", "watch_changes"):
+        connection.execute(f"CREATE TABLE IF NOT EXISTS base.{name} ({base_table(name)})")
+
+
 _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     1: _add_scope_tags,
     2: _add_policies_and_requests,
@@ -108,6 +113,7 @@ _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     10: _add_tokens,
     11: _add_asked_type,
     12: _add_days,
+    13: _add_watch,
 }
 """The step that leads from the version of its key to the next."""
 

@@ -35,6 +35,7 @@ def load_paths(
     covers: str | None = None,
     source: str | None = None,
     scope: str | None = None,
+    named: bool = True,
 ) -> LoadReport:
     """Load exports into a store, which is made where there is none.
 
@@ -47,13 +48,15 @@ def load_paths(
             `scope` and everything below it.
         source: The log that the declaration speaks of.
         scope: Where; the tenant for sign-in logs, which know no other.
+        named: Whether a person named the files among `paths`, so that one that is nothing known is an error; else it
+            is told as unknown.
 
     Raises:
         InputError: A path cannot be read, is nothing that is known, or is damaged. The store is as it was.
         UsageError: The declaration makes no sense.
     """
     given, collected, covered, notes = _open_collections(paths)
-    report = _load(Path(db), given, (*_declarations(covers, source, scope), *covered))
+    report = _load(Path(db), given, (*_declarations(covers, source, scope), *covered), named=named)
     rows, kept = _without_kept(report.rows, collected)
     if kept:
         notes.append(f"kept as raw pages, nothing is learnt from them yet: {', '.join(kept)}")
@@ -109,11 +112,13 @@ def _load(
     paths: Sequence[str | Path],
     declarations: Sequence[Declaration],
     sources: Collection[str] | None = None,
+    *,
+    named: bool = True,
 ) -> LoadReport:
     is_new = not db.exists()
     try:
         with open_store(db, read_only=False) as store:
-            return _stage_and_merge(store, paths, declarations, sources)
+            return _stage_and_merge(store, paths, declarations, sources, named=named)
     except BaseException:
         if is_new:
             # A store that this load made, and that holds nothing, is not left behind.
@@ -123,12 +128,17 @@ def _load(
 
 
 def _stage_and_merge(
-    store: Store, paths: Sequence[str | Path], declarations: Sequence[Declaration], sources: Collection[str] | None
+    store: Store,
+    paths: Sequence[str | Path],
+    declarations: Sequence[Declaration],
+    sources: Collection[str] | None,
+    *,
+    named: bool,
 ) -> LoadReport:
     # The lines of rejects are counted in the order of reading; merging is faster without an order.
     store.connection.execute("SET preserve_insertion_order = true")
     create_staging(store.connection)
-    report = stage(store.connection, paths)
+    report = stage(store.connection, paths, named=named)
     if sources is not None:
         _refuse_others(report.files, sources)
     store.connection.execute("SET preserve_insertion_order = false")

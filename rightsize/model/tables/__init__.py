@@ -15,6 +15,7 @@ from rightsize.model.tables.pim import ACTIVATION_TABLES, PIM_TABLES
 from rightsize.model.tables.reach import REACH_TABLES
 from rightsize.model.tables.signals import SIGNAL_TABLES
 from rightsize.model.tables.usage import USAGE_TABLES
+from rightsize.model.tables.watch import WATCH_TABLES
 
 TABLES: tuple[Table, ...] = (
     *DIRECTORY_TABLES,
@@ -30,6 +31,7 @@ TABLES: tuple[Table, ...] = (
     *ACTIVATION_TABLES,
     *LAYER_TABLES,
     *REACH_TABLES,
+    *WATCH_TABLES,
 )
 
 

@@ -1,0 +1,196 @@
+"""`rightsize watch`: what is new, what changed by it, and whom to tell."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rightsize.cli.collect import Auth, Cloud, Containers, Sources, Subscriptions, Workspaces
+from rightsize.cli.narration import complain, say, set_verbosity
+from rightsize.cli.options import DEFAULT_DB, Db, NoInput, OutputFormat, Quiet, Verbose
+from rightsize.cli.output import show, write
+from rightsize.model.errors import RightsizeError, UsageError
+
+if TYPE_CHECKING:
+    from rightsize.azure.throttle import Clock
+    from rightsize.workflow.watch_run import Outlets, Watched
+
+_COLUMNS = ("severity", "kind", "time", "text")
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_COLLECT_DAYS = 90
+
+
+class WatchFormat(StrEnum):
+    """How changes are written to stdout."""
+
+    JSONL = "jsonl"
+    TABLE = "table"
+    GITHUB = "github"
+
+
+def watch(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[PATH]...", help="Folders that fill up with exports or collected runs."),
+    ] = None,
+    collect: Annotated[
+        Path | None,
+        typer.Option(
+            "--collect", help="Collect what is new in the tenant into this folder of runs.", show_default=False
+        ),
+    ] = None,
+    every: Annotated[
+        str | None,
+        typer.Option("--every", help="Stay, and pass again so often: 90s, 15m, 1h. Without it one pass is made."),
+    ] = None,
+    automation: Annotated[
+        list[str] | None,
+        typer.Option("--automation", help="Who grants by code: an id, UPN, name or application id; may be repeated."),
+    ] = None,
+    applied: Annotated[
+        list[Path] | None,
+        typer.Option("--applied", help="Folder of an applied plan or rollout, whose roles must stay; may be repeated."),
+    ] = None,
+    fail_on: Annotated[
+        list[str] | None,
+        typer.Option("--fail-on", help="Exit 3 on a kind of change, or a severity and worse; may be repeated."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Add changes to this file, JSON lines, each exactly once.")
+    ] = None,
+    webhook: Annotated[
+        list[str] | None,
+        typer.Option("--webhook", help="teams=URL, slack=URL or json=URL; env:NAME for the URL reads a variable."),
+    ] = None,
+    min_window: Annotated[int, typer.Option("--min-window", help="Length of the window of use in days.")] = 90,
+    cloud: Cloud = "public",
+    auth: Auth = "default",
+    subscription: Subscriptions = None,
+    source: Sources = None,
+    workspace: Workspaces = None,
+    container: Containers = None,
+    db: Db = DEFAULT_DB,
+    output: Annotated[WatchFormat, typer.Option("-o", "--output", help="How to write changes.")] = WatchFormat.JSONL,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    no_input: NoInput = False,
+) -> None:
+    """Take in what is new, compare with the last pass, and tell what changed: once each, and nothing is lost.
+
+    The first pass takes what stands as known. Later ones tell new grants and by whom, grants outside PIM and code,
+    what is newly unused, new ways to more, new violations of independence, and drift of applied roles.
+    """
+    from rightsize.azure.throttle import Clock  # noqa: PLC0415
+    from rightsize.workflow.watch import Question  # noqa: PLC0415
+    from rightsize.workflow.watch_delivery import read_webhook  # noqa: PLC0415
+    from rightsize.workflow.watch_run import Outlets, check_gate, passes, run_pass  # noqa: PLC0415
+
+    set_verbosity(verbose, quiet)
+    seconds = _seconds(every)
+    check_gate(fail_on or ())
+    if not paths and collect is None and not db.exists():
+        raise UsageError("there is nothing to watch", hint="name a folder that fills up, or --collect RUNS")
+    clock = Clock()
+    question = Question(tuple(automation or ()), tuple(applied or ()), min_window)
+    outlets = Outlets(_shower(output), out, tuple(read_webhook(text) for text in webhook or ()))
+    gather = None
+    if collect is not None:
+        gather = _collector(
+            collect, db, cloud=cloud, auth=auth, sources=source or (), subscriptions=subscription or (),
+            workspaces=workspace or (), containers=container or (), days=_COLLECT_DAYS, may_ask=not no_input,
+        )  # fmt: skip
+
+    def one() -> Watched:
+        return run_pass(db, paths or (), question, outlets, collect=gather, clock=clock)
+
+    if seconds is None:
+        _end(one(), outlets, fail_on or ())
+        return
+    _stay(passes(one, seconds, clock), outlets, fail_on or (), clock)
+
+
+def _end(done: Watched, outlets: Outlets, fail_on: list[str] | tuple[str, ...]) -> None:
+    from rightsize.workflow.watch_run import gate  # noqa: PLC0415
+
+    _say_pass(done, outlets)
+    refusal = gate(done.told, fail_on)
+    if refusal is not None:
+        raise refusal
+
+
+def _stay(found: Any, outlets: Outlets, fail_on: list[str] | tuple[str, ...], clock: Clock) -> None:
+    """Tell each pass until somebody ends it; a pass that has begun is ended, and a gate says no but stops nothing."""
+    from rightsize.azure.wire import StoppedError  # noqa: PLC0415
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: clock.stop())
+    try:
+        for done in found:
+            try:
+                if isinstance(done, RightsizeError):
+                    raise done
+                _end(done, outlets, fail_on)
+            except RightsizeError as error:
+                complain(error.message, error.hint)
+    except StoppedError:
+        pass
+    say("stopped")
+
+
+def _seconds(text: str | None) -> float | None:
+    if text is None:
+        return None
+    number, unit = text[:-1], text[-1:]
+    if unit not in _UNITS or not number.isdigit() or int(number) == 0:
+        raise UsageError(f"`--every {text}` is no time", hint="for example 90s, 15m, 1h or 1d")
+    return float(int(number) * _UNITS[unit])
+
+
+def _collector(folder: Path, db: Path, **asked: Any) -> Callable[[], None]:
+    def collect() -> None:
+        from rightsize.workflow.collect import collect_tenant  # noqa: PLC0415
+
+        report = collect_tenant(folder, db=db, **asked)
+        say(f"collected {sum(row.rows for row in report.rows):,} records into {report.folder}")
+        for row in report.rows:
+            if row.state != "complete":
+                say(f"{row.source} is {row.state}: {row.missing or row.reason}")
+
+    return collect
+
+
+def _shower(output: WatchFormat) -> Callable[[Any], None]:
+    def shower(changes: Any) -> None:
+        from rightsize.render.watch import write_annotations, write_lines  # noqa: PLC0415
+
+        if output is WatchFormat.TABLE:
+            show(changes, _COLUMNS, OutputFormat.TABLE, table_columns=("severity", "kind", "text"))
+        else:
+            write(write_lines(changes) if output is WatchFormat.JSONL else write_annotations(changes))
+        sys.stdout.flush()
+
+    return shower
+
+
+def _say_pass(done: Watched, outlets: Outlets) -> None:
+    concluded = done.concluded
+    if done.taken is not None:
+        say(f"{done.taken.files} files are new, with {done.taken.new:,} new records")
+    if concluded.is_first:
+        say(f"first pass: {concluded.standing:,} things stand on {concluded.as_of}, and later passes tell what changes")
+    else:
+        say(f"{concluded.changes} changes; concluded up to {concluded.as_of}")
+    for one in done.delivered:
+        if one.problem:
+            say(f"{one.sink}: {one.problem}; the next pass tries again")
+    for sink, count in done.waiting.items():
+        if sink not in outlets.sinks:
+            say(f"{count} changes wait for {sink}, which is not given")
+        elif sink != "stdout":
+            say(f"{count} changes wait for {sink}")

@@ -1,0 +1,264 @@
+"""One pass of a watch: take in what is new, conclude what changed, write both down, and tell.
+
+What a pass concludes is committed in one step with the mark of how far it has come, and what is to be told stands in
+an outbox until it was. So a pass may be killed anywhere: the next one concludes the same again, or goes on telling.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import polars as pl
+
+from rightsize.analyze.inputs import Inputs, schema_of
+from rightsize.analyze.naming import principal_names
+from rightsize.analyze.standing import CONCLUDED, LISTED, privileged_roles, standing_of
+from rightsize.analyze.text import folded
+from rightsize.analyze.verdicts import analyse
+from rightsize.analyze.window import DEFAULT_DAYS, choose_window
+from rightsize.model.errors import UsageError
+from rightsize.model.nouns import RoleDefinition
+from rightsize.rbac.text import fold
+from rightsize.rules.watched import watched_operations
+from rightsize.store.connection import Store, open_store
+from rightsize.store.watching import (
+    SEEN,
+    Pass,
+    Touched,
+    commit_pass,
+    horizon,
+    newest_day,
+    read_seen,
+    read_touched,
+    watched_events,
+    watched_until,
+)
+from rightsize.workflow.layers import read_names
+from rightsize.workflow.watch_changes import (
+    Names,
+    Origin,
+    event_changes,
+    events_told,
+    note_change,
+    standing_changes,
+)
+from rightsize.workflow.watch_drift import drifted_roles, read_applied
+from rightsize.workflow.watch_folder import Taken
+
+CATCH_UP_DAYS = 92
+"""A watch that was away for longer concludes for the last so many days."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a watch looks at.
+
+    Attributes:
+        automation: Who grants by code: ids, UPNs, names or application ids.
+        applied: Folders of plans that were applied.
+        min_window: Days of the window of use.
+        sinks: Where changes are to be delivered.
+    """
+
+    automation: tuple[str, ...] = ()
+    applied: tuple[Path, ...] = ()
+    min_window: int = DEFAULT_DAYS
+    sinks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Concluded:
+    """What a pass concluded.
+
+    Attributes:
+        is_first: Whether it was the first one: it takes what stands as known, and tells nothing of it.
+        changes: How many changes are new.
+        days: The whole days that were concluded.
+        as_of: Up to which day conclusions speak, exclusive.
+        standing: How many things stand.
+        seconds: What it took of the processor.
+    """
+
+    is_first: bool
+    changes: int
+    days: int
+    as_of: dt.date
+    standing: int
+    seconds: float
+
+
+@dataclass(slots=True)
+class _Found:
+    """What a pass has found so far."""
+
+    seen: pl.DataFrame
+    told: pl.DataFrame
+    changes: list[pl.DataFrame] = field(default_factory=list)
+
+
+def conclude(db: Path, question: Question, taken: Taken | None = None) -> Concluded:
+    """Compare the store with what the last pass left, and commit what changed, with the mark, in one transaction.
+
+    Raises:
+        InputError: There is no store, it is in use, or an applied plan cannot be read.
+        UsageError: Nobody is called as `automation` says.
+    """
+    began = time.process_time()
+    applied = read_applied(question.applied)
+    unread = taken.unread if taken is not None else ()
+    with open_store(db, read_only=False, existing=True) as store:
+        touched, until = read_touched(store), watched_until(store)
+        newest, has_logs = newest_day(store)
+        is_first = until is None
+        found = _Found(read_seen(store, (*LISTED, *CONCLUDED)), pl.DataFrame(schema=SEEN))
+        for one in unread:
+            day = until or newest
+            text = f"the file {one.path} was not loaded: {one.reason}"
+            found.changes.append(note_change("file_unread", (one.path, *map(str, one.stamp)), text, "medium", day))
+        days = _days(until, newest, touched, has_logs=has_logs)
+        if touched.days or days or question.automation:
+            _conclude_all(store, question, applied, touched, days, newest, found, is_first=is_first)
+        changes = pl.concat([_no_changes(), *found.changes]).unique("change_id", keep="first", maintain_order=True)
+        told = commit_pass(
+            store,
+            Pass(
+                as_of=days[-1] if days else until or newest,
+                seen=found.seen,
+                kinds=(*LISTED, *CONCLUDED),
+                told=found.told,
+                changes=changes,
+                touched=touched,
+                unread={one.path: one.stamp for one in unread},
+            ),
+            question.sinks,
+        )
+    seconds = time.process_time() - began
+    whole = len([day for day in days if until is None or day > until])
+    return Concluded(is_first, told, whole, days[-1] if days else until or newest, len(found.seen), seconds)
+
+
+def _days(until: dt.date | None, newest: dt.date, touched: Touched, *, has_logs: bool) -> list[dt.date]:
+    """Return the days before which conclusions are to be drawn; the last one again where only a listing changed."""
+    if until is None:
+        return [newest]
+    if not has_logs:
+        return [max(until, newest)] if touched.tables else []
+    first = max(until + dt.timedelta(days=1), newest - dt.timedelta(days=CATCH_UP_DAYS))
+    days = [first + dt.timedelta(days=number) for number in range((newest - first).days + 1)]
+    # A listing says how things are now, and speaks from the first of these days on.
+    return days or ([until] if touched.tables else [])
+
+
+def _conclude_all(
+    store: Store,
+    question: Question,
+    applied: dict[str, RoleDefinition],
+    touched: Touched,
+    days: Sequence[dt.date],
+    newest: dt.date,
+    found: _Found,
+    *,
+    is_first: bool,
+) -> None:
+    names = _names(store)
+    origin = Origin(_automation(store, question.automation))
+    strong = set(privileged_roles(store.table("role_operations"))) if touched.days else set()
+    last = days[-1] if days else newest
+    looked = [day for day in touched.days if day >= horizon(last)]
+    events = watched_events(store, looked, watched_operations())
+    _tell_events(store, events.filter(pl.col("outcome") == "succeeded"), strong, origin, names, found, is_first)
+    if not days:
+        return
+    first = days[0] - dt.timedelta(days=question.min_window)
+    inputs = Inputs.read(_since(store, first))
+    for as_of in days:
+        before = as_of - dt.timedelta(days=1)
+        open_ended = watched_events(store, [before], watched_operations()).filter(pl.col("outcome") == "started")
+        _tell_events(store, open_ended, strong, origin, names, found, is_first)
+        analysis = analyse(inputs, choose_window(inputs, as_of, question.min_window))
+        now = standing_of(inputs, analysis, store.table, drifted_roles(applied, inputs))
+        if not is_first:
+            granted = set(read_seen(store, ("granted",))["name"]) | set(
+                found.told.filter(pl.col("kind") == "granted")["name"]
+            )
+            found.changes.append(standing_changes(now, found.seen, granted, as_of, origin, names))
+        found.seen = now.select("kind", "name", "value", day=pl.lit(as_of))
+
+
+def _tell_events(
+    store: Store,
+    events: pl.DataFrame,
+    strong: set[str],
+    origin: Origin,
+    names: Names,
+    found: _Found,
+    is_first: bool,
+) -> None:
+    """Tell the events that were not told yet; the first pass only takes them as told."""
+    known = pl.concat([read_seen(store, ("event",)), found.told.filter(pl.col("kind") == "event")])
+    fresh = events.join(known, left_on="event_key", right_on="name", how="anti").sort("time", "event_key")
+    if fresh.is_empty():
+        return
+    if not is_first:
+        found.changes.append(event_changes(fresh, strong, origin, names))
+    earlier = pl.concat([read_seen(store, ("granted",)), found.told])
+    told = events_told(fresh).join(earlier, on=["kind", "name"], how="anti")
+    found.told = pl.concat([found.told, told])
+
+
+def _since(store: Store, first: dt.date) -> Callable[[str], pl.DataFrame]:
+    """Return a reader of tables that leaves out the days of use before the first: what is older costs nothing."""
+
+    def read(name: str) -> pl.DataFrame:
+        columns = schema_of(name)
+        if name not in ("usage_days", "sign_ins", "request_access", "coverage"):
+            return store.table(name)
+        chosen = ", ".join(f'"{column}"' for column in columns)
+        return store.frame(f"SELECT {chosen} FROM main.{name} WHERE day >= $first", {"first": first})
+
+    return read
+
+
+def _names(store: Store) -> Names:
+    principals, places = read_names(store)
+    roles = store.frame("""
+        SELECT role_definition_id AS id, role_name AS name FROM main.role_definitions
+        UNION ALL SELECT directory_role_id, role_name FROM main.directory_roles
+        UNION ALL SELECT permission_id, permission FROM main.api_permissions WHERE access = 'application'""")
+    named = roles.drop_nulls().select(folded(pl.col("id")), "name").sort("id", "name").unique("id", keep="first")
+    return Names(principals, dict(named.iter_rows()), places)
+
+
+def _automation(store: Store, given: Sequence[str]) -> frozenset[str]:
+    """Return ids and application ids of whoever is said to grant by code.
+
+    Raises:
+        UsageError: Nothing that is loaded is called so.
+    """
+    if not given:
+        return frozenset()
+    people = store.table("principals")
+    inputs = Inputs.of(principals=people, role_assignments=store.table("role_assignments"))
+    by_name = principal_names(inputs).select("principal_id", known=folded(pl.col("name")))
+    texts = people.select(
+        folded(pl.col("principal_id")),
+        *(folded(pl.col(name)) for name in ("app_id", "user_principal_name", "display_name")),
+    ).join(by_name, on="principal_id", how="left")
+    found: set[str] = set()
+    for one in given:
+        same = texts.filter(
+            pl.any_horizontal((pl.col(column) == fold(one)).fill_null(False) for column in texts.columns)
+        )
+        if same.is_empty():
+            raise UsageError(f"nobody who is loaded is called `{one}`", hint="give an object or application id")
+        found |= {text for row in same.select("principal_id", "app_id").iter_rows() for text in row if text}
+    return frozenset(found)
+
+
+def _no_changes() -> pl.DataFrame:
+    schema = schema_of("watch_changes")
+    return pl.DataFrame(schema={name: schema[name] for name in schema if name not in ("seq", "pending")})

@@ -1,0 +1,96 @@
+"""Folders that fill up: what is new in them is loaded once, and a file that is damaged holds up no other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rightsize.collect.pages import MANIFEST
+from rightsize.collect.runs import find_runs
+from rightsize.ingest.sources import files_in
+from rightsize.model.errors import InputError
+from rightsize.store.connection import open_store
+from rightsize.store.watching import keep_files, known_files
+from rightsize.workflow.load import UNKNOWN, load_paths
+
+Stamp = tuple[int, int]
+"""Size, and time of the last change in nanoseconds."""
+_UNFINISHED = (".tmp", ".part", ".partial", ".crdownload")
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A file that could not be loaded, with the reason and what it looked like; it is tried again when it changes."""
+
+    path: str
+    reason: str
+    stamp: Stamp
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What was taken in: the files that are new, the records of them that were, and what could not be read."""
+
+    files: int = 0
+    new: int = 0
+    unread: tuple[Unread, ...] = ()
+
+
+def take_new(db: Path, paths: Sequence[Path]) -> Taken:
+    """Load the files and collected runs behind `paths` that no pass before has seen as they are now.
+
+    What was loaded is written down after the load: a pass that is killed in between loads the same again, which
+    changes nothing.
+
+    Raises:
+        InputError: A path does not exist, or the store cannot be written.
+    """
+    present = dict(_present(paths))
+    with open_store(db, read_only=False) as store:
+        known = known_files(store)
+    fresh = {path: stamp for path, stamp in present.items() if known.get(path) != stamp}
+    if not fresh:
+        return Taken()
+    new, unread = _load(db, [Path(path) for path in fresh])
+    roots = tuple(f"{path}/" for path in paths)
+    gone = [path for path in known if path not in present and path.startswith(roots)]
+    told = tuple(Unread(path, reason, fresh.get(path, (0, 0))) for path, reason in unread)
+    failed = {one.path for one in told}
+    with open_store(db, read_only=False) as store:
+        # What could not be read is written down once that was told.
+        keep_files(store, {path: stamp for path, stamp in fresh.items() if path not in failed}, gone)
+    return Taken(len(fresh), new, told)
+
+
+def _present(paths: Sequence[Path]) -> Iterator[tuple[str, Stamp]]:
+    """Yield the files of folders, and the runs of collections by their manifests, in order."""
+    for path in paths:
+        runs = find_runs(path)
+        try:
+            if runs:
+                found = [(run, run / MANIFEST) for run in runs]
+            else:
+                files = files_in(path) if path.is_dir() else [path]
+                found = [(file, file) for file in files if file.suffix.lower() not in _UNFINISHED]
+            for name, file in found:
+                about = file.stat()
+                yield str(name), (about.st_size, about.st_mtime_ns)
+        except OSError as error:
+            raise InputError(f"cannot read `{path}`: {error.strerror or error}") from error
+
+
+def _load(db: Path, paths: Sequence[Path]) -> tuple[int, list[tuple[str, str]]]:
+    """Load files together; where one is damaged, halves of them, until it stands alone."""
+    try:
+        report = load_paths(db, paths, named=False)
+    except InputError as error:
+        # Whoever holds the store damages no file.
+        open_store(db, read_only=False).close()
+        if len(paths) == 1:
+            return 0, [(str(paths[0]), error.message)] if paths[0].exists() else []
+        half = len(paths) // 2
+        first, second = _load(db, paths[:half]), _load(db, paths[half:])
+        return first[0] + second[0], first[1] + second[1]
+    unknown = [(row.path, "it is nothing that is known") for row in report.rows if row.source == UNKNOWN]
+    return sum(row.new for row in report.rows), unknown

@@ -1,0 +1,86 @@
+"""Thirty days of the demo through `watch`, hour by hour, with kills in between, beside one pass over all of it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rightsize.demo.exports import write_exports
+from rightsize.demo.generator import generate
+from rightsize.store.connection import open_store
+from rightsize.workflow.watch import Question
+from rightsize.workflow.watch_run import Outlets, run_pass
+from tests.tenants.streams import Stream, copy_listings
+
+SLOW = True
+END, DAYS, KILLED = dt.datetime(2026, 10, 1), 30, 0.05
+
+
+def run() -> Iterator[tuple[str, str, str]]:
+    """Yield the rows."""
+    root = Path(tempfile.mkdtemp(prefix="rightsize-watch-"))
+    tenant = generate()
+    stream, start = Stream.of(tenant), END - dt.timedelta(days=DAYS)
+    write_exports(tenant, root / "exports")
+    copy_listings(root / "exports", root / "past")
+    stream.write(root / "past" / "activity.jsonl", dt.datetime(2026, 1, 1), start)
+    run_pass(root / "first.duckdb", [root / "past"], Question(), Outlets(list))
+    for name in ("once", "steps"):
+        shutil.copy(root / "first.duckdb", root / f"{name}.duckdb")
+    stream.write(root / "once" / "all.jsonl", start, END)
+    whole: list[Any] = []
+    began = time.process_time()
+    run_pass(root / "once.duckdb", [root / "once"], Question(), Outlets(whole.extend))
+    yield "one pass over 30 days, CPU", f"{time.process_time() - began:.1f} s", f"{len(whole)} changes"
+    told, costs, killed = _stepwise(root, stream, start)
+    wanted = {one["change_id"] for one in whole}
+    yield "hourly passes tell the same, each once", str(sorted(told) == sorted(wanted)), f"{killed} passes killed"
+    plain = sorted(cost for cost, days in costs if not days)
+    daily = sorted(cost for cost, days in costs if days)
+    yield "CPU of a pass of an hour, median", f"{plain[len(plain) // 2]:.2f} s", f"of {len(plain)}"
+    yield "CPU of a pass that ends a day, median", f"{daily[len(daily) // 2]:.2f} s", f"of {len(daily)}"
+    third = len(costs) // 3
+    first, last = (sum(cost for cost, _ in part) / third for part in (costs[:third], costs[-third:]))
+    yield "mean of the last ten days beside the first ten", f"{last / first:.2f}", "1 is no growth"
+    with open_store(root / "steps.duckdb", read_only=True) as store:
+        counts = {name: store.frame(f"SELECT count(*) AS n FROM base.{name}")["n"][0]
+                  for name in ("watch_seen", "watch_files", "watch_changes", "touched")}  # fmt: skip
+    yield "rows of state after 30 days", str(sum(counts.values())), json.dumps(counts)
+    shutil.rmtree(root)
+
+
+def _stepwise(root: Path, stream: Stream, start: dt.datetime) -> tuple[list[str], list[tuple[float, int]], int]:
+    chance, costs, killed = random.Random(6), [], 0  # noqa: S311  nothing rests on it
+    folder, db, file = root / "steps", root / "steps.duckdb", root / "changes.jsonl"
+    folder.mkdir()
+    for hour in range(DAYS * 24):
+        at = start + dt.timedelta(hours=hour)
+        stream.write(folder / f"{hour:04d}.jsonl", at, at + dt.timedelta(hours=1))
+        while chance.random() < KILLED:
+            child = multiprocessing.get_context("spawn").Process(
+                target=_pass_that_dies, args=(db, folder, file, chance.uniform(0.05, 4))
+            )
+            child.start()
+            child.join()
+            killed += child.exitcode != 0
+        began = time.process_time()
+        done = run_pass(db, [folder], Question(), Outlets(list, file))
+        costs.append((time.process_time() - began, done.concluded.days))
+    lines = file.read_text(encoding="utf-8").splitlines()
+    return [json.loads(line)["id"] for line in lines], costs, killed
+
+
+def _pass_that_dies(db: Path, folder: Path, file: Path, after: float) -> None:
+    signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+    signal.setitimer(signal.ITIMER_REAL, after)
+    run_pass(db, [folder], Question(), Outlets(list, file))
