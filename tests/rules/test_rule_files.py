@@ -24,6 +24,7 @@ FILES = (
     "risk",
     "risk_classes",
     "split_off",
+    "watched",
     "layers",
     "escalation",
     "scope_levels",
@@ -236,3 +237,13 @@ def test_the_roles_for_recovery_are_built_in_ones(shared_data: Path) -> None:
     roles = json.loads((shared_data / "catalog" / "built-in-roles.json").read_bytes())
     known = {(role["name"], role["roleName"]) for role in roles}
     assert {(row["role_definition_id"], row["name"]) for row in rows_of("recovery_roles")} <= known
+
+
+def test_what_a_watch_tells_is_an_operation_that_changes_something() -> None:
+    """Each once, of a severity that is known; of the directory an action that the map of its log gives."""
+    told = rows_of("watched")
+    assert len({row["operation"].lower() for row in told}) == len(told)
+    assert {row["severity"] for row in told} <= {"low", "medium", "high", "critical"}
+    assert not [row["operation"] for row in told if row["operation"].endswith("/read")]
+    directory = {row["operation"] for row in told if row["operation"].startswith("microsoft.directory/")}
+    assert directory <= {row["action"] for row in rows_of("log_directory_audit")}
