@@ -20,7 +20,7 @@ from rightsize.propose.evidence import declared_windows, proposal_evidence, role
 from rightsize.propose.exposure import planned_exposure, today_exposure, used_weight
 from rightsize.propose.grant import demands_of
 from rightsize.propose.naming import NewRoles
-from rightsize.propose.privileged import privileged_evidence
+from rightsize.propose.privileged import activation_evidence, privileged_evidence
 from rightsize.propose.reads import PatternPart
 from rightsize.propose.settle import anchor_of_place, role_key
 from rightsize.propose.use_rows import KEY
@@ -68,6 +68,9 @@ def write_proposals(
 
 def _parts(draft: Draft) -> Iterator[Draft]:
     """Yield the draft without what becomes eligible, and that as a draft of its own."""
+    if draft.subject.state == "eligible":
+        yield draft
+        return
     eligible = tuple(one for one in draft.placements if one.state == "eligible")
     active = tuple(one for one in draft.placements if one.state != "eligible")
     if active or not eligible:
@@ -99,6 +102,7 @@ def _proposal(
     parts = [one for one in demands_of(whole, bench) if one.apart]
     names = {id_: known.role_name for id_, known in bench.book.roles.items()}
     evidence |= privileged_evidence(draft, parts, bench.privilege, bench.book.index, names)
+    evidence |= activation_evidence(draft, bench.privilege)
     risked = estimate if is_first and observable_loss(whole, bench) else None
     if risked is not None:
         evidence["break_probability"] = risked.as_json()

@@ -17,6 +17,7 @@ import polars as pl
 from rightsize.analyze.coverage import described_principals, groups_with_known_members
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.text import folded, place_of
+from rightsize.propose.drafts import Subject
 
 WHY_ACTIVE = {
     "workload_holder": "only users and groups can be eligible, and it is a workload's",
@@ -81,6 +82,10 @@ class Eligibility:
     licensed: bool = False
     holders: Mapping[str, str] = field(default_factory=dict)
     policies: Mapping[tuple[str, str], Activation] = field(default_factory=dict)
+
+    def knows(self, subject: Subject) -> bool:
+        """Return whether it is known what activating the role of an assignment at its scope asks for."""
+        return (subject.place, subject.role_definition_id) in self.policies
 
     def refusal(self, principal_id: str, place: str, role: str, held_at: str) -> str:
         """Return why something may not become eligible, as a word of `WHY_ACTIVE`, or the empty string.

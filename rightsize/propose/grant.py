@@ -9,6 +9,7 @@ from typing import Any
 
 import polars as pl
 
+from rightsize.model.nouns import AssignmentState
 from rightsize.propose.bench import Bench
 from rightsize.propose.choices import Solution, Terms, choose
 from rightsize.propose.drafts import Draft, Key, Placement, with_roles
@@ -145,26 +146,26 @@ def demands(drafts: Mapping[Key, Draft], bench: Bench) -> Iterator[Demand]:
 def demands_of(draft: Draft, bench: Bench) -> Iterator[Demand]:
     """Yield what an assignment is needed for: what few members of a group do is theirs, what gives privilege apart."""
     subject = draft.subject
+    state: AssignmentState = "eligible" if subject.state == "eligible" else "active"
     for place, need in sorted(draft.needs.by_scope.items() if draft.needs else ()):
         own = _singled_out(draft, place, need, bench)
         common = need.operations
         for mask in own.values():
             common &= ~mask
-        left = Demand(
-            subject, place, replace(need, operations=common), subject.principal_id, condition=subject.condition
-        )
+        left = Demand(subject, place, replace(need, operations=common), subject.principal_id, state, subject.condition)
         yield from split(left, draft.profile, bench.privilege)
         for member, mask in sorted(own.items()):
-            theirs = Demand(subject, place, Need(mask), member, condition=subject.condition)
+            theirs = Demand(subject, place, Need(mask), member, state, subject.condition)
             yield from split(theirs, draft.profile, bench.privilege)
 
 
 def _singled_out(draft: Draft, place: str, need: Need, bench: Bench) -> dict[str, int]:
     """Return the operations that only few members of a group need at a place, by member.
 
-    At the place of the assignment itself the group keeps what is not proved unused by the others.
+    At the place of the assignment itself the group keeps what is not proved unused by the others. Eligible access of
+    a group stays the group's: what nobody has before it is activated is no standing excess of the others.
     """
-    if not bench.dials.direct_assignments or draft.profile is None:
+    if not bench.dials.direct_assignments or draft.profile is None or draft.subject.state == "eligible":
         return {}
     spare = need.operations & (draft.profile.unused if place == draft.subject.place else ~0)
     found = bench.groups.singled.get(draft.subject.key, {}).get(place, {})

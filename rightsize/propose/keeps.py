@@ -15,7 +15,7 @@ import polars as pl
 from rightsize.analyze.coverage import COVERED, control_states, described_principals, groups_with_known_members
 from rightsize.analyze.holders import classify_holders
 from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.reasons import Unused
+from rightsize.analyze.reasons import Unused, Verdict
 from rightsize.analyze.text import folded, place_of
 from rightsize.analyze.verdicts import Analysis
 from rightsize.analyze.window import Window
@@ -27,7 +27,8 @@ from rightsize.rules.operations import first_party_tenants, is_emergency_name, r
 
 REASONS = {
     "activated": "an activation follows its eligibility, which is what a plan would change",
-    "eligible": "it was activated in the window, or the history of its activations is not known whole",
+    "eligible": "its activations show no use, or the history of them is not known whole",
+    "activation_rules_unknown": "what activating it asks for is not loaded, so that it could not be carried over",
     "excluded": "it was excluded by name",
     "emergency_access": "it is an emergency access account's",
     "first_party": "its holder is an application of Microsoft's own",
@@ -144,13 +145,22 @@ def _assignments(facts: _Facts) -> pl.DataFrame:
     known = assignments.join(principals, on="principal_id", how="left")
     return known.join(holders, on=["role_assignment_id", "state"], how="left").with_columns(
         activated=(pl.col("state") == "activated") | _is_twin(facts),
-        # What nobody activated is decided; of the rest an activation shows that it is needed, not for what else.
-        eligible=(pl.col("state") == "eligible") & ~_is_dormant(facts),
+        # What nobody activated is decided, and so is what was used in activations that no log can have missed.
+        eligible=(pl.col("state") == "eligible") & ~_is_dormant(facts) & ~_is_awake(facts),
         foreign=pl.col("holder") == "foreign",
         # What is taken away whole needs no successor that would have to end as well.
         time_bound=pl.col("end_on").is_not_null() & ~_is_dormant(facts),
         unresolved_principal=pl.col("holder") == "unresolved",
     )
+
+
+def _is_awake(facts: _Facts) -> pl.Expr:
+    """Return whether a row is an eligible assignment that was used, where the logs would have shown all use of it."""
+    analysis = facts.analysis
+    whole = analysis.tenant.assignments.filter(pl.col("a").is_in(analysis.covered.implode()))["role_assignment_id"]
+    seen = analysis.verdicts.filter((pl.col("verdict") == Verdict.USED) & (pl.col("state") == "eligible"))
+    used = pl.col("role_assignment_id").is_in(seen["role_assignment_id"].unique().implode())
+    return (pl.col("state") == "eligible") & used & pl.col("role_assignment_id").is_in(whole.implode())
 
 
 def _is_twin(facts: _Facts) -> pl.Expr:

@@ -164,7 +164,10 @@ def _draft_one(subject: Subject, reader: NeedReader, around: Mapping[str, Writes
     uses = bench.uses.get(subject.key, {})
     needs = reader.read(role, subject.place, profile, uses, around[fold(subject.principal_id)])
     opened = opens(subject, profile, needs, bench.privilege, bench.book.index.reads)
-    return first_draft(subject, role, profile, needs, bench.book, bench.dials.max_excess, opens=opened)
+    draft = first_draft(subject, role, profile, needs, bench.book, bench.dials.max_excess, opens=opened)
+    if draft.open and subject.state == "eligible" and not bench.privilege.eligibility.knows(subject):
+        return draft.kept("activation_rules_unknown")
+    return draft
 
 
 def settle(drafts: dict[Key, Draft], bench: Bench) -> Granted:
@@ -210,7 +213,17 @@ def _prove(drafts: Mapping[Key, Draft], new: NewRoles, roles: Roles, bench: Benc
     return {key: proved.get(claim_name(key), Proof(True, True)) for key in drafts}
 
 
+def _activations_of_changed(drafts: Mapping[Key, Draft], bench: Bench) -> set[str]:
+    """Return the folded ids of running activations whose eligibility changes: they end with it, or by themselves."""
+    changed = {fold(id_) for (id_, state), draft in drafts.items() if state == "eligible" and draft.kind != "keep"}
+    rows = bench.analysis.tenant.assignments.filter(
+        (pl.col("state") == "activated") & pl.col("eligibility").is_in(sorted(changed))
+    )
+    return set(rows["id"])
+
+
 def _replay(drafts: Mapping[Key, Draft], new: NewRoles, roles: Roles, bench: Bench) -> Replay:
+    ending = _activations_of_changed(drafts, bench)
     today: list[tuple[str | None, ...]] = []
     after: list[tuple[str | None, ...]] = []
     for key, draft in sorted(drafts.items()):
@@ -220,7 +233,7 @@ def _replay(drafts: Mapping[Key, Draft], new: NewRoles, roles: Roles, bench: Ben
         if key in bench.findings.orphans:
             continue
         today.append(own)
-        if draft.kind == "keep":
+        if draft.kind == "keep" and fold(key[0]) not in ending:
             after.append(own)
         after.extend(
             (

@@ -106,6 +106,11 @@ def split(demand: Demand, profile: Profile | None, privilege: Privilege) -> Iter
         yield delegated
         left = demand.need.operations & ~delegated.need.operations
         demand = replace(demand, need=replace(demand.need, operations=left))
+    if demand.state == "eligible":
+        # All of it sleeps already, and is activated together.
+        if demand.need:
+            yield demand
+        return
     apart = demand.need.operations & privilege.part_of(demand.subject.key, profile)
     seldom = demand.need.operations & privilege.seldom.get(demand.subject.key, 0)
     if seldom and not why_active(_apart(demand, apart | seldom, privilege), privilege):
@@ -214,16 +219,25 @@ def privileged_evidence(
             "activation": duration(privilege.hours[subject.key]),
             "meaning": "an activation of this length would have been enough on 95 of 100 days of work",
         }
+    return found
+
+
+def activation_evidence(draft: Draft, privilege: Privilege) -> dict[str, Any]:
+    """Return what activating has to ask for, where a draft makes anything eligible: what today's role asks for."""
+    subject = draft.subject
     activation = privilege.eligibility.policies.get((subject.place, subject.role_definition_id))
-    if activation is not None and any(part.state == "eligible" for part in shown):
-        found["activation"] = activation.as_json() | {
+    if activation is None or not any(one.state == "eligible" for one in draft.placements):
+        return {}
+    return {
+        "activation": activation.as_json()
+        | {
             "policy_id": activation.policy_id,
             "of_role": subject.role_definition_id,
             "of_scope": subject.scope,
             "meaning": "to be set on the management policy of each assigned role at its scope before anybody uses it; "
             "a policy is shared by everybody who is eligible for that role there",
         }
-    return found
+    }
 
 
 def _part_json(

@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from rightsize.model.nouns import AssignmentState
 from rightsize.propose.drafts import Draft, Key, Placement, Subject
 from rightsize.propose.limits import Limits
 from rightsize.propose.roles import RoleContent
@@ -60,9 +61,8 @@ def rest_on_existing(drafts: Mapping[Key, Draft]) -> dict[Key, Draft]:
     Where one exists under another condition, or two new ones differ in it, what asks for a new one is kept.
     """
     existing = {
-        (draft.subject.principal_id, draft.subject.role_definition_id, draft.subject.place): key
+        (draft.subject.principal_id, draft.subject.role_definition_id, draft.subject.place, draft.subject.state): key
         for key, draft in sorted(drafts.items())
-        if draft.subject.state == "active"
     }
     settled = dict(drafts)
     for key in _conflicting(drafts, existing):
@@ -72,7 +72,7 @@ def rest_on_existing(drafts: Mapping[Key, Draft]) -> dict[Key, Draft]:
         found = {
             placement: existing[identity]
             for placement in draft.placements
-            if (identity := _identity(placement)) in existing and placement.state == "active"
+            if (identity := _identity(placement)) in existing
         }
         if not found:
             continue
@@ -92,21 +92,23 @@ def rest_on_existing(drafts: Mapping[Key, Draft]) -> dict[Key, Draft]:
     return settled
 
 
-def _identity(placement: Placement) -> tuple[str, str, str]:
-    return placement.principal_id, placement.choice.role_definition_id, placement.place
+_Identity = tuple[str, str, str, AssignmentState]
+"""Principal, role, place and state: what Azure takes once. An eligible one may stand beside a standing one."""
 
 
-def _conflicting(drafts: Mapping[Key, Draft], existing: Mapping[tuple[str, str, str], Key]) -> list[Key]:
+def _identity(placement: Placement) -> _Identity:
+    return placement.principal_id, placement.choice.role_definition_id, placement.place, placement.state
+
+
+def _conflicting(drafts: Mapping[Key, Draft], existing: Mapping[_Identity, Key]) -> list[Key]:
     """Return the drafts with a placement that Azure would refuse for its condition; of new ones the later."""
-    first: dict[tuple[str, RoleKey | str, str], str | None] = {}
+    first: dict[tuple[str, RoleKey | str, str, AssignmentState], str | None] = {}
     found = []
     for key, draft in sorted(drafts.items()):
         for one in draft.placements:
-            if one.state != "active":
-                continue
             there = existing.get(_identity(one))
             content = role_key(one) or one.choice.role_definition_id
-            before = first.setdefault((one.principal_id, content, one.place), one.condition)
+            before = first.setdefault((one.principal_id, content, one.place, one.state), one.condition)
             if before != one.condition or (there is not None and drafts[there].subject.condition != one.condition):
                 found.append(key)
                 break

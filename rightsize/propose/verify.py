@@ -210,7 +210,12 @@ def _replay(case: Case, uses: pl.DataFrame, window: Window) -> tuple[Outcomes, M
     """Return how each use ends, and for those that are refused the assignments that go and allow them today."""
     orphaned = _orphaned(case)
     present = [holding for key, holding in case.today.items() if key not in orphaned]
-    after = [_row(holding, holding.key[1]) for holding in present if holding.key not in case.going]
+    ending = _activations_of_going(case)
+    after = [
+        _row(holding, holding.key[1])
+        for holding in present
+        if holding.key not in case.going and holding.key[0] not in ending
+    ]
     carried = {
         (proposal.id, case.today[key].condition)
         for key, proposals in case.going.items()
@@ -233,6 +238,14 @@ def _replay(case: Case, uses: pl.DataFrame, window: Window) -> tuple[Outcomes, M
     for use, label in found.iter_rows():
         through[use].append(keys[int(label)])
     return outcomes, {use: tuple(sorted(named)) for use, named in through.items()}
+
+
+def _activations_of_going(case: Case) -> set[str]:
+    """Return the folded ids of running activations whose eligibility the plan takes away: they end with it."""
+    going = [id_ for id_, state in case.going if state == "eligible"]
+    table = case.inputs.role_assignments.filter(pl.col("state") == "activated")
+    behind = folded(table["eligibility_id"]).is_in(going)
+    return set(folded(table["role_assignment_id"]).filter(behind.fill_null(False)))
 
 
 def _row(holding: Holding, label: str) -> _Row:
