@@ -7,7 +7,7 @@ the call; of several, the fewest and least powerful that explain all calls are k
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
@@ -57,11 +57,18 @@ def attribute(usage: pl.DataFrame, tenant: Tenant, open_groups: pl.Series, activ
     rest = clean.join(direct, on="u", how="anti")
     in_time, too_young = _candidates(rest, tenant, grants)
     chosen = _choose(in_time, rest, tenant, direct["a"].unique())
-    explained = _expand(pl.concat([direct, chosen]), tenant)
     left = rest.join(chosen, on="u", how="anti")
+    # What stands explains first; a membership that has to be activated explains what is left.
+    woken = replace(tenant, membership=tenant.sleeping)
+    asleep, _ = _candidates(left, woken, grants)
+    awake = _choose(asleep, left, tenant, direct["a"].unique())
+    awake = awake.with_columns(reason=pl.lit(Attribution.GROUP_ACTIVATION.value))
+    left = left.join(awake, on="u", how="anti")
+    explained = _expand(pl.concat([direct, chosen, awake]), tenant)
     held, held_young = _candidates(suspect.join(evidenced, on="u", how="anti"), tenant, grants)
     named = evidenced.join(suspect, on="u", how="semi").select("u", "a")
-    possible = pl.concat([named, held.select("u", "a"), held_young.select("u", "a")])
+    may_hold, _ = _candidates(suspect.join(evidenced, on="u", how="anti"), woken, grants)
+    possible = pl.concat([named, *(frame.select("u", "a") for frame in (held, held_young, may_hold))])
     possible = _expand(possible.with_columns(reason=pl.lit("")), tenant).select("u", "a").unique().sort("u", "a")
     homeless = left.filter(node_of("place").is_in(_unplaced(tenant).implode()) & (pl.col("place") != ROOT))
     maybe, _ = _candidates(homeless, tenant, grants, level="management_group")

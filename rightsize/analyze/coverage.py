@@ -205,7 +205,7 @@ def _silent_principals(inputs: Inputs, window: Window, tenant: Tenant) -> pl.Ser
     devices = inputs.group_members.filter(pl.col("member_type") == "Device")["member_id"]
     quiet = pl.concat([silent["principal_id"], folded(devices)]).unique()
     groups = groups_with_known_members(inputs, described)
-    members = tenant.membership.filter(pl.col("principal_id") != pl.col("holder"))
+    members = tenant.may_reach.filter(pl.col("principal_id") != pl.col("holder"))
     members = members.filter(~pl.col("principal_id").is_in(groups.implode()))
     loud = members.filter(~pl.col("principal_id").is_in(quiet.implode()))["holder"].unique()
     return pl.concat([silent["principal_id"], groups.filter(~groups.is_in(loud.implode()))]).unique()

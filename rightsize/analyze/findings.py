@@ -165,7 +165,7 @@ def _inert(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
     complete = inputs.listings.filter(
         pl.col("complete").fill_null(False) & pl.col("listing").is_in(["members", "transitiveMembers"])
     )
-    with_members = tenant.membership.filter(pl.col("principal_id") != pl.col("holder"))["holder"].unique()
+    with_members = tenant.may_reach.filter(pl.col("principal_id") != pl.col("holder"))["holder"].unique()
     listed = folded(complete["of"]).unique()
     empty_groups = listed.filter(~listed.is_in(with_members.implode()))
     disabled = inputs.principals.filter(~pl.col("account_enabled").fill_null(True))["principal_id"]

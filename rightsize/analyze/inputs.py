@@ -44,6 +44,7 @@ class Inputs:
     principal_aliases: pl.DataFrame
     group_members: pl.DataFrame
     group_closure: pl.DataFrame
+    group_schedule_instances: pl.DataFrame
     listings: pl.DataFrame
     scopes: pl.DataFrame
     scope_tags: pl.DataFrame

@@ -26,6 +26,7 @@ class Attribution(StrEnum):
     EVIDENCE = "evidence"
     ACTIVATION = "activation"
     PAST_ACTIVATION = "past_activation"
+    GROUP_ACTIVATION = "group_activation"
     ELIMINATION = "elimination"
     FEWEST = "fewest"
     GRAPH_CALL = "graph_call"
@@ -99,6 +100,7 @@ class Unexplained(StrEnum):
 SENTENCES: dict[str, str] = {
     Attribution.EVIDENCE: "the log names this assignment as what allowed the call",
     Attribution.ACTIVATION: "the log names an activation of this eligibility",
+    Attribution.GROUP_ACTIVATION: "nothing but a membership that its caller would have to activate grants the call",
     Attribution.PAST_ACTIVATION: "the log names an activation that has ended, and this eligibility grants the call",
     Attribution.ELIMINATION: "nothing else that the principal or its groups hold grants the call",
     Attribution.GRAPH_CALL: "the principal called Microsoft Graph for something that needs the action",

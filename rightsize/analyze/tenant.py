@@ -28,6 +28,8 @@ class Tenant:
             level, `role_known` whether the definition is loaded, `twin` whether the row is the plain assignment that
             Azure shows for an activation beside it, and `power` how much it grants, weighted by risk and reach.
         membership: `(principal_id, holder)`: who reaches the assignments of whom; each principal its own.
+        sleeping: `(principal_id, holder)`: who would reach the assignments of which group by activating a membership
+            of it (PIM for Groups), and does not without.
         operations: The catalogue, annotated: `name` (folded), `operation`, `plane`, `certain`, `risk`, `weight`,
             `observable_by`, `reason`, `levels`.
         grants: `(role, name, plane, conditional)`: what each assigned role grants over the catalogue and over the
@@ -39,10 +41,16 @@ class Tenant:
 
     assignments: pl.DataFrame
     membership: pl.DataFrame
+    sleeping: pl.DataFrame
     operations: pl.DataFrame
     grants: pl.DataFrame
     patterns: pl.DataFrame
     tree: ScopeTree
+
+    @property
+    def may_reach(self) -> pl.DataFrame:
+        """Who reaches the assignments of whom, activations included; columns as `membership`."""
+        return pl.concat([self.membership, self.sleeping])
 
     @property
     def has_catalogue(self) -> bool:
@@ -71,9 +79,11 @@ def read_tenant(inputs: Inputs) -> Tenant:
     grants = grants.group_by("role", "name", "plane").agg(pl.col("conditional").all()).sort("role", "plane", "name")
     named = [inputs.coverage["scope"], inputs.usage_days["scope"]]
     places = pl.concat([bare["place"], *(place_of(scopes.drop_nulls().unique()) for scopes in named)])
+    membership = _membership(inputs)
     return Tenant(
         assignments=_with_power(bare, grants, catalogue, patterns),
-        membership=_membership(inputs),
+        membership=membership,
+        sleeping=sleeping_memberships(inputs.group_schedule_instances, membership),
         operations=catalogue,
         grants=grants,
         patterns=patterns,
@@ -142,6 +152,31 @@ def _membership(inputs: Inputs) -> pl.DataFrame:
     ).unique()
     own = pl.DataFrame({"principal_id": named}).with_columns(holder=pl.col("principal_id"))
     return pl.concat([own, through]).unique().drop_nulls().sort("principal_id", "holder")
+
+
+def sleeping_memberships(governed: pl.DataFrame, membership: pl.DataFrame) -> pl.DataFrame:
+    """Return `(principal_id, holder)` of what only memberships that have to be activated lead to.
+
+    Args:
+        governed: The table `group_schedule_instances`.
+        membership: `(principal_id, holder)`: what stands, each principal its own.
+    """
+    may = governed.filter(pl.col("access") == "member")
+    step = pl.DataFrame({"inner": folded(may["principal_id"]), "group": folded(may["group_id"])}).drop_nulls().unique()
+    own = pl.concat([step["inner"], step["group"]]).unique()
+    standing = pl.concat([membership, pl.DataFrame({"principal_id": own, "holder": own})]).unique()
+    found = standing
+    while True:
+        woken = found.join(step, left_on="holder", right_on="inner").select("principal_id", inner="group")
+        onwards = woken.join(standing, left_on="inner", right_on="principal_id").select("principal_id", "holder")
+        grown = pl.concat([found, onwards]).unique()
+        if grown.height == found.height:
+            return (
+                found.join(membership, on=["principal_id", "holder"], how="anti")
+                .filter(pl.col("principal_id") != pl.col("holder"))
+                .sort("principal_id", "holder")
+            )
+        found = grown
 
 
 def _catalogue(inputs: Inputs) -> pl.DataFrame:

@@ -92,7 +92,7 @@ def asked_uses(
     uses: pl.DataFrame, today: pl.DataFrame, evaluator: Evaluator, tenant: Tenant, inputs: Inputs
 ) -> pl.DataFrame:
     """Return the uses that today's grants allow and no deny refuses: what a plan is asked to go on allowing."""
-    spread = with_holders(uses, tenant.membership)
+    spread = with_holders(uses, tenant.may_reach)
     before = evaluator.allowed(spread, today)["use"].unique()
     refused = _refused(spread, inputs, tenant)
     return uses.filter(pl.col("use").is_in(before.implode()) & ~pl.col("use").is_in(refused.implode()))
@@ -101,10 +101,12 @@ def asked_uses(
 def answer_uses(asked: pl.DataFrame, after: pl.DataFrame, evaluator: Evaluator, tenant: Tenant) -> Outcomes:
     """Return how each of the uses that are asked ends under the assignments of `after`."""
     found = evaluator.allowed(with_holders(asked, tenant.membership), after)
+    woken = evaluator.allowed(with_holders(asked, tenant.sleeping), after)
     standing = found.filter(pl.col("label") != "eligible")["use"].unique()
-    eligible = found.filter(pl.col("label") == "eligible")["use"].unique()
+    eligible = pl.concat([found.filter(pl.col("label") == "eligible")["use"], woken["use"]]).unique()
     waiting = eligible.filter(~eligible.is_in(standing.implode()))
-    denied = asked.filter(~pl.col("use").is_in(found["use"].implode())).sort("use")
+    allowed = pl.concat([found["use"], woken["use"]]).unique()
+    denied = asked.filter(~pl.col("use").is_in(allowed.implode())).sort("use")
     return Outcomes(standing, waiting, denied)
 
 

@@ -6,7 +6,8 @@ decides; conditions come last.
 
 * A role grants by block: actions minus that block's not-actions. Another block, or another role, may still grant what
   one excludes.
-* An assignment that needs an activation first (PIM) is `eligible`; activated and standing ones count alike.
+* An assignment that needs an activation first (PIM) is `eligible`, and so is any that only a membership that has to be
+  activated reaches; activated and standing ones count alike.
 * A condition, on the assignment or inside the definition, that depends on the request makes its grant `conditional`;
   one that cannot hold for the operation leaves nothing of it (see `rbac.conditions`).
 * Strongest first: `yes`, `conditional`, `eligible`, `no`. A deny that itself has a condition, which may hold or not,
@@ -16,7 +17,7 @@ decides; conditions come last.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from rightsize.model.nouns import Decision, DenyAssignment, Reason, RoleAssignment
@@ -108,6 +109,7 @@ class Access:
                 continue
             kind = "eligible" if assignment.state == "eligible" else "conditional" if grant.condition else "yes"
             found[kind].append(_reason(assignment, role, via, grant.condition))
+        found["eligible"] += self._sleeping(principal, text, plane, scope)
         possible = tuple(sorted({deny for deny, _ in denials}))
         answers: tuple[Literal["yes", "conditional", "eligible"], ...] = ("yes", "conditional", "eligible")
         for answer in answers:
@@ -115,6 +117,21 @@ class Access:
                 weakened = answer == "yes" and possible
                 return Decision("conditional" if weakened else answer, _in_order(found[answer]), possible)
         return Decision("no", (), possible)
+
+    def _sleeping(self, principal: str, text: str, plane: str, scope: Scope) -> Iterator[Reason]:
+        """Yield the grants of groups that a principal would be in after an activation, but for what is denied then."""
+        chains = self._membership.sleeping_chains(principal)
+        for key in self._lineage(scope) if chains else ():
+            held = self._held.get(key, {})
+            for holder in chains.keys() & held.keys():
+                if any(truth for _, truth in self._denials(principal, text, plane, scope, chains[holder])):
+                    continue
+                for assignment in held[holder]:
+                    role = self._roles.get(fold(assignment.role_definition_id))
+                    grant = _grant(role.permissions, assignment.condition, text, plane) if role else None
+                    if role is not None and grant is not None:
+                        reason = _reason(assignment, role, chains[holder], grant.condition)
+                        yield replace(reason, state="eligible")
 
     def reaching(self, principal_id: str, scope: Scope) -> Iterator[tuple[RoleAssignment, Chain]]:
         """Yield the assignments of a principal and its groups that reach a scope, whatever their role grants."""
@@ -144,11 +161,16 @@ class Access:
         role = self._roles.get(fold(assignment.role_definition_id))
         return role is not None and _grant(role.permissions, assignment.condition, text, plane) is not None
 
-    def _denials(self, principal: str, text: str, plane: str, scope: Scope) -> list[tuple[str, Truth]]:
-        """Return the denies that apply: certainly (True), or where their condition holds (None)."""
+    def _denials(
+        self, principal: str, text: str, plane: str, scope: Scope, activated: Chain = ()
+    ) -> list[tuple[str, Truth]]:
+        """Return the denies that apply: certainly (True), or where their condition holds (None).
+
+        With `activated`, those that would once the principal is in these groups, too.
+        """
         if not self._denies:
             return []
-        who = self._membership.chains(principal).keys()
+        who = self._membership.chains(principal).keys() | set(activated)
         above = self._lineage(scope)
         found: list[tuple[str, Truth]] = []
         for deny in self._denies:

@@ -2,7 +2,8 @@
 
 A token carries all groups of a principal, transitive ones included (Azure docs, "What is Azure RBAC"), so an
 assignment of any group above counts. Chains follow direct memberships where there are any; a transitive listing, which
-does not say how, bridges the rest. Cycles end by themselves: a group is visited once.
+does not say how, bridges the rest. Cycles end by themselves: a group is visited once. A membership that has to be
+activated first (PIM for Groups) is no membership until then: what only such a one leads to is told apart.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ class Membership:
     direct: Mapping[str, tuple[str, ...]]
     transitive: Mapping[str, tuple[str, ...]]
     members: Mapping[str, tuple[str, ...]]
+    eligible: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     _chains: dict[str, dict[str, Chain]] = field(default_factory=dict, compare=False)
 
     def chains(self, principal_id: str) -> Mapping[str, Chain]:
@@ -36,8 +38,17 @@ class Membership:
             self._chains[principal_id] = found
         return self._chains[principal_id]
 
+    def sleeping_chains(self, principal_id: str) -> Mapping[str, Chain]:
+        """Return the groups that a principal is in only once a membership is activated, each with a chain to it."""
+        if not self.eligible:
+            return {}
+        standing = self.chains(principal_id)
+        found = dict(standing)
+        _walk(found, [self.direct, self.transitive, self.eligible])
+        return {group: chain for group, chain in found.items() if group not in standing}
+
     def below(self, group_id: str) -> set[str]:
-        """Return everything that is in a group, through any chain, groups included."""
+        """Return everything that is or may be in a group, through any chain, groups included."""
         found: set[str] = set()
         waiting = [group_id]
         while waiting:
@@ -48,13 +59,18 @@ class Membership:
         return found - {group_id}
 
 
-def read_membership(direct: Iterable[tuple[str, str]], transitive: Iterable[tuple[str, str]] = ()) -> Membership:
-    """Return memberships from (group id, member id) pairs, direct ones and those of transitive listings."""
-    direct_pairs, transitive_pairs = set(direct), set(transitive)
+def read_membership(
+    direct: Iterable[tuple[str, str]],
+    transitive: Iterable[tuple[str, str]] = (),
+    eligible: Iterable[tuple[str, str]] = (),
+) -> Membership:
+    """Return memberships from (group id, member id) pairs: direct, of transitive listings, and to be activated."""
+    direct_pairs, transitive_pairs, eligible_pairs = set(direct), set(transitive), set(eligible)
     return Membership(
         _grouped((member, group) for group, member in direct_pairs),
         _grouped((member, group) for group, member in transitive_pairs),
-        _grouped(direct_pairs | transitive_pairs),
+        _grouped(direct_pairs | transitive_pairs | eligible_pairs),
+        _grouped((member, group) for group, member in eligible_pairs),
     )
 
 

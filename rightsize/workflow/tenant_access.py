@@ -33,6 +33,7 @@ _TABLES = (
     "principal_aliases",
     "group_members",
     "group_closure",
+    "group_schedule_instances",
     "scopes",
     "role_definitions",
     "role_assignments",
@@ -187,7 +188,14 @@ def read_tenant_access(table_of: Callable[[str], pl.DataFrame], *, as_of: dt.dat
     assignments, misplaced = _assignments(_in_force(inputs.role_assignments, as_of))
     members = inputs.group_members
     is_direct = pl.col("listing") == "members"
-    membership = read_membership(_pairs(members.filter(is_direct)), _pairs(members.filter(~is_direct)))
+    governed = _in_force(inputs.group_schedule_instances.filter(pl.col("access") == "member"), as_of)
+    governed = governed.rename({"principal_id": "member_id"})
+    sleeping = pl.col("state") == "eligible"
+    membership = read_membership(
+        [*_pairs(members.filter(is_direct)), *_pairs(governed.filter(~sleeping))],
+        _pairs(members.filter(~is_direct)),
+        _pairs(governed.filter(sleeping)),
+    )
     tree = _tree(inputs.scopes)
     named = (inputs.principals["principal_id"], inputs.role_assignments["principal_id"], members["member_id"])
     return TenantAccess(

@@ -53,6 +53,32 @@ def test_an_id_that_no_listing_shows_falls_to_elimination_without_an_eligibility
     assert credited(tiny) == {("a", "active", START, "used", "elimination")}
 
 
+def _may_join(tiny: Tiny, group: str, principal: str, state: str = "eligible") -> Tiny:
+    row = {"instance_id": f"{group}-{principal}", "state": state, "access": "member"}
+    return tiny.add("group_schedule_instances", principal_id=principal, group_id=group, **row)
+
+
+def test_what_only_an_activated_membership_explains_is_use_of_what_the_group_holds(tiny: Tiny) -> None:
+    """Of one group within another, too; so it is not taken for unused."""
+    tiny.role("vm", "Microsoft.Compute/*").assign("a", "outer", "vm").member("outer", "inner")
+    _may_join(tiny, "inner", "p").use("p", START)
+    assert credited(tiny) == {("a", "active", START, "used", "group_activation")}
+
+
+def test_what_stands_comes_before_a_membership_that_has_to_be_activated(tiny: Tiny) -> None:
+    tiny.role("vm", "Microsoft.Compute/*").assign("a", "g", "vm").assign("own", "p", "vm")
+    _may_join(tiny, "g", "p").use("p", START)
+    assert credited(tiny) == {("own", "active", START, "used", "elimination")}
+
+
+def test_who_may_only_own_a_group_is_no_member_of_it(tiny: Tiny) -> None:
+    tiny.role("vm", "Microsoft.Compute/*").assign("a", "g", "vm").use("p", START)
+    tiny.add(
+        "group_schedule_instances", principal_id="p", group_id="g", instance_id="o", state="eligible", access="owner"
+    )
+    assert credited(tiny) == {(None, None, START, "unexplained", "no_grant")}
+
+
 def test_an_id_that_no_listing_shows_and_nothing_explains_is_said(tiny: Tiny) -> None:
     tiny.role("vm", "Microsoft.Compute/*").assign("a", "p", "vm", f"{SUB}/resourceGroups/other")
     tiny.use("p", START, role_assignment_id="gone")

@@ -81,6 +81,34 @@ def test_an_assignment_of_a_policy_says_role_scope_and_rules(tmp_path: Path) -> 
     assert staged.rejects == []
 
 
+GRAPH_POLICY = f"DirectoryRole_{guid(1)}_{guid(5)}"
+
+
+@pytest.mark.parametrize(
+    ("scope_type", "scope_id", "role", "found"),
+    [
+        ("DirectoryRole", "/", guid(3), ("/", guid(3))),
+        ("Directory", "/", guid(3), ("/", guid(3))),
+        ("Group", guid(7), "member", (f"/groups/{guid(7)}", "member")),
+    ],
+)
+def test_policies_of_graph_hold_for_directory_roles_and_for_groups(
+    scope_type: str, scope_id: str, role: str, found: tuple[str, str], tmp_path: Path
+) -> None:
+    """The assignment has its policy within it, with the same rules as Resource Manager's."""
+    within = {"id": GRAPH_POLICY, "scopeId": scope_id, "scopeType": scope_type, "rules": RULES}
+    place = {"scopeId": scope_id, "scopeType": scope_type}
+    assigned = {"id": f"{GRAPH_POLICY}_{role}", "policyId": GRAPH_POLICY, "roleDefinitionId": role, **place}
+    context = {"@odata.context": "https://graph.microsoft.com/v1.0/$metadata#policies/roleManagementPolicyAssignments"}
+    staged = stage_document(tmp_path, context | {"value": [assigned | {"policy": within}]})
+    keys = ("policy_id", "scope", "role_definition_id")
+    assert staged.rows("role_management_policies", *keys) == [(GRAPH_POLICY.lower(), *found)]
+    assert staged.rows("role_management_policies", *SETTINGS) == [KNOWN]
+    alone = stage_document(tmp_path, {"value": [within]}, "b.json")
+    assert alone.rows("role_management_policies", "policy_id", "requires_approval") == [(GRAPH_POLICY.lower(), True)]
+    assert staged.rejects == alone.rejects == []
+
+
 def test_a_policy_has_the_same_rules_and_no_role(tmp_path: Path) -> None:
     """Its `rules` in any order are the `effectiveRules` of its assignment."""
     one = stage_document(tmp_path, {"value": [policy(list(reversed(RULES)))]}, "b.json")

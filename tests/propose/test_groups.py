@@ -140,3 +140,35 @@ def test_a_group_counts_for_everybody_in_it() -> None:
     assert used == 0
     assert many.excess_before > 7 * one.excess_before
     assert many.excess_after == 0
+
+
+def _may_join(tenant: SmallTenant, group: str, principal: str) -> None:
+    row = {"instance_id": "i", "state": "eligible", "access": "member"}
+    tenant.add("group_schedule_instances", group_id=group, principal_id=principal, **row)
+
+
+def test_use_through_an_activated_membership_stays_with_the_group_and_needs_an_activation() -> None:
+    """Nobody else does anything, and without that membership the assignment would go."""
+    tenant, _, group, assignment = _team(1)
+    person = tenant.principal(30)
+    tenant.use(person, START, VM)
+    assert proposal_for(tenant.plan(**LEAN), assignment).kind == "remove"
+    _may_join(tenant, group, person)
+    plan = tenant.plan(**LEAN)
+    assert _given(plan, assignment) == {group: [(VM, [START])]}
+    assert (plan.replay["needs_activation"], plan.replay["denied"]) == (1, 0)
+
+
+def test_who_has_to_activate_a_membership_is_given_nothing_that_stands() -> None:
+    """What one of many does becomes theirs, but not where that would make standing of what sleeps."""
+    tenant, members, group, assignment = _team(8)
+    for member in members:
+        tenant.use(member, START, VM)
+    person = tenant.principal(30)
+    _may_join(tenant, group, person)
+    tenant.use(person, WRITE_VM, VM)
+    plan = tenant.plan(**LEAN)
+    given = _given(plan, assignment)
+    assert set(given) == {group}
+    assert {START, WRITE_VM} <= {text for _, texts in given[group] for text in texts}
+    assert plan.replay["denied"] == 0

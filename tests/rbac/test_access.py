@@ -37,9 +37,10 @@ def build(
     denies: tuple[DenyAssignment, ...] = (),
     members: tuple[tuple[str, str], ...] = (),
     transitive: tuple[tuple[str, str], ...] = (),
+    eligible: tuple[tuple[str, str], ...] = (),
 ) -> Access:
     roles = {name: KnownRole(name.title(), read_permissions(blocks)) for name, blocks in ROLES.items()}
-    return Access(roles, assignments, denies, read_membership(members, transitive), TREE)
+    return Access(roles, assignments, denies, read_membership(members, transitive, eligible), TREE)
 
 
 def held(role: str, scope: str = RG, principal: str = "p", **more: Any) -> RoleAssignment:
@@ -69,6 +70,25 @@ def test_not_actions_subtract_from_their_block_and_deny_nothing() -> None:
     assert ask(build([held("two")])).allowed == "yes"
     assert ask(build([held("two")]), "a/b/write").allowed == "no"
     assert ask(build([held("two"), held("writer")]), "a/b/write").because[0].role_name == "Writer"
+
+
+def test_a_membership_that_has_to_be_activated_makes_what_the_group_holds_eligible() -> None:
+    """Through groups within groups, and however the group holds it; what stands comes first."""
+    access = build([held("writer", principal="outer")], members=(("outer", "inner"),), eligible=(("inner", "p"),))
+    decision = ask(access)
+    assert (decision.allowed, decision.because[0].via, decision.because[0].state) == (
+        "eligible", ("inner", "outer"), "eligible"
+    )  # fmt: skip
+    assert ask(access, who="stranger").allowed == "no"
+    assert "p" in access.holders(WRITE.lower(), "control", parse_scope(VM))
+    both = build([held("writer", principal="g"), held("writer")], eligible=(("g", "p"),))
+    assert ask(both).allowed == "yes"
+
+
+def test_a_deny_for_the_group_refuses_what_its_activation_would_give() -> None:
+    assignments, eligible = [held("writer", principal="g")], (("g", "p"),)
+    assert ask(build(assignments, denies=(deny(principals=("g",)),), eligible=eligible)).allowed == "no"
+    assert ask(build(assignments, denies=(deny(principals=("h",)),), eligible=eligible)).allowed == "eligible"
 
 
 def test_a_star_in_actions_grants_no_data_action() -> None:

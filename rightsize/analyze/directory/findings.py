@@ -10,6 +10,7 @@ from rightsize.analyze.directory.tables import DirectoryTables
 from rightsize.analyze.inputs import schema_of
 from rightsize.analyze.pim_findings import SELDOM_HOURS
 from rightsize.analyze.reasons import Unused, sentence
+from rightsize.analyze.text import folded
 from rightsize.analyze.window import Window
 
 _COLUMNS = tuple(schema_of("findings"))
@@ -38,6 +39,7 @@ def find_in_directory(
         _never_activated(tables, judged),
         _without_reason(tables, window, activations),
         _standing_privilege(tables),
+        *_asks_little(tables),
         _seldom_used(tables, window, by_day) if state == Unused.COVERED.value else None,
     ]
     return pl.concat([frame.select(_COLUMNS) for frame in found if frame is not None]).sort("control", "subject")
@@ -64,6 +66,33 @@ def _without_reason(tables: DirectoryTables, window: Window, activations: pl.Dat
     rows = held.join(counted.filter(pl.col("bare") > 0), on="role_assignment_id")
     text = pl.format("{} of {} activations gave no reason", "bare", "times")
     return _said(rows, "activation_without_reason", "low", text)
+
+
+def _asks_little(tables: DirectoryTables) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Eligible directory roles whose policy lets anybody who has the session activate them, or waits for nobody."""
+    table = tables.inputs.role_management_policies.filter(pl.col("rules").is_not_null() & (pl.col("scope") == "/"))
+    policies = table.select(
+        "requires_approval", "requires_justification", role=folded(table["role_definition_id"])
+    ).drop_nulls(["role"])
+    privileged = tables.roles.filter(pl.col("is_privileged").fill_null(False))["role"]
+    rows = tables.assignments.filter(pl.col("state") == "eligible").join(policies, on="role")
+    rows = rows.filter(~pl.col("requires_approval").fill_null(False))
+    bare = ~pl.col("requires_justification").fill_null(False)
+    name = pl.coalesce("role_name", "role")
+    silent = _said(
+        rows.filter(bare),
+        "activation_asks_nothing",
+        "medium",
+        pl.format("activating {} asks neither for a reason nor an approval", name),
+    )
+    # Waiting for somebody is worth its trouble where a role gives privilege.
+    alone = _said(
+        rows.filter(~bare & pl.col("role").is_in(privileged.implode())),
+        "activation_without_approval",
+        "low",
+        pl.format("activating {} waits for nobody's approval", name),
+    )
+    return silent, alone
 
 
 def _standing_privilege(tables: DirectoryTables) -> pl.DataFrame:

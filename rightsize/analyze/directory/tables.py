@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.tenant import sleeping_memberships
 from rightsize.analyze.text import folded, place_of
 from rightsize.analyze.window import Window, choose_window
 from rightsize.rbac.resource_actions import kinds_of, patterns_of
@@ -225,14 +226,12 @@ def _assignments(table: pl.DataFrame, roles: pl.DataFrame) -> pl.DataFrame:
 def _membership(inputs: Inputs, pim: pl.DataFrame, assignments: pl.DataFrame, days: pl.DataFrame) -> pl.DataFrame:
     closure = inputs.group_closure
     through = pl.DataFrame({"principal_id": folded(closure["member_id"]), "holder": folded(closure["group_id"])})
-    may = pim.filter(pl.col("access") == "member")
-    governed = pl.DataFrame({"principal_id": folded(may["principal_id"]), "holder": folded(may["group_id"])}).unique()
     named = pl.concat(
         [assignments["principal_id"], days["principal_id"].drop_nulls(), folded(inputs.principals["principal_id"])]
     ).unique()
     own = pl.DataFrame({"principal_id": named, "holder": named})
     standing = pl.concat([own, through]).unique()
-    extra = governed.join(standing, on=["principal_id", "holder"], how="anti")
+    extra = sleeping_memberships(pim, standing)
     return (
         pl.concat([standing.with_columns(eligible=False), extra.with_columns(eligible=True)])
         .drop_nulls()

@@ -129,6 +129,16 @@ def _of_groups(path: str) -> Units:
     return units
 
 
+def _group_policies(known: Known) -> Iterator[Unit]:
+    """Ask for the rules of activating a membership, which Graph gives for one group at a time."""
+    groups = sorted(_listed_groups(known))
+    yield from _in_few([(group, _policies(f"scopeId eq '{group}' and scopeType eq 'Group'")) for group in groups])
+
+
+def _policies(which: str) -> Request:
+    return graph("/policies/roleManagementPolicyAssignments", filter=which, expand="policy($expand=rules)")
+
+
 def _listing(
     name: str, title: str, permission: str, path: str, *, role: str = DIRECTORY_READER, licence: str = "",
     label: str = "", is_raw: bool = False, **parameters: str,
@@ -197,6 +207,11 @@ DIRECTORY_SOURCES = (
              f"{_ROLES}/roleAssignmentScheduleInstances", licence=P2),
     _listing("directory_assignment_requests", "past activations of directory roles", "RoleManagement.Read.Directory",
              f"{_ROLES}/roleAssignmentScheduleRequests", licence=P2),
+    Source("directory_role_policies", "graph", "rules of activating directory roles",
+           Right("RoleManagementPolicy.Read.Directory", "Global Reader", P2),
+           lambda _: [Unit("/", (_policies("scopeId eq '/' and scopeType eq 'DirectoryRole'"),))]),
+    Source("group_policies", "graph", "rules of activating memberships",
+           Right("RoleManagementPolicy.Read.AzureADGroup", "Global Reader", P2), _group_policies, (*_GRANTS, "groups")),
     _pim_groups("group_eligibility_instances", "who may activate a membership", "Eligibility",
                 "eligibilityScheduleInstances"),
     _pim_groups("group_assignment_instances", "activated memberships", "Assignment", "assignmentScheduleInstances"),

@@ -1,9 +1,12 @@
 """Role management policies of Privileged Identity Management: what somebody who activates a role has to do.
 
-ARM lists them in two ways. A policy has its `rules`; its assignment says for which role and scope it holds, and mostly
-repeats the rules as `effectiveRules`. Either may be loaded without the other: they meet in the policy's id.
-Source: Microsoft Learn, REST reference of roleManagementPolicies and roleManagementPolicyAssignments, 2020-10-01, and
-"Rules in PIM - mapping guide" for the ids of the rules.
+ARM and Graph list them in two ways: ARM those of Azure roles, Graph those of directory roles, which hold in the whole
+tenant, and those of members and owners of groups. A policy has its `rules`; its assignment says for which role and
+scope it holds, and mostly repeats the rules as `effectiveRules`, or has the policy within it. Either may be loaded
+without the other: they meet in the policy's id.
+Source: Microsoft Learn, REST reference of roleManagementPolicies and roleManagementPolicyAssignments, 2020-10-01;
+Microsoft Graph's unifiedRoleManagementPolicy and unifiedRoleManagementPolicyAssignment; "Rules in PIM - mapping guide"
+for the ids of the rules.
 """
 
 from __future__ import annotations
@@ -28,9 +31,14 @@ _TYPES = (
 )
 
 
+_GRAPH_SCOPES = ("directoryrole", "directory", "group")
+
+
 def _is_policy(look: Look) -> bool:
     if look.type:
         return look.type in _TYPES
+    if fold(str(look.value("scopetype"))) in _GRAPH_SCOPES:
+        return look.has("scopeid") and (look.has("policyid", "roledefinitionid") or look.has("rules"))
     return look.has("scope") and any(isinstance(look.value(key), list) for key in ("effectiverules", "rules"))
 
 
@@ -45,7 +53,7 @@ def _read_policy(record: Mapping[str, Any]) -> Iterator[Row]:
     if is_assignment and not role:
         raise InputError("it has no `roleDefinitionId`")
     row: dict[str, Any] = {"policy_id": policy_id, "scope": _scope(look, fields), "role_definition_id": role or None}
-    rules = _rules(fields)
+    rules = _rules(fields) or _rules(fold_keys(_mapping(fields, "policy")))
     if rules is not None:
         text = json.dumps(rules, sort_keys=True, separators=(",", ":"))
         # A row without rules has no time either: it must not make older rules look newer than they are.
@@ -59,6 +67,10 @@ def _own_id(look: Look) -> str:
 
 def _scope(look: Look, fields: Mapping[str, Any]) -> str:
     """Return where the policy holds: what stands before its provider in its own id, else the scope that it states."""
+    if fold(text_of(fields, "scopetype")) in _GRAPH_SCOPES:
+        place = text_of(fields, "scopeid").strip(" /")
+        is_group = fold(text_of(fields, "scopetype")) == "group"
+        return f"/groups/{fold(place)}" if is_group and place else "/"
     own = text_of(look.outer, "id").strip(" ")
     position = fold(own).find(_AUTHORIZATION)
     scope = own[:position] if position > 0 else text_of(fields, "scope").strip(" ")

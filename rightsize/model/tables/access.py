@@ -94,9 +94,17 @@ ACCESS_TABLES = (
         "role_management_policies",
         "one row a policy of Privileged Identity Management: what activating a role at a scope asks for",
         (
-            key("policy_id", TEXT, "GUID (name) of the policy"),
-            Column("scope", TEXT, "where it holds; scopes below have policies of their own"),
-            Column("role_definition_id", TEXT, "GUID of the role, null until an assignment of the policy is loaded"),
+            key("policy_id", TEXT, "GUID (name) of the policy; of directory roles and groups Graph's id of it"),
+            Column(
+                "scope",
+                TEXT,
+                "where it holds; scopes below have policies of their own; / for directory roles, /groups/ID for groups",
+            ),
+            Column(
+                "role_definition_id",
+                TEXT,
+                "GUID of the role, member or owner for groups; null until an assignment of the policy is loaded",
+            ),
             Column("maximum_activation", TEXT, "how long an activation may last, as ISO 8601 writes it"),
             Column("requires_mfa", BOOL, "activating asks for multifactor authentication"),
             Column("requires_justification", BOOL, "activating asks for a reason"),

@@ -198,3 +198,22 @@ def test_a_role_within_a_unit_is_not_credited_with_a_call_whose_object_nobody_kn
     assert world.verdicts("ada-method-active") == {
         "users/authenticationmethods/standard/read": ("unobservable", "directory_read")
     }
+
+
+@pytest.mark.parametrize(
+    ("approval", "justification", "privileged", "control"),
+    [
+        (False, False, False, "activation_asks_nothing"),
+        (False, True, True, "activation_without_approval"),
+        (False, True, False, None),
+        (True, False, True, None),
+    ],
+)
+def test_a_directory_role_that_anybody_with_the_session_may_activate_is_said(
+    world: World, approval: bool, justification: bool, privileged: bool, control: str | None
+) -> None:
+    world.role("mine", "microsoft.directory/users/create", is_privileged=privileged).holds("ada", "mine", "eligible")
+    world.add("role_management_policies", policy_id="p", scope="/", role_definition_id="MINE", rules="[]",
+              requires_approval=approval, requires_justification=justification)  # fmt: skip
+    findings = world.analyse().plane.findings.filter(pl.col("control").str.starts_with("activation_"))
+    assert findings["control"].to_list() == ([control] if control else [])
