@@ -20,13 +20,12 @@ from rightsize.propose.atoms import Atoms
 from rightsize.propose.classes import Case
 from rightsize.propose.fallback import Fallbacks
 from rightsize.propose.rows import independent_cells
-from rightsize.propose.solver import Program, solve
+from rightsize.propose.solver import Program, Rows, solve
 
 _MOST = 1_000
 """So many cells are looked at, the heaviest."""
 _EXACT = 60
 """With more cells than this no program is solved, and each pays as if its nearest were the first of its group."""
-_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +59,7 @@ class ExcessBound:
         simple = self.with_roles(most)
         if not most or most >= len(self.alone) or len(self.alone) > _EXACT:
             return simple
-        outcome = solve(self._program(most), seconds=_SECONDS)
+        outcome = solve(self._program(most))
         return max(simple, math.ceil(outcome.bound) if math.isfinite(outcome.bound) else 0)
 
     def _program(self, most: int) -> Program:
@@ -74,24 +73,14 @@ class ExcessBound:
                 choices[own].append(len(costs))
                 links.append((first, len(costs)))
                 costs.append(float(price))
-        starts, columns, values = array("i", [0]), array("i"), array("d")
-        lower, upper = array("d"), array("d")
-
-        def add(entries: Sequence[tuple[int, float]], least: float, greatest: float) -> None:
-            for column, value in entries:
-                columns.append(column)
-                values.append(value)
-            starts.append(len(columns))
-            lower.append(least)
-            upper.append(greatest)
-
+        rows = Rows()
         for own_choices in choices:
-            add([(column, 1.0) for column in own_choices], 1.0, math.inf)
+            rows.add_sum(own_choices, 1.0, math.inf)
         for first, column in links:
-            add([(first, 1.0), (column, -1.0)], 0.0, math.inf)
-        add([(number, 1.0) for number in range(size)], 0.0, float(most))
+            rows.add([(first, 1.0), (column, -1.0)], 0.0, math.inf)
+        rows.add_sum(range(size), 0.0, float(most))
         # Fractions only lower the bound, and a linear program takes no search.
-        return Program(costs, lower, upper, starts, columns, values, continuous=range(len(costs)))
+        return rows.program(costs, continuous=range(len(costs)))
 
 
 def bound_excess(cases: Sequence[Case], atoms: Atoms, weigh: Callable[[int], int], fallbacks: Fallbacks) -> ExcessBound:

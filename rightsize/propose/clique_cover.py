@@ -17,7 +17,7 @@ from itertools import islice
 from rightsize.propose.bicliques import bits
 from rightsize.propose.cliques import greedy_cover, independent_set, maximal_cliques, widen, without_spare
 from rightsize.propose.fractional import Fractional, fractional_cover
-from rightsize.propose.solver import Program, solve
+from rightsize.propose.solver import Rows, solve
 
 GREEDY_ROUNDS = 24
 GREEDY_SIZE = 3_000
@@ -27,6 +27,7 @@ PART_CLIQUES = 4_000
 PART_NODES = 100
 CLOSING_CLIQUES = 60_000
 CLOSING_NODES = 20_000
+CHECKS_A_NODE = 10
 
 
 @dataclass(slots=True)
@@ -195,24 +196,19 @@ def _fewest_of(
     cover at all, as when only those of smaller covers are listed, the bound is the known cover.
     """
     row_of = {vertex: row for row, vertex in enumerate(bits(asked))}
-    starts, rows = array("i", [0]), array("i")
-    for clique in cliques:
-        rows.extend(row_of[vertex] for vertex in bits(clique))
-        starts.append(len(rows))
-    program = Program(
-        costs=array("d", [1.0]) * len(cliques),
-        lower=array("d", [1.0]) * len(row_of),
-        upper=array("d", [math.inf]) * len(row_of),
-        starts=starts,
-        columns=rows,
-        coefficients=array("d", [1.0]) * len(rows),
-        by_column=True,
-    )
+    holding: list[list[int]] = [[] for _ in row_of]
+    for number, clique in enumerate(cliques):
+        for vertex in bits(clique):
+            holding[row_of[vertex]].append(number)
+    rows = Rows()
+    for those in holding:
+        rows.add_sum(those, 1.0, math.inf)
+    program = rows.program(array("d", [1.0]) * len(cliques))
     start = None
     if known is not None:
         around = {next((i for i, clique in enumerate(cliques) if not wanted & ~clique), -1) for wanted in known}
         start = None if -1 in around else [float(index in around) for index in range(len(cliques))]
-    outcome = solve(program, start=start, seconds=seconds, nodes=nodes)
+    outcome = solve(program, start=start, nodes=nodes, checks=CHECKS_A_NODE * nodes, seconds=seconds)
     bound = len(known or ()) if outcome.bound == math.inf else int(max(outcome.bound, 0.0))
     if outcome.values is None:
         return None, bound

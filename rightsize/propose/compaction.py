@@ -22,12 +22,11 @@ from rightsize.model.errors import InternalError
 from rightsize.model.nouns import PermissionBlock
 from rightsize.propose.operation_sets import OperationIndex
 from rightsize.propose.roles import Blocks, RoleContent
-from rightsize.propose.solver import Program, solve
+from rightsize.propose.solver import Rows, solve
 from rightsize.rbac.algebra import contains, grants, intersects
 from rightsize.rbac.text import fold
 
 STAR = "*"
-_SECONDS = 60.0
 _MOST_TRIED = 100
 _ENDS = ("/action", "/write", "/delete", "/read", "")
 
@@ -246,24 +245,12 @@ def _solved(stands: Mapping[str, set[int]]) -> list[str]:
     # Of each of the three, one more outweighs all that the ones behind it can come to.
     one_pattern = len(patterns) ** 2 + 1
     one_string = len(patterns) * (one_pattern + len(patterns)) + 1
-    columns: list[int] = []
-    starts = [0]
+    rows = Rows()
     for number, bit in enumerate(bits):
-        columns += [at for at, pattern in enumerate(patterns) if bit in stands[pattern]]
-        columns.append(len(patterns) + number)
-        starts.append(len(columns))
-    outcome = solve(
-        Program(
-            costs=[float(one_string + one_pattern + rank) for rank in range(len(patterns))]
-            + [float(one_string)] * len(bits),
-            lower=[1.0] * len(bits),
-            upper=[math.inf] * len(bits),
-            starts=starts,
-            columns=columns,
-            coefficients=[1.0] * len(columns),
-        ),
-        seconds=_SECONDS,
-    )
+        naming = (at for at, pattern in enumerate(patterns) if bit in stands[pattern])
+        rows.add_sum((*naming, len(patterns) + number), 1.0, math.inf)
+    costs = [float(one_string + one_pattern + rank) for rank in range(len(patterns))]
+    outcome = solve(rows.program([*costs, *[float(one_string)] * len(bits)]))
     values = outcome.values or ()
     return [pattern for pattern, value in zip(patterns, values, strict=False) if value > 0]
 

@@ -18,11 +18,10 @@ from rightsize.analyze.scoping import ROOT, ScopeTree
 from rightsize.propose.drafts import Key
 from rightsize.propose.limits import Limits
 from rightsize.propose.settle import anchor_of_place
-from rightsize.propose.solver import Program, solve
+from rightsize.propose.solver import Program, Rows, solve
 from rightsize.propose.units import Demand, Unit, is_at_or_below
 from rightsize.rbac.text import fold
 
-_SECONDS = 20.0
 Slot = tuple[str, str, str | None, str | None, str]
 """(folded principal, state, condition, forced role, folded place)."""
 
@@ -163,12 +162,12 @@ class _Program:
         width = len(self.moves)
         anchors = sorted(self.over)
         lost = array("d", [0.0] * width + [float(self.over[anchor]) for anchor in anchors])
-        first = solve(self._program(lost, None), seconds=_SECONDS)
+        first = solve(self._program(lost, None))
         if first.values is None:
             return Room(left_over=sum(self.over.values()))
         unplaced = math.ceil(first.objective - 1e-6)
         costs = array("d", [float(move.excess) for move in self.moves] + [0.0] * len(anchors))
-        second = solve(self._program(costs, (lost, first.objective)), start=first.values, seconds=_SECONDS)
+        second = solve(self._program(costs, (lost, first.objective)), start=first.values)
         values = second.values or first.values
         chosen = [move for move, value in zip(self.moves, values, strict=False) if value > 0.5]
         places = {slot: move.place for move in chosen for slot in move.slots}
@@ -178,31 +177,21 @@ class _Program:
 
     def _program(self, costs: array[float], most: tuple[array[float], float] | None) -> Program:
         width = len(self.moves)
-        starts, columns, values = array("i", [0]), array("i"), array("d")
-        lower, upper = array("d"), array("d")
-
-        def add(entries: Iterable[tuple[int, float]], least: float, greatest: float) -> None:
-            for column, value in entries:
-                columns.append(column)
-                values.append(value)
-            starts.append(len(columns))
-            lower.append(least)
-            upper.append(greatest)
-
+        rows = Rows()
         for position, anchor in enumerate(sorted(self.over)):
             freed = [(i, float(move.saved[anchor])) for i, move in enumerate(self.moves) if move.saved.get(anchor)]
-            add([*freed, (width + position, float(self.over[anchor]))], float(self.over[anchor]), math.inf)
+            rows.add([*freed, (width + position, float(self.over[anchor]))], float(self.over[anchor]), math.inf)
         for anchor, room in sorted(self.spare.items()):
             taken = [(i, -float(move.saved[anchor])) for i, move in enumerate(self.moves) if move.saved.get(anchor)]
-            add(taken, -math.inf, float(room))
+            rows.add(taken, -math.inf, float(room))
         of_slot: dict[Slot, list[int]] = defaultdict(list)
         for i, move in enumerate(self.moves):
             for slot in move.slots:
                 of_slot[slot].append(i)
         for _, those in sorted(of_slot.items(), key=lambda item: repr(item[0])):
             if len(those) > 1:
-                add([(i, 1.0) for i in those], 0.0, 1.0)
+                rows.add_sum(those, 0.0, 1.0)
         if most is not None:
-            add([(i, value) for i, value in enumerate(most[0]) if value], 0.0, most[1] + 1e-6)
+            rows.add([(i, value) for i, value in enumerate(most[0]) if value], 0.0, most[1] + 1e-6)
         anchors = range(width, width + len(self.over))
-        return Program(costs, lower, upper, starts, columns, values, continuous=anchors)
+        return rows.program(costs, continuous=anchors)

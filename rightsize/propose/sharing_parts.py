@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from rightsize.propose.bicliques import bits
 from rightsize.propose.rows import Contents, Row, independent_cells, is_covered, most_useful, smallest_cover
 from rightsize.propose.sharing_search import search_fewer
-from rightsize.propose.solver import Program, solve
+from rightsize.propose.solver import Program, Rows, solve
 
 EXACT_ROWS = 120
 """Parts with more rows are searched, and a linear program proves a bound."""
@@ -19,10 +19,11 @@ SEARCHED_ROWS = 5_000
 """Those with more than this are solved greedily."""
 EXACT_CONTENTS = 1_500
 """Where rows have more intersections than this, only what a row is allowed as a whole is tried, and no bound comes."""
+EXACT_WIDTH = 10_000
 RELAXED_WIDTH = 40_000
-RELAXED_SECONDS = 120.0
-SOLVER_SECONDS = 20.0
+"""Programs with more columns than these are not solved, as 0/1 programs and as linear ones."""
 SOLVER_NODES = 2_000
+SOLVER_CHECKS = 500
 
 
 def solve_part(rows: list[Row]) -> tuple[list[int], int, bool]:
@@ -36,17 +37,17 @@ def solve_part(rows: list[Row]) -> tuple[list[int], int, bool]:
         return search_fewer(rows, sorted({row.allowed for row in rows}), greedy), bound, False
     fewer = search_fewer(rows, contents, greedy)
     model = _Model.of(rows, contents)
-    if len(rows) > EXACT_ROWS:
+    if len(rows) > EXACT_ROWS or model.width > EXACT_WIDTH:
         if model.width <= RELAXED_WIDTH:
-            relaxed = solve(model.relaxed(), seconds=RELAXED_SECONDS)
+            relaxed = solve(model.relaxed())
             bound = max(bound, math.ceil(relaxed.bound) if math.isfinite(relaxed.bound) else 0)
         return fewer, min(bound, len(fewer)), len(fewer) <= bound
-    outcome = solve(model.fewest(), start=model.start(fewer), seconds=SOLVER_SECONDS, nodes=SOLVER_NODES)
+    outcome = solve(model.fewest(), start=model.start(fewer), nodes=SOLVER_NODES, checks=SOLVER_CHECKS)
     bound = max(bound, math.ceil(outcome.bound) if math.isfinite(outcome.bound) else 0)
     if outcome.values is None:
         return fewer, min(bound, len(fewer)), False
     chosen = model.chosen(outcome.values)
-    again = solve(model.briefest(len(chosen)), start=outcome.values, seconds=SOLVER_SECONDS, nodes=SOLVER_NODES)
+    again = solve(model.briefest(len(chosen)), start=outcome.values, nodes=SOLVER_NODES, checks=SOLVER_CHECKS)
     if again.values is not None:
         chosen = model.chosen(again.values)
     return chosen, min(bound, len(chosen)), True
@@ -97,11 +98,7 @@ class _Model:
     beside: list[list[tuple[int, int]]]
     """For each row, its (existing role, column of the program)."""
     width: int
-    _starts: array[int] = field(default_factory=lambda: array("i", [0]))
-    _columns: array[int] = field(default_factory=lambda: array("i"))
-    _values: array[float] = field(default_factory=lambda: array("d"))
-    _lower: array[float] = field(default_factory=lambda: array("d"))
-    _upper: array[float] = field(default_factory=lambda: array("d"))
+    constraints: Rows = field(default_factory=Rows)
 
     @classmethod
     def of(cls, rows: list[Row], contents: list[int]) -> _Model:
@@ -118,39 +115,20 @@ class _Model:
         model._constrain()
         return model
 
-    def _add(self, entries: list[tuple[int, float]], lower: float, upper: float) -> None:
-        for column, value in entries:
-            self._columns.append(column)
-            self._values.append(value)
-        self._starts.append(len(self._columns))
-        self._lower.append(lower)
-        self._upper.append(upper)
-
     def _constrain(self) -> None:
         for row, own, old in zip(self.rows, self.takes, self.beside, strict=True):
             for atom in bits(row.must):
                 granting = [column for i, column in own if self.contents[i] >> atom & 1]
                 granting += [column for i, column in old if row.columns[i] >> atom & 1]
-                self._add([(column, 1.0) for column in granting], 1.0, math.inf)
-            self._add([(column, 1.0) for _, column in (*own, *old)], 1.0, float(row.most))
+                self.constraints.add_sum(granting, 1.0, math.inf)
+            self.constraints.add_sum((column for _, column in (*own, *old)), 1.0, float(row.most))
             for i, column in own:
-                self._add([(i, 1.0), (column, -1.0)], 0.0, math.inf)
-
-    def _program(self, costs: array[float], most: int | None = None) -> Program:
-        starts, columns, values = self._starts[:], self._columns[:], self._values[:]
-        lower, upper = self._lower[:], self._upper[:]
-        if most is not None:
-            columns.extend(range(len(self.contents)))
-            values.extend([1.0] * len(self.contents))
-            starts.append(len(columns))
-            lower.append(0.0)
-            upper.append(float(most))
-        return Program(costs, lower, upper, starts, columns, values)
+                self.constraints.add([(i, 1.0), (column, -1.0)], 0.0, math.inf)
 
     def fewest(self) -> Program:
         """The program for the fewest new roles."""
         costs = array("d", [1.0]) * len(self.contents) + array("d", [0.0]) * (self.width - len(self.contents))
-        return self._program(costs)
+        return self.constraints.program(costs)
 
     def relaxed(self) -> Program:
         """The same where roles may be made and taken in parts: none is less than its bound."""
@@ -163,7 +141,9 @@ class _Model:
         scale = float(len(self.rows) + most + 1)
         for row, own, old in zip(self.rows, self.takes, self.beside, strict=True):
             costs.extend([scale * row.number] * (len(own) + len(old)))
-        return self._program(costs, most)
+        limited = self.constraints.copy()
+        limited.add_sum(range(len(self.contents)), 0.0, float(most))
+        return limited.program(costs)
 
     def start(self, contents: Sequence[int]) -> list[float]:
         """Return a solution of the program with these contents."""

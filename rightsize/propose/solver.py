@@ -3,36 +3,40 @@
 What is owned here is what every use of a solver must get right: one thread and one seed, nothing on stdout, highspy
 loaded only when a program is there to be solved, and a bound that is rounded only where rounding is sound.
 
-A limit in seconds makes an answer depend on the machine, and the same inputs must give the same bytes. So the limit
-that is meant to bind is a count, the nodes of the search tree (`mip_max_nodes`), and seconds are the far backstop.
-Nodes do not count the work at the root, which ends by itself: a program that is solved or given up there is the same
-everywhere, unless the seconds ran out. HiGHS has no other count that stops a 0/1 program (`simplex_iteration_limit`
-is for linear programs, and callbacks are not told the iterations).
+A limit in seconds makes an answer depend on the machine, and the same inputs must give the same bytes. So what limits a
+0/1 program are counts: the nodes of the search tree, and how often HiGHS asks whether to go on (`checks`). The second
+also counts the work at the root, where it stands for some hundred iterations each; HiGHS has no count of iterations
+that stops a 0/1 program, and callbacks are not told it. A linear program has a limit of iterations. Seconds are for
+answers that say that they were cut short.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from array import array
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 TOLERANCE = 1e-6
 """How far HiGHS may be off in a constraint, an integrality or an objective of ordinary size."""
 
 NODES = 20_000
+CHECKS = 5_000
+ITERATIONS = 200_000
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
     """Minimise `costs` · x where `lower` <= A x <= `upper` and each x is 0 or 1, or between them if `continuous`.
 
-    A is sparse, row by row: the entries of row i are `starts[i]` up to `starts[i + 1]` of `columns` and `coefficients`;
-    with `by_column` it is column by column, and `columns` holds the rows. A column stands at most once in a row. Any
-    sequence does; arrays of int32 (`i`) and float64 (`d`) are passed on uncopied. Whole columns are rounded in the
-    answer, which a coefficient beyond 1e4 would notice: scale constraints, do not write large constants for "if".
+    A is sparse, row by row: the entries of row i are `starts[i]` up to `starts[i + 1]` of `columns` and `coefficients`.
+    A column stands at most once in a row. Any sequence does; arrays of int32 (`i`) and float64 (`d`), as `Rows` makes
+    them, are passed on uncopied. Whole columns are rounded in the answer, which a coefficient beyond 1e4 would notice:
+    scale constraints, do not write large constants for "if".
 
     Attributes:
         costs: One a column.
@@ -42,7 +46,6 @@ class Program:
         columns: Which columns the entries are in.
         coefficients: What they are.
         continuous: The columns that may take fractions.
-        by_column: The matrix is given column by column.
     """
 
     costs: Sequence[float]
@@ -52,7 +55,6 @@ class Program:
     columns: Sequence[int]
     coefficients: Sequence[float]
     continuous: Sequence[int] = ()
-    by_column: bool = False
 
     def has_integral_costs(self) -> bool:
         """Whether the objective is a whole number for every solution."""
@@ -61,6 +63,43 @@ class Program:
             float(cost).is_integer() and (not cost or column not in may_be_fractions)
             for column, cost in enumerate(self.costs)
         )
+
+
+@dataclass(slots=True)
+class Rows:
+    """The constraints of a program, written one after the other."""
+
+    lower: array[float] = field(default_factory=lambda: array("d"))
+    upper: array[float] = field(default_factory=lambda: array("d"))
+    starts: array[int] = field(default_factory=lambda: array("i", [0]))
+    columns: array[int] = field(default_factory=lambda: array("i"))
+    coefficients: array[float] = field(default_factory=lambda: array("d"))
+
+    def add(self, entries: Iterable[tuple[int, float]], least: float, greatest: float) -> None:
+        """Bound a sum of (column, coefficient) from below and above, by infinities for none."""
+        for column, coefficient in entries:
+            self.columns.append(column)
+            self.coefficients.append(coefficient)
+        self._end(least, greatest)
+
+    def add_sum(self, columns: Iterable[int], least: float, greatest: float) -> None:
+        """Bound the plain sum of columns."""
+        self.columns.extend(columns)
+        self.coefficients.extend([1.0] * (len(self.columns) - len(self.coefficients)))
+        self._end(least, greatest)
+
+    def _end(self, least: float, greatest: float) -> None:
+        self.starts.append(len(self.columns))
+        self.lower.append(least)
+        self.upper.append(greatest)
+
+    def copy(self) -> Rows:
+        """Return the same rows, to which more may be added."""
+        return Rows(self.lower[:], self.upper[:], self.starts[:], self.columns[:], self.coefficients[:])
+
+    def program(self, costs: Sequence[float], continuous: Sequence[int] = ()) -> Program:
+        """Return the program of these rows with costs, one a column."""
+        return Program(costs, self.lower, self.upper, self.starts, self.columns, self.coefficients, continuous)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +119,22 @@ class Outcome:
     optimal: bool
 
 
-def solve(program: Program, *, start: Sequence[float] | None = None, seconds: float, nodes: int = NODES) -> Outcome:
+def solve(
+    program: Program,
+    *,
+    start: Sequence[float] | None = None,
+    nodes: int = NODES,
+    checks: int = CHECKS,
+    seconds: float = math.inf,
+) -> Outcome:
     """Solve a program as far as the limits allow.
 
     Args:
         program: What to minimise.
         start: A solution to start from; one that is not feasible is ignored.
-        seconds: The backstop; an answer that it cut short depends on the machine.
-        nodes: How many nodes the search may open; the limit that is the same on every machine.
+        nodes: How many nodes the search may open.
+        checks: How often HiGHS may ask whether to go on.
+        seconds: For answers that say so: one that is cut short by the clock depends on the machine.
     """
     if len(program.costs) == 0:
         return _of_no_columns(program)
@@ -103,14 +150,17 @@ def solve(program: Program, *, start: Sequence[float] | None = None, seconds: fl
         solution = highspy.HighsSolution()
         solution.col_value = list(start)
         solver.setSolution(solution)
-    _run(solver)
+    linear = len(program.continuous) == len(program.costs)
+    if linear:
+        solver.setOptionValue("solver", "simplex")
+        solver.setOptionValue("simplex_iteration_limit", ITERATIONS)
+    _run(solver, checks)
     status = solver.getModelStatus()
     # Columns are bounded, so that "unbounded or infeasible" is infeasible.
     if status in {highspy.HighsModelStatus.kInfeasible, highspy.HighsModelStatus.kUnboundedOrInfeasible}:
         return Outcome(None, math.inf, math.inf, optimal=False)
     info = solver.getInfo()
     solved = status == highspy.HighsModelStatus.kOptimal
-    linear = len(program.continuous) == len(program.costs)
     proven = info.mip_dual_bound if not linear else info.objective_function_value if solved else -math.inf
     bound = _sound(proven, program)
     if info.primal_solution_status != highspy.SolutionStatus.kSolutionStatusFeasible:
@@ -120,13 +170,20 @@ def solve(program: Program, *, start: Sequence[float] | None = None, seconds: fl
     if start is not None and objective > info.objective_function_value + TOLERANCE * max(1.0, abs(objective)):
         # Presolve may find more in a start than the start says; HiGHS 1.16 then hands the start itself back, and calls
         # it optimal at the lower cost. Without a start there is nothing to confuse.
-        return solve(program, seconds=seconds, nodes=nodes)
+        return solve(program, nodes=nodes, checks=checks, seconds=seconds)
     return Outcome(values, objective, min(bound, objective), optimal=solved or bound >= objective)
 
 
-def _run(solver: Any) -> None:
+def _run(solver: Any, checks: int) -> None:
     """Run in a thread of its own, so that Ctrl-C ends the search and not only what comes after it."""
+    asked = itertools.count(1)
+
+    def stop_in_time(event: Any) -> None:
+        if next(asked) > checks:
+            event.interrupt()
+
     solver.HandleUserInterrupt = True
+    solver.cbMipInterrupt += stop_in_time
     search = solver.startSolve()
     try:
         search.join()
@@ -171,12 +228,11 @@ def _pass(solver: Any, program: Program) -> None:
     kinds = [int(highspy.HighsVarType.kInteger)] * width
     for column in program.continuous:
         kinds[column] = int(highspy.HighsVarType.kContinuous)
-    layout = highspy.MatrixFormat.kColwise if program.by_column else highspy.MatrixFormat.kRowwise
     status = solver.passModel(
         width,
         len(program.lower),
         len(program.columns),
-        int(layout),
+        int(highspy.MatrixFormat.kRowwise),
         int(highspy.ObjSense.kMinimize),
         0.0,
         program.costs,

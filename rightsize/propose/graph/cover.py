@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from itertools import accumulate
 
-from rightsize.propose.solver import Program, solve
-
-_SECONDS = 60.0
+from rightsize.propose.solver import Rows, solve
 
 
 def cheapest_cover(needs: Sequence[frozenset[str]], costs: Mapping[str, int], given: frozenset[str]) -> frozenset[str]:
@@ -29,15 +26,11 @@ def cheapest_cover(needs: Sequence[frozenset[str]], costs: Mapping[str, int], gi
     # A tie is broken by the order of names: the sum of all of these shares stays below the cost of one request.
     share = 1.0 / (2 * len(names) * (len(names) + 1))
     scale = 1.0 / max(costs[name] for name in names) if max(costs[name] for name in names) > 1e6 else 1.0
-    program = Program(
-        costs=[(costs[name] + share * (place + 1)) * scale for name, place in places.items()],
-        lower=[1.0] * len(left),
-        upper=[math.inf] * len(left),
-        starts=[0, *accumulate(len(need) for need in left)],
-        columns=[places[name] for need in left for name in sorted(need)],
-        coefficients=[1.0] * sum(len(need) for need in left),
-    )
-    found = solve(program, start=[1.0] * len(names), seconds=_SECONDS)
+    rows = Rows()
+    for need in left:
+        rows.add_sum((places[name] for name in sorted(need)), 1.0, math.inf)
+    program = rows.program([(costs[name] + share * (place + 1)) * scale for name, place in places.items()])
+    found = solve(program, start=[1.0] * len(names))
     if found.values is None:
         return chosen | frozenset(names)
     return chosen | frozenset(name for name, value in zip(names, found.values, strict=True) if value)
