@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import tempfile
+from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -63,8 +64,12 @@ def write_folder(files: Mapping[str, str], directory: Path) -> list[str]:
 def plan_files(plan: Plan) -> dict[str, str]:
     """Return the text of every file of a plan by its name."""
     files = {"plan.json": _json(plan_document(plan))}
+    users_of: dict[str, list[Proposal]] = defaultdict(list)
+    for proposal in plan.proposals:
+        for role_id in sorted({one.role for one in proposal.assignments}):
+            users_of[role_id].append(proposal)
     for role in plan.roles:
-        users = [one for one in plan.proposals if _assigns(one, role.definition.role_definition_id)]
+        users = users_of[role.definition.role_definition_id]
         files[f"roles/{role.slug}.json"] = _json(to_arm(role.definition))
         files[f"roles/{role.slug}.evidence.json"] = _json(
             {**role.evidence, "proposals": [_review_json(proposal) for proposal in users]}
@@ -144,10 +149,6 @@ def _review_json(proposal: Proposal) -> dict[str, Any]:
     document = proposal_document(proposal)
     keys = ("id", "principal_ids", "kind", "replaces", "assignments", "proof", "break_probability_30d")
     return {key: document[key] for key in keys} | {"removed": plain(proposal.evidence.get("removed", {}))}
-
-
-def _assigns(proposal: Proposal, role_id: str) -> bool:
-    return any(one.role == role_id for one in proposal.assignments)
 
 
 def _json(document: object) -> str:
