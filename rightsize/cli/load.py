@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rightsize.cli.narration import say, set_verbosity
-from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Output, OutputFormat, Quiet, Verbose
+from rightsize.cli.options import DEFAULT_DB, Db, Memory, NoInput, Output, OutputFormat, Quiet, Spill, Verbose
 from rightsize.cli.output import show
+from rightsize.cli.progress import ReadProgress
 
 if TYPE_CHECKING:
     from rightsize.workflow.load import LoadReport
 
 COLUMNS = ("source", "path", "read", "new", "duplicate", "rejected")
-_COUNTS = ("read", "new", "duplicate", "rejected")
 _FEW = 20
 
 Paths = Annotated[list[str], typer.Argument(help="Exports: files, folders, .gz, .zip, or - for stdin.")]
@@ -34,6 +34,8 @@ def load(
     scope: Annotated[
         str | None, typer.Option("--scope", help="Where it was exported: a subscription or management group.")
     ] = None,
+    memory_limit: Memory = None,
+    spill_folder: Spill = None,
     db: Db = DEFAULT_DB,
     output: Output = OutputFormat.TABLE,
     verbose: Verbose = 0,
@@ -47,13 +49,28 @@ def load(
     from rightsize.workflow.load import load_paths  # noqa: PLC0415
 
     set_verbosity(verbose, quiet)
-    report = load_paths(db, paths, covers=covers, source=source, scope=scope)
+    progress = ReadProgress()
+    try:
+        report = load_paths(
+            db,
+            paths,
+            covers=covers,
+            source=source,
+            scope=scope,
+            memory_limit=memory_limit,
+            spill_folder=spill_folder,
+            watch=progress,
+        )
+    finally:
+        progress.end()
     show_report(report, output, by_file=verbose > 0)
 
 
 def show_report(report: LoadReport, output: OutputFormat, *, by_file: bool) -> None:
     """Write what a load did: its counts to stdout, a row a file or a source, what could not be used to stderr."""
-    rows = [{name: asdict(row)[name] for name in COLUMNS} for row in report.rows]
+    # A store that was never pruned has nothing that could be late.
+    names = (*COLUMNS, "late") if any(row.late for row in report.rows) else COLUMNS
+    rows = [{name: asdict(row)[name] for name in names} for row in report.rows]
     unknown = [row["path"] for row in rows if row["source"] == "unknown"]
     for path in unknown[:_FEW]:
         say(f"unknown: {path}")
@@ -65,16 +82,16 @@ def show_report(report: LoadReport, output: OutputFormat, *, by_file: bool) -> N
     if any(row["rejected"] for row in rows):
         say('`rightsize sql "SELECT path, line, reason FROM rejects"` lists the records that could not be used')
     if output is OutputFormat.TABLE and not by_file:
-        show(_by_source(rows), ("source", "files", *_COUNTS), output)
+        show(_by_source(rows), ("source", "files", *names[2:]), output)
     else:
-        show(rows, COLUMNS, output)
+        show(rows, names, output)
 
 
 def _by_source(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for row in rows:
-        total = found.setdefault(row["source"], {"source": row["source"], "files": 0, **dict.fromkeys(_COUNTS, 0)})
+        total = found.setdefault(row["source"], {"source": row["source"], "files": 0})
         total["files"] += 1
-        for name in _COUNTS:
-            total[name] += row[name]
+        for name in list(row)[2:]:
+            total[name] = total.get(name, 0) + row[name]
     return [found[source] for source in sorted(found)]

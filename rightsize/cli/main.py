@@ -31,6 +31,7 @@ from rightsize.cli.mine import mine
 from rightsize.cli.narration import complain
 from rightsize.cli.plan import app as plan
 from rightsize.cli.propose import propose
+from rightsize.cli.prune import prune
 from rightsize.cli.queries import queries
 from rightsize.cli.reach import reach
 from rightsize.cli.report import report
@@ -83,6 +84,7 @@ app.command()(load)
 app.command()(mine)
 app.add_typer(plan, name="plan")
 app.command()(propose)
+app.command()(prune)
 app.command()(report)
 roles.command("no-new-access")(no_new_access)
 roles.command("not-granted")(not_granted)

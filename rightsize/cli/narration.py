@@ -21,6 +21,11 @@ def say(text: str, *, level: int = 0) -> None:
         sys.stderr.write(for_terminal(text) + "\n")
 
 
+def is_watched() -> bool:
+    """Tell whether a person looks at stderr, and wants to hear more than errors."""
+    return _verbosity >= 0 and sys.stderr.isatty()
+
+
 def complain(message: str, hint: str | None = None) -> None:
     """Write an error and its hint to stderr, whatever the verbosity."""
     sys.stderr.write(f"error: {for_terminal(message)}\n")

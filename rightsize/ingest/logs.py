@@ -202,6 +202,12 @@ def _stage_slowly(
     _reject_the_rest(con, number, max(sorted(found), key=found.__getitem__, default=_LOGS[0]), counts)
 
 
+def forget_readings(con: duckdb.DuckDBPyConnection) -> None:
+    """Give the memory of what was read last free."""
+    for name in ("ingest_raw", "ingest_rows", "ingest_records", "ingest_damaged", "ingest_logs", "ingest_entities"):
+        con.execute(f"DROP TABLE IF EXISTS temp.{name}")
+
+
 def _forget(con: duckdb.DuckDBPyConnection, number: int, counts: LogCounts) -> None:
     """Take back what the fast way staged of a file in which a later pass met something odd."""
     for place, log in enumerate(_LOGS):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby
@@ -17,7 +17,7 @@ from rightsize.ingest.audits import UNMAPPED
 from rightsize.ingest.encoding import digest
 from rightsize.ingest.entities import ENTITY_SHAPES
 from rightsize.ingest.families import SOURCES, USED_LOGS
-from rightsize.ingest.logs import NO_LOG, LogCounts, file_id, stage_logs
+from rightsize.ingest.logs import NO_LOG, LogCounts, file_id, forget_readings, stage_logs
 from rightsize.ingest.readers import READ_ERRORS, Batch, describe_parquet, is_damage
 from rightsize.ingest.recognise import Recognised, recognise
 from rightsize.ingest.records import read_records
@@ -33,7 +33,10 @@ _BATCH_FILES = 1000
 _CHUNK_ROWS = 10_000
 # Words are chosen by whoever wrote the file; a person reads so many.
 _WORDS_TOLD = 20
-_BATCH_BYTES = 256 << 20
+_BATCH_BYTES = 64 << 20
+
+Watch = Callable[[int, int], object]
+"""Told how many bytes of files were read, and how many there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +57,17 @@ class StageReport:
     notes: tuple[str, ...]
 
 
+def unwatched(done: int, total: int) -> None:
+    """Nobody looks."""
+
+
 def stage(
     con: duckdb.DuckDBPyConnection,
     paths: Sequence[str | Path],
     *,
     stdin: IO[bytes] | None = None,
     named: bool = True,
+    watch: Watch = unwatched,
 ) -> StageReport:
     """Recognise every file behind `paths` by its content and fill the staging tables with its records.
 
@@ -69,6 +77,7 @@ def stage(
         paths: Files, folders, archives, and `-` for stdin.
         stdin: What `-` reads, the process's own where None.
         named: Whether a user named the files among `paths`, so that one that is nothing known is an error.
+        watch: Is told how far it is.
 
     Raises:
         InputError: A path cannot be read, a named file is nothing that is known, or a file is damaged beyond single
@@ -82,7 +91,7 @@ def stage(
             file.number: hasher.submit(digest, file.stored, file.stored_compression, file.name) for file in files
         }
         try:
-            return _stage_files(con, files, digests, scratch)
+            return _stage_files(con, files, digests, scratch, watch)
         except Exception:
             hasher.shutdown(wait=True, cancel_futures=True)
             _raise_damage(digests)
@@ -99,7 +108,11 @@ def _raise_damage(digests: dict[int, Future[str]]) -> None:
 
 
 def _stage_files(
-    con: duckdb.DuckDBPyConnection, files: Sequence[SourceFile], digests: dict[int, Future[str]], scratch: Scratch
+    con: duckdb.DuckDBPyConnection,
+    files: Sequence[SourceFile],
+    digests: dict[int, Future[str]],
+    scratch: Scratch,
+    watch: Watch,
 ) -> StageReport:
     create_reference_tables(con)
     con.execute(
@@ -118,7 +131,10 @@ def _stage_files(
     recognised = [_recognise(con, file) for file in files]
     counts = LogCounts()
     parts: dict[int, tuple[SourceFile, str, int]] = {}
+    sizes = {file.number: file.path.stat().st_size for file in files}
+    done, total = 0, sum(sizes.values())
     for group in _groups(recognised):
+        watch(done, total)
         first = group[0]
         if first.family is not None:
             samples = [record for found in group[:20] for record in found.sniff.samples]
@@ -127,6 +143,9 @@ def _stage_files(
             _stage_entities(con, group, scratch, parts)
         else:
             parts.update({file_id(found.file.number, NO_LOG): (found.file, found.source, 0) for found in group})
+        done += sum(sizes[found.file.number] for found in group)
+    forget_readings(con)
+    watch(total, total)
     by_number = {file.number: file for file in files}
     for found in recognised:
         if found.family is not None and not any(counts.read[found.file.number, log] for log in SOURCES):

@@ -19,6 +19,8 @@ from rightsize.ingest.sniff import Form
 from rightsize.ingest.sources import SourceFile
 from rightsize.model.errors import InputError
 from rightsize.rbac.text import fold
+from rightsize.store.limits import is_full
+from rightsize.store.sql import literal
 
 _DATA_ERRORS = (
     duckdb.InvalidInputException,
@@ -40,8 +42,10 @@ READ_ERRORS = (duckdb.Error, UnicodeDecodeError)
 def is_damage(error: Exception) -> bool:
     """Tell whether one of READ_ERRORS was raised because of a file's bytes; else it is a fault of a query, and ours.
 
-    The Parquet reader raises errors without a class of their own.
+    The Parquet reader raises errors without a class of their own. A full disk is no fault of what is read.
     """
+    if is_full(error):
+        return False
     return isinstance(error, (*_DATA_ERRORS, UnicodeDecodeError)) or type(error) is duckdb.Error
 
 
@@ -82,11 +86,6 @@ class Batch:
     def only(self, files: Sequence[SourceFile]) -> Batch:
         """Return the same batch of fewer files."""
         return Batch(self.form, self.compression, tuple(files), self.header, self.delimiter)
-
-
-def quoted_text(value: str) -> str:
-    """Return a SQL string; for keys and header names, where no parameter can stand."""
-    return "'" + value.replace("'", "''") + "'"
 
 
 def quoted_name(value: str) -> str:
@@ -131,7 +130,7 @@ def _select_json(batch: Batch, family: Family, opened: bool) -> str:
     kinds = {
         key: struct_type(NESTED[field]) if opened and field in NESTED else "VARCHAR" for key, field in fields.items()
     }
-    columns = ", ".join(f"{quoted_text(key)}: {quoted_text(kind)}" for key, kind in kinds.items())
+    columns = ", ".join(f"{literal(key)}: {literal(kind)}" for key, kind in kinds.items())
     form = "newline_delimited" if batch.form == "lines" else "array"
     source = (
         f"read_json($paths, format = '{form}', records = true, hive_partitioning = false, "
@@ -196,7 +195,7 @@ def csv_source(batch: Batch, compression: Compression, more: str = "") -> str:
     columns = ", ".join(f"'c{position}': 'VARCHAR'" for position in range(len(batch.header)))
     return (
         "read_csv($paths, header = true, auto_detect = false, hive_partitioning = false, "
-        f"delim = {quoted_text(batch.delimiter)}, quote = '\"', escape = '\"', compression = '{compression}', "
+        f"delim = {literal(batch.delimiter)}, quote = '\"', escape = '\"', compression = '{compression}', "
         f"max_line_size = {MAX_RECORD_BYTES}, columns = {{{columns}}}{more})"
     )
 
@@ -245,7 +244,7 @@ def select_record_fields(family: Family, seen: Sequence[Mapping[str, object]]) -
                 paths.append('$."' + spelling + '"')
                 values.append(f"nullif(found[{len(paths)}], '')")
         items.append(_first_of(values, field))
-    listed = ", ".join(quoted_text(path) for path in paths)
+    listed = ", ".join(literal(path) for path in paths)
     return Fields(
         f"SELECT file_no, line, {', '.join(items)} FROM "
         f"(SELECT file_no, line, json_extract_string(record, [{listed}]) AS found FROM ingest_records)"

@@ -20,10 +20,10 @@ from rightsize.ingest.readers import (
     damaged,
     is_damage,
     quoted_name,
-    quoted_text,
 )
 from rightsize.ingest.sources import Scratch, SourceFile
 from rightsize.model.errors import InputError
+from rightsize.store.sql import literal
 
 MAX_RAW_CHARACTERS = 1 << 16
 """As much of an unusable record as is kept."""
@@ -244,7 +244,7 @@ _ASIDE = ", store_rejects = true, rejects_table = 'ingest_csv_errors', rejects_s
 
 def _read_csv(con: duckdb.DuckDBPyConnection, batch: Batch, scratch: Scratch) -> None:
     paths = _readable_copies(batch, scratch)
-    cells = ", ".join(f"{quoted_text(name)}, c{position}" for name, position in _original_names(batch.header).items())
+    cells = ", ".join(f"{literal(name)}, c{position}" for name, position in _original_names(batch.header).items())
     con.execute(
         f"CREATE OR REPLACE TEMP TABLE ingest_values AS SELECT file_index, json_object({cells}) AS record "
         f"FROM {csv_source(batch, 'none', _ASIDE)}",
@@ -271,7 +271,7 @@ def _read_csv(con: duckdb.DuckDBPyConnection, batch: Batch, scratch: Scratch) ->
 
 def _read_parquet(con: duckdb.DuckDBPyConnection, batch: Batch) -> None:
     typed = [(name, kind) for name, _, kind in (column.partition("\t") for column in batch.header)]
-    cells = ", ".join(f"{quoted_text(name)}, {_as_json((name, kind))}" for name, kind in typed)
+    cells = ", ".join(f"{literal(name)}, {_as_json((name, kind))}" for name, kind in typed)
     con.execute(
         f"CREATE OR REPLACE TEMP TABLE ingest_values AS SELECT file_index, json_object({cells}) AS record "
         "FROM read_parquet($paths, hive_partitioning = false)",

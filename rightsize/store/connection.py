@@ -15,6 +15,7 @@ import polars as pl
 from rightsize.model.errors import InputError
 from rightsize.model.tables import table
 from rightsize.store.ddl import create_statements
+from rightsize.store.limits import Limits, limits_of
 from rightsize.store.migrations import SCHEMA_VERSION, migrate
 from rightsize.store.sql import named
 
@@ -22,7 +23,6 @@ _SETTINGS = {
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
     "allow_community_extensions": "false",
-    "threads": "2",
 }
 
 
@@ -50,7 +50,8 @@ class Store:
         """Return the result of a query; values are bound to `$name`, never put into the text."""
         cursor = self.connection.cursor()
         relation = cursor.sql(sql, params=dict(parameters)) if parameters else cursor.sql(sql)
-        frame: pl.DataFrame = relation.pl()
+        # By way of Arrow's C interface: `relation.pl()` would import pyarrow, which takes longer than most questions.
+        frame = pl.DataFrame(relation)
         cursor.close()
         return frame
 
@@ -112,19 +113,22 @@ def _private_files() -> Iterator[None]:
         os.umask(mask)
 
 
-def open_store(path: Path | str, *, read_only: bool, existing: bool = False) -> Store:
+def open_store(path: Path | str, *, read_only: bool, existing: bool = False, limits: Limits | None = None) -> Store:
     """Open the store, and make it where it does not exist and may be written.
 
     Args:
         path: The file.
         read_only: Many may read at once, one may write.
         existing: Refuse to make a store, where an empty one could answer nothing.
+        limits: What it may take of the machine; None is what the environment says.
 
     Raises:
         InputError: There is no store to read, another process holds it, the file is something else, or a newer
             version of rightsize wrote it.
+        UsageError: The environment asks for limits that are none.
     """
     file = Path(path)
+    settings = (limits_of() if limits is None else limits).settings(file)
     if (read_only or existing) and not file.exists():
         raise InputError(
             f"there is no store at `{file}`", hint="`rightsize load PATH…` makes one, `rightsize demo` a sample"
@@ -133,7 +137,7 @@ def open_store(path: Path | str, *, read_only: bool, existing: bool = False) -> 
     if is_new:
         _reserve(file)
     with _private_files():
-        connection = _connect(file, read_only)
+        connection = _connect(file, read_only, settings)
         try:
             if is_new or _is_empty(connection):
                 if read_only:
@@ -157,9 +161,9 @@ def _reserve(file: Path) -> None:
         raise InputError(f"cannot write into the folder of `{file}`")
 
 
-def _connect(file: Path, read_only: bool) -> duckdb.DuckDBPyConnection:
+def _connect(file: Path, read_only: bool, settings: Mapping[str, str]) -> duckdb.DuckDBPyConnection:
     try:
-        connection = duckdb.connect(str(file), read_only=read_only, config=dict(_SETTINGS))
+        connection = duckdb.connect(str(file), read_only=read_only, config={**_SETTINGS, **settings})
     except duckdb.IOException as error:
         text = str(error)
         if "lock" in text.lower():
@@ -172,6 +176,8 @@ def _connect(file: Path, read_only: bool) -> duckdb.DuckDBPyConnection:
         raise InputError(f"cannot open `{file}` as a store: {str(error).splitlines()[0]}") from error
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute("SET preserve_insertion_order = false")
+    # stdout is data.
+    connection.execute("SET enable_progress_bar = false")
     return connection
 
 

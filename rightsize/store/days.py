@@ -13,6 +13,7 @@ import duckdb
 from rightsize.store.coverage import observed_days
 from rightsize.store.merge_reduced import with_reduced
 from rightsize.store.queries import query_text
+from rightsize.store.sealing import sealed_before
 from rightsize.store.sql import RESOURCE, folded
 
 _USAGE = """
@@ -74,6 +75,8 @@ DAY_TABLES = ("usage_days", *_OF_EVENTS, "sign_in_days", "observed_days")
 
 def recompute_days(con: duckdb.DuckDBPyConnection) -> None:
     """Fill the tables of DAY_TABLES anew for the days in `touched_days`, from the events and sign-ins of these days."""
+    # A call of an open day may have begun on a sealed one, whose rows are gone.
+    con.execute("DELETE FROM touched_days WHERE day < $before", {"before": sealed_before(con)})
     days = days_between(con)
     if days is None:
         return

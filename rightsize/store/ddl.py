@@ -9,7 +9,7 @@ from __future__ import annotations
 from rightsize.model.schema import Table
 from rightsize.model.tables import TABLES, table
 from rightsize.rules.layers import LAYERS
-from rightsize.store.sql import RESOURCE, folded, quoted
+from rightsize.store.sql import RESOURCE, folded, literal, quoted
 
 MARKED_COLUMNS = (
     "principal_id",
@@ -344,13 +344,9 @@ def view_statements() -> list[str]:
     statements = []
     for declared in TABLES:
         statements.append(f"CREATE OR REPLACE VIEW main.{declared.name} AS {view_text(declared)}")
-        statements.append(f"COMMENT ON VIEW main.{declared.name} IS {_literal(declared.grain)}")
+        statements.append(f"COMMENT ON VIEW main.{declared.name} IS {literal(declared.grain)}")
         statements += [
-            f"COMMENT ON COLUMN main.{declared.name}.{quoted(column.name)} IS {_literal(column.comment)}"
+            f"COMMENT ON COLUMN main.{declared.name}.{quoted(column.name)} IS {literal(column.comment)}"
             for column in declared.columns
         ]
     return statements
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

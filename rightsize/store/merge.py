@@ -16,6 +16,7 @@ from rightsize.store.merge_events import merge_events, merge_requests, merge_sig
 from rightsize.store.merge_reduced import merge_reduced_sign_ins
 from rightsize.store.merge_tables import merge_bookkeeping, merge_tables
 from rightsize.store.scope_forms import drop_forms
+from rightsize.store.sealing import drop_late
 from rightsize.store.spelling import name_listed_scopes, respell
 from rightsize.store.watching import note_touched_days
 
@@ -41,9 +42,10 @@ _MERGE_TABLES = (
 
 @dataclass(frozen=True, slots=True)
 class MergedFile:
-    """What a file gave the store: read = new + duplicate + rejected.
+    """What a file gave the store: read = new + duplicate + late + rejected.
 
-    A record that is read and changes nothing is `duplicate`; so is one that says nothing the store keeps.
+    A record that is read and changes nothing is `duplicate`; so is one that says nothing the store keeps. `late` is one
+    of a day that was pruned.
     """
 
     path: str
@@ -52,6 +54,7 @@ class MergedFile:
     new: int
     duplicate: int
     rejected: int
+    late: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +77,29 @@ def merge(store: Store, declarations: Sequence[Declaration] = ()) -> tuple[Merge
     with store.transaction() as con:
         for declaration in declarations:
             declare_window(con, **asdict(declaration))
+        late = _drop_late(con)
         new = _merge_staged(con)
     files = con.execute("SELECT file_id, path, source, read, rejected FROM stage_files ORDER BY file_id").fetchall()
     merged = []
     for file_id, path, source, read, rejected in files:
-        fresh = min(new.get(file_id, 0), read - rejected)
-        merged.append(MergedFile(path, source, read, fresh, read - rejected - fresh, rejected))
+        past = min(late.get(file_id, 0), read - rejected)
+        fresh = min(new.get(file_id, 0), read - rejected - past)
+        merged.append(MergedFile(path, source, read, fresh, read - rejected - past - fresh, rejected, past))
     return tuple(merged)
+
+
+def _drop_late(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
+    """Take staged rows of sealed days away; return how many of each file were late."""
+    late: dict[int, int] = {}
+    for staged, time in (
+        ("stage_event_rows", "time"),
+        ("stage_sign_in_rows", "time"),
+        ("stage_reduced_usage", "day"),
+        ("stage_reduced_sign_ins", "day"),
+    ):
+        for file_id, count in drop_late(con, staged, time).items():
+            late[file_id] = late.get(file_id, 0) + count
+    return late
 
 
 def _merge_staged(con: duckdb.DuckDBPyConnection) -> dict[int, int]:

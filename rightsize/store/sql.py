@@ -28,6 +28,11 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def literal(value: object) -> str:
+    """Return a value's text as a string of SQL, where no parameter can stand."""
+    return "'" + str(value).replace("'", "''") + "'"
+
+
 def named(*names: str) -> str:
     """Return names as a list of columns."""
     return ", ".join(quoted(name) for name in names)

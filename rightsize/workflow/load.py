@@ -9,10 +9,11 @@ from pathlib import Path
 
 from rightsize.collect.runs import find_runs, open_loadable
 from rightsize.collect.sources import RAW_SOURCES
-from rightsize.ingest.pipeline import StagedFile, stage
+from rightsize.ingest.pipeline import StagedFile, Watch, stage, unwatched
 from rightsize.model.errors import InputError, UsageError
 from rightsize.store.connection import Store, open_store
 from rightsize.store.coverage import CATEGORIES, TENANT_LOGS
+from rightsize.store.limits import Limits, limits_of, shortage_told
 from rightsize.store.merge import Declaration, MergedFile, merge
 from rightsize.store.staging import create_staging
 
@@ -36,6 +37,9 @@ def load_paths(
     source: str | None = None,
     scope: str | None = None,
     named: bool = True,
+    memory_limit: str | None = None,
+    spill_folder: Path | None = None,
+    watch: Watch = unwatched,
 ) -> LoadReport:
     """Load exports into a store, which is made where there is none.
 
@@ -50,13 +54,25 @@ def load_paths(
         scope: Where; the tenant for sign-in logs, which know no other.
         named: Whether a person named the files among `paths`, so that one that is nothing known is an error; else it
             is told as unknown.
+        memory_limit: Memory for tables and queries, as `2GiB`; None is what the environment says.
+        spill_folder: Where what does not fit goes; None is what the environment says, else beside the store.
+        watch: Is told how many bytes of how many are read.
 
     Raises:
-        InputError: A path cannot be read, is nothing that is known, or is damaged. The store is as it was.
-        UsageError: The declaration makes no sense.
+        InputError: A path cannot be read, is nothing that is known, or is damaged, or the disk is full. The store is
+            as it was.
+        UsageError: The declaration, the limit or the folder makes no sense.
     """
+    limits = limits_of(memory_limit, spill_folder)
     given, collected, covered, notes = _open_collections(paths)
-    report = _load(Path(db), given, (*_declarations(covers, source, scope), *covered), named=named)
+    report = _load(
+        Path(db),
+        given,
+        (*_declarations(covers, source, scope), *covered),
+        named=named,
+        limits=limits,
+        watch=watch,
+    )
     rows, kept = _without_kept(report.rows, collected)
     if kept:
         notes.append(f"kept as raw pages, nothing is learnt from them yet: {', '.join(kept)}")
@@ -114,11 +130,13 @@ def _load(
     sources: Collection[str] | None = None,
     *,
     named: bool = True,
+    limits: Limits | None = None,
+    watch: Watch = unwatched,
 ) -> LoadReport:
     is_new = not db.exists()
     try:
-        with open_store(db, read_only=False) as store:
-            return _stage_and_merge(store, paths, declarations, sources, named=named)
+        with shortage_told(db), open_store(db, read_only=False, limits=limits) as store:
+            return _stage_and_merge(store, paths, declarations, sources, named=named, watch=watch)
     except BaseException:
         if is_new:
             # A store that this load made, and that holds nothing, is not left behind.
@@ -134,11 +152,12 @@ def _stage_and_merge(
     sources: Collection[str] | None,
     *,
     named: bool,
+    watch: Watch,
 ) -> LoadReport:
     # The lines of rejects are counted in the order of reading; merging is faster without an order.
     store.connection.execute("SET preserve_insertion_order = true")
     create_staging(store.connection)
-    report = stage(store.connection, paths, named=named)
+    report = stage(store.connection, paths, named=named, watch=watch)
     if sources is not None:
         _refuse_others(report.files, sources)
     store.connection.execute("SET preserve_insertion_order = false")

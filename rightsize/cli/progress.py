@@ -1,0 +1,41 @@
+"""How far a long read is, with its rate and the time that is left: one line of stderr, on a terminal only."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from rightsize.cli.narration import is_watched
+
+
+class ReadProgress:
+    """A line that says how much was read; called with the bytes that are done and the bytes there are."""
+
+    def __init__(self) -> None:
+        self._begun = time.monotonic()
+        self._shown = False
+
+    def __call__(self, done: int, total: int) -> None:
+        """Show how far it is; when all is read, say that the rest is being stored."""
+        if is_watched() and total:
+            self._shown = True
+            line = "storing what was read" if done >= total else line_of(done, total, time.monotonic() - self._begun)
+            sys.stderr.write(f"\r{line}\033[K")
+            sys.stderr.flush()
+
+    def end(self) -> None:
+        """Take the line away."""
+        if self._shown:
+            sys.stderr.write("\r\033[K")
+            sys.stderr.flush()
+
+
+def line_of(done: int, total: int, seconds: float) -> str:
+    """Return how far it is in words: `read 120 of 300 MB, 14.2 MB/s, 13 s left`."""
+    read = f"read {done / 1e6:,.0f} of {total / 1e6:,.0f} MB"
+    if not done or seconds <= 0:
+        return read
+    rate = done / seconds
+    left = round((total - done) / rate)
+    minutes = f"{left // 60} min {left % 60:02} s" if left >= 60 else f"{left} s"
+    return f"{read}, {rate / 1e6:,.1f} MB/s, {minutes} left"

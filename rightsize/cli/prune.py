@@ -1,0 +1,38 @@
+"""`rightsize prune`: the rows of old days go, what they said of each day stays."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from rightsize.cli.narration import say, set_verbosity
+from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Output, OutputFormat, Quiet, Verbose
+from rightsize.cli.output import show
+
+COLUMNS = ("sealed_before", "events", "sign_ins", "kept", "bytes_before", "bytes_after")
+
+
+def prune(
+    keep_days: Annotated[
+        int, typer.Option("--keep-days", min=1, help="How many days keep their rows, the newest logged one included.")
+    ],
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; else only say what would go.")] = False,
+    db: Db = DEFAULT_DB,
+    output: Output = OutputFormat.TABLE,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
+) -> None:
+    """Take the rows of old days out of the store and make its file small; usage, coverage and sign-ins by day stay.
+
+    Pruned days are sealed: rows that are loaded for them later are counted as `late` and change nothing.
+    """
+    from rightsize.workflow.prune import prune_store  # noqa: PLC0415
+
+    set_verbosity(verbose, quiet)
+    pruning = prune_store(db, keep_days, done=yes)
+    show([{**asdict(pruning), "sealed_before": pruning.before}], COLUMNS, output)
+    if not yes:
+        say("nothing was changed: `--yes` does it, and what goes cannot be brought back")

@@ -1,0 +1,108 @@
+"""How much memory a command may take, where the rest goes, and what is said when there is no room left."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from rightsize.model.errors import InputError, UsageError
+
+MEMORY, SPILL = "RIGHTSIZE_MEMORY_LIMIT", "RIGHTSIZE_SPILL_FOLDER"
+"""The environment variables that every command heeds."""
+
+_SIZE = re.compile(r"([0-9]+(?:[.][0-9]+)?) *([KMGT]i?)?B?", re.IGNORECASE)
+_LEAST_MEMORY = 64 << 20
+_FULL = ("no space left", "disk quota", "max_temp_directory_size", "not enough space")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a store may take of the machine.
+
+    Attributes:
+        memory: Bytes of memory for tables and queries; None leaves four fifths of the machine's.
+        spill: The folder for what does not fit; None is beside the store.
+    """
+
+    memory: int | None = None
+    spill: Path | None = None
+
+    def settings(self, file: Path) -> dict[str, str]:
+        """Return the settings of DuckDB for a store in `file`."""
+        found = {}
+        if self.memory is not None:
+            found["memory_limit"] = f"{self.memory}B"
+        if self.spill is not None:
+            found["temp_directory"] = str(self.spill / f"{file.name}.tmp")
+        return found
+
+
+def limits_of(
+    memory: str | None = None, spill: Path | str | None = None, environment: Mapping[str, str] = os.environ
+) -> Limits:
+    """Read the limits as people write them, those that are not given from the environment.
+
+    Raises:
+        UsageError: The size is none, or less than anything could run in; the folder cannot be written.
+    """
+    text = memory or environment.get(MEMORY) or None
+    folder = spill or environment.get(SPILL) or None
+    return Limits(None if text is None else _bytes_of(text), None if folder is None else _folder_of(Path(folder)))
+
+
+def _bytes_of(text: str) -> int:
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise UsageError(f"`{text}` is no size of memory", hint="write it as 512MB, 2GiB or 1.5G")
+    unit = (match[2] or "").lower()
+    base = 1000 if len(unit) == 1 else 1024
+    size = int(float(match[1]) * base ** ("kmgt".index(unit[0]) + 1 if unit else 0))
+    if size < _LEAST_MEMORY:
+        raise UsageError(f"`{text}` of memory is too little for anything", hint="64MiB is the least, 1GiB is plenty")
+    return size
+
+
+def _folder_of(folder: Path) -> Path:
+    if not folder.is_dir():
+        raise UsageError(f"there is no folder `{folder}` to spill into", hint="make it, or name another")
+    if not os.access(folder, os.W_OK):
+        raise UsageError(f"cannot write into `{folder}`, the folder to spill into")
+    return folder
+
+
+@contextmanager
+def shortage_told(file: Path) -> Iterator[None]:
+    """Say of what there was too little, where DuckDB or the system ran out of memory or of disk.
+
+    Raises:
+        InputError: There was too little; the store in `file` is as it was.
+    """
+    try:
+        yield
+    except (duckdb.Error, OSError) as error:
+        if is_full(error):
+            raise InputError(
+                "the disk is full: what does not fit into memory and the store itself need room",
+                hint=f"free some beside `{file}`, or name a folder with room by `--spill-folder` or {SPILL}; "
+                "the store is as it was",
+            ) from error
+        if isinstance(error, duckdb.OutOfMemoryException):
+            raise InputError(
+                "there was too little memory for this load",
+                hint=f"raise `--memory-limit` or {MEMORY}, or load fewer files at once; the store is as it was",
+            ) from error
+        raise
+
+
+def is_full(error: BaseException) -> bool:
+    """Tell whether an error says that a disk is full."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return any(word in str(error).lower() for word in _FULL)

@@ -1,0 +1,28 @@
+"""Pruning a store: what would go, or what went."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from rightsize.model.errors import EvidenceError
+from rightsize.store.connection import open_store
+from rightsize.store.pruning import Pruning, compact, plan_pruning, prune
+
+
+def prune_store(db: Path | str, keep_days: int, *, done: bool) -> Pruning:
+    """Say what a pruning takes that leaves the rows of the last `keep_days` days, and do it where `done`.
+
+    Raises:
+        EvidenceError: No log was loaded.
+        InputError: There is no store, another process holds it, or the disk has no room to write it anew.
+    """
+    with open_store(db, read_only=not done, existing=True) as store:
+        pruning = plan_pruning(store, keep_days)
+        if pruning is None:
+            raise EvidenceError(f"`{db}` has no day of any log", hint="`rightsize load PATH…` loads exports")
+        if not done:
+            return pruning
+        prune(store, pruning)
+        compact(store)
+    return replace(pruning, bytes_after=Path(db).stat().st_size)

@@ -1,0 +1,88 @@
+"""Activity Log exports of any size, made by DuckDB: JSON lines of about 2 KB as diagnostic settings write them."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+import duckdb
+
+FIRST_DAY = dt.date(2026, 1, 1)
+_DAY_SECONDS = 86_400
+
+# Two records a call, its begin and its end. A tenth of the principals does most of the work at a thousand resources.
+_CALLS = """
+WITH drawn AS (
+    SELECT i, i // 2 AS call, i % 2 AS is_end, hash(i // 2) AS h FROM range($first, $first + $rows) AS r(i)
+), chosen AS (
+    SELECT *, h % 1000 AS operation, least(h // 1000 % $principals, h // 7777777 % $principals) AS principal,
+        h // 131 % 5 AS variant
+    FROM drawn
+), placed AS (
+    SELECT *, hash(principal, variant) AS place, format('{:08x}-1111-4222-8333-444444444444', principal) AS object_id,
+        format('{:08x}-aaaa-4bbb-8ccc-dddddddddddd', call) AS correlation,
+        hash(principal, 1) % 12 + operation % 4 AS kind
+    FROM chosen
+)
+SELECT *,
+    TIMESTAMP '2026-01-01' + to_microseconds(
+        (h % ($days * 86400)::UBIGINT)::BIGINT * 1000000 + is_end * 900000) + to_days($day::INTEGER) AS moment,
+    format('/subscriptions/{:08x}-0000-4000-8000-000000000000/resourceGroups/rg-{}/providers/Microsoft.Bench/type{}/'
+        'resource-{}', place % 20, place // 20 % 100, kind, place // 2000 % 200) AS scope,
+    format('Microsoft.Bench/type{}/{}', kind, ['write', 'delete', 'start/action', 'write', 'listKeys/action']
+        [(1 + operation % 5)::INTEGER]) AS action
+FROM placed
+"""
+
+_RECORDS = """
+SELECT
+    'West Europe' AS RoleLocation,
+    strftime(moment, '%Y-%m-%dT%H:%M:%S.%fZ') AS "time",
+    upper(scope) AS resourceId, upper(action) AS operationName, 'Write' AS category,
+    CASE WHEN is_end = 0 THEN 'Start' WHEN h % 50 = 0 THEN 'Failure' ELSE 'Success' END AS resultType,
+    CASE WHEN is_end = 0 THEN 'Started.' WHEN h % 50 = 0 THEN 'Failed.Conflict' ELSE 'Succeeded.OK' END
+        AS resultSignature,
+    '0' AS durationMs, '198.51.100.20' AS callerIpAddress, correlation AS correlationId,
+    {'authorization': {
+        'action': action, 'scope': scope, 'evidence': {
+            'role': 'Contributor', 'roleAssignmentScope': split_part(scope, '/providers/', 1),
+            'roleAssignmentId': md5(format('{}/{}', principal, place % 3)),
+            'roleDefinitionId': md5('contributor'), 'principalId': replace(object_id, '-', ''),
+            'principalType': 'User'}},
+     'claims': {
+        'aud': 'https://management.core.windows.net/',
+        'iss': 'https://sts.windows.net/0435ec09-65da-423a-bfd2-c1e314c836a9/',
+        'iat': '1760878298', 'nbf': '1760878298', 'exp': '1760883398', 'aio': md5(correlation) || md5(object_id),
+        'appid': 'c44b4083-3bb0-49c1-b47d-974e53cbdf3c', 'appidacr': '2',
+        'http://schemas.microsoft.com/identity/claims/objectidentifier': object_id,
+        'http://schemas.microsoft.com/identity/claims/tenantid': '0435ec09-65da-423a-bfd2-c1e314c836a9',
+        'http://schemas.microsoft.com/identity/claims/scope': 'user_impersonation',
+        'name': format('Person {}', principal), 'uti': left(md5(correlation), 22), 'ver': '1.0', 'idtyp': 'user',
+        'http://schemas.xmlsoap.org/ws/2005/05/identity/claims/nameidentifier': md5(object_id),
+        'http://schemas.xmlsoap.org/ws/2005/05/identity/claims/upn': format('person{}@example.com', principal)}
+    } AS "identity",
+    'Information' AS "level",
+    {'eventCategory': 'Administrative', 'entity': scope, 'message': action,
+     'hierarchy': '0435ec09-65da-423a-bfd2-c1e314c836a9/bench/' || split_part(scope, '/', 3),
+     'statusCode': CASE WHEN is_end = 0 THEN '' WHEN h % 50 = 0 THEN 'Conflict' ELSE 'OK' END,
+     'statusMessage': '', 'serviceRequestId': correlation} AS properties
+FROM calls ORDER BY moment
+"""
+
+
+def write_activity(path: Path, rows: int, *, day: int = 0, days: int = 30, principals: int = 2_000) -> Path:
+    """Write `rows` records of `days` days from the day numbered `day` on; the same ones each time, each call once.
+
+    Args:
+        path: The file, gzip where it ends in .gz.
+        rows: Records, two a call.
+        day: The first day, counted from FIRST_DAY; it also decides which calls these are.
+        days: Over how many days the calls are spread.
+        principals: How many people make them.
+    """
+    with duckdb.connect(config={"threads": "2"}) as con:
+        values = {"first": day << 32, "rows": rows, "principals": principals, "days": days, "day": day}
+        con.execute(f"CREATE TEMP TABLE calls AS {_CALLS}", values)
+        packed = "gzip" if path.suffix == ".gz" else "uncompressed"
+        con.execute(f"COPY ({_RECORDS}) TO '{path}' (FORMAT json, COMPRESSION {packed})")
+    return path
