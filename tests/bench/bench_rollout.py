@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from rightsize.rollout.bundle import Swap
+from rightsize.rollout.bundle import Bundle, Rules, Swap
+from rightsize.rollout.engine import Engine
 from rightsize.rollout.journal import Journal, read_journal
 from tests.azure.hurried import Hurried
-from tests.rollout.room import Killed, Room, broad, bundle_of, engine_of, swap
+from tests.loopback.pim_writes import default_rules, rules_of
+from tests.rollout.room import BROAD, NARROW, RG, SUB, Killed, Room, broad, bundle_of, engine_of, guid, narrow, swap
 
 SLOW = True
 SWAPS, WAVE = 1_000, 25
 FAULTS = ("throttle", "server", "conflict", "drop", "drop after", "html")
+END = "2027-06-30T22:00:00Z"
+REREAD = 25
+"""After so many kills the journal is read from its file again, as a new process does; each time would be quadratic."""
 
 
-class _Dying(Journal):
+class Dying(Journal):
     """A journal whose process ends after each line."""
 
     def write(self, *arguments: Any, **more: Any) -> None:
@@ -28,22 +33,53 @@ class _Dying(Journal):
 
 def run() -> Iterator[tuple[str, str, str]]:
     """Bring all of it in, and take all of it back, each killed at every line."""
-    swaps = [swap(number, 1 + (number - 1) // WAVE) for number in range(1, SWAPS + 1)]
-    room = Room().hold(*(broad(number) for number in range(1, SWAPS + 1)))
+    room, bundle = mixed_tenant(SWAPS)
     original = room.state()
-    room.strike = _fault
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "journal.jsonl"
-        kills, seconds = _bring_in(room, swaps, path)
-        planned = {one.creates[0].id for one in swaps}
-        reached = set(room.state()["assignments"]) == planned
-        yield "bring in", f"{seconds:,.0f} s", f"{kills:,} kills, {room.requests:,} requests, plan reached: {reached}"
-        asked = room.requests
-        kills, seconds = _take_back(room, swaps, path)
-        reached = room.state() == original
-        detail = f"{kills:,} kills, {room.requests - asked:,} requests, original reached: {reached}"
-        yield "take back", f"{seconds:,.0f} s", detail
+        ways: dict[str, Callable[[Engine], None]] = {
+            "bring in": lambda engine: [engine.apply(wave) for wave in bundle.waves] and None,
+            "take back": lambda engine: [engine.roll_back(one) for one in reversed(bundle.swaps)] and None,
+        }
+        wanted = {"bring in": planned_state(SWAPS), "take back": original}
+        for name, way in ways.items():
+            asked, begin = room.requests, time.process_time()
+            kills = carry_out(room, bundle, path, way, reread=REREAD)
+            took = time.process_time() - begin
+            reached = room.state() == wanted[name]
+            detail = f"{kills:,} kills, {room.requests - asked:,} requests, the state that it should end in: {reached}"
+            yield name, f"{took:,.0f} s CPU", detail
         yield "lines of the journal", f"{len(read_journal(path)):,}", ""
+
+
+def mixed_tenant(number: int) -> tuple[Room, Bundle]:
+    """Swaps of which every tenth is of an eligible assignment, and every tenth of one that ends."""
+    swaps = [_swap(one) for one in range(1, number + 1)]
+    room = Room().hold(*(gone for one in swaps for gone in one.removes))
+    rules_of(room, SUB, BROAD)["properties"]["rules"] = default_rules(approval=True, eligible="P90D")  # type: ignore[arg-type]
+    room.strike = _fault
+    return room, bundle_of(*swaps)
+
+
+def planned_state(number: int) -> dict[str, Any]:
+    """The state that the plan wants, from a run that nothing disturbs."""
+    room, bundle = mixed_tenant(number)
+    room.strike = lambda *_: None
+    with tempfile.TemporaryDirectory() as folder, Journal(Path(folder) / "journal", plan="plan-hash") as journal:
+        for wave in bundle.waves:
+            engine_of(room, bundle, journal, Hurried()).apply(wave)
+    return room.state()
+
+
+def _swap(number: int) -> Swap:
+    kind: dict[int, dict[str, Any]] = {3: {"state": "eligible", "until": END}, 7: {"until": END}}
+    more = kind.get(number % 10)
+    wave = 1 + (number - 1) // WAVE
+    if more is None:
+        return swap(number, wave)
+    gone = (broad(number, description=None, **more),)
+    rules = (Rules(RG, NARROW, SUB, BROAD),)
+    return swap(number, wave, removes=gone, creates=(narrow(number, **more),), rules=rules, id=guid(number, "9"))
 
 
 def _fault(at: int, line: str) -> str | None:
@@ -53,31 +89,15 @@ def _fault(at: int, line: str) -> str | None:
     return "server" if kind == "html" and not line.startswith("GET") else kind
 
 
-def _bring_in(room: Room, swaps: list[Swap], path: Path) -> tuple[int, float]:
-    begin, kills = time.perf_counter(), 0
-    bundle = bundle_of(*swaps)
-    for wave in bundle.waves:
-        with _Dying(path, plan="plan-hash") as journal:
-            while True:
+def carry_out(room: Room, bundle: Bundle, path: Path, way: Callable[[Engine], None], *, reread: int) -> int:
+    """Do something whole, through as many lives of the process as it takes; return how many ended early."""
+    kills = 0
+    while True:
+        with Dying(path, plan="plan-hash") as journal:
+            for _ in range(reread):
                 try:
-                    engine_of(room, bundle, journal, Hurried()).apply(wave)
+                    way(engine_of(room, bundle, journal, Hurried()))
                 except Killed:
                     kills += 1
                 else:
-                    break
-    return kills, time.perf_counter() - begin
-
-
-def _take_back(room: Room, swaps: list[Swap], path: Path) -> tuple[int, float]:
-    begin, kills = time.perf_counter(), 0
-    bundle = bundle_of(*swaps)
-    with _Dying(path, plan="plan-hash") as journal:
-        for one in reversed(swaps):
-            while True:
-                try:
-                    engine_of(room, bundle, journal, Hurried()).roll_back(one)
-                except Killed:
-                    kills += 1
-                else:
-                    break
-    return kills, time.perf_counter() - begin
+                    return kills

@@ -13,9 +13,10 @@ import pytest
 from rightsize.azure.guard import ROLLOUT_WRITES, Guard
 from rightsize.model.errors import InternalError
 from rightsize.rollout.bundle import Bundle, Held, Rules
-from rightsize.rollout.engine import state_of
+from rightsize.rollout.engine import Engine, state_of
 from rightsize.rollout.journal import Journal, read_journal
 from tests.azure.hurried import Hurried
+from tests.bench import bench_rollout
 from tests.loopback.pim_writes import default_rules, rules_of
 from tests.rollout.room import (
     BROAD,
@@ -319,3 +320,20 @@ def test_only_requests_and_rules_may_be_written_besides() -> None:
     ]:
         with pytest.raises(InternalError):
             guard.check(method, url)
+
+
+@pytest.mark.parametrize("reread", [1, 25])
+def test_faults_and_kills_together_end_in_the_plan_or_in_the_original(path: Path, reread: int) -> None:
+    """A fault in every tenth call and a kill after every line of the journal; the bench does it with a thousand."""
+    room, bundle = bench_rollout.mixed_tenant(8)
+    original, planned = room.state(), bench_rollout.planned_state(8)
+    kills = bench_rollout.carry_out(room, bundle, path, lambda engine: engine.apply(1), reread=reread)
+    assert room.state() == planned != original
+
+    def back(engine: Engine) -> None:
+        for one in reversed(bundle.swaps):
+            engine.roll_back(one)
+
+    kills += bench_rollout.carry_out(room, bundle, path, back, reread=reread)
+    assert room.state() == original
+    assert kills == len(read_journal(path)) > 100
