@@ -6,7 +6,8 @@ That silence closes only what a covered log would have shown is decided in docs/
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -23,7 +24,7 @@ Watch = Literal["open", "begun", "failed", "rolling_back", "rolled_back", "watch
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Calls that were refused: who, what, where, on which plane, how often, and when last."""
+    """Calls of one day that were refused: who, what, where, on which plane, how often, and when last."""
 
     principal_id: str
     operation: str
@@ -128,19 +129,31 @@ def _has_data(gone: Held, seen: Seen) -> bool:
 
 
 def _covered_days(swap: Swap, day: dt.date, seen: Seen) -> int:
-    places: list[Collection[dt.date]] = []
-    for gone in swap.removes:
-        parts = fold(gone.scope).split("/")
-        place = "/".join(parts[:3]) if parts[1:2] == ["subscriptions"] else fold(gone.scope)
-        places.append(seen.covered.get(place, frozenset()) | seen.covered.get("/", frozenset()))
-    return min((sum(one > day for one in days) for days in places), default=0)
+    """Return on how many days since a log covers every place below which something was removed."""
+    places = {place for gone in swap.removes for place in _logs_of(fold(gone.scope), seen.tree)}
+    whole = seen.covered.get("/", frozenset())
+    days = [seen.covered.get(place, frozenset()) | whole for place in sorted(places)]
+    return min((sum(one > day for one in found) for found in days), default=0)
+
+
+def _logs_of(scope: str, tree: Mapping[str, str]) -> set[str]:
+    """Return where the logs are that a scope's calls stand in: its subscription's, or its own and all below it."""
+    parts = scope.split("/")
+    if parts[1:2] == ["subscriptions"]:
+        return {"/".join(parts[:3])}
+    found = {scope}
+    while more := {child for child, parent in tree.items() if fold(parent) in found} - found:
+        found |= more
+    return found
 
 
 def add_back(standing: Standing) -> list[dict[str, Any]]:
     """Return what a tripped swap lacks: each principal, operation and place that was refused, once."""
-    found = {(one.principal_id, one.operation, one.scope, one.plane): one for one in standing.refusals}
+    calls: Counter[tuple[str, str, str, str]] = Counter()
+    for one in standing.refusals:
+        calls[one.principal_id, one.operation, one.scope, one.plane] += one.calls
     return [
-        {"principal_id": who, "operation": operation, "scope": scope, "plane": plane, "calls": found[key].calls}
-        for key in sorted(found)
+        {"principal_id": who, "operation": operation, "scope": scope, "plane": plane, "calls": calls[key]}
+        for key in sorted(calls)
         for who, operation, scope, plane in (key,)
     ]

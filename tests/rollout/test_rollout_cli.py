@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from typing import Any
 import pytest
 
 from rightsize.cli.main import run
+from rightsize.model.role_forms import permissions_from_json, read_role_definitions
+from rightsize.rbac.algebra import grants
 from rightsize.rollout.bundle import kept_properties
 from rightsize.store.connection import open_store
 from tests.azure.hurried import Hurried
@@ -40,7 +43,8 @@ def ask(demo: Path, capsys: pytest.CaptureFixture[str]) -> Ask:
     def asked(*arguments: str | Path) -> tuple[int, str, str]:
         capsys.readouterr()
         words = list(map(str, arguments))
-        code = run(["rollout", *words, *(() if words[0] == "rollback" else ("--db", str(demo / "demo.duckdb")))])
+        own = ("--db", str(demo / "demo.duckdb")) if words[0] != "rollback" and "--db" not in words else ()
+        code = run(["rollout", *words, *own])
         out, err = capsys.readouterr()
         return code, out, err
 
@@ -141,37 +145,101 @@ def test_status_says_what_is_open_and_what_waits(ask: Ask, folder: Path, azure: 
 
 
 def test_a_refusal_in_the_log_trips_and_may_be_taken_back(
-    ask: Ask, folder: Path, azure: Loopback, demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ask: Ask, folder: Path, azure: Loopback, demo: Path, tmp_path: Path
 ) -> None:
-    """A call that was refused afterwards is loaded, attributed, and undone where that is asked for."""
+    """Refused calls of both planes are loaded, attributed to what was removed, and undone where that is asked for."""
     original = _state(azure)
-    ask("apply", folder, *_writing(azure))
     bundle = json.loads((folder / "rollout.json").read_text())
-    swap = next(one for one in bundle["swaps"] if one["wave"] == 1 and one["creates"])
-    gone = swap["removes"][0]
-    monkeypatch.setattr("rightsize.workflow.rollout._refusals", lambda *_: [_refusal(demo, gone)])
-    code, out, err = ask("status", folder, "--as-of", "2026-10-02", "-o", "json")
-    tripped = [row for row in json.loads(out) if row["state"] == "tripped"]
-    assert code == 3 and [row["swap"] for row in tripped] == [swap["id"]]
-    assert "lacks" in err and tripped[0]["add_back"]
-    assert ask("status", folder, "--as-of", "2026-10-02", "--auto-rollback")[0] == 2
-    code, _, err = ask("status", folder, "--as-of", "2026-10-02", "--auto-rollback", *_writing(azure))
+    lost = list(_lost(demo, bundle))
+    assert {plane for _, _, _, plane in lost} == {"control", "data"}
+    quiet = next(one for one in bundle["swaps"] if one["id"] not in {swap for swap, _, _, _ in lost})
+    chosen = [gone["principal_id"] for _, gone, _, _ in lost] + [quiet["removes"][0]["principal_id"]]
+    folder = tmp_path / "chosen"
+    canaries = [word for one in chosen for word in ("--canary", one)]
+    assert ask("plan", demo, "--out", folder, *canaries, *_emergency(demo))[0] == 0
+    assert ask("apply", folder, *_writing(azure))[0] == 0
+    db = tmp_path / "later.duckdb"
+    shutil.copy(demo / "demo.duckdb", db)
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    for number, (swap, gone, operation, plane) in enumerate(lost):
+        who = _member(demo, gone["principal_id"])
+        write = _refused_call if plane == "control" else _refused_blob
+        # The first call of each came before the swap, and is none of its doing.
+        calls = [write(who, operation, gone["scope"], time) for time in ("2026-10-01T08:00:00", "2026-10-02T09:30:00")]
+        (logs / f"{number}-{swap[:8]}.jsonl").write_text("".join(json.dumps(call) + "\n" for call in calls))
+    assert run(["load", str(logs), "--db", str(db), "-q"]) == 0
+    words = ["--as-of", "2026-10-03", "--db", db]
+    code, out, err = ask("status", folder, "-o", "json", *words)
+    tripped = {row["swap"]: row for row in json.loads(out) if row["state"] == "tripped"}
+    assert code == 3 and set(tripped) == {swap for swap, _, _, _ in lost}
+    for swap, _, operation, plane in lost:
+        (back,) = [one for one in tripped[swap]["add_back"] if one["operation"].lower() == operation.lower()]
+        assert back["plane"] == plane and back["calls"] == 1
+    assert "lacks" in err
+    assert ask("status", folder, "--auto-rollback", *words)[0] == 2
+    code, _, err = ask("status", folder, "--auto-rollback", *words, *_writing(azure))
     assert code == 3 and "were taken back" in err
-    assert _state(azure)["assignments"][gone["id"]] == original["assignments"][gone["id"]]
+    state = _state(azure)["assignments"]
+    for _, gone, _, _ in lost:
+        assert state[gone["id"]] == original["assignments"][gone["id"]]
+    assert not state.keys() & {gone["id"] for gone in quiet["removes"]}, "what did not trip stays as the plan wants it"
 
 
-def _refusal(demo: Path, gone: dict[str, Any]) -> Any:
-    import datetime as dt  # noqa: PLC0415
+def _lost(demo: Path, bundle: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any], str, str]]:
+    """One operation of each plane that a swap takes away: the swap, the assignment, the operation and its plane."""
+    with open_store(demo / "demo.duckdb", read_only=True) as store:
+        rows = store.table("role_definitions").select("role_definition_id", "permissions").iter_rows()
+        roles = {id_: permissions_from_json(text) for id_, text in rows}
+    roles |= {id_: read_role_definitions(body)[0].permissions for id_, body in bundle["roles"].items()}
+    for operation, plane in (
+        ("Microsoft.Network/virtualNetworks/write", "control"),
+        ("Microsoft.Storage/storageAccounts/blobServices/containers/blobs/delete", "data"),
+    ):
+        for one in bundle["swaps"]:
+            made = {held["role"] for held in one["creates"]}
+            gone = next((g for g in one["removes"] if grants(roles[g["role"]], operation, plane) == "yes"), None)
+            is_kept = any(grants(roles[role], operation, plane) != "no" for role in made)
+            if gone is not None and not is_kept and gone["scope"].startswith("/subscriptions/"):
+                yield one["id"], gone, operation, plane
+                break
 
-    from rightsize.rollout.tripwire import Refusal  # noqa: PLC0415
 
+def _member(demo: Path, holder: str) -> str:
     with open_store(demo / "demo.duckdb", read_only=True) as store:
         members = store.frame(
-            "SELECT member_id FROM group_closure WHERE group_id = $group ORDER BY member_id",
-            {"group": gone["principal_id"]},
+            "SELECT member_id FROM group_closure WHERE group_id = $group ORDER BY member_id", {"group": holder}
         )["member_id"].to_list()
-    who = members[0] if members else gone["principal_id"]
-    return Refusal(who, "Microsoft.Nothing/odd/write", gone["scope"], "control", 1, dt.datetime(2026, 10, 2, 12))
+    return members[0] if members else holder
+
+
+def _refused_call(who: str, operation: str, scope: str, time: str) -> dict[str, Any]:
+    """A record of the Activity Log, as a diagnostic setting exports it."""
+    claims = {"http://schemas.microsoft.com/identity/claims/objectidentifier": who}
+    place = f"{'/'.join(scope.split('/')[:5])}/providers/Microsoft.Network/virtualNetworks/v"
+    return {
+        "time": f"{time}.1234567Z", "resourceId": place.upper(), "operationName": operation.upper(),
+        "category": "Write", "resultType": "Failure", "resultSignature": "Failed.Forbidden",
+        "correlationId": str(uuid.uuid5(uuid.NAMESPACE_OID, who + time)), "level": "Error",
+        "identity": {"authorization": {"action": operation, "scope": place}, "claims": claims},
+        "properties": {"eventCategory": "Administrative", "statusCode": "Forbidden", "statusMessage": json.dumps(
+            {"error": {"code": "AuthorizationFailed", "message": "It does not have authorization."}})},
+    }  # fmt: skip
+
+
+def _refused_blob(who: str, operation: str, scope: str, time: str) -> dict[str, Any]:
+    """A record of a storage account's diagnostic log: status 403."""
+    account = scope.rsplit("/", 1)[-1]
+    said = {"action": operation, "type": "RBAC", "principals": [], "result": "Denied", "reason": "NoApplicablePolicy"}
+    return {
+        "time": f"{time}.1234567Z", "resourceId": f"{scope}/blobServices/default", "category": "StorageDelete",
+        "operationName": "DeleteBlob", "statusCode": 403, "statusText": "AuthorizationPermissionMismatch",
+        "correlationId": str(uuid.uuid5(uuid.NAMESPACE_OID, "blob" + who + time)),
+        "identity": {"type": "OAuth", "authorization": [said], "requester": {"objectId": who}},
+        "properties": {"accountName": account, "objectKey": f"/{account}/exports/a.dat"},
+        "uri": f"https://{account}.blob.core.windows.net:443/exports/a.dat",
+        "resourceType": "Microsoft.Storage/storageAccounts/blobServices",
+    }  # fmt: skip
 
 
 def test_the_owner_confirms_what_no_log_shows(ask: Ask, folder: Path, azure: Loopback) -> None:

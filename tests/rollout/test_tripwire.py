@@ -28,7 +28,8 @@ def stands(
 ) -> Standing:
     one = one or swap(1)
     entries = [Entry(one.id, event, one.id, DONE.isoformat(), {"reason": "no"}) for event in events]
-    covered = {SUB: frozenset(DONE.date() + dt.timedelta(days=number) for number in range(days + 1))}
+    whole = frozenset(DONE.date() + dt.timedelta(days=number) for number in range(days + 1))
+    covered = {place.lower(): whole for place in (SUB, *more.pop("also", ()))}
     fields: dict[str, Any] = {"members": {}, "tree": {}, "today": DONE.date() + dt.timedelta(days=days)} | more
     roles = {BROAD: [PermissionBlock(("Microsoft.Compute/*",))], NARROW: [PermissionBlock((START,))]}
     seen = Seen(refusals=refusals, covered=covered, **({"roles": roles} | fields))
@@ -79,6 +80,21 @@ def test_a_management_group_above_counts() -> None:
     group = "/providers/Microsoft.Management/managementGroups/g"
     one = swap(1, removes=(broad(1, scope=group),))
     assert stands(refusal(), one=one, tree={SUB: group}).state == "tripped"
+
+
+def test_a_management_group_is_covered_where_all_below_it_is() -> None:
+    """Calls stand in the log of their own subscription; one that nobody loaded proves nothing."""
+    group, other = "/providers/Microsoft.Management/managementGroups/g", "/subscriptions/2"
+    one = swap(1, removes=(broad(1, scope=group),))
+    assert stands(one=one, tree={SUB: group}, days=8).covered_days == 0, "the group's own log is missing"
+    assert stands(one=one, tree={SUB: group}, days=8, also=(group,)).state == "closed"
+    assert stands(one=one, tree={SUB: group, other: group}, days=8, also=(group,)).state == "watching"
+    assert stands(one=one, tree={SUB: group, other: group}, days=8, also=(group, other)).state == "closed"
+
+
+def test_calls_of_several_days_are_added_up() -> None:
+    found = stands(refusal(), refusal(calls=3, last_seen=dt.datetime(2026, 10, 3, 8)), days=20)
+    assert [one["calls"] for one in add_back(found)] == [5]
 
 
 @pytest.mark.parametrize(("days", "state"), [(0, "watching"), (6, "watching"), (7, "closed")])
