@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -30,10 +31,19 @@ Auth = Annotated[
 ]
 Yes = Annotated[bool, typer.Option("--yes", help="Do it, without asking; without this and --ask nothing is done.")]
 Ask = Annotated[bool, typer.Option("--ask", help="Do it, once the name of the rollout is typed.")]
-SwapNames = Annotated[list[str] | None, typer.Option("--swap", help="Only this swap; may be repeated.")]
-_PLAN = ("wave", "swap", "makes", "removes", "new_roles", "wait_seconds", "break_probability_30d", "blind")
-_STEPS = ("wave", "swap", "step", "what", "scope")
-_STANDING = ("swap", "wave", "state", "since", "covered_days", "refused", "add_back", "reason")
+SwapNames = Annotated[
+    list[str] | None, typer.Option("--swap", help="Only this swap (its id or the beginning of it); may be repeated.")
+]
+_SHORT = 8
+_PLAN = (
+    "wave", "swap", "principal", "makes", "removes", "new_roles", "wait_seconds", "break_probability_30d", "blind",
+)  # fmt: skip
+_PLAN_TABLE = ("wave", "swap", "principal", "makes", "removes", "wait", "breaks", "blind")
+_STEPS = ("wave", "swap", "step", "what", "scope", "principal", "role", "until")
+_STEPS_TABLE = ("step", "principal", "role", "at")
+_STATES = ("swap", "wave", "principal", "state")
+_STANDING = ("swap", "wave", "principal", "state", "since", "covered_days", "refused", "add_back", "reason")
+_STANDING_TABLE = ("wave", "swap", "principal", "state", "covered_days", "refused")
 
 
 @app.callback()
@@ -69,7 +79,8 @@ def plan_(
     whatever rests on those. What Privileged Identity Management holds is changed by its requests, with its end and
     its rules.
     """
-    from rightsize.workflow.rollout import bundle_document, describe, plan_rollout  # noqa: PLC0415
+    from rightsize.workflow.rollout import plan_rollout  # noqa: PLC0415
+    from rightsize.workflow.rollout_rows import bundle_document, describe  # noqa: PLC0415
 
     set_verbosity(verbose, quiet)
     made = plan_rollout(
@@ -81,9 +92,11 @@ def plan_(
         wave_size=wave_size,
         only=proposal or (),
     )
-    show([describe(swap) for swap in made.swaps], _PLAN, output, document=bundle_document(made))
+    rows = [describe(swap, made) for swap in made.swaps]
+    _show(rows, _PLAN, output, _PLAN_TABLE, document=bundle_document(made))
     for one in made.left_out:
-        say(f"left out: {one.role_assignment_id}: {one.reason}")
+        named = made.names.get(one.role_assignment_id, "")
+        say(f"left out: {named} ({one.role_assignment_id}): {one.reason}")
     say(f"{len(made.swaps)} swaps in {len(made.waves)} waves, {len(made.left_out)} assignments left out; in {out}")
 
 
@@ -108,6 +121,7 @@ def apply_(
     back, 7 that the run has to go on later.
     """
     from rightsize.workflow import rollout as work  # noqa: PLC0415
+    from rightsize.workflow import rollout_rows as rows  # noqa: PLC0415
 
     set_verbosity(verbose, quiet)
     bundle = work.open_bundle(folder)
@@ -116,12 +130,12 @@ def apply_(
         say("every swap is done or taken back")
         return
     if not (yes or ask):
-        show([step for swap in bundle.swaps if swap.wave == chosen for step in work.steps_of(swap)], _STEPS, output)
+        steps = [step for swap in bundle.swaps if swap.wave == chosen for step in rows.steps_of(swap, bundle)]
+        _show(steps, _STEPS, output, _STEPS_TABLE)
         say(f"wave {chosen}: nothing was done; --yes or --ask does it")
         return
     states = work.apply_wave(folder, chosen, _access(auth, cloud, yes, bundle.plan, no_input), db=db, tell=say)
-    rows = [{"swap": name, "wave": chosen, "state": state} for name, state in states.items()]
-    show(rows, ("swap", "wave", "state"), output)
+    _show(rows.states_of(states, bundle, wave=chosen), _STATES, output, _STATES)
     back = [name for name, state in states.items() if state == "rolled_back"]
     if back:
         hint = "`rightsize rollout status` says why"
@@ -146,15 +160,17 @@ def rollback_(
     Without --yes or --ask the states are only shown. What Azure sets itself (createdOn, createdBy) is new.
     """
     from rightsize.workflow import rollout as work  # noqa: PLC0415
+    from rightsize.workflow.rollout_rows import states_of  # noqa: PLC0415
 
     set_verbosity(verbose, quiet)
+    bundle = work.open_bundle(folder)
     if yes or ask:
-        access = _access(auth, cloud, yes, work.open_bundle(folder).plan, no_input)
+        access = _access(auth, cloud, yes, bundle.plan, no_input)
         states = work.roll_back(folder, access, swaps=swap or (), tell=say)
     else:
         states = work.swap_states(folder)
         say("nothing was done; --yes or --ask does it")
-    show([{"swap": name, "state": state} for name, state in states.items()], ("swap", "state"), output)
+    _show(states_of(states, bundle), ("swap", "principal", "state"), output, ("swap", "principal", "state"))
 
 
 @app.command("status")
@@ -192,6 +208,7 @@ def status_(
     """
     from rightsize.rollout.tripwire import add_back  # noqa: PLC0415
     from rightsize.workflow import rollout as work  # noqa: PLC0415
+    from rightsize.workflow.rollout_rows import standings_of  # noqa: PLC0415
 
     set_verbosity(verbose, quiet)
     if confirm:
@@ -200,24 +217,13 @@ def status_(
         work.confirm_swaps(folder, confirm, confirmed_by)
     day = _day(today)
     found = work.watch_rollout(db, folder, watch_days=watch_days, soak_days=soak_days, today=day)
-    rows = [
-        {
-            "swap": one.swap,
-            "wave": one.wave,
-            "state": one.state,
-            "since": one.since,
-            "covered_days": one.covered_days,
-            "refused": sum(refusal.calls for refusal in one.refusals),
-            "add_back": add_back(one),
-            "reason": one.reason,
-        }
-        for one in found
-    ]
-    show(rows, _STANDING, output, table_columns=("swap", "wave", "state", "covered_days", "refused"))
+    bundle = work.open_bundle(folder)
+    _show(standings_of(found, bundle), _STANDING, output, _STANDING_TABLE)
     tripped = [one for one in found if one.state == "tripped"]
     for one in tripped:
         for lacking in add_back(one):
-            say(f"{one.swap}: {lacking['principal_id']} lacks {lacking['operation']} at {lacking['scope']}")
+            who = bundle.names.get(lacking["principal_id"], lacking["principal_id"])
+            say(f"{one.swap[:_SHORT]}: {who} lacks {lacking['operation']} at {lacking['scope']}")
     if tripped and auto_rollback:
         if not yes:
             raise UsageError("`--auto-rollback` writes to Azure", hint="add --yes")
@@ -226,6 +232,20 @@ def status_(
     if tripped:
         said = "were taken back" if auto_rollback else "are tripped"
         raise GateError(f"{len(tripped)} swaps {said}", hint="`rightsize rollout rollback --swap SWAP` takes one back")
+
+
+def _show(
+    rows: list[dict[str, Any]],
+    columns: tuple[str, ...],
+    output: OutputFormat,
+    table_columns: tuple[str, ...],
+    *,
+    document: Mapping[str, Any] | None = None,
+) -> None:
+    """Show rows of swaps; a table has the beginning of their ids, which `--swap` takes as well."""
+    if output is OutputFormat.TABLE:
+        rows = [{**row, "swap": row["swap"][:_SHORT]} for row in rows]
+    show(rows, columns, output, document=document, table_columns=table_columns)
 
 
 def _access(auth: str | None, cloud: str, yes: bool, plan: str, no_input: bool) -> Access:

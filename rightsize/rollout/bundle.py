@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from rightsize.model.errors import InputError
@@ -185,6 +185,7 @@ class Bundle:
         swaps: Sorted by wave and id.
         left_out: What the plan changes and this does not.
         roles: The plan's roles in ARM's form, by GUID.
+        names: What people call the principals, roles and left out assignments that it names, by folded id.
     """
 
     plan: str
@@ -192,6 +193,7 @@ class Bundle:
     swaps: tuple[Swap, ...]
     left_out: tuple[LeftOut, ...]
     roles: Mapping[str, Mapping[str, Any]]
+    names: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def waves(self) -> tuple[int, ...]:
@@ -216,6 +218,7 @@ def read_bundle(text: bytes) -> Bundle:
             swaps=tuple(_swap(one) for one in document["swaps"]),
             left_out=tuple(LeftOut(**one) for one in document["left_out"]),
             roles=dict(document["roles"]),
+            names=dict(document.get("names", {})),
         )
     except (KeyError, TypeError, ValueError) as error:
         hint = "make it anew: `rightsize rollout plan`"

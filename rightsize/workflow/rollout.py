@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-import json
 import shutil
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from rightsize.azure.clients import Clients
 from rightsize.azure.clouds import read_cloud
@@ -19,6 +17,7 @@ from rightsize.azure.guard import ROLLOUT_WRITES
 from rightsize.azure.throttle import Clock, Throttle
 from rightsize.azure.wire import FaultError, NotSignedInError
 from rightsize.model.errors import AccessError, InputError, ServiceError, UsageError
+from rightsize.model.nouns import RoleDefinition
 from rightsize.model.role_forms import load_json, permissions_from_json, read_role_definitions
 from rightsize.propose.written import read_plan, read_roles
 from rightsize.rbac.text import fold
@@ -31,6 +30,7 @@ from rightsize.rollout.rest import RefusalError
 from rightsize.rollout.tripwire import Refusal, Seen, Standing, standing_of
 from rightsize.store.connection import Store, open_store
 from rightsize.workflow.deploy import types_of
+from rightsize.workflow.layers import read_names
 from rightsize.workflow.text_files import read_bytes
 from rightsize.workflow.verify import verify_plan
 
@@ -81,6 +81,7 @@ def plan_rollout(
     assert isinstance(document, dict)  # noqa: S101  `read_plan` has read it
     with open_store(db, read_only=True) as store:
         tenant = _tenant(store)
+        store_names = _store_names(store, tenant)
     _check_known(emergency, tenant, "emergency access account")
     _check_known(canaries, tenant, "canary")
     bundle = make_bundle(
@@ -93,8 +94,24 @@ def plan_rollout(
         wave_size=wave_size,
         only=only,
     )
+    bundle = replace(bundle, names=_names(store_names, roles, bundle))
     _write(out, bundle, folder, [role.file for role in written.roles])
     return bundle
+
+
+def _names(known: Mapping[str, str], roles: Mapping[str, RoleDefinition], bundle: Bundle) -> dict[str, str]:
+    """Return what people call principals and roles, by folded id, and subscriptions and groups as they are spelled."""
+    held = [one for swap in bundle.swaps for one in (*swap.creates, *swap.removes)]
+    wanted = {fold(one.principal_id) for one in held} | {fold(one.role) for one in held}
+    wanted |= {fold(one.role_assignment_id) for one in bundle.left_out}
+    found = {**known, **{fold(id_): role.role_name for id_, role in roles.items()}}
+    places = {_home(one.scope) for one in held}
+    return {id_: found[fold(id_)] for id_ in sorted(wanted | places) if fold(id_) in found}
+
+
+def _home(scope: str) -> str:
+    parts = scope.split("/")
+    return "/".join(parts[:3]) if fold(scope).startswith("/subscriptions/") else scope
 
 
 def _check_known(principals: Collection[str], tenant: Tenant, what: str) -> None:
@@ -113,6 +130,20 @@ def _write(out: Path, bundle: Bundle, plan: Path, files: Sequence[str]) -> None:
         raise InputError(f"cannot write into `{out}`: {error.strerror}") from error
 
 
+def _store_names(store: Store, tenant: Tenant) -> dict[str, str]:
+    """Return names of principals and roles, and of each assignment who holds which role, by folded id."""
+    names, places = read_names(store)
+    table = store.table("role_definitions").select("role_definition_id", "role_name")
+    names |= {fold(id_): name for id_, name in table.iter_rows() if name}
+    held = {
+        fold(str(row["role_assignment_id"])): " as ".join(
+            names.get(fold(str(row[key])), str(row[key])) for key in ("principal_id", "role_definition_id")
+        )
+        for row in tenant.assignments
+    }
+    return names | places | held
+
+
 def _tenant(store: Store) -> Tenant:
     members: dict[str, set[str]] = {}
     for group, member in store.table("group_closure").select("group_id", "member_id").iter_rows():
@@ -126,6 +157,15 @@ def _tenant(store: Store) -> Tenant:
 def open_bundle(folder: Path) -> Bundle:
     """Return the rollout of a folder, or raise InputError."""
     return read_bundle(read_bytes(folder / BUNDLE))
+
+
+def swap_named(bundle: Bundle, name: str) -> Swap:
+    """Return the swap of an id, or of the beginning of one, or raise UsageError."""
+    found = [swap for swap in bundle.swaps if swap.id.startswith(fold(name)) and name]
+    if len(found) != 1:
+        said = f"`{name}` is the beginning of {len(found)} swaps" if found else f"`{name}` is no swap of this rollout"
+        raise UsageError(said, hint="`rightsize rollout status` names them")
+    return found[0]
 
 
 def next_wave(folder: Path) -> int | None:
@@ -182,11 +222,8 @@ def roll_back(folder: Path, access: Access, *, swaps: Collection[str] = (), tell
         ServiceError: Azure does not answer, or refuses something; the same call goes on where this one stopped.
     """
     bundle = open_bundle(folder)
-    known = {swap.id: swap for swap in bundle.swaps}
-    for name in swaps:
-        if name not in known:
-            raise UsageError(f"`{name}` is no swap of this rollout", hint="`rightsize rollout status` names them")
-    chosen = [swap for swap in reversed(bundle.swaps) if not swaps or swap.id in swaps]
+    named = {swap_named(bundle, name).id for name in swaps}
+    chosen = [swap for swap in reversed(bundle.swaps) if not swaps or swap.id in named]
 
     def work(engine: Engine, _: str) -> None:
         for swap in chosen:
@@ -248,10 +285,10 @@ def confirm_swaps(folder: Path, swaps: Sequence[str], person: str, clock: Clock 
     states = swap_states(folder)
     moment = (clock or Clock()).utc().isoformat(timespec="seconds")
     with Journal(folder / JOURNAL, plan=bundle.plan) as journal:
-        for name in swaps:
-            if states.get(name) != "done":
-                raise UsageError(f"`{name}` is no swap that is done")
-            journal.write(name, "confirmed", name, moment, {"by": person})
+        for swap in [swap_named(bundle, name) for name in swaps]:
+            if states[swap.id] != "done":
+                raise UsageError(f"`{swap.id}` is no swap that is done")
+            journal.write(swap.id, "confirmed", swap.id, moment, {"by": person})
 
 
 def _seen(store: Store, bundle: Bundle, since: dt.datetime | None, today: dt.date) -> Seen:
@@ -305,35 +342,3 @@ def _refusals(store: Store, since: dt.datetime) -> list[Refusal]:
 
 def _permissions(store: Store) -> list[tuple[str, str]]:
     return store.table("role_definitions").select("role_definition_id", "permissions").rows()
-
-
-def describe(swap: Swap) -> dict[str, Any]:
-    """Return a swap as a row for people and programs."""
-    return {
-        "swap": swap.id,
-        "wave": swap.wave,
-        "principal_ids": sorted({one.principal_id for one in swap.removes}),
-        "makes": len(swap.creates),
-        "removes": len(swap.removes),
-        "new_roles": len(swap.roles),
-        "wait_seconds": swap.wait,
-        "break_probability_30d": swap.risk,
-        "blind": swap.blind,
-        "proposals": list(swap.proposals),
-    }
-
-
-def steps_of(swap: Swap) -> list[dict[str, Any]]:
-    """Return what a swap does, in order: a row for each step."""
-    rows: list[dict[str, Any]] = [{"step": "make role", "what": role, "scope": None} for role in swap.roles]
-    rows += [{"step": "carry rules over", "what": one.role, "scope": one.scope} for one in swap.rules]
-    rows += [{"step": "make assignment", "what": one.role, "scope": one.scope} for one in swap.creates]
-    rows.append({"step": "wait and read back", "what": f"{swap.wait} s", "scope": None})
-    rows += [{"step": "remove assignment", "what": one.id, "scope": one.scope} for one in swap.removes]
-    return [{"wave": swap.wave, "swap": swap.id, **row} for row in rows]
-
-
-def bundle_document(bundle: Bundle) -> dict[str, Any]:
-    """Return what `rollout plan -o json` writes."""
-    document: dict[str, Any] = json.loads(write_bundle(bundle))
-    return document

@@ -208,6 +208,15 @@ def test_the_graph_and_the_directory_are_not_azure_rbac() -> None:
     assert ordered(proposal(1, comes(1), plane="directory")).swaps == ()
 
 
+@pytest.mark.parametrize("kind", ["User", "Group", "ServicePrincipal", "ManagedIdentity", "ForeignGroup", "Device"])
+def test_every_kind_of_principal_is_waited_for(kind: str) -> None:
+    """Ten minutes, as Azure's page says for all of them; a kind that nobody knows is no reason to wait less."""
+    rows = [row(1, principal_type=kind)]
+    tenant = Tenant(rows, {}, {guid(1, "d"): kind, GLASS: "User"})
+    bundle = make_bundle({"proposals": [proposal(1, comes(1))]}, "hash", ROLES, tenant, emergency=[GLASS])
+    assert [one.wait for one in bundle.swaps] == [600]
+
+
 def test_data_actions_at_a_management_group_take_hours() -> None:
     place = "/providers/Microsoft.Management/managementGroups/g"
     (one,) = ordered(proposal(1, comes(1, scope=place, role=BROAD))).swaps

@@ -107,6 +107,37 @@ def test_nothing_is_written_unless_it_is_said(ask: Ask, folder: Path, azure: Loo
     assert azure.requests == []
 
 
+def test_tables_have_names_and_files_have_ids(
+    ask: Ask, folder: Path, demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Eighty columns are enough for people; programs find every id."""
+    monkeypatch.setenv("COLUMNS", "80")
+    bundle = json.loads((folder / "rollout.json").read_text())
+    first = bundle["swaps"][0]
+    name = bundle["names"][first["removes"][0]["principal_id"]]
+    for words in (
+        ("plan", demo, "--out", tmp_path / "again", *_emergency(demo)),
+        ("apply", folder),
+        ("status", folder),
+    ):
+        code, out, _ = ask(*words)
+        assert code == 0 and max(map(len, out.splitlines())) <= 80
+        assert name[:15] in out and first["removes"][0]["principal_id"] not in out
+    rows = json.loads(ask("apply", folder, "-o", "json")[1])
+    made = [row for row in rows if row["swap"] == first["id"] and row["step"] == "make assignment"]
+    assert {row["principal_id"] for row in made} == {one["principal_id"] for one in first["creates"]}
+    assert name in {row["principal"] for row in made}
+
+
+def test_a_swap_may_be_named_by_the_beginning_of_its_id(ask: Ask, folder: Path, azure: Loopback) -> None:
+    ask("apply", folder, *_writing(azure))
+    swap = json.loads((folder / "rollout.json").read_text())["swaps"][0]["id"]
+    code, out, _ = ask("rollback", folder, "--swap", swap[:8], *_writing(azure), "-o", "json")
+    assert code == 0 and [row["swap"] for row in json.loads(out)] == [swap]
+    for none in ("", "zz", swap[:8] + "x"):
+        assert ask("rollback", folder, "--swap", none, *_writing(azure))[0] == 2
+
+
 def test_a_typed_name_lets_it_begin(ask: Ask, folder: Path, azure: Loopback, monkeypatch: pytest.MonkeyPatch) -> None:
     import io  # noqa: PLC0415
 

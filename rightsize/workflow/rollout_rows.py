@@ -1,0 +1,98 @@
+"""A rollout as rows for people and programs: swaps, their steps, and how they stand, with names beside the ids."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rightsize.rbac.text import fold
+from rightsize.render.summary import short_scope
+from rightsize.rollout.bundle import Bundle, Held, Swap, write_bundle
+from rightsize.rollout.tripwire import Standing, add_back
+
+
+def describe(swap: Swap, bundle: Bundle) -> dict[str, Any]:
+    """Return a swap as a row: whom it is about, what it makes and removes, and what is known of its risk."""
+    return {
+        "swap": swap.id,
+        "wave": swap.wave,
+        "principal": whom(swap, bundle),
+        "principal_ids": sorted({one.principal_id for one in swap.removes}),
+        "makes": len(swap.creates),
+        "removes": len(swap.removes),
+        "new_roles": len(swap.roles),
+        "wait_seconds": swap.wait,
+        "wait": _duration(swap.wait),
+        "break_probability_30d": swap.risk,
+        "breaks": f"{100 * swap.risk:.1f} %",
+        "blind": swap.blind,
+        "proposals": list(swap.proposals),
+    }
+
+
+def steps_of(swap: Swap, bundle: Bundle) -> list[dict[str, Any]]:
+    """Return what a swap does, in order: a row for each step."""
+    rows: list[dict[str, Any]] = [_step("make role", role, None, bundle, role=role) for role in swap.roles]
+    rows += [_step("carry rules over", one.role, one.scope, bundle, role=one.role) for one in swap.rules]
+    rows += [_held("make assignment", one, one.role, bundle) for one in swap.creates]
+    rows.append({"step": "wait and read back", "what": f"{swap.wait} s", "scope": None, "role": _duration(swap.wait)})
+    rows += [_held("remove assignment", one, one.id, bundle) for one in swap.removes]
+    return [{"wave": swap.wave, "swap": swap.id, **row} for row in rows]
+
+
+def states_of(states: Mapping[str, str], bundle: Bundle, **more: Any) -> list[dict[str, Any]]:
+    """Return the state of each swap as a row, in the order of the states."""
+    swaps = {swap.id: swap for swap in bundle.swaps}
+    return [
+        {"swap": id_, **more, "principal": whom(swaps[id_], bundle), "state": state} for id_, state in states.items()
+    ]
+
+
+def standings_of(standings: Iterable[Standing], bundle: Bundle) -> list[dict[str, Any]]:
+    """Return how each swap stands as a row."""
+    swaps = {swap.id: swap for swap in bundle.swaps}
+    return [
+        {
+            "swap": one.swap,
+            "wave": one.wave,
+            "principal": whom(swaps[one.swap], bundle),
+            "state": one.state,
+            "since": one.since,
+            "covered_days": one.covered_days,
+            "refused": sum(refusal.calls for refusal in one.refusals),
+            "add_back": add_back(one),
+            "reason": one.reason,
+        }
+        for one in standings
+    ]
+
+
+def whom(swap: Swap, bundle: Bundle) -> str:
+    """Return the name of whom a swap is about, and how many others it is about."""
+    ids = sorted({fold(one.principal_id) for one in (*swap.removes, *swap.creates)})
+    names = sorted(bundle.names.get(id_, id_) for id_ in ids)
+    return names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "")
+
+
+def bundle_document(bundle: Bundle) -> dict[str, Any]:
+    """Return what `rollout plan -o json` writes."""
+    document: dict[str, Any] = json.loads(write_bundle(bundle))
+    return document
+
+
+def _held(step: str, one: Held, what: str, bundle: Bundle) -> dict[str, Any]:
+    row = _step(step, what, one.scope, bundle, role=one.role)
+    row["principal"] = bundle.names.get(fold(one.principal_id), one.principal_id)
+    row["step"] = step.replace("assignment", "eligible assignment") if one.state == "eligible" else step
+    return row | {"principal_id": one.principal_id, "until": one.until}
+
+
+def _step(step: str, what: str, scope: str | None, bundle: Bundle, *, role: str) -> dict[str, Any]:
+    name = bundle.names.get(fold(role), role)
+    at = short_scope(scope, bundle.names) if scope else None
+    return {"step": step, "what": what, "scope": scope, "role": name, "at": at}
+
+
+def _duration(seconds: int) -> str:
+    return f"{seconds // 3600} h" if seconds >= 3600 else f"{seconds // 60} min"
