@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rightsize.analyze.reasons import sentence
@@ -200,28 +200,18 @@ def _row(proposal: Proposal, one: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _notes(proposals: Sequence[Proposal]) -> Iterator[str]:
-    notes = sorted(
-        {
-            f"{one['permission']}: {note}"
-            for proposal in proposals
-            for one in proposal.evidence["permissions"]
-            for note in one.get("without_it", ())
-        }
-    )
-    if notes:
-        yield "## What is missing without a permission"
-        yield ""
-        yield from (f"- {for_markdown(note)}" for note in notes)
-        yield ""
-    narrow = sorted(
-        {
-            f"{one['permission']}: {other['instead']} would do for {other['only']}"
-            for proposal in proposals
-            for one in proposal.evidence["permissions"]
-            for other in one.get("alternatives", ())
-        }
-    )
-    if narrow:
-        yield "## Narrower still, for chosen resources"
-        yield ""
-        yield from (f"- {for_markdown(note)}" for note in narrow)
+    permissions = [one for proposal in proposals for one in proposal.evidence["permissions"]]
+    missing = {f"{one['permission']}: {note}" for one in permissions for note in one.get("without_it", ())}
+    yield from _listed("What is missing without a permission", missing)
+    narrower = {
+        f"{one['permission']}: {other['instead']} would do for {other['only']}"
+        for one in permissions
+        for other in one.get("alternatives", ())
+    }
+    yield from _listed("Narrower still, for chosen resources", narrower)
+
+
+def _listed(title: str, notes: Iterable[str]) -> Iterator[str]:
+    """Yield a section of a sorted list; nothing where there is nothing to list."""
+    lines = [f"- {for_markdown(note)}" for note in sorted(notes)]
+    yield from (f"## {title}", "", *lines, "") if lines else ()

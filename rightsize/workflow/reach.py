@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,6 +68,11 @@ def show_reach(db: Path) -> list[dict[str, Any]]:
         names, _ = read_names(store)
     if table.is_empty():
         raise EvidenceError("no reach was measured yet", hint="`rightsize analyze` measures it")
+    return rank_reach(table, names)
+
+
+def rank_reach(table: pl.DataFrame, names: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return the rows of the table `reach` as granted, with what is used and proposed beside them, by what falls."""
     key = ["subject", "kind", "state"]
     proposed = table.filter(pl.col("basis") == "proposed").select(
         *key, cells_proposed="cells", identities_proposed="identities"
@@ -133,9 +138,27 @@ def reach_of_node(
     node: str, facts: Facts, inputs: Inputs, analysis: Analysis, names: Mapping[str, str], *, eligible: bool = False
 ) -> ReachResult:
     """Return what falls with a node of the graph, as granted."""
+    (found,) = reach_of_nodes([node], facts, inputs, analysis, names, eligible=eligible)
+    return found
+
+
+def reach_of_nodes(
+    nodes: Sequence[str],
+    facts: Facts,
+    inputs: Inputs,
+    analysis: Analysis,
+    names: Mapping[str, str],
+    *,
+    eligible: bool = False,
+) -> list[ReachResult]:
+    """Return what falls with each of some nodes of the graph, as granted; the graph is built once."""
     tenant: Tenant = analysis.tenant
     view = view_of(facts, tenant, inputs, read_holdings(analysis)["granted"], with_eligible=eligible)
     own = {subject: direct for subject, _, _, direct in subjects_of(view, facts, tenant)}
+    return [_reach_of(node, view, own, names) for node in nodes]
+
+
+def _reach_of(node: str, view: View, own: Mapping[str, int], names: Mapping[str, str]) -> ReachResult:
     number = view.graph.numbers.get(node)
     reached = view.reached[number] if number is not None else 0
     counts = described(view.frame, reached & ~_own_bit(view, number), own.get(node[2:], 0))

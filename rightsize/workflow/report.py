@@ -9,6 +9,7 @@ from typing import Any
 
 import polars as pl
 
+from rightsize.analyze.facts import read_facts
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.layers import measure_layers
 from rightsize.analyze.overview import Overview, survey
@@ -19,14 +20,17 @@ from rightsize.model.nouns import RoleDefinition
 from rightsize.model.role_forms import permissions_from_json
 from rightsize.propose.reviewable import ReviewablePlan, plan_of
 from rightsize.rbac.text import fold
+from rightsize.render.report.beyond import WAYS_OF
 from rightsize.render.report.page import write_report
 from rightsize.render.report.sources import Sources
-from rightsize.store.connection import open_store
+from rightsize.store.connection import Store, open_store
 from rightsize.store.digest import digest_content
 from rightsize.workflow.analyze import analyse_inputs
-from rightsize.workflow.layers import measure_plan
+from rightsize.workflow.layers import measure_plan, read_names
 from rightsize.workflow.plan_folder import read_plan_folder
 from rightsize.workflow.plan_names import scope_names
+from rightsize.workflow.planes import judge_planes
+from rightsize.workflow.reach import rank_reach, reach_of_nodes
 
 TITLE = "Least privilege for this tenant"
 _BEYOND = ("graph", "directory")
@@ -121,9 +125,15 @@ def read_sources(
     with open_store(db, read_only=True) as store:
         inputs = Inputs.read(store.table)
         analysis, findings = analyse_inputs(inputs, as_of=as_of, min_window=min_window or DEFAULT_DAYS)
+        reach, names = store.table("reach"), _all_names(store)
+        facts = read_facts(inputs, store.table)
+        planes = [one.analysis for one in judge_planes(store.table, as_of, min_window or DEFAULT_DAYS)]
         is_stale = read is not None and read.document["generated_from"]["content_hash"] != digest_content(store)
     overview = survey(inputs, analysis)
     layers = measure_layers(analysis) if read is None else measure_plan(inputs, analysis, plan_of(read))
+    ranked = rank_reach(reach, names)
+    first = [f"{row['kind'][0]}:{row['subject']}" for row in ranked if row["cells"] or row["takes_tenant"]][:WAYS_OF]
+    ways = reach_of_nodes(first, facts, inputs, analysis, names) if first else []
     return Sources(
         title=title,
         window=analysis.window,
@@ -133,6 +143,9 @@ def read_sources(
         scope_names=scope_names(inputs.scopes),
         layers=layers.defeats,
         violations=layers.violations,
+        planes=planes,
+        reach=ranked,
+        ways=[one.document() for one in ways],
         stale=_CHANGED if is_stale else None,
         **_of_plan(read, inputs, overview),
     )
@@ -150,6 +163,11 @@ def _of_plan(read: ReviewablePlan | None, inputs: Inputs, overview: Overview) ->
         "planned_roles": _existing_roles(inputs, assigned - set(overview.roles["role"])) | dict(read.roles),
         "evidence": read.evidence,
     }
+
+
+def _all_names(store: Store) -> dict[str, str]:
+    names, places = read_names(store)
+    return names | places
 
 
 def _existing_roles(inputs: Inputs, wanted: set[str]) -> dict[str, RoleDefinition]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import hashlib
+import html
 import json
 import os
 import re
@@ -23,6 +24,7 @@ from rightsize.render.report.embed import to_json
 from rightsize.render.report.figures import bar
 from rightsize.store.connection import open_store
 from rightsize.workflow.demo import STORE, TITLE
+from rightsize.workflow.reach import reach_from, show_reach
 from rightsize.workflow.report import report_store
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "reports" / "example" / "report.html"
@@ -80,6 +82,41 @@ def test_a_text_of_the_tenant_cannot_end_the_data(hostile_page: Path) -> None:
     assert any("</script><script>alert(1)</script>" in name for name in names)
     assert not re.search("[\u200b-\u200f\u202a-\u202e\u2066-\u2069\x00-\x08\x1b]", text)
     assert to_json({"<": "</script>&"}) == '{"\\u003c":"\\u003c/script\\u003e\\u0026"}'
+
+
+def test_who_falls_with_whom_stands_on_the_page_with_the_shortest_ways(page: str, demo_folder: Path) -> None:
+    """The same subjects, in the same order, with the same counts as `reach` has them, and readable without scripts."""
+    section = page.partition('<section id="escalation">')[2].partition("</section>")[0]
+    ranked = show_reach(demo_folder / STORE)
+    rows = re.findall(r'<tr><td class="name">(?:<span[^>]*>)?(.*?)</?(?:span|td)', section)
+    assert [html.unescape(name).strip() for name in rows] == [row["name"] for row in ranked][:100]
+    assert section.count("the whole tenant</span>") == sum(row["takes_tenant"] for row in ranked[:100])
+    ways = re.findall(r"<details><summary>(.*?) <span", section)
+    assert [html.unescape(name) for name in ways] == [row["name"] for row in ranked][: len(ways)] and len(ways) == 10
+    first = reach_from(demo_folder / STORE, ranked[0]["subject"]).ways[0]
+    told = section.partition("<details>")[2].partition("</details>")[0]
+    assert html.escape(first["name"]) in told and html.escape(first["steps"][0]["to"]) in told
+
+
+def test_what_is_held_of_the_directory_and_of_graph_stands_on_the_page(page: str, demo_folder: Path) -> None:
+    """Each grant once, with what was used of it and the kind of its proposal; its counts are added to no others."""
+    section = page.partition('<section id="planes">')[2].partition("</section>")[0]
+    plan = json.loads((demo_folder / "plan.json").read_text(encoding="utf-8"))
+    for plane, title in (
+        ("graph", "What applications hold of Microsoft Graph"),
+        ("directory", "Roles of the directory"),
+    ):
+        table = section.partition(title)[2].partition("</table>")[0]
+        kinds = re.findall(r'<span class="chip \w+">(.*?)</span>', table)
+        proposed = [one["kind"].replace("_", " ") for one in plan["proposals"] if one["plane"] == plane]
+        assert sorted(kinds) == sorted(proposed)
+    assert "Global Administrator" in section and "Mail.ReadWrite" in section
+
+
+def test_a_report_without_reach_or_other_planes_has_no_empty_section(hostile_page: Path) -> None:
+    text = hostile_page.read_text(encoding="utf-8")
+    for name in ("escalation", "planes"):
+        assert (f'<section id="{name}">' in text) == (f'<a href="#{name}">' in text)
 
 
 def test_the_data_holds_every_principal_assignment_and_proposal(page: str, demo_folder: Path) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from rightsize.render.curve import HEIGHT, WIDTH, draw_curve, short_number
+from rightsize.render.report.beyond import plane_tables, reach_rows, way_rows
 from rightsize.render.report.calendar import draw_calendar
 from rightsize.render.report.embed import Embedding, to_json
 from rightsize.render.report.figures import Figures, bar
@@ -75,6 +76,10 @@ def _facts(sources: Sources, figures: Figures) -> dict[str, Any]:
         "changes": figures.changes(),
         "change_count": changes,
         "beyond": figures.beyond(),
+        "plane_tables": plane_tables(figures),
+        "reach_rows": reach_rows(figures),
+        "reach_count": len(sources.reach),
+        "way_rows": way_rows(figures),
         "kept": figures.kept(),
         "kept_count": len(proposals) - changes,
         "principals": figures.principals(),
@@ -99,7 +104,12 @@ def _sections(sources: Sources, has_findings: bool, has_advice: bool) -> list[tu
     if sources.proposals is not None:
         found.append(("proposals", "Proposals"))
     found += [("principals", "Principals"), ("assignments", "Assignments"), ("roles", "Roles"), ("scopes", "Scopes")]
-    found += [("layers", "Layers"), ("coverage", "Coverage")]
+    found.append(("layers", "Layers"))
+    if sources.reach:
+        found.append(("escalation", "Escalation"))
+    if sources.planes:
+        found.append(("planes", "Directory and Graph"))
+    found.append(("coverage", "Coverage"))
     if has_findings:
         found.append(("findings", "Findings"))
     if has_advice:

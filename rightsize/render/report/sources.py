@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 
 from rightsize.analyze.overview import Overview
+from rightsize.analyze.planes import PlaneAnalysis
 from rightsize.analyze.window import Window
 from rightsize.model.nouns import RoleDefinition
 from rightsize.render.escape import for_terminal
@@ -34,6 +35,9 @@ class Sources:
         evidence: The evidence of those that it introduces, by folded id, as the files beside the roles have it.
         layers: Which layers of defence who can defeat: as the table `layer_defeats`.
         violations: Who can defeat several layers of one subscription: as the table `layer_violations`.
+        planes: What was concluded of the planes beyond Azure RBAC.
+        reach: What falls with each principal and resource, worst first, as `reach` shows it.
+        ways: For the first of them the shortest ways to the worst that they lead to, as `reach SUBJECT` shows them.
         stale: Why the plan does not speak of the store as it is, or None.
     """
 
@@ -50,6 +54,9 @@ class Sources:
     plan: Mapping[str, Any] = field(default_factory=dict)
     planned_roles: Mapping[str, RoleDefinition] = field(default_factory=dict)
     evidence: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    planes: Sequence[PlaneAnalysis] = ()
+    reach: Sequence[Mapping[str, Any]] = ()
+    ways: Sequence[Mapping[str, Any]] = ()
     stale: str | None = None
 
 

@@ -1,0 +1,75 @@
+"""What the page says beyond Azure RBAC: who falls with whom, and what is held of the directory and of Graph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rightsize.rbac.text import fold
+from rightsize.render.report.figures import SHOWN, Figures, bar
+from rightsize.render.report.sources import clean, name_of
+
+WAYS_OF = 10
+"""Of so many subjects the ways are told."""
+_WAYS = 5
+_TITLES = {"directory": "Roles of the directory", "graph": "What applications hold of Microsoft Graph"}
+
+
+def plane_tables(figures: Figures) -> list[dict[str, Any]]:
+    """Return a table for each plane: what is held, most creep first, with the kind of its proposal."""
+    return [
+        {
+            "plane": one.plane,
+            "title": _TITLES[one.plane],
+            "window": one.window,
+            "whole": one.assignments.height,
+            "rows": list(_held(figures, one.assignments.to_dicts(), _decisions(figures, one.plane))),
+        }
+        for one in sorted(figures.sources.planes, key=lambda one: one.plane)
+    ]
+
+
+def _held(figures: Figures, rows: list[dict[str, Any]], decisions: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    rows.sort(key=lambda row: (-row["creep"], -row["granted"], row["role_assignment_id"], row["state"]))
+    for row in rows[:SHOWN]:
+        yield row | {
+            "principal": figures.principal_name(row["principal_id"]),
+            "role": name_of(row["role_name"], row["role_definition_id"] or "?"),
+            "at": "the tenant" if row["scope"] == "/" else clean(row["scope"]),
+            "bar": bar(row),
+            "decision": decisions.get(fold(row["role_assignment_id"]), ""),
+        }
+
+
+def _decisions(figures: Figures, plane: str) -> dict[str, str]:
+    """Return what a plan makes of each grant, by its folded id: the kind of the proposal."""
+    proposals = [one for one in figures.sources.beyond if one["plane"] == plane]
+    return {fold(id_): one["kind"] for one in proposals for id_ in one["replaces"]}
+
+
+def reach_rows(figures: Figures) -> list[dict[str, Any]]:
+    """Return the first subjects, those with which most falls first."""
+    return [
+        dict(row) | {"name": name_of(row["name"], row["subject"]), "layers": len(row["layers"] or ())}
+        for row in figures.sources.reach[:SHOWN]
+    ]
+
+
+def way_rows(figures: Figures) -> list[dict[str, Any]]:
+    """Return for the first subjects the shortest ways to the worst that they lead to."""
+    return [
+        {
+            "name": name_of(one["name"], one["subject"]),
+            "whole": len(one["ways"]),
+            "ways": [
+                {
+                    "name": clean(way["name"]),
+                    "certain": way["certain"],
+                    "steps": [{key: clean(step[key]) for key in ("from", "to", "why")} for step in way["steps"]],
+                }
+                for way in one["ways"][:_WAYS]
+            ],
+        }
+        for one in figures.sources.ways
+        if one["ways"]
+    ]
