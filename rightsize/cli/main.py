@@ -35,6 +35,7 @@ from rightsize.cli.prune import prune
 from rightsize.cli.queries import queries
 from rightsize.cli.reach import reach
 from rightsize.cli.report import report
+from rightsize.cli.review import app as review
 from rightsize.cli.role_gates import no_new_access, not_granted
 from rightsize.cli.roles import app as roles
 from rightsize.cli.rollout import app as rollout
@@ -91,6 +92,7 @@ roles.command("not-granted")(not_granted)
 app.command()(reach)
 app.add_typer(roles, name="roles")
 app.add_typer(queries, name="queries")
+app.add_typer(review, name="review")
 app.add_typer(rollout, name="rollout")
 app.command()(sql)
 app.command()(status)

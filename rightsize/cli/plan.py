@@ -14,6 +14,9 @@ from rightsize.cli.propose import FormDial
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
+Decisions = Annotated[
+    Path | None, typer.Option("--review", help="Decisions, as `rightsize review` writes them.", show_default=False)
+]
 PlanFolder = Annotated[Path, typer.Argument(metavar="PLAN", help="The plan folder, or its plan.json.")]
 
 
@@ -27,6 +30,7 @@ def files_(
     folder: PlanFolder,
     forms: Annotated[list[FormDial], typer.Option("--format", help="A form to write. Repeatable.")],
     out: Annotated[Path, typer.Option("--out", help="The folder; earlier files of ours in it are replaced.")],
+    review: Decisions = None,
     db: Db = DEFAULT_DB,
     output: Output = OutputFormat.TABLE,
     verbose: Verbose = 0,
@@ -36,12 +40,12 @@ def files_(
     """Write the roles and assignments that a plan brings, to be deployed by other tools; they remove nothing.
 
     Every role and assignment has the id that `rollout` gives it. What is to become eligible is left out: the rules of
-    Privileged Identity Management have to be there first.
+    Privileged Identity Management have to be there first. With --review only what is accepted is written.
     """
     from rightsize.workflow.deploy import write_deployment  # noqa: PLC0415
 
     set_verbosity(verbose, quiet)
-    made = write_deployment(db, folder, out, [form.value for form in forms])
+    made = write_deployment(db, folder, out, [form.value for form in forms], review)
     show([{"file": name} for name in made.files], ("file",), output)
     contents = made.contents
     say(f"{len(contents.roles)} roles, {len(contents.assignments)} assignments; in {out}")
@@ -52,6 +56,7 @@ def files_(
 @app.command("comment")
 def comment_(
     folder: PlanFolder,
+    review: Decisions = None,
     db: Db = DEFAULT_DB,
     verbose: Verbose = 0,
     quiet: Quiet = False,
@@ -65,4 +70,25 @@ def comment_(
     from rightsize.workflow.deploy import comment_on  # noqa: PLC0415
 
     set_verbosity(verbose, quiet)
-    write(comment_on(db, folder))
+    write(comment_on(db, folder, review))
+
+
+@app.command("sign")
+def sign_(
+    folder: PlanFolder,
+    key: Annotated[
+        Path,
+        typer.Option(
+            "--key", help="A key of OpenSSH (a public one whose other half the agent holds will do), or of minisign."
+        ),
+    ],
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    db: Db = DEFAULT_DB,  # noqa: ARG001  every command takes it; files need no store
+    no_input: NoInput = False,  # noqa: ARG001  every command takes it; what asks is the tool
+) -> None:
+    """Sign a plan by the chain of hashes beside it, with `ssh-keygen` or `minisign`; `verify --signers` checks it."""
+    from rightsize.workflow.signatures import sign_plan  # noqa: PLC0415
+
+    set_verbosity(verbose, quiet)
+    say(f"signed: {sign_plan(folder, key)}")

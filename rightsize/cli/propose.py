@@ -146,6 +146,10 @@ def propose(
             help="Write roles and assignments in this form, too; markdown is a comment on a pull request. Repeatable.",
         ),
     ] = None,
+    review: Annotated[
+        Path | None,
+        typer.Option("--review", help="Decisions, as `rightsize review` writes them: what is rejected is kept."),
+    ] = None,
     as_of: AsOf = None,
     min_window: MinWindow = 90,
     db: Db = DEFAULT_DB,
@@ -179,7 +183,7 @@ def propose(
         emergency_access=tuple(emergency_access or ()),
         as_of=as_of.date() if as_of else None,
     )
-    result = propose_plan(db, dials, out, forms=[form.value for form in forms or ()])
+    result = propose_plan(db, dials, out, forms=[form.value for form in forms or ()], review=review)
     replayed = result.plan.replay
     for plane, kinds in result.planes.items():
         say(f"{plane.replace('_', ' ')}: {', '.join(f'{number} {kind}' for kind, number in kinds.items())}")
@@ -194,15 +198,17 @@ def propose(
         say(f"{part.plane}: {found['allowed']} distinct requests stay allowed, {found['unknown']} nothing explains")
     for advice in result.plan.advice:
         say(f"{advice.subject}: {advice.text}", level=0 if advice.subject.startswith("--") else 1)
+    for one in result.unmatched:
+        say(f"{one.proposal} is no proposal any more, and was {one}")
     say(f"wrote {len(result.files)} files to {out}")
     if output is OutputFormat.MARKDOWN:
         write(result.comment)
         return
-    rows = [_shortened(row) for row in result.rows] if output is OutputFormat.TABLE else result.rows
+    rows = [shortened(row) for row in result.rows] if output is OutputFormat.TABLE else result.rows
     show(rows, COLUMNS, output, document=result.document, table_columns=BRIEF)
 
 
-def _shortened(row: Mapping[str, Any]) -> dict[str, Any]:
+def shortened(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a row whose names fit a line of 80 characters; the other formats have them whole."""
     return {
         name: value if not isinstance(value, str) or len(value) <= WIDTH else value[: WIDTH - 1] + "…"

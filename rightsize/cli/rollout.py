@@ -66,6 +66,10 @@ def plan_(
     proposal: Annotated[
         list[str] | None, typer.Option("--proposal", help="Only this proposal; may be repeated. All without it.")
     ] = None,
+    review: Annotated[
+        Path | None,
+        typer.Option("--review", help="Decisions, as `rightsize review` writes them: only what is accepted is taken."),
+    ] = None,
     db: Db = DEFAULT_DB,
     output: Output = OutputFormat.TABLE,
     verbose: Verbose = 0,
@@ -91,6 +95,7 @@ def plan_(
         canaries=canary or (),
         wave_size=wave_size,
         only=proposal or (),
+        review=review,
     )
     rows = [describe(swap, made) for swap in made.swaps]
     _show(rows, _PLAN, output, _PLAN_TABLE, document=bundle_document(made))

@@ -19,6 +19,15 @@ SHOWN = 20
 
 def verify(
     plan: Annotated[Path, typer.Argument(metavar="PLAN", help="The plan folder, or its plan.json.")],
+    signers: Annotated[
+        Path | None,
+        typer.Option(
+            "--signers", help="Whose signature it has to bear: OpenSSH's allowed signers, or a public key of minisign."
+        ),
+    ] = None,
+    signer: Annotated[
+        str | None, typer.Option("--signer", metavar="NAME", help="Which one of OpenSSH's allowed signers.")
+    ] = None,
     db: Db = DEFAULT_DB,
     output: Output = OutputFormat.TABLE,
     verbose: Verbose = 0,
@@ -29,16 +38,19 @@ def verify(
 
     Stale is a plan when an assignment, a role definition, a membership or a deny that it read has changed, or when
     there is a use that it does not cover: exit code 6, with everything that changed. Exit code 3 means that nothing
-    has changed, and the plan still does not hold.
+    has changed, and the plan still does not hold, or that it is not signed as --signers asks. The folder has to be what
+    the chain of hashes beside the plan says, else it is exit code 5.
     """
     from rightsize.workflow.verify import verify_plan  # noqa: PLC0415
 
     set_verbosity(verbose, quiet)
-    result = verify_plan(db, plan)
+    result = verify_plan(db, plan, signers=signers, signer=signer)
     if output is OutputFormat.TABLE:
         write("".join(_lines(result.rows)))
     else:
         show(result.rows, COLUMNS, output, document=result.document)
+    for note in result.notes:
+        say(note)
     if result.refusal is not None:
         raise result.refusal
     say(f"verified: {result.summary}")

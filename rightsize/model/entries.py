@@ -72,8 +72,8 @@ def text_of(entry: Mapping[str, Any], key: str, where: str, hint: str) -> str:
     return value.strip()
 
 
-def day_of(value: object, where: str, hint: str) -> dt.date:
-    """Return the day that an entry says as `expires`, or raise InputError."""
+def day_of(value: object, where: str, hint: str, key: str = "expires") -> dt.date:
+    """Return the day that an entry says under a key, or raise InputError."""
     if isinstance(value, dt.date) and not isinstance(value, dt.datetime):
         return value
     if isinstance(value, str):
@@ -81,4 +81,4 @@ def day_of(value: object, where: str, hint: str) -> dt.date:
             return dt.date.fromisoformat(value.strip())
         except ValueError:
             pass
-    raise InputError(f"`expires` of {where} is not a day such as 2026-12-31", hint=hint)
+    raise InputError(f"`{key}` of {where} is not a day such as 2026-12-31", hint=hint)

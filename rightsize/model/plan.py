@@ -87,6 +87,18 @@ class Proposal:
     risk_before: float
     risk_after: float
 
+    @property
+    def is_of_rbac(self) -> bool:
+        """Whether it speaks of a role assignment of Azure RBAC, and not of another plane."""
+        return self.plane in ("control", "data")
+
+    @property
+    def comes_beyond(self) -> tuple[str, ...]:
+        """Names of the permissions or directory roles that come, where it speaks of another plane."""
+        said = () if self.is_of_rbac else self.evidence.get("comes") or ()
+        # Microsoft Graph's proposals say more of a permission than its name.
+        return tuple(str(one["permission"] if isinstance(one, Mapping) else one) for one in said)
+
 
 @dataclass(frozen=True, slots=True)
 class PlannedRole:

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.plan import Plan, Proposal
-from rightsize.render.deploy.contents import RBAC
 from rightsize.render.escape import for_comment
 from rightsize.render.summary import short_scope
 
@@ -37,11 +36,11 @@ def write_comment(plan: Plan, names: Mapping[str, str], states: Mapping[str, str
         key=lambda one: (one.excess_after - one.excess_before, one.id),
     )
     short = short_ids([one.id for one in plan.all_proposals])
-    columns = (*_COLUMNS, "review") if states else _COLUMNS
+    columns = (*_COLUMNS, "review") if states is not None else _COLUMNS
     rows = []
     for one in changed:
         cells = [f"<code>{short[one.id]}</code>", *_cells(one, names)]
-        rows.append(_line([*cells, (states.get(one.id) or "open")] if states else cells))
+        rows.append(_line([*cells, (states.get(one.id) or "open")] if states is not None else cells))
     head = list(_head(plan, changed))
     foot = list(_foot(plan))
     return _fit(head, columns, rows, foot, "changes, those that take away most")
@@ -100,7 +99,7 @@ def _head(plan: Plan, changed: Sequence[Proposal]) -> Iterator[str]:
     yield ""
     yield (
         f"{gone:,} go, {come:,} come in their place, with {len(plan.roles):,} new roles. "
-        f"{_excess([one for one in every if one.plane in RBAC])} "
+        f"{_excess([one for one in every if one.is_of_rbac])} "
         f"Of the calls of {window['first_day']} to {window['last_day']} {replay.get('allowed', 0):,} stay allowed, "
         f"{replay.get('needs_activation', 0):,} need an activation, **{replay.get('denied', 0):,} would be denied**."
     )
@@ -132,10 +131,8 @@ def _cells(one: Proposal, names: Mapping[str, str]) -> list[str]:
 
 
 def _comes(one: Proposal, names: Mapping[str, str]) -> Iterator[str]:
-    said = one.evidence.get("comes")
-    if one.plane in ("graph", "directory") and said:
-        # Microsoft Graph names permissions, the directory roles.
-        yield ", ".join(for_comment(str(name["permission"] if isinstance(name, Mapping) else name)) for name in said)
+    if one.comes_beyond:
+        yield ", ".join(map(for_comment, one.comes_beyond))
         return
     places: dict[tuple[str, str], list[str]] = {}
     for made in one.assignments:

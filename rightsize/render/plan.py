@@ -27,22 +27,12 @@ MANIFEST = "manifest.json"
 _FOLDERS = ("roles", "graph", "directory", *PLAN_FORMS)
 
 
-def write_plan(plan: Plan, directory: Path, extra: Mapping[str, str] | None = None) -> list[str]:
-    """Write a plan folder and return the names of its files, sorted.
-
-    Args:
-        plan: The plan.
-        directory: Where; it is made if it is not there.
-        extra: More files to stand in the folder, by name.
-
-    Raises:
-        InputError: The folder cannot be written.
-    """
-    return write_folder(plan_files(plan) | dict(extra or {}), directory)
-
-
 def write_folder(files: Mapping[str, str], directory: Path) -> list[str]:
     """Write files into a folder of ours, take away what an earlier run wrote and this one does not, return all names.
+
+    Args:
+        files: The text of each file by its name; those of a plan are `plan_files`.
+        directory: Where; it is made if it is not there.
 
     Raises:
         InputError: The folder cannot be written.
@@ -59,6 +49,19 @@ def write_folder(files: Mapping[str, str], directory: Path) -> list[str]:
     except OSError as error:
         raise InputError(f"`{directory}` cannot be written: {error.strerror}") from error
     return sorted([*files, MANIFEST])
+
+
+def note_file(directory: Path, name: str) -> None:
+    """Note a file that was made beside a plan, so that the next plan takes it away.
+
+    Raises:
+        InputError: The folder cannot be written.
+    """
+    try:
+        known = _read_manifest(directory) | {name: hashlib.sha256((directory / name).read_bytes()).hexdigest()}
+        _replace(directory / MANIFEST, _json(dict(sorted(known.items()))))
+    except OSError as error:
+        raise InputError(f"`{directory}` cannot be written: {error.strerror}") from error
 
 
 def plan_files(plan: Plan) -> dict[str, str]:

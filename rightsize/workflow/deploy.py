@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ import polars as pl
 
 from rightsize.model.errors import UsageError
 from rightsize.propose.reviewable import plan_of
+from rightsize.propose.standing import standings
 from rightsize.rbac.text import fold
 from rightsize.render.comment import write_comment
 from rightsize.render.deploy.contents import Contents, contents_of
@@ -18,6 +20,7 @@ from rightsize.render.plan import write_folder
 from rightsize.store.connection import open_store
 from rightsize.workflow.plan_folder import plan_file, read_plan_folder
 from rightsize.workflow.plan_names import names_in
+from rightsize.workflow.review import accepted_of, read_review
 
 COMMENT_FORM = "markdown"
 
@@ -30,7 +33,9 @@ class DeployResult:
     contents: Contents
 
 
-def write_deployment(db: Path, plan: Path, out: Path, forms: Collection[str]) -> DeployResult:
+def write_deployment(
+    db: Path, plan: Path, out: Path, forms: Collection[str], review: Path | None = None
+) -> DeployResult:
     """Write the roles and assignments of a plan into a folder of their own.
 
     Args:
@@ -38,31 +43,43 @@ def write_deployment(db: Path, plan: Path, out: Path, forms: Collection[str]) ->
         plan: The plan folder, or its `plan.json`.
         out: The folder that is written, not the plan's own.
         forms: Of `render.deploy.files.PLAN_FORMS`.
+        review: Decisions; only what is accepted is written.
 
     Raises:
         UsageError: The folder is the plan's.
-        InputError: The plan cannot be read, or a form cannot say it.
+        EvidenceError: Nothing is accepted.
+        InputError: The plan cannot be read, or a form cannot say it; decisions contradict each other or have ended.
     """
     if out.resolve() == plan_file(plan).parent.resolve():
         raise UsageError("the plan's own folder is not written over", hint="name another one with --out")
     read = plan_of(read_plan_folder(plan))
     with open_store(db, read_only=True) as store:
         types = types_of(store.table("principals"))
-    contents = contents_of(read, types)
+    only = None if review is None else accepted_of(read, review, dt.datetime.now(dt.UTC).date())
+    contents = contents_of(read, types, only)
     if COMMENT_FORM in forms:
         raise UsageError("a comment is no form to deploy", hint="`rightsize plan comment PLAN` writes it")
     roles = {f"roles/{role.slug}.json": ROLE_FORMS["json"](role.definition) for role in contents.roles}
     return DeployResult(write_folder({**roles, **deploy_files(contents, forms)}, out), contents)
 
 
-def comment_on(db: Path, plan: Path) -> str:
+def comment_on(db: Path, plan: Path, review: Path | None = None) -> str:
     """Return a plan as a comment on a pull request; the store, where there is one, gives names.
 
+    Args:
+        db: The store.
+        plan: The plan folder, or its `plan.json`.
+        review: Decisions, where the comment shows how each proposal stands.
+
     Raises:
-        InputError: The plan cannot be read.
+        InputError: The plan or the decisions cannot be read.
     """
     read = plan_of(read_plan_folder(plan))
-    return write_comment(read, names_in(db, read))
+    states = None
+    if review is not None:
+        found = standings(read, read_review(review), dt.datetime.now(dt.UTC).date())
+        states = {one.proposal.id: str(one.state) for one in found}
+    return write_comment(read, names_in(db, read), states)
 
 
 def types_of(principals: pl.DataFrame) -> dict[str, str]:

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import polars as pl
 
-from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.naming import principal_names
 from rightsize.model.plan import Plan
 from rightsize.store.connection import Store, open_store
+from rightsize.workflow.layers import read_names
 
 
 def names_in(db: Path, plan: Plan) -> dict[str, str]:
@@ -22,9 +21,7 @@ def names_in(db: Path, plan: Plan) -> dict[str, str]:
 
 
 def _names(store: Store) -> dict[str, str]:
-    tables = ("principals", "role_assignments")
-    inputs = Inputs.of(**{name: store.table(name) for name in tables})
-    found: dict[str, str] = dict(principal_names(inputs).select("principal_id", "name").iter_rows())
+    found, _ = read_names(store)
     roles = store.table("role_definitions").filter(pl.col("role_name").fill_null("") != "")
     found |= dict(roles.select("role_definition_id", "role_name").iter_rows())
     return found | scope_names(store.table("scopes"))

@@ -12,23 +12,27 @@ import polars as pl
 
 from rightsize.analyze.inputs import Inputs, schema_of
 from rightsize.analyze.window import Window
+from rightsize.model.decisions import Decision
 from rightsize.model.errors import EvidenceError
 from rightsize.model.plan import Plan, Proposal, count_by_plane
 from rightsize.propose.dials import Dials
 from rightsize.propose.plan import make_plan
+from rightsize.propose.standing import respect, review_states, unmatched
 from rightsize.render.comment import write_comment
 from rightsize.render.deploy.contents import contents_of
 from rightsize.render.deploy.files import deploy_files
 from rightsize.render.layers import draw_matrix
-from rightsize.render.plan import plan_document, proposal_document, write_plan
+from rightsize.render.plan import plan_document, plan_files, proposal_document, write_folder
 from rightsize.render.summary import short_scope, write_summary
 from rightsize.store.connection import open_store
 from rightsize.store.digest import digest_content
 from rightsize.workflow.analyze import analyse_inputs, has_rbac, write_conclusions
+from rightsize.workflow.chain import CHAIN, make_chain
 from rightsize.workflow.deploy import COMMENT_FORM, types_of
 from rightsize.workflow.layers import keep_layers, matrix_rows, measure_plan
 from rightsize.workflow.planes import judge_planes
 from rightsize.workflow.reach import keep_reach
+from rightsize.workflow.review import read_review
 
 SUMMARY, COMMENT = "summary.html", "comment.md"
 
@@ -45,6 +49,7 @@ class ProposeResult:
         rows: One row a proposal, for people.
         document: `plan.json`.
         comment: The plan as a comment on a pull request.
+        unmatched: Decisions that speak of no proposal any more.
     """
 
     plan: Plan
@@ -54,9 +59,12 @@ class ProposeResult:
     rows: list[dict[str, Any]]
     document: dict[str, Any]
     comment: str
+    unmatched: list[Decision]
 
 
-def propose_plan(db: Path, dials: Dials, out: Path, *, forms: Collection[str] = ()) -> ProposeResult:
+def propose_plan(
+    db: Path, dials: Dials, out: Path, *, forms: Collection[str] = (), review: Path | None = None
+) -> ProposeResult:
     """Judge every grant in the store, plan, prove, replay, and write the plan folder.
 
     Args:
@@ -64,12 +72,14 @@ def propose_plan(db: Path, dials: Dials, out: Path, *, forms: Collection[str] = 
         dials: What the person chose.
         out: The plan folder.
         forms: Forms that stand in the folder, too: those of `render.deploy.files`, and `markdown`.
+        review: Decisions on proposals: what is rejected stays as it is.
 
     Raises:
         EvidenceError: Nothing is loaded, there is no catalogue of operations, or no log covers any of the window.
-        InputError: The folder cannot be written.
+        InputError: The folder cannot be written, or decisions contradict each other or have ended.
         InternalError: A proof or the replay failed; nothing is written then.
     """
+    decisions = read_review(review) if review is not None else None
     with open_store(db, read_only=False, existing=True) as store:
         inputs = Inputs.read(store.table)
         judged = judge_planes(store.table, dials.as_of, dials.min_window)
@@ -84,21 +94,26 @@ def propose_plan(db: Path, dials: Dials, out: Path, *, forms: Collection[str] = 
             require_coverage(inputs, analysis.window)
         plan = make_plan(inputs, analysis, dials, content_hash=digest_content(store))
         plan = replace(plan, parts=tuple(one.plan(dials) for one in judged))
+        if decisions is not None:
+            plan = respect(plan, decisions)
         layers = measure_plan(inputs, analysis, plan)
         picture = draw_matrix(matrix_rows(layers.defeats, plan.names))
         extra = {SUMMARY: write_summary(plan, layers=picture)}
         if forms:
             extra |= deploy_files(contents_of(plan, types_of(inputs.principals)), forms)
         names = {**plan.names, **{id_: name for part in plan.parts for id_, name in part.names.items()}}
-        comment = write_comment(plan, names)
+        comment = write_comment(plan, names, review_states(plan) if decisions is not None else None)
         if COMMENT_FORM in forms:
             extra[COMMENT] = comment
-        files = write_plan(plan, out, extra)
+        texts = plan_files(plan) | extra
+        texts[CHAIN] = make_chain(store.table("loads"), plan.generated_from, texts)
+        files = write_folder(texts, out)
         write_conclusions(store, analysis, findings, [one.analysis for one in judged])
         store.write_answer("proposals", answer_table(plan))
         keep_layers(store, layers)
         keep_reach(store, inputs, analysis, plan)
     return ProposeResult(
+        unmatched=unmatched(plan, decisions or {}),
         plan=plan,
         out=out,
         files=files,
@@ -182,12 +197,12 @@ def _row(proposal: Proposal, names: Mapping[str, str]) -> dict[str, Any]:
         "assignments": len(proposal.assignments),
         "excess_before": proposal.excess_before,
         "excess_after": proposal.excess_after,
-        "excess": _change(proposal.excess_before, proposal.excess_after),
+        "excess": change_of(proposal.excess_before, proposal.excess_after),
         "break_probability_30d": proposal.break_probability_30d,
         "reason": proposal.reason,
     }
 
 
-def _change(before: float, after: float) -> str:
+def change_of(before: float, after: float) -> str:
     """Return the change in whole per cent, cut and not rounded: `-100 %` means that nothing is left."""
     return f"{int(100 * (after - before) / before):+d} %" if before and before != after else "="

@@ -19,6 +19,7 @@ from rightsize.azure.wire import FaultError, NotSignedInError
 from rightsize.model.errors import AccessError, InputError, ServiceError, UsageError
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.role_forms import load_json, permissions_from_json, read_role_definitions
+from rightsize.propose.reviewable import plan_of
 from rightsize.propose.written import read_plan, read_roles
 from rightsize.rbac.text import fold
 from rightsize.rollout.arm import Arm
@@ -31,6 +32,8 @@ from rightsize.rollout.tripwire import Refusal, Seen, Standing, standing_of
 from rightsize.store.connection import Store, open_store
 from rightsize.workflow.deploy import types_of
 from rightsize.workflow.layers import read_names
+from rightsize.workflow.plan_folder import read_plan_folder
+from rightsize.workflow.review import accepted_of
 from rightsize.workflow.text_files import read_bytes
 from rightsize.workflow.verify import verify_plan
 
@@ -57,19 +60,23 @@ def plan_rollout(
     canaries: Collection[str] = (),
     wave_size: int = 25,
     only: Collection[str] = (),
+    review: Path | None = None,
 ) -> Bundle:
     """Order a plan and write the rollout into a folder, with the plan beside it; Azure is not asked.
 
     Raises:
         UsageError: No emergency access account is named, or the folder has a rollout already.
-        EvidenceError: The plan is stale.
+        EvidenceError: The plan is stale, or nothing in it is accepted.
         GateError: The plan cannot be proved, or Azure's limits leave no room.
+        InputError: Decisions contradict each other, or have ended.
     """
     if not emergency:
         hint = "name each: --emergency-account OBJECT-ID; none of them is touched"
         raise UsageError("no emergency access account is named", hint=hint)
     if (out / JOURNAL).exists():
         raise UsageError(f"`{out}` holds a rollout that has begun", hint="choose another folder")
+    if review is not None:
+        only = _chosen(accepted_of(plan_of(read_plan_folder(plan)), review, Clock().utc().date()), only)
     checked = verify_plan(db, plan)
     if checked.refusal is not None:
         raise checked.refusal
@@ -112,6 +119,14 @@ def _names(known: Mapping[str, str], roles: Mapping[str, RoleDefinition], bundle
 def _home(scope: str) -> str:
     parts = scope.split("/")
     return "/".join(parts[:3]) if fold(scope).startswith("/subscriptions/") else scope
+
+
+def _chosen(accepted: Collection[str], only: Collection[str]) -> Collection[str]:
+    """Return what is accepted, of what is named where something is."""
+    for name in only:
+        if name not in accepted:
+            raise UsageError(f"proposal `{name}` is not accepted", hint="`rightsize review accept` does that")
+    return only or accepted
 
 
 def _check_known(principals: Collection[str], tenant: Tenant, what: str) -> None:

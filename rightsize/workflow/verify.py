@@ -17,8 +17,11 @@ from rightsize.propose.verify import Change, Verification, verify
 from rightsize.propose.written import read_plan, read_roles
 from rightsize.rbac.text import fold
 from rightsize.store.connection import open_store
+from rightsize.store.digest import digest_content
+from rightsize.workflow.chain import read_chain
 from rightsize.workflow.plan_folder import plan_file, role_files
 from rightsize.workflow.planes import verify_parts
+from rightsize.workflow.signatures import check_signature, signature_of
 from rightsize.workflow.text_files import read_bytes
 
 _NOUNS = {
@@ -42,40 +45,63 @@ class VerifyResult:
         rows: What is wrong with the plan, one row each: first what makes it stale, then what cannot be proved.
         refusal: The error to end with, or None where the plan stands.
         summary: One sentence for people.
+        notes: What the chain and the signature say, for people.
     """
 
     document: dict[str, Any]
     rows: list[dict[str, Any]]
     refusal: RightsizeError | None
     summary: str
+    notes: list[str]
 
 
-def verify_plan(db: Path, path: Path) -> VerifyResult:
-    """Prove a plan against the store.
+def verify_plan(db: Path, path: Path, *, signers: Path | None = None, signer: str | None = None) -> VerifyResult:
+    """Prove a plan against the store, look that its folder is what its chain of hashes says, and who signed that.
 
     Args:
         db: The store.
         path: The plan folder, or its `plan.json`.
+        signers: Whose signature is asked for, as `workflow.signatures` takes it; None where nobody's is.
+        signer: Which one of them.
 
     Raises:
-        InputError: There is no plan, it is not what a plan is, or its role files are missing or altered.
+        InputError: There is no plan, it is not what a plan is, its role files are missing or altered, or its folder
+            is not what the chain says.
+        GateError: It is not signed by whom it has to be.
     """
     file = plan_file(path)
+    chain = read_chain(file.parent)
+    signed_by = check_signature(file.parent, signers, signer) if signers is not None else None
     plan = read_plan(read_bytes(file))
     roles = read_roles(plan, role_files(file.parent, plan))
     with open_store(db, read_only=True) as store:
         inputs = Inputs.read(store.table)
         beyond = verify_parts(store.table, plan)
+        linked = chain.answer(digest_content(store), store.table("loads")) if chain is not None else None
     found = verify(plan, roles, inputs)
     found = replace(found, changes=(*found.changes, *beyond))
     names = _names(inputs)
     return VerifyResult(
-        document=_document(found, names),
+        document={**_document(found, names), "chain": linked, "signed_by": signed_by},
         rows=[*(_change_row(change, names) for change in found.changes), *_proof_rows(found)],
         refusal=_refusal(found),
+        notes=_notes(linked, signed_by, signature_of(file.parent)),
         summary=f"{len(found.proofs)} changes proved, {found.replay['allowed']} calls of {found.window.first_day} to "
         f"{found.window.last_day} allowed, {found.replay['needs_activation']} need an activation",
     )
+
+
+def _notes(linked: Mapping[str, Any] | None, signed_by: str | None, signature: str | None) -> list[str]:
+    if linked is None:
+        return ["no chain of hashes stands beside the plan"]
+    missing = f", {linked['inputs_missing']} of them not loaded here" if linked["inputs_missing"] else ""
+    same = "the same as then" if linked["store_is_the_same"] else "not the same as then"
+    notes = [f"chain {linked['head'][:12]}: whole, from {linked['inputs']} loaded files{missing}; the store is {same}"]
+    if signed_by is not None:
+        notes.append(f"signed by {signed_by}")
+    elif signature is not None:
+        notes.append(f"{signature} was not looked at: --signers FILE says whose it may be")
+    return notes
 
 
 def _names(inputs: Inputs) -> dict[str, str]:

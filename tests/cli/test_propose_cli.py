@@ -287,3 +287,24 @@ def test_markdown_is_a_comment_on_a_pull_request(
     assert out.startswith("### ")
     assert "| proposal | who | goes | comes | why | proof | breaks |" in out
     assert (tmp_path / "comment.md").read_text(encoding="utf-8") == out
+
+
+def test_what_is_rejected_is_kept_the_next_time(
+    store: FakeStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the reason; a decision on what is no proposal is said; two that contradict each other end it before."""
+    plan, file = tmp_path / "plan", tmp_path / "review.jsonl"
+    arguments = ["propose", "--out", str(plan), "--as-of", END, "-o", "json"]
+    assert run(arguments) == 0
+    changed = next(one for one in json.loads(capsys.readouterr().out)["proposals"] if one["kind"] != "keep")
+    by = ["--by", "Mei", "--plan", str(plan), "--review", str(file), "--as-of", END]
+    assert run(["review", "reject", changed["id"], "--reason", "quarter end", *by]) == 0
+    capsys.readouterr()
+    file.write_text(file.read_text() + file.read_text().replace(changed["id"], "gone"))
+    assert run([*arguments, "--review", str(file)]) == 0
+    out, err = capsys.readouterr()
+    (kept,) = [one for one in json.loads(out)["proposals"] if one["id"] == changed["id"]]
+    assert (kept["kind"], kept["reason"]) == ("keep", "rejected by Mei: quarter end")
+    assert "gone is no proposal any more, and was rejected by Mei" in err
+    file.write_text(file.read_text() + file.read_text().replace('"reject"', '"accept"'))
+    assert run([*arguments, "--review", str(file)]) == 5

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from rightsize.cli.main import run
-from rightsize.render.plan import write_plan
+from rightsize.render.plan import plan_files, write_folder
 from tests.propose.small_tenant import CONTRIBUTOR, READER, SUB, VM, SmallTenant, guid
 
 START = "Microsoft.Compute/virtualMachines/start/action"
@@ -53,7 +53,7 @@ def today(monkeypatch: pytest.MonkeyPatch) -> SmallTenant:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    write_plan(_tenant().plan(), tmp_path / "plan")
+    write_folder(plan_files(_tenant().plan()), tmp_path / "plan")
     return tmp_path / "plan"
 
 

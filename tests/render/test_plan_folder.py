@@ -15,7 +15,7 @@ from rightsize.model.errors import InputError
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.plan import Plan, PlanePart, count_by_plane
 from rightsize.model.role_forms import read_role_definitions
-from rightsize.render.plan import plan_files, write_plan
+from rightsize.render.plan import plan_files, write_folder
 from rightsize.render.summary import short_scope, write_summary
 from tests.propose.small_tenant import BLOB_READER, CONTRIBUTOR, DATA, READER, SUB, VM, SmallTenant, guid
 
@@ -159,10 +159,10 @@ def _tree(folder: Path) -> dict[str, bytes]:
 
 def test_a_second_run_changes_no_byte(tmp_path: Path) -> None:
     plan = _hostile_plan()
-    names = write_plan(plan, tmp_path / "plan")
+    names = write_folder(plan_files(plan), tmp_path / "plan")
     first = _tree(tmp_path / "plan")
     assert sorted(first) == names
-    write_plan(_hostile_plan(), tmp_path / "plan")
+    write_folder(plan_files(_hostile_plan()), tmp_path / "plan")
     assert _tree(tmp_path / "plan") == first
 
 
@@ -174,12 +174,12 @@ def _small_plan() -> Plan:
 
 def test_files_of_an_earlier_plan_go_and_others_stay(tmp_path: Path) -> None:
     """What a person put there, or changed, is not ours to take away."""
-    write_plan(_hostile_plan(), tmp_path)
+    write_folder(plan_files(_hostile_plan()), tmp_path)
     roles = sorted((tmp_path / "roles").glob("*.json"))
     changed = roles[0]
     changed.write_text("{}", encoding="utf-8")
     (tmp_path / "roles" / "mine.json").write_text("mine", encoding="utf-8")
-    write_plan(_small_plan(), tmp_path)
+    write_folder(plan_files(_small_plan()), tmp_path)
     assert sorted(path.name for path in (tmp_path / "roles").iterdir()) == sorted([changed.name, "mine.json"])
 
 
@@ -197,7 +197,7 @@ def test_a_forged_manifest_takes_nothing_away(tmp_path: Path, claim: str) -> Non
     digest = hashlib.sha256(b"x").hexdigest()
     (folder / "manifest.json").write_text(json.dumps({claim: digest}), encoding="utf-8")
     before = {path for path in tmp_path.rglob("*") if path.is_file()}
-    write_plan(_small_plan(), folder)
+    write_folder(plan_files(_small_plan()), folder)
     assert before <= set(tmp_path.rglob("*"))
 
 
@@ -207,7 +207,7 @@ def test_a_link_is_replaced_and_not_followed(tmp_path: Path) -> None:
     folder = tmp_path / "plan"
     folder.mkdir()
     (folder / "plan.json").symlink_to(target)
-    write_plan(_small_plan(), folder)
+    write_folder(plan_files(_small_plan()), folder)
     assert target.read_text(encoding="utf-8") == "untouched"
     assert not (folder / "plan.json").is_symlink()
 
@@ -215,14 +215,14 @@ def test_a_link_is_replaced_and_not_followed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("manifest", ["[]", "{", '{"a": 1}', "\udcff"])
 def test_a_broken_manifest_claims_nothing(tmp_path: Path, manifest: str) -> None:
     (tmp_path / "manifest.json").write_bytes(manifest.encode("utf-8", "surrogateescape"))
-    write_plan(_small_plan(), tmp_path)
+    write_folder(plan_files(_small_plan()), tmp_path)
     assert "plan.json" in json.loads((tmp_path / "manifest.json").read_text(encoding="utf-8"))
 
 
 def test_a_file_in_the_way_is_an_input_error(tmp_path: Path) -> None:
     (tmp_path / "plan").write_text("a file", encoding="utf-8")
     with pytest.raises(InputError, match="cannot be written"):
-        write_plan(_small_plan(), tmp_path / "plan")
+        write_folder(plan_files(_small_plan()), tmp_path / "plan")
 
 
 def test_a_plane_beyond_azure_roles_has_a_table_of_its_own() -> None:

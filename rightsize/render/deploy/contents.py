@@ -13,9 +13,6 @@ from rightsize.rbac.assignment_ids import arm_principal_type, assignment_id, rol
 from rightsize.rbac.scopes import parse_scope
 from rightsize.rbac.text import fold
 
-RBAC = ("control", "data")
-"""Planes whose assignments Azure RBAC holds: those of others are no role assignments."""
-
 API = "2022-04-01"
 """The version of Resource Manager's interface for role definitions and assignments."""
 
@@ -82,7 +79,7 @@ def contents_of(plan: Plan, types: Mapping[str, str], only: Collection[str] | No
     eligible: set[str] = set()
     roles: set[str] = set()
     for proposal in sorted(plan.proposals, key=lambda one: one.id):
-        if proposal.plane not in RBAC or (only is not None and proposal.id not in only):
+        if not proposal.is_of_rbac or (only is not None and proposal.id not in only):
             continue
         for one in proposal.assignments:
             name = assignment_id(one.scope, one.role, one.principal_id, one.condition)

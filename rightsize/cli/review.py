@@ -1,0 +1,263 @@
+"""`rightsize review`: decisions on the proposals of a plan, kept in a file that lives in git."""
+
+from __future__ import annotations
+
+import datetime as dt
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from rightsize.cli.narration import say, set_verbosity
+from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Output, OutputFormat, Quiet, Verbose
+from rightsize.cli.output import show
+from rightsize.cli.propose import shortened
+from rightsize.model.errors import UsageError
+
+if TYPE_CHECKING:
+    from rightsize.propose.standing import Standing
+    from rightsize.workflow.review import Review
+
+DEFAULT_PLAN, DEFAULT_REVIEW = Path("reports/plan"), Path("review.jsonl")
+_LISTED, _DECIDED = ("id", "state", "kind", "principal", "role", "excess"), ("id", "state", "by", "reason", "expires")
+_COLUMNS = (
+    "proposal", "state", "kind", "plane", "principal_id", "principal", "role", "scope", "excess_before", "excess_after",
+    "break_probability_30d", "by", "reason", "decided", "expires",
+)  # fmt: skip
+
+
+class _WalksByDefault(TyperGroup):
+    """A group whose first word, where it names no command, is the plan to walk through."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and args[0] != "--help":
+            args = ["walk", *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, cls=_WalksByDefault)
+
+Plan = Annotated[Path, typer.Argument(metavar="[PLAN]", help="The plan folder, or its plan.json.")]
+PlanOption = Annotated[Path, typer.Option("--plan", help="The plan folder, or its plan.json.")]
+File = Annotated[
+    Path, typer.Option("--review", envvar="RIGHTSIZE_REVIEW", help="The file of decisions.", show_default=True)
+]
+Ids = Annotated[list[str], typer.Argument(metavar="ID...", help="Proposals: ids, or their beginnings.")]
+By = Annotated[str | None, typer.Option("--by", help="Who decides; without it, whom git knows.")]
+Expires = Annotated[str | None, typer.Option("--expires", metavar="DAY", help="The last day on which it holds.")]
+AsOf = Annotated[str | None, typer.Option("--as-of", metavar="DAY", help="The day it is; today without it.")]
+Reason = Annotated[str, typer.Option("--reason", help="Why.")]
+
+
+@app.callback()
+def review() -> None:
+    """Decide on the proposals of a plan: `review PLAN` walks through them, the other commands do it without asking."""
+
+
+@app.command("walk")
+def walk(
+    plan: Plan = DEFAULT_PLAN,
+    file: File = DEFAULT_REVIEW,
+    by: By = None,
+    as_of: AsOf = None,
+    db: Db = DEFAULT_DB,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    no_input: NoInput = False,
+) -> None:
+    """Walk through the open proposals, one a screen, with a key for each decision; `?` shows the keys.
+
+    Each decision is in the file at once, and the totals say what it changes.
+    """
+    from rightsize.cli.review_walk import Walk  # noqa: PLC0415
+    from rightsize.workflow.review import open_review, who_am_i  # noqa: PLC0415
+
+    set_verbosity(verbose, quiet)
+    if no_input or not sys.stdin.isatty():
+        raise UsageError(
+            "nobody is there to ask", hint="`rightsize review list`, `accept`, `reject`, `defer`, `reopen`"
+        )
+    found = open_review(db, plan, file, _day(as_of))
+    Walk(found, by or who_am_i()).run()
+    _say_totals(found)
+
+
+@app.command("list")
+def list_(
+    plan: Plan = DEFAULT_PLAN,
+    file: File = DEFAULT_REVIEW,
+    states: Annotated[
+        list[str] | None,
+        typer.Option("--state", help="Only these: open, outdated, expired, deferred, accepted, rejected. Repeatable."),
+    ] = None,
+    as_of: AsOf = None,
+    db: Db = DEFAULT_DB,
+    output: Output = OutputFormat.TABLE,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
+) -> None:
+    """Show how each proposal stands, and what the review comes to.
+
+    `outdated` is what was decided on when it was another change; `expired`, whose decision was for a time that is past.
+    """
+    from rightsize.propose.standing import STATES  # noqa: PLC0415
+    from rightsize.workflow.propose import change_of  # noqa: PLC0415
+    from rightsize.workflow.review import open_review  # noqa: PLC0415
+
+    def brief(row: dict[str, Any]) -> dict[str, Any]:
+        excess = change_of(row["excess_before"], row["excess_after"])
+        return {**shortened(row), "reason": row["reason"], "id": row["short"], "excess": excess}
+
+    set_verbosity(verbose, quiet)
+    for one in states or ():
+        if one not in STATES:
+            raise UsageError(f"`{one}` is no state of a proposal", hint=", ".join(STATES))
+    found = open_review(db, plan, file, _day(as_of))
+    rows = found.rows(states or ())
+    decided = bool(states) and not {"open"} & set(states or ())
+    show(
+        [brief(row) for row in rows] if output is OutputFormat.TABLE else rows,
+        _COLUMNS,
+        output,
+        table_columns=_DECIDED if decided else _LISTED,
+    )
+    _say_totals(found)
+
+
+@app.command("accept")
+def accept(
+    ids: Ids,
+    reason: Reason = "",
+    by: By = None,
+    expires: Expires = None,
+    plan: PlanOption = DEFAULT_PLAN,
+    file: File = DEFAULT_REVIEW,
+    as_of: AsOf = None,
+    db: Db = DEFAULT_DB,
+    output: Output = OutputFormat.TABLE,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
+) -> None:
+    """Accept proposals: `rollout plan --review` brings them in."""
+    set_verbosity(verbose, quiet)
+    _decide("accept", ids, reason, by, expires, _open(db, plan, file, as_of), output)
+
+
+@app.command("reject")
+def reject(
+    ids: Ids,
+    reason: Reason,
+    by: By = None,
+    expires: Expires = None,
+    plan: PlanOption = DEFAULT_PLAN,
+    file: File = DEFAULT_REVIEW,
+    as_of: AsOf = None,
+    db: Db = DEFAULT_DB,
+    output: Output = OutputFormat.TABLE,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
+) -> None:
+    """Reject proposals: `propose --review` keeps what they speak of, with the reason."""
+    set_verbosity(verbose, quiet)
+    _decide("reject", ids, reason, by, expires, _open(db, plan, file, as_of), output)
+
+
+@app.command("defer")
+def defer(
+    ids: Ids,
+    reason: Reason,
+    by: By = None,
+    expires: Expires = None,
+    plan: PlanOption = DEFAULT_PLAN,
+    file: File = DEFAULT_REVIEW,
+    as_of: AsOf = None,
+    db: Db = DEFAULT_DB,
+    output: Output = OutputFormat.TABLE,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
+) -> None:
+    """Defer proposals: they stay in the plan, and no rollout takes them."""
+    set_verbosity(verbose, quiet)
+    _decide("defer", ids, reason, by, expires, _open(db, plan, file, as_of), output)
+
+
+@app.command("reopen")
+def reopen(
+    ids: Annotated[
+        list[str] | None, typer.Argument(metavar="[ID...]", help="Proposals: ids, or their beginnings.")
+    ] = None,
+    ended: Annotated[
+        bool, typer.Option("--ended", help="All whose decision has ended, and those that are no proposal any more.")
+    ] = False,
+    plan: PlanOption = DEFAULT_PLAN,
+    file: File = DEFAULT_REVIEW,
+    as_of: AsOf = None,
+    db: Db = DEFAULT_DB,
+    output: Output = OutputFormat.TABLE,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
+) -> None:
+    """Take decisions out of the file."""
+    set_verbosity(verbose, quiet)
+    if bool(ids) == ended:
+        raise UsageError("proposals are named, or `--ended` is given")
+    found = _open(db, plan, file, as_of)
+    _show(found, found.reopen(ids or found.ended()), output)
+    _say_totals(found)
+
+
+def _open(db: Path, plan: Path, file: Path, as_of: str | None) -> Review:
+    from rightsize.workflow.review import open_review  # noqa: PLC0415
+
+    return open_review(db, plan, file, _day(as_of))
+
+
+def _decide(
+    kind: Any, ids: list[str], reason: str, by: str | None, expires: str | None, found: Review, output: OutputFormat
+) -> None:
+    from rightsize.workflow.review import who_am_i  # noqa: PLC0415
+
+    decided = found.decide(ids, kind, by or who_am_i(), reason, _day(expires) if expires else None)
+    _show(found, decided, output)
+    _say_totals(found)
+
+
+def _show(found: Review, changed: list[Standing], output: OutputFormat) -> None:
+    rows = [found.row(one) for one in changed]
+    if output is OutputFormat.TABLE:
+        rows = [{**row, "id": row["short"]} for row in rows]
+    show(rows, _COLUMNS, output, table_columns=_DECIDED)
+
+
+def _say_totals(found: Review) -> None:
+    for line in totals_lines(found):
+        say(line)
+    for one in found.unmatched():
+        say(f"{one.proposal} is no proposal any more, and was {one}")
+
+
+def totals_lines(found: Review) -> list[str]:
+    """Return what a review comes to, in lines for people."""
+    from rightsize.propose.standing import STATES  # noqa: PLC0415
+
+    all_ = found.totals()
+    return [
+        ", ".join(f"{all_.states.get(state, 0)} {state}" for state in STATES),
+        f"excess {all_.excess_today:,.0f} today, {all_.excess_accepted:,.0f} with what is accepted, "
+        f"{all_.excess_all:,.0f} with all that is not rejected",
+        f"accepted: {all_.roles} new roles, {all_.made} assignments come, {all_.gone} go",
+    ]
+
+
+def _day(text: str | None) -> dt.date:
+    try:
+        return dt.date.fromisoformat(text) if text else dt.datetime.now(dt.UTC).date()
+    except ValueError:
+        raise UsageError(f"`{text}` is no day", hint="write it as 2026-12-31") from None

@@ -1,0 +1,219 @@
+"""Walking through the proposals of a plan in a terminal: one a screen, a key a decision."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.rule import Rule
+from rich.table import Table
+from rich.text import Text
+
+from rightsize.cli.keyboard import Keyboard
+from rightsize.cli.review import totals_lines
+from rightsize.model.errors import UsageError
+from rightsize.propose.standing import Standing
+from rightsize.render.escape import for_terminal
+from rightsize.render.summary import short_scope
+from rightsize.workflow.review import Review
+
+KEYS = (
+    ("a", "accept"),
+    ("r", "reject"),
+    ("d", "defer"),
+    ("e", "evidence"),
+    ("n", "next"),
+    ("p", "back"),
+    ("/", "search"),
+    ("q", "leave"),
+    ("?", ""),
+)
+MORE = (
+    "o takes a decision back; * shows all, or only what waits; arrows, space, j and k move; decisions are in the file "
+    "at once"
+)
+_FORWARD, _BACK = ("n", "j", " ", "\x1b[C", "\x1b[B"), ("p", "k", "\x1b[D", "\x1b[A")
+_DECISIONS: Mapping[str, Any] = {"a": "accept", "r": "reject", "d": "defer"}
+_LEFT = ("open", "outdated", "expired")
+_OPERATIONS, _PLACES = 8, 4
+
+
+class Walk:
+    """Where somebody stands in a review."""
+
+    def __init__(self, review: Review, by: str) -> None:
+        self._review = review
+        self._by = by
+        self._keyboard = Keyboard()
+        self._console = Console(stderr=True, highlight=False)
+        self._searched = ""
+        self._all = False
+        self._evidence = False
+        self._said = ""
+        self._at = 0
+        self._ids = self._chosen()
+
+    def run(self) -> None:
+        """Show proposals and take keys until somebody leaves."""
+        with self._keyboard:
+            while True:
+                self._draw()
+                try:
+                    key = self._keyboard.key()
+                    if key in ("q", "", "\x03", "\x04"):
+                        return
+                    self._said = ""
+                    self._take(key)
+                except KeyboardInterrupt:
+                    return
+                except UsageError as error:
+                    self._said = error.message
+
+    def _take(self, key: str) -> None:
+        if key in _FORWARD:
+            self._move(1)
+        elif key in _BACK:
+            self._move(-1)
+        elif key in _DECISIONS and self._ids:
+            self._decide(key)
+        elif key == "o" and self._ids:
+            self._review.reopen([self._ids[self._at]])
+            self._said = "open again"
+        elif key == "e":
+            self._evidence = not self._evidence
+        elif key == "/":
+            self._searched = self._keyboard.line("Search (nothing shows all): ").lower()
+            self._ids, self._at = self._chosen(), 0
+        elif key == "*":
+            self._all = not self._all
+            self._ids, self._at = self._chosen(), 0
+        elif key == "?":
+            self._said = MORE
+
+    def _chosen(self) -> list[str]:
+        """Return the proposals to walk through: what waits for a decision, or all, as far as the search finds them."""
+        return [
+            one.proposal.id
+            for one in sorted(
+                self._review.found, key=lambda one: one.proposal.excess_after - one.proposal.excess_before
+            )
+            if (self._all or one.state in _LEFT) and self._searched in self._text_of(one).lower()
+        ]
+
+    def _text_of(self, one: Standing) -> str:
+        names, proposal = self._review.names, one.proposal
+        ids = (*proposal.principal_ids, proposal.evidence["role"], *(made.role for made in proposal.assignments))
+        named = " ".join(names.get(id_, id_) for id_ in ids)
+        return " ".join((proposal.id, proposal.kind, proposal.reason, proposal.evidence["scope"], one.state, named))
+
+    def _move(self, step: int) -> None:
+        if self._ids:
+            self._at = (self._at + step) % len(self._ids)
+
+    def _decide(self, key: str) -> None:
+        before = self._review.totals()
+        reason = self._keyboard.line("Reason (may be empty): " if key == "a" else "Reason: ")
+        if key != "a" and not reason:
+            self._said = "nothing is decided without a reason"
+            return
+        until = self._keyboard.line("Until which day (nothing: no end): ")
+        try:
+            expires = dt.date.fromisoformat(until) if until else None
+        except ValueError:
+            self._said = f"`{until}` is no day such as 2026-12-31; nothing is decided"
+            return
+        (now,) = self._review.decide([self._ids[self._at]], _DECISIONS[key], self._by, reason, expires)
+        after = self._review.totals()
+        self._said = (
+            f"{self._review.short[now.proposal.id]} is {now.state}: "
+            f"excess {after.excess_accepted - before.excess_accepted:+,.0f}, "
+            f"new roles {after.roles - before.roles:+d}, assignments come {after.made - before.made:+d}, "
+            f"go {after.gone - before.gone:+d}"
+        )
+        self._move(1)
+
+    def _draw(self) -> None:
+        console = self._console
+        console.clear()
+        for line in totals_lines(self._review):
+            console.print(Text(line, style="dim"))
+        if not self._ids:
+            console.print(Rule(style="dim"))
+            console.print(Text("nothing is left here: * shows all, / searches, q leaves"))
+        else:
+            one = self._review.find(self._ids[self._at])
+            place = f"{self._at + 1} of {len(self._ids)}" + (f", found by {self._searched}" if self._searched else "")
+            console.print(Rule(Text(for_terminal(f"{self._review.short[one.proposal.id]} · {place}")), style="dim"))
+            console.print(self._table(self._facts(one)))
+            if self._evidence:
+                console.print(Rule(Text("evidence"), style="dim"))
+                console.print(self._table(self._shown_evidence(one)))
+        console.print(Rule(style="dim"))
+        if self._said:
+            console.print(Text(for_terminal(self._said), style="bold"))
+        console.print(Text("  ".join(f"{name} {what}" for name, what in KEYS), style="dim"))
+
+    @staticmethod
+    def _table(rows: Iterator[tuple[str, str]]) -> Table:
+        table = Table(box=None, show_header=False, pad_edge=False)
+        table.add_column(width=9, style="dim")
+        table.add_column(overflow="fold")
+        for name, text in rows:
+            table.add_row(Text(for_terminal(name)), Text(for_terminal(text)))
+        return table
+
+    def _facts(self, one: Standing) -> Iterator[tuple[str, str]]:
+        names, proposal = self._review.names, one.proposal
+        more = len(proposal.principal_ids) - 1
+        yield (
+            "who",
+            names.get(proposal.principal_ids[0], proposal.principal_ids[0]) + (f" and {more} more" if more else ""),
+        )
+        role, scope = proposal.evidence["role"], proposal.evidence["scope"]
+        yield "goes", f"{names.get(role, role)} at {self._place(scope)}"
+        places: dict[tuple[str, str], list[str]] = {}
+        for made in proposal.assignments if proposal.is_of_rbac else ():
+            places.setdefault((made.role, made.state), []).append(self._place(made.scope))
+        for (role, state), found in places.items():
+            rest = f" and {len(found) - _PLACES} more" if len(found) > _PLACES else ""
+            eligible = " (eligible)" if state == "eligible" else ""
+            yield "comes", f"{names.get(role, role)} at {', '.join(found[:_PLACES])}{rest}{eligible}"
+        for name in proposal.comes_beyond:
+            yield "comes", name
+        if not proposal.assignments:
+            yield "comes", "nothing"
+        yield "why", f"{proposal.kind}: {proposal.reason}"
+        yield "excess", f"{proposal.excess_before:,.0f} → {proposal.excess_after:,.0f}"
+        proof = "used ⊆ proposed ⊆ granted" if proposal.proof.holds else f"FAILS: {proposal.proof.witness}"
+        yield (
+            "proof",
+            proof + ("; may come to grant more (patterns, or built-in roles)" if proposal.proof.tomorrow else ""),
+        )
+        yield "breaks", f"at most {100 * proposal.break_probability_30d:.1f} % within 30 days (logged operations only)"
+        decided = str(one.decision or "")
+        yield (
+            "stands",
+            decided if decided.startswith(one.state) else f"{one.state} {decided and f'({decided})'}".strip(),
+        )
+
+    def _place(self, scope: str) -> str:
+        return short_scope(scope, self._review.names)
+
+    @staticmethod
+    def _shown_evidence(one: Standing) -> Iterator[tuple[str, str]]:
+        evidence = one.proposal.evidence
+        yield "id", one.proposal.id
+        yield "goes from", f"{', '.join(one.proposal.replaces)} at {evidence['scope']}"
+        operations = [found for found in evidence.get("operations", ()) if isinstance(found, Mapping)]
+        for found in operations[:_OPERATIONS]:
+            last = str(found.get("last_seen", ""))[:10]
+            seen = f"{found.get('events', 0):,} times on {found.get('days', 0)} days, last {last}"
+            yield "used", f"{found.get('operation')}: {seen}"
+        if len(operations) > _OPERATIONS:
+            yield "", f"and {len(operations) - _OPERATIONS} more operations that were used"
+        for word, key in (("taken", "removed"), ("kept", "kept_unseen")):
+            counts = evidence.get(key) or {}
+            if counts:
+                yield word, ", ".join(f"{number:,} {reason.replace('_', ' ')}" for reason, number in counts.items())

@@ -1,0 +1,122 @@
+"""Decisions on proposals, as a file that lives in git: one JSON object a line, sorted, so that two branches merge.
+
+| key | |
+|---|---|
+| `proposal` | its id |
+| `decision` | `accept`, `reject` or `defer` |
+| `content` | hash of what was decided on: a proposal that has changed since is another one |
+| `kind` | what was proposed, for people who read the file |
+| `by`, `reason` | who decided, and why |
+| `decided` | the day |
+| `expires` | the last day on which it holds; null for no end |
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, get_args
+
+from rightsize.model.entries import day_of, known_fields, text_of
+from rightsize.model.errors import InputError
+from rightsize.model.role_forms import load_json
+
+DecisionKind = Literal["accept", "reject", "defer"]
+PARTICIPLE: Mapping[str, str] = {"accept": "accepted", "reject": "rejected", "defer": "deferred"}
+"""What a proposal is after each decision."""
+
+_HINT = (
+    "a line is one decision as `rightsize review` writes it: proposal, decision, content, kind, by, reason, decided, "
+    "expires"
+)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Decision:
+    """One decision; the fields are those of the file."""
+
+    proposal: str
+    decision: DecisionKind
+    content: str
+    kind: str
+    by: str
+    reason: str
+    decided: dt.date
+    expires: dt.date | None = None
+
+    def has_ended(self, day: dt.date) -> bool:
+        """Return whether it no longer holds on a day."""
+        return self.expires is not None and self.expires < day
+
+    def __str__(self) -> str:
+        """Say it in one line."""
+        return f"{PARTICIPLE[self.decision]} by {self.by} on {self.decided}: {self.reason}"
+
+
+_KEYS = frozenset(field.name for field in fields(Decision))
+
+
+def read_decisions(content: bytes, name: str) -> dict[str, Decision]:
+    """Read a file of decisions, by proposal.
+
+    The same decision twice, as a merge of two branches may leave it, is the later one.
+
+    Raises:
+        InputError: A line is no decision, or two of them on one proposal contradict each other.
+    """
+    found: dict[str, Decision] = {}
+    for number, line in enumerate(content.split(b"\n"), 1):
+        if not line.strip():
+            continue
+        where = f"line {number} of `{name}`"
+        if line.startswith((b"<<<<<<<", b"=======", b">>>>>>>")):
+            raise InputError(
+                f"{where} is the mark of a merge that nobody has finished", hint="keep one line a proposal"
+            )
+        one = _read(line, where)
+        other = found.get(one.proposal)
+        if other is not None and (other.decision, other.content) != (one.decision, one.content):
+            raise InputError(
+                f"`{name}` decides twice on proposal `{one.proposal}`: {other}; {one}",
+                hint="keep one of the two lines",
+            )
+        found[one.proposal] = one if other is None else max(one, other, key=_age)
+    return found
+
+
+def write_decisions(decisions: Iterable[Decision]) -> str:
+    """Return the text of a file of decisions: the same for the same decisions, whatever their order."""
+    lines = []
+    for one in sorted(decisions):
+        document = {
+            name: value.isoformat() if isinstance(value, dt.date) else value for name, value in asdict(one).items()
+        }
+        lines.append(json.dumps(document, ensure_ascii=True) + "\n")
+    return "".join(lines)
+
+
+def _age(one: Decision) -> tuple[dt.date, str, str, str]:
+    return one.decided, one.by, one.reason, str(one.expires)
+
+
+def _read(line: bytes, where: str) -> Decision:
+    try:
+        entry: Mapping[str, Any] = known_fields(load_json(line), _KEYS, where, _HINT)
+    except InputError as error:
+        raise InputError(f"{where}: {error.message}", hint=_HINT) from None
+    texts = {key: text_of(entry, key, where, _HINT) for key in ("proposal", "decision", "content", "kind", "by")}
+    kind = texts.pop("decision")
+    if kind not in get_args(DecisionKind):
+        raise InputError(f"{where} has the unknown decision `{kind}`", hint=_HINT)
+    reason = entry.get("reason")
+    if kind != "accept" or reason:
+        reason = text_of(entry, "reason", where, _HINT)
+    return Decision(
+        decision=kind,  # type: ignore[arg-type]  # one of its words, as was just looked at
+        reason=reason or "",
+        decided=day_of(entry.get("decided"), where, _HINT, "decided"),
+        expires=None if entry.get("expires") is None else day_of(entry["expires"], where, _HINT),
+        **texts,
+    )

@@ -1,0 +1,146 @@
+"""The chain of hashes beside a plan: files that were loaded, content of the store, catalogue, plan, and all its files.
+
+Each link is the hash of the link before it and of its own part, so that the last one stands for all. The plan itself
+stays free of files and load times: the same content makes the same plan, by whatever files it came.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from rightsize.model.errors import InputError
+from rightsize.model.role_forms import load_json
+from rightsize.workflow.plan_folder import PLAN
+from rightsize.workflow.text_files import read_bytes
+
+CHAIN = "chain.json"
+_FORMAT = 1
+_PARTS = ("inputs", "store", "catalogue", "plan", "files")
+_AGAIN = "write the plan anew with `rightsize propose`"
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """A chain that fits what it stands beside.
+
+    Attributes:
+        head: The last link.
+        store: Hash of the content of the store that the plan was made from.
+        inputs: Hashes of the files that were loaded by then, with their shape.
+    """
+
+    head: str
+    store: str
+    inputs: frozenset[tuple[str, str]]
+
+    def answer(self, store: str, loads: pl.DataFrame) -> dict[str, Any]:
+        """Return how a store of today compares: what was loaded is still there, and whether it holds the same."""
+        known = set(loads.select("source", "sha256").iter_rows())
+        return {
+            "head": self.head,
+            "inputs": len(self.inputs),
+            "inputs_missing": len(self.inputs - known),
+            "store_is_the_same": store == self.store,
+        }
+
+
+def make_chain(loads: pl.DataFrame, generated_from: Mapping[str, Any], files: Mapping[str, str]) -> str:
+    """Return the chain of a plan, as JSON.
+
+    Args:
+        loads: The table `loads`.
+        generated_from: What `plan.json` says of what it was made from.
+        files: Every file of the plan folder, by name; `plan.json` among them.
+    """
+    inputs = [
+        {"source": source, "sha256": found} for source, found in sorted(loads.select("source", "sha256").iter_rows())
+    ]
+    digests = {name: _digest(text.encode()) for name, text in sorted(files.items()) if name not in (PLAN, CHAIN)}
+    hashes = {
+        "inputs": _digest_of(inputs),
+        "store": str(generated_from["content_hash"]),
+        "catalogue": str(generated_from["catalogue_hash"]),
+        "plan": _digest(files[PLAN].encode()),
+        "files": _digest_of(digests),
+    }
+    links, last = [], ""
+    for part in _PARTS:
+        last = _link(last, part, hashes[part])
+        links.append({"of": part, "sha256": hashes[part], "link": last})
+    return _json({"format_version": _FORMAT, "links": links, "inputs": inputs, "files": digests})
+
+
+def read_chain(folder: Path, read: Callable[[Path], bytes] = read_bytes) -> Chain | None:
+    """Return the chain of a plan folder, or None where there is none.
+
+    Raises:
+        InputError: It is no chain, it is broken, or the folder holds something else than it says.
+    """
+    if not (folder / CHAIN).exists():
+        return None
+    document = load_json(read(folder / CHAIN))
+    if not isinstance(document, dict) or document.get("format_version") != _FORMAT:
+        raise InputError(f"`{CHAIN}` is no chain of this version", hint=_AGAIN)
+    try:
+        links = [(str(one["of"]), str(one["sha256"]), str(one["link"])) for one in document["links"]]
+        inputs = [{"source": str(one["source"]), "sha256": str(one["sha256"])} for one in document["inputs"]]
+        files = {str(name): str(found) for name, found in document["files"].items()}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"`{CHAIN}` is not whole: {error}", hint=_AGAIN) from None
+    last = ""
+    for part, (of, found, link) in zip(_PARTS, links, strict=False):
+        last = _link(last, part, found)
+        if of != part or link != last:
+            raise InputError(f"`{CHAIN}` is broken at `{part}`", hint=_AGAIN)
+    if len(links) != len(_PARTS):
+        raise InputError(f"`{CHAIN}` has {len(links)} links, not {len(_PARTS)}", hint=_AGAIN)
+    hashes = {of: found for of, found, _ in links}
+    if hashes["inputs"] != _digest_of(inputs) or hashes["files"] != _digest_of(files):
+        raise InputError(f"`{CHAIN}` lists something else than it was made of", hint=_AGAIN)
+    _check_folder(folder, hashes, files, read)
+    return Chain(last, hashes["store"], frozenset((one["source"], one["sha256"]) for one in inputs))
+
+
+def _check_folder(
+    folder: Path, hashes: Mapping[str, str], files: Mapping[str, str], read: Callable[[Path], bytes]
+) -> None:
+    """Raise InputError where a file is not what the chain says, or the plan was made from something else."""
+    text = read(folder / PLAN)
+    altered = [PLAN] if _digest(text) != hashes["plan"] else []
+    for name, found in sorted(files.items()):
+        path = folder / name
+        if ".." in Path(name).parts or Path(name).is_absolute():
+            raise InputError(f"`{CHAIN}` names `{name}`, which is no file of a plan folder", hint=_AGAIN)
+        if path.is_symlink() or not path.is_file() or _digest(read(path)) != found:
+            altered.append(name)
+    if altered:
+        shown = ", ".join(f"`{name}`" for name in altered[:5])
+        raise InputError(f"not what the chain of the plan says: {shown}, {len(altered)} in all", hint=_AGAIN)
+    document = load_json(text)
+    said = document.get("generated_from") if isinstance(document, dict) else None
+    said = said if isinstance(said, dict) else {}
+    if (said.get("content_hash"), said.get("catalogue_hash")) != (hashes["store"], hashes["catalogue"]):
+        raise InputError("the plan says that it was made from something else than its chain does", hint=_AGAIN)
+
+
+def _link(before: str, part: str, found: str) -> str:
+    return _digest(f"{before}\n{part}\n{found}\n".encode())
+
+
+def _digest_of(document: object) -> str:
+    return _digest(json.dumps(document, sort_keys=True, ensure_ascii=True, separators=(",", ":")).encode())
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _json(document: object) -> str:
+    return json.dumps(document, ensure_ascii=True, indent=1) + "\n"

@@ -1,0 +1,207 @@
+"""Reviews of plans: who decided what on which proposal, kept in a file beside the code."""
+
+from __future__ import annotations
+
+import datetime as dt
+import subprocess
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rightsize.model.decisions import PARTICIPLE, Decision, DecisionKind, read_decisions, write_decisions
+from rightsize.model.errors import EvidenceError, UsageError
+from rightsize.model.plan import Plan
+from rightsize.propose.reviewable import plan_of
+from rightsize.propose.standing import STATES, Standing, Totals, require_current, standings, totals, unmatched
+from rightsize.render.comment import short_ids
+from rightsize.workflow.plan_folder import read_plan_folder
+from rightsize.workflow.plan_names import names_in
+from rightsize.workflow.text_files import read_bytes, write_text
+
+REVIEW = Path("review.jsonl")
+
+
+@dataclass(slots=True)
+class Review:
+    """A plan beside the decisions on it.
+
+    Attributes:
+        plan: The plan.
+        names: What people call the things in it.
+        file: Where decisions stand.
+        day: The day that ends are looked at on, and decisions are made on.
+        decisions: Decisions by proposal.
+        found: How each proposal stands, in the plan's order.
+        short: A short id for each proposal.
+    """
+
+    plan: Plan
+    names: Mapping[str, str]
+    file: Path
+    day: dt.date
+    decisions: dict[str, Decision]
+    found: list[Standing] = field(init=False)
+    short: dict[str, str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Look at how everything stands."""
+        self.short = short_ids([one.id for one in self.plan.all_proposals])
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Look again at how everything stands."""
+        self.found = standings(self.plan, self.decisions, self.day)
+
+    def totals(self) -> Totals:
+        """Return what the review comes to."""
+        return totals(self.found, self.plan)
+
+    def unmatched(self) -> list[Decision]:
+        """Return decisions that speak of no proposal of the plan."""
+        return unmatched(self.plan, self.decisions)
+
+    def find(self, name: str) -> Standing:
+        """Return the proposal that an id, or the beginning of one, means, or raise UsageError."""
+        fitting = [one for one in self.found if one.proposal.id.startswith(name.lower())]
+        if len(fitting) == 1 and name:
+            return fitting[0]
+        known = any(one.id.startswith(name.lower()) for one in self.plan.all_proposals)
+        why = (
+            "several proposals"
+            if fitting
+            else "a proposal that changes nothing"
+            if known
+            else "no proposal of this plan"
+        )
+        raise UsageError(f"`{name}` is {why}", hint="`rightsize review list` shows the ids")
+
+    def decide(
+        self, ids: Collection[str], kind: DecisionKind, by: str, reason: str, expires: dt.date | None = None
+    ) -> list[Standing]:
+        """Decide on proposals, write the file, and return how they stand now.
+
+        Raises:
+            UsageError: An id is none, the reason is missing, or the end is past.
+            InputError: The file cannot be written.
+        """
+        chosen = [self.find(name) for name in ids]
+        if kind != "accept" and not reason.strip():
+            raise UsageError(f"it is not said why this is {PARTICIPLE[kind]}", hint="--reason TEXT")
+        if not by.strip():
+            raise UsageError("it is not said who decides", hint="--by NAME")
+        if expires is not None and expires < self.day:
+            raise UsageError(f"{expires} is past", hint="name a later day")
+        for one in chosen:
+            kept = one.proposal.evidence.get("review", {})
+            proposed = str(kept.get("proposed", one.proposal.kind))
+            self.decisions[one.proposal.id] = Decision(
+                one.proposal.id, kind, one.content, proposed, by.strip(), reason.strip(), self.day, expires
+            )
+        return self._written({one.proposal.id for one in chosen})
+
+    def reopen(self, ids: Collection[str]) -> list[Standing]:
+        """Take decisions out of the file; those on what is no proposal any more too.
+
+        Raises:
+            UsageError: There is no decision on one of them.
+            InputError: The file cannot be written.
+        """
+        chosen = set()
+        for name in ids:
+            fitting = [id_ for id_ in self.decisions if id_.startswith(name.lower())]
+            if len(fitting) != 1 or not name:
+                raise UsageError(f"`{name}` is {'several decisions' if fitting else 'nothing that was decided on'}")
+            chosen.add(fitting[0])
+        for id_ in chosen:
+            del self.decisions[id_]
+        return self._written(chosen)
+
+    def ended(self) -> list[str]:
+        """Return the proposals whose decision has ended, and what decisions speak of that is no proposal."""
+        expired = [one.proposal.id for one in self.found if one.state == "expired"]
+        return sorted({*expired, *(one.proposal for one in self.unmatched())})
+
+    def _written(self, ids: Collection[str]) -> list[Standing]:
+        write_text(self.file, write_decisions(self.decisions.values()))
+        self.refresh()
+        return [one for one in self.found if one.proposal.id in ids]
+
+    def rows(self, states: Collection[str] = ()) -> list[dict[str, Any]]:
+        """Return a row for each proposal in the wanted states, all without any; what is open first."""
+        chosen = [one for one in self.found if not states or one.state in states]
+        chosen.sort(key=lambda one: STATES.index(one.state))
+        return [self.row(one) for one in chosen]
+
+    def row(self, one: Standing) -> dict[str, Any]:
+        """Return a proposal and how it stands, for people and programs."""
+        proposal, decision = one.proposal, one.decision
+        return {
+            "proposal": proposal.id,
+            "short": self.short[proposal.id],
+            "state": one.state,
+            "kind": proposal.evidence.get("review", {}).get("proposed", proposal.kind),
+            "plane": proposal.plane,
+            "principal_id": proposal.principal_ids[0],
+            "principal": self.names.get(proposal.principal_ids[0], proposal.principal_ids[0]),
+            "role": self.names.get(proposal.evidence["role"], proposal.evidence["role"]),
+            "scope": proposal.evidence["scope"],
+            "excess_before": proposal.excess_before,
+            "excess_after": proposal.excess_after,
+            "break_probability_30d": proposal.break_probability_30d,
+            "by": decision.by if decision else None,
+            "reason": decision.reason if decision else None,
+            "decided": decision.decided if decision else None,
+            "expires": decision.expires if decision else None,
+        }
+
+
+def open_review(db: Path, plan: Path, file: Path, day: dt.date) -> Review:
+    """Return a plan beside the decisions of a file, which need not be there yet.
+
+    Raises:
+        InputError: The plan or the file cannot be read, or two decisions contradict each other.
+    """
+    read = plan_of(read_plan_folder(plan))
+    decisions = read_decisions(read_bytes(file), str(file)) if file.exists() else {}
+    return Review(read, names_in(db, read), file, day, decisions)
+
+
+def read_review(file: Path) -> dict[str, Decision]:
+    """Return the decisions of a file that has to be there, or raise InputError."""
+    return read_decisions(read_bytes(file), str(file))
+
+
+def accepted_of(plan: Plan, file: Path, day: dt.date) -> list[str]:
+    """Return the ids of the proposals that are accepted as they stand in a plan.
+
+    Raises:
+        InputError: The file cannot be read, two decisions contradict each other, or one has ended.
+        EvidenceError: None is accepted.
+    """
+    found = standings(plan, read_review(file), day)
+    require_current(found)
+    accepted = [one.proposal.id for one in found if one.state == "accepted"]
+    if not accepted:
+        counts = totals(found, plan).states
+        said = ", ".join(f"{counts[state]} {state}" for state in STATES if counts.get(state)) or "no changes"
+        raise EvidenceError(
+            f"no proposal of the plan is accepted: {said}", hint="`rightsize review PLAN` decides on them"
+        )
+    return accepted
+
+
+def who_am_i() -> str:
+    """Return the name that git signs commits with, or raise UsageError."""
+    try:
+        done = subprocess.run(
+            ["git", "-c", "user.useConfigOnly=true", "var", "GIT_AUTHOR_IDENT"],  # noqa: S607
+            capture_output=True,
+            check=False,
+        )
+    except OSError:
+        done = None
+    said = done.stdout.decode(errors="replace").rpartition(">")[0] if done and done.returncode == 0 else ""
+    if not said:
+        raise UsageError("it is not said who decides", hint="--by NAME")
+    return f"{said}>".strip()

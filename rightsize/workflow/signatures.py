@@ -1,0 +1,105 @@
+"""Signatures of a plan, by the tools that people have keys for: OpenSSH's `ssh-keygen -Y`, and minisign.
+
+What is signed is the chain of hashes beside the plan, and so everything that it stands for.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from rightsize.model.errors import GateError, InputError, UsageError
+from rightsize.render.plan import note_file
+from rightsize.workflow.chain import CHAIN, read_chain
+from rightsize.workflow.plan_folder import plan_file
+from rightsize.workflow.text_files import read_bytes
+
+NAMESPACE = "rightsize-plan"
+SSH, MINISIGN = f"{CHAIN}.sig", f"{CHAIN}.minisig"
+_STDERR = 2
+_MINISIGN_KEY = b"untrusted comment:"
+
+
+def sign_plan(plan: Path, key: Path) -> Path:
+    """Sign a plan, and return the signature's file, which stands beside it.
+
+    The tool may ask for the key's passphrase on the terminal; the key is never read here but for its first words.
+
+    Raises:
+        InputError: There is no chain, the folder holds something else than it says, or there is no such key.
+        UsageError: The tool is not installed, or refuses the key.
+    """
+    folder = plan_file(plan).parent
+    if read_chain(folder) is None:
+        raise InputError(f"`{folder}` has no `{CHAIN}`", hint="write the plan anew with `rightsize propose`")
+    is_minisign = read_bytes(key).startswith(_MINISIGN_KEY)
+    made = folder / (MINISIGN if is_minisign else SSH)
+    made.unlink(missing_ok=True)  # ssh-keygen would ask before it writes over one
+    if is_minisign:
+        _sign(["minisign", "-S", "-s", str(key), "-m", str(folder / CHAIN), "-x", str(made)])
+    else:
+        _sign(["ssh-keygen", "-Y", "sign", "-q", "-f", str(key), "-n", NAMESPACE, str(folder / CHAIN)])
+    note_file(folder, made.name)
+    return made
+
+
+def signature_of(folder: Path) -> str | None:
+    """Return the name of a signature that stands beside a plan, unchecked, or None."""
+    return next((name for name in (SSH, MINISIGN) if (folder / name).is_file()), None)
+
+
+def check_signature(folder: Path, signers: Path, signer: str | None = None) -> str:
+    """Return who signed a plan, as the file of signers calls them.
+
+    Args:
+        folder: The plan folder; its chain has been read.
+        signers: OpenSSH's file of allowed signers (ssh-keygen(1)), or a public key of minisign.
+        signer: Whose signature it has to be, in the first of these; anybody's of the file without it.
+
+    Raises:
+        GateError: It is not signed, or not by them.
+        UsageError: The tool is not installed.
+    """
+    chain = folder / CHAIN
+    is_minisign = read_bytes(signers).startswith(_MINISIGN_KEY)
+    made = folder / (MINISIGN if is_minisign else SSH)
+    if not made.is_file() or not chain.is_file():
+        raise GateError("the plan is not signed", hint="`rightsize plan sign PLAN --key FILE` does that")
+    if is_minisign:
+        _check(["minisign", "-V", "-q", "-p", str(signers), "-m", str(chain), "-x", str(made)])
+        return str(signers)
+    if signer is None:
+        found = _check(["ssh-keygen", "-Y", "find-principals", "-s", str(made), "-f", str(signers)])
+        signer = found.splitlines()[0].strip() if found.strip() else ""
+    words = ["-f", str(signers), "-I", signer, "-n", NAMESPACE, "-s", str(made)]
+    _check(["ssh-keygen", "-Y", "verify", *words], read_bytes(chain))
+    return signer
+
+
+def _sign(command: list[str]) -> None:
+    """Run a tool that may ask for a passphrase: what it prints goes to stderr, since stdout is data."""
+    try:
+        done = subprocess.run(command, stdout=_STDERR, stderr=subprocess.PIPE, check=False)  # noqa: S603
+    except OSError:
+        raise _missing(command[0]) from None
+    if done.returncode != 0:
+        raise UsageError(f"`{command[0]}` cannot sign: {_first(done.stderr)}")
+
+
+def _check(command: list[str], content: bytes | None = None) -> str:
+    try:
+        done = subprocess.run(command, input=content, capture_output=True, check=False)  # noqa: S603
+    except OSError:
+        raise _missing(command[0]) from None
+    if done.returncode != 0:
+        said = _first(done.stderr + b"\n" + done.stdout)
+        raise GateError(f"the signature of the plan does not hold: {said}", hint="do not apply it")
+    return done.stdout.decode(errors="replace")
+
+
+def _missing(tool: str) -> UsageError:
+    return UsageError(f"`{tool}` is not installed", hint="it makes and checks such signatures")
+
+
+def _first(said: bytes) -> str:
+    return (said.decode(errors="replace").strip().splitlines() or ["it does not say why"])[0][:200]

@@ -1,0 +1,165 @@
+"""The chain of hashes beside a plan, and signatures of it: what was changed afterwards is found, whoever changed it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rightsize.cli.main import run
+
+Ask = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def plan(demo_folder: Path, tmp_path: Path) -> Path:
+    """A copy of the demo's plan folder, without its exports."""
+    ignored = shutil.ignore_patterns("exports", "demo.duckdb", "report.html")
+    return Path(shutil.copytree(demo_folder, tmp_path / "plan", ignore=ignored))
+
+
+@pytest.fixture
+def ask(demo_folder: Path, capsys: pytest.CaptureFixture[str]) -> Ask:
+    def asked(*words: str | Path) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = run([*map(str, words), "--db", str(demo_folder / "demo.duckdb")])
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return asked
+
+
+def _chain(plan: Path) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads((plan / "chain.json").read_bytes())
+    return document
+
+
+def _link(document: dict[str, Any]) -> dict[str, Any]:
+    """Make the links of a chain anew, as somebody would who forges one."""
+    last = ""
+    for one in document["links"]:
+        last = one["link"] = hashlib.sha256(f"{last}\n{one['of']}\n{one['sha256']}\n".encode()).hexdigest()
+    return document
+
+
+def test_a_chain_stands_beside_the_plan_and_verify_reads_it(ask: Ask, plan: Path) -> None:
+    """It names every file of the folder and every load; the plan itself names no file."""
+    document = _chain(plan)
+    assert [one["of"] for one in document["links"]] == ["inputs", "store", "catalogue", "plan", "files"]
+    assert _link(_chain(plan)) == document
+    assert set(document["files"]) == set(json.loads((plan / "manifest.json").read_bytes())) - {
+        "plan.json",
+        "chain.json",
+    }
+    code, out, err = ask("verify", plan, "-o", "json")
+    assert code == 0
+    assert json.loads(out)["chain"] == {
+        "head": document["links"][-1]["link"],
+        "inputs": len(document["inputs"]),
+        "inputs_missing": 0,
+        "store_is_the_same": True,
+    }
+    assert "the store is the same as then" in err
+
+
+def test_without_a_chain_a_plan_is_still_verified(ask: Ask, plan: Path) -> None:
+    (plan / "chain.json").unlink()
+    code, _, err = ask("verify", plan)
+    assert code == 0
+    assert "no chain of hashes stands beside the plan" in err
+
+
+def _edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            lambda plan: _edit(plan / "plan.json", '"advice"', '"advice" '),
+            "not what the chain of the plan says: `plan.json`",
+        ),
+        (lambda plan: _edit(plan / "summary.html", "<", " <"), "`summary.html`, 1 in all"),
+        (lambda plan: next((plan / "roles").glob("*.md")).unlink(), "not what the chain of the plan says: `roles/"),
+        (lambda plan: _edit(plan / "chain.json", '"of": "store"', '"of": "shop"'), "broken at `store`"),
+        (lambda plan: _edit(plan / "chain.json", '"sha256": "', '"sha256": "0'), "broken at `inputs`"),
+        (lambda plan: (plan / "chain.json").write_text("{}"), "no chain of this version"),
+        (lambda plan: (plan / "chain.json").write_text('{"format_version": 1}'), "is not whole"),
+    ],
+)
+def test_what_was_changed_afterwards_is_found(ask: Ask, plan: Path, change: Callable[[Path], Any], said: str) -> None:
+    """Whichever file it is, before anything is believed: exit code 5."""
+    change(plan)
+    code, _, err = ask("verify", plan)
+    assert code == 5
+    assert said in err
+
+
+def test_a_forged_chain_must_fit_the_plan_and_its_lists(ask: Ask, plan: Path) -> None:
+    """Links that were made anew do not help where the plan says what it was made from."""
+    document = _chain(plan)
+    document["links"][1]["sha256"] = "0" * 64
+    (plan / "chain.json").write_text(json.dumps(_link(document)))
+    assert "made from something else" in ask("verify", plan)[2]
+    document = _chain(plan)
+    document["inputs"] = document["inputs"][1:]
+    (plan / "chain.json").write_text(json.dumps(_link(document)))
+    assert "lists something else" in ask("verify", plan)[2]
+
+
+def _key(folder: Path, name: str) -> Path:
+    if shutil.which("ssh-keygen") is None:
+        pytest.skip("needs ssh-keygen")
+    path = folder / name
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", str(path)], check=True)
+    return path
+
+
+def test_a_plan_is_signed_with_openssh(ask: Ask, plan: Path, tmp_path: Path) -> None:
+    """Signed by whom the file of signers allows, else exit code 3; a change afterwards is found before."""
+    mine, theirs = _key(tmp_path, "mine"), _key(tmp_path, "theirs")
+    signers = tmp_path / "signers"
+    signers.write_text(f"mei@example.com {(tmp_path / 'mine.pub').read_text()}")
+    assert ask("verify", plan, "--signers", signers)[0] == 3
+    assert ask("plan", "sign", plan, "--key", mine)[0] == 0
+    code, _, err = ask("verify", plan)
+    assert (code, "chain.json.sig was not looked at" in err) == (0, True)
+    code, out, err = ask("verify", plan, "--signers", signers, "-o", "json")
+    assert (code, json.loads(out)["signed_by"]) == (0, "mei@example.com")
+    assert ask("verify", plan, "--signers", signers, "--signer", "ana@example.com")[0] == 3
+    assert ask("plan", "sign", plan, "--key", theirs)[0] == 0
+    code, _, err = ask("verify", plan, "--signers", signers)
+    assert (code, "the signature of the plan does not hold" in err) == (3, True)
+    assert ask("plan", "sign", plan, "--key", mine)[0] == 0
+    document = _chain(plan)
+    (plan / "chain.json").write_text(json.dumps(document))  # the same, in other bytes
+    assert ask("verify", plan, "--signers", signers)[0] == 3
+    assert ask("plan", "sign", plan, "--key", tmp_path / "none")[0] == 5
+
+
+def test_a_plan_is_signed_with_minisign(ask: Ask, plan: Path, tmp_path: Path) -> None:
+    if shutil.which("minisign") is None:
+        pytest.skip("needs minisign")
+    public, secret = tmp_path / "key.pub", tmp_path / "key"
+    subprocess.run(["minisign", "-G", "-W", "-p", str(public), "-s", str(secret)], check=True, capture_output=True)
+    assert ask("plan", "sign", plan, "--key", secret)[0] == 0
+    assert ask("verify", plan, "--signers", public)[0] == 0
+    (plan / "chain.json").write_text(json.dumps(_chain(plan)))
+    code, _, err = ask("verify", plan, "--signers", public)
+    assert (code, "does not hold" in err) == (3, True)
+
+
+def test_a_tool_that_is_absent_is_named(ask: Ask, plan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "key").write_text("untrusted comment: minisign encrypted secret key\n")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    code, _, err = ask("plan", "sign", plan, "--key", tmp_path / "key")
+    assert (code, "`minisign` is not installed" in err) == (2, True)
