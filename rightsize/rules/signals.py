@@ -25,3 +25,15 @@ def is_dismissed(status: str, classification: str) -> bool | None:
         return False
     dismissed = fold(classification) in words_that_mean("dismissed", "classification")
     return True if dismissed or fold(status) in words_that_mean("dismissed", "alert_status") else None
+
+
+@cache
+def window_of(kind: str, basis: str) -> tuple[int, int] | None:
+    """Return the hours before and after a signal of a kind in which calls are suspect, None where no rule has any.
+
+    `basis` is `principal`, or `address` for calls from an address that the signal names.
+    """
+    for row in rows_of("signal_windows"):
+        if (row["kind"], row["basis"]) == (kind, basis):
+            return int(row["before_hours"]), int(row["after_hours"])
+    return None

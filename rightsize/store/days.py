@@ -19,7 +19,8 @@ from rightsize.store.sql import RESOURCE, folded
 _USAGE = """
     SELECT time, time::DATE AS day, actor_key AS principal_key, operation_key, scope_key, plane, assignment_key,
         CASE rank WHEN 4 THEN 'succeeded' WHEN 3 THEN 'failed' WHEN 2 THEN 'denied' WHEN 1 THEN 'started'
-            ELSE 'other' END AS outcome, false AS suspect
+            ELSE 'other' END AS outcome, rank <> 2 AND event_key IN (SELECT event_key FROM base.quarantined_calls)
+            AS suspect
     FROM base.events WHERE {days}"""
 
 _OF_EVENTS = {
@@ -46,6 +47,8 @@ _OF_EVENTS = {
             operation_key, time::DATE AS day, min(time) AS first_seen, max(time) AS last_seen,
             count(*) FILTER (WHERE rank = 4) AS succeeded, count(*) FILTER (WHERE rank = 3) AS failed,
             count(*) FILTER (WHERE rank = 1) AS started, count(*) FILTER (WHERE rank = 2) AS denied,
+            count(*) FILTER (WHERE rank NOT IN (0, 2)
+                AND event_key IN (SELECT event_key FROM base.quarantined_calls)) AS suspect,
             count(*) FILTER (WHERE rank = 0) AS other
         FROM base.events WHERE {days} AND plane = 'graph' GROUP BY ALL""",
     "access_days": f"""

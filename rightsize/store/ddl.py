@@ -56,7 +56,8 @@ _BASE_TABLES = {
     "observed_days": "source VARCHAR, category VARCHAR, scope VARCHAR, day DATE, events BIGINT",
     "graph_days": (
         "app_id VARCHAR, principal_id VARCHAR, access VARCHAR, operation_key INTEGER, day DATE, first_seen TIMESTAMP, "
-        "last_seen TIMESTAMP, succeeded BIGINT, failed BIGINT, started BIGINT, denied BIGINT, other BIGINT"
+        "last_seen TIMESTAMP, succeeded BIGINT, failed BIGINT, started BIGINT, denied BIGINT, suspect BIGINT, "
+        "other BIGINT"
     ),
     "access_days": (
         "source VARCHAR, resource VARCHAR, access VARCHAR, principal_id VARCHAR, principal_name VARCHAR, day DATE, "
@@ -93,6 +94,7 @@ _BASE_TABLES = {
     "coverage": (
         "source VARCHAR, category VARCHAR, scope VARCHAR, day DATE, events BIGINT, state VARCHAR, declared_by VARCHAR"
     ),
+    "quarantined_calls": "event_key UHUGEINT, signal_id VARCHAR, basis VARCHAR",
     "role_operations": ("role_definition_id VARCHAR, operation VARCHAR, plane VARCHAR, conditional BOOLEAN"),
     "touched": "what VARCHAR, day DATE",
     "watch_seen": "kind VARCHAR, name VARCHAR, value VARCHAR, day DATE",
@@ -106,12 +108,13 @@ _VERSIONED = ("role_definitions", "deny_assignments", "operations", "signals")
 _SCOPE_SPELLING = "coalesce((SELECT spelling FROM base.scope_names AS n WHERE n.folded = {key}), {raw})"
 # A name that means two principals, as UPN of one and mail of another, resolves to neither.
 # Some logs name who asked by an id without saying of what, so object ids stand beside application ids.
-_RESOLVED = (
+RESOLVED = (
     "SELECT alias, min(principal_id) AS principal_id FROM ("
     "SELECT alias, principal_id FROM base.principal_aliases "
     "UNION SELECT principal_id, principal_id FROM base.principals) "
     "GROUP BY alias HAVING count(DISTINCT principal_id) = 1"
 )
+"""SQL for what a name means: `alias, principal_id`."""
 
 
 def base_table(name: str) -> str:
@@ -150,10 +153,10 @@ _VIEWS = {
         JOIN base.actors AS a USING (actor_key)
         JOIN base.operation_names AS o USING (operation_key) JOIN base.scope_names AS s USING (scope_key)
         LEFT JOIN base.assignment_names AS r USING (assignment_key)
-        LEFT JOIN ({_RESOLVED}) AS alias ON alias.alias = a.principal_name""",
+        LEFT JOIN ({RESOLVED}) AS alias ON alias.alias = a.principal_name""",
     "graph_usage_days": """
         SELECT g.app_id, g.principal_id, g.access, o.spelling AS operation, g.day, g.first_seen, g.last_seen,
-            g.succeeded, g.failed, g.started, g.denied, g.other
+            g.succeeded, g.failed, g.started, g.denied, g.suspect, g.other
         FROM base.graph_days AS g JOIN base.operation_names AS o USING (operation_key)""",
     "role_assignment_requests": f"""
         SELECT e.correlation_id, o.spelling AS operation, s.spelling AS scope,
@@ -165,7 +168,7 @@ _VIEWS = {
         FROM base.events AS e
         JOIN base.operation_names AS o USING (operation_key) JOIN base.scope_names AS s USING (scope_key)
         LEFT JOIN base.request_bodies AS b USING (event_key)
-        LEFT JOIN ({_RESOLVED}) AS alias ON e.principal_id IS NULL
+        LEFT JOIN ({RESOLVED}) AS alias ON e.principal_id IS NULL
             AND alias.alias = {folded("substr(coalesce(e.principal_name, e.app_id), 2)")}
         WHERE o.folded IN ('microsoft.authorization/roleassignments/write',
             'microsoft.authorization/roleassignments/delete')""",
@@ -173,7 +176,7 @@ _VIEWS = {
         SELECT source, resource, access, coalesce(c.principal_id, alias.principal_id) AS principal_id,
             principal_name, day, sum(events) AS events, max(last_seen) AS last_seen
         FROM base.access_days AS c
-        LEFT JOIN ({_RESOLVED}) AS alias ON c.principal_id IS NULL AND alias.alias = c.principal_name
+        LEFT JOIN ({RESOLVED}) AS alias ON c.principal_id IS NULL AND alias.alias = c.principal_name
         GROUP BY ALL""",
     "unmapped_operations": f"""
         SELECT e.source, o.spelling AS operation, sum(e.events) AS events,
@@ -198,19 +201,19 @@ _VIEWS = {
                 i.day, max(i.resource_name) AS resource_name, sum(i.succeeded) AS succeeded, sum(i.failed) AS failed,
                 max(i.last_seen) AS last_seen
             FROM base.sign_in_days AS i
-            LEFT JOIN ({_RESOLVED}) AS alias ON i.principal_id IS NULL AND alias.alias = i.principal_name
+            LEFT JOIN ({RESOLVED}) AS alias ON i.principal_id IS NULL AND alias.alias = i.principal_name
             GROUP BY ALL
             UNION ALL
             SELECT coalesce(i.principal_id, alias.principal_id), i.app_id, i.resource_id, i.sign_in_kind, i.day,
                 max(i.resource_name), sum(i.succeeded), sum(i.failed), max(i.last_seen)
             FROM base.reduced_sign_ins AS i
-            LEFT JOIN ({_RESOLVED}) AS alias ON i.principal_id IS NULL AND alias.alias = i.principal_name
+            LEFT JOIN ({RESOLVED}) AS alias ON i.principal_id IS NULL AND alias.alias = i.principal_name
             GROUP BY ALL
         ) GROUP BY ALL""",
     "sign_in_events": f"""
         SELECT i.* REPLACE (coalesce(i.principal_id, alias.principal_id) AS principal_id)
         FROM base.sign_in_rows AS i
-        LEFT JOIN ({_RESOLVED}) AS alias ON i.principal_id IS NULL AND alias.alias = i.principal_name""",
+        LEFT JOIN ({RESOLVED}) AS alias ON i.principal_id IS NULL AND alias.alias = i.principal_name""",
     "token_calls": f"""
         SELECT c.* EXCLUDE (principal_name, own_session)
                 REPLACE (coalesce(c.principal_id, alias.principal_id) AS principal_id),
@@ -232,7 +235,7 @@ _VIEWS = {
                 min(session_id) AS session_id
             FROM base.sign_in_rows WHERE token_id IS NOT NULL AND succeeded GROUP BY token_id
         ) AS s USING (token_id)
-        LEFT JOIN ({_RESOLVED}) AS alias ON c.principal_id IS NULL AND alias.alias = c.principal_name""",
+        LEFT JOIN ({RESOLVED}) AS alias ON c.principal_id IS NULL AND alias.alias = c.principal_name""",
     "coverage": f"""
         SELECT source, category, {_SCOPE_SPELLING.format(key="c.scope", raw="c.scope")} AS scope, day, events, state,
             declared_by
@@ -310,11 +313,22 @@ _VIEWS = {
             ELSE t.dismissed OR (s.kind = 'alert' AND split_part(s.signal_id, '/', 2) IN (SELECT alert FROM closed)
                 AND s.dismissed IS NULL) END, false) AS dismissed)
         FROM base.signals AS s LEFT JOIN twins AS t ON t.same = coalesce(s.original_id, s.signal_id)""",
+    "quarantine": f"""
+        SELECT q.signal_id, q.basis, e.time, e.source, e.plane,
+            coalesce(substr(e.principal_id, 2), alias.principal_id) AS principal_id,
+            substr(coalesce(e.principal_name, e.app_id), 2) AS principal_name, o.spelling AS operation,
+            s.spelling AS scope, CASE e.rank WHEN 4 THEN 'succeeded' WHEN 3 THEN 'failed' WHEN 2 THEN 'denied'
+                WHEN 1 THEN 'started' ELSE 'other' END AS outcome,
+            substr(e.ip, 2) AS ip, lower(hex(e.event_key)) AS event_key
+        FROM base.quarantined_calls AS q JOIN base.events AS e USING (event_key)
+        JOIN base.operation_names AS o USING (operation_key) JOIN base.scope_names AS s USING (scope_key)
+        LEFT JOIN ({RESOLVED}) AS alias ON e.principal_id IS NULL
+            AND alias.alias = {folded("substr(coalesce(e.principal_name, e.app_id), 2)")}""",
     "signal_entities": f"""
         SELECT e.* REPLACE (coalesce(e.principal_id, alias.principal_id) AS principal_id,
             {_SCOPE_SPELLING.format(key=folded("e.scope"), raw="e.scope")} AS scope)
         FROM base.signal_entities AS e
-        LEFT JOIN ({_RESOLVED}) AS alias ON e.entity_kind = 'principal' AND alias.alias = e.value""",
+        LEFT JOIN ({RESOLVED}) AS alias ON e.entity_kind = 'principal' AND alias.alias = e.value""",
     "layer_matrix": f"""
         SELECT principal_id, scope, basis, state,
             {", ".join(f"bool_or(layer = '{layer}') AS {layer}" for layer in LAYERS)}, count(*) AS layer_count

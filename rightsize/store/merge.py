@@ -15,6 +15,7 @@ from rightsize.store.derive import derive_aliases, derive_closure, derive_roles,
 from rightsize.store.merge_events import merge_events, merge_requests, merge_sign_ins
 from rightsize.store.merge_reduced import merge_reduced_sign_ins
 from rightsize.store.merge_tables import merge_bookkeeping, merge_tables
+from rightsize.store.quarantine import derive_quarantine
 from rightsize.store.scope_forms import drop_forms
 from rightsize.store.sealing import drop_late
 from rightsize.store.spelling import name_listed_scopes, respell
@@ -36,6 +37,7 @@ _MERGE_TABLES = (
     "log_categories",
     "declared_days",
     "log_senders",
+    "standing_decisions",
 )
 """Temporary tables that the steps of a merge leave."""
 
@@ -118,6 +120,7 @@ def _merge_staged(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
     derive_aliases(con)
     if "group_members" in touched:
         derive_closure(con)
+    derive_quarantine(con)
     derive_scopes(con)
     drop_forms(con)
     derive_coverage(con)

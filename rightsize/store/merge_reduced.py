@@ -10,6 +10,7 @@ from __future__ import annotations
 import duckdb
 
 from rightsize.store.counting import new_rows
+from rightsize.store.ddl import RESOLVED
 from rightsize.store.sql import folded
 
 _GROUP = "log, plane, actor_key, operation_key, scope_key, day, received"
@@ -17,6 +18,12 @@ _COUNTS = ("succeeded", "failed", "started", "denied")
 _VALUES = ("category", "first_seen", "last_seen", *_COUNTS, "principal_name", "principal_type", "app_id")
 _STORED = f"{_GROUP}, assignment_key, {', '.join(_VALUES)}, merit"
 _USE = "actor_key, operation_key, scope_key, plane, day"
+# Times within a day are gone, so a row that reaches into a window of its principal is suspect as a whole.
+_IN_WINDOW = f"""EXISTS (
+    SELECT 1 FROM base.quarantine_windows AS w JOIN base.actors AS a ON a.actor_key = r.actor_key
+    LEFT JOIN ({RESOLVED}) AS alias ON alias.alias = a.principal_name
+    WHERE w.principal_id = coalesce(a.principal_id, alias.principal_id) AND w.basis <> 'address'
+        AND r.last_seen >= w.start_on AND r.first_seen <= w.end_on)"""
 
 
 def merge_reduced_usage(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
@@ -100,8 +107,9 @@ def with_reduced(con: duckdb.DuckDBPyConnection, usage: str) -> str:
             SELECT {_USE}, assignment_key, first_seen, last_seen, {", ".join(_COUNTS)}, suspect, 'whole' AS side
             FROM ({usage})
             UNION ALL
-            SELECT {_USE}, assignment_key, min(first_seen), max(last_seen), {sums}, 0, 'reduced'
-            FROM base.reduced_usage SEMI JOIN touched_days USING (day) GROUP BY ALL
+            SELECT {_USE}, assignment_key, min(first_seen), max(last_seen), {sums},
+                sum(CASE WHEN {_IN_WINDOW} THEN succeeded + failed + started ELSE 0 END)::BIGINT, 'reduced'
+            FROM base.reduced_usage AS r SEMI JOIN touched_days USING (day) GROUP BY ALL
         ), named AS (
             SELECT {_USE}, assignment_key, min(first_seen) AS first_seen, max(last_seen) AS last_seen, {best},
                 max(suspect) AS suspect

@@ -11,7 +11,7 @@ from rightsize.store.days import DAY_TABLES, recompute_days
 from rightsize.store.ddl import base_table, view_statements
 from rightsize.store.merge_events import name_actors_and_assignments, with_keys
 
-SCHEMA_VERSION = 14
+SCHEMA_VERSION = 15
 
 
 def _add_scope_tags(connection: duckdb.DuckDBPyConnection) -> None:
@@ -91,6 +91,7 @@ def _add_days(connection: duckdb.DuckDBPyConnection) -> None:
         CREATE OR REPLACE TEMP TABLE touched_days AS
         SELECT time::DATE AS day FROM base.events UNION SELECT time::DATE FROM base.sign_in_rows
         UNION SELECT day FROM base.reduced_usage UNION SELECT day FROM base.reduced_sign_ins""")
+    _add_quarantine(connection)
     recompute_days(connection)
     connection.execute("DROP TABLE touched_days")
 
@@ -98,6 +99,12 @@ def _add_days(connection: duckdb.DuckDBPyConnection) -> None:
 def _add_watch(connection: duckdb.DuckDBPyConnection) -> None:
     for name in ("touched", "watch_seen", "watch_files", "watch_changes"):
         connection.execute(f"CREATE TABLE IF NOT EXISTS base.{name} ({base_table(name)})")
+
+
+def _add_quarantine(connection: duckdb.DuckDBPyConnection) -> None:
+    for name in ("signal_decisions", "quarantine_windows", "quarantined_calls"):
+        connection.execute(f"CREATE TABLE IF NOT EXISTS base.{name} ({base_table(name)})")
+    connection.execute("ALTER TABLE base.graph_days ADD COLUMN IF NOT EXISTS suspect BIGINT")
 
 
 _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
@@ -114,6 +121,7 @@ _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     11: _add_asked_type,
     12: _add_days,
     13: _add_watch,
+    14: _add_quarantine,
 }
 """The step that leads from the version of its key to the next."""
 

@@ -11,7 +11,7 @@ from rightsize.model.schema import Table
 from rightsize.model.tables import TABLES
 from rightsize.model.tables.usage import EVENT_COLUMNS
 
-_BOOKKEEPING = ("loads", "rejects", "declared_windows")
+_BOOKKEEPING = ("loads", "rejects", "declared_windows", "signal_decisions")
 
 STAGED_TABLES: tuple[Table, ...] = tuple(
     table for table in TABLES if table.kind == "loaded" and table.name not in _BOOKKEEPING

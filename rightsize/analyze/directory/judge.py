@@ -63,7 +63,7 @@ def analyse_directory(tables: DirectoryTables, window: Window) -> DirectoryAnaly
     activations = rebuild_activations(tables)
     usage = _observe(days)
     credited, left = _attribute(usage, days, tables, activations)
-    judged = _judge(tables, window, state, credited, activations)
+    judged = _judge(tables, window, state, credited, activations, _held_back(usage, tables))
     used = credited.join(usage, on="u").sort("a", "principal_id", "name", "place")
     by_day = used.select("a", *_CALL).join(days.filter(pl.col("use") > 0), on=list(_CALL), nulls_equal=True)
     scored = _scores(judged, tables)
@@ -100,6 +100,7 @@ def _observe(days: pl.DataFrame) -> pl.DataFrame:
             pl.col("operation").min(),
             pl.col("scope").min(),
             events=pl.col("use").sum(),
+            suspect=pl.col("suspect").sum(),
             days=pl.col("day").filter(pl.col("use") > 0).n_unique().cast(pl.Int64),
             first_seen=pl.col("first_seen").min(),
             last_seen=pl.col("last_seen").max(),
@@ -182,7 +183,12 @@ def _running(days: pl.DataFrame, activations: pl.DataFrame) -> pl.DataFrame:
 
 
 def _judge(
-    tables: DirectoryTables, window: Window, state: str, credited: pl.DataFrame, activations: pl.DataFrame
+    tables: DirectoryTables,
+    window: Window,
+    state: str,
+    credited: pl.DataFrame,
+    activations: pl.DataFrame,
+    held_back: pl.DataFrame,
 ) -> pl.DataFrame:
     held = tables.assignments.filter(pl.col("state") != "activated")
     granted = held.select("a", "role").join(tables.grants.select("role", "name"), on="role").select("a", "name")
@@ -208,13 +214,31 @@ def _judge(
         .then(pl.lit(Verdict.UNUSED.value))
         .otherwise(pl.lit(Verdict.OUT_OF_COVERAGE.value))
     )
-    rest = granted.join(used, on=["a", "name"], how="anti").join(facts, on="name")
+    held_back = held_back.join(granted, on=["a", "name"], how="semi").join(used, on=["a", "name"], how="anti")
+    rest = granted.join(pl.concat([used, held_back]), on=["a", "name"], how="anti").join(facts, on="name")
     return pl.concat(
         [
             used.with_columns(verdict=pl.lit(Verdict.USED.value), reason=pl.lit("")),
+            held_back.with_columns(
+                verdict=pl.lit(Verdict.OUT_OF_COVERAGE.value), reason=pl.lit(OutOfCoverage.QUARANTINED.value)
+            ),
             rest.with_columns(verdict=verdict, reason=reason).select("a", "name", "verdict", "reason"),
         ]
     ).sort("a", "name")
+
+
+def _held_back(usage: pl.DataFrame, tables: DirectoryTables) -> pl.DataFrame:
+    """Return `(a, name)`: what only calls in quarantine used, with every assignment that may have allowed them."""
+    suspect = usage.filter((pl.col("events") == 0) & (pl.col("suspect") > 0))
+    held = tables.assignments.filter(pl.col("state") != "activated").select("a", "role", holder="principal_id")
+    return (
+        suspect.select("principal_id", "name")
+        .join(tables.membership, on="principal_id")
+        .join(held, on="holder")
+        .join(ways_to(suspect["name"], tables), on=["role", "name"])
+        .select("a", name="way")
+        .unique()
+    )
 
 
 def _observable(tables: DirectoryTables) -> pl.DataFrame:

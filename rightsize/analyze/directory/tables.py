@@ -158,6 +158,7 @@ def _use(mine: pl.DataFrame, *, by_graph: bool) -> pl.DataFrame:
         name=folded(mine["operation"]),
         place=place_of(mine["scope"]),
         use=pl.max_horizontal(use - pl.col("suspect").fill_null(0), 0),
+        suspect=pl.min_horizontal(use, pl.col("suspect").fill_null(0)),
         denied=pl.col("denied").fill_null(0),
         by_graph=pl.lit(by_graph),
     )

@@ -185,7 +185,20 @@ def build_cases(held: pl.DataFrame, requests: pl.DataFrame, graph: GraphMap) -> 
         if key[2] and (key[0], key[1], "") in cases:
             case.beyond = frozenset(cases[key[0], key[1], ""].held)
         _read(case, graph)
+    _hold_back(cases, requests, graph)
     return dict(sorted(cases.items()))
+
+
+def _hold_back(cases: Mapping[CaseKey, Case], requests: pl.DataFrame, graph: GraphMap) -> None:
+    """Keep the permissions that only requests in quarantine may have used, until a person decides."""
+    suspect = requests.filter((pl.col("events") == 0) & (pl.col("suspect") > 0))
+    for client, access, user, operation in suspect.select("client_id", "access", "user_id", "operation").iter_rows():
+        needed = graph.requirement(access, operation)
+        wanted = {permission for clause in needed.clauses for permission in clause.permissions}
+        for case in (cases.get((client, access, "")), cases.get((client, access, user or ""))):
+            for permission in sorted(case.held) if case and not needed.free else ():
+                if case and (needed.unknown or permission in wanted):
+                    case.kept.setdefault(permission, (OutOfCoverage.QUARANTINED, (operation,)))
 
 
 def _held_cases(held: pl.DataFrame) -> dict[CaseKey, Case]:

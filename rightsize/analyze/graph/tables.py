@@ -185,15 +185,18 @@ def requests_of(tables: GraphTables, window: Window) -> pl.DataFrame:
     """Return the requests of the window, one row a (client, access, user, operation).
 
     Columns: `client_id` (service principal, else the application id), `access`, `user_id` (of delegated requests),
-    `operation`, `events`, `days`, `first_seen`, `last_seen`, `denied`. What was authorised counts as an event; refused
-    requests are demand and stand apart.
+    `operation`, `events`, `days`, `first_seen`, `last_seen`, `denied`, `suspect`. What was authorised counts as an
+    event; refused requests are demand and stand apart, and so do those in quarantine.
     """
     clients = service_principals(tables).filter(pl.col("app_id").is_not_null()).select("app_id", known="client_id")
     clients = clients.unique("app_id", keep="first", maintain_order=True)
     use = pl.sum_horizontal("succeeded", "failed", "started")
     return (
         tables.graph_usage_days.filter(window.holds("day"))
-        .with_columns(use=use, app_id=folded(pl.col("app_id")), principal_id=folded(pl.col("principal_id")))
+        .with_columns(suspect=pl.min_horizontal(use, pl.col("suspect").fill_null(0)))
+        .with_columns(
+            use=use - pl.col("suspect"), app_id=folded(pl.col("app_id")), principal_id=folded(pl.col("principal_id"))
+        )
         .join(clients, on="app_id", how="left")
         .with_columns(
             client_id=pl.when(pl.col("access") == "application")
@@ -208,7 +211,8 @@ def requests_of(tables: GraphTables, window: Window) -> pl.DataFrame:
             first_seen=pl.col("first_seen").filter(pl.col("use") > 0).min(),
             last_seen=pl.col("last_seen").filter(pl.col("use") > 0).max(),
             denied=pl.col("denied").sum(),
+            suspect=pl.col("suspect").sum(),
         )
-        .filter((pl.col("events") > 0) | (pl.col("denied") > 0))
+        .filter((pl.col("events") > 0) | (pl.col("denied") > 0) | (pl.col("suspect") > 0))
         .sort("client_id", "access", "user_id", "operation", nulls_last=True)
     )

@@ -100,6 +100,7 @@ GRAPH_VIEWS = (
             Column("failed", INT, "failed after it was authorised: still use"),
             Column("started", INT, "no answer seen: use, labelled"),
             Column("denied", INT, "401 or 403: demand, never use"),
+            Column("suspect", INT, "requests in quarantine that were not refused, also counted in their outcome"),
             Column("other", INT, "throttled, or an answer that says nothing of authorisation"),
         ),
         kind="view",

@@ -2,12 +2,13 @@
 
 from rightsize.model.schema import Column, ColumnType, Table, key
 
-TEXT, TEXTS, BOOL, REAL, TIME = (
+TEXT, TEXTS, BOOL, REAL, TIME, DAY = (
     ColumnType.TEXT,
     ColumnType.TEXTS,
     ColumnType.BOOL,
     ColumnType.REAL,
     ColumnType.TIME,
+    ColumnType.DAY,
 )
 
 SIGNAL_TABLES = (
@@ -53,5 +54,55 @@ SIGNAL_TABLES = (
             Column("principal_id", TEXT, "of a principal its object id, where the signal or the directory says it"),
             Column("scope", TEXT, "of a resource its id"),
         ),
+    ),
+    Table(
+        "signal_decisions",
+        "one row a decision of a person about what is suspect, as the file that was given last has it",
+        (
+            key("signal_id", TEXT, "the signal it is about; null where it is about a principal"),
+            key("principal", TEXT, "the principal it is about, by id or name; null where it is about a signal"),
+            key("from_time", TIME, "from when, for a principal"),
+            key("to_time", TIME, "until when, for a principal"),
+            Column("decision", TEXT, "trust or quarantine"),
+            Column("reason", TEXT, "why"),
+            Column("owner", TEXT, "who answers for it"),
+            Column("expires", DAY, "the last day on which it holds, against the newest day of the store"),
+        ),
+    ),
+    Table(
+        "quarantine_windows",
+        "one row a time in which the calls of a principal are looked at because of a signal",
+        (
+            key("signal_id", TEXT, "the signal, or the decision of a person"),
+            key("principal_id", TEXT, "who; null where only addresses are named"),
+            key(
+                "basis",
+                TEXT,
+                "principal; address (calls from an address that the signal names); machine (an identity attached to a "
+                "resource that it names); decision",
+            ),
+            Column("start_on", TIME, "from when"),
+            Column("end_on", TIME, "until when"),
+        ),
+        kind="derived",
+    ),
+    Table(
+        "quarantine",
+        "one row a call and signal for which it is in quarantine: kept and shown, never learnt from",
+        (
+            key("signal_id", TEXT, "the signal, or the decision of a person"),
+            Column("basis", TEXT, "decision, token, session, address, principal or machine: the surest that holds"),
+            Column("time", TIME, "time of the call, UTC"),
+            Column("source", TEXT, "the log that shows it"),
+            Column("plane", TEXT, "control, data, graph or directory"),
+            Column("principal_id", TEXT, "who acted"),
+            Column("principal_name", TEXT, "the UPN, name or application id that the row names"),
+            Column("operation", TEXT, "the permission exercised"),
+            Column("scope", TEXT, "where"),
+            Column("outcome", TEXT, "succeeded, failed, denied, started or other"),
+            Column("ip", TEXT, "address of the caller"),
+            key("event_key", TEXT, "identity of the call, as in events"),
+        ),
+        kind="view",
     ),
 )

@@ -55,7 +55,7 @@ USAGE_COLUMNS = (
     Column("failed", INT, "calls authorised, then failed: still use"),
     Column("started", INT, "calls authorised, no end seen: use, labelled"),
     Column("denied", INT, "calls refused: demand, never use"),
-    Column("suspect", INT, "calls inside a quarantined window, also counted in their outcome"),
+    Column("suspect", INT, "calls in quarantine that were not refused, also counted in their outcome"),
 )
 
 USAGE_TABLES = (

@@ -1,0 +1,171 @@
+"""Quarantine: what lies inside a signal is kept and shown, and counts as suspect whatever came first."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from rightsize.store.connection import Store
+from tests.store.staged import VM, File, at, calls, content, guid, load, record, rows_of, sign_in
+
+ANN = guid(100)
+HOME, OFFICE, ATTACKER, OTHER = "198.51.100.1", "198.51.100.2", "203.0.113.7", "203.0.113.8"
+NOON = "2026-01-20T12:00:00"
+MACHINE = guid(300)
+
+
+def call(name: str, time: str = NOON, ip: str | None = HOME, **fields: Any) -> dict[str, Any]:
+    return record(time=time, correlation_id=name, ip=ip, **fields)
+
+
+def signal(identifier: str = "1", kind: str = "risk_detection", **fields: Any) -> dict[str, Any]:
+    row = {"signal_id": f"{kind}/{identifier}", "source": kind, "kind": kind, "severity": "high", "status": "atrisk"}
+    return row | {"first_time": at(NOON), "last_time": at(NOON), "updated_on": at(NOON)} | fields
+
+
+def named(kind: str, value: str, signal_id: str = "risk_detection/1", **fields: Any) -> dict[str, Any]:
+    return {"signal_id": signal_id, "entity_kind": kind, "value": value} | fields
+
+
+def signals(row: dict[str, Any], *entities: dict[str, Any]) -> File:
+    return {"signals": [row], "signal_entities": entities}
+
+
+OF_ANN = named("principal", ANN, principal_id=ANN)
+AN_ADDRESS = named("ip", ATTACKER)
+HABIT = [call(f"habit{day}", f"2026-01-{day:02d}T09:00:00") for day in range(2, 12)]
+
+
+def suspects(store: Store) -> dict[str, str]:
+    """The calls in quarantine by their correlation id, with what put them there."""
+    rows = store.frame(
+        "SELECT e.correlation_id, q.basis FROM quarantine AS q JOIN events AS e USING (event_key)"
+    ).rows()
+    counted = store.frame("SELECT coalesce(sum(suspect), 0)::BIGINT AS n FROM usage_days").item()
+    assert counted == len({name for name, _ in rows}), "the usage counts what is in quarantine"
+    return dict(rows)
+
+
+def test_calls_near_a_detection_are_suspect_and_those_of_other_days_are_not(store: Store) -> None:
+    day_before, later = call("before", "2026-01-19T10:00:00"), call("later", "2026-01-22T12:00:00")
+    load(store, calls(*HABIT, day_before, call("now"), later), signals(signal(), OF_ANN))
+    assert suspects(store) == {"now": "principal"}
+
+
+def test_a_day_is_split_at_the_time_of_the_signal(store: Store) -> None:
+    load(store, calls(call("morning", "2026-01-20T08:00:00"), call("noon")), signals(signal(), OF_ANN))
+    assert rows_of(store, "usage_days", "succeeded", "suspect") == [(2, 1)]
+
+
+def test_known_addresses_go_free_where_the_signal_names_one(store: Store) -> None:
+    """The named address is suspect for days around, a new one within hours, and one of the month before not at all."""
+    rows = [*HABIT, call("habit"), call("named", ip=ATTACKER), call("new", ip=OTHER), call("unsaid", ip=None)]
+    early = [call("early", "2026-01-19T18:00:00", ATTACKER), call("early elsewhere", "2026-01-19T18:00:00", OTHER)]
+    load(store, calls(*rows, *early), signals(signal(), OF_ANN, AN_ADDRESS))
+    assert suspects(store) == {"named": "address", "new": "principal", "unsaid": "principal", "early": "address"}
+
+
+def test_a_session_is_followed_through_its_tokens(store: Store) -> None:
+    """Calls of the risky session are suspect on any day; those of a session that is known to be another go free."""
+    sign_ins = [
+        sign_in(time, sign_in_id=name, token_id=token, session_id=session)
+        for name, time, token, session in (
+            ("s1", NOON, "T1", "bad"),
+            ("s2", "2026-01-21T18:00:00", "T2", "bad"),
+            ("s3", NOON, "T3", "good"),
+        )
+    ]
+    rows = [
+        call("token", token_id="T1"),
+        call("refreshed", "2026-01-25T12:00:00", token_id="T2"),
+        call("own session", token_id="T3"),
+        call("said", session_id="bad"),
+        call("nothing said"),
+    ]
+    load(store, calls(*rows), {"sign_in_rows": sign_ins}, signals(signal(), OF_ANN, named("sign_in", "s1")))
+    assert suspects(store) == {
+        "token": "token",
+        "refreshed": "session",
+        "said": "session",
+        "nothing said": "principal",
+    }
+
+
+def test_a_machine_that_an_alert_names_speaks_of_its_identities(store: Store) -> None:
+    attached = {"scope": VM, "kind": "system", "identity_scope": "", "principal_id": MACHINE}
+    alert = signal("1", "alert", status="new")
+    rows = [call("machine", principal_id=MACHINE), call("ann")]
+    of_machine = named("resource", VM.lower(), "alert/1", scope=VM)
+    load(store, calls(*rows), signals(alert, of_machine), {"resource_identities": [attached]})
+    assert suspects(store) == {"machine": "machine"}
+
+
+def test_an_address_alone_speaks_of_whoever_used_it(store: Store) -> None:
+    rows = [call("ann", ip=ATTACKER), call("bob", ip=ATTACKER, principal_id=guid(101)), call("home")]
+    load(store, calls(*rows), signals(signal("1", "alert"), named("ip", ATTACKER, "alert/1")))
+    assert suspects(store) == {"ann": "address", "bob": "address"}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"dismissed": True}, {"severity": "informational"}, {"kind": "incident"}, {"first_time": None}],
+    ids=["false positive", "informational", "incident", "without a time"],
+)
+def test_what_is_no_reason_for_quarantine(fields: dict[str, Any], store: Store) -> None:
+    load(store, calls(call("now")), signals(signal(**fields), OF_ANN))
+    assert suspects(store) == {}
+
+
+def test_refused_calls_are_shown_and_count_as_no_use(store: Store) -> None:
+    """Counted, they would take from the good use of the day."""
+    load(store, calls(call("refused", outcome="denied")), signals(signal(), OF_ANN))
+    assert rows_of(store, "quarantine", "outcome") == [("denied",)]
+    assert rows_of(store, "usage_days", "denied", "suspect") == [(1, 0)]
+
+
+def test_who_is_confirmed_compromised_stays_suspect_until_that_ends(store: Store) -> None:
+    state = signal("a", "risky_principal", status="confirmedcompromised", dismissed=False)
+    later = call("weeks later", "2026-03-20T12:00:00")
+    load(
+        store, calls(call("now"), later), signals(state, named("principal", ANN, "risky_principal/a", principal_id=ANN))
+    )
+    assert suspects(store) == {"now": "principal", "weeks later": "principal"}
+    load(store, {"signals": [state | {"status": "dismissed", "updated_on": at("2026-03-21"), "dismissed": True}]})
+    assert suspects(store) == {}
+
+
+def test_any_order_of_loads_ends_in_the_same_store(fresh: Callable[[], Store]) -> None:
+    """Calls by name before the directory, a detection before its calls, its dismissal before the detection."""
+    user = {"principal_id": ANN, "user_principal_name": "ann@x", "listed": True}
+    files: list[File] = [
+        calls(*HABIT, call("named", ip=ATTACKER, principal_id=None, principal_name="ANN@x")),
+        signals(signal(), named("principal", "ann@x"), AN_ADDRESS),
+        {"principals": [user]},
+        signals(signal("2"), named("principal", ANN, "risk_detection/2", principal_id=ANN)),
+        {"signals": [signal("2", updated_on=at("2026-01-21"), status="dismissed", dismissed=True)]},
+    ]
+    found = set()
+    for order in itertools.islice(itertools.permutations(files), 0, None, 11):
+        store = fresh()
+        for file in order:
+            load(store, file)
+        found.add((content(store), tuple(sorted(suspects(store).items()))))
+    assert [names for _, names in found] == [(("named", "address"),)]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_reduced_use_is_suspect_where_it_reaches_into_a_window(order: int, store: Store) -> None:
+    """Its times within the day are gone; a row of another day is clean."""
+    row = {"log": "activity_log", "category": "Administrative", "plane": "control", "principal_id": ANN, "scope": VM}
+    row |= {"operation": "Microsoft.Compute/virtualMachines/write", "failed": 0, "started": 0, "denied": 0}
+    days = [
+        row | {"day": at(f"2026-01-{day}").date(), "received": at(f"2026-01-{day}T23:00:00"), "succeeded": 2}
+        | {"first_seen": at(f"2026-01-{day}T09:00:00"), "last_seen": at(f"2026-01-{day}T11:30:00")}
+        for day in (20, 24)
+    ]  # fmt: skip
+    for file in [{"reduced_usage": days}, signals(signal(), OF_ANN)][::order]:
+        load(store, file)
+    assert sorted(suspect for (suspect,) in rows_of(store, "usage_days", "suspect")) == [0, 2]
