@@ -39,6 +39,7 @@ from rightsize.cli.review import app as review
 from rightsize.cli.role_gates import no_new_access, not_granted
 from rightsize.cli.roles import app as roles
 from rightsize.cli.rollout import app as rollout
+from rightsize.cli.signals import signals
 from rightsize.cli.sql import sql
 from rightsize.cli.status import status
 from rightsize.cli.verify import verify
@@ -94,6 +95,7 @@ app.add_typer(roles, name="roles")
 app.add_typer(queries, name="queries")
 app.add_typer(review, name="review")
 app.add_typer(rollout, name="rollout")
+app.command()(signals)
 app.command()(sql)
 app.command()(status)
 app.command()(verify)

@@ -17,8 +17,11 @@ that comes later, is dismissed, or whose principal becomes known later recompute
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import duckdb
 
+from rightsize.model.tables import table
 from rightsize.rules.signals import window_of
 from rightsize.store.days import recompute_days
 from rightsize.store.ddl import RESOLVED
@@ -200,3 +203,21 @@ def _find_changed_days(con: duckdb.DuckDBPyConnection) -> None:
         UNION SELECT DISTINCT r.day FROM base.reduced_usage AS r
             JOIN (FROM suspect_windows UNION FROM base.quarantine_windows) AS w
                 ON r.last_seen >= w.start_on AND r.first_seen <= w.end_on""")
+
+
+def replace_decisions(con: duckdb.DuckDBPyConnection, rows: Sequence[Mapping[str, object]]) -> None:
+    """Put the decisions of people in the place of those before, inside a transaction, and derive the quarantine anew.
+
+    Args:
+        con: The store's connection.
+        rows: The columns of `signal_decisions`.
+    """
+    columns = [column.name for column in table("signal_decisions").columns]
+    con.execute("DELETE FROM base.signal_decisions")
+    if rows:
+        con.executemany(
+            f"INSERT INTO base.signal_decisions ({', '.join(columns)}) VALUES ({', '.join('?' for _ in columns)})",
+            [[row[name] for name in columns] for row in rows],
+        )
+    derive_quarantine(con)
+    con.execute("DROP TABLE IF EXISTS temp.standing_decisions; DROP TABLE IF EXISTS temp.touched_days")

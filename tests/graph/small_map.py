@@ -94,13 +94,16 @@ class Apps:
             permissions=sorted(permissions),
         )  # fmt: skip
 
-    def asks(self, name: str, *operations: str, user: str | None = None, denied: int = 0, use: int = 3) -> Apps:
+    def asks(
+        self, name: str, *operations: str, user: str | None = None, denied: int = 0, use: int = 3, suspect: int = 0
+    ) -> Apps:
         for operation in operations:
             at = dt.datetime.combine(WINDOW.first_day, dt.time(9))
             self.add(
                 "graph_usage_days", app_id=f"{name}-app", principal_id=user or name,
                 access="delegated" if user else "application", operation=operation, day=WINDOW.first_day,
                 first_seen=at, last_seen=at, succeeded=use, failed=0, started=0, denied=denied, other=0,
+                suspect=suspect,
             )  # fmt: skip
         return self
 

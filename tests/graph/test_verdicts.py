@@ -29,6 +29,16 @@ def test_refused_and_throttled_requests_are_no_use() -> None:
     ]
 
 
+def test_requests_in_quarantine_alone_leave_what_they_may_have_used_open() -> None:
+    apps = Apps().app("hr").holds("hr", "User.Read.All", "Mail.Send").asks("hr", "GET /users", suspect=3)
+    assert apps.judged("hr") == {
+        "User.Read.All": ("out_of_coverage", "quarantined"),
+        "Mail.Send": ("unused", "covered"),
+    }
+    apps.asks("hr", "GET /users", use=2)
+    assert apps.judged("hr")["User.Read.All"] == ("used", "elimination")
+
+
 def test_a_day_without_log_leaves_everything_unused_open() -> None:
     apps = Apps(days=9).app("hr").holds("hr", "User.Read.All", "Mail.Send").asks("hr", "GET /users")
     assert apps.judged("hr")["Mail.Send"] == ("out_of_coverage", "days_missing")

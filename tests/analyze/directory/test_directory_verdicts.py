@@ -39,6 +39,15 @@ def test_each_kind_of_action_has_its_verdict(world: World) -> None:
     }
 
 
+def test_what_only_calls_in_quarantine_used_stays_open(world: World) -> None:
+    """Every role that may have allowed it keeps it, until a person decides; other use of it makes it used."""
+    world.holds("ada", "inviter").holds("ada", USER_ADMIN).did("ada", "users/inviteGuest", suspect=1)
+    for assignment in ("ada-invite-active", "ada-fe930b-active"):
+        assert world.verdicts(assignment)["users/inviteguest"] == ("out_of_coverage", "quarantined")
+    world.did("ada", "users/inviteGuest", dt.date(2026, 2, 3))
+    assert world.verdicts("ada-invite-active")["users/inviteguest"][0] == "used"
+
+
 @pytest.mark.parametrize(("days", "reason"), [(0, "no_log_loaded"), (60, "days_missing")])
 def test_a_gap_in_the_log_proves_nothing(days: int, reason: str) -> None:
     world = World().person("ada").holds("ada", "inviter").cover(days=days)

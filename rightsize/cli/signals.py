@@ -1,0 +1,80 @@
+"""`rightsize signals`: what the monitoring says, and what it holds in quarantine."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from rightsize.cli.narration import say, set_verbosity
+from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Output, OutputFormat, Quiet, Verbose
+from rightsize.cli.output import show
+
+
+class SignalsShow(StrEnum):
+    """What is listed."""
+
+    SIGNALS = "signals"
+    QUARANTINE = "quarantine"
+
+
+_COLUMNS: dict[SignalsShow, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    SignalsShow.SIGNALS: (
+        ("signal_id", "kind", "name", "severity", "first_time", "last_time", "who", "state", "status",
+         "classification", "calls", "operations"),
+        ("name", "severity", "day", "who", "state", "calls"),
+    ),
+    SignalsShow.QUARANTINE: (
+        ("principal_id", "name", "operation", "scope", "plane", "calls", "first_seen", "last_seen", "other_calls",
+         "only_evidence", "signals", "basis"),
+        ("name", "operation", "at", "calls", "other_calls"),
+    ),
+}  # fmt: skip
+_SHOWN = 25
+
+
+def signals(
+    listed: Annotated[SignalsShow, typer.Option("--show", help="What to list.")] = SignalsShow.SIGNALS,
+    decisions: Annotated[
+        Path | None,
+        typer.Option(
+            "--decisions",
+            help="First take the decisions of this file (.toml, .json, .csv) in the place of those before.",
+            show_default=False,
+        ),
+    ] = None,
+    db: Db = DEFAULT_DB,
+    output: Output = OutputFormat.TABLE,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
+) -> None:
+    """List alerts and risk with whom they name, and the calls that nothing is learnt from because of them."""
+    from rightsize.workflow.signals import decide_signals, show_signals  # noqa: PLC0415
+
+    set_verbosity(verbose, quiet)
+    if decisions is not None:
+        say(f"{decide_signals(db, decisions)} decisions hold from now on; `rightsize analyze` judges anew")
+    found = show_signals(db)
+    rows = found.signals if listed is SignalsShow.SIGNALS else found.quarantine
+    columns, brief = _COLUMNS[listed]
+    if output is OutputFormat.TABLE:
+        show([_short(row) for row in rows[:_SHOWN]], columns, output, table_columns=brief)
+        if len(rows) > _SHOWN:
+            say(f"{len(rows) - _SHOWN} more: `-o json`")
+        alone = sum(1 for row in found.quarantine if row["only_evidence"])
+        calls = sum(row["calls"] for row in found.quarantine)
+        say(f"{calls} calls in quarantine; uses without other evidence, which wait for a person to decide: {alone}")
+    else:
+        show(rows, columns, output)
+
+
+def _short(row: dict[str, Any]) -> dict[str, Any]:
+    if "scope" in row:
+        return row | {"at": row["scope"].rsplit("/", 1)[-1] or "/", "name": str(row["name"] or "").split("@")[0]}
+    return row | {
+        "day": row["last_time"].date() if row["last_time"] else None,
+        "who": str(row["who"] or "").split("@")[0],
+    }

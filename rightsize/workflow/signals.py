@@ -1,0 +1,93 @@
+"""Signals and what they hold in quarantine: shown from the store, and decided by people."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, cast, get_args
+
+from rightsize.analyze.signal_decisions import read_decisions
+from rightsize.model.entries import Form
+from rightsize.model.errors import InputError
+from rightsize.store.connection import open_store
+from rightsize.store.quarantine import replace_decisions
+from rightsize.workflow.text_files import read_bytes
+
+_SIGNALS = """
+    WITH named AS (
+        SELECT e.signal_id, string_agg(DISTINCT coalesce(p.user_principal_name, p.display_name, e.value), ', '
+            ORDER BY coalesce(p.user_principal_name, p.display_name, e.value)) AS who
+        FROM signal_entities AS e LEFT JOIN principals AS p USING (principal_id)
+        WHERE e.entity_kind IN ('principal', 'resource') GROUP BY ALL
+    ), held AS (
+        SELECT signal_id, count(*) AS calls, count(DISTINCT (principal_id, operation, scope)) AS operations
+        FROM quarantine GROUP BY ALL
+    ), decided AS (
+        SELECT signal_id, min(decision) AS decision FROM signal_decisions WHERE signal_id IS NOT NULL GROUP BY ALL
+    )
+    SELECT s.signal_id, s.kind, s.name, s.severity, s.first_time, s.last_time, n.who,
+        CASE WHEN d.decision = 'trust' THEN 'trusted' WHEN d.decision = 'quarantine' THEN 'held'
+            WHEN s.dismissed THEN 'dismissed' ELSE 'stands' END AS state,
+        s.status, s.classification, coalesce(h.calls, 0) AS calls, coalesce(h.operations, 0) AS operations
+    FROM signals AS s LEFT JOIN named AS n USING (signal_id) LEFT JOIN held AS h USING (signal_id)
+    LEFT JOIN decided AS d USING (signal_id)
+    ORDER BY coalesce(h.calls, 0) = 0, list_position(['high', 'medium', 'low', 'informational'], s.severity),
+        s.last_time DESC, s.signal_id"""
+
+_QUARANTINE = """
+    WITH clean AS (
+        SELECT principal_id, operation, scope, sum(succeeded + failed + started) - sum(suspect) AS clean
+        FROM usage_days GROUP BY ALL
+    )
+    SELECT q.principal_id, coalesce(min(p.user_principal_name), min(p.display_name), min(q.principal_name)) AS name,
+        q.operation, q.scope, q.plane, count(DISTINCT q.event_key) AS calls, min(q.time) AS first_seen,
+        max(q.time) AS last_seen, greatest(coalesce(min(c.clean), 0), 0)::BIGINT AS other_calls,
+        coalesce(min(c.clean), 0) <= 0 AS only_evidence,
+        list_sort(list(DISTINCT q.signal_id)) AS signals, list_sort(list(DISTINCT q.basis)) AS basis
+    FROM quarantine AS q LEFT JOIN principals AS p USING (principal_id)
+    LEFT JOIN clean AS c ON c.principal_id = q.principal_id AND c.operation = q.operation AND c.scope = q.scope
+    WHERE q.outcome IN ('succeeded', 'failed', 'started')
+    GROUP BY q.principal_id, q.operation, q.scope, q.plane
+    ORDER BY only_evidence DESC, name, first_seen, q.operation, q.scope"""
+
+
+@dataclass(frozen=True, slots=True)
+class SignalsResult:
+    """What `signals` answers: signals, and the operations that they hold in quarantine."""
+
+    signals: list[dict[str, Any]]
+    quarantine: list[dict[str, Any]]
+
+    def document(self) -> dict[str, Any]:
+        """Return both as one object."""
+        return {"signals": self.signals, "quarantine": self.quarantine}
+
+
+def show_signals(db: Path) -> SignalsResult:
+    """Return every signal, those that hold calls in quarantine first, and what is in quarantine by operation.
+
+    `only_evidence` is true where nothing outside quarantine shows the use: its permissions are `out_of_coverage` until
+    a person decides.
+
+    Raises:
+        InputError: There is no store.
+    """
+    with open_store(db, read_only=True) as store:
+        return SignalsResult(store.frame(_SIGNALS).to_dicts(), store.frame(_QUARANTINE).to_dicts())
+
+
+def decide_signals(db: Path, path: Path) -> int:
+    """Put the decisions of a file in the place of those before; return how many there are.
+
+    Raises:
+        InputError: The file cannot be read, or is not what its ending says.
+    """
+    form = path.suffix.lower().removeprefix(".")
+    if form not in get_args(Form):
+        raise InputError(
+            f"`{path}` is not known as a file of decisions", hint="its name has to end in .toml, .json or .csv"
+        )
+    decisions = read_decisions(read_bytes(path), cast(Form, form), str(path))
+    with open_store(db, read_only=False, existing=True) as store, store.transaction() as con:
+        replace_decisions(con, [asdict(decision) for decision in decisions])
+    return len(decisions)
