@@ -99,6 +99,8 @@ def _proposal(
     after = before if draft.kind == "keep" else planned_exposure(subject, draft.placements, bench)
     used = used_weight(subject, bench)
     evidence = proposal_evidence(draft, uses, left, bench.book, declared.get(subject.anchor, ()))
+    if draft.placements and subject.key in bench.findings.containers:
+        evidence["duplicate_of"] = sorted(id_ for id_, _ in bench.findings.containers[subject.key])
     parts = [one for one in demands_of(whole, bench) if one.apart]
     names = {id_: known.role_name for id_, known in bench.book.roles.items()}
     evidence |= privileged_evidence(draft, parts, bench.privilege, bench.book.index, names)

@@ -7,7 +7,7 @@ units are mostly a few hundred classes.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from rightsize.analyze.scoping import ROOT
 from rightsize.propose.atoms import Atoms
@@ -17,6 +17,7 @@ from rightsize.propose.operation_sets import bits_of
 from rightsize.propose.roles import Need
 from rightsize.propose.rows import Row, smallest_cover
 from rightsize.propose.units import Unit
+from rightsize.rbac.conditions import truth_of
 from rightsize.rbac.text import fold
 
 MOST_ROLES = 3
@@ -50,6 +51,11 @@ class NeedClass:
     units: tuple[Unit, ...] = ()
     exposure: int = 0
 
+    @property
+    def most_roles(self) -> int:
+        """So many roles it may take: under a condition one, since every one would need something that it decides."""
+        return MOST_ROLES if self.condition is None else 1
+
 
 @dataclass(frozen=True, slots=True)
 class Case:
@@ -79,7 +85,7 @@ class Case:
     def row(self) -> Row:
         """The same for `share`."""
         columns = tuple(one.atoms for one in self.existing)
-        return Row(self.atoms, self.allowed, columns, MOST_ROLES, len(self.whole.units), self.common)
+        return Row(self.atoms, self.allowed, columns, self.whole.most_roles, len(self.whole.units), self.common)
 
 
 def form_classes(
@@ -148,6 +154,7 @@ class CaseReader:
     shelf: Shelf
     max_excess: int
     weigh: Callable[[int], int]
+    _decided: dict[str, int] = field(default_factory=dict)
 
     @property
     def atoms(self) -> Atoms:
@@ -163,10 +170,11 @@ class CaseReader:
         columns = [role.atoms for role in existing]
         kept_out = barred | atoms & self.atoms.patterns
         # A pattern goes into a new role only where roles that exist cannot say it and leave room for the new one.
-        suffices = _fit(atoms, columns, MOST_ROLES) or _fit(atoms & kept_out, columns, MOST_ROLES - 1)
+        most = one.most_roles
+        suffices = _fit(atoms, columns, most) or _fit(atoms & kept_out, columns, most - 1)
         if not suffices:
             kept_out = barred
-            suffices = _fit(atoms & barred, columns, MOST_ROLES - 1)
+            suffices = _fit(atoms & barred, columns, most - 1)
         book = self.shelf.book
         within = self.atoms.of_blocks(_union(book.roles[id_].granted for id_ in one.ceiling), book.blocks(one.ceiling))
         return Case(
@@ -185,6 +193,7 @@ class CaseReader:
         ranked = sorted(
             ((self.weigh(role.spare) if role.spare else 0), role.kind != "own", role.role.role_definition_id, role)
             for role in self.shelf.fitting(one.ceiling, one.custom, atoms, needed, self.max_excess)
+            if one.condition is None or role.role.granted & self._decided_by(one.condition)
         )
         kept: list[tuple[int, int, str]] = []
         for weight, _, id_, role in sorted(ranked, key=lambda item: -(item[3].atoms & atoms).bit_count()):
@@ -194,6 +203,14 @@ class CaseReader:
                 kept.append((weight, useful, id_))
         chosen = {id_ for _, _, id_ in kept}
         return tuple(role for _, _, id_, role in ranked if id_ in chosen)
+
+    def _decided_by(self, condition: str) -> int:
+        """Return the operations that a condition decides: Azure takes it only on roles that have one of them."""
+        if condition not in self._decided:
+            names = enumerate(self.shelf.book.index.names)
+            bits = (bit for bit, (_, name) in names if truth_of(condition, fold(name)) is not True)
+            self._decided[condition] = self.shelf.book.index.mask_of_bits(bits)
+        return self._decided[condition]
 
     def _barred(self, one: NeedClass, atoms: int) -> tuple[int, str]:
         """Return the atoms that no new role may have there, and the word for it."""

@@ -96,7 +96,7 @@ LATE_REASONS = {
     "nothing_known": "its role grants no operation that the catalogue knows",
     "not_analysed": "nothing is known about the use of what it grants",
     "break_risk": "it is likelier to break somebody's work than --max-break allows",
-    "idle_condition": "Azure takes a condition only where the role has what it decides, and a part of the need has not",
+    "idle_condition": "Azure takes a condition only on a role with something that it decides, which nothing needed is",
     "other_condition": "Azure takes one assignment of a role for a principal at a scope, whatever its condition",
     "root": "a need at the root stays, and a new role cannot be assigned there",
     "data_at_management_group": "a new role with data actions cannot be assigned at a management group",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,7 +12,7 @@ import polars as pl
 from rightsize.model.nouns import AssignmentState
 from rightsize.propose.bench import Bench
 from rightsize.propose.choices import Solution, Terms, choose
-from rightsize.propose.drafts import Draft, Key, Placement, with_roles
+from rightsize.propose.drafts import Draft, Key, Placement, Subject, with_roles
 from rightsize.propose.operation_sets import bits_of
 from rightsize.propose.privileged import split
 from rightsize.propose.roles import Need
@@ -24,6 +24,10 @@ from rightsize.rbac.text import fold
 
 _ROUNDS = 3
 """So often needs move up the tree; after that what fits nowhere is kept."""
+
+
+_TOGETHER = "in one role at today's scope, since its condition decides nothing of a part"
+"""What is said of an assignment whose need is gathered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +55,17 @@ def grant_needs(drafts: Mapping[Key, Draft], bench: Bench) -> Granted:
     moves: dict[Slot, str] = {}
     rooms: list[Room] = []
     carried: Carried | None = None
+    gathered: set[Key] = set()
     while True:
-        asked = (_moved(demand, moves) for demand in demands(settled, bench))
+        asked = (_moved(_gathered(demand, gathered), moves) for demand in demands(settled, bench))
         units = form_units(asked, standing(settled, bench), bench.book, bench.analysis.tenant.tree)
         solution = choose(units.units, bench.book, terms, carried)
         carried = solution.carried
-        idle = dict.fromkeys(_idle(solution, bench), "idle_condition")
-        for unit, word in (*solution.refused.items(), *idle.items()):
+        idle = list(_idle(solution, bench))
+        spread = {key for unit in idle for key in unit.subjects} - gathered
+        gathered |= spread
+        stays = dict.fromkeys((unit for unit in idle if spread.isdisjoint(unit.subjects)), "idle_condition")
+        for unit, word in (*solution.refused.items(), *stays.items()):
             for key in unit.subjects:
                 settled[key] = settled[key].kept(word)
         if solution.refused or idle:
@@ -69,7 +77,11 @@ def grant_needs(drafts: Mapping[Key, Draft], bench: Bench) -> Granted:
             if rooms[-1].places:
                 continue
         optimum = {"places": _places_json(rooms), "roles": solution.optimum}
-        return Granted(_with_choices(settled, units, solution, bench), optimum, solution.curve)
+        chosen = _with_choices(settled, units, solution, bench)
+        for key in gathered:
+            if chosen[key].placements:
+                chosen[key] = replace(chosen[key], reason=f"{chosen[key].reason}; {_TOGETHER}")
+        return Granted(chosen, optimum, solution.curve)
 
 
 def _idle(solution: Solution, bench: Bench) -> Iterator[Unit]:
@@ -84,6 +96,17 @@ def _idle(solution: Solution, bench: Bench) -> Iterator[Unit]:
             all(truth_of(unit.condition, fold(names[bit][1])) for bit in bits_of(choice.granted)) for choice in choices
         ):
             yield unit
+
+
+def _gathered(demand: Demand, gathered: Set[Key]) -> Demand:
+    """Return a demand at the place of its assignment, where a part of that elsewhere could not carry its condition.
+
+    In one role with what the condition decides, Azure takes the condition for the rest as well; so nothing is split off
+    there.
+    """
+    if demand.subject.key not in gathered:
+        return demand
+    return replace(demand, place=demand.subject.place, state=_state_of(demand.subject), apart=False)
 
 
 def _moved(demand: Demand, moves: Mapping[Slot, str]) -> Demand:
@@ -146,7 +169,7 @@ def demands(drafts: Mapping[Key, Draft], bench: Bench) -> Iterator[Demand]:
 def demands_of(draft: Draft, bench: Bench) -> Iterator[Demand]:
     """Yield what an assignment is needed for: what few members of a group do is theirs, what gives privilege apart."""
     subject = draft.subject
-    state: AssignmentState = "eligible" if subject.state == "eligible" else "active"
+    state = _state_of(subject)
     for place, need in sorted(draft.needs.by_scope.items() if draft.needs else ()):
         own = _singled_out(draft, place, need, bench)
         common = need.operations
@@ -157,6 +180,11 @@ def demands_of(draft: Draft, bench: Bench) -> Iterator[Demand]:
         for member, mask in sorted(own.items()):
             theirs = Demand(subject, place, Need(mask), member, state, subject.condition)
             yield from split(theirs, draft.profile, bench.privilege)
+
+
+def _state_of(subject: Subject) -> AssignmentState:
+    """Return whether what an assignment is needed for is to sleep, but for what is split off."""
+    return "eligible" if subject.state == "eligible" else "active"
 
 
 def _singled_out(draft: Draft, place: str, need: Need, bench: Bench) -> dict[str, int]:

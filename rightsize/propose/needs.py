@@ -17,7 +17,7 @@ from rightsize.propose.reads import READ, PatternPart, reading_parts
 from rightsize.propose.roles import KnownRole, Need, RoleBook
 from rightsize.rbac.algebra import contains, grants, intersects
 from rightsize.rbac.text import fold
-from rightsize.rules.operations import linked_writes
+from rightsize.rules.operations import linked_writes, linkless_writes
 
 USED = "used"
 LIFECYCLE = "lifecycle"
@@ -89,6 +89,7 @@ class NeedReader:
     dials: Dials
     elsewhere: int = 0
     _writes: dict[str, int] = field(default_factory=dict)
+    _causes: dict[str, PermissionBlock] = field(default_factory=dict)
 
     @property
     def index(self) -> OperationIndex:
@@ -148,8 +149,10 @@ class NeedReader:
         for bit in bits_of(linked):
             name = self.index.names[bit][1]
             if name not in self._writes:
-                self._writes[name] = self.index.granted_by([PermissionBlock(actions=linked_writes(name))])
-            causes = [PermissionBlock(actions=linked_writes(name))] if unknown else []
+                block = PermissionBlock(actions=linked_writes(name), not_actions=linkless_writes(name))
+                self._causes[name] = block
+                self._writes[name] = self.index.granted_by([block])
+            causes = [self._causes[name]] if unknown else []
             if self._writes[name] & staying.operations or any(
                 grants(causes, write, "control") == "yes" for write in unknown
             ):

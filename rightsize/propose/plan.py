@@ -33,7 +33,13 @@ from rightsize.propose.proof import prove
 from rightsize.propose.reach import GRANTS_SCHEMA, Evaluator
 from rightsize.propose.readings import take_readings
 from rightsize.propose.replay import Replay, distinct_uses, replay
-from rightsize.propose.settle import fit_limits, keep_last_owners, mark_duplicates, rest_on_existing
+from rightsize.propose.settle import (
+    fit_limits,
+    keep_last_owners,
+    mark_duplicates,
+    rest_on_existing,
+    say_duplicates,
+)
 from rightsize.propose.wildcards import with_wildcards
 from rightsize.rbac.text import fold
 
@@ -183,7 +189,8 @@ def settle(drafts: dict[Key, Draft], bench: Bench) -> Granted:
     drafts = rest_on_existing(granted.drafts)
     custom = bench.inputs.role_definitions.filter(pl.col("role_type") == "CustomRole").height
     active = [subject for subject in bench.subjects if subject.state == "active"]
-    return replace(granted, drafts=fit_limits(drafts, active, custom, bench.limits))
+    drafts = say_duplicates(fit_limits(drafts, active, custom, bench.limits), bench.findings.containers)
+    return replace(granted, drafts=drafts)
 
 
 def _check_roles(new: NewRoles, drafts: Mapping[Key, Draft], bench: Bench) -> None:

@@ -17,6 +17,8 @@ from rightsize.propose.roles import RoleContent
 OWNER = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"
 """The built-in role Owner."""
 
+_REPLACED = ("custom", "builtin", "narrow_scope", "remove")
+
 RoleKey = tuple[RoleContent, str]
 """What a new role grants, and the management group where it is assigned, or the empty string."""
 
@@ -51,6 +53,24 @@ def mark_duplicates(drafts: Mapping[Key, Draft], containers: Mapping[Key, Sequen
             )
         elif drafts[key].kind == "keep":
             stays.add(key)
+    return settled
+
+
+def say_duplicates(drafts: Mapping[Key, Draft], containers: Mapping[Key, Sequence[Key]]) -> dict[Key, Draft]:
+    """Say of what gets a successor that another assignment grants all of it today, where that is replaced as well.
+
+    Such a one is no `remove_duplicate`, which rests on what stays: its own use is granted by what takes its place. A
+    reviewer has to see that the two belong together, and mostly end in the same assignments.
+    """
+    settled = dict(drafts)
+    for key, others in sorted(containers.items()):
+        draft = settled.get(key)
+        big = next((other for other in sorted(others) if other in drafts and drafts[other].kind in _REPLACED), None)
+        if draft is None or big is None or not draft.placements:
+            continue
+        both = set(draft.placements) <= set(drafts[big].placements)
+        end = "both end in the same assignments" if both else "it is replaced as well"
+        settled[key] = replace(draft, reason=f"{draft.reason}; assignment {big[0]} grants all of it today, and {end}")
     return settled
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rightsize.propose.atoms import Atoms
-from rightsize.propose.classes import MOST_ROLES, Case
+from rightsize.propose.classes import Case
 from rightsize.propose.fewer import Joining
 from rightsize.propose.rows import Row, smallest_cover
 from rightsize.propose.sharing import Sharing
@@ -78,7 +78,7 @@ def start_from(cases: Sequence[Case], carried: Carried) -> Start:
         before = dict.fromkeys(one for unit in case.whole.units for one in carried.taken.get(_slot(unit), ()))
         own = [one for one in before if not one[1] & ~case.within]
         columns = [*(one.atoms for one in case.existing), *(content for _, content in own)]
-        cover = smallest_cover(case.atoms, columns, [0] * len(columns), MOST_ROLES)
+        cover = smallest_cover(case.atoms, columns, [0] * len(columns), case.whole.most_roles)
         if cover is None:
             start.fallen.add(number)
             continue

@@ -123,9 +123,18 @@ def recovery_roles() -> tuple[str, ...]:
 
 def linked_writes(linked: str) -> tuple[str, ...]:
     """Return the patterns of the writes inside which `linked` is checked; any write where none is known."""
+    return _writes_of("linked_checks", linked) or ("*/write",)
+
+
+def linkless_writes(linked: str) -> tuple[str, ...]:
+    """Return the patterns of writes that can reference nothing for which `linked` is checked, whatever others do."""
+    return _writes_of("linkless_writes", linked)
+
+
+def _writes_of(rules: str, linked: str) -> tuple[str, ...]:
     names = pl.DataFrame({"name": folded(pl.Series([linked]))})
-    rows = [row for row in rows_of("linked_checks") if names.select(matches(pl.col("name"), row["linked"])).item()]
-    return tuple(row["write"] for row in rows) or ("*/write",)
+    rows = [row for row in rows_of(rules) if names.select(matches(pl.col("name"), row["linked"])).item()]
+    return tuple(row["write"] for row in rows)
 
 
 def _column(work: pl.DataFrame, rules: str, answer: str) -> pl.Series:

@@ -64,10 +64,32 @@ def test_what_the_condition_decides_nothing_of_keeps_the_assignment() -> None:
 
 def test_what_the_condition_decides_takes_it_along() -> None:
     tenant, user, assignment = _with(SOME_ROLES, OWNER)
-    tenant.operations = {name: flag for name, flag in tenant.operations.items() if "/join/" not in name}
     tenant.use(user, ASSIGN, f"{APP}/providers/Microsoft.Authorization/roleAssignments/x")
     plan = tenant.plan(**LEAN)
     assert _made(plan, assignment) == [(APP, SOME_ROLES)]
+
+
+def test_a_part_that_the_condition_decides_nothing_of_stays_with_the_rest_in_one_role() -> None:
+    """Reads at today's scope could not carry it; beside the assignment of roles they can."""
+    tenant, user, assignment = _with(SOME_ROLES, OWNER)
+    tenant.use(user, ASSIGN, f"{APP}/providers/Microsoft.Authorization/roleAssignments/x")
+    tenant.use(user, START, VM)
+    plan = tenant.plan(unobservable="drop")
+    proposal = proposal_for(plan, assignment)
+    assert _made(plan, assignment) == [(SUB, SOME_ROLES)]
+    assert sorted(strings(plan, proposal.assignments[0].role)) == ["*/read", ASSIGN, START]
+    assert "in one role at today's scope" in proposal.reason
+    assert proposal.proof.used_subset
+    assert proposal.proof.granted_superset
+    assert proposal.excess_after < proposal.excess_before
+
+
+def test_no_role_stands_under_a_condition_that_it_has_nothing_for() -> None:
+    """Reader alone would be refused, though it grants a part of the need and is free."""
+    tenant, user, assignment = _with(SOME_ROLES, OWNER)
+    tenant.use(user, ASSIGN, f"{SUB}/providers/Microsoft.Authorization/roleAssignments/x")
+    plan = tenant.plan(unobservable="drop")
+    assert [condition for _, condition in _made(plan, assignment)] == [SOME_ROLES]
 
 
 def test_needs_under_different_conditions_are_not_mixed() -> None:

@@ -43,7 +43,6 @@ NARROW = "00000000-0000-4000-9000-000000000001"
 def _tenant(role: str = OWNER) -> tuple[SmallTenant, str, str]:
     """A service principal that may assign any role, beside an owner who is too new to be judged."""
     tenant = SmallTenant()
-    tenant.operations = {name: flag for name, flag in tenant.operations.items() if "/join/" not in name}
     tenant.roles[ADMINISTRATOR] = ("Role Based Access Control Administrator", [ADMINISTRATOR_BLOCK])
     tenant.roles[NARROW] = ("Assigner", [PermissionBlock(actions=(ASSIGN, TAKE, "Microsoft.Compute/disks/write"))])
     tenant.assign(199, tenant.principal(9), OWNER, SUB, created_on=dt.datetime(2026, 3, 30))

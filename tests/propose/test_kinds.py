@@ -196,6 +196,31 @@ def test_needs_of_one_holder_at_one_place_are_granted_once() -> None:
     assert proposal_for(plan, other).proof.holds
 
 
+def test_a_duplicate_of_what_is_replaced_says_so() -> None:
+    """Two proposals that belong together: one shows where the other goes."""
+    tenant, user, wide = _user_with(CONTRIBUTOR, SUB)
+    restart = "Microsoft.Compute/virtualMachines/restart/action"
+    tenant.use(user, restart, VM, role_assignment_id=wide)
+    other = tenant.assign(102, user, VM_CONTRIBUTOR, APP)
+    tenant.use(user, START, VM, role_assignment_id=other)
+    plan = tenant.plan(reads="none", unobservable="drop")
+    small = proposal_for(plan, other)
+    assert small.reason.endswith(f"assignment {wide} grants all of it today, and both end in the same assignments")
+    assert small.evidence["duplicate_of"] == [wide]
+    assert "grants all of it" not in proposal_for(plan, wide).reason
+
+
+def test_a_duplicate_that_is_needed_elsewhere_says_what_becomes_of_the_other() -> None:
+    tenant, user, wide = _user_with(CONTRIBUTOR, SUB)
+    tenant.use(user, "Microsoft.Compute/disks/write", f"{DATA}/providers/Microsoft.Compute/disks/d")
+    other = tenant.assign(102, user, VM_CONTRIBUTOR, APP)
+    tenant.use(user, START, VM, role_assignment_id=other)
+    plan = tenant.plan(reads="none", unobservable="drop")
+    assert proposal_for(plan, other).reason.endswith(
+        f"assignment {wide} grants all of it today, and it is replaced as well"
+    )
+
+
 def test_an_excluded_duplicate_stays() -> None:
     tenant, user, _ = _user_with(READER, SUB)
     narrow = tenant.assign(102, user, READER, APP)

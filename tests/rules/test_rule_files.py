@@ -21,6 +21,7 @@ from rightsize.rules.tables import rows_of
 FILES = (
     "observability",
     "linked_checks",
+    "linkless_writes",
     "risk",
     "risk_classes",
     "split_off",
