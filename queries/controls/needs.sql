@@ -44,6 +44,18 @@ UNION ALL
 SELECT 'signals', EXISTS (SELECT 1 FROM usage_days WHERE suspect > 0),
        'no alert or risky sign-in is loaded that falls into the time of any call'
 UNION ALL
+SELECT 'directory_roles',
+       EXISTS (SELECT 1 FROM directory_role_assignments) AND EXISTS (SELECT 1 FROM directory_roles),
+       'no directory roles and their assignments are loaded'
+UNION ALL
+SELECT 'graph_permissions', EXISTS (SELECT 1 FROM app_role_assignments),
+       'no application permissions of Microsoft Graph are loaded'
+UNION ALL
+SELECT 'consents', EXISTS (SELECT 1 FROM permission_grants), 'no delegated permission grants are loaded'
+UNION ALL
+SELECT 'graph_map', EXISTS (SELECT 1 FROM graph_permissions WHERE privilege_level IS NOT NULL),
+       'no map of the permissions of Microsoft Graph is loaded'
+UNION ALL
 SELECT 'usage', EXISTS (SELECT 1 FROM usage_days), 'no use is loaded'
 UNION ALL
 SELECT 'subscriptions', EXISTS (SELECT 1 FROM scopes WHERE kind = 'subscription'), 'no subscription is known'

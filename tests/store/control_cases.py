@@ -21,6 +21,7 @@ ACCOUNT = f"{RG}/providers/Microsoft.Storage/storageAccounts/st"
 OWNER = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"
 ACCESS = "18d7d88d-d35e-4fb5-a5c3-7773c20a72d9"
 RBAC = "f58310d9-a9f6-439a-9e8d-f62e7b41a168"
+GLOBAL = "62e90394-69f5-4237-9190-012177145e10"
 CONTRIBUTOR, READER, DATA, CUSTOM = (guid(digit) for digit in "3456")
 
 _OPERATIONS = {
@@ -105,6 +106,15 @@ def base() -> Rows:
         ],
         "usage_days": [used(BOB, "Microsoft.Compute/virtualMachines/read")],
         "verdicts": [verdict("zz", "active", "used", 1)],
+        "directory_roles": [
+            {"directory_role_id": GLOBAL, "role_name": "Global Administrator", "is_privileged": True},
+            {"directory_role_id": guid("7"), "role_name": "License Administrator", "is_privileged": False},
+        ],
+        "directory_role_assignments": [in_directory("dz", BOB, guid("7"))],
+        "graph_permissions": [
+            {"permission": name, "access": "delegated", "privilege_level": level}
+            for name, level in (("User.Read", 1), ("Files.ReadWrite.All", 5))
+        ],
     }
 
 
@@ -112,6 +122,36 @@ def held(name: str, principal: str, role: str, scope: str = SUB, state: str = "a
     kind = {OPS: "Group", NIGHT: "Group", BOT: "ServicePrincipal", GONE: "Unknown"}.get(principal, "User")
     row = {"role_assignment_id": name, "principal_id": principal, "role_definition_id": role, "scope": scope}
     return row | {"state": state, "principal_type": kind, "created_by": guid("8")} | more
+
+
+def in_directory(name: str, principal: str, role: str, state: str = "active", **more: Any) -> dict[str, Any]:
+    row = {"role_assignment_id": name, "principal_id": principal, "directory_role_id": role, "scope": "/"}
+    return row | {"state": state} | more
+
+
+def directory(*rows: dict[str, Any]) -> Rows:
+    return {"directory_role_assignments": list(rows)}
+
+
+def permitted(*words: str, gains: str | None = None) -> Rows:
+    """An application permission of Graph that the bot holds, with its verdicts and what it escalates to."""
+    rows: Rows = {
+        "app_role_assignments": [{"app_role_assignment_id": "g", "principal_id": BOT, "app_role_id": guid("1")}]
+    }
+    rows["verdicts"] = [
+        verdict("g", "active", word, 1) | {"plane": "graph", "principal_id": BOT, "operation": word} for word in words
+    ]
+    if gains:
+        rows["escalations"] = [
+            {"principal_id": BOT, "rule": "r", "plane": "graph", "permission": "x.readwrite.all", "gains": gains}
+            | {"certain": True, "what": "becomes somebody else", "state": "active", "scope": "/"}
+        ]
+    return rows
+
+
+def consented(kind: str, *permissions: str) -> Rows:
+    row = {"permission_grant_id": "c", "client_id": BOT, "consent_type": kind, "permissions": list(permissions)}
+    return {"permission_grants": [row]}
 
 
 def member(group: str, of: str, depth: int = 1) -> dict[str, Any]:
@@ -191,7 +231,33 @@ _STORAGE: Rows = {
 }
 _FOUR = [ANN, BOB, GUS, BOT]
 
+_GLOBAL = directory(in_directory("d", ANN, GLOBAL))
+
 CASES: dict[str, Case] = {
+    "directory-global-administrators": Case(
+        directory(*(in_directory(f"d{who[0]}", who, GLOBAL) for who in (ANN, BOB, GUS, BOT, guid("7")))),
+        "/",
+        directory(*(in_directory(f"d{who[0]}", who, GLOBAL) for who in (ANN, BOB, GUS, BOT))),
+    ),
+    "directory-standing-privilege": Case(_GLOBAL, ANN, directory(in_directory("d", ANN, GLOBAL, state="eligible"))),
+    "directory-unused-privilege": Case(
+        _GLOBAL | {"verdicts": [verdict("d", "active", "unused", 80), verdict("d", "active", "unobservable", 7)]},
+        ANN,
+        _GLOBAL | {"verdicts": [verdict("d", "active", "unused", 80), verdict("d", "active", "used", 1)]},
+    ),
+    "directory-guest-privilege": Case(directory(in_directory("d", GUS, GLOBAL)), GUS, _GLOBAL),
+    "directory-synced-privilege": Case(merged(_GLOBAL, principal(ANN, is_synced=True)), ANN, _GLOBAL),
+    "directory-workload-privilege": Case(
+        directory(in_directory("d", BOT, GLOBAL)), BOT, directory(in_directory("d", BOT, guid("7")))
+    ),
+    "graph-takes-tenant": Case(permitted("used", gains="tenant"), BOT, permitted("used", gains="groups")),
+    "graph-takes-others": Case(permitted("used", gains="applications"), BOT, permitted("used", gains="tenant")),
+    "graph-unused-permissions": Case(permitted("used", "unused"), BOT, permitted("used")),
+    "graph-tenant-consent": Case(
+        consented("AllPrincipals", "User.Read", "Files.ReadWrite.All"),
+        BOT,
+        consented("Principal", "Files.ReadWrite.All"),
+    ),
     "access-administrator-unlimited": Case(
         assigned(held("a", ANN, RBAC)), "a", assigned(held("a", ANN, RBAC, condition="(!(ActionMatches{'x'}))"))
     ),
