@@ -220,12 +220,16 @@ def apply_wave(folder: Path, wave: int, access: Access, *, db: Path, tell: Tell 
         members = _tenant(store).members
 
     def work(engine: Engine, caller: str) -> None:
-        own = {fold(caller)} | {group for group, found in members.items() if fold(caller) in found}
-        engine.apply(wave, own=own)
+        engine.apply(wave, own=own_access(caller, members))
 
     _carry_out(folder, bundle, access, work, tell)
     states = swap_states(folder)
     return {swap.id: states[swap.id] for swap in bundle.swaps if swap.wave == wave}
+
+
+def own_access(caller: str, members: Mapping[str, Collection[str]]) -> frozenset[str]:
+    """Return the principals whose access somebody has: themselves, and every group with them in it, nested or not."""
+    return frozenset({fold(caller)} | {group for group, found in members.items() if fold(caller) in found})
 
 
 def roll_back(folder: Path, access: Access, *, swaps: Collection[str] = (), tell: Tell = print) -> dict[str, str]:

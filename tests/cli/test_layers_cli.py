@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 import xml.etree.ElementTree as ET
@@ -56,10 +57,23 @@ def test_readers_defeat_nothing(rows: list[dict[str, Any]]) -> None:
 def test_a_row_a_subscription_names_it_and_the_fewest_operations(
     demo: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Together they defeat every layer that is named, each is granted, and no smaller number of granted ones does."""
     found = answer(capsys, demo, "layers", "--by", "subscription")
     portal = next(row for row in found if row["name"].startswith("mei.lin@"))
     assert portal["at"] == "Patient Portal"
-    assert 1 <= len(portal["fewest"]) <= len(portal["granted"])
+    text = f"""
+        SELECT DISTINCT g.operation, l.layer FROM granted_operations g
+        JOIN operation_layers l ON lower(l.operation) = lower(g.operation)
+        WHERE g.principal_id = '{portal["principal_id"]}'"""
+    defeats: dict[str, set[str]] = {}
+    for row in answer(capsys, demo, "sql", text):
+        defeats.setdefault(row["operation"].lower(), set()).add(row["layer"])
+    wanted = set(portal["granted"])
+    assert {operation.lower() for operation in portal["fewest"]} <= defeats.keys()
+    assert set().union(*(defeats[operation.lower()] for operation in portal["fewest"])) == wanted
+    distinct = {frozenset(layers & wanted) for layers in defeats.values()}
+    fewer = itertools.combinations(distinct, len(portal["fewest"]) - 1)
+    assert not any(set().union(*some) == wanted for some in fewer)
 
 
 def test_one_principal_is_explained_layer_by_layer(demo: Path, capsys: pytest.CaptureFixture[str]) -> None:

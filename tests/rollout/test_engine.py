@@ -15,6 +15,7 @@ from rightsize.rollout.bundle import Bundle, Held
 from rightsize.rollout.engine import state_of
 from rightsize.rollout.journal import Journal, read_journal
 from rightsize.rollout.rest import RefusalError
+from rightsize.workflow.rollout import own_access
 from tests.azure.hurried import Hurried
 from tests.rollout.room import (
     NARROW,
@@ -336,11 +337,17 @@ def test_a_role_of_that_id_that_is_another_is_never_edited(path: Path) -> None:
     assert _states(bundle, path) == ["rolled_back", "rolled_back"]
 
 
-def test_own_access_is_not_taken_away(path: Path) -> None:
+@pytest.mark.parametrize("caller", [guid(1, "d").upper(), guid(7, "d")])
+def test_own_access_is_not_taken_away(path: Path, caller: str) -> None:
+    """Also not through a group: here the first principal is one, with somebody else in it."""
     room, bundle = _tenant()
     original = room.state()
-    _apply(room, bundle_of(bundle.swaps[0]), path, own=[guid(1, "d").upper()])
+    own = own_access(caller, {guid(1, "d"): {guid(7, "d")}, guid(2, "d"): {guid(8, "d")}})
+    _apply(room, bundle_of(bundle.swaps[0]), path, own=own)
     assert room.state() == original
+    assert [entry.data["code"] for entry in read_journal(path) if entry.event == "failed"] == ["OwnAccess"]
+    _apply(room, bundle_of(bundle.swaps[1]), path, own=own)
+    assert guid(2) not in room.state()["assignments"]
 
 
 @pytest.mark.parametrize("scope", [SUB, RG])
