@@ -273,6 +273,7 @@ REQUEST_TABLES = {
     "aksaudit": "kubernetes",
     "aksauditadmin": "kubernetes",
     "containerregistryrepositoryevents": "registry",
+    "containerregistryloginevents": "registry",
     "sqlsecurityauditevents": "sql",
 }
 """The tables of the logs of requests."""
@@ -282,6 +283,7 @@ REQUEST_CATEGORIES = {
     "kube-audit": "kubernetes",
     "kube-audit-admin": "kubernetes",
     "containerregistryrepositoryevents": "registry",
+    "containerregistryloginevents": "registry",
     "sqlsecurityauditevents": "sql",
 }
 """Their categories, which AzureDiagnostics has in one table."""

@@ -39,6 +39,14 @@ Watch = Callable[[int, int], object]
 """Told how many bytes of files were read, and how many there are."""
 
 
+_NOT_READ = "nothing is learnt from this log"
+_NOT_USED = {
+    "m365_audit_log": "what it says of the directory stands in the directory's own audit log, and the other services "
+    "of Microsoft 365 decide by roles of their own"
+}
+"""Why a log that is recognised says nothing of what is used, where there is more to say."""
+
+
 @dataclass(frozen=True, slots=True)
 class StagedFile:
     """What one file, or the records of one log in it, gave."""
@@ -268,7 +276,7 @@ def _notes(
     for log, source in SOURCES.items():
         read = sum(records for (_, name), records in counts.read.items() if name == log)
         if read and source not in used:
-            yield f"{source}: {read:,} records recognised; nothing is learnt from this log yet"
+            yield f"{source}: {read:,} records recognised and not used: {_NOT_USED.get(source, _NOT_READ)}"
     yield from _audit_shares(con)
     for category, records in sorted(counts.other_categories.most_common(_WORDS_TOLD)):
         yield f"{records:,} records of the Activity Log have the category `{category}`, which is no use of a permission"

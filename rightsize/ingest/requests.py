@@ -148,7 +148,8 @@ def _kubernetes() -> Values:
 
 def _registry() -> Values:
     return {
-        "category": "'ContainerRegistryRepositoryEvents'",
+        "category": "CASE WHEN lower(coalesce(category, table_name)) = 'containerregistryloginevents' "
+        "THEN 'ContainerRegistryLoginEvents' ELSE 'ContainerRegistryRepositoryEvents' END",
         "named": f"coalesce(CASE WHEN identity NOT LIKE '{{%' THEN identity END, {_property('identity')})",
         # Its result type is the word HttpStatusCode, and the description the code.
         "http_status": f"coalesce(status_code, {_property('statusCode')}, description)",

@@ -273,6 +273,15 @@ def test_a_registry_names_who_pulled_by_an_id_of_unknown_kind(
     assert event["principal_name"] == (changes.get("Identity", OID) if access == "roles" else None)
 
 
+@pytest.mark.parametrize(("identity", "access"), [(OID, "none"), (UPN, "none"), ("acr-admin", "key")])
+def test_a_login_to_a_registry_needs_nothing_and_shows_who_comes_by_its_own_account(
+    identity: str, access: str, tmp_path: Path
+) -> None:
+    table = {"Type": "ContainerRegistryLoginEvents", "Category": "ContainerRegistryLoginEvents"}
+    login = image_row(OperationName="Login", Identity=identity, Repository=None, **table)
+    assert accesses(tmp_path, login) == [("Login", "other", access, "data")]
+
+
 def test_databases_have_roles_of_their_own(tmp_path: Path) -> None:
     """They are flagged and not mapped: no Azure role let these through."""
     assert accesses(tmp_path, item_row(), statement_row(), item_row(AuthTokenType="PrimaryMasterKey")) == [

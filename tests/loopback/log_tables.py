@@ -54,6 +54,17 @@ _RISKY = (
     "RiskLastUpdatedDateTime datetime, RiskLevel string, RiskState string, "
 )
 _END = ", SourceSystem string, Type string"
+_KUBERNETES = (
+    "TimeGenerated datetime, TenantId string, Annotations dynamic, AuditId string, Level string, ObjectRef dynamic, "
+    "PodName string, RequestObject dynamic, RequestReceivedTime datetime, RequestUri string, ResponseObject dynamic, "
+    "ResponseStatus dynamic, SourceIps dynamic, Stage string, StageReceivedTime datetime, User dynamic, "
+    "UserAgent string, Verb string, SourceSystem string, Type string, _ResourceId string"
+)
+_REGISTRY = (
+    "TimeGenerated datetime, TenantId string, CallerIpAddress string, CorrelationId string, DurationMs string, "
+    "Identity string, LoginServer string, OperationName string, ResultDescription string, ResultType string, "
+    "UserAgent string, SourceSystem string, Type string, _ResourceId string"
+)
 COLUMNS = {
     "AzureActivity": (
         "TimeGenerated datetime, TenantId string, ActivityStatus string, ActivityStatusValue string, "
@@ -93,6 +104,22 @@ COLUMNS = {
         "DurationMs int, HttpStatusCode int, Identity dynamic, IsAccessPolicyMatch bool, OperationName string, "
         "Properties dynamic, RequestUri string, ResultDescription string, ResultSignature string, ResultType string, "
         "SourceSystem string, Type string, _ResourceId string"
+    ),
+    "AZMSRunTimeAuditLogs": (
+        "TimeGenerated datetime, TenantId string, ActivityId string, ActivityName string, AuthKey string, "
+        "AuthType string, ClientIp string, Count int, NamespaceName string, NetworkType string, Protocol string, "
+        "Provider string, Status string, SourceSystem string, Type string, _ResourceId string"
+    ),
+    "AKSAudit": _KUBERNETES,
+    "AKSAuditAdmin": _KUBERNETES,
+    "ContainerRegistryRepositoryEvents": _REGISTRY
+    + ", ArtifactType string, Digest string, Repository string, Tag string",
+    "ContainerRegistryLoginEvents": _REGISTRY + ", JwtId string",
+    "CDBDataPlaneRequests": (
+        "TimeGenerated datetime, TenantId string, AadPrincipalId string, AccountName string, ActivityId string, "
+        "AuthTokenType string, Category string, ClientIpAddress string, CollectionName string, DatabaseName string, "
+        "OperationName string, StatusCode string, UserAgent string, SourceSystem string, Type string, "
+        "_ResourceId string"
     ),
     "SecurityAlert": (
         "TimeGenerated datetime, TenantId string, AlertName string, AlertSeverity string, AlertType string, "
