@@ -31,7 +31,7 @@ _ORDER = (
     OutOfCoverage.NO_LOG_LOADED.value,
 )
 _RANK = {state: rank for rank, state in enumerate(_ORDER)}
-_CHANGES = r"^(.*)/providers/microsoft\.insights/diagnosticsettings/[^/]+$"
+_CHANGES = r"^(.*)/providers/microsoft\.insights/diagnosticsettings/([^/]+)$"
 _SETTING_WRITES = ("microsoft.insights/diagnosticsettings/write", "microsoft.insights/diagnosticsettings/delete")
 _DECLARED = "declared_empty"
 
@@ -113,7 +113,8 @@ def _of_high_places(inputs: Inputs, tenant: Tenant, high: pl.DataFrame) -> pl.Da
 
 def _log_states(inputs: Inputs, window: Window, resources: pl.DataFrame) -> pl.DataFrame:
     """Return `(resource, rule, state)`: what the log of each resource says of the window."""
-    days, enabled = _covered_days(inputs, window), _enabled(inputs)
+    enabled = _enabled(inputs, window)
+    days = _covered_days(inputs, window, enabled)
     first = pl.lit(window.first_day)
     since = pl.max_horizontal(pl.col("created").fill_null(first), first)
     silent = (
@@ -171,14 +172,17 @@ def _with_days(resources: pl.DataFrame, days: pl.DataFrame, enabled: pl.DataFram
     )
 
 
-def _covered_days(inputs: Inputs, window: Window) -> pl.DataFrame:
+def _covered_days(inputs: Inputs, window: Window, enabled: pl.DataFrame) -> pl.DataFrame:
     """Return `(source, scope, category, day)` that the logs of resources cover, folded."""
     logs = sorted({row["log"] for row in rows_of("resource_logs")})
     rows = inputs.coverage.filter(
         pl.col("source").is_in(logs) & (pl.col("state") != "missing") & window.holds("day")
     ).select("source", "day", "state", "scope", category=folded(pl.col("category")))
     rows = rows.with_columns(scope=place_of(rows["scope"]))
-    changed = _changed_settings(inputs, window)
+    # A setting that was deleted before the window stays in listings that were loaded while it was there.
+    gone = deleted_settings(inputs, window).join(enabled, on="scope", how="anti").select("scope")
+    gone = gone.unique().with_columns(until=pl.lit(window.last_day))
+    changed = pl.concat([_changed_settings(inputs, window), gone]).group_by("scope").agg(pl.col("until").max())
     unsure = rows.join(changed, on="scope", how="left")
     doubtful = (pl.col("state") == _DECLARED) & (pl.col("day") <= pl.col("until")).fill_null(False)
     return unsure.filter(~doubtful).select("source", "scope", "category", "day").unique()
@@ -197,9 +201,27 @@ def _changed_settings(inputs: Inputs, window: Window) -> pl.DataFrame:
     )
 
 
-def _enabled(inputs: Inputs) -> pl.DataFrame:
+def deleted_settings(inputs: Inputs, window: Window) -> pl.DataFrame:
+    """Return `(scope, setting)`, folded, of the settings whose last known change before the window is a deletion."""
+    days = inputs.usage_days.filter((pl.col("day") < window.first_day) & (pl.col("succeeded") + pl.col("started") > 0))
+    named = days.select("day", name=folded(days["operation"]), place=place_of(days["scope"]))
+    changes = named.filter(pl.col("name").is_in(_SETTING_WRITES)).select(
+        "day",
+        is_deletion=pl.col("name") == _SETTING_WRITES[1],
+        scope=pl.col("place").str.extract(_CHANGES, 1),
+        setting=pl.col("place").str.extract(_CHANGES, 2),
+    )
+    last = changes.drop_nulls().filter(pl.col("day") == pl.col("day").max().over("scope", "setting"))
+    return last.filter("is_deletion").select("scope", "setting").unique()
+
+
+def _enabled(inputs: Inputs, window: Window) -> pl.DataFrame:
     """Return `(scope, category)` that some diagnostic setting sends, the groups of categories spelt out."""
-    rows = inputs.diagnostic_settings.filter(pl.col("enabled").fill_null(False))
+    table = inputs.diagnostic_settings
+    rows = table.with_columns(scope=place_of(table["scope"]), setting=folded(table["name"]))
+    rows = rows.filter(pl.col("enabled").fill_null(False)).join(
+        deleted_settings(inputs, window), on=["scope", "setting"], how="anti"
+    )
     single = rows.filter(~pl.col("is_group")).select("scope", "category")
     words = (row["categories"].lower().replace("|", " ").split() for row in rows_of("resource_logs"))
     every = sorted(set().union(*words))

@@ -174,6 +174,31 @@ def test_a_setting_that_was_changed_in_the_window_makes_declared_days_doubtful(
     assert tiny.judged("a")[GET][0] == verdict
 
 
+@pytest.mark.parametrize(
+    ("events", "other", "verdict"),
+    [
+        ([("delete", 1)], False, ("unobservable", "no_diagnostic_setting")),
+        ([("write", 1), ("delete", 5)], False, ("unobservable", "no_diagnostic_setting")),
+        ([("delete", 1), ("write", 5)], False, ("unused", "covered")),
+        ([("delete", 1)], True, ("unused", "covered")),
+    ],
+)
+def test_a_setting_that_was_deleted_before_the_window_sends_nothing_though_an_old_listing_has_it(
+    tiny: Tiny, events: list[tuple[str, int]], other: bool, verdict: tuple[str, str]
+) -> None:
+    """A declaration over it proves nothing, unless the setting came back or another one sends the same."""
+    tiny.assign("a", "p", "secrets", VAULT)
+    sends(tiny, VAULT, "AuditEvent")
+    if other:
+        sends(tiny, VAULT, "AuditEvent")
+        tiny.rows["diagnostic_settings"][-1]["name"] = "y"
+    cover(tiny, VAULT, "key_vault_log", "AuditEvent", state="declared_empty")
+    for verb, day in events:
+        tiny.use("admin", f"Microsoft.Insights/diagnosticSettings/{verb}",
+                 f"{VAULT}/providers/microsoft.insights/diagnosticSettings/X", day=dt.date(2025, 12, day))  # fmt: skip
+    assert tiny.judged("a")[GET] == verdict
+
+
 def test_an_operation_that_no_rule_knows_may_have_used_anything_of_its_service(tiny: Tiny) -> None:
     """It is coverage lost for whoever did it, there, and for nobody else."""
     tiny.assign("a", "p", "secrets", VAULT).assign("b", "q", "secrets", VAULT).assign("c", "p", "secrets", OTHER)

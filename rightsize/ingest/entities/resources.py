@@ -65,7 +65,7 @@ def _insert(relation: str) -> str:
                 FROM json_each(json_object({pairs})) WHERE json_type(value) <> 'NULL'
             ) END AS settings
             FROM {ROWS} AS r JOIN {relation} USING (file_id, line)
-        ) WHERE resource_type IS NOT NULL"""
+        ) WHERE trim(resource_type) <> ''"""
 
 
 # A listing is whole where a page of it says that none follows, and none of its records was lost. It speaks for the
@@ -74,7 +74,7 @@ _LISTED = f"""
     INSERT INTO stage_listings (file_id, line, listing, of, complete)
     SELECT DISTINCT file_id, NULL::BIGINT, 'resources',
         '/subscriptions/' || split_part({folded("scope")}, '/', 3) || ' ' || {folded("resource_type")}, true
-    FROM {ROWS} WHERE resource_type IS NOT NULL AND file_id NOT IN (SELECT file_id FROM stage_rejects)
+    FROM {ROWS} WHERE trim(resource_type) <> '' AND file_id NOT IN (SELECT file_id FROM stage_rejects)
         AND file_id IN (SELECT file_id FROM stage_pages WHERE NOT has_next)"""
 
 
@@ -140,7 +140,10 @@ def _read_diagnostic_setting(record: Mapping[str, Any]) -> Iterator[Row | Unusab
     scope, _, name = fold(text_of(look.outer, "id").strip()).rstrip("/").rpartition(_SETTING)
     if not scope.startswith("/") or not name:
         raise InputError("its `id` is no diagnostic setting")
-    for log in look.value("logs"):
+    logs = look.value("logs")
+    if not isinstance(logs, list):
+        raise InputError("it has no list of logs")
+    for log in logs:
         if not isinstance(log, Mapping):
             yield Unusable("a log of it is no object", log)
             continue

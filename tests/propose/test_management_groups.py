@@ -1,0 +1,69 @@
+"""Below a management group: Azure takes no data action there, so what one role held becomes roles at two heights.
+
+Source: Microsoft Learn, "Azure custom roles": a custom role with data actions cannot be assigned at a management group.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from rightsize.model.nouns import PermissionBlock
+from rightsize.model.plan import Plan
+from rightsize.rbac.text import fold
+from tests.propose.small_tenant import MG, SUB, SUB2, SmallTenant, guid, proposal_for
+
+START = "Microsoft.Compute/virtualMachines/start/action"
+BLOB = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs/read"
+WIDE = guid(900)
+ACCOUNT = "/resourceGroups/data/providers/Microsoft.Storage/storageAccounts/acct"
+
+
+def _plan(*used: tuple[str, str], **dials: Any) -> Plan:
+    tenant = SmallTenant()
+    block = PermissionBlock(actions=("Microsoft.Compute/*",), data_actions=("Microsoft.Storage/*",))
+    tenant.roles[WIDE] = ("Machines and blobs", [block])
+    user = tenant.principal(1)
+    tenant.assign(101, user, WIDE, MG)
+    for operation, scope in used:
+        tenant.use(user, operation, scope)
+    return tenant.plan(**dials)
+
+
+@pytest.mark.parametrize("dials", [{}, {"reads": "none", "unobservable": "drop"}])
+@pytest.mark.parametrize(
+    "used",
+    [
+        [(START, MG), (BLOB, f"{SUB}{ACCOUNT}"), (BLOB, f"{SUB2}{ACCOUNT}")],
+        [(BLOB, f"{SUB}{ACCOUNT}"), (BLOB, f"{SUB2}{ACCOUNT}")],
+    ],
+)
+def test_no_new_role_takes_data_actions_to_a_management_group(
+    used: list[tuple[str, str]], dials: dict[str, Any]
+) -> None:
+    plan = _plan(*used, **dials)
+    placed: dict[str, set[str]] = {}
+    for one in proposal_for(plan, guid(101)).assignments:
+        placed.setdefault(fold(one.role), set()).add(fold(one.scope))
+    for role in plan.roles:
+        definition = role.definition
+        scopes = placed.get(fold(definition.role_definition_id), set()) | set(map(fold, definition.assignable_scopes))
+        if any(block.data_actions for block in definition.permissions):
+            assert all(scope.startswith("/subscriptions/") for scope in scopes)
+    assert plan.replay["denied"] == 0
+
+
+def test_control_and_data_become_roles_of_their_own_where_the_height_differs() -> None:
+    """The one may stand at the management group; the other stands in each subscription that holds its data."""
+    used = [(START, MG), (BLOB, f"{SUB}{ACCOUNT}"), (BLOB, f"{SUB2}{ACCOUNT}")]
+    plan = _plan(*used, reads="none", unobservable="drop")
+    roles = {role.definition.role_definition_id: role.definition for role in plan.roles}
+    found = {
+        fold(one.scope).startswith("/subscriptions/"): {
+            bool(block.data_actions) for block in roles[one.role].permissions
+        }
+        for one in proposal_for(plan, guid(101)).assignments
+        if one.role in roles
+    }
+    assert found == {False: {False}, True: {True}}
