@@ -33,6 +33,7 @@ from rightsize.workflow.layers import keep_layers, matrix_rows, measure_plan
 from rightsize.workflow.planes import judge_planes
 from rightsize.workflow.reach import keep_reach
 from rightsize.workflow.review import read_review
+from rightsize.workflow.separation import with_separations
 
 SUMMARY, COMMENT = "summary.html", "comment.md"
 
@@ -97,6 +98,7 @@ def propose_plan(
         if decisions is not None:
             plan = respect(plan, decisions)
         layers = measure_plan(inputs, analysis, plan)
+        plan = with_separations(plan, inputs, analysis, layers)
         picture = draw_matrix(matrix_rows(layers.defeats, plan.names))
         extra = {SUMMARY: write_summary(plan, layers=picture)}
         if forms:
