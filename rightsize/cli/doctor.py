@@ -14,6 +14,7 @@ from rightsize.cli.exit_codes import ExitCode
 from rightsize.cli.narration import say, set_verbosity
 from rightsize.cli.options import NoInput, Output, OutputFormat, Quiet, Verbose
 from rightsize.cli.output import show
+from rightsize.model.errors import UsageError
 
 _COLUMNS = ("source", "title", "reach", "scopes", "readable", "permission", "role", "at", "reason")
 _SHORT = ("source", "reach", "scopes", "readable", "role")
@@ -51,6 +52,8 @@ def doctor(
     from rightsize.workflow.doctor import examine, write_role  # noqa: PLC0415
 
     set_verbosity(verbose, quiet)
+    if with_pim and rollout_role is None:
+        raise UsageError("`--with-pim` is said of no role", hint="add --rollout-role FILE")
     found = examine(
         cloud=cloud,
         auth=auth,

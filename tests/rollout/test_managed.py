@@ -15,6 +15,8 @@ from rightsize.model.errors import InternalError
 from rightsize.rollout.bundle import Bundle, Held, Rules
 from rightsize.rollout.engine import Engine, state_of
 from rightsize.rollout.journal import Journal, read_journal
+from rightsize.rollout.pim import Pim
+from rightsize.rollout.rest import RefusalError
 from tests.azure.hurried import Hurried
 from tests.bench import bench_rollout
 from tests.loopback.pim_writes import default_rules, rules_of
@@ -337,3 +339,26 @@ def test_faults_and_kills_together_end_in_the_plan_or_in_the_original(path: Path
     kills += bench_rollout.carry_out(room, bundle, path, back, reread=reread)
     assert room.state() == original
     assert kills == len(read_journal(path)) > 100
+
+
+class _Told:
+    """Resource Manager where every request ends as it is told, and nothing comes of it."""
+
+    def __init__(self, status: str) -> None:
+        self.status = status
+
+    def write(self, *_: Any, **__: Any) -> dict[str, Any]:
+        return {"properties": {"status": self.status}}
+
+    def pages(self, *_: Any, **__: Any) -> list[dict[str, Any]]:
+        return []
+
+
+@pytest.mark.parametrize("status", ["Denied", "AdminDenied", "Failed", "TimedOut", "PendingApproval"])
+def test_a_request_that_comes_to_nothing_is_a_refusal(status: str) -> None:
+    """Azure takes it with a good status all the same; a swap must not wait for somebody's approval."""
+    held = narrow(1, state="eligible")
+    with pytest.raises(RefusalError) as refused:
+        Pim(_Told(status)).assign(held.url, held.properties())  # type: ignore[arg-type]
+    assert refused.value.code == status
+    Pim(_Told("Provisioned")).assign(held.url, held.properties())  # type: ignore[arg-type]
