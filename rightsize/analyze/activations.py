@@ -261,19 +261,30 @@ def match_eligibilities(
     pairs = reach.join(held, on=["role", "holder"])
     placed = pairs.filter(pl.col("place").is_not_null()).join(within, on=["place", "held_at"], how="semi")
     single = pairs.filter(pl.col("place").is_null() & (pl.len().over("activation_id") == 1))
+    return with_best_match(found, pl.concat([placed, single]), eligible["eligibility"])
+
+
+def with_best_match(found: pl.DataFrame, pairs: pl.DataFrame, listed: pl.Series) -> pl.DataFrame:
+    """Return activations with the best of the eligibilities that may be behind each, where it names none itself.
+
+    One's own comes before that of a group, the narrower before the wider, and the smaller id of two alike. An activation
+    whose record says no place is at that of its eligibility.
+
+    Args:
+        found: The activations.
+        pairs: `(activation_id, principal_id, holder, held_at, matched)`: what may be behind them.
+        listed: The ids of today's eligibilities; what an activation names counts only where it is among them.
+    """
     best = (
-        pl.concat([placed, single])
-        .with_columns(indirect=pl.col("holder") != pl.col("principal_id"), deep=pl.col("held_at").str.len_chars())
+        pairs.with_columns(indirect=pl.col("holder") != pl.col("principal_id"), deep=pl.col("held_at").str.len_chars())
         .sort("activation_id", "indirect", "deep", "matched", descending=[False, False, True, False])
         .unique("activation_id", keep="first", maintain_order=True)
     )
-    listed = eligible["eligibility"].unique()
+    named = pl.col("eligibility").is_in(listed.unique().implode())
     return (
         found.join(best.select("activation_id", "matched", "held_at"), on="activation_id", how="left")
         .with_columns(
-            eligibility=pl.when(pl.col("eligibility").is_in(listed.implode()))
-            .then("eligibility")
-            .otherwise(pl.col("matched")),
+            eligibility=pl.when(named).then("eligibility").otherwise(pl.col("matched")),
             place=pl.coalesce("place", "held_at"),
         )
         .drop("matched", "held_at")

@@ -177,6 +177,8 @@ class Plan:
         replay: How many distinct calls of the window end in which way under it.
         verdicts: How many granted operations have which verdict, over all assignments.
         optimum: How good the choice of places and of roles is: what was found, what is proved, and the gap between.
+        reads: The choice of `--reads` that was made, and what each of them costs: operations that stay without
+            evidence, and sensitive ones among them.
         curve: What fewer new roles would cost in excess: points with `custom_roles`, `excess`, `lower_bound` and
             `assignments`, most roles first.
         names: Display names of principals and roles by id, and of subscriptions and management groups by scope; they
@@ -192,6 +194,7 @@ class Plan:
     replay: Mapping[str, int] = field(default_factory=dict)
     verdicts: Mapping[str, int] = field(default_factory=dict)
     optimum: Mapping[str, Any] = field(default_factory=dict)
+    reads: Mapping[str, Any] = field(default_factory=dict)
     curve: tuple[Mapping[str, Any], ...] = ()
     names: Mapping[str, str] = field(default_factory=dict)
     rests_on: Mapping[str, Mapping[str, str]] = field(default_factory=dict)

@@ -123,7 +123,7 @@ class NeedReader:
         reads = _Reads()
         if self.dials.unobservable is Unobservable.KEEP:
             here |= profile.hidden
-        linked = self._linked(profile.linked, self.staying(profile, use) | (around or Writes()))
+        linked = self.linked(profile.linked, self.staying(profile, use) | (around or Writes()))
         here |= linked
         by_scope = {target: part.operations for target, part in use.items()}
         if self.dials.lifecycle:
@@ -142,7 +142,7 @@ class NeedReader:
         parts[scope] = (*parts.get(scope, ()), *reads.parts)
         return Needs(self._without_repeats(scope, by_scope, parts), why)
 
-    def _linked(self, linked: int, staying: Writes) -> int:
+    def linked(self, linked: int, staying: Writes) -> int:
         """Return the linked checks that a kept write can cause; a dial does not take them from a write that stays."""
         unknown = sorted(staying.unknown)
         found = []
@@ -176,11 +176,11 @@ class NeedReader:
         if self.dials.reads is Reads.ALL:
             return self._as_granted(reading_parts(role.blocks), reads)
         if self.dials.reads is Reads.NAMESPACE:
-            providers = sorted({_provider(name) for part in use.values() for _, name in self._names(part)})
+            providers = sorted({provider_of(name) for part in use.values() for _, name in self._names(part)})
             parts = tuple(
                 part for name in providers for part in reading_parts(role.blocks, within=self._provider(name))
             )
-            members = ((plane, name) for plane, name in self.index.members(reads) if _provider(name) in providers)
+            members = ((plane, name) for plane, name in self.index.members(reads) if provider_of(name) in providers)
             found = self._as_granted(parts, self.index.mask(members))
             return _Reads(
                 found.operations, found.parts, {}, {NAMESPACE_READ: self.book.mask(Need(found.operations, parts))}
@@ -203,7 +203,7 @@ class NeedReader:
     def _provider(self, folded_name: str) -> str:
         """Return a resource provider as the catalogue spells it."""
         for _, name in self.index.names:
-            if _provider(name) == folded_name:
+            if provider_of(name) == folded_name:
                 return name.split("/", 1)[0]
         return folded_name
 
@@ -245,7 +245,8 @@ def sibling_reads(names: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     return sorted(found)
 
 
-def _provider(name: str) -> str:
+def provider_of(name: str) -> str:
+    """Return the folded resource provider of an operation."""
     return fold(name.split("/", 1)[0])
 
 

@@ -31,6 +31,7 @@ from rightsize.propose.needs import NeedReader
 from rightsize.propose.privileged import opens
 from rightsize.propose.proof import prove
 from rightsize.propose.reach import GRANTS_SCHEMA, Evaluator
+from rightsize.propose.read_prices import price_reads
 from rightsize.propose.readings import take_readings
 from rightsize.propose.replay import Replay, distinct_uses, replay
 from rightsize.propose.settle import (
@@ -98,6 +99,7 @@ def make_plan(
         verdicts=_count_verdicts(analysis),
         names=_names(bench, new),
         optimum=granted.optimum,
+        reads=price_reads(bench, stays_within_reach(NeedReader(bench.book, dials, bench.elsewhere), bench)),
         curve=granted.curve,
         rests_on=take_readings(inputs, (one.role for proposal in proposals for one in proposal.assignments)),
     )
@@ -138,11 +140,16 @@ def catalogue_hash(operations: pl.DataFrame) -> str:
 def draft_all(bench: Bench) -> dict[Key, Draft]:
     """Decide every assignment for itself."""
     reader = NeedReader(bench.book, bench.dials, bench.elsewhere)
-    around = writes_within_reach(
+    around = stays_within_reach(reader, bench)
+    return {subject.key: _draft_one(subject, reader, around, bench) for subject in bench.subjects}
+
+
+def stays_within_reach(reader: NeedReader, bench: Bench) -> Mapping[str, Writes]:
+    """Return for each folded holder the writes that stay with everybody who reaches its assignments."""
+    return writes_within_reach(
         ((fold(subject.principal_id), _staying(subject, reader, bench)) for subject in bench.subjects),
         bench.analysis.tenant.membership,
     )
-    return {subject.key: _draft_one(subject, reader, around, bench) for subject in bench.subjects}
 
 
 def _staying(subject: Subject, reader: NeedReader, bench: Bench) -> Writes:

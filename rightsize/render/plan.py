@@ -104,6 +104,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         ],
         "replay": plan.replay,
         "optimum": plan.optimum,
+        "reads": plan.reads,
         "curve": list(plan.curve),
         "rests_on": plan.rests_on,
         "planes": {

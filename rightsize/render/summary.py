@@ -87,6 +87,7 @@ def _facts(plan: Plan, title: str) -> dict[str, Any]:
         "replay": plan.replay,
         "kinds": [(kind, kinds[kind]) for kind in _KIND_ORDER if kinds[kind]],
         "beyond": [_of_part(part) for part in plan.parts if part.proposals],
+        "reads": plan.reads,
         "curve": draw_curve(plan.curve, chosen=len(plan.roles)),
         "curve_size": (WIDTH, HEIGHT),
         "top": _top(plan),

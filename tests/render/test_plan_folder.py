@@ -91,6 +91,7 @@ def test_the_plan_has_the_keys_that_other_programs_read(files: dict[str, str]) -
         "advice",
         "replay",
         "optimum",
+        "reads",
         "curve",
         "planes",
         "rests_on",

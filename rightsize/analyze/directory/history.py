@@ -5,7 +5,15 @@ from __future__ import annotations
 import polars as pl
 
 from rightsize.analyze.activation_use import activation_table
-from rightsize.analyze.activations import asked, end_early, given_back, join_records, noted, records
+from rightsize.analyze.activations import (
+    asked,
+    end_early,
+    given_back,
+    join_records,
+    noted,
+    records,
+    with_best_match,
+)
 from rightsize.analyze.directory.tables import DirectoryTables, ways_to
 
 
@@ -27,25 +35,10 @@ def _matched(found: pl.DataFrame, tables: DirectoryTables) -> pl.DataFrame:
         "role", holder="principal_id", held_at="place", matched="role_assignment_id"
     )
     pairs = found.select("activation_id", "principal_id", "role", "place").join(tables.membership, on="principal_id")
-    best = (
-        pairs.join(held, on=["role", "holder"])
-        .filter((pl.col("place") == pl.col("held_at")).fill_null(True) | (pl.col("held_at") == "/"))
-        .with_columns(indirect=pl.col("holder") != pl.col("principal_id"), deep=pl.col("held_at").str.len_chars())
-        .sort("activation_id", "indirect", "deep", "matched", descending=[False, False, True, False])
-        .unique("activation_id", keep="first", maintain_order=True)
+    behind = pairs.join(held, on=["role", "holder"]).filter(
+        (pl.col("place") == pl.col("held_at")).fill_null(True) | (pl.col("held_at") == "/")
     )
-    listed = held["matched"].unique()
-    return (
-        found.join(best.select("activation_id", "matched", "held_at"), on="activation_id", how="left")
-        .with_columns(
-            eligibility=pl.when(pl.col("eligibility").is_in(listed.implode()))
-            .then("eligibility")
-            .otherwise(pl.col("matched")),
-            place=pl.coalesce("place", "held_at", pl.lit("/")),
-        )
-        .drop("matched", "held_at")
-        .sort("start_on", "activation_id")
-    )
+    return with_best_match(found, behind, held["matched"]).with_columns(pl.col("place").fill_null("/"))
 
 
 def use_of_activations(activations: pl.DataFrame, tables: DirectoryTables) -> pl.DataFrame:
