@@ -267,8 +267,8 @@ def match_eligibilities(
 def with_best_match(found: pl.DataFrame, pairs: pl.DataFrame, listed: pl.Series) -> pl.DataFrame:
     """Return activations with the best of the eligibilities that may be behind each, where it names none itself.
 
-    One's own comes before that of a group, the narrower before the wider, and the smaller id of two alike. An activation
-    whose record says no place is at that of its eligibility.
+    One's own comes before that of a group, the narrower before the wider, and the smaller id of two alike. An
+    activation whose record says no place is at that of its eligibility.
 
     Args:
         found: The activations.
