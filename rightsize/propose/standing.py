@@ -134,7 +134,7 @@ def totals(found: Sequence[Standing], plan: Plan) -> Totals:
     decided = {one.proposal.id for one in found}
     of_rbac = [one for one in found if one.proposal.is_of_rbac]
     kept = sum(one.excess_before for one in plan.all_proposals if one.is_of_rbac and one.id not in decided)
-    accepted = [one.proposal for one in of_rbac if one.state == "accepted"]
+    accepted = [one.proposal for one in of_rbac if one.state == "accepted" and one.proposal.kind != "keep"]
     new = {fold(role.definition.role_definition_id) for role in plan.roles}
     made = {place for one in accepted for place in one.assignments}
     return Totals(

@@ -82,10 +82,11 @@ def write_difference(old: RoleDefinition, new: RoleDefinition, rows: Sequence[Ma
 
 def short_ids(ids: Sequence[str]) -> dict[str, str]:
     """Return for each id the shortest beginning that no other has, and at least 8 characters after a plane's word."""
+    ordered = sorted(ids)
     found = {}
-    for one in ids:
+    for before, one, after in zip(["", *ordered], ordered, [*ordered[1:], ""], strict=False):
         length = len(one.partition("-")[0]) + 1 + _SHORT if one.startswith(("graph-", "directory-")) else _SHORT
-        while length < len(one) and sum(other.startswith(one[:length]) for other in ids) > 1:
+        while length < len(one) and any(other.startswith(one[:length]) for other in (before, after)):
             length += 1
         found[one] = one[:length]
     return found

@@ -17,6 +17,7 @@ from rightsize.model.errors import InputError, UsageError
 from rightsize.model.plan import Plan, Proposal
 from rightsize.propose.dials import Dials
 from rightsize.workflow.demo_truth import TruthCheck, check_plan
+from rightsize.workflow.deploy import COMMENT_FORM
 from rightsize.workflow.load import load_paths
 from rightsize.workflow.propose import propose_plan
 from rightsize.workflow.report import report_store
@@ -135,7 +136,7 @@ def make_demo(folder: Path, spec: TenantSpec, narrate: Callable[[str], None]) ->
     narrate(f"wrote {len(truth['files']):,} files of exports to {folder / 'exports'}")
     load_paths(store, [folder / "exports"])
     narrate(f"loaded them into {store}")
-    result = propose_plan(store, Dials(), folder)
+    result = propose_plan(store, Dials(), folder, forms=[COMMENT_FORM])
     narrate(f"judged every grant and wrote the plan to {folder / 'plan.json'}")
     report = report_store(store, folder / REPORT, plan=folder, title=TITLE)
     narrate(f"wrote the report to {report.out}")

@@ -53,12 +53,12 @@ def write_deployment(
     if out.resolve() == plan_file(plan).parent.resolve():
         raise UsageError("the plan's own folder is not written over", hint="name another one with --out")
     read = plan_of(read_plan_folder(plan))
-    with open_store(db, read_only=True) as store:
-        types = types_of(store.table("principals"))
-    only = None if review is None else accepted_of(read, review, dt.datetime.now(dt.UTC).date())
-    contents = contents_of(read, types, only)
     if COMMENT_FORM in forms:
         raise UsageError("a comment is no form to deploy", hint="`rightsize plan comment PLAN` writes it")
+    only = None if review is None else accepted_of(read, review, dt.datetime.now(dt.UTC).date())
+    with open_store(db, read_only=True) as store:
+        types = types_of(store.table("principals"))
+    contents = contents_of(read, types, only)
     roles = {f"roles/{role.slug}.json": ROLE_FORMS["json"](role.definition) for role in contents.roles}
     return DeployResult(write_folder({**roles, **deploy_files(contents, forms)}, out), contents)
 

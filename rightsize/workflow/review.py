@@ -177,11 +177,17 @@ def accepted_of(plan: Plan, file: Path, day: dt.date) -> list[str]:
 
     Raises:
         InputError: The file cannot be read, two decisions contradict each other, or one has ended.
-        EvidenceError: None is accepted.
+        EvidenceError: None is accepted, or one that the plan was made without.
     """
     found = standings(plan, read_review(file), day)
     require_current(found)
     accepted = [one.proposal.id for one in found if one.state == "accepted"]
+    kept = [one.proposal.id for one in found if one.state == "accepted" and one.proposal.kind == "keep"]
+    if kept:
+        raise EvidenceError(
+            f"the plan was made while proposal `{kept[0]}` was rejected, so it does not say how that is done",
+            hint="make it anew: `rightsize propose --review FILE`",
+        )
     if not accepted:
         counts = totals(found, plan).states
         said = ", ".join(f"{counts[state]} {state}" for state in STATES if counts.get(state)) or "no changes"

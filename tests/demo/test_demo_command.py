@@ -48,6 +48,8 @@ def test_it_makes_everything_in_one_folder(folder: Path) -> None:
         "roles",
         "summary.html",
         "report.html",
+        "comment.md",
+        "chain.json",
         MARKER,
     }
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
+import pytest
 from markdown_it import MarkdownIt
 
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
@@ -13,6 +16,7 @@ from rightsize.model.plan import Plan
 from rightsize.render.comment import LONGEST, short_ids, write_comment, write_difference
 from tests.propose.small_tenant import CONTRIBUTOR, SUB, VM, SmallTenant
 
+EXAMPLE = Path(__file__).resolve().parents[2] / "reports" / "example" / "comment.md"
 HOSTILE = (
     "</code></td><script>alert(1)</script>",
     "@org/team #1 GH-2 https://evil.example www.evil.example a@b.example",
@@ -111,6 +115,16 @@ def test_a_long_plan_is_cut_at_a_row_and_says_so_first() -> None:
     assert all(line.endswith(" |") and line.count(" | ") == 6 for line in rows)
     assert rows[0].startswith("| <code>00000000")
     assert text.rstrip().endswith(".")
+
+
+def test_the_example_is_the_demos_comment(demo_folder: Path) -> None:
+    """The comment of the sample tenant is the one that the demo writes; RIGHTSIZE_WRITE_GOLDEN=1 writes it."""
+    text = (demo_folder / "comment.md").read_text(encoding="utf-8")
+    if os.environ.get("RIGHTSIZE_WRITE_GOLDEN"):
+        EXAMPLE.write_text(text, encoding="utf-8")
+    if not EXAMPLE.exists():
+        pytest.skip("needs reports/example/comment.md: RIGHTSIZE_WRITE_GOLDEN=1 writes it")
+    assert EXAMPLE.read_text(encoding="utf-8") == text
 
 
 def test_short_ids_are_unique() -> None:
