@@ -17,7 +17,7 @@ def test_files_of_a_plan_stand_beside_one_another(
     assert run([*arguments, "--format", "terraform", "--out", str(tmp_path / "one")]) == 0
     assert " assignments; in " in capsys.readouterr().err
     script = (tmp_path / "one" / "az" / "deploy.sh").read_text(encoding="utf-8")
-    named = {word.removeprefix("@../") for word in script.split() if word.startswith("@")}
+    named = {word.removeprefix("@../") for word in script.split() if word.startswith("@../")}
     assert named == {str(path.relative_to(tmp_path / "one")) for path in (tmp_path / "one" / "roles").iterdir()}
     for name in named:
         assert (tmp_path / "one" / name).read_bytes() == (demo_folder / name).read_bytes()
