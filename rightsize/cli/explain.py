@@ -208,9 +208,10 @@ def _sign_in(item: dict[str, Any]) -> Iterator[str]:
 
 def _token(item: dict[str, Any]) -> Iterator[str]:
     of = f"{item['sign_in_kind']} sign-ins" if item["sign_in_kind"] else "sign-ins that no loaded log shows"
-    yield f"  {item['plane']}: {item['calls']} calls with {item['tokens']} tokens of {of}"
+    tokens = f"{item['tokens']} token{'s' if item['tokens'] != 1 else ''}"
+    yield f"  {item['plane']}: {item['calls']} calls with {tokens} of {of}"
     if item["moved"]:
-        yield f"    {item['moved']} of the tokens were used from several addresses"
+        yield f"    {item['moved']} of them from several addresses"
 
 
 _ACCESS = {

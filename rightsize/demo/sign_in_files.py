@@ -7,9 +7,9 @@ from typing import Any
 import polars as pl
 
 from rightsize.demo.archives import gzip_chunks
-from rightsize.demo.claims import AZURE_CLI, AZURE_PORTAL, address_of, client_of
+from rightsize.demo.claims import AZURE_CLI, AZURE_PORTAL, address_of, claims_of, client_of
 from rightsize.demo.hashing import guid, guids, number
-from rightsize.demo.sign_ins import INTERACTIVE, MANAGED_IDENTITY, NON_INTERACTIVE, SERVICE_PRINCIPAL, SERVICES
+from rightsize.demo.sign_ins import ARM, INTERACTIVE, MANAGED_IDENTITY, NON_INTERACTIVE, SERVICE_PRINCIPAL, SERVICES
 from rightsize.demo.templates import Template, instant, joined, json_text
 from rightsize.demo.tenant import Principal, Tenant
 from rightsize.demo.writing import Folder
@@ -72,7 +72,12 @@ def _frame(tenant: Tenant, texts: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFr
         pl.col("error").cast(pl.String).alias("error_code"),
         pl.when(failed).then(pl.lit("Invalid username or password.")).otherwise(pl.lit("Other.")).alias("reason"),
         pl.when(failed).then(pl.lit("FAILURE")).otherwise(pl.lit("SUCCESS")).alias("signature"),
-    ).with_columns(instant("time", "digit").alias("instant"))  # fmt: skip
+    ).with_columns(
+        instant("time", "digit").alias("instant"),
+        # What the Activity Log's claims have is the id of a token for Azure Resource Manager.
+        pl.when((pl.col("service") == SERVICES.index(ARM)) & ~failed).then("uti")
+        .otherwise(pl.col("id").str.replace_all("-", "").str.slice(0, 22)).alias("token"),
+    )  # fmt: skip
 
 
 def _principal_texts(tenant: Tenant, principal: Principal) -> dict[str, str]:
@@ -84,6 +89,7 @@ def _principal_texts(tenant: Tenant, principal: Principal) -> dict[str, str]:
         "client": client,
         "client_name": json_text(_CLIENT_NAMES.get(client, principal.name)),
         "address": address_of(tenant, principal),
+        "uti": claims_of(tenant, principal)["uti"],
         "user_type": json_text("guest" if principal.kind == "guest" else "member"),
         "credential": json_text(guid(tenant.spec.seed, "credential", principal.principal_id)),
     }
@@ -161,6 +167,6 @@ def _diagnostic(tenant_id: str, category: str, who: dict[str, Any]) -> dict[str,
             "resourceId": "#{resource_id}",
             "authenticationProtocol": "none",
             "riskLevelDuringSignIn": "none",
-            "uniqueTokenIdentifier": "#{id}",
+            "uniqueTokenIdentifier": "#{token}",
         },
     }
