@@ -114,8 +114,7 @@ class Judge:
     def _bound(self, point: Point, weights: Weights | None) -> Cost:
         if weights is None and not point.excess:
             least = sum(self._least_roles(case) * len(case.whole.units) for case in self.cases)
-            new = (case for case in self.cases if not any(one.kind == "own" for one in case.existing))
-            change = sum(len(case.whole.units) for case in new)
+            change = sum(self._least_new(case) * len(case.whole.units) for case in self.cases)
             return Cost(self._always_bound, self.fewest, self._always_made + least, change)
         if weights is not None:
             return self._bound_with(0, self._always_bound)
@@ -135,6 +134,14 @@ class Judge:
         """Return how many roles a unit takes at least where nothing may be granted beyond its need."""
         columns = [case.allowed, *(one.atoms for one in case.existing)]
         return len(smallest_cover(case.atoms, columns, [0] * len(columns), MOST_ROLES) or (0,))
+
+    def _least_new(self, case: Case) -> int:
+        """Return how many roles that its holder does not have today a unit takes at least, likewise."""
+        left = case.atoms
+        for one in case.existing:
+            left &= ~one.atoms if one.kind == "own" else -1
+        columns = [case.allowed, *(one.atoms for one in case.existing if one.kind != "own")]
+        return len(smallest_cover(left, columns, [0] * len(columns), MOST_ROLES) or ()) if left else 0
 
     def _least(self, case: Case) -> int:
         atoms = islice(bits(hard_atoms(case)), _LOOKED_AT)

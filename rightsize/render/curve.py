@@ -1,14 +1,18 @@
-"""The curve "number of new roles against excess" as a picture: an SVG without script, and its numbers for a table."""
+"""The curve "number of new roles against excess" as a picture: an SVG without script, and its numbers for a table.
+
+The last roles save little and the first ones nearly all, so the excess stands on a scale of tens.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 WIDTH, HEIGHT = 640.0, 260.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 74.0, 16.0, 14.0, 40.0
-_TICKS = 4
+_TICKS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +34,8 @@ class Picture:
     Attributes:
         marks: The points, by number of roles.
         line: The points of the curve as an SVG polyline.
-        bound: What is proved that no plan goes below, likewise.
+        bound: What is proved that no plan goes below, likewise; in steps, since a proof for so many roles holds for
+            fewer and says nothing of more.
         across: (x, text) of the ticks of the number of roles.
         up: (y, text) of the ticks of the excess.
         label: The curve in a sentence, for those who do not see it.
@@ -61,7 +66,8 @@ def draw_curve(points: Sequence[Mapping[str, Any]], chosen: int) -> Picture | No
         return round(_LEFT + (WIDTH - _LEFT - _RIGHT) * roles / most_roles, 1)
 
     def up(excess: float) -> float:
-        return round(HEIGHT - _BOTTOM - (HEIGHT - _TOP - _BOTTOM) * excess / most_excess, 1)
+        share = math.log1p(excess) / math.log1p(most_excess)
+        return round(HEIGHT - _BOTTOM - (HEIGHT - _TOP - _BOTTOM) * share, 1)
 
     marks = tuple(
         Mark(
@@ -78,19 +84,30 @@ def draw_curve(points: Sequence[Mapping[str, Any]], chosen: int) -> Picture | No
     return Picture(
         marks=marks,
         line=" ".join(f"{mark.x},{mark.y}" for mark in marks),
-        bound=" ".join(f"{across(point['custom_roles'])},{up(point['lower_bound'])}" for point in ordered),
-        across=tuple((across(number), f"{number:,.0f}") for number in _whole_ticks(most_roles)),
-        up=tuple(
-            (up(most_excess * step / _TICKS), short_number(most_excess * step / _TICKS)) for step in range(_TICKS + 1)
+        bound=" ".join(
+            f"{across(here['custom_roles'])},{up(proved['lower_bound'])}"
+            for point, after in zip(ordered, [*ordered[1:], ordered[-1]], strict=True)
+            for here, proved in ((point, point), (point, after))
         ),
+        across=tuple((across(number), f"{number:,.0f}") for number in _whole_ticks(most_roles)),
+        up=tuple((up(number), short_number(number)) for number in _tens(most_excess)),
         label=f"With {first.custom_roles} new roles an excess of {first.excess:,.0f} stays, "
         f"with {last.custom_roles} one of {last.excess:,.0f}.",
     )
 
 
 def _whole_ticks(most: int) -> list[int]:
-    """Return at most five different whole numbers from 0 to the most."""
-    return sorted({round(most * step / _TICKS) for step in range(_TICKS + 1)})
+    """Return at most six whole numbers from 0 upwards, in steps of 1, 2 or 5 and as many zeros as it takes."""
+    zeros = range(len(str(most)))
+    step = next(digit * 10**zero for zero in zeros for digit in (1, 2, 5, 10) if digit * 10**zero * _TICKS >= most)
+    return list(range(0, most + 1, step))
+
+
+def _tens(most: float) -> list[float]:
+    """Return 0 and at most five powers of ten up to the most; the most itself where it is below ten."""
+    top = math.floor(math.log10(most))
+    powers = range(top, 0, -math.ceil(top / _TICKS)) if top else ()
+    return [0.0, *(10.0**power for power in reversed(powers))] if powers else [0.0, most]
 
 
 def short_number(value: float) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from rightsize.render.curve import HEIGHT, WIDTH, draw_curve, short_number
@@ -29,9 +31,30 @@ def test_fewer_roles_stand_left_and_more_excess_stands_higher() -> None:
 def test_the_bound_is_never_above_the_curve() -> None:
     picture = draw_curve(POINTS, chosen=3)
     assert picture is not None
-    curve = [float(point.split(",")[1]) for point in picture.line.split()]
-    bound = [float(point.split(",")[1]) for point in picture.bound.split()]
-    assert all(low >= high for low, high in zip(bound, curve, strict=True))
+    bound = [tuple(map(float, point.split(","))) for point in picture.bound.split()]
+    for mark in picture.marks:
+        assert all(y >= mark.y for x, y in bound if x == mark.x)
+
+
+def test_between_two_points_only_the_proof_for_more_roles_holds() -> None:
+    """The dashed line is a stair that falls at once: what is proved for no role at all says nothing of one."""
+    picture = draw_curve(POINTS, chosen=6)
+    assert picture is not None
+    bound = [tuple(map(float, point.split(","))) for point in picture.bound.split()]
+    for (x, y), (next_x, next_y) in itertools.pairwise(bound):
+        assert x == next_x or y == next_y
+    left = [y for x, y in bound if x == picture.marks[0].x]
+    assert left[0] < left[-1]
+
+
+def test_the_lines_stand_for_powers_of_ten() -> None:
+    """Else all but the first roles would lie on the ground."""
+    picture = draw_curve([*POINTS, {"custom_roles": 53, "excess": 0.0, "lower_bound": 0.0, "assignments": 9}], chosen=6)
+    assert picture is not None
+    assert [text for _, text in picture.up] == ["0", "10", "100", "1.0 k"]
+    assert [text for _, text in picture.across] == ["0", "20", "40"]
+    third = (HEIGHT - 40 - 14) / 3
+    assert next(mark for mark in picture.marks if mark.custom_roles == 3).y < HEIGHT - 40 - third
 
 
 def test_one_point_is_no_curve() -> None:
