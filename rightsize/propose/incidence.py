@@ -19,6 +19,8 @@ from rightsize.propose.seasons import MONTH_END, WEEK, find_seasons, with_cycles
 KEY = ["role_assignment_id", "state"]
 _DAYS = ["active_days", "active_span", "use_days", "use_span"]
 _NOVELTY = [*KEY, "plane", "name", "target", "member"]
+_ONE = ["novelty"]
+"""The same by its number: millions of days are sorted by it, and the texts of one are as long as a line."""
 
 
 def read_incidence(inputs: Inputs, analysis: Analysis, placed: pl.DataFrame, singled: pl.DataFrame) -> pl.DataFrame:
@@ -49,7 +51,7 @@ def read_incidence(inputs: Inputs, analysis: Analysis, placed: pl.DataFrame, sin
         summed,
         find_seasons(seen.select(*KEY, "day"), KEY),
         _cycles(seen),
-        find_seasons(seen, _NOVELTY).group_by(KEY).agg(seasonal_operations=pl.len()),
+        find_seasons(seen, _ONE).join(_owners(seen), on=_ONE).group_by(KEY).agg(seasonal_operations=pl.len()),
     ):
         on = KEY if "state" in part.columns else ["holder"]
         frame = frame.join(part, on=on, how="left")
@@ -81,7 +83,7 @@ def _calls(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
 
 
 def _novelties(calls: pl.DataFrame, placed: pl.DataFrame, singled: pl.DataFrame, analysis: Analysis) -> pl.DataFrame:
-    """Return the days of each novelty: an operation, the scope where it has to be granted, a member or null."""
+    """Return the days of each novelty, by its number: an operation, where it has to be granted, a member or null."""
     judged = analysis.profile_operations.filter(pl.col("verdict") == Verdict.UNUSED)
     concluded = judged.select("profile_id", "plane", name=folded(pl.col("operation")))
     marked = placed.join(singled.unique().with_columns(single=True), on=[*KEY, "target", "bit"], how="left")
@@ -95,7 +97,15 @@ def _novelties(calls: pl.DataFrame, placed: pl.DataFrame, singled: pl.DataFrame,
         .join(concluded, on=["profile_id", "plane", "name"], how="semi")
         .drop("profile_id")
     )
-    return shown.join(calls, on=["principal_id", "plane", "name", "place"]).select(*_NOVELTY, "day").unique()
+    numbers = shown.select(_NOVELTY).unique().with_row_index("novelty")
+    numbered = shown.join(numbers, on=_NOVELTY, nulls_equal=True)
+    days = numbered.join(calls, on=["principal_id", "plane", "name", "place"]).select("novelty", "day").unique()
+    return days.join(numbers.select(*KEY, *_ONE), on=_ONE)
+
+
+def _owners(seen: pl.DataFrame) -> pl.DataFrame:
+    """Return the assignment of each novelty."""
+    return seen.select(*KEY, *_ONE).unique(_ONE)
 
 
 def _counts(seen: pl.DataFrame) -> pl.DataFrame:
@@ -105,15 +115,19 @@ def _counts(seen: pl.DataFrame) -> pl.DataFrame:
     each other. A novelty is seen once where all its days lie within a week, and twice where a pause parts two spells.
     """
     spells = (
-        with_cycles(seen, _NOVELTY)
-        .group_by(_NOVELTY)
+        with_cycles(seen, _ONE)
+        .group_by(_ONE)
         .agg(first=pl.col("day").min(), last=pl.col("day").max(), spells=pl.col("spell").max() + 1)
     )
     within = (pl.col("last") - pl.col("first")).dt.total_days() < WEEK
-    return spells.group_by(KEY).agg(
-        once=within.sum(),
-        twice=(pl.col("spells") == 2).sum(),
-        new_weeks=pl.col("first").filter(within).dt.truncate("1w").n_unique(),
+    return (
+        spells.join(_owners(seen), on=_ONE)
+        .group_by(KEY)
+        .agg(
+            once=within.sum(),
+            twice=(pl.col("spells") == 2).sum(),
+            new_weeks=pl.col("first").filter(within).dt.truncate("1w").n_unique(),
+        )
     )
 
 
@@ -156,7 +170,7 @@ def _cycles(seen: pl.DataFrame) -> pl.DataFrame:
     found = seen.select(KEY).unique()
     for cycle, count, new in columns:
         cycled = marked.filter(pl.col(cycle).is_not_null())
-        single = cycled.group_by(_NOVELTY).agg(pl.col(cycle).min(), number=pl.col(cycle).n_unique())
+        single = cycled.group_by(*KEY, *_ONE).agg(pl.col(cycle).min(), number=pl.col(cycle).n_unique())
         found = found.join(cycled.group_by(KEY).agg(pl.col(cycle).n_unique().alias(count)), on=KEY, how="left").join(
             single.filter(pl.col("number") == 1).group_by(KEY).agg(pl.col(cycle).n_unique().alias(new)),
             on=KEY,
