@@ -19,6 +19,7 @@ from rightsize.cli.can import can, who_can
 from rightsize.cli.catalog import app as catalog
 from rightsize.cli.check import check
 from rightsize.cli.collect import collect
+from rightsize.cli.contain import contain
 from rightsize.cli.demo import demo
 from rightsize.cli.doctor import doctor
 from rightsize.cli.events import events
@@ -76,6 +77,7 @@ app.command("who-can")(who_can)
 app.add_typer(catalog, name="catalog")
 app.command()(check)
 app.command()(collect)
+app.command()(contain)
 app.command()(demo)
 app.command()(doctor)
 app.command()(events)

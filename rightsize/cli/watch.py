@@ -68,6 +68,14 @@ def watch(
         list[str] | None,
         typer.Option("--webhook", help="teams=URL, slack=URL or json=URL; env:NAME for the URL reads a variable."),
     ] = None,
+    contain: Annotated[
+        Path | None,
+        typer.Option("--contain", help="Write a containment of whoever a strong signal names into this folder."),
+    ] = None,
+    contain_rules: Annotated[
+        Path | None,
+        typer.Option("--contain-rules", help="TOML: when containments are made, and when they are handed on."),
+    ] = None,
     min_window: Annotated[int, typer.Option("--min-window", help="Length of the window of use in days.")] = 90,
     cloud: Cloud = "public",
     auth: Auth = "default",
@@ -88,6 +96,7 @@ def watch(
     """
     from rightsize.azure.throttle import Clock  # noqa: PLC0415
     from rightsize.workflow.watch import Question  # noqa: PLC0415
+    from rightsize.workflow.watch_contain import read_rules  # noqa: PLC0415
     from rightsize.workflow.watch_delivery import read_webhook  # noqa: PLC0415
     from rightsize.workflow.watch_run import Outlets, check_gate, passes, run_pass  # noqa: PLC0415
 
@@ -96,6 +105,9 @@ def watch(
     check_gate(fail_on or ())
     if not paths and collect is None and not db.exists():
         raise UsageError("there is nothing to watch", hint="name a folder that fills up, or --collect RUNS")
+    rules = read_rules(contain_rules)
+    if contain_rules is not None and contain is None:
+        raise UsageError("`--contain-rules` needs `--contain DIR`")
     clock = Clock()
     question = Question(tuple(automation or ()), tuple(applied or ()), min_window)
     outlets = Outlets(_shower(output), out, tuple(read_webhook(text) for text in webhook or ()))
@@ -107,7 +119,15 @@ def watch(
         )  # fmt: skip
 
     def one() -> Watched:
-        return run_pass(db, paths or (), question, outlets, collect=gather, clock=clock)
+        return run_pass(
+            db,
+            paths or (),
+            question,
+            outlets,
+            collect=gather,
+            contain=(contain, rules) if contain is not None else None,
+            clock=clock,
+        )
 
     if seconds is None:
         _end(one(), outlets, fail_on or ())

@@ -46,6 +46,7 @@ REASONS = {
     "conditional": "its role grants a part under a condition of its own, and a new role could not say it",
     "unknown_members": "the members of the group are not known",
     "scope_tree_unknown": "it is not known what lies below its management group",
+    "beyond_containment": "containing its holder does not ask for a change of it",
     "unknown_provider": "its role names a resource provider that the catalogue does not know",
 }
 

@@ -67,7 +67,14 @@ def make_plan(
     Raises:
         InternalError: A proposal cannot be proved, or the replay denies a call: nothing may be written then.
     """
-    bench = prepare(inputs, analysis, read_findings(inputs, analysis), dials, limits or Limits())
+    return plan_bench(
+        prepare(inputs, analysis, read_findings(inputs, analysis), dials, limits or Limits()), content_hash
+    )
+
+
+def plan_bench(bench: Bench, content_hash: str) -> Plan:
+    """Return the plan of what was read, as `make_plan` does."""
+    inputs, analysis, dials = bench.inputs, bench.analysis, bench.dials
     bounds = break_bounds(bench)
     granted = settle(keep_risky(draft_all(bench), bounds, bench), bench)
     drafts = granted.drafts

@@ -43,6 +43,7 @@ from rightsize.workflow.watch_changes import (
     Origin,
     event_changes,
     events_told,
+    no_changes,
     note_change,
     standing_changes,
 )
@@ -122,7 +123,7 @@ def conclude(db: Path, question: Question, taken: Taken | None = None) -> Conclu
         days = _days(until, newest, touched, has_logs=has_logs)
         if touched.days or days or question.automation:
             _conclude_all(store, question, applied, touched, days, newest, found, is_first=is_first)
-        changes = pl.concat([_no_changes(), *found.changes]).unique("change_id", keep="first", maintain_order=True)
+        changes = pl.concat([no_changes(), *found.changes]).unique("change_id", keep="first", maintain_order=True)
         told = commit_pass(
             store,
             Pass(
@@ -257,8 +258,3 @@ def _automation(store: Store, given: Sequence[str]) -> frozenset[str]:
             raise UsageError(f"nobody who is loaded is called `{one}`", hint="give an object or application id")
         found |= {text for row in same.select("principal_id", "app_id").iter_rows() for text in row if text}
     return frozenset(found)
-
-
-def _no_changes() -> pl.DataFrame:
-    schema = schema_of("watch_changes")
-    return pl.DataFrame(schema={name: schema[name] for name in schema if name not in ("seq", "pending")})

@@ -253,6 +253,11 @@ def _cut(text: str | None) -> str:
     return whole if len(whole) <= _CUT else whole[: _CUT - 1] + "…"
 
 
+def no_changes() -> pl.DataFrame:
+    """Return the table of changes without a row and without numbers."""
+    return _table(())
+
+
 def _table(rows: Any) -> pl.DataFrame:
     schema = schema_of("watch_changes")
     return pl.DataFrame(list(rows), schema={name: schema[name] for name in schema if name not in ("seq", "pending")})

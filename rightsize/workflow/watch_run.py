@@ -14,6 +14,7 @@ from rightsize.store.connection import open_store
 from rightsize.store.watching import acknowledge, pending_changes, undelivered
 from rightsize.workflow.watch import Concluded, Question, conclude
 from rightsize.workflow.watch_changes import at_least
+from rightsize.workflow.watch_contain import Rules, contain_signalled
 from rightsize.workflow.watch_delivery import (
     STDOUT,
     Changes,
@@ -37,6 +38,7 @@ KINDS = (
     "violation",
     "drift",
     "signal",
+    "containment",
     "file_unread",
 )
 """Kinds of changes that a gate may name; those that end (`unused_gone` and so on) stop nothing."""
@@ -89,6 +91,7 @@ def run_pass(
     outlets: Outlets,
     *,
     collect: Callable[[], None] | None = None,
+    contain: tuple[Path, Rules] | None = None,
     clock: Clock | None = None,
 ) -> Watched:
     """Take in what is new, conclude, and tell.
@@ -99,6 +102,7 @@ def run_pass(
         question: What is looked at.
         outlets: Where changes go.
         collect: Collects and loads what is new in the tenant.
+        contain: Where containments go of whoever a strong signal names, and when they are made and handed on.
         clock: Time; the real one for None.
 
     Raises:
@@ -110,6 +114,8 @@ def run_pass(
     if collect is not None:
         collect()
     concluded = conclude(db, replace(question, sinks=outlets.sinks), taken)
+    if contain is not None:
+        contain_signalled(db, *contain, outlets.sinks, clock.utc(), question.min_window)
     with open_store(db, read_only=False) as store:
         told = pending_changes(store, STDOUT)
         if told:

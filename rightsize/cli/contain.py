@@ -1,0 +1,93 @@
+"""`rightsize contain`: the smallest change that stops a principal under suspicion, as a plan; nothing is sent."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rightsize.cli.narration import say, set_verbosity
+from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Output, OutputFormat, Quiet, Verbose
+from rightsize.cli.output import show
+from rightsize.model.errors import UsageError
+
+if TYPE_CHECKING:
+    from rightsize.workflow.contain import ContainResult, Suspicion
+
+_COLUMNS = ("role_assignment_id", "kind", "role", "scope", "why", "assignments")
+_BRIEF = ("kind", "role", "at", "why", "assignments")
+_COUNTS = ("identities", "resources", "secrets", "cells")
+_STEPS = {"today": "today", "after": "after the plan", "and_options": "with all requests"}
+
+
+def contain(
+    principal: Annotated[str, typer.Argument(help="Id, UPN, application id or name of who is suspected.")],
+    out: Annotated[Path, typer.Option("--out", help="The plan folder.")] = Path("reports/containment"),
+    since: Annotated[
+        datetime | None,
+        typer.Option("--since", help="From when, in UTC, its calls count as an attacker's; kept as a decision."),
+    ] = None,
+    until: Annotated[datetime | None, typer.Option("--until", help="Until when; the newest record without it.")] = None,
+    reason: Annotated[str, typer.Option("--reason", help="Why, for the decision.")] = "containment",
+    owner: Annotated[str, typer.Option("--owner", help="Who answers for the decision.")] = "whoever ran contain",
+    emergency_account: Annotated[
+        list[str] | None, typer.Option("--emergency-account", help="An emergency access account; may be repeated.")
+    ] = None,
+    min_window: Annotated[int, typer.Option("--min-window", help="Length of the window of use in days.")] = 90,
+    db: Db = DEFAULT_DB,
+    output: Output = OutputFormat.TABLE,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
+) -> None:
+    """Write the smallest change that stops a principal under suspicion and what it could come to do, as a plan.
+
+    Changed is what suspect calls went through and what leads on to more; what it needed outside the suspect time stays.
+    The plan verifies and is carried out like any other (`verify`, `rollout`). Requests that block its sign-in, end its
+    sessions or take it out of groups stand beside it, with the way back; nothing sends them.
+    """
+    from rightsize.workflow.contain import contain_principal  # noqa: PLC0415
+
+    set_verbosity(verbose, quiet)
+    result = contain_principal(
+        db,
+        principal,
+        out,
+        suspicion=_suspicion(since, until, reason, owner),
+        emergency=emergency_account or (),
+        min_window=min_window,
+    )
+    document = result.document()
+    rows = [row | {"at": row["scope"].rsplit("/", 1)[-1] or "/"} for row in document["changes"]]
+    show(rows, _COLUMNS, output, document=document, table_columns=_BRIEF)
+    _tell(result)
+
+
+def _suspicion(since: datetime | None, until: datetime | None, reason: str, owner: str) -> Suspicion | None:
+    from rightsize.workflow.contain import Suspicion  # noqa: PLC0415
+
+    if since is None:
+        if until is not None:
+            raise UsageError("`--until` needs `--since`")
+        return None
+    plain = [None if one is None else (one.astimezone(UTC).replace(tzinfo=None) if one.tzinfo else one)
+             for one in (since, until)]  # fmt: skip
+    assert plain[0] is not None  # noqa: S101  it was given
+    return Suspicion(plain[0], plain[1], reason, owner)
+
+
+def _tell(result: ContainResult) -> None:
+    if result.first_suspect is None:
+        say("no call of it is suspect, so that all it did counts as need: `--since` says from when it is")
+    else:
+        say(f"{result.suspect} suspect calls since {result.first_suspect:%Y-%m-%d %H:%M} UTC count as no need")
+    for name, counts in result.reach.items():
+        told = ", ".join(f"{counts[word]} {word}" for word in _COUNTS)
+        say(f"{_STEPS[name]}: {told}" + (", and the tenant" if counts["takes_tenant"] else ""))
+    for key, why in result.containment.stays.items():
+        say(f"{key[0]} stays: {why}")
+    if result.options:
+        say(f"{len(result.options)} requests for people stand in {result.out / 'containment.md'}; nothing sends them")
+    say(f"written to {result.out} in {result.seconds:.1f} s; `rightsize verify {result.out}`, then `rightsize rollout`")

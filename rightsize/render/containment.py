@@ -1,0 +1,63 @@
+"""A containment as a page for whoever is called at night: what changes, what is left, what may be sent besides."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from rightsize.model.plan import Plan
+from rightsize.render.escape import for_markdown
+from rightsize.render.rows import plain
+
+_COUNTS = ("identities", "resources", "secrets", "cells", "takes_tenant")
+_STEPS = {"today": "today", "after": "after the plan", "and_options": "and all requests below"}
+
+
+def write_page(document: Mapping[str, Any], plan: Plan) -> str:
+    """Return the page, as Markdown.
+
+    Args:
+        document: The containment as plain values.
+        plan: Its plan.
+    """
+    changes = document["changes"]
+    lines = [f"# Containment of {for_markdown(document['name'])}", ""]
+    if document["first_suspect"] is not None:
+        lines += [
+            f"{document['suspect_calls']} of its calls are suspect, the first at {plain(document['first_suspect'])}.",
+            "",
+        ]
+    lines += ["## What the plan changes", ""]
+    lines += [
+        f"- {for_markdown(one['kind'])}: {for_markdown(str(one['role']))} at {for_markdown(one['scope'])} "
+        f"({' and '.join(_WHY[word] for word in one['why'])}); {one['assignments']} assignments take its place"
+        for one in changes
+    ] or ["Nothing."]
+    if document["stays"]:
+        lines += ["", "## What people have to decide", ""]
+        lines += [f"- {one['role_assignment_id']} stays: {for_markdown(one['reason'])}" for one in document["stays"]]
+    if document["groups"]:
+        named = ", ".join(for_markdown(plan.names.get(group, group)) for group in document["groups"])
+        lines += ["", f"It also acts through the groups {named}, which no plan changes."]
+    lines += ["", "## What falls with it", "", "| | " + " | ".join(_COUNTS) + " |", "|---|" + "---|" * len(_COUNTS)]
+    lines += [
+        f"| {_STEPS[name]} | " + " | ".join(str(counts[word]) for word in _COUNTS) + " |"
+        for name, counts in document["reach"].items()
+    ]
+    lines += ["", "## Requests that a person may send to Microsoft Graph", "", "Nothing sends them.", ""]
+    for one in document["options"]:
+        lines += [f"- {one['name']}: {for_markdown(one['text'])}", "", "```json", _body(one["request"]), "```"]
+        back = _body(one["undo"]) if one["undo"] else None
+        lines += (
+            ["", "  There is no way back.", ""] if back is None else ["", "  Back:", "", "```json", back, "```", ""]
+        )
+    return "\n".join(lines) + "\n"
+
+
+_WHY = {"suspect": "suspect calls went through it", "leads_on": "what it grants leads on"}
+
+
+def _body(request: Mapping[str, Any]) -> str:
+    # ASCII: no name in it can end the block or turn its direction.
+    return json.dumps(plain(request), ensure_ascii=True, sort_keys=True)

@@ -1,0 +1,246 @@
+"""Containing a principal: a plan like any other, requests that people may send besides, and what both leave."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from rightsize.analyze.escalation import Holdings
+from rightsize.analyze.facts import Facts, read_facts
+from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.naming import principal_names, resolve_principal
+from rightsize.analyze.reach import described, read_holdings, subjects_of, view_of
+from rightsize.analyze.tenant import Tenant
+from rightsize.analyze.text import folded, place_of
+from rightsize.analyze.verdicts import Analysis
+from rightsize.model.errors import EvidenceError, UsageError
+from rightsize.model.plan import Plan
+from rightsize.propose.after import assigned_after, planned_grants
+from rightsize.propose.containment import Containment, contain
+from rightsize.propose.containment_options import Option, write_options
+from rightsize.propose.dials import Dials
+from rightsize.propose.drafts import Key
+from rightsize.render.containment import write_page
+from rightsize.render.plan import write_plan
+from rightsize.render.rows import write_json
+from rightsize.rules.operations import is_emergency_name
+from rightsize.store.connection import Store, open_store
+from rightsize.store.digest import digest_content
+from rightsize.store.quarantine import replace_decisions
+from rightsize.workflow.analyze import analyse_inputs
+from rightsize.workflow.propose import require_catalogue
+
+REQUESTS, PAGE = "containment.json", "containment.md"
+_HOLDS_DAYS = 90
+
+
+@dataclass(frozen=True, slots=True)
+class Suspicion:
+    """That a person takes what a principal did for an attacker's.
+
+    Attributes:
+        since: From when, UTC.
+        until: Until when; the newest record for None.
+        reason: Why.
+        owner: Who answers for it.
+    """
+
+    since: dt.datetime
+    until: dt.datetime | None
+    reason: str
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
+class ContainResult:
+    """What `contain` answers.
+
+    Attributes:
+        principal_id: Whom it is about, `name` what people call it.
+        containment: The containment.
+        options: Requests that people may send besides.
+        reach: Counts as the table `reach` for `today`, `after` the plan, and after the plan `and_options`.
+        suspect: How many of its calls are in quarantine.
+        first_suspect: The first of them.
+        seconds: What the answer took, from opening the store to the plan on disk.
+        out: The folder that was written.
+        files: Its files.
+    """
+
+    principal_id: str
+    name: str
+    containment: Containment
+    options: tuple[Option, ...]
+    reach: Mapping[str, Mapping[str, Any]]
+    suspect: int
+    first_suspect: dt.datetime | None
+    seconds: float
+    out: Path
+    files: list[str]
+
+    def document(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        found = self.containment
+        return {
+            "principal_id": self.principal_id,
+            "name": self.name,
+            "suspect_calls": self.suspect,
+            "first_suspect": self.first_suspect,
+            "changes": [
+                {
+                    "role_assignment_id": one.replaces[0],
+                    "kind": one.kind,
+                    "role": found.plan.names.get(one.evidence["role"], one.evidence["role"]),
+                    "scope": one.evidence["scope"],
+                    "why": list(found.why[one.replaces[0], str(one.evidence["state"])]),
+                    "assignments": len(one.assignments),
+                }
+                for one in found.plan.proposals
+            ],
+            "stays": [{"role_assignment_id": key[0], "reason": word} for key, word in found.stays.items()],
+            "groups": list(found.groups),
+            "options": [one.as_json() for one in self.options],
+            "reach": {name: dict(counts) for name, counts in self.reach.items()},
+            "seconds": round(self.seconds, 3),
+        }
+
+
+def contain_principal(
+    db: Path,
+    principal: str,
+    out: Path,
+    *,
+    suspicion: Suspicion | None = None,
+    emergency: Collection[str] = (),
+    as_of: dt.date | None = None,
+    min_window: int = 90,
+) -> ContainResult:
+    """Write the containment of a principal into a folder; nothing is sent anywhere.
+
+    Args:
+        db: The store.
+        principal: Its id, UPN, application id or name.
+        out: The plan folder.
+        suspicion: What a person says of when; it is kept in the store as a decision, so that nothing learns from that
+            time and the plan verifies. Without it, what signals hold in quarantine is the suspect time.
+        emergency: Emergency access accounts.
+        as_of: As for a plan.
+        min_window: As for a plan.
+
+    Raises:
+        UsageError: Nobody is called so, or it is an emergency access account.
+        EvidenceError: No catalogue is loaded, or nothing that could be analysed.
+    """
+    began = time.monotonic()
+    with open_store(db, read_only=False, existing=True) as store:
+        inputs = Inputs.read(store.table)
+        require_catalogue(inputs)
+        wanted = resolve_principal(inputs, principal)
+        protected = {resolve_principal(inputs, one) for one in emergency} | _emergency_by_name(inputs)
+        if wanted in protected:
+            raise UsageError(
+                f"`{principal}` is an emergency access account",
+                hint="who may be the last way in is contained by people",
+            )
+        kinds = dict(principal_names(inputs).select("principal_id", "principal_type").iter_rows())
+        if kinds.get(wanted) == "Group":
+            raise UsageError(f"`{principal}` is a group", hint="contain the member that is suspected")
+        if suspicion is not None:
+            _suspect(store, wanted, suspicion)
+            inputs = Inputs.read(store.table)
+        analysis, _ = analyse_inputs(inputs, as_of=as_of, min_window=min_window)
+        dials = Dials(emergency_access=tuple(sorted(emergency)), as_of=as_of, min_window=min_window)
+        suspect = _suspect_assignments(wanted, inputs, analysis)
+        found = contain(inputs, analysis, wanted, dials, content_hash=digest_content(store), suspect=suspect)
+        names = dict(principal_names(inputs).select("principal_id", "name").iter_rows())
+        options = write_options(wanted, kinds.get(wanted) or "User", store.table)
+        reach = _reach(wanted, inputs, analysis, found.plan, read_facts(inputs, store.table))
+        held = store.frame(
+            "SELECT count(DISTINCT event_key) AS calls, min(time) AS first FROM quarantine WHERE principal_id = $who",
+            {"who": wanted},
+        ).row(0)
+    if not found.contained and not options and not found.stays:
+        raise EvidenceError(f"`{principal}` holds nothing that is loaded", hint="load its assignments and groups")
+    result = ContainResult(wanted, names.get(wanted, wanted), found, options, reach, held[0], held[1], 0.0, out, [])
+    # What a person may send stands beside the plan, and is no part of it.
+    extra = {
+        REQUESTS: write_json(result.document() | {"seconds": None}),
+        PAGE: write_page(result.document(), found.plan),
+    }
+    files = write_plan(found.plan, out, extra)
+    return replace(result, files=files, seconds=time.monotonic() - began)
+
+
+def _emergency_by_name(inputs: Inputs) -> set[str]:
+    people = inputs.principals.select(folded(pl.col("principal_id")), "user_principal_name", "display_name")
+    marked = people.filter(
+        pl.any_horizontal(is_emergency_name(pl.col(name)).fill_null(False) for name in people.columns[1:])
+    )
+    return set(marked["principal_id"])
+
+
+def _suspect(store: Store, principal: str, suspicion: Suspicion) -> None:
+    """Keep a person's suspicion as a decision, beside those that are there."""
+    newest = store.frame("SELECT max(time) AS newest FROM base.events")["newest"][0]
+    until = suspicion.until or newest or suspicion.since
+    if until < suspicion.since:
+        raise UsageError("the suspect time ends before it begins")
+    end = (max(newest or until, until) + dt.timedelta(days=_HOLDS_DAYS)).date()
+    fresh = {
+        "signal_id": None, "principal": principal, "from_time": suspicion.since, "to_time": until,
+        "decision": "quarantine", "reason": suspicion.reason, "owner": suspicion.owner, "expires": end,
+    }  # fmt: skip
+    rows = store.table("signal_decisions").to_dicts()
+    key = ("principal", "from_time", "to_time")
+    rows = [row for row in rows if tuple(row[name] for name in key) != tuple(fresh[name] for name in key)]
+    with store.transaction() as con:
+        replace_decisions(con, [*rows, fresh])
+
+
+def _suspect_assignments(principal: str, inputs: Inputs, analysis: Analysis) -> set[Key]:
+    """Return the assignments that suspect calls of a principal went through, or would have."""
+    suspect = inputs.usage_days.filter((folded(pl.col("principal_id")) == principal) & (pl.col("suspect") > 0))
+    calls = suspect.select(folded(pl.col("operation")), place_of(pl.col("scope"))).unique()
+    seen = analysis.verdicts.filter(pl.col("principal_id") == principal).drop_nulls("operation")
+    used = seen.with_columns(folded(pl.col("operation")), place_of(pl.col("scope")))
+    through = used.join(calls, on=["operation", "scope"]).select("role_assignment_id", "state")
+    named = suspect.select(folded(pl.col("role_assignment_id")), state=pl.lit("active"))
+    return set(pl.concat([through, named]).drop_nulls().unique().iter_rows())
+
+
+def _reach(principal: str, inputs: Inputs, analysis: Analysis, plan: Plan, facts: Facts) -> dict[str, dict[str, Any]]:
+    """Return what falls with the principal today, after the plan, and after the plan and the options."""
+    tenant = analysis.tenant
+    granted = read_holdings(analysis)["granted"]
+    after = Holdings(assigned_after(plan, tenant), pl.concat([granted.grants, planned_grants(plan, inputs, tenant)]))
+    alone = replace(
+        tenant,
+        membership=tenant.membership.filter((pl.col("principal_id") != principal) | (pl.col("holder") == principal)),
+    )
+    bare = replace(
+        facts,
+        owned=facts.owned.filter(pl.col("owner_id") != principal),
+        permissions=facts.permissions.filter(pl.col("principal_id") != principal),
+        roles=facts.roles.filter(pl.col("principal_id") != principal),
+    )
+    parts: dict[str, tuple[Facts, Tenant, Holdings]] = {
+        "today": (facts, tenant, granted),
+        "after": (facts, tenant, after),
+        "and_options": (bare, alone, after),
+    }
+    return {name: _counts(principal, inputs, *part) for name, part in parts.items()}
+
+
+def _counts(principal: str, inputs: Inputs, facts: Facts, tenant: Tenant, holdings: Holdings) -> dict[str, Any]:
+    """Return what falls with it, what can be activated included: whoever has its session may activate."""
+    view = view_of(facts, tenant, inputs, holdings, with_eligible=True)
+    for subject, kind, reached, own in subjects_of(view, facts, tenant):
+        if kind == "principal" and subject == principal:
+            return described(view.frame, reached, own)
+    return described(view.frame, 0, 0)

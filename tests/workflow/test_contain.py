@@ -1,0 +1,170 @@
+"""Containment on the demo: what leads on goes, what was needed stays, and nobody else is touched."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from rightsize.analyze.inputs import schema_of
+from rightsize.cli.main import run
+from rightsize.model.errors import InputError, UsageError
+from rightsize.store.connection import open_store
+from rightsize.store.watching import commit_pass, pending_changes
+from rightsize.workflow.contain import Suspicion, contain_principal
+from rightsize.workflow.verify import verify_plan
+from rightsize.workflow.watch_contain import Rules, contain_signalled, is_quiet, read_rules, why_not
+from tests.store.test_watching import concluded
+
+USER, BRIDGE = "ravi.menon@aldervalley.example", "hl7-bridge-legacy"
+
+
+@pytest.fixture(scope="module")
+def demo(demo_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return Path(shutil.copy(demo_folder / "demo.duckdb", tmp_path_factory.mktemp("contain") / "demo.duckdb"))
+
+
+def test_what_leads_on_is_narrowed_to_what_was_used(demo: Path, tmp_path: Path) -> None:
+    """The plan verifies, touches nobody else, and leaves less to fall; the requests leave less still."""
+    result = contain_principal(demo, USER, tmp_path / "plan")
+    assert {tuple(one.principal_ids) for one in result.containment.plan.proposals} == {(result.principal_id,)}
+    assert {one.kind for one in result.containment.plan.proposals} == {"custom"}
+    cells = [result.reach[name]["cells"] for name in ("today", "after", "and_options")]
+    assert cells == sorted(cells, reverse=True)
+    assert cells[0] > cells[1] > cells[2]
+    checked = verify_plan(demo, tmp_path / "plan")
+    assert checked.refusal is None
+
+
+def test_what_was_done_in_the_suspect_time_is_no_need(demo: Path, tmp_path: Path) -> None:
+    """Nothing of it stays that nothing before shows; the plan verifies, since the time is kept as a decision."""
+    db = Path(shutil.copy(demo, tmp_path / "demo.duckdb"))
+    since = dt.datetime(2026, 6, 1)
+    result = contain_principal(db, USER, tmp_path / "plan", suspicion=Suspicion(since, None, "took over", "soc"))
+    assert result.suspect > 0
+    assert result.first_suspect is not None
+    assert result.first_suspect >= since
+    assert "suspect" in {word for words in result.containment.why.values() for word in words}
+    assert {one.kind for one in result.containment.plan.proposals} == {"remove"}
+    assert verify_plan(db, tmp_path / "plan").refusal is None
+
+
+def test_requests_are_written_with_the_way_back_and_kept_from_emergency_accounts(demo: Path, tmp_path: Path) -> None:
+    """An application can be blocked and loses its permissions; a group or an emergency account is not contained."""
+    result = contain_principal(demo, BRIDGE, tmp_path / "plan")
+    asked = {one.name: one for one in result.options}
+    assert asked["block_sign_in"].request == {
+        "method": "PATCH", "path": f"/servicePrincipals/{result.principal_id}", "body": {"accountEnabled": False},
+    }  # fmt: skip
+    assert asked["remove_permission"].leads_on
+    assert asked["remove_permission"].undo is not None
+    assert asked["remove_permission"].undo["body"]["principalId"] == result.principal_id
+    assert (result.reach["today"]["takes_tenant"], result.reach["and_options"]["takes_tenant"]) == (True, False)
+    written = json.loads((tmp_path / "plan" / "containment.json").read_text(encoding="utf-8"))
+    assert len(written["options"]) == len(result.options)
+    for name, what in (("Platform Engineers", "is a group"), ("emergency01@aldervalley.example", "emergency access")):
+        with pytest.raises(UsageError, match=what):
+            contain_principal(demo, name, tmp_path / "none")
+    with pytest.raises(UsageError, match="emergency access"):
+        contain_principal(demo, USER, tmp_path / "none", emergency=[USER])
+
+
+def test_the_last_owner_stays(demo: Path, tmp_path: Path) -> None:
+    """It is said, and people decide."""
+    result = contain_principal(demo, "mei.lin@aldervalley.example", tmp_path / "plan")
+    assert result.containment.plan.proposals == ()
+    assert any("no other owner" in why for why in result.containment.stays.values())
+
+
+def test_the_command_tells_what_falls_before_and_after(
+    demo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The answer for programs has the changes and the requests."""
+    assert run(["contain", USER, "--db", str(demo), "--out", str(tmp_path / "plan"), "-o", "json"]) == 0
+    said = capsys.readouterr()
+    document = json.loads(said.out)
+    assert [one["why"] for one in document["changes"]] == [["leads_on"]]
+    assert "after the plan: " in said.err
+    assert run(["contain", USER, "--db", str(demo), "--until", "2026-09-01"]) == 2
+
+
+def signal(store_path: Path, principal: str, number: int) -> None:
+    """What a watch that loaded an alert about a principal leaves."""
+    schema = {name: kind for name, kind in schema_of("watch_changes").items() if name not in ("seq", "pending")}
+    row: dict[str, Any] = dict.fromkeys(schema)
+    row |= {"change_id": f"s{number}", "kind": "signal", "severity": "high", "day": dt.date(2026, 9, 30), "text": "a",
+            "time": dt.datetime(2026, 9, 30, 8), "principal_id": principal, "detail": "{}"}  # fmt: skip
+    with open_store(store_path, read_only=False) as store:
+        commit_pass(store, concluded(pl.DataFrame([row], schema=schema), dt.date(2026, 9, 30)), ("stdout",))
+
+
+def test_whoever_a_strong_signal_names_is_contained_once_and_handed_on_only_by_a_rule(
+    demo: Path, tmp_path: Path
+) -> None:
+    """By default a plan and no more; with a rule a rollout stands in the queue, and nothing has been sent."""
+    db = Path(shutil.copy(demo, tmp_path / "demo.duckdb"))
+    out, now = tmp_path / "out", dt.datetime(2026, 9, 30, 8, 30)
+    with open_store(db, read_only=True) as store:
+        people = dict(store.frame("SELECT user_principal_name, principal_id FROM principals").iter_rows())
+    signal(db, people[USER], 1)
+    made = contain_signalled(db, out, Rules(), ("stdout",), now, 90)
+    assert [one.name for one in made] == [USER]
+    with open_store(db, read_only=True) as store:
+        told = [one for one in pending_changes(store, "stdout") if one["kind"] == "containment"]
+    assert len(told) == 1
+    assert "30 minutes after the signal; not handed on: no rule hands it on" in told[0]["text"]
+    assert contain_signalled(db, out, Rules(), ("stdout",), now, 90) == []
+    assert not (out / "queue").exists()
+
+    emergency = people["emergency01@aldervalley.example"]
+    signal(db, people[USER], 2)
+    rules = Rules(hand_on=True, principals=(USER,), emergency_accounts=(emergency,))
+    contain_signalled(db, out, rules, ("stdout",), now, 90)
+    assert [path.name for path in (out / "queue").iterdir()] == [f"{people[USER]}-s2"]
+    assert (out / "queue" / f"{people[USER]}-s2" / "rollout.json").is_file()
+
+
+def test_rules_decide_whom_what_and_when(demo: Path, tmp_path: Path) -> None:
+    """Every one of them has to agree."""
+    result = contain_principal(demo, USER, tmp_path / "plan")
+    rules = Rules(hand_on=True, principals=("*",), emergency_accounts=("e",), quiet_hours=("22:00-06:00",))
+    noon, night = dt.datetime(2026, 9, 30, 12), dt.datetime(2026, 9, 30, 23)
+    assert why_not(rules, (), result, noon) == ""
+    assert why_not(rules, (), result, night) == "these are quiet hours"
+    assert why_not(Rules(hand_on=True, principals=("x",)), ("x",), result, noon).startswith("its principal")
+    assert why_not(Rules(hand_on=True, principals=("*",), kinds=("remove",)), (), result, noon).endswith("custom")
+    assert [is_quiet(rules, dt.datetime(2026, 9, 30, hour)) for hour in (5, 6, 21, 22)] == [True, False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("hand_on = true", "without naming an emergency access account"),
+        ('hand_on = "yes"', "not of its type"),
+        ("handon = true", "is no rule"),
+        ('severity = "dire"', "is unknown"),
+        ('quiet_hours = ["night"]', "are no hours"),
+        ("principals = [1]", "something else than text"),
+        ("= 1", "is no TOML"),
+    ],
+)
+def test_a_file_of_rules_says_what_is_wrong_with_it(tmp_path: Path, text: str, what: str) -> None:
+    """Before anything is watched."""
+    (tmp_path / "rules.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=what):
+        read_rules(tmp_path / "rules.toml")
+
+
+def test_a_file_of_rules_is_read(tmp_path: Path) -> None:
+    (tmp_path / "rules.toml").write_text(
+        'hand_on = true\nprincipals = ["*"]\nkinds = ["remove"]\nquiet_hours = ["07:00-19:00"]\n'
+        'emergency_accounts = ["e"]\nseverity = "medium"\n',
+        encoding="utf-8",
+    )
+    assert read_rules(tmp_path / "rules.toml") == Rules("medium", True, ("*",), ("remove",), ("07:00-19:00",), ("e",))
+    assert read_rules(None) == Rules()
