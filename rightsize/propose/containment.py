@@ -33,6 +33,7 @@ from rightsize.rbac.text import fold
 _STAYS = ("excluded", "emergency_access", "first_party", "policy_remediation", "recovery", "foreign", "system_managed",
           "activated")  # fmt: skip
 _BEYOND = "beyond_containment"
+_REMOVED = "nothing of what it grants was seen in use outside the suspect time"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +121,10 @@ def _reasons(own: Mapping[Key, Subject], analysis: Analysis, suspect: Collection
 def _confined(bench: Bench, contained: frozenset[Key]) -> Bench:
     """Return the bench on which only some assignments may change, and these keep nothing but what was used."""
     untouched = {subject.key: bench.untouched.get(subject.key, _BEYOND) for subject in bench.subjects}
-    profiles = {key: _bare(profile) if key in contained else profile for key, profile in bench.profiles.items()}
+    profiles = {
+        key: _bare(profile, is_used=bool(bench.uses.get(key))) if key in contained else profile
+        for key, profile in bench.profiles.items()
+    }
     # An assignment of which nothing is known is one that nobody was seen to need.
     profiles |= {key: Profile() for key in contained if key not in profiles}
     return replace(
@@ -135,10 +139,11 @@ _HOLDING = ("conditional", "scope_tree_unknown", "role_not_loaded")
 """What cannot be narrowed even where nothing but what was used is to stay."""
 
 
-def _bare(profile: Profile) -> Profile:
-    """Return a profile by which nothing stays that was not used."""
+def _bare(profile: Profile, *, is_used: bool) -> Profile:
+    """Return a profile by which nothing stays that was not used, but for the linked checks of what was."""
     whole = profile.reads | profile.linked | profile.hidden | profile.open | profile.unused
-    return Profile(linked=profile.linked, unused=whole & ~profile.linked, reasons=profile.reasons)
+    linked = profile.linked if is_used else 0
+    return Profile(linked=linked, unused=whole & ~linked, reasons=profile.reasons)
 
 
 def _own_readings(plan: Plan, inputs: Inputs, analysis: Analysis, principal: str) -> dict[str, dict[str, str]]:
@@ -161,7 +166,9 @@ def _own_readings(plan: Plan, inputs: Inputs, analysis: Analysis, principal: str
 def _only(plan: Plan, changed: Collection[Key], rests_on: Mapping[str, Mapping[str, str]]) -> Plan:
     """Return the plan with the proposals that change something of the principal, and the roles that these assign."""
     ours = tuple(
-        one for one in plan.proposals if (one.replaces[0], str(one.evidence["state"])) in changed and one.kind != "keep"
+        replace(one, reason=_REMOVED) if one.kind == "remove" else one
+        for one in plan.proposals
+        if (one.replaces[0], str(one.evidence["state"])) in changed and one.kind != "keep"
     )
     assigned = {fold(given.role) for one in ours for given in one.assignments}
     roles = tuple(role for role in plan.roles if fold(role.definition.role_definition_id) in assigned)

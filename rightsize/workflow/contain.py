@@ -27,7 +27,7 @@ from rightsize.propose.containment_options import Option, write_options
 from rightsize.propose.dials import Dials
 from rightsize.propose.drafts import Key
 from rightsize.render.containment import write_page
-from rightsize.render.plan import write_plan
+from rightsize.render.plan import plan_files, write_folder
 from rightsize.render.rows import write_json
 from rightsize.rules.operations import is_emergency_name
 from rightsize.store.connection import Store, open_store
@@ -173,7 +173,7 @@ def contain_principal(
         REQUESTS: write_json(result.document() | {"seconds": None}),
         PAGE: write_page(result.document(), found.plan),
     }
-    files = write_plan(found.plan, out, extra)
+    files = write_folder(plan_files(found.plan) | extra, out)
     return replace(result, files=files, seconds=time.monotonic() - began)
 
 
