@@ -134,6 +134,7 @@ def read_sources(
     ranked = rank_reach(reach, names)
     first = [f"{row['kind'][0]}:{row['subject']}" for row in ranked if row["cells"] or row["takes_tenant"]][:WAYS_OF]
     ways = reach_of_nodes(first, facts, inputs, analysis, names) if first else []
+    activations = [analysis.activations, *(one.activations for one in planes)]
     return Sources(
         title=title,
         window=analysis.window,
@@ -146,6 +147,7 @@ def read_sources(
         planes=planes,
         reach=ranked,
         ways=[one.document() for one in ways],
+        activations=[row for table in activations for row in table.to_dicts()],
         stale=_CHANGED if is_stale else None,
         **_of_plan(read, inputs, overview),
     )

@@ -113,9 +113,21 @@ def test_what_is_held_of_the_directory_and_of_graph_stands_on_the_page(page: str
     assert "Global Administrator" in section and "Mail.ReadWrite" in section
 
 
+def test_activations_stand_on_the_page_with_what_was_done(page: str, demo_folder: Path) -> None:
+    """Each that the analysis could rebuild, the newest first."""
+    section = page.partition('<section id="activations">')[2].partition("</section>")[0]
+    with open_store(demo_folder / STORE, read_only=True) as store:
+        rows = store.table("activations").sort("start_on", descending=True).to_dicts()
+    assert section.count('<tr><td class="name">') == len(rows) > 0
+    began = re.findall(r"<td>(\d{4}-\d\d-\d\d \d\d:\d\d)</td>", section)
+    assert began == [str(row["start_on"])[:16] for row in rows]
+    for operation in {name for row in rows for name in row["done"]}:
+        assert f"<code>{operation}</code>" in section
+
+
 def test_a_report_without_reach_or_other_planes_has_no_empty_section(hostile_page: Path) -> None:
     text = hostile_page.read_text(encoding="utf-8")
-    for name in ("escalation", "planes"):
+    for name in ("escalation", "planes", "activations"):
         assert (f'<section id="{name}">' in text) == (f'<a href="#{name}">' in text)
 
 

@@ -47,6 +47,28 @@ def _decisions(figures: Figures, plane: str) -> dict[str, str]:
     return {fold(id_): one["kind"] for one in proposals for id_ in one["replaces"]}
 
 
+def activation_rows(figures: Figures) -> list[dict[str, Any]]:
+    """Return the first activations, the newest first, each with what was done under it."""
+    held = (one.assignments.select("role_definition_id", "role_name") for one in figures.sources.planes)
+    directory = {fold(id_): name for frame in held for id_, name in frame.iter_rows() if id_}
+    rows = sorted(figures.sources.activations, key=lambda row: row["activation_id"])
+    rows.sort(key=lambda row: str(row["start_on"] or ""), reverse=True)
+    return [
+        dict(row)
+        | {
+            "principal": figures.principal_name(row["principal_id"]),
+            "role": clean(
+                directory.get(fold(row["role_definition_id"] or ""))
+                or figures.role_name(row["role_definition_id"] or "?")
+            ),
+            "at": "the tenant" if row["scope"] in ("/", None) else figures.place(row["scope"]),
+            "began": str(row["start_on"] or "")[:16],
+            "done": [clean(name) for name in (row["done"] or ())[:_WAYS]],
+        }
+        for row in rows[:SHOWN]
+    ]
+
+
 def reach_rows(figures: Figures) -> list[dict[str, Any]]:
     """Return the first subjects, those with which most falls first."""
     return [

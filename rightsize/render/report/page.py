@@ -15,7 +15,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from rightsize.render.curve import HEIGHT, WIDTH, draw_curve, short_number
-from rightsize.render.report.beyond import plane_tables, reach_rows, way_rows
+from rightsize.render.report.beyond import activation_rows, plane_tables, reach_rows, way_rows
 from rightsize.render.report.calendar import draw_calendar
 from rightsize.render.report.embed import Embedding, to_json
 from rightsize.render.report.figures import Figures, bar
@@ -77,6 +77,8 @@ def _facts(sources: Sources, figures: Figures) -> dict[str, Any]:
         "change_count": changes,
         "beyond": figures.beyond(),
         "plane_tables": plane_tables(figures),
+        "activation_rows": activation_rows(figures),
+        "activation_count": len(sources.activations),
         "reach_rows": reach_rows(figures),
         "reach_count": len(sources.reach),
         "way_rows": way_rows(figures),
@@ -109,6 +111,8 @@ def _sections(sources: Sources, has_findings: bool, has_advice: bool) -> list[tu
         found.append(("escalation", "Escalation"))
     if sources.planes:
         found.append(("planes", "Directory and Graph"))
+    if sources.activations:
+        found.append(("activations", "Activations"))
     found.append(("coverage", "Coverage"))
     if has_findings:
         found.append(("findings", "Findings"))

@@ -38,6 +38,7 @@ class Sources:
         planes: What was concluded of the planes beyond Azure RBAC.
         reach: What falls with each principal and resource, worst first, as `reach` shows it.
         ways: For the first of them the shortest ways to the worst that they lead to, as `reach SUBJECT` shows them.
+        activations: As the table `activations`, of every plane.
         stale: Why the plan does not speak of the store as it is, or None.
     """
 
@@ -57,6 +58,7 @@ class Sources:
     planes: Sequence[PlaneAnalysis] = ()
     reach: Sequence[Mapping[str, Any]] = ()
     ways: Sequence[Mapping[str, Any]] = ()
+    activations: Sequence[Mapping[str, Any]] = ()
     stale: str | None = None
 
 
