@@ -18,6 +18,7 @@ class SignalsShow(StrEnum):
 
     SIGNALS = "signals"
     QUARANTINE = "quarantine"
+    BEHAVIOUR = "behaviour"
 
 
 _COLUMNS: dict[SignalsShow, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -30,6 +31,11 @@ _COLUMNS: dict[SignalsShow, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("principal_id", "name", "operation", "scope", "plane", "calls", "first_seen", "last_seen", "other_calls",
          "only_evidence", "signals", "basis"),
         ("name", "operation", "at", "calls", "other_calls"),
+    ),
+    SignalsShow.BEHAVIOUR: (
+        ("principal_id", "day", "score", "kinds", "operations", "first_time", "last_time", "sentence", "days_before",
+         "days_alike"),
+        ("day", "score", "sentence"),
     ),
 }  # fmt: skip
 _SHOWN = 25
@@ -51,19 +57,21 @@ def signals(
     quiet: Quiet = False,
     no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
 ) -> None:
-    """List alerts and risk with whom they name, and the calls that nothing is learnt from because of them."""
+    """List alerts and risk with whom they name, calls that nothing is learnt from because of them, and odd days."""
     from rightsize.workflow.signals import decide_signals, show_signals  # noqa: PLC0415
 
     set_verbosity(verbose, quiet)
     if decisions is not None:
         say(f"{decide_signals(db, decisions)} decisions hold from now on; `rightsize analyze` judges anew")
     found = show_signals(db)
-    rows = found.signals if listed is SignalsShow.SIGNALS else found.quarantine
+    rows: list[dict[str, Any]] = getattr(found, listed.value)
     columns, brief = _COLUMNS[listed]
     if output is OutputFormat.TABLE:
         show([_short(row) for row in rows[:_SHOWN]], columns, output, table_columns=brief)
         if len(rows) > _SHOWN:
             say(f"{len(rows) - _SHOWN} more: `-o json`")
+        if listed is SignalsShow.BEHAVIOUR:
+            return
         alone = sum(1 for row in found.quarantine if row["only_evidence"])
         calls = sum(row["calls"] for row in found.quarantine)
         say(f"{calls} calls in quarantine; uses without other evidence, which wait for a person to decide: {alone}")
@@ -72,6 +80,8 @@ def signals(
 
 
 def _short(row: dict[str, Any]) -> dict[str, Any]:
+    if "sentence" in row:
+        return row
     if "scope" in row:
         return row | {"at": row["scope"].rsplit("/", 1)[-1] or "/", "name": str(row["name"] or "").split("@")[0]}
     return row | {

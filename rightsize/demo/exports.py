@@ -7,6 +7,7 @@ from typing import Any
 
 from rightsize.demo.access_files import write_access
 from rightsize.demo.activity_files import write_activity
+from rightsize.demo.attacks import write_attacks
 from rightsize.demo.damaged_files import write_damaged
 from rightsize.demo.directory_files import write_directory
 from rightsize.demo.directory_roles import write_directory_roles
@@ -35,4 +36,7 @@ def write_exports(tenant: Tenant, folder: Path) -> dict[str, Any]:
     write_inventory(tenant, exports)
     activity = write_activity(tenant, exports)
     write_damaged(tenant, exports)
-    return plant_truth(tenant, exports, activity, storage, requests, sign_ins)
+    attacks = write_attacks(tenant, exports)
+    truth = plant_truth(tenant, exports, activity, storage, requests, sign_ins)
+    truth["events"]["activity_log"]["succeeded"] += len(attacks)
+    return truth | {"attacks": attacks}

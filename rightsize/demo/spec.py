@@ -12,6 +12,9 @@ MIN_PRINCIPALS = 60
 MIN_SUBSCRIPTIONS = 6
 MAX_SUBSCRIPTIONS = 500
 MIN_DAYS = 100
+ATTACKS = ("user_takeover", "workload_takeover", "machine_takeover", "privilege_creep", "log_tampering")
+"""A user's session and a workload's credential taken over, a machine's identity used by who runs code on it, privilege
+gathered over weeks, and monitoring switched off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,7 @@ class TenantSpec:
         end_day: The last day with activity.
         events: About how many calls the exports hold, or None for what the habits give by themselves.
         subscriptions: How many subscriptions there are; the first six are the cast's.
+        attacks: The attacks that are planted, by their names in `ATTACKS`.
     """
 
     seed: int = 0
@@ -33,13 +37,17 @@ class TenantSpec:
     end_day: dt.date = dt.date(2026, 9, 30)
     events: int | None = None
     subscriptions: int = MIN_SUBSCRIPTIONS
+    attacks: tuple[str, ...] = ("user_takeover",)
 
     def __post_init__(self) -> None:
         """Refuse a size in which the story would not fit.
 
         Raises:
-            UsageError: A size is out of its bounds.
+            UsageError: A size is out of its bounds, or an attack is not known.
         """
+        unknown = sorted(set(self.attacks) - set(ATTACKS))
+        if unknown:
+            raise UsageError(f"`{unknown[0]}` is no attack", hint=f"one of {', '.join(ATTACKS)}")
         if self.principals < MIN_PRINCIPALS:
             raise _too_small("principals", self.principals, MIN_PRINCIPALS)
         if self.days < MIN_DAYS:

@@ -65,6 +65,9 @@ _CAMEL: dict[str, tuple[str, ...]] = {
     "graph_status": ("responseStatusCode",),
     "token_id": ("signInActivityId", "uniqueTokenIdentifier"),
     "session_id": ("sessionId",),
+    "risk_level": ("riskLevelDuringSignIn", "riskLevelAggregated"),
+    "risk_state": ("riskState",),
+    "risk_detail": ("riskDetail",),
 }
 
 _PASCAL: dict[str, tuple[str, ...]] = {
@@ -159,6 +162,9 @@ _PASCAL: dict[str, tuple[str, ...]] = {
     "graph_status": ("ResponseStatusCode",),
     "token_id": ("SignInActivityId", "UniqueTokenIdentifier", "UniqueTokenId"),
     "session_id": ("SessionId",),
+    "risk_level": ("RiskLevelDuringSignIn", "RiskLevelAggregated"),
+    "risk_state": ("RiskState",),
+    "risk_detail": ("RiskDetail",),
     "client_app_id": ("ApplicationId",),
     "account_id": ("AccountObjectId",),
     "account_type": ("EntityType",),

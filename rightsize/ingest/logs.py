@@ -18,6 +18,7 @@ from rightsize.ingest.graph_requests import RAW_GRAPH_COLUMNS, normalised_reques
 from rightsize.ingest.projections import PROJECTIONS as _OF_OTHERS
 from rightsize.ingest.readers import READ_ERRORS, Batch, is_damage, select_fields, select_record_fields
 from rightsize.ingest.records import MAX_RAW_CHARACTERS, read_records
+from rightsize.ingest.risky_sign_ins import stage_risky_sign_ins
 from rightsize.ingest.sources import Scratch
 from rightsize.store.queries import query_text
 
@@ -30,6 +31,16 @@ _LOGS = list(SOURCES)
 _IDS_PER_FILE = 32
 NO_LOG = len(_LOGS)
 """The place among a file's ids of what is no log."""
+
+_OF_LOGS = (
+    "stage_event_rows",
+    "stage_sign_in_rows",
+    "stage_request_rows",
+    "stage_pim_records",
+    "stage_signals",
+    "stage_signal_entities",
+)
+"""The tables that the records of a log fill."""
 
 _STAGED_EVENTS = (
     "time, source, plane, principal_id, principal_type, principal_name, app_id, operation, scope, outcome, "
@@ -212,7 +223,7 @@ def _forget(con: duckdb.DuckDBPyConnection, number: int, counts: LogCounts) -> N
     """Take back what the fast way staged of a file in which a later pass met something odd."""
     for place, log in enumerate(_LOGS):
         counts.read.pop((number, log), None)
-        for table in ("stage_event_rows", "stage_sign_in_rows", "stage_request_rows", "stage_pim_records"):
+        for table in _OF_LOGS:
             con.execute(f"DELETE FROM {table} WHERE file_id = ?", [file_id(number, place)])
 
 
@@ -249,6 +260,8 @@ def _normalise(con: duckdb.DuckDBPyConnection, log: str) -> set[int]:
 def _stage_rows(con: duckdb.DuckDBPyConnection, log: str, without: set[int]) -> None:
     if log == "entra_audit":
         stage_activations(con, f"file_no * {_IDS_PER_FILE} + {_LOGS.index(log)}", without)
+    if log == "sign_in":
+        stage_risky_sign_ins(con, f"file_no * {_IDS_PER_FILE} + {_LOGS.index(log)}", without)
     table, columns = (
         ("stage_sign_in_rows", _STAGED_SIGN_INS) if log == "sign_in" else ("stage_event_rows", _STAGED_EVENTS)
     )

@@ -32,7 +32,7 @@ RAW_EVENT_COLUMNS = (
 RAW_SIGN_IN_COLUMNS = (
     "file_no", "line", "log", "time", "sign_in_id", "correlation_id", "user_id", "user_name", "service_principal_id",
     "service_principal_name", "app_id", "resource_app_id", "resource_name", "kind", "result", "token_id", "session_id",
-    "caller_ip", "operation_name", "ordinal",
+    "caller_ip", "risk_level", "risk_state", "risk_detail", "operation_name", "ordinal",
 )  # fmt: skip
 
 
@@ -211,6 +211,9 @@ _SIGN_IN_PROPERTIES = {
     "in_token_id": ("uniqueTokenIdentifier",),
     "in_session_id": ("sessionId",),
     "in_ip": ("ipAddress",),
+    "in_risk_level": ("riskLevelDuringSignIn", "riskLevelAggregated"),
+    "in_risk_state": ("riskState",),
+    "in_risk_detail": ("riskDetail",),
 }
 
 
@@ -248,7 +251,8 @@ SELECT file_no, line, log,
         CASE WHEN status LIKE '{{%' THEN TRY(json_extract_string(status, '$.errorCode')) ELSE status END
     ) AS result,
     coalesce(token_id, in_token_id) AS token_id, coalesce(session_id, in_session_id) AS session_id,
-    coalesce(caller_ip, in_ip) AS caller_ip,
+    coalesce(caller_ip, in_ip) AS caller_ip, coalesce(risk_level, in_risk_level) AS risk_level,
+    coalesce(risk_state, in_risk_state) AS risk_state, coalesce(risk_detail, in_risk_detail) AS risk_detail,
     operation_name, CAST(NULL AS BIGINT) AS ordinal
 FROM (
     SELECT *, {values_as_columns(_SIGN_IN_PROPERTIES, ("property", 0))}, {named} AS named

@@ -24,6 +24,7 @@ def write_advice(inputs: Inputs, analysis: Analysis, dials: Dials, proposals: Se
             {
                 *_idle_members(inputs, analysis),
                 *_young_members(inputs, analysis, proposals),
+                *_quarantined(analysis),
                 *_unknown_names(inputs, dials, analysis.window),
             },
             key=lambda advice: (advice.subject, advice.text),
@@ -82,6 +83,24 @@ def _young_members(inputs: Inputs, analysis: Analysis, proposals: Sequence[Propo
             f"{members} members are younger than the window, and their needs are known from the other members only",
         )
         for group_id, members in counted.iter_rows()
+    ]
+
+
+def _quarantined(analysis: Analysis) -> list[Advice]:
+    held = (
+        analysis.usage.filter("quarantined")
+        .group_by("principal_id", "principal_name")
+        .agg(operations=pl.col("operation").unique().sort(), uses=pl.len())
+    )
+    return [
+        Advice(
+            principal or name or "-",
+            f"{uses} uses are seen only in quarantine, and stay until a person decides (`rightsize signals --show "
+            f"quarantine`): {', '.join(operations)}",
+        )
+        for principal, name, operations, uses in held.select(
+            "principal_id", "principal_name", "operations", "uses"
+        ).iter_rows()
     ]
 
 

@@ -7,10 +7,10 @@ A call is suspect
 - by `principal`: that principal made it within hours of the signal. Left out are calls of another session, where the
   signal names one and the log says which the call belongs to, and calls from another address that the principal had
   used in the month before, but for the last two days, where the signal names addresses;
-- by `machine`: the same for identities attached to a resource that a signal names, where it names no principal;
+- by `machine`: the same for the identities of a resource that a signal names: who is on it can use them;
 - by `decision`: a person said so.
 
-A signal without a principal and without a machine speaks of its addresses alone. The hours are rows of
+A signal without a principal and without an identity speaks of its addresses alone. The hours are rows of
 `rules/signal_windows.csv`. What a person trusts is not suspect. Everything is a function of what is loaded: a signal
 that comes later, is dismissed, or whose principal becomes known later recomputes the usage of the days it changes.
 """
@@ -25,7 +25,9 @@ from rightsize.model.tables import table
 from rightsize.rules.signals import window_of
 from rightsize.store.days import recompute_days
 from rightsize.store.ddl import RESOLVED
+from rightsize.store.sealing import sealed_before
 from rightsize.store.sql import folded
+from rightsize.store.watching import note_touched_days
 
 # An attacker may have come on the days before the signal, too.
 _FAMILIAR_DAYS, _FRESH_DAYS = 30, 2
@@ -52,6 +54,8 @@ def derive_quarantine(con: duckdb.DuckDBPyConnection) -> None:
     con.execute("DELETE FROM base.quarantine_windows")
     con.execute("INSERT INTO base.quarantine_windows BY NAME FROM suspect_windows")
     recompute_days(con)
+    note_touched_days(con)
+    _judge_sealed_days(con)
     for name in _TABLES:
         con.execute(f"DROP TABLE IF EXISTS temp.{name}")
 
@@ -93,9 +97,13 @@ def _make_windows(con: duckdb.DuckDBPyConnection) -> None:
             WHERE entity_kind = 'principal' AND principal_id IS NOT NULL
         ), machines AS (
             SELECT DISTINCT e.signal_id, i.principal_id, 'machine' AS basis
-            FROM base.signal_entities AS e JOIN base.resource_identities AS i ON i.scope = e.value
-            WHERE e.entity_kind = 'resource' AND i.principal_id IS NOT NULL AND i.kind <> 'self'
-                AND e.signal_id NOT IN (SELECT signal_id FROM named)
+            FROM base.signal_entities AS e JOIN (
+                SELECT scope, principal_id FROM base.resource_identities
+                WHERE principal_id IS NOT NULL AND kind <> 'self'
+                UNION SELECT {folded("name")}, principal_id
+                FROM (SELECT unnest(alternative_names) AS name, principal_id FROM base.principals)
+            ) AS i ON i.scope = e.value
+            WHERE e.entity_kind = 'resource'
         ), who AS (FROM named UNION ALL FROM machines),
         margins (kind, wide, before_hours, after_hours) AS (VALUES {margins})
         SELECT s.signal_id, w.principal_id,
@@ -203,6 +211,36 @@ def _find_changed_days(con: duckdb.DuckDBPyConnection) -> None:
         UNION SELECT DISTINCT r.day FROM base.reduced_usage AS r
             JOIN (FROM suspect_windows UNION FROM base.quarantine_windows) AS w
                 ON r.last_seen >= w.start_on AND r.first_seen <= w.end_on""")
+
+
+def _judge_sealed_days(con: duckdb.DuckDBPyConnection) -> None:
+    """Judge the rows of days whose calls were pruned: as a whole, by what a window touches.
+
+    A row that only the window of an address touches keeps what was known when its day was sealed; one whose principal
+    is under no signal any more is clean.
+    """
+    before = sealed_before(con)
+    if before is None:
+        return
+    con.execute(
+        f"""
+        UPDATE base.usage_days AS u SET suspect = CASE judged.how
+            WHEN 2 THEN succeeded + failed + started WHEN 1 THEN suspect ELSE 0 END
+        FROM (
+            SELECT u.rowid AS sealed_row, max(CASE
+                WHEN w.signal_id IS NULL THEN 0
+                WHEN w.basis = 'address' OR u.last_seen < w.start_on OR u.first_seen > w.end_on THEN 1
+                ELSE 2 END) AS how
+            FROM base.usage_days AS u JOIN base.actors AS a USING (actor_key)
+            LEFT JOIN ({RESOLVED}) AS alias ON alias.alias = a.principal_name
+            LEFT JOIN base.quarantine_windows AS w
+                ON w.principal_id = coalesce(a.principal_id, alias.principal_id)
+            WHERE u.day < $before AND (w.signal_id IS NOT NULL OR u.suspect > 0)
+            GROUP BY u.rowid
+        ) AS judged
+        WHERE judged.sealed_row = u.rowid""",
+        {"before": before},
+    )
 
 
 def replace_decisions(con: duckdb.DuckDBPyConnection, rows: Sequence[Mapping[str, object]]) -> None:

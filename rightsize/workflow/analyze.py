@@ -22,6 +22,7 @@ from rightsize.analyze.verdicts import Analysis, analyse
 from rightsize.analyze.window import DEFAULT_DAYS, Window, choose_window
 from rightsize.model.errors import EvidenceError
 from rightsize.store.connection import Store, open_store
+from rightsize.workflow.behaviour import behaviour_rows, find_behaviour
 from rightsize.workflow.layers import keep_layers
 from rightsize.workflow.planes import judge_planes
 from rightsize.workflow.reach import keep_reach
@@ -82,7 +83,10 @@ def write_conclusions(
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Write verdicts, findings and activations of all planes back into the store; return the former two."""
     verdicts = with_planes(analysis.verdicts, planes)
-    found = pl.concat([findings, *(plane.findings for plane in planes)]).sort("control", "subject")
+    behaviour = find_behaviour(store)
+    store.write_answer("behaviour_findings", behaviour)
+    told = behaviour_rows(behaviour.filter(analysis.window.holds("day")))
+    found = pl.concat([findings, told, *(plane.findings for plane in planes)]).sort("control", "subject")
     store.write_answer("verdicts", verdicts)
     store.write_answer("findings", found)
     store.write_answer("activations", pl.concat([analysis.activations, *(plane.activations for plane in planes)]))

@@ -11,14 +11,18 @@ from rightsize.model.entries import Form
 from rightsize.model.errors import InputError
 from rightsize.store.connection import open_store
 from rightsize.store.quarantine import replace_decisions
+from rightsize.workflow.behaviour import find_behaviour
 from rightsize.workflow.text_files import read_bytes
 
 _SIGNALS = """
     WITH named AS (
-        SELECT e.signal_id, string_agg(DISTINCT coalesce(p.user_principal_name, p.display_name, e.value), ', '
-            ORDER BY coalesce(p.user_principal_name, p.display_name, e.value)) AS who
-        FROM signal_entities AS e LEFT JOIN principals AS p USING (principal_id)
-        WHERE e.entity_kind IN ('principal', 'resource') GROUP BY ALL
+        SELECT e.signal_id, coalesce(
+            string_agg(DISTINCT coalesce(p.user_principal_name, p.display_name, e.value), ', '
+                ORDER BY coalesce(p.user_principal_name, p.display_name, e.value))
+                FILTER (WHERE e.entity_kind = 'principal'),
+            string_agg(DISTINCT e.value, ', ' ORDER BY e.value) FILTER (WHERE e.entity_kind = 'resource'),
+            string_agg(DISTINCT e.value, ', ' ORDER BY e.value) FILTER (WHERE e.entity_kind = 'ip')) AS who
+        FROM signal_entities AS e LEFT JOIN principals AS p USING (principal_id) GROUP BY ALL
     ), held AS (
         SELECT signal_id, count(*) AS calls, count(DISTINCT (principal_id, operation, scope)) AS operations
         FROM quarantine GROUP BY ALL
@@ -53,18 +57,15 @@ _QUARANTINE = """
 
 @dataclass(frozen=True, slots=True)
 class SignalsResult:
-    """What `signals` answers: signals, and the operations that they hold in quarantine."""
+    """What `signals` answers: signals, the operations that they hold in quarantine, and what the logs alone tell."""
 
     signals: list[dict[str, Any]]
     quarantine: list[dict[str, Any]]
-
-    def document(self) -> dict[str, Any]:
-        """Return both as one object."""
-        return {"signals": self.signals, "quarantine": self.quarantine}
+    behaviour: list[dict[str, Any]]
 
 
 def show_signals(db: Path) -> SignalsResult:
-    """Return every signal, those that hold calls in quarantine first, and what is in quarantine by operation.
+    """Return every signal, those that hold calls in quarantine first, what is in quarantine, and behaviour.
 
     `only_evidence` is true where nothing outside quarantine shows the use: its permissions are `out_of_coverage` until
     a person decides.
@@ -73,7 +74,9 @@ def show_signals(db: Path) -> SignalsResult:
         InputError: There is no store.
     """
     with open_store(db, read_only=True) as store:
-        return SignalsResult(store.frame(_SIGNALS).to_dicts(), store.frame(_QUARANTINE).to_dicts())
+        return SignalsResult(
+            store.frame(_SIGNALS).to_dicts(), store.frame(_QUARANTINE).to_dicts(), find_behaviour(store).to_dicts()
+        )
 
 
 def decide_signals(db: Path, path: Path) -> int:

@@ -21,7 +21,8 @@ from tests.collect.collecting import collector
 from tests.collect.served import write_served
 from tests.loopback.server import Loopback
 
-SPEC = TenantSpec(days=120, events=4000)
+# The service serves no attacks.
+SPEC = TenantSpec(days=120, events=4000, attacks=())
 TIMES_KILLED = 4
 
 

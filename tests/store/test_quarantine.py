@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from rightsize.store.connection import Store
+from rightsize.store.sealing import seal
 from tests.store.staged import VM, File, at, calls, content, guid, load, record, rows_of, sign_in
 
 ANN = guid(100)
@@ -154,6 +155,18 @@ def test_any_order_of_loads_ends_in_the_same_store(fresh: Callable[[], Store]) -
             load(store, file)
         found.add((content(store), tuple(sorted(suspects(store).items()))))
     assert [names for _, names in found] == [(("named", "address"),)]
+
+
+def test_days_whose_calls_were_pruned_are_suspect_as_a_whole(store: Store) -> None:
+    """A signal that comes later finds the day only; where it is dismissed, the day is clean again."""
+    load(store, calls(call("morning", "2026-01-20T11:30:00"), call("noon"), call("new", "2026-02-20T12:00:00")))
+    with store.transaction() as con:
+        con.execute("DELETE FROM base.events WHERE time < TIMESTAMP '2026-02-01'")
+        seal(con, at("2026-02-01").date())
+    load(store, signals(signal(), OF_ANN))
+    assert rows_of(store, "usage_days", "succeeded", "suspect") == [(1, 0), (2, 2)]
+    load(store, {"signals": [signal(updated_on=at("2026-02-01"), dismissed=True)]})
+    assert rows_of(store, "usage_days", "succeeded", "suspect") == [(1, 0), (2, 0)]
 
 
 @pytest.mark.parametrize("order", [1, -1])

@@ -174,6 +174,19 @@ ROWS: dict[str, list[dict[str, Any]]] = {
         | {"identities": 1, "layers": ["monitoring"]}
         for basis, cells in (("granted", 4), ("proposed", 1))
     ],
+    "signals": [
+        {"signal_id": "risk_detection/1", "kind": "risk_detection", "severity": "high", "dismissed": False}
+        | {"last_time": _time(6)},
+        {"signal_id": "risk_detection/2", "kind": "risk_detection", "severity": "low", "dismissed": True},
+    ],
+    "signal_entities": [
+        {"signal_id": f"risk_detection/{number}", "entity_kind": "principal", "value": ANN, "principal_id": ANN}
+        for number in (1, 2)
+    ],
+    "quarantine": [
+        {"signal_id": "risk_detection/1", "principal_id": ANN, "operation": "Microsoft.X/y/delete", "scope": SUB}
+        | {"time": _time(6), "outcome": "succeeded", "event_key": "k"}
+    ],
     "layer_violations": [
         {"principal_id": ANN, "scope": SUB, "basis": basis, "state": "active", "layers": layers, "layer_count": 2}
         | {"fewest": [KEYS], "whole": True, "reach": 2, "subscriptions": 1}
@@ -373,6 +386,16 @@ def test_machines_show_what_the_plan_leaves_of_their_reach(store: Path) -> None:
     """Granted and proposed stand in one row."""
     (row,) = _ask(store, "machines-by-reach").rows
     assert (row["cells"], row["cells_proposed"]) == (4, 1)
+
+
+def test_what_is_in_quarantine_says_whether_anything_else_shows_it(store: Path) -> None:
+    (row,) = _ask(store, "quarantined-uses").rows
+    assert (row["principal_id"], row["calls"], row["other_calls"], row["signals"]) == (ANN, 1, 0, ["risk_detection/1"])
+
+
+def test_who_is_under_a_signal_does_not_count_what_was_dismissed(store: Path) -> None:
+    (row,) = _ask(store, "signals-by-principal").rows
+    assert (row["principal_id"], row["signals"], row["severity"], row["odd_days"]) == (ANN, 1, "high", 0)
 
 
 def test_the_example_of_a_reject_is_the_first_place(store: Path) -> None:

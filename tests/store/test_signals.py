@@ -67,6 +67,18 @@ def test_an_incident_takes_its_alerts_with_it_but_not_a_confirmed_one(
     assert (found["security_alert/a"], found["graph_alert/b"]) == (expected, expected)
 
 
+@pytest.mark.parametrize(("judged", "expected"), [(None, False), (True, True)])
+def test_a_detection_judges_the_sign_in_that_it_names(
+    fresh: Callable[[], Store], judged: bool | None, expected: bool
+) -> None:
+    """The sign-in log says what was known then, whatever it is loaded after."""
+    sign_in = signal("risky_sign_in/s1", kind="risky_sign_in", status="atrisk")
+    detection = signal("risk_detection/d", kind="risk_detection", dismissed=judged)
+    store = fresh()
+    load(store, {"signals": [sign_in, detection], "signal_entities": [named("risk_detection/d", "sign_in", "s1")]})
+    assert dict(rows_of(store, "signals", "signal_id", "dismissed"))["risky_sign_in/s1"] is expected
+
+
 @BOTH_ORDERS
 def test_names_become_principals_whenever_the_directory_comes(store: Store, order: int) -> None:
     user = {"principal_id": guid(100), "user_principal_name": "Ann@x", "listed": True}

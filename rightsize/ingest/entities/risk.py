@@ -92,8 +92,7 @@ class RiskShape:
                 {folded("status")}, {folded("detail")}, coalesce(activity_on, detected_on, updated_on),
                 coalesce(activity_on, detected_on, updated_on), coalesce(detected_on, updated_on),
                 coalesce(updated_on, detected_on, activity_on),
-                CASE WHEN {_said("confirmed", "status", "risk_state")} OR {_said("confirmed", "detail", "risk_detail")}
-                    THEN false WHEN {_said("dismissed", "status", "risk_state")} THEN true END
+                CASE WHEN {is_confirmed("status", "detail")} THEN false WHEN {is_dismissed("status")} THEN true END
             FROM risk_rows""")
         for entity, value, principal in (
             ("principal", "coalesce(principal_id, trim(user_name))", "principal_id"),
@@ -105,6 +104,16 @@ class RiskShape:
                 SELECT file_id, line, signal_id, '{entity}', {folded(value)}, {principal}
                 FROM risk_rows WHERE nullif({value}, '') IS NOT NULL""")
         con.execute("DROP TABLE risk_rows")
+
+
+def is_confirmed(status: str, detail: str) -> str:
+    """Return SQL for whether a state or a detail of a risk says that somebody confirmed it."""
+    return f"({_said('confirmed', status, 'risk_state')} OR {_said('confirmed', detail, 'risk_detail')})"
+
+
+def is_dismissed(status: str) -> str:
+    """Return SQL for whether a state of a risk says that it is over."""
+    return _said("dismissed", status, "risk_state")
 
 
 def _said(meaning: str, column: str, field_name: str) -> str:

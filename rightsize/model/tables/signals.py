@@ -2,10 +2,11 @@
 
 from rightsize.model.schema import Column, ColumnType, Table, key
 
-TEXT, TEXTS, BOOL, REAL, TIME, DAY = (
+TEXT, TEXTS, BOOL, INT, REAL, TIME, DAY = (
     ColumnType.TEXT,
     ColumnType.TEXTS,
     ColumnType.BOOL,
+    ColumnType.INT,
     ColumnType.REAL,
     ColumnType.TIME,
     ColumnType.DAY,
@@ -21,9 +22,9 @@ SIGNAL_TABLES = (
                 "source",
                 TEXT,
                 "security_alert and security_incident (Log Analytics), defender_alert (ARM), graph_alert and "
-                "graph_incident, risk_detection, risky_user, risky_service_principal",
+                "graph_incident, risk_detection, risky_user, risky_service_principal, risky_sign_in",
             ),
-            Column("kind", TEXT, "alert, incident, risk_detection or risky_principal"),
+            Column("kind", TEXT, "alert, incident, risk_detection, risky_sign_in or risky_principal"),
             Column("product", TEXT, "what raised it"),
             Column("original_id", TEXT, "its id with the product that raised it, the same in every export; folded"),
             Column("name", TEXT, "its title, or the type of risk; its words may quote an attacker's"),
@@ -104,5 +105,22 @@ SIGNAL_TABLES = (
             key("event_key", TEXT, "identity of the call, as in events"),
         ),
         kind="view",
+    ),
+    Table(
+        "behaviour_findings",
+        "one row a principal and day on which it did what it had not done before, as far as a person should look",
+        (
+            key("principal_id", TEXT, "who"),
+            key("day", DAY, "UTC day"),
+            Column("score", REAL, "bits of surprise, summed over its facts"),
+            Column("kinds", TEXTS, "what was surprising: operation, spree, network, hour, after_privilege and so on"),
+            Column("operations", TEXTS, "operations that it did for the first time"),
+            Column("first_time", TIME, "first call that was new"),
+            Column("last_time", TIME, "last call of the day"),
+            Column("sentence", TEXT, "all of it in one sentence"),
+            Column("days_before", INT, "days of all principals that were judged before that day"),
+            Column("days_alike", INT, "those of them that scored as high: how often that happens"),
+        ),
+        kind="answer",
     ),
 )

@@ -1,0 +1,284 @@
+"""Facts of behaviour: each first use, burst, waking and step after a step, with what it says in bits.
+
+A fact about a principal's day is surprising as far as the past of the principal and of its peers makes it rare: a first
+use after many days of the same few things says more than one of somebody who does something new each week. Only what
+came before counts, so that a fact found today is the fact that was to be found on its day.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import polars as pl
+
+from rightsize.analyze.text import folded, place_of
+
+LEAST_DAYS = 10
+"""Active days that a principal needs before one of its days is judged."""
+
+_BURN_IN = 21
+_DORMANT = 30
+_FOLLOWS = 14
+_OF_RISK = {"privilege": 4.0, "evasion": 4.0, "secret": 3.0, "code_execution": 3.0, "destruction": 3.0, "exposure": 2.0}
+_GROUP = r"^(/subscriptions/[^/]+(?:/resourcegroups/[^/]+)?)"
+_FACT = ("principal_id", "day", "kind", "bits", "what")
+
+
+@dataclass(frozen=True, slots=True)
+class BehaviourInputs:
+    """The tables that behaviour is read from.
+
+    Attributes:
+        days: `usage_days`.
+        places: `principal_id, network, app_id, day, calls`: where each principal called from.
+        principals: `principals`.
+        operations: `operation, risk` of the catalogue.
+        monitoring: `operation`: what weakens or disables monitoring.
+        machines: `scope, principal_id`: identities attached to resources.
+        code: `operation`: what runs code on a resource.
+    """
+
+    days: pl.DataFrame
+    places: pl.DataFrame
+    principals: pl.DataFrame
+    operations: pl.DataFrame
+    monitoring: pl.DataFrame
+    machines: pl.DataFrame
+    code: pl.DataFrame
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nobody did anything."""
+        return self.days.is_empty()
+
+
+@dataclass(frozen=True, slots=True)
+class Behaviour:
+    """What `read_behaviour` finds.
+
+    Attributes:
+        judged: `principal_id, day, before, first_seen, last_seen`: the days that had enough before them.
+        facts: `principal_id, day, kind, bits, what`: what was surprising on them.
+        novel: `principal_id, day, operation, scope, risk`: operations done for the first time on them.
+    """
+
+    judged: pl.DataFrame
+    facts: pl.DataFrame
+    novel: pl.DataFrame
+
+
+def read_behaviour(inputs: BehaviourInputs) -> Behaviour:
+    """Return the days that can be judged and what was surprising on each."""
+    acts = _acts(inputs)
+    days = _days(acts)
+    judged = days.filter(
+        (pl.col("before") >= LEAST_DAYS) & (pl.col("day") - pl.col("start") >= pl.duration(days=_BURN_IN))
+    )
+    novel = _novel(acts, judged)
+    parts = [
+        _operations(novel),
+        _sprees(novel),
+        _sensitive(novel),
+        _firsts(acts, judged, "group", "scope", 0.5),
+        _firsts(acts, judged, "plane", "plane", 1.0),
+        _firsts(_located(inputs), judged, "network", "network", 1.0),
+        _firsts(_located(inputs), judged, "app_id", "application", 0.7),
+        _hours(judged),
+        _bursts(judged),
+        _wakings(days),
+        _follow_ups(acts, novel),
+        _machine_steps(inputs, acts, novel),
+    ]
+    facts = pl.concat([part.select(pl.col(name) for name in _FACT) for part in parts]).filter(pl.col("bits") > 0)
+    return Behaviour(judged, facts.sort(_FACT), novel)
+
+
+def _acts(inputs: BehaviourInputs) -> pl.DataFrame:
+    """Return what was done or tried, one row a (principal, operation, scope, day), with the class of the principal."""
+    is_person = pl.col("principal_type").fill_null("").is_in(["User"])
+    kinds = inputs.principals.select(
+        "principal_id", of=pl.when(is_person).then(pl.lit("person")).otherwise(pl.lit("workload"))
+    )
+    risks = inputs.operations.select(name=folded(inputs.operations["operation"]), risk="risk").unique(
+        "name", keep="first", maintain_order=True
+    )
+    blinding = folded(inputs.monitoring["operation"]).unique()
+    calls = pl.sum_horizontal("succeeded", "failed", "started", "denied")
+    days = (
+        inputs.days.filter(pl.col("principal_id").is_not_null()).with_columns(calls=calls).filter(pl.col("calls") > 0)
+    )
+    return (
+        days.select(
+            "principal_id", "plane", "day", "calls", "first_seen", "last_seen", "operation", "scope",
+            name=folded(days["operation"]), place=place_of(days["scope"]),
+        )
+        .with_columns(group=pl.coalesce(pl.col("place").str.extract(_GROUP, 1), "place"))
+        .join(kinds, on="principal_id", how="left")
+        .join(risks, on="name", how="left")
+        .with_columns(
+            of=pl.col("of").fill_null("workload"),
+            risk=pl.when(pl.col("name").is_in(blinding.implode())).then(pl.lit("evasion")).otherwise(pl.col("risk")),
+        )
+        .sort("principal_id", "first_seen", "name", "place")
+    )  # fmt: skip
+
+
+def _days(acts: pl.DataFrame) -> pl.DataFrame:
+    """Return the active days: how many came `before`, the time since the last one, calls and hours until then."""
+    by_day = (
+        acts.group_by("principal_id", "day")
+        .agg(
+            pl.col("first_seen").min(),
+            pl.col("last_seen").max(),
+            calls=pl.col("calls").sum(),
+        )
+        .sort("principal_id", "day")
+    )
+    early = pl.col("first_seen").dt.hour().cast(pl.Int32)
+    late = pl.col("last_seen").dt.hour().cast(pl.Int32)
+    gap = (pl.col("day") - pl.col("day").shift(1).over("principal_id")).dt.total_days()
+    return by_day.with_columns(
+        before=pl.int_range(pl.len()).over("principal_id"),
+        start=pl.col("day").min().over("principal_id"),
+        gap=gap,
+        early=early.cum_min().shift(1).over("principal_id"),
+        late=late.cum_max().shift(1).over("principal_id"),
+        most=pl.col("calls").cum_max().shift(1).over("principal_id"),
+    ).with_columns(longest=pl.col("gap").cum_max().shift(1).over("principal_id"))
+
+
+def _log2(value: pl.Expr) -> pl.Expr:
+    return value.cast(pl.Float64).log(2.0)
+
+
+def _novel(acts: pl.DataFrame, judged: pl.DataFrame) -> pl.DataFrame:
+    """Return operations that a principal did for the first time on a judged day, with what makes them rare."""
+    peers = acts.group_by("of").agg(peers=pl.col("principal_id").n_unique())
+    first = acts.unique(["principal_id", "name"], keep="first", maintain_order=True).sort(
+        "first_seen", "principal_id", "name"
+    )
+    first = first.with_columns(known=pl.int_range(pl.len()).over("of", "name"))
+    return (
+        first.join(judged.select("principal_id", "day", "before"), on=["principal_id", "day"])
+        .join(peers, on="of")
+        .sort("principal_id", "first_seen", "name")
+        .with_columns(earlier=(pl.col("day").rank("min").over("principal_id") - 1))
+        .select("principal_id", "day", "first_seen", "operation", "name", "scope", "place", "group", "risk", "before",
+                "known", "peers", "earlier")
+    )  # fmt: skip
+
+
+def _operations(novel: pl.DataFrame) -> pl.DataFrame:
+    own = (_log2(1 + pl.col("before")) - 1.5 * _log2(1 + pl.col("earlier"))).clip(lower_bound=0)
+    among = 0.5 * (_log2(1 + pl.col("peers")) - _log2(1 + pl.col("known")))
+    scored = novel.with_columns(bits=0.6 * own + among, kind=pl.lit("operation"), what=pl.col("operation"))
+    return scored.sort("bits", "name", descending=[True, False]).unique(
+        ["principal_id", "day"], keep="first", maintain_order=True
+    )
+
+
+def _sprees(novel: pl.DataFrame) -> pl.DataFrame:
+    counted = novel.group_by("principal_id", "day").agg(count=pl.len())
+    return counted.filter(pl.col("count") > 1).with_columns(
+        bits=3.0 * _log2(pl.col("count")), kind=pl.lit("spree"), what=pl.col("count").cast(pl.String)
+    )
+
+
+def _sensitive(novel: pl.DataFrame) -> pl.DataFrame:
+    """A first use of what an attacker seeks; each class of risk counts once a day."""
+    weighed = novel.with_columns(bits=pl.col("risk").replace_strict(_OF_RISK, default=0.0, return_dtype=pl.Float64))
+    return (
+        weighed.filter(pl.col("bits") > 0)
+        .group_by("principal_id", "day", "risk")
+        .agg(pl.col("bits").first(), what=pl.col("operation").min())
+        .with_columns(kind="risk_" + pl.col("risk"))
+    )
+
+
+def _located(inputs: BehaviourInputs) -> pl.DataFrame:
+    return inputs.places.filter(pl.col("principal_id").is_not_null()).sort("principal_id", "day")
+
+
+def _firsts(rows: pl.DataFrame, judged: pl.DataFrame, column: str, kind: str, weight: float) -> pl.DataFrame:
+    """Return first uses of a value of a column, which say the less the more values there had been."""
+    first = (
+        rows.drop_nulls(column)
+        .group_by("principal_id", column)
+        .agg(pl.col("day").min())
+        .sort("principal_id", "day", column)
+        .with_columns(seen=pl.col("day").rank("min").over("principal_id") - 1)
+    )
+    bits = weight * (_log2(1 + pl.col("before")) - 1.5 * _log2(pl.col("seen").clip(lower_bound=1)))
+    scored = first.join(judged.select("principal_id", "day", "before"), on=["principal_id", "day"]).with_columns(
+        bits=bits, kind=pl.lit(kind), what=pl.col(column)
+    )
+    return scored.sort("bits", "what", descending=[True, False]).unique(
+        ["principal_id", "day"], keep="first", maintain_order=True
+    )
+
+
+def _hours(judged: pl.DataFrame) -> pl.DataFrame:
+    """Hours away from all hours of the past, by two or more."""
+    early, late = pl.col("first_seen").dt.hour().cast(pl.Int32), pl.col("last_seen").dt.hour().cast(pl.Int32)
+    away = pl.max_horizontal(pl.col("early") - early, late - pl.col("late"))
+    told = pl.when(late - pl.col("late") >= 2).then(pl.col("last_seen")).otherwise(pl.col("first_seen"))
+    return judged.filter(away >= 2).with_columns(
+        bits=0.5 * _log2(1 + pl.col("before")), kind=pl.lit("hour"), what=told.dt.strftime("%H:%M")
+    )
+
+
+def _bursts(judged: pl.DataFrame) -> pl.DataFrame:
+    ratio = pl.col("calls") / pl.col("most")
+    return judged.filter((pl.col("calls") >= 30) & (ratio >= 4)).with_columns(
+        bits=2.0 * _log2(ratio), kind=pl.lit("burst"), what=pl.col("calls").cast(pl.String)
+    )
+
+
+def _wakings(days: pl.DataFrame) -> pl.DataFrame:
+    """Waking after a month or more, twice as long as any pause before."""
+    rested = (
+        (pl.col("gap") >= _DORMANT) & (pl.col("gap") >= 2 * pl.col("longest").fill_null(1)) & (pl.col("before") >= 5)
+    )
+    return days.filter(rested).with_columns(
+        bits=_log2(pl.col("gap")), kind=pl.lit("dormant"), what=pl.col("gap").cast(pl.String)
+    )
+
+
+def _follow_ups(acts: pl.DataFrame, novel: pl.DataFrame) -> pl.DataFrame:
+    """A first use where the same principal gave privilege within the two weeks before."""
+    steps = acts.filter(pl.col("risk") == "privilege").select("principal_id", "group", given="first_seen")
+    used = novel.join(steps, on=["principal_id", "group"]).filter(
+        (pl.col("first_seen") > pl.col("given"))
+        & (pl.col("first_seen") - pl.col("given") <= pl.duration(days=_FOLLOWS))
+    )
+    return (
+        used.sort("first_seen", "name")
+        .unique(["principal_id", "day"], keep="first", maintain_order=True)
+        .with_columns(bits=pl.lit(4.0), kind=pl.lit("after_privilege"), what=pl.col("operation"))
+    )
+
+
+def _machine_steps(inputs: BehaviourInputs, acts: pl.DataFrame, novel: pl.DataFrame) -> pl.DataFrame:
+    """A first use by the identity of a machine within two hours after somebody ran code on the machine."""
+    runs = acts.filter(pl.col("name").is_in(folded(inputs.code["operation"]).unique().implode()))
+    runs = runs.select("day", "place", who="principal_id", ran="last_seen", begun="first_seen")
+    runs = pl.concat([runs, runs.with_columns(pl.col("day") + pl.duration(days=1))])
+    machines = inputs.machines.select("principal_id", machine=folded(inputs.machines["scope"])).unique()
+    after = (
+        novel.join(machines, on="principal_id")
+        .join(runs, on="day")
+        .filter(
+            pl.col("place_right").str.starts_with(pl.col("machine"))
+            & (pl.col("who") != pl.col("principal_id"))
+            & (pl.col("first_seen") >= pl.col("begun"))
+            & (pl.col("first_seen") - pl.col("ran") <= pl.duration(hours=2))
+        )
+    )
+    return (
+        after.sort("first_seen", "who")
+        .unique(["principal_id", "day"], keep="first", maintain_order=True)
+        .with_columns(bits=pl.lit(6.0), kind=pl.lit("after_code"), what=pl.col("who"))
+    )
+
+
+INPUT_NAMES = tuple(field.name for field in fields(BehaviourInputs))

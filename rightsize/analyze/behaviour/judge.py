@@ -1,0 +1,137 @@
+"""From facts to the few days that a person should look at: scored, told in a sentence, with how often that happens.
+
+A day is told where its facts sum up to `THRESHOLD` bits and are of two or more families: what was done, what it is good
+for, where it came from, when, how much, and what went before. One surprise alone is what work looks like.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+
+from rightsize.analyze.behaviour.facts import Behaviour
+
+THRESHOLD = 12.0
+FINDINGS_SCHEMA: dict[str, pl.DataType] = {
+    "principal_id": pl.String(),
+    "day": pl.Date(),
+    "score": pl.Float64(),
+    "kinds": pl.List(pl.String()),
+    "operations": pl.List(pl.String()),
+    "first_time": pl.Datetime("us"),
+    "last_time": pl.Datetime("us"),
+    "sentence": pl.String(),
+    "days_before": pl.Int64(),
+    "days_alike": pl.Int64(),
+}
+_FAMILIES = {
+    "operation": "what",
+    "spree": "much",
+    "scope": "what",
+    "plane": "what",
+    "network": "where",
+    "application": "where",
+    "hour": "when",
+    "burst": "much",
+    "dormant": "when",
+    "after_privilege": "before",
+    "after_code": "before",
+}
+_RISKS = {
+    "risk_privilege": "gives privilege",
+    "risk_evasion": "blinds the monitoring",
+    "risk_secret": "reads secrets",
+    "risk_code_execution": "runs code",
+    "risk_destruction": "destroys",
+    "risk_exposure": "opens the network",
+}
+
+
+def judge_behaviour(behaviour: Behaviour, names: dict[str, str]) -> pl.DataFrame:
+    """Return the days to look at, the highest score first: `FINDINGS_SCHEMA`.
+
+    `days_before` counts the judged days of all principals before that day, `days_alike` those with such a score.
+
+    Args:
+        behaviour: What `read_behaviour` found.
+        names: Names of principals by id.
+    """
+    scores = _scores(behaviour)
+    told = scores.filter((pl.col("score") >= THRESHOLD) & (pl.col("families") >= 2))
+    rows = [_finding(row, behaviour, scores, names) for row in told.iter_rows(named=True)]
+    frame = pl.DataFrame(rows, schema=FINDINGS_SCHEMA, orient="row")
+    return frame.sort("score", "day", "principal_id", descending=[True, True, False])
+
+
+def _scores(behaviour: Behaviour) -> pl.DataFrame:
+    family = pl.col("kind").replace_strict(_FAMILIES, default="risk", return_dtype=pl.String)
+    summed = (
+        behaviour.facts.with_columns(family=family)
+        .group_by("principal_id", "day")
+        .agg(
+            score=pl.col("bits").sum().round(1),
+            families=pl.col("family").n_unique(),
+            kinds=pl.col("kind").unique().sort(),
+        )
+    )
+    span = behaviour.judged.select("principal_id", "day", "before", "first_seen", "last_seen", "early", "late")
+    scored = summed.join(span, on=["principal_id", "day"], how="left")
+    quiet = span.join(summed, on=["principal_id", "day"], how="anti").with_columns(score=pl.lit(0.0))
+    return pl.concat([scored, quiet], how="diagonal").sort("day", "principal_id")
+
+
+def _finding(row: dict[str, Any], behaviour: Behaviour, scores: pl.DataFrame, names: dict[str, str]) -> dict[str, Any]:
+    earlier = scores.filter(pl.col("day") < row["day"])
+    mine = (pl.col("principal_id") == row["principal_id"]) & (pl.col("day") == row["day"])
+    facts = {fact["kind"]: fact["what"] for fact in behaviour.facts.filter(mine).iter_rows(named=True)}
+    novel = behaviour.novel.filter(mine)
+    alike = earlier.filter(pl.col("score") >= row["score"]).height
+    who = names.get(row["principal_id"], row["principal_id"])
+    before = row["before"] or 0
+    sentence = f"{who} {', '.join(_parts(facts, novel, before, row, names))}"
+    sentence += f"; of {earlier.height:,} days judged before, {alike:,} scored as high"
+    return {
+        "principal_id": row["principal_id"],
+        "day": row["day"],
+        "score": row["score"],
+        "kinds": row["kinds"],
+        "operations": novel["operation"].unique().sort().to_list(),
+        "first_time": novel["first_seen"].min() if novel.height else row["first_seen"],
+        "last_time": row["last_seen"],
+        "sentence": sentence,
+        "days_before": earlier.height,
+        "days_alike": alike,
+    }
+
+
+def _parts(
+    facts: dict[str, str], novel: pl.DataFrame, before: int, row: dict[str, Any], names: dict[str, str]
+) -> list[str]:
+    parts = []
+    if "dormant" in facts:
+        parts.append(f"woke after {facts['dormant']} days")
+    if novel.height == 1:
+        parts.append(f"did {novel['operation'][0]} for the first time in {before} active days")
+    elif novel.height:
+        parts.append(
+            f"did {novel.height} things for the first time in {before} active days ({facts['operation']} among them)"
+        )
+    risks = [text for kind, text in _RISKS.items() if kind in facts]
+    if risks:
+        parts.append(f"which {' and '.join(risks)}")
+    if "network" in facts:
+        parts.append(f"from the network {facts['network']} that it never used")
+    if "application" in facts:
+        parts.append(f"with another application ({facts['application']})")
+    if "hour" in facts:
+        parts.append(f"at {facts['hour']}, outside its hours of {row['early']:02d} to {row['late']:02d}")
+    if "burst" in facts:
+        parts.append(f"with {facts['burst']} calls, four times its busiest day or more")
+    if "after_privilege" in facts:
+        parts.append("within two weeks of giving privilege there")
+    if "after_code" in facts:
+        parts.append(
+            f"within two hours after {names.get(facts['after_code'], facts['after_code'])} ran code on its machine"
+        )
+    return parts or ["did what it had not done before"]
