@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
+from rightsize.model.nouns import PermissionBlock
 from rightsize.propose.bench import Bench
 from rightsize.propose.dials import Reads, Unobservable
 from rightsize.propose.linked import Writes
@@ -17,13 +18,14 @@ from rightsize.propose.needs import NeedReader, Profile, Use, provider_of, sibli
 from rightsize.propose.reads import reading_parts
 from rightsize.propose.roles import KnownRole
 from rightsize.rbac.text import fold
+from rightsize.rules.operations import sensitive_reads
 
 
 def price_reads(bench: Bench, around: Mapping[str, Writes]) -> dict[str, Any]:
     """Return the chosen word, and for each choice `operations` and `sensitive`, summed over the judged assignments.
 
-    An operation counts once an assignment that grants it today, where nothing but the choice keeps it; sensitive ones
-    belong to a class of risk.
+    An operation counts once an assignment that grants it today, where nothing but the choice keeps it; which reads are
+    sensitive says the rule file `sensitive_reads`.
 
     Args:
         bench: The workbench.
@@ -40,7 +42,7 @@ def price_reads(bench: Bench, around: Mapping[str, Writes]) -> dict[str, Any]:
         near = around[fold(subject.principal_id)]
         for choice, kept in pricer.kept(role, profile, bench.uses.get(key, {}), near).items():
             totals[choice][0] += kept.bit_count()
-            totals[choice][1] += (kept & bench.scale.risky).bit_count()
+            totals[choice][1] += (kept & pricer.sensitive).bit_count()
     return {
         "chosen": str(bench.dials.reads),
         "choices": [
@@ -58,6 +60,8 @@ class _Pricer:
         self._keeps_hidden = bench.dials.unobservable is Unobservable.KEEP
         self._reader = NeedReader(bench.book, bench.dials, bench.elsewhere)
         self._all: dict[str, int] = {}
+        told = PermissionBlock(actions=sensitive_reads())
+        self.sensitive = self._index.granted_by([told]) & self._index.reads
         bits: dict[str, list[int]] = defaultdict(list)
         for bit, (_, name) in enumerate(self._index.names):
             bits[provider_of(name)].append(bit)

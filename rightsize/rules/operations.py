@@ -121,6 +121,11 @@ def recovery_roles() -> tuple[str, ...]:
     return tuple(row["role_definition_id"] for row in rows_of("recovery_roles"))
 
 
+def sensitive_reads() -> tuple[str, ...]:
+    """Return the patterns of reads of Resource Manager that tell keys, scripts, settings, or who may do what."""
+    return tuple(row["pattern"] for row in rows_of("sensitive_reads"))
+
+
 def linked_writes(linked: str) -> tuple[str, ...]:
     """Return the patterns of the writes inside which `linked` is checked; any write where none is known."""
     return _writes_of("linked_checks", linked) or ("*/write",)
