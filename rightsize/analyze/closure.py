@@ -8,7 +8,7 @@ is one instruction a word; tens of thousands of nodes take seconds.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 Edges = Mapping[int, Sequence[int]]
@@ -84,6 +84,30 @@ class Graph:
                     missing -= end in wanted
                     waiting.append(end)
         return {self.names[end]: self._way(end, source, before) for end in sorted(wanted & before.keys())}
+
+    def distances(self, ends: Iterable[str], counts: Callable[[str, str], bool]) -> list[int | None]:
+        """Return for each node the fewest steps from it to any of `ends`, None where none can be reached.
+
+        Args:
+            ends: Nodes; those that are not there are left out.
+            counts: Whether an edge between two names is a step; the others only bundle.
+        """
+        into: list[list[tuple[int, int]]] = [[] for _ in self.names]
+        for start, found in enumerate(self.out):
+            for end in found:
+                into[end].append((start, int(counts(self.names[start], self.names[end]))))
+        fewest: list[int | None] = [None] * len(self.names)
+        waiting = deque((self.numbers[end], 0) for end in ends if end in self.numbers)
+        while waiting:
+            node, steps = waiting.popleft()
+            known = fewest[node]
+            if known is not None and known <= steps:
+                continue
+            fewest[node] = steps
+            for start, weight in into[node]:
+                # What costs nothing goes first, so that nodes come in the order of their distance.
+                (waiting.append if weight else waiting.appendleft)((start, steps + weight))
+        return fewest
 
     def _way(self, end: int, source: int, before: Mapping[int, int]) -> list[Step]:
         steps: list[Step] = []

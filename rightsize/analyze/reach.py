@@ -29,6 +29,7 @@ _CONTROL, _DATA = 1 << len(LAYERS), 1 << (len(LAYERS) + 1)
 _ALL_HERE = (1 << _STRIDE) - 1
 _GRAPH, _DIRECTORY, _TENANT = 1, 2, 4
 _HEAD = 3
+_WHOLE = ("x:tenant", "a:/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +124,10 @@ def measure_reach(
             views.append(("eligible", view_of(facts, analysis.tenant, inputs, holdings, with_eligible=True)))
         told: dict[tuple[str, str], dict[str, object]] = {}
         for state, view in views:
+            steps = view.graph.distances(_WHOLE, _is_step)
             for subject, kind, reached, own in subjects_of(view, facts, analysis.tenant):
-                row = described(view.frame, reached, own)
+                number = view.graph.numbers[f"{'p' if kind == 'principal' else 'r'}:{subject}"]
+                row = described(view.frame, reached, own) | {"tenant_steps": steps[number]}
                 if row["cells"] or row["identities"] or row["secrets"] or row["resources"]:
                     if told.get((subject, kind)) == row:
                         continue
@@ -132,6 +135,11 @@ def measure_reach(
                     rows.append({"subject": subject, "kind": kind, "basis": basis, "state": state} | row)
                     layers.append((subject, basis, state, reached & ~own, view.frame))
     return _table("reach", rows), _layer_rows(layers)
+
+
+def _is_step(start: str, end: str) -> bool:
+    """Return whether an edge is something that somebody does, and no more than what he has or belongs to."""
+    return end[0] not in "gt" and not (start[0] == "p" and end[0] == "h")
 
 
 def subjects_of(view: View, facts: Facts, tenant: Tenant) -> Iterator[tuple[str, str, int, int]]:

@@ -15,9 +15,9 @@ from rightsize.cli.output import show, write
 
 _COLUMNS = (
     "subject", "kind", "state", "identities", "resources", "secrets", "subscriptions", "layers", "planes", "cells",
-    "own_cells", "takes_tenant", "cells_used", "cells_proposed", "identities_proposed", "name",
+    "own_cells", "takes_tenant", "tenant_steps", "cells_used", "cells_proposed", "identities_proposed", "name",
 )  # fmt: skip
-_BRIEF = ("name", "kind", "state", "identities", "secrets", "cells", "cells_proposed")
+_BRIEF = ("name", "kind", "state", "tenant_steps", "identities", "secrets", "cells", "cells_proposed")
 _WAYS = ("target", "kind", "name", "certain", "steps")
 _SHOWN = 25
 _WIDTH = 80

@@ -11,7 +11,7 @@ from rightsize.store.days import DAY_TABLES, recompute_days
 from rightsize.store.ddl import base_table, view_statements
 from rightsize.store.merge_events import name_actors_and_assignments, with_keys
 
-SCHEMA_VERSION = 16
+SCHEMA_VERSION = 17
 
 
 def _add_scope_tags(connection: duckdb.DuckDBPyConnection) -> None:
@@ -111,6 +111,10 @@ def _add_behaviour(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute(f"CREATE TABLE IF NOT EXISTS base.behaviour_findings ({base_table('behaviour_findings')})")
 
 
+def _add_steps(connection: duckdb.DuckDBPyConnection) -> None:
+    connection.execute("ALTER TABLE base.reach ADD COLUMN IF NOT EXISTS tenant_steps BIGINT")
+
+
 _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     1: _add_scope_tags,
     2: _add_policies_and_requests,
@@ -127,6 +131,7 @@ _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     13: _add_watch,
     14: _add_quarantine,
     15: _add_behaviour,
+    16: _add_steps,
 }
 """The step that leads from the version of its key to the next."""
 

@@ -84,7 +84,17 @@ def rank_reach(table: pl.DataFrame, names: Mapping[str, str]) -> list[dict[str, 
         .join(proposed, on=key, how="left")
         .join(used, on=["subject", "kind"], how="left")
         .with_columns(pl.col("cells_proposed", "cells_used", "identities_proposed").fill_null(0))
-        .sort("takes_tenant", "cells", "identities", "secrets", *key, descending=[True] * 4 + [False] * 3)
+        .sort(
+            "takes_tenant",
+            "tenant_steps",
+            "cells",
+            "own_cells",
+            "identities",
+            "secrets",
+            *key,
+            descending=[True, False] + [True] * 4 + [False] * 3,
+            nulls_last=True,
+        )
     )
     return [row | {"name": names.get(row["subject"]) or _last(row["subject"])} for row in rows.to_dicts()]
 

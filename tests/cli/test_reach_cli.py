@@ -30,6 +30,12 @@ def test_whoever_takes_the_tenant_comes_first(demo: Path, capsys: pytest.Capture
     assert {"amelia.hartley", "ingrid.solheim", "emergency01", "emergency02"} <= set(takers)
     assert [row["takes_tenant"] for row in rows] == sorted((row["takes_tenant"] for row in rows), reverse=True)
     assert {row["kind"] for row in rows} == {"principal", "resource"}
+    steps = [row["tenant_steps"] for row in rows if row["takes_tenant"]]
+    assert steps == sorted(steps)
+    assert {row["tenant_steps"] for row in rows if not row["takes_tenant"]} == {None}
+    direct = next(row for row in rows if row["name"].startswith("emergency01"))
+    bridge = next(row for row in rows if row["name"].startswith("hl7-bridge"))
+    assert (direct["tenant_steps"], bridge["tenant_steps"]) == (1, 3)
 
 
 def test_the_plan_leaves_less(demo: Path, capsys: pytest.CaptureFixture[str]) -> None:

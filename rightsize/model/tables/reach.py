@@ -43,6 +43,7 @@ REACH_TABLES = (
             Column("cells", INT, "(subscription, layer) pairs that it can defeat"),
             Column("own_cells", INT, "those of them that need no further step"),
             Column("takes_tenant", BOOL, "it can become Global Administrator, or assign roles at the root"),
+            Column("tenant_steps", INT, "in so few steps; null where it cannot"),
         ),
         kind="answer",
     ),
