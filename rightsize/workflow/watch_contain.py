@@ -13,13 +13,13 @@ import polars as pl
 
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.naming import resolve_principal
-from rightsize.model.errors import InputError, RightsizeError, UsageError
+from rightsize.model.errors import InputError, RightsizeError
 from rightsize.model.plan import ProposalKind
 from rightsize.rules.watched import SEVERITIES
 from rightsize.store.connection import open_store
 from rightsize.store.watching import SEEN, Pass, Touched, commit_pass, read_seen, watched_until
 from rightsize.workflow.contain import ContainResult, contain_principal
-from rightsize.workflow.rollout import plan_rollout
+from rightsize.workflow.rollout import BUNDLE, plan_rollout
 from rightsize.workflow.text_files import read_bytes
 from rightsize.workflow.watch_changes import at_least, no_changes, note_change
 
@@ -192,11 +192,11 @@ def _contain(
     reason = why_not(rules, chosen, result, now)
     if not reason:
         queue = out / QUEUE / f"{principal}-{signals[0]['change_id']}"
-        try:
-            plan_rollout(db, folder, queue, emergency=rules.emergency_accounts)
-        except UsageError:
+        if (queue / BUNDLE).exists():
             # A pass that was cut has put it there, and it may have begun.
-            reason = "it stands in the queue already"
+            return f"{text}; handed on to {queue}", result
+        try:
+            plan_rollout(db, folder, queue, emergency=_ids(db, rules.emergency_accounts))
         except RightsizeError as error:
             reason = error.message
         else:
@@ -204,12 +204,21 @@ def _contain(
     return f"{text}; not handed on: {reason}", result
 
 
+def _ids(db: Path, names: Sequence[str]) -> tuple[str, ...]:
+    with open_store(db, read_only=True) as store:
+        inputs = Inputs.read(store.table)
+    return tuple(resolve_principal(inputs, name) for name in names)
+
+
 def _dwell(result: ContainResult, signals: Sequence[Mapping[str, Any]], now: dt.datetime) -> str:
     """Return how long it took from the first suspect record, and from the signal, to the plan."""
     plain = now.astimezone(dt.UTC).replace(tzinfo=None) if now.tzinfo else now
     marks = [("the first suspect record", result.first_suspect)]
     marks.append(("the signal", min((one["time"] for one in signals if one["time"]), default=None)))
-    told = [
-        f"{int((plain - time).total_seconds() // 60)} minutes after {what}" for what, time in marks if time is not None
-    ]
+    told = [f"{_long(plain - time)} after {what}" for what, time in marks if time is not None]
     return f", {' and '.join(told)}" if told else ""
+
+
+def _long(span: dt.timedelta) -> str:
+    """Return a span in minutes, or in days where it is more than two."""
+    return f"{span.days} days" if span.days > 2 else f"{int(span.total_seconds() // 60)} minutes"

@@ -121,9 +121,8 @@ def test_whoever_a_strong_signal_names_is_contained_once_and_handed_on_only_by_a
     assert contain_signalled(db, out, Rules(), ("stdout",), now, 90) == []
     assert not (out / "queue").exists()
 
-    emergency = people["emergency01@aldervalley.example"]
     signal(db, people[USER], 2)
-    rules = Rules(hand_on=True, principals=(USER,), emergency_accounts=(emergency,))
+    rules = Rules(hand_on=True, principals=(USER,), emergency_accounts=("emergency01@aldervalley.example",))
     contain_signalled(db, out, rules, ("stdout",), now, 90)
     assert [path.name for path in (out / "queue").iterdir()] == [f"{people[USER]}-s2"]
     assert (out / "queue" / f"{people[USER]}-s2" / "rollout.json").is_file()
