@@ -6,7 +6,7 @@ parsed twice; where an exporter made text of them, or a table has them as text, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 Path = tuple[str, ...]
 
@@ -53,6 +53,15 @@ NESTED: Mapping[str, tuple[Path, ...]] = {
 }
 """The fields that are objects, with what is read of each, in order."""
 
+VALUES = {
+    "identity": "identity_values",
+    "authorization_json": "authorization_values",
+    "claims": "claim_values",
+    "properties": "property_values",
+    "http_request": "request_values",
+}
+"""What the values within each of these fields are called."""
+
 OTHER_BODIES: tuple[Path, ...] = (("requestBody",), ("responsebody",))
 """Bodies in other capitals, after those of `properties`; a struct, whose members fold, cannot have both."""
 
@@ -75,22 +84,38 @@ def struct_type(paths: Sequence[Path]) -> str:
     return f"STRUCT({', '.join(members)})"
 
 
-def struct_values(column: str, paths: Sequence[Path]) -> str:
-    """Return SQL for the list of the values of such a column, null where the column is."""
-    values = ", ".join(column + "".join(f'."{step}"' for step in path) for path in paths)
-    return f"CASE WHEN {column} IS NOT NULL THEN [{values}] END"
+def struct_values(columns: Sequence[str], field: str) -> Iterator[str]:
+    """Yield select items for each value of a field, from the first of such columns that is there, as `value_at` asks.
+
+    A column a value: a list of all would be made and taken apart for every record.
+    """
+    for place, path in enumerate(NESTED[field], start=1):
+        steps = "".join(f'."{step}"' for step in path)
+        first, *others = columns
+        value = first + steps
+        if others:
+            whens = "".join(f" WHEN {column} IS NOT NULL THEN {column}{steps}" for column in columns)
+            value = f"CASE{whens} END"
+        yield f"{value} AS {value_at(VALUES[field], place, opened=True)}"
 
 
-def values_as_columns(names: Mapping[str, tuple[str, ...]], *lists: tuple[str, int]) -> str:
+def value_at(values: str, place: int, *, opened: bool) -> str:
+    """Return SQL for a value of a field: a column where the file's objects are read as such, else in a list."""
+    return f"{values}_{place}" if opened else f"{values}[{place}]"
+
+
+def values_as_columns(names: Mapping[str, tuple[str, ...]], *lists: tuple[str, int], opened: bool = False) -> str:
     """Return a select list that gives each of `names` the first value that one of its spellings has.
 
-    Each of `lists` is a SQL list with a value for each spelling, and the place in it before the first of them.
+    Each of `lists` is the name of values, one for each spelling, and the place among them before the first.
     """
     columns = []
     place = 1
     for column, spellings in names.items():
         picked = [
-            f"nullif({values}[{start + place + n}], '')" for values, start in lists for n in range(len(spellings))
+            f"nullif({value_at(values, start + place + n, opened=opened)}, '')"
+            for values, start in lists
+            for n in range(len(spellings))
         ]
         columns.append(f"coalesce({', '.join(picked)}) AS {column}" if len(picked) > 1 else f"{picked[0]} AS {column}")
         place += len(spellings)

@@ -17,6 +17,7 @@ from rightsize.ingest.nested import (
     OTHER_BODIES,
     json_paths,
     paths_of,
+    value_at,
     values_as_columns,
 )
 from rightsize.ingest.requests import RAW_REQUEST_COLUMNS, project_requests
@@ -75,10 +76,7 @@ _HAS_CLAIMS = f"coalesce(identity_values[{FIRST_CLAIM + 1}], identity_values[{FI
 def _open(fields: Fields) -> str:
     """Return the fields with the lists of what is within them: of text, of text within text, or as they are."""
     if fields.opened:
-        return f"""
-SELECT * EXCLUDE (identity), identity AS identity_values, properties AS property_values, http_request AS request_values,
-    authorization_json AS authorization_values, claims AS claim_values
-FROM ({with_log(fields.sql)})"""
+        return with_log(fields.sql)
 
     def taken(field: str) -> str:
         paths = (*NESTED[field], *(OTHER_BODIES if field == "properties" else ()))
@@ -102,43 +100,50 @@ FROM (
 )"""
 
 
-# What was asked for matters of role assignments only; the bodies of all other calls are left where they are.
-_BODIES = ", ".join(
-    f"nullif(property_values[{place}], '')" for place in range(4, len(NESTED["properties"]) + len(OTHER_BODIES) + 1)
-)
 _CALLED = _unwrapped("operation_name")
-_REQUEST_BODY = f"""CASE WHEN coalesce({_BODIES}) IS NOT NULL
-        AND {folded(f"coalesce(authorization_values[1], identity_values[1], {_CALLED})")}
-            LIKE 'microsoft.authorization/roleassignments/%'
-    THEN coalesce({_BODIES}) END"""
+
+
+def _request_body(opened: bool) -> str:
+    """Return SQL for the body of a request: it matters of role assignments only, and is left where it is of others."""
+    places = range(4, len(NESTED["properties"]) + (0 if opened else len(OTHER_BODIES)) + 1)
+    bodies = ", ".join(f"nullif({value_at('property_values', place, opened=opened)}, '')" for place in places)
+    actions = ", ".join(value_at(values, 1, opened=opened) for values in ("authorization_values", "identity_values"))
+    return f"""CASE WHEN coalesce({bodies}) IS NOT NULL
+        AND {folded(f"coalesce({actions}, {_CALLED})")} LIKE 'microsoft.authorization/roleassignments/%'
+    THEN coalesce({bodies}) END"""
 
 
 def project_activity(fields: Fields) -> str:
     """Return the raw columns of the Activity Log over a relation of fields. A record's other logs come as null rows."""
+    opened = fields.opened
+    category, code, message = (f"nullif({value_at('property_values', n, opened=opened)}, '')" for n in (1, 2, 3))
+    address, other_address = (f"nullif({value_at('request_values', n, opened=opened)}, '')" for n in (1, 2))
+    authorization = (("authorization_values", 0), ("identity_values", 0))
+    claims = (("claim_values", 0), ("identity_values", FIRST_CLAIM))
     return f"""
 SELECT file_no, line, log, 'activity_log' AS source,
     {ISO_TIME.format("time")} AS time,
     {ISO_TIME.format("submitted")} AS submitted,
-    coalesce(nullif(property_values[1], ''), {_unwrapped("category")}) AS category,
+    coalesce({category}, {_unwrapped("category")}) AS category,
     {_unwrapped("operation_name")} AS operation_name,
     resource_id,
-    {values_as_columns(AUTHORIZATION, ("authorization_values", 0), ("identity_values", 0))},
-    {values_as_columns(CLAIMS, ("claim_values", 0), ("identity_values", FIRST_CLAIM))},
+    {values_as_columns(AUTHORIZATION, *authorization, opened=opened)},
+    {values_as_columns(CLAIMS, *claims, opened=opened)},
     caller,
-    coalesce(caller_ip, nullif(request_values[1], ''), nullif(request_values[2], ''), claim_ip) AS caller_ip,
+    coalesce(caller_ip, {address}, {other_address}, claim_ip) AS caller_ip,
     correlation_id, event_id,
     {_unwrapped("status")} AS status,
     {_unwrapped("sub_status")} AS sub_status,
-    coalesce(nullif(property_values[2], ''), status_code) AS status_code,
+    coalesce({code}, status_code) AS status_code,
     coalesce(nullif(error[1], ''), nullif(error[2], ''), nullif(error[3], ''), nullif(error[4], '')) AS error_code,
     coalesce(nullif(error[5], ''), nullif(error[6], ''), nullif(error[7], ''), message) AS error_message,
     CAST(NULL AS VARCHAR) AS authentication, CAST(NULL AS VARCHAR) AS authorization_result,
     CAST(NULL AS VARCHAR) AS service, CAST(NULL AS VARCHAR) AS object_key,
     CAST(NULL AS VARCHAR) AS operation_index, CAST(NULL AS VARCHAR) AS uri,
-    {_REQUEST_BODY} AS request_body, CAST(NULL AS BIGINT) AS ordinal
+    {_request_body(opened)} AS request_body, CAST(NULL AS BIGINT) AS ordinal
 FROM (
     SELECT *, CASE WHEN message LIKE '{{%' THEN TRY(json_extract_string(message, {_ERROR})) END AS error
-    FROM (SELECT *, coalesce(nullif(property_values[3], ''), description) AS message FROM ({_open(fields)}))
+    FROM (SELECT *, coalesce({message}, description) AS message FROM ({_open(fields)}))
 )"""
 
 

@@ -143,8 +143,10 @@ def _select_json(batch: Batch, family: Family, opened: bool) -> str:
     for field in FIELDS:
         keys = family.spellings.get(field, ())
         if field in NESTED:
-            values = [struct_values(found[key], NESTED[field]) for key in keys]
-            items.append(f"coalesce({', '.join(values)}, NULL::VARCHAR[]) AS {quoted_name(field)}")
+            objects = [found[key] for key in keys]
+            there = " OR ".join(f"{column} IS NOT NULL" for column in objects)
+            items.append(f"CASE WHEN {there} THEN '{{}}' END AS {quoted_name(field)}")
+            items += struct_values(objects, field)
         else:
             items.append(_pick(field, keys, found))
     return f"SELECT {FILE_NO} AS file_no, CAST(NULL AS BIGINT) AS line, {', '.join(items)} FROM {source}"

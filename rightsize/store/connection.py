@@ -26,6 +26,10 @@ _SETTINGS = {
 }
 
 
+_TAKEN = frozenset({"base", "main", "temp", "system", "compacted"})
+"""DuckDB calls a database as its file, and would take these for something else."""
+
+
 class Store:
     """An open store. Closing it, or leaving its `with` block, gives the file free."""
 
@@ -133,6 +137,8 @@ def open_store(path: Path | str, *, read_only: bool, existing: bool = False, lim
         raise InputError(
             f"there is no store at `{file}`", hint="`rightsize load PATH…` makes one, `rightsize demo` a sample"
         )
+    if file.stem.lower() in _TAKEN:
+        raise InputError(f"a store cannot be called `{file.name}`", hint=f"not by any of {', '.join(sorted(_TAKEN))}")
     is_new = not file.exists()
     if is_new:
         _reserve(file)

@@ -59,13 +59,15 @@ def merge_events(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
         WHERE rowid IN (SELECT stored_row FROM merge_stored)""")
     new = dict(con.execute(new_rows("merge_rows", ("event_key",), _LEAST, _GREATEST)).fetchall())
     least = ", ".join(f"min({name}) AS {name}" for name in MARKED_COLUMNS)
+    has_stored = con.execute("SELECT 1 FROM merge_stored LIMIT 1").fetchone() is not None
+    unchanged = f"EXCEPT SELECT {_COLUMNS} FROM merge_rows WHERE file_id IS NULL" if has_stored else ""
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE merge_changed AS
         SELECT event_key, min(time) AS time, min(source) AS source, min(plane) AS plane, min(category) AS category,
             max(rank) AS rank, min(correlation_id) AS correlation_id, min(operation_key) AS operation_key,
             min(scope_key) AS scope_key, {least}
         FROM merge_rows GROUP BY event_key
-        EXCEPT SELECT {_COLUMNS} FROM merge_rows WHERE file_id IS NULL""")
+        {unchanged}""")
     con.execute("""
         CREATE OR REPLACE TEMP TABLE merge_replaced AS
         SELECT stored_row, time::DATE AS day FROM merge_rows SEMI JOIN merge_changed USING (event_key)

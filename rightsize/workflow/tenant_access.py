@@ -15,6 +15,7 @@ import polars as pl
 
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.naming import resolve_principal
+from rightsize.analyze.text import folded
 from rightsize.model.errors import EvidenceError, InputError, UsageError
 from rightsize.model.nouns import Decision, DenyAssignment, RoleAssignment
 from rightsize.model.role_forms import permissions_from_json
@@ -207,11 +208,10 @@ def read_tenant_access(table_of: Callable[[str], pl.DataFrame], *, as_of: dt.dat
         assignments=assignments,
         people=_people(inputs.principals),
         misplaced=misplaced,
-        ids=frozenset(fold(found) for ids in (*named, members["group_id"]) for found in ids.drop_nulls().unique()),
-        aliases={
-            fold(alias): fold(principal_id)
-            for alias, principal_id in inputs.principal_aliases.select("alias", "principal_id").iter_rows()
-        },
+        ids=frozenset(folded(pl.concat([*named, members["group_id"]]).drop_nulls().unique())),
+        aliases=dict(
+            inputs.principal_aliases.select(folded(pl.col("alias")), folded(pl.col("principal_id"))).iter_rows()
+        ),
     )
 
 
@@ -254,7 +254,7 @@ def _denies(frame: pl.DataFrame) -> list[DenyAssignment]:
 
 
 def _pairs(members: pl.DataFrame) -> Iterable[tuple[str, str]]:
-    return ((fold(group), fold(member)) for group, member in members.select("group_id", "member_id").iter_rows())
+    return members.select(folded(pl.col("group_id")), folded(pl.col("member_id"))).iter_rows()
 
 
 def _tree(scopes: pl.DataFrame) -> dict[str, str]:
@@ -265,17 +265,15 @@ def _tree(scopes: pl.DataFrame) -> dict[str, str]:
 def _known_planes(operations: pl.DataFrame) -> dict[str, str]:
     """Return the plane of every operation where ARM or a role says it; a guess decides nothing."""
     said = operations.filter(pl.col("is_data_action").is_not_null() & ~pl.col("is_guess").fill_null(False))
-    return {
-        fold(operation): "data" if is_data else "control"
-        for operation, is_data in said.select("operation", "is_data_action").iter_rows()
-    }
+    plane = pl.when("is_data_action").then(pl.lit("data")).otherwise(pl.lit("control"))
+    return dict(said.select(folded(pl.col("operation")), plane.alias("plane")).iter_rows())
 
 
 def _people(principals: pl.DataFrame) -> dict[str, Person]:
     """Return the type of each principal and what people call it."""
     name = pl.coalesce("user_principal_name", "display_name")
-    rows = principals.select("principal_id", "principal_type", name=name).iter_rows()
-    return {fold(principal_id): (kind, called) for principal_id, kind, called in rows}
+    rows = principals.select(folded(pl.col("principal_id")), "principal_type", name=name).iter_rows()
+    return {principal_id: (kind, called) for principal_id, kind, called in rows}
 
 
 def _said(decision: Decision) -> dict[str, Any]:

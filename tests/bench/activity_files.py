@@ -86,3 +86,45 @@ def write_activity(path: Path, rows: int, *, day: int = 0, days: int = 30, princ
         packed = "gzip" if path.suffix == ".gz" else "uncompressed"
         con.execute(f"COPY ({_RECORDS}) TO '{path}' (FORMAT json, COMPRESSION {packed})")
     return path
+
+
+def write_keyed_events(path: Path, rows: int) -> Path:
+    """Write events as `queries/reduce/reduce.sql` reads them, of 90 days, as Parquet; an eighth of the keys repeats."""
+    with duckdb.connect(config={"threads": "2"}) as con:
+        con.execute(
+            f"""
+            COPY (
+                SELECT TIMESTAMP '2026-01-01' + to_seconds((h % 7776000)::BIGINT) AS time, time::DATE AS day,
+                    (h % 20000)::INTEGER AS principal_key, (h // 20000 % 40 + h % 97 * 5)::INTEGER AS operation_key,
+                    (h % 20000 * 7 + h // 800000 % 6)::INTEGER AS scope_key, 'control' AS plane,
+                    CASE WHEN h % 3 > 0 THEN (h % 60000)::INTEGER END AS assignment_key,
+                    CASE h // 64 % 20 WHEN 0 THEN 'failed' WHEN 1 THEN 'denied' ELSE 'succeeded' END AS outcome,
+                    false AS suspect
+                FROM (SELECT hash(i) AS h FROM range($rows) AS r(i)) ORDER BY day
+            ) TO '{path}' (FORMAT parquet, COMPRESSION zstd)""",
+            {"rows": rows},
+        )
+    return path
+
+
+_ANALYTICS = """
+SELECT moment AS TimeGenerated, 'AzureActivity' AS "Type", upper(action) AS OperationNameValue,
+    upper(scope) AS _ResourceId, 'Administrative' AS CategoryValue,
+    CASE WHEN h % 50 = 0 THEN 'Failure' ELSE 'Success' END AS ActivityStatusValue,
+    format('person{}@example.com', principal) AS Caller, '198.51.100.20' AS CallerIpAddress,
+    correlation AS CorrelationId, correlation AS EventDataId,
+    format('{{"action":"{}","scope":"{}","evidence":{{"roleAssignmentId":"{}","roleDefinitionId":"{}",'
+        '"principalId":"{}","principalType":"User"}}}}', action, scope, md5(format('{}/{}', principal, place % 3)),
+        md5('contributor'), replace(object_id, '-', '')) AS "Authorization",
+    format('{{"appid":"c44b4083-3bb0-49c1-b47d-974e53cbdf3c","idtyp":"user","oid":"{}"}}', object_id) AS Claims
+FROM calls WHERE is_end = 1 ORDER BY moment
+"""
+
+
+def write_analytics(path: Path, rows: int, *, day: int, days: int, principals: int = 20_000) -> Path:
+    """Write calls as Log Analytics exports AzureActivity to Parquet, one row each; else as `write_activity`."""
+    with duckdb.connect(config={"threads": "2"}) as con:
+        values = {"first": day << 32, "rows": 2 * rows, "principals": principals, "days": days, "day": day}
+        con.execute(f"CREATE TEMP TABLE calls AS {_CALLS}", values)
+        con.execute(f"COPY ({_ANALYTICS}) TO '{path}' (FORMAT parquet, COMPRESSION zstd)")
+    return path

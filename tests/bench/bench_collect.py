@@ -44,11 +44,12 @@ Row = tuple[str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class Took:
-    """What a command took: seconds, megabytes at most, and how it ended."""
+    """What a command took: seconds, megabytes at most, how it ended, and seconds of all processors together."""
 
     seconds: float
     megabytes: float
     code: int
+    cpu: float = 0.0
 
 
 def measure(*command: str, environment: dict[str, str] | None = None, kill_after: float | None = None) -> Took:
@@ -64,7 +65,8 @@ def measure(*command: str, environment: dict[str, str] | None = None, kill_after
     _, status, usage = os.wait4(process.pid, 0) if process.returncode is None else (0, process.returncode << 8, None)
     process.returncode = os.waitstatus_to_exitcode(status)
     peak = usage.ru_maxrss / 1000 if usage else 0.0
-    return Took(time.perf_counter() - start, peak, process.returncode)
+    cpu = usage.ru_utime + usage.ru_stime if usage else 0.0
+    return Took(time.perf_counter() - start, peak, process.returncode, cpu)
 
 
 @contextmanager

@@ -171,6 +171,14 @@ def test_a_migration_that_fails_leaves_the_store_as_it_was(store: Store) -> None
         assert content(again) == before
 
 
+@pytest.mark.parametrize("name", ["base.duckdb", "Main.db", "temp.duckdb"])
+def test_names_that_duckdb_would_mistake_are_refused(tmp_path: Path, name: str) -> None:
+    """A store `base` would be taken for the schema in it."""
+    with pytest.raises(InputError, match="cannot be called"):
+        open_store(tmp_path / name, read_only=False)
+    assert not list(tmp_path.iterdir())
+
+
 def verdict(store: Store, operation: str) -> pl.DataFrame:
     """One row of the table of verdicts, null but for its operation."""
     return pl.DataFrame([{"operation": operation}], schema=store.table("verdicts").schema)
