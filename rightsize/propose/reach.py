@@ -20,6 +20,9 @@ from rightsize.rbac.text import fold
 
 Blocks = tuple[PermissionBlock, ...]
 
+AT_ONCE = 250_000
+"""So many uses are asked at a time: each meets every assignment of its holder, which takes gigabytes for millions."""
+
 GRANTS_SCHEMA = {
     "holder": pl.String(),
     "place": pl.String(),
@@ -58,6 +61,10 @@ class Evaluator:
                 `operation` (folded). A principal stands there once for itself and once for each of its groups.
             assigned: As `GRANTS_SCHEMA`.
         """
+        parts = list(uses.iter_slices(AT_ONCE)) or [uses]
+        return pl.concat([self._allowed(part, assigned) for part in parts]).unique()
+
+    def _allowed(self, uses: pl.DataFrame, assigned: pl.DataFrame) -> pl.DataFrame:
         reached = containing(uses["place"], assigned["place"], self.tree)
         candidates = (
             uses.lazy()

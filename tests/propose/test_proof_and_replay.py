@@ -14,6 +14,7 @@ from rightsize.analyze.window import choose_window
 from rightsize.model.errors import InternalError
 from rightsize.model.nouns import PermissionBlock
 from rightsize.propose import plan as plan_module
+from rightsize.propose import reach
 from rightsize.propose.grant import Granted
 from rightsize.propose.proof import Claim, Grant, prove
 from rightsize.propose.reach import GRANTS_SCHEMA, Evaluator
@@ -174,6 +175,26 @@ def test_eligible_access_needs_an_activation() -> None:
 def test_what_today_does_not_allow_is_not_replayed() -> None:
     tenant, user = _started()
     assert _replayed(tenant, [(user, fold(SUB), READER, "active")], []) == (0, 0, 0, "")
+
+
+def test_many_calls_are_answered_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the answer is the same in any number of parts."""
+    uses = pl.DataFrame(
+        [
+            (n, "ann", APP.lower(), "control", f"contoso.boxes/{word}")
+            for n, word in enumerate(("read", "write", "open"))
+        ],
+        schema={"use": pl.UInt32, "holder": pl.String, "place": pl.String, "plane": pl.String, "operation": pl.String},
+        orient="row",
+    )
+    held = [("ann", SUB.lower(), "reader", "active", None), ("ann", APP.lower(), "opener", "eligible", None)]
+    roles = {"reader": (PermissionBlock(actions=("*/read",)),), "opener": (PermissionBlock(actions=("*/open",)),)}
+    evaluator = Evaluator(roles, read_tree(SCOPES, pl.Series([fold(SUB), fold(APP)])))
+    whole = evaluator.allowed(uses, pl.DataFrame(held, schema=GRANTS_SCHEMA, orient="row"))
+    monkeypatch.setattr(reach, "AT_ONCE", 1)
+    single = evaluator.allowed(uses, pl.DataFrame(held, schema=GRANTS_SCHEMA, orient="row"))
+    assert sorted(whole.rows()) == sorted(single.rows()) == [(0, "active"), (2, "eligible")]
+    assert evaluator.allowed(uses.clear(), pl.DataFrame(held, schema=GRANTS_SCHEMA, orient="row")).is_empty()
 
 
 def test_groups_count_in_replay() -> None:
