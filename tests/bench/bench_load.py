@@ -62,7 +62,7 @@ def run() -> Iterator[Row]:
         yield from _reductions(folder)
 
 
-def _written(path: Path, call: str) -> Path:
+def written(path: Path, call: str) -> Path:
     """Let another process make a file: a child's peak of memory would begin with what this one has held."""
     begin = "import sys; from pathlib import Path; from tests.bench.activity_files import *; path = Path(sys.argv[1]); "
     took = measure(begin + call, str(path))
@@ -72,7 +72,7 @@ def _written(path: Path, call: str) -> Path:
 
 
 def _loads(folder: Path) -> Iterator[Row]:
-    logs = _written(folder / "logs.json.gz", f"write_activity(path, {RECORDS}, days={DAYS})")
+    logs = written(folder / "logs.json.gz", f"write_activity(path, {RECORDS}, days={DAYS})")
     sides = {
         "bare projection of the same fields": lambda: _fresh(folder, BARE_PROJECTION, str(logs)),
         "load": lambda: _load(folder / "side.duckdb", logs, fresh=True),
@@ -87,11 +87,10 @@ def _loads(folder: Path) -> Iterator[Row]:
 def _one_more_day(folder: Path) -> Iterator[Row]:
     """A store of months, and one day more: the day's records alone should count."""
     db, day = folder / "history.duckdb", max(RECORDS // DAYS, 2)
-    months = _written(folder / "months.json.gz", f"write_activity(path, {RECORDS}, days={DAYS})")
+    months = written(folder / "months.json.gz", f"write_activity(path, {RECORDS}, days={DAYS})")
     whole = _load(db, months)
     days = [
-        _written(folder / f"day{n}.json.gz", f"write_activity(path, {day}, day={DAYS + n}, days=1)")
-        for n in range(RUNS)
+        written(folder / f"day{n}.json.gz", f"write_activity(path, {day}, day={DAYS + n}, days=1)") for n in range(RUNS)
     ]
     more = [_load(db, logs) for logs in days]
     alone = [_load(folder / f"alone{n}.duckdb", logs) for n, logs in enumerate(days)]
@@ -102,7 +101,7 @@ def _one_more_day(folder: Path) -> Iterator[Row]:
 
 
 def _reductions(folder: Path) -> Iterator[Row]:
-    events = _written(folder / "events.parquet", f"write_keyed_events(path, {EVENTS})")
+    events = written(folder / "events.parquet", f"write_keyed_events(path, {EVENTS})")
     spill = str(folder / "spill")
     sides = {
         "bare group-by with the same keys": lambda: measure(GROUP_BY, str(events), spill, BARE_GROUP_BY),

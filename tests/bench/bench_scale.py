@@ -12,8 +12,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.bench.activity_files import write_analytics
 from tests.bench.bench_collect import ENTRY, Took, measure
+from tests.bench.bench_load import written
 
 SLOW = True
 SIZES = [float(text) for text in os.environ.get("BENCH_SCALE", "1,3").split(",")]
@@ -31,7 +31,8 @@ def run() -> Iterator[Row]:
         for size in sorted(SIZES):
             begun = len(runs)
             while len(runs) * STEP < size * 1_000_000:
-                logs = write_analytics(folder / "logs.parquet", STEP, day=len(runs) * STEP_DAYS, days=STEP_DAYS)
+                call = f"write_analytics(path, {STEP}, day={len(runs) * STEP_DAYS}, days={STEP_DAYS})"
+                logs = written(folder / "logs.parquet", call)
                 runs.append(measure(ENTRY, "load", str(logs), "--db", str(db), "-q", *LIMIT))
                 logs.unlink()
             yield from _standing(f"{size:g} million events", runs, begun, db)
