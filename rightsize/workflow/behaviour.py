@@ -19,27 +19,30 @@ _PLACES = """
             WHEN ip LIKE '%:%' THEN regexp_extract(ip, '^([0-9a-fA-F]*:[0-9a-fA-F]*:[0-9a-fA-F]*)', 1) || '::/48'
         END AS network
     FROM events WHERE principal_id IS NOT NULL GROUP BY ALL"""
-_MACHINES = """
-    SELECT scope, principal_id FROM resource_identities WHERE principal_id IS NOT NULL AND kind <> 'self'
-    UNION SELECT name, principal_id FROM (SELECT unnest(alternative_names) AS name, principal_id FROM principals)
-    WHERE name LIKE '/subscriptions/%'"""
-_MONITORING = (
-    "SELECT DISTINCT operation FROM operation_layers WHERE layer = 'monitoring' AND effect IN ('disable', 'weaken')"
-)
 
 
 def behaviour_inputs(store: Store) -> BehaviourInputs:
     """Read what behaviour is read from."""
+    principals = store.table("principals")
     rules = escalation_rules("control").filter(pl.col("rule") == "runs_code")
     return BehaviourInputs(
         days=store.table("usage_days"),
         places=store.frame(_PLACES),
-        principals=store.table("principals"),
-        operations=store.frame("SELECT operation, risk FROM operations"),
-        monitoring=store.frame(_MONITORING),
-        machines=store.frame(_MACHINES),
+        principals=principals,
+        operations=store.table("operations").select("operation", "risk"),
+        monitoring=store.table("operation_layers").filter(
+            (pl.col("layer") == "monitoring") & (pl.col("effect") != "bypass")
+        ),
+        machines=_machines(store.table("resource_identities"), principals),
         code=rules.select(operation="permission"),
     )
+
+
+def _machines(attached: pl.DataFrame, principals: pl.DataFrame) -> pl.DataFrame:
+    """Return `scope, principal_id`: what a listing attaches, and what the names of managed identities say."""
+    listed = attached.filter(pl.col("kind") != "self").select("scope", "principal_id").drop_nulls("principal_id")
+    named = principals.select(scope="alternative_names", principal_id="principal_id").explode("scope")
+    return pl.concat([listed, named.filter(pl.col("scope").str.starts_with("/subscriptions/"))])
 
 
 def find_behaviour(store: Store, since: dt.date | None = None) -> pl.DataFrame:

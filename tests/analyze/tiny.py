@@ -171,6 +171,12 @@ def _frame(name: str, rows: list[dict[str, Any]]) -> pl.DataFrame:
     return pl.DataFrame([{column: row.get(column) for column in schema} for row in rows], schema=schema)
 
 
+NO_PLACES = pl.DataFrame(
+    schema={"principal_id": pl.String, "network": pl.String, "app_id": pl.String, "day": pl.Date, "calls": pl.Int64}
+)
+"""Where principals called from, of a store without single calls."""
+
+
 class FakeStore:
     """The frames of a tiny tenant behind the interface of a store; keeps the answers that are written."""
 
@@ -187,6 +193,10 @@ class FakeStore:
     def table(self, name: str, **where: str) -> pl.DataFrame:
         found = self.answers.get(name, getattr(self.inputs, name, None))
         return (empty(name) if found is None else found).filter(**where)
+
+    def frame(self, sql: str) -> pl.DataFrame:  # noqa: ARG002  it holds no calls
+        """Where principals called from: the one question that is asked of single calls."""
+        return NO_PLACES
 
     def write_answer(self, name: str, frame: pl.DataFrame) -> None:
         self.answers[name] = frame

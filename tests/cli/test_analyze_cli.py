@@ -51,6 +51,7 @@ def test_verdicts_and_findings_are_written_to_the_store(store: FakeStore, capsys
     assert set(store.answers) == {
         "verdicts",
         "findings",
+        "behaviour_findings",
         "layer_defeats",
         "layer_violations",
         "reach",

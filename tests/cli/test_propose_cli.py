@@ -12,6 +12,7 @@ import pytest
 
 from rightsize.analyze.inputs import empty
 from rightsize.cli.main import run
+from tests.analyze.tiny import NO_PLACES
 from tests.propose.small_tenant import CONTRIBUTOR, READER, SUB, VM, SmallTenant, guid
 
 START = "Microsoft.Compute/virtualMachines/start/action"
@@ -34,6 +35,9 @@ class FakeStore:
     def table(self, name: str) -> pl.DataFrame:
         frame: pl.DataFrame = getattr(self.inputs, name, empty(name))
         return frame
+
+    def frame(self, sql: str) -> pl.DataFrame:  # noqa: ARG002  it holds no calls
+        return NO_PLACES
 
     def write_answer(self, name: str, frame: pl.DataFrame) -> None:
         self.answers[name] = frame
@@ -85,6 +89,7 @@ def test_the_answer_tables_are_written(store: FakeStore, tmp_path: Path, capsys:
     document, _ = _document(tmp_path, capsys)
     assert set(store.answers) == {
         "verdicts",
+        "behaviour_findings",
         "findings",
         "proposals",
         "layer_defeats",
