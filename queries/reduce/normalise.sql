@@ -138,10 +138,10 @@ judged AS (
         END AS direct_scope,
         -- 2025-01-15T09:30:45.1234567Z, the same with a space or without Z, or with an offset.
         CASE
-            WHEN regexp_matches(time, '^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]*)?Z?$') THEN
+            WHEN regexp_matches(time, '^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ]([01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}([.][0-9]*)?Z?$') THEN
                 TRY_CAST(rtrim(substr(time, 1, 26), 'Z') AS TIMESTAMP)
             WHEN regexp_matches(time, '^[0-9-]{10}[T ][0-9:.]{8,20} ?[+-][0-9]{2}:?[0-9]{2}$') THEN
-                TRY_CAST(time AS TIMESTAMPTZ) AT TIME ZONE 'UTC'
+                TRY_CAST(replace(replace(time, ' +', '+'), ' -', '-') AS TIMESTAMPTZ) AT TIME ZONE 'UTC'
         END AS event_time,
         -- Log Analytics rewrites the time of what it receives late; nothing is submitted before it happened.
         CASE WHEN submitted LIKE '____-__-__T%Z' AND length(submitted) <= 30 THEN

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,12 +14,21 @@ from rightsize.cli.narration import say, set_verbosity
 from rightsize.cli.options import DEFAULT_DB, Db, Memory, NoInput, Output, OutputFormat, Quiet, Spill, Verbose
 from rightsize.cli.output import show
 from rightsize.cli.progress import ReadProgress
+from rightsize.model.errors import UsageError
 
 if TYPE_CHECKING:
     from rightsize.workflow.load import LoadReport
 
 COLUMNS = ("source", "path", "read", "new", "duplicate", "rejected")
 _FEW = 20
+
+
+class Engine(StrEnum):
+    """Where logs are read."""
+
+    DUCKDB = "duckdb"
+    SPARK = "spark"
+
 
 Paths = Annotated[list[str], typer.Argument(help="Exports: files, folders, .gz, .zip, or - for stdin.")]
 
@@ -36,6 +47,23 @@ def load(
     ] = None,
     memory_limit: Memory = None,
     spill_folder: Spill = None,
+    engine: Annotated[
+        Engine, typer.Option("--engine", help="Where logs are read: here, or reduced on a Spark beside the lake.")
+    ] = Engine.DUCKDB,
+    spark: Annotated[
+        str,
+        typer.Option("--spark", envvar="SPARK_REMOTE", help="A master, or sc://HOST:PORT for Spark Connect."),
+    ] = "local[*]",
+    spark_conf: Annotated[
+        list[str] | None, typer.Option("--spark-conf", help="NAME=VALUE, a setting of Spark; may be repeated.")
+    ] = None,
+    spark_results: Annotated[
+        str | None,
+        typer.Option(
+            "--spark-results",
+            help="A folder that Spark writes reduced rows to and this machine reads, where they do not fit in memory.",
+        ),
+    ] = None,
     db: Db = DEFAULT_DB,
     output: Output = OutputFormat.TABLE,
     verbose: Verbose = 0,
@@ -44,26 +72,52 @@ def load(
 ) -> None:
     """Load exports, recognised by their content; loading the same again changes nothing.
 
-    The table has a row a source, with -v a row a file, as the other formats have.
+    The table has a row a source, with -v a row a file, as the other formats have. With `--engine spark` the paths are
+    addresses that Spark reads (JSON lines, Parquet, Delta tables), and only distinct use comes to the store.
     """
-    from rightsize.workflow.load import load_paths  # noqa: PLC0415
-
     set_verbosity(verbose, quiet)
-    progress = ReadProgress()
-    try:
-        report = load_paths(
+    if engine is Engine.SPARK:
+        from rightsize.workflow.load_spark import load_on_spark  # noqa: PLC0415
+
+        report = load_on_spark(
             db,
             paths,
+            spark,
+            settings=_settings(spark_conf or []),
+            results=spark_results,
             covers=covers,
             source=source,
             scope=scope,
             memory_limit=memory_limit,
             spill_folder=spill_folder,
-            watch=progress,
         )
+    else:
+        if spark_conf or spark_results:
+            raise UsageError("`--spark-conf` and `--spark-results` speak of `--engine spark`, which is missing")
+        report = _load_here(
+            db, paths, covers=covers, source=source, scope=scope, memory_limit=memory_limit, spill_folder=spill_folder
+        )
+    show_report(report, output, by_file=verbose > 0)
+
+
+def _load_here(db: Path, paths: Sequence[str], **options: Any) -> LoadReport:
+    from rightsize.workflow.load import load_paths  # noqa: PLC0415
+
+    progress = ReadProgress()
+    try:
+        return load_paths(db, paths, watch=progress, **options)
     finally:
         progress.end()
-    show_report(report, output, by_file=verbose > 0)
+
+
+def _settings(texts: Sequence[str]) -> dict[str, str]:
+    settings = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not (name and equals):
+            raise UsageError(f"`{text}` is no setting", hint="write it as --spark-conf spark.executor.memory=4g")
+        settings[name] = value
+    return settings
 
 
 def show_report(report: LoadReport, output: OutputFormat, *, by_file: bool) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from rightsize.collect.runs import find_runs, open_loadable
 from rightsize.collect.sources import RAW_SOURCES
@@ -68,7 +69,7 @@ def load_paths(
     report = _load(
         Path(db),
         given,
-        (*_declarations(covers, source, scope), *covered),
+        (*declarations_of(covers, source, scope), *covered),
         named=named,
         limits=limits,
         watch=watch,
@@ -123,6 +124,21 @@ def load_catalogue(db: Path | str, paths: Sequence[str | Path], sources: Collect
     return _load(Path(db), paths, (), sources)
 
 
+def load_staged(
+    db: Path,
+    paths: Sequence[str | Path],
+    declarations: Sequence[Declaration],
+    finish: Callable[[Any], None],
+    limits: Limits | None = None,
+) -> LoadReport:
+    """Load files after `finish` has had a look at what was staged of them, and may have added to it.
+
+    Raises:
+        InputError: A path cannot be read, is nothing that is known, or is damaged. The store is as it was.
+    """
+    return _load(db, paths, declarations, limits=limits, finish=finish)
+
+
 def _load(
     db: Path,
     paths: Sequence[str | Path],
@@ -132,11 +148,12 @@ def _load(
     named: bool = True,
     limits: Limits | None = None,
     watch: Watch = unwatched,
+    finish: Callable[[Any], None] | None = None,
 ) -> LoadReport:
     is_new = not db.exists()
     try:
         with shortage_told(db), open_store(db, read_only=False, limits=limits) as store:
-            return _stage_and_merge(store, paths, declarations, sources, named=named, watch=watch)
+            return _stage_and_merge(store, paths, declarations, sources, named=named, watch=watch, finish=finish)
     except BaseException:
         if is_new:
             # A store that this load made, and that holds nothing, is not left behind.
@@ -153,6 +170,7 @@ def _stage_and_merge(
     *,
     named: bool,
     watch: Watch,
+    finish: Callable[[Any], None] | None,
 ) -> LoadReport:
     # The lines of rejects are counted in the order of reading; merging is faster without an order.
     store.connection.execute("SET preserve_insertion_order = true")
@@ -160,6 +178,8 @@ def _stage_and_merge(
     report = stage(store.connection, paths, named=named, watch=watch)
     if sources is not None:
         _refuse_others(report.files, sources)
+    if finish is not None:
+        finish(store.connection)
     store.connection.execute("SET preserve_insertion_order = false")
     return LoadReport(merge(store, declarations), report.notes)
 
@@ -174,7 +194,12 @@ def _refuse_others(files: Sequence[StagedFile], sources: Collection[str]) -> Non
             )
 
 
-def _declarations(covers: str | None, source: str | None, scope: str | None) -> tuple[Declaration, ...]:
+def declarations_of(covers: str | None, source: str | None, scope: str | None) -> tuple[Declaration, ...]:
+    """Return what the user declares to be covered, of the options `--covers`, `--source` and `--scope`.
+
+    Raises:
+        UsageError: They do not go together, or name no window of days.
+    """
     if covers is None:
         if source is not None or scope is not None:
             raise UsageError("`--source` and `--scope` say what `--covers FROM..TO` speaks of, which is missing")

@@ -1,0 +1,134 @@
+r"""DuckDB's SQL to Spark's: sqlglot carries it, and this mends what would mean something else there.
+
+| DuckDB | Spark |
+|---|---|
+| a list of JSON paths, each parsing the text | the text parsed once into a struct, and an array of its members |
+| `$` in a regular expression: the end of the text | `\z`; Java's `$` stands before a last line break too |
+| `strlen` counts bytes | `octet_length` |
+| `try_strptime` with a list of formats | the first of `try_to_timestamp` that can read it |
+| `strftime` with letters in its format | `date_format` with these quoted |
+| `chr` of any character | the character; Spark's `chr` knows 256 |
+| `unnest(CASE WHEN len(x) > 0 THEN x ELSE [NULL] END)` | `explode_outer(x)` |
+| `row_number() OVER ()` | `monotonically_increasing_id()`: it only tells rows apart |
+| `TIMESTAMP` literals and casts | without a time zone, in a session whose zone is UTC |
+
+Names of members are compared as they are spelt: the session is case-sensitive (see `session`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from rightsize.model.errors import UsageError
+
+try:
+    import sqlglot
+    from sqlglot import exp
+except ImportError:
+    raise UsageError(
+        "the engine `spark` needs packages that are not installed", hint="pip install 'rightsize[spark]'"
+    ) from None
+
+_STEP = re.compile(r'\."([^"]*)"|\.([A-Za-z_][A-Za-z0-9_]*)|\[(\d+)\]')
+# What a class `[...]` holds is left alone; outside of one, `$` is the end of the text.
+_END = re.compile(r"(\[[^\]]*\])|\$")
+_JAVA_FIELDS = {"%Y": "yyyy", "%m": "MM", "%d": "dd", "%H": "HH", "%M": "mm", "%S": "ss", "%f": "SSSSSS"}
+_JAVA_TIMES = {
+    "%m/%d/%Y, %I:%M:%S.%f %p": "M/d/yyyy, h:mm:ss.[SSSSSS][SSS] a",
+    "%m/%d/%Y, %I:%M:%S %p": "M/d/yyyy, h:mm:ss a",
+    "%m/%d/%Y %I:%M:%S.%f %p": "M/d/yyyy h:mm:ss.[SSSSSS][SSS] a",
+    "%m/%d/%Y %I:%M:%S %p": "M/d/yyyy h:mm:ss a",
+}
+
+
+def to_spark(sql: str) -> str:
+    """Return a statement of DuckDB's as one of Spark's with the same meaning.
+
+    Raises:
+        sqlglot.errors.SqlglotError: It uses what Spark has no word for.
+    """
+    tree = sqlglot.parse_one(sql, read="duckdb")
+    # The innermost first: what stands around it is made of it.
+    for node in reversed(list(tree.walk())):
+        mended = _mended(node)
+        if mended is not node:
+            node.replace(mended)
+    return tree.sql("spark", comments=False, unsupported_level=sqlglot.ErrorLevel.RAISE)
+
+
+def _mended(node: Any) -> Any:
+    if isinstance(node, exp.Try):
+        # What is within gives null for what it cannot read.
+        return node.this
+    if isinstance(node, exp.JSONExtractScalar) and isinstance(node.expression, exp.Array):
+        return _members(node.this, [path.this for path in node.expression.expressions])
+    if isinstance(node, exp.FromJson):
+        return exp.Anonymous(this="from_json", expressions=[node.this, exp.Literal.string("ARRAY<STRING>")])
+    if isinstance(node, (exp.RegexpLike, exp.RegexpExtract, exp.RegexpReplace)):
+        pattern = node.expression
+        if isinstance(pattern, exp.Literal) and pattern.is_string:
+            pattern.set("this", _END.sub(lambda found: found[1] or r"\z", pattern.this))
+        return node
+    if isinstance(node, exp.Window) and isinstance(node.this, exp.RowNumber) and not node.args.get("order"):
+        return exp.Anonymous(this="monotonically_increasing_id", expressions=[])
+    if isinstance(node, exp.TimeToStr) and isinstance(node.args["format"], exp.Literal):
+        written = re.sub(r"%.|[A-Za-z]+", _java_time, node.args["format"].this)
+        return exp.Anonymous(this="date_format", expressions=[node.this, exp.Literal.string(written)])
+    if isinstance(node, exp.Explode) and isinstance(node.this, exp.Case):
+        return exp.Anonymous(this="explode_outer", expressions=[node.this.args["ifs"][0].args["true"]])
+    if isinstance(node, exp.Chr):
+        return exp.Literal.string("".join(chr(int(code.this)) for code in node.expressions))
+    if isinstance(node, exp.Anonymous):
+        return _mended_call(node)
+    return node
+
+
+def _java_time(found: re.Match[str]) -> str:
+    return _JAVA_FIELDS[found[0]] if found[0].startswith("%") else f"'{found[0]}'"
+
+
+def _mended_call(node: exp.Anonymous) -> exp.Expression:
+    name = str(node.this).lower()
+    if name == "strlen":
+        return exp.Anonymous(this="octet_length", expressions=node.expressions)
+    if name == "try_strptime":
+        text, formats = node.expressions
+        tries = [
+            exp.Anonymous(
+                this="try_to_timestamp", expressions=[text.copy(), exp.Literal.string(_JAVA_TIMES[form.this])]
+            )
+            for form in formats.expressions
+        ]
+        return exp.Coalesce(this=tries[0], expressions=tries[1:])
+    return node
+
+
+def _members(text: Any, paths: Sequence[str]) -> exp.Expression:
+    """Return the array of what stands at `paths` in JSON text, null throughout where it is no JSON."""
+    steps = [tuple(key or word or int(index) for key, word, index in _STEP.findall(path)) for path in paths]
+    parsed = exp.Anonymous(this="from_json", expressions=[text, exp.Literal.string(_type_of(steps))])
+    values = [_member(parsed.copy(), path) for path in steps]
+    return exp.Anonymous(this="array", expressions=values)
+
+
+def _member(value: exp.Expression, path: Sequence[str | int]) -> exp.Expression:
+    for step in path:
+        if isinstance(step, int):
+            value = exp.Anonymous(this="get", expressions=[value, exp.Literal.number(step)])
+        else:
+            value = exp.Dot(this=value, expression=exp.to_identifier(step, quoted=True))
+    return value
+
+
+def _type_of(paths: Sequence[tuple[str | int, ...]]) -> str:
+    """Return the type of what has texts at `paths`, and nothing else that anybody asks for."""
+    if any(not path for path in paths):
+        return "STRING"
+    if isinstance(paths[0][0], int):
+        return f"ARRAY<{_type_of([path[1:] for path in paths])}>"
+    members = []
+    for step in dict.fromkeys(path[0] for path in paths):
+        members.append(f"`{step}`: {_type_of([path[1:] for path in paths if path[0] == step])}")
+    return f"STRUCT<{', '.join(members)}>"

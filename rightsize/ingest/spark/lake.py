@@ -1,0 +1,102 @@
+"""What lies under a path that Spark reads: JSON lines, Parquet, or a Delta table."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from rightsize.model.errors import InputError, ServiceError, UsageError
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+_JSON = re.compile(r"\.(json|jsonl|ndjson|log|txt)(\.gz|\.bz2|\.zst(d)?|\.snappy)?$", re.IGNORECASE)
+_DELTA = "/_delta_log/"
+_HIDDEN = re.compile(r"/[._](?!delta_log)[^/]*$")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Files of one form under a path that was named.
+
+    Attributes:
+        path: The path as it was named.
+        form: What Spark reads them as.
+        files: Their addresses, sorted.
+        base: The folder of a Delta table, whose file names hold the values of its partitions.
+    """
+
+    path: str
+    form: str
+    files: tuple[str, ...]
+    base: str = ""
+
+
+def find_parts(session: SparkSession, path: str) -> tuple[list[Part], int]:
+    """Return what lies under a path by form, and how many files are of none.
+
+    Raises:
+        InputError: Nothing lies there that Spark can read.
+    """
+    listed = session.read.format("binaryFile").option("recursiveFileLookup", "true").load(path)
+    try:
+        # Only addresses are asked for, so no file is opened.
+        files = sorted(row[0] for row in listed.select("path").collect())
+    except Exception as error:
+        if "PATH_NOT_FOUND" in str(error):
+            raise InputError(f"there is nothing at `{path}`") from error
+        raise ServiceError(f"Spark cannot list `{path}`: {str(error).splitlines()[0][:200]}") from error
+    tables = sorted({file.split(_DELTA, 1)[0] for file in files if _DELTA in file})
+    rest = [file for file in files if not any(file.startswith(f"{table}/") for table in tables)]
+    parquet = tuple(file for file in rest if file.lower().endswith(".parquet") and not _HIDDEN.search(file))
+    lines = tuple(file for file in rest if _JSON.search(file) and not _HIDDEN.search(file))
+    parts = [Part(path, "delta", _delta_files(table), table) for table in tables]
+    parts += [Part(path, "parquet", parquet)] if parquet else []
+    parts += [Part(path, "text", lines)] if lines else []
+    if not any(part.files for part in parts):
+        raise InputError(f"`{path}` holds no JSON lines, Parquet files or Delta table")
+    return [part for part in parts if part.files], len(rest) - len(parquet) - len(lines)
+
+
+def _delta_files(address: str) -> tuple[str, ...]:
+    """Return the data files of the newest version of a Delta table.
+
+    Raises:
+        InputError: Its log cannot be read, or some of its rows are deleted by vectors, which files alone do not show.
+        UsageError: The package that reads it is not installed.
+    """
+    try:
+        import deltalake  # noqa: PLC0415
+    except ImportError:
+        raise UsageError(
+            "a Delta table needs packages that are not installed", hint="pip install 'rightsize[spark]'"
+        ) from None
+    local = unquote(address.removeprefix("file://").removeprefix("file:"))
+    try:
+        table = deltalake.DeltaTable(local)
+        features = set(table.protocol().reader_features or ())
+        files = tuple(sorted(table.file_uris()))
+    except Exception as error:
+        raise InputError(
+            f"`{address}` is no Delta table that can be read: {str(error).splitlines()[0][:200]}"
+        ) from error
+    if "deletionVectors" in features:
+        raise InputError(
+            f"`{address}` may hold rows that deletion vectors take out, which its files do not show",
+            hint="REORG TABLE … APPLY (PURGE), or point at a table without them",
+        )
+    return tuple(f"file://{file}" if file.startswith("/") else file for file in files)
+
+
+def open_part(session: SparkSession, part: Part) -> DataFrame:
+    """Return the rows of a part: one column `value` of lines, or the columns of a table."""
+    files: Sequence[str] = part.files
+    if part.form == "text":
+        return session.read.text(list(files))
+    reader = session.read.option("mergeSchema", "true")
+    if part.base:
+        reader = reader.option("basePath", part.base)
+    return reader.parquet(*files)

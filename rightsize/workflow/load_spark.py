@@ -1,0 +1,83 @@
+"""Loading logs that Spark reduces: they stay where they are, and only distinct use comes to the store."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from rightsize.ingest.families import SOURCES
+from rightsize.ingest.spark.landing import landing
+from rightsize.ingest.spark.reduce import REDUCED_LOGS, Reduction, reduce_path
+from rightsize.ingest.spark.session import spark_session
+from rightsize.ingest.spark.staging import stage_reductions
+from rightsize.store.limits import limits_of
+from rightsize.workflow.load import LoadReport, declarations_of, load_staged
+
+
+def load_on_spark(
+    db: Path | str,
+    paths: Sequence[str],
+    url: str,
+    *,
+    settings: Mapping[str, str] | None = None,
+    results: str | None = None,
+    covers: str | None = None,
+    source: str | None = None,
+    scope: str | None = None,
+    memory_limit: str | None = None,
+    spill_folder: Path | None = None,
+) -> LoadReport:
+    """Reduce logs on Spark and load what is left of them.
+
+    The rows of the report speak of reduced rows and of refused records; the notes say what was read.
+
+    Args:
+        db: The store.
+        paths: Addresses as Spark reads them: files or folders of JSON lines or Parquet, Delta tables.
+        url: A master, or `sc://HOST:PORT`.
+        settings: Settings of Spark.
+        results: A folder that Spark writes reduced rows into and this machine reads; None where they may come through
+            the session, and fit in memory.
+        covers: As `load_paths`.
+        source: As `load_paths`.
+        scope: As `load_paths`.
+        memory_limit: Of DuckDB, as `load_paths`.
+        spill_folder: Of DuckDB, as `load_paths`.
+
+    Raises:
+        InputError: A path holds no log that is known.
+        ServiceError: Spark cannot be reached, or a path cannot be read there.
+        UsageError: The declaration makes no sense, or a package is missing.
+    """
+    declared = declarations_of(covers, source, scope)
+    limits = limits_of(memory_limit, spill_folder)
+    with tempfile.TemporaryDirectory(prefix="rightsize-") as folder:
+        land = landing(results or folder, is_shared=results is not None)
+        with spark_session(url, settings) as session:
+            reductions = [reduce_path(session, path, land) for path in paths]
+        files = [(found.path, log, path) for found in reductions for log, path in found.results]
+
+        report = load_staged(
+            Path(db), [path for _, _, path in files], declared, partial(stage_reductions, files=files, found=reductions), limits
+        )
+    return LoadReport(report.rows, (*_notes(reductions), *report.notes))
+
+
+def _notes(reductions: Sequence[Reduction]) -> list[str]:
+    notes = []
+    for found in reductions:
+        for log, records in sorted(found.read.items()):
+            if log in REDUCED_LOGS:
+                notes.append(f"`{found.path}`: {records:,} records of {SOURCES[log]} reduced on Spark")
+            elif log:
+                notes.append(
+                    f"`{found.path}`: {records:,} records of {SOURCES[log]} left where they are; "
+                    "load them without `--engine spark`"
+                )
+        for (_, reason), records in sorted(found.refused.items()):
+            notes.append(f"`{found.path}`: {records:,} records rejected: {reason}")
+        if found.unread:
+            notes.append(f"`{found.path}`: {found.unread:,} files are no JSON lines, Parquet or Delta table")
+    return notes

@@ -1,0 +1,48 @@
+"""What is carried to Spark means the same there: the known differences, looked at without a Spark."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("sqlglot", reason="needs sqlglot")
+
+from rightsize.ingest.spark.carry import to_spark
+from rightsize.store.queries import query_text
+
+
+@pytest.mark.parametrize("name", ["normalise", "collapse", "summarise", "sign_ins", "sign_in_days"])
+def test_every_query_of_the_reduction_is_carried(name: str) -> None:
+    """Nothing in them is without a word on Spark."""
+    assert to_spark(query_text(f"reduce/{name}")).startswith(("WITH", "SELECT"))
+
+
+@pytest.mark.parametrize(
+    ("duckdb", "spark"),
+    [
+        ("SELECT regexp_matches(t, '^a$')", r"SELECT t RLIKE '^a\\z'"),
+        ("SELECT regexp_extract(t, '^[$]a$', 1)", r"SELECT REGEXP_EXTRACT(t, '^[$]a\\z')"),
+        ("SELECT strlen(t)", "SELECT OCTET_LENGTH(t)"),
+        ("SELECT replace(t, chr(8239), ' ')", "SELECT REPLACE(t, '\u202f', ' ')"),
+        ("SELECT row_number() OVER () AS n FROM t", "SELECT MONOTONICALLY_INCREASING_ID() AS n FROM t"),
+        (
+            "SELECT unnest(CASE WHEN len(a) > 0 THEN a ELSE [NULL] END) AS one FROM t",
+            "SELECT EXPLODE_OUTER(a) AS one FROM t",
+        ),
+        (
+            "SELECT strftime(t, '%Y-%m-%dT%H:%M:%S.%fZ')",
+            "SELECT DATE_FORMAT(t, 'yyyy-MM-dd\\'T\\'HH:mm:ss.SSSSSS\\'Z\\'')",
+        ),
+        ("SELECT TRY_CAST(t AS TIMESTAMP)", "SELECT TRY_CAST(t AS TIMESTAMP_NTZ)"),
+    ],
+)
+def test_a_known_difference_is_mended(duckdb: str, spark: str) -> None:
+    """Java's `$` stands before a last line break, its `chr` knows 256 characters, and so on."""
+    assert to_spark(duckdb) == spark
+
+
+def test_json_text_is_parsed_once_for_all_paths() -> None:
+    """A list of paths becomes one struct, whose members keep the spelling of their keys."""
+    carried = to_spark("""SELECT TRY(json_extract_string(x, ['$."a"."b"', '$.principals[0].id', '$."a"."B"'])) AS f""")
+    members = "STRUCT<`a`: STRUCT<`b`: STRING, `B`: STRING>, `principals`: ARRAY<STRUCT<`id`: STRING>>>"
+    assert carried.count(f"FROM_JSON(x, '{members}')") == 3
+    assert "GET(FROM_JSON" in carried

@@ -1,0 +1,210 @@
+"""Logs reduced on a real Spark of several processes end in the store that DuckDB makes of them."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+pytest.importorskip("sqlglot", reason="needs sqlglot")
+
+from rightsize.model.errors import InputError, ServiceError
+from rightsize.store.connection import open_store
+from rightsize.workflow.load import load_paths
+from rightsize.workflow.load_spark import load_on_spark
+from tests.ingest.spark.cluster import Cluster, spark_cluster
+from tests.ingest.test_storage_logs import record as storage_record
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # Spark and its parts warn of one another
+
+SUBSCRIPTION = "/subscriptions/0b1f6471-1bf0-4dda-aec3-cb9272f09590"
+OID = "http://schemas.microsoft.com/identity/claims/objectidentifier"
+_USAGE = "SELECT * FROM usage_days ORDER BY ALL"
+_SIGN_INS = "SELECT * FROM sign_ins ORDER BY ALL"
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with spark_cluster(tmp_path_factory.mktemp("spark")) as running:
+        yield running
+
+
+def _guid(number: int) -> str:
+    return f"00000000-0000-4000-8000-{number:012x}"
+
+
+def _activity(number: int, *, status: str = "Success", **changes: Any) -> dict[str, Any]:
+    """Return a record of the Activity Log; half of all calls are those of one service principal."""
+    caller = _guid(1) if number % 2 else _guid(2 + number // 2 % 41)
+    operation = ("Microsoft.Compute/virtualMachines/write", "Microsoft.Web/sites/restart/action")[number // 5 % 2]
+    return {
+        "time": f"2025-03-{1 + number % 9:02}T{number % 24:02}:{number % 60:02}:07.{number % 1000:03}4567Z",
+        "resourceId": f"{SUBSCRIPTION}/resourceGroups/rg{number % 7}/providers/Microsoft.Web/sites/s{number % 11}",
+        "operationName": operation.upper() if number % 3 else operation,
+        "category": "Administrative",
+        "resultType": status,
+        "correlationId": _guid(10_000 + number),
+        "callerIpAddress": "203.0.113.7",
+        "identity": {
+            "authorization": {"action": operation, "evidence": {"roleAssignmentId": f"{5 + number % 4:032x}"}},
+            "claims": {OID: caller, "appid": _guid(9), "name": "Zoë İstanbul"},
+        },
+    } | changes
+
+
+def _odd_lines() -> list[Any]:
+    """Return what no exporter should write, and some do."""
+    return [
+        "not JSON",
+        '{"cut": ',
+        "[1, 2]",
+        json.dumps(_activity(1)) + " trailing",
+        '{"time": "2025-03-01T00:00:00Z", "time": "2025-03-01T00:00:00Z"}',
+        "   ",
+        _activity(7001, time="2025-02-30T01:02:03Z"),
+        _activity(7002, time="2025-03-01T24:00:00Z"),
+        _activity(7003, time="2025-03-01 04:00:00 +05:30"),
+        _activity(7004, time=None),
+        _activity(7005, resourceId=f"{SUBSCRIPTION}/resourceGroups/ß\n"),
+        _activity(7006, identity=json.dumps(_activity(7006)["identity"])),
+        _activity(7007, identity="no JSON"),
+        {key.upper(): value for key, value in _activity(7008).items()},
+        _activity(7009, operationName="MICROSOFT.WEB/SITES/İ/write", identity={}),
+        {"unknown": "record"},
+    ]
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of logs of three kinds: begin and end rows of a call in different files, odd lines among them."""
+    folder = tmp_path_factory.mktemp("lake")
+    begun = [_activity(number, status="Start") for number in range(0, 600, 2)]
+    ended = [_activity(number) for number in range(600)]
+    (folder / "one").mkdir()
+    (folder / "one" / "PT1H.json").write_text(_lines(begun + _odd_lines()), encoding="utf-8")
+    with gzip.open(folder / "two.json.gz", "wt", encoding="utf-8") as file:
+        file.write(_lines(ended + ended[:100]))
+    storage = [
+        storage_record(correlationId=_guid(number), time=f"2025-03-04T{number % 24:02}:00:00Z") for number in range(40)
+    ]
+    storage += [
+        storage_record(correlationId=_guid(90), identity={"type": "SAS"}),
+        storage_record(correlationId=_guid(91), statusCode=403, statusText="AuthorizationPermissionMismatch"),
+    ]
+    (folder / "storage.jsonl").write_text(_lines(storage), encoding="utf-8")
+    signed = [
+        {
+            "time": f"2025-03-0{1 + number % 5}T01:02:03Z",
+            "category": "SignInLogs",
+            "correlationId": _guid(number),
+            "properties": {
+                "id": _guid(500 + number // 2),
+                "userId": _guid(number % 3),
+                "userPrincipalName": "Zoë@example.com",
+                "appId": _guid(9),
+                "resourceId": _guid(8),
+                "status": {"errorCode": 0 if number % 4 else 50126},
+            },
+        }
+        for number in range(60)
+    ]
+    (folder / "signins.jsonl").write_text(_lines(signed), encoding="utf-8")
+    return folder
+
+
+def _lines(records: list[Any]) -> str:
+    return "".join(
+        (record if isinstance(record, str) else json.dumps(record, ensure_ascii=False)) + "\n" for record in records
+    )
+
+
+def _answers(db: Path, *questions: str) -> list[pl.DataFrame]:
+    with open_store(db, read_only=True) as store:
+        return [store.frame(question) for question in questions]
+
+
+def test_spark_and_duckdb_agree_row_for_row(cluster: Cluster, lake: Path, tmp_path: Path) -> None:
+    """Skewed, late and dirty rows of three logs: the same use, the same sign-ins, the same records refused."""
+    on_spark = load_on_spark(tmp_path / "spark.duckdb", [str(lake)], cluster.url)
+    here = load_paths(tmp_path / "here.duckdb", [lake])
+    reduced = _answers(tmp_path / "spark.duckdb", _USAGE, _SIGN_INS)
+    whole = _answers(tmp_path / "here.duckdb", _USAGE, _SIGN_INS)
+    assert reduced[0].height > 100
+    assert reduced[0].equals(whole[0])
+    assert reduced[1].equals(whole[1])
+    refused = {note.partition(": ")[2] for note in on_spark.notes if "rejected" in note}
+    assert refused == {note for note in here.notes if "rejected" in note}
+    kept = "SELECT reason, raw FROM rejects ORDER BY ALL"
+    assert _answers(tmp_path / "spark.duckdb", kept)[0].equals(_answers(tmp_path / "here.duckdb", kept)[0])
+
+
+def test_an_executor_that_dies_in_the_middle_changes_nothing(cluster: Cluster, tmp_path: Path) -> None:
+    """Spark does again what was lost with it, and the store is the one that DuckDB makes."""
+    folder = tmp_path / "lake"
+    folder.mkdir()
+    for part in range(4):
+        records = [_activity(number) for number in range(part, 20_000, 4)]
+        (folder / f"{part}.jsonl").write_text(_lines(records), encoding="utf-8")
+    killed: list[int] = []
+    killer = threading.Thread(target=lambda: killed.append(cluster.kill_executor_at_work(2.0)))
+    killer.start()
+    load_on_spark(tmp_path / "spark.duckdb", [str(folder)], cluster.url)
+    killer.join()
+    assert killed
+    load_paths(tmp_path / "here.duckdb", [folder])
+    assert _answers(tmp_path / "spark.duckdb", _USAGE)[0].equals(_answers(tmp_path / "here.duckdb", _USAGE)[0])
+
+
+def test_a_delta_table_is_read_by_the_files_of_its_newest_version(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files that a later version took out are not; values of partitions come from its log; results land in a folder."""
+    deltalake = pytest.importorskip("deltalake", reason="needs the extra `spark`")
+
+    table = tmp_path / "AzureActivity"
+    deltalake.write_deltalake(table, _rows(range(50, 90)))
+    deltalake.write_deltalake(
+        table, _rows(range(40)), mode="overwrite", partition_by=["CategoryValue"], schema_mode="overwrite"
+    )
+    (tmp_path / "results").mkdir()
+    load_on_spark(tmp_path / "spark.duckdb", [str(table)], cluster.url, results=str(tmp_path / "results"))
+    _rows(range(40)).write_parquet(tmp_path / "plain.parquet")
+    load_paths(tmp_path / "here.duckdb", [tmp_path / "plain.parquet"])
+    reduced, whole = (_answers(tmp_path / f"{name}.duckdb", _USAGE)[0] for name in ("spark", "here"))
+    assert whole.height > 10
+    assert reduced.equals(whole)
+
+
+def _rows(numbers: range) -> pl.DataFrame:
+    records = [_activity(number) for number in numbers]
+    return pl.DataFrame(
+        {
+            "TimeGenerated": [record["time"] for record in records],
+            "CategoryValue": [record["category"] for record in records],
+            "OperationNameValue": [record["operationName"] for record in records],
+            "_ResourceId": [record["resourceId"] for record in records],
+            "ActivityStatusValue": [record["resultType"] for record in records],
+            "CorrelationId": [record["correlationId"] for record in records],
+            "Authorization_d": [json.dumps(record["identity"]["authorization"]) for record in records],
+            "Claims_d": [json.dumps(record["identity"]["claims"]) for record in records],
+        }
+    ).with_columns(pl.col("TimeGenerated").str.strptime(pl.Datetime("us", "UTC"), "%Y-%m-%dT%H:%M:%S%.fZ"))
+
+
+def test_what_is_not_there_is_said(cluster: Cluster, tmp_path: Path) -> None:
+    """A path without logs, and a server that does not listen, are errors and leave no store."""
+    store = tmp_path / "spark.duckdb"
+    with pytest.raises(InputError, match="there is nothing at"):
+        load_on_spark(store, [str(tmp_path / "nowhere")], cluster.url)
+    (tmp_path / "other.jsonl").write_text('{"a": 1}\n')
+    with pytest.raises(InputError, match="is no log that is known"):
+        load_on_spark(store, [str(tmp_path / "other.jsonl")], cluster.url)
+    with pytest.raises(ServiceError, match="no Spark could be reached"):
+        load_on_spark(store, [str(tmp_path)], "sc://127.0.0.1:1")
+    assert not store.exists()
