@@ -109,8 +109,13 @@ def _members(text: Any, paths: Sequence[str]) -> exp.Expression:
     """Return the array of what stands at `paths` in JSON text, null throughout where it is no JSON."""
     steps = [tuple(key or word or int(index) for key, word, index in _STEP.findall(path)) for path in paths]
     parsed = exp.Anonymous(this="from_json", expressions=[text, exp.Literal.string(_type_of(steps))])
-    values = [_member(parsed.copy(), path) for path in steps]
-    return exp.Anonymous(this="array", expressions=values)
+    found = exp.to_identifier("found")
+    values = [_member(exp.Column(this=found.copy()), path) for path in steps]
+    # Bound to a name the text is parsed once, however many of its members are asked for.
+    each = exp.Lambda(this=exp.Anonymous(this="array", expressions=values), expressions=[found])
+    once = exp.Anonymous(this="array", expressions=[parsed])
+    mapped = exp.Anonymous(this="transform", expressions=[once, each])
+    return exp.Anonymous(this="get", expressions=[mapped, exp.Literal.number(0)])
 
 
 def _member(value: exp.Expression, path: Sequence[str | int]) -> exp.Expression:

@@ -156,9 +156,10 @@ def _reduce_log(session: SparkSession, log: str, reduction: Reduction, land: Lan
         usable.createOrReplaceTempView("event_rows")
         session.sql(to_spark(query_text("reduce/collapse"))).createOrReplaceTempView("calls")
         query = "reduce/summarise"
-    reduction.results.append((log, land(session.sql(_as_exported(session.sql(to_spark(query_text(query))))), log)))
-    # What a lost executor makes Spark do again is counted again, so the number says only whether there is any.
-    if seen.get["problems"]:
+    reduction.results.append((log, land(_as_exported(session, to_spark(query_text(query))), log)))
+    # What a lost executor makes Spark do again is counted again, so the number says only whether there is any. Not every
+    # way of fetching rows brings it.
+    if seen.get.get("problems", 1):
         _count_refused(session, log, reduction)
 
 
@@ -176,18 +177,12 @@ def _count_refused(session: SparkSession, log: str, reduction: Reduction) -> Non
     )
 
 
-def _as_exported(rows: DataFrame) -> str:
-    """Return SQL for reduced rows as an answer of the workspace writes them: times as text, what is not known empty."""
-    rows.createOrReplaceTempView("reduced")
-    items = []
-    for name in rows.columns:
-        if name == "day":
-            items.append("date_format(day, 'yyyy-MM-dd') AS day")
-        elif name in _TIMES:
-            items.append(f"date_format({name}, \"yyyy-MM-dd'T'HH:mm:ss.SSSSSS'Z'\") AS {name}")
-        else:
-            items.append(name)
-    return f"SELECT {', '.join(items)} FROM reduced"
+def _as_exported(session: SparkSession, reduced: str) -> DataFrame:
+    """Return reduced rows as an answer of the workspace has them, with times as text."""
+    times = ", ".join(f"date_format({name}, \"yyyy-MM-dd'T'HH:mm:ss.SSSSSS'Z'\") AS {name}" for name in _TIMES)
+    return session.sql(
+        f"SELECT * EXCEPT (day, {', '.join(_TIMES)}), date_format(day, 'yyyy-MM-dd') AS day, {times} FROM ({reduced})"
+    )
 
 
 def _keep_examples(session: SparkSession, rows: str, reduction: Reduction) -> None:
