@@ -157,8 +157,8 @@ def _reduce_log(session: SparkSession, log: str, reduction: Reduction, land: Lan
         session.sql(to_spark(query_text("reduce/collapse"))).createOrReplaceTempView("calls")
         query = "reduce/summarise"
     reduction.results.append((log, land(_as_exported(session, to_spark(query_text(query))), log)))
-    # What a lost executor makes Spark do again is counted again, so the number says only whether there is any. Not every
-    # way of fetching rows brings it.
+    # What a lost executor makes Spark do again is counted again, so the number says only whether there is any. Not
+    # every way of fetching rows brings it.
     if seen.get.get("problems", 1):
         _count_refused(session, log, reduction)
 
