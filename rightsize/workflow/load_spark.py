@@ -60,7 +60,11 @@ def load_on_spark(
         files = [(found.path, log, path) for found in reductions for log, path in found.results]
 
         report = load_staged(
-            Path(db), [path for _, _, path in files], declared, partial(stage_reductions, files=files, found=reductions), limits
+            Path(db),
+            [path for _, _, path in files],
+            declared,
+            partial(stage_reductions, files=files, found=reductions),
+            limits,
         )
     return LoadReport(report.rows, (*_notes(reductions), *report.notes))
 
