@@ -2,7 +2,8 @@
 
 Azure asks for a linked action of the caller, not of the assignment that allows the write: an identity may write scale
 sets in one resource group as Contributor, and join a subnet in another as Network Contributor. So a linked action is
-kept while anybody who reaches its assignment keeps a write that can reference it, through any assignment.
+kept while anybody who reaches its assignment keeps a write that can reference it, through any assignment. So it is
+with the status of a long-running operation, where the assignment that allows the write does not let its caller read it.
 """
 
 from __future__ import annotations
@@ -18,13 +19,17 @@ from rightsize.rbac.text import fold
 
 @dataclass(frozen=True, slots=True)
 class Writes:
-    """Operations that stay: of the catalogue as a set, and those it lacks by name."""
+    """Operations that stay: of the catalogue as a set, and those it lacks by name.
+
+    `polls` are the status reads that they ask for, and that the assignment which grants them does not keep.
+    """
 
     operations: int = 0
     unknown: frozenset[str] = frozenset()
+    polls: int = 0
 
     def __or__(self, other: Writes) -> Writes:
-        return Writes(self.operations | other.operations, self.unknown | other.unknown)
+        return Writes(self.operations | other.operations, self.unknown | other.unknown, self.polls | other.polls)
 
 
 def writes_within_reach(kept: Iterable[tuple[str, Writes]], membership: pl.DataFrame) -> Mapping[str, Writes]:

@@ -13,8 +13,10 @@ from rightsize.model.nouns import PermissionBlock
 from rightsize.propose.dials import Dials, Reads, Unobservable
 from rightsize.propose.linked import Writes
 from rightsize.propose.operation_sets import OperationIndex, bits_of
+from rightsize.propose.polls import Polls, type_of, types_around
 from rightsize.propose.reads import READ, PatternPart, reading_parts
 from rightsize.propose.roles import KnownRole, Need, RoleBook
+from rightsize.propose.scopes import group_at_least
 from rightsize.rbac.algebra import contains, grants, intersects
 from rightsize.rbac.text import fold
 from rightsize.rules.operations import linked_writes, linkless_writes
@@ -23,12 +25,14 @@ USED = "used"
 LIFECYCLE = "lifecycle"
 SIBLING_READ = "sibling_read"
 NAMESPACE_READ = "namespace_read"
+STATUS_READ = "status_read"
 NOT_IN_CATALOGUE = "not_in_catalogue"
 WILDCARD = "wildcard"
 WHY = {
     USED: "it was used in the window",
     LIFECYCLE: "it updates or deletes what was created",
     SIBLING_READ: "it reads a type that was used, a parent of it, or what it references",
+    STATUS_READ: "inferred: it reads how far a write that stays has come, which whoever started it has to be able to",
     NAMESPACE_READ: "it reads a resource provider that was used",
     WILDCARD: "it stands for operations that are all needed, and for nothing else of the catalogue",
     NOT_IN_CATALOGUE: "it was used, and the catalogue lacks it, so today's narrowest pattern that grants it stays",
@@ -90,6 +94,10 @@ class NeedReader:
     elsewhere: int = 0
     _writes: dict[str, int] = field(default_factory=dict)
     _causes: dict[str, PermissionBlock] = field(default_factory=dict)
+    polls: Polls = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.polls = Polls(self.index)
 
     @property
     def index(self) -> OperationIndex:
@@ -100,8 +108,9 @@ class NeedReader:
         """Return what stays of one assignment but for its reads and linked checks."""
         used = _union(part.operations for part in use.values())
         hidden = profile.hidden if self.dials.unobservable is Unobservable.KEEP else 0
-        unknown = (name for part in use.values() for plane, name in part.unknown if plane == "control")
-        return Writes((used | profile.open | hidden) & ~self.elsewhere, frozenset(unknown))
+        unknown = frozenset(name for part in use.values() for name in _control(part.unknown))
+        polls = self.polls.asked((used | profile.open) & ~self.elsewhere, unknown) & ~profile.reads
+        return Writes((used | profile.open | hidden) & ~self.elsewhere, unknown, polls)
 
     def read(
         self, role: KnownRole, scope: str, profile: Profile, use: Mapping[str, Use], around: Writes | None = None
@@ -132,6 +141,8 @@ class NeedReader:
             reads = self._reads(role, profile.reads, use, linked)
             why |= reads.why
         here |= reads.operations
+        if profile.reads and self.dials.reads is not Reads.ALL:
+            why[STATUS_READ] = self._add_status_reads(scope, profile, use, around, by_scope)
         for target, extra in reads.by_scope.items():
             by_scope[target] = by_scope.get(target, 0) | extra
         by_scope[scope] = by_scope.get(scope, 0) | here
@@ -158,6 +169,33 @@ class NeedReader:
             ):
                 found.append(bit)
         return self.index.mask_of_bits(found)
+
+    def status_reads(
+        self, scope: str, profile: Profile, use: Mapping[str, Use], around: Writes | None = None
+    ) -> dict[str, int]:
+        """Return the unlogged reads of today's grant by which writes that stay are followed, by their place.
+
+        The arguments are those of `read`. For what was used the place is its target, but no narrower than the resource
+        group; for what is out of coverage, and what other assignments let the same people write, it is today's scope.
+        """
+        asked = [
+            (group_at_least(target, scope), self.polls.asked(part.operations & ~self.elsewhere, _control(part.unknown)))
+            for target, part in use.items()
+        ]
+        asked.append((scope, self.polls.asked(profile.open & ~self.elsewhere) | (around.polls if around else 0)))
+        found: dict[str, int] = {}
+        for place, polls in asked:
+            if kept := polls & profile.reads:
+                found[place] = found.get(place, 0) | kept
+        return found
+
+    def _add_status_reads(
+        self, scope: str, profile: Profile, use: Mapping[str, Use], around: Writes | None, by_scope: dict[str, int]
+    ) -> int:
+        found = self.status_reads(scope, profile, use, around)
+        for place, polls in found.items():
+            by_scope[place] = by_scope.get(place, 0) | polls
+        return _union(found.values())
 
     def _add_lifecycle(self, role: KnownRole, by_scope: dict[str, int], why: dict[str, int]) -> None:
         for target, operations in by_scope.items():
@@ -239,15 +277,17 @@ def sibling_reads(names: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     """Return the read of each type that operations name, of the types above it, and of the resource group."""
     found = {("control", _GROUP_READ)}
     for _, name in names:
-        segments = name.split("/")
-        kind = segments[:-2] if fold(segments[-1]) == "action" else segments[:-1]
-        found |= {("control", "/".join(kind[:length]) + READ) for length in range(2, len(kind) + 1)}
+        found |= {("control", kind + READ) for kind in types_around(type_of(name))[1:]}
     return sorted(found)
 
 
 def provider_of(name: str) -> str:
     """Return the folded resource provider of an operation."""
     return fold(name.split("/", 1)[0])
+
+
+def _control(unknown: Iterable[tuple[str, str]]) -> list[str]:
+    return [name for plane, name in unknown if plane == "control"]
 
 
 def _unknown_parts(role: KnownRole, unknown: Iterable[tuple[str, str]]) -> tuple[PatternPart, ...]:

@@ -164,9 +164,11 @@ def _staying(subject: Subject, reader: NeedReader, bench: Bench) -> Writes:
     profile = bench.profiles.get(subject.key)
     role = bench.book.roles.get(subject.role_definition_id)
     if role is None:
-        return Writes((1 << len(bench.book.index.names)) - 1)
+        everything = (1 << len(bench.book.index.names)) - 1
+        return Writes(everything, polls=reader.polls.asked(everything))
     if profile is None or subject.key in bench.untouched or subject.key in bench.undecided:
-        return Writes(role.granted & ~bench.elsewhere)
+        staying = role.granted & ~bench.elsewhere
+        return Writes(staying, polls=reader.polls.asked(staying) & ~role.granted)
     return reader.staying(profile, bench.uses.get(subject.key, {}))
 
 

@@ -73,6 +73,9 @@ class _Pricer:
         anyway = profile.open | (profile.hidden if self._keeps_hidden else 0)
         for part in use.values():
             anyway |= part.operations
+        # What is needed at whichever place costs the same.
+        for polls in self._reader.status_reads("/", profile, use, around).values():
+            anyway |= polls
         linked = self._reader.linked(profile.linked, self._reader.staying(profile, use) | around)
         near = 0
         for provider in {provider_of(name) for _, name in names}:

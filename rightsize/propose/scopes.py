@@ -62,13 +62,12 @@ def is_below(child: pl.Expr, parent: pl.Expr) -> pl.Expr:
     return (child == parent) | child.str.starts_with(parent + "/")
 
 
-def eligible_place(place: str, assigned: str) -> str:
-    """Return where an eligible assignment may stand that is needed at a folded place: the resource group at least.
+def group_at_least(place: str, assigned: str) -> str:
+    """Return where what is needed at a folded place has to be granted that no resource by itself can grant.
 
-    Eligible access is given at management groups, subscriptions and resource groups; at a resource it can be made
-    through Resource Manager only, and not in the portal (Microsoft Learn: Privileged Identity Management, integration
-    with Azure RBAC). Where today's grant is at a resource or inside one, its own scope is the answer, which grants
-    nothing beyond it.
+    It is the resource group of a resource, and any other place as it is. The status of an operation is read there:
+    its address does not name the resource (Microsoft Learn: Track asynchronous Azure operations). Where today's grant
+    is at a resource or inside one, its own scope is the answer, which grants nothing beyond it.
 
     Args:
         place: The folded scope where it is needed.

@@ -126,6 +126,15 @@ def sensitive_reads() -> tuple[str, ...]:
     return tuple(row["pattern"] for row in rows_of("sensitive_reads"))
 
 
+def status_reads() -> tuple[tuple[str, str], ...]:
+    """Return `(pattern, asked_by)` of the reads by which a long-running operation is followed.
+
+    `asked_by` is the pattern of the operations that ask for them, or `type`: whatever changes the type at which the
+    status stands, or a type below it; a status at a location stands at its provider.
+    """
+    return tuple((row["pattern"], row["asked_by"]) for row in rows_of("operation_polls"))
+
+
 def linked_writes(linked: str) -> tuple[str, ...]:
     """Return the patterns of the writes inside which `linked` is checked; any write where none is known."""
     return _writes_of("linked_checks", linked) or ("*/write",)

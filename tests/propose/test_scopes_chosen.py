@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rightsize.analyze.verdicts import analyse
 from rightsize.analyze.window import choose_window
 from rightsize.propose.operation_sets import index_operations
-from rightsize.propose.scopes import FEW_PER_ASSIGNMENT, FEW_RESOURCES, WIDER, eligible_place
+from rightsize.propose.scopes import FEW_PER_ASSIGNMENT, FEW_RESOURCES, WIDER, group_at_least
 from rightsize.propose.subjects import place_uses
 from tests.propose.small_tenant import APP, CONTRIBUTOR, DAYS, MG, NET, OWNER, SUB, SUB2, VM, SmallTenant, guid
 
@@ -224,7 +224,7 @@ def test_eligible_access_is_not_given_at_resources() -> None:
 )
 def test_where_an_eligible_need_may_stand(place: str, assigned: str, expected: str) -> None:
     """The resource group at least, and never beyond today's grant."""
-    assert eligible_place(place.lower(), assigned.lower()) == expected.lower()
+    assert group_at_least(place.lower(), assigned.lower()) == expected.lower()
 
 
 _USES = st.lists(

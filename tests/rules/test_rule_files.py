@@ -22,6 +22,7 @@ FILES = (
     "observability",
     "linked_checks",
     "linkless_writes",
+    "operation_polls",
     "sensitive_reads",
     "risk",
     "risk_classes",
