@@ -222,7 +222,7 @@ def test_eligible_access_is_not_given_at_resources() -> None:
         (VM, APP, APP),
     ],
 )
-def test_where_an_eligible_need_may_stand(place: str, assigned: str, expected: str) -> None:
+def test_where_what_no_resource_grants_by_itself_may_stand(place: str, assigned: str, expected: str) -> None:
     """The resource group at least, and never beyond today's grant."""
     assert group_at_least(place.lower(), assigned.lower()) == expected.lower()
 
