@@ -113,8 +113,27 @@ def _show_page(result: BacktestResult) -> None:
     if result.with_truth:
         write("needs are the planted ones, those that no log shows included\n")
     write(f"\nwas the chance of breaking right? a line a range of its bound, for\n{document['setting']}\n\n")
+    _show_calibration(document)
+    graph = document.get("planes", {}).get("graph")
+    if graph is not None:
+        _show_graph(graph)
+
+
+def _show_calibration(document: Mapping[str, Any]) -> None:
     show([_calibrated(row) for row in document["calibration"]], _CALIBRATION, OutputFormat.TABLE)
     write("\n" + "\n".join(_scores(document)) + "\n")
+
+
+def _show_graph(document: Mapping[str, Any]) -> None:
+    """Say the same of the permissions of Microsoft Graph."""
+    covered = sum(fold["state"] == "covered" for fold in document["folds"])
+    write(
+        f"\nMicrosoft Graph, {covered} of {len(document['folds'])} folds with its log complete in the training\n"
+        f"applications refused something: {document['principals_denied']} of {document['principals']}\n"
+        f"requests refused: {document['calls_denied']} of {document['calls']}\n"
+        f"excess removed: {_percent(document['excess_removed'])}\n\n"
+    )
+    _show_calibration(document)
 
 
 def _rates(result: BacktestResult) -> Iterator[dict[str, Any]]:

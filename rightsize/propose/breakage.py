@@ -119,7 +119,12 @@ def break_bounds(bench: Bench, horizon: int = HORIZON_DAYS) -> dict[Key, Estimat
     incidence = read_incidence(bench.inputs, bench.analysis, bench.placed, _singled(bench))
     orphans = pl.DataFrame(sorted(bench.findings.orphans), schema=dict.fromkeys(KEY, pl.String), orient="row")
     alive = incidence.join(orphans, on=KEY, how="anti")
-    rows = estimate(alive, bench.analysis.window, horizon).select(*KEY, *Estimate.__slots__)
+    return estimates_of(alive, bench.analysis.window, horizon)
+
+
+def estimates_of(incidence: pl.DataFrame, window: Window, horizon: int = HORIZON_DAYS) -> dict[Key, Estimate]:
+    """Return the estimate of each row of an incidence, of Azure roles or of another plane, by its key."""
+    rows = estimate(incidence, window, horizon).select(*KEY, *Estimate.__slots__)
     return {(id_, state): Estimate(*values) for id_, state, *values in rows.iter_rows()}
 
 

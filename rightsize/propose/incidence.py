@@ -43,12 +43,22 @@ def read_incidence(inputs: Inputs, analysis: Analysis, placed: pl.DataFrame, sin
     """
     calls = _calls(inputs, analysis)
     seen = _novelties(calls, placed, singled, analysis)
-    summed = _counts(seen)
-    frame = _observable(inputs, analysis)
+    return count_incidence(_observable(inputs, analysis), _active_days(inputs, analysis, calls), seen)
+
+
+def count_incidence(units: pl.DataFrame, active: pl.DataFrame, seen: pl.DataFrame) -> pl.DataFrame:
+    """Add to each unit when its holder worked and what was new then, as `read_incidence` returns it.
+
+    Args:
+        units: `role_assignment_id`, `state`, `role`, `holder_type`, `holder`: what can be taken from somebody.
+        active: `holder`, `active_days`, `active_since`, `active_span`, as `sum_days` gives them.
+        seen: `role_assignment_id`, `state`, `novelty` (a number), `day`: the days of each novelty.
+    """
+    frame = units
     for part in (
-        _active_days(inputs, analysis, calls),
+        active,
         seen.group_by(KEY).agg(use_days=pl.col("day").n_unique(), use_span=_span()),
-        summed,
+        _counts(seen),
         find_seasons(seen.select(*KEY, "day"), KEY),
         _cycles(seen),
         find_seasons(seen, _ONE).join(_owners(seen), on=_ONE).group_by(KEY).agg(seasonal_operations=pl.len()),
@@ -64,6 +74,13 @@ def read_incidence(inputs: Inputs, analysis: Analysis, placed: pl.DataFrame, sin
         )
         .drop("ends", "spells", "new_ends", "new_spells")
         .sort(KEY)
+    )
+
+
+def sum_days(days: pl.DataFrame) -> pl.DataFrame:
+    """Return `holder, active_days, active_since, active_span` of distinct or repeated rows of `holder, day`."""
+    return days.group_by("holder").agg(
+        active_days=pl.col("day").n_unique(), active_since=pl.col("day").min(), active_span=_span()
     )
 
 
@@ -156,11 +173,7 @@ def _active_days(inputs: Inputs, analysis: Analysis, calls: pl.DataFrame) -> pl.
     days = pl.concat([calls.select("principal_id", "day").drop_nulls(), tokens]).unique()
     holders = folded(inputs.role_assignments["principal_id"]).unique()
     through = analysis.tenant.membership.filter(pl.col("holder").is_in(holders.implode()))
-    return (
-        days.join(through, on="principal_id")
-        .group_by("holder")
-        .agg(active_days=pl.col("day").n_unique(), active_since=pl.col("day").min(), active_span=_span())
-    )
+    return sum_days(days.join(through, on="principal_id"))
 
 
 def _cycles(seen: pl.DataFrame) -> pl.DataFrame:

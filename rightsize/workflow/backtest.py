@@ -13,7 +13,9 @@ from typing import Any
 
 import polars as pl
 
+from rightsize.analyze.graph.tables import GraphTables
 from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.reasons import Unused
 from rightsize.analyze.window import Window
 from rightsize.model.errors import InputError, UsageError
 from rightsize.model.role_forms import load_json
@@ -21,6 +23,7 @@ from rightsize.propose.backtest import BASELINES, NEEDS_SCHEMA, Tally, prepare_t
 from rightsize.propose.calibration import Prediction, brier, by_basis, reliability
 from rightsize.propose.dials import Dials, Reads, Unobservable
 from rightsize.propose.folds import Fold, choose_folds, history_of
+from rightsize.propose.graph.backtest import GraphTrial, try_graph
 from rightsize.store.connection import open_store
 from rightsize.workflow.propose import require_catalogue, require_coverage
 from rightsize.workflow.text_files import read_bytes
@@ -52,6 +55,7 @@ class BacktestResult:
         baselines: The same for the trivial plans.
         predictions: What the first setting said of each proposal, and what became of it.
         with_truth: Whether planted needs were asked too.
+        graph: The folds of Microsoft Graph, learnt with the first setting; empty where nothing of it is loaded.
     """
 
     history: Window
@@ -61,6 +65,7 @@ class BacktestResult:
     baselines: Mapping[str, Sequence[Tally]]
     predictions: Sequence[Prediction]
     with_truth: bool
+    graph: Sequence[GraphTrial] = ()
 
     @property
     def headline(self) -> Tally:
@@ -99,7 +104,33 @@ class BacktestResult:
             "brier_expected": scores["expected"],
             "brier_base_rate": scores["base_rate"],
         }
+        if self.graph:
+            told["planes"] = {"graph": self.graph_document()}
         return told | ({"planted_needs": whole["planted_needs"]} if self.with_truth else {})
+
+    def graph_document(self) -> dict[str, Any]:
+        """Return what became of Graph as plain values, over the folds whose training days its log covers."""
+        told = [one for one in self.graph if one.state == Unused.COVERED]
+        said = [prediction for one in told for prediction in one.predictions]
+        scores = brier(said)
+        return {
+            **describe(_together([one.tally for one in told]), with_truth=False),
+            "folds": [
+                {
+                    "train": _days(one.fold.train),
+                    "test": _days(one.fold.test),
+                    "state": one.state,
+                    "calls_left_out": one.left_out,
+                    **describe(one.tally, with_truth=False),
+                }
+                for one in self.graph
+            ],
+            "calibration": reliability(said),
+            "calibration_by_basis": by_basis(said),
+            "brier": scores["bound"],
+            "brier_expected": scores["expected"],
+            "brier_base_rate": scores["base_rate"],
+        }
 
     def _fold(self, number: int) -> dict[str, Any]:
         fold = self.folds[number]
@@ -151,6 +182,7 @@ def backtest_store(
     needs = read_needs(truth) if truth is not None else None
     with open_store(db, read_only=True) as store:
         inputs = Inputs.read(store.table)
+        graph = GraphTables.read(store.table)
     require_catalogue(inputs)
     history = history_of(inputs, as_of)
     folds = choose_folds(history, train_days, test_days)
@@ -158,6 +190,7 @@ def backtest_store(
     baselines: dict[str, list[Tally]] = {name: [] for name in BASELINES}
     predictions: list[Prediction] = []
     left_out: list[int] = []
+    of_graph: list[GraphTrial] = []
     for number, fold in enumerate(folds, 1):
         narrate(
             f"fold {number} of {len(folds)}: learning from {fold.train.first_day} to {fold.train.last_day}, "
@@ -172,7 +205,9 @@ def backtest_store(
             predictions.extend(said if position == 0 else ())
         for name, found in baselines.items():
             found.append(try_baseline(trial, name))
-    return BacktestResult(history, folds, tuple(left_out), tried, baselines, predictions, needs is not None)
+        if not graph.is_empty:
+            of_graph.append(try_graph(graph, fold, replace(read[0], min_window=fold.train.days)))
+    return BacktestResult(history, folds, tuple(left_out), tried, baselines, predictions, needs is not None, of_graph)
 
 
 def read_setting(text: str, shared: Dials) -> Dials:

@@ -27,7 +27,10 @@ from rightsize.analyze.window import Window
 from rightsize.graph.permissions import Pair
 from rightsize.graph.requests import parse_request
 from rightsize.ingest.pipeline import normalised_events
+from rightsize.propose.calibration import brier, by_basis, reliability
 from rightsize.propose.dials import Dials
+from rightsize.propose.folds import Fold
+from rightsize.propose.graph.backtest import try_graph
 from rightsize.propose.graph.cover import cheapest_cover
 from rightsize.propose.graph.narrower import lies_within
 from rightsize.propose.graph.plan import plan_graph
@@ -39,6 +42,7 @@ SLOW = True
 MAP = Path(__file__).parents[3] / "shared" / "data" / "graph"
 APPS, URIS = 300, 4_000
 WINDOW = Window(dt.date(2026, 1, 1), dt.date(2026, 3, 31))
+HISTORY = Window(WINDOW.first_day, dt.date(2026, 4, 30))
 ACCESS = "application"
 Allows = dict[str, set[Pair]]
 
@@ -56,6 +60,7 @@ def run() -> Iterator[tuple[str, str, str]]:
     graph = GraphMap.read(tables)
     yield from _mapped(graph)
     yield from _planted(tables, graph)
+    yield from _walked(tables, graph)
 
 
 def _mapped(graph: GraphMap) -> Iterator[tuple[str, str, str]]:
@@ -99,8 +104,10 @@ def _planted(tables: GraphTables, graph: GraphMap) -> Iterator[tuple[str, str, s
     chance = random.Random(7)  # noqa: S311  no secret
     allows = graph.by_access[ACCESS].allows
     apps = [_application(number, graph, allows, chance) for number in range(APPS)]
+    at = dt.datetime(2026, 1, 2)
+    usage = [_used(app["id"], f"{method} {path}", at) for app in apps for method, path in app["requests"]]
     begin = time.perf_counter()
-    analysis = analyse_graph(_tables(tables, apps), WINDOW, cheapest_cover)
+    analysis = analyse_graph(_tables(tables, apps, usage, WINDOW), WINDOW, cheapest_cover)
     part = plan_graph(analysis, Dials())
     took = time.perf_counter() - begin
     after: dict[str, set[str]] = {app["id"]: set() for app in apps}
@@ -143,6 +150,40 @@ def _planted(tables: GraphTables, graph: GraphMap) -> Iterator[tuple[str, str, s
         )
 
 
+def _walked(tables: GraphTables, graph: GraphMap) -> Iterator[tuple[str, str, str]]:
+    """Walk forward: each kind of request has a rhythm of its own, daily to less than once in the whole history."""
+    chance = random.Random(11)  # noqa: S311  no secret
+    allows = graph.by_access[ACCESS].allows
+    apps = [_application(number, graph, allows, chance) for number in range(APPS)]
+    usage = []
+    for app in apps:
+        for method, path in app["requests"]:
+            rate = chance.choice((1.0, 1.0, 1.0, 1 / 7, 1 / 30, 1 / 90, 1 / 300))
+            for day in (n for n in range(HISTORY.days) if chance.random() < rate):
+                at = HISTORY.start + dt.timedelta(days=day, hours=9)
+                usage.append(_used(app["id"], f"{method} {path}", at))
+    fold = Fold(WINDOW, Window(WINDOW.last_day + dt.timedelta(days=1), HISTORY.last_day))
+    begin = time.process_time()
+    found = try_graph(_tables(tables, apps, usage, HISTORY), fold, Dials(grace_days=0))
+    took = time.process_time() - begin
+    tally = found.tally
+    yield "backtest: 90 days and 30", f"{took:.1f} s", f"{len(usage):,} rows of usage, {found.left_out} left out"
+    yield "applications refused something", f"{tally.denied_principals} of {tally.principals}", ""
+    yield "requests refused", f"{tally.denied_calls} of {tally.calls:,}", "distinct"
+    for row in (*reliability(found.predictions), *by_basis(found.predictions)):
+        name = row.get("basis") or f"to {row['to']:.0%}"
+        told = f"bound {row['predicted']:.1%}, expected {row['expected']:.1%}, holds {row['holds']}"
+        yield f"chance of breaking, {name}", f"{row['observed']:.1%}", f"{row['broke']} of {row['count']}; {told}"
+    yield "Brier score", f"{brier(found.predictions)}", ""
+
+
+def _used(app: str, operation: str, at: dt.datetime) -> dict[str, Any]:
+    return {
+        "app_id": f"{app}-a", "principal_id": app, "access": ACCESS, "operation": operation, "day": at.date(),
+        "first_seen": at, "last_seen": at, "succeeded": 5, "failed": 0, "started": 0, "denied": 0,
+    }  # fmt: skip
+
+
 def _application(number: int, graph: GraphMap, allows: Allows, chance: random.Random) -> dict[str, Any]:
     """Make up an application: what it needs, what it asks for, and the broader or further ones that it holds."""
     known = [p for p in sorted(allows) if is_general(p) and (ACCESS, p) in graph.ids]
@@ -173,8 +214,9 @@ def _is_cheapest(permission: str, pair: Pair, graph: GraphMap) -> bool:
     return min(whole, key=lambda p: (graph.privilege(p, ACCESS), p)) == permission
 
 
-def _tables(tables: GraphTables, apps: Sequence[dict[str, Any]]) -> GraphTables:
-    at = dt.datetime(2026, 1, 2)
+def _tables(
+    tables: GraphTables, apps: Sequence[dict[str, Any]], usage: Sequence[dict[str, Any]], window: Window
+) -> GraphTables:
     frames = {
         name: getattr(tables, name) for name in ("graph_permissions", "graph_permission_paths", "api_permissions")
     }
@@ -195,19 +237,14 @@ def _tables(tables: GraphTables, apps: Sequence[dict[str, Any]]) -> GraphTables:
         for a in apps
         for p in a["held"]
     ]
-    usage = [
-        {"app_id": f"{a['id']}-a", "principal_id": a["id"], "access": ACCESS, "operation": f"{method} {path}",
-         "day": at.date(), "first_seen": at, "last_seen": at, "succeeded": 5, "failed": 0, "started": 0, "denied": 0}
-        for a in apps for method, path in a["requests"]
-    ]  # fmt: skip
     days = [
         {
             "source": "graph_activity_log",
             "scope": "/",
-            "day": WINDOW.first_day + dt.timedelta(days=n),
+            "day": window.first_day + dt.timedelta(days=n),
             "state": "observed",
         }
-        for n in range(WINDOW.days)
+        for n in range(window.days)
     ]
     made = {"principals": people, "app_role_assignments": grants, "graph_usage_days": usage, "coverage": days}
     return GraphTables.of(**frames, **{name: pl.DataFrame(rows) for name, rows in made.items()})

@@ -9,7 +9,9 @@ from typing import Any
 import polars as pl
 import pytest
 
+from rightsize.analyze.graph.tables import GraphTables
 from rightsize.cli.main import run
+from tests.graph.small_map import Apps
 from tests.propose.histories import extend
 from tests.propose.small_tenant import CONTRIBUTOR, DATA, READER, SUB, VM, SmallTenant, guid
 
@@ -28,10 +30,11 @@ KEYS = {
 
 
 class FakeStore:
-    """Hands out the tables of a small tenant; there is nothing to write with."""
+    """Hands out the tables of a small tenant, and those of Graph; there is nothing to write with."""
 
-    def __init__(self, tenant: SmallTenant) -> None:
+    def __init__(self, tenant: SmallTenant, graph: GraphTables | None = None) -> None:
         self.inputs = tenant.inputs()
+        self.graph = graph or GraphTables.of()
 
     def __enter__(self) -> FakeStore:
         return self
@@ -40,8 +43,8 @@ class FakeStore:
         return None
 
     def table(self, name: str) -> pl.DataFrame:
-        frame: pl.DataFrame = getattr(self.inputs, name)
-        return frame
+        found = [getattr(part, name) for part in (self.inputs, self.graph) if hasattr(part, name)]
+        return pl.concat(found)
 
 
 def _tenant(days: int = 120) -> SmallTenant:
@@ -58,8 +61,8 @@ def _tenant(days: int = 120) -> SmallTenant:
     return extend(tenant, days)
 
 
-def _open(monkeypatch: pytest.MonkeyPatch, tenant: SmallTenant) -> None:
-    monkeypatch.setattr("rightsize.workflow.backtest.open_store", lambda *_, **__: FakeStore(tenant))
+def _open(monkeypatch: pytest.MonkeyPatch, tenant: SmallTenant, graph: GraphTables | None = None) -> None:
+    monkeypatch.setattr("rightsize.workflow.backtest.open_store", lambda *_, **__: FakeStore(tenant, graph))
 
 
 @pytest.fixture
@@ -89,6 +92,29 @@ def test_json_has_what_other_programs_read(store: None, capsys: pytest.CaptureFi
     assert sum(row["count"] for row in document["calibration"]) == 2
     assert 0 < document["brier"] < 1
     assert "planted_needs" not in document
+    assert "planes" not in document
+
+
+def test_graph_is_told_beside_the_roles(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two applications shrink; one of them asks for more in the last month than its smaller set allows."""
+    apps = Apps(days=120)
+    for name in ("hr", "it"):
+        apps.app(name).holds(name, "Directory.Read.All").asks(name, "GET /users", days=range(120))
+    apps.asks("hr", "GET /devices", days=(95,))
+    _open(monkeypatch, _tenant(), apps.tables())
+    document = _document(capsys, "--dials", "reads=all")
+    graph = document["planes"]["graph"]
+    assert (graph["principals"], graph["principals_denied"], graph["break_rate_principals"]) == (2, 1, 0.5)
+    assert (graph["calls"], graph["calls_denied"]) == (3, 1)
+    assert [fold["state"] for fold in graph["folds"]] == ["covered"]
+    assert sum(row["broke"] for row in graph["calibration"]) == 1
+    assert sum(row["count"] for row in graph["calibration"]) == 2
+    assert 0 < graph["brier"] < 1
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run(["backtest", "-q", "--dials", "reads=all"]) == 0
+    shown = capsys.readouterr().out
+    assert "applications refused something: 1 of 2" in shown
+    assert [line for line in shown.splitlines() if len(line) > 80] == []
 
 
 def test_the_same_store_gives_the_same_bytes(store: None, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
+from collections.abc import Iterable
 from typing import Any
 
 import polars as pl
@@ -50,7 +52,8 @@ PERMISSIONS: dict[str, tuple[int, tuple[tuple[str, str], ...]]] = {
 class Apps:
     """Applications, what they hold and what they asked for."""
 
-    def __init__(self, *, days: int = 10, is_mapped: bool = True) -> None:
+    def __init__(self, *, days: int = 10, is_mapped: bool = True, window: Window = WINDOW) -> None:
+        self.window = window
         self.rows: dict[str, list[dict[str, Any]]] = {}
         self.add("principals", principal_id=GRAPH, principal_type="ServicePrincipal", app_id=GRAPH_APP_ID)
         self.add("principals", principal_id=EXCHANGE, principal_type="ServicePrincipal", app_id="exchange-app")
@@ -95,13 +98,21 @@ class Apps:
         )  # fmt: skip
 
     def asks(
-        self, name: str, *operations: str, user: str | None = None, denied: int = 0, use: int = 3, suspect: int = 0
+        self,
+        name: str,
+        *operations: str,
+        user: str | None = None,
+        denied: int = 0,
+        use: int = 3,
+        suspect: int = 0,
+        days: Iterable[int] = (0,),
     ) -> Apps:
-        for operation in operations:
-            at = dt.datetime.combine(WINDOW.first_day, dt.time(9))
+        """Ask each operation on each of the days, counted from the first of the window."""
+        for operation, day in itertools.product(operations, days):
+            at = dt.datetime.combine(WINDOW.first_day + dt.timedelta(days=day), dt.time(9))
             self.add(
                 "graph_usage_days", app_id=f"{name}-app", principal_id=user or name,
-                access="delegated" if user else "application", operation=operation, day=WINDOW.first_day,
+                access="delegated" if user else "application", operation=operation, day=at.date(),
                 first_seen=at, last_seen=at, succeeded=use, failed=0, started=0, denied=denied, other=0,
                 suspect=suspect,
             )  # fmt: skip
@@ -113,14 +124,14 @@ class Apps:
         )
 
     def analysis(self) -> GraphAnalysis:
-        return analyse_graph(self.tables(), WINDOW, cheapest_cover)
+        return analyse_graph(self.tables(), self.window, cheapest_cover)
 
     def judged(self, name: str, access: str = "application", user: str = "") -> dict[str, tuple[str, str]]:
         found: dict[str, Judgement] = dict(self.analysis().judgements[name, access, user])
         return {permission: (one.verdict.value, one.reason) for permission, one in found.items()}
 
     def part(self, **dials: Any) -> PlanePart:
-        return plan_graph(self.analysis(), Dials(min_window=10, grace_days=0, **dials))
+        return plan_graph(self.analysis(), Dials(min_window=self.window.days, grace_days=0, **dials))
 
     def proposal(self, grant: str, **dials: Any) -> Proposal:
         (found,) = [one for one in self.part(**dials).proposals if one.replaces == (grant,)]

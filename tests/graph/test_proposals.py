@@ -26,7 +26,7 @@ def test_what_was_not_used_goes() -> None:
     assert (gone.kind, gone.assignments, gone.excess_after) == ("remove", (), 0.0)
     assert (kept.kind, kept.excess_before) == ("keep", 0.0)
     assert gone.proof.used_subset
-    assert 0 < gone.break_probability_30d < 1
+    assert gone.evidence["break_probability"]["basis"] == "unused"
 
 
 def test_a_broad_permission_is_swapped_for_a_narrower_one_within_it() -> None:

@@ -188,6 +188,30 @@ def requests_of(tables: GraphTables, window: Window) -> pl.DataFrame:
     `operation`, `events`, `days`, `first_seen`, `last_seen`, `denied`, `suspect`. What was authorised counts as an
     event; refused requests are demand and stand apart, and so do those in quarantine.
     """
+    return (
+        _requests_by_day(tables, window)
+        .group_by("client_id", "access", "user_id", "operation")
+        .agg(
+            events=pl.col("use").sum(),
+            days=pl.col("day").filter(pl.col("use") > 0).n_unique().cast(pl.Int64),
+            first_seen=pl.col("first_seen").filter(pl.col("use") > 0).min(),
+            last_seen=pl.col("last_seen").filter(pl.col("use") > 0).max(),
+            denied=pl.col("denied").sum(),
+            suspect=pl.col("suspect").sum(),
+        )
+        .filter((pl.col("events") > 0) | (pl.col("denied") > 0) | (pl.col("suspect") > 0))
+        .sort("client_id", "access", "user_id", "operation", nulls_last=True)
+    )
+
+
+def request_days(tables: GraphTables, window: Window) -> pl.DataFrame:
+    """Return the distinct `client_id, access, user_id, operation, day` of authorised requests, quarantine left out."""
+    used = _requests_by_day(tables, window).filter(pl.col("use") > 0)
+    return used.select("client_id", "access", "user_id", "operation", "day").unique()
+
+
+def _requests_by_day(tables: GraphTables, window: Window) -> pl.DataFrame:
+    """Return the rows of the window with `client_id`, `user_id`, and `use`: what was authorised and is not suspect."""
     clients = service_principals(tables).filter(pl.col("app_id").is_not_null()).select("app_id", known="client_id")
     clients = clients.unique("app_id", keep="first", maintain_order=True)
     use = pl.sum_horizontal("succeeded", "failed", "started")
@@ -204,15 +228,4 @@ def requests_of(tables: GraphTables, window: Window) -> pl.DataFrame:
             .otherwise(pl.coalesce("known", "app_id")),
             user_id=pl.when(pl.col("access") == "delegated").then("principal_id"),
         )
-        .group_by("client_id", "access", "user_id", "operation")
-        .agg(
-            events=pl.col("use").sum(),
-            days=pl.col("day").filter(pl.col("use") > 0).n_unique().cast(pl.Int64),
-            first_seen=pl.col("first_seen").filter(pl.col("use") > 0).min(),
-            last_seen=pl.col("last_seen").filter(pl.col("use") > 0).max(),
-            denied=pl.col("denied").sum(),
-            suspect=pl.col("suspect").sum(),
-        )
-        .filter((pl.col("events") > 0) | (pl.col("denied") > 0) | (pl.col("suspect") > 0))
-        .sort("client_id", "access", "user_id", "operation", nulls_last=True)
     )

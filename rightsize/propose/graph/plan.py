@@ -10,23 +10,29 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.graph.cases import Case, CaseKey
+from rightsize.analyze.graph.cases import CaseKey
 from rightsize.analyze.graph.judge import GraphAnalysis, Judgement
 from rightsize.analyze.graph.tables import GRAPH_APP_ID
 from rightsize.analyze.reasons import Unused
 from rightsize.model.errors import InternalError
 from rightsize.model.plan import Advice, PlanePart, PlannedAssignment, Proof, Proposal, ProposalKind
+from rightsize.propose.breakage import HORIZON_DAYS, Estimate
 from rightsize.propose.dials import Dials, Unobservable
+from rightsize.propose.graph.breakage import grant_bounds
 from rightsize.propose.graph.choose import Choice, choose
 from rightsize.rbac.text import fold
 from rightsize.rules.graph import alternatives
 
 _TOLD = 50
-_MONTH = dt.timedelta(days=30)
 
 
-def plan_graph(analysis: GraphAnalysis, dials: Dials) -> PlanePart:
+def plan_graph(analysis: GraphAnalysis, dials: Dials, horizon: int = HORIZON_DAYS) -> PlanePart:
     """Return the part of the plan.
+
+    Args:
+        analysis: The verdicts.
+        dials: What decides.
+        horizon: The days ahead that the chance of breaking speaks of; a backtest asks for as many as it tests on.
 
     Raises:
         InternalError: A proposal cannot be proved.
@@ -47,7 +53,8 @@ def plan_graph(analysis: GraphAnalysis, dials: Dials) -> PlanePart:
         proof = choices[key].proof
         if not (proof.used_subset and proof.granted_superset):
             raise InternalError(f"the proposal for Graph of `{key[0]}` cannot be proved: {proof.witness}")
-    proposals = sorted(_proposals(analysis, choices, dials), key=lambda one: one.id)
+    bounds = grant_bounds(analysis, choices, leave, horizon)
+    proposals = sorted(_proposals(analysis, choices, dials, bounds), key=lambda one: one.id)
     window = analysis.window
     names = dict(analysis.clients.select("client_id", "name").iter_rows())
     return PlanePart(
@@ -108,7 +115,9 @@ def _left_alone(analysis: GraphAnalysis, dials: Dials) -> dict[CaseKey, dict[str
     return found
 
 
-def _proposals(analysis: GraphAnalysis, choices: Mapping[CaseKey, Choice], dials: Dials) -> list[Proposal]:
+def _proposals(
+    analysis: GraphAnalysis, choices: Mapping[CaseKey, Choice], dials: Dials, bounds: Mapping[str, Estimate]
+) -> list[Proposal]:
     found = []
     grants = analysis.held.group_by("grant_id", maintain_order=True).agg(pl.all())
     for grant in grants.iter_rows(named=True):
@@ -119,7 +128,10 @@ def _proposals(analysis: GraphAnalysis, choices: Mapping[CaseKey, Choice], dials
         first = rows[0]
         key = (first["client_id"], first["access"], first["user_id"] or "")
         if first["api_app_id"] == GRAPH_APP_ID:
-            proposal = _of_graph(grant["grant_id"], key, rows, analysis, choices[key], dials)
+            proposal = _of_graph(
+                grant["grant_id"], key, rows, analysis, _dared(choices[key], bounds.get(grant["grant_id"]), dials),
+                bounds.get(grant["grant_id"]),
+            )  # fmt: skip
         else:
             proposal = _of_another_api(grant["grant_id"], rows)
         found.append(proposal)
@@ -156,14 +168,24 @@ def _id_of(grant: str) -> str:
     return "graph-" + hashlib.sha256(grant.encode()).hexdigest()[:16]
 
 
+def _dared(choice: Choice, risked: Estimate | None, dials: Dials) -> Choice:
+    """Return the choice, or that everything stays where it is likelier to break somebody than `--max-break` allows."""
+    if dials.max_break is None or risked is None or risked.bound <= dials.max_break:
+        return choice
+    held = {*choice.stays, *choice.goes, *choice.duplicates}
+    return Choice(dict.fromkeys(sorted(held), "risky"), allowed=choice.allowed, unknown=choice.unknown)
+
+
 def _of_graph(
-    grant: str, key: CaseKey, rows: list[dict[str, Any]], analysis: GraphAnalysis, choice: Choice, dials: Dials
+    grant: str,
+    key: CaseKey,
+    rows: list[dict[str, Any]],
+    analysis: GraphAnalysis,
+    choice: Choice,
+    bound: Estimate | None,
 ) -> Proposal:
     case, judgements = analysis.cases[key], analysis.judgements[key]
     permissions = sorted({row["permission"] for row in rows})
-    probability = _probability(case, analysis)
-    if dials.max_break is not None and probability > dials.max_break:
-        choice = Choice(dict.fromkeys(case.held, "risky"), allowed=choice.allowed, unknown=choice.unknown)
     going = [one for one in permissions if one in choice.goes or one in choice.duplicates]
     instead = sorted({other for one in going for other in choice.goes.get(one, ())})
     staying = [one for one in permissions if one not in going]
@@ -184,6 +206,9 @@ def _of_graph(
         ],
         "coverage": analysis.state,
     }
+    risked = bound if kind not in ("keep", "remove_duplicate") else None
+    if risked is not None:
+        evidence["break_probability"] = risked.as_json()
     before = sum(weights[one] for one in permissions)
     left = sum(weights[one] for one in {*staying, *instead})
     kept = sum(weights[one] for one in needed)
@@ -197,7 +222,7 @@ def _of_graph(
         reason=_reason(kind, going, choice, judgements),
         evidence=evidence,
         proof=choice.proof,
-        break_probability_30d=probability if kind != "keep" else 0.0,
+        break_probability_30d=risked.bound if risked is not None else 0.0,
         excess_before=float(before - kept),
         excess_after=float(left - kept),
         risk_before=float(before),
@@ -267,21 +292,6 @@ def _why(permission: str, found: Judgement, choice: Choice, *, stays: bool) -> s
     if choice.goes.get(permission):
         return "narrower"
     return "redundant" if _is_used(found) else found.reason
-
-
-def _probability(case: Case, analysis: GraphAnalysis) -> float:
-    """Return how likely the next 30 days have a request that the permissions which stay do not allow.
-
-    From how often requests of a new kind appeared in the last 30 days of the window: each may be the first that needs
-    more (the rule of succession over all kinds seen). A silent application wakes up as often as its silence is short.
-    """
-    kinds = len(case.requests)
-    if kinds == 0:
-        return round(0.5 * 30 / (analysis.window.days + 30), 4)
-    since = analysis.window.end - _MONTH
-    fresh = sum(1 for seen in case.requests.values() if seen.first_seen is not None and seen.first_seen >= since)
-    nothing_more: float = (1.0 - 1.0 / (kinds + 2)) ** (min(fresh, kinds) / 2 + 0.5)
-    return round(1.0 - nothing_more, 4)
 
 
 def _advice(choices: Mapping[CaseKey, Choice], names: Mapping[str, str]) -> tuple[Advice, ...]:

@@ -1,0 +1,197 @@
+"""The backtest of Graph: a plan made from the first days, asked for the requests of the next ones.
+
+A request counts where the grants that stood at the end of the training allow it. What a plan of that day would not
+allow is a break, and so is a request that only a permission would allow which gives part of it. Requests that the map
+does not know, that need no permission, or that nothing held explains are left out.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+import polars as pl
+
+from rightsize.analyze.graph.judge import GraphAnalysis, analyse_graph
+from rightsize.analyze.graph.tables import GraphTables, requests_of
+from rightsize.analyze.reasons import Unused
+from rightsize.analyze.window import Window
+from rightsize.graph.permissions import Clause
+from rightsize.model.plan import Proposal
+from rightsize.propose.backtest import Tally
+from rightsize.propose.calibration import Prediction
+from rightsize.propose.dials import Dials
+from rightsize.propose.folds import Fold
+from rightsize.propose.graph.cover import cheapest_cover
+from rightsize.propose.graph.plan import plan_graph
+from rightsize.rules.graph import partial_kind
+
+Access = tuple[str, str, str]
+"""Client, access, and the user of a delegated request, else empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class GraphTrial:
+    """What became of the requests of one fold.
+
+    Attributes:
+        fold: Its days.
+        state: `covered`, or why the log does not speak of all days of the training, so that nothing would go.
+        tally: Applications, distinct requests (of each user, where they are delegated), and how they fared.
+        left_out: Distinct requests that do not count.
+        predictions: What was said of each grant that would go or shrink, and what came of it.
+    """
+
+    fold: Fold
+    state: str
+    tally: Tally
+    left_out: int
+    predictions: tuple[Prediction, ...]
+
+
+@dataclass(slots=True)
+class _Held:
+    """What is held of Graph at a moment, by case: today's permissions with their grants, or those of a plan."""
+
+    today: dict[Access, dict[str, set[str]]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(set)))
+    after: dict[Access, set[str]] = field(default_factory=lambda: defaultdict(set))
+
+    def of(self, key: Access) -> tuple[dict[str, set[str]], set[str]]:
+        """Return what a request may rest on: the tenant-wide grant, and the user's own."""
+        keys = dict.fromkeys(((*key[:2], ""), key))
+        today: dict[str, set[str]] = defaultdict(set)
+        for one in keys:
+            for permission, grants in self.today.get(one, {}).items():
+                today[permission] |= grants
+        return today, set().union(*(self.after.get(one, set()) for one in keys))
+
+
+def cut_graph(tables: GraphTables, last_day: dt.date) -> GraphTables:
+    """Return the tables as they stood at the end of a day, as far as today's listings tell.
+
+    Applications and app role assignments that were made later are left out; delegated grants have no date.
+    """
+    midnight = dt.datetime.combine(last_day + dt.timedelta(days=1), dt.time())
+    later = (pl.col("created_on") >= midnight).fill_null(False)
+    until = pl.col("day") <= last_day
+    return replace(
+        tables,
+        principals=tables.principals.filter(~later),
+        app_role_assignments=tables.app_role_assignments.filter(~later),
+        graph_usage_days=tables.graph_usage_days.filter(until),
+        coverage=tables.coverage.filter(until),
+    )
+
+
+def try_graph(tables: GraphTables, fold: Fold, dials: Dials) -> GraphTrial:
+    """Make the plan that the training days give, and ask it for the requests of the test days."""
+    analysis = analyse_graph(cut_graph(tables, fold.train.last_day), fold.train, cheapest_cover)
+    plan = plan_graph(analysis, dials, fold.test.days)
+    held = _read_held(analysis, plan.proposals)
+    asked, left_out, broken = _ask(requests_of(tables, fold.test), analysis, held)
+    before = sum(one.excess_before for one in plan.proposals)
+    after = sum(one.excess_after for one in plan.proposals)
+    return GraphTrial(
+        fold=fold,
+        state=analysis.state,
+        tally=_tally(asked, fold.test, before, after),
+        left_out=left_out,
+        predictions=tuple(_predictions(plan.proposals, broken)) if analysis.state == Unused.COVERED else (),
+    )
+
+
+def _read_held(analysis: GraphAnalysis, proposals: Collection[Proposal]) -> _Held:
+    held = _Held()
+    for key, case in analysis.cases.items():
+        for permission, grants in case.held.items():
+            held.today[key][permission] |= set(grants)
+    keys = {grant: key for key, case in analysis.cases.items() for grants in case.held.values() for grant in grants}
+    for one in proposals:
+        if one.replaces[0] in keys:
+            after = held.after[keys[one.replaces[0]]]
+            after |= {row["permission"] for row in one.evidence["permissions"] if row["decision"] == "keep"}
+            after |= {row["permission"] for row in one.evidence["comes"]}
+    return held
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    client: str
+    events: int
+    first_day: dt.date
+    is_denied: bool
+
+
+def _ask(requests: pl.DataFrame, analysis: GraphAnalysis, held: _Held) -> tuple[list[_Asked], int, set[str]]:
+    """Return the requests that count, how many do not, and the grants that would have allowed what is denied."""
+    asked, left_out = [], 0
+    broken: set[str] = set()
+    columns = ("client_id", "access", "user_id", "operation", "events", "first_seen")
+    for client, access, user, operation, events, first in (
+        requests.filter(pl.col("events") > 0).select(columns).iter_rows()
+    ):
+        today, after = held.of((client, access, user or ""))
+        needed = analysis.graph.requirement(access, operation)
+        paths = [clause for clause in needed.clauses if clause.why == "path"]
+        if needed.unknown or not paths or any(not _allowing(clause, today) for clause in paths):
+            left_out += 1
+            continue
+        refused = list(_refused(needed.clauses, today, after))
+        asked.append(_Asked(client, events, first.date(), bool(refused)))
+        for clause in refused:
+            broken |= set().union(*(today[one] for one in _allowing(clause, today)))
+    return asked, left_out, broken
+
+
+def _refused(clauses: Collection[Clause], today: Mapping[str, set[str]], after: set[str]) -> Iterator[Clause]:
+    """Yield what a request needs, was given, and is not given by the plan; a part of it is not enough."""
+    for clause in clauses:
+        before = _allowing(clause, today)
+        if before and not before & after and not {one for one in _allowing(clause, after) if _is_whole(clause, one)}:
+            yield clause
+
+
+def _allowing(clause: Clause, held: Collection[str]) -> set[str]:
+    """Return the permissions that allow it, the whole ones only where there are any."""
+    found = {
+        one
+        for one, also in clause.permissions.items()
+        if one in held and (not also or any(other in held for other in also))
+    }
+    return {one for one in found if _is_whole(clause, one)} or found
+
+
+def _is_whole(clause: Clause, permission: str) -> bool:
+    return partial_kind(permission, clause.method, clause.path) is None
+
+
+def _tally(asked: Collection[_Asked], test: Window, before: float, after: float) -> Tally:
+    first: dict[str, dt.date] = {}
+    for one in asked:
+        if one.is_denied:
+            first[one.client] = min(one.first_day, first.get(one.client, one.first_day))
+    return Tally(
+        principals=len({one.client for one in asked}),
+        denied_principals=len(first),
+        calls=len(asked),
+        denied_calls=sum(one.is_denied for one in asked),
+        events=sum(one.events for one in asked),
+        denied_events=sum(one.events for one in asked if one.is_denied),
+        first_breaks=tuple(sorted((day - test.first_day).days + 1 for day in first.values())),
+        excess_before=before,
+        excess_after=after,
+    )
+
+
+def _predictions(proposals: Collection[Proposal], broken: set[str]) -> Iterator[Prediction]:
+    """Yield what was said of each grant that loses something, in the order of the proposals.
+
+    A denied request counts against every grant of the training that allowed it and that the plan takes from.
+    """
+    for one in proposals:
+        said = one.evidence.get("break_probability")
+        if said is not None:
+            broke = one.replaces[0] in broken
+            yield Prediction(one.break_probability_30d, said["expected"], broke, said["basis"])

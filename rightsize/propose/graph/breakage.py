@@ -1,0 +1,115 @@
+"""How likely it is that a grant of Graph which goes or shrinks is needed soon: a bound from the days of the window.
+
+The estimate is that of Azure roles (`propose.breakage`). What can be taken away is a grant; its holder is the
+application, or its access for one user where only that one consented, and active days are those with a request. A
+*novelty* is a permission of the proposed set that requests call for: had its days not been seen, it would be missing.
+What stays whatever the requests is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import polars as pl
+
+from rightsize.analyze.graph.cases import Case, CaseKey, Need
+from rightsize.analyze.graph.judge import GraphAnalysis, Judgement
+from rightsize.analyze.graph.tables import request_days
+from rightsize.analyze.reasons import Unused, Verdict
+from rightsize.propose.breakage import HORIZON_DAYS, Estimate, estimates_of
+from rightsize.propose.graph.choose import Choice
+from rightsize.propose.incidence import KEY, count_incidence, sum_days
+
+_TOLD_BY_LOG = (Verdict.USED, Verdict.UNUSED)
+_CASE = ["client_id", "access", "user"]
+_UNITS = dict.fromkeys((*KEY, "role", "holder_type", "holder", *_CASE), pl.String)
+_ITEMS = dict.fromkeys((*KEY, "item", *_CASE, "operation"), pl.String)
+
+
+def grant_bounds(
+    analysis: GraphAnalysis,
+    choices: Mapping[CaseKey, Choice],
+    left: Mapping[CaseKey, Mapping[str, str]],
+    horizon: int = HORIZON_DAYS,
+) -> dict[str, Estimate]:
+    """Return the estimate of each grant whose permissions would go were they not used.
+
+    Args:
+        analysis: The verdicts.
+        choices: What each case comes to.
+        left: Permissions of each case that the plan does not touch.
+        horizon: Days ahead.
+    """
+    if analysis.state != Unused.COVERED:
+        return {}
+    units = pl.DataFrame(list(_units(analysis, left)), schema=_UNITS, orient="row")
+    if units.is_empty():
+        return {}
+    items = pl.DataFrame(list(_items(analysis, choices, left)), schema=_ITEMS, orient="row")
+    days = request_days(analysis.tables, analysis.window).with_columns(user=pl.col("user_id").fill_null(""))
+    active = pl.concat([days.select(holder="client_id", day="day"), days.select(holder=_of_one("user"), day="day")])
+    incidence = count_incidence(units.drop(_CASE), sum_days(active), _seen(items, days))
+    return {grant: found for (grant, _), found in estimates_of(incidence, analysis.window, horizon).items()}
+
+
+def _of_one(user: str) -> pl.Expr:
+    """Return the holder of a grant of one user."""
+    return pl.format("{} {}", "client_id", user)
+
+
+def _open(case: Case, analysis: GraphAnalysis, left: Mapping[CaseKey, Mapping[str, str]]) -> frozenset[str]:
+    """Return the permissions of a case that stay only where requests call for them."""
+    told = {one for one, found in analysis.judgements[case.key].items() if found.verdict in _TOLD_BY_LOG}
+    return frozenset(told) - frozenset(left.get(case.key, {}))
+
+
+def _units(analysis: GraphAnalysis, left: Mapping[CaseKey, Mapping[str, str]]) -> Iterator[tuple[str, ...]]:
+    """Yield the grants, alike where they are of the same access and give the same permissions."""
+    for key, case in analysis.cases.items():
+        client, access, user = key
+        gives: dict[str, list[str]] = {}
+        for permission in sorted(_open(case, analysis, left)):
+            for grant in case.held[permission]:
+                gives.setdefault(grant, []).append(permission)
+        for grant, permissions in sorted(gives.items()):
+            holder = f"{client} {user}" if user else client
+            yield grant, access, " ".join(permissions), access, holder, *key
+
+
+def _items(
+    analysis: GraphAnalysis, choices: Mapping[CaseKey, Choice], left: Mapping[CaseKey, Mapping[str, str]]
+) -> Iterator[tuple[str, ...]]:
+    """Yield which permission of the proposed set each request calls for, under the grant that allowed it."""
+    for key, case in analysis.cases.items():
+        after = choices[key].after | (choices[*key[:2], ""].after if key[2] else frozenset())
+        given = ((frozenset(case.held) | case.beyond) - _open(case, analysis, left)) & after
+        judged = analysis.judgements[key]
+        for need in case.needs:
+            credited = _credited(need, judged)
+            if need.why == "correlated" or credited is None or need.held & given:
+                continue
+            called = (need.held | need.others) & after
+            item = min(called, key=lambda one: (analysis.graph.privilege(one, key[1]), one))
+            for grant in case.held[credited]:
+                for operation in need.operations:
+                    yield grant, key[1], item, *key, operation
+
+
+def _credited(need: Need, judged: Mapping[str, Judgement]) -> str | None:
+    """Return the permission that a need is credited to, as the verdicts have it."""
+    mine = (
+        one
+        for one in sorted(need.held & judged.keys())
+        if judged[one].verdict is Verdict.USED and set(need.operations) <= set(judged[one].operations)
+    )
+    return next(mine, None)
+
+
+def _seen(items: pl.DataFrame, days: pl.DataFrame) -> pl.DataFrame:
+    """Return the days of each novelty, by its number; of a user with a grant of their own, theirs where it tells."""
+    novelty = [*KEY, "item"]
+    asked = [*_CASE, "operation"]
+    whole = days.join(items.select(asked).unique(), on=asked, how="anti").with_columns(user=pl.lit(""))
+    numbered = items.join(items.select(novelty).unique().sort(novelty).with_row_index("novelty"), on=novelty)
+    placed = pl.concat([days, whole]).unique()
+    return numbered.join(placed, on=asked).select(*KEY, "novelty", "day").unique()
