@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 _JSON = re.compile(r"\.(json|jsonl|ndjson|log|txt)(\.gz|\.bz2|\.zst(d)?|\.snappy)?$", re.IGNORECASE)
-_DELTA = "/_delta_log/"
-_HIDDEN = re.compile(r"/[._](?!delta_log)[^/]*$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,24 +39,56 @@ def find_parts(session: SparkSession, path: str) -> tuple[list[Part], int]:
     Raises:
         InputError: Nothing lies there that Spark can read.
     """
-    listed = session.read.format("binaryFile").option("recursiveFileLookup", "true").load(path)
-    try:
-        # Only addresses are asked for, so no file is opened.
-        files = sorted(row[0] for row in listed.select("path").collect())
-    except Exception as error:
-        if "PATH_NOT_FOUND" in str(error):
-            raise InputError(f"there is nothing at `{path}`") from error
-        raise ServiceError(f"Spark cannot list `{path}`: {str(error).splitlines()[0][:200]}") from error
-    tables = sorted({file.split(_DELTA, 1)[0] for file in files if _DELTA in file})
+    files = _files_below(session, path)
+    if files is None:
+        raise InputError(f"there is nothing at `{path}`")
+    tables = _tables_above(session, path, [file for file in files if file.lower().endswith(".parquet")])
     rest = [file for file in files if not any(file.startswith(f"{table}/") for table in tables)]
-    parquet = tuple(file for file in rest if file.lower().endswith(".parquet") and not _HIDDEN.search(file))
-    lines = tuple(file for file in rest if _JSON.search(file) and not _HIDDEN.search(file))
+    parquet = tuple(file for file in rest if file.lower().endswith(".parquet"))
+    lines = tuple(file for file in rest if _JSON.search(file))
     parts = [Part(path, "delta", _delta_files(table), table) for table in tables]
     parts += [Part(path, "parquet", parquet)] if parquet else []
     parts += [Part(path, "text", lines)] if lines else []
     if not any(part.files for part in parts):
         raise InputError(f"`{path}` holds no JSON lines, Parquet files or Delta table")
     return [part for part in parts if part.files], len(rest) - len(parquet) - len(lines)
+
+
+def _files_below(session: SparkSession, path: str) -> list[str] | None:
+    """Return the addresses of all files below a path that are not hidden, None where it is not there.
+
+    Raises:
+        ServiceError: Spark may not list it.
+    """
+    try:
+        listed = session.read.format("binaryFile").option("recursiveFileLookup", "true").load(path)
+        # Only addresses are asked for, so no file is opened.
+        return sorted(row[0] for row in listed.select("path").collect())
+    except Exception as error:
+        if "PATH_NOT_FOUND" in str(error):
+            return None
+        raise ServiceError(f"Spark cannot list `{path}`: {str(error).splitlines()[0][:200]}") from error
+
+
+def _tables_above(session: SparkSession, path: str, files: Sequence[str]) -> list[str]:
+    """Return the folders, at and below a path, that are Delta tables: a listing hides the log that makes them one."""
+    folders: set[str] = set()
+    top = path.rstrip("/").rsplit(":", 1)[-1].lstrip("/")
+    for file in files:
+        folder = file.rsplit("/", 1)[0]
+        # Up to the path, and past folders of partitions: a path can be a pattern or a file within a table.
+        while folder not in folders:
+            folders.add(folder)
+            parent, _, name = folder.rpartition("/")
+            if "=" not in name and not unquote(parent).rsplit(":", 1)[-1].lstrip("/").startswith(top):
+                break
+            folder = parent
+    tables: list[str] = []
+    for folder in sorted(folders):
+        inside = any(folder.startswith(f"{table}/") for table in tables)
+        if "=" not in folder.rsplit("/", 1)[-1] and not inside and _files_below(session, f"{folder}/_delta_log"):
+            tables.append(folder)
+    return tables
 
 
 def _delta_files(address: str) -> tuple[str, ...]:
