@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from rightsize.model.nouns import PermissionBlock
 from rightsize.propose.operation_sets import OperationIndex, bits_of
@@ -38,6 +38,8 @@ class Polls:
 
     def __init__(self, index: OperationIndex) -> None:
         self._index = index
+        # A tenant has hundreds of thousands of assignments, and few distinct sets of what they are used for.
+        self._asked_by = lru_cache(maxsize=4_096)(self._ask)
 
     @cached_property
     def _of_type(self) -> dict[str, int]:
@@ -72,14 +74,18 @@ class Polls:
             operations: Operations of the catalogue.
             unknown: Names of operations of the control plane that it lacks; they ask for what stands at their type.
         """
-        found = 0
-        for asking, reads in self._pairs:
-            if asking & operations:
-                found |= reads
+        found = self._asked_by(operations)
         for name in unknown:
             if not fold(name).endswith(READ):
                 for kind in types_around(fold(type_of(name))):
                     found |= self._of_type.get(kind, 0)
+        return found
+
+    def _ask(self, operations: int) -> int:
+        found = 0
+        for asking, reads in self._pairs:
+            if asking & operations:
+                found |= reads
         return found
 
     def _reads(self, *patterns: str) -> int:
