@@ -18,8 +18,10 @@ from rightsize.analyze.reasons import Unobservable, Unused
 from rightsize.model.errors import InternalError
 from rightsize.model.nouns import AssignmentState
 from rightsize.model.plan import Advice, PlanePart, PlannedAssignment, Proof, Proposal, ProposalKind
+from rightsize.propose.breakage import Estimate
 from rightsize.propose.dials import Dials
 from rightsize.propose.dials import Unobservable as Unseen
+from rightsize.propose.directory.breakage import case_bounds
 from rightsize.propose.directory.cases import REASONS, Case, read_cases
 from rightsize.propose.directory.choose import Catalogue, Choice, choose, read_catalogue
 from rightsize.rbac.resource_actions import is_read
@@ -40,6 +42,7 @@ def plan_directory(analysis: DirectoryAnalysis, dials: Dials) -> PlanePart:
     tables = analysis.tables
     catalogue = read_catalogue(tables)
     cases = read_cases(analysis, dials)
+    bounds = case_bounds(analysis, cases)
     worked = {row["a"]: row for row in standing_hours(analysis.days, analysis.plane.window, "a").iter_rows(named=True)}
     room = _CUSTOM_ROLES - len(tables.roles.filter(~pl.col("is_built_in").fill_null(True)))
     members = _member_like(tables)
@@ -48,7 +51,10 @@ def plan_directory(analysis: DirectoryAnalysis, dials: Dials) -> PlanePart:
     outcomes = {"allowed": 0, "needs_activation": 0, "denied": 0}
     for case in cases:
         is_member = str(case.row["principal_id"]) in members
-        proposal, custom = _propose(case, analysis, catalogue, dials, worked.get(case.a), is_member, len(roles) < room)
+        bound = bounds.get((str(case.row["role_assignment_id"]), str(case.row["state"])))
+        proposal, custom = _propose(
+            case, analysis, catalogue, dials, worked.get(case.a), is_member, len(roles) < room, bound
+        )
         proposals.append(proposal)
         if custom:
             roles[proposal.assignments[0].role] = custom
@@ -111,6 +117,7 @@ def _propose(
     worked: Mapping[str, Any] | None,
     is_member: bool,
     may_be_custom: bool,
+    bound: Estimate | None,
 ) -> tuple[Proposal, frozenset[str]]:
     """Return the proposal for a case, and the actions of its custom role, empty for none."""
     today = catalogue.allows.get(str(case.row["role"]), frozenset()) | case.used
@@ -123,9 +130,9 @@ def _propose(
             is_member=is_member,
             drops_unobservable=dials.unobservable is Unseen.DROP,
         )
-    probability = 0.0 if choice.kind == "keep" else _probability(case, analysis)
-    if dials.max_break is not None and probability > dials.max_break:
-        choice, probability = Choice("keep", actions=today), 0.0
+    if dials.max_break is not None and bound is not None and bound.bound > dials.max_break:
+        choice = Choice("keep", actions=today)
+    risked = bound if choice.kind != "keep" else None
     kind: ProposalKind = choice.kind
     worked = worked or _IDLE
     sleeps = kind == "keep" and not case.left and _may_sleep(case, analysis, worked)
@@ -135,6 +142,9 @@ def _propose(
     proof = _prove(case, choice, kind, today, catalogue.default if is_member else frozenset())
     if not proof.holds:
         raise InternalError(f"the proposal for `{case.row['role_assignment_id']}` cannot be proved: {proof.witness}")
+    evidence = _evidence(case, analysis, choice, catalogue, worked if sleeps else None)
+    if risked is not None:
+        evidence["break_probability"] = risked.as_json()
     before = catalogue.mass(today)
     left = 0 if kind == "remove" else catalogue.mass(choice.actions) / (4 if choice.place else 1)
     weight = 0.5 if kind == "make_eligible" or case.row["state"] == "eligible" else 1.0
@@ -147,9 +157,9 @@ def _propose(
         replaces=(str(case.row["role_assignment_id"]),),
         assignments=after,
         reason=_reason(case, choice, kind),
-        evidence=_evidence(case, analysis, choice, catalogue, worked if sleeps else None),
+        evidence=evidence,
         proof=proof,
-        break_probability_30d=probability,
+        break_probability_30d=risked.bound if risked is not None else 0.0,
         excess_before=float(before - used) * (0.5 if case.row["state"] == "eligible" else 1.0),
         excess_after=float(max(0, left - used)) * weight,
         risk_before=float(before),
@@ -200,20 +210,6 @@ def _assignable_groups(tables: DirectoryTables) -> set[str]:
     principals = tables.inputs.principals
     mine = principals.filter(pl.col("is_role_assignable").fill_null(False))
     return {str(one).lower() for one in mine["principal_id"]}
-
-
-def _probability(case: Case, analysis: DirectoryAnalysis) -> float:
-    """Return how likely the next 30 days need an action that goes and would have been logged.
-
-    By the rule of succession: of a role that was silent for the whole window, a use within 30 days; else the share of
-    the window's actions that came up on one day only.
-    """
-    days = analysis.plane.window.days
-    mine = analysis.used.filter(pl.col("a") == case.a)
-    if mine.is_empty():
-        return round(0.5 * 30 / (days + 30), 4)
-    once = len(mine.filter(pl.col("days") == 1))
-    return round(min(1.0, (once + 0.5) / (len(mine) + 1) * min(1.0, 30 / days)), 4)
 
 
 def _reason(case: Case, choice: Choice, kind: str) -> str:

@@ -1,0 +1,62 @@
+"""How likely it is that a directory role which goes or shrinks is needed soon: a bound from the days of the window.
+
+The estimate is that of Azure roles (`propose.breakage`), assignment by assignment. Active days are those on which the
+holder, or a member of the group, did something that the directory's logs show. A *novelty* is an action in a place: had
+its days not been seen, the plan would take it away. Reads are none, since no log shows their absence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import polars as pl
+
+from rightsize.analyze.directory.judge import DirectoryAnalysis
+from rightsize.propose.breakage import HORIZON_DAYS, Estimate, estimates_of
+from rightsize.propose.directory.cases import Case
+from rightsize.propose.incidence import KEY, count_incidence, sum_days
+from rightsize.rbac.resource_actions import is_read
+
+_UNITS: dict[str, pl.DataType] = {
+    **dict.fromkeys((*KEY, "role", "holder_type", "holder"), pl.String()),
+    "a": pl.Int64(),
+}
+_CALL = ["principal_id", "principal_name", "name", "place"]
+
+
+def case_bounds(
+    analysis: DirectoryAnalysis, cases: Iterable[Case], horizon: int = HORIZON_DAYS
+) -> dict[tuple[str, str], Estimate]:
+    """Return the estimate of each assignment that is not left alone, by its id and state.
+
+    Args:
+        analysis: The verdicts.
+        cases: What the plan decides about.
+        horizon: Days ahead.
+    """
+    units = pl.DataFrame(list(_units(cases)), schema=_UNITS, orient="row")
+    if units.is_empty():
+        return {}
+    days = analysis.tables.days.filter(analysis.plane.window.holds("day") & (pl.col("use") > 0))
+    active = days.select("principal_id", "day").join(analysis.tables.membership, on="principal_id")
+    used = analysis.used.select("a", *_CALL, "way").join(
+        units.select(pl.col("a").cast(analysis.used.schema["a"]), *KEY), on="a"
+    )
+    changes = used.filter(~pl.col("way").is_in([one for one in used["way"].unique() if is_read(one)]))
+    novelty = [*KEY, "way", "place"]
+    numbers = changes.select(novelty).unique().sort(novelty).with_row_index("novelty")
+    seen = (
+        changes.join(numbers, on=novelty, nulls_equal=True)
+        .join(days.select(*_CALL, "day"), on=_CALL, nulls_equal=True)
+        .select(*KEY, "novelty", "day")
+        .unique()
+    )
+    incidence = count_incidence(units.drop("a"), sum_days(active.select("holder", "day")), seen)
+    return estimates_of(incidence, analysis.plane.window, horizon)
+
+
+def _units(cases: Iterable[Case]) -> Iterator[tuple[object, ...]]:
+    for case in cases:
+        if not case.left:
+            row = case.row
+            yield row["role_assignment_id"], row["state"], row["role"], case.holder_type, row["principal_id"], case.a
