@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from rightsize.model.errors import ServiceError, UsageError
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+_CONNECT_PORT = 15002
 
 # What the carried statements rest on: times of UTC, names of members as they are spelt, null for what cannot be cast.
 _MEANING = {
@@ -49,6 +53,7 @@ def spark_session(url: str, settings: Mapping[str, str] | None = None) -> Iterat
     own = connect or SparkSession.getActiveSession() is None
     try:
         if connect:
+            _knock(url)
             session = SparkSession.builder.remote(url).create()
         else:
             builder = SparkSession.builder.appName("rightsize").master(url)
@@ -71,3 +76,10 @@ def spark_session(url: str, settings: Mapping[str, str] | None = None) -> Iterat
     finally:
         if own:
             session.stop()
+
+
+def _knock(url: str) -> None:
+    """Raise OSError where nothing listens: the client would try for ten minutes before it says so."""
+    address = urlsplit(url)
+    with socket.create_connection((address.hostname or "localhost", address.port or _CONNECT_PORT), timeout=10):
+        pass
