@@ -11,7 +11,7 @@ from rightsize.store.days import DAY_TABLES, recompute_days
 from rightsize.store.ddl import base_table, view_statements
 from rightsize.store.merge_events import name_actors_and_assignments, with_keys
 
-SCHEMA_VERSION = 17
+SCHEMA_VERSION = 18
 
 
 def _add_scope_tags(connection: duckdb.DuckDBPyConnection) -> None:
@@ -132,6 +132,8 @@ _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     14: _add_quarantine,
     15: _add_behaviour,
     16: _add_steps,
+    # Views only, which every migration lays out again.
+    17: lambda _: None,
 }
 """The step that leads from the version of its key to the next."""
 

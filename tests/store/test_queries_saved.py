@@ -99,6 +99,11 @@ ROWS: dict[str, list[dict[str, Any]]] = {
     "deny_assignments": [
         {"deny_assignment_id": "d1", "scope": SUB, "principal_ids": ["00000000-0000-0000-0000-000000000000"]}
     ],
+    "granted": [
+        {"grant_id": grant, "state": "active", "plane": plane, "granted": name, "principal_id": GUS, "scope": SUB}
+        | {"access": "role", "conditional": False}
+        for grant, plane, name in (("e2", "control", "Reader"), ("e3", "directory", "Global Reader"))
+    ],
     "usage_days": [
         _usage(ANN, KEYS.lower(), 2, succeeded=3, failed=1, role_assignment_id="a1"),
         _usage(ANN, KEYS.lower(), 5, started=1),
@@ -197,6 +202,7 @@ ROWS: dict[str, list[dict[str, Any]]] = {
 GIVEN: dict[str, dict[str, str]] = {
     "used-operations": {"principal": "ANN@contoso.example"},
     "groups-of-principal": {"principal": GUS},
+    "grants-on-every-plane": {"principal": GUS},
     "new-operations": {"since": "2026-01-04"},
 }
 

@@ -69,6 +69,21 @@ ANSWER_TABLES = (
         kind="answer",
     ),
     Table(
+        "granted",
+        "one row a grant and plane that it reaches: role assignments, permissions of applications, directory roles",
+        (
+            key("grant_id", TEXT, "id of the role assignment, app role assignment, permission grant or directory role"),
+            key("state", TEXT, "active, eligible or activated"),
+            key("plane", TEXT, "control, data, graph (any API) or directory; null where no listing has the role"),
+            key("granted", TEXT, "name of the role or permission, its id where no listing names it"),
+            Column("principal_id", TEXT, "who holds it; of a delegated permission the application"),
+            Column("access", TEXT, "role, application or delegated"),
+            Column("scope", TEXT, "where; of a permission the object id of the API, of one user's consent the user"),
+            Column("conditional", BOOL, "only under a condition, of the assignment or in the role"),
+        ),
+        kind="view",
+    ),
+    Table(
         "granted_operations",
         "one row an (assignment, operation); never stored: filter by principal or operation",
         (

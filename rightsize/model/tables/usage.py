@@ -13,7 +13,7 @@ TEXT, BOOL, INT, TIME, DAY = (
 EVENT_COLUMNS = (
     Column("time", TIME, "earliest time of the call, UTC"),
     Column("source", TEXT, "the log that shows it: activity_log, storage_log, graph_activity_log and so on"),
-    Column("plane", TEXT, "control, data or graph"),
+    Column("plane", TEXT, "control, data, graph or directory"),
     Column(
         "principal_id",
         TEXT,
@@ -46,7 +46,7 @@ USAGE_COLUMNS = (
     key("principal_name", TEXT, "the UPN or application id a row named, where it gave no object id"),
     key("operation", TEXT, "the permission exercised"),
     key("scope", TEXT, "where"),
-    key("plane", TEXT, "control, data or graph"),
+    key("plane", TEXT, "control, data, graph or directory"),
     key("role_assignment_id", TEXT, "assignment named as evidence, null where the log names none"),
     key("day", DAY, "UTC day"),
     Column("first_seen", TIME, "first call of the day"),
@@ -85,7 +85,7 @@ USAGE_TABLES = (
     ),
     Table(
         "usage",
-        "usage_days summed over days",
+        "usage_days summed over days: the use of every plane",
         (
             *(column for column in USAGE_COLUMNS if column.name != "day"),
             Column("days", INT, "days with a call"),
