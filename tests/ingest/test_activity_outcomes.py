@@ -260,6 +260,7 @@ def test_log_analytics_cannot_move_an_event_behind_its_submission(tmp_path: Path
         ({"time": "1970-01-01T00:00:00Z"}, "its time is before 2010 or after 2049"),
         ({"operationName": None, "identity": None}, "it names no operation"),
         ({"operationName": "Virtuellen Computer erstellen", "identity": None}, "its operation is no permission"),
+        ({"operationName": "A/" + "b" * 499, "identity": None}, "its operation is no permission"),
         ({"resourceId": None, "identity": None}, "it names no resource or scope"),
         ({"resourceId": "", "identity": None}, "it names no resource or scope"),
     ],
