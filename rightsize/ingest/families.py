@@ -8,7 +8,7 @@ Sources: Microsoft Learn, "Azure Activity Log event schema" and the Log Analytic
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -245,6 +245,23 @@ class Family:
             or ({"createddatetime", "appid"} <= keys and bool(_SIGN_IN_KEYS & keys))
             or {"activitydatetime", "loggedbyservice"} <= keys
         )
+
+
+def spelt_keys(family: Family, samples: Sequence[Mapping[str, object]]) -> dict[str, tuple[str, ...]]:
+    """Return the keys under which each field is looked for, the better one first, where capitals are not to be trusted.
+
+    A key is taken in the spelling of its family, in small letters, and in the spellings that the samples have.
+    """
+    spelt: dict[str, set[str]] = {}
+    for record in samples:
+        for key in record:
+            spelt.setdefault(fold(str(key)), set()).add(str(key))
+    return {
+        field: tuple(
+            dict.fromkeys(spelling for key in keys for spelling in (key, fold(key), *sorted(spelt.get(fold(key), ()))))
+        )
+        for field, keys in family.spellings.items()
+    }
 
 
 FAMILIES = (Family("camel", _CAMEL), Family("pascal", _PASCAL))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import duckdb
 
 from rightsize.ingest.encoding import MAX_RECORD_BYTES, Compression
-from rightsize.ingest.families import FIELDS, Family
+from rightsize.ingest.families import FIELDS, Family, spelt_keys
 from rightsize.ingest.nested import NESTED, struct_type, struct_values
 from rightsize.ingest.projections import Fields
 from rightsize.ingest.sniff import Form
@@ -233,18 +233,14 @@ def select_record_fields(family: Family, seen: Sequence[Mapping[str, object]]) -
 
     A key is found in the spelling of its shape, in small letters, and in the spellings that the sampled records have.
     """
-    spelt: dict[str, set[str]] = {}
-    for record in seen:
-        for key in record:
-            spelt.setdefault(fold(str(key)), set()).add(str(key))
+    keys = spelt_keys(family, seen)
     paths: list[str] = []
     items = []
     for field in FIELDS:
         values = []
-        for key in family.spellings.get(field, ()):
-            for spelling in dict.fromkeys((key, fold(key), *sorted(spelt.get(fold(key), ())))):
-                paths.append('$."' + spelling + '"')
-                values.append(f"nullif(found[{len(paths)}], '')")
+        for spelling in keys.get(field, ()):
+            paths.append('$."' + spelling + '"')
+            values.append(f"nullif(found[{len(paths)}], '')")
         items.append(_first_of(values, field))
     listed = ", ".join(literal(path) for path in paths)
     return Fields(

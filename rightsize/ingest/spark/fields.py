@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from rightsize.ingest.encoding import MAX_RECORD_BYTES
-from rightsize.ingest.families import FIELDS, Family
+from rightsize.ingest.families import FIELDS, Family, spelt_keys
 from rightsize.rbac.text import fold
 
 LINES = "log_lines"
@@ -21,19 +21,14 @@ def fields_of_lines(family: Family, samples: Sequence[Mapping[str, object]]) -> 
     `line` tells rows apart within one statement, and says nothing else. A key is found in the spelling of its family,
     in small letters, and in the spellings that the samples have.
     """
-    spelt: dict[str, set[str]] = {}
-    for record in samples:
-        for key in record:
-            spelt.setdefault(fold(str(key)), set()).add(str(key))
-    keys: dict[str, list[str]] = {}
-    for field in FIELDS:
-        for key in family.spellings.get(field, ()):
-            others = sorted(other for other in spelt.get(fold(key), ()) if not set("`'\\") & set(other))
-            keys.setdefault(field, []).extend(dict.fromkeys((key, fold(key), *others)))
+    # A key with a quote in it is no spelling of one that is looked for.
+    keys = {
+        field: [key for key in spellings if not set("`'\\") & set(key)]
+        for field, spellings in spelt_keys(family, samples).items()
+    }
     members = ", ".join(f"`{key}`: STRING" for key in dict.fromkeys(key for spelt in keys.values() for key in spelt))
     items = ", ".join(
-        f"{_first_of([f'record.`{key}`' for key in dict.fromkeys(keys.get(field, ()))])} AS `{field}`"
-        for field in FIELDS
+        f"{_first_of([f'record.`{key}`' for key in keys.get(field, ())])} AS `{field}`" for field in FIELDS
     )
     table = "NOT" if family.name == "pascal" else ""
     return f"""

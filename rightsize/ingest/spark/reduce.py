@@ -48,7 +48,7 @@ class Reduction:
         path: The path as it was named.
         read: Records by log; those that are of none under the empty word.
         refused: Records that cannot be used, by log and reason.
-        examples: Of these the first few as (log, reason, text).
+        examples: Of these the first few as (reason, text).
         results: What landed, as (log, file or folder of Parquet), with the columns that `load` takes.
         unread: Files of no form that Spark reads here.
     """
@@ -56,7 +56,7 @@ class Reduction:
     path: str
     read: Counter[str] = field(default_factory=Counter)
     refused: Counter[tuple[str, str]] = field(default_factory=Counter)
-    examples: list[tuple[str, str, str]] = field(default_factory=list)
+    examples: list[tuple[str, str]] = field(default_factory=list)
     results: list[tuple[str, Path]] = field(default_factory=list)
     unread: int = 0
 
@@ -94,7 +94,7 @@ def _reduce_part(session: SparkSession, part: Part, reduction: Reduction, land: 
     if "" in present:
         _keep_examples(
             session,
-            f"SELECT '' AS log, coalesce(damage, '{_NO_LOG}') AS problem, raw FROM told_records "
+            f"SELECT coalesce(damage, '{_NO_LOG}') AS problem, raw FROM told_records "
             "WHERE log IS NULL OR damage IS NOT NULL",
             reduction,
         )
@@ -171,7 +171,7 @@ def _count_refused(session: SparkSession, log: str, reduction: Reduction) -> Non
         reduction.refused[log, problem] += records
     _keep_examples(
         session,
-        f"SELECT DISTINCT '{log}' AS log, n.problem, f.raw FROM record_fields AS f JOIN "
+        "SELECT DISTINCT n.problem, f.raw FROM record_fields AS f JOIN "
         "(SELECT DISTINCT line, problem FROM normalised WHERE problem IS NOT NULL) AS n ON f.line = n.line",
         reduction,
     )
@@ -187,10 +187,10 @@ def _as_exported(session: SparkSession, reduced: str) -> DataFrame:
 
 def _keep_examples(session: SparkSession, rows: str, reduction: Reduction) -> None:
     kept = session.sql(
-        f"SELECT log, problem, raw FROM (SELECT *, row_number() OVER (PARTITION BY log, problem ORDER BY raw) AS place "
+        "SELECT problem, raw FROM (SELECT *, row_number() OVER (PARTITION BY problem ORDER BY raw) AS place "
         f"FROM ({rows})) WHERE place <= {EXAMPLES}"
     ).collect()
-    reduction.examples += sorted((log, problem, raw) for log, problem, raw in kept)
+    reduction.examples += sorted((problem, raw) for problem, raw in kept)
 
 
 def _create_references(session: SparkSession) -> None:

@@ -40,7 +40,7 @@ def _stage_refused(con: duckdb.DuckDBPyConnection, reductions: Sequence[Reductio
     for number, found in enumerate(reductions, last + 1):
         if not found.examples:
             continue
-        rows = [(number, line, reason, raw) for line, (_, reason, raw) in enumerate(found.examples, 1)]
+        rows = [(number, line, reason, raw) for line, (reason, raw) in enumerate(found.examples, 1)]
         con.executemany("INSERT INTO stage_rejects (file_id, line, reason, raw) VALUES (?, ?, ?, ?)", rows)
         con.execute(
             "INSERT INTO stage_files (file_id, path, source, sha256, read, rejected) "
