@@ -42,7 +42,7 @@ def find_seasons(use: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
     days = with_cycles(use, by)
     starts = days.group_by(*by, "spell").agg(start=pl.col("day").min()).sort(*by, "spell")
     between = (
-        starts.with_columns(interval=pl.col("start").diff().over(by).dt.total_days())
+        starts.with_columns(interval=pl.when(pl.col("spell") > 0).then(pl.col("start").diff().dt.total_days()))
         .group_by(by)
         .agg(
             spells=pl.len(),
@@ -72,13 +72,16 @@ def with_cycles(use: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
     """
     shifted = pl.col("day").dt.offset_by(f"{_AROUND}d")
     number = shifted.dt.year() * 12 + shifted.dt.month()
-    pause = pl.col("day").diff().over(by).dt.total_days().fill_null(0)
+    # Counted over all rows, less what was counted before the group began: a window function for each of a million
+    # groups takes a minute.
+    is_first = pl.struct(by).ne_missing(pl.struct(by).shift()) | (pl.int_range(pl.len()) == 0)
+    pauses = (~is_first & (pl.col("day").diff().dt.total_days() > WEEK)).cast(pl.Int64).cum_sum()
     return (
         use.select(*by, "day")
         .unique()
         .sort(*by, "day")
         .with_columns(
-            spell=(pause > WEEK).cast(pl.Int64).cum_sum().over(by),
+            spell=pauses - pl.when(is_first).then(pauses).forward_fill(),
             month_end=pl.when(shifted.dt.day() <= 2 * _AROUND).then(number),
         )
     )
