@@ -39,8 +39,9 @@ def files_(
 ) -> None:
     """Write the roles and assignments that a plan brings, to be deployed by other tools; they remove nothing.
 
-    Every role and assignment has the id that `rollout` gives it. What is to become eligible is left out: the rules of
-    Privileged Identity Management have to be there first. With --review only what is accepted is written.
+    Every role and assignment has the id that `rollout` gives it. What is to become eligible or to end by itself is left
+    out: that takes requests to Privileged Identity Management, and its rules first. With --review only what is accepted
+    is written.
     """
     from rightsize.workflow.deploy import write_deployment  # noqa: PLC0415
 
@@ -49,8 +50,8 @@ def files_(
     show([{"file": name} for name in made.files], ("file",), output)
     contents = made.contents
     say(f"{len(contents.roles)} roles, {len(contents.assignments)} assignments; in {out}")
-    if contents.eligible:
-        say(f"left out: {contents.eligible} assignments that are to become eligible")
+    if contents.managed:
+        say(f"left out: {contents.managed} assignments that are to become eligible, or to end by themselves")
 
 
 @app.command("comment")

@@ -24,13 +24,17 @@ PLAN_FORMAT = 1
 
 @dataclass(frozen=True, slots=True, order=True)
 class PlannedAssignment:
-    """A role assignment that the plan would make. `role` is the GUID of the definition."""
+    """A role assignment that the plan would make.
+
+    `role` is the GUID of the definition. `end_on` is when it ends (`2026-12-31T00:00:00Z`), as what it replaces does.
+    """
 
     scope: str
     role: str
     principal_id: str
     condition: str | None = None
     state: AssignmentState = "active"
+    end_on: str | None = None
 
 
 @dataclass(frozen=True, slots=True, order=True)

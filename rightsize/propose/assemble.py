@@ -16,6 +16,7 @@ from rightsize.propose.bench import Bench
 from rightsize.propose.breakage import Estimate, observable_loss
 from rightsize.propose.delegation import said_of_delegation
 from rightsize.propose.drafts import Draft, Key, Placement
+from rightsize.propose.ends import said_of_end
 from rightsize.propose.evidence import declared_windows, proposal_evidence, role_evidence
 from rightsize.propose.exposure import planned_exposure, today_exposure, used_weight
 from rightsize.propose.grant import demands_of
@@ -76,7 +77,8 @@ def _parts(draft: Draft) -> Iterator[Draft]:
     if active or not eligible:
         yield replace(draft, placements=active)
     if eligible:
-        yield replace(draft, kind="make_eligible", reason=_ELIGIBLE_REASON, placements=eligible)
+        reason = f"{_ELIGIBLE_REASON}{said_of_end(draft.subject.end_on)}"
+        yield replace(draft, kind="make_eligible", reason=reason, placements=eligible)
 
 
 def _proposal(
@@ -122,6 +124,7 @@ def _proposal(
                     placement.principal_id,
                     placement.condition,
                     placement.state,
+                    placement.end_on,
                 )
                 for placement in draft.placements
             )

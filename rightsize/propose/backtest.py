@@ -26,6 +26,7 @@ from rightsize.propose.breakage import Estimate, break_bounds
 from rightsize.propose.calibration import Prediction
 from rightsize.propose.dials import Dials
 from rightsize.propose.drafts import Key, Subject
+from rightsize.propose.ends import EVER
 from rightsize.propose.exposure import today_exposure, used_weight
 from rightsize.propose.folds import Fold, cut_inputs
 from rightsize.propose.limits import Limits
@@ -283,7 +284,7 @@ def _known_roles(bench: Bench) -> dict[str, Blocks]:
 def _grants(subjects: Iterable[Subject]) -> pl.DataFrame:
     """Return assignments as the evaluator takes them, with the `key` that names each."""
     rows = [
-        (fold(one.principal_id), one.place, one.role_definition_id, one.state, None, " ".join(one.key))
+        (fold(one.principal_id), one.place, one.role_definition_id, one.state, None, EVER, " ".join(one.key))
         for one in subjects
     ]
     return pl.DataFrame(rows, schema={**GRANTS_SCHEMA, "key": pl.String()}, orient="row")
@@ -301,6 +302,7 @@ def _after(plan: Plan, bench: Bench) -> pl.DataFrame:
             new.role,
             new.state,
             None if new.condition == carried[one.replaces[0], one.evidence["state"]] else new.condition,
+            EVER,
         )
         for one in plan.proposals
         for new in one.assignments

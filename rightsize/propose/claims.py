@@ -52,7 +52,8 @@ def make_claims(drafts: Mapping[Key, Draft], new: NewRoles, bench: Bench) -> lis
                     replace(_today(one, owner, reached), member=member) for one in (draft.subject, *held[member])
                 )
         conditions = frozenset([None, draft.subject.condition])
-        claims.append(Claim(claim_name(key), proposed, resting, tuple(dict.fromkeys(today)), conditions))
+        held_today = tuple(dict.fromkeys(today))
+        claims.append(Claim(claim_name(key), proposed, resting, held_today, conditions, draft.subject.end_on))
     return claims
 
 
@@ -78,6 +79,7 @@ def _grant(placement: Placement, new: NewRoles, owner: str) -> Grant:
         "" if member == owner else member,
         placement.state,
         placement.condition,
+        placement.end_on,
     )
 
 
@@ -91,4 +93,5 @@ def _today(subject: Subject, owner: str, reached: Mapping[str, list[str]]) -> Gr
         "" if is_theirs else holder,
         "eligible" if subject.state == "eligible" else "active",
         subject.condition,
+        subject.end_on,
     )

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from rightsize.model.nouns import AssignmentState
 from rightsize.model.plan import ProposalKind
+from rightsize.propose.ends import said_of_end
 from rightsize.propose.keeps import REASONS
 from rightsize.propose.needs import Needs, Profile
 from rightsize.propose.roles import Choice, KnownRole, Need, RoleBook
@@ -24,7 +25,7 @@ Key = tuple[str, str]
 class Subject:
     """One assignment of today; `place` is its folded scope, `anchor` the folded subscription or management group.
 
-    `permanent` says that it has no end; `condition` is that of the assignment, or None.
+    `end_on` is when it ends, as `ends` has it, or None; `condition` is that of the assignment, or None.
     """
 
     role_assignment_id: str
@@ -35,7 +36,7 @@ class Subject:
     place: str
     anchor: str
     condition: str | None = None
-    permanent: bool = True
+    end_on: str | None = None
 
     @property
     def key(self) -> Key:
@@ -55,6 +56,7 @@ class Placement:
     principal_id: str
     state: AssignmentState = "active"
     condition: str | None = None
+    end_on: str | None = None
     counted: int = field(default=0, compare=False)
 
 
@@ -98,6 +100,7 @@ LATE_REASONS = {
     "break_risk": "it is likelier to break somebody's work than --max-break allows",
     "idle_condition": "Azure takes a condition only on a role with something that it decides, which nothing needed is",
     "other_condition": "Azure takes one assignment of a role for a principal at a scope, whatever its condition",
+    "other_end": "Azure takes one assignment of a role for a principal at a scope, and that one ends sooner",
     "root": "a need at the root stays, and a new role cannot be assigned there",
     "data_at_management_group": "a new role with data actions cannot be assigned at a management group",
     "role_refused": "Azure would refuse the role that says what is needed",
@@ -156,10 +159,11 @@ def with_roles(
     placements: Iterable[Placement],
     rests_on: Iterable[str],
     together_with: Iterable[str],
+    places: int,
     role: KnownRole,
     book: RoleBook,
 ) -> Draft:
-    """Return an open draft with the roles that were chosen for its need."""
+    """Return an open draft with the roles that were chosen for its need, which stands at so many places."""
     chosen = tuple(dict.fromkeys(placements))
     done = replace(
         draft,
@@ -168,7 +172,7 @@ def with_roles(
         open=False,
     )
     if chosen:
-        return replace(done, kind=_kind(chosen), reason=_narrow_reason(role, done, book), placements=chosen)
+        return replace(done, kind=_kind(chosen), reason=_narrow_reason(role, done, places, book), placements=chosen)
     others = [*done.rests_on, *done.together_with]
     return replace(
         done, kind="remove", reason=f"all that it is needed for is granted in place of or by {', '.join(others)}"
@@ -217,10 +221,10 @@ def _needed_reason(role: KnownRole, profile: Profile, needs: Needs, spare: int) 
     return text
 
 
-def _narrow_reason(role: KnownRole, draft: Draft, book: RoleBook) -> str:
+def _narrow_reason(role: KnownRole, draft: Draft, places: int, book: RoleBook) -> str:
     needed = 0
     for need in draft.needs.by_scope.values() if draft.needs else ():
         needed |= book.mask(need)
-    places = len(draft.needs.by_scope) if draft.needs else 0
     where = "1 scope" if places == 1 else f"{places} scopes"
-    return f"{(needed & role.granted).bit_count()} of {role.granted.bit_count()} operations are needed, at {where}"
+    needs = f"{(needed & role.granted).bit_count()} of {role.granted.bit_count()} operations are needed"
+    return f"{needs}, at {where}{said_of_end(draft.subject.end_on)}"

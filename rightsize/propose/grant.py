@@ -13,10 +13,12 @@ from rightsize.model.nouns import AssignmentState
 from rightsize.propose.bench import Bench
 from rightsize.propose.choices import Solution, Terms, choose
 from rightsize.propose.drafts import Draft, Key, Placement, Subject, with_roles
+from rightsize.propose.ends import last_of
 from rightsize.propose.operation_sets import bits_of
 from rightsize.propose.privileged import split
 from rightsize.propose.roles import Need
 from rightsize.propose.room import Room, Slot, Tenant, make_room, slot_of
+from rightsize.propose.settle import role_key
 from rightsize.propose.starts import Carried
 from rightsize.propose.units import Demand, Standing, Unit, Units, form_units
 from rightsize.rbac.conditions import truth_of
@@ -57,7 +59,7 @@ def grant_needs(drafts: Mapping[Key, Draft], bench: Bench) -> Granted:
     carried: Carried | None = None
     gathered: set[Key] = set()
     while True:
-        asked = (_moved(_gathered(demand, gathered), moves) for demand in demands(settled, bench))
+        asked = [_moved(_gathered(demand, gathered), moves) for demand in demands(settled, bench)]
         units = form_units(asked, standing(settled, bench), bench.book, bench.analysis.tenant.tree)
         solution = choose(units.units, bench.book, terms, carried)
         carried = solution.carried
@@ -77,7 +79,10 @@ def grant_needs(drafts: Mapping[Key, Draft], bench: Bench) -> Granted:
             if rooms[-1].places:
                 continue
         optimum = {"places": _places_json(rooms), "roles": solution.optimum}
-        chosen = _with_choices(settled, units, solution, bench)
+        places: dict[Key, set[str]] = defaultdict(set)
+        for demand in asked:
+            places[demand.subject.key].add(demand.place)
+        chosen = _with_choices(settled, units, solution, places, bench)
         for key in gathered:
             if chosen[key].placements:
                 chosen[key] = replace(chosen[key], reason=f"{chosen[key].reason}; {_TOGETHER}")
@@ -175,11 +180,11 @@ def demands_of(draft: Draft, bench: Bench) -> Iterator[Demand]:
         common = need.operations
         for mask in own.values():
             common &= ~mask
-        left = Demand(subject, place, replace(need, operations=common), subject.principal_id, state, subject.condition)
-        yield from split(left, draft.profile, bench.privilege)
-        for member, mask in sorted(own.items()):
-            theirs = Demand(subject, place, Need(mask), member, state, subject.condition)
-            yield from split(theirs, draft.profile, bench.privilege)
+        shared = replace(need, operations=common)
+        parts = [(subject.principal_id, shared), *((member, Need(mask)) for member, mask in sorted(own.items()))]
+        for principal, part in parts:
+            asked = Demand(subject, place, part, principal, state, subject.condition, subject.end_on)
+            yield from split(asked, draft.profile, bench.privilege)
 
 
 def _state_of(subject: Subject) -> AssignmentState:
@@ -201,36 +206,67 @@ def _singled_out(draft: Draft, place: str, need: Need, bench: Bench) -> dict[str
 
 
 def standing(drafts: Mapping[Key, Draft], bench: Bench) -> Iterator[Standing]:
-    """Yield the assignments that stay and on which a need may rest: permanent, without any condition."""
+    """Yield the assignments that stay and on which a need may rest: those without any condition."""
     for key, draft in sorted(drafts.items()):
         subject = draft.subject
         role = bench.book.roles.get(subject.role_definition_id)
-        rests = draft.kind == "keep" and subject.permanent and subject.condition is None
-        if not rests or role is None or role.is_conditional or bench.untouched.get(key) == "activated":
+        rests = (
+            draft.kind == "keep"
+            and subject.condition is None
+            and bench.untouched.get(key) not in ("activated", "ended")
+        )
+        if not rests or role is None or role.is_conditional:
             continue
         if subject.state in ("active", "eligible"):
-            yield Standing(subject.role_assignment_id, subject.principal_id, subject.place, role, subject.state)
+            yield Standing(
+                subject.role_assignment_id, subject.principal_id, subject.place, role, subject.state, subject.end_on
+            )
 
 
-def _with_choices(drafts: dict[Key, Draft], units: Units, solution: Solution, bench: Bench) -> dict[Key, Draft]:
+def _with_choices(
+    drafts: dict[Key, Draft], units: Units, solution: Solution, places: Mapping[Key, Set[str]], bench: Bench
+) -> dict[Key, Draft]:
     of_subject: dict[Key, list[Unit]] = defaultdict(list)
     for unit in units.units:
         for key in unit.subjects:
             of_subject[key].append(unit)
+    longest = _longest(units, solution)
     for key, draft in drafts.items():
         if not draft.open:
             continue
         own = of_subject[key]
-        near = [*own, *units.leans_on.get(key, ())]
+        found = {
+            one: longest[_taken_once(one)] for unit in own for one in _placements(unit, draft, solution, drafts, bench)
+        }
+        longer = (unit for one, (end_on, unit) in found.items() if last_of(one.end_on) != end_on)
+        near = [*own, *units.leans_on.get(key, ()), *longer]
         drafts[key] = with_roles(
             draft,
-            (one for unit in own for one in _placements(unit, draft, solution, drafts, bench)),
+            (one for one, (end_on, _) in found.items() if last_of(one.end_on) == end_on),
             units.rests_on.get(key, ()),
             (id_ for unit in near for id_, _ in unit.subjects),
+            len(places[key]),
             bench.book.roles[draft.subject.role_definition_id],
             bench.book,
         )
     return drafts
+
+
+def _taken_once(one: Placement) -> tuple[object, ...]:
+    """Return what Azure takes once, whenever it ends."""
+    return one.principal_id, role_key(one) or one.choice.role_definition_id, one.place, one.state, one.condition
+
+
+def _longest(units: Units, solution: Solution) -> dict[tuple[object, ...], tuple[str, Unit]]:
+    """Return for each assignment that comes its last end, and the unit that asks for that: shorter ones rest on it."""
+    found: dict[tuple[object, ...], tuple[str, Unit]] = {}
+    for unit in units.units:
+        last = last_of(unit.end_on)
+        for choice in solution.choices[unit]:
+            one = _taken_once(Placement(unit.place, choice, unit.principal_id, unit.state, unit.condition))
+            if one not in found or last > found[one][0]:
+                found[one] = last, unit
+    return found
 
 
 def _placements(
@@ -245,7 +281,13 @@ def _placements(
     counted = own & (~others | _needed_at(draft, unit.place, bench))
     for choice in solution.choices[unit]:
         yield Placement(
-            unit.place, choice, unit.principal_id, unit.state, unit.condition, counted=choice.granted & counted
+            unit.place,
+            choice,
+            unit.principal_id,
+            unit.state,
+            unit.condition,
+            unit.end_on,
+            counted=choice.granted & counted,
         )
 
 

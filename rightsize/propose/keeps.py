@@ -27,6 +27,7 @@ from rightsize.rules.operations import first_party_tenants, is_emergency_name, r
 
 REASONS = {
     "activated": "an activation follows its eligibility, which is what a plan would change",
+    "ended": "it is over: it has an end, and that is no later than the end of the window",
     "eligible": "its activations show no use, or the history of them is not known whole",
     "activation_rules_unknown": "what activating it asks for is not loaded, so that it could not be carried over",
     "excluded": "it was excluded by name",
@@ -39,7 +40,6 @@ REASONS = {
     "last_owner": "no other owner of the subscription would be left",
     "young_assignment": "it is younger than the window or the grace",
     "young_principal": "its holder is younger than the window or the grace",
-    "time_bound": "it ends by itself, and an assignment made in its place would not",
     "unknown_age": "it is not known how old it is: no creation time, and no complete log of its creation",
     "unresolved_principal": "nothing loaded says who holds it, and nothing proves that nobody does",
     "role_not_loaded": "its role definition is not loaded",
@@ -55,6 +55,7 @@ EXCLUDED = "excluded_by_file"
 
 _UNTOUCHED = (
     "activated",
+    "ended",
     "eligible",
     "excluded",
     EXCLUDED,
@@ -71,7 +72,6 @@ _UNDECIDED = (
     "role_not_loaded",
     "unresolved_principal",
     "conditional",
-    "time_bound",
     "unknown_members",
     "unknown_age",
 )
@@ -149,8 +149,7 @@ def _assignments(facts: _Facts) -> pl.DataFrame:
         # What nobody activated is decided, and so is what was used in activations that no log can have missed.
         eligible=(pl.col("state") == "eligible") & ~_is_dormant(facts) & ~_is_awake(facts),
         foreign=pl.col("holder") == "foreign",
-        # What is taken away whole needs no successor that would have to end as well.
-        time_bound=pl.col("end_on").is_not_null() & ~_is_dormant(facts),
+        ended=(pl.col("end_on") <= facts.window.end).fill_null(False),
         unresolved_principal=pl.col("holder") == "unresolved",
     )
 
@@ -284,7 +283,7 @@ def scopes_below(place: str, scopes: pl.DataFrame) -> pl.Series:
 
 
 def _ages(flags: pl.DataFrame, facts: _Facts) -> pl.DataFrame:
-    """Flag what is too young, and what may be.
+    """Flag what is too young, and what may be; what begins later than it was made is as old as its beginning.
 
     Where no export says when an assignment was made, a complete Activity Log of its subscription without its
     creation proves that it is older than the window.
@@ -294,7 +293,9 @@ def _ages(flags: pl.DataFrame, facts: _Facts) -> pl.DataFrame:
     seen = folded(pl.col("role_assignment_id")).is_in(created.implode())
     covered = _logged_whole(facts)
     return flags.join(covered, on=["role_assignment_id", "state"], how="left").with_columns(
-        young_assignment=((pl.col("created_on") >= facts.threshold) | (unknown & seen)).fill_null(False),
+        young_assignment=(
+            (pl.max_horizontal("created_on", "start_on") >= facts.threshold).fill_null(False) | (unknown & seen)
+        ),
         young_principal=(pl.col("holder_created_on") >= facts.threshold).fill_null(False),
         unknown_age=unknown & ~seen & ~pl.col("logged").fill_null(False),
     )

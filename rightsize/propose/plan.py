@@ -23,6 +23,7 @@ from rightsize.propose.breakage import break_bounds, keep_risky
 from rightsize.propose.claims import claim_name, make_claims
 from rightsize.propose.dials import Dials
 from rightsize.propose.drafts import Draft, Key, Subject, first_draft, inherited_strings, keep_reason
+from rightsize.propose.ends import AT_ONCE, last_of
 from rightsize.propose.grant import Granted, grant_needs
 from rightsize.propose.limits import Limits, refusals
 from rightsize.propose.linked import Writes, writes_within_reach
@@ -247,12 +248,14 @@ def _activations_of_changed(drafts: Mapping[Key, Draft], bench: Bench) -> set[st
 
 def _replay(drafts: Mapping[Key, Draft], new: NewRoles, roles: Roles, bench: Bench) -> Replay:
     ending = _activations_of_changed(drafts, bench)
+    activated = {fold(one.role_assignment_id) for one in bench.subjects if one.state == "activated"}
     today: list[tuple[str | None, ...]] = []
     after: list[tuple[str | None, ...]] = []
     for key, draft in sorted(drafts.items()):
         subject = draft.subject
         holder = fold(subject.principal_id)
-        own = (holder, subject.place, subject.role_definition_id, subject.state, None)
+        last = AT_ONCE if fold(key[0]) in activated else last_of(subject.end_on)
+        own = (holder, subject.place, subject.role_definition_id, subject.state, None, last)
         if key in bench.findings.orphans:
             continue
         today.append(own)
@@ -265,6 +268,7 @@ def _replay(drafts: Mapping[Key, Draft], new: NewRoles, roles: Roles, bench: Ben
                 role_id_of(placement, new),
                 placement.state,
                 None if placement.condition == subject.condition else placement.condition,
+                last_of(placement.end_on),
             )
             for placement in draft.placements
         )

@@ -10,6 +10,7 @@ import polars as pl
 from rightsize.analyze.scoping import ScopeTree, containing
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.plan import Proof
+from rightsize.propose.ends import last_of, lasts_as_long
 from rightsize.propose.reach import GRANTS_SCHEMA, Evaluator
 from rightsize.rbac.algebra import contains
 
@@ -26,6 +27,7 @@ class Grant:
         member: Folded id of the one member of a group that it concerns; empty for everybody whom the claim concerns.
         state: `active` or `eligible`.
         condition: The condition of the assignment.
+        end_on: When it ends, as `ends` has it.
     """
 
     role: str
@@ -33,6 +35,7 @@ class Grant:
     member: str = ""
     state: str = "active"
     condition: str | None = None
+    end_on: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,7 @@ class Claim:
         resting_on: What else its holders have after the plan.
         today: What its holders have today.
         conditions: Those under which all use of the assignment was allowed; a grant under another one covers none.
+        end_on: When what is replaced ends; a grant that ends sooner covers no use.
     """
 
     name: str
@@ -52,6 +56,7 @@ class Claim:
     resting_on: tuple[Grant, ...] = ()
     today: tuple[Grant, ...] = ()
     conditions: frozenset[str | None] = frozenset([None])
+    end_on: str | None = None
 
 
 def prove(
@@ -93,9 +98,11 @@ def _uncovered(claims: Sequence[Claim], uses: pl.DataFrame, evaluator: Evaluator
             grant.role,
             "",
             None if grant.condition in claim.conditions else grant.condition,
+            last_of(grant.end_on),
         )
         for claim in claims
         for grant in dict.fromkeys((*claim.proposed, *claim.resting_on))
+        if lasts_as_long(grant.end_on, claim.end_on)
     ]
     assigned = pl.DataFrame(rows, schema=GRANTS_SCHEMA, orient="row")
     everybody = asked.with_columns(holder=pl.col("claim"))
@@ -153,9 +160,10 @@ class _Judge:
 
 
 def _permits(held: Grant, grant: Grant) -> bool:
-    """Return whether what is held today may stand behind a grant: no less standing, no more conditional."""
+    """Return whether what is held today may stand behind a grant: no less standing or lasting, no more conditional."""
     return (
         held.member in ("", grant.member)
         and held.state in ("active", grant.state)
         and held.condition in (None, grant.condition)
+        and lasts_as_long(held.end_on, grant.end_on)
     )

@@ -29,12 +29,19 @@ GRANTS_SCHEMA = {
     "role": pl.String(),
     "label": pl.String(),
     "condition": pl.String(),
+    "last": pl.String(),
 }
 """An assignment as the evaluator takes it: folded holder and scope, key of the role, and a label of the caller's.
+
+`last` is its end as `ends.last_of` orders it.
 
 A condition stands there only where what the use was allowed under did not have it: then each use has to be known to
 meet it. One that goes along from today is left out, since whatever was allowed had met it.
 """
+
+
+ANSWER = ("use", "label", "last")
+"""The columns of what it answers."""
 
 
 @dataclass(slots=True)
@@ -54,7 +61,7 @@ class Evaluator:
     _answers: dict[tuple[str, str, str], bool] = field(default_factory=dict)
 
     def allowed(self, uses: pl.DataFrame, assigned: pl.DataFrame) -> pl.DataFrame:
-        """Return `(use, label)` for each use and each label of an assignment that grants it.
+        """Return `(use, label, last)` for each use and each label and end of an assignment that grants it.
 
         Args:
             uses: Columns `use` (a number), `principal_id` and `holder` (folded), `place` (folded), `plane` and
@@ -70,7 +77,7 @@ class Evaluator:
             uses.lazy()
             .join(assigned.lazy().rename({"place": "assigned"}), on="holder")
             .join(reached.lazy(), on=["place", "assigned"], how="semi")
-            .select("use", "label", "role", "plane", "operation", "condition")
+            .select("use", "label", "last", "role", "plane", "operation", "condition")
             .unique()
             .collect()
         )
@@ -85,11 +92,11 @@ class Evaluator:
         bound = found.filter(pl.col("condition").is_not_null())
         if bound.height:
             free = found.filter(pl.col("condition").is_null())
-            found = pl.concat([free.select("use", "label"), self._met(bound, uses)])
-        return found.select("use", "label").unique()
+            found = pl.concat([free.select(ANSWER), self._met(bound, uses)])
+        return found.select(ANSWER).unique()
 
     def _met(self, bound: pl.DataFrame, uses: pl.DataFrame) -> pl.DataFrame:
-        """Return `(use, label)` of the grants whose condition everything that is known of the use meets."""
+        """Return the same for the grants whose condition everything that is known of the use meets."""
         who = uses.select("use", "principal_id", "place").unique("use")
         asked = bound.join(who, on="use").join(self.requests, on=["principal_id", "operation", "place"], how="left")
         told = asked.select("condition", "operation", "role_right", "kind").unique()
@@ -103,8 +110,8 @@ class Evaluator:
         judged = asked.join(
             told.with_columns(met=met), on=["condition", "operation", "role_right", "kind"], nulls_equal=True
         )
-        whole = judged.group_by("use", "label", "condition", "role").agg(pl.col("met").all())
-        return whole.filter("met").select("use", "label")
+        whole = judged.group_by(*ANSWER, "condition", "role").agg(pl.col("met").all())
+        return whole.filter("met").select(ANSWER)
 
     def grants(self, role: str, plane: str, operation: str) -> bool:
         """Return whether a role grants an operation, be it under a condition."""

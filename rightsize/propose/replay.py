@@ -91,11 +91,14 @@ def replay_uses(
 def asked_uses(
     uses: pl.DataFrame, today: pl.DataFrame, evaluator: Evaluator, tenant: Tenant, inputs: Inputs
 ) -> pl.DataFrame:
-    """Return the uses that today's grants allow and no deny refuses: what a plan is asked to go on allowing."""
+    """Return the uses that today's grants allow and no deny refuses: what a plan is asked to go on allowing.
+
+    `until` says how long they do.
+    """
     spread = with_holders(uses, tenant.may_reach)
-    before = evaluator.allowed(spread, today)["use"].unique()
+    before = evaluator.allowed(spread, today).group_by("use").agg(until=pl.col("last").max())
     refused = _refused(spread, inputs, tenant)
-    return uses.filter(pl.col("use").is_in(before.implode()) & ~pl.col("use").is_in(refused.implode()))
+    return uses.join(before, on="use", maintain_order="left").filter(~pl.col("use").is_in(refused.implode()))
 
 
 def answer_uses(asked: pl.DataFrame, after: pl.DataFrame, evaluator: Evaluator, tenant: Tenant) -> Outcomes:
@@ -105,8 +108,10 @@ def answer_uses(asked: pl.DataFrame, after: pl.DataFrame, evaluator: Evaluator, 
     standing = found.filter(pl.col("label") != "eligible")["use"].unique()
     eligible = pl.concat([found.filter(pl.col("label") == "eligible")["use"], woken["use"]]).unique()
     waiting = eligible.filter(~eligible.is_in(standing.implode()))
-    allowed = pl.concat([found["use"], woken["use"]]).unique()
-    denied = asked.filter(~pl.col("use").is_in(allowed.implode())).sort("use")
+    # What is allowed today until some day has to be allowed until then.
+    lasting = pl.concat([found, woken]).group_by("use").agg(pl.col("last").max())
+    kept = asked.join(lasting, on="use").filter(pl.col("last") >= pl.col("until"))["use"]
+    denied = asked.filter(~pl.col("use").is_in(kept.implode())).sort("use")
     return Outcomes(standing, waiting, denied)
 
 

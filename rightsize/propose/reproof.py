@@ -18,6 +18,7 @@ from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.text import folded, place_of
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.plan import PlannedAssignment
+from rightsize.propose.ends import end_text, lasts_as_long
 from rightsize.propose.written import WrittenPlan, WrittenProposal
 from rightsize.rbac.algebra import contains
 
@@ -36,7 +37,7 @@ class Holding:
     role: str
     place: str
     condition: str | None
-    permanent: bool
+    end_on: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +100,11 @@ def read_holdings(inputs: Inputs) -> dict[Key, Holding]:
         role=folded(pl.col("role_definition_id")),
         place=place_of(pl.col("scope")),
         condition=pl.col("condition"),
-        permanent=pl.col("end_on").is_null(),
+        end_on=end_text("end_on"),
     ).sort("role_assignment_id", "state")
     return {
-        (id_, state): Holding((id_, state), holder or "", role or "", place or "", condition or None, permanent)
-        for id_, state, holder, role, place, condition, permanent in rows.iter_rows()
+        (id_, state): Holding((id_, state), holder or "", role or "", place or "", condition or None, end_on)
+        for id_, state, holder, role, place, condition, end_on in rows.iter_rows()
     }
 
 
@@ -171,7 +172,10 @@ def _beyond(case: Case, one: PlannedAssignment, own: Sequence[Holding], within: 
     standing = [holding for holding in above if one.state == "eligible" or holding.key[1] == "active"]
     if not standing:
         return "eligible access would become active"
-    unconditional = [holding for holding in standing if holding.condition in (None, one.condition)]
+    lasting = [holding for holding in standing if lasts_as_long(holding.end_on, one.end_on)]
+    if not lasting:
+        return "it would last longer than what is granted today"
+    unconditional = [holding for holding in lasting if holding.condition in (None, one.condition)]
     if not unconditional:
         return "the condition of what is granted today is lost"
     beyond = case.beyond([holding.role for holding in unconditional], one.role)
@@ -192,7 +196,7 @@ def _contained_by_what_stays(case: Case) -> set[Key]:
     activated = {id_ for id_, state in case.today if state == "activated"}
     by_holder: dict[str, list[Holding]] = defaultdict(list)
     for key, holding in case.today.items():
-        if key not in case.going and key[1] == "active" and holding.permanent and key[0] not in activated:
+        if key not in case.going and key[1] == "active" and holding.end_on is None and key[0] not in activated:
             by_holder[holding.holder].append(holding)
     through: dict[str, list[str]] = dict(
         case.tenant.membership.filter(pl.col("principal_id").is_in([small.holder for small in going]))

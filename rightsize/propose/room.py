@@ -22,13 +22,13 @@ from rightsize.propose.solver import Program, Rows, solve
 from rightsize.propose.units import Demand, Unit, is_at_or_below
 from rightsize.rbac.text import fold
 
-Slot = tuple[str, str, str | None, str | None, str]
-"""(folded principal, state, condition, forced role, folded place)."""
+Slot = tuple[str, str, str | None, str | None, str | None, str]
+"""(folded principal, state, condition, end, forced role, folded place)."""
 
 
 def slot_of(one: Demand | Unit) -> Slot:
     """Return what tells apart the units that a demand may be part of."""
-    return fold(one.principal_id), one.state, one.condition, one.role_definition_id, one.place
+    return fold(one.principal_id), one.state, one.condition, one.end_on, one.role_definition_id, one.place
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ def make_room(units: Sequence[Unit], made: Mapping[Unit, int], tenant: Tenant) -
 def _moves(units: Iterable[Unit], made: Mapping[Unit, int], tenant: Tenant) -> Iterator[Move]:
     grouped: dict[Slot, list[Unit]] = defaultdict(list)
     for unit in units:
-        grouped[(*slot_of(unit)[:4], "")].append(unit)
+        grouped[(*slot_of(unit)[:-1], "")].append(unit)
     for _, members in sorted(grouped.items(), key=lambda item: repr(item[0])):
         if len(members) < 2:
             continue

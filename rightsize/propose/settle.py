@@ -6,11 +6,12 @@ Whatever does not fit becomes a `keep`, which never takes away what another prop
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from rightsize.model.nouns import AssignmentState
 from rightsize.propose.drafts import Draft, Key, Placement, Subject
+from rightsize.propose.ends import lasts_as_long
 from rightsize.propose.limits import Limits
 from rightsize.propose.roles import RoleContent
 
@@ -78,15 +79,16 @@ def rest_on_existing(drafts: Mapping[Key, Draft]) -> dict[Key, Draft]:
     """Leave out new assignments that exist already, and keep the existing ones.
 
     Azure refuses a second assignment of the same role to the same principal at the same scope, whatever its condition.
-    Where one exists under another condition, or two new ones differ in it, what asks for a new one is kept.
+    Where one exists under another condition, or two new ones differ in it, what asks for a new one is kept; so is what
+    would have to last longer than the one that exists.
     """
     existing = {
         (draft.subject.principal_id, draft.subject.role_definition_id, draft.subject.place, draft.subject.state): key
         for key, draft in sorted(drafts.items())
     }
     settled = dict(drafts)
-    for key in _conflicting(drafts, existing):
-        settled[key] = settled[key].kept("other_condition")
+    for key, word in _conflicting(drafts, existing):
+        settled[key] = settled[key].kept(word)
     for key in sorted(drafts):
         draft = settled[key]
         found = {
@@ -120,25 +122,27 @@ def _identity(placement: Placement) -> _Identity:
     return placement.principal_id, placement.choice.role_definition_id, placement.place, placement.state
 
 
-def _conflicting(drafts: Mapping[Key, Draft], existing: Mapping[_Identity, Key]) -> list[Key]:
-    """Return the drafts with a placement that Azure would refuse for its condition; of new ones the later."""
+def _conflicting(drafts: Mapping[Key, Draft], existing: Mapping[_Identity, Key]) -> Iterator[tuple[Key, str]]:
+    """Yield the drafts with a placement that Azure would refuse for its condition or end; of new ones the later."""
     first: dict[tuple[str, RoleKey | str, str, AssignmentState], str | None] = {}
-    found = []
     for key, draft in sorted(drafts.items()):
         for one in draft.placements:
-            there = existing.get(_identity(one))
+            there = drafts[existing[_identity(one)]].subject if _identity(one) in existing else None
             content = role_key(one) or one.choice.role_definition_id
             before = first.setdefault((one.principal_id, content, one.place, one.state), one.condition)
-            if before != one.condition or (there is not None and drafts[there].subject.condition != one.condition):
-                found.append(key)
+            if before != one.condition or (there is not None and there.condition != one.condition):
+                yield key, "other_condition"
                 break
-    return found
+            if there is not None and not lasts_as_long(there.end_on, one.end_on):
+                yield key, "other_end"
+                break
 
 
 def keep_last_owners(drafts: Mapping[Key, Draft], used: Mapping[Key, int]) -> dict[Key, Draft]:
     """Keep at least one owner of each subscription that has one today: the most used, then the first by id.
 
-    One without a condition, where there is any: who may assign only some roles cannot let anybody back in.
+    One without a condition and without an end, where there is any: who may assign only some roles cannot let anybody
+    back in, and who ceases to be an owner cannot either.
     """
     owners: dict[str, list[Key]] = defaultdict(list)
     for key, draft in drafts.items():
@@ -148,7 +152,8 @@ def keep_last_owners(drafts: Mapping[Key, Draft], used: Mapping[Key, int]) -> di
             owners[subject.anchor].append(key)
     settled = dict(drafts)
     for anchor, found in sorted(owners.items()):
-        keys = [key for key in found if drafts[key].subject.condition is None] or found
+        whole = [key for key in found if drafts[key].subject.condition is None]
+        keys = [key for key in whole if drafts[key].subject.end_on is None] or whole or found
         if not anchor.startswith("/subscriptions/") or any(settled[key].kind == "keep" for key in keys):
             continue
         last = min(keys, key=lambda key: (-used.get(key, 0), key))

@@ -70,6 +70,7 @@ def content_of(proposal: Proposal) -> str:
         "replaces": sorted(map(fold, proposal.replaces)),
         "assignments": sorted(
             [fold(one.scope), fold(one.role), fold(one.principal_id), one.condition or "", one.state]
+            + ([one.end_on] if one.end_on else [])
             for one in proposal.assignments
         ),
     }

@@ -102,4 +102,4 @@ def carry(cases: Sequence[Case], state: Joining, atoms: Atoms) -> Carried:
 
 
 def _slot(unit: Unit) -> tuple[object, ...]:
-    return unit.principal_id, unit.place, unit.state, unit.condition, unit.role_definition_id, unit.apart
+    return unit.principal_id, unit.place, unit.state, unit.condition, unit.end_on, unit.role_definition_id, unit.apart

@@ -14,6 +14,7 @@ from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.text import folded, place_of
 from rightsize.analyze.verdicts import Analysis
 from rightsize.propose.drafts import Subject
+from rightsize.propose.ends import end_text
 from rightsize.propose.lifetimes import read_lifetimes
 from rightsize.propose.needs import Profile, Use
 from rightsize.propose.operation_sets import OperationIndex
@@ -35,7 +36,7 @@ def read_subjects(inputs: Inputs) -> list[Subject]:
         place=place_of(pl.col("scope")),
         anchor=anchor_of(pl.col("scope")),
         condition=pl.when(pl.col("condition").fill_null("") != "").then("condition"),
-        permanent=pl.col("end_on").is_null(),
+        end_on=end_text("end_on"),
     )
     return [Subject(*row) for row in rows.sort("role_assignment_id", "state").iter_rows()]
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from rightsize.analyze.scoping import ROOT, ScopeTree
 from rightsize.model.nouns import AssignmentState
 from rightsize.propose.drafts import Key, Subject
+from rightsize.propose.ends import last_of, lasts_as_long
 from rightsize.propose.reads import PatternPart
 from rightsize.propose.roles import Blocks, KnownRole, Need, RoleBook
 from rightsize.rbac.algebra import contains
@@ -31,6 +32,7 @@ class Demand:
         principal_id: Who has to hold it: the holder of the assignment, or a member of the group that holds it.
         state: Whether it is to be standing access or eligible.
         condition: The condition that the assignment of today has, or that a constrained delegation gets.
+        end_on: When the assignment of today ends.
         role_definition_id: The one role that may grant it, where only one may.
         apart: Whether it gets a role of its own, away from what else is needed there.
     """
@@ -41,6 +43,7 @@ class Demand:
     principal_id: str
     state: AssignmentState = "active"
     condition: str | None = None
+    end_on: str | None = None
     role_definition_id: str | None = None
     apart: bool = False
 
@@ -54,6 +57,7 @@ class Unit:
         place: The folded scope.
         state: Standing or eligible.
         condition: The condition that it carries.
+        end_on: When it ends.
         need: What has to be granted.
         ceiling: The role definitions of today whose union nothing chosen may exceed, sorted.
         subjects: The assignments of today whose need it is, sorted.
@@ -65,6 +69,7 @@ class Unit:
     place: str
     state: AssignmentState
     condition: str | None
+    end_on: str | None
     need: Need
     ceiling: tuple[str, ...]
     subjects: tuple[Key, ...]
@@ -74,9 +79,9 @@ class Unit:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """An assignment that the plan keeps, permanent and without condition, so that others may rest on it.
+    """An assignment that the plan keeps, without condition, so that others may rest on it.
 
-    On an eligible one rests only what becomes eligible.
+    On an eligible one rests only what becomes eligible, and on one that ends only what ends no later.
     """
 
     role_assignment_id: str
@@ -84,6 +89,7 @@ class Standing:
     place: str
     role: KnownRole
     state: AssignmentState = "active"
+    end_on: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +107,8 @@ class Units:
     leans_on: Mapping[Key, tuple[Unit, ...]]
 
 
-_Identity = tuple[str, AssignmentState, str | None, str | None, bool]
+_Identity = tuple[str, AssignmentState, str | None, str | None, bool, str | None]
+"""Principal, state, condition, the one role, whether it is apart, and the end."""
 
 
 def form_units(demands: Iterable[Demand], standing: Iterable[Standing], book: RoleBook, tree: ScopeTree) -> Units:
@@ -150,10 +157,12 @@ class _Former:
                 demand.condition,
                 demand.role_definition_id,
                 demand.apart,
+                demand.end_on,
             )
             joined[demand.place, identity].append(demand)
         units: list[Unit] = []
-        for place, identity in sorted(joined, key=lambda item: _from_wide(item[0], self.tree, item[1])):
+        lasting = sorted(joined, key=lambda item: last_of(item[1][-1]), reverse=True)
+        for place, identity in sorted(lasting, key=lambda item: _from_wide(item[0], self.tree, item[1])):
             found = self._unit(joined[place, identity], [one for one in units if _serves(one, identity)])
             if found is not None:
                 units.append(found)
@@ -172,6 +181,7 @@ class _Former:
             place=first.place,
             state=first.state,
             condition=first.condition,
+            end_on=first.end_on,
             need=without_contained_parts(need, self.book),
             ceiling=tuple(sorted({demand.subject.role_definition_id for demand in demands})),
             subjects=tuple(sorted({demand.subject.key for demand in demands})),
@@ -184,7 +194,7 @@ class _Former:
         for one in self.kept:
             if not need or not is_at_or_below(demand.place, one.place, self.tree):
                 continue
-            if one.state not in ("active", demand.state):
+            if one.state not in ("active", demand.state) or not lasts_as_long(one.end_on, demand.end_on):
                 continue
             left = without_granted(need, one.role.granted, one.role.blocks, self.book)
             if left != need:
@@ -194,7 +204,7 @@ class _Former:
 
     def _without_above(self, demand: Demand, need: Need, above: Sequence[Unit]) -> Need:
         for unit in above:
-            if not need or unit.place == demand.place or not is_at_or_below(demand.place, unit.place, self.tree):
+            if not need or not (_is_longer(unit, demand) or is_below(demand.place, unit.place, self.tree)):
                 continue
             blocks = tuple(part.block for part in unit.need.parts)
             left = without_granted(need, self.book.mask(unit.need), blocks, self.book)
@@ -205,22 +215,26 @@ class _Former:
 
 
 def _serves(unit: Unit, identity: _Identity) -> bool:
-    """Return whether what a unit grants needs no more than what another one asks for: no activation, no condition."""
-    _, state, condition, role, _ = identity
+    """Return whether what a unit grants asks for no more: no activation or condition, no sooner end."""
+    _, state, condition, role, _, end_on = identity
     return (
         unit.condition in (None, condition)
         and unit.state in ("active", state)
-        and unit.role_definition_id
-        in (
-            None,
-            role,
-        )
+        and unit.role_definition_id in (None, role)
+        and lasts_as_long(unit.end_on, end_on)
     )
+
+
+def _is_longer(unit: Unit, demand: Demand) -> bool:
+    """Return whether a unit differs from what a demand would become by its later end alone."""
+    alike = (unit.place, unit.state, unit.condition, unit.role_definition_id, unit.apart)
+    wanted = (demand.place, demand.state, demand.condition, demand.role_definition_id, demand.apart)
+    return alike == wanted and last_of(unit.end_on) > last_of(demand.end_on)
 
 
 def _from_wide(place: str, tree: ScopeTree, identity: _Identity) -> tuple[int, int, str, str, str, str, bool]:
     """Order places so that what lies above another comes first, and standing access before the rest."""
-    _, state, condition, role, apart = identity
+    _, state, condition, role, apart, _ = identity
     if place == ROOT:
         height = 0
     elif place.startswith("/subscriptions/"):
@@ -231,6 +245,11 @@ def _from_wide(place: str, tree: ScopeTree, identity: _Identity) -> tuple[int, i
     if height == 1:
         depth = len(tree.ancestors_of(place))
     return height, depth, place, state, condition or "", role or "", apart
+
+
+def is_below(place: str, above: str, tree: ScopeTree) -> bool:
+    """Return whether a folded scope lies below another."""
+    return place != above and is_at_or_below(place, above, tree)
 
 
 def is_at_or_below(place: str, above: str, tree: ScopeTree) -> bool:

@@ -8,7 +8,7 @@ are all that is looked at.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 
 import polars as pl
@@ -21,6 +21,7 @@ from rightsize.analyze.text import folded
 from rightsize.analyze.window import Window
 from rightsize.model.errors import InputError
 from rightsize.model.nouns import RoleDefinition
+from rightsize.propose.ends import AT_ONCE, last_of
 from rightsize.propose.reach import GRANTS_SCHEMA, Evaluator, with_holders
 from rightsize.propose.readings import WHAT, Readings, hash_of_blocks, take_readings
 from rightsize.propose.replay import Outcomes, distinct_uses, replay_uses
@@ -29,7 +30,7 @@ from rightsize.propose.roles import blocks_by_role
 from rightsize.propose.written import WrittenPlan, WrittenProposal
 from rightsize.rbac.text import fold
 
-_Row = tuple[str, str, str, str, str | None]
+_Row = tuple[str, str, str, str, str | None, str]
 """As `reach.GRANTS_SCHEMA`."""
 
 _SINGULAR = {
@@ -211,8 +212,9 @@ def _replay(case: Case, uses: pl.DataFrame, window: Window) -> tuple[Outcomes, M
     orphaned = _orphaned(case)
     present = [holding for key, holding in case.today.items() if key not in orphaned]
     ending = _activations_of_going(case)
+    activated = {id_ for id_, state in case.today if state == "activated"}
     after = [
-        _row(holding, holding.key[1])
+        _row(holding, holding.key[1], activated)
         for holding in present
         if holding.key not in case.going and holding.key[0] not in ending
     ]
@@ -223,19 +225,19 @@ def _replay(case: Case, uses: pl.DataFrame, window: Window) -> tuple[Outcomes, M
         if key in case.today
     }
     after += [
-        (one.principal_id, one.scope, one.role, one.state, None if is_carried else one.condition)
+        (one.principal_id, one.scope, one.role, one.state, None if is_carried else one.condition, last_of(one.end_on))
         for proposal in case.proposals()
         for one in proposal.assignments
         for is_carried in [(proposal.id, one.condition) in carried]
     ]
     evaluator = Evaluator(case.roles, case.tenant.tree, read_role_requests(case.inputs, window))
-    today = _grants(_row(holding, holding.key[1]) for holding in present)
+    today = _grants(_row(holding, holding.key[1], activated) for holding in present)
     outcomes = replay_uses(uses, today, _grants(after), evaluator, case.tenant, case.inputs)
     keys = [holding.key for holding in present if holding.key in case.going]
     going = _grants(_row(case.today[key], str(number)) for number, key in enumerate(keys))
     found = evaluator.allowed(with_holders(outcomes.denied, case.tenant.membership), going)
     through: dict[int, list[Key]] = defaultdict(list)
-    for use, label in found.iter_rows():
+    for use, label in found.select("use", "label").unique().sort("use", "label").iter_rows():
         through[use].append(keys[int(label)])
     return outcomes, {use: tuple(sorted(named)) for use, named in through.items()}
 
@@ -248,8 +250,9 @@ def _activations_of_going(case: Case) -> set[str]:
     return set(folded(table["role_assignment_id"]).filter(behind.fill_null(False)))
 
 
-def _row(holding: Holding, label: str) -> _Row:
-    return holding.holder, holding.place, holding.role, label, None
+def _row(holding: Holding, label: str, activated: Set[str] = frozenset()) -> _Row:
+    last = AT_ONCE if holding.key[0] in activated else last_of(holding.end_on)
+    return holding.holder, holding.place, holding.role, label, None, last
 
 
 def _grants(rows: Iterable[_Row]) -> pl.DataFrame:

@@ -24,6 +24,7 @@ _KINDS: tuple[str, ...] = get_args(ProposalKind)
 _STATES: tuple[str, ...] = get_args(AssignmentState)
 _PARTS = ("graph", "directory")
 _FILE = re.compile(r"roles/[a-z0-9][a-z0-9-]{0,199}\.json")
+_END = re.compile(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])T([01]\d|2[0-3])(:[0-5]\d){2}Z", re.ASCII)
 _AGAIN = "write the plan anew with `rightsize propose`"
 
 
@@ -218,10 +219,13 @@ def _assignment(document: object, where: str) -> PlannedAssignment:
     condition = fields.get("condition")
     if condition is not None:
         condition = _text(condition, f"`condition` of an assignment of {where}")
+    end_on = fields.get("end_on")
+    if end_on is not None and not _END.fullmatch(_text(end_on, f"`end_on` of an assignment of {where}")):
+        raise InputError(f"an assignment of {where} ends at `{end_on}`, which is no time in UTC", hint=_AGAIN)
     if state == "active":
-        return PlannedAssignment(parse_scope(scope).key, fold(role), fold(principal), condition, "active")
+        return PlannedAssignment(parse_scope(scope).key, fold(role), fold(principal), condition, "active", end_on)
     if state == "eligible":
-        return PlannedAssignment(parse_scope(scope).key, fold(role), fold(principal), condition, "eligible")
+        return PlannedAssignment(parse_scope(scope).key, fold(role), fold(principal), condition, "eligible", end_on)
     raise InputError(f"an assignment of {where} has the state `{state}`", hint=_AGAIN)
 
 

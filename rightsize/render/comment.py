@@ -138,6 +138,7 @@ def _comes(one: Proposal, names: Mapping[str, str]) -> Iterator[str]:
     places: dict[tuple[str, str], list[str]] = {}
     for made in one.assignments:
         state = " (eligible)" if made.state == "eligible" else ""
+        state += f" until {made.end_on[:10]}" if made.end_on else ""
         places.setdefault((made.role, state), []).append(_place(made.scope, one, names))
     for (role, state), found in places.items():
         rest = f" and {len(found) - _PLACES} more" if len(found) > _PLACES else ""

@@ -139,13 +139,14 @@ def proposal_document(proposal: Proposal) -> dict[str, Any]:
 
 
 def _assignment(one: PlannedAssignment) -> dict[str, Any]:
+    """Return an assignment; `end_on` stands there only where it has one."""
     return {
         "role": one.role,
         "scope": one.scope,
         "principal_id": one.principal_id,
         "condition": one.condition,
         "state": one.state,
-    }
+    } | ({"end_on": one.end_on} if one.end_on else {})
 
 
 def _review_json(proposal: Proposal) -> dict[str, Any]:

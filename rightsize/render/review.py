@@ -71,7 +71,11 @@ def _page(role: PlannedRole, proposals: Sequence[Proposal], plan: Plan) -> Itera
 
 
 def _user(proposal: Proposal, role_id: str, names: Mapping[str, str]) -> dict[str, Any]:
-    places = [one.scope for one in proposal.assignments if one.role == role_id]
+    places = [
+        f"{one.scope} until {one.end_on}" if one.end_on else one.scope
+        for one in proposal.assignments
+        if one.role == role_id
+    ]
     return {
         "principal": _named(proposal.principal_ids[0], names),
         "today": _named(proposal.evidence["role"], names),

@@ -150,7 +150,8 @@ def _row(proposal: Proposal, names: Mapping[str, str]) -> dict[str, Any]:
 def _becomes(proposal: Proposal, names: Mapping[str, str]) -> Sequence[Mapping[str, str]]:
     places: dict[str, list[str]] = {}
     for one in proposal.assignments:
-        places.setdefault(one.role, []).append(_text(short_scope(one.scope, names)))
+        until = f" until {one.end_on[:10]}" if one.end_on else ""
+        places.setdefault(one.role, []).append(_text(short_scope(one.scope, names)) + until)
     return [{"role": _named(role, names), "at": ", ".join(found)} for role, found in places.items()]
 
 

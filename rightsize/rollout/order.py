@@ -138,8 +138,8 @@ def _created(one: Mapping[str, Any], proposal: Mapping[str, Any], row: Row, tena
     principal = fold(one["principal_id"])
     condition, state = one.get("condition"), one["state"]
     made = assignment_id(one["scope"], one["role"], principal, condition)
-    # What ends by itself today ends then, whatever comes for it.
-    until = whole_seconds(row["end_on"])
+    # What ends by itself today ends then, whatever comes for it, and no later than the plan says.
+    until = min(filter(None, (whole_seconds(row["end_on"]), one.get("end_on"))), default=None)
     activation = proposal["evidence"].get("activation") or {}
     return Held(
         id=made if state == "active" else str(uuid.uuid5(_NAMESPACE, f"{made}|{state}")),

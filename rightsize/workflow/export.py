@@ -23,7 +23,7 @@ _PROPOSALS = (
     "id", "plane", "principal_id", "principal", "kind", "role_assignment_id", "state", "role", "scope", "assigns",
     "excess_before", "excess_after", "risk_before", "risk_after", "break_probability_30d", "proved", "reason",
 )  # fmt: skip
-_ASSIGNS = ("proposal_id", "principal_id", "principal", "role_id", "role", "scope", "state", "condition")
+_ASSIGNS = ("proposal_id", "principal_id", "principal", "role_id", "role", "scope", "state", "condition", "end_on")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,4 +114,5 @@ def _assigned(one: Mapping[str, Any], names: Mapping[str, str], roles: Mapping[s
             "scope": place["scope"],
             "state": place["state"],
             "condition": place["condition"],
+            "end_on": place.get("end_on"),
         }

@@ -87,10 +87,9 @@ def test_without_the_rules_of_activation_it_stays() -> None:
     assert _of(tenant.plan(**LEAN), assignment).reason.startswith("activation rules unknown")
 
 
-@pytest.mark.parametrize("gap", ["no_use", "no_log", "time_bound"])
+@pytest.mark.parametrize("gap", ["no_use", "no_log"])
 def test_what_may_have_been_missed_stays_whole(gap: str) -> None:
-    more = {"end_on": dt.datetime(2027, 1, 1)} if gap == "time_bound" else {}
-    tenant, person, assignment = _tenant(**more)
+    tenant, person, assignment = _tenant()
     if gap != "no_use":
         tenant.use(person, START, VM)
     else:

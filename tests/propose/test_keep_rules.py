@@ -10,6 +10,8 @@ from rightsize.model.nouns import PermissionBlock
 from tests.propose.small_tenant import (
     APP,
     CONTRIBUTOR,
+    DAY0,
+    DAYS,
     MG,
     OWNER,
     READER,
@@ -22,6 +24,7 @@ from tests.propose.small_tenant import (
     proposal_for,
 )
 
+END_OF_WINDOW = dt.datetime.combine(DAY0 + dt.timedelta(days=DAYS), dt.time())
 START = "Microsoft.Compute/virtualMachines/start/action"
 
 
@@ -164,9 +167,19 @@ def test_of_unknown_age_without_a_complete_log_it_is_kept() -> None:
     _kept(tenant, assignment, "unknown age")
 
 
-def test_a_time_bound_assignment_is_kept() -> None:
-    tenant, assignment = _contributor(end_on=dt.datetime(2026, 9, 1))
-    _kept(tenant, assignment, "time bound")
+@pytest.mark.parametrize("state", ["active", "eligible"])
+def test_what_is_over_by_the_end_of_the_window_is_left_alone(state: str) -> None:
+    """Nobody could make anything in its place; what ends a second later is judged."""
+    tenant, assignment = _contributor(state=state, end_on=END_OF_WINDOW)
+    _kept(tenant, assignment, "ended", state)
+    tenant, assignment = _contributor(end_on=END_OF_WINDOW + dt.timedelta(seconds=1))
+    assert proposal_for(tenant.plan(), assignment).kind == "custom"
+
+
+def test_what_begins_late_is_as_young_as_its_beginning() -> None:
+    """Made long ago, at work only for days: what it did not do shows nothing."""
+    tenant, assignment = _contributor(start_on=END_OF_WINDOW - dt.timedelta(days=30))
+    _kept(tenant, assignment, "young assignment")
 
 
 def test_an_unresolved_principal_is_kept() -> None:

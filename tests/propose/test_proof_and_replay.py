@@ -15,6 +15,7 @@ from rightsize.model.errors import InternalError
 from rightsize.model.nouns import PermissionBlock
 from rightsize.propose import plan as plan_module
 from rightsize.propose import reach
+from rightsize.propose.ends import EVER
 from rightsize.propose.grant import Granted
 from rightsize.propose.proof import Claim, Grant, prove
 from rightsize.propose.reach import GRANTS_SCHEMA, Evaluator
@@ -143,7 +144,8 @@ def _replayed(
     window = choose_window(inputs, DAY0 + dt.timedelta(days=DAYS), DAYS)
     prepared = read_tenant(inputs)
     frames = [
-        pl.DataFrame([(*row, None) for row in rows], schema=GRANTS_SCHEMA, orient="row") for rows in (today, after)
+        pl.DataFrame([(*row, None, EVER) for row in rows], schema=GRANTS_SCHEMA, orient="row")
+        for rows in (today, after)
     ]
     roles = {id_: tuple(blocks) for id_, (_, blocks) in tenant.roles.items()}
     outcome = replay(distinct_uses(inputs, window), *frames, Evaluator(roles, prepared.tree), prepared, inputs)
@@ -187,13 +189,16 @@ def test_many_calls_are_answered_in_parts(monkeypatch: pytest.MonkeyPatch) -> No
         schema={"use": pl.UInt32, "holder": pl.String, "place": pl.String, "plane": pl.String, "operation": pl.String},
         orient="row",
     )
-    held = [("ann", SUB.lower(), "reader", "active", None), ("ann", APP.lower(), "opener", "eligible", None)]
+    held = [
+        ("ann", SUB.lower(), "reader", "active", None, EVER),
+        ("ann", APP.lower(), "opener", "eligible", None, EVER),
+    ]
     roles = {"reader": (PermissionBlock(actions=("*/read",)),), "opener": (PermissionBlock(actions=("*/open",)),)}
     evaluator = Evaluator(roles, read_tree(SCOPES, pl.Series([fold(SUB), fold(APP)])))
     whole = evaluator.allowed(uses, pl.DataFrame(held, schema=GRANTS_SCHEMA, orient="row"))
     monkeypatch.setattr(reach, "AT_ONCE", 1)
     single = evaluator.allowed(uses, pl.DataFrame(held, schema=GRANTS_SCHEMA, orient="row"))
-    assert sorted(whole.rows()) == sorted(single.rows()) == [(0, "active"), (2, "eligible")]
+    assert sorted(whole.rows()) == sorted(single.rows()) == [(0, "active", EVER), (2, "eligible", EVER)]
     assert evaluator.allowed(uses.clear(), pl.DataFrame(held, schema=GRANTS_SCHEMA, orient="row")).is_empty()
 
 

@@ -177,7 +177,7 @@ def test_every_form_makes_the_same_assignments(form: str) -> None:
 
 def test_what_becomes_eligible_is_counted_and_left_out() -> None:
     contents = _contents()
-    assert contents.eligible == 1
+    assert contents.managed == 1
     assert len(contents.roles) == 2
     assert {one.principal_type for one in contents.assignments} == {"ServicePrincipal", "User"}
 

@@ -59,12 +59,13 @@ class Contents:
     Attributes:
         roles: New roles.
         assignments: Assignments that stand at once.
-        eligible: How many assignments become eligible; no file makes them, since their rules must come before them.
+        managed: How many become eligible or end by themselves: requests to Privileged Identity Management make these,
+            with their rules before them, and no file does.
     """
 
     roles: tuple[PlannedRole, ...]
     assignments: tuple[Made, ...]
-    eligible: int
+    managed: int
 
 
 def contents_of(plan: Plan, types: Mapping[str, str], only: Collection[str] | None = None) -> Contents:
@@ -76,7 +77,7 @@ def contents_of(plan: Plan, types: Mapping[str, str], only: Collection[str] | No
         only: Ids of the proposals that are brought in; None for all.
     """
     made: dict[str, Made] = {}
-    eligible: set[str] = set()
+    managed: set[str] = set()
     roles: set[str] = set()
     for proposal in sorted(plan.proposals, key=lambda one: one.id):
         if not proposal.is_of_rbac or (only is not None and proposal.id not in only):
@@ -84,8 +85,8 @@ def contents_of(plan: Plan, types: Mapping[str, str], only: Collection[str] | No
         for one in proposal.assignments:
             name = assignment_id(one.scope, one.role, one.principal_id, one.condition)
             roles.add(fold(one.role))
-            if one.state != "active":
-                eligible.add(name)
+            if one.state != "active" or one.end_on is not None:
+                managed.add(name)
             elif name not in made:
                 made[name] = Made(
                     scope=parse_scope(one.scope).text,
@@ -98,7 +99,7 @@ def contents_of(plan: Plan, types: Mapping[str, str], only: Collection[str] | No
                     description=f"rightsize {proposal.id}",
                 )
     wanted = (role for role in plan.roles if fold(role.definition.role_definition_id) in roles)
-    return Contents(tuple(sorted(wanted, key=lambda one: one.slug)), tuple(sorted(made.values())), len(eligible))
+    return Contents(tuple(sorted(wanted, key=lambda one: one.slug)), tuple(sorted(made.values())), len(managed))
 
 
 @dataclass(frozen=True, slots=True, order=True)
