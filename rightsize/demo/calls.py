@@ -28,6 +28,7 @@ CALLS_SCHEMA: dict[str, pl.DataType] = {
 }
 _MICROSECONDS = 1_000_000
 _HOUR = 3600 * _MICROSECONDS
+_LOTS = 1_000_000
 _NIGHT = (30 * 60 * _MICROSECONDS, 4 * _HOUR)
 _OFFICE = (6 * _HOUR, 11 * _HOUR)
 
@@ -77,7 +78,9 @@ def _day_index() -> pl.Expr:
 
 def _counts(spec: TenantSpec, habits: Sequence[Habit], plans: Sequence[Sequence[int]]) -> list[int]:
     natural = [
-        0 if not plan else max(1, round(habit.rate * (1 if habit.cadence == "once" else len(plan))))
+        len(plan)
+        if habit.by_lot or not plan
+        else max(1, round(habit.rate * (1 if habit.cadence == "once" else len(plan))))
         for habit, plan in zip(habits, plans, strict=True)
     ]
     if spec.events is None:
@@ -92,8 +95,11 @@ def _counts(spec: TenantSpec, habits: Sequence[Habit], plans: Sequence[Sequence[
 
 
 def _is_free(habit: Habit) -> bool:
-    """Nightly work makes days without events rare, what happens once stays once, and nothing counts silent calls."""
-    return habit.cadence not in ("nightly", "once") and habit.kind in ("logged", "storage")
+    """Nightly work makes days without events rare, what happens once stays once, and nothing counts silent calls.
+
+    What happens once a month or in a cycle does so in each, or it would follow no calendar.
+    """
+    return habit.cadence in ("weekday", "weekly") and not habit.by_lot and habit.kind in ("logged", "storage")
 
 
 def _with_chance(spec: TenantSpec, calls: pl.DataFrame) -> pl.DataFrame:
@@ -137,7 +143,14 @@ class _Calendar:
         self._dates = [spec.first_day + dt.timedelta(days=offset) for offset in range(spec.days)]
 
     def days_of(self, habit: Habit) -> list[int]:
-        """Return the days on which the habit may happen, oldest first."""
+        """Return the days on which the habit may happen, oldest first; of one by lot those on which it does."""
+        days = self._cadence_of(habit)
+        if habit.by_lot:
+            lot = (self._spec.seed, "lot", habit.principal_id, habit.operation)
+            return [day for day in days if below(_LOTS, *lot, day) < habit.rate * _LOTS]
+        return days
+
+    def _cadence_of(self, habit: Habit) -> list[int]:
         last = self._spec.days - 1
         span = range(max(0, last - habit.first_ago), last - habit.last_ago + 1)
         chance = number(self._spec.seed, habit.principal_id, habit.bundle or habit.operation, habit.cadence)
@@ -145,6 +158,10 @@ class _Calendar:
             return [day for day in span if self._dates[day].weekday() < 5]
         if habit.cadence == "weekly":
             return [day for day in span if self._dates[day].weekday() == chance % 5]
+        if habit.cadence == "four_weekly":
+            return [day for day in span if day % 28 == chance % 28]
+        if habit.cadence == "month_end":
+            return [day for day in span if (self._dates[day] + dt.timedelta(days=2)).day <= 3]
         if habit.cadence == "monthly":
             return [day for day in span if self._dates[day].day == 1 + below(25, chance)]
         return list(span)

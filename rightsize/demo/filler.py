@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
+from typing import Any
 
 from rightsize.demo.cast import DOMAIN, Cast
 from rightsize.demo.catalogue import Role, read_data
 from rightsize.demo.hashing import below, guid
+from rightsize.demo.occasions import NEW_IN_A_CYCLE, SEASONS, SELDOM, case_of, seldom_work, stirring_days
 from rightsize.demo.spec import MIN_PRINCIPALS, MIN_SUBSCRIPTIONS, TenantSpec
 from rightsize.demo.tenant import Grant, Habit, HabitKind, Principal, PrincipalKind, Scope
 
 TEAM_SIZE = 12
+_SMALL = 5
+"""Teams of no more than so many have no assignment besides the usual ones."""
 _MANAGEMENT_GROUP = "avh-landingzones"
 
 # (operation, type and name below the resource group, cadence, rate), all within Contributor.
@@ -109,9 +113,26 @@ class _Team:
             self._pipeline()
         if size > 2:
             self._identity()
-        people = [self._person(number) for number in range(size - 3)]
-        for person in people:
+        case = case_of(self._spec, self._index) if size > _SMALL else ""
+        alone = case in SEASONS or case == "silent"
+        people = [self._person(number) for number in range(size - 3 - alone)]
+        for number, person in enumerate(people):
             self._work(person, grant)
+            for one in seldom_work(self._spec, self._index, number):
+                self._habit(
+                    person,
+                    one.operation,
+                    self._full(one.below_group),
+                    "logged",
+                    "weekday",
+                    one.rate,
+                    grant,
+                    by_lot=True,
+                )
+        if case in SEASONS:
+            self._seasonal(size - 4, *SEASONS[case])
+        elif case:
+            self._idle(self._person(size - 4) if alone else people[-1])
         self._filling.members[group.principal_id] = tuple(person.principal_id for person in people)
 
     def _pipeline(self) -> None:
@@ -119,7 +140,7 @@ class _Team:
         grant = self._grant(app, "Contributor", self._subscription, "pipeline")
         for operation, below_group in _RELEASE:
             kind: HabitKind = "linked" if "/join/" in operation else "logged"
-            self._habit(app, operation, self._full(below_group), kind, "weekday", 1.0, grant, "release")
+            self._habit(app, operation, self._full(below_group), kind, "weekday", 1.0, grant, bundle="release")
 
     def _identity(self) -> None:
         app = self._names["app"]
@@ -141,6 +162,24 @@ class _Team:
             operation, below_group, cadence, rate = _WORK[(start + step * 3) % len(_WORK)]
             self._habit(person, operation, self._full(below_group), "logged", cadence, rate, grant)
 
+    def _seasonal(self, number: int, what: str, cadence: str, operation: str, below_group: str) -> None:
+        """An application that works by the calendar, and now and then does something more."""
+        app = self._principal("app", f"{what}-{self._names['app']}", 3 + number)
+        grant = self._grant(app, "Contributor", self._group, what)
+        self._habit(app, operation, self._full(below_group), "logged", cadence, 1.0, grant)
+        more, there = SELDOM[below(len(SELDOM), self._spec.seed, what, self._index)]
+        self._habit(app, more, self._full(there), "logged", cadence, NEW_IN_A_CYCLE, grant, by_lot=True)
+
+    def _idle(self, person: Principal) -> None:
+        """An assignment of a person's own that lies idle, but for some days perhaps."""
+        grant = self._grant(person, "Contributor", self._subscription, "spare")
+        stirring = stirring_days(self._spec, self._index)
+        if stirring is not None:
+            operation, below_group, _, _ = _WORK[below(len(_WORK), self._spec.seed, "spare", self._index)]
+            scope = self._full(below_group).replace("/resourceGroups/rg-", "/resourceGroups/rg-spare-")
+            first, last = stirring
+            self._habit(person, operation, scope, "logged", "weekday", 1.0, grant, first_ago=first, last_ago=last)
+
     def _habit(
         self,
         actor: Principal,
@@ -150,10 +189,10 @@ class _Team:
         cadence: str,
         rate: float,
         grant: Grant,
-        bundle: str = "",
+        **more: Any,
     ) -> None:
         self._filling.habits.append(
-            Habit(actor.principal_id, operation, scope, kind, cadence, rate, grant, grant.grant_id, bundle=bundle)
+            Habit(actor.principal_id, operation, scope, kind, cadence, rate, grant, grant.grant_id, **more)
         )
 
     def _full(self, below_group: str) -> str:

@@ -99,8 +99,9 @@ class Habit:
     Attributes:
         grant: The assignment that allows it, None where nothing of today does.
         credited_to: The assignment of today that the truth credits; for an ended activation the eligibility.
-        cadence: nightly, weekday, weekly, monthly or once.
+        cadence: nightly, weekday, weekly, monthly, four_weekly, month_end or once.
         rate: Calls a day of the cadence.
+        by_lot: The rate is the chance of one call on each day of the cadence, whatever `TenantSpec.events` asks for.
         bundle: Habits of one bundle happen as one request and share its correlation id.
         first_ago: First day of it, counted backwards from the last day; `last_ago` the last one.
         linked_operation: For the outcome `linked`, the linked check that was refused, and `linked_scope` where.
@@ -122,6 +123,7 @@ class Habit:
     linked_operation: str = ""
     linked_scope: str = ""
     assigned: tuple[str, str] | None = None
+    by_lot: bool = False
 
 
 @dataclass(frozen=True, slots=True)

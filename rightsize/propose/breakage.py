@@ -12,6 +12,9 @@ All are Turing's estimate for incidences (Good 1953; Chao and Jost 2012), pooled
 distribution of the peers' novelties, updated by the assignment's own. The chance of none in the days ahead is
 ((b + 1) / (b + 1 + r)) ** (a + novelties), with r the days ahead as a share of the sample, a and b the peers'. The
 bound takes the peers' mean at its upper 95 % limit, which is the rule of three where they had no novelty at all.
+
+Days are not drawn by lot, and the estimate takes them to be. So it is held against the window itself before it speaks:
+what the first two thirds foretold for the last one, against what came there, corrects it for all peers together.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ import polars as pl
 from rightsize.analyze.window import Window
 from rightsize.propose.bench import Bench
 from rightsize.propose.drafts import Draft, Key
-from rightsize.propose.incidence import KEY, read_incidence
+from rightsize.propose.incidence import KEY, corrected, read_incidence
 from rightsize.propose.operation_sets import bits_of
 from rightsize.propose.seasons import WEEK
 from rightsize.rbac.text import fold
@@ -45,6 +48,7 @@ _CIRCLES: tuple[tuple[str, list[str]], ...] = (
 _SHAPES = (0.1, 1.0)
 """Bounds of the shape of the peers' distribution. Peers are never taken to be more alike than an exponential one has
 them: novelties are few and bounded by the days that there are, so that their spread says less than it seems to."""
+_LAST_THIRD = ("foretold_of_peers", "came_of_peers")
 _SAFE_KINDS = ("keep", "remove_duplicate", "remove_orphan")
 
 
@@ -62,6 +66,8 @@ class Estimate:
         once: Novelties (an operation at a place) that came up within one week only.
         twice: Novelties that came up in two spells with a pause between them.
         new: Weeks, or cycles, that have a novelty which no other one has.
+        foretold: What the first two thirds of the window foretold for the last one, of all peers.
+        came: What came then.
         unseen_at_least: Chao's lower bound on the operations that the assignment allows, uses, and did not show.
         peers: How many like assignments were pooled, and the `circle` that they come from: role, type, all or none.
         period: What the use follows, where it follows the calendar; else None.
@@ -78,6 +84,8 @@ class Estimate:
     once: int
     twice: int
     new: int
+    foretold: float
+    came: int
     unseen_at_least: float
     peers: int
     circle: str
@@ -100,6 +108,8 @@ class Estimate:
             "pooled_from": self.peers,
             "peers": self.circle,
         }
+        if self.foretold:
+            said["last_third"] = {"foretold": self.foretold, "came": self.came}
         if self.period is not None:
             said["seasonal"] = self.period
         if self.seasonal_operations:
@@ -185,8 +195,9 @@ def estimate(incidence: pl.DataFrame, window: Window, horizon: int) -> pl.DataFr
     rows = _samples(incidence, window, horizon)
     pooled = pl.concat([_pool_novelties(rows), _pool_first_uses(rows)]).sort(KEY)
     ratio = pl.col("ahead") / pl.col("samples")
-    bound = 1 - ((pl.col("upper_scale") + 1) / (pl.col("upper_scale") + 1 + ratio)).pow(pl.col("upper_shape"))
-    expected = 1 - ((pl.col("mean_scale") + 1) / (pl.col("mean_scale") + 1 + ratio)).pow(pl.col("mean_shape"))
+    learnt, most_learnt = _learnt()
+    bound = pl.max_horizontal(_chance("upper", ratio * most_learnt), _chance("wide", ratio * most_learnt))
+    expected = _chance("mean", ratio * learnt)
     # The estimates hold for about as many days again as were seen (Chao and others 2014).
     beyond = ratio > 1
     return pooled.with_columns(
@@ -194,9 +205,29 @@ def estimate(incidence: pl.DataFrame, window: Window, horizon: int) -> pl.DataFr
         expected=expected.round(4),
         beyond=beyond,
         ahead=pl.col("ahead").round(1),
+        foretold=pl.col("foretold_of_peers").round(1),
+        came=pl.col("came_of_peers").cast(pl.Int64),
         unseen_at_least=_unseen().round(1),
         new=pl.when(pl.col("basis") == "seasonal").then("new_cycles").otherwise("new_weeks"),
     )
+
+
+def _chance(name: str, ratio: pl.Expr) -> pl.Expr:
+    """Return the chance of something new in so many more samples, as a share of those seen."""
+    scale = pl.col(f"{name}_scale") + 1
+    return 1 - (scale / (scale + ratio)).pow(pl.col(f"{name}_shape"))
+
+
+def _learnt() -> tuple[pl.Expr, pl.Expr]:
+    """Return by what the last third of the window corrects the estimate, as it is and for the bound.
+
+    It is what came there as a multiple of what the days before had foretold, all peers together, with one that came as
+    foretold added. Work by plan brings less than Turing's estimate says, work that changes brings more. For the bound
+    it is the upper 95 % limit; but nothing is corrected as long as that lies above 1, and the ratio does not.
+    """
+    came, foretold = pl.col("came_of_peers") + 1.0, pl.col("foretold_of_peers") + 1.0
+    ratio = came / foretold
+    return ratio, pl.max_horizontal(ratio, pl.min_horizontal(_upper_limit(came) / foretold, 1.0))
 
 
 def _samples(incidence: pl.DataFrame, window: Window, horizon: int) -> pl.DataFrame:
@@ -224,15 +255,13 @@ def _samples(incidence: pl.DataFrame, window: Window, horizon: int) -> pl.DataFr
         unit=basis.replace_strict(units, return_dtype=pl.String),
         samples=samples.cast(pl.Int64),
         ahead=pl.when(seasonal).then(cycles_ahead).otherwise(samples * horizon / span),
-        novelty=pl.when(seasonal).then(pl.col("new_cycles").cast(pl.Float64)).otherwise(_corrected(active)),
+        # Days foretell nothing of cycles.
+        foretold=pl.when(seasonal).then(0.0).otherwise("foretold"),
+        came=pl.when(seasonal).then(0).otherwise("came"),
+        novelty=pl.when(seasonal)
+        .then(pl.col("new_cycles").cast(pl.Float64))
+        .otherwise(corrected(active, "once", "twice", "new_weeks")),
     )
-
-
-def _corrected(samples: pl.Expr) -> pl.Expr:
-    """Return the weeks with a novelty, times the correction of Chao and Jost (2012) for what was seen twice."""
-    weight = (samples - 1) * pl.col("once")
-    correction = pl.when(weight > 0).then(weight / (weight + 2 * pl.col("twice"))).otherwise(1.0)
-    return pl.col("new_weeks") * correction
 
 
 def _unseen() -> pl.Expr:
@@ -251,8 +280,10 @@ def _pool_novelties(rows: pl.DataFrame) -> pl.DataFrame:
             (pl.len().over(within) - 1).cast(pl.Int64).alias(f"peers_{circle}"),
             (own.sum().over(within) - own).alias(f"total_{circle}"),
             ((own * own).sum().over(within) - own * own).alias(f"squares_{circle}"),
+            pl.col("foretold").sum().over(within).alias(f"foretold_of_peers_{circle}"),
+            pl.col("came").sum().over(within).cast(pl.Float64).alias(f"came_of_peers_{circle}"),
         )
-    asked = _narrowest(asked, ("peers", "total", "squares"), or_none=True)
+    asked = _narrowest(asked, ("peers", "total", "squares", *_LAST_THIRD), or_none=True)
     mean = pl.max_horizontal(pl.col("total"), 0.0) / pl.col("peers")
     variance = pl.max_horizontal(pl.col("squares") / pl.col("peers") - mean * mean, 0.0)
     shape = pl.when(variance > mean).then(mean * mean / (variance - mean)).otherwise(_SHAPES[1]).clip(*_SHAPES)
@@ -261,12 +292,15 @@ def _pool_novelties(rows: pl.DataFrame) -> pl.DataFrame:
         mean + _NORMAL * (variance / pl.col("peers")).sqrt(),
     )
     alone = pl.col("circle") == "none"
-    # Peers without any novelty say nothing of how they differ.
+    # Peers without any novelty say nothing of how they differ, and those of a few kinds less than it seems: the bound
+    # also asks what it would be were they as different as they may be.
     prior = pl.when(mean > 0).then(shape).otherwise(1.0)
     middle = pl.max_horizontal(pl.col("total"), 0.0) + 0.5
     return asked.with_columns(
         upper_scale=pl.when(alone).then(0.0).otherwise(prior / upper),
         upper_shape=pl.when(alone).then(_upper_limit(pl.col("novelty"))).otherwise(prior + pl.col("novelty")),
+        wide_scale=pl.when(alone).then(0.0).otherwise(_SHAPES[0] / upper),
+        wide_shape=pl.when(alone).then(0.0).otherwise(_SHAPES[0] + pl.col("novelty")),
         mean_scale=pl.when(alone).then(0.0).otherwise(prior * pl.col("peers") / middle),
         mean_shape=pl.when(alone).then(pl.col("novelty") + 0.5).otherwise(prior + pl.col("novelty")),
     ).drop("total", "squares")
@@ -297,8 +331,12 @@ def _pool_first_uses(rows: pl.DataFrame) -> pl.DataFrame:
         )
     asked = _narrowest(marked.filter(pl.col("basis").is_in(["unused", "silent"])), ("peers", "total"), or_none=False)
     return asked.with_columns(
+        foretold_of_peers=0.0,
+        came_of_peers=0.0,
         upper_scale=0.0,
         upper_shape=_upper_limit(pl.col("total")) / pl.col("peers"),
+        wide_scale=0.0,
+        wide_shape=0.0,
         mean_scale=0.0,
         mean_shape=(pl.col("total") + 0.5) / pl.col("peers"),
         peers=pl.col("peers") - 1,

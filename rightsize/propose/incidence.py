@@ -6,6 +6,8 @@ shown and that would be taken away were they not seen: of everything else the da
 
 from __future__ import annotations
 
+import datetime as dt
+
 import polars as pl
 
 from rightsize.analyze.coverage import arm_tokens
@@ -14,10 +16,13 @@ from rightsize.analyze.reasons import Verdict
 from rightsize.analyze.text import folded
 from rightsize.analyze.usage import use_by_day
 from rightsize.analyze.verdicts import Analysis
+from rightsize.analyze.window import Window
 from rightsize.propose.seasons import MONTH_END, WEEK, find_seasons, with_cycles
 
 KEY = ["role_assignment_id", "state"]
 _DAYS = ["active_days", "active_span", "use_days", "use_span"]
+_COUNTS = ["once", "twice", "new_weeks"]
+_EARLY = ["early_days", *(f"early_{name}" for name in _COUNTS)]
 _NOVELTY = [*KEY, "plane", "name", "target", "member"]
 _ONE = ["novelty"]
 """The same by its number: millions of days are sorted by it, and the texts of one are as long as a line."""
@@ -38,36 +43,41 @@ def read_incidence(inputs: Inputs, analysis: Analysis, placed: pl.DataFrame, sin
         group): days with a call or with a token for Azure Resource Manager, the first of them, `active_since`, and
         the `active_span` from it to the last; `use_days` and `use_span` of the assignment; `once` and `twice`,
         novelties of one spell of at most a week and of two spells; `new_weeks`, the weeks with a novelty that was
-        seen once; `period`, `every`, `cycles` and `new_cycles` where its use follows the calendar;
-        `seasonal_operations`, how many of its novelties do.
+        seen once; `foretold` and `came`, see `_foretell`; `period`, `every`, `cycles` and `new_cycles` where its use
+        follows the calendar; `seasonal_operations`, how many of its novelties do.
     """
     calls = _calls(inputs, analysis)
     seen = _novelties(calls, placed, singled, analysis)
-    return count_incidence(_observable(inputs, analysis), _active_days(inputs, analysis, calls), seen)
+    active = _active_days(inputs, analysis, calls)
+    return count_incidence(_observable(inputs, analysis), active, seen, analysis.window)
 
 
-def count_incidence(units: pl.DataFrame, active: pl.DataFrame, seen: pl.DataFrame) -> pl.DataFrame:
+def count_incidence(units: pl.DataFrame, active: pl.DataFrame, seen: pl.DataFrame, window: Window) -> pl.DataFrame:
     """Add to each unit when its holder worked and what was new then, as `read_incidence` returns it.
 
     Args:
         units: `role_assignment_id`, `state`, `role`, `holder_type`, `holder`: what can be taken from somebody.
-        active: `holder`, `active_days`, `active_since`, `active_span`, as `sum_days` gives them.
+        active: `holder`, `active_days`, `early_days`, `active_since`, `active_span`, as `sum_days` gives them.
         seen: `role_assignment_id`, `state`, `novelty` (a number), `day`: the days of each novelty.
+        window: The days that all of it speaks of.
     """
     frame = units
     for part in (
         active,
         seen.group_by(KEY).agg(use_days=pl.col("day").n_unique(), use_span=_span()),
         _counts(seen),
+        _came(seen, _late_from(window)),
         find_seasons(seen.select(*KEY, "day"), KEY),
         _cycles(seen),
         find_seasons(seen, _ONE).join(_owners(seen), on=_ONE).group_by(KEY).agg(seasonal_operations=pl.len()),
     ):
         on = KEY if "state" in part.columns else ["holder"]
         frame = frame.join(part, on=on, how="left")
-    numbers = [*_DAYS, "once", "twice", "new_weeks", "seasonal_operations"]
+    numbers = [*_DAYS, *_COUNTS, "came", "seasonal_operations", *_EARLY]
     return (
         frame.with_columns(pl.col(numbers).fill_null(0).cast(pl.Int64))
+        .with_columns(foretold=_foretell())
+        .drop(_EARLY)
         .with_columns(
             cycles=pl.when(pl.col("period") == MONTH_END).then("ends").otherwise("spells").cast(pl.Int64),
             new_cycles=pl.when(pl.col("period") == MONTH_END).then("new_ends").otherwise("new_spells").cast(pl.Int64),
@@ -77,10 +87,16 @@ def count_incidence(units: pl.DataFrame, active: pl.DataFrame, seen: pl.DataFram
     )
 
 
-def sum_days(days: pl.DataFrame) -> pl.DataFrame:
-    """Return `holder, active_days, active_since, active_span` of distinct or repeated rows of `holder, day`."""
+def sum_days(days: pl.DataFrame, window: Window) -> pl.DataFrame:
+    """Return `holder, active_days, early_days, active_since, active_span` of rows of `holder, day`, however often.
+
+    `early_days` are the active days of the first two thirds of the window.
+    """
     return days.group_by("holder").agg(
-        active_days=pl.col("day").n_unique(), active_since=pl.col("day").min(), active_span=_span()
+        active_days=pl.col("day").n_unique(),
+        early_days=pl.col("day").filter(pl.col("day") < _late_from(window)).n_unique(),
+        active_since=pl.col("day").min(),
+        active_span=_span(),
     )
 
 
@@ -148,6 +164,42 @@ def _counts(seen: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def corrected(samples: pl.Expr, once: str, twice: str, new_weeks: str) -> pl.Expr:
+    """Return the weeks with a novelty, times the correction of Chao and Jost (2012) for what was seen twice."""
+    weight = (samples - 1) * pl.col(once)
+    correction = pl.when(weight > 0).then(weight / (weight + 2 * pl.col(twice))).otherwise(1.0)
+    return pl.col(new_weeks) * correction
+
+
+def _late_from(window: Window) -> dt.date:
+    """Return the first day of the last third of a window."""
+    return window.last_day - dt.timedelta(days=window.days // 3 - 1)
+
+
+def _came(seen: pl.DataFrame, late_from: dt.date) -> pl.DataFrame:
+    """Return what the first two thirds of the window count, as `early_once` and so on, and what `came` then.
+
+    `came` are the weeks of the last third with a novelty that had not been seen before; only assignments that were used
+    in the first two thirds have a row.
+    """
+    early = _counts(seen.filter(pl.col("day") < late_from)).rename({name: f"early_{name}" for name in _COUNTS})
+    firsts = seen.group_by(*KEY, *_ONE).agg(pl.col("day").min()).filter(pl.col("day") >= late_from)
+    weeks = firsts.group_by(KEY).agg(came=pl.col("day").dt.truncate("1w").n_unique())
+    return early.join(weeks, on=KEY, how="left")
+
+
+def _foretell() -> pl.Expr:
+    """Return how many weeks with something new the first two thirds of the window foretold for the last third.
+
+    It is the estimate that the whole window makes for the days to come, made from the days before for the active days
+    of the last third: what `came` tells how much there is in it for work such as this.
+    """
+    early = pl.col("early_days")
+    late = pl.col("active_days") - early
+    told = corrected(early, *_EARLY[1:]) * late / early
+    return pl.when(early > 0).then(told).otherwise(0.0)
+
+
 def _observable(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
     """Return the assignments of which something would be taken away for lack of use."""
     concluded = analysis.profile_operations.filter(pl.col("verdict") == Verdict.UNUSED)["profile_id"].unique()
@@ -173,7 +225,7 @@ def _active_days(inputs: Inputs, analysis: Analysis, calls: pl.DataFrame) -> pl.
     days = pl.concat([calls.select("principal_id", "day").drop_nulls(), tokens]).unique()
     holders = folded(inputs.role_assignments["principal_id"]).unique()
     through = analysis.tenant.membership.filter(pl.col("holder").is_in(holders.implode()))
-    return sum_days(days.join(through, on="principal_id"))
+    return sum_days(days.join(through, on="principal_id"), analysis.window)
 
 
 def _cycles(seen: pl.DataFrame) -> pl.DataFrame:

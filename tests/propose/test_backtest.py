@@ -23,7 +23,7 @@ from rightsize.propose.backtest import (
     try_baseline,
     try_plan,
 )
-from rightsize.propose.calibration import Prediction, brier, by_basis, reliability, wilson
+from rightsize.propose.calibration import Prediction, brier, by_basis, exact_interval, reliability
 from rightsize.propose.dials import Dials
 from rightsize.propose.folds import Fold, choose_folds, cut_inputs, history_of
 from tests.propose.histories import extend
@@ -270,12 +270,12 @@ def test_tallies_add_up() -> None:
 
 
 @pytest.mark.parametrize(
-    ("hits", "count", "low", "high"), [(0, 10, 0.0, 0.2775), (5, 10, 0.2366, 0.7634), (10, 10, 0.7225, 1.0)]
+    ("hits", "count", "low", "high"), [(0, 10, 0.0, 0.3085), (5, 10, 0.1871, 0.8129), (10, 10, 0.6915, 1.0)]
 )
-def test_wilson(hits: int, count: int, low: float, high: float) -> None:
+def test_the_interval_of_a_share(hits: int, count: int, low: float, high: float) -> None:
     """Against the published values."""
-    assert wilson(hits, count) == pytest.approx((low, high), abs=5e-4)
-    assert wilson(0, 0) == (0, 1)
+    assert exact_interval(hits, count) == pytest.approx((low, high), abs=5e-4)
+    assert exact_interval(0, 0) == (0, 1)
 
 
 _PREDICTIONS = st.lists(

@@ -281,6 +281,8 @@ _ROWS = st.fixed_dictionaries(
         "once": st.integers(0, 20),
         "twice": st.integers(0, 20),
         "new_weeks": st.integers(0, 13),
+        "foretold": st.floats(0, 10),
+        "came": st.integers(0, 4),
         "role": st.sampled_from(["a", "b"]),
         "holder_type": st.sampled_from(["User", "ServicePrincipal", None]),
         "since": st.integers(0, 89),
@@ -323,6 +325,32 @@ def test_the_order_of_rows_changes_nothing(rows: list[dict[str, object]], lot: o
     frame = _incidence(rows)
     shuffled = frame.sample(fraction=1, shuffle=True, seed=lot.randrange(1000))  # type: ignore[attr-defined]
     assert estimate(shuffled, _WINDOW, 30).equals(estimate(frame, _WINDOW, 30))
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(_ROWS, min_size=6, max_size=15), st.integers(1, 9))
+def test_what_came_unforetold_makes_all_peers_riskier(rows: list[dict[str, object]], more: int) -> None:
+    """The same days, but that more came in the last third than the days before had foretold."""
+    frame = _incidence(rows)
+    quiet, busy = (estimate(frame.with_columns(came=pl.lit(count, dtype=pl.Int64)), _WINDOW, 30) for count in (0, more))
+    assert (busy["bound"] >= quiet["bound"]).all()
+    assert (busy["expected"] >= quiet["expected"]).all()
+
+
+@pytest.mark.parametrize(("starts", "factor"), [((3, 17, 31, 45), 0.35), ((3, 24, 66, 80), 0.9)])
+def test_work_that_brought_nothing_lately_is_not_taken_for_restless(starts: tuple[int, ...], factor: float) -> None:
+    """Forty who each do four things once: all in the first two thirds, as a plan would have it, or all along."""
+    tenant = with_things()
+    for person in range(40):
+        user = tenant.principal(1000 + person)
+        tenant.assign(100 + person, user, CONTRIBUTOR, SUB)
+        tenant.use(user, START, thing_of(person), days=90)
+        for number, day in enumerate(starts):
+            tenant.use(user, THINGS[number], thing_of(person), days=1, start=day)
+    found = bounds_of(tenant)[guid(100)]
+    assert found.once == 4
+    chance_of_one_more = 1 - (3 / 4) ** 4
+    assert (found.bound < chance_of_one_more * factor) == (starts[-1] == 45)
 
 
 @settings(deadline=None, max_examples=40)

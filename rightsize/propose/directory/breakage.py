@@ -37,7 +37,8 @@ def case_bounds(
     units = pl.DataFrame(list(_units(cases)), schema=_UNITS, orient="row")
     if units.is_empty():
         return {}
-    days = analysis.tables.days.filter(analysis.plane.window.holds("day") & (pl.col("use") > 0))
+    window = analysis.plane.window
+    days = analysis.tables.days.filter(window.holds("day") & (pl.col("use") > 0))
     active = days.select("principal_id", "day").join(analysis.tables.membership, on="principal_id")
     used = analysis.used.select("a", *_CALL, "way").join(
         units.select(pl.col("a").cast(analysis.used.schema["a"]), *KEY), on="a"
@@ -51,8 +52,8 @@ def case_bounds(
         .select(*KEY, "novelty", "day")
         .unique()
     )
-    incidence = count_incidence(units.drop("a"), sum_days(active.select("holder", "day")), seen)
-    return estimates_of(incidence, analysis.plane.window, horizon)
+    incidence = count_incidence(units.drop("a"), sum_days(active.select("holder", "day"), window), seen, window)
+    return estimates_of(incidence, window, horizon)
 
 
 def _units(cases: Iterable[Case]) -> Iterator[tuple[object, ...]]:

@@ -46,10 +46,11 @@ def grant_bounds(
     if units.is_empty():
         return {}
     items = pl.DataFrame(list(_items(analysis, choices, left)), schema=_ITEMS, orient="row")
-    days = request_days(analysis.tables, analysis.window).with_columns(user=pl.col("user_id").fill_null(""))
+    window = analysis.window
+    days = request_days(analysis.tables, window).with_columns(user=pl.col("user_id").fill_null(""))
     active = pl.concat([days.select(holder="client_id", day="day"), days.select(holder=_of_one("user"), day="day")])
-    incidence = count_incidence(units.drop(_CASE), sum_days(active), _seen(items, days))
-    return {grant: found for (grant, _), found in estimates_of(incidence, analysis.window, horizon).items()}
+    incidence = count_incidence(units.drop(_CASE), sum_days(active, window), _seen(items, days), window)
+    return {grant: found for (grant, _), found in estimates_of(incidence, window, horizon).items()}
 
 
 def _of_one(user: str) -> pl.Expr:

@@ -1,0 +1,88 @@
+"""What staff beyond the cast does seldom, by the calendar, or not at all: the cases that chances of breaking are for.
+
+Everyday work tells nothing new from month to month. So some teams have people who now and then do what they did never
+before, and every second team an assignment of its own that serves a month end, a recovery drill or the rotation of
+certificates, or that somebody was given and does not use, or hardly ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from rightsize.demo.hashing import below
+from rightsize.demo.spec import TenantSpec
+
+# (operation, type and name below the resource group), all within Contributor.
+SELDOM = (
+    ("Microsoft.Web/sites/stop/Action", "Microsoft.Web/sites/{app}"),
+    ("Microsoft.Web/sites/backup/Action", "Microsoft.Web/sites/{app}"),
+    ("Microsoft.Compute/virtualMachines/deallocate/action", "Microsoft.Compute/virtualMachines/{vm}"),
+    ("Microsoft.Compute/virtualMachines/extensions/write", "Microsoft.Compute/virtualMachines/{vm}/extensions/agent"),
+    ("Microsoft.Compute/snapshots/write", "Microsoft.Compute/snapshots/{vm}"),
+    ("Microsoft.Compute/disks/delete", "Microsoft.Compute/disks/{vm}-data"),
+    ("Microsoft.Insights/actionGroups/Write", "Microsoft.Insights/actionGroups/{app}"),
+    ("Microsoft.Network/publicIPAddresses/write", "Microsoft.Network/publicIPAddresses/{app}"),
+    ("Microsoft.Sql/servers/firewallRules/write", "Microsoft.Sql/servers/{app}/firewallRules/office"),
+    ("Microsoft.Automation/automationAccounts/runbooks/write", "Microsoft.Automation/automationAccounts/{app}"),
+)
+
+Case = Literal["", "month_end", "drill", "rotation", "silent", "unused"]
+_CASES: tuple[Case, ...] = ("month_end", "drill", "rotation", "silent", "silent", "unused", "unused", "", "", "", "")
+# What an assignment that follows the calendar is for: the name of its holder, the cadence, operation and place.
+SEASONS = {
+    "month_end": (
+        "closing",
+        "month_end",
+        "Microsoft.Sql/servers/databases/export/action",
+        "Microsoft.Sql/servers/{app}/databases/main",
+    ),
+    "drill": (
+        "drill",
+        "four_weekly",
+        "Microsoft.Sql/servers/databases/failover/action",
+        "Microsoft.Sql/servers/{app}/databases/main",
+    ),
+    "rotation": ("rotate", "monthly", "Microsoft.Web/certificates/Write", "Microsoft.Web/certificates/{app}"),
+}
+NEW_IN_A_CYCLE = 0.15
+"""How often a cycle brings something that the others did not."""
+_STIRRING = 8
+"""One in so many of those who were given what they do not use comes to use it for some days after all."""
+_SPELL_DAYS = 5
+_LEAST, _SPREAD = 0.004, 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Occasion:
+    """Something done seldom: the operation and where, and its chance on each day of the cadence."""
+
+    operation: str
+    below_group: str
+    rate: float
+
+
+def case_of(spec: TenantSpec, team: int) -> Case:
+    """Return what the assignment is for that a team has besides its group's."""
+    return _CASES[below(len(_CASES), spec.seed, "case", team)]
+
+
+def seldom_work(spec: TenantSpec, team: int, person: int) -> Iterator[Occasion]:
+    """Yield what a member of a team does seldom; half of the teams do nothing that they do not do often."""
+    restless = below(4, spec.seed, "restless", team)
+    if restless < 2 or (restless == 2 and person) or person % 2:
+        return
+    first = below(len(SELDOM), spec.seed, "seldom", team, person)
+    for number in range(1 + below(restless, spec.seed, "seldom number", team, person) // 2):
+        share = below(1000, spec.seed, "seldom rate", team, person, number) / 1000
+        operation, below_group = SELDOM[(first + 3 * number) % len(SELDOM)]
+        yield Occasion(operation, below_group, _LEAST * _SPREAD**share)
+
+
+def stirring_days(spec: TenantSpec, team: int) -> tuple[int, int] | None:
+    """Return the first and last day, counted backwards, of the spell in which what lay idle was used; mostly None."""
+    if below(_STIRRING, spec.seed, "stirs", team):
+        return None
+    first = _SPELL_DAYS + below(spec.days - _SPELL_DAYS, spec.seed, "stirring", team)
+    return first, first - _SPELL_DAYS + 1
