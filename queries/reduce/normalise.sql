@@ -172,34 +172,39 @@ placed AS (
         CASE WHEN submitted_time < event_time THEN submitted_time ELSE event_time END AS time_utc,
         -- Ids come dashed, bare, in braces, or as the last step of a resource id.
         CASE
+            WHEN regexp_matches(role_assignment_id, '^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}$') THEN lower(role_assignment_id)
             WHEN role_assignment_id LIKE '%-%' THEN lower(regexp_extract(role_assignment_id, '(^|[/{])([0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12})}?$', 2))
             WHEN regexp_matches(role_assignment_id, '^[0-9A-Fa-f]{32}$') THEN
-                lower(substr(role_assignment_id, 1, 8) || '-' || substr(role_assignment_id, 9, 4) || '-' || substr(role_assignment_id, 13, 4)
-                    || '-' || substr(role_assignment_id, 17, 4) || '-' || substr(role_assignment_id, 21, 12))
+                lower(concat(substr(role_assignment_id, 1, 8), '-', substr(role_assignment_id, 9, 4), '-', substr(role_assignment_id, 13, 4),
+                    '-', substr(role_assignment_id, 17, 4), '-', substr(role_assignment_id, 21, 12)))
         END AS assignment_guid,
         CASE
+            WHEN regexp_matches(role_definition_id, '^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}$') THEN lower(role_definition_id)
             WHEN role_definition_id LIKE '%-%' THEN lower(regexp_extract(role_definition_id, '(^|[/{])([0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12})}?$', 2))
             WHEN regexp_matches(role_definition_id, '^[0-9A-Fa-f]{32}$') THEN
-                lower(substr(role_definition_id, 1, 8) || '-' || substr(role_definition_id, 9, 4) || '-' || substr(role_definition_id, 13, 4)
-                    || '-' || substr(role_definition_id, 17, 4) || '-' || substr(role_definition_id, 21, 12))
+                lower(concat(substr(role_definition_id, 1, 8), '-', substr(role_definition_id, 9, 4), '-', substr(role_definition_id, 13, 4),
+                    '-', substr(role_definition_id, 17, 4), '-', substr(role_definition_id, 21, 12)))
         END AS definition_guid,
         CASE
+            WHEN regexp_matches(evidence_principal_id, '^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}$') THEN lower(evidence_principal_id)
             WHEN evidence_principal_id LIKE '%-%' THEN lower(regexp_extract(evidence_principal_id, '(^|[/{])([0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12})}?$', 2))
             WHEN regexp_matches(evidence_principal_id, '^[0-9A-Fa-f]{32}$') THEN
-                lower(substr(evidence_principal_id, 1, 8) || '-' || substr(evidence_principal_id, 9, 4) || '-' || substr(evidence_principal_id, 13, 4)
-                    || '-' || substr(evidence_principal_id, 17, 4) || '-' || substr(evidence_principal_id, 21, 12))
+                lower(concat(substr(evidence_principal_id, 1, 8), '-', substr(evidence_principal_id, 9, 4), '-', substr(evidence_principal_id, 13, 4),
+                    '-', substr(evidence_principal_id, 17, 4), '-', substr(evidence_principal_id, 21, 12)))
         END AS evidence_guid,
         CASE
+            WHEN regexp_matches(claim_object_id, '^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}$') THEN lower(claim_object_id)
             WHEN claim_object_id LIKE '%-%' THEN lower(regexp_extract(claim_object_id, '(^|[/{])([0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12})}?$', 2))
             WHEN regexp_matches(claim_object_id, '^[0-9A-Fa-f]{32}$') THEN
-                lower(substr(claim_object_id, 1, 8) || '-' || substr(claim_object_id, 9, 4) || '-' || substr(claim_object_id, 13, 4)
-                    || '-' || substr(claim_object_id, 17, 4) || '-' || substr(claim_object_id, 21, 12))
+                lower(concat(substr(claim_object_id, 1, 8), '-', substr(claim_object_id, 9, 4), '-', substr(claim_object_id, 13, 4),
+                    '-', substr(claim_object_id, 17, 4), '-', substr(claim_object_id, 21, 12)))
         END AS object_guid,
         CASE
+            WHEN regexp_matches(claim_app_id, '^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}$') THEN lower(claim_app_id)
             WHEN claim_app_id LIKE '%-%' THEN lower(regexp_extract(claim_app_id, '(^|[/{])([0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12})}?$', 2))
             WHEN regexp_matches(claim_app_id, '^[0-9A-Fa-f]{32}$') THEN
-                lower(substr(claim_app_id, 1, 8) || '-' || substr(claim_app_id, 9, 4) || '-' || substr(claim_app_id, 13, 4)
-                    || '-' || substr(claim_app_id, 17, 4) || '-' || substr(claim_app_id, 21, 12))
+                lower(concat(substr(claim_app_id, 1, 8), '-', substr(claim_app_id, 9, 4), '-', substr(claim_app_id, 13, 4),
+                    '-', substr(claim_app_id, 17, 4), '-', substr(claim_app_id, 21, 12)))
         END AS app_guid,
         CASE WHEN regexp_matches(caller, '^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}$') THEN lower(caller) END AS caller_guid
     FROM judged

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import codecs
 import hashlib
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
+
+from zlib_ng import zlib_ng
 
 from rightsize.model.errors import InputError
 
@@ -18,7 +19,7 @@ _CHUNK = 1 << 17
 _PIECE = 1 << 20
 _GZIP = b"\x1f\x8b"
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
-_GZIP_WINDOW = 31  # zlib: a gzip header and trailer, whose checksum and length it verifies
+_GZIP_WINDOW = 31  # as zlib's: a gzip header and trailer, whose checksum and length it verifies
 _UTF16 = ((codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 _UTF32 = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
 
@@ -44,7 +45,7 @@ def plain_chunks(path: Path, compression: Compression, name: str) -> Iterator[by
 
 
 def _gunzip(stored: Iterator[bytes], name: str, watch: Callable[[bytes], object] = lambda _: None) -> Iterator[bytes]:
-    member = zlib.decompressobj(_GZIP_WINDOW)
+    member = zlib_ng.decompressobj(_GZIP_WINDOW)
     started = False
     try:
         for chunk in stored:
@@ -58,8 +59,8 @@ def _gunzip(stored: Iterator[bytes], name: str, watch: Callable[[bytes], object]
                 yield member.decompress(data)
                 data = member.unused_data
                 if member.eof:
-                    member, started = zlib.decompressobj(_GZIP_WINDOW), False
-    except zlib.error as error:
+                    member, started = zlib_ng.decompressobj(_GZIP_WINDOW), False
+    except zlib_ng.error as error:
         raise InputError(f"`{name}` is a damaged gzip file: {error}", hint="export or copy it again") from error
     if started:
         raise InputError(f"`{name}` is a gzip file that was cut short", hint="export or copy it again")

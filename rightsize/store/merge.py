@@ -27,8 +27,14 @@ _MERGE_TABLES = (
     "staged_operations",
     "staged_scopes",
     "merge_rows",
-    "merge_changed",
     "merge_stored",
+    "merge_order",
+    "merge_pairs",
+    "merge_additions",
+    "merge_mixed",
+    "merge_mixed_rows",
+    "merge_mixed_changed",
+    "merge_best",
     "merge_replaced",
     "touched_days",
     "merge_requests",
@@ -130,5 +136,6 @@ def _merge_staged(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
 
 def _drop_merge_tables(con: duckdb.DuckDBPyConnection) -> None:
     """Give the memory of what the merge laid out free."""
+    con.execute("DROP VIEW temp.merge_changed")
     for name in _MERGE_TABLES:
         con.execute(f"DROP TABLE IF EXISTS temp.{name}")

@@ -10,25 +10,11 @@ from __future__ import annotations
 import duckdb
 
 from rightsize.store.counting import new_rows
-from rightsize.store.ddl import MARKED_COLUMNS
+from rightsize.store.merge_calls import STORED, judge_rows
 from rightsize.store.merge_reduced import merge_reduced_usage
 from rightsize.store.sql import folded, tidy_scope
 
-_LEAST = ("time", "category", "correlation_id", *MARKED_COLUMNS)
-_GREATEST = ("rank",)
-_STORED = (
-    "event_key",
-    "time",
-    "source",
-    "plane",
-    "category",
-    "rank",
-    "correlation_id",
-    "operation_key",
-    "scope_key",
-    *MARKED_COLUMNS,
-)
-_COLUMNS = ", ".join(_STORED)
+_COLUMNS = ", ".join(STORED)
 # Who acted: by object id, else by the name that the row has; of nobody the empty text.
 _ACTOR = f"coalesce('i' || substr(principal_id, 2), 'n' || {folded('substr(coalesce(principal_name, app_id), 2)')}, '')"
 
@@ -39,42 +25,22 @@ def merge_events(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
     Returns the new rows of each file.
     """
     _name_operations_and_scopes(con)
-    marked = ", ".join(
-        f"CASE WHEN {name} IS NOT NULL THEN (4 - rank) || {name} END AS {name}" for name in MARKED_COLUMNS
-    )
-    con.execute(f"""
+    con.execute("""
         CREATE OR REPLACE TEMP TABLE merge_rows AS
-        SELECT file_id, line, NULL::BIGINT AS stored_row,
+        SELECT r.rowid AS place, file_id, line,
             md5_number(key_correlation || chr(31) || key_operation || chr(31) || key_scope) AS event_key,
-            time, source, plane, category, rank::TINYINT AS rank, correlation_id, o.operation_key, s.scope_key, {marked}
+            time, rank, o.operation_key, s.scope_key
         FROM stage_event_rows AS r
         JOIN staged_operations AS o USING (operation) JOIN staged_scopes AS s USING (scope)""")
-    # What is stored of the same calls is found by their keys alone: a scan of one column.
-    con.execute("""
-        CREATE OR REPLACE TEMP TABLE merge_stored AS
-        SELECT rowid AS stored_row FROM base.events WHERE event_key IN (SELECT event_key FROM merge_rows)""")
-    con.execute(f"""
-        INSERT INTO merge_rows BY NAME
-        SELECT NULL AS file_id, NULL AS line, rowid AS stored_row, {_COLUMNS} FROM base.events
-        WHERE rowid IN (SELECT stored_row FROM merge_stored)""")
-    new = dict(con.execute(new_rows("merge_rows", ("event_key",), _LEAST, _GREATEST)).fetchall())
-    least = ", ".join(f"min({name}) AS {name}" for name in MARKED_COLUMNS)
-    has_stored = con.execute("SELECT 1 FROM merge_stored LIMIT 1").fetchone() is not None
-    unchanged = f"EXCEPT SELECT {_COLUMNS} FROM merge_rows WHERE file_id IS NULL" if has_stored else ""
-    con.execute(f"""
-        CREATE OR REPLACE TEMP TABLE merge_changed AS
-        SELECT event_key, min(time) AS time, min(source) AS source, min(plane) AS plane, min(category) AS category,
-            max(rank) AS rank, min(correlation_id) AS correlation_id, min(operation_key) AS operation_key,
-            min(scope_key) AS scope_key, {least}
-        FROM merge_rows GROUP BY event_key
-        {unchanged}""")
+    new = judge_rows(con)
     con.execute("""
         CREATE OR REPLACE TEMP TABLE merge_replaced AS
-        SELECT stored_row, time::DATE AS day FROM merge_rows SEMI JOIN merge_changed USING (event_key)
+        SELECT stored_row, time::DATE AS day FROM merge_mixed_rows SEMI JOIN merge_mixed_changed USING (event_key)
         WHERE stored_row IS NOT NULL""")
     con.execute("""
         CREATE OR REPLACE TEMP TABLE touched_days AS
-        SELECT time::DATE AS day FROM merge_changed UNION SELECT day FROM merge_replaced""")
+        SELECT time::DATE AS day FROM merge_best UNION SELECT time::DATE FROM merge_mixed_changed
+        UNION SELECT day FROM merge_replaced""")
     con.execute("DELETE FROM base.events WHERE rowid IN (SELECT stored_row FROM merge_replaced)")
     _store_changed(con)
     for file_id, count in merge_reduced_usage(con).items():

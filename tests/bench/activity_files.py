@@ -128,3 +128,24 @@ def write_analytics(path: Path, rows: int, *, day: int, days: int, principals: i
         con.execute(f"CREATE TEMP TABLE calls AS {_CALLS}", values)
         con.execute(f"COPY ({_ANALYTICS}) TO '{path}' (FORMAT parquet, COMPRESSION zstd)")
     return path
+
+
+def write_later_analytics(path: Path, earlier: Path, run: int, days: int) -> Path:
+    """Write the calls of a file of `write_analytics` anew, `run` times `days` days later and under ids of their own.
+
+    It costs a fifth of making them up.
+    """
+    with duckdb.connect(config={"threads": "2"}) as con:
+        con.execute(
+            f"""
+            COPY (
+                SELECT * REPLACE (
+                    TimeGenerated + to_days($days::INTEGER) AS TimeGenerated,
+                    substr(CorrelationId, 1, 9) || format('{{:04x}}', $run) || substr(CorrelationId, 14)
+                        AS CorrelationId,
+                    substr(EventDataId, 1, 9) || format('{{:04x}}', $run) || substr(EventDataId, 14) AS EventDataId)
+                FROM read_parquet('{earlier}')
+            ) TO '{path}' (FORMAT parquet, COMPRESSION snappy)""",
+            {"run": run, "days": run * days},
+        )
+    return path

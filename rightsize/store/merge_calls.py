@@ -1,0 +1,152 @@
+"""The events that staged rows make of calls, and which of the rows say something new.
+
+Of most calls one row says all that the others say: the one of the highest rank, which is then the event as it stands.
+That is found with integers alone, but for one look at the texts of every other row beside it. What is left, calls of
+which something is stored or whose rows complete each other, is merged column by column.
+"""
+
+from __future__ import annotations
+
+import duckdb
+
+from rightsize.store.counting import new_rows
+from rightsize.store.ddl import MARKED_COLUMNS
+
+LEAST = ("time", "category", "correlation_id", *MARKED_COLUMNS)
+"""Columns of which the least value counts, and whose move makes a row new."""
+
+STORED = (
+    "event_key",
+    "time",
+    "source",
+    "plane",
+    "category",
+    "rank",
+    "correlation_id",
+    "operation_key",
+    "scope_key",
+    *MARKED_COLUMNS,
+)
+"""What is stored of an event, but for what is derived from it."""
+
+_COLUMNS = ", ".join(STORED)
+_MARKED = ", ".join(
+    f"CASE WHEN r.{name} IS NOT NULL THEN (4 - r.rank) || r.{name} END AS {name}" for name in MARKED_COLUMNS
+)
+# A rank and a place in one number: the greatest is a row of the highest rank.
+_PLACES = 40
+_PLACE = f"& {(1 << _PLACES) - 1}"
+
+
+def judge_rows(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
+    """Make of `merge_rows` the view `merge_changed`, the events that are new or change, as they are stored then.
+
+    `merge_rows` has of each row of `stage_event_rows` its `rowid` as `place`, its file and line, the key of its call,
+    and integers for its operation and scope. `merge_stored` is filled with the stored rows of these calls.
+
+    Returns the new rows of each file.
+    """
+    # What is stored of the same calls is found by their keys alone: a scan of one column.
+    con.execute("""
+        CREATE OR REPLACE TEMP TABLE merge_stored AS
+        SELECT rowid AS stored_row, event_key FROM base.events
+        WHERE event_key IN (SELECT event_key FROM merge_rows)""")
+    _compare_rows(con)
+    new = _merge_by_column(con)
+    counted = con.execute("""
+        SELECT file_id, count(*) FROM merge_rows
+        WHERE event_key NOT IN (SELECT event_key FROM merge_mixed) AND place NOT IN (
+            SELECT place FROM merge_pairs WHERE decides_new
+            EXCEPT SELECT place FROM merge_additions WHERE decides_new AND is_new)
+        GROUP BY file_id""").fetchall()
+    for file_id, count in counted:
+        new[file_id] = new.get(file_id, 0) + count
+    con.execute(f"""
+        CREATE OR REPLACE TEMP TABLE merge_best AS
+        SELECT place, event_key, time, operation_key, scope_key FROM merge_rows
+        WHERE event_key NOT IN (SELECT event_key FROM merge_mixed) AND place NOT IN (SELECT place FROM merge_order)
+        UNION ALL
+        SELECT place, event_key, first_time, operation_key, scope_key FROM merge_order
+        WHERE best {_PLACE} = place AND event_key NOT IN (SELECT event_key FROM merge_mixed)""")
+    con.execute(f"""
+        CREATE OR REPLACE TEMP VIEW merge_changed AS
+        SELECT event_key, b.time, source, plane, category, rank::TINYINT AS rank, correlation_id, operation_key,
+            scope_key, {_MARKED}
+        FROM merge_best AS b JOIN stage_event_rows AS r ON r.rowid = b.place
+        UNION ALL SELECT {_COLUMNS} FROM merge_mixed_changed""")
+    return new
+
+
+def _compare_rows(con: duckdb.DuckDBPyConnection) -> None:
+    """Find the calls of `merge_mixed`: what is stored of them, or what one row says and a better one does not, counts.
+
+    A row that has no higher rank than all before it, and is not earlier, is new if it adds to the best of these; where
+    there is more than one of them, that is left to `_merge_by_column`, and so is a row that adds to the best of all.
+    """
+    con.execute(f"""
+        CREATE OR REPLACE TEMP TABLE merge_order AS
+        SELECT place, event_key, rank, count(*) OVER earlier AS rows_before, max(standing) OVER earlier AS lead,
+            coalesce(time < min(time) OVER earlier, false) AS is_earlier, max(standing) OVER of_call AS best,
+            min(time) OVER of_call AS first_time, min(operation_key) OVER of_call AS operation_key,
+            min(scope_key) OVER of_call AS scope_key
+        FROM (SELECT *, (rank::BIGINT << {_PLACES}) | place AS standing FROM merge_rows)
+        WHERE event_key IN (SELECT event_key FROM merge_rows GROUP BY event_key HAVING count(*) > 1)
+            AND event_key NOT IN (SELECT event_key FROM merge_stored)
+        WINDOW of_call AS (PARTITION BY event_key), earlier AS (
+            PARTITION BY event_key ORDER BY file_id, line ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)""")
+    con.execute(f"""
+        CREATE OR REPLACE TEMP TABLE merge_pairs AS
+        WITH ordered AS (
+            SELECT *, rows_before > 0 AND rank <= lead >> {_PLACES} AND NOT is_earlier AS is_behind FROM merge_order
+        )
+        SELECT place, event_key, rows_before, lead {_PLACE} AS other, true AS decides_new, lead = best AS decides_event
+        FROM ordered WHERE is_behind
+        UNION ALL
+        SELECT place, event_key, rows_before, best {_PLACE}, false, true FROM ordered
+        WHERE best {_PLACE} <> place AND NOT (is_behind AND lead = best)""")
+    told = " OR ".join(
+        (*(_tells(name) for name in ("category", "correlation_id")), *map(_tells_better, MARKED_COLUMNS))
+    )
+    con.execute(f"""
+        CREATE OR REPLACE TEMP TABLE merge_additions AS
+        SELECT * FROM (
+            SELECT p.*, {told} AS is_new, {_tells("source")} OR {_tells("plane")} AS is_elsewhere
+            FROM merge_pairs AS p JOIN stage_event_rows AS r ON r.rowid = p.place
+            JOIN stage_event_rows AS o ON o.rowid = p.other)
+        WHERE is_new OR is_elsewhere""")
+    con.execute("""
+        CREATE OR REPLACE TEMP TABLE merge_mixed AS
+        SELECT event_key FROM merge_additions WHERE decides_event OR rows_before > 1
+        UNION SELECT event_key FROM merge_stored""")
+
+
+def _tells(name: str) -> str:
+    return f"(r.{name} IS NOT NULL AND (o.{name} IS NULL OR r.{name} < o.{name}))"
+
+
+def _tells_better(name: str) -> str:
+    return f"(r.{name} IS NOT NULL AND (o.{name} IS NULL OR (r.rank = o.rank AND r.{name} < o.{name})))"
+
+
+def _merge_by_column(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
+    """Merge the calls of `merge_mixed` into `merge_mixed_changed`; return the new rows of each file."""
+    con.execute(f"""
+        CREATE OR REPLACE TEMP TABLE merge_mixed_rows AS
+        SELECT m.file_id, m.line, NULL::BIGINT AS stored_row, event_key, r.time, source, plane, category,
+            r.rank::TINYINT AS rank, correlation_id, operation_key, scope_key, {_MARKED}
+        FROM merge_rows AS m JOIN stage_event_rows AS r ON r.rowid = m.place
+        WHERE event_key IN (SELECT event_key FROM merge_mixed)""")
+    con.execute(f"""
+        INSERT INTO merge_mixed_rows BY NAME
+        SELECT NULL AS file_id, NULL AS line, rowid AS stored_row, {_COLUMNS} FROM base.events
+        WHERE rowid IN (SELECT stored_row FROM merge_stored)""")
+    new = dict(con.execute(new_rows("merge_mixed_rows", ("event_key",), LEAST, ("rank",))).fetchall())
+    least = ", ".join(f"min({name}) AS {name}" for name in MARKED_COLUMNS)
+    con.execute(f"""
+        CREATE OR REPLACE TEMP TABLE merge_mixed_changed AS
+        SELECT event_key, min(time) AS time, min(source) AS source, min(plane) AS plane, min(category) AS category,
+            max(rank) AS rank, min(correlation_id) AS correlation_id, min(operation_key) AS operation_key,
+            min(scope_key) AS scope_key, {least}
+        FROM merge_mixed_rows GROUP BY event_key
+        EXCEPT SELECT {_COLUMNS} FROM merge_mixed_rows WHERE file_id IS NULL""")
+    return new
