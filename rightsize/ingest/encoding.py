@@ -60,7 +60,7 @@ def _gunzip(stored: Iterator[bytes], name: str, watch: Callable[[bytes], object]
                 data = member.unused_data
                 if member.eof:
                     member, started = zlib_ng.decompressobj(_GZIP_WINDOW), False
-    except zlib_ng.error as error:
+    except zlib_ng.error as error:  # type: ignore[misc]  # its stub takes the class for an instance
         raise InputError(f"`{name}` is a damaged gzip file: {error}", hint="export or copy it again") from error
     if started:
         raise InputError(f"`{name}` is a gzip file that was cut short", hint="export or copy it again")
