@@ -49,6 +49,11 @@ SELECT
         WHEN regexp_matches(caller_ip, '^[0-9A-Fa-f:.]+$') THEN caller_ip
     END AS ip,
     CASE
+        WHEN length(trim(country)) = 2 AND translate(upper(trim(country)), 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', '') = ''
+            THEN upper(trim(country))
+    END AS country,
+    CASE WHEN TRY_CAST(trim(network_number) AS BIGINT) > 0 THEN trim(network_number) END AS network_number,
+    CASE
         WHEN time IS NULL OR time = '' THEN 'it has no time'
         WHEN time_utc IS NULL THEN 'its time cannot be read'
         WHEN time_utc < TIMESTAMP '2010-01-01 00:00:00' OR time_utc >= TIMESTAMP '2050-01-01 00:00:00'

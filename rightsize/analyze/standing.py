@@ -7,7 +7,7 @@ remembers; `workflow.watch` compares.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import polars as pl
 
@@ -15,6 +15,7 @@ from rightsize.analyze.escalation import Holdings, build_graph, escalations_of, 
 from rightsize.analyze.facts import read_facts
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.layers import measure_layers, today
+from rightsize.analyze.planes import PlaneAnalysis
 from rightsize.analyze.reasons import Verdict
 from rightsize.analyze.text import folded
 from rightsize.analyze.verdicts import Analysis
@@ -35,7 +36,8 @@ STANDING: Mapping[str, pl.DataType] = {
 
 LISTED = ("role_assignment", "directory_role_assignment", "app_role_assignment", "permission_grant")
 """Kinds of what listings show: a new one is a grant."""
-CONCLUDED = ("unused", "escalation", "violation", "drift", "signal")
+UNUSED = "unused"
+CONCLUDED = (UNUSED, "escalation", "violation", "drift", "signal")
 """Kinds that are concluded, and that end."""
 
 _HEAVY = ("tenant", "access", "all_groups", "all_users", "applications")
@@ -43,19 +45,25 @@ _APART = "|"
 
 
 def standing_of(
-    inputs: Inputs, analysis: Analysis, table_of: Callable[[str], pl.DataFrame], drifts: pl.DataFrame
+    inputs: Inputs,
+    analysis: Analysis,
+    planes: Sequence[PlaneAnalysis],
+    table_of: Callable[[str], pl.DataFrame],
+    drifts: pl.DataFrame,
 ) -> pl.DataFrame:
     """Return all that stands, as `STANDING`.
 
     Args:
         inputs: The tables of the analysis.
         analysis: Its verdicts.
+        planes: Those of the planes beyond Azure RBAC.
         table_of: Gives the other tables of the store, for example `Store.table`.
         drifts: What differs from what was applied, as `STANDING`.
     """
     parts = (
         listed_grants(inputs, table_of),
         unused_assignments(analysis),
+        *(unused_grants(plane) for plane in planes),
         escalations(inputs, analysis, table_of),
         violations(analysis),
         signals(table_of("signals"), table_of("signal_entities")),
@@ -101,22 +109,41 @@ def privileged_roles(role_operations: pl.DataFrame) -> pl.Series:
 
 
 def unused_assignments(analysis: Analysis) -> pl.DataFrame:
-    """Return the assignments, as old as the window or older, of which a log would have shown use and none shows any."""
-    start: dt.datetime = analysis.window.start
+    """Return the assignments, as old as the window or older, of which a log would have shown use and none shows any.
+
+    An assignment that is used on one plane may be unused on the other, and then stands here with that plane alone.
+    """
+    assignments = analysis.tenant.assignments.filter(~pl.col("twin"))
+    return _unused(assignments, analysis.verdicts, analysis.window.start)
+
+
+def unused_grants(plane: PlaneAnalysis) -> pl.DataFrame:
+    """Return the same of a plane beyond Azure RBAC: permissions of applications, directory roles."""
+    assignments = plane.assignments.with_columns(role=folded(pl.col("role_definition_id")))
+    return _unused(assignments, plane.verdicts, plane.window.start)
+
+
+def _unused(assignments: pl.DataFrame, verdicts: pl.DataFrame, start: dt.datetime) -> pl.DataFrame:
     key = ["role_assignment_id", "state"]
-    verdicts = analysis.verdicts
-    used = verdicts.filter(pl.col("verdict") == Verdict.USED.value).select(key).unique()
-    idle = verdicts.filter(pl.col("verdict") == Verdict.UNUSED.value).group_by(key).agg(pl.col("operations").sum())
-    old = analysis.tenant.assignments.filter(
-        (pl.col("state") != "activated") & ~pl.col("twin") & (pl.col("created_on") < start).fill_null(True)
+    used, idle = (pl.col("verdict") == word.value for word in (Verdict.USED, Verdict.UNUSED))
+    by_plane = verdicts.group_by(*key, "plane").agg(used=used.any(), operations=pl.col("operations").filter(idle).sum())
+    silent = by_plane.filter(~pl.col("used") & (pl.col("operations") > 0))
+    counted = silent.group_by(key).agg(pl.col("operations").sum(), plane=pl.col("plane").sort().str.join(", "))
+    in_use = by_plane.filter("used").select(key).unique()
+    part = counted.join(in_use, on=key).select(*key, partly=True)
+    old = assignments.filter((pl.col("state") != "activated") & (pl.col("created_on") < start).fill_null(True)).unique(
+        key, keep="first", maintain_order=True
     )
+    partly = pl.col("partly").fill_null(False)
+    name = _joined(folded(pl.col("role_assignment_id")), pl.col("state"))
     return (
-        old.join(idle.filter(pl.col("operations") > 0), on=key)
-        .join(used, on=key, how="anti")
+        old.drop("plane", strict=False)
+        .join(counted, on=key)
+        .join(part, on=key, how="left")
         .select(
-            kind=pl.lit(CONCLUDED[0]), name=_joined(pl.col("role_assignment_id"), pl.col("state")), value=pl.lit(""),
-            severity=pl.lit("low"), principal_id="principal_id", scope="scope", role="role",
-            what=pl.col("operations").cast(pl.String),
+            kind=pl.lit(UNUSED), name=pl.when(partly).then(_joined(name, pl.col("plane"))).otherwise(name),
+            value=pl.when(partly).then("plane").otherwise(pl.lit("")), severity=pl.lit("low"),
+            principal_id="principal_id", scope="scope", role="role", what=pl.col("operations").cast(pl.String),
         )
     )  # fmt: skip
 

@@ -12,6 +12,8 @@ from typing import Any
 from rightsize.collect.listing import Question
 from rightsize.collect.pages import KIND, MANIFEST, PAGES, Progress, Run
 from rightsize.model.errors import InputError
+from rightsize.rbac.text import fold
+from rightsize.store.listings import GRANT_SOURCES, Listing
 
 LATENESS = dt.timedelta(hours=3)
 """Rows are all there so long after what they tell: the Activity Log takes up to 20 minutes, sign-ins up to 2 hours."""
@@ -220,6 +222,7 @@ class Loadable:
     pages: tuple[Path, ...]
     covers: tuple[Covered, ...]
     notes: tuple[str, ...]
+    listings: tuple[Listing, ...] = ()
 
 
 def open_loadable(folder: Path, raw: Collection[str]) -> Loadable:
@@ -250,7 +253,24 @@ def open_loadable(folder: Path, raw: Collection[str]) -> Loadable:
     )
     names = sorted({unit.source for unit in run.units.values() if unit.files})
     pages = tuple(folder / PAGES / name for name in names if name not in raw)
-    return Loadable(pages, covers, tuple(_notes(run)))
+    return Loadable(pages, covers, tuple(_notes(run)), tuple(_listings(run)))
+
+
+def _listings(run: Run) -> Iterator[Listing]:
+    """Yield the listings of grants, each with whether it has all of its place.
+
+    What is asked of Graph piece by piece is one listing of the directory: which piece a grant is in may change.
+    """
+    taken_on = dt.datetime.fromisoformat(run.manifest["started"]).astimezone(dt.UTC).replace(tzinfo=None)
+    found: dict[tuple[str, str], list[Progress]] = {}
+    for unit in run.units.values():
+        if unit.source in GRANT_SOURCES:
+            place = unit.scope if unit.source.startswith("role_") else "/"
+            found.setdefault((unit.source, fold(place)), []).append(unit)
+    for (source, place), units in sorted(found.items()):
+        files = tuple(str(run.unit_folder(unit) / file.name) for unit in units for file in unit.files)
+        is_complete = all(unit.state == "complete" and not unit.lost for unit in units)
+        yield Listing(source, place, taken_on, files, is_complete and bool(run.manifest["finished"]))
 
 
 def _notes(run: Run) -> Iterator[str]:

@@ -68,6 +68,8 @@ _CAMEL: dict[str, tuple[str, ...]] = {
     "risk_level": ("riskLevelDuringSignIn", "riskLevelAggregated"),
     "risk_state": ("riskState",),
     "risk_detail": ("riskDetail",),
+    "location": ("location",),
+    "network_number": ("autonomousSystemNumber",),
 }
 
 _PASCAL: dict[str, tuple[str, ...]] = {
@@ -165,6 +167,8 @@ _PASCAL: dict[str, tuple[str, ...]] = {
     "risk_level": ("RiskLevelDuringSignIn", "RiskLevelAggregated"),
     "risk_state": ("RiskState",),
     "risk_detail": ("RiskDetail",),
+    "location": ("LocationDetails", "Location"),
+    "network_number": ("AutonomousSystemNumber",),
     "client_app_id": ("ApplicationId",),
     "account_id": ("AccountObjectId",),
     "account_type": ("EntityType",),

@@ -50,7 +50,7 @@ _STAGED_EVENTS = (
 _GUID = "[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}"
 _STAGED_SIGN_INS = (
     "time, sign_in_id, principal_id, principal_name, app_id, resource_id, resource_name, kind, succeeded, "
-    "correlation_id, token_id, session_id, ip"
+    "correlation_id, token_id, session_id, ip, country, network_number"
 )
 
 # A record that the fast way cannot place, or whose keys it may have missed because of their capitals.

@@ -33,7 +33,7 @@ RAW_EVENT_COLUMNS = (
 RAW_SIGN_IN_COLUMNS = (
     "file_no", "line", "log", "time", "sign_in_id", "correlation_id", "user_id", "user_name", "service_principal_id",
     "service_principal_name", "app_id", "resource_app_id", "resource_name", "kind", "result", "token_id", "session_id",
-    "caller_ip", "risk_level", "risk_state", "risk_detail", "operation_name", "ordinal",
+    "caller_ip", "risk_level", "risk_state", "risk_detail", "country", "network_number", "operation_name", "ordinal",
 )  # fmt: skip
 
 
@@ -219,6 +219,8 @@ _SIGN_IN_PROPERTIES = {
     "in_risk_level": ("riskLevelDuringSignIn", "riskLevelAggregated"),
     "in_risk_state": ("riskState",),
     "in_risk_detail": ("riskDetail",),
+    "in_country": ("location.countryOrRegion",),
+    "in_network_number": ("autonomousSystemNumber",),
 }
 
 
@@ -258,6 +260,12 @@ SELECT file_no, line, log,
     coalesce(token_id, in_token_id) AS token_id, coalesce(session_id, in_session_id) AS session_id,
     coalesce(caller_ip, in_ip) AS caller_ip, coalesce(risk_level, in_risk_level) AS risk_level,
     coalesce(risk_state, in_risk_state) AS risk_state, coalesce(risk_detail, in_risk_detail) AS risk_detail,
+    -- An object in Graph, in tables its text beside a word, and in diagnostic records the word alone.
+    coalesce(
+        in_country,
+        CASE WHEN location LIKE '{{%' THEN TRY(json_extract_string(location, '$.countryOrRegion')) ELSE location END
+    ) AS country,
+    coalesce(network_number, in_network_number) AS network_number,
     operation_name, CAST(NULL AS BIGINT) AS ordinal
 FROM (
     SELECT *, {values_as_columns(_SIGN_IN_PROPERTIES, ("property", 0))}, {named} AS named

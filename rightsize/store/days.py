@@ -72,7 +72,26 @@ _SIGN_INS = """
         count(*) FILTER (WHERE NOT succeeded) AS failed, max(time) AS last_seen
     FROM base.sign_in_rows WHERE {days} GROUP BY ALL"""
 
-DAY_TABLES = ("usage_days", *_OF_EVENTS, "sign_in_days", "observed_days")
+# An office or a region of a cloud changes addresses within a network of this size. Failed sign-ins are anybody's.
+_PLACES = f"""
+    SELECT day, is_sign_in, principal_id, {folded("principal_name")} AS principal_name, app_id, CASE
+            WHEN ip LIKE '%.%' THEN nullif(regexp_extract(ip, '^([0-9]+[.][0-9]+[.][0-9]+)[.]', 1), '') || '.0/24'
+            WHEN ip LIKE '%:%' THEN
+                nullif(regexp_extract(ip, '^([0-9a-fA-F]*:[0-9a-fA-F]*:[0-9a-fA-F]*)', 1), '') || '::/48'
+        END AS network, country, network_number, sum(calls)::BIGINT AS calls
+    FROM (
+        SELECT time::DATE AS day, false AS is_sign_in, substr(principal_id, 2) AS principal_id,
+            substr(CASE WHEN principal_id IS NULL THEN coalesce(principal_name, app_id) END, 2) AS principal_name,
+            substr(app_id, 2) AS app_id, substr(ip, 2) AS ip, NULL::VARCHAR AS country,
+            NULL::VARCHAR AS network_number, count(*) AS calls
+        FROM base.events WHERE {{days}} GROUP BY ALL
+        UNION ALL
+        SELECT time::DATE, true, principal_id, CASE WHEN principal_id IS NULL THEN principal_name END, app_id, ip,
+            country, network_number, count(*)
+        FROM base.sign_in_rows WHERE {{days}} AND succeeded GROUP BY ALL
+    ) GROUP BY ALL"""
+
+DAY_TABLES = ("usage_days", *_OF_EVENTS, "sign_in_days", "observed_days", "place_days")
 """The tables of schema `base` that hold a row or more a day."""
 
 
@@ -93,6 +112,13 @@ def recompute_days(con: duckdb.DuckDBPyConnection) -> None:
         con.execute(f"INSERT INTO base.{name} BY NAME {text.format(days=days)}")
     con.execute(f"INSERT INTO base.sign_in_days BY NAME {_SIGN_INS.format(days=days)}")
     con.execute(f"INSERT INTO base.observed_days BY NAME {observed_days(days)}")
+    con.execute(f"INSERT INTO base.place_days BY NAME {_PLACES.format(days=days)}")
+
+
+def fill_places(con: duckdb.DuckDBPyConnection) -> None:
+    """Fill `place_days` from all events and sign-ins there are."""
+    con.execute("DELETE FROM base.place_days")
+    con.execute(f"INSERT INTO base.place_days BY NAME {_PLACES.format(days='true')}")
 
 
 def days_between(con: duckdb.DuckDBPyConnection) -> str | None:

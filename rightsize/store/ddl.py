@@ -85,7 +85,8 @@ _BASE_TABLES = {
     "sign_in_rows": (
         "sign_in_key UHUGEINT, time TIMESTAMP, principal_id VARCHAR, principal_name VARCHAR, app_id VARCHAR, "
         "resource_id VARCHAR, resource_name VARCHAR, kind VARCHAR, succeeded BOOLEAN, sign_in_id VARCHAR, "
-        "correlation_id VARCHAR, token_id VARCHAR, session_id VARCHAR, ip VARCHAR"
+        "correlation_id VARCHAR, token_id VARCHAR, session_id VARCHAR, ip VARCHAR, "
+        "country VARCHAR, network_number VARCHAR"
     ),
     "scopes": (
         "folded VARCHAR, parent VARCHAR, kind VARCHAR, subscription_id VARCHAR, resource_group VARCHAR, "
@@ -93,6 +94,10 @@ _BASE_TABLES = {
     ),
     "coverage": (
         "source VARCHAR, category VARCHAR, scope VARCHAR, day DATE, events BIGINT, state VARCHAR, declared_by VARCHAR"
+    ),
+    "place_days": (
+        "day DATE, is_sign_in BOOLEAN, principal_id VARCHAR, principal_name VARCHAR, app_id VARCHAR, network VARCHAR, "
+        "country VARCHAR, network_number VARCHAR, calls BIGINT"
     ),
     "quarantined_calls": "event_key UHUGEINT, signal_id VARCHAR, basis VARCHAR",
     "role_operations": ("role_definition_id VARCHAR, operation VARCHAR, plane VARCHAR, conditional BOOLEAN"),
@@ -131,6 +136,24 @@ def base_names() -> tuple[str, ...]:
     return tuple(dict.fromkeys((*_BASE_TABLES, *from_model)))
 
 
+_VANISHED = """
+        SELECT source, grant_id, max(last_listed_on) AS last_listed_on, max(taken_on) AS missing_on
+        FROM base.grant_sightings LEFT JOIN base.grant_listings USING (source, place)
+        GROUP BY source, grant_id HAVING bool_and(coalesce(last_listed_on < taken_on, false))"""
+
+
+def _is_listed(grant: str, source: str) -> str:
+    """Return SQL that leaves out what complete listings have no more; what an export shows without one stays."""
+    return f"({source}, {grant}) NOT IN (SELECT (source, grant_id) FROM ({_VANISHED}))"
+
+
+def _listing_of(assignments: str, eligibilities: str) -> str:
+    """Return SQL for what lists a row; activations come and go and are kept, since they are history."""
+    return f"CASE a.state WHEN 'active' THEN '{assignments}' WHEN 'eligible' THEN '{eligibilities}' ELSE '' END"
+
+
+_AZURE_LISTING = _listing_of("role_assignments", "role_eligibility_instances")
+_DIRECTORY_LISTING = _listing_of("directory_role_assignments", "directory_eligibility_instances")
 _ANSWER_VIEWS = ("granted", "granted_operations", "verdict_operations")
 
 # One view a table of the model whose text is not simply the physical table's.
@@ -251,13 +274,21 @@ _VIEWS = {
         FROM base.role_assignments AS a
         WHERE NOT (a.state = 'active' AND EXISTS (
             SELECT 1 FROM base.role_assignments AS b
-            WHERE b.role_assignment_id = a.role_assignment_id AND b.state = 'activated'))""",
-    "directory_role_assignments": """
+            WHERE b.role_assignment_id = a.role_assignment_id AND b.state = 'activated'))
+            AND {_is_listed("a.role_assignment_id", _AZURE_LISTING)}""",
+    "directory_role_assignments": f"""
         -- What is activated is listed as an assignment, too.
         SELECT * FROM base.directory_role_assignments AS a
         WHERE NOT (a.state = 'active' AND EXISTS (
             SELECT 1 FROM base.directory_role_assignments AS b
-            WHERE b.role_assignment_id = a.role_assignment_id AND b.state = 'activated'))""",
+            WHERE b.role_assignment_id = a.role_assignment_id AND b.state = 'activated'))
+            AND {_is_listed("lower(a.role_assignment_id)", _DIRECTORY_LISTING)}""",
+    "app_role_assignments": f"""
+        SELECT * FROM base.app_role_assignments
+        WHERE {_is_listed("app_role_assignment_id", "'app_role_assignments'")}""",
+    "permission_grants": f"""
+        SELECT * FROM base.permission_grants WHERE {_is_listed("permission_grant_id", "'delegated_grants'")}""",
+    "vanished_grants": _VANISHED,
     "deny_assignments": f"""
         SELECT * EXCLUDE (version) REPLACE ({_SCOPE_SPELLING.format(key=folded("a.scope"), raw="a.scope")} AS scope)
         FROM base.deny_assignments AS a""",
@@ -294,7 +325,7 @@ _VIEWS = {
         UNION ALL
         SELECT g.app_role_assignment_id, 'active', 'graph', coalesce(n.permission, g.app_role_id), g.principal_id,
             'application', g.resource_id, false
-        FROM base.app_role_assignments AS g LEFT JOIN (
+        FROM app_role_assignments AS g LEFT JOIN (
             SELECT i.principal_id AS resource_id, p.permission_id AS app_role_id, min(p.permission) AS permission
             FROM base.api_permissions AS p JOIN base.principals AS i ON i.app_id = p.api_app_id
             WHERE p.access = 'application' GROUP BY ALL
@@ -302,11 +333,11 @@ _VIEWS = {
         UNION ALL
         SELECT permission_grant_id, 'active', 'graph', unnest(permissions), client_id, 'delegated',
             CASE WHEN consent_type = 'Principal' THEN principal_id ELSE resource_id END, false
-        FROM base.permission_grants
+        FROM permission_grants
         UNION ALL
         SELECT a.role_assignment_id, a.state, 'directory', coalesce(r.role_name, a.directory_role_id), a.principal_id,
             'role', a.scope, false
-        FROM base.directory_role_assignments AS a LEFT JOIN base.directory_roles AS r USING (directory_role_id)""",
+        FROM directory_role_assignments AS a LEFT JOIN base.directory_roles AS r USING (directory_role_id)""",
     "granted_operations": """
         SELECT a.role_assignment_id, a.state, r.operation, r.plane, a.principal_id, a.role_definition_id, a.scope,
             r.conditional OR a.condition IS NOT NULL AS conditional

@@ -12,6 +12,7 @@ from rightsize.store.connection import Store
 from rightsize.store.coverage import declare_window, derive_coverage
 from rightsize.store.days import recompute_days
 from rightsize.store.derive import derive_aliases, derive_closure, derive_roles, derive_scopes
+from rightsize.store.listings import Listing, note_listings
 from rightsize.store.merge_events import merge_events, merge_requests, merge_sign_ins
 from rightsize.store.merge_reduced import merge_reduced_sign_ins
 from rightsize.store.merge_tables import merge_bookkeeping, merge_tables
@@ -76,7 +77,9 @@ class Declaration:
     declared_by: str = "user"
 
 
-def merge(store: Store, declarations: Sequence[Declaration] = ()) -> tuple[MergedFile, ...]:
+def merge(
+    store: Store, declarations: Sequence[Declaration] = (), listings: Sequence[Listing] = ()
+) -> tuple[MergedFile, ...]:
     """Merge the staging tables of the store's connection in one transaction; return the files in order.
 
     Raises:
@@ -85,6 +88,7 @@ def merge(store: Store, declarations: Sequence[Declaration] = ()) -> tuple[Merge
     with store.transaction() as con:
         for declaration in declarations:
             declare_window(con, **asdict(declaration))
+        note_listings(con, listings)
         late = _drop_late(con)
         new = _merge_staged(con)
     files = con.execute("SELECT file_id, path, source, read, rejected FROM stage_files ORDER BY file_id").fetchall()

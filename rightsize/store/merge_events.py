@@ -155,7 +155,7 @@ def merge_sign_ins(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
     """
     greatest = (
         "principal_id", "principal_name", "app_id", "resource_id", "resource_name", "kind", "succeeded", "sign_in_id",
-        "correlation_id", "token_id", "session_id", "ip",
+        "correlation_id", "token_id", "session_id", "ip", "country", "network_number",
     )  # fmt: skip
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE merge_sign_ins AS
@@ -165,7 +165,7 @@ def merge_sign_ins(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
             ))::VARCHAR)) AS sign_in_key,
             time, principal_id, {folded("principal_name")} AS principal_name, app_id, resource_id, resource_name, kind,
             succeeded, {folded("sign_in_id")} AS sign_in_id, {folded("correlation_id")} AS correlation_id, token_id,
-            session_id, ip
+            session_id, ip, country, network_number
         FROM stage_sign_in_rows""")
     con.execute(f"""
         INSERT INTO merge_sign_ins BY NAME

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 import duckdb
 
 from rightsize.model.tables.graph import GRAPH_TABLES
-from rightsize.store.days import DAY_TABLES, recompute_days
+from rightsize.store.days import DAY_TABLES, fill_places, recompute_days
 from rightsize.store.ddl import base_table, view_statements
 from rightsize.store.merge_events import name_actors_and_assignments, with_keys
 
-SCHEMA_VERSION = 18
+SCHEMA_VERSION = 19
 
 
 def _add_scope_tags(connection: duckdb.DuckDBPyConnection) -> None:
@@ -92,6 +92,7 @@ def _add_days(connection: duckdb.DuckDBPyConnection) -> None:
         SELECT time::DATE AS day FROM base.events UNION SELECT time::DATE FROM base.sign_in_rows
         UNION SELECT day FROM base.reduced_usage UNION SELECT day FROM base.reduced_sign_ins""")
     _add_quarantine(connection)
+    _add_countries(connection)
     recompute_days(connection)
     connection.execute("DROP TABLE touched_days")
 
@@ -115,6 +116,18 @@ def _add_steps(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("ALTER TABLE base.reach ADD COLUMN IF NOT EXISTS tenant_steps BIGINT")
 
 
+def _add_countries(connection: duckdb.DuckDBPyConnection) -> None:
+    for name in ("country", "network_number"):
+        connection.execute(f"ALTER TABLE base.sign_in_rows ADD COLUMN IF NOT EXISTS {name} VARCHAR")
+
+
+def _add_listings_and_places(connection: duckdb.DuckDBPyConnection) -> None:
+    for name in ("grant_listings", "grant_sightings", "place_days"):
+        connection.execute(f"CREATE TABLE IF NOT EXISTS base.{name} ({base_table(name)})")
+    _add_countries(connection)
+    fill_places(connection)
+
+
 _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     1: _add_scope_tags,
     2: _add_policies_and_requests,
@@ -134,6 +147,7 @@ _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     16: _add_steps,
     # Views only, which every migration lays out again.
     17: lambda _: None,
+    18: _add_listings_and_places,
 }
 """The step that leads from the version of its key to the next."""
 

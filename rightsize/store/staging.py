@@ -11,7 +11,7 @@ from rightsize.model.schema import Table
 from rightsize.model.tables import TABLES
 from rightsize.model.tables.usage import EVENT_COLUMNS
 
-_BOOKKEEPING = ("loads", "rejects", "declared_windows", "signal_decisions")
+_BOOKKEEPING = ("loads", "rejects", "declared_windows", "grant_listings", "grant_sightings", "signal_decisions")
 
 STAGED_TABLES: tuple[Table, ...] = tuple(
     table for table in TABLES if table.kind == "loaded" and table.name not in _BOOKKEEPING
@@ -47,7 +47,8 @@ _LOG_TABLES = {
     "stage_sign_in_rows": (
         "file_id INTEGER, line BIGINT, time TIMESTAMP, sign_in_id VARCHAR, principal_id VARCHAR, "
         "principal_name VARCHAR, app_id VARCHAR, resource_id VARCHAR, resource_name VARCHAR, kind VARCHAR, "
-        "succeeded BOOLEAN, correlation_id VARCHAR, token_id VARCHAR, session_id VARCHAR, ip VARCHAR"
+        "succeeded BOOLEAN, correlation_id VARCHAR, token_id VARCHAR, session_id VARCHAR, ip VARCHAR, "
+        "country VARCHAR, network_number VARCHAR"
     ),
 }
 

@@ -26,6 +26,9 @@ KEEP_DAYS = 90
 HORIZON_DAYS = 120
 """Events that come so many days late, or later, are not told any more: what was told before them is forgotten."""
 
+FORGOTTEN = ("event", "granted", "revoked", "asked", "listed", "behaviour")
+"""Kinds of what was told once, and is forgotten after `HORIZON_DAYS`."""
+
 SEEN = {"kind": pl.String(), "name": pl.String(), "value": pl.String(), "day": pl.Date()}
 _AS_OF = "watch_as_of"
 _NUMBER = "watch_number"
@@ -110,8 +113,9 @@ def newest_day(store: Store) -> tuple[dt.date, bool]:
 def watched_events(store: Store, days: Sequence[dt.date], operations: Collection[str]) -> pl.DataFrame:
     """Return the events of some days that name one of some operations, folded.
 
-    Columns: `event_key, time, operation, scope, outcome, actor_id, actor_name, app_id, ip, role, holder`; role and
-    holder are those of a role assignment, by its listing or by the bodies of the call.
+    Columns: `event_key, time, operation, scope, outcome, actor_id, actor_name, app_id, ip, role, holder,
+    request_type`; role and holder are those of a role assignment, by its listing or by the bodies of the call, or of a
+    request to Privileged Identity Management, by the listing of requests.
     """
     spans = " OR ".join(
         f"(e.time >= TIMESTAMP '{first}' AND e.time < TIMESTAMP '{last + dt.timedelta(days=1)}')"
@@ -123,8 +127,8 @@ def watched_events(store: Store, days: Sequence[dt.date], operations: Collection
             CASE e.rank WHEN 4 THEN 'succeeded' WHEN 1 THEN 'started' END AS outcome,
             coalesce(substr(e.principal_id, 2), u.principal_id) AS actor_id,
             substr(coalesce(e.principal_name, e.app_id), 2) AS actor_name, substr(e.app_id, 2) AS app_id,
-            substr(e.ip, 2) AS ip, coalesce(b.assigned_role_id, a.role_definition_id) AS role,
-            coalesce(b.assigned_principal_id, a.principal_id) AS holder
+            substr(e.ip, 2) AS ip, coalesce(b.assigned_role_id, a.role_definition_id, q.role_definition_id) AS role,
+            coalesce(b.assigned_principal_id, a.principal_id, q.principal_id) AS holder, q.request_type
         FROM base.events AS e
         JOIN base.operation_names AS o USING (operation_key) JOIN base.scope_names AS s USING (scope_key)
         LEFT JOIN base.request_bodies AS b USING (event_key)
@@ -133,6 +137,8 @@ def watched_events(store: Store, days: Sequence[dt.date], operations: Collection
             FROM base.role_assignments GROUP BY 1
         ) AS a ON o.folded LIKE 'microsoft.authorization/roleassignments/%'
             AND a.role_assignment_id = lower(string_split(s.folded, '/')[-1])
+        LEFT JOIN base.schedule_requests AS q ON o.folded LIKE 'microsoft.authorization/role%schedulerequests/write'
+            AND q.request_id = lower(string_split(s.folded, '/')[-1])
         LEFT JOIN (
             SELECT alias, min(principal_id) AS principal_id FROM base.principal_aliases
             GROUP BY 1 HAVING count(DISTINCT principal_id) = 1
@@ -212,7 +218,8 @@ def _remember(con: duckdb.DuckDBPyConnection, name: str, value: str) -> None:
 
 def _prune(con: duckdb.DuckDBPyConnection, as_of: dt.date) -> None:
     """Forget events that are not told any more, and changes that are old and delivered."""
-    con.execute("DELETE FROM base.watch_seen WHERE kind IN ('event', 'granted') AND day < ?", [horizon(as_of)])
+    con.execute("DELETE FROM base.watch_seen WHERE kind IN (SELECT unnest(?)) AND day < ?",
+                [list(FORGOTTEN), horizon(as_of)])  # fmt: skip
     con.execute("DELETE FROM base.watch_changes WHERE day < ? AND len(pending) = 0",
                 [as_of - dt.timedelta(days=KEEP_DAYS)])  # fmt: skip
 

@@ -3,31 +3,41 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Collection, Mapping
 
 import polars as pl
 
 from rightsize.analyze.behaviour.facts import BehaviourInputs, read_behaviour
-from rightsize.analyze.behaviour.judge import FINDINGS_SCHEMA, judge_behaviour
+from rightsize.analyze.behaviour.judge import FINDINGS_SCHEMA, HIGH, judge_behaviour
+from rightsize.analyze.inputs import schema_of
 from rightsize.rules.escalation import escalation_rules
 from rightsize.store.connection import Store
+from rightsize.store.ddl import RESOLVED
 
-_HIGH = 18.0
-# An office or a cloud's region changes addresses within a network of this size.
-_PLACES = """
-    SELECT principal_id, app_id, time::DATE AS day, count(*) AS calls, CASE
-            WHEN ip LIKE '%.%' THEN regexp_extract(ip, '^([0-9]+[.][0-9]+[.][0-9]+)[.]', 1) || '.0/24'
-            WHEN ip LIKE '%:%' THEN regexp_extract(ip, '^([0-9a-fA-F]*:[0-9a-fA-F]*:[0-9a-fA-F]*)', 1) || '::/48'
-        END AS network
-    FROM events WHERE principal_id IS NOT NULL GROUP BY ALL"""
+_HISTORY_DAYS = 180
+_PLACES = f"""
+    SELECT coalesce(p.principal_id, alias.principal_id) AS principal_id, p.is_sign_in, p.app_id, p.network, p.country,
+        p.network_number, p.day, sum(p.calls)::BIGINT AS calls
+    FROM base.place_days AS p LEFT JOIN ({RESOLVED}) AS alias
+        ON p.principal_id IS NULL AND alias.alias = p.principal_name
+    WHERE coalesce(p.principal_id, alias.principal_id) IS NOT NULL AND p.day BETWEEN $first AND $last
+    GROUP BY ALL"""
+_ALL = {"first": dt.date.min, "last": dt.date.max}
 
 
-def behaviour_inputs(store: Store) -> BehaviourInputs:
-    """Read what behaviour is read from."""
+def behaviour_inputs(store: Store, span: Mapping[str, dt.date] | None = None) -> BehaviourInputs:
+    """Read what behaviour is read from.
+
+    Args:
+        store: The store.
+        span: The `first` and the `last` day of it; all days for None.
+    """
     principals = store.table("principals")
     rules = escalation_rules("control").filter(pl.col("rule") == "runs_code")
+    days = ", ".join(f'"{column}"' for column in schema_of("usage_days"))
     return BehaviourInputs(
-        days=store.table("usage_days"),
-        places=store.frame(_PLACES),
+        days=store.frame(f"SELECT {days} FROM usage_days WHERE day BETWEEN $first AND $last", span or _ALL),
+        places=store.frame(_PLACES, span or _ALL),
         principals=principals,
         operations=store.table("operations").select("operation", "risk"),
         monitoring=store.table("operation_layers").filter(
@@ -45,14 +55,31 @@ def _machines(attached: pl.DataFrame, principals: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([listed, named.filter(pl.col("scope").str.starts_with("/subscriptions/"))])
 
 
-def find_behaviour(store: Store, since: dt.date | None = None) -> pl.DataFrame:
-    """Return the days to look at, of all that is loaded or since a day; see `analyze.behaviour.judge`."""
-    inputs = behaviour_inputs(store)
+def find_behaviour(store: Store) -> pl.DataFrame:
+    """Return the days to look at, of all that is loaded; see `analyze.behaviour.judge`."""
+    return _found(behaviour_inputs(store))
+
+
+def behaviour_of_days(store: Store, days: Collection[dt.date]) -> pl.DataFrame:
+    """Return the days to look at among some days, by what came at most `_HISTORY_DAYS` and a month before them.
+
+    The history begins with a month, so that a day is judged alike whichever other days are asked for with it.
+    """
+    by_start: dict[dt.date, list[dt.date]] = {}
+    for day in sorted(days):
+        by_start.setdefault((day - dt.timedelta(days=_HISTORY_DAYS)).replace(day=1), []).append(day)
+    parts = [pl.DataFrame(schema=FINDINGS_SCHEMA)]
+    for first, some in by_start.items():
+        found = _found(behaviour_inputs(store, {"first": first, "last": some[-1]}))
+        parts.append(found.filter(pl.col("day").is_in(some)))
+    return pl.concat(parts)
+
+
+def _found(inputs: BehaviourInputs) -> pl.DataFrame:
     if inputs.is_empty:
         return pl.DataFrame(schema=FINDINGS_SCHEMA)
     named = inputs.principals.select("principal_id", pl.coalesce("user_principal_name", "display_name", "principal_id"))
-    found = judge_behaviour(read_behaviour(inputs), dict(named.iter_rows()))
-    return found if since is None else found.filter(pl.col("day") >= since)
+    return judge_behaviour(read_behaviour(inputs), dict(named.iter_rows()))
 
 
 def behaviour_rows(found: pl.DataFrame) -> pl.DataFrame:
@@ -62,6 +89,6 @@ def behaviour_rows(found: pl.DataFrame) -> pl.DataFrame:
         control=pl.lit("behaviour"),
         subject="principal_id",
         principal_id="principal_id",
-        severity=pl.when(pl.col("score") >= _HIGH).then(pl.lit("high")).otherwise(pl.lit("medium")),
+        severity=pl.when(pl.col("score") >= HIGH).then(pl.lit("high")).otherwise(pl.lit("medium")),
         reason="sentence",
     )

@@ -15,6 +15,7 @@ from rightsize.model.errors import InputError, UsageError
 from rightsize.store.connection import Store, open_store
 from rightsize.store.coverage import CATEGORIES, TENANT_LOGS
 from rightsize.store.limits import Limits, limits_of, shortage_told
+from rightsize.store.listings import Listing
 from rightsize.store.merge import Declaration, MergedFile, merge
 from rightsize.store.staging import create_staging
 
@@ -65,11 +66,12 @@ def load_paths(
         UsageError: The declaration, the limit or the folder makes no sense.
     """
     limits = limits_of(memory_limit, spill_folder)
-    given, collected, covered, notes = _open_collections(paths)
+    given, collected, covered, listings, notes = _open_collections(paths)
     report = _load(
         Path(db),
         given,
         (*declarations_of(covers, source, scope), *covered),
+        listings=listings,
         named=named,
         limits=limits,
         watch=watch,
@@ -97,11 +99,12 @@ def _without_kept(rows: Sequence[MergedFile], collected: Sequence[Path]) -> tupl
 
 def _open_collections(
     paths: Sequence[str | Path],
-) -> tuple[list[str | Path], list[Path], list[Declaration], list[str]]:
-    """Put the pages of a collection in its place, and say what it covers and lacks."""
+) -> tuple[list[str | Path], list[Path], list[Declaration], list[Listing], list[str]]:
+    """Put the pages of a collection in its place, and say what it covers, lists completely and lacks."""
     given: list[str | Path] = []
     collected: list[Path] = []
     covered: list[Declaration] = []
+    listings: list[Listing] = []
     notes: list[str] = []
     for path in paths:
         folders = find_runs(Path(path)) if str(path) != "-" else []
@@ -111,8 +114,9 @@ def _open_collections(
         collected += pages
         for run in runs:
             notes += run.notes
+            listings += run.listings
             covered += [Declaration(**asdict(item), declared_by="manifest") for item in run.covers]
-    return given, collected, covered, notes
+    return given, collected, covered, listings, notes
 
 
 def load_catalogue(db: Path | str, paths: Sequence[str | Path], sources: Collection[str]) -> LoadReport:
@@ -145,6 +149,7 @@ def _load(
     declarations: Sequence[Declaration],
     sources: Collection[str] | None = None,
     *,
+    listings: Sequence[Listing] = (),
     named: bool = True,
     limits: Limits | None = None,
     watch: Watch = unwatched,
@@ -153,7 +158,9 @@ def _load(
     is_new = not db.exists()
     try:
         with shortage_told(db), open_store(db, read_only=False, limits=limits) as store:
-            return _stage_and_merge(store, paths, declarations, sources, named=named, watch=watch, finish=finish)
+            return _stage_and_merge(
+                store, paths, declarations, sources, listings=listings, named=named, watch=watch, finish=finish
+            )
     except BaseException:
         if is_new:
             # A store that this load made, and that holds nothing, is not left behind.
@@ -168,6 +175,7 @@ def _stage_and_merge(
     declarations: Sequence[Declaration],
     sources: Collection[str] | None,
     *,
+    listings: Sequence[Listing],
     named: bool,
     watch: Watch,
     finish: Callable[[Any], None] | None,
@@ -181,7 +189,7 @@ def _stage_and_merge(
     if finish is not None:
         finish(store.connection)
     store.connection.execute("SET preserve_insertion_order = false")
-    return LoadReport(merge(store, declarations), report.notes)
+    return LoadReport(merge(store, declarations, listings), report.notes)
 
 
 def _refuse_others(files: Sequence[StagedFile], sources: Collection[str]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
@@ -23,10 +23,8 @@ from rightsize.analyze.window import DEFAULT_DAYS, choose_window
 from rightsize.model.errors import UsageError
 from rightsize.model.nouns import RoleDefinition
 from rightsize.rbac.text import fold
-from rightsize.rules.watched import watched_operations
 from rightsize.store.connection import Store, open_store
 from rightsize.store.watching import (
-    SEEN,
     Pass,
     Touched,
     commit_pass,
@@ -34,21 +32,14 @@ from rightsize.store.watching import (
     newest_day,
     read_seen,
     read_touched,
-    watched_events,
     watched_until,
 )
 from rightsize.workflow.layers import read_names
-from rightsize.workflow.watch_changes import (
-    Names,
-    Origin,
-    event_changes,
-    events_told,
-    no_changes,
-    note_change,
-    standing_changes,
-)
+from rightsize.workflow.planes import judge_planes
+from rightsize.workflow.watch_changes import Names, Origin, no_changes, note_change
 from rightsize.workflow.watch_drift import drifted_roles, read_applied
 from rightsize.workflow.watch_folder import Taken
+from rightsize.workflow.watch_telling import Found, Telling, tell_behaviour, tell_events, tell_standing
 
 CATCH_UP_DAYS = 92
 """A watch that was away for longer concludes for the last so many days."""
@@ -92,15 +83,6 @@ class Concluded:
     seconds: float
 
 
-@dataclass(slots=True)
-class _Found:
-    """What a pass has found so far."""
-
-    seen: pl.DataFrame
-    told: pl.DataFrame
-    changes: list[pl.DataFrame] = field(default_factory=list)
-
-
 def conclude(db: Path, question: Question, taken: Taken | None = None) -> Concluded:
     """Compare the store with what the last pass left, and commit what changed, with the mark, in one transaction.
 
@@ -115,7 +97,7 @@ def conclude(db: Path, question: Question, taken: Taken | None = None) -> Conclu
         touched, until = read_touched(store), watched_until(store)
         newest, has_logs = newest_day(store)
         is_first = until is None
-        found = _Found(read_seen(store, (*LISTED, *CONCLUDED)), pl.DataFrame(schema=SEEN))
+        found = Found(read_seen(store, (*LISTED, *CONCLUDED)))
         for one in unread:
             day = until or newest
             text = f"the file {one.path} was not loaded: {one.reason}"
@@ -161,54 +143,27 @@ def _conclude_all(
     touched: Touched,
     days: Sequence[dt.date],
     newest: dt.date,
-    found: _Found,
+    found: Found,
     *,
     is_first: bool,
 ) -> None:
-    names = _names(store)
-    origin = Origin(_automation(store, question.automation))
     strong = set(privileged_roles(store.table("role_operations"))) if touched.days else set()
+    telling = Telling(store, Origin(_automation(store, question.automation)), _names(store), strong, is_first)
     last = days[-1] if days else newest
-    looked = [day for day in touched.days if day >= horizon(last)]
-    events = watched_events(store, looked, watched_operations())
-    _tell_events(store, events.filter(pl.col("outcome") == "succeeded"), strong, origin, names, found, is_first)
+    tell_events(telling, [day for day in touched.days if day >= horizon(last)], "succeeded", found)
+    ended = {day - dt.timedelta(days=1) for day in days}
+    # The first pass takes all that it finds as told.
+    tell_behaviour(telling, ended | set(touched.days), newest, found)
     if not days:
         return
-    first = days[0] - dt.timedelta(days=question.min_window)
-    inputs = Inputs.read(_since(store, first))
+    table_of = _since(store, days[0] - dt.timedelta(days=question.min_window))
+    inputs = Inputs.read(table_of)
     for as_of in days:
-        before = as_of - dt.timedelta(days=1)
-        open_ended = watched_events(store, [before], watched_operations()).filter(pl.col("outcome") == "started")
-        _tell_events(store, open_ended, strong, origin, names, found, is_first)
+        tell_events(telling, [as_of - dt.timedelta(days=1)], "started", found)
         analysis = analyse(inputs, choose_window(inputs, as_of, question.min_window))
-        now = standing_of(inputs, analysis, store.table, drifted_roles(applied, inputs))
-        if not is_first:
-            granted = set(read_seen(store, ("granted",))["name"]) | set(
-                found.told.filter(pl.col("kind") == "granted")["name"]
-            )
-            found.changes.append(standing_changes(now, found.seen, granted, as_of, origin, names))
-        found.seen = now.select("kind", "name", "value", day=pl.lit(as_of))
-
-
-def _tell_events(
-    store: Store,
-    events: pl.DataFrame,
-    strong: set[str],
-    origin: Origin,
-    names: Names,
-    found: _Found,
-    is_first: bool,
-) -> None:
-    """Tell the events that were not told yet; the first pass only takes them as told."""
-    known = pl.concat([read_seen(store, ("event",)), found.told.filter(pl.col("kind") == "event")])
-    fresh = events.join(known, left_on="event_key", right_on="name", how="anti").sort("time", "event_key")
-    if fresh.is_empty():
-        return
-    if not is_first:
-        found.changes.append(event_changes(fresh, strong, origin, names))
-    earlier = pl.concat([read_seen(store, ("granted",)), found.told])
-    told = events_told(fresh).join(earlier, on=["kind", "name"], how="anti")
-    found.told = pl.concat([found.told, told])
+        planes = [one.analysis for one in judge_planes(table_of, as_of, question.min_window)]
+        now = standing_of(inputs, analysis, planes, store.table, drifted_roles(applied, inputs))
+        tell_standing(telling, now, as_of, newest, found)
 
 
 def _since(store: Store, first: dt.date) -> Callable[[str], pl.DataFrame]:
@@ -216,7 +171,7 @@ def _since(store: Store, first: dt.date) -> Callable[[str], pl.DataFrame]:
 
     def read(name: str) -> pl.DataFrame:
         columns = schema_of(name)
-        if name not in ("usage_days", "sign_ins", "request_access", "coverage"):
+        if name not in ("usage_days", "graph_usage_days", "sign_ins", "request_access", "coverage"):
             return store.table(name)
         chosen = ", ".join(f'"{column}"' for column in columns)
         return store.frame(f"SELECT {chosen} FROM main.{name} WHERE day >= $first", {"first": first})

@@ -11,6 +11,8 @@ from typing import Any
 
 import polars as pl
 
+from rightsize.analyze.behaviour.judge import weight_of
+from rightsize.analyze.echoes import REMOVALS, marks_of_events, named
 from rightsize.analyze.inputs import schema_of
 from rightsize.analyze.standing import CONCLUDED, LISTED
 from rightsize.rbac.text import fold
@@ -20,6 +22,7 @@ from rightsize.rules.watched import SEVERITIES, through_privileged_access, watch
 Row = Mapping[str, Any]
 
 _ASSIGNMENT = "microsoft.authorization/roleassignments/write"
+_REMOVAL = "microsoft.authorization/roleassignments/delete"
 _WAYS = {"pim": "through PIM", "code": "by code"}
 _UNKNOWN = "somebody unknown"
 _CUT = 160
@@ -78,14 +81,16 @@ def event_changes(events: pl.DataFrame, strong: Collection[str], origin: Origin,
 def _event_change(row: Row, strong: Collection[str], origin: Origin, names: Names) -> dict[str, Any]:
     rule = watched_operations()[row["operation"]]
     actors = (row["actor_id"], row["actor_name"], row["app_id"])
-    kind, severity = rule.kind, rule.severity
+    kind, severity, what = rule.kind, rule.severity, rule.what
+    if row["request_type"] in REMOVALS:
+        kind, severity, what = "revocation", "low", "ended a role through PIM"
     actor = names.principals.get(row["actor_id"] or "") or row["actor_name"] or row["actor_id"] or _UNKNOWN
-    said = f"{actor} {rule.what}"
+    said = f"{actor} {what}"
     role, holder, way = row["role"], row["holder"], ""
     if role:
         said += f", {names.roles.get(role, role)},"
     if holder:
-        said += f" to {names.who(holder)}"
+        said += f" {'of' if kind == 'revocation' else 'to'} {names.who(holder)}"
     said += f" at {names.where(row['scope'])}"
     if kind == "grant":
         way = origin.way_of(actors, through_pim=through_privileged_access(row["operation"]))
@@ -111,25 +116,33 @@ def _weighed(way: str, severity: str, strong: bool) -> tuple[str, str]:
 
 
 def events_told(events: pl.DataFrame) -> pl.DataFrame:
-    """Return what is known once events were told, as `store.watching.SEEN`: the events, and what they assigned."""
-    written = events.filter(pl.col("operation") == _ASSIGNMENT)
-    assigned = written.select(
-        kind=pl.lit("granted"), name=pl.col("scope").str.to_lowercase().str.split("/").list.last(), value=pl.lit(""),
-        day=pl.col("time").dt.date(),
-    )  # fmt: skip
-    told = events.select(kind=pl.lit("event"), name=pl.col("event_key"), value=pl.lit(""), day=pl.col("time").dt.date())
-    return pl.concat([told, assigned]).unique(["kind", "name"], keep="first", maintain_order=True)
+    """Return what is known once events were told, as `store.watching.SEEN`: the events, what they gave and took."""
+    day = pl.col("time").dt.date()
+    name = pl.col("scope").str.to_lowercase().str.split("/").list.last()
+    told = [events.select(kind=pl.lit("event"), name=pl.col("event_key"), value=pl.lit(""), day=day)]
+    for kind, operation in (("granted", _ASSIGNMENT), ("revoked", _REMOVAL)):
+        made = events.filter(pl.col("operation") == operation)
+        told.append(made.select(kind=pl.lit(kind), name=name, value=pl.lit(""), day=day))
+    asked = marks_of_events(events).filter(pl.col("asks") != "assignment")
+    told.append(marks_told("asked", asked))
+    return pl.concat(told).unique(["kind", "name"], keep="first", maintain_order=True)
+
+
+def marks_told(kind: str, marks: pl.DataFrame, day: dt.date | None = None) -> pl.DataFrame:
+    """Return marks of `analyze.echoes` as `store.watching.SEEN`."""
+    at = pl.col("time").dt.date() if day is None else pl.coalesce(pl.col("time").dt.date(), pl.lit(day))
+    return marks.select(kind=pl.lit(kind), name=named(marks), value=pl.lit(""), day=at)
 
 
 def standing_changes(
-    now: pl.DataFrame, known: pl.DataFrame, granted: Collection[str], as_of: dt.date, origin: Origin, names: Names
+    now: pl.DataFrame, known: pl.DataFrame, said: pl.DataFrame, as_of: dt.date, origin: Origin, names: Names
 ) -> pl.DataFrame:
     """Return the changes between what stands now and what was known, as the table `watch_changes` without numbers.
 
     Args:
         now: What stands, as `analyze.standing.STANDING`.
         known: What was known, as `store.watching.SEEN`.
-        granted: Role assignments that a log has told already, folded.
+        said: `kind, name` of what listings show and a log has told already.
         as_of: The day up to which it stands.
         origin: Who grants by code.
         names: Names.
@@ -138,8 +151,7 @@ def standing_changes(
     fresh = now.join(known.select(*key, was="value"), on=key, how="left").filter(
         pl.col("was").is_null() | (pl.col("was") != pl.col("value"))
     )
-    told = pl.col("name").str.split("|").list.first().is_in(list(granted))
-    fresh = fresh.filter(~((pl.col("kind") == LISTED[0]) & told))
+    fresh = fresh.join(said, on=key, how="anti")
     gone = known.filter(pl.col("kind").is_in(CONCLUDED)).join(now, on=key, how="anti").sort(key)
     changes = [_came(row, as_of, origin, names) for row in fresh.sort(key).to_dicts()]
     changes += [_went(row, as_of, names) for row in gone.to_dicts()]
@@ -181,9 +193,10 @@ def _held(row: Row, role: str | None) -> str:
 
 def _concluded(kind: str, row: Row, who: str, where: str, role: str | None) -> str:
     layers = (row["what"] or "").replace("_", " ")
+    of_plane = f"the {row['value']} plane of " if row["value"] else ""
     before = f", before {row['was'].replace('_', ' ')}" if row["was"] else ""
     return {
-        "unused": f"{who} has used nothing of {role} at {where} in the whole window; "
+        "unused": f"{who} has used nothing of {of_plane}{role} at {where} in the whole window; "
         f"a log would have shown {row['what']} of its operations",
         "escalation": f"{who} {row['what']}, from {where}",
         "violation": f"{who} alone can defeat {layers} of {where}{before}",
@@ -205,6 +218,46 @@ def _went(row: Row, as_of: dt.date, names: Names) -> dict[str, Any]:
     kind, mark = f"{row['kind']}_gone", (row["name"], as_of.isoformat())
     who = first if row["kind"] in ("escalation", "violation") else None
     return _change(kind, mark, said, severity="low", day=as_of, names=names, principal_id=who)
+
+
+def gone_changes(gone: pl.DataFrame, as_of: dt.date, names: Names) -> pl.DataFrame:
+    """Return the changes that tell of grants that listings have no more, and that no log said were removed.
+
+    Args:
+        gone: As `store.listings.gone_grants`.
+        as_of: The day up to which it stands.
+        names: Names.
+    """
+    return _table(_is_gone(row, as_of, names) for row in gone.sort("kind", "name").to_dicts())
+
+
+def _is_gone(row: Row, as_of: dt.date, names: Names) -> dict[str, Any]:
+    role = names.roles.get(row["role"] or "", row["role"])
+    said = f"{names.who(row['principal_id'])} no longer holds {_held(row, role)} at {names.where(row['scope'])}: "
+    said += f"listed last on {row['last_listed_on']:%Y-%m-%d %H:%M}, and no log shows who took it"
+    return _change(
+        "revocation", (row["kind"], row["name"], row["missing_on"].isoformat()), said, severity="low", day=as_of,
+        time=row["missing_on"], names=names, principal_id=row["principal_id"], scope=row["scope"],
+        detail={"role_definition_id": row["role"], "way": "listing"},
+    )  # fmt: skip
+
+
+def behaviour_changes(found: pl.DataFrame, names: Names) -> pl.DataFrame:
+    """Return the changes that tell of behaviour.
+
+    Args:
+        found: As the table `behaviour_findings`.
+        names: Names.
+    """
+    return _table(
+        _change(
+            "behaviour", (row["principal_id"], row["day"].isoformat()), row["sentence"],
+            severity=weight_of(row["score"]), day=row["day"], time=row["first_time"], names=names,
+            principal_id=row["principal_id"],
+            detail={name: row[name] for name in ("score", "kinds", "operations", "days_before", "days_alike")},
+        )
+        for row in found.sort("day", "principal_id").to_dicts()
+    )  # fmt: skip
 
 
 def _change(

@@ -38,6 +38,7 @@ KINDS = (
     "violation",
     "drift",
     "signal",
+    "behaviour",
     "containment",
     "file_unread",
 )

@@ -383,3 +383,40 @@ def test_what_a_listing_lacks_against_resource_graph_is_told(loopback: Loopback,
     loopback.faults.add("forbidden", SOME_SUBSCRIPTION.format(subscription), times=None)
     report = collect(sources=["role_assignments", "assignment_counts"])
     assert any(subscription in note and "Resource Graph counts" in note for note in report.notes)
+
+
+def test_an_assignment_that_the_next_collection_lacks_is_granted_no_more(
+    loopback: Loopback, collect: Collect, tmp_path: Path
+) -> None:
+    """Each listing is complete at its scope; a run in which one was refused takes nothing away there."""
+    db = tmp_path / "store.duckdb"
+
+    def collect_on(day: int) -> None:
+        collect(db=db, sources=("role_assignments",), clock=Hurried(dt.datetime(2026, 10, day, tzinfo=dt.UTC)))
+
+    collect_on(1)
+    listing = loopback.content.role_assignments
+    at_subscriptions = (one for one in listing if one["properties"]["scope"].startswith("/subscriptions/"))
+    removed = next(at_subscriptions)
+    place = listing.index(removed)
+    subscription = removed["properties"]["scope"].split("/")[2]
+
+    def granted() -> int:
+        with open_store(db, read_only=True) as store:
+            found = store.frame(
+                "SELECT 1 FROM role_assignments WHERE role_assignment_id = $id", {"id": removed["name"]}
+            )
+            return found.height
+
+    del listing[place]
+    try:
+        loopback.faults.add("forbidden", SOME_SUBSCRIPTION.format(subscription), times=None)
+        collect_on(2)
+        assert granted() == 1
+        loopback.faults.clear()
+        collect_on(3)
+        assert granted() == 0
+    finally:
+        listing.insert(place, removed)
+    collect_on(4)
+    assert granted() == 1

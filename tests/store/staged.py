@@ -12,6 +12,7 @@ from rightsize.model.tables import TABLES
 from rightsize.rbac.text import fold
 from rightsize.store.connection import Store
 from rightsize.store.digest import digest_content
+from rightsize.store.listings import Listing
 from rightsize.store.merge import MergedFile, merge
 from rightsize.store.staging import create_staging
 
@@ -69,8 +70,8 @@ def calls(*rows: Row) -> File:
     return {"event_rows": rows}
 
 
-def load(store: Store, *files: File) -> tuple[MergedFile, ...]:
-    """Stage the files and merge them as one load."""
+def load(store: Store, *files: File, listings: Sequence[Listing] = ()) -> tuple[MergedFile, ...]:
+    """Stage the files, called file0 and so on, and merge them as one load."""
     create_staging(store.connection)
     for number, file in enumerate(files):
         rejected = len(file.get("rejects", ()))
@@ -79,7 +80,7 @@ def load(store: Store, *files: File) -> tuple[MergedFile, ...]:
         _insert(store, "stage_files", [about | {"rejected": rejected}], number)
         for name, rows in file.items():
             _insert(store, f"stage_{name}", rows, number)
-    return merge(store)
+    return merge(store, listings=listings)
 
 
 def content(

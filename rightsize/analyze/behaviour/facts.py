@@ -153,14 +153,17 @@ def _log2(value: pl.Expr) -> pl.Expr:
 
 def _novel(acts: pl.DataFrame, judged: pl.DataFrame) -> pl.DataFrame:
     """Return operations that a principal did for the first time on a judged day, with what makes them rare."""
-    peers = acts.group_by("of").agg(peers=pl.col("principal_id").n_unique())
+    # As many as there were by then, so that whoever comes later changes nothing of today.
+    peers = acts.group_by("of", "principal_id").agg(pl.col("first_seen").min()).sort("first_seen", "principal_id")
+    peers = peers.select("of", "first_seen", peers=pl.int_range(1, pl.len() + 1).over("of"))
     first = acts.unique(["principal_id", "name"], keep="first", maintain_order=True).sort(
         "first_seen", "principal_id", "name"
     )
     first = first.with_columns(known=pl.int_range(pl.len()).over("of", "name"))
     return (
         first.join(judged.select("principal_id", "day", "before"), on=["principal_id", "day"])
-        .join(peers, on="of")
+        .sort("first_seen")
+        .join_asof(peers, on="first_seen", by="of")
         .sort("principal_id", "first_seen", "name")
         .with_columns(earlier=(pl.col("day").rank("min").over("principal_id") - 1))
         .select("principal_id", "day", "first_seen", "operation", "name", "scope", "place", "group", "risk", "before",

@@ -13,6 +13,8 @@ import polars as pl
 from rightsize.analyze.behaviour.facts import Behaviour
 
 THRESHOLD = 12.0
+HIGH = 18.0
+"""From how many bits on a finding is of high severity."""
 FINDINGS_SCHEMA: dict[str, pl.DataType] = {
     "principal_id": pl.String(),
     "day": pl.Date(),
@@ -62,6 +64,11 @@ def judge_behaviour(behaviour: Behaviour, names: dict[str, str]) -> pl.DataFrame
     rows = [_finding(row, behaviour, scores, names) for row in told.iter_rows(named=True)]
     frame = pl.DataFrame(rows, schema=FINDINGS_SCHEMA, orient="row")
     return frame.sort("score", "day", "principal_id", descending=[True, True, False])
+
+
+def weight_of(score: float) -> str:
+    """Return the severity of a finding with such a score."""
+    return "high" if score >= HIGH else "medium"
 
 
 def _scores(behaviour: Behaviour) -> pl.DataFrame:

@@ -33,6 +33,36 @@ BOOKKEEPING_TABLES = (
         ),
     ),
     Table(
+        "grant_listings",
+        "one row a listing of grants that a collection made completely, when it was made last",
+        (
+            key("source", TEXT, "what was listed, as `collect` calls it: role_assignments, app_role_assignments …"),
+            key("place", TEXT, "the scope that was asked, folded; / for what is listed for the whole directory"),
+            Column("taken_on", TIME, "when the newest collection that has all of it began"),
+        ),
+    ),
+    Table(
+        "grant_sightings",
+        "one row a grant and listing of it by collections",
+        (
+            key("source", TEXT, "as in grant_listings"),
+            key("place", TEXT, "as in grant_listings"),
+            key("grant_id", TEXT, "id of the assignment or grant, as in its own table"),
+            Column("last_listed_on", TIME, "when the newest collection began in whose listing it was"),
+        ),
+    ),
+    Table(
+        "vanished_grants",
+        "one row a grant that the newest complete listing of every place where it had been listed has no more",
+        (
+            key("source", TEXT, "as in grant_listings"),
+            key("grant_id", TEXT, "id of the assignment or grant; what is granted leaves it out"),
+            Column("last_listed_on", TIME, "when the newest collection began that still had it"),
+            Column("missing_on", TIME, "when the newest collection began that had it no more"),
+        ),
+        kind="view",
+    ),
+    Table(
         "rejects",
         "one row a record that could not be used",
         (

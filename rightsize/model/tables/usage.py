@@ -171,6 +171,8 @@ USAGE_TABLES = (
             Column("token_id", TEXT, "id of the token it gave, which the calls made with the token carry"),
             Column("session_id", TEXT, "id of the session, the same for all tokens of one interactive sign-in"),
             Column("ip", TEXT, "address, without a port"),
+            Column("country", TEXT, "two letters of the country that the log places the address in"),
+            Column("network_number", TEXT, "number of the autonomous system that the address belongs to"),
         ),
         kind="view",
     ),

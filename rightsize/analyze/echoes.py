@@ -1,0 +1,126 @@
+"""One grant that two sources tell of: a request or a call in a log, and what a listing shows of it.
+
+A role assignment has one id in both. What Privileged Identity Management makes has not: the log names the request,
+and a listing the instance that came of it. They are one where holder, role and place agree and the instance is not
+older than what was asked; where the log does not say for whom, where the place agrees and minutes lie between them.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from rightsize.analyze.text import folded, place_of
+
+MARKS: dict[str, pl.DataType] = {
+    "asks": pl.String(),
+    "place": pl.String(),
+    "holder": pl.String(),
+    "role": pl.String(),
+    "grant_id": pl.String(),
+    "time": pl.Datetime("us"),
+}
+"""What is known of a grant, texts folded and empty where unknown."""
+
+REMOVALS = ("adminremove", "selfdeactivate", "selfremove", "systemremove")
+"""Requests, folded, that take away. Source: REST reference of roleAssignmentScheduleRequests, RequestType."""
+
+_ASKED_BY = {
+    "microsoft.authorization/roleassignments/write": "assignment",
+    "microsoft.authorization/roleassignmentschedulerequests/write": "pim_assignment",
+    "microsoft.authorization/roleeligibilityschedulerequests/write": "eligibility",
+    "microsoft.directory/roleassignments/allproperties/alltasks": "directory",
+    "microsoft.directory/serviceprincipals/approleassignedto/update": "app_role",
+}
+_WITHIN, _SOON, _LATEST = pl.duration(hours=1), pl.duration(minutes=10), pl.duration(days=30)
+_APART = "|"
+
+
+def marks_of_events(events: pl.DataFrame) -> pl.DataFrame:
+    """Return MARKS of the events of a log that give access, with their `event_key`.
+
+    Args:
+        events: As `store.watching.watched_events`.
+    """
+    return (
+        events.filter(~pl.col("request_type").fill_null("").is_in(REMOVALS))
+        .with_columns(asks=pl.col("operation").replace_strict(_ASKED_BY, default=None, return_dtype=pl.String))
+        .drop_nulls("asks")
+        .select(
+            "event_key",
+            "asks",
+            place=_place(pl.col("asks"), pl.col("scope")),
+            holder=folded(pl.col("holder")).fill_null(""),
+            role=folded(pl.col("role")).fill_null(""),
+            grant_id=place_of(pl.col("scope")).str.split("/").list.last().fill_null(""),
+            time=pl.col("time").cast(pl.Datetime("us")),
+        )
+    )
+
+
+def marks_of_listed(listed: pl.DataFrame) -> pl.DataFrame:
+    """Return MARKS of what listings show, with `kind` and `name`; of an assignment also what PIM may have made it of.
+
+    Args:
+        listed: As `analyze.standing.STANDING`.
+    """
+    marks = listed.select(
+        "kind",
+        "name",
+        asks=pl.when(pl.col("kind") == "app_role_assignment")
+        .then(pl.lit("app_role"))
+        .when(pl.col("kind") == "directory_role_assignment")
+        .then(pl.lit("directory"))
+        .when(pl.col("what") == "eligible")
+        .then(pl.lit("eligibility"))
+        .when(pl.col("kind") == "role_assignment")
+        .then(pl.lit("assignment")),
+        scope="scope",
+        holder=pl.col("principal_id").fill_null(""),
+        role=pl.col("role").fill_null(""),
+        grant_id=pl.col("name").str.split(_APART).list.first(),
+        time="time",
+    ).drop_nulls("asks")
+    marks = pl.concat([marks, marks.filter(pl.col("asks") == "assignment").with_columns(asks=pl.lit("pim_assignment"))])
+    return marks.select(
+        "kind", "name", "asks", _place(pl.col("asks"), pl.col("scope")).alias("place"), *list(MARKS)[2:]
+    )
+
+
+def _place(asks: pl.Expr, scope: pl.Expr) -> pl.Expr:
+    """Return the folded scope at which access is given; the directory is one place."""
+    place = place_of(scope).str.replace(r"/providers/microsoft\.authorization/.*$", "")
+    place = pl.when(place == "").then(pl.lit("/")).otherwise(place)
+    return pl.when(asks.is_in(["directory", "app_role"])).then(pl.lit("/")).otherwise(place)
+
+
+def said_before(made: pl.DataFrame, asked: pl.DataFrame, keep: list[str], *, by_place: bool = True) -> pl.DataFrame:
+    """Return the distinct `keep` columns of those who have a partner on the other side.
+
+    Args:
+        made: MARKS of what came of it.
+        asked: MARKS of what was asked for; one of the two has the columns of `keep`.
+        keep: What names a row of the side that is asked about.
+        by_place: Whether place and minutes are enough where one side does not know for whom.
+    """
+    pairs = made.join(asked, on=["asks", "place"], suffix="_asked")
+    since = pl.col("time") - pl.col("time_asked")
+    same_id = (pl.col("grant_id") == pl.col("grant_id_asked")) & (since.abs() <= _WITHIN).fill_null(True)
+    whom = pl.all_horizontal(pl.col(name) != "" for name in ("holder", "role", "holder_asked", "role_asked"))
+    same = (pl.col("holder") == pl.col("holder_asked")) & (pl.col("role") == pl.col("role_asked")) & whom
+    after = ((since >= -_SOON) & (since <= _LATEST)).fill_null(False)
+    near = ~whom & (since.abs() <= _SOON).fill_null(False)
+    by_pim = pl.col("asks") != "assignment"
+    return pairs.filter(same_id | (by_pim & ((same & after) | (near if by_place else False)))).select(keep).unique()
+
+
+def named(marks: pl.DataFrame) -> pl.Series:
+    """Return marks as names that can be kept."""
+    told = (pl.col(name) if name != "time" else pl.col(name).dt.to_string("iso:strict").fill_null("") for name in MARKS)
+    return marks.select(pl.concat_str(list(told), separator=_APART))["asks"]
+
+
+def read_named(names: pl.Series) -> pl.DataFrame:
+    """Return MARKS from names that `named` made."""
+    parts = pl.col("name").str.split_exact(_APART, len(MARKS) - 1).struct.rename_fields(list(MARKS))
+    found = pl.DataFrame({"name": names.cast(pl.String)}).select(parts).unnest("name")
+    return found.with_columns(pl.col("time").replace("", None).str.to_datetime(time_unit="us", strict=False))

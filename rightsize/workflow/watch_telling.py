@@ -1,0 +1,181 @@
+"""What a pass tells once: events of logs, grants of listings, what went from listings, and behaviour."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from rightsize.analyze.echoes import marks_of_events, marks_of_listed, read_named, said_before
+from rightsize.analyze.standing import LISTED
+from rightsize.rules.tables import rows_of
+from rightsize.rules.watched import watched_operations
+from rightsize.store.connection import Store
+from rightsize.store.listings import gone_grants
+from rightsize.store.watching import SEEN, horizon, read_seen, watched_events
+from rightsize.workflow.behaviour import behaviour_of_days
+from rightsize.workflow.watch_changes import (
+    Names,
+    Origin,
+    behaviour_changes,
+    event_changes,
+    events_told,
+    gone_changes,
+    marks_told,
+    standing_changes,
+)
+
+_KEY = ["kind", "name"]
+_ECHO = "microsoft.authorization/roleassignments/write"
+# A log that ends so long before a listing says nothing about who took what is missing in it.
+_LOG_WAITS = dt.timedelta(days=2)
+
+
+@dataclass(slots=True)
+class Found:
+    """What a pass has found so far.
+
+    Attributes:
+        seen: What stands, as it is known, as `store.watching.SEEN`.
+        told: What was told in this pass besides, as `SEEN`.
+        changes: As the table `watch_changes`, without numbers.
+    """
+
+    seen: pl.DataFrame
+    told: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=SEEN))
+    changes: list[pl.DataFrame] = field(default_factory=list)
+
+    def known(self, store: Store, kind: str) -> pl.DataFrame:
+        """Return what was told of a kind, in earlier passes and in this one."""
+        return pl.concat([read_seen(store, (kind,)), self.told.filter(pl.col("kind") == kind)])
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """What telling needs: `strong` has the roles that can assign roles, folded; the first pass tells nothing."""
+
+    store: Store
+    origin: Origin
+    names: Names
+    strong: Collection[str]
+    is_first: bool
+
+
+def tell_events(telling: Telling, days: Sequence[dt.date], outcome: str, found: Found) -> None:
+    """Tell the events of some days that were not told yet, and that no listing told; the first pass takes them as told.
+
+    Args:
+        telling: What telling needs.
+        days: Days of the logs.
+        outcome: Of the events: `succeeded`, or `started` for those of which no log says how they ended.
+        found: Is added to.
+    """
+    store = telling.store
+    events = watched_events(store, days, watched_operations()).filter(pl.col("outcome") == outcome)
+    known = found.known(store, "event")
+    fresh = events.join(known, left_on="event_key", right_on="name", how="anti").sort("time", "event_key")
+    if fresh.is_empty():
+        return
+    if not telling.is_first:
+        said = _said_already(fresh, store, found)
+        untold = fresh.join(said, on="event_key", how="anti")
+        found.changes.append(event_changes(untold, telling.strong, telling.origin, telling.names))
+    earlier = pl.concat([found.known(store, kind) for kind in ("granted", "revoked", "asked")])
+    found.told = pl.concat([found.told, events_told(fresh).join(earlier, on=_KEY, how="anti")])
+
+
+def _said_already(fresh: pl.DataFrame, store: Store, found: Found) -> pl.DataFrame:
+    """Return the `event_key` of events that a listing told before, or that PIM wrote for a request that is told."""
+    marks = marks_of_events(fresh)
+    by_listing = said_before(read_named(found.known(store, "listed")["name"]), marks, ["event_key"])
+    writers = [row["app_id"] for row in rows_of("log_activation_writers")]
+    echoes = fresh.filter((pl.col("operation") == _ECHO) & pl.col("app_id").str.to_lowercase().is_in(writers))
+    requests = pl.concat([read_named(found.known(store, "asked")["name"]), marks.drop("event_key")])
+    made = marks.join(echoes, on="event_key", how="semi").with_columns(asks=pl.lit("pim_assignment"))
+    return pl.concat([by_listing, said_before(made, requests, ["event_key"])]).unique()
+
+
+def tell_standing(telling: Telling, now: pl.DataFrame, as_of: dt.date, newest: dt.date, found: Found) -> None:
+    """Tell what stands, and what stood and does not any more; a grant that a log told is not told again.
+
+    Args:
+        telling: What telling needs.
+        now: What stands at the end of the day before `as_of`, as `analyze.standing.STANDING`.
+        as_of: That day.
+        newest: The newest day of the logs.
+        found: Is added to, and knows what stands from then on.
+    """
+    if not telling.is_first:
+        said = _said_by_logs(now, telling.store, found)
+        found.changes.append(standing_changes(now, found.seen, said, as_of, telling.origin, telling.names))
+        _mark_listed(now, said, as_of, found)
+        _tell_gone(telling, now, as_of, newest, found)
+    held = found.seen.join(_waiting(telling.store, found, as_of, newest), on=_KEY, how="semi")
+    found.seen = pl.concat([now.select(*_KEY, "value", day=pl.lit(as_of)), held.join(now, on=_KEY, how="anti")])
+
+
+def _said_by_logs(now: pl.DataFrame, store: Store, found: Found) -> pl.DataFrame:
+    """Return `kind, name` of what listings show and a log told."""
+    listed = now.filter(pl.col("kind").is_in(LISTED)).join(found.seen, on=_KEY, how="anti")
+    granted = found.known(store, "granted")["name"]
+    by_id = listed.filter(
+        (pl.col("kind") == LISTED[0]) & pl.col("name").str.split("|").list.first().is_in(granted.implode())
+    )
+    asked = read_named(found.known(store, "asked")["name"])
+    marks = marks_of_listed(listed)
+    of_pim = said_before(marks.filter(pl.col("asks") == "pim_assignment"), asked, _KEY, by_place=False)
+    others = said_before(marks.filter(pl.col("asks") != "pim_assignment"), asked, _KEY)
+    return pl.concat([by_id.select(_KEY), of_pim, others]).unique()
+
+
+def _mark_listed(now: pl.DataFrame, said: pl.DataFrame, as_of: dt.date, found: Found) -> None:
+    """Remember which grants a listing told, so that a log that comes later does not tell them again."""
+    listed = now.filter(pl.col("kind").is_in(LISTED)).join(found.seen, on=_KEY, how="anti")
+    marks = marks_of_listed(listed.join(said, on=_KEY, how="anti")).filter(pl.col("asks") != "pim_assignment")
+    told = marks_told("listed", marks, as_of).join(found.told, on=_KEY, how="anti")
+    found.told = pl.concat([found.told, told.unique(_KEY, keep="first", maintain_order=True)])
+
+
+def _gone(store: Store, found: Found) -> pl.DataFrame:
+    """Return the grants that are known and that listings have no more."""
+    return gone_grants(store).join(found.seen, on=_KEY, how="semi")
+
+
+def _waiting(store: Store, found: Found, as_of: dt.date, newest: dt.date) -> pl.DataFrame:
+    """Return what is gone, and of whose day the log may still say who took it."""
+    return _gone(store, found).filter(~_log_is_over(as_of, newest))
+
+
+def _log_is_over(as_of: dt.date, newest: dt.date) -> pl.Expr:
+    missing = pl.col("missing_on").dt.date()
+    return (missing < as_of) | (missing - newest > _LOG_WAITS)
+
+
+def _tell_gone(telling: Telling, now: pl.DataFrame, as_of: dt.date, newest: dt.date, found: Found) -> None:
+    revoked = found.known(telling.store, "revoked")["name"]
+    gone = _gone(telling.store, found).join(now, on=_KEY, how="anti").filter(_log_is_over(as_of, newest))
+    gone = gone.filter(~pl.col("grant_id").is_in(revoked.implode()))
+    found.changes.append(gone_changes(gone, as_of, telling.names))
+
+
+def tell_behaviour(telling: Telling, days: Collection[dt.date], newest: dt.date, found: Found) -> None:
+    """Tell of days that are over what nobody did before; of each principal and day once.
+
+    Args:
+        telling: What telling needs.
+        days: The days that came to an end, and those that records came for afterwards.
+        newest: The newest day of the logs, which is not over.
+        found: Is added to.
+    """
+    over = {day for day in days if horizon(newest) <= day < newest}
+    if not over:
+        return
+    rows = behaviour_of_days(telling.store, over)
+    name = pl.concat_str("principal_id", pl.col("day").cast(pl.String), separator="|")
+    rows = rows.with_columns(kind=pl.lit("behaviour"), name=name)
+    fresh = rows.join(found.known(telling.store, "behaviour"), on=_KEY, how="anti")
+    if not telling.is_first:
+        found.changes.append(behaviour_changes(fresh, telling.names))
+    found.told = pl.concat([found.told, fresh.select(*_KEY, "day", value=pl.lit("")).select(list(SEEN))])

@@ -1,0 +1,196 @@
+"""What a watch tells once: a grant of two sources, a grant that is gone, behaviour, what is unused on a plane."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rightsize.store.connection import open_store
+from rightsize.store.listings import Listing
+from rightsize.store.watching import pending_changes
+from rightsize.workflow.watch import Question, conclude
+from tests.store.staged import GROUP, SUBSCRIPTION, File, at, calls, guid, load, record
+
+ROLE, HOLDER, ADMIN = guid(50), guid(100), guid(101)
+PIM = "01fc33a7-78ba-4d2f-a4b7-768e336e890e"
+AUTHORIZATION = f"{GROUP}/providers/Microsoft.Authorization"
+ASSIGN = "Microsoft.Authorization/roleAssignments/write"
+REQUEST = "Microsoft.Authorization/roleEligibilityScheduleRequests/write"
+ACTIVATE = "Microsoft.Authorization/roleAssignmentScheduleRequests/write"
+
+
+class Watch:
+    """A store that a first pass has seen, with a pass after each load."""
+
+    def __init__(self, db: Path) -> None:
+        self.db = db
+        self.told = 0
+        self.passes(calls(record(time="2026-01-01T08:00:00", correlation_id="begin")))
+
+    def passes(self, *files: File, listings: tuple[Listing, ...] = ()) -> list[dict[str, Any]]:
+        """Load, make a pass, and return what it tells."""
+        with open_store(self.db, read_only=False) as store:
+            load(store, *files, listings=listings)
+        conclude(self.db, Question(sinks=("stdout",)))
+        with open_store(self.db, read_only=True) as store:
+            every = pending_changes(store, "stdout")
+        fresh, self.told = every[self.told :], len(every)
+        return fresh
+
+
+@pytest.fixture
+def watch(tmp_path: Path) -> Watch:
+    return Watch(tmp_path / "w.duckdb")
+
+
+def asked(operation: str = REQUEST, time: str = "2026-01-02T10:00:00", name: int = 7, **more: Any) -> File:
+    kind = operation.split("/")[1]
+    return calls(
+        record(time=time, operation=operation, scope=f"{AUTHORIZATION}/{kind}/{guid(name)}", principal_id=ADMIN,
+               correlation_id=f"{operation}{name}", **more)
+    )  # fmt: skip
+
+
+def listed(state: str = "eligible", number: int = 9, time: str = "2026-01-02T10:00:20", **more: Any) -> File:
+    row = {"role_assignment_id": guid(number), "state": state, "principal_id": HOLDER, "role_definition_id": ROLE}
+    return {"role_assignments": [row | {"scope": GROUP, "created_on": at(time)} | more]}
+
+
+def request(name: int = 7, **more: Any) -> File:
+    row = {"request_id": guid(name), "plane": "control", "asks_for": "eligibility", "request_type": "adminassign"}
+    return {
+        "schedule_requests": [
+            row | {"principal_id": HOLDER, "role_definition_id": ROLE, "scope": GROUP} | more,
+        ]
+    }
+
+
+def kinds(told: list[dict[str, Any]]) -> list[str]:
+    return [row["kind"] for row in told]
+
+
+@pytest.mark.parametrize("bodies", [(), (request(),)], ids=["log alone", "with the listing of requests"])
+def test_an_eligibility_is_told_once_whichever_source_comes_first(bodies: tuple[File, ...], tmp_path: Path) -> None:
+    for number, (first, second) in enumerate([(asked(), listed()), (listed(), asked())]):
+        watch = Watch(tmp_path / f"{number}.duckdb")
+        assert kinds(watch.passes(*bodies, first)) in (["grant"], ["grant_outside"])
+        assert watch.passes(second) == []
+
+
+def test_the_request_says_for_whom_where_its_listing_is_loaded(watch: Watch) -> None:
+    told = watch.passes(request(), asked())
+    assert [(row["kind"], row["principal_id"]) for row in told] == [("grant", HOLDER)]
+
+
+def test_a_second_eligibility_is_told_though_a_request_was_near(watch: Watch) -> None:
+    """Where the request is known by holder and role, nothing else passes for what came of it."""
+    watch.passes(request(), asked())
+    told = watch.passes(listed(number=10, principal_id=guid(200)))
+    assert [row["principal_id"] for row in told] == [guid(200)]
+
+
+def test_an_end_of_access_through_pim_is_no_grant(watch: Watch) -> None:
+    told = watch.passes(request(request_type="adminremove"), asked())
+    assert [(row["kind"], row["severity"]) for row in told] == [("revocation", "low")]
+    assert "ended a role through PIM" in told[0]["text"]
+
+
+def test_the_assignment_that_pim_writes_for_an_activation_is_not_told_beside_it(watch: Watch) -> None:
+    echo = asked(ASSIGN, "2026-01-02T10:00:30", name=8, app_id=PIM)
+    assert kinds(watch.passes(asked(ACTIVATE), echo)) == ["grant"]
+    assert watch.passes(listed("active", number=8, time="2026-01-02T10:00:30")) == []
+
+
+def test_two_assignments_by_hand_in_one_minute_are_two(watch: Watch) -> None:
+    """Nearness joins what PIM made, and nothing that somebody assigned."""
+    told = watch.passes(asked(ASSIGN, name=8), asked(ASSIGN, "2026-01-02T10:00:30", name=9))
+    assert kinds(told) == ["grant_outside", "grant_outside"]
+
+
+def test_an_assignment_that_a_listing_told_is_not_told_by_the_log_again(watch: Watch) -> None:
+    assert kinds(watch.passes(listed("active", number=8))) == ["grant_outside"]
+    assert watch.passes(asked(ASSIGN, name=8)) == []
+    changed = asked(ASSIGN, "2026-01-09T10:00:00", name=8, key_correlation="another")
+    assert kinds(watch.passes(changed)) == ["grant_outside"]
+
+
+def listing(when: str) -> tuple[Listing, ...]:
+    return (Listing("role_assignments", SUBSCRIPTION, at(when), ("file0",), True),)
+
+
+def day(text: str) -> File:
+    return calls(record(time=f"{text}T09:00:00", correlation_id=text))
+
+
+def test_an_assignment_that_no_listing_has_any_more_is_told_as_gone_once(watch: Watch) -> None:
+    """At the end of the day, when the log had its time to say who took it."""
+    watch.passes(listed("active", time="2025-01-01T00:00:00"), day("2026-01-02"), listings=listing("2026-01-02T10:00"))
+    assert watch.passes({}, day("2026-01-03"), listings=listing("2026-01-03T10:00")) == []
+    told = watch.passes(day("2026-01-04"))
+    assert [(row["kind"], row["principal_id"]) for row in told] == [("revocation", HOLDER)]
+    assert "listed last on 2026-01-02 10:00, and no log shows who took it" in told[0]["text"]
+    assert watch.passes(day("2026-01-05")) == []
+
+
+def test_a_removal_that_the_log_shows_is_told_by_the_log_alone(watch: Watch) -> None:
+    watch.passes(listed("active", time="2025-01-01T00:00:00"), day("2026-01-02"), listings=listing("2026-01-02T10:00"))
+    removal = asked("Microsoft.Authorization/roleAssignments/delete", "2026-01-03T09:30:00", name=9)
+    told = watch.passes({}, removal, listings=listing("2026-01-03T10:00"))
+    told += watch.passes(day("2026-01-04")) + watch.passes(day("2026-01-05"))
+    assert [(row["kind"], row["actor_id"]) for row in told] == [("revocation", ADMIN)]
+
+
+def test_what_a_store_knows_of_no_complete_listing_stays(watch: Watch) -> None:
+    watch.passes(listed("active", time="2025-01-01T00:00:00"), day("2026-01-02"))
+    watch.passes(day("2026-01-03"), listings=())
+    assert watch.passes(day("2026-01-04")) == []
+
+
+def working_days(first: dt.date, count: int) -> list[dict[str, Any]]:
+    return [
+        record(time=f"{first + dt.timedelta(days=number)}T10:00:00", correlation_id=f"w{number}", ip="198.51.100.7")
+        for number in range(count)
+    ]
+
+
+def odd_day(text: str) -> File:
+    operations = ("Microsoft.Storage/storageAccounts/listKeys/action", "Microsoft.Web/sites/config/list/action",
+                  "Microsoft.Sql/servers/firewallRules/write", "Microsoft.KeyVault/vaults/delete")  # fmt: skip
+    return calls(
+        *(
+            record(time=f"{text}T22:{number}5:00", operation=operation, correlation_id=f"odd{number}", ip="192.0.2.66")
+            for number, operation in enumerate(operations)
+        )
+    )
+
+
+def test_behaviour_is_told_once_when_its_day_is_over(tmp_path: Path) -> None:
+    """With its sentence and how often that happens; what comes late for the day does not tell it again."""
+    watch = Watch(tmp_path / "w.duckdb")
+    watch.passes(calls(*working_days(dt.date(2026, 1, 2), 40)))
+    assert watch.passes(odd_day("2026-02-11")) == []
+    told = watch.passes(calls(record(time="2026-02-12T10:00:00", correlation_id="next")))
+    assert [(row["kind"], row["principal_id"], str(row["day"])) for row in told] == [
+        ("behaviour", HOLDER, "2026-02-11")
+    ]
+    assert "4 things for the first time" in told[0]["text"]
+    assert "days judged before, 0 scored as high" in told[0]["text"]
+    late = calls(record(time="2026-02-11T22:50:00", operation="Microsoft.Web/sites/delete", correlation_id="late"))
+    assert watch.passes(late) == []
+
+
+def test_behaviour_of_a_day_that_came_late_is_told(tmp_path: Path) -> None:
+    watch = Watch(tmp_path / "w.duckdb")
+    watch.passes(calls(*working_days(dt.date(2026, 1, 2), 45)))
+    assert kinds(watch.passes(odd_day("2026-02-11"))) == ["behaviour"]
+
+
+def test_what_was_odd_before_the_first_pass_is_known_and_not_told(tmp_path: Path) -> None:
+    with open_store(tmp_path / "w.duckdb", read_only=False) as store:
+        load(store, calls(*working_days(dt.date(2026, 1, 2), 45)), odd_day("2026-02-11"))
+    watch = Watch(tmp_path / "w.duckdb")
+    more = record(time="2026-02-11T22:50:00", operation="Microsoft.Web/sites/delete", correlation_id="late")
+    assert watch.passes(calls(more)) == []
