@@ -67,6 +67,16 @@ class Graph:
             reached[number] = whole
         return [reached[component[node]] for node in range(len(self.names))]
 
+    def reachable(self, starts: Iterable[str]) -> frozenset[str]:
+        """Return the nodes that some nodes reach, themselves included where they are there."""
+        seen = {self.numbers[start] for start in starts if start in self.numbers}
+        waiting = list(seen)
+        while waiting:
+            new = self.out[waiting.pop()].keys() - seen
+            seen |= new
+            waiting += new
+        return frozenset(self.names[node] for node in seen)
+
     def shortest(self, start: str, ends: Iterable[str]) -> dict[str, list[Step]]:
         """Return the shortest way from a node to each of `ends` that can be reached; certain steps go first."""
         if start not in self.numbers:

@@ -47,7 +47,8 @@ def build_graph(facts: Facts, tenant: Tenant, inputs: Inputs, holdings: Holdings
     """Return the graph of one view of the tenant."""
     graph = Graph()
     _link_identities(graph, facts, tenant)
-    _link_directory(graph, facts, with_eligible=with_eligible)
+    if not (facts.principals.is_empty() and facts.permissions.is_empty() and facts.roles.is_empty()):
+        _link_directory(graph, facts, with_eligible=with_eligible)
     assigned = holdings.assigned if with_eligible else holdings.assigned.filter(pl.col("state") == "active")
     _link_roles(graph, facts, tenant, inputs, Holdings(assigned, holdings.grants))
     return graph
@@ -160,8 +161,7 @@ def _roles_of(condition: str | None) -> tuple[str, ...]:
 
 def with_assignable(holdings: Holdings, tenant: Tenant, inputs: Inputs) -> Holdings:
     """Add what roles grant that nobody holds, but that conditions let somebody assign."""
-    conditions = {*holdings.assigned["condition"].drop_nulls(), *_conditions_within(tenant).values()}
-    wanted = {role for condition in conditions for role in _roles_of(condition)} - set(holdings.grants["role"])
+    wanted = assignable(holdings.assigned, tenant) - set(holdings.grants["role"])
     listed = inputs.role_operations.filter(folded(pl.col("role_definition_id")).is_in(list(wanted)))
     extra = listed.select(
         role=folded(listed["role_definition_id"]),
@@ -170,6 +170,12 @@ def with_assignable(holdings: Holdings, tenant: Tenant, inputs: Inputs) -> Holdi
         conditional=pl.col("conditional").fill_null(False),
     )
     return Holdings(holdings.assigned, pl.concat([holdings.grants, extra.select(holdings.grants.columns)]))
+
+
+def assignable(assigned: pl.DataFrame, tenant: Tenant) -> set[str]:
+    """Return the roles that conditions let somebody assign."""
+    conditions = {*assigned["condition"].drop_nulls(), *_conditions_within(tenant).values()}
+    return {role for condition in conditions for role in _roles_of(condition)}
 
 
 def _link_targets(graph: Graph, facts: Facts, tree: ScopeTree) -> None:

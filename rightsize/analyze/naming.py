@@ -21,8 +21,7 @@ def resolve_principal(inputs: Inputs, name: str) -> str:
         UsageError: Nothing loaded is called so, or several are.
     """
     wanted = fold(name)
-    ids = _known_ids(inputs)
-    if wanted in set(ids):
+    if is_known(inputs, name):
         return wanted
     aliases = inputs.principal_aliases.filter(folded(pl.col("alias")) == wanted)
     found: set[str] = set(folded(aliases["principal_id"]))
@@ -40,6 +39,11 @@ def resolve_principal(inputs: Inputs, name: str) -> str:
         f"nothing that is loaded is called `{name}`",
         hint="give an object id, a UPN, an application id or a display name",
     )
+
+
+def is_known(inputs: Inputs, name: str) -> bool:
+    """Return whether `name` is an id of a principal or group that anything loaded names."""
+    return fold(name) in set(_known_ids(inputs))
 
 
 def principal_names(inputs: Inputs) -> pl.DataFrame:

@@ -20,7 +20,12 @@ _BASE = ("role", "below", "groups", "top", "reads", "data")
 _KEY = (*_BASE, "held")
 # Rows that the profiles of one role and coverage may have because they hold different operations. Beyond it all hold
 # what any of them does: it keeps more than it has to, and is what a store full of unresolved names comes to.
-_HELD_ROWS = 500_000
+HELD_ROWS = 500_000
+_HOLDING = (
+    OutOfCoverage.QUARANTINED.value,
+    OutOfCoverage.UNEXPLAINED_USE.value,
+    OutOfCoverage.UNMAPPED_USE.value,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +69,35 @@ def build_profiles(
         .join(tenant.grants.group_by("role").agg(size=pl.len()), on="role", how="left")
         .with_columns(pl.col("held", "data").fill_null(""))
     )
-    crowded = (pl.col("held").n_unique() * pl.col("size").fill_null(0).max()).over(_BASE) > _HELD_ROWS
+    crowded = (pl.col("held").n_unique() * pl.col("size").fill_null(0).max()).over(_BASE) > HELD_ROWS
     keyed = keyed.with_columns(held=pl.when(crowded & (pl.col("held") != "")).then(pl.lit("*")).otherwise("held"))
     distinct = keyed.select(_KEY).unique().sort(_KEY).with_row_index("profile_id").cast({"profile_id": pl.Int64})
     of = keyed.join(distinct, on=_KEY, nulls_equal=True).select("a", "profile_id").sort("a")
     known = states.select("data", "rule", "data_state").unique()
     return Profiles(of, _judged(tenant, distinct, known, _held_of(of, held)))
+
+
+def may_be_crowded(tenant: Tenant, of: pl.DataFrame, operations: pl.DataFrame, principal_id: str) -> bool:
+    """Return whether an assignment that reaches the principal may be judged by what others of its role hold, too.
+
+    Where not, its profile is what it would be were there no other assignments.
+
+    Args:
+        tenant: The tenant.
+        of: `(role_assignment_id, state, profile_id)`.
+        operations: `Profiles.operations`.
+        principal_id: The principal.
+    """
+    counts = tenant.assignments.group_by("role").agg(number=pl.len())
+    sizes = tenant.grants.group_by("role").agg(size=pl.len())
+    large = counts.join(sizes, on="role").filter(pl.col("number").cast(pl.Int64) * pl.col("size") > HELD_ROWS)
+    holders = tenant.membership.filter(pl.col("principal_id") == principal_id)["holder"]
+    reached = tenant.assignments.filter(
+        pl.col("principal_id").is_in(holders.implode()) & pl.col("role").is_in(large["role"].implode())
+    )
+    profiles = of.join(reached, on=["role_assignment_id", "state"], how="semi")["profile_id"]
+    held = operations.filter(pl.col("profile_id").is_in(profiles.implode()) & pl.col("reason").is_in(_HOLDING))
+    return not held.is_empty()
 
 
 def _data_sets(tenant: Tenant, data: pl.DataFrame) -> pl.DataFrame:

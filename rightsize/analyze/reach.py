@@ -8,12 +8,12 @@ can be had. What a node has by itself comes from the rules of layers; what follo
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
 from rightsize.analyze.closure import Graph, Step
-from rightsize.analyze.escalation import Holdings, build_graph, with_assignable
+from rightsize.analyze.escalation import Holdings, assignable, build_graph, with_assignable
 from rightsize.analyze.facts import Facts
 from rightsize.analyze.inputs import Inputs, schema_of
 from rightsize.analyze.layers import ASSIGNED_SCHEMA, harmful, identities, subscriptions_of, today
@@ -87,9 +87,14 @@ def read_holdings(analysis: Analysis) -> dict[str, Holdings]:
         role=pl.lit("used ") + pl.col("plane") + " " + pl.col("name"), name="name", plane="plane", conditional=False
     ).unique()
     return {
-        "granted": Holdings(today(tenant.assignments), tenant.grants.select("role", "name", "plane", "conditional")),
+        "granted": granted_holdings(tenant),
         "used": Holdings(assigned.select(list(ASSIGNED_SCHEMA)), grants.select("role", "name", "plane", "conditional")),
     }
+
+
+def granted_holdings(tenant: Tenant) -> Holdings:
+    """Return what is granted today."""
+    return Holdings(today(tenant.assignments), tenant.grants.select("role", "name", "plane", "conditional"))
 
 
 def view_of(facts: Facts, tenant: Tenant, inputs: Inputs, holdings: Holdings, *, with_eligible: bool) -> View:
@@ -103,6 +108,46 @@ def view_of(facts: Facts, tenant: Tenant, inputs: Inputs, holdings: Holdings, *,
     for node, bit in frame.things.items():
         whole[node] = whole.get(node, 0) | 1 << bit
     return View(graph, frame, graph.close(whole), own)
+
+
+def view_from(
+    nodes: Iterable[str], facts: Facts, tenant: Tenant, inputs: Inputs, holdings: Holdings, *, with_eligible: bool
+) -> View:
+    """Return the view as far as some nodes reach, which says the same of them; built from what they come to hold."""
+    starts = list(nodes)
+    holdings = with_assignable(holdings, tenant, inputs)
+    users = {f"p:{user}" for user in facts.principals.filter(pl.col("principal_type") == "User")["principal_id"]}
+    known: frozenset[str] = frozenset(starts)
+    while True:
+        part, near, held = _around(known, facts, tenant, holdings)
+        graph = build_graph(part, near, inputs, held, with_eligible=with_eligible)
+        found = known | graph.reachable(starts)
+        # From the directory everything follows, and who is a user there is told apart by it.
+        if any(name.startswith("x:") for name in found) or users & found - set(starts):
+            return view_of(facts, tenant, inputs, holdings, with_eligible=with_eligible)
+        if found == known:
+            return view_of(part, near, inputs, held, with_eligible=with_eligible)
+        known = found
+
+
+def _around(nodes: frozenset[str], facts: Facts, tenant: Tenant, holdings: Holdings) -> tuple[Facts, Tenant, Holdings]:
+    """Return the facts, members and holdings from which the edges out of some nodes are made."""
+    named = {letter: pl.Series([name[2:] for name in nodes if name[0] == letter], dtype=pl.String) for letter in "phr"}
+    is_held = pl.col("holder").is_in(named["h"].implode())
+    own = pl.col("principal_id").is_in(named["h"].implode())
+    part = replace(
+        facts,
+        attached=facts.attached.filter(pl.col("scope").is_in(named["r"].implode())),
+        owned=facts.owned.filter(pl.col("owner_id").is_in(named["h"].implode())),
+        permissions=facts.permissions.filter(own),
+        roles=facts.roles.filter(own),
+        principals=facts.principals.clear(),
+    )
+    members = tenant.membership.filter(pl.col("principal_id").is_in(named["p"].implode()))
+    assigned = holdings.assigned.filter(is_held)
+    roles = {*assigned["role"], *assignable(holdings.assigned, tenant)}
+    grants = holdings.grants.filter(pl.col("role").is_in(roles))
+    return part, replace(tenant, membership=members), Holdings(assigned, grants)
 
 
 def measure_reach(
@@ -142,11 +187,19 @@ def _is_step(start: str, end: str) -> bool:
     return end[0] not in "gt" and not (start[0] == "p" and end[0] == "h")
 
 
-def subjects_of(view: View, facts: Facts, tenant: Tenant) -> Iterator[tuple[str, str, int, int]]:
-    """Yield id, kind, reach without itself, and what needs no further step, of every principal and machine."""
+def subjects_of(
+    view: View, facts: Facts, tenant: Tenant, only: Iterable[str] | None = None
+) -> Iterator[tuple[str, str, int, int]]:
+    """Yield id, kind, reach without itself, and what needs no further step, of every principal and machine.
+
+    With `only`, of the principals with these ids, and of every machine in the view.
+    """
     numbers = view.graph.numbers
     holders: dict[str, list[str]] = {}
-    for principal, holder in identities(tenant).sort("principal_id", "holder").iter_rows():
+    known = identities(tenant)
+    if only is not None:
+        known = known.filter(pl.col("principal_id").is_in(list(only)))
+    for principal, holder in known.sort("principal_id", "holder").iter_rows():
         holders.setdefault(principal, []).append(holder)
     direct: dict[str, int] = {}
     for principal, held in holders.items():

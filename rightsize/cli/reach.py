@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import typer
 
-from rightsize.cli.analyze import AsOf, MinWindow
 from rightsize.cli.narration import say, set_verbosity
 from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Output, OutputFormat, Quiet, Verbose
 from rightsize.cli.output import show, write
@@ -29,8 +28,6 @@ def reach(
         typer.Argument(help="A principal, or a resource with an identity: what falls with it, and how."),
     ] = None,
     eligible: Annotated[bool, typer.Option("--eligible", help="Count what can be activated as standing.")] = False,
-    as_of: AsOf = None,
-    min_window: MinWindow = 90,
     db: Db = DEFAULT_DB,
     output: Output = OutputFormat.TABLE,
     verbose: Verbose = 0,
@@ -52,7 +49,7 @@ def reach(
         else:
             show(rows, _COLUMNS, output)
         return
-    found = reach_from(db, subject, eligible=eligible, as_of=as_of.date() if as_of else None, min_window=min_window)
+    found = reach_from(db, subject, eligible=eligible)
     if output is OutputFormat.TABLE:
         write("".join(_page(found.name, found.document())))
     else:

@@ -13,6 +13,7 @@ Text = TypeVar("Text", pl.Series, pl.Expr)
 
 _PAIRS = {"name": pl.String, "pattern": pl.String}
 _UPPER = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_AT_ONCE = 256
 # What Rust's regular expressions read as syntax; everything else stands for itself.
 _SYNTAX = frozenset(r"\.+*?()|[]{}^$#&-~")
 
@@ -60,10 +61,15 @@ def matching_pairs(names: pl.Series, patterns: Collection[str]) -> pl.DataFrame:
     literals = [pattern for pattern in patterns if "*" not in pattern]
     wildcards = [pattern for pattern in patterns if "*" in pattern]
     exact = pl.DataFrame({"name": [fold(pattern) for pattern in literals], "pattern": literals}, schema=_PAIRS)
-    found = [
-        frame.filter(matches(pl.col("name"), pattern)).with_columns(pattern=pl.lit(pattern)) for pattern in wildcards
-    ]
-    return pl.concat([frame.join(exact, on="name"), *found])
+    found = [frame.join(exact, on="name")]
+    for start in range(0, len(wildcards), _AT_ONCE):
+        some = wildcards[start : start + _AT_ONCE]
+        # One pass over the names for many patterns: a pass for each costs more than the matching.
+        masks = frame.select(matches(pl.col("name"), one).alias(str(place)) for place, one in enumerate(some))
+        hits = [frame["name"].filter(mask) for mask in masks]
+        patterns = [pattern for pattern, hit in zip(some, hits, strict=True) for _ in range(len(hit))]
+        found.append(pl.DataFrame({"name": pl.concat(hits), "pattern": patterns}, schema=_PAIRS))
+    return pl.concat(found)
 
 
 def _literal(text: str) -> str:

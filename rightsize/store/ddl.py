@@ -6,6 +6,8 @@ The integers are the store's own affair: they never leave it and never order any
 
 from __future__ import annotations
 
+import re
+
 from rightsize.model.schema import Table
 from rightsize.model.tables import TABLES, table
 from rightsize.rules.layers import LAYERS
@@ -399,9 +401,11 @@ _VIEWS = {
 }
 
 
-def view_text(declared: Table) -> str:
-    """Return the SELECT of the view that SQL users see, its columns in declared order."""
+def view_text(declared: Table, **instead: str) -> str:
+    """Return the SELECT of the view that SQL users see, `instead` of some physical tables reading these selections."""
     inner = _VIEWS.get(declared.name, f"SELECT * FROM base.{declared.name}")
+    for source, selection in instead.items():
+        inner = re.sub(rf"FROM base\.{source}\b", f"FROM ({selection})", inner)
     columns = ", ".join(
         f"{quoted(column.name)}::{column.type.value} AS {quoted(column.name)}" for column in declared.columns
     )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,23 +14,24 @@ from rightsize.analyze.closure import Step
 from rightsize.analyze.escalation import Holdings, escalations_of
 from rightsize.analyze.facts import Facts, read_facts, without_grants
 from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.naming import resolve_principal
 from rightsize.analyze.reach import (
     View,
     described,
+    granted_holdings,
     measure_reach,
     read_holdings,
     subjects_of,
+    view_from,
     view_of,
     ways_from,
 )
-from rightsize.analyze.tenant import Tenant
+from rightsize.analyze.tenant import Tenant, read_tenant
 from rightsize.analyze.text import place_of
-from rightsize.analyze.verdicts import Analysis, analyse
-from rightsize.analyze.window import DEFAULT_DAYS, choose_window
+from rightsize.analyze.verdicts import Analysis
 from rightsize.model.errors import EvidenceError, UsageError
 from rightsize.model.plan import Plan
 from rightsize.propose.after import assigned_after, planned_grants, tables_after
+from rightsize.store.concern import find_principal, table_without_use
 from rightsize.store.connection import Store, open_store
 from rightsize.workflow.layers import read_names
 
@@ -120,35 +121,30 @@ class ReachResult:
         return {"subject": self.subject, "kind": self.kind, "name": self.name} | self.counts | {"ways": self.ways}
 
 
-def reach_from(
-    db: Path, subject: str, *, eligible: bool = False, as_of: dt.date | None = None, min_window: int = DEFAULT_DAYS
-) -> ReachResult:
+def reach_from(db: Path, subject: str, *, eligible: bool = False) -> ReachResult:
     """Return what falls with a principal or a resource, and how, as things are granted now.
 
     Args:
         db: The store.
         subject: An id, UPN or name of a principal, or the id or unique name of a resource that has an identity.
         eligible: Count what could be activated as standing.
-        as_of: As for an analysis.
-        min_window: As for an analysis.
 
     Raises:
         UsageError: Nothing or several are called so.
     """
     with open_store(db, read_only=True) as store:
-        inputs = Inputs.read(store.table)
+        inputs = Inputs.read(partial(table_without_use, store))
         facts = read_facts(inputs, store.table)
+        node = _resource_node(facts, subject) or f"p:{find_principal(store, inputs, subject)}"
         names, places = read_names(store)
-    analysis = analyse(inputs, choose_window(inputs, as_of, min_window))
-    node = _resource_node(facts, subject) or f"p:{resolve_principal(inputs, subject)}"
-    return reach_of_node(node, facts, inputs, analysis, names | places, eligible=eligible)
+    return reach_of_node(node, facts, inputs, read_tenant(inputs), names | places, eligible=eligible)
 
 
 def reach_of_node(
-    node: str, facts: Facts, inputs: Inputs, analysis: Analysis, names: Mapping[str, str], *, eligible: bool = False
+    node: str, facts: Facts, inputs: Inputs, tenant: Tenant, names: Mapping[str, str], *, eligible: bool = False
 ) -> ReachResult:
     """Return what falls with a node of the graph, as granted."""
-    (found,) = reach_of_nodes([node], facts, inputs, analysis, names, eligible=eligible)
+    (found,) = reach_of_nodes([node], facts, inputs, tenant, names, eligible=eligible)
     return found
 
 
@@ -156,15 +152,14 @@ def reach_of_nodes(
     nodes: Sequence[str],
     facts: Facts,
     inputs: Inputs,
-    analysis: Analysis,
+    tenant: Tenant,
     names: Mapping[str, str],
     *,
     eligible: bool = False,
 ) -> list[ReachResult]:
     """Return what falls with each of some nodes of the graph, as granted; the graph is built once."""
-    tenant: Tenant = analysis.tenant
-    view = view_of(facts, tenant, inputs, read_holdings(analysis)["granted"], with_eligible=eligible)
-    own = {subject: direct for subject, _, _, direct in subjects_of(view, facts, tenant)}
+    view = view_from(nodes, facts, tenant, inputs, granted_holdings(tenant), with_eligible=eligible)
+    own = {subject: direct for subject, _, _, direct in subjects_of(view, facts, tenant, [node[2:] for node in nodes])}
     return [_reach_of(node, view, own, names) for node in nodes]
 
 

@@ -133,7 +133,7 @@ def read_sources(
     layers = measure_layers(analysis) if read is None else measure_plan(inputs, analysis, plan_of(read))
     ranked = rank_reach(reach, names)
     first = [f"{row['kind'][0]}:{row['subject']}" for row in ranked if row["cells"] or row["takes_tenant"]][:WAYS_OF]
-    ways = reach_of_nodes(first, facts, inputs, analysis, names) if first else []
+    ways = reach_of_nodes(first, facts, inputs, analysis.tenant, names) if first else []
     activations = [analysis.activations, *(one.activations for one in planes)]
     return Sources(
         title=title,

@@ -1,0 +1,309 @@
+"""What concerns one principal: the rows without which an analysis of the whole tenant would say something else of it.
+
+Which assignment allowed a call may rest on calls of others: of several that explain a call, the one that explains most
+is credited. So the use of whoever shares an assignment with the principal is read too, where a role of that assignment
+may have allowed some of it; and where that use has a choice itself, the use of those who share what it may choose. What
+is read may be more than is needed and is never less: who shares what is decided by patterns, without what roles
+subtract, and by resource groups. Of everybody else's use nothing stays but where it was and when the last of it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+import polars as pl
+
+from rightsize.analyze.inputs import Inputs, empty
+from rightsize.analyze.naming import is_known, resolve_principal
+from rightsize.analyze.resources import logged_kinds
+from rightsize.analyze.text import folded as folded_text
+from rightsize.analyze.text import place_of
+from rightsize.model.tables import table
+from rightsize.rbac.text import fold
+from rightsize.store.connection import Store
+from rightsize.store.ddl import RESOLVED, view_text
+from rightsize.store.sql import RESOURCE, folded, literal, named, tidy_scope
+
+_WATCHED = (
+    "microsoft.authorization/roleassignments/write",
+    "microsoft.insights/diagnosticsettings/write",
+    "microsoft.insights/diagnosticsettings/delete",
+)
+"""Operations that say something of assignments and logs of others, whoever called them."""
+
+# Whoever is in a group by what is listed, or may be by activating a membership.
+_TABLES = (
+    f"""CREATE OR REPLACE TEMP TABLE c_edges AS
+        SELECT {folded("member_id")} AS member, {folded("group_id")} AS holder FROM base.group_closure
+        UNION SELECT {folded("principal_id")}, {folded("group_id")} FROM base.group_schedule_instances
+        WHERE access = 'member'""",
+    f"""CREATE OR REPLACE TEMP TABLE c_held AS
+        SELECT *, array_to_string(parts[:5], '/') AS area, len(parts) > 5 AS inside
+        FROM (
+            SELECT row_number() OVER () AS n, holder, role, id, place, string_split(place, '/') AS parts
+            FROM (
+                SELECT DISTINCT {folded("principal_id")} AS holder, {folded("role_definition_id")} AS role,
+                    {folded("role_assignment_id")} AS id, {folded(tidy_scope('"scope"'))} AS place
+                FROM main.role_assignments))""",
+    f"""CREATE OR REPLACE TEMP TABLE c_actors AS
+        SELECT a.actor_key, {folded("coalesce(a.principal_id, alias.principal_id)")} AS who
+        FROM base.actors AS a LEFT JOIN ({RESOLVED}) AS alias ON alias.alias = a.principal_name""",
+    """CREATE OR REPLACE TEMP TABLE c_acts AS
+        SELECT DISTINCT c.who, u.operation_key, u.scope_key, u.assignment_key
+        FROM base.usage_days AS u JOIN c_actors AS c USING (actor_key)
+        WHERE u.plane IN ('control', 'data') AND c.who IS NOT NULL""",
+    "CREATE OR REPLACE TEMP TABLE c_wanted (who VARCHAR)",
+    "CREATE OR REPLACE TEMP TABLE c_settled (who VARCHAR)",
+    "CREATE OR REPLACE TEMP TABLE c_reached (holder VARCHAR)",
+    "CREATE OR REPLACE TEMP TABLE c_new (holder VARCHAR)",
+)
+# What may have allowed an operation: an allowing pattern that it matches. One without a slash may have been any, and so
+# may one that stands for another (`loose`).
+_GRANTS = f"""CREATE OR REPLACE TEMP TABLE c_grants AS
+    WITH used AS (
+        SELECT operation_key, folded, NOT contains(folded, '/') OR list_contains($loose, folded) AS loose
+        FROM base.operation_names WHERE operation_key IN (SELECT DISTINCT operation_key FROM c_acts)),
+    patterns AS (
+        SELECT DISTINCT {folded("role_definition_id")} AS role, {folded("pattern")} AS pattern
+        FROM base.role_permissions WHERE kind IN ('action', 'data_action')),
+    wild AS (
+        SELECT pattern, replace(replace(replace(replace(pattern, '!', '!!'), '_', '!_'), '%', '!%'), '*', '%') AS shape
+        FROM (SELECT DISTINCT pattern FROM patterns WHERE contains(pattern, '*'))),
+    matched AS (
+        SELECT operation_key, folded AS pattern FROM used
+        UNION ALL SELECT operation_key, pattern FROM used JOIN wild ON used.folded LIKE wild.shape ESCAPE '!')
+    SELECT DISTINCT role, operation_key FROM matched JOIN patterns USING (pattern)
+    UNION SELECT role, operation_key FROM used, (SELECT DISTINCT role FROM c_held) WHERE loose"""
+_UP = """WITH RECURSIVE up(who, holder) AS (
+        SELECT DISTINCT who, who FROM {start}
+        UNION SELECT up.who, e.holder FROM up JOIN c_edges AS e ON e.member = up.holder)"""
+_DOWN = """WITH RECURSIVE down(holder) AS (
+        SELECT holder FROM {start} UNION SELECT e.member FROM down JOIN c_edges AS e ON e.holder = down.holder)"""
+# Calls that an assignment reached by now may have allowed, beside all that may have allowed them.
+_CANDIDATES = f"""CREATE OR REPLACE TEMP TABLE c_pairs AS
+    WITH acts AS (
+        SELECT a.*, n.folded AS place, array_to_string(string_split(n.folded, '/')[:5], '/') AS area
+        FROM c_acts AS a JOIN c_some USING (who) JOIN base.scope_names AS n USING (scope_key)),
+    up AS ({_UP.format(start="c_some")} SELECT * FROM up)
+    SELECT acts.who, acts.operation_key, acts.scope_key, h.holder, h.n
+    FROM acts JOIN up USING (who) JOIN c_held AS h ON h.holder = up.holder
+    JOIN c_grants AS g ON g.role = h.role AND g.operation_key = acts.operation_key
+    WHERE h.place NOT LIKE '/subscriptions/%' OR starts_with(acts.place || '/', h.place || '/')
+        OR (h.inside AND h.area = acts.area)
+    UNION
+    -- The log's own word, and members whom no listing shows.
+    SELECT acts.who, acts.operation_key, acts.scope_key, h.holder, h.n
+    FROM acts JOIN base.assignment_names AS x USING (assignment_key)
+    JOIN c_held AS h ON h.id = {folded("x.role_assignment_id")}
+    UNION
+    SELECT acts.who, acts.operation_key, acts.scope_key, o.holder, -1
+    FROM acts JOIN c_grants AS g USING (operation_key) JOIN c_held AS h USING (role)
+    JOIN c_open AS o ON o.holder = h.holder"""
+
+
+_GROWTH = (
+    f"""CREATE OR REPLACE TEMP TABLE c_some AS
+        WITH ids AS (SELECT id FROM c_ids UNION SELECT id FROM c_held JOIN c_new USING (holder)),
+        keys AS (
+            SELECT assignment_key FROM base.assignment_names
+            WHERE {folded("role_assignment_id")} IN (SELECT id FROM ids))
+        SELECT DISTINCT who FROM c_acts
+        WHERE who NOT IN (SELECT who FROM c_settled) AND (
+            who IN ({_DOWN.format(start="c_new")} SELECT holder FROM down)
+            OR assignment_key IN (SELECT assignment_key FROM keys)
+            OR EXISTS (SELECT 1 FROM c_open JOIN c_new USING (holder)))""",
+    _CANDIDATES,
+    f"""CREATE OR REPLACE TEMP TABLE c_found AS
+        SELECT DISTINCT who FROM c_pairs JOIN c_new USING (holder)
+        UNION SELECT DISTINCT who FROM c_acts JOIN c_some USING (who)
+        JOIN base.assignment_names AS x USING (assignment_key)
+        WHERE {folded("x.role_assignment_id")} IN (SELECT id FROM c_ids)""",
+    "INSERT INTO c_wanted SELECT who FROM c_found",
+    "INSERT INTO c_settled SELECT who FROM c_found",
+    "INSERT INTO c_reached SELECT holder FROM c_new",
+    """CREATE OR REPLACE TEMP TABLE c_new AS
+        SELECT DISTINCT holder FROM (
+            SELECT holder, count(DISTINCT n) OVER (PARTITION BY who, operation_key, scope_key) AS choices
+            FROM c_pairs JOIN c_found USING (who))
+        WHERE choices > 1 AND holder NOT IN (SELECT holder FROM c_reached)""",
+)
+
+
+def find_principal(store: Store, inputs: Inputs, name: str) -> str:
+    """Return the id of the principal that a name means, where `inputs` are without use and sign-ins.
+
+    Raises:
+        UsageError: No principal or several are called so.
+    """
+    if is_known(inputs, name):
+        return fold(name)
+    return resolve_principal(replace(inputs, **_seen_ids(store, name)), name)
+
+
+def _seen_ids(store: Store, name: str) -> dict[str, pl.DataFrame]:
+    """Return for `usage_days` and `sign_ins` the `principal_id` that is the name, where their principals have it."""
+    who = "coalesce(a.principal_id, alias.principal_id)"
+    found = {}
+    for view, source in (("usage_days", _CALLERS), ("sign_ins", _SIGNED_IN)):
+        found[view] = store.frame(f"""
+            SELECT {who} AS principal_id FROM ({source}) AS a
+            LEFT JOIN ({RESOLVED}) AS alias ON a.principal_id IS NULL AND alias.alias = a.principal_name
+            WHERE {folded(who)} = {folded("$name")} LIMIT 1""", {"name": name})  # fmt: skip
+    return found
+
+
+_CALLERS = """SELECT principal_id, principal_name FROM base.actors
+    WHERE actor_key IN (SELECT actor_key FROM base.usage_days WHERE plane IN ('control', 'data'))"""
+_SIGNED_IN = " UNION ".join(
+    f"SELECT principal_id, principal_name FROM base.{name}" for name in ("sign_in_days", "reduced_sign_ins")
+)
+
+
+def table_without_use(store: Store, name: str) -> pl.DataFrame:
+    """Return a table of the model; of use only where there was any, of sign-ins and requests nothing."""
+    if name == "usage_days":
+        return store.frame(f"{view_text(table(name))} WHERE false UNION ALL BY NAME {_places_of_use()}")
+    return empty(name) if name in ("sign_ins", "request_access") else store.table(name)
+
+
+class Concern:
+    """The tables of a store as far as they concern one principal.
+
+    An analysis of what `table` gives says the same of the principal as one of the whole store.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        principal_id: str,
+        *,
+        open_groups: pl.Series,
+        loose: Iterable[str],
+        read: Mapping[str, pl.DataFrame],
+    ) -> None:
+        """Find what concerns the principal.
+
+        Args:
+            store: The store; what is found is kept in temporary tables of its connection.
+            principal_id: The principal, folded.
+            open_groups: Holders of assignments that may have members whom no listing shows.
+            loose: Folded names of operations that may stand for others.
+            read: Tables that are read already.
+        """
+        self._store = store
+        self._principal = principal_id
+        self._read = dict(read)
+        run = store.connection.execute
+        for statement in _TABLES:
+            run(statement)
+        run(_GRANTS, {"loose": sorted(loose)})
+        run("CREATE OR REPLACE TEMP TABLE c_self AS SELECT $id AS who, $id AS holder", {"id": principal_id})
+        run(f"CREATE OR REPLACE TEMP TABLE c_own AS {_UP.format(start='c_self')} SELECT DISTINCT holder FROM up")
+        run(f"CREATE OR REPLACE TEMP TABLE c_crowd AS {_DOWN.format(start='c_own')} SELECT holder AS who FROM down")
+        run("CREATE OR REPLACE TEMP TABLE c_open AS SELECT holder FROM c_own WHERE list_contains($names, holder)",
+            {"names": open_groups.to_list()})  # fmt: skip
+        run(f"INSERT INTO c_wanted {_DOWN.format(start='c_self')} SELECT holder FROM down")
+        run("INSERT INTO c_new SELECT holder FROM c_own")
+        self._name_activations()
+        while store.connection.execute("SELECT count(*) FROM c_new").fetchall() != [(0,)]:
+            self._grow()
+
+    def table(self, name: str) -> pl.DataFrame:
+        """Return a table of the model: of use, sign-ins and requests what concerns the principal, else all of it."""
+        if name not in self._read:
+            special = {
+                "usage_days": self._usage,
+                "sign_ins": self._sign_ins,
+                "request_access": self._requests,
+                "token_calls": self._token_calls,
+            }
+            self._read[name] = special.get(name, lambda: self._store.table(name))()
+        return self._read[name]
+
+    def _frame(self, sql: str) -> pl.DataFrame:
+        # Not by a cursor, which would not see the temporary tables.
+        return pl.DataFrame(self._store.connection.sql(sql))
+
+    def _name_activations(self) -> None:
+        """Keep the ids of the assignments that activations made for whoever shares an assignment with the principal."""
+        crowd = self._frame("SELECT who FROM c_crowd")["who"]
+        made, asked = self.table("role_assignment_requests"), self.table("schedule_requests")
+        is_theirs = folded_text(pl.col("assigned_principal_id")).is_in(crowd.implode())
+        ids = [
+            place_of(made.filter(is_theirs)["scope"]).str.split("/").list.last(),
+            folded_text(asked.filter(folded_text(pl.col("principal_id")).is_in(crowd.implode()))["role_assignment_id"]),
+        ]
+        self._store.connection.execute(
+            "CREATE OR REPLACE TEMP TABLE c_ids AS SELECT unnest($ids::VARCHAR[]) AS id",
+            {"ids": pl.concat(ids).drop_nulls().unique().to_list()},
+        )
+
+    def _grow(self) -> None:
+        """Take in the use that what was reached last may have allowed, and reach what its callers may have chosen."""
+        for statement in _GROWTH:
+            self._store.connection.execute(statement)
+
+    def _usage(self) -> pl.DataFrame:
+        watched = ", ".join(literal(one) for one in _WATCHED)
+        rows = f"""
+            SELECT * FROM base.usage_days
+            WHERE plane NOT IN ('control', 'data')
+                OR actor_key IN (SELECT actor_key FROM c_actors WHERE who IS NULL OR who IN (SELECT who FROM c_wanted))
+                OR operation_key IN (SELECT operation_key FROM base.operation_names WHERE folded IN ({watched}))"""
+        return self._frame(f"""
+            {view_text(table("usage_days"), usage_days=rows)}
+            UNION ALL BY NAME {_places_of_use()}""")
+
+    def _sign_ins(self) -> pl.DataFrame:
+        theirs = f"principal_id IS NULL OR principal_id IN ({_spelt('c_crowd')})"
+        days, reduced = (f"SELECT * FROM base.{name} WHERE {theirs}" for name in ("sign_in_days", "reduced_sign_ins"))
+        return self._frame(f"""
+            {view_text(table("sign_ins"), sign_in_days=days, reduced_sign_ins=reduced)}
+            UNION ALL BY NAME SELECT max(day) AS day, 0 AS succeeded, 0 AS failed
+            FROM (SELECT day FROM base.sign_in_days UNION ALL SELECT day FROM base.reduced_sign_ins)
+            HAVING max(day) IS NOT NULL""")
+
+    def _token_calls(self) -> pl.DataFrame:
+        calls = """
+            SELECT * FROM base.events WHERE token_id IS NOT NULL
+                AND actor_key IN (SELECT actor_key FROM c_actors WHERE who IN (SELECT who FROM c_self))"""
+        given = f"SELECT * FROM base.sign_in_rows WHERE token_id IN (SELECT substr(token_id, 2) FROM ({calls}))"
+        return self._frame(view_text(table("token_calls"), events=calls, sign_in_rows=given))
+
+    def _requests(self) -> pl.DataFrame:
+        columns = named(*(column.name for column in table("request_access").columns))
+        return self._frame(f"SELECT {columns} FROM main.request_access WHERE principal_id IN ({_spelt('c_self')})")
+
+
+_KIND = "regexp_extract(folded, '^/subscriptions/[^/]+/resourcegroups/[^/]+/providers/([^/]+/[^/]+)/', 1)"
+
+
+def _places_of_use() -> str:
+    """Return SQL for one row of use a subscription, management group or logged resource: that somebody did something.
+
+    Its day is the newest of all, and it says neither who nor what.
+    """
+    kinds = ", ".join(literal(kind) for kind in logged_kinds())
+    return f"""
+        SELECT scope, 'control' AS plane,
+            (SELECT max(day) FROM base.usage_days WHERE plane IN ('control', 'data')) AS day
+        FROM (
+            SELECT DISTINCT unnest([
+                CASE WHEN starts_with(folded, '/subscriptions/')
+                    THEN array_to_string(string_split(folded, '/')[:3], '/') ELSE folded END,
+                CASE WHEN {_KIND} IN ({kinds}) THEN regexp_extract(folded, '{RESOURCE}', 1) END]) AS scope
+            FROM base.scope_names WHERE scope_key IN (
+                SELECT DISTINCT scope_key FROM base.usage_days WHERE plane IN ('control', 'data')))
+        WHERE scope IS NOT NULL"""
+
+
+def _spelt(wanted: str) -> str:
+    """Return SQL for the ids of some principals as the store spells them; those of logs are folded when they come."""
+    spelt = " UNION ".join(
+        f"SELECT principal_id FROM base.{name}" for name in ("principals", "principal_aliases", "reduced_sign_ins")
+    )
+    return (
+        f"SELECT who FROM {wanted} UNION "
+        f"SELECT principal_id FROM ({spelt}) WHERE {folded('principal_id')} IN (SELECT who FROM {wanted})"
+    )

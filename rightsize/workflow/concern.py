@@ -1,0 +1,79 @@
+"""One principal judged as an analysis of the whole tenant would judge it, from the rows that concern it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+
+import polars as pl
+
+from rightsize.analyze.coverage import open_groups
+from rightsize.analyze.data_use import alternatives
+from rightsize.analyze.facts import Facts, read_facts
+from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.planes import PlaneAnalysis
+from rightsize.analyze.profiles import may_be_crowded
+from rightsize.analyze.verdicts import Analysis
+from rightsize.store.concern import Concern, find_principal
+from rightsize.store.connection import Store
+from rightsize.workflow.analyze import analyse_inputs
+from rightsize.workflow.plane_steps import TableOf
+from rightsize.workflow.planes import judge_planes
+
+_NAMING = ("principals", "principal_aliases", "role_assignments", "group_members", "group_closure", "listings")
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedPrincipal:
+    """What was read and concluded for the sake of one principal; of others it says what happens to be read.
+
+    Attributes:
+        principal_id: The principal, folded.
+        inputs: The tables.
+        facts: What is attached, owned and held beyond Azure roles, of the whole tenant.
+        planes: The planes beyond Azure RBAC.
+        analysis: Azure RBAC.
+        findings: As the table `findings`.
+        token_calls: As the table `token_calls`, of the principal.
+    """
+
+    principal_id: str
+    inputs: Inputs
+    facts: Facts
+    planes: list[PlaneAnalysis]
+    analysis: Analysis
+    findings: pl.DataFrame
+    token_calls: pl.DataFrame
+
+
+def judge_principal(store: Store, name: str, as_of: dt.date | None, min_window: int) -> JudgedPrincipal:
+    """Judge the principal that a name means.
+
+    Raises:
+        UsageError: No principal or several are called so.
+        EvidenceError: There is nothing that could be analysed.
+    """
+    principal_id, concern = _concern_of(store, name)
+    judged = judge_from(principal_id, concern.table, as_of, min_window)
+    found = judged.analysis
+    if may_be_crowded(found.tenant, found.profiles, found.profile_operations, principal_id):
+        return judge_from(principal_id, store.table, as_of, min_window)
+    return judged
+
+
+def _concern_of(store: Store, name: str) -> tuple[str, Concern]:
+    known = {table: store.table(table) for table in _NAMING}
+    inputs = Inputs.of(**known)
+    principal_id = find_principal(store, inputs, name)
+    others = alternatives()
+    loose = {*others["name"], *others["other"]}
+    return principal_id, Concern(store, principal_id, open_groups=open_groups(inputs), loose=loose, read=known)
+
+
+def judge_from(principal_id: str, table_of: TableOf, as_of: dt.date | None, min_window: int) -> JudgedPrincipal:
+    """Judge a principal over the tables that `table_of` gives: all of them, or those of its `Concern`."""
+    inputs = Inputs.read(table_of)
+    planes = [one.analysis for one in judge_planes(table_of, as_of, min_window)]
+    analysis, findings = analyse_inputs(inputs, as_of=as_of, min_window=min_window, planes=planes)
+    tokens = table_of("token_calls").filter(pl.col("principal_id") == principal_id)
+    return JudgedPrincipal(principal_id, inputs, read_facts(inputs, table_of), planes, analysis, findings, tokens)

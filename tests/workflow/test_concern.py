@@ -1,0 +1,139 @@
+"""What is said of one principal from the rows that concern it is what an analysis of the whole tenant says."""
+
+from __future__ import annotations
+
+import datetime as dt
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from rightsize.analyze.reach import View, granted_holdings, view_from, view_of
+from rightsize.store.connection import Store, open_store
+from rightsize.workflow.concern import JudgedPrincipal, judge_from, judge_principal
+from rightsize.workflow.demo import STORE
+from rightsize.workflow.explain import tell
+
+SOME = 8
+"""Of the demo's principals every eighth is asked."""
+DAYS = 90
+
+
+@pytest.fixture(scope="module")
+def demo_store(demo_folder: Path) -> Store:
+    """The demo's store."""
+    return open_store(demo_folder / STORE, read_only=True)
+
+
+def _whole(store: Store) -> JudgedPrincipal:
+    return judge_from("", store.table, None, DAYS)
+
+
+def _differs(store: Store, whole: JudgedPrincipal, principal_id: str) -> list[str]:
+    """Return the parts of an answer that differ between what concerns a principal and the whole."""
+    calls = store.table("token_calls", principal_id=principal_id)
+    expected = tell(replace(whole, principal_id=principal_id, token_calls=calls), {})
+    found = tell(judge_principal(store, principal_id, None, DAYS), {})
+    return [part for part in expected if found[part] != expected[part]]
+
+
+def test_the_demo_is_told_alike_from_the_whole_and_from_what_concerns_each(demo_store: Store) -> None:
+    """Azure RBAC, Graph, directory roles, sign-ins, findings, reach and tokens: every part of the answer is equal."""
+    everybody = demo_store.frame("""
+        SELECT DISTINCT principal_id FROM (
+            SELECT principal_id FROM principals UNION SELECT principal_id FROM role_assignments
+            UNION SELECT principal_id FROM usage_days UNION SELECT principal_id FROM sign_ins)
+        WHERE principal_id IS NOT NULL ORDER BY principal_id""")["principal_id"]
+    whole = _whole(demo_store)
+    asked = [*everybody[::SOME], *demo_store.table("group_closure")["group_id"].unique().sort()[:3]]
+    assert len(asked) > 10
+    assert {who: found for who in asked if (found := _differs(demo_store, whole, who))} == {}
+
+
+def test_what_a_principal_shares_with_others_is_credited_alike(tmp_path: Path) -> None:
+    """Groups that overlap, roles that overlap: of several assignments the one that explains most is credited."""
+    with open_store(tmp_path / "shared.duckdb", read_only=False) as store:
+        _fill(store, random.Random(8))  # noqa: S311  drawn, and the same each time
+        whole = _whole(store)
+        used = whole.analysis.verdicts.filter(whole.analysis.verdicts["reason"] == "fewest")
+        assert len(used) > 20
+        reasons = {str(number): _differs(store, whole, f"user{number}") for number in range(0, 24, 3)}
+        assert {who: found for who, found in reasons.items() if found} == {}
+        judged = judge_principal(store, "user0", None, DAYS)
+        assert judged.inputs.usage_days["principal_id"].n_unique() < whole.inputs.usage_days["principal_id"].n_unique()
+
+
+def test_a_name_means_whom_it_means_in_an_analysis_of_everybody(demo_store: Store) -> None:
+    """A UPN means the principal that it means in an analysis of everything."""
+    user, upn = demo_store.frame("""
+        SELECT principal_id, user_principal_name FROM principals
+        WHERE user_principal_name IS NOT NULL ORDER BY principal_id LIMIT 1""").row(0)
+    assert judge_principal(demo_store, upn.upper(), None, DAYS).principal_id == user
+
+
+def test_a_view_from_a_node_holds_what_the_whole_view_says_of_it(demo_store: Store) -> None:
+    """Machines too: what a machine reaches is built from what it comes to hold, and is the same set."""
+    whole = _whole(demo_store)
+    tenant, facts = whole.analysis.tenant, whole.facts
+    held = granted_holdings(tenant)
+    full = view_of(facts, tenant, whole.inputs, held, with_eligible=True)
+    nodes = [f"r:{scope}" for scope in facts.attached["scope"].unique().sort()]
+    for node in nodes[::3]:
+        part = view_from([node], facts, tenant, whole.inputs, held, with_eligible=True)
+        assert _things(part, node) == _things(full, node)
+
+
+def _things(view: View, node: str) -> set[str]:
+    graph, frame, reached = view.graph, view.frame, view.reached
+    had = reached[graph.numbers[node]]
+    return {graph.names[thing] for thing, bit in frame.things.items() if had >> bit & 1} - {node}
+
+
+def _fill(store: Store, draw: random.Random) -> None:
+    """Write a small tenant into a store: 24 users share 8 groups in two halves of the tenant, and 3 roles overlap."""
+    kinds = [f"microsoft.test/kind{number}" for number in range(6)]
+    operations = [f"{kind}/{verb}" for kind in kinds for verb in ("write", "delete")]
+    scopes = ["/subscriptions/s1", "/subscriptions/s1/resourcegroups/a", "/subscriptions/s1/resourcegroups/b"]
+    roles = {"all": ["microsoft.test/*"], "some": [f"{kind}/*" for kind in kinds[:3]], "one": operations[4:6]}
+    patterns = pl.DataFrame({"role_definition_id": list(roles), "pattern": list(roles.values())}).explode("pattern")
+    granted = [(role, one) for role, pattern in patterns.rows() for one in operations
+               if one.startswith(pattern.removesuffix("*"))]  # fmt: skip
+    holders = [f"group{number % 8}" if number < 16 else f"user{draw.randrange(24)}" for number in range(20)]
+    members = {(f"group{group // 2 * 2 + user // 12}", f"user{user}")
+               for user in range(24) for group in draw.sample(range(8), 1 + user % 2)}  # fmt: skip
+    uses = {(user, draw.randrange(len(operations)), draw.randrange(1, 3)) for user in range(24) for _ in range(6)}
+    day = {"day": dt.date(2026, 3, 1), "first_seen": dt.datetime(2026, 3, 1), "last_seen": dt.datetime(2026, 3, 1)}
+    counts = {"succeeded": 1, "failed": 0, "started": 0, "denied": 0, "suspect": 0}
+    users = [{"principal_id": f"user{user}", "principal_type": "User", "listed": True} for user in range(24)]
+    tables = {
+        "operation_names": _names("operation_key", operations),
+        "scope_names": _names("scope_key", scopes),
+        "operations": [{"operation": name, "is_data_action": False, "is_guess": False} for name in operations],
+        "role_definitions": [{"role_definition_id": role, "role_name": role} for role in roles],
+        "role_permissions": patterns.with_columns(block=0, kind=pl.lit("action")).to_dicts(),
+        "role_operations": [{"role_definition_id": role, "operation": one, "plane": "control", "conditional": False}
+                            for role, one in sorted(set(granted))],
+        "listings": [{"listing": "members", "of": f"group{number}", "complete": True} for number in range(8)],
+        "role_assignments": [
+            {"role_assignment_id": f"a{number}", "state": "active", "principal_id": holder,
+             "principal_type": "Group" if holder.startswith("group") else "User",
+             "role_definition_id": draw.choice(list(roles)), "scope": draw.choice(scopes)}
+            for number, holder in enumerate(holders)
+        ],
+        "principals": users,
+        "actors": [{"actor_key": key, "actor": f"i{key}"} | user for key, user in enumerate(users)],
+        "group_closure": [{"group_id": group, "member_id": user, "depth": 1} for group, user in sorted(members)],
+        "usage_days": [{"actor_key": user, "operation_key": one, "scope_key": scope, "plane": "control"} | day | counts
+                       for user, one, scope in sorted(uses)],
+    }  # fmt: skip
+    for name, rows in tables.items():
+        store.connection.register("filled", pl.DataFrame(rows))
+        columns = [row[0] for row in store.connection.execute(f"DESCRIBE base.{name}").fetchall()]
+        known = ", ".join(f'"{column}"' for column in rows[0] if column in columns)
+        store.connection.execute(f"INSERT INTO base.{name} ({known}) SELECT {known} FROM filled")
+
+
+def _names(key: str, names: list[str]) -> list[dict[str, object]]:
+    return [{key: number, "folded": name, "spelling": name} for number, name in enumerate(names)]
