@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal
 
 from rightsize.model.errors import InputError
@@ -61,6 +62,8 @@ class Scope:
     resource_type: str | None = field(default=None, compare=False)
 
 
+# The same few scopes are read again and again; what is kept is bounded.
+@lru_cache(maxsize=1 << 16)
 def parse_scope(text: str) -> Scope:
     """Return what a resource id says about itself.
 

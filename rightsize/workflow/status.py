@@ -10,12 +10,26 @@ from typing import Any
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.window import Window, choose_window
 from rightsize.store.connection import Store, open_store
+from rightsize.store.ddl import RESOLVED
 
 _SOURCES = """
     SELECT source, count(*) AS files, sum(read)::BIGINT AS read, sum(rejected)::BIGINT AS rejected
     FROM loads GROUP BY source ORDER BY source"""
+# The rows of the view `sign_ins` by kind. Its texts are the cost of counting millions, so a number stands for the key.
+_SIGN_INS = f"""
+    SELECT kind, hash(principal_id, app_id, resource_id, day) AS key
+    FROM (
+        SELECT kind, principal_id, principal_name, app_id, resource_id, day FROM base.sign_in_days
+        UNION ALL SELECT sign_in_kind, principal_id, principal_name, app_id, resource_id, day FROM base.reduced_sign_ins)
+    WHERE principal_id IS NOT NULL
+    UNION SELECT kind, hash(alias.principal_id, app_id, resource_id, day)
+    FROM (
+        SELECT kind, principal_name, app_id, resource_id, day FROM base.sign_in_days WHERE principal_id IS NULL
+        UNION ALL SELECT sign_in_kind, principal_name, app_id, resource_id, day FROM base.reduced_sign_ins
+        WHERE principal_id IS NULL) AS i
+    LEFT JOIN ({RESOLVED}) AS alias ON alias.alias = i.principal_name"""
 # The kinds of a table's rows; a table without rows has a row of its own, so that what is missing shows.
-_CONTENTS = """
+_CONTENTS = f"""
     WITH counted AS (
         SELECT 1 AS place, 'principals' AS what, principal_type AS kind FROM principals
         UNION ALL SELECT 2, 'group members', listing FROM group_members
@@ -25,8 +39,8 @@ _CONTENTS = """
         UNION ALL SELECT 6, 'deny assignments', NULL FROM deny_assignments
         UNION ALL SELECT 7, 'operations', CASE WHEN is_data_action THEN 'data' WHEN NOT is_data_action THEN 'control'
             END FROM operations
-        UNION ALL SELECT 8, 'events', source FROM events
-        UNION ALL SELECT 9, 'sign-ins', kind FROM sign_ins
+        UNION ALL SELECT 8, 'events', source FROM base.events
+        UNION ALL SELECT 9, 'sign-ins', kind FROM ({_SIGN_INS})
     )
     SELECT t.what, c.kind, count(c.what) AS rows
     FROM (VALUES (1, 'principals'), (2, 'group members'), (3, 'scopes'), (4, 'role definitions'),
@@ -130,8 +144,10 @@ def read_status(db: Path) -> Status:
 def _window(store: Store) -> Window | None:
     """Return the window that an analysis would choose, from the newest day of each table that decides it."""
     coverage = store.frame("SELECT source, state, max(day) AS day FROM coverage GROUP BY source, state")
-    usage = store.frame("SELECT max(day) AS day FROM usage_days")
-    sign_ins = store.frame("SELECT max(day) AS day FROM sign_ins")
+    usage = store.frame("SELECT max(day) AS day FROM base.usage_days")
+    sign_ins = store.frame(
+        "SELECT max(day) AS day FROM (SELECT day FROM base.sign_in_days UNION ALL SELECT day FROM base.reduced_sign_ins)"
+    )
     if coverage.is_empty() and usage["day"].null_count() and sign_ins["day"].null_count():
         return None
     return choose_window(Inputs.of(coverage=coverage, usage_days=usage, sign_ins=sign_ins))
