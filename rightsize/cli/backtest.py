@@ -54,8 +54,8 @@ def backtest(
         list[str] | None,
         typer.Option(
             "--dials",
-            help="Dials to try, such as reads=sibling,unobservable=drop,lifecycle,max-break=0.1. Repeatable; the "
-            "first gives the headline and the calibration.",
+            help="Dials to try, such as reads=sibling,unobservable=drop,lifecycle,max-break=0.1, or every. Repeatable; "
+            "the first gives the headline and the calibration.",
         ),
     ] = None,
     truth: Annotated[

@@ -21,7 +21,7 @@ from rightsize.analyze.verdicts import Analysis, analyse
 from rightsize.analyze.window import Window
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.plan import Plan
-from rightsize.propose.bench import Bench, prepare, read_findings
+from rightsize.propose.bench import Bench, prepare, read_findings, with_dials
 from rightsize.propose.breakage import Estimate, break_bounds
 from rightsize.propose.calibration import Prediction
 from rightsize.propose.dials import Dials
@@ -31,7 +31,7 @@ from rightsize.propose.exposure import today_exposure, used_weight
 from rightsize.propose.folds import Fold, cut_inputs
 from rightsize.propose.limits import Limits
 from rightsize.propose.needs import sibling_reads
-from rightsize.propose.plan import make_plan
+from rightsize.propose.plan import plan_bench
 from rightsize.propose.reach import GRANTS_SCHEMA, Blocks, Evaluator, with_holders
 from rightsize.propose.replay import answer_uses, asked_uses
 from rightsize.rbac.scopes import parse_scope
@@ -147,7 +147,8 @@ def prepare_trial(inputs: Inputs, fold: Fold, dials: Dials, needs: pl.DataFrame 
 
 def try_plan(trial: Trial, dials: Dials) -> tuple[Tally, list[Prediction]]:
     """Make the plan that the training days give, and ask it for the calls of the test days."""
-    plan = make_plan(trial.inputs, trial.analysis, dials, content_hash="", limits=trial.bench.limits)
+    bench = with_dials(trial.bench, dials)
+    plan = plan_bench(bench, content_hash="")
     roles = _known_roles(trial.bench) | {
         one.definition.role_definition_id: one.definition.permissions for one in plan.roles
     }
@@ -159,7 +160,9 @@ def try_plan(trial: Trial, dials: Dials) -> tuple[Tally, list[Prediction]]:
         sum(one.excess_before for one in plan.proposals),
         sum(one.excess_after for one in plan.proposals),
     )
-    return _tally(trial, denied, refused, before_and_after), _predictions(trial, plan, denied, evaluator)
+    same = dials.lifecycle == trial.bench.dials.lifecycle
+    bounds = trial.bounds if same else break_bounds(bench, trial.fold.test.days)
+    return _tally(trial, denied, refused, before_and_after), _predictions(trial, plan, denied, evaluator, bounds)
 
 
 def try_baseline(trial: Trial, name: str) -> Tally:
@@ -255,7 +258,9 @@ def _tally(trial: Trial, denied: pl.DataFrame, refused: pl.DataFrame, excess_sum
     )
 
 
-def _predictions(trial: Trial, plan: Plan, denied: pl.DataFrame, evaluator: Evaluator) -> list[Prediction]:
+def _predictions(
+    trial: Trial, plan: Plan, denied: pl.DataFrame, evaluator: Evaluator, bounds: Mapping[Key, Estimate]
+) -> list[Prediction]:
     """Return what was said of each assignment that loses something a log would show, and what came of it.
 
     A denied call counts against every assignment of the training that allowed it and that the plan takes from.
@@ -271,8 +276,8 @@ def _predictions(trial: Trial, plan: Plan, denied: pl.DataFrame, evaluator: Eval
     found = {}
     for one in plan.proposals:
         key = (one.replaces[0], one.evidence["state"])
-        if one.break_probability_30d > 0 and key in trial.bounds:
-            said = trial.bounds[key]
+        if one.break_probability_30d > 0 and key in bounds:
+            said = bounds[key]
             found[key] = Prediction(said.bound, said.expected, " ".join(key) in broken, said.basis)
     return [found[key] for key in sorted(found)]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import polars as pl
@@ -108,10 +108,7 @@ def prepare(inputs: Inputs, analysis: Analysis, findings: Findings, dials: Dials
     tenant = analysis.tenant
     index = index_operations(tenant.operations, inputs.role_operations)
     placed = place_uses(inputs, analysis, tenant, index)
-    keeps = find_keeps(inputs, analysis, dials)
-    outside = placed.filter(~pl.col("inside")).select("role_assignment_id", "state").unique()
-    undecided = dict.fromkeys(outside.iter_rows(), "scope_tree_unknown")
-    undecided |= _words(keeps, "undecided")
+    untouched, undecided = _left_alone(inputs, analysis, placed, dials)
     rows = UseRows.of(placed)
     subjects = tuple(read_subjects(inputs))
     book = open_role_book(inputs, index)
@@ -124,7 +121,7 @@ def prepare(inputs: Inputs, analysis: Analysis, findings: Findings, dials: Dials
         limits=limits,
         book=book,
         subjects=subjects,
-        untouched=_words(keeps, "untouched"),
+        untouched=untouched,
         undecided=undecided,
         profiles=read_profiles(analysis, index),
         placed=placed,
@@ -146,6 +143,24 @@ def prepare(inputs: Inputs, analysis: Analysis, findings: Findings, dials: Dials
         ),
         requests=requests,
     )
+
+
+def with_dials(bench: Bench, dials: Dials) -> Bench:
+    """Return the workbench of the same tables for other dials, without reading anew what no dial changes."""
+    if dials.standing_hours != bench.dials.standing_hours:
+        return prepare(bench.inputs, bench.analysis, bench.findings, dials, bench.limits)
+    untouched, undecided = _left_alone(bench.inputs, bench.analysis, bench.placed, dials)
+    return replace(bench, dials=dials, untouched=untouched, undecided=undecided)
+
+
+def _left_alone(
+    inputs: Inputs, analysis: Analysis, placed: pl.DataFrame, dials: Dials
+) -> tuple[dict[Key, str], dict[Key, str]]:
+    """Return why assignments are left alone, and why others cannot be narrowed."""
+    keeps = find_keeps(inputs, analysis, dials)
+    outside = placed.filter(~pl.col("inside")).select("role_assignment_id", "state").unique()
+    undecided = dict.fromkeys(outside.iter_rows(), "scope_tree_unknown")
+    return _words(keeps, "untouched"), undecided | _words(keeps, "undecided")
 
 
 def _words(keeps: pl.DataFrame, column: str) -> dict[Key, str]:

@@ -17,6 +17,7 @@ from rightsize.analyze.text import folded
 from rightsize.analyze.usage import use_by_day
 from rightsize.analyze.verdicts import Analysis
 from rightsize.analyze.window import Window
+from rightsize.propose.needs import LIFECYCLE_SIBLINGS
 from rightsize.propose.seasons import MONTH_END, WEEK, find_seasons, with_cycles
 
 KEY = ["role_assignment_id", "state"]
@@ -28,7 +29,9 @@ _ONE = ["novelty"]
 """The same by its number: millions of days are sorted by it, and the texts of one are as long as a line."""
 
 
-def read_incidence(inputs: Inputs, analysis: Analysis, placed: pl.DataFrame, singled: pl.DataFrame) -> pl.DataFrame:
+def read_incidence(
+    inputs: Inputs, analysis: Analysis, placed: pl.DataFrame, singled: pl.DataFrame, *, lifecycle: bool = False
+) -> pl.DataFrame:
     """Return one row an assignment of which a log would show the use of something.
 
     Args:
@@ -37,6 +40,7 @@ def read_incidence(inputs: Inputs, analysis: Analysis, placed: pl.DataFrame, sin
         placed: As `subjects.place_uses` returns it.
         singled: `(role_assignment_id, state, target, bit)` that go to single members of a group: there each member's
             first use is a novelty.
+        lifecycle: Whether what was created may be updated and deleted anyway, so that to do so is no novelty.
 
     Returns:
         `role_assignment_id`, `state`, `role`, `holder_type`; `active_days` of the holder (or of the members of a
@@ -47,7 +51,7 @@ def read_incidence(inputs: Inputs, analysis: Analysis, placed: pl.DataFrame, sin
         follows the calendar; `seasonal_operations`, how many of its novelties do.
     """
     calls = _calls(inputs, analysis)
-    seen = _novelties(calls, placed, singled, analysis)
+    seen = _novelties(calls, placed, singled, analysis, lifecycle=lifecycle)
     active = _active_days(inputs, analysis, calls)
     return count_incidence(_observable(inputs, analysis), active, seen, analysis.window)
 
@@ -115,7 +119,9 @@ def _calls(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
     )
 
 
-def _novelties(calls: pl.DataFrame, placed: pl.DataFrame, singled: pl.DataFrame, analysis: Analysis) -> pl.DataFrame:
+def _novelties(
+    calls: pl.DataFrame, placed: pl.DataFrame, singled: pl.DataFrame, analysis: Analysis, *, lifecycle: bool
+) -> pl.DataFrame:
     """Return the days of each novelty, by its number: an operation, where it has to be granted, a member or null."""
     judged = analysis.profile_operations.filter(pl.col("verdict") == Verdict.UNUSED)
     concluded = judged.select("profile_id", "plane", name=folded(pl.col("operation")))
@@ -130,10 +136,24 @@ def _novelties(calls: pl.DataFrame, placed: pl.DataFrame, singled: pl.DataFrame,
         .join(concluded, on=["profile_id", "plane", "name"], how="semi")
         .drop("profile_id")
     )
+    if lifecycle:
+        shown = shown.join(_siblings(shown), on=_NOVELTY, how="anti", nulls_equal=True)
     numbers = shown.select(_NOVELTY).unique().with_row_index("novelty")
     numbered = shown.join(numbers, on=_NOVELTY, nulls_equal=True)
     days = numbered.join(calls, on=["principal_id", "plane", "name", "place"]).select("novelty", "day").unique()
     return days.join(numbers.select(*KEY, *_ONE), on=_ONE)
+
+
+def _siblings(shown: pl.DataFrame) -> pl.DataFrame:
+    """Return the novelties that are there anyway where what creates the same is."""
+    found = [
+        shown.filter(pl.col("name").str.ends_with(made)).with_columns(
+            name=pl.col("name").str.strip_suffix(made) + sibling
+        )
+        for made, siblings in LIFECYCLE_SIBLINGS.items()
+        for sibling in siblings
+    ]
+    return pl.concat(found).select(_NOVELTY).unique()
 
 
 def _owners(seen: pl.DataFrame) -> pl.DataFrame:

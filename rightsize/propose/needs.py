@@ -38,11 +38,12 @@ WHY = {
     NOT_IN_CATALOGUE: "it was used, and the catalogue lacks it, so today's narrowest pattern that grants it stays",
 }
 
-_LIFECYCLE = {
+LIFECYCLE_SIBLINGS = {
     "/write": ("/delete",),
     "/create/action": ("/update/action", "/delete"),
     "/add/action": ("/write", "/delete"),
 }
+"""What `--lifecycle` adds to each operation that creates something, by the ends of their names."""
 _GROUP_READ = "microsoft.resources/subscriptions/resourcegroups/read"
 
 
@@ -202,7 +203,7 @@ class NeedReader:
             names = [
                 (plane, name[: -len(made)] + sibling)
                 for plane, name in self.index.members(operations)
-                for made, siblings in _LIFECYCLE.items()
+                for made, siblings in LIFECYCLE_SIBLINGS.items()
                 if fold(name).endswith(made)
                 for sibling in siblings
             ]

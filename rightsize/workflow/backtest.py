@@ -39,6 +39,14 @@ DEFAULT_SETTINGS = (
     "reads=all,max-break=0.1",
 )
 """From the most careful to the leanest, the first one being what `propose` does unless told otherwise."""
+EVERY = "every"
+"""The word for each choice of reads with each of the other two dials that decide what stays."""
+EVERY_SETTING = tuple(
+    f"reads={reads}{unobservable}{lifecycle}"
+    for reads in ("all", "namespace", "sibling", "none")
+    for unobservable in ("", ",unobservable=drop")
+    for lifecycle in ("", ",lifecycle")
+)
 _WEEK = 7
 _INSTANT = "%Y-%m-%dT%H:%M:%S%.fZ"
 
@@ -163,7 +171,7 @@ def backtest_store(
 
     Args:
         db: The store.
-        settings: Dials to try, as `read_setting` takes them; the defaults where there are none.
+        settings: Dials to try, as `read_setting` takes them, or `EVERY`; the defaults where there are none.
         train_days: Days to learn from.
         test_days: Days to test on.
         as_of: The first day after the last test; None for the end of the newest covered day.
@@ -177,7 +185,8 @@ def backtest_store(
         EvidenceError: There is no catalogue, or the logs do not cover enough days.
     """
     shared = shared or Dials()
-    read = [read_setting(text, shared) for text in settings or DEFAULT_SETTINGS]
+    asked = [one for text in settings or DEFAULT_SETTINGS for one in (EVERY_SETTING if text == EVERY else (text,))]
+    read = [read_setting(text, shared) for text in asked]
     chosen = {setting_name(dials): dials for dials in read}
     needs = read_needs(truth) if truth is not None else None
     with open_store(db, read_only=True) as store:
@@ -200,6 +209,7 @@ def backtest_store(
         trial = prepare_trial(inputs, fold, replace(shared, min_window=fold.train.days), needs)
         left_out.append(trial.left_out)
         for position, (name, dials) in enumerate(chosen.items()):
+            narrate(f"fold {number} of {len(folds)}: {name}")
             tally, said = try_plan(trial, replace(dials, min_window=fold.train.days))
             tried[name].append(tally)
             predictions.extend(said if position == 0 else ())

@@ -23,10 +23,13 @@ from rightsize.propose.backtest import (
     try_baseline,
     try_plan,
 )
+from rightsize.propose.bench import prepare, with_dials
 from rightsize.propose.calibration import Prediction, brier, by_basis, exact_interval, reliability
 from rightsize.propose.dials import Dials
 from rightsize.propose.folds import Fold, choose_folds, cut_inputs, history_of
-from tests.propose.histories import extend
+from rightsize.propose.plan import plan_bench
+from rightsize.workflow.backtest import EVERY_SETTING, read_setting, setting_name
+from tests.propose.histories import bench_of, extend
 from tests.propose.small_tenant import (
     APP,
     CONTRIBUTOR,
@@ -132,6 +135,25 @@ def test_what_goes_on_breaks_nothing() -> None:
     assert tally.first_breaks == ()
     assert tally.excess_after < tally.excess_before
     assert said.broke is False
+
+
+def test_a_workbench_for_other_dials_is_what_would_be_read_anew() -> None:
+    """The same plan, to the last number."""
+    tenant, user = _worker()
+    tenant.use(user, WRITE_VM, VM, days=3, start=20)
+    tenant.assign(102, user, VM_CONTRIBUTOR, SUB, created_on=dt.datetime.combine(DAY0, dt.time()) + dt.timedelta(60))
+    bench = bench_of(tenant.inputs(), grace_days=60)
+    for text in (EVERY_SETTING[-1], "reads=all,grace-days=5", "reads=sibling,max-break=0.01"):
+        dials = read_setting(text, Dials())
+        anew = prepare(bench.inputs, bench.analysis, bench.findings, dials, bench.limits)
+        assert plan_bench(with_dials(bench, dials), "") == plan_bench(anew, "")
+
+
+def test_every_setting_is_another_one() -> None:
+    """Four choices of reads, two of what no log shows, two of what was created; the default first."""
+    names = [setting_name(read_setting(text, Dials())) for text in EVERY_SETTING]
+    assert names[0] == setting_name(Dials())
+    assert len(set(names)) == 16
 
 
 def test_something_new_breaks() -> None:

@@ -13,12 +13,12 @@ from rightsize.analyze.window import Window
 from rightsize.model.errors import UsageError
 from rightsize.model.nouns import PermissionBlock
 from rightsize.propose.backtest import prepare_trial, try_plan
-from rightsize.propose.breakage import estimate
+from rightsize.propose.breakage import break_bounds, estimate
 from rightsize.propose.calibration import brier, reliability
 from rightsize.propose.dials import Dials
 from rightsize.propose.folds import choose_folds, history_of
 from rightsize.propose.seasons import MONTH_END, REGULAR, find_seasons
-from tests.propose.histories import THINGS, bounds_of, simulate, thing_of, with_things
+from tests.propose.histories import THINGS, bench_of, bounds_of, simulate, thing_of, with_things
 from tests.propose.small_tenant import (
     APP,
     CONTRIBUTOR,
@@ -36,6 +36,7 @@ from tests.propose.small_tenant import (
 START = "Microsoft.Compute/virtualMachines/start/action"
 READ_VM = "Microsoft.Compute/virtualMachines/read"
 WRITE_VM = "Microsoft.Compute/virtualMachines/write"
+DELETE_VM = "Microsoft.Compute/virtualMachines/delete"
 
 
 def _silent_staff(people: int) -> SmallTenant:
@@ -351,6 +352,19 @@ def test_work_that_brought_nothing_lately_is_not_taken_for_restless(starts: tupl
     assert found.once == 4
     chance_of_one_more = 1 - (3 / 4) ** 4
     assert (found.bound < chance_of_one_more * factor) == (starts[-1] == 45)
+
+
+def test_what_is_kept_with_what_was_created_is_no_novelty() -> None:
+    """Whoever may delete what they created, used or not, does nothing new by it."""
+    tenant = SmallTenant()
+    user = tenant.principal(1)
+    tenant.assign(101, user, CONTRIBUTOR, SUB)
+    tenant.use(user, WRITE_VM, VM, days=90)
+    tenant.use(user, DELETE_VM, VM, days=1, start=40)
+    (once,) = break_bounds(bench_of(tenant.inputs())).values()
+    (kept,) = break_bounds(bench_of(tenant.inputs(), lifecycle=True)).values()
+    assert (once.once, kept.once) == (1, 0)
+    assert kept.bound < once.bound
 
 
 @settings(deadline=None, max_examples=40)
