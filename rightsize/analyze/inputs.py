@@ -53,6 +53,8 @@ class Inputs:
     role_assignments: pl.DataFrame
     deny_assignments: pl.DataFrame
     role_management_policies: pl.DataFrame
+    policy_assignments: pl.DataFrame
+    policy_definitions: pl.DataFrame
     role_assignment_requests: pl.DataFrame
     schedule_requests: pl.DataFrame
     pim_records: pl.DataFrame

@@ -8,6 +8,7 @@ from typing import Any
 
 from rightsize.demo.catalogue import built_in_roles, provider_operations, role_definition
 from rightsize.demo.hashing import guid
+from rightsize.demo.policy_files import write_policies
 from rightsize.demo.tenant import Grant, Principal, Scope, Tenant
 from rightsize.demo.writing import Folder
 
@@ -24,6 +25,7 @@ def write_access(tenant: Tenant, folder: Folder) -> None:
     denies = [deny_assignment(tenant)]
     folder.write_json("access/deny-assignments.json", {"value": denies}, records=len(denies))
     _write_pim(tenant, folder)
+    write_policies(tenant, folder)
     groups = _group_tree(tenant, tenant.scopes[0])
     folder.write_json("scopes/management-groups.json", groups, records=1)
     subscriptions = [_subscription(tenant, scope) for scope in tenant.scopes if scope.kind == "subscription"]

@@ -27,6 +27,7 @@ from rightsize.propose.drafts import Key, Subject, keep_reason
 from rightsize.propose.limits import Limits
 from rightsize.propose.needs import Profile
 from rightsize.propose.plan import plan_bench
+from rightsize.propose.readings import POLICY_NEEDS
 from rightsize.rbac.text import fold
 
 # What holds whoever is suspected: it is said, and people decide.
@@ -156,6 +157,7 @@ def _own_readings(plan: Plan, inputs: Inputs, analysis: Analysis, principal: str
         "eligible_assignments": set(folded(held["role_assignment_id"])),
         "role_definitions": roles | set(folded(held["role_definition_id"].drop_nulls())),
         "group_members": holders,
+        POLICY_NEEDS: {principal},
     }
     return {
         word: {id_: mark for id_, mark in read.items() if word not in wanted or id_ in wanted[word]}

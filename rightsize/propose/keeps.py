@@ -21,6 +21,7 @@ from rightsize.analyze.verdicts import Analysis
 from rightsize.analyze.window import Window
 from rightsize.propose.dials import Dials
 from rightsize.propose.exclusions import Exclusion, related_places, tagged_places
+from rightsize.propose.policy_identities import judge_policy_identities
 from rightsize.propose.scopes import anchor_of, is_below
 from rightsize.rbac.text import fold
 from rightsize.rules.operations import first_party_tenants, is_emergency_name, recovery_roles
@@ -33,7 +34,7 @@ REASONS = {
     "excluded": "it was excluded by name",
     "emergency_access": "it is an emergency access account's",
     "first_party": "its holder is an application of Microsoft's own",
-    "policy_remediation": "its holder remediates for a policy, and needs what the policy definition names",
+    "policy_remediation": "its holder remediates for a policy, and what its policies need is not known whole",
     "recovery": "its holder or its role is for backup and recovery, needed on the day that no window shows",
     "foreign": "its holder lives in another tenant",
     "system_managed": "Azure made it and would make it again",
@@ -52,6 +53,9 @@ REASONS = {
 
 EXCLUDED = "excluded_by_file"
 """Flags what a file excludes; the plan says `excluded` and the entry."""
+
+_SAID = {EXCLUDED: ("excluded", "exclusion"), "policy_remediation": ("policy_remediation", "remediation")}
+"""For some flags the word that the plan says, and the column with what it says behind it."""
 
 _UNTOUCHED = (
     "activated",
@@ -76,7 +80,6 @@ _UNDECIDED = (
     "unknown_age",
 )
 
-_REMEDIATION_MARKS = ("/providers/microsoft.authorization/policyassignments/",)
 _RECOVERY_MARKS = (
     "/providers/microsoft.recoveryservices/",
     "/providers/microsoft.dataprotection/",
@@ -105,7 +108,7 @@ class _Facts:
 def find_keeps(inputs: Inputs, analysis: Analysis, dials: Dials) -> pl.DataFrame:
     """Return `(role_assignment_id, state, untouched, undecided)`: the first reason of each kind, null for none.
 
-    What a file excludes has the entry of the file behind the word.
+    What a file excludes has the entry of the file behind the word, and what a policy needs what is known of it.
     """
     facts = _Facts(inputs, analysis, dials)
     flags = _assignments(facts)
@@ -116,7 +119,9 @@ def find_keeps(inputs: Inputs, analysis: Analysis, dials: Dials) -> pl.DataFrame
         "state",
         untouched=pl.coalesce(
             pl.when(pl.col(word)).then(
-                pl.concat_str(pl.lit("excluded: "), "exclusion") if word == EXCLUDED else pl.lit(word)
+                pl.coalesce(pl.concat_str(pl.lit(f"{_SAID[word][0]}: "), _SAID[word][1]), pl.lit(word))
+                if word in _SAID
+                else pl.lit(word)
             )
             for word in _UNTOUCHED
         ),
@@ -174,7 +179,6 @@ def _protected(flags: pl.DataFrame, facts: _Facts) -> pl.DataFrame:
     principals = facts.inputs.principals
     first_party = principals.filter(pl.col("owner_tenant_id").is_in(first_party_tenants()))["principal_id"]
     identity = folded(pl.col("alternative_names").list.join("\n")).fill_null("")
-    remediation = principals.filter(_has_any(identity, _REMEDIATION_MARKS))["principal_id"]
     is_recovering = pl.col("role_definition_id").is_in(recovery_roles()).fill_null(False)
     # A person with such a role has other work too; a workload with it is there for that day.
     is_workload = pl.coalesce("holder_type", "exported_type").is_in(["ServicePrincipal", "ManagedIdentity"])
@@ -191,14 +195,16 @@ def _protected(flags: pl.DataFrame, facts: _Facts) -> pl.DataFrame:
     excluded = principals.filter(_named(facts.dials.exclude))["principal_id"]
     flagged = flags.with_columns(
         first_party=_holds(first_party, facts),
-        policy_remediation=_holds(remediation, facts),
         recovery=_holds(recovery, facts) | is_recovering,
         emergency_access=_holds(emergency, facts) | _holder_is(facts.dials.emergency_access),
         excluded=_holds(excluded, facts) | _holder_is(facts.dials.exclude) | _is_excluded_place_or_role(facts),
         exclusion=_exclusion(flags, facts),
         system_managed=pl.col("created_by").is_in(first_party.implode()).fill_null(False),
     )
-    return flagged.with_columns(pl.col("exclusion").is_not_null().alias(EXCLUDED))
+    remediating = judge_policy_identities(facts.inputs, facts.analysis)
+    return flagged.join(remediating, on=["role_assignment_id", "state"], how="left").with_columns(
+        pl.col("exclusion").is_not_null().alias(EXCLUDED)
+    )
 
 
 def _exclusion(flags: pl.DataFrame, facts: _Facts) -> pl.Expr:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import polars as pl
 
 from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.policy_needs import read_policy_needs
 from rightsize.analyze.text import folded, place_of
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.role_forms import permissions_from_json
@@ -23,7 +24,17 @@ from rightsize.rbac.text import fold
 Readings = dict[str, dict[str, str]]
 """For each word of `WHAT`, the hash of each thing by its id."""
 
-WHAT = ("role_assignments", "eligible_assignments", "role_definitions", "group_members", "deny_assignments")
+POLICY_NEEDS = "policy_needs"
+"""What the policies of an identity need; plans from before it was read have none."""
+
+WHAT = (
+    "role_assignments",
+    "eligible_assignments",
+    "role_definitions",
+    "group_members",
+    "deny_assignments",
+    POLICY_NEEDS,
+)
 _STATES = {"role_assignments": "active", "eligible_assignments": "eligible"}
 
 
@@ -47,6 +58,7 @@ def take_readings(
     read["role_definitions"] = _definitions(inputs, roles)
     read["group_members"] = _memberships(inputs, set(known.get("group_members", ())))
     read["deny_assignments"] = _denies(inputs)
+    read[POLICY_NEEDS] = _policy_needs(inputs)
     return {word: dict(sorted(read[word].items())) for word in WHAT}
 
 
@@ -126,6 +138,18 @@ def _denies(inputs: Inputs) -> dict[str, str]:
             ]
         )
     return {id_: _hash(sorted(rows, key=_text)) for id_, rows in found.items()}
+
+
+def _policy_needs(inputs: Inputs) -> dict[str, str]:
+    """Return the hash of what the policies of each identity need: where they hold, and the roles that they name."""
+    return {
+        principal: _hash(sorted([one.policy_assignment_id, one.place, _named(one.roles)] for one in needs))
+        for principal, needs in read_policy_needs(inputs).items()
+    }
+
+
+def _named(roles: Mapping[str, str] | None) -> str:
+    return "not known" if roles is None else " ".join(sorted(roles))
 
 
 def _text(value: object) -> str:

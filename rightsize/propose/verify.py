@@ -23,7 +23,7 @@ from rightsize.model.errors import InputError
 from rightsize.model.nouns import RoleDefinition
 from rightsize.propose.ends import AT_ONCE, last_of
 from rightsize.propose.reach import GRANTS_SCHEMA, Evaluator, with_holders
-from rightsize.propose.readings import WHAT, Readings, hash_of_blocks, take_readings
+from rightsize.propose.readings import POLICY_NEEDS, WHAT, Readings, hash_of_blocks, take_readings
 from rightsize.propose.replay import Outcomes, distinct_uses, replay_uses
 from rightsize.propose.reproof import Case, Holding, Key, Reproof, prove_again, read_holdings
 from rightsize.propose.roles import blocks_by_role
@@ -39,6 +39,7 @@ _SINGULAR = {
     "role_definitions": "role_definition",
     "group_members": "group_members",
     "deny_assignments": "deny_assignment",
+    POLICY_NEEDS: "policy_needs",
 }
 _CHANGED = {
     "role_assignments": "its principal, role, scope, condition or end is not what the plan read",
@@ -46,6 +47,7 @@ _CHANGED = {
     "role_definitions": "its permissions are not those that the plan read",
     "group_members": "its members are not those that the plan read",
     "deny_assignments": "its scope, principals, permissions or condition are not those that the plan read",
+    POLICY_NEEDS: "what the policies of this identity need is not what the plan read",
 }
 
 
@@ -55,7 +57,7 @@ class Change:
 
     Attributes:
         what: `role_assignment`, `eligible_assignment`, `role_definition`, `group_members`, `deny_assignment`,
-            `principal`, `use`, or `grant` for what is granted on a plane beyond Azure RBAC.
+            `policy_needs`, `principal`, `use`, or `grant` for what is granted on a plane beyond Azure RBAC.
         id: What it is known by; of a use the principal.
         change: `changed`, `gone`, `returned` (a principal that was gone), `clashes` (a new role whose id another role
             has) or `not_covered`.
@@ -121,6 +123,7 @@ def verify(plan: WrittenPlan, new_roles: Mapping[str, RoleDefinition], inputs: I
     outcomes, through = _replay(case, distinct_uses(inputs, window), window)
     changes = [
         *_changed(plan.rests_on, now),
+        *_needed_since(case, now),
         *_clashing(case, new_roles, hash_of={role: hash_of_blocks(blocks) for role, blocks in here.items()}),
         *_returned(case),
         *_uncovered(outcomes.denied, through),
@@ -179,6 +182,13 @@ def _changed(read: Readings, now: Readings) -> list[Change]:
         for id_ in sorted(read[word])
         if now[word].get(id_) != read[word][id_]
     ]
+
+
+def _needed_since(case: Case, now: Readings) -> list[Change]:
+    """Name who remediates for a policy now, did not when the plan was made, and loses something."""
+    holders = {case.today[key].holder for key in case.going if key in case.today}
+    fresh = sorted(holders & set(now[POLICY_NEEDS]) - set(case.plan.rests_on[POLICY_NEEDS]))
+    return [Change("policy_needs", one, "changed", _CHANGED[POLICY_NEEDS]) for one in fresh]
 
 
 def _clashing(case: Case, new_roles: Mapping[str, RoleDefinition], hash_of: Mapping[str, str]) -> list[Change]:

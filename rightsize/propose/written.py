@@ -16,7 +16,7 @@ from rightsize.model.errors import InputError
 from rightsize.model.nouns import AssignmentState, RoleDefinition
 from rightsize.model.plan import PLAN_FORMAT, PlannedAssignment, ProposalKind
 from rightsize.model.role_forms import hash_of_role, load_json, read_role_definitions
-from rightsize.propose.readings import WHAT, Readings
+from rightsize.propose.readings import POLICY_NEEDS, WHAT, Readings
 from rightsize.rbac.scopes import parse_scope
 from rightsize.rbac.text import fold
 
@@ -248,7 +248,7 @@ def _rests_on(document: object) -> Readings:
     fields = _object(document, "rests_on")
     read: Readings = {}
     for word in WHAT:
-        hashes = _object(fields.get(word), f"`{word}` of `rests_on`")
+        hashes = _object(fields.get(word, {} if word == POLICY_NEEDS else None), f"`{word}` of `rests_on`")
         read[word] = {fold(id_): _text(found, f"`{word}` of `rests_on`") for id_, found in hashes.items()}
     return read
 

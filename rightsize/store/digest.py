@@ -20,6 +20,8 @@ DIGESTED = (
     "role_assignments",
     "deny_assignments",
     "role_management_policies",
+    "policy_assignments",
+    "policy_definitions",
     "role_assignment_requests",
     "operations",
     "usage_days",

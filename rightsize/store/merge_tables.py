@@ -40,6 +40,15 @@ _MUTABLE = {
         "rules",
     ),
     "directory_roles": ("role_name", "description", "inherits", "actions", "conditional_actions"),
+    "policy_assignments": ("display_name", "policy_definition_id", "definition_version", "principal_ids"),
+    "policy_definitions": (
+        "is_set",
+        "display_name",
+        "version",
+        "role_definition_ids",
+        "member_ids",
+        "member_versions",
+    ),
 }
 """Columns that Azure can change: they go together, as the row with the newest `updated_on` has them."""
 
@@ -49,7 +58,12 @@ _ORDER = {
 }
 """What orders the editions of a row that has no `updated_on`: twenty digits."""
 
-_SILENT_WITHOUT = {"role_management_policies": "rules", "resources": "settings"}
+_SILENT_WITHOUT = {
+    "role_management_policies": "rules",
+    "resources": "settings",
+    "policy_assignments": "principal_ids",
+    "policy_definitions": "is_set",
+}
 """The column without which a row says nothing of those that Azure can change."""
 
 _FOLDED_SCOPES = {"scope_listings", "scope_tags", "resources", "diagnostic_settings", "resource_identities"}

@@ -11,7 +11,7 @@ from rightsize.store.days import DAY_TABLES, fill_places, recompute_days
 from rightsize.store.ddl import base_table, view_statements
 from rightsize.store.merge_events import name_actors_and_assignments, with_keys
 
-SCHEMA_VERSION = 19
+SCHEMA_VERSION = 20
 
 
 def _add_scope_tags(connection: duckdb.DuckDBPyConnection) -> None:
@@ -128,6 +128,11 @@ def _add_listings_and_places(connection: duckdb.DuckDBPyConnection) -> None:
     fill_places(connection)
 
 
+def _add_resource_policies(connection: duckdb.DuckDBPyConnection) -> None:
+    for name in ("policy_assignments", "policy_definitions"):
+        connection.execute(f"CREATE TABLE IF NOT EXISTS base.{name} ({base_table(name)})")
+
+
 _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     1: _add_scope_tags,
     2: _add_policies_and_requests,
@@ -148,6 +153,7 @@ _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     # Views only, which every migration lays out again.
     17: lambda _: None,
     18: _add_listings_and_places,
+    19: _add_resource_policies,
 }
 """The step that leads from the version of its key to the next."""
 

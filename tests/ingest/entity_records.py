@@ -63,6 +63,13 @@ DENY = arm(
         "doNotApplyToChildScopes": True,
     },
 )
+POLICY = {
+    "policyDefinitionId": "/providers/Microsoft.Authorization/policyDefinitions/x",
+    "displayName": "Tags",
+    "scope": SUB,
+    "enforcementMode": "Default",
+    "identity": {"type": "SystemAssigned", "principalId": guid(9)},
+}
 ELIGIBILITY = arm(
     "RoleEligibilityScheduleInstances",
     guid(6),
@@ -290,6 +297,18 @@ DOCUMENTS: dict[str, tuple[str, str, Any]] = {
     ),
     "role input": ("a.json", "role_definitions", ROLE_INPUT),
     "denies": ("a.json", "deny_assignments", {"value": [DENY]}),
+    "policy assignments": ("a.json", "policy_assignments", {"value": [arm("policyAssignments", "p", POLICY)]}),
+    "az policy assignments": ("a.json", "policy_assignments", [arm("policyAssignments", "p", {}) | POLICY]),
+    "policy definitions": (
+        "a.json",
+        "policy_definitions",
+        {"value": [arm("policyDefinitions", "d", {"policyRule": {"if": {}, "then": {"effect": "audit"}}})]},
+    ),
+    "policy sets": (
+        "a.json",
+        "policy_set_definitions",
+        {"value": [arm("policySetDefinitions", "s", {"policyDefinitions": [{"policyDefinitionId": "/d"}]})]},
+    ),
     "eligibilities": ("a.json", "role_eligibility_instances", {"value": [ELIGIBILITY]}),
     "activations": ("a.json", "role_assignment_instances", {"value": [ACTIVATION]}),
     "tree": ("a.json", "management_groups", TREE),

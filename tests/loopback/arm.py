@@ -196,14 +196,15 @@ class Arm:
             "roleassignments": content.role_assignments,
             "roledefinitions": content.role_definitions,
             "denyassignments": content.deny_assignments,
+            "policyassignments": content.policy_assignments,
+            "policydefinitions": content.policy_definitions,
             "roleeligibilityscheduleinstances": content.eligibility_instances,
             "roleassignmentscheduleinstances": content.assignment_instances,
             "roleassignmentschedulerequests": content.assignment_requests,
         }
         empty = (
             "roleeligibilityschedulerequests roleeligibilityschedules roleassignmentschedules classicadministrators "
-            "rolemanagementpolicies rolemanagementpolicyassignments permissions locks "
-            "policyassignments policydefinitions"
+            "rolemanagementpolicies rolemanagementpolicyassignments permissions locks policysetdefinitions"
         )
         return listings.get(kind, [] if kind in empty.split() else None)
 
@@ -211,6 +212,9 @@ class Arm:
         within = self._content.is_within
         text = request.query.get("$filter", "")
         only_above = re.search(r"\batScope\(\)", text, re.IGNORECASE) is not None
+        if kind in ("policydefinitions", "policysetdefinitions"):
+            wanted = re.search(r"policyType eq '(\w+)'", text, re.IGNORECASE)
+            return [item for item in listing if wanted is None or item["properties"]["policyType"] == wanted[1]]
         if kind == "roledefinitions":
             below = "atscopeandbelow()" in text.lower()
             custom = re.search(r"type eq '(\w+)'", text, re.IGNORECASE)

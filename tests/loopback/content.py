@@ -93,6 +93,21 @@ class Content:
         return self._access("deny-assignments")
 
     @cached_property
+    def policy_assignments(self) -> list[Document]:
+        """Assignments of Azure Policy in ARM's form."""
+        beside = {"id", "name", "type", "identity", "location"}
+        return [
+            {key: record[key] for key in sorted(beside)}
+            | {"properties": {k: v for k, v in record.items() if k not in beside}}
+            for record in json.loads((self.folder / "access/policy-assignments.json").read_bytes())
+        ]
+
+    @cached_property
+    def policy_definitions(self) -> list[Document]:
+        """Definitions of Azure Policy."""
+        return self._access("policy-definitions")
+
+    @cached_property
     def eligibility_instances(self) -> list[Document]:
         """Role eligibility schedule instances."""
         return self._access("role-eligibility-schedule-instances")

@@ -96,3 +96,34 @@ def test_a_store_of_the_eleventh_version_says_nothing_of_what_was_asked_for(stor
     with open_store(store.path, read_only=False) as again:
         assert rows_of(again, "role_assignment_requests", "operation", "assigned_type") == before
         assert rows_of(again, "role_assignment_requests", "asked_type") == [(None,)]
+
+
+AGENTS, FIXER = "/providers/microsoft.authorization/policydefinitions/agents", guid(101)
+LISTED = (
+    {"is_set": False, "display_name": "Agents", "role_definition_ids": [guid(3)], "updated_on": at("2026-01-01")},
+    {"is_set": False, "display_name": "Agents", "role_definition_ids": [guid(4)], "updated_on": at("2026-02-01")},
+    {},
+)
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_a_definition_of_a_policy_names_its_newest_roles(store: Store, order: tuple[int, ...]) -> None:
+    """A listing without rules takes none away, and none of an older version stays."""
+    for number in order:
+        load(store, {"policy_definitions": [{"policy_definition_id": AGENTS} | LISTED[number]]})
+    assert rows_of(store, "policy_definitions", "is_set", "role_definition_ids") == [(False, [guid(4)])]
+
+
+def test_a_store_of_the_nineteenth_version_gets_the_tables_of_policies(store: Store) -> None:
+    """What it holds stays, and policies can be loaded."""
+    load(store, {"role_management_policies": [POLICIES[0]]})
+    for name in ("policy_assignments", "policy_definitions"):
+        store.connection.execute(f"DROP VIEW main.{name}")
+        store.connection.execute(f"DROP TABLE base.{name}")
+    store.connection.execute("UPDATE base.meta SET value = '19' WHERE name = 'schema_version'")
+    store.close()
+    assigned = {"policy_assignment_id": "/a", "scope": SUBSCRIPTION, "principal_ids": [FIXER]}
+    with open_store(store.path, read_only=False) as again:
+        assert rows_of(again, "role_management_policies", "maximum_activation") == [("PT9H",)]
+        load(again, {"policy_assignments": [assigned]})
+        assert rows_of(again, "policy_assignments", "scope", "principal_ids") == [(SUBSCRIPTION, [FIXER])]

@@ -43,6 +43,18 @@ def _policies(kind: str) -> Units:
     return units
 
 
+def _policy_definitions(kind: str) -> Units:
+    """Make units: what Microsoft publishes is listed once, the tenant's own where it stands."""
+    version, path = "2023-04-01", f"{AUTHORIZATION}/{kind}"
+
+    def units(known: Known) -> Iterator[Unit]:
+        yield Unit("/", (arm(path, version),), "/")
+        for scope in [*known.management_groups(), *map(subscription_scope, known.subscriptions())]:
+            yield Unit(scope, (arm(f"{scope}{path}", version, filter="policyType eq 'Custom'"),), scope)
+
+    return units
+
+
 def _right(kind: str, licence: str = "") -> Right:
     return Right(f"Microsoft.Authorization/{kind}/read", "Reader", licence)
 
@@ -69,6 +81,16 @@ ACCESS_SOURCES = (
     Source("role_definitions", "arm", "role definitions", _right("roleDefinitions"), _definitions, _SCOPES),
     _of_scopes("role_assignments", "role assignments", "roleAssignments", "2022-04-01"),
     _of_scopes("deny_assignments", "deny assignments", "denyAssignments", "2022-04-01"),
+    _of_scopes("policy_assignments", "assignments of policies, with who remediates for them", "policyAssignments",
+               "2023-04-01"),
+    Source(
+        "policy_definitions", "arm", "which roles remediating for a policy takes", _right("policyDefinitions"),
+        _policy_definitions("policyDefinitions"), _SCOPES,
+    ),
+    Source(
+        "policy_set_definitions", "arm", "which policies an initiative has", _right("policySetDefinitions"),
+        _policy_definitions("policySetDefinitions"), _SCOPES,
+    ),
     _of_scopes(
         "role_eligibility_instances", "eligible assignments", "roleEligibilityScheduleInstances", "2020-10-01",
         licence=_P2,

@@ -14,6 +14,7 @@ from rightsize.ingest.entities.permissions import PERMISSION_SHAPES
 from rightsize.ingest.entities.pim import PIM_SHAPES
 from rightsize.ingest.entities.policies import POLICY_SHAPES
 from rightsize.ingest.entities.reduced import REDUCED_SHAPES
+from rightsize.ingest.entities.resource_policies import RESOURCE_POLICY_SHAPES
 from rightsize.ingest.entities.resources import RESOURCE_SHAPES
 from rightsize.ingest.entities.risk import RISK_SHAPES
 from rightsize.ingest.entities.scopes import SCOPE_SHAPES
@@ -24,6 +25,7 @@ ENTITY_SHAPES: tuple[Shape, ...] = (
     *ASSIGNMENT_SHAPES,
     *DEFINITION_SHAPES,
     *POLICY_SHAPES,
+    *RESOURCE_POLICY_SHAPES,
     *PIM_SHAPES,
     *DIRECTORY_ROLE_SHAPES,
     *SCOPE_SHAPES,

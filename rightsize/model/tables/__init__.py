@@ -12,6 +12,7 @@ from rightsize.model.tables.directory_roles import DIRECTORY_ROLE_TABLES
 from rightsize.model.tables.graph import GRAPH_TABLES, GRAPH_VIEWS
 from rightsize.model.tables.layers import LAYER_TABLES
 from rightsize.model.tables.pim import ACTIVATION_TABLES, PIM_TABLES
+from rightsize.model.tables.policies import POLICY_TABLES
 from rightsize.model.tables.reach import REACH_TABLES
 from rightsize.model.tables.signals import SIGNAL_TABLES
 from rightsize.model.tables.usage import USAGE_TABLES
@@ -20,6 +21,7 @@ from rightsize.model.tables.watch import WATCH_TABLES
 TABLES: tuple[Table, ...] = (
     *DIRECTORY_TABLES,
     *ACCESS_TABLES,
+    *POLICY_TABLES,
     *DIRECTORY_ROLE_TABLES,
     *PIM_TABLES,
     *GRAPH_TABLES,
