@@ -20,7 +20,8 @@ _SIGN_INS = f"""
     SELECT kind, hash(principal_id, app_id, resource_id, day) AS key
     FROM (
         SELECT kind, principal_id, principal_name, app_id, resource_id, day FROM base.sign_in_days
-        UNION ALL SELECT sign_in_kind, principal_id, principal_name, app_id, resource_id, day FROM base.reduced_sign_ins)
+        UNION ALL
+        SELECT sign_in_kind, principal_id, principal_name, app_id, resource_id, day FROM base.reduced_sign_ins)
     WHERE principal_id IS NOT NULL
     UNION SELECT kind, hash(alias.principal_id, app_id, resource_id, day)
     FROM (
@@ -146,7 +147,8 @@ def _window(store: Store) -> Window | None:
     coverage = store.frame("SELECT source, state, max(day) AS day FROM coverage GROUP BY source, state")
     usage = store.frame("SELECT max(day) AS day FROM base.usage_days")
     sign_ins = store.frame(
-        "SELECT max(day) AS day FROM (SELECT day FROM base.sign_in_days UNION ALL SELECT day FROM base.reduced_sign_ins)"
+        "SELECT max(day) AS day FROM "
+        "(SELECT day FROM base.sign_in_days UNION ALL SELECT day FROM base.reduced_sign_ins)"
     )
     if coverage.is_empty() and usage["day"].null_count() and sign_ins["day"].null_count():
         return None
