@@ -6,7 +6,8 @@ one. Of logs, which are long, each record becomes a line.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,23 +72,62 @@ MOST_ROWS = 500_000
 """Rows that Log Analytics answers with at most; an answer with as many has probably lost some."""
 
 
+_ROWS = re.compile(rb'"rows"\s*:\s*\[')
+_BETWEEN = re.compile(rb"\]\s*,\s*\[")
+ROWS_BYTES = 2 << 20
+"""Bytes of rows that are read at once: an answer has up to half a million rows, and several come at once."""
+
+
 def read_tables(content: bytes) -> Page:
-    """Read an answer of Log Analytics, of which each row becomes a record by the names of its columns."""
-    document = _object(content)
-    tables = document.get("tables")
-    is_partial = document.get("error") is not None
-    if not isinstance(tables, list) or not tables:
-        if is_partial:
-            return Page(b"", 0, is_partial=True)
-        raise BadAnswerError("a document without `tables`")
+    """Read an answer of Log Analytics, of which each row of its first table becomes a record by the names of columns.
+
+    Rows are read in parts, so that an answer of a hundred megabytes is never there as objects.
+    """
+    lines: list[bytes] = []
+    rows = 0
+    is_partial = False
+    for document in _parts(content):
+        tables = document.get("tables")
+        is_partial = is_partial or document.get("error") is not None
+        if not isinstance(tables, list) or not tables:
+            if is_partial:
+                return Page(b"", 0, is_partial=True)
+            raise BadAnswerError("a document without `tables`")
+        try:
+            names = [str(column["name"]) for column in tables[0]["columns"]]
+            lines.append(_lines(dict(zip(names, row, strict=True)) for row in tables[0]["rows"]))
+            rows += len(tables[0]["rows"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise BadAnswerError("a table that is none") from error
+    return Page(b"".join(lines), rows, is_partial=is_partial or rows >= MOST_ROWS)
+
+
+def _parts(content: bytes) -> Iterator[Mapping[str, Any]]:
+    """Yield an answer of tables in parts, each as if it were the whole answer with some of its first table's rows.
+
+    A place between two brackets parts two rows where what stands before it is whole by itself; within a text or a
+    nested list it is not. An answer that is not as services write it comes in one part.
+    """
+    begin = _ROWS.search(content)
+    start = begin.end() if begin else 0
     try:
-        names = [str(column["name"]) for column in tables[0]["columns"]]
-        rows: list[list[Any]] = tables[0]["rows"]
-        # One row after the other: an answer has up to half a million, and several come at once.
-        lines = _lines(dict(zip(names, row, strict=True)) for row in rows)
-    except (KeyError, TypeError, ValueError) as error:
-        raise BadAnswerError("a table that is none") from error
-    return Page(lines, len(rows), is_partial=is_partial or len(rows) >= MOST_ROWS)
+        head = orjson.loads(content[:start] + b"]}]}")
+        columns = orjson.dumps(head["tables"][0]["columns"])
+    except (orjson.JSONDecodeError, KeyError, TypeError, IndexError):
+        yield _object(content)
+        return
+    front, size = b'{"tables":[{"columns":' + columns + b',"rows":[', ROWS_BYTES
+    while between := _BETWEEN.search(content, start + size):
+        try:
+            part = orjson.loads(front + content[start : between.start() + 1] + b"]}]}")
+        except orjson.JSONDecodeError:
+            size *= 2
+            continue
+        if len(part["tables"]) > 1:
+            break
+        yield part
+        start, size = between.end() - 1, ROWS_BYTES
+    yield {"error": head.get("error")} | dict(_object(front + content[start:]))
 
 
 def read_blob(content: bytes) -> Page:

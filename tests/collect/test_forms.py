@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -86,6 +87,43 @@ def test_an_answer_of_the_most_rows_is_taken_for_a_partial_one(monkeypatch: pyte
 def test_a_table_of_another_width_is_none(rows: Any) -> None:
     with pytest.raises(BadAnswerError):
         forms.read_tables(tables(rows))
+
+
+@given(
+    st.lists(st.tuples(JSON, st.sampled_from(["],[", "[", '"],["', "\\", "a"])), max_size=6),
+    st.sampled_from([None, 1]),
+    st.booleans(),
+    st.booleans(),
+)
+@settings(deadline=None, max_examples=80)
+def test_an_answer_that_is_read_in_parts_says_what_it_says_whole(
+    rows: list[tuple[Any, str]], indent: int | None, others: bool, has_error: bool
+) -> None:
+    """Brackets in texts and lists in rows part nothing, and neither do other tables and statistics behind the rows."""
+    document = json.loads(tables([list(row) for row in rows], statistics={"a": [[1], [2], [[3], [4]]]}))
+    document["tables"] += [{"name": "other", "columns": [], "rows": [[7], [8], [9]]}] * others
+    document |= {"error": {"code": "PartialError"}} if has_error else {}
+    content = json.dumps(document, indent=indent).encode()
+    whole = forms.read_tables(content)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(forms, "ROWS_BYTES", 1)
+        assert forms.read_tables(content) == whole
+    assert [json.loads(line)["Claims_d"] for line in whole.lines.splitlines()] == [row[1] for row in rows]
+    assert whole.is_partial == has_error
+
+
+def test_a_long_answer_is_never_there_as_objects(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is taken beside the answer and the lines made of it is a part of the rows, not all of them."""
+    content = tables([[f"2026-01-01T00:00:{number % 60:02}Z", "value " * 5] for number in range(20_000)])
+    peaks = []
+    for size in (len(content) // 40, len(content)):
+        monkeypatch.setattr(forms, "ROWS_BYTES", size)
+        tracemalloc.start()
+        page = forms.read_tables(content)
+        peaks.append(tracemalloc.get_traced_memory()[1] - len(page.lines))
+        tracemalloc.stop()
+    assert page.rows == 20_000
+    assert peaks[0] < peaks[1] / 3
 
 
 def test_resource_graph_goes_on_with_a_token() -> None:
