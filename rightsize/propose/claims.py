@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import polars as pl
@@ -34,27 +34,47 @@ def make_claims(drafts: Mapping[Key, Draft], new: NewRoles, bench: Bench) -> lis
             given[fold(placement.principal_id)][placement] = None
     resting_owners = {fold(draft.subject.principal_id) for draft in drafts.values() if draft.rests_on}
     reached = _reached({*given, *resting_owners}, bench)
+    # What somebody has through groups is had as well: a role may take its part from all of it.
+    holders: dict[str, list[str]] = defaultdict(list)
+    for group, members in sorted(reached.items()):
+        for member in members:
+            holders[member].append(group)
+    # Who has many assignments has the same before and after in the claim of each.
+    after: dict[str, tuple[Grant, ...]] = {}
+    before: dict[str, tuple[Grant, ...]] = {}
     claims = []
     for key, draft in sorted(drafts.items()):
         if draft.kind in ("keep", "remove_orphan"):
             continue
         owner = fold(draft.subject.principal_id)
-        proposed = tuple(_grant(one, new, owner) for one in draft.placements)
-        resting = (
-            *(_grant(one, new, owner) for one in given[owner]),
-            *(_grant(one, new, owner) for member in reached.get(owner, ()) for one in given[member]),
-            *(_today(other, owner, reached) for id_ in draft.rests_on for other in by_id[id_]),
+        if owner not in after:
+            people = (owner, *reached.get(owner, ()))
+            after[owner] = _distinct(_grant(one, new, owner) for name in people for one in given.get(name, ()))
+            before[owner] = _distinct(
+                _today(one, owner, reached) for name in (owner, *holders[owner]) for one in held[name]
+            )
+        rests_on = [_today(other, owner, reached) for id_ in draft.rests_on for other in by_id[id_]]
+        singled = [
+            replace(_today(one, owner, reached), member=member)
+            for member in _members(draft)
+            if member in reached.get(owner, ())
+            for one in (draft.subject, *(one for name in (member, *holders[member]) for one in held[name]))
+        ]
+        claims.append(
+            Claim(
+                claim_name(key),
+                tuple(_grant(one, new, owner) for one in draft.placements),
+                (*after[owner], *rests_on) if rests_on else after[owner],
+                _distinct((*before[owner], *singled)) if singled else before[owner],
+                frozenset([None, draft.subject.condition]),
+                draft.subject.end_on,
+            )
         )
-        today = [_today(one, owner, reached) for one in held[owner]]
-        for member in _members(draft):
-            if member in reached.get(owner, ()):
-                today.extend(
-                    replace(_today(one, owner, reached), member=member) for one in (draft.subject, *held[member])
-                )
-        conditions = frozenset([None, draft.subject.condition])
-        held_today = tuple(dict.fromkeys(today))
-        claims.append(Claim(claim_name(key), proposed, resting, held_today, conditions, draft.subject.end_on))
     return claims
+
+
+def _distinct(grants: Iterable[Grant]) -> tuple[Grant, ...]:
+    return tuple(dict.fromkeys(grants))
 
 
 def _members(draft: Draft) -> list[str]:

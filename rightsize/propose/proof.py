@@ -88,29 +88,42 @@ def prove(
 
 
 def _uncovered(claims: Sequence[Claim], uses: pl.DataFrame, evaluator: Evaluator) -> pl.DataFrame:
-    names = pl.Series("claim", [claim.name for claim in claims], dtype=pl.String)
-    asked = uses.filter(pl.col("claim").is_in(names.implode()))
-    asked = asked.sort("claim", "plane", "operation", "place", "principal_id").with_row_index("use")
+    """Return the uses that neither what a claim proposes nor what else it rests on covers."""
+    # Claims of one holder rest on the same, and each would say all of it again; the tuple tells that by being the same.
+    shared = [f"{id(claim.resting_on)} {sorted(map(str, claim.conditions))} {claim.end_on}" for claim in claims]
+    numbers = {key: str(number) for number, key in enumerate(dict.fromkeys(shared))}
+    named = pl.DataFrame(
+        {"claim": [claim.name for claim in claims], "shared": [numbers[key] for key in shared]},
+        schema={"claim": pl.String, "shared": pl.String},
+    )
+    left = uses.join(named, on="claim").sort("claim", "plane", "operation", "place", "principal_id")
+    left = left.with_row_index("use")
+    proposed = [(claim.name, grant, claim) for claim in claims for grant in claim.proposed]
+    first = {numbers[key]: claim for key, claim in zip(reversed(shared), reversed(claims), strict=True)}
+    resting = [(number, grant, claim) for number, claim in sorted(first.items()) for grant in claim.resting_on]
+    for column, grants in (("claim", proposed), ("shared", resting)):
+        assigned = _assigned(grants)
+        for holder in (pl.col(column), pl.col(column) + " " + pl.col("principal_id")):
+            allowed = evaluator.allowed(left.with_columns(holder=holder), assigned)["use"].unique()
+            left = left.filter(~pl.col("use").is_in(allowed.implode()))
+    return left
+
+
+def _assigned(grants: Iterable[tuple[str, Grant, Claim]]) -> pl.DataFrame:
+    """Return grants as the evaluator takes them; the holder is a name, with the one member that it concerns."""
     rows = [
         (
-            f"{claim.name} {grant.member}".rstrip(),
+            f"{name} {grant.member}".rstrip(),
             grant.place,
             grant.role,
             "",
             None if grant.condition in claim.conditions else grant.condition,
             last_of(grant.end_on),
         )
-        for claim in claims
-        for grant in dict.fromkeys((*claim.proposed, *claim.resting_on))
+        for name, grant, claim in grants
         if lasts_as_long(grant.end_on, claim.end_on)
     ]
-    assigned = pl.DataFrame(rows, schema=GRANTS_SCHEMA, orient="row")
-    everybody = asked.with_columns(holder=pl.col("claim"))
-    allowed = evaluator.allowed(everybody, assigned)["use"].unique()
-    left = asked.filter(~pl.col("use").is_in(allowed.implode()))
-    single = left.with_columns(holder=pl.col("claim") + " " + pl.col("principal_id"))
-    allowed = evaluator.allowed(single, assigned)["use"].unique()
-    return left.filter(~pl.col("use").is_in(allowed.implode()))
+    return pl.DataFrame(rows, schema=GRANTS_SCHEMA, orient="row")
 
 
 def _first_by_claim(uncovered: pl.DataFrame) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
+from rightsize.model.nouns import PermissionBlock
 from tests.propose.small_tenant import (
     APP,
     CONTRIBUTOR,
@@ -20,6 +21,8 @@ from tests.propose.small_tenant import (
 )
 
 START = "Microsoft.Compute/virtualMachines/start/action"
+STOP = "Microsoft.Compute/virtualMachines/deallocate/action"
+RESTART = "Microsoft.Compute/virtualMachines/restart/action"
 WRITE_VM = "Microsoft.Compute/virtualMachines/write"
 LEAN: dict[str, Any] = {"reads": "none", "unobservable": "drop"}
 
@@ -171,4 +174,21 @@ def test_who_has_to_activate_a_membership_is_given_nothing_that_stands() -> None
     given = _given(plan, assignment)
     assert set(given) == {group}
     assert {START, WRITE_VM} <= {text for _, texts in given[group] for text in texts}
+    assert plan.replay["denied"] == 0
+
+
+def test_one_role_may_grant_what_somebody_has_directly_and_through_groups() -> None:
+    """What is theirs of three assignments at one place is one need, and each part of it was granted before."""
+    tenant, members, _, assignment = _team(8, scope=APP)
+    other = tenant.group(51, members)
+    tenant.roles[guid(77)] = ("Restarts", [PermissionBlock(actions=(RESTART,))])
+    tenant.roles[guid(78)] = ("Stops", [PermissionBlock(actions=(STOP, "Microsoft.Compute/disks/write"))])
+    second = tenant.assign(102, other, guid(78), APP, principal_type="Group")
+    own = tenant.assign(103, members[0], guid(77), APP)
+    for operation, through in ((START, assignment), (STOP, second), (RESTART, own)):
+        tenant.use(members[0], operation, VM, role_assignment_id=through)
+    plan = tenant.plan(**LEAN)
+    for one in (assignment, second, own):
+        assert _given(plan, one).get(members[0]) == [(VM, [STOP, RESTART, START])]
+        assert proposal_for(plan, one).proof.holds
     assert plan.replay["denied"] == 0
