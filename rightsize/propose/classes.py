@@ -155,6 +155,8 @@ class CaseReader:
     max_excess: int
     weigh: Callable[[int], int]
     _decided: dict[str, int] = field(default_factory=dict)
+    _sets: dict[int, int] = field(default_factory=dict)
+    _ceilings: dict[tuple[tuple[str, ...], int], int] = field(default_factory=dict)
 
     @property
     def atoms(self) -> Atoms:
@@ -163,7 +165,7 @@ class CaseReader:
 
     def read(self, one: NeedClass) -> Case:
         """Return a class as a case."""
-        atoms = self.atoms.of_need(one.need)
+        atoms = self._once(self.atoms.of_need(one.need))
         needed = self.atoms.operations(atoms)
         barred, word = self._barred(one, atoms)
         existing = self._existing(one, atoms, needed)
@@ -175,18 +177,29 @@ class CaseReader:
         if not suffices:
             kept_out = barred
             suffices = _fit(atoms & barred, columns, most - 1)
-        book = self.shelf.book
-        within = self.atoms.of_blocks(_union(book.roles[id_].granted for id_ in one.ceiling), book.blocks(one.ceiling))
         return Case(
             whole=one,
             atoms=atoms,
-            allowed=self.atoms.allowed(one.need) & ~kept_out,
-            needed=needed,
-            within=within & ~barred,
+            allowed=self._once(self.atoms.allowed(one.need) & ~kept_out),
+            needed=self._once(needed),
+            within=self._within(one.ceiling, barred),
             existing=existing,
             blocked="" if suffices else word,
-            common=self.atoms.allowed(Need(0, one.need.parts)) & ~kept_out if one.need.parts else 0,
+            common=self._once(self.atoms.allowed(Need(0, one.need.parts)) & ~kept_out) if one.need.parts else 0,
         )
+
+    def _once(self, mask: int) -> int:
+        """Return the one object that says a set: each takes kilobytes, and most are said by many classes."""
+        return self._sets.setdefault(mask, mask)
+
+    def _within(self, ceiling: tuple[str, ...], barred: int) -> int:
+        """Return what a ceiling grants, but for atoms that are barred."""
+        key = ceiling, barred
+        if key not in self._ceilings:
+            book = self.shelf.book
+            whole = self.atoms.of_blocks(_union(book.roles[id_].granted for id_ in ceiling), book.blocks(ceiling))
+            self._ceilings[key] = whole & ~barred
+        return self._ceilings[key]
 
     def _existing(self, one: NeedClass, atoms: int, needed: int) -> tuple[Existing, ...]:
         """Return the roles of which no other one grants as much at no more excess, the best first."""

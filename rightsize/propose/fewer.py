@@ -70,6 +70,7 @@ class Joining:
     fallen: set[int] = field(default_factory=set)
     points: list[Point] = field(default_factory=list)
     _tallies: list[tuple[int, int, int]] = field(default_factory=list)
+    _reached: list[int] = field(default_factory=list)
     _sums: tuple[int, int, int] = (0, 0, 0)
     _next: int = 0
     _granting: dict[int, dict[int, None]] = field(default_factory=lambda: defaultdict(dict))
@@ -85,6 +86,7 @@ class Joining:
             self._put(number, self._role(domain, content, takers[number]))
         self._next = len(contents)
         self._tallies = [(0, 0, 0)] * len(self.cases)
+        self._reached = [0] * len(self.cases)
         for number in range(len(self.cases)):
             self._count(number)
         self.points.append(self._point())
@@ -188,18 +190,11 @@ class Joining:
         if not self._may_join(own, other):
             return None
         return sum(
-            self._cost_of(number, added) - self._tallies[number][0]
+            self.cases[number].whole.exposure * self.weigh(more)
             for takers, added in ((own.takers - other.takers, other), (other.takers - own.takers, own))
             for number in takers
+            if (more := added.operations & ~self._reached[number])
         )
-
-    def _cost_of(self, number: int, added: _Role | None = None) -> int:
-        case = self.cases[number]
-        granted = added.operations if added else 0
-        for one in self.taken[number]:
-            granted |= self.roles[one].operations
-        beyond = granted & ~case.needed
-        return case.whole.exposure * self.weigh(beyond) if beyond else 0
 
     def _join(self, first: int, second: int) -> None:
         own, other = self._take(first), self._take(second)
@@ -239,7 +234,13 @@ class Joining:
         """Bring the sums up to date with what a class takes."""
         case = self.cases[number]
         beside, new = self.roles_beside(number), len(self.taken[number])
-        excess = self._cost_of(number)
+        granted = 0
+        for one in self.taken[number]:
+            granted |= self.roles[one].operations
+        beyond = granted & ~case.needed
+        # What is needed and granted: what a role grants beside it is what it adds.
+        self._reached[number] = granted | case.needed if beyond else case.needed
+        excess = case.whole.exposure * self.weigh(beyond) if beyond else 0
         if number in self.fallen:
             excess = case.whole.exposure * self.fallbacks.of(case).weight
         units = len(case.whole.units)
