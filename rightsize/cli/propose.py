@@ -204,8 +204,9 @@ def propose(
     if output is OutputFormat.MARKDOWN:
         write(result.comment)
         return
+    document = result.document() if output is OutputFormat.JSON else None
     rows = [shortened(row) for row in result.rows] if output is OutputFormat.TABLE else result.rows
-    show(rows, COLUMNS, output, document=result.document, table_columns=BRIEF)
+    show(rows, COLUMNS, output, document=document, table_columns=BRIEF)
 
 
 def shortened(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,9 @@ import json
 import os
 import tempfile
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +23,52 @@ from rightsize.model.plan import PLAN_FORMAT, Plan, PlannedAssignment, Proposal
 from rightsize.model.role_forms import hash_of_role, to_arm
 from rightsize.render.deploy.files import PLAN_FORMS
 from rightsize.render.review import write_review
-from rightsize.render.rows import plain
+from rightsize.render.rows import indented
 
+PLAN = "plan.json"
 MANIFEST = "manifest.json"
+_NO_PROPOSALS = '\n  "proposals": []'
 _FOLDERS = ("roles", "graph", "directory", *PLAN_FORMS)
 
 
-def write_folder(files: Mapping[str, str], directory: Path) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A file that is too large to be held as a text: it lies beside its place, and was hashed as it was written."""
+
+    path: Path
+    sha256: str
+
+
+FileText = str | Prepared
+
+
+@contextmanager
+def prepared(directory: Path, parts: Iterable[str]) -> Iterator[Prepared]:
+    """Write a text, part by part, into a folder; it goes away unless `write_folder` moves it to its place.
+
+    Raises:
+        InputError: The folder cannot be written.
+    """
+    found = hashlib.sha256()
+
+    def hashed() -> Iterator[bytes]:
+        for part in parts:
+            written = part.encode()
+            found.update(written)
+            yield written
+
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        beside = _write_beside(directory, hashed())
+    except OSError as error:
+        raise _unwritable(directory, error) from error
+    try:
+        yield Prepared(beside, found.hexdigest())
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write_folder(files: Mapping[str, FileText], directory: Path) -> list[str]:
     """Write files into a folder of ours, take away what an earlier run wrote and this one does not, return all names.
 
     Args:
@@ -41,13 +82,13 @@ def write_folder(files: Mapping[str, str], directory: Path) -> list[str]:
         for folder in sorted({"roles", *(name.partition("/")[0] for name in files if "/" in name)}):
             (directory / folder).mkdir(parents=True, exist_ok=True)
         earlier = _read_manifest(directory)
-        for name in sorted(files, key=lambda name: (name == "plan.json", name)):
+        for name in sorted(files, key=lambda name: (name == PLAN, name)):
             _replace(directory / name, files[name])
         for name in sorted(set(earlier) - set(files)):
             _remove_own(directory, name, earlier[name])
-        _replace(directory / MANIFEST, _json({name: _digest(files[name]) for name in sorted(files)}))
+        _replace(directory / MANIFEST, _json({name: digest_of(files[name]) for name in sorted(files)}))
     except OSError as error:
-        raise InputError(f"`{directory}` cannot be written: {error.strerror}") from error
+        raise _unwritable(directory, error) from error
     return sorted([*files, MANIFEST])
 
 
@@ -61,12 +102,28 @@ def note_file(directory: Path, name: str) -> None:
         known = _read_manifest(directory) | {name: hashlib.sha256((directory / name).read_bytes()).hexdigest()}
         _replace(directory / MANIFEST, _json(dict(sorted(known.items()))))
     except OSError as error:
-        raise InputError(f"`{directory}` cannot be written: {error.strerror}") from error
+        raise _unwritable(directory, error) from error
 
 
 def plan_files(plan: Plan) -> dict[str, str]:
     """Return the text of every file of a plan by its name."""
-    files = {"plan.json": _json(plan_document(plan))}
+    return {PLAN: "".join(plan_parts(plan)), **role_files(plan)}
+
+
+def plan_parts(plan: Plan) -> Iterator[str]:
+    """Yield the text of `plan.json` in parts, a proposal each: of a large tenant it is a gigabyte."""
+    without = replace(plan, proposals=(), parts=tuple(replace(part, proposals=()) for part in plan.parts))
+    before, begin, after = _json(plan_document(without)).partition(_NO_PROPOSALS)
+    yield before + begin.removesuffix("]")
+    number = 0
+    for number, proposal in enumerate(plan.all_proposals, 1):
+        yield ("," if number > 1 else "") + "\n    " + indented(proposal_document(proposal), "\n    ")
+    yield ("\n  ]" if number else "]") + after
+
+
+def role_files(plan: Plan) -> dict[str, str]:
+    """Return the text of every file of a plan but `plan.json` by its name."""
+    files: dict[str, str] = {}
     users_of: dict[str, list[Proposal]] = defaultdict(list)
     for proposal in plan.proposals:
         for role_id in sorted({one.role for one in proposal.assignments}):
@@ -84,7 +141,7 @@ def plan_files(plan: Plan) -> dict[str, str]:
 
 
 def plan_document(plan: Plan) -> dict[str, Any]:
-    """Return `plan.json` as plain values."""
+    """Return `plan.json` as values that `rows.plain` takes."""
     return {
         "format_version": PLAN_FORMAT,
         "generated_from": plan.generated_from,
@@ -114,7 +171,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
 
 
 def proposal_document(proposal: Proposal) -> dict[str, Any]:
-    """Return a proposal as `plan.json` has it."""
+    """Return a proposal as `plan.json` has it, as values that `rows.plain` takes."""
     return {
         "id": proposal.id,
         "plane": proposal.plane,
@@ -123,7 +180,7 @@ def proposal_document(proposal: Proposal) -> dict[str, Any]:
         "reason": proposal.reason,
         "replaces": list(proposal.replaces),
         "assignments": [_assignment(one) for one in proposal.assignments],
-        "evidence": plain(proposal.evidence),
+        "evidence": proposal.evidence,
         "proof": {
             "used_subset": proposal.proof.used_subset,
             "granted_superset": proposal.proof.granted_superset,
@@ -153,30 +210,44 @@ def _review_json(proposal: Proposal) -> dict[str, Any]:
     """Return what a role's evidence says of a proposal that assigns it: what goes, how sure that is, the proof."""
     document = proposal_document(proposal)
     keys = ("id", "principal_ids", "kind", "replaces", "assignments", "proof", "break_probability_30d")
-    return {key: document[key] for key in keys} | {"removed": plain(proposal.evidence.get("removed", {}))}
+    return {key: document[key] for key in keys} | {"removed": proposal.evidence.get("removed", {})}
 
 
 def _json(document: object) -> str:
-    return json.dumps(plain(document), ensure_ascii=True, indent=2) + "\n"
+    return indented(document) + "\n"
 
 
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+def digest_of(text: FileText) -> str:
+    """Return the SHA-256 of a file, as hexadecimal text."""
+    return text.sha256 if isinstance(text, Prepared) else hashlib.sha256(text.encode()).hexdigest()
 
 
-def _replace(path: Path, text: str) -> None:
-    """Write a file beside its place and move it there; a link that stands there is replaced, not followed."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".rightsize-", suffix=".tmp")
+def _unwritable(directory: Path, error: OSError) -> InputError:
+    return InputError(f"`{directory}` cannot be written: {error.strerror}")
+
+
+def _replace(path: Path, text: FileText) -> None:
+    """Move a file that was written beside its place there; a link that stands there is replaced, not followed."""
+    beside = text.path if isinstance(text, Prepared) else _write_beside(path.parent, [text.encode()])
+    try:
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _write_beside(directory: Path, parts: Iterable[bytes]) -> Path:
+    """Write a file into a folder under a name of its own."""
+    handle, name = tempfile.mkstemp(dir=directory, prefix=".rightsize-", suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as stream:
-            stream.write(text.encode())
+            stream.writelines(parts)
             stream.flush()
             os.fsync(stream.fileno())
         Path(name).chmod(0o644)
-        Path(name).replace(path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+    return Path(name)
 
 
 def _read_manifest(directory: Path) -> dict[str, str]:

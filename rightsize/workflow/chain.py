@@ -17,6 +17,7 @@ import polars as pl
 
 from rightsize.model.errors import InputError
 from rightsize.model.role_forms import load_json
+from rightsize.render.plan import FileText, digest_of
 from rightsize.workflow.plan_folder import PLAN
 from rightsize.workflow.text_files import read_bytes
 
@@ -51,7 +52,7 @@ class Chain:
         }
 
 
-def make_chain(loads: pl.DataFrame, generated_from: Mapping[str, Any], files: Mapping[str, str]) -> str:
+def make_chain(loads: pl.DataFrame, generated_from: Mapping[str, Any], files: Mapping[str, FileText]) -> str:
     """Return the chain of a plan, as JSON.
 
     Args:
@@ -62,12 +63,12 @@ def make_chain(loads: pl.DataFrame, generated_from: Mapping[str, Any], files: Ma
     inputs = [
         {"source": source, "sha256": found} for source, found in sorted(loads.select("source", "sha256").iter_rows())
     ]
-    digests = {name: _digest(text.encode()) for name, text in sorted(files.items()) if name not in (PLAN, CHAIN)}
+    digests = {name: digest_of(text) for name, text in sorted(files.items()) if name not in (PLAN, CHAIN)}
     hashes = {
         "inputs": _digest_of(inputs),
         "store": str(generated_from["content_hash"]),
         "catalogue": str(generated_from["catalogue_hash"]),
-        "plan": _digest(files[PLAN].encode()),
+        "plan": digest_of(files[PLAN]),
         "files": _digest_of(digests),
     }
     links, last = [], ""

@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.inputs import Inputs, schema_of
+from rightsize.analyze.inputs import Inputs, empty, schema_of
 from rightsize.analyze.window import Window
 from rightsize.model.decisions import Decision
 from rightsize.model.errors import EvidenceError
@@ -22,7 +22,17 @@ from rightsize.render.comment import write_comment
 from rightsize.render.deploy.contents import contents_of
 from rightsize.render.deploy.files import deploy_files
 from rightsize.render.layers import draw_matrix
-from rightsize.render.plan import plan_document, plan_files, proposal_document, write_folder
+from rightsize.render.plan import (
+    PLAN,
+    FileText,
+    plan_document,
+    plan_parts,
+    prepared,
+    proposal_document,
+    role_files,
+    write_folder,
+)
+from rightsize.render.rows import plain
 from rightsize.render.summary import short_scope, write_summary
 from rightsize.store.connection import open_store
 from rightsize.store.digest import digest_content
@@ -35,6 +45,8 @@ from rightsize.workflow.reach import keep_reach
 from rightsize.workflow.review import read_review
 from rightsize.workflow.separation import with_separations
 
+_AT_ONCE = 10_000
+"""So many proposals become rows at a time, since each is a text of kilobytes."""
 SUMMARY, COMMENT = "summary.html", "comment.md"
 
 
@@ -48,7 +60,6 @@ class ProposeResult:
         files: Names of its files, sorted.
         planes: Number of proposals of each kind, for Azure roles and for each plane beyond them.
         rows: One row a proposal, for people.
-        document: `plan.json`.
         comment: The plan as a comment on a pull request.
         unmatched: Decisions that speak of no proposal any more.
     """
@@ -58,9 +69,12 @@ class ProposeResult:
     files: list[str]
     planes: dict[str, dict[str, int]]
     rows: list[dict[str, Any]]
-    document: dict[str, Any]
     comment: str
     unmatched: list[Decision]
+
+    def document(self) -> dict[str, Any]:
+        """Return `plan.json`."""
+        return plan_document(self.plan)
 
 
 def propose_plan(
@@ -107,9 +121,10 @@ def propose_plan(
         comment = write_comment(plan, names, review_states(plan) if decisions is not None else None)
         if COMMENT_FORM in forms:
             extra[COMMENT] = comment
-        texts = plan_files(plan) | extra
-        texts[CHAIN] = make_chain(store.table("loads"), plan.generated_from, texts)
-        files = write_folder(texts, out)
+        with prepared(out, plan_parts(plan)) as whole:
+            texts: dict[str, FileText] = {PLAN: whole, **role_files(plan), **extra}
+            texts[CHAIN] = make_chain(store.table("loads"), plan.generated_from, texts)
+            files = write_folder(texts, out)
         write_conclusions(store, analysis, findings, [one.analysis for one in judged])
         store.write_answer("proposals", answer_table(plan))
         keep_layers(store, layers)
@@ -121,28 +136,32 @@ def propose_plan(
         files=files,
         planes=count_by_plane((one.plane, one.kind) for one in plan.all_proposals),
         rows=[_row(proposal, names) for proposal in plan.all_proposals],
-        document=plan_document(plan),
         comment=comment,
     )
 
 
 def answer_table(plan: Plan) -> pl.DataFrame:
     """Return the rows of the table `proposals`."""
-    rows = [
-        {
-            "proposal_id": one.id,
-            "kind": one.kind,
-            "plane": one.plane,
-            "principal_ids": list(one.principal_ids),
-            "replaces": list(one.replaces),
-            "reason": one.reason,
-            "excess_before": one.excess_before,
-            "excess_after": one.excess_after,
-            "plan": json.dumps(proposal_document(one), ensure_ascii=True, separators=(",", ":")),
-        }
-        for one in plan.all_proposals
+    every = plan.all_proposals
+    parts = [
+        pl.DataFrame([_answer(one) for one in every[first : first + _AT_ONCE]], schema=schema_of("proposals"))
+        for first in range(0, len(every), _AT_ONCE)
     ]
-    return pl.DataFrame(rows, schema=schema_of("proposals")).sort("proposal_id")
+    return pl.concat([empty("proposals"), *parts]).sort("proposal_id")
+
+
+def _answer(one: Proposal) -> dict[str, Any]:
+    return {
+        "proposal_id": one.id,
+        "kind": one.kind,
+        "plane": one.plane,
+        "principal_ids": list(one.principal_ids),
+        "replaces": list(one.replaces),
+        "reason": one.reason,
+        "excess_before": one.excess_before,
+        "excess_after": one.excess_after,
+        "plan": json.dumps(plain(proposal_document(one)), ensure_ascii=True, separators=(",", ":")),
+    }
 
 
 def require_catalogue(inputs: Inputs) -> None:

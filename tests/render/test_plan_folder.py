@@ -10,12 +10,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rightsize.model.errors import InputError
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.plan import Plan, PlanePart, count_by_plane
 from rightsize.model.role_forms import read_role_definitions
-from rightsize.render.plan import plan_files, write_folder
+from rightsize.render.plan import digest_of, plan_files, plan_parts, prepared, write_folder
+from rightsize.render.rows import indented, plain
 from rightsize.render.summary import short_scope, write_summary
 from tests.propose.small_tenant import BLOB_READER, CONTRIBUTOR, DATA, READER, SUB, VM, SmallTenant, guid
 
@@ -264,3 +267,34 @@ def test_scopes_are_said_shortly(scope: str, expected: str) -> None:
 
 def test_a_subscription_is_called_by_its_name() -> None:
     assert short_scope(DATA, {SUB: "Payments"}) == "Payments/data"
+
+
+class _BrokenError(Exception):
+    pass
+
+
+def test_what_could_not_be_finished_leaves_nothing_behind(tmp_path: Path) -> None:
+    """`plan.json` of a large tenant is written before all else is known of the folder."""
+    plan = _hostile_plan()
+    with prepared(tmp_path, plan_parts(plan)) as whole:
+        assert digest_of(whole) == digest_of(plan_files(plan)["plan.json"])
+        write_folder({"plan.json": whole}, tmp_path)
+    assert (tmp_path / "plan.json").read_text(encoding="utf-8") == plan_files(plan)["plan.json"]
+    before = _tree(tmp_path)
+    with pytest.raises(_BrokenError), prepared(tmp_path, plan_parts(plan)):
+        raise _BrokenError
+    assert _tree(tmp_path) == before
+    with pytest.raises(InputError, match="cannot be written"), prepared(tmp_path / "plan.json", ["x"]):
+        pass
+
+
+@settings(max_examples=30)
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.datetimes() | st.dates(),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+        max_leaves=8,
+    )
+)
+def test_indented_text_is_what_the_standard_library_writes(value: object) -> None:
+    assert indented(value) == json.dumps(plain(value), ensure_ascii=True, indent=2)
