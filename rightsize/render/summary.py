@@ -7,7 +7,8 @@ themselves stays text.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from heapq import nlargest
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -18,6 +19,8 @@ from rightsize.render.escape import for_terminal
 
 _TOP = 8
 _SHOWN_BEYOND = 50
+_MOST_ROWS = 2_000
+"""So many changes, and as many of what is kept, stand on the page: no browser shows a hundred thousand."""
 _BEYOND: Mapping[str, str] = {"graph": "Permissions of Microsoft Graph", "directory": "Directory roles"}
 _SHOWN_VERDICTS = ("used", "unused", "unobservable", "out_of_coverage")
 _KIND_ORDER = (
@@ -91,10 +94,23 @@ def _facts(plan: Plan, title: str) -> dict[str, Any]:
         "curve": draw_curve(plan.curve, chosen=len(plan.roles)),
         "curve_size": (WIDTH, HEIGHT),
         "top": _top(plan),
-        "changed": [_row(one, plan.names) for one in changed],
-        "kept": [_row(one, plan.names) for one in plan.proposals if one.kind == "keep"],
+        "changed": [_row(one, plan.names) for one in _weightiest(changed, lambda one: one.excess_after)],
+        "kept_number": kinds["keep"],
+        "kept": [
+            _row(one, plan.names)
+            for one in _weightiest([one for one in plan.proposals if one.kind == "keep"], lambda _: 0.0)
+        ],
+        "most_rows": _MOST_ROWS,
         "advice": [{"subject": _named(one.subject, plan.names), "text": _text(one.text)} for one in plan.advice],
     }
+
+
+def _weightiest(proposals: Sequence[Proposal], left: Callable[[Proposal], float]) -> Sequence[Proposal]:
+    """Return those with most excess today beyond what is left of it, as many as the page has room for, in order."""
+    if len(proposals) <= _MOST_ROWS:
+        return proposals
+    kept = {one.id for one in nlargest(_MOST_ROWS, proposals, key=lambda one: (one.excess_before - left(one), one.id))}
+    return [one for one in proposals if one.id in kept]
 
 
 def _of_part(part: PlanePart) -> dict[str, Any]:

@@ -245,6 +245,20 @@ def test_planes_are_counted_apart() -> None:
     assert found == {"azure_roles": {"custom": 1, "keep": 1}, "graph": {"keep": 2}}
 
 
+def test_a_page_of_a_large_plan_has_what_weighs_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rightsize.render.summary._MOST_ROWS", 2)
+    one = _small_plan().proposals[0]
+    made = [
+        replace(one, id=f"{kind}{n}", kind=kind, reason=f"{kind} {n}", excess_before=float(10 - n), excess_after=left)
+        for kind, left in (("remove", 0.0), ("keep", 9.0))
+        for n in (3, 1, 2)
+    ]
+    page = write_summary(replace(_small_plan(), proposals=tuple(made)))
+    assert "The 2 of 3 changes that take away most" in page and "Kept as they are (3)" in page
+    assert [page.count(f"{kind} {n}<") for kind in ("remove", "keep") for n in (1, 2, 3)] == [1, 1, 0, 1, 1, 0]
+    assert page.index("remove 1<") < page.index("remove 2<")
+
+
 def test_an_empty_plan_has_a_page() -> None:
     page = write_summary(SmallTenant().plan())
     assert "0 role assignments" in page
