@@ -73,7 +73,7 @@ class Proposal:
     """What happens to one assignment of today, and why.
 
     `replaces` names the assignment that it speaks of. `keep` has no assignments and means no change. `evidence` holds
-    JSON-able values only.
+    only what JSON has; sequences of it may be read late, so it is written by `rows.plain`.
     """
 
     id: str

@@ -6,7 +6,6 @@ import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
 
 import polars as pl
 
@@ -24,7 +23,7 @@ from rightsize.propose.naming import NewRoles
 from rightsize.propose.privileged import activation_evidence, privileged_evidence
 from rightsize.propose.reads import PatternPart
 from rightsize.propose.settle import anchor_of_place, role_key
-from rightsize.propose.use_rows import KEY
+from rightsize.propose.use_rows import KEY, Uses
 from rightsize.propose.wildcards import what_may_grow
 from rightsize.rbac.text import fold
 
@@ -60,9 +59,9 @@ def write_proposals(
     """Return one proposal an assignment, and one more for what becomes eligible; by principal and assignment."""
     declared = _declared_by_anchor(bench)
     found = [
-        _proposal(part, uses, proofs[key], new, bench, declared, bounds.get(key), whole=drafts[key])
-        for key, uses in bench.rows.walk(sorted(drafts), bench.book.index)
-        for part in _parts(drafts[key])
+        _proposal(part, proofs[key], new, bench, declared, bounds.get(key), whole=draft)
+        for key, draft in sorted(drafts.items())
+        for part in _parts(draft)
     ]
     return tuple(sorted(found, key=lambda proposal: (proposal.principal_ids, proposal.replaces, proposal.id)))
 
@@ -83,7 +82,6 @@ def _parts(draft: Draft) -> Iterator[Draft]:
 
 def _proposal(
     draft: Draft,
-    uses: list[dict[str, Any]],
     proof: Proof,
     new: NewRoles,
     bench: Bench,
@@ -100,6 +98,7 @@ def _proposal(
     before = today_exposure(subject, granted, bench)
     after = before if draft.kind == "keep" else planned_exposure(subject, draft.placements, bench)
     used = used_weight(subject, bench)
+    uses = Uses(bench.rows, subject.key, bench.book.index)
     evidence = proposal_evidence(draft, uses, left, bench.book, declared.get(subject.anchor, ()))
     if draft.placements and subject.key in bench.findings.containers:
         evidence["duplicate_of"] = sorted(id_ for id_, _ in bench.findings.containers[subject.key])

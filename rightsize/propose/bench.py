@@ -109,7 +109,7 @@ def prepare(inputs: Inputs, analysis: Analysis, findings: Findings, dials: Dials
     index = index_operations(tenant.operations, inputs.role_operations)
     placed = place_uses(inputs, analysis, tenant, index)
     untouched, undecided = _left_alone(inputs, analysis, placed, dials)
-    rows = UseRows.of(placed)
+    rows = UseRows.of(placed, inputs.role_assignments)
     subjects = tuple(read_subjects(inputs))
     book = open_role_book(inputs, index)
     requests = read_role_requests(inputs, analysis.window)

@@ -24,11 +24,11 @@ from rightsize.rbac.text import fold
 def proposal_evidence(
     draft: Draft, uses: Sequence[Mapping[str, Any]], granted_after: int, book: RoleBook, declared: Sequence[str]
 ) -> dict[str, Any]:
-    """Return the evidence of one proposal as plain JSON values.
+    """Return the evidence of one proposal as values that `rows.plain` takes.
 
     Args:
         draft: The draft.
-        uses: Its use, as `UseRows.walk` yields it.
+        uses: Its use, as `use_rows.Uses` has it.
         granted_after: Operations that are granted afterwards.
         book: The roles.
         declared: Sentences on windows that a user declared complete.

@@ -6,9 +6,9 @@ A tenant has millions of such rows, and each takes a kilobyte as an object.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, overload
 
 import polars as pl
 
@@ -19,14 +19,17 @@ Used = Mapping[tuple[str, str], Mapping[str, Any]]
 """By (plane, folded operation) how it was used, as a role's evidence says it."""
 
 KEY = ("role_assignment_id", "state")
+_ORDER = "order"
 _NAMED = 20
 """How many principals, assignments or scopes are named one by one; the rest is a number."""
 _AT_ONCE = 50_000
 """So many rows become objects at a time."""
 
 
-def summarise_uses(placed: pl.DataFrame) -> pl.DataFrame:
+def summarise_uses(placed: pl.DataFrame, assignments: pl.DataFrame) -> pl.DataFrame:
     """Return one row an (assignment, state, plane, operation) with its calls, days, and who made them where.
+
+    The rows stand by the holder of the assignment, as proposals do, so that who reads these reads those in turn.
 
     `days` cannot exceed the days between first and last call; where one operation is used at several scopes on the
     same day, that day may count twice below this bound.
@@ -45,15 +48,23 @@ def summarise_uses(placed: pl.DataFrame) -> pl.DataFrame:
             scopes=pl.col("scope").unique().sort(),
             attributed=pl.col("reason").unique().sort(),
         )
-        .sort("role_assignment_id", "state", "plane", "name")
+        .join(assignments.group_by(KEY).agg(order=pl.col("principal_id").min()), on=KEY, how="left")
+        .sort(_ORDER, "role_assignment_id", "state", "plane", "name")
+        .drop(_ORDER)
     )
+
+
+@dataclass(slots=True)
+class _Page:
+    """The rows that were made objects last, since they are read in turn."""
+
+    number: int = -1
+    rows: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class UseRows:
     """The rows of `summarise_uses`, found by assignment.
-
-    What says the same is one object however often it is said.
 
     Attributes:
         frame: The rows, by assignment.
@@ -62,12 +73,12 @@ class UseRows:
 
     frame: pl.DataFrame
     spans: Mapping[Key, tuple[int, int]]
-    _shared: dict[Any, Any] = field(default_factory=dict)
+    _page: _Page = field(default_factory=_Page)
 
     @classmethod
-    def of(cls, placed: pl.DataFrame) -> UseRows:
-        """Sum the uses of `subjects.place_uses`."""
-        frame = summarise_uses(placed)
+    def of(cls, placed: pl.DataFrame, assignments: pl.DataFrame) -> UseRows:
+        """Sum the uses of `subjects.place_uses` under the assignments of that table."""
+        frame = summarise_uses(placed, assignments)
         spans = frame.with_row_index("row").group_by(KEY).agg(pl.col("row").min(), number=pl.len())
         return cls(frame, {(id_, state): (row, number) for id_, state, row, number in spans.iter_rows()})
 
@@ -91,19 +102,14 @@ class UseRows:
         found = rows.group_by(KEY).agg("bit")
         return {(id_, state): index.mask_of_bits(bits) for id_, state, bits in found.iter_rows()}
 
-    def walk(self, keys: Iterable[Key], index: OperationIndex) -> Iterator[tuple[Key, list[dict[str, Any]]]]:
-        """Yield for each assignment its use as the evidence of a proposal says it.
-
-        Args:
-            keys: The assignments, sorted.
-            index: The operations.
-        """
-        begin, told = 0, list[dict[str, Any]]()
-        for key in keys:
-            row, number = self.spans.get(key, (0, 0))
-            if row + number > begin + len(told):
-                begin, told = row, self._tell(self.frame.slice(row, max(number, _AT_ONCE)), index)
-            yield key, told[row - begin : row - begin + number] if number else []
+    def tell(self, row: int, number: int, index: OperationIndex) -> list[dict[str, Any]]:
+        """Return so many rows from one on as the evidence of a proposal says them."""
+        page, begin = divmod(row, _AT_ONCE)
+        if begin + number > _AT_ONCE:
+            return self._tell(self.frame.slice(row, number), index)
+        if self._page.number != page:
+            self._page.number, self._page.rows = page, self._tell(self.frame.slice(page * _AT_ONCE, _AT_ONCE), index)
+        return self._page.rows[begin : begin + number]
 
     def _tell(self, rows: pl.DataFrame, index: OperationIndex) -> list[dict[str, Any]]:
         columns = rows.select(
@@ -120,18 +126,12 @@ class UseRows:
             scopes=pl.col("scopes").list.len(),
             scope_ids=pl.col("scopes").list.head(_NAMED),
         )
-        told = []
-        for row in columns.iter_rows(named=True):
+        told = list(columns.iter_rows(named=True))
+        for row in told:
             bit = row.pop("bit")
             if bit is not None:
                 row["operation"] = index.names[bit][1]
-            told.append({name: self._once(value) for name, value in row.items()})
         return told
-
-    def _once(self, value: Any) -> Any:
-        """Return the one object that says a value; lists become tuples, since several rows have them."""
-        whole = tuple(value) if isinstance(value, list) else value
-        return self._shared.setdefault(whole, whole)
 
     def of_roles(self, users: pl.DataFrame, wanted: pl.DataFrame) -> dict[str, dict[tuple[str, str], dict[str, Any]]]:
         """Return for each role how what it names was used under the assignments that it replaces in part.
@@ -172,3 +172,47 @@ class UseRows:
         for row in found.iter_rows(named=True):
             by_role[row.pop("role")][row.pop("plane"), row.pop("name")] = row
         return by_role
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Uses(Sequence[Mapping[str, Any]]):
+    """The use under one assignment, as the evidence of a proposal says it.
+
+    Only where it stands is held: as objects, the use of a large tenant takes more memory than all else of a plan.
+
+    Attributes:
+        rows: All use.
+        key: The assignment.
+        operations: The operations.
+    """
+
+    rows: UseRows
+    key: Key
+    operations: OperationIndex
+
+    def __len__(self) -> int:
+        return self.rows.spans.get(self.key, (0, 0))[1]
+
+    @overload
+    def __getitem__(self, position: int) -> Mapping[str, Any]: ...
+
+    @overload
+    def __getitem__(self, position: slice) -> Sequence[Mapping[str, Any]]: ...
+
+    def __getitem__(self, position: int | slice) -> Mapping[str, Any] | Sequence[Mapping[str, Any]]:
+        return self._told()[position]
+
+    def __iter__(self) -> Iterator[Mapping[str, Any]]:
+        return iter(self._told())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    def __repr__(self) -> str:
+        return repr(self._told())
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def _told(self) -> list[dict[str, Any]]:
+        row, number = self.rows.spans.get(self.key, (0, 0))
+        return self.rows.tell(row, number, self.operations) if number else []

@@ -38,7 +38,10 @@ def _plan(inputs: Inputs, last_day: dt.date) -> Plan:
 def _evidence(proposal: Proposal) -> dict[str, Any]:
     """What was used where, and how the rest is judged: not how often, nor when."""
     told = proposal.evidence
-    used = {(one["plane"], one["operation"], one["principal_ids"], one["scope_ids"]) for one in told["operations"]}
+    used = {
+        (one["plane"], one["operation"], *map(tuple, (one["principal_ids"], one["scope_ids"])))
+        for one in told["operations"]
+    }
     return {"used": used, "removed": told.get("removed"), "kept": told.get("kept_unseen"), "granted": told["granted"]}
 
 
