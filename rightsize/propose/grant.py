@@ -280,6 +280,7 @@ def _placements(
     own = bench.book.roles[draft.subject.role_definition_id].granted
     counted = own & (~others | _needed_at(draft, unit.place, bench))
     for choice in solution.choices[unit]:
+        own_part = choice.granted & counted
         yield Placement(
             unit.place,
             choice,
@@ -287,7 +288,8 @@ def _placements(
             unit.state,
             unit.condition,
             unit.end_on,
-            counted=choice.granted & counted,
+            # Mostly it is all of it: then the same object, since a set takes kilobytes.
+            counted=choice.granted if own_part == choice.granted else own_part,
         )
 
 

@@ -95,6 +95,7 @@ class NeedReader:
     elsewhere: int = 0
     _writes: dict[str, int] = field(default_factory=dict)
     _causes: dict[str, PermissionBlock] = field(default_factory=dict)
+    _sets: dict[int, int] = field(default_factory=dict)
     polls: Polls = field(init=False)
 
     def __post_init__(self) -> None:
@@ -125,7 +126,7 @@ class NeedReader:
             use: What was used, by the folded scope where it has to be granted.
             around: What stays with the people who reach it, through any assignment.
         """
-        used = _union(part.operations for part in use.values())
+        used = _union(self._once(part.operations) for part in use.values())
         why = {USED: used}
         # INVARIANT: use at one place proves nothing about the others where no log could have shown it, or the log has
         # a hole. What is not proved unused stays at today's scope, whether it was seen somewhere or not.
@@ -152,7 +153,12 @@ class NeedReader:
                 why[reason] = why.get(reason, 0) | kept
         parts = {target: _unknown_parts(role, part.unknown) for target, part in use.items() if part.unknown}
         parts[scope] = (*parts.get(scope, ()), *reads.parts)
-        return Needs(self._without_repeats(scope, by_scope, parts), why)
+        found = {word: self._once(mask) for word, mask in why.items()}
+        return Needs(self._without_repeats(scope, by_scope, parts), found)
+
+    def _once(self, mask: int) -> int:
+        """Return the one object that says a set: each takes kilobytes, and thousands of needs have the same."""
+        return self._sets.setdefault(mask, mask)
 
     def linked(self, linked: int, staying: Writes) -> int:
         """Return the linked checks that a kept write can cause; a dial does not take them from a write that stays."""
@@ -259,7 +265,7 @@ class NeedReader:
                 mask for other, mask in above.items() if other == scope or target.startswith(other + "/")
             )
             operations = by_scope.get(target, 0) & ~inherited & ~said
-            need = Need(operations, own)
+            need = Need(self._once(operations), own)
             above[target] = self.book.mask(need)
             if need:
                 needs[target] = need

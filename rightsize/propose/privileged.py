@@ -116,11 +116,14 @@ def split(demand: Demand, profile: Profile | None, privilege: Privilege) -> Iter
     if seldom and not why_active(_apart(demand, apart | seldom, privilege), privilege):
         # What works a few hours a month goes along, but only to sleep: it would be no help in a role of its own.
         apart |= seldom
+    if not apart:
+        if demand.need:
+            yield demand
+        return
     rest = replace(demand.need, operations=demand.need.operations & ~apart)
     if rest:
         yield replace(demand, need=rest)
-    if apart:
-        yield _asleep(_apart(demand, apart, privilege), privilege)
+    yield _asleep(_apart(demand, apart, privilege), privilege)
 
 
 def _delegated(demand: Demand, profile: Profile | None, privilege: Privilege) -> Demand | None:

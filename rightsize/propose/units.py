@@ -176,13 +176,16 @@ class _Former:
             need = joined_need(need, self._without_above(demand, left, above))
         if not need:
             return None
+        need = without_contained_parts(need, self.book)
+        # Mostly it is that of the one demand: then the same object, since a set takes kilobytes.
+        need = next((demand.need for demand in demands if demand.need == need), need)
         return Unit(
             principal_id=first.principal_id,
             place=first.place,
             state=first.state,
             condition=first.condition,
             end_on=first.end_on,
-            need=without_contained_parts(need, self.book),
+            need=need,
             ceiling=tuple(sorted({demand.subject.role_definition_id for demand in demands})),
             subjects=tuple(sorted({demand.subject.key for demand in demands})),
             role_definition_id=first.role_definition_id,

@@ -1,52 +1,124 @@
-"""A whole plan for a large tenant: 20,000 principals, 200,000 assignments, 1,500,000 distinct uses."""
+"""A whole plan for a large tenant: 20,000 principals, 200,000 assignments, 1,500,000 distinct uses.
+
+BENCH_ASSIGNMENTS and BENCH_USES are other sizes. The plan is made once from tables in memory, step by step, and once by
+`rightsize propose` on a store that holds the same.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
+import os
 import resource
+import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.verdicts import analyse
+from rightsize.model.plan import Plan
+from rightsize.propose import plan as steps
 from rightsize.propose.dials import Dials
-from rightsize.propose.plan import make_plan
 from tests.bench.bench_analyze import GROUPS, WINDOW, build
+from tests.bench.bench_collect import ENTRY
+from tests.bench.bench_collect import measure as run_command
+from tests.bench.tenant_store import write_store
 
 SLOW = True
-ASSIGNMENTS, USES = 200_000, 1_500_000
+ASSIGNMENTS = int(os.environ.get("BENCH_ASSIGNMENTS", "200000"))
+USES = int(os.environ.get("BENCH_USES", "1500000"))
 HABITS, NOISE = 3, 33
 """Ways to use a role, and one call in so many is anything else that it grants."""
+_STEPS = (
+    "read_findings",
+    "prepare",
+    "break_bounds",
+    "draft_all",
+    "settle",
+    "name_roles",
+    "_prove",
+    "_replay",
+    "write_proposals",
+    "planned_roles",
+    "price_reads",
+)
+Row = tuple[str, str, str]
+_DISTINCT = ["principal_id", "operation", "scope"]
 
 
-def run() -> Iterator[tuple[str, str, str]]:
-    """Time the analysis and the plan once, with the peak of memory after each."""
-    yield from measure(ASSIGNMENTS, USES)
+def run() -> Iterator[Row]:
+    """Make the plan both ways, with time and the peak of memory."""
+    inputs = tenant(ASSIGNMENTS, USES)
+    yield "distinct uses", f"{_distinct(inputs.usage_days):,}", f"{ASSIGNMENTS:,} assignments"
+    yield from _in_memory(inputs)
+    yield from _on_a_store(inputs)
 
 
-def measure(assignments: int, uses: int) -> Iterator[tuple[str, str, str]]:
-    """Time a tenant of a size."""
-    inputs = tenant(assignments, uses)
-    yield "distinct uses", f"{_distinct(inputs.usage_days):,}", f"{assignments:,} assignments"
-    begin = time.perf_counter()
+def _in_memory(inputs: Inputs) -> Iterator[Row]:
+    clock = _Clock()
     analysis = analyse(inputs, WINDOW)
-    yield "analyse", _seconds(begin), _peak()
-    begin = time.perf_counter()
-    plan = make_plan(inputs, analysis, Dials(), content_hash="")
-    yield "make_plan", _seconds(begin), _peak()
+    yield "analyse", *clock.told()
+    rows: list[Row] = []
+    begin = _Clock()
+    for name in _STEPS:
+        setattr(steps, name, _timed(name, getattr(steps, name), rows))
+    plan = steps.make_plan(inputs, analysis, Dials(), content_hash="")
+    yield from rows
+    yield "make_plan, all of it", *begin.told()
+    yield from _described(plan)
+
+
+def _timed(name: str, step: Callable[..., Any], rows: list[Row]) -> Callable[..., Any]:
+    def timed(*given: Any, **named: Any) -> Any:
+        clock = _Clock()
+        try:
+            return step(*given, **named)
+        finally:
+            rows.append((f"  {name.strip('_').replace('_', ' ')}", *clock.told()))
+
+    return timed
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self.begin = time.perf_counter(), time.process_time()
+
+    def told(self) -> tuple[str, str]:
+        seconds, cpu = time.perf_counter() - self.begin[0], time.process_time() - self.begin[1]
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
+        return f"{seconds:.1f} s", f"{cpu:.1f} s cpu, peak so far {peak:.2f} GiB"
+
+
+def _described(plan: Plan) -> Iterator[Row]:
     kinds = Counter(one.kind for one in plan.proposals)
-    yield (
-        "proposals",
-        f"{len(plan.proposals):,}",
-        ", ".join(f"{number:,} {kind}" for kind, number in kinds.most_common()),
-    )
+    told = ", ".join(f"{number:,} {kind}" for kind, number in kinds.most_common())
+    yield "proposals", f"{len(plan.proposals):,}", told
     before, after = (sum(getattr(one, name) for one in plan.proposals) for name in ("excess_before", "excess_after"))
-    yield "new roles", f"{len(plan.roles):,}", f"{100 * (before - after) / before:.0f} % of the excess removed"
+    yield "excess", f"{after:,.0f}", f"{before:,.0f} before, {100 * (before - after) / before:.0f} % removed"
+    yield "new roles", f"{len(plan.roles):,}", f"{len(plan.curve)} points on the curve"
+    chosen = plan.optimum["roles"]
+    for what, value in chosen["value"].items():
+        least = f"at least {chosen['lower_bound'][what]:,.0f}, gap {chosen['gap'][what]}"
+        yield f"  {what} of what was chosen", f"{value:,.0f}", least
     yield "replay", f"{plan.replay['denied']} denied", f"{plan.replay['allowed']:,} allowed"
+
+
+def _on_a_store(inputs: Inputs) -> Iterator[Row]:
+    with tempfile.TemporaryDirectory() as made:
+        db, out = Path(made, "bench.duckdb"), Path(made, "plan")
+        write_store(inputs, db)
+        yield "the store", f"{db.stat().st_size / 1e6:,.0f} MB", ""
+        took = run_command(ENTRY, "propose", "--db", str(db), "--out", str(out), "-q", "--output", "csv")
+        what = f"{took.cpu:.1f} s cpu, peak {took.megabytes / 1000 / 1.073741824:.2f} GiB, exit {took.code}"
+        yield "propose", f"{took.seconds:.1f} s", what
+        sizes = {path.name: path.stat().st_size for path in out.rglob("*") if path.is_file()}
+        whole = f"{sum(sizes.values()) / 1e6:,.0f} MB in {len(sizes):,} files"
+        yield "  plan.json", f"{sizes.get('plan.json', 0) / 1e6:,.0f} MB", whole
 
 
 def tenant(assignments: int, uses: int) -> Inputs:
@@ -91,10 +163,17 @@ def _habits(inputs: Inputs, uses: int) -> pl.DataFrame:
     numbered = writes.select("role_definition_id", "operation", o=number).filter(pl.col("o") < 60)
     sizes = numbered.group_by("role_definition_id").agg(size=pl.len().cast(pl.UInt64))
     actors = actors.join(sizes, on="role_definition_id", maintain_order="left")
-    rows = int(uses * 1.4)
+    rows = int(uses * 2.4)
     draw = pl.int_range(rows, eager=True)
     picked = actors[draw.hash(21) % len(actors)].hstack(
-        pl.DataFrame({"o": draw.hash(22) % 60, "n": draw.hash(23) % NOISE, "d": draw.hash(24) % WINDOW.days})
+        pl.DataFrame(
+            {
+                "o": draw.hash(22) % 60,
+                "n": draw.hash(23) % NOISE,
+                "v": draw.hash(25) % 2,
+                "d": draw.hash(24) % WINDOW.days,
+            }
+        )
     )
     habit = pl.col("a") % HABITS
     usual = (pl.col("o") % 10) * HABITS + habit
@@ -106,8 +185,8 @@ def _habits(inputs: Inputs, uses: int) -> pl.DataFrame:
         "operation",
         principal_id="actor",
         scope=pl.when(pl.col("scope").str.contains("/resourceGroups/"))
-        .then(pl.format("{}/providers/Bench.P/things/t{}", "scope", pl.col("o") % 7))
-        .otherwise(pl.format("{}/resourceGroups/rg{}/providers/Bench.P/things/t1", "scope", pl.col("a") % 30)),
+        .then(pl.format("{}/providers/Bench.P/things/t{}", "scope", (pl.col("o") + pl.col("v").cast(pl.Int64)) % 7))
+        .otherwise(pl.format("{}/resourceGroups/rg{}/providers/Bench.P/things/t{}", "scope", pl.col("a") % 30, "v")),
         plane=pl.lit("control"),
         role_assignment_id="role_assignment_id",
         day=day.cast(pl.Date),
@@ -115,16 +194,9 @@ def _habits(inputs: Inputs, uses: int) -> pl.DataFrame:
         last_seen=day.cast(pl.Datetime("us")),
         succeeded=1,
     )
-    return Inputs.of(usage_days=found).usage_days
+    distinct = found.select(_DISTINCT).unique(maintain_order=True).head(uses)
+    return Inputs.of(usage_days=found.join(distinct, on=_DISTINCT, how="semi")).usage_days
 
 
 def _distinct(usage: pl.DataFrame) -> int:
-    return usage.select("principal_id", "operation", "scope").unique().height
-
-
-def _seconds(begin: float) -> str:
-    return f"{time.perf_counter() - begin:.1f} s"
-
-
-def _peak() -> str:
-    return f"peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2:.1f} GB"
+    return usage.select(_DISTINCT).unique().height

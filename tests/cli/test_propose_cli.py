@@ -36,7 +36,7 @@ class FakeStore:
         frame: pl.DataFrame = getattr(self.inputs, name, empty(name))
         return frame
 
-    def frame(self, sql: str) -> pl.DataFrame:  # noqa: ARG002  it holds no calls
+    def frame(self, sql: str, parameters: object = None) -> pl.DataFrame:  # noqa: ARG002  it holds no calls
         return NO_PLACES
 
     def write_answer(self, name: str, frame: pl.DataFrame) -> None:
