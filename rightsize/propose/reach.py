@@ -20,7 +20,7 @@ from rightsize.rbac.text import fold
 
 Blocks = tuple[PermissionBlock, ...]
 
-AT_ONCE = 250_000
+AT_ONCE = 100_000
 """So many uses are asked at a time: each meets every assignment of its holder, which takes gigabytes for millions."""
 
 GRANTS_SCHEMA = {
