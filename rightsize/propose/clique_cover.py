@@ -22,6 +22,9 @@ from rightsize.propose.solver import Rows, solve
 GREEDY_ROUNDS = 24
 GREEDY_SIZE = 3_000
 """Greedy covers of more vertices take longer than the better ones that the fractional cover leads to."""
+GREEDY_SHARE = 0.2
+"""Of the time."""
+FEWEST_SETS = 4
 PART_ROUNDS = 200
 PART_CLIQUES = 4_000
 PART_NODES = 100
@@ -79,10 +82,16 @@ def fewest_cliques(
     given = _Instance(adjacent, vertices, listed, time.monotonic() + seconds)
     size = vertices.bit_count()
     turns = max(4, min(GREEDY_ROUNDS, GREEDY_SIZE * 20 // size))
-    apart = [independent_set(adjacent, vertices, turn) for turn in range(turns)]
-    covers = [*known]
-    if size <= GREEDY_SIZE:
-        covers.extend(greedy_cover(adjacent, vertices, turn) for turn in range(turns))
+    greedy_ends = given.share(GREEDY_SHARE)
+    apart, covers = [], [*known]
+    for turn in range(turns):
+        if turn >= FEWEST_SETS and time.monotonic() >= greedy_ends:
+            break
+        apart.append(independent_set(adjacent, vertices, turn))
+    for turn in range(turns if size <= GREEDY_SIZE else 0):
+        if time.monotonic() >= greedy_ends:
+            break
+        covers.append(greedy_cover(adjacent, vertices, turn))
     best = CliqueCover(min(covers, key=len), max(chosen.bit_count() for chosen in apart))
     if best.is_settled():
         return best
@@ -183,8 +192,9 @@ def _saving_cliques(given: _Instance, best: CliqueCover, fractional: Fractional,
     if given.listed is not None:
         weights = fractional.weigh(given.listed)
         return [clique for clique, weight in zip(given.listed, weights, strict=True) if weight >= least]
-    cliques = list(islice(maximal_cliques(given.adjacent, asked, fractional.weights, least), CLOSING_CLIQUES + 1))
-    return cliques if len(cliques) <= CLOSING_CLIQUES else None
+    found = maximal_cliques(given.adjacent, asked, fractional.weights, least, given.deadline)
+    cliques = list(islice(found, CLOSING_CLIQUES + 1))
+    return cliques if len(cliques) <= CLOSING_CLIQUES and given.seconds() else None
 
 
 def _fewest_of(

@@ -1,11 +1,13 @@
 """Cliques of the kernel: covers and independent sets found greedily, the heaviest clique, all the maximal ones.
 
 Sets of vertices are integers with one bit a member, `adjacent` holds the neighbours of each vertex without itself.
-What searches here counts its steps and stops at a limit of them, never of seconds.
+What searches here counts its steps and stops at a limit of them; seconds are the backstop of a caller that has one.
 """
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -105,9 +107,13 @@ def without_spare(cover: Sequence[int], vertices: int) -> list[int]:
 
 
 def maximal_cliques(
-    adjacent: Sequence[int], vertices: int, weights: Mapping[int, int] | None = None, least: int = 0
+    adjacent: Sequence[int],
+    vertices: int,
+    weights: Mapping[int, int] | None = None,
+    least: int = 0,
+    deadline: float = math.inf,
 ) -> Iterator[int]:
-    """Yield every maximal clique of at least a weight once, without recursion.
+    """Yield every maximal clique of at least a weight once, without recursion; none after a monotonic time.
 
     Bron and Kerbosch with a pivot of many neighbours; what cannot reach the weight is not entered.
     """
@@ -115,7 +121,7 @@ def maximal_cliques(
     apart = {vertex: ~(adjacent[vertex] | 1 << vertex) for vertex in weights}
     weighing = bitset(weights)
     stack = [(0, vertices, 0)]
-    while stack:
+    while stack and time.monotonic() < deadline:
         clique, candidates, excluded = stack.pop()
         if not candidates:
             if not excluded:
@@ -150,7 +156,9 @@ class HeavySearch:
     nodes: int = 0
 
 
-def heaviest_clique(adjacent: Sequence[int], weights: Sequence[int], floor: int, node_limit: int) -> HeavySearch:
+def heaviest_clique(
+    adjacent: Sequence[int], weights: Sequence[int], floor: int, node_limit: int, deadline: float = math.inf
+) -> HeavySearch:
     """Look for a clique heavier than `floor`, and the heaviest of all.
 
     Branch and bound: the vertices left are packed into independent sets, each of which gives a clique at most its
@@ -162,6 +170,7 @@ def heaviest_clique(adjacent: Sequence[int], weights: Sequence[int], floor: int,
         weights: Positive whole numbers.
         floor: The weight that a clique must exceed to be of interest.
         node_limit: After how many nodes the search gives up.
+        deadline: The monotonic time at which it does, a backstop.
     """
     found = HeavySearch(most=floor)
     apart = [~(neighbours | 1 << vertex) for vertex, neighbours in enumerate(adjacent)]
@@ -175,7 +184,7 @@ def heaviest_clique(adjacent: Sequence[int], weights: Sequence[int], floor: int,
         if not branch:
             continue
         found.nodes += 1
-        if found.nodes > node_limit:
+        if found.nodes > node_limit or time.monotonic() > deadline:
             found.complete = False
             return found
         settled = candidates & ~branch

@@ -26,6 +26,8 @@ from rightsize.propose.clique_cover import fewest_cliques
 from rightsize.propose.cliques import reduce_vertices
 
 LISTED_BICLIQUES = 100_000
+LISTING_SHARE = 0.25
+"""Of the time: a dense table has more bicliques than can be listed, and shows it only by the listing not to end."""
 SOLVER_SECONDS = 60.0
 
 
@@ -58,10 +60,11 @@ def minimum_cover(rows: Sequence[int], column_count: int, *, solver_seconds: flo
     bound = len(forced) + len(reduction.forced)
     cliques: list[int] = []
     parts = components(adjacent, reduction.left)
-    listed = _listed_cliques(graph, kernel, reduction.left) if parts else None
+    listing_ends = time.monotonic() + LISTING_SHARE * (deadline - time.monotonic())
+    listed = _listed_cliques(graph, kernel, reduction.left, listing_ends) if parts else None
     for number, part in enumerate(parts):
         plain = [_cliques_by(kernel, part, side) for side in (0, 1)]
-        its_own = None if listed is None else _maximal_in(adjacent, part, listed)
+        its_own = None if listed is None else _maximal_in(adjacent, part, listed, listing_ends)
         seconds = (deadline - time.monotonic()) / (len(parts) - number)
         cover = fewest_cliques(adjacent, part, plain, its_own, seconds)
         cliques.extend(cover.cliques)
@@ -72,8 +75,11 @@ def minimum_cover(rows: Sequence[int], column_count: int, *, solver_seconds: flo
     return Cover(tuple(sorted(roles, key=lambda role: (role.columns, role.rows))), bound)
 
 
-def _listed_cliques(graph: Graph, kernel: list[tuple[int, int]], left: int) -> list[int] | None:
-    """Return the cliques that the maximal bicliques make of the vertices left, or None where there are too many."""
+def _listed_cliques(graph: Graph, kernel: list[tuple[int, int]], left: int, deadline: float) -> list[int] | None:
+    """Return the cliques that the maximal bicliques make of the vertices left, or None where there are too many.
+
+    Too many are also those that are not listed by the deadline, a time of `time.monotonic`.
+    """
     by_row, by_column = [0] * len(graph.rows), [0] * len(graph.columns)
     for vertex in bits(left):
         row, column = kernel[vertex]
@@ -81,16 +87,18 @@ def _listed_cliques(graph: Graph, kernel: list[tuple[int, int]], left: int) -> l
         by_column[column] |= 1 << vertex
     cliques: dict[int, None] = {}
     for number, biclique in enumerate(maximal_bicliques(graph)):
-        if number == LISTED_BICLIQUES:
+        if number == LISTED_BICLIQUES or time.monotonic() > deadline:
             return None
         cliques[union(by_row, biclique.rows) & union(by_column, biclique.columns)] = None
     return list(cliques)
 
 
-def _maximal_in(adjacent: list[int], part: int, cliques: list[int]) -> list[int]:
-    """Return those of the cliques that lie in the part and that no vertex of it could join."""
+def _maximal_in(adjacent: list[int], part: int, cliques: list[int], deadline: float) -> list[int] | None:
+    """Return those of the cliques that lie in the part and that no vertex of it could join; None after the deadline."""
     found = []
     for clique in cliques:
+        if time.monotonic() > deadline:
+            return None
         candidates = part if clique & part else 0
         for vertex in bits(clique & part):
             candidates &= adjacent[vertex]

@@ -85,11 +85,11 @@ def fractional_cover(
         listed: Every maximal clique, where they could be listed: to look through them is quicker than to search.
         deadline: The monotonic time at which to stop, a backstop: limits of rounds and nodes come first.
     """
-    search = _Generation(adjacent, vertices, Fractional(min(covers, key=len), asked), listed)
+    search = _Generation(adjacent, vertices, Fractional(min(covers, key=len), asked), listed, deadline)
     search.master.add_columns(widen(adjacent, 1 << vertex, vertices, vertices) for vertex in bits(asked))
     search.master.add_columns(clique for cover in covers for clique in cover)
     search.master.add_rows(bits(asked))
-    search.run(deadline)
+    search.run()
     return search.known
 
 
@@ -154,13 +154,14 @@ class _Generation:
     vertices: int
     known: Fractional
     listed: Sequence[int] | None
+    deadline: float
     master: _Master = field(default_factory=_Master)
     stable: dict[int, float] = field(default_factory=dict)
     nodes: int = NODES
 
-    def run(self, deadline: float) -> None:
+    def run(self) -> None:
         for turn in range(ROUNDS):
-            left = deadline - time.monotonic()
+            left = self.deadline - time.monotonic()
             if left <= 0 or self.nodes <= 0:
                 return
             used, prices = self.master.solve(left)
@@ -208,7 +209,8 @@ class _Generation:
         local = [bitset(position[u] for u in bits(self.adjacent[v] & weighing)) for v in order]
         falling = [weights[vertex] for vertex in order]
         heavy = _greedy_heavy(local, falling)
-        search = heaviest_clique(local, falling, max(heavy.values(), default=WEIGHT), min(NODES_A_SEARCH, self.nodes))
+        floor, nodes = max(heavy.values(), default=WEIGHT), min(NODES_A_SEARCH, self.nodes)
+        search = heaviest_clique(local, falling, floor, nodes, self.deadline)
         self.nodes -= search.nodes
         if search.complete:
             self._keep(weights, search.most, prices)

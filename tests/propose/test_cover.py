@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import random
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -64,6 +66,21 @@ def test_the_bound_never_passes_the_cover(rows: list[int]) -> None:
     cover = minimum_cover(rows, 14, solver_seconds=0.2)
     assert _gives_exactly(cover, rows)
     assert cover.lower_bound <= len(cover.roles) <= len({row for row in rows if row})
+
+
+@pytest.mark.parametrize("flipped", [0.01, 0.05])
+def test_noisy_tables_are_covered_in_the_time_given(flipped: float) -> None:
+    """Planted roles with some bits flipped, which leaves no structure to reduce: exact, sound, and soon at an end."""
+    lot = random.Random(5)  # noqa: S311  tables, not secrets
+    planted = [sum(1 << column for column in lot.sample(range(40), lot.randint(2, 10))) for _ in range(12)]
+    noise = [sum((lot.random() < flipped) << column for column in range(40)) for _ in range(110)]
+    rows = [lot.choice(planted) | lot.choice(planted) | lot.choice(planted) for _ in noise]
+    rows = [row ^ bits_flipped for row, bits_flipped in zip(rows, noise, strict=True)]
+    begun = time.process_time()
+    cover = minimum_cover(rows, 40, solver_seconds=0.1)
+    assert time.process_time() - begun < 5
+    assert _gives_exactly(cover, rows)
+    assert 0 < cover.lower_bound <= len(cover.roles) <= 40
 
 
 def test_what_was_taken_out_of_the_search_comes_back_into_the_cover() -> None:
