@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -59,10 +59,11 @@ def contain(
         emergency=emergency_account or (),
         min_window=min_window,
     )
-    document = result.document()
+    dwell = result.dwell(datetime.now(UTC).replace(tzinfo=None))
+    document = result.document() | {"dwell_seconds": None if dwell is None else int(dwell.total_seconds())}
     rows = [row | {"at": row["scope"].rsplit("/", 1)[-1] or "/"} for row in document["changes"]]
     show(rows, _COLUMNS, output, document=document, table_columns=_BRIEF)
-    _tell(result)
+    _tell(result, dwell)
 
 
 def _suspicion(since: datetime | None, until: datetime | None, reason: str, owner: str) -> Suspicion | None:
@@ -78,7 +79,9 @@ def _suspicion(since: datetime | None, until: datetime | None, reason: str, owne
     return Suspicion(plain[0], plain[1], reason, owner)
 
 
-def _tell(result: ContainResult) -> None:
+def _tell(result: ContainResult, dwell: timedelta | None) -> None:
+    from rightsize.workflow.contain import span_told  # noqa: PLC0415
+
     if result.first_suspect is None:
         say("no call of it is suspect, so that all it did counts as need: `--since` says from when it is")
     else:
@@ -90,4 +93,6 @@ def _tell(result: ContainResult) -> None:
         say(f"{key[0]} stays: {why}")
     if result.options:
         say(f"{len(result.options)} requests for people stand in {result.out / 'containment.md'}; nothing sends them")
+    if dwell is not None:
+        say(f"the plan stood {span_told(dwell)} after the first suspect record")
     say(f"written to {result.out} in {result.seconds:.1f} s; `rightsize verify {result.out}`, then `rightsize rollout`")

@@ -72,7 +72,8 @@ _SIGN_INS = """
         count(*) FILTER (WHERE NOT succeeded) AS failed, max(time) AS last_seen
     FROM base.sign_in_rows WHERE {days} GROUP BY ALL"""
 
-# An office or a region of a cloud changes addresses within a network of this size. Failed sign-ins are anybody's.
+# An office or a region of a cloud changes addresses within a network of this size. Failed sign-ins are anybody's, and
+# the audit log of the directory often has the address of the service that wrote for somebody.
 _PLACES = f"""
     SELECT day, is_sign_in, principal_id, {folded("principal_name")} AS principal_name, app_id, CASE
             WHEN ip LIKE '%.%' THEN nullif(regexp_extract(ip, '^([0-9]+[.][0-9]+[.][0-9]+)[.]', 1), '') || '.0/24'
@@ -84,7 +85,7 @@ _PLACES = f"""
             substr(CASE WHEN principal_id IS NULL THEN coalesce(principal_name, app_id) END, 2) AS principal_name,
             substr(app_id, 2) AS app_id, substr(ip, 2) AS ip, NULL::VARCHAR AS country,
             NULL::VARCHAR AS network_number, count(*) AS calls
-        FROM base.events WHERE {{days}} GROUP BY ALL
+        FROM base.events WHERE {{days}} AND plane <> 'directory' GROUP BY ALL
         UNION ALL
         SELECT time::DATE, true, principal_id, CASE WHEN principal_id IS NULL THEN principal_name END, app_id, ip,
             country, network_number, count(*)
@@ -116,9 +117,11 @@ def recompute_days(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def fill_places(con: duckdb.DuckDBPyConnection) -> None:
-    """Fill `place_days` from all events and sign-ins there are."""
-    con.execute("DELETE FROM base.place_days")
-    con.execute(f"INSERT INTO base.place_days BY NAME {_PLACES.format(days='true')}")
+    """Fill `place_days` of the days that are open, from all events and sign-ins there are."""
+    first = sealed_before(con) or dt.date(1970, 1, 1)
+    con.execute("DELETE FROM base.place_days WHERE day >= $first", {"first": first})
+    days = f"time >= TIMESTAMP '{first}'"
+    con.execute(f"INSERT INTO base.place_days BY NAME {_PLACES.format(days=days)}")
 
 
 def days_between(con: duckdb.DuckDBPyConnection) -> str | None:

@@ -11,7 +11,7 @@ from rightsize.store.days import DAY_TABLES, fill_places, recompute_days
 from rightsize.store.ddl import base_table, view_statements
 from rightsize.store.merge_events import name_actors_and_assignments, with_keys
 
-SCHEMA_VERSION = 20
+SCHEMA_VERSION = 21
 
 
 def _add_scope_tags(connection: duckdb.DuckDBPyConnection) -> None:
@@ -154,6 +154,8 @@ _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     17: lambda _: None,
     18: _add_listings_and_places,
     19: _add_resource_policies,
+    # Places without the directory's audit log.
+    20: fill_places,
 }
 """The step that leads from the version of its key to the next."""
 

@@ -101,13 +101,27 @@ def read_seen(store: Store, kinds: Collection[str]) -> pl.DataFrame:
                        {"kinds": list(kinds)}).cast(pl.Schema(SEEN))  # fmt: skip
 
 
-def newest_day(store: Store) -> tuple[dt.date, bool]:
-    """Return the newest day with an event, and true; where there is none, that of an assignment, and false."""
+def newest_day(store: Store, limit: dt.datetime) -> tuple[dt.date, bool]:
+    """Return the newest day with an event, and true; where there is none, that of an assignment, and false.
+
+    Args:
+        store: The store.
+        limit: What is dated later is not believed.
+    """
     for name, column in (("events", "time"), ("role_assignments", "created_on")):
-        found = store.connection.execute(f"SELECT max({column})::DATE FROM base.{name}").fetchall()[0][0]
+        text = f"SELECT max({column})::DATE FROM base.{name} WHERE {column} <= $limit"
+        found = store.connection.execute(text, {"limit": limit}).fetchall()[0][0]
         if found is not None:
             return found, name == "events"
     return _NO_DAY, False
+
+
+def records_ahead(store: Store, limit: dt.datetime) -> list[tuple[str, int, dt.datetime]]:
+    """Return of each log how many records are dated later than a time, and the latest date."""
+    return store.connection.execute(
+        "SELECT source, count(*), max(time) FROM base.events WHERE time > $limit GROUP BY source ORDER BY source",
+        {"limit": limit},
+    ).fetchall()
 
 
 def watched_events(store: Store, days: Sequence[dt.date], operations: Collection[str]) -> pl.DataFrame:
@@ -245,6 +259,11 @@ def acknowledge(store: Store, sink: str, numbers: Sequence[int]) -> None:
             "WHERE seq IN (SELECT unnest($numbers))",
             {"sink": sink, "numbers": list(numbers)},
         )
+
+
+def known_changes(store: Store, kind: str) -> pl.DataFrame:
+    """Return the `change_id` of the changes of a kind that are kept."""
+    return store.frame("SELECT change_id FROM base.watch_changes WHERE kind = $kind", {"kind": kind})
 
 
 def undelivered(store: Store) -> dict[str, int]:

@@ -22,6 +22,27 @@ _PLACES = f"""
         ON p.principal_id IS NULL AND alias.alias = p.principal_name
     WHERE coalesce(p.principal_id, alias.principal_id) IS NOT NULL AND p.day BETWEEN $first AND $last
     GROUP BY ALL"""
+# Somebody is given a role by name or through a group; the body of the call or the listing says whom.
+_GIVEN = """
+    WITH writes AS (
+        SELECT q.principal_id AS actor_id, coalesce(q.assigned_principal_id, a.principal_id) AS holder_id,
+            regexp_replace(lower(q.scope), '/providers/microsoft[.]authorization/.*$', '') AS "group", q.time
+        FROM role_assignment_requests AS q LEFT JOIN base.role_assignments AS a
+            ON a.role_assignment_id = lower(string_split(q.scope, '/')[-1]) AND a.state = 'active'
+        WHERE q.outcome = 'succeeded' AND lower(q.operation) LIKE '%/write' AND q.principal_id IS NOT NULL
+            AND q.time::DATE BETWEEN $first AND $last
+    )
+    SELECT DISTINCT actor_id, coalesce(c.member_id, holder_id) AS holder_id, "group", time
+    FROM writes LEFT JOIN group_closure AS c ON c.group_id = holder_id WHERE holder_id IS NOT NULL"""
+# A request of PIM and the record of the audit log about it are one activation.
+_ACTIVATIONS = """
+    SELECT principal_id, role, min(time) AS time, bool_or(justified) AS justified FROM (
+        SELECT principal_id, lower(role_definition_id) AS role, requested_on AS time, justified FROM schedule_requests
+        WHERE request_type = 'selfactivate'
+        UNION ALL
+        SELECT principal_id, lower(role_definition_id), time, justified FROM pim_records WHERE step = 'requested'
+    ) WHERE principal_id IS NOT NULL AND time::DATE BETWEEN $first AND $last
+    GROUP BY principal_id, role, time_bucket(INTERVAL '10 minutes', time)"""
 _ALL = {"first": dt.date.min, "last": dt.date.max}
 
 
@@ -38,6 +59,8 @@ def behaviour_inputs(store: Store, span: Mapping[str, dt.date] | None = None) ->
     return BehaviourInputs(
         days=store.frame(f"SELECT {days} FROM usage_days WHERE day BETWEEN $first AND $last", span or _ALL),
         places=store.frame(_PLACES, span or _ALL),
+        given=store.frame(_GIVEN, span or _ALL),
+        activations=store.frame(_ACTIVATIONS, span or _ALL),
         principals=principals,
         operations=store.table("operations").select("operation", "risk"),
         monitoring=store.table("operation_layers").filter(
@@ -57,7 +80,7 @@ def _machines(attached: pl.DataFrame, principals: pl.DataFrame) -> pl.DataFrame:
 
 def find_behaviour(store: Store) -> pl.DataFrame:
     """Return the days to look at, of all that is loaded; see `analyze.behaviour.judge`."""
-    return _found(behaviour_inputs(store))
+    return _found(behaviour_inputs(store), _role_names(store))
 
 
 def behaviour_of_days(store: Store, days: Collection[dt.date]) -> pl.DataFrame:
@@ -69,17 +92,25 @@ def behaviour_of_days(store: Store, days: Collection[dt.date]) -> pl.DataFrame:
     for day in sorted(days):
         by_start.setdefault((day - dt.timedelta(days=_HISTORY_DAYS)).replace(day=1), []).append(day)
     parts = [pl.DataFrame(schema=FINDINGS_SCHEMA)]
+    roles = _role_names(store)
     for first, some in by_start.items():
-        found = _found(behaviour_inputs(store, {"first": first, "last": some[-1]}))
+        found = _found(behaviour_inputs(store, {"first": first, "last": some[-1]}), roles)
         parts.append(found.filter(pl.col("day").is_in(some)))
     return pl.concat(parts)
 
 
-def _found(inputs: BehaviourInputs) -> pl.DataFrame:
+def _role_names(store: Store) -> dict[str, str]:
+    rows = store.frame("SELECT lower(role_definition_id), role_name FROM role_definitions WHERE role_name IS NOT NULL "
+                       "UNION ALL SELECT lower(directory_role_id), role_name FROM directory_roles "
+                       "WHERE role_name IS NOT NULL")  # fmt: skip
+    return dict(rows.iter_rows())
+
+
+def _found(inputs: BehaviourInputs, roles: Mapping[str, str]) -> pl.DataFrame:
     if inputs.is_empty:
         return pl.DataFrame(schema=FINDINGS_SCHEMA)
     named = inputs.principals.select("principal_id", pl.coalesce("user_principal_name", "display_name", "principal_id"))
-    return judge_behaviour(read_behaviour(inputs), dict(named.iter_rows()))
+    return judge_behaviour(read_behaviour(inputs), {**roles, **dict(named.iter_rows())})
 
 
 def behaviour_rows(found: pl.DataFrame) -> pl.DataFrame:

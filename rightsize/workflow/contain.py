@@ -84,6 +84,14 @@ class ContainResult:
     out: Path
     files: list[str]
 
+    def dwell(self, now: dt.datetime) -> dt.timedelta | None:
+        """Return the time from the first suspect record to the plan; None where nothing is suspect.
+
+        Args:
+            now: When the plan stood, UTC without a zone.
+        """
+        return None if self.first_suspect is None else now - self.first_suspect
+
     def document(self) -> dict[str, Any]:
         """Return it as plain values."""
         found = self.containment
@@ -244,3 +252,8 @@ def _counts(principal: str, inputs: Inputs, facts: Facts, tenant: Tenant, holdin
         if kind == "principal" and subject == principal:
             return described(view.frame, reached, own)
     return described(view.frame, 0, 0)
+
+
+def span_told(span: dt.timedelta) -> str:
+    """Return a span in minutes, or in days where it is more than two."""
+    return f"{span.days} days" if span.days > 2 else f"{int(span.total_seconds() // 60)} minutes"

@@ -29,9 +29,11 @@ from rightsize.store.watching import (
     Touched,
     commit_pass,
     horizon,
+    known_changes,
     newest_day,
     read_seen,
     read_touched,
+    records_ahead,
     watched_until,
 )
 from rightsize.workflow.layers import read_names
@@ -41,6 +43,8 @@ from rightsize.workflow.watch_drift import drifted_roles, read_applied
 from rightsize.workflow.watch_folder import Taken
 from rightsize.workflow.watch_telling import Found, Telling, tell_behaviour, tell_events, tell_standing
 
+SKEW = dt.timedelta(hours=1)
+"""How far the clock of whoever writes a log may be ahead; what is dated later is told, and not believed."""
 CATCH_UP_DAYS = 92
 """A watch that was away for longer concludes for the last so many days."""
 
@@ -83,8 +87,15 @@ class Concluded:
     seconds: float
 
 
-def conclude(db: Path, question: Question, taken: Taken | None = None) -> Concluded:
+def conclude(db: Path, question: Question, taken: Taken | None = None, *, now: dt.datetime | None = None) -> Concluded:
     """Compare the store with what the last pass left, and commit what changed, with the mark, in one transaction.
+
+    Args:
+        db: The store.
+        question: What is looked at.
+        taken: What was taken in.
+        now: UTC, without a zone: records that are dated later say nothing of how far the logs have come, and their days
+            wait. Everything is believed for None.
 
     Raises:
         InputError: There is no store, it is in use, or an applied plan cannot be read.
@@ -94,18 +105,27 @@ def conclude(db: Path, question: Question, taken: Taken | None = None) -> Conclu
     applied = read_applied(question.applied)
     unread = taken.unread if taken is not None else ()
     with open_store(db, read_only=False, existing=True) as store:
-        touched, until = read_touched(store), watched_until(store)
-        newest, has_logs = newest_day(store)
+        limit = dt.datetime.max if now is None else now + SKEW
+        touched, until = _believed(read_touched(store), limit), watched_until(store)
+        newest, has_logs = newest_day(store, limit)
+        if until is not None and until > limit.date():
+            until = newest
         is_first = until is None
         found = Found(read_seen(store, (*LISTED, *CONCLUDED)))
         for one in unread:
             day = until or newest
             text = f"the file {one.path} was not loaded: {one.reason}"
             found.changes.append(note_change("file_unread", (one.path, *map(str, one.stamp)), text, "medium", day))
+        for source, count, latest in records_ahead(store, limit):
+            text = f"{count} records of the {source.replace('_', ' ')} are dated in the future, up to "
+            text += f"{latest:%Y-%m-%d %H:%M}; they are not believed before their time"
+            mark = (source, latest.isoformat(), str(count))
+            found.changes.append(note_change("record_ahead", mark, text, "medium", until or newest))
         days = _days(until, newest, touched, has_logs=has_logs)
         if touched.days or days or question.automation:
             _conclude_all(store, question, applied, touched, days, newest, found, is_first=is_first)
         changes = pl.concat([no_changes(), *found.changes]).unique("change_id", keep="first", maintain_order=True)
+        changes = changes.join(known_changes(store, "record_ahead"), on="change_id", how="anti")
         told = commit_pass(
             store,
             Pass(
@@ -122,6 +142,11 @@ def conclude(db: Path, question: Question, taken: Taken | None = None) -> Conclu
     seconds = time.process_time() - began
     whole = len([day for day in days if until is None or day > until])
     return Concluded(is_first, told, whole, days[-1] if days else until or newest, len(found.seen), seconds)
+
+
+def _believed(touched: Touched, limit: dt.datetime) -> Touched:
+    """Return what was touched without days that lie in the future: they stay for the pass of their time."""
+    return Touched(tuple(day for day in touched.days if day <= limit.date()), touched.tables)
 
 
 def _days(until: dt.date | None, newest: dt.date, touched: Touched, *, has_logs: bool) -> list[dt.date]:

@@ -18,7 +18,7 @@ from rightsize.model.plan import ProposalKind
 from rightsize.rules.watched import SEVERITIES
 from rightsize.store.connection import open_store
 from rightsize.store.watching import SEEN, Pass, Touched, commit_pass, read_seen, watched_until
-from rightsize.workflow.contain import ContainResult, contain_principal
+from rightsize.workflow.contain import ContainResult, contain_principal, span_told
 from rightsize.workflow.rollout import BUNDLE, plan_rollout
 from rightsize.workflow.text_files import read_bytes
 from rightsize.workflow.watch_changes import at_least, no_changes, note_change
@@ -215,10 +215,5 @@ def _dwell(result: ContainResult, signals: Sequence[Mapping[str, Any]], now: dt.
     plain = now.astimezone(dt.UTC).replace(tzinfo=None) if now.tzinfo else now
     marks = [("the first suspect record", result.first_suspect)]
     marks.append(("the signal", min((one["time"] for one in signals if one["time"]), default=None)))
-    told = [f"{_long(plain - time)} after {what}" for what, time in marks if time is not None]
+    told = [f"{span_told(plain - time)} after {what}" for what, time in marks if time is not None]
     return f", {' and '.join(told)}" if told else ""
-
-
-def _long(span: dt.timedelta) -> str:
-    """Return a span in minutes, or in days where it is more than two."""
-    return f"{span.days} days" if span.days > 2 else f"{int(span.total_seconds() // 60)} minutes"

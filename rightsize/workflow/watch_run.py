@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -41,6 +42,7 @@ KINDS = (
     "behaviour",
     "containment",
     "file_unread",
+    "record_ahead",
 )
 """Kinds of changes that a gate may name; those that end (`unused_gone` and so on) stop nothing."""
 
@@ -114,7 +116,8 @@ def run_pass(
     taken = take_new(db, paths) if paths else None
     if collect is not None:
         collect()
-    concluded = conclude(db, replace(question, sinks=outlets.sinks), taken)
+    now = clock.utc().astimezone(dt.UTC).replace(tzinfo=None)
+    concluded = conclude(db, replace(question, sinks=outlets.sinks), taken, now=now)
     if contain is not None:
         contain_signalled(db, *contain, outlets.sinks, clock.utc(), question.min_window)
     with open_store(db, read_only=False) as store:

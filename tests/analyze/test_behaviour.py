@@ -22,6 +22,12 @@ ASSIGN, RUN = "Microsoft.Authorization/roleAssignments/write", "Microsoft.Comput
 LOGS = "Microsoft.Insights/diagnosticSettings/delete"
 RISKS = {KEYS: "secret", ASSIGN: "privilege", RUN: "code_execution", RESTART: "change"}
 DAY = dt.date(2026, 3, 31)
+PLACES = {
+    "principal_id": pl.String, "is_sign_in": pl.Boolean, "network": pl.String, "country": pl.String,
+    "network_number": pl.String, "app_id": pl.String, "day": pl.Date, "calls": pl.Int64,
+}  # fmt: skip
+GIVEN = {"actor_id": pl.String, "holder_id": pl.String, "group": pl.String, "time": pl.Datetime("us")}
+ACTIVATIONS = {"principal_id": pl.String, "role": pl.String, "time": pl.Datetime("us"), "justified": pl.Boolean}
 
 
 class Life:
@@ -30,6 +36,8 @@ class Life:
     def __init__(self) -> None:
         self.days: list[dict[str, Any]] = []
         self.places: list[dict[str, Any]] = []
+        self.given: list[dict[str, Any]] = []
+        self.activations: list[dict[str, Any]] = []
 
     def did(self, who: str, *operations: str, day: dt.date = DAY, hour: float = 10, **more: Any) -> Life:
         network, calls, scope = more.get("network", "198.51.100.0/24"), more.get("calls", 1), more.get("scope", VM)
@@ -38,7 +46,24 @@ class Life:
             row = {"principal_id": who, "operation": operation, "scope": scope, "plane": "control", "day": day}
             counts = {"succeeded": calls, "failed": 0, "started": 0, "denied": 0}
             self.days.append(row | {"first_seen": at, "last_seen": at} | counts)
-        self.places.append({"principal_id": who, "network": network, "app_id": "cli", "day": day, "calls": calls})
+        self.came(who, day=day, network=network, is_sign_in=False)
+        return self
+
+    def came(self, who: str, *, day: dt.date = DAY, is_sign_in: bool = True, **where: str) -> Life:
+        """It signed in from somewhere."""
+        place = {"principal_id": who, "is_sign_in": is_sign_in, "network": None, "country": None}
+        self.places.append(place | {"network_number": None, "app_id": "cli", "day": day, "calls": 1} | where)
+        return self
+
+    def gave(self, who: str, to: str, *, day: dt.date = DAY) -> Life:
+        """It gave somebody a role in the group."""
+        at = dt.datetime.combine(day, dt.time(9))
+        self.given.append({"actor_id": who, "holder_id": to, "group": GROUP.lower(), "time": at})
+        return self
+
+    def activated(self, who: str, role: str = "reader", *, hour: int = 9, justified: bool = True, ago: int = 0) -> Life:
+        at = dt.datetime.combine(DAY - dt.timedelta(days=ago), dt.time(hour))
+        self.activations.append({"principal_id": who, "role": role, "time": at, "justified": justified})
         return self
 
     def works(self, who: str, *operations: str, days: int = 60, skip: int = 0) -> Life:
@@ -51,13 +76,20 @@ class Life:
         step = -1 if backwards else 1
         return BehaviourInputs(
             days=pl.DataFrame(self.days[::step]),
-            places=pl.DataFrame(self.places[::step]),
+            places=pl.DataFrame(self.places[::step], schema=PLACES),
             principals=pl.DataFrame({"principal_id": PEOPLE, "principal_type": ["User"] * len(PEOPLE)}),
             operations=pl.DataFrame({"operation": list(RISKS), "risk": list(RISKS.values())}),
             monitoring=pl.DataFrame({"operation": [LOGS]}),
             machines=pl.DataFrame({"scope": [VM], "principal_id": [MACHINE]}),
             code=pl.DataFrame({"operation": [RUN]}),
+            given=pl.DataFrame(self.given[::step], schema=GIVEN),
+            activations=pl.DataFrame(self.activations[::step], schema=ACTIVATIONS),
         )
+
+    def facts(self, who: str = ANN) -> dict[str, tuple[float, str]]:
+        """The facts of the last day: bits and what, by kind."""
+        rows = read_behaviour(self.inputs()).facts.filter((pl.col("principal_id") == who) & (pl.col("day") == DAY))
+        return {row["kind"]: (row["bits"], row["what"]) for row in rows.to_dicts()}
 
     def found(self, *, backwards: bool = False) -> pl.DataFrame:
         return judge_behaviour(read_behaviour(self.inputs(backwards=backwards)), {ANN: "Ann"})
@@ -137,6 +169,70 @@ def test_a_first_use_of_a_machines_identity_soon_after_code_was_run_on_it_is_tol
     assert ("after_code" in facts.filter(pl.col("principal_id") == MACHINE)["kind"].to_list()) == told
 
 
+def signs_in_daily(life: Life, who: str = ANN, country: str = "GB") -> Life:
+    for ago in range(1, 31):
+        life.came(who, day=DAY - dt.timedelta(days=ago), country=country, network="198.51.100.0/24", network_number="1")
+    return life
+
+
+def test_a_country_that_nobody_signs_in_from_is_told_beside_what_was_done(life: Life) -> None:
+    """A country and the network there are one surprise, and not two."""
+    signs_in_daily(life).did(ANN, KEYS).came(ANN, country="KP", network="192.0.2.0/24", network_number="64500")
+    ((sentence, kinds, score),) = life.found().select("sentence", "kinds", "score").rows()
+    assert "from KP, a country that it never came from" in sentence
+    assert "signed in from the network AS64500" in sentence
+    assert {"country", "sign_in_network"} <= set(kinds)
+    bits = life.facts()
+    assert score == pytest.approx(sum(one for one, _ in bits.values()) - bits["sign_in_network"][0], abs=0.1)
+
+
+def test_a_country_that_peers_come_from_surprises_less(life: Life) -> None:
+    signs_in_daily(life).did(ANN, KEYS).came(ANN, country="FR")
+    alone = life.facts()["country"][0]
+    signs_in_daily(life, "peer0", "FR")
+    assert life.facts()["country"][0] < alone
+
+
+def test_where_the_log_of_sign_ins_begins_no_country_is_new(life: Life) -> None:
+    assert "country" not in life.did(ANN, KEYS).came(ANN, country="KP").facts()
+
+
+def test_a_role_that_somebody_else_gave_and_that_is_used_soon_is_told_with_the_giver(life: Life) -> None:
+    life.gave(BOB, ANN, day=DAY - dt.timedelta(days=3)).did(ANN, KEYS)
+    assert life.facts()["after_grant"] == (4.0, BOB)
+    assert "after bob gave it a role there" in life.did(ANN, LOGS).found()["sentence"][0]
+
+
+@pytest.mark.parametrize(("giver", "ago"), [(ANN, 3), (BOB, 20)])
+def test_what_was_given_long_ago_or_by_oneself_is_no_such_step(giver: str, ago: int, life: Life) -> None:
+    assert "after_grant" not in life.gave(giver, ANN, day=DAY - dt.timedelta(days=ago)).did(ANN, KEYS).facts()
+
+
+def test_who_gives_roles_every_day_does_so_for_work(life: Life) -> None:
+    for ago in range(2, 30):
+        life.gave(BOB, f"new{ago}", day=DAY - dt.timedelta(days=ago))
+    assert "after_grant" not in life.gave(BOB, ANN, day=DAY - dt.timedelta(days=1)).did(ANN, KEYS).facts()
+
+
+def test_an_activation_at_night_of_a_new_role_without_a_reason_is_told(life: Life) -> None:
+    for ago in range(1, 9):
+        life.activated(ANN, ago=ago)
+    life.did(ANN, RESTART).activated(ANN, "owner", hour=23, justified=False)
+    facts = life.facts()
+    assert {kind: what for kind, (_, what) in facts.items() if kind.startswith("activation")} == {
+        "activation_hour": "23:00", "activation_role": "owner", "activation_unjustified": "owner",
+    }  # fmt: skip
+    life.did(ANN, KEYS)
+    assert "activated a role at 23:00, outside its hours of activating" in life.found()["sentence"][0]
+
+
+def test_activations_as_always_and_the_first_few_are_no_facts(life: Life) -> None:
+    for ago in range(1, 9):
+        life.activated(ANN, ago=ago, justified=False)
+    life.did(ANN, RESTART).activated(ANN, justified=False).did(BOB, RESTART).activated(BOB, "owner", hour=23)
+    assert not [kind for who in (ANN, BOB) for kind in life.facts(who) if kind.startswith("activation")]
+
+
 def test_a_sleeper_who_wakes_is_told(life: Life) -> None:
     life.works(BOB, days=80, skip=40).did(BOB, KEYS)
     assert "dormant" in life.kinds(BOB)
@@ -148,7 +244,10 @@ def test_a_burst_is_a_fact(life: Life) -> None:
 
 
 def test_order_of_rows_changes_nothing(life: Life) -> None:
+    signs_in_daily(life).came(ANN, country="KP").gave(BOB, ANN, day=DAY - dt.timedelta(days=1))
     life.did(ANN, KEYS, LOGS, network="203.0.113.0/24", hour=22)
+    for ago in range(9):
+        life.activated(ANN, ago=ago, hour=9 + ago)
     assert life.found().equals(life.found(backwards=True))
 
 

@@ -24,6 +24,8 @@ from rightsize.workflow.load import load_paths
 
 SLOW = True
 QUIET_PRINCIPALS = 250
+QUIET_SEEDS = (7, 101, 202)
+"""The first was looked at once when the thresholds were chosen, the others never before they were measured."""
 FOREIGN = "192.0.2.0/24"
 _MONTH = 30.0
 
@@ -40,10 +42,12 @@ def run() -> Iterator[Row]:
         with open_store(attacked / "r.duckdb", read_only=True) as store:
             yield from found_rows(store, truth["attacks"])
             yield from learnt_rows(store, truth["attacks"])
-        write_exports(generate(TenantSpec(seed=7, principals=QUIET_PRINCIPALS, attacks=())), quiet / "exports")
-        load_paths(quiet / "r.duckdb", [quiet / "exports"])
-        with open_store(quiet / "r.duckdb", read_only=True) as store:
-            yield false_alarms(store)
+        for seed in QUIET_SEEDS:
+            spec = TenantSpec(seed=seed, principals=QUIET_PRINCIPALS, attacks=())
+            write_exports(generate(spec), quiet / f"{seed}")
+            load_paths(quiet / f"{seed}.duckdb", [quiet / f"{seed}"])
+            with open_store(quiet / f"{seed}.duckdb", read_only=True) as store:
+                yield false_alarms(store, seed)
 
 
 def found_rows(store: Store, calls: Sequence[Call]) -> Iterator[Row]:
@@ -83,7 +87,7 @@ def without(inputs: BehaviourInputs, calls: Sequence[Call], kept: Sequence[Call]
     foreign = [(call["principal_id"], call["time"][:10]) for call in kept if call["is_foreign"]]
     seen = pl.DataFrame(foreign, schema={"principal_id": pl.String, "day": pl.String}, orient="row")
     seen = seen.with_columns(pl.col("day").str.to_date()).unique()
-    is_foreign = pl.col("network") == FOREIGN
+    is_foreign = (pl.col("network") == FOREIGN).fill_null(False)
     abroad = inputs.places.filter(is_foreign).join(seen, on=["principal_id", "day"], how="semi")
     return replace(inputs, days=left, places=pl.concat([inputs.places.filter(~is_foreign), abroad]))
 
@@ -108,14 +112,14 @@ def learnt_rows(store: Store, calls: Sequence[Call]) -> Iterator[Row]:
         yield f"{attack}: uses", f"{made.height}", f"{waits} wait in quarantine, {made.height - waits} are learnt"
 
 
-def false_alarms(store: Store) -> Row:
+def false_alarms(store: Store, seed: int) -> Row:
     """Return how often a tenant in which nothing happens is told of."""
     judged = read_behaviour(behaviour_inputs(store)).judged
     found = find_behaviour(store)
     people, days = judged["principal_id"].n_unique(), judged["day"].n_unique()
     months = people * days / _MONTH
     return (
-        "quiet tenant: alarms a principal-month",
+        f"quiet tenant {seed}: alarms a principal-month",
         f"{found.height / months:.4f}",
         f"{found.height} alarms, {people} principals, {judged.height:,} active days of {days} days",
     )

@@ -10,7 +10,7 @@ import pytest
 
 from rightsize.store.connection import open_store
 from rightsize.store.listings import Listing
-from rightsize.store.watching import pending_changes
+from rightsize.store.watching import pending_changes, watched_until
 from rightsize.workflow.watch import Question, conclude
 from tests.store.staged import GROUP, SUBSCRIPTION, File, at, calls, guid, load, record
 
@@ -30,11 +30,13 @@ class Watch:
         self.told = 0
         self.passes(calls(record(time="2026-01-01T08:00:00", correlation_id="begin")))
 
-    def passes(self, *files: File, listings: tuple[Listing, ...] = ()) -> list[dict[str, Any]]:
+    def passes(
+        self, *files: File, listings: tuple[Listing, ...] = (), now: dt.datetime | None = None
+    ) -> list[dict[str, Any]]:
         """Load, make a pass, and return what it tells."""
         with open_store(self.db, read_only=False) as store:
             load(store, *files, listings=listings)
-        conclude(self.db, Question(sinks=("stdout",)))
+        conclude(self.db, Question(sinks=("stdout",)), now=now)
         with open_store(self.db, read_only=True) as store:
             every = pending_changes(store, "stdout")
         fresh, self.told = every[self.told :], len(every)
@@ -194,3 +196,28 @@ def test_what_was_odd_before_the_first_pass_is_known_and_not_told(tmp_path: Path
     watch = Watch(tmp_path / "w.duckdb")
     more = record(time="2026-02-11T22:50:00", operation="Microsoft.Web/sites/delete", correlation_id="late")
     assert watch.passes(calls(more)) == []
+
+
+def test_a_record_of_the_future_is_told_and_moves_no_clock(watch: Watch) -> None:
+    """It waits for its time; until then passes go on as if it was not there, and what it says is told when it comes."""
+    bogus = asked(ASSIGN, "2026-01-06T10:00:00", name=8)
+    told = watch.passes(bogus, day("2026-01-02"), now=at("2026-01-02T12:00"))
+    assert [row["kind"] for row in told] == ["record_ahead"]
+    assert "1 records of the activity log are dated in the future, up to 2026-01-06 10:00" in told[0]["text"]
+    assert watch.passes(day("2026-01-03"), now=at("2026-01-03T12:00")) == []
+    with open_store(watch.db, read_only=True) as store:
+        assert watched_until(store) == dt.date(2026, 1, 3)
+    assert kinds(watch.passes(now=at("2026-01-07T12:00"))) == ["grant_outside"]
+
+
+def test_a_clock_that_a_record_of_the_future_pushed_ahead_comes_back(watch: Watch) -> None:
+    watch.passes(asked(ASSIGN, "2026-01-06T10:00:00", name=8))
+    watch.passes(day("2026-01-02"), now=at("2026-01-02T12:00"))
+    with open_store(watch.db, read_only=True) as store:
+        assert watched_until(store) == dt.date(2026, 1, 2)
+
+
+def test_a_clock_that_is_a_little_ahead_is_believed(watch: Watch) -> None:
+    assert kinds(watch.passes(asked(ASSIGN, "2026-01-02T10:30:00", name=8), now=at("2026-01-02T10:00"))) == [
+        "grant_outside"
+    ]

@@ -11,6 +11,13 @@ from dataclasses import dataclass, fields
 
 import polars as pl
 
+from rightsize.analyze.behaviour.surroundings import (
+    find_activations,
+    find_first_uses,
+    find_given,
+    find_places,
+    log2,
+)
 from rightsize.analyze.text import folded, place_of
 
 LEAST_DAYS = 10
@@ -30,12 +37,15 @@ class BehaviourInputs:
 
     Attributes:
         days: `usage_days`.
-        places: `principal_id, network, app_id, day, calls`: where each principal called from.
+        places: `principal_id, is_sign_in, network, country, network_number, app_id, day, calls`: where each principal
+            called and signed in from.
         principals: `principals`.
         operations: `operation, risk` of the catalogue.
         monitoring: `operation`: what weakens or disables monitoring.
         machines: `scope, principal_id`: identities attached to resources.
         code: `operation`: what runs code on a resource.
+        given: `actor_id, holder_id, group, time`: roles that principals gave, by the place, folded.
+        activations: `principal_id, role, time, justified`: requests to activate a role.
     """
 
     days: pl.DataFrame
@@ -45,6 +55,8 @@ class BehaviourInputs:
     monitoring: pl.DataFrame
     machines: pl.DataFrame
     code: pl.DataFrame
+    given: pl.DataFrame
+    activations: pl.DataFrame
 
     @property
     def is_empty(self) -> bool:
@@ -79,15 +91,16 @@ def read_behaviour(inputs: BehaviourInputs) -> Behaviour:
         _operations(novel),
         _sprees(novel),
         _sensitive(novel),
-        _firsts(acts, judged, "group", "scope", 0.5),
-        _firsts(acts, judged, "plane", "plane", 1.0),
-        _firsts(_located(inputs), judged, "network", "network", 1.0),
-        _firsts(_located(inputs), judged, "app_id", "application", 0.7),
+        find_first_uses(acts.with_columns(value="group"), judged, "scope", 0.5),
+        find_first_uses(acts.with_columns(value="plane"), judged, "plane", 1.0),
+        *find_places(inputs.places, judged, acts.select("principal_id", "of")),
         _hours(judged),
         _bursts(judged),
         _wakings(days),
         _follow_ups(acts, novel),
         _machine_steps(inputs, acts, novel),
+        find_given(inputs.given, novel),
+        *find_activations(inputs.activations, judged),
     ]
     facts = pl.concat([part.select(pl.col(name) for name in _FACT) for part in parts]).filter(pl.col("bits") > 0)
     return Behaviour(judged, facts.sort(_FACT), novel)
@@ -147,10 +160,6 @@ def _days(acts: pl.DataFrame) -> pl.DataFrame:
     ).with_columns(longest=pl.col("gap").cum_max().shift(1).over("principal_id"))
 
 
-def _log2(value: pl.Expr) -> pl.Expr:
-    return value.cast(pl.Float64).log(2.0)
-
-
 def _novel(acts: pl.DataFrame, judged: pl.DataFrame) -> pl.DataFrame:
     """Return operations that a principal did for the first time on a judged day, with what makes them rare."""
     # As many as there were by then, so that whoever comes later changes nothing of today.
@@ -163,7 +172,7 @@ def _novel(acts: pl.DataFrame, judged: pl.DataFrame) -> pl.DataFrame:
     return (
         first.join(judged.select("principal_id", "day", "before"), on=["principal_id", "day"])
         .sort("first_seen")
-        .join_asof(peers, on="first_seen", by="of")
+        .join_asof(peers, on="first_seen", by="of", check_sortedness=False)
         .sort("principal_id", "first_seen", "name")
         .with_columns(earlier=(pl.col("day").rank("min").over("principal_id") - 1))
         .select("principal_id", "day", "first_seen", "operation", "name", "scope", "place", "group", "risk", "before",
@@ -172,8 +181,8 @@ def _novel(acts: pl.DataFrame, judged: pl.DataFrame) -> pl.DataFrame:
 
 
 def _operations(novel: pl.DataFrame) -> pl.DataFrame:
-    own = (_log2(1 + pl.col("before")) - 1.5 * _log2(1 + pl.col("earlier"))).clip(lower_bound=0)
-    among = 0.5 * (_log2(1 + pl.col("peers")) - _log2(1 + pl.col("known")))
+    own = (log2(1 + pl.col("before")) - 1.5 * log2(1 + pl.col("earlier"))).clip(lower_bound=0)
+    among = 0.5 * (log2(1 + pl.col("peers")) - log2(1 + pl.col("known")))
     scored = novel.with_columns(bits=0.6 * own + among, kind=pl.lit("operation"), what=pl.col("operation"))
     return scored.sort("bits", "name", descending=[True, False]).unique(
         ["principal_id", "day"], keep="first", maintain_order=True
@@ -183,7 +192,7 @@ def _operations(novel: pl.DataFrame) -> pl.DataFrame:
 def _sprees(novel: pl.DataFrame) -> pl.DataFrame:
     counted = novel.group_by("principal_id", "day").agg(count=pl.len())
     return counted.filter(pl.col("count") > 1).with_columns(
-        bits=3.0 * _log2(pl.col("count")), kind=pl.lit("spree"), what=pl.col("count").cast(pl.String)
+        bits=3.0 * log2(pl.col("count")), kind=pl.lit("spree"), what=pl.col("count").cast(pl.String)
     )
 
 
@@ -198,42 +207,20 @@ def _sensitive(novel: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _located(inputs: BehaviourInputs) -> pl.DataFrame:
-    return inputs.places.filter(pl.col("principal_id").is_not_null()).sort("principal_id", "day")
-
-
-def _firsts(rows: pl.DataFrame, judged: pl.DataFrame, column: str, kind: str, weight: float) -> pl.DataFrame:
-    """Return first uses of a value of a column, which say the less the more values there had been."""
-    first = (
-        rows.drop_nulls(column)
-        .group_by("principal_id", column)
-        .agg(pl.col("day").min())
-        .sort("principal_id", "day", column)
-        .with_columns(seen=pl.col("day").rank("min").over("principal_id") - 1)
-    )
-    bits = weight * (_log2(1 + pl.col("before")) - 1.5 * _log2(pl.col("seen").clip(lower_bound=1)))
-    scored = first.join(judged.select("principal_id", "day", "before"), on=["principal_id", "day"]).with_columns(
-        bits=bits, kind=pl.lit(kind), what=pl.col(column)
-    )
-    return scored.sort("bits", "what", descending=[True, False]).unique(
-        ["principal_id", "day"], keep="first", maintain_order=True
-    )
-
-
 def _hours(judged: pl.DataFrame) -> pl.DataFrame:
     """Hours away from all hours of the past, by two or more."""
     early, late = pl.col("first_seen").dt.hour().cast(pl.Int32), pl.col("last_seen").dt.hour().cast(pl.Int32)
     away = pl.max_horizontal(pl.col("early") - early, late - pl.col("late"))
     told = pl.when(late - pl.col("late") >= 2).then(pl.col("last_seen")).otherwise(pl.col("first_seen"))
     return judged.filter(away >= 2).with_columns(
-        bits=0.5 * _log2(1 + pl.col("before")), kind=pl.lit("hour"), what=told.dt.strftime("%H:%M")
+        bits=0.5 * log2(1 + pl.col("before")), kind=pl.lit("hour"), what=told.dt.strftime("%H:%M")
     )
 
 
 def _bursts(judged: pl.DataFrame) -> pl.DataFrame:
     ratio = pl.col("calls") / pl.col("most")
     return judged.filter((pl.col("calls") >= 30) & (ratio >= 4)).with_columns(
-        bits=2.0 * _log2(ratio), kind=pl.lit("burst"), what=pl.col("calls").cast(pl.String)
+        bits=2.0 * log2(ratio), kind=pl.lit("burst"), what=pl.col("calls").cast(pl.String)
     )
 
 
@@ -243,7 +230,7 @@ def _wakings(days: pl.DataFrame) -> pl.DataFrame:
         (pl.col("gap") >= _DORMANT) & (pl.col("gap") >= 2 * pl.col("longest").fill_null(1)) & (pl.col("before") >= 5)
     )
     return days.filter(rested).with_columns(
-        bits=_log2(pl.col("gap")), kind=pl.lit("dormant"), what=pl.col("gap").cast(pl.String)
+        bits=log2(pl.col("gap")), kind=pl.lit("dormant"), what=pl.col("gap").cast(pl.String)
     )
 
 

@@ -33,13 +33,26 @@ _FAMILIES = {
     "scope": "what",
     "plane": "what",
     "network": "where",
+    "sign_in_network": "where",
+    "country": "where",
     "application": "where",
     "hour": "when",
+    "activation_hour": "when",
+    "activation_role": "activation",
+    "activation_unjustified": "activation",
     "burst": "much",
     "dormant": "when",
     "after_privilege": "before",
     "after_code": "before",
+    "after_grant": "before",
 }
+_ONE_THING = {
+    "sign_in_network": "network",
+    "country": "network",
+    "activation_hour": "hour",
+    "after_grant": "after_privilege",
+}
+"""Facts of which only the strongest counts: two logs show the same, or two ways lead to it."""
 _RISKS = {
     "risk_privilege": "gives privilege",
     "risk_evasion": "blinds the monitoring",
@@ -48,6 +61,22 @@ _RISKS = {
     "risk_destruction": "destroys",
     "risk_exposure": "opens the network",
 }
+
+_SAID = {
+    "network": "from the network {what} that it never used",
+    "sign_in_network": "signed in from the network {what} that it never came from",
+    "country": "from {what}, a country that it never came from",
+    "application": "with another application ({what})",
+    "hour": "at {what}, outside its hours of {early:02d} to {late:02d}",
+    "activation_hour": "activated a role at {what}, outside its hours of activating",
+    "activation_role": "activated {name} for the first time",
+    "activation_unjustified": "activated a role without the reason that it always gave",
+    "burst": "with {what} calls, four times its busiest day or more",
+    "after_privilege": "within two weeks of giving privilege there",
+    "after_grant": "within two weeks after {name} gave it a role there",
+    "after_code": "within two hours after {name} ran code on its machine",
+}
+"""What a sentence says of a fact."""
 
 
 def judge_behaviour(behaviour: Behaviour, names: dict[str, str]) -> pl.DataFrame:
@@ -73,14 +102,15 @@ def weight_of(score: float) -> str:
 
 def _scores(behaviour: Behaviour) -> pl.DataFrame:
     family = pl.col("kind").replace_strict(_FAMILIES, default="risk", return_dtype=pl.String)
-    summed = (
-        behaviour.facts.with_columns(family=family)
-        .group_by("principal_id", "day")
-        .agg(
-            score=pl.col("bits").sum().round(1),
-            families=pl.col("family").n_unique(),
-            kinds=pl.col("kind").unique().sort(),
-        )
+    things = (
+        behaviour.facts.with_columns(family=family, thing=pl.col("kind").replace(_ONE_THING))
+        .group_by("principal_id", "day", "thing")
+        .agg(pl.col("bits").max(), pl.col("kind"), family=pl.col("family").first())
+    )
+    summed = things.group_by("principal_id", "day").agg(
+        score=pl.col("bits").sort().sum().round(1),
+        families=pl.col("family").n_unique(),
+        kinds=pl.col("kind").explode().unique().sort(),
     )
     span = behaviour.judged.select("principal_id", "day", "before", "first_seen", "last_seen", "early", "late")
     scored = summed.join(span, on=["principal_id", "day"], how="left")
@@ -127,18 +157,9 @@ def _parts(
     risks = [text for kind, text in _RISKS.items() if kind in facts]
     if risks:
         parts.append(f"which {' and '.join(risks)}")
-    if "network" in facts:
-        parts.append(f"from the network {facts['network']} that it never used")
-    if "application" in facts:
-        parts.append(f"with another application ({facts['application']})")
-    if "hour" in facts:
-        parts.append(f"at {facts['hour']}, outside its hours of {row['early']:02d} to {row['late']:02d}")
-    if "burst" in facts:
-        parts.append(f"with {facts['burst']} calls, four times its busiest day or more")
-    if "after_privilege" in facts:
-        parts.append("within two weeks of giving privilege there")
-    if "after_code" in facts:
-        parts.append(
-            f"within two hours after {names.get(facts['after_code'], facts['after_code'])} ran code on its machine"
-        )
+    parts += [
+        text.format(what=facts[kind], name=names.get(facts[kind], facts[kind]), early=row["early"], late=row["late"])
+        for kind, text in _SAID.items()
+        if kind in facts
+    ]
     return parts or ["did what it had not done before"]
