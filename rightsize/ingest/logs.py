@@ -146,10 +146,9 @@ def _stage_fast(
         }
     is_odd = f"{_ODD} OR (log = 'graph_activity' AND uri IS NULL)" if log == "graph_activity" else _ODD
     odd = {number for (number,) in con.execute(f"SELECT DISTINCT file_no FROM ingest_raw WHERE {is_odd}").fetchall()}
-    odd |= _normalise(con, log)
+    odd = _stage_normalised(con, log, odd)
     found = _count_logs(con)
-    _stage_rows(con, log, odd)
-    _stage_requests(con, log, odd)
+    _stage_requests(con, log)
     _count_words(con, log, odd, counts)
     others: dict[str, list[int]] = {}
     for (number, name), records in found.items():
@@ -175,10 +174,9 @@ def _stage_other(con: duckdb.DuckDBPyConnection, batch: Batch, family: Family, l
         f"CREATE OR REPLACE TEMP TABLE ingest_raw AS {PROJECTIONS[log][0](fields)}",
         {"paths": batch.paths, "numbers": batch.numbers},
     )
-    problems = _normalise(con, log)
+    problems = _stage_normalised(con, log, set())
     found = _count_logs(con)
-    _stage_rows(con, log, problems)
-    _stage_requests(con, log, problems)
+    _stage_requests(con, log)
     _count_words(con, log, problems, counts)
     for (number, name), records in found.items():
         if name == log and number not in problems:
@@ -207,7 +205,7 @@ def _stage_slowly(
             con.execute(f"CREATE OR REPLACE TEMP TABLE ingest_raw AS {PROJECTIONS[log][0](fields)}")
             _normalise(con, log)
             _stage_rows(con, log, set())
-            _stage_requests(con, log, set())
+            _stage_requests(con, log)
             _count_words(con, log, set(), counts)
             _reject_rows(con, log)
     _reject_the_rest(con, number, max(sorted(found), key=found.__getitem__, default=_LOGS[0]), counts)
@@ -245,29 +243,55 @@ FROM ingest_raw JOIN (
 """
 
 
-def _normalise(con: duckdb.DuckDBPyConnection, log: str) -> set[int]:
-    """Normalise the rows of `log` from `ingest_raw` into `ingest_rows`; return the files that have problems."""
+def _normalised(con: duckdb.DuckDBPyConnection, log: str) -> str:
+    """Return SQL for the normalised rows of `log` in `ingest_raw`, with the problem that each has."""
     relation, query = _QUERIES.get(log, _EVENT_QUERY)
     con.execute(f"CREATE OR REPLACE TEMP VIEW {relation} AS {_NUMBERED_ROWS} WHERE log = '{log}'")
-    text = normalised_requests() if log == "graph_activity" else query_text(query) if query else AUDIT_ROWS
-    con.execute(f"CREATE OR REPLACE TEMP TABLE ingest_rows AS {text}")
+    return normalised_requests() if log == "graph_activity" else query_text(query) if query else AUDIT_ROWS
+
+
+def _stage_normalised(con: duckdb.DuckDBPyConnection, log: str, odd: set[int]) -> set[int]:
+    """Stage the rows of `log` from `ingest_raw`, of other files than `odd`; return the files that have problems.
+
+    Of what other steps look at too, rows of files without problems are staged; else all at once, and `stage_logs` takes
+    those of files with problems back.
+    """
+    if log in ("sign_in", "entra_audit"):
+        problems = odd | _normalise(con, log)
+        _stage_rows(con, log, problems)
+        return problems
+    con.execute(
+        f"INSERT INTO stage_event_rows (file_id, line, {_STAGED_EVENTS}, problem) "
+        f"SELECT {_log_file(log)}, line, {_STAGED_EVENTS}, problem FROM ({_normalised(con, log)})"
+    )
+    found = con.execute("SELECT DISTINCT file_id FROM stage_event_rows WHERE problem IS NOT NULL").fetchall()
+    return odd | {part // _IDS_PER_FILE for (part,) in found}
+
+
+def _normalise(con: duckdb.DuckDBPyConnection, log: str) -> set[int]:
+    """Normalise the rows of `log` from `ingest_raw` into `ingest_rows`; return the files that have problems."""
+    con.execute(f"CREATE OR REPLACE TEMP TABLE ingest_rows AS {_normalised(con, log)}")
     return {
         number
         for (number,) in con.execute("SELECT DISTINCT file_no FROM ingest_rows WHERE problem IS NOT NULL").fetchall()
     }
 
 
+def _log_file(log: str) -> str:
+    return f"file_no * {_IDS_PER_FILE} + {_LOGS.index(log)}"
+
+
 def _stage_rows(con: duckdb.DuckDBPyConnection, log: str, without: set[int]) -> None:
     if log == "entra_audit":
-        stage_activations(con, f"file_no * {_IDS_PER_FILE} + {_LOGS.index(log)}", without)
+        stage_activations(con, _log_file(log), without)
     if log == "sign_in":
-        stage_risky_sign_ins(con, f"file_no * {_IDS_PER_FILE} + {_LOGS.index(log)}", without)
+        stage_risky_sign_ins(con, _log_file(log), without)
     table, columns = (
         ("stage_sign_in_rows", _STAGED_SIGN_INS) if log == "sign_in" else ("stage_event_rows", _STAGED_EVENTS)
     )
     con.execute(
         f"INSERT INTO {table} (file_id, line, {columns}) "
-        f"SELECT file_no * {_IDS_PER_FILE} + {_LOGS.index(log)}, line, {columns} FROM ingest_rows "
+        f"SELECT {_log_file(log)}, line, {columns} FROM ingest_rows "
         "WHERE problem IS NULL AND NOT list_contains($without, file_no)",
         {"without": sorted(without)},
     )
@@ -284,7 +308,7 @@ _ANSWERED = "'$.properties.createdOn', '$.Properties.CreatedOn'"
 _ASSIGNED_TYPES = "'User', 'Group', 'ServicePrincipal', 'ForeignGroup', 'Device'"
 
 
-def _stage_requests(con: duckdb.DuckDBPyConnection, log: str, without: set[int]) -> None:
+def _stage_requests(con: duckdb.DuckDBPyConnection, log: str) -> None:
     """Stage what the calls that make or delete role assignments say of the assignment: its role, and for whom.
 
     The row that begins a call has the body of the request, the one that ends it that of the answer.
@@ -302,14 +326,14 @@ def _stage_requests(con: duckdb.DuckDBPyConnection, log: str, without: set[int])
             CASE WHEN coalesce(found[7], found[8]) IS NULL THEN assigned_type END AS asked_type,
             nullif(lower(regexp_extract({assignee}, '^({_GUID})$', 1)), '') AS assigned_principal_id
         FROM (
-            SELECT file_no * {_IDS_PER_FILE} + {_LOGS.index(log)} AS file_id, line, key_correlation, key_operation,
-                key_scope, TRY(json_extract_string(request_body, [{_BODY_PATHS}, {_ANSWERED}])) AS found
-            FROM ingest_rows JOIN (SELECT file_no, line, request_body FROM raw_events) USING (file_no, line)
-            WHERE problem IS NULL AND request_body IS NOT NULL AND NOT list_contains($without, file_no)
+            SELECT file_id, line, key_correlation, key_operation, key_scope,
+                TRY(json_extract_string(request_body, [{_BODY_PATHS}, {_ANSWERED}])) AS found
+            FROM stage_event_rows JOIN (
+                SELECT {_log_file(log)} AS file_id, line, request_body FROM raw_events WHERE request_body IS NOT NULL
+            ) USING (file_id, line)
         )
         WHERE found IS NOT NULL
-        """,
-        {"without": sorted(without)},
+        """
     )
 
 
@@ -345,7 +369,7 @@ def _reject_rows(con: duckdb.DuckDBPyConnection, log: str) -> None:
     con.execute(
         f"""
         INSERT INTO stage_rejects (file_id, line, reason, raw)
-        SELECT file_no * {_IDS_PER_FILE} + {_LOGS.index(log)}, line, any_value(problem),
+        SELECT {_log_file(log)}, line, any_value(problem),
             any_value(CAST(record AS VARCHAR)[:{MAX_RAW_CHARACTERS}])
         FROM ingest_rows JOIN ingest_records USING (file_no, line)
         WHERE problem IS NOT NULL GROUP BY file_no, line

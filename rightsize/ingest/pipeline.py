@@ -6,6 +6,7 @@ import secrets
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -18,6 +19,7 @@ from rightsize.ingest.encoding import digest
 from rightsize.ingest.entities import ENTITY_SHAPES
 from rightsize.ingest.families import SOURCES, USED_LOGS
 from rightsize.ingest.logs import NO_LOG, LogCounts, file_id, forget_readings, stage_logs
+from rightsize.ingest.positions import told_within
 from rightsize.ingest.readers import READ_ERRORS, Batch, describe_parquet, is_damage
 from rightsize.ingest.recognise import Recognised, recognise
 from rightsize.ingest.records import read_records
@@ -143,14 +145,8 @@ def _stage_files(
     done, total = 0, sum(sizes.values())
     for group in _groups(recognised):
         watch(done, total)
-        first = group[0]
-        if first.family is not None:
-            samples = [record for found in group[:20] for record in found.sniff.samples]
-            stage_logs(con, _batch(group), first.family, first.log, samples, scratch, counts)
-        elif first.shape is not None:
-            _stage_entities(con, group, scratch, parts)
-        else:
-            parts.update({file_id(found.file.number, NO_LOG): (found.file, found.source, 0) for found in group})
+        with _watching(watch, done, total, [found.file.path for found in group]):
+            _stage_group(con, group, scratch, counts, parts)
         done += sum(sizes[found.file.number] for found in group)
     forget_readings(con)
     watch(total, total)
@@ -161,6 +157,30 @@ def _stage_files(
     for (number, log), read in counts.read.items():
         parts[file_id(number, list(SOURCES).index(log))] = (by_number[number], SOURCES[log], read)
     return _report(con, parts, digests, counts)
+
+
+def _watching(watch: Watch, done: int, total: int, paths: Sequence[Path]) -> AbstractContextManager[None]:
+    if watch is unwatched:
+        return nullcontext()
+    # All is read only when nothing has to be read a second time.
+    return told_within(lambda more: watch(min(done + more, total - 1), total), paths)
+
+
+def _stage_group(
+    con: duckdb.DuckDBPyConnection,
+    group: Sequence[Recognised],
+    scratch: Scratch,
+    counts: LogCounts,
+    parts: dict[int, tuple[SourceFile, str, int]],
+) -> None:
+    first = group[0]
+    if first.family is not None:
+        samples = [record for found in group[:20] for record in found.sniff.samples]
+        stage_logs(con, _batch(group), first.family, first.log, samples, scratch, counts)
+    elif first.shape is not None:
+        _stage_entities(con, group, scratch, parts)
+    else:
+        parts.update({file_id(found.file.number, NO_LOG): (found.file, found.source, 0) for found in group})
 
 
 def _recognise(con: duckdb.DuckDBPyConnection, file: SourceFile) -> Recognised:

@@ -58,18 +58,20 @@ def _store_changed(con: duckdb.DuckDBPyConnection) -> None:
 def name_actors_and_assignments(con: duckdb.DuckDBPyConnection, events: str) -> None:
     """Number who acts in a relation of events, and the assignments that it names, where they are new."""
     con.execute(f"""
+        CREATE OR REPLACE TEMP TABLE event_names AS
+        SELECT DISTINCT {_ACTOR} AS actor, substr(role_assignment_id, 2) AS role_assignment_id FROM {events}""")
+    con.execute("""
         INSERT INTO base.actors (actor_key, actor, principal_id, principal_name)
         SELECT coalesce((SELECT max(actor_key) FROM base.actors), 0) + row_number() OVER (ORDER BY actor), actor,
             CASE WHEN actor LIKE 'i%' THEN substr(actor, 2) END, CASE WHEN actor LIKE 'n%' THEN substr(actor, 2) END
-        FROM (SELECT DISTINCT {_ACTOR} AS actor FROM {events}) WHERE actor NOT IN (SELECT actor FROM base.actors)""")
-    con.execute(f"""
+        FROM (SELECT DISTINCT actor FROM event_names) WHERE actor NOT IN (SELECT actor FROM base.actors)""")
+    con.execute("""
         INSERT INTO base.assignment_names (assignment_key, role_assignment_id)
         SELECT coalesce((SELECT max(assignment_key) FROM base.assignment_names), 0)
             + row_number() OVER (ORDER BY role_assignment_id), role_assignment_id
-        FROM (
-            SELECT DISTINCT substr(role_assignment_id, 2) AS role_assignment_id FROM {events}
-            WHERE role_assignment_id IS NOT NULL)
+        FROM (SELECT DISTINCT role_assignment_id FROM event_names WHERE role_assignment_id IS NOT NULL)
         WHERE role_assignment_id NOT IN (SELECT role_assignment_id FROM base.assignment_names)""")
+    con.execute("DROP TABLE event_names")
 
 
 def with_keys(events: str) -> str:

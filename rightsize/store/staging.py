@@ -27,7 +27,7 @@ _LOG_TABLES = {
         f"file_id INTEGER, line BIGINT, {_EVENT_COLUMNS}, "
         "key_correlation VARCHAR, key_operation VARCHAR, key_scope VARCHAR, category VARCHAR, access VARCHAR, "
         "token_id VARCHAR, session_id VARCHAR, "
-        "rank INTEGER"
+        "rank INTEGER, problem VARCHAR"
     ),
     "stage_request_rows": (
         "file_id INTEGER, line BIGINT, key_correlation VARCHAR, key_operation VARCHAR, key_scope VARCHAR, "

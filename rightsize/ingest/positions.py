@@ -1,0 +1,67 @@
+"""How far DuckDB is within files: a statement says nothing before it ends, but Linux tells where files are read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event, Thread
+
+_OPEN = Path("/proc/self/fd")
+_SECONDS = 0.5
+
+
+def bytes_read(paths: Sequence[Path]) -> int:
+    """Return how many bytes of files that this process has open were read; 0 where the system does not tell.
+
+    What checks a file beside the scan is ahead of it, so of several readers of a file the last one counts.
+    """
+    wanted = {os.path.realpath(path) for path in paths}
+    found: dict[str, int] = {}
+    try:
+        for opened in _OPEN.iterdir():
+            place = _position(opened, wanted)
+            if place is not None:
+                path, read = place
+                found[path] = min(found.get(path, read), read)
+    except OSError:
+        return 0
+    return sum(found.values())
+
+
+def _position(opened: Path, wanted: set[str]) -> tuple[str, int] | None:
+    try:
+        path = str(opened.readlink())
+        if path not in wanted:
+            return None
+        told = Path("/proc/self/fdinfo", opened.name).read_text(encoding="ascii")
+    except OSError:
+        return None  # closed meanwhile
+    return path, int(told.split(None, 2)[1])
+
+
+@contextmanager
+def told_within(tell: Callable[[int], object], paths: Sequence[Path], *, every: float = _SECONDS) -> Iterator[None]:
+    """Call `tell` with the most bytes that were read of `paths`, again and again while what is inside runs.
+
+    Args:
+        tell: What is called, from another thread; never after the end.
+        paths: The files.
+        every: Seconds between two calls.
+    """
+    ended = Event()
+
+    def look() -> None:
+        most = 0  # a file that was read is closed
+        while not ended.wait(every):
+            most = max(most, bytes_read(paths))
+            tell(most)
+
+    looking = Thread(target=look, daemon=True)
+    looking.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        looking.join()
