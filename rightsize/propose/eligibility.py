@@ -2,8 +2,11 @@
 
 Azure makes users and groups eligible, not workloads, and only with a licence for Privileged Identity Management. A
 person who worked without any activation must find the same approval, factors and duration that today's role would ask
-for, so these have to be known before anything becomes eligible.
-Source: Microsoft Learn, "Assign Azure resource roles in Privileged Identity Management" and "PIM licence fundamentals".
+for, so these have to be known before anything becomes eligible. What becomes eligible may have a condition: the request
+for it has one. The page on delegation said in 2023 that Privileged Identity Management refuses conditions on the
+assignment of roles; where it does, the rollout takes the swap back.
+Source: Microsoft Learn, "Assign Azure resource roles in Privileged Identity Management", "PIM licence fundamentals",
+and the REST reference "Role Eligibility Schedule Requests - Create" (2020-10-01: `condition`, `conditionVersion`).
 """
 
 from __future__ import annotations

@@ -11,13 +11,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from rightsize.analyze.role_requests import DELETE, WRITE
 from rightsize.analyze.scoping import ROOT, ScopeTree
 from rightsize.model.nouns import AssignmentState
 from rightsize.propose.drafts import Key, Subject
 from rightsize.propose.ends import last_of, lasts_as_long
 from rightsize.propose.reads import PatternPart
 from rightsize.propose.roles import Blocks, KnownRole, Need, RoleBook
-from rightsize.rbac.algebra import contains
+from rightsize.rbac.algebra import contains, grants
 from rightsize.rbac.text import fold
 
 
@@ -163,16 +164,20 @@ class _Former:
         units: list[Unit] = []
         lasting = sorted(joined, key=lambda item: last_of(item[1][-1]), reverse=True)
         for place, identity in sorted(lasting, key=lambda item: _from_wide(item[0], self.tree, item[1])):
-            found = self._unit(joined[place, identity], [one for one in units if _serves(one, identity)])
+            found = self._unit(
+                joined[place, identity],
+                [one for one in units if _serves(one, identity)],
+                [one for one in units if _brings(one, identity)],
+            )
             if found is not None:
                 units.append(found)
         return units
 
-    def _unit(self, demands: Sequence[Demand], above: Sequence[Unit]) -> Unit | None:
+    def _unit(self, demands: Sequence[Demand], above: Sequence[Unit], whole: Sequence[Unit]) -> Unit | None:
         first = demands[0]
         need = Need(0)
         for demand in demands:
-            left = self._without_kept(demand)
+            left = self._without_brought(demand, self._without_kept(demand), whole)
             need = joined_need(need, self._without_above(demand, left, above))
         if not need:
             return None
@@ -205,6 +210,30 @@ class _Former:
                 need = left
         return need
 
+    def _without_brought(self, demand: Demand, need: Need, whole: Sequence[Unit]) -> Need:
+        """Leave out what the one role that another unit takes brings along, there or below.
+
+        Its condition is that of a delegation, which decides about making and deleting role assignments and nothing
+        else: these are left to whoever needs them.
+        """
+        decided = self.book.index.mask(("control", fold(name)) for name in (WRITE, DELETE))
+        for unit in whole:
+            if not need or not is_at_or_below(demand.place, unit.place, self.tree):
+                continue
+            role = self.book.roles[str(unit.role_definition_id)]
+            open_ = tuple(
+                part
+                for part in need.parts
+                if all(grants([part.block], name, "control") == "no" for name in (WRITE, DELETE))
+            )
+            asked = replace(need, operations=need.operations & ~decided, parts=open_)
+            left = without_granted(asked, role.granted, role.blocks, self.book)
+            if left != asked:
+                self.leans_on[demand.subject.key][unit] = None
+                kept = tuple(part for part in need.parts if part not in open_ or part in left.parts)
+                need = replace(need, operations=left.operations | need.operations & decided, parts=kept)
+        return need
+
     def _without_above(self, demand: Demand, need: Need, above: Sequence[Unit]) -> Need:
         for unit in above:
             if not need or not (_is_longer(unit, demand) or is_below(demand.place, unit.place, self.tree)):
@@ -228,6 +257,13 @@ def _serves(unit: Unit, identity: _Identity) -> bool:
     )
 
 
+def _brings(unit: Unit, identity: _Identity) -> bool:
+    """Return whether a unit takes one certain role, whose other operations a demand without condition may rest on."""
+    _, state, condition, role, _, end_on = identity
+    is_certain = unit.role_definition_id is not None and role is None
+    return is_certain and condition is None and unit.state in ("active", state) and lasts_as_long(unit.end_on, end_on)
+
+
 def _is_longer(unit: Unit, demand: Demand) -> bool:
     """Return whether a unit differs from what a demand would become by its later end alone."""
     alike = (unit.place, unit.state, unit.condition, unit.role_definition_id, unit.apart)
@@ -235,8 +271,8 @@ def _is_longer(unit: Unit, demand: Demand) -> bool:
     return alike == wanted and last_of(unit.end_on) > last_of(demand.end_on)
 
 
-def _from_wide(place: str, tree: ScopeTree, identity: _Identity) -> tuple[int, int, str, str, str, str, bool]:
-    """Order places so that what lies above another comes first, and standing access before the rest."""
+def _from_wide(place: str, tree: ScopeTree, identity: _Identity) -> tuple[int, int, str, bool, str, str, str, bool]:
+    """Order places so that what lies above another comes first, there what takes a certain role, then what stands."""
     _, state, condition, role, apart, _ = identity
     if place == ROOT:
         height = 0
@@ -247,7 +283,7 @@ def _from_wide(place: str, tree: ScopeTree, identity: _Identity) -> tuple[int, i
     depth = place.count("/")
     if height == 1:
         depth = len(tree.ancestors_of(place))
-    return height, depth, place, state, condition or "", role or "", apart
+    return height, depth, place, role is None, state, condition or "", role or "", apart
 
 
 def is_below(place: str, above: str, tree: ScopeTree) -> bool:

@@ -30,6 +30,7 @@ from tests.propose.small_tenant import (
     SmallTenant,
     guid,
     proposal_for,
+    strings,
 )
 from tests.propose.test_privileged import licensed, policy
 from tests.propose.written_plans import Written, only
@@ -266,3 +267,44 @@ def test_requests_that_prove_nothing_leave_the_analysis_alone() -> None:
     with_bodies = analyse(tenant.inputs(), window).verdicts
     del tenant.rows["role_assignment_requests"]
     assert analyse(tenant.inputs(), window).verdicts.equals(with_bodies)
+
+
+@pytest.mark.parametrize(("at", "keeps_reader"), [(APP, False), (SUB, True)])
+def test_reads_that_the_role_brings_need_no_second_role(at: str, keeps_reader: bool) -> None:
+    """It reads everything at its place; what is read above it is read through Reader."""
+    tenant, deployer, assignment = _tenant()
+    tenant.rows["role_assignments"][1]["scope"] = at
+    _asks(tenant, deployer, 1, READER, "User")
+    tenant.use(deployer, "Microsoft.Compute/virtualMachines/start/action", VM)
+    plan = tenant.plan(unobservable="drop")
+    made = _only(plan, assignment).assignments
+    roles = {(one.role, one.scope) for one in made if one.role in (READER, ADMINISTRATOR)}
+    assert roles == {(ADMINISTRATOR, APP)} | ({(READER, at)} if keeps_reader else set())
+    assert plan.replay["denied"] == 0
+    assert not Written.of(tenant, unobservable="drop").verify(tenant).changes
+
+
+def test_a_role_that_has_to_be_activated_reads_nothing_before() -> None:
+    tenant, _, _ = _tenant()
+    person = tenant.principal(2)
+    assignment = tenant.assign(102, person, OWNER, APP)
+    licensed(tenant)
+    policy(tenant, OWNER, APP)
+    _asks(tenant, person, 1, READER, "User", role_assignment_id=assignment)
+    plan = tenant.plan(unobservable="drop")
+    made = [one for proposal in plan.proposals if assignment in proposal.replaces for one in proposal.assignments]
+    assert {(one.role, one.state) for one in made} >= {(ADMINISTRATOR, "eligible"), (READER, "active")}
+
+
+def test_what_is_assigned_without_a_condition_does_not_rest_on_what_has_one() -> None:
+    """The bodies that hold the one to its roles say nothing of the other, which today's grant does not hold."""
+    tenant, deployer, first = _tenant()
+    tenant.rows["role_assignments"][1]["scope"] = APP
+    second = tenant.assign(102, deployer, NARROW, APP, principal_type="ServicePrincipal")
+    _asks(tenant, deployer, 1, READER, "User", role_assignment_id=first)
+    _asks(tenant, deployer, 2, READER, "User", role_assignment_id=second)
+    plan = tenant.plan(**LEAN)
+    assert plan.replay["denied"] == 0
+    left = proposal_for(plan, second)
+    granted = {text for one in left.assignments if one.condition is None for text in strings(plan, one.role)}
+    assert left.kind == "keep" or ASSIGN in granted
