@@ -51,7 +51,10 @@ def choose_window(inputs: Inputs, as_of: dt.date | None = None, days: int = DEFA
     """
     if days < 1:
         raise UsageError(f"a window of `{days}` days has no day", hint="give --min-window at least 1")
-    last_day = as_of - dt.timedelta(days=1) if as_of else _newest_day(inputs)
+    end = as_of or _newest_day(inputs) + dt.timedelta(days=1)
+    if days >= end.toordinal():
+        raise UsageError(f"a window of `{days}` days before {end} begins before the calendar does")
+    last_day = end - dt.timedelta(days=1)
     return Window(last_day - dt.timedelta(days=days - 1), last_day)
 
 

@@ -104,7 +104,12 @@ def propose(
         ),
     ] = None,
     grace_days: Annotated[
-        int, typer.Option("--grace-days", min=0, help="Leave alone what is younger than so many days.")
+        int,
+        typer.Option(
+            "--grace-days",
+            min=0,
+            help="Leave alone what is younger than so many days, and in any case what is younger than the window.",
+        ),
     ] = 14,
     direct_assignments: Annotated[
         bool,

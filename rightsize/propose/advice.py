@@ -13,7 +13,7 @@ from rightsize.analyze.verdicts import Analysis
 from rightsize.analyze.window import Window
 from rightsize.model.plan import Advice, Proposal
 from rightsize.propose.dials import Dials
-from rightsize.propose.exclusions import advise_exclusions
+from rightsize.propose.exclusions import advise_exclusions, names_scope
 from rightsize.rbac.text import fold
 
 
@@ -115,6 +115,11 @@ def _unknown_names(inputs: Inputs, dials: Dials, window: Window) -> list[Advice]
             Advice("--exclude", f"`{name}` names no principal or role that is loaded, and no scope")
             for name in dials.exclude
             if not name.startswith("/") and fold(name) not in known | roles
+        ),
+        *(
+            Advice("--exclude", f"nothing that is loaded stands at `{name}` or below")
+            for name in dials.exclude
+            if name.startswith("/") and not names_scope(name, inputs)
         ),
         *(
             Advice("--emergency-access", f"`{name}` names no principal that is loaded")

@@ -6,6 +6,7 @@ import datetime as dt
 from dataclasses import dataclass
 from enum import StrEnum
 
+from rightsize.analyze.window import Window
 from rightsize.model.errors import UsageError
 from rightsize.propose.exclusions import Exclusion
 from rightsize.propose.objective import Weights
@@ -45,7 +46,8 @@ class Dials:
         weights: What excess, roles, assignments and change count; None for one after the other, in this order.
         max_break: Keep what is likelier than this to break something within 30 days; None for no gate.
         min_window: Length of the observation window in whole UTC days.
-        grace_days: Assignments and principals younger than this are left alone, whatever the window.
+        grace_days: Assignments and principals younger than this are left alone, and so are those younger than the
+            window.
         direct_assignments: Give what only few members of a group do to these members instead of to the group.
         standing_hours: What people change with access that is at work fewer hours a month becomes eligible where it
             can; 0 for never.
@@ -87,6 +89,16 @@ class Dials:
             raise UsageError(f"`--standing-hours {self.standing_hours}` is no number of hours in a month")
         if self.grace_days < 0:
             raise UsageError(f"`--grace-days {self.grace_days}` is below zero")
+        for option, names in (("--exclude", self.exclude), ("--emergency-access", self.emergency_access)):
+            if not all(name.strip() for name in names):
+                raise UsageError(
+                    f"`{option}` names nothing", hint="give a principal, for --exclude also a scope or role"
+                )
+
+    def young_from(self, window: Window) -> dt.datetime:
+        """Return from when on what was made is too young: the beginning of the window, or of the longer grace."""
+        days = min(self.grace_days, (window.end - dt.datetime.min).days)
+        return min(window.start, window.end - dt.timedelta(days=days))
 
     def as_json(self) -> dict[str, object]:
         """Return the dials as `plan.json` states them, sorted and without a clock."""

@@ -124,6 +124,18 @@ def related_places(tagged: pl.Series, places: pl.Series, tree: ScopeTree) -> pl.
     return pl.concat([below, above]).unique().sort()
 
 
+def place_named(name: str) -> str:
+    """Return a scope that somebody wrote as it compares."""
+    return str(place_of(pl.Series([name], dtype=pl.String)).item())
+
+
+def names_scope(name: str, inputs: Inputs) -> bool:
+    """Return whether a scope is loaded, or anything that is assigned stands at or below it."""
+    place = place_named(name)
+    places = place_of(pl.concat([inputs.scopes["scope"], inputs.role_assignments["scope"]]))
+    return place == "/" or bool(((places == place) | places.str.starts_with(f"{place}/")).any())
+
+
 def advise_exclusions(
     exclusions: Sequence[Exclusion], inputs: Inputs, window: Window, known: Mapping[str, frozenset[str]]
 ) -> list[Advice]:
@@ -144,6 +156,8 @@ def advise_exclusions(
             found.append(Advice("--exclude-from", text))
         elif one.kind == "tag" and tagged_places(inputs, one.name).is_empty():
             found.append(Advice("--exclude-from", f"no scope that is loaded has the tag `{one.name}`"))
+        elif one.kind == "scope" and not names_scope(one.name, inputs):
+            found.append(Advice("--exclude-from", f"nothing that is loaded stands at `{one.name}` or below"))
         elif one.kind in known and fold(one.name) not in known[one.kind]:
             found.append(Advice("--exclude-from", f"`{one.name}` names no {one.kind} that is loaded"))
     return found

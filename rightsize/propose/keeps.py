@@ -20,7 +20,7 @@ from rightsize.analyze.text import folded, place_of
 from rightsize.analyze.verdicts import Analysis
 from rightsize.analyze.window import Window
 from rightsize.propose.dials import Dials
-from rightsize.propose.exclusions import Exclusion, related_places, tagged_places
+from rightsize.propose.exclusions import Exclusion, place_named, related_places, tagged_places
 from rightsize.propose.policy_identities import judge_policy_identities
 from rightsize.propose.scopes import anchor_of, is_below
 from rightsize.rbac.text import fold
@@ -102,7 +102,7 @@ class _Facts:
     @property
     def threshold(self) -> dt.datetime:
         """What was made from this instant on is too young."""
-        return min(self.window.start, self.window.end - dt.timedelta(days=self.dials.grace_days))
+        return self.dials.young_from(self.window)
 
 
 def find_keeps(inputs: Inputs, analysis: Analysis, dials: Dials) -> pl.DataFrame:
@@ -224,7 +224,7 @@ def _is_excluded(one: Exclusion, flags: pl.DataFrame, facts: _Facts) -> pl.Expr:
     if one.kind == "role":
         return _has_role((one.name,), facts)
     if one.kind == "scope":
-        return _is_at_or_below(fold(one.name), facts)
+        return _is_at_or_below(place_named(one.name), facts)
     places = place_of(flags["scope"])
     related = related_places(tagged_places(facts.inputs, one.name), places, facts.analysis.tenant.tree)
     return place_of(pl.col("scope")).is_in(related.implode())
@@ -253,7 +253,7 @@ def _holds(protected: pl.Series, facts: _Facts) -> pl.Expr:
 
 
 def _is_excluded_place_or_role(facts: _Facts) -> pl.Expr:
-    places = [place for name in facts.dials.exclude if (place := fold(name)).startswith("/")]
+    places = [place_named(name) for name in facts.dials.exclude if name.startswith("/")]
     return pl.any_horizontal(
         _has_role(facts.dials.exclude, facts), *(_is_at_or_below(place, facts) for place in places)
     )

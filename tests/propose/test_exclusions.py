@@ -8,7 +8,8 @@ import json
 import pytest
 
 from rightsize.model.entries import Form
-from rightsize.model.errors import InputError
+from rightsize.model.errors import InputError, UsageError
+from rightsize.propose.dials import Dials
 from rightsize.propose.exclusions import Exclusion, read_exclusions
 from tests.propose.small_tenant import (
     APP,
@@ -18,6 +19,7 @@ from tests.propose.small_tenant import (
     DAYS,
     MG,
     NET,
+    READER,
     SUB,
     SUB2,
     VM,
@@ -209,3 +211,38 @@ def test_an_entry_that_lacks_something_is_refused_by_its_number(change: dict[str
 def test_what_is_no_file_of_exclusions_is_refused(form: Form, content: bytes) -> None:
     with pytest.raises(InputError):
         read_exclusions(content, form, "x")
+
+
+def test_a_scope_at_which_nothing_stands_is_told() -> None:
+    """A slip of the pen would leave nothing alone, without a word."""
+    tenant = SmallTenant()
+    tenant.assign(101, tenant.principal(1), READER, SUB)
+    nowhere, lapsed = "/subscriptions/nope", f"{SUB}/resourceGroups/gone"
+    entry = _exclusion("scope", lapsed)
+    plan = tenant.plan(exclude=(nowhere, SUB.upper() + "/", "/"), exclusions=(entry,))
+    said = {(one.subject, one.text) for one in plan.advice if one.subject.startswith("--exclude")}
+    assert said == {
+        ("--exclude-from", f"nothing that is loaded stands at `{lapsed}` or below"),
+        ("--exclude", f"nothing that is loaded stands at `{nowhere}` or below"),
+    }
+
+
+def test_a_slash_at_the_end_of_a_scope_means_the_same() -> None:
+    tenant = SmallTenant()
+    assignment = tenant.assign(101, tenant.principal(1), READER, APP)
+    for dials in ({"exclude": (f"{SUB}/",)}, {"exclusions": (_exclusion("scope", f"{SUB}//"),)}):
+        assert proposal_for(tenant.plan(**dials), assignment).reason.startswith("excluded")
+
+
+@pytest.mark.parametrize("option", ["exclude", "emergency_access"])
+@pytest.mark.parametrize("name", ["", "  "])
+def test_an_empty_name_is_refused(option: str, name: str) -> None:
+    with pytest.raises(UsageError, match="names nothing"):
+        Dials(**{option: (name,)})  # type: ignore[arg-type]
+
+
+def test_a_grace_of_any_length_leaves_everything_alone() -> None:
+    tenant = SmallTenant()
+    assignment = tenant.assign(101, tenant.principal(1), READER, SUB)
+    reason = proposal_for(tenant.plan(grace_days=99_999_999), assignment).reason
+    assert reason.startswith("young")

@@ -126,7 +126,7 @@ def _left_alone(analysis: DirectoryAnalysis, dials: Dials) -> dict[int, str]:
     window = analysis.plane.window
     excluded |= {fold(one.name) for one in dials.exclusions if one.kind == "principal" and one.holds(window)}
     emergency = {fold(name) for name in dials.emergency_access}
-    young = min(window.start, window.end - dt.timedelta(days=dials.grace_days))
+    young = dials.young_from(window)
     known = set(groups_with_known_members(tables.inputs, described_principals(tables.inputs)))
     found: dict[int, str] = {}
     for row in rows.iter_rows(named=True):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import hashlib
 import json
 from collections.abc import Mapping
@@ -94,7 +93,7 @@ def _left_alone(analysis: GraphAnalysis, dials: Dials) -> dict[CaseKey, dict[str
     excluded = {fold(name) for name in dials.exclude}
     excluded |= {fold(one.name) for one in dials.exclusions if one.kind == "principal" and one.holds(analysis.window)}
     known = {row["client_id"]: row for row in analysis.clients.iter_rows(named=True)}
-    young_from = min(analysis.window.start, analysis.window.end - dt.timedelta(days=dials.grace_days))
+    young_from = dials.young_from(analysis.window)
     young: dict[CaseKey, set[str]] = {}
     fresh = analysis.held.filter(pl.col("created_on") >= young_from)
     for client, access, user, permission in fresh.select("client_id", "access", "user_id", "permission").iter_rows():
