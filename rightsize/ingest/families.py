@@ -68,6 +68,7 @@ _CAMEL: dict[str, tuple[str, ...]] = {
     "risk_level": ("riskLevelDuringSignIn", "riskLevelAggregated"),
     "risk_state": ("riskState",),
     "risk_detail": ("riskDetail",),
+    "alert_id": ("SystemAlertId",),
     "location": ("location",),
     "network_number": ("autonomousSystemNumber",),
 }
@@ -167,6 +168,7 @@ _PASCAL: dict[str, tuple[str, ...]] = {
     "risk_level": ("RiskLevelDuringSignIn", "RiskLevelAggregated"),
     "risk_state": ("RiskState",),
     "risk_detail": ("RiskDetail",),
+    "alert_id": ("SystemAlertId",),
     "location": ("LocationDetails", "Location"),
     "network_number": ("AutonomousSystemNumber",),
     "client_app_id": ("ApplicationId",),
@@ -191,8 +193,9 @@ SOURCES = {
     "kubernetes": "aks_audit_log",
     "registry": "registry_log",
     "sql": "sql_audit_log",
+    "signal": "signals",
 }
-"""The logs that are told apart, and their word in `loads`."""
+"""The logs that are told apart, and their word in `loads`; `signal` is what an Event Hub sends between them."""
 
 REQUEST_LOGS = ("key_vault", "messaging", "cosmos", "kubernetes", "registry", "sql")
 """Logs of what was asked of a resource, which one query normalises (`queries/reduce/requests.sql`)."""
@@ -205,14 +208,23 @@ _EVENT_KEYS = {"operationname", "operation_name", "category", "resourceid", "res
 _SIGN_IN_KEYS = {"ipaddress", "status", "resourcedisplayname", "signineventtypes", "conditionalaccessstatus"}
 
 SIGNAL_TABLES = {
-    "securityalert",
-    "securityincident",
-    "aadriskyusers",
-    "aaduserriskevents",
-    "aadriskyserviceprincipals",
-    "aadserviceprincipalriskevents",
+    "securityalert": "security_alerts",
+    "securityincident": "security_incidents",
+    "aadriskyusers": "risky_users",
+    "aaduserriskevents": "risk_detections",
+    "aadriskyserviceprincipals": "risky_service_principals",
+    "aadserviceprincipalriskevents": "service_principal_risk_detections",
 }
-_SIGNAL_CATEGORIES = {"riskyusers", "userriskevents", "riskyserviceprincipals", "serviceprincipalriskevents"}
+"""The tables of alerts, incidents and risk, and the shape that reads their rows."""
+
+SIGNAL_CATEGORIES = {
+    "riskyusers": "risky_users",
+    "userriskevents": "risk_detections",
+    "riskyserviceprincipals": "risky_service_principals",
+    "serviceprincipalriskevents": "service_principal_risk_detections",
+}
+"""The categories of diagnostic records of risk, and the shape that reads them."""
+
 _SIGNAL_KEYS = ({"systemalertid"}, {"incidentname", "incidentnumber"}, {"riskeventtype"}, {"risklastupdateddatetime"})
 
 
@@ -220,7 +232,7 @@ def is_signal(record: Mapping[str, Any]) -> bool:
     """Tell whether a record in the envelope of a log is an alert, an incident or risk: what a signal shape reads."""
     named = {fold(str(key)).partition(" [")[0]: value for key, value in record.items()}
     table, category = (fold(str(named.get(key) or "")) for key in ("type", "category"))
-    if table in SIGNAL_TABLES or category in _SIGNAL_CATEGORIES:
+    if table in SIGNAL_TABLES or category in SIGNAL_CATEGORIES:
         return True
     return not table and any(keys <= named.keys() for keys in _SIGNAL_KEYS)
 
@@ -337,6 +349,9 @@ def with_log(fields: str) -> str:
     """Return SQL that adds to a relation of fields the log that each record belongs to, null where it is none."""
     return f"""
 SELECT * EXCLUDE (table_key, category_key, resource_key), CASE
+    WHEN {_one_of("table_key", " ".join(SIGNAL_TABLES))} THEN 'signal'
+    WHEN table_key IS NULL AND ({_one_of("category_key", " ".join(SIGNAL_CATEGORIES))} OR alert_id IS NOT NULL)
+        THEN 'signal'
     WHEN table_key = 'azureactivity' THEN 'activity'
     WHEN {_one_of("table_key", _STORAGE_TABLES)} THEN 'storage'
     WHEN {_one_of("table_key", _SIGN_IN_TABLES)} THEN 'sign_in'

@@ -56,7 +56,7 @@ _STAGED_SIGN_INS = (
 # A record that the fast way cannot place, or whose keys it may have missed because of their capitals.
 _ODD = (
     "log IS NULL OR (log IN ('activity', 'storage', 'sign_in', 'entra_audit') AND correlation_id IS NULL) "
-    "OR (log NOT IN ('sign_in', 'graph_activity', 'm365_audit') AND operation_name IS NULL)"
+    "OR (log NOT IN ('sign_in', 'graph_activity', 'm365_audit', 'signal') AND operation_name IS NULL)"
 )
 # What normalises a log: the relation that the query of that name reads.
 _QUERIES = {

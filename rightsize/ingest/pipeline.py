@@ -24,6 +24,7 @@ from rightsize.ingest.readers import READ_ERRORS, Batch, describe_parquet, is_da
 from rightsize.ingest.recognise import Recognised, recognise
 from rightsize.ingest.records import read_records
 from rightsize.ingest.reference import create_reference_tables
+from rightsize.ingest.signals_in_logs import stage_signals
 from rightsize.ingest.sources import Scratch, SourceFile, open_sources
 from rightsize.model.tables.usage import EVENT_COLUMNS
 from rightsize.store.queries import query_text
@@ -148,6 +149,10 @@ def _stage_files(
         with _watching(watch, done, total, [found.file.path for found in group]):
             _stage_group(con, group, scratch, counts, parts)
         done += sum(sizes[found.file.number] for found in group)
+    for found in recognised:
+        if counts.read[found.file.number, "signal"]:
+            number = file_id(found.file.number, list(SOURCES).index("signal"))
+            stage_signals(con, _batch([found]), scratch, number)
     forget_readings(con)
     watch(total, total)
     by_number = {file.number: file for file in files}
@@ -292,7 +297,7 @@ def _report(
 def _notes(
     con: duckdb.DuckDBPyConnection, parts: dict[int, tuple[SourceFile, str, int]], counts: LogCounts
 ) -> Iterator[str]:
-    used = {SOURCES[log] for log in USED_LOGS}
+    used = {SOURCES[log] for log in (*USED_LOGS, "signal")}
     for log, source in SOURCES.items():
         read = sum(records for (_, name), records in counts.read.items() if name == log)
         if read and source not in used:

@@ -246,6 +246,10 @@ class Arm:
         return self._page(request, [])
 
     def _of_type(self, request: Request, found: re.Match[str]) -> Answer:
+        if (kind := found["type"].lower()) == "microsoft.security/alerts":
+            alerts = self._content.signals.get(kind, [])
+            within = self._content.is_within
+            return self._page(request, [alert for alert in alerts if within(alert["id"], found["scope"])])
         held = [
             resource for resource in self._content.resources
             if resource["type"].lower() == found["type"].lower()

@@ -41,6 +41,8 @@ class Content:
         self._opening = threading.Lock()
         self.workspace_id = guid(tenant.spec.seed, "workspace")
         self.activity = ActivityOnce(tenant)
+        # What the monitoring reports, by the folded path of its listing: nothing until a test puts it there.
+        self.signals: dict[str, list[Document]] = {}
         self.filling = threading.Lock()
         self.filled = False
 

@@ -19,9 +19,7 @@ from tests.loopback.wire import Answer, RefusalError, Request, graph_error, page
 _PAGE, _MAX_PAGE = 100, 999
 _MAX_BATCH = 20
 _EMPTY = (
-    "oauth2PermissionGrants applications domains auditLogs/directoryAudits identityProtection/riskyUsers "
-    "identityProtection/riskDetections identityProtection/riskyServicePrincipals "
-    "identityProtection/servicePrincipalRiskDetections security/alerts_v2 security/incidents "
+    "oauth2PermissionGrants applications domains auditLogs/directoryAudits "
     "roleManagement/directory/roleEligibilityScheduleRequests "
     "roleManagement/directory/roleAssignmentScheduleInstances "
     "roleManagement/directory/roleEligibilitySchedules roleManagement/directory/roleAssignmentSchedules "
@@ -34,6 +32,14 @@ _EMPTY = (
     "reports/servicePrincipalSignInActivities directory/deletedItems/microsoft.graph.group "
     "directory/deletedItems/microsoft.graph.application"
 )
+_SIGNALS = [
+    "identityprotection/riskyusers",
+    "identityprotection/riskdetections",
+    "identityprotection/riskyserviceprincipals",
+    "identityprotection/serviceprincipalriskdetections",
+    "security/alerts_v2",
+    "security/incidents",
+]
 _EMPTY_OF_OBJECT = (
     "owners federatedIdentityCredentials appRoleAssignments appRoleAssignedTo oauth2PermissionGrants licenseDetails "
     "transitiveMemberOf memberOf ownedObjects"
@@ -86,6 +92,8 @@ class Graph:
             return sign_in_page(self._content, request, version, self._size(request, 1000))
         if key in self._listings:
             return self._page(request, version, path, self._listing(key))
+        if key in _SIGNALS:
+            return self._page(request, version, path, self._content.signals.get(key, []))
         if key in _EMPTY_PATHS:
             if key.startswith(_NEEDS_FILTER) and not re.search(
                 r"(groupId|principalId) eq '", request.query.get("$filter", "")
