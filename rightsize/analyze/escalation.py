@@ -2,8 +2,9 @@
 
 Nodes are texts with a letter in front: `p:` a principal, `h:` what is held in the name of a principal or group, `g:` a
 role at a scope, `t:` the targets of one kind below a scope, `r:` a resource on which code can run, `s:` what a resource
-keeps secret, `a:` any access at a scope, `x:` a part of the directory. Everything that many hold in the same way is one
-node, so that the graph grows with what there is and not with who may do what.
+keeps secret, `a:` any access at a scope, `x:` a part of the directory, `d:` what a user may do in Azure, `o:` a subject
+of an outside issuer. Everything that many hold in the same way is one node, so that the graph grows with what there is
+and not with who may do what.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import polars as pl
 
 from rightsize.analyze.closure import Graph
 from rightsize.analyze.facts import Facts
+from rightsize.analyze.indirect import link_delegated, link_directory, link_governed, link_trusted, ways_beyond
 from rightsize.analyze.inputs import Inputs, schema_of
 from rightsize.analyze.scoping import ROOT, ScopeTree, containing
 from rightsize.analyze.tenant import Tenant
@@ -47,10 +49,18 @@ def build_graph(facts: Facts, tenant: Tenant, inputs: Inputs, holdings: Holdings
     """Return the graph of one view of the tenant."""
     graph = Graph()
     _link_identities(graph, facts, tenant)
-    if not (facts.principals.is_empty() and facts.permissions.is_empty() and facts.roles.is_empty()):
-        _link_directory(graph, facts, with_eligible=with_eligible)
+    if not (
+        facts.principals.is_empty()
+        and facts.permissions.is_empty()
+        and facts.roles.is_empty()
+        and facts.scoped.is_empty()
+    ):
+        link_directory(graph, facts, with_eligible=with_eligible)
+    link_governed(graph, facts, with_eligible=with_eligible)
+    link_trusted(graph, facts)
     assigned = holdings.assigned if with_eligible else holdings.assigned.filter(pl.col("state") == "active")
     _link_roles(graph, facts, tenant, inputs, Holdings(assigned, holdings.grants))
+    link_delegated(graph, facts, tenant, with_eligible=with_eligible)
     return graph
 
 
@@ -84,31 +94,6 @@ def _link_identities(graph: Graph, facts: Facts, tenant: Tenant) -> None:
         is_group = kind == "Group"
         what = "owns it, and can make itself a member" if is_group else "owns it, and can add a credential"
         graph.link(f"h:{owner}", f"{'h' if is_group else 'p'}:{owned}", what)
-
-
-def _link_directory(graph: Graph, facts: Facts, *, with_eligible: bool) -> None:
-    graph_rules = {row["permission"]: row for row in escalation_rules("graph").to_dicts()}
-    for principal, permission in facts.permissions.iter_rows():
-        if rule := graph_rules.get(permission):
-            graph.link(f"h:{principal}", f"x:{rule['gains']}", rule["what"], certain=rule["certain"])
-    role_rules = {row["permission"]: row for row in escalation_rules("directory").to_dicts()}
-    for principal, permission, state in facts.roles.iter_rows():
-        rule = role_rules.get(permission)
-        if rule and (with_eligible or state == "active"):
-            graph.link(f"h:{principal}", f"x:{rule['gains']}", rule["what"], certain=rule["certain"])
-    elevate = "elevates access, and assigns itself any role"
-    graph.link("x:tenant", f"a:{ROOT}", elevate)
-    for part in ("applications", "all_groups", "all_users"):
-        graph.link("x:tenant", f"x:{part}", "as Global Administrator")
-    graph.link("x:all_groups", "x:groups", "among them")
-    graph.link("x:all_users", "x:users", "among them")
-    for principal, kind, privileged in facts.principals.iter_rows():
-        if kind == "ServicePrincipal":
-            graph.link("x:applications", f"p:{principal}", "adds a credential")
-        elif kind == "Group":
-            graph.link("x:all_groups" if privileged else "x:groups", f"h:{principal}", "makes itself a member")
-        elif kind == "User":
-            graph.link("x:all_users" if privileged else "x:users", f"p:{principal}", "resets the sign-in")
 
 
 def _link_roles(graph: Graph, facts: Facts, tenant: Tenant, inputs: Inputs, holdings: Holdings) -> None:
@@ -228,12 +213,13 @@ def _link_code(graph: Graph, facts: Facts) -> None:
             graph.link(f"s:{store}", f"r:{scope}", rule["what"], certain=rule["certain"])
 
 
-def escalations_of(graph: Graph, facts: Facts, holdings: Holdings) -> pl.DataFrame:
+def escalations_of(graph: Graph, facts: Facts, tenant: Tenant, holdings: Holdings) -> pl.DataFrame:
     """Return the rows of the table `escalations`: the ways of a view, without what follows from them.
 
     Args:
         graph: The graph of the view, with what is eligible.
         facts: What is attached, owned and held beyond Azure roles.
+        tenant: Who is a member of what.
         holdings: What is held.
     """
     bundles = [
@@ -248,19 +234,10 @@ def escalations_of(graph: Graph, facts: Facts, holdings: Holdings) -> pl.DataFra
         .with_columns(certain=pl.col("certain") & ~pl.col("conditional") & pl.col("condition").is_null())
         .filter((pl.col("gains") == "access") | (pl.col("targets") > 0))
     )
-    parts = [by_role.select(_columns())]
-    for plane, rows in (
-        ("graph", facts.permissions.with_columns(state=pl.lit("active"))),
-        ("directory", facts.roles),
-        ("owner", facts.owned.group_by("owner_id", "kind").agg(targets=pl.len().cast(pl.Int64)).select(
-            principal_id="owner_id", permission=folded(pl.col("kind")), state=pl.lit("active"), targets="targets")),
-    ):  # fmt: skip
-        found = rows.join(escalation_rules(plane), on="permission").with_columns(
-            scope=pl.lit(ROOT), plane=pl.lit(plane), targets=pl.col("targets") if "targets" in rows.columns else None
-        )
-        parts.append(found.select(_columns()))
+    beyond = ways_beyond(facts, tenant).with_columns(scope=pl.coalesce("scope", pl.lit(ROOT)))
+    found = pl.concat([by_role.select(_columns()), beyond.select(_columns())])
     keys = [column.name for column in table("escalations").columns if column.key]
-    return pl.concat(parts).sort(*keys, "certain", descending=[False] * len(keys) + [True]).unique(
+    return found.sort(*keys, "certain", descending=[False] * len(keys) + [True]).unique(
         keys, keep="first", maintain_order=True
     )  # fmt: skip
 

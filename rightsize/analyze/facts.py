@@ -10,6 +10,7 @@ import polars as pl
 from rightsize.analyze.graph.tables import GRAPH_APP_ID, GraphTables, held_permissions
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.text import folded, place_of
+from rightsize.analyze.trust import read_delegated, read_governed, read_issuers, read_trusted, read_units
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,13 @@ class Facts:
         owned: `(owner_id, owned_id, kind)`; kind Group or ServicePrincipal.
         permissions: `(principal_id, permission)` of application permissions of Microsoft Graph.
         roles: `(principal_id, permission, state)`: what directory roles over the whole directory allow, and their ids.
+        scoped: `(principal_id, permission, state, scope)`: the same of roles over a part of the directory.
+        units: `(unit, member_id, restricted)` of administrative units.
+        governed: `(principal_id, group_id, access, state)` of groups under Privileged Identity Management.
+        delegated: `(client_id, user_id, api, permission)` of what users or administrators consented to.
+        trusted: `(outsider, issuer, subject, principal_id, kind)`: who is let in by an outside issuer; `subject` is the
+            principal that it is, where it is one.
+        issuers: `(scope, issuer)` of clusters that are such an issuer.
         principals: `(principal_id, type, holds_directory_role)`.
     """
 
@@ -32,12 +40,19 @@ class Facts:
     owned: pl.DataFrame
     permissions: pl.DataFrame
     roles: pl.DataFrame
+    scoped: pl.DataFrame
+    units: pl.DataFrame
+    governed: pl.DataFrame
+    delegated: pl.DataFrame
+    trusted: pl.DataFrame
+    issuers: pl.DataFrame
     principals: pl.DataFrame
 
 
 def without_grants(facts: Facts) -> Facts:
     """Return the facts without what is owned and held in the directory: what was done shows no use of those."""
-    return replace(facts, owned=facts.owned.clear(), permissions=facts.permissions.clear(), roles=facts.roles.clear())
+    names = ("owned", "permissions", "roles", "scoped", "governed", "delegated")
+    return replace(facts, **{name: getattr(facts, name).clear() for name in names})
 
 
 def read_facts(inputs: Inputs, table_of: Callable[[str], pl.DataFrame]) -> Facts:
@@ -70,7 +85,8 @@ def read_facts(inputs: Inputs, table_of: Callable[[str], pl.DataFrame]) -> Facts
     known = typed.select("scope", type=folded(pl.col("resource_type"))).drop_nulls()
     settings = listed.select("scope", "settings")
     others = pl.concat([links.select("scope"), identities.select("scope")]).select("scope", type=_type_of("scope"))
-    roles = _directory_roles(table_of)
+    held = _directory_roles(table_of)
+    roles = held.filter(pl.col("scope") == "/").drop("scope")
     return Facts(
         resources=pl.concat([known, others])
         .unique("scope", keep="first", maintain_order=True)
@@ -81,6 +97,12 @@ def read_facts(inputs: Inputs, table_of: Callable[[str], pl.DataFrame]) -> Facts
         owned=_owned(table_of("object_owners"), people),
         permissions=_permissions(inputs, table_of),
         roles=roles,
+        scoped=held.filter(pl.col("scope") != "/"),
+        units=read_units(table_of),
+        governed=read_governed(inputs.group_schedule_instances),
+        delegated=read_delegated(inputs.principals, table_of),
+        trusted=read_trusted(table_of, people, identities),
+        issuers=read_issuers(listed),
         principals=people.filter(pl.col("deleted_on").is_null()).select(
             "principal_id", "principal_type",
             privileged=pl.col("principal_id").is_in(roles["principal_id"].unique().implode())
@@ -112,26 +134,25 @@ def _owned(owners: pl.DataFrame, people: pl.DataFrame) -> pl.DataFrame:
 
 
 def _directory_roles(table_of: Callable[[str], pl.DataFrame]) -> pl.DataFrame:
-    """Return `(principal_id, permission, state)` of roles over the whole directory; parts of it are left out."""
-    assigned = table_of("directory_role_assignments").filter(pl.col("scope").fill_null("/") == "/")
-    held = assigned.select(
+    """Return `(principal_id, permission, state, scope)` of directory roles; the scope / is the whole directory."""
+    held = table_of("directory_role_assignments").select(
         principal_id=folded(pl.col("principal_id")), role=folded(pl.col("directory_role_id")),
         state=pl.when(pl.col("state") == "active").then(pl.lit("active")).otherwise(pl.lit("eligible")),
+        scope=folded(pl.col("scope").fill_null("/")),
     )  # fmt: skip
     roles = table_of("directory_roles").select(role=folded(pl.col("directory_role_id")), permission="actions")
     allowed = held.join(roles, on="role").explode("permission").drop_nulls("permission")
     both = pl.concat([
-        allowed.select("principal_id", folded(pl.col("permission")), "state"),
-        held.select("principal_id", "state", permission="role").select("principal_id", "permission", "state"),
+        allowed.select("principal_id", folded(pl.col("permission")), "state", "scope"),
+        held.select("principal_id", "role", "state", "scope").rename({"role": "permission"}),
     ])  # fmt: skip
-    return both.unique().drop_nulls().sort("principal_id", "permission", "state")
+    return both.unique().drop_nulls().sort("principal_id", "permission", "state", "scope")
 
 
 def _permissions(inputs: Inputs, table_of: Callable[[str], pl.DataFrame]) -> pl.DataFrame:
     """Return `(principal_id, permission)` of application permissions of Microsoft Graph.
 
-    Delegated permissions do only what their user may do, and are left out. So are permissions whose names nothing
-    loaded says.
+    Permissions whose names nothing loaded says are left out.
     """
     names = ("api_permissions", "app_role_assignments")
     tables = GraphTables.of(principals=inputs.principals, **{name: table_of(name) for name in names})

@@ -30,6 +30,8 @@ _ALL_HERE = (1 << _STRIDE) - 1
 _GRAPH, _DIRECTORY, _TENANT = 1, 2, 4
 _HEAD = 3
 _WHOLE = ("x:tenant", "a:/")
+LETTERS = {"principal": "p", "resource": "r", "outsider": "o"}
+"""The kinds of subjects, each with the letter of its nodes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,13 +167,13 @@ def measure_reach(
     for basis, (facts, holdings) in sorted(held.items()):
         active = view_of(facts, analysis.tenant, inputs, holdings, with_eligible=False)
         views = [("active", active)]
-        if (holdings.assigned["state"] == "eligible").any() or (facts.roles["state"] == "eligible").any():
+        if any("eligible" in held["state"] for held in (holdings.assigned, facts.roles, facts.scoped, facts.governed)):
             views.append(("eligible", view_of(facts, analysis.tenant, inputs, holdings, with_eligible=True)))
         told: dict[tuple[str, str], dict[str, object]] = {}
         for state, view in views:
             steps = view.graph.distances(_WHOLE, _is_step)
             for subject, kind, reached, own in subjects_of(view, facts, analysis.tenant):
-                number = view.graph.numbers[f"{'p' if kind == 'principal' else 'r'}:{subject}"]
+                number = view.graph.numbers[f"{LETTERS[kind]}:{subject}"]
                 row = described(view.frame, reached, own) | {"tenant_steps": steps[number]}
                 if row["cells"] or row["identities"] or row["secrets"] or row["resources"]:
                     if told.get((subject, kind)) == row:
@@ -184,15 +186,15 @@ def measure_reach(
 
 def _is_step(start: str, end: str) -> bool:
     """Return whether an edge is something that somebody does, and no more than what he has or belongs to."""
-    return end[0] not in "gt" and not (start[0] == "p" and end[0] == "h")
+    return end[0] not in "gt" and not (start[0] == "p" and end[0] in "ho")
 
 
 def subjects_of(
     view: View, facts: Facts, tenant: Tenant, only: Iterable[str] | None = None
 ) -> Iterator[tuple[str, str, int, int]]:
-    """Yield id, kind, reach without itself, and what needs no further step, of every principal and machine.
+    """Yield id, kind, reach without itself, and what needs no further step, of every subject.
 
-    With `only`, of the principals with these ids, and of every machine in the view.
+    With `only`, of the principals with these ids, and of all other subjects in the view.
     """
     numbers = view.graph.numbers
     holders: dict[str, list[str]] = {}
@@ -212,11 +214,11 @@ def subjects_of(
                 direct[holder] = _direct(view, holder)
             own |= direct[holder]
         yield principal, "principal", view.reached[node] & ~_bit(view, node), own
-    machines = set(facts.attached["scope"])
-    for scope in sorted(machines):
-        node = numbers.get(f"r:{scope}")
-        if node is not None:
-            yield scope, "resource", view.reached[node] & ~_bit(view, node), 0
+    for kind, found in (("resource", facts.attached["scope"]), ("outsider", facts.trusted["outsider"])):
+        for name in found.unique().sort():
+            node = numbers.get(f"{LETTERS[kind]}:{name}")
+            if node is not None:
+                yield name, kind, view.reached[node] & ~_bit(view, node), 0
 
 
 def ways_from(view: View, start: str, ends: Iterable[str]) -> dict[str, list[Step]]:
@@ -305,7 +307,7 @@ def _own(
             own[number] = at(name[2:], _DATA)
         elif name == "x:tenant":
             own[number] = _GRAPH | _DIRECTORY | _TENANT
-    for held, bit in ((facts.permissions, _GRAPH), (facts.roles, _DIRECTORY)):
+    for held, bit in ((facts.permissions, _GRAPH), (facts.roles, _DIRECTORY), (facts.scoped, _DIRECTORY)):
         for principal in held["principal_id"].unique():
             node = graph.numbers.get(f"h:{principal}")
             if node is not None:
@@ -346,7 +348,7 @@ def _bit(view: View, node: int) -> int:
     return 1 << view.frame.things[node] if node in view.frame.things else 0
 
 
-_VISIBLE = "prsax"
+_VISIBLE = "prsaxdo"
 
 
 def _shortened(steps: list[Step]) -> list[Step]:

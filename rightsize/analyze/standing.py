@@ -154,7 +154,7 @@ def escalations(inputs: Inputs, analysis: Analysis, table_of: Callable[[str], pl
     tenant = analysis.tenant
     granted = Holdings(today(tenant.assignments), tenant.grants.select("role", "name", "plane", "conditional"))
     graph = build_graph(facts, tenant, inputs, with_assignable(granted, tenant, inputs), with_eligible=True)
-    found = escalations_of(graph, facts, granted)
+    found = escalations_of(graph, facts, tenant, granted)
     heavy = pl.col("gains").is_in(_HEAVY).any() & pl.col("certain").any()
     asleep = pl.col("state") == "eligible"
     grouped = found.group_by("principal_id", "rule", "scope", "state").agg(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -85,6 +85,8 @@ def tables_after(plan: Plan, table_of: Callable[[str], pl.DataFrame]) -> Callabl
 
     def read(name: str) -> pl.DataFrame:
         frame = table_of(name)
+        if name == "permission_grants":
+            return _delegated_after(frame, plan)
         if name not in known:
             return frame
         plane, key, role, described = known[name]
@@ -98,6 +100,27 @@ def tables_after(plan: Plan, table_of: Callable[[str], pl.DataFrame]) -> Callabl
         return _replaced(frame, changed, key, role)
 
     return read
+
+
+def _delegated_after(frame: pl.DataFrame, plan: Plan) -> pl.DataFrame:
+    """Return delegated grants with the permissions that stay or come; a grant of which none does is gone."""
+    left = [
+        (id_, sorted({name for row in one.evidence["permissions"] for name in _names_after(row)}))
+        for part in plan.parts
+        for one in part.proposals
+        if one.plane == "graph" and one.kind != "keep" and one.evidence["access"] == "delegated"
+        for id_ in one.replaces
+    ]
+    schema = {"permission_grant_id": pl.String, "left": pl.List(pl.String)}
+    after = frame.join(pl.DataFrame(left, schema=schema, orient="row"), on="permission_grant_id", how="left")
+    kept = after.with_columns(permissions=pl.coalesce("left", "permissions")).select(frame.columns)
+    return kept.filter(pl.col("permissions").list.len().fill_null(0) > 0)
+
+
+def _names_after(row: Mapping[str, Any]) -> list[str]:
+    if row["decision"] == "keep":
+        return [row["permission"]]
+    return list(row["instead"]) if row["decision"] == "swap" else []
 
 
 def _folded(ids: pl.Series) -> set[str]:

@@ -19,10 +19,13 @@ GAINS = (
     "users",
     "all_users",
     "owned",
+    "membership",
+    "azure",
+    "directory",
 )
 """What a rule gives: the identities of a resource, an identity, what a resource keeps secret, any role at a scope,
-the whole directory, any application, groups with or without directory roles, users likewise, or
-what is owned."""
+the whole directory, any application, groups with or without directory roles, users likewise, what is owned,
+membership of a group, or what a user may do in Azure or in the directory."""
 
 
 def escalation_rules(plane: str) -> pl.DataFrame:
@@ -32,7 +35,9 @@ def escalation_rules(plane: str) -> pl.DataFrame:
     and setting.
 
     Args:
-        plane: control, data, graph, directory, owner, or resource for what lies behind a resource.
+        plane: control, data, graph, directory, owner, group for groups under Privileged Identity Management,
+            delegated for what applications may do as their users (`target` is the API), federated for outside
+            subjects, or resource for what lies behind a resource.
     """
     rows = [
         {

@@ -11,7 +11,7 @@ from rightsize.store.days import DAY_TABLES, fill_places, recompute_days
 from rightsize.store.ddl import base_table, view_statements
 from rightsize.store.merge_events import name_actors_and_assignments, with_keys
 
-SCHEMA_VERSION = 21
+SCHEMA_VERSION = 22
 
 
 def _add_scope_tags(connection: duckdb.DuckDBPyConnection) -> None:
@@ -133,6 +133,11 @@ def _add_resource_policies(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(f"CREATE TABLE IF NOT EXISTS base.{name} ({base_table(name)})")
 
 
+def _add_trust_and_units(connection: duckdb.DuckDBPyConnection) -> None:
+    for name in ("federated_credentials", "administrative_units", "administrative_unit_members"):
+        connection.execute(f"CREATE TABLE IF NOT EXISTS base.{name} ({base_table(name)})")
+
+
 _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     1: _add_scope_tags,
     2: _add_policies_and_requests,
@@ -156,6 +161,7 @@ _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     19: _add_resource_policies,
     # Places without the directory's audit log.
     20: fill_places,
+    21: _add_trust_and_units,
 }
 """The step that leads from the version of its key to the next."""
 

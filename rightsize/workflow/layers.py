@@ -97,12 +97,17 @@ def defeats_of(db: Path, principal: str) -> list[dict[str, Any]]:
 
 
 def read_names(store: Store) -> tuple[dict[str, str], dict[str, str]]:
-    """Return what people call principals, by id, and subscriptions and management groups, by folded scope."""
+    """Return what people call principals, by id, and places by folded scope.
+
+    Places are subscriptions, management groups and administrative units.
+    """
     inputs = Inputs.of(principals=store.table("principals"), role_assignments=store.table("role_assignments"))
     names: dict[str, str] = dict(principal_names(inputs).select("principal_id", "name").iter_rows())
     high = store.table("scopes").filter(pl.col("kind").is_in(["subscription", "management_group"]))
     places = high.select(folded(pl.col("scope")), name=pl.coalesce("display_name", "scope"))
-    return names, dict(places.iter_rows())
+    units = store.table("administrative_units").drop_nulls("display_name")
+    parts = units.select("/administrativeunits/" + folded(pl.col("unit_id")), name="display_name")
+    return names, dict(places.iter_rows()) | dict(parts.iter_rows())
 
 
 def matrix_rows(defeats: pl.DataFrame, names: Mapping[str, str]) -> list[MatrixRow]:

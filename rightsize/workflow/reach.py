@@ -13,8 +13,10 @@ import polars as pl
 from rightsize.analyze.closure import Step
 from rightsize.analyze.escalation import Holdings, escalations_of
 from rightsize.analyze.facts import Facts, read_facts, without_grants
+from rightsize.analyze.indirect import EVERYBODY
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.reach import (
+    LETTERS,
     View,
     described,
     granted_holdings,
@@ -36,7 +38,7 @@ from rightsize.store.connection import Store, open_store
 from rightsize.workflow.layers import read_names
 
 _ANSWERS = ("reach", "reach_layers")
-_KINDS = {"p": "identity", "r": "resource", "s": "secrets", "a": "access", "x": "directory"}
+_KINDS = {"p": "identity", "r": "resource", "s": "secrets", "a": "access", "x": "directory", "o": "outsider"}
 _FIRST = {"a": 0, "x": 0, "p": 1, "s": 2, "r": 3}
 
 
@@ -55,7 +57,7 @@ def keep_reach(store: Store, inputs: Inputs, analysis: Analysis, plan: Plan | No
         earlier = store.table(name).filter(pl.col("basis") == "proposed")
         store.write_answer(name, frame if plan is not None else pl.concat([frame, earlier]))
     view = view_of(facts, tenant, inputs, holdings["granted"], with_eligible=True)
-    store.write_answer("escalations", escalations_of(view.graph, facts, holdings["granted"]))
+    store.write_answer("escalations", escalations_of(view.graph, facts, tenant, holdings["granted"]))
 
 
 def show_reach(db: Path) -> list[dict[str, Any]]:
@@ -97,7 +99,7 @@ def rank_reach(table: pl.DataFrame, names: Mapping[str, str]) -> list[dict[str, 
             nulls_last=True,
         )
     )
-    return [row | {"name": names.get(row["subject"]) or _last(row["subject"])} for row in rows.to_dicts()]
+    return [row | {"name": _named(f"{LETTERS[row['kind']]}:{row['subject']}", names)} for row in rows.to_dicts()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,8 @@ def reach_from(db: Path, subject: str, *, eligible: bool = False) -> ReachResult
 
     Args:
         db: The store.
-        subject: An id, UPN or name of a principal, or the id or unique name of a resource that has an identity.
+        subject: An id, UPN or name of a principal, the id or unique name of a resource that has an identity, or the
+            subject of an outside issuer that is trusted, alone or behind the issuer.
         eligible: Count what could be activated as standing.
 
     Raises:
@@ -135,7 +138,8 @@ def reach_from(db: Path, subject: str, *, eligible: bool = False) -> ReachResult
     with open_store(db, read_only=True) as store:
         inputs = Inputs.read(partial(table_without_use, store))
         facts = read_facts(inputs, store.table)
-        node = _resource_node(facts, subject) or f"p:{find_principal(store, inputs, subject)}"
+        node = _outside_node(facts, subject) or _resource_node(facts, subject)
+        node = node or f"p:{find_principal(store, inputs, subject)}"
         names, places = read_names(store)
     return reach_of_node(node, facts, inputs, read_tenant(inputs), names | places, eligible=eligible)
 
@@ -178,7 +182,7 @@ def _reach_of(node: str, view: View, own: Mapping[str, int], names: Mapping[str,
         }
         for end, steps in sorted(ways.items(), key=lambda item: (_rank(item[0]), len(item[1]), item[0]))
     ]
-    kind = "principal" if node.startswith("p:") else "resource"
+    kind = next(kind for kind, letter in LETTERS.items() if letter == node[0])
     return ReachResult(node[2:], kind, _named(node, names), counts, told)
 
 
@@ -221,15 +225,30 @@ def _step(step: Step, names: Mapping[str, str]) -> dict[str, Any]:
 def _named(node: str, names: Mapping[str, str]) -> str:
     letter, _, rest = node.partition(":")
     if letter == "x":
-        return rest.replace("_", " ")
+        part, _, unit = rest.partition("|")
+        return part.replace("_", " ") + (f" of {names.get(unit, unit)}" if unit else "")
     if letter == "a":
         return f"any role at {names.get(rest, rest)}"
+    if letter == "o":
+        issuer, _, subject = rest.partition(" ")
+        return f"{subject} ({issuer.removeprefix('https://').partition('/')[0]})"
+    if letter == "d":
+        return "any user, in Azure" if node == EVERYBODY else f"{names.get(rest, rest)}, in Azure"
     return names.get(rest) or _last(rest)
 
 
 def _last(scope: str) -> str:
     parts = scope.split("/")
     return f"{parts[-1]} ({parts[-2]})" if len(parts) > 2 else scope
+
+
+def _outside_node(facts: Facts, subject: str) -> str | None:
+    """Return the node of an outside subject that is named with its issuer, or that only one issuer has."""
+    known = facts.trusted["outsider"].unique().sort()
+    found = [one for one in known if subject in (one, one.partition(" ")[2])]
+    if len(found) > 1:
+        raise UsageError(f"`{subject}` is trusted of {len(found)} issuers", hint="give one of " + ", ".join(found))
+    return f"o:{found[0]}" if found else None
 
 
 def _resource_node(facts: Facts, subject: str) -> str | None:

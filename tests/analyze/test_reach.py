@@ -258,7 +258,7 @@ def test_escalations_name_the_first_step_with_its_permission_and_place(tenant: T
     inputs, analysis = tenant.inputs(), tenant.analyse()
     facts, held = read_facts(inputs, frames(tenant)), read_holdings(analysis)["granted"]
     view = view_of(facts, analysis.tenant, inputs, held, with_eligible=True)
-    (row,) = escalations_of(view.graph, facts, held).to_dicts()
+    (row,) = escalations_of(view.graph, facts, analysis.tenant, held).to_dicts()
     assert (row["principal_id"], row["rule"], row["permission"], row["scope"], row["targets"], row["certain"]) == (
         "p", "runs_code", RUN.lower(), RG.lower(), 1, True,
     )  # fmt: skip

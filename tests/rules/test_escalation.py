@@ -6,13 +6,15 @@ import csv
 import json
 from pathlib import Path
 
+import polars as pl
 import pytest
 
+from rightsize.analyze.graph.tables import GRAPH_APP_ID
 from rightsize.rbac.text import fold
 from rightsize.rules.escalation import GAINS, escalation_rules
 from rightsize.rules.tables import rows_of
 
-PLANES = ("control", "data", "graph", "directory", "owner", "resource")
+PLANES = ("control", "data", "graph", "directory", "owner", "group", "delegated", "federated", "resource")
 
 
 def test_rules_of_escalation_use_the_words_that_are_known() -> None:
@@ -41,7 +43,10 @@ def test_every_operation_is_in_the_catalogue_on_its_plane(shared_data: Path) -> 
 
 def test_every_graph_permission_is_one(shared_data: Path) -> None:
     known = json.loads((shared_data / "graph" / "permissions.json").read_bytes())["permissions"]
+    delegated = {name for name, said in known.items() if "DelegatedWork" in said["schemes"]}
     assert set(escalation_rules("graph")["permission"]) <= {fold(name) for name in known}
+    of_graph = escalation_rules("delegated").filter(pl.col("target") == GRAPH_APP_ID)
+    assert set(of_graph["permission"]) <= {fold(name) for name in delegated}
 
 
 def test_every_directory_permission_is_an_action_or_a_role(shared_data: Path) -> None:

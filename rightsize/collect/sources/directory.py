@@ -89,6 +89,12 @@ def _nested_members(known: Known) -> Iterator[Unit]:
     yield from _members_of(inner - _listed_groups(known), "members", 3)
 
 
+def _unit_members(known: Known) -> Iterator[Unit]:
+    for unit in _ids(known, "administrative_units", lambda _: True):
+        path = f"/directory/administrativeUnits/{unit}/members"
+        yield Unit(unit, (graph(path, select="id,displayName", top="999"),), label=f"administrativeUnit-members-{unit}")
+
+
 def _in_few(requests: list[tuple[str, Request]]) -> Iterator[Unit]:
     for at in range(0, len(requests), _FEW):
         part = requests[at : at + _FEW]
@@ -187,7 +193,7 @@ DIRECTORY_SOURCES = (
     _listing("application_owners", "owners of applications", "Application.Read.All", "/applications",
              select="id,appId", expand="owners($select=id)", top="999"),
     _listing("application_federated_credentials", "who may act as an application", "Application.Read.All",
-             "/applications", select="id,appId", expand="federatedIdentityCredentials", top="999", is_raw=True),
+             "/applications", select="id,appId", expand="federatedIdentityCredentials", top="999"),
     _listing("service_principal_owners", "owners of service principals", "Application.Read.All",
              "/servicePrincipals", select="id,appId", expand="owners($select=id)", top="999"),
     _listing("group_owners", "owners of groups", "Group.Read.All", "/groups", select="id",
@@ -201,6 +207,10 @@ DIRECTORY_SOURCES = (
     _listing("directory_roles", "directory roles", "RoleManagement.Read.Directory", f"{_ROLES}/roleDefinitions"),
     _listing("directory_role_assignments", "who holds directory roles", "RoleManagement.Read.Directory",
              f"{_ROLES}/roleAssignments"),
+    _listing("administrative_units", "administrative units", "AdministrativeUnit.Read.All",
+             "/directory/administrativeUnits", select="id,displayName,isMemberManagementRestricted", top="999"),
+    Source("administrative_unit_members", "graph", "members of administrative units",
+           Right("AdministrativeUnit.Read.All", DIRECTORY_READER), _unit_members, ("administrative_units",)),
     _listing("directory_eligibility_instances", "who may activate directory roles", "RoleManagement.Read.Directory",
              f"{_ROLES}/roleEligibilityScheduleInstances", licence=P2),
     _listing("directory_assignment_instances", "activated directory roles", "RoleManagement.Read.Directory",

@@ -19,6 +19,7 @@ from rightsize.ingest.entities.resources import RESOURCE_SHAPES
 from rightsize.ingest.entities.risk import RISK_SHAPES
 from rightsize.ingest.entities.scopes import SCOPE_SHAPES
 from rightsize.ingest.entities.tags import TAG_SHAPES
+from rightsize.ingest.entities.trust import TRUST_SHAPES
 from rightsize.ingest.shapes import Shape
 
 ENTITY_SHAPES: tuple[Shape, ...] = (
@@ -33,6 +34,7 @@ ENTITY_SHAPES: tuple[Shape, ...] = (
     *RESOURCE_SHAPES,
     *OPERATION_SHAPES,
     *OWNER_SHAPES,
+    *TRUST_SHAPES,
     *DIRECTORY_SHAPES,
     *PERMISSION_SHAPES,
     *GRAPH_CATALOGUE_SHAPES,

@@ -14,11 +14,12 @@ from typing import Any
 import duckdb
 import polars as pl
 
-from rightsize.ingest.entities.directory_pages import UNNAMED, Page, classify_page
+from rightsize.ingest.entities.directory_pages import UNIT_MEMBERS, UNNAMED, Page, classify_page
 from rightsize.ingest.entities.fields import field, read_fields
 from rightsize.ingest.entities.look import Look, look_at
 from rightsize.ingest.entities.owners import has_owners
 from rightsize.ingest.entities.permissions import published_permissions
+from rightsize.ingest.entities.trust import has_trust
 from rightsize.ingest.records import MAX_RAW_CHARACTERS
 from rightsize.ingest.shapes import Context
 from rightsize.store.sql import folded
@@ -94,7 +95,7 @@ SELECT *, CASE
 END AS problem
 FROM (
     SELECT *, {_KIND} AS kind, coalesce(deleted_on IS NOT NULL OR listing = 'deletedItems', false) AS is_deleted,
-        listing IN ('members', 'transitiveMembers')
+        listing IN ('members', 'transitiveMembers', '{UNIT_MEMBERS}')
             OR (listing = '{UNNAMED}' AND (has_next IS NOT NULL OR coalesce(odata_type, '') <> '')) AS is_member
     FROM (SELECT *, coalesce(page, -1) AS page_key FROM entity_rows) JOIN entity_pages USING (file_id, page_key)
 )
@@ -118,7 +119,14 @@ FROM entity_judged WHERE problem IS NULL AND kind IN ('user', 'group', 'servicep
 
 _INSERT_MEMBERS = f"""
 INSERT INTO stage_group_members (file_id, line, group_id, member_id, listing, member_type)
-SELECT file_id, line, of_group, id, listing, {_MEMBER_TYPE} FROM entity_judged WHERE problem IS NULL AND is_member
+SELECT file_id, line, of_group, id, listing, {_MEMBER_TYPE} FROM entity_judged
+WHERE problem IS NULL AND is_member AND listing <> '{UNIT_MEMBERS}'
+"""
+
+_INSERT_UNIT_MEMBERS = f"""
+INSERT INTO stage_administrative_unit_members (file_id, line, unit_id, member_id, member_type)
+SELECT file_id, line, of_group, id, {_MEMBER_TYPE} FROM entity_judged
+WHERE problem IS NULL AND listing = '{UNIT_MEMBERS}'
 """
 
 # A page in which something is deleted lists deleted items, whatever its context says.
@@ -139,6 +147,7 @@ _SOURCES = {
     "members": "group_members",
     "transitiveMembers": "transitive_members",
     UNNAMED: "group_members",
+    UNIT_MEMBERS: "unit_members",
     "deletedItems": "deleted_items",
 }
 _SOURCE_OF_KIND = {"user": "users", "group": "groups", "serviceprincipal": "service_principals"}
@@ -167,7 +176,13 @@ class DirectoryShape:
         _classify_pages(con, relation)
         con.execute(_JUDGE, {"default": self.kind})
         con.execute(_REJECT.format(relation=relation))
-        for insert in (_INSERT_PRINCIPALS, _INSERT_MEMBERS, _INSERT_LISTINGS, published_permissions(relation)):
+        for insert in (
+            _INSERT_PRINCIPALS,
+            _INSERT_MEMBERS,
+            _INSERT_UNIT_MEMBERS,
+            _INSERT_LISTINGS,
+            published_permissions(relation),
+        ):
             con.execute(insert)
         con.execute("DROP TABLE entity_pages; DROP TABLE entity_judged")
 
@@ -178,12 +193,14 @@ def _source_of(look: Look, context: Context) -> str | None:
     page = classify_page(said, context.file_name)
     kind = _kind_of(look)
     # A listing of owners says whose they are, and nothing else of the objects on it.
-    if has_owners(look) or "owners(" in said:
+    if has_owners(look) or "owners(" in said or has_trust(look):
         return None
     if page is None or (not said and kind is None):
         return None
     is_typed = "@odata.type" in look.outer
-    if page.listing in {"members", "transitiveMembers"} or (page.listing == UNNAMED and (said or is_typed)):
+    if page.listing in {"members", "transitiveMembers", UNIT_MEMBERS} or (
+        page.listing == UNNAMED and (said or is_typed)
+    ):
         return _SOURCES[page.listing]
     if page.listing == "deletedItems" or look.outer.get("deleteddatetime"):
         return "deleted_items"
@@ -246,6 +263,7 @@ DIRECTORY_SHAPES = (
     DirectoryShape("service_principals", "serviceprincipal"),
     DirectoryShape("group_members"),
     DirectoryShape("transitive_members"),
+    DirectoryShape("unit_members"),
     DirectoryShape("deleted_items"),
     DirectoryShape(_OBJECTS),
 )

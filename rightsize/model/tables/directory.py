@@ -89,16 +89,48 @@ DIRECTORY_TABLES = (
         ),
     ),
     Table(
+        "federated_credentials",
+        "one row an outside subject that an application or a user-assigned identity trusts",
+        (
+            key("object_id", TEXT, "object id of the application, or resource id of the identity, ASCII lower case"),
+            key("name", TEXT, "name of the credential, unique within its object"),
+            Column("app_id", TEXT, "application id, of applications"),
+            Column("issuer", TEXT, "issuer of the tokens that are trusted"),
+            Column("subject", TEXT, "subject of these tokens; where an expression is matched instead, the expression"),
+            Column("is_expression", BOOL, "the subject is an expression, which many subjects may match"),
+        ),
+    ),
+    Table(
+        "administrative_units",
+        "one row an administrative unit of the directory",
+        (
+            key("unit_id", TEXT, "object id of the unit"),
+            Column("display_name", TEXT, "display name"),
+            Column("is_restricted", BOOL, "only roles over the unit may change its members"),
+        ),
+    ),
+    Table(
+        "administrative_unit_members",
+        "one row a direct member of an administrative unit; members of a group in it are none",
+        (
+            key("unit_id", TEXT, "object id of the unit"),
+            key("member_id", TEXT, "object id of the member"),
+            Column("member_type", TEXT, "User, Group or Device, where the listing says it"),
+        ),
+    ),
+    Table(
         "listings",
         "one row a listing of the directory, with whether its end was seen",
         (
             key(
-                "listing", TEXT, "users, groups, servicePrincipals, deletedItems, members, transitiveMembers, resources"
+                "listing",
+                TEXT,
+                "users, groups, servicePrincipals, deletedItems, members, transitiveMembers, unitMembers, resources",
             ),
             key(
                 "of",
                 TEXT,
-                "the group id for members and transitiveMembers; the subscription and the type of resource, with a "
+                "the group or unit id for members; the subscription and the type of resource, with a "
                 "space between, for resources; else empty",
             ),
             Column("complete", BOOL, "a page without a next link was loaded, or an empty listing"),

@@ -9,10 +9,12 @@ REACH_TABLES = (
         "escalations",
         "one row a way in which what somebody holds gives further access (rules/), without what follows from it",
         (
-            key("principal_id", TEXT, "who holds it; a group stands for its members"),
+            key(
+                "principal_id", TEXT, "who holds it; a group stands for its members; issuer and subject of an outsider"
+            ),
             key("rule", TEXT, "the kind of escalation"),
-            key("plane", TEXT, "control, data, graph, directory or owner"),
-            key("permission", TEXT, "the operation, application permission, directory role, or kind of what is owned"),
+            key("plane", TEXT, "control, data, graph, directory, owner, group, delegated or federated"),
+            key("permission", TEXT, "operation, permission, directory role, or kind of what is owned or trusts"),
             key("scope", TEXT, "where it is held; / is the tenant"),
             key("state", TEXT, "active or eligible"),
             Column("gains", TEXT, "what it gives"),
@@ -24,10 +26,10 @@ REACH_TABLES = (
     ),
     Table(
         "reach",
-        "one row a principal or resource, and what falls with it, through any number of steps",
+        "one row a principal, resource or outside subject, and what falls with it, through any number of steps",
         (
-            key("subject", TEXT, "object id of the principal, or resource id, ASCII lower case"),
-            key("kind", TEXT, "principal or resource"),
+            key("subject", TEXT, "object id, resource id in ASCII lower case, or issuer and subject of an outsider"),
+            key("kind", TEXT, "principal, resource, or outsider: trusted by a federated credential"),
             key("basis", TEXT, "granted (today), used (in the window), or proposed (under the last plan)"),
             key("state", TEXT, "active, or eligible: after all activations"),
             Column("identities", INT, "further principals that it can act as"),
@@ -51,7 +53,7 @@ REACH_TABLES = (
         "reach_layers",
         "one row a layer that a principal or resource can defeat in a subscription through further steps only",
         (
-            key("subject", TEXT, "object id of the principal, or resource id, ASCII lower case"),
+            key("subject", TEXT, "object id, resource id in ASCII lower case, or issuer and subject of an outsider"),
             key("basis", TEXT, "granted, used or proposed"),
             key("state", TEXT, "active or eligible"),
             key("scope", TEXT, "the subscription"),

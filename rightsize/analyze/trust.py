@@ -1,0 +1,78 @@
+"""What is held through something else: parts of the directory, groups under PIM, consent of users, outside subjects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import polars as pl
+
+from rightsize.analyze.graph.tables import GraphTables, held_permissions
+from rightsize.analyze.text import folded, place_of
+
+TableOf = Callable[[str], pl.DataFrame]
+
+
+def read_governed(instances: pl.DataFrame) -> pl.DataFrame:
+    """Return `(principal_id, group_id, access, state)` of Privileged Identity Management for groups."""
+    return instances.select(
+        folded(pl.col("principal_id")),
+        folded(pl.col("group_id")),
+        "access",
+        state=pl.when(pl.col("state") == "active").then(pl.lit("active")).otherwise(pl.lit("eligible")),
+    ).unique().drop_nulls().sort("principal_id", "group_id", "access", "state")  # fmt: skip
+
+
+def read_units(table_of: TableOf) -> pl.DataFrame:
+    """Return `(unit, member_id, restricted)` of administrative units, which have no members by way of groups."""
+    kinds = table_of("administrative_units").select(unit=folded(pl.col("unit_id")), restricted="is_restricted")
+    members = table_of("administrative_unit_members").select(
+        folded(pl.col("member_id")), unit=folded(pl.col("unit_id"))
+    )
+    found = members.unique().join(kinds, on="unit", how="left").with_columns(pl.col("restricted").fill_null(False))
+    return found.select("unit", "member_id", "restricted").sort("unit", "member_id")
+
+
+def outsider_of(issuer: pl.Expr, subject: pl.Expr) -> pl.Expr:
+    """Return the name of an outside subject: who says it, and what he says."""
+    return issuer.str.strip_chars_end("/") + " " + subject
+
+
+def read_trusted(table_of: TableOf, people: pl.DataFrame, identities: pl.DataFrame) -> pl.DataFrame:
+    """Return `(outsider, issuer, subject, principal_id, kind)`; kind Application or UserAssignedIdentity.
+
+    `subject` is the principal that the subject is, null where it is none of this directory.
+    """
+    held = table_of("federated_credentials")
+    apps = people.filter(pl.col("principal_type") == "ServicePrincipal").drop_nulls("app_id")
+    acting = apps.select(app_id=folded(pl.col("app_id")), acting="principal_id").unique("app_id", keep="none")
+    own = identities.select(object_id="scope", itself="principal_id").unique("object_id", keep="none")
+    found = (
+        held.with_columns(folded(pl.col("app_id")), place_of(pl.col("object_id")))
+        .join(acting, on="app_id", how="left")
+        .join(own, on="object_id", how="left")
+    )
+    return found.select(
+        outsider_of(pl.col("issuer"), pl.col("subject")).alias("outsider"),
+        issuer=folded(pl.col("issuer").str.strip_chars_end("/")),
+        subject=pl.when(folded(pl.col("subject")).is_in(people["principal_id"].implode())).then(
+            folded(pl.col("subject"))),
+        principal_id=pl.coalesce("acting", "itself"),
+        kind=pl.when(pl.col("acting").is_not_null()).then(pl.lit("Application")).otherwise(
+            pl.lit("UserAssignedIdentity")),
+    ).drop_nulls("principal_id").unique().sort("outsider", "principal_id")  # fmt: skip
+
+
+def read_issuers(resources: pl.DataFrame) -> pl.DataFrame:
+    """Return `(scope, issuer)` of clusters that issue tokens for their service accounts."""
+    url = pl.col("settings").str.json_path_match("$['oidcIssuerProfile/issuerURL']").str.strip_chars_end("/")
+    return resources.select(place_of(pl.col("scope")), issuer=folded(url)).drop_nulls().sort("scope")
+
+
+def read_delegated(principals: pl.DataFrame, table_of: TableOf) -> pl.DataFrame:
+    """Return `(client_id, user_id, api, permission)`; without a user every user may sign in to the application."""
+    names = ("api_permissions", "permission_grants")
+    tables = GraphTables.of(principals=principals, **{name: table_of(name) for name in names})
+    held = held_permissions(tables).select(
+        "client_id", "user_id", api=folded(pl.col("api_app_id")), permission=folded(pl.col("permission"))
+    )
+    return held.drop_nulls(["api", "permission"]).unique().sort(held.columns, nulls_last=True)
