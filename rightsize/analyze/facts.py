@@ -31,7 +31,8 @@ class Facts:
         trusted: `(outsider, issuer, subject, principal_id, kind)`: who is let in by an outside issuer; `subject` is the
             principal that it is, where it is one.
         issuers: `(scope, issuer)` of clusters that are such an issuer.
-        principals: `(principal_id, type, holds_directory_role)`.
+        principals: `(principal_id, type, privileged)`: privileged are holders of a role over the directory or over a
+            restricted unit, and groups that may hold one.
     """
 
     resources: pl.DataFrame
@@ -87,6 +88,9 @@ def read_facts(inputs: Inputs, table_of: Callable[[str], pl.DataFrame]) -> Facts
     others = pl.concat([links.select("scope"), identities.select("scope")]).select("scope", type=_type_of("scope"))
     held = _directory_roles(table_of)
     roles = held.filter(pl.col("scope") == "/").drop("scope")
+    units = read_units(table_of)
+    restricted = "/administrativeunits/" + units.filter("restricted")["unit"].unique()
+    strong = held.filter((pl.col("scope") == "/") | pl.col("scope").is_in(restricted.implode()))["principal_id"]
     return Facts(
         resources=pl.concat([known, others])
         .unique("scope", keep="first", maintain_order=True)
@@ -98,14 +102,14 @@ def read_facts(inputs: Inputs, table_of: Callable[[str], pl.DataFrame]) -> Facts
         permissions=_permissions(inputs, table_of),
         roles=roles,
         scoped=held.filter(pl.col("scope") != "/"),
-        units=read_units(table_of),
+        units=units,
         governed=read_governed(inputs.group_schedule_instances),
         delegated=read_delegated(inputs.principals, table_of),
         trusted=read_trusted(table_of, people, identities),
         issuers=read_issuers(listed),
         principals=people.filter(pl.col("deleted_on").is_null()).select(
             "principal_id", "principal_type",
-            privileged=pl.col("principal_id").is_in(roles["principal_id"].unique().implode())
+            privileged=pl.col("principal_id").is_in(strong.unique().implode())
             | pl.col("is_role_assignable").fill_null(False),
         ).sort("principal_id"),
     )  # fmt: skip

@@ -31,10 +31,11 @@ def link_directory(graph: Graph, facts: Facts, *, with_eligible: bool) -> None:
     for holder, node, what, certain in _directory_ways(facts, with_eligible=with_eligible).iter_rows():
         graph.link(f"h:{holder}", node, what, certain=certain)
     graph.link("x:tenant", f"a:{ROOT}", _ELEVATES)
+    restricted = set(facts.units.filter("restricted")["member_id"])
     for part, others in _IMPLIED.items():
         for other in others:
-            graph.link(f"x:{part}", f"x:{other}", "as Global Administrator" if part == "tenant" else "among them")
-    restricted = set(facts.units.filter("restricted")["member_id"])
+            if restricted or other != "restricted":
+                graph.link(f"x:{part}", f"x:{other}", "as Global Administrator" if part == "tenant" else "among them")
     for principal, kind, privileged in facts.principals.iter_rows():
         for part in ("restricted",) if principal in restricted else _parts_of(kind, privileged)[:1]:
             _link_part(graph, f"x:{part}", principal, kind)
@@ -195,6 +196,12 @@ def _able(facts: Facts, tenant: Tenant, *, with_eligible: bool) -> pl.DataFrame:
     )
     found = pl.concat([held, whole, owned]).unique().join(_users(facts, tenant), on="holder")
     return found.select("gains", "node", able="user").unique().sort("gains", "node", "able")
+
+
+def acting_clients(facts: Facts) -> pl.Series:
+    """Return the applications that may do something as their users."""
+    rules = escalation_rules("delegated").select("permission", api="target")
+    return facts.delegated.join(rules, on=["permission", "api"], how="semi")["client_id"].unique()
 
 
 _WAY = ("client_id", "permission", "rule", "gains", "node", "user", "is_one", "what")

@@ -8,12 +8,12 @@ can be had. What a node has by itself comes from the rules of layers; what follo
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import polars as pl
 
 from rightsize.analyze.closure import Graph, Step
-from rightsize.analyze.escalation import Holdings, assignable, build_graph, with_assignable
+from rightsize.analyze.escalation import Holdings, build_graph, with_assignable
 from rightsize.analyze.facts import Facts
 from rightsize.analyze.inputs import Inputs, schema_of
 from rightsize.analyze.layers import ASSIGNED_SCHEMA, harmful, identities, subscriptions_of, today
@@ -25,7 +25,8 @@ from rightsize.rules.layers import LAYER_BITS, LAYERS
 
 PLANES = ("control", "data", "graph", "directory")
 _STRIDE = 8
-_CONTROL, _DATA = 1 << len(LAYERS), 1 << (len(LAYERS) + 1)
+CONTROL, DATA = 1 << len(LAYERS), 1 << (len(LAYERS) + 1)
+"""The bits of planes in a subscription, behind those of the layers."""
 _ALL_HERE = (1 << _STRIDE) - 1
 _GRAPH, _DIRECTORY, _TENANT = 1, 2, 4
 _HEAD = 3
@@ -112,46 +113,6 @@ def view_of(facts: Facts, tenant: Tenant, inputs: Inputs, holdings: Holdings, *,
     return View(graph, frame, graph.close(whole), own)
 
 
-def view_from(
-    nodes: Iterable[str], facts: Facts, tenant: Tenant, inputs: Inputs, holdings: Holdings, *, with_eligible: bool
-) -> View:
-    """Return the view as far as some nodes reach, which says the same of them; built from what they come to hold."""
-    starts = list(nodes)
-    holdings = with_assignable(holdings, tenant, inputs)
-    users = {f"p:{user}" for user in facts.principals.filter(pl.col("principal_type") == "User")["principal_id"]}
-    known: frozenset[str] = frozenset(starts)
-    while True:
-        part, near, held = _around(known, facts, tenant, holdings)
-        graph = build_graph(part, near, inputs, held, with_eligible=with_eligible)
-        found = known | graph.reachable(starts)
-        # From the directory everything follows, and who is a user there is told apart by it.
-        if any(name.startswith("x:") for name in found) or users & found - set(starts):
-            return view_of(facts, tenant, inputs, holdings, with_eligible=with_eligible)
-        if found == known:
-            return view_of(part, near, inputs, held, with_eligible=with_eligible)
-        known = found
-
-
-def _around(nodes: frozenset[str], facts: Facts, tenant: Tenant, holdings: Holdings) -> tuple[Facts, Tenant, Holdings]:
-    """Return the facts, members and holdings from which the edges out of some nodes are made."""
-    named = {letter: pl.Series([name[2:] for name in nodes if name[0] == letter], dtype=pl.String) for letter in "phr"}
-    is_held = pl.col("holder").is_in(named["h"].implode())
-    own = pl.col("principal_id").is_in(named["h"].implode())
-    part = replace(
-        facts,
-        attached=facts.attached.filter(pl.col("scope").is_in(named["r"].implode())),
-        owned=facts.owned.filter(pl.col("owner_id").is_in(named["h"].implode())),
-        permissions=facts.permissions.filter(own),
-        roles=facts.roles.filter(own),
-        principals=facts.principals.clear(),
-    )
-    members = tenant.membership.filter(pl.col("principal_id").is_in(named["p"].implode()))
-    assigned = holdings.assigned.filter(is_held)
-    roles = {*assigned["role"], *assignable(holdings.assigned, tenant)}
-    grants = holdings.grants.filter(pl.col("role").is_in(roles))
-    return part, replace(tenant, membership=members), Holdings(assigned, grants)
-
-
 def measure_reach(
     analysis: Analysis, inputs: Inputs, held: Mapping[str, tuple[Facts, Holdings]]
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -221,6 +182,30 @@ def subjects_of(
                 yield name, kind, view.reached[node] & ~_bit(view, node), 0
 
 
+def reached_of(view: View, node: str) -> int:
+    """Return what a node reaches, without itself."""
+    number = view.graph.numbers.get(node)
+    return 0 if number is None else view.reached[number] & ~_bit(view, number)
+
+
+def own_of(view: View, node: str) -> int:
+    """Return what a principal has without a further step; a resource or an outsider has nothing."""
+    number = view.graph.numbers.get(node)
+    ends = view.graph.out[number] if number is not None and node[0] == "p" else {}
+    found = 0
+    for end in ends:
+        if view.graph.names[end].startswith("h:"):
+            found |= _direct(view, view.graph.names[end][2:])
+    return found
+
+
+def subscription_bits(view: View, reached: int) -> dict[str, int]:
+    """Return the bits of layers and planes by subscription, without those where there are none."""
+    found = {scope: reached >> (_HEAD + _STRIDE * position) & _ALL_HERE
+             for scope, position in view.frame.subscriptions.items()}  # fmt: skip
+    return {scope: bits for scope, bits in found.items() if bits}
+
+
 def ways_from(view: View, start: str, ends: Iterable[str]) -> dict[str, list[Step]]:
     """Return the shortest way from a node to each of the ends, without the nodes that only bundle."""
     found = view.graph.shortest(start, ends)
@@ -242,7 +227,7 @@ def described(frame: Frame, reached: int, own: int) -> dict[str, object]:
         scopes += bool(found)
         bits >>= _STRIDE
         mine >>= _STRIDE
-    planes = [here & _CONTROL, here & _DATA, reached & _GRAPH, reached & _DIRECTORY]
+    planes = [here & CONTROL, here & DATA, reached & _GRAPH, reached & _DIRECTORY]
     return {
         "identities": (reached & kinds["p"]).bit_count(),
         "resources": (reached & kinds["r"]).bit_count(),
@@ -304,7 +289,7 @@ def _own(
         elif name.startswith("a:"):
             own[number] = at(name[2:], _ALL_HERE) | (_TENANT if name == "a:/" else 0)
         elif name.startswith("s:"):
-            own[number] = at(name[2:], _DATA)
+            own[number] = at(name[2:], DATA)
         elif name == "x:tenant":
             own[number] = _GRAPH | _DIRECTORY | _TENANT
     for held, bit in ((facts.permissions, _GRAPH), (facts.roles, _DIRECTORY), (facts.scoped, _DIRECTORY)):
@@ -318,7 +303,7 @@ def _own(
 def _roles(grants: pl.DataFrame, tenant: Tenant) -> dict[str, tuple[int, int]]:
     """Return for each role the layers that it defeats, and the planes on which it does more than show things."""
     harm = harmful(tenant.operations).select("name", "plane", "mask")
-    acting = pl.when(pl.col("plane") == "data").then(_DATA).when(~pl.col("name").str.ends_with("/read")).then(_CONTROL)
+    acting = pl.when(pl.col("plane") == "data").then(DATA).when(~pl.col("name").str.ends_with("/read")).then(CONTROL)
     planes = grants.select("role", bits=acting).drop_nulls().unique().group_by("role").agg(planes=pl.col("bits").sum())
     masks = (
         grants.filter(~pl.col("conditional"))

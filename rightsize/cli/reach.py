@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from textwrap import wrap
 from typing import Annotated, Any
 
@@ -11,15 +12,17 @@ import typer
 from rightsize.cli.narration import say, set_verbosity
 from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Output, OutputFormat, Quiet, Verbose
 from rightsize.cli.output import show, write
+from rightsize.model.errors import UsageError
 
 _COLUMNS = (
     "subject", "kind", "state", "identities", "resources", "secrets", "subscriptions", "layers", "planes", "cells",
     "own_cells", "takes_tenant", "tenant_steps", "cells_used", "cells_proposed", "identities_proposed", "name",
 )  # fmt: skip
-_BRIEF = ("name", "kind", "state", "tenant_steps", "identities", "secrets", "cells", "cells_proposed")
+_BRIEF = ("name", "state", "tenant_steps", "identities", "secrets", "cells", "cells_proposed")
 _WAYS = ("target", "kind", "name", "certain", "steps")
 _SHOWN = 25
 _WIDTH = 80
+_NAME = 40
 
 
 def reach(
@@ -28,6 +31,20 @@ def reach(
         typer.Argument(help="A principal, or a resource with an identity: what falls with it, and how."),
     ] = None,
     eligible: Annotated[bool, typer.Option("--eligible", help="Count what can be activated as standing.")] = False,
+    plan: Annotated[
+        Path | None,
+        typer.Option(
+            "--plan", help="Show what the plan in this folder leaves, beside what falls today.", show_default=False
+        ),
+    ] = None,
+    picture: Annotated[
+        Path | None,
+        typer.Option(
+            "--picture",
+            help="Draw it into this file: .svg, or .html for a page that reads at any width.",
+            show_default=False,
+        ),
+    ] = None,
     db: Db = DEFAULT_DB,
     output: Output = OutputFormat.TABLE,
     verbose: Verbose = 0,
@@ -35,26 +52,66 @@ def reach(
     no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
 ) -> None:
     """Show what falls with each identity and machine, through any number of steps, and what the plan leaves of it."""
-    from rightsize.workflow.reach import reach_from, show_reach  # noqa: PLC0415
-
     set_verbosity(verbose, quiet)
     if subject is None:
-        rows = show_reach(db)
-        if output is OutputFormat.TABLE:
-            show([row | {"name": row["name"].split("@")[0]} for row in rows[:_SHOWN]], _COLUMNS, output,
-                 table_columns=_BRIEF)  # fmt: skip
-            say("a cell is a layer of defence in a subscription; `rightsize reach NAME` shows the ways")
-            if len(rows) > _SHOWN:
-                say(f"{len(rows) - _SHOWN} more: `-o json`, or the table `reach` in SQL")
-        else:
-            show(rows, _COLUMNS, output)
+        _show_all(db, output, plan=plan, picture=picture)
         return
-    found = reach_from(db, subject, eligible=eligible)
+    blast = None
+    if plan is None and picture is None:
+        from rightsize.workflow.reach import reach_from  # noqa: PLC0415  kept out of `--help`
+
+        found = reach_from(db, subject, eligible=eligible)
+    else:
+        from rightsize.workflow.blast import blast_from  # noqa: PLC0415
+
+        found, blast = blast_from(db, subject, plan=plan, eligible=eligible)
+        if picture is not None:
+            _draw(blast, picture)
     if output is OutputFormat.TABLE:
-        write("".join(_page(found.name, found.document())))
+        write("".join(_page(found.name, found.document(), blast)))
     else:
         rows = [way | {"steps": "; ".join(f"{s['why']} > {s['to']}" for s in way["steps"])} for way in found.ways]
-        show(rows, _WAYS, output, document=found.document())
+        drawn = {"after": blast["after"], "grid": blast["grid"]} if blast is not None else {}
+        show(rows, _WAYS, output, document=found.document() | drawn)
+
+
+def _show_all(db: Path, output: OutputFormat, *, plan: Path | None, picture: Path | None) -> None:
+    """Show every subject, the widest first."""
+    from rightsize.workflow.reach import show_reach  # noqa: PLC0415
+
+    if plan is not None:
+        raise UsageError("`--plan` needs a subject", hint="what the last plan leaves of everybody is shown without it")
+    rows = show_reach(db)
+    if picture is not None:
+        from rightsize.workflow.reach import draw_reach  # noqa: PLC0415
+        from rightsize.workflow.text_files import write_text  # noqa: PLC0415
+
+        if picture.suffix.lower() != ".svg":
+            raise UsageError("the picture of everybody is an .svg", hint="name a subject for a page")
+        write_text(picture, draw_reach(db, rows))
+    if output is not OutputFormat.TABLE:
+        show(rows, _COLUMNS, output)
+        return
+    show([row | {"name": _short(row["name"])} for row in rows[:_SHOWN]], _COLUMNS, output, table_columns=_BRIEF)
+    say("a cell is a layer of defence in a subscription; `rightsize reach NAME` shows the ways")
+    if len(rows) > _SHOWN:
+        say(f"{len(rows) - _SHOWN} more: `-o json`, or the table `reach` in SQL")
+
+
+def _draw(blast: dict[str, Any], picture: Path) -> None:
+    from rightsize.render.blast import draw_blast, write_blast_page  # noqa: PLC0415
+    from rightsize.workflow.text_files import write_text  # noqa: PLC0415
+
+    writers = {".svg": draw_blast, ".html": write_blast_page}
+    if picture.suffix.lower() not in writers:
+        raise UsageError(f"`{picture.name}` is neither .svg nor .html", hint="end the name in one of them")
+    write_text(picture, writers[picture.suffix.lower()](blast))
+
+
+def _short(name: str) -> str:
+    # The domain of a UPN and the server of an issuer say little, and a terminal is narrow.
+    text = name.split("@", maxsplit=1)[0] if "@" in name else name.split(" (token.", maxsplit=1)[0]
+    return text if len(text) <= _NAME else f"{text[: _NAME // 2]}…{text[-(_NAME // 2 - 1) :]}"
 
 
 def way_lines(reach: dict[str, Any]) -> Iterator[str]:
@@ -76,10 +133,16 @@ def way_lines(reach: dict[str, Any]) -> Iterator[str]:
         yield f"  and {len(reach['ways']) - _SHOWN} more"
 
 
-def _page(name: str, reach: dict[str, Any]) -> Iterator[str]:
+def _page(name: str, reach: dict[str, Any], blast: dict[str, Any] | None) -> Iterator[str]:
     from rightsize.render.escape import for_terminal  # noqa: PLC0415  kept out of `--help`
 
-    for line in (f"What falls with {name}", *way_lines(reach)):
+    lines = [f"What falls with {name}", *way_lines(reach)]
+    if blast is not None and blast["after"] is not None:
+        left = blast["after"]
+        words = f"{left['identities']} identities, {left['resources']} resources with code, {left['secrets']} stores, "
+        words += f"{left['cells']} (layer, subscription)" + (", the whole tenant" if left["takes_tenant"] else "")
+        lines.insert(1, f"  under the plan: {words}")
+    for line in lines:
         safe = for_terminal(line)
         indent = " " * (len(safe) - len(safe.lstrip()) + 2)
         yield "\n".join(wrap(safe, _WIDTH, subsequent_indent=indent)) + "\n"

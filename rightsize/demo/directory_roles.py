@@ -57,7 +57,7 @@ def write_directory_roles(tenant: Tenant, folder: Folder) -> None:
 
 def directory_truth(tenant: Tenant) -> dict[str, Any]:
     """Return what is true of directory roles: needs, what a plan ought to do, and activations."""
-    people = _people(tenant)
+    people = people_of(tenant)
     needs = {
         (row["assignment"], people[row["actor"]].principal_id, row["action"], _place(tenant, row["unit"]))
         for row in _rows("directory_habits.csv")
@@ -82,7 +82,8 @@ def directory_truth(tenant: Tenant) -> dict[str, Any]:
     }
 
 
-def _people(tenant: Tenant) -> Mapping[str, Principal]:
+def people_of(tenant: Tenant) -> Mapping[str, Principal]:
+    """Return the cast by the words of its data file."""
     keys = _rows("principals.csv")
     return {row["key"]: principal for row, principal in zip(keys, tenant.principals, strict=False)}
 
@@ -93,8 +94,13 @@ def _id(tenant: Tenant, key: str) -> str:
     return "".join(letter.upper() if number % 3 else letter for number, letter in enumerate(plain)) + "-1"
 
 
+def unit_id(tenant: Tenant, unit: str) -> str:
+    """Return the id of an administrative unit."""
+    return guid(tenant.spec.seed, "unit", unit)
+
+
 def _place(tenant: Tenant, unit: str) -> str:
-    return f"/administrativeUnits/{guid(tenant.spec.seed, 'unit', unit)}" if unit else "/"
+    return f"/administrativeUnits/{unit_id(tenant, unit)}" if unit else "/"
 
 
 def _role_id(name: str) -> str:
@@ -120,9 +126,9 @@ def _role(role: Mapping[str, Any]) -> dict[str, Any]:
 def _holding(tenant: Tenant, row: Mapping[str, str]) -> dict[str, Any]:
     found: dict[str, Any] = {
         "id": _id(tenant, row["key"]),
-        "principalId": _people(tenant)[row["holder"]].principal_id,
+        "principalId": people_of(tenant)[row["holder"]].principal_id,
         "roleDefinitionId": _role_id(row["role"]),
-        "directoryScopeId": row["scope"],
+        "directoryScopeId": _place(tenant, row["scope"].strip("/")),
     }
     if row["state"] == "eligible":
         start = f"{tenant.spec.day_ago(int(row['days_old'])).isoformat()}T08:00:00Z"
@@ -138,7 +144,7 @@ def _holding(tenant: Tenant, row: Mapping[str, str]) -> dict[str, Any]:
 
 def _request(tenant: Tenant, key: str, ago: int, reasoned: bool) -> dict[str, Any]:
     row = next(row for row in _rows("directory_assignments.csv") if row["key"] == key)
-    principal = _people(tenant)[row["holder"]].principal_id
+    principal = people_of(tenant)[row["holder"]].principal_id
     start = f"{tenant.spec.day_ago(ago).isoformat()}T09:05:00Z"
     return {
         "id": guid(tenant.spec.seed, "directory request", key, ago),
@@ -167,13 +173,13 @@ def _records(tenant: Tenant) -> Iterator[dict[str, Any]]:
         yield _record(tenant, ("nightly", ago), ago, 2, "Synchronization rule action", "Account Provisioning",
                       "ProvisioningManagement", {"app": {"displayName": "Azure AD Cloud Sync"}}, [])  # fmt: skip
     for number, row in enumerate(_rows("directory_habits.csv")):
-        actor = _people(tenant)[row["actor"]]
+        actor = people_of(tenant)[row["actor"]]
         for ago in range(min(int(row["first_ago"]), days - 1), int(row["last_ago"]) - 1, -int(row["every"])):
             target: dict[str, Any] = {"id": guid(tenant.spec.seed, "target", number, ago), "type": row["target"]}
             changed = [{"displayName": row["property"], "oldValue": None, "newValue": '"x"'}] if row["property"] else []
             target["modifiedProperties"] = changed
             if row["unit"]:
-                target["administrativeUnits"] = [{"id": guid(tenant.spec.seed, "unit", row["unit"])}]
+                target["administrativeUnits"] = [{"id": unit_id(tenant, row["unit"])}]
             yield _record(tenant, (number, ago), ago, int(row["hour"]), row["activity"], row["service"],
                           row["category"], _initiator(actor), [target])  # fmt: skip
     for key, ago, reasoned in _ACTIVATIONS:
@@ -216,7 +222,7 @@ def _record(
 
 def _activation(tenant: Tenant, key: str, ago: int, reasoned: bool) -> dict[str, Any]:
     row = next(row for row in _rows("directory_assignments.csv") if row["key"] == key)
-    actor = _people(tenant)[row["holder"]]
+    actor = people_of(tenant)[row["holder"]]
     start = dt.datetime.combine(tenant.spec.day_ago(ago), dt.time(9, 5))
     details = {
         "RoleDefinitionOriginId": _role_id(row["role"]),

@@ -18,6 +18,7 @@ from rightsize.demo.sign_in_files import write_sign_ins
 from rightsize.demo.sign_ins import sign_in_rows
 from rightsize.demo.storage_files import write_storage
 from rightsize.demo.tenant import Tenant
+from rightsize.demo.trust_files import write_trust
 from rightsize.demo.truth import plant_truth
 from rightsize.demo.writing import Folder
 
@@ -30,6 +31,7 @@ def write_exports(tenant: Tenant, folder: Path) -> dict[str, Any]:
     write_directory(tenant, exports, sign_ins)
     write_directory_roles(tenant, exports)
     write_graph(tenant, exports)
+    write_trust(tenant, exports)
     write_sign_ins(tenant, exports, sign_ins)
     storage = write_storage(tenant, exports)
     requests = write_requests(tenant, exports)

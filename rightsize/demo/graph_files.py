@@ -112,7 +112,7 @@ def _write_grants(tenant: Tenant, folder: Folder, people: dict[str, Principal]) 
             continue
         user = None if row["user"] == "*" else _first_user(people).principal_id
         new = {
-            "id": _grant_id(tenant, client, user or "everybody"),
+            "id": grant_id(tenant, client, user or "everybody"),
             "clientId": client.principal_id,
             "consentType": "Principal" if user else "AllPrincipals",
             "principalId": user,
@@ -134,7 +134,7 @@ def _write_grants(tenant: Tenant, folder: Folder, people: dict[str, Principal]) 
 
 def _assignment(tenant: Tenant, client: Principal, permission: str, api: str, api_name: str) -> dict[str, Any]:
     return {
-        "id": _grant_id(tenant, client, permission),
+        "id": grant_id(tenant, client, permission),
         "createdDateTime": "2025-02-03T10:00:00Z",
         "appRoleId": _permission_id("application", permission),
         "principalDisplayName": client.name,
@@ -145,7 +145,7 @@ def _assignment(tenant: Tenant, client: Principal, permission: str, api: str, ap
     }
 
 
-def _grant_id(tenant: Tenant, client: Principal, what: str) -> str:
+def grant_id(tenant: Tenant, client: Principal, what: str) -> str:
     """Return an id in the form that Graph gives: letters of both cases, which it tells apart."""
     return guid(tenant.spec.seed, "grant", client.principal_id, what).replace("-", "Q").replace("a", "A") + "_w"
 

@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from rightsize.demo.tenant import Tenant
+from rightsize.demo.trust_files import CLUSTER_ISSUER
 from rightsize.demo.writing import Folder
 
 _RESOURCE = re.compile(r"^(/subscriptions/[^/]+/resourceGroups/[^/]+/providers/[^/]+/[^/]+/[^/]+)", re.IGNORECASE)
@@ -18,6 +19,7 @@ _PROPERTIES: dict[str, dict[str, Any]] = {
     "Microsoft.ContainerService/managedClusters": {
         "aadProfile": {"managed": True, "enableAzureRBAC": True},
         "disableLocalAccounts": True,
+        "oidcIssuerProfile": {"enabled": True, "issuerURL": CLUSTER_ISSUER},
     },
     "Microsoft.ContainerRegistry/registries": {
         "adminUserEnabled": False,

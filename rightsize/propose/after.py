@@ -93,8 +93,7 @@ def tables_after(plan: Plan, table_of: Callable[[str], pl.DataFrame]) -> Callabl
         ids = table_of(described)["permission_id" if plane == "graph" else role]
         changed = [
             one
-            for part in plan.parts
-            for one in part.proposals
+            for one in plan.all_proposals
             if one.plane == plane and one.kind != "keep" and {fold(new.role) for new in one.assignments} <= _folded(ids)
         ]
         return _replaced(frame, changed, key, role)
@@ -106,12 +105,11 @@ def _delegated_after(frame: pl.DataFrame, plan: Plan) -> pl.DataFrame:
     """Return delegated grants with the permissions that stay or come; a grant of which none does is gone."""
     left = [
         (id_, sorted({name for row in one.evidence["permissions"] for name in _names_after(row)}))
-        for part in plan.parts
-        for one in part.proposals
+        for one in plan.all_proposals
         if one.plane == "graph" and one.kind != "keep" and one.evidence["access"] == "delegated"
         for id_ in one.replaces
     ]
-    schema = {"permission_grant_id": pl.String, "left": pl.List(pl.String)}
+    schema: dict[str, Any] = {"permission_grant_id": pl.String, "left": pl.List(pl.String)}
     after = frame.join(pl.DataFrame(left, schema=schema, orient="row"), on="permission_grant_id", how="left")
     kept = after.with_columns(permissions=pl.coalesce("left", "permissions")).select(frame.columns)
     return kept.filter(pl.col("permissions").list.len().fill_null(0) > 0)

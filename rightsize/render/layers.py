@@ -32,7 +32,7 @@ class MatrixRow:
     reach: int
 
 
-def draw_matrix(rows: Sequence[MatrixRow]) -> str:
+def draw_matrix(rows: Sequence[MatrixRow], title: str = "layers of defence that principals can defeat") -> str:
     """Return the picture as SVG text, empty where there is no row."""
     if not rows:
         return ""
@@ -41,6 +41,7 @@ def draw_matrix(rows: Sequence[MatrixRow]) -> str:
     )
     bar = _CELL - _GAP
     return environment.get_template("layers.svg.j2").render(
+        title=title,
         width=_LABEL + _CELL * len(LAYERS),
         height=_HEAD + _ROW * len(rows) + 30,
         label=_LABEL,

@@ -21,24 +21,38 @@ from rightsize.analyze.reach import (
     described,
     granted_holdings,
     measure_reach,
+    own_of,
+    reached_of,
     read_holdings,
-    subjects_of,
-    view_from,
     view_of,
     ways_from,
 )
+from rightsize.analyze.reach_near import view_from
 from rightsize.analyze.tenant import Tenant, read_tenant
 from rightsize.analyze.text import place_of
 from rightsize.analyze.verdicts import Analysis
 from rightsize.model.errors import EvidenceError, UsageError
 from rightsize.model.plan import Plan
 from rightsize.propose.after import assigned_after, planned_grants, tables_after
+from rightsize.render.layers import Cells, MatrixRow, draw_matrix
+from rightsize.rules.layers import LAYERS
 from rightsize.store.concern import find_principal, table_without_use
 from rightsize.store.connection import Store, open_store
-from rightsize.workflow.layers import read_names
+from rightsize.workflow.layers import BASES, read_names
 
 _ANSWERS = ("reach", "reach_layers")
-_KINDS = {"p": "identity", "r": "resource", "s": "secrets", "a": "access", "x": "directory", "o": "outsider"}
+_DRAWN = 24
+KINDS = {
+    "p": "identity",
+    "r": "resource",
+    "s": "secrets",
+    "a": "access",
+    "x": "directory",
+    "o": "outsider",
+    "d": "consent",
+}
+"""What a node stands for, by its letter."""
+
 _FIRST = {"a": 0, "x": 0, "p": 1, "s": 2, "r": 3}
 
 
@@ -99,7 +113,34 @@ def rank_reach(table: pl.DataFrame, names: Mapping[str, str]) -> list[dict[str, 
             nulls_last=True,
         )
     )
-    return [row | {"name": _named(f"{LETTERS[row['kind']]}:{row['subject']}", names)} for row in rows.to_dicts()]
+    return [row | {"name": named(f"{LETTERS[row['kind']]}:{row['subject']}", names)} for row in rows.to_dicts()]
+
+
+def draw_reach(db: Path, ranked: Sequence[Mapping[str, Any]]) -> str:
+    """Return the first subjects by layers as SVG: in which share of the subscriptions each falls with whom."""
+    with open_store(db, read_only=True) as store:
+        direct, further = store.table("layer_defeats"), store.table("reach_layers")
+        whole = max(1, store.table("scopes").filter(pl.col("kind") == "subscription").height)
+    firm = direct.filter(~pl.col("conditional") & pl.col("scope").str.starts_with("/subscriptions/"))
+    both = pl.concat([
+        firm.select("basis", "state", "scope", "layer", subject="principal_id"),
+        further.select("basis", "state", "scope", "layer", "subject"),
+    ]).filter(pl.col("state") == "active")  # fmt: skip
+    counted = both.group_by("subject", "layer", "basis").agg(pl.col("scope").n_unique())
+    counts = {(subject, layer, basis): number for subject, layer, basis, number in counted.iter_rows()}
+    rows = [
+        MatrixRow(
+            row["name"],
+            tuple(
+                Cells(*(min(1.0, counts.get((row["subject"], layer, basis), 0) / whole) for basis in BASES))
+                for layer in LAYERS
+            ),
+            row["cells"],
+        )
+        for row in ranked
+        if row["state"] == "active"
+    ]
+    return draw_matrix(rows[:_DRAWN], "layers of defence that fall with whom, through any number of steps")
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +179,7 @@ def reach_from(db: Path, subject: str, *, eligible: bool = False) -> ReachResult
     with open_store(db, read_only=True) as store:
         inputs = Inputs.read(partial(table_without_use, store))
         facts = read_facts(inputs, store.table)
-        node = _outside_node(facts, subject) or _resource_node(facts, subject)
-        node = node or f"p:{find_principal(store, inputs, subject)}"
+        node = node_of(store, facts, inputs, subject)
         names, places = read_names(store)
     return reach_of_node(node, facts, inputs, read_tenant(inputs), names | places, eligible=eligible)
 
@@ -163,70 +203,68 @@ def reach_of_nodes(
 ) -> list[ReachResult]:
     """Return what falls with each of some nodes of the graph, as granted; the graph is built once."""
     view = view_from(nodes, facts, tenant, inputs, granted_holdings(tenant), with_eligible=eligible)
-    own = {subject: direct for subject, _, _, direct in subjects_of(view, facts, tenant, [node[2:] for node in nodes])}
-    return [_reach_of(node, view, own, names) for node in nodes]
+    return [reach_in(view, node, names) for node in nodes]
 
 
-def _reach_of(node: str, view: View, own: Mapping[str, int], names: Mapping[str, str]) -> ReachResult:
-    number = view.graph.numbers.get(node)
-    reached = view.reached[number] if number is not None else 0
-    counts = described(view.frame, reached & ~_own_bit(view, number), own.get(node[2:], 0))
-    ways = ways_from(view, node, _ends(view, number, reached))
+def reach_in(view: View, node: str, names: Mapping[str, str]) -> ReachResult:
+    """Return what falls with a node of a closed graph."""
+    counts = described(view.frame, reached_of(view, node), own_of(view, node))
+    ways = ways_from(view, node, ends_of(view, node))
     told = [
         {
             "target": end[2:],
-            "kind": _KINDS[end[0]],
-            "name": _named(end, names),
+            "kind": KINDS[end[0]],
+            "name": named(end, names),
             "certain": all(step.certain for step in steps),
-            "steps": [_step(step, names) for step in steps],
+            "steps": [step_of(step, names) for step in steps],
         }
-        for end, steps in sorted(ways.items(), key=lambda item: (_rank(item[0]), len(item[1]), item[0]))
+        for end, steps in sorted(ways.items(), key=lambda item: (rank_of(item[0]), len(item[1]), item[0]))
     ]
     kind = next(kind for kind, letter in LETTERS.items() if letter == node[0])
-    return ReachResult(node[2:], kind, _named(node, names), counts, told)
+    return ReachResult(node[2:], kind, named(node, names), counts, told)
 
 
-def _rank(node: str) -> int:
-    """Return where a thing stands among others: the tenant first, then any access, identities, secrets, resources."""
-    return -1 if node in ("x:tenant", "a:/") else _FIRST[node[0]]
+def rank_of(node: str) -> int:
+    """Return where a node stands among others: the tenant first, then any access, identities, secrets, resources."""
+    return -1 if node in ("x:tenant", "a:/") else _FIRST.get(node[0], 1)
 
 
-def _own_bit(view: View, number: int | None) -> int:
-    return 1 << view.frame.things[number] if number is not None and number in view.frame.things else 0
-
-
-def _ends(view: View, number: int | None, reached: int) -> list[str]:
+def ends_of(view: View, node: str) -> list[str]:
     """Return the nodes that can be had, and the scopes and parts of the directory that the graph names."""
+    number = view.graph.numbers.get(node)
     if number is None:
         return []
     crowd = {end for part in ("x:users", "x:all_users") if part in view.graph.numbers
              for end in view.graph.out[view.graph.numbers[part]]}  # fmt: skip
     found = [
-        view.graph.names[node]
-        for node, bit in view.frame.things.items()
-        if reached >> bit & 1 and node not in crowd and node != number
+        view.graph.names[thing]
+        for thing, bit in view.frame.things.items()
+        if view.reached[number] >> bit & 1 and thing not in crowd and thing != number
     ]
     return found + [name for name in view.graph.numbers if name[:2] in ("a:", "x:")]
 
 
-def _step(step: Step, names: Mapping[str, str]) -> dict[str, Any]:
+def step_of(step: Step, names: Mapping[str, str]) -> dict[str, Any]:
+    """Return a step in the words of people."""
     why = step.why
     for word in why.replace(",", " ").split():
         if word in names or word.startswith("/subscriptions/"):
             why = why.replace(word, names.get(word) or _last(word))
     return {
-        "from": _named(step.start, names),
-        "to": _named(step.end, names),
+        "from": named(step.start, names),
+        "to": named(step.end, names),
         "why": why,
         "certain": step.certain,
     }
 
 
-def _named(node: str, names: Mapping[str, str]) -> str:
+def named(node: str, names: Mapping[str, str]) -> str:
+    """Return what people call a node."""
     letter, _, rest = node.partition(":")
     if letter == "x":
         part, _, unit = rest.partition("|")
-        return part.replace("_", " ") + (f" of {names.get(unit, unit)}" if unit else "")
+        part = "members of restricted units" if part == "restricted" else part.replace("_", " ")
+        return part + (f" of {names.get(unit, unit)}" if unit else "")
     if letter == "a":
         return f"any role at {names.get(rest, rest)}"
     if letter == "o":
@@ -240,6 +278,16 @@ def _named(node: str, names: Mapping[str, str]) -> str:
 def _last(scope: str) -> str:
     parts = scope.split("/")
     return f"{parts[-1]} ({parts[-2]})" if len(parts) > 2 else scope
+
+
+def node_of(store: Store, facts: Facts, inputs: Inputs, subject: str) -> str:
+    """Return the node that somebody means: an outside subject, a resource with an identity, else a principal.
+
+    Raises:
+        UsageError: Nothing or several are called so.
+    """
+    found = _outside_node(facts, subject) or _resource_node(facts, subject)
+    return found or f"p:{find_principal(store, inputs, subject)}"
 
 
 def _outside_node(facts: Facts, subject: str) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,24 +14,28 @@ from rightsize.analyze.facts import read_facts
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.layers import measure_layers
 from rightsize.analyze.overview import Overview, survey
+from rightsize.analyze.reach import LETTERS
 from rightsize.analyze.text import folded
+from rightsize.analyze.verdicts import Analysis
 from rightsize.analyze.window import DEFAULT_DAYS
 from rightsize.model.errors import InputError, UsageError
 from rightsize.model.nouns import RoleDefinition
+from rightsize.model.plan import Plan
 from rightsize.model.role_forms import permissions_from_json
 from rightsize.propose.reviewable import ReviewablePlan, plan_of
 from rightsize.rbac.text import fold
-from rightsize.render.report.beyond import WAYS_OF
+from rightsize.render.report.beyond import BLASTS_OF
 from rightsize.render.report.page import write_report
 from rightsize.render.report.sources import Sources
 from rightsize.store.connection import Store, open_store
 from rightsize.store.digest import digest_content
 from rightsize.workflow.analyze import analyse_inputs
+from rightsize.workflow.blast import blast_of, views_of
 from rightsize.workflow.layers import measure_plan, read_names
 from rightsize.workflow.plan_folder import read_plan_folder
 from rightsize.workflow.plan_names import scope_names
 from rightsize.workflow.planes import judge_planes
-from rightsize.workflow.reach import rank_reach, reach_of_nodes
+from rightsize.workflow.reach import rank_reach
 
 TITLE = "Least privilege for this tenant"
 _BEYOND = ("graph", "directory")
@@ -126,14 +131,12 @@ def read_sources(
         inputs = Inputs.read(store.table)
         analysis, findings = analyse_inputs(inputs, as_of=as_of, min_window=min_window or DEFAULT_DAYS)
         reach, names = store.table("reach"), _all_names(store)
-        facts = read_facts(inputs, store.table)
+        ranked = rank_reach(reach, names)
+        blasts = _first_blasts(ranked, inputs, analysis, store, plan_of(read) if read is not None else None, names)
         planes = [one.analysis for one in judge_planes(store.table, as_of, min_window or DEFAULT_DAYS)]
         is_stale = read is not None and read.document["generated_from"]["content_hash"] != digest_content(store)
     overview = survey(inputs, analysis)
     layers = measure_layers(analysis) if read is None else measure_plan(inputs, analysis, plan_of(read))
-    ranked = rank_reach(reach, names)
-    first = [f"{row['kind'][0]}:{row['subject']}" for row in ranked if row["cells"] or row["takes_tenant"]][:WAYS_OF]
-    ways = reach_of_nodes(first, facts, inputs, analysis.tenant, names) if first else []
     activations = [analysis.activations, *(one.activations for one in planes)]
     return Sources(
         title=title,
@@ -146,11 +149,28 @@ def read_sources(
         violations=layers.violations,
         planes=planes,
         reach=ranked,
-        ways=[one.document() for one in ways],
+        blasts=blasts,
         activations=[row for table in activations for row in table.to_dicts()],
         stale=_CHANGED if is_stale else None,
         **_of_plan(read, inputs, overview),
     )
+
+
+def _first_blasts(
+    ranked: Sequence[Mapping[str, Any]],
+    inputs: Inputs,
+    analysis: Analysis,
+    store: Store,
+    plan: Plan | None,
+    names: Mapping[str, str],
+) -> list[dict[str, Any]]:
+    """Return the blast radius of the subjects with which most falls, machines and outside subjects among them."""
+    wide = [row for row in ranked if (row["cells"] or row["takes_tenant"]) and row["state"] == "active"]
+    chosen = [row for kind, most in BLASTS_OF.items() for row in [one for one in wide if one["kind"] == kind][:most]]
+    if not chosen:
+        return []
+    views = views_of(read_facts(inputs, store.table), inputs, analysis, store.table, plan, eligible=False)
+    return [blast_of(f"{LETTERS[row['kind']]}:{row['subject']}", views, names) for row in chosen]
 
 
 def _of_plan(read: ReviewablePlan | None, inputs: Inputs, overview: Overview) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ def test_whoever_takes_the_tenant_comes_first(demo: Path, capsys: pytest.Capture
     takers = [row["name"].split("@")[0] for row in rows if row["takes_tenant"] and row["state"] == "active"]
     assert {"amelia.hartley", "ingrid.solheim", "emergency01", "emergency02"} <= set(takers)
     assert [row["takes_tenant"] for row in rows] == sorted((row["takes_tenant"] for row in rows), reverse=True)
-    assert {row["kind"] for row in rows} == {"principal", "resource"}
+    assert {row["kind"] for row in rows} == {"principal", "resource", "outsider"}
     steps = [row["tenant_steps"] for row in rows if row["takes_tenant"]]
     assert steps == sorted(steps)
     assert {row["tenant_steps"] for row in rows if not row["takes_tenant"]} == {None}
@@ -64,7 +65,7 @@ def test_what_can_be_activated_adds_to_the_reach(demo: Path, capsys: pytest.Capt
 
 def test_explain_shows_what_falls_with_a_principal(demo: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = answer(capsys, demo, "explain", "Mei Lin")["reach"]
-    assert found["identities"] == 3
+    assert found["identities"] == 4
     assert {way["name"] for way in found["ways"] if way["kind"] == "identity"} >= {"portal-api", "aks-portal"}
 
 
@@ -117,3 +118,55 @@ def test_no_subject_stands_twice_in_one_state(demo: Path, capsys: pytest.Capture
     rows = answer(capsys, demo, "reach")
     keys = [(row["subject"], row["kind"], row["state"]) for row in rows]
     assert len(keys) == len(set(keys))
+
+
+@pytest.mark.parametrize(
+    ("subject", "words", "steps"),
+    [
+        ("repo:aldervalley/patient-portal:ref:refs/heads/main", [], ["github-portal-deploy"]),
+        ("Chloé Martin", [], ["github-portal-deploy"]),
+        ("Martin Dubois", [], ["users of Cardiology", "beatrice.moreau"]),
+        ("aks-portal", [], ["system:serviceaccount:records:archiver", "id-records-archiver"]),
+        ("grafana-monitoring", [], ["tomas.ferreira@aldervalley.example, in Azure"]),
+        ("Sara Lindqvist", ["--eligible"], ["any role at Sandbox"]),
+    ],
+)
+def test_each_way_through_the_directory_is_in_the_demo(
+    demo: Path, capsys: pytest.CaptureFixture[str], subject: str, words: list[str], steps: list[str]
+) -> None:
+    """Trust in a branch, an owner, a role over a unit, a pod, consent, and a group that can be activated."""
+    found = answer(capsys, demo, "reach", subject, *words)
+    told = [[step["to"] for step in way["steps"]] for way in found["ways"]]
+    assert any(all(any(end in step for step in way) for end in steps) for way in told), told[:5]
+
+
+def test_a_picture_shows_before_and_after_the_plan(
+    demo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An idle bridge takes the tenant today and keeps a corner of it under the plan."""
+    words = ["reach", "hl7-bridge-legacy", "--plan", str(demo)]
+    found = answer(capsys, demo, *words, "--picture", str(tmp_path / "a.svg"))
+    assert (found["takes_tenant"], found["after"]["takes_tenant"]) == (True, False)
+    rows = [row["cells"]["monitoring"] for row in found["grid"]]
+    assert (sum(row["granted"] for row in rows), sum(row["proposed"] for row in rows)) == (6, 0)
+    assert found["after"]["cells"] < found["cells"]
+    drawn = ET.fromstring((tmp_path / "a.svg").read_bytes())  # noqa: S314  written by ourselves
+    assert "takes the whole tenant, not under the plan" in "".join(drawn.itertext())
+    again = answer(capsys, demo, *words, "--picture", str(tmp_path / "b.svg"))
+    assert again == found and (tmp_path / "b.svg").read_bytes() == (tmp_path / "a.svg").read_bytes()
+
+
+def test_everybody_has_a_picture_too(demo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first = answer(capsys, demo, "reach", "--picture", str(tmp_path / "all.svg"))[0]["name"].split("@")[0]
+    assert first in "".join(ET.fromstring((tmp_path / "all.svg").read_bytes()).itertext())  # noqa: S314
+
+
+@pytest.mark.parametrize(
+    "words", [["Mei Lin", "--picture", "x.png"], ["--plan", "."], ["--picture", "x.html"]], ids=["png", "plan", "page"]
+)
+def test_what_cannot_be_drawn_is_a_usage_error(
+    demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(["reach", *words, "--db", str(demo / "demo.duckdb")]) == 2
+    assert list(tmp_path.iterdir()) == []

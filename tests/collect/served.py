@@ -19,7 +19,11 @@ def write_served(content: Content, folder: Path) -> None:
     write_exports(content.tenant, folder)
     for name in ("graph-activity", "catalogue", "requests", "inventory", "directory/insights-logs-auditlogs"):
         shutil.rmtree(folder / name)
-    for path in [*folder.glob("directory/*-graph.json"), *folder.glob("directory/*-exchange.json")]:
+    for path in [
+        *folder.glob("directory/*-graph.json"),
+        *folder.glob("directory/*-exchange.json"),
+        *folder.glob("directory/*-azure.json"),
+    ]:
         path.unlink()
     for name in ("AuditLogs.csv", "directory-audits.json", "oauth2PermissionGrants.json"):
         (folder / "directory" / name).unlink()

@@ -73,3 +73,10 @@ def test_application_permissions_are_asked_of_the_applications_that_have_some() 
     held = [{"id": APP, "appRoles": [{"value": "User.Read.All"}]}, {"id": INNER, "appRoles": []}, {"id": HOSTILE}]
     found = asked("app_role_assignments", service_principals={"/": held})
     assert found == [f"/v1.0/servicePrincipals/{APP}/appRoleAssignedTo"]
+
+
+def test_members_are_asked_of_every_administrative_unit() -> None:
+    held = {"/": [{"id": GROUP.upper()}, {"id": HOSTILE}, {"id": None}]}
+    assert asked("administrative_unit_members", administrative_units=held) == [
+        f"/v1.0/directory/administrativeUnits/{GROUP}/members"
+    ]

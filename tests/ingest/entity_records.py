@@ -244,6 +244,32 @@ PUBLISHED_ROLE = {
 }
 _INSTANCE = {"startDateTime": "2026-01-05T08:00:00Z", "endDateTime": "2026-01-05T12:00:00Z", "memberType": "Direct"}
 
+CREDENTIAL = {
+    "id": guid(40),
+    "name": "Main",
+    "issuer": "https://token.actions.githubusercontent.com",
+    "subject": "repo:contoso/shop:ref:refs/heads/main",
+    "audiences": ["api://AzureADTokenExchange"],
+}
+TRUSTING_APPS = page(
+    "applications(id,appId,federatedIdentityCredentials())",
+    {"id": guid(20), "appId": guid(13).upper(), "federatedIdentityCredentials": [CREDENTIAL]},
+    {"id": guid(21), "appId": guid(14), "federatedIdentityCredentials": []},
+)
+_POD_PATH = (
+    f"{SUB}/resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/Id1/"
+    "federatedIdentityCredentials/Pod"
+)
+_POD = {"issuer": "https://oidc.example/cluster/", "subject": "system:serviceaccount:shop:worker", "audiences": []}
+TRUSTED_POD = {
+    "id": _POD_PATH,
+    "name": "Pod",
+    "type": "Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials",
+    "properties": _POD,
+}
+FLAT_TRUST = {"id": _POD_PATH, "name": "Pod", "resourceGroup": "rg", "type": TRUSTED_POD["type"], **_POD}
+UNIT = {"id": guid(30).upper(), "displayName": "Wards", "isMemberManagementRestricted": True, "visibility": None}
+
 DOCUMENTS: dict[str, tuple[str, str, Any]] = {
     "activation requests": (
         "a.json",
@@ -335,6 +361,21 @@ DOCUMENTS: dict[str, tuple[str, str, Any]] = {
         "object_owners",
         page("applications(id,appId,owners(id))", {"id": guid(20), "appId": guid(13), "owners": [typed("user", USER)]}),
     ),
+    "trust of applications": ("a.json", "application_federated_credentials", TRUSTING_APPS),
+    "trust of identities": ("a.json", "identity_federated_credentials", {"value": [TRUSTED_POD]}),
+    "az trust of identities": ("a.json", "identity_federated_credentials", [FLAT_TRUST]),
+    "units": ("a.json", "administrative_units", page("directory/administrativeUnits", UNIT)),
+    "unit members": (
+        "a.json",
+        "unit_members",
+        page(f"directory/administrativeUnits('{guid(30)}')/members(id,displayName)", typed("user", USER)),
+    ),
+    "unit members by file": (
+        f"administrativeUnit-members-{guid(30)}-1.json",
+        "unit_members",
+        page("directoryObjects", typed("user", USER)),
+    ),
+    "no unit members": ("a.json", "unit_members", page(f"directory/administrativeUnits('{guid(30)}')/members")),
     "members": ("a.json", "group_members", page(f"groups('{guid(11)}')/members", typed("user", USER))),
     "no members": ("a.json", "group_members", page(f"groups('{guid(11)}')/members")),
     "members by file": (

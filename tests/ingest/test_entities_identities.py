@@ -6,7 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.ingest.entity_records import SUB, guid, page, stage_document
+from tests.ingest.entity_records import (
+    CREDENTIAL,
+    DOCUMENTS,
+    FLAT_TRUST,
+    SUB,
+    TRUSTED_POD,
+    TRUSTING_APPS,
+    UNIT,
+    guid,
+    page,
+    stage_document,
+    typed,
+)
 
 GROUP = f"{SUB}/resourceGroups/rg"
 MACHINE = f"{GROUP}/providers/Microsoft.Compute/virtualMachines/VM1"
@@ -68,4 +80,60 @@ def test_a_listing_of_owners_is_no_listing_of_service_principals(tmp_path: Path)
     """Taken for one, its end would prove that whoever is not on it is gone."""
     staged = stage_document(tmp_path, page("servicePrincipals(id,owners(id))", {"id": guid(20), "owners": []}))
     assert staged.rows("listings", "listing") == []
+    assert staged.rows("principals", "principal_id") == []
+
+
+TRUST = ("object_id", "app_id", "name", "issuer", "subject", "is_expression")
+
+
+def test_an_application_trusts_the_subjects_of_its_credentials(tmp_path: Path) -> None:
+    staged = stage_document(tmp_path, TRUSTING_APPS)
+    assert staged.rows("federated_credentials", *TRUST) == [
+        (guid(20), guid(13), "main", CREDENTIAL["issuer"], CREDENTIAL["subject"], False)
+    ]
+    assert (staged.rejects, staged.rows("listings", "listing")) == ([], [])
+
+
+def test_a_credential_may_match_an_expression(tmp_path: Path) -> None:
+    said = "claims['sub'] matches 'repo:contoso/*'"
+    flexible = CREDENTIAL | {"subject": None, "claimsMatchingExpression": {"value": said, "languageVersion": 1}}
+    broken: list[object] = [CREDENTIAL | {"issuer": ""}, "text", None]
+    record = {"id": guid(20), "appId": guid(13), "federatedIdentityCredentials": [flexible, *broken]}
+    staged = stage_document(tmp_path, page("applications(id,appId,federatedIdentityCredentials())", record))
+    assert staged.rows("federated_credentials", "subject", "is_expression") == [(said, True)]
+    assert len(staged.rejects) == len(broken)
+
+
+@pytest.mark.parametrize("record", [TRUSTED_POD, FLAT_TRUST])
+def test_an_identity_trusts_what_stands_below_it(record: dict[str, object], tmp_path: Path) -> None:
+    staged = stage_document(tmp_path, [record])
+    subject = "system:serviceaccount:shop:worker"
+    assert staged.rows("federated_credentials", *TRUST) == [
+        (IDENTITY.lower(), None, "pod", "https://oidc.example/cluster/", subject, False)
+    ]
+
+
+def test_a_unit_says_whether_its_members_are_restricted(tmp_path: Path) -> None:
+    staged = stage_document(tmp_path, page("directory/administrativeUnits", UNIT))
+    assert staged.rows("administrative_units", "unit_id", "display_name", "is_restricted") == [
+        (guid(30), "Wards", True)
+    ]
+
+
+@pytest.mark.parametrize("form", ["unit members", "unit members by file"])
+def test_members_of_a_unit_are_members_of_no_group(form: str, tmp_path: Path) -> None:
+    name, _, document = DOCUMENTS[form]
+    staged = stage_document(tmp_path, document, name)
+    assert staged.rows("administrative_unit_members", "unit_id", "member_id", "member_type") == [
+        (guid(30), guid(10), "User")
+    ]
+    assert staged.rows("group_members", "group_id") == []
+    assert staged.rows("listings", "listing", "of", "complete") == [("unitMembers", guid(30), True)]
+
+
+def test_a_device_in_a_unit_is_no_principal(tmp_path: Path) -> None:
+    device = typed("device", {"id": guid(31)})
+    context = f"directory/administrativeUnits('{guid(30)}')/members"
+    staged = stage_document(tmp_path, page(context, device))
+    assert staged.rows("administrative_unit_members", "member_id", "member_type") == [(guid(31), "Device")]
     assert staged.rows("principals", "principal_id") == []

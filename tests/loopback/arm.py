@@ -242,8 +242,12 @@ class Arm:
                 return Answer(document={"value": [diagnostic_setting(self._content, found["scope"])]})
         return Answer(document={"value": []})
 
-    def _of_resource(self, request: Request, _: re.Match[str]) -> Answer:
-        return self._page(request, [])
+    def _of_resource(self, request: Request, found: re.Match[str]) -> Answer:
+        if found["kind"].lower() != "federatedidentitycredentials":
+            return self._page(request, [])
+        start = f"{request.path.lower()}/"
+        held = [one for one in self._content.federated_credentials if one["id"].lower().startswith(start)]
+        return self._page(request, held)
 
     def _of_type(self, request: Request, found: re.Match[str]) -> Answer:
         if (kind := found["type"].lower()) == "microsoft.security/alerts":

@@ -16,6 +16,7 @@ from rightsize.demo.directory_roles import write_directory_roles
 from rightsize.demo.hashing import guid
 from rightsize.demo.sign_ins import sign_in_rows
 from rightsize.demo.tenant import Tenant
+from rightsize.demo.trust_files import CLUSTER_ISSUER, write_trust
 from rightsize.demo.writing import Folder
 from tests.loopback.activity import ActivityOnce
 
@@ -34,6 +35,7 @@ class Content:
         self.sign_ins = sign_in_rows(tenant)
         write_directory(tenant, exports, self.sign_ins)
         write_directory_roles(tenant, exports)
+        write_trust(tenant, exports)
         self.parents = {scope.scope.lower(): scope.parent.lower() for scope in tenant.scopes}
         self.subscriptions = [scope for scope in tenant.scopes if scope.kind == "subscription"]
         self.management_groups = [scope for scope in tenant.scopes if scope.kind == "management_group"]
@@ -147,6 +149,12 @@ class Content:
         return [record for path in paths if path.exists() for record in json.loads(path.read_bytes())["value"]]
 
     @cached_property
+    def federated_credentials(self) -> list[Document]:
+        """Whom user-assigned identities trust."""
+        found: list[Document] = json.loads((self.folder / "inventory/federated-credentials.json").read_bytes())["value"]
+        return found
+
+    @cached_property
     def resources(self) -> list[Document]:
         """Resources that the tenant's assignments, activity and identities name, with plausible properties."""
         return list_resources(self)
@@ -183,6 +191,7 @@ _PROPERTIES: dict[str, Document] = {
     "microsoft.containerservice/managedclusters": {
         "aadProfile": {"enableAzureRBAC": True},
         "disableLocalAccounts": False,
+        "oidcIssuerProfile": {"enabled": True, "issuerURL": CLUSTER_ISSUER},
     },
     "microsoft.cognitiveservices/accounts": {"disableLocalAuth": False},
     "microsoft.operationalinsights/workspaces": {"retentionInDays": 365},

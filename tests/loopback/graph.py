@@ -19,12 +19,11 @@ from tests.loopback.wire import Answer, RefusalError, Request, graph_error, page
 _PAGE, _MAX_PAGE = 100, 999
 _MAX_BATCH = 20
 _EMPTY = (
-    "oauth2PermissionGrants applications domains auditLogs/directoryAudits "
+    "oauth2PermissionGrants domains auditLogs/directoryAudits "
     "roleManagement/directory/roleEligibilityScheduleRequests "
     "roleManagement/directory/roleAssignmentScheduleInstances "
     "roleManagement/directory/roleEligibilitySchedules roleManagement/directory/roleAssignmentSchedules "
     "policies/roleManagementPolicies policies/roleManagementPolicyAssignments identity/conditionalAccess/policies "
-    "identityGovernance/privilegedAccess/group/eligibilityScheduleInstances "
     "identityGovernance/privilegedAccess/group/assignmentScheduleInstances "
     "identityGovernance/privilegedAccess/group/assignmentScheduleRequests "
     "identityGovernance/entitlementManagement/accessPackages "
@@ -65,6 +64,9 @@ class Graph:
             "directory/deleteditems/microsoft.graph.serviceprincipal": lambda: content.directory(
                 "deletedItems-servicePrincipals"
             ),
+            "applications": self._applications,
+            "directory/administrativeunits": lambda: content.directory("administrativeUnits"),
+            f"{_NEEDS_FILTER}eligibilityscheduleinstances": lambda: content.directory("group-eligibility-instances"),
             "organization": self._organization,
             "subscribedskus": self._licences,
             "rolemanagement/directory/roledefinitions": lambda: content.directory("directory-roles"),
@@ -90,17 +92,19 @@ class Graph:
             return self._post(request, key)
         if key == "auditlogs/signins":
             return sign_in_page(self._content, request, version, self._size(request, 1000))
-        if key in self._listings:
-            return self._page(request, version, path, self._listing(key))
+        if key.startswith(_NEEDS_FILTER) and not re.search(
+            r"(groupId|principalId) eq '", request.query.get("$filter", "")
+        ):
+            text = "A filter on groupId or principalId is required."
+            return graph_error(400, "MissingParameters", text)
         if key in _SIGNALS:
             return self._page(request, version, path, self._content.signals.get(key, []))
-        if key in _EMPTY_PATHS:
-            if key.startswith(_NEEDS_FILTER) and not re.search(
-                r"(groupId|principalId) eq '", request.query.get("$filter", "")
-            ):
-                text = "A filter on groupId or principalId is required."
-                return graph_error(400, "MissingParameters", text)
-            return self._page(request, version, path, [])
+        if key in self._listings or key in _EMPTY_PATHS:
+            items = self._listing(key) if key in self._listings else []
+            return self._page(request, version, path, items)
+        if unit := re.fullmatch(r"directory/administrativeunits/([^/]+)/members", key):
+            members = self._content.directory(f"administrativeUnit-members-{unit[1]}")
+            return self._page(request, version, path.replace(unit[1], f"('{unit[1]}')").replace("/(", "("), members)
         if key.endswith("/$count") and key.removesuffix("/$count") in self._listings:
             return Answer(
                 document=str(len(self._listing(key.removesuffix("/$count")))).encode(), content_type="text/plain"
@@ -124,12 +128,22 @@ class Graph:
         select = [name for name in request.query.get("$select", "").split(",") if name]
         size = self._size(request, 500 if "signInActivity" in select else _MAX_PAGE)
         held = keep(items, request.query.get("$filter", ""))
-        shown = [_selected(item, select) for item in held]
-        chosen = f"({request.query['$select']})" if select else ""
+        expand = re.sub(r"\(.*?\)", "", request.query.get("$expand", ""))
+        shown = [_selected(item, select) | self._expanded(path, item, expand) for item in held]
+        inner = f",{expand}(id)" if expand else ""
+        chosen = f"({request.query['$select']}{inner})" if select else ""
         head: Document = {"@odata.context": f"{request.base}/{version}/$metadata#{path}{chosen}"}
         if request.query.get("$count", "").lower() == "true":
             head["@odata.count"] = len(held)
         return page(request, shown, size, link="@odata.nextLink", **head)
+
+    def _expanded(self, path: str, item: Document, name: str) -> Document:
+        """Return a navigation of an object, as it stands beside its properties."""
+        listing = {"owners": f"owners-{path}", "federatedIdentityCredentials": f"{path}-trust"}.get(name)
+        if listing is None:
+            return {}
+        found = [one[name] for one in self._content.directory(listing) if one["id"] == item["id"]]
+        return {name: found[0] if found else []}
 
     def _of_object(self, request: Request, version: str, path: str) -> Answer:
         kind, _, rest = path.partition("/")
@@ -236,6 +250,19 @@ class Graph:
         ]
         context = f"{request.base}/v1.0/$metadata#directoryObjects"
         return Answer(document={"@odata.context": context, "value": found})
+
+    def _applications(self) -> list[Document]:
+        names = {app["appId"]: app["displayName"] for app in self._listing("serviceprincipals")}
+        listed = self._content.directory("applications-trust")
+        return [
+            {
+                "id": app["id"],
+                "appId": app["appId"],
+                "displayName": names[app["appId"]],
+                "signInAudience": "AzureADMyOrg",
+            }
+            for app in listed
+        ]
 
     def _organization(self) -> list[Document]:
         tenant = self._content.tenant

@@ -39,6 +39,23 @@ def test_it_opens_in_silence_and_everybody_can_read_it(page: Path, tmp_path: Pat
     assert seen.results == ["true", True, []]
 
 
+@pytest.mark.parametrize("dark", [False, True])
+def test_what_falls_can_be_read_on_a_phone(page: Path, tmp_path: Path, dark: bool) -> None:
+    """Opened, every blast radius keeps to the width of the window and to the rules of accessibility."""
+    opened = "[...document.querySelectorAll('#escalation details')].map((one) => (one.open = true)).length"
+    seen = visit(
+        page,
+        tmp_path,
+        {"eval": opened},
+        {"eval": "document.documentElement.scrollWidth <= innerWidth"},
+        {"axe": True},
+        dark=dark,
+        width=360,
+        height=740,
+    )
+    assert seen.results == [11, True, []]
+
+
 def test_the_summary_fits_one_screen(page: Path, tmp_path: Path) -> None:
     """Numbers, risk before and after, and the ten principals, at a laptop's size."""
     bottom = "document.querySelector('.glance').getBoundingClientRect().bottom"

@@ -10,7 +10,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from rightsize.analyze.reach import View, granted_holdings, view_from, view_of
+from rightsize.analyze.reach import View, granted_holdings, view_of
+from rightsize.analyze.reach_near import view_from
 from rightsize.store.connection import Store, open_store
 from rightsize.workflow.concern import JudgedPrincipal, judge_from, judge_principal
 from rightsize.workflow.demo import STORE

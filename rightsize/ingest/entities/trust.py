@@ -15,7 +15,7 @@ from typing import Any
 from rightsize.ingest.entities.definitions import text_of
 from rightsize.ingest.entities.fields import field
 from rightsize.ingest.entities.look import Look, fold_keys, look_at
-from rightsize.ingest.entities.shape import ColumnShape, ObjectShape, Row, Unusable
+from rightsize.ingest.entities.shape import ColumnShape, ObjectShape, Reader, Recogniser, Row, Unusable
 from rightsize.model.errors import InputError
 from rightsize.rbac.text import fold
 
@@ -59,25 +59,27 @@ def _credential(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {"name": fold(name), "issuer": issuer, "subject": subject, "is_expression": subject == said.strip()}
 
 
+_UNIT = (
+    field("unit_id", "id", kind="id", mandatory=True),
+    field("display_name", "displayName"),
+    field("is_restricted", "isMemberManagementRestricted", kind="bool"),
+)
+_INSERT_UNITS = """
+INSERT INTO stage_administrative_units (file_id, line, unit_id, display_name, is_restricted)
+SELECT file_id, line, unit_id, display_name, coalesce(is_restricted, false) FROM entity_rows
+"""
+
+
+def _is_unit(look: Look) -> bool:
+    return not look.type and "ismembermanagementrestricted" in look.outer and bool(look.text("id"))
+
+
+def _shape(name: str, recogniser: Recogniser, reader: Reader) -> ObjectShape:
+    return ObjectShape(name, name, recogniser, "federated_credentials", reader)
+
+
 TRUST_SHAPES = (
-    ObjectShape(
-        "application_federated_credentials", "federated_credentials", has_trust, "federated_credentials", _read_trust
-    ),
-    ObjectShape(
-        "identity_federated_credentials", "federated_credentials", _is_of_identity, "federated_credentials",
-        _read_of_identity,
-    ),
-    ColumnShape(
-        "administrative_units",
-        "administrative_units",
-        lambda look: not look.type and "ismembermanagementrestricted" in look.outer and bool(look.text("id")),
-        (
-            field("unit_id", "id", kind="id", mandatory=True),
-            field("display_name", "displayName"),
-            field("is_restricted", "isMemberManagementRestricted", kind="bool"),
-        ),
-        """
-        INSERT INTO stage_administrative_units (file_id, line, unit_id, display_name, is_restricted)
-        SELECT file_id, line, unit_id, display_name, coalesce(is_restricted, false) FROM entity_rows""",
-    ),
-)  # fmt: skip
+    _shape("application_federated_credentials", has_trust, _read_trust),
+    _shape("identity_federated_credentials", _is_of_identity, _read_of_identity),
+    ColumnShape("administrative_units", "administrative_units", _is_unit, _UNIT, _INSERT_UNITS),
+)

@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rightsize.rbac.text import fold
+from rightsize.render.blast import shape_blast
 from rightsize.render.report.figures import SHOWN, Figures, bar
 from rightsize.render.report.sources import clean, name_of
 
-WAYS_OF = 10
-"""Of so many subjects the ways are told."""
-_WAYS = 5
+BLASTS_OF = {"principal": 6, "resource": 3, "outsider": 2}
+"""Of so many subjects of each kind the blast radius is drawn."""
+_DONE = 5
 _TITLES = {"directory": "Roles of the directory", "graph": "What applications hold of Microsoft Graph"}
 
 
@@ -63,7 +64,7 @@ def activation_rows(figures: Figures) -> list[dict[str, Any]]:
             ),
             "at": "the tenant" if row["scope"] in ("/", None) else figures.place(row["scope"]),
             "began": str(row["start_on"] or "")[:16],
-            "done": [clean(name) for name in (row["done"] or ())[:_WAYS]],
+            "done": [clean(name) for name in (row["done"] or ())[:_DONE]],
         }
         for row in rows[:SHOWN]
     ]
@@ -77,21 +78,6 @@ def reach_rows(figures: Figures) -> list[dict[str, Any]]:
     ]
 
 
-def way_rows(figures: Figures) -> list[dict[str, Any]]:
-    """Return for the first subjects the shortest ways to the worst that they lead to."""
-    return [
-        {
-            "name": name_of(one["name"], one["subject"]),
-            "whole": len(one["ways"]),
-            "ways": [
-                {
-                    "name": clean(way["name"]),
-                    "certain": way["certain"],
-                    "steps": [{key: clean(step[key]) for key in ("from", "to", "why")} for step in way["steps"]],
-                }
-                for way in one["ways"][:_WAYS]
-            ],
-        }
-        for one in figures.sources.ways
-        if one["ways"]
-    ]
+def blast_rows(figures: Figures) -> list[dict[str, Any]]:
+    """Return the blast radius of the first subjects, ready to be drawn."""
+    return [shape_blast(one) for one in figures.sources.blasts]

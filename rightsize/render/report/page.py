@@ -15,7 +15,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from rightsize.render.curve import HEIGHT, WIDTH, draw_curve, short_number
-from rightsize.render.report.beyond import activation_rows, plane_tables, reach_rows, way_rows
+from rightsize.render.report.beyond import activation_rows, blast_rows, plane_tables, reach_rows
 from rightsize.render.report.calendar import draw_calendar
 from rightsize.render.report.embed import Embedding, to_json
 from rightsize.render.report.figures import Figures, bar
@@ -81,7 +81,7 @@ def _facts(sources: Sources, figures: Figures) -> dict[str, Any]:
         "activation_count": len(sources.activations),
         "reach_rows": reach_rows(figures),
         "reach_count": len(sources.reach),
-        "way_rows": way_rows(figures),
+        "blast_rows": blast_rows(figures),
         "kept": figures.kept(),
         "kept_count": len(proposals) - changes,
         "principals": figures.principals(),

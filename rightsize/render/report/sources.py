@@ -37,7 +37,7 @@ class Sources:
         violations: Who can defeat several layers of one subscription: as the table `layer_violations`.
         planes: What was concluded of the planes beyond Azure RBAC.
         reach: What falls with each principal and resource, worst first, as `reach` shows it.
-        ways: For the first of them the shortest ways to the worst that they lead to, as `reach SUBJECT` shows them.
+        blasts: For the first of each kind the blast radius, as `workflow.blast` returns it.
         activations: As the table `activations`, of every plane.
         stale: Why the plan does not speak of the store as it is, or None.
     """
@@ -57,7 +57,7 @@ class Sources:
     evidence: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     planes: Sequence[PlaneAnalysis] = ()
     reach: Sequence[Mapping[str, Any]] = ()
-    ways: Sequence[Mapping[str, Any]] = ()
+    blasts: Sequence[Mapping[str, Any]] = ()
     activations: Sequence[Mapping[str, Any]] = ()
     stale: str | None = None
 

@@ -1,0 +1,60 @@
+"""The part of a view that some nodes reach: what one principal comes to, without the graph of everybody."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import polars as pl
+
+from rightsize.analyze.escalation import Holdings, assignable, build_graph, with_assignable
+from rightsize.analyze.facts import Facts
+from rightsize.analyze.indirect import acting_clients
+from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.reach import View, view_of
+from rightsize.analyze.tenant import Tenant
+
+
+def view_from(
+    nodes: Iterable[str], facts: Facts, tenant: Tenant, inputs: Inputs, holdings: Holdings, *, with_eligible: bool
+) -> View:
+    """Return the view as far as some nodes reach, which says the same of them; built from what they come to hold."""
+    starts = list(nodes)
+    holdings = with_assignable(holdings, tenant, inputs)
+    users = {f"p:{user}" for user in facts.principals.filter(pl.col("principal_type") == "User")["principal_id"]}
+    clients = {f"h:{client}" for client in acting_clients(facts)}
+    known: frozenset[str] = frozenset(starts)
+    while True:
+        part, near, held = _around(known, facts, tenant, holdings)
+        graph = build_graph(part, near, inputs, held, with_eligible=with_eligible)
+        found = known | graph.reachable(starts)
+        # From the directory everything follows, and who is a user there is told apart by it; what an application may
+        # do as its users rests on what these hold.
+        if any(name.startswith("x:") for name in found) or users & found - set(starts) or clients & found:
+            return view_of(facts, tenant, inputs, holdings, with_eligible=with_eligible)
+        if found == known:
+            return view_of(part, near, inputs, held, with_eligible=with_eligible)
+        known = found
+
+
+def _around(nodes: frozenset[str], facts: Facts, tenant: Tenant, holdings: Holdings) -> tuple[Facts, Tenant, Holdings]:
+    """Return the facts, members and holdings from which the edges out of some nodes are made."""
+    named = {letter: pl.Series([name[2:] for name in nodes if name[0] == letter], dtype=pl.String) for letter in "phr"}
+    is_held = pl.col("holder").is_in(named["h"].implode())
+    own = pl.col("principal_id").is_in(named["h"].implode())
+    part = replace(
+        facts,
+        attached=facts.attached.filter(pl.col("scope").is_in(named["r"].implode())),
+        owned=facts.owned.filter(pl.col("owner_id").is_in(named["h"].implode())),
+        permissions=facts.permissions.filter(own),
+        roles=facts.roles.filter(own),
+        scoped=facts.scoped.filter(own),
+        governed=facts.governed.filter(own),
+        delegated=facts.delegated.clear(),
+        principals=facts.principals.clear(),
+    )
+    members = tenant.membership.filter(pl.col("principal_id").is_in(named["p"].implode()))
+    assigned = holdings.assigned.filter(is_held)
+    roles = {*assigned["role"], *assignable(holdings.assigned, tenant)}
+    grants = holdings.grants.filter(pl.col("role").is_in(roles))
+    return part, replace(tenant, membership=members), Holdings(assigned, grants)

@@ -1,0 +1,125 @@
+"""Who owns, who is trusted from outside, who administers a part, and who may become an owner of a group.
+
+Each is a way to more than any role says: a developer who owns the application that deploys, a branch of a repository
+that is that application, a pod that is a managed identity, a ward's coordinator who resets the sign-ins of its members.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rightsize.demo.directory_roles import people_of, unit_id
+from rightsize.demo.graph_files import grant_id
+from rightsize.demo.hashing import guid
+from rightsize.demo.templates import json_text
+from rightsize.demo.tenant import Tenant
+from rightsize.demo.writing import Folder
+
+ARM_APP_ID = "797f4846-ba00-4fd7-ba43-dac1f8f63013"
+CLUSTER_ISSUER = "https://westeurope.oic.prod-aks.azure.com/4b1c6c0a-2f0e-4f3d-9a55-0d5a8a0f6a11/aks-portal/"
+"""The issuer of the tokens of the cluster's service accounts."""
+
+_GRAPH = "https://graph.microsoft.com/v1.0/$metadata#"
+_ELIGIBILITIES = "identityGovernance/privilegedAccess/group/eligibilityScheduleInstances"
+_POD_TYPE = "Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials"
+_GITHUB = "https://token.actions.githubusercontent.com"
+_APPLICATIONS = ("github-portal-deploy", "terraform-connectivity", "hl7-bridge", "grafana")
+_OWNERS = {"github-portal-deploy": ("chloe",), "g-frontend": ("martin",)}
+_TRUST = {
+    "github-portal-deploy": ("main", "repo:aldervalley/patient-portal:ref:refs/heads/main"),
+    "terraform-connectivity": ("production", "repo:aldervalley/connectivity:environment:production"),
+}
+_POD = ("id-records-archiver", "archiver", "system:serviceaccount:records:archiver")
+_UNIT, _MEMBERS = "cardiology", ("beatrice", "nadia", "g-stewards")
+_TO_BE_OWNER = ("sara", "g-platform")
+_CONSENT = ("grafana", "tomas")
+
+
+def write_trust(tenant: Tenant, folder: Folder) -> None:
+    """Write owners, federated credentials, an administrative unit, an eligible ownership, and a user's consent."""
+    people = people_of(tenant)
+    audiences = ["api://AzureADTokenExchange"]
+    owners, trust = [], []
+    for key in _APPLICATIONS:
+        head = {"id": guid(tenant.spec.seed, "application", key), "appId": people[key].app_id}
+        owners.append(head | {"owners": [_user(people[owner].principal_id) for owner in _OWNERS.get(key, ())]})
+        name, subject = _TRUST.get(key, ("", ""))
+        one = {"id": guid(tenant.spec.seed, "trust", key), "name": name, "issuer": _GITHUB, "subject": subject,
+               "description": None, "audiences": audiences}  # fmt: skip
+        trust.append(head | {"federatedIdentityCredentials": [one] if name else []})
+    groups = [
+        {"id": group.principal_id, "owners": [_user(people[owner].principal_id) for owner in _OWNERS.get(key, ())]}
+        for key, group in people.items()
+        if group.kind == "group"
+    ]
+    _write(folder, "owners-applications", "applications(id,appId,owners(id))", owners)
+    _write(folder, "applications-trust", "applications(id,appId,federatedIdentityCredentials())", trust)
+    _write(folder, "owners-groups", "groups(id,owners(id))", groups)
+    unit = unit_id(tenant, _UNIT)
+    place = {"id": unit, "displayName": _UNIT.title(), "isMemberManagementRestricted": False}
+    _write(folder, "administrativeUnits", "directory/administrativeUnits", [place])
+    members = [
+        {"@odata.type": f"#microsoft.graph.{'group' if key.startswith('g-') else 'user'}",
+         "id": people[key].principal_id, "displayName": people[key].name}
+        for key in _MEMBERS
+    ]  # fmt: skip
+    _write(folder, f"administrativeUnit-members-{unit}", "directoryObjects", members)
+    _write(folder, "group-eligibility-instances", _ELIGIBILITIES, [_eligibility(tenant)])
+    _write_consent(tenant, folder)
+    identity, name, subject = _POD
+    below = f"{people[identity].resource_id}/federatedIdentityCredentials/{name}"
+    pod = {"id": below, "name": name, "type": _POD_TYPE,
+           "properties": {"issuer": CLUSTER_ISSUER, "subject": subject, "audiences": audiences}}  # fmt: skip
+    folder.write_json("inventory/federated-credentials.json", {"value": [pod]}, records=1)
+
+
+def _user(principal_id: str) -> dict[str, str]:
+    return {"@odata.type": "#microsoft.graph.user", "id": principal_id}
+
+
+def _eligibility(tenant: Tenant) -> dict[str, Any]:
+    who, group = (people_of(tenant)[key].principal_id for key in _TO_BE_OWNER)
+    schedule = guid(tenant.spec.seed, "group eligibility", *_TO_BE_OWNER)
+    return {
+        "id": f"{group}_owner_{schedule}",
+        "principalId": who,
+        "groupId": group,
+        "accessId": "owner",
+        "startDateTime": f"{tenant.spec.day_ago(200).isoformat()}T08:00:00Z",
+        "endDateTime": None,
+        "memberType": "direct",
+        "eligibilityScheduleId": f"{group}_owner_{schedule}",
+    }
+
+
+def _write_consent(tenant: Tenant, folder: Folder) -> None:
+    """Write that one user let an application act in Azure as him, and the API that it acts on."""
+    client, user = (people_of(tenant)[key] for key in _CONSENT)
+    api = guid(tenant.spec.seed, "api", ARM_APP_ID)
+    scope = {"id": guid("azure permission", "user_impersonation"), "value": "user_impersonation", "isEnabled": True}
+    service = {
+        "@odata.context": f"{_GRAPH}servicePrincipals/$entity",
+        "id": api,
+        "appId": ARM_APP_ID,
+        "displayName": "Windows Azure Service Management API",
+        "servicePrincipalType": "Application",
+        "accountEnabled": True,
+        "servicePrincipalNames": [ARM_APP_ID],
+        "appRoles": [],
+        "oauth2PermissionScopes": [scope],
+    }
+    folder.write("directory/servicePrincipal-azure.json", json_text(service).encode(), records=1)
+    grant = {
+        "id": grant_id(tenant, client, "azure"),
+        "clientId": client.principal_id,
+        "consentType": "Principal",
+        "principalId": user.principal_id,
+        "resourceId": api,
+        "scope": "user_impersonation",
+    }
+    _write(folder, "oauth2PermissionGrants-azure", "oauth2PermissionGrants", [grant])
+
+
+def _write(folder: Folder, name: str, context: str, records: list[dict[str, Any]]) -> None:
+    document = {"@odata.context": _GRAPH + context, "value": records}
+    folder.write(f"directory/{name}.json", json_text(document).encode(), records=len(records))

@@ -1,0 +1,148 @@
+"""The blast radius as a picture: SVG without script, whole in itself, and as a page that reads at any width."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from rightsize.analyze.blast import COLUMNS
+from rightsize.render.escape import for_terminal
+
+_WIDTH, _LABEL, _ROW, _LINE, _INDENT = 920, 168, 26, 22, 20
+_CELL = (_WIDTH - _LABEL) / len(COLUMNS)
+_BAR = _CELL - 10
+_HEAD = 118
+_LETTER = 6.6
+BASES = ("granted", "proposed", "used")
+_WORDS = {"identity": "identities", "resource": "resources", "secrets": "stores of secrets or data", "access": "scopes",
+          "directory": "parts of the directory", "outsider": "outside subjects", "consent": "users"}  # fmt: skip
+_COUNTS = (("identities", "identities"), ("resources", "resources with code"), ("secrets", "stores of secrets or data"),
+           ("cells", "layers of defence, each in a subscription"))  # fmt: skip
+
+
+def shape_blast(blast: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a blast radius with its texts made harmless and its bars measured, in hundredths of their column."""
+    today, after = blast["today"], blast["after"]
+    return {
+        "name": for_terminal(blast["name"]),
+        "has_plan": after is not None,
+        "takes_tenant": today["takes_tenant"],
+        "tenant_left": bool(after and after["takes_tenant"]),
+        "counts": [(words, today[name], after[name] if after else None) for name, words in _COUNTS],
+        "planes": [
+            (plane, plane in today["planes"], bool(after) and plane in after["planes"])
+            for plane in ("graph", "directory")
+        ],
+        "columns": list(COLUMNS),
+        "rows": [
+            {"at": for_terminal(row["at"]), "cells": [_cell(row, name) for name in COLUMNS]} for row in blast["grid"]
+        ],
+        "branches": _branches(blast["branches"]),
+        "left_out": blast["left_out"],
+    }
+
+
+def _branches(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the branches as they are told; what is gone is said once, where it begins."""
+    told: list[dict[str, Any]] = []
+    above: dict[int, bool] = {}
+    for one in found:
+        branch = _branch(one)
+        above[one["depth"]] = branch["gone"]
+        if branch["gone"] and above.get(one["depth"] - 1):
+            branch["fate"] = ""
+        told.append(branch)
+    return told
+
+
+def _cell(row: Mapping[str, Any], name: str) -> dict[str, Any]:
+    cell, whole = row["cells"][name], row["subscriptions"]
+    share = {basis: 100 * (cell[basis] or 0) / whole for basis in BASES}
+    if whole == 1:
+        said = [basis for basis in BASES if cell[basis]]
+    else:
+        said = [f"{basis} in {cell[basis]} of {whole}" for basis in BASES if cell[basis]]
+    words = ", ".join(said) or "nothing"
+    if cell["granted"]:
+        words += "; without a further step" if cell["own"] else "; through further steps"
+    title = f"{for_terminal(row['at'])}, {name.replace('_', ' ')}: {words}"
+    return {"own": 100 * cell["own"] / whole, "share": share, "title": title}
+
+
+def _branch(one: Mapping[str, Any]) -> dict[str, Any]:
+    names = [for_terminal(name) for name in one["names"]]
+    text = names[0] if one["things"] == 1 else f"{one['things']} {_WORDS[one['kind']]}: {', '.join(names)}"
+    more = one["things"] - len(names)
+    fate = ""
+    if one["stays"] is not None and one["stays"] < one["things"]:
+        fate = "gone" if one["stays"] == 0 else f"{one['stays']} left"
+    return {
+        "depth": one["depth"],
+        "kind": one["kind"],
+        "text": text + (f" and {more} more" if more > 0 else ""),
+        "why": for_terminal(one["why"]),
+        "certain": one["certain"],
+        "gone": fate == "gone",
+        "fate": fate,
+        "hidden": one["hidden"],
+    }
+
+
+def draw_blast(blast: Mapping[str, Any]) -> str:
+    """Return the picture as SVG text."""
+    shaped = shape_blast(blast)
+    top = _HEAD + _ROW * len(shaped["rows"]) + 34
+    lines: list[dict[str, Any]] = []
+    above: dict[int, float] = {}
+    for number, branch in enumerate(shaped["branches"]):
+        x, y = 8 + _INDENT * (branch["depth"] - 1), top + 26 + _LINE * number
+        room = int((_WIDTH - x - 24) / _LETTER)
+        above[branch["depth"]] = y
+        lines.append(branch | _fitted(branch, room) | {"x": x, "y": y, "up": above.get(branch["depth"] - 1, top + 6)})
+    return _environment().get_template("blast.svg.j2").render(
+        shaped, width=_WIDTH, height=top + 40 + _LINE * len(lines), label=_LABEL, cell=_CELL, bar=_BAR, head=_HEAD,
+        row_height=_ROW, top=top, lines=lines, label_room=int((_LABEL - 8) / _LETTER),
+    )  # fmt: skip
+
+
+def _fitted(branch: Mapping[str, Any], room: int) -> dict[str, str]:
+    """Cut the texts of a line so that both fit: the name first, then why."""
+    notes = [branch["fate"] and f"{branch['fate']} under the plan", "" if branch["certain"] else "possible",
+             f"{branch['hidden']} more below" if branch["hidden"] else ""]  # fmt: skip
+    tail = ", ".join(filter(None, notes))
+    left = room - (len(tail) + 3 if tail else 0)
+    text = _cut(branch["text"], max(16, left * 6 // 10))
+    return {"text": text, "why": _cut(branch["why"], max(0, left - len(text) - 3)), "tail": tail}
+
+
+def _cut(text: str, room: int) -> str:
+    if len(text) <= room:
+        return text
+    return f"{text[: room - 1]}…" if room > 1 else ""
+
+
+def write_blast_page(blast: Mapping[str, Any]) -> str:
+    """Return a page with the picture as text, tables and lists, which needs no script and reads at any width."""
+    style = files("rightsize.render").joinpath("templates", "report", "report.css").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    return _environment().get_template("blast.html.j2").render(blast=shape_blast(blast), style=style, policy=policy)
+
+
+def _environment() -> Environment:
+    found = Environment(
+        loader=PackageLoader("rightsize.render"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    found.filters["number"] = lambda value: f"{value:,.0f}"
+    found.filters["words"] = lambda text: str(text).replace("_", " ")
+    return found

@@ -1,0 +1,145 @@
+"""The blast radius of a subject as plain values: before and after a plan, for a picture, a page or a program."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from rightsize.analyze.blast import Branch, draw_grid, grow_branches
+from rightsize.analyze.escalation import Holdings
+from rightsize.analyze.facts import Facts, read_facts, without_grants
+from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.reach import View, described, reached_of, read_holdings, view_of, ways_from
+from rightsize.analyze.verdicts import Analysis, analyse
+from rightsize.analyze.window import DEFAULT_DAYS, choose_window
+from rightsize.model.plan import Plan
+from rightsize.propose.after import assigned_after, planned_grants, tables_after
+from rightsize.propose.reviewable import plan_of
+from rightsize.store.connection import open_store
+from rightsize.workflow.layers import read_names
+from rightsize.workflow.plan_folder import read_plan_folder
+from rightsize.workflow.reach import KINDS, ReachResult, ends_of, named, node_of, rank_of, reach_in, step_of
+
+TableOf = Callable[[str], pl.DataFrame]
+_NAMED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Views:
+    """What is granted, was used, and is left by a plan, closed."""
+
+    granted: View
+    used: View
+    proposed: View | None
+
+
+def views_of(
+    facts: Facts, inputs: Inputs, analysis: Analysis, table_of: TableOf, plan: Plan | None, *, eligible: bool
+) -> Views:
+    """Close the views; what can be activated counts as standing where `eligible` says so.
+
+    Args:
+        facts: What is attached, owned and held beyond Azure roles.
+        inputs: The tables of the analysis.
+        analysis: Its verdicts.
+        table_of: Gives the other tables of the store.
+        plan: What is carried out in the last view.
+        eligible: Count what can be activated.
+    """
+    tenant, holdings = analysis.tenant, read_holdings(analysis)
+    granted = view_of(facts, tenant, inputs, holdings["granted"], with_eligible=eligible)
+    used = view_of(without_grants(facts), tenant, inputs, holdings["used"], with_eligible=False)
+    if plan is None:
+        return Views(granted, used, None)
+    grants = pl.concat([holdings["granted"].grants, planned_grants(plan, inputs, tenant)])
+    later = read_facts(inputs, tables_after(plan, table_of))
+    held = Holdings(assigned_after(plan, tenant), grants)
+    return Views(granted, used, view_of(later, tenant, inputs, held, with_eligible=eligible))
+
+
+def blast_of(node: str, views: Views, names: Mapping[str, str]) -> dict[str, Any]:
+    """Return the blast radius of a node of the graph.
+
+    Returns:
+        `name`, `today` and `after` (counts as the table `reach`; `after` is null without a plan), `grid` with a row a
+        subscription (`at`, `subscriptions`, `cells` by column), `branches` with the ways, parents before children, and
+        `left_out`, the number of things that are in none of them.
+    """
+    view = views.granted
+    ways = ways_from(view, node, ends_of(view, node))
+    left = views.proposed.graph.reachable([node]) if views.proposed is not None else None
+    branches, left_out = grow_branches(ways, left, rank_of)
+    grid = draw_grid(node, view, views.used, views.proposed)
+    return {
+        "name": named(node, names),
+        "today": _counts(view, node),
+        "after": _counts(views.proposed, node) if views.proposed is not None else None,
+        "grid": [
+            {
+                "at": names.get(row.scope, row.scope) if row.scope else f"{row.subscriptions} more",
+                "subscriptions": row.subscriptions,
+                "cells": {name: asdict(cell) for name, cell in row.cells.items()},
+            }
+            for row in grid
+        ],
+        "branches": [_told(one, names) for one in branches],
+        "left_out": left_out,
+    }
+
+
+def blast_from(
+    db: Path,
+    subject: str,
+    *,
+    plan: Path | None = None,
+    eligible: bool = False,
+) -> tuple[ReachResult, dict[str, Any]]:
+    """Return what falls with a principal, a resource or an outside subject, as `reach_from` does, and its blast radius.
+
+    Args:
+        db: The store.
+        subject: As for `reach_from`.
+        plan: The folder of a plan, which brings its own window.
+        eligible: Count what could be activated as standing.
+
+    Raises:
+        UsageError: Nothing or several are called so.
+        InputError: The plan cannot be read.
+    """
+    read = read_plan_folder(plan) if plan is not None else None
+    as_of, min_window = None, DEFAULT_DAYS
+    if read is not None:
+        as_of = read.written.last_day + dt.timedelta(days=1)
+        min_window = (as_of - read.written.first_day).days
+    with open_store(db, read_only=True) as store:
+        inputs = Inputs.read(store.table)
+        facts = read_facts(inputs, store.table)
+        people, places = read_names(store)
+        node = node_of(store, facts, inputs, subject)
+        analysis = analyse(inputs, choose_window(inputs, as_of, min_window))
+        planned = plan_of(read) if read is not None else None
+        views = views_of(facts, inputs, analysis, store.table, planned, eligible=eligible)
+    names = people | places
+    return reach_in(views.granted, node, names), blast_of(node, views, names)
+
+
+def _counts(view: View, node: str) -> dict[str, Any]:
+    return described(view.frame, reached_of(view, node), 0)
+
+
+def _told(branch: Branch, names: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "depth": branch.depth,
+        "kind": KINDS[branch.nodes[0][0]],
+        "names": [named(node, names) for node in branch.nodes[:_NAMED]],
+        "things": len(branch.nodes),
+        "why": step_of(branch.step, names)["why"],
+        "certain": branch.certain,
+        "stays": branch.stays,
+        "hidden": branch.hidden,
+    }
