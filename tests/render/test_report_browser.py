@@ -50,8 +50,8 @@ def test_what_falls_can_be_read_on_a_phone(page: Path, tmp_path: Path, dark: boo
         {"eval": "document.documentElement.scrollWidth <= innerWidth"},
         {"axe": True},
         dark=dark,
-        width=360,
-        height=740,
+        width=390,
+        height=844,
     )
     assert seen.results == [11, True, []]
 
