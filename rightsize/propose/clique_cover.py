@@ -12,7 +12,9 @@ import time
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from itertools import islice
+from operator import or_
 
 from rightsize.propose.bicliques import bits
 from rightsize.propose.cliques import greedy_cover, independent_set, maximal_cliques, widen, without_spare
@@ -24,7 +26,7 @@ GREEDY_SIZE = 3_000
 """Greedy covers of more vertices take longer than the better ones that the fractional cover leads to."""
 GREEDY_SHARE = 0.2
 """Of the time."""
-FEWEST_SETS = 4
+ASKED_SETS = 4
 PART_ROUNDS = 200
 PART_CLIQUES = 4_000
 PART_NODES = 100
@@ -56,11 +58,16 @@ class _Instance:
 
     def share(self, part: float) -> float:
         """Return the time at which a part of what is left of the time is over."""
-        now = time.monotonic()
-        return now + part * (self.deadline - now)
+        return part_of_time(part, self.deadline)
 
     def seconds(self) -> float:
         return max(0.0, self.deadline - time.monotonic())
+
+
+def part_of_time(share: float, deadline: float) -> float:
+    """Return the monotonic time at which a part of what is left until the deadline is over."""
+    now = time.monotonic()
+    return now + share * (deadline - now)
 
 
 def fewest_cliques(
@@ -85,7 +92,7 @@ def fewest_cliques(
     greedy_ends = given.share(GREEDY_SHARE)
     apart, covers = [], [*known]
     for turn in range(turns):
-        if turn >= FEWEST_SETS and time.monotonic() >= greedy_ends:
+        if apart and time.monotonic() >= greedy_ends:
             break
         apart.append(independent_set(adjacent, vertices, turn))
     for turn in range(turns if size <= GREEDY_SIZE else 0):
@@ -93,9 +100,9 @@ def fewest_cliques(
             break
         covers.append(greedy_cover(adjacent, vertices, turn))
     best = CliqueCover(min(covers, key=len), max(chosen.bit_count() for chosen in apart))
-    if best.is_settled():
+    if best.is_settled() or not given.seconds():
         return best
-    asked = apart[0] | apart[1] | apart[2] | apart[3]
+    asked = reduce(or_, apart[:ASKED_SETS])
     fractional = fractional_cover(adjacent, vertices, asked, [best.cliques, *known], listed, given.share(0.5))
     best.cliques = fractional.cover
     best.bound = max(best.bound, fractional.bound)

@@ -22,10 +22,11 @@ from rightsize.propose.bicliques import (
     reduce_graph,
     union,
 )
-from rightsize.propose.clique_cover import fewest_cliques
+from rightsize.propose.clique_cover import fewest_cliques, part_of_time
 from rightsize.propose.cliques import reduce_vertices
 
 LISTED_BICLIQUES = 100_000
+REDUCING_SHARE = 0.25
 LISTING_SHARE = 0.25
 """Of the time: a dense table has more bicliques than can be listed, and shows it only by the listing not to end."""
 SOLVER_SECONDS = 60.0
@@ -56,11 +57,11 @@ def minimum_cover(rows: Sequence[int], column_count: int, *, solver_seconds: flo
     graph, row_groups, column_groups = _distinct(rows, column_count)
     forced, kernel = reduce_graph(graph)
     adjacent = kernel_graph(graph, kernel)
-    reduction = reduce_vertices(adjacent, (1 << len(kernel)) - 1)
+    reduction = reduce_vertices(adjacent, (1 << len(kernel)) - 1, part_of_time(REDUCING_SHARE, deadline))
     bound = len(forced) + len(reduction.forced)
     cliques: list[int] = []
     parts = components(adjacent, reduction.left)
-    listing_ends = time.monotonic() + LISTING_SHARE * (deadline - time.monotonic())
+    listing_ends = part_of_time(LISTING_SHARE, deadline)
     listed = _listed_cliques(graph, kernel, reduction.left, listing_ends) if parts else None
     for number, part in enumerate(parts):
         plain = [_cliques_by(kernel, part, side) for side in (0, 1)]
