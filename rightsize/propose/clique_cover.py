@@ -90,7 +90,8 @@ def fewest_cliques(
     size = vertices.bit_count()
     turns = max(4, min(GREEDY_ROUNDS, GREEDY_SIZE * 20 // size))
     greedy_ends = given.share(GREEDY_SHARE)
-    apart, covers = [], [*known]
+    apart: list[int] = []
+    covers = [*known]
     for turn in range(turns):
         if apart and time.monotonic() >= greedy_ends:
             break
