@@ -42,6 +42,7 @@ def make_claims(drafts: Mapping[Key, Draft], new: NewRoles, bench: Bench) -> lis
     # Who has many assignments has the same before and after in the claim of each.
     after: dict[str, tuple[Grant, ...]] = {}
     before: dict[str, tuple[Grant, ...]] = {}
+    alone: dict[str, tuple[Grant, ...]] = {}
     claims = []
     for key, draft in sorted(drafts.items()):
         if draft.kind in ("keep", "remove_orphan"):
@@ -54,12 +55,13 @@ def make_claims(drafts: Mapping[Key, Draft], new: NewRoles, bench: Bench) -> lis
                 _today(one, owner, reached) for name in (owner, *holders[owner]) for one in held[name]
             )
         rests_on = [_today(other, owner, reached) for id_ in draft.rests_on for other in by_id[id_]]
-        singled = [
-            replace(_today(one, owner, reached), member=member)
-            for member in _members(draft)
-            if member in reached.get(owner, ())
-            for one in (draft.subject, *(one for name in (member, *holders[member]) for one in held[name]))
-        ]
+        singled: list[Grant] = []
+        for member in _members(draft):
+            if member in reached.get(owner, ()):
+                if member not in alone:
+                    names = (member, *holders[member])
+                    alone[member] = _distinct(_as_member(one, member) for name in names for one in held[name])
+                singled += [_as_member(draft.subject, member), *alone[member]]
         claims.append(
             Claim(
                 claim_name(key),
@@ -101,6 +103,11 @@ def _grant(placement: Placement, new: NewRoles, owner: str) -> Grant:
         placement.condition,
         placement.end_on,
     )
+
+
+def _as_member(subject: Subject, member: str) -> Grant:
+    """Return an assignment of today as one member of its holder has it, or of another group."""
+    return replace(_today(subject, fold(subject.principal_id), {}), member=member)
 
 
 def _today(subject: Subject, owner: str, reached: Mapping[str, list[str]]) -> Grant:

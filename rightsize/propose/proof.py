@@ -135,9 +135,10 @@ def _first_by_claim(uncovered: pl.DataFrame) -> dict[str, str]:
 
 
 def _within(claims: Iterable[Claim], tree: ScopeTree) -> Callable[[str, str], bool]:
-    pairs = {(grant.place, held.place) for claim in claims for grant in claim.proposed for held in claim.today}
-    inner = pl.Series("place", sorted({place for place, _ in pairs}), dtype=pl.String)
-    outer = pl.Series("assigned", sorted({place for _, place in pairs}), dtype=pl.String)
+    places = {grant.place for claim in claims for grant in claim.proposed}
+    assigned = {held.place for claim in claims if claim.proposed for held in claim.today}
+    inner = pl.Series("place", sorted(places), dtype=pl.String)
+    outer = pl.Series("assigned", sorted(assigned), dtype=pl.String)
     found = set(containing(inner, outer, tree).select("place", "assigned").iter_rows())
     return lambda place, assigned: (place, assigned) in found
 
