@@ -19,11 +19,13 @@ from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.scoping import ScopeTree, containing
 from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.text import folded, place_of
+from rightsize.analyze.usage import named_use
 from rightsize.analyze.window import Window
 from rightsize.rbac.text import fold
 from rightsize.rules.tables import rows_of
 
 NEAR = "15m"
+_WRITES = ("microsoft.authorization/roleassignments/write",)
 _ASSIGNMENTS = "/providers/microsoft.authorization/roleassignments/"
 # A request in one of these states made no assignment.
 _NOT_MADE = (
@@ -338,8 +340,7 @@ def _opaque_places(inputs: Inputs, window: Window, eligible: pl.DataFrame, tenan
     told = inputs.role_assignment_requests.filter(
         pl.col("assigned_role_id").is_not_null() & pl.col("assigned_principal_id").is_not_null()
     )
-    days = inputs.usage_days.filter(window.holds("day"))
-    writes = days.filter(folded(days["operation"]) == "microsoft.authorization/roleassignments/write")
+    writes = named_use(inputs.usage_days, _WRITES).filter(window.holds("day"))
     done = writes.filter(
         (pl.sum_horizontal("succeeded", "started") > 0)
         & ~folded(writes["principal_id"]).is_in(_others(inputs, eligible, tenant).implode()).fill_null(False)

@@ -15,6 +15,7 @@ from rightsize.analyze.resources import known_resources, listed_kinds, resource_
 from rightsize.analyze.scoping import containing, node_of
 from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.text import folded, place_of
+from rightsize.analyze.usage import named_use
 from rightsize.analyze.window import Window
 from rightsize.rbac.text import fold
 from rightsize.rules.matching import first_match
@@ -58,7 +59,8 @@ def data_states(inputs: Inputs, window: Window, tenant: Tenant) -> pl.DataFrame:
     has no state of a rule.
     """
     places = tenant.assignments["place"].unique()
-    named = pl.concat([places, *(place_of(frame["scope"]) for frame in (inputs.coverage, inputs.usage_days))])
+    elsewhere = (frame["scope"].drop_nulls().unique() for frame in (inputs.coverage, inputs.usage_days))
+    named = pl.concat([places, *map(place_of, elsewhere)])
     resources = known_resources(inputs, named)
     logs = _log_states(inputs, window, resources)
     inside = (
@@ -190,9 +192,7 @@ def _covered_days(inputs: Inputs, window: Window, enabled: pl.DataFrame) -> pl.D
 
 def _changed_settings(inputs: Inputs, window: Window) -> pl.DataFrame:
     """Return `(scope, until)`: the last day for which a declaration is no proof, since a setting was changed then."""
-    days = inputs.usage_days.filter(window.holds("day") & (pl.col("succeeded") + pl.col("started") > 0))
-    named = days.select("day", name=folded(days["operation"]), place=place_of(days["scope"]))
-    changes = named.filter(pl.col("name").is_in(_SETTING_WRITES)).with_columns(
+    changes = _writes(inputs, window.holds("day")).with_columns(
         scope=pl.coalesce(pl.col("place").str.extract(_CHANGES), "place")
     )
     is_deletion = pl.col("name") == _SETTING_WRITES[1]
@@ -203,9 +203,7 @@ def _changed_settings(inputs: Inputs, window: Window) -> pl.DataFrame:
 
 def deleted_settings(inputs: Inputs, window: Window) -> pl.DataFrame:
     """Return `(scope, setting)`, folded, of the settings whose last known change before the window is a deletion."""
-    days = inputs.usage_days.filter((pl.col("day") < window.first_day) & (pl.col("succeeded") + pl.col("started") > 0))
-    named = days.select("day", name=folded(days["operation"]), place=place_of(days["scope"]))
-    changes = named.filter(pl.col("name").is_in(_SETTING_WRITES)).select(
+    changes = _writes(inputs, pl.col("day") < window.first_day).select(
         "day",
         is_deletion=pl.col("name") == _SETTING_WRITES[1],
         scope=pl.col("place").str.extract(_CHANGES, 1),
@@ -213,6 +211,13 @@ def deleted_settings(inputs: Inputs, window: Window) -> pl.DataFrame:
     )
     last = changes.drop_nulls().filter(pl.col("day") == pl.col("day").max().over("scope", "setting"))
     return last.filter("is_deletion").select("scope", "setting").unique()
+
+
+def _writes(inputs: Inputs, then: pl.Expr) -> pl.DataFrame:
+    """Return `(day, name, place)` of the calls of some days that made, changed or deleted a setting."""
+    days = named_use(inputs.usage_days, _SETTING_WRITES)
+    days = days.filter(then & (pl.col("succeeded") + pl.col("started") > 0))
+    return days.select("day", name=folded(days["operation"]), place=place_of(days["scope"]))
 
 
 def _enabled(inputs: Inputs, window: Window) -> pl.DataFrame:

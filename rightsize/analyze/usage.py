@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import polars as pl
 
 from rightsize.analyze.inputs import Inputs
@@ -65,6 +67,12 @@ def use_by_day(inputs: Inputs, window: Window) -> pl.DataFrame:
     use = pl.sum_horizontal(pl.col(outcome).fill_null(0) for outcome in ("succeeded", "failed", "started"))
     clean = pl.max_horizontal(use - pl.col("suspect").fill_null(0), 0)
     return _with_folded(inputs.usage_days.filter(window.holds("day"))).with_columns(use=use, clean=clean)
+
+
+def named_use(days: pl.DataFrame, names: Collection[str]) -> pl.DataFrame:
+    """Return the rows of `usage_days` of operations with these folded names; each name that occurs is folded once."""
+    spelt = days["operation"].drop_nulls().unique()
+    return days.filter(pl.col("operation").is_in(spelt.filter(folded(spelt).is_in(list(names))).implode()))
 
 
 def _with_folded(days: pl.DataFrame) -> pl.DataFrame:

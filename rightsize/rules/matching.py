@@ -20,7 +20,11 @@ _SYNTAX = frozenset(r"\.+*?()|[]{}^$#&-~")
 
 def folded(text: Text) -> Text:
     """Return a column or expression as `rbac.text.fold` has it: surrounding spaces trimmed, ASCII lower case."""
-    return text.str.strip_chars(" ").str.replace_many(list(_UPPER), list(_UPPER.lower()))
+    trimmed = text.str.strip_chars(" ")
+    # Ten times as fast, and the same where there is nothing beyond ASCII.
+    if isinstance(trimmed, pl.Series) and (trimmed.str.len_bytes() == trimmed.str.len_chars()).all():
+        return trimmed.str.to_lowercase()
+    return trimmed.str.replace_many(list(_UPPER), list(_UPPER.lower()))
 
 
 def matches(name: pl.Expr, pattern: str) -> pl.Expr:
