@@ -247,3 +247,11 @@ def test_checkov_reads_every_template(tmp_path: Path) -> None:
     assert set(found) == {"arm", "bicep", "terraform_json"}, done.stderr
     for summary in found.values():
         assert (summary["passed"], summary["failed"], summary["parsing_errors"]) == (2, 0, 0)
+
+
+def test_what_ends_by_itself_is_counted_and_left_out() -> None:
+    """A file would make it for ever."""
+    bound = PlannedAssignment(SUB, guid(12), guid(5), end_on="2027-01-01T00:00:00Z")
+    plan = Plan({}, (_proposal(1, [bound]),), (_role(12, SUB),), ())
+    contents = contents_of(plan, {})
+    assert (contents.assignments, contents.managed, len(contents.roles)) == ((), 1, 1)

@@ -140,6 +140,22 @@ def test_what_ends_by_itself_is_replaced_until_then() -> None:
     assert rules == Rules(RG, NARROW, SUB, BROAD)
 
 
+@pytest.mark.parametrize(
+    ("today", "planned", "until"),
+    [
+        (dt.datetime(2027, 1, 1), "2027-01-01T00:00:00Z", "2027-01-01T00:00:00Z"),
+        (dt.datetime(2027, 1, 1), "2026-12-01T00:00:00Z", "2026-12-01T00:00:00Z"),
+        (dt.datetime(2027, 1, 1), "2027-06-01T00:00:00Z", "2027-01-01T00:00:00Z"),
+        (None, "2026-12-01T00:00:00Z", "2026-12-01T00:00:00Z"),
+    ],
+)
+def test_nothing_lasts_longer_than_the_plan_says_or_than_today(
+    today: dt.datetime | None, planned: str, until: str
+) -> None:
+    (one,) = ordered(proposal(1, comes(1) | {"end_on": planned}), rows=[row(1, end_on=today)]).swaps
+    assert [made.until for made in one.creates] == [until]
+
+
 def test_what_becomes_eligible_lasts_as_long_as_the_rules_of_its_role_let_it() -> None:
     evidence = {"state": "active", "activation": {"maximum_eligibility": "P90D"}}
     both = [
