@@ -172,15 +172,20 @@ def _seconds(text: str | None) -> float | None:
     return float(int(number) * _UNITS[unit])
 
 
-def _collector(folder: Path, db: Path, **asked: Any) -> Callable[[], None]:
-    def collect() -> None:
+def _collector(folder: Path, db: Path, **asked: Any) -> Callable[[], dict[str, str]]:
+    def collect() -> dict[str, str]:
         from rightsize.workflow.collect import collect_tenant  # noqa: PLC0415
 
         report = collect_tenant(folder, db=db, **asked)
         say(f"collected {sum(row.rows for row in report.rows):,} records into {report.folder}")
-        for row in report.rows:
-            if row.state != "complete":
-                say(f"{row.source} is {row.state}: {row.missing or row.reason}")
+        failed = {
+            row.source: f"{row.state}, {row.missing or row.reason}"
+            for row in report.rows
+            if row.state in ("refused", "incomplete")
+        }
+        for source, why in failed.items():
+            say(f"{source} is {why}")
+        return failed
 
     return collect
 

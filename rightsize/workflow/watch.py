@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,7 +33,6 @@ from rightsize.store.watching import (
     newest_day,
     read_seen,
     read_touched,
-    records_ahead,
     watched_until,
 )
 from rightsize.workflow.layers import read_names
@@ -41,7 +40,16 @@ from rightsize.workflow.planes import judge_planes
 from rightsize.workflow.watch_changes import Names, Origin, no_changes, note_change
 from rightsize.workflow.watch_drift import drifted_roles, read_applied
 from rightsize.workflow.watch_folder import Taken
-from rightsize.workflow.watch_telling import Found, Telling, tell_behaviour, tell_events, tell_standing
+from rightsize.workflow.watch_telling import (
+    FAILED,
+    Found,
+    Telling,
+    tell_ahead,
+    tell_behaviour,
+    tell_events,
+    tell_failures,
+    tell_standing,
+)
 
 SKEW = dt.timedelta(hours=1)
 """How far the clock of whoever writes a log may be ahead; what is dated later is told, and not believed."""
@@ -87,7 +95,14 @@ class Concluded:
     seconds: float
 
 
-def conclude(db: Path, question: Question, taken: Taken | None = None, *, now: dt.datetime | None = None) -> Concluded:
+def conclude(
+    db: Path,
+    question: Question,
+    taken: Taken | None = None,
+    *,
+    now: dt.datetime | None = None,
+    failed: Mapping[str, str] | None = None,
+) -> Concluded:
     """Compare the store with what the last pass left, and commit what changed, with the mark, in one transaction.
 
     Args:
@@ -96,6 +111,7 @@ def conclude(db: Path, question: Question, taken: Taken | None = None, *, now: d
         taken: What was taken in.
         now: UTC, without a zone: records that are dated later say nothing of how far the logs have come, and their days
             wait. Everything is believed for None.
+        failed: The sources that a collection could not read wholly, and why; None where nothing was collected.
 
     Raises:
         InputError: There is no store, it is in use, or an applied plan cannot be read.
@@ -116,11 +132,8 @@ def conclude(db: Path, question: Question, taken: Taken | None = None, *, now: d
             day = until or newest
             text = f"the file {one.path} was not loaded: {one.reason}"
             found.changes.append(note_change("file_unread", (one.path, *map(str, one.stamp)), text, "medium", day))
-        for source, count, latest in records_ahead(store, limit):
-            text = f"{count} records of the {source.replace('_', ' ')} are dated in the future, up to "
-            text += f"{latest:%Y-%m-%d %H:%M}; they are not believed before their time"
-            mark = (source, latest.isoformat(), str(count))
-            found.changes.append(note_change("record_ahead", mark, text, "medium", until or newest))
+        tell_ahead(store, limit, until or newest, found)
+        failing = tell_failures(store, failed, until or newest, found)
         days = _days(until, newest, touched, has_logs=has_logs)
         if touched.days or days or question.automation:
             _conclude_all(store, question, applied, touched, days, newest, found, is_first=is_first)
@@ -130,8 +143,8 @@ def conclude(db: Path, question: Question, taken: Taken | None = None, *, now: d
             store,
             Pass(
                 as_of=days[-1] if days else until or newest,
-                seen=found.seen,
-                kinds=(*LISTED, *CONCLUDED),
+                seen=pl.concat([found.seen, failing]),
+                kinds=(*LISTED, *CONCLUDED, FAILED),
                 told=found.told,
                 changes=changes,
                 touched=touched,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,7 @@ KINDS = (
     "containment",
     "file_unread",
     "record_ahead",
+    "source_failed",
 )
 """Kinds of changes that a gate may name; those that end (`unused_gone` and so on) stop nothing."""
 
@@ -93,7 +94,7 @@ def run_pass(
     question: Question,
     outlets: Outlets,
     *,
-    collect: Callable[[], None] | None = None,
+    collect: Callable[[], Mapping[str, str]] | None = None,
     contain: tuple[Path, Rules] | None = None,
     clock: Clock | None = None,
 ) -> Watched:
@@ -104,7 +105,8 @@ def run_pass(
         paths: Folders that fill up.
         question: What is looked at.
         outlets: Where changes go.
-        collect: Collects and loads what is new in the tenant.
+        collect: Collects and loads what is new in the tenant; returns the sources that it could not read wholly, and
+            why.
         contain: Where containments go of whoever a strong signal names, and when they are made and handed on.
         clock: Time; the real one for None.
 
@@ -114,10 +116,9 @@ def run_pass(
     """
     clock = clock or Clock()
     taken = take_new(db, paths) if paths else None
-    if collect is not None:
-        collect()
+    failed = collect() if collect is not None else None
     now = clock.utc().astimezone(dt.UTC).replace(tzinfo=None)
-    concluded = conclude(db, replace(question, sinks=outlets.sinks), taken, now=now)
+    concluded = conclude(db, replace(question, sinks=outlets.sinks), taken, now=now, failed=failed)
     if contain is not None:
         contain_signalled(db, *contain, outlets.sinks, clock.utc(), question.min_window)
     with open_store(db, read_only=False) as store:

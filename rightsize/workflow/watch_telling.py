@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -14,7 +14,7 @@ from rightsize.rules.tables import rows_of
 from rightsize.rules.watched import watched_operations
 from rightsize.store.connection import Store
 from rightsize.store.listings import gone_grants
-from rightsize.store.watching import SEEN, horizon, read_seen, watched_events
+from rightsize.store.watching import SEEN, horizon, read_seen, records_ahead, watched_events
 from rightsize.workflow.behaviour import behaviour_of_days
 from rightsize.workflow.watch_changes import (
     Names,
@@ -24,8 +24,12 @@ from rightsize.workflow.watch_changes import (
     events_told,
     gone_changes,
     marks_told,
+    note_change,
     standing_changes,
 )
+
+FAILED = "source_failed"
+"""The kind of change that tells of a source that a collection could not read, until it can."""
 
 _KEY = ["kind", "name"]
 _ECHO = "microsoft.authorization/roleassignments/write"
@@ -179,3 +183,42 @@ def tell_behaviour(telling: Telling, days: Collection[dt.date], newest: dt.date,
     if not telling.is_first:
         found.changes.append(behaviour_changes(fresh, telling.names))
     found.told = pl.concat([found.told, fresh.select(*_KEY, "day", value=pl.lit("")).select(list(SEEN))])
+
+
+def tell_ahead(store: Store, limit: dt.datetime, day: dt.date, found: Found) -> None:
+    """Tell how many records of each log are dated later than a time.
+
+    Args:
+        store: The store.
+        limit: What is dated later is not believed.
+        day: The day that it is told for.
+        found: Is added to.
+    """
+    for source, count, latest in records_ahead(store, limit):
+        text = f"{count} records of the {source.replace('_', ' ')} are dated in the future, up to "
+        text += f"{latest:%Y-%m-%d %H:%M}; they are not believed before their time"
+        mark = (source, latest.isoformat(), str(count))
+        found.changes.append(note_change("record_ahead", mark, text, "medium", day))
+
+
+def tell_failures(store: Store, failed: Mapping[str, str] | None, day: dt.date, found: Found) -> pl.DataFrame:
+    """Tell which sources a collection cannot read any more and which it can again; return what is known, as `SEEN`.
+
+    Args:
+        store: The store.
+        failed: The sources that were not read wholly, and why; None where nothing was collected, which tells nothing.
+        day: The day that it is told for.
+        found: Is added to.
+    """
+    known = read_seen(store, (FAILED,))
+    if failed is None:
+        return known
+    before = set(known["name"])
+    for source in sorted(failed.keys() - before):
+        text = f"the source {source} could not be read: {failed[source]}"
+        found.changes.append(note_change(FAILED, (source, day.isoformat()), text, "medium", day))
+    for source in sorted(before - failed.keys()):
+        text = f"the source {source} is read again"
+        found.changes.append(note_change(f"{FAILED}_gone", (source, day.isoformat()), text, "low", day))
+    rows = [(FAILED, source, "", day) for source in sorted(failed)]
+    return pl.DataFrame(rows, schema=pl.Schema(SEEN), orient="row")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -125,11 +126,16 @@ def test_a_watch_collects_tells_what_is_new_and_what_it_could_not_read(
     loopback.faults.add("forbidden", "/identityProtection/riskyUsers", times=None)
     assert run([*watch, "--fail-on", "signal"]) == 3
     second = capsys.readouterr()
-    assert ["Mass download" in line for line in second.out.splitlines()] == [True]
-    assert "risky_users is refused: IdentityRiskyUser.Read.All" in second.err
+    told = {change["kind"]: change["text"] for change in map(json.loads, second.out.splitlines())}
+    assert set(told) == {"signal", "source_failed"}
+    assert "Mass download" in told["signal"]
+    assert told["source_failed"].startswith("the source risky_users could not be read: refused, IdentityRiskyUser.Read")
+    assert "risky_users is refused" in second.err
+    assert run(watch) == 0
+    assert capsys.readouterr().out == "", "each change is told once, also one that goes on"
 
     loopback.faults.clear()
     assert run(watch) == 0
     third = capsys.readouterr()
-    assert third.out == "", "each change is told once"
+    assert [json.loads(line)["kind"] for line in third.out.splitlines()] == ["source_failed_gone"]
     assert "is refused" not in third.err

@@ -49,6 +49,7 @@ def test_what_was_done_in_the_suspect_time_is_no_need(demo: Path, tmp_path: Path
     assert result.suspect > 0
     assert result.first_suspect is not None
     assert result.first_suspect >= since
+    assert result.dwell(result.first_suspect + dt.timedelta(minutes=90)) == dt.timedelta(minutes=90)
     assert "suspect" in {word for words in result.containment.why.values() for word in words}
     assert {one.kind for one in result.containment.plan.proposals} == {"remove"}
     assert verify_plan(db, tmp_path / "plan").refusal is None
@@ -89,6 +90,7 @@ def test_the_command_tells_what_falls_before_and_after(
     said = capsys.readouterr()
     document = json.loads(said.out)
     assert [one["why"] for one in document["changes"]] == [["leads_on"]]
+    assert document["dwell_seconds"] is None, "nothing of it is suspect"
     assert "after the plan: " in said.err
     assert run(["contain", USER, "--db", str(demo), "--until", "2026-09-01"]) == 2
 
