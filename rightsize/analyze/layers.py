@@ -18,7 +18,8 @@ from rightsize.analyze.reasons import Verdict
 from rightsize.analyze.scoping import ScopeTree, node_of
 from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.verdicts import Analysis
-from rightsize.rules.layers import EFFECTS, LAYER_BITS, LAYERS, layers_in, layers_of
+from rightsize.model.nouns import LAYERS
+from rightsize.rules.layers import EFFECTS, LAYER_BITS, layers_in, layers_of
 
 ASSIGNED_SCHEMA = {
     "holder": pl.String(),

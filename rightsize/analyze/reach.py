@@ -21,7 +21,8 @@ from rightsize.analyze.reasons import Verdict
 from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.text import place_of
 from rightsize.analyze.verdicts import Analysis
-from rightsize.rules.layers import LAYER_BITS, LAYERS
+from rightsize.model.nouns import LAYERS
+from rightsize.rules.layers import LAYER_BITS
 
 PLANES = ("control", "data", "graph", "directory")
 _STRIDE = 8

@@ -6,6 +6,7 @@ of duckdb, polars, azure and msgraph.
 
 from __future__ import annotations
 
+import copy
 import os
 import sys
 
@@ -109,11 +110,27 @@ def main(arguments: list[str] | None = None) -> None:
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 
+def _only(arguments: list[str]) -> typer.Typer:
+    """Return the app with no command but the one that is called, since to read the options of all takes long.
+
+    Where the first word is no command, that is the whole app, which knows what comes close.
+    """
+    name = arguments[0] if arguments else ""
+    one = copy.copy(app)
+    one.registered_commands = [
+        command
+        for command in app.registered_commands
+        if name == (command.name or getattr(command.callback, "__name__", None))
+    ]
+    one.registered_groups = [group for group in app.registered_groups if name == group.name]
+    return one if one.registered_commands or one.registered_groups else app
+
+
 def run(arguments: list[str]) -> int:
     """Run one command line and return its exit code."""
     debug = bool(os.environ.get("RIGHTSIZE_DEBUG"))
     try:
-        result = app(arguments, standalone_mode=False, prog_name="rightsize")
+        result = _only(arguments)(arguments, standalone_mode=False, prog_name="rightsize")
         sys.stdout.flush()
         return int(result) if isinstance(result, int) else ExitCode.OK
     except RightsizeError as error:

@@ -11,6 +11,16 @@ from typing import Literal
 Plane = Literal["control", "data", "graph", "directory"]
 AssignmentState = Literal["active", "eligible", "activated"]
 
+LAYERS = (
+    "host_integrity",
+    "compute_isolation",
+    "network_segmentation",
+    "data_protection",
+    "identity_control",
+    "monitoring",
+)
+"""The layers of defence, from the inside to the outside; the order in which layers are shown everywhere."""
+
 
 @dataclass(frozen=True, slots=True)
 class PermissionBlock:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from rightsize.model.nouns import LAYERS
 from rightsize.render.escape import for_terminal
-from rightsize.rules.layers import LAYERS
 
 _LABEL, _CELL, _ROW, _HEAD, _GAP = 176, 92, 26, 46, 8
 _CHARACTERS = 24

@@ -4,18 +4,10 @@ from __future__ import annotations
 
 import polars as pl
 
+from rightsize.model.nouns import LAYERS
 from rightsize.rules.matching import matching_pairs
 from rightsize.rules.tables import rows_of
 
-LAYERS = (
-    "host_integrity",
-    "compute_isolation",
-    "network_segmentation",
-    "data_protection",
-    "identity_control",
-    "monitoring",
-)
-"""From the inside to the outside; the order in which layers are shown everywhere."""
 EFFECTS = ("disable", "bypass", "weaken")
 """What an operation does to a control, the worst first: switch it off or rewrite it, go past it, make it count less."""
 

@@ -7,10 +7,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import duckdb
-import polars as pl
 
 from rightsize.model.errors import InputError
 from rightsize.model.tables import table
@@ -18,6 +17,9 @@ from rightsize.store.ddl import create_statements
 from rightsize.store.limits import Limits, limits_of
 from rightsize.store.migrations import SCHEMA_VERSION, migrate
 from rightsize.store.sql import named
+
+if TYPE_CHECKING:
+    import polars as pl
 
 _SETTINGS = {
     "autoinstall_known_extensions": "false",
@@ -52,6 +54,8 @@ class Store:
 
     def frame(self, sql: str, parameters: Mapping[str, Any] | None = None) -> pl.DataFrame:
         """Return the result of a query; values are bound to `$name`, never put into the text."""
+        import polars as pl  # noqa: PLC0415  one statement of SQL needs no frames, and they take long to import
+
         cursor = self.connection.cursor()
         relation = cursor.sql(sql, params=dict(parameters)) if parameters else cursor.sql(sql)
         # By way of Arrow's C interface: `relation.pl()` would import pyarrow, which takes longer than most questions.
@@ -145,12 +149,13 @@ def open_store(path: Path | str, *, read_only: bool, existing: bool = False, lim
     with _private_files():
         connection = _connect(file, read_only, settings)
         try:
-            if is_new or _is_empty(connection):
+            version = None if is_new else _version_of(connection)
+            if version is None and _is_empty(connection):
                 if read_only:
                     raise InputError(f"`{file}` is an empty database", hint="load something into it first")
                 _create(connection)
             else:
-                _check_version(connection, file, read_only)
+                _check_version(connection, version, file, read_only)
         except BaseException:
             connection.close()
             raise
@@ -201,12 +206,16 @@ def _create(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("COMMIT")
 
 
-def _check_version(connection: duckdb.DuckDBPyConnection, file: Path, read_only: bool) -> None:
+def _version_of(connection: duckdb.DuckDBPyConnection) -> int | None:
+    """Return the version of the schema, None where this is no store."""
     try:
         found = connection.execute("SELECT value FROM base.meta WHERE name = 'schema_version'").fetchall()
-        version: int | None = int(found[0][0])
+        return int(found[0][0])
     except (duckdb.Error, IndexError, TypeError, ValueError):
-        version = None
+        return None
+
+
+def _check_version(connection: duckdb.DuckDBPyConnection, version: int | None, file: Path, read_only: bool) -> None:
     if version is None:
         raise InputError(f"`{file}` is a DuckDB database, but not a store of rightsize")
     if version > SCHEMA_VERSION:

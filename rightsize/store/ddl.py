@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 
+from rightsize.model.nouns import LAYERS
 from rightsize.model.schema import Table
 from rightsize.model.tables import TABLES, table
-from rightsize.rules.layers import LAYERS
 from rightsize.store.sql import RESOURCE, folded, literal, quoted
 
 MARKED_COLUMNS = (

@@ -15,10 +15,10 @@ from rightsize.analyze.naming import principal_names, resolve_principal
 from rightsize.analyze.text import folded
 from rightsize.analyze.verdicts import Analysis
 from rightsize.model.errors import EvidenceError
+from rightsize.model.nouns import LAYERS
 from rightsize.model.plan import Plan
 from rightsize.propose.after import assigned_after, planned_grants
 from rightsize.render.layers import Cells, MatrixRow, draw_matrix
-from rightsize.rules.layers import LAYERS
 from rightsize.store.connection import Store, open_store
 
 BASES = ("granted", "used", "proposed")

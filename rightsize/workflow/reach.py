@@ -32,10 +32,10 @@ from rightsize.analyze.tenant import Tenant, read_tenant
 from rightsize.analyze.text import place_of
 from rightsize.analyze.verdicts import Analysis
 from rightsize.model.errors import EvidenceError, UsageError
+from rightsize.model.nouns import LAYERS
 from rightsize.model.plan import Plan
 from rightsize.propose.after import assigned_after, planned_grants, tables_after
 from rightsize.render.layers import Cells, MatrixRow, draw_matrix
-from rightsize.rules.layers import LAYERS
 from rightsize.store.concern import find_principal, table_without_use
 from rightsize.store.connection import Store, open_store
 from rightsize.workflow.layers import BASES, read_names

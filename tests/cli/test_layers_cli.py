@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from rightsize.cli.main import run
-from rightsize.rules.layers import LAYERS
+from rightsize.model.nouns import LAYERS
 
 
 @pytest.fixture(scope="module")

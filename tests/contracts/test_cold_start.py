@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import typer.main
 
-from rightsize.cli.main import app
+from rightsize.cli.exit_codes import ExitCode
+from rightsize.cli.main import app, run
+from rightsize.store.connection import open_store
 
 HEAVY = ("duckdb", "polars", "pyarrow", "azure", "msgraph", "jinja2", "rich", "pydantic")
 
@@ -42,6 +46,25 @@ def test_help_loads_no_engine() -> None:
 def test_version_loads_no_engine() -> None:
     """`rightsize --version` imports none of the heavy packages."""
     assert not _modules_after("--version") & set(HEAVY)
+
+
+def test_a_statement_of_sql_loads_no_frames(tmp_path: Path) -> None:
+    """`rightsize sql` answers without polars, which takes longer to import than most statements to run."""
+    db = tmp_path / "any.duckdb"
+    open_store(db, read_only=False).close()
+    assert "polars" not in _modules_after("sql", "SELECT 1", "--db", str(db))
+
+
+@pytest.mark.parametrize("path", _command_paths(typer.main.get_command(app)), ids=" ".join)
+def test_a_command_called_by_name_is_the_one_of_the_whole_app(
+    path: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Only the options of the command that is called are read; its help is what the whole app says."""
+    with contextlib.suppress(SystemExit):
+        typer.main.get_command(app)([*path, "--help"], prog_name="rightsize")
+    whole = capsys.readouterr().out
+    assert run([*path, "--help"]) == ExitCode.OK
+    assert capsys.readouterr().out == whole != ""
 
 
 @pytest.mark.parametrize("path", _command_paths(typer.main.get_command(app)), ids=" ".join)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 
+from rightsize.model.nouns import LAYERS
 from rightsize.render.layers import Cells, MatrixRow, draw_matrix
-from rightsize.rules.layers import LAYERS
 
 NOTHING = Cells(0, 0, 0)
 

@@ -14,12 +14,12 @@ import polars as pl
 
 from rightsize.analyze.overview import COUNTS
 from rightsize.analyze.reasons import SENTENCES
-from rightsize.model.nouns import RoleDefinition
+from rightsize.model.nouns import LAYERS, RoleDefinition
 from rightsize.model.role_forms import permissions_from_json, permissions_to_json
 from rightsize.rbac.text import fold
 from rightsize.render.report.figures import BASES
 from rightsize.render.report.sources import Sources, clean, name_of
-from rightsize.rules.layers import EFFECTS, LAYERS
+from rightsize.rules.layers import EFFECTS
 
 Columns = dict[str, list[Any]]
 _STATES = ("active", "eligible", "activated")

@@ -10,11 +10,11 @@ import polars as pl
 
 from rightsize.analyze.overview import COUNTS
 from rightsize.analyze.reasons import sentence
+from rightsize.model.nouns import LAYERS
 from rightsize.model.plan import count_by_plane
 from rightsize.rbac.text import fold
 from rightsize.render.report.sources import Sources, clean, name_of
 from rightsize.render.summary import short_scope
-from rightsize.rules.layers import LAYERS
 
 VERDICTS = COUNTS[1:]
 BASES = ("granted", "used", "proposed")

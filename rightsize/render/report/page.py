@@ -14,13 +14,13 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from rightsize.model.nouns import LAYERS
 from rightsize.render.curve import HEIGHT, WIDTH, draw_curve, short_number
 from rightsize.render.report.beyond import activation_rows, blast_rows, plane_tables, reach_rows
 from rightsize.render.report.calendar import draw_calendar
 from rightsize.render.report.embed import Embedding, to_json
 from rightsize.render.report.figures import Figures, bar
 from rightsize.render.report.sources import Sources
-from rightsize.rules.layers import LAYERS
 
 _SCRIPTS = ("base.js", "pictures.js", "explorer.js", "layers.js", "detail.js", "main.js")
 
