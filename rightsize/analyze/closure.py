@@ -43,8 +43,14 @@ class Graph:
 
     def link(self, start: str, end: str, why: str, *, certain: bool = True) -> None:
         """Add an edge; one that is certain takes the place of one that is not."""
-        ends = self.out[self.node(start)]
-        known = ends.get(number := self.node(end))
+        numbers = self.numbers
+        first, number = numbers.get(start), numbers.get(end)
+        if first is None:
+            first = self.node(start)
+        if number is None:
+            number = self.node(end)
+        ends = self.out[first]
+        known = ends.get(number)
         if known is None or (certain and not known[1]):
             ends[number] = (why, certain)
 
@@ -67,15 +73,29 @@ class Graph:
             reached[number] = whole
         return [reached[component[node]] for node in range(len(self.names))]
 
+    def gather(self, starts: Iterable[str], own: Mapping[int, int]) -> dict[int, int]:
+        """Return what `close` does of some nodes, by their numbers, those that are there; faster for a few."""
+        found = {}
+        for start in starts:
+            if start in self.numbers:
+                whole = 0
+                for node in self._after([start]):
+                    whole |= own.get(node, 0)
+                found[self.numbers[start]] = whole
+        return found
+
     def reachable(self, starts: Iterable[str]) -> frozenset[str]:
         """Return the nodes that some nodes reach, themselves included where they are there."""
+        return frozenset(self.names[node] for node in self._after(starts))
+
+    def _after(self, starts: Iterable[str]) -> set[int]:
         seen = {self.numbers[start] for start in starts if start in self.numbers}
         waiting = list(seen)
         while waiting:
             new = self.out[waiting.pop()].keys() - seen
             seen |= new
             waiting += new
-        return frozenset(self.names[node] for node in seen)
+        return seen
 
     def shortest(self, start: str, ends: Iterable[str]) -> dict[str, list[Step]]:
         """Return the shortest way from a node to each of `ends` that can be reached; certain steps go first."""
@@ -93,7 +113,8 @@ class Graph:
                     before[end] = node
                     missing -= end in wanted
                     waiting.append(end)
-        return {self.names[end]: self._way(end, source, before) for end in sorted(wanted & before.keys())}
+        ways: dict[int, list[Step]] = {source: []}
+        return {self.names[end]: self._way(end, before, ways) for end in sorted(wanted & before.keys())}
 
     def distances(self, ends: Iterable[str], counts: Callable[[str, str], bool]) -> list[int | None]:
         """Return for each node the fewest steps from it to any of `ends`, None where none can be reached.
@@ -119,14 +140,17 @@ class Graph:
                 (waiting.append if weight else waiting.appendleft)((start, steps + weight))
         return fewest
 
-    def _way(self, end: int, source: int, before: Mapping[int, int]) -> list[Step]:
-        steps: list[Step] = []
-        while end != source:
-            start = before[end]
-            why, certain = self.out[start][end]
-            steps.append(Step(self.names[start], self.names[end], why, certain))
-            end = start
-        return steps[::-1]
+    def _way(self, end: int, before: Mapping[int, int], ways: dict[int, list[Step]]) -> list[Step]:
+        """Return the way to a node, and keep in `ways` what is found of those between: ways share their beginnings."""
+        missing = []
+        while end not in ways:
+            missing.append(end)
+            end = before[end]
+        for node in reversed(missing):
+            why, certain = self.out[end][node]
+            ways[node] = [*ways[end], Step(self.names[end], self.names[node], why, certain)]
+            end = node
+        return ways[end]
 
     def _components(self) -> tuple[list[int], list[list[int]]]:
         """Return the component of each node and the nodes of each, leaves first (Tarjan 1972, without recursion)."""

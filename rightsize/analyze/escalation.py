@@ -182,13 +182,15 @@ def _link_targets(graph: Graph, facts: Facts, tree: ScopeTree) -> None:
     nodes = [name.split("|") for name in graph.numbers if name.startswith("t:")]
     places = {name[2] for name in nodes} | {name[2:] for name in graph.numbers if name.startswith("a:")}
     below = containing(ends["scope"], pl.Series("assigned", sorted(places), dtype=pl.String), tree)
-    spread = below.rename({"place": "scope"}).join(ends, on="scope").sort("assigned", "gains", "kind", "end")
-    for place, gains, kind, end in spread.select("assigned", "gains", "kind", "end").iter_rows():
+    key = ("assigned", "gains", "kind")
+    spread = below.rename({"place": "scope"}).join(ends, on="scope").group_by(key).agg(pl.col("end").sort()).sort(key)
+    for place, gains, kind, found in spread.iter_rows():
         node = f"t:{gains}|{kind}|{place}"
         if f"a:{place}" in graph.numbers:
             graph.link(f"a:{place}", node, "with any role there")
         if node in graph.numbers:
-            graph.link(node, end, "")
+            for end in found:
+                graph.link(node, end, "")
     _link_code(graph, facts)
 
 

@@ -64,13 +64,13 @@ class View:
     Attributes:
         graph: The graph.
         frame: The layout of its sets.
-        reached: The set of each node.
+        reached: The set of each node, or of those that are asked for.
         own: What each node has by itself.
     """
 
     graph: Graph
     frame: Frame
-    reached: list[int]
+    reached: list[int] | dict[int, int]
     own: dict[int, int]
 
 
@@ -101,8 +101,16 @@ def granted_holdings(tenant: Tenant) -> Holdings:
     return Holdings(today(tenant.assignments), tenant.grants.select("role", "name", "plane", "conditional"))
 
 
-def view_of(facts: Facts, tenant: Tenant, inputs: Inputs, holdings: Holdings, *, with_eligible: bool) -> View:
-    """Build the graph of one view, and close it."""
+def view_of(
+    facts: Facts,
+    tenant: Tenant,
+    inputs: Inputs,
+    holdings: Holdings,
+    *,
+    with_eligible: bool,
+    starts: Iterable[str] | None = None,
+) -> View:
+    """Build the graph of one view, and close it; with `starts`, only for these nodes."""
     holdings = with_assignable(holdings, tenant, inputs)
     graph = build_graph(facts, tenant, inputs, holdings, with_eligible=with_eligible)
     where = subscriptions_of(pl.Series(sorted(_places(graph)), dtype=pl.String), tenant.tree)
@@ -111,7 +119,7 @@ def view_of(facts: Facts, tenant: Tenant, inputs: Inputs, holdings: Holdings, *,
     whole = dict(own)
     for node, bit in frame.things.items():
         whole[node] = whole.get(node, 0) | 1 << bit
-    return View(graph, frame, graph.close(whole), own)
+    return View(graph, frame, graph.close(whole) if starts is None else graph.gather(starts, whole), own)
 
 
 def measure_reach(

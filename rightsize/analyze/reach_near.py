@@ -31,9 +31,9 @@ def view_from(
         # From the directory everything follows, and who is a user there is told apart by it; what an application may
         # do as its users rests on what these hold.
         if any(name.startswith("x:") for name in found) or users & found - set(starts) or clients & found:
-            return view_of(facts, tenant, inputs, holdings, with_eligible=with_eligible)
+            return view_of(facts, tenant, inputs, holdings, with_eligible=with_eligible, starts=starts)
         if found == known:
-            return view_of(part, near, inputs, held, with_eligible=with_eligible)
+            return view_of(part, near, inputs, held, with_eligible=with_eligible, starts=starts)
         known = found
 
 

@@ -126,24 +126,26 @@ def level_of(column: str) -> pl.Expr:
 
 def containing(places: pl.Series, assigned: pl.Series, tree: ScopeTree) -> pl.DataFrame:
     """Return `(place, assigned)` for each distinct place and each assigned place that is it or lies above it."""
-    above = pl.DataFrame({"assigned": assigned.unique()}).with_columns(
+    known = pl.DataFrame({"assigned": assigned.unique()}).with_columns(
         size=pl.col("assigned").str.count_matches("/", literal=True)
     )
-    here = pl.DataFrame({"place": places.unique()}).with_columns(parts=pl.col("place").str.split("/"))
+    # Lazy, since a call of its own for each step costs more than the steps.
+    above = known.lazy()
+    here = pl.LazyFrame({"place": places.unique()}).with_columns(parts=pl.col("place").str.split("/"))
     found = [
         here.filter(pl.col("parts").list.len() > size)
         .select("place", assigned=pl.col("parts").list.head(size + 1).list.join("/"))
         .join(above.filter(pl.col("size") == size), on="assigned", how="semi")
-        for size in above.filter(pl.col("assigned") != ROOT)["size"].unique().sort()
+        for size in known.filter(pl.col("assigned") != ROOT)["size"].unique().sort()
     ]
     upwards = (
         here.select("place", node=node_of("place"))
-        .join(tree.chain, on="node")
+        .join(tree.chain.lazy(), on="node")
         .select("place", assigned=pl.col("ancestor"))
         .join(above, on="assigned", how="semi")
     )
     root = here.select("place", assigned=pl.lit(ROOT)).join(above, on="assigned", how="semi")
-    return pl.concat([*found, upwards, root]).unique()
+    return pl.concat([*found, upwards, root]).unique().collect()
 
 
 def _above(node: str, parents: dict[str, str | None]) -> list[str]:

@@ -20,11 +20,15 @@ _SYNTAX = frozenset(r"\.+*?()|[]{}^$#&-~")
 
 def folded(text: Text) -> Text:
     """Return a column or expression as `rbac.text.fold` has it: surrounding spaces trimmed, ASCII lower case."""
-    trimmed = text.str.strip_chars(" ")
-    # Ten times as fast, and the same where there is nothing beyond ASCII.
-    if isinstance(trimmed, pl.Series) and (trimmed.str.len_bytes() == trimmed.str.len_chars()).all():
-        return trimmed.str.to_lowercase()
-    return trimmed.str.replace_many(list(_UPPER), list(_UPPER.lower()))
+    if isinstance(text, pl.Series):
+        # Ten times as fast, and the same where there is nothing beyond ASCII; asked for in one go.
+        column = pl.col(text.name)
+        lower = column.str.strip_chars(" ").str.to_lowercase()
+        beyond = (column.str.len_bytes() != column.str.len_chars()).any().alias(" beyond ASCII")
+        both = text.to_frame().select(lower, beyond)
+        if not both[:, 1].any():
+            return both[:, 0]
+    return text.str.strip_chars(" ").str.replace_many(list(_UPPER), list(_UPPER.lower()))
 
 
 def matches(name: pl.Expr, pattern: str) -> pl.Expr:

@@ -221,6 +221,11 @@ class Concern:
             self._read[name] = special.get(name, lambda: self._store.table(name))()
         return self._read[name]
 
+    @property
+    def holders(self) -> list[str]:
+        """The principal and the groups that contain it, or may."""
+        return self._frame("SELECT holder FROM c_own")["holder"].to_list()
+
     def _frame(self, sql: str) -> pl.DataFrame:
         # Not by a cursor, which would not see the temporary tables.
         return pl.DataFrame(self._store.connection.sql(sql))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
 import polars as pl
 
@@ -17,8 +19,10 @@ from rightsize.analyze.verdicts import Analysis
 from rightsize.store.concern import Concern, find_principal
 from rightsize.store.connection import Store
 from rightsize.workflow.analyze import analyse_inputs
-from rightsize.workflow.plane_steps import TableOf
-from rightsize.workflow.planes import judge_planes
+from rightsize.workflow.directory import DIRECTORY
+from rightsize.workflow.graph import GRAPH, judge_graph
+from rightsize.workflow.plane_steps import PlaneSteps, TableOf
+from rightsize.workflow.planes import PLANES, judge_planes
 
 _NAMING = ("principals", "principal_aliases", "role_assignments", "group_members", "group_closure", "listings")
 
@@ -54,7 +58,8 @@ def judge_principal(store: Store, name: str, as_of: dt.date | None, min_window: 
         EvidenceError: There is nothing that could be analysed.
     """
     principal_id, concern = _concern_of(store, name)
-    judged = judge_from(principal_id, concern.table, as_of, min_window)
+    graph = replace(GRAPH, judge=partial(judge_graph, only=concern.holders))
+    judged = judge_from(principal_id, concern.table, as_of, min_window, (graph, DIRECTORY))
     found = judged.analysis
     if may_be_crowded(found.tenant, found.profiles, found.profile_operations, principal_id):
         return judge_from(principal_id, store.table, as_of, min_window)
@@ -70,10 +75,16 @@ def _concern_of(store: Store, name: str) -> tuple[str, Concern]:
     return principal_id, Concern(store, principal_id, open_groups=open_groups(inputs), loose=loose, read=known)
 
 
-def judge_from(principal_id: str, table_of: TableOf, as_of: dt.date | None, min_window: int) -> JudgedPrincipal:
+def judge_from(
+    principal_id: str,
+    table_of: TableOf,
+    as_of: dt.date | None,
+    min_window: int,
+    planes: Sequence[PlaneSteps] = PLANES,
+) -> JudgedPrincipal:
     """Judge a principal over the tables that `table_of` gives: all of them, or those of its `Concern`."""
     inputs = Inputs.read(table_of)
-    planes = [one.analysis for one in judge_planes(table_of, as_of, min_window)]
-    analysis, findings = analyse_inputs(inputs, as_of=as_of, min_window=min_window, planes=planes)
+    beyond = [one.analysis for one in judge_planes(table_of, as_of, min_window, planes)]
+    analysis, findings = analyse_inputs(inputs, as_of=as_of, min_window=min_window, planes=beyond)
     tokens = table_of("token_calls").filter(pl.col("principal_id") == principal_id)
-    return JudgedPrincipal(principal_id, inputs, read_facts(inputs, table_of), planes, analysis, findings, tokens)
+    return JudgedPrincipal(principal_id, inputs, read_facts(inputs, table_of), beyond, analysis, findings, tokens)

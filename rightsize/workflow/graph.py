@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import polars as pl
@@ -37,12 +37,17 @@ class GraphJudged:
         return replace(part, files=graph_files(part, app_ids, apis))
 
 
-def judge_graph(table_of: TableOf, as_of: dt.date | None, days: int) -> GraphJudged | None:
-    """Judge every permission of Graph that is held; None where nothing of it is loaded."""
+def judge_graph(
+    table_of: TableOf, as_of: dt.date | None, days: int, only: Collection[str] | None = None
+) -> GraphJudged | None:
+    """Judge every permission of Graph that is held; None where nothing of it is loaded.
+
+    With `only`, the permissions of the applications with these ids: each is judged by itself.
+    """
     tables = GraphTables.read(table_of)
     if tables.is_empty:
         return None
-    return GraphJudged(analyse_graph(tables, graph_window(tables, as_of, days), cheapest_cover))
+    return GraphJudged(analyse_graph(tables, graph_window(tables, as_of, days), cheapest_cover, only))
 
 
 def verify_part(table_of: TableOf, part: WrittenPart) -> Sequence[Change]:

@@ -210,13 +210,14 @@ def reach_in(view: View, node: str, names: Mapping[str, str]) -> ReachResult:
     """Return what falls with a node of a closed graph."""
     counts = described(view.frame, reached_of(view, node), own_of(view, node))
     ways = ways_from(view, node, ends_of(view, node))
+    said: dict[Step, dict[str, Any]] = {}
     told = [
         {
             "target": end[2:],
             "kind": KINDS[end[0]],
             "name": named(end, names),
             "certain": all(step.certain for step in steps),
-            "steps": [step_of(step, names) for step in steps],
+            "steps": [said.get(step) or said.setdefault(step, step_of(step, names)) for step in steps],
         }
         for end, steps in sorted(ways.items(), key=lambda item: (rank_of(item[0]), len(item[1]), item[0]))
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -61,11 +61,15 @@ class GraphAnalysis(PlaneAnalysis):
     state: str
 
 
-def analyse_graph(tables: GraphTables, window: Window, cover: Cover) -> GraphAnalysis:
-    """Judge every permission that applications hold over the window."""
+def analyse_graph(
+    tables: GraphTables, window: Window, cover: Cover, only: Collection[str] | None = None
+) -> GraphAnalysis:
+    """Judge every permission that applications hold over the window; with `only`, of those with these ids, folded."""
     graph = GraphMap.read(tables)
     held = held_permissions(tables)
     requests = requests_of(tables, window)
+    if only is not None:
+        held, requests = (rows.filter(pl.col("client_id").is_in(list(only))) for rows in (held, requests))
     cases = build_cases(held, requests, graph)
     state = coverage_state(tables, window)
     clients = listed_principals(tables)
