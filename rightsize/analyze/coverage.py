@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.inputs import Inputs, once
 from rightsize.analyze.reasons import OutOfCoverage, Unobservable, Unused
 from rightsize.analyze.scoping import ROOT, node_of
 from rightsize.analyze.tenant import Tenant
@@ -98,6 +98,7 @@ def read_states(inputs: Inputs, window: Window, tenant: Tenant) -> pl.DataFrame:
     ).sort("a")
 
 
+@once
 def open_groups(inputs: Inputs) -> pl.Series:
     """Return the holders of assignments that may be groups with members whom no complete listing shows."""
     described = described_principals(inputs)
@@ -107,6 +108,7 @@ def open_groups(inputs: Inputs) -> pl.Series:
     return holders.filter(~holders.is_in(known.implode()) & ~holders.is_in(single.implode()))
 
 
+@once
 def described_principals(inputs: Inputs) -> pl.DataFrame:
     """Return `(principal_id, principal_type, kinds)`: the sign-in logs that would show each principal.
 

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from functools import wraps
+from typing import TypeVar
+from weakref import WeakKeyDictionary
 
 import polars as pl
 
 from rightsize.model.schema import ColumnType
 from rightsize.model.tables import table
+
+Frame = TypeVar("Frame", pl.DataFrame, pl.Series)
 
 _POLARS_TYPES: dict[ColumnType, pl.DataType] = {
     ColumnType.TEXT: pl.String(),
@@ -36,7 +41,7 @@ TENANT_LOGS = ("graph_activity_log", "entra_audit_log")
 """Logs of the tenant itself, which show nothing of what Azure RBAC allows."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Inputs:
     """The tables of the store that an analysis of Azure RBAC reads, each under its own name."""
 
@@ -79,6 +84,19 @@ class Inputs:
     def of(cls, **frames: pl.DataFrame) -> Inputs:
         """Build from the given frames; a table that is not given is empty, a column that is missing is null."""
         return cls(**{field.name: _complete(field.name, frames.pop(field.name, None)) for field in fields(cls)})
+
+
+def once(step: Callable[[Inputs], Frame]) -> Callable[[Inputs], Frame]:
+    """Take a step over the tables once for the same tables, and keep what it found as long as they are there."""
+    found: WeakKeyDictionary[Inputs, Frame] = WeakKeyDictionary()
+
+    @wraps(step)
+    def taken(inputs: Inputs) -> Frame:
+        if inputs not in found:
+            found[inputs] = step(inputs)
+        return found[inputs]
+
+    return taken
 
 
 def _complete(name: str, frame: pl.DataFrame | None) -> pl.DataFrame:

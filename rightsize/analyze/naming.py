@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.inputs import Inputs, once
 from rightsize.analyze.text import folded
 from rightsize.model.errors import UsageError
 from rightsize.rbac.text import fold
@@ -46,6 +46,7 @@ def is_known(inputs: Inputs, name: str) -> bool:
     return fold(name) in set(_known_ids(inputs))
 
 
+@once
 def principal_names(inputs: Inputs) -> pl.DataFrame:
     """Return `(principal_id, name, principal_type)`: what people call a principal, its id where nothing is known."""
     listed = inputs.principals.select(

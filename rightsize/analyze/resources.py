@@ -6,7 +6,7 @@ import json
 
 import polars as pl
 
-from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.inputs import Inputs, once
 from rightsize.analyze.text import folded, place_of
 from rightsize.rbac.text import fold
 from rightsize.rules.tables import rows_of
@@ -65,6 +65,7 @@ def listed_kinds(inputs: Inputs) -> pl.DataFrame:
     return pl.DataFrame({"node": parts.list.get(0, null_on_oob=True), "kind": parts.list.get(1, null_on_oob=True)})
 
 
+@once
 def setting_facts(inputs: Inputs) -> pl.DataFrame:
     """Return `(resource, kind, fact, answer)`: what settings say of who gets at the data of a resource.
 

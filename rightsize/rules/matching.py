@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TypeVar
 
 import polars as pl
@@ -42,6 +42,12 @@ def matches(name: pl.Expr, pattern: str) -> pl.Expr:
     # The ends must not overlap: `a*a` does not match `a`.
     long_enough = name.str.len_bytes() >= len(head.encode()) + len(tail.encode())
     return name.str.starts_with(head) & name.str.ends_with(tail) & long_enough
+
+
+def matches_any(name: pl.Expr, patterns: Iterable[str]) -> pl.Expr:
+    """Return whether the folded `name` matches any of some patterns, in one pass over the names."""
+    wholes = (".*".join(map(_literal, fold(pattern).split("*"))) for pattern in patterns)
+    return name.str.contains(f"(?s)^(?:{'|'.join(wholes)})$")
 
 
 def first_match(names: pl.Series, patterns: Sequence[str]) -> pl.Series:

@@ -6,7 +6,7 @@ import polars as pl
 
 from rightsize.rbac.text import fold
 from rightsize.rules.layers import first_layer
-from rightsize.rules.matching import first_match, folded, matches
+from rightsize.rules.matching import first_match, folded, matches, matches_any
 from rightsize.rules.tables import rows_of
 
 PLANE_GUESSED = "plane_guessed"
@@ -98,7 +98,7 @@ def scope_levels(names: pl.Series) -> pl.Series:
 
 def is_emergency_name(name: pl.Expr) -> pl.Expr:
     """Return whether a folded display name or UPN looks like that of an emergency access account."""
-    return pl.any_horizontal(matches(name, row["pattern"]) for row in rows_of("emergency_names"))
+    return matches_any(name, (row["pattern"] for row in rows_of("emergency_names")))
 
 
 def audience_ids(service: str) -> tuple[str, ...]:

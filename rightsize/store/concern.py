@@ -34,6 +34,7 @@ _WATCHED = (
 
 # Whoever is in a group by what is listed, or may be by activating a membership.
 _TABLES = (
+    f"CREATE OR REPLACE TEMP TABLE c_aliases AS {RESOLVED}",
     f"""CREATE OR REPLACE TEMP TABLE c_edges AS
         SELECT {folded("member_id")} AS member, {folded("group_id")} AS holder FROM base.group_closure
         UNION SELECT {folded("principal_id")}, {folded("group_id")} FROM base.group_schedule_instances
@@ -48,7 +49,7 @@ _TABLES = (
                 FROM main.role_assignments))""",
     f"""CREATE OR REPLACE TEMP TABLE c_actors AS
         SELECT a.actor_key, {folded("coalesce(a.principal_id, alias.principal_id)")} AS who
-        FROM base.actors AS a LEFT JOIN ({RESOLVED}) AS alias ON alias.alias = a.principal_name""",
+        FROM base.actors AS a LEFT JOIN c_aliases AS alias ON alias.alias = a.principal_name""",
     """CREATE OR REPLACE TEMP TABLE c_acts AS
         SELECT DISTINCT c.who, u.operation_key, u.scope_key, u.assignment_key
         FROM base.usage_days AS u JOIN c_actors AS c USING (actor_key)
@@ -227,8 +228,8 @@ class Concern:
         return self._frame("SELECT holder FROM c_own")["holder"].to_list()
 
     def _frame(self, sql: str) -> pl.DataFrame:
-        # Not by a cursor, which would not see the temporary tables.
-        return pl.DataFrame(self._store.connection.sql(sql))
+        # Not by a cursor, which would not see the temporary tables; aliases are resolved already.
+        return pl.DataFrame(self._store.connection.sql(sql.replace(f"({RESOLVED})", "c_aliases")))
 
     def _name_activations(self) -> None:
         """Keep the ids of the assignments that activations made for whoever shares an assignment with the principal."""
@@ -261,7 +262,8 @@ class Concern:
             UNION ALL BY NAME {_places_of_use()}""")
 
     def _sign_ins(self) -> pl.DataFrame:
-        theirs = f"principal_id IS NULL OR principal_id IN ({_spelt('c_crowd')})"
+        self._store.connection.execute(f"CREATE OR REPLACE TEMP TABLE c_spelt AS {_spelt('c_crowd')}")
+        theirs = "principal_id IS NULL OR principal_id IN (SELECT who FROM c_spelt)"
         days, reduced = (f"SELECT * FROM base.{name} WHERE {theirs}" for name in ("sign_in_days", "reduced_sign_ins"))
         return self._frame(f"""
             {view_text(table("sign_ins"), sign_in_days=days, reduced_sign_ins=reduced)}

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import csv
+import datetime as dt
 import io
 import json
 
 import pytest
 
+from rightsize.analyze.naming import resolve_principal
 from rightsize.cli.main import run
+from rightsize.workflow.concern import JudgedPrincipal, judge_from
 from tests.analyze.tiny import RG, FakeStore, Tiny
 
 START = "Microsoft.Compute/virtualMachines/start/action"
@@ -22,6 +25,12 @@ def _store(monkeypatch: pytest.MonkeyPatch) -> None:
     tiny.add("principals", principal_id="p", principal_type="User", display_name="Pat\x1b[2J", listed=True)
     store = FakeStore(tiny.sign_in("p"))
     monkeypatch.setattr("rightsize.workflow.explain.open_store", lambda *_, **__: store)
+    # What concerns a principal is asked in SQL, which the tiny tenant does not answer: all of it is read.
+    monkeypatch.setattr("rightsize.workflow.explain.judge_principal", _judge)
+
+
+def _judge(store: FakeStore, name: str, as_of: dt.date | None, min_window: int) -> JudgedPrincipal:
+    return judge_from(resolve_principal(store.inputs, name), store.table, as_of, min_window)
 
 
 def shown(capsys: pytest.CaptureFixture[str], output: str) -> str:
