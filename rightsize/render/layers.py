@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from rightsize.model.nouns import LAYERS
 from rightsize.render.escape import for_terminal
 
@@ -36,6 +34,8 @@ def draw_matrix(rows: Sequence[MatrixRow], title: str = "layers of defence that 
     """Return the picture as SVG text, empty where there is no row."""
     if not rows:
         return ""
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415  what draws nothing needs none
+
     environment = Environment(
         loader=PackageLoader("rightsize.render"), autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True
     )

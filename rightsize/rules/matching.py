@@ -25,7 +25,7 @@ def folded(text: Text) -> Text:
         column = pl.col(text.name)
         lower = column.str.strip_chars(" ").str.to_lowercase()
         beyond = (column.str.len_bytes() != column.str.len_chars()).any().alias(" beyond ASCII")
-        both = text.to_frame().select(lower, beyond)
+        both = text.to_frame().select_seq(lower, beyond)
         if not both[:, 1].any():
             return both[:, 0]
     return text.str.strip_chars(" ").str.replace_many(list(_UPPER), list(_UPPER.lower()))

@@ -23,7 +23,7 @@ from rightsize.model.tables import table
 from rightsize.rbac.text import fold
 from rightsize.store.connection import Store
 from rightsize.store.ddl import RESOLVED, view_text
-from rightsize.store.sql import RESOURCE, folded, literal, named, tidy_scope
+from rightsize.store.sql import RESOURCE, folded, literal, tidy_scope
 
 _WATCHED = (
     "microsoft.authorization/roleassignments/write",
@@ -206,6 +206,7 @@ class Concern:
             {"names": open_groups.to_list()})  # fmt: skip
         run(f"INSERT INTO c_wanted {_DOWN.format(start='c_self')} SELECT holder FROM down")
         run("INSERT INTO c_new SELECT holder FROM c_own")
+        run(f"CREATE OR REPLACE TEMP TABLE c_spelt AS {_spelt('c_crowd')}")
         self._name_activations()
         while store.connection.execute("SELECT count(*) FROM c_new").fetchall() != [(0,)]:
             self._grow()
@@ -218,6 +219,7 @@ class Concern:
                 "sign_ins": self._sign_ins,
                 "request_access": self._requests,
                 "token_calls": self._token_calls,
+                "role_assignment_requests": self._assignment_requests,
             }
             self._read[name] = special.get(name, lambda: self._store.table(name))()
         return self._read[name]
@@ -262,7 +264,6 @@ class Concern:
             UNION ALL BY NAME {_places_of_use()}""")
 
     def _sign_ins(self) -> pl.DataFrame:
-        self._store.connection.execute(f"CREATE OR REPLACE TEMP TABLE c_spelt AS {_spelt('c_crowd')}")
         theirs = "principal_id IS NULL OR principal_id IN (SELECT who FROM c_spelt)"
         days, reduced = (f"SELECT * FROM base.{name} WHERE {theirs}" for name in ("sign_in_days", "reduced_sign_ins"))
         return self._frame(f"""
@@ -278,9 +279,13 @@ class Concern:
         given = f"SELECT * FROM base.sign_in_rows WHERE token_id IN (SELECT substr(token_id, 2) FROM ({calls}))"
         return self._frame(view_text(table("token_calls"), events=calls, sign_in_rows=given))
 
+    def _assignment_requests(self) -> pl.DataFrame:
+        """Return all of them, by the aliases that are resolved already."""
+        return self._frame(view_text(table("role_assignment_requests")))
+
     def _requests(self) -> pl.DataFrame:
-        columns = named(*(column.name for column in table("request_access").columns))
-        return self._frame(f"SELECT {columns} FROM main.request_access WHERE principal_id IN ({_spelt('c_self')})")
+        mine = f"SELECT who FROM c_spelt WHERE {folded('who')} IN (SELECT who FROM c_self)"
+        return self._frame(f"SELECT * FROM ({view_text(table('request_access'))}) WHERE principal_id IN ({mine})")
 
 
 _KIND = "regexp_extract(folded, '^/subscriptions/[^/]+/resourcegroups/[^/]+/providers/([^/]+/[^/]+)/', 1)"

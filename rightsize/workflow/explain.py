@@ -33,7 +33,7 @@ def explain(
     """
     with open_store(db, read_only=True) as store:
         judged = judge_principal(store, principal, as_of, min_window)
-        names, places = read_names(store)
+        names, places = read_names(store, judged.inputs)
     return tell(judged, names | places)
 
 

@@ -96,14 +96,16 @@ def defeats_of(db: Path, principal: str) -> list[dict[str, Any]]:
     return [row | {"at": places.get(row["scope"], row["scope"])} for row in found.to_dicts()]
 
 
-def read_names(store: Store) -> tuple[dict[str, str], dict[str, str]]:
+def read_names(store: Store, inputs: Inputs | None = None) -> tuple[dict[str, str], dict[str, str]]:
     """Return what people call principals, by id, and places by folded scope.
 
-    Places are subscriptions, management groups and administrative units.
+    Places are subscriptions, management groups and administrative units. `inputs` are the tables where they are read.
     """
-    inputs = Inputs.of(principals=store.table("principals"), role_assignments=store.table("role_assignments"))
+    if inputs is None:
+        tables = ("principals", "role_assignments", "scopes")
+        inputs = Inputs.of(**{name: store.table(name) for name in tables})
     names: dict[str, str] = dict(principal_names(inputs).select("principal_id", "name").iter_rows())
-    high = store.table("scopes").filter(pl.col("kind").is_in(["subscription", "management_group"]))
+    high = inputs.scopes.filter(pl.col("kind").is_in(["subscription", "management_group"]))
     places = high.select(folded(pl.col("scope")), name=pl.coalesce("display_name", "scope"))
     units = store.table("administrative_units").drop_nulls("display_name")
     parts = units.select("/administrativeunits/" + folded(pl.col("unit_id")), name="display_name")

@@ -180,7 +180,7 @@ def reach_from(db: Path, subject: str, *, eligible: bool = False) -> ReachResult
         inputs = Inputs.read(partial(table_without_use, store))
         facts = read_facts(inputs, store.table)
         node = node_of(store, facts, inputs, subject)
-        names, places = read_names(store)
+        names, places = read_names(store, inputs)
     return reach_of_node(node, facts, inputs, read_tenant(inputs), names | places, eligible=eligible)
 
 

@@ -15,7 +15,7 @@ from rightsize.analyze.reasons import Unobservable
 from rightsize.rbac.patterns import parse_pattern
 from rightsize.rbac.text import fold
 from rightsize.rules import operations as rules
-from rightsize.rules.matching import first_match, folded, matches, matching_pairs
+from rightsize.rules.matching import first_match, folded, matches, matches_any, matching_pairs
 from rightsize.rules.tables import rows_of
 
 FILES = (
@@ -224,6 +224,8 @@ def test_matching_over_columns_is_the_matching_of_rbac(patterns: list[str], name
     distinct = column.unique()
     pairs = set(matching_pairs(distinct, dict.fromkeys(patterns)).iter_rows())
     assert pairs == {(n, p) for n in distinct for p in patterns if parse_pattern(p).matches(n)}
+    any_hit = pl.DataFrame({"name": column}).select(matches_any(pl.col("name"), patterns)).to_series().to_list()
+    assert any_hit == [any(parse_pattern(pattern).matches(name) for pattern in patterns) for name in column]
     first = first_match(column, patterns).to_list()
     for name, index in zip(column, first, strict=True):
         hits = [i for i, pattern in enumerate(patterns) if parse_pattern(pattern).matches(name)]
