@@ -101,18 +101,15 @@ def granted_holdings(tenant: Tenant) -> Holdings:
     return Holdings(today(tenant.assignments), tenant.grants.select("role", "name", "plane", "conditional"))
 
 
-def view_of(
-    facts: Facts,
-    tenant: Tenant,
-    inputs: Inputs,
-    holdings: Holdings,
-    *,
-    with_eligible: bool,
-    starts: Iterable[str] | None = None,
-) -> View:
-    """Build the graph of one view, and close it; with `starts`, only for these nodes."""
+def view_of(facts: Facts, tenant: Tenant, inputs: Inputs, holdings: Holdings, *, with_eligible: bool) -> View:
+    """Build the graph of one view, and close it."""
     holdings = with_assignable(holdings, tenant, inputs)
     graph = build_graph(facts, tenant, inputs, holdings, with_eligible=with_eligible)
+    return closed(graph, facts, tenant, holdings)
+
+
+def closed(graph: Graph, facts: Facts, tenant: Tenant, holdings: Holdings, starts: Iterable[str] | None = None) -> View:
+    """Close the graph that was built of facts and holdings; with `starts`, only for these nodes."""
     where = subscriptions_of(pl.Series(sorted(_places(graph)), dtype=pl.String), tenant.tree)
     frame = _frame(graph, where)
     own = _own(graph, frame, where, holdings.grants, tenant, facts)

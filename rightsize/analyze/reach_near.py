@@ -11,7 +11,7 @@ from rightsize.analyze.escalation import Holdings, assignable, build_graph, with
 from rightsize.analyze.facts import Facts
 from rightsize.analyze.indirect import acting_clients
 from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.reach import View, view_of
+from rightsize.analyze.reach import View, closed
 from rightsize.analyze.tenant import Tenant
 
 
@@ -23,7 +23,7 @@ def view_from(
     holdings = with_assignable(holdings, tenant, inputs)
     users = {f"p:{user}" for user in facts.principals.filter(pl.col("principal_type") == "User")["principal_id"]}
     clients = {f"h:{client}" for client in acting_clients(facts)}
-    known: frozenset[str] = frozenset(starts)
+    known = _with_next(frozenset(starts), facts, tenant)
     while True:
         part, near, held = _around(known, facts, tenant, holdings)
         graph = build_graph(part, near, inputs, held, with_eligible=with_eligible)
@@ -31,10 +31,20 @@ def view_from(
         # From the directory everything follows, and who is a user there is told apart by it; what an application may
         # do as its users rests on what these hold.
         if any(name.startswith("x:") for name in found) or users & found - set(starts) or clients & found:
-            return view_of(facts, tenant, inputs, holdings, with_eligible=with_eligible, starts=starts)
+            graph = build_graph(facts, tenant, inputs, holdings, with_eligible=with_eligible)
+            return closed(graph, facts, tenant, holdings, starts)
         if found == known:
-            return view_of(part, near, inputs, held, with_eligible=with_eligible, starts=starts)
-        known = found
+            return closed(graph, part, near, held, starts)
+        known = _with_next(found, facts, tenant)
+
+
+def _with_next(nodes: frozenset[str], facts: Facts, tenant: Tenant) -> frozenset[str]:
+    """Add what surely follows from some nodes, to build the graph less often: identities, and what they belong to."""
+    machines = pl.Series([name[2:] for name in nodes if name[0] == "r"], dtype=pl.String)
+    attached = facts.attached.filter(pl.col("scope").is_in(machines.implode()))["principal_id"]
+    people = pl.concat([pl.Series([name[2:] for name in nodes if name[0] == "p"], dtype=pl.String), attached])
+    holders = tenant.membership.filter(pl.col("principal_id").is_in(people.implode()))["holder"]
+    return nodes | {f"p:{one}" for one in attached} | {f"h:{one}" for one in holders}
 
 
 def _around(nodes: frozenset[str], facts: Facts, tenant: Tenant, holdings: Holdings) -> tuple[Facts, Tenant, Holdings]:
