@@ -32,7 +32,7 @@ from rightsize.propose.folds import Fold, cut_inputs
 from rightsize.propose.limits import Limits
 from rightsize.propose.needs import sibling_reads
 from rightsize.propose.plan import plan_bench
-from rightsize.propose.reach import GRANTS_SCHEMA, Blocks, Evaluator, with_holders
+from rightsize.propose.reach import GRANTS_SCHEMA, Blocks, Evaluator
 from rightsize.propose.replay import answer_uses, asked_uses
 from rightsize.rbac.scopes import parse_scope
 from rightsize.rbac.text import fold
@@ -266,12 +266,9 @@ def _predictions(
     A denied call counts against every assignment of the training that allowed it and that the plan takes from.
     """
     labels = trial.today.with_columns(label=pl.col("key"))
-    through = evaluator.allowed(
-        with_holders(
-            denied.select("use", "principal_id", "place", "plane", "operation"), trial.analysis.tenant.membership
-        ),
-        labels.select(*GRANTS_SCHEMA),
-    )
+    asked = denied.select("use", "principal_id", "place", "plane", "operation")
+    membership = trial.analysis.tenant.membership
+    through = evaluator.allowed_through(asked, membership, labels.select(*GRANTS_SCHEMA))
     broken = set(through["label"])
     found = {}
     for one in plan.proposals:

@@ -16,7 +16,7 @@ from rightsize.analyze.text import place_of
 from rightsize.analyze.usage import observe
 from rightsize.analyze.window import Window
 from rightsize.model.role_forms import permissions_from_json
-from rightsize.propose.reach import Evaluator, with_holders
+from rightsize.propose.reach import Evaluator, in_parts, with_holders
 from rightsize.rbac.algebra import grants
 from rightsize.rbac.text import fold
 
@@ -95,16 +95,15 @@ def asked_uses(
 
     `until` says how long they do.
     """
-    spread = with_holders(uses, tenant.may_reach)
-    before = evaluator.allowed(spread, today).group_by("use").agg(until=pl.col("last").max())
-    refused = _refused(spread, inputs, tenant)
+    before = evaluator.allowed_through(uses, tenant.may_reach, today).group_by("use").agg(until=pl.col("last").max())
+    refused = pl.concat([_refused(with_holders(part, tenant.may_reach), inputs, tenant) for part in in_parts(uses)])
     return uses.join(before, on="use", maintain_order="left").filter(~pl.col("use").is_in(refused.implode()))
 
 
 def answer_uses(asked: pl.DataFrame, after: pl.DataFrame, evaluator: Evaluator, tenant: Tenant) -> Outcomes:
     """Return how each of the uses that are asked ends under the assignments of `after`."""
-    found = evaluator.allowed(with_holders(asked, tenant.membership), after)
-    woken = evaluator.allowed(with_holders(asked, tenant.sleeping), after)
+    found = evaluator.allowed_through(asked, tenant.membership, after)
+    woken = evaluator.allowed_through(asked, tenant.sleeping, after)
     standing = found.filter(pl.col("label") != "eligible")["use"].unique()
     eligible = pl.concat([found.filter(pl.col("label") == "eligible")["use"], woken["use"]]).unique()
     waiting = eligible.filter(~eligible.is_in(standing.implode()))

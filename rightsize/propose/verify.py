@@ -22,7 +22,7 @@ from rightsize.analyze.window import Window
 from rightsize.model.errors import InputError
 from rightsize.model.nouns import RoleDefinition
 from rightsize.propose.ends import AT_ONCE, last_of
-from rightsize.propose.reach import GRANTS_SCHEMA, Evaluator, with_holders
+from rightsize.propose.reach import GRANTS_SCHEMA, Evaluator
 from rightsize.propose.readings import POLICY_NEEDS, WHAT, Readings, hash_of_blocks, take_readings
 from rightsize.propose.replay import Outcomes, distinct_uses, replay_uses
 from rightsize.propose.reproof import Case, Holding, Key, Reproof, prove_again, read_holdings
@@ -245,7 +245,7 @@ def _replay(case: Case, uses: pl.DataFrame, window: Window) -> tuple[Outcomes, M
     outcomes = replay_uses(uses, today, _grants(after), evaluator, case.tenant, case.inputs)
     keys = [holding.key for holding in present if holding.key in case.going]
     going = _grants(_row(case.today[key], str(number)) for number, key in enumerate(keys))
-    found = evaluator.allowed(with_holders(outcomes.denied, case.tenant.membership), going)
+    found = evaluator.allowed_through(outcomes.denied, case.tenant.membership, going)
     through: dict[int, list[Key]] = defaultdict(list)
     for use, label in found.select("use", "label").unique().sort("use", "label").iter_rows():
         through[use].append(keys[int(label)])
