@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import polars as pl
@@ -234,7 +234,7 @@ class SmallTenant:
             schema={"operation": pl.String, "is_data_action": pl.Boolean, "is_guess": pl.Boolean},
         )
         complete = Inputs.of(operations=catalogue, **frames)
-        return Inputs.of(**{**_frames(complete), "operations": annotate(complete.operations)})
+        return Inputs.of(**{**frames_of(complete), "operations": annotate(complete.operations)})
 
     def _permissions(self) -> Any:
         for id_, (_, blocks) in self.roles.items():
@@ -280,8 +280,9 @@ class SmallTenant:
         return make_plan(inputs, analysis, Dials(**dials), content_hash="0" * 64, limits=limits)
 
 
-def _frames(inputs: Inputs) -> dict[str, pl.DataFrame]:
-    return {name: getattr(inputs, name) for name in Inputs.__slots__}
+def frames_of(inputs: Inputs) -> dict[str, pl.DataFrame]:
+    """Return the tables of an analysis by their names."""
+    return {one.name: getattr(inputs, one.name) for one in fields(inputs)}
 
 
 def proposal_for(plan: Plan, assignment: str, state: str = "active") -> Proposal:

@@ -28,6 +28,7 @@ from tests.propose.small_tenant import (
     SUB2,
     VM,
     SmallTenant,
+    frames_of,
     guid,
 )
 from tests.propose.written_plans import Written, named, only, proposal_of
@@ -266,7 +267,7 @@ def test_a_new_role_whose_id_is_taken_is_named(written: Written) -> None:
 def test_readings_do_not_depend_on_the_order_of_rows() -> None:
     tenant = _tenant()
     inputs = tenant.inputs()
-    turned = Inputs.of(**{name: getattr(inputs, name).reverse() for name in Inputs.__slots__})
+    turned = Inputs.of(**{name: frame.reverse() for name, frame in frames_of(inputs).items()})
     assert take_readings(inputs, [READER]) == take_readings(turned, [READER])
     assert list(take_readings(inputs)["role_assignments"]) == sorted(take_readings(inputs)["role_assignments"])
 
