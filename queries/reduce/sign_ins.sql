@@ -49,8 +49,8 @@ SELECT
         WHEN regexp_matches(caller_ip, '^[0-9A-Fa-f:.]+$') THEN caller_ip
     END AS ip,
     CASE
-        WHEN length(trim(country)) = 2 AND translate(upper(trim(country)), 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', '') = ''
-            THEN upper(trim(country))
+        WHEN length(trim(country)) = 2 AND regexp_matches(trim(country), '^[A-Za-z][A-Za-z]$')
+            THEN translate(trim(country), 'abcdefghijklmnopqrstuvwxyz', 'ABCDEFGHIJKLMNOPQRSTUVWXYZ')
     END AS country,
     CASE WHEN TRY_CAST(trim(network_number) AS BIGINT) > 0 THEN trim(network_number) END AS network_number,
     CASE

@@ -22,7 +22,7 @@ from rightsize.propose.written import WrittenPart, read_plan
 from rightsize.render.plan import plan_files
 from rightsize.workflow.plane_steps import PlaneSteps, TableOf
 from rightsize.workflow.planes import verify_parts
-from tests.analyze.tiny import RG, FakeStore, Tiny
+from tests.analyze.tiny import RG, FakeStore, Tiny, judge_all
 from tests.propose.small_tenant import SmallTenant
 
 WINDOW = Window(dt.date(2026, 1, 1), dt.date(2026, 1, 10))
@@ -69,6 +69,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> FakeStore:
     store = FakeStore(tiny.use("p", "Microsoft.Compute/virtualMachines/write", succeeded=2))
     for module in ("analyze", "explain"):
         monkeypatch.setattr(f"rightsize.workflow.{module}.open_store", lambda *_, **__: store)
+    monkeypatch.setattr("rightsize.workflow.explain.judge_principal", judge_all)
     monkeypatch.setattr("rightsize.workflow.planes.PLANES", (PlaneSteps("graph", judge, unchanged),))
     return store
 

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
 from typing import Any
 
+import duckdb
 import polars as pl
 
 from rightsize.analyze.inputs import Inputs, empty, schema_of
+from rightsize.analyze.naming import resolve_principal
 from rightsize.analyze.verdicts import Analysis, analyse
 from rightsize.analyze.window import Window
 from rightsize.rbac.text import fold
 from rightsize.rules.matching import matches
+from rightsize.store.connection import Store
+from rightsize.store.ddl import create_statements
+from rightsize.workflow import planes
+from rightsize.workflow.concern import JudgedPrincipal, judge_from
 
 FIRST = dt.date(2026, 1, 1)
 LAST = dt.date(2026, 1, 10)
@@ -171,10 +179,17 @@ def _frame(name: str, rows: list[dict[str, Any]]) -> pl.DataFrame:
     return pl.DataFrame([{column: row.get(column) for column in schema} for row in rows], schema=schema)
 
 
-NO_PLACES = pl.DataFrame(
-    schema={"principal_id": pl.String, "network": pl.String, "app_id": pl.String, "day": pl.Date, "calls": pl.Int64}
-)
-"""Where principals called from, of a store without single calls."""
+@cache
+def _store_of_nothing() -> Store:
+    connection = duckdb.connect()
+    for statement in create_statements():
+        connection.execute(statement)
+    return Store(connection, Path(), read_only=True)
+
+
+def ask_nothing(sql: str, parameters: Mapping[str, Any] | None = None) -> pl.DataFrame:
+    """Ask a store without a row."""
+    return _store_of_nothing().frame(sql, parameters)
 
 
 class FakeStore:
@@ -194,9 +209,14 @@ class FakeStore:
         found = self.answers.get(name, getattr(self.inputs, name, None))
         return (empty(name) if found is None else found).filter(**where)
 
-    def frame(self, sql: str) -> pl.DataFrame:  # noqa: ARG002  it holds no calls
-        """Where principals called from: the one question that is asked of single calls."""
-        return NO_PLACES
+    def frame(self, sql: str, parameters: Mapping[str, Any] | None = None) -> pl.DataFrame:
+        """Of single calls it holds none."""
+        return ask_nothing(sql, parameters)
 
     def write_answer(self, name: str, frame: pl.DataFrame) -> None:
         self.answers[name] = frame
+
+
+def judge_all(store: FakeStore, name: str, as_of: dt.date | None, min_window: int) -> JudgedPrincipal:
+    """Judge one principal by all that a tiny tenant holds: it answers no SQL on what concerns somebody."""
+    return judge_from(resolve_principal(store.inputs, name), store.table, as_of, min_window, planes.PLANES)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import csv
-import datetime as dt
 import io
 import json
 
 import pytest
 
-from rightsize.analyze.naming import resolve_principal
 from rightsize.cli.main import run
-from rightsize.workflow.concern import JudgedPrincipal, judge_from
-from tests.analyze.tiny import RG, FakeStore, Tiny
+from tests.analyze.tiny import RG, FakeStore, Tiny, judge_all
 
 START = "Microsoft.Compute/virtualMachines/start/action"
 
@@ -26,11 +23,7 @@ def _store(monkeypatch: pytest.MonkeyPatch) -> None:
     store = FakeStore(tiny.sign_in("p"))
     monkeypatch.setattr("rightsize.workflow.explain.open_store", lambda *_, **__: store)
     # What concerns a principal is asked in SQL, which the tiny tenant does not answer: all of it is read.
-    monkeypatch.setattr("rightsize.workflow.explain.judge_principal", _judge)
-
-
-def _judge(store: FakeStore, name: str, as_of: dt.date | None, min_window: int) -> JudgedPrincipal:
-    return judge_from(resolve_principal(store.inputs, name), store.table, as_of, min_window)
+    monkeypatch.setattr("rightsize.workflow.explain.judge_principal", judge_all)
 
 
 def shown(capsys: pytest.CaptureFixture[str], output: str) -> str:

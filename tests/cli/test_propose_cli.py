@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 
 from rightsize.analyze.inputs import empty
 from rightsize.cli.main import run
-from tests.analyze.tiny import NO_PLACES
+from tests.analyze.tiny import ask_nothing
 from tests.propose.small_tenant import CONTRIBUTOR, READER, SUB, VM, SmallTenant, guid
 
 START = "Microsoft.Compute/virtualMachines/start/action"
@@ -36,8 +37,8 @@ class FakeStore:
         frame: pl.DataFrame = getattr(self.inputs, name, empty(name))
         return frame
 
-    def frame(self, sql: str, parameters: object = None) -> pl.DataFrame:  # noqa: ARG002  it holds no calls
-        return NO_PLACES
+    def frame(self, sql: str, parameters: Mapping[str, Any] | None = None) -> pl.DataFrame:
+        return ask_nothing(sql, parameters)
 
     def write_answer(self, name: str, frame: pl.DataFrame) -> None:
         self.answers[name] = frame
