@@ -68,13 +68,8 @@ def _link_part(graph: Graph, node: str, principal: str, kind: str) -> None:
 
 def _directory_ways(facts: Facts, *, with_eligible: bool) -> pl.DataFrame:
     """Return `(holder, node, what, certain)` of application permissions and directory roles."""
-    held = pl.concat([
-        _ruled("graph", facts.permissions.with_columns(state=pl.lit("active"), scope=pl.lit(ROOT))),
-        _ruled("directory", facts.roles.with_columns(scope=pl.lit(ROOT))),
-        _of_parts(facts),
-    ])  # fmt: skip
-    if not with_eligible:
-        held = held.filter(pl.col("state") == "active")
+    permitted = _ruled("graph", facts.permissions.with_columns(state=pl.lit("active"), scope=pl.lit(ROOT)))
+    held = pl.concat([permitted, _role_ways(facts, with_eligible=with_eligible)])
     return held.select(holder="principal_id", node=_node(), what="what", certain="certain")
 
 
@@ -82,6 +77,12 @@ def _ruled(plane: str, held: pl.DataFrame) -> pl.DataFrame:
     """Join what is held, `(principal_id, permission, state, scope)`, to the rules of a plane, in a fixed order."""
     columns = ("principal_id", "permission", "state", "scope", "rule", "gains", "what", "certain")
     return held.join(escalation_rules(plane), on="permission").select(columns).sort(columns)
+
+
+def _role_ways(facts: Facts, *, with_eligible: bool) -> pl.DataFrame:
+    """Return the ways of directory roles, over the whole directory and over parts of it."""
+    ways = pl.concat([_ruled("directory", facts.roles.with_columns(scope=pl.lit(ROOT))), _of_parts(facts)])
+    return ways if with_eligible else ways.filter(pl.col("state") == "active")
 
 
 def _of_parts(facts: Facts) -> pl.DataFrame:
@@ -153,10 +154,8 @@ def link_delegated(graph: Graph, facts: Facts, tenant: Tenant, *, with_eligible:
 
 def _link_azure(graph: Graph, facts: Facts, held: pl.DataFrame, *, with_eligible: bool) -> None:
     """Link nodes to the roles of `held`, `(user, holder, node)`; a Global Administrator may elevate access too."""
-    roles = _ruled("directory", facts.roles.with_columns(scope=pl.lit(ROOT))).filter(pl.col("rule") == _GLOBAL)
-    if not with_eligible:
-        roles = roles.filter(pl.col("state") == "active")
-    elevating = set(roles["principal_id"])
+    roles = _role_ways(facts, with_eligible=with_eligible)
+    elevating = set(roles.filter((pl.col("rule") == _GLOBAL) & (pl.col("scope") == ROOT))["principal_id"])
     for user, holder, node in held.iter_rows():
         who = f"as {user} " if node == EVERYBODY else ""
         number = graph.numbers.get(f"h:{holder}")
@@ -178,10 +177,7 @@ def _users(facts: Facts, tenant: Tenant) -> pl.DataFrame:
 
 def _able(facts: Facts, tenant: Tenant, *, with_eligible: bool) -> pl.DataFrame:
     """Return `(gains, node, able)`: the users who may do something in the directory, by a role or as owners."""
-    ways = pl.concat([_ruled("directory", facts.roles.with_columns(scope=pl.lit(ROOT))), _of_parts(facts)])
-    if not with_eligible:
-        ways = ways.filter(pl.col("state") == "active")
-    held = ways.select("gains", holder="principal_id", node=_node())
+    held = _role_ways(facts, with_eligible=with_eligible).select("gains", holder="principal_id", node=_node())
     whole = held.filter(pl.col("node") == "x:" + pl.col("gains"))
     pairs = [(part, other) for part, others in _IMPLIED.items() for other in others if other != "restricted"]
     implied = pl.DataFrame(pairs, schema={"gains": pl.String, "other": pl.String}, orient="row")

@@ -11,11 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 
 import polars as pl
 
-from rightsize.analyze.escalation import Holdings, build_graph, escalations_of, with_assignable
+from rightsize.analyze.escalation import build_graph, escalations_of, with_assignable
 from rightsize.analyze.facts import read_facts
 from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.layers import measure_layers, today
+from rightsize.analyze.layers import measure_layers
 from rightsize.analyze.planes import PlaneAnalysis
+from rightsize.analyze.reach import granted_holdings
 from rightsize.analyze.reasons import Verdict
 from rightsize.analyze.text import folded
 from rightsize.analyze.verdicts import Analysis
@@ -152,7 +153,7 @@ def escalations(inputs: Inputs, analysis: Analysis, table_of: Callable[[str], pl
     """Return the ways in which what somebody holds gives more, one row a (principal, rule, scope, state)."""
     facts = read_facts(inputs, table_of)
     tenant = analysis.tenant
-    granted = Holdings(today(tenant.assignments), tenant.grants.select("role", "name", "plane", "conditional"))
+    granted = granted_holdings(tenant)
     graph = build_graph(facts, tenant, inputs, with_assignable(granted, tenant, inputs), with_eligible=True)
     found = escalations_of(graph, facts, tenant, granted)
     heavy = pl.col("gains").is_in(_HEAVY).any() & pl.col("certain").any()

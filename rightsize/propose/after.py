@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from rightsize.analyze.escalation import Holdings
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.layers import ASSIGNED_SCHEMA, today
 from rightsize.analyze.tenant import Tenant, granted_by_patterns
@@ -42,6 +43,11 @@ def _rows(proposals: Iterable[Proposal]) -> Iterator[tuple[str, str, str, str, s
         for one in proposal.assignments:
             place = parse_scope(one.scope).key
             yield fold(one.principal_id), place, fold(one.role), one.state, one.condition
+
+
+def holdings_after(plan: Plan, granted: Holdings, inputs: Inputs, tenant: Tenant) -> Holdings:
+    """Return what is held under a plan, where `granted` is what is held today."""
+    return Holdings(assigned_after(plan, tenant), pl.concat([granted.grants, planned_grants(plan, inputs, tenant)]))
 
 
 def planned_grants(plan: Plan, inputs: Inputs, tenant: Tenant) -> pl.DataFrame:

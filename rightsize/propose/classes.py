@@ -13,7 +13,7 @@ from rightsize.analyze.scoping import ROOT
 from rightsize.propose.atoms import Atoms
 from rightsize.propose.drafts import inherited_strings
 from rightsize.propose.existing import MANAGEMENT_GROUP, Existing, Shelf
-from rightsize.propose.operation_sets import bits_of
+from rightsize.propose.operation_sets import Once, bits_of
 from rightsize.propose.roles import Need
 from rightsize.propose.rows import Row, smallest_cover
 from rightsize.propose.units import Unit
@@ -155,7 +155,7 @@ class CaseReader:
     max_excess: int
     weigh: Callable[[int], int]
     _decided: dict[str, int] = field(default_factory=dict)
-    _sets: dict[int, int] = field(default_factory=dict)
+    _sets: Once = field(default_factory=Once)
     _ceilings: dict[tuple[tuple[str, ...], int], int] = field(default_factory=dict)
 
     @property
@@ -165,7 +165,7 @@ class CaseReader:
 
     def read(self, one: NeedClass) -> Case:
         """Return a class as a case."""
-        atoms = self._once(self.atoms.of_need(one.need))
+        atoms = self._sets[self.atoms.of_need(one.need)]
         needed = self.atoms.operations(atoms)
         barred, word = self._barred(one, atoms)
         existing = self._existing(one, atoms, needed)
@@ -180,17 +180,13 @@ class CaseReader:
         return Case(
             whole=one,
             atoms=atoms,
-            allowed=self._once(self.atoms.allowed(one.need) & ~kept_out),
-            needed=self._once(needed),
+            allowed=self._sets[self.atoms.allowed(one.need) & ~kept_out],
+            needed=self._sets[needed],
             within=self._within(one.ceiling, barred),
             existing=existing,
             blocked="" if suffices else word,
-            common=self._once(self.atoms.allowed(Need(0, one.need.parts)) & ~kept_out) if one.need.parts else 0,
+            common=self._sets[self.atoms.allowed(Need(0, one.need.parts)) & ~kept_out] if one.need.parts else 0,
         )
-
-    def _once(self, mask: int) -> int:
-        """Return the one object that says a set: each takes kilobytes, and most are said by many classes."""
-        return self._sets.setdefault(mask, mask)
 
     def _within(self, ceiling: tuple[str, ...], barred: int) -> int:
         """Return what a ceiling grants, but for atoms that are barred."""

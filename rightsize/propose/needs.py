@@ -12,7 +12,7 @@ from rightsize.analyze.reasons import Unobservable as UnobservableReason
 from rightsize.model.nouns import PermissionBlock
 from rightsize.propose.dials import Dials, Reads, Unobservable
 from rightsize.propose.linked import Writes
-from rightsize.propose.operation_sets import OperationIndex, bits_of
+from rightsize.propose.operation_sets import Once, OperationIndex, bits_of
 from rightsize.propose.polls import Polls, type_of, types_around
 from rightsize.propose.reads import READ, PatternPart, reading_parts
 from rightsize.propose.roles import KnownRole, Need, RoleBook
@@ -95,7 +95,7 @@ class NeedReader:
     elsewhere: int = 0
     _writes: dict[str, int] = field(default_factory=dict)
     _causes: dict[str, PermissionBlock] = field(default_factory=dict)
-    _sets: dict[int, int] = field(default_factory=dict)
+    _sets: Once = field(default_factory=Once)
     polls: Polls = field(init=False)
 
     def __post_init__(self) -> None:
@@ -126,7 +126,7 @@ class NeedReader:
             use: What was used, by the folded scope where it has to be granted.
             around: What stays with the people who reach it, through any assignment.
         """
-        used = _union(self._once(part.operations) for part in use.values())
+        used = _union(self._sets[part.operations] for part in use.values())
         why = {USED: used}
         # INVARIANT: use at one place proves nothing about the others where no log could have shown it, or the log has
         # a hole. What is not proved unused stays at today's scope, whether it was seen somewhere or not.
@@ -153,12 +153,8 @@ class NeedReader:
                 why[reason] = why.get(reason, 0) | kept
         parts = {target: _unknown_parts(role, part.unknown) for target, part in use.items() if part.unknown}
         parts[scope] = (*parts.get(scope, ()), *reads.parts)
-        found = {word: self._once(mask) for word, mask in why.items()}
+        found = {word: self._sets[mask] for word, mask in why.items()}
         return Needs(self._without_repeats(scope, by_scope, parts), found)
-
-    def _once(self, mask: int) -> int:
-        """Return the one object that says a set: each takes kilobytes, and thousands of needs have the same."""
-        return self._sets.setdefault(mask, mask)
 
     def linked(self, linked: int, staying: Writes) -> int:
         """Return the linked checks that a kept write can cause; a dial does not take them from a write that stays."""
@@ -265,7 +261,7 @@ class NeedReader:
                 mask for other, mask in above.items() if other == scope or target.startswith(other + "/")
             )
             operations = by_scope.get(target, 0) & ~inherited & ~said
-            need = Need(self._once(operations), own)
+            need = Need(self._sets[operations], own)
             above[target] = self.book.mask(need)
             if need:
                 needs[target] = need

@@ -20,6 +20,14 @@ OperationKey = tuple[str, str]
 """(plane, operation)."""
 
 
+class Once(dict[int, int]):
+    """The one object that says each set: it takes kilobytes, and thousands of needs and classes have the same."""
+
+    def __missing__(self, mask: int) -> int:
+        """Take the first object that says a set for it."""
+        return self.setdefault(mask, mask)
+
+
 @dataclass(frozen=True, slots=True)
 class OperationIndex:
     """The operations in a fixed order: by plane, then by folded name.

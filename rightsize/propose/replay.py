@@ -95,8 +95,13 @@ def asked_uses(
 
     `until` says how long they do.
     """
-    before = evaluator.allowed_through(uses, tenant.may_reach, today).group_by("use").agg(until=pl.col("last").max())
-    refused = pl.concat([_refused(with_holders(part, tenant.may_reach), inputs, tenant) for part in in_parts(uses)])
+    allowed, refusals = [], []
+    for part in in_parts(uses):
+        spread = with_holders(part, tenant.may_reach)
+        allowed.append(evaluator.allowed(spread, today))
+        refusals.append(_refused(spread, inputs, tenant))
+    before = pl.concat(allowed).group_by("use").agg(until=pl.col("last").max())
+    refused = pl.concat(refusals)
     return uses.join(before, on="use", maintain_order="left").filter(~pl.col("use").is_in(refused.implode()))
 
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from typing import Any
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from rightsize.analyze.blast import COLUMNS
 from rightsize.render.escape import for_terminal
+from rightsize.render.templating import open_templates, policy_source, report_part
 
 _WIDTH, _LABEL, _ROW, _LINE, _INDENT = 920, 168, 26, 22, 20
 _CELL = (_WIDTH - _LABEL) / len(COLUMNS)
@@ -104,7 +100,7 @@ def draw_blast(blast: Mapping[str, Any]) -> str:
         room = int((_WIDTH - x - 24) / _LETTER)
         above[branch["depth"]] = y
         lines.append(branch | _fitted(branch, room) | {"x": x, "y": y, "up": above.get(branch["depth"] - 1, top + 6)})
-    return _environment().get_template("blast.svg.j2").render(
+    return open_templates(tight=True).get_template("blast.svg.j2").render(
         shaped, width=_WIDTH, height=top + 40 + _LINE * len(lines), label=_LABEL, cell=_CELL, bar=_BAR, head=_HEAD,
         row_height=_ROW, top=top, lines=lines, label_room=int((_LABEL - 8) / _LETTER),
     )  # fmt: skip
@@ -128,21 +124,10 @@ def _cut(text: str, room: int) -> str:
 
 def write_blast_page(blast: Mapping[str, Any]) -> str:
     """Return a page with the picture as text, tables and lists, which needs no script and reads at any width."""
-    style = files("rightsize.render").joinpath("templates", "report", "report.css").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
-    return _environment().get_template("blast.html.j2").render(blast=shape_blast(blast), style=style, policy=policy)
-
-
-def _environment() -> Environment:
-    found = Environment(
-        loader=PackageLoader("rightsize.render"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
+    style = report_part("report.css")
+    policy = f"default-src 'none'; style-src {policy_source(style)}; base-uri 'none'; form-action 'none'"
+    return (
+        open_templates(tight=True)
+        .get_template("blast.html.j2")
+        .render(blast=shape_blast(blast), style=style, policy=policy)
     )
-    found.filters["number"] = lambda value: f"{value:,.0f}"
-    found.filters["words"] = lambda text: str(text).replace("_", " ")
-    return found

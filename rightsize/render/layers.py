@@ -34,13 +34,10 @@ def draw_matrix(rows: Sequence[MatrixRow], title: str = "layers of defence that 
     """Return the picture as SVG text, empty where there is no row."""
     if not rows:
         return ""
-    from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415  what draws nothing needs none
+    from rightsize.render.templating import open_templates  # noqa: PLC0415  what draws nothing needs no templates
 
-    environment = Environment(
-        loader=PackageLoader("rightsize.render"), autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True
-    )
     bar = _CELL - _GAP
-    return environment.get_template("layers.svg.j2").render(
+    return open_templates().get_template("layers.svg.j2").render(
         title=title,
         width=_LABEL + _CELL * len(LAYERS),
         height=_HEAD + _ROW * len(rows) + 30,

@@ -11,11 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from heapq import nlargest
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from rightsize.model.plan import Plan, PlanePart, Proposal
 from rightsize.render.curve import HEIGHT, WIDTH, draw_curve
 from rightsize.render.escape import for_terminal
+from rightsize.render.templating import open_templates
 
 _TOP = 8
 _SHOWN_BEYOND = 50
@@ -43,16 +42,7 @@ def write_summary(plan: Plan, title: str = "Least privilege for this tenant", *,
         title: Its heading.
         layers: The matrix of `render.layers`, empty for none.
     """
-    environment = Environment(
-        loader=PackageLoader("rightsize.render"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=False,
-        keep_trailing_newline=True,
-    )
-    environment.filters["number"] = _number
-    environment.filters["words"] = lambda text: str(text).replace("_", " ")
-    return environment.get_template("summary.html.j2").render(_facts(plan, title), layers=layers)
+    return open_templates().get_template("summary.html.j2").render(_facts(plan, title), layers=layers)
 
 
 def short_scope(scope: str, names: Mapping[str, str]) -> str:

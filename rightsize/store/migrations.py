@@ -14,56 +14,55 @@ from rightsize.store.merge_events import name_actors_and_assignments, with_keys
 SCHEMA_VERSION = 22
 
 
+def _create(connection: duckdb.DuckDBPyConnection, *names: str) -> None:
+    """Create tables as they are today, where they are not there."""
+    for name in names:
+        connection.execute(f"CREATE TABLE IF NOT EXISTS base.{name} ({base_table(name)})")
+
+
 def _add_scope_tags(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("CREATE TABLE IF NOT EXISTS base.scope_tags (scope VARCHAR, name VARCHAR, value VARCHAR)")
 
 
 def _add_policies_and_requests(connection: duckdb.DuckDBPyConnection) -> None:
-    for name in ("role_management_policies", "request_bodies"):
-        connection.execute(f"CREATE TABLE IF NOT EXISTS base.{name} ({base_table(name)})")
+    _create(connection, "role_management_policies", "request_bodies")
 
 
 def _add_reduced_rows(connection: duckdb.DuckDBPyConnection) -> None:
-    for name in ("reduced_usage", "reduced_sign_ins"):
-        connection.execute(f"CREATE TABLE IF NOT EXISTS base.{name} ({base_table(name)})")
+    _create(connection, "reduced_usage", "reduced_sign_ins")
 
 
 def _add_directory_roles(connection: duckdb.DuckDBPyConnection) -> None:
-    for name in (
+    _create(
+        connection,
         "directory_roles",
         "directory_role_assignments",
         "schedule_requests",
         "group_schedule_instances",
         "pim_records",
         "activations",
-    ):
-        connection.execute(f"CREATE TABLE IF NOT EXISTS base.{name} ({base_table(name)})")
+    )
 
 
 def _add_resources(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("ALTER TABLE base.events ADD COLUMN IF NOT EXISTS access VARCHAR")
-    for name in ("resources", "diagnostic_settings"):
-        connection.execute(f"CREATE TABLE IF NOT EXISTS base.{name} ({base_table(name)})")
+    _create(connection, "resources", "diagnostic_settings")
 
 
 def _add_layers(connection: duckdb.DuckDBPyConnection) -> None:
-    for name in ("operation_layers", "layer_defeats", "layer_violations"):
-        connection.execute(f"CREATE TABLE IF NOT EXISTS base.{name} ({base_table(name)})")
+    _create(connection, "operation_layers", "layer_defeats", "layer_violations")
 
 
 def _add_graph(connection: duckdb.DuckDBPyConnection) -> None:
-    for declared in GRAPH_TABLES:
-        connection.execute(f"CREATE TABLE IF NOT EXISTS base.{declared.name} ({base_table(declared.name)})")
+    _create(connection, *(declared.name for declared in GRAPH_TABLES))
 
 
 def _add_reach(connection: duckdb.DuckDBPyConnection) -> None:
-    for name in ("resource_identities", "object_owners", "escalations", "reach", "reach_layers"):
-        connection.execute(f"CREATE TABLE IF NOT EXISTS base.{name} ({base_table(name)})")
+    _create(connection, "resource_identities", "object_owners", "escalations", "reach", "reach_layers")
 
 
 def _add_signals(connection: duckdb.DuckDBPyConnection) -> None:
-    for name in ("signals", "signal_entities"):
-        connection.execute(f"CREATE TABLE IF NOT EXISTS base.{name} ({base_table(name)})")
+    _create(connection, "signals", "signal_entities")
 
 
 def _add_tokens(connection: duckdb.DuckDBPyConnection) -> None:
@@ -80,8 +79,7 @@ def _add_asked_type(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def _add_days(connection: duckdb.DuckDBPyConnection) -> None:
-    for name in DAY_TABLES:
-        connection.execute(f"CREATE TABLE IF NOT EXISTS base.{name} ({base_table(name)})")
+    _create(connection, *DAY_TABLES)
     name_actors_and_assignments(connection, "base.events")
     connection.execute("ALTER TABLE base.events RENAME TO older_events")
     connection.execute(f"CREATE TABLE base.events ({base_table('events')})")
@@ -98,18 +96,16 @@ def _add_days(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def _add_watch(connection: duckdb.DuckDBPyConnection) -> None:
-    for name in ("touched", "watch_seen", "watch_files", "watch_changes"):
-        connection.execute(f"CREATE TABLE IF NOT EXISTS base.{name} ({base_table(name)})")
+    _create(connection, "touched", "watch_seen", "watch_files", "watch_changes")
 
 
 def _add_quarantine(connection: duckdb.DuckDBPyConnection) -> None:
-    for name in ("signal_decisions", "quarantine_windows", "quarantined_calls"):
-        connection.execute(f"CREATE TABLE IF NOT EXISTS base.{name} ({base_table(name)})")
+    _create(connection, "signal_decisions", "quarantine_windows", "quarantined_calls")
     connection.execute("ALTER TABLE base.graph_days ADD COLUMN IF NOT EXISTS suspect BIGINT")
 
 
 def _add_behaviour(connection: duckdb.DuckDBPyConnection) -> None:
-    connection.execute(f"CREATE TABLE IF NOT EXISTS base.behaviour_findings ({base_table('behaviour_findings')})")
+    _create(connection, "behaviour_findings")
 
 
 def _add_steps(connection: duckdb.DuckDBPyConnection) -> None:
@@ -122,20 +118,17 @@ def _add_countries(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def _add_listings_and_places(connection: duckdb.DuckDBPyConnection) -> None:
-    for name in ("grant_listings", "grant_sightings", "place_days"):
-        connection.execute(f"CREATE TABLE IF NOT EXISTS base.{name} ({base_table(name)})")
+    _create(connection, "grant_listings", "grant_sightings", "place_days")
     _add_countries(connection)
     fill_places(connection)
 
 
 def _add_resource_policies(connection: duckdb.DuckDBPyConnection) -> None:
-    for name in ("policy_assignments", "policy_definitions"):
-        connection.execute(f"CREATE TABLE IF NOT EXISTS base.{name} ({base_table(name)})")
+    _create(connection, "policy_assignments", "policy_definitions")
 
 
 def _add_trust_and_units(connection: duckdb.DuckDBPyConnection) -> None:
-    for name in ("federated_credentials", "administrative_units", "administrative_unit_members"):
-        connection.execute(f"CREATE TABLE IF NOT EXISTS base.{name} ({base_table(name)})")
+    _create(connection, "federated_credentials", "administrative_units", "administrative_unit_members")
 
 
 _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {

@@ -11,14 +11,13 @@ from typing import Any
 import polars as pl
 
 from rightsize.analyze.blast import Branch, draw_grid, grow_branches
-from rightsize.analyze.escalation import Holdings
 from rightsize.analyze.facts import Facts, read_facts, without_grants
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.reach import View, described, reached_of, read_holdings, view_of, ways_from
 from rightsize.analyze.verdicts import Analysis, analyse
 from rightsize.analyze.window import DEFAULT_DAYS, choose_window
 from rightsize.model.plan import Plan
-from rightsize.propose.after import assigned_after, planned_grants, tables_after
+from rightsize.propose.after import holdings_after, tables_after
 from rightsize.propose.reviewable import plan_of
 from rightsize.store.connection import open_store
 from rightsize.workflow.layers import read_names
@@ -56,9 +55,8 @@ def views_of(
     used = view_of(without_grants(facts), tenant, inputs, holdings["used"], with_eligible=False)
     if plan is None:
         return Views(granted, used, None)
-    grants = pl.concat([holdings["granted"].grants, planned_grants(plan, inputs, tenant)])
     later = read_facts(inputs, tables_after(plan, table_of))
-    held = Holdings(assigned_after(plan, tenant), grants)
+    held = holdings_after(plan, holdings["granted"], inputs, tenant)
     return Views(granted, used, view_of(later, tenant, inputs, held, with_eligible=eligible))
 
 

@@ -15,13 +15,13 @@ from rightsize.analyze.escalation import Holdings
 from rightsize.analyze.facts import Facts, read_facts
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.naming import principal_names, resolve_principal
-from rightsize.analyze.reach import described, read_holdings, subjects_of, view_of
+from rightsize.analyze.reach import described, own_of, reached_of, read_holdings, view_of
 from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.text import folded, place_of
 from rightsize.analyze.verdicts import Analysis
 from rightsize.model.errors import EvidenceError, UsageError
 from rightsize.model.plan import Plan
-from rightsize.propose.after import assigned_after, planned_grants
+from rightsize.propose.after import holdings_after
 from rightsize.propose.containment import Containment, contain
 from rightsize.propose.containment_options import Option, write_options
 from rightsize.propose.dials import Dials
@@ -226,7 +226,7 @@ def _reach(principal: str, inputs: Inputs, analysis: Analysis, plan: Plan, facts
     """Return what falls with the principal today, after the plan, and after the plan and the options."""
     tenant = analysis.tenant
     granted = read_holdings(analysis)["granted"]
-    after = Holdings(assigned_after(plan, tenant), pl.concat([granted.grants, planned_grants(plan, inputs, tenant)]))
+    after = holdings_after(plan, granted, inputs, tenant)
     alone = replace(
         tenant,
         membership=tenant.membership.filter((pl.col("principal_id") != principal) | (pl.col("holder") == principal)),
@@ -248,10 +248,8 @@ def _reach(principal: str, inputs: Inputs, analysis: Analysis, plan: Plan, facts
 def _counts(principal: str, inputs: Inputs, facts: Facts, tenant: Tenant, holdings: Holdings) -> dict[str, Any]:
     """Return what falls with it, what can be activated included: whoever has its session may activate."""
     view = view_of(facts, tenant, inputs, holdings, with_eligible=True)
-    for subject, kind, reached, own in subjects_of(view, facts, tenant):
-        if kind == "principal" and subject == principal:
-            return described(view.frame, reached, own)
-    return described(view.frame, 0, 0)
+    node = f"p:{principal}"
+    return described(view.frame, reached_of(view, node), own_of(view, node))
 
 
 def span_told(span: dt.timedelta) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from rightsize.analyze.closure import Step
-from rightsize.analyze.escalation import Holdings, escalations_of
+from rightsize.analyze.escalation import escalations_of
 from rightsize.analyze.facts import Facts, read_facts, without_grants
 from rightsize.analyze.indirect import EVERYBODY
 from rightsize.analyze.inputs import Inputs
@@ -34,7 +34,7 @@ from rightsize.analyze.verdicts import Analysis
 from rightsize.model.errors import EvidenceError, UsageError
 from rightsize.model.nouns import LAYERS
 from rightsize.model.plan import Plan
-from rightsize.propose.after import assigned_after, planned_grants, tables_after
+from rightsize.propose.after import holdings_after, tables_after
 from rightsize.render.layers import Cells, MatrixRow, draw_matrix
 from rightsize.store.concern import find_principal, table_without_use
 from rightsize.store.connection import Store, open_store
@@ -63,9 +63,8 @@ def keep_reach(store: Store, inputs: Inputs, analysis: Analysis, plan: Plan | No
     holdings = read_holdings(analysis)
     held = {"granted": (facts, holdings["granted"]), "used": (without_grants(facts), holdings["used"])}
     if plan is not None:
-        grants = pl.concat([holdings["granted"].grants, planned_grants(plan, inputs, tenant)])
         later = read_facts(inputs, tables_after(plan, store.table))
-        held["proposed"] = (later, Holdings(assigned_after(plan, tenant), grants))
+        held["proposed"] = (later, holdings_after(plan, holdings["granted"], inputs, tenant))
     answers = dict(zip(_ANSWERS, measure_reach(analysis, inputs, held), strict=True))
     for name, frame in answers.items():
         earlier = store.table(name).filter(pl.col("basis") == "proposed")

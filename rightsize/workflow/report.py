@@ -132,11 +132,12 @@ def read_sources(
         analysis, findings = analyse_inputs(inputs, as_of=as_of, min_window=min_window or DEFAULT_DAYS)
         reach, names = store.table("reach"), _all_names(store)
         ranked = rank_reach(reach, names)
-        blasts = _first_blasts(ranked, inputs, analysis, store, plan_of(read) if read is not None else None, names)
+        planned = plan_of(read) if read is not None else None
+        blasts = _first_blasts(ranked, inputs, analysis, store, planned, names)
         planes = [one.analysis for one in judge_planes(store.table, as_of, min_window or DEFAULT_DAYS)]
         is_stale = read is not None and read.document["generated_from"]["content_hash"] != digest_content(store)
     overview = survey(inputs, analysis)
-    layers = measure_layers(analysis) if read is None else measure_plan(inputs, analysis, plan_of(read))
+    layers = measure_layers(analysis) if planned is None else measure_plan(inputs, analysis, planned)
     activations = [analysis.activations, *(one.activations for one in planes)]
     return Sources(
         title=title,

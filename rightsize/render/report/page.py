@@ -6,13 +6,8 @@ else. The script makes elements and text nodes, and never reads text as markup.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import re
-from importlib.resources import files
 from typing import Any
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from rightsize.model.nouns import LAYERS
 from rightsize.render.curve import HEIGHT, WIDTH, draw_curve, short_number
@@ -21,26 +16,18 @@ from rightsize.render.report.calendar import draw_calendar
 from rightsize.render.report.embed import Embedding, to_json
 from rightsize.render.report.figures import Figures, bar
 from rightsize.render.report.sources import Sources
+from rightsize.render.templating import open_templates, policy_source, report_part
 
 _SCRIPTS = ("base.js", "pictures.js", "explorer.js", "layers.js", "detail.js", "main.js")
 
 
 def write_report(sources: Sources) -> str:
     """Return the page."""
-    style = _part("report.css")
-    script = "'use strict';\n(() => {\n" + "".join(_part(name) for name in _SCRIPTS) + "})();\n"
+    style = report_part("report.css")
+    script = "'use strict';\n(() => {\n" + "".join(report_part(name) for name in _SCRIPTS) + "})();\n"
     figures = Figures(sources)
-    environment = Environment(
-        loader=PackageLoader("rightsize.render"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters["number"] = lambda value: f"{value:,.0f}"
+    environment = open_templates(tight=True)
     environment.filters["short"] = short_number
-    environment.filters["words"] = lambda text: str(text).replace("_", " ")
     environment.filters["kind_of"] = lambda text: re.sub(r"([a-z])([A-Z])", r"\1 \2", text).lower()
     environment.filters["place"] = figures.place
     facts = _facts(sources, figures)
@@ -121,17 +108,9 @@ def _sections(sources: Sources, has_findings: bool, has_advice: bool) -> list[tu
     return found
 
 
-def _part(name: str) -> str:
-    return (files("rightsize.render") / "templates" / "report" / name).read_text(encoding="utf-8")
-
-
 def _policy(style: str, script: str) -> str:
     """Return the Content-Security-Policy: these two texts, and nothing from anywhere."""
     return (
-        f"default-src 'none'; style-src {_source(style)}; script-src {_source(script)}; base-uri 'none'; "
+        f"default-src 'none'; style-src {policy_source(style)}; script-src {policy_source(script)}; base-uri 'none'; "
         "form-action 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
     )
-
-
-def _source(text: str) -> str:
-    return "'sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() + "'"
