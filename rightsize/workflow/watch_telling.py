@@ -111,18 +111,21 @@ def tell_standing(telling: Telling, now: pl.DataFrame, as_of: dt.date, newest: d
         newest: The newest day of the logs.
         found: Is added to, and knows what stands from then on.
     """
+    # What is known and listings have no more; of some of it the log may still say who took it.
+    gone = gone_grants(telling.store).join(found.seen, on=_KEY, how="semi")
     if not telling.is_first:
-        said = _said_by_logs(now, telling.store, found)
+        listed = now.filter(pl.col("kind").is_in(LISTED)).join(found.seen, on=_KEY, how="anti")
+        said = _said_by_logs(listed, telling.store, found)
         found.changes.append(standing_changes(now, found.seen, said, as_of, telling.origin, telling.names))
-        _mark_listed(now, said, as_of, found)
-        _tell_gone(telling, now, as_of, newest, found)
-    held = found.seen.join(_waiting(telling.store, found, as_of, newest), on=_KEY, how="semi")
+        _mark_listed(listed, said, as_of, found)
+        _tell_gone(telling, gone.join(now, on=_KEY, how="anti").filter(_log_is_over(as_of, newest)), as_of, found)
+    waiting = gone.filter(~_log_is_over(as_of, newest))
+    held = found.seen.join(waiting, on=_KEY, how="semi")
     found.seen = pl.concat([now.select(*_KEY, "value", day=pl.lit(as_of)), held.join(now, on=_KEY, how="anti")])
 
 
-def _said_by_logs(now: pl.DataFrame, store: Store, found: Found) -> pl.DataFrame:
-    """Return `kind, name` of what listings show and a log told."""
-    listed = now.filter(pl.col("kind").is_in(LISTED)).join(found.seen, on=_KEY, how="anti")
+def _said_by_logs(listed: pl.DataFrame, store: Store, found: Found) -> pl.DataFrame:
+    """Return `kind, name` of what listings show for the first time and a log told."""
     granted = found.known(store, "granted")["name"]
     by_id = listed.filter(
         (pl.col("kind") == LISTED[0]) & pl.col("name").str.split("|").list.first().is_in(granted.implode())
@@ -134,22 +137,11 @@ def _said_by_logs(now: pl.DataFrame, store: Store, found: Found) -> pl.DataFrame
     return pl.concat([by_id.select(_KEY), of_pim, others]).unique()
 
 
-def _mark_listed(now: pl.DataFrame, said: pl.DataFrame, as_of: dt.date, found: Found) -> None:
+def _mark_listed(listed: pl.DataFrame, said: pl.DataFrame, as_of: dt.date, found: Found) -> None:
     """Remember which grants a listing told, so that a log that comes later does not tell them again."""
-    listed = now.filter(pl.col("kind").is_in(LISTED)).join(found.seen, on=_KEY, how="anti")
     marks = marks_of_listed(listed.join(said, on=_KEY, how="anti")).filter(pl.col("asks") != "pim_assignment")
     told = marks_told("listed", marks, as_of).join(found.told, on=_KEY, how="anti")
     found.told = pl.concat([found.told, told.unique(_KEY, keep="first", maintain_order=True)])
-
-
-def _gone(store: Store, found: Found) -> pl.DataFrame:
-    """Return the grants that are known and that listings have no more."""
-    return gone_grants(store).join(found.seen, on=_KEY, how="semi")
-
-
-def _waiting(store: Store, found: Found, as_of: dt.date, newest: dt.date) -> pl.DataFrame:
-    """Return what is gone, and of whose day the log may still say who took it."""
-    return _gone(store, found).filter(~_log_is_over(as_of, newest))
 
 
 def _log_is_over(as_of: dt.date, newest: dt.date) -> pl.Expr:
@@ -157,9 +149,8 @@ def _log_is_over(as_of: dt.date, newest: dt.date) -> pl.Expr:
     return (missing < as_of) | (missing - newest > _LOG_WAITS)
 
 
-def _tell_gone(telling: Telling, now: pl.DataFrame, as_of: dt.date, newest: dt.date, found: Found) -> None:
+def _tell_gone(telling: Telling, gone: pl.DataFrame, as_of: dt.date, found: Found) -> None:
     revoked = found.known(telling.store, "revoked")["name"]
-    gone = _gone(telling.store, found).join(now, on=_KEY, how="anti").filter(_log_is_over(as_of, newest))
     gone = gone.filter(~pl.col("grant_id").is_in(revoked.implode()))
     found.changes.append(gone_changes(gone, as_of, telling.names))
 
