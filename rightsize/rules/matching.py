@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from functools import lru_cache
 from typing import TypeVar
 
 import polars as pl
@@ -54,7 +55,12 @@ def first_match(names: pl.Series, patterns: Sequence[str]) -> pl.Series:
     """Return for each folded name the index of the first pattern that matches it, null where none does."""
     if names.is_empty():
         return pl.Series("index", dtype=pl.Int32)
-    frame = pl.DataFrame({"name": names})
+    return pl.DataFrame({"name": names}).select(_first(tuple(patterns)))["index"]
+
+
+@lru_cache(maxsize=64)
+def _first(patterns: tuple[str, ...]) -> pl.Expr:
+    """Return the index of the first pattern that `name` matches; to build it may take longer than to ask it."""
     exact: dict[str, int] = {}
     wildcards: list[tuple[int, str]] = []
     for index, pattern in enumerate(patterns):
@@ -66,7 +72,7 @@ def first_match(names: pl.Series, patterns: Sequence[str]) -> pl.Series:
     found += [
         pl.when(matches(pl.col("name"), pattern)).then(pl.lit(index, dtype=pl.Int32)) for index, pattern in wildcards
     ]
-    return frame.select(pl.min_horizontal(found).alias("index"))["index"]
+    return pl.min_horizontal(found).alias("index")
 
 
 def matching_pairs(names: pl.Series, patterns: Collection[str]) -> pl.DataFrame:
