@@ -7,21 +7,16 @@ from collections.abc import Collection, Mapping
 
 import polars as pl
 
-from rightsize.analyze.behaviour.facts import BehaviourInputs, read_behaviour
-from rightsize.analyze.behaviour.judge import FINDINGS_SCHEMA, HIGH, judge_behaviour
-from rightsize.analyze.inputs import schema_of
+from rightsize.analyze.behaviour.facts import LEAST_DAYS, BehaviourInputs, read_behaviour
+from rightsize.analyze.behaviour.judge import FINDINGS_SCHEMA, HIGH, days_told, judge_behaviour
+from rightsize.analyze.text import folded
 from rightsize.rules.escalation import escalation_rules
 from rightsize.store.connection import Store
-from rightsize.store.ddl import RESOLVED
+from rightsize.store.habits import FIRST_ROWS, PLACES, USAGE_BY_DAY, active_days, first_places, logged_days
 
 _HISTORY_DAYS = 180
-_PLACES = f"""
-    SELECT coalesce(p.principal_id, alias.principal_id) AS principal_id, p.is_sign_in, p.app_id, p.network, p.country,
-        p.network_number, p.day, sum(p.calls)::BIGINT AS calls
-    FROM base.place_days AS p LEFT JOIN ({RESOLVED}) AS alias
-        ON p.principal_id IS NULL AND alias.alias = p.principal_name
-    WHERE coalesce(p.principal_id, alias.principal_id) IS NOT NULL AND p.day BETWEEN $first AND $last
-    GROUP BY ALL"""
+# What somebody gave or ran is looked for that many days back.
+_STEPS_DAYS = 15
 # Somebody is given a role by name or through a group; the body of the call or the listing says whom.
 _GIVEN = """
     WITH writes AS (
@@ -46,29 +41,46 @@ _ACTIVATIONS = """
 _ALL = {"first": dt.date.min, "last": dt.date.max}
 
 
-def behaviour_inputs(store: Store, span: Mapping[str, dt.date] | None = None) -> BehaviourInputs:
+def behaviour_inputs(
+    store: Store, span: Mapping[str, dt.date] | None = None, only: Collection[dt.date] | None = None
+) -> BehaviourInputs:
     """Read what behaviour is read from.
 
     Args:
         store: The store.
         span: The `first` and the `last` day of it; all days for None.
+        only: The days that are judged; all of the span for None.
     """
+    span = span or _ALL
     principals = store.table("principals")
-    rules = escalation_rules("control").filter(pl.col("rule") == "runs_code")
-    days = ", ".join(f'"{column}"' for column in schema_of("usage_days"))
+    operations = store.table("operations").select("operation", "risk")
+    code = escalation_rules("control").filter(pl.col("rule") == "runs_code").select(operation="permission")
+    steps = pl.concat([operations.filter(pl.col("risk") == "privilege").select("operation"), code])
+    lately = {
+        "always": folded(steps["operation"]).unique().sort().to_list(),
+        "lately": min(only) - dt.timedelta(days=_STEPS_DAYS) if only else span["first"],
+    }
     return BehaviourInputs(
-        days=store.frame(f"SELECT {days} FROM usage_days WHERE day BETWEEN $first AND $last", span or _ALL),
-        places=store.frame(_PLACES, span or _ALL),
-        given=store.frame(_GIVEN, span or _ALL),
-        activations=store.frame(_ACTIVATIONS, span or _ALL),
+        days=store.frame(FIRST_ROWS, {**span, **lately}),
+        active=_of_days(store, active_days(USAGE_BY_DAY, LEAST_DAYS), span, only),
+        places=store.frame(first_places(PLACES), span),
+        logged=_of_days(store, logged_days(PLACES), span, only),
+        given=store.frame(_GIVEN, span),
+        activations=store.frame(_ACTIVATIONS, span),
         principals=principals,
-        operations=store.table("operations").select("operation", "risk"),
+        operations=operations,
         monitoring=store.table("operation_layers").filter(
             (pl.col("layer") == "monitoring") & (pl.col("effect") != "bypass")
         ),
         machines=_machines(store.table("resource_identities"), principals),
-        code=rules.select(operation="permission"),
+        code=code,
     )
+
+
+def _of_days(store: Store, text: str, span: Mapping[str, dt.date], only: Collection[dt.date] | None) -> pl.DataFrame:
+    if only is None:
+        return store.frame(text, span)
+    return store.frame(f"SELECT * FROM ({text}) WHERE day IN (SELECT unnest($only))", {**span, "only": sorted(only)})
 
 
 def _machines(attached: pl.DataFrame, principals: pl.DataFrame) -> pl.DataFrame:
@@ -94,8 +106,11 @@ def behaviour_of_days(store: Store, days: Collection[dt.date]) -> pl.DataFrame:
     parts = [pl.DataFrame(schema=FINDINGS_SCHEMA)]
     roles = _role_names(store)
     for first, some in by_start.items():
-        found = _found(behaviour_inputs(store, {"first": first, "last": some[-1]}), roles)
-        parts.append(found.filter(pl.col("day").is_in(some)))
+        span = {"first": first, "last": some[-1]}
+        # How often such a day happens is asked of all days before it, which few days are worth.
+        if days_told(read_behaviour(behaviour_inputs(store, span, some))).height:
+            found = _found(behaviour_inputs(store, span), roles)
+            parts.append(found.filter(pl.col("day").is_in(some)))
     return pl.concat(parts)
 
 

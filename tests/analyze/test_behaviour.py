@@ -12,6 +12,7 @@ import pytest
 from rightsize.analyze.behaviour.facts import BehaviourInputs, read_behaviour
 from rightsize.analyze.behaviour.judge import judge_behaviour
 from rightsize.model.tables import table
+from tests.analyze.habits import counted
 
 ANN, BOB, MACHINE = "ann", "bob", "machine"
 PEOPLE = [ANN, BOB, *(f"peer{number}" for number in range(5))]
@@ -74,9 +75,12 @@ class Life:
 
     def inputs(self, *, backwards: bool = False) -> BehaviourInputs:
         step = -1 if backwards else 1
+        days = pl.DataFrame(self.days[::step])
+        places = pl.DataFrame(self.places[::step], schema=PLACES)
         return BehaviourInputs(
-            days=pl.DataFrame(self.days[::step]),
-            places=pl.DataFrame(self.places[::step], schema=PLACES),
+            days=days,
+            places=places,
+            **counted(days, places),
             principals=pl.DataFrame({"principal_id": PEOPLE, "principal_type": ["User"] * len(PEOPLE)}),
             operations=pl.DataFrame({"operation": list(RISKS), "risk": list(RISKS.values())}),
             monitoring=pl.DataFrame({"operation": [LOGS]}),

@@ -19,8 +19,10 @@ from rightsize.demo.generator import generate
 from rightsize.demo.spec import ATTACKS, TenantSpec
 from rightsize.rbac.text import fold
 from rightsize.store.connection import Store, open_store
+from rightsize.store.habits import PLACES
 from rightsize.workflow.behaviour import behaviour_inputs, find_behaviour
 from rightsize.workflow.load import load_paths
+from tests.analyze.habits import counted
 
 SLOW = True
 QUIET_PRINCIPALS = 250
@@ -52,7 +54,7 @@ def run() -> Iterator[Row]:
 
 def found_rows(store: Store, calls: Sequence[Call]) -> Iterator[Row]:
     """Yield for each attack after how many of its calls and minutes its behaviour is told, without any signal."""
-    inputs = behaviour_inputs(store)
+    inputs = all_rows(store)
     for attack in ATTACKS:
         made = [call for call in calls if call["attack"] == attack]
         at = first_told(inputs, calls, made)
@@ -62,6 +64,12 @@ def found_rows(store: Store, calls: Sequence[Call]) -> Iterator[Row]:
             begun, told = (dt.datetime.fromisoformat(made[number]["time"]) for number in (0, at - 1))
             minutes = (told - begun) / dt.timedelta(minutes=1)
             yield f"{attack}: by behaviour", f"call {at}", f"of {len(made)}, {minutes:,.0f} minutes after the first"
+
+
+def all_rows(store: Store) -> BehaviourInputs:
+    """Return what behaviour is read from with all rows, so that some can be taken out."""
+    span = {"first": dt.date.min, "last": dt.date.max}
+    return replace(behaviour_inputs(store), days=store.table("usage_days"), places=store.frame(PLACES, span))
 
 
 def first_told(inputs: BehaviourInputs, all_calls: Sequence[Call], made: Sequence[Call]) -> int | None:
@@ -89,7 +97,8 @@ def without(inputs: BehaviourInputs, calls: Sequence[Call], kept: Sequence[Call]
     seen = seen.with_columns(pl.col("day").str.to_date()).unique()
     is_foreign = (pl.col("network") == FOREIGN).fill_null(False)
     abroad = inputs.places.filter(is_foreign).join(seen, on=["principal_id", "day"], how="semi")
-    return replace(inputs, days=left, places=pl.concat([inputs.places.filter(~is_foreign), abroad]))
+    places = pl.concat([inputs.places.filter(~is_foreign), abroad])
+    return replace(inputs, days=left, places=places, **counted(left, places))
 
 
 def learnt_rows(store: Store, calls: Sequence[Call]) -> Iterator[Row]:

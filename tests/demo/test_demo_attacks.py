@@ -14,8 +14,7 @@ from rightsize.demo.spec import ATTACKS, TenantSpec
 from rightsize.model.errors import UsageError
 from rightsize.rbac.text import fold
 from rightsize.store.connection import Store, open_store
-from rightsize.workflow.behaviour import behaviour_inputs
-from tests.bench.bench_signals import first_told
+from tests.bench.bench_signals import all_rows, first_told
 
 Call = dict[str, Any]
 
@@ -60,7 +59,7 @@ def test_what_waits_for_a_person_is_kept_by_the_plan_and_listed_in_it(demo_folde
 
 
 def test_the_session_is_told_by_its_behaviour_alone(store: Store, calls: list[Call]) -> None:
-    assert first_told(behaviour_inputs(store), calls, calls) == 1
+    assert first_told(all_rows(store), calls, calls) == 1
     found = store.table("behaviour_findings").filter(pl.col("principal_id") == calls[0]["principal_id"])
     assert "192.0.2.0/24" in found["sentence"][0]
 

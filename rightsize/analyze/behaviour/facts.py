@@ -36,9 +36,14 @@ class BehaviourInputs:
     """The tables that behaviour is read from.
 
     Attributes:
-        days: `usage_days`.
-        places: `principal_id, is_sign_in, network, country, network_number, app_id, day, calls`: where each principal
-            called and signed in from.
+        days: `usage_days`, of what each principal did at least the first of each operation, place and plane, and all
+            that gives privilege or runs code.
+        active: `principal_id, day, first_seen, last_seen, calls, before, start, enough, gap, longest, early, late,
+            most`: the active days that are asked for, as `store.habits.active_days` has them.
+        places: `principal_id, is_sign_in, network, country, network_number, app_id, day`: where each principal called
+            and signed in from, at least the first day of each.
+        logged: `principal_id, day, is_sign_in, networks, applications, carriers, countries`: how many days said
+            something of them, up to each day that is asked for.
         principals: `principals`.
         operations: `operation, risk` of the catalogue.
         monitoring: `operation`: what weakens or disables monitoring.
@@ -49,7 +54,9 @@ class BehaviourInputs:
     """
 
     days: pl.DataFrame
+    active: pl.DataFrame
     places: pl.DataFrame
+    logged: pl.DataFrame
     principals: pl.DataFrame
     operations: pl.DataFrame
     monitoring: pl.DataFrame
@@ -81,19 +88,18 @@ class Behaviour:
 
 def read_behaviour(inputs: BehaviourInputs) -> Behaviour:
     """Return the days that can be judged and what was surprising on each."""
-    acts = _acts(inputs)
-    days = _days(acts)
-    judged = days.filter(
-        (pl.col("before") >= LEAST_DAYS) & (pl.col("day") - pl.col("start") >= pl.duration(days=_BURN_IN))
-    )
+    acts, days = _acts(inputs), inputs.active
+    since = pl.max_horizontal("enough", pl.col("start") + pl.duration(days=_BURN_IN))
+    judged = days.filter(pl.col("before") >= LEAST_DAYS).with_columns(since=since).filter(pl.col("day") >= since)
     novel = _novel(acts, judged)
+    acted = days.select("principal_id", "day", logged="before")
     parts = [
         _operations(novel),
         _sprees(novel),
         _sensitive(novel),
-        find_first_uses(acts.with_columns(value="group"), judged, "scope", 0.5),
-        find_first_uses(acts.with_columns(value="plane"), judged, "plane", 1.0),
-        *find_places(inputs.places, judged, acts.select("principal_id", "of")),
+        find_first_uses(acts.with_columns(value="group"), judged, acted, "scope", 0.5),
+        find_first_uses(acts.with_columns(value="plane"), judged, acted, "plane", 1.0),
+        *find_places(inputs.places, inputs.logged, judged, _classes(inputs.principals)),
         _hours(judged),
         _bursts(judged),
         _wakings(days),
@@ -106,12 +112,13 @@ def read_behaviour(inputs: BehaviourInputs) -> Behaviour:
     return Behaviour(judged, facts.sort(_FACT), novel)
 
 
+def _classes(principals: pl.DataFrame) -> pl.DataFrame:
+    is_person = pl.col("principal_type").fill_null("").is_in(["User"])
+    return principals.select("principal_id", of=pl.when(is_person).then(pl.lit("person")).otherwise(pl.lit("workload")))
+
+
 def _acts(inputs: BehaviourInputs) -> pl.DataFrame:
     """Return what was done or tried, one row a (principal, operation, scope, day), with the class of the principal."""
-    is_person = pl.col("principal_type").fill_null("").is_in(["User"])
-    kinds = inputs.principals.select(
-        "principal_id", of=pl.when(is_person).then(pl.lit("person")).otherwise(pl.lit("workload"))
-    )
     risks = inputs.operations.select(name=folded(inputs.operations["operation"]), risk="risk").unique(
         "name", keep="first", maintain_order=True
     )
@@ -126,7 +133,7 @@ def _acts(inputs: BehaviourInputs) -> pl.DataFrame:
             name=folded(days["operation"]), place=place_of(days["scope"]),
         )
         .with_columns(group=pl.coalesce(pl.col("place").str.extract(_GROUP, 1), "place"))
-        .join(kinds, on="principal_id", how="left")
+        .join(_classes(inputs.principals), on="principal_id", how="left")
         .join(risks, on="name", how="left")
         .with_columns(
             of=pl.col("of").fill_null("workload"),
@@ -134,30 +141,6 @@ def _acts(inputs: BehaviourInputs) -> pl.DataFrame:
         )
         .sort("principal_id", "first_seen", "name", "place")
     )  # fmt: skip
-
-
-def _days(acts: pl.DataFrame) -> pl.DataFrame:
-    """Return the active days: how many came `before`, the time since the last one, calls and hours until then."""
-    by_day = (
-        acts.group_by("principal_id", "day")
-        .agg(
-            pl.col("first_seen").min(),
-            pl.col("last_seen").max(),
-            calls=pl.col("calls").sum(),
-        )
-        .sort("principal_id", "day")
-    )
-    early = pl.col("first_seen").dt.hour().cast(pl.Int32)
-    late = pl.col("last_seen").dt.hour().cast(pl.Int32)
-    gap = (pl.col("day") - pl.col("day").shift(1).over("principal_id")).dt.total_days()
-    return by_day.with_columns(
-        before=pl.int_range(pl.len()).over("principal_id"),
-        start=pl.col("day").min().over("principal_id"),
-        gap=gap,
-        early=early.cum_min().shift(1).over("principal_id"),
-        late=late.cum_max().shift(1).over("principal_id"),
-        most=pl.col("calls").cum_max().shift(1).over("principal_id"),
-    ).with_columns(longest=pl.col("gap").cum_max().shift(1).over("principal_id"))
 
 
 def _novel(acts: pl.DataFrame, judged: pl.DataFrame) -> pl.DataFrame:
@@ -170,11 +153,13 @@ def _novel(acts: pl.DataFrame, judged: pl.DataFrame) -> pl.DataFrame:
     )
     first = first.with_columns(known=pl.int_range(pl.len()).over("of", "name"))
     return (
-        first.join(judged.select("principal_id", "day", "before"), on=["principal_id", "day"])
+        first.join(judged.select("principal_id", "since").unique(), on="principal_id")
+        .filter(pl.col("day") >= pl.col("since"))
+        .with_columns(earlier=(pl.col("day").rank("min").over("principal_id") - 1))
+        .join(judged.select("principal_id", "day", "before"), on=["principal_id", "day"])
         .sort("first_seen")
         .join_asof(peers, on="first_seen", by="of", check_sortedness=False)
         .sort("principal_id", "first_seen", "name")
-        .with_columns(earlier=(pl.col("day").rank("min").over("principal_id") - 1))
         .select("principal_id", "day", "first_seen", "operation", "name", "scope", "place", "group", "risk", "before",
                 "known", "peers", "earlier")
     )  # fmt: skip

@@ -89,10 +89,19 @@ def judge_behaviour(behaviour: Behaviour, names: dict[str, str]) -> pl.DataFrame
         names: Names of principals by id.
     """
     scores = _scores(behaviour)
-    told = scores.filter((pl.col("score") >= THRESHOLD) & (pl.col("families") >= 2))
+    told = _told(scores)
     rows = [_finding(row, behaviour, scores, names) for row in told.iter_rows(named=True)]
     frame = pl.DataFrame(rows, schema=FINDINGS_SCHEMA, orient="row")
     return frame.sort("score", "day", "principal_id", descending=[True, True, False])
+
+
+def days_told(behaviour: Behaviour) -> pl.DataFrame:
+    """Return `principal_id, day` of what `judge_behaviour` returns, without asking how often that happens."""
+    return _told(_scores(behaviour)).select("principal_id", "day")
+
+
+def _told(scores: pl.DataFrame) -> pl.DataFrame:
+    return scores.filter((pl.col("score") >= THRESHOLD) & (pl.col("families") >= 2))
 
 
 def weight_of(score: float) -> str:

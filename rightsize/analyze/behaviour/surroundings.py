@@ -14,37 +14,45 @@ def log2(value: pl.Expr) -> pl.Expr:
     return value.cast(pl.Float64).log(2.0)
 
 
-def find_places(places: pl.DataFrame, judged: pl.DataFrame, kinds: pl.DataFrame) -> list[pl.DataFrame]:
+def find_places(
+    places: pl.DataFrame, logged: pl.DataFrame, judged: pl.DataFrame, kinds: pl.DataFrame
+) -> list[pl.DataFrame]:
     """Return the first uses of networks and clients by calls, and of networks and countries by sign-ins.
 
     Args:
-        places: `principal_id, is_sign_in, network, country, network_number, app_id, day, calls`.
+        places: `principal_id, is_sign_in, network, country, network_number, app_id, day`.
+        logged: `principal_id, day, is_sign_in, networks, applications, carriers, countries`: days that said something.
         judged: The days that are judged: `principal_id, day`.
-        kinds: `principal_id, of`: whose peers count.
+        kinds: `principal_id, of`: the class of each, whose peers count.
     """
-    is_peer = kinds.unique("principal_id")
-    rows = places.drop_nulls("principal_id").join(is_peer, on="principal_id", how="left")
+    rows = places.drop_nulls("principal_id").join(kinds, on="principal_id", how="left")
     rows = rows.with_columns(of=pl.col("of").fill_null("workload")).sort("principal_id", "day")
-    calls, sign_ins = rows.filter(~pl.col("is_sign_in")), rows.filter("is_sign_in")
     carrier = pl.coalesce("AS" + pl.col("network_number"), "network")
-    return [
-        find_first_uses(calls.with_columns(value="network"), judged, "network", 1.0),
-        find_first_uses(calls.with_columns(value="app_id"), judged, "application", 0.7),
-        find_first_uses(sign_ins.with_columns(value=carrier), judged, "sign_in_network", 0.7, 0.25),
-        find_first_uses(sign_ins.with_columns(value="country"), judged, "country", 0.8, 0.25),
-    ]
+    parts = []
+    for kind, said, is_sign_in, value, own, among in (
+        ("network", "networks", False, pl.col("network"), 1.0, 0.0),
+        ("application", "applications", False, pl.col("app_id"), 0.7, 0.0),
+        ("sign_in_network", "carriers", True, carrier, 0.7, 0.25),
+        ("country", "countries", True, pl.col("country"), 0.8, 0.25),
+    ):
+        some = rows.filter(pl.col("is_sign_in") == is_sign_in).with_columns(value=value)
+        days = logged.filter(pl.col("is_sign_in") == is_sign_in)
+        days = days.select("principal_id", "day", logged=pl.col(said) - 1)
+        parts.append(find_first_uses(some, judged, days, kind, own, among))
+    return parts
 
 
 def find_first_uses(
-    rows: pl.DataFrame, judged: pl.DataFrame, kind: str, own: float, among: float = 0.0
+    rows: pl.DataFrame, judged: pl.DataFrame, logged: pl.DataFrame, kind: str, own: float, among: float = 0.0
 ) -> pl.DataFrame:
     """Return first uses of `value`, which say the less the more values there had been, and the more peers had it.
 
     The first value of all that somebody is seen with says nothing: the log may begin there.
 
     Args:
-        rows: `principal_id, of, day, value`, with the class of the principal.
+        rows: `principal_id, of, day, value`, with the class of the principal; at least the first day of each value.
         judged: The days that are judged: `principal_id, day`.
+        logged: `principal_id, day, logged`: how many days with a value came before.
         kind: Of the fact.
         own: Weight of the principal's own past.
         among: Weight of the peers.
@@ -55,8 +63,6 @@ def find_first_uses(
         known=pl.col("day").rank("min").over("of", "value") - 1,
         peers=pl.col("principal_id").is_first_distinct().cum_sum().over("of"),
     )
-    logged = rows.drop_nulls("value").select("principal_id", "day").unique().sort("principal_id", "day")
-    logged = logged.with_columns(logged=pl.int_range(pl.len()).over("principal_id"))
     bits = own * (log2(1 + pl.col("logged")) - 1.5 * log2(pl.col("seen").clip(lower_bound=1)))
     bits += among * (log2(1 + pl.col("peers")) - log2(1 + pl.col("known")))
     scored = (
