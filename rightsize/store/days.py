@@ -124,16 +124,16 @@ def fill_places(con: duckdb.DuckDBPyConnection) -> None:
     con.execute(f"INSERT INTO base.place_days BY NAME {_PLACES.format(days=days)}")
 
 
-def days_between(con: duckdb.DuckDBPyConnection) -> str | None:
-    """Return a condition on `time` that holds on `touched_days`, null where there are none.
+def days_between(con: duckdb.DuckDBPyConnection, table: str = "touched_days") -> str | None:
+    """Return a condition on `time` that holds on the days of a temporary table, null where there are none.
 
     Its bounds are literals, so that a scan leaves out what is stored of all other days.
     """
-    ((first, last, count),) = con.execute("SELECT min(day), max(day), count(*) FROM touched_days").fetchall()
+    ((first, last, count),) = con.execute(f"SELECT min(day), max(day), count(*) FROM {table}").fetchall()
     if not count:
         return None
     after = last + dt.timedelta(days=1)
     bounds = f"time >= TIMESTAMP '{first}' AND time < TIMESTAMP '{after}'"
     if count == (after - first).days:
         return bounds
-    return f"{bounds} AND time::DATE IN (SELECT day FROM touched_days)"
+    return f"{bounds} AND time::DATE IN (SELECT day FROM {table})"

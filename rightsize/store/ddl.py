@@ -101,7 +101,10 @@ _BASE_TABLES = {
         "day DATE, is_sign_in BOOLEAN, principal_id VARCHAR, principal_name VARCHAR, app_id VARCHAR, network VARCHAR, "
         "country VARCHAR, network_number VARCHAR, calls BIGINT"
     ),
-    "quarantined_calls": "event_key UHUGEINT, signal_id VARCHAR, basis VARCHAR",
+    "quarantined_calls": "event_key UHUGEINT, day DATE, signal_id VARCHAR, basis VARCHAR",
+    "quarantine_keys": (
+        "signal_id VARCHAR, kind VARCHAR, value VARCHAR, day DATE, start_on TIMESTAMP, end_on TIMESTAMP"
+    ),
     "role_operations": ("role_definition_id VARCHAR, operation VARCHAR, plane VARCHAR, conditional BOOLEAN"),
     "touched": "what VARCHAR, day DATE",
     "watch_seen": "kind VARCHAR, name VARCHAR, value VARCHAR, day DATE",

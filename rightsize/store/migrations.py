@@ -11,7 +11,7 @@ from rightsize.store.days import DAY_TABLES, fill_places, recompute_days
 from rightsize.store.ddl import base_table, view_statements
 from rightsize.store.merge_events import name_actors_and_assignments, with_keys
 
-SCHEMA_VERSION = 22
+SCHEMA_VERSION = 23
 
 
 def _create(connection: duckdb.DuckDBPyConnection, *names: str) -> None:
@@ -131,6 +131,15 @@ def _add_trust_and_units(connection: duckdb.DuckDBPyConnection) -> None:
     _create(connection, "federated_credentials", "administrative_units", "administrative_unit_members")
 
 
+def _add_quarantine_keys(connection: duckdb.DuckDBPyConnection) -> None:
+    # Without keys, the next load looks at all calls for all signals.
+    _create(connection, "quarantine_keys")
+    connection.execute("ALTER TABLE base.quarantined_calls ADD COLUMN IF NOT EXISTS day DATE")
+    connection.execute("""
+        UPDATE base.quarantined_calls SET day = e.time::DATE FROM base.events AS e
+        WHERE e.event_key = quarantined_calls.event_key""")
+
+
 _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     1: _add_scope_tags,
     2: _add_policies_and_requests,
@@ -155,6 +164,7 @@ _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     # Places without the directory's audit log.
     20: fill_places,
     21: _add_trust_and_units,
+    22: _add_quarantine_keys,
 }
 """The step that leads from the version of its key to the next."""
 

@@ -15,6 +15,7 @@ import duckdb
 from rightsize.store.connection import Store, open_store
 from rightsize.store.ddl import base_names
 from rightsize.store.limits import shortage_told
+from rightsize.store.quarantine import forget_keys
 from rightsize.store.sealing import KEPT_EVENTS, seal, sealed_before
 from rightsize.store.sql import literal, quoted
 
@@ -72,6 +73,7 @@ def prune(store: Store, pruning: Pruning) -> None:
             con.execute(f"DELETE FROM base.{name} WHERE {rows}", {"before": pruning.before})
         con.execute("DELETE FROM base.request_bodies WHERE event_key NOT IN (SELECT event_key FROM base.events)")
         seal(con, pruning.before)
+        forget_keys(con)
 
 
 def compact(store: Store) -> None:

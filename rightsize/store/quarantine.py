@@ -13,6 +13,8 @@ A call is suspect
 A signal without a principal and without an identity speaks of its addresses alone. The hours are rows of
 `rules/signal_windows.csv`. What a person trusts is not suspect. Everything is a function of what is loaded: a signal
 that comes later, is dismissed, or whose principal becomes known later recomputes the usage of the days it changes.
+
+A load looks at the calls of the days that it touched, for all signals, and at all calls only for signals that changed.
 """
 
 from __future__ import annotations
@@ -22,37 +24,53 @@ from collections.abc import Mapping, Sequence
 import duckdb
 
 from rightsize.model.tables import table
-from rightsize.rules.signals import window_of
-from rightsize.store.days import recompute_days
+from rightsize.store.days import days_between, recompute_days
 from rightsize.store.ddl import RESOLVED
 from rightsize.store.sealing import sealed_before
-from rightsize.store.sql import folded
+from rightsize.store.sql import literal
+from rightsize.store.suspicion import (
+    FAMILIAR_DAYS,
+    FRESH_DAYS,
+    earliest_trace,
+    find_changed,
+    find_standing,
+    make_windows,
+    trace,
+)
 from rightsize.store.watching import note_touched_days
 
-# An attacker may have come on the days before the signal, too.
-_FAMILIAR_DAYS, _FRESH_DAYS = 30, 2
-_SILENT = "'informational', 'none'"
-_KINDS = ("alert", "risk_detection", "risky_sign_in", "risky_principal", "confirmed_principal")
-_TABLES = ("standing_signals", "suspect_windows", "traced_tokens", "traced_sessions", "window_calls", "suspect_calls")
+# A token is used after its sign-in, for a day and a few hours at most; clocks differ.
+_TOKEN_BEFORE, _TOKEN_AFTER = 1, 2
+_TABLES = (
+    "standing_signals", "suspect_windows", "standing_keys", "changed_signals", "changed_windows", "traces", "new_keys",
+    "looked_days", "window_calls", "asked_windows", "asked_keys", "suspect_calls", "removed_calls",
+)  # fmt: skip
 
 
 def derive_quarantine(con: duckdb.DuckDBPyConnection) -> None:
-    """Fill `quarantine_windows` and `quarantined_calls`, and recompute the usage of the days that this changes."""
+    """Bring `quarantine_windows` and `quarantined_calls` up to date, and recompute the usage of the days this changes.
+
+    Reads `touched_days`, where it is there: the days whose calls or sign-ins changed.
+    """
+    con.execute("CREATE TEMP TABLE IF NOT EXISTS touched_days (day DATE)")
     (counted,) = con.execute(
         "SELECT (SELECT count(*) FROM base.signals) + (SELECT count(*) FROM base.signal_decisions) "
         "+ (SELECT count(*) FROM base.quarantined_calls) + (SELECT count(*) FROM base.quarantine_windows)"
     ).fetchall()
     if not counted[0]:
         return
-    _find_standing(con)
-    _make_windows(con)
-    _trace_sessions(con)
-    _find_calls(con)
+    find_standing(con)
+    make_windows(con)
+    find_changed(con)
+    _look_at_days(con)
+    _find_calls_of_days(con)
+    _find_calls_of_changed(con)
+    _replace_calls(con)
     _find_changed_days(con)
-    con.execute("DELETE FROM base.quarantined_calls")
-    con.execute("INSERT INTO base.quarantined_calls BY NAME FROM suspect_calls")
     con.execute("DELETE FROM base.quarantine_windows")
     con.execute("INSERT INTO base.quarantine_windows BY NAME FROM suspect_windows")
+    con.execute("DELETE FROM base.quarantine_keys")
+    con.execute("INSERT INTO base.quarantine_keys BY NAME FROM new_keys")
     recompute_days(con)
     note_touched_days(con)
     _judge_sealed_days(con)
@@ -60,157 +78,185 @@ def derive_quarantine(con: duckdb.DuckDBPyConnection) -> None:
         con.execute(f"DROP TABLE IF EXISTS temp.{name}")
 
 
-def _find_standing(con: duckdb.DuckDBPyConnection) -> None:
-    """Find the signals that count, and the decisions of people that still hold on the newest day of the store."""
+def forget_keys(con: duckdb.DuckDBPyConnection) -> None:
+    """Let the next derivation look at all calls for all signals, since rows were taken out that it was made of."""
+    con.execute("DELETE FROM base.quarantine_keys")
+
+
+def _look_at_days(con: duckdb.DuckDBPyConnection) -> None:
+    """Lay out `looked_days`: whose calls may be suspect for other reasons than before, whichever signal it is.
+
+    A sign-in says of the calls of its token, a day before it to two days after, which session they belong to; what a
+    person trusts from now on, or no more, says it of the time that it is about.
+    """
+    kept = "SELECT value, start_on, end_on FROM base.quarantine_keys WHERE kind = 'trust'"
+    now = "SELECT value, start_on, end_on FROM standing_keys WHERE kind = 'trust'"
     con.execute(f"""
-        CREATE OR REPLACE TEMP TABLE standing_decisions AS
-        SELECT d.* EXCLUDE (principal), coalesce(alias.principal_id, {folded("d.principal")}) AS principal_id
-        FROM base.signal_decisions AS d LEFT JOIN ({RESOLVED}) AS alias ON alias.alias = {folded("d.principal")}
-        WHERE expires >= coalesce((SELECT greatest(
-            (SELECT max(time) FROM base.events), (SELECT max(last_seen) FROM base.reduced_usage),
-            (SELECT max(coalesce(last_time, first_time)) FROM base.signals)))::DATE, expires)""")
-    con.execute(f"""
-        CREATE OR REPLACE TEMP TABLE standing_signals AS
-        SELECT signal_id, CASE WHEN status = 'confirmedcompromised' AND kind = 'risky_principal'
-                THEN 'confirmed_principal' ELSE kind END AS kind,
-            first_time, greatest(first_time, coalesce(last_time, first_time)) AS last_time
-        FROM main.signals AS s
-        WHERE kind <> 'incident' AND first_time IS NOT NULL AND CASE
-            WHEN signal_id IN (SELECT {folded("signal_id")} FROM standing_decisions WHERE decision = 'quarantine')
-                THEN true
-            WHEN signal_id IN (SELECT {folded("signal_id")} FROM standing_decisions WHERE decision = 'trust')
-                THEN false
-            ELSE NOT dismissed AND severity NOT IN ({_SILENT}) END""")
+        CREATE OR REPLACE TEMP TABLE looked_days AS
+        SELECT DISTINCT t.day + n::INTEGER AS day
+        FROM touched_days AS t, range(-{_TOKEN_BEFORE}, {_TOKEN_AFTER} + 1) AS r(n)
+        UNION SELECT DISTINCT o.day FROM (
+            ({kept} EXCEPT {now}) UNION ({now} EXCEPT {kept})
+        ) AS c JOIN (SELECT DISTINCT day FROM base.observed_days) AS o
+            ON o.day BETWEEN c.start_on::DATE AND c.end_on::DATE""")
 
 
-def _make_windows(con: duckdb.DuckDBPyConnection) -> None:
-    margins = ", ".join(
-        f"('{kind}', '{basis}', {hours[0]}, {hours[1]})"
-        for kind in _KINDS
-        for basis in ("principal", "address")
-        if (hours := window_of(kind, basis))
-    )
-    con.execute(f"""
-        CREATE OR REPLACE TEMP TABLE suspect_windows AS
-        WITH named AS (
-            SELECT DISTINCT signal_id, principal_id, 'principal' AS basis FROM main.signal_entities
-            WHERE entity_kind = 'principal' AND principal_id IS NOT NULL
-        ), machines AS (
-            SELECT DISTINCT e.signal_id, i.principal_id, 'machine' AS basis
-            FROM base.signal_entities AS e JOIN (
-                SELECT scope, principal_id FROM base.resource_identities
-                WHERE principal_id IS NOT NULL AND kind <> 'self'
-                UNION SELECT {folded("name")}, principal_id
-                FROM (SELECT unnest(alternative_names) AS name, principal_id FROM base.principals)
-            ) AS i ON i.scope = e.value
-            WHERE e.entity_kind = 'resource'
-        ), who AS (FROM named UNION ALL FROM machines),
-        margins (kind, wide, before_hours, after_hours) AS (VALUES {margins})
-        SELECT s.signal_id, w.principal_id,
-            CASE WHEN m.wide = 'address' THEN 'address' ELSE w.basis END AS basis,
-            s.first_time - to_hours(m.before_hours) AS start_on, s.last_time + to_hours(m.after_hours) AS end_on
-        FROM standing_signals AS s JOIN margins AS m USING (kind) LEFT JOIN who AS w USING (signal_id)
-        WHERE (w.principal_id IS NOT NULL OR m.wide = 'address') AND (m.wide <> 'address' OR s.signal_id IN (
-            SELECT signal_id FROM base.signal_entities WHERE entity_kind = 'ip'))
-        UNION ALL
-        SELECT 'decision/' || principal_id, principal_id, 'decision', from_time, to_time FROM standing_decisions
-        WHERE decision = 'quarantine' AND principal_id IS NOT NULL""")
-
-
-def _trace_sessions(con: duckdb.DuckDBPyConnection) -> None:
-    """Follow the sign-ins that signals name to their sessions, and sessions to the tokens that were issued in them."""
+def _find_calls_of_days(con: duckdb.DuckDBPyConnection) -> None:
+    """Find the suspect calls of `looked_days` for the signals that did not change; begin `new_keys`."""
     con.execute("""
-        CREATE OR REPLACE TEMP TABLE traced_sessions AS
-        SELECT signal_id, value AS session_id FROM base.signal_entities SEMI JOIN standing_signals USING (signal_id)
-        WHERE entity_kind = 'session'
-        UNION SELECT e.signal_id, i.session_id
-        FROM base.signal_entities AS e JOIN base.sign_in_rows AS i ON i.sign_in_id = e.value
-        SEMI JOIN standing_signals AS s ON s.signal_id = e.signal_id
-        WHERE e.entity_kind = 'sign_in' AND i.session_id IS NOT NULL""")
-    con.execute("""
-        CREATE OR REPLACE TEMP TABLE traced_tokens AS
-        SELECT e.signal_id, i.token_id, 'token' AS basis
-        FROM base.signal_entities AS e JOIN base.sign_in_rows AS i ON i.sign_in_id = e.value
-        SEMI JOIN standing_signals AS s ON s.signal_id = e.signal_id
-        WHERE e.entity_kind = 'sign_in' AND i.token_id IS NOT NULL
-        UNION SELECT t.signal_id, i.token_id, 'session'
-        FROM traced_sessions AS t JOIN base.sign_in_rows AS i USING (session_id) WHERE i.token_id IS NOT NULL""")
+        CREATE OR REPLACE TEMP TABLE new_keys AS
+        SELECT * FROM base.quarantine_keys
+        WHERE kind IN ('session', 'token', 'session_token', 'familiar')
+            AND signal_id NOT IN (SELECT signal_id FROM changed_signals)
+        UNION ALL SELECT * FROM standing_keys""")
+    con.execute("CREATE OR REPLACE TEMP TABLE suspect_calls "
+                "(event_key UHUGEINT, day DATE, signal_id VARCHAR, basis VARCHAR)")  # fmt: skip
+    days = days_between(con, "looked_days")
+    if days is not None:
+        _ask(con, "NOT IN")
+        _gather(con, days)
+        _judge(con)
 
 
-def _find_calls(con: duckdb.DuckDBPyConnection) -> None:
+def _find_calls_of_changed(con: duckdb.DuckDBPyConnection) -> None:
+    """Find the suspect calls of all days for the signals that changed, and complete `new_keys`."""
+    if con.execute("SELECT 1 FROM changed_signals LIMIT 1").fetchone() is None:
+        return
+    first = earliest_trace(con)
+    trace(con, f"time >= {literal(first)}::TIMESTAMP" if first else "false", "SELECT signal_id FROM changed_signals",
+          of_changed=True)  # fmt: skip
+    con.execute("INSERT INTO new_keys BY NAME SELECT *, NULL::TIMESTAMP AS end_on FROM traces")
+    _ask(con, "IN")
+    ((first, last),) = con.execute(f"""
+        SELECT least((SELECT min(start_on) - to_days({FAMILIAR_DAYS}) FROM asked_windows), min(start_on)),
+            CASE WHEN count(*) = 0 THEN (SELECT max(end_on) FROM asked_windows) END
+        FROM asked_keys WHERE kind IN ('named_session', 'session', 'token', 'session_token')""").fetchall()
+    if first is None:
+        return
+    until = f" AND time <= {literal(last)}::TIMESTAMP" if last is not None else ""
+    _gather(con, f"time >= {literal(first)}::TIMESTAMP{until}")
+    con.execute(f"""
+        INSERT INTO new_keys BY NAME
+        SELECT DISTINCT w.signal_id, 'familiar' AS kind, c.principal_id || ' ' || c.ip AS value
+        FROM asked_windows AS w JOIN window_calls AS c ON c.principal_id = w.principal_id
+            AND c.time < w.start_on - to_days({FRESH_DAYS}) AND c.time >= w.start_on - to_days({FAMILIAR_DAYS})
+        WHERE w.basis IN ('principal', 'machine') AND c.ip IS NOT NULL
+            AND w.signal_id IN (SELECT signal_id FROM asked_keys WHERE kind = 'ip')""")
+    _ask(con, "IN")
+    _judge(con)
+
+
+def _ask(con: duckdb.DuckDBPyConnection, among: str) -> None:
+    """Lay out `asked_windows` and `asked_keys` of the signals that changed (IN), or of all others (NOT IN)."""
+    for name, source in (("asked_windows", "suspect_windows"), ("asked_keys", "new_keys")):
+        con.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT * FROM {source} "
+                    f"WHERE signal_id {among} (SELECT signal_id FROM changed_signals)")  # fmt: skip
+
+
+def _gather(con: duckdb.DuckDBPyConnection, times: str) -> None:
+    """Lay out `window_calls`: the calls of some times that a window, an address or a trace of what is asked may mean.
+
+    Args:
+        con: The store's connection.
+        times: A condition on `time`, with literals, so that a scan leaves out what is stored of other days.
+    """
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE window_calls AS
-        SELECT * FROM (
-            SELECT e.event_key, e.time, coalesce(substr(e.principal_id, 2), alias.principal_id) AS principal_id,
-                substr(e.ip, 2) AS ip, substr(e.token_id, 2) AS token_id, substr(e.session_id, 2) AS own_session
-            FROM base.events AS e LEFT JOIN ({RESOLVED}) AS alias ON alias.alias = CASE WHEN e.principal_id IS NULL
-                THEN {folded("substr(coalesce(e.principal_name, e.app_id), 2)")} END
-            WHERE e.time BETWEEN (SELECT min(start_on) - to_days({_FAMILIAR_DAYS}) FROM suspect_windows)
-                AND (SELECT max(end_on) FROM suspect_windows)
-        )
-        WHERE principal_id IN (SELECT principal_id FROM suspect_windows)
-            OR ip IN (SELECT value FROM base.signal_entities WHERE entity_kind = 'ip')""")
+        SELECT e.event_key, e.time, p.principal_id, substr(e.ip, 2) AS ip, substr(e.token_id, 2) AS token_id,
+            substr(e.session_id, 2) AS own_session
+        FROM base.events AS e LEFT JOIN (
+            SELECT a.actor_key, coalesce(a.principal_id, alias.principal_id) AS principal_id
+            FROM base.actors AS a LEFT JOIN ({RESOLVED}) AS alias ON alias.alias = a.principal_name
+        ) AS p USING (actor_key)
+        WHERE {times} AND (p.principal_id IN (SELECT principal_id FROM asked_windows)
+            OR substr(e.ip, 2) IN (SELECT value FROM asked_keys WHERE kind = 'ip')
+            OR substr(e.token_id, 2) IN (SELECT value FROM asked_keys WHERE kind IN ('token', 'session_token'))
+            OR substr(e.session_id, 2) IN (SELECT value FROM asked_keys WHERE kind IN ('session', 'named_session')))""")
+
+
+def _judge(con: duckdb.DuckDBPyConnection) -> None:
+    """Add to `suspect_calls` those of `window_calls` that are suspect, with the surest reason of each signal."""
+    ((first, last),) = con.execute(f"""
+        SELECT min(time) - to_days({_TOKEN_AFTER}), max(time) + to_days({_TOKEN_BEFORE}) FROM window_calls
+        WHERE token_id IS NOT NULL AND own_session IS NULL""").fetchall()
+    signed_in = f"i.time BETWEEN {literal(first)} AND {literal(last)}" if first else "false"
     con.execute(f"""
-        CREATE OR REPLACE TEMP TABLE suspect_calls AS
-        WITH addresses AS (SELECT signal_id, value AS ip FROM base.signal_entities WHERE entity_kind = 'ip'),
-        sessions AS (SELECT token_id, min(session_id) AS session_id FROM base.sign_in_rows
-            WHERE token_id IS NOT NULL AND session_id IS NOT NULL GROUP BY token_id),
-        calls AS (
-            SELECT c.* EXCLUDE (own_session), coalesce(c.own_session, s.session_id) AS session_id
-            FROM window_calls AS c LEFT JOIN sessions AS s USING (token_id)
-        ), familiar AS (
-            SELECT DISTINCT w.signal_id, c.principal_id, c.ip
-            FROM suspect_windows AS w JOIN window_calls AS c ON c.principal_id = w.principal_id
-                AND c.time < w.start_on - to_days({_FRESH_DAYS}) AND c.time >= w.start_on - to_days({_FAMILIAR_DAYS})
-            WHERE w.basis IN ('principal', 'machine') AND c.ip IS NOT NULL
+        INSERT INTO suspect_calls BY NAME
+        WITH addresses AS (SELECT signal_id, value AS ip FROM asked_keys WHERE kind = 'ip'),
+        traced AS (SELECT DISTINCT signal_id, value AS session_id FROM asked_keys
+            WHERE kind IN ('session', 'named_session')),
+        familiar AS (SELECT signal_id, value FROM asked_keys WHERE kind = 'familiar'),
+        sessions AS (
+            SELECT c.event_key, min(i.session_id) AS session_id
+            FROM window_calls AS c JOIN base.sign_in_rows AS i ON i.token_id = c.token_id
+                AND i.time BETWEEN c.time - to_days({_TOKEN_AFTER}) AND c.time + to_days({_TOKEN_BEFORE})
+            WHERE c.own_session IS NULL AND i.session_id IS NOT NULL AND {signed_in} GROUP BY c.event_key
+        ), calls AS (
+            SELECT c.*, coalesce(c.own_session, s.session_id) AS session_id
+            FROM window_calls AS c LEFT JOIN sessions AS s USING (event_key)
         ), found AS (
-            SELECT e.event_key, t.signal_id, t.basis
-            FROM base.events AS e JOIN traced_tokens AS t ON substr(e.token_id, 2) = t.token_id
+            SELECT c.event_key, k.signal_id, CASE k.kind WHEN 'token' THEN 'token' ELSE 'session' END AS basis
+            FROM calls AS c JOIN asked_keys AS k ON k.value = c.token_id AND c.time >= k.start_on
+            WHERE k.kind IN ('token', 'session_token')
             UNION ALL
-            SELECT e.event_key, t.signal_id, 'session'
-            FROM base.events AS e JOIN traced_sessions AS t ON substr(e.session_id, 2) = t.session_id
+            SELECT c.event_key, k.signal_id, 'session'
+            FROM calls AS c JOIN asked_keys AS k ON k.value = c.own_session AND c.time >= k.start_on
+            WHERE k.kind IN ('session', 'named_session')
             UNION ALL
             SELECT c.event_key, w.signal_id, 'address'
-            FROM suspect_windows AS w JOIN calls AS c ON c.time BETWEEN w.start_on AND w.end_on
+            FROM asked_windows AS w JOIN calls AS c ON c.time BETWEEN w.start_on AND w.end_on
                 AND (w.principal_id IS NULL OR c.principal_id = w.principal_id)
             JOIN addresses AS a ON a.signal_id = w.signal_id AND a.ip = c.ip
             WHERE w.basis = 'address'
             UNION ALL
             SELECT c.event_key, w.signal_id, w.basis
-            FROM suspect_windows AS w JOIN calls AS c
+            FROM asked_windows AS w JOIN calls AS c
                 ON c.principal_id = w.principal_id AND c.time BETWEEN w.start_on AND w.end_on
             WHERE w.basis IN ('principal', 'machine')
-                AND NOT (c.session_id IS NOT NULL
-                    AND w.signal_id IN (SELECT signal_id FROM traced_sessions)
-                    AND (w.signal_id, c.session_id) NOT IN (SELECT (signal_id, session_id) FROM traced_sessions))
-                AND NOT (w.signal_id IN (SELECT signal_id FROM addresses) AND c.ip IS NOT NULL
-                    AND (w.signal_id, c.principal_id, c.ip) IN (SELECT (signal_id, principal_id, ip) FROM familiar))
+                AND NOT (c.session_id IS NOT NULL AND w.signal_id IN (SELECT signal_id FROM traced)
+                    AND (w.signal_id, c.session_id) NOT IN (SELECT (signal_id, session_id) FROM traced))
+                AND NOT (c.ip IS NOT NULL
+                    AND (w.signal_id, c.principal_id || ' ' || c.ip) IN (SELECT (signal_id, value) FROM familiar))
             UNION ALL
-            SELECT c.event_key, w.signal_id, 'decision' FROM suspect_windows AS w JOIN calls AS c
+            SELECT c.event_key, w.signal_id, 'decision' FROM asked_windows AS w JOIN calls AS c
                 ON c.principal_id = w.principal_id AND c.time BETWEEN w.start_on AND w.end_on
             WHERE w.basis = 'decision'
         )
-        SELECT event_key, signal_id, arg_min(basis,
-            list_position(['decision', 'token', 'session', 'address', 'principal', 'machine'], basis)) AS basis
-        FROM found WHERE event_key NOT IN (
-            SELECT c.event_key FROM calls AS c JOIN standing_decisions AS d ON d.principal_id = c.principal_id
-                AND c.time BETWEEN d.from_time AND d.to_time
-            WHERE d.decision = 'trust' AND d.signal_id IS NULL)
-        GROUP BY event_key, signal_id""")
+        SELECT f.event_key, any_value(c.time)::DATE AS day, f.signal_id, arg_min(f.basis,
+            list_position(['decision', 'token', 'session', 'address', 'principal', 'machine'], f.basis)) AS basis
+        FROM found AS f JOIN window_calls AS c USING (event_key)
+        WHERE NOT EXISTS (SELECT 1 FROM standing_keys AS k WHERE k.kind = 'trust' AND k.value = c.principal_id
+            AND c.time BETWEEN k.start_on AND k.end_on)
+        GROUP BY f.event_key, f.signal_id""")
+
+
+def _replace_calls(con: duckdb.DuckDBPyConnection) -> None:
+    """Put `suspect_calls` in the place of what was known of the same days and signals, `removed_calls`."""
+    con.execute("""
+        CREATE OR REPLACE TEMP TABLE removed_calls AS
+        SELECT rowid AS place, event_key, day FROM base.quarantined_calls
+        WHERE day IN (SELECT day FROM looked_days) OR signal_id IN (SELECT signal_id FROM changed_signals)
+            OR signal_id NOT IN (SELECT signal_id FROM new_keys)""")
+    con.execute("DELETE FROM base.quarantined_calls WHERE rowid IN (SELECT place FROM removed_calls)")
 
 
 def _find_changed_days(con: duckdb.DuckDBPyConnection) -> None:
-    """Find the days whose suspect calls are others than before; of reduced use, whatever day a window touches."""
+    """Find the days whose suspect calls are others than before; of reduced use, those that a changed window touches."""
+    con.execute("""
+        CREATE OR REPLACE TEMP TABLE changed_windows AS
+        SELECT * FROM (FROM suspect_windows UNION FROM base.quarantine_windows)
+        SEMI JOIN changed_signals USING (signal_id)""")
     con.execute("""
         CREATE OR REPLACE TEMP TABLE touched_days AS
-        SELECT DISTINCT time::DATE AS day FROM base.events WHERE event_key IN (
-            SELECT event_key FROM (SELECT DISTINCT event_key FROM suspect_calls
-                EXCEPT SELECT event_key FROM base.quarantined_calls)
-            UNION SELECT event_key FROM (SELECT DISTINCT event_key FROM base.quarantined_calls
-                EXCEPT SELECT event_key FROM suspect_calls))
+        SELECT DISTINCT day FROM (
+            SELECT event_key, any_value(day) AS day FROM (
+                SELECT DISTINCT event_key, day, 'before' AS said FROM removed_calls
+                UNION ALL SELECT DISTINCT event_key, day, 'now' FROM suspect_calls
+            ) GROUP BY event_key HAVING count(DISTINCT said) = 1
+        ) WHERE event_key NOT IN (SELECT event_key FROM base.quarantined_calls)
         UNION SELECT DISTINCT r.day FROM base.reduced_usage AS r
-            JOIN (FROM suspect_windows UNION FROM base.quarantine_windows) AS w
-                ON r.last_seen >= w.start_on AND r.first_seen <= w.end_on""")
+            JOIN changed_windows AS w ON r.last_seen >= w.start_on AND r.first_seen <= w.end_on""")
+    con.execute("INSERT INTO base.quarantined_calls BY NAME FROM suspect_calls")
 
 
 def _judge_sealed_days(con: duckdb.DuckDBPyConnection) -> None:
@@ -220,7 +266,7 @@ def _judge_sealed_days(con: duckdb.DuckDBPyConnection) -> None:
     is under no signal any more is clean.
     """
     before = sealed_before(con)
-    if before is None:
+    if before is None or con.execute("SELECT 1 FROM changed_windows LIMIT 1").fetchone() is None:
         return
     con.execute(
         f"""
@@ -236,6 +282,7 @@ def _judge_sealed_days(con: duckdb.DuckDBPyConnection) -> None:
             LEFT JOIN base.quarantine_windows AS w
                 ON w.principal_id = coalesce(a.principal_id, alias.principal_id)
             WHERE u.day < $before AND (w.signal_id IS NOT NULL OR u.suspect > 0)
+                AND coalesce(a.principal_id, alias.principal_id) IN (SELECT principal_id FROM changed_windows)
             GROUP BY u.rowid
         ) AS judged
         WHERE judged.sealed_row = u.rowid""",

@@ -1,4 +1,4 @@
-"""Thirty days of the demo through `watch`, hour by hour, with kills in between, beside one pass over all of it."""
+"""A day more after 30, 90 and 180 days; and 30 days of the demo hour by hour, with kills, beside one pass over all."""
 
 from __future__ import annotations
 
@@ -20,14 +20,42 @@ from rightsize.demo.generator import generate
 from rightsize.store.connection import open_store
 from rightsize.workflow.watch import Question
 from rightsize.workflow.watch_run import Outlets, run_pass
+from tests.bench.tenant_history import grow, write_day
 from tests.tenants.streams import Stream, copy_listings
 
 SLOW = True
+CALLS, HISTORIES = int(os.environ.get("BENCH_CALLS", "4000")), (30, 90, 180)
 END, DAYS, KILLED = dt.datetime(2026, 10, 1), 30, 0.05
 
 
 def run() -> Iterator[tuple[str, str, str]]:
     """Yield the rows."""
+    with tempfile.TemporaryDirectory(prefix="rightsize-watch-") as folder:
+        yield from one_more_day(Path(folder))
+    yield from thirty_days()
+
+
+def one_more_day(root: Path) -> Iterator[tuple[str, str, str]]:
+    """Yield what a pass costs after one more day, in stores of more and more days of as many calls each."""
+    costs: dict[int, float] = {}
+    for days, db in grow(root, CALLS, HISTORIES):
+        folder = root / f"in{days}"
+        folder.mkdir()
+        run_pass(db, [folder], Question(), Outlets(list))
+        found = []
+        # The first of them takes in what the first pass left, so it does not count.
+        for day in range(days, days + 4):
+            write_day(folder, CALLS, day)
+            began = time.process_time()
+            run_pass(db, [folder], Question(), Outlets(list))
+            found.append(time.process_time() - began)
+        costs[days] = sorted(found[1:])[1]
+        beside = f"{costs[days] / costs[HISTORIES[1]]:.2f} of that at 90 days" if len(costs) > 1 else ""
+        yield f"CPU of a pass that ends a day, after {days} days", f"{costs[days]:.2f} s", beside
+
+
+def thirty_days() -> Iterator[tuple[str, str, str]]:
+    """Yield the replay: what it costs, and whether it tells what one pass tells."""
     root = Path(tempfile.mkdtemp(prefix="rightsize-watch-"))
     tenant = generate()
     stream, start = Stream.of(tenant), END - dt.timedelta(days=DAYS)

@@ -67,7 +67,7 @@ SIGNAL_TABLES = (
             Column("decision", TEXT, "trust or quarantine"),
             Column("reason", TEXT, "why"),
             Column("owner", TEXT, "who answers for it"),
-            Column("expires", DAY, "the last day on which it holds, against the newest day of the store"),
+            Column("expires", DAY, "the last day on which it holds, against the newest day of the logs and signals"),
         ),
     ),
     Table(
