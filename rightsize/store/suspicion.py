@@ -189,6 +189,7 @@ def trace(con: duckdb.DuckDBPyConnection, days: str, signals: str, *, of_changed
 
 def earliest_trace(con: duckdb.DuckDBPyConnection) -> dt.datetime | None:
     """Return from when sign-ins count for signals that changed; None where none of them counts."""
+    first: dt.datetime | None
     ((first,),) = con.execute("""
         SELECT min(start_on) FROM standing_keys SEMI JOIN changed_signals USING (signal_id)
         WHERE kind IN ('sign_in', 'named_session')""").fetchall()
