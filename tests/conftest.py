@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import pickle
+import shutil
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from rightsize.demo.tenant import Tenant
+    from rightsize.workflow.demo import DemoResult
+
+MadeOnce = Callable[[str, Callable[[Path], None]], Path]
+
+# Workers stand side by side, one for each core; set before polars is imported. Where order could have a say, tests
+# give a process of its own more.
+os.environ.setdefault("POLARS_MAX_THREADS", "1")
+
+# The same tree gives the same answer, however slow the machine. `--hypothesis-profile default` draws other examples.
+settings.register_profile("suite", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
 
 _SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -20,26 +40,58 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(scope="session")
-def demo_exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The default demo tenant's folder of exports; its truth stands beside the folder in `truth.json`. Read only."""
-    from rightsize.demo.exports import write_exports  # noqa: PLC0415  polars is not wanted by every test
-    from rightsize.demo.generator import generate  # noqa: PLC0415
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:
+    """Gives a folder by its name, filled by whichever worker wants it first. Read only."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
-    folder = tmp_path_factory.mktemp("demo") / "exports"
-    truth = write_exports(generate(), folder)
-    (folder.parent / "truth.json").write_text(json.dumps(truth), encoding="utf-8")
-    return folder
+    def of(name: str, fill: Callable[[Path], None]) -> Path:
+        folder, whole = shared / f"once-{name}", shared / f"once-{name}.whole"
+        with (shared / f"once-{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not whole.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                fill(folder)
+                whole.touch()
+        return folder
+
+    return of
+
+
+def _write_tenant(tenant: Tenant, folder: Path) -> None:
+    from rightsize.demo.exports import write_exports  # noqa: PLC0415  polars is not wanted by every test
+
+    truth = write_exports(tenant, folder / "exports")
+    (folder / "truth.json").write_text(json.dumps(truth), encoding="utf-8")
 
 
 @pytest.fixture(scope="session")
-def demo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the default demo, as the command makes it. Read only: whoever writes takes a copy."""
+def demo_exports(made_once: MadeOnce) -> Path:
+    """The default demo tenant's folder of exports; its truth stands beside the folder in `truth.json`. Read only."""
+    from rightsize.demo.generator import generate  # noqa: PLC0415
+
+    return made_once("exports", lambda folder: _write_tenant(generate(), folder)) / "exports"
+
+
+@pytest.fixture(scope="session")
+def demo_made(made_once: MadeOnce) -> DemoResult:
+    """What making the default demo gave, and the folder that it made. Read only."""
     from rightsize.demo.spec import TenantSpec  # noqa: PLC0415
     from rightsize.workflow.demo import make_demo  # noqa: PLC0415
 
-    folder = tmp_path_factory.mktemp("made") / "demo"
-    make_demo(folder, TenantSpec(), lambda _: None)
-    return folder
+    def fill(folder: Path) -> None:
+        made = make_demo(folder / "demo", TenantSpec(), lambda _: None)
+        (folder / "made.pickle").write_bytes(pickle.dumps(made))
+
+    found: DemoResult = pickle.loads((made_once("demo", fill) / "made.pickle").read_bytes())  # noqa: S301  our own
+    return found
+
+
+@pytest.fixture(scope="session")
+def demo_folder(demo_made: DemoResult, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the default demo, as the command makes it. Read only: whoever writes takes a copy."""
+    return Path(shutil.copytree(demo_made.folder, tmp_path_factory.mktemp("made") / "demo"))
 
 
 @pytest.fixture(scope="session")
@@ -50,15 +102,11 @@ def demo_truth(demo_exports: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def hostile_exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def hostile_exports(made_once: MadeOnce) -> Path:
     """Exports of a tenant with attacker-chosen names; its truth stands beside the folder. Read only."""
-    from rightsize.demo.exports import write_exports  # noqa: PLC0415
     from tests.tenants.hostile import hostile_tenant  # noqa: PLC0415
 
-    folder = tmp_path_factory.mktemp("hostile") / "exports"
-    truth = write_exports(hostile_tenant(), folder)
-    (folder.parent / "truth.json").write_text(json.dumps(truth), encoding="utf-8")
-    return folder
+    return made_once("hostile", lambda folder: _write_tenant(hostile_tenant(), folder)) / "exports"
 
 
 @pytest.fixture(scope="session")

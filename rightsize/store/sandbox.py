@@ -22,6 +22,7 @@ from rightsize.model.errors import InputError, InternalError, RightsizeError, Us
 from rightsize.store.connection import open_store
 
 _MEMORY_LIMIT = "2GB"
+_AGAIN = 0.1
 # INVARIANT: no statement can loosen these, since `lock_configuration` follows before it runs. Without a directory for
 # temporary files a statement that needs more memory than it may have ends, and leaves nothing on the disk.
 _LOCKED: dict[str, str | bool | int | float | list[str]] = {
@@ -67,15 +68,18 @@ def run_statement(
     """
     bound = _bind(_gate(sql), parameters)
     connection = _connect(path)
-    stopped = threading.Event()
+    stopped, ended = threading.Event(), threading.Event()
 
     def stop() -> None:
-        stopped.set()
-        connection.interrupt()
+        if not ended.wait(timeout):
+            stopped.set()
+            connection.interrupt()
+        # DuckDB forgets an interruption that comes just before the statement begins.
+        while not ended.wait(_AGAIN):
+            connection.interrupt()
 
-    timer = threading.Timer(timeout, stop)
-    timer.daemon = True
-    timer.start()
+    clock = threading.Thread(target=stop, daemon=True)
+    clock.start()
     try:
         result = connection.execute(sql, bound or None)
         columns = _distinct_names([column[0] for column in result.description or []])
@@ -89,7 +93,8 @@ def run_statement(
     except duckdb.Error as error:
         raise _in_the_users_terms(error) from error
     finally:
-        timer.cancel()
+        ended.set()
+        clock.join()
         connection.close()
     records = [dict(zip(columns, map(_plain_number, row), strict=True)) for row in rows[:max_rows]]
     return Answer(columns, records, cut=len(rows) > max_rows)

@@ -31,12 +31,12 @@ def test_two_runs_write_the_same_bytes(demo_exports: Path, demo_truth: dict[str,
 
 
 def test_string_hashing_has_no_say(demo_exports: Path, tmp_path: Path) -> None:
-    """Another process with another PYTHONHASHSEED writes the same bytes."""
+    """Another process with another PYTHONHASHSEED, and more threads, writes the same bytes."""
     program = (
         "import sys; from pathlib import Path; from rightsize.demo.exports import write_exports; "
         "from rightsize.demo.generator import generate; write_exports(generate(), Path(sys.argv[1]))"
     )
-    environment = os.environ | {"PYTHONHASHSEED": "4711"}
+    environment = os.environ | {"PYTHONHASHSEED": "4711", "POLARS_MAX_THREADS": "4"}
     subprocess.run([sys.executable, "-c", program, str(tmp_path / "other")], env=environment, check=True)
     assert _digest(tmp_path / "other") == _digest(demo_exports)
 

@@ -173,10 +173,11 @@ def test_missing_and_extra_parameters_are_named(
         "WITH RECURSIVE r AS (SELECT 1 AS x UNION ALL SELECT x + 1 FROM r) SELECT max(x) FROM r",
     ],
 )
-def test_an_endless_statement_is_stopped(store: Path, sql: str) -> None:
-    """The time-out ends it, and says which option gives more."""
+@pytest.mark.parametrize("timeout", [0, 0.2])
+def test_an_endless_statement_is_stopped(store: Path, sql: str, timeout: float) -> None:
+    """The time-out ends it, though it come before the statement begins, and says which option gives more."""
     with pytest.raises(UsageError, match="stopped after") as caught:
-        run_statement(store, sql, {}, timeout=0.2)
+        run_statement(store, sql, {}, timeout=timeout)
     assert "--timeout" in (caught.value.hint or "")
 
 
