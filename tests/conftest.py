@@ -7,7 +7,7 @@ import json
 import os
 import pickle
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +57,23 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:
         return folder
 
     return of
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _stores_of_one(made_once: MadeOnce) -> Iterator[None]:
+    """A store that is new is a copy of one without content: to make each takes a quarter of a second."""
+    from rightsize.store import connection  # noqa: PLC0415  not every run of tests wants DuckDB
+
+    really = connection._reserve
+    made = made_once("store", lambda folder: connection.open_store(folder / "new.duckdb", read_only=False).close())
+
+    def reserve(file: Path) -> None:
+        really(file)
+        shutil.copy(made / "new.duckdb", file)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(connection, "_reserve", reserve)
+        yield
 
 
 def _write_tenant(tenant: Tenant, folder: Path) -> None:
@@ -114,3 +131,17 @@ def hostile_truth(hostile_exports: Path) -> dict[str, Any]:
     """The planted truth of `hostile_exports`."""
     truth: dict[str, Any] = json.loads((hostile_exports.parent / "truth.json").read_text(encoding="utf-8"))
     return truth
+
+
+@pytest.fixture(scope="session")
+def hostile_planned(made_once: MadeOnce, hostile_exports: Path) -> Path:
+    """A folder with the hostile tenant's `store.duckdb` and its `plan`. Read only: whoever writes takes a copy."""
+    from rightsize.propose.dials import Dials  # noqa: PLC0415
+    from rightsize.workflow.load import load_paths  # noqa: PLC0415
+    from rightsize.workflow.propose import propose_plan  # noqa: PLC0415
+
+    def fill(folder: Path) -> None:
+        load_paths(folder / "store.duckdb", [hostile_exports])
+        propose_plan(folder / "store.duckdb", Dials(), folder / "plan")
+
+    return made_once("hostile-planned", fill)

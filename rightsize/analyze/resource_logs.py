@@ -124,8 +124,11 @@ def _log_states(inputs: Inputs, window: Window, resources: pl.DataFrame) -> pl.D
         if inputs.diagnostic_settings.is_empty()
         else Unobservable.NO_DIAGNOSTIC_SETTING
     )
-    found = []
+    found = [pl.DataFrame(schema={"resource": pl.String, "rule": pl.Int64, "state": pl.String})]
+    kinds = set(resources["kind"].unique())
     for number, row in enumerate(rows_of("resource_logs")):
+        if fold(row["resource_type"]) not in kinds:
+            continue
         part = f"/{row['part'].lower()}" if row["part"] else ""
         of_kind = resources.filter(pl.col("kind") == fold(row["resource_type"])).with_columns(
             scope=pl.col("resource") + part, since=since

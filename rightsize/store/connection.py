@@ -143,13 +143,12 @@ def open_store(path: Path | str, *, read_only: bool, existing: bool = False, lim
         )
     if file.stem.lower() in _TAKEN:
         raise InputError(f"a store cannot be called `{file.name}`", hint=f"not by any of {', '.join(sorted(_TAKEN))}")
-    is_new = not file.exists()
-    if is_new:
+    if not file.exists():
         _reserve(file)
     with _private_files():
         connection = _connect(file, read_only, settings)
         try:
-            version = None if is_new else _version_of(connection)
+            version = _version_of(connection)
             if version is None and _is_empty(connection):
                 if read_only:
                     raise InputError(f"`{file}` is an empty database", hint="load something into it first")

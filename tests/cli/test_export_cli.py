@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import openpyxl
 import pytest
 
 from rightsize.cli.main import run
-from rightsize.propose.dials import Dials
-from rightsize.workflow.load import load_paths
-from rightsize.workflow.propose import propose_plan
 
 TABLES = [
     "principals", "assignments", "roles", "scopes", "uses", "unexplained", "layers", "coverage", "findings",
@@ -21,12 +19,9 @@ TABLES = [
 
 
 @pytest.fixture(scope="module")
-def store(hostile_exports: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def store(hostile_planned: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with hostile names, and a plan beside it."""
-    folder = tmp_path_factory.mktemp("export")
-    load_paths(folder / "store.duckdb", [hostile_exports])
-    propose_plan(folder / "store.duckdb", Dials(), folder / "plan")
-    return folder / "store.duckdb"
+    return Path(shutil.copytree(hostile_planned, tmp_path_factory.mktemp("export") / "planned")) / "store.duckdb"
 
 
 def _export(store: Path, out: Path, *more: str) -> list[str]:

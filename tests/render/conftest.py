@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from rightsize.propose.dials import Dials
-from rightsize.workflow.load import load_paths
-from rightsize.workflow.propose import propose_plan
 from rightsize.workflow.report import report_store
 
 if TYPE_CHECKING:
@@ -17,13 +15,11 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session")
-def hostile_page(hostile_exports: Path, made_once: MadeOnce) -> Path:
+def hostile_page(hostile_planned: Path, made_once: MadeOnce) -> Path:
     """The report of a tenant whose names were chosen by an attacker. Read only."""
 
     def fill(folder: Path) -> None:
-        store = folder / "store.duckdb"
-        load_paths(store, [hostile_exports])
-        propose_plan(store, Dials(), folder / "plan")
-        report_store(store, folder / "report.html", plan=folder / "plan")
+        shutil.copytree(hostile_planned, folder, dirs_exist_ok=True)
+        report_store(folder / "store.duckdb", folder / "report.html", plan=folder / "plan")
 
     return made_once("hostile-report", fill) / "report.html"

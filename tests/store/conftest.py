@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import shutil
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -13,15 +11,7 @@ from rightsize.store.connection import Store, open_store
 
 
 @pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store without content. Copied, never opened."""
-    path = tmp_path_factory.mktemp("empty") / "empty.duckdb"
-    open_store(path, read_only=False).close()
-    return path
-
-
-@pytest.fixture(scope="session")
-def fresh(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Store]]:
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Store]]:
     """Gives a new empty store at each call; a property's examples each need their own."""
     folder = tmp_path_factory.mktemp("stores")
     numbers = itertools.count()
@@ -29,7 +19,6 @@ def fresh(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
     def make() -> Store:
         path = folder / f"{next(numbers)}.duckdb"
-        shutil.copy(empty_store, path)
         while len(opened) > 3:
             done = opened.pop(0)
             done.close()

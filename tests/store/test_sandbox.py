@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from pathlib import Path
 
 import pytest
@@ -78,13 +79,18 @@ ESCAPES = {
 }
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Path:
-    path = tmp_path / "store.duckdb"
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("filled") / "store.duckdb"
     with open_store(path, read_only=False) as opened:
         opened.connection.execute("CREATE TABLE t AS SELECT range AS a, 'n' || range AS b FROM range(5)")
         opened.connection.execute("CREATE VIEW v AS SELECT a FROM t WHERE a > 2")
     return path
+
+
+@pytest.fixture
+def store(filled: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copy(filled, tmp_path))
 
 
 @pytest.mark.parametrize("what", sorted(ESCAPES))
