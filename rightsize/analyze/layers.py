@@ -74,7 +74,7 @@ def measure_layers(
         grants = tenant.grants if planned is None else pl.concat([tenant.grants, planned.select(tenant.grants.columns)])
         parts.append(granted_defeats(proposed, grants, harm, tenant, "proposed"))
     found = pl.concat(parts)
-    return LayerAnswer(_defeats(found, harm), _violations(found, harm))
+    return LayerAnswer(_defeats(found, harm), violations_in(found, harm))
 
 
 def harmful(operations: pl.DataFrame) -> pl.DataFrame:
@@ -197,7 +197,7 @@ def _defeats(found: pl.DataFrame, harm: pl.DataFrame) -> pl.DataFrame:
     return told.select(*_cast("layer_defeats")).sort(*_KEY, "layer")
 
 
-def _violations(found: pl.DataFrame, harm: pl.DataFrame) -> pl.DataFrame:
+def violations_in(found: pl.DataFrame, harm: pl.DataFrame) -> pl.DataFrame:
     """Return the rows of the table `layer_violations`: two or more layers of one subscription, one identity.
 
     What only a condition allows counts for nothing here, and what is eligible counts with what is standing beside it.

@@ -23,8 +23,6 @@ _LETTERS = {
 _LEGEND = ", ".join(f"{letter} {layer.replace('_', ' ')}" for layer, letter in _LETTERS.items())
 _SETS = ("granted", "used", "proposed")
 _RANKED = ("fewest", "whole", "reach", "reach_proposed", "name")
-_SPLIT = ("principal_id", "name", "scope", "at", "role", "apart", "left", "operations", "state", "because",
-          "identities", "daily_role", "apart_role", "proved", "witness", "refused")  # fmt: skip
 _DEFEATS = ("scope", "at", "basis", "state", "layer", "effect", "control", "operation", "plane", "operations",
             "whole", "conditional")  # fmt: skip
 
@@ -58,11 +56,11 @@ def layers(
     picture: Annotated[
         Path | None, typer.Option("--picture", help="Write the matrix as SVG to this file.", show_default=False)
     ] = None,
-    split: Annotated[
+    plan: Annotated[
         Path | None,
         typer.Option(
-            "--split",
-            help="Show how the roles of whoever defeats several layers split, and write the parts into this folder.",
+            "--plan",
+            help="Measure the plan in this folder, instead of showing what the last plan would leave.",
             show_default=False,
         ),
     ] = None,
@@ -76,16 +74,10 @@ def layers(
     from rightsize.workflow.layers import defeats_of, show_layers  # noqa: PLC0415
 
     set_verbosity(verbose, quiet)
-    if split is not None:
-        from rightsize.workflow.separation import show_separations  # noqa: PLC0415
-
-        show(show_separations(db, split), _SPLIT, output, table_columns=("name", "at", "role", "state", "operations"))
-        say(f"both parts of each role stand in {split}, proved to grant together what the role grants")
-        return
     if principal is not None:
-        show(defeats_of(db, principal), _DEFEATS, output, table_columns=("at", "layer", "basis", "operation"))
+        show(defeats_of(db, principal, plan), _DEFEATS, output, table_columns=("at", "layer", "basis", "operation"))
         return
-    found = show_layers(db, by_subscription=by is LayersBy.SUBSCRIPTION)
+    found = show_layers(db, by_subscription=by is LayersBy.SUBSCRIPTION, plan=plan)
     if picture is not None:
         from rightsize.workflow.text_files import write_text  # noqa: PLC0415
 

@@ -127,6 +127,13 @@ def propose(
             help="What people change with access that works fewer hours a month becomes eligible; 0 for never.",
         ),
     ] = 0.0,
+    separate_layers: Annotated[
+        bool,
+        typer.Option(
+            "--separate-layers",
+            help="Split by layer of defence the roles of whoever would defeat several layers of a subscription.",
+        ),
+    ] = False,
     exclude: Annotated[
         list[str] | None,
         typer.Option("--exclude", help="Leave this alone: a principal (id or UPN), a scope, or a role. Repeatable."),
@@ -166,6 +173,7 @@ def propose(
     """Plan the smallest role assignments that would have allowed what was done, with evidence and proof."""
     from rightsize.propose.dials import Dials, Reads, Unobservable  # noqa: PLC0415
     from rightsize.propose.objective import read_weights  # noqa: PLC0415
+    from rightsize.render.separation import separation_lines  # noqa: PLC0415
     from rightsize.workflow.exclusions import read_exclusion_file  # noqa: PLC0415
     from rightsize.workflow.propose import propose_plan  # noqa: PLC0415
 
@@ -183,6 +191,7 @@ def propose(
         grace_days=grace_days,
         direct_assignments=direct_assignments,
         standing_hours=standing_hours,
+        separate_layers=separate_layers,
         exclude=tuple(exclude or ()),
         exclusions=tuple(entry for path in exclude_from or () for entry in read_exclusion_file(path)),
         emergency_access=tuple(emergency_access or ()),
@@ -201,6 +210,8 @@ def propose(
     for part in result.plan.parts:
         found = part.replay
         say(f"{part.plane}: {found['allowed']} distinct requests stay allowed, {found['unknown']} nothing explains")
+    for line in separation_lines(result.plan.separation):
+        say(line)
     for advice in result.plan.advice:
         say(f"{advice.subject}: {advice.text}", level=0 if advice.subject.startswith("--") else 1)
     for one in result.unmatched:

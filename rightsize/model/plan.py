@@ -185,6 +185,8 @@ class Plan:
             evidence, and sensitive ones among them.
         curve: What fewer new roles would cost in excess: points with `custom_roles`, `excess`, `lower_bound` and
             `assignments`, most roles first.
+        separation: With `--separate-layers`, who defeats several layers of defence without the split and with it, what
+            the split costs, and what stays standing; empty without.
         names: Display names of principals and roles by id, and of subscriptions and management groups by scope; they
             are for people, and no part of what is agreed on.
         rests_on: What it read of the tenant, as hashes by id: `verify` says by them what has changed since.
@@ -200,6 +202,7 @@ class Plan:
     optimum: Mapping[str, Any] = field(default_factory=dict)
     reads: Mapping[str, Any] = field(default_factory=dict)
     curve: tuple[Mapping[str, Any], ...] = ()
+    separation: Mapping[str, Any] = field(default_factory=dict)
     names: Mapping[str, str] = field(default_factory=dict)
     rests_on: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     parts: tuple[PlanePart, ...] = ()

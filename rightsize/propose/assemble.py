@@ -6,6 +6,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 import polars as pl
 
@@ -18,7 +19,8 @@ from rightsize.propose.drafts import Draft, Key, Placement
 from rightsize.propose.ends import said_of_end
 from rightsize.propose.evidence import declared_windows, proposal_evidence, role_evidence
 from rightsize.propose.exposure import planned_exposure, today_exposure, used_weight
-from rightsize.propose.grant import demands_of
+from rightsize.propose.grant import demands_of, is_split
+from rightsize.propose.layer_parts import DAILY
 from rightsize.propose.naming import NewRoles
 from rightsize.propose.privileged import activation_evidence, privileged_evidence
 from rightsize.propose.reads import PatternPart
@@ -31,6 +33,10 @@ _NAMESPACE = uuid.UUID("0b7e7c0e-93a4-5c0c-8a3b-3d1c8b8f6a52")
 """An id of a proposal is made of the assignment that it speaks of."""
 
 _ELIGIBLE_REASON = "it gives privilege, or reads secrets on few days: nobody needs to have it before it is activated"
+_GUARD_REASON = (
+    "it gives privilege, reads secrets on few days, or defeats identity control or monitoring, which guard all other "
+    "layers: nobody needs to have it before it is activated"
+)
 
 
 def proposal_id(role_assignment_id: str, state: str, part: str = "") -> str:
@@ -61,12 +67,12 @@ def write_proposals(
     found = [
         _proposal(part, proofs[key], new, bench, declared, bounds.get(key), whole=draft)
         for key, draft in sorted(drafts.items())
-        for part in _parts(draft)
+        for part in _parts(draft, _GUARD_REASON if is_split(draft, bench) else _ELIGIBLE_REASON)
     ]
     return tuple(sorted(found, key=lambda proposal: (proposal.principal_ids, proposal.replaces, proposal.id)))
 
 
-def _parts(draft: Draft) -> Iterator[Draft]:
+def _parts(draft: Draft, why: str) -> Iterator[Draft]:
     """Yield the draft without what becomes eligible, and that as a draft of its own."""
     if draft.subject.state == "eligible":
         yield draft
@@ -76,7 +82,7 @@ def _parts(draft: Draft) -> Iterator[Draft]:
     if active or not eligible:
         yield replace(draft, placements=active)
     if eligible:
-        reason = f"{_ELIGIBLE_REASON}{said_of_end(draft.subject.end_on)}"
+        reason = f"{why}{said_of_end(draft.subject.end_on)}"
         yield replace(draft, kind="make_eligible", reason=reason, placements=eligible)
 
 
@@ -102,7 +108,7 @@ def _proposal(
     evidence = proposal_evidence(draft, uses, left, bench.book, declared.get(subject.anchor, ()))
     if draft.placements and subject.key in bench.findings.containers:
         evidence["duplicate_of"] = sorted(id_ for id_, _ in bench.findings.containers[subject.key])
-    parts = [one for one in demands_of(whole, bench) if one.apart]
+    parts = [one for one in demands_of(whole, bench) if one.apart not in ("", DAILY)]
     names = {id_: known.role_name for id_, known in bench.book.roles.items()}
     evidence |= privileged_evidence(draft, parts, bench.privilege, bench.book.index, names)
     evidence |= activation_evidence(draft, bench.privilege)
@@ -188,9 +194,19 @@ def planned_roles(drafts: Mapping[Key, Draft], new: NewRoles, bench: Bench) -> t
         ),
     )
     return tuple(
-        PlannedRole(role, new.slugs[id_], role_evidence(role, users[id_], used.get(id_, {}), bench.book))
+        PlannedRole(
+            role,
+            new.slugs[id_],
+            role_evidence(role, users[id_], used.get(id_, {}), bench.book) | _layers_of(role, bench),
+        )
         for id_, role in sorted(new.definitions.items())
     )
+
+
+def _layers_of(role: RoleDefinition, bench: Bench) -> dict[str, Any]:
+    """Return the layers whose part a role holds, where needs are split by layer."""
+    layers = bench.privilege.layers
+    return {"layers": list(layers.layers_of(bench.book.index.granted_by(role.permissions)))} if layers.pairs else {}
 
 
 def _frame(rows: Iterable[tuple[str, ...]], names: Iterable[str]) -> pl.DataFrame:

@@ -71,6 +71,12 @@ class Atoms:
             found |= self.book.part_mask(part)
         return found
 
+    def granting(self, operations: int) -> int:
+        """Return the atoms that grant any of some operations."""
+        if not operations:
+            return 0
+        return operations | sum(bit for part, bit in self._bits.items() if self.book.part_mask(part) & operations)
+
     def granted(self, atoms: int) -> int:
         """Return all atoms that a set grants, contained patterns and their operations among them."""
         parts = self._parts_of(atoms)

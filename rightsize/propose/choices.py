@@ -41,6 +41,7 @@ class Terms:
         tree: Management groups and subscriptions.
         most_roles: How many new roles there may be.
         weights: How the four numbers are weighed; None for one after the other.
+        foreign: What no role for a part may grant, by the word for the part.
     """
 
     max_excess: int
@@ -50,6 +51,7 @@ class Terms:
     tree: ScopeTree
     most_roles: int
     weights: Weights | None = None
+    foreign: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ def choose(units: Sequence[Unit], book: RoleBook, terms: Terms, carried: Carried
     atoms = carried.atoms if carried else Atoms.of((unit.need for unit in units), book)
     shelf = Shelf(book, atoms, terms.tree)
     reader = CaseReader(shelf, terms.max_excess, terms.weigh)
-    classes = form_classes(units, shelf, terms.exposure, terms.held, terms.max_excess)
+    classes = form_classes(units, shelf, terms.exposure, terms.held, terms.max_excess, terms.foreign)
     chooser = _Chooser(
         [one for one in classes if one.role_definition_id is not None],
         [reader.read(one) for one in classes if one.role_definition_id is None],

@@ -37,6 +37,7 @@ class NeedClass:
         held: Those of the ceiling that the holder has at this very place, so that taking one means to keep it.
         condition: The condition that its assignments carry.
         role_definition_id: The one role that may grant it, where only one may.
+        foreign: The operations that no role for it may grant, whatever today's do.
         units: The units, sorted.
         exposure: How many resource groups and people a new operation would reach, summed over the units.
     """
@@ -48,6 +49,7 @@ class NeedClass:
     held: tuple[str, ...]
     condition: str | None
     role_definition_id: str | None
+    foreign: int = 0
     units: tuple[Unit, ...] = ()
     exposure: int = 0
 
@@ -94,6 +96,7 @@ def form_classes(
     exposure: Callable[[Unit], int],
     held: Mapping[tuple[str, str], frozenset[str]],
     max_excess: int,
+    foreign: Mapping[str, int],
 ) -> list[NeedClass]:
     """Sort units into classes.
 
@@ -103,6 +106,7 @@ def form_classes(
         exposure: How many resource groups and people an operation more would reach.
         held: (principal, folded place) to the roles that it has there today.
         max_excess: Operations that an existing role may grant beyond a need.
+        foreign: What no role for a part may grant, by the word for the part.
     """
     fitting: dict[tuple[Need, tuple[str, ...]], tuple[str, ...]] = {}
     grouped: dict[NeedClass, list[Unit]] = {}
@@ -120,6 +124,7 @@ def form_classes(
             tuple(id_ for id_ in unit.ceiling if id_ in here),
             unit.condition,
             unit.role_definition_id,
+            foreign.get(unit.apart, 0),
         )
         grouped.setdefault(alike, []).append(unit)
     return [
@@ -202,7 +207,8 @@ class CaseReader:
         ranked = sorted(
             ((self.weigh(role.spare) if role.spare else 0), role.kind != "own", role.role.role_definition_id, role)
             for role in self.shelf.fitting(one.ceiling, one.custom, atoms, needed, self.max_excess)
-            if one.condition is None or role.role.granted & self._decided_by(one.condition)
+            if not role.role.granted & one.foreign
+            and (one.condition is None or role.role.granted & self._decided_by(one.condition))
         )
         kept: list[tuple[int, int, str]] = []
         for weight, _, id_, role in sorted(ranked, key=lambda item: -(item[3].atoms & atoms).bit_count()):
@@ -225,7 +231,7 @@ class CaseReader:
         """Return the atoms that no new role may have there, and the word for it."""
         if one.domain == ROOT:
             return -1, "root"
-        unwritable = atoms & self._unwritable(one)
+        unwritable = atoms & self._unwritable(one) | self.atoms.granting(one.foreign)
         if one.domain:
             word = "data_at_management_group" if atoms & self.atoms.data else "role_refused"
             return self.atoms.data | unwritable, word

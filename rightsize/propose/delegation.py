@@ -219,9 +219,8 @@ def _expression(source: str, roles: list[str], kinds: tuple[str, ...]) -> str:
 
 def said_of_delegation(evidence: Mapping[str, Any]) -> list[str]:
     """Return what a reason says of the roles that may be assigned, where they are constrained."""
-    found = [
-        part["delegation"].get("may_assign", ()) for part in evidence.get("privileged", ()) if "delegation" in part
-    ]
+    parts = (*evidence.get("privileged", ()), *evidence.get("separated", ()))
+    found = [part["delegation"].get("may_assign", ()) for part in parts if "delegation" in part]
     named = {_said(one) for allowed in found for one in allowed}
     if not named:
         return []

@@ -11,6 +11,9 @@ from rightsize.model.errors import UsageError
 from rightsize.propose.exclusions import Exclusion
 from rightsize.propose.objective import Weights
 
+SEPARATE_LAYERS = "--separate-layers"
+"""The subject of advice to turn this dial."""
+
 
 class Reads(StrEnum):
     """How much of the reading part of today's grant stays, since no log shows reads of Azure Resource Manager."""
@@ -51,6 +54,7 @@ class Dials:
         direct_assignments: Give what only few members of a group do to these members instead of to the group.
         standing_hours: What people change with access that is at work fewer hours a month becomes eligible where it
             can; 0 for never.
+        separate_layers: Split by layer of defence the roles of whoever would defeat several layers of a subscription.
         exclude: Principals (id or UPN), scopes (with all below) and roles (id or name) that are left alone.
         exclusions: More of these from files, each with its reason, owner and end.
         emergency_access: Emergency access accounts, by id or UPN.
@@ -69,6 +73,7 @@ class Dials:
     grace_days: int = 14
     direct_assignments: bool = True
     standing_hours: float = 0.0
+    separate_layers: bool = False
     exclude: tuple[str, ...] = ()
     exclusions: tuple[Exclusion, ...] = ()
     emergency_access: tuple[str, ...] = ()
@@ -118,6 +123,8 @@ class Dials:
             "unobservable": str(self.unobservable),
             "weights": self.weights.as_json() if self.weights is not None else None,
             "wildcards": self.wildcards,
+            # A plan that was made before there was this dial says nothing of it, and nor does one without it.
+            **({"separate_layers": True} if self.separate_layers else {}),
         }
 
 

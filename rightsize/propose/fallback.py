@@ -63,7 +63,7 @@ class Fallbacks:
             left = case.atoms & ~one.atoms
             beside = [other for other in case.existing if not left & ~other.atoms] if left else [None]
             stays = one.kind == "own" and one.role.role_definition_id in whole.held
-            if beside and not stays:
+            if beside and not stays and not one.role.granted & whole.foreign:
                 found.append((self.weigh(one.spare), bool(left), one.kind != "own", one.role.role_definition_id, one))
         for weight, _, _, _, one in sorted(found, key=lambda item: item[:4]):
             if self.shelf.is_inside(one, whole.ceiling):

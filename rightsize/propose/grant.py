@@ -111,7 +111,7 @@ def _gathered(demand: Demand, gathered: Set[Key]) -> Demand:
     """
     if demand.subject.key not in gathered:
         return demand
-    return replace(demand, place=demand.subject.place, state=_state_of(demand.subject), apart=False)
+    return replace(demand, place=demand.subject.place, state=_state_of(demand.subject), apart="")
 
 
 def _moved(demand: Demand, moves: Mapping[Slot, str]) -> Demand:
@@ -161,6 +161,7 @@ def read_terms(bench: Bench) -> Terms:
         tree=bench.analysis.tenant.tree,
         most_roles=room if dial is None else min(room, dial),
         weights=bench.dials.weights,
+        foreign=bench.privilege.layers.foreign(),
     )
 
 
@@ -185,6 +186,11 @@ def demands_of(draft: Draft, bench: Bench) -> Iterator[Demand]:
         for principal, part in parts:
             asked = Demand(subject, place, part, principal, state, subject.condition, subject.end_on)
             yield from split(asked, draft.profile, bench.privilege)
+
+
+def is_split(draft: Draft, bench: Bench) -> bool:
+    """Return whether any part of what an assignment is needed for is one of a layer."""
+    return any(part.apart in bench.privilege.layers.masks for part in demands_of(draft, bench))
 
 
 def _state_of(subject: Subject) -> AssignmentState:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import polars as pl
 
@@ -15,26 +16,27 @@ from rightsize.analyze.text import folded, place_of
 from rightsize.analyze.verdicts import Analysis
 from rightsize.model.errors import InternalError
 from rightsize.model.nouns import PermissionBlock
-from rightsize.model.plan import Plan, Proof
+from rightsize.model.plan import Advice, Plan, Proof, Proposal
 from rightsize.propose.advice import write_advice
 from rightsize.propose.assemble import planned_roles, role_id_of, write_proposals
 from rightsize.propose.bench import Bench, prepare, read_findings
-from rightsize.propose.breakage import break_bounds, keep_risky
+from rightsize.propose.breakage import Estimate, break_bounds, keep_risky
 from rightsize.propose.claims import claim_name, make_claims
 from rightsize.propose.dials import Dials
 from rightsize.propose.drafts import Draft, Key, Subject, first_draft, inherited_strings, keep_reason
 from rightsize.propose.ends import AT_ONCE, last_of
-from rightsize.propose.grant import Granted, grant_needs
+from rightsize.propose.grant import Granted, grant_needs, is_split
 from rightsize.propose.limits import Limits, refusals
 from rightsize.propose.linked import Writes, writes_within_reach
 from rightsize.propose.naming import NewRoles, name_roles
 from rightsize.propose.needs import NeedReader
-from rightsize.propose.privileged import opens
+from rightsize.propose.privileged import opened_by_layer, opens
 from rightsize.propose.proof import prove
 from rightsize.propose.reach import GRANTS_SCHEMA, Evaluator
 from rightsize.propose.read_prices import price_reads
 from rightsize.propose.readings import take_readings
 from rightsize.propose.replay import Replay, distinct_uses, replay
+from rightsize.propose.separation import Separated, advise, find_parts, lost_by, said_of_split, tell
 from rightsize.propose.settle import (
     fit_limits,
     keep_last_owners,
@@ -77,7 +79,10 @@ def plan_bench(bench: Bench, content_hash: str) -> Plan:
     """Return the plan of what was read, as `make_plan` does."""
     inputs, analysis, dials = bench.inputs, bench.analysis, bench.dials
     bounds = break_bounds(bench)
-    granted = settle(keep_risky(draft_all(bench), bounds, bench), bench)
+    granted = _settled(bench, bounds)
+    separated = None
+    if dials.separate_layers:
+        bench, granted, separated = _separated(bench, granted, bounds)
     drafts = granted.drafts
     names = {id_: role.role_name for id_, role in bench.book.roles.items()}
     if dials.wildcards:
@@ -89,6 +94,7 @@ def plan_bench(bench: Bench, content_hash: str) -> Plan:
     proofs = _prove(drafts, new, roles, bench)
     outcome = _replay(drafts, new, roles, bench)
     proposals = write_proposals(drafts, proofs, new, bench, bounds)
+    separation = tell(separated, bench) if separated is not None else {}
     return Plan(
         generated_from={
             "content_hash": content_hash,
@@ -102,15 +108,45 @@ def plan_bench(bench: Bench, content_hash: str) -> Plan:
         },
         proposals=proposals,
         roles=planned_roles(drafts, new, bench),
-        advice=write_advice(inputs, analysis, dials, proposals),
+        advice=_advice(bench, proposals, separation),
         replay=outcome.as_json(),
         verdicts=_count_verdicts(analysis),
         names=_names(bench, new),
         optimum=granted.optimum,
         reads=price_reads(bench, stays_within_reach(NeedReader(bench.book, dials, bench.elsewhere), bench)),
         curve=granted.curve,
+        separation=separation,
         rests_on=take_readings(inputs, (one.role for proposal in proposals for one in proposal.assignments)),
     )
+
+
+def _advice(bench: Bench, proposals: Sequence[Proposal], separation: Mapping[str, Any]) -> tuple[Advice, ...]:
+    found = {*write_advice(bench.inputs, bench.analysis, bench.dials, proposals), *advise(separation)}
+    return tuple(sorted(found, key=lambda one: (one.subject, one.text)))
+
+
+def _settled(bench: Bench, bounds: Mapping[Key, Estimate]) -> Granted:
+    """Return drafts that are one plan."""
+    return settle(keep_risky(draft_all(bench), bounds, bench), bench)
+
+
+def _separated(bench: Bench, unsplit: Granted, bounds: Mapping[Key, Estimate]) -> tuple[Bench, Granted, Separated]:
+    """Split by layer the needs of whoever violates independence; what the split would keep as it is stays whole.
+
+    Where the split takes the room that an assignment needs which is not split, nothing is.
+    """
+    parts = find_parts(unsplit.drafts, bench)
+    whole: dict[Key, str] = {}
+    while True:
+        split = replace(bench, privilege=replace(bench.privilege, layers=parts))
+        granted = _settled(split, bounds)
+        found = Separated(unsplit.drafts, granted.drafts, whole)
+        lost = lost_by(found)
+        if not lost:
+            return split, replace(granted, drafts=said_of_split(granted.drafts, split)), found
+        ours = all(key not in parts.whole and is_split(granted.drafts[key], split) for key in lost)
+        whole |= lost
+        parts = replace(parts, whole=frozenset(whole), pairs=parts.pairs if ours else frozenset())
 
 
 def _count_verdicts(analysis: Analysis) -> dict[str, int]:
@@ -186,8 +222,11 @@ def _draft_one(subject: Subject, reader: NeedReader, around: Mapping[str, Writes
     role = bench.book.roles[subject.role_definition_id]
     uses = bench.uses.get(subject.key, {})
     needs = reader.read(role, subject.place, profile, uses, around[fold(subject.principal_id)])
-    opened = opens(subject, profile, needs, bench.privilege, bench.book.index.reads)
+    by_layer = opened_by_layer(subject, role, needs, bench.privilege, bench.book.index)
+    opened = by_layer is None and opens(subject, profile, needs, bench.privilege, bench.book.index.reads)
     draft = first_draft(subject, role, profile, needs, bench.book, bench.dials.max_excess, opens=opened)
+    if by_layer is not None and draft.kind == "keep":
+        draft = first_draft(subject, role, profile, by_layer, bench.book, bench.dials.max_excess, opens=True)
     if draft.open and subject.state == "eligible" and not bench.privilege.eligibility.knows(subject):
         return draft.kept("activation_rules_unknown")
     return draft

@@ -17,10 +17,11 @@ from rightsize.analyze.activation_use import duration
 from rightsize.propose.delegation import ADMINISTRATOR, WHY_UNCONSTRAINED, Delegation, Delegations, area_of
 from rightsize.propose.drafts import Draft, Key, Subject
 from rightsize.propose.eligibility import GROUP_SEGMENTS, WHY_ACTIVE, Eligibility
+from rightsize.propose.layer_parts import BESIDE, DAILY, GUARDS, LayerParts, as_granted, may_open
 from rightsize.propose.needs import Needs, Profile
 from rightsize.propose.operation_sets import OperationIndex
 from rightsize.propose.reads import READ
-from rightsize.propose.roles import Need
+from rightsize.propose.roles import KnownRole, Need
 from rightsize.propose.units import Demand
 from rightsize.propose.use_rows import UseRows
 from rightsize.rbac.text import fold
@@ -28,6 +29,8 @@ from rightsize.rules.operations import split_off
 
 FEW_DAYS = 30
 """A secret is read on few days where that is at most one day in so many of the window: three of ninety."""
+PRIVILEGED = "privileged"
+"""The word for the part that is split off of a need whose layers are not told apart."""
 NAMED = 20
 """How many operations a proposal names one by one."""
 
@@ -43,6 +46,7 @@ class Privilege:
         hours: For the same assignments how long an activation has to be for 95 of 100 days of work.
         eligibility: Who may become eligible.
         delegations: Who assigns roles, and which.
+        layers: Whose needs are split by layer of defence.
     """
 
     always: int = 0
@@ -51,6 +55,7 @@ class Privilege:
     hours: Mapping[Key, float] = field(default_factory=dict)
     eligibility: Eligibility = field(default_factory=Eligibility)
     delegations: Delegations = field(default_factory=Delegations)
+    layers: LayerParts = field(default_factory=LayerParts)
 
     def part_of(self, key: Key, profile: Profile | None) -> int:
         """Return the operations that are split off from an assignment.
@@ -101,7 +106,11 @@ def read_privilege(
 
 def split(demand: Demand, profile: Profile | None, privilege: Privilege) -> Iterator[Demand]:
     """Yield a demand in its parts: the daily work, what gets a role of its own, and the assignment of known roles."""
-    delegated = _delegated(demand, profile, privilege)
+    by_layer = privilege.layers.splits(demand.principal_id, demand.place, demand.subject)
+    if by_layer:
+        apart = privilege.layers.harmful | privilege.always
+        demand = replace(demand, need=privilege.layers.spelt_out(demand.need, apart))
+    delegated = _delegated(demand, profile, privilege, GUARDS[0] if by_layer else PRIVILEGED)
     if delegated is not None:
         yield delegated
         left = demand.need.operations & ~delegated.need.operations
@@ -113,9 +122,12 @@ def split(demand: Demand, profile: Profile | None, privilege: Privilege) -> Iter
         return
     apart = demand.need.operations & privilege.part_of(demand.subject.key, profile)
     seldom = demand.need.operations & privilege.seldom.get(demand.subject.key, 0)
-    if seldom and not why_active(_apart(demand, apart | seldom, privilege), privilege):
+    if seldom and not why_active(_apart(demand, apart | seldom, privilege, PRIVILEGED), privilege):
         # What works a few hours a month goes along, but only to sleep: it would be no help in a role of its own.
         apart |= seldom
+    if by_layer:
+        yield from _by_layer(demand, apart, privilege)
+        return
     if not apart:
         if demand.need:
             yield demand
@@ -123,15 +135,36 @@ def split(demand: Demand, profile: Profile | None, privilege: Privilege) -> Iter
     rest = replace(demand.need, operations=demand.need.operations & ~apart)
     if rest:
         yield replace(demand, need=rest)
-    yield _asleep(_apart(demand, apart, privilege), privilege)
+    yield _asleep(_apart(demand, apart, privilege, PRIVILEGED), privilege)
 
 
-def _delegated(demand: Demand, profile: Profile | None, privilege: Privilege) -> Demand | None:
+def _by_layer(demand: Demand, asleep: int, privilege: Privilege) -> Iterator[Demand]:
+    """Yield a part for each layer that the operations of a demand defeat, and what is left, which defeats none.
+
+    What guards the other layers sleeps where it can, like what would sleep anyway; the rest of each part stands.
+    """
+    left = demand.need.operations
+    for layer, mask in privilege.layers.masks.items():
+        own = left & mask
+        left &= ~mask
+        sleeping = own if layer in GUARDS else own & asleep
+        if sleeping:
+            yield _asleep(_apart(demand, sleeping, privilege, layer), privilege)
+        if own & ~sleeping:
+            yield replace(demand, need=Need(own & ~sleeping), apart=layer)
+    if left & asleep:
+        yield _asleep(_apart(demand, left & asleep, privilege, BESIDE), privilege)
+    rest = replace(demand.need, operations=left & ~asleep)
+    if rest:
+        yield replace(demand, need=rest, apart=DAILY)
+
+
+def _delegated(demand: Demand, profile: Profile | None, privilege: Privilege, word: str) -> Demand | None:
     """Return the part of a demand that assigns roles, held to those that were assigned; None where it cannot be."""
     found = privilege.delegations.of(demand, profile)
     if not isinstance(found, Delegation):
         return None
-    part = _apart(demand, demand.need.operations & privilege.delegations.operations, privilege)
+    part = _apart(demand, demand.need.operations & privilege.delegations.operations, privilege, word)
     held = replace(part, condition=found.condition, role_definition_id=ADMINISTRATOR)
     asleep = _asleep(held, privilege)
     return None if privilege.delegations.clashes(asleep) else asleep
@@ -142,9 +175,9 @@ def _asleep(part: Demand, privilege: Privilege) -> Demand:
     return part if why_active(part, privilege) else replace(part, state="eligible")
 
 
-def _apart(demand: Demand, operations: int, privilege: Privilege) -> Demand:
+def _apart(demand: Demand, operations: int, privilege: Privilege, word: str) -> Demand:
     """Return the part of a demand that is split off, where it may sleep."""
-    part = replace(demand, need=Need(operations), apart=True)
+    part = replace(demand, need=Need(operations), apart=word)
     return _lifted(part, privilege) if why_active(part, privilege) == "resource_scope" else part
 
 
@@ -184,11 +217,30 @@ def opens(subject: Subject, profile: Profile, needs: Needs, privilege: Privilege
     found = False
     for place, need in needs.by_scope.items():
         for part in split(Demand(subject, place, need, subject.principal_id), profile, privilege):
-            if part.apart:
+            if part.apart not in ("", DAILY):
                 found = found or part.state == "eligible"
             elif part.need.operations & ~reads or not all(_reads_only(one.patterns) for one in part.need.parts):
                 return False
     return found
+
+
+def opened_by_layer(
+    subject: Subject, role: KnownRole, needs: Needs, privilege: Privilege, index: OperationIndex
+) -> Needs | None:
+    """Return what an assignment that is needed as it is grants, to be split by layer; None where that is of no use.
+
+    What is left of it keeps the patterns of its role, which leave out what is split off.
+    """
+    layers = privilege.layers
+    if not layers.splits(subject.principal_id, subject.place, subject) or not may_open(subject, role):
+        return None
+    found = layers.layers_of(role.granted)
+    word = privilege.eligibility.refusal(
+        fold(subject.principal_id), subject.place, subject.role_definition_id, subject.place
+    )
+    if len(found) > 1 or (not word and not set(GUARDS).isdisjoint(found)):
+        return replace(needs, by_scope={subject.place: as_granted(role, index)})
+    return None
 
 
 def _reads_only(patterns: Sequence[str]) -> bool:
@@ -215,7 +267,12 @@ def privileged_evidence(
     shown = [part for part in parts if (fold(part.principal_id), part.place, part.state) in given]
     if not shown:
         return {}
-    found: dict[str, Any] = {"privileged": [_part_json(part, draft.profile, privilege, index, names) for part in shown]}
+    told = [(part, _part_json(part, draft.profile, privilege, index, names)) for part in shown]
+    by_word = {
+        "privileged": [said for part, said in told if part.apart not in privilege.layers.masks],
+        "separated": [{"layer": part.apart, **said} for part, said in told if part.apart in privilege.layers.masks],
+    }
+    found: dict[str, Any] = {word: said for word, said in by_word.items() if said}
     subject = draft.subject
     if subject.key in privilege.hours:
         found["seldom"] = {
@@ -255,11 +312,16 @@ def _part_json(
         "operation_names": names[:NAMED],
     }
     word = why_active(part, privilege)
-    if word:
+    if word and is_to_sleep(part, privilege):
         found |= {"why_active": word, "meaning": WHY_ACTIVE[word]}
     if part.need.operations & privilege.delegations.operations:
         found["delegation"] = _delegation_json(part, profile, privilege.delegations, role_names)
     return found
+
+
+def is_to_sleep(part: Demand, privilege: Privilege) -> bool:
+    """Return whether a part that is split off is one that sleeps where it can: all but those of the inner layers."""
+    return part.apart in GUARDS or part.apart not in privilege.layers.masks
 
 
 def _delegation_json(

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,8 @@ _PROPOSAL: Mapping[str, type | tuple[type, ...]] = {
     "risk_after": (int, float),
 }
 _CURVE = ("custom_roles", "excess", "lower_bound", "assignments")
+_VIOLATIONS = ("standing", "standing_with_guards", "by_activation", "identities_standing")
+_COST = ("roles", "assignments", "eligible_assignments")
 _REPLAY = ("allowed", "needs_activation", "denied")
 
 
@@ -86,6 +88,7 @@ def plan_of(read: ReviewablePlan) -> Plan:
         advice=tuple(Advice(one["subject"], one["text"]) for one in document["advice"]),
         replay=document["replay"],
         curve=tuple(document["curve"]),
+        separation=document.get("separation", {}),
     )
 
 
@@ -144,6 +147,34 @@ def _check_whole(document: Mapping[str, Any]) -> None:
     )
     if not fine:
         raise InputError("`plan.json` has no curve, advice and replay as a plan has them", hint=_AGAIN)
+    if not _is_separation(document.get("separation", {})):
+        raise InputError("`plan.json` has no separation as a plan has it", hint=_AGAIN)
+
+
+def _is_separation(told: object) -> bool:
+    """Return whether what is said of the split by layers can be shown; a plan without it says nothing."""
+    if told == {}:
+        return True
+    if not isinstance(told, dict):
+        return False
+    counts, cost = told.get("violations"), told.get("cost")
+    lists = {"standing": "meaning", "left_whole": "because"}
+    return (
+        isinstance(counts, dict)
+        and isinstance(cost, dict)
+        and all(_has_numbers(counts.get(word), _VIOLATIONS) for word in ("granted", "unsplit", "split"))
+        and _has_numbers(cost, _COST)
+        and _is_number(told.get("assignments_split"))
+        and all(
+            isinstance(told.get(name), list)
+            and all(isinstance(row, dict) and isinstance(row.get(word), str) for row in told[name])
+            for name, word in lists.items()
+        )
+    )
+
+
+def _has_numbers(found: object, names: Sequence[str]) -> bool:
+    return isinstance(found, dict) and all(_is_number(found.get(name)) for name in names)
 
 
 def _is_number(value: object) -> bool:

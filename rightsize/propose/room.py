@@ -131,10 +131,14 @@ def _move(below: Sequence[Unit], there: Sequence[Unit], place: str, made: Mappin
     for unit in (*below, *there):
         saved[anchor_of_place(unit.place)] += made.get(unit, 0)
     # The roles of the joined need are chosen later; the most that one of its parts takes is what it takes by itself.
-    saved[anchor_of_place(place)] -= max((made.get(unit, 0) for unit in (*below, *there)), default=1)
+    # What is apart from each other is joined each by itself.
+    most: dict[str, int] = {}
+    for unit in (*below, *there):
+        most[unit.apart] = max(most.get(unit.apart, 0), made.get(unit, 0))
+    saved[anchor_of_place(place)] -= sum(most.values())
     wider = tenant.exposure(below[0].principal_id, place)
     excess = sum(tenant.weigh(unit) * max(0, wider - tenant.exposure(unit.principal_id, unit.place)) for unit in below)
-    return Move(tuple(sorted((slot_of(unit) for unit in below), key=repr)), place, excess, dict(saved))
+    return Move(tuple(sorted({slot_of(unit) for unit in below}, key=repr)), place, excess, dict(saved))
 
 
 def _places_above(unit: Unit, tenant: Tenant) -> list[str]:

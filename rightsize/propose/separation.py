@@ -1,217 +1,253 @@
-"""Separation: roles of those who alone defeat several layers of defence, split so that two of them sleep.
+"""Separation: who would defeat several layers of defence under a plan, whose needs are split for it, and what it costs.
 
-Identity control and monitoring guard all other layers: who can change who may do what, and switch off what would show
-it, needs nothing else. So the operations of a role that defeat one of these two become a role of their own, eligible
-where its holder is a person or a group of people, and the rest stays standing. Both together grant what the role
-grants, for all strings, and neither grants what the other does: that is proved of each role before it is shown.
+What is counted is what `rightsize layers` counts: one identity and two or more layers in one subscription, without what
+a condition hedges. A plan is made first without the split; whoever violates independence under it is split, and the
+plan made again. What that would keep from being narrowed stays whole.
 """
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.layers import harmful
+from rightsize.analyze.layers import ASSIGNED_SCHEMA, granted_defeats, harmful, identities, today, violations_in
 from rightsize.analyze.tenant import Tenant
-from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.model.plan import Advice
-from rightsize.propose.eligibility import WHY_ACTIVE, Eligibility
-from rightsize.rbac.algebra import contains, grants
+from rightsize.propose.bench import Bench
+from rightsize.propose.drafts import Draft, Key, Placement, keep_reason
+from rightsize.propose.eligibility import WHY_ACTIVE
+from rightsize.propose.grant import demands_of, is_split
+from rightsize.propose.layer_parts import GUARDS, LayerParts, layer_masks
+from rightsize.propose.privileged import is_to_sleep, why_active
+from rightsize.propose.settle import role_key
 from rightsize.rbac.text import fold
-from rightsize.rules.layers import LAYER_BITS, layers_in
 
-_CANNOT = ("workload_holder", "workload_member", "unknown_holder", "unknown_members", "root_scope")
-APART = ("identity_control", "monitoring")
-_MASK = sum(LAYER_BITS[layer] for layer in APART)
-_NAMESPACE = uuid.UUID("5c1d7d5a-0f58-5a6e-9d53-6c0f5c2f4e0b")
-_LONGEST_NAME = 128
-
-Blocks = tuple[PermissionBlock, ...]
+_GRANTS: dict[str, Any] = {"role": pl.String, "name": pl.String, "plane": pl.String, "conditional": pl.Boolean}
+_LOADABLE = ("unknown_holder", "unknown_members", "no_licence", "policy_unknown")
+"""What might be otherwise if more were loaded."""
+_RELIED = keep_reason("relied_upon")
 
 
 @dataclass(frozen=True, slots=True)
-class Split:
-    """A role in two.
+class Separated:
+    """What the split of a plan by layer comes to.
 
     Attributes:
-        role: Its folded id, and `name` what it is called.
-        daily: What stays standing: the role without the operations that are set apart.
-        apart: These operations.
-        layers: The layers that `apart` defeats.
-        left: Those that `daily` still does.
-        operations: The number of operations that are set apart.
-        witness: What both together grant otherwise than the role, or grant both; None where that is proved not to be.
+        unsplit: The drafts of the plan without the split.
+        drafts: Those with it.
+        whole: Why an assignment is left whole though its holder violates independence, by its key.
     """
 
-    role: str
-    name: str
-    daily: RoleDefinition
-    apart: RoleDefinition
-    layers: tuple[str, ...]
-    left: tuple[str, ...]
-    operations: int
-    witness: str | None
+    unsplit: Mapping[Key, Draft]
+    drafts: Mapping[Key, Draft]
+    whole: Mapping[Key, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Separation:
-    """A split for one assignment.
+def find_parts(drafts: Mapping[Key, Draft], bench: Bench) -> LayerParts:
+    """Return whose needs are split where: of everybody who violates independence under drafts that have roles.
 
-    Attributes:
-        holder: Who holds the role, `place` where.
-        split: The role in two.
-        state: What the part that is set apart would be: `eligible`, or `active` where its holder cannot activate.
-        word: Why that is, or what has to be known first, as a word of `eligibility.WHY_ACTIVE`; may be empty.
-        principals: Who alone defeats several layers there through it.
+    A group's needs are split where each of those who act through it violates independence, so that nobody has to
+    activate anything for the sake of somebody else.
     """
+    tenant = bench.analysis.tenant
+    harm = harmful(tenant.operations)
+    found = violations(drafts, bench, harm).filter(pl.col("state") == "active").select("principal_id", "scope")
+    acting = identities(tenant)
+    number = acting.group_by("holder").agg(members=pl.len())
+    all_of = (
+        acting.join(found, on="principal_id")
+        .group_by("holder", "scope")
+        .agg(violating=pl.len())
+        .join(number, on="holder")
+        .filter(pl.col("violating") == pl.col("members"))
+    )
+    pairs = frozenset(all_of.select("holder", "scope").iter_rows())
+    return LayerParts(layer_masks(harm, bench.book.index), pairs, frozenset(), tenant.tree, bench.book)
 
-    holder: str
-    place: str
-    split: Split
-    state: str
-    word: str
-    principals: tuple[str, ...]
+
+def violations(drafts: Mapping[Key, Draft], bench: Bench, harm: pl.DataFrame) -> pl.DataFrame:
+    """Return the violations of independence under drafts, as the table `layer_violations`."""
+    tenant = bench.analysis.tenant
+    assigned, grants = _assigned(drafts, bench)
+    return violations_in(granted_defeats(assigned, grants, harm, tenant, "proposed"), harm)
 
 
-def separate(
-    assigned: pl.DataFrame,
-    granted: pl.DataFrame,
-    violators: Collection[str],
-    roles: Mapping[str, tuple[str, Blocks]],
-    tenant: Tenant,
-    eligibility: Eligibility,
-    spelling: Mapping[str, str],
-) -> list[Separation]:
-    """Return the splits for those who violate independence, by holder, place and role.
+def _assigned(drafts: Mapping[Key, Draft], bench: Bench) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return what is assigned under drafts, as `layers.ASSIGNED_SCHEMA`, and what the roles grant that defeats layers.
+
+    A new role is called by a number of its own here.
+    """
+    tenant = bench.analysis.tenant
+    gone = [(fold(id_), state) for (id_, state), draft in drafts.items() if draft.kind != "keep"]
+    schema: dict[str, Any] = {"id": pl.String, "state": pl.String}
+    left = tenant.assignments.join(pl.DataFrame(gone, schema=schema, orient="row"), on=["id", "state"], how="anti")
+    numbers: dict[object, str] = {}
+    granted: dict[str, int] = {}
+    rows = []
+    for _, draft in sorted(drafts.items()):
+        for one in draft.placements:
+            role = _called(one, numbers)
+            granted[role] = one.choice.granted
+            rows.append((fold(one.principal_id), one.place, role, one.state, one.condition))
+    placed = pl.DataFrame(rows, schema=ASSIGNED_SCHEMA, orient="row")
+    return pl.concat([today(left), placed]).unique(), pl.concat([tenant.grants, _grants(granted, tenant, bench)])
+
+
+def _called(one: Placement, numbers: dict[object, str]) -> str:
+    key = role_key(one)
+    return one.choice.role_definition_id if key is None else numbers.setdefault(key, f"new {len(numbers)}")
+
+
+def _grants(granted: Mapping[str, int], tenant: Tenant, bench: Bench) -> pl.DataFrame:
+    known = set(tenant.grants["role"])
+    rows = [
+        (role, fold(name), plane, False)
+        for role, operations in granted.items()
+        if role not in known
+        for plane, name in bench.book.index.members(operations)
+    ]
+    return pl.DataFrame(rows, schema=_GRANTS, orient="row").select(tenant.grants.columns)
+
+
+def lost_by(found: Separated) -> dict[Key, str]:
+    """Return the assignments that the split keeps from being changed as they would be without it, with the reason.
+
+    What is relied upon stays for the sake of another, which says nothing against the split.
+    """
+    return {
+        key: draft.reason
+        for key, draft in found.drafts.items()
+        if draft.kind == "keep" and draft.reason != found.unsplit[key].reason and not draft.reason.startswith(_RELIED)
+    }
+
+
+def said_of_split(drafts: Mapping[Key, Draft], bench: Bench) -> dict[Key, Draft]:
+    """Return drafts whose reasons say where needs are split."""
+    return {
+        key: replace(draft, reason=f"{draft.reason}; split by layer of defence")
+        if draft.placements and is_split(draft, bench)
+        else draft
+        for key, draft in drafts.items()
+    }
+
+
+def tell(found: Separated, bench: Bench) -> dict[str, Any]:
+    """Return what `plan.json` says of the split: violations before and after, what it costs, and what stays standing.
+
+    `granted`, `unsplit` and `split` count violations, each one identity in one subscription: by what is standing, those
+    of them that have identity control or monitoring among their layers, and those more that need an activation.
+    """
+    tenant = bench.analysis.tenant
+    harm = harmful(tenant.operations)
+    now = violations_in(granted_defeats(today(tenant.assignments), tenant.grants, harm, tenant, "granted"), harm)
+    before, after = violations(found.unsplit, bench, harm), violations(found.drafts, bench, harm)
+    cost_before, cost_after = _cost(found.unsplit), _cost(found.drafts)
+    return {
+        "violations": {
+            word: _counted(frame) for word, frame in (("granted", now), ("unsplit", before), ("split", after))
+        },
+        "cost": {word: cost_after[word] - cost_before[word] for word in cost_before},
+        "assignments_split": sum(bool(one.placements) and is_split(one, bench) for one in found.drafts.values()),
+        "identities": _identities(before, after),
+        "standing": _standing(found, bench),
+        "left_whole": [
+            {"role_assignment_id": id_, "state": state, "because": why}
+            for (id_, state), why in sorted(found.whole.items())
+        ],
+    }
+
+
+def as_measured(told: Mapping[str, Any], frame: pl.DataFrame) -> dict[str, Any]:
+    """Return what is told of the split with the violations that are left once decisions are respected.
 
     Args:
-        assigned: As `layers.ASSIGNED_SCHEMA`.
-        granted: `(role, name, plane, conditional)` of their roles.
-        violators: Folded ids of who alone defeats two or more layers of a subscription.
-        roles: Name and blocks of each role, by folded id.
-        tenant: Who is a member of what, and the operations.
-        eligibility: Who may be eligible.
-        spelling: Folded scope to how it is spelled.
+        told: As `tell` returns it.
+        frame: Rows of `layer_violations` under the plan as it is written.
     """
-    harm = harmful(tenant.operations)
-    masks = (
-        granted.join(harm, on=["name", "plane"]).group_by("role", maintain_order=True).agg("operation", "plane", "mask")
-    )
-    known = {row["role"]: row for row in masks.to_dicts()}
-    reached = tenant.membership.filter(pl.col("principal_id").is_in(list(violators)))
-    grouped = reached.group_by("holder").agg(pl.col("principal_id").unique().sort())
-    through = {holder: tuple(who) for holder, who in grouped.iter_rows()}
-    standing = assigned.filter(
-        (pl.col("state") == "active") & pl.col("condition").is_null() & pl.col("holder").is_in(list(through))
-    )
-    splits: dict[str, Split | None] = {}
-    found = []
-    for holder, place, role in (
-        standing.select("holder", "place", "role").unique().sort("holder", "place", "role").iter_rows()
-    ):
-        if role not in known or role not in roles or place == "/":
-            continue
-        if role not in splits:
-            splits[role] = split_role(role, *roles[role], known[role], ())
-        split = splits[role]
-        if split is None:
-            continue
-        word = eligibility.refusal(holder, place, role, place)
-        here = replace(
-            split,
-            daily=_at(split.daily, spelling.get(place, place)),
-            apart=_at(split.apart, spelling.get(place, place)),
-        )
-        found.append(
-            Separation(holder, place, here, "active" if word in _CANNOT else "eligible", word, through[holder])
-        )
-    return found
+    return {**told, "violations": {**told["violations"], "split": _counted(frame)}} if told else {}
 
 
-def split_role(role: str, name: str, blocks: Blocks, harm: Mapping[str, Any], scopes: Sequence[str]) -> Split | None:
-    """Return a role in two, or None where there is nothing to set apart, nothing else, or a condition in the way."""
-    if any(block.condition for block in blocks):
-        return None
-    rows = list(zip(harm["operation"], harm["plane"], harm["mask"], strict=True))
-    taken = sorted((operation, plane) for operation, plane, mask in rows if mask & _MASK)
-    left = sum({LAYER_BITS[layer] for _, _, mask in rows if not mask & _MASK for layer in layers_in(mask)})
-    if not taken or not left:
-        return None
-    daily = tuple(_without(block, taken) for block in blocks)
-    apart = (
-        PermissionBlock(
-            actions=tuple(operation for operation, plane in taken if plane == "control"),
-            data_actions=tuple(operation for operation, plane in taken if plane == "data"),
-        ),
-    )
-    lost = contains([*daily, *apart], blocks) or contains(blocks, [*daily, *apart])
-    both = next((operation for operation, plane in taken if grants(daily, operation, plane) != "no"), None)
-    defeated = 0
-    for _, _, mask in rows:
-        defeated |= mask & _MASK
-    return Split(
-        role,
-        name,
-        _definition(role, name, "without identity control and monitoring", daily, scopes),
-        _definition(role, name, "identity control and monitoring only", apart, scopes),
-        layers_in(defeated),
-        layers_in(left),
-        len(taken),
-        both or (f"{lost.operation} ({lost.plane})" if lost else None),
-    )
+def _counted(frame: pl.DataFrame) -> dict[str, int]:
+    standing = frame.filter(pl.col("state") == "active").select("principal_id", "scope", "layers")
+    guards = [pl.col("layers").list.contains(layer) for layer in GUARDS]
+    waking = frame.filter(pl.col("state") == "eligible").join(standing, on=["principal_id", "scope"], how="anti")
+    return {
+        "standing": standing.height,
+        "standing_with_guards": standing.filter(pl.any_horizontal(guards)).height,
+        "by_activation": waking.height,
+        "identities_standing": standing["principal_id"].n_unique(),
+    }
 
 
-def _without(block: PermissionBlock, taken: Sequence[tuple[str, str]]) -> PermissionBlock:
-    here = [(operation, plane) for operation, plane in taken if grants((block,), operation, plane) != "no"]
-    actions = tuple(operation for operation, plane in here if plane == "control")
-    data = tuple(operation for operation, plane in here if plane == "data")
-    # What is named as it stands is left out; a pattern is subtracted from.
-    names = {fold(operation) for operation, _ in here}
-    rest = replace(
-        block,
-        actions=tuple(text for text in block.actions if fold(text) not in names),
-        data_actions=tuple(text for text in block.data_actions if fold(text) not in names),
-    )
-    return replace(
-        rest,
-        not_actions=(*rest.not_actions, *(one for one in actions if grants((rest,), one, "control") != "no")),
-        not_data_actions=(*rest.not_data_actions, *(one for one in data if grants((rest,), one, "data") != "no")),
-    )
+def _cost(drafts: Mapping[Key, Draft]) -> dict[str, int]:
+    """Return how many new roles drafts bring, and how many assignments, standing and eligible."""
+    placed = {
+        (one.principal_id, role_key(one) or one.choice.role_definition_id, one.place, one.state): role_key(one)
+        for draft in drafts.values()
+        for one in draft.placements
+    }
+    states = Counter(state for _, _, _, state in placed)
+    return {
+        "roles": len({key for key in placed.values() if key is not None}),
+        "assignments": states["active"],
+        "eligible_assignments": states["eligible"],
+    }
 
 
-def _definition(role: str, name: str, part: str, blocks: Blocks, scopes: Sequence[str]) -> RoleDefinition:
-    text = f"{name}, {part}"
-    return RoleDefinition(
-        role_definition_id=str(uuid.uuid5(_NAMESPACE, f"{role} {part}")),
-        role_name=text if len(text) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - len(part) - 3]}…, {part}",
-        permissions=tuple(block for block in blocks if block.actions or block.data_actions),
-        description=f"Part of {name}: {part}. Both parts together grant what it grants.",
-        assignable_scopes=tuple(scopes),
-    )
+def _identities(before: pl.DataFrame, after: pl.DataFrame) -> list[dict[str, Any]]:
+    """Return who violates independence without the split, and which layers fall to it with the split."""
+    key = ["principal_id", "scope"]
+    layers = {
+        word: frame.filter(pl.col("state") == state).select(*key, pl.col("layers").alias(word))
+        for word, frame, state in (("unsplit", before, "active"), ("standing", after, "active"))
+    }
+    woken = after.filter(pl.col("state") == "eligible").select(*key, by_activation="layers")
+    joined = layers["unsplit"].join(layers["standing"], on=key, how="left").join(woken, on=key, how="left")
+    return joined.with_columns(pl.col("standing", "by_activation").fill_null([])).sort(key).to_dicts()
 
 
-def _at(role: RoleDefinition, scope: str) -> RoleDefinition:
-    parts = scope.split("/")
-    home = "/".join(parts[:3]) if fold(scope).startswith("/subscriptions/") else scope
-    return replace(role, assignable_scopes=(home,))
-
-
-def advise_separations(separations: Sequence[Separation]) -> list[Advice]:
-    """Return one advice an assignment that could be split, with what is proved of it."""
+def _standing(found: Separated, bench: Bench) -> list[dict[str, Any]]:
+    """Return the parts of the layers that guard the others which stay standing, with the reason."""
+    rows: dict[tuple[str, str, str, str], set[str]] = defaultdict(set)
+    for draft in found.drafts.values():
+        given = {(fold(one.principal_id), one.place, one.state) for one in draft.placements}
+        for part in demands_of(draft, bench):
+            stands = part.apart in GUARDS and is_to_sleep(part, bench.privilege) and part.state == "active"
+            if stands and (fold(part.principal_id), part.place, "active") in given:
+                word = why_active(part, bench.privilege)
+                scope = bench.spelling.get(part.place, part.place)
+                rows[part.principal_id, scope, part.apart, word].add(draft.subject.role_assignment_id)
     return [
-        Advice(
-            one.holder,
-            f"through {one.split.name} at {one.place} {len(one.principals)} "
-            f"{'identity alone defeats' if len(one.principals) == 1 else 'identities alone defeat'} several layers: "
-            f"assign `{one.split.daily.role_name}` standing, and `{one.split.apart.role_name}` "
-            + ("eligible" if one.state == "eligible" else "to an identity of its own")
-            + (f" ({WHY_ACTIVE[one.word]})" if one.word else "")
-            + f", {one.split.operations} operations; proved to grant together what the role grants, and nothing twice",
-        )
-        for one in separations
-        if one.split.witness is None
+        {
+            "principal_id": principal,
+            "scope": scope,
+            "layer": layer,
+            "why_active": word,
+            "meaning": WHY_ACTIVE[word],
+            "role_assignment_ids": sorted(ids),
+        }
+        for (principal, scope, layer, word), ids in sorted(rows.items())
     ]
+
+
+def advise(told: Mapping[str, Any]) -> Iterator[Advice]:
+    """Yield what only people can do about the parts that stay standing, one advice a holder and reason."""
+    layers: dict[tuple[str, str], set[str]] = defaultdict(set)
+    places: Counter[tuple[str, str]] = Counter()
+    for row in told.get("standing", ()):
+        who = row["principal_id"], row["why_active"]
+        layers[who].add(row["layer"].replace("_", " "))
+        places[who] += 1
+    for (principal, word), found in sorted(layers.items()):
+        what = "give these roles to a second identity"
+        if word in _LOADABLE:
+            what = f"load what is missing and propose again, or {what}"
+        yield Advice(
+            principal,
+            f"what defeats {' and '.join(sorted(found))} has {places[principal, word]} roles of its own that stay "
+            f"standing, since {WHY_ACTIVE[word]}: {what}",
+        )

@@ -35,7 +35,7 @@ class Demand:
         condition: The condition that the assignment of today has, or that a constrained delegation gets.
         end_on: When the assignment of today ends.
         role_definition_id: The one role that may grant it, where only one may.
-        apart: Whether it gets a role of its own, away from what else is needed there.
+        apart: The word for a part that gets a role of its own, away from what else is needed there.
     """
 
     subject: Subject
@@ -46,7 +46,7 @@ class Demand:
     condition: str | None = None
     end_on: str | None = None
     role_definition_id: str | None = None
-    apart: bool = False
+    apart: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class Unit:
         ceiling: The role definitions of today whose union nothing chosen may exceed, sorted.
         subjects: The assignments of today whose need it is, sorted.
         role_definition_id: The one role that may grant it, where only one may.
-        apart: Whether it gets a role of its own.
+        apart: The word for a part that gets a role of its own.
     """
 
     principal_id: str
@@ -75,7 +75,7 @@ class Unit:
     ceiling: tuple[str, ...]
     subjects: tuple[Key, ...]
     role_definition_id: str | None = None
-    apart: bool = False
+    apart: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +108,8 @@ class Units:
     leans_on: Mapping[Key, tuple[Unit, ...]]
 
 
-_Identity = tuple[str, AssignmentState, str | None, str | None, bool, str | None]
-"""Principal, state, condition, the one role, whether it is apart, and the end."""
+_Identity = tuple[str, AssignmentState, str | None, str | None, str, str | None]
+"""Principal, state, condition, the one role, what part it is, and the end."""
 
 
 def form_units(demands: Iterable[Demand], standing: Iterable[Standing], book: RoleBook, tree: ScopeTree) -> Units:
@@ -271,7 +271,7 @@ def _is_longer(unit: Unit, demand: Demand) -> bool:
     return alike == wanted and last_of(unit.end_on) > last_of(demand.end_on)
 
 
-def _from_wide(place: str, tree: ScopeTree, identity: _Identity) -> tuple[int, int, str, bool, str, str, str, bool]:
+def _from_wide(place: str, tree: ScopeTree, identity: _Identity) -> tuple[int, int, str, bool, str, str, str, str]:
     """Order places so that what lies above another comes first, there what takes a certain role, then what stands."""
     _, state, condition, role, apart, _ = identity
     if place == ROOT:

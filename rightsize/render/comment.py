@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.plan import Plan, Proposal
 from rightsize.render.escape import for_comment
+from rightsize.render.separation import separation_lines
 from rightsize.render.summary import short_scope
 
 LONGEST = 65_536
@@ -104,6 +105,11 @@ def _head(plan: Plan, changed: Sequence[Proposal]) -> Iterator[str]:
         f"Of the calls of {window['first_day']} to {window['last_day']} {replay.get('allowed', 0):,} stay allowed, "
         f"{replay.get('needs_activation', 0):,} need an activation, **{replay.get('denied', 0):,} would be denied**."
     )
+    if plan.separation:
+        yield ""
+        yield "Split by layer of defence:"
+        yield ""
+        yield from (f"- {for_comment(line)}" for line in separation_lines(plan.separation))
     unproved = sum(not one.proof.holds for one in changed)
     if unproved:
         yield ""

@@ -163,6 +163,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "optimum": plan.optimum,
         "reads": plan.reads,
         "curve": list(plan.curve),
+        **({"separation": plan.separation} if plan.separation else {}),
         "rests_on": plan.rests_on,
         "planes": {
             part.plane: {"window": part.window, "replay": part.replay, "rests_on": part.rests_on} for part in plan.parts

@@ -31,6 +31,9 @@ def _page(role: PlannedRole, proposals: Sequence[Proposal], plan: Plan) -> Itera
     yield ""
     yield f"- Role definition: {definition.role_definition_id}"
     yield f"- Observation window: {window['first_day']} to {window['last_day']}, {window['days']} days"
+    if "layers" in role.evidence:
+        found = ", ".join(str(layer).replace("_", " ") for layer in role.evidence["layers"])
+        yield f"- Layer of defence that it defeats: {found or 'none'}"
     yield f"- Assignable at: {', '.join(for_markdown(scope) for scope in definition.assignable_scopes)}"
     yield ""
     yield "## Who gets it, in place of what"

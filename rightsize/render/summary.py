@@ -14,6 +14,7 @@ from typing import Any
 from rightsize.model.plan import Plan, PlanePart, Proposal
 from rightsize.render.curve import HEIGHT, WIDTH, draw_curve
 from rightsize.render.escape import for_terminal
+from rightsize.render.separation import separation_lines
 from rightsize.render.templating import open_templates
 
 _TOP = 8
@@ -81,6 +82,7 @@ def _facts(plan: Plan, title: str) -> dict[str, Any]:
         "kinds": [(kind, kinds[kind]) for kind in _KIND_ORDER if kinds[kind]],
         "beyond": [_of_part(part) for part in plan.parts if part.proposals],
         "reads": plan.reads,
+        "separation": [_text(line) for line in separation_lines(plan.separation)],
         "curve": draw_curve(plan.curve, chosen=len(plan.roles)),
         "curve_size": (WIDTH, HEIGHT),
         "top": _top(plan),

@@ -233,7 +233,8 @@ def read_setting(text: str, shared: Dials) -> Dials:
         if read is None or bool(value) == (name in _SWITCHES):
             raise UsageError(
                 f"`{item.strip()}` in `--dials {text}` is no dial",
-                hint="dials are reads=…, unobservable=…, lifecycle, max-excess=N, max-break=P and grace-days=N",
+                hint="dials are reads=…, unobservable=…, lifecycle, separate-layers, max-excess=N, max-break=P and "
+                "grace-days=N",
             )
         try:
             dials = replace(dials, **{name.replace("-", "_"): read(value)})
@@ -242,11 +243,12 @@ def read_setting(text: str, shared: Dials) -> Dials:
     return dials
 
 
-_SWITCHES = ("lifecycle",)
+_SWITCHES = ("lifecycle", "separate-layers")
 _DIALS: dict[str, Callable[[str], Any]] = {
     "reads": Reads,
     "unobservable": Unobservable,
     "lifecycle": lambda _: True,
+    "separate-layers": lambda _: True,
     "max-excess": int,
     "max-break": float,
     "grace-days": int,

@@ -13,13 +13,16 @@ from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.layers import LayerAnswer, measure_layers
 from rightsize.analyze.naming import principal_names, resolve_principal
 from rightsize.analyze.text import folded
-from rightsize.analyze.verdicts import Analysis
+from rightsize.analyze.verdicts import Analysis, analyse
+from rightsize.analyze.window import Window
 from rightsize.model.errors import EvidenceError
 from rightsize.model.nouns import LAYERS
 from rightsize.model.plan import Plan
 from rightsize.propose.after import assigned_after, planned_grants
+from rightsize.propose.reviewable import plan_of
 from rightsize.render.layers import Cells, MatrixRow, draw_matrix
 from rightsize.store.connection import Store, open_store
+from rightsize.workflow.plan_folder import read_plan_folder
 
 BASES = ("granted", "used", "proposed")
 _SHOWN = 24
@@ -55,15 +58,22 @@ def keep_layers(store: Store, answer: LayerAnswer) -> None:
         store.write_answer(name, frame if has_plan else pl.concat([frame, earlier]))
 
 
-def show_layers(db: Path, *, by_subscription: bool = False) -> LayersResult:
+def show_layers(db: Path, *, by_subscription: bool = False, plan: Path | None = None) -> LayersResult:
     """Return the violations of independence and the matrix, as the last analysis and the last plan have them.
+
+    Args:
+        db: The store.
+        by_subscription: One row a subscription of a principal, instead of one a principal.
+        plan: Measure the plan in this folder, over its own window, instead.
 
     Raises:
         EvidenceError: Nothing was analysed yet.
+        InputError: There is no plan, or it is not what a plan is.
     """
     with open_store(db, read_only=True) as store:
-        defeats, violations = (store.table(name) for name in _ANSWERS)
+        answer = _answer(store, plan)
         names, places = read_names(store)
+    defeats, violations = answer.defeats, answer.violations
     _require(defeats)
     rows = _violated(violations, defeats)
     told = (rows if by_subscription else _by_principal(rows)).to_dicts()
@@ -75,15 +85,31 @@ def show_layers(db: Path, *, by_subscription: bool = False) -> LayersResult:
     return LayersResult(told, draw_matrix(matrix_rows(defeats, names)), has_plan)
 
 
-def defeats_of(db: Path, principal: str) -> list[dict[str, Any]]:
+def _answer(store: Store, plan: Path | None) -> LayerAnswer:
+    """Return what is kept of layers, or what is measured of the plan in a folder."""
+    if plan is None:
+        return LayerAnswer(*(store.table(name) for name in _ANSWERS))
+    read = read_plan_folder(plan)
+    inputs = Inputs.read(store.table)
+    window = Window(read.written.first_day, read.written.last_day)
+    return measure_plan(inputs, analyse(inputs, window), plan_of(read))
+
+
+def defeats_of(db: Path, principal: str, plan: Path | None = None) -> list[dict[str, Any]]:
     """Return how one principal can defeat which layers, one row a (subscription, basis, state, layer).
+
+    Args:
+        db: The store.
+        principal: Its id, UPN or name.
+        plan: Measure the plan in this folder, over its own window, instead of the last one.
 
     Raises:
         EvidenceError: Nothing was analysed yet.
+        InputError: There is no plan, or it is not what a plan is.
         UsageError: No principal or several are called so.
     """
     with open_store(db, read_only=True) as store:
-        defeats = store.table("layer_defeats")
+        defeats = _answer(store, plan).defeats
         inputs = Inputs.read(store.table)
         _, places = read_names(store)
     _require(defeats)

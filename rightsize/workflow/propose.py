@@ -14,9 +14,10 @@ from rightsize.analyze.inputs import Inputs, empty, schema_of
 from rightsize.analyze.window import Window
 from rightsize.model.decisions import Decision
 from rightsize.model.errors import EvidenceError
-from rightsize.model.plan import Plan, Proposal, count_by_plane
-from rightsize.propose.dials import Dials
+from rightsize.model.plan import Advice, Plan, Proposal, count_by_plane
+from rightsize.propose.dials import SEPARATE_LAYERS, Dials
 from rightsize.propose.plan import make_plan
+from rightsize.propose.separation import as_measured
 from rightsize.propose.standing import respect, review_states, unmatched
 from rightsize.render.comment import write_comment
 from rightsize.render.deploy.contents import contents_of
@@ -43,7 +44,6 @@ from rightsize.workflow.layers import keep_layers, matrix_rows, measure_plan
 from rightsize.workflow.planes import judge_planes
 from rightsize.workflow.reach import keep_reach
 from rightsize.workflow.review import read_review
-from rightsize.workflow.separation import with_separations
 
 _AT_ONCE = 10_000
 """So many proposals become rows at a time, since each is a text of kilobytes."""
@@ -112,7 +112,9 @@ def propose_plan(
         if decisions is not None:
             plan = respect(plan, decisions)
         layers = measure_plan(inputs, analysis, plan)
-        plan = with_separations(plan, inputs, analysis, layers)
+        left = layers.violations.filter(pl.col("basis") == "proposed")
+        advice = _with_layers(plan, left.filter(pl.col("state") == "active"), dials)
+        plan = replace(plan, advice=advice, separation=as_measured(plan.separation, left))
         picture = draw_matrix(matrix_rows(layers.defeats, plan.names))
         extra = {SUMMARY: write_summary(plan, layers=picture)}
         if forms:
@@ -138,6 +140,22 @@ def propose_plan(
         rows=[_row(proposal, names) for proposal in plan.all_proposals],
         comment=comment,
     )
+
+
+def _with_layers(plan: Plan, found: pl.DataFrame, dials: Dials) -> tuple[Advice, ...]:
+    """Return the advice of a plan, with what the split by layers would be for where it was not asked for.
+
+    Args:
+        plan: The plan.
+        found: What it leaves standing, as rows of `layer_violations`.
+        dials: What the person chose.
+    """
+    if dials.separate_layers or found.is_empty():
+        return plan.advice
+    who, times = found["principal_id"].n_unique(), found.height
+    text = f"{who} {'identity' if who == 1 else 'identities'} would defeat several layers of one subscription without "
+    text += f"activating anything, {times} times in all: the dial splits their roles, and says what that costs"
+    return tuple(sorted([*plan.advice, Advice(SEPARATE_LAYERS, text)], key=lambda one: (one.subject, one.text)))
 
 
 def answer_table(plan: Plan) -> pl.DataFrame:

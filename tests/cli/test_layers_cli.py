@@ -8,6 +8,7 @@ import shutil
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -109,6 +110,58 @@ def test_an_analysis_without_a_plan_keeps_what_the_last_plan_leaves(
 ) -> None:
     assert run(["analyze", "--db", str(demo / "demo.duckdb"), "-q"]) == 0
     assert answer(capsys, demo, "layers") == rows
+
+
+def test_a_plan_that_is_split_by_layer_is_measured_and_verified(
+    demo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once it is known what activating asks for, fewer have identity control or monitoring standing beside others."""
+    folder = tmp_path / "demo"
+    folder.mkdir()
+    db = shutil.copy(demo / "demo.duckdb", folder)
+    held = answer(capsys, folder, "sql", "SELECT DISTINCT scope, role_definition_id role FROM role_assignments")
+    policies = [policy_of(number, row) for number, row in enumerate(held) if row["scope"] != "/"]
+    (tmp_path / "policies.json").write_text(json.dumps({"value": policies}), encoding="utf-8")
+    assert run(["load", str(tmp_path / "policies.json"), "--db", db, "-q"]) == 0
+    before = answer(capsys, folder, "layers", "--plan", str(demo))
+    assert before == answer(capsys, folder, "layers")
+    hints = [one for one in json.loads((demo / "plan.json").read_text("utf-8"))["advice"] if one["subject"][:2] == "--"]
+    assert [one["subject"] for one in hints] == ["--separate-layers"]
+    monkeypatch.setenv("COLUMNS", "80")
+    plan = tmp_path / "plan"
+    assert run(["propose", "--separate-layers", "--out", str(plan), "--db", db]) == 0
+    shown = capsys.readouterr()
+    assert max(len(line) for line in shown.out.splitlines()) <= 80
+    told = json.loads((plan / "plan.json").read_text(encoding="utf-8"))["separation"]
+    counts = told["violations"]
+    assert counts["granted"]["standing"] > counts["unsplit"]["standing"] >= counts["split"]["standing"]
+    assert counts["unsplit"]["standing_with_guards"] > counts["split"]["standing_with_guards"]
+    assert f"{told['cost']['roles']:+} new roles" in shown.err
+    assert f"{told['cost']['roles']:+} new roles" in (plan / "summary.html").read_text(encoding="utf-8")
+    assert run(["plan", "comment", str(plan), "--db", db]) == 0
+    assert f"{told['cost']['roles']:+} new roles" in capsys.readouterr().out
+    after = answer(capsys, folder, "layers", "--plan", str(plan))
+    assert after == answer(capsys, folder, "layers")
+    awake = {row["name"]: row["proposed"] for row in after if row["state"] == "active"}
+    woken = {row["name"]: row["proposed"] for row in after if row["state"] == "eligible"}
+    assert "identity_control" not in awake["chloe.martin@aldervalley.example"]
+    assert "identity_control" in woken["chloe.martin@aldervalley.example"]
+    assert run(["verify", str(plan), "--db", db, "-q"]) == 0
+
+
+def policy_of(number: int, row: dict[str, Any]) -> dict[str, Any]:
+    """The rules of activating a role at a scope, as Resource Manager lists them."""
+    own = f"{row['scope']}/providers/Microsoft.Authorization"
+    return {
+        "id": f"{own}/RoleManagementPolicyAssignment/{number}",
+        "type": "Microsoft.Authorization/RoleManagementPolicyAssignment",
+        "properties": {
+            "scope": row["scope"],
+            "roleDefinitionId": f"/providers/Microsoft.Authorization/roleDefinitions/{row['role']}",
+            "policyId": f"{own}/roleManagementPolicies/{UUID(int=number)}",
+            "effectiveRules": [{"id": "Expiration_EndUser_Assignment", "maximumDuration": "PT8H"}],
+        },
+    }
 
 
 def test_a_store_without_an_analysis_says_what_to_do(

@@ -91,6 +91,7 @@ dials = st.fixed_dictionaries(
         "unobservable": st.sampled_from(["keep", "drop"]),
         "lifecycle": st.booleans(),
         "max_excess": st.sampled_from([0, 0, 2]),
+        "separate_layers": st.booleans(),
     }
 )
 

@@ -11,11 +11,13 @@ from typing import Any
 
 from rightsize.model.nouns import LAYERS
 from rightsize.render.curve import HEIGHT, WIDTH, draw_curve, short_number
+from rightsize.render.escape import for_terminal
 from rightsize.render.report.beyond import activation_rows, blast_rows, plane_tables, reach_rows
 from rightsize.render.report.calendar import draw_calendar
 from rightsize.render.report.embed import Embedding, to_json
 from rightsize.render.report.figures import Figures, bar
 from rightsize.render.report.sources import Sources
+from rightsize.render.separation import separation_lines
 from rightsize.render.templating import open_templates, policy_source, report_part
 
 _SCRIPTS = ("base.js", "pictures.js", "explorer.js", "layers.js", "detail.js", "main.js")
@@ -81,6 +83,7 @@ def _facts(sources: Sources, figures: Figures) -> dict[str, Any]:
         "layer_rows": figures.layer_rows(),
         "matrix": figures.matrix(),
         "independence": figures.independence(),
+        "separation": [for_terminal(line) for line in separation_lines(sources.plan.get("separation", {}))],
         "calendar": draw_calendar(sources.coverage, sources.window),
         "findings": findings,
         "finding_count": sources.findings.height,
