@@ -11,6 +11,7 @@ import pytest
 
 from rightsize.analyze.graph.tables import GraphTables
 from rightsize.cli.main import run
+from rightsize.workflow.demo import DemoResult
 from tests.graph.small_map import Apps
 from tests.propose.histories import extend
 from tests.propose.small_tenant import CONTRIBUTOR, DATA, READER, SUB, VM, SmallTenant, guid
@@ -274,14 +275,11 @@ def test_a_store_that_is_not_there_is_not_made(tmp_path: Path, capsys: pytest.Ca
     assert not (tmp_path / "none.duckdb").exists()
 
 
-def test_the_demo_tenant(demo_exports: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_demo_tenant(demo_made: DemoResult, capsys: pytest.CaptureFixture[str]) -> None:
     """90 days to learn from and 30 to test on; careful dials break fewer needs than lean ones, at a price."""
-    db = tmp_path / "demo.duckdb"
-    assert run(["load", str(demo_exports), "--db", str(db), "-q"]) == 0
-    capsys.readouterr()
-    truth = str(demo_exports.parent / "truth.json")
+    truth = str(demo_made.folder / "truth.json")
     dials = ("--dials", "reads=all", "--dials", "reads=none,unobservable=drop")
-    document = _document(capsys, "--db", str(db), "--truth", truth, *dials)
+    document = _document(capsys, "--db", str(demo_made.store), "--truth", truth, *dials)
     (fold,) = document["folds"]
     assert (fold["train"]["days"], fold["test"]["days"]) == (90, 30)
     assert document["break_rate_principals"] < 0.1

@@ -155,9 +155,9 @@ class Terminal:
         self.shown = ""
 
     def expect(self, text: str) -> str:
-        """Return what is shown up to a text, which has to come within a minute."""
+        """Return what is shown up to a text, which has to come before long."""
         while text not in self.shown:
-            ready, _, _ = select.select([self._master], [], [], 60)
+            ready, _, _ = select.select([self._master], [], [], 600)
             assert ready, f"waited for {text!r} and saw {self.shown[-2000:]!r}"
             try:
                 self.shown += os.read(self._master, 65536).decode(errors="replace")
@@ -170,7 +170,7 @@ class Terminal:
         os.write(self._master, keys.encode())
 
     def ends(self) -> int:
-        return self._process.wait(timeout=60)
+        return self._process.wait(timeout=600)
 
     def close(self) -> None:
         """End the program, if it has not ended by itself."""

@@ -117,7 +117,7 @@ def test_the_loopback_workspace_answers_a_reduction(loopback: Loopback) -> None:
     )
     form = {"grant_type": "client_credentials", "client_id": loopback.environment()["AZURE_CLIENT_ID"]}
     form["client_secret"] = loopback.environment()["AZURE_CLIENT_SECRET"]
-    with httpx.Client(base_url=loopback.url, verify=loopback.context(), timeout=60) as http:
+    with httpx.Client(base_url=loopback.url, verify=loopback.context(), timeout=600) as http:
         token = http.post("/any/oauth2/v2.0/token", data=form).json()["access_token"]
         path = f"/v1/workspaces/{loopback.content.workspace_id}/query"
         answer = http.post(path, json={"query": text}, headers={"Authorization": f"Bearer {token}"})

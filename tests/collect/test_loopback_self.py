@@ -22,7 +22,7 @@ class Client:
     def __init__(self, service: Loopback) -> None:
         self.service = service
         # The first question to a log fills the tables, which takes seconds on a busy machine.
-        self.http = httpx.Client(base_url=service.url, verify=service.context(), timeout=60)
+        self.http = httpx.Client(base_url=service.url, verify=service.context(), timeout=600)
         form = {"grant_type": "client_credentials", "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}
         answer = self.http.post(f"/{service.tenant.tenant_id}/oauth2/v2.0/token", data=form | {"scope": "x/.default"})
         self.http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"

@@ -42,7 +42,7 @@ def sign_in_az(service: Loopback, folder: Path) -> Az:
 
     def run(*arguments: str) -> Any:
         command = [program, *arguments, "--output", "json"]
-        done = subprocess.run(command, check=False, env=environment, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(command, check=False, env=environment, capture_output=True, text=True, timeout=900)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout) if done.stdout.strip() else None
 

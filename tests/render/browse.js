@@ -26,11 +26,12 @@ async function take(step, page) {
 }
 
 (async () => {
-  const browser = await chromium.launch({ executablePath, args: ['--no-sandbox', '--force-color-profile=srgb'] });
+  const browser = await chromium.launch({ executablePath, timeout: 300000, args: ['--no-sandbox', '--force-color-profile=srgb'] });
   const context = await browser.newContext({
     viewport: { width: job.width || 1280, height: job.height || 900 }, reducedMotion: 'reduce', colorScheme: job.dark ? 'dark' : 'light', javaScriptEnabled: job.scripts !== false });
   // The tool that checks is put in by the debugger, which no policy of the page stops.
   if (job.scripts !== false) await context.addInitScript({ content: axe });
+  context.setDefaultTimeout(300000);
   const page = await context.newPage();
   const said = [];
   const asked = [];

@@ -33,6 +33,6 @@ def visit(page: Path, folder: Path, *steps: dict[str, Any], **settings: Any) -> 
     job = folder / "job.json"
     job.write_text(json.dumps({"page": str(page), "steps": steps, **settings}), encoding="utf-8")
     command = [node, str(Path(__file__).with_name("browse.js")), str(MODULES), chromium, str(job)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=900)
     assert done.returncode == 0, done.stderr
     return Visit(**json.loads(done.stdout))

@@ -241,7 +241,7 @@ def test_checkov_reads_every_template(tmp_path: Path) -> None:
         [*command, "-o", "json", "--compact", "--quiet", "--skip-download"],
         check=False,
         capture_output=True,
-        timeout=280,
+        timeout=900,
     )
     found = {one["check_type"]: one["summary"] for one in json.loads(done.stdout)}
     assert set(found) == {"arm", "bicep", "terraform_json"}, done.stderr

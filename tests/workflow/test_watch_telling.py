@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,11 @@ ACTIVATE = "Microsoft.Authorization/roleAssignmentScheduleRequests/write"
 
 
 class Watch:
-    """A store that a first pass has seen, with a pass after each load."""
+    """A store, with a pass after each load."""
 
     def __init__(self, db: Path) -> None:
         self.db = db
         self.told = 0
-        self.passes(calls(record(time="2026-01-01T08:00:00", correlation_id="begin")))
 
     def passes(
         self, *files: File, listings: tuple[Listing, ...] = (), now: dt.datetime | None = None
@@ -43,9 +43,21 @@ class Watch:
         return fresh
 
 
+BEGIN = calls(record(time="2026-01-01T08:00:00", correlation_id="begin"))
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The store that a first pass has seen. Copied, never opened again."""
+    first = Watch(tmp_path_factory.mktemp("begun") / "begun.duckdb")
+    assert first.passes(BEGIN) == []
+    return first.db
+
+
 @pytest.fixture
-def watch(tmp_path: Path) -> Watch:
-    return Watch(tmp_path / "w.duckdb")
+def watch(begun: Path, tmp_path: Path) -> Watch:
+    """A store that a first pass has seen."""
+    return Watch(Path(shutil.copy(begun, tmp_path / "w.duckdb")))
 
 
 def asked(operation: str = REQUEST, time: str = "2026-01-02T10:00:00", name: int = 7, **more: Any) -> File:
@@ -75,9 +87,11 @@ def kinds(told: list[dict[str, Any]]) -> list[str]:
 
 
 @pytest.mark.parametrize("bodies", [(), (request(),)], ids=["log alone", "with the listing of requests"])
-def test_an_eligibility_is_told_once_whichever_source_comes_first(bodies: tuple[File, ...], tmp_path: Path) -> None:
+def test_an_eligibility_is_told_once_whichever_source_comes_first(
+    bodies: tuple[File, ...], begun: Path, tmp_path: Path
+) -> None:
     for number, (first, second) in enumerate([(asked(), listed()), (listed(), asked())]):
-        watch = Watch(tmp_path / f"{number}.duckdb")
+        watch = Watch(Path(shutil.copy(begun, tmp_path / f"{number}.duckdb")))
         assert kinds(watch.passes(*bodies, first)) in (["grant"], ["grant_outside"])
         assert watch.passes(second) == []
 
@@ -152,10 +166,8 @@ def test_what_a_store_knows_of_no_complete_listing_stays(watch: Watch) -> None:
 
 
 def working_days(first: dt.date, count: int) -> list[dict[str, Any]]:
-    return [
-        record(time=f"{first + dt.timedelta(days=number)}T10:00:00", correlation_id=f"w{number}", ip="198.51.100.7")
-        for number in range(count)
-    ]
+    days = [first + dt.timedelta(days=number) for number in range(count)]
+    return [record(time=f"{day}T10:00:00", correlation_id=f"work {day}", ip="198.51.100.7") for day in days]
 
 
 def odd_day(text: str) -> File:
@@ -169,10 +181,17 @@ def odd_day(text: str) -> File:
     )
 
 
-def test_behaviour_is_told_once_when_its_day_is_over(tmp_path: Path) -> None:
-    """With its sentence and how often that happens; what comes late for the day does not tell it again."""
+@pytest.fixture
+def used_to_work(tmp_path: Path) -> Watch:
+    """The first pass has seen forty days of work."""
     watch = Watch(tmp_path / "w.duckdb")
-    watch.passes(calls(*working_days(dt.date(2026, 1, 2), 40)))
+    assert watch.passes(calls(*working_days(dt.date(2026, 1, 2), 40))) == []
+    return watch
+
+
+def test_behaviour_is_told_once_when_its_day_is_over(used_to_work: Watch) -> None:
+    """With its sentence and how often that happens; what comes late for the day does not tell it again."""
+    watch = used_to_work
     assert watch.passes(odd_day("2026-02-11")) == []
     told = watch.passes(calls(record(time="2026-02-12T10:00:00", correlation_id="next")))
     assert [(row["kind"], row["principal_id"], str(row["day"])) for row in told] == [
@@ -184,16 +203,16 @@ def test_behaviour_is_told_once_when_its_day_is_over(tmp_path: Path) -> None:
     assert watch.passes(late) == []
 
 
-def test_behaviour_of_a_day_that_came_late_is_told(tmp_path: Path) -> None:
-    watch = Watch(tmp_path / "w.duckdb")
-    watch.passes(calls(*working_days(dt.date(2026, 1, 2), 45)))
-    assert kinds(watch.passes(odd_day("2026-02-11"))) == ["behaviour"]
+def test_behaviour_of_a_day_that_came_late_is_told(used_to_work: Watch) -> None:
+    used_to_work.passes(calls(*working_days(dt.date(2026, 2, 11), 5)))
+    assert kinds(used_to_work.passes(odd_day("2026-02-11"))) == ["behaviour"]
 
 
 def test_what_was_odd_before_the_first_pass_is_known_and_not_told(tmp_path: Path) -> None:
     with open_store(tmp_path / "w.duckdb", read_only=False) as store:
         load(store, calls(*working_days(dt.date(2026, 1, 2), 45)), odd_day("2026-02-11"))
     watch = Watch(tmp_path / "w.duckdb")
+    watch.passes(BEGIN)
     more = record(time="2026-02-11T22:50:00", operation="Microsoft.Web/sites/delete", correlation_id="late")
     assert watch.passes(calls(more)) == []
 

@@ -46,7 +46,7 @@ class Cluster:
     def kill_executor_at_work(self, seconds: float) -> int:
         """Kill the executor that first uses so many more seconds of CPU; return its process."""
         before = self.executors()
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 600
         while time.monotonic() < deadline:
             for process, used in self.executors().items():
                 if used - before.get(process, 0) > seconds:
@@ -96,7 +96,7 @@ def spark_cluster(folder: Path) -> Iterator[Cluster]:
 
 
 def _await(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + 900
     while time.monotonic() < deadline and process.poll() is None:
         with socket.socket() as probe:
             probe.settimeout(1)
