@@ -3,9 +3,13 @@
 A role assignment has one id in both. What Privileged Identity Management makes has not: the log names the request,
 and a listing the instance that came of it. They are one where holder, role and place agree and the instance is not
 older than what was asked; where the log does not say for whom, where the place agrees and minutes lie between them.
+A listing of directory roles says of an assignment not when it was made: it is what the log shows of its holder and role
+in the month before the listing, or in the two days after it, since a log may be late.
 """
 
 from __future__ import annotations
+
+import datetime as dt
 
 import polars as pl
 
@@ -32,6 +36,8 @@ _ASKED_BY = {
     "microsoft.directory/serviceprincipals/approleassignedto/update": "app_role",
 }
 _WITHIN, _SOON, _LATEST = pl.duration(hours=1), pl.duration(minutes=10), pl.duration(days=30)
+# A listing says that it was made before, and speaks for the day; a log may be as late.
+_UNTIMED, _LATE = "directory_untimed", pl.duration(days=2)
 _APART = "|"
 
 
@@ -41,7 +47,7 @@ def marks_of_events(events: pl.DataFrame) -> pl.DataFrame:
     Args:
         events: As `store.watching.watched_events`.
     """
-    return (
+    marks = (
         events.filter(~pl.col("request_type").fill_null("").is_in(REMOVALS))
         .with_columns(asks=pl.col("operation").replace_strict(_ASKED_BY, default=None, return_dtype=pl.String))
         .drop_nulls("asks")
@@ -55,21 +61,25 @@ def marks_of_events(events: pl.DataFrame) -> pl.DataFrame:
             time=pl.col("time").cast(pl.Datetime("us")),
         )
     )
+    known = (pl.col("asks") == "directory") & (pl.col("holder") != "") & (pl.col("role") != "")
+    return pl.concat([marks, marks.filter(known).with_columns(asks=pl.lit(_UNTIMED))])
 
 
-def marks_of_listed(listed: pl.DataFrame) -> pl.DataFrame:
+def marks_of_listed(listed: pl.DataFrame, day: dt.date) -> pl.DataFrame:
     """Return MARKS of what listings show, with `kind` and `name`; of an assignment also what PIM may have made it of.
 
     Args:
         listed: As `analyze.standing.STANDING`.
+        day: The day that they speak for, of what has no time.
     """
+    untimed = pl.col("time").is_null()
     marks = listed.select(
         "kind",
         "name",
         asks=pl.when(pl.col("kind") == "app_role_assignment")
         .then(pl.lit("app_role"))
         .when(pl.col("kind") == "directory_role_assignment")
-        .then(pl.lit("directory"))
+        .then(pl.when(untimed).then(pl.lit(_UNTIMED)).otherwise(pl.lit("directory")))
         .when(pl.col("what") == "eligible")
         .then(pl.lit("eligibility"))
         .when(pl.col("kind") == "role_assignment")
@@ -78,7 +88,9 @@ def marks_of_listed(listed: pl.DataFrame) -> pl.DataFrame:
         holder=pl.col("principal_id").fill_null(""),
         role=pl.col("role").fill_null(""),
         grant_id=pl.col("name").str.split(_APART).list.first(),
-        time="time",
+        time=pl.when(untimed & (pl.col("kind") == "directory_role_assignment"))
+        .then(pl.lit(day).cast(pl.Datetime("us")) + _LATE)
+        .otherwise("time"),
     ).drop_nulls("asks")
     marks = pl.concat([marks, marks.filter(pl.col("asks") == "assignment").with_columns(asks=pl.lit("pim_assignment"))])
     return marks.select(
@@ -90,7 +102,7 @@ def _place(asks: pl.Expr, scope: pl.Expr) -> pl.Expr:
     """Return the folded scope at which access is given; the directory is one place."""
     place = place_of(scope).str.replace(r"/providers/microsoft\.authorization/.*$", "")
     place = pl.when(place == "").then(pl.lit("/")).otherwise(place)
-    return pl.when(asks.is_in(["directory", "app_role"])).then(pl.lit("/")).otherwise(place)
+    return pl.when(asks.is_in(["directory", _UNTIMED, "app_role"])).then(pl.lit("/")).otherwise(place)
 
 
 def said_before(made: pl.DataFrame, asked: pl.DataFrame, keep: list[str], *, by_place: bool = True) -> pl.DataFrame:
@@ -108,7 +120,7 @@ def said_before(made: pl.DataFrame, asked: pl.DataFrame, keep: list[str], *, by_
     whom = pl.all_horizontal(pl.col(name) != "" for name in ("holder", "role", "holder_asked", "role_asked"))
     same = (pl.col("holder") == pl.col("holder_asked")) & (pl.col("role") == pl.col("role_asked")) & whom
     after = ((since >= -_SOON) & (since <= _LATEST)).fill_null(False)
-    near = ~whom & (since.abs() <= _SOON).fill_null(False)
+    near = ~whom & (pl.col("asks") != _UNTIMED) & (since.abs() <= _SOON).fill_null(False)
     by_pim = pl.col("asks") != "assignment"
     return pairs.filter(same_id | (by_pim & ((same & after) | (near if by_place else False)))).select(keep).unique()
 

@@ -17,7 +17,7 @@ from rightsize.ingest.projections import ISO_TIME, Fields, session_id, token_id
 RAW_AUDIT_COLUMNS = (
     "file_no", "line", "log", "time", "operation_name", "service", "category", "result", "result_reason",
     "correlation_id", "record_id", "other_name", "initiator", "target_ids", "target_types",
-    "target_units", "properties_changed",
+    "target_units", "properties_changed", "values_set",
     "detail_keys", "detail_values", "caller_ip", "ordinal",
 )  # fmt: skip
 """The raw columns of audit records, in order; `initiator` is a list of text, as are the columns of several values."""
@@ -60,6 +60,8 @@ SELECT file_no, line, log,
     {_texts("target_text", "$[*].type")} AS target_types,
     coalesce({_texts("target_text", "$[*].administrativeUnits[*].id")}, []) AS target_units,
     {_texts("target_text", "$[*].modifiedProperties[*].displayName")} AS properties_changed,
+    -- Of a property without a value there is a null, so that the two lists go together.
+    TRY(json_extract_string(target_text, '$[*].modifiedProperties[*].newValue')) AS values_set,
     {_texts("detail_text", "$[*].key")} AS detail_keys,
     TRY(json_extract_string(detail_text, '$[*].value')) AS detail_values,
     caller_ip, CAST(NULL AS BIGINT) AS ordinal
@@ -183,6 +185,40 @@ def _detail(key: str) -> str:
 
 def _target(kind: str) -> str:
     return f"target_ids[list_position(list_transform(target_types, lambda one: {folded('one')}), '{kind}')]"
+
+
+def _set(name: str) -> str:
+    place = f"list_position(list_transform(properties_changed, lambda one: {folded('one')}), '{name}')"
+    return f"trim(values_set[{place}], ' \"')"
+
+
+def stage_directory_grants(con: duckdb.DuckDBPyConnection, file_ids: str, without: set[int]) -> None:
+    """Stage who was given which directory role, from `raw_audits` and the events in `ingest_rows`.
+
+    Source: Microsoft Graph directoryAudit of "Add member to role", whose modified properties name the role's template;
+    Privileged Identity Management has it among the details.
+
+    Args:
+        con: A connection with `raw_audits`, `ingest_rows` and the staging tables.
+        file_ids: SQL for the id of the part of the file.
+        without: Numbers of files that are read again.
+    """
+    holder = ", ".join(_guid(_target(kind)) for kind in ("user", "serviceprincipal", "group"))
+    con.execute(
+        f"""
+        INSERT INTO stage_request_rows (file_id, line, key_correlation, key_operation, key_scope, assigned_role_id,
+            assigned_principal_id)
+        SELECT {file_ids}, line, key_correlation, key_operation, key_scope,
+            coalesce({_guid(_detail("roledefinitionoriginid"))}, {_guid(_detail("templateid"))},
+                {_guid(_set("role.templateid"))}),
+            coalesce({holder})
+        FROM (
+            SELECT file_no, line, key_correlation, key_operation, key_scope FROM ingest_rows
+            WHERE key_operation = '{_ASSIGNS}' AND outcome = 'succeeded' AND problem IS NULL
+                AND NOT list_contains($without, file_no)
+        ) JOIN raw_audits USING (file_no, line) WHERE {_ACTIVITY} LIKE 'add %'""",
+        {"without": sorted(without)},
+    )
 
 
 def stage_activations(con: duckdb.DuckDBPyConnection, file_ids: str, without: set[int]) -> None:

@@ -131,7 +131,7 @@ def merge_names(con: duckdb.DuckDBPyConnection, table: str) -> None:
 
 
 def merge_requests(con: duckdb.DuckDBPyConnection) -> None:
-    """Merge `stage_request_rows` into what is known of calls that make or delete role assignments.
+    """Merge `stage_request_rows` into what is known of calls that make or delete assignments of roles.
 
     A row that says something beats one that does not, and of two values the greater one stays, as everywhere.
     """

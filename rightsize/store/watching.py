@@ -128,7 +128,7 @@ def watched_events(store: Store, days: Sequence[dt.date], operations: Collection
     """Return the events of some days that name one of some operations, folded.
 
     Columns: `event_key, time, operation, scope, outcome, actor_id, actor_name, app_id, ip, role, holder,
-    request_type`; role and holder are those of a role assignment, by its listing or by the bodies of the call, or of a
+    request_type`; role and holder are those of a role assignment, by its listing or by what the call says, or of a
     request to Privileged Identity Management, by the listing of requests.
     """
     spans = " OR ".join(

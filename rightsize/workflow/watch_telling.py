@@ -115,7 +115,7 @@ def tell_standing(telling: Telling, now: pl.DataFrame, as_of: dt.date, newest: d
     gone = gone_grants(telling.store).join(found.seen, on=_KEY, how="semi")
     if not telling.is_first:
         listed = now.filter(pl.col("kind").is_in(LISTED)).join(found.seen, on=_KEY, how="anti")
-        said = _said_by_logs(listed, telling.store, found)
+        said = _said_by_logs(listed, as_of, telling.store, found)
         found.changes.append(standing_changes(now, found.seen, said, as_of, telling.origin, telling.names))
         _mark_listed(listed, said, as_of, found)
         _tell_gone(telling, gone.join(now, on=_KEY, how="anti").filter(_log_is_over(as_of, newest)), as_of, found)
@@ -124,14 +124,14 @@ def tell_standing(telling: Telling, now: pl.DataFrame, as_of: dt.date, newest: d
     found.seen = pl.concat([now.select(*_KEY, "value", day=pl.lit(as_of)), held.join(now, on=_KEY, how="anti")])
 
 
-def _said_by_logs(listed: pl.DataFrame, store: Store, found: Found) -> pl.DataFrame:
+def _said_by_logs(listed: pl.DataFrame, as_of: dt.date, store: Store, found: Found) -> pl.DataFrame:
     """Return `kind, name` of what listings show for the first time and a log told."""
     granted = found.known(store, "granted")["name"]
     by_id = listed.filter(
         (pl.col("kind") == LISTED[0]) & pl.col("name").str.split("|").list.first().is_in(granted.implode())
     )
     asked = read_named(found.known(store, "asked")["name"])
-    marks = marks_of_listed(listed)
+    marks = marks_of_listed(listed, as_of)
     of_pim = said_before(marks.filter(pl.col("asks") == "pim_assignment"), asked, _KEY, by_place=False)
     others = said_before(marks.filter(pl.col("asks") != "pim_assignment"), asked, _KEY)
     return pl.concat([by_id.select(_KEY), of_pim, others]).unique()
@@ -139,7 +139,7 @@ def _said_by_logs(listed: pl.DataFrame, store: Store, found: Found) -> pl.DataFr
 
 def _mark_listed(listed: pl.DataFrame, said: pl.DataFrame, as_of: dt.date, found: Found) -> None:
     """Remember which grants a listing told, so that a log that comes later does not tell them again."""
-    marks = marks_of_listed(listed.join(said, on=_KEY, how="anti")).filter(pl.col("asks") != "pim_assignment")
+    marks = marks_of_listed(listed.join(said, on=_KEY, how="anti"), as_of).filter(pl.col("asks") != "pim_assignment")
     told = marks_told("listed", marks, as_of).join(found.told, on=_KEY, how="anti")
     found.told = pl.concat([found.told, told.unique(_KEY, keep="first", maintain_order=True)])
 

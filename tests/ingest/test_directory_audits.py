@@ -226,3 +226,26 @@ def test_the_real_audit_records_are_all_mapped(shared_data: Path) -> None:
     paths = sorted((shared_data / "logs").glob("Azure_Audit__*.jsonl"))
     _, report = staged(*paths, shared_data / "logs" / "otrf_AADAuditEvents.json")
     assert any("22 records needed a resource action, 3 need none, 0 are in no rule" in note for note in report.notes)
+
+
+def test_a_role_that_somebody_gave_is_known_with_its_holder(tmp_path: Path) -> None:
+    """By the role's template, which listings name, too; a removal gives nothing."""
+    properties = [
+        {"displayName": "Role.ObjectID", "oldValue": None, "newValue": f'"{ROLE}"'},
+        {"displayName": "Role.TemplateId", "oldValue": None, "newValue": f'"{USER_ADMINISTRATOR.upper()}"'},
+    ]
+    targets = [{"id": TARGET, "type": "User", "modifiedProperties": properties}, {"id": ROLE, "type": "Role"}]
+    by_pim = [{"id": ROLE, "type": "Role"}, {"id": TARGET, "type": "User"}]
+    records = [
+        graph_record("Add member to role", id="1", correlationId="c-1", targetResources=targets),
+        graph_record("Remove member from role", id="2", correlationId="c-2", targetResources=targets),
+        graph_record(
+            "Add member to role in PIM completed (permanent)", id="3", correlationId="c-3", loggedByService="PIM",
+            targetResources=by_pim, additionalDetails=[{"key": "TemplateId", "value": USER_ADMINISTRATOR}],
+        ),
+    ]  # fmt: skip
+    con, _ = staged(write_lines(tmp_path, records))
+    rows = con.execute(
+        "SELECT key_correlation, assigned_role_id, assigned_principal_id FROM stage_request_rows ORDER BY 1"
+    ).fetchall()
+    assert rows == [("c-1", USER_ADMINISTRATOR, TARGET), ("c-3", USER_ADMINISTRATOR, TARGET)]

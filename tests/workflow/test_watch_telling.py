@@ -12,6 +12,7 @@ import pytest
 from rightsize.store.connection import open_store
 from rightsize.store.listings import Listing
 from rightsize.store.watching import pending_changes, watched_until
+from rightsize.workflow import watch as watching
 from rightsize.workflow.watch import Question, conclude
 from tests.store.staged import GROUP, SUBSCRIPTION, File, at, calls, guid, load, record
 
@@ -118,6 +119,51 @@ def test_the_assignment_that_pim_writes_for_an_activation_is_not_told_beside_it(
     echo = asked(ASSIGN, "2026-01-02T10:00:30", name=8, app_id=PIM)
     assert kinds(watch.passes(asked(ACTIVATE), echo)) == ["grant"]
     assert watch.passes(listed("active", number=8, time="2026-01-02T10:00:30")) == []
+
+
+DIRECTORY = "microsoft.directory/roleAssignments/allProperties/allTasks"
+
+
+def directory_log(name: str, time: str, holder: str = HOLDER, role: str = ROLE) -> File:
+    """Somebody gives a directory role, as the audit log has it."""
+    row = record(time=time, operation=DIRECTORY, plane="directory", source="entra_audit_log", category="AuditLogs",
+                 scope="/", principal_id=ADMIN, correlation_id=name)  # fmt: skip
+    keys = {key: row[key] for key in ("key_correlation", "key_operation", "key_scope")}
+    asked_for = keys | {"assigned_role_id": role, "assigned_principal_id": holder}
+    return {"event_rows": [row], "request_rows": [asked_for]}
+
+
+def directory_listing(number: int = 9, holder: str = HOLDER, role: str = ROLE) -> File:
+    """The listing of directory roles, which does not say when."""
+    row = {"role_assignment_id": f"id-{number}", "state": "active", "principal_id": holder, "scope": "/"}
+    return {"directory_role_assignments": [row | {"directory_role_id": role}]}
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_directory_role_of_two_sources_is_told_once_whichever_comes_first(
+    killed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where a pass between them dies before it commits."""
+    log, shown = directory_log("g1", "2026-01-02T10:00:00"), directory_listing()
+    for number, (first, second) in enumerate([(log, shown), (shown, log)]):
+        watch = Watch(tmp_path / f"{number}.duckdb")
+        told = watch.passes(first, day("2026-01-02"))
+        assert [(row["kind"], row["principal_id"]) for row in told] == [("grant_outside", HOLDER)]
+        if killed:
+            with monkeypatch.context() as patched, pytest.raises(ZeroDivisionError):
+                patched.setattr(watching, "commit_pass", lambda *_: 1 / 0)
+                watch.passes(second)
+        assert watch.passes(second) == []
+        assert watch.passes(day("2026-01-03")) == []
+
+
+def test_another_directory_role_or_holder_or_a_later_grant_is_told(watch: Watch) -> None:
+    watch.passes(directory_log("g1", "2026-01-02T10:00:00"), day("2026-01-02"))
+    assert kinds(watch.passes(directory_listing(10, role=guid(51)))) == ["grant_outside"]
+    assert kinds(watch.passes(directory_listing(11, holder=guid(200)))) == ["grant_outside"]
+    watch.passes(day("2026-01-09"))
+    later = directory_log("g2", "2026-01-09T10:00:00", role=guid(51))
+    assert [row["actor_id"] for row in watch.passes(later)] == [ADMIN]
 
 
 def test_two_assignments_by_hand_in_one_minute_are_two(watch: Watch) -> None:
