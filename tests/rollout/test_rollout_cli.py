@@ -63,12 +63,18 @@ def _state(azure: Loopback) -> dict[str, Any]:
     return {"assignments": held, "roles": sorted(one["name"] for one in content.role_definitions)}
 
 
-@pytest.fixture
-def folder(demo: Path, tmp_path: Path, ask: Ask) -> Path:
-    out = tmp_path / "rollout"
-    code, _, err = ask("plan", demo, "--out", out, "--wave-size", "4", *_emergency(demo))
-    assert code == 0, err
+@pytest.fixture(scope="module")
+def planned(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The rollout of the demo's plan. Read only."""
+    out = tmp_path_factory.mktemp("planned") / "rollout"
+    words = ["rollout", "plan", demo, "--out", out, "--wave-size", "4", *_emergency(demo), "--db", demo / "demo.duckdb"]
+    assert run(list(map(str, words))) == 0
     return out
+
+
+@pytest.fixture
+def folder(planned: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(planned, tmp_path / "rollout"))
 
 
 def _writing(azure: Loopback) -> list[str]:
