@@ -24,6 +24,9 @@ NOTICED = ("user_takeover", "workload_takeover", "machine_takeover", "log_tamper
 """The attacks that raised an alert; slow creep raises none, and only the logs speak of it."""
 
 _LATE = dt.timedelta(minutes=95)
+_CONTRIBUTOR = "b24988ac-6180-42a0-ab88-20f7382dd24c"
+_OWNER = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"
+_ACTIVATED = "Add member to role requested (PIM activation)"
 
 
 def write_attacks(tenant: Tenant, folder: Folder) -> list[dict[str, Any]]:
@@ -43,12 +46,17 @@ def write_attacks(tenant: Tenant, folder: Folder) -> list[dict[str, Any]]:
                     "scope": places.full(row["scope"]),
                     "time": moment + dt.timedelta(minutes=int(row["minute"]), seconds=number % 60),
                     "is_foreign": row["address"] == "foreign",
+                    "given_to": guid(tenant.spec.seed, "principal", row["given_to"]) if row["given_to"] else None,
                 }
             )
     by_id = tenant.principals_by_id()
     _write_calls(tenant, folder, by_id, calls)
     _write_signals(tenant, folder, by_id, calls)
-    return [call | {"time": _instant(call["time"])} for call in calls]
+    _write_activations(tenant, folder, by_id, [call for call in calls if call["attack"] == "night_activation"])
+    return [
+        {name: told for name, told in call.items() if name != "given_to"} | {"time": _instant(call["time"])}
+        for call in calls
+    ]
 
 
 def _write_calls(tenant: Tenant, folder: Folder, people: dict[str, Principal], calls: list[dict[str, Any]]) -> None:
@@ -77,11 +85,53 @@ def _write_calls(tenant: Tenant, folder: Folder, people: dict[str, Principal], c
                     "claims": claims,
                 },
                 "level": "Information",
-                "properties": {"statusCode": "OK", "eventCategory": "Administrative"},
+                "properties": {"statusCode": "OK", "eventCategory": "Administrative"} | _asked(call),
             }
         )
     text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
     folder.write("activity/more-records.jsonl", text.encode(), records=len(lines))
+
+
+def _asked(call: dict[str, Any]) -> dict[str, str]:
+    """Return the body of a request that gives a role."""
+    if not call["given_to"]:
+        return {}
+    role = f"/providers/Microsoft.Authorization/roleDefinitions/{_CONTRIBUTOR}"
+    given = {"PrincipalId": call["given_to"], "PrincipalType": "User", "RoleDefinitionId": role}
+    return {"requestbody": json.dumps({"Id": call["scope"].rsplit("/", 1)[-1], "Properties": given})}
+
+
+def _write_activations(
+    tenant: Tenant, folder: Folder, people: dict[str, Principal], calls: list[dict[str, Any]]
+) -> None:
+    """Write two months of activations at nine with a reason, and the one that the calls follow."""
+    if not calls:
+        return
+    who, begun = people[calls[0]["principal_id"]], calls[0]["time"]
+    mornings = [begun.replace(hour=9, minute=7) - dt.timedelta(days=7 * week + 1) for week in range(8, 0, -1)]
+    records = [
+        _activation(tenant, who, time, _CONTRIBUTOR, f"Change {1200 + number}") for number, time in enumerate(mornings)
+    ]
+    records.append(_activation(tenant, who, begun - dt.timedelta(minutes=6), _OWNER, ""))
+    page = {"@odata.context": "https://graph.microsoft.com/v1.0/$metadata#auditLogs/directoryAudits", "value": records}
+    folder.write_json("directory/directoryAudits-activations.json", page, records=len(records))
+
+
+def _activation(tenant: Tenant, who: Principal, time: dt.datetime, role: str, reason: str) -> dict[str, Any]:
+    name = guid(tenant.spec.seed, "activation asked", who.principal_id, time.isoformat())
+    return {
+        "id": f"PIM_{name}",
+        "category": "ResourceManagement",
+        "correlationId": name,
+        "result": "success",
+        "resultReason": reason or None,
+        "activityDisplayName": _ACTIVATED,
+        "activityDateTime": _instant(time),
+        "loggedByService": "PIM",
+        "initiatedBy": {"user": {"id": who.principal_id, "userPrincipalName": who.user_principal_name}, "app": None},
+        "targetResources": [{"id": role, "type": "Role"}, {"id": who.principal_id, "type": "User"}],
+        "additionalDetails": [{"key": "RoleDefinitionOriginId", "value": role}],
+    }
 
 
 def _write_signals(tenant: Tenant, folder: Folder, people: dict[str, Principal], calls: list[dict[str, Any]]) -> None:

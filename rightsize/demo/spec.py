@@ -12,9 +12,18 @@ MIN_PRINCIPALS = 60
 MIN_SUBSCRIPTIONS = 6
 MAX_SUBSCRIPTIONS = 500
 MIN_DAYS = 100
-ATTACKS = ("user_takeover", "workload_takeover", "machine_takeover", "privilege_creep", "log_tampering")
+ATTACKS = (
+    "user_takeover",
+    "workload_takeover",
+    "machine_takeover",
+    "privilege_creep",
+    "log_tampering",
+    "role_handed_on",
+    "night_activation",
+)
 """A user's session and a workload's credential taken over, a machine's identity used by who runs code on it, privilege
-gathered over weeks, and monitoring switched off."""
+gathered over weeks, monitoring switched off, a role given to somebody else who uses it, and an eligible role activated
+at night, without the reason that was always given."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -192,16 +192,23 @@ def _set(name: str) -> str:
     return f"trim(values_set[{place}], ' \"')"
 
 
-def stage_directory_grants(con: duckdb.DuckDBPyConnection, file_ids: str, without: set[int]) -> None:
-    """Stage who was given which directory role, from `raw_audits` and the events in `ingest_rows`.
+def stage_from_audits(con: duckdb.DuckDBPyConnection, file_ids: str, without: set[int]) -> None:
+    """Stage what audit records say beside events: who was given which directory role, and who activated what.
+
+    Args:
+        con: A connection with `raw_audits`, the events of them in `ingest_rows`, and the staging tables.
+        file_ids: SQL for the id of the part of the file.
+        without: Numbers of files that are read again.
+    """
+    _stage_directory_grants(con, file_ids, without)
+    _stage_activations(con, file_ids, without)
+
+
+def _stage_directory_grants(con: duckdb.DuckDBPyConnection, file_ids: str, without: set[int]) -> None:
+    """Stage who was given which directory role.
 
     Source: Microsoft Graph directoryAudit of "Add member to role", whose modified properties name the role's template;
     Privileged Identity Management has it among the details.
-
-    Args:
-        con: A connection with `raw_audits`, `ingest_rows` and the staging tables.
-        file_ids: SQL for the id of the part of the file.
-        without: Numbers of files that are read again.
     """
     holder = ", ".join(_guid(_target(kind)) for kind in ("user", "serviceprincipal", "group"))
     con.execute(
@@ -221,14 +228,7 @@ def stage_directory_grants(con: duckdb.DuckDBPyConnection, file_ids: str, withou
     )
 
 
-def stage_activations(con: duckdb.DuckDBPyConnection, file_ids: str, without: set[int]) -> None:
-    """Stage what audit records say of activations, from `raw_audits`.
-
-    Args:
-        con: A connection with `raw_audits` and the staging tables.
-        file_ids: SQL for the id of the part of the file.
-        without: Numbers of files that are read again.
-    """
+def _stage_activations(con: duckdb.DuckDBPyConnection, file_ids: str, without: set[int]) -> None:
     con.execute(
         f"""
         INSERT INTO stage_pim_records (file_id, line, record_id, time, step, plane, principal_id, role_definition_id,

@@ -12,13 +12,7 @@ from dataclasses import dataclass, field
 
 import duckdb
 
-from rightsize.ingest.audits import (
-    AUDIT_ROWS,
-    RAW_AUDIT_COLUMNS,
-    project_audits,
-    stage_activations,
-    stage_directory_grants,
-)
+from rightsize.ingest.audits import AUDIT_ROWS, RAW_AUDIT_COLUMNS, project_audits, stage_from_audits
 from rightsize.ingest.families import REQUEST_LOGS, SOURCES, USED_LOGS, Family, with_log
 from rightsize.ingest.graph_requests import RAW_GRAPH_COLUMNS, normalised_requests, project_graph
 from rightsize.ingest.projections import PROJECTIONS as _OF_OTHERS
@@ -289,8 +283,7 @@ def _log_file(log: str) -> str:
 
 def _stage_rows(con: duckdb.DuckDBPyConnection, log: str, without: set[int]) -> None:
     if log == "entra_audit":
-        stage_activations(con, _log_file(log), without)
-        stage_directory_grants(con, _log_file(log), without)
+        stage_from_audits(con, _log_file(log), without)
     if log == "sign_in":
         stage_risky_sign_ins(con, _log_file(log), without)
     table, columns = (

@@ -10,10 +10,15 @@ from typing import Any
 import polars as pl
 import pytest
 
+from rightsize.demo.attacks import write_attacks
+from rightsize.demo.generator import generate
 from rightsize.demo.spec import ATTACKS, TenantSpec
+from rightsize.demo.writing import Folder
 from rightsize.model.errors import UsageError
 from rightsize.rbac.text import fold
 from rightsize.store.connection import Store, open_store
+from rightsize.workflow.behaviour import behaviour_inputs
+from rightsize.workflow.load import load_paths
 from tests.bench.bench_signals import all_rows, first_told
 
 Call = dict[str, Any]
@@ -70,6 +75,19 @@ def test_a_week_gives_a_handful_to_look_at(store: Store) -> None:
 
 
 def test_attacks_have_names() -> None:
-    assert len(ATTACKS) == 5
+    assert len(ATTACKS) == 7
     with pytest.raises(UsageError, match="is no attack"):
         TenantSpec(attacks=("flood",))
+
+
+def test_a_role_that_is_handed_on_and_a_night_of_activating_are_read_with_their_past(tmp_path: Path) -> None:
+    """Who was given the role, and eight mornings with a reason before the night without one."""
+    spec = TenantSpec(attacks=("role_handed_on", "night_activation"))
+    calls = write_attacks(generate(spec), Folder(tmp_path / "exports"))
+    load_paths(tmp_path / "r.duckdb", [tmp_path / "exports"])
+    with open_store(tmp_path / "r.duckdb", read_only=True) as store:
+        inputs = behaviour_inputs(store)
+    assert inputs.given.select("actor_id", "holder_id").rows() == [(calls[0]["principal_id"], calls[1]["principal_id"])]
+    nights = inputs.activations.filter(pl.col("principal_id") == calls[-1]["principal_id"]).sort("time")
+    assert nights["justified"].to_list() == [True] * 8 + [False]
+    assert nights["role"].n_unique() == 2
