@@ -23,7 +23,7 @@ QUANTILE = 0.95
 """The share of days whose work an activation should be long enough for."""
 
 
-def use_of_activations(activations: pl.DataFrame, days: pl.DataFrame, tenant: Tenant) -> pl.DataFrame:
+def use_of_activations(activations: pl.DataFrame, days: pl.LazyFrame, tenant: Tenant) -> pl.DataFrame:
     """Return the table `activations` for those of Azure roles.
 
     Args:
@@ -31,8 +31,14 @@ def use_of_activations(activations: pl.DataFrame, days: pl.DataFrame, tenant: Te
         days: As `usage.use_by_day` returns them.
         tenant: The tenant.
     """
-    used = days.filter(pl.col("use") > 0).select(
-        "principal_id", "name", "operation", "plane", "place", "evidence", "first_seen", "last_seen", "use"
+    concerned = pl.col("evidence").is_in(activations["id"].implode()) | pl.col("principal_id").is_in(
+        activations["principal_id"].implode()
+    )
+    used = (
+        (days if activations.height else days.limit(0))
+        .filter((pl.col("use") > 0) & concerned)
+        .select("principal_id", "name", "operation", "plane", "place", "evidence", "first_seen", "last_seen", "use")
+        .collect()
     )
     named = used.join(activations.select("activation_id", evidence="id").drop_nulls(), on="evidence")
     silent = used.filter(pl.col("evidence").is_null()).join(

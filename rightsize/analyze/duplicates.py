@@ -16,6 +16,9 @@ from rightsize.model.nouns import PermissionBlock
 from rightsize.rbac.algebra import contains
 from rightsize.rbac.permissions import Permissions, read_permissions
 
+_AT_ONCE = 20_000
+"""So many assignments are compared at a time with all that their holders have, which makes dozens of pairs of each."""
+
 
 def find_duplicates(tenant: Tenant) -> pl.DataFrame:
     """Return `(role_assignment_id, state, contained_by)`, one row a superfluous assignment.
@@ -77,15 +80,20 @@ def _candidate_pairs(tenant: Tenant) -> pl.DataFrame:
     small = known.filter(pl.col("state") != "activated").select(
         "principal_id", "place", small="a", small_role="role", condition="condition", small_id="id"
     )
-    reached = small.join(tenant.membership, on="principal_id").join(big, left_on="holder", right_on="principal_id")
     no_more = pl.col("big_condition").is_null() | (pl.col("big_condition") == pl.col("condition")).fill_null(False)
-    reached = reached.filter((pl.col("big") != pl.col("small")) & (pl.col("big_id") != pl.col("small_id")) & no_more)
-    within = containing(reached["place"], reached["assigned"], tenant.tree)
-    return (
-        reached.join(within, on=["place", "assigned"], how="semi")
+    within = containing(small["place"], big["assigned"], tenant.tree).lazy()
+    found = [
+        part.lazy()
+        .join(tenant.membership.lazy(), on="principal_id")
+        .join(big.lazy(), left_on="holder", right_on="principal_id")
+        .filter((pl.col("big") != pl.col("small")) & (pl.col("big_id") != pl.col("small_id")) & no_more)
+        .join(within, on=["place", "assigned"], how="semi")
         .select("big", "small", "big_role", "small_role")
         .unique()
-    )
+        .collect()
+        for part in small.iter_slices(_AT_ONCE)
+    ]
+    return pl.concat(found)
 
 
 def _contains(roles: dict[str, Permissions], big: str, small: str) -> bool:

@@ -115,9 +115,15 @@ def seldom_at_work(inputs: Inputs, analysis: Analysis, below: float) -> pl.DataF
         & pl.col("end_on").is_null()
         & pl.col("principal_id").is_in(people.implode())
     ).select("a", "role_assignment_id", "state", "principal_id")
-    days = use_by_day(inputs, analysis.window).filter(pl.col("clean") > 0)
-    credited = analysis.credited.join(analysis.usage.select("u", *_CALL), on="u").join(standing, on="a", how="semi")
-    by_day = credited.join(days, on=list(_CALL), nulls_equal=True)
+    calls = analysis.usage.lazy().select("u", *_CALL)
+    credited = analysis.credited.lazy().join(standing.lazy(), on="a", how="semi").join(calls, on="u")
+    by_day = (
+        use_by_day(inputs, analysis.window)
+        .filter(pl.col("clean") > 0)
+        .join(credited, on=list(_CALL), nulls_equal=True)
+        .select("a", "day", "first_seen", "last_seen")
+        .collect()
+    )
     worked = standing_hours(by_day, analysis.window, "a").filter(pl.col("hours_a_month") < below)
     return standing.join(worked, on="a").sort("a")
 

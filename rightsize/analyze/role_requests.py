@@ -39,6 +39,7 @@ def read_role_requests(inputs: Inputs, window: Window) -> pl.DataFrame:
         .filter(pl.col("name").is_in([WRITE, DELETE]) & (pl.col("use") > 0) & pl.col("principal_id").is_not_null())
         .group_by("principal_id", "place", "day", operation="name")
         .agg(calls=pl.col("use").sum(), clean=pl.col("clean").sum())
+        .collect()
     )
     asked = _asked(inputs).join(used, on=[*_CALL, "day"], how="semi")
     counted = used.group_by(_CALL).agg(pl.col("calls").sum(), is_clean=(pl.col("calls") == pl.col("clean")).all())

@@ -41,6 +41,7 @@ def observe(inputs: Inputs, window: Window) -> pl.DataFrame:
             use_last=pl.col("last_seen").max(),
             denied=pl.col("denied").fill_null(0).sum(),
         )
+        .collect()
         .sort(_KEYS)
         .with_row_index("u")
     )
@@ -59,14 +60,16 @@ def observe(inputs: Inputs, window: Window) -> pl.DataFrame:
     )
 
 
-def use_by_day(inputs: Inputs, window: Window) -> pl.DataFrame:
+def use_by_day(inputs: Inputs, window: Window) -> pl.LazyFrame:
     """Return the rows of `usage_days` in the window, with `name`, `place`, `evidence` and `principal_id` folded.
 
-    `use` counts the calls that exercised the permission, `clean` those of them that are not suspect.
+    `use` counts the calls that exercised the permission, `clean` those of them that are not suspect. Nothing is made
+    before it is collected, since few columns are wanted and there are millions of rows.
     """
     use = pl.sum_horizontal(pl.col(outcome).fill_null(0) for outcome in ("succeeded", "failed", "started"))
     clean = pl.max_horizontal(use - pl.col("suspect").fill_null(0), 0)
-    return _with_folded(inputs.usage_days.filter(window.holds("day"))).with_columns(use=use, clean=clean)
+    days = inputs.usage_days
+    return _with_folded(days.lazy().filter(window.holds("day")), days).with_columns(use=use, clean=clean)
 
 
 def named_use(days: pl.DataFrame, names: Collection[str]) -> pl.DataFrame:
@@ -75,16 +78,16 @@ def named_use(days: pl.DataFrame, names: Collection[str]) -> pl.DataFrame:
     return days.filter(pl.col("operation").is_in(spelt.filter(folded(spelt).is_in(list(names))).implode()))
 
 
-def _with_folded(days: pl.DataFrame) -> pl.DataFrame:
+def _with_folded(wanted: pl.LazyFrame, days: pl.DataFrame) -> pl.LazyFrame:
     # Names and scopes repeat on many days; fold each once.
     operations = days.select(pl.col("operation").unique())
     scopes = days.select(pl.col("scope").unique())
     evidence = days.select(pl.col("role_assignment_id").unique())
     return (
-        days.join(operations.with_columns(name=folded(operations["operation"])), on="operation")
-        .join(scopes.with_columns(place=place_of(scopes["scope"])), on="scope")
+        wanted.join(operations.with_columns(name=folded(operations["operation"])).lazy(), on="operation")
+        .join(scopes.with_columns(place=place_of(scopes["scope"])).lazy(), on="scope")
         .join(
-            evidence.with_columns(evidence=folded(evidence["role_assignment_id"])),
+            evidence.with_columns(evidence=folded(evidence["role_assignment_id"])).lazy(),
             on="role_assignment_id",
             how="left",
             nulls_equal=True,

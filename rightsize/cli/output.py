@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rightsize.cli.options import OutputFormat
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_NUMBERS = (int, float, type(None))
+
 
 def show(
-    rows: Sequence[Mapping[str, Any]],
+    rows: Iterable[Mapping[str, Any]],
     columns: Sequence[str],
     output: OutputFormat,
     *,
@@ -20,7 +27,7 @@ def show(
     """Write a result to stdout.
 
     Args:
-        rows: The result as rows.
+        rows: The result as rows, which are read once, one after the other.
         columns: Names of all columns, in order.
         output: The format.
         document: What `json` writes where the contract is one object and not a list of rows.
@@ -33,12 +40,12 @@ def show(
     elif output is OutputFormat.JSON:
         sys.stdout.write(render.write_json(rows if document is None else document))
     elif output is OutputFormat.JSONL:
-        sys.stdout.write(render.write_jsonl(rows))
+        sys.stdout.writelines(render.jsonl_lines(rows))
     elif output is OutputFormat.MARKDOWN:
-        sys.stdout.write(render.write_markdown(rows, columns))
+        sys.stdout.writelines(render.markdown_lines(rows, columns))
     else:
         delimiter = "," if output is OutputFormat.CSV else "\t"
-        sys.stdout.write(render.write_separated(rows, columns, delimiter))
+        sys.stdout.writelines(render.separated_lines(rows, columns, delimiter))
 
 
 def write(text: str) -> None:
@@ -46,14 +53,19 @@ def write(text: str) -> None:
     sys.stdout.write(text)
 
 
+def copy_file(path: Path) -> None:
+    """Write a text file of ours to stdout, a part at a time."""
+    with path.open(encoding="utf-8", newline="") as file:
+        shutil.copyfileobj(file, sys.stdout)
+
+
 _GAP = 2
+_LAID_OUT = 500
+"""So many lines of a table are laid out by rich at once; each takes it a third of a millisecond and kilobytes."""
 
 
-def _show_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
-    from rich import box  # noqa: PLC0415  kept out of `--help`
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
+def _show_table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> None:
+    from rich.console import Console  # noqa: PLC0415  kept out of `--help`
 
     from rightsize.render.escape import for_terminal  # noqa: PLC0415
     from rightsize.render.rows import cell  # noqa: PLC0415
@@ -61,15 +73,56 @@ def _show_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> No
     console = Console(file=sys.stdout, highlight=False, soft_wrap=False)
     # An underscore breaks no line, and a narrow window would cut the column's name anywhere.
     headers = [for_terminal(name.replace("_", " ")) for name in columns]
-    cells = [[for_terminal(cell(row.get(name))) for name in columns] for row in rows]
-    numeric = [
-        bool(rows) and all(isinstance(row.get(name), (int, float, type(None))) for row in rows) for name in columns
-    ]
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, _GAP - 1, 0, 0), show_edge=False)
+    cells: list[list[str]] = []
+    numeric = [True] * len(columns)
+    for row in rows:
+        values = [row.get(name) for name in columns]
+        cells.append([for_terminal(cell(value)) for value in values])
+        numeric = [known and isinstance(value, _NUMBERS) for known, value in zip(numeric, values, strict=True)]
+    numeric = [known and bool(cells) for known in numeric]
     widths = column_widths(headers, cells, numeric, console.width)
-    for header, is_number, width in zip(headers, numeric, widths, strict=True):
+    _lay_out(console, cells[:_LAID_OUT], numeric, widths, headers)
+    fits = sum(widths) + _GAP * (len(widths) - 1) <= console.width
+    waiting: list[list[str]] = []
+    for line in cells[_LAID_OUT:]:
+        plainly = fits and all(len(text) <= width and text.isascii() for text, width in zip(line, widths, strict=True))
+        if waiting and (plainly or len(waiting) == _LAID_OUT):
+            _lay_out(console, waiting, numeric, widths)
+            waiting = []
+        if plainly:
+            padded = (
+                text.rjust(width) if number else text.ljust(width)
+                for text, number, width in zip(line, numeric, widths, strict=True)
+            )
+            sys.stdout.write((" " * _GAP).join(padded) + "\n")
+        else:
+            waiting.append(line)
+    if waiting:
+        _lay_out(console, waiting, numeric, widths)
+
+
+def _lay_out(
+    console: Console,
+    lines: Sequence[Sequence[str]],
+    numeric: Sequence[bool],
+    widths: Sequence[int],
+    headers: Sequence[str] | None = None,
+) -> None:
+    """Print lines of a table, each cell in as many lines as it takes; the headers where they are given."""
+    from rich import box  # noqa: PLC0415  kept out of `--help`
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, _GAP - 1, 0, 0),
+        show_edge=False,
+        show_header=headers is not None,
+    )
+    for header, is_number, width in zip(headers or [""] * len(widths), numeric, widths, strict=True):
         table.add_column(Text(header), justify="right" if is_number else "left", overflow="fold", width=width)
-    for line in cells:
+    for line in lines:
         table.add_row(*(Text(text) for text in line))
     console.print(table)
 

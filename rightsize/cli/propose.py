@@ -12,7 +12,7 @@ import typer
 from rightsize.cli.analyze import AsOf, MinWindow
 from rightsize.cli.narration import say, set_verbosity
 from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Output, OutputFormat, Quiet, Verbose
-from rightsize.cli.output import show, write
+from rightsize.cli.output import copy_file, show, write
 
 COLUMNS = (
     "id",
@@ -220,9 +220,11 @@ def propose(
     if output is OutputFormat.MARKDOWN:
         write(result.comment)
         return
-    document = result.document() if output is OutputFormat.JSON else None
-    rows = [shortened(row) for row in result.rows] if output is OutputFormat.TABLE else result.rows
-    show(rows, COLUMNS, output, document=document, table_columns=BRIEF)
+    if output is OutputFormat.JSON:
+        copy_file(result.out / "plan.json")
+        return
+    rows = map(shortened, result.rows()) if output is OutputFormat.TABLE else result.rows()
+    show(rows, COLUMNS, output, table_columns=BRIEF)
 
 
 def shortened(row: Mapping[str, Any]) -> dict[str, Any]:

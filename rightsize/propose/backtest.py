@@ -206,6 +206,7 @@ def tested_uses(inputs: Inputs, window: Window) -> pl.DataFrame:
     return (
         rows.group_by("principal_id", "place", "plane", operation="name")
         .agg(events=pl.col("clean").sum(), first_day=pl.col("day").min())
+        .collect()
         .sort("principal_id", "plane", "operation", "place")
         .with_row_index("use")
     )

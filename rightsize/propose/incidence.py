@@ -27,6 +27,8 @@ _EARLY = ["early_days", *(f"early_{name}" for name in _COUNTS)]
 _NOVELTY = [*KEY, "plane", "name", "target", "member"]
 _ONE = ["novelty"]
 """The same by its number: millions of days are sorted by it, and the texts of one are as long as a line."""
+_UNIT = ["unit"]
+"""An assignment by its number."""
 
 
 def read_incidence(
@@ -65,17 +67,18 @@ def count_incidence(units: pl.DataFrame, active: pl.DataFrame, seen: pl.DataFram
         seen: `role_assignment_id`, `state`, `novelty` (a number), `day`: the days of each novelty.
         window: The days that all of it speaks of.
     """
-    frame = units
+    frame = units.with_row_index("unit")
+    seen = seen.join(frame.select(*KEY, *_UNIT), on=KEY).select(*_UNIT, *_ONE, "day")
     for part in (
         active,
-        seen.group_by(KEY).agg(use_days=pl.col("day").n_unique(), use_span=_span()),
+        seen.group_by(_UNIT).agg(use_days=pl.col("day").n_unique(), use_span=_span()),
         _counts(seen),
         _came(seen, _late_from(window)),
-        find_seasons(seen.select(*KEY, "day"), KEY),
+        find_seasons(seen.select(*_UNIT, "day"), _UNIT),
         _cycles(seen),
-        find_seasons(seen, _ONE).join(_owners(seen), on=_ONE).group_by(KEY).agg(seasonal_operations=pl.len()),
+        find_seasons(seen, _ONE).join(_owners(seen), on=_ONE).group_by(_UNIT).agg(seasonal_operations=pl.len()),
     ):
-        on = KEY if "state" in part.columns else ["holder"]
+        on = _UNIT if "unit" in part.columns else ["holder"]
         frame = frame.join(part, on=on, how="left")
     numbers = [*_DAYS, *_COUNTS, "came", "seasonal_operations", *_EARLY]
     return (
@@ -86,7 +89,7 @@ def count_incidence(units: pl.DataFrame, active: pl.DataFrame, seen: pl.DataFram
             cycles=pl.when(pl.col("period") == MONTH_END).then("ends").otherwise("spells").cast(pl.Int64),
             new_cycles=pl.when(pl.col("period") == MONTH_END).then("new_ends").otherwise("new_spells").cast(pl.Int64),
         )
-        .drop("ends", "spells", "new_ends", "new_spells")
+        .drop("ends", "spells", "new_ends", "new_spells", *_UNIT)
         .sort(KEY)
     )
 
@@ -109,39 +112,40 @@ def _span() -> pl.Expr:
     return (pl.col("day").max() - pl.col("day").min()).dt.total_days() + 1
 
 
-def _calls(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
-    """Return the distinct `(principal_id, plane, name, place, day)` of use that is not suspect."""
+def _calls(inputs: Inputs, analysis: Analysis) -> pl.LazyFrame:
+    """Return `(principal_id, plane, name, place, day)` of use that is not suspect, however often."""
     return (
         use_by_day(inputs, analysis.window)
         .filter(pl.col("clean") > 0)
         .select("plane", "name", "place", "day", principal_id=pl.coalesce("principal_id", "principal_name"))
-        .unique()
     )
 
 
 def _novelties(
-    calls: pl.DataFrame, placed: pl.DataFrame, singled: pl.DataFrame, analysis: Analysis, *, lifecycle: bool
+    calls: pl.LazyFrame, placed: pl.DataFrame, singled: pl.DataFrame, analysis: Analysis, *, lifecycle: bool
 ) -> pl.DataFrame:
     """Return the days of each novelty, by its number: an operation, where it has to be granted, a member or null."""
     judged = analysis.profile_operations.filter(pl.col("verdict") == Verdict.UNUSED)
     concluded = judged.select("profile_id", "plane", name=folded(pl.col("operation")))
-    marked = placed.join(singled.unique().with_columns(single=True), on=[*KEY, "target", "bit"], how="left")
-    of = (
-        marked.with_columns(member=pl.when(pl.col("single")).then("principal_id"))
+    shown = (
+        placed.lazy()
+        .join(singled.lazy().unique().with_columns(single=True), on=[*KEY, "target", "bit"], how="left")
+        .with_columns(member=pl.when(pl.col("single")).then("principal_id"))
         .select(*_NOVELTY, "principal_id", "place")
         .unique()
-    )
-    shown = (
-        of.join(analysis.profiles, on=KEY)
-        .join(concluded, on=["profile_id", "plane", "name"], how="semi")
+        .join(analysis.profiles.lazy(), on=KEY)
+        .join(concluded.lazy(), on=["profile_id", "plane", "name"], how="semi")
         .drop("profile_id")
+        .collect()
     )
     if lifecycle:
         shown = shown.join(_siblings(shown), on=_NOVELTY, how="anti", nulls_equal=True)
     numbers = shown.select(_NOVELTY).unique().with_row_index("novelty")
-    numbered = shown.join(numbers, on=_NOVELTY, nulls_equal=True)
-    days = numbered.join(calls, on=["principal_id", "plane", "name", "place"]).select("novelty", "day").unique()
-    return days.join(numbers.select(*KEY, *_ONE), on=_ONE)
+    owners = numbers.select(*KEY, *_ONE)
+    done = ["principal_id", "plane", "name", "place"]
+    numbered = shown.lazy().join(numbers.lazy(), on=_NOVELTY, nulls_equal=True).select(*_ONE, *done).collect()
+    days = calls.join(numbered.lazy(), on=done).select("novelty", "day").unique().collect()
+    return days.join(owners, on=_ONE)
 
 
 def _siblings(shown: pl.DataFrame) -> pl.DataFrame:
@@ -158,7 +162,7 @@ def _siblings(shown: pl.DataFrame) -> pl.DataFrame:
 
 def _owners(seen: pl.DataFrame) -> pl.DataFrame:
     """Return the assignment of each novelty."""
-    return seen.select(*KEY, *_ONE).unique(_ONE)
+    return seen.select(*_UNIT, *_ONE).unique(_ONE)
 
 
 def _counts(seen: pl.DataFrame) -> pl.DataFrame:
@@ -175,7 +179,7 @@ def _counts(seen: pl.DataFrame) -> pl.DataFrame:
     within = (pl.col("last") - pl.col("first")).dt.total_days() < WEEK
     return (
         spells.join(_owners(seen), on=_ONE)
-        .group_by(KEY)
+        .group_by(_UNIT)
         .agg(
             once=within.sum(),
             twice=(pl.col("spells") == 2).sum(),
@@ -203,9 +207,9 @@ def _came(seen: pl.DataFrame, late_from: dt.date) -> pl.DataFrame:
     in the first two thirds have a row.
     """
     early = _counts(seen.filter(pl.col("day") < late_from)).rename({name: f"early_{name}" for name in _COUNTS})
-    firsts = seen.group_by(*KEY, *_ONE).agg(pl.col("day").min()).filter(pl.col("day") >= late_from)
-    weeks = firsts.group_by(KEY).agg(came=pl.col("day").dt.truncate("1w").n_unique())
-    return early.join(weeks, on=KEY, how="left")
+    firsts = seen.group_by(*_UNIT, *_ONE).agg(pl.col("day").min()).filter(pl.col("day") >= late_from)
+    weeks = firsts.group_by(_UNIT).agg(came=pl.col("day").dt.truncate("1w").n_unique())
+    return early.join(weeks, on=_UNIT, how="left")
 
 
 def _foretell() -> pl.Expr:
@@ -239,10 +243,11 @@ def _observable(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
     )
 
 
-def _active_days(inputs: Inputs, analysis: Analysis, calls: pl.DataFrame) -> pl.DataFrame:
+def _active_days(inputs: Inputs, analysis: Analysis, calls: pl.LazyFrame) -> pl.DataFrame:
     """Return `(holder, active_days, active_since, active_span)` of who holds an assignment, through members too."""
     tokens = arm_tokens(inputs, analysis.window).select("principal_id", "day").drop_nulls()
-    days = pl.concat([calls.select("principal_id", "day").drop_nulls(), tokens]).unique()
+    called = calls.select("principal_id", "day").drop_nulls().unique().collect()
+    days = pl.concat([called, tokens]).unique()
     holders = folded(inputs.role_assignments["principal_id"]).unique()
     through = analysis.tenant.membership.filter(pl.col("holder").is_in(holders.implode()))
     return sum_days(days.join(through, on="principal_id"), analysis.window)
@@ -250,15 +255,13 @@ def _active_days(inputs: Inputs, analysis: Analysis, calls: pl.DataFrame) -> pl.
 
 def _cycles(seen: pl.DataFrame) -> pl.DataFrame:
     """Return how many spells and month ends each assignment was used in, and how many brought something new."""
-    marked = seen.join(with_cycles(seen, KEY), on=[*KEY, "day"])
+    marked = seen.join(with_cycles(seen, _UNIT), on=[*_UNIT, "day"])
     columns = [("spell", "spells", "new_spells"), ("month_end", "ends", "new_ends")]
-    found = seen.select(KEY).unique()
+    found = seen.select(_UNIT).unique()
     for cycle, count, new in columns:
         cycled = marked.filter(pl.col(cycle).is_not_null())
-        single = cycled.group_by(*KEY, *_ONE).agg(pl.col(cycle).min(), number=pl.col(cycle).n_unique())
-        found = found.join(cycled.group_by(KEY).agg(pl.col(cycle).n_unique().alias(count)), on=KEY, how="left").join(
-            single.filter(pl.col("number") == 1).group_by(KEY).agg(pl.col(cycle).n_unique().alias(new)),
-            on=KEY,
-            how="left",
-        )
+        single = cycled.group_by(*_UNIT, *_ONE).agg(pl.col(cycle).min(), number=pl.col(cycle).n_unique())
+        every = cycled.group_by(_UNIT).agg(pl.col(cycle).n_unique().alias(count))
+        fresh = single.filter(pl.col("number") == 1).group_by(_UNIT).agg(pl.col(cycle).n_unique().alias(new))
+        found = found.join(every, on=_UNIT, how="left").join(fresh, on=_UNIT, how="left")
     return found.with_columns(pl.col("spells", "new_spells", "ends", "new_ends").fill_null(0))

@@ -43,29 +43,37 @@ FileText = str | Prepared
 
 
 @contextmanager
-def prepared(directory: Path, parts: Iterable[str]) -> Iterator[Prepared]:
-    """Write a text, part by part, into a folder; it goes away unless `write_folder` moves it to its place.
+def prepared(directory: Path, texts: Iterable[tuple[str, Iterable[str]]]) -> Iterator[dict[str, Prepared]]:
+    """Write texts, each part by part, into a folder; they go away unless `write_folder` moves them to their places.
+
+    Args:
+        directory: The folder; it is made if it is not there.
+        texts: The name of each file and the parts of its text, one after the other.
 
     Raises:
         InputError: The folder cannot be written.
     """
-    found = hashlib.sha256()
-
-    def hashed() -> Iterator[bytes]:
-        for part in parts:
-            written = part.encode()
-            found.update(written)
-            yield written
-
+    files: dict[str, Prepared] = {}
     try:
-        directory.mkdir(parents=True, exist_ok=True)
-        beside = _write_beside(directory, hashed())
-    except OSError as error:
-        raise _unwritable(directory, error) from error
-    try:
-        yield Prepared(beside, found.hexdigest())
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            for name, parts in texts:
+                found = hashlib.sha256()
+                path = _write_beside(directory, _hashed(parts, found))
+                files[name] = Prepared(path, found.hexdigest())
+        except OSError as error:
+            raise _unwritable(directory, error) from error
+        yield files
     finally:
-        beside.unlink(missing_ok=True)
+        for file in files.values():
+            file.path.unlink(missing_ok=True)
+
+
+def _hashed(parts: Iterable[str], found: hashlib._Hash) -> Iterator[bytes]:
+    for part in parts:
+        written = part.encode()
+        found.update(written)
+        yield written
 
 
 def write_folder(files: Mapping[str, FileText], directory: Path) -> list[str]:
@@ -107,7 +115,14 @@ def note_file(directory: Path, name: str) -> None:
 
 def plan_files(plan: Plan) -> dict[str, str]:
     """Return the text of every file of a plan by its name."""
-    return {PLAN: "".join(plan_parts(plan)), **role_files(plan)}
+    return {name: "".join(parts) for name, parts in plan_texts(plan)}
+
+
+def plan_texts(plan: Plan) -> Iterator[tuple[str, Iterable[str]]]:
+    """Yield the name and the parts of the text of every file of a plan, one after the other."""
+    yield PLAN, plan_parts(plan)
+    for name, text in _role_files(plan):
+        yield name, (text,)
 
 
 def plan_parts(plan: Plan) -> Iterator[str]:
@@ -121,23 +136,20 @@ def plan_parts(plan: Plan) -> Iterator[str]:
     yield ("\n  ]" if number else "]") + after
 
 
-def role_files(plan: Plan) -> dict[str, str]:
-    """Return the text of every file of a plan but `plan.json` by its name."""
-    files: dict[str, str] = {}
+def _role_files(plan: Plan) -> Iterator[tuple[str, str]]:
+    """Yield the name and the text of every file of a plan but `plan.json`."""
     users_of: dict[str, list[Proposal]] = defaultdict(list)
     for proposal in plan.proposals:
         for role_id in sorted({one.role for one in proposal.assignments}):
             users_of[role_id].append(proposal)
     for role in plan.roles:
         users = users_of[role.definition.role_definition_id]
-        files[f"roles/{role.slug}.json"] = _json(to_arm(role.definition))
-        files[f"roles/{role.slug}.evidence.json"] = _json(
-            {**role.evidence, "proposals": [_review_json(proposal) for proposal in users]}
-        )
-        files[f"roles/{role.slug}.md"] = write_review(role, users, plan)
+        yield f"roles/{role.slug}.json", _json(to_arm(role.definition))
+        evidence = {**role.evidence, "proposals": [_review_json(proposal) for proposal in users]}
+        yield f"roles/{role.slug}.evidence.json", _json(evidence)
+        yield f"roles/{role.slug}.md", write_review(role, users, plan)
     for part in plan.parts:
-        files |= part.files
-    return files
+        yield from part.files.items()
 
 
 def plan_document(plan: Plan) -> dict[str, Any]:

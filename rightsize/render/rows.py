@@ -7,7 +7,7 @@ import datetime as dt
 import io
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from json.encoder import encode_basestring_ascii
 from typing import Any
 
@@ -75,18 +75,31 @@ def write_json(rows: Iterable[Row] | Row) -> str:
 
 def write_jsonl(rows: Iterable[Row]) -> str:
     """Return one compact JSON object a line."""
-    lines = (json.dumps(plain(row), ensure_ascii=False, separators=(",", ":")) for row in rows)
-    return "".join(line + "\n" for line in lines)
+    return "".join(jsonl_lines(rows))
+
+
+def jsonl_lines(rows: Iterable[Row]) -> Iterator[str]:
+    """Yield what `write_jsonl` returns, a line at a time."""
+    for row in rows:
+        yield json.dumps(plain(row), ensure_ascii=False, separators=(",", ":")) + "\n"
 
 
 def write_separated(rows: Iterable[Row], columns: Sequence[str], delimiter: str) -> str:
     """Return RFC 4180 text (or its tab form) with a header; formula leads are defused."""
+    return "".join(separated_lines(rows, columns, delimiter))
+
+
+def separated_lines(rows: Iterable[Row], columns: Sequence[str], delimiter: str) -> Iterator[str]:
+    """Yield what `write_separated` returns, a row at a time."""
     out = io.StringIO()
     writer = csv.writer(out, delimiter=delimiter, lineterminator="\r\n" if delimiter == "," else "\n")
     writer.writerow([for_csv(name) for name in columns])
+    yield out.getvalue()
     for row in rows:
+        out.seek(0)
+        out.truncate()
         writer.writerow([_separated_cell(row.get(name)) for name in columns])
-    return out.getvalue()
+        yield out.getvalue()
 
 
 def _separated_cell(value: object) -> str:
@@ -95,6 +108,12 @@ def _separated_cell(value: object) -> str:
 
 def write_markdown(rows: Iterable[Row], columns: Sequence[str]) -> str:
     """Return a Markdown table."""
-    lines = ["| " + " | ".join(for_markdown(name) for name in columns) + " |", "|" + " --- |" * len(columns)]
-    lines.extend("| " + " | ".join(for_markdown(cell(row.get(name))) for name in columns) + " |" for row in rows)
-    return "\n".join(lines) + "\n"
+    return "".join(markdown_lines(rows, columns))
+
+
+def markdown_lines(rows: Iterable[Row], columns: Sequence[str]) -> Iterator[str]:
+    """Yield what `write_markdown` returns, a line at a time."""
+    yield "| " + " | ".join(for_markdown(name) for name in columns) + " |\n"
+    yield "|" + " --- |" * len(columns) + "\n"
+    for row in rows:
+        yield "| " + " | ".join(for_markdown(cell(row.get(name))) for name in columns) + " |\n"

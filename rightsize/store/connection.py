@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -28,6 +28,8 @@ _SETTINGS = {
 }
 
 
+_ROWS_AT_ONCE = 100_000
+"""So many rows of an answer are written at a time."""
 _TAKEN = frozenset({"base", "main", "temp", "system", "compacted"})
 """DuckDB calls a database as its file, and would take these for something else."""
 
@@ -72,20 +74,25 @@ class Store:
         wanted = " AND ".join(f"{named(column)} = ${column}" for column in where)
         return self.frame(f"SELECT {columns} FROM main.{name}" + (f" WHERE {wanted}" if wanted else ""), where)
 
-    def write_answer(self, name: str, frame: pl.DataFrame) -> None:
-        """Replace what an answer table holds, in one transaction."""
+    def write_answer(self, name: str, rows: pl.DataFrame | Iterable[pl.DataFrame]) -> None:
+        """Replace what an answer table holds, in one transaction; frames one after the other need not all be there."""
+        import polars as pl  # noqa: PLC0415
+
+        # DuckDB copies what it reads of a frame before it writes it; a part at a time, that stays small.
+        parts = rows.iter_slices(_ROWS_AT_ONCE) if isinstance(rows, pl.DataFrame) else rows
         declared = table(name)
         if declared.kind != "answer":
             raise ValueError(f"{name} is not an answer table")
-        columns = named(*(column.name for column in declared.columns))
-        answer = frame.select([column.name for column in declared.columns])
-        try:
-            with self.transaction() as connection:
-                connection.register("answer_rows", answer)
-                connection.execute(f"DELETE FROM base.{name}")
-                connection.execute(f"INSERT INTO base.{name} ({columns}) SELECT {columns} FROM answer_rows")
-        finally:
-            self.connection.unregister("answer_rows")
+        names = [column.name for column in declared.columns]
+        columns = named(*names)
+        with self.transaction() as connection:
+            connection.execute(f"DELETE FROM base.{name}")
+            for part in parts:
+                try:
+                    connection.register("answer_rows", part.select(names))
+                    connection.execute(f"INSERT INTO base.{name} ({columns}) SELECT {columns} FROM answer_rows")
+                finally:
+                    connection.unregister("answer_rows")
 
     def remembered(self, name: str) -> str | None:
         """Return what `remember` keeps under a name."""

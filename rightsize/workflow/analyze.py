@@ -24,7 +24,7 @@ from rightsize.model.errors import EvidenceError
 from rightsize.store.connection import Store, open_store
 from rightsize.workflow.behaviour import behaviour_rows, find_behaviour
 from rightsize.workflow.layers import keep_layers
-from rightsize.workflow.planes import judge_planes
+from rightsize.workflow.planes import judge_planes, tables_beside
 from rightsize.workflow.reach import keep_reach
 
 Subject = Literal["principal", "assignment"]
@@ -61,10 +61,11 @@ def analyze_store(
     """
     # A store that is not there is an error, and not made by asking.
     with open_store(db, read_only=False, existing=True) as store:
+        behaviour = find_behaviour(store)
         inputs = Inputs.read(store.table)
-        planes = [one.analysis for one in judge_planes(store.table, as_of, min_window)]
+        planes = [one.analysis for one in judge_planes(tables_beside(store, inputs), as_of, min_window)]
         analysis, findings = analyse_inputs(inputs, as_of=as_of, min_window=min_window, planes=planes)
-        verdicts, findings = write_conclusions(store, analysis, findings, planes)
+        verdicts, findings = write_conclusions(store, analysis, findings, behaviour, planes)
         keep_layers(store, measure_layers(analysis))
         keep_reach(store, inputs, analysis)
     score: Callable[..., list[dict[str, Any]]] = _by_principal if by == "principal" else _by_assignment
@@ -79,11 +80,17 @@ def analyze_store(
 
 
 def write_conclusions(
-    store: Store, analysis: Analysis, findings: pl.DataFrame, planes: Sequence[PlaneAnalysis]
+    store: Store,
+    analysis: Analysis,
+    findings: pl.DataFrame,
+    behaviour: pl.DataFrame,
+    planes: Sequence[PlaneAnalysis],
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Write verdicts, findings and activations of all planes back into the store; return the former two."""
+    """Write verdicts, findings and activations of all planes back into the store; return the former two.
+
+    `behaviour` are the days to look at: `find_behaviour` reads all use, best while nothing else is in memory.
+    """
     verdicts = with_planes(analysis.verdicts, planes)
-    behaviour = find_behaviour(store)
     store.write_answer("behaviour_findings", behaviour)
     told = behaviour_rows(behaviour.filter(analysis.window.holds("day")))
     found = pl.concat([findings, told, *(plane.findings for plane in planes)]).sort("control", "subject")

@@ -5,13 +5,19 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 
+import polars as pl
+
+from rightsize.analyze.inputs import RBAC_PLANES, Inputs, schema_of
 from rightsize.propose.verify import Change
 from rightsize.propose.written import WrittenPlan
+from rightsize.store.connection import Store
+from rightsize.store.sql import named
 from rightsize.workflow.directory import DIRECTORY
 from rightsize.workflow.graph import GRAPH
 from rightsize.workflow.plane_steps import Judged, PlaneSteps, TableOf
 
 PLANES: tuple[PlaneSteps, ...] = (GRAPH, DIRECTORY)
+_OTHER_USE = f"SELECT {named(*schema_of('usage_days'))} FROM usage_days WHERE NOT list_contains($planes, plane)"
 
 
 def judge_planes(
@@ -20,6 +26,25 @@ def judge_planes(
     """Judge every plane of which something is loaded."""
     judged = (steps.judge(table_of, as_of, days) for steps in (PLANES if planes is None else planes))
     return [one for one in judged if one is not None]
+
+
+def tables_beside(store: Store, inputs: Inputs) -> TableOf:
+    """Return the tables for these planes where those of Azure RBAC are read already: each stands in memory once.
+
+    Of the use of Azure itself only a row of the newest day stays, which is all that they ask of it.
+    """
+    newest = inputs.usage_days.top_k(1, by="day")
+
+    def table_of(name: str) -> pl.DataFrame:
+        if name == "usage_days":
+            return pl.concat([store.frame(_OTHER_USE, {"planes": list(RBAC_PLANES)}), newest])
+        # What is read of coverage there leaves out the logs of the tenant.
+        if name == "coverage" or not hasattr(inputs, name):
+            return store.table(name)
+        found: pl.DataFrame = getattr(inputs, name)
+        return found
+
+    return table_of
 
 
 def verify_parts(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,13 +24,10 @@ from rightsize.render.deploy.contents import contents_of
 from rightsize.render.deploy.files import deploy_files
 from rightsize.render.layers import draw_matrix
 from rightsize.render.plan import (
-    PLAN,
     FileText,
-    plan_document,
-    plan_parts,
+    plan_texts,
     prepared,
     proposal_document,
-    role_files,
     write_folder,
 )
 from rightsize.render.rows import plain
@@ -38,14 +35,15 @@ from rightsize.render.summary import short_scope, write_summary
 from rightsize.store.connection import open_store
 from rightsize.store.digest import digest_content
 from rightsize.workflow.analyze import analyse_inputs, has_rbac, write_conclusions
+from rightsize.workflow.behaviour import find_behaviour
 from rightsize.workflow.chain import CHAIN, make_chain
 from rightsize.workflow.deploy import COMMENT_FORM, types_of
 from rightsize.workflow.layers import keep_layers, matrix_rows, measure_plan
-from rightsize.workflow.planes import judge_planes
+from rightsize.workflow.planes import judge_planes, tables_beside
 from rightsize.workflow.reach import keep_reach
 from rightsize.workflow.review import read_review
 
-_AT_ONCE = 10_000
+_AT_ONCE = 5_000
 """So many proposals become rows at a time, since each is a text of kilobytes."""
 SUMMARY, COMMENT = "summary.html", "comment.md"
 
@@ -59,7 +57,7 @@ class ProposeResult:
         out: The folder that was written.
         files: Names of its files, sorted.
         planes: Number of proposals of each kind, for Azure roles and for each plane beyond them.
-        rows: One row a proposal, for people.
+        names: What people call principals, roles and scopes.
         comment: The plan as a comment on a pull request.
         unmatched: Decisions that speak of no proposal any more.
     """
@@ -68,13 +66,13 @@ class ProposeResult:
     out: Path
     files: list[str]
     planes: dict[str, dict[str, int]]
-    rows: list[dict[str, Any]]
+    names: Mapping[str, str]
     comment: str
     unmatched: list[Decision]
 
-    def document(self) -> dict[str, Any]:
-        """Return `plan.json`."""
-        return plan_document(self.plan)
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Yield one row a proposal, for people."""
+        return (_row(proposal, self.names) for proposal in self.plan.all_proposals)
 
 
 def propose_plan(
@@ -96,8 +94,9 @@ def propose_plan(
     """
     decisions = read_review(review) if review is not None else None
     with open_store(db, read_only=False, existing=True) as store:
+        behaviour = find_behaviour(store)
         inputs = Inputs.read(store.table)
-        judged = judge_planes(store.table, dials.as_of, dials.min_window)
+        judged = judge_planes(tables_beside(store, inputs), dials.as_of, dials.min_window)
         # Who loaded nothing of Azure RBAC asks for a plan of the other planes alone.
         of_rbac = has_rbac(inputs) or not judged
         if of_rbac:
@@ -108,6 +107,9 @@ def propose_plan(
         if of_rbac:
             require_coverage(inputs, analysis.window)
         plan = make_plan(inputs, analysis, dials, content_hash=digest_content(store))
+        # What follows looks at no single use any more, which is most of what was read.
+        inputs = replace(inputs, usage_days=empty("usage_days"))
+        analysis = replace(analysis, usage=analysis.usage.clear(), credited=analysis.credited.clear())
         plan = replace(plan, parts=tuple(one.plan(dials) for one in judged))
         if decisions is not None:
             plan = respect(plan, decisions)
@@ -123,12 +125,12 @@ def propose_plan(
         comment = write_comment(plan, names, review_states(plan) if decisions is not None else None)
         if COMMENT_FORM in forms:
             extra[COMMENT] = comment
-        with prepared(out, plan_parts(plan)) as whole:
-            texts: dict[str, FileText] = {PLAN: whole, **role_files(plan), **extra}
+        with prepared(out, plan_texts(plan)) as written:
+            texts: dict[str, FileText] = {**written, **extra}
             texts[CHAIN] = make_chain(store.table("loads"), plan.generated_from, texts)
             files = write_folder(texts, out)
-        write_conclusions(store, analysis, findings, [one.analysis for one in judged])
-        store.write_answer("proposals", answer_table(plan))
+        write_conclusions(store, analysis, findings, behaviour, [one.analysis for one in judged])
+        store.write_answer("proposals", answer_parts(plan))
         keep_layers(store, layers)
         keep_reach(store, inputs, analysis, plan)
     return ProposeResult(
@@ -137,7 +139,7 @@ def propose_plan(
         out=out,
         files=files,
         planes=count_by_plane((one.plane, one.kind) for one in plan.all_proposals),
-        rows=[_row(proposal, names) for proposal in plan.all_proposals],
+        names=names,
         comment=comment,
     )
 
@@ -158,14 +160,11 @@ def _with_layers(plan: Plan, found: pl.DataFrame, dials: Dials) -> tuple[Advice,
     return tuple(sorted([*plan.advice, Advice(SEPARATE_LAYERS, text)], key=lambda one: (one.subject, one.text)))
 
 
-def answer_table(plan: Plan) -> pl.DataFrame:
-    """Return the rows of the table `proposals`."""
-    every = plan.all_proposals
-    parts = [
-        pl.DataFrame([_answer(one) for one in every[first : first + _AT_ONCE]], schema=schema_of("proposals"))
-        for first in range(0, len(every), _AT_ONCE)
-    ]
-    return pl.concat([empty("proposals"), *parts]).sort("proposal_id")
+def answer_parts(plan: Plan) -> Iterator[pl.DataFrame]:
+    """Yield the rows of the table `proposals`, some thousands at a time."""
+    every = sorted(plan.all_proposals, key=lambda one: one.id)
+    for first in range(0, len(every), _AT_ONCE):
+        yield pl.DataFrame([_answer(one) for one in every[first : first + _AT_ONCE]], schema=schema_of("proposals"))
 
 
 def _answer(one: Proposal) -> dict[str, Any]:

@@ -34,7 +34,7 @@ from rightsize.workflow.blast import blast_of, views_of
 from rightsize.workflow.layers import measure_plan, read_names
 from rightsize.workflow.plan_folder import read_plan_folder
 from rightsize.workflow.plan_names import scope_names
-from rightsize.workflow.planes import judge_planes
+from rightsize.workflow.planes import judge_planes, tables_beside
 from rightsize.workflow.reach import rank_reach
 
 TITLE = "Least privilege for this tenant"
@@ -134,7 +134,7 @@ def read_sources(
         ranked = rank_reach(reach, names)
         planned = plan_of(read) if read is not None else None
         blasts = _first_blasts(ranked, inputs, analysis, store, planned, names)
-        planes = [one.analysis for one in judge_planes(store.table, as_of, min_window or DEFAULT_DAYS)]
+        planes = [one.analysis for one in judge_planes(tables_beside(store, inputs), as_of, min_window or DEFAULT_DAYS)]
         is_stale = read is not None and read.document["generated_from"]["content_hash"] != digest_content(store)
     overview = survey(inputs, analysis)
     layers = measure_layers(analysis) if planned is None else measure_plan(inputs, analysis, planned)

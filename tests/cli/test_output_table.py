@@ -35,3 +35,20 @@ def test_control_characters_are_shown_and_not_sent(capsys: pytest.CaptureFixture
     out = capsys.readouterr().out
     assert "\x1b" not in out
     assert "\u202e" not in out
+
+
+@pytest.mark.parametrize("width", [16, 24, 80])
+def test_many_rows_look_as_a_few_do(
+    width: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lines that fit are written by themselves: the same as rich would lay them out with all others."""
+    names = ["n", "äöü", "deploy", "日本", "a name that takes several lines in a narrow window"]
+    rows = [{"name": names[n % 50 // 10], "kind": "keep" if n % 3 else None, "uses": n} for n in range(120)]
+    monkeypatch.setenv("COLUMNS", str(width))
+    told = []
+    for at_once in (5, 1000):
+        monkeypatch.setattr("rightsize.cli.output._LAID_OUT", at_once)
+        show(iter(rows), ["name", "kind", "uses"], OutputFormat.TABLE)
+        told.append(capsys.readouterr().out)
+    assert told[0] == told[1]
+    assert told[0].count("keep") == 80

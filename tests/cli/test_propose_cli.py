@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +40,8 @@ class FakeStore:
     def frame(self, sql: str, parameters: Mapping[str, Any] | None = None) -> pl.DataFrame:
         return ask_nothing(sql, parameters)
 
-    def write_answer(self, name: str, frame: pl.DataFrame) -> None:
-        self.answers[name] = frame
+    def write_answer(self, name: str, rows: pl.DataFrame | Iterable[pl.DataFrame]) -> None:
+        self.answers[name] = rows if isinstance(rows, pl.DataFrame) else pl.concat([empty(name), *rows])
 
 
 def _tenant() -> SmallTenant:

@@ -8,9 +8,11 @@ from typing import Any
 
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
 from rightsize.analyze.directory.judge import DirectoryAnalysis, analyse_directory
 from rightsize.analyze.directory.tables import DirectoryTables, directory_window
+from rightsize.analyze.inputs import Inputs
 from rightsize.propose.dials import Dials
 from rightsize.propose.directory.plan import plan_directory
 from rightsize.propose.written import WrittenPart, WrittenProposal
@@ -18,6 +20,7 @@ from rightsize.rbac.text import fold
 from rightsize.store.connection import open_store
 from rightsize.workflow.directory import DIRECTORY
 from rightsize.workflow.load import load_paths
+from rightsize.workflow.planes import judge_planes, tables_beside
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +35,19 @@ def analysis(store: Path) -> DirectoryAnalysis:
     with open_store(store, read_only=True) as opened:
         tables = DirectoryTables.read(opened.table)
     return analyse_directory(tables, directory_window(tables, None, 90))
+
+
+def test_a_plane_says_the_same_beside_what_is_read_of_azure(store: Path) -> None:
+    """Then the tables of Azure are not read again, and of its use nothing but the newest day."""
+    with open_store(store, read_only=True) as opened:
+        inputs = Inputs.read(opened.table)
+        alone = judge_planes(opened.table, None, 90)
+        beside = judge_planes(tables_beside(opened, inputs), None, 90)
+    assert [one.analysis.window for one in beside] == [one.analysis.window for one in alone]
+    for mine, its in zip(beside, alone, strict=True):
+        assert_frame_equal(mine.analysis.verdicts, its.analysis.verdicts, check_row_order=False)
+        assert_frame_equal(mine.analysis.findings, its.analysis.findings, check_row_order=False)
+    assert not all(one.analysis.verdicts.is_empty() for one in alone)
 
 
 def test_every_planted_use_is_credited_to_the_role_that_allowed_it(

@@ -6,6 +6,7 @@ import datetime as dt
 import hashlib
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from rightsize.model.errors import InputError
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.plan import Plan, PlanePart, count_by_plane
 from rightsize.model.role_forms import read_role_definitions
-from rightsize.render.plan import digest_of, plan_files, plan_parts, prepared, write_folder
+from rightsize.render.plan import digest_of, plan_files, plan_texts, prepared, write_folder
 from rightsize.render.rows import indented, plain
 from rightsize.render.summary import short_scope, write_summary
 from tests.propose.small_tenant import BLOB_READER, CONTRIBUTOR, DATA, READER, SUB, VM, SmallTenant, guid
@@ -290,16 +291,26 @@ class _BrokenError(Exception):
 def test_what_could_not_be_finished_leaves_nothing_behind(tmp_path: Path) -> None:
     """`plan.json` of a large tenant is written before all else is known of the folder."""
     plan = _hostile_plan()
-    with prepared(tmp_path, plan_parts(plan)) as whole:
-        assert digest_of(whole) == digest_of(plan_files(plan)["plan.json"])
-        write_folder({"plan.json": whole}, tmp_path)
-    assert (tmp_path / "plan.json").read_text(encoding="utf-8") == plan_files(plan)["plan.json"]
+    files = plan_files(plan)
+    with prepared(tmp_path, plan_texts(plan)) as written:
+        assert {name: digest_of(file) for name, file in written.items()} == {
+            name: digest_of(text) for name, text in files.items()
+        }
+        write_folder(written, tmp_path)
+    assert {name: (tmp_path / name).read_text(encoding="utf-8") for name in files} == files
     before = _tree(tmp_path)
-    with pytest.raises(_BrokenError), prepared(tmp_path, plan_parts(plan)):
+    with pytest.raises(_BrokenError), prepared(tmp_path, plan_texts(plan)):
         raise _BrokenError
-    assert _tree(tmp_path) == before
-    with pytest.raises(InputError, match="cannot be written"), prepared(tmp_path / "plan.json", ["x"]):
+    with pytest.raises(_BrokenError), prepared(tmp_path, _texts_that_break()):
         pass
+    assert _tree(tmp_path) == before
+    with pytest.raises(InputError, match="cannot be written"), prepared(tmp_path / "plan.json", [("x", ["x"])]):
+        pass
+
+
+def _texts_that_break() -> Iterator[tuple[str, list[str]]]:
+    yield "first", ["text"]
+    raise _BrokenError
 
 
 @settings(max_examples=30)

@@ -191,11 +191,21 @@ def test_an_answer_replaces_the_one_before(store: Store) -> None:
     assert store.table("verdicts")["operation"].to_list() == ["c"]
 
 
-def test_an_answer_that_cannot_be_written_leaves_the_one_before(store: Store) -> None:
-    """A column of another type fails after the old rows were deleted; they are there again."""
+def test_an_answer_may_come_in_parts(store: Store) -> None:
+    """All of it is there, and nothing of the one before."""
     store.write_answer("verdicts", verdict(store, "a"))
+    store.write_answer("verdicts", (verdict(store, name) for name in "bc"))
+    assert sorted(store.table("verdicts")["operation"]) == ["b", "c"]
+    store.write_answer("verdicts", iter(()))
+    assert store.table("verdicts").is_empty()
+
+
+def test_an_answer_that_cannot_be_written_leaves_the_one_before(store: Store) -> None:
+    """A column of another type fails after old rows were deleted and new ones written; the old ones are there again."""
+    store.write_answer("verdicts", verdict(store, "a"))
+    wrong = verdict(store, "b").with_columns(pl.lit("many").alias("events"))
     with pytest.raises(duckdb.Error):
-        store.write_answer("verdicts", verdict(store, "b").with_columns(pl.lit("many").alias("events")))
+        store.write_answer("verdicts", [verdict(store, "c"), wrong])
     assert store.table("verdicts")["operation"].to_list() == ["a"]
 
 
