@@ -91,7 +91,7 @@ def _candidate_pairs(tenant: Tenant) -> pl.DataFrame:
         .select("big", "small", "big_role", "small_role")
         .unique()
         .collect()
-        for part in small.iter_slices(_AT_ONCE)
+        for part in (small.slice(first, _AT_ONCE) for first in range(0, max(1, small.height), _AT_ONCE))
     ]
     return pl.concat(found)
 

@@ -31,6 +31,9 @@ from rightsize.propose.roles import RoleBook, open_role_book
 from rightsize.propose.subjects import place_uses, read_profiles, read_subjects, read_uses
 from rightsize.propose.use_rows import UseRows
 
+_PLACED = ("role_assignment_id", "state", "principal_id", "plane", "name", "bit", "place", "target", "inside")
+"""What is asked of single uses once they are summed: there are millions of them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Findings:
@@ -60,7 +63,7 @@ class Bench:
         untouched: Why an assignment is left alone, whatever it is for.
         undecided: Why an assignment cannot be narrowed.
         profiles: How the unused operations of each assignment are judged.
-        placed: The used verdicts with where they have to be granted.
+        placed: The used verdicts with where they have to be granted: the columns `_PLACED` of `subjects.place_uses`.
         uses: The same, as sets.
         rows: The same, summed for the evidence.
         scale: The weights of operations.
@@ -124,7 +127,7 @@ def prepare(inputs: Inputs, analysis: Analysis, findings: Findings, dials: Dials
         untouched=untouched,
         undecided=undecided,
         profiles=read_profiles(analysis, index),
-        placed=placed,
+        placed=placed.select(_PLACED),
         uses=read_uses(placed, index),
         rows=rows,
         scale=read_scale(tenant.operations, index),
