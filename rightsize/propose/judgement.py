@@ -7,6 +7,7 @@ do as well in the earlier ones.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -118,7 +119,7 @@ class Judge:
             return Cost(self._always_bound, self.fewest, self._always_made + least, change)
         if weights is not None:
             return self._bound_with(0, self._always_bound)
-        fewest = next(n for n in range(self.excess.size + 1) if self.excess.with_roles(n) <= point.excess)
+        fewest = bisect_left(range(self.excess.size), True, key=lambda n: self.excess.proved(n) <= point.excess)
         return self._bound_with(fewest, self._always_bound + self.excess.proved(point.custom_roles))
 
     def _bound_with(self, roles: int, excess: int) -> Cost:

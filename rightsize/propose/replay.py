@@ -5,21 +5,23 @@ Each is allowed, needs an activation, or is denied; a plan that denies one is ne
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.scoping import containing
 from rightsize.analyze.tenant import Tenant
-from rightsize.analyze.text import place_of
-from rightsize.analyze.usage import observe
+from rightsize.analyze.text import folded, place_of
+from rightsize.analyze.usage import use_by_day
 from rightsize.analyze.window import Window
 from rightsize.model.role_forms import permissions_from_json
 from rightsize.propose.reach import Evaluator, in_parts, with_holders
 from rightsize.rbac.algebra import grants
 from rightsize.rbac.text import fold
 
+_AT_ONCE = 400_000
+"""About so many rows of use are looked at a time: to find what is the same on many days takes a gigabyte for all."""
 EVERYBODY = "00000000-0000-0000-0000-000000000000"
 
 
@@ -54,14 +56,23 @@ class Outcomes:
 
 def distinct_uses(inputs: Inputs, window: Window) -> pl.DataFrame:
     """Return the distinct unquarantined uses of the window, numbered: `use, principal_id, operation, place, plane`."""
-    calls = observe(inputs, window)
-    return (
-        calls.filter((pl.col("events") > 0) & ~pl.col("quarantined") & pl.col("principal_id").is_not_null())
-        .select("principal_id", "place", "plane", operation="name")
-        .unique()
-        .sort("principal_id", "plane", "operation", "place")
-        .with_row_index("use")
-    )
+    days = inputs.usage_days
+    people = days.select(pl.col("principal_id").unique().drop_nulls()).with_columns(who=folded(pl.col("principal_id")))
+    names = people["who"].unique().sort()
+    size = max(1, len(names) // (1 + days.height // _AT_ONCE))
+    parts = []
+    for first in range(0, max(1, len(names)), size):
+        those = people.filter(pl.col("who").is_in(names.slice(first, size).implode()))["principal_id"]
+        part = days.filter(pl.col("principal_id").is_in(those.implode()))
+        parts.append(
+            use_by_day(replace(inputs, usage_days=part), window)
+            .filter(pl.col("clean") > 0)
+            .select("principal_id", "place", "plane", operation="name")
+            .unique()
+            .sort("principal_id", "plane", "operation", "place")
+            .collect()
+        )
+    return pl.concat(parts).with_row_index("use")
 
 
 def replay(

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from rightsize.propose.bicliques import bits
+from rightsize.propose.demands import Want, demands_apart
 from rightsize.propose.rows import Contents, Row, independent_cells, is_covered, most_useful, smallest_cover
 from rightsize.propose.sharing_search import search_fewer
 from rightsize.propose.solver import Program, Rows, solve
@@ -29,7 +30,7 @@ SOLVER_CHECKS = 500
 def solve_part(rows: list[Row]) -> tuple[list[int], int, bool]:
     """Return the contents of new roles for a part, a lower bound, and whether all contents were considered."""
     greedy = _greedy(rows)
-    bound = len(independent_cells(rows))
+    bound = max(len(independent_cells(rows)), len(demands_apart([_want(row) for row in rows])))
     if len(greedy) <= bound or len(rows) > SEARCHED_ROWS:
         return greedy, min(bound, len(greedy)), len(greedy) <= bound
     contents = _intersections(rows)
@@ -51,6 +52,13 @@ def solve_part(rows: list[Row]) -> tuple[list[int], int, bool]:
     if again.values is not None:
         chosen = model.chosen(again.values)
     return chosen, min(bound, len(chosen)), True
+
+
+def _want(row: Row) -> Want:
+    hard = row.must & row.allowed
+    for column in row.columns:
+        hard &= ~column
+    return Want(hard, row.allowed, row.most)
 
 
 def _intersections(rows: Sequence[Row]) -> list[int] | None:
