@@ -28,6 +28,7 @@ WITH spelt AS (
             ELSE translate(auth_action, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz') END AS action_key,
         CASE WHEN bit_length(status_code) = 8 * length(status_code) THEN lower(status_code)
             ELSE translate(status_code, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz') END AS status_code_key,
+        coalesce(auth_scope, resource_id) AS named_scope,
         replace(lower(authentication), ' ', '') AS authentication_key,
         lower(authorization_result) AS result_key,
         -- 'Forbidden (HTTP Status Code: 403)', 'Failed.Forbidden' and '403' are one code.
@@ -131,7 +132,10 @@ judged AS (
         END AS direct_operation,
         by_operation.action IS NULL AS is_unmapped,
         CASE
-            WHEN NOT is_storage THEN trim(coalesce(auth_scope, resource_id))
+            -- trim() reads each character, and nearly no text needs it.
+            WHEN NOT is_storage AND bit_length(named_scope) = 8 * length(named_scope)
+                AND NOT (named_scope LIKE ' %' OR named_scope LIKE '% ') THEN named_scope
+            WHEN NOT is_storage THEN trim(named_scope)
             ELSE regexp_extract(
                 resource_id, '^(/[Ss][Uu][Bb][Ss][^/]*/.*/[Ss][Tt][Oo][Rr][Aa][Gg][Ee][Aa][Cc][^/]*/[^/]+)', 1
             )
@@ -139,7 +143,7 @@ judged AS (
         -- 2025-01-15T09:30:45.1234567Z, the same with a space or without Z, or with an offset.
         CASE
             WHEN regexp_matches(time, '^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ]([01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}([.][0-9]*)?Z?$') THEN
-                TRY_CAST(rtrim(substr(time, 1, 26), 'Z') AS TIMESTAMP)
+                TRY_CAST(CASE WHEN length(time) > 26 THEN substr(time, 1, 26) ELSE rtrim(time, 'Z') END AS TIMESTAMP)
             WHEN regexp_matches(time, '^[0-9-]{10}[T ][0-9:.]{8,20} ?[+-][0-9]{2}:?[0-9]{2}$') THEN
                 TRY_CAST(replace(replace(time, ' +', '+'), ' -', '-') AS TIMESTAMPTZ) AT TIME ZONE 'UTC'
         END AS event_time,
@@ -172,48 +176,48 @@ placed AS (
         CASE WHEN submitted_time < event_time THEN submitted_time ELSE event_time END AS time_utc,
         -- Ids come dashed, bare, in braces, or as the last step of a resource id.
         CASE
-            WHEN regexp_matches(role_assignment_id, '^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}$') THEN lower(role_assignment_id)
+            WHEN length(role_assignment_id) = 36 AND regexp_matches(role_assignment_id, '^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}$') THEN lower(role_assignment_id)
             WHEN role_assignment_id LIKE '%-%' THEN lower(regexp_extract(role_assignment_id, '(^|[/{])([0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12})}?$', 2))
-            WHEN regexp_matches(role_assignment_id, '^[0-9A-Fa-f]{32}$') THEN
+            WHEN length(role_assignment_id) = 32 AND regexp_matches(role_assignment_id, '^[0-9A-Fa-f]{32}$') THEN
                 lower(concat(substr(role_assignment_id, 1, 8), '-', substr(role_assignment_id, 9, 4), '-', substr(role_assignment_id, 13, 4),
                     '-', substr(role_assignment_id, 17, 4), '-', substr(role_assignment_id, 21, 12)))
         END AS assignment_guid,
         CASE
-            WHEN regexp_matches(role_definition_id, '^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}$') THEN lower(role_definition_id)
+            WHEN length(role_definition_id) = 36 AND regexp_matches(role_definition_id, '^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}$') THEN lower(role_definition_id)
             WHEN role_definition_id LIKE '%-%' THEN lower(regexp_extract(role_definition_id, '(^|[/{])([0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12})}?$', 2))
-            WHEN regexp_matches(role_definition_id, '^[0-9A-Fa-f]{32}$') THEN
+            WHEN length(role_definition_id) = 32 AND regexp_matches(role_definition_id, '^[0-9A-Fa-f]{32}$') THEN
                 lower(concat(substr(role_definition_id, 1, 8), '-', substr(role_definition_id, 9, 4), '-', substr(role_definition_id, 13, 4),
                     '-', substr(role_definition_id, 17, 4), '-', substr(role_definition_id, 21, 12)))
         END AS definition_guid,
         CASE
-            WHEN regexp_matches(evidence_principal_id, '^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}$') THEN lower(evidence_principal_id)
+            WHEN length(evidence_principal_id) = 36 AND regexp_matches(evidence_principal_id, '^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}$') THEN lower(evidence_principal_id)
             WHEN evidence_principal_id LIKE '%-%' THEN lower(regexp_extract(evidence_principal_id, '(^|[/{])([0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12})}?$', 2))
-            WHEN regexp_matches(evidence_principal_id, '^[0-9A-Fa-f]{32}$') THEN
+            WHEN length(evidence_principal_id) = 32 AND regexp_matches(evidence_principal_id, '^[0-9A-Fa-f]{32}$') THEN
                 lower(concat(substr(evidence_principal_id, 1, 8), '-', substr(evidence_principal_id, 9, 4), '-', substr(evidence_principal_id, 13, 4),
                     '-', substr(evidence_principal_id, 17, 4), '-', substr(evidence_principal_id, 21, 12)))
         END AS evidence_guid,
         CASE
-            WHEN regexp_matches(claim_object_id, '^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}$') THEN lower(claim_object_id)
+            WHEN length(claim_object_id) = 36 AND regexp_matches(claim_object_id, '^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}$') THEN lower(claim_object_id)
             WHEN claim_object_id LIKE '%-%' THEN lower(regexp_extract(claim_object_id, '(^|[/{])([0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12})}?$', 2))
-            WHEN regexp_matches(claim_object_id, '^[0-9A-Fa-f]{32}$') THEN
+            WHEN length(claim_object_id) = 32 AND regexp_matches(claim_object_id, '^[0-9A-Fa-f]{32}$') THEN
                 lower(concat(substr(claim_object_id, 1, 8), '-', substr(claim_object_id, 9, 4), '-', substr(claim_object_id, 13, 4),
                     '-', substr(claim_object_id, 17, 4), '-', substr(claim_object_id, 21, 12)))
         END AS object_guid,
         CASE
-            WHEN regexp_matches(claim_app_id, '^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}$') THEN lower(claim_app_id)
+            WHEN length(claim_app_id) = 36 AND regexp_matches(claim_app_id, '^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}$') THEN lower(claim_app_id)
             WHEN claim_app_id LIKE '%-%' THEN lower(regexp_extract(claim_app_id, '(^|[/{])([0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12})}?$', 2))
-            WHEN regexp_matches(claim_app_id, '^[0-9A-Fa-f]{32}$') THEN
+            WHEN length(claim_app_id) = 32 AND regexp_matches(claim_app_id, '^[0-9A-Fa-f]{32}$') THEN
                 lower(concat(substr(claim_app_id, 1, 8), '-', substr(claim_app_id, 9, 4), '-', substr(claim_app_id, 13, 4),
                     '-', substr(claim_app_id, 17, 4), '-', substr(claim_app_id, 21, 12)))
         END AS app_guid,
-        CASE WHEN regexp_matches(caller, '^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}$') THEN lower(caller) END AS caller_guid
+        CASE WHEN length(caller) = 36 AND regexp_matches(caller, '^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}$') THEN lower(caller) END AS caller_guid
     FROM judged
 ),
 
 addressed AS (
     SELECT
         placed.*,
-        CASE WHEN scope_text LIKE '_%/' THEN regexp_replace(scope_text, '/+$', '') ELSE scope_text END AS scope,
+        CASE WHEN scope_text LIKE '%/' AND scope_text <> '/' THEN regexp_replace(scope_text, '/+$', '') ELSE scope_text END AS scope,
         CASE WHEN NOT by_key THEN coalesce(nullif(object_guid, ''), caller_guid) END AS principal_id,
         CASE WHEN NOT by_key THEN
             coalesce(
@@ -295,10 +299,20 @@ SELECT
         ELSE 'roles'
     END AS access,
     -- The token that the call came with: base64 of either alphabet, whose capitals count.
-    CASE WHEN NOT by_key THEN nullif(rtrim(translate(trim(claim_token_id), '+/', '-_'), '='), '') END AS token_id,
+    CASE WHEN NOT by_key THEN nullif(
+        CASE
+            WHEN bit_length(claim_token_id) = 8 * length(claim_token_id) AND NOT (claim_token_id LIKE '%+%'
+                OR claim_token_id LIKE '%/%' OR claim_token_id LIKE '%=' OR claim_token_id LIKE '% %') THEN claim_token_id
+            ELSE rtrim(translate(trim(claim_token_id), '+/', '-_'), '=')
+        END, ''
+    ) END AS token_id,
     CASE WHEN NOT by_key THEN nullif(lower(trim(claim_session_id)), '') END AS session_id,
     CASE outcome WHEN 'succeeded' THEN 4 WHEN 'failed' THEN 3 WHEN 'denied' THEN 2 WHEN 'started' THEN 1 ELSE 0 END AS rank,
     CASE
+        -- Nearly every row: nothing below is then computed.
+        WHEN time_utc >= TIMESTAMP '2010-01-01 00:00:00' AND time_utc < TIMESTAMP '2050-01-01 00:00:00'
+            AND length(operation) <= 500 AND (is_storage OR operation LIKE '%_/_%') AND scope LIKE '/%'
+            THEN NULL
         WHEN time IS NULL THEN 'it has no time'
         WHEN time_utc IS NULL THEN 'its time cannot be read'
         WHEN time_utc < TIMESTAMP '2010-01-01 00:00:00' OR time_utc >= TIMESTAMP '2050-01-01 00:00:00'

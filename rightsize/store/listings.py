@@ -9,13 +9,16 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import duckdb
-import polars as pl
 
 from rightsize.store.connection import Store
 from rightsize.store.sql import folded
-from rightsize.store.watching import note_touched_table
+from rightsize.store.touched import note_touched_table
+
+if TYPE_CHECKING:
+    import polars as pl
 
 _GRANTS = {
     "role_assignments": ("role_assignments", "role_assignment_id", "active"),

@@ -11,7 +11,7 @@ import duckdb
 from rightsize.store.connection import Store
 from rightsize.store.coverage import declare_window, derive_coverage
 from rightsize.store.days import recompute_days
-from rightsize.store.derive import derive_aliases, derive_closure, derive_roles, derive_scopes
+from rightsize.store.derive import derive_aliases, derive_closure, derive_scopes
 from rightsize.store.listings import Listing, note_listings
 from rightsize.store.merge_events import merge_events, merge_requests, merge_sign_ins
 from rightsize.store.merge_reduced import merge_reduced_sign_ins
@@ -20,7 +20,7 @@ from rightsize.store.quarantine import derive_quarantine
 from rightsize.store.scope_forms import drop_forms
 from rightsize.store.sealing import drop_late
 from rightsize.store.spelling import name_listed_scopes, respell
-from rightsize.store.watching import note_touched_days
+from rightsize.store.touched import note_touched_days
 
 _MERGE_TABLES = (
     "staged_texts",
@@ -30,6 +30,7 @@ _MERGE_TABLES = (
     "merge_rows",
     "merge_stored",
     "merge_order",
+    "merge_several",
     "merge_pairs",
     "merge_additions",
     "merge_mixed",
@@ -125,6 +126,8 @@ def _merge_staged(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
     merge_bookkeeping(con)
     name_listed_scopes(con)
     if touched & {"role_definitions", "operations"}:
+        from rightsize.store.derive_roles import derive_roles  # noqa: PLC0415  logs bring no roles, and need no frames
+
         derive_roles(con)
     respell(con, catalogue_changed="operations" in touched)
     derive_aliases(con)

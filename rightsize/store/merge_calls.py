@@ -77,23 +77,45 @@ def judge_rows(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
     return new
 
 
+def _order_rows(con: duckdb.DuckDBPyConnection) -> None:
+    """Fill `merge_order`: each row of calls of several rows, with what is before it and what its call comes to.
+
+    Most have two, a begin and an end, which groups order for an eighth of what windows cost; more of them are rare.
+    """
+    standing = f"SELECT *, (rank::BIGINT << {_PLACES}) | place AS standing FROM merge_rows"
+    con.execute(f"""
+        CREATE OR REPLACE TEMP TABLE merge_several AS
+        SELECT event_key, count(*) AS row_count, max(standing) AS best, min(time) AS first_time,
+            min(operation_key) AS operation_key, min(scope_key) AS scope_key,
+            arg_min(standing, (file_id, line, place)) AS first_standing,
+            arg_min(time, (file_id, line, place)) AS time_of_first
+        FROM ({standing}) WHERE event_key NOT IN (SELECT event_key FROM merge_stored)
+        GROUP BY event_key HAVING count(*) > 1""")
+    con.execute(f"""
+        CREATE OR REPLACE TEMP TABLE merge_order AS
+        SELECT place, event_key, rank, is_second::BIGINT AS rows_before, CASE WHEN is_second THEN first_standing END
+            AS lead, coalesce(is_second AND time < time_of_first, false) AS is_earlier, best, first_time,
+            operation_key, scope_key
+        FROM (
+            SELECT r.place, r.rank, r.time, s.*, r.place <> first_standing {_PLACE} AS is_second
+            FROM merge_rows AS r JOIN merge_several AS s USING (event_key) WHERE s.row_count = 2
+        )
+        UNION ALL
+        SELECT place, event_key, rank, count(*) OVER earlier, max(standing) OVER earlier,
+            coalesce(time < min(time) OVER earlier, false), max(standing) OVER of_call, min(time) OVER of_call,
+            min(operation_key) OVER of_call, min(scope_key) OVER of_call
+        FROM ({standing}) WHERE event_key IN (SELECT event_key FROM merge_several WHERE row_count > 2)
+        WINDOW of_call AS (PARTITION BY event_key), earlier AS (
+            PARTITION BY event_key ORDER BY file_id, line, place ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)""")
+
+
 def _compare_rows(con: duckdb.DuckDBPyConnection) -> None:
     """Find the calls of `merge_mixed`: what is stored of them, or what one row says and a better one does not, counts.
 
     A row that has no higher rank than all before it, and is not earlier, is new if it adds to the best of these; where
     there is more than one of them, that is left to `_merge_by_column`, and so is a row that adds to the best of all.
     """
-    con.execute(f"""
-        CREATE OR REPLACE TEMP TABLE merge_order AS
-        SELECT place, event_key, rank, count(*) OVER earlier AS rows_before, max(standing) OVER earlier AS lead,
-            coalesce(time < min(time) OVER earlier, false) AS is_earlier, max(standing) OVER of_call AS best,
-            min(time) OVER of_call AS first_time, min(operation_key) OVER of_call AS operation_key,
-            min(scope_key) OVER of_call AS scope_key
-        FROM (SELECT *, (rank::BIGINT << {_PLACES}) | place AS standing FROM merge_rows)
-        WHERE event_key IN (SELECT event_key FROM merge_rows GROUP BY event_key HAVING count(*) > 1)
-            AND event_key NOT IN (SELECT event_key FROM merge_stored)
-        WINDOW of_call AS (PARTITION BY event_key), earlier AS (
-            PARTITION BY event_key ORDER BY file_id, line ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)""")
+    _order_rows(con)
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE merge_pairs AS
         WITH ordered AS (

@@ -14,7 +14,7 @@ from rightsize.model.tables import table
 from rightsize.store.counting import new_rows
 from rightsize.store.sql import folded, named, quoted, tidy_scope
 from rightsize.store.staging import STAGED_TABLES
-from rightsize.store.watching import note_touched_table
+from rightsize.store.touched import note_touched_table
 
 _VERSIONS = {
     "role_definitions": "coalesce(strftime(updated_on, '%Y%m%d%H%M%S%f'), '')",

@@ -37,7 +37,7 @@ from rightsize.store.suspicion import (
     make_windows,
     trace,
 )
-from rightsize.store.watching import note_touched_days
+from rightsize.store.touched import note_touched_days
 
 # A token is used after its sign-in, for a day and a few hours at most; clocks differ.
 _TOKEN_BEFORE, _TOKEN_AFTER = 1, 2

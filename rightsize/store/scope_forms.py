@@ -7,8 +7,9 @@ cuts the ids where the form says.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import duckdb
-import polars as pl
 
 from rightsize.rbac.scopes import ScopeForm, ScopeKind, form_of, type_paths
 
@@ -18,18 +19,17 @@ _DEEPEST = 64
 """More parts than any id of Azure has. Each scope above a deeper one would be a scope of its own, and one line of a log
 could name thousands: such an id hangs below its resource group, subscription or management group at once."""
 
-_FORMS: dict[str, pl.DataType | type[pl.DataType]] = {
-    "form": pl.String,
-    "kind": pl.String,
-    "parent_length": pl.Int64,
-    "in_subscription": pl.Boolean,
-    "in_resource_group": pl.Boolean,
-    "type_steps": pl.List(pl.Int64),
-    "word_steps": pl.List(pl.Int64),
-    "step_words": pl.List(pl.Int64),
+_FORMS = {
+    "form": "VARCHAR",
+    "kind": "VARCHAR",
+    "parent_length": "BIGINT",
+    "in_subscription": "BOOLEAN",
+    "in_resource_group": "BOOLEAN",
+    "type_steps": "BIGINT[]",
+    "word_steps": "BIGINT[]",
+    "step_words": "BIGINT[]",
 }
-
-_WORDS: dict[str, pl.DataType | type[pl.DataType]] = {"form": pl.String, "word": pl.Int64, "path": pl.List(pl.Int64)}
+_WORDS = {"form": "VARCHAR", "word": "BIGINT", "path": "BIGINT[]"}
 
 
 def create_forms(con: duckdb.DuckDBPyConnection) -> None:
@@ -40,11 +40,9 @@ def create_forms(con: duckdb.DuckDBPyConnection) -> None:
     the words that make its full name; words count from 1 among the form's `word_steps`.
     """
     con.execute("CREATE OR REPLACE TEMP TABLE formed_scopes (folded VARCHAR, form VARCHAR, parent VARCHAR)")
-    con.execute("""
-        CREATE OR REPLACE TEMP TABLE scope_forms (form VARCHAR, kind VARCHAR, parent_length BIGINT,
-            in_subscription BOOLEAN, in_resource_group BOOLEAN, type_steps BIGINT[], word_steps BIGINT[],
-            step_words BIGINT[])""")
-    con.execute("CREATE OR REPLACE TEMP TABLE form_words (form VARCHAR, word BIGINT, path BIGINT[])")
+    for table, columns in (("scope_forms", _FORMS), ("form_words", _WORDS)):
+        declared = ", ".join(f"{name} {kind}" for name, kind in columns.items())
+        con.execute(f"CREATE OR REPLACE TEMP TABLE {table} ({declared})")
 
 
 def drop_forms(con: duckdb.DuckDBPyConnection) -> None:
@@ -113,7 +111,14 @@ def _add_forms(con: duckdb.DuckDBPyConnection, forms: list[str]) -> None:
             )
         )
         words += [(text, order[part], [order[step] for step in path]) for part, path in paths.items()]
-    for table, schema, data in (("scope_forms", _FORMS, rows), ("form_words", _WORDS, words)):
-        con.register("new_forms", pl.DataFrame(data, schema=schema, orient="row"))
-        con.execute(f"INSERT INTO {table} SELECT * FROM new_forms")
-        con.unregister("new_forms")
+    _insert(con, "scope_forms", _FORMS, rows)
+    _insert(con, "form_words", _WORDS, words)
+
+
+def _insert(
+    con: duckdb.DuckDBPyConnection, table: str, columns: Mapping[str, str], rows: Sequence[tuple[object, ...]]
+) -> None:
+    """Insert rows, a list a column: a frame would bring polars and numpy into every load."""
+    values = {name: [row[place] for row in rows] for place, name in enumerate(columns)}
+    lists = ", ".join(f"unnest(${name}::{kind}[])" for name, kind in columns.items())
+    con.execute(f"INSERT INTO {table} SELECT {lists}", values)

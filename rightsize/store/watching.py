@@ -36,20 +36,6 @@ _NUMBER = "watch_number"
 _NO_DAY = dt.date(1970, 1, 1)
 
 
-def note_touched_days(con: duckdb.DuckDBPyConnection) -> None:
-    """Keep the days of `touched_days` for the next watch; part of a merge's transaction."""
-    con.execute("""
-        INSERT INTO base.touched
-        SELECT DISTINCT NULL, day FROM touched_days
-        WHERE day NOT IN (SELECT day FROM base.touched WHERE day IS NOT NULL)""")
-
-
-def note_touched_table(con: duckdb.DuckDBPyConnection, name: str) -> None:
-    """Keep for the next watch that a listing changed a table; part of a merge's transaction."""
-    con.execute("INSERT INTO base.touched SELECT $name, NULL WHERE $name NOT IN (SELECT coalesce(what, '') FROM "
-                "base.touched)", {"name": name})  # fmt: skip
-
-
 @dataclass(frozen=True, slots=True)
 class Touched:
     """What loads changed since the last pass: days of logs, and names of listed tables."""

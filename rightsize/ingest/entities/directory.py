@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import duckdb
-import polars as pl
 
 from rightsize.ingest.entities.directory_pages import UNIT_MEMBERS, UNNAMED, Page, classify_page
 from rightsize.ingest.entities.fields import field, read_fields
@@ -243,6 +242,8 @@ def _classify_pages(con: duckdb.DuckDBPyConnection, relation: str) -> None:
     for file_id, page_key, context, file_name, has_next in pages:
         page = classify_page(context, file_name) or Page()
         rows.append((file_id, page_key, has_next, page.listing, page.of, page.kind, page.whole))
+    import polars as pl  # noqa: PLC0415  a load of logs needs no frames
+
     schema = {
         "file_id": pl.Int32,
         "page_key": pl.Int64,

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import duckdb
-import polars as pl
 
 from rightsize.ingest.entities.fields import Field, read_fields, utc_time
 from rightsize.ingest.entities.look import Look, look_at
@@ -106,24 +105,24 @@ class ObjectShape:
             con.executemany("INSERT INTO stage_rejects (file_id, line, reason, raw) VALUES (?, ?, ?, ?)", rejects)
 
 
-_FRAME_TYPES: Mapping[ColumnType, Any] = {
-    ColumnType.TEXT: pl.String,
-    ColumnType.TEXTS: pl.List(pl.String),
-    ColumnType.BOOL: pl.Boolean,
-    ColumnType.INT: pl.Int64,
-    ColumnType.REAL: pl.Float64,
-    ColumnType.TIME: pl.String,
-}
-
-
 def _insert(con: duckdb.DuckDBPyConnection, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert rows into the staging table of a table of the model; a column that no row has stays null."""
     if not rows:
         return
+    import polars as pl  # noqa: PLC0415  a load of logs needs no frames
+
+    types: Mapping[ColumnType, Any] = {
+        ColumnType.TEXT: pl.String,
+        ColumnType.TEXTS: pl.List(pl.String),
+        ColumnType.BOOL: pl.Boolean,
+        ColumnType.INT: pl.Int64,
+        ColumnType.REAL: pl.Float64,
+        ColumnType.TIME: pl.String,
+    }
     declared = {column.name: column.type for column in table(name).columns}
     columns = [column for column in declared if any(column in row for row in rows)]
     schema: dict[str, Any] = {"file_id": pl.Int32, "line": pl.Int64}
-    schema |= {column: _FRAME_TYPES[declared[column]] for column in columns}
+    schema |= {column: types[declared[column]] for column in columns}
     frame = pl.DataFrame([[row.get(column) for column in schema] for row in rows], schema=schema, orient="row")
     values = ", ".join(
         utc_time(quoted(column)) if declared[column] is ColumnType.TIME else quoted(column) for column in columns

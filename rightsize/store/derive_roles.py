@@ -1,0 +1,101 @@
+"""What is derived from role definitions and the catalogue of operations: rules, permissions, granted operations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import duckdb
+import polars as pl
+
+from rightsize.model.role_forms import permissions_from_json
+from rightsize.rbac.expand import expand_roles
+from rightsize.rbac.text import fold
+from rightsize.rules.layers import layers_of
+from rightsize.rules.matching import folded as folded_column
+from rightsize.rules.operations import annotate, dual_operations
+
+
+def derive_roles(con: duckdb.DuckDBPyConnection) -> None:
+    """Fill the rules' columns of `operations`, `role_permissions`, and `role_operations` over the catalogue."""
+    _annotate_operations(con)
+    definitions = con.execute(
+        "SELECT role_definition_id, permissions FROM base.role_definitions ORDER BY role_definition_id"
+    ).fetchall()
+    blocks = {role: permissions_from_json(text) for role, text in definitions}
+    permissions = [
+        (role, index, kind, pattern.strip(" "), block.condition)
+        for role, role_blocks in blocks.items()
+        for index, block in enumerate(role_blocks)
+        for kind, patterns in (
+            ("action", block.actions),
+            ("not_action", block.not_actions),
+            ("data_action", block.data_actions),
+            ("not_data_action", block.not_data_actions),
+        )
+        for pattern in patterns
+    ]
+    schema = {"role": pl.String, "block": pl.Int64, "kind": pl.String, "pattern": pl.String, "condition": pl.String}
+    frame = pl.DataFrame(permissions, schema=schema, orient="row").unique()
+    _replace(con, "role_permissions", "role_definition_id, block, kind, pattern, condition", frame)
+    operations = con.execute(
+        "SELECT operation, CASE WHEN is_guess THEN NULL ELSE is_data_action END FROM base.operations ORDER BY operation"
+    ).fetchall()
+    granted = pl.DataFrame(
+        list(expand_roles(blocks, _on_both_planes(operations))),
+        schema={"role": pl.String, "operation": pl.String, "plane": pl.String, "conditional": pl.Boolean},
+        orient="row",
+    )
+    _replace(con, "role_operations", "role_definition_id, operation, plane, conditional", granted)
+
+
+def _on_both_planes(operations: Sequence[tuple[str, bool | None]]) -> list[tuple[str, bool | None]]:
+    """Leave the plane open of what Azure has on both, so that the roles decide."""
+    both = dual_operations()
+    return [(name, None if fold(name) in both else is_data) for name, is_data in operations]
+
+
+def _annotate_operations(con: duckdb.DuckDBPyConnection) -> None:
+    con.execute("""
+        UPDATE base.operations SET provider = string_split(operation, '/')[1],
+            verb = CASE WHEN translate(string_split(operation, '/')[-1], 'ABCDEFGHIJKLMNOPQRSTUVWXYZ',
+                'abcdefghijklmnopqrstuvwxyz') IN ('read', 'write', 'delete', 'action')
+                THEN translate(string_split(operation, '/')[-1], 'ABCDEFGHIJKLMNOPQRSTUVWXYZ',
+                'abcdefghijklmnopqrstuvwxyz') ELSE '' END""")
+    con.execute("""
+        UPDATE base.operations SET resource_type = array_to_string(string_split(operation, '/')[
+            1:len(string_split(operation, '/')) - CASE verb WHEN 'action' THEN 2 ELSE 1 END], '/')""")
+    operations = con.sql("SELECT * EXCLUDE (version) FROM base.operations").pl()
+    if operations.is_empty():
+        return
+    # A plane that is only a guess must not decide which log shows an operation.
+    certain = operations.with_columns(
+        pl.when(pl.col("is_guess").fill_null(False))
+        .then(None)
+        .otherwise(pl.col("is_data_action"))
+        .alias("is_data_action")
+    )
+    rules = annotate(certain).select("operation", "risk", "layer", "observable_by", "unobservable_reason")
+    con.register("rule_rows", rules)
+    con.execute("""
+        UPDATE base.operations AS o SET risk = r.risk, layer = r.layer, observable_by = r.observable_by,
+            unobservable_reason = r.unobservable_reason
+        FROM rule_rows AS r WHERE r.operation = o.operation""")
+    con.unregister("rule_rows")
+    _replace(con, "operation_layers", "operation, layer, plane, effect, control", _operation_layers(certain))
+
+
+def _operation_layers(operations: pl.DataFrame) -> pl.DataFrame:
+    named = operations.select(
+        "operation",
+        name=folded_column(operations["operation"]),
+        plane=pl.when(pl.col("is_data_action")).then(pl.lit("data")).otherwise(pl.lit("control")),
+    )
+    found = layers_of(named.select("name", "plane").unique())
+    return named.join(found, on=["name", "plane"]).select("operation", "layer", "plane", "effect", "control")
+
+
+def _replace(con: duckdb.DuckDBPyConnection, name: str, columns: str, frame: pl.DataFrame) -> None:
+    con.execute(f"DELETE FROM base.{name}")
+    con.register("derived_rows", frame)
+    con.execute(f"INSERT INTO base.{name} ({columns}) SELECT * FROM derived_rows")
+    con.unregister("derived_rows")
