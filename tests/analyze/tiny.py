@@ -50,6 +50,7 @@ class Tiny:
     def __init__(self) -> None:
         self.rows: dict[str, list[dict[str, Any]]] = {}
         self.window = Window(FIRST, LAST)
+        self._analysed: tuple[str, Analysis] | None = None
         self.catalogue(CATALOGUE)
         self.add("scopes", scope=SUB, kind="subscription", parent_scope="/", listed=True)
 
@@ -132,7 +133,13 @@ class Tiny:
         return Inputs.of(**frames)
 
     def analyse(self, *, shuffled: int | None = None) -> Analysis:
-        return analyse(self.inputs(shuffled=shuffled), self.window)
+        """Analyse what is held, once for the same rows in the same order."""
+        if shuffled is not None:
+            return analyse(self.inputs(shuffled=shuffled), self.window)
+        held = repr((self.rows, self.window))
+        if self._analysed is None or self._analysed[0] != held:
+            self._analysed = held, analyse(self.inputs(), self.window)
+        return self._analysed[1]
 
     def verdicts(self) -> set[tuple[Any, ...]]:
         """Return (assignment, operation or None, verdict, reason, operations) of every row."""

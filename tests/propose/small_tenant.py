@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from rightsize.analyze.inputs import Inputs, schema_of
-from rightsize.analyze.verdicts import analyse
+from rightsize.analyze.verdicts import Analysis, analyse
 from rightsize.analyze.window import choose_window
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.plan import Plan, Proposal
@@ -127,6 +127,7 @@ class SmallTenant:
     parents: dict[str, str] = field(default_factory=lambda: {SUB: MG, SUB2: MG, MG: "/"})
     covered: tuple[str, ...] = (SUB, SUB2, MG, "/")
     with_catalogue: bool = True
+    analysed: tuple[str, Inputs, Analysis] | None = field(default=None, repr=False, compare=False)
 
     def add(self, table: str, **row: Any) -> None:
         """Add a row."""
@@ -273,10 +274,13 @@ class SmallTenant:
         ]
 
     def plan(self, limits: Limits | None = None, **dials: Any) -> Plan:
-        """Analyse and propose."""
-        inputs = self.inputs()
-        as_of = DAY0 + dt.timedelta(days=DAYS)
-        analysis = analyse(inputs, choose_window(inputs, as_of, DAYS))
+        """Analyse, once for the same rows, and propose."""
+        held = repr(self)
+        if self.analysed is None or self.analysed[0] != held:
+            inputs = self.inputs()
+            window = choose_window(inputs, DAY0 + dt.timedelta(days=DAYS), DAYS)
+            self.analysed = held, inputs, analyse(inputs, window)
+        _, inputs, analysis = self.analysed
         return make_plan(inputs, analysis, Dials(**dials), content_hash="0" * 64, limits=limits)
 
 
