@@ -239,7 +239,7 @@ _USES = st.lists(
 
 
 @given(_USES, st.sampled_from([SUB, APP, VM, MG]), st.randoms(use_true_random=False))
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=12)
 def test_a_target_is_above_its_use_and_within_todays_grant(
     uses: list[tuple[str, str, int]], scope: str, random: Any
 ) -> None:

@@ -126,7 +126,7 @@ def test_such_a_plan_is_verified(wildcards: bool) -> None:
 
 
 @given(st.sets(st.sampled_from(CHANGES), min_size=1), st.sets(st.sampled_from(CHANGES)), st.sampled_from([{}, LEAN]))
-@settings(deadline=None, max_examples=12)
+@settings(deadline=None, max_examples=8)
 def test_the_dial_changes_no_grant_of_today(first: set[str], second: set[str], dials: dict[str, str]) -> None:
     """Same kinds, same places, the same operations of the catalogue at each; no more strings than before."""
     tenant = SmallTenant()
