@@ -117,7 +117,7 @@ def build(grants: list[tuple[str, str, str]], used: list[str], *, covered: bool 
 
 
 @given(st.lists(_GRANT, min_size=1, max_size=4), _GRANT, st.lists(_USED, max_size=4, unique=True), _USED)
-@settings(deadline=None, max_examples=10)
+@settings(deadline=None, max_examples=5)
 def test_granting_more_never_lowers_creep_and_using_more_never_raises_it(
     grants: list[tuple[str, str, str]], more: tuple[str, str, str], used: list[str], also: str
 ) -> None:
@@ -161,7 +161,7 @@ def test_counts_over_sets_are_those_of_plain_counting(monkeypatch: pytest.Monkey
     monkeypatch.setattr("rightsize.analyze.counting._WIDE", wide)
     monkeypatch.setattr("rightsize.analyze.counting._BATCH_ROWS", 3)
     rng = random.Random(7)  # noqa: S311  test data
-    for _ in range(8):
+    for _ in range(5):
         grants = [
             (rng.choice(sorted(_ROLES)), rng.choice(["p", "g"]), rng.choice([SUB, RG, VM, "/", "/subscriptions/s2"]))
             for _ in range(rng.randint(1, 5))
