@@ -106,8 +106,8 @@ app.command()(watch)
 
 
 _FREED = "dirty_decay_ms:0,muzzy_decay_ms:0"
-"""Memory that polars no longer needs goes back to the system at once: kept for later it is a third of what a plan of a
-large tenant takes. Read by jemalloc when polars is loaded (its documentation, TUNING.md)."""
+"""Memory that polars no longer needs goes back to the system at once: kept for later it is a quarter of what a process
+holds after an analysis. Read by jemalloc when polars is loaded (its documentation, TUNING.md)."""
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -65,7 +65,8 @@ _LAID_OUT = 500
 
 
 def _show_table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> None:
-    from rich.console import Console  # noqa: PLC0415  kept out of `--help`
+    from rich.cells import cell_len  # noqa: PLC0415  kept out of `--help`
+    from rich.console import Console  # noqa: PLC0415
 
     from rightsize.render.escape import for_terminal  # noqa: PLC0415
     from rightsize.render.rows import cell  # noqa: PLC0415
@@ -85,14 +86,15 @@ def _show_table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> No
     fits = sum(widths) + _GAP * (len(widths) - 1) <= console.width
     waiting: list[list[str]] = []
     for line in cells[_LAID_OUT:]:
-        plainly = fits and all(len(text) <= width and text.isascii() for text, width in zip(line, widths, strict=True))
+        spare = [width - cell_len(text) for text, width in zip(line, widths, strict=True)]
+        plainly = fits and min(spare, default=-1) >= 0
         if waiting and (plainly or len(waiting) == _LAID_OUT):
             _lay_out(console, waiting, numeric, widths)
             waiting = []
         if plainly:
             padded = (
-                text.rjust(width) if number else text.ljust(width)
-                for text, number, width in zip(line, numeric, widths, strict=True)
+                " " * room + text if number else text + " " * room
+                for text, number, room in zip(line, numeric, spare, strict=True)
             )
             sys.stdout.write((" " * _GAP).join(padded) + "\n")
         else:
