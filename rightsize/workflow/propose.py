@@ -162,7 +162,8 @@ def _with_layers(plan: Plan, found: pl.DataFrame, dials: Dials) -> tuple[Advice,
 
 def answer_parts(plan: Plan) -> Iterator[pl.DataFrame]:
     """Yield the rows of the table `proposals`, some thousands at a time."""
-    every = sorted(plan.all_proposals, key=lambda one: one.id)
+    # In the order of the plan, in which the uses behind it lie: in any other each proposal would read a page of them.
+    every = plan.all_proposals
     for first in range(0, len(every), _AT_ONCE):
         yield pl.DataFrame([_answer(one) for one in every[first : first + _AT_ONCE]], schema=schema_of("proposals"))
 
