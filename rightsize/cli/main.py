@@ -105,15 +105,19 @@ app.command()(verify)
 app.command()(watch)
 
 
+_PLANS = frozenset({"backtest", "propose"})
 _FREED = "dirty_decay_ms:0,muzzy_decay_ms:0"
-"""Memory that polars no longer needs goes back to the system at once: kept for later it is a quarter of what a process
-holds after an analysis. Read by jemalloc when polars is loaded (its documentation, TUNING.md)."""
+"""What plans a whole tenant gives memory that polars no longer needs back at once: kept for later it is a quarter of
+what the process holds after an analysis. To give it back takes time, a fifth of a short answer's, so others keep it.
+Read by jemalloc when polars is loaded (its documentation, TUNING.md)."""
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and end the process with the exit code of the contract."""
-    os.environ.setdefault("_RJEM_MALLOC_CONF", _FREED)
-    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+    words = sys.argv[1:] if arguments is None else arguments
+    if not _PLANS.isdisjoint(words[:1]):
+        os.environ.setdefault("_RJEM_MALLOC_CONF", _FREED)
+    sys.exit(run(words))
 
 
 def _only(arguments: list[str]) -> typer.Typer:
