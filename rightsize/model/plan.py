@@ -98,10 +98,16 @@ class Proposal:
 
     @property
     def comes_beyond(self) -> tuple[str, ...]:
-        """Names of the permissions or directory roles that come, where it speaks of another plane."""
-        said = () if self.is_of_rbac else self.evidence.get("comes") or ()
+        """Names of the permissions or directory roles that stand in its place, where it speaks of another plane.
+
+        Of a grant of several permissions of Microsoft Graph these are those that stay, too.
+        """
+        if self.is_of_rbac:
+            return ()
+        stays = [one for one in self.evidence.get("permissions") or () if one.get("decision") == "keep"]
+        said = [*stays, *(self.evidence.get("comes") or ())]
         # Microsoft Graph's proposals say more of a permission than its name.
-        return tuple(str(one["permission"] if isinstance(one, Mapping) else one) for one in said)
+        return tuple(sorted({str(one["permission"] if isinstance(one, Mapping) else one) for one in said}))
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,7 @@ def _facts(plan: Plan, title: str) -> dict[str, Any]:
         "excess_removed": f"{100 * (before - after) / before:.0f} %" if before else "0 %",
         "replay": plan.replay,
         "kinds": [(kind, kinds[kind]) for kind in _KIND_ORDER if kinds[kind]],
-        "beyond": [_of_part(part) for part in plan.parts if part.proposals],
+        "beyond": [_of_part(part, {**plan.names, **part.names}) for part in plan.parts if part.proposals],
         "reads": plan.reads,
         "separation": [_text(line) for line in separation_lines(plan.separation)],
         "curve": draw_curve(plan.curve, chosen=len(plan.roles)),
@@ -105,7 +105,7 @@ def _weightiest(proposals: Sequence[Proposal], left: Callable[[Proposal], float]
     return [one for one in proposals if one.id in kept]
 
 
-def _of_part(part: PlanePart) -> dict[str, Any]:
+def _of_part(part: PlanePart, names: Mapping[str, str]) -> dict[str, Any]:
     """Return what the page says of a plane beyond Azure roles; its counts are no like units and are added to none."""
     changed = [one for one in part.proposals if one.kind != "keep"]
     changed.sort(key=lambda one: (one.excess_after - one.excess_before, one.id))
@@ -115,7 +115,7 @@ def _of_part(part: PlanePart) -> dict[str, Any]:
         "proposals": len(part.proposals),
         "changes": len(changed),
         "replay": part.replay,
-        "rows": [_row(one, part.names) for one in changed[:_SHOWN_BEYOND]],
+        "rows": [_row(one, names) for one in changed[:_SHOWN_BEYOND]],
     }
 
 
@@ -156,6 +156,8 @@ def _row(proposal: Proposal, names: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _becomes(proposal: Proposal, names: Mapping[str, str]) -> Sequence[Mapping[str, str]]:
+    if proposal.comes_beyond:
+        return [{"role": _text(name), "at": ""} for name in proposal.comes_beyond]
     places: dict[str, list[str]] = {}
     for one in proposal.assignments:
         until = f" until {one.end_on[:10]}" if one.end_on else ""

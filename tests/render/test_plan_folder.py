@@ -241,6 +241,27 @@ def test_a_plane_beyond_azure_roles_has_a_table_of_its_own() -> None:
     assert "&lt;b&gt;nobody asked" in page and "&lt;i&gt;app" in page and "<i>app" not in page
 
 
+def test_a_plane_beyond_azure_roles_is_told_by_names() -> None:
+    """Permissions that come as the proposal calls them, and holders whom the plane itself has no name for."""
+    plan = _small_plan()
+    first = plan.proposals[0]
+    evidence = {
+        **first.evidence,
+        "permissions": [
+            {"permission": "Mail.Send", "id": "b633e1c5", "decision": "keep"},
+            {"permission": "Mail.ReadWrite", "id": "e2a3a72e", "decision": "remove"},
+        ],
+        "comes": [{"permission": "User.<b>Read</b>", "id": "f115b65e"}],
+    }
+    one = replace(first, id="g1", plane="graph", kind="builtin", evidence=evidence)
+    counted = {"allowed": 1, "needs_activation": 0, "denied": 0, "unknown": 0}
+    part = PlanePart("graph", (one,), {}, counted, {}, names={})
+    page = write_summary(replace(plan, proposals=(), parts=(part,), names={one.principal_ids[0]: "maria<i>"}))
+    assert "Mail.Send, User.&lt;b&gt;Read" in page and "Mail.ReadWrite" not in page
+    assert "f115b65e" not in page and "b633e1c5" not in page
+    assert "maria&lt;i&gt;" in page and one.principal_ids[0] not in page
+
+
 def test_planes_are_counted_apart() -> None:
     found = count_by_plane([("graph", "keep"), ("data", "custom"), ("control", "keep"), ("graph", "keep")])
     assert found == {"azure_roles": {"custom": 1, "keep": 1}, "graph": {"keep": 2}}
