@@ -4,7 +4,8 @@ A role assignment has one id in both. What Privileged Identity Management makes 
 and a listing the instance that came of it. They are one where holder, role and place agree and the instance is not
 older than what was asked; where the log does not say for whom, where the place agrees and minutes lie between them.
 A listing of directory roles says of an assignment not when it was made: it is what the log shows of its holder and role
-in the month before the listing, or in the two days after it, since a log may be late.
+in the month before the listing, or in the two days after it, since a log may be late. So it is of consents, which are
+one where the application, the permissions and for whom they are agree.
 """
 
 from __future__ import annotations
@@ -34,11 +35,19 @@ _ASKED_BY = {
     "microsoft.authorization/roleeligibilityschedulerequests/write": "eligibility",
     "microsoft.directory/roleassignments/allproperties/alltasks": "directory",
     "microsoft.directory/serviceprincipals/approleassignedto/update": "app_role",
+    "microsoft.directory/oauth2permissiongrants/create": "consent",
+    "microsoft.directory/oauth2permissiongrants/basic/update": "consent",
 }
 _WITHIN, _SOON, _LATEST = pl.duration(hours=1), pl.duration(minutes=10), pl.duration(days=30)
 # A listing says that it was made before, and speaks for the day; a log may be as late.
-_UNTIMED, _LATE = "directory_untimed", pl.duration(days=2)
+_UNTIMED, _CONSENT, _LATE = "directory_untimed", "consent", pl.duration(days=2)
 _APART = "|"
+
+
+def consent(consent_type: pl.Expr, permissions: pl.Expr) -> pl.Expr:
+    """Return what a delegated grant grants, as one text: for whom, and its permissions in order, folded."""
+    each = permissions.list.eval(folded(pl.element())).list.unique().list.sort().list.join(" ")
+    return pl.concat_str([folded(consent_type).fill_null(""), each], separator=" ")
 
 
 def marks_of_events(events: pl.DataFrame) -> pl.DataFrame:
@@ -80,6 +89,8 @@ def marks_of_listed(listed: pl.DataFrame, day: dt.date) -> pl.DataFrame:
         .then(pl.lit("app_role"))
         .when(pl.col("kind") == "directory_role_assignment")
         .then(pl.when(untimed).then(pl.lit(_UNTIMED)).otherwise(pl.lit("directory")))
+        .when(pl.col("kind") == "permission_grant")
+        .then(pl.lit(_CONSENT))
         .when(pl.col("what") == "eligible")
         .then(pl.lit("eligibility"))
         .when(pl.col("kind") == "role_assignment")
@@ -88,7 +99,7 @@ def marks_of_listed(listed: pl.DataFrame, day: dt.date) -> pl.DataFrame:
         holder=pl.col("principal_id").fill_null(""),
         role=pl.col("role").fill_null(""),
         grant_id=pl.col("name").str.split(_APART).list.first(),
-        time=pl.when(untimed & (pl.col("kind") == "directory_role_assignment"))
+        time=pl.when(untimed & pl.col("kind").is_in(["directory_role_assignment", "permission_grant"]))
         .then(pl.lit(day).cast(pl.Datetime("us")) + _LATE)
         .otherwise("time"),
     ).drop_nulls("asks")
@@ -102,7 +113,7 @@ def _place(asks: pl.Expr, scope: pl.Expr) -> pl.Expr:
     """Return the folded scope at which access is given; the directory is one place."""
     place = place_of(scope).str.replace(r"/providers/microsoft\.authorization/.*$", "")
     place = pl.when(place == "").then(pl.lit("/")).otherwise(place)
-    return pl.when(asks.is_in(["directory", _UNTIMED, "app_role"])).then(pl.lit("/")).otherwise(place)
+    return pl.when(asks.is_in(["directory", _UNTIMED, "app_role", _CONSENT])).then(pl.lit("/")).otherwise(place)
 
 
 def said_before(made: pl.DataFrame, asked: pl.DataFrame, keep: list[str], *, by_place: bool = True) -> pl.DataFrame:
@@ -120,7 +131,7 @@ def said_before(made: pl.DataFrame, asked: pl.DataFrame, keep: list[str], *, by_
     whom = pl.all_horizontal(pl.col(name) != "" for name in ("holder", "role", "holder_asked", "role_asked"))
     same = (pl.col("holder") == pl.col("holder_asked")) & (pl.col("role") == pl.col("role_asked")) & whom
     after = ((since >= -_SOON) & (since <= _LATEST)).fill_null(False)
-    near = ~whom & (pl.col("asks") != _UNTIMED) & (since.abs() <= _SOON).fill_null(False)
+    near = ~whom & ~pl.col("asks").is_in([_UNTIMED, _CONSENT]) & (since.abs() <= _SOON).fill_null(False)
     by_pim = pl.col("asks") != "assignment"
     return pairs.filter(same_id | (by_pim & ((same & after) | (near if by_place else False)))).select(keep).unique()
 

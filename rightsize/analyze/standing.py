@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import polars as pl
 
+from rightsize.analyze.echoes import consent
 from rightsize.analyze.escalation import build_graph, escalations_of, with_assignable
 from rightsize.analyze.facts import read_facts
 from rightsize.analyze.inputs import Inputs
@@ -33,7 +34,8 @@ STANDING: Mapping[str, pl.DataType] = {
     "role": pl.String(),
     "what": pl.String(),
 }
-"""`role` is the id of a role, and `what` what it is about, in words or as names apart by commas."""
+"""`role` is the id of a role, or what a delegated grant grants (`echoes.consent`); `what` is what it is about, in words
+or as names apart by commas."""
 
 LISTED = ("role_assignment", "directory_role_assignment", "app_role_assignment", "permission_grant")
 """Kinds of what listings show: a new one is a grant."""
@@ -96,7 +98,8 @@ def listed_grants(inputs: Inputs, table_of: Callable[[str], pl.DataFrame]) -> pl
     delegated = table_of("permission_grants").select(
         kind=pl.lit(LISTED[3]), name=pl.col("permission_grant_id"),
         severity=pl.when(pl.col("consent_type") == "AllPrincipals").then(pl.lit("medium")).otherwise(pl.lit("low")),
-        principal_id=folded(pl.col("client_id")), what=pl.col("permissions").list.join(", "),
+        principal_id=folded(pl.col("client_id")), role=consent(pl.col("consent_type"), pl.col("permissions")),
+        what=pl.col("permissions").list.join(", "),
     )  # fmt: skip
     # Of a delegated grant its permissions may grow; all others are made anew when they change.
     valued = [part.with_columns(value=pl.lit("")) for part in (ours, directory, permissions)]

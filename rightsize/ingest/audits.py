@@ -85,6 +85,10 @@ def _activity(column: str) -> str:
 _ACTIVITY = _activity("operation_name")
 _REFUSED = "insufficient privilege|authorization_requestdenied|not authorized|unauthorized|access denied|forbidden"
 _ASSIGNS = "microsoft.directory/roleassignments/allproperties/alltasks"
+_CONSENTS = (
+    "microsoft.directory/oauth2permissiongrants/create",
+    "microsoft.directory/oauth2permissiongrants/basic/update",
+)
 _PLACED = ("application", "serviceprincipal")
 
 
@@ -193,7 +197,7 @@ def _set(name: str) -> str:
 
 
 def stage_from_audits(con: duckdb.DuckDBPyConnection, file_ids: str, without: set[int]) -> None:
-    """Stage what audit records say beside events: who was given which directory role, and who activated what.
+    """Stage what audit records say beside events: who was given which directory role or consent, who activated what.
 
     Args:
         con: A connection with `raw_audits`, the events of them in `ingest_rows`, and the staging tables.
@@ -201,6 +205,7 @@ def stage_from_audits(con: duckdb.DuckDBPyConnection, file_ids: str, without: se
         without: Numbers of files that are read again.
     """
     _stage_directory_grants(con, file_ids, without)
+    _stage_consents(con, file_ids, without)
     _stage_activations(con, file_ids, without)
 
 
@@ -225,6 +230,30 @@ def _stage_directory_grants(con: duckdb.DuckDBPyConnection, file_ids: str, witho
                 AND NOT list_contains($without, file_no)
         ) JOIN raw_audits USING (file_no, line) WHERE {_ACTIVITY} LIKE 'add %'""",
         {"without": sorted(without)},
+    )
+
+
+def _stage_consents(con: duckdb.DuckDBPyConnection, file_ids: str, without: set[int]) -> None:
+    """Stage to which application what was consented; as a role, the text of `analyze.echoes.consent`.
+
+    Source: Microsoft Graph directoryAudit of "Add delegated permission grant", whose modified properties name the
+    application and all permissions of the grant after the change.
+    """
+    scopes = f"string_split({folded(_set('delegatedpermissiongrant.scope'))}, ' ')"
+    con.execute(
+        f"""
+        INSERT INTO stage_request_rows (file_id, line, key_correlation, key_operation, key_scope, assigned_role_id,
+            assigned_principal_id)
+        SELECT {file_ids}, line, key_correlation, key_operation, key_scope,
+            {folded(_set("delegatedpermissiongrant.consenttype"))} || ' '
+                || array_to_string(list_sort(list_distinct(list_filter({scopes}, lambda one: one != ''))), ' '),
+            {_guid(_set("serviceprincipal.objectid"))}
+        FROM (
+            SELECT file_no, line, key_correlation, key_operation, key_scope FROM ingest_rows
+            WHERE list_contains($consents, key_operation) AND outcome = 'succeeded' AND problem IS NULL
+                AND NOT list_contains($without, file_no)
+        ) JOIN raw_audits USING (file_no, line)""",
+        {"consents": list(_CONSENTS), "without": sorted(without)},
     )
 
 

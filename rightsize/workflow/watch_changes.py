@@ -88,7 +88,7 @@ def _event_change(row: Row, strong: Collection[str], origin: Origin, names: Name
     said = f"{actor} {what}"
     role, holder, way = row["role"], row["holder"], ""
     if role:
-        said += f", {names.roles.get(role, role)},"
+        said += f", {_role_said(role, names)},"
     if holder:
         said += f" {'of' if kind == 'revocation' else 'to'} {names.who(holder)}"
     said += f" at {names.where(row['scope'])}"
@@ -101,9 +101,21 @@ def _event_change(row: Row, strong: Collection[str], origin: Origin, names: Name
     return _change(
         kind, (row["event_key"],), said, severity=severity, time=row["time"], day=row["time"].date(), names=names,
         principal_id=holder, actor_id=row["actor_id"], scope=row["scope"],
-        detail={"operation": row["operation"], "actor": actor, "way": way, "role_definition_id": role, "ip": row["ip"],
-                "app_id": row["app_id"]},
+        detail={"operation": row["operation"], "actor": actor, "way": way, "role_definition_id": _role_id(role),
+                "ip": row["ip"], "app_id": row["app_id"]},
     )  # fmt: skip
+
+
+def _role_id(role: str | None) -> str | None:
+    """Return a role as an id; what a consent grants has none."""
+    return None if role and " " in role else role
+
+
+def _role_said(role: str, names: Names) -> str:
+    if " " not in role:
+        return names.roles.get(role, role)
+    whom, _, permissions = role.partition(" ")
+    return f"{_cut(permissions.replace(' ', ', '))} for {'everybody' if whom == 'allprincipals' else 'one user'}"
 
 
 def _weighed(way: str, severity: str, strong: bool) -> tuple[str, str]:
@@ -161,7 +173,7 @@ def standing_changes(
 def _came(row: Row, as_of: dt.date, origin: Origin, names: Names) -> dict[str, Any]:
     kind, who, where = row["kind"], names.who(row["principal_id"]), names.where(row["scope"])
     role = names.roles.get(row["role"] or "", row["role"])
-    severity, day, detail = row["severity"], as_of, {"what": row["what"], "role_definition_id": row["role"]}
+    severity, day, detail = row["severity"], as_of, {"what": row["what"], "role_definition_id": _role_id(row["role"])}
     mark: tuple[str, ...] = (kind, row["name"], row["value"])
     if kind in LISTED:
         way = origin.way_of((row["actor_id"],), through_pim=row["what"] == "eligible")

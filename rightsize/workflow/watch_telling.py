@@ -114,7 +114,8 @@ def tell_standing(telling: Telling, now: pl.DataFrame, as_of: dt.date, newest: d
     # What is known and listings have no more; of some of it the log may still say who took it.
     gone = gone_grants(telling.store).join(found.seen, on=_KEY, how="semi")
     if not telling.is_first:
-        listed = now.filter(pl.col("kind").is_in(LISTED)).join(found.seen, on=_KEY, how="anti")
+        # With what it was worth: of a delegated grant the permissions may grow.
+        listed = now.filter(pl.col("kind").is_in(LISTED)).join(found.seen, on=[*_KEY, "value"], how="anti")
         said = _said_by_logs(listed, as_of, telling.store, found)
         found.changes.append(standing_changes(now, found.seen, said, as_of, telling.origin, telling.names))
         _mark_listed(listed, said, as_of, found)

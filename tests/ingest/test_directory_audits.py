@@ -249,3 +249,30 @@ def test_a_role_that_somebody_gave_is_known_with_its_holder(tmp_path: Path) -> N
         "SELECT key_correlation, assigned_role_id, assigned_principal_id FROM stage_request_rows ORDER BY 1"
     ).fetchall()
     assert rows == [("c-1", USER_ADMINISTRATOR, TARGET), ("c-3", USER_ADMINISTRATOR, TARGET)]
+
+
+def test_a_consent_is_known_with_its_application_and_all_that_it_grants(tmp_path: Path) -> None:
+    """The target is the resource; the application stands among the properties, in the form of a real record."""
+
+    def consented(number: int, new: str | None, whom: str | None = "AllPrincipals") -> dict[str, Any]:
+        properties = [
+            {"displayName": "DelegatedPermissionGrant.Scope", "oldValue": '"User.Read"', "newValue": new},
+            {"displayName": "DelegatedPermissionGrant.ConsentType", "newValue": whom and f'"{whom}"'},
+            {"displayName": "ServicePrincipal.ObjectID", "oldValue": None, "newValue": f'"{TARGET.upper()}"'},
+        ]
+        targets = [{"id": ROLE, "type": "ServicePrincipal", "modifiedProperties": properties}]
+        name = "Add delegated permission grant"
+        return graph_record(name, id=f"{number}", correlationId=f"c-{number}", targetResources=targets)
+
+    records = [consented(1, '" User.Read  Mail.ReadWrite User.Read"'), consented(2, '"User.Read"', "Principal")]
+    records += [consented(3, None), consented(4, '"User.Read"', None)]
+    con, _ = staged(write_lines(tmp_path, records))
+    rows = con.execute(
+        "SELECT key_correlation, assigned_role_id, assigned_principal_id FROM stage_request_rows ORDER BY 1"
+    ).fetchall()
+    assert rows == [
+        ("c-1", "allprincipals mail.readwrite user.read", TARGET),
+        ("c-2", "principal user.read", TARGET),
+        ("c-3", None, TARGET),
+        ("c-4", None, TARGET),
+    ]

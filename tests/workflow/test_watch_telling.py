@@ -164,6 +164,48 @@ def test_another_directory_role_or_holder_or_a_later_grant_is_told(watch: Watch)
     assert [row["actor_id"] for row in watch.passes(later)] == [ADMIN]
 
 
+CONSENT = "microsoft.directory/oAuth2PermissionGrants/"
+
+
+def consent_log(name: str, time: str, granted: str, step: str = "create") -> File:
+    """Somebody consents to an application, as the audit log has it."""
+    row = record(time=time, operation=f"{CONSENT}{step}", plane="directory", source="entra_audit_log",
+                 category="AuditLogs", scope="/", principal_id=ADMIN, correlation_id=name)  # fmt: skip
+    keys = {key: row[key] for key in ("key_correlation", "key_operation", "key_scope")}
+    return {
+        "event_rows": [row],
+        "request_rows": [keys | {"assigned_role_id": granted, "assigned_principal_id": HOLDER}],
+    }
+
+
+def consent_listing(*permissions: str, whom: str = "AllPrincipals", number: int = 1) -> File:
+    """The listing of delegated grants, which says neither when nor by whom."""
+    row = {"permission_grant_id": f"consent-{number}", "client_id": HOLDER, "resource_id": guid(77)}
+    return {"permission_grants": [row | {"consent_type": whom, "permissions": list(permissions)}]}
+
+
+def test_a_consent_of_two_sources_is_told_once_whichever_comes_first(begun: Path, tmp_path: Path) -> None:
+    """Also where it grows."""
+    first_log = consent_log("c1", "2026-01-02T10:00:00", "allprincipals user.read")
+    grown_log = consent_log("c2", "2026-01-03T10:00:00", "allprincipals mail.read user.read", "basic/update")
+    shown, grown = consent_listing("User.Read"), consent_listing("User.Read", "Mail.Read")
+    for number, turned in enumerate([False, True]):
+        watch = Watch(Path(shutil.copy(begun, tmp_path / f"{number}.duckdb")))
+        for log, listing in [(first_log, shown), (grown_log, grown)]:
+            one, other = (listing, log) if turned else (log, listing)
+            told = watch.passes(one, day("2026-01-03"))
+            assert [row["principal_id"] for row in told] == [HOLDER], turned
+            assert watch.passes(other) == []
+        assert watch.passes(day("2026-01-04")) == []
+
+
+def test_a_consent_to_more_or_for_everybody_is_told_though_a_log_told_of_another(watch: Watch) -> None:
+    told = watch.passes(consent_log("c1", "2026-01-02T10:00:00", "principal user.read"), day("2026-01-02"))
+    assert "user.read for one user" in told[0]["text"]
+    assert len(watch.passes(consent_listing("User.Read", number=2))) == 1
+    assert len(watch.passes(consent_listing("User.Read", "Mail.Read", whom="Principal"))) == 1
+
+
 def test_two_assignments_by_hand_in_one_minute_are_two(watch: Watch) -> None:
     """Nearness joins what PIM made, and nothing that somebody assigned."""
     told = watch.passes(asked(ASSIGN, name=8), asked(ASSIGN, "2026-01-02T10:00:30", name=9))
