@@ -50,6 +50,12 @@ def consent(consent_type: pl.Expr, permissions: pl.Expr) -> pl.Expr:
     return pl.concat_str([folded(consent_type).fill_null(""), each], separator=" ")
 
 
+def read_consent(granted: str | None) -> tuple[str, list[str]] | None:
+    """Return for whom and which permissions, folded, from what `consent` made; None of the id of a role."""
+    whom, space, permissions = (granted or "").partition(" ")
+    return (whom, permissions.split(" ")) if space else None
+
+
 def marks_of_events(events: pl.DataFrame) -> pl.DataFrame:
     """Return MARKS of the events of a log that give access, with their `event_key`.
 

@@ -115,7 +115,7 @@ Read by jemalloc when polars is loaded (its documentation, TUNING.md)."""
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and end the process with the exit code of the contract."""
     words = sys.argv[1:] if arguments is None else arguments
-    if not _PLANS.isdisjoint(words[:1]):
+    if words and words[0] in _PLANS:
         os.environ.setdefault("_RJEM_MALLOC_CONF", _FREED)
     sys.exit(run(words))
 

@@ -182,18 +182,21 @@ def _cases(column: str, words: dict[str, str]) -> str:
     return f"CASE {column} " + " ".join(f"WHEN '{key}' THEN '{word}'" for key, word in words.items()) + " END"
 
 
+def _beside(values: str, names: str, name: str) -> str:
+    """Return SQL for that one of `values` whose name, in the list beside it, is this one folded."""
+    return f"{values}[list_position(list_transform({names}, lambda one: {folded('one')}), '{name}')]"
+
+
 def _detail(key: str) -> str:
-    place = f"list_position(list_transform(detail_keys, lambda one: {folded('one')}), '{key}')"
-    return f"nullif(trim(detail_values[{place}]), '')"
+    return f"nullif(trim({_beside('detail_values', 'detail_keys', key)}), '')"
 
 
 def _target(kind: str) -> str:
-    return f"target_ids[list_position(list_transform(target_types, lambda one: {folded('one')}), '{kind}')]"
+    return _beside("target_ids", "target_types", kind)
 
 
 def _set(name: str) -> str:
-    place = f"list_position(list_transform(properties_changed, lambda one: {folded('one')}), '{name}')"
-    return f"trim(values_set[{place}], ' \"')"
+    return f"trim({_beside('values_set', 'properties_changed', name)}, ' \"')"
 
 
 def stage_from_audits(con: duckdb.DuckDBPyConnection, file_ids: str, without: set[int]) -> None:
@@ -215,22 +218,10 @@ def _stage_directory_grants(con: duckdb.DuckDBPyConnection, file_ids: str, witho
     Source: Microsoft Graph directoryAudit of "Add member to role", whose modified properties name the role's template;
     Privileged Identity Management has it among the details.
     """
-    holder = ", ".join(_guid(_target(kind)) for kind in ("user", "serviceprincipal", "group"))
-    con.execute(
-        f"""
-        INSERT INTO stage_request_rows (file_id, line, key_correlation, key_operation, key_scope, assigned_role_id,
-            assigned_principal_id)
-        SELECT {file_ids}, line, key_correlation, key_operation, key_scope,
-            coalesce({_guid(_detail("roledefinitionoriginid"))}, {_guid(_detail("templateid"))},
-                {_guid(_set("role.templateid"))}),
-            coalesce({holder})
-        FROM (
-            SELECT file_no, line, key_correlation, key_operation, key_scope FROM ingest_rows
-            WHERE key_operation = '{_ASSIGNS}' AND outcome = 'succeeded' AND problem IS NULL
-                AND NOT list_contains($without, file_no)
-        ) JOIN raw_audits USING (file_no, line) WHERE {_ACTIVITY} LIKE 'add %'""",
-        {"without": sorted(without)},
-    )
+    ids = _detail("roledefinitionoriginid"), _detail("templateid"), _set("role.templateid")
+    holders = (_target(kind) for kind in ("user", "serviceprincipal", "group"))
+    role, holder = (f"coalesce({', '.join(map(_guid, found))})" for found in (ids, holders))
+    _stage_given(con, file_ids, without, (_ASSIGNS,), role, holder, f"{_ACTIVITY} LIKE 'add %'")
 
 
 def _stage_consents(con: duckdb.DuckDBPyConnection, file_ids: str, without: set[int]) -> None:
@@ -240,20 +231,32 @@ def _stage_consents(con: duckdb.DuckDBPyConnection, file_ids: str, without: set[
     application and all permissions of the grant after the change.
     """
     scopes = f"string_split({folded(_set('delegatedpermissiongrant.scope'))}, ' ')"
+    granted = f"""{folded(_set("delegatedpermissiongrant.consenttype"))} || ' '
+        || array_to_string(list_sort(list_distinct(list_filter({scopes}, lambda one: one != ''))), ' ')"""
+    _stage_given(con, file_ids, without, _CONSENTS, granted, _guid(_set("serviceprincipal.objectid")), "true")
+
+
+def _stage_given(
+    con: duckdb.DuckDBPyConnection,
+    file_ids: str,
+    without: set[int],
+    operations: tuple[str, ...],
+    role: str,
+    holder: str,
+    wanted: str,
+) -> None:
+    """Stage what calls of some operations gave to whom, where they succeeded; `role`, `holder`, `wanted` are SQL."""
     con.execute(
         f"""
         INSERT INTO stage_request_rows (file_id, line, key_correlation, key_operation, key_scope, assigned_role_id,
             assigned_principal_id)
-        SELECT {file_ids}, line, key_correlation, key_operation, key_scope,
-            {folded(_set("delegatedpermissiongrant.consenttype"))} || ' '
-                || array_to_string(list_sort(list_distinct(list_filter({scopes}, lambda one: one != ''))), ' '),
-            {_guid(_set("serviceprincipal.objectid"))}
+        SELECT {file_ids}, line, key_correlation, key_operation, key_scope, {role}, {holder}
         FROM (
             SELECT file_no, line, key_correlation, key_operation, key_scope FROM ingest_rows
-            WHERE list_contains($consents, key_operation) AND outcome = 'succeeded' AND problem IS NULL
+            WHERE list_contains($operations, key_operation) AND outcome = 'succeeded' AND problem IS NULL
                 AND NOT list_contains($without, file_no)
-        ) JOIN raw_audits USING (file_no, line)""",
-        {"consents": list(_CONSENTS), "without": sorted(without)},
+        ) JOIN raw_audits USING (file_no, line) WHERE {wanted}""",
+        {"operations": list(operations), "without": sorted(without)},
     )
 
 

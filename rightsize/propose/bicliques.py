@@ -58,6 +58,27 @@ def large_bitset(positions: Sequence[int]) -> int:
     return int.from_bytes(digits, "little")
 
 
+def count_in(digits: list[int], members: int, place: int = 0) -> None:
+    """Add 2 ** `place` to the count of each member: `digits[k]` holds those whose count has the binary digit k."""
+    while members:
+        digits.extend([0] * (place + 1 - len(digits)))
+        digits[place], members = digits[place] ^ members, digits[place] & members
+        place += 1
+
+
+def counted_at_least(digits: Sequence[int], least: int) -> int:
+    """Return those whose count, as `count_in` keeps it, is at least so much; `least` is positive."""
+    more, equal = 0, -1
+    for place in reversed(range(max(len(digits), least.bit_length()))):
+        digit = digits[place] if place < len(digits) else 0
+        if least >> place & 1:
+            equal &= digit
+        else:
+            more |= equal & digit
+            equal &= ~digit
+    return more | equal
+
+
 @dataclass(frozen=True, slots=True)
 class Biclique:
     """Rows and columns with every edge between them."""

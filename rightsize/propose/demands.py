@@ -17,7 +17,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from rightsize.propose.bicliques import bits, large_bitset
+from rightsize.propose.bicliques import bits, count_in, counted_at_least, large_bitset
 
 _SIZES = (1, 4, 7, 10)
 """So many atoms of a need make a demand, those first that the fewest needs reach."""
@@ -107,23 +107,10 @@ def _holders(wants: Sequence[Want]) -> dict[int, int]:
 
 def _reaching(one: Demand, holders: dict[int, int]) -> int:
     """Return the needs that reach enough atoms of a demand, its own among them."""
-    # How many of the atoms each need reaches, as binary digits: one set of needs a digit.
     digits: list[int] = []
     for atom in bits(one.atoms):
-        carry = holders[atom]
-        for place, digit in enumerate(digits):
-            digits[place], carry = digit ^ carry, digit & carry
-        if carry:
-            digits.append(carry)
-    at_least, equal = 0, -1
-    for place in reversed(range(max(len(digits), one.least.bit_length()))):
-        digit = digits[place] if place < len(digits) else 0
-        if one.least >> place & 1:
-            equal &= digit
-        else:
-            at_least |= equal & digit
-            equal &= ~digit
-    return at_least | equal
+        count_in(digits, holders[atom])
+    return counted_at_least(digits, one.least)
 
 
 def least_paid(

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from rightsize.propose.bicliques import bits, bitset
+from rightsize.propose.bicliques import bits, bitset, count_in, counted_at_least
 from rightsize.propose.cliques import heaviest_clique, widen, without_spare
 from rightsize.propose.solver import silent_solver
 
@@ -278,24 +278,10 @@ def _greedy_heavy(local: list[int], weights: list[int]) -> dict[int, int]:
 
 
 def _covered(used: list[tuple[float, int]]) -> int:
-    """Return the vertices whose cliques sum up to 1, all but the tolerance.
-
-    The sums of all vertices are added at once: `digits[k]` holds the vertices whose sum has the binary digit k.
-    """
+    """Return the vertices whose cliques sum up to 1, all but the tolerance; the sums of all are added at once."""
     scale = 14
-    digits = [0] * (scale + len(used).bit_length() + 2)
+    digits: list[int] = []
     for x, clique in used:
         for place in bits(round(x * (1 << scale))):
-            carry, digit = clique, place
-            while carry:
-                digits[digit], carry = digits[digit] ^ carry, digits[digit] & carry
-                digit += 1
-    enough = round((1 - 2 * CENTRAL) * (1 << scale))
-    more, equal = 0, -1
-    for place in reversed(range(len(digits))):
-        if enough >> place & 1:
-            equal &= digits[place]
-        else:
-            more |= equal & digits[place]
-            equal &= ~digits[place]
-    return more | equal
+            count_in(digits, clique, place)
+    return counted_at_least(digits, round((1 - 2 * CENTRAL) * (1 << scale)))

@@ -172,7 +172,3 @@ def _named(id_: str, names: Mapping[str, str]) -> str:
 def _text(text: str) -> str:
     """Return text without invisible and direction-changing characters; the template engine escapes the rest."""
     return for_terminal(text)
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}"

@@ -125,6 +125,11 @@ RESOLVED = (
     "GROUP BY alias HAVING count(DISTINCT principal_id) = 1"
 )
 """SQL for what a name means: `alias, principal_id`."""
+RESOLVED_ACTORS = (
+    "SELECT a.actor_key, coalesce(a.principal_id, alias.principal_id) AS principal_id "
+    f"FROM base.actors AS a LEFT JOIN ({RESOLVED}) AS alias ON alias.alias = a.principal_name"
+)
+"""SQL for the principal of each actor, null where nobody knows it: `actor_key, principal_id`."""
 
 
 def base_table(name: str) -> str:

@@ -6,14 +6,11 @@ principal and day that is asked for. Sums are made of the integers of the store;
 
 from __future__ import annotations
 
-from rightsize.store.ddl import RESOLVED
+from rightsize.analyze.behaviour.facts import GROUP
+from rightsize.store.ddl import RESOLVED, RESOLVED_ACTORS
 
 _CALLS = "succeeded + failed + started + denied"
-_GROUP = "^(/subscriptions/[^/]+(?:/resourcegroups/[^/]+)?)"
-_PEOPLE = f"""
-    SELECT a.actor_key, coalesce(a.principal_id, alias.principal_id) AS principal_id
-    FROM base.actors AS a LEFT JOIN ({RESOLVED}) AS alias ON alias.alias = a.principal_name
-    WHERE coalesce(a.principal_id, alias.principal_id) IS NOT NULL"""
+_PEOPLE = f"SELECT * FROM ({RESOLVED_ACTORS}) WHERE principal_id IS NOT NULL"
 
 USAGE_BY_DAY = f"""
     SELECT p.principal_id, u.* EXCLUDE (actor_key)
@@ -41,7 +38,7 @@ def _first_rows() -> str:
                 SELECT actor_key, scope_key, min(first_seen) AS first_seen FROM base.usage_days WHERE {span}
                 GROUP BY actor_key, scope_key
             ) JOIN base.scope_names USING (scope_key)
-            GROUP BY actor_key, coalesce(nullif(regexp_extract(folded, '{_GROUP}', 1), ''), folded)
+            GROUP BY actor_key, coalesce(nullif(regexp_extract(folded, '{GROUP}', 1), ''), folded)
         ), operations AS (
             SELECT actor_key, operation_key, min(first_seen) AS first_seen FROM base.usage_days WHERE {span}
             GROUP BY actor_key, operation_key

@@ -25,7 +25,7 @@ import duckdb
 
 from rightsize.model.tables import table
 from rightsize.store.days import days_between, recompute_days
-from rightsize.store.ddl import RESOLVED
+from rightsize.store.ddl import RESOLVED, RESOLVED_ACTORS
 from rightsize.store.sealing import sealed_before
 from rightsize.store.sql import literal
 from rightsize.store.suspicion import (
@@ -164,10 +164,7 @@ def _gather(con: duckdb.DuckDBPyConnection, times: str) -> None:
         CREATE OR REPLACE TEMP TABLE window_calls AS
         SELECT e.event_key, e.time, p.principal_id, substr(e.ip, 2) AS ip, substr(e.token_id, 2) AS token_id,
             substr(e.session_id, 2) AS own_session
-        FROM base.events AS e LEFT JOIN (
-            SELECT a.actor_key, coalesce(a.principal_id, alias.principal_id) AS principal_id
-            FROM base.actors AS a LEFT JOIN ({RESOLVED}) AS alias ON alias.alias = a.principal_name
-        ) AS p USING (actor_key)
+        FROM base.events AS e LEFT JOIN ({RESOLVED_ACTORS}) AS p USING (actor_key)
         WHERE {times} AND (p.principal_id IN (SELECT principal_id FROM asked_windows)
             OR substr(e.ip, 2) IN (SELECT value FROM asked_keys WHERE kind = 'ip')
             OR substr(e.token_id, 2) IN (SELECT value FROM asked_keys WHERE kind IN ('token', 'session_token'))

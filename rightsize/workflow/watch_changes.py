@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 
 from rightsize.analyze.behaviour.judge import weight_of
-from rightsize.analyze.echoes import REMOVALS, marks_of_events, named
+from rightsize.analyze.echoes import REMOVALS, marks_of_events, named, read_consent
 from rightsize.analyze.inputs import schema_of
 from rightsize.analyze.standing import CONCLUDED, LISTED
 from rightsize.rbac.text import fold
@@ -108,14 +108,15 @@ def _event_change(row: Row, strong: Collection[str], origin: Origin, names: Name
 
 def _role_id(role: str | None) -> str | None:
     """Return a role as an id; what a consent grants has none."""
-    return None if role and " " in role else role
+    return None if read_consent(role) else role
 
 
 def _role_said(role: str, names: Names) -> str:
-    if " " not in role:
+    consented = read_consent(role)
+    if consented is None:
         return names.roles.get(role, role)
-    whom, _, permissions = role.partition(" ")
-    return f"{_cut(permissions.replace(' ', ', '))} for {'everybody' if whom == 'allprincipals' else 'one user'}"
+    whom, permissions = consented
+    return f"{_cut(', '.join(permissions))} for {'everybody' if whom == 'allprincipals' else 'one user'}"
 
 
 def _weighed(way: str, severity: str, strong: bool) -> tuple[str, str]:

@@ -7,7 +7,7 @@ came before counts, so that a fact found today is the fact that was to be found 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import polars as pl
 
@@ -27,7 +27,8 @@ _BURN_IN = 21
 _DORMANT = 30
 _FOLLOWS = 14
 _OF_RISK = {"privilege": 4.0, "evasion": 4.0, "secret": 3.0, "code_execution": 3.0, "destruction": 3.0, "exposure": 2.0}
-_GROUP = r"^(/subscriptions/[^/]+(?:/resourcegroups/[^/]+)?)"
+GROUP = r"^(/subscriptions/[^/]+(?:/resourcegroups/[^/]+)?)"
+"""The resource group of a folded scope, or its subscription."""
 _FACT = ("principal_id", "day", "kind", "bits", "what")
 
 
@@ -132,7 +133,7 @@ def _acts(inputs: BehaviourInputs) -> pl.DataFrame:
             "principal_id", "plane", "day", "calls", "first_seen", "last_seen", "operation", "scope",
             name=folded(days["operation"]), place=place_of(days["scope"]),
         )
-        .with_columns(group=pl.coalesce(pl.col("place").str.extract(_GROUP, 1), "place"))
+        .with_columns(group=pl.coalesce(pl.col("place").str.extract(GROUP, 1), "place"))
         .join(_classes(inputs.principals), on="principal_id", how="left")
         .join(risks, on="name", how="left")
         .with_columns(
@@ -254,6 +255,3 @@ def _machine_steps(inputs: BehaviourInputs, acts: pl.DataFrame, novel: pl.DataFr
         .unique(["principal_id", "day"], keep="first", maintain_order=True)
         .with_columns(bits=pl.lit(6.0), kind=pl.lit("after_code"), what=pl.col("who"))
     )
-
-
-INPUT_NAMES = tuple(field.name for field in fields(BehaviourInputs))
