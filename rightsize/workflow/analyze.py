@@ -11,18 +11,17 @@ from typing import Any, Literal
 import polars as pl
 
 from rightsize.analyze.coverage import covered_share
-from rightsize.analyze.findings import find
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.layers import measure_layers
 from rightsize.analyze.naming import principal_names
 from rightsize.analyze.planes import PlaneAnalysis, with_planes
 from rightsize.analyze.reasons import Verdict
 from rightsize.analyze.scores import bucket_of, score_assignments, score_principals
-from rightsize.analyze.verdicts import Analysis, analyse
-from rightsize.analyze.window import DEFAULT_DAYS, Window, choose_window
-from rightsize.model.errors import EvidenceError
+from rightsize.analyze.verdicts import Analysis
+from rightsize.analyze.window import DEFAULT_DAYS, Window
 from rightsize.store.connection import Store, open_store
 from rightsize.workflow.behaviour import behaviour_rows, find_behaviour
+from rightsize.workflow.judging import analyse_inputs
 from rightsize.workflow.layers import keep_layers
 from rightsize.workflow.planes import judge_planes, tables_beside
 from rightsize.workflow.reach import keep_reach
@@ -98,36 +97,6 @@ def write_conclusions(
     store.write_answer("findings", found)
     store.write_answer("activations", pl.concat([analysis.activations, *(plane.activations for plane in planes)]))
     return verdicts, found
-
-
-def has_rbac(inputs: Inputs) -> bool:
-    """Return whether anything is loaded of which Azure RBAC speaks."""
-    return not (inputs.role_assignments.is_empty() and inputs.usage_days.is_empty())
-
-
-def analyse_inputs(
-    inputs: Inputs,
-    *,
-    as_of: dt.date | None = None,
-    min_window: int = DEFAULT_DAYS,
-    planes: Sequence[PlaneAnalysis] = (),
-) -> tuple[Analysis, pl.DataFrame]:
-    """Return the analysis of Azure RBAC over the tables, and its findings.
-
-    `planes`: what is concluded of other planes; where nothing of RBAC is loaded, the window is theirs.
-
-    Raises:
-        EvidenceError: There is nothing that could be analysed.
-    """
-    if not has_rbac(inputs) and planes:
-        as_of = planes[0].window.last_day + dt.timedelta(days=1)
-    elif not has_rbac(inputs):
-        raise EvidenceError(
-            "nothing is loaded that could be analysed",
-            hint="load an export of role assignments and one of the Activity Log: `rightsize load PATH`",
-        )
-    analysis = analyse(inputs, choose_window(inputs, as_of, min_window))
-    return analysis, find(inputs, analysis)
 
 
 def _by_principal(inputs: Inputs, analysis: Analysis, planes: Sequence[PlaneAnalysis]) -> list[dict[str, Any]]:

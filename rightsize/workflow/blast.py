@@ -20,9 +20,9 @@ from rightsize.model.plan import Plan
 from rightsize.propose.after import holdings_after, tables_after
 from rightsize.propose.reviewable import plan_of
 from rightsize.store.connection import open_store
-from rightsize.workflow.layers import read_names
+from rightsize.workflow.names import read_names
 from rightsize.workflow.plan_folder import read_plan_folder
-from rightsize.workflow.reach import KINDS, ReachResult, ends_of, named, node_of, rank_of, reach_in, step_of
+from rightsize.workflow.ways import KINDS, ReachResult, ends_of, named, node_of, rank_of, reach_in, step_of
 
 TableOf = Callable[[str], pl.DataFrame]
 _NAMED = 3

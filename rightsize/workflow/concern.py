@@ -18,9 +18,9 @@ from rightsize.analyze.profiles import may_be_crowded
 from rightsize.analyze.verdicts import Analysis
 from rightsize.store.concern import Concern, find_principal
 from rightsize.store.connection import Store
-from rightsize.workflow.analyze import analyse_inputs
 from rightsize.workflow.directory import DIRECTORY
 from rightsize.workflow.graph import GRAPH, judge_graph
+from rightsize.workflow.judging import analyse_inputs
 from rightsize.workflow.plane_steps import PlaneSteps, TableOf
 from rightsize.workflow.planes import PLANES, judge_planes
 

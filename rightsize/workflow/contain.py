@@ -33,7 +33,7 @@ from rightsize.rules.operations import is_emergency_name
 from rightsize.store.connection import Store, open_store
 from rightsize.store.digest import digest_content
 from rightsize.store.quarantine import replace_decisions
-from rightsize.workflow.analyze import analyse_inputs
+from rightsize.workflow.judging import analyse_inputs
 from rightsize.workflow.propose import require_catalogue
 
 REQUESTS, PAGE = "containment.json", "containment.md"

@@ -5,18 +5,19 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from rightsize.analyze.directory.judge import DirectoryAnalysis, analyse_directory
 from rightsize.analyze.directory.tables import DirectoryTables, directory_window
 from rightsize.analyze.planes import PlaneAnalysis
 from rightsize.analyze.window import Window
-from rightsize.model.plan import PlanePart
-from rightsize.propose.dials import Dials
-from rightsize.propose.directory.plan import plan_directory
-from rightsize.propose.directory.verify import verify_directory
-from rightsize.propose.verify import Change
-from rightsize.propose.written import WrittenPart
 from rightsize.workflow.plane_steps import PlaneSteps, TableOf
+
+if TYPE_CHECKING:  # what only judges does without the planner, which takes longer to import than a plane to judge
+    from rightsize.model.plan import PlanePart
+    from rightsize.propose.dials import Dials
+    from rightsize.propose.verify import Change
+    from rightsize.propose.written import WrittenPart
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,8 @@ class DirectoryJudged:
 
     def plan(self, dials: Dials) -> PlanePart:
         """Return what the plan says of directory roles."""
+        from rightsize.propose.directory.plan import plan_directory  # noqa: PLC0415
+
         return plan_directory(self.found, dials)
 
 
@@ -45,6 +48,8 @@ def judge_directory(table_of: TableOf, as_of: dt.date | None, days: int) -> Dire
 
 def verify_part(table_of: TableOf, part: WrittenPart) -> Sequence[Change]:
     """Return what makes a written part stale, over its window and every day since."""
+    from rightsize.propose.directory.verify import verify_directory  # noqa: PLC0415
+
     tables = DirectoryTables.read(table_of)
     newest = max([part.last_day, *tables.days["day"].drop_nulls().unique()])
     return verify_directory(part, analyse_directory(tables, Window(part.first_day, newest)))

@@ -14,8 +14,8 @@ from rightsize.analyze.token_use import sum_tokens
 from rightsize.analyze.window import DEFAULT_DAYS, Window
 from rightsize.store.connection import open_store
 from rightsize.workflow.concern import JudgedPrincipal, judge_principal
-from rightsize.workflow.layers import read_names
-from rightsize.workflow.reach import reach_of_node
+from rightsize.workflow.names import read_names
+from rightsize.workflow.ways import reach_of_node
 
 
 def explain(

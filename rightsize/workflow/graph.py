@@ -5,21 +5,21 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 from rightsize.analyze.graph.judge import GraphAnalysis, analyse_graph
 from rightsize.analyze.graph.tables import GraphTables, graph_window
 from rightsize.analyze.window import Window
-from rightsize.model.plan import PlanePart
-from rightsize.propose.dials import Dials
 from rightsize.propose.graph.cover import cheapest_cover
-from rightsize.propose.graph.plan import plan_graph
-from rightsize.propose.graph.verify import verify_graph
-from rightsize.propose.verify import Change
-from rightsize.propose.written import WrittenPart
-from rightsize.render.graph import graph_files
 from rightsize.workflow.plane_steps import PlaneSteps, TableOf
+
+if TYPE_CHECKING:  # what only judges does without the planner, which takes longer to import than a plane to judge
+    from rightsize.model.plan import PlanePart
+    from rightsize.propose.dials import Dials
+    from rightsize.propose.verify import Change
+    from rightsize.propose.written import WrittenPart
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,9 @@ class GraphJudged:
 
     def plan(self, dials: Dials) -> PlanePart:
         """Return what the plan says of Graph, with its files."""
+        from rightsize.propose.graph.plan import plan_graph  # noqa: PLC0415
+        from rightsize.render.graph import graph_files  # noqa: PLC0415
+
         part = plan_graph(self.analysis, dials)
         listed = self.analysis.clients.filter(pl.col("app_id").is_not_null())
         app_ids = dict(listed.select("client_id", "app_id").iter_rows())
@@ -52,6 +55,8 @@ def judge_graph(
 
 def verify_part(table_of: TableOf, part: WrittenPart) -> Sequence[Change]:
     """Return what makes a written part stale, over its window and every day since."""
+    from rightsize.propose.graph.verify import verify_graph  # noqa: PLC0415
+
     tables = GraphTables.read(table_of)
     newest = max([part.last_day, *tables.graph_usage_days["day"].drop_nulls().unique()])
     return verify_graph(part, analyse_graph(tables, Window(part.first_day, newest), cheapest_cover))

@@ -11,8 +11,7 @@ import polars as pl
 
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.layers import LayerAnswer, measure_layers
-from rightsize.analyze.naming import principal_names, resolve_principal
-from rightsize.analyze.text import folded
+from rightsize.analyze.naming import resolve_principal
 from rightsize.analyze.verdicts import Analysis, analyse
 from rightsize.analyze.window import Window
 from rightsize.model.errors import EvidenceError
@@ -22,6 +21,7 @@ from rightsize.propose.after import assigned_after, planned_grants
 from rightsize.propose.reviewable import plan_of
 from rightsize.render.layers import Cells, MatrixRow, draw_matrix
 from rightsize.store.connection import Store, open_store
+from rightsize.workflow.names import read_names
 from rightsize.workflow.plan_folder import read_plan_folder
 
 BASES = ("granted", "used", "proposed")
@@ -120,22 +120,6 @@ def defeats_of(db: Path, principal: str, plan: Path | None = None) -> list[dict[
         "scope", pl.col("layer").replace_strict(layers), pl.col("basis").replace_strict(order), "state"
     )
     return [row | {"at": places.get(row["scope"], row["scope"])} for row in found.to_dicts()]
-
-
-def read_names(store: Store, inputs: Inputs | None = None) -> tuple[dict[str, str], dict[str, str]]:
-    """Return what people call principals, by id, and places by folded scope.
-
-    Places are subscriptions, management groups and administrative units. `inputs` are the tables where they are read.
-    """
-    if inputs is None:
-        tables = ("principals", "role_assignments", "scopes")
-        inputs = Inputs.of(**{name: store.table(name) for name in tables})
-    names: dict[str, str] = dict(principal_names(inputs).select("principal_id", "name").iter_rows())
-    high = inputs.scopes.filter(pl.col("kind").is_in(["subscription", "management_group"]))
-    places = high.select(folded(pl.col("scope")), name=pl.coalesce("display_name", "scope"))
-    units = store.table("administrative_units").drop_nulls("display_name")
-    parts = units.select("/administrativeunits/" + folded(pl.col("unit_id")), name="display_name")
-    return names, dict(places.iter_rows()) | dict(parts.iter_rows())
 
 
 def matrix_rows(defeats: pl.DataFrame, names: Mapping[str, str]) -> list[MatrixRow]:

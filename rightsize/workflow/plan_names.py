@@ -8,7 +8,7 @@ import polars as pl
 
 from rightsize.model.plan import Plan
 from rightsize.store.connection import Store, open_store
-from rightsize.workflow.layers import read_names
+from rightsize.workflow.names import read_names
 
 
 def names_in(db: Path, plan: Plan) -> dict[str, str]:

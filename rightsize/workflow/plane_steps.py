@@ -5,16 +5,18 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import polars as pl
 
 from rightsize.analyze.planes import PlaneAnalysis
 from rightsize.model.nouns import Plane
-from rightsize.model.plan import PlanePart
-from rightsize.propose.dials import Dials
-from rightsize.propose.verify import Change
-from rightsize.propose.written import WrittenPart
+
+if TYPE_CHECKING:
+    from rightsize.model.plan import PlanePart
+    from rightsize.propose.dials import Dials
+    from rightsize.propose.verify import Change
+    from rightsize.propose.written import WrittenPart
 
 TableOf = Callable[[str], pl.DataFrame]
 

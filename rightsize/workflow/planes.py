@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 from rightsize.analyze.inputs import RBAC_PLANES, Inputs, schema_of
-from rightsize.propose.verify import Change
-from rightsize.propose.written import WrittenPlan
 from rightsize.store.connection import Store
 from rightsize.store.sql import named
 from rightsize.workflow.directory import DIRECTORY
 from rightsize.workflow.graph import GRAPH
 from rightsize.workflow.plane_steps import Judged, PlaneSteps, TableOf
+
+if TYPE_CHECKING:
+    from rightsize.propose.verify import Change
+    from rightsize.propose.written import WrittenPlan
 
 PLANES: tuple[PlaneSteps, ...] = (GRAPH, DIRECTORY)
 _OTHER_USE = f"SELECT {named(*schema_of('usage_days'))} FROM usage_days WHERE NOT list_contains($planes, plane)"

@@ -34,10 +34,11 @@ from rightsize.render.rows import plain
 from rightsize.render.summary import short_scope, write_summary
 from rightsize.store.connection import open_store
 from rightsize.store.digest import digest_content
-from rightsize.workflow.analyze import analyse_inputs, has_rbac, write_conclusions
+from rightsize.workflow.analyze import write_conclusions
 from rightsize.workflow.behaviour import find_behaviour
 from rightsize.workflow.chain import CHAIN, make_chain
 from rightsize.workflow.deploy import COMMENT_FORM, types_of
+from rightsize.workflow.judging import analyse_inputs, has_rbac
 from rightsize.workflow.layers import keep_layers, matrix_rows, measure_plan
 from rightsize.workflow.planes import judge_planes, tables_beside
 from rightsize.workflow.reach import keep_reach

@@ -29,9 +29,10 @@ from rightsize.render.report.page import write_report
 from rightsize.render.report.sources import Sources
 from rightsize.store.connection import Store, open_store
 from rightsize.store.digest import digest_content
-from rightsize.workflow.analyze import analyse_inputs
 from rightsize.workflow.blast import blast_of, views_of
-from rightsize.workflow.layers import measure_plan, read_names
+from rightsize.workflow.judging import analyse_inputs
+from rightsize.workflow.layers import measure_plan
+from rightsize.workflow.names import read_names
 from rightsize.workflow.plan_folder import read_plan_folder
 from rightsize.workflow.plan_names import scope_names
 from rightsize.workflow.planes import judge_planes, tables_beside

@@ -31,7 +31,7 @@ from rightsize.rollout.rest import RefusalError
 from rightsize.rollout.tripwire import Refusal, Seen, Standing, standing_of
 from rightsize.store.connection import Store, open_store
 from rightsize.workflow.deploy import types_of
-from rightsize.workflow.layers import read_names
+from rightsize.workflow.names import read_names
 from rightsize.workflow.plan_folder import read_plan_folder
 from rightsize.workflow.review import accepted_of
 from rightsize.workflow.text_files import read_bytes

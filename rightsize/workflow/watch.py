@@ -35,7 +35,7 @@ from rightsize.store.watching import (
     read_touched,
     watched_until,
 )
-from rightsize.workflow.layers import read_names
+from rightsize.workflow.names import read_names
 from rightsize.workflow.planes import judge_planes
 from rightsize.workflow.watch_changes import Names, Origin, no_changes, note_change
 from rightsize.workflow.watch_drift import drifted_roles, read_applied

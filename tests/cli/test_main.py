@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+from collections.abc import Iterator
 
 import pytest
 
@@ -12,10 +14,14 @@ SETTING = "_RJEM_MALLOC_CONF"
 
 
 @pytest.fixture(autouse=True)
-def _unset(monkeypatch: pytest.MonkeyPatch) -> None:
+def _unset(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     # Set first, so that what a command sets is undone.
     monkeypatch.setenv(SETTING, "")
     monkeypatch.delenv(SETTING)
+    thresholds = gc.get_threshold()
+    yield
+    gc.set_threshold(*thresholds)
+    gc.unfreeze()
 
 
 def run(*words: str) -> None:
@@ -38,3 +44,9 @@ def test_what_somebody_has_set_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(SETTING, "dirty_decay_ms:5000")
     run("propose", "--help")
     assert os.environ[SETTING] == "dirty_decay_ms:5000"
+
+
+def test_cycles_are_looked_for_seldom_and_not_when_the_process_ends() -> None:
+    run("explain", "--help")
+    assert gc.get_threshold()[0] > 10_000
+    assert gc.get_freeze_count() > 0

@@ -15,7 +15,7 @@ from rightsize.model.plan import Plan, Proposal
 from rightsize.propose.dials import Dials
 from rightsize.propose.plan import make_plan
 from rightsize.store.connection import open_store
-from rightsize.workflow.analyze import analyse_inputs
+from rightsize.workflow.judging import analyse_inputs
 
 DAYS = 4
 

@@ -24,8 +24,9 @@ from rightsize.render.report.embed import to_json
 from rightsize.render.report.figures import bar
 from rightsize.store.connection import open_store
 from rightsize.workflow.demo import STORE, TITLE
-from rightsize.workflow.reach import reach_from, show_reach
+from rightsize.workflow.reach import show_reach
 from rightsize.workflow.report import report_store
+from rightsize.workflow.ways import reach_from
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "reports" / "example" / "report.html"
 DATA = re.compile(r'<script type="application/json" id="data">(.*?)</script>', re.S)

@@ -1,0 +1,45 @@
+"""Azure RBAC judged from the tables: the analysis and its findings."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+
+import polars as pl
+
+from rightsize.analyze.findings import find
+from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.planes import PlaneAnalysis
+from rightsize.analyze.verdicts import Analysis, analyse
+from rightsize.analyze.window import DEFAULT_DAYS, choose_window
+from rightsize.model.errors import EvidenceError
+
+
+def has_rbac(inputs: Inputs) -> bool:
+    """Return whether anything is loaded of which Azure RBAC speaks."""
+    return not (inputs.role_assignments.is_empty() and inputs.usage_days.is_empty())
+
+
+def analyse_inputs(
+    inputs: Inputs,
+    *,
+    as_of: dt.date | None = None,
+    min_window: int = DEFAULT_DAYS,
+    planes: Sequence[PlaneAnalysis] = (),
+) -> tuple[Analysis, pl.DataFrame]:
+    """Return the analysis of Azure RBAC over the tables, and its findings.
+
+    `planes`: what is concluded of other planes; where nothing of RBAC is loaded, the window is theirs.
+
+    Raises:
+        EvidenceError: There is nothing that could be analysed.
+    """
+    if not has_rbac(inputs) and planes:
+        as_of = planes[0].window.last_day + dt.timedelta(days=1)
+    elif not has_rbac(inputs):
+        raise EvidenceError(
+            "nothing is loaded that could be analysed",
+            hint="load an export of role assignments and one of the Activity Log: `rightsize load PATH`",
+        )
+    analysis = analyse(inputs, choose_window(inputs, as_of, min_window))
+    return analysis, find(inputs, analysis)

@@ -1,0 +1,26 @@
+"""What people call principals and places."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.naming import principal_names
+from rightsize.analyze.text import folded
+from rightsize.store.connection import Store
+
+
+def read_names(store: Store, inputs: Inputs | None = None) -> tuple[dict[str, str], dict[str, str]]:
+    """Return what people call principals, by id, and places by folded scope.
+
+    Places are subscriptions, management groups and administrative units. `inputs` are the tables where they are read.
+    """
+    if inputs is None:
+        tables = ("principals", "role_assignments", "scopes")
+        inputs = Inputs.of(**{name: store.table(name) for name in tables})
+    names: dict[str, str] = dict(principal_names(inputs).select("principal_id", "name").iter_rows())
+    high = inputs.scopes.filter(pl.col("kind").is_in(["subscription", "management_group"]))
+    places = high.select(folded(pl.col("scope")), name=pl.coalesce("display_name", "scope"))
+    units = store.table("administrative_units").drop_nulls("display_name")
+    parts = units.select("/administrativeunits/" + folded(pl.col("unit_id")), name="display_name")
+    return names, dict(places.iter_rows()) | dict(parts.iter_rows())
