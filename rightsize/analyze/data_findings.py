@@ -85,7 +85,7 @@ def _inert(inputs: Inputs, tenant: Tenant, facts: pl.DataFrame) -> pl.DataFrame:
     data = tenant.grants.filter(pl.col("plane") == "data")
     granted = data.join(rules_of(data), on=["name", "plane"]).join(kinds, on="rule").select("role", "kind").unique()
     places = tenant.assignments["place"].unique()
-    resources = known_resources(inputs, places)
+    resources = known_resources(inputs)
     inside = pl.DataFrame({"place": places}).with_columns(resource=resource_of("place")).drop_nulls("resource")
     below = containing(resources["resource"], places, tenant.tree).select(place="assigned", resource="place")
     around = pl.concat([inside, below]).unique().join(resources.select("resource", "kind"), on="resource")

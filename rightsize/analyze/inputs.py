@@ -13,7 +13,7 @@ import polars as pl
 from rightsize.model.schema import ColumnType
 from rightsize.model.tables import table
 
-Frame = TypeVar("Frame", pl.DataFrame, pl.Series)
+Found = TypeVar("Found")
 
 _POLARS_TYPES: dict[ColumnType, pl.DataType] = {
     ColumnType.TEXT: pl.String(),
@@ -86,12 +86,12 @@ class Inputs:
         return cls(**{field.name: _complete(field.name, frames.pop(field.name, None)) for field in fields(cls)})
 
 
-def once(step: Callable[[Inputs], Frame]) -> Callable[[Inputs], Frame]:
+def once(step: Callable[[Inputs], Found]) -> Callable[[Inputs], Found]:
     """Take a step over the tables once for the same tables, and keep what it found as long as they are there."""
-    found: WeakKeyDictionary[Inputs, Frame] = WeakKeyDictionary()
+    found: WeakKeyDictionary[Inputs, Found] = WeakKeyDictionary()
 
     @wraps(step)
-    def taken(inputs: Inputs) -> Frame:
+    def taken(inputs: Inputs) -> Found:
         if inputs not in found:
             found[inputs] = step(inputs)
         return found[inputs]

@@ -59,10 +59,7 @@ def data_states(inputs: Inputs, window: Window, tenant: Tenant) -> pl.DataFrame:
     has no state of a rule.
     """
     places = tenant.assignments["place"].unique()
-    elsewhere = (frame["scope"].drop_nulls().unique() for frame in (inputs.coverage, inputs.usage_days))
-    named = pl.concat([places, *map(place_of, elsewhere)])
-    resources = known_resources(inputs, named)
-    logs = _log_states(inputs, window, resources)
+    resources = known_resources(inputs, inputs.coverage["scope"], inputs.usage_days["scope"])
     inside = (
         pl.DataFrame({"place": places})
         .with_columns(resource=resource_of("place"))
@@ -70,8 +67,9 @@ def data_states(inputs: Inputs, window: Window, tenant: Tenant) -> pl.DataFrame:
         .join(resources.select("resource"), on="resource", how="semi")
     )
     above = containing(resources["resource"], places, tenant.tree).select(place="assigned", resource="place")
-    held = pl.concat([inside, above.select("place", "resource")]).unique().join(logs, on="resource")
-    known = held.select("place", "rule", "state")
+    held = pl.concat([inside, above.select("place", "resource")]).unique()
+    logs = _log_states(inputs, window, resources.join(held, on="resource", how="semi"))
+    known = held.join(logs, on="resource").select("place", "rule", "state")
     high = pl.DataFrame({"place": places}).filter(resource_of("place").is_null() & ~_is_deep("place"))
     states = pl.concat([known, _of_high_places(inputs, tenant, high)])
     ranked = states.with_columns(rank=pl.col("state").replace_strict(_RANK, return_dtype=pl.Int64))

@@ -35,8 +35,8 @@ def logged_kinds() -> list[str]:
     return sorted({fold(row["resource_type"]) for row in rows_of("resource_logs")})
 
 
-def known_resources(inputs: Inputs, places: pl.Series) -> pl.DataFrame:
-    """Return `(resource, kind, created)` of the resources that a listing states or that one of the places names.
+def known_resources(inputs: Inputs, *scopes: pl.Series) -> pl.DataFrame:
+    """Return `(resource, kind, created)` of the resources that a listing, an assignment or one of the scopes names.
 
     `created` is the day on which it was made, null where that is not known. Only types whose data planes can be logged
     are in it: a resource that no listing shows, since it is gone or was not seen, counts like any other.
@@ -44,7 +44,8 @@ def known_resources(inputs: Inputs, places: pl.Series) -> pl.DataFrame:
     listed = inputs.resources.select(
         resource=place_of(inputs.resources["scope"]), created=pl.col("created_on").dt.date()
     )
-    named = pl.DataFrame({"place": places.drop_nulls().unique()}).select(
+    places = [place_of(named.drop_nulls().unique()) for named in (inputs.role_assignments["scope"], *scopes)]
+    named = pl.DataFrame({"place": pl.concat(places).unique()}).select(
         resource=resource_of("place"), created=pl.lit(None, dtype=pl.Date)
     )
     return (

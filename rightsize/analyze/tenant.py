@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
-from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.inputs import Inputs, once
 from rightsize.analyze.scoping import REACH, ScopeTree, level_of, read_tree
 from rightsize.analyze.text import folded, place_of
 from rightsize.rules.matching import matching_pairs
@@ -57,7 +57,25 @@ class Tenant:
         """Whether a catalogue of operations is loaded."""
         return not self.operations.filter(pl.col("in_catalogue")).is_empty()
 
+    def held_by(self, holders: pl.Series, ids: pl.Series) -> Tenant:
+        """Return the tenant without the assignments that neither these principals hold nor these (folded) ids name.
 
+        An eligibility comes with its activation. What roles grant and who reaches whom goes with the assignments.
+        """
+        wanted = pl.col("principal_id").is_in(holders.implode()) | pl.col("id").is_in(ids.implode())
+        behind = pl.col("id").is_in(pl.col("eligibility").filter(wanted).drop_nulls().implode())
+        assignments = self.assignments.filter(wanted | behind)
+        reached = pl.col("holder").is_in(pl.concat([holders, assignments["principal_id"]]).unique().implode())
+        return replace(
+            self,
+            assignments=assignments,
+            membership=self.membership.filter(reached),
+            sleeping=self.sleeping.filter(reached),
+            grants=self.grants.filter(pl.col("role").is_in(assignments["role"].unique().implode())),
+        )
+
+
+@once
 def read_tenant(inputs: Inputs) -> Tenant:
     """Prepare what the steps of an analysis share."""
     bare = _assignments(inputs)

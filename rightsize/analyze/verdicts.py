@@ -45,7 +45,7 @@ class Analysis:
         profiles: One row a (role_assignment_id, state); assignments of one profile are judged alike.
         profile_operations: For each profile the verdict of each granted operation *unless a used row of the
             assignment names it*.
-        tenant: The prepared tenant that it rests on, for scores and findings.
+        tenant: The prepared tenant that it rests on, for scores and findings: what was judged of it.
         usage: The calls of the window (`usage.observe`), refused ones included.
         activations: As the table `activations`, of the window and before.
         credited: `(u, a)`: the calls of `usage` and the assignments that they are credited to.
@@ -63,12 +63,19 @@ class Analysis:
     covered: pl.Series
 
 
-def analyse(inputs: Inputs, window: Window) -> Analysis:
-    """Judge every granted operation over the window."""
+def analyse(inputs: Inputs, window: Window, only: pl.Series | None = None) -> Analysis:
+    """Judge every granted operation over the window.
+
+    With `only`, the assignments of these principals, folded, and those that the logs name beside the calls that were
+    read: all that may be credited with any of the calls has to be among them.
+    """
     tenant = read_tenant(inputs)
     decided = decide(_spelt_as_catalogued(observe(inputs, window), tenant), inputs)
     control = control_states(inputs, window, tenant)
     history = read_history(inputs, window, tenant, control)
+    activations = use_of_activations(history.activations, use_by_day(inputs, window), tenant)
+    if only is not None:
+        tenant = tenant.held_by(only, _named_in(decided.usage, history.activations))
     usage, attributed = attribute_data_use(decided.usage, tenant, open_groups(inputs), history.activations)
     dormant = history.dormant.filter(~history.dormant.is_in(attributed.used["a"].implode()))
     reads = read_states(inputs, window, tenant).with_columns(
@@ -95,13 +102,20 @@ def analyse(inputs: Inputs, window: Window) -> Analysis:
         profile_operations=profiles.operations.select(*PROFILE_OPERATIONS_SCHEMA),
         tenant=tenant,
         usage=usage,
-        activations=use_of_activations(history.activations, use_by_day(inputs, window), tenant),
+        activations=activations,
         credited=attributed.used.select("u", "a").unique(),
         covered=covered_assignments(control),
     )
 
 
 _KEY = ("role_assignment_id", "state", "principal_id", "plane", "scope", "verdict", "reason", "operation")
+
+
+def _named_in(usage: pl.DataFrame, activations: pl.DataFrame) -> pl.Series:
+    """Return the ids that the logs name beside calls, and of activations those of the eligibilities behind them."""
+    ids = usage["evidence"].drop_nulls().unique()
+    behind = activations.filter(pl.col("id").is_in(ids.implode()))["eligibility"].drop_nulls()
+    return pl.concat([ids, behind]).unique()
 
 
 def _declared(frame: pl.DataFrame) -> pl.DataFrame:

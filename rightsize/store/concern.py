@@ -79,6 +79,8 @@ _GRANTS = f"""CREATE OR REPLACE TEMP TABLE c_grants AS
 _UP = """WITH RECURSIVE up(who, holder) AS (
         SELECT DISTINCT who, who FROM {start}
         UNION SELECT up.who, e.holder FROM up JOIN c_edges AS e ON e.member = up.holder)"""
+_ABOVE = """WITH RECURSIVE above(holder) AS (
+        SELECT who FROM {start} UNION SELECT e.holder FROM above JOIN c_edges AS e ON e.member = above.holder)"""
 _DOWN = """WITH RECURSIVE down(holder) AS (
         SELECT holder FROM {start} UNION SELECT e.member FROM down JOIN c_edges AS e ON e.holder = down.holder)"""
 # Calls that an assignment reached by now may have allowed, beside all that may have allowed them.
@@ -228,6 +230,13 @@ class Concern:
     def holders(self) -> list[str]:
         """The principal and the groups that contain it, or may."""
         return self._frame("SELECT holder FROM c_own")["holder"].to_list()
+
+    @property
+    def creditable(self) -> pl.Series:
+        """Whoever holds an assignment that may be credited with use that was read, if no log names another."""
+        return self._frame(f"""
+            {_ABOVE.format(start="c_wanted")} SELECT holder FROM above
+            UNION SELECT holder FROM c_own UNION SELECT holder FROM c_reached""")["holder"]
 
     def _frame(self, sql: str) -> pl.DataFrame:
         # Not by a cursor, which would not see the temporary tables; aliases are resolved already.

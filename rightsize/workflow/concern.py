@@ -15,6 +15,7 @@ from rightsize.analyze.facts import Facts, read_facts
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.planes import PlaneAnalysis
 from rightsize.analyze.profiles import may_be_crowded
+from rightsize.analyze.tenant import read_tenant
 from rightsize.analyze.verdicts import Analysis
 from rightsize.store.concern import Concern, find_principal
 from rightsize.store.connection import Store
@@ -59,9 +60,9 @@ def judge_principal(store: Store, name: str, as_of: dt.date | None, min_window: 
     """
     principal_id, concern = _concern_of(store, name)
     graph = replace(GRAPH, judge=partial(judge_graph, only=concern.holders))
-    judged = judge_from(principal_id, concern.table, as_of, min_window, (graph, DIRECTORY))
+    judged = judge_from(principal_id, concern.table, as_of, min_window, (graph, DIRECTORY), concern.creditable)
     found = judged.analysis
-    if may_be_crowded(found.tenant, found.profiles, found.profile_operations, principal_id):
+    if may_be_crowded(read_tenant(judged.inputs), found.profiles, found.profile_operations, principal_id):
         return judge_from(principal_id, store.table, as_of, min_window)
     return judged
 
@@ -81,10 +82,14 @@ def judge_from(
     as_of: dt.date | None,
     min_window: int,
     planes: Sequence[PlaneSteps] = PLANES,
+    only: pl.Series | None = None,
 ) -> JudgedPrincipal:
-    """Judge a principal over the tables that `table_of` gives: all of them, or those of its `Concern`."""
+    """Judge a principal over the tables that `table_of` gives: all of them, or those of its `Concern`.
+
+    `only` as `analyse` takes it.
+    """
     inputs = Inputs.read(table_of)
     beyond = [one.analysis for one in judge_planes(table_of, as_of, min_window, planes)]
-    analysis, findings = analyse_inputs(inputs, as_of=as_of, min_window=min_window, planes=beyond)
+    analysis, findings = analyse_inputs(inputs, as_of=as_of, min_window=min_window, planes=beyond, only=only)
     tokens = table_of("token_calls").filter(pl.col("principal_id") == principal_id)
     return JudgedPrincipal(principal_id, inputs, read_facts(inputs, table_of), beyond, analysis, findings, tokens)

@@ -10,6 +10,7 @@ from typing import Any
 
 from rightsize.analyze.explanation import explain_principal
 from rightsize.analyze.planes import ledger
+from rightsize.analyze.tenant import read_tenant
 from rightsize.analyze.token_use import sum_tokens
 from rightsize.analyze.window import DEFAULT_DAYS, Window
 from rightsize.store.connection import open_store
@@ -50,7 +51,7 @@ def tell(judged: JudgedPrincipal, names: Mapping[str, str]) -> dict[str, Any]:
     for plane in judged.planes:
         for section, rows in ledger(plane, holders, principal_id).items():
             answer[section] = [*answer[section], *rows]
-    reach = reach_of_node(f"p:{principal_id}", judged.facts, inputs, analysis.tenant, names)
+    reach = reach_of_node(f"p:{principal_id}", judged.facts, inputs, read_tenant(inputs), names)
     answer["reach"] = reach.counts | {"ways": reach.ways}
     answer["tokens"] = sum_tokens(judged.token_calls, analysis.window)
     return answer | {"planes": {plane.plane: _window(plane.window) for plane in judged.planes}}

@@ -26,10 +26,12 @@ def analyse_inputs(
     as_of: dt.date | None = None,
     min_window: int = DEFAULT_DAYS,
     planes: Sequence[PlaneAnalysis] = (),
+    only: pl.Series | None = None,
 ) -> tuple[Analysis, pl.DataFrame]:
     """Return the analysis of Azure RBAC over the tables, and its findings.
 
-    `planes`: what is concluded of other planes; where nothing of RBAC is loaded, the window is theirs.
+    `planes`: what is concluded of other planes; where nothing of RBAC is loaded, the window is theirs. `only` as
+    `analyse` takes it.
 
     Raises:
         EvidenceError: There is nothing that could be analysed.
@@ -41,5 +43,5 @@ def analyse_inputs(
             "nothing is loaded that could be analysed",
             hint="load an export of role assignments and one of the Activity Log: `rightsize load PATH`",
         )
-    analysis = analyse(inputs, choose_window(inputs, as_of, min_window))
+    analysis = analyse(inputs, choose_window(inputs, as_of, min_window), only)
     return analysis, find(inputs, analysis)

@@ -6,6 +6,7 @@ import datetime as dt
 import random
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -66,6 +67,18 @@ def test_what_a_principal_shares_with_others_is_credited_alike(tmp_path: Path) -
         assert judged.inputs.usage_days["principal_id"].n_unique() < whole.inputs.usage_days["principal_id"].n_unique()
 
 
+def test_what_logs_name_beside_calls_is_credited_alike(tmp_path: Path) -> None:
+    """Assignments of others, activations that ended, callers whom nobody knows, members whom no listing shows."""
+    with open_store(tmp_path / "named.duckdb", read_only=False) as store:
+        _fill(store, random.Random(5), named=True)  # noqa: S311
+        whole = _whole(store)
+        reasons = set(whole.analysis.verdicts["reason"])
+        assert {"evidence", "past_activation", "principal_unresolved", "unexplained_use"} <= reasons
+        found = {str(number): _differs(store, whole, f"user{number}") for number in range(0, 24, 2)}
+        found |= {str(number): _differs(store, whole, f"group{number}") for number in range(8)}
+        assert {who: differs for who, differs in found.items() if differs} == {}
+
+
 def test_a_name_means_whom_it_means_in_an_analysis_of_everybody(demo_store: Store) -> None:
     """A UPN means the principal that it means in an analysis of everything."""
     user, upn = demo_store.frame("""
@@ -92,8 +105,11 @@ def _things(view: View, node: str) -> set[str]:
     return {graph.names[thing] for thing, bit in frame.things.items() if had >> bit & 1} - {node}
 
 
-def _fill(store: Store, draw: random.Random) -> None:
-    """Write a small tenant into a store: 24 users share 8 groups in two halves of the tenant, and 3 roles overlap."""
+def _fill(store: Store, draw: random.Random, *, named: bool = False) -> None:
+    """Write a small tenant into a store: 24 users share 8 groups in two halves of the tenant, and 3 roles overlap.
+
+    With `named`, logs name assignments, whoever holds them, and activations of eligibilities of groups.
+    """
     kinds = [f"microsoft.test/kind{number}" for number in range(6)]
     operations = [f"{kind}/{verb}" for kind in kinds for verb in ("write", "delete")]
     scopes = ["/subscriptions/s1", "/subscriptions/s1/resourcegroups/a", "/subscriptions/s1/resourcegroups/b"]
@@ -116,9 +132,11 @@ def _fill(store: Store, draw: random.Random) -> None:
         "role_permissions": patterns.with_columns(block=0, kind=pl.lit("action")).to_dicts(),
         "role_operations": [{"role_definition_id": role, "operation": one, "plane": "control", "conditional": False}
                             for role, one in sorted(set(granted))],
-        "listings": [{"listing": "members", "of": f"group{number}", "complete": True} for number in range(8)],
+        "listings": [{"listing": "members", "of": f"group{number}", "complete": not (named and number == 6)}
+                     for number in range(8)],
         "role_assignments": [
-            {"role_assignment_id": f"a{number}", "state": "active", "principal_id": holder,
+            {"role_assignment_id": f"a{number}", "state": "eligible" if named and number % 5 == 0 else "active",
+             "principal_id": holder,
              "principal_type": "Group" if holder.startswith("group") else "User",
              "role_definition_id": draw.choice(list(roles)), "scope": draw.choice(scopes)}
             for number, holder in enumerate(holders)
@@ -129,11 +147,33 @@ def _fill(store: Store, draw: random.Random) -> None:
         "usage_days": [{"actor_key": user, "operation_key": one, "scope_key": scope, "plane": "control"} | day | counts
                        for user, one, scope in sorted(uses)],
     }  # fmt: skip
+    if named:
+        _name_assignments(tables, draw)
     for name, rows in tables.items():
         store.connection.register("filled", pl.DataFrame(rows))
         columns = [row[0] for row in store.connection.execute(f"DESCRIBE base.{name}").fetchall()]
         known = ", ".join(f'"{column}"' for column in rows[0] if column in columns)
         store.connection.execute(f"INSERT INTO base.{name} ({known}) SELECT {known} FROM filled")
+
+
+def _name_assignments(tables: dict[str, list[dict[str, Any]]], draw: random.Random) -> None:
+    """Let every third call name an assignment, be it the caller's or not, and others an activation or no caller."""
+    ids = [row["role_assignment_id"] for row in tables["role_assignments"]] + ["gone"]
+    eligible = [row for row in tables["role_assignments"] if row["state"] == "eligible"]
+    began = dt.datetime(2026, 2, 28)
+    tables["schedule_requests"] = [
+        {"request_id": f"r{number}", "plane": "control", "asks_for": "assignment", "request_type": "selfactivate",
+         "status": "provisioned", "principal_id": f"user{number}", "role_definition_id": row["role_definition_id"],
+         "scope": row["scope"], "role_assignment_id": f"was{number}", "start_on": began,
+         "end_on": began + dt.timedelta(days=3)}
+        for number, row in enumerate(eligible * 4)
+    ]  # fmt: skip
+    ids += [str(row["role_assignment_id"]) for row in tables["schedule_requests"]]
+    tables["assignment_names"] = [{"assignment_key": key, "role_assignment_id": one} for key, one in enumerate(ids)]
+    tables["actors"].append({"actor_key": 99, "actor": "i99", "principal_id": None, "principal_name": "nobody"})
+    for number, row in enumerate(tables["usage_days"]):
+        row["assignment_key"] = draw.randrange(len(ids)) if number % 3 == 0 else None
+        row["actor_key"] = 99 if number % 11 == 0 else row["actor_key"]
 
 
 def _names(key: str, names: list[str]) -> list[dict[str, object]]:
