@@ -18,6 +18,10 @@ from rightsize.analyze.tenant import Tenant, granted_by_patterns
 # Calls whose candidates are looked for at once; bounds memory, changes nothing.
 _BATCH = 250_000
 _STANDING = ("active", "activated")
+# What steps give that have nothing to do, as most have for one principal.
+_PAIR = {"u": pl.UInt32, "a": pl.UInt32}
+_CANDIDATE = _PAIR | {"conditional": pl.Boolean}
+_CREDIT = _PAIR | {"reason": pl.String}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +102,8 @@ def _by_evidence(usage: pl.DataFrame, tenant: Tenant, grants: pl.DataFrame) -> p
     against the log.
     """
     named = usage.filter(pl.col("evidence").is_not_null()).select("u", "place", "name", "plane", "evidence")
+    if named.is_empty():
+        return pl.DataFrame(schema=_PAIR)
     pairs = named.join(
         tenant.assignments.select("a", "role", "role_known", "level", id="id", assigned="place"),
         left_on="evidence",
@@ -139,6 +145,8 @@ def _candidates(
         grants: What roles grant of the used operations.
         level: Take only assignments of this level, and take them to contain every place: what might be.
     """
+    if rows.is_empty():
+        return pl.DataFrame(schema=_CANDIDATE), pl.DataFrame(schema=_CANDIDATE)
     assignments = tenant.assignments.filter(~pl.col("twin"))
     reach = tenant.membership.join(
         assignments.select(
@@ -150,7 +158,7 @@ def _candidates(
     if level is not None:
         reach = reach.filter(pl.col("level") == level)
     found: list[pl.DataFrame] = []
-    for start in range(0, max(len(rows), 1), _BATCH):
+    for start in range(0, len(rows), _BATCH):
         batch = rows.slice(start, _BATCH).filter(pl.col("principal_id").is_not_null())
         if level is None:
             within = containing(batch["place"], assignments["place"], tenant.tree)
@@ -179,6 +187,8 @@ def _choose(pairs: pl.DataFrame, rows: pl.DataFrame, tenant: Tenant, credited: p
     Only candidates count whose state fits: an ended activation points at an eligibility; otherwise what stands comes
     before what would have had to be activated. A condition may have refused the call, so what has none comes first.
     """
+    if pairs.is_empty():
+        return pl.DataFrame(schema=_CREDIT)
     pairs = pairs.join(tenant.assignments.select("a", "state", "power"), on="a").join(
         rows.select("u", "principal_id", ended=pl.col("evidence").is_not_null() & ~_is_listed(tenant)), on="u"
     )
@@ -237,6 +247,8 @@ def _is_listed(tenant: Tenant) -> pl.Expr:
 
 def _expand(pairs: pl.DataFrame, tenant: Tenant) -> pl.DataFrame:
     """Add the other rows of the same assignment id, and for an activation the eligibility behind it."""
+    if pairs.is_empty():
+        return pl.DataFrame(schema=_CREDIT)
     assignments = tenant.assignments.select("a", "id", "state", "eligibility")
     standing = assignments.filter(pl.col("state").is_in(_STANDING))
     twins = standing.join(standing, on="id", suffix="_other").select("a", other="a_other")
@@ -261,6 +273,8 @@ def _doubtful(
     Where the actor is not known, that is whatever grants the call; where it is, whatever a group holds of which
     it may be a member, and whatever stands at a management group that may contain the subscription.
     """
+    if left.is_empty():
+        return pl.DataFrame(schema={"a": pl.UInt32, "name": pl.String, "plane": pl.String})
     assignments = tenant.assignments.select("a", "role", "principal_id", assigned="place")
     acts = left.select("place", "name", "plane", unknown=pl.col("principal_id").is_null()).unique()
     within = containing(acts["place"], assignments["assigned"], tenant.tree)
@@ -274,6 +288,8 @@ def _doubtful(
 
 def _unexplained(left: pl.DataFrame, too_young: pl.DataFrame, maybe: pl.DataFrame, tenant: Tenant) -> pl.DataFrame:
     """Return `(u, reason)` of the calls that no assignment explains."""
+    if left.is_empty():
+        return pl.DataFrame(schema={"u": pl.UInt32, "reason": pl.String})
     missing_roles = tenant.assignments.filter(~pl.col("role_known"))
     unknown = (
         tenant.membership.join(missing_roles.select("principal_id", "place"), left_on="holder", right_on="principal_id")

@@ -22,7 +22,6 @@ from rightsize.analyze.resources import (
 )
 from rightsize.analyze.scoping import containing
 from rightsize.analyze.tenant import Tenant
-from rightsize.analyze.verdicts import Analysis
 from rightsize.analyze.window import Window
 from rightsize.rbac.text import fold
 from rightsize.rules.tables import rows_of
@@ -36,16 +35,15 @@ _WHY_INERT = {
 }
 
 
-def find_about_data(inputs: Inputs, analysis: Analysis) -> list[pl.DataFrame]:
-    """Return frames with the columns of the table `findings`.
+def find_about_resources(inputs: Inputs, window: Window) -> list[pl.DataFrame]:
+    """Return frames with the columns of the table `findings`, about resources.
 
-    Controls: `inert_data_actions` (of an assignment), and of a resource `keys_allowed`, `keys_used` where it is not
-    known whether they are allowed, `anonymous_allowed`, and `access_beside_roles`.
+    Controls: `keys_allowed`, `keys_used` where it is not known whether they are allowed, `anonymous_allowed`, and
+    `access_beside_roles`.
     """
     facts = setting_facts(inputs)
     return [
-        _inert(inputs, analysis.tenant, facts),
-        _keys(inputs, analysis.window, facts),
+        _keys(inputs, window, facts),
         _of_resources(
             with_answer(facts, ANONYMOUS, "yes"),
             "anonymous_allowed",
@@ -75,8 +73,9 @@ def _named(rows: pl.DataFrame, control: str, severity: str) -> pl.DataFrame:
     return told.select(_COLUMNS)
 
 
-def _inert(inputs: Inputs, tenant: Tenant, facts: pl.DataFrame) -> pl.DataFrame:
+def find_inert_data_actions(inputs: Inputs, tenant: Tenant) -> pl.DataFrame:
     """Return the assignments with data actions of a kind of resource that none of those below them decides by."""
+    facts = setting_facts(inputs)
     kinds = pl.DataFrame(
         [(number, fold(row["resource_type"])) for number, row in enumerate(rows_of("resource_logs"))],
         schema={"rule": pl.Int64, "kind": pl.String},

@@ -134,15 +134,7 @@ def doubts(
     allowed by an assignment inside the resource, where the log names only the resource. In a registry of which it is
     not known how it decides, a call used one of two permissions.
     """
-    unmapped = decided.aside.filter(pl.col("reason") == Unexplained.NOT_MAPPED.value)
-    of_service = _reached(unmapped, tenant).with_columns(kind=kind_of("resource"))
-    kinds = pl.DataFrame(
-        [(number, fold(row["resource_type"])) for number, row in enumerate(rows_of("resource_logs"))],
-        schema={"rule": pl.Int64, "kind": pl.String},
-        orient="row",
-    )
-    granted = tenant.grants.join(rules_of(tenant.grants), on=["name", "plane"]).join(kinds, on="rule")
-    maybe = of_service.select("a", "role", "kind").unique().join(granted, on=["role", "kind"])
+    maybe = _of_service(decided.aside.filter(pl.col("reason") == Unexplained.NOT_MAPPED.value), tenant)
     left = usage.join(attributed.unexplained, on="u", how="semi").filter(pl.col("events") > 0)
     inside = _reached(left, tenant).filter(pl.col("assigned").str.len_bytes() > pl.col("place").str.len_bytes())
     in_use = granted_in_use(usage, tenant)
@@ -158,6 +150,20 @@ def doubts(
     )
     spelt = rows.unique().join(spelling, on="name", how="left")
     return spelt.with_columns(operation=pl.coalesce("spelt", "name")).select(_HELD).sort(_HELD)
+
+
+def _of_service(unmapped: pl.DataFrame, tenant: Tenant) -> pl.DataFrame:
+    """Return `(a, name, plane)`: whatever the services of the calls have that assignments grant."""
+    if unmapped.is_empty():
+        return pl.DataFrame(schema={"a": pl.UInt32, "name": pl.String, "plane": pl.String})
+    kinds = pl.DataFrame(
+        [(number, fold(row["resource_type"])) for number, row in enumerate(rows_of("resource_logs"))],
+        schema={"rule": pl.Int64, "kind": pl.String},
+        orient="row",
+    )
+    granted = tenant.grants.join(rules_of(tenant.grants), on=["name", "plane"]).join(kinds, on="rule")
+    acts = _reached(unmapped, tenant).select("a", "role", kind=kind_of("resource")).unique()
+    return acts.join(granted, on=["role", "kind"]).select("a", "name", "plane")
 
 
 def _reached(calls: pl.DataFrame, tenant: Tenant) -> pl.DataFrame:

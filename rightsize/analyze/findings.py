@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from rightsize.analyze.coverage import covered_sign_in_kinds, described_principals
-from rightsize.analyze.data_findings import find_about_data
+from rightsize.analyze.data_findings import find_about_resources, find_inert_data_actions
 from rightsize.analyze.duplicates import find_duplicates
 from rightsize.analyze.holders import classify_holders
 from rightsize.analyze.inputs import Inputs, schema_of
@@ -25,6 +25,13 @@ _WIDE = ("subscription", "management_group", "root")
 
 def find(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
     """Return the rows of the table `findings`, sorted by control and subject."""
+    return pl.concat([find_about_holders(inputs, analysis), *find_about_resources(inputs, analysis.window)]).sort(
+        "control", "subject"
+    )
+
+
+def find_about_holders(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
+    """Return those of the findings that are about principals and their assignments."""
     found = [
         _orphans(inputs),
         _duplicates(analysis),
@@ -34,7 +41,7 @@ def find(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
         _emergency_access(inputs),
         _inert(inputs, analysis),
         find_about_pim(inputs, analysis),
-        *find_about_data(inputs, analysis),
+        find_inert_data_actions(inputs, analysis.tenant),
     ]
     return (
         pl.concat([frame.select(_COLUMNS) for frame in found])

@@ -43,10 +43,12 @@ def rules_of(operations: pl.DataFrame) -> pl.DataFrame:
     Args:
         operations: Columns `name` (folded) and `plane`.
     """
-    found = []
+    found = [pl.DataFrame(schema={"name": pl.String, "plane": pl.String, "rule": pl.Int64})]
     for plane in ("control", "data"):
         numbers = [number for number, row in enumerate(rows_of("resource_logs")) if row["plane"] == plane]
         names = operations.filter(pl.col("plane") == plane).select("name", "plane").unique().sort("name")
+        if names.is_empty():
+            continue
         index = first_match(names["name"], [rows_of("resource_logs")[number]["pattern"] for number in numbers])
         found.append(names.with_columns(rule=pl.Series(numbers, dtype=pl.Int64).gather(index)))
     return pl.concat(found).drop_nulls("rule")
@@ -116,61 +118,72 @@ def _log_states(inputs: Inputs, window: Window, resources: pl.DataFrame) -> pl.D
     enabled = _enabled(inputs, window)
     days = _covered_days(inputs, window, enabled)
     first = pl.lit(window.first_day)
-    since = pl.max_horizontal(pl.col("created").fill_null(first), first)
     silent = (
         Unobservable.NO_DIAGNOSTIC_INVENTORY
         if inputs.diagnostic_settings.is_empty()
         else Unobservable.NO_DIAGNOSTIC_SETTING
     )
-    found = [pl.DataFrame(schema={"resource": pl.String, "rule": pl.Int64, "state": pl.String})]
-    kinds = set(resources["kind"].unique())
-    for number, row in enumerate(rows_of("resource_logs")):
-        if fold(row["resource_type"]) not in kinds:
-            continue
+    rules, words = _rules()
+    of_rule = resources.join(rules, on="kind").with_columns(
+        scope=pl.col("resource") + pl.col("part"),
+        since=pl.max_horizontal(pl.col("created").fill_null(first), first),
+    )
+    judged = _with_days(of_rule, days, enabled, words)
+    needed = (pl.lit(window.last_day) - pl.col("since")).dt.total_days() + 1
+    state = (
+        pl.when((pl.col("whole") >= needed) & (needed > 0))
+        .then(pl.lit(Unused.COVERED.value))
+        .when(pl.col("some") > 0)
+        .then(pl.lit(OutOfCoverage.DAYS_MISSING.value))
+        .when("sent")
+        .then(pl.lit(OutOfCoverage.NO_LOG_LOADED.value))
+        .otherwise(pl.lit(silent.value))
+    )
+    return judged.select("resource", "rule", state=state)
+
+
+def _rules() -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return `(rule, kind, part, source)`: whose log each rule speaks of, and where below it the settings stand.
+
+    And `(rule, group, category, wanted)`: the categories that are needed of it, of each group one; `wanted` groups.
+    """
+    rules, words = [], []
+    for rule, row in enumerate(rows_of("resource_logs")):
         part = f"/{row['part'].lower()}" if row["part"] else ""
-        of_kind = resources.filter(pl.col("kind") == fold(row["resource_type"])).with_columns(
-            scope=pl.col("resource") + part, since=since
-        )
-        judged = _with_days(of_kind, days.filter(pl.col("source") == row["log"]), enabled, row["categories"])
-        needed = (pl.lit(window.last_day) - pl.col("since")).dt.total_days() + 1
-        state = (
-            pl.when((pl.col("whole") >= needed) & (needed > 0))
-            .then(pl.lit(Unused.COVERED.value))
-            .when(pl.col("some") > 0)
-            .then(pl.lit(OutOfCoverage.DAYS_MISSING.value))
-            .when("sent")
-            .then(pl.lit(OutOfCoverage.NO_LOG_LOADED.value))
-            .otherwise(pl.lit(silent.value))
-        )
-        found.append(judged.select("resource", rule=pl.lit(number, dtype=pl.Int64), state=state))
-    return pl.concat(found)
+        rules.append((rule, fold(row["resource_type"]), part, row["log"]))
+        # Words that are all needed; of words with a bar between, one is enough.
+        groups = row["categories"].lower().split()
+        words += [(rule, group, one, len(groups)) for group, some in enumerate(groups) for one in some.split("|")]
+    said = {"rule": pl.Int64, "kind": pl.String, "part": pl.String, "source": pl.String}
+    named = {"rule": pl.Int64, "group": pl.Int64, "category": pl.String, "wanted": pl.Int64}
+    return pl.DataFrame(rules, schema=said, orient="row"), pl.DataFrame(words, schema=named, orient="row")
 
 
-def _with_days(resources: pl.DataFrame, days: pl.DataFrame, enabled: pl.DataFrame, categories: str) -> pl.DataFrame:
+def _with_days(resources: pl.DataFrame, days: pl.DataFrame, enabled: pl.DataFrame, words: pl.DataFrame) -> pl.DataFrame:
     """Add `whole` and `some`, the days on which all or some categories are covered, and `sent`: settings have all.
 
     Args:
-        resources: Columns `scope`, where the settings stand, and `since`, the first day that counts.
-        days: The covered days of the log.
+        resources: One row a resource and rule: `rule` and `source` as `_rules` has them, `scope`, where the settings
+            stand, and `since`, the first day that counts.
+        days: The covered days.
         enabled: What settings send.
-        categories: Words that are all needed; of words with a bar between, one is enough.
+        words: What is needed of a rule.
     """
-    wanted = categories.lower().split()
-    groups = [(number, word) for number, words in enumerate(wanted) for word in words.split("|")]
-    named = pl.DataFrame(groups, schema={"group": pl.Int64, "category": pl.String}, orient="row")
+    key = ["rule", "scope"]
+    is_whole = pl.col("group").n_unique() == pl.col("wanted").first()
     covered = (
-        days.join(named, on="category")
-        .join(resources.select("scope", "since"), on="scope")
+        days.join(resources.select(*key, "source", "since"), on=["source", "scope"])
         .filter(pl.col("day") >= pl.col("since"))
-        .group_by("scope", "day")
-        .agg(is_whole=pl.col("group").n_unique() == len(wanted))
-        .group_by("scope")
+        .join(words, on=["rule", "category"])
+        .group_by(*key, "day")
+        .agg(is_whole=is_whole)
+        .group_by(key)
         .agg(whole=pl.col("is_whole").sum().cast(pl.Int64), some=pl.len().cast(pl.Int64))
     )
-    sent = enabled.join(named, on="category").group_by("scope").agg(sent=pl.col("group").n_unique() == len(wanted))
+    sent = enabled.join(words, on="category").group_by(key).agg(sent=is_whole)
     return (
-        resources.join(covered, on="scope", how="left")
-        .join(sent, on="scope", how="left")
+        resources.join(covered, on=key, how="left")
+        .join(sent, on=key, how="left")
         .with_columns(pl.col("whole", "some").fill_null(0), pl.col("sent").fill_null(False))
     )
 

@@ -14,6 +14,7 @@ from rightsize.rules.operations import annotate, dual_operations, scope_levels, 
 
 _ALLOW = {"action": "control", "data_action": "data"}
 _SUBTRACT = {"not_action": "control", "not_data_action": "data"}
+_GRANTED = {"role": pl.String, "name": pl.String, "plane": pl.String, "conditional": pl.Boolean}
 # Stand-ins for the size of a role where no catalogue lists its operations: a pattern weighs less the more it names.
 _BROADEST = 1_000_000
 _NARROWER = 20
@@ -115,9 +116,11 @@ def granted_by_patterns(patterns: pl.DataFrame, wanted: pl.DataFrame) -> pl.Data
     A name is granted where an allowing pattern of a block matches it and no subtracting pattern of the same block
     does (Microsoft Learn: understand role definitions). It is `conditional` where only blocks with a condition do.
     """
-    found: list[pl.DataFrame] = []
+    found = [pl.DataFrame(schema=_GRANTED)]
     for plane in ("control", "data"):
         names = wanted.filter(pl.col("plane") == plane)["name"].unique().sort()
+        if names.is_empty():
+            continue
         allow = patterns.filter(pl.col("kind").replace_strict(_ALLOW, default=None) == plane)
         subtract = patterns.filter(pl.col("kind").replace_strict(_SUBTRACT, default=None) == plane)
         distinct = pl.concat([allow["pattern"], subtract["pattern"]]).unique().sort()
@@ -130,8 +133,8 @@ def granted_by_patterns(patterns: pl.DataFrame, wanted: pl.DataFrame) -> pl.Data
         taken = subtract.join(pairs, on="pattern").select("role", "block", "name").unique()
         left = allowed.join(taken, on=["role", "block", "name"], how="anti")
         granted = left.group_by("role", "name").agg(pl.col("conditional").all())
-        found.append(granted.select("role", "name", "conditional", plane=pl.lit(plane)))
-    return pl.concat(found).select("role", "name", "plane", "conditional")
+        found.append(granted.with_columns(plane=pl.lit(plane)).select(*_GRANTED))
+    return pl.concat(found)
 
 
 def _assignments(inputs: Inputs) -> pl.DataFrame:
@@ -182,19 +185,16 @@ def sleeping_memberships(governed: pl.DataFrame, membership: pl.DataFrame) -> pl
     may = governed.filter(pl.col("access") == "member")
     step = pl.DataFrame({"inner": folded(may["principal_id"]), "group": folded(may["group_id"])}).drop_nulls().unique()
     own = pl.concat([step["inner"], step["group"]]).unique()
-    standing = pl.concat([membership, pl.DataFrame({"principal_id": own, "holder": own})]).unique()
-    found = standing
-    while True:
-        woken = found.join(step, left_on="holder", right_on="inner").select("principal_id", inner="group")
-        onwards = woken.join(standing, left_on="inner", right_on="principal_id").select("principal_id", "holder")
-        grown = pl.concat([found, onwards]).unique()
-        if grown.height == found.height:
-            return (
-                found.join(membership, on=["principal_id", "holder"], how="anti")
-                .filter(pl.col("principal_id") != pl.col("holder"))
-                .sort("principal_id", "holder")
-            )
-        found = grown
+    standing = pl.concat([membership, pl.DataFrame({"principal_id": own, "holder": own})])
+    pair = ["principal_id", "holder"]
+    found, reached = membership.clear(), standing
+    while not step.is_empty() and not reached.is_empty():
+        woken = reached.join(step, left_on="holder", right_on="inner").select("principal_id", inner="group")
+        onwards = woken.join(standing, left_on="inner", right_on="principal_id").select(pair).unique()
+        reached = onwards.join(found, on=pair, how="anti")
+        found = pl.concat([found, reached])
+    others = found.filter(pl.col("principal_id") != pl.col("holder"))
+    return others.join(membership, on=pair, how="anti").sort(pair)
 
 
 def _catalogue(inputs: Inputs) -> pl.DataFrame:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from rightsize.analyze.findings import find
+from rightsize.analyze.findings import find, find_about_holders
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.planes import PlaneAnalysis
 from rightsize.analyze.verdicts import Analysis, analyse
@@ -31,7 +31,7 @@ def analyse_inputs(
     """Return the analysis of Azure RBAC over the tables, and its findings.
 
     `planes`: what is concluded of other planes; where nothing of RBAC is loaded, the window is theirs. `only` as
-    `analyse` takes it.
+    `analyse` takes it: then nothing is said of resources by themselves.
 
     Raises:
         EvidenceError: There is nothing that could be analysed.
@@ -44,4 +44,4 @@ def analyse_inputs(
             hint="load an export of role assignments and one of the Activity Log: `rightsize load PATH`",
         )
     analysis = analyse(inputs, choose_window(inputs, as_of, min_window), only)
-    return analysis, find(inputs, analysis)
+    return analysis, find(inputs, analysis) if only is None else find_about_holders(inputs, analysis)
