@@ -165,6 +165,14 @@ def assignable(assigned: pl.DataFrame, tenant: Tenant) -> set[str]:
 
 def _link_targets(graph: Graph, facts: Facts, tree: ScopeTree) -> None:
     """Link what is below a scope to the nodes that stand for it there, and to any access to the scope."""
+    nodes = [name.split("|") for name in graph.numbers if name.startswith("t:")]
+    places = {name[2] for name in nodes} | {name[2:] for name in graph.numbers if name.startswith("a:")}
+    if places:
+        _link_below(graph, facts, pl.Series("assigned", sorted(places), dtype=pl.String), tree)
+    _link_code(graph, facts)
+
+
+def _link_below(graph: Graph, facts: Facts, places: pl.Series, tree: ScopeTree) -> None:
     kinds = pl.concat(
         escalation_rules(plane).select("gains", "kind", "target", "unless") for plane in ("control", "data")
     )
@@ -179,9 +187,7 @@ def _link_targets(graph: Graph, facts: Facts, tree: ScopeTree) -> None:
             end=letter + ":" + pl.when(pl.col("gains") == "identity").then("principal_id").otherwise("scope"),
         )
     )  # fmt: skip
-    nodes = [name.split("|") for name in graph.numbers if name.startswith("t:")]
-    places = {name[2] for name in nodes} | {name[2:] for name in graph.numbers if name.startswith("a:")}
-    below = containing(ends["scope"], pl.Series("assigned", sorted(places), dtype=pl.String), tree)
+    below = containing(ends["scope"], places, tree)
     key = ("assigned", "gains", "kind")
     spread = below.rename({"place": "scope"}).join(ends, on="scope").group_by(key).agg(pl.col("end").sort()).sort(key)
     for place, gains, kind, found in spread.iter_rows():
@@ -191,7 +197,6 @@ def _link_targets(graph: Graph, facts: Facts, tree: ScopeTree) -> None:
         if node in graph.numbers:
             for end in found:
                 graph.link(node, end, "")
-    _link_code(graph, facts)
 
 
 def _is_closed() -> pl.Expr:

@@ -14,7 +14,7 @@ from rightsize.analyze.coverage import COVERED
 from rightsize.analyze.reasons import OutOfCoverage, Unobservable, Unused, Verdict
 from rightsize.analyze.resource_logs import rules_of
 from rightsize.analyze.tenant import Tenant
-from rightsize.rules.operations import annotate
+from rightsize.rules.operations import classify
 
 _BASE = ("role", "below", "groups", "top", "reads", "data")
 _KEY = (*_BASE, "held")
@@ -151,7 +151,9 @@ def _facts(tenant: Tenant, granted: pl.DataFrame) -> pl.DataFrame:
         .sort("plane", "name")
         .with_columns(is_data_action=pl.col("plane") == "data")
     )
-    judged = annotate(doubtful).rename({"unobservable_reason": "why"})
+    if doubtful.is_empty():
+        return certain
+    judged = classify(doubtful).rename({"unobservable_reason": "why"})
     return pl.concat([certain, judged.select(certain.columns)])
 
 

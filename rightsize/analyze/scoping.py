@@ -126,26 +126,26 @@ def level_of(column: str) -> pl.Expr:
 
 def containing(places: pl.Series, assigned: pl.Series, tree: ScopeTree) -> pl.DataFrame:
     """Return `(place, assigned)` for each distinct place and each assigned place that is it or lies above it."""
+    if places.is_empty() or assigned.is_empty():
+        return pl.DataFrame(schema={"place": pl.String, "assigned": pl.String})
     known = pl.DataFrame({"assigned": assigned.unique()}).with_columns(
         size=pl.col("assigned").str.count_matches("/", literal=True)
     )
-    # Lazy, since a call of its own for each step costs more than the steps.
-    above = known.lazy()
-    here = pl.LazyFrame({"place": places.unique()}).with_columns(parts=pl.col("place").str.split("/"))
+    here = pl.DataFrame({"place": places.unique()}).with_columns(parts=pl.col("place").str.split("/"))
     found = [
         here.filter(pl.col("parts").list.len() > size)
         .select("place", assigned=pl.col("parts").list.head(size + 1).list.join("/"))
-        .join(above.filter(pl.col("size") == size), on="assigned", how="semi")
-        for size in known.filter(pl.col("assigned") != ROOT)["size"].unique().sort()
+        .join(above, on="assigned", how="semi")
+        for (size,), above in known.filter(pl.col("assigned") != ROOT).group_by("size")
     ]
     upwards = (
         here.select("place", node=node_of("place"))
-        .join(tree.chain.lazy(), on="node")
+        .join(tree.chain, on="node")
         .select("place", assigned=pl.col("ancestor"))
-        .join(above, on="assigned", how="semi")
+        .join(known, on="assigned", how="semi")
     )
-    root = here.select("place", assigned=pl.lit(ROOT)).join(above, on="assigned", how="semi")
-    return pl.concat([*found, upwards, root]).unique().collect()
+    root = here.select("place", assigned=pl.lit(ROOT)).join(known, on="assigned", how="semi")
+    return pl.concat([*found, upwards, root]).unique()
 
 
 def _above(node: str, parents: dict[str, str | None]) -> list[str]:

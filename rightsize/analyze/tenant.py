@@ -10,7 +10,7 @@ from rightsize.analyze.inputs import Inputs, once
 from rightsize.analyze.scoping import REACH, ScopeTree, level_of, read_tree
 from rightsize.analyze.text import folded, place_of
 from rightsize.rules.matching import matching_pairs
-from rightsize.rules.operations import annotate, dual_operations, scope_levels, weight
+from rightsize.rules.operations import classify, dual_operations, scope_levels, weight
 
 _ALLOW = {"action": "control", "data_action": "data"}
 _SUBTRACT = {"not_action": "control", "not_data_action": "data"}
@@ -199,7 +199,7 @@ def sleeping_memberships(governed: pl.DataFrame, membership: pl.DataFrame) -> pl
 
 def _catalogue(inputs: Inputs) -> pl.DataFrame:
     known = pl.col("is_data_action").is_not_null()
-    table = annotate(inputs.operations).unique("operation", keep="any").sort("operation")
+    table = classify(inputs.operations).unique("operation", keep="any").sort("operation")
     return _described(
         table.with_columns(
             name=folded(table["operation"]),
@@ -226,7 +226,7 @@ def _named_outside(patterns: pl.DataFrame, catalogue: pl.DataFrame) -> pl.DataFr
         .unique("name", keep="first", maintain_order=True)
         .with_columns(is_data_action=pl.col("plane") == "data", certain=True, in_catalogue=pl.lit(False))
     )
-    return _described(annotate(extra))
+    return _described(classify(extra)) if len(extra) else catalogue.clear()
 
 
 def _described(table: pl.DataFrame) -> pl.DataFrame:

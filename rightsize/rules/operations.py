@@ -13,22 +13,20 @@ PLANE_GUESSED = "plane_guessed"
 
 
 def annotate(operations: pl.DataFrame) -> pl.DataFrame:
-    """Fill `risk`, `layer`, `observable_by` and `unobservable_reason` of the table `operations`.
+    """Fill `risk`, `layer`, `observable_by` and `unobservable_reason` of the table `operations`, as `classify` does."""
+    return classify(operations).with_columns(layer=first_layer(_work(operations).select("name", "plane")))
+
+
+def classify(operations: pl.DataFrame) -> pl.DataFrame:
+    """Fill `risk`, `observable_by` and `unobservable_reason` of the table `operations`.
 
     Reads `operation` and `is_data_action`. Where no source says whether an operation is a data action, no log is
     known to show it, and its risk is what it would give in either plane.
     """
-    name = folded(operations["operation"])
-    plane = pl.when(pl.col("is_data_action")).then(pl.lit("data")).otherwise(pl.lit("control"))
-    work = operations.select(
-        name=name,
-        plane=plane,
-        unknown=pl.col("is_data_action").is_null(),
-    )
+    work = _work(operations)
     observable, reason = _column(work, "observability", "observable_by"), _column(work, "observability", "reason")
     return operations.with_columns(
         risk=_column(work, "risk", "risk"),
-        layer=first_layer(work.select("name", "plane")),
         observable_by=pl.Series(observable).set(work["unknown"], None),
         unobservable_reason=pl.Series(reason).set(work["unknown"], PLANE_GUESSED),
     )
@@ -149,6 +147,14 @@ def _writes_of(rules: str, linked: str) -> tuple[str, ...]:
     names = pl.DataFrame({"name": folded(pl.Series([linked]))})
     rows = [row for row in rows_of(rules) if names.select(matches(pl.col("name"), row["linked"])).item()]
     return tuple(row["write"] for row in rows)
+
+
+def _work(operations: pl.DataFrame) -> pl.DataFrame:
+    return operations.select(
+        name=folded(operations["operation"]),
+        plane=pl.when(pl.col("is_data_action")).then(pl.lit("data")).otherwise(pl.lit("control")),
+        unknown=pl.col("is_data_action").is_null(),
+    )
 
 
 def _column(work: pl.DataFrame, rules: str, answer: str) -> pl.Series:

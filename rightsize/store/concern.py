@@ -32,7 +32,7 @@ _WATCHED = (
 )
 """Operations that say something of assignments and logs of others, whoever called them."""
 
-# Whoever is in a group by what is listed, or may be by activating a membership.
+# Whoever is in a group by what is listed, or may be by activating a membership; and who held what, listed still or not.
 _TABLES = (
     f"CREATE OR REPLACE TEMP TABLE c_aliases AS {RESOLVED}",
     f"""CREATE OR REPLACE TEMP TABLE c_edges AS
@@ -46,7 +46,7 @@ _TABLES = (
             FROM (
                 SELECT DISTINCT {folded("principal_id")} AS holder, {folded("role_definition_id")} AS role,
                     {folded("role_assignment_id")} AS id, {folded(tidy_scope('"scope"'))} AS place
-                FROM main.role_assignments))""",
+                FROM base.role_assignments))""",
     f"""CREATE OR REPLACE TEMP TABLE c_actors AS
         SELECT a.actor_key, {folded("coalesce(a.principal_id, alias.principal_id)")} AS who
         FROM base.actors AS a LEFT JOIN c_aliases AS alias ON alias.alias = a.principal_name""",
