@@ -127,12 +127,14 @@ judged AS (
             ELSE coalesce(by_action.plane, 'data')
         END AS plane,
         CASE
+            -- trim() reads each character, and nearly no text needs it.
+            WHEN bit_length(auth_action) = 8 * length(auth_action)
+                AND NOT (auth_action LIKE ' %' OR auth_action LIKE '% ') THEN nullif(auth_action, '')
             WHEN auth_action IS NOT NULL THEN nullif(trim(auth_action), '')
             ELSE coalesce(by_operation.action, nullif(trim(operation_name), ''))
         END AS direct_operation,
         by_operation.action IS NULL AS is_unmapped,
         CASE
-            -- trim() reads each character, and nearly no text needs it.
             WHEN NOT is_storage AND bit_length(named_scope) = 8 * length(named_scope)
                 AND NOT (named_scope LIKE ' %' OR named_scope LIKE '% ') THEN named_scope
             WHEN NOT is_storage THEN trim(named_scope)
@@ -176,41 +178,26 @@ placed AS (
         CASE WHEN submitted_time < event_time THEN submitted_time ELSE event_time END AS time_utc,
         -- Ids come dashed, bare, in braces, or as the last step of a resource id.
         CASE
-            WHEN length(role_assignment_id) = 36 AND regexp_matches(role_assignment_id, '^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}$') THEN lower(role_assignment_id)
+            WHEN length(role_assignment_id) = 32 OR role_assignment_id LIKE '________-____-____-____-____________' THEN CAST(TRY_CAST(role_assignment_id AS UUID) AS VARCHAR)
             WHEN role_assignment_id LIKE '%-%' THEN lower(regexp_extract(role_assignment_id, '(^|[/{])([0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12})}?$', 2))
-            WHEN length(role_assignment_id) = 32 AND regexp_matches(role_assignment_id, '^[0-9A-Fa-f]{32}$') THEN
-                lower(concat(substr(role_assignment_id, 1, 8), '-', substr(role_assignment_id, 9, 4), '-', substr(role_assignment_id, 13, 4),
-                    '-', substr(role_assignment_id, 17, 4), '-', substr(role_assignment_id, 21, 12)))
         END AS assignment_guid,
         CASE
-            WHEN length(role_definition_id) = 36 AND regexp_matches(role_definition_id, '^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}$') THEN lower(role_definition_id)
+            WHEN length(role_definition_id) = 32 OR role_definition_id LIKE '________-____-____-____-____________' THEN CAST(TRY_CAST(role_definition_id AS UUID) AS VARCHAR)
             WHEN role_definition_id LIKE '%-%' THEN lower(regexp_extract(role_definition_id, '(^|[/{])([0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12})}?$', 2))
-            WHEN length(role_definition_id) = 32 AND regexp_matches(role_definition_id, '^[0-9A-Fa-f]{32}$') THEN
-                lower(concat(substr(role_definition_id, 1, 8), '-', substr(role_definition_id, 9, 4), '-', substr(role_definition_id, 13, 4),
-                    '-', substr(role_definition_id, 17, 4), '-', substr(role_definition_id, 21, 12)))
         END AS definition_guid,
         CASE
-            WHEN length(evidence_principal_id) = 36 AND regexp_matches(evidence_principal_id, '^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}$') THEN lower(evidence_principal_id)
+            WHEN length(evidence_principal_id) = 32 OR evidence_principal_id LIKE '________-____-____-____-____________' THEN CAST(TRY_CAST(evidence_principal_id AS UUID) AS VARCHAR)
             WHEN evidence_principal_id LIKE '%-%' THEN lower(regexp_extract(evidence_principal_id, '(^|[/{])([0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12})}?$', 2))
-            WHEN length(evidence_principal_id) = 32 AND regexp_matches(evidence_principal_id, '^[0-9A-Fa-f]{32}$') THEN
-                lower(concat(substr(evidence_principal_id, 1, 8), '-', substr(evidence_principal_id, 9, 4), '-', substr(evidence_principal_id, 13, 4),
-                    '-', substr(evidence_principal_id, 17, 4), '-', substr(evidence_principal_id, 21, 12)))
         END AS evidence_guid,
         CASE
-            WHEN length(claim_object_id) = 36 AND regexp_matches(claim_object_id, '^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}$') THEN lower(claim_object_id)
+            WHEN length(claim_object_id) = 32 OR claim_object_id LIKE '________-____-____-____-____________' THEN CAST(TRY_CAST(claim_object_id AS UUID) AS VARCHAR)
             WHEN claim_object_id LIKE '%-%' THEN lower(regexp_extract(claim_object_id, '(^|[/{])([0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12})}?$', 2))
-            WHEN length(claim_object_id) = 32 AND regexp_matches(claim_object_id, '^[0-9A-Fa-f]{32}$') THEN
-                lower(concat(substr(claim_object_id, 1, 8), '-', substr(claim_object_id, 9, 4), '-', substr(claim_object_id, 13, 4),
-                    '-', substr(claim_object_id, 17, 4), '-', substr(claim_object_id, 21, 12)))
         END AS object_guid,
         CASE
-            WHEN length(claim_app_id) = 36 AND regexp_matches(claim_app_id, '^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}$') THEN lower(claim_app_id)
+            WHEN length(claim_app_id) = 32 OR claim_app_id LIKE '________-____-____-____-____________' THEN CAST(TRY_CAST(claim_app_id AS UUID) AS VARCHAR)
             WHEN claim_app_id LIKE '%-%' THEN lower(regexp_extract(claim_app_id, '(^|[/{])([0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12})}?$', 2))
-            WHEN length(claim_app_id) = 32 AND regexp_matches(claim_app_id, '^[0-9A-Fa-f]{32}$') THEN
-                lower(concat(substr(claim_app_id, 1, 8), '-', substr(claim_app_id, 9, 4), '-', substr(claim_app_id, 13, 4),
-                    '-', substr(claim_app_id, 17, 4), '-', substr(claim_app_id, 21, 12)))
         END AS app_guid,
-        CASE WHEN length(caller) = 36 AND regexp_matches(caller, '^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}$') THEN lower(caller) END AS caller_guid
+        CASE WHEN caller LIKE '________-____-____-____-____________' THEN CAST(TRY_CAST(caller AS UUID) AS VARCHAR) END AS caller_guid
     FROM judged
 ),
 

@@ -18,5 +18,5 @@ SELECT
     count(CASE WHEN outcome = 'denied' THEN 1 END) AS denied,
     count(CASE WHEN suspect THEN 1 END) AS suspect
 FROM event_keys
-WHERE outcome IN ('succeeded', 'failed', 'started', 'denied')
+WHERE outcome <> 'other'
 GROUP BY principal_key, operation_key, scope_key, plane, assignment_key, day

@@ -14,14 +14,6 @@ import duckdb
 from rightsize.ingest.families import folded, with_log
 from rightsize.ingest.projections import ISO_TIME, Fields, session_id, token_id
 
-RAW_AUDIT_COLUMNS = (
-    "file_no", "line", "log", "time", "operation_name", "service", "category", "result", "result_reason",
-    "correlation_id", "record_id", "other_name", "initiator", "target_ids", "target_types",
-    "target_units", "properties_changed", "values_set",
-    "detail_keys", "detail_values", "caller_ip", "ordinal",
-)  # fmt: skip
-"""The raw columns of audit records, in order; `initiator` is a list of text, as are the columns of several values."""
-
 _WITHIN = (
     "activityDisplayName", "activityDateTime", "loggedByService", "category", "result", "resultReason", "id",
     "initiatedBy", "targetResources", "additionalDetails",

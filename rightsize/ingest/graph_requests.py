@@ -19,13 +19,6 @@ MAX_STEPS = 40
 UNREADABLE = "/{unreadable}"
 """The path of a request whose URI is longer than any that Graph takes; nothing that it may stand for is ruled out."""
 
-RAW_GRAPH_COLUMNS = (
-    "file_no", "line", "log", "time", "request_id", "operation_group", "method", "uri", "status", "user_id",
-    "service_principal_id", "app_id", "token_id", "session_id", "caller_ip", "correlation_id", "operation_name",
-    "ordinal",
-)  # fmt: skip
-"""The common raw columns of requests, in order; all but file_no, line and ordinal are text."""
-
 _GUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _ENCODED = {
     "27": "''",

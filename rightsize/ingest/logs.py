@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 
 import duckdb
 
-from rightsize.ingest.audits import AUDIT_ROWS, RAW_AUDIT_COLUMNS, project_audits, stage_from_audits
+from rightsize.ingest.audits import AUDIT_ROWS, project_audits, stage_from_audits
 from rightsize.ingest.families import REQUEST_LOGS, SOURCES, USED_LOGS, Family, with_log
-from rightsize.ingest.graph_requests import RAW_GRAPH_COLUMNS, normalised_requests, project_graph
+from rightsize.ingest.graph_requests import normalised_requests, project_graph
 from rightsize.ingest.projections import PROJECTIONS as _OF_OTHERS
+from rightsize.ingest.projections import raw_events
 from rightsize.ingest.readers import READ_ERRORS, Batch, is_damage, select_fields, select_record_fields
 from rightsize.ingest.records import MAX_RAW_CHARACTERS, read_records
 from rightsize.ingest.risky_sign_ins import stage_risky_sign_ins
@@ -24,8 +25,8 @@ from rightsize.store.queries import query_text
 
 PROJECTIONS = {
     **_OF_OTHERS,
-    "entra_audit": (project_audits, RAW_AUDIT_COLUMNS),
-    "graph_activity": (project_graph, RAW_GRAPH_COLUMNS),
+    "entra_audit": project_audits,
+    "graph_activity": project_graph,
 }
 _LOGS = list(SOURCES)
 _IDS_PER_FILE = 32
@@ -130,7 +131,7 @@ def _stage_fast(
         return set(batch.numbers)
     parameters = {"paths": batch.paths, "numbers": batch.numbers}
     try:
-        con.execute(f"CREATE OR REPLACE TEMP TABLE ingest_raw AS {PROJECTIONS[log][0](fields)}", parameters)
+        con.execute(f"CREATE OR REPLACE TEMP TABLE ingest_raw AS {PROJECTIONS[log](fields)}", parameters)
     except READ_ERRORS as error:
         if not is_damage(error):
             raise
@@ -171,7 +172,7 @@ def _stage_other(con: duckdb.DuckDBPyConnection, batch: Batch, family: Family, l
     if fields is None:
         return set(batch.numbers)
     con.execute(
-        f"CREATE OR REPLACE TEMP TABLE ingest_raw AS {PROJECTIONS[log][0](fields)}",
+        f"CREATE OR REPLACE TEMP TABLE ingest_raw AS {PROJECTIONS[log](fields)}",
         {"paths": batch.paths, "numbers": batch.numbers},
     )
     problems = _stage_normalised(con, log, set())
@@ -202,7 +203,7 @@ def _stage_slowly(
         counts.read[number, log] += records
     for log in USED_LOGS:
         if log in found:
-            con.execute(f"CREATE OR REPLACE TEMP TABLE ingest_raw AS {PROJECTIONS[log][0](fields)}")
+            con.execute(f"CREATE OR REPLACE TEMP TABLE ingest_raw AS {PROJECTIONS[log](fields)}")
             _normalise(con, log)
             _stage_rows(con, log, set())
             _stage_requests(con, log)
@@ -246,7 +247,9 @@ FROM ingest_raw JOIN (
 def _normalised(con: duckdb.DuckDBPyConnection, log: str) -> str:
     """Return SQL for the normalised rows of `log` in `ingest_raw`, with the problem that each has."""
     relation, query = _QUERIES.get(log, _EVENT_QUERY)
-    con.execute(f"CREATE OR REPLACE TEMP VIEW {relation} AS {_NUMBERED_ROWS} WHERE log = '{log}'")
+    rows = f"{_NUMBERED_ROWS} WHERE log = '{log}'"
+    raw = raw_events(log, rows) if relation == _EVENT_QUERY[0] else rows
+    con.execute(f"CREATE OR REPLACE TEMP VIEW {relation} AS {raw}")
     return normalised_requests() if log == "graph_activity" else query_text(query) if query else AUDIT_ROWS
 
 

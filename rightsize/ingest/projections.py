@@ -20,7 +20,7 @@ from rightsize.ingest.nested import (
     value_at,
     values_as_columns,
 )
-from rightsize.ingest.requests import RAW_REQUEST_COLUMNS, project_requests
+from rightsize.ingest.requests import project_requests
 
 RAW_EVENT_COLUMNS = (
     "file_no", "line", "log", "source", "time", "submitted", "category", "operation_name", "resource_id",
@@ -28,7 +28,7 @@ RAW_EVENT_COLUMNS = (
     "status_code", "error_code", "error_message", "authentication", "authorization_result", "service",
     "object_key", "operation_index", "uri", "request_body", "ordinal",
 )  # fmt: skip
-"""The common raw columns of events, in order; all but file_no, line and ordinal are text."""
+"""The common raw columns of events; all but file_no, line and ordinal are text."""
 
 RAW_SIGN_IN_COLUMNS = (
     "file_no", "line", "log", "time", "sign_in_id", "correlation_id", "user_id", "user_name", "service_principal_id",
@@ -114,14 +114,14 @@ def _request_body(opened: bool) -> str:
 
 
 def project_activity(fields: Fields) -> str:
-    """Return the raw columns of the Activity Log over a relation of fields. A record's other logs come as null rows."""
+    """Return what the Activity Log has of the raw columns, over a relation of fields; records of other logs, too."""
     opened = fields.opened
     category, code, message = (f"nullif({value_at('property_values', n, opened=opened)}, '')" for n in (1, 2, 3))
     address, other_address = (f"nullif({value_at('request_values', n, opened=opened)}, '')" for n in (1, 2))
     authorization = (("authorization_values", 0), ("identity_values", 0))
     claims = (("claim_values", 0), ("identity_values", FIRST_CLAIM))
     return f"""
-SELECT file_no, line, log, 'activity_log' AS source,
+SELECT file_no, line, log,
     {ISO_TIME.format("time")} AS time,
     {ISO_TIME.format("submitted")} AS submitted,
     coalesce({category}, {_unwrapped("category")}) AS category,
@@ -137,9 +137,6 @@ SELECT file_no, line, log, 'activity_log' AS source,
     coalesce({code}, status_code) AS status_code,
     coalesce(nullif(error[1], ''), nullif(error[2], ''), nullif(error[3], ''), nullif(error[4], '')) AS error_code,
     coalesce(nullif(error[5], ''), nullif(error[6], ''), nullif(error[7], ''), message) AS error_message,
-    CAST(NULL AS VARCHAR) AS authentication, CAST(NULL AS VARCHAR) AS authorization_result,
-    CAST(NULL AS VARCHAR) AS service, CAST(NULL AS VARCHAR) AS object_key,
-    CAST(NULL AS VARCHAR) AS operation_index, CAST(NULL AS VARCHAR) AS uri,
     {_request_body(opened)} AS request_body, CAST(NULL AS BIGINT) AS ordinal
 FROM (
     SELECT *, CASE WHEN message LIKE '{{%' THEN TRY(json_extract_string(message, {_ERROR})) END AS error
@@ -151,35 +148,27 @@ _REQUEST_PROPERTIES = "['$.objectKey', '$.operationCount', '$.serviceType', '$.m
 
 
 def project_storage(fields: Fields) -> str:
-    """Return the raw columns of storage logs: one row an authorisation that the request needed, at least one.
+    """Return what storage logs have of the raw columns: one row an authorisation that a request needed, at least one.
 
     Source: Microsoft Learn, "Azure Blob Storage monitoring data reference", fields `identity` and `authorization`.
     """
     return f"""
-SELECT file_no, line, log, 'storage_log' AS source,
-    {ISO_TIME.format("time")} AS time, CAST(NULL AS VARCHAR) AS submitted,
+SELECT file_no, line, log, {ISO_TIME.format("time")} AS time,
     coalesce(category, table_name) AS category, operation_name, resource_id,
-    nullif(entry[1], '') AS auth_action, CAST(NULL AS VARCHAR) AS auth_scope,
+    nullif(entry[1], '') AS auth_action,
     nullif(entry[2], '') AS role_assignment_id, nullif(entry[3], '') AS role_definition_id,
     nullif(entry[4], '') AS evidence_principal_id, nullif(entry[5], '') AS evidence_principal_type,
     coalesce(requester_object_id, nullif(requester[2], '')) AS claim_object_id,
     coalesce(requester_upn, nullif(requester[4], '')) AS claim_upn,
-    CAST(NULL AS VARCHAR) AS claim_email, CAST(NULL AS VARCHAR) AS claim_unique_name,
-    CAST(NULL AS VARCHAR) AS claim_display_name,
     coalesce(requester_app_id, nullif(requester[3], '')) AS claim_app_id,
-    CAST(NULL AS VARCHAR) AS claim_token_type, CAST(NULL AS VARCHAR) AS claim_delegated_scope,
-    CAST(NULL AS VARCHAR) AS claim_resource, CAST(NULL AS VARCHAR) AS claim_ip,
-    CAST(NULL AS VARCHAR) AS claim_token_id, CAST(NULL AS VARCHAR) AS claim_session_id,
-    CAST(NULL AS VARCHAR) AS caller, caller_ip, correlation_id, CAST(NULL AS VARCHAR) AS event_id,
-    coalesce(status_text, nullif(property[4], '')) AS status, CAST(NULL AS VARCHAR) AS sub_status,
+    caller_ip, correlation_id,
+    coalesce(status_text, nullif(property[4], '')) AS status,
     coalesce(status_code, nullif(property[5], '')) AS status_code,
-    CAST(NULL AS VARCHAR) AS error_code, CAST(NULL AS VARCHAR) AS error_message,
     coalesce(authentication, nullif(requester[1], '')) AS authentication,
     nullif(entry[6], '') AS authorization_result,
     coalesce(service_type, nullif(property[3], ''), table_name) AS service,
     coalesce(object_key, nullif(property[1], '')) AS object_key,
-    coalesce(operation_index, nullif(property[2], '')) AS operation_index, uri,
-    CAST(NULL AS VARCHAR) AS request_body, ordinal
+    coalesce(operation_index, nullif(property[2], '')) AS operation_index, uri, ordinal
 FROM (
     SELECT *, TRY(json_extract_string(granted, ['$.action', '$.roleAssignmentId', '$.roleDefinitionId',
         '$.principals[0].id', '$.principals[0].type', '$.result'])) AS entry
@@ -198,6 +187,22 @@ FROM (
         )
     )
 )"""
+
+
+_ABSENT = {
+    "activity": ("authentication", "authorization_result", "service", "object_key", "operation_index", "uri"),
+    "storage": (
+        "submitted", "auth_scope", "claim_email", "claim_unique_name", "claim_display_name", "claim_token_type",
+        "claim_delegated_scope", "claim_resource", "claim_ip", "claim_token_id", "claim_session_id", "caller",
+        "event_id", "sub_status", "error_code", "error_message", "request_body",
+    ),
+}  # fmt: skip
+
+
+def raw_events(log: str, rows: str) -> str:
+    """Return SQL for RAW_EVENT_COLUMNS over projected rows of `log`; what it never has is null, and not laid out."""
+    absent = ", ".join(f"CAST(NULL AS VARCHAR) AS {column}" for column in _ABSENT[log])
+    return f"SELECT *, '{SOURCES[log]}' AS source, {absent} FROM ({rows})"
 
 
 _SIGN_IN_PROPERTIES = {
@@ -277,8 +282,8 @@ FROM (
 
 
 PROJECTIONS = {
-    "activity": (project_activity, RAW_EVENT_COLUMNS),
-    "storage": (project_storage, RAW_EVENT_COLUMNS),
-    "sign_in": (project_sign_ins, RAW_SIGN_IN_COLUMNS),
-    **{log: (project_requests(log, SOURCES[log]), RAW_REQUEST_COLUMNS) for log in REQUEST_LOGS},
+    "activity": project_activity,
+    "storage": project_storage,
+    "sign_in": project_sign_ins,
+    **{log: project_requests(log, SOURCES[log]) for log in REQUEST_LOGS},
 }

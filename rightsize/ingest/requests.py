@@ -24,9 +24,7 @@ _RAW = (
     "correlation_id", "event_id", "http_status", "result", "authentication", "decision", "reason", "target",
     "namespace", "verb", "api_group", "kind", "subresource", "role_assignment_id", "token_id", "session_id",
 )  # fmt: skip
-
-RAW_REQUEST_COLUMNS = ("file_no", "line", "log", "source", *_RAW, "ordinal")
-"""The raw columns of requests, in order; all but file_no, line and ordinal are text.
+"""The raw columns of requests beside file_no, line, log, source and ordinal; all are text.
 
 `named` is who asked by a name or an id of unknown kind; `decision` who let it through where the record says so: roles,
 policy or local; `reason` the words of Kubernetes for it; `target` the URI or path that was asked for; `verb`,

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rightsize.ingest.projections import RAW_EVENT_COLUMNS, RAW_SIGN_IN_COLUMNS
+from rightsize.ingest.families import FIELDS
+from rightsize.ingest.projections import PROJECTIONS, RAW_EVENT_COLUMNS, RAW_SIGN_IN_COLUMNS, Fields, raw_events
 from rightsize.ingest.reference import create_reference_tables
 from rightsize.store.queries import query_text
 from rightsize.store.staging import create_staging
@@ -53,6 +54,17 @@ def test_raw_columns_and_staging_columns_are_all_there() -> None:
         given_columns = {row[0] for row in con.execute(f"DESCRIBE {query_text(query)}").fetchall()}
         taken = {row[0] for row in con.execute(f"DESCRIBE {table}").fetchall()}
         assert taken - {"file_id"} <= given_columns
+
+
+@pytest.mark.parametrize("log", ["activity", "storage"])
+def test_what_a_log_never_has_is_null_among_its_raw_columns(log: str) -> None:
+    """The two logs that one query normalises come to the same columns, each once."""
+    con = duckdb.connect()
+    con.execute(
+        f"CREATE TABLE fields (file_no INTEGER, line BIGINT, {', '.join(f'{name} VARCHAR' for name in FIELDS)})"
+    )
+    found = con.execute(f"DESCRIBE {raw_events(log, PROJECTIONS[log](Fields('FROM fields')))}").fetchall()
+    assert sorted(row[0] for row in found) == sorted(RAW_EVENT_COLUMNS)
 
 
 def _collapse(rows: list[dict[str, Any]]) -> list[tuple[Any, ...]]:

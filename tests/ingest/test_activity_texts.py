@@ -29,6 +29,14 @@ DASHED = "abababab-abab-abab-abab-abababababab"
         ({"oid": "AB" * 16}, "principal_id", DASHED),
         ({"oid": "g" * 36}, "principal_id", None),
         ({"oid": "g" * 32}, "principal_id", None),
+        ({"oid": "-" + "ab" * 15 + "a"}, "principal_id", None),
+        ({"oid": "{" + "ab" * 15 + "}"}, "principal_id", None),
+        ({"oid": "{" + DASHED[1:-1] + "}"}, "principal_id", None),
+        ({"oid": "abababab-abab-abab-abab-abab-bababab"}, "principal_id", None),
+        ({"oid": "abab-ababababab-abab-abababababababa"}, "principal_id", None),
+        ({"oid": "\u0661" + DASHED[1:]}, "principal_id", None),
+        ({"oid": f"/users/{DASHED}"}, "principal_id", DASHED),
+        ({"operationName": "\u00a0 A/b/write "}, "operation", "A/b/write"),
     ],
 )  # fmt: skip
 def test_texts_that_are_not_as_most_are(

@@ -10,6 +10,7 @@ r"""DuckDB's SQL to Spark's: sqlglot carries it, and this mends what would mean 
 | `chr` of any character | the character; Spark's `chr` knows 256 |
 | `unnest(CASE WHEN len(x) > 0 THEN x ELSE [NULL] END)` | `explode_outer(x)` |
 | `row_number() OVER ()` | `monotonically_increasing_id()`: it only tells rows apart |
+| `TRY_CAST(x AS UUID)` of 32 or 36 characters | the same text, dashed and in small letters, where it is one |
 | `TIMESTAMP` literals and casts | without a time zone, in a session whose zone is UTC |
 
 Names of members are compared as they are spelt: the session is case-sensitive (see `session`).
@@ -34,6 +35,8 @@ except ImportError:
 _STEP = re.compile(r'\."([^"]*)"|\.([A-Za-z_][A-Za-z0-9_]*)|\[(\d+)\]')
 # What a class `[...]` holds is left alone; outside of one, `$` is the end of the text.
 _END = re.compile(r"(\[[^\]]*\])|\$")
+_HEX = "[0-9A-Fa-f]"
+_UUID = rf"^({_HEX}{{8}})-?({_HEX}{{4}})-?({_HEX}{{4}})-?({_HEX}{{4}})-?({_HEX}{{12}})\z"
 _JAVA_FIELDS = {"%Y": "yyyy", "%m": "MM", "%d": "dd", "%H": "HH", "%M": "mm", "%S": "ss", "%f": "SSSSSS"}
 _JAVA_TIMES = {
     "%m/%d/%Y, %I:%M:%S.%f %p": "M/d/yyyy, h:mm:ss.[SSSSSS][SSS] a",
@@ -71,6 +74,8 @@ def _mended(node: Any) -> Any:
         if isinstance(pattern, exp.Literal) and pattern.is_string:
             pattern.set("this", _END.sub(lambda found: found[1] or r"\z", pattern.this))
         return node
+    if isinstance(node, exp.TryCast) and node.to.is_type("uuid"):
+        return _dashed(node.this)
     if isinstance(node, exp.Window) and isinstance(node.this, exp.RowNumber) and not node.args.get("order"):
         return exp.Anonymous(this="monotonically_increasing_id", expressions=[])
     if isinstance(node, exp.TimeToStr) and isinstance(node.args["format"], exp.Literal):
@@ -83,6 +88,17 @@ def _mended(node: Any) -> Any:
     if isinstance(node, exp.Anonymous):
         return _mended_call(node)
     return node
+
+
+def _dashed(text: Any) -> exp.Expression:
+    """Return a text as DuckDB writes the UUID in it, null where it is none."""
+    groups = exp.RegexpReplace(
+        this=text.copy(),
+        expression=exp.Literal.string(_UUID),
+        replacement=exp.Literal.string("$1-$2-$3-$4-$5"),
+    )
+    is_one = exp.RegexpLike(this=text.copy(), expression=exp.Literal.string(_UUID))
+    return exp.Case(ifs=[exp.If(this=is_one, true=exp.Lower(this=groups))])
 
 
 def _java_time(found: re.Match[str]) -> str:

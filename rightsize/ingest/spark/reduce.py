@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from rightsize.ingest.families import FAMILIES, SOURCES, Family, with_log
-from rightsize.ingest.projections import Fields, project_activity, project_sign_ins, project_storage
+from rightsize.ingest.projections import Fields, project_activity, project_sign_ins, project_storage, raw_events
 from rightsize.ingest.reference import create_reference_tables
 from rightsize.ingest.spark.carry import to_spark
 from rightsize.ingest.spark.fields import LINES, TABLE, fields_of_lines, fields_of_table
@@ -141,9 +141,12 @@ def _family(samples: Sequence[Mapping[str, Any]], part: Part) -> Family:
 def _reduce_log(session: SparkSession, log: str, reduction: Reduction, land: Land) -> None:
     from pyspark.sql import Observation, functions  # noqa: PLC0415  there is a session, so there is Spark
 
-    projection = to_spark(_PROJECTIONS[log](Fields("SELECT * FROM record_fields WHERE damage IS NULL")))
-    relation, query = ("raw_sign_ins", "reduce/sign_ins") if log == "sign_in" else ("raw_events", "reduce/normalise")
-    session.sql(f"SELECT * FROM ({projection}) WHERE log = '{log}'").createOrReplaceTempView(relation)
+    projected = _PROJECTIONS[log](Fields("SELECT * FROM record_fields WHERE damage IS NULL"))
+    raw = f"SELECT * FROM ({projected}) WHERE log = '{log}'"
+    relation, query = "raw_sign_ins", "reduce/sign_ins"
+    if log != "sign_in":
+        relation, query, raw = "raw_events", "reduce/normalise", raw_events(log, raw)
+    session.sql(to_spark(raw)).createOrReplaceTempView(relation)
     seen = Observation()
     normalised = session.sql(to_spark(query_text(query)))
     normalised.observe(seen, functions.count("problem").alias("problems")).createOrReplaceTempView("observed")

@@ -9,6 +9,8 @@ pytest.importorskip("sqlglot", reason="needs sqlglot")
 from rightsize.ingest.spark.carry import to_spark
 from rightsize.store.queries import query_text
 
+DASHED = "^" + "-?".join(f"([0-9A-Fa-f]{{{n}}})" for n in (8, 4, 4, 4, 12)) + r"\\z"
+
 
 @pytest.mark.parametrize("name", ["normalise", "collapse", "summarise", "sign_ins", "sign_in_days"])
 def test_every_query_of_the_reduction_is_carried(name: str) -> None:
@@ -31,6 +33,10 @@ def test_every_query_of_the_reduction_is_carried(name: str) -> None:
         (
             "SELECT strftime(t, '%Y-%m-%dT%H:%M:%S.%fZ')",
             "SELECT DATE_FORMAT(t, 'yyyy-MM-dd\\'T\\'HH:mm:ss.SSSSSS\\'Z\\'')",
+        ),
+        (
+            "SELECT TRY_CAST(t AS UUID)",
+            f"SELECT CASE WHEN t RLIKE '{DASHED}' THEN LOWER(REGEXP_REPLACE(t, '{DASHED}', '$1-$2-$3-$4-$5')) END",
         ),
         ("SELECT TRY_CAST(t AS TIMESTAMP)", "SELECT TRY_CAST(t AS TIMESTAMP_NTZ)"),
     ],
