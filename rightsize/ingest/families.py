@@ -345,10 +345,22 @@ def _requests() -> str:
     WHEN repository IS NOT NULL AND resource_key LIKE '%/microsoft.containerregistry/%' THEN 'registry'"""
 
 
+# What nearly every record of the Activity Log is, told without folding its words and asking for each other log.
+_IS_PLAIN = """category IN ('Write', 'Delete', 'Action', 'Administrative')
+    AND (resource_id LIKE '/S%' OR resource_id LIKE '/s%')
+    AND coalesce(table_name, alert_id, workload, audit_id, activity_name, by_policy, by_roles, repository, request_uri,
+        logged_by) IS NULL"""
+
+
 def with_log(fields: str) -> str:
     """Return SQL that adds to a relation of fields the log that each record belongs to, null where it is none."""
+
+    def key(field: str) -> str:
+        return f"CASE WHEN NOT is_plain THEN {folded(field)} END"
+
     return f"""
-SELECT * EXCLUDE (table_key, category_key, resource_key), CASE
+SELECT * EXCLUDE (is_plain, table_key, category_key, resource_key), CASE
+    WHEN is_plain THEN 'activity'
     WHEN {_one_of("table_key", " ".join(SIGNAL_TABLES))} THEN 'signal'
     WHEN table_key IS NULL AND ({_one_of("category_key", " ".join(SIGNAL_CATEGORIES))} OR alert_id IS NOT NULL)
         THEN 'signal'
@@ -375,7 +387,6 @@ SELECT * EXCLUDE (table_key, category_key, resource_key), CASE
     WHEN coalesce(table_name, category) IS NOT NULL AND time IS NOT NULL THEN 'resource'
 END AS log
 FROM (
-    SELECT *, {folded("table_name")} AS table_key, {folded("category")} AS category_key,
-        {folded("resource_id")} AS resource_key
-    FROM ({fields})
+    SELECT *, {key("table_name")} AS table_key, {key("category")} AS category_key, {key("resource_id")} AS resource_key
+    FROM (SELECT *, coalesce({_IS_PLAIN}, false) AS is_plain FROM ({fields}))
 )"""
