@@ -10,6 +10,7 @@ subtract, and by resource groups. Of everybody else's use nothing stays but wher
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import polars as pl
@@ -184,6 +185,7 @@ class Concern:
         open_groups: pl.Series,
         loose: Iterable[str],
         read: Mapping[str, pl.DataFrame],
+        ahead: Iterable[str] = (),
     ) -> None:
         """Find what concerns the principal.
 
@@ -193,11 +195,26 @@ class Concern:
             open_groups: Holders of assignments that may have members whom no listing shows.
             loose: Folded names of operations that may stand for others.
             read: Tables that are read already.
+            ahead: Names of tables that will be asked for.
         """
         self._store = store
-        self._principal = principal_id
         self._read = dict(read)
-        run = store.connection.execute
+        self._partial = {
+            "usage_days": self._usage,
+            "sign_ins": self._sign_ins,
+            "request_access": self._requests,
+            "token_calls": self._token_calls,
+            "role_assignment_requests": self._assignment_requests,
+        }
+        whole = [name for name in ahead if name not in self._read and name not in self._partial]
+        # What is found is found by one statement after the other, most of them on one core.
+        with ThreadPoolExecutor(max_workers=1) as beside:
+            frames = beside.map(store.table, whole)
+            self._find(principal_id, open_groups, loose)
+        self._read |= zip(whole, frames, strict=True)
+
+    def _find(self, principal_id: str, open_groups: pl.Series, loose: Iterable[str]) -> None:
+        run = self._store.connection.execute
         for statement in _TABLES:
             run(statement)
         run(_GRANTS, {"loose": sorted(loose)})
@@ -210,20 +227,13 @@ class Concern:
         run("INSERT INTO c_new SELECT holder FROM c_own")
         run(f"CREATE OR REPLACE TEMP TABLE c_spelt AS {_spelt('c_crowd')}")
         self._name_activations()
-        while store.connection.execute("SELECT count(*) FROM c_new").fetchall() != [(0,)]:
+        while run("SELECT count(*) FROM c_new").fetchall() != [(0,)]:
             self._grow()
 
     def table(self, name: str) -> pl.DataFrame:
         """Return a table of the model: of use, sign-ins and requests what concerns the principal, else all of it."""
         if name not in self._read:
-            special = {
-                "usage_days": self._usage,
-                "sign_ins": self._sign_ins,
-                "request_access": self._requests,
-                "token_calls": self._token_calls,
-                "role_assignment_requests": self._assignment_requests,
-            }
-            self._read[name] = special.get(name, lambda: self._store.table(name))()
+            self._read[name] = self._partial[name]() if name in self._partial else self._store.table(name)
         return self._read[name]
 
     @property

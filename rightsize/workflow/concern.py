@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 
 import polars as pl
@@ -12,6 +12,7 @@ import polars as pl
 from rightsize.analyze.coverage import open_groups
 from rightsize.analyze.data_use import alternatives
 from rightsize.analyze.facts import Facts, read_facts
+from rightsize.analyze.graph.tables import GraphTables
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.planes import PlaneAnalysis
 from rightsize.analyze.profiles import may_be_crowded
@@ -73,7 +74,10 @@ def _concern_of(store: Store, name: str) -> tuple[str, Concern]:
     principal_id = find_principal(store, inputs, name)
     others = alternatives()
     loose = {*others["name"], *others["other"]}
-    return principal_id, Concern(store, principal_id, open_groups=open_groups(inputs), loose=loose, read=known)
+    ahead = [field.name for tables in (Inputs, GraphTables) for field in fields(tables)]
+    return principal_id, Concern(
+        store, principal_id, open_groups=open_groups(inputs), loose=loose, read=known, ahead=ahead
+    )
 
 
 def judge_from(
