@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from rightsize.ingest.families import SOURCES
-from rightsize.ingest.spark.landing import landing
+from rightsize.ingest.spark.landing import Landing
 from rightsize.ingest.spark.reduce import REDUCED_LOGS, Reduction, reduce_path
 from rightsize.ingest.spark.session import spark_session
 from rightsize.ingest.spark.staging import stage_reductions
@@ -54,16 +54,15 @@ def load_on_spark(
     declared = declarations_of(covers, source, scope)
     limits = limits_of(memory_limit, spill_folder)
     with tempfile.TemporaryDirectory(prefix="rightsize-") as folder:
-        land = landing(results or folder, is_shared=results is not None)
+        landing = Landing(folder, results)
         with spark_session(url, settings) as session:
-            reductions = [reduce_path(session, path, land) for path in paths]
-        files = [(found.path, log, path) for found in reductions for log, path in found.results]
-
+            reductions = [reduce_path(session, path, landing) for path in paths]
+        landed = [path for found in reductions for _, path in (*found.results, *found.whole)]
         report = load_staged(
             Path(db),
-            [path for _, _, path in files],
+            landed,
             declared,
-            partial(stage_reductions, files=files, found=reductions),
+            partial(stage_reductions, found=reductions),
             limits,
         )
     return LoadReport(report.rows, (*_notes(reductions), *report.notes))

@@ -19,7 +19,8 @@ Names of members are compared as they are spelt: the session is case-sensitive (
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from rightsize.model.errors import UsageError
@@ -46,8 +47,13 @@ _JAVA_TIMES = {
 }
 
 
-def to_spark(sql: str) -> str:
+def to_spark(sql: str, opened: Mapping[str, Nested] | None = None) -> str:
     """Return a statement of DuckDB's as one of Spark's with the same meaning.
+
+    Args:
+        sql: The statement.
+        opened: Columns of JSON text beside which stands what was read of them with their record: a struct named as they
+            are and `_read`, null where the text says it.
 
     Raises:
         sqlglot.errors.SqlglotError: It uses what Spark has no word for.
@@ -55,18 +61,51 @@ def to_spark(sql: str) -> str:
     tree = sqlglot.parse_one(sql, read="duckdb")
     # The innermost first: what stands around it is made of it.
     for node in reversed(list(tree.walk())):
-        mended = _mended(node)
+        mended = _mended(node, opened or {})
         if mended is not node:
             node.replace(mended)
     return tree.sql("spark", comments=False, unsupported_level=sqlglot.ErrorLevel.RAISE)
 
 
-def _mended(node: Any) -> Any:
+@dataclass(frozen=True, slots=True)
+class Nested:
+    """What a statement takes out of a column of JSON text.
+
+    Attributes:
+        paths: The steps to each value of its list.
+        alone: First steps to what it takes by itself and looks into, since it may be text within the text.
+    """
+
+    paths: tuple[tuple[str | int, ...], ...]
+    alone: tuple[str, ...]
+
+    @property
+    def type(self) -> str:
+        """Spark's type of what has a text at each of the paths."""
+        return _type_of(self.paths)
+
+
+def columns_of(sql: str) -> tuple[frozenset[str], dict[str, Nested]]:
+    """Return the names of all columns that a statement of DuckDB's reads, and of those with JSON text what it takes."""
+    tree = sqlglot.parse_one(sql, read="duckdb")
+    listed: dict[str, tuple[tuple[str | int, ...], ...]] = {}
+    alone: dict[str, list[str]] = {}
+    for node in tree.find_all(exp.JSONExtractScalar):
+        if isinstance(node.this, exp.Column) and isinstance(node.expression, exp.Array):
+            listed[node.this.name] = tuple(_steps(path.this) for path in node.expression.expressions)
+        elif isinstance(node.this, exp.Column):
+            alone.setdefault(node.this.name, []).append(node.expression.expressions[1].name)
+    names = frozenset(column.name for column in tree.find_all(exp.Column))
+    return names, {name: Nested(paths, tuple(alone.get(name, ()))) for name, paths in listed.items()}
+
+
+def _mended(node: Any, opened: Mapping[str, Nested]) -> Any:
     if isinstance(node, exp.Try):
         # What is within gives null for what it cannot read.
         return node.this
     if isinstance(node, exp.JSONExtractScalar) and isinstance(node.expression, exp.Array):
-        return _members(node.this, [path.this for path in node.expression.expressions])
+        values = _members(node.this, [_steps(path.this) for path in node.expression.expressions])
+        return _opened(node.this.name, opened, values) if isinstance(node.this, exp.Column) else values
     if isinstance(node, exp.FromJson):
         return exp.Anonymous(this="from_json", expressions=[node.this, exp.Literal.string("ARRAY<STRING>")])
     if isinstance(node, (exp.RegexpLike, exp.RegexpExtract, exp.RegexpReplace)):
@@ -121,9 +160,21 @@ def _mended_call(node: exp.Anonymous) -> exp.Expression:
     return node
 
 
-def _members(text: Any, paths: Sequence[str]) -> exp.Expression:
-    """Return the array of what stands at `paths` in JSON text, null throughout where it is no JSON."""
-    steps = [tuple(key or word or int(index) for key, word, index in _STEP.findall(path)) for path in paths]
+def _steps(path: str) -> tuple[str | int, ...]:
+    return tuple(key or word or int(index) for key, word, index in _STEP.findall(path))
+
+
+def _opened(column: str, opened: Mapping[str, Nested], values: exp.Expression) -> exp.Expression:
+    """Return the array of what was read with the record where it was, else what stands in the text."""
+    if column not in opened:
+        return values
+    read = exp.Column(this=exp.to_identifier(f"{column}_read"))
+    found = exp.Anonymous(this="array", expressions=[_member(read.copy(), path) for path in opened[column].paths])
+    return exp.Case(ifs=[exp.If(this=exp.Is(this=read, expression=exp.Null()), true=values)], default=found)
+
+
+def _members(text: Any, steps: Sequence[tuple[str | int, ...]]) -> exp.Expression:
+    """Return the array of what stands at `steps` in JSON text, null throughout where it is no JSON."""
     parsed = exp.Anonymous(this="from_json", expressions=[text, exp.Literal.string(_type_of(steps))])
     found = exp.to_identifier("found")
     values = [_member(exp.Column(this=found.copy()), path) for path in steps]

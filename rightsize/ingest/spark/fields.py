@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from rightsize.ingest.encoding import MAX_RECORD_BYTES
 from rightsize.ingest.families import FIELDS, Family, spelt_keys
+from rightsize.ingest.spark.carry import Nested
 from rightsize.rbac.text import fold
 
 LINES = "log_lines"
@@ -15,41 +16,88 @@ TABLE = "log_table"
 """The view of a table of records."""
 
 
-def fields_of_lines(family: Family, samples: Sequence[Mapping[str, object]]) -> str:
+def fields_of_lines(
+    family: Family, samples: Sequence[Mapping[str, object]], wanted: Iterable[str], opened: Mapping[str, Nested]
+) -> str:
     """Return Spark SQL for the fields of JSON lines, with `damage`, why a line is no record, and `raw`, its text.
 
     `line` tells rows apart within one statement, and says nothing else. A key is found in the spelling of its family,
     in small letters, and in the spellings that the samples have.
+
+    A line is parsed twice: for its keys, which also says that it is JSON throughout, and, within brackets, for what is
+    wanted of it: Spark's parser stops at the end of a value, and what stands behind one is no record either.
+
+    Args:
+        family: The envelope of the lines.
+        samples: First records.
+        wanted: The fields to give; each costs.
+        opened: Of these, the fields to read as the objects that they mostly are: each comes as a struct, named as the
+            field and `_read`, and as text only where the struct would not say all.
     """
     # A key with a quote in it is no spelling of one that is looked for.
-    keys = {
-        field: [key for key in spellings if not set("`'\\") & set(key)]
-        for field, spellings in spelt_keys(family, samples).items()
-    }
-    members = ", ".join(f"`{key}`: STRING" for key in dict.fromkeys(key for spelt in keys.values() for key in spelt))
+    spelt = spelt_keys(family, samples)
+    keys = {field: [key for key in spelt.get(field, ()) if not set("`'\\") & set(key)] for field in wanted}
+    members = dict(_members(keys, opened))
     items = ", ".join(
-        f"{_first_of([f'record.`{key}`' for key in keys.get(field, ())])} AS `{field}`" for field in FIELDS
+        _opened_item(field, keys[field], opened[field])
+        if field in opened
+        else f"{_first_of([f'record.`{key}`' for key in keys[field]])} AS `{field}`"
+        for field in FIELDS
+        if field in keys
     )
     table = "NOT" if family.name == "pascal" else ""
     return f"""
-SELECT 0 AS file_no, monotonically_increasing_id() AS line, {items}, damage, raw
+SELECT 0 AS file_no, line, {items}, damage, raw
 FROM (
-    SELECT value AS raw, CASE WHEN damage IS NULL THEN
-            from_json(value, 'STRUCT<{members}>') END AS record,
-        damage
+    SELECT raw, line, keys, damage, CASE WHEN damage IS NULL THEN get(records, 0) END AS record
     FROM (
-        SELECT value, CASE
-            WHEN octet_length(value) > {MAX_RECORD_BYTES} THEN 'it is longer than 16 MiB'
-            -- Spark's parser stops at the end of the first value; what stands behind it is no record either.
-            WHEN coalesce(json_array_length(concat('[', value, ']')), 0) <> 1 THEN 'it is not valid JSON'
+        SELECT raw, line, keys, records, CASE
+            WHEN octet_length(raw) > {MAX_RECORD_BYTES} THEN 'it is longer than 16 MiB'
+            WHEN (keys IS NULL OR size(records) <> 1)
+                AND coalesce(json_array_length(concat('[', raw, ']')), 0) <> 1 THEN 'it is not valid JSON'
             WHEN keys IS NULL THEN 'it is no JSON object'
             WHEN size(keys) <> size(array_distinct(keys)) THEN 'it names a key twice'
-            WHEN {table} exists(keys, key -> lower(key) = 'timegenerated')
+            WHEN {table} contains(concat('\\n', lower(array_join(keys, '\\n')), '\\n'), '\\ntimegenerated\\n')
                 THEN 'it has another envelope than the first records of its path'
         END AS damage
-        FROM (SELECT value, json_object_keys(value) AS keys FROM {LINES} WHERE trim(BOTH ' \\t\\r' FROM value) <> '')
+        FROM (
+            SELECT value AS raw, monotonically_increasing_id() AS line, json_object_keys(value) AS keys,
+                CASE WHEN octet_length(value) <= {MAX_RECORD_BYTES} THEN
+                    from_json(concat('[', value, ']'), 'ARRAY<{_struct(members)}>') END AS records
+            FROM {LINES}
+        )
+        -- A number that counts is a fence: without it Spark would parse here and once more above.
+        WHERE line >= 0 AND (keys IS NOT NULL OR trim(BOTH ' \\t\\r' FROM raw) <> '')
     )
 )"""
+
+
+def _members(keys: Mapping[str, Sequence[str]], opened: Mapping[str, Nested]) -> Iterator[tuple[str, str]]:
+    """Yield each key with the type that it is read as; text wherever a field wants it."""
+    for field, spellings in keys.items():
+        if field in opened:
+            yield from ((key, opened[field].type) for key in spellings)
+    for field, spellings in keys.items():
+        if field not in opened:
+            yield from ((key, "STRING") for key in spellings)
+
+
+def _struct(members: Mapping[str, str]) -> str:
+    return f"STRUCT<{', '.join(f'`{key}`: {kind}' for key, kind in members.items())}>"
+
+
+def _opened_item(field: str, keys: Sequence[str], nested: Nested) -> str:
+    """Return the select items of a field that is read as an object.
+
+    Where it is none, or text within it may hold more, it comes as its text, for which the line is parsed again.
+    """
+    read = f"coalesce({', '.join(f'record.`{key}`' for key in keys)})"
+    whole = " AND ".join([f"{read} IS NOT NULL", *(f"{read}.`{step}` IS NOT NULL" for step in nested.alone)])
+    named = ", ".join(f"'{key}'" for key in keys)
+    text = f"from_json(raw, '{_struct(dict.fromkeys(keys, 'STRING'))}')"
+    texts = _first_of([f"{text}.`{key}`" for key in keys])
+    return f"""CASE WHEN {whole} THEN {read} END AS `{field}_read`,
+        CASE WHEN NOT ({whole}) AND arrays_overlap(keys, array({named})) THEN {texts} END AS `{field}`"""
 
 
 def fields_of_table(family: Family, columns: Sequence[tuple[str, str]]) -> str:
@@ -63,7 +111,7 @@ def fields_of_table(family: Family, columns: Sequence[tuple[str, str]]) -> str:
     )
     return f"""
 SELECT 0 AS file_no, monotonically_increasing_id() AS line, {items}, CAST(NULL AS STRING) AS damage,
-    to_json(struct(*)) AS raw
+    to_json(struct(*), map('timestampFormat', "yyyy-MM-dd'T'HH:mm:ss.SSSSSS'Z'")) AS raw
 FROM {TABLE}"""
 
 

@@ -1,35 +1,34 @@
-"""Bringing reduced rows from Spark to this machine, as Parquet."""
+"""Bringing rows from Spark to this machine: as Parquet, and whole records out of it as JSON lines."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rightsize.ingest.families import SOURCES
+import duckdb
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-Land = Callable[["DataFrame", str], Path]
-"""Brings reduced rows of a log to this machine as Parquet, and returns the file or folder."""
 
-
-def landing(folder: str, *, is_shared: bool) -> Land:
-    """Return what lands reduced rows in a folder.
+class Landing:
+    """Where rows land, each time in a file or folder of their own.
 
     Args:
-        folder: The folder, of this machine.
-        is_shared: Whether Spark sees the same folder and writes into it; else the rows come through the session, as
-            one Arrow table in memory.
+        folder: A folder of this machine. Rows come to it through the session, as one Arrow table in memory.
+        shared: A folder that Spark sees too, and writes rows into instead.
     """
-    landed = 0
 
-    def land(rows: DataFrame, log: str) -> Path:
-        nonlocal landed
-        landed += 1
-        target = Path(folder, f"{landed:04}-{SOURCES[log]}.parquet").absolute()
-        if is_shared:
+    def __init__(self, folder: str, shared: str | None) -> None:
+        """Nothing has landed yet."""
+        self._folder = folder
+        self._shared = shared
+        self._landed = 0
+
+    def rows(self, rows: DataFrame, name: str) -> Path:
+        """Bring rows, and return the file or folder of Parquet."""
+        target = self._target(self._shared or self._folder, f"{name}.parquet")
+        if self._shared:
             rows.write.mode("overwrite").parquet(target.as_uri())
         else:
             import pyarrow.parquet as pq  # noqa: PLC0415  0.2 s, and only this way needs it
@@ -37,4 +36,29 @@ def landing(folder: str, *, is_shared: bool) -> Land:
             pq.write_table(rows.toArrow(), target)
         return target
 
-    return land
+    def lines(self, landed: Path, column: str, name: str) -> Path | None:
+        """Return a file of the texts in a column of what landed, None where there are none."""
+        with duckdb.connect() as con:
+            texts = con.execute(f"SELECT {column} FROM {parquet(landed)} WHERE {column} IS NOT NULL")
+            first = texts.fetchmany(_AT_ONCE)
+            if not first:
+                return None
+            target = self._target(self._folder, f"{name}.jsonl")
+            with target.open("w", encoding="utf-8") as file:
+                while first:
+                    file.writelines(f"{text}\n" for (text,) in first)
+                    first = texts.fetchmany(_AT_ONCE)
+        return target
+
+    def _target(self, folder: str, name: str) -> Path:
+        self._landed += 1
+        return Path(folder, f"{self._landed:04}-{name}").absolute()
+
+
+_AT_ONCE = 1000
+
+
+def parquet(landed: Path) -> str:
+    """Return DuckDB's SQL for the rows that landed."""
+    files = landed / "*.parquet" if landed.is_dir() else landed
+    return "read_parquet('" + str(files).replace("'", "''") + "')"

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from rightsize.ingest.families import FAMILIES, SOURCES, Family, with_log
+from rightsize.ingest.families import FAMILIES, FIELDS, SOURCES, Family, with_log
 from rightsize.ingest.projections import Fields, project_activity, project_sign_ins, project_storage, raw_events
 from rightsize.ingest.reference import create_reference_tables
-from rightsize.ingest.spark.carry import to_spark
+from rightsize.ingest.spark.carry import Nested, columns_of, to_spark
 from rightsize.ingest.spark.fields import LINES, TABLE, fields_of_lines, fields_of_table
 from rightsize.ingest.spark.lake import Part, find_parts, open_part
-from rightsize.ingest.spark.landing import Land
+from rightsize.ingest.spark.landing import Landing, parquet
 from rightsize.model.errors import InputError
+from rightsize.rbac.text import fold
 from rightsize.store.queries import query_text
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class Reduction:
         refused: Records that cannot be used, by log and reason.
         examples: Of these the first few as (reason, text).
         results: What landed, as (log, file or folder of Parquet), with the columns that `load` takes.
+        whole: Records that landed as they are, as (log, file or folder of JSON lines).
         unread: Files of no form that Spark reads here.
     """
 
@@ -58,14 +60,15 @@ class Reduction:
     refused: Counter[tuple[str, str]] = field(default_factory=Counter)
     examples: list[tuple[str, str]] = field(default_factory=list)
     results: list[tuple[str, Path]] = field(default_factory=list)
+    whole: list[tuple[str, Path]] = field(default_factory=list)
     unread: int = 0
 
 
-def reduce_path(session: SparkSession, path: str, land: Land) -> Reduction:
+def reduce_path(session: SparkSession, path: str, landing: Landing) -> Reduction:
     """Reduce the logs under a path.
 
     The logs are read twice: to count what they are, and to reduce them. Nothing but counts, examples of what cannot be
-    used, and reduced rows leaves Spark.
+    used, reduced rows, and calls that make or delete role assignments leaves Spark.
 
     Raises:
         InputError: Nothing under the path is a log that is known.
@@ -74,23 +77,29 @@ def reduce_path(session: SparkSession, path: str, land: Land) -> Reduction:
     parts, unread = find_parts(session, path)
     reduction = Reduction(path, unread=unread)
     for part in parts:
-        _reduce_part(session, part, reduction, land)
+        _reduce_part(session, part, reduction, landing)
     if not any(reduction.read[log] for log in SOURCES):
         raise InputError(f"`{path}` holds no log that is known")
     return reduction
 
 
-def _reduce_part(session: SparkSession, part: Part, reduction: Reduction, land: Land) -> None:
-    session.sql(_fields(open_part(session, part), part)).createOrReplaceTempView("record_fields")
-    session.sql(to_spark(with_log("SELECT * FROM record_fields"))).createOrReplaceTempView("told_records")
-    counts = session.sql("SELECT log, damage, count(*) FROM told_records GROUP BY log, damage").collect()
+def _reduce_part(session: SparkSession, part: Part, reduction: Reduction, landing: Landing) -> None:
+    records = _Records(session, part)
+    told = with_log("SELECT * FROM record_fields")
+    records.lay_out(told)
+    session.sql(to_spark(told)).createOrReplaceTempView("told_records")
+    landed = landing.rows(session.sql(_COUNTED), "counts")
+    with duckdb.connect() as con:
+        counts = con.execute(
+            f"SELECT log, damage, sum(records) FROM {parquet(landed)} GROUP BY log, damage ORDER BY ALL"
+        ).fetchall()
     present = set()
-    for log, damage, records in counts:
+    for log, damage, number in counts:
         known = "" if damage is not None else log or ""
-        reduction.read[known] += records
+        reduction.read[known] += int(number)
         present |= {known}
         if not known:
-            reduction.refused["", damage or _NO_LOG] += records
+            reduction.refused["", damage or _NO_LOG] += int(number)
     if "" in present:
         _keep_examples(
             session,
@@ -98,26 +107,64 @@ def _reduce_part(session: SparkSession, part: Part, reduction: Reduction, land: 
             "WHERE log IS NULL OR damage IS NOT NULL",
             reduction,
         )
+    if (calls := landing.lines(landed, "whole", SOURCES["activity"])) is not None:
+        reduction.whole.append(("activity", calls))
     for log in REDUCED_LOGS:
         if log in present:
-            _reduce_log(session, log, reduction, land)
+            _reduce_log(session, records, log, reduction, landing)
 
+
+# What their bodies say, who was given which role, is about single calls; they are few, and loaded as they are. JSON may
+# have a backslash before a slash.
+_COUNTED = r"""
+SELECT log, damage, count(*) AS records, CASE
+    WHEN log = 'activity' AND damage IS NULL AND raw RLIKE '(?i)/roleassignments\\\\?/(write|delete)' THEN raw
+END AS whole
+FROM told_records GROUP BY log, damage, whole"""
 
 _NO_LOG = "it is no record of a known log"
 
 
-def _fields(rows: DataFrame, part: Part) -> str:
-    """Return Spark SQL for the fields of a part, and lay out the view that it reads.
+class _Records:
+    """The records of a part, whose fields are laid out as the view `record_fields` for each statement that reads them.
 
     Raises:
         InputError: Nothing in it looks like a record of a log.
     """
-    if part.form == "text":
-        rows.createOrReplaceTempView(LINES)
-        samples = [record for (line,) in rows.limit(_SAMPLES).collect() if (record := _record(line)) is not None]
-        return fields_of_lines(_family(samples, part), samples)
-    rows.createOrReplaceTempView(TABLE)
-    return fields_of_table(_family([dict.fromkeys(rows.columns)], part), rows.dtypes)
+
+    def __init__(self, session: SparkSession, part: Part) -> None:
+        """Look at the first records; what they are decides how all are read."""
+        self._session = session
+        rows = open_part(session, part)
+        self._is_table = part.form != "text"
+        if not self._is_table:
+            rows.createOrReplaceTempView(LINES)
+            self._samples = [record for (line,) in rows.limit(_SAMPLES).collect() if (record := _record(line))]
+            self._columns: list[tuple[str, str]] = []
+        else:
+            rows.createOrReplaceTempView(TABLE)
+            self._samples = [dict.fromkeys(rows.columns)]
+            self._columns = rows.dtypes
+        self._family = _family(self._samples, part)
+
+    def lay_out(self, statement: str) -> dict[str, Nested]:
+        """Lay out the fields that a statement of DuckDB's names; return those that are read as objects."""
+        names, nested = columns_of(statement)
+        opened = {}
+        if not self._is_table:
+            opened = {name: nested[name] for name in nested if name in FIELDS and not self._is_text(name)}
+            wanted = [name for name in FIELDS if name in names]
+            fields = fields_of_lines(self._family, self._samples, wanted, opened)
+        else:
+            fields = fields_of_table(self._family, self._columns)
+        self._session.sql(fields).createOrReplaceTempView("record_fields")
+        return opened
+
+    def _is_text(self, name: str) -> bool:
+        """Tell whether the samples have a field, and none of them as an object."""
+        keys = {fold(key) for key in self._family.spellings.get(name, ())}
+        values = [value for record in self._samples for key, value in record.items() if fold(key) in keys]
+        return not keys or (bool(values) and not any(isinstance(value, dict) for value in values))
 
 
 def _record(line: str) -> dict[str, Any] | None:
@@ -138,15 +185,17 @@ def _family(samples: Sequence[Mapping[str, Any]], part: Part) -> Family:
     )
 
 
-def _reduce_log(session: SparkSession, log: str, reduction: Reduction, land: Land) -> None:
+def _reduce_log(session: SparkSession, records: _Records, log: str, reduction: Reduction, landing: Landing) -> None:
     from pyspark.sql import Observation, functions  # noqa: PLC0415  there is a session, so there is Spark
 
     projected = _PROJECTIONS[log](Fields("SELECT * FROM record_fields WHERE damage IS NULL"))
-    raw = f"SELECT * FROM ({projected}) WHERE log = '{log}'"
+    # A number that counts is a fence: Spark would compute what is above it once more wherever it filters by it below.
+    fenced = f"SELECT *, row_number() OVER () AS fence FROM ({projected}) WHERE log = '{log}'"
+    raw = f"SELECT * FROM ({fenced}) WHERE fence >= 0"
     relation, query = "raw_sign_ins", "reduce/sign_ins"
     if log != "sign_in":
         relation, query, raw = "raw_events", "reduce/normalise", raw_events(log, raw)
-    session.sql(to_spark(raw)).createOrReplaceTempView(relation)
+    session.sql(to_spark(raw, records.lay_out(raw))).createOrReplaceTempView(relation)
     seen = Observation()
     normalised = session.sql(to_spark(query_text(query)))
     normalised.observe(seen, functions.count("problem").alias("problems")).createOrReplaceTempView("observed")
@@ -159,7 +208,7 @@ def _reduce_log(session: SparkSession, log: str, reduction: Reduction, land: Lan
         usable.createOrReplaceTempView("event_rows")
         session.sql(to_spark(query_text("reduce/collapse"))).createOrReplaceTempView("calls")
         query = "reduce/summarise"
-    reduction.results.append((log, land(_as_exported(session, to_spark(query_text(query))), log)))
+    reduction.results.append((log, landing.rows(_as_exported(session, to_spark(query_text(query))), SOURCES[log])))
     # What a lost executor makes Spark do again is counted again, so the number says only whether there is any. Not
     # every way of fetching rows brings it.
     if seen.get.get("problems", 1):
@@ -167,17 +216,14 @@ def _reduce_log(session: SparkSession, log: str, reduction: Reduction, land: Lan
 
 
 def _count_refused(session: SparkSession, log: str, reduction: Reduction) -> None:
-    refused = session.sql(
-        "SELECT problem, count(DISTINCT line) FROM normalised WHERE problem IS NOT NULL GROUP BY problem"
-    ).collect()
-    for problem, records in refused:
-        reduction.refused[log, problem] += records
-    _keep_examples(
+    counts = _keep_examples(
         session,
-        "SELECT DISTINCT n.problem, f.raw FROM record_fields AS f JOIN "
+        "SELECT n.problem, f.raw FROM record_fields AS f JOIN "
         "(SELECT DISTINCT line, problem FROM normalised WHERE problem IS NOT NULL) AS n ON f.line = n.line",
         reduction,
     )
+    for problem, records in counts.items():
+        reduction.refused[log, problem] += records
 
 
 def _as_exported(session: SparkSession, reduced: str) -> DataFrame:
@@ -188,20 +234,27 @@ def _as_exported(session: SparkSession, reduced: str) -> DataFrame:
     )
 
 
-def _keep_examples(session: SparkSession, rows: str, reduction: Reduction) -> None:
+def _keep_examples(session: SparkSession, rows: str, reduction: Reduction) -> dict[str, int]:
+    """Keep the first texts of each problem, one of those that are alike; return how many rows each problem has."""
     kept = session.sql(
-        "SELECT problem, raw FROM (SELECT *, row_number() OVER (PARTITION BY problem ORDER BY raw) AS place "
-        f"FROM ({rows})) WHERE place <= {EXAMPLES}"
+        "SELECT problem, raw, records FROM (SELECT problem, raw, sum(copies) OVER (PARTITION BY problem) AS records, "
+        "row_number() OVER (PARTITION BY problem ORDER BY raw) AS place "
+        f"FROM (SELECT problem, raw, count(*) AS copies FROM ({rows}) GROUP BY problem, raw)) "
+        f"WHERE place <= {EXAMPLES}"
     ).collect()
-    reduction.examples += sorted((problem, raw) for problem, raw in kept)
+    reduction.examples += sorted((problem, raw) for problem, raw, _ in kept)
+    return {problem: records for problem, _, records in kept}
 
 
 def _create_references(session: SparkSession) -> None:
     """Lay out the rules that the queries join, as they are on DuckDB."""
+    from pyspark.sql import functions  # noqa: PLC0415  there is a session, so there is Spark
+
     with duckdb.connect() as con:
         create_reference_tables(con)
         for name in _REFERENCES:
             table = con.sql(f"FROM {name}").to_arrow_table()
             columns = ", ".join(f"{column} string" for column in table.column_names)
             rows = [tuple(row.values()) for row in table.to_pylist()]
-            session.createDataFrame(rows, columns).createOrReplaceTempView(name)
+            # A join with a few dozen rules is no reason to send all records about.
+            functions.broadcast(session.createDataFrame(rows, columns)).createOrReplaceTempView(name)

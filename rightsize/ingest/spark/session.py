@@ -22,6 +22,7 @@ _MEANING = {
     "spark.sql.ansi.enabled": "false",
     "spark.sql.adaptive.enabled": "true",
     "spark.sql.adaptive.skewJoin.enabled": "true",
+    "spark.sql.icu.caseMappings.enabled": "false",
 }
 _LOCAL = {
     "spark.ui.enabled": "false",

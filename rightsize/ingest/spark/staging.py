@@ -10,28 +10,49 @@ import duckdb
 from rightsize.ingest.families import SOURCES
 from rightsize.ingest.spark.reduce import Reduction
 
+_OF_ASSIGNMENTS = "'microsoft.authorization/roleassignments/write', 'microsoft.authorization/roleassignments/delete'"
 
-def stage_reductions(
-    con: duckdb.DuckDBPyConnection, *, files: Sequence[tuple[str, str, Path]], found: Sequence[Reduction]
-) -> None:
+
+def stage_reductions(con: duckdb.DuckDBPyConnection, *, found: Sequence[Reduction]) -> None:
     """Name what landed after the path that it was reduced from, and stage the examples of what could not be used.
 
     Args:
         con: A connection whose staging tables hold what landed.
-        files: What landed, as (path, log, file or folder).
         found: The reductions.
     """
-    _name_files(con, files)
+    for reduction in found:
+        for log, landed in reduction.whole:
+            _leave_other_calls(con, landed)
+            _name_file(con, landed, f"{reduction.path} ({SOURCES[log]}, calls on role assignments)")
+        for log, landed in reduction.results:
+            _name_file(con, landed, f"{reduction.path} ({SOURCES[log]}, reduced on Spark)")
     _stage_refused(con, found)
 
 
-def _name_files(con: duckdb.DuckDBPyConnection, files: Sequence[tuple[str, str, Path]]) -> None:
-    """Give what landed the name of the path that it was reduced from."""
-    for path, log, landed in files:
-        con.execute(
-            "UPDATE stage_files SET path = $name WHERE path = $landed OR starts_with(path, $landed || '/')",
-            {"name": f"{path} ({SOURCES[log]}, reduced on Spark)", "landed": str(landed)},
-        )
+_OF_FILE = "path = $landed OR starts_with(path, $landed || '/')"
+
+
+def _leave_other_calls(con: duckdb.DuckDBPyConnection, landed: Path) -> None:
+    """Take out of whole records those that only mention what was looked for: all of their use is reduced already."""
+    files = f"SELECT file_id FROM stage_files WHERE {_OF_FILE}"
+    values = {"landed": str(landed)}
+    con.execute(
+        f"DELETE FROM stage_event_rows WHERE file_id IN ({files}) AND key_operation NOT IN ({_OF_ASSIGNMENTS})", values
+    )
+    # What cannot be used is counted, and shown, by the reduction.
+    con.execute(f"DELETE FROM stage_rejects WHERE file_id IN ({files})", values)
+    con.execute(
+        f"UPDATE stage_files SET rejected = 0, read = (SELECT count(*) FROM stage_event_rows AS e "
+        f"WHERE e.file_id = stage_files.file_id) WHERE {_OF_FILE}",
+        values,
+    )
+
+
+def _name_file(con: duckdb.DuckDBPyConnection, landed: Path, name: str) -> None:
+    con.execute(
+        f"UPDATE stage_files SET path = $name WHERE {_OF_FILE}",
+        {"name": name, "landed": str(landed)},
+    )
 
 
 def _stage_refused(con: duckdb.DuckDBPyConnection, reductions: Sequence[Reduction]) -> None:

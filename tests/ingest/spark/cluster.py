@@ -17,6 +17,10 @@ import pytest
 
 _SERVER = "org.apache.spark.sql.connect.service.SparkConnectServer"
 _EXECUTOR = "CoarseGrainedExecutorBackend"
+QUICK = dict.fromkeys(
+    ("spark.driver.extraJavaOptions", "spark.executor.extraJavaOptions"), "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+)
+"""Settings of processes that do not live long enough for the best machine code to pay."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,7 @@ def spark_cluster(folder: Path) -> Iterator[Cluster]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     home = Path(pyspark.__file__).parent
-    settings = {
+    settings = QUICK | {
         "spark.connect.grpc.binding.address": "127.0.0.1",
         "spark.connect.grpc.binding.port": str(port),
         "spark.driver.host": "127.0.0.1",
@@ -81,7 +85,6 @@ def spark_cluster(folder: Path) -> Iterator[Cluster]:
     command = [str(home / "bin" / "spark-submit"), "--class", _SERVER, "--master", "local-cluster[2,1,1024]"]
     command += [word for name, value in settings.items() for word in ("--conf", f"{name}={value}")]
     environment = {**os.environ, "SPARK_HOME": str(home), "SPARK_LOCAL_IP": "127.0.0.1"}
-    environment["SPARK_WORKER_DIR"] = str(folder / "work")
     log = (folder / "server.log").open("wb")
     process = subprocess.Popen(
         [*command, "spark-internal"], cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True

@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("sqlglot", reason="needs sqlglot")
 
-from rightsize.ingest.spark.carry import to_spark
+from rightsize.ingest.spark.carry import columns_of, to_spark
 from rightsize.store.queries import query_text
 
 DASHED = "^" + "-?".join(f"([0-9A-Fa-f]{{{n}}})" for n in (8, 4, 4, 4, 12)) + r"\\z"
@@ -52,3 +52,15 @@ def test_json_text_is_parsed_once_for_all_paths() -> None:
     members = "STRUCT<`a`: STRUCT<`b`: STRING, `B`: STRING>, `principals`: ARRAY<STRUCT<`id`: STRING>>>"
     assert carried.count(f"FROM_JSON(x, '{members}')") == 1
     assert "found -> ARRAY(found.`a`.`b`, GET(found.`principals`, 0).`id`, found.`a`.`B`)" in carried
+
+
+def test_what_was_read_with_its_record_is_not_parsed_again() -> None:
+    """Only where nothing was read, the text says it; text within the text is known to be looked for."""
+    sql = "SELECT TRY(json_extract_string(x, ['$.a', '$.b.c'])) AS v, TRY(json_extract_string(x, '$.b')) AS w FROM t"
+    names, nested = columns_of(sql)
+    assert names == {"x"}
+    assert nested["x"].type == "STRUCT<`a`: STRING, `b`: STRUCT<`c`: STRING>>"
+    assert nested["x"].alone == ("b",)
+    carried = to_spark(sql, nested)
+    assert "CASE WHEN x_read IS NULL THEN GET(TRANSFORM(ARRAY(FROM_JSON(x" in carried
+    assert "ELSE ARRAY(x_read.`a`, x_read.`b`.`c`) END AS v" in carried

@@ -27,6 +27,7 @@ SUBSCRIPTION = "/subscriptions/0b1f6471-1bf0-4dda-aec3-cb9272f09590"
 OID = "http://schemas.microsoft.com/identity/claims/objectidentifier"
 _USAGE = "SELECT * FROM usage_days ORDER BY ALL"
 _SIGN_INS = "SELECT * FROM sign_ins ORDER BY ALL"
+_ASSIGNED = "SELECT * FROM role_assignment_requests ORDER BY ALL"
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +40,7 @@ def _guid(number: int) -> str:
     return f"00000000-0000-4000-8000-{number:012x}"
 
 
-def _activity(number: int, *, status: str = "Success", **changes: Any) -> dict[str, Any]:
+def made_up(number: int, *, status: str = "Success", **changes: Any) -> dict[str, Any]:
     """Return a record of the Activity Log; half of all calls are those of one service principal."""
     caller = _guid(1) if number % 2 else _guid(2 + number // 2 % 41)
     operation = ("Microsoft.Compute/virtualMachines/write", "Microsoft.Web/sites/restart/action")[number // 5 % 2]
@@ -58,24 +59,51 @@ def _activity(number: int, *, status: str = "Success", **changes: Any) -> dict[s
     } | changes
 
 
+def _assigned(number: int, *, status: str = "Success", **body: Any) -> dict[str, Any]:
+    """Return a record of a call that makes a role assignment, or whose body only speaks of that."""
+    action = "Microsoft.Authorization/roleAssignments/write"
+    record = made_up(number, status=status, operationName=action.upper(), properties={"requestbody": json.dumps(body)})
+    record["identity"]["authorization"]["action"] = action
+    return record
+
+
+def assignments() -> list[Any]:
+    """Return calls on role assignments, begin and end, with bodies as text within text; and one that mentions them."""
+    asked = {
+        "Properties": {"RoleDefinitionId": f"/x/{_guid(70)}", "PrincipalType": "Group", "PrincipalId": _guid(71)},
+    }
+    about = made_up(8100, status="Start", properties={"requestbody": "{}/roleAssignments/write"})
+    return [
+        _assigned(8000, status="Start", **asked),
+        _assigned(8000),
+        _assigned(8001, status="Failure"),
+        _assigned(8002, time="nonsense"),
+        about,
+        made_up(8100),
+    ]
+
+
 def _odd_lines() -> list[Any]:
     """Return what no exporter should write, and some do."""
     return [
         "not JSON",
         '{"cut": ',
         "[1, 2]",
-        json.dumps(_activity(1)) + " trailing",
+        json.dumps(made_up(1)) + " trailing",
         '{"time": "2025-03-01T00:00:00Z", "time": "2025-03-01T00:00:00Z"}',
         "   ",
-        _activity(7001, time="2025-02-30T01:02:03Z"),
-        _activity(7002, time="2025-03-01T24:00:00Z"),
-        _activity(7003, time="2025-03-01 04:00:00 +05:30"),
-        _activity(7004, time=None),
-        _activity(7005, resourceId=f"{SUBSCRIPTION}/resourceGroups/ß\n"),
-        _activity(7006, identity=json.dumps(_activity(7006)["identity"])),
-        _activity(7007, identity="no JSON"),
-        {key.upper(): value for key, value in _activity(7008).items()},
-        _activity(7009, operationName="MICROSOFT.WEB/SITES/İ/write", identity={}),
+        made_up(7001, time="2025-02-30T01:02:03Z"),
+        made_up(7002, time="2025-03-01T24:00:00Z"),
+        made_up(7003, time="2025-03-01 04:00:00 +05:30"),
+        made_up(7004, time=None),
+        made_up(7005, resourceId=f"{SUBSCRIPTION}/resourceGroups/ß\n"),
+        made_up(7006, identity=json.dumps(made_up(7006)["identity"])),
+        made_up(7007, identity="no JSON"),
+        made_up(7010, identity={key: json.dumps(value) for key, value in made_up(7010)["identity"].items()}),
+        made_up(7011, identity=made_up(7011)["identity"] | {"claims": json.dumps(made_up(7011)["identity"]["claims"])}),
+        made_up(7012, properties=json.dumps({"eventCategory": "Policy"})),
+        {key.upper(): value for key, value in made_up(7008).items()},
+        made_up(7009, operationName="MICROSOFT.WEB/SITES/İ/write", identity={}),
         {"unknown": "record"},
     ]
 
@@ -84,12 +112,12 @@ def _odd_lines() -> list[Any]:
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of logs of three kinds: begin and end rows of a call in different files, odd lines among them."""
     folder = tmp_path_factory.mktemp("lake")
-    begun = [_activity(number, status="Start") for number in range(0, 600, 2)]
-    ended = [_activity(number) for number in range(600)]
+    begun = [made_up(number, status="Start") for number in range(0, 600, 2)]
+    ended = [made_up(number) for number in range(600)]
     (folder / "one").mkdir()
-    (folder / "one" / "PT1H.json").write_text(_lines(begun + _odd_lines()), encoding="utf-8")
+    (folder / "one" / "PT1H.json").write_text(line_texts(begun + _odd_lines() + assignments()), encoding="utf-8")
     with gzip.open(folder / "two.json.gz", "wt", encoding="utf-8") as file:
-        file.write(_lines(ended + ended[:100]))
+        file.write(line_texts(ended + ended[:100]))
     storage = [
         storage_record(correlationId=_guid(number), time=f"2025-03-04T{number % 24:02}:00:00Z") for number in range(40)
     ]
@@ -97,7 +125,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
         storage_record(correlationId=_guid(90), identity={"type": "SAS"}),
         storage_record(correlationId=_guid(91), statusCode=403, statusText="AuthorizationPermissionMismatch"),
     ]
-    (folder / "storage.jsonl").write_text(_lines(storage), encoding="utf-8")
+    (folder / "storage.jsonl").write_text(line_texts(storage), encoding="utf-8")
     signed = [
         {
             "time": f"2025-03-0{1 + number % 5}T01:02:03Z",
@@ -114,17 +142,17 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
         }
         for number in range(60)
     ]
-    (folder / "signins.jsonl").write_text(_lines(signed), encoding="utf-8")
+    (folder / "signins.jsonl").write_text(line_texts(signed), encoding="utf-8")
     return folder
 
 
-def _lines(records: list[Any]) -> str:
+def line_texts(records: list[Any]) -> str:
     return "".join(
         (record if isinstance(record, str) else json.dumps(record, ensure_ascii=False)) + "\n" for record in records
     )
 
 
-def _answers(db: Path, *questions: str) -> list[pl.DataFrame]:
+def answers(db: Path, *questions: str) -> list[pl.DataFrame]:
     with open_store(db, read_only=True) as store:
         return [store.frame(question) for question in questions]
 
@@ -142,16 +170,18 @@ def test_spark_and_duckdb_agree_row_for_row_though_an_executor_dies(
     on_spark = load_on_spark(tmp_path / "spark.duckdb", [str(lake)], cluster.url)
     killer.join()
     here = load_paths(tmp_path / "here.duckdb", [lake])
-    reduced = _answers(tmp_path / "spark.duckdb", _USAGE, _SIGN_INS)
-    whole = _answers(tmp_path / "here.duckdb", _USAGE, _SIGN_INS)
+    reduced = answers(tmp_path / "spark.duckdb", _USAGE, _SIGN_INS, _ASSIGNED)
+    whole = answers(tmp_path / "here.duckdb", _USAGE, _SIGN_INS, _ASSIGNED)
     assert killed
     assert reduced[0].height > 100
     assert reduced[0].equals(whole[0])
     assert reduced[1].equals(whole[1])
+    assert whole[2].height > 1
+    assert reduced[2].equals(whole[2])
     refused = {note.partition(": ")[2] for note in on_spark.notes if "rejected" in note}
     assert refused == {note for note in here.notes if "rejected" in note}
     kept = "SELECT reason, raw FROM rejects ORDER BY ALL"
-    assert _answers(tmp_path / "spark.duckdb", kept)[0].equals(_answers(tmp_path / "here.duckdb", kept)[0])
+    assert answers(tmp_path / "spark.duckdb", kept)[0].equals(answers(tmp_path / "here.duckdb", kept)[0])
 
 
 def test_a_delta_table_is_read_by_the_files_of_its_newest_version(
@@ -169,13 +199,13 @@ def test_a_delta_table_is_read_by_the_files_of_its_newest_version(
     load_on_spark(tmp_path / "spark.duckdb", [str(table)], cluster.url, results=str(tmp_path / "results"))
     _rows(range(40)).write_parquet(tmp_path / "plain.parquet")
     load_paths(tmp_path / "here.duckdb", [tmp_path / "plain.parquet"])
-    reduced, whole = (_answers(tmp_path / f"{name}.duckdb", _USAGE)[0] for name in ("spark", "here"))
+    reduced, whole = (answers(tmp_path / f"{name}.duckdb", _USAGE)[0] for name in ("spark", "here"))
     assert whole.height > 10
     assert reduced.equals(whole)
 
 
 def _rows(numbers: range) -> pl.DataFrame:
-    records = [_activity(number) for number in numbers]
+    records = [made_up(number) for number in numbers]
     return pl.DataFrame(
         {
             "TimeGenerated": [record["time"] for record in records],
