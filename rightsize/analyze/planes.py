@@ -13,6 +13,7 @@ from typing import Any
 import polars as pl
 
 from rightsize.analyze.activation_use import ACTIVATIONS_SCHEMA
+from rightsize.analyze.inputs import schema_of
 from rightsize.analyze.reasons import Verdict, sentence
 from rightsize.analyze.scores import SCORE_COLUMNS, bucket_of
 from rightsize.analyze.verdicts import VERDICTS_SCHEMA
@@ -70,6 +71,19 @@ class PlaneAnalysis:
     denied: pl.DataFrame
     findings: pl.DataFrame
     activations: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=ACTIVATIONS_SCHEMA))
+
+    @staticmethod
+    def of_nothing(plane: Plane, window: Window) -> PlaneAnalysis:
+        """Return what is concluded where nobody holds or does anything."""
+        return PlaneAnalysis(
+            plane=plane,
+            window=window,
+            verdicts=pl.DataFrame(schema=VERDICTS_SCHEMA),
+            principals=pl.DataFrame(schema=PRINCIPALS_SCHEMA),
+            assignments=pl.DataFrame(schema=ASSIGNMENTS_SCHEMA),
+            denied=pl.DataFrame(schema=DENIED_SCHEMA),
+            findings=pl.DataFrame(schema=schema_of("findings")),
+        )
 
 
 def with_planes(verdicts: pl.DataFrame, planes: Iterable[PlaneAnalysis]) -> pl.DataFrame:

@@ -88,16 +88,16 @@ def may_be_crowded(tenant: Tenant, of: pl.DataFrame, operations: pl.DataFrame, p
         operations: `Profiles.operations`.
         principal_id: The principal.
     """
+    holders = tenant.membership.filter(pl.col("principal_id") == principal_id)["holder"]
+    reached = tenant.assignments.filter(pl.col("principal_id").is_in(holders.implode()))
+    holding = operations.filter(pl.col("reason").is_in(_HOLDING))["profile_id"].unique()
+    held = of.filter(pl.col("profile_id").is_in(holding.implode())).join(reached, on=["role_assignment_id", "state"])
+    if held.is_empty():
+        return False
     counts = tenant.assignments.group_by("role").agg(number=pl.len())
     sizes = tenant.grants.group_by("role").agg(size=pl.len())
     large = counts.join(sizes, on="role").filter(pl.col("number").cast(pl.Int64) * pl.col("size") > HELD_ROWS)
-    holders = tenant.membership.filter(pl.col("principal_id") == principal_id)["holder"]
-    reached = tenant.assignments.filter(
-        pl.col("principal_id").is_in(holders.implode()) & pl.col("role").is_in(large["role"].implode())
-    )
-    profiles = of.join(reached, on=["role_assignment_id", "state"], how="semi")["profile_id"]
-    held = operations.filter(pl.col("profile_id").is_in(profiles.implode()) & pl.col("reason").is_in(_HOLDING))
-    return not held.is_empty()
+    return not held.join(large, on="role", how="semi").is_empty()
 
 
 def _data_sets(tenant: Tenant, data: pl.DataFrame) -> pl.DataFrame:

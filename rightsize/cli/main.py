@@ -116,12 +116,19 @@ what the process holds after an analysis. To give it back takes time, a fifth of
 Read by jemalloc when polars is loaded (its documentation, TUNING.md)."""
 
 
+_ONE = frozenset({"can", "explain", "reach", "who-can"})
+"""What asks of one principal takes thousands of small steps, and to hand each to another thread takes longer than the
+step. Read by polars when it is loaded."""
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and end the process with the exit code of the contract."""
     words = sys.argv[1:] if arguments is None else arguments
     gc.set_threshold(_NEW_OBJECTS)
     if words and words[0] in _PLANS:
         os.environ.setdefault("_RJEM_MALLOC_CONF", _FREED)
+    if words and words[0] in _ONE:
+        os.environ.setdefault("POLARS_MAX_THREADS", "1")
     code = run(words)
     # Python looks for cycles once more when it ends, among all that was imported; what is frozen it leaves alone.
     gc.freeze()

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
-from functools import partial
+from dataclasses import dataclass, fields
 
 import polars as pl
 
@@ -20,11 +19,11 @@ from rightsize.analyze.tenant import read_tenant
 from rightsize.analyze.verdicts import Analysis
 from rightsize.store.concern import Concern, find_principal
 from rightsize.store.connection import Store
-from rightsize.workflow.directory import DIRECTORY
-from rightsize.workflow.graph import GRAPH, judge_graph
+from rightsize.workflow.directory import directory_of
+from rightsize.workflow.graph import judge_graph
 from rightsize.workflow.judging import analyse_inputs
-from rightsize.workflow.plane_steps import PlaneSteps, TableOf
-from rightsize.workflow.planes import PLANES, judge_planes
+from rightsize.workflow.plane_steps import TableOf
+from rightsize.workflow.planes import judge_planes
 
 _NAMING = ("principals", "principal_aliases", "role_assignments", "group_members", "group_closure", "listings")
 
@@ -60,8 +59,7 @@ def judge_principal(store: Store, name: str, as_of: dt.date | None, min_window: 
         EvidenceError: There is nothing that could be analysed.
     """
     principal_id, concern = _concern_of(store, name)
-    graph = replace(GRAPH, judge=partial(judge_graph, only=concern.holders))
-    judged = judge_from(principal_id, concern.table, as_of, min_window, (graph, DIRECTORY), concern.creditable)
+    judged = judge_from(principal_id, concern.table, as_of, min_window, concern)
     found = judged.analysis
     if may_be_crowded(read_tenant(judged.inputs), found.profiles, found.profile_operations, principal_id):
         return judge_from(principal_id, store.table, as_of, min_window)
@@ -85,15 +83,24 @@ def judge_from(
     table_of: TableOf,
     as_of: dt.date | None,
     min_window: int,
-    planes: Sequence[PlaneSteps] = PLANES,
-    only: pl.Series | None = None,
+    concern: Concern | None = None,
 ) -> JudgedPrincipal:
     """Judge a principal over the tables that `table_of` gives: all of them, or those of its `Concern`.
 
-    `only` as `analyse` takes it.
+    With the `concern`, nothing else is judged where it can be told apart.
     """
     inputs = Inputs.read(table_of)
-    beyond = [one.analysis for one in judge_planes(table_of, as_of, min_window, planes)]
+    beyond = _beyond(table_of, as_of, min_window, None if concern is None else concern.holders)
+    only = None if concern is None else concern.creditable
     analysis, findings = analyse_inputs(inputs, as_of=as_of, min_window=min_window, planes=beyond, only=only)
     tokens = table_of("token_calls").filter(pl.col("principal_id") == principal_id)
     return JudgedPrincipal(principal_id, inputs, read_facts(inputs, table_of), beyond, analysis, findings, tokens)
+
+
+def _beyond(table_of: TableOf, as_of: dt.date | None, days: int, holders: Sequence[str] | None) -> list[PlaneAnalysis]:
+    """Return what is concluded of the other planes, of these holders or of all."""
+    if holders is None:
+        return [one.analysis for one in judge_planes(table_of, as_of, days)]
+    graph = judge_graph(table_of, as_of, days, holders)
+    directory = directory_of(table_of, as_of, days, holders)
+    return [one for one in (None if graph is None else graph.analysis, directory) if one is not None]

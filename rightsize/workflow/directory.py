@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -44,6 +44,17 @@ def judge_directory(table_of: TableOf, as_of: dt.date | None, days: int) -> Dire
     if tables.is_empty:
         return None
     return DirectoryJudged(analyse_directory(tables, directory_window(tables, as_of, days)))
+
+
+def directory_of(table_of: TableOf, as_of: dt.date | None, days: int, holders: Collection[str]) -> PlaneAnalysis | None:
+    """Return what is concluded of some principals, folded, and whatever else; None as `judge_directory` does."""
+    tables = DirectoryTables.read(table_of)
+    if tables.is_empty:
+        return None
+    window = directory_window(tables, as_of, days)
+    if not tables.speaks_of(holders):
+        return PlaneAnalysis.of_nothing("directory", window)
+    return analyse_directory(tables, window).plane
 
 
 def verify_part(table_of: TableOf, part: WrittenPart) -> Sequence[Change]:

@@ -19,7 +19,6 @@ from rightsize.rbac.text import fold
 from rightsize.rules.matching import matches
 from rightsize.store.connection import Store
 from rightsize.store.ddl import create_statements
-from rightsize.workflow import planes
 from rightsize.workflow.concern import JudgedPrincipal, judge_from
 
 FIRST = dt.date(2026, 1, 1)
@@ -226,4 +225,4 @@ class FakeStore:
 
 def judge_all(store: FakeStore, name: str, as_of: dt.date | None, min_window: int) -> JudgedPrincipal:
     """Judge one principal by all that a tiny tenant holds: it answers no SQL on what concerns somebody."""
-    return judge_from(resolve_principal(store.inputs, name), store.table, as_of, min_window, planes.PLANES)
+    return judge_from(resolve_principal(store.inputs, name), store.table, as_of, min_window)

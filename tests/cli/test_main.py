@@ -10,14 +10,15 @@ import pytest
 
 from rightsize.cli.main import main
 
-SETTING = "_RJEM_MALLOC_CONF"
+SETTING, THREADS = "_RJEM_MALLOC_CONF", "POLARS_MAX_THREADS"
 
 
 @pytest.fixture(autouse=True)
 def _unset(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     # Set first, so that what a command sets is undone.
-    monkeypatch.setenv(SETTING, "")
-    monkeypatch.delenv(SETTING)
+    for name in (SETTING, THREADS):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
     thresholds = gc.get_threshold()
     yield
     gc.set_threshold(*thresholds)
@@ -40,10 +41,16 @@ def test_a_short_answer_keeps_its_memory() -> None:
     assert SETTING not in os.environ
 
 
+def test_small_steps_are_taken_by_one_thread() -> None:
+    run("can", "--help")
+    assert os.environ[THREADS] == "1"
+
+
 def test_what_somebody_has_set_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(SETTING, "dirty_decay_ms:5000")
     run("propose", "--help")
     assert os.environ[SETTING] == "dirty_decay_ms:5000"
+    assert THREADS not in os.environ
 
 
 def test_cycles_are_looked_for_seldom_and_not_when_the_process_ends() -> None:
