@@ -187,7 +187,10 @@ def test_spark_and_duckdb_agree_row_for_row_though_an_executor_dies(
 def test_a_delta_table_is_read_by_the_files_of_its_newest_version(
     cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Files that a later version took out are not; values of partitions come from its log; results land in a folder."""
+    """Files that a later version took out are not; values of partitions come from its log; results land in a folder.
+
+    Calls on role assignments come whole, to the microsecond.
+    """
     deltalake = pytest.importorskip("deltalake", reason="needs the extra `spark`")
 
     table = tmp_path / "AzureActivity"
@@ -199,13 +202,16 @@ def test_a_delta_table_is_read_by_the_files_of_its_newest_version(
     load_on_spark(tmp_path / "spark.duckdb", [str(table)], cluster.url, results=str(tmp_path / "results"))
     _rows(range(40)).write_parquet(tmp_path / "plain.parquet")
     load_paths(tmp_path / "here.duckdb", [tmp_path / "plain.parquet"])
-    reduced, whole = (answers(tmp_path / f"{name}.duckdb", _USAGE)[0] for name in ("spark", "here"))
-    assert whole.height > 10
-    assert reduced.equals(whole)
+    reduced, whole = (answers(tmp_path / f"{name}.duckdb", _USAGE, _ASSIGNED) for name in ("spark", "here"))
+    assert whole[0].height > 10
+    assert reduced[0].equals(whole[0])
+    assert whole[1]["assigned_principal_id"].to_list() == [_guid(71)] * 4
+    assert reduced[1].equals(whole[1])
 
 
 def _rows(numbers: range) -> pl.DataFrame:
-    records = [made_up(number) for number in numbers]
+    asked = {"properties": {"roleDefinitionId": _guid(70), "principalType": "User", "principalId": _guid(71)}}
+    records = [_assigned(number, **asked) if number % 10 == 0 else made_up(number) for number in numbers]
     return pl.DataFrame(
         {
             "TimeGenerated": [record["time"] for record in records],
@@ -216,6 +222,7 @@ def _rows(numbers: range) -> pl.DataFrame:
             "CorrelationId": [record["correlationId"] for record in records],
             "Authorization_d": [json.dumps(record["identity"]["authorization"]) for record in records],
             "Claims_d": [json.dumps(record["identity"]["claims"]) for record in records],
+            "Properties_d": [json.dumps(record.get("properties", {})) for record in records],
         }
     ).with_columns(pl.col("TimeGenerated").str.strptime(pl.Datetime("us", "UTC"), "%Y-%m-%dT%H:%M:%S%.fZ"))
 
