@@ -1,4 +1,4 @@
-"""How long one waits for an answer from a store: `can`, `explain`, `sql`, `status`, against importing its libraries.
+"""How long one waits for answers from a store: `can`, `explain`, `reach`, `sql`, `status`, against importing libraries.
 
 BENCH_STORE names the store; without it a demo tenant of BENCH_TENANT's size is made.
 """
@@ -35,6 +35,7 @@ def run() -> Iterator[Row]:
             "import duckdb and polars": ("import duckdb, polars",),
             "can": (ENTRY, "can", principal, action, "--at", scope, "--db", str(db)),
             "explain": (ENTRY, "explain", principal, "--db", str(db)),
+            "reach": (ENTRY, "reach", principal, "--db", str(db)),
             "sql": (ENTRY, "sql", "SELECT 1", "--db", str(db)),
             "status": (ENTRY, "status", "--db", str(db)),
         }
