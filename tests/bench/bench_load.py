@@ -19,6 +19,7 @@ Row = tuple[str, str, str]
 
 _CLAIM = "http://schemas.microsoft.com/identity/claims/objectidentifier"
 _UPN = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/upn"
+_SCOPE = "http://schemas.microsoft.com/identity/claims/scope"
 BARE_PROJECTION = f"""
 import sys, duckdb
 con = duckdb.connect(sys.argv[2], config={{"threads": "2"}})
@@ -29,14 +30,18 @@ con.execute('''
         identity.authorization.evidence.roleAssignmentId, identity.authorization.evidence.roleDefinitionId,
         identity.authorization.evidence.principalId, identity.authorization.evidence.principalType,
         identity.claims."{_CLAIM}", identity.claims."{_UPN}", identity.claims.name, identity.claims.appid,
-        identity.claims.idtyp, properties.eventCategory, properties.statusCode, properties.statusMessage
+        identity.claims.idtyp, identity.claims."{_SCOPE}", identity.claims.xms_mirid, identity.claims.ipaddr,
+        identity.claims.uti, identity.claims.sid, properties.eventCategory, properties.statusCode,
+        properties.statusMessage, properties.requestbody, properties.responseBody
     FROM read_json(?, format = 'newline_delimited', columns = {{
         'time': 'VARCHAR', 'resourceId': 'VARCHAR', 'operationName': 'VARCHAR', 'category': 'VARCHAR',
         'resultType': 'VARCHAR', 'resultSignature': 'VARCHAR', 'callerIpAddress': 'VARCHAR', 'correlationId': 'VARCHAR',
         'identity': 'STRUCT("authorization" STRUCT("action" VARCHAR, "scope" VARCHAR, evidence STRUCT(
             roleAssignmentId VARCHAR, roleDefinitionId VARCHAR, principalId VARCHAR, principalType VARCHAR)),
-            claims STRUCT("{_CLAIM}" VARCHAR, "{_UPN}" VARCHAR, name VARCHAR, appid VARCHAR, idtyp VARCHAR))',
-        'properties': 'STRUCT(eventCategory VARCHAR, statusCode VARCHAR, statusMessage VARCHAR)'}})''',
+            claims STRUCT("{_CLAIM}" VARCHAR, "{_UPN}" VARCHAR, name VARCHAR, appid VARCHAR, idtyp VARCHAR,
+                "{_SCOPE}" VARCHAR, xms_mirid VARCHAR, ipaddr VARCHAR, uti VARCHAR, sid VARCHAR))',
+        'properties': 'STRUCT(eventCategory VARCHAR, statusCode VARCHAR, statusMessage VARCHAR, requestbody VARCHAR,
+            responseBody VARCHAR)'}})''',
     [sys.argv[1]])
 con.close()
 """
