@@ -176,7 +176,8 @@ placed AS (
         -- A linked refusal whose message cannot be read is nobody's demand and nobody's use.
         CASE WHEN linked_action = '' THEN 'other' ELSE judged_outcome END AS outcome,
         CASE WHEN submitted_time < event_time THEN submitted_time ELSE event_time END AS time_utc,
-        -- Ids come dashed, bare, in braces, or as the last step of a resource id.
+        -- Ids come dashed, bare, in braces, or as the last step of a resource id. A cast is quicker than an expression; by
+        -- itself it would take dashes anywhere.
         CASE
             WHEN length(role_assignment_id) = 32 OR role_assignment_id LIKE '________-____-____-____-____________' THEN CAST(TRY_CAST(role_assignment_id AS UUID) AS VARCHAR)
             WHEN role_assignment_id LIKE '%-%' THEN lower(regexp_extract(role_assignment_id, '(^|[/{])([0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12})}?$', 2))
