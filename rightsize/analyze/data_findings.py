@@ -9,7 +9,7 @@ from __future__ import annotations
 import polars as pl
 
 from rightsize.analyze.inputs import Inputs, schema_of
-from rightsize.analyze.resource_logs import rules_of
+from rightsize.analyze.resource_logs import log_rules, rules_of
 from rightsize.analyze.resources import (
     ANONYMOUS,
     AZURE_ROLES,
@@ -23,8 +23,6 @@ from rightsize.analyze.resources import (
 from rightsize.analyze.scoping import containing
 from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.window import Window
-from rightsize.rbac.text import fold
-from rightsize.rules.tables import rows_of
 
 _COLUMNS = tuple(schema_of("findings"))
 _BY_KEY = ("key", "sas")
@@ -76,11 +74,7 @@ def _named(rows: pl.DataFrame, control: str, severity: str) -> pl.DataFrame:
 def find_inert_data_actions(inputs: Inputs, tenant: Tenant) -> pl.DataFrame:
     """Return the assignments with data actions of a kind of resource that none of those below them decides by."""
     facts = setting_facts(inputs)
-    kinds = pl.DataFrame(
-        [(number, fold(row["resource_type"])) for number, row in enumerate(rows_of("resource_logs"))],
-        schema={"rule": pl.Int64, "kind": pl.String},
-        orient="row",
-    )
+    kinds = log_rules().select("rule", "kind")
     data = tenant.grants.filter(pl.col("plane") == "data")
     granted = data.join(rules_of(data), on=["name", "plane"]).join(kinds, on="rule").select("role", "kind").unique()
     places = tenant.assignments["place"].unique()

@@ -13,7 +13,7 @@ import polars as pl
 from rightsize.analyze.attribution import Attributed, attribute, granted_in_use
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.reasons import OutOfCoverage, Unexplained
-from rightsize.analyze.resource_logs import rules_of
+from rightsize.analyze.resource_logs import log_rules, rules_of
 from rightsize.analyze.resources import (
     AZURE_ROLES,
     REPOSITORY_ROLES,
@@ -156,11 +156,7 @@ def _of_service(unmapped: pl.DataFrame, tenant: Tenant) -> pl.DataFrame:
     """Return `(a, name, plane)`: whatever the services of the calls have that assignments grant."""
     if unmapped.is_empty():
         return pl.DataFrame(schema={"a": pl.UInt32, "name": pl.String, "plane": pl.String})
-    kinds = pl.DataFrame(
-        [(number, fold(row["resource_type"])) for number, row in enumerate(rows_of("resource_logs"))],
-        schema={"rule": pl.Int64, "kind": pl.String},
-        orient="row",
-    )
+    kinds = log_rules().select("rule", "kind")
     granted = tenant.grants.join(rules_of(tenant.grants), on=["name", "plane"]).join(kinds, on="rule")
     acts = _reached(unmapped, tenant).select("a", "role", kind=kind_of("resource")).unique()
     return acts.join(granted, on=["role", "kind"]).select("a", "name", "plane")

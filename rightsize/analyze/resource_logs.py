@@ -54,6 +54,19 @@ def rules_of(operations: pl.DataFrame) -> pl.DataFrame:
     return pl.concat(found).drop_nulls("rule")
 
 
+def log_rules() -> pl.DataFrame:
+    """Return `(rule, kind, part, source)` of `resource_logs`: whose log a row speaks of, and which log that is.
+
+    `kind` is the folded type of resource, `part` what stands behind the resource where its settings do.
+    """
+    rules = [
+        (rule, fold(row["resource_type"]), f"/{row['part'].lower()}" if row["part"] else "", row["log"])
+        for rule, row in enumerate(rows_of("resource_logs"))
+    ]
+    said = {"rule": pl.Int64, "kind": pl.String, "part": pl.String, "source": pl.String}
+    return pl.DataFrame(rules, schema=said, orient="row")
+
+
 def data_states(inputs: Inputs, window: Window, tenant: Tenant) -> pl.DataFrame:
     """Return `(a, rule, data_state)` of each assignment and row of `resource_logs`: the state of the logs below it.
 
@@ -92,11 +105,7 @@ def _is_deep(place: str) -> pl.Expr:
 
 def _of_high_places(inputs: Inputs, tenant: Tenant, high: pl.DataFrame) -> pl.DataFrame:
     """Return `(place, rule, state)` for what is above resources: that a listing is missing, or that none is there."""
-    rules = pl.DataFrame(
-        [(number, fold(row["resource_type"])) for number, row in enumerate(rows_of("resource_logs"))],
-        schema={"rule": pl.Int64, "kind": pl.String},
-        orient="row",
-    )
+    rules = log_rules().select("rule", "kind")
     rows = []
     for place, node in high.with_columns(node=node_of("place")).sort("place").iter_rows():
         is_wide = node is None or (node == place and not place.startswith("/subscriptions/"))
@@ -123,12 +132,11 @@ def _log_states(inputs: Inputs, window: Window, resources: pl.DataFrame) -> pl.D
         if inputs.diagnostic_settings.is_empty()
         else Unobservable.NO_DIAGNOSTIC_SETTING
     )
-    rules, words = _rules()
-    of_rule = resources.join(rules, on="kind").with_columns(
+    of_rule = resources.join(log_rules(), on="kind").with_columns(
         scope=pl.col("resource") + pl.col("part"),
         since=pl.max_horizontal(pl.col("created").fill_null(first), first),
     )
-    judged = _with_days(of_rule, days, enabled, words)
+    judged = _with_days(of_rule, days, enabled, _words())
     needed = (pl.lit(window.last_day) - pl.col("since")).dt.total_days() + 1
     state = (
         pl.when((pl.col("whole") >= needed) & (needed > 0))
@@ -142,28 +150,25 @@ def _log_states(inputs: Inputs, window: Window, resources: pl.DataFrame) -> pl.D
     return judged.select("resource", "rule", state=state)
 
 
-def _rules() -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return `(rule, kind, part, source)`: whose log each rule speaks of, and where below it the settings stand.
+def _words() -> pl.DataFrame:
+    """Return `(rule, group, category, wanted)`: the categories that are needed of a rule's log, of each group one.
 
-    And `(rule, group, category, wanted)`: the categories that are needed of it, of each group one; `wanted` groups.
+    `wanted` is how many groups the rule has.
     """
-    rules, words = [], []
+    words = []
     for rule, row in enumerate(rows_of("resource_logs")):
-        part = f"/{row['part'].lower()}" if row["part"] else ""
-        rules.append((rule, fold(row["resource_type"]), part, row["log"]))
         # Words that are all needed; of words with a bar between, one is enough.
         groups = row["categories"].lower().split()
         words += [(rule, group, one, len(groups)) for group, some in enumerate(groups) for one in some.split("|")]
-    said = {"rule": pl.Int64, "kind": pl.String, "part": pl.String, "source": pl.String}
     named = {"rule": pl.Int64, "group": pl.Int64, "category": pl.String, "wanted": pl.Int64}
-    return pl.DataFrame(rules, schema=said, orient="row"), pl.DataFrame(words, schema=named, orient="row")
+    return pl.DataFrame(words, schema=named, orient="row")
 
 
 def _with_days(resources: pl.DataFrame, days: pl.DataFrame, enabled: pl.DataFrame, words: pl.DataFrame) -> pl.DataFrame:
     """Add `whole` and `some`, the days on which all or some categories are covered, and `sent`: settings have all.
 
     Args:
-        resources: One row a resource and rule: `rule` and `source` as `_rules` has them, `scope`, where the settings
+        resources: One row a resource and rule: `rule` and `source` as `log_rules` has them, `scope`, where the settings
             stand, and `since`, the first day that counts.
         days: The covered days.
         enabled: What settings send.

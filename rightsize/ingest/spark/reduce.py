@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from rightsize.ingest.families import FAMILIES, FIELDS, SOURCES, Family, with_log
-from rightsize.ingest.projections import Fields, project_activity, project_sign_ins, project_storage, raw_events
+from rightsize.ingest.projections import PROJECTIONS, Fields, raw_events
 from rightsize.ingest.reference import create_reference_tables
 from rightsize.ingest.spark.carry import Nested, columns_of, to_spark
 from rightsize.ingest.spark.fields import LINES, TABLE, fields_of_lines, fields_of_table
@@ -33,11 +33,6 @@ EXAMPLES = 1000
 """Of records that cannot be used, so many are kept for each reason; all are counted."""
 
 _REFERENCES = ("log_statuses", "log_error_codes", "log_storage_operations", "log_storage_actions")
-_PROJECTIONS: Mapping[str, Callable[[Fields], str]] = {
-    "activity": project_activity,
-    "storage": project_storage,
-    "sign_in": project_sign_ins,
-}
 _TIMES = ("received", "first_seen", "last_seen")
 
 
@@ -188,7 +183,7 @@ def _family(samples: Sequence[Mapping[str, Any]], part: Part) -> Family:
 def _reduce_log(session: SparkSession, records: _Records, log: str, reduction: Reduction, landing: Landing) -> None:
     from pyspark.sql import Observation, functions  # noqa: PLC0415  there is a session, so there is Spark
 
-    projected = _PROJECTIONS[log](Fields("SELECT * FROM record_fields WHERE damage IS NULL"))
+    projected = PROJECTIONS[log](Fields("SELECT * FROM record_fields WHERE damage IS NULL"))
     # A number that counts is a fence: Spark would compute what is above it once more wherever it filters by it below.
     fenced = f"SELECT *, row_number() OVER () AS fence FROM ({projected}) WHERE log = '{log}'"
     raw = f"SELECT * FROM ({fenced}) WHERE fence >= 0"
