@@ -14,6 +14,7 @@ import duckdb
 from rightsize.model.errors import UsageError
 from rightsize.rbac.text import fold
 from rightsize.rules.tables import rows_of
+from rightsize.store.merge_reduced import REDUCED_CALLS
 from rightsize.store.sql import RESOURCE, folded
 
 QUIET_DAYS = 2
@@ -90,7 +91,7 @@ def observed_days(days: str) -> str:
             UNION ALL
             SELECT log, coalesce(category, 'Administrative'), scope_key,
                 CASE WHEN log = 'storage_log' THEN operation_key END, day,
-                sum(succeeded + failed + started + denied), true
+                sum({REDUCED_CALLS}), true
             FROM base.reduced_usage WHERE day IN (SELECT day FROM touched_days) GROUP BY ALL
         ), placed AS (
             SELECT e.source, e.category, CASE

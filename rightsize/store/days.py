@@ -11,7 +11,7 @@ import datetime as dt
 import duckdb
 
 from rightsize.store.coverage import observed_days
-from rightsize.store.merge_reduced import with_reduced
+from rightsize.store.merge_reduced import REDUCED_CALLS, with_reduced
 from rightsize.store.queries import query_text
 from rightsize.store.sealing import sealed_before
 from rightsize.store.sql import RESOURCE, folded
@@ -51,19 +51,41 @@ _OF_EVENTS = {
                 AND event_key IN (SELECT event_key FROM base.quarantined_calls)) AS suspect,
             count(*) FILTER (WHERE rank = 0) AS other
         FROM base.events WHERE {days} AND plane = 'graph' GROUP BY ALL""",
+    # What whole records and reduced rows both show counts as often as the better of them says.
     "access_days": f"""
-        SELECT e.source, coalesce(nullif(regexp_extract(s.folded, '{RESOURCE}', 1), ''), s.folded) AS resource,
-            substr(e.access, 2) AS access, substr(e.principal_id, 2) AS principal_id,
-            {folded("substr(coalesce(e.principal_name, e.app_id), 2)")} AS principal_name,
-            e.time::DATE AS day, count(*) AS events, max(e.time) AS last_seen
-        FROM base.events AS e JOIN base.scope_names AS s USING (scope_key)
-        WHERE {{days}} AND e.access IS NOT NULL GROUP BY ALL""",
+        SELECT source, resource, access, principal_id, principal_name, day, max(events) AS events,
+            max(last_seen) AS last_seen
+        FROM (
+            SELECT is_reduced, e.source, coalesce(nullif(regexp_extract(s.folded, '{RESOURCE}', 1), ''), s.folded)
+                AS resource, e.access, e.principal_id, {folded("e.principal_name")} AS principal_name, e.day,
+                sum(e.events)::BIGINT AS events, max(e.last_seen) AS last_seen
+            FROM (
+                SELECT false AS is_reduced, source, scope_key, substr(access, 2) AS access,
+                    substr(principal_id, 2) AS principal_id,
+                    substr(coalesce(principal_name, app_id), 2) AS principal_name, time::DATE AS day,
+                    count(*) AS events, max(time) AS last_seen
+                FROM base.events WHERE {{days}} AND access IS NOT NULL GROUP BY ALL
+                UNION ALL
+                SELECT true, r.log, r.scope_key, r.access, a.principal_id, coalesce(r.principal_name, r.app_id), r.day,
+                    {REDUCED_CALLS}, r.last_seen
+                FROM base.reduced_usage AS r JOIN base.actors AS a USING (actor_key) SEMI JOIN touched_days USING (day)
+                WHERE r.access IS NOT NULL
+            ) AS e JOIN base.scope_names AS s USING (scope_key) GROUP BY ALL
+        ) GROUP BY ALL""",
     # Where no rule knows the operation, the resources that were asked are counted too.
-    "operation_days": """
-        SELECT source, plane, substr(access, 2) AS access, operation_key,
-            CASE WHEN substr(access, 2) = 'unmapped' THEN scope_key END AS scope_key,
-            time::DATE AS day, count(*) AS events, min(time) AS first_seen, max(time) AS last_seen
-        FROM base.events WHERE {days} GROUP BY ALL""",
+    "operation_days": f"""
+        SELECT source, plane, access, operation_key, scope_key, day, max(events) AS events,
+            min(first_seen) AS first_seen, max(last_seen) AS last_seen
+        FROM (
+            SELECT false AS is_reduced, source, plane, substr(access, 2) AS access, operation_key,
+                CASE WHEN substr(access, 2) = 'unmapped' THEN scope_key END AS scope_key,
+                time::DATE AS day, count(*) AS events, min(time) AS first_seen, max(time) AS last_seen
+            FROM base.events WHERE {{days}} GROUP BY ALL
+            UNION ALL
+            SELECT true, log, plane, access, operation_key, CASE WHEN access = 'unmapped' THEN scope_key END, day,
+                sum({REDUCED_CALLS})::BIGINT, min(first_seen), max(last_seen)
+            FROM base.reduced_usage SEMI JOIN touched_days USING (day) GROUP BY ALL
+        ) GROUP BY ALL""",
 }
 
 _SIGN_INS = """

@@ -75,9 +75,9 @@ _BASE_TABLES = {
     ),
     "reduced_usage": (
         "log VARCHAR, category VARCHAR, plane VARCHAR, actor_key INTEGER, operation_key INTEGER, scope_key INTEGER, "
-        "assignment_key INTEGER, day DATE, received TIMESTAMP, first_seen TIMESTAMP, last_seen TIMESTAMP, "
-        "succeeded BIGINT, failed BIGINT, started BIGINT, denied BIGINT, principal_name VARCHAR, "
-        "principal_type VARCHAR, app_id VARCHAR, merit VARCHAR"
+        "assignment_key INTEGER, access VARCHAR, day DATE, received TIMESTAMP, first_seen TIMESTAMP, "
+        "last_seen TIMESTAMP, succeeded BIGINT, failed BIGINT, started BIGINT, denied BIGINT, other BIGINT, "
+        "principal_name VARCHAR, principal_type VARCHAR, app_id VARCHAR, merit VARCHAR"
     ),
     "reduced_sign_ins": (
         "sign_in_kind VARCHAR, principal_id VARCHAR, principal_name VARCHAR, app_id VARCHAR, resource_id VARCHAR, "
@@ -305,22 +305,12 @@ _VIEWS = {
     "role_definitions": "SELECT * EXCLUDE (version) FROM base.role_definitions",
     "operations": "SELECT * EXCLUDE (version) FROM base.operations",
     "unknown_operations": """
-        SELECT o.spelling AS operation, plane, max(events) AS events, min(first_seen) AS first_seen,
+        SELECT o.spelling AS operation, plane, sum(events)::BIGINT AS events, min(first_seen) AS first_seen,
             max(last_seen) AS last_seen
-        FROM (
-            SELECT operation_key, plane, sum(events) AS events, min(first_seen) AS first_seen,
-                max(last_seen) AS last_seen
-            FROM base.operation_days
-            WHERE plane IN ('control', 'data') AND coalesce(access, 'roles') IN ('roles', 'unsaid')
-            GROUP BY ALL
-            UNION ALL
-            SELECT operation_key, plane, sum(succeeded + failed + started + denied), min(first_seen), max(last_seen)
-            FROM base.reduced_usage GROUP BY ALL
-        ) JOIN base.operation_names AS o USING (operation_key)
-        -- Other planes have no catalogue; of the directory's log the activities that no rule knows are marked.
-        WHERE CASE WHEN plane IN ('control', 'data')
-            THEN NOT EXISTS (SELECT 1 FROM base.operations AS c WHERE c.operation = o.spelling)
-            ELSE o.spelling LIKE 'unmapped/%' END
+        FROM base.operation_days JOIN base.operation_names AS o USING (operation_key)
+        -- Other planes have no catalogue, and what no role let through is in none.
+        WHERE plane IN ('control', 'data') AND coalesce(access, 'roles') IN ('roles', 'unsaid')
+            AND NOT EXISTS (SELECT 1 FROM base.operations AS c WHERE c.operation = o.spelling)
         GROUP BY ALL""",
     "granted": """
         SELECT a.role_assignment_id AS grant_id, a.state, p.plane,

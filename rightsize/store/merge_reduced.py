@@ -3,6 +3,7 @@
 What one answer says of somebody's operation at a scope, of a day, received in one hour, is a snapshot: a later answer
 may know more, and never less. Of several snapshots the one with more finished calls counts, whole: a call that had only
 begun in one is in another row when it has ended. So any order and any repetition of loads ends in the same rows.
+Answers of an older query do not say what let requests through, so of two that are else alike the newer one counts.
 """
 
 from __future__ import annotations
@@ -15,9 +16,17 @@ from rightsize.store.sql import folded
 
 _GROUP = "log, plane, actor_key, operation_key, scope_key, day, received"
 _COUNTS = ("succeeded", "failed", "started", "denied")
-_VALUES = ("category", "first_seen", "last_seen", *_COUNTS, "principal_name", "principal_type", "app_id")
+_VALUES = (
+    "category", "access", "first_seen", "last_seen", *_COUNTS, "other", "principal_name", "principal_type", "app_id"
+)  # fmt: skip
+REDUCED_CALLS = " + ".join((*_COUNTS, "other"))
+"""SQL for the calls that a row of `base.reduced_usage` speaks of, whatever came of them."""
 _STORED = f"{_GROUP}, assignment_key, {', '.join(_VALUES)}, merit"
 _USE = "actor_key, operation_key, scope_key, plane, day"
+_MERIT = " || ".join(
+    f"lpad(sum({count})::VARCHAR, 19, '0')"
+    for count in ("succeeded + failed + denied", "started", "other", "(access IS NOT NULL)::INTEGER")
+)
 # Times within a day are gone, so a row that reaches into a window of its principal is suspect as a whole.
 _IN_WINDOW = f"""EXISTS (
     SELECT 1 FROM base.quarantine_windows AS w JOIN base.actors AS a ON a.actor_key = r.actor_key
@@ -46,8 +55,7 @@ def merge_reduced_usage(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
         LEFT JOIN base.assignment_names AS n USING (role_assignment_id)""")
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE merge_snapshots AS
-        SELECT file_id, {_GROUP}, lpad(sum(succeeded + failed + denied)::VARCHAR, 19, '0')
-            || lpad(sum(started)::VARCHAR, 19, '0') || md5(string_agg(content, chr(30) ORDER BY content)) AS merit
+        SELECT file_id, {_GROUP}, {_MERIT} || md5(string_agg(content, chr(30) ORDER BY content)) AS merit
         FROM (SELECT DISTINCT * EXCLUDE (line) FROM merge_reduced) GROUP BY ALL""")
     known = f"SELECT DISTINCT {_GROUP}, merit AS known FROM base.reduced_usage"
     con.execute(f"""
@@ -63,8 +71,8 @@ def merge_reduced_usage(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
         SELECT DISTINCT {_STORED} FROM merge_reduced JOIN merge_better USING (file_id, {_GROUP})""")
     con.execute("INSERT INTO touched_days SELECT DISTINCT day FROM merge_better EXCEPT SELECT day FROM touched_days")
     new = con.execute(f"""
-        SELECT file_id, count(DISTINCT content) FROM merge_reduced JOIN merge_better USING (file_id, {_GROUP})
-        GROUP BY file_id""").fetchall()
+        SELECT file_id, count(DISTINCT ({_GROUP}, content))
+        FROM merge_reduced JOIN merge_better USING (file_id, {_GROUP}) GROUP BY file_id""").fetchall()
     for name in ("reduced_rows", "merge_reduced", "merge_snapshots", "merge_better"):
         con.execute(f"DROP TABLE {name}")
     return dict(new)
@@ -109,7 +117,8 @@ def with_reduced(con: duckdb.DuckDBPyConnection, usage: str) -> str:
             UNION ALL
             SELECT {_USE}, assignment_key, min(first_seen), max(last_seen), {sums},
                 sum(CASE WHEN {_IN_WINDOW} THEN succeeded + failed + started ELSE 0 END)::BIGINT, 'reduced'
-            FROM base.reduced_usage AS r SEMI JOIN touched_days USING (day) GROUP BY ALL
+            FROM base.reduced_usage AS r SEMI JOIN touched_days USING (day)
+            WHERE {" + ".join(_COUNTS)} > 0 GROUP BY ALL
         ), named AS (
             SELECT {_USE}, assignment_key, min(first_seen) AS first_seen, max(last_seen) AS last_seen, {best},
                 max(suspect) AS suspect

@@ -36,8 +36,8 @@ _LOG_TABLES = {
     "stage_reduced_usage": (
         "file_id INTEGER, line BIGINT, log VARCHAR, category VARCHAR, plane VARCHAR, principal_id VARCHAR, "
         "principal_name VARCHAR, principal_type VARCHAR, app_id VARCHAR, operation VARCHAR, scope VARCHAR, "
-        "role_assignment_id VARCHAR, day DATE, received TIMESTAMP, first_seen TIMESTAMP, last_seen TIMESTAMP, "
-        "succeeded BIGINT, failed BIGINT, started BIGINT, denied BIGINT"
+        "role_assignment_id VARCHAR, access VARCHAR, day DATE, received TIMESTAMP, first_seen TIMESTAMP, "
+        "last_seen TIMESTAMP, succeeded BIGINT, failed BIGINT, started BIGINT, denied BIGINT, other BIGINT"
     ),
     "stage_reduced_sign_ins": (
         "file_id INTEGER, line BIGINT, sign_in_kind VARCHAR, principal_id VARCHAR, principal_name VARCHAR, "

@@ -21,6 +21,7 @@ from tests.loopback.monitor import translate
 
 EVER = (dt.datetime(2009, 1, 1, tzinfo=dt.UTC), dt.datetime(2060, 1, 1, tzinfo=dt.UTC))
 Row = Mapping[str, Any]
+COUNTS = ("succeeded", "failed", "started", "denied", "other")
 
 
 def workspace() -> duckdb.DuckDBPyConnection:
@@ -71,25 +72,20 @@ def export(con: duckdb.DuckDBPyConnection, table: str, path: Path) -> Path:
 
 
 def reduced_by_sql(paths: Sequence[Path]) -> dict[tuple[Any, ...], tuple[Any, ...]]:
-    """Return what `load` makes of exported rows: key to (first seen, last seen, succeeded, failed, started, denied)."""
+    """Return what `load` makes of exported rows: key to (first seen, last seen, and each of `COUNTS`)."""
     con = duckdb.connect()
     create_staging(con)
     stage(con, paths)
     con.execute("CREATE TEMP VIEW event_rows AS FROM stage_event_rows")
-    con.execute(f"""
-        CREATE TEMP VIEW event_keys AS
-        SELECT time, time::DATE AS day,
-            CASE WHEN principal_id IS NOT NULL THEN 'i' || principal_id
-                ELSE 'n' || coalesce({folded("coalesce(principal_name, app_id)")}, '') END AS principal_key,
-            key_operation AS operation_key, key_scope AS scope_key, plane,
-            role_assignment_id AS assignment_key, outcome, false AS suspect
-        FROM ({query_text("reduce/collapse")})""")
+    con.execute(f"CREATE TEMP VIEW calls AS {query_text('reduce/collapse')}")
     rows = con.execute(f"""
-        SELECT principal_key, operation_key, scope_key, plane, coalesce(assignment_key, ''), day,
-            first_seen, last_seen, succeeded, failed, started, denied
-        FROM ({query_text("reduce/reduce")})""").fetchall()
+        SELECT CASE WHEN principal_id IS NOT NULL THEN 'i' || principal_id
+                ELSE 'n' || coalesce({folded("coalesce(principal_name, app_id)")}, '') END,
+            {folded("operation")}, {folded("scope")}, plane, coalesce(role_assignment_id, ''),
+            coalesce(access, ''), day, min(first_seen), max(last_seen), {", ".join(f"sum({name})" for name in COUNTS)}
+        FROM ({query_text("reduce/summarise")}) GROUP BY ALL""").fetchall()
     con.close()
-    return {row[:6]: row[6:] for row in rows}
+    return {row[:7]: row[7:] for row in rows}
 
 
 def summed(rows: Sequence[Row]) -> dict[tuple[Any, ...], tuple[Any, ...]]:
@@ -98,10 +94,10 @@ def summed(rows: Sequence[Row]) -> dict[tuple[Any, ...], tuple[Any, ...]]:
     for row in rows:
         key = (
             _actor(row), _fold(row["operation"]), _fold(row["scope"]), row["plane"], row["role_assignment_id"],
-            row["day"].date(),
+            row["access"], row["day"].date(),
         )  # fmt: skip
-        counts = tuple(row[name] for name in ("succeeded", "failed", "started", "denied"))
-        first, last, *others = found.get(key, (row["first_seen"], row["last_seen"], 0, 0, 0, 0))
+        counts = tuple(row[name] for name in COUNTS)
+        first, last, *others = found.get(key, (row["first_seen"], row["last_seen"], *(0 for _ in COUNTS)))
         added = (count + other for count, other in zip(counts, others, strict=True))
         found[key] = (min(first, row["first_seen"]), max(last, row["last_seen"]), *added)
     return found

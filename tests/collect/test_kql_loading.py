@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 import json
+import random
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,13 +21,22 @@ from rightsize.store.connection import Store, open_store
 from rightsize.store.merge import merge
 from rightsize.store.staging import create_staging
 from rightsize.workflow.load import load_paths
-from tests.collect.kql_twins import Row, export, reduced_by_kql
+from tests.collect.kql_twins import Row, export, insert, reduced_by_kql, workspace
+from tests.collect.odd_rows import Maker, activity_row, storage_row
 from tests.loopback.log_tables import COLUMNS, ensure_tables
 from tests.loopback.server import Loopback
 
 FIRST, END = dt.datetime(2026, 9, 1, tzinfo=dt.UTC), dt.datetime(2026, 9, 15, tzinfo=dt.UTC)
 TABLES = ("AzureActivity", "StorageBlobLogs", "SigninLogs", "AADServicePrincipalSignInLogs")
-VIEWS = ("usage_days", "sign_ins", "principal_aliases", "scopes")
+SAME = (
+    "usage_days",
+    "sign_ins",
+    "principal_aliases",
+    "request_access",
+    "unmapped_operations",
+    "unknown_operations",
+    "coverage",
+)
 REDUCTIONS = ("azure_activity", "storage_logs", "sign_ins")
 
 
@@ -59,7 +69,7 @@ def exported(loopback_service: Loopback, tmp_path_factory: pytest.TempPathFactor
     return whole, reduced
 
 
-def content_of(path: Path, names: Sequence[str] = VIEWS) -> dict[str, list[tuple[Any, ...]]]:
+def content_of(path: Path, names: Sequence[str] = SAME) -> dict[str, list[tuple[Any, ...]]]:
     with open_store(path, read_only=True) as store:
         return {name: sorted(store.table(name).rows(), key=repr) for name in names}
 
@@ -75,22 +85,47 @@ def test_reduced_logs_make_the_same_store(exported: tuple[list[Path], list[Path]
     ]
     by_whole, by_reduced = content_of(tmp_path / "whole.duckdb"), content_of(tmp_path / "reduced.duckdb")
     assert len(by_whole["usage_days"]) > 100
-    assert by_reduced["usage_days"] == by_whole["usage_days"]
-    assert by_reduced["sign_ins"] == by_whole["sign_ins"]
-    assert by_reduced["principal_aliases"] == by_whole["principal_aliases"]
+    assert {row[2] for row in by_whole["request_access"]} == {"roles", "sas"}
+    for name in SAME:
+        assert by_reduced[name] == by_whole[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "table", "make"),
+    [("azure_activity", "AzureActivity", activity_row), ("storage_logs", "StorageBlobLogs", storage_row)],
+)
+def test_odd_logs_make_the_same_store_reduced_and_beside_it(name: str, table: str, make: Maker, tmp_path: Path) -> None:
+    """Requests by key, calls of unknown outcome and principals of several names among them."""
+    con = workspace()
+    choose = random.Random(11).choice  # noqa: S311  no secret
+    insert(con, table, [make(choose) for _ in range(600)])
+    whole = export(con, table, tmp_path / "whole.jsonl")
+    reduced = write_rows(tmp_path / "reduced.jsonl", reduced_by_kql(con, name))
+    load_paths(tmp_path / "whole.duckdb", [whole])
+    (report,) = load_paths(tmp_path / "reduced.duckdb", [reduced]).rows
+    assert (report.new, report.rejected) == (report.read, 0)
+    expected = content_of(tmp_path / "whole.duckdb")
+    assert len(expected["usage_days"]) > 50
+    assert content_of(tmp_path / "reduced.duckdb") == expected
+    load_paths(tmp_path / "reduced.duckdb", [whole])
+    assert content_of(tmp_path / "reduced.duckdb") == expected
 
 
 def test_what_both_show_counts_once(exported: tuple[list[Path], list[Path]], tmp_path: Path) -> None:
     """Whole records and their reduction, in any order and again, are what the records alone are."""
     whole, reduced = exported
     load_paths(tmp_path / "whole.duckdb", whole)
-    expected = content_of(tmp_path / "whole.duckdb", ("usage_days", "sign_ins", "coverage"))
+    expected = content_of(tmp_path / "whole.duckdb")
     for name, first, second in (("a", whole, reduced), ("b", reduced, whole)):
         load_paths(tmp_path / f"{name}.duckdb", first)
         load_paths(tmp_path / f"{name}.duckdb", second)
         again = load_paths(tmp_path / f"{name}.duckdb", reduced)
         assert sum(row.new for row in again.rows) == 0
-        assert content_of(tmp_path / f"{name}.duckdb", tuple(expected)) == expected
+        assert content_of(tmp_path / f"{name}.duckdb") == expected
+
+
+USER = "00000064-0000-4000-8000-000000000000"
+ACCOUNT = "/resourceGroups/g/providers/Microsoft.Storage/storageAccounts/a"
 
 
 def use(**changes: Any) -> dict[str, Any]:
@@ -99,13 +134,14 @@ def use(**changes: Any) -> dict[str, Any]:
         "log": "activity_log",
         "category": "Administrative",
         "plane": "control",
-        "principal_id": "00000064-0000-4000-8000-000000000000",
+        "principal_id": USER,
         "principal_name": "",
         "principal_type": "User",
         "app_id": "",
         "operation": "Microsoft.Web/sites/write",
         "scope": "/subscriptions/s",
         "role_assignment_id": "",
+        "access": "",
         "day": dt.datetime(2026, 9, 7),
         "received": dt.datetime(2026, 9, 7, 10),
         "first_seen": dt.datetime(2026, 9, 7, 10, 5),
@@ -114,6 +150,7 @@ def use(**changes: Any) -> dict[str, Any]:
         "failed": 0,
         "started": 0,
         "denied": 0,
+        "other": 0,
     }
     return {name: changes.get(name, value) for name, value in row.items()}
 
@@ -125,7 +162,7 @@ def record(**changes: Any) -> dict[str, Any]:
         "OperationNameValue": "Microsoft.Web/sites/write",
         "ActivityStatusValue": "Success",
         "CategoryValue": "Administrative",
-        "Caller": "00000064-0000-4000-8000-000000000000",
+        "Caller": USER,
         "CorrelationId": "c1",
         "_ResourceId": "/subscriptions/s",
         "Type": "AzureActivity",
@@ -154,6 +191,19 @@ def test_a_later_answer_takes_the_place_of_an_earlier_one(tmp_path: Path) -> Non
     early, late = [use(succeeded=0, started=1)], [use(role_assignment_id=A)]
     for files in itertools.permutations((early, late)):
         assert counts_after(tmp_path, *files) == [(A, 1, 0)]
+
+
+def test_an_answer_says_more_than_one_of_an_older_query(tmp_path: Path) -> None:
+    """Rows once came without what let requests through, and without those that are no use."""
+    asked = {"log": "storage_log", "category": "StorageRead", "plane": "data", "scope": f"/subscriptions/s{ACCOUNT}"}
+    older = {name: value for name, value in use(**asked).items() if name not in ("access", "other")}
+    newer = [use(**asked, access="roles"), use(**asked, access="key", principal_id="", succeeded=0, other=7)]
+    for number, files in enumerate(itertools.permutations(([older], newer))):
+        for place, rows in enumerate(files):
+            load_paths(tmp_path / f"{number}.duckdb", [write_rows(tmp_path / f"{place}.jsonl", rows)])
+        found = content_of(tmp_path / f"{number}.duckdb", ("usage_days", "request_access"))
+        assert [row[2:4] + row[6:7] for row in found["request_access"]] == [("key", None, 7), ("roles", USER, 1)]
+        assert len(found["usage_days"]) == 1
 
 
 def test_a_record_without_its_assignment_is_not_another_use(tmp_path: Path) -> None:
@@ -187,6 +237,9 @@ def test_no_use_is_lost_that_only_one_side_shows(tmp_path: Path) -> None:
         ({"scope": "everywhere"}, "it names no resource or scope"),
         ({"operation": "nonsense"}, "its operation is no permission"),
         ({"log": "diary"}, "it is of no log that is known"),
+        ({"access": "roles"}, "it names no way of access that is known"),
+        ({"log": "storage_log", "access": "magic"}, "it names no way of access that is known"),
+        ({"other": None}, "one of its times or counts cannot be read"),
     ],
 )
 def test_a_row_of_no_use_is_rejected(changes: dict[str, Any], reason: str, tmp_path: Path) -> None:
@@ -201,7 +254,7 @@ def fill(store: Store, files: Sequence[Sequence[Row]]) -> list[tuple[Any, ...]]:
     """Merge files of reduced rows through the staging tables; return the days of use."""
     for rows in files:
         create_staging(store.connection)
-        blank = dict.fromkeys(("principal_name", "app_id"))
+        blank = dict.fromkeys(("principal_name", "app_id", "access"))
         frame = pl.DataFrame(
             [{**row, **blank, "role_assignment_id": row["role_assignment_id"] or None} for row in rows]
         )
@@ -219,6 +272,7 @@ snapshots = st.lists(
         received=st.sampled_from([dt.datetime(2026, 9, 7, 10), dt.datetime(2026, 9, 7, 11)]),
         succeeded=st.integers(0, 2),
         started=st.integers(0, 2),
+        other=st.integers(0, 1),
     ),
     min_size=1,
     max_size=3,

@@ -66,6 +66,24 @@ def sign_in(time: str = "2026-01-05T10:00:00", **fields: Any) -> Row:
     return base | {"kind": "interactive", "succeeded": True} | fields
 
 
+def reduced(day: str, **fields: Any) -> Row:
+    """Use of a day between nine and half past eleven, as it was reduced elsewhere: one call of user 100's."""
+    row: Row = {
+        "log": "activity_log",
+        "category": "Administrative",
+        "plane": "control",
+        "principal_id": guid(100),
+        "operation": "Microsoft.Compute/virtualMachines/write",
+        "scope": VM,
+        "day": at(day).date(),
+        "received": at(f"{day}T23:00:00"),
+        "first_seen": at(f"{day}T09:00:00"),
+        "last_seen": at(f"{day}T11:30:00"),
+        "succeeded": 1,
+    }
+    return row | dict.fromkeys(("failed", "started", "denied", "other"), 0) | fields
+
+
 def calls(*rows: Row) -> File:
     return {"event_rows": rows}
 

@@ -17,7 +17,8 @@ from rightsize.model.errors import InputError
 from rightsize.store.connection import Store, open_store
 from rightsize.store.days import DAY_TABLES
 from rightsize.store.migrations import SCHEMA_VERSION, migrate
-from tests.store.staged import calls, content, load, record
+from rightsize.store.sealing import seal
+from tests.store.staged import at, calls, content, load, record, reduced, rows_of
 
 HOLD = """
 import sys
@@ -244,6 +245,32 @@ def test_an_older_store_gets_its_days_from_its_events(store: Store) -> None:
     stored_version(store.path, 12)
     with open_store(store.path, read_only=False) as again:
         assert content(again) == before
+
+
+def test_an_older_stores_reduced_use_gives_way_to_an_answer_that_says_more(store: Store) -> None:
+    """What was reduced before knows no ways of access; of a pruned day nothing changes."""
+    blob = {"log": "storage_log", "category": "StorageRead", "plane": "data", "operation": "unheard"}
+    days = ("2026-01-20", "2026-02-20")
+    load(store, {"reduced_usage": [reduced(day, **blob) for day in days]}, calls(record(time="2026-02-20T10:00:00")))
+    before = content(store)
+    with store.transaction() as con:
+        seal(con, at("2026-02-01").date())
+    store.close()
+    with duckdb.connect(str(store.path)) as con:
+        con.execute("DELETE FROM base.operation_days WHERE source = 'storage_log'")
+        con.execute("UPDATE base.reduced_usage SET merit = left(merit, 38) || md5(merit)")
+        for name in ("access", "other"):
+            con.execute(f"ALTER TABLE base.reduced_usage DROP COLUMN {name}")
+    stored_version(store.path, 23)
+    with open_store(store.path, read_only=False) as again:
+        assert content(again) == before
+        assert rows_of(again, "unknown_operations", "operation", "events") == [
+            ("Microsoft.Compute/virtualMachines/write", 1),
+            ("unheard", 2),
+        ]
+        load(again, {"reduced_usage": [reduced(day, **blob, access="unmapped") for day in days]})
+        assert rows_of(again, "request_access", "access", "day") == [("unmapped", at(days[1]).date())]
+        assert rows_of(again, "usage_days", "succeeded") == [(1,), (1,), (1,)]
 
 
 def test_what_a_store_remembers_of_itself_is_there_again(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from rightsize.store.connection import Store
 from rightsize.store.sealing import seal
-from tests.store.staged import VM, File, at, calls, content, guid, load, record, rows_of, sign_in
+from tests.store.staged import VM, File, at, calls, content, guid, load, record, reduced, rows_of, sign_in
 
 ANN = guid(100)
 HOME, OFFICE, ATTACKER, OTHER = "198.51.100.1", "198.51.100.2", "203.0.113.7", "203.0.113.8"
@@ -172,13 +172,7 @@ def test_days_whose_calls_were_pruned_are_suspect_as_a_whole(store: Store) -> No
 @pytest.mark.parametrize("order", [1, -1])
 def test_reduced_use_is_suspect_where_it_reaches_into_a_window(order: int, store: Store) -> None:
     """Its times within the day are gone; a row of another day is clean."""
-    row = {"log": "activity_log", "category": "Administrative", "plane": "control", "principal_id": ANN, "scope": VM}
-    row |= {"operation": "Microsoft.Compute/virtualMachines/write", "failed": 0, "started": 0, "denied": 0}
-    days = [
-        row | {"day": at(f"2026-01-{day}").date(), "received": at(f"2026-01-{day}T23:00:00"), "succeeded": 2}
-        | {"first_seen": at(f"2026-01-{day}T09:00:00"), "last_seen": at(f"2026-01-{day}T11:30:00")}
-        for day in (20, 24)
-    ]  # fmt: skip
+    days = [reduced(f"2026-01-{day}", principal_id=ANN, succeeded=2) for day in (20, 24)]
     for file in [{"reduced_usage": days}, signals(signal(), OF_ANN)][::order]:
         load(store, file)
     assert sorted(suspect for (suspect,) in rows_of(store, "usage_days", "suspect")) == [0, 2]

@@ -15,7 +15,7 @@ from rightsize.ingest.records import MAX_RAW_CHARACTERS
 from rightsize.ingest.shapes import Context
 
 _GUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
-_COUNTS = ("succeeded", "failed", "started", "denied")
+_COUNTS = ("succeeded", "failed", "started", "denied", "other")
 _TIMES = ("received", "first_seen", "last_seen")
 
 
@@ -28,6 +28,7 @@ class ReducedShape:
         texts: Columns of text; an empty one is not known.
         ids: Columns of text that are GUIDs where they are known.
         counts: Columns of numbers.
+        newer: Of the columns those that an older query does not give.
         problem: SQL for why a row cannot be used, beside what its types say; null where it can.
     """
 
@@ -38,6 +39,7 @@ class ReducedShape:
     ids: tuple[str, ...]
     counts: tuple[str, ...]
     problem: str
+    newer: tuple[str, ...] = ()
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -45,8 +47,8 @@ class ReducedShape:
         return (*self.texts, *self.ids, "day", *_TIMES, *self.counts)
 
     def recognises(self, record: Mapping[str, Any], context: Context) -> bool:  # noqa: ARG002  the record says it all
-        """Tell whether a record has exactly the columns of the reduction."""
-        return record.keys() == set(self.columns)
+        """Tell whether a record has exactly the columns of the reduction, or of an older one."""
+        return record.keys() in (set(self.columns), set(self.columns) - set(self.newer))
 
     def stage(self, con: duckdb.DuckDBPyConnection, relation: str) -> None:
         """Insert the rows of `relation` into the staging table, and those of no use into `stage_rejects`."""
@@ -55,7 +57,7 @@ class ReducedShape:
         values += [
             f"TRY_CAST(rtrim(substr(record ->> '$.{name}', 1, 26), 'Z') AS TIMESTAMP) AS {name}" for name in _TIMES
         ]
-        values += [f"TRY_CAST(record ->> '$.{name}' AS BIGINT) AS {name}" for name in self.counts]
+        values += [f"{self._count(name)} AS {name}" for name in self.counts]
         unknown = " OR ".join(f"{name} IS NULL" for name in ("day", *_TIMES, *self.counts))
         wrong = " OR ".join(f"NOT regexp_full_match({name}, '{_GUID}')" for name in self.ids)
         con.execute(f"""
@@ -79,13 +81,17 @@ class ReducedShape:
             FROM reduced_rows WHERE problem IS NOT NULL""")
         con.execute("DROP TABLE reduced_rows")
 
+    def _count(self, name: str) -> str:
+        value = f"TRY_CAST(record ->> '$.{name}' AS BIGINT)"
+        return f"CASE WHEN json_exists(record, '$.{name}') THEN {value} ELSE 0 END" if name in self.newer else value
+
 
 REDUCED_SHAPES = (
     ReducedShape(
         "reduced_usage",
         "reduced_usage",
         "stage_reduced_usage",
-        ("log", "category", "plane", "principal_name", "principal_type", "operation", "scope"),
+        ("log", "category", "plane", "principal_name", "principal_type", "operation", "scope", "access"),
         ("principal_id", "app_id", "role_assignment_id"),
         _COUNTS,
         """CASE
@@ -93,7 +99,11 @@ REDUCED_SHAPES = (
             WHEN plane IS NULL OR plane NOT IN ('control', 'data') THEN 'it is of no plane'
             WHEN operation IS NULL THEN 'it names no operation'
             WHEN log = 'activity_log' AND operation NOT LIKE '%_/_%' THEN 'its operation is no permission'
-            WHEN scope IS NULL OR scope NOT LIKE '/%' THEN 'it names no resource or scope' END""",
+            WHEN scope IS NULL OR scope NOT LIKE '/%' THEN 'it names no resource or scope'
+            WHEN access IS NOT NULL AND (log <> 'storage_log'
+                OR access NOT IN ('roles', 'key', 'sas', 'anonymous', 'unsaid', 'unmapped'))
+                THEN 'it names no way of access that is known' END""",
+        newer=("access", "other"),
     ),
     ReducedShape(
         "reduced_sign_ins",

@@ -28,6 +28,10 @@ OID = "http://schemas.microsoft.com/identity/claims/objectidentifier"
 _USAGE = "SELECT * FROM usage_days ORDER BY ALL"
 _SIGN_INS = "SELECT * FROM sign_ins ORDER BY ALL"
 _ASSIGNED = "SELECT * FROM role_assignment_requests ORDER BY ALL"
+_OF_DAYS = tuple(
+    f"SELECT * FROM {name} ORDER BY ALL"
+    for name in ("request_access", "unmapped_operations", "unknown_operations", "coverage", "principal_aliases")
+)
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +128,8 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     storage += [
         storage_record(correlationId=_guid(90), identity={"type": "SAS"}),
         storage_record(correlationId=_guid(91), statusCode=403, statusText="AuthorizationPermissionMismatch"),
+        storage_record(correlationId=_guid(92), time="2025-03-07T05:00:00Z", identity={"type": "AccountKey"}),
+        storage_record(correlationId=_guid(93), operationName="Unheard", identity={"type": "OAuth"}),
     ]
     (folder / "storage.jsonl").write_text(line_texts(storage), encoding="utf-8")
     signed = [
@@ -178,6 +184,9 @@ def test_spark_and_duckdb_agree_row_for_row_though_an_executor_dies(
     assert reduced[1].equals(whole[1])
     assert whole[2].height > 1
     assert reduced[2].equals(whole[2])
+    by_day, by_whole_day = (answers(tmp_path / f"{name}.duckdb", *_OF_DAYS) for name in ("spark", "here"))
+    assert {"roles", "sas", "key", "unmapped"} <= set(by_whole_day[0]["access"])
+    assert all(frame.equals(other) for frame, other in zip(by_day, by_whole_day, strict=True))
     refused = {note.partition(": ")[2] for note in on_spark.notes if "rejected" in note}
     assert refused == {note for note in here.notes if "rejected" in note}
     kept = "SELECT reason, raw FROM rejects ORDER BY ALL"
