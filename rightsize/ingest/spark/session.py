@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -32,6 +33,18 @@ _LOCAL = {
 
 
 @contextmanager
+def _own_words_only() -> Iterator[None]:
+    """Take back the words that a client of Spark Connect leaves: they make later sessions clients, too."""
+    words = set(os.environ)
+    try:
+        yield
+    finally:
+        for name in set(os.environ) - words:
+            if name.startswith("SPARK_"):
+                del os.environ[name]
+
+
+@contextmanager
 def spark_session(url: str, settings: Mapping[str, str] | None = None) -> Iterator[SparkSession]:
     """Open a session, and end it where nobody else had one.
 
@@ -43,6 +56,12 @@ def spark_session(url: str, settings: Mapping[str, str] | None = None) -> Iterat
         UsageError: The packages of the extra `spark` are not installed.
         ServiceError: No Spark answers there, or there is no Java for one.
     """
+    with _own_words_only(), _opened(url, settings or {}) as session:
+        yield session
+
+
+@contextmanager
+def _opened(url: str, settings: Mapping[str, str]) -> Iterator[SparkSession]:
     try:
         from pyspark.errors import PySparkException  # noqa: PLC0415
         from pyspark.sql import SparkSession  # noqa: PLC0415
@@ -58,14 +77,14 @@ def spark_session(url: str, settings: Mapping[str, str] | None = None) -> Iterat
             session = SparkSession.builder.remote(url).create()
         else:
             builder = SparkSession.builder.appName("rightsize").master(url)
-            for name, value in ({**(_LOCAL if url.startswith("local") else {}), **(settings or {})}).items():
+            for name, value in ({**(_LOCAL if url.startswith("local") else {}), **settings}).items():
                 builder = builder.config(name, value)
             session = builder.getOrCreate()
             session.sparkContext.setLogLevel("ERROR")
         for name, value in _MEANING.items():
             session.conf.set(name, value)
         if connect:
-            for name, value in (settings or {}).items():
+            for name, value in settings.items():
                 session.conf.set(name, value)
     except (PySparkException, OSError, RuntimeError) as error:
         raise ServiceError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 
 pytest.importorskip("sqlglot", reason="needs sqlglot")
 
+from rightsize.ingest.spark.session import spark_session
 from rightsize.model.errors import InputError, ServiceError
 from rightsize.store.connection import open_store
 from rightsize.workflow.load import load_paths
@@ -234,6 +236,14 @@ def _rows(numbers: range) -> pl.DataFrame:
             "Properties_d": [json.dumps(record.get("properties", {})) for record in records],
         }
     ).with_columns(pl.col("TimeGenerated").str.strptime(pl.Datetime("us", "UTC"), "%Y-%m-%dT%H:%M:%S%.fZ"))
+
+
+def test_a_session_leaves_the_process_as_it_was(cluster: Cluster) -> None:
+    """So that another session of it may be one of a master."""
+    before = dict(os.environ)
+    with spark_session(cluster.url) as session:
+        assert session.sql("SELECT 1").collect() == [(1,)]
+    assert dict(os.environ) == before
 
 
 def test_what_is_not_there_is_said(cluster: Cluster, tmp_path: Path) -> None:

@@ -41,9 +41,7 @@ def test_a_master_url_gives_the_store_that_duckdb_makes(tmp_path: Path) -> None:
     command += ["--spark-results", str(tmp_path / "results"), "--db", str(tmp_path / "spark.duckdb"), "-o", "json"]
     done = subprocess.run(
         [*command, str(tmp_path / "logs")],
-        # A client of Spark Connect leaves words for those that come after it.
-        env={name: value for name, value in os.environ.items() if not name.startswith("SPARK_")}
-        | {"SPARK_LOCAL_IP": "127.0.0.1"},
+        env=os.environ | {"SPARK_LOCAL_IP": "127.0.0.1"},
         cwd=tmp_path,
         capture_output=True,
         text=True,
