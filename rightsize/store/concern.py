@@ -41,42 +41,19 @@ _TABLES = (
         UNION SELECT {folded("principal_id")}, {folded("group_id")} FROM base.group_schedule_instances
         WHERE access = 'member'""",
     f"""CREATE OR REPLACE TEMP TABLE c_held AS
-        SELECT *, array_to_string(parts[:5], '/') AS area, len(parts) > 5 AS inside
-        FROM (
-            SELECT row_number() OVER () AS n, holder, role, id, place, string_split(place, '/') AS parts
-            FROM (
-                SELECT DISTINCT {folded("principal_id")} AS holder, {folded("role_definition_id")} AS role,
-                    {folded("role_assignment_id")} AS id, {folded(tidy_scope('"scope"'))} AS place
-                FROM base.role_assignments))""",
+        SELECT row_number() OVER () AS n, * FROM (
+            SELECT DISTINCT {folded("principal_id")} AS holder, {folded("role_definition_id")} AS role,
+                {folded("role_assignment_id")} AS id, {folded(tidy_scope('"scope"'))} AS place
+            FROM base.role_assignments)""",
+    f"""CREATE OR REPLACE TEMP TABLE c_patterns AS
+        SELECT DISTINCT {folded("role_definition_id")} AS role, {folded("pattern")} AS pattern
+        FROM base.role_permissions WHERE kind IN ('action', 'data_action')""",
     f"""CREATE OR REPLACE TEMP TABLE c_actors AS
         SELECT a.actor_key, {folded("coalesce(a.principal_id, alias.principal_id)")} AS who
         FROM base.actors AS a LEFT JOIN c_aliases AS alias ON alias.alias = a.principal_name""",
-    """CREATE OR REPLACE TEMP TABLE c_acts AS
-        SELECT DISTINCT c.who, u.operation_key, u.scope_key, u.assignment_key
-        FROM base.usage_days AS u JOIN c_actors AS c USING (actor_key)
-        WHERE u.plane IN ('control', 'data') AND c.who IS NOT NULL""",
-    "CREATE OR REPLACE TEMP TABLE c_wanted (who VARCHAR)",
     "CREATE OR REPLACE TEMP TABLE c_settled (who VARCHAR)",
     "CREATE OR REPLACE TEMP TABLE c_reached (holder VARCHAR)",
-    "CREATE OR REPLACE TEMP TABLE c_new (holder VARCHAR)",
 )
-# What may have allowed an operation: an allowing pattern that it matches. One without a slash may have been any, and so
-# may one that stands for another (`loose`).
-_GRANTS = f"""CREATE OR REPLACE TEMP TABLE c_grants AS
-    WITH used AS (
-        SELECT operation_key, folded, NOT contains(folded, '/') OR list_contains($loose, folded) AS loose
-        FROM base.operation_names WHERE operation_key IN (SELECT DISTINCT operation_key FROM c_acts)),
-    patterns AS (
-        SELECT DISTINCT {folded("role_definition_id")} AS role, {folded("pattern")} AS pattern
-        FROM base.role_permissions WHERE kind IN ('action', 'data_action')),
-    wild AS (
-        SELECT pattern, replace(replace(replace(replace(pattern, '!', '!!'), '_', '!_'), '%', '!%'), '*', '%') AS shape
-        FROM (SELECT DISTINCT pattern FROM patterns WHERE contains(pattern, '*'))),
-    matched AS (
-        SELECT operation_key, folded AS pattern FROM used
-        UNION ALL SELECT operation_key, pattern FROM used JOIN wild ON used.folded LIKE wild.shape ESCAPE '!')
-    SELECT DISTINCT role, operation_key FROM matched JOIN patterns USING (pattern)
-    UNION SELECT role, operation_key FROM used, (SELECT DISTINCT role FROM c_held) WHERE loose"""
 _UP = """WITH RECURSIVE up(who, holder) AS (
         SELECT DISTINCT who, who FROM {start}
         UNION SELECT up.who, e.holder FROM up JOIN c_edges AS e ON e.member = up.holder)"""
@@ -84,14 +61,50 @@ _ABOVE = """WITH RECURSIVE above(holder) AS (
         SELECT who FROM {start} UNION SELECT e.holder FROM above JOIN c_edges AS e ON e.member = above.holder)"""
 _DOWN = """WITH RECURSIVE down(holder) AS (
         SELECT holder FROM {start} UNION SELECT e.member FROM down JOIN c_edges AS e ON e.holder = down.holder)"""
+# Callers whom what was reached last may concern, who are looked at for the first time, and what they did.
+_ACTS = (
+    f"""CREATE OR REPLACE TEMP TABLE c_some AS
+        WITH ids AS (SELECT id FROM c_ids UNION SELECT id FROM c_held JOIN c_new USING (holder)),
+        keys AS (
+            SELECT assignment_key FROM base.assignment_names
+            WHERE {folded("role_assignment_id")} IN (SELECT id FROM ids))
+        SELECT DISTINCT who FROM c_actors
+        WHERE who IS NOT NULL AND who NOT IN (SELECT who FROM c_settled) AND (
+            who IN ({_DOWN.format(start="c_new")} SELECT holder FROM down)
+            OR actor_key IN (
+                SELECT actor_key FROM base.usage_days
+                WHERE plane IN ('control', 'data') AND assignment_key IN (SELECT assignment_key FROM keys))
+            OR EXISTS (SELECT 1 FROM c_open JOIN c_new USING (holder)))""",
+    """CREATE OR REPLACE TEMP TABLE c_acts AS
+        SELECT DISTINCT c.who, u.operation_key, u.scope_key, u.assignment_key
+        FROM base.usage_days AS u JOIN c_actors AS c USING (actor_key)
+        WHERE u.plane IN ('control', 'data') AND c.who IN (SELECT who FROM c_some)""",
+)
+# What may have allowed an operation: an allowing pattern that it matches. One without a slash may have been any, and so
+# may one that stands for another (`loose`).
+_GRANTS = """CREATE OR REPLACE TEMP TABLE c_grants AS
+    WITH used AS (
+        SELECT operation_key, folded, NOT contains(folded, '/') OR list_contains($loose, folded) AS loose
+        FROM base.operation_names WHERE operation_key IN (SELECT DISTINCT operation_key FROM c_acts)),
+    wild AS (
+        SELECT pattern, replace(replace(replace(replace(pattern, '!', '!!'), '_', '!_'), '%', '!%'), '*', '%') AS shape
+        FROM (SELECT DISTINCT pattern FROM c_patterns WHERE contains(pattern, '*'))),
+    matched AS (
+        SELECT operation_key, folded AS pattern FROM used
+        UNION ALL SELECT operation_key, pattern FROM used JOIN wild ON used.folded LIKE wild.shape ESCAPE '!')
+    SELECT DISTINCT role, operation_key FROM matched JOIN c_patterns USING (pattern)
+    UNION SELECT role, operation_key FROM used, (SELECT DISTINCT role FROM c_held) WHERE loose"""
 # Calls that an assignment reached by now may have allowed, beside all that may have allowed them.
 _CANDIDATES = f"""CREATE OR REPLACE TEMP TABLE c_pairs AS
     WITH acts AS (
         SELECT a.*, n.folded AS place, array_to_string(string_split(n.folded, '/')[:5], '/') AS area
-        FROM c_acts AS a JOIN c_some USING (who) JOIN base.scope_names AS n USING (scope_key)),
-    up AS ({_UP.format(start="c_some")} SELECT * FROM up)
+        FROM c_acts AS a JOIN base.scope_names AS n USING (scope_key)),
+    up AS ({_UP.format(start="c_some")} SELECT * FROM up),
+    held AS (
+        SELECT *, array_to_string(parts[:5], '/') AS area, len(parts) > 5 AS inside
+        FROM (SELECT *, string_split(place, '/') AS parts FROM c_held WHERE holder IN (SELECT holder FROM up)))
     SELECT acts.who, acts.operation_key, acts.scope_key, h.holder, h.n
-    FROM acts JOIN up USING (who) JOIN c_held AS h ON h.holder = up.holder
+    FROM acts JOIN up USING (who) JOIN held AS h ON h.holder = up.holder
     JOIN c_grants AS g ON g.role = h.role AND g.operation_key = acts.operation_key
     WHERE h.place NOT LIKE '/subscriptions/%' OR starts_with(acts.place || '/', h.place || '/')
         OR (h.inside AND h.area = acts.area)
@@ -104,26 +117,12 @@ _CANDIDATES = f"""CREATE OR REPLACE TEMP TABLE c_pairs AS
     SELECT acts.who, acts.operation_key, acts.scope_key, o.holder, -1
     FROM acts JOIN c_grants AS g USING (operation_key) JOIN c_held AS h USING (role)
     JOIN c_open AS o ON o.holder = h.holder"""
-
-
 _GROWTH = (
-    f"""CREATE OR REPLACE TEMP TABLE c_some AS
-        WITH ids AS (SELECT id FROM c_ids UNION SELECT id FROM c_held JOIN c_new USING (holder)),
-        keys AS (
-            SELECT assignment_key FROM base.assignment_names
-            WHERE {folded("role_assignment_id")} IN (SELECT id FROM ids))
-        SELECT DISTINCT who FROM c_acts
-        WHERE who NOT IN (SELECT who FROM c_settled) AND (
-            who IN ({_DOWN.format(start="c_new")} SELECT holder FROM down)
-            OR assignment_key IN (SELECT assignment_key FROM keys)
-            OR EXISTS (SELECT 1 FROM c_open JOIN c_new USING (holder)))""",
     _CANDIDATES,
     f"""CREATE OR REPLACE TEMP TABLE c_found AS
         SELECT DISTINCT who FROM c_pairs JOIN c_new USING (holder)
-        UNION SELECT DISTINCT who FROM c_acts JOIN c_some USING (who)
-        JOIN base.assignment_names AS x USING (assignment_key)
+        UNION SELECT DISTINCT who FROM c_acts JOIN base.assignment_names AS x USING (assignment_key)
         WHERE {folded("x.role_assignment_id")} IN (SELECT id FROM c_ids)""",
-    "INSERT INTO c_wanted SELECT who FROM c_found",
     "INSERT INTO c_settled SELECT who FROM c_found",
     "INSERT INTO c_reached SELECT holder FROM c_new",
     """CREATE OR REPLACE TEMP TABLE c_new AS
@@ -217,18 +216,18 @@ class Concern:
         run = self._store.connection.execute
         for statement in _TABLES:
             run(statement)
-        run(_GRANTS, {"loose": sorted(loose)})
         run("CREATE OR REPLACE TEMP TABLE c_self AS SELECT $id AS who, $id AS holder", {"id": principal_id})
         run(f"CREATE OR REPLACE TEMP TABLE c_own AS {_UP.format(start='c_self')} SELECT DISTINCT holder FROM up")
         run(f"CREATE OR REPLACE TEMP TABLE c_crowd AS {_DOWN.format(start='c_own')} SELECT holder AS who FROM down")
         run("CREATE OR REPLACE TEMP TABLE c_open AS SELECT holder FROM c_own WHERE list_contains($names, holder)",
             {"names": open_groups.to_list()})  # fmt: skip
-        run(f"INSERT INTO c_wanted {_DOWN.format(start='c_self')} SELECT holder FROM down")
-        run("INSERT INTO c_new SELECT holder FROM c_own")
+        run("CREATE OR REPLACE TEMP TABLE c_new AS SELECT holder FROM c_own")
         run(f"CREATE OR REPLACE TEMP TABLE c_spelt AS {_spelt('c_crowd')}")
         self._name_activations()
-        while run("SELECT count(*) FROM c_new").fetchall() != [(0,)]:
-            self._grow()
+        while self._has_rows("c_new"):
+            self._grow(loose)
+        run(f"""CREATE OR REPLACE TEMP TABLE c_wanted AS SELECT who FROM c_settled
+            UNION ({_DOWN.format(start="c_self")} SELECT holder FROM down)""")
 
     def table(self, name: str) -> pl.DataFrame:
         """Return a table of the model: of use, sign-ins and requests what concerns the principal, else all of it."""
@@ -266,10 +265,21 @@ class Concern:
             {"ids": pl.concat(ids).drop_nulls().unique().to_list()},
         )
 
-    def _grow(self) -> None:
+    def _grow(self, loose: Iterable[str]) -> None:
         """Take in the use that what was reached last may have allowed, and reach what its callers may have chosen."""
+        run = self._store.connection.execute
+        for statement in _ACTS:
+            run(statement)
+        if not self._has_rows("c_acts"):
+            run("INSERT INTO c_reached SELECT holder FROM c_new")
+            run("DELETE FROM c_new")
+            return
+        run(_GRANTS, {"loose": sorted(loose)})
         for statement in _GROWTH:
-            self._store.connection.execute(statement)
+            run(statement)
+
+    def _has_rows(self, name: str) -> bool:
+        return bool(self._store.connection.execute(f"SELECT 1 FROM {name} LIMIT 1").fetchall())
 
     def _usage(self) -> pl.DataFrame:
         watched = ", ".join(literal(one) for one in _WATCHED)
@@ -292,11 +302,13 @@ class Concern:
             HAVING max(day) IS NOT NULL""")
 
     def _token_calls(self) -> pl.DataFrame:
-        calls = """
+        self._store.connection.execute("""CREATE OR REPLACE TEMP TABLE c_calls AS
             SELECT * FROM base.events WHERE token_id IS NOT NULL
-                AND actor_key IN (SELECT actor_key FROM c_actors WHERE who IN (SELECT who FROM c_self))"""
-        given = f"SELECT * FROM base.sign_in_rows WHERE token_id IN (SELECT substr(token_id, 2) FROM ({calls}))"
-        return self._frame(view_text(table("token_calls"), events=calls, sign_in_rows=given))
+                AND actor_key IN (SELECT actor_key FROM c_actors WHERE who IN (SELECT who FROM c_self))""")
+        if not self._has_rows("c_calls"):
+            return empty("token_calls")
+        given = "SELECT * FROM base.sign_in_rows WHERE token_id IN (SELECT substr(token_id, 2) FROM c_calls)"
+        return self._frame(view_text(table("token_calls"), events="SELECT * FROM c_calls", sign_in_rows=given))
 
     def _assignment_requests(self) -> pl.DataFrame:
         """Return all of them, by the aliases that are resolved already."""

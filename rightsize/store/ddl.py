@@ -121,8 +121,8 @@ _SCOPE_SPELLING = "coalesce((SELECT spelling FROM base.scope_names AS n WHERE n.
 RESOLVED = (
     "SELECT alias, min(principal_id) AS principal_id FROM ("
     "SELECT alias, principal_id FROM base.principal_aliases "
-    "UNION SELECT principal_id, principal_id FROM base.principals) "
-    "GROUP BY alias HAVING count(DISTINCT principal_id) = 1"
+    "UNION ALL SELECT principal_id, principal_id FROM base.principals) "
+    "GROUP BY alias HAVING min(principal_id) = max(principal_id)"
 )
 """SQL for what a name means: `alias, principal_id`."""
 RESOLVED_ACTORS = (
