@@ -98,7 +98,7 @@ def read_states(inputs: Inputs, window: Window, tenant: Tenant) -> pl.DataFrame:
     ).sort("a")
 
 
-@once
+@once("principals", "role_assignments", "listings", "group_closure")
 def open_groups(inputs: Inputs) -> pl.Series:
     """Return the holders of assignments that may be groups with members whom no complete listing shows."""
     described = described_principals(inputs)
@@ -108,7 +108,7 @@ def open_groups(inputs: Inputs) -> pl.Series:
     return holders.filter(~holders.is_in(known.implode()) & ~holders.is_in(single.implode()))
 
 
-@once
+@once("principals", "role_assignments")
 def described_principals(inputs: Inputs) -> pl.DataFrame:
     """Return `(principal_id, principal_type, kinds)`: the sign-in logs that would show each principal.
 

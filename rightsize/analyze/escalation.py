@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import polars as pl
@@ -29,7 +30,6 @@ from rightsize.rules.escalation import escalation_rules
 ASSIGN = "microsoft.authorization/roleassignments/write"
 _ROLES = re.compile(r"RoleDefinitionId\]\s*ForAnyOfAnyValues:GuidEquals\s*\{([^}]*)\}", re.IGNORECASE)
 _GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_LINKED = ("resource", "identity", "secrets")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +74,19 @@ def rules_of_roles(grants: pl.DataFrame) -> pl.DataFrame:
 
     Of several permissions that give the same to the same target, the surest is named.
     """
-    rules = pl.concat(
-        escalation_rules(plane).with_columns(plane=pl.lit(plane)) for plane in ("control", "data")
-    ).with_row_index("order")
     return (
-        grants.join(rules, left_on=["name", "plane"], right_on=["permission", "plane"])
+        grants.join(_rules_of_azure(), left_on=["name", "plane"], right_on=["permission", "plane"])
         .sort("role", "kind", "gains", "conditional", "certain", "order", descending=[False] * 4 + [True, False])
         .unique(["role", "kind", "gains"], keep="first", maintain_order=True)
         .select("role", "rule", "plane", "kind", "gains", "certain", "what", "conditional", permission="name")
     )
+
+
+@cache
+def _rules_of_azure() -> pl.DataFrame:
+    return pl.concat(
+        escalation_rules(plane).with_columns(plane=pl.lit(plane)) for plane in ("control", "data")
+    ).with_row_index("order")
 
 
 def _link_identities(graph: Graph, facts: Facts, tenant: Tenant) -> None:
@@ -129,7 +133,10 @@ def _link_roles(graph: Graph, facts: Facts, tenant: Tenant, inputs: Inputs, hold
 
 def _conditions_within(tenant: Tenant) -> dict[str, str]:
     """Return the condition of the block that grants the assigning of roles, of roles that hedge it themselves."""
-    hedged = tenant.patterns.filter(pl.col("condition").is_not_null()).sort("role", "block")
+    hedged = tenant.patterns.filter(pl.col("condition").is_not_null())
+    if hedged.is_empty():
+        return {}
+    hedged = hedged.sort("role", "block")
     return dict(hedged.select("role", "condition").unique("role", keep="first", maintain_order=True).iter_rows())
 
 
@@ -146,7 +153,9 @@ def _roles_of(condition: str | None) -> tuple[str, ...]:
 
 def with_assignable(holdings: Holdings, tenant: Tenant, inputs: Inputs) -> Holdings:
     """Add what roles grant that nobody holds, but that conditions let somebody assign."""
-    wanted = assignable(holdings.assigned, tenant) - set(holdings.grants["role"])
+    wanted = assignable(holdings.assigned, tenant) - set(holdings.grants["role"].unique())
+    if not wanted:
+        return holdings
     listed = inputs.role_operations.filter(folded(pl.col("role_definition_id")).is_in(list(wanted)))
     extra = listed.select(
         role=folded(listed["role_definition_id"]),
@@ -173,23 +182,10 @@ def _link_targets(graph: Graph, facts: Facts, tree: ScopeTree) -> None:
 
 
 def _link_below(graph: Graph, facts: Facts, places: pl.Series, tree: ScopeTree) -> None:
-    kinds = pl.concat(
-        escalation_rules(plane).select("gains", "kind", "target", "unless") for plane in ("control", "data")
-    )
-    kinds = kinds.filter(pl.col("gains").is_in(_LINKED)).unique().sort("gains", "kind")
-    there = facts.resources.rename({"type": "target"}).join(kinds, on="target").filter(~_is_closed())
-    letter = pl.col("gains").replace_strict({"resource": "r", "secrets": "s"}, default="p")
-    ends = (
-        there.join(facts.identities, on="scope", how="left")
-        .filter((pl.col("gains") != "identity") | pl.col("principal_id").is_not_null())
-        .select(
-            "scope", "gains", "kind",
-            end=letter + ":" + pl.when(pl.col("gains") == "identity").then("principal_id").otherwise("scope"),
-        )
-    )  # fmt: skip
-    below = containing(ends["scope"], places, tree)
+    below = containing(facts.targets["scope"], places, tree)
     key = ("assigned", "gains", "kind")
-    spread = below.rename({"place": "scope"}).join(ends, on="scope").group_by(key).agg(pl.col("end").sort()).sort(key)
+    ends = below.rename({"place": "scope"}).join(facts.targets, on="scope")
+    spread = ends.group_by(key).agg(pl.col("end").sort()).sort(key)
     for place, gains, kind, found in spread.iter_rows():
         node = f"t:{gains}|{kind}|{place}"
         if f"a:{place}" in graph.numbers:
@@ -197,17 +193,6 @@ def _link_below(graph: Graph, facts: Facts, places: pl.Series, tree: ScopeTree) 
         if node in graph.numbers:
             for end in found:
                 graph.link(node, end, "")
-
-
-def _is_closed() -> pl.Expr:
-    """Return whether a setting of the resource closes the way that a rule names."""
-    ways = [row["unless"] for plane in ("control", "data") for row in escalation_rules(plane).to_dicts()]
-    found = [
-        (pl.col("unless") == way) & (pl.col("settings").str.json_path_match(f"$.{name}") == value)
-        for way in sorted({way for way in ways if way})
-        for name, _, value in [way.partition("=")]
-    ]
-    return pl.any_horizontal(found).fill_null(False)
 
 
 def _link_code(graph: Graph, facts: Facts) -> None:

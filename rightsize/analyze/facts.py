@@ -11,6 +11,7 @@ from rightsize.analyze.graph.tables import GRAPH_APP_ID, GraphTables, held_permi
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.text import folded, place_of
 from rightsize.analyze.trust import read_delegated, read_governed, read_issuers, read_trusted, read_units
+from rightsize.rules.escalation import escalation_rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,7 @@ class Facts:
 
     Attributes:
         resources: `(scope, type, settings)` of every resource that anything names.
+        targets: `(scope, gains, kind, end)`: what rules let somebody have at a resource, and the node of it.
         attached: `(scope, principal_id)` of managed identities and the resources that have them.
         identities: `(scope, principal_id)` of user-assigned identities, which are resources themselves.
         owned: `(owner_id, owned_id, kind)`; kind Group or ServicePrincipal.
@@ -36,6 +38,7 @@ class Facts:
     """
 
     resources: pl.DataFrame
+    targets: pl.DataFrame
     attached: pl.DataFrame
     identities: pl.DataFrame
     owned: pl.DataFrame
@@ -86,25 +89,28 @@ def read_facts(inputs: Inputs, table_of: Callable[[str], pl.DataFrame]) -> Facts
     known = typed.select("scope", type=folded(pl.col("resource_type"))).drop_nulls()
     settings = listed.select("scope", "settings")
     others = pl.concat([links.select("scope"), identities.select("scope")]).select("scope", type=_type_of("scope"))
+    names = ("api_permissions", "app_role_assignments", "permission_grants")
+    graph = GraphTables.of(principals=inputs.principals, **{name: table_of(name) for name in names})
+    consented = held_permissions(graph)
     held = _directory_roles(table_of)
     roles = held.filter(pl.col("scope") == "/").drop("scope")
     units = read_units(table_of)
     restricted = "/administrativeunits/" + units.filter("restricted")["unit"].unique()
     strong = held.filter((pl.col("scope") == "/") | pl.col("scope").is_in(restricted.implode()))["principal_id"]
+    resources = pl.concat([known, others]).unique("scope", keep="first", maintain_order=True)
+    resources = resources.join(settings, on="scope", how="left").sort("scope")
     return Facts(
-        resources=pl.concat([known, others])
-        .unique("scope", keep="first", maintain_order=True)
-        .join(settings, on="scope", how="left")
-        .sort("scope"),
+        resources=resources,
+        targets=_targets(resources, identities),
         attached=links,
         identities=identities.sort("scope", "principal_id"),
         owned=_owned(table_of("object_owners"), people),
-        permissions=_permissions(inputs, table_of),
+        permissions=_permissions(consented),
         roles=roles,
         scoped=held.filter(pl.col("scope") != "/"),
         units=units,
         governed=read_governed(inputs.group_schedule_instances),
-        delegated=read_delegated(inputs.principals, table_of),
+        delegated=read_delegated(consented),
         trusted=read_trusted(table_of, people, identities),
         issuers=read_issuers(listed),
         principals=people.filter(pl.col("deleted_on").is_null()).select(
@@ -123,6 +129,38 @@ def _type_of(column: str) -> pl.Expr:
     tail = pl.col(column).str.split("/providers/").list.last().str.split("/")
     steps = tail.list.slice(1).list.gather_every(2)
     return tail.list.first() + "/" + steps.list.join("/")
+
+
+_LINKED = ("resource", "identity", "secrets")
+
+
+def _targets(resources: pl.DataFrame, identities: pl.DataFrame) -> pl.DataFrame:
+    """Return `(scope, gains, kind, end)` of resources at which a rule gives something that no setting closes."""
+    kinds = pl.concat(
+        escalation_rules(plane).select("gains", "kind", "target", "unless") for plane in ("control", "data")
+    )
+    kinds = kinds.filter(pl.col("gains").is_in(_LINKED)).unique()
+    there = resources.rename({"type": "target"}).join(kinds, on="target").filter(~_is_closed())
+    letter = pl.col("gains").replace_strict({"resource": "r", "secrets": "s"}, default="p")
+    return (
+        there.join(identities, on="scope", how="left")
+        .filter((pl.col("gains") != "identity") | pl.col("principal_id").is_not_null())
+        .select(
+            "scope", "gains", "kind",
+            end=letter + ":" + pl.when(pl.col("gains") == "identity").then("principal_id").otherwise("scope"),
+        )
+    )  # fmt: skip
+
+
+def _is_closed() -> pl.Expr:
+    """Return whether a setting of the resource closes the way that a rule names."""
+    ways = [row["unless"] for plane in ("control", "data") for row in escalation_rules(plane).to_dicts()]
+    found = [
+        (pl.col("unless") == way) & (pl.col("settings").str.json_path_match(f"$.{name}") == value)
+        for way in sorted({way for way in ways if way})
+        for name, _, value in [way.partition("=")]
+    ]
+    return pl.any_horizontal(found).fill_null(False)
 
 
 def _owned(owners: pl.DataFrame, people: pl.DataFrame) -> pl.DataFrame:
@@ -153,15 +191,13 @@ def _directory_roles(table_of: Callable[[str], pl.DataFrame]) -> pl.DataFrame:
     return both.unique().drop_nulls().sort("principal_id", "permission", "state", "scope")
 
 
-def _permissions(inputs: Inputs, table_of: Callable[[str], pl.DataFrame]) -> pl.DataFrame:
+def _permissions(held: pl.DataFrame) -> pl.DataFrame:
     """Return `(principal_id, permission)` of application permissions of Microsoft Graph.
 
     Permissions whose names nothing loaded says are left out.
     """
-    names = ("api_permissions", "app_role_assignments")
-    tables = GraphTables.of(principals=inputs.principals, **{name: table_of(name) for name in names})
-    held = held_permissions(tables).filter(
+    of_graph = held.filter(
         (pl.col("access") == "application") & (pl.col("api_app_id") == GRAPH_APP_ID).fill_null(False)
     )
-    found = held.select(principal_id="client_id", permission=folded(pl.col("permission")))
+    found = of_graph.select(principal_id="client_id", permission=folded(pl.col("permission")))
     return found.drop_nulls().unique().sort("principal_id", "permission")

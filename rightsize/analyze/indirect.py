@@ -137,6 +137,8 @@ def link_delegated(graph: Graph, facts: Facts, tenant: Tenant, *, with_eligible:
     An application has no more there than its user has: an edge needs the permission, and a user who may do it. It is
     never certain, since that user has to sign in to it.
     """
+    if facts.delegated.is_empty():
+        return
     ways = delegated_ways(facts, tenant, with_eligible=with_eligible)
     for row in ways.iter_rows(named=True):
         who = f"as {row['user']}" if row["is_one"] else "as any user who signs in to it"

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import wraps
 from typing import TypeVar
-from weakref import WeakKeyDictionary
+from weakref import ref
 
 import polars as pl
 
@@ -41,7 +41,7 @@ TENANT_LOGS = ("graph_activity_log", "entra_audit_log")
 """Logs of the tenant itself, which show nothing of what Azure RBAC allows."""
 
 
-@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Inputs:
     """The tables of the store that an analysis of Azure RBAC reads, each under its own name."""
 
@@ -86,23 +86,40 @@ class Inputs:
         return cls(**{field.name: _complete(field.name, frames.pop(field.name, None)) for field in fields(cls)})
 
 
-def once(step: Callable[[Inputs], Found]) -> Callable[[Inputs], Found]:
-    """Take a step over the tables once for the same tables, and keep what it found as long as they are there."""
-    found: WeakKeyDictionary[Inputs, Found] = WeakKeyDictionary()
+def once(*names: str) -> Callable[[Callable[[Inputs], Found]], Callable[[Inputs], Found]]:
+    """Take a step once for the same tables of these names, or of all, and keep what it found as long as they are there.
 
-    @wraps(step)
-    def taken(inputs: Inputs) -> Found:
-        if inputs not in found:
-            found[inputs] = step(inputs)
-        return found[inputs]
+    Of inputs that share some tables a step that reads these alone is taken once.
+    """
 
-    return taken
+    def decorated(step: Callable[[Inputs], Found]) -> Callable[[Inputs], Found]:
+        kept: list[tuple[list[ref[pl.DataFrame]], Found]] = []
+
+        def forget(_: object) -> None:
+            kept[:] = [entry for entry in kept if all(one() is not None for one in entry[0])]
+
+        @wraps(step)
+        def taken(inputs: Inputs) -> Found:
+            tables = [getattr(inputs, name) for name in names or (field.name for field in fields(Inputs))]
+            for known, found in kept:
+                if all(one() is frame for one, frame in zip(known, tables, strict=True)):
+                    return found
+            found = step(inputs)
+            kept.append(([ref(frame, forget) for frame in tables], found))
+            return found
+
+        return taken
+
+    return decorated
 
 
 def _complete(name: str, frame: pl.DataFrame | None) -> pl.DataFrame:
     if frame is None:
         return empty(name)
+    schema = schema_of(name)
+    if list(frame.schema.items()) == list(schema.items()):
+        return frame
     return frame.select(
         (pl.col(column) if column in frame.columns else pl.lit(None)).cast(type_).alias(column)
-        for column, type_ in schema_of(name).items()
+        for column, type_ in schema.items()
     )

@@ -46,7 +46,7 @@ def is_known(inputs: Inputs, name: str) -> bool:
     return fold(name) in set(_known_ids(inputs))
 
 
-@once
+@once("principals", "role_assignments")
 def principal_names(inputs: Inputs) -> pl.DataFrame:
     """Return `(principal_id, name, principal_type)`: what people call a principal, its id where nothing is known."""
     listed = inputs.principals.select(

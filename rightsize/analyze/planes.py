@@ -72,6 +72,12 @@ class PlaneAnalysis:
     findings: pl.DataFrame
     activations: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=ACTIVATIONS_SCHEMA))
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was concluded of anybody."""
+        said = (self.verdicts, self.principals, self.assignments, self.denied, self.findings, self.activations)
+        return all(rows.is_empty() for rows in said)
+
     @staticmethod
     def of_nothing(plane: Plane, window: Window) -> PlaneAnalysis:
         """Return what is concluded where nobody holds or does anything."""
@@ -93,13 +99,15 @@ def with_planes(verdicts: pl.DataFrame, planes: Iterable[PlaneAnalysis]) -> pl.D
 
 
 def ledger(plane: PlaneAnalysis, holders: dict[str, list[str]], principal_id: str) -> dict[str, list[dict[str, Any]]]:
-    """Return what a plane says of one principal, under the names of `explanation.Explanation`.
+    """Return what a plane says of one principal, named as in `explanation.Explanation`; nothing where it is empty.
 
     Args:
         plane: The analysis.
         holders: The principal and the groups that contain it, each with the groups on the way to it.
         principal_id: The principal, folded.
     """
+    if plane.is_empty:
+        return {}
     held = plane.assignments.filter(pl.col("principal_id").is_in(list(holders)))
     mine = plane.verdicts.join(held.select("role_assignment_id", "state"), on=["role_assignment_id", "state"])
     own = pl.col("principal_id") == principal_id

@@ -308,7 +308,8 @@ def _own(
 
 def _roles(grants: pl.DataFrame, tenant: Tenant) -> dict[str, tuple[int, int]]:
     """Return for each role the layers that it defeats, and the planes on which it does more than show things."""
-    harm = harmful(tenant.operations).select("name", "plane", "mask")
+    granted = tenant.operations.join(grants, on=["name", "plane"], how="semi")
+    harm = harmful(granted).select("name", "plane", "mask")
     acting = pl.when(pl.col("plane") == "data").then(DATA).when(~pl.col("name").str.ends_with("/read")).then(CONTROL)
     planes = grants.select("role", bits=acting).drop_nulls().unique().group_by("role").agg(planes=pl.col("bits").sum())
     masks = (

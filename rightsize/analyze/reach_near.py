@@ -21,7 +21,7 @@ def view_from(
     """Return the view as far as some nodes reach, which says the same of them; built from what they come to hold."""
     starts = list(nodes)
     holdings = with_assignable(holdings, tenant, inputs)
-    users = {f"p:{user}" for user in facts.principals.filter(pl.col("principal_type") == "User")["principal_id"]}
+    users = facts.principals.filter(pl.col("principal_type") == "User")["principal_id"]
     clients = {f"h:{client}" for client in acting_clients(facts)}
     known = _with_next(frozenset(starts), facts, tenant)
     while True:
@@ -30,12 +30,17 @@ def view_from(
         found = known | graph.reachable(starts)
         # From the directory everything follows, and who is a user there is told apart by it; what an application may
         # do as its users rests on what these hold.
-        if any(name.startswith("x:") for name in found) or users & found - set(starts) or clients & found:
+        if any(name.startswith("x:") for name in found) or clients & found or _any_of(users, found - set(starts)):
             graph = build_graph(facts, tenant, inputs, holdings, with_eligible=with_eligible)
             return closed(graph, facts, tenant, holdings, starts)
         if found == known:
             return closed(graph, part, near, held, starts)
         known = _with_next(found, facts, tenant)
+
+
+def _any_of(users: pl.Series, nodes: Iterable[str]) -> bool:
+    """Return whether any of the nodes is one of the users."""
+    return bool(users.is_in([name[2:] for name in nodes if name[0] == "p"]).any())
 
 
 def _with_next(nodes: frozenset[str], facts: Facts, tenant: Tenant) -> frozenset[str]:

@@ -66,7 +66,7 @@ def listed_kinds(inputs: Inputs) -> pl.DataFrame:
     return pl.DataFrame({"node": parts.list.get(0, null_on_oob=True), "kind": parts.list.get(1, null_on_oob=True)})
 
 
-@once
+@once("resources")
 def setting_facts(inputs: Inputs) -> pl.DataFrame:
     """Return `(resource, kind, fact, answer)`: what settings say of who gets at the data of a resource.
 

@@ -126,18 +126,19 @@ def level_of(column: str) -> pl.Expr:
 
 def containing(places: pl.Series, assigned: pl.Series, tree: ScopeTree) -> pl.DataFrame:
     """Return `(place, assigned)` for each distinct place and each assigned place that is it or lies above it."""
-    if places.is_empty() or assigned.is_empty():
+    distinct = assigned.drop_nulls().unique()
+    if places.is_empty() or distinct.is_empty():
         return pl.DataFrame(schema={"place": pl.String, "assigned": pl.String})
-    known = pl.DataFrame({"assigned": assigned.unique()}).with_columns(
-        size=pl.col("assigned").str.count_matches("/", literal=True)
-    )
+    known = pl.DataFrame({"assigned": distinct})
     here = pl.DataFrame({"place": places.unique()}).with_columns(parts=pl.col("place").str.split("/"))
     found = [
         here.filter(pl.col("parts").list.len() > size)
         .select("place", assigned=pl.col("parts").list.head(size + 1).list.join("/"))
-        .join(above, on="assigned", how="semi")
-        for (size,), above in known.filter(pl.col("assigned") != ROOT).group_by("size")
+        .join(known, on="assigned", how="semi")
+        for size in distinct.str.count_matches("/", literal=True).unique().sort()
     ]
+    if not (distinct == ROOT).any() and not distinct.is_in(tree.chain["ancestor"].unique().implode()).any():
+        return pl.concat(found).unique()
     upwards = (
         here.select("place", node=node_of("place"))
         .join(tree.chain, on="node")

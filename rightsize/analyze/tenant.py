@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import polars as pl
 
@@ -76,9 +77,33 @@ class Tenant:
         )
 
 
-@once
+class Granted(NamedTuple):
+    """What is assigned and what roles grant, whoever did anything: the frames of these names of `Tenant`."""
+
+    assignments: pl.DataFrame
+    operations: pl.DataFrame
+    grants: pl.DataFrame
+    patterns: pl.DataFrame
+
+
+@once()
 def read_tenant(inputs: Inputs) -> Tenant:
     """Prepare what the steps of an analysis share."""
+    granted = read_granted(inputs)
+    named = [inputs.coverage["scope"], inputs.usage_days["scope"]]
+    places = pl.concat([granted.assignments["place"], *(place_of(scopes.drop_nulls().unique()) for scopes in named)])
+    membership = _membership(inputs)
+    return Tenant(
+        **granted._asdict(),
+        membership=membership,
+        sleeping=sleeping_memberships(inputs.group_schedule_instances, membership),
+        tree=read_tree(inputs.scopes, places),
+    )
+
+
+@once("role_assignments", "role_definitions", "role_permissions", "role_operations", "operations")
+def read_granted(inputs: Inputs) -> Granted:
+    """Prepare what rests on neither use nor members."""
     bare = _assignments(inputs)
     roles = bare["role"].unique()
     patterns = inputs.role_permissions.select(
@@ -96,18 +121,7 @@ def read_tenant(inputs: Inputs) -> Tenant:
         catalogue = pl.concat([catalogue, extra])
         grants = pl.concat([grants, granted_by_patterns(patterns, extra.select("name", "plane"))])
     grants = grants.group_by("role", "name", "plane").agg(pl.col("conditional").all()).sort("role", "plane", "name")
-    named = [inputs.coverage["scope"], inputs.usage_days["scope"]]
-    places = pl.concat([bare["place"], *(place_of(scopes.drop_nulls().unique()) for scopes in named)])
-    membership = _membership(inputs)
-    return Tenant(
-        assignments=_with_power(bare, grants, catalogue, patterns),
-        membership=membership,
-        sleeping=sleeping_memberships(inputs.group_schedule_instances, membership),
-        operations=catalogue,
-        grants=grants,
-        patterns=patterns,
-        tree=read_tree(inputs.scopes, places),
-    )
+    return Granted(_with_power(bare, grants, catalogue, patterns), catalogue, grants, patterns)
 
 
 def granted_by_patterns(patterns: pl.DataFrame, wanted: pl.DataFrame) -> pl.DataFrame:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import polars as pl
 
-from rightsize.analyze.graph.tables import GraphTables, held_permissions
 from rightsize.analyze.text import folded, place_of
 
 TableOf = Callable[[str], pl.DataFrame]
@@ -68,11 +67,13 @@ def read_issuers(resources: pl.DataFrame) -> pl.DataFrame:
     return resources.select(place_of(pl.col("scope")), issuer=folded(url)).drop_nulls().sort("scope")
 
 
-def read_delegated(principals: pl.DataFrame, table_of: TableOf) -> pl.DataFrame:
-    """Return `(client_id, user_id, api, permission)`; without a user every user may sign in to the application."""
-    names = ("api_permissions", "permission_grants")
-    tables = GraphTables.of(principals=principals, **{name: table_of(name) for name in names})
-    held = held_permissions(tables).select(
+def read_delegated(held: pl.DataFrame) -> pl.DataFrame:
+    """Return `(client_id, user_id, api, permission)`; without a user every user may sign in to the application.
+
+    Args:
+        held: As `graph.tables.held_permissions` returns it.
+    """
+    given = held.filter(pl.col("access") == "delegated").select(
         "client_id", "user_id", api=folded(pl.col("api_app_id")), permission=folded(pl.col("permission"))
     )
-    return held.drop_nulls(["api", "permission"]).unique().sort(held.columns, nulls_last=True)
+    return given.drop_nulls(["api", "permission"]).unique().sort(given.columns, nulls_last=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import polars as pl
 
 from rightsize.rbac.text import fold
@@ -28,6 +30,7 @@ the whole directory, any application, groups with or without directory roles, us
 membership of a group, or what a user may do in Azure or in the directory."""
 
 
+@cache
 def escalation_rules(plane: str) -> pl.DataFrame:
     """Return the rules of a plane: `rule, permission, kind, target, unless, gains, certain, what`, permissions folded.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import polars as pl
 
 from rightsize.model.nouns import LAYERS
@@ -24,7 +26,7 @@ def layers_of(operations: pl.DataFrame) -> pl.DataFrame:
     Args:
         operations: Columns `name` (folded) and `plane`, distinct.
     """
-    rules = pl.DataFrame(rows_of("layers")).with_row_index("rule").drop("source")
+    rules = _rules()
     worst = {effect: rank for rank, effect in enumerate(EFFECTS)}
     found = []
     for plane in ("control", "data"):
@@ -40,6 +42,11 @@ def layers_of(operations: pl.DataFrame) -> pl.DataFrame:
         .unique(["name", "plane", "layer"], keep="first", maintain_order=True)
         .select("name", "plane", "layer", "effect", "control", "rule")
     )
+
+
+@cache
+def _rules() -> pl.DataFrame:
+    return pl.DataFrame(rows_of("layers")).with_row_index("rule").drop("source")
 
 
 def first_layer(operations: pl.DataFrame) -> pl.Series:

@@ -9,9 +9,11 @@ subtract, and by resource groups. Of everybody else's use nothing stays but wher
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from types import TracebackType
+from typing import Self
 
 import polars as pl
 
@@ -32,6 +34,8 @@ _WATCHED = (
     "microsoft.insights/diagnosticsettings/delete",
 )
 """Operations that say something of assignments and logs of others, whoever called them."""
+_PARTIAL = ("role_assignment_requests", "usage_days", "sign_ins", "request_access", "token_calls")
+"""Tables of which only some rows are read, or that are read on the way to these."""
 
 # Whoever is in a group by what is listed, or may be by activating a membership; and who held what, listed still or not.
 _TABLES = (
@@ -173,7 +177,11 @@ def table_without_use(store: Store, name: str) -> pl.DataFrame:
 class Concern:
     """The tables of a store as far as they concern one principal.
 
-    An analysis of what `table` gives says the same of the principal as one of the whole store.
+    An analysis of what `table` gives says the same of the principal as one of the whole store. They are read by two
+    threads while whoever made it goes on; leaving its `with` block ends them.
+
+    Attributes:
+        holders: The principal and the groups that contain it, or may.
     """
 
     def __init__(
@@ -186,7 +194,7 @@ class Concern:
         read: Mapping[str, pl.DataFrame],
         ahead: Iterable[str] = (),
     ) -> None:
-        """Find what concerns the principal.
+        """Begin to find what concerns the principal.
 
         Args:
             store: The store; what is found is kept in temporary tables of its connection.
@@ -194,55 +202,68 @@ class Concern:
             open_groups: Holders of assignments that may have members whom no listing shows.
             loose: Folded names of operations that may stand for others.
             read: Tables that are read already.
-            ahead: Names of tables that will be asked for.
+            ahead: Names of tables that will be asked for, in this order.
         """
         self._store = store
         self._read = dict(read)
-        self._partial = {
-            "usage_days": self._usage,
-            "sign_ins": self._sign_ins,
-            "request_access": self._requests,
-            "token_calls": self._token_calls,
-            "role_assignment_requests": self._assignment_requests,
-        }
-        whole = [name for name in ahead if name not in self._read and name not in self._partial]
+        self._begin(principal_id, open_groups)
+        self.holders: list[str] = self._frame("SELECT holder FROM c_own")["holder"].to_list()
         # What is found is found by one statement after the other, most of them on one core.
-        with ThreadPoolExecutor(max_workers=1) as beside:
-            frames = beside.map(store.table, whole)
-            self._find(principal_id, open_groups, loose)
-        self._read |= zip(whole, frames, strict=True)
+        self._finding, self._reading = (ThreadPoolExecutor(max_workers=1) for _ in range(2))
+        whole = [name for name in ahead if name not in self._read and name not in _PARTIAL]
+        self._coming = {name: self._reading.submit(store.table, name) for name in whole}
+        self._coming["role_assignment_requests"] = self._finding.submit(self._find, sorted(loose))
+        self._coming["usage_days"] = self._finding.submit(self._usage)
+        self._coming["sign_ins"] = self._finding.submit(self._sign_ins)
+        self._coming["request_access"] = self._finding.submit(self._requests)
+        self._creditable = self._finding.submit(self._holders_of_use)
+        self._coming["token_calls"] = self._finding.submit(self._token_calls)
 
-    def _find(self, principal_id: str, open_groups: pl.Series, loose: Iterable[str]) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for threads in (self._finding, self._reading):
+            threads.shutdown(cancel_futures=True)
+
+    def table(self, name: str) -> pl.DataFrame:
+        """Return a table of the model: of use, sign-ins and requests what concerns the principal, else all of it."""
+        if name not in self._read:
+            self._read[name] = self._coming[name].result() if name in self._coming else self._store.table(name)
+        return self._read[name]
+
+    @property
+    def creditable(self) -> pl.Series:
+        """Whoever holds an assignment that may be credited with use that was read, if no log names another."""
+        return self._creditable.result()
+
+    def _begin(self, principal_id: str, open_groups: pl.Series) -> None:
         run = self._store.connection.execute
         for statement in _TABLES:
             run(statement)
         run("CREATE OR REPLACE TEMP TABLE c_self AS SELECT $id AS who, $id AS holder", {"id": principal_id})
         run(f"CREATE OR REPLACE TEMP TABLE c_own AS {_UP.format(start='c_self')} SELECT DISTINCT holder FROM up")
-        run(f"CREATE OR REPLACE TEMP TABLE c_crowd AS {_DOWN.format(start='c_own')} SELECT holder AS who FROM down")
         run("CREATE OR REPLACE TEMP TABLE c_open AS SELECT holder FROM c_own WHERE list_contains($names, holder)",
             {"names": open_groups.to_list()})  # fmt: skip
+
+    def _find(self, loose: Sequence[str]) -> pl.DataFrame:
+        """Find whose calls matter; return the calls that made assignments, which are read for it."""
+        run = self._store.connection.execute
+        run(f"CREATE OR REPLACE TEMP TABLE c_crowd AS {_DOWN.format(start='c_own')} SELECT holder AS who FROM down")
         run("CREATE OR REPLACE TEMP TABLE c_new AS SELECT holder FROM c_own")
         run(f"CREATE OR REPLACE TEMP TABLE c_spelt AS {_spelt('c_crowd')}")
-        self._name_activations()
+        # By the aliases that are resolved already.
+        made = self._frame(view_text(table("role_assignment_requests")))
+        self._name_activations(made)
         while self._has_rows("c_new"):
             self._grow(loose)
         run(f"""CREATE OR REPLACE TEMP TABLE c_wanted AS SELECT who FROM c_settled
             UNION ({_DOWN.format(start="c_self")} SELECT holder FROM down)""")
+        return made
 
-    def table(self, name: str) -> pl.DataFrame:
-        """Return a table of the model: of use, sign-ins and requests what concerns the principal, else all of it."""
-        if name not in self._read:
-            self._read[name] = self._partial[name]() if name in self._partial else self._store.table(name)
-        return self._read[name]
-
-    @property
-    def holders(self) -> list[str]:
-        """The principal and the groups that contain it, or may."""
-        return self._frame("SELECT holder FROM c_own")["holder"].to_list()
-
-    @property
-    def creditable(self) -> pl.Series:
-        """Whoever holds an assignment that may be credited with use that was read, if no log names another."""
+    def _holders_of_use(self) -> pl.Series:
         return self._frame(f"""
             {_ABOVE.format(start="c_wanted")} SELECT holder FROM above
             UNION SELECT holder FROM c_own UNION SELECT holder FROM c_reached""")["holder"]
@@ -251,10 +272,10 @@ class Concern:
         # Not by a cursor, which would not see the temporary tables; aliases are resolved already.
         return pl.DataFrame(self._store.connection.sql(sql.replace(f"({RESOLVED})", "c_aliases")))
 
-    def _name_activations(self) -> None:
+    def _name_activations(self, made: pl.DataFrame) -> None:
         """Keep the ids of the assignments that activations made for whoever shares an assignment with the principal."""
         crowd = self._frame("SELECT who FROM c_crowd")["who"]
-        made, asked = self.table("role_assignment_requests"), self.table("schedule_requests")
+        asked = self.table("schedule_requests")
         is_theirs = folded_text(pl.col("assigned_principal_id")).is_in(crowd.implode())
         ids = [
             place_of(made.filter(is_theirs)["scope"]).str.split("/").list.last(),
@@ -265,7 +286,7 @@ class Concern:
             {"ids": pl.concat(ids).drop_nulls().unique().to_list()},
         )
 
-    def _grow(self, loose: Iterable[str]) -> None:
+    def _grow(self, loose: Sequence[str]) -> None:
         """Take in the use that what was reached last may have allowed, and reach what its callers may have chosen."""
         run = self._store.connection.execute
         for statement in _ACTS:
@@ -274,7 +295,7 @@ class Concern:
             run("INSERT INTO c_reached SELECT holder FROM c_new")
             run("DELETE FROM c_new")
             return
-        run(_GRANTS, {"loose": sorted(loose)})
+        run(_GRANTS, {"loose": loose})
         for statement in _GROWTH:
             run(statement)
 
@@ -309,10 +330,6 @@ class Concern:
             return empty("token_calls")
         given = "SELECT * FROM base.sign_in_rows WHERE token_id IN (SELECT substr(token_id, 2) FROM c_calls)"
         return self._frame(view_text(table("token_calls"), events="SELECT * FROM c_calls", sign_in_rows=given))
-
-    def _assignment_requests(self) -> pl.DataFrame:
-        """Return all of them, by the aliases that are resolved already."""
-        return self._frame(view_text(table("role_assignment_requests")))
 
     def _requests(self) -> pl.DataFrame:
         mine = f"SELECT who FROM c_spelt WHERE {folded('who')} IN (SELECT who FROM c_self)"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import cache
 
 import polars as pl
 
@@ -15,17 +16,32 @@ from rightsize.analyze.graph.tables import GraphTables
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.planes import PlaneAnalysis
 from rightsize.analyze.profiles import may_be_crowded
-from rightsize.analyze.tenant import read_tenant
+from rightsize.analyze.tenant import read_granted, read_tenant
 from rightsize.analyze.verdicts import Analysis
 from rightsize.store.concern import Concern, find_principal
 from rightsize.store.connection import Store
 from rightsize.workflow.directory import directory_of
-from rightsize.workflow.graph import judge_graph
+from rightsize.workflow.graph import graph_of
 from rightsize.workflow.judging import analyse_inputs
 from rightsize.workflow.plane_steps import TableOf
 from rightsize.workflow.planes import judge_planes
 
 _NAMING = ("principals", "principal_aliases", "role_assignments", "group_members", "group_closure", "listings")
+_GRANTED = ("role_definitions", "role_permissions", "role_operations", "operations")
+_BESIDE = (
+    "scopes",
+    "group_schedule_instances",
+    "resources",
+    "resource_identities",
+    "object_owners",
+    "directory_roles",
+    "directory_role_assignments",
+    "administrative_units",
+    "administrative_unit_members",
+    "federated_credentials",
+)
+_LISTED = (*_NAMING, *_GRANTED, "scopes", "group_schedule_instances", "resources")
+"""Tables of the analysis that are read whole, and before its others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +75,11 @@ def judge_principal(store: Store, name: str, as_of: dt.date | None, min_window: 
         EvidenceError: There is nothing that could be analysed.
     """
     principal_id, concern = _concern_of(store, name)
-    judged = judge_from(principal_id, concern.table, as_of, min_window, concern)
+    with concern:
+        judged = judge_from(principal_id, concern.table, as_of, min_window, concern)
     found = judged.analysis
     if may_be_crowded(read_tenant(judged.inputs), found.profiles, found.profile_operations, principal_id):
-        return judge_from(principal_id, store.table, as_of, min_window)
+        return judge_from(principal_id, cache(store.table), as_of, min_window)
     return judged
 
 
@@ -72,7 +89,8 @@ def _concern_of(store: Store, name: str) -> tuple[str, Concern]:
     principal_id = find_principal(store, inputs, name)
     others = alternatives()
     loose = {*others["name"], *others["other"]}
-    ahead = [field.name for tables in (Inputs, GraphTables) for field in fields(tables)]
+    later = [field.name for tables in (GraphTables, Inputs) for field in fields(tables)]
+    ahead = dict.fromkeys(("schedule_requests", *_GRANTED, *_BESIDE, *later))
     return principal_id, Concern(
         store, principal_id, open_groups=open_groups(inputs), loose=loose, read=known, ahead=ahead
     )
@@ -89,18 +107,21 @@ def judge_from(
 
     With the `concern`, nothing else is judged where it can be told apart.
     """
-    inputs = Inputs.read(table_of)
+    # What rests on nobody's use comes first: the tables of use are still being read.
+    listed = Inputs.of(**{name: table_of(name) for name in _LISTED})
+    read_granted(listed)
+    facts = read_facts(listed, table_of)
     beyond = _beyond(table_of, as_of, min_window, None if concern is None else concern.holders)
+    inputs = Inputs.read(table_of)
     only = None if concern is None else concern.creditable
     analysis, findings = analyse_inputs(inputs, as_of=as_of, min_window=min_window, planes=beyond, only=only)
     tokens = table_of("token_calls").filter(pl.col("principal_id") == principal_id)
-    return JudgedPrincipal(principal_id, inputs, read_facts(inputs, table_of), beyond, analysis, findings, tokens)
+    return JudgedPrincipal(principal_id, inputs, facts, beyond, analysis, findings, tokens)
 
 
 def _beyond(table_of: TableOf, as_of: dt.date | None, days: int, holders: Sequence[str] | None) -> list[PlaneAnalysis]:
     """Return what is concluded of the other planes, of these holders or of all."""
     if holders is None:
         return [one.analysis for one in judge_planes(table_of, as_of, days)]
-    graph = judge_graph(table_of, as_of, days, holders)
-    directory = directory_of(table_of, as_of, days, holders)
-    return [one for one in (None if graph is None else graph.analysis, directory) if one is not None]
+    found = (judge(table_of, as_of, days, holders) for judge in (graph_of, directory_of))
+    return [one for one in found if one is not None]

@@ -11,6 +11,7 @@ import polars as pl
 
 from rightsize.analyze.graph.judge import GraphAnalysis, analyse_graph
 from rightsize.analyze.graph.tables import GraphTables, graph_window
+from rightsize.analyze.planes import PlaneAnalysis
 from rightsize.analyze.window import Window
 from rightsize.propose.graph.cover import cheapest_cover
 from rightsize.workflow.plane_steps import PlaneSteps, TableOf
@@ -40,17 +41,23 @@ class GraphJudged:
         return replace(part, files=graph_files(part, app_ids, apis))
 
 
-def judge_graph(
-    table_of: TableOf, as_of: dt.date | None, days: int, only: Collection[str] | None = None
-) -> GraphJudged | None:
-    """Judge every permission of Graph that is held; None where nothing of it is loaded.
-
-    With `only`, the permissions of the applications with these ids: each is judged by itself.
-    """
+def judge_graph(table_of: TableOf, as_of: dt.date | None, days: int) -> GraphJudged | None:
+    """Judge every permission of Graph that is held; None where nothing of it is loaded."""
     tables = GraphTables.read(table_of)
     if tables.is_empty:
         return None
-    return GraphJudged(analyse_graph(tables, graph_window(tables, as_of, days), cheapest_cover, only))
+    return GraphJudged(analyse_graph(tables, graph_window(tables, as_of, days), cheapest_cover))
+
+
+def graph_of(table_of: TableOf, as_of: dt.date | None, days: int, holders: Collection[str]) -> PlaneAnalysis | None:
+    """Return what is concluded of some applications, folded, each by itself; None as `judge_graph` does."""
+    tables = GraphTables.read(table_of)
+    if tables.is_empty:
+        return None
+    window = graph_window(tables, as_of, days)
+    if not tables.speaks_of(holders):
+        return PlaneAnalysis.of_nothing("graph", window)
+    return analyse_graph(tables, window, cheapest_cover, holders)
 
 
 def verify_part(table_of: TableOf, part: WrittenPart) -> Sequence[Change]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 import polars as pl
 
@@ -21,9 +22,9 @@ AUDIT_LOG = "entra_audit_log"
 _PREFIX = "microsoft.directory/"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class DirectoryTables:
-    """The frames that every step shares.
+    """The frames that every step shares; some are made when they are first asked for.
 
     Attributes:
         inputs: The tables of the directory and of sign-ins, under their own names.
@@ -42,12 +43,24 @@ class DirectoryTables:
 
     inputs: Inputs
     roles: pl.DataFrame
-    actions: pl.DataFrame
-    grants: pl.DataFrame
     assignments: pl.DataFrame
-    membership: pl.DataFrame
     days: pl.DataFrame
     coverage: pl.DataFrame
+
+    @cached_property
+    def actions(self) -> pl.DataFrame:
+        """The actions."""
+        return _actions(self.roles, self.days)
+
+    @cached_property
+    def grants(self) -> pl.DataFrame:
+        """What roles allow."""
+        return _grants(self.roles, self.actions)
+
+    @cached_property
+    def membership(self) -> pl.DataFrame:
+        """Who reaches what."""
+        return _membership(self.inputs, self.assignments, self.days)
 
     @property
     def is_empty(self) -> bool:
@@ -67,18 +80,8 @@ class DirectoryTables:
         roles = _roles(table_of("directory_roles"))
         coverage = table_of("coverage").filter((pl.col("source") == AUDIT_LOG) & (pl.col("state") != "missing"))
         days = _days(table_of("usage_days"), coverage)
-        actions = _actions(roles, days)
         assignments = _assignments(table_of("directory_role_assignments"), roles)
-        return cls(
-            inputs=inputs,
-            roles=roles,
-            actions=actions,
-            grants=_grants(roles, actions),
-            assignments=assignments,
-            membership=_membership(inputs, table_of("group_schedule_instances"), assignments, days),
-            days=days,
-            coverage=coverage.select("day").unique(),
-        )
+        return cls(inputs, roles, assignments, days, coverage.select("day").unique())
 
 
 def directory_window(tables: DirectoryTables, as_of: dt.date | None, days: int) -> Window:
@@ -230,7 +233,7 @@ def _assignments(table: pl.DataFrame, roles: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _membership(inputs: Inputs, pim: pl.DataFrame, assignments: pl.DataFrame, days: pl.DataFrame) -> pl.DataFrame:
+def _membership(inputs: Inputs, assignments: pl.DataFrame, days: pl.DataFrame) -> pl.DataFrame:
     closure = inputs.group_closure
     through = pl.DataFrame({"principal_id": folded(closure["member_id"]), "holder": folded(closure["group_id"])})
     named = pl.concat(
@@ -238,7 +241,7 @@ def _membership(inputs: Inputs, pim: pl.DataFrame, assignments: pl.DataFrame, da
     ).unique()
     own = pl.DataFrame({"principal_id": named, "holder": named})
     standing = pl.concat([own, through]).unique()
-    extra = sleeping_memberships(pim, standing)
+    extra = sleeping_memberships(inputs.group_schedule_instances, standing)
     return (
         pl.concat([standing.with_columns(eligible=False), extra.with_columns(eligible=True)])
         .drop_nulls()
