@@ -13,6 +13,7 @@ import duckdb
 
 from rightsize.ingest.families import folded, with_log
 from rightsize.ingest.projections import ISO_TIME, Fields, session_id, token_id
+from rightsize.store.staging import EVENT_KEY
 
 _WITHIN = (
     "activityDisplayName", "activityDateTime", "loggedByService", "category", "result", "resultReason", "id",
@@ -240,11 +241,10 @@ def _stage_given(
     """Stage what calls of some operations gave to whom, where they succeeded; `role`, `holder`, `wanted` are SQL."""
     con.execute(
         f"""
-        INSERT INTO stage_request_rows (file_id, line, key_correlation, key_operation, key_scope, assigned_role_id,
-            assigned_principal_id)
-        SELECT {file_ids}, line, key_correlation, key_operation, key_scope, {role}, {holder}
+        INSERT INTO stage_request_rows (file_id, line, event_key, assigned_role_id, assigned_principal_id)
+        SELECT {file_ids}, line, event_key, {role}, {holder}
         FROM (
-            SELECT file_no, line, key_correlation, key_operation, key_scope FROM ingest_rows
+            SELECT file_no, line, {EVENT_KEY} AS event_key FROM ingest_rows
             WHERE list_contains($operations, key_operation) AND outcome = 'succeeded' AND problem IS NULL
                 AND NOT list_contains($without, file_no)
         ) JOIN raw_audits USING (file_no, line) WHERE {wanted}""",

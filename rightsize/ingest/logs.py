@@ -22,6 +22,7 @@ from rightsize.ingest.records import MAX_RAW_CHARACTERS, read_records
 from rightsize.ingest.risky_sign_ins import stage_risky_sign_ins
 from rightsize.ingest.sources import Scratch
 from rightsize.store.queries import query_text
+from rightsize.store.staging import EVENT_KEY
 
 PROJECTIONS = {
     **_OF_OTHERS,
@@ -46,7 +47,7 @@ _OF_LOGS = (
 _STAGED_EVENTS = (
     "time, source, plane, principal_id, principal_type, principal_name, app_id, operation, scope, outcome, "
     "role_assignment_id, role_definition_id, evidence_principal_id, correlation_id, event_id, ip, "
-    "key_correlation, key_operation, key_scope, category, access, token_id, session_id, rank"
+    "category, access, token_id, session_id, rank"
 )
 _GUID = "[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}"
 _STAGED_SIGN_INS = (
@@ -264,8 +265,8 @@ def _stage_normalised(con: duckdb.DuckDBPyConnection, log: str, odd: set[int]) -
         _stage_rows(con, log, problems)
         return problems
     con.execute(
-        f"INSERT INTO stage_event_rows (file_id, line, {_STAGED_EVENTS}, problem) "
-        f"SELECT {_log_file(log)}, line, {_STAGED_EVENTS}, problem FROM ({_normalised(con, log)})"
+        f"INSERT INTO stage_event_rows (file_id, line, event_key, {_STAGED_EVENTS}, problem) "
+        f"SELECT {_log_file(log)}, line, {EVENT_KEY}, {_STAGED_EVENTS}, problem FROM ({_normalised(con, log)})"
     )
     found = con.execute("SELECT DISTINCT file_id FROM stage_event_rows WHERE problem IS NOT NULL").fetchall()
     return odd | {part // _IDS_PER_FILE for (part,) in found}
@@ -289,12 +290,13 @@ def _stage_rows(con: duckdb.DuckDBPyConnection, log: str, without: set[int]) -> 
         stage_from_audits(con, _log_file(log), without)
     if log == "sign_in":
         stage_risky_sign_ins(con, _log_file(log), without)
-    table, columns = (
-        ("stage_sign_in_rows", _STAGED_SIGN_INS) if log == "sign_in" else ("stage_event_rows", _STAGED_EVENTS)
-    )
+    table, columns, values = ("stage_sign_in_rows", _STAGED_SIGN_INS, _STAGED_SIGN_INS)
+    if log != "sign_in":
+        table, columns = ("stage_event_rows", f"event_key, {_STAGED_EVENTS}")
+        values = f"{EVENT_KEY}, {_STAGED_EVENTS}"
     con.execute(
         f"INSERT INTO {table} (file_id, line, {columns}) "
-        f"SELECT {_log_file(log)}, line, {columns} FROM ingest_rows "
+        f"SELECT {_log_file(log)}, line, {values} FROM ingest_rows "
         "WHERE problem IS NULL AND NOT list_contains($without, file_no)",
         {"without": sorted(without)},
     )
@@ -323,13 +325,13 @@ def _stage_requests(con: duckdb.DuckDBPyConnection, log: str) -> None:
     con.execute(
         f"""
         INSERT INTO stage_request_rows
-        SELECT file_id, line, key_correlation, key_operation, key_scope,
+        SELECT file_id, line, event_key,
             nullif(lower(regexp_extract({role}, '(^|/)({_GUID})$', 2)), '') AS assigned_role_id,
             list_filter([{_ASSIGNED_TYPES}], lambda known: lower(known) = lower({kind}))[1] AS assigned_type,
             CASE WHEN coalesce(found[7], found[8]) IS NULL THEN assigned_type END AS asked_type,
             nullif(lower(regexp_extract({assignee}, '^({_GUID})$', 1)), '') AS assigned_principal_id
         FROM (
-            SELECT file_id, line, key_correlation, key_operation, key_scope,
+            SELECT file_id, line, event_key,
                 TRY(json_extract_string(request_body, [{_BODY_PATHS}, {_ANSWERED}])) AS found
             FROM stage_event_rows JOIN (
                 SELECT {_log_file(log)} AS file_id, line, request_body FROM raw_events WHERE request_body IS NOT NULL

@@ -28,7 +28,7 @@ from rightsize.ingest.signals_in_logs import stage_signals
 from rightsize.ingest.sources import Scratch, SourceFile, open_sources
 from rightsize.model.tables.usage import EVENT_COLUMNS
 from rightsize.store.queries import query_text
-from rightsize.store.staging import create_staging
+from rightsize.store.staging import CALL_ROWS, create_staging
 
 # What one statement reads at most: enough files that thousands of small ones cost little each, and so few bytes that
 # the rows in between fit in memory.
@@ -356,10 +356,10 @@ def normalised_events(
 
 def _chunks(con: duckdb.DuckDBPyConnection) -> Iterator[list[dict[str, object]]]:
     names = [column.name for column in EVENT_COLUMNS]
-    con.execute("CREATE OR REPLACE TEMP VIEW event_rows AS FROM stage_event_rows")
+    con.execute(f"CREATE OR REPLACE TEMP VIEW event_rows AS {CALL_ROWS}")
     result = con.execute(
         f"SELECT {', '.join(names)} FROM ({query_text('reduce/collapse')}) "
-        "ORDER BY time, key_correlation, key_operation, key_scope"
+        "ORDER BY time, correlation_id, key_operation, key_scope, key_correlation"
     )
     while rows := result.fetchmany(_CHUNK_ROWS):
         yield [dict(zip(names, row, strict=True)) for row in rows]

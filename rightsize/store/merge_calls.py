@@ -70,7 +70,7 @@ def judge_rows(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
         WHERE best {_PLACE} = place AND event_key NOT IN (SELECT event_key FROM merge_mixed)""")
     con.execute(f"""
         CREATE OR REPLACE TEMP VIEW merge_changed AS
-        SELECT event_key, b.time, source, plane, category, rank::TINYINT AS rank, correlation_id, operation_key,
+        SELECT b.event_key, b.time, source, plane, category, rank::TINYINT AS rank, correlation_id, operation_key,
             scope_key, {_MARKED}
         FROM merge_best AS b JOIN stage_event_rows AS r ON r.rowid = b.place
         UNION ALL SELECT {_COLUMNS} FROM merge_mixed_changed""")
@@ -154,10 +154,10 @@ def _merge_by_column(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
     """Merge the calls of `merge_mixed` into `merge_mixed_changed`; return the new rows of each file."""
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE merge_mixed_rows AS
-        SELECT m.file_id, m.line, NULL::BIGINT AS stored_row, event_key, r.time, source, plane, category,
+        SELECT m.file_id, m.line, NULL::BIGINT AS stored_row, m.event_key, r.time, source, plane, category,
             r.rank::TINYINT AS rank, correlation_id, operation_key, scope_key, {_MARKED}
         FROM merge_rows AS m JOIN stage_event_rows AS r ON r.rowid = m.place
-        WHERE event_key IN (SELECT event_key FROM merge_mixed)""")
+        WHERE m.event_key IN (SELECT event_key FROM merge_mixed)""")
     con.execute(f"""
         INSERT INTO merge_mixed_rows BY NAME
         SELECT NULL AS file_id, NULL AS line, rowid AS stored_row, {_COLUMNS} FROM base.events

@@ -27,9 +27,7 @@ def merge_events(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
     _name_operations_and_scopes(con)
     con.execute("""
         CREATE OR REPLACE TEMP TABLE merge_rows AS
-        SELECT r.rowid AS place, file_id, line,
-            md5_number(key_correlation || chr(31) || key_operation || chr(31) || key_scope) AS event_key,
-            time, rank, o.operation_key, s.scope_key
+        SELECT r.rowid AS place, file_id, line, event_key, time, rank, o.operation_key, s.scope_key
         FROM stage_event_rows AS r
         JOIN staged_operations AS o USING (operation) JOIN staged_scopes AS s USING (scope)""")
     new = judge_rows(con)
@@ -139,8 +137,7 @@ def merge_requests(con: duckdb.DuckDBPyConnection) -> None:
     greatest = ", ".join(f"max({name}) AS {name}" for name in values)
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE merge_requests AS
-        SELECT md5_number(key_correlation || chr(31) || key_operation || chr(31) || key_scope) AS event_key,
-            {", ".join(values)} FROM stage_request_rows""")
+        SELECT event_key, {", ".join(values)} FROM stage_request_rows""")
     con.execute("""
         INSERT INTO merge_requests BY NAME
         SELECT * FROM base.request_bodies WHERE event_key IN (SELECT event_key FROM merge_requests)""")

@@ -10,6 +10,7 @@ import duckdb
 from rightsize.model.schema import Table
 from rightsize.model.tables import TABLES
 from rightsize.model.tables.usage import EVENT_COLUMNS
+from rightsize.store.sql import folded
 
 _BOOKKEEPING = ("loads", "rejects", "declared_windows", "grant_listings", "grant_sightings", "signal_decisions")
 
@@ -18,6 +19,14 @@ STAGED_TABLES: tuple[Table, ...] = tuple(
 )
 """The tables that entity shapes fill."""
 
+EVENT_KEY = "md5_number(key_correlation || chr(31) || key_operation || chr(31) || key_scope)"
+"""SQL for the key of a call, as it is staged and stored, over the folded texts that normalised rows have of it."""
+
+CALL_ROWS = f"""
+SELECT *, event_key AS key_correlation, {folded("operation")} AS key_operation, {folded("scope")} AS key_scope
+FROM stage_event_rows"""
+"""The staged rows as `queries/reduce/collapse.sql` reads them, to which keys are opaque."""
+
 _EVENT_COLUMNS = ", ".join(f'"{column.name}" {column.type.value}' for column in EVENT_COLUMNS)
 
 _LOG_TABLES = {
@@ -25,12 +34,11 @@ _LOG_TABLES = {
     "stage_rejects": "file_id INTEGER, line BIGINT, reason VARCHAR, raw VARCHAR",
     "stage_event_rows": (
         f"file_id INTEGER, line BIGINT, {_EVENT_COLUMNS}, "
-        "key_correlation VARCHAR, key_operation VARCHAR, key_scope VARCHAR, category VARCHAR, access VARCHAR, "
-        "token_id VARCHAR, session_id VARCHAR, "
-        "rank INTEGER, problem VARCHAR"
+        "event_key UHUGEINT, category VARCHAR, access VARCHAR, token_id VARCHAR, session_id VARCHAR, rank INTEGER, "
+        "problem VARCHAR"
     ),
     "stage_request_rows": (
-        "file_id INTEGER, line BIGINT, key_correlation VARCHAR, key_operation VARCHAR, key_scope VARCHAR, "
+        "file_id INTEGER, line BIGINT, event_key UHUGEINT, "
         "assigned_role_id VARCHAR, assigned_type VARCHAR, asked_type VARCHAR, assigned_principal_id VARCHAR"
     ),
     "stage_reduced_usage": (

@@ -63,8 +63,8 @@ def stage_calls(store: Store, rows: int, scopes: int = 1 << 30) -> None:
             CASE is_end WHEN 1 THEN 'succeeded' ELSE 'started' END AS outcome,
             format('{:08x}-5555-4666-8777-888888888888', h // 11 % 5000) AS role_assignment_id,
             format('{:08x}-aaaa-4bbb-8ccc-dddddddddddd', call) AS correlation_id, '192.0.2.1' AS ip,
-            format('{:08x}-aaaa-4bbb-8ccc-dddddddddddd', call) AS key_correlation, lower(operation) AS key_operation,
-            lower(scope) AS key_scope, 'Administrative' AS category, CASE is_end WHEN 1 THEN 4 ELSE 1 END AS rank
+            md5_number(format('{:08x}', call)) AS event_key, 'Administrative' AS category,
+            CASE is_end WHEN 1 THEN 4 ELSE 1 END AS rank
         FROM named""",
         {"rows": rows, "scopes": scopes},
     )
@@ -81,5 +81,5 @@ def _seconds_of_group_by(con: duckdb.DuckDBPyConnection) -> float:
     con.execute("""
         SELECT count(*), max(time) FROM (
             SELECT min(time) AS time, max(rank) AS rank, min(principal_id), min(role_assignment_id), min(ip)
-            FROM stage_event_rows GROUP BY key_correlation, key_operation, key_scope)""").fetchall()
+            FROM stage_event_rows GROUP BY event_key)""").fetchall()
     return time.perf_counter() - start

@@ -15,7 +15,7 @@ from rightsize.collect.reductions import reduction_text
 from rightsize.ingest.pipeline import stage
 from rightsize.store.queries import query_text
 from rightsize.store.sql import folded
-from rightsize.store.staging import create_staging
+from rightsize.store.staging import CALL_ROWS, create_staging
 from tests.loopback.log_tables import columns_of, create_tables
 from tests.loopback.monitor import translate
 
@@ -76,7 +76,7 @@ def reduced_by_sql(paths: Sequence[Path]) -> dict[tuple[Any, ...], tuple[Any, ..
     con = duckdb.connect()
     create_staging(con)
     stage(con, paths)
-    con.execute("CREATE TEMP VIEW event_rows AS FROM stage_event_rows")
+    con.execute(f"CREATE TEMP VIEW event_rows AS {CALL_ROWS}")
     con.execute(f"CREATE TEMP VIEW calls AS {query_text('reduce/collapse')}")
     rows = con.execute(f"""
         SELECT CASE WHEN principal_id IS NOT NULL THEN 'i' || principal_id

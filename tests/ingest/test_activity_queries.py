@@ -16,7 +16,7 @@ from rightsize.ingest.families import FIELDS, with_log
 from rightsize.ingest.projections import PROJECTIONS, RAW_EVENT_COLUMNS, RAW_SIGN_IN_COLUMNS, Fields, raw_events
 from rightsize.ingest.reference import create_reference_tables
 from rightsize.store.queries import query_text
-from rightsize.store.staging import create_staging
+from rightsize.store.staging import CALL_ROWS, EVENT_KEY, create_staging
 
 QUERIES = ("reduce/normalise", "reduce/collapse", "reduce/sign_ins")
 
@@ -50,8 +50,9 @@ def test_raw_columns_and_staging_columns_are_all_there() -> None:
         kinds = {"file_no": "INTEGER", "line": "BIGINT", "ordinal": "BIGINT"}
         declared = ", ".join(f"{name} {kinds.get(name, text)}" for name in columns)
         con.execute(f"CREATE TABLE {relation} ({declared})")
-    for query, table in (("reduce/normalise", "stage_event_rows"), ("reduce/sign_ins", "stage_sign_in_rows")):
-        given_columns = {row[0] for row in con.execute(f"DESCRIBE {query_text(query)}").fetchall()}
+    events = f"SELECT *, {EVENT_KEY} AS event_key FROM ({query_text('reduce/normalise')})"
+    for query, table in ((events, "stage_event_rows"), (query_text("reduce/sign_ins"), "stage_sign_in_rows")):
+        given_columns = {row[0] for row in con.execute(f"DESCRIBE {query}").fetchall()}
         taken = {row[0] for row in con.execute(f"DESCRIBE {table}").fetchall()}
         assert taken - {"file_id"} <= given_columns
 
@@ -94,12 +95,11 @@ def test_the_log_of_a_record_is_the_same_whatever_the_case_of_its_words(
 def _collapse(rows: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
     con = duckdb.connect()
     create_staging(con)
+    con.execute(f"CREATE TEMP TABLE event_rows AS {CALL_ROWS}")
+    con.execute("ALTER TABLE event_rows ALTER key_correlation TYPE VARCHAR")
     for row in rows:
         names = ", ".join(row)
-        con.execute(
-            f"INSERT INTO stage_event_rows ({names}) VALUES ({', '.join('?' for _ in row)})", list(row.values())
-        )
-    con.execute("CREATE TEMP VIEW event_rows AS FROM stage_event_rows")
+        con.execute(f"INSERT INTO event_rows ({names}) VALUES ({', '.join('?' for _ in row)})", list(row.values()))
     return con.execute(f"SELECT * FROM ({query_text('reduce/collapse')}) ORDER BY key_scope").fetchall()
 
 

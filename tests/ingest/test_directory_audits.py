@@ -246,7 +246,8 @@ def test_a_role_that_somebody_gave_is_known_with_its_holder(tmp_path: Path) -> N
     ]  # fmt: skip
     con, _ = staged(write_lines(tmp_path, records))
     rows = con.execute(
-        "SELECT key_correlation, assigned_role_id, assigned_principal_id FROM stage_request_rows ORDER BY 1"
+        "SELECT correlation_id, assigned_role_id, assigned_principal_id FROM stage_request_rows "
+        "JOIN stage_event_rows USING (event_key) ORDER BY 1"
     ).fetchall()
     assert rows == [("c-1", USER_ADMINISTRATOR, TARGET), ("c-3", USER_ADMINISTRATOR, TARGET)]
 
@@ -268,7 +269,8 @@ def test_a_consent_is_known_with_its_application_and_all_that_it_grants(tmp_path
     records += [consented(3, None), consented(4, '"User.Read"', None)]
     con, _ = staged(write_lines(tmp_path, records))
     rows = con.execute(
-        "SELECT key_correlation, assigned_role_id, assigned_principal_id FROM stage_request_rows ORDER BY 1"
+        "SELECT correlation_id, assigned_role_id, assigned_principal_id FROM stage_request_rows "
+        "JOIN stage_event_rows USING (event_key) ORDER BY 1"
     ).fetchall()
     assert rows == [
         ("c-1", "allprincipals mail.readwrite user.read", TARGET),

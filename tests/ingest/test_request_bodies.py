@@ -35,8 +35,14 @@ def call(text: str, number: int = 1, **more: Any) -> Call:
 
 
 def staged(*paths: Path) -> list[tuple[Any, ...]]:
-    rows = stage_files(*paths)
-    return rows.rows("request_rows", "key_scope", "assigned_role_id", "assigned_type", "assigned_principal_id")
+    return (
+        stage_files(*paths)
+        .con.execute(
+            "SELECT lower(scope), assigned_role_id, assigned_type, assigned_principal_id FROM stage_request_rows "
+            "JOIN stage_event_rows USING (file_id, line, event_key) ORDER BY file_id, line"
+        )
+        .fetchall()
+    )
 
 
 @pytest.mark.parametrize("shape", SHAPES)

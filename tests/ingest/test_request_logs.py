@@ -95,7 +95,7 @@ def test_every_shape_of_a_record_is_the_same_call(source: str, tmp_path: Path) -
             con, report = staged(path)
             assert [(file.source, file.read, file.rejected) for file in report.files] == [(source, 1, 0)]
             found += con.execute(
-                "SELECT key_correlation, key_operation, key_scope, time::DATE, principal_id, principal_name, app_id, "
+                "SELECT event_key, time::DATE, principal_id, principal_name, app_id, "
                 "outcome, access, plane, ip, category, role_assignment_id FROM stage_event_rows"
             ).fetchall()
     assert len(found) == 2 * len(SERVICES[source])

@@ -14,7 +14,7 @@ from rightsize.store.connection import Store
 from rightsize.store.digest import digest_content
 from rightsize.store.listings import Listing
 from rightsize.store.merge import MergedFile, merge
-from rightsize.store.staging import create_staging
+from rightsize.store.staging import EVENT_KEY, create_staging
 
 Row = dict[str, Any]
 File = Mapping[str, Sequence[Row]]
@@ -23,6 +23,7 @@ File = Mapping[str, Sequence[Row]]
 RANKS = {"succeeded": 4, "failed": 3, "denied": 2, "started": 1, "other": 0}
 CONTENT = tuple(table.name for table in TABLES if table.kind in {"loaded", "derived", "view"})
 
+_CALL = ("key_correlation", "key_operation", "key_scope")
 _TYPES = {"VARCHAR": pl.String, "BIGINT": pl.Int64, "INTEGER": pl.Int64, "BOOLEAN": pl.Boolean, "DATE": pl.Date}
 _MORE_TYPES = {"TIMESTAMP": pl.Datetime("us"), "VARCHAR[]": pl.List(pl.String), "DOUBLE": pl.Float64}
 
@@ -117,10 +118,14 @@ def _insert(store: Store, table: str, rows: Sequence[Row], file_id: int) -> None
     if not rows:
         return
     described = store.connection.execute(f"DESCRIBE {table}").fetchall()
-    types = {name: (_TYPES | _MORE_TYPES)[kind] for name, kind, *_ in described}
+    kinds = {name: kind for name, kind, *_ in described}
+    of_call = "event_key" in kinds and kinds.pop("event_key") is not None
+    types = {name: (_TYPES | _MORE_TYPES)[kind] for name, kind in kinds.items()}
+    types |= dict.fromkeys(_CALL if of_call else (), pl.String)
     numbered = [{"file_id": file_id, "line": line, **row} for line, row in enumerate(rows, start=1)]
     assert not {name for row in rows for name in row} - set(types), "a field that the table has not"
     complete = [{name: row.get(name) for name in types} for row in numbered]
     store.connection.register("hand_rows", pl.DataFrame(complete, schema=types, orient="row"))
-    store.connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM hand_rows")
+    values = f"* EXCLUDE ({', '.join(_CALL)}), {EVENT_KEY} AS event_key" if of_call else "*"
+    store.connection.execute(f"INSERT INTO {table} BY NAME SELECT {values} FROM hand_rows")
     store.connection.unregister("hand_rows")

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from rightsize.store.connection import Store
 from rightsize.store.queries import query_text
+from rightsize.store.staging import CALL_ROWS
 from tests.store.staged import RANKS, VM, calls, content, guid, load, record, rows_of, sign_in
 
 FRESH = Callable[[], Store]
@@ -185,7 +186,7 @@ def test_merging_into_the_store_is_the_merge_of_rows_at_hand(fresh: FRESH, rows:
     load(store, calls(*rows))
     columns = "time, source, plane, principal_id, principal_type, principal_name, app_id, outcome, role_assignment_id, "
     columns += "role_definition_id, evidence_principal_id, correlation_id, event_id, ip, lower(operation), lower(scope)"
-    store.connection.execute("CREATE OR REPLACE TEMP VIEW event_rows AS SELECT * FROM stage_event_rows")
+    store.connection.execute(f"CREATE OR REPLACE TEMP VIEW event_rows AS {CALL_ROWS}")
     collapsed = store.connection.execute(f"SELECT {columns} FROM ({query_text('reduce/collapse')})").fetchall()
     half = len(rows) // 2
     again = fresh()

@@ -9,6 +9,7 @@ import duckdb
 
 from rightsize.ingest.families import SOURCES
 from rightsize.ingest.spark.reduce import Reduction
+from rightsize.store.sql import folded
 
 _OF_ASSIGNMENTS = "'microsoft.authorization/roleassignments/write', 'microsoft.authorization/roleassignments/delete'"
 
@@ -37,7 +38,8 @@ def _leave_other_calls(con: duckdb.DuckDBPyConnection, landed: Path) -> None:
     files = f"SELECT file_id FROM stage_files WHERE {_OF_FILE}"
     values = {"landed": str(landed)}
     con.execute(
-        f"DELETE FROM stage_event_rows WHERE file_id IN ({files}) AND key_operation NOT IN ({_OF_ASSIGNMENTS})", values
+        f"DELETE FROM stage_event_rows WHERE file_id IN ({files}) AND {folded('operation')} NOT IN ({_OF_ASSIGNMENTS})",
+        values,
     )
     # What cannot be used is counted, and shown, by the reduction.
     con.execute(f"DELETE FROM stage_rejects WHERE file_id IN ({files})", values)
