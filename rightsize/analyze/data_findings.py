@@ -74,15 +74,18 @@ def _named(rows: pl.DataFrame, control: str, severity: str) -> pl.DataFrame:
 def find_inert_data_actions(inputs: Inputs, tenant: Tenant) -> pl.DataFrame:
     """Return the assignments with data actions of a kind of resource that none of those below them decides by."""
     facts = setting_facts(inputs)
+    deaf = facts.filter(pl.col("fact").is_in([AZURE_ROLES, REPOSITORY_ROLES]) & (pl.col("answer") == "no"))
     kinds = log_rules().select("rule", "kind")
     data = tenant.grants.filter(pl.col("plane") == "data")
     granted = data.join(rules_of(data), on=["name", "plane"]).join(kinds, on="rule").select("role", "kind").unique()
+    granted = granted.join(deaf, on="kind", how="semi")
+    if granted.is_empty():
+        return pl.DataFrame(schema=schema_of("findings"))
     places = tenant.assignments["place"].unique()
     resources = known_resources(inputs)
     inside = pl.DataFrame({"place": places}).with_columns(resource=resource_of("place")).drop_nulls("resource")
     below = containing(resources["resource"], places, tenant.tree).select(place="assigned", resource="place")
     around = pl.concat([inside, below]).unique().join(resources.select("resource", "kind"), on="resource")
-    deaf = facts.filter(pl.col("fact").is_in([AZURE_ROLES, REPOSITORY_ROLES]) & (pl.col("answer") == "no"))
     judged = around.with_columns(deaf=pl.col("resource").is_in(deaf["resource"].unique().implode()))
     silent = judged.group_by("place", "kind").agg(pl.col("deaf").all(), count=pl.len()).filter("deaf")
     told = silent.with_columns(why=pl.col("kind").replace_strict(_WHY_INERT, default=None, return_dtype=pl.String))

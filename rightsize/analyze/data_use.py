@@ -167,6 +167,8 @@ def _reached(calls: pl.DataFrame, tenant: Tenant) -> pl.DataFrame:
     assignments = tenant.assignments.select("a", "role", holder="principal_id", assigned="place")
     acts = calls.select("principal_id", "place", "name", "plane", resource=resource_of("place")).unique()
     acts = acts.drop_nulls("resource")
+    if acts.is_empty():
+        return acts.join(assignments.clear(), how="cross")
     around = containing(acts["resource"], assignments["assigned"], tenant.tree).rename({"place": "resource"})
     within = (
         assignments.select("assigned").unique().with_columns(resource=resource_of("assigned")).drop_nulls("resource")

@@ -26,8 +26,9 @@ def find_duplicates(tenant: Tenant) -> pl.DataFrame:
     Of two that contain each other the one with the smaller id stays. `contained_by` is contained by none.
     """
     pairs = _candidate_pairs(tenant)
-    roles = blocks_of(tenant.patterns)
     distinct = pairs.select("big_role", "small_role").unique().sort("big_role", "small_role")
+    compared = pl.concat([distinct["big_role"], distinct["small_role"]])
+    roles = blocks_of(tenant.patterns.filter(pl.col("role").is_in(compared.implode())))
     holds = [_contains(roles, big, small) for big, small in distinct.iter_rows()]
     held = distinct.filter(pl.Series(holds, dtype=pl.Boolean))
     related = pairs.join(held, on=["big_role", "small_role"], how="semi").select("big", "small")

@@ -33,7 +33,7 @@ def find(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
 def find_about_holders(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
     """Return those of the findings that are about principals and their assignments."""
     found = [
-        _orphans(inputs),
+        _orphans(inputs, analysis),
         _duplicates(analysis),
         _never_signed_in(inputs, analysis),
         _unexplained(analysis),
@@ -56,8 +56,9 @@ def _said(control: str, severity: str, reason: str | pl.Expr) -> dict[str, pl.Ex
     return {"control": pl.lit(control), "severity": pl.lit(severity), "reason": text}
 
 
-def _orphans(inputs: Inputs) -> pl.DataFrame:
-    holders = classify_holders(inputs).rename({"role_assignment_id": "subject"})
+def _orphans(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
+    judged = analysis.tenant.assignments["role_assignment_id"]
+    holders = classify_holders(inputs, judged).rename({"role_assignment_id": "subject"})
     orphans = holders.filter(pl.col("holder") == "orphan").with_columns(
         **_said("orphaned_assignment", "medium", "its principal no longer exists")
     )

@@ -20,12 +20,12 @@ _LISTINGS = {
 }
 
 
-def classify_holders(inputs: Inputs) -> pl.DataFrame:
-    """Return `(role_assignment_id, state, principal_id, holder)`.
+def classify_holders(inputs: Inputs, ids: pl.Series | None = None) -> pl.DataFrame:
+    """Return `(role_assignment_id, state, principal_id, holder)`; with `ids`, of the assignments with these ids.
 
     `holder` is `known`, `foreign`, `orphan` or `unresolved`.
     """
-    facts = _facts(inputs)
+    facts = _facts(inputs, ids)
     # A name that an export resolved and a listing that lacks it contradict each other, and prove nothing.
     absent = ~pl.col("named") & (pl.col("by_listing") | pl.col("by_export"))
     return facts.select(
@@ -44,7 +44,7 @@ def classify_holders(inputs: Inputs) -> pl.DataFrame:
     ).sort("role_assignment_id", "state")
 
 
-def _facts(inputs: Inputs) -> pl.DataFrame:
+def _facts(inputs: Inputs, ids: pl.Series | None) -> pl.DataFrame:
     principals = inputs.principals.select(
         principal_id=folded(inputs.principals["principal_id"]),
         listed=pl.col("listed").fill_null(False),
@@ -57,6 +57,8 @@ def _facts(inputs: Inputs) -> pl.DataFrame:
     resolves = bool((table["principal_name"].fill_null("") != "").any())
     named = pl.col("principal_name").fill_null("") != ""
     unknown = pl.col("principal_type") == "Unknown"
+    if ids is not None:
+        table = table.filter(pl.col("role_assignment_id").is_in(ids.implode()))
     rows = table.with_columns(principal_id=folded(table["principal_id"])).join(
         principals, on="principal_id", how="left"
     )

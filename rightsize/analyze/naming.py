@@ -43,7 +43,16 @@ def resolve_principal(inputs: Inputs, name: str) -> str:
 
 def is_known(inputs: Inputs, name: str) -> bool:
     """Return whether `name` is an id of a principal or group that anything loaded names."""
-    return fold(name) in set(_known_ids(inputs))
+    wanted = fold(name)
+    named = (
+        inputs.principals["principal_id"],
+        inputs.role_assignments["principal_id"],
+        inputs.group_closure["member_id"],
+        inputs.group_closure["group_id"],
+        inputs.usage_days["principal_id"],
+        inputs.sign_ins["principal_id"],
+    )
+    return any((folded(ids) == wanted).any() for ids in named)
 
 
 @once("principals", "role_assignments")
@@ -66,15 +75,3 @@ def principal_names(inputs: Inputs) -> pl.DataFrame:
         .agg(pl.col("name").drop_nulls().first(), pl.col("principal_type").drop_nulls().first())
         .with_columns(name=pl.coalesce("name", "principal_id"))
     )
-
-
-def _known_ids(inputs: Inputs) -> pl.Series:
-    named = (
-        inputs.principals["principal_id"],
-        inputs.role_assignments["principal_id"],
-        inputs.group_closure["member_id"],
-        inputs.group_closure["group_id"],
-        inputs.usage_days["principal_id"],
-        inputs.sign_ins["principal_id"],
-    )
-    return pl.concat([folded(ids.drop_nulls().unique()) for ids in named]).unique()

@@ -21,13 +21,14 @@ _CALL = ("principal_id", "principal_name", "name", "place", "plane", "evidence")
 
 def find_about_pim(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
     """Return the rows of the table `findings` about eligible assignments, activations and what might sleep."""
-    found = [
-        _never_activated(analysis),
-        _changed_nothing(analysis),
-        _without_reason(analysis),
-        _asks_nothing(inputs, analysis),
-        _seldom_used(inputs, analysis),
-    ]
+    found = [_seldom_used(inputs, analysis)]
+    if (analysis.tenant.assignments["state"] == "eligible").any():
+        found += [
+            _never_activated(analysis),
+            _changed_nothing(analysis),
+            _without_reason(analysis),
+            _asks_nothing(inputs, analysis),
+        ]
     return pl.concat([frame.select(_COLUMNS) for frame in found])
 
 

@@ -14,6 +14,9 @@ from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.reach import View, closed
 from rightsize.analyze.tenant import Tenant
 
+_AROUND = "phr"
+"""Letters of the nodes around which facts, members and holdings are taken."""
+
 
 def view_from(
     nodes: Iterable[str], facts: Facts, tenant: Tenant, inputs: Inputs, holdings: Holdings, *, with_eligible: bool
@@ -33,9 +36,11 @@ def view_from(
         if any(name.startswith("x:") for name in found) or clients & found or _any_of(users, found - set(starts)):
             graph = build_graph(facts, tenant, inputs, holdings, with_eligible=with_eligible)
             return closed(graph, facts, tenant, holdings, starts)
-        if found == known:
+        grown = _with_next(found, facts, tenant)
+        # Edges are made from what is around identities, holders and machines.
+        if all(name in known for name in grown if name[0] in _AROUND):
             return closed(graph, part, near, held, starts)
-        known = _with_next(found, facts, tenant)
+        known = grown
 
 
 def _any_of(users: pl.Series, nodes: Iterable[str]) -> bool:
@@ -54,7 +59,9 @@ def _with_next(nodes: frozenset[str], facts: Facts, tenant: Tenant) -> frozenset
 
 def _around(nodes: frozenset[str], facts: Facts, tenant: Tenant, holdings: Holdings) -> tuple[Facts, Tenant, Holdings]:
     """Return the facts, members and holdings from which the edges out of some nodes are made."""
-    named = {letter: pl.Series([name[2:] for name in nodes if name[0] == letter], dtype=pl.String) for letter in "phr"}
+    named = {
+        letter: pl.Series([name[2:] for name in nodes if name[0] == letter], dtype=pl.String) for letter in _AROUND
+    }
     is_held = pl.col("holder").is_in(named["h"].implode())
     own = pl.col("principal_id").is_in(named["h"].implode())
     part = replace(

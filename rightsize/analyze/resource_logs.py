@@ -124,6 +124,8 @@ def _of_high_places(inputs: Inputs, tenant: Tenant, high: pl.DataFrame) -> pl.Da
 
 def _log_states(inputs: Inputs, window: Window, resources: pl.DataFrame) -> pl.DataFrame:
     """Return `(resource, rule, state)`: what the log of each resource says of the window."""
+    if resources.is_empty():
+        return pl.DataFrame(schema={"resource": pl.String, "rule": pl.Int64, "state": pl.String})
     enabled = _enabled(inputs, window)
     days = _covered_days(inputs, window, enabled)
     first = pl.lit(window.first_day)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import polars as pl
+
 from rightsize.rules.matching import Text, folded
 
 __all__ = ["folded", "place_of"]
@@ -9,5 +11,11 @@ __all__ = ["folded", "place_of"]
 
 def place_of(scope: Text) -> Text:
     """Return scopes as they compare: folded, without doubled or trailing slashes; the root is `/`."""
-    single = folded(scope).str.replace_all(r"/{2,}", "/")
-    return single.str.replace(r"^(.+)/$", "${1}")
+    single = folded(scope)
+    if isinstance(single, pl.Series):
+        column = pl.col(single.name).str
+        untidy = column.contains("//", literal=True) | (column.ends_with("/") & (column.len_bytes() > 1))
+        # Nearly all scopes are tidy, and to look is quicker than to replace.
+        if not single.to_frame().select_seq(untidy.any()).item():
+            return single
+    return single.str.replace_all(r"/{2,}", "/").str.replace(r"^(.+)/$", "${1}")

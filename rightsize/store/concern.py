@@ -9,11 +9,8 @@ subtract, and by resource groups. Of everybody else's use nothing stays but wher
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from types import TracebackType
-from typing import Self
 
 import polars as pl
 
@@ -24,9 +21,11 @@ from rightsize.analyze.text import folded as folded_text
 from rightsize.analyze.text import place_of
 from rightsize.model.tables import table
 from rightsize.rbac.text import fold
+from rightsize.store.ahead import Ahead
+from rightsize.store.concern_sql import ABOVE, ACTS, DOWN, GRANTS, GROWTH, UP
 from rightsize.store.connection import Store
 from rightsize.store.ddl import RESOLVED, view_text
-from rightsize.store.sql import RESOURCE, folded, literal, tidy_scope
+from rightsize.store.sql import RESOURCE, folded, literal
 
 _WATCHED = (
     "microsoft.authorization/roleassignments/write",
@@ -36,105 +35,6 @@ _WATCHED = (
 """Operations that say something of assignments and logs of others, whoever called them."""
 _PARTIAL = ("role_assignment_requests", "usage_days", "sign_ins", "request_access", "token_calls")
 """Tables of which only some rows are read, or that are read on the way to these."""
-
-# Whoever is in a group by what is listed, or may be by activating a membership; and who held what, listed still or not.
-_TABLES = (
-    f"CREATE OR REPLACE TEMP TABLE c_aliases AS {RESOLVED}",
-    f"""CREATE OR REPLACE TEMP TABLE c_edges AS
-        SELECT {folded("member_id")} AS member, {folded("group_id")} AS holder FROM base.group_closure
-        UNION SELECT {folded("principal_id")}, {folded("group_id")} FROM base.group_schedule_instances
-        WHERE access = 'member'""",
-    f"""CREATE OR REPLACE TEMP TABLE c_held AS
-        SELECT row_number() OVER () AS n, * FROM (
-            SELECT DISTINCT {folded("principal_id")} AS holder, {folded("role_definition_id")} AS role,
-                {folded("role_assignment_id")} AS id, {folded(tidy_scope('"scope"'))} AS place
-            FROM base.role_assignments)""",
-    f"""CREATE OR REPLACE TEMP TABLE c_patterns AS
-        SELECT DISTINCT {folded("role_definition_id")} AS role, {folded("pattern")} AS pattern
-        FROM base.role_permissions WHERE kind IN ('action', 'data_action')""",
-    f"""CREATE OR REPLACE TEMP TABLE c_actors AS
-        SELECT a.actor_key, {folded("coalesce(a.principal_id, alias.principal_id)")} AS who
-        FROM base.actors AS a LEFT JOIN c_aliases AS alias ON alias.alias = a.principal_name""",
-    "CREATE OR REPLACE TEMP TABLE c_settled (who VARCHAR)",
-    "CREATE OR REPLACE TEMP TABLE c_reached (holder VARCHAR)",
-)
-_UP = """WITH RECURSIVE up(who, holder) AS (
-        SELECT DISTINCT who, who FROM {start}
-        UNION SELECT up.who, e.holder FROM up JOIN c_edges AS e ON e.member = up.holder)"""
-_ABOVE = """WITH RECURSIVE above(holder) AS (
-        SELECT who FROM {start} UNION SELECT e.holder FROM above JOIN c_edges AS e ON e.member = above.holder)"""
-_DOWN = """WITH RECURSIVE down(holder) AS (
-        SELECT holder FROM {start} UNION SELECT e.member FROM down JOIN c_edges AS e ON e.holder = down.holder)"""
-# Callers whom what was reached last may concern, who are looked at for the first time, and what they did.
-_ACTS = (
-    f"""CREATE OR REPLACE TEMP TABLE c_some AS
-        WITH ids AS (SELECT id FROM c_ids UNION SELECT id FROM c_held JOIN c_new USING (holder)),
-        keys AS (
-            SELECT assignment_key FROM base.assignment_names
-            WHERE {folded("role_assignment_id")} IN (SELECT id FROM ids))
-        SELECT DISTINCT who FROM c_actors
-        WHERE who IS NOT NULL AND who NOT IN (SELECT who FROM c_settled) AND (
-            who IN ({_DOWN.format(start="c_new")} SELECT holder FROM down)
-            OR actor_key IN (
-                SELECT actor_key FROM base.usage_days
-                WHERE plane IN ('control', 'data') AND assignment_key IN (SELECT assignment_key FROM keys))
-            OR EXISTS (SELECT 1 FROM c_open JOIN c_new USING (holder)))""",
-    """CREATE OR REPLACE TEMP TABLE c_acts AS
-        SELECT DISTINCT c.who, u.operation_key, u.scope_key, u.assignment_key
-        FROM base.usage_days AS u JOIN c_actors AS c USING (actor_key)
-        WHERE u.plane IN ('control', 'data') AND c.who IN (SELECT who FROM c_some)""",
-)
-# What may have allowed an operation: an allowing pattern that it matches. One without a slash may have been any, and so
-# may one that stands for another (`loose`).
-_GRANTS = """CREATE OR REPLACE TEMP TABLE c_grants AS
-    WITH used AS (
-        SELECT operation_key, folded, NOT contains(folded, '/') OR list_contains($loose, folded) AS loose
-        FROM base.operation_names WHERE operation_key IN (SELECT DISTINCT operation_key FROM c_acts)),
-    wild AS (
-        SELECT pattern, replace(replace(replace(replace(pattern, '!', '!!'), '_', '!_'), '%', '!%'), '*', '%') AS shape
-        FROM (SELECT DISTINCT pattern FROM c_patterns WHERE contains(pattern, '*'))),
-    matched AS (
-        SELECT operation_key, folded AS pattern FROM used
-        UNION ALL SELECT operation_key, pattern FROM used JOIN wild ON used.folded LIKE wild.shape ESCAPE '!')
-    SELECT DISTINCT role, operation_key FROM matched JOIN c_patterns USING (pattern)
-    UNION SELECT role, operation_key FROM used, (SELECT DISTINCT role FROM c_held) WHERE loose"""
-# Calls that an assignment reached by now may have allowed, beside all that may have allowed them.
-_CANDIDATES = f"""CREATE OR REPLACE TEMP TABLE c_pairs AS
-    WITH acts AS (
-        SELECT a.*, n.folded AS place, array_to_string(string_split(n.folded, '/')[:5], '/') AS area
-        FROM c_acts AS a JOIN base.scope_names AS n USING (scope_key)),
-    up AS ({_UP.format(start="c_some")} SELECT * FROM up),
-    held AS (
-        SELECT *, array_to_string(parts[:5], '/') AS area, len(parts) > 5 AS inside
-        FROM (SELECT *, string_split(place, '/') AS parts FROM c_held WHERE holder IN (SELECT holder FROM up)))
-    SELECT acts.who, acts.operation_key, acts.scope_key, h.holder, h.n
-    FROM acts JOIN up USING (who) JOIN held AS h ON h.holder = up.holder
-    JOIN c_grants AS g ON g.role = h.role AND g.operation_key = acts.operation_key
-    WHERE h.place NOT LIKE '/subscriptions/%' OR starts_with(acts.place || '/', h.place || '/')
-        OR (h.inside AND h.area = acts.area)
-    UNION
-    -- The log's own word, and members whom no listing shows.
-    SELECT acts.who, acts.operation_key, acts.scope_key, h.holder, h.n
-    FROM acts JOIN base.assignment_names AS x USING (assignment_key)
-    JOIN c_held AS h ON h.id = {folded("x.role_assignment_id")}
-    UNION
-    SELECT acts.who, acts.operation_key, acts.scope_key, o.holder, -1
-    FROM acts JOIN c_grants AS g USING (operation_key) JOIN c_held AS h USING (role)
-    JOIN c_open AS o ON o.holder = h.holder"""
-_GROWTH = (
-    _CANDIDATES,
-    f"""CREATE OR REPLACE TEMP TABLE c_found AS
-        SELECT DISTINCT who FROM c_pairs JOIN c_new USING (holder)
-        UNION SELECT DISTINCT who FROM c_acts JOIN base.assignment_names AS x USING (assignment_key)
-        WHERE {folded("x.role_assignment_id")} IN (SELECT id FROM c_ids)""",
-    "INSERT INTO c_settled SELECT who FROM c_found",
-    "INSERT INTO c_reached SELECT holder FROM c_new",
-    """CREATE OR REPLACE TEMP TABLE c_new AS
-        SELECT DISTINCT holder FROM (
-            SELECT holder, count(DISTINCT n) OVER (PARTITION BY who, operation_key, scope_key) AS choices
-            FROM c_pairs JOIN c_found USING (who))
-        WHERE choices > 1 AND holder NOT IN (SELECT holder FROM c_reached)""",
-)
 
 
 def find_principal(store: Store, inputs: Inputs, name: str) -> str:
@@ -177,56 +77,37 @@ def table_without_use(store: Store, name: str) -> pl.DataFrame:
 class Concern:
     """The tables of a store as far as they concern one principal.
 
-    An analysis of what `table` gives says the same of the principal as one of the whole store. They are read by two
-    threads while whoever made it goes on; leaving its `with` block ends them.
+    An analysis of what `table` gives says the same of the principal as one of the whole store. They are read while
+    whoever made it goes on.
 
     Attributes:
         holders: The principal and the groups that contain it, or may.
     """
 
     def __init__(
-        self,
-        store: Store,
-        principal_id: str,
-        *,
-        open_groups: pl.Series,
-        loose: Iterable[str],
-        read: Mapping[str, pl.DataFrame],
-        ahead: Iterable[str] = (),
+        self, ahead: Ahead, principal_id: str, *, open_groups: pl.Series, loose: Iterable[str], names: Iterable[str]
     ) -> None:
         """Begin to find what concerns the principal.
 
         Args:
-            store: The store; what is found is kept in temporary tables of its connection.
+            ahead: What the store is asked already; what is found is kept in temporary tables of its connection.
             principal_id: The principal, folded.
             open_groups: Holders of assignments that may have members whom no listing shows.
             loose: Folded names of operations that may stand for others.
-            read: Tables that are read already.
-            ahead: Names of tables that will be asked for, in this order.
+            names: Tables that will be asked for.
         """
-        self._store = store
-        self._read = dict(read)
-        self._begin(principal_id, open_groups)
-        self.holders: list[str] = self._frame("SELECT holder FROM c_own")["holder"].to_list()
-        # What is found is found by one statement after the other, most of them on one core.
-        self._finding, self._reading = (ThreadPoolExecutor(max_workers=1) for _ in range(2))
-        whole = [name for name in ahead if name not in self._read and name not in _PARTIAL]
-        self._coming = {name: self._reading.submit(store.table, name) for name in whole}
-        self._coming["role_assignment_requests"] = self._finding.submit(self._find, sorted(loose))
-        self._coming["usage_days"] = self._finding.submit(self._usage)
-        self._coming["sign_ins"] = self._finding.submit(self._sign_ins)
-        self._coming["request_access"] = self._finding.submit(self._requests)
-        self._creditable = self._finding.submit(self._holders_of_use)
-        self._coming["token_calls"] = self._finding.submit(self._token_calls)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for threads in (self._finding, self._reading):
-            threads.shutdown(cancel_futures=True)
+        self._store = ahead.store
+        self._read: dict[str, pl.DataFrame] = {}
+        find = ahead.finding.submit
+        begun = find(self._begin, ahead, principal_id, open_groups)
+        self._coming = ahead.read_too(name for name in names if name not in _PARTIAL)
+        self._coming["role_assignment_requests"] = find(self._find, sorted(loose))
+        self._coming["usage_days"] = find(self._usage)
+        self._coming["sign_ins"] = find(self._sign_ins)
+        self._coming["request_access"] = find(self._requests)
+        self._creditable = find(self._holders_of_use)
+        self._coming["token_calls"] = find(self._token_calls)
+        self.holders: list[str] = begun.result()
 
     def table(self, name: str) -> pl.DataFrame:
         """Return a table of the model: of use, sign-ins and requests what concerns the principal, else all of it."""
@@ -239,19 +120,20 @@ class Concern:
         """Whoever holds an assignment that may be credited with use that was read, if no log names another."""
         return self._creditable.result()
 
-    def _begin(self, principal_id: str, open_groups: pl.Series) -> None:
+    def _begin(self, ahead: Ahead, principal_id: str, open_groups: pl.Series) -> list[str]:
+        ahead.laid_out.result()
         run = self._store.connection.execute
-        for statement in _TABLES:
-            run(statement)
         run("CREATE OR REPLACE TEMP TABLE c_self AS SELECT $id AS who, $id AS holder", {"id": principal_id})
-        run(f"CREATE OR REPLACE TEMP TABLE c_own AS {_UP.format(start='c_self')} SELECT DISTINCT holder FROM up")
+        run(f"CREATE OR REPLACE TEMP TABLE c_own AS {UP.format(start='c_self')} SELECT DISTINCT holder FROM up")
         run("CREATE OR REPLACE TEMP TABLE c_open AS SELECT holder FROM c_own WHERE list_contains($names, holder)",
             {"names": open_groups.to_list()})  # fmt: skip
+        holders: list[str] = self._frame("SELECT holder FROM c_own")["holder"].to_list()
+        return holders
 
     def _find(self, loose: Sequence[str]) -> pl.DataFrame:
         """Find whose calls matter; return the calls that made assignments, which are read for it."""
         run = self._store.connection.execute
-        run(f"CREATE OR REPLACE TEMP TABLE c_crowd AS {_DOWN.format(start='c_own')} SELECT holder AS who FROM down")
+        run(f"CREATE OR REPLACE TEMP TABLE c_crowd AS {DOWN.format(start='c_own')} SELECT holder AS who FROM down")
         run("CREATE OR REPLACE TEMP TABLE c_new AS SELECT holder FROM c_own")
         run(f"CREATE OR REPLACE TEMP TABLE c_spelt AS {_spelt('c_crowd')}")
         # By the aliases that are resolved already.
@@ -260,12 +142,12 @@ class Concern:
         while self._has_rows("c_new"):
             self._grow(loose)
         run(f"""CREATE OR REPLACE TEMP TABLE c_wanted AS SELECT who FROM c_settled
-            UNION ({_DOWN.format(start="c_self")} SELECT holder FROM down)""")
+            UNION ({DOWN.format(start="c_self")} SELECT holder FROM down)""")
         return made
 
     def _holders_of_use(self) -> pl.Series:
         return self._frame(f"""
-            {_ABOVE.format(start="c_wanted")} SELECT holder FROM above
+            {ABOVE.format(start="c_wanted")} SELECT holder FROM above
             UNION SELECT holder FROM c_own UNION SELECT holder FROM c_reached""")["holder"]
 
     def _frame(self, sql: str) -> pl.DataFrame:
@@ -289,14 +171,14 @@ class Concern:
     def _grow(self, loose: Sequence[str]) -> None:
         """Take in the use that what was reached last may have allowed, and reach what its callers may have chosen."""
         run = self._store.connection.execute
-        for statement in _ACTS:
+        for statement in ACTS:
             run(statement)
         if not self._has_rows("c_acts"):
             run("INSERT INTO c_reached SELECT holder FROM c_new")
             run("DELETE FROM c_new")
             return
-        run(_GRANTS, {"loose": loose})
-        for statement in _GROWTH:
+        run(GRANTS, {"loose": loose})
+        for statement in GROWTH:
             run(statement)
 
     def _has_rows(self, name: str) -> bool:

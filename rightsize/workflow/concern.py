@@ -18,15 +18,14 @@ from rightsize.analyze.planes import PlaneAnalysis
 from rightsize.analyze.profiles import may_be_crowded
 from rightsize.analyze.tenant import read_granted, read_tenant
 from rightsize.analyze.verdicts import Analysis
+from rightsize.store.ahead import NAMING, Ahead
 from rightsize.store.concern import Concern, find_principal
-from rightsize.store.connection import Store
 from rightsize.workflow.directory import directory_of
 from rightsize.workflow.graph import graph_of
 from rightsize.workflow.judging import analyse_inputs
 from rightsize.workflow.plane_steps import TableOf
 from rightsize.workflow.planes import judge_planes
 
-_NAMING = ("principals", "principal_aliases", "role_assignments", "group_members", "group_closure", "listings")
 _GRANTED = ("role_definitions", "role_permissions", "role_operations", "operations")
 _BESIDE = (
     "scopes",
@@ -40,7 +39,7 @@ _BESIDE = (
     "administrative_unit_members",
     "federated_credentials",
 )
-_LISTED = (*_NAMING, *_GRANTED, "scopes", "group_schedule_instances", "resources")
+_LISTED = (*NAMING, *_GRANTED, "scopes", "group_schedule_instances", "resources")
 """Tables of the analysis that are read whole, and before its others."""
 
 
@@ -67,33 +66,29 @@ class JudgedPrincipal:
     token_calls: pl.DataFrame
 
 
-def judge_principal(store: Store, name: str, as_of: dt.date | None, min_window: int) -> JudgedPrincipal:
+def judge_principal(ahead: Ahead, name: str, as_of: dt.date | None, min_window: int) -> JudgedPrincipal:
     """Judge the principal that a name means.
 
     Raises:
         UsageError: No principal or several are called so.
         EvidenceError: There is nothing that could be analysed.
     """
-    principal_id, concern = _concern_of(store, name)
-    with concern:
-        judged = judge_from(principal_id, concern.table, as_of, min_window, concern)
+    principal_id, concern = _concern_of(ahead, name)
+    judged = judge_from(principal_id, concern.table, as_of, min_window, concern)
     found = judged.analysis
     if may_be_crowded(read_tenant(judged.inputs), found.profiles, found.profile_operations, principal_id):
-        return judge_from(principal_id, cache(store.table), as_of, min_window)
+        return judge_from(principal_id, cache(ahead.store.table), as_of, min_window)
     return judged
 
 
-def _concern_of(store: Store, name: str) -> tuple[str, Concern]:
-    known = {table: store.table(table) for table in _NAMING}
-    inputs = Inputs.of(**known)
-    principal_id = find_principal(store, inputs, name)
+def _concern_of(ahead: Ahead, name: str) -> tuple[str, Concern]:
+    inputs = Inputs.of(**{table: coming.result() for table, coming in ahead.coming.items()})
+    principal_id = find_principal(ahead.store, inputs, name)
     others = alternatives()
     loose = {*others["name"], *others["other"]}
     later = [field.name for tables in (GraphTables, Inputs) for field in fields(tables)]
-    ahead = dict.fromkeys(("schedule_requests", *_GRANTED, *_BESIDE, *later))
-    return principal_id, Concern(
-        store, principal_id, open_groups=open_groups(inputs), loose=loose, read=known, ahead=ahead
-    )
+    names = dict.fromkeys(("schedule_requests", *_GRANTED, *_BESIDE, *later))
+    return principal_id, Concern(ahead, principal_id, open_groups=open_groups(inputs), loose=loose, names=names)
 
 
 def judge_from(

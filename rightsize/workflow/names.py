@@ -18,7 +18,8 @@ def read_names(store: Store, inputs: Inputs | None = None) -> tuple[dict[str, st
     if inputs is None:
         tables = ("principals", "role_assignments", "scopes")
         inputs = Inputs.of(**{name: store.table(name) for name in tables})
-    names: dict[str, str] = dict(principal_names(inputs).select("principal_id", "name").iter_rows())
+    called = principal_names(inputs)
+    names: dict[str, str] = dict(zip(called["principal_id"].to_list(), called["name"].to_list(), strict=True))
     high = inputs.scopes.filter(pl.col("kind").is_in(["subscription", "management_group"]))
     places = high.select(folded(pl.col("scope")), name=pl.coalesce("display_name", "scope"))
     units = store.table("administrative_units").drop_nulls("display_name")

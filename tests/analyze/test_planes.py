@@ -69,7 +69,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> FakeStore:
     store = FakeStore(tiny.use("p", "Microsoft.Compute/virtualMachines/write", succeeded=2))
     for module in ("analyze", "explain"):
         monkeypatch.setattr(f"rightsize.workflow.{module}.open_store", lambda *_, **__: store)
-    monkeypatch.setattr("rightsize.workflow.explain.judge_principal", judge_all)
+    monkeypatch.setattr("rightsize.workflow.concern.judge_principal", judge_all)
     monkeypatch.setattr("rightsize.workflow.planes.PLANES", (PlaneSteps("graph", judge, unchanged),))
     return store
 

@@ -17,6 +17,7 @@ from rightsize.analyze.verdicts import Analysis, analyse
 from rightsize.analyze.window import Window
 from rightsize.rbac.text import fold
 from rightsize.rules.matching import matches
+from rightsize.store.ahead import Ahead
 from rightsize.store.connection import Store
 from rightsize.store.ddl import create_statements
 from rightsize.workflow.concern import JudgedPrincipal, judge_from
@@ -223,6 +224,7 @@ class FakeStore:
         self.answers[name] = frame
 
 
-def judge_all(store: FakeStore, name: str, as_of: dt.date | None, min_window: int) -> JudgedPrincipal:
+def judge_all(ahead: Ahead, name: str, as_of: dt.date | None, min_window: int) -> JudgedPrincipal:
     """Judge one principal by all that a tiny tenant holds: it answers no SQL on what concerns somebody."""
-    return judge_from(resolve_principal(store.inputs, name), store.table, as_of, min_window)
+    inputs = Inputs.read(ahead.store.table)
+    return judge_from(resolve_principal(inputs, name), ahead.store.table, as_of, min_window)

@@ -23,7 +23,7 @@ def _store(monkeypatch: pytest.MonkeyPatch) -> None:
     store = FakeStore(tiny.sign_in("p"))
     monkeypatch.setattr("rightsize.workflow.explain.open_store", lambda *_, **__: store)
     # What concerns a principal is asked in SQL, which the tiny tenant does not answer: all of it is read.
-    monkeypatch.setattr("rightsize.workflow.explain.judge_principal", judge_all)
+    monkeypatch.setattr("rightsize.workflow.concern.judge_principal", judge_all)
 
 
 def shown(capsys: pytest.CaptureFixture[str], output: str) -> str:

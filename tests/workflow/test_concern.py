@@ -13,10 +13,11 @@ import pytest
 
 from rightsize.analyze.reach import View, granted_holdings, view_of
 from rightsize.analyze.reach_near import view_from
+from rightsize.store.ahead import Ahead
 from rightsize.store.connection import Store, open_store
 from rightsize.workflow.concern import JudgedPrincipal, judge_from, judge_principal
 from rightsize.workflow.demo import STORE
-from rightsize.workflow.explain import tell
+from rightsize.workflow.told import tell
 
 SOME = 8
 """Of the demo's principals every eighth is asked."""
@@ -33,11 +34,16 @@ def _whole(store: Store) -> JudgedPrincipal:
     return judge_from("", store.table, None, DAYS)
 
 
+def _judged(store: Store, principal_id: str) -> JudgedPrincipal:
+    with Ahead(store) as ahead:
+        return judge_principal(ahead, principal_id, None, DAYS)
+
+
 def _differs(store: Store, whole: JudgedPrincipal, principal_id: str) -> list[str]:
     """Return the parts of an answer that differ between what concerns a principal and the whole."""
     calls = store.table("token_calls", principal_id=principal_id)
     expected = tell(replace(whole, principal_id=principal_id, token_calls=calls), {})
-    found = tell(judge_principal(store, principal_id, None, DAYS), {})
+    found = tell(_judged(store, principal_id), {})
     return [part for part in expected if found[part] != expected[part]]
 
 
@@ -63,7 +69,7 @@ def test_what_a_principal_shares_with_others_is_credited_alike(tmp_path: Path) -
         assert len(used) > 20
         reasons = {str(number): _differs(store, whole, f"user{number}") for number in range(0, 24, 3)}
         assert {who: found for who, found in reasons.items() if found} == {}
-        judged = judge_principal(store, "user0", None, DAYS)
+        judged = _judged(store, "user0")
         assert judged.inputs.usage_days["principal_id"].n_unique() < whole.inputs.usage_days["principal_id"].n_unique()
 
 
@@ -84,7 +90,7 @@ def test_a_name_means_whom_it_means_in_an_analysis_of_everybody(demo_store: Stor
     user, upn = demo_store.frame("""
         SELECT principal_id, user_principal_name FROM principals
         WHERE user_principal_name IS NOT NULL ORDER BY principal_id LIMIT 1""").row(0)
-    assert judge_principal(demo_store, upn.upper(), None, DAYS).principal_id == user
+    assert _judged(demo_store, upn.upper()).principal_id == user
 
 
 def test_a_view_from_a_node_holds_what_the_whole_view_says_of_it(demo_store: Store) -> None:
