@@ -89,18 +89,19 @@ def write_activity(path: Path, rows: int, *, day: int = 0, days: int = 30, princ
 
 
 def write_keyed_events(path: Path, rows: int) -> Path:
-    """Write events as `queries/reduce/reduce.sql` reads them, of 90 days, as Parquet; an eighth of the keys repeats."""
+    """Write events as `queries/reduce/reduce.sql` reads them, of 90 days, as Parquet; a use has eight calls."""
     with duckdb.connect(config={"threads": "2"}) as con:
         con.execute(
             f"""
             COPY (
-                SELECT TIMESTAMP '2026-01-01' + to_seconds((h % 7776000)::BIGINT) AS time, time::DATE AS day,
+                SELECT TIMESTAMP '2026-01-01' + to_days((h // 97 % 90)::INTEGER)
+                        + to_seconds((call % 86400)::BIGINT) AS time, time::DATE AS day,
                     (h % 20000)::INTEGER AS principal_key, (h // 20000 % 40 + h % 97 * 5)::INTEGER AS operation_key,
                     (h % 20000 * 7 + h // 800000 % 6)::INTEGER AS scope_key, 'control' AS plane,
                     CASE WHEN h % 3 > 0 THEN (h % 60000)::INTEGER END AS assignment_key,
-                    CASE h // 64 % 20 WHEN 0 THEN 'failed' WHEN 1 THEN 'denied' ELSE 'succeeded' END AS outcome,
+                    CASE call // 64 % 20 WHEN 0 THEN 'failed' WHEN 1 THEN 'denied' ELSE 'succeeded' END AS outcome,
                     false AS suspect
-                FROM (SELECT hash(i) AS h FROM range($rows) AS r(i)) ORDER BY day
+                FROM (SELECT hash(i // 8) AS h, hash(i) AS call FROM range($rows) AS r(i)) ORDER BY day, call
             ) TO '{path}' (FORMAT parquet, COMPRESSION zstd)""",
             {"rows": rows},
         )
