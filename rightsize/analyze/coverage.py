@@ -10,9 +10,10 @@ from __future__ import annotations
 import polars as pl
 
 from rightsize.analyze.inputs import Inputs, once
+from rightsize.analyze.naming import principal_ids
 from rightsize.analyze.reasons import OutOfCoverage, Unobservable, Unused
 from rightsize.analyze.scoping import ROOT, node_of
-from rightsize.analyze.tenant import Tenant
+from rightsize.analyze.tenant import Tenant, members_of_groups
 from rightsize.analyze.text import folded, place_of
 from rightsize.analyze.window import Window
 from rightsize.rules.operations import audience_ids, audience_names
@@ -114,7 +115,7 @@ def described_principals(inputs: Inputs) -> pl.DataFrame:
 
     `kinds` is null where it is not known which would: other types, foreign principals.
     """
-    listed = pl.DataFrame({"principal_id": folded(inputs.principals["principal_id"])}).hstack(
+    listed = pl.DataFrame({"principal_id": principal_ids(inputs)}).hstack(
         inputs.principals.select("principal_type", "listed")
     )
     named = inputs.role_assignments.select(
@@ -155,7 +156,9 @@ class _CoveredDays:
         rows = inputs.coverage.filter((pl.col("source") == "activity_log") & (pl.col("state") != "missing"))
         rows = rows.filter(folded(rows["category"]).is_in(_ADMINISTRATIVE))
         self._loaded = not rows.is_empty()
-        rows = rows.with_columns(place=place_of(rows["scope"])).filter(window.holds("day"))
+        rows = rows.filter(window.holds("day"))
+        places = rows.select(pl.col("scope").unique())
+        rows = rows.join(places.with_columns(place=place_of(places["scope"])), on="scope")
         # Rows that were seen speak of their own scope; a declaration speaks of everything below it, too.
         declared = rows.filter(pl.col("declared_by").is_not_null()).select(ancestor="place", day="day")
         inherited = tenant.tree.chain.join(declared, on="ancestor").select(place="node", day="day")
@@ -235,9 +238,7 @@ def groups_with_known_members(inputs: Inputs, described: pl.DataFrame) -> pl.Ser
     direct = folded(complete.filter(pl.col("listing") == "members")["of"])
     transitive = folded(complete.filter(pl.col("listing") == "transitiveMembers")["of"])
     either = pl.concat([direct, transitive]).unique()
-    closure = pl.DataFrame(
-        {"group": folded(inputs.group_closure["group_id"]), "member": folded(inputs.group_closure["member_id"])}
-    )
+    closure = members_of_groups(inputs).select(group="holder", member="principal_id")
     groups = described.filter(pl.col("principal_type") == "Group")["principal_id"]
     is_group = pl.concat([groups, closure["group"], either]).unique()
     open_nested = closure.filter(

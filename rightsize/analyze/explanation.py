@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.naming import principal_names
+from rightsize.analyze.naming import principal_ids, principal_names
 from rightsize.analyze.reasons import Verdict, sentence
 from rightsize.analyze.scores import bucket_of, score_principals
 from rightsize.analyze.text import folded
@@ -106,8 +106,13 @@ def _chains(inputs: Inputs, analysis: Analysis, principal_id: str) -> dict[str, 
     """Return each group that contains the principal, with the groups on the shortest way to it, itself the last."""
     direct = inputs.group_members.filter(pl.col("listing") == "members")
     edges = pl.DataFrame({"group": folded(direct["group_id"]), "member": folded(direct["member_id"])})
+    upwards = [edges.filter(pl.col("member") == principal_id)]
+    known = {principal_id}
+    while reached := set(upwards[-1]["group"]) - known:
+        known |= reached
+        upwards.append(edges.filter(pl.col("member").is_in(list(reached))))
     above: dict[str, list[str]] = {}
-    for group, member in edges.unique().sort("member", "group").iter_rows():
+    for group, member in pl.concat(upwards).unique().sort("member", "group").iter_rows():
         above.setdefault(member, []).append(group)
     found: dict[str, tuple[str, ...]] = {}
     queue: deque[tuple[str, tuple[str, ...]]] = deque([(principal_id, ())])
@@ -143,7 +148,7 @@ def _held_by(analysis: Analysis, principal_id: str) -> pl.Series:
 
 
 def _identity(inputs: Inputs, principal_id: str) -> dict[str, Any]:
-    mine = inputs.principals.filter(folded(inputs.principals["principal_id"]) == principal_id)
+    mine = inputs.principals.filter(principal_ids(inputs) == principal_id)
     if not mine.is_empty():
         return mine.select(_IDENTITY).row(0, named=True)
     called = principal_names(inputs).filter(pl.col("principal_id") == principal_id)
@@ -154,7 +159,8 @@ def _identity(inputs: Inputs, principal_id: str) -> dict[str, Any]:
 
 
 def _groups(inputs: Inputs, chains: dict[str, tuple[str, ...]]) -> Rows:
-    names = dict(principal_names(inputs).select("principal_id", "name").iter_rows())
+    called = principal_names(inputs).filter(pl.col("principal_id").is_in(list(chains)))
+    names = dict(called.select("principal_id", "name").iter_rows())
     return [
         {"group_id": group, "name": names.get(group, group), "via": list(way[:-1])} for group, way in chains.items()
     ]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import polars as pl
 
 from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.naming import principal_ids
 from rightsize.analyze.text import folded
 
 _LISTINGS = {
@@ -46,7 +47,7 @@ def classify_holders(inputs: Inputs, ids: pl.Series | None = None) -> pl.DataFra
 
 def _facts(inputs: Inputs, ids: pl.Series | None) -> pl.DataFrame:
     principals = inputs.principals.select(
-        principal_id=folded(inputs.principals["principal_id"]),
+        principal_id=principal_ids(inputs),
         listed=pl.col("listed").fill_null(False),
         deleted=pl.col("deleted_on").is_not_null(),
         known_type="principal_type",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from functools import wraps
+from functools import cache, wraps
 from typing import TypeVar
 from weakref import ref
 
@@ -31,6 +31,7 @@ def schema_of(name: str) -> dict[str, pl.DataType]:
     return {column.name: _POLARS_TYPES[column.type] for column in table(name).columns}
 
 
+@cache
 def empty(name: str) -> pl.DataFrame:
     """Return a table of the store without rows."""
     return pl.DataFrame(schema=schema_of(name))

@@ -44,8 +44,9 @@ def resolve_principal(inputs: Inputs, name: str) -> str:
 def is_known(inputs: Inputs, name: str) -> bool:
     """Return whether `name` is an id of a principal or group that anything loaded names."""
     wanted = fold(name)
+    if (principal_ids(inputs) == wanted).any():
+        return True
     named = (
-        inputs.principals["principal_id"],
         inputs.role_assignments["principal_id"],
         inputs.group_closure["member_id"],
         inputs.group_closure["group_id"],
@@ -55,11 +56,17 @@ def is_known(inputs: Inputs, name: str) -> bool:
     return any((folded(ids) == wanted).any() for ids in named)
 
 
+@once("principals")
+def principal_ids(inputs: Inputs) -> pl.Series:
+    """Return the ids of the table `principals`, folded, row by row."""
+    return folded(inputs.principals["principal_id"])
+
+
 @once("principals", "role_assignments")
 def principal_names(inputs: Inputs) -> pl.DataFrame:
     """Return `(principal_id, name, principal_type)`: what people call a principal, its id where nothing is known."""
     listed = inputs.principals.select(
-        principal_id=folded(inputs.principals["principal_id"]),
+        principal_id=principal_ids(inputs),
         name=pl.coalesce("user_principal_name", "display_name", "principal_id"),
         principal_type="principal_type",
     )

@@ -78,17 +78,20 @@ def setting_facts(inputs: Inputs) -> pl.DataFrame:
         rules.setdefault(fold(row["resource_type"]), []).append(row)
     kinds = folded(inputs.resources["resource_type"])
     concerned = inputs.resources.with_columns(kind=kinds).filter(pl.col("kind").is_in(list(rules)))
-    found: list[tuple[str, str, str, str]] = []
-    for scope, kind, settings in concerned.select("scope", "kind", "settings").sort("scope").iter_rows():
+    found: list[tuple[str, str | None, str, str]] = []
+    # Many resources have the same settings.
+    for kind, settings in concerned.select("kind", "settings").unique().iter_rows():
         known = None if settings is None else json.loads(settings)
         for rule in rules[kind]:
             is_said = not rule["property"] or (
                 known is not None and fold(str(known.get(rule["property"], ""))) == fold(rule["value"])
             )
             if is_said:
-                found.append((fold(scope), kind, rule["fact"], rule["answer"]))
-    schema = {"resource": pl.String, "kind": pl.String, "fact": pl.String, "answer": pl.String}
-    return pl.DataFrame(found, schema=schema, orient="row").unique().sort("resource", "fact", "answer")
+                found.append((kind, settings, rule["fact"], rule["answer"]))
+    schema = {"kind": pl.String, "settings": pl.String, "fact": pl.String, "answer": pl.String}
+    said = concerned.join(pl.DataFrame(found, schema=schema, orient="row"), on=["kind", "settings"], nulls_equal=True)
+    facts = said.select("kind", "fact", "answer", resource=folded(said["scope"]))
+    return facts.select("resource", "kind", "fact", "answer").unique().sort("resource", "fact", "answer")
 
 
 def with_answer(facts: pl.DataFrame, fact: str, answer: str) -> pl.Series:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import polars as pl
 
 from rightsize.analyze.inputs import Inputs, once
+from rightsize.analyze.naming import principal_ids
 from rightsize.analyze.scoping import REACH, ScopeTree, level_of, read_tree
 from rightsize.analyze.text import folded, place_of
 from rightsize.rules.matching import matching_pairs
@@ -174,15 +175,21 @@ def _assignments(inputs: Inputs) -> pl.DataFrame:
     )
 
 
-def _membership(inputs: Inputs) -> pl.DataFrame:
+@once("group_closure")
+def members_of_groups(inputs: Inputs) -> pl.DataFrame:
+    """Return `(principal_id, holder)`, folded, of members and the groups that contain them, row by row."""
     closure = inputs.group_closure
-    through = pl.DataFrame({"principal_id": folded(closure["member_id"]), "holder": folded(closure["group_id"])})
+    return pl.DataFrame({"principal_id": folded(closure["member_id"]), "holder": folded(closure["group_id"])})
+
+
+def _membership(inputs: Inputs) -> pl.DataFrame:
+    through = members_of_groups(inputs)
     named = pl.concat(
         [
             folded(inputs.role_assignments["principal_id"]),
             folded(inputs.usage_days["principal_id"].drop_nulls().unique()),
             through["principal_id"],
-            folded(inputs.principals["principal_id"]),
+            principal_ids(inputs),
         ]
     ).unique()
     own = pl.DataFrame({"principal_id": named}).with_columns(holder=pl.col("principal_id"))

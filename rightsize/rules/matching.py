@@ -40,6 +40,10 @@ def matches(name: pl.Expr, pattern: str) -> pl.Expr:
     head, *middle, tail = parts
     if any(middle) or len(middle) > 1:
         return name.str.contains("(?s)^" + ".*".join(_literal(part) for part in parts) + "$")
+    if not tail:
+        return name.str.starts_with(head)
+    if not head:
+        return name.str.ends_with(tail)
     # The ends must not overlap: `a*a` does not match `a`.
     long_enough = name.str.len_bytes() >= len(head.encode()) + len(tail.encode())
     return name.str.starts_with(head) & name.str.ends_with(tail) & long_enough
