@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any
 
@@ -19,9 +20,12 @@ from rightsize.workflow.ways import reach_of_node
 def tell(judged: JudgedPrincipal, names: Mapping[str, str]) -> dict[str, Any]:
     """Return the answer of `explain`; `names` are what people call principals and places."""
     inputs, analysis, principal_id = judged.inputs, judged.analysis, judged.principal_id
-    answer = {"window": _window(analysis.window)} | asdict(
-        explain_principal(inputs, analysis, judged.findings, principal_id)
-    )
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        # What falls with it takes as long to find as all else to tell.
+        found = beside.submit(reach_of_node, f"p:{principal_id}", judged.facts, inputs, read_tenant(inputs), names)
+        explained = explain_principal(inputs, analysis, judged.findings, principal_id)
+        reach = found.result()
+    answer = {"window": _window(analysis.window)} | asdict(explained)
     holders = {
         principal_id: [],
         **{group["group_id"]: [*group["via"], group["group_id"]] for group in answer["groups"]},
@@ -29,7 +33,6 @@ def tell(judged: JudgedPrincipal, names: Mapping[str, str]) -> dict[str, Any]:
     for plane in judged.planes:
         for section, rows in ledger(plane, holders, principal_id).items():
             answer[section] = [*answer[section], *rows]
-    reach = reach_of_node(f"p:{principal_id}", judged.facts, inputs, read_tenant(inputs), names)
     answer["reach"] = reach.counts | {"ways": reach.ways}
     answer["tokens"] = sum_tokens(judged.token_calls, analysis.window)
     return answer | {"planes": {plane.plane: _window(plane.window) for plane in judged.planes}}
