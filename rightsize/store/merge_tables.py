@@ -73,11 +73,16 @@ _FOLDED_SCOPES = {"scope_listings", "scope_tags", "resources", "diagnostic_setti
 def merge_tables(con: duckdb.DuckDBPyConnection) -> tuple[dict[int, int], set[str]]:
     """Merge every staged listing; return the new rows of each file, and the tables that had staged rows."""
     new: dict[int, int] = {}
-    touched = set()
+    # All at once: most loads are of logs, and have none.
+    staged = con.execute(
+        " UNION ALL ".join(
+            f"(SELECT '{declared.name}' FROM stage_{declared.name} LIMIT 1)" for declared in STAGED_TABLES
+        )
+    ).fetchall()
+    touched = {name for (name,) in staged}
     for declared in STAGED_TABLES:
-        if not con.execute(f"SELECT 1 FROM stage_{declared.name} LIMIT 1").fetchone():
+        if declared.name not in touched:
             continue
-        touched.add(declared.name)
         merge = _merge_versions if declared.name in _VERSIONS else _merge_columns
         counts = merge(con, declared)
         if any(counts.values()):

@@ -67,5 +67,4 @@ def create_staging(con: duckdb.DuckDBPyConnection) -> None:
     for table in STAGED_TABLES:
         columns = ", ".join(f'"{column.name}" {column.type.value}' for column in table.columns)
         tables[f"stage_{table.name}"] = f"file_id INTEGER, line BIGINT, {columns}"
-    for name, columns in tables.items():
-        con.execute(f"CREATE OR REPLACE TEMP TABLE {name} ({columns})")
+    con.execute(";\n".join(f"CREATE OR REPLACE TEMP TABLE {name} ({columns})" for name, columns in tables.items()))

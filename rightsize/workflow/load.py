@@ -182,6 +182,8 @@ def _stage_and_merge(
 ) -> LoadReport:
     # The lines of rejects are counted in the order of reading; merging is faster without an order.
     store.connection.execute("SET preserve_insertion_order = true")
+    # What is dropped leaves its memory to what comes next, and not to the system, which would clear it once more.
+    store.connection.execute("SET block_allocator_memory = '1GiB'")
     create_staging(store.connection)
     report = stage(store.connection, paths, named=named, watch=watch)
     if sources is not None:
