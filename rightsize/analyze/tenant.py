@@ -111,12 +111,16 @@ def read_granted(inputs: Inputs) -> Granted:
         "block", "kind", "condition", role=folded(inputs.role_permissions["role_definition_id"]), pattern="pattern"
     ).filter(pl.col("role").is_in(roles.to_list()))
     catalogue = _catalogue(inputs)
-    grants = inputs.role_operations.select(
-        role=folded(inputs.role_operations["role_definition_id"]),
-        name=folded(inputs.role_operations["operation"]),
+    # Most of the rows are of roles that nobody holds: their ids are looked at once, and nothing else of them.
+    ids = inputs.role_operations["role_definition_id"].unique()
+    held = ids.filter(folded(ids).is_in(roles.implode()))
+    listed = inputs.role_operations.filter(pl.col("role_definition_id").is_in(held.implode()))
+    grants = listed.select(
+        role=folded(listed["role_definition_id"]),
+        name=folded(listed["operation"]),
         plane="plane",
         conditional=pl.col("conditional").fill_null(False),
-    ).filter(pl.col("role").is_in(roles.to_list()))
+    )
     if not catalogue.is_empty():
         extra = _named_outside(patterns, catalogue)
         catalogue = pl.concat([catalogue, extra])

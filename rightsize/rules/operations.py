@@ -24,11 +24,11 @@ def classify(operations: pl.DataFrame) -> pl.DataFrame:
     known to show it, and its risk is what it would give in either plane.
     """
     work = _work(operations)
-    observable, reason = _column(work, "observability", "observable_by"), _column(work, "observability", "reason")
+    seen, risk = _answers(work, "observability", "observable_by", "reason"), _answers(work, "risk", "risk")
     return operations.with_columns(
-        risk=_column(work, "risk", "risk"),
-        observable_by=pl.Series(observable).set(work["unknown"], None),
-        unobservable_reason=pl.Series(reason).set(work["unknown"], PLANE_GUESSED),
+        risk=risk["risk"],
+        observable_by=seen["observable_by"].set(work["unknown"], None),
+        unobservable_reason=seen["reason"].set(work["unknown"], PLANE_GUESSED),
     )
 
 
@@ -157,11 +157,14 @@ def _work(operations: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _column(work: pl.DataFrame, rules: str, answer: str) -> pl.Series:
-    answers = pl.Series(answer, [None] * len(work), dtype=pl.String)
+def _answers(work: pl.DataFrame, rules: str, *answers: str) -> pl.DataFrame:
+    """Return what the first rule that matches says of each operation, by the rules of its plane."""
+    numbered = work.with_row_index("number")
+    found = []
     for plane in ("control", "data"):
         rows = [row for row in rows_of(rules) if row["plane"] == plane]
-        index = first_match(work["name"], [row["pattern"] for row in rows])
-        values = pl.Series([row[answer] or None for row in rows], dtype=pl.String).gather(index)
-        answers = answers.zip_with(work["plane"] != plane, values)
-    return answers
+        here = numbered.filter(pl.col("plane") == plane)
+        index = first_match(here["name"], [row["pattern"] for row in rows])
+        said = {answer: pl.Series([row[answer] or None for row in rows], dtype=pl.String) for answer in answers}
+        found.append(here.select("number", **{answer: values.gather(index) for answer, values in said.items()}))
+    return pl.concat(found).sort("number").drop("number")
