@@ -140,7 +140,7 @@ def _targets(resources: pl.DataFrame, identities: pl.DataFrame) -> pl.DataFrame:
         escalation_rules(plane).select("gains", "kind", "target", "unless") for plane in ("control", "data")
     )
     kinds = kinds.filter(pl.col("gains").is_in(_LINKED)).unique()
-    there = resources.rename({"type": "target"}).join(kinds, on="target").filter(~_is_closed())
+    there = resources.rename({"type": "target"}).join(kinds, on="target").filter(~_is_closed(kinds["unless"]))
     letter = pl.col("gains").replace_strict({"resource": "r", "secrets": "s"}, default="p")
     return (
         there.join(identities, on="scope", how="left")
@@ -152,9 +152,8 @@ def _targets(resources: pl.DataFrame, identities: pl.DataFrame) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def _is_closed() -> pl.Expr:
-    """Return whether a setting of the resource closes the way that a rule names."""
-    ways = [row["unless"] for plane in ("control", "data") for row in escalation_rules(plane).to_dicts()]
+def _is_closed(ways: pl.Series) -> pl.Expr:
+    """Return whether a setting of the resource closes the way that a rule names, which is one of `ways`."""
     found = [
         (pl.col("unless") == way) & (pl.col("settings").str.json_path_match(f"$.{name}") == value)
         for way in sorted({way for way in ways if way})

@@ -10,7 +10,7 @@ from rightsize.store.ahead import Ahead
 from rightsize.store.connection import open_store
 
 
-def explain(db: Path, principal: str, *, as_of: dt.date | None = None, min_window: int) -> dict[str, Any]:
+def explain(db: Path, principal: str, *, as_of: dt.date | None = None, min_window: int | None = None) -> dict[str, Any]:
     """Return everything known about the principal that an id, UPN, application id or name means.
 
     The answer has the window and the fields of `Explanation` over all planes, `reach` with what falls with the
@@ -23,10 +23,11 @@ def explain(db: Path, principal: str, *, as_of: dt.date | None = None, min_windo
     """
     with open_store(db, read_only=True) as store, Ahead(store) as ahead:
         # The store answers meanwhile what it is asked of everybody.
+        from rightsize.analyze.window import DEFAULT_DAYS  # noqa: PLC0415
         from rightsize.workflow.concern import judge_principal  # noqa: PLC0415
         from rightsize.workflow.names import read_names  # noqa: PLC0415
         from rightsize.workflow.told import tell  # noqa: PLC0415
 
-        judged = judge_principal(ahead, principal, as_of, min_window)
+        judged = judge_principal(ahead, principal, as_of, min_window or DEFAULT_DAYS)
         names, places = read_names(store, judged.inputs)
     return tell(judged, names | places)

@@ -10,7 +10,8 @@ from functools import cached_property
 import polars as pl
 
 from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.tenant import sleeping_memberships
+from rightsize.analyze.naming import principal_ids
+from rightsize.analyze.tenant import members_of_groups, sleeping_memberships
 from rightsize.analyze.text import folded, place_of
 from rightsize.analyze.window import Window, choose_window
 from rightsize.rbac.resource_actions import kinds_of, patterns_of
@@ -234,13 +235,9 @@ def _assignments(table: pl.DataFrame, roles: pl.DataFrame) -> pl.DataFrame:
 
 
 def _membership(inputs: Inputs, assignments: pl.DataFrame, days: pl.DataFrame) -> pl.DataFrame:
-    closure = inputs.group_closure
-    through = pl.DataFrame({"principal_id": folded(closure["member_id"]), "holder": folded(closure["group_id"])})
-    named = pl.concat(
-        [assignments["principal_id"], days["principal_id"].drop_nulls(), folded(inputs.principals["principal_id"])]
-    ).unique()
+    named = pl.concat([assignments["principal_id"], days["principal_id"].drop_nulls(), principal_ids(inputs)]).unique()
     own = pl.DataFrame({"principal_id": named, "holder": named})
-    standing = pl.concat([own, through]).unique()
+    standing = pl.concat([own, members_of_groups(inputs)]).unique()
     extra = sleeping_memberships(inputs.group_schedule_instances, standing)
     return (
         pl.concat([standing.with_columns(eligible=False), extra.with_columns(eligible=True)])
