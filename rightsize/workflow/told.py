@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any
 
@@ -20,11 +19,8 @@ from rightsize.workflow.ways import reach_of_node
 def tell(judged: JudgedPrincipal, names: Mapping[str, str]) -> dict[str, Any]:
     """Return the answer of `explain`; `names` are what people call principals and places."""
     inputs, analysis, principal_id = judged.inputs, judged.analysis, judged.principal_id
-    with ThreadPoolExecutor(max_workers=1) as beside:
-        # What falls with it takes as long to find as all else to tell.
-        found = beside.submit(reach_of_node, f"p:{principal_id}", judged.facts, inputs, read_tenant(inputs), names)
-        explained = explain_principal(inputs, analysis, judged.findings, principal_id)
-        reach = found.result()
+    explained = explain_principal(inputs, analysis, judged.findings, principal_id)
+    reach = reach_of_node(f"p:{principal_id}", judged.facts, inputs, read_tenant(inputs), names)
     answer = {"window": _window(analysis.window)} | asdict(explained)
     holders = {
         principal_id: [],

@@ -16,6 +16,7 @@ from rightsize.analyze.indirect import EVERYBODY
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.reach import LETTERS, View, described, granted_holdings, own_of, reached_of, ways_from
 from rightsize.analyze.reach_near import view_from
+from rightsize.analyze.small_steps import in_small_steps
 from rightsize.analyze.tenant import Tenant, read_tenant
 from rightsize.analyze.text import place_of
 from rightsize.model.errors import UsageError
@@ -71,10 +72,14 @@ def reach_from(db: Path, subject: str, *, eligible: bool = False) -> ReachResult
         UsageError: Nothing or several are called so.
     """
     with open_store(db, read_only=True) as store:
-        inputs = Inputs.read(partial(table_without_use, store))
-        facts = read_facts(inputs, store.table)
-        node = node_of(store, facts, inputs, subject)
-        names, places = read_names(store, inputs)
+        return in_small_steps(partial(_reach_in_store, store, subject, eligible=eligible))
+
+
+def _reach_in_store(store: Store, subject: str, *, eligible: bool) -> ReachResult:
+    inputs = Inputs.read(partial(table_without_use, store))
+    facts = read_facts(inputs, store.table)
+    node = node_of(store, facts, inputs, subject)
+    names, places = read_names(store, inputs)
     return reach_of_node(node, facts, inputs, read_tenant(inputs), names | places, eligible=eligible)
 
 

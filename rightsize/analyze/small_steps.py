@@ -1,0 +1,27 @@
+"""Thousands of small steps of polars, taken by the thread that asks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import polars as pl
+
+Found = TypeVar("Found")
+
+
+def in_small_steps(work: Callable[[], Found]) -> Found:
+    """Return what `work` returns, which asks polars for many steps over few rows.
+
+    Else polars hands each step to a thread of its own and waits, which takes several times as long as such a step. In a
+    function that it calls itself while it streams it hands over nothing, lest its threads wait for one another. Lazy
+    frames that are collected within may leave the thread so for good.
+    """
+    found: list[Found] = []
+
+    def step(rows: pl.DataFrame) -> pl.DataFrame:
+        found.append(work())
+        return rows
+
+    pl.LazyFrame({"step": [1]}).map_batches(step).collect(engine="streaming")
+    return found[0]
