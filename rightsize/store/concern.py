@@ -80,8 +80,6 @@ class Concern:
     An analysis of what `table` gives says the same of the principal as one of the whole store. They are read while
     whoever made it goes on.
 
-    Attributes:
-        holders: The principal and the groups that contain it, or may.
     """
 
     def __init__(
@@ -99,7 +97,7 @@ class Concern:
         self._store = ahead.store
         self._read: dict[str, pl.DataFrame] = {}
         find = ahead.finding.submit
-        begun = find(self._begin, ahead, principal_id, open_groups)
+        self._begun = find(self._begin, ahead, principal_id, open_groups)
         self._coming = ahead.read_too(name for name in names if name not in _PARTIAL)
         self._coming["role_assignment_requests"] = find(self._find, sorted(loose))
         self._coming["usage_days"] = find(self._usage)
@@ -107,13 +105,17 @@ class Concern:
         self._coming["request_access"] = find(self._requests)
         self._creditable = find(self._holders_of_use)
         self._coming["token_calls"] = find(self._token_calls)
-        self.holders: list[str] = begun.result()
 
     def table(self, name: str) -> pl.DataFrame:
         """Return a table of the model: of use, sign-ins and requests what concerns the principal, else all of it."""
         if name not in self._read:
             self._read[name] = self._coming[name].result() if name in self._coming else self._store.table(name)
         return self._read[name]
+
+    @property
+    def holders(self) -> list[str]:
+        """The principal and the groups that contain it, or may."""
+        return self._begun.result()
 
     @property
     def creditable(self) -> pl.Series:

@@ -1,32 +1,24 @@
-"""One principal judged as an analysis of the whole tenant would judge it, from the rows that concern it."""
+"""One principal found, and judged as an analysis of the whole tenant would judge it, from the rows that concern it."""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from functools import cache
-
-import polars as pl
+from typing import TYPE_CHECKING
 
 from rightsize.analyze.coverage import open_groups
 from rightsize.analyze.data_use import alternatives
-from rightsize.analyze.facts import Facts, read_facts
 from rightsize.analyze.graph.tables import GraphTables
 from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.planes import PlaneAnalysis
-from rightsize.analyze.profiles import may_be_crowded
-from rightsize.analyze.tenant import read_granted, read_tenant
-from rightsize.analyze.verdicts import Analysis
-from rightsize.store.ahead import NAMING, Ahead
+from rightsize.store.ahead import Ahead
 from rightsize.store.concern import Concern, find_principal
-from rightsize.workflow.directory import directory_of
-from rightsize.workflow.graph import graph_of
-from rightsize.workflow.judging import analyse_inputs
-from rightsize.workflow.plane_steps import TableOf
-from rightsize.workflow.planes import judge_planes
 
-_GRANTED = ("role_definitions", "role_permissions", "role_operations", "operations")
+if TYPE_CHECKING:
+    from rightsize.workflow.judged import JudgedPrincipal
+
+GRANTED = ("role_definitions", "role_permissions", "role_operations", "operations")
+"""Tables that say what roles grant."""
 _BESIDE = (
     "scopes",
     "group_schedule_instances",
@@ -39,31 +31,7 @@ _BESIDE = (
     "administrative_unit_members",
     "federated_credentials",
 )
-_LISTED = (*NAMING, *_GRANTED, "scopes", "group_schedule_instances", "resources")
-"""Tables of the analysis that are read whole, and before its others."""
-
-
-@dataclass(frozen=True, slots=True)
-class JudgedPrincipal:
-    """What was read and concluded for the sake of one principal; of others it says what happens to be read.
-
-    Attributes:
-        principal_id: The principal, folded.
-        inputs: The tables.
-        facts: What is attached, owned and held beyond Azure roles, of the whole tenant.
-        planes: The planes beyond Azure RBAC.
-        analysis: Azure RBAC.
-        findings: As the table `findings`.
-        token_calls: As the table `token_calls`, of the principal.
-    """
-
-    principal_id: str
-    inputs: Inputs
-    facts: Facts
-    planes: list[PlaneAnalysis]
-    analysis: Analysis
-    findings: pl.DataFrame
-    token_calls: pl.DataFrame
+"""Other tables that are read whole, and before what is left."""
 
 
 def judge_principal(ahead: Ahead, name: str, as_of: dt.date | None, min_window: int) -> JudgedPrincipal:
@@ -74,6 +42,11 @@ def judge_principal(ahead: Ahead, name: str, as_of: dt.date | None, min_window: 
         EvidenceError: There is nothing that could be analysed.
     """
     principal_id, concern = _concern_of(ahead, name)
+    # What judges takes long to import; meanwhile it is found and read what concerns the principal.
+    from rightsize.analyze.profiles import may_be_crowded  # noqa: PLC0415
+    from rightsize.analyze.tenant import read_tenant  # noqa: PLC0415
+    from rightsize.workflow.judged import judge_from  # noqa: PLC0415
+
     judged = judge_from(principal_id, concern.table, as_of, min_window, concern)
     found = judged.analysis
     if may_be_crowded(read_tenant(judged.inputs), found.profiles, found.profile_operations, principal_id):
@@ -87,36 +60,5 @@ def _concern_of(ahead: Ahead, name: str) -> tuple[str, Concern]:
     others = alternatives()
     loose = {*others["name"], *others["other"]}
     later = [field.name for tables in (GraphTables, Inputs) for field in fields(tables)]
-    names = dict.fromkeys(("schedule_requests", *_GRANTED, *_BESIDE, *later))
+    names = dict.fromkeys(("schedule_requests", *GRANTED, *_BESIDE, *later))
     return principal_id, Concern(ahead, principal_id, open_groups=open_groups(inputs), loose=loose, names=names)
-
-
-def judge_from(
-    principal_id: str,
-    table_of: TableOf,
-    as_of: dt.date | None,
-    min_window: int,
-    concern: Concern | None = None,
-) -> JudgedPrincipal:
-    """Judge a principal over the tables that `table_of` gives: all of them, or those of its `Concern`.
-
-    With the `concern`, nothing else is judged where it can be told apart.
-    """
-    # What rests on nobody's use comes first: the tables of use are still being read.
-    listed = Inputs.of(**{name: table_of(name) for name in _LISTED})
-    read_granted(listed)
-    facts = read_facts(listed, table_of)
-    beyond = _beyond(table_of, as_of, min_window, None if concern is None else concern.holders)
-    inputs = Inputs.read(table_of)
-    only = None if concern is None else concern.creditable
-    analysis, findings = analyse_inputs(inputs, as_of=as_of, min_window=min_window, planes=beyond, only=only)
-    tokens = table_of("token_calls").filter(pl.col("principal_id") == principal_id)
-    return JudgedPrincipal(principal_id, inputs, facts, beyond, analysis, findings, tokens)
-
-
-def _beyond(table_of: TableOf, as_of: dt.date | None, days: int, holders: Sequence[str] | None) -> list[PlaneAnalysis]:
-    """Return what is concluded of the other planes, of these holders or of all."""
-    if holders is None:
-        return [one.analysis for one in judge_planes(table_of, as_of, days)]
-    found = (judge(table_of, as_of, days, holders) for judge in (graph_of, directory_of))
-    return [one for one in found if one is not None]

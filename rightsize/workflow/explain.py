@@ -26,11 +26,12 @@ def explain(db: Path, principal: str, *, as_of: dt.date | None = None, min_windo
         from rightsize.analyze.small_steps import in_small_steps  # noqa: PLC0415
         from rightsize.analyze.window import DEFAULT_DAYS  # noqa: PLC0415
         from rightsize.workflow.concern import judge_principal  # noqa: PLC0415
-        from rightsize.workflow.names import read_names  # noqa: PLC0415
-        from rightsize.workflow.told import tell  # noqa: PLC0415
 
         def told() -> dict[str, Any]:
             judged = judge_principal(ahead, principal, as_of, min_window or DEFAULT_DAYS)
+            from rightsize.workflow.names import read_names  # noqa: PLC0415
+            from rightsize.workflow.told import tell  # noqa: PLC0415
+
             names, places = read_names(store, judged.inputs)
             return tell(judged, names | places)
 

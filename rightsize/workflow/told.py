@@ -12,7 +12,7 @@ from rightsize.analyze.planes import ledger
 from rightsize.analyze.tenant import read_tenant
 from rightsize.analyze.token_use import sum_tokens
 from rightsize.analyze.window import Window
-from rightsize.workflow.concern import JudgedPrincipal
+from rightsize.workflow.judged import JudgedPrincipal
 from rightsize.workflow.ways import reach_of_node
 
 

@@ -15,8 +15,9 @@ from rightsize.analyze.reach import View, granted_holdings, view_of
 from rightsize.analyze.reach_near import view_from
 from rightsize.store.ahead import Ahead
 from rightsize.store.connection import Store, open_store
-from rightsize.workflow.concern import JudgedPrincipal, judge_from, judge_principal
+from rightsize.workflow.concern import judge_principal
 from rightsize.workflow.demo import STORE
+from rightsize.workflow.judged import JudgedPrincipal, judge_from
 from rightsize.workflow.told import tell
 
 SOME = 8
