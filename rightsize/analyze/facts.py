@@ -9,6 +9,7 @@ import polars as pl
 
 from rightsize.analyze.graph.tables import GRAPH_APP_ID, GraphTables, held_permissions
 from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.naming import principal_ids
 from rightsize.analyze.text import folded, place_of
 from rightsize.analyze.trust import read_delegated, read_governed, read_issuers, read_trusted, read_units
 from rightsize.rules.escalation import escalation_rules
@@ -66,11 +67,11 @@ def read_facts(inputs: Inputs, table_of: Callable[[str], pl.DataFrame]) -> Facts
         inputs: The tables of the analysis.
         table_of: Gives the other tables of the store, for example `Store.table`.
     """
-    people = inputs.principals.with_columns(principal_id=folded(pl.col("principal_id")))
+    people = inputs.principals.with_columns(principal_id=principal_ids(inputs))
     listed, attached = table_of("resources"), table_of("resource_identities")
-    named = people.explode("alternative_names").select(
-        "principal_id", scope=place_of(pl.col("alternative_names")),
-    ).filter(pl.col("scope").str.starts_with("/"))  # fmt: skip
+    others = people.select("principal_id", "alternative_names").explode("alternative_names").drop_nulls()
+    named = others.select("principal_id", scope=place_of(others["alternative_names"]))
+    named = named.filter(pl.col("scope").str.starts_with("/"))
     is_identity = pl.col("scope").str.contains(_IDENTITY_TYPE, literal=True)
     own = attached.filter(pl.col("kind") == "self").select("scope", "principal_id")
     identities = pl.concat([named.filter(is_identity).select("scope", "principal_id"), own]).drop_nulls().unique()
@@ -82,11 +83,11 @@ def read_facts(inputs: Inputs, table_of: Callable[[str], pl.DataFrame]) -> Facts
         attached.filter(pl.col("kind") == "system").select("scope", "principal_id"),
         given.select("scope", principal_id=pl.coalesce("principal_id", "found")),
     ]).drop_nulls().unique().sort("scope", "principal_id")  # fmt: skip
+    below = inputs.scopes.filter(pl.col("kind") == "resource")
     typed = pl.concat([
-        inputs.scopes.filter(pl.col("kind") == "resource").select("resource_type", scope=place_of(pl.col("scope"))),
-        listed.select("resource_type", "scope"),
+        below.select("resource_type", scope=place_of(below["scope"])), listed.select("resource_type", "scope"),
     ])  # fmt: skip
-    known = typed.select("scope", type=folded(pl.col("resource_type"))).drop_nulls()
+    known = typed.select("scope", type=folded(typed["resource_type"])).drop_nulls()
     settings = listed.select("scope", "settings")
     others = pl.concat([links.select("scope"), identities.select("scope")]).select("scope", type=_type_of("scope"))
     names = ("api_permissions", "app_role_assignments", "permission_grants")
