@@ -77,6 +77,12 @@ class Tenant:
             grants=self.grants.filter(pl.col("role").is_in(assignments["role"].unique().implode())),
         )
 
+    def reaching(self, principal_id: str) -> Tenant:
+        """Return the tenant without the assignments that do not reach a principal, folded, and share no id with one."""
+        holders = self.membership.filter(pl.col("principal_id") == principal_id)["holder"]
+        reached = self.assignments.filter(pl.col("principal_id").is_in(holders.implode()))
+        return self.held_by(holders, reached["id"].unique())
+
 
 class Granted(NamedTuple):
     """What is assigned and what roles grant, whoever did anything: the frames of these names of `Tenant`."""

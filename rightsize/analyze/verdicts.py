@@ -63,11 +63,15 @@ class Analysis:
     covered: pl.Series
 
 
-def analyse(inputs: Inputs, window: Window, only: pl.Series | None = None) -> Analysis:
+def analyse(inputs: Inputs, window: Window, only: pl.Series | None = None, principal_id: str | None = None) -> Analysis:
     """Judge every granted operation over the window.
 
-    With `only`, the assignments of these principals, folded, and those that the logs name beside the calls that were
-    read: all that may be credited with any of the calls has to be among them.
+    Args:
+        inputs: The tables.
+        window: The days.
+        only: Credit use to the assignments of these principals, folded, and to those that the logs name beside the
+            calls that were read: all that may be credited with any of the calls has to be among them.
+        principal_id: Judge what is not used only where it is granted to this principal.
     """
     tenant = read_tenant(inputs)
     decided = decide(_spelt_as_catalogued(observe(inputs, window), tenant), inputs)
@@ -77,21 +81,22 @@ def analyse(inputs: Inputs, window: Window, only: pl.Series | None = None) -> An
     if only is not None:
         tenant = tenant.held_by(only, _named_in(decided.usage, history.activations))
     usage, attributed = attribute_data_use(decided.usage, tenant, open_groups(inputs), history.activations)
+    judged = tenant if principal_id is None else tenant.reaching(principal_id)
     dormant = history.dormant.filter(~history.dormant.is_in(attributed.used["a"].implode()))
-    reads = read_states(inputs, window, tenant).with_columns(
+    reads = read_states(inputs, window, judged).with_columns(
         reads=pl.when(pl.col("a").is_in(dormant.implode()))
         .then(pl.lit(Unused.NEVER_ACTIVATED.value))
         .otherwise("reads")
     )
     held = _held(usage, attributed, doubts(decided, usage, attributed, tenant, inputs))
-    profiles = build_profiles(tenant, control, reads, data_states(inputs, window, tenant), held)
+    profiles = build_profiles(judged, control, reads, data_states(inputs, window, judged), held)
     used = _used(usage, attributed, tenant)
     rows = [
         _declared(used.drop("a", "name")),
         _declared(_unexplained(usage, attributed)),
         _declared(_unexplained_rows(decided.aside)),
-        _declared(_counted(used, profiles, tenant)),
-        _declared(_unlisted(profiles, tenant)),
+        _declared(_counted(used, profiles, judged)),
+        _declared(_unlisted(profiles, judged)),
     ]
     return Analysis(
         window=window,

@@ -68,8 +68,10 @@ def judge_from(
     principal_names(listed)
     beyond = _beyond(table_of, as_of, min_window, None if concern is None else concern.holders)
     inputs = Inputs.read(table_of)
-    only = None if concern is None else concern.creditable
-    analysis, findings = analyse_inputs(inputs, as_of=as_of, min_window=min_window, planes=beyond, only=only)
+    only, judged = (None, None) if concern is None else (concern.creditable, principal_id)
+    analysis, findings = analyse_inputs(
+        inputs, as_of=as_of, min_window=min_window, planes=beyond, only=only, principal_id=judged
+    )
     tokens = table_of("token_calls").filter(pl.col("principal_id") == principal_id)
     return JudgedPrincipal(principal_id, inputs, facts, beyond, analysis, findings, tokens)
 

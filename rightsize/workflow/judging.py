@@ -27,11 +27,12 @@ def analyse_inputs(
     min_window: int = DEFAULT_DAYS,
     planes: Sequence[PlaneAnalysis] = (),
     only: pl.Series | None = None,
+    principal_id: str | None = None,
 ) -> tuple[Analysis, pl.DataFrame]:
     """Return the analysis of Azure RBAC over the tables, and its findings.
 
-    `planes`: what is concluded of other planes; where nothing of RBAC is loaded, the window is theirs. `only` as
-    `analyse` takes it: then nothing is said of resources by themselves.
+    `planes`: what is concluded of other planes; where nothing of RBAC is loaded, the window is theirs. `only` and
+    `principal_id` as `analyse` takes them: then nothing is said of resources by themselves.
 
     Raises:
         EvidenceError: There is nothing that could be analysed.
@@ -43,5 +44,5 @@ def analyse_inputs(
             "nothing is loaded that could be analysed",
             hint="load an export of role assignments and one of the Activity Log: `rightsize load PATH`",
         )
-    analysis = analyse(inputs, choose_window(inputs, as_of, min_window), only)
+    analysis = analyse(inputs, choose_window(inputs, as_of, min_window), only, principal_id)
     return analysis, find(inputs, analysis) if only is None else find_about_holders(inputs, analysis)
