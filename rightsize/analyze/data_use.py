@@ -29,6 +29,7 @@ from rightsize.rules.tables import rows_of
 
 _REGISTRY = "microsoft.containerregistry/registries"
 _HELD = ("a", "name", "operation", "plane", "reason")
+_ASSIGNED = {"a": pl.UInt32, "name": pl.String, "plane": pl.String}
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +138,7 @@ def doubts(
     maybe = _of_service(decided.aside.filter(pl.col("reason") == Unexplained.NOT_MAPPED.value), tenant)
     left = usage.join(attributed.unexplained, on="u", how="semi").filter(pl.col("events") > 0)
     inside = _reached(left, tenant).filter(pl.col("assigned").str.len_bytes() > pl.col("place").str.len_bytes())
-    in_use = granted_in_use(usage, tenant)
-    below = inside.join(in_use, on=["role", "name", "plane"], how="semi")
+    below = inside.join(granted_in_use(left, tenant), on=["role", "name", "plane"], how="semi")
     either = _either(usage, tenant, inputs)
     spelling = tenant.operations.select("name", spelt="operation").unique("name")
     rows = pl.concat(
@@ -155,7 +155,7 @@ def doubts(
 def _of_service(unmapped: pl.DataFrame, tenant: Tenant) -> pl.DataFrame:
     """Return `(a, name, plane)`: whatever the services of the calls have that assignments grant."""
     if unmapped.is_empty():
-        return pl.DataFrame(schema={"a": pl.UInt32, "name": pl.String, "plane": pl.String})
+        return pl.DataFrame(schema=_ASSIGNED)
     kinds = log_rules().select("rule", "kind")
     granted = tenant.grants.join(rules_of(tenant.grants), on=["name", "plane"]).join(kinds, on="rule")
     acts = _reached(unmapped, tenant).select("a", "role", kind=kind_of("resource")).unique()
@@ -191,6 +191,8 @@ def _either(usage: pl.DataFrame, tenant: Tenant, inputs: Inputs) -> pl.DataFrame
     )
     # Where it is known that repositories have permissions, what untags may still be one of two.
     open_ones = pulled.filter(~pl.col("resource").is_in(settled.implode()) | (pl.col("plane") == "data"))
+    if open_ones.is_empty():
+        return pl.DataFrame(schema=_ASSIGNED)
     other = alternatives().select("name", "other")
     both = pl.concat([other, other.select(name="other", other="other")]).unique()
     siblings = other.join(other, on="name", suffix="_sibling").select(name="other", other="other_sibling")

@@ -19,7 +19,7 @@ import polars as pl
 from rightsize.analyze.closure import Graph
 from rightsize.analyze.facts import Facts
 from rightsize.analyze.indirect import link_delegated, link_directory, link_governed, link_trusted, ways_beyond
-from rightsize.analyze.inputs import Inputs, schema_of
+from rightsize.analyze.inputs import Inputs, once, schema_of
 from rightsize.analyze.scoping import ROOT, ScopeTree, containing
 from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.text import folded
@@ -197,12 +197,23 @@ def _link_below(graph: Graph, facts: Facts, places: pl.Series, tree: ScopeTree) 
 
 def _link_code(graph: Graph, facts: Facts) -> None:
     """Link what a resource keeps to the code that may lie in it, within one resource group."""
+    for store, code, what, certain in _code_beside(facts):
+        # What nobody gets at leads nowhere.
+        if store in graph.numbers:
+            graph.link(store, code, what, certain=certain)
+
+
+@once("resources")
+def _code_beside(facts: Facts) -> list[tuple[str, str, str, bool]]:
+    """Return the nodes of what resources keep and of the code that may lie in it, what that is, and whether surely."""
     group = pl.col("scope").str.split("/").list.head(5).list.join("/")
+    found = []
     for rule in escalation_rules("resource").iter_rows(named=True):
         stores = facts.resources.filter(pl.col("type") == rule["permission"]).select(group=group, store="scope")
         code = facts.resources.filter(pl.col("type") == rule["target"]).select(group=group, code="scope")
-        for store, scope in stores.join(code, on="group").select("store", "code").sort("store", "code").iter_rows():
-            graph.link(f"s:{store}", f"r:{scope}", rule["what"], certain=rule["certain"])
+        pairs = stores.join(code, on="group").select("store", "code").sort("store", "code")
+        found += [(f"s:{store}", f"r:{scope}", rule["what"], rule["certain"]) for store, scope in pairs.iter_rows()]
+    return found
 
 
 def escalations_of(graph: Graph, facts: Facts, tenant: Tenant, holdings: Holdings) -> pl.DataFrame:

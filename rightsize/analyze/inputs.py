@@ -13,6 +13,7 @@ import polars as pl
 from rightsize.model.schema import ColumnType
 from rightsize.model.tables import table
 
+Tables = TypeVar("Tables")
 Found = TypeVar("Found")
 
 _POLARS_TYPES: dict[ColumnType, pl.DataType] = {
@@ -87,20 +88,20 @@ class Inputs:
         return cls(**{field.name: _complete(field.name, frames.pop(field.name, None)) for field in fields(cls)})
 
 
-def once(*names: str) -> Callable[[Callable[[Inputs], Found]], Callable[[Inputs], Found]]:
-    """Take a step once for the same tables of these names, or of all, and keep what it found as long as they are there.
+def once(*names: str) -> Callable[[Callable[[Tables], Found]], Callable[[Tables], Found]]:
+    """Take a step once for the same tables of these names, or of all inputs; keep what it found while they are there.
 
     Of inputs that share some tables a step that reads these alone is taken once.
     """
 
-    def decorated(step: Callable[[Inputs], Found]) -> Callable[[Inputs], Found]:
+    def decorated(step: Callable[[Tables], Found]) -> Callable[[Tables], Found]:
         kept: list[tuple[list[ref[pl.DataFrame]], Found]] = []
 
         def forget(_: object) -> None:
             kept[:] = [entry for entry in kept if all(one() is not None for one in entry[0])]
 
         @wraps(step)
-        def taken(inputs: Inputs) -> Found:
+        def taken(inputs: Tables) -> Found:
             tables = [getattr(inputs, name) for name in names or (field.name for field in fields(Inputs))]
             for known, found in kept:
                 if all(one() is frame for one, frame in zip(known, tables, strict=True)):

@@ -46,7 +46,7 @@ def rules_of(operations: pl.DataFrame) -> pl.DataFrame:
     found = [pl.DataFrame(schema={"name": pl.String, "plane": pl.String, "rule": pl.Int64})]
     for plane in ("control", "data"):
         numbers = [number for number, row in enumerate(rows_of("resource_logs")) if row["plane"] == plane]
-        names = operations.filter(pl.col("plane") == plane).select("name", "plane").unique().sort("name")
+        names = operations.filter(pl.col("plane") == plane).select("name", "plane").unique()
         if names.is_empty():
             continue
         index = first_match(names["name"], [rows_of("resource_logs")[number]["pattern"] for number in numbers])

@@ -131,8 +131,25 @@ def read_granted(inputs: Inputs) -> Granted:
         extra = _named_outside(patterns, catalogue)
         catalogue = pl.concat([catalogue, extra])
         grants = pl.concat([grants, granted_by_patterns(patterns, extra.select("name", "plane"))])
-    grants = grants.group_by("role", "name", "plane").agg(pl.col("conditional").all()).sort("role", "plane", "name")
+    grants = _merged(grants)
     return Granted(_with_power(bare, grants, catalogue, patterns), catalogue, grants, patterns)
+
+
+def _merged(grants: pl.DataFrame) -> pl.DataFrame:
+    """Return one row a (role, name, plane), conditional where all its rows are, by role, plane and name."""
+    key = pl.lit(0, dtype=pl.Int64)
+    for column in ("role", "plane", "name"):
+        # By one number, which takes half the time of three texts; what is null comes first.
+        words = grants[column].drop_nulls().unique().sort()
+        place = pl.col(column).cast(pl.Enum(words)).to_physical().cast(pl.Int64)
+        key = key * (len(words) + 1) + place.fill_null(-1) + 1
+    return (
+        grants.with_columns(key=key)
+        .sort("key")
+        .group_by("key", maintain_order=True)
+        .agg(pl.col("role", "name", "plane").first(), pl.col("conditional").all())
+        .drop("key")
+    )
 
 
 def granted_by_patterns(patterns: pl.DataFrame, wanted: pl.DataFrame) -> pl.DataFrame:
