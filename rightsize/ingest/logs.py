@@ -15,9 +15,10 @@ import duckdb
 from rightsize.ingest.audits import AUDIT_ROWS, project_audits, stage_from_audits
 from rightsize.ingest.families import REQUEST_LOGS, SOURCES, USED_LOGS, Family, with_log
 from rightsize.ingest.graph_requests import normalised_requests, project_graph
+from rightsize.ingest.joined import joined
 from rightsize.ingest.projections import PROJECTIONS as _OF_OTHERS
 from rightsize.ingest.projections import raw_events
-from rightsize.ingest.readers import READ_ERRORS, Batch, is_damage, select_fields, select_record_fields
+from rightsize.ingest.readers import JSON_FORMS, READ_ERRORS, Batch, is_damage, select_fields, select_record_fields
 from rightsize.ingest.records import MAX_RAW_CHARACTERS, read_records
 from rightsize.ingest.risky_sign_ins import stage_risky_sign_ins
 from rightsize.ingest.sources import Scratch
@@ -95,7 +96,7 @@ def stage_logs(
     batch: Batch,
     family: Family,
     log: str,
-    samples: Sequence[Mapping[str, object]],
+    samples: Mapping[int, Sequence[Mapping[str, object]]],
     scratch: Scratch,
     counts: LogCounts,
 ) -> None:
@@ -106,45 +107,49 @@ def stage_logs(
         batch: The files, of one form.
         family: Their envelope.
         log: The log that most of their records are likely to belong to.
-        samples: First records, for the spelling of their keys.
+        samples: The first records of each file, by its number, for the spelling of their keys.
         scratch: Where copies of damaged files are made.
         counts: What is added to.
 
     Raises:
         InputError: A file is damaged beyond its lines.
     """
-    odd = _stage_fast(con, batch, family, log, counts)
+    odd = _stage_fast(con, batch, family, log, scratch, counts)
     for file in batch.files:
         if file.number in odd:
             # One file at a time: a damaged one must not make the others unreadable.
-            _stage_slowly(con, batch.only([file]), family, samples, scratch, counts)
+            _stage_slowly(con, batch.only([file]), family, samples[file.number], scratch, counts)
 
 
 def _stage_fast(
-    con: duckdb.DuckDBPyConnection, batch: Batch, family: Family, log: str, counts: LogCounts, text_within: bool = False
+    con: duckdb.DuckDBPyConnection,
+    batch: Batch,
+    family: Family,
+    log: str,
+    scratch: Scratch,
+    counts: LogCounts,
+    text_within: bool = False,
 ) -> set[int]:
     """Stage the files in which nothing is odd; return the numbers of the others.
 
     `text_within`: objects within records are read as text, which takes them however they are written.
     """
-    fields = select_fields(batch, family, opened=log == "activity" and family.name == "camel" and not text_within)
-    if fields is None:
-        return set(batch.numbers)
-    parameters = {"paths": batch.paths, "numbers": batch.numbers}
+    opened = log == "activity" and family.name == "camel" and batch.form in JSON_FORMS and not text_within
     try:
-        con.execute(f"CREATE OR REPLACE TEMP TABLE ingest_raw AS {PROJECTIONS[log](fields)}", parameters)
+        if not _project(con, batch, family, log, scratch, opened):
+            return set(batch.numbers)
     except READ_ERRORS as error:
         if not is_damage(error):
             raise
-        if fields.opened:
-            return _stage_fast(con, batch, family, log, counts, text_within=True)
+        if opened:
+            return _stage_fast(con, batch, family, log, scratch, counts, text_within=True)
         if len(batch.files) == 1:
             return set(batch.numbers)
         half = len(batch.files) // 2
         return {
             number
             for files in (batch.files[:half], batch.files[half:])
-            for number in _stage_fast(con, batch.only(files), family, log, counts)
+            for number in _stage_fast(con, batch.only(files), family, log, scratch, counts)
         }
     is_odd = f"{_ODD} OR (log = 'graph_activity' AND uri IS NULL)" if log == "graph_activity" else _ODD
     odd = {number for (number,) in con.execute(f"SELECT DISTINCT file_no FROM ingest_raw WHERE {is_odd}").fetchall()}
@@ -161,21 +166,37 @@ def _stage_fast(
         else:
             others.setdefault(name, []).append(number)
     for name, numbers in sorted(others.items()):
-        odd |= _stage_other(
-            con, batch.only([file for file in batch.files if file.number in numbers]), family, name, counts
-        )
+        wanted = frozenset(numbers)
+        of_log = batch.only([file for file in batch.files if file.number in wanted])
+        odd |= _stage_other(con, of_log, family, name, scratch, counts)
     return odd
 
 
-def _stage_other(con: duckdb.DuckDBPyConnection, batch: Batch, family: Family, log: str, counts: LogCounts) -> set[int]:
-    """Stage the records of one more log of files that hold several."""
-    fields = select_fields(batch, family)
+def _project(
+    con: duckdb.DuckDBPyConnection, batch: Batch, family: Family, log: str, scratch: Scratch, opened: bool = False
+) -> bool:
+    """Read the raw columns of `log` into `ingest_raw`; return whether files of this form can be read so."""
+    with joined(batch, scratch) as together:
+        can = _read_raw(con, together, family, log, opened)
+    if together.mark and con.execute("SELECT 1 FROM ingest_raw WHERE file_no IS NULL LIMIT 1").fetchall():
+        return _read_raw(con, batch, family, log, opened)
+    return can
+
+
+def _read_raw(con: duckdb.DuckDBPyConnection, batch: Batch, family: Family, log: str, opened: bool) -> bool:
+    fields = select_fields(batch, family, opened)
     if fields is None:
+        return False
+    con.execute(f"CREATE OR REPLACE TEMP TABLE ingest_raw AS {PROJECTIONS[log](fields)}", batch.parameters)
+    return True
+
+
+def _stage_other(
+    con: duckdb.DuckDBPyConnection, batch: Batch, family: Family, log: str, scratch: Scratch, counts: LogCounts
+) -> set[int]:
+    """Stage the records of one more log of files that hold several."""
+    if not _project(con, batch, family, log, scratch):
         return set(batch.numbers)
-    con.execute(
-        f"CREATE OR REPLACE TEMP TABLE ingest_raw AS {PROJECTIONS[log](fields)}",
-        {"paths": batch.paths, "numbers": batch.numbers},
-    )
     problems = _stage_normalised(con, log, set())
     found = _count_logs(con)
     _stage_requests(con, log)

@@ -18,6 +18,7 @@ from rightsize.ingest.audits import UNMAPPED
 from rightsize.ingest.encoding import digest
 from rightsize.ingest.entities import ENTITY_SHAPES
 from rightsize.ingest.families import SOURCES, USED_LOGS
+from rightsize.ingest.joined import MOST_JOINED, is_small, plain_size
 from rightsize.ingest.logs import NO_LOG, LogCounts, file_id, forget_readings, stage_logs
 from rightsize.ingest.positions import told_within
 from rightsize.ingest.readers import READ_ERRORS, Batch, describe_parquet, is_damage
@@ -27,16 +28,18 @@ from rightsize.ingest.reference import create_reference_tables
 from rightsize.ingest.signals_in_logs import stage_signals
 from rightsize.ingest.sources import Scratch, SourceFile, open_sources
 from rightsize.model.tables.usage import EVENT_COLUMNS
+from rightsize.store.limits import memory_of
 from rightsize.store.queries import query_text
 from rightsize.store.staging import CALL_ROWS, create_staging
 
-# What one statement reads at most: enough files that thousands of small ones cost little each, and so few bytes that
-# the rows in between fit in memory.
+# What one statement reads at most: enough that its own cost is little for each file, and so few bytes, as JSON lines,
+# that the rows in between fit in memory.
 _BATCH_FILES = 1000
+_SMALL_FILES = 10_000
+_BATCH_BYTES = 1 << 30
 _CHUNK_ROWS = 10_000
 # Words are chosen by whoever wrote the file; a person reads so many.
 _WORDS_TOLD = 20
-_BATCH_BYTES = 64 << 20
 
 Watch = Callable[[int, int], object]
 """Told how many bytes of files were read, and how many there are."""
@@ -144,7 +147,7 @@ def _stage_files(
     parts: dict[int, tuple[SourceFile, str, int]] = {}
     sizes = {file.number: file.path.stat().st_size for file in files}
     done, total = 0, sum(sizes.values())
-    for group in _groups(recognised):
+    for group in _groups(recognised, memory_of(con) // 2):
         watch(done, total)
         with _watching(watch, done, total, [found.file.path for found in group]):
             _stage_group(con, group, scratch, counts, parts)
@@ -180,7 +183,7 @@ def _stage_group(
 ) -> None:
     first = group[0]
     if first.family is not None:
-        samples = [record for found in group[:20] for record in found.sniff.samples]
+        samples = {found.file.number: found.sniff.samples for found in group}
         stage_logs(con, _batch(group), first.family, first.log, samples, scratch, counts)
     elif first.shape is not None:
         _stage_entities(con, group, scratch, parts)
@@ -197,22 +200,25 @@ def _recognise(con: duckdb.DuckDBPyConnection, file: SourceFile) -> Recognised:
     return recognise(file, ENTITY_SHAPES, columns)
 
 
-def _groups(recognised: Sequence[Recognised]) -> Iterator[list[Recognised]]:
-    """Yield files that one statement can read together, in an order that their contents decide."""
+def _groups(recognised: Sequence[Recognised], room: int) -> Iterator[list[Recognised]]:
+    """Yield files that one statement can read together, of `room` bytes at most, in an order that contents decide."""
 
     def alike(found: Recognised) -> tuple[str, ...]:
         kind = found.family.name if found.family else found.shape.name if found.shape else ""
         look = found.sniff
-        return (kind, found.log, look.form, found.file.compression, look.delimiter, *look.header)
+        small = "small" if found.family and is_small(found.file, look.form) else ""
+        return (kind, found.log, look.form, found.file.compression, look.delimiter, small, *look.header)
 
-    for _, members in groupby(sorted(recognised, key=lambda found: (alike(found), found.file.number)), alike):
+    for key, members in groupby(sorted(recognised, key=lambda found: (alike(found), found.file.number)), alike):
+        most_files, most_bytes = (_SMALL_FILES, MOST_JOINED) if "small" in key else (_BATCH_FILES, _BATCH_BYTES)
         group: list[Recognised] = []
         size = 0
         for found in members:
-            size += found.file.path.stat().st_size
-            if group and (len(group) == _BATCH_FILES or size > _BATCH_BYTES):
+            more = plain_size(found.file, found.sniff.form)
+            size += more
+            if group and (len(group) == most_files or size > min(most_bytes, room)):
                 yield group
-                group, size = [], found.file.path.stat().st_size
+                group, size = [], more
             group.append(found)
         yield group
 

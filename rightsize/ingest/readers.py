@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import duckdb
 
@@ -31,6 +32,9 @@ _DATA_ERRORS = (
 )
 
 
+JSON_FORMS: tuple[Form, ...] = ("lines", "array")
+"""The forms whose fields DuckDB's JSON reader projects."""
+
 FILE_NO = "list_extract($numbers, CAST(file_index AS BIGINT) + 1)"
 """SQL for the number of the file that a row of a reader comes from; `$numbers` stand in the order of `$paths`."""
 
@@ -49,6 +53,10 @@ def is_damage(error: Exception) -> bool:
     return isinstance(error, (*_DATA_ERRORS, UnicodeDecodeError)) or type(error) is duckdb.Error
 
 
+# A long file is read slowly through the buffer of a short one.
+_BUFFER = 1 << 20
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Files of one form that one statement reads.
@@ -59,6 +67,8 @@ class Batch:
         files: The files, in order.
         header: Columns of CSV files, or of Parquet files with their types behind a tab.
         delimiter: Of CSV files.
+        joined: One file with the records of all, where there is one.
+        mark: The key under which a record in `joined` has the number of its file.
     """
 
     form: Form
@@ -66,11 +76,13 @@ class Batch:
     files: tuple[SourceFile, ...]
     header: tuple[str, ...] = ()
     delimiter: str = ","
+    joined: Path | None = None
+    mark: str = ""
 
     @property
     def paths(self) -> list[str]:
         """What DuckDB opens."""
-        return [str(file.path) for file in self.files]
+        return [str(self.joined)] if self.joined else [str(file.path) for file in self.files]
 
     @property
     def numbers(self) -> list[int]:
@@ -78,10 +90,21 @@ class Batch:
         return [file.number for file in self.files]
 
     @property
+    def file_no(self) -> str:
+        """SQL for the number of the file that a row of a reader comes from."""
+        return quoted_name(self.mark) if self.mark else FILE_NO
+
+    @property
+    def parameters(self) -> dict[str, list[str] | list[int]]:
+        """The parameters of `select_fields`."""
+        return {"paths": self.paths} if self.mark else {"paths": self.paths, "numbers": self.numbers}
+
+    @property
     def longest_record(self) -> int:
         """The bytes that a record can have at most: DuckDB sets aside a buffer of twice that for each file."""
         times = 1 if self.compression == "none" else 1032
-        return min(MAX_RECORD_BYTES, max(file.path.stat().st_size * times for file in self.files) + 1024)
+        longest = max(file.path.stat().st_size * times for file in self.files) + 1024
+        return min(MAX_RECORD_BYTES, max(longest, _BUFFER if self.joined else 0))
 
     def only(self, files: Sequence[SourceFile]) -> Batch:
         """Return the same batch of fewer files."""
@@ -96,15 +119,15 @@ def quoted_name(value: str) -> str:
 def select_fields(batch: Batch, family: Family, opened: bool = False) -> Fields | None:
     """Return SQL for the fields of a batch at the speed of DuckDB's projection, or None where its form has none.
 
-    The relation is `(file_no INTEGER, line BIGINT, <FIELDS>)`, in file order, line null. Its parameters are
-    `$paths` and `$numbers`.
+    The relation is `(file_no INTEGER, line BIGINT, <FIELDS>)`, in file order, line null. Its parameters are those of
+    the batch.
 
     Args:
         batch: The files.
         family: Their envelope.
         opened: Whether the fields of NESTED are read as what is within them, which fails where one is text.
     """
-    if batch.form in ("lines", "array"):
+    if batch.form in JSON_FORMS:
         return Fields(_select_json(batch, family, opened), opened)
     if batch.form == "csv":
         source = csv_source(batch, batch.compression)
@@ -117,12 +140,12 @@ def select_fields(batch: Batch, family: Family, opened: bool = False) -> Fields 
         }
     else:
         return None
-    return Fields(_select(source, family, found))
+    return Fields(_select(batch, source, family, found))
 
 
-def _select(source: str, family: Family, found: Mapping[str, str]) -> str:
+def _select(batch: Batch, source: str, family: Family, found: Mapping[str, str]) -> str:
     fields = ", ".join(_pick(field, family.spellings.get(field, ()), found) for field in FIELDS)
-    return f"SELECT {FILE_NO} AS file_no, CAST(NULL AS BIGINT) AS line, {fields} FROM {source}"
+    return f"SELECT {batch.file_no} AS file_no, CAST(NULL AS BIGINT) AS line, {fields} FROM {source}"
 
 
 def _select_json(batch: Batch, family: Family, opened: bool) -> str:
@@ -130,15 +153,18 @@ def _select_json(batch: Batch, family: Family, opened: bool) -> str:
     kinds = {
         key: struct_type(NESTED[field]) if opened and field in NESTED else "VARCHAR" for key, field in fields.items()
     }
+    if batch.mark:
+        kinds[batch.mark] = "INTEGER"
     columns = ", ".join(f"{literal(key)}: {literal(kind)}" for key, kind in kinds.items())
     form = "newline_delimited" if batch.form == "lines" else "array"
     source = (
         f"read_json($paths, format = '{form}', records = true, hive_partitioning = false, "
-        f"compression = '{batch.compression}', maximum_object_size = {batch.longest_record}, columns = {{{columns}}})"
+        f"compression = '{'none' if batch.mark else batch.compression}', "
+        f"maximum_object_size = {batch.longest_record}, columns = {{{columns}}})"
     )
     found = {key: quoted_name(key) for key in fields}
     if not opened:
-        return _select(source, family, found)
+        return _select(batch, source, family, found)
     items = []
     for field in FIELDS:
         keys = family.spellings.get(field, ())
@@ -149,7 +175,7 @@ def _select_json(batch: Batch, family: Family, opened: bool) -> str:
             items += struct_values(objects, field)
         else:
             items.append(_pick(field, keys, found))
-    return f"SELECT {FILE_NO} AS file_no, CAST(NULL AS BIGINT) AS line, {', '.join(items)} FROM {source}"
+    return f"SELECT {batch.file_no} AS file_no, CAST(NULL AS BIGINT) AS line, {', '.join(items)} FROM {source}"
 
 
 def _pick(field: str, keys: Sequence[str], found: Mapping[str, str]) -> str:

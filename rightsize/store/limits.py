@@ -57,6 +57,12 @@ def limits_of(
     return Limits(None if text is None else _bytes_of(text), None if folder is None else _folder_of(Path(folder)))
 
 
+def memory_of(connection: duckdb.DuckDBPyConnection) -> int:
+    """Return how many bytes of memory DuckDB may take, as it rounds them."""
+    (found,) = connection.execute("SELECT current_setting('memory_limit')").fetchall()
+    return _bytes_of(str(found[0]))
+
+
 def _bytes_of(text: str) -> int:
     match = _SIZE.fullmatch(text.strip())
     if match is None:

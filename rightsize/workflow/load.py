@@ -184,8 +184,11 @@ def _stage_and_merge(
     store.connection.execute("SET preserve_insertion_order = true")
     # What is dropped leaves its memory to what comes next, and not to the system, which would clear it once more.
     store.connection.execute("SET block_allocator_memory = '1GiB'")
+    # What is staged is read once: making large groups of rows out of small ones costs more than it saves.
+    store.connection.execute("SET max_vacuum_tasks = 0")
     create_staging(store.connection)
     report = stage(store.connection, paths, named=named, watch=watch)
+    store.connection.execute("RESET max_vacuum_tasks")
     if sources is not None:
         _refuse_others(report.files, sources)
     if finish is not None:

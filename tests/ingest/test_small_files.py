@@ -1,0 +1,180 @@
+"""Many small files of lines are read as one; what is told of each is what it says by itself."""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from rightsize.ingest import joined as joining
+from rightsize.ingest.joined import joined
+from rightsize.ingest.pipeline import stage
+from rightsize.ingest.readers import Batch
+from rightsize.ingest.sources import Scratch, SourceFile
+from rightsize.model.errors import InputError
+from rightsize.store.staging import create_staging
+from tests.ingest.parsing import staged
+from tests.ingest.renderings import SHAPES, Call, diagnostic
+
+_FILLED = ("stage_event_rows", "stage_sign_in_rows", "stage_request_rows", "stage_rejects", "stage_files")
+
+
+def lines_of(*numbers: int) -> list[bytes]:
+    """Return records of calls as lines without ends."""
+    return SHAPES["diagnostic-lines"]([Call(number) for number in numbers]).splitlines()
+
+
+def sign_in(number: int) -> bytes:
+    record = {
+        "time": "2026-01-02T03:04:05Z",
+        "category": "SignInLogs",
+        "operationName": "Sign-in activity",
+        "resourceId": "/tenants/t/providers/Microsoft.aadiam",
+        "properties": {
+            "id": f"s{number}",
+            "createdDateTime": "2026-01-02T03:04:05Z",
+            "userId": f"{number:08x}-0000-4000-8000-000000000000",
+            "appId": "c44b4083-3bb0-49c1-b47d-974e53cbdf3c",
+            "status": {"errorCode": 0},
+        },
+    }
+    return json.dumps(record).encode()
+
+
+def contents(*, damaged: bool) -> list[bytes]:
+    """Return files of lines that are written and packed in every way that comes to mind, or damaged in every way."""
+    first, second, third = lines_of(1, 2, 3)
+    record = diagnostic(Call(9))
+    told = json.dumps(record).encode()
+    braces = json.dumps({**record, "description": 'says "\n{" and }\n{'}).encode()
+    capitals = json.dumps({key.upper(): value for key, value in record.items()}).encode()
+    twice = told[:-1] + b', "category": "Write"}'
+    health = json.dumps({**record, "category": "ServiceHealth"}).encode()
+    within = json.dumps({**record, "identity": json.dumps(record["identity"])}).encode()
+    whole = b"\n".join([first, second, third])
+    if damaged:
+        return [
+            first + b"\n{}\n" + second,
+            first + b"\n{ }\n" + second,
+            first + second,
+            first + b"\n" + second[: len(second) // 2],
+            first + b"\n" + second[: len(second) // 2] + b"\n" + third,
+            first + b"\n" + b"\xff" + second,
+            first + b"\n\0\n" + third,
+            first + b"\nnull\n5\n[1]\n" + third,
+            twice + b"\n" + first,
+        ]
+    return [
+        whole,
+        whole + b"\n",
+        whole + b"\n\n\n",
+        b"\n \n" + first + b"\n\n" + second,
+        whole.replace(b"\n", b"\r\n") + b"\r\n",
+        codecs.BOM_UTF8 + whole,
+        b"  " + first + b"\n\t" + second,
+        braces + b"\n" + third,
+        capitals + b"\n" + first,
+        health + b"\n" + first,
+        within + b"\n" + first,
+        json.dumps({**record, "correlationId": None}).encode() + b"\n" + second,
+        json.dumps({**record, "time": "yesterday"}).encode() + b"\n" + second,
+        sign_in(1) + b"\n" + first + b"\n" + sign_in(2),
+        sign_in(3),
+        gzip.compress(whole),
+        gzip.compress(first) + gzip.compress(b"\n" + second),
+        gzip.compress(codecs.BOM_UTF8 + first + b"\n" + capitals),
+    ]
+
+
+def told(con: duckdb.DuckDBPyConnection, names: dict[int, str]) -> dict[str, list[Any]]:
+    """Return all that was staged, in the name of its file."""
+    found = {}
+    for table in _FILLED:
+        columns = [name for (name,) in con.execute(f"SELECT column_name FROM (DESCRIBE {table})").fetchall()]
+        rest = ", ".join(f"({name})::VARCHAR" for name in columns if name not in ("file_id", "path"))
+        rows = con.execute(f"SELECT file_id, {rest} FROM {table}").fetchall()
+        found[table] = sorted((names[number // 32], number % 32, *map(str, more)) for number, *more in rows)
+    return found
+
+
+@pytest.mark.parametrize(("seed", "damaged"), [(1, False), (2, False), (3, True), (4, True)])
+def test_what_is_said_of_a_file_does_not_depend_on_its_neighbours(seed: int, damaged: bool, tmp_path: Path) -> None:
+    """Rows, rejects with their lines, and counts are those of each file by itself, however the others are written."""
+    files = contents(damaged=False) * 2 + [lines_of(n)[0] for n in range(20, 60)]
+    files += contents(damaged=True) if damaged else []
+    files.sort(key=lambda content: hashlib.sha256(content + bytes([seed])).digest())
+    for number, content in enumerate(files):
+        (tmp_path / f"{number:03d}").write_bytes(content)
+    paths = sorted(tmp_path.iterdir())
+    together, _ = staged(tmp_path)
+    alone: dict[str, list[Any]] = {table: [] for table in _FILLED}
+    for path in paths:
+        con, _ = staged(path)
+        for table, rows in told(con, {0: path.name}).items():
+            alone[table] += rows
+    names = {number: path.name for number, path in enumerate(paths)}
+    assert told(together, names) == {table: sorted(rows) for table, rows in alone.items()}
+    assert alone["stage_sign_in_rows"]
+    assert len(alone["stage_rejects"]) >= (10 if damaged else 2)
+
+
+def small(folder: Path, *contents: bytes) -> Batch:
+    """Return a batch of plain files."""
+    files = []
+    for number, content in enumerate(contents):
+        path = folder / f"{number}.json"
+        path.write_bytes(content)
+        files.append(SourceFile(number + 7, path.name, path, path, "none", "none", True))
+    return Batch("lines", "none", tuple(files))
+
+
+def test_each_record_has_the_number_of_its_file(tmp_path: Path) -> None:
+    """They stand in the order of the files, one a line, and the copy is gone afterwards."""
+    batch = small(tmp_path, b'{"a":1}\n{"a":2}', b'\xef\xbb\xbf{"a":3}\r\n', b'{"a":4}\n\n')
+    with joined(batch, Scratch(tmp_path)) as together:
+        assert together.joined is not None
+        rows = [json.loads(line) for line in together.joined.read_bytes().splitlines() if line]
+    assert [(row[together.mark], row["a"]) for row in rows] == [(7, 1), (7, 2), (8, 3), (9, 4)]
+    assert not together.joined.exists()
+
+
+def test_nobody_knows_the_key_beforehand(tmp_path: Path) -> None:
+    """A record could else give itself to another file."""
+    batch = small(tmp_path, b'{"a":1}', b'{"a":2}')
+    marks = set()
+    for _ in range(3):
+        with joined(batch, Scratch(tmp_path)) as together:
+            marks.add(together.mark)
+    assert len(marks) == 3
+
+
+def test_without_room_files_are_read_by_themselves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So are large ones, and packed ones that are longer than any log."""
+    batch = small(tmp_path, b'{"a":1}', b'{"a":2}')
+    with joined(batch, Scratch(tmp_path / "nowhere")) as together:
+        assert together == batch
+    monkeypatch.setattr(joining, "MOST_JOINED", 5)
+    with joined(batch, Scratch(tmp_path)) as together:
+        assert together == batch
+    monkeypatch.setattr(joining, "_SMALL", 5)
+    with joined(batch, Scratch(tmp_path)) as together:
+        assert together == batch
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["0.json", "1.json"]
+
+
+def test_a_damaged_file_among_many_is_named(tmp_path: Path) -> None:
+    """The error speaks of the file, not of the copy."""
+    for number in range(3):
+        (tmp_path / f"{number}.gz").write_bytes(gzip.compress(lines_of(number)[0]))
+    whole = (tmp_path / "1.gz").read_bytes()
+    (tmp_path / "1.gz").write_bytes(whole[:-8] + b"\0\0\0\0" + whole[-4:])
+    con = duckdb.connect()
+    create_staging(con)
+    with pytest.raises(InputError, match=r"`.*1\.gz` is a damaged gzip file"):
+        stage(con, [tmp_path])
