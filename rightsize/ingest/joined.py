@@ -15,24 +15,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from rightsize.ingest.encoding import plain_chunks
-from rightsize.ingest.readers import Batch
+from rightsize.ingest.readers import Batch, plain_size
+from rightsize.ingest.sniff import Form
 from rightsize.ingest.sources import Scratch, SourceFile
 
 _BEGIN = re.compile(rb"\n\{")
-# Logs shrink to a fifteenth, or so; Parquet packs them as well as gzip.
-_TIMES_PACKED = 16
 _SMALL = 4 << 20
 MOST_JOINED = 512 << 20
 """As many bytes as the files of one copy are likely to have at most."""
 
 
-def plain_size(file: SourceFile, form: str) -> int:
-    """Return about how many bytes the records of a file have as JSON lines."""
-    packed = file.compression != "none" or form == "parquet"
-    return file.path.stat().st_size * (_TIMES_PACKED if packed else 1)
-
-
-def is_small(file: SourceFile, form: str) -> bool:
+def is_small(file: SourceFile, form: Form) -> bool:
     """Tell whether a file is better read with others of its kind than by itself."""
     return form == "lines" and plain_size(file, form) <= _SMALL
 
@@ -77,6 +70,8 @@ def _join(batch: Batch, path: Path, mark: str) -> bool:
 
 def _lines(file: SourceFile, most: int) -> bytes:
     """Return what stands in a file, of one that is longer than `most` little more than that."""
+    if file.compression == "none":
+        return file.path.read_bytes()
     lines = bytearray()
     for chunk in plain_chunks(file.path, file.compression, file.name):
         lines += chunk

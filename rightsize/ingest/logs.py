@@ -7,21 +7,30 @@ used, keys in other capitals) is read again as whole records, which finds keys i
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import duckdb
 
 from rightsize.ingest.audits import AUDIT_ROWS, project_audits, stage_from_audits
-from rightsize.ingest.families import REQUEST_LOGS, SOURCES, USED_LOGS, Family, with_log
+from rightsize.ingest.families import REQUEST_LOGS, SOURCES, USED_LOGS, Family, spelt_keys, with_log
 from rightsize.ingest.graph_requests import normalised_requests, project_graph
 from rightsize.ingest.joined import joined
 from rightsize.ingest.projections import PROJECTIONS as _OF_OTHERS
 from rightsize.ingest.projections import raw_events
-from rightsize.ingest.readers import JSON_FORMS, READ_ERRORS, Batch, is_damage, select_fields, select_record_fields
+from rightsize.ingest.readers import (
+    JSON_FORMS,
+    READ_ERRORS,
+    Batch,
+    is_damage,
+    parted,
+    select_fields,
+    select_record_fields,
+)
 from rightsize.ingest.records import MAX_RAW_CHARACTERS, read_records
+from rightsize.ingest.request_bodies import stage_requests
 from rightsize.ingest.risky_sign_ins import stage_risky_sign_ins
-from rightsize.ingest.sources import Scratch
+from rightsize.ingest.sources import Scratch, SourceFile
 from rightsize.store.queries import query_text
 from rightsize.store.staging import EVENT_KEY
 
@@ -30,6 +39,8 @@ PROJECTIONS = {
     "entra_audit": project_audits,
     "graph_activity": project_graph,
 }
+# Whole records take more room than their fields.
+_SLOW_BYTES = 128 << 20
 _LOGS = list(SOURCES)
 _IDS_PER_FILE = 32
 NO_LOG = len(_LOGS)
@@ -50,7 +61,6 @@ _STAGED_EVENTS = (
     "role_assignment_id, role_definition_id, evidence_principal_id, correlation_id, event_id, ip, "
     "category, access, token_id, session_id, rank"
 )
-_GUID = "[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}"
 _STAGED_SIGN_INS = (
     "time, sign_in_id, principal_id, principal_name, app_id, resource_id, resource_name, kind, succeeded, "
     "correlation_id, token_id, session_id, ip, country, network_number"
@@ -115,10 +125,23 @@ def stage_logs(
         InputError: A file is damaged beyond its lines.
     """
     odd = _stage_fast(con, batch, family, log, scratch, counts)
-    for file in batch.files:
-        if file.number in odd:
-            # One file at a time: a damaged one must not make the others unreadable.
-            _stage_slowly(con, batch.only([file]), family, samples[file.number], scratch, counts)
+    if odd:
+        _forget(con, odd, counts)
+    for spelt, files in _spelt_alike([file for file in batch.files if file.number in odd], family, samples):
+        for few in parted(files, batch.form, _SLOW_BYTES, len(files)):
+            _stage_slowly(con, batch.only(few), spelt, scratch, counts)
+
+
+def _spelt_alike(
+    files: Sequence[SourceFile], family: Family, samples: Mapping[int, Sequence[Mapping[str, object]]]
+) -> Iterator[tuple[dict[str, tuple[str, ...]], list[SourceFile]]]:
+    """Yield files by the keys that they are likely to have: what is found in one does not depend on the others."""
+    found: dict[tuple[tuple[str, ...], ...], list[SourceFile]] = {}
+    for file in files:
+        spelt = spelt_keys(family, samples[file.number])
+        found.setdefault(tuple(spelt.values()), []).append(file)
+    for members in found.values():
+        yield spelt_keys(family, samples[members[0].number]), members
 
 
 def _stage_fast(
@@ -210,28 +233,37 @@ def _stage_other(
 def _stage_slowly(
     con: duckdb.DuckDBPyConnection,
     batch: Batch,
-    family: Family,
-    samples: Sequence[Mapping[str, object]],
+    spelt: Mapping[str, Sequence[str]],
     scratch: Scratch,
     counts: LogCounts,
 ) -> None:
-    (number,) = batch.numbers
-    _forget(con, number, counts)
-    read_records(con, batch, scratch)
-    fields = select_record_fields(family, samples)
+    try:
+        read_records(con, batch, scratch)
+    except READ_ERRORS as error:
+        if not is_damage(error):
+            raise
+        # A damaged one must not make the others unreadable.
+        for file in batch.files:
+            _stage_slowly(con, batch.only([file]), spelt, scratch, counts)
+        return
+    fields = select_record_fields(spelt)
     con.execute(f"CREATE OR REPLACE TEMP TABLE ingest_logs AS SELECT file_no, line, log FROM ({with_log(fields.sql)})")
-    found = dict(con.execute("SELECT log, count(*) FROM ingest_logs WHERE log IS NOT NULL GROUP BY log").fetchall())
-    for log, records in found.items():
+    found: dict[int, dict[str, int]] = {number: {} for number in batch.numbers}
+    for number, log, records in con.execute(
+        "SELECT file_no, log, count(*) FROM ingest_logs WHERE log IS NOT NULL GROUP BY ALL"
+    ).fetchall():
+        found[number][log] = records
         counts.read[number, log] += records
     for log in USED_LOGS:
-        if log in found:
+        if any(log in logs for logs in found.values()):
             con.execute(f"CREATE OR REPLACE TEMP TABLE ingest_raw AS {PROJECTIONS[log](fields)}")
             _normalise(con, log)
             _stage_rows(con, log, set())
             _stage_requests(con, log)
             _count_words(con, log, set(), counts)
             _reject_rows(con, log)
-    _reject_the_rest(con, number, max(sorted(found), key=found.__getitem__, default=_LOGS[0]), counts)
+    mains = {number: max(sorted(logs), key=logs.__getitem__, default=_LOGS[0]) for number, logs in found.items()}
+    _reject_the_rest(con, mains, counts)
 
 
 def forget_readings(con: duckdb.DuckDBPyConnection) -> None:
@@ -240,12 +272,16 @@ def forget_readings(con: duckdb.DuckDBPyConnection) -> None:
         con.execute(f"DROP TABLE IF EXISTS temp.{name}")
 
 
-def _forget(con: duckdb.DuckDBPyConnection, number: int, counts: LogCounts) -> None:
-    """Take back what the fast way staged of a file in which a later pass met something odd."""
-    for place, log in enumerate(_LOGS):
-        counts.read.pop((number, log), None)
-        for table in _OF_LOGS:
-            con.execute(f"DELETE FROM {table} WHERE file_id = ?", [file_id(number, place)])
+def _forget(con: duckdb.DuckDBPyConnection, numbers: Collection[int], counts: LogCounts) -> None:
+    """Take back what the fast way staged of files in which something odd was met."""
+    for number in numbers:
+        for log in _LOGS:
+            counts.read.pop((number, log), None)
+    for table in _OF_LOGS:
+        con.execute(
+            f"DELETE FROM {table} WHERE file_id // {_IDS_PER_FILE} IN (SELECT unnest($numbers::INTEGER[]))",
+            {"numbers": sorted(numbers)},
+        )
 
 
 def _count_logs(con: duckdb.DuckDBPyConnection) -> dict[tuple[int, str], int]:
@@ -323,44 +359,9 @@ def _stage_rows(con: duckdb.DuckDBPyConnection, log: str, without: set[int]) -> 
     )
 
 
-# Writers of requests spell the keys of a body in two ways, and the roles as ids with any prefix.
-_BODY_PATHS = ", ".join(
-    f"'$.{outer}.{inner}'"
-    for name in ("RoleDefinitionId", "PrincipalType", "PrincipalId")
-    for outer, inner in (("Properties", name), ("properties", name[0].lower() + name[1:]))
-)
-# Only the answer says when the assignment was made. A condition on who is assigned looks at what the request names.
-_ANSWERED = "'$.properties.createdOn', '$.Properties.CreatedOn'"
-_ASSIGNED_TYPES = "'User', 'Group', 'ServicePrincipal', 'ForeignGroup', 'Device'"
-
-
 def _stage_requests(con: duckdb.DuckDBPyConnection, log: str) -> None:
-    """Stage what the calls that make or delete role assignments say of the assignment: its role, and for whom.
-
-    The row that begins a call has the body of the request, the one that ends it that of the answer.
-    Source: Microsoft Learn, "View activity logs for Azure RBAC changes".
-    """
-    if log != "activity":
-        return
-    role, kind, assignee = (f"coalesce(found[{place}], found[{place + 1}])" for place in (1, 3, 5))
-    con.execute(
-        f"""
-        INSERT INTO stage_request_rows
-        SELECT file_id, line, event_key,
-            nullif(lower(regexp_extract({role}, '(^|/)({_GUID})$', 2)), '') AS assigned_role_id,
-            list_filter([{_ASSIGNED_TYPES}], lambda known: lower(known) = lower({kind}))[1] AS assigned_type,
-            CASE WHEN coalesce(found[7], found[8]) IS NULL THEN assigned_type END AS asked_type,
-            nullif(lower(regexp_extract({assignee}, '^({_GUID})$', 1)), '') AS assigned_principal_id
-        FROM (
-            SELECT file_id, line, event_key,
-                TRY(json_extract_string(request_body, [{_BODY_PATHS}, {_ANSWERED}])) AS found
-            FROM stage_event_rows JOIN (
-                SELECT {_log_file(log)} AS file_id, line, request_body FROM raw_events WHERE request_body IS NOT NULL
-            ) USING (file_id, line)
-        )
-        WHERE found IS NOT NULL
-        """
-    )
+    if log == "activity":
+        stage_requests(con, _log_file(log))
 
 
 def _count_words(con: duckdb.DuckDBPyConnection, log: str, without: set[int], counts: LogCounts) -> None:
@@ -403,21 +404,23 @@ def _reject_rows(con: duckdb.DuckDBPyConnection, log: str) -> None:
     )
 
 
-def _reject_the_rest(con: duckdb.DuckDBPyConnection, number: int, main: str, counts: LogCounts) -> None:
-    """Reject what is no record of any log, under the log that most of the file is of."""
-    target = file_id(number, _LOGS.index(main))
+def _reject_the_rest(con: duckdb.DuckDBPyConnection, mains: Mapping[int, str], counts: LogCounts) -> None:
+    """Reject what is no record of any log, under the log that most of each file is of: `mains`, by its number."""
     con.execute(
         f"""
         INSERT INTO stage_rejects (file_id, line, reason, raw)
-        SELECT $target, line, reason, raw FROM ingest_damaged
-        UNION ALL
-        SELECT $target, ingest_records.line, 'it is no record of a known log',
-            CAST(record AS VARCHAR)[:{MAX_RAW_CHARACTERS}]
-        FROM ingest_records JOIN ingest_logs USING (file_no, line) WHERE log IS NULL
+        SELECT target, line, reason, raw
+        FROM (
+            SELECT file_no, line, reason, raw FROM ingest_damaged
+            UNION ALL
+            SELECT file_no, line, 'it is no record of a known log', CAST(record AS VARCHAR)[:{MAX_RAW_CHARACTERS}]
+            FROM ingest_records JOIN ingest_logs USING (file_no, line) WHERE log IS NULL
+        ) JOIN (SELECT unnest($numbers) AS file_no, unnest($targets) AS target) USING (file_no)
         """,
-        {"target": target},
+        {"numbers": list(mains), "targets": [file_id(number, _LOGS.index(main)) for number, main in mains.items()]},
     )
-    (lost,) = con.execute(
-        "SELECT (SELECT count(*) FROM ingest_damaged) + (SELECT count(*) FROM ingest_logs WHERE log IS NULL)"
-    ).fetchall()
-    counts.read[number, main] += lost[0]
+    for number, lost in con.execute(
+        "SELECT file_no, count(*) FROM (SELECT file_no FROM ingest_damaged "
+        "UNION ALL SELECT file_no FROM ingest_logs WHERE log IS NULL) GROUP BY file_no"
+    ).fetchall():
+        counts.read[number, mains[number]] += lost

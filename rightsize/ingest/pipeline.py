@@ -18,10 +18,10 @@ from rightsize.ingest.audits import UNMAPPED
 from rightsize.ingest.encoding import digest
 from rightsize.ingest.entities import ENTITY_SHAPES
 from rightsize.ingest.families import SOURCES, USED_LOGS
-from rightsize.ingest.joined import MOST_JOINED, is_small, plain_size
+from rightsize.ingest.joined import MOST_JOINED, is_small
 from rightsize.ingest.logs import NO_LOG, LogCounts, file_id, forget_readings, stage_logs
 from rightsize.ingest.positions import told_within
-from rightsize.ingest.readers import READ_ERRORS, Batch, describe_parquet, is_damage
+from rightsize.ingest.readers import READ_ERRORS, Batch, describe_parquet, is_damage, parted
 from rightsize.ingest.recognise import Recognised, recognise
 from rightsize.ingest.records import read_records
 from rightsize.ingest.reference import create_reference_tables
@@ -211,16 +211,10 @@ def _groups(recognised: Sequence[Recognised], room: int) -> Iterator[list[Recogn
 
     for key, members in groupby(sorted(recognised, key=lambda found: (alike(found), found.file.number)), alike):
         most_files, most_bytes = (_SMALL_FILES, MOST_JOINED) if "small" in key else (_BATCH_FILES, _BATCH_BYTES)
-        group: list[Recognised] = []
-        size = 0
-        for found in members:
-            more = plain_size(found.file, found.sniff.form)
-            size += more
-            if group and (len(group) == most_files or size > min(most_bytes, room)):
-                yield group
-                group, size = [], more
-            group.append(found)
-        yield group
+        found = {member.file: member for member in members}
+        form = next(iter(found.values())).sniff.form
+        for files in parted(found, form, min(most_bytes, room), most_files):
+            yield [found[file] for file in files]
 
 
 def _batch(group: Sequence[Recognised]) -> Batch:

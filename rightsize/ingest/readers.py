@@ -6,14 +6,14 @@ Every reader gets its columns explicitly and hive partitioning off: a diagnostic
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 
 from rightsize.ingest.encoding import MAX_RECORD_BYTES, Compression
-from rightsize.ingest.families import FIELDS, Family, spelt_keys
+from rightsize.ingest.families import FIELDS, Family
 from rightsize.ingest.nested import NESTED, struct_type, struct_values
 from rightsize.ingest.projections import Fields
 from rightsize.ingest.sniff import Form
@@ -53,6 +53,8 @@ def is_damage(error: Exception) -> bool:
     return isinstance(error, (*_DATA_ERRORS, UnicodeDecodeError)) or type(error) is duckdb.Error
 
 
+# Logs shrink to a fifteenth, or so; Parquet packs them as well as gzip.
+_TIMES_PACKED = 16
 # A long file is read slowly through the buffer of a short one.
 _BUFFER = 1 << 20
 
@@ -109,6 +111,27 @@ class Batch:
     def only(self, files: Sequence[SourceFile]) -> Batch:
         """Return the same batch of fewer files."""
         return Batch(self.form, self.compression, tuple(files), self.header, self.delimiter)
+
+
+def plain_size(file: SourceFile, form: Form) -> int:
+    """Return about how many bytes the records of a file have as JSON lines."""
+    packed = file.compression != "none" or form == "parquet"
+    return file.path.stat().st_size * (_TIMES_PACKED if packed else 1)
+
+
+def parted(files: Iterable[SourceFile], form: Form, most_bytes: int, most_files: int) -> Iterator[list[SourceFile]]:
+    """Yield files in order, as many at once as have so many bytes, as `plain_size` counts them; at least one."""
+    group: list[SourceFile] = []
+    size = 0
+    for file in files:
+        more = plain_size(file, form)
+        size += more
+        if group and (len(group) == most_files or size > most_bytes):
+            yield group
+            group, size = [], more
+        group.append(file)
+    if group:
+        yield group
 
 
 def quoted_name(value: str) -> str:
@@ -254,12 +277,8 @@ def damaged(file: SourceFile, error: Exception) -> InputError:
     return InputError(f"`{file.name}` is damaged: {reason}", hint="export or copy it again")
 
 
-def select_record_fields(family: Family, seen: Sequence[Mapping[str, object]]) -> Fields:
-    """Return SQL for the fields of `ingest_records`, as `select_fields` does, but for keys in any capitals.
-
-    A key is found in the spelling of its shape, in small letters, and in the spellings that the sampled records have.
-    """
-    keys = spelt_keys(family, seen)
+def select_record_fields(keys: Mapping[str, Sequence[str]]) -> Fields:
+    """Return SQL for the fields of `ingest_records`, as `select_fields` does, but for the keys of `spelt_keys`."""
     paths: list[str] = []
     items = []
     for field in FIELDS:

@@ -57,16 +57,16 @@ def sniff(head: bytes) -> Sniff:
         return Sniff("empty")
     if text[0] not in "[{":
         return _sniff_csv(text, excerpt)
+    if text[0] == "{":
+        lines = _sniff_lines(text, excerpt)
+        if lines is not None:
+            return lines
     values, rest = _values(text)
     if not rest and all(_holds_nothing(value) for value in values):
         # Its pages may still say what they are empty of.
         return Sniff(
             "empty", envelope=next((value for value in values if isinstance(value, dict)), None), excerpt=excerpt
         )
-    if text[0] == "{":
-        lines = _sniff_lines(text, excerpt)
-        if lines is not None:
-            return lines
     if len(values) == 1 and isinstance(values[0], list) and not _pages(values[0]):
         return Sniff(
             "array", tuple(value for value in values[0] if isinstance(value, dict))[:_SAMPLES], excerpt=excerpt

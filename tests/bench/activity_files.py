@@ -88,6 +88,24 @@ def write_activity(path: Path, rows: int, *, day: int = 0, days: int = 30, princ
     return path
 
 
+def write_hours(folder: Path, rows: int, *, days: int = 30) -> Path:
+    """Write the records of `write_activity` as diagnostic settings write them into a container: plain, a file an hour.
+
+    Source: Microsoft Learn, "Azure resource logs", the names of blobs.
+    """
+    place = "strftime(time::TIMESTAMP, 'y=%Y/m=%m/d=%d/h=%H/m=00')"
+    with duckdb.connect(config={"threads": "2"}) as con:
+        values = {"first": 0, "rows": rows, "principals": 2_000, "days": days, "day": 0}
+        con.execute(f"CREATE TEMP TABLE calls AS {_CALLS}", values)
+        found = con.execute(
+            f"SELECT {place} AS place, string_agg(to_json(r)::VARCHAR, chr(10)) FROM ({_RECORDS}) AS r GROUP BY place"
+        ).fetchall()
+    for hour, lines in found:
+        (folder / hour).mkdir(parents=True)
+        (folder / hour / "PT1H.json").write_text(lines + "\n")
+    return folder
+
+
 def write_keyed_events(path: Path, rows: int) -> Path:
     """Write events as `queries/reduce/reduce.sql` reads them, of 90 days, as Parquet; a use has eight calls."""
     with duckdb.connect(config={"threads": "2"}) as con:

@@ -63,6 +63,7 @@ def run() -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         yield from _loads(folder)
+        yield from _hours(folder)
         yield from _one_more_day(folder)
         yield from _reductions(folder)
 
@@ -86,6 +87,18 @@ def _loads(folder: Path) -> Iterator[Row]:
         ),
     }
     yield f"{RECORDS:,} records of NDJSON.gz", f"{logs.stat().st_size / 1e6:.1f} MB", f"{DAYS} days"
+    yield from _side_by_side(sides, RECORDS)
+
+
+def _hours(folder: Path) -> Iterator[Row]:
+    """The same records as Azure itself writes them into a container."""
+    hours = written(folder / "hours", f"write_hours(path, {RECORDS}, days={DAYS})")
+    files = sum(1 for path in hours.rglob("*") if path.is_file())
+    sides = {
+        "bare projection of the same fields": lambda: _fresh(folder, BARE_PROJECTION, str(hours / "**" / "*.json")),
+        "load": lambda: _load(folder / "side.duckdb", hours, fresh=True),
+    }
+    yield f"the same in {files:,} files, one an hour", "", f"{DAYS} days"
     yield from _side_by_side(sides, RECORDS)
 
 
