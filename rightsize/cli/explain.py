@@ -179,6 +179,10 @@ def _verdict(item: dict[str, Any]) -> Iterator[str]:
 
 
 def _use(item: dict[str, Any]) -> Iterator[str]:
+    if item["operation"] is None:
+        # What Microsoft's own applications ask of Graph is counted, and not told one by one.
+        yield f"  several operations of {item['plane']}, by {item['reason']}"
+        return
     yield f"  {_short(item['operation'], 2)}"
     yield f"    at {_short(item['scope'], 7)}"
     days = f"{item['events']} calls on {item['days']} days"

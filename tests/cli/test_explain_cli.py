@@ -9,6 +9,7 @@ import json
 import pytest
 
 from rightsize.cli.main import run
+from rightsize.workflow.explain import explain
 from tests.analyze.tiny import RG, FakeStore, Tiny, judge_all
 
 START = "Microsoft.Compute/virtualMachines/start/action"
@@ -70,3 +71,17 @@ def test_each_score_says_how_high_it_is(capsys: pytest.CaptureFixture[str]) -> N
     scores = json.loads(shown(capsys, "json"))["scores"]
     assert {row["bucket"] for row in scores} <= {"low", "medium", "high"}
     assert f"({scores[0]['bucket']})" in shown(capsys, "table")
+
+
+def test_use_that_is_counted_and_not_named_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What Microsoft's own applications ask of Graph has no operation and no days."""
+    nothing = dict.fromkeys(("operation", "events", "days", "first_seen", "last_seen"))
+    counted = {"plane": "graph", "scope": "/", "reason": "first_party"} | nothing
+
+    def with_counted(*asked: object, **options: object) -> dict[str, object]:
+        return explain(*asked, **options) | {"unexplained": [counted]}  # type: ignore[arg-type]
+
+    monkeypatch.setattr("rightsize.workflow.explain.explain", with_counted)
+    assert "\nunexplained use\n  several operations of graph, by first_party\n" in shown(capsys, "table")
