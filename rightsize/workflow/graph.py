@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from rightsize.analyze.graph.judge import GraphAnalysis, analyse_graph
 from rightsize.analyze.graph.tables import GraphTables, graph_window
 from rightsize.analyze.planes import PlaneAnalysis
 from rightsize.analyze.window import Window
-from rightsize.propose.graph.cover import cheapest_cover
 from rightsize.workflow.plane_steps import PlaneSteps, TableOf
 
 if TYPE_CHECKING:  # what only judges does without the planner, which takes longer to import than a plane to judge
+    from rightsize.analyze.graph.judge import GraphAnalysis
     from rightsize.model.plan import PlanePart
     from rightsize.propose.dials import Dials
     from rightsize.propose.verify import Change
@@ -46,7 +45,7 @@ def judge_graph(table_of: TableOf, as_of: dt.date | None, days: int) -> GraphJud
     tables = GraphTables.read(table_of)
     if tables.is_empty:
         return None
-    return GraphJudged(analyse_graph(tables, graph_window(tables, as_of, days), cheapest_cover))
+    return GraphJudged(_analysed(tables, graph_window(tables, as_of, days)))
 
 
 def graph_of(table_of: TableOf, as_of: dt.date | None, days: int, holders: Collection[str]) -> PlaneAnalysis | None:
@@ -57,7 +56,7 @@ def graph_of(table_of: TableOf, as_of: dt.date | None, days: int, holders: Colle
     window = graph_window(tables, as_of, days)
     if not tables.speaks_of(holders):
         return PlaneAnalysis.of_nothing("graph", window)
-    return analyse_graph(tables, window, cheapest_cover, holders)
+    return _analysed(tables, window, holders)
 
 
 def verify_part(table_of: TableOf, part: WrittenPart) -> Sequence[Change]:
@@ -66,7 +65,15 @@ def verify_part(table_of: TableOf, part: WrittenPart) -> Sequence[Change]:
 
     tables = GraphTables.read(table_of)
     newest = max([part.last_day, *tables.graph_usage_days["day"].drop_nulls().unique()])
-    return verify_graph(part, analyse_graph(tables, Window(part.first_day, newest), cheapest_cover))
+    return verify_graph(part, _analysed(tables, Window(part.first_day, newest)))
+
+
+def _analysed(tables: GraphTables, window: Window, holders: Collection[str] | None = None) -> GraphAnalysis:
+    # Of most principals Graph says nothing, and what judges it need not be imported.
+    from rightsize.analyze.graph.judge import analyse_graph  # noqa: PLC0415
+    from rightsize.propose.graph.cover import cheapest_cover  # noqa: PLC0415
+
+    return analyse_graph(tables, window, cheapest_cover, holders)
 
 
 GRAPH = PlaneSteps("graph", judge_graph, verify_part)
