@@ -76,6 +76,8 @@ def test_what_a_principal_shares_with_others_is_credited_alike(tmp_path: Path) -
         assert {who: found for who, found in reasons.items() if found} == {}
         judged = _judged(store, "user0")
         assert judged.inputs.usage_days["principal_id"].n_unique() < whole.inputs.usage_days["principal_id"].n_unique()
+        # What is not used is judged where it reaches the principal, and nowhere else.
+        assert 0 < len(judged.analysis.profiles) < len(judged.analysis.tenant.assignments)
 
 
 def test_what_logs_name_beside_calls_is_credited_alike(tmp_path: Path) -> None:
