@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import duckdb
 
@@ -164,6 +164,8 @@ def _stage_fast(
     except READ_ERRORS as error:
         if not is_damage(error):
             raise
+        if batch.has_longer_pages:
+            return _stage_fast(con, replace(batch, long_pages=True), family, log, scratch, counts, text_within)
         if opened:
             return _stage_fast(con, batch, family, log, scratch, counts, text_within=True)
         if len(batch.files) == 1:

@@ -32,8 +32,8 @@ _DATA_ERRORS = (
 )
 
 
-JSON_FORMS: tuple[Form, ...] = ("lines", "array")
-"""The forms whose fields DuckDB's JSON reader projects."""
+JSON_FORMS: Mapping[Form, str] = {"lines": "newline_delimited", "array": "array", "documents": "unstructured"}
+"""The forms whose fields DuckDB's JSON reader projects, and its words for them."""
 
 FILE_NO = "list_extract($numbers, CAST(file_index AS BIGINT) + 1)"
 """SQL for the number of the file that a row of a reader comes from; `$numbers` stand in the order of `$paths`."""
@@ -53,6 +53,9 @@ def is_damage(error: Exception) -> bool:
     return isinstance(error, (*_DATA_ERRORS, UnicodeDecodeError)) or type(error) is duckdb.Error
 
 
+MAX_PAGE_BYTES = 1 << 30
+"""A longer page is not read: DuckDB allocates buffers of this size, and holds a page as one value."""
+
 # Logs shrink to a fifteenth, or so; Parquet packs them as well as gzip.
 _TIMES_PACKED = 16
 # A long file is read slowly through the buffer of a short one.
@@ -71,6 +74,7 @@ class Batch:
         delimiter: Of CSV files.
         joined: One file with the records of all, where there is one.
         mark: The key under which a record in `joined` has the number of its file.
+        long_pages: Whether a page may be as long as its file, and not only as long as a record: that takes memory.
     """
 
     form: Form
@@ -80,6 +84,7 @@ class Batch:
     delimiter: str = ","
     joined: Path | None = None
     mark: str = ""
+    long_pages: bool = False
 
     @property
     def paths(self) -> list[str]:
@@ -103,10 +108,20 @@ class Batch:
 
     @property
     def longest_record(self) -> int:
-        """The bytes that a record can have at most: DuckDB sets aside a buffer of twice that for each file."""
+        """The bytes that a record or page can have at most: DuckDB sets aside a buffer of twice that for each file."""
+        most = MAX_PAGE_BYTES if self.long_pages else MAX_RECORD_BYTES
+        return min(most, max(self._longest_file + 1024, _BUFFER if self.joined else 0))
+
+    @property
+    def has_longer_pages(self) -> bool:
+        """Whether a page may be longer than is read; of packed files nobody knows without unpacking them."""
+        plain = self.form == "documents" and self.compression == "none"
+        return plain and not self.long_pages and self._longest_file > MAX_RECORD_BYTES
+
+    @property
+    def _longest_file(self) -> int:
         times = 1 if self.compression == "none" else 1032
-        longest = max(file.path.stat().st_size * times for file in self.files) + 1024
-        return min(MAX_RECORD_BYTES, max(longest, _BUFFER if self.joined else 0))
+        return max(file.path.stat().st_size * times for file in self.files)
 
     def only(self, files: Sequence[SourceFile]) -> Batch:
         """Return the same batch of fewer files."""
@@ -178,14 +193,13 @@ def _select_json(batch: Batch, family: Family, opened: bool) -> str:
     }
     if batch.mark:
         kinds[batch.mark] = "INTEGER"
-    columns = ", ".join(f"{literal(key)}: {literal(kind)}" for key, kind in kinds.items())
-    form = "newline_delimited" if batch.form == "lines" else "array"
-    source = (
-        f"read_json($paths, format = '{form}', records = true, hive_partitioning = false, "
-        f"compression = '{'none' if batch.mark else batch.compression}', "
-        f"maximum_object_size = {batch.longest_record}, columns = {{{columns}}})"
-    )
     found = {key: quoted_name(key) for key in fields}
+    if batch.form == "documents":
+        record = f"STRUCT({', '.join(f'{quoted_name(key)} {kind}' for key, kind in kinds.items())})[]"
+        source = _PAGES.format(pages=_json_source(batch, {"value": record, "records": record, "error": "VARCHAR"}))
+        found = {key: f"record.{column}" for key, column in found.items()}
+    else:
+        source = _json_source(batch, kinds)
     if not opened:
         return _select(batch, source, family, found)
     items = []
@@ -199,6 +213,22 @@ def _select_json(batch: Batch, family: Family, opened: bool) -> str:
         else:
             items.append(_pick(field, keys, found))
     return f"SELECT {batch.file_no} AS file_no, CAST(NULL AS BIGINT) AS line, {', '.join(items)} FROM {source}"
+
+
+# What is no page, and a page that says that its query failed, is a record of no log, by which its file is read again.
+_PAGES = """(
+    SELECT file_index, unnest(CASE WHEN error IS NULL THEN coalesce(value, records, [NULL]) ELSE [NULL] END) AS record
+    FROM {pages}
+)"""
+
+
+def _json_source(batch: Batch, kinds: Mapping[str, str]) -> str:
+    columns = ", ".join(f"{literal(key)}: {literal(kind)}" for key, kind in kinds.items())
+    return (
+        f"read_json($paths, format = '{JSON_FORMS[batch.form]}', records = true, hive_partitioning = false, "
+        f"compression = '{'none' if batch.mark else batch.compression}', "
+        f"maximum_object_size = {batch.longest_record}, columns = {{{columns}}})"
+    )
 
 
 def _pick(field: str, keys: Sequence[str], found: Mapping[str, str]) -> str:

@@ -13,6 +13,7 @@ import duckdb
 from rightsize.ingest.encoding import DAMAGE, MAX_RECORD_BYTES, plain_chunks, write_readable_lines
 from rightsize.ingest.readers import (
     FILE_NO,
+    MAX_PAGE_BYTES,
     READ_ERRORS,
     Batch,
     as_text,
@@ -30,9 +31,6 @@ MAX_RAW_CHARACTERS = 1 << 16
 
 # Rows of a reader stand in the order of their files, so this is the place of a row among its file's.
 _PLACE = "rowid - min(rowid) OVER (PARTITION BY file_index) + 1"
-
-# DuckDB allocates buffers of this size, so it grows with the file and no further than a page can be held as one value.
-_MAX_PAGE_BYTES = 1 << 30
 
 
 def read_records(con: duckdb.DuckDBPyConnection, batch: Batch, scratch: Scratch) -> None:
@@ -151,7 +149,7 @@ def _read_documents(con: duckdb.DuckDBPyConnection, batch: Batch, scratch: Scrat
     """Read pages, bare objects and arrays, in any sequence; what a page, or a list of pages, holds is its records."""
     paths = [file.path if file.compression == "none" else _plain_copy(file, scratch) for file in batch.files]
     size = max(*(path.stat().st_size + 1 for path in paths), MAX_RECORD_BYTES)
-    if size > _MAX_PAGE_BYTES:
+    if size > MAX_PAGE_BYTES:
         raise InputError(
             f"`{batch.files[0].name}` holds {size:,} bytes in pages, too much to take apart at once",
             hint="write its records one a line (JSON lines)",

@@ -43,3 +43,18 @@ def rejects_of(*paths: Path) -> list[tuple[int, str, str]]:
     """Return line, reason and text of the rejected records."""
     con, _ = staged(*paths)
     return con.execute("SELECT line, reason, raw FROM stage_rejects ORDER BY file_id, line").fetchall()
+
+
+FILLED = ("stage_event_rows", "stage_sign_in_rows", "stage_request_rows", "stage_rejects", "stage_files")
+"""What the records of logs fill."""
+
+
+def told(con: duckdb.DuckDBPyConnection, names: dict[int, str]) -> dict[str, list[Any]]:
+    """Return all that was staged, in the name of its file."""
+    found = {}
+    for table in FILLED:
+        columns = [name for (name,) in con.execute(f"SELECT column_name FROM (DESCRIBE {table})").fetchall()]
+        rest = ", ".join(f"({name})::VARCHAR" for name in columns if name not in ("file_id", "path"))
+        rows = con.execute(f"SELECT file_id, {rest} FROM {table}").fetchall()
+        found[table] = sorted((names[number // 32], number % 32, *map(str, more)) for number, *more in rows)
+    return found

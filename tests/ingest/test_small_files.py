@@ -19,10 +19,8 @@ from rightsize.ingest.readers import Batch
 from rightsize.ingest.sources import Scratch, SourceFile
 from rightsize.model.errors import InputError
 from rightsize.store.staging import create_staging
-from tests.ingest.parsing import staged
+from tests.ingest.parsing import FILLED, staged, told
 from tests.ingest.renderings import SHAPES, Call, diagnostic
-
-_FILLED = ("stage_event_rows", "stage_sign_in_rows", "stage_request_rows", "stage_rejects", "stage_files")
 
 
 def lines_of(*numbers: int) -> list[bytes]:
@@ -92,17 +90,6 @@ def contents(*, damaged: bool) -> list[bytes]:
     ]
 
 
-def told(con: duckdb.DuckDBPyConnection, names: dict[int, str]) -> dict[str, list[Any]]:
-    """Return all that was staged, in the name of its file."""
-    found = {}
-    for table in _FILLED:
-        columns = [name for (name,) in con.execute(f"SELECT column_name FROM (DESCRIBE {table})").fetchall()]
-        rest = ", ".join(f"({name})::VARCHAR" for name in columns if name not in ("file_id", "path"))
-        rows = con.execute(f"SELECT file_id, {rest} FROM {table}").fetchall()
-        found[table] = sorted((names[number // 32], number % 32, *map(str, more)) for number, *more in rows)
-    return found
-
-
 @pytest.mark.parametrize(("seed", "damaged"), [(1, False), (2, False), (3, True), (4, True)])
 def test_what_is_said_of_a_file_does_not_depend_on_its_neighbours(seed: int, damaged: bool, tmp_path: Path) -> None:
     """Rows, rejects with their lines, and counts are those of each file by itself, however the others are written."""
@@ -113,7 +100,7 @@ def test_what_is_said_of_a_file_does_not_depend_on_its_neighbours(seed: int, dam
         (tmp_path / f"{number:03d}").write_bytes(content)
     paths = sorted(tmp_path.iterdir())
     together, _ = staged(tmp_path)
-    alone: dict[str, list[Any]] = {table: [] for table in _FILLED}
+    alone: dict[str, list[Any]] = {table: [] for table in FILLED}
     for path in paths:
         con, _ = staged(path)
         for table, rows in told(con, {0: path.name}).items():
