@@ -170,21 +170,25 @@ def _read_documents(con: duckdb.DuckDBPyConnection, batch: Batch, scratch: Scrat
     con.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE ingest_lists AS
-        SELECT {FILE_NO} AS file_no, rowid AS top_no,
+        SELECT {FILE_NO} AS file_no, top_no,
             CASE
-                WHEN json_type(top, '$.value') = 'ARRAY' THEN from_json(top -> '$.value', '["JSON"]')
-                WHEN json_type(top, '$.records') = 'ARRAY' THEN from_json(top -> '$.records', '["JSON"]')
-                WHEN json_type(top, '$.tables') = 'ARRAY' THEN NULL
-                WHEN json_type(top, '$.data') = 'ARRAY' AND json_exists(top, '$.count')
-                    THEN from_json(top -> '$.data', '["JSON"]')
+                WHEN starts_with(found[1], '[') THEN from_json(found[1], '["JSON"]')
+                WHEN starts_with(found[2], '[') THEN from_json(found[2], '["JSON"]')
+                WHEN starts_with(found[3], '[') THEN NULL
+                WHEN starts_with(found[4], '[') AND found[5] IS NOT NULL THEN from_json(found[4], '["JSON"]')
                 ELSE [top]
             END AS items,
-            CASE WHEN json_type(top, '$.tables') = 'ARRAY' THEN from_json(top -> '$.tables', '["JSON"]') END AS tables,
-            json_type(top, '$.value') = 'ARRAY' AS is_page,
-            coalesce(top ->> '$."@odata.context"', '') AS context,
-            nullif(coalesce(top ->> '$."@odata.nextLink"', top ->> '$.nextLink'), '') IS NOT NULL AS has_next,
-            top ->> '$.error.message' AS error
-        FROM ingest_tops WHERE json_type(top) <> 'NULL'
+            CASE WHEN starts_with(found[3], '[') THEN from_json(found[3], '["JSON"]') END AS tables,
+            coalesce(starts_with(found[1], '['), false) AS is_page,
+            coalesce(found[6] ->> '$', '') AS context,
+            nullif(coalesce(found[7] ->> '$', found[8] ->> '$'), '') IS NOT NULL AS has_next,
+            found[9] ->> '$' AS error
+        FROM (
+            -- Each function parses a page anew, and holds it until the last of a thousand pages is parsed.
+            SELECT file_index, rowid AS top_no, top, json_extract(top, ['$.value', '$.records', '$.tables', '$.data',
+                '$.count', '$."@odata.context"', '$."@odata.nextLink"', '$.nextLink', '$.error.message']) AS found
+            FROM ingest_tops WHERE strlen(top) > 9 OR json_type(top) <> 'NULL'
+        )
         """,
         {"numbers": batch.numbers},
     )
