@@ -20,7 +20,7 @@ from rightsize.ingest.sniff import Form
 from rightsize.ingest.sources import Scratch, SourceFile
 
 _BEGIN = re.compile(rb"\n\{")
-_SMALL = 4 << 20
+_SMALL = 1 << 20
 MOST_JOINED = 512 << 20
 """As many bytes as the files of one copy are likely to have at most."""
 
