@@ -79,7 +79,6 @@ class Concern:
 
     An analysis of what `table` gives says the same of the principal as one of the whole store. They are read while
     whoever made it goes on.
-
     """
 
     def __init__(
