@@ -220,7 +220,13 @@ def _stage_other(
     con: duckdb.DuckDBPyConnection, batch: Batch, family: Family, log: str, scratch: Scratch, counts: LogCounts
 ) -> set[int]:
     """Stage the records of one more log of files that hold several."""
-    if not _project(con, batch, family, log, scratch):
+    try:
+        if not _project(con, batch, family, log, scratch):
+            return set(batch.numbers)
+    except READ_ERRORS as error:
+        if not is_damage(error):
+            raise
+        # What the files hold was read a moment ago, beside others or with other columns.
         return set(batch.numbers)
     problems = _stage_normalised(con, log, set())
     found = _count_logs(con)

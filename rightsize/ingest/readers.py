@@ -7,7 +7,7 @@ Every reader gets its columns explicitly and hive partitioning off: a diagnostic
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
@@ -124,8 +124,8 @@ class Batch:
         return max(file.path.stat().st_size * times for file in self.files)
 
     def only(self, files: Sequence[SourceFile]) -> Batch:
-        """Return the same batch of fewer files."""
-        return Batch(self.form, self.compression, tuple(files), self.header, self.delimiter)
+        """Return the same batch of fewer files, each by itself."""
+        return replace(self, files=tuple(files), joined=None, mark="")
 
 
 def plain_size(file: SourceFile, form: Form) -> int:

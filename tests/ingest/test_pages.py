@@ -88,11 +88,18 @@ def test_plain_pages_are_read_once(name: str, tmp_path: Path, monkeypatch: pytes
     assert told_of(path)["stage_files"]
 
 
-def test_a_page_longer_than_a_record_may_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A listing of a year may be one page."""
-    path = tmp_path / "page"
-    path.write_bytes(json.dumps({"value": CALLS}, indent=4).encode())
-    expected = told_of(path)
-    monkeypatch.setattr(readers, "MAX_RECORD_BYTES", 2000)
+@pytest.mark.parametrize("records", [CALLS, [*CALLS, SIGN_IN]])
+def test_a_page_longer_than_a_record_may_be(
+    records: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A listing of a year may be one page, of one log or of several."""
+    short, long = tmp_path / "short", tmp_path / "long"
+    short.write_bytes(json.dumps({"value": records}).encode())
+    long.write_bytes(json.dumps({"value": [{**record, "more": "x" * 3_000_000} for record in records]}).encode())
+    assert long.stat().st_size > readers.MAX_RECORD_BYTES
+    expected = told_of(short)
     monkeypatch.setattr(logs, "read_records", None)
-    assert told_of(path) == expected
+    found = told_of(long)
+    for table in ("stage_event_rows", "stage_sign_in_rows"):
+        assert [row[1:] for row in found[table]] == [row[1:] for row in expected[table]]
+    assert expected["stage_event_rows"]

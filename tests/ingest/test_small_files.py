@@ -84,6 +84,7 @@ def contents(*, damaged: bool) -> list[bytes]:
         json.dumps({**record, "time": "yesterday"}).encode() + b"\n" + second,
         sign_in(1) + b"\n" + first + b"\n" + sign_in(2),
         sign_in(3),
+        codecs.BOM_UTF8 + first + b"\n" + sign_in(4),
         gzip.compress(whole),
         gzip.compress(first) + gzip.compress(b"\n" + second),
         gzip.compress(codecs.BOM_UTF8 + first + b"\n" + capitals),
