@@ -27,7 +27,7 @@ from rightsize.ingest.readers import (
     select_fields,
     select_record_fields,
 )
-from rightsize.ingest.records import MAX_RAW_CHARACTERS, read_records
+from rightsize.ingest.records import MAX_RAW_CHARACTERS, read_whole
 from rightsize.ingest.request_bodies import stage_requests
 from rightsize.ingest.risky_sign_ins import stage_risky_sign_ins
 from rightsize.ingest.sources import Scratch, SourceFile
@@ -129,19 +129,19 @@ def stage_logs(
         _forget(con, odd, counts)
     for spelt, files in _spelt_alike([file for file in batch.files if file.number in odd], family, samples):
         for few in parted(files, batch.form, _SLOW_BYTES, len(files)):
-            _stage_slowly(con, batch.only(few), spelt, scratch, counts)
+            for read in read_whole(con, batch.only(few), scratch):
+                _stage_whole(con, read, spelt, counts)
 
 
 def _spelt_alike(
     files: Sequence[SourceFile], family: Family, samples: Mapping[int, Sequence[Mapping[str, object]]]
 ) -> Iterator[tuple[dict[str, tuple[str, ...]], list[SourceFile]]]:
     """Yield files by the keys that they are likely to have: what is found in one does not depend on the others."""
-    found: dict[tuple[tuple[str, ...], ...], list[SourceFile]] = {}
+    found: dict[tuple[tuple[str, ...], ...], tuple[dict[str, tuple[str, ...]], list[SourceFile]]] = {}
     for file in files:
         spelt = spelt_keys(family, samples[file.number])
-        found.setdefault(tuple(spelt.values()), []).append(file)
-    for members in found.values():
-        yield spelt_keys(family, samples[members[0].number]), members
+        found.setdefault(tuple(spelt.values()), (spelt, []))[1].append(file)
+    yield from found.values()
 
 
 def _stage_fast(
@@ -238,22 +238,10 @@ def _stage_other(
     return problems
 
 
-def _stage_slowly(
-    con: duckdb.DuckDBPyConnection,
-    batch: Batch,
-    spelt: Mapping[str, Sequence[str]],
-    scratch: Scratch,
-    counts: LogCounts,
+def _stage_whole(
+    con: duckdb.DuckDBPyConnection, batch: Batch, spelt: Mapping[str, Sequence[str]], counts: LogCounts
 ) -> None:
-    try:
-        read_records(con, batch, scratch)
-    except READ_ERRORS as error:
-        if not is_damage(error):
-            raise
-        # A damaged one must not make the others unreadable.
-        for file in batch.files:
-            _stage_slowly(con, batch.only([file]), spelt, scratch, counts)
-        return
+    """Stage the whole records of a batch that were read, by the keys of `spelt_keys`."""
     fields = select_record_fields(spelt)
     con.execute(f"CREATE OR REPLACE TEMP TABLE ingest_logs AS SELECT file_no, line, log FROM ({with_log(fields.sql)})")
     found: dict[int, dict[str, int]] = {number: {} for number in batch.numbers}

@@ -21,10 +21,11 @@ from rightsize.ingest.families import SOURCES, USED_LOGS
 from rightsize.ingest.joined import MOST_JOINED, is_small
 from rightsize.ingest.logs import NO_LOG, LogCounts, file_id, forget_readings, stage_logs
 from rightsize.ingest.positions import told_within
-from rightsize.ingest.readers import READ_ERRORS, Batch, describe_parquet, is_damage, parted
+from rightsize.ingest.readers import Batch, describe_parquet, parted
 from rightsize.ingest.recognise import Recognised, recognise
-from rightsize.ingest.records import read_records
+from rightsize.ingest.records import read_whole
 from rightsize.ingest.reference import create_reference_tables
+from rightsize.ingest.shapes import Shape
 from rightsize.ingest.signals_in_logs import stage_signals
 from rightsize.ingest.sources import Scratch, SourceFile, open_sources
 from rightsize.model.tables.usage import EVENT_COLUMNS
@@ -145,13 +146,12 @@ def _stage_files(
     recognised = [_recognise(con, file) for file in files]
     counts = LogCounts()
     parts: dict[int, tuple[SourceFile, str, int]] = {}
-    sizes = {file.number: file.path.stat().st_size for file in files}
-    done, total = 0, sum(sizes.values())
+    done, total = 0, sum(file.size for file in files)
     for group in _groups(recognised, memory_of(con) // 2):
         watch(done, total)
         with _watching(watch, done, total, [found.file.path for found in group]):
             _stage_group(con, group, scratch, counts, parts)
-        done += sum(sizes[found.file.number] for found in group)
+        done += sum(found.file.size for found in group)
     for found in recognised:
         if counts.read[found.file.number, "signal"]:
             number = file_id(found.file.number, list(SOURCES).index("signal"))
@@ -203,14 +203,15 @@ def _recognise(con: duckdb.DuckDBPyConnection, file: SourceFile) -> Recognised:
 def _groups(recognised: Sequence[Recognised], room: int) -> Iterator[list[Recognised]]:
     """Yield files that one statement can read together, of `room` bytes at most, in an order that contents decide."""
 
-    def alike(found: Recognised) -> tuple[str, ...]:
+    def alike(found: Recognised) -> tuple[tuple[str, ...], bool]:
         kind = found.family.name if found.family else found.shape.name if found.shape else ""
         look = found.sniff
-        small = "small" if found.family and is_small(found.file, look.form) else ""
-        return (kind, found.log, look.form, found.file.compression, look.delimiter, small, *look.header)
+        small = found.family is not None and is_small(found.file, look.form)
+        return (kind, found.log, look.form, found.file.compression, look.delimiter, *look.header), small
 
-    for key, members in groupby(sorted(recognised, key=lambda found: (alike(found), found.file.number)), alike):
-        most_files, most_bytes = (_SMALL_FILES, MOST_JOINED) if "small" in key else (_BATCH_FILES, _BATCH_BYTES)
+    ordered = sorted(recognised, key=lambda found: (alike(found), found.file.number))
+    for (_, small), members in groupby(ordered, alike):
+        most_files, most_bytes = (_SMALL_FILES, MOST_JOINED) if small else (_BATCH_FILES, _BATCH_BYTES)
         found = {member.file: member for member in members}
         form = next(iter(found.values())).sniff.form
         for files in parted(found, form, min(most_bytes, room), most_files):
@@ -233,15 +234,13 @@ def _stage_entities(
     shape = group[0].shape
     if shape is None:
         return
-    batch = _batch(group)
-    try:
-        read_records(con, batch, scratch)
-    except READ_ERRORS as error:
-        if not is_damage(error):
-            raise
-        for found in group:
-            _stage_entities(con, [found], scratch, parts)
-        return
+    for batch in read_whole(con, _batch(group), scratch):
+        _stage_shape(con, batch, shape, parts)
+
+
+def _stage_shape(
+    con: duckdb.DuckDBPyConnection, batch: Batch, shape: Shape, parts: dict[int, tuple[SourceFile, str, int]]
+) -> None:
     con.execute(
         "CREATE OR REPLACE TEMP TABLE ingest_entities AS "
         f"SELECT {_ENTITY_ID} AS file_id, page, line, record FROM ingest_records ORDER BY file_no, line"
@@ -261,8 +260,8 @@ def _stage_entities(
         "(SELECT file_no FROM ingest_records UNION ALL SELECT file_no FROM ingest_damaged) GROUP BY file_no"
     ).fetchall()
     read = dict(counted)
-    for found in group:
-        parts[file_id(found.file.number, NO_LOG)] = (found.file, shape.source, read.get(found.file.number, 0))
+    for file in batch.files:
+        parts[file_id(file.number, NO_LOG)] = (file, shape.source, read.get(file.number, 0))
 
 
 _ENTITY_ID = f"file_no * {file_id(1, 0)} + {NO_LOG}"

@@ -121,7 +121,7 @@ class Batch:
     @property
     def _longest_file(self) -> int:
         times = 1 if self.compression == "none" else 1032
-        return max(file.path.stat().st_size * times for file in self.files)
+        return max(file.size * times for file in self.files)
 
     def only(self, files: Sequence[SourceFile]) -> Batch:
         """Return the same batch of fewer files, each by itself."""
@@ -131,7 +131,7 @@ class Batch:
 def plain_size(file: SourceFile, form: Form) -> int:
     """Return about how many bytes the records of a file have as JSON lines."""
     packed = file.compression != "none" or form == "parquet"
-    return file.path.stat().st_size * (_TIMES_PACKED if packed else 1)
+    return file.size * (_TIMES_PACKED if packed else 1)
 
 
 def parted(files: Iterable[SourceFile], form: Form, most_bytes: int, most_files: int) -> Iterator[list[SourceFile]]:

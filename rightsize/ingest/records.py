@@ -5,7 +5,7 @@ What is no record, a line that cannot be parsed among them, is kept with its pla
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import duckdb
@@ -69,6 +69,24 @@ def read_records(con: duckdb.DuckDBPyConnection, batch: Batch, scratch: Scratch)
         if len(batch.files) > 1 or not is_damage(error):
             raise
         raise damaged(batch.files[0], error) from error
+
+
+def read_whole(con: duckdb.DuckDBPyConnection, batch: Batch, scratch: Scratch) -> Iterator[Batch]:
+    """Read whole records as `read_records` does, and yield the batch while they stand in its tables.
+
+    Where one file is damaged, each is read and yielded by itself: it must not make the others unreadable.
+    """
+    try:
+        read_records(con, batch, scratch)
+    except READ_ERRORS as error:
+        if not is_damage(error):
+            raise
+        for file in batch.files:
+            alone = batch.only([file])
+            read_records(con, alone, scratch)
+            yield alone
+    else:
+        yield batch
 
 
 def _readable_copies(batch: Batch, scratch: Scratch) -> list[str]:

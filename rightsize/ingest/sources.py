@@ -42,6 +42,7 @@ class SourceFile:
         compression: Of `path`.
         stored_compression: Of `stored`.
         named: Whether the user named it, so that not knowing it is an error.
+        size: The bytes of `path`.
     """
 
     number: int
@@ -51,6 +52,7 @@ class SourceFile:
     compression: Compression
     stored_compression: Compression
     named: bool
+    size: int
 
     @property
     def file_name(self) -> str:
@@ -173,11 +175,11 @@ def _prepare(found: _Found, scratch: Scratch, number: int, depth: int = 0) -> It
     head = read_head(found.path, compression, 4, found.name)
     transcoded = to_utf8(found.path, compression, head, scratch.new_path, found.name)
     if transcoded:
-        yield SourceFile(number, found.name, transcoded, found.path, "none", compression, found.named)
+        size = transcoded.stat().st_size
+        yield SourceFile(number, found.name, transcoded, found.path, "none", compression, found.named, size)
         return
-    yield SourceFile(
-        number, found.name, _literal(found.path, scratch), found.path, compression, compression, found.named
-    )
+    path, size = _literal(found.path, scratch), found.path.stat().st_size
+    yield SourceFile(number, found.name, path, found.path, compression, compression, found.named, size)
 
 
 def _literal(path: Path, scratch: Scratch) -> Path:

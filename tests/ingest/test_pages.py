@@ -84,7 +84,7 @@ def test_plain_pages_are_read_once(name: str, tmp_path: Path, monkeypatch: pytes
     """Whole records take four times the processor and ten times the memory."""
     path = tmp_path / name
     path.write_bytes(PLAIN[name])
-    monkeypatch.setattr(logs, "read_records", None)
+    monkeypatch.setattr(logs, "read_whole", None)
     assert told_of(path)["stage_files"]
 
 
@@ -98,7 +98,7 @@ def test_a_page_longer_than_a_record_may_be(
     long.write_bytes(json.dumps({"value": [{**record, "more": "x" * 3_000_000} for record in records]}).encode())
     assert long.stat().st_size > readers.MAX_RECORD_BYTES
     expected = told_of(short)
-    monkeypatch.setattr(logs, "read_records", None)
+    monkeypatch.setattr(logs, "read_whole", None)
     found = told_of(long)
     for table in ("stage_event_rows", "stage_sign_in_rows"):
         assert [row[1:] for row in found[table]] == [row[1:] for row in expected[table]]

@@ -118,7 +118,7 @@ def small(folder: Path, *contents: bytes) -> Batch:
     for number, content in enumerate(contents):
         path = folder / f"{number}.json"
         path.write_bytes(content)
-        files.append(SourceFile(number + 7, path.name, path, path, "none", "none", True))
+        files.append(SourceFile(number + 7, path.name, path, path, "none", "none", True, len(content)))
     return Batch("lines", "none", tuple(files))
 
 
