@@ -27,6 +27,7 @@ _MERGE_TABLES = (
     "staged_names",
     "staged_operations",
     "staged_scopes",
+    "merge_calls",
     "merge_rows",
     "merge_stored",
     "merge_order",
@@ -144,5 +145,6 @@ def _merge_staged(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
 def _drop_merge_tables(con: duckdb.DuckDBPyConnection) -> None:
     """Give the memory of what the merge laid out free."""
     con.execute("DROP VIEW temp.merge_changed")
+    con.execute("DROP VIEW temp.merge_acting")
     for name in _MERGE_TABLES:
         con.execute(f"DROP TABLE IF EXISTS temp.{name}")

@@ -1,8 +1,9 @@
 """The events that staged rows make of calls, and which of the rows say something new.
 
 Of most calls one row says all that the others say: the one of the highest rank, which is then the event as it stands.
-That is found with integers alone, but for one look at the texts of every other row beside it. What is left, calls of
-which something is stored or whose rows complete each other, is merged column by column.
+One look at all rows finds the plain ones among them: calls of one row, and of two that go together. Of the others that
+is found with integers alone, but for one look at the texts of every other row beside it. What is left, calls of which
+something is stored or whose rows complete each other, is merged column by column.
 """
 
 from __future__ import annotations
@@ -30,57 +31,118 @@ STORED = (
 """What is stored of an event, but for what is derived from it."""
 
 _COLUMNS = ", ".join(STORED)
-_MARKED = ", ".join(
-    f"CASE WHEN r.{name} IS NOT NULL THEN (4 - r.rank) || r.{name} END AS {name}" for name in MARKED_COLUMNS
-)
+_MARKED = ", ".join(f"mark || r.{name} AS {name}" for name in MARKED_COLUMNS)
 # A rank and a place in one number: the greatest is a row of the highest rank.
 _PLACES = 40
 _PLACE = f"& {(1 << _PLACES) - 1}"
+# A rank, which of the marked columns have a value, and a place.
+_RANKS = _PLACES + len(MARKED_COLUMNS)
+_FILLED = " | ".join(f"((r.{name} IS NOT NULL)::BIGINT << {bit})" for bit, name in enumerate(MARKED_COLUMNS, _PLACES))
+# The better of two rows is of a higher rank and later, and of all that the other says it lacks nothing: whichever came
+# first, both are new.
+_IS_PLAIN = f"""row_count = 1 OR (
+    row_count = 2 AND best >> {_RANKS} > other >> {_RANKS} AND first_time < time_of_best AND unlike = 0
+    AND (other & ~best) & {(1 << _RANKS) - (1 << _PLACES)} = 0)"""
+
+
+def acting(column: str = "{}") -> str:
+    """Return SQL for who acted in a row of an event, `acts_as` and `acting`, and by which assignment, `allowed_by`.
+
+    Args:
+        column: How the row has what it says, as SQL around the name of a column.
+    """
+    principal, name, app, assignment = (
+        column.format(name) for name in ("principal_id", "principal_name", "app_id", "role_assignment_id")
+    )
+    return f"""CASE WHEN principal_id IS NOT NULL THEN 'i' WHEN coalesce(principal_name, app_id) IS NOT NULL THEN 'n'
+        ELSE '' END AS acts_as, coalesce({principal}, {name}, {app}, '') AS acting, {assignment} AS allowed_by"""
+
+
+MARKED_ACTING = acting("substr({}, 2)")
+"""The same of a row whose columns are marked."""
 
 
 def judge_rows(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
-    """Make of `merge_rows` the view `merge_changed`, the events that are new or change, as they are stored then.
+    """Make of `stage_event_rows` the view `merge_changed`, the events that are new or change, as they are stored then.
 
-    `merge_rows` has of each row of `stage_event_rows` its `rowid` as `place`, its file and line, the key of its call,
-    and integers for its operation and scope. `merge_stored` is filled with the stored rows of these calls.
+    Beside it `merge_acting` has who acted in them. `staged_operations` and `staged_scopes` have the integers of all
+    operations and scopes. `merge_stored` is filled with the stored rows of these calls.
 
     Returns the new rows of each file.
     """
-    # What is stored of the same calls is found by their keys alone: a scan of one column.
-    con.execute("""
-        CREATE OR REPLACE TEMP TABLE merge_stored AS
-        SELECT rowid AS stored_row, event_key FROM base.events
-        WHERE event_key IN (SELECT event_key FROM merge_rows)""")
+    _tell_calls(con)
     _compare_rows(con)
     new = _merge_by_column(con)
     counted = con.execute("""
-        SELECT file_id, count(*) FROM merge_rows
-        WHERE event_key NOT IN (SELECT event_key FROM merge_mixed) AND place NOT IN (
-            SELECT place FROM merge_pairs WHERE decides_new
-            EXCEPT SELECT place FROM merge_additions WHERE decides_new AND is_new)
-        GROUP BY file_id""").fetchall()
+        SELECT file_id, sum(rows)::BIGINT FROM (
+            SELECT file_id, count(*) AS rows FROM stage_event_rows GROUP BY file_id
+            UNION ALL
+            SELECT file_id, -count(*) FROM merge_rows
+            WHERE event_key IN (SELECT event_key FROM merge_mixed) OR place IN (
+                SELECT place FROM merge_pairs WHERE decides_new
+                EXCEPT SELECT place FROM merge_additions WHERE decides_new AND is_new)
+            GROUP BY file_id
+        ) GROUP BY file_id""").fetchall()
     for file_id, count in counted:
         new[file_id] = new.get(file_id, 0) + count
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE merge_best AS
-        SELECT place, event_key, time, operation_key, scope_key FROM merge_rows
-        WHERE event_key NOT IN (SELECT event_key FROM merge_mixed) AND place NOT IN (SELECT place FROM merge_order)
+        SELECT best {_PLACE} AS place, event_key, first_time AS time, NULL::INTEGER AS operation_key,
+            NULL::INTEGER AS scope_key
+        FROM merge_calls WHERE is_plain AND event_key NOT IN (SELECT event_key FROM merge_stored)
         UNION ALL
         SELECT place, event_key, first_time, operation_key, scope_key FROM merge_order
         WHERE best {_PLACE} = place AND event_key NOT IN (SELECT event_key FROM merge_mixed)""")
     con.execute(f"""
+        CREATE OR REPLACE TEMP VIEW merge_acting AS
+        SELECT {acting()} FROM stage_event_rows AS r JOIN merge_best AS b ON r.rowid = b.place
+        UNION ALL SELECT {MARKED_ACTING} FROM merge_mixed_changed""")
+    con.execute(f"""
         CREATE OR REPLACE TEMP VIEW merge_changed AS
-        SELECT b.event_key, b.time, source, plane, category, rank::TINYINT AS rank, correlation_id, operation_key,
-            scope_key, {_MARKED}
-        FROM merge_best AS b JOIN stage_event_rows AS r ON r.rowid = b.place
-        UNION ALL SELECT {_COLUMNS} FROM merge_mixed_changed""")
+        SELECT b.event_key, b.time, source, plane, category, rank::TINYINT AS rank, correlation_id,
+            coalesce(b.operation_key, o.operation_key) AS operation_key,
+            coalesce(b.scope_key, s.scope_key) AS scope_key, {_MARKED}, {acting()}
+        FROM (SELECT *, rowid AS place, (4 - rank)::VARCHAR AS mark FROM stage_event_rows) AS r
+        JOIN merge_best AS b USING (place)
+        JOIN staged_operations AS o USING (operation) JOIN staged_scopes AS s USING (scope)
+        UNION ALL SELECT {_COLUMNS}, {MARKED_ACTING} FROM merge_mixed_changed""")
     return new
 
 
-def _order_rows(con: duckdb.DuckDBPyConnection) -> None:
-    """Fill `merge_order`: each row of calls of several rows, with what is before it and what its call comes to.
+def _tell_calls(con: duckdb.DuckDBPyConnection) -> None:
+    """Fill `merge_calls` and `merge_stored`, and `merge_rows` with the rows of calls that are not plain and new.
 
-    Most have two, a begin and an end, which groups order for an eighth of what windows cost; more of them are rare.
+    `merge_rows` has of each its `rowid` in `stage_event_rows` as `place`, its file and line, the key of its call, and
+    integers for its operation and scope.
+    """
+    con.execute(f"""
+        CREATE OR REPLACE TEMP TABLE merge_calls AS
+        SELECT event_key, best, first_time, {_IS_PLAIN} AS is_plain FROM (
+            SELECT event_key, count(*) AS row_count, max(standing) AS best, min(standing) AS other,
+                min(time) AS first_time, arg_max(time, standing) AS time_of_best, bit_xor(likeness) AS unlike
+            FROM (
+                SELECT event_key, time, (rank::BIGINT << {_RANKS}) | {_FILLED} | rowid AS standing,
+                    hash(source, plane, category, correlation_id, operation, scope) AS likeness
+                FROM stage_event_rows AS r)
+            GROUP BY event_key)""")
+    # What is stored of the same calls is found by their keys alone: a scan of one column.
+    con.execute("""
+        CREATE OR REPLACE TEMP TABLE merge_stored AS
+        SELECT rowid AS stored_row, event_key FROM base.events
+        WHERE event_key IN (SELECT event_key FROM merge_calls)""")
+    con.execute("""
+        CREATE OR REPLACE TEMP TABLE merge_rows AS
+        SELECT r.rowid AS place, file_id, line, event_key, time, rank, o.operation_key, s.scope_key
+        FROM stage_event_rows AS r
+        JOIN staged_operations AS o USING (operation) JOIN staged_scopes AS s USING (scope)
+        WHERE event_key IN (
+            SELECT event_key FROM merge_calls WHERE NOT is_plain UNION ALL SELECT event_key FROM merge_stored)""")
+
+
+def _order_rows(con: duckdb.DuckDBPyConnection) -> None:
+    """Fill `merge_order`: of calls of which nothing is stored each row, what is before it, and what its call comes to.
+
+    Most have two rows, which groups order for an eighth of what windows cost.
     """
     standing = f"SELECT *, (rank::BIGINT << {_PLACES}) | place AS standing FROM merge_rows"
     con.execute(f"""
@@ -90,7 +152,7 @@ def _order_rows(con: duckdb.DuckDBPyConnection) -> None:
             arg_min(standing, (file_id, line, place)) AS first_standing,
             arg_min(time, (file_id, line, place)) AS time_of_first
         FROM ({standing}) WHERE event_key NOT IN (SELECT event_key FROM merge_stored)
-        GROUP BY event_key HAVING count(*) > 1""")
+        GROUP BY event_key""")
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE merge_order AS
         SELECT place, event_key, rank, is_second::BIGINT AS rows_before, CASE WHEN is_second THEN first_standing END
@@ -156,7 +218,8 @@ def _merge_by_column(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
         CREATE OR REPLACE TEMP TABLE merge_mixed_rows AS
         SELECT m.file_id, m.line, NULL::BIGINT AS stored_row, m.event_key, r.time, source, plane, category,
             r.rank::TINYINT AS rank, correlation_id, operation_key, scope_key, {_MARKED}
-        FROM merge_rows AS m JOIN stage_event_rows AS r ON r.rowid = m.place
+        FROM merge_rows AS m
+        JOIN (SELECT *, rowid AS place, (4 - rank)::VARCHAR AS mark FROM stage_event_rows) AS r USING (place)
         WHERE m.event_key IN (SELECT event_key FROM merge_mixed)""")
     con.execute(f"""
         INSERT INTO merge_mixed_rows BY NAME

@@ -15,8 +15,6 @@ from rightsize.store.merge_reduced import merge_reduced_usage
 from rightsize.store.sql import folded, tidy_scope
 
 _COLUMNS = ", ".join(STORED)
-# Who acted: by object id, else by the name that the row has; of nobody the empty text.
-_ACTOR = f"coalesce('i' || substr(principal_id, 2), 'n' || {folded('substr(coalesce(principal_name, app_id), 2)')}, '')"
 
 
 def merge_events(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
@@ -25,11 +23,6 @@ def merge_events(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
     Returns the new rows of each file.
     """
     _name_operations_and_scopes(con)
-    con.execute("""
-        CREATE OR REPLACE TEMP TABLE merge_rows AS
-        SELECT r.rowid AS place, file_id, line, event_key, time, rank, o.operation_key, s.scope_key
-        FROM stage_event_rows AS r
-        JOIN staged_operations AS o USING (operation) JOIN staged_scopes AS s USING (scope)""")
     new = judge_rows(con)
     con.execute("""
         CREATE OR REPLACE TEMP TABLE merge_replaced AS
@@ -47,17 +40,23 @@ def merge_events(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
 
 
 def _store_changed(con: duckdb.DuckDBPyConnection) -> None:
-    name_actors_and_assignments(con, "merge_changed")
+    name_actors_and_assignments(con, "merge_acting")
     con.execute(f"""
         INSERT INTO base.events ({_COLUMNS}, actor_key, assignment_key)
         {with_keys("merge_changed")}""")
+    con.execute("DROP TABLE event_names")
 
 
 def name_actors_and_assignments(con: duckdb.DuckDBPyConnection, events: str) -> None:
-    """Number who acts in a relation of events, and the assignments that it names, where they are new."""
+    """Number who acts in a relation of events, and the assignments that it names, where they are new.
+
+    Who acts is called by object id, else by the name that the row has; nobody is the empty text. Leaves `event_names`
+    for `with_keys`.
+    """
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE event_names AS
-        SELECT DISTINCT {_ACTOR} AS actor, substr(role_assignment_id, 2) AS role_assignment_id FROM {events}""")
+        SELECT *, CASE acts_as WHEN 'n' THEN 'n' || {folded("acting")} ELSE acts_as || acting END AS actor
+        FROM (SELECT DISTINCT acts_as, acting, allowed_by FROM {events})""")
     con.execute("""
         INSERT INTO base.actors (actor_key, actor, principal_id, principal_name)
         SELECT coalesce((SELECT max(actor_key) FROM base.actors), 0) + row_number() OVER (ORDER BY actor), actor,
@@ -66,21 +65,20 @@ def name_actors_and_assignments(con: duckdb.DuckDBPyConnection, events: str) -> 
     con.execute("""
         INSERT INTO base.assignment_names (assignment_key, role_assignment_id)
         SELECT coalesce((SELECT max(assignment_key) FROM base.assignment_names), 0)
-            + row_number() OVER (ORDER BY role_assignment_id), role_assignment_id
-        FROM (SELECT DISTINCT role_assignment_id FROM event_names WHERE role_assignment_id IS NOT NULL)
-        WHERE role_assignment_id NOT IN (SELECT role_assignment_id FROM base.assignment_names)""")
-    con.execute("DROP TABLE event_names")
+            + row_number() OVER (ORDER BY allowed_by), allowed_by
+        FROM (SELECT DISTINCT allowed_by FROM event_names WHERE allowed_by IS NOT NULL)
+        WHERE allowed_by NOT IN (SELECT role_assignment_id FROM base.assignment_names)""")
 
 
 def with_keys(events: str) -> str:
     """Return SQL for a relation of events with the integers of who acted and of the assignment that allowed it."""
     return f"""
-        SELECT {_COLUMNS}, a.actor_key, n.assignment_key
-        FROM (SELECT {_COLUMNS}, {_ACTOR} AS actor, substr(role_assignment_id, 2) AS assignment FROM {events}) AS m
-        JOIN (SELECT actor, actor_key FROM base.actors) AS a USING (actor)
-        LEFT JOIN (
-            SELECT role_assignment_id AS assignment, assignment_key FROM base.assignment_names
-        ) AS n USING (assignment)"""
+        SELECT {_COLUMNS}, k.actor_key, k.assignment_key FROM {events} AS m
+        JOIN (
+            SELECT acts_as, acting, allowed_by, actor_key, assignment_key FROM event_names
+            JOIN base.actors AS a USING (actor)
+            LEFT JOIN base.assignment_names AS n ON n.role_assignment_id = allowed_by
+        ) AS k ON k.acts_as = m.acts_as AND k.acting = m.acting AND k.allowed_by IS NOT DISTINCT FROM m.allowed_by"""
 
 
 def _name_operations_and_scopes(con: duckdb.DuckDBPyConnection) -> None:
