@@ -200,16 +200,24 @@ def _connect(file: Path, read_only: bool, settings: Mapping[str, str]) -> duckdb
 
 def _is_empty(connection: duckdb.DuckDBPyConnection) -> bool:
     # Every result is fetched to its end: one that is not blocks what comes next on the connection.
-    return connection.execute("SELECT count(*) FROM information_schema.tables").fetchall() == [(0,)]
+    found = "SELECT 1 FROM duckdb_tables() UNION ALL SELECT 1 FROM duckdb_views() WHERE NOT internal"
+    return not connection.execute(found).fetchall()
 
 
 def _create(connection: duckdb.DuckDBPyConnection) -> None:
-    connection.execute("BEGIN")
-    # All at once: one by one, most of the time goes to asking.
-    connection.execute("\n;\n".join(create_statements()))
-    connection.execute("CREATE TABLE base.meta (name VARCHAR, value VARCHAR)")
-    connection.execute("INSERT INTO base.meta VALUES ('schema_version', ?)", [str(SCHEMA_VERSION)])
-    connection.execute("COMMIT")
+    # All at once: one by one, most of the time goes to asking. There is nothing to optimise, nor to share with threads.
+    statements = (
+        "PRAGMA disable_optimizer",
+        "SET threads = 1",
+        "BEGIN",
+        *create_statements(),
+        "CREATE TABLE base.meta (name VARCHAR, value VARCHAR)",
+        f"INSERT INTO base.meta VALUES ('schema_version', '{SCHEMA_VERSION}')",
+        "COMMIT",
+        "RESET threads",
+        "PRAGMA enable_optimizer",
+    )
+    connection.execute("\n;\n".join(statements))
 
 
 def _version_of(connection: duckdb.DuckDBPyConnection) -> int | None:

@@ -49,11 +49,8 @@ RESOURCE_LOGS = (
 """Logs that each resource sends by diagnostic settings of its own."""
 
 _RESOURCE_LOGS = ", ".join(f"'{log}'" for log in RESOURCE_LOGS)
-_SERVICE = "/storageaccounts/(?:[^/]+/)?([a-z]+services)/"
 # The settings of a storage account stand at each of its services, which the operation names, or the scope.
-_SENDER = f"""regexp_extract(n.folded, '{RESOURCE}', 1) || CASE WHEN e.source = 'storage_log' THEN coalesce(
-    '/' || coalesce(nullif(regexp_extract(o.folded, '{_SERVICE}', 1), ''),
-        nullif(regexp_extract(n.folded, '{_SERVICE}', 1), '')) || '/default', '') ELSE '' END"""
+_SERVICE = "nullif(regexp_extract(folded, '/storageaccounts/(?:[^/]+/)?([a-z]+services)/', 1), '')"
 
 
 def declare_window(
@@ -83,26 +80,31 @@ def observed_days(days: str) -> str:
         days: A condition on the column `time`.
     """
     return f"""
-        WITH counted AS (
-            SELECT source, coalesce(category, 'Administrative') AS category, scope_key,
-                CASE WHEN source = 'storage_log' THEN operation_key END AS operation_key, time::DATE AS day,
-                count(*) AS events, false AS is_reduced
-            FROM base.events WHERE {days} GROUP BY ALL
+        WITH told AS (
+            SELECT source, category, scope_key, operation_key, time::DATE AS day, 1 AS events, false AS is_reduced
+            FROM base.events WHERE {days}
             UNION ALL
-            SELECT log, coalesce(category, 'Administrative'), scope_key,
-                CASE WHEN log = 'storage_log' THEN operation_key END, day,
-                sum({REDUCED_CALLS}), true
-            FROM base.reduced_usage WHERE day IN (SELECT day FROM touched_days) GROUP BY ALL
+            SELECT log, category, scope_key, operation_key, day, {REDUCED_CALLS}, true
+            FROM base.reduced_usage WHERE day IN (SELECT day FROM touched_days)
+        ), places AS (
+            SELECT scope_key, nullif(regexp_extract(folded, '{RESOURCE}', 1), '') AS resource, {_SERVICE} AS service,
+                CASE
+                    WHEN folded LIKE '/subscriptions/_%' THEN '/subscriptions/' || string_split(folded, '/')[3]
+                    WHEN folded LIKE '/providers/microsoft.management/managementgroups/_%' THEN
+                        '/providers/microsoft.management/managementgroups/' || string_split(folded, '/')[5]
+                    ELSE '/' END AS place
+            FROM base.scope_names WHERE scope_key IN (SELECT scope_key FROM told)
         ), placed AS (
-            SELECT e.source, e.category, CASE
-                    WHEN e.source IN ({_RESOURCE_LOGS}) AND regexp_matches(n.folded, '{RESOURCE}') THEN {_SENDER}
-                    WHEN n.folded LIKE '/subscriptions/_%' THEN '/subscriptions/' || string_split(n.folded, '/')[3]
-                    WHEN n.folded LIKE '/providers/microsoft.management/managementgroups/_%' THEN
-                        '/providers/microsoft.management/managementgroups/' || string_split(n.folded, '/')[5]
-                    ELSE '/' END AS scope,
+            SELECT e.source, coalesce(e.category, 'Administrative') AS category, CASE
+                    WHEN e.source = 'storage_log' AND resource IS NOT NULL THEN
+                        resource || coalesce('/' || coalesce(o.service, n.service) || '/default', '')
+                    WHEN e.source IN ({_RESOURCE_LOGS}) THEN coalesce(resource, place)
+                    ELSE place END AS scope,
                 e.day, sum(e.events) AS events, e.is_reduced
-            FROM counted AS e JOIN base.scope_names AS n USING (scope_key)
-            LEFT JOIN base.operation_names AS o USING (operation_key) GROUP BY ALL
+            FROM told AS e JOIN places AS n USING (scope_key)
+            LEFT JOIN (SELECT operation_key, {_SERVICE} AS service FROM base.operation_names) AS o
+                USING (operation_key)
+            GROUP BY ALL
             UNION ALL
             SELECT 'sign_in_log', kind, '/', time::DATE, count(*), false FROM base.sign_in_rows WHERE {days}
             GROUP BY ALL
