@@ -12,29 +12,35 @@
 -- Runs on DuckDB and, carried over by sqlglot, on Spark: nothing here depends on a locale, a time zone or the order of
 -- rows. Only ASCII letters are folded; where a text has no others, lower() does the same as translate(), twenty times
 -- faster.
-WITH spelt AS (
+WITH told AS (
+    SELECT raw_events.*, source = 'storage_log' AS is_storage, coalesce(auth_scope, resource_id) AS named_scope
+    FROM raw_events
+),
+
+spelt AS (
     SELECT
-        raw_events.*,
-        source = 'storage_log' AS is_storage,
+        told.*,
         CASE WHEN bit_length(status) = 8 * length(status) THEN lower(status)
             ELSE translate(status, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz') END AS status_key,
         CASE WHEN bit_length(category) = 8 * length(category) THEN lower(category)
             ELSE translate(category, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz') END AS category_key,
         CASE WHEN bit_length(error_code) = 8 * length(error_code) THEN lower(error_code)
             ELSE translate(error_code, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz') END AS error_key,
-        CASE WHEN bit_length(operation_name) = 8 * length(operation_name) THEN lower(operation_name)
+        CASE WHEN NOT is_storage THEN NULL
+            WHEN bit_length(operation_name) = 8 * length(operation_name) THEN lower(operation_name)
             ELSE translate(operation_name, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz') END AS operation_key,
         CASE WHEN bit_length(auth_action) = 8 * length(auth_action) THEN lower(auth_action)
             ELSE translate(auth_action, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz') END AS action_key,
         CASE WHEN bit_length(status_code) = 8 * length(status_code) THEN lower(status_code)
             ELSE translate(status_code, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz') END AS status_code_key,
-        coalesce(auth_scope, resource_id) AS named_scope,
+        CASE WHEN is_storage THEN NULL WHEN bit_length(named_scope) = 8 * length(named_scope) THEN lower(named_scope)
+            ELSE translate(named_scope, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz') END AS scope_key,
         replace(lower(authentication), ' ', '') AS authentication_key,
         lower(authorization_result) AS result_key,
         -- 'Forbidden (HTTP Status Code: 403)', 'Failed.Forbidden' and '403' are one code.
         regexp_extract(sub_status, '([1-5][0-9][0-9])', 1) AS sub_status_number,
         lower(regexp_extract(sub_status, '([A-Za-z]+) *([(].*)?$', 1)) AS sub_status_name,
-        CASE WHEN source = 'storage_log' THEN
+        CASE WHEN is_storage THEN
             lower(coalesce(service, '') || ' ' || coalesce(resource_id, '') || ' ' || coalesce(uri, ''))
         END AS service_text,
         -- The container, queue, table or share: the second step of the object's key, else the first of its URI's path.
@@ -43,7 +49,7 @@ WITH spelt AS (
                 regexp_extract(object_key, '^"?/[^/"]*/([^/"]+)', 1)
             WHEN uri IS NOT NULL THEN regexp_extract(uri, '^[A-Za-z]+://[^/]+/([^/?]+)', 1)
         END AS container
-    FROM raw_events
+    FROM told
 ),
 
 known AS (
@@ -82,6 +88,7 @@ known AS (
     WHERE
         is_storage
         -- A diagnostic record says Write, Delete or Action where its real category is not given.
+        OR category IN ('Administrative', 'Write', 'Delete', 'Action')
         OR category_key IS NULL
         OR category_key IN ('', 'administrative', 'write', 'delete', 'action')
 ),
@@ -229,11 +236,25 @@ keyed AS (
             ELSE translate(correlation_id, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz') END AS correlation_key,
         CASE WHEN bit_length(event_id) = 8 * length(event_id) THEN lower(event_id)
             ELSE translate(event_id, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz') END AS event_key,
-        CASE WHEN bit_length(operation) = 8 * length(operation) THEN lower(operation)
+        -- What is as it was named is folded once, and where DuckDB knows of a column that it is all ASCII.
+        CASE WHEN operation = auth_action THEN action_key
+            WHEN bit_length(operation) = 8 * length(operation) THEN lower(operation)
             ELSE translate(operation, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz') END AS key_operation,
-        CASE WHEN bit_length(scope) = 8 * length(scope) THEN lower(scope)
+        CASE WHEN NOT is_storage AND scope = named_scope THEN scope_key
+            WHEN bit_length(scope) = 8 * length(scope) THEN lower(scope)
             ELSE translate(scope, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz') END AS key_scope
     FROM addressed
+),
+
+called AS (
+    SELECT
+        keyed.*,
+        -- Without either id a record is a call of its own, and the same record again is the same call.
+        coalesce(
+            correlation_key, event_key,
+            '@' || time || '|' || coalesce(principal_id, principal_name, '') || '|' || coalesce(ip, '')
+        ) AS call_id
+    FROM keyed
 )
 
 SELECT
@@ -264,14 +285,10 @@ SELECT
     correlation_key AS correlation_id,
     event_key AS event_id,
     nullif(ip, '') AS ip,
-    -- Without either id a record is a call of its own, and the same record again is the same call. Of a storage request
-    -- each object and each of its operations are calls of their own.
-    coalesce(
-        correlation_key, event_key,
-        '@' || time || '|' || coalesce(principal_id, principal_name, '') || '|' || coalesce(ip, '')
-    ) || CASE
-        WHEN is_storage THEN '|' || md5(coalesce(object_key, uri, '')) || '|' || coalesce(operation_index, '0')
-        ELSE ''
+    -- Of a storage request each object and each of its operations are calls of their own.
+    CASE
+        WHEN NOT is_storage THEN call_id
+        ELSE call_id || '|' || md5(coalesce(object_key, uri, '')) || '|' || coalesce(operation_index, '0')
     END AS key_correlation,
     key_operation,
     key_scope,
@@ -299,7 +316,8 @@ SELECT
     CASE
         -- Nearly every row: nothing below is then computed.
         WHEN time_utc >= TIMESTAMP '2010-01-01 00:00:00' AND time_utc < TIMESTAMP '2050-01-01 00:00:00'
-            AND length(operation) <= 500 AND (is_storage OR operation LIKE '%_/_%') AND scope LIKE '/%'
+            AND bit_length(operation) <= 4000 AND scope LIKE '/%' AND operation LIKE '%/%'
+            AND NOT (operation LIKE '/%' OR operation LIKE '%/')
             THEN NULL
         WHEN time IS NULL THEN 'it has no time'
         WHEN time_utc IS NULL THEN 'its time cannot be read'
@@ -310,4 +328,4 @@ SELECT
             THEN 'its operation is no permission'
         WHEN scope IS NULL OR scope NOT LIKE '/%' THEN 'it names no resource or scope'
     END AS problem
-FROM keyed
+FROM called

@@ -19,8 +19,14 @@ STAGED_TABLES: tuple[Table, ...] = tuple(
 )
 """The tables that entity shapes fill."""
 
-EVENT_KEY = "md5_number(key_correlation || chr(31) || key_operation || chr(31) || key_scope)"
-"""SQL for the key of a call, as it is staged and stored, over the folded texts that normalised rows have of it."""
+EVENT_KEY = (
+    "CASE WHEN key_correlation IS NOT NULL AND key_operation IS NOT NULL AND key_scope IS NOT NULL "
+    "THEN md5_number(concat(key_correlation, chr(31), key_operation, chr(31), key_scope)) END"
+)
+"""SQL for the key of a call, as it is staged and stored, over the folded texts that normalised rows have of it.
+
+concat() writes the text once where `||` would four times, but leaves out what is null.
+"""
 
 CALL_ROWS = f"""
 SELECT *, event_key AS key_correlation, {folded("operation")} AS key_operation, {folded("scope")} AS key_scope
