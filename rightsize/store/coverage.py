@@ -117,10 +117,10 @@ def observed_days(days: str) -> str:
 
 def derive_coverage(con: duckdb.DuckDBPyConnection) -> None:
     """Fill `coverage` from the days of `base.observed_days` and declarations."""
-    con.execute("CREATE OR REPLACE TEMP TABLE log_categories (source VARCHAR, category VARCHAR)")
-    rows = [(source, category) for source, categories in CATEGORIES.items() for category in categories]
-    con.executemany("INSERT INTO log_categories VALUES (?, ?)", rows)
-    _declared_days(con)
+    con.execute("CREATE OR REPLACE TEMP TABLE declared_days (source VARCHAR, category VARCHAR, scope VARCHAR, "
+                "day DATE, declared_by VARCHAR)")  # fmt: skip
+    if con.execute("SELECT 1 FROM base.declared_windows LIMIT 1").fetchall():
+        _declare_days(con)
     con.execute("DELETE FROM base.coverage")
     con.execute(f"""
         INSERT INTO base.coverage BY NAME
@@ -152,15 +152,15 @@ def derive_coverage(con: duckdb.DuckDBPyConnection) -> None:
         FROM joined""")
 
 
-def _declared_days(con: duckdb.DuckDBPyConnection) -> None:
-    """Spread each declaration over its days, its categories, and the known scopes at and below its scope.
+def _declare_days(con: duckdb.DuckDBPyConnection) -> None:
+    """Spread each declaration over its days and categories, and the known scopes at and below it: `declared_days`.
 
     Of the logs that resources send, a declaration speaks for the categories that a resource is known to send: by rows
     that were seen, or by its diagnostic settings. What is not sent is not complete, whoever says so.
     """
     _name_senders(con)
     con.execute(f"""
-        CREATE OR REPLACE TEMP TABLE declared_days AS
+        INSERT INTO declared_days BY NAME
         WITH RECURSIVE below(top, scope) AS (
             SELECT DISTINCT {folded("scope")}, {folded("scope")} FROM base.declared_windows
             UNION
@@ -188,16 +188,18 @@ def _declared_days(con: duckdb.DuckDBPyConnection) -> None:
             JOIN log_senders AS s ON s.source = w.source AND w.category IN ('*', s.category)
                 AND (s.scope = below.scope OR starts_with(s.scope, rtrim(below.scope, '/') || '/'))
         )
-        SELECT source, category, scope, min(declared_by) AS declared_by,
-            unnest(generate_series(first_day::TIMESTAMP, last_day::TIMESTAMP, INTERVAL 1 DAY))::DATE AS day
-        FROM named GROUP BY source, category, scope, first_day, last_day""")
-    con.execute("""
-        CREATE OR REPLACE TEMP TABLE declared_days AS
-        SELECT source, category, scope, day, min(declared_by) AS declared_by FROM declared_days GROUP BY ALL""")
+        SELECT source, category, scope, day, min(declared_by) AS declared_by FROM (
+            SELECT source, category, scope, declared_by,
+                unnest(generate_series(first_day::TIMESTAMP, last_day::TIMESTAMP, INTERVAL 1 DAY))::DATE AS day
+            FROM named
+        ) GROUP BY ALL""")
 
 
 def _name_senders(con: duckdb.DuckDBPyConnection) -> None:
-    """Fill `log_senders` (source, category, scope): what each resource is known to send."""
+    """Fill `log_categories`, and `log_senders` (source, category, scope): what each resource is known to send."""
+    con.execute("CREATE OR REPLACE TEMP TABLE log_categories (source VARCHAR, category VARCHAR)")
+    rows = [(source, category) for source, categories in CATEGORIES.items() for category in categories]
+    con.executemany("INSERT INTO log_categories VALUES (?, ?)", rows)
     kinds = {(row["log"], fold(f"/providers/{row['resource_type']}/")) for row in rows_of("resource_logs")}
     con.execute("CREATE OR REPLACE TEMP TABLE log_kinds (source VARCHAR, kind VARCHAR)")
     con.executemany("INSERT INTO log_kinds VALUES (?, ?)", sorted(kinds))

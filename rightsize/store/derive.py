@@ -58,11 +58,10 @@ def derive_scopes(con: duckdb.DuckDBPyConnection) -> None:
 
     What a listing says of a scope changes with listings only, and everything else with the name's spelling.
     """
-    form_scopes(con, "SELECT folded FROM base.scope_names WHERE stale")
-    form_scopes(con, "SELECT scope AS folded FROM base.scope_listings")
     con.execute("""
         CREATE OR REPLACE TEMP TABLE renewed_scopes AS
         SELECT folded FROM base.scope_names WHERE stale UNION SELECT scope FROM base.scope_listings""")
+    form_scopes(con, "SELECT folded FROM renewed_scopes")
     con.execute("DELETE FROM base.scopes WHERE folded IN (SELECT folded FROM renewed_scopes)")
     con.execute(f"""
         INSERT INTO base.scopes BY NAME

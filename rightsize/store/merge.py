@@ -144,7 +144,5 @@ def _merge_staged(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
 
 def _drop_merge_tables(con: duckdb.DuckDBPyConnection) -> None:
     """Give the memory of what the merge laid out free."""
-    con.execute("DROP VIEW temp.merge_changed")
-    con.execute("DROP VIEW temp.merge_acting")
-    for name in _MERGE_TABLES:
-        con.execute(f"DROP TABLE IF EXISTS temp.{name}")
+    views = [f"DROP VIEW temp.{name}" for name in ("merge_changed", "merge_acting")]
+    con.execute("; ".join(views + [f"DROP TABLE IF EXISTS temp.{name}" for name in _MERGE_TABLES]))

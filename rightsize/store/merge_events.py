@@ -107,16 +107,18 @@ def _name_operations_and_scopes(con: duckdb.DuckDBPyConnection) -> None:
             JOIN base.{column}_names AS n USING (folded)""")
 
 
-def merge_names(con: duckdb.DuckDBPyConnection, table: str) -> None:
-    """Merge `staged_names` (folded, earliest, smallest) into the names of operations or scopes.
+def merge_names(con: duckdb.DuckDBPyConnection, table: str, order: str = "folded") -> None:
+    """Merge `staged_names` (folded, earliest, smallest) into the names of operations or scopes, new ones in an order.
 
     A name whose spelling may change is marked stale.
     """
     key = table.removesuffix("_names") + "_key"
     con.execute(f"""
-        INSERT INTO base.{table} ({key}, folded, stale)
-        SELECT coalesce((SELECT max({key}) FROM base.{table}), 0) + row_number() OVER (ORDER BY folded), folded, true
+        INSERT INTO base.{table} ({key}, folded, earliest, smallest, stale)
+        SELECT coalesce((SELECT max({key}) FROM base.{table}), 0) + row_number() OVER (ORDER BY {order}), folded,
+            earliest, smallest, true
         FROM staged_names WHERE folded NOT IN (SELECT folded FROM base.{table})""")
+    # Of those that were just added this changes nothing.
     con.execute(f"""
         UPDATE base.{table} AS n SET earliest = least(n.earliest, s.earliest), smallest = least(n.smallest, s.smallest),
             stale = true
@@ -133,9 +135,11 @@ def merge_requests(con: duckdb.DuckDBPyConnection) -> None:
     """
     values = ("assigned_role_id", "assigned_type", "asked_type", "assigned_principal_id")
     greatest = ", ".join(f"max({name}) AS {name}" for name in values)
-    con.execute(f"""
+    ((count,),) = con.execute(f"""
         CREATE OR REPLACE TEMP TABLE merge_requests AS
-        SELECT event_key, {", ".join(values)} FROM stage_request_rows""")
+        SELECT event_key, {", ".join(values)} FROM stage_request_rows""").fetchall()
+    if not count:
+        return
     con.execute("""
         INSERT INTO merge_requests BY NAME
         SELECT * FROM base.request_bodies WHERE event_key IN (SELECT event_key FROM merge_requests)""")
@@ -154,7 +158,7 @@ def merge_sign_ins(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
         "principal_id", "principal_name", "app_id", "resource_id", "resource_name", "kind", "succeeded", "sign_in_id",
         "correlation_id", "token_id", "session_id", "ip", "country", "network_number",
     )  # fmt: skip
-    con.execute(f"""
+    ((count,),) = con.execute(f"""
         CREATE OR REPLACE TEMP TABLE merge_sign_ins AS
         SELECT file_id, line,
             md5_number(coalesce('i' || {folded("sign_in_id")}, 'c' || to_json(struct_pack(time, principal_id,
@@ -163,7 +167,9 @@ def merge_sign_ins(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
             time, principal_id, {folded("principal_name")} AS principal_name, app_id, resource_id, resource_name, kind,
             succeeded, {folded("sign_in_id")} AS sign_in_id, {folded("correlation_id")} AS correlation_id, token_id,
             session_id, ip, country, network_number
-        FROM stage_sign_in_rows""")
+        FROM stage_sign_in_rows""").fetchall()
+    if not count:
+        return {}
     con.execute(f"""
         INSERT INTO merge_sign_ins BY NAME
         SELECT NULL AS file_id, NULL AS line, sign_in_key, time, {", ".join(greatest)} FROM base.sign_in_rows

@@ -37,13 +37,13 @@ _IN_WINDOW = f"""EXISTS (
 
 def merge_reduced_usage(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
     """Merge `stage_reduced_usage`, add the days it changes to `touched_days`, return the new rows of each file."""
-    con.execute(f"""
+    ((count,),) = con.execute(f"""
         CREATE OR REPLACE TEMP TABLE reduced_rows AS
         SELECT r.* EXCLUDE (operation, scope), o.operation_key, s.scope_key,
             coalesce('i' || principal_id, 'n' || {folded("coalesce(principal_name, app_id)")}, '') AS actor
         FROM stage_reduced_usage AS r
-        JOIN staged_operations AS o USING (operation) JOIN staged_scopes AS s USING (scope)""")
-    if con.execute("SELECT 1 FROM reduced_rows LIMIT 1").fetchone() is None:
+        JOIN staged_operations AS o USING (operation) JOIN staged_scopes AS s USING (scope)""").fetchall()
+    if not count:
         return {}
     _name_actors_and_assignments(con)
     row = ", ".join(f"coalesce({name}::VARCHAR, '')" for name in ("role_assignment_id", *_VALUES))
@@ -150,11 +150,11 @@ def merge_reduced_sign_ins(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
     keys = ("sign_in_kind", "principal_id", "principal_name", "app_id", "resource_id", "day", "received")
     greatest = ("last_seen", "resource_name", "succeeded", "failed")
     columns = ", ".join((*keys, "first_seen", *greatest))
-    con.execute(f"""
+    ((count,),) = con.execute(f"""
         CREATE OR REPLACE TEMP TABLE merge_sign_in_days AS
         SELECT file_id, line, {columns.replace("principal_name", f"{folded('principal_name')} AS principal_name")}
-        FROM stage_reduced_sign_ins""")
-    if con.execute("SELECT 1 FROM merge_sign_in_days LIMIT 1").fetchone() is None:
+        FROM stage_reduced_sign_ins""").fetchall()
+    if not count:
         return {}
     con.execute(f"INSERT INTO merge_sign_in_days BY NAME SELECT NULL AS file_id, NULL AS line, {columns} "
                 "FROM base.reduced_sign_ins SEMI JOIN merge_sign_in_days USING (day)")  # fmt: skip

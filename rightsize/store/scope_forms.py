@@ -23,6 +23,7 @@ _FORMS = {
     "form": "VARCHAR",
     "kind": "VARCHAR",
     "parent_length": "BIGINT",
+    "lengths_above": "BIGINT[]",
     "in_subscription": "BOOLEAN",
     "in_resource_group": "BOOLEAN",
     "type_steps": "BIGINT[]",
@@ -35,9 +36,10 @@ _WORDS = {"form": "VARCHAR", "word": "BIGINT", "path": "BIGINT[]"}
 def create_forms(con: duckdb.DuckDBPyConnection) -> None:
     """Create the temporary tables that `form_scopes` fills.
 
-    `formed_scopes`: a folded scope, its form, and the folded scope above. `scope_forms`: what a form says; steps
-    count from 1 in `string_split(scope, '/')`, whose first step is empty. `form_words`: the words of a form, each with
-    the words that make its full name; words count from 1 among the form's `word_steps`.
+    `formed_scopes`: a folded scope, its form, and the scope above. `scope_forms`: what a form says; lengths count
+    parts, `lengths_above` for all scopes above, 0 for the root; steps count from 1 in `string_split(scope, '/')`, whose
+    first step is empty. `form_words`: the words of a form, each with the words that make its full name; words count
+    from 1 among the form's `word_steps`.
     """
     con.execute("CREATE OR REPLACE TEMP TABLE formed_scopes (folded VARCHAR, form VARCHAR, parent VARCHAR)")
     for table, columns in (("scope_forms", _FORMS), ("form_words", _WORDS)):
@@ -47,20 +49,20 @@ def create_forms(con: duckdb.DuckDBPyConnection) -> None:
 
 def drop_forms(con: duckdb.DuckDBPyConnection) -> None:
     """Drop them."""
-    for name in ("formed_scopes", "scope_forms", "form_words"):
+    for name in ("formed_scopes", "scope_forms", "form_words", "scopes_to_form"):
         con.execute(f"DROP TABLE {name}")
 
 
 def form_scopes(con: duckdb.DuckDBPyConnection, scopes: str) -> None:
     """Add the scopes that a query yields as `folded`, and that are not there yet, to `formed_scopes`."""
     fixed = ", ".join(f"'{word}'" for word in _FIXED_WORDS)
-    con.execute(f"""
+    ((count,),) = con.execute(f"""
         CREATE OR REPLACE TEMP TABLE scopes_to_form AS
-        SELECT folded, parts, array_to_string(
-            list_transform(parts, lambda part: CASE WHEN part IN ({fixed}) THEN part ELSE 'x' END), '/') AS form
-        FROM (
-            SELECT folded, string_split(folded, '/') AS parts FROM ({scopes})
-            WHERE folded NOT IN (SELECT folded FROM formed_scopes))""")
+        SELECT folded, array_to_string(list_transform(
+            string_split(folded, '/'), lambda part: CASE WHEN part IN ({fixed}) THEN part ELSE 'x' END), '/') AS form
+        FROM ({scopes}) WHERE folded NOT IN (SELECT folded FROM formed_scopes)""").fetchall()
+    if not count:
+        return
     unknown = con.execute(
         "SELECT DISTINCT form FROM scopes_to_form WHERE form NOT IN (SELECT form FROM scope_forms) ORDER BY form"
     ).fetchall()
@@ -72,9 +74,8 @@ def form_scopes(con: duckdb.DuckDBPyConnection, scopes: str) -> None:
         SELECT folded, form, CASE
             WHEN kind = 'root' THEN NULL
             WHEN parent_length = 0 THEN '/'
-            ELSE array_to_string(parts[1:parent_length + 1], '/') END
+            ELSE array_to_string(string_split(folded, '/')[1:parent_length + 1], '/') END
         FROM scopes_to_form JOIN scope_forms USING (form)""")
-    con.execute("DROP TABLE scopes_to_form")
 
 
 def _read_form(parts: list[str]) -> tuple[ScopeForm, dict[int, tuple[int, ...]]]:
@@ -87,6 +88,15 @@ def _read_form(parts: list[str]) -> tuple[ScopeForm, dict[int, tuple[int, ...]]]
     return form, type_paths(parts[:length]) if length else {}
 
 
+def _lengths_above(parts: list[str]) -> list[int]:
+    lengths = []
+    while parts:
+        length = _read_form(parts)[0].parent_length
+        lengths.append(length)
+        parts = parts[:length]
+    return lengths
+
+
 def _add_forms(con: duckdb.DuckDBPyConnection, forms: list[str]) -> None:
     rows: list[tuple[object, ...]] = []
     words: list[tuple[str, int, list[int]]] = []
@@ -94,7 +104,8 @@ def _add_forms(con: duckdb.DuckDBPyConnection, forms: list[str]) -> None:
         parts = text.split("/")[1:]
         if not text.startswith("/") or not all(parts):
             # The root, and texts that are no scope: nothing but the root is above them.
-            rows.append((text, "root" if text == "/" else "tenant_resource", 0, False, False, [], [], []))
+            kind, above = ("root", []) if text == "/" else ("tenant_resource", [0])
+            rows.append((text, kind, 0, above, False, False, [], [], []))
             continue
         form, paths = _read_form(parts)
         order = {part: index for index, part in enumerate(sorted(paths), start=1)}
@@ -103,6 +114,7 @@ def _add_forms(con: duckdb.DuckDBPyConnection, forms: list[str]) -> None:
                 text,
                 form.kind,
                 form.parent_length,
+                _lengths_above(parts),
                 form.in_subscription,
                 form.in_resource_group,
                 [part + 2 for part in form.type_parts],

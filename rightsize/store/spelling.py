@@ -40,25 +40,34 @@ def name_listed_scopes(con: duckdb.DuckDBPyConnection) -> None:
         ) WHERE scope IS NOT NULL GROUP BY 1""")
     merge_names(con, "scope_names")
     create_forms(con)
-    con.execute("CREATE OR REPLACE TEMP TABLE frontier AS SELECT folded FROM base.scope_names WHERE stale")
+    form_scopes(con, "SELECT folded FROM base.scope_names WHERE stale")
 
-    def beginning(text: str) -> str:
-        return f"CASE WHEN parent = '/' THEN '/' ELSE substr({text}, 1, length(parent)) END"
+    # A parent is spelt as its earliest child spells it: what names a scope names all scopes above it.
+    def spelt_alike(above: str) -> str:
+        return f"""substr(earliest, 1, 20) || CASE WHEN {above} = '/' THEN '/'
+                ELSE substr(earliest, 21, length({above})) END AS earliest,
+            CASE WHEN {above} = '/' THEN '/' ELSE substr(smallest, 1, length({above})) END AS smallest"""
 
-    while con.execute("SELECT 1 FROM frontier LIMIT 1").fetchone():
-        form_scopes(con, "SELECT folded FROM frontier")
-        # A parent is spelt as its earliest child spells it: what names a scope names all scopes above it.
-        con.execute(f"""
-            CREATE OR REPLACE TEMP TABLE staged_names AS
-            SELECT parent AS folded, min(substr(earliest, 1, 20) || {beginning("substr(earliest, 21)")}) AS earliest,
-                min({beginning("smallest")}) AS smallest
-            FROM frontier JOIN formed_scopes USING (folded) JOIN base.scope_names USING (folded)
-            WHERE parent IS NOT NULL GROUP BY parent""")
-        merge_names(con, "scope_names")
-        con.execute("""
-            CREATE OR REPLACE TEMP TABLE frontier AS
-            SELECT folded FROM staged_names JOIN base.scope_names USING (folded) WHERE stale AND folded <> '/'""")
-    con.execute("DROP TABLE frontier")
+    con.execute(f"""
+        CREATE OR REPLACE TEMP TABLE scopes_above AS
+        SELECT folded, min(earliest) AS earliest, min(smallest) AS smallest FROM (
+            SELECT parent AS folded, {spelt_alike("parent")}
+            FROM base.scope_names JOIN formed_scopes USING (folded) WHERE stale AND parent IS NOT NULL)
+        GROUP BY folded""")
+    form_scopes(con, "SELECT folded FROM scopes_above")
+    con.execute(f"""
+        CREATE OR REPLACE TEMP TABLE staged_names AS
+        SELECT folded, min(earliest) AS earliest, min(smallest) AS smallest, min(steps) AS steps FROM (
+            SELECT *, 0 AS steps FROM scopes_above
+            UNION ALL
+            SELECT above, {spelt_alike("above")}, steps FROM (
+                SELECT s.*, unnest(range(1, len(lengths_above) + 1)) AS steps,
+                    CASE lengths_above[steps] WHEN 0 THEN '/' ELSE
+                        array_to_string(string_split(folded, '/')[1:lengths_above[steps] + 1], '/') END AS above
+                FROM scopes_above AS s JOIN formed_scopes USING (folded) JOIN scope_forms USING (form)))
+        GROUP BY folded""")
+    con.execute("DROP TABLE scopes_above")
+    merge_names(con, "scope_names", "steps, folded")
 
 
 def respell(con: duckdb.DuckDBPyConnection, *, catalogue_changed: bool) -> None:
