@@ -1,7 +1,8 @@
 -- From raw columns to events, one row a log record, before the rows of one call are merged (collapse.sql).
 --
 -- Reads
---   raw_events              the raw columns of every log shape, all text but file_no and line
+--   raw_events              the raw columns of every log shape, all text but file_no and line; beside an id the GUID in
+--                           it, and beside a sub-status the number and the name in it, each empty or null where is none
 --   log_statuses            field ('status' or 'http'), spelling (folded), meaning
 --   log_error_codes         code (folded), meaning: 'refused', 'linked' or 'authorised'
 --   log_storage_operations  service, operation (folded), action, plane, level
@@ -37,9 +38,6 @@ spelt AS (
             ELSE translate(named_scope, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz') END AS scope_key,
         replace(lower(authentication), ' ', '') AS authentication_key,
         lower(authorization_result) AS result_key,
-        -- 'Forbidden (HTTP Status Code: 403)', 'Failed.Forbidden' and '403' are one code.
-        regexp_extract(sub_status, '([1-5][0-9][0-9])', 1) AS sub_status_number,
-        lower(regexp_extract(sub_status, '([A-Za-z]+) *([(].*)?$', 1)) AS sub_status_name,
         CASE WHEN is_storage THEN
             lower(coalesce(service, '') || ' ' || coalesce(resource_id, '') || ' ' || coalesce(uri, ''))
         END AS service_text,
@@ -183,28 +181,6 @@ placed AS (
         -- A linked refusal whose message cannot be read is nobody's demand and nobody's use.
         CASE WHEN linked_action = '' THEN 'other' ELSE judged_outcome END AS outcome,
         CASE WHEN submitted_time < event_time THEN submitted_time ELSE event_time END AS time_utc,
-        -- Ids come dashed, bare, in braces, or as the last step of a resource id. A cast is quicker than an expression; by
-        -- itself it would take dashes anywhere.
-        CASE
-            WHEN length(role_assignment_id) = 32 OR role_assignment_id LIKE '________-____-____-____-____________' THEN CAST(TRY_CAST(role_assignment_id AS UUID) AS VARCHAR)
-            WHEN role_assignment_id LIKE '%-%' THEN lower(regexp_extract(role_assignment_id, '(^|[/{])([0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12})}?$', 2))
-        END AS assignment_guid,
-        CASE
-            WHEN length(role_definition_id) = 32 OR role_definition_id LIKE '________-____-____-____-____________' THEN CAST(TRY_CAST(role_definition_id AS UUID) AS VARCHAR)
-            WHEN role_definition_id LIKE '%-%' THEN lower(regexp_extract(role_definition_id, '(^|[/{])([0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12})}?$', 2))
-        END AS definition_guid,
-        CASE
-            WHEN length(evidence_principal_id) = 32 OR evidence_principal_id LIKE '________-____-____-____-____________' THEN CAST(TRY_CAST(evidence_principal_id AS UUID) AS VARCHAR)
-            WHEN evidence_principal_id LIKE '%-%' THEN lower(regexp_extract(evidence_principal_id, '(^|[/{])([0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12})}?$', 2))
-        END AS evidence_guid,
-        CASE
-            WHEN length(claim_object_id) = 32 OR claim_object_id LIKE '________-____-____-____-____________' THEN CAST(TRY_CAST(claim_object_id AS UUID) AS VARCHAR)
-            WHEN claim_object_id LIKE '%-%' THEN lower(regexp_extract(claim_object_id, '(^|[/{])([0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12})}?$', 2))
-        END AS object_guid,
-        CASE
-            WHEN length(claim_app_id) = 32 OR claim_app_id LIKE '________-____-____-____-____________' THEN CAST(TRY_CAST(claim_app_id AS UUID) AS VARCHAR)
-            WHEN claim_app_id LIKE '%-%' THEN lower(regexp_extract(claim_app_id, '(^|[/{])([0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12})}?$', 2))
-        END AS app_guid,
         CASE WHEN caller LIKE '________-____-____-____-____________' THEN CAST(TRY_CAST(caller AS UUID) AS VARCHAR) END AS caller_guid
     FROM judged
 ),

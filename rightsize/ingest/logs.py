@@ -302,7 +302,10 @@ def _normalised(con: duckdb.DuckDBPyConnection, log: str) -> str:
     """Return SQL for the normalised rows of `log` in `ingest_raw`, with the problem that each has."""
     relation, query = _QUERIES.get(log, _EVENT_QUERY)
     rows = f"{_NUMBERED_ROWS} WHERE log = '{log}'"
-    raw = raw_events(log, rows) if relation == _EVENT_QUERY[0] else rows
+    con.execute(f"CREATE OR REPLACE TEMP VIEW ingest_numbered AS {rows}")
+    raw = "FROM ingest_numbered"
+    if relation == _EVENT_QUERY[0]:
+        raw = raw_events(log, raw, "ingest_raw")
     con.execute(f"CREATE OR REPLACE TEMP VIEW {relation} AS {raw}")
     return normalised_requests() if log == "graph_activity" else query_text(query) if query else AUDIT_ROWS
 

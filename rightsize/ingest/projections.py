@@ -20,15 +20,16 @@ from rightsize.ingest.nested import (
     value_at,
     values_as_columns,
 )
+from rightsize.ingest.readings import READ_COLUMNS, with_readings
 from rightsize.ingest.requests import project_requests
 
 RAW_EVENT_COLUMNS = (
     "file_no", "line", "log", "source", "time", "submitted", "category", "operation_name", "resource_id",
     *AUTHORIZATION, *CLAIMS, "caller", "caller_ip", "correlation_id", "event_id", "status", "sub_status",
     "status_code", "error_code", "error_message", "authentication", "authorization_result", "service",
-    "object_key", "operation_index", "uri", "request_body", "ordinal",
+    "object_key", "operation_index", "uri", "request_body", "ordinal", *READ_COLUMNS,
 )  # fmt: skip
-"""The common raw columns of events; all but file_no, line and ordinal are text."""
+"""The common raw columns of events, and what is read of them; all but file_no, line and ordinal are text."""
 
 RAW_SIGN_IN_COLUMNS = (
     "file_no", "line", "log", "time", "sign_in_id", "correlation_id", "user_id", "user_name", "service_principal_id",
@@ -200,10 +201,13 @@ _ABSENT = {
 }  # fmt: skip
 
 
-def raw_events(log: str, rows: str) -> str:
-    """Return SQL for RAW_EVENT_COLUMNS over projected rows of `log`; what it never has is null, and not laid out."""
+def raw_events(log: str, rows: str, table: str = "") -> str:
+    """Return SQL for RAW_EVENT_COLUMNS over projected rows of `log`; what it never has is null, and not laid out.
+
+    `table`, where they come from one of DuckDB's, has them all: each text that many may share is read once.
+    """
     absent = ", ".join(f"CAST(NULL AS VARCHAR) AS {column}" for column in _ABSENT[log])
-    return f"SELECT *, '{SOURCES[log]}' AS source, {absent} FROM ({rows})"
+    return f"SELECT *, '{SOURCES[log]}' AS source, {absent} FROM ({with_readings(rows, _ABSENT[log], table)})"
 
 
 _SIGN_IN_PROPERTIES = {

@@ -21,7 +21,7 @@ def stage_requests(con: duckdb.DuckDBPyConnection, file_ids: str) -> None:
     """Stage what the calls that make or delete role assignments say of the assignment: its role, and for whom.
 
     The row that begins a call has the body of the request, the one that ends it that of the answer. `file_ids` is SQL
-    for the id of the part of a file that a row of `raw_events` belongs to.
+    for the id of the part of a file that a row of `ingest_numbered` belongs to.
     Source: Microsoft Learn, "View activity logs for Azure RBAC changes".
     """
     role, kind, assignee = (f"coalesce(found[{place}], found[{place + 1}])" for place in (1, 3, 5))
@@ -37,7 +37,7 @@ def stage_requests(con: duckdb.DuckDBPyConnection, file_ids: str) -> None:
             SELECT file_id, line, event_key,
                 TRY(json_extract_string(request_body, [{_BODY_PATHS}, {_ANSWERED}])) AS found
             FROM stage_event_rows JOIN (
-                SELECT {file_ids} AS file_id, line, request_body FROM raw_events WHERE request_body IS NOT NULL
+                SELECT {file_ids} AS file_id, line, request_body FROM ingest_numbered WHERE request_body IS NOT NULL
             ) USING (file_id, line)
         )
         WHERE found IS NOT NULL

@@ -1,0 +1,63 @@
+"""What is read of a text by an expression that costs more than to look the text up: ids and codes.
+
+Many records share such texts. DuckDB reads each once and joins; Spark, to which a join would be another reading of the
+logs, reads them where they stand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+_HEX = "[0-9A-Fa-f]"
+_GUID = "-".join(f"{_HEX}{{{digits}}}" for digits in (8, 4, 4, 4, 12))
+
+
+def _guid(column: str) -> str:
+    """Return SQL for the GUID in an id: dashed, bare, in braces, or the last step of a resource id; else empty or null.
+
+    A cast would take dashes anywhere, and is quicker than an expression where there can be none.
+    """
+    return (
+        f"CASE WHEN length({column}) = 32 THEN CAST(TRY_CAST({column} AS UUID) AS VARCHAR) "
+        f"WHEN {column} LIKE '%-%' THEN lower(regexp_extract({column}, '(^|[/{{])({_GUID})}}?$', 2)) END"
+    )
+
+
+_READINGS: Mapping[str, Mapping[str, str]] = {
+    "claim_object_id": {"object_guid": _guid("claim_object_id")},
+    "claim_app_id": {"app_guid": _guid("claim_app_id")},
+    "role_assignment_id": {"assignment_guid": _guid("role_assignment_id")},
+    "role_definition_id": {"definition_guid": _guid("role_definition_id")},
+    "evidence_principal_id": {"evidence_guid": _guid("evidence_principal_id")},
+    # 'Forbidden (HTTP Status Code: 403)', 'Failed.Forbidden' and '403' are one code.
+    "sub_status": {
+        "sub_status_number": "regexp_extract(sub_status, '([1-5][0-9][0-9])', 1)",
+        "sub_status_name": "lower(regexp_extract(sub_status, '([A-Za-z]+) *([(].*)?$', 1))",
+    },
+}
+"""By raw column of text, what is read of it, and how."""
+
+READ_COLUMNS = tuple(name for read in _READINGS.values() for name in read)
+"""The columns that are read; all are text."""
+
+
+def with_readings(rows: str, absent: Collection[str], table: str = "") -> str:
+    """Return SQL that adds READ_COLUMNS to a relation with raw columns.
+
+    Args:
+        rows: The relation.
+        absent: Raw columns that it does not have, of which nothing is read.
+        table: The table that the rows come from, to read each text of it once.
+    """
+    read = {column: names for column, names in _READINGS.items() if column not in absent}
+    nothing = [f"CAST(NULL AS VARCHAR) AS {name}" for column in absent for name in _READINGS.get(column, ())]
+    if not table:
+        items = [f"{sql} AS {name}" for names in read.values() for name, sql in names.items()]
+        return f"SELECT {', '.join(['*', *items, *nothing])} FROM ({rows})"
+    joins = "".join(
+        f"\nLEFT JOIN (SELECT {column} AS of_{column}, {', '.join(f'{sql} AS {name}' for name, sql in names.items())} "
+        f"FROM (SELECT DISTINCT {column} FROM {table})) ON of_{column} = {column}"
+        for column, names in read.items()
+    )
+    keys = ", ".join(f"of_{column}" for column in read)
+    return f"SELECT {', '.join([f'* EXCLUDE ({keys})', *nothing])} FROM ({rows}){joins}"
