@@ -6,10 +6,8 @@ import datetime as dt
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rightsize.collect.runs import find_runs, open_loadable
-from rightsize.collect.sources import RAW_SOURCES
 from rightsize.ingest.pipeline import StagedFile, Watch, stage, unwatched
 from rightsize.model.errors import InputError, UsageError
 from rightsize.store.connection import Store, open_store
@@ -18,6 +16,9 @@ from rightsize.store.limits import Limits, limits_of, shortage_told
 from rightsize.store.listings import Listing
 from rightsize.store.merge import Declaration, MergedFile, merge
 from rightsize.store.staging import create_staging
+
+if TYPE_CHECKING:
+    from rightsize.collect.runs import Loadable
 
 UNKNOWN = "unknown"
 """The source of a file in a folder or archive that is nothing rightsize knows."""
@@ -107,8 +108,7 @@ def _open_collections(
     listings: list[Listing] = []
     notes: list[str] = []
     for path in paths:
-        folders = find_runs(Path(path)) if str(path) != "-" else []
-        runs = [open_loadable(folder, RAW_SOURCES) for folder in folders]
+        runs = _open_runs(Path(path)) if str(path) != "-" and Path(path).is_dir() else []
         pages = [folder for run in runs for folder in run.pages]
         given += pages if runs else [path]
         collected += pages
@@ -117,6 +117,13 @@ def _open_collections(
             listings += run.listings
             covered += [Declaration(**asdict(item), declared_by="manifest") for item in run.covers]
     return given, collected, covered, listings, notes
+
+
+def _open_runs(folder: Path) -> list[Loadable]:
+    from rightsize.collect.runs import find_runs, open_loadable  # noqa: PLC0415  most loads are of files
+    from rightsize.collect.sources import RAW_SOURCES  # noqa: PLC0415
+
+    return [open_loadable(run, RAW_SOURCES) for run in find_runs(folder)]
 
 
 def load_catalogue(db: Path | str, paths: Sequence[str | Path], sources: Collection[str]) -> LoadReport:
