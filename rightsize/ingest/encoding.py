@@ -14,8 +14,9 @@ from rightsize.model.errors import InputError
 
 Compression = Literal["none", "gzip", "zip"]
 
-# What is decompressed at once at most: it stays in a processor's cache, and memory is not asked for anew each time.
+# What is read at once, and decompressed at most: it stays in a processor's cache, and takes few calls.
 _CHUNK = 1 << 16
+_PLAIN_CHUNK = 1 << 19
 _PIECE = 1 << 20
 _GZIP = b"\x1f\x8b"
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
@@ -33,30 +34,37 @@ def compression_of(path: Path) -> Compression:
     return "zip" if magic in _ZIP else "none"
 
 
-def plain_chunks(path: Path, compression: Compression, name: str) -> Iterator[bytes]:
-    """Yield the bytes of a file, decompressed.
+def plain_chunks(
+    path: Path, compression: Compression, name: str, watch: Callable[[bytes], object] = lambda _: None
+) -> Iterator[bytes]:
+    """Yield the bytes of a file, decompressed, and show them to `watch` as they are stored.
 
     Raises:
         InputError: A gzip stream is cut short, fails its checksum, or is followed by something else.
     """
     with path.open("rb") as file:
-        stored = iter(lambda: file.read(_CHUNK), b"")
+        stored = _shown(iter(lambda: file.read(_CHUNK), b""), watch)
         yield from stored if compression == "none" else _gunzip(stored, name)
 
 
-def _gunzip(stored: Iterator[bytes], name: str, watch: Callable[[bytes], object] = lambda _: None) -> Iterator[bytes]:
+def _shown(chunks: Iterator[bytes], watch: Callable[[bytes], object]) -> Iterator[bytes]:
+    for chunk in chunks:
+        watch(chunk)
+        yield chunk
+
+
+def _gunzip(stored: Iterator[bytes], name: str) -> Iterator[bytes]:
     member = zlib_ng.decompressobj(_GZIP_WINDOW)
     started = False
     try:
         for chunk in stored:
-            watch(chunk)
             data = chunk
             while data:
                 if not started:
                     # Tapes and block devices pad with zeros; gzip itself takes them for the end.
                     data = data.lstrip(b"\0")
                     started = bool(data)
-                yield member.decompress(data, _CHUNK)
+                yield member.decompress(data, _PLAIN_CHUNK)
                 data = member.unconsumed_tail
                 if member.eof:
                     data = member.unused_data
@@ -90,14 +98,8 @@ def digest(path: Path, compression: Compression, name: str) -> str:
         InputError: The gzip stream is damaged.
     """
     seen = hashlib.sha256()
-    with path.open("rb") as file:
-        stored = iter(lambda: file.read(_CHUNK), b"")
-        if compression == "none":
-            for chunk in stored:
-                seen.update(chunk)
-        else:
-            for _ in _gunzip(stored, name, seen.update):
-                pass
+    for _ in plain_chunks(path, compression, name, seen.update):
+        pass
     return seen.hexdigest()
 
 

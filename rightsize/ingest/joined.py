@@ -7,17 +7,18 @@ file, under a key that nobody can know before; everything else of a line stays a
 from __future__ import annotations
 
 import codecs
+import hashlib
 import re
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from rightsize.ingest.digests import Digests
 from rightsize.ingest.encoding import plain_chunks
 from rightsize.ingest.readers import Batch, plain_size
 from rightsize.ingest.sniff import Form
-from rightsize.ingest.sources import Scratch, SourceFile
+from rightsize.ingest.sources import NoRoomError, Scratch, SourceFile
 
 _BEGIN = re.compile(rb"\n\{")
 _SMALL = 1 << 20
@@ -30,51 +31,51 @@ def is_small(file: SourceFile, form: Form) -> bool:
     return form == "lines" and plain_size(file, form) <= _SMALL
 
 
-@contextmanager
-def joined(batch: Batch, scratch: Scratch) -> Iterator[Batch]:
-    """Give a batch of small files as one that is read as a single file, while what is inside runs; others as they are.
+def joined(batch: Batch, scratch: Scratch, digests: Digests) -> Iterator[Batch]:
+    """Yield a batch of small files as one that is read as a single file, which is gone when the next is asked for.
 
     A record that does not begin its line has no number of its file in it, and file_no is null where it is read. Files
     that cannot be read are left to DuckDB, which says so, and so are all where there is no room for a copy.
 
     Raises:
+        NoRoomError: There is no room for the copy: what is packed may be longer than its size lets expect.
         InputError: A compressed file is damaged.
     """
-    if len(batch.files) < 2 or not all(is_small(file, batch.form) for file in batch.files):
-        yield batch
-        return
     mark, path = secrets.token_hex(8), scratch.new_path()
     try:
-        yield replace(batch, joined=path, mark=mark) if _join(batch, path, mark) else batch
+        try:
+            _join(batch, path, mark, digests)
+        except OSError as error:
+            raise NoRoomError from error
+        yield replace(batch, copies=((path, 0),), mark=mark)
     finally:
         path.unlink(missing_ok=True)
 
 
-def _join(batch: Batch, path: Path, mark: str) -> bool:
-    """Return whether there was room: what is packed may be longer than its size lets expect."""
+def _join(batch: Batch, path: Path, mark: str, digests: Digests) -> None:
     room = 2 * MOST_JOINED
-    try:
-        with path.open("wb") as copy:
-            for file in batch.files:
-                begin = f'\n{{"{mark}":{file.number},'.encode()
-                lines = _lines(file, room)
-                room -= copy.write(_BEGIN.sub(begin, b"\n" + lines.removeprefix(codecs.BOM_UTF8) + b"\n"))
-                if room < 0:
-                    break
-    except OSError:
-        room = -1
-    if room < 0:
-        path.unlink(missing_ok=True)
-    return room >= 0
+    with path.open("wb") as copy:
+        for file in batch.files:
+            begin = f'\n{{"{mark}":{file.number},'.encode()
+            lines = _lines(file, room, digests)
+            room -= copy.write(_BEGIN.sub(begin, b"\n" + lines.removeprefix(codecs.BOM_UTF8) + b"\n"))
+            if room < 0:
+                raise NoRoomError
 
 
-def _lines(file: SourceFile, most: int) -> bytes:
-    """Return what stands in a file, of one that is longer than `most` little more than that."""
+def _lines(file: SourceFile, most: int, digests: Digests) -> bytes:
+    """Return what stands in a file.
+
+    Raises:
+        NoRoomError: It is longer than `most`.
+    """
     if file.compression == "none":
         return file.path.read_bytes()
     lines = bytearray()
-    for chunk in plain_chunks(file.path, file.compression, file.name):
+    seen = hashlib.sha256()
+    for chunk in plain_chunks(file.path, file.compression, file.name, seen.update):
         lines += chunk
         if len(lines) > most:
-            break
+            raise NoRoomError
+    digests.put(file, seen.hexdigest())
     return bytes(lines)

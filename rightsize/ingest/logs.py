@@ -13,9 +13,9 @@ from dataclasses import dataclass, field, replace
 import duckdb
 
 from rightsize.ingest.audits import AUDIT_ROWS, project_audits, stage_from_audits
+from rightsize.ingest.copies import Copies
 from rightsize.ingest.families import REQUEST_LOGS, SOURCES, USED_LOGS, Family, spelt_keys, with_log
 from rightsize.ingest.graph_requests import normalised_requests, project_graph
-from rightsize.ingest.joined import joined
 from rightsize.ingest.projections import PROJECTIONS as _OF_OTHERS
 from rightsize.ingest.projections import raw_events
 from rightsize.ingest.readers import (
@@ -30,7 +30,7 @@ from rightsize.ingest.readers import (
 from rightsize.ingest.records import MAX_RAW_CHARACTERS, read_whole
 from rightsize.ingest.request_bodies import stage_requests
 from rightsize.ingest.risky_sign_ins import stage_risky_sign_ins
-from rightsize.ingest.sources import Scratch, SourceFile
+from rightsize.ingest.sources import NoRoomError, SourceFile
 from rightsize.store.queries import query_text
 from rightsize.store.staging import EVENT_KEY
 
@@ -107,7 +107,7 @@ def stage_logs(
     family: Family,
     log: str,
     samples: Mapping[int, Sequence[Mapping[str, object]]],
-    scratch: Scratch,
+    copies: Copies,
     counts: LogCounts,
 ) -> None:
     """Stage the records of a batch.
@@ -118,18 +118,18 @@ def stage_logs(
         family: Their envelope.
         log: The log that most of their records are likely to belong to.
         samples: The first records of each file, by its number, for the spelling of their keys.
-        scratch: Where copies of damaged files are made.
+        copies: Where copies of files are made.
         counts: What is added to.
 
     Raises:
         InputError: A file is damaged beyond its lines.
     """
-    odd = _stage_fast(con, batch, family, log, scratch, counts)
+    odd = _stage_fast(con, batch, family, log, copies, counts)
     if odd:
         _forget(con, odd, counts)
     for spelt, files in _spelt_alike([file for file in batch.files if file.number in odd], family, samples):
         for few in parted(files, batch.form, _SLOW_BYTES, len(files)):
-            for read in read_whole(con, batch.only(few), scratch):
+            for read in read_whole(con, batch.only(few), copies.scratch):
                 _stage_whole(con, read, spelt, counts)
 
 
@@ -149,7 +149,7 @@ def _stage_fast(
     batch: Batch,
     family: Family,
     log: str,
-    scratch: Scratch,
+    copies: Copies,
     counts: LogCounts,
     text_within: bool = False,
 ) -> set[int]:
@@ -159,22 +159,22 @@ def _stage_fast(
     """
     opened = log == "activity" and family.name == "camel" and batch.form in JSON_FORMS and not text_within
     try:
-        if not _project(con, batch, family, log, scratch, opened):
+        if not _project(con, batch, family, log, copies, opened):
             return set(batch.numbers)
     except READ_ERRORS as error:
         if not is_damage(error):
             raise
         if batch.has_longer_pages:
-            return _stage_fast(con, replace(batch, long_pages=True), family, log, scratch, counts, text_within)
+            return _stage_fast(con, replace(batch, long_pages=True), family, log, copies, counts, text_within)
         if opened:
-            return _stage_fast(con, batch, family, log, scratch, counts, text_within=True)
+            return _stage_fast(con, batch, family, log, copies, counts, text_within=True)
         if len(batch.files) == 1:
             return set(batch.numbers)
         half = len(batch.files) // 2
         return {
             number
             for files in (batch.files[:half], batch.files[half:])
-            for number in _stage_fast(con, batch.only(files), family, log, scratch, counts)
+            for number in _stage_fast(con, batch.only(files), family, log, copies, counts)
         }
     is_odd = f"{_ODD} OR (log = 'graph_activity' AND uri IS NULL)" if log == "graph_activity" else _ODD
     odd = {number for (number,) in con.execute(f"SELECT DISTINCT file_no FROM ingest_raw WHERE {is_odd}").fetchall()}
@@ -193,35 +193,45 @@ def _stage_fast(
     for name, numbers in sorted(others.items()):
         wanted = frozenset(numbers)
         of_log = batch.only([file for file in batch.files if file.number in wanted])
-        odd |= _stage_other(con, of_log, family, name, scratch, counts)
+        odd |= _stage_other(con, of_log, family, name, copies, counts)
     return odd
 
 
 def _project(
-    con: duckdb.DuckDBPyConnection, batch: Batch, family: Family, log: str, scratch: Scratch, opened: bool = False
+    con: duckdb.DuckDBPyConnection, batch: Batch, family: Family, log: str, copies: Copies, opened: bool = False
 ) -> bool:
     """Read the raw columns of `log` into `ingest_raw`; return whether files of this form can be read so."""
-    with joined(batch, scratch) as together:
-        can = _read_raw(con, together, family, log, opened)
-    if together.mark and con.execute("SELECT 1 FROM ingest_raw WHERE file_no IS NULL LIMIT 1").fetchall():
+    mark = ""
+    try:
+        with copies.of(batch) as parts:
+            for place, part in enumerate(parts):
+                if not _read_raw(con, part, family, log, opened, more=place > 0):
+                    return False
+                mark = part.mark
+    except NoRoomError:
         return _read_raw(con, batch, family, log, opened)
-    return can
+    if mark and con.execute("SELECT 1 FROM ingest_raw WHERE file_no IS NULL LIMIT 1").fetchall():
+        return _read_raw(con, batch, family, log, opened)
+    return True
 
 
-def _read_raw(con: duckdb.DuckDBPyConnection, batch: Batch, family: Family, log: str, opened: bool) -> bool:
+def _read_raw(
+    con: duckdb.DuckDBPyConnection, batch: Batch, family: Family, log: str, opened: bool, more: bool = False
+) -> bool:
     fields = select_fields(batch, family, opened)
     if fields is None:
         return False
-    con.execute(f"CREATE OR REPLACE TEMP TABLE ingest_raw AS {PROJECTIONS[log](fields)}", batch.parameters)
+    into = "INSERT INTO ingest_raw" if more else "CREATE OR REPLACE TEMP TABLE ingest_raw AS"
+    con.execute(f"{into} {PROJECTIONS[log](fields)}", batch.parameters)
     return True
 
 
 def _stage_other(
-    con: duckdb.DuckDBPyConnection, batch: Batch, family: Family, log: str, scratch: Scratch, counts: LogCounts
+    con: duckdb.DuckDBPyConnection, batch: Batch, family: Family, log: str, copies: Copies, counts: LogCounts
 ) -> set[int]:
     """Stage the records of one more log of files that hold several."""
     try:
-        if not _project(con, batch, family, log, scratch):
+        if not _project(con, batch, family, log, copies):
             return set(batch.numbers)
     except READ_ERRORS as error:
         if not is_damage(error):

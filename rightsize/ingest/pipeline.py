@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import groupby
@@ -15,7 +14,8 @@ from typing import IO
 import duckdb
 
 from rightsize.ingest.audits import UNMAPPED
-from rightsize.ingest.encoding import digest
+from rightsize.ingest.copies import Copies, is_unpacked
+from rightsize.ingest.digests import Digests
 from rightsize.ingest.entities import ENTITY_SHAPES
 from rightsize.ingest.families import SOURCES, USED_LOGS
 from rightsize.ingest.joined import MOST_JOINED, is_small
@@ -98,34 +98,15 @@ def stage(
         InputError: A path cannot be read, a named file is nothing that is known, or a file is damaged beyond single
             records. The staging tables are then good for nothing.
     """
-    with tempfile.TemporaryDirectory(prefix="rightsize-") as folder, ThreadPoolExecutor(max_workers=1) as hasher:
+    with tempfile.TemporaryDirectory(prefix="rightsize-") as folder, Digests() as digests:
         scratch = Scratch(Path(folder))
-        files = open_sources(paths, scratch, stdin, named=named)
-        # Hashing and verifying checksums takes a core of its own while DuckDB reads.
-        digests = {
-            file.number: hasher.submit(digest, file.stored, file.stored_compression, file.name) for file in files
-        }
-        try:
-            return _stage_files(con, files, digests, scratch, watch)
-        except Exception:
-            hasher.shutdown(wait=True, cancel_futures=True)
-            _raise_damage(digests)
-            raise
-
-
-def _raise_damage(digests: dict[int, Future[str]]) -> None:
-    """Prefer the error of a damaged stream, which says what is wrong, to what a reader made of its bytes."""
-    for future in digests.values():
-        if future.done() and not future.cancelled():
-            error = future.exception()
-            if error is not None:
-                raise error
+        return _stage_files(con, open_sources(paths, scratch, stdin, named=named), digests, scratch, watch)
 
 
 def _stage_files(
     con: duckdb.DuckDBPyConnection,
     files: Sequence[SourceFile],
-    digests: dict[int, Future[str]],
+    digests: Digests,
     scratch: Scratch,
     watch: Watch,
 ) -> StageReport:
@@ -144,13 +125,17 @@ def _stage_files(
         {"numbers": [file_id(file.number, NO_LOG) for file in files], "names": [file.file_name for file in files]},
     )
     recognised = [_recognise(con, file) for file in files]
+    for found in recognised:
+        if found.family is None or not is_unpacked(found.sniff.form, found.file.compression):
+            digests.begin(found.file)
+    copies = Copies(scratch, digests)
     counts = LogCounts()
     parts: dict[int, tuple[SourceFile, str, int]] = {}
     done, total = 0, sum(file.size for file in files)
     for group in _groups(recognised, memory_of(con) // 2):
         watch(done, total)
         with _watching(watch, done, total, [found.file.path for found in group]):
-            _stage_group(con, group, scratch, counts, parts)
+            _stage_group(con, group, copies, counts, parts)
         done += sum(found.file.size for found in group)
     for found in recognised:
         if counts.read[found.file.number, "signal"]:
@@ -177,16 +162,16 @@ def _watching(watch: Watch, done: int, total: int, paths: Sequence[Path]) -> Abs
 def _stage_group(
     con: duckdb.DuckDBPyConnection,
     group: Sequence[Recognised],
-    scratch: Scratch,
+    copies: Copies,
     counts: LogCounts,
     parts: dict[int, tuple[SourceFile, str, int]],
 ) -> None:
     first = group[0]
     if first.family is not None:
         samples = {found.file.number: found.sniff.samples for found in group}
-        stage_logs(con, _batch(group), first.family, first.log, samples, scratch, counts)
+        stage_logs(con, _batch(group), first.family, first.log, samples, copies, counts)
     elif first.shape is not None:
-        _stage_entities(con, group, scratch, parts)
+        _stage_entities(con, group, copies.scratch, parts)
     else:
         parts.update({file_id(found.file.number, NO_LOG): (found.file, found.source, 0) for found in group})
 
@@ -270,7 +255,7 @@ _ENTITY_ID = f"file_no * {file_id(1, 0)} + {NO_LOG}"
 def _report(
     con: duckdb.DuckDBPyConnection,
     parts: dict[int, tuple[SourceFile, str, int]],
-    digests: dict[int, Future[str]],
+    digests: Digests,
     counts: LogCounts,
 ) -> StageReport:
     rejected = dict(con.execute("SELECT file_id, count(*) FROM stage_rejects GROUP BY file_id").fetchall())
@@ -285,7 +270,7 @@ def _report(
             "ids": list(staged),
             "paths": [file.path for file in staged.values()],
             "sources": [file.source for file in staged.values()],
-            "digests": [digests[parts[part][0].number].result() for part in staged],
+            "digests": [digests.of(parts[part][0]) for part in staged],
             "read": [file.read for file in staged.values()],
             "rejected": [file.rejected for file in staged.values()],
         },

@@ -72,8 +72,9 @@ class Batch:
         files: The files, in order.
         header: Columns of CSV files, or of Parquet files with their types behind a tab.
         delimiter: Of CSV files.
-        joined: One file with the records of all, where there is one.
-        mark: The key under which a record in `joined` has the number of its file.
+        copies: Plain copies of the files, or of a part of their lines, that are read in their place, each with the
+            number of its file.
+        mark: The key under which a record in a copy has the number of its file, where the copy is of several.
         long_pages: Whether a page may be as long as its file, and not only as long as a record: that takes memory.
     """
 
@@ -82,14 +83,14 @@ class Batch:
     files: tuple[SourceFile, ...]
     header: tuple[str, ...] = ()
     delimiter: str = ","
-    joined: Path | None = None
+    copies: tuple[tuple[Path, int], ...] = ()
     mark: str = ""
     long_pages: bool = False
 
     @property
     def paths(self) -> list[str]:
         """What DuckDB opens."""
-        return [str(self.joined)] if self.joined else [str(file.path) for file in self.files]
+        return [str(path) for path, _ in self.copies] or [str(file.path) for file in self.files]
 
     @property
     def numbers(self) -> list[int]:
@@ -104,13 +105,15 @@ class Batch:
     @property
     def parameters(self) -> dict[str, list[str] | list[int]]:
         """The parameters of `select_fields`."""
-        return {"paths": self.paths} if self.mark else {"paths": self.paths, "numbers": self.numbers}
+        if self.mark:
+            return {"paths": self.paths}
+        return {"paths": self.paths, "numbers": [number for _, number in self.copies] or self.numbers}
 
     @property
     def longest_record(self) -> int:
         """The bytes that a record or page can have at most: DuckDB sets aside a buffer of twice that for each file."""
         most = MAX_PAGE_BYTES if self.long_pages else MAX_RECORD_BYTES
-        return min(most, max(self._longest_file + 1024, _BUFFER if self.joined else 0))
+        return min(most, max(self._longest_file + 1024, _BUFFER if self.copies else 0))
 
     @property
     def has_longer_pages(self) -> bool:
@@ -125,7 +128,7 @@ class Batch:
 
     def only(self, files: Sequence[SourceFile]) -> Batch:
         """Return the same batch of fewer files, each by itself."""
-        return replace(self, files=tuple(files), joined=None, mark="")
+        return replace(self, files=tuple(files), copies=(), mark="")
 
 
 def plain_size(file: SourceFile, form: Form) -> int:
@@ -226,7 +229,7 @@ def _json_source(batch: Batch, kinds: Mapping[str, str]) -> str:
     columns = ", ".join(f"{literal(key)}: {literal(kind)}" for key, kind in kinds.items())
     return (
         f"read_json($paths, format = '{JSON_FORMS[batch.form]}', records = true, hive_partitioning = false, "
-        f"compression = '{'none' if batch.mark else batch.compression}', "
+        f"compression = '{'none' if batch.copies else batch.compression}', "
         f"maximum_object_size = {batch.longest_record}, columns = {{{columns}}})"
     )
 

@@ -67,6 +67,10 @@ class _Found:
     named: bool
 
 
+class NoRoomError(Exception):
+    """There is no room in a Scratch."""
+
+
 class Scratch:
     """A folder of our own for what is unpacked, with generated names. The caller removes the folder."""
 

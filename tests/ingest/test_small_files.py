@@ -6,14 +6,17 @@ import codecs
 import gzip
 import hashlib
 import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
 
+from rightsize.ingest import copies as copying
 from rightsize.ingest import joined as joining
-from rightsize.ingest.joined import joined
+from rightsize.ingest.copies import Copies
+from rightsize.ingest.digests import Digests
 from rightsize.ingest.pipeline import stage
 from rightsize.ingest.readers import Batch
 from rightsize.ingest.sources import Scratch, SourceFile
@@ -122,38 +125,56 @@ def small(folder: Path, *contents: bytes) -> Batch:
     return Batch("lines", "none", tuple(files))
 
 
+def together(batch: Batch, folder: Path) -> Iterator[Batch]:
+    """Yield what is read in place of a batch."""
+    with Digests() as digests, Copies(Scratch(folder), digests).of(batch) as parts:
+        yield from parts
+
+
 def test_each_record_has_the_number_of_its_file(tmp_path: Path) -> None:
     """They stand in the order of the files, one a line, and the copy is gone afterwards."""
     batch = small(tmp_path, b'{"a":1}\n{"a":2}', b'\xef\xbb\xbf{"a":3}\r\n', b'{"a":4}\n\n')
-    with joined(batch, Scratch(tmp_path)) as together:
-        assert together.joined is not None
-        rows = [json.loads(line) for line in together.joined.read_bytes().splitlines() if line]
-    assert [(row[together.mark], row["a"]) for row in rows] == [(7, 1), (7, 2), (8, 3), (9, 4)]
-    assert not together.joined.exists()
+    for part in together(batch, tmp_path):
+        ((path, _),) = part.copies
+        rows = [json.loads(line) for line in path.read_bytes().splitlines() if line]
+        assert [(row[part.mark], row["a"]) for row in rows] == [(7, 1), (7, 2), (8, 3), (9, 4)]
+    assert not path.exists()
 
 
 def test_nobody_knows_the_key_beforehand(tmp_path: Path) -> None:
     """A record could else give itself to another file."""
     batch = small(tmp_path, b'{"a":1}', b'{"a":2}')
-    marks = set()
-    for _ in range(3):
-        with joined(batch, Scratch(tmp_path)) as together:
-            marks.add(together.mark)
-    assert len(marks) == 3
+    assert len({part.mark for _ in range(3) for part in together(batch, tmp_path)}) == 3
 
 
-def test_without_room_files_are_read_by_themselves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So are large ones, and packed ones that are longer than any log."""
+def test_large_files_are_read_by_themselves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So is one alone."""
     batch = small(tmp_path, b'{"a":1}', b'{"a":2}')
-    with joined(batch, Scratch(tmp_path / "nowhere")) as together:
-        assert together == batch
-    monkeypatch.setattr(joining, "MOST_JOINED", 5)
-    with joined(batch, Scratch(tmp_path)) as together:
-        assert together == batch
+    assert list(together(batch.only(batch.files[:1]), tmp_path)) == [batch.only(batch.files[:1])]
     monkeypatch.setattr(joining, "_SMALL", 5)
-    with joined(batch, Scratch(tmp_path)) as together:
-        assert together == batch
-    assert [path.name for path in sorted(tmp_path.iterdir())] == ["0.json", "1.json"]
+    assert list(together(batch, tmp_path)) == [batch]
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_without_room_files_are_read_by_themselves(
+    pack: Callable[[bytes], bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So are packed ones that are longer than any log; all of their records and digests are there."""
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    for number in range(3):
+        (logs / f"{number}").write_bytes(pack(b"\n".join(lines_of(number, number + 10))))
+    con, _ = staged(logs)
+    expected = told(con, dict.fromkeys(range(3), "file"))
+    with monkeypatch.context() as patch:
+        patch.setattr(joining, "MOST_JOINED", 5)
+        con, _ = staged(logs)
+        assert told(con, dict.fromkeys(range(3), "file")) == expected
+    nowhere = Scratch(tmp_path / "nowhere")
+    monkeypatch.setattr(copying, "joined", lambda batch, _, digests: joining.joined(batch, nowhere, digests))
+    con, _ = staged(logs)
+    assert told(con, dict.fromkeys(range(3), "file")) == expected
+    assert len(expected["stage_event_rows"]) == 6
 
 
 def test_a_damaged_file_among_many_is_named(tmp_path: Path) -> None:

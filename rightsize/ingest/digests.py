@@ -1,0 +1,51 @@
+"""The SHA-256 of each file of a load, as it is stored: found while a file is unpacked, or else beside the scan."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+
+from rightsize.ingest.encoding import digest
+from rightsize.ingest.sources import SourceFile
+
+
+class Digests:
+    """What files hash to. Hashing and verifying checksums takes a core of its own while DuckDB reads."""
+
+    def __init__(self) -> None:
+        self._hasher = ThreadPoolExecutor(max_workers=1)
+        self._found: dict[int, Future[str]] = {}
+
+    def __enter__(self) -> Digests:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        """Stop hashing; prefer the error of a damaged stream, which says what is wrong, to what became of its bytes."""
+        self._hasher.shutdown(wait=True, cancel_futures=True)
+        if kind is None or not issubclass(kind, Exception):
+            return
+        for future in self._found.values():
+            damage = None if future.cancelled() else future.exception()
+            if damage is not None:
+                raise damage
+
+    def begin(self, file: SourceFile) -> None:
+        """Hash a file, and verify it where it is packed, unless that was done; return before it is."""
+        if file.number not in self._found:
+            hashed = self._hasher.submit(digest, file.stored, file.stored_compression, file.name)
+            self._found[file.number] = hashed
+
+    def put(self, file: SourceFile, sha256: str) -> None:
+        """Keep what was found while a file was read to its end and verified."""
+        found: Future[str] = Future()
+        found.set_result(sha256)
+        self._found[file.number] = found
+
+    def of(self, file: SourceFile) -> str:
+        """Return the digest of a file, in hexadecimal.
+
+        Raises:
+            InputError: The file is packed and damaged.
+        """
+        self.begin(file)
+        return self._found[file.number].result()

@@ -1,0 +1,110 @@
+"""Packed files of lines as plain ones: somebody must unpack them for their checksum, faster than DuckDB does it.
+
+What is unpacked is written to scratch files that are read at once and taken away, one part ahead of what is read. A
+part ends where a line does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import IO
+
+from rightsize.ingest.digests import Digests
+from rightsize.ingest.encoding import plain_chunks
+from rightsize.ingest.readers import Batch
+from rightsize.ingest.sources import NoRoomError, Scratch, SourceFile
+
+# The first part is short, so that DuckDB begins soon; rows that come by few at a time are laid out twice.
+_FIRST_PART = 128 << 20
+_LONGEST_PART = 512 << 20
+
+
+def unpacked(batch: Batch, scratch: Scratch, digests: Digests) -> Iterator[Batch]:
+    """Yield packed files of lines as batches of plain copies, in order; each is gone when the next is asked for.
+
+    Raises:
+        NoRoomError: There is no room for a copy; what was yielded before is not all.
+        InputError: A file is damaged.
+    """
+    unpacker = _Unpacker(scratch, digests)
+    parts = unpacker.parts(batch)
+    with ThreadPoolExecutor(max_workers=1) as ahead:
+        coming = ahead.submit(next, parts, None)
+        try:
+            while (part := coming.result()) is not None:
+                coming = ahead.submit(next, parts, None)
+                yield part
+                unpacker.free(part)
+        finally:
+            ahead.shutdown()
+            parts.close()
+            unpacker.remove()
+
+
+class _Unpacker:
+    """Writes over the copies that were read: their pages are there already."""
+
+    def __init__(self, scratch: Scratch, digests: Digests) -> None:
+        self._scratch = scratch
+        self._digests = digests
+        self._made: list[Path] = []
+        self._free: list[Path] = []
+        self._filled = 0
+        self._most = _FIRST_PART
+
+    def parts(self, batch: Batch) -> Generator[Batch]:
+        copies: list[tuple[Path, int]] = []
+        try:
+            for file in batch.files:
+                for path, is_full in self._copied(file):
+                    copies.append((path, file.number))
+                    if is_full:
+                        yield replace(batch, copies=tuple(copies))
+                        copies = []
+        except OSError as error:
+            raise NoRoomError from error
+        if copies:
+            yield replace(batch, copies=tuple(copies))
+
+    def free(self, part: Batch) -> None:
+        """Take back the copies of a part."""
+        self._free += (path for path, _ in part.copies)
+
+    def remove(self) -> None:
+        """Leave nothing behind."""
+        for path in self._made:
+            path.unlink(missing_ok=True)
+
+    def _copied(self, file: SourceFile) -> Iterator[tuple[Path, bool]]:
+        """Yield each copy of some lines of a file, one at least, and whether a part is full with it."""
+        seen = hashlib.sha256()
+        path, copy = self._new_copy()
+        try:
+            for chunk in plain_chunks(file.path, file.compression, file.name, seen.update):
+                end = chunk.rfind(b"\n") + 1 if self._filled + len(chunk) > self._most else 0
+                if end:
+                    copy.write(chunk[:end])
+                    copy.truncate()
+                    copy.close()
+                    self._filled, self._most = 0, min(2 * self._most, _LONGEST_PART)
+                    yield path, True
+                    path, copy = self._new_copy()
+                copy.write(chunk[end:])
+                self._filled += len(chunk) - end
+            copy.truncate()
+        finally:
+            copy.close()
+        self._digests.put(file, seen.hexdigest())
+        yield path, False
+
+    def _new_copy(self) -> tuple[Path, IO[bytes]]:
+        if self._free:
+            path = self._free.pop()
+            return path, path.open("r+b")
+        path = self._scratch.new_path()
+        self._made.append(path)
+        return path, path.open("wb")
