@@ -5,7 +5,6 @@ from __future__ import annotations
 import codecs
 import gzip
 import hashlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
