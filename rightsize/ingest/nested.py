@@ -104,19 +104,38 @@ def value_at(values: str, place: int, *, opened: bool) -> str:
     return f"{values}_{place}" if opened else f"{values}[{place}]"
 
 
-def values_as_columns(names: Mapping[str, tuple[str, ...]], *lists: tuple[str, int], opened: bool = False) -> str:
+def values_as_columns(
+    names: Mapping[str, tuple[str, ...]],
+    *lists: tuple[str, int],
+    opened: bool = False,
+    needed: Mapping[str, str] | None = None,
+) -> str:
     """Return a select list that gives each of `names` the first value that one of its spellings has.
 
-    Each of `lists` is the name of values, one for each spelling, and the place among them before the first.
+    Args:
+        names: The columns.
+        lists: Each is the name of values, one for each spelling, and the place among them before the first.
+        opened: Whether values are columns, as `value_at` asks.
+        needed: Conditions under which columns are wanted; they are null elsewhere.
     """
     columns = []
     place = 1
     for column, spellings in names.items():
-        picked = [
-            f"nullif({value_at(values, start + place + n, opened=opened)}, '')"
-            for values, start in lists
-            for n in range(len(spellings))
+        values = [
+            value_at(values, start + place + n, opened=opened) for values, start in lists for n in range(len(spellings))
         ]
-        columns.append(f"coalesce({', '.join(picked)}) AS {column}" if len(picked) > 1 else f"{picked[0]} AS {column}")
+        text = _first_text(values, opened)
+        if needed and column in needed:
+            text = f"CASE WHEN {needed[column]} THEN {text} END"
+        columns.append(f"{text} AS {column}")
         place += len(spellings)
     return ",\n    ".join(columns)
+
+
+def _first_text(values: Sequence[str], opened: bool) -> str:
+    """Return SQL for the first of values that is there and not empty; of columns, CASE copies less than coalesce()."""
+    if opened:
+        whens = "".join(f" WHEN {value} <> '' THEN {value}" for value in values)
+        return f"CASE{whens} END"
+    picked = [f"nullif({value}, '')" for value in values]
+    return f"coalesce({', '.join(picked)})" if len(picked) > 1 else picked[0]

@@ -102,6 +102,10 @@ FROM (
 
 
 _CALLED = _unwrapped("operation_name")
+# A person's other name says nothing more, nor does a delegated scope, which only tells that there is a person.
+_NEEDED = dict.fromkeys(
+    ("claim_display_name", "claim_delegated_scope"), "coalesce(claim_upn, claim_email, claim_unique_name) IS NULL"
+)
 
 
 def _request_body(opened: bool) -> str:
@@ -126,11 +130,11 @@ SELECT file_no, line, log,
     {ISO_TIME.format("time")} AS time,
     {ISO_TIME.format("submitted")} AS submitted,
     coalesce({category}, {_unwrapped("category")}) AS category,
-    {_unwrapped("operation_name")} AS operation_name,
     {values_as_columns(AUTHORIZATION, *authorization, opened=opened)},
-    -- The same place in capitals, and the longest text of a record: it counts only where the other is missing.
+    -- The same operation and place in capitals, the longest texts of all: they count only where the others are missing.
+    CASE WHEN auth_action IS NULL THEN {_CALLED} WHEN {_CALLED} IS NOT NULL THEN '' END AS operation_name,
     CASE WHEN auth_scope IS NULL THEN resource_id END AS resource_id,
-    {values_as_columns(CLAIMS, *claims, opened=opened)},
+    {values_as_columns(CLAIMS, *claims, opened=opened, needed=_NEEDED)},
     caller,
     coalesce(caller_ip, {address}, {other_address}, claim_ip) AS caller_ip,
     correlation_id, event_id,
