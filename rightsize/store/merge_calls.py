@@ -97,15 +97,19 @@ def judge_rows(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
         CREATE OR REPLACE TEMP VIEW merge_acting AS
         SELECT {acting()} FROM stage_event_rows AS r JOIN merge_best AS b ON r.rowid = b.place
         UNION ALL SELECT {MARKED_ACTING} FROM merge_mixed_changed""")
+    # What is looked up stands above what leaves rows out, and not beside it, where it might be looked up for all rows.
     con.execute(f"""
         CREATE OR REPLACE TEMP VIEW merge_changed AS
-        SELECT b.event_key, b.time, source, plane, category, rank::TINYINT AS rank, correlation_id,
-            coalesce(b.operation_key, o.operation_key) AS operation_key,
-            coalesce(b.scope_key, s.scope_key) AS scope_key, {_MARKED}, {acting()}
-        FROM (SELECT *, rowid AS place, (4 - rank)::VARCHAR AS mark FROM stage_event_rows) AS r
-        JOIN merge_best AS b USING (place)
-        JOIN staged_operations AS o USING (operation) JOIN staged_scopes AS s USING (scope)
-        UNION ALL SELECT {_COLUMNS}, {MARKED_ACTING} FROM merge_mixed_changed""")
+        SELECT * EXCLUDE (operation, scope, known_operation, known_scope) REPLACE (
+            coalesce(operation_key, known_operation) AS operation_key, coalesce(scope_key, known_scope) AS scope_key)
+        FROM (
+            SELECT b.event_key, b.time, source, plane, category, rank::TINYINT AS rank, correlation_id, operation_key,
+                scope_key, {_MARKED}, {acting()}, operation, scope
+            FROM (SELECT *, rowid AS place, (4 - rank)::VARCHAR AS mark FROM stage_event_rows) AS r
+            JOIN merge_best AS b USING (place)
+            UNION ALL SELECT {_COLUMNS}, {MARKED_ACTING}, NULL, NULL FROM merge_mixed_changed)
+        LEFT JOIN (SELECT operation, operation_key AS known_operation FROM staged_operations) USING (operation)
+        LEFT JOIN (SELECT scope, scope_key AS known_scope FROM staged_scopes) USING (scope)""")
     return new
 
 
