@@ -198,7 +198,7 @@ addressed AS (
         CASE WHEN NOT by_key THEN nullif(app_guid, '') END AS app_id,
         CASE
             WHEN regexp_matches(caller_ip, '^[0-9.]+$') THEN caller_ip
-            WHEN caller_ip LIKE '[%' THEN regexp_extract(caller_ip, '^[[]([0-9A-Fa-f:.]+)[]]', 1)
+            WHEN caller_ip LIKE '[%' THEN regexp_extract(caller_ip, '^.([0-9A-Fa-f:.]+)[]]', 1)
             WHEN regexp_matches(caller_ip, '^[0-9.]+:[0-9]+$') THEN regexp_extract(caller_ip, '^([0-9.]+)', 1)
             WHEN regexp_matches(caller_ip, '^[0-9A-Fa-f:.]+$') THEN caller_ip
         END AS ip

@@ -108,6 +108,7 @@ def _odd_lines() -> list[Any]:
         made_up(7010, identity={key: json.dumps(value) for key, value in made_up(7010)["identity"].items()}),
         made_up(7011, identity=made_up(7011)["identity"] | {"claims": json.dumps(made_up(7011)["identity"]["claims"])}),
         made_up(7012, properties=json.dumps({"eventCategory": "Policy"})),
+        made_up(7013, callerIpAddress="[2001:db8::1]:443", correlationId=None),
         {key.upper(): value for key, value in made_up(7008).items()},
         made_up(7009, operationName="MICROSOFT.WEB/SITES/İ/write", identity={}),
         {"unknown": "record"},
