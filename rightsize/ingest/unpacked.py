@@ -1,7 +1,7 @@
-"""Packed files of lines as plain ones: somebody must unpack them for their checksum, faster than DuckDB does it.
+"""Packed files of lines as plain ones: somebody must unpack them for their checksum, and does it faster than DuckDB.
 
-What is unpacked is written to scratch files that are read at once and taken away, one part ahead of what is read. A
-part ends where a line does.
+What is unpacked is written to scratch files one part ahead of what is read, over the parts that were read. A part ends
+where a line does.
 """
 
 from __future__ import annotations
