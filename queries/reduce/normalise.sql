@@ -59,7 +59,7 @@ known AS (
         CASE
             WHEN sub_status_number <> '' THEN CAST(sub_status_number AS INTEGER)
             WHEN sub_status_names.meaning IS NOT NULL THEN CAST(sub_status_names.meaning AS INTEGER)
-            WHEN status_code_key LIKE '___' THEN TRY_CAST(status_code_key AS INTEGER)
+            WHEN status_code_key LIKE '___' AND regexp_matches(status_code_key, '^[0-9]+$') THEN CAST(status_code_key AS INTEGER)
             ELSE CAST(status_code_names.meaning AS INTEGER)
         END AS http_code,
         CASE
@@ -151,11 +151,11 @@ judged AS (
         CASE
             WHEN regexp_matches(time, '^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ]([01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}([.][0-9]*)?Z?$') THEN
                 TRY_CAST(CASE WHEN length(time) > 26 THEN substr(time, 1, 26) ELSE rtrim(time, 'Z') END AS TIMESTAMP)
-            WHEN regexp_matches(time, '^[0-9-]{10}[T ][0-9:.]{8,20} ?[+-][0-9]{2}:?[0-9]{2}$') THEN
+            WHEN regexp_matches(time, '^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ]([01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}([.][0-9]+)? ?[+-](0[0-9]|1[0-4]):?[0-5][0-9]$') THEN
                 TRY_CAST(replace(replace(time, ' +', '+'), ' -', '-') AS TIMESTAMPTZ) AT TIME ZONE 'UTC'
         END AS event_time,
         -- Log Analytics rewrites the time of what it receives late; nothing is submitted before it happened.
-        CASE WHEN submitted LIKE '____-__-__T%Z' AND length(submitted) <= 30 THEN
+        CASE WHEN regexp_matches(submitted, '^[0-9]{4}-[0-9]{2}-[0-9]{2}T([01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}([.][0-9]*)?Z$') THEN
             TRY_CAST(rtrim(substr(submitted, 1, 26), 'Z') AS TIMESTAMP)
         END AS submitted_time
     FROM known
@@ -287,7 +287,10 @@ SELECT
             ELSE rtrim(translate(trim(claim_token_id), '+/', '-_'), '=')
         END, ''
     ) END AS token_id,
-    CASE WHEN NOT by_key THEN nullif(lower(trim(claim_session_id)), '') END AS session_id,
+    CASE WHEN NOT by_key THEN nullif(
+        CASE WHEN bit_length(claim_session_id) = 8 * length(claim_session_id) THEN lower(trim(claim_session_id))
+            ELSE translate(trim(claim_session_id), 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz') END, ''
+    ) END AS session_id,
     CASE outcome WHEN 'succeeded' THEN 4 WHEN 'failed' THEN 3 WHEN 'denied' THEN 2 WHEN 'started' THEN 1 ELSE 0 END AS rank,
     CASE
         -- Nearly every row: nothing below is then computed.

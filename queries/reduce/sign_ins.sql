@@ -14,11 +14,12 @@ WITH told AS (
         translate(app_id, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz') AS app_key,
         translate(resource_app_id, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz') AS resource_key,
         translate(trim(result), 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz') AS result_key,
+        -- 2025-01-15T09:30:45.1234567Z, the same with a space or without Z, or with an offset.
         CASE
-            WHEN time NOT LIKE '____-__-__%' OR translate(time, '0123456789-:.+TZ ', '') <> '' OR length(time) > 35 THEN NULL
-            WHEN substr(time, 20) LIKE '%+%' OR substr(time, 20) LIKE '%-%' THEN
-                TRY_CAST(time AS TIMESTAMPTZ) AT TIME ZONE 'UTC'
-            ELSE TRY_CAST(rtrim(substr(time, 1, 26), 'Z') AS TIMESTAMP)
+            WHEN regexp_matches(time, '^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ]([01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}([.][0-9]*)?Z?$') THEN
+                TRY_CAST(rtrim(substr(time, 1, 26), 'Z') AS TIMESTAMP)
+            WHEN regexp_matches(time, '^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ]([01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}([.][0-9]+)? ?[+-](0[0-9]|1[0-4]):?[0-5][0-9]$') THEN
+                TRY_CAST(replace(replace(time, ' +', '+'), ' -', '-') AS TIMESTAMPTZ) AT TIME ZONE 'UTC'
         END AS time_utc
     FROM raw_sign_ins
 )
@@ -52,7 +53,7 @@ SELECT
         WHEN length(trim(country)) = 2 AND regexp_matches(trim(country), '^[A-Za-z][A-Za-z]$')
             THEN translate(trim(country), 'abcdefghijklmnopqrstuvwxyz', 'ABCDEFGHIJKLMNOPQRSTUVWXYZ')
     END AS country,
-    CASE WHEN TRY_CAST(trim(network_number) AS BIGINT) > 0 THEN trim(network_number) END AS network_number,
+    CASE WHEN regexp_matches(trim(network_number), '^0{0,9}[1-9][0-9]{0,9}$') THEN trim(network_number) END AS network_number,
     CASE
         WHEN time IS NULL OR time = '' THEN 'it has no time'
         WHEN time_utc IS NULL THEN 'its time cannot be read'

@@ -4,9 +4,11 @@ r"""DuckDB's SQL to Spark's: sqlglot carries it, and this mends what would mean 
 |---|---|
 | a list of JSON paths, each parsing the text | the text parsed once into a struct, and an array of its members |
 | `$` in a regular expression: the end of the text | `\z`; Java's `$` stands before a last line break too |
+| `.` in one: all but a line feed | `[^\n]`; Java's `.` is no carriage return either |
 | `strlen` counts bytes | `octet_length` |
 | `try_strptime` with a list of formats | the first of `try_to_timestamp` that can read it |
 | `strftime` with letters in its format | `date_format` with these quoted |
+| `trim` without characters | the same of each space that Unicode knows; Spark's takes one |
 | `chr` of any character | the character; Spark's `chr` knows 256 |
 | `unnest(CASE WHEN len(x) > 0 THEN x ELSE [NULL] END)` | `explode_outer(x)` |
 | `row_number() OVER ()` | `monotonically_increasing_id()`: it only tells rows apart |
@@ -34,8 +36,11 @@ except ImportError:
     ) from None
 
 _STEP = re.compile(r'\."([^"]*)"|\.([A-Za-z_][A-Za-z0-9_]*)|\[(\d+)\]')
-# What a class `[...]` holds is left alone; outside of one, `$` is the end of the text.
-_END = re.compile(r"(\[[^\]]*\])|\$")
+# What a class `[...]` holds is left alone, and what is escaped.
+_LETTERS = re.compile(r"(\[[^\]]*\]|\\.)|[$.]")
+_JAVA_LETTERS = {"$": r"\z", ".": r"[^\n]"}
+# Unicode's separators of words (Zs).
+_SPACES = " \u00a0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + "\u202f\u205f\u3000"
 _HEX = "[0-9A-Fa-f]"
 _UUID = rf"^({_HEX}{{8}})-?({_HEX}{{4}})-?({_HEX}{{4}})-?({_HEX}{{4}})-?({_HEX}{{12}})\z"
 _JAVA_FIELDS = {"%Y": "yyyy", "%m": "MM", "%d": "dd", "%H": "HH", "%M": "mm", "%S": "ss", "%f": "SSSSSS"}
@@ -111,7 +116,7 @@ def _mended(node: Any, opened: Mapping[str, Nested]) -> Any:
     if isinstance(node, (exp.RegexpLike, exp.RegexpExtract, exp.RegexpReplace)):
         pattern = node.expression
         if isinstance(pattern, exp.Literal) and pattern.is_string:
-            pattern.set("this", _END.sub(lambda found: found[1] or r"\z", pattern.this))
+            pattern.set("this", _LETTERS.sub(lambda found: found[1] or _JAVA_LETTERS[found[0]], pattern.this))
         return node
     if isinstance(node, exp.TryCast) and node.to.is_type("uuid"):
         return _dashed(node.this)
@@ -122,6 +127,9 @@ def _mended(node: Any, opened: Mapping[str, Nested]) -> Any:
         return exp.Anonymous(this="date_format", expressions=[node.this, exp.Literal.string(written)])
     if isinstance(node, exp.Explode) and isinstance(node.this, exp.Case):
         return exp.Anonymous(this="explode_outer", expressions=[node.this.args["ifs"][0].args["true"]])
+    if isinstance(node, exp.Trim) and not node.expression:
+        position = node.args.get("position") or "BOTH"
+        return exp.Trim(this=node.this, expression=exp.Literal.string(_SPACES), position=position)
     if isinstance(node, exp.Chr):
         return exp.Literal.string("".join(chr(int(code.this)) for code in node.expressions))
     if isinstance(node, exp.Anonymous):

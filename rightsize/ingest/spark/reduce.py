@@ -68,7 +68,7 @@ def reduce_path(session: SparkSession, path: str, landing: Landing) -> Reduction
     Raises:
         InputError: Nothing under the path is a log that is known.
     """
-    _create_references(session)
+    create_references(session)
     parts, unread = find_parts(session, path)
     reduction = Reduction(path, unread=unread)
     for part in parts:
@@ -241,7 +241,7 @@ def _keep_examples(session: SparkSession, rows: str, reduction: Reduction) -> di
     return {problem: records for problem, _, records in kept}
 
 
-def _create_references(session: SparkSession) -> None:
+def create_references(session: SparkSession) -> None:
     """Lay out the rules that the queries join, as they are on DuckDB."""
     from pyspark.sql import functions  # noqa: PLC0415  there is a session, so there is Spark
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import pytest
 
 pytest.importorskip("sqlglot", reason="needs sqlglot")
@@ -9,6 +11,7 @@ pytest.importorskip("sqlglot", reason="needs sqlglot")
 from rightsize.ingest.spark.carry import columns_of, to_spark
 from rightsize.store.queries import query_text
 
+SPACES = "".join(letter for letter in map(chr, range(0x10000)) if unicodedata.category(letter) == "Zs")
 DASHED = "^" + "-?".join(f"([0-9A-Fa-f]{{{n}}})" for n in (8, 4, 4, 4, 12)) + r"\\z"
 
 
@@ -26,6 +29,9 @@ def test_every_query_of_the_reduction_is_carried(name: str) -> None:
     [
         ("SELECT regexp_matches(t, '^a$')", r"SELECT t RLIKE '^a\\z'"),
         ("SELECT regexp_extract(t, '^[$]a$', 1)", r"SELECT REGEXP_EXTRACT(t, '^[$]a\\z')"),
+        (r"SELECT regexp_matches(t, '^[.]\..')", r"SELECT t RLIKE '^[.]\\.[^\\n]'"),
+        ("SELECT trim(t)", f"SELECT TRIM(BOTH '{SPACES}' FROM t)"),
+        ("SELECT rtrim(t, 'Z')", "SELECT TRIM(TRAILING 'Z' FROM t)"),
         ("SELECT strlen(t)", "SELECT OCTET_LENGTH(t)"),
         ("SELECT replace(t, chr(8239), ' ')", "SELECT REPLACE(t, '\u202f', ' ')"),
         ("SELECT row_number() OVER () AS n FROM t", "SELECT MONOTONICALLY_INCREASING_ID() AS n FROM t"),

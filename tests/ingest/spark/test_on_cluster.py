@@ -6,21 +6,29 @@ import gzip
 import json
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import polars as pl
 import pytest
 
 pytest.importorskip("sqlglot", reason="needs sqlglot")
 
+from rightsize.ingest.projections import RAW_EVENT_COLUMNS, RAW_SIGN_IN_COLUMNS
+from rightsize.ingest.readings import READ_COLUMNS, with_readings
+from rightsize.ingest.reference import create_reference_tables
+from rightsize.ingest.spark.carry import to_spark
+from rightsize.ingest.spark.reduce import create_references
 from rightsize.ingest.spark.session import spark_session
 from rightsize.model.errors import InputError, ServiceError
 from rightsize.store.connection import open_store
+from rightsize.store.queries import query_text
 from rightsize.workflow.load import load_paths
 from rightsize.workflow.load_spark import load_on_spark
 from tests.ingest.spark.cluster import Cluster, spark_cluster
+from tests.ingest.spark.hostile import EVENTS, SIGN_INS, rows_of
 from tests.ingest.test_storage_logs import record as storage_record
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Spark and its parts warn of one another
@@ -237,6 +245,45 @@ def _rows(numbers: range) -> pl.DataFrame:
             "Properties_d": [json.dumps(record.get("properties", {})) for record in records],
         }
     ).with_columns(pl.col("TimeGenerated").str.strptime(pl.Datetime("us", "UTC"), "%Y-%m-%dT%H:%M:%S%.fZ"))
+
+
+def _raw(con: duckdb.DuckDBPyConnection, columns: Sequence[str], texts: dict[str, Sequence[str | None]]) -> None:
+    """Fill `raw` with hostile rows; what has no texts is null."""
+    rows = rows_of(texts, 3000, seed=len(texts))
+    others = {column: None for column in columns if column not in texts}
+    found = [{**others, **row, "file_no": 0, "line": n, "source": ("activity_log", "storage_log")[n % 2]}
+             for n, row in enumerate(rows)]  # fmt: skip
+    kinds = {"file_no": pl.Int32, "line": pl.Int64, "ordinal": pl.Int64}
+    frame = pl.DataFrame(found, schema={column: kinds.get(column, pl.String) for column in columns})
+    con.register("rows", frame.to_arrow())
+    con.execute("CREATE OR REPLACE TABLE raw AS FROM rows")
+
+
+def test_hostile_texts_mean_the_same_on_both(cluster: Cluster, tmp_path: Path) -> None:
+    """Spaces and digits of other scripts, times that are none, line breaks: every column of every row is equal."""
+    con = duckdb.connect()
+    con.execute("SET TimeZone = 'UTC'")
+    create_reference_tables(con)
+    raw = [column for column in RAW_EVENT_COLUMNS if column not in READ_COLUMNS]
+    cases = (
+        ("normalise", "raw_events", raw, EVENTS, with_readings("SELECT * FROM raw", ())),
+        ("sign_ins", "raw_sign_ins", RAW_SIGN_IN_COLUMNS, SIGN_INS, "SELECT * FROM raw"),
+    )
+    with spark_session(cluster.url) as session:
+        create_references(session)
+        for query, relation, columns, texts, read in cases:
+            _raw(con, columns, texts)
+            con.execute(f"CREATE OR REPLACE VIEW {relation} AS {read}")
+            con.execute(f"COPY raw TO '{tmp_path / query}.parquet' (FORMAT parquet)")
+            session.read.parquet(f"{tmp_path / query}.parquet").createOrReplaceTempView("raw")
+            session.sql(to_spark(read)).createOrReplaceTempView(relation)
+            sql = query_text(f"reduce/{query}")
+            found = con.execute(sql)
+            names = [column[0] for column in found.description]
+            here = {row[names.index("line")]: dict(zip(names, row, strict=True)) for row in found.fetchall()}
+            there = {row["line"]: row.asDict() for row in session.sql(to_spark(sql)).collect()}
+            assert len(here) > 1500
+            assert here == there
 
 
 def test_a_session_leaves_the_process_as_it_was(cluster: Cluster) -> None:
