@@ -97,7 +97,7 @@ def contents(*, damaged: bool) -> list[bytes]:
 @pytest.mark.parametrize(("seed", "damaged"), [(1, False), (2, False), (3, True), (4, True)])
 def test_what_is_said_of_a_file_does_not_depend_on_its_neighbours(seed: int, damaged: bool, tmp_path: Path) -> None:
     """Rows, rejects with their lines, and counts are those of each file by itself, however the others are written."""
-    files = contents(damaged=False) * 2 + [lines_of(n)[0] for n in range(20, 60)]
+    files = contents(damaged=False) * 2 + [lines_of(n)[0] for n in range(20, 32)]
     files += contents(damaged=True) if damaged else []
     files.sort(key=lambda content: hashlib.sha256(content + bytes([seed])).digest())
     for number, content in enumerate(files):
@@ -105,10 +105,13 @@ def test_what_is_said_of_a_file_does_not_depend_on_its_neighbours(seed: int, dam
     paths = sorted(tmp_path.iterdir())
     together, _ = staged(tmp_path)
     alone: dict[str, list[Any]] = {table: [] for table in FILLED}
+    by_content: dict[bytes, dict[str, list[Any]]] = {}
     for path in paths:
-        con, _ = staged(path)
-        for table, rows in told(con, {0: path.name}).items():
-            alone[table] += rows
+        content = path.read_bytes()
+        if content not in by_content:
+            by_content[content] = told(staged(path)[0], {0: ""})
+        for table, rows in by_content[content].items():
+            alone[table] += [(path.name, *row[1:]) for row in rows]
     names = {number: path.name for number, path in enumerate(paths)}
     assert told(together, names) == {table: sorted(rows) for table, rows in alone.items()}
     assert alone["stage_sign_in_rows"]
