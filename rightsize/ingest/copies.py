@@ -16,7 +16,7 @@ from rightsize.ingest.unpacked import unpacked
 
 
 def is_unpacked(form: Form, compression: Compression) -> bool:
-    """Tell whether the log records of such a file are read from a copy, while which is made it is hashed."""
+    """Tell whether the log records of such a file are read from a copy, and it is hashed while that is made."""
     return form == "lines" and compression != "none"
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 
-from rightsize.ingest.encoding import digest
+from rightsize.ingest.encoding import digest, plain_chunks
 from rightsize.ingest.sources import SourceFile
 
 
@@ -35,10 +37,16 @@ class Digests:
             hashed = self._hasher.submit(digest, file.stored, file.stored_compression, file.name)
             self._found[file.number] = hashed
 
-    def put(self, file: SourceFile, sha256: str) -> None:
-        """Keep what was found while a file was read to its end and verified."""
+    def chunks(self, file: SourceFile) -> Iterator[bytes]:
+        """Yield the bytes of a packed file, decompressed, and keep what it hashes to when all were read and verified.
+
+        Raises:
+            InputError: The file is damaged.
+        """
+        seen = hashlib.sha256()
+        yield from plain_chunks(file.path, file.compression, file.name, seen.update)
         found: Future[str] = Future()
-        found.set_result(sha256)
+        found.set_result(seen.hexdigest())
         self._found[file.number] = found
 
     def of(self, file: SourceFile) -> str:

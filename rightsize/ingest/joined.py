@@ -7,7 +7,6 @@ file, under a key that nobody can know before; everything else of a line stays a
 from __future__ import annotations
 
 import codecs
-import hashlib
 import re
 import secrets
 from collections.abc import Iterator
@@ -15,7 +14,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from rightsize.ingest.digests import Digests
-from rightsize.ingest.encoding import plain_chunks
 from rightsize.ingest.readers import Batch, plain_size
 from rightsize.ingest.sniff import Form
 from rightsize.ingest.sources import NoRoomError, Scratch, SourceFile
@@ -72,10 +70,8 @@ def _lines(file: SourceFile, most: int, digests: Digests) -> bytes:
     if file.compression == "none":
         return file.path.read_bytes()
     lines = bytearray()
-    seen = hashlib.sha256()
-    for chunk in plain_chunks(file.path, file.compression, file.name, seen.update):
+    for chunk in digests.chunks(file):
         lines += chunk
         if len(lines) > most:
             raise NoRoomError
-    digests.put(file, seen.hexdigest())
     return bytes(lines)

@@ -6,7 +6,6 @@ where a line does.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -14,7 +13,6 @@ from pathlib import Path
 from typing import IO
 
 from rightsize.ingest.digests import Digests
-from rightsize.ingest.encoding import plain_chunks
 from rightsize.ingest.readers import Batch
 from rightsize.ingest.sources import NoRoomError, Scratch, SourceFile
 
@@ -24,7 +22,7 @@ _LONGEST_PART = 512 << 20
 
 
 def unpacked(batch: Batch, scratch: Scratch, digests: Digests) -> Iterator[Batch]:
-    """Yield packed files of lines as batches of plain copies, in order; each is gone when the next is asked for.
+    """Yield packed files of lines as batches of plain copies, in order, each good until the next is asked for.
 
     Raises:
         NoRoomError: There is no room for a copy; what was yielded before is not all.
@@ -81,10 +79,9 @@ class _Unpacker:
 
     def _copied(self, file: SourceFile) -> Iterator[tuple[Path, bool]]:
         """Yield each copy of some lines of a file, one at least, and whether a part is full with it."""
-        seen = hashlib.sha256()
         path, copy = self._new_copy()
         try:
-            for chunk in plain_chunks(file.path, file.compression, file.name, seen.update):
+            for chunk in self._digests.chunks(file):
                 end = chunk.rfind(b"\n") + 1 if self._filled + len(chunk) > self._most else 0
                 if end:
                     copy.write(chunk[:end])
@@ -98,7 +95,6 @@ class _Unpacker:
             copy.truncate()
         finally:
             copy.close()
-        self._digests.put(file, seen.hexdigest())
         yield path, False
 
     def _new_copy(self) -> tuple[Path, IO[bytes]]:
