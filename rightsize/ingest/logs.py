@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 import duckdb
 
+from rightsize.ingest.alike import forget_alike, packed, packed_words, pays, stage_alike
 from rightsize.ingest.audits import AUDIT_ROWS, project_audits, stage_from_audits
 from rightsize.ingest.copies import Copies
 from rightsize.ingest.families import REQUEST_LOGS, SOURCES, USED_LOGS, Family, spelt_keys, with_log
@@ -32,7 +33,7 @@ from rightsize.ingest.request_bodies import stage_requests
 from rightsize.ingest.risky_sign_ins import stage_risky_sign_ins
 from rightsize.ingest.sources import NoRoomError, SourceFile
 from rightsize.store.queries import query_text
-from rightsize.store.staging import EVENT_KEY
+from rightsize.store.staging import EVENT_KEY, EVENT_TEXTS, stage_events
 
 PROJECTIONS = {
     **_OF_OTHERS,
@@ -47,7 +48,7 @@ NO_LOG = len(_LOGS)
 """The place among a file's ids of what is no log."""
 
 _OF_LOGS = (
-    "stage_event_rows",
+    "stage_events",
     "stage_sign_in_rows",
     "stage_request_rows",
     "stage_pim_records",
@@ -56,11 +57,6 @@ _OF_LOGS = (
 )
 """The tables that the records of a log fill."""
 
-_STAGED_EVENTS = (
-    "time, source, plane, principal_id, principal_type, principal_name, app_id, operation, scope, outcome, "
-    "role_assignment_id, role_definition_id, evidence_principal_id, correlation_id, event_id, ip, "
-    "category, access, token_id, session_id, rank"
-)
 _STAGED_SIGN_INS = (
     "time, sign_in_id, principal_id, principal_name, app_id, resource_id, resource_name, kind, succeeded, "
     "correlation_id, token_id, session_id, ip, country, network_number"
@@ -178,10 +174,10 @@ def _stage_fast(
         }
     is_odd = f"{_ODD} OR (log = 'graph_activity' AND uri IS NULL)" if log == "graph_activity" else _ODD
     odd = {number for (number,) in con.execute(f"SELECT DISTINCT file_no FROM ingest_raw WHERE {is_odd}").fetchall()}
-    odd = _stage_normalised(con, log, odd)
+    odd = _stage_normalised(con, batch, log, odd)
     found = _count_logs(con)
     _stage_requests(con, log)
-    _count_words(con, log, odd, counts)
+    _count_words(con, log, odd, counts, packed_words() if pays(batch, log) else _WORDS)
     others: dict[str, list[int]] = {}
     for (number, name), records in found.items():
         if number in odd:
@@ -221,8 +217,9 @@ def _read_raw(
     fields = select_fields(batch, family, opened)
     if fields is None:
         return False
+    projected = PROJECTIONS[log](fields)
     into = "INSERT INTO ingest_raw" if more else "CREATE OR REPLACE TEMP TABLE ingest_raw AS"
-    con.execute(f"{into} {PROJECTIONS[log](fields)}", batch.parameters)
+    con.execute(f"{into} {packed(projected) if pays(batch, log) else projected}", batch.parameters)
     return True
 
 
@@ -238,10 +235,10 @@ def _stage_other(
             raise
         # What the files hold was read a moment ago, beside others or with other columns.
         return set(batch.numbers)
-    problems = _stage_normalised(con, log, set())
+    problems = _stage_normalised(con, batch, log, set())
     found = _count_logs(con)
     _stage_requests(con, log)
-    _count_words(con, log, problems, counts)
+    _count_words(con, log, problems, counts, packed_words() if pays(batch, log) else _WORDS)
     for (number, name), records in found.items():
         if name == log and number not in problems:
             counts.read[number, name] += records
@@ -276,6 +273,7 @@ def forget_readings(con: duckdb.DuckDBPyConnection) -> None:
     """Give the memory of what was read last free."""
     for name in ("ingest_raw", "ingest_rows", "ingest_records", "ingest_damaged", "ingest_logs", "ingest_entities"):
         con.execute(f"DROP TABLE IF EXISTS temp.{name}")
+    forget_alike(con)
 
 
 def _forget(con: duckdb.DuckDBPyConnection, numbers: Collection[int], counts: LogCounts) -> None:
@@ -311,8 +309,7 @@ FROM ingest_raw JOIN (
 def _normalised(con: duckdb.DuckDBPyConnection, log: str) -> str:
     """Return SQL for the normalised rows of `log` in `ingest_raw`, with the problem that each has."""
     relation, query = _QUERIES.get(log, _EVENT_QUERY)
-    rows = f"{_NUMBERED_ROWS} WHERE log = '{log}'"
-    con.execute(f"CREATE OR REPLACE TEMP VIEW ingest_numbered AS {rows}")
+    _number_rows(con, log)
     raw = "FROM ingest_numbered"
     if relation == _EVENT_QUERY[0]:
         raw = raw_events(log, raw, "ingest_raw")
@@ -320,22 +317,23 @@ def _normalised(con: duckdb.DuckDBPyConnection, log: str) -> str:
     return normalised_requests() if log == "graph_activity" else query_text(query) if query else AUDIT_ROWS
 
 
-def _stage_normalised(con: duckdb.DuckDBPyConnection, log: str, odd: set[int]) -> set[int]:
-    """Stage the rows of `log` from `ingest_raw`, of other files than `odd`; return the files that have problems.
+def _number_rows(con: duckdb.DuckDBPyConnection, log: str) -> None:
+    con.execute(f"CREATE OR REPLACE TEMP VIEW ingest_numbered AS {_NUMBERED_ROWS} WHERE log = '{log}'")
 
-    Of what other steps look at too, rows of files without problems are staged; else all at once, and `stage_logs` takes
-    those of files with problems back.
+
+def _stage_normalised(con: duckdb.DuckDBPyConnection, batch: Batch, log: str, odd: set[int]) -> set[int]:
+    """Stage the rows of `log` from `ingest_raw`; return the files in `odd` and those with problems.
+
+    Of what is read packed these, too, are staged, and `stage_logs` takes them back.
     """
-    if log in ("sign_in", "entra_audit"):
-        problems = odd | _normalise(con, log)
-        _stage_rows(con, log, problems)
-        return problems
-    con.execute(
-        f"INSERT INTO stage_event_rows (file_id, line, event_key, {_STAGED_EVENTS}, problem) "
-        f"SELECT {_log_file(log)}, line, {EVENT_KEY}, {_STAGED_EVENTS}, problem FROM ({_normalised(con, log)})"
-    )
-    found = con.execute("SELECT DISTINCT file_id FROM stage_event_rows WHERE problem IS NOT NULL").fetchall()
-    return odd | {part // _IDS_PER_FILE for (part,) in found}
+    if pays(batch, log):
+        _number_rows(con, log)
+        odd = odd | stage_alike(con, _log_file(log))
+        found = con.execute("SELECT DISTINCT file_id FROM stage_events WHERE time IS NULL").fetchall()
+        return odd | {part // _IDS_PER_FILE for (part,) in found}
+    problems = odd | _normalise(con, log)
+    _stage_rows(con, log, problems)
+    return problems
 
 
 def _normalise(con: duckdb.DuckDBPyConnection, log: str) -> set[int]:
@@ -356,16 +354,17 @@ def _stage_rows(con: duckdb.DuckDBPyConnection, log: str, without: set[int]) -> 
         stage_from_audits(con, _log_file(log), without)
     if log == "sign_in":
         stage_risky_sign_ins(con, _log_file(log), without)
-    table, columns, values = ("stage_sign_in_rows", _STAGED_SIGN_INS, _STAGED_SIGN_INS)
-    if log != "sign_in":
-        table, columns = ("stage_event_rows", f"event_key, {_STAGED_EVENTS}")
-        values = f"{EVENT_KEY}, {_STAGED_EVENTS}"
-    con.execute(
-        f"INSERT INTO {table} (file_id, line, {columns}) "
-        f"SELECT {_log_file(log)}, line, {values} FROM ingest_rows "
-        "WHERE problem IS NULL AND NOT list_contains($without, file_no)",
-        {"without": sorted(without)},
-    )
+    of_use = "FROM ingest_rows WHERE problem IS NULL AND NOT list_contains($without, file_no)"
+    values = {"without": sorted(without)}
+    if log == "sign_in":
+        con.execute(
+            f"INSERT INTO stage_sign_in_rows (file_id, line, {_STAGED_SIGN_INS}) "
+            f"SELECT {_log_file(log)}, line, {_STAGED_SIGN_INS} {of_use}",
+            values,
+        )
+        return
+    texts = ", ".join(name for name in EVENT_TEXTS if name != "event_key")
+    stage_events(con, f"SELECT {_log_file(log)} AS file_id, line, {EVENT_KEY} AS event_key, {texts} {of_use}", values)
 
 
 def _stage_requests(con: duckdb.DuckDBPyConnection, log: str) -> None:
@@ -373,28 +372,33 @@ def _stage_requests(con: duckdb.DuckDBPyConnection, log: str) -> None:
         stage_requests(con, _log_file(log))
 
 
-def _count_words(con: duckdb.DuckDBPyConnection, log: str, without: set[int], counts: LogCounts) -> None:
+_WORDS = "SELECT file_no, status, category, 1 AS records FROM ingest_raw WHERE log = 'activity'"
+
+
+def _count_words(
+    con: duckdb.DuckDBPyConnection, log: str, without: set[int], counts: LogCounts, words: str = _WORDS
+) -> None:
     """Count the words that decide what a record of the Activity Log means and that nobody would miss."""
     if log != "activity":
         return
-    words = con.execute(
-        """
+    found = con.execute(
+        f"""
         SELECT status, category, is_administrative,
             is_administrative AND status IS NOT NULL
                 AND lower(trim(status)) NOT IN (SELECT spelling FROM log_statuses WHERE field = 'status') AS is_unknown,
             records
         FROM (
-            SELECT status, category, count(*) AS records,
+            SELECT status, category, sum(records)::BIGINT AS records,
                 coalesce(lower(category), 'write') IN ('administrative', 'write', 'delete', 'action')
                     AS is_administrative
-            FROM ingest_raw WHERE log = 'activity' AND NOT list_contains($without, file_no)
+            FROM ({words}) WHERE NOT list_contains($without, file_no)
             GROUP BY status, category
         )
         ORDER BY records DESC, status, category LIMIT 1000
         """,
         {"without": sorted(without)},
     ).fetchall()
-    for status, category, is_administrative, is_unknown, records in words:
+    for status, category, is_administrative, is_unknown, records in found:
         if is_unknown:
             counts.unknown_statuses[status[:100]] += records
         if not is_administrative:

@@ -48,7 +48,8 @@ class Fields:
 
 def _unwrapped(column: str) -> str:
     """Return SQL for a field that is a word, or an object with a word and its translation in it."""
-    return f"CASE WHEN {column} LIKE '{{%' THEN TRY(json_extract_string({column}, '$.value')) ELSE {column} END"
+    word = f"nullif(TRY(json_extract_string({column}, '$.value')), '')"
+    return f"CASE WHEN {column} LIKE '{{%' THEN {word} ELSE {column} END"
 
 
 # The portal writes `4/28/2021, 2:31:30.021 PM`, with a narrow space before PM in newer browsers.

@@ -36,7 +36,7 @@ def stage_requests(con: duckdb.DuckDBPyConnection, file_ids: str) -> None:
         FROM (
             SELECT file_id, line, event_key,
                 TRY(json_extract_string(request_body, [{_BODY_PATHS}, {_ANSWERED}])) AS found
-            FROM stage_event_rows JOIN (
+            FROM stage_events JOIN (
                 SELECT {file_ids} AS file_id, line, request_body FROM ingest_numbered WHERE request_body IS NOT NULL
             ) USING (file_id, line)
         )

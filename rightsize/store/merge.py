@@ -27,6 +27,7 @@ _MERGE_TABLES = (
     "staged_names",
     "staged_operations",
     "staged_scopes",
+    "merge_contexts",
     "merge_calls",
     "merge_rows",
     "merge_stored",
@@ -38,6 +39,7 @@ _MERGE_TABLES = (
     "merge_mixed_rows",
     "merge_mixed_changed",
     "merge_best",
+    "merge_said",
     "merge_replaced",
     "touched_days",
     "merge_requests",
@@ -106,7 +108,7 @@ def _drop_late(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
     """Take staged rows of sealed days away; return how many of each file were late."""
     late: dict[int, int] = {}
     for staged, time in (
-        ("stage_event_rows", "time"),
+        ("stage_events", "time"),
         ("stage_sign_in_rows", "time"),
         ("stage_reduced_usage", "day"),
         ("stage_reduced_sign_ins", "day"),
@@ -144,5 +146,4 @@ def _merge_staged(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
 
 def _drop_merge_tables(con: duckdb.DuckDBPyConnection) -> None:
     """Give the memory of what the merge laid out free."""
-    views = [f"DROP VIEW temp.{name}" for name in ("merge_changed", "merge_acting")]
-    con.execute("; ".join(views + [f"DROP TABLE IF EXISTS temp.{name}" for name in _MERGE_TABLES]))
+    con.execute("; ".join(f"DROP TABLE IF EXISTS temp.{name}" for name in _MERGE_TABLES))

@@ -8,10 +8,13 @@ something is stored or whose rows complete each other, is merged column by colum
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import duckdb
 
 from rightsize.store.counting import new_rows
 from rightsize.store.ddl import MARKED_COLUMNS
+from rightsize.store.staging import CONTEXT_COLUMNS
 
 LEAST = ("time", "category", "correlation_id", *MARKED_COLUMNS)
 """Columns of which the least value counts, and whose move makes a row new."""
@@ -30,14 +33,33 @@ STORED = (
 )
 """What is stored of an event, but for what is derived from it."""
 
+OF_CONTEXT = tuple(name for name in MARKED_COLUMNS if name in CONTEXT_COLUMNS)
+"""The marked columns that a staged row has by the number of its context."""
+
+
+def mark(rank: str = "rank") -> str:
+    """Return SQL for what a marked column begins with, so that the least of several is one of the highest rank."""
+    return f"(4 - {rank})::VARCHAR"
+
+
 _COLUMNS = ", ".join(STORED)
 _MARKED = ", ".join(f"mark || r.{name} AS {name}" for name in MARKED_COLUMNS)
+_OF_ROW = tuple(name for name in MARKED_COLUMNS if name not in OF_CONTEXT)
+# Staged rows with what their contexts say, and the mark of their rank.
+_ROWS = f"""(SELECT e.rowid AS place, *, {mark()} AS mark
+    FROM stage_events AS e JOIN stage_event_contexts USING (context_no))"""
 # A rank and a place in one number: the greatest is a row of the highest rank.
 _PLACES = 40
 _PLACE = f"& {(1 << _PLACES) - 1}"
 # A rank, which of the marked columns have a value, and a place.
 _RANKS = _PLACES + len(MARKED_COLUMNS)
-_FILLED = " | ".join(f"((r.{name} IS NOT NULL)::BIGINT << {bit})" for bit, name in enumerate(MARKED_COLUMNS, _PLACES))
+_BITS = {name: bit for bit, name in enumerate(MARKED_COLUMNS, _PLACES)}
+
+
+def _filled(names: Sequence[str]) -> str:
+    return " | ".join(f"(({name} IS NOT NULL)::BIGINT << {_BITS[name]})" for name in names)
+
+
 # The better of two rows is of a higher rank and later, and of all that the other says it lacks nothing: whichever came
 # first, both are new.
 _IS_PLAIN = f"""row_count = 1 OR (
@@ -45,28 +67,11 @@ _IS_PLAIN = f"""row_count = 1 OR (
     AND (other & ~best) & {(1 << _RANKS) - (1 << _PLACES)} = 0)"""
 
 
-def acting(column: str = "{}") -> str:
-    """Return SQL for who acted in a row of an event, `acts_as` and `acting`, and by which assignment, `allowed_by`.
-
-    Args:
-        column: How the row has what it says, as SQL around the name of a column.
-    """
-    principal, name, app, assignment = (
-        column.format(name) for name in ("principal_id", "principal_name", "app_id", "role_assignment_id")
-    )
-    return f"""CASE WHEN principal_id IS NOT NULL THEN 'i' WHEN coalesce(principal_name, app_id) IS NOT NULL THEN 'n'
-        ELSE '' END AS acts_as, coalesce({principal}, {name}, {app}, '') AS acting, {assignment} AS allowed_by"""
-
-
-MARKED_ACTING = acting("substr({}, 2)")
-"""The same of a row whose columns are marked."""
-
-
 def judge_rows(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
-    """Make of `stage_event_rows` the view `merge_changed`, the events that are new or change, as they are stored then.
+    """Find which events of `stage_events` are new or change: `merge_best` has rows that say all that is stored of them.
 
-    Beside it `merge_acting` has who acted in them. `staged_operations` and `staged_scopes` have the integers of all
-    operations and scopes. `merge_stored` is filled with the stored rows of these calls.
+    `merge_mixed_changed` has the others as they are stored then. `staged_operations` and `staged_scopes` have the
+    integers of all operations and scopes. `merge_stored` is filled with the stored rows of these calls.
 
     Returns the new rows of each file.
     """
@@ -75,7 +80,7 @@ def judge_rows(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
     new = _merge_by_column(con)
     counted = con.execute("""
         SELECT file_id, sum(rows)::BIGINT FROM (
-            SELECT file_id, count(*) AS rows FROM stage_event_rows GROUP BY file_id
+            SELECT file_id, count(*) AS rows FROM stage_events GROUP BY file_id
             UNION ALL
             SELECT file_id, -count(*) FROM merge_rows
             WHERE event_key IN (SELECT event_key FROM merge_mixed) OR place IN (
@@ -93,41 +98,28 @@ def judge_rows(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
         UNION ALL
         SELECT place, event_key, first_time, operation_key, scope_key FROM merge_order
         WHERE best {_PLACE} = place AND event_key NOT IN (SELECT event_key FROM merge_mixed)""")
-    con.execute(f"""
-        CREATE OR REPLACE TEMP VIEW merge_acting AS
-        SELECT {acting()} FROM stage_event_rows AS r JOIN merge_best AS b ON r.rowid = b.place
-        UNION ALL SELECT {MARKED_ACTING} FROM merge_mixed_changed""")
-    # What is looked up stands above what leaves rows out, and not beside it, where it might be looked up for all rows.
-    con.execute(f"""
-        CREATE OR REPLACE TEMP VIEW merge_changed AS
-        SELECT * EXCLUDE (operation, scope, known_operation, known_scope) REPLACE (
-            coalesce(operation_key, known_operation) AS operation_key, coalesce(scope_key, known_scope) AS scope_key)
-        FROM (
-            SELECT b.event_key, b.time, source, plane, category, rank::TINYINT AS rank, correlation_id, operation_key,
-                scope_key, {_MARKED}, {acting()}, operation, scope
-            FROM (SELECT *, rowid AS place, (4 - rank)::VARCHAR AS mark FROM stage_event_rows) AS r
-            JOIN merge_best AS b USING (place)
-            UNION ALL SELECT {_COLUMNS}, {MARKED_ACTING}, NULL, NULL FROM merge_mixed_changed)
-        LEFT JOIN (SELECT operation, operation_key AS known_operation FROM staged_operations) USING (operation)
-        LEFT JOIN (SELECT scope, scope_key AS known_scope FROM staged_scopes) USING (scope)""")
     return new
 
 
 def _tell_calls(con: duckdb.DuckDBPyConnection) -> None:
     """Fill `merge_calls` and `merge_stored`, and `merge_rows` with the rows of calls that are not plain and new.
 
-    `merge_rows` has of each its `rowid` in `stage_event_rows` as `place`, its file and line, the key of its call, and
+    `merge_rows` has of each its `rowid` in `stage_events` as `place`, its file and line, the key of its call, and
     integers for its operation and scope.
     """
+    con.execute(f"""
+        CREATE OR REPLACE TEMP TABLE merge_contexts AS
+        SELECT context_no, {_filled(OF_CONTEXT)} AS filled, hash(source, plane, category) AS kind
+        FROM stage_event_contexts""")
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE merge_calls AS
         SELECT event_key, best, first_time, {_IS_PLAIN} AS is_plain FROM (
             SELECT event_key, count(*) AS row_count, max(standing) AS best, min(standing) AS other,
                 min(time) AS first_time, arg_max(time, standing) AS time_of_best, bit_xor(likeness) AS unlike
             FROM (
-                SELECT event_key, time, (rank::BIGINT << {_RANKS}) | {_FILLED} | rowid AS standing,
-                    hash(source, plane, category, correlation_id, operation, scope) AS likeness
-                FROM stage_event_rows AS r)
+                SELECT event_key, time, (rank::BIGINT << {_RANKS}) | filled | {_filled(_OF_ROW)} | r.rowid AS standing,
+                    hash(kind, correlation_id, operation_no, scope_no) AS likeness
+                FROM stage_events AS r JOIN merge_contexts USING (context_no))
             GROUP BY event_key)""")
     # What is stored of the same calls is found by their keys alone: a scan of one column.
     con.execute("""
@@ -137,8 +129,8 @@ def _tell_calls(con: duckdb.DuckDBPyConnection) -> None:
     con.execute("""
         CREATE OR REPLACE TEMP TABLE merge_rows AS
         SELECT r.rowid AS place, file_id, line, event_key, time, rank, o.operation_key, s.scope_key
-        FROM stage_event_rows AS r
-        JOIN staged_operations AS o USING (operation) JOIN staged_scopes AS s USING (scope)
+        FROM stage_events AS r
+        JOIN staged_operations AS o USING (operation_no) JOIN staged_scopes AS s USING (scope_no)
         WHERE event_key IN (
             SELECT event_key FROM merge_calls WHERE NOT is_plain UNION ALL SELECT event_key FROM merge_stored)""")
 
@@ -199,8 +191,7 @@ def _compare_rows(con: duckdb.DuckDBPyConnection) -> None:
         CREATE OR REPLACE TEMP TABLE merge_additions AS
         SELECT * FROM (
             SELECT p.*, {told} AS is_new, {_tells("source")} OR {_tells("plane")} AS is_elsewhere
-            FROM merge_pairs AS p JOIN stage_event_rows AS r ON r.rowid = p.place
-            JOIN stage_event_rows AS o ON o.rowid = p.other)
+            FROM merge_pairs AS p JOIN {_ROWS} AS r USING (place) JOIN {_ROWS} AS o ON o.place = p.other)
         WHERE is_new OR is_elsewhere""")
     con.execute("""
         CREATE OR REPLACE TEMP TABLE merge_mixed AS
@@ -222,8 +213,7 @@ def _merge_by_column(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
         CREATE OR REPLACE TEMP TABLE merge_mixed_rows AS
         SELECT m.file_id, m.line, NULL::BIGINT AS stored_row, m.event_key, r.time, source, plane, category,
             r.rank::TINYINT AS rank, correlation_id, operation_key, scope_key, {_MARKED}
-        FROM merge_rows AS m
-        JOIN (SELECT *, rowid AS place, (4 - rank)::VARCHAR AS mark FROM stage_event_rows) AS r USING (place)
+        FROM merge_rows AS m JOIN {_ROWS} AS r USING (place)
         WHERE m.event_key IN (SELECT event_key FROM merge_mixed)""")
     con.execute(f"""
         INSERT INTO merge_mixed_rows BY NAME

@@ -10,15 +10,28 @@ from __future__ import annotations
 import duckdb
 
 from rightsize.store.counting import new_rows
-from rightsize.store.merge_calls import STORED, judge_rows
+from rightsize.store.ddl import MARKED_COLUMNS
+from rightsize.store.merge_calls import OF_CONTEXT, STORED, judge_rows, mark
 from rightsize.store.merge_reduced import merge_reduced_usage
 from rightsize.store.sql import folded, tidy_scope
 
 _COLUMNS = ", ".join(STORED)
 
 
+def _acting() -> str:
+    """Return SQL for who acted in an event, `acts_as` and `acting`, and by which assignment, `allowed_by`."""
+    principal, name, app, assignment = (
+        f"substr({name}, 2)" for name in ("principal_id", "principal_name", "app_id", "role_assignment_id")
+    )
+    return f"""CASE WHEN principal_id IS NOT NULL THEN 'i' WHEN coalesce(principal_name, app_id) IS NOT NULL THEN 'n'
+        ELSE '' END AS acts_as, coalesce({principal}, {name}, {app}, '') AS acting, {assignment} AS allowed_by"""
+
+
+_ACTING = _acting()
+
+
 def merge_events(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
-    """Merge `stage_event_rows` and `stage_reduced_usage`, say which days they touch (`touched_days`).
+    """Merge `stage_events` and `stage_reduced_usage`, say which days they touch (`touched_days`).
 
     Returns the new rows of each file.
     """
@@ -40,18 +53,48 @@ def merge_events(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
 
 
 def _store_changed(con: duckdb.DuckDBPyConnection) -> None:
-    name_actors_and_assignments(con, "merge_acting")
+    """Store the events of `merge_best`, whose contexts are marked and keyed once each, and of `merge_mixed_changed`."""
+    marked = ", ".join(f"mark || {name} AS {name}" for name in OF_CONTEXT)
+    con.execute(f"""
+        CREATE OR REPLACE TEMP TABLE merge_said AS
+        SELECT *, {_ACTING} FROM (
+            SELECT context_no, rank, source, plane, category, {marked} FROM (
+                SELECT DISTINCT context_no, rank, {mark()} AS mark FROM stage_events
+                WHERE rowid IN (SELECT place FROM merge_best)
+            ) JOIN stage_event_contexts USING (context_no))""")
+    mixed = f"(SELECT *, {_ACTING} FROM merge_mixed_changed)"
+    _name_actors_and_assignments(con, f"(FROM merge_said UNION ALL BY NAME FROM {mixed})")
+    values = {
+        **dict.fromkeys(("event_key", "time"), "b.{}"),
+        "operation_key": "coalesce(b.operation_key, o.operation_key)",
+        "scope_key": "coalesce(b.scope_key, s.scope_key)",
+        **dict.fromkeys(("source", "plane", "category", *OF_CONTEXT), "c.{}"),
+        **{name: f"{mark('r.rank')} || r.{name}" for name in MARKED_COLUMNS if name not in OF_CONTEXT},
+    }
+    columns = ", ".join(values.get(name, "r.{}").format(name) for name in STORED)
     con.execute(f"""
         INSERT INTO base.events ({_COLUMNS}, actor_key, assignment_key)
-        {with_keys("merge_changed")}""")
+        SELECT {columns}, c.actor_key, c.assignment_key
+        FROM stage_events AS r JOIN merge_best AS b ON r.rowid = b.place
+        JOIN ({_with_keys("merge_said", "*")}) AS c ON c.context_no = r.context_no AND c.rank = r.rank
+        LEFT JOIN staged_operations AS o ON o.operation_no = r.operation_no
+        LEFT JOIN staged_scopes AS s ON s.scope_no = r.scope_no
+        UNION ALL {_with_keys(mixed)}""")
     con.execute("DROP TABLE event_names")
 
 
-def name_actors_and_assignments(con: duckdb.DuckDBPyConnection, events: str) -> None:
+def with_actors(con: duckdb.DuckDBPyConnection, events: str) -> str:
+    """Number who acts in stored events and the assignments that they name; return SQL for the events with these."""
+    stored = f"(SELECT *, {_ACTING} FROM {events})"
+    _name_actors_and_assignments(con, stored)
+    return _with_keys(stored)
+
+
+def _name_actors_and_assignments(con: duckdb.DuckDBPyConnection, events: str) -> None:
     """Number who acts in a relation of events, and the assignments that it names, where they are new.
 
     Who acts is called by object id, else by the name that the row has; nobody is the empty text. Leaves `event_names`
-    for `with_keys`.
+    for `_with_keys`.
     """
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE event_names AS
@@ -70,10 +113,10 @@ def name_actors_and_assignments(con: duckdb.DuckDBPyConnection, events: str) -> 
         WHERE allowed_by NOT IN (SELECT role_assignment_id FROM base.assignment_names)""")
 
 
-def with_keys(events: str) -> str:
+def _with_keys(events: str, columns: str = _COLUMNS) -> str:
     """Return SQL for a relation of events with the integers of who acted and of the assignment that allowed it."""
     return f"""
-        SELECT {_COLUMNS}, k.actor_key, k.assignment_key FROM {events} AS m
+        SELECT {columns}, k.actor_key, k.assignment_key FROM {events} AS m
         JOIN (
             SELECT acts_as, acting, allowed_by, actor_key, assignment_key FROM event_names
             JOIN base.actors AS a USING (actor)
@@ -93,7 +136,9 @@ def _name_operations_and_scopes(con: duckdb.DuckDBPyConnection) -> None:
             SELECT {column} AS text, {tidy} AS tidy, {folded("tidy")} AS folded, time
             FROM (
                 SELECT {column}, min(time) AS time FROM (
-                    SELECT {column}, time FROM stage_event_rows
+                    SELECT {column}, time FROM (
+                        SELECT {column}_no, min(time) AS time FROM stage_events GROUP BY {column}_no
+                    ) JOIN stage_event_{column}s USING ({column}_no)
                     UNION ALL SELECT {column}, first_seen FROM stage_reduced_usage
                 ) GROUP BY {column})""")
         con.execute("""
@@ -103,8 +148,9 @@ def _name_operations_and_scopes(con: duckdb.DuckDBPyConnection) -> None:
         merge_names(con, f"{column}_names")
         con.execute(f"""
             CREATE OR REPLACE TEMP TABLE staged_{column}s AS
-            SELECT t.text AS {column}, n.{column}_key FROM staged_texts AS t
-            JOIN base.{column}_names AS n USING (folded)""")
+            SELECT t.text AS {column}, e.{column}_no, n.{column}_key FROM staged_texts AS t
+            JOIN base.{column}_names AS n USING (folded)
+            LEFT JOIN stage_event_{column}s AS e ON e.{column} = t.text""")
 
 
 def merge_names(con: duckdb.DuckDBPyConnection, table: str, order: str = "folded") -> None:

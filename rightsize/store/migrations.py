@@ -9,8 +9,7 @@ import duckdb
 from rightsize.model.tables.graph import GRAPH_TABLES
 from rightsize.store.days import DAY_TABLES, fill_places, recompute_days
 from rightsize.store.ddl import base_table, view_statements
-from rightsize.store.merge_calls import MARKED_ACTING
-from rightsize.store.merge_events import name_actors_and_assignments, with_keys
+from rightsize.store.merge_events import with_actors
 from rightsize.store.merge_reduced import REDUCED_CALLS
 
 SCHEMA_VERSION = 24
@@ -82,11 +81,9 @@ def _add_asked_type(connection: duckdb.DuckDBPyConnection) -> None:
 
 def _add_days(connection: duckdb.DuckDBPyConnection) -> None:
     _create(connection, *DAY_TABLES)
-    name_actors_and_assignments(connection, f"(SELECT {MARKED_ACTING} FROM base.events)")
     connection.execute("ALTER TABLE base.events RENAME TO older_events")
     connection.execute(f"CREATE TABLE base.events ({base_table('events')})")
-    older = f"(SELECT *, {MARKED_ACTING} FROM base.older_events)"
-    connection.execute(f"INSERT INTO base.events BY NAME {with_keys(older)}")
+    connection.execute(f"INSERT INTO base.events BY NAME {with_actors(connection, 'base.older_events')}")
     connection.execute("DROP TABLE base.older_events")
     connection.execute("DROP TABLE event_names")
     connection.execute("""

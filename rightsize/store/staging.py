@@ -5,6 +5,8 @@ A staged row names its file and line, so that a load can say of each file what w
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import duckdb
 
 from rightsize.model.schema import Table
@@ -33,16 +35,52 @@ SELECT *, event_key AS key_correlation, {folded("operation")} AS key_operation, 
 FROM stage_event_rows"""
 """The staged rows as `queries/reduce/collapse.sql` reads them, to which keys are opaque."""
 
-_EVENT_COLUMNS = ", ".join(f'"{column.name}" {column.type.value}' for column in EVENT_COLUMNS)
+CONTEXT_COLUMNS = (
+    "source",
+    "plane",
+    "category",
+    "access",
+    "principal_id",
+    "principal_type",
+    "principal_name",
+    "app_id",
+    "role_assignment_id",
+    "role_definition_id",
+    "evidence_principal_id",
+    "ip",
+)
+"""What many rows say alike: who called, by what, from where, and in which log. A row has the number of all of it."""
+
+EVENT_TEXTS = (
+    *(column.name for column in EVENT_COLUMNS if column.name != "outcome"),
+    "event_key",
+    "category",
+    "access",
+    "token_id",
+    "session_id",
+    "rank",
+)
+"""The columns of a row of an event whose texts are not numbered yet, beside its file and line."""
+
+EVENT_ROW = (
+    "file_id", "line", "event_key", "time", "rank", "context_no", "operation_no", "scope_no", "correlation_id",
+    "event_id", "token_id", "session_id",
+)  # fmt: skip
+"""The columns of `stage_events`."""
+
+_CONTEXT_TEXTS = ", ".join(CONTEXT_COLUMNS)
 
 _LOG_TABLES = {
     "stage_files": "file_id INTEGER, path VARCHAR, source VARCHAR, sha256 VARCHAR, read BIGINT, rejected BIGINT",
     "stage_rejects": "file_id INTEGER, line BIGINT, reason VARCHAR, raw VARCHAR",
-    "stage_event_rows": (
-        f"file_id INTEGER, line BIGINT, {_EVENT_COLUMNS}, "
-        "event_key UHUGEINT, category VARCHAR, access VARCHAR, token_id VARCHAR, session_id VARCHAR, rank INTEGER, "
-        "problem VARCHAR"
+    "stage_events": (
+        "file_id INTEGER, line BIGINT, event_key UHUGEINT, time TIMESTAMP, rank TINYINT, context_no INTEGER NOT NULL, "
+        "operation_no INTEGER NOT NULL, scope_no INTEGER NOT NULL, correlation_id VARCHAR, event_id VARCHAR, "
+        "token_id VARCHAR, session_id VARCHAR"
     ),
+    "stage_event_contexts": f"context_no INTEGER, {', '.join(f'{name} VARCHAR' for name in CONTEXT_COLUMNS)}",
+    "stage_event_operations": "operation_no INTEGER, operation VARCHAR",
+    "stage_event_scopes": "scope_no INTEGER, scope VARCHAR",
     "stage_request_rows": (
         "file_id INTEGER, line BIGINT, event_key UHUGEINT, "
         "assigned_role_id VARCHAR, assigned_type VARCHAR, asked_type VARCHAR, assigned_principal_id VARCHAR"
@@ -67,6 +105,18 @@ _LOG_TABLES = {
 }
 
 
+# The staged rows of events with their texts.
+_EVENT_ROWS = f"""
+CREATE OR REPLACE TEMP VIEW stage_event_rows AS
+SELECT file_id, line, time, {_CONTEXT_TEXTS}, operation, scope,
+    CASE rank WHEN 4 THEN 'succeeded' WHEN 3 THEN 'failed' WHEN 2 THEN 'denied' WHEN 1 THEN 'started' ELSE 'other' END
+        AS outcome,
+    correlation_id, event_id, event_key, token_id, session_id,
+    rank::INTEGER AS rank
+FROM stage_events JOIN stage_event_contexts USING (context_no)
+JOIN stage_event_operations USING (operation_no) JOIN stage_event_scopes USING (scope_no)"""
+
+
 def create_staging(con: duckdb.DuckDBPyConnection) -> None:
     """Create the staging tables, empty; those of an earlier load are replaced."""
     tables = dict(_LOG_TABLES)
@@ -74,3 +124,54 @@ def create_staging(con: duckdb.DuckDBPyConnection) -> None:
         columns = ", ".join(f'"{column.name}" {column.type.value}' for column in table.columns)
         tables[f"stage_{table.name}"] = f"file_id INTEGER, line BIGINT, {columns}"
     con.execute(";\n".join(f"CREATE OR REPLACE TEMP TABLE {name} ({columns})" for name, columns in tables.items()))
+    con.execute(_EVENT_ROWS)
+
+
+def stage_events(con: duckdb.DuckDBPyConnection, rows: str, values: Mapping[str, object] | None = None) -> None:
+    """Stage rows of events: their texts in tables of their own, each once, and the rows with their numbers.
+
+    Args:
+        con: A connection with the staging tables.
+        rows: SQL for a relation with `file_id`, `line` and EVENT_TEXTS, which is read several times.
+        values: Its parameters.
+    """
+    for name in ("operation", "scope"):
+        number_texts(con, name, rows, values)
+    first = next_context(con)
+    con.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE staged_contexts AS
+        SELECT (row_number() OVER () - 1 + {first})::INTEGER AS context_no, {_CONTEXT_TEXTS}
+        FROM (SELECT DISTINCT {_CONTEXT_TEXTS} FROM ({rows}))""",
+        values,
+    )
+    same = " AND ".join(f"r.{name} IS NOT DISTINCT FROM c.{name}" for name in CONTEXT_COLUMNS)
+    con.execute(
+        f"""
+        INSERT INTO stage_events BY NAME
+        SELECT {", ".join(EVENT_ROW)} FROM ({rows}) AS r LEFT JOIN staged_contexts AS c ON {same}
+        LEFT JOIN stage_event_operations USING (operation) LEFT JOIN stage_event_scopes USING (scope)""",
+        values,
+    )
+    con.execute("INSERT INTO stage_event_contexts BY NAME FROM staged_contexts; DROP TABLE staged_contexts")
+
+
+def number_texts(
+    con: duckdb.DuckDBPyConnection, name: str, rows: str, values: Mapping[str, object] | None = None
+) -> None:
+    """Give the texts in the column `name` of a relation, operation or scope, a number each, where they have none."""
+    table = f"stage_event_{name}s"
+    con.execute(
+        f"""
+        INSERT INTO {table}
+        SELECT (coalesce((SELECT max({name}_no) FROM {table}), 0) + row_number() OVER ())::INTEGER, {name}
+        FROM (SELECT DISTINCT {name} FROM ({rows}))
+        WHERE {name} IS NOT NULL AND {name} NOT IN (SELECT {name} FROM {table})""",
+        values,
+    )
+
+
+def next_context(con: duckdb.DuckDBPyConnection) -> int:
+    """Return the number of the next context."""
+    ((number,),) = con.execute("SELECT coalesce(max(context_no), 0) + 1 FROM stage_event_contexts").fetchall()
+    return int(number)

@@ -12,7 +12,7 @@ import duckdb
 
 from rightsize.store.connection import Store, open_store
 from rightsize.store.merge import merge
-from rightsize.store.staging import create_staging
+from rightsize.store.staging import EVENT_TEXTS, create_staging, stage_events
 
 SLOW = True
 ROWS = 100_000
@@ -44,7 +44,7 @@ def stage_calls(store: Store, rows: int, scopes: int = 1 << 30) -> None:
     con.execute("INSERT INTO stage_files VALUES (1, 'calls', 'activity_log_storage', 'cafe', $rows, 0)", {"rows": rows})
     con.execute(
         """
-        INSERT INTO stage_event_rows BY NAME
+        CREATE OR REPLACE TEMP TABLE made_up_rows AS
         WITH calls AS (
             SELECT i, i % 2 AS is_end, i // 2 AS call, hash(i // 2) AS h, hash(i // 2 % $scopes) AS place
             FROM range($rows) AS r(i)
@@ -68,6 +68,8 @@ def stage_calls(store: Store, rows: int, scopes: int = 1 << 30) -> None:
         FROM named""",
         {"rows": rows, "scopes": scopes},
     )
+    absent = set(EVENT_TEXTS) - {name for name, *_ in con.execute("DESCRIBE made_up_rows").fetchall()}
+    stage_events(con, f"SELECT *, {', '.join(f'CAST(NULL AS VARCHAR) AS {name}' for name in absent)} FROM made_up_rows")
 
 
 def _seconds(store: Store) -> float:

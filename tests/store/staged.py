@@ -14,7 +14,7 @@ from rightsize.store.connection import Store
 from rightsize.store.digest import digest_content
 from rightsize.store.listings import Listing
 from rightsize.store.merge import MergedFile, merge
-from rightsize.store.staging import EVENT_KEY, create_staging
+from rightsize.store.staging import EVENT_KEY, create_staging, stage_events
 
 Row = dict[str, Any]
 File = Mapping[str, Sequence[Row]]
@@ -127,5 +127,8 @@ def _insert(store: Store, table: str, rows: Sequence[Row], file_id: int) -> None
     complete = [{name: row.get(name) for name in types} for row in numbered]
     store.connection.register("hand_rows", pl.DataFrame(complete, schema=types, orient="row"))
     values = f"* EXCLUDE ({', '.join(_CALL)}), {EVENT_KEY} AS event_key" if of_call else "*"
-    store.connection.execute(f"INSERT INTO {table} BY NAME SELECT {values} FROM hand_rows")
+    if table == "stage_event_rows":
+        stage_events(store.connection, f"SELECT {values} FROM hand_rows")
+    else:
+        store.connection.execute(f"INSERT INTO {table} BY NAME SELECT {values} FROM hand_rows")
     store.connection.unregister("hand_rows")

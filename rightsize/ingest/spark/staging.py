@@ -38,13 +38,14 @@ def _leave_other_calls(con: duckdb.DuckDBPyConnection, landed: Path) -> None:
     files = f"SELECT file_id FROM stage_files WHERE {_OF_FILE}"
     values = {"landed": str(landed)}
     con.execute(
-        f"DELETE FROM stage_event_rows WHERE file_id IN ({files}) AND {folded('operation')} NOT IN ({_OF_ASSIGNMENTS})",
+        f"DELETE FROM stage_events WHERE file_id IN ({files}) AND operation_no NOT IN ("
+        f"SELECT operation_no FROM stage_event_operations WHERE {folded('operation')} IN ({_OF_ASSIGNMENTS}))",
         values,
     )
     # What cannot be used is counted, and shown, by the reduction.
     con.execute(f"DELETE FROM stage_rejects WHERE file_id IN ({files})", values)
     con.execute(
-        f"UPDATE stage_files SET rejected = 0, read = (SELECT count(*) FROM stage_event_rows AS e "
+        f"UPDATE stage_files SET rejected = 0, read = (SELECT count(*) FROM stage_events AS e "
         f"WHERE e.file_id = stage_files.file_id) WHERE {_OF_FILE}",
         values,
     )

@@ -1,0 +1,231 @@
+"""What many records of the Activity Log say alike, normalised once: who called, what came of it, what was done, where.
+
+Some thousands of callers, words and places stand in millions of records. So these texts are read packed, as one column
+each, and `queries/reduce/normalise.sql` is asked once for each that differs, with nothing else in the row; rows have
+numbers of the answers. It is the query that whole rows are normalised by elsewhere. Each of its columns depends on one
+of these groups alone, but for refusals that name a linked scope: such rows are normalised whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import duckdb
+
+from rightsize.ingest.nested import AUTHORIZATION, CLAIMS
+from rightsize.ingest.projections import raw_events
+from rightsize.ingest.readers import Batch, plain_size
+from rightsize.store.queries import query_text
+from rightsize.store.staging import (
+    CONTEXT_COLUMNS,
+    EVENT_KEY,
+    EVENT_ROW,
+    EVENT_TEXTS,
+    next_context,
+    number_texts,
+    stage_events,
+)
+
+_OF_TOKEN = ("claim_token_id", "claim_session_id")
+_PLACED = ("auth_action", "auth_scope")
+_WHO = tuple(name for name in (*AUTHORIZATION, *CLAIMS, "caller", "caller_ip") if name not in (*_OF_TOKEN, *_PLACED))
+_HOW = ("category", "status", "sub_status", "status_code", "error_code", "error_message")
+_PACKED: Mapping[str, tuple[str, ...]] = {"who": _WHO, "how": _HOW}
+"""What is read as one text. Raw columns are never empty, so an empty part is one that is null."""
+
+_CALLED = ("auth_action", "operation_name")
+_WHERE = ("auth_scope", "resource_id")
+_KINDS: Mapping[str, tuple[str, ...]] = {"who": ("who",), "how": ("how",), "operation": _CALLED, "scope": _WHERE}
+"""The groups of texts that are normalised by themselves, by the columns in which rows have them."""
+
+_OF_ROW = ("time", "submitted", "correlation_id", "event_id", *_OF_TOKEN)
+_RAW = (*_OF_ROW, *_CALLED, *_WHERE, *_WHO, *_HOW)
+LEAST_BYTES = 8 << 20
+"""To ask for texts apart costs as much as to normalise what some thousand records say."""
+
+_BETWEEN = "chr(31)"
+# What the query finds no fault with, in the place of what is not asked. An outcome has no operation but a linked one.
+_TIME, _ACTION, _SCOPE = "'2020-01-01T00:00:00Z'", "'a/b'", "'/'"
+
+
+def pays(batch: Batch, log: str) -> bool:
+    """Tell whether the records of a batch are to be read packed: a few are normalised sooner as they stand."""
+    return log == "activity" and sum(plain_size(file, batch.form) for file in batch.files) >= LEAST_BYTES
+
+
+def packed(projected: str) -> str:
+    """Return SQL that packs the texts that records share, over a relation of raw columns of the Activity Log."""
+    kept = ", ".join(("file_no", "line", "log", *_OF_ROW, *_CALLED, *_WHERE, "request_body", "ordinal"))
+    texts = ", ".join(f"concat({f', {_BETWEEN}, '.join(columns)}) AS {name}" for name, columns in _PACKED.items())
+    return f"SELECT {kept}, {texts} FROM ({projected})"
+
+
+def packed_words() -> str:
+    """Return SQL for the status and the category of packed records, with their files."""
+    status, category = (_part("how", column, f"string_split(how, {_BETWEEN})") for column in ("status", "category"))
+    return f"""
+        SELECT file_no, {status} AS status, {category} AS category, records
+        FROM (SELECT file_no, how, count(*) AS records FROM ingest_raw WHERE log = 'activity' GROUP BY ALL)"""
+
+
+def stage_alike(con: duckdb.DuckDBPyConnection, file_id: str) -> set[int]:
+    """Stage the packed records of the Activity Log in `ingest_raw`, which `ingest_numbered` numbers.
+
+    Args:
+        con: A connection with the staging and the reference tables.
+        file_id: SQL for the id of the part of a file that a record belongs to.
+
+    A record that cannot be used is staged without a time. Returns files whose records are to be read as they stand.
+    """
+    odd = _split_texts(con)
+    _normalise_texts(con)
+    _stage_contexts(con)
+    _number_texts(con, "operation")
+    _number_texts(con, "scope")
+    _stage_rows(con, file_id)
+    return odd | _stage_linked(con, file_id)
+
+
+def forget_alike(con: duckdb.DuckDBPyConnection) -> None:
+    """Give the memory of what was read last free."""
+    for name in ("texts", "told", "contexts", "outcomes", "operations", "scopes"):
+        con.execute(f"DROP TABLE IF EXISTS temp.alike_{name}")
+
+
+def _part(name: str, column: str, parts: str) -> str:
+    return f"nullif({parts}[{_PACKED[name].index(column) + 1}], '')"
+
+
+def _split_texts(con: duckdb.DuckDBPyConnection) -> set[int]:
+    """Fill `alike_texts` with each group of texts; return files with a text that has what stands between others."""
+    columns = [column for listed in _KINDS.values() for column in listed]
+    found = " UNION ALL BY NAME ".join(
+        f"SELECT DISTINCT '{kind}' AS kind, {', '.join(listed)} FROM ingest_raw WHERE log = 'activity'"
+        for kind, listed in _KINDS.items()
+    )
+    con.execute(f"""
+        CREATE OR REPLACE TEMP TABLE alike_texts AS
+        SELECT kind, {", ".join(columns)}, string_split(coalesce(who, how), {_BETWEEN}) AS parts FROM ({found})""")
+    odd: set[int] = set()
+    for name, packed_columns in _PACKED.items():
+        split = f"SELECT {name} FROM alike_texts WHERE kind = '{name}' AND len(parts) <> {len(packed_columns)}"
+        files = con.execute(f"SELECT DISTINCT file_no FROM ingest_raw WHERE {name} IN ({split})").fetchall()
+        odd.update(number for (number,) in files)
+    return odd
+
+
+def _normalised(values: Mapping[str, str], number: str, rows: str, line: str = "0") -> str:
+    """Return SQL for what `normalise.sql` gives of rows that have some raw columns and no others.
+
+    Args:
+        values: SQL for each raw column that is there.
+        number: What comes out as `file_no`.
+        rows: The relation.
+        line: What comes out as `line`.
+    """
+    columns = ", ".join(f"{values.get(name, 'CAST(NULL AS VARCHAR)')} AS {name}" for name in _RAW)
+    raw = f"SELECT {number} AS file_no, {line} AS line, 'activity' AS log, {columns} FROM {rows}"
+    return f"(WITH raw_events AS ({raw_events('activity', raw)}) FROM ({query_text('reduce/normalise')}))"
+
+
+def _of_packed(name: str, parts: str) -> dict[str, str]:
+    return {column: _part(name, column, parts) for column in _PACKED[name]}
+
+
+def _normalise_texts(con: duckdb.DuckDBPyConnection) -> None:
+    """Fill `alike_told` with what the query says of each of `alike_texts`."""
+    values = {
+        column: f"CASE WHEN kind = '{name}' THEN {value} END"
+        for name in _PACKED
+        for column, value in _of_packed(name, "parts").items()
+    }
+    values |= {
+        "time": _TIME,
+        "auth_action": f"CASE kind WHEN 'operation' THEN auth_action WHEN 'scope' THEN {_ACTION} END",
+        "operation_name": "operation_name",
+        "auth_scope": f"CASE kind WHEN 'scope' THEN auth_scope WHEN 'operation' THEN {_SCOPE} END",
+        "resource_id": "resource_id",
+    }
+    carried = ("kind", *(column for listed in _KINDS.values() for column in listed))
+    line = f"struct_pack({', '.join(f'{name} := {name}' for name in carried)})"
+    con.execute(f"""
+        CREATE OR REPLACE TEMP TABLE alike_told AS
+        SELECT {", ".join(f"line.{name} AS {name}" for name in carried)}, {", ".join(CONTEXT_COLUMNS)}, rank, operation,
+            scope, key_operation, key_scope, problem IS NULL AS is_sound
+        FROM {_normalised(values, "0", "alike_texts", line)}""")
+    con.execute("""
+        CREATE OR REPLACE TEMP TABLE alike_outcomes AS
+        SELECT how, rank::TINYINT AS rank, operation IS NOT NULL AS is_linked FROM alike_told WHERE kind = 'how'""")
+
+
+def _stage_contexts(con: duckdb.DuckDBPyConnection) -> None:
+    """Stage a context for each text of who acted, and fill `alike_contexts` with its number."""
+    con.execute(f"""
+        CREATE OR REPLACE TEMP TABLE alike_contexts AS
+        SELECT who, (row_number() OVER () - 1 + {next_context(con)})::INTEGER AS context_no,
+            {", ".join(CONTEXT_COLUMNS)}
+        FROM alike_told WHERE kind = 'who'""")
+    con.execute("INSERT INTO stage_event_contexts BY NAME SELECT * EXCLUDE (who) FROM alike_contexts")
+
+
+def _number_texts(con: duckdb.DuckDBPyConnection, name: str) -> None:
+    """Fill `alike_operations` or `alike_scopes` with the number and the folded text of each, as its raw columns say."""
+    told = f"SELECT {', '.join(_KINDS[name])}, {name}, key_{name}, is_sound FROM alike_told WHERE kind = '{name}'"
+    number_texts(con, name, told)
+    con.execute(f"""
+        CREATE OR REPLACE TEMP TABLE alike_{name}s AS
+        SELECT t.*, coalesce(s.{name}_no, 0) AS {name}_no
+        FROM ({told}) AS t LEFT JOIN stage_event_{name}s AS s USING ({name})""")
+
+
+def _same(columns: Sequence[str], alias: str) -> str:
+    return " AND ".join(f"{alias}.{column} IS NOT DISTINCT FROM r.{column}" for column in columns)
+
+
+_JOINED = f"""ingest_numbered AS r JOIN alike_contexts AS c USING (who) JOIN alike_outcomes AS h USING (how)
+    JOIN alike_operations AS o ON {_same(_CALLED, "o")} JOIN alike_scopes AS s ON {_same(_WHERE, "s")}"""
+_CARRIED = {
+    "line": "r.line",
+    "rank": "h.rank",
+    "context_no": "context_no",
+    "operation_no": "operation_no",
+    "scope_no": "scope_no",
+    "key_operation": "key_operation",
+    "key_scope": "key_scope",
+    "is_sound": "o.is_sound AND s.is_sound",
+}
+
+
+def _stage_rows(con: duckdb.DuckDBPyConnection, file_id: str) -> None:
+    """Stage what is left of each row; its numbers go through the query in the place of the line."""
+    values = {"auth_action": _ACTION, "auth_scope": _SCOPE, **{column: f"r.{column}" for column in _OF_ROW}}
+    carried = ", ".join(f"{name} := {value}" for name, value in _CARRIED.items())
+    told = _normalised(values, "r.file_no", f"{_JOINED} WHERE NOT h.is_linked", f"struct_pack({carried})")
+    unpacked = ", ".join(f"line.{name} AS {name}" for name in _CARRIED)
+    con.execute(f"""
+        INSERT INTO stage_events BY NAME
+        SELECT {", ".join(EVENT_ROW)} FROM (
+            SELECT *, {EVENT_KEY} AS event_key FROM (
+                SELECT {file_id} AS file_id, {unpacked}, key_correlation, correlation_id, event_id, token_id,
+                    session_id, CASE WHEN problem IS NULL AND line.is_sound THEN time END AS time
+                FROM {told}))""")
+
+
+def _stage_linked(con: duckdb.DuckDBPyConnection, file_id: str) -> set[int]:
+    """Stage the rows whose message names another operation and scope than the record; return files with problems."""
+    if not con.execute("SELECT 1 FROM alike_outcomes WHERE is_linked LIMIT 1").fetchall():
+        return set()
+    values = {column: column for column in (*_OF_ROW, *_CALLED, *_WHERE)}
+    values |= {**_of_packed("who", "who_parts"), **_of_packed("how", "how_parts")}
+    rows = """(
+        SELECT *, string_split(who, chr(31)) AS who_parts, string_split(how, chr(31)) AS how_parts
+        FROM ingest_numbered WHERE how IN (SELECT how FROM alike_outcomes WHERE is_linked))"""
+    con.execute(f"CREATE OR REPLACE TEMP TABLE alike_linked AS FROM {_normalised(values, 'file_no', rows, 'line')}")
+    texts = ", ".join(name for name in EVENT_TEXTS if name != "event_key")
+    stage_events(
+        con,
+        f"SELECT {file_id} AS file_id, line, {EVENT_KEY} AS event_key, {texts} FROM alike_linked WHERE problem IS NULL",
+    )
+    found = con.execute("SELECT DISTINCT file_no FROM alike_linked WHERE problem IS NOT NULL").fetchall()
+    con.execute("DROP TABLE alike_linked")
+    return {number for (number,) in found}
