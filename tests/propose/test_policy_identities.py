@@ -54,9 +54,10 @@ def _set(tenant: SmallTenant, *members: str, versions: tuple[str, ...] = ()) -> 
     tenant.add("policy_definitions", policy_definition_id=SET, is_set=True, display_name="Monitoring", **said)
 
 
-def _said(tenant: SmallTenant, assignment: str) -> tuple[str, str]:
-    found = proposal_for(tenant.plan(**LEAN), assignment)
-    return found.kind, found.reason
+def _said(tenant: SmallTenant, *assignments: str) -> list[tuple[str, str]]:
+    """Return the kind and the reason of what one plan proposes for each."""
+    plan = tenant.plan(**LEAN)
+    return [(found.kind, found.reason) for found in (proposal_for(plan, one) for one in assignments)]
 
 
 def test_what_a_policy_needs_stays_and_what_none_needs_is_judged() -> None:
@@ -64,10 +65,10 @@ def test_what_a_policy_needs_stays_and_what_none_needs_is_judged() -> None:
     tenant, _, (needed, spare) = _tenant(VM_CONTRIBUTOR, READER)
     _policy(tenant)
     _definition(tenant)
-    kind, reason = _said(tenant, needed)
+    (kind, reason), (other, _) = _said(tenant, needed, spare)
     assert (kind, reason.split(":")[0]) == ("keep", "policy remediation")
     assert reason.endswith("for the policy Agents, whose definition name of /d/agents names the role")
-    assert _said(tenant, spare)[0] == "remove"
+    assert other == "remove"
 
 
 def test_what_it_used_stays_though_no_policy_names_it() -> None:
@@ -75,9 +76,9 @@ def test_what_it_used_stays_though_no_policy_names_it() -> None:
     _policy(tenant)
     _definition(tenant)
     tenant.use(holder, WRITE, VM, role_assignment_id=spare)
-    kind, reason = _said(tenant, spare)
+    (kind, reason), (other, _) = _said(tenant, spare, needed)
     assert (kind, reason.endswith("none of them names the role, and it was used")) == ("keep", True)
-    assert _said(tenant, needed)[0] == "keep"
+    assert other == "keep"
 
 
 @pytest.mark.parametrize(
@@ -99,8 +100,7 @@ def test_where_something_is_not_loaded_all_of_it_stays(gap: str) -> None:
     if gap == "member_version":
         _definition(tenant, OTHER, roles=(), version="1.0.0")
         tenant.rows["policy_definitions"][-2]["member_versions"] = ["", "3.*.*"]
-    for assignment in assignments:
-        kind, reason = _said(tenant, assignment)
+    for kind, reason in _said(tenant, *assignments):
         assert (kind, reason.split(":")[0]) == ("keep", "policy remediation")
         assert "not known whole" in reason
 
@@ -111,9 +111,9 @@ def test_a_set_needs_what_all_of_its_definitions_name() -> None:
     _set(tenant, DEFINITION, OTHER, versions=("1.*.*", ""))
     _definition(tenant, version="1.4.2")
     _definition(tenant, OTHER, roles=(CONTRIBUTOR,))
-    kinds = [_said(tenant, one)[0] for one in (first, second, spare)]
-    assert kinds == ["keep", "keep", "remove_duplicate"]
-    assert "name of /d/disks" in _said(tenant, second)[1]
+    said = _said(tenant, first, second, spare)
+    assert [kind for kind, _ in said] == ["keep", "keep", "remove_duplicate"]
+    assert "name of /d/disks" in said[1][1]
 
 
 @pytest.mark.parametrize(("at", "kept"), [(MG, False), (SUB, False), (SUB2, True), (APP, True)])
@@ -123,7 +123,7 @@ def test_a_role_that_is_held_elsewhere_may_be_served_by_another(at: str, kept: b
     tenant.assign(200, holder, VM_CONTRIBUTOR, at, principal_type="ServicePrincipal")
     _policy(tenant)
     _definition(tenant)
-    kind, reason = _said(tenant, wide)
+    ((kind, reason),) = _said(tenant, wide)
     assert (kind == "keep") is kept
     if kept:
         assert "Agents names the role" in reason
@@ -132,10 +132,10 @@ def test_a_role_that_is_held_elsewhere_may_be_served_by_another(at: str, kept: b
 def test_a_user_assigned_identity_keeps_what_its_policies_need() -> None:
     """Nothing but the policy says that it remediates."""
     tenant, _, (needed, spare) = _tenant(VM_CONTRIBUTOR, READER, alternative_names=None)
-    assert _said(tenant, needed)[0] == "remove"
+    assert _said(tenant, needed)[0][0] == "remove"
     _policy(tenant, principal_ids=[guid(1).upper()])
     _definition(tenant)
-    assert [_said(tenant, one)[0] for one in (needed, spare)] == ["keep", "remove"]
+    assert [kind for kind, _ in _said(tenant, needed, spare)] == ["keep", "remove"]
 
 
 def test_a_policy_that_needs_another_role_makes_a_plan_stale() -> None:
