@@ -65,6 +65,23 @@ def store(monkeypatch: pytest.MonkeyPatch) -> FakeStore:
     return _open(monkeypatch, _tenant())
 
 
+def _busy() -> SmallTenant:
+    tenant = _tenant()
+    tenant.use(guid(1), "Microsoft.Compute/virtualMachines/write", VM)
+    return tenant
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The plan of `_busy` as no dial is turned."""
+    out = tmp_path_factory.mktemp("plain")
+    with pytest.MonkeyPatch.context() as patched:
+        _open(patched, _busy())
+        assert run(["propose", "--out", str(out), "--as-of", END, "-q"]) == 0
+    document: dict[str, Any] = json.loads((out / "plan.json").read_text(encoding="utf-8"))
+    return document
+
+
 def _document(out: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[dict[str, Any], str]:
     assert run(["propose", "--out", str(out), "--as-of", END, *arguments, "-o", "json"]) == 0
     written, told = capsys.readouterr()
@@ -150,13 +167,14 @@ def test_options_reach_the_plan(
     ],
 )
 def test_dials_are_recorded_and_change_the_plan(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str]
+    plain: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
 ) -> None:
     """No dial does nothing."""
-    tenant = _tenant()
-    tenant.use(guid(1), "Microsoft.Compute/virtualMachines/write", VM)
-    _open(monkeypatch, tenant)
-    plain, _ = _document(tmp_path, capsys)
+    _open(monkeypatch, _busy())
     turned, _ = _document(tmp_path, capsys, *arguments)
     assert plain["generated_from"]["dials"] != turned["generated_from"]["dials"]
     assert plain["proposals"] != turned["proposals"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,9 @@ NOON = "2026-01-20T12:00:00"
 DECISION = {"signal": "risk_detection/1", "decision": "trust", "reason": "a drill", "owner": "soc@x"}
 
 
-@pytest.fixture
-def db(tmp_path: Path) -> Path:
-    """Ann restarts a machine every day, and deletes it once, beside a risk detection."""
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ann restarts a machine every day, and deletes it once, beside a risk detection. Copied, never opened again."""
     restart, delete = (f"Microsoft.Compute/virtualMachines/{verb}" for verb in ("restart/action", "delete"))
     habit = [
         record(time=f"2026-01-{day:02d}T12:00:00", correlation_id=f"c{day}", operation=restart) for day in range(2, 22)
@@ -27,11 +28,17 @@ def db(tmp_path: Path) -> Path:
     signal = {"signal_id": "risk_detection/1", "kind": "risk_detection", "name": "anomalousToken", "severity": "high"}
     signal |= {"first_time": at(NOON), "last_time": at(NOON), "updated_on": at(NOON), "source": "risk_detection"}
     who = {"signal_id": "risk_detection/1", "entity_kind": "principal", "value": ANN, "principal_id": ANN}
-    path = tmp_path / "r.duckdb"
+    path = tmp_path_factory.mktemp("signals") / "r.duckdb"
     with open_store(path, read_only=False) as store:
         load(store, calls(*habit, record(time=NOON, correlation_id="bad", operation=delete)))
         load(store, {"signals": [signal], "signal_entities": [who]})
     return path
+
+
+@pytest.fixture
+def db(filled: Path, tmp_path: Path) -> Path:
+    """A store of one's own, as `filled` says."""
+    return Path(shutil.copy(filled, tmp_path / "r.duckdb"))
 
 
 def answer(capsys: pytest.CaptureFixture[str], db: Path, *words: str) -> Any:
