@@ -17,6 +17,7 @@ from rightsize.workflow.watch import Question, conclude
 from tests.store.staged import GROUP, SUBSCRIPTION, File, at, calls, guid, load, record
 
 ROLE, HOLDER, ADMIN = guid(50), guid(100), guid(101)
+HOLDERS = (HOLDER, guid(102))
 PIM = "01fc33a7-78ba-4d2f-a4b7-768e336e890e"
 AUTHORIZATION = f"{GROUP}/providers/Microsoft.Authorization"
 ASSIGN = "Microsoft.Authorization/roleAssignments/write"
@@ -140,19 +141,18 @@ def directory_listing(number: int = 9, holder: str = HOLDER, role: str = ROLE) -
 
 
 def test_a_directory_role_of_two_sources_is_told_once_whichever_comes_first(
-    begun: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also where a pass between them dies before it commits."""
-    log, shown = directory_log("g1", "2026-01-02T10:00:00"), directory_listing()
-    for number, (first, second) in enumerate([(log, shown), (shown, log)]):
-        watch = Watch(Path(shutil.copy(begun, tmp_path / f"{number}.duckdb")))
-        told = watch.passes(first, day("2026-01-02"))
-        assert [(row["kind"], row["principal_id"]) for row in told] == [("grant_outside", HOLDER)]
-        with monkeypatch.context() as patched, pytest.raises(ZeroDivisionError):
-            patched.setattr(watching, "commit_pass", lambda *_: 1 / 0)
-            watch.passes(second)
-        assert watch.passes(second) == []
-        assert watch.passes(day("2026-01-03")) == []
+    """Of one holder the log comes first, of the other the listing; also where a pass between them dies."""
+    logs = [directory_log(f"g{number}", "2026-01-02T10:00:00", holder) for number, holder in enumerate(HOLDERS)]
+    shown = [directory_listing(number, holder) for number, holder in enumerate(HOLDERS)]
+    told = watch.passes(logs[0], shown[1], day("2026-01-02"))
+    assert sorted((row["kind"], row["principal_id"]) for row in told) == [("grant_outside", one) for one in HOLDERS]
+    with monkeypatch.context() as patched, pytest.raises(ZeroDivisionError):
+        patched.setattr(watching, "commit_pass", lambda *_: 1 / 0)
+        watch.passes(shown[0], logs[1])
+    assert watch.passes(shown[0], logs[1]) == []
+    assert watch.passes(day("2026-01-03")) == []
 
 
 def test_another_directory_role_or_holder_or_a_later_grant_is_told(watch: Watch) -> None:
@@ -167,36 +167,37 @@ def test_another_directory_role_or_holder_or_a_later_grant_is_told(watch: Watch)
 CONSENT = "microsoft.directory/oAuth2PermissionGrants/"
 
 
-def consent_log(name: str, time: str, granted: str, step: str = "create") -> File:
+def consent_log(name: str, time: str, granted: str, step: str = "create", holder: str = HOLDER) -> File:
     """Somebody consents to an application, as the audit log has it."""
     row = record(time=time, operation=f"{CONSENT}{step}", plane="directory", source="entra_audit_log",
                  category="AuditLogs", scope="/", principal_id=ADMIN, correlation_id=name)  # fmt: skip
     keys = {key: row[key] for key in ("key_correlation", "key_operation", "key_scope")}
     return {
         "event_rows": [row],
-        "request_rows": [keys | {"assigned_role_id": granted, "assigned_principal_id": HOLDER}],
+        "request_rows": [keys | {"assigned_role_id": granted, "assigned_principal_id": holder}],
     }
 
 
-def consent_listing(*permissions: str, whom: str = "AllPrincipals", number: int = 1) -> File:
+def consent_listing(*permissions: str, whom: str = "AllPrincipals", number: int = 1, holder: str = HOLDER) -> File:
     """The listing of delegated grants, which says neither when nor by whom."""
-    row = {"permission_grant_id": f"consent-{number}", "client_id": HOLDER, "resource_id": guid(77)}
+    row = {"permission_grant_id": f"consent-{number}", "client_id": holder, "resource_id": guid(77)}
     return {"permission_grants": [row | {"consent_type": whom, "permissions": list(permissions)}]}
 
 
-def test_a_consent_of_two_sources_is_told_once_whichever_comes_first(begun: Path, tmp_path: Path) -> None:
-    """Also where it grows."""
-    first_log = consent_log("c1", "2026-01-02T10:00:00", "allprincipals user.read")
-    grown_log = consent_log("c2", "2026-01-03T10:00:00", "allprincipals mail.read user.read", "basic/update")
-    shown, grown = consent_listing("User.Read"), consent_listing("User.Read", "Mail.Read")
-    for number, turned in enumerate([False, True]):
-        watch = Watch(Path(shutil.copy(begun, tmp_path / f"{number}.duckdb")))
-        for log, listing in [(first_log, shown), (grown_log, grown)]:
-            one, other = (listing, log) if turned else (log, listing)
-            told = watch.passes(one, day("2026-01-03"))
-            assert [row["principal_id"] for row in told] == [HOLDER], turned
-            assert watch.passes(other) == []
-        assert watch.passes(day("2026-01-04")) == []
+def test_a_consent_of_two_sources_is_told_once_whichever_comes_first(watch: Watch) -> None:
+    """Also where it grows; of one application the log comes first, of the other the listing."""
+    scopes = ("User.Read",), ("User.Read", "Mail.Read")
+    steps = (
+        ("2026-01-02T10:00:00", "user.read", "create"),
+        ("2026-01-03T10:00:00", "mail.read user.read", "basic/update"),
+    )
+    for shown, (time, granted, step) in zip(scopes, steps, strict=True):
+        logs = [consent_log(f"{step} {one}", time, f"allprincipals {granted}", step, one) for one in HOLDERS]
+        listings = [consent_listing(*shown, number=number, holder=one) for number, one in enumerate(HOLDERS)]
+        told = watch.passes(logs[0], listings[1], day("2026-01-03"))
+        assert sorted(row["principal_id"] for row in told) == list(HOLDERS)
+        assert watch.passes(listings[0], logs[1]) == []
+    assert watch.passes(day("2026-01-04")) == []
 
 
 def test_a_consent_to_more_or_for_everybody_is_told_though_a_log_told_of_another(watch: Watch) -> None:
