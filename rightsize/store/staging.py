@@ -12,6 +12,7 @@ import duckdb
 from rightsize.model.schema import Table
 from rightsize.model.tables import TABLES
 from rightsize.model.tables.usage import EVENT_COLUMNS
+from rightsize.store.ddl import MARKED_COLUMNS
 from rightsize.store.sql import folded
 
 _BOOKKEEPING = ("loads", "rejects", "declared_windows", "grant_listings", "grant_sightings", "signal_decisions")
@@ -35,20 +36,8 @@ SELECT *, event_key AS key_correlation, {folded("operation")} AS key_operation, 
 FROM stage_event_rows"""
 """The staged rows as `queries/reduce/collapse.sql` reads them, to which keys are opaque."""
 
-CONTEXT_COLUMNS = (
-    "source",
-    "plane",
-    "category",
-    "access",
-    "principal_id",
-    "principal_type",
-    "principal_name",
-    "app_id",
-    "role_assignment_id",
-    "role_definition_id",
-    "evidence_principal_id",
-    "ip",
-)
+_OF_A_CALL = ("event_id", "token_id", "session_id")
+CONTEXT_COLUMNS = ("source", "plane", "category", *(name for name in MARKED_COLUMNS if name not in _OF_A_CALL))
 """What many rows say alike: who called, by what, from where, and in which log. A row has the number of all of it."""
 
 EVENT_TEXTS = (
@@ -64,7 +53,7 @@ EVENT_TEXTS = (
 
 EVENT_ROW = (
     "file_id", "line", "event_key", "time", "rank", "context_no", "operation_no", "scope_no", "correlation_id",
-    "event_id", "token_id", "session_id",
+    *_OF_A_CALL,
 )  # fmt: skip
 """The columns of `stage_events`."""
 
