@@ -14,6 +14,8 @@ from rightsize.cli.exit_codes import ExitCode
 from rightsize.cli.main import app, run
 from rightsize.store.connection import open_store
 
+WHOLE = typer.main.get_command(app)
+"""The whole app, with the options of every command: to read them takes a tenth of a second."""
 HEAVY = ("duckdb", "polars", "pyarrow", "azure", "msgraph", "jinja2", "rich", "pydantic")
 
 
@@ -55,22 +57,22 @@ def test_a_statement_of_sql_loads_no_frames(tmp_path: Path) -> None:
     assert "polars" not in _modules_after("sql", "SELECT 1", "--db", str(db))
 
 
-@pytest.mark.parametrize("path", _command_paths(typer.main.get_command(app)), ids=" ".join)
+@pytest.mark.parametrize("path", _command_paths(WHOLE), ids=" ".join)
 def test_a_command_called_by_name_is_the_one_of_the_whole_app(
     path: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Only the options of the command that is called are read; its help is what the whole app says."""
     with contextlib.suppress(SystemExit):
-        typer.main.get_command(app)([*path, "--help"], prog_name="rightsize")
+        WHOLE([*path, "--help"], prog_name="rightsize")
     whole = capsys.readouterr().out
     assert run([*path, "--help"]) == ExitCode.OK
     assert capsys.readouterr().out == whole != ""
 
 
-@pytest.mark.parametrize("path", _command_paths(typer.main.get_command(app)), ids=" ".join)
+@pytest.mark.parametrize("path", _command_paths(WHOLE), ids=" ".join)
 def test_every_command_has_help_that_loads_no_engine(path: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     """Each command explains itself, and each of its options says what it does."""
-    command: object = typer.main.get_command(app)
+    command: object = WHOLE
     for name in path:
         command = command.commands[name]  # type: ignore[attr-defined]
     assert (command.help or "").strip()  # type: ignore[attr-defined]
@@ -78,10 +80,10 @@ def test_every_command_has_help_that_loads_no_engine(path: tuple[str, ...], caps
         assert parameter.name == "help" or (parameter.help or "").strip(), f"{parameter.name} of {path} has no help"
 
 
-@pytest.mark.parametrize("path", _command_paths(typer.main.get_command(app)), ids=" ".join)
+@pytest.mark.parametrize("path", _command_paths(WHOLE), ids=" ".join)
 def test_every_command_takes_the_shared_options(path: tuple[str, ...]) -> None:
     """A script can add `-q`, `-v` and `--no-input` to whatever it runs."""
-    command: object = typer.main.get_command(app)
+    command: object = WHOLE
     for name in path:
         command = command.commands[name]  # type: ignore[attr-defined]
     taken = {text for parameter in command.params for text in parameter.opts}  # type: ignore[attr-defined]
