@@ -14,6 +14,8 @@ from rightsize.render.plan import plan_files
 from tests.propose.small_tenant import SmallTenant
 
 Document = dict[str, Any]
+_FILES: dict[str, dict[str, str]] = {}
+"""The last plan that was written: tests of one tenant stand beside each other."""
 
 
 @dataclass
@@ -24,8 +26,12 @@ class Written:
 
     @classmethod
     def of(cls, tenant: SmallTenant, **dials: Any) -> Written:
-        """Plan for a tenant and write the plan."""
-        return cls(plan_files(tenant.plan(**dials)))
+        """Plan for a tenant, once for the same rows and dials, and write the plan."""
+        asked = repr((tenant, dials))
+        if asked not in _FILES:
+            _FILES.clear()
+            _FILES[asked] = plan_files(tenant.plan(**dials))
+        return cls(dict(_FILES[asked]))
 
     @property
     def document(self) -> Document:

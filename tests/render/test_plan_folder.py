@@ -64,10 +64,15 @@ def _hostile_plan() -> Plan:
 
 
 @pytest.fixture(scope="module")
-def files() -> dict[str, str]:
-    """The files of a plan in which every name is hostile."""
-    plan = _hostile_plan()
-    return plan_files(plan) | {"summary.html": write_summary(plan)}
+def hostile() -> Plan:
+    """A plan in which every name is hostile."""
+    return _hostile_plan()
+
+
+@pytest.fixture(scope="module")
+def files(hostile: Plan) -> dict[str, str]:
+    """The files of that plan."""
+    return plan_files(hostile) | {"summary.html": write_summary(hostile)}
 
 
 def test_every_byte_is_as_agreed(files: dict[str, str]) -> None:
@@ -162,36 +167,37 @@ def _tree(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_second_run_changes_no_byte(tmp_path: Path) -> None:
-    plan = _hostile_plan()
-    names = write_folder(plan_files(plan), tmp_path / "plan")
+def test_a_second_run_changes_no_byte(hostile: Plan, tmp_path: Path) -> None:
+    names = write_folder(plan_files(hostile), tmp_path / "plan")
     first = _tree(tmp_path / "plan")
     assert sorted(first) == names
     write_folder(plan_files(_hostile_plan()), tmp_path / "plan")
     assert _tree(tmp_path / "plan") == first
 
 
-def _small_plan() -> Plan:
+@pytest.fixture(scope="module")
+def small() -> Plan:
+    """A plan that keeps the only assignment there is."""
     tenant = SmallTenant()
     tenant.assign(101, tenant.principal(1), READER, SUB)
     return tenant.plan()
 
 
-def test_files_of_an_earlier_plan_go_and_others_stay(tmp_path: Path) -> None:
+def test_files_of_an_earlier_plan_go_and_others_stay(hostile: Plan, small: Plan, tmp_path: Path) -> None:
     """What a person put there, or changed, is not ours to take away."""
-    write_folder(plan_files(_hostile_plan()), tmp_path)
+    write_folder(plan_files(hostile), tmp_path)
     roles = sorted((tmp_path / "roles").glob("*.json"))
     changed = roles[0]
     changed.write_text("{}", encoding="utf-8")
     (tmp_path / "roles" / "mine.json").write_text("mine", encoding="utf-8")
-    write_folder(plan_files(_small_plan()), tmp_path)
+    write_folder(plan_files(small), tmp_path)
     assert sorted(path.name for path in (tmp_path / "roles").iterdir()) == sorted([changed.name, "mine.json"])
 
 
 @pytest.mark.parametrize(
     "claim", ["../precious", "/etc/x", "roles/../../precious", "other/x.json", ".hidden", "roles/"]
 )
-def test_a_forged_manifest_takes_nothing_away(tmp_path: Path, claim: str) -> None:
+def test_a_forged_manifest_takes_nothing_away(small: Plan, tmp_path: Path, claim: str) -> None:
     """It may claim only files that a plan folder can hold."""
     precious = tmp_path / "precious"
     precious.write_text("x", encoding="utf-8")
@@ -202,49 +208,47 @@ def test_a_forged_manifest_takes_nothing_away(tmp_path: Path, claim: str) -> Non
     digest = hashlib.sha256(b"x").hexdigest()
     (folder / "manifest.json").write_text(json.dumps({claim: digest}), encoding="utf-8")
     before = {path for path in tmp_path.rglob("*") if path.is_file()}
-    write_folder(plan_files(_small_plan()), folder)
+    write_folder(plan_files(small), folder)
     assert before <= set(tmp_path.rglob("*"))
 
 
-def test_a_link_is_replaced_and_not_followed(tmp_path: Path) -> None:
+def test_a_link_is_replaced_and_not_followed(small: Plan, tmp_path: Path) -> None:
     target = tmp_path / "target"
     target.write_text("untouched", encoding="utf-8")
     folder = tmp_path / "plan"
     folder.mkdir()
     (folder / "plan.json").symlink_to(target)
-    write_folder(plan_files(_small_plan()), folder)
+    write_folder(plan_files(small), folder)
     assert target.read_text(encoding="utf-8") == "untouched"
     assert not (folder / "plan.json").is_symlink()
 
 
 @pytest.mark.parametrize("manifest", ["[]", "{", '{"a": 1}', "\udcff"])
-def test_a_broken_manifest_claims_nothing(tmp_path: Path, manifest: str) -> None:
+def test_a_broken_manifest_claims_nothing(small: Plan, tmp_path: Path, manifest: str) -> None:
     (tmp_path / "manifest.json").write_bytes(manifest.encode("utf-8", "surrogateescape"))
-    write_folder(plan_files(_small_plan()), tmp_path)
+    write_folder(plan_files(small), tmp_path)
     assert "plan.json" in json.loads((tmp_path / "manifest.json").read_text(encoding="utf-8"))
 
 
-def test_a_file_in_the_way_is_an_input_error(tmp_path: Path) -> None:
+def test_a_file_in_the_way_is_an_input_error(small: Plan, tmp_path: Path) -> None:
     (tmp_path / "plan").write_text("a file", encoding="utf-8")
     with pytest.raises(InputError, match="cannot be written"):
-        write_folder(plan_files(_small_plan()), tmp_path / "plan")
+        write_folder(plan_files(small), tmp_path / "plan")
 
 
-def test_a_plane_beyond_azure_roles_has_a_table_of_its_own() -> None:
+def test_a_plane_beyond_azure_roles_has_a_table_of_its_own(small: Plan) -> None:
     """Its counts are added to none of Azure's."""
-    plan = _small_plan()
-    one = replace(plan.proposals[0], id="g1", plane="graph", kind="remove", reason="<b>nobody asked</b>")
+    one = replace(small.proposals[0], id="g1", plane="graph", kind="remove", reason="<b>nobody asked</b>")
     replayed = {"allowed": 7, "needs_activation": 0, "denied": 0, "unknown": 0}
     part = PlanePart("graph", (one,), {}, replayed, {}, names={one.principal_ids[0]: "<i>app"})
-    page = write_summary(replace(plan, parts=(part,)))
+    page = write_summary(replace(small, parts=(part,)))
     assert "1 proposals, 1 of them changes; 7 distinct uses stay allowed, 0 are denied." in page
     assert "&lt;b&gt;nobody asked" in page and "&lt;i&gt;app" in page and "<i>app" not in page
 
 
-def test_a_plane_beyond_azure_roles_is_told_by_names() -> None:
+def test_a_plane_beyond_azure_roles_is_told_by_names(small: Plan) -> None:
     """Permissions that come as the proposal calls them, and holders whom the plane itself has no name for."""
-    plan = _small_plan()
-    first = plan.proposals[0]
+    first = small.proposals[0]
     evidence = {
         **first.evidence,
         "permissions": [
@@ -256,7 +260,7 @@ def test_a_plane_beyond_azure_roles_is_told_by_names() -> None:
     one = replace(first, id="g1", plane="graph", kind="builtin", evidence=evidence)
     counted = {"allowed": 1, "needs_activation": 0, "denied": 0, "unknown": 0}
     part = PlanePart("graph", (one,), {}, counted, {}, names={})
-    page = write_summary(replace(plan, proposals=(), parts=(part,), names={one.principal_ids[0]: "maria<i>"}))
+    page = write_summary(replace(small, proposals=(), parts=(part,), names={one.principal_ids[0]: "maria<i>"}))
     assert "Mail.Send, User.&lt;b&gt;Read" in page and "Mail.ReadWrite" not in page
     assert "f115b65e" not in page and "b633e1c5" not in page
     assert "maria&lt;i&gt;" in page and one.principal_ids[0] not in page
@@ -267,15 +271,15 @@ def test_planes_are_counted_apart() -> None:
     assert found == {"azure_roles": {"custom": 1, "keep": 1}, "graph": {"keep": 2}}
 
 
-def test_a_page_of_a_large_plan_has_what_weighs_most(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_of_a_large_plan_has_what_weighs_most(small: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rightsize.render.summary._MOST_ROWS", 2)
-    one = _small_plan().proposals[0]
+    one = small.proposals[0]
     made = [
         replace(one, id=f"{kind}{n}", kind=kind, reason=f"{kind} {n}", excess_before=float(10 - n), excess_after=left)
         for kind, left in (("remove", 0.0), ("keep", 9.0))
         for n in (3, 1, 2)
     ]
-    page = write_summary(replace(_small_plan(), proposals=tuple(made)))
+    page = write_summary(replace(small, proposals=tuple(made)))
     assert "The 2 of 3 changes that take away most" in page and "Kept as they are (3)" in page
     assert [page.count(f"{kind} {n}<") for kind in ("remove", "keep") for n in (1, 2, 3)] == [1, 1, 0, 1, 1, 0]
     assert page.index("remove 1<") < page.index("remove 2<")
@@ -309,18 +313,17 @@ class _BrokenError(Exception):
     pass
 
 
-def test_what_could_not_be_finished_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_what_could_not_be_finished_leaves_nothing_behind(hostile: Plan, tmp_path: Path) -> None:
     """`plan.json` of a large tenant is written before all else is known of the folder."""
-    plan = _hostile_plan()
-    files = plan_files(plan)
-    with prepared(tmp_path, plan_texts(plan)) as written:
+    files = plan_files(hostile)
+    with prepared(tmp_path, plan_texts(hostile)) as written:
         assert {name: digest_of(file) for name, file in written.items()} == {
             name: digest_of(text) for name, text in files.items()
         }
         write_folder(written, tmp_path)
     assert {name: (tmp_path / name).read_text(encoding="utf-8") for name in files} == files
     before = _tree(tmp_path)
-    with pytest.raises(_BrokenError), prepared(tmp_path, plan_texts(plan)):
+    with pytest.raises(_BrokenError), prepared(tmp_path, plan_texts(hostile)):
         raise _BrokenError
     with pytest.raises(_BrokenError), prepared(tmp_path, _texts_that_break()):
         pass
