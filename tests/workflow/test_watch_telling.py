@@ -268,12 +268,18 @@ def odd_day(text: str) -> File:
     )
 
 
+@pytest.fixture(scope="module")
+def worked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The store whose first pass has seen forty days of work. Copied, never opened again."""
+    first = Watch(tmp_path_factory.mktemp("worked") / "worked.duckdb")
+    assert first.passes(calls(*working_days(dt.date(2026, 1, 2), 40))) == []
+    return first.db
+
+
 @pytest.fixture
-def used_to_work(tmp_path: Path) -> Watch:
+def used_to_work(worked: Path, tmp_path: Path) -> Watch:
     """The first pass has seen forty days of work."""
-    watch = Watch(tmp_path / "w.duckdb")
-    assert watch.passes(calls(*working_days(dt.date(2026, 1, 2), 40))) == []
-    return watch
+    return Watch(Path(shutil.copy(worked, tmp_path / "w.duckdb")))
 
 
 def test_behaviour_is_told_once_when_its_day_is_over(used_to_work: Watch) -> None:
