@@ -20,8 +20,8 @@ from rightsize.store.staging import (
     CONTEXT_COLUMNS,
     EVENT_KEY,
     EVENT_ROW,
-    EVENT_TEXTS,
-    next_context,
+    NEXT_CONTEXT,
+    keyed,
     number_texts,
     stage_events,
 )
@@ -162,9 +162,7 @@ def _stage_contexts(con: duckdb.DuckDBPyConnection) -> None:
     """Stage a context for each text of who acted, and fill `alike_contexts` with its number."""
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE alike_contexts AS
-        SELECT who, (row_number() OVER () - 1 + {next_context(con)})::INTEGER AS context_no,
-            {", ".join(CONTEXT_COLUMNS)}
-        FROM alike_told WHERE kind = 'who'""")
+        SELECT who, {NEXT_CONTEXT} AS context_no, {", ".join(CONTEXT_COLUMNS)} FROM alike_told WHERE kind = 'who'""")
     con.execute("INSERT INTO stage_event_contexts BY NAME SELECT * EXCLUDE (who) FROM alike_contexts")
 
 
@@ -217,15 +215,11 @@ def _stage_linked(con: duckdb.DuckDBPyConnection, file_id: str) -> set[int]:
         return set()
     values = {column: column for column in (*_OF_ROW, *_CALLED, *_WHERE)}
     values |= {**_of_packed("who", "who_parts"), **_of_packed("how", "how_parts")}
-    rows = """(
-        SELECT *, string_split(who, chr(31)) AS who_parts, string_split(how, chr(31)) AS how_parts
+    rows = f"""(
+        SELECT *, string_split(who, {_BETWEEN}) AS who_parts, string_split(how, {_BETWEEN}) AS how_parts
         FROM ingest_numbered WHERE how IN (SELECT how FROM alike_outcomes WHERE is_linked))"""
     con.execute(f"CREATE OR REPLACE TEMP TABLE alike_linked AS FROM {_normalised(values, 'file_no', rows, 'line')}")
-    texts = ", ".join(name for name in EVENT_TEXTS if name != "event_key")
-    stage_events(
-        con,
-        f"SELECT {file_id} AS file_id, line, {EVENT_KEY} AS event_key, {texts} FROM alike_linked WHERE problem IS NULL",
-    )
+    stage_events(con, keyed(file_id, "alike_linked WHERE problem IS NULL"))
     found = con.execute("SELECT DISTINCT file_no FROM alike_linked WHERE problem IS NOT NULL").fetchall()
     con.execute("DROP TABLE alike_linked")
     return {number for (number,) in found}

@@ -13,6 +13,7 @@ from rightsize.ingest.families import folded, with_log
 from rightsize.ingest.nested import json_paths, paths_of, values_as_columns
 from rightsize.ingest.projections import ISO_TIME, Fields, session_id, token_id
 from rightsize.rules.tables import rows_of
+from rightsize.store.sql import outcome
 
 MAX_URI = 16_384
 MAX_STEPS = 40
@@ -188,8 +189,7 @@ SELECT file_no, line, event_time AS time, 'graph_activity_log' AS source, 'graph
     coalesce(user_guid, service_guid) AS principal_id,
     CASE WHEN user_guid IS NOT NULL THEN 'User' ELSE 'ServicePrincipal' END AS principal_type,
     CAST(NULL AS VARCHAR) AS principal_name, app_guid AS app_id, operation, '/' AS scope,
-    CASE rank WHEN 4 THEN 'succeeded' WHEN 3 THEN 'failed' WHEN 2 THEN 'denied' WHEN 1 THEN 'started' ELSE 'other' END
-        AS outcome,
+    {outcome("rank")} AS outcome,
     CAST(NULL AS VARCHAR) AS access, CAST(NULL AS VARCHAR) AS role_assignment_id,
     CAST(NULL AS VARCHAR) AS role_definition_id,
     CAST(NULL AS VARCHAR) AS evidence_principal_id, request_key AS correlation_id, token_id AS event_id,

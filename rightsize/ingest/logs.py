@@ -33,7 +33,7 @@ from rightsize.ingest.request_bodies import stage_requests
 from rightsize.ingest.risky_sign_ins import stage_risky_sign_ins
 from rightsize.ingest.sources import NoRoomError, SourceFile
 from rightsize.store.queries import query_text
-from rightsize.store.staging import EVENT_KEY, EVENT_TEXTS, stage_events
+from rightsize.store.staging import keyed, stage_events
 
 PROJECTIONS = {
     **_OF_OTHERS,
@@ -177,7 +177,7 @@ def _stage_fast(
     odd = _stage_normalised(con, batch, log, odd)
     found = _count_logs(con)
     _stage_requests(con, log)
-    _count_words(con, log, odd, counts, packed_words() if pays(batch, log) else _WORDS)
+    _count_words(con, log, odd, counts, pays(batch, log))
     others: dict[str, list[int]] = {}
     for (number, name), records in found.items():
         if number in odd:
@@ -238,7 +238,7 @@ def _stage_other(
     problems = _stage_normalised(con, batch, log, set())
     found = _count_logs(con)
     _stage_requests(con, log)
-    _count_words(con, log, problems, counts, packed_words() if pays(batch, log) else _WORDS)
+    _count_words(con, log, problems, counts, pays(batch, log))
     for (number, name), records in found.items():
         if name == log and number not in problems:
             counts.read[number, name] += records
@@ -354,17 +354,16 @@ def _stage_rows(con: duckdb.DuckDBPyConnection, log: str, without: set[int]) -> 
         stage_from_audits(con, _log_file(log), without)
     if log == "sign_in":
         stage_risky_sign_ins(con, _log_file(log), without)
-    of_use = "FROM ingest_rows WHERE problem IS NULL AND NOT list_contains($without, file_no)"
+    of_use = "ingest_rows WHERE problem IS NULL AND NOT list_contains($without, file_no)"
     values = {"without": sorted(without)}
     if log == "sign_in":
         con.execute(
             f"INSERT INTO stage_sign_in_rows (file_id, line, {_STAGED_SIGN_INS}) "
-            f"SELECT {_log_file(log)}, line, {_STAGED_SIGN_INS} {of_use}",
+            f"SELECT {_log_file(log)}, line, {_STAGED_SIGN_INS} FROM {of_use}",
             values,
         )
         return
-    texts = ", ".join(name for name in EVENT_TEXTS if name != "event_key")
-    stage_events(con, f"SELECT {_log_file(log)} AS file_id, line, {EVENT_KEY} AS event_key, {texts} {of_use}", values)
+    stage_events(con, keyed(_log_file(log), of_use), values)
 
 
 def _stage_requests(con: duckdb.DuckDBPyConnection, log: str) -> None:
@@ -372,15 +371,13 @@ def _stage_requests(con: duckdb.DuckDBPyConnection, log: str) -> None:
         stage_requests(con, _log_file(log))
 
 
-_WORDS = "SELECT file_no, status, category, 1 AS records FROM ingest_raw WHERE log = 'activity'"
-
-
 def _count_words(
-    con: duckdb.DuckDBPyConnection, log: str, without: set[int], counts: LogCounts, words: str = _WORDS
+    con: duckdb.DuckDBPyConnection, log: str, without: set[int], counts: LogCounts, is_packed: bool = False
 ) -> None:
     """Count the words that decide what a record of the Activity Log means and that nobody would miss."""
     if log != "activity":
         return
+    words = "SELECT file_no, status, category, 1 AS records FROM ingest_raw WHERE log = 'activity'"
     found = con.execute(
         f"""
         SELECT status, category, is_administrative,
@@ -391,7 +388,7 @@ def _count_words(
             SELECT status, category, sum(records)::BIGINT AS records,
                 coalesce(lower(category), 'write') IN ('administrative', 'write', 'delete', 'action')
                     AS is_administrative
-            FROM ({words}) WHERE NOT list_contains($without, file_no)
+            FROM ({packed_words() if is_packed else words}) WHERE NOT list_contains($without, file_no)
             GROUP BY status, category
         )
         ORDER BY records DESC, status, category LIMIT 1000

@@ -14,14 +14,13 @@ from rightsize.store.coverage import observed_days
 from rightsize.store.merge_reduced import REDUCED_CALLS, with_reduced
 from rightsize.store.queries import query_text
 from rightsize.store.sealing import sealed_before
-from rightsize.store.sql import RESOURCE, folded
+from rightsize.store.sql import RESOURCE, folded, outcome
 
-_USAGE = """
+_USAGE = f"""
     SELECT time, time::DATE AS day, actor_key AS principal_key, operation_key, scope_key, plane, assignment_key,
-        CASE rank WHEN 4 THEN 'succeeded' WHEN 3 THEN 'failed' WHEN 2 THEN 'denied' WHEN 1 THEN 'started'
-            ELSE 'other' END AS outcome, rank <> 2 AND event_key IN (SELECT event_key FROM base.quarantined_calls)
+        {outcome("rank")} AS outcome, rank <> 2 AND event_key IN (SELECT event_key FROM base.quarantined_calls)
             AS suspect
-    FROM base.events WHERE {days}"""
+    FROM base.events WHERE {{days}}"""
 
 _OF_EVENTS = {
     # Calls that name both an alias and an object id, of whole records and of reduced rows.

@@ -11,7 +11,7 @@ import re
 from rightsize.model.nouns import LAYERS
 from rightsize.model.schema import Table
 from rightsize.model.tables import TABLES, table
-from rightsize.store.sql import RESOURCE, folded, literal, quoted
+from rightsize.store.sql import RESOURCE, folded, literal, outcome, quoted
 
 MARKED_COLUMNS = (
     "principal_id",
@@ -171,8 +171,7 @@ _VIEWS = {
     "events": f"""
         SELECT e.time, e.source, e.plane, {", ".join(f"substr(e.{c}, 2) AS {c}" for c in MARKED_COLUMNS[:4])},
             o.spelling AS operation, s.spelling AS scope,
-            CASE e.rank WHEN 4 THEN 'succeeded' WHEN 3 THEN 'failed' WHEN 2 THEN 'denied' WHEN 1 THEN 'started'
-                ELSE 'other' END AS outcome,
+            {outcome("e.rank")} AS outcome,
             {", ".join(f"substr(e.{c}, 2) AS {c}" for c in MARKED_COLUMNS[4:7])}, e.correlation_id,
             {", ".join(f"substr(e.{c}, 2) AS {c}" for c in MARKED_COLUMNS[7:])},
             lower(hex(e.event_key)) AS event_key
@@ -195,8 +194,7 @@ _VIEWS = {
         SELECT e.correlation_id, o.spelling AS operation, s.spelling AS scope,
             coalesce(substr(e.principal_id, 2), alias.principal_id) AS principal_id,
             substr(coalesce(e.principal_name, e.app_id), 2) AS principal_name, e.time,
-            CASE e.rank WHEN 4 THEN 'succeeded' WHEN 3 THEN 'failed' WHEN 2 THEN 'denied' WHEN 1 THEN 'started'
-                ELSE 'other' END AS outcome,
+            {outcome("e.rank")} AS outcome,
             b.assigned_role_id, b.assigned_type, b.asked_type, b.assigned_principal_id
         FROM base.events AS e
         JOIN base.operation_names AS o USING (operation_key) JOIN base.scope_names AS s USING (scope_key)
@@ -380,8 +378,7 @@ _VIEWS = {
         SELECT q.signal_id, q.basis, e.time, e.source, e.plane,
             coalesce(substr(e.principal_id, 2), alias.principal_id) AS principal_id,
             substr(coalesce(e.principal_name, e.app_id), 2) AS principal_name, o.spelling AS operation,
-            s.spelling AS scope, CASE e.rank WHEN 4 THEN 'succeeded' WHEN 3 THEN 'failed' WHEN 2 THEN 'denied'
-                WHEN 1 THEN 'started' ELSE 'other' END AS outcome,
+            s.spelling AS scope, {outcome("e.rank")} AS outcome,
             substr(e.ip, 2) AS ip, lower(hex(e.event_key)) AS event_key
         FROM base.quarantined_calls AS q JOIN base.events AS e USING (event_key)
         JOIN base.operation_names AS o USING (operation_key) JOIN base.scope_names AS s USING (scope_key)

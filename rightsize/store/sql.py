@@ -29,6 +29,12 @@ def tidy_scope(expression: str) -> str:
     )
 
 
+def outcome(rank: str) -> str:
+    """Return SQL for the outcome of a rank, as `queries/reduce/collapse.sql` says it."""
+    words = enumerate(("started", "denied", "failed", "succeeded"), start=1)
+    return f"CASE {rank} {' '.join(f'WHEN {number} THEN {literal(word)}' for number, word in words)} ELSE 'other' END"
+
+
 def quoted(name: str) -> str:
     """Return a column's or table's name as SQL."""
     return '"' + name.replace('"', '""') + '"'

@@ -13,7 +13,7 @@ from rightsize.model.schema import Table
 from rightsize.model.tables import TABLES
 from rightsize.model.tables.usage import EVENT_COLUMNS
 from rightsize.store.ddl import MARKED_COLUMNS
-from rightsize.store.sql import folded
+from rightsize.store.sql import folded, outcome
 
 _BOOKKEEPING = ("loads", "rejects", "declared_windows", "grant_listings", "grant_sightings", "signal_decisions")
 
@@ -42,20 +42,22 @@ CONTEXT_COLUMNS = ("source", "plane", "category", *(name for name in MARKED_COLU
 
 EVENT_TEXTS = (
     *(column.name for column in EVENT_COLUMNS if column.name != "outcome"),
-    "event_key",
     "category",
     "access",
     "token_id",
     "session_id",
     "rank",
 )
-"""The columns of a row of an event whose texts are not numbered yet, beside its file and line."""
+"""The columns of a row of an event whose texts are not numbered yet, beside its file, its line and its key."""
 
 EVENT_ROW = (
     "file_id", "line", "event_key", "time", "rank", "context_no", "operation_no", "scope_no", "correlation_id",
     *_OF_A_CALL,
 )  # fmt: skip
 """The columns of `stage_events`."""
+
+NEXT_CONTEXT = "(coalesce((SELECT max(context_no) FROM stage_event_contexts), 0) + row_number() OVER ())::INTEGER"
+"""SQL that numbers the rows of a relation as contexts that are not staged yet."""
 
 _CONTEXT_TEXTS = ", ".join(CONTEXT_COLUMNS)
 
@@ -98,8 +100,7 @@ _LOG_TABLES = {
 _EVENT_ROWS = f"""
 CREATE OR REPLACE TEMP VIEW stage_event_rows AS
 SELECT file_id, line, time, {_CONTEXT_TEXTS}, operation, scope,
-    CASE rank WHEN 4 THEN 'succeeded' WHEN 3 THEN 'failed' WHEN 2 THEN 'denied' WHEN 1 THEN 'started' ELSE 'other' END
-        AS outcome,
+    {outcome("rank")} AS outcome,
     correlation_id, event_id, event_key, token_id, session_id,
     rank::INTEGER AS rank
 FROM stage_events JOIN stage_event_contexts USING (context_no)
@@ -121,16 +122,15 @@ def stage_events(con: duckdb.DuckDBPyConnection, rows: str, values: Mapping[str,
 
     Args:
         con: A connection with the staging tables.
-        rows: SQL for a relation with `file_id`, `line` and EVENT_TEXTS, which is read several times.
+        rows: SQL for a relation with `file_id`, `line`, `event_key` and EVENT_TEXTS, which is read several times.
         values: Its parameters.
     """
     for name in ("operation", "scope"):
         number_texts(con, name, rows, values)
-    first = next_context(con)
     con.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE staged_contexts AS
-        SELECT (row_number() OVER () - 1 + {first})::INTEGER AS context_no, {_CONTEXT_TEXTS}
+        SELECT {NEXT_CONTEXT} AS context_no, {_CONTEXT_TEXTS}
         FROM (SELECT DISTINCT {_CONTEXT_TEXTS} FROM ({rows}))""",
         values,
     )
@@ -143,6 +143,11 @@ def stage_events(con: duckdb.DuckDBPyConnection, rows: str, values: Mapping[str,
         values,
     )
     con.execute("INSERT INTO stage_event_contexts BY NAME FROM staged_contexts; DROP TABLE staged_contexts")
+
+
+def keyed(file_id: str, rows: str) -> str:
+    """Return SQL for what `stage_events` takes, over normalised rows; `file_id` is SQL for the file of each."""
+    return f"SELECT {file_id} AS file_id, line, {EVENT_KEY} AS event_key, {', '.join(EVENT_TEXTS)} FROM {rows}"
 
 
 def number_texts(
@@ -158,9 +163,3 @@ def number_texts(
         WHERE {name} IS NOT NULL AND {name} NOT IN (SELECT {name} FROM {table})""",
         values,
     )
-
-
-def next_context(con: duckdb.DuckDBPyConnection) -> int:
-    """Return the number of the next context."""
-    ((number,),) = con.execute("SELECT coalesce(max(context_no), 0) + 1 FROM stage_event_contexts").fetchall()
-    return int(number)

@@ -51,7 +51,7 @@ def test_raw_columns_and_staging_columns_are_all_there() -> None:
         declared = ", ".join(f"{name} {kinds.get(name, text)}" for name in columns)
         con.execute(f"CREATE TABLE {relation} ({declared})")
     events = f"SELECT *, {EVENT_KEY} AS event_key FROM ({query_text('reduce/normalise')})"
-    taken_of_events = {*EVENT_TEXTS, "line"}
+    taken_of_events = {*EVENT_TEXTS, "line", "event_key"}
     taken_of_sign_ins = {row[0] for row in con.execute("DESCRIBE stage_sign_in_rows").fetchall()} - {"file_id"}
     for query, taken in ((events, taken_of_events), (query_text("reduce/sign_ins"), taken_of_sign_ins)):
         given_columns = {row[0] for row in con.execute(f"DESCRIBE {query}").fetchall()}
