@@ -104,7 +104,7 @@ names = st.sampled_from(sorted(set(PERMISSIONS) - {"User.Read"}))
 pairs = sorted({pair for _, allowed in PERMISSIONS.values() for pair in allowed if not pair[1].startswith("/me")})
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.sets(names, min_size=1, max_size=5), st.sets(st.sampled_from(pairs), max_size=4), st.randoms())
 def test_used_lies_within_proposed_lies_within_granted(
     held: set[str], asked: set[tuple[str, str]], chance: object
@@ -125,7 +125,7 @@ def test_used_lies_within_proposed_lies_within_granted(
     )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     st.lists(st.frozensets(st.sampled_from("abcdef"), min_size=1, max_size=4), max_size=6),
     st.fixed_dictionaries({name: st.integers(1, 9) for name in "abcdef"}),

@@ -70,7 +70,7 @@ def _cheapest(case: Case, roles: tuple[int, ...]) -> int:
     return least
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=300)
 @given(cases())
 def test_no_choice_of_so_many_roles_has_less_excess_than_is_proved(found: list[Case]) -> None:
     bound = bound_excess(found, _Operations(), _weigh, _Prices())  # type: ignore[arg-type]  # as much as is asked of them

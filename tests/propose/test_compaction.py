@@ -213,7 +213,7 @@ def _naive_fewest(needed: set[str], catalogue: set[str], ceiling: Sequence[Permi
 
 
 @given(catalogues, st.sets(st.integers(0, 13)), st.sampled_from(CEILINGS))
-@settings(deadline=None, max_examples=120)
+@settings(deadline=None, max_examples=250)
 def test_fewest_strings_that_grant_the_same(
     catalogue: set[str], wanted: set[int], ceiling: tuple[PermissionBlock, ...]
 ) -> None:
@@ -236,7 +236,7 @@ def test_fewest_strings_that_grant_the_same(
 
 
 @given(st.dictionaries(st.integers(0, 30), st.frozensets(st.integers(0, 9), max_size=6), max_size=7))
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=200)
 def test_the_choice_of_patterns_is_a_best_one(stands: dict[int, frozenset[int]]) -> None:
     """Whatever overlaps what: counted against every choice."""
     named = {f"p{number:02}": bits for number, bits in stands.items() if bits}

@@ -151,7 +151,7 @@ def _after(today: list[RoleAssignment], plan: Plan) -> list[RoleAssignment]:
     return [one for one in today if one.role_assignment_id not in gone] + new
 
 
-@settings(_SETTINGS, max_examples=12)
+@settings(_SETTINGS, max_examples=15)
 @given(held=assignments, done=uses, inside=members, silent=st.booleans(), chosen=dials)
 def test_nothing_used_is_denied_and_nothing_new_is_granted(
     held: list[tuple[str, str, str, str]],

@@ -171,6 +171,7 @@ def test_it_is_off_by_default_and_then_says_nothing() -> None:
     assert "separation" not in off
     assert "separate_layers" not in off["generated_from"]["dials"]
     assert on["generated_from"]["dials"]["separate_layers"] is True
+    assert plan_document(tenant.plan(**LEAN))["proposals"] == off["proposals"]
 
 
 def test_what_cannot_sleep_is_split_all_the_same_and_says_why() -> None:

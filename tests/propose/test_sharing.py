@@ -59,7 +59,7 @@ def _fewest(rows: list[Row]) -> int:
     raise AssertionError("each row may have a role of its own")
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=60)
 @given(needs())
 def test_shared_roles_are_enough_and_as_few_as_trying_everything_finds(rows: list[Row]) -> None:
     found = share(rows)
@@ -68,7 +68,7 @@ def test_shared_roles_are_enough_and_as_few_as_trying_everything_finds(rows: lis
     assert found.lower_bound == len(found.roles) == _fewest(rows)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=60)
 @given(needs(), st.integers(0, 1000))
 def test_the_order_of_needs_matters_nowhere(rows: list[Row], seed: int) -> None:
     order = list(range(len(rows)))
@@ -78,7 +78,7 @@ def test_the_order_of_needs_matters_nowhere(rows: list[Row], seed: int) -> None:
     assert again.covers == tuple(found.covers[number] for number in order)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=60)
 @given(needs())
 def test_set_apart_each_need_takes_one_new_role_at_most(rows: list[Row]) -> None:
     found = set_apart(rows)
@@ -86,7 +86,7 @@ def test_set_apart_each_need_takes_one_new_role_at_most(rows: list[Row]) -> None
     assert all(sum(one >= 0 for one in cover) <= 1 for cover in found.covers)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=60)
 @given(needs())
 def test_cells_apart_need_a_role_each(rows: list[Row]) -> None:
     """No role that is inside what is allowed grants two of the cells."""
@@ -96,7 +96,7 @@ def test_cells_apart_need_a_role_each(rows: list[Row]) -> None:
         assert both & ~(rows[one].allowed & rows[other].allowed)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=60)
 @given(needs())
 def test_a_part_that_is_searched_keeps_to_the_same_rules(rows: list[Row]) -> None:
     """Too large to be solved, the roles still suffice, and what is proved still holds."""
@@ -107,7 +107,7 @@ def test_a_part_that_is_searched_keeps_to_the_same_rules(rows: list[Row]) -> Non
     assert found.lower_bound <= _fewest(rows) <= len(found.roles)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=60)
 @given(needs())
 def test_search_never_ends_with_more_roles_than_it_began_with(rows: list[Row]) -> None:
     plain = [Row(row.must, row.allowed, (), row.most) for row in rows]
