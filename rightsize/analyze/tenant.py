@@ -12,7 +12,8 @@ from rightsize.analyze.naming import principal_ids
 from rightsize.analyze.scoping import REACH, ScopeTree, level_of, read_tree
 from rightsize.analyze.text import folded, place_of
 from rightsize.rules.matching import matching_pairs
-from rightsize.rules.operations import classify, dual_operations, scope_levels, weight
+from rightsize.rules.operations import classify, scope_levels, weight
+from rightsize.rules.planes import dual_operations
 
 _ALLOW = {"action": "control", "data_action": "data"}
 _SUBTRACT = {"not_action": "control", "not_data_action": "data"}

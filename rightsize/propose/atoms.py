@@ -54,7 +54,7 @@ class Atoms:
 
     def of_blocks(self, granted: int, blocks: Blocks) -> int:
         """Return what blocks grant; `granted` are their operations."""
-        return granted | self._parts_within(granted, blocks)
+        return granted | self._parts_within(blocks)
 
     def allowed(self, need: Need) -> int:
         """Return what a role may have without granting more than a need says."""
@@ -62,7 +62,7 @@ class Atoms:
         said = 0
         for part in need.parts:
             said |= self.book.part_mask(part)
-        return need.operations | said | self._parts_within(said, blocks)
+        return need.operations | said | self._parts_within(blocks)
 
     def operations(self, atoms: int) -> int:
         """Return the catalogue's operations that a set grants."""
@@ -94,10 +94,10 @@ class Atoms:
         high = atoms >> self.width
         return tuple(part for number, part in enumerate(self.parts) if high >> number & 1) if high else ()
 
-    def _parts_within(self, granted: int, blocks: Blocks) -> int:
-        if not blocks:
-            return 0
+    def _parts_within(self, blocks: Blocks) -> int:
+        """Return the parts that blocks grant, for all strings: a question of the blocks and of nothing else."""
         if blocks not in self._within:
+            granted = self.book.index.granted_by(blocks)
             self._within[blocks] = sum(
                 bit
                 for part, bit in self._bits.items()

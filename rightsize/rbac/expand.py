@@ -4,15 +4,14 @@ Every distinct pattern is looked up once, in an index made for it: a literal in 
 the sorted names, `*end` as a range of the reversed ones, anything else by matching the smaller of the two ranges. A
 role is then a few set operations.
 
-The plane of an operation is what ARM says, where the caller knows it. Of an operation whose plane is not known, roles
-decide: it is on the plane, or the planes, where some role spells it out in full. One that no role spells out stays on
-both planes, so that no grant of it is overlooked: a guess must not hide a permission.
+An operation is on the planes that the caller knows it to be on. One whose plane nobody knows is on both, whatever
+roles spell out, so that no grant of it is overlooked: a guess must not hide a permission.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import NamedTuple
 
@@ -20,6 +19,10 @@ from rightsize.model.nouns import PermissionBlock
 from rightsize.rbac.patterns import Pattern
 from rightsize.rbac.permissions import PLANES, GrantPlane, PatternSet, Permissions, read_permissions
 from rightsize.rbac.text import fold
+
+
+Planes = tuple[GrantPlane, ...]
+"""The planes that an operation is known to be on; none where nobody knows."""
 
 
 class Catalogue:
@@ -70,21 +73,21 @@ class GrantedOperation(NamedTuple):
 
 
 def expand_roles(
-    roles: Mapping[str, Sequence[PermissionBlock] | Permissions], operations: Sequence[tuple[str, bool | None]]
+    roles: Mapping[str, Sequence[PermissionBlock] | Permissions], operations: Sequence[tuple[str, Planes]]
 ) -> Iterator[GrantedOperation]:
     """Yield every operation of a catalogue that each role grants, role by role, in the order of both.
 
     Args:
         roles: Any name of a role to its permission blocks.
-        operations: Name and whether it is a data action; None where ARM does not say it, a guess included.
+        operations: Each name with the planes that it is known to be on, none where nobody knows.
     """
     catalogue = Catalogue([name for name, _ in operations])
-    read = {role: read_permissions(blocks) for role, blocks in roles.items()}
-    planes = _planes_of(catalogue, [is_data for _, is_data in operations], read.values())
-    for role, permissions in read.items():
+    on = {plane: {at for at, (_, known) in enumerate(operations) if plane in (known or PLANES)} for plane in PLANES}
+    for role, blocks in roles.items():
+        permissions = read_permissions(blocks)
         for plane in PLANES:
             always, under_condition = granted_positions(permissions, plane, catalogue)
-            for position in sorted((always | under_condition) & planes[plane]):
+            for position in sorted((always | under_condition) & on[plane]):
                 yield GrantedOperation(role, catalogue.operations[position], plane, position not in always)
 
 
@@ -101,20 +104,3 @@ def planes_spelling_out(permissions: Iterable[Permissions], operation: str) -> t
     """Return the planes on which some role spells an operation out in full, granting or excluding it."""
     text, read = fold(operation), tuple(permissions)
     return tuple(plane for plane in PLANES if any(text in one.spelt_out[plane] for one in read))
-
-
-def _planes_of(
-    catalogue: Catalogue, is_data: Sequence[bool | None], permissions: Collection[Permissions]
-) -> dict[GrantPlane, set[int]]:
-    spelt_out = {plane: set[str]().union(*(one.spelt_out[plane] for one in permissions)) for plane in PLANES}
-    found: dict[GrantPlane, set[int]] = {plane: set() for plane in PLANES}
-    for position, name in enumerate(catalogue.operations):
-        known = is_data[position]
-        if known is None:
-            text = fold(name)
-            on: Iterable[GrantPlane] = [plane for plane in PLANES if text in spelt_out[plane]] or PLANES
-        else:
-            on = ["data" if known else "control"]
-        for plane in on:
-            found[plane].add(position)
-    return found

@@ -32,14 +32,6 @@ def classify(operations: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def dual_operations() -> frozenset[str]:
-    """Return the folded operations that Azure has on both planes, whatever a catalogue with one row for each says.
-
-    Where one of them stands is what the role that names it says.
-    """
-    return frozenset(fold(row["operation"]) for row in rows_of("dual_operations"))
-
-
 def risk_weights() -> dict[str, int]:
     """Return the weight of each class of risk."""
     return {row["risk"]: int(row["weight"]) for row in rows_of("risk_classes")}

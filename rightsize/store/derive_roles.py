@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import duckdb
 import polars as pl
 
 from rightsize.model.role_forms import permissions_from_json
 from rightsize.rbac.expand import expand_roles
-from rightsize.rbac.text import fold
 from rightsize.rules.layers import layers_of
 from rightsize.rules.matching import folded as folded_column
-from rightsize.rules.operations import annotate, dual_operations
+from rightsize.rules.operations import annotate
+from rightsize.rules.planes import planes_of
 
 
 def derive_roles(con: duckdb.DuckDBPyConnection) -> None:
@@ -41,17 +39,11 @@ def derive_roles(con: duckdb.DuckDBPyConnection) -> None:
         "SELECT operation, CASE WHEN is_guess THEN NULL ELSE is_data_action END FROM base.operations ORDER BY operation"
     ).fetchall()
     granted = pl.DataFrame(
-        list(expand_roles(blocks, _on_both_planes(operations))),
+        list(expand_roles(blocks, [(name, planes_of(name, is_data_action=is_data)) for name, is_data in operations])),
         schema={"role": pl.String, "operation": pl.String, "plane": pl.String, "conditional": pl.Boolean},
         orient="row",
     )
     _replace(con, "role_operations", "role_definition_id, operation, plane, conditional", granted)
-
-
-def _on_both_planes(operations: Sequence[tuple[str, bool | None]]) -> list[tuple[str, bool | None]]:
-    """Leave the plane open of what Azure has on both, so that the roles decide."""
-    both = dual_operations()
-    return [(name, None if fold(name) in both else is_data) for name, is_data in operations]
 
 
 def _annotate_operations(con: duckdb.DuckDBPyConnection) -> None:

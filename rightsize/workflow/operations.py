@@ -9,10 +9,12 @@ from pathlib import Path
 
 from rightsize.model.errors import EvidenceError, InputError
 from rightsize.model.role_forms import load_json
+from rightsize.rbac.expand import Planes
+from rightsize.rules.planes import planes_of
 from rightsize.workflow.text_files import read_bytes
 
-Operations = Sequence[tuple[str, bool | None]]
-"""Names of operations and whether each is a data action, None where that is not known."""
+Operations = Sequence[tuple[str, Planes]]
+"""Names of operations and the planes that each is known to be on, none where nobody knows."""
 
 _LISTS = ("value", "resourceTypes", "operations")
 """Keys under which listings of operations nest: of ARM pages, providers and resource types."""
@@ -34,7 +36,8 @@ def read_operations(path: Path) -> Operations:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise InputError(f"`{path}` is not UTF-8 text") from None
-    found = list(_from_json(load_json(text)) if text.lstrip()[:1] in ("[", "{") else _from_csv(text))
+    said = _from_json(load_json(text)) if text.lstrip()[:1] in ("[", "{") else _from_csv(text)
+    found = [(name, planes_of(name, is_data_action=is_data)) for name, is_data in said]
     if not found:
         raise InputError(
             f"`{path}` names no operation",
@@ -54,7 +57,7 @@ def stored_operations(db: Path) -> Operations:
     with open_store(db, read_only=True) as store:
         frame = store.table("operations")
     rows = frame.sort("operation").select("operation", "is_data_action", "is_guess").iter_rows()
-    found = [(operation, None if is_guess else is_data) for operation, is_data, is_guess in rows]
+    found = [(name, planes_of(name, is_data_action=None if is_guess else is_data)) for name, is_data, is_guess in rows]
     if not found:
         raise EvidenceError(
             "the store has no catalogue of operations",

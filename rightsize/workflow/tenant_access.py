@@ -20,11 +20,12 @@ from rightsize.model.errors import EvidenceError, InputError, UsageError
 from rightsize.model.nouns import Decision, DenyAssignment, RoleAssignment
 from rightsize.model.role_forms import permissions_from_json
 from rightsize.rbac.access import STRENGTH, Access, KnownRole
-from rightsize.rbac.expand import planes_spelling_out
+from rightsize.rbac.expand import Planes, planes_spelling_out
 from rightsize.rbac.membership import read_membership
 from rightsize.rbac.permissions import PLANES, read_permissions
 from rightsize.rbac.scopes import MANAGEMENT_GROUPS, ROOT, Scope, lineage, parse_scope
 from rightsize.rbac.text import fold
+from rightsize.rules.planes import planes_of
 
 Person = tuple[str | None, str | None]
 """Type of a principal, and what people call it."""
@@ -59,7 +60,7 @@ class TenantAccess:
 
     access: Access
     inputs: Inputs
-    known_planes: Mapping[str, str]
+    known_planes: Mapping[str, Planes]
     roles: Mapping[str, KnownRole]
     tree: Mapping[str, str]
     assignments: Sequence[RoleAssignment]
@@ -105,8 +106,11 @@ class TenantAccess:
             known = self.known_planes.get(key[0])
             if known is None and self.known_planes:
                 self._unlisted_operations.add(operation)
-            spelt_out = planes_spelling_out((role.permissions for role in self.roles.values()), operation)
-            self._planes[key] = (known,) if known else (asked,) if asked else spelt_out or PLANES
+            if known:
+                self._planes[key] = (asked,) if asked in known else known
+            else:
+                spelt_out = planes_spelling_out((role.permissions for role in self.roles.values()), operation)
+                self._planes[key] = (asked,) if asked else spelt_out or PLANES
         return self._planes[key]
 
     def reaching_unread(self, scope: Scope) -> list[str]:
@@ -262,11 +266,11 @@ def _tree(scopes: pl.DataFrame) -> dict[str, str]:
     return {fold(scope): fold(parent) for scope, parent in climbing.select("scope", "parent_scope").iter_rows()}
 
 
-def _known_planes(operations: pl.DataFrame) -> dict[str, str]:
-    """Return the plane of every operation where ARM or a role says it; a guess decides nothing."""
+def _known_planes(operations: pl.DataFrame) -> dict[str, Planes]:
+    """Return the planes of every operation where ARM or a role says them; a guess decides nothing."""
     said = operations.filter(pl.col("is_data_action").is_not_null() & ~pl.col("is_guess").fill_null(False))
-    plane = pl.when("is_data_action").then(pl.lit("data")).otherwise(pl.lit("control"))
-    return dict(said.select(folded(pl.col("operation")), plane.alias("plane")).iter_rows())
+    rows = said.select(folded(pl.col("operation")), "is_data_action").iter_rows()
+    return {name: planes_of(name, is_data_action=is_data) for name, is_data in rows}
 
 
 def _people(principals: pl.DataFrame) -> dict[str, Person]:
