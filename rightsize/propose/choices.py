@@ -19,14 +19,17 @@ from rightsize.propose.existing import Existing, Shelf
 from rightsize.propose.fallback import Fallbacks
 from rightsize.propose.fewer import Joining
 from rightsize.propose.judgement import Judge, cost_of
+from rightsize.propose.limits import RoleRoom
 from rightsize.propose.objective import Weights, rank
 from rightsize.propose.roles import Choice, ChoiceKind, KnownRole, RoleBook, write_contents
 from rightsize.propose.sharing import set_apart, share
-from rightsize.propose.starts import Carried, Start, carry, start_anew, start_from
+from rightsize.propose.starts import Carried, Start, carry, no_answer, start_anew, start_from
 from rightsize.propose.units import Unit
 
-FEW_ROLES = "custom_role_limit"
-"""The word for a unit that keeps today's assignments because no new role is left for it."""
+ALL_NEEDED = "all_needed"
+"""The word for a unit whose assignments of today grant nothing beyond its need."""
+NOT_WORTH = "not_worth_a_role"
+"""The word for a unit for which a new role costs more, by the weights, than the excess that it would save."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,7 @@ class Terms:
         exposure: How many resource groups and people an operation more would reach in a unit.
         held: (principal, folded place) to the roles that it has there today.
         tree: Management groups and subscriptions.
-        most_roles: How many new roles there may be.
+        room: How many new roles there may be.
         weights: How the four numbers are weighed; None for one after the other.
         foreign: What no role for a part may grant, by the word for the part.
     """
@@ -49,7 +52,7 @@ class Terms:
     exposure: Callable[[Unit], int]
     held: Mapping[tuple[str, str], frozenset[str]]
     tree: ScopeTree
-    most_roles: int
+    room: RoleRoom
     weights: Weights | None = None
     foreign: Mapping[str, int] = field(default_factory=dict)
 
@@ -118,11 +121,15 @@ class _Chooser:
         if hopeless:
             # What is refused is kept, and the rest chosen again: there is no need to choose for it now.
             return Solution({}, hopeless)
-        start = start_from(self.cases, carried) if carried else start_anew(self.cases, share)
-        state = self._best(start, is_carried=carried is not None)
-        choices, refused = self._write(state, blocked)
+        if carried:
+            start = start_from(self.cases, carried)
+            state, refusal = self._fewer(start), carried.refusal
+        else:
+            start = start_anew(self.cases, share, self.atoms)
+            state, refusal = self._best(start)
+        choices, refused = self._write(state, blocked, refusal)
         if refused:
-            return Solution(choices, refused, carried=carry(self.cases, state, self.atoms))
+            return Solution(choices, refused, carried=carry(self.cases, state, self.atoms, refusal))
         point = state.points[-1]
         # Steps come in a fixed order, so the curve goes on where the choice stands.
         state.reduce_to(0)
@@ -136,22 +143,35 @@ class _Chooser:
         )
         return Solution(choices, refused, judge.judge(point, self.terms.weights), judge.draw(state.points, point))
 
-    def _best(self, start: Start, *, is_carried: bool) -> Joining:
-        """Return the plan to choose: where one number decides after the other, the first that the limit allows."""
-        most, weights = self.terms.most_roles, self.terms.weights
-        if weights is None or is_carried:
-            state = self._joined(start, most)
-            if weights is None:
-                state.reduce_free()
-            return state
-        starts = [start, start_anew(self.cases, set_apart)]
-        _, number, roles = min(
+    def _best(self, start: Start) -> tuple[Joining, str]:
+        """Return the plan to choose, and why it leaves out new roles: the word and the sentence, empty where not."""
+        room, weights = self.terms.room, self.terms.weights
+        if weights is None:
+            wanted = len(start.contents)
+            return self._fewer(start), room.refusal(wanted) if wanted > room.most else ""
+        starts = [start, start_anew(self.cases, set_apart, self.atoms)]
+        points = [self._joined(one, 0).points for one in starts]
+        ranked = sorted(
             (rank(cost_of(point), weights), number, point.custom_roles)
-            for number, start in enumerate(starts)
-            for point in self._joined(start, 0).points
-            if point.custom_roles <= most or not point.custom_roles
+            for number, those in enumerate(points)
+            for point in those
         )
-        return self._joined(starts[number], roles)
+        best = ranked[0]
+        chosen = next(one for one in ranked if one[2] <= room.most)
+        if chosen != best:
+            return self._joined(starts[chosen[1]], chosen[2]), room.refusal(best[2])
+        said = (
+            f"{NOT_WORTH}: by --weights a plan with {best[2]:,} new roles counts {best[0][0]:,.0f}, "
+            f"and one with all {len(start.contents):,} counts {weights.weigh(cost_of(points[0][0])):,.0f}"
+        )
+        return self._joined(starts[best[1]], best[2]), said
+
+    def _fewer(self, start: Start) -> Joining:
+        """Return the first plan that the limit allows: one number decides after the other."""
+        state = self._joined(start, self.terms.room.most)
+        if self.terms.weights is None:
+            state.reduce_free()
+        return state
 
     def _joined(self, start: Start, most: int) -> Joining:
         """Return the plan with at most so many new roles."""
@@ -168,8 +188,14 @@ class _Chooser:
         state.reduce_to(most)
         return state
 
-    def _write(self, state: Joining, blocked: Sequence[Case]) -> tuple[dict[Unit, tuple[Choice, ...]], dict[Unit, str]]:
-        """Return the choices and refusals of a plan."""
+    def _write(
+        self, state: Joining, blocked: Sequence[Case], refusal: str
+    ) -> tuple[dict[Unit, tuple[Choice, ...]], dict[Unit, str]]:
+        """Return the choices and refusals of a plan; `refusal` says why it has no more new roles.
+
+        Raises:
+            InternalError: A class has no answer.
+        """
         new = {number: tuple(self._new_choices(role.content)) for number, role in state.roles.items()}
         chosen: list[tuple[NeedClass, tuple[Choice, ...], str]] = [
             (one, (_existing_choice(self.book.roles[str(one.role_definition_id)], one.ceiling),), "")
@@ -177,8 +203,15 @@ class _Chooser:
         ]
         for number, case in enumerate(self.cases):
             own = sorted(state.taken[number], key=lambda one: state.roles[one].content)
-            choices = [*(_as_choice(one) for one in state.roles_beside(number)), *(c for one in own for c in new[one])]
-            chosen.append((case.whole, tuple(choices), FEW_ROLES))
+            beside = state.roles_beside(number)
+            choices = [*(_as_choice(one) for one in beside), *(c for one in own for c in new[one])]
+            missing = case.atoms
+            for content in (*(state.roles[one].content for one in own), *(one.atoms for one in beside)):
+                missing &= ~content
+            word = "" if choices else refusal if self.fallbacks.of(case).weight else ALL_NEEDED
+            if missing and (choices or not word):
+                raise no_answer(case, missing, self.atoms)
+            chosen.append((case.whole, tuple(choices), word))
         for case in blocked:
             roles = self.fallbacks.of(case).roles
             chosen.append((case.whole, tuple(_as_choice(one) for one in roles), case.blocked))

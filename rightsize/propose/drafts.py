@@ -104,8 +104,7 @@ LATE_REASONS = {
     "root": "a need at the root stays, and a new role cannot be assigned there",
     "data_at_management_group": "a new role with data actions cannot be assigned at a management group",
     "role_refused": "Azure would refuse the role that says what is needed",
-    "custom_role_limit": "the tenant would pass its limit of custom roles",
-    "assignment_limit": "a subscription or management group would pass its limit of role assignments",
+    "all_needed": "today's assignments grant nothing beyond what is needed",
 }
 
 

@@ -14,6 +14,7 @@ from rightsize.propose.bench import Bench
 from rightsize.propose.choices import Solution, Terms, choose
 from rightsize.propose.drafts import Draft, Key, Placement, Subject, with_roles
 from rightsize.propose.ends import last_of
+from rightsize.propose.limits import RoleRoom
 from rightsize.propose.operation_sets import bits_of
 from rightsize.propose.privileged import split
 from rightsize.propose.roles import Need
@@ -151,15 +152,13 @@ def read_terms(bench: Bench) -> Terms:
     for subject in bench.subjects:
         held[subject.principal_id, subject.place].add(subject.role_definition_id)
     custom = bench.inputs.role_definitions.filter(pl.col("role_type") == "CustomRole").height
-    room = max(0, bench.limits.room_for_custom_roles - custom)
-    dial = bench.dials.max_custom_roles
     return Terms(
         max_excess=bench.dials.max_excess,
         weigh=bench.scale.weigh,
         exposure=lambda unit: bench.reach.of(unit.place) * bench.groups.people_of(fold(unit.principal_id)),
         held={key: frozenset(roles) for key, roles in held.items()},
         tree=bench.analysis.tenant.tree,
-        most_roles=room if dial is None else min(room, dial),
+        room=RoleRoom(bench.limits, custom, bench.dials.max_custom_roles),
         weights=bench.dials.weights,
         foreign=bench.privilege.layers.foreign(),
     )

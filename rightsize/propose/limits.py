@@ -38,11 +38,63 @@ class Limits:
 
     def room_at(self, anchor: str) -> int:
         """Return how many assignments a folded subscription or management group may have meanwhile."""
+        return self._room(self._limit_at(anchor))
+
+    def refusal_at(self, anchor: str, there: int, more: int) -> str:
+        """Return the word and the sentence for a need whose assignments do not fit below an anchor.
+
+        Args:
+            anchor: The folded subscription or management group.
+            there: The assignments there, of today and of this plan.
+            more: Those that the need would take.
+        """
+        limit = self._limit_at(anchor)
+        return (
+            f"assignment_limit: `{anchor}` has {there:,} role assignments of {limit:,} while old and new ones stand "
+            f"side by side, {limit - self._room(limit):,} stay free, and this would add {more:,}"
+        )
+
+    def _limit_at(self, anchor: str) -> int:
         below = anchor.startswith(_SUBSCRIPTION)
-        return self._room(self.assignments_per_subscription if below else self.assignments_per_management_group)
+        return self.assignments_per_subscription if below else self.assignments_per_management_group
 
     def _room(self, limit: int) -> int:
         return limit - int(limit * self.headroom)
+
+
+@dataclass(frozen=True, slots=True)
+class RoleRoom:
+    """How many new roles a plan may have, and why not more.
+
+    Attributes:
+        limits: Azure's limits.
+        existing: Custom roles that the tenant has.
+        dial: The most new roles by `--max-custom-roles`; None where it says nothing.
+    """
+
+    limits: Limits
+    existing: int
+    dial: int | None = None
+
+    @property
+    def most(self) -> int:
+        """The most new roles."""
+        free = self._free
+        return free if self.dial is None else min(free, self.dial)
+
+    def refusal(self, wanted: int) -> str:
+        """Return the word and the sentence for a need that gets no role since this many new ones are too many."""
+        if self.dial is not None and self.dial <= self._free:
+            return f"max_custom_roles: --max-custom-roles allows {self.dial:,} new roles, the plan needs {wanted:,}"
+        limit = self.limits.custom_roles
+        return (
+            f"custom_role_limit: the tenant has {self.existing:,} custom roles of {limit:,}, of which "
+            f"{limit - self.limits.room_for_custom_roles:,} stay free, and the plan would make {wanted:,} more"
+        )
+
+    @property
+    def _free(self) -> int:
+        return max(0, self.limits.room_for_custom_roles - self.existing)
 
 
 def refusals(

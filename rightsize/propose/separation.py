@@ -121,8 +121,13 @@ def lost_by(found: Separated) -> dict[Key, str]:
     return {
         key: draft.reason
         for key, draft in found.drafts.items()
-        if draft.kind == "keep" and draft.reason != found.unsplit[key].reason and not draft.reason.startswith(_RELIED)
+        if draft.kind == "keep" and _word(draft) != _word(found.unsplit[key]) and not draft.reason.startswith(_RELIED)
     }
+
+
+def _word(draft: Draft) -> str:
+    """Return the kind of a draft and the word of its reason: numbers behind the word differ from plan to plan."""
+    return f"{draft.kind} {draft.reason.partition(':')[0]}"
 
 
 def said_of_split(drafts: Mapping[Key, Draft], bench: Bench) -> dict[Key, Draft]:

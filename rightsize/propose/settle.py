@@ -12,7 +12,7 @@ from dataclasses import replace
 from rightsize.model.nouns import AssignmentState
 from rightsize.propose.drafts import Draft, Key, Placement, Subject
 from rightsize.propose.ends import lasts_as_long
-from rightsize.propose.limits import Limits
+from rightsize.propose.limits import Limits, RoleRoom
 from rightsize.propose.roles import RoleContent
 
 OWNER = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"
@@ -197,10 +197,14 @@ def fit_limits(
             if placement.state != "eligible"
         } - assigned
         added = Counter(anchor_of_place(place) for _, _, place in wanted)
-        if custom_roles + len(roles) + len(new_roles) > limits.room_for_custom_roles:
-            settled[key] = draft.kept("custom_role_limit")
-        elif any(per_anchor[anchor] + number > limits.room_at(anchor) for anchor, number in added.items()):
-            settled[key] = draft.kept("assignment_limit")
+        room = RoleRoom(limits, custom_roles)
+        full = [
+            anchor for anchor, number in sorted(added.items()) if per_anchor[anchor] + number > limits.room_at(anchor)
+        ]
+        if len(roles) + len(new_roles) > room.most:
+            settled[key] = draft.kept(room.refusal(len(roles) + len(new_roles)))
+        elif full:
+            settled[key] = draft.kept(limits.refusal_at(full[0], per_anchor[full[0]], added[full[0]]))
         else:
             roles |= new_roles
             assigned |= wanted

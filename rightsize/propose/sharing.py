@@ -22,6 +22,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from rightsize.model.errors import InternalError
 from rightsize.propose.bicliques import bits, large_bitset
 from rightsize.propose.rows import Contents, Holders, Row, is_covered, most_useful, smallest_cover
 from rightsize.propose.sharing_parts import solve_part
@@ -49,12 +50,26 @@ class Sharing:
         return sum(len(cover) for cover in self.covers)
 
 
+class UnansweredError(InternalError):
+    """No roles grant all that a row must be granted, though each may take a role of its own."""
+
+    def __init__(self, row: Row) -> None:
+        super().__init__(f"no {row.most} roles grant all {row.must.bit_count()} parts of a need")
+        self.row = row
+
+
 def share(rows: Sequence[Row]) -> Sharing:
     """Return few new roles that grant each row what it must, and nothing that it may not be granted.
 
     Args:
-        rows: The needs. Each may take a role of its own: `must` lies inside `allowed`.
+        rows: The needs. Existing roles grant each, or a role of its own beside existing ones does.
+
+    Raises:
+        UnansweredError: There is a row of which that is not so.
     """
+    for row in rows:
+        if not (_may_have_own(row) or is_covered(row.must, row.columns, row.most)):
+            raise UnansweredError(row)
     compact = _Compact.of(sorted(set(rows)))
     reduced = _reduce(compact.rows)
     contents = list(reduced.roles)
@@ -64,26 +79,31 @@ def share(rows: Sequence[Row]) -> Sharing:
         contents.extend(found)
         bound += part_bound
         is_exact = is_exact and exact
-    assigned = _assign(compact.rows, contents)
+    assigned = _assign(compact, contents)
     return compact.answer(rows, contents, assigned, bound, is_exact=is_exact)
 
 
 def set_apart(rows: Sequence[Row]) -> Sharing:
-    """Return one new role for each distinct need that takes one: the fewest assignments, and the most roles."""
+    """Return one new role for each distinct need that takes one: the fewest assignments, and the most roles.
+
+    Arguments and errors are those of `share`.
+    """
     covers: list[tuple[int, ...]] = []
     contents: list[int] = []
     for row in rows:
         old = smallest_cover(row.must, row.columns, [0] * len(row.columns), row.most)
-        if old is None or len(old) > 1:
-            beside = smallest_cover(row.must & ~row.allowed, row.columns, [0] * len(row.columns), row.most) or ()
+        beside = smallest_cover(row.must & ~row.allowed, row.columns, [0] * len(row.columns), row.most - 1)
+        if beside is not None and (old is None or len(old) > 1):
             own = row.must
             for one in beside:
                 own &= ~row.columns[one]
             contents.append(own)
             covers.append(tuple(-1 - one for one in beside))
-        else:
+        elif old is not None:
             contents.append(0)
             covers.append(tuple(-1 - one for one in old))
+        else:
+            raise UnansweredError(row)
     roles = tuple(sorted({content for content in contents if content}))
     number_of = {content: number for number, content in enumerate(roles)}
     taken = tuple(
@@ -234,14 +254,23 @@ def _parts(rows: Sequence[Row]) -> list[list[Row]]:
     return list(parts.values())
 
 
-def _assign(rows: Sequence[Row], contents: Sequence[int]) -> list[tuple[int, ...]]:
+def _may_have_own(row: Row) -> bool:
+    """Return whether existing roles grant all that a role of its own may not, and leave room for that one."""
+    return is_covered(row.must & ~row.allowed, row.columns, row.most - 1)
+
+
+def _assign(compact: _Compact, contents: Sequence[int]) -> list[tuple[int, ...]]:
     """Return for each row the fewest roles that grant it all: existing ones first, then the smallest."""
     index = Contents(contents)
     covers = []
-    for row in rows:
+    for number, row in enumerate(compact.rows):
         every = sorted(index.inside(row))
         cover = _cheapest(row, most_useful(row, every, contents), contents)
-        covers.append(cover if cover is not None else _cheapest(row, every, contents) or ())
+        if cover is None:
+            cover = _cheapest(row, every, contents)
+        if cover is None:
+            raise UnansweredError(compact.originals[number])
+        covers.append(cover)
     return covers
 
 

@@ -11,12 +11,16 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from rightsize.model.errors import InternalError
 from rightsize.propose.atoms import Atoms
 from rightsize.propose.classes import Case
 from rightsize.propose.fewer import Joining
 from rightsize.propose.rows import Row, smallest_cover
-from rightsize.propose.sharing import Sharing
+from rightsize.propose.sharing import Sharing, UnansweredError
 from rightsize.propose.units import Unit
+
+_NAMED = 3
+"""How many operations an error names."""
 
 _Contents = tuple[tuple[str, int], ...]
 
@@ -47,20 +51,31 @@ class Carried:
     Attributes:
         atoms: The numbering of what roles grant.
         taken: By what tells a unit apart the new roles that it took, each with its domain.
+        refusal: Why not every need got a role: the word and the sentence.
     """
 
     atoms: Atoms
     taken: Mapping[tuple[object, ...], _Contents]
+    refusal: str
 
 
-def start_anew(cases: Sequence[Case], method: Callable[[Sequence[Row]], Sharing]) -> Start:
-    """Return new roles without excess."""
+def start_anew(cases: Sequence[Case], method: Callable[[Sequence[Row]], Sharing], atoms: Atoms) -> Start:
+    """Return new roles without excess.
+
+    Raises:
+        InternalError: A class has no answer.
+    """
     start = Start([], [set() for _ in cases], [() for _ in cases])
     by_domain: dict[str, list[int]] = defaultdict(list)
     for number, case in enumerate(cases):
         by_domain[case.whole.domain].append(number)
     for domain, members in sorted(by_domain.items()):
-        sharing = method([cases[number].row for number in members])
+        rows = [cases[number].row for number in members]
+        try:
+            sharing = method(rows)
+        except UnansweredError as error:
+            case = cases[members[rows.index(error.row)]]
+            raise no_answer(case, case.atoms & ~case.allowed or case.atoms, atoms) from error
         first = len(start.contents)
         start.contents.extend((domain, content) for content in sharing.roles)
         start.fewest += sharing.lower_bound
@@ -91,14 +106,27 @@ def start_from(cases: Sequence[Case], carried: Carried) -> Start:
     return start
 
 
-def carry(cases: Sequence[Case], state: Joining, atoms: Atoms) -> Carried:
+def carry(cases: Sequence[Case], state: Joining, atoms: Atoms, refusal: str) -> Carried:
     """Return what a choice ended with."""
     taken = {}
     for number, case in enumerate(cases):
         roles = (state.roles[one] for one in state.taken[number])
         contents = tuple(sorted((role.domain, role.content) for role in roles))
         taken.update(dict.fromkeys(map(_slot, case.whole.units), contents) if contents else {})
-    return Carried(atoms, taken)
+    return Carried(atoms, taken, refusal)
+
+
+def no_answer(case: Case, missing: int, atoms: Atoms) -> InternalError:
+    """Return the error that names a need which no role answers, by whose it is, where, and what is missing."""
+    unit = case.whole.units[0]
+    need = atoms.need(missing)
+    texts = [text for part in need.parts for text in part.patterns]
+    texts += [name for _, name in atoms.book.index.members(need.operations)]
+    more = f" and {len(texts) - _NAMED:,} more" if len(texts) > _NAMED else ""
+    names = ", ".join(f"`{text}`" for text in texts[:_NAMED])
+    return InternalError(
+        f"no role answers the need of principal `{unit.principal_id}` at `{unit.place}`: {names}{more}"
+    )
 
 
 def _slot(unit: Unit) -> tuple[object, ...]:

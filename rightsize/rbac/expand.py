@@ -20,7 +20,6 @@ from rightsize.rbac.patterns import Pattern
 from rightsize.rbac.permissions import PLANES, GrantPlane, PatternSet, Permissions, read_permissions
 from rightsize.rbac.text import fold
 
-
 Planes = tuple[GrantPlane, ...]
 """The planes that an operation is known to be on; none where nobody knows."""
 

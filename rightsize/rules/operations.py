@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import polars as pl
 
-from rightsize.rbac.text import fold
 from rightsize.rules.layers import first_layer
 from rightsize.rules.matching import first_match, folded, matches, matches_any
 from rightsize.rules.tables import rows_of

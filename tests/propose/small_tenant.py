@@ -21,6 +21,7 @@ from rightsize.propose.plan import make_plan
 from rightsize.rbac.expand import expand_roles
 from rightsize.rbac.scopes import ancestors, parse_scope
 from rightsize.rules.operations import annotate
+from rightsize.rules.planes import planes_of
 
 SUB = "/subscriptions/00000000-0000-0000-0000-0000000000a1"
 SUB2 = "/subscriptions/00000000-0000-0000-0000-0000000000a2"
@@ -226,7 +227,8 @@ class SmallTenant:
         rows["role_operations"] = [
             {"role_definition_id": role, "operation": name, "plane": plane, "conditional": conditional}
             for role, name, plane, conditional in expand_roles(
-                {id_: blocks for id_, (_, blocks) in self.roles.items()}, list(operations.items())
+                {id_: blocks for id_, (_, blocks) in self.roles.items()},
+                [(name, planes_of(name, is_data_action=is_data)) for name, is_data in operations.items()],
             )
         ]
         frames = {name: pl.DataFrame(found, schema_overrides=dict(schema_of(name))) for name, found in rows.items()}

@@ -6,24 +6,33 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rightsize.model.nouns import PermissionBlock
-from rightsize.rbac.expand import Catalogue, expand_roles, planes_spelling_out
+from rightsize.rbac.expand import Catalogue, Planes, expand_roles, planes_spelling_out
 from rightsize.rbac.patterns import parse_pattern
 from rightsize.rbac.permissions import read_permissions
 from rightsize.rbac.text import fold
 from tests.rbac import naive
 
 
-def test_planes_follow_arm_then_roles_then_stay_open() -> None:
-    """Known planes bind; a role that spells out an operation decides its plane; else it is on both."""
+def test_known_planes_bind_and_what_nobody_knows_stays_open() -> None:
+    """What a role spells out says that an operation is on a plane, and never that it is not on the other one."""
     roles = {
         "wide": [PermissionBlock(actions=("*",), data_actions=("*",))],
         "narrow": [PermissionBlock(data_actions=("N/t/SPELT/action ",))],
     }
-    operations = [("N/t/read", False), ("N/t/data/read", True), ("N/t/spelt/action", None), ("N/t/open/action", None)]
+    operations: list[tuple[str, Planes]] = [
+        ("N/t/read", ("control",)),
+        ("N/t/data/read", ("data",)),
+        ("N/t/dual/read", ("control", "data")),
+        ("N/t/spelt/action", ()),
+        ("N/t/open/action", ()),
+    ]
     rows = {(row.operation, row.plane) for row in expand_roles(roles, operations) if row.role == "wide"}
     assert rows == {
         ("N/t/read", "control"),
         ("N/t/data/read", "data"),
+        ("N/t/dual/read", "control"),
+        ("N/t/dual/read", "data"),
+        ("N/t/spelt/action", "control"),
         ("N/t/spelt/action", "data"),
         ("N/t/open/action", "control"),
         ("N/t/open/action", "data"),
@@ -33,7 +42,7 @@ def test_planes_follow_arm_then_roles_then_stay_open() -> None:
 def test_conditional_is_what_only_conditional_blocks_grant() -> None:
     """One block without a condition is enough."""
     role = [PermissionBlock(actions=("N/*",), condition="c"), PermissionBlock(actions=("N/read",))]
-    rows = list(expand_roles({"r": role}, [("N/read", False), ("N/write", False)]))
+    rows = list(expand_roles({"r": role}, [("N/read", ("control",)), ("N/write", ("control",))]))
     assert [(row.operation, row.conditional) for row in rows] == [("N/read", False), ("N/write", True)]
 
 
