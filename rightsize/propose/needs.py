@@ -17,7 +17,8 @@ from rightsize.propose.polls import Polls, type_of, types_around
 from rightsize.propose.reads import READ, PatternPart, reading_parts
 from rightsize.propose.roles import KnownRole, Need, RoleBook
 from rightsize.propose.scopes import group_at_least
-from rightsize.rbac.algebra import contains, grants, intersects
+from rightsize.propose.unlisted_use import unlisted_parts
+from rightsize.rbac.algebra import grants
 from rightsize.rbac.text import fold
 from rightsize.rules.operations import linked_writes, linkless_writes
 
@@ -35,7 +36,7 @@ WHY = {
     STATUS_READ: "inferred: it reads how far a write that stays has come, which whoever started it has to be able to",
     NAMESPACE_READ: "it reads a resource provider that was used",
     WILDCARD: "it stands for operations that are all needed, and for nothing else of the catalogue",
-    NOT_IN_CATALOGUE: "it was used, and the catalogue lacks it, so today's narrowest pattern that grants it stays",
+    NOT_IN_CATALOGUE: "it was used, and the catalogue lacks it, so the narrowest pattern that Azure accepts stays",
 }
 
 LIFECYCLE_SIBLINGS = {
@@ -151,7 +152,7 @@ class NeedReader:
         for (_, reason), members in sorted(profile.reasons.items()):
             if kept := members & here:
                 why[reason] = why.get(reason, 0) | kept
-        parts = {target: _unknown_parts(role, part.unknown) for target, part in use.items() if part.unknown}
+        parts = {target: unlisted_parts(role, part.unknown, self.book) for target, part in use.items() if part.unknown}
         parts[scope] = (*parts.get(scope, ()), *reads.parts)
         found = {word: self._sets[mask] for word, mask in why.items()}
         return Needs(self._without_repeats(scope, by_scope, parts), found)
@@ -291,33 +292,6 @@ def provider_of(name: str) -> str:
 
 def _control(unknown: Iterable[tuple[str, str]]) -> list[str]:
     return [name for plane, name in unknown if plane == "control"]
-
-
-def _unknown_parts(role: KnownRole, unknown: Iterable[tuple[str, str]]) -> tuple[PatternPart, ...]:
-    """Return for each used operation that the catalogue lacks the narrowest pattern of the role that grants it."""
-    return tuple(
-        part for plane, operation in sorted(set(unknown)) if (part := _narrowest(role, plane, operation)) is not None
-    )
-
-
-def _narrowest(role: KnownRole, plane: str, operation: str) -> PatternPart | None:
-    found: list[PatternPart] = []
-    for block in role.blocks:
-        patterns, taken = (
-            (block.actions, block.not_actions) if plane == "control" else (block.data_actions, block.not_data_actions)
-        )
-        for pattern in patterns:
-            single = PermissionBlock(actions=(pattern,))
-            meets = tuple(sorted(text for text in taken if intersects([PermissionBlock(actions=(text,))], [single])))
-            part = PatternPart((pattern.strip(),), meets, plane)
-            if block.condition is None and grants([part.block], operation, plane) == "yes":
-                found.append(part)
-    narrowest = [part for part in found if not any(_is_strictly_within(other, part) for other in found)]
-    return min(narrowest, key=lambda part: (-len(part.patterns[0]), part), default=None)
-
-
-def _is_strictly_within(small: PatternPart, big: PatternPart) -> bool:
-    return contains([big.block], [small.block]) is None and contains([small.block], [big.block]) is not None
 
 
 def _union(masks: Iterable[int]) -> int:

@@ -212,6 +212,12 @@ class SmallTenant:
             extra._cover("activity_log", "Administrative", scope)
         rows = extra.rows
         rows["scopes"] = self._scopes()
+        frames = {name: pl.DataFrame(found, schema_overrides=dict(schema_of(name))) for name, found in rows.items()}
+        return Inputs.of(**frames, **self._catalogue())
+
+    def _catalogue(self) -> dict[str, pl.DataFrame]:
+        """Return the tables of roles and operations."""
+        rows: dict[str, list[dict[str, Any]]] = {}
         rows["role_definitions"] = [
             {
                 "role_definition_id": id_,
@@ -232,7 +238,7 @@ class SmallTenant:
             )
         ]
         frames = {name: pl.DataFrame(found, schema_overrides=dict(schema_of(name))) for name, found in rows.items()}
-        return Inputs.of(operations=_catalogue(tuple(operations.items())), **frames)
+        return frames | {"operations": _catalogue(tuple(operations.items()))}
 
     def _permissions(self) -> Any:
         for id_, (_, blocks) in self.roles.items():
