@@ -85,7 +85,9 @@ class RoleRoom:
     def refusal(self, wanted: int) -> str:
         """Return the word and the sentence for a need that gets no role since this many new ones are too many."""
         if self.dial is not None and self.dial <= self._free:
-            return f"max_custom_roles: --max-custom-roles allows {self.dial:,} new roles, the plan needs {wanted:,}"
+            return (
+                f"max_custom_roles: --max-custom-roles is {self.dial:,}, and without excess the plan makes {wanted:,}"
+            )
         limit = self.limits.custom_roles
         return (
             f"custom_role_limit: the tenant has {self.existing:,} custom roles of {limit:,}, of which "

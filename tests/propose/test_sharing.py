@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from rightsize.propose import sharing_parts
 from rightsize.propose.rows import Row, independent_cells, smallest_cover
-from rightsize.propose.sharing import Sharing, set_apart, share
+from rightsize.propose.sharing import Sharing, UnansweredError, set_apart, share
 from rightsize.propose.sharing_search import search_fewer
 
 WIDTH = 5
@@ -135,3 +136,24 @@ def test_what_one_more_need_changes_is_its_own_part_only() -> None:
     rows = [Row(0b0011, 0b0011), Row(0b0110, 0b0110)]
     more = [*rows, Row(0b11 << 8, 0b11 << 8)]
     assert set(share(rows).roles) < set(share(more).roles)
+
+
+@pytest.mark.parametrize("method", [share, set_apart])
+@pytest.mark.parametrize(
+    "row",
+    [
+        pytest.param(Row(0b11, 0b01), id="a part is allowed to no role"),
+        pytest.param(Row(0b11, 0b01, (0b10,), 1), id="the role beside its own is one too many"),
+        pytest.param(Row(0b11, 0b00), id="nothing is allowed at all"),
+    ],
+)
+def test_a_need_that_no_roles_answer_is_an_error_that_has_it(method: Callable[[list[Row]], Sharing], row: Row) -> None:
+    with pytest.raises(UnansweredError) as caught:
+        method([Row(0b01, 0b11), row])
+    assert caught.value.row == row
+
+
+def test_a_need_that_existing_roles_grant_takes_them_though_a_new_one_may_not() -> None:
+    found = share([Row(0b11, 0b00, (0b01, 0b10), 2)])
+    assert found.roles == ()
+    assert found.covers == ((-2, -1),)

@@ -83,10 +83,8 @@ class WholeTenant(SmallTenant):
 def target_of(operation: str, name: str) -> str:
     """Return a resource on which an operation may be performed, or the subscription for what has no type."""
     provider, *rest = operation.split("/")
-    if rest[-1].lower() not in VERBS:
-        types = rest
-    else:
-        types = rest[: -2 if rest[-1].lower() == "action" else -1]
+    verb = rest[-1].lower()
+    types = rest[: -2 if verb == "action" else -1 if verb in VERBS else len(rest)]
     if not types or types[0].lower() in ("locations", "subscriptions"):
         return SUB
     return f"{APP}/providers/{provider}" + "".join(f"/{one}/{name}" for one in types)
