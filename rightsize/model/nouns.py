@@ -109,3 +109,4 @@ class Decision:
     allowed: Literal["yes", "no", "eligible", "conditional"]
     because: tuple[Reason, ...] = ()
     denied_by: tuple[str, ...] = field(default=())
+    depends_on_reading: bool = False
