@@ -17,7 +17,8 @@ from rightsize.propose.polls import Polls, type_of, types_around
 from rightsize.propose.reads import READ, PatternPart, reading_parts
 from rightsize.propose.roles import KnownRole, Need, RoleBook
 from rightsize.propose.scopes import group_at_least
-from rightsize.rbac.algebra import contains, grants, intersects
+from rightsize.rbac.algebra import contains, grants, grants_alike, intersects
+from rightsize.rbac.permissions import Reading
 from rightsize.rbac.text import fold
 from rightsize.rules.operations import linked_writes, linkless_writes
 
@@ -151,8 +152,12 @@ class NeedReader:
         for (_, reason), members in sorted(profile.reasons.items()):
             if kept := members & here:
                 why[reason] = why.get(reason, 0) | kept
-        parts = {target: _unknown_parts(role, part.unknown) for target, part in use.items() if part.unknown}
-        parts[scope] = (*parts.get(scope, ()), *reads.parts)
+        parts = {
+            target: self._as_today(role, mask & role.doubtful, use[target].unknown if target in use else ())
+            for target, mask in by_scope.items()
+        }
+        parts[scope] = (*parts[scope], *reads.parts)
+        by_scope = {target: mask & ~role.doubtful for target, mask in by_scope.items()}
         found = {word: self._sets[mask] for word, mask in why.items()}
         return Needs(self._without_repeats(scope, by_scope, parts), found)
 
@@ -235,8 +240,19 @@ class NeedReader:
         return _Reads()
 
     def _as_granted(self, parts: tuple[PatternPart, ...], reads: int) -> _Reads:
-        said = _union(self.book.part_mask(part) for part in parts)
-        return _Reads(reads & ~said, parts, {}, {UnobservableReason.ARM_READ: reads | said})
+        said = self.book.certain(Need(0, parts))
+        return _Reads(reads & ~said, parts, {}, {UnobservableReason.ARM_READ: reads | self.book.mask(Need(0, parts))})
+
+    def _as_today(self, role: KnownRole, doubtful: int, unknown: Iterable[tuple[str, str]]) -> tuple[PatternPart, ...]:
+        """Return the strings of a role that stay as they are for what no string of the catalogue says as well.
+
+        Args:
+            role: The role.
+            doubtful: Operations that it grants by one reading of `/*/` only.
+            unknown: Used operations that the catalogue lacks.
+        """
+        names = sorted({*self.index.members(doubtful), *unknown})
+        return tuple(dict.fromkeys(part for plane, name in names for part in parts_granting(role, plane, name)))
 
     def _names(self, part: Use) -> list[tuple[str, str]]:
         return [*self.index.members(part.operations), *part.unknown]
@@ -256,13 +272,13 @@ class NeedReader:
         needs = {}
         for target in sorted({*by_scope, *parts}, key=lambda text: (text != scope, text.count("/"), text)):
             own = tuple(dict.fromkeys(parts.get(target, ())))
-            said = _union(self.book.part_mask(part) for part in own)
+            said = self.book.certain(Need(0, own))
             inherited = _union(
                 mask for other, mask in above.items() if other == scope or target.startswith(other + "/")
             )
             operations = by_scope.get(target, 0) & ~inherited & ~said
             need = Need(self._sets[operations], own)
-            above[target] = self.book.mask(need)
+            above[target] = self.book.certain(need)
             if need:
                 needs[target] = need
         return needs
@@ -293,14 +309,11 @@ def _control(unknown: Iterable[tuple[str, str]]) -> list[str]:
     return [name for plane, name in unknown if plane == "control"]
 
 
-def _unknown_parts(role: KnownRole, unknown: Iterable[tuple[str, str]]) -> tuple[PatternPart, ...]:
-    """Return for each used operation that the catalogue lacks the narrowest pattern of the role that grants it."""
-    return tuple(
-        part for plane, operation in sorted(set(unknown)) if (part := _narrowest(role, plane, operation)) is not None
-    )
+def parts_granting(role: KnownRole, plane: str, operation: str) -> list[PatternPart]:
+    """Return the narrowest strings of a role that together grant an operation whenever its blocks do.
 
-
-def _narrowest(role: KnownRole, plane: str, operation: str) -> PatternPart | None:
+    Mostly that is one. Where none grants it for certain, several may be needed: it is not known which one grants it.
+    """
     found: list[PatternPart] = []
     for block in role.blocks:
         patterns, taken = (
@@ -312,8 +325,14 @@ def _narrowest(role: KnownRole, plane: str, operation: str) -> PatternPart | Non
             part = PatternPart((pattern.strip(),), meets, plane)
             if block.condition is None and grants([part.block], operation, plane) == "yes":
                 found.append(part)
-    narrowest = [part for part in found if not any(_is_strictly_within(other, part) for other in found)]
-    return min(narrowest, key=lambda part: (-len(part.patterns[0]), part), default=None)
+    by_any = [part for part in found if grants([part.block], operation, plane, Reading.LEAST) == "yes"]
+    found = by_any or found
+    outside = [sum(_is_strictly_within(other, part) for other in found) for part in found]
+    kept: list[PatternPart] = []
+    for _, part in sorted(zip(outside, found, strict=True), key=lambda it: (it[0], -len(it[1].patterns[0]), it[1])):
+        if not grants_alike([one.block for one in kept], [part.block], operation, plane):
+            kept.append(part)
+    return kept
 
 
 def _is_strictly_within(small: PatternPart, big: PatternPart) -> bool:

@@ -109,8 +109,8 @@ class Access:
         """
         principal, text = fold(principal_id), fold(operation)
         most = self._decide(principal, text, plane, scope, Reading.MOST)
-        doubtful = self._doubtful.get(plane)
-        if not self._has_doubtful_conditions and (doubtful is None or not doubtful.matches(text)):
+        is_open = any(plane == one and forms.matches(text) for one, forms in self._doubtful.items())
+        if not (self._has_doubtful_conditions or is_open):
             return most
         least = self._decide(principal, text, plane, scope, Reading.LEAST)
         return replace(most, depends_on_reading=least.allowed != most.allowed)

@@ -109,6 +109,20 @@ def grants(
     return answer_of(read_permissions(blocks).on(plane, reading), fold(operation))
 
 
+def grants_alike(big: Blocks, small: Blocks, operation: str, plane: str) -> bool:
+    """Return whether `big` grants an operation whatever Azure means, as far as `small` does: `contains` for one string.
+
+    Conditions are those of containment.
+    """
+    big, small, text = read_permissions(big), read_permissions(small), fold(operation)
+    for block in small.of_plane(plane):
+        usable = big.usable(plane, block.condition)
+        for by in (None, *(one for one in block.loose if one.form.matches(text))):
+            if block.granting(by).grants(text) and not any(one.grants(text) for one in usable.beside(block, by)):
+                return False
+    return True
+
+
 def _uncovered(pattern: Pattern, nots: PatternSet, blocks: Sequence[PlaneBlock]) -> Iterable[Pattern]:
     """Return patterns whose fresh instances are in `pattern`, in none of `nots`, and granted by no block.
 

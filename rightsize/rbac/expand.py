@@ -63,14 +63,13 @@ def _range_of(names: list[str], head: str) -> range:
 class GrantedOperation(NamedTuple):
     """A role grants an operation on a plane, by the reading `MOST`: no grant is overlooked.
 
-    `conditional` where only blocks with a condition do, `depends_on_reading` where the reading `LEAST` says otherwise.
+    `conditional` where only blocks with a condition do.
     """
 
     role: str
     operation: str
     plane: GrantPlane
     conditional: bool
-    depends_on_reading: bool = False
 
 
 def expand_roles(
@@ -88,11 +87,8 @@ def expand_roles(
     for role, permissions in read.items():
         for plane in PLANES:
             always, under_condition = granted_positions(permissions, plane, catalogue)
-            granted = always | under_condition
-            doubtful = doubtful_positions(permissions, plane, catalogue)
-            for position in sorted(granted & planes[plane]):
-                name = catalogue.operations[position]
-                yield GrantedOperation(role, name, plane, position not in always, position in doubtful)
+            for position in sorted((always | under_condition) & planes[plane]):
+                yield GrantedOperation(role, catalogue.operations[position], plane, position not in always)
 
 
 def granted_positions(

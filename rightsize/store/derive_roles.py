@@ -41,7 +41,7 @@ def derive_roles(con: duckdb.DuckDBPyConnection) -> None:
         "SELECT operation, CASE WHEN is_guess THEN NULL ELSE is_data_action END FROM base.operations ORDER BY operation"
     ).fetchall()
     granted = pl.DataFrame(
-        [row[:4] for row in expand_roles(blocks, _on_both_planes(operations))],
+        list(expand_roles(blocks, _on_both_planes(operations))),
         schema={"role": pl.String, "operation": pl.String, "plane": pl.String, "conditional": pl.Boolean},
         orient="row",
     )
