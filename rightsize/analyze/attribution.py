@@ -223,13 +223,14 @@ def _choose(pairs: pl.DataFrame, rows: pl.DataFrame, tenant: Tenant, credited: p
     sure = ~pl.col("conditional")
     pairs = pairs.filter(sure | ~sure.any().over("u"))
     certain = ~pl.col("doubtful")
+    pairs = pairs.with_columns(others=certain.any().over("u") & ~certain.all().over("u"))
     pairs = pairs.filter(certain | ~certain.any().over("u"))
     past = pl.col("ended") & is_eligible
     single = pl.len().over("u") == 1
     pairs = pairs.with_columns(
         reason=pl.when(past)
         .then(pl.lit(Attribution.PAST_ACTIVATION.value))
-        .when(single)
+        .when(single & ~pl.col("others"))
         .then(pl.lit(Attribution.ELIMINATION.value))
         .otherwise(pl.lit(Attribution.FEWEST.value)),
         single=single,
