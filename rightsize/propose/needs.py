@@ -28,6 +28,7 @@ SIBLING_READ = "sibling_read"
 NAMESPACE_READ = "namespace_read"
 STATUS_READ = "status_read"
 NOT_IN_CATALOGUE = "not_in_catalogue"
+ONE_READING = "one_reading"
 WILDCARD = "wildcard"
 WHY = {
     USED: "it was used in the window",
@@ -36,6 +37,8 @@ WHY = {
     STATUS_READ: "inferred: it reads how far a write that stays has come, which whoever started it has to be able to",
     NAMESPACE_READ: "it reads a resource provider that was used",
     WILDCARD: "it stands for operations that are all needed, and for nothing else of the catalogue",
+    ONE_READING: "a need rests on it by one reading of `/*/`: Azure does not say whether that may stand for `/`, so "
+    "today's string stays",
     NOT_IN_CATALOGUE: "it was used, and the catalogue lacks it, so today's narrowest pattern that grants it stays",
 }
 

@@ -73,6 +73,9 @@ def test_use_that_only_a_star_may_grant_keeps_the_star(wildcards: bool) -> None:
     assert STARRED in _written(plan)
     assert START not in _written(plan)
     assert _holds(plan)
+    (said,) = [row for role in plan.roles for row in role.evidence["actions"] if row["action"] == STARRED]
+    assert said["why"] == "one_reading"
+    assert [(row["action"], row["why"]) for row in said["stands_for"]] == [(START, "used")]
 
 
 def test_use_that_a_not_action_may_take_out_keeps_string_and_not_action() -> None:
