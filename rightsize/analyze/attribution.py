@@ -3,6 +3,9 @@
 The assignment that the log names comes first. Where it names none, or one that no listing shows any more, candidates
 are the assignments that reach the principal, stand at or above the scope, grant the operation and are not younger than
 the call; of several, the fewest and least powerful that explain all calls are kept.
+
+What grants a call for certain comes before what may grant it, by one reading of `/*/`. Where nothing that is credited
+grants it for certain, whatever may have allowed it is credited as well: each of them may be what the call rests on.
 """
 
 from __future__ import annotations
@@ -13,14 +16,14 @@ import polars as pl
 
 from rightsize.analyze.reasons import Attribution, Unexplained
 from rightsize.analyze.scoping import ROOT, containing, node_of
-from rightsize.analyze.tenant import Tenant, granted_by_patterns
+from rightsize.analyze.tenant import Tenant, granted_by_patterns, with_doubt
 
 # Calls whose candidates are looked for at once; bounds memory, changes nothing.
 _BATCH = 250_000
 _STANDING = ("active", "activated")
 # What steps give that have nothing to do, as most have for one principal.
 _PAIR = {"u": pl.UInt32, "a": pl.UInt32}
-_CANDIDATE = _PAIR | {"conditional": pl.Boolean}
+_CANDIDATE = _PAIR | {"conditional": pl.Boolean, "doubtful": pl.Boolean}
 _CREDIT = _PAIR | {"reason": pl.String}
 
 
@@ -68,7 +71,8 @@ def attribute(usage: pl.DataFrame, tenant: Tenant, open_groups: pl.Series, activ
     awake = _choose(asleep, left, tenant, direct["a"].unique())
     awake = awake.with_columns(reason=pl.lit(Attribution.GROUP_ACTIVATION.value))
     left = left.join(awake, on="u", how="anti")
-    explained = _expand(pl.concat([direct, chosen, awake]), tenant)
+    credited = pl.concat([direct, chosen, awake])
+    explained = _expand(pl.concat([credited, _by_other_reading(credited, clean, tenant, grants)]), tenant)
     held, held_young = _candidates(suspect.join(evidenced, on="u", how="anti"), tenant, grants)
     named = evidenced.join(suspect, on="u", how="semi").select("u", "a")
     may_hold, _ = _candidates(suspect.join(evidenced, on="u", how="anti"), woken, grants)
@@ -85,14 +89,34 @@ def attribute(usage: pl.DataFrame, tenant: Tenant, open_groups: pl.Series, activ
 
 
 def granted_in_use(usage: pl.DataFrame, tenant: Tenant) -> pl.DataFrame:
-    """Return `(role, name, plane, conditional)` for the used operations: over the catalogue, else by the patterns."""
+    """Return `(role, name, plane, conditional, doubtful)` of used operations: over the catalogue, else by patterns.
+
+    `doubtful` is as `with_doubt` has it.
+    """
     wanted = usage.select("name", "plane").unique()
     certain = tenant.operations.filter(pl.col("certain")).select("name", "plane")
     listed = tenant.grants.join(wanted, on=["name", "plane"], how="semi").join(
         certain, on=["name", "plane"], how="semi"
     )
     by_pattern = granted_by_patterns(tenant.patterns, wanted.join(certain, on=["name", "plane"], how="anti"))
-    return pl.concat([listed, by_pattern]).group_by("role", "name", "plane").agg(pl.col("conditional").all())
+    grants = pl.concat([listed, by_pattern]).group_by("role", "name", "plane").agg(pl.col("conditional").all())
+    return with_doubt(grants, tenant.patterns)
+
+
+def _by_other_reading(credited: pl.DataFrame, rows: pl.DataFrame, tenant: Tenant, grants: pl.DataFrame) -> pl.DataFrame:
+    """Return `(u, a, reason)` of what else may have allowed the calls that nothing credited grants for certain."""
+    doubtful = grants.filter("doubtful")
+    if doubtful.is_empty() or credited.is_empty():
+        return pl.DataFrame(schema=_CREDIT)
+    by_role = credited.join(tenant.assignments.select("a", "role"), on="a").join(
+        rows.select("u", "name", "plane"), on="u"
+    )
+    on = ["role", "name", "plane"]
+    certain = by_role.join(doubtful, on=on, how="anti")["u"].unique()
+    resting = rows.join(by_role, on="u", how="semi").filter(~pl.col("u").is_in(certain.implode()))
+    others = pl.concat(_candidates(resting, replace(tenant, membership=tenant.may_reach), grants))
+    found = others.select("u", "a").unique().join(credited, on=["u", "a"], how="anti")
+    return found.with_columns(reason=pl.lit(Attribution.READING.value)).select(*_CREDIT)
 
 
 def _by_evidence(usage: pl.DataFrame, tenant: Tenant, grants: pl.DataFrame) -> pl.DataFrame:
@@ -168,8 +192,8 @@ def _candidates(
         pairs = pairs.join(grants, on=["role", "name", "plane"])
         conditional = pl.col("conditional") | pl.col("condition").is_not_null()
         # The same assignment may reach a principal in several ways.
-        found.append(pairs.select("u", "a", conditional=conditional, fits=_fits()).unique())
-    pairs = pl.concat(found)
+        found.append(pairs.select("u", "a", "doubtful", conditional=conditional, fits=_fits()).unique())
+    pairs = pl.concat(found).select(*_CANDIDATE, "fits")
     return pairs.filter("fits").drop("fits"), pairs.filter(~pl.col("fits")).drop("fits")
 
 
@@ -185,7 +209,8 @@ def _choose(pairs: pl.DataFrame, rows: pl.DataFrame, tenant: Tenant, credited: p
     """Return `(u, a, reason)`: one assignment a call.
 
     Only candidates count whose state fits: an ended activation points at an eligibility; otherwise what stands comes
-    before what would have had to be activated. A condition may have refused the call, so what has none comes first.
+    before what would have had to be activated. A condition may have refused the call, so what has none comes first, and
+    then what grants the call by any reading.
     """
     if pairs.is_empty():
         return pl.DataFrame(schema=_CREDIT)
@@ -197,12 +222,15 @@ def _choose(pairs: pl.DataFrame, rows: pl.DataFrame, tenant: Tenant, credited: p
     pairs = pairs.filter(preferred | ~preferred.any().over("u"))
     sure = ~pl.col("conditional")
     pairs = pairs.filter(sure | ~sure.any().over("u"))
+    certain = ~pl.col("doubtful")
+    pairs = pairs.with_columns(others=certain.any().over("u") & ~certain.all().over("u"))
+    pairs = pairs.filter(certain | ~certain.any().over("u"))
     past = pl.col("ended") & is_eligible
     single = pl.len().over("u") == 1
     pairs = pairs.with_columns(
         reason=pl.when(past)
         .then(pl.lit(Attribution.PAST_ACTIVATION.value))
-        .when(single)
+        .when(single & ~pl.col("others"))
         .then(pl.lit(Attribution.ELIMINATION.value))
         .otherwise(pl.lit(Attribution.FEWEST.value)),
         single=single,

@@ -29,6 +29,7 @@ class Attribution(StrEnum):
     GROUP_ACTIVATION = "group_activation"
     ELIMINATION = "elimination"
     FEWEST = "fewest"
+    READING = "reading"
     GRAPH_CALL = "graph_call"
 
 
@@ -105,6 +106,7 @@ SENTENCES: dict[str, str] = {
     Attribution.ELIMINATION: "nothing else that the principal or its groups hold grants the call",
     Attribution.GRAPH_CALL: "the principal called Microsoft Graph for something that needs the action",
     Attribution.FEWEST: "several grants allow the call; the fewest and least powerful that explain all were kept",
+    Attribution.READING: "how Azure reads `/*/` in a role decides what allowed the call, and this grant may have",
     Unused.COVERED: "a log that shows it covers every day and scope of the window, and does not name it",
     Unused.NO_ARM_TOKEN: "the sign-in logs cover the window and show no token for Azure Resource Manager",
     Unused.NEVER_ACTIVATED: "nobody activated it on any day of the window, and an activation would have been logged",

@@ -11,7 +11,8 @@ from rightsize.analyze.inputs import Inputs, once
 from rightsize.analyze.naming import principal_ids
 from rightsize.analyze.scoping import REACH, ScopeTree, level_of, read_tree
 from rightsize.analyze.text import folded, place_of
-from rightsize.rules.matching import matching_pairs
+from rightsize.rbac.permissions import Reading
+from rightsize.rules.matching import pairs_by_reading
 from rightsize.rules.operations import classify, scope_levels, weight
 from rightsize.rules.planes import dual_operations
 
@@ -153,12 +154,13 @@ def _merged(grants: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def granted_by_patterns(patterns: pl.DataFrame, wanted: pl.DataFrame) -> pl.DataFrame:
+def granted_by_patterns(patterns: pl.DataFrame, wanted: pl.DataFrame, reading: Reading = Reading.MOST) -> pl.DataFrame:
     """Return `(role, name, plane, conditional)` of the wanted `(name, plane)` that the blocks of roles grant.
 
     A name is granted where an allowing pattern of a block matches it and no subtracting pattern of the same block
     does (Microsoft Learn: understand role definitions). It is `conditional` where only blocks with a condition do.
     """
+    is_most = reading is Reading.MOST
     found = [pl.DataFrame(schema=_GRANTED)]
     for plane in ("control", "data"):
         names = wanted.filter(pl.col("plane") == plane)["name"].unique().sort()
@@ -167,17 +169,37 @@ def granted_by_patterns(patterns: pl.DataFrame, wanted: pl.DataFrame) -> pl.Data
         allow = patterns.filter(pl.col("kind").replace_strict(_ALLOW, default=None) == plane)
         subtract = patterns.filter(pl.col("kind").replace_strict(_SUBTRACT, default=None) == plane)
         distinct = pl.concat([allow["pattern"], subtract["pattern"]]).unique().sort()
-        pairs = matching_pairs(names, distinct)
+        pairs = pairs_by_reading(names, distinct)
+        strict = pairs.filter("strict")
         allowed = (
-            allow.join(pairs, on="pattern")
+            allow.join(pairs if is_most else strict, on="pattern")
             .select("role", "block", "name", conditional=pl.col("condition").is_not_null())
             .unique()
         )
-        taken = subtract.join(pairs, on="pattern").select("role", "block", "name").unique()
+        taken = subtract.join(strict if is_most else pairs, on="pattern").select("role", "block", "name").unique()
         left = allowed.join(taken, on=["role", "block", "name"], how="anti")
         granted = left.group_by("role", "name").agg(pl.col("conditional").all())
         found.append(granted.with_columns(plane=pl.lit(plane)).select(*_GRANTED))
     return pl.concat(found)
+
+
+def with_doubt(grants: pl.DataFrame, patterns: pl.DataFrame) -> pl.DataFrame:
+    """Return grants with `doubtful`: whether the reading `LEAST` grants less (see `rbac.permissions`).
+
+    Args:
+        grants: `(role, name, plane, conditional)` by the reading `MOST`.
+        patterns: The patterns of a `Tenant`.
+    """
+    loose = patterns["pattern"].filter(patterns["pattern"].str.contains("/*/", literal=True)).unique().sort()
+    near = pairs_by_reading(grants["name"].unique().sort(), loose.to_list()).filter(~pl.col("strict"))["name"].unique()
+    asked = grants.filter(pl.col("name").is_in(near.implode()))
+    least = granted_by_patterns(
+        patterns.join(asked, on="role", how="semi"), asked.select("name", "plane").unique(), Reading.LEAST
+    )
+    weaker = asked.join(least, on=["role", "name", "plane", "conditional"], how="anti")
+    return grants.join(
+        weaker.select("role", "name", "plane", doubtful=pl.lit(True)), on=["role", "name", "plane"], how="left"
+    ).with_columns(pl.col("doubtful").fill_null(False))
 
 
 def _assignments(inputs: Inputs) -> pl.DataFrame:

@@ -19,7 +19,7 @@ from rightsize.model.errors import UsageError
 if TYPE_CHECKING:  # a workflow is imported by the command that runs it
     from rightsize.workflow.access import Answers
 
-CAN_COLUMNS = ("principal_id", "operation", "scope", "plane", "allowed", "because", "denied_by")
+CAN_COLUMNS = ("principal_id", "operation", "scope", "plane", "allowed", "because", "denied_by", "depends_on_reading")
 WHO_COLUMNS = ("principal_id", "principal_type", "name", *CAN_COLUMNS[1:])
 
 
@@ -140,6 +140,8 @@ def _lines(answers: Answers) -> Iterator[str]:
 def _text(row: Mapping[str, Any], names: Mapping[str, str]) -> Iterator[str]:
     yield f"{row['allowed']:<12} {_called(row['principal_id'], names)}"
     yield f"  {row['operation']} ({row['plane']}) at {row['scope']}"
+    if row["depends_on_reading"]:
+        yield "  if `/*/` is read in favour of access: Azure does not say whether it may stand for `/`"
     for reason in row["because"]:
         yield f"  by {reason['role_name'] or 'a role without a name'} at {reason['scope']}"
         yield f"     {reason['state']} assignment {reason['role_assignment_id']}"

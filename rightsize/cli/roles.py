@@ -55,7 +55,8 @@ def contains(
     """Ask whether BIG grants everything that SMALL grants, for all strings; exit 3 when it does not.
 
     The witness is an operation that SMALL grants and BIG does not. A conditional block of BIG counts only where the
-    block of SMALL has the same condition.
+    block of SMALL has the same condition. Azure does not say whether `/*/` may stand for `/`: where that alone decides,
+    the answer is no, and the witness says so.
     """
     from rightsize.workflow.roles import contains_answer, contains_pairs, read_role  # noqa: PLC0415
 
@@ -87,7 +88,8 @@ def diff(
     """Show what only A grants, and what only B does.
 
     Witnesses are examples over all strings, one for each part that the other role does not grant. With a catalogue, all
-    its operations that only one of them grants are listed too. `-o markdown` is a comment on a pull request by
+    its operations that only one of them grants are listed too. One that depends on the reading is granted by only one
+    of them if `/*/` may stand for `/`, or only if it may not. `-o markdown` is a comment on a pull request by
     which A becomes B.
     """
     from rightsize.render.comment import write_difference  # noqa: PLC0415
@@ -100,7 +102,13 @@ def diff(
     only_one, only_other = diff_roles(old.permissions, new.permissions, catalogue)
     document = {"only_a": only_one.document(), "only_b": only_other.document()}
     rows = [
-        {"only_in": side, "operation": item["operation"], "plane": item["plane"], "from": source}
+        {
+            "only_in": side,
+            "operation": item["operation"],
+            "plane": item["plane"],
+            "from": source,
+            "depends_on_reading": item["depends_on_reading"],
+        }
         for side, found in (("A", document["only_a"]), ("B", document["only_b"]))
         for source, items in (("witness", found["witnesses"]), ("catalogue", found["operations"] or ()))
         for item in items
@@ -108,7 +116,7 @@ def diff(
     if output is OutputFormat.MARKDOWN:
         write(write_difference(old, new, rows))
     else:
-        show(rows, ("only_in", "operation", "plane", "from"), output, document=document)
+        show(rows, ("only_in", "operation", "plane", "from", "depends_on_reading"), output, document=document)
     if not rows:
         say("both grant the same, for all operations there can be")
     elif catalogue is None:
@@ -127,14 +135,15 @@ def expand(
 ) -> None:
     """List the operations of a catalogue that a role grants: the store's, or those of `--operations`.
 
-    An operation is conditional where only blocks with a condition grant it.
+    An operation is conditional where only blocks with a condition grant it. It depends on the reading where Azure
+    would have to read `/*/` in favour of the role, since it does not say whether that may stand for `/`.
     """
     from rightsize.workflow.operations import read_operations, stored_operations  # noqa: PLC0415
     from rightsize.workflow.roles import expand_role, read_role  # noqa: PLC0415
 
     set_verbosity(verbose, quiet)
     rows = expand_role(read_role(role), read_operations(operations) if operations else stored_operations(db))
-    show(rows, ("operation", "plane", "conditional"), output)
+    show(rows, ("operation", "plane", "conditional", "depends_on_reading"), output)
     say(f"{len(rows)} operations")
 
 
@@ -173,10 +182,10 @@ def _show_answers(answers: list[dict[str, Any]], output: OutputFormat, *, many: 
     if output in (OutputFormat.JSON, OutputFormat.JSONL):
         show(answers, ("contains", "witness"), output, document=None if many else answers[0])
     else:
-        show(list(_flat(answers)), ("contains", "operation", "plane"), output)
+        show(list(_flat(answers)), ("contains", "operation", "plane", "depends_on_reading"), output)
 
 
 def _flat(answers: Iterable[Mapping[str, Any]]) -> Iterable[dict[str, Any]]:
     for answer in answers:
-        witness = answer["witness"] or {"operation": None, "plane": None}
+        witness = answer["witness"] or {"operation": None, "plane": None, "depends_on_reading": None}
         yield {"contains": answer["contains"], **witness}

@@ -76,10 +76,14 @@ class DenyAssignment:
 
 @dataclass(frozen=True, slots=True)
 class Witness:
-    """An operation that one side grants and the other does not."""
+    """An operation that one side grants and the other does not.
+
+    `depends_on_reading` where that is so only by one reading of `/*/` (see `rbac.permissions`).
+    """
 
     operation: str
     plane: Literal["control", "data"]
+    depends_on_reading: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,3 +109,4 @@ class Decision:
     allowed: Literal["yes", "no", "eligible", "conditional"]
     because: tuple[Reason, ...] = ()
     denied_by: tuple[str, ...] = field(default=())
+    depends_on_reading: bool = False

@@ -52,27 +52,30 @@ class Atoms:
         """Return what has to be granted."""
         return need.operations | sum(self._bits[part] for part in need.parts)
 
-    def of_blocks(self, granted: int, blocks: Blocks) -> int:
-        """Return what blocks grant; `granted` are their operations."""
-        return granted | self._parts_within(blocks)
+    def of_blocks(self, granted: int, doubtful: int, blocks: Blocks) -> int:
+        """Return what blocks grant by any reading.
+
+        Args:
+            granted: The operations that they may grant.
+            doubtful: Those of them that they grant by one reading only: none of these stands for itself.
+            blocks: The blocks.
+        """
+        return granted & ~doubtful | self._parts_within(blocks)
 
     def allowed(self, need: Need) -> int:
         """Return what a role may have without granting more than a need says."""
         blocks = tuple(part.block for part in need.parts)
-        said = 0
-        for part in need.parts:
-            said |= self.book.part_mask(part)
-        return need.operations | said | self._parts_within(blocks)
+        return self.book.certain(need) | self._parts_within(blocks)
 
     def operations(self, atoms: int) -> int:
-        """Return the catalogue's operations that a set grants."""
+        """Return the catalogue's operations that a set may grant."""
         found = atoms & (1 << self.width) - 1
         for part in self._parts_of(atoms):
             found |= self.book.part_mask(part)
         return found
 
     def granting(self, operations: int) -> int:
-        """Return the atoms that grant any of some operations."""
+        """Return the atoms that may grant any of some operations."""
         if not operations:
             return 0
         return operations | sum(bit for part, bit in self._bits.items() if self.book.part_mask(part) & operations)
@@ -82,8 +85,10 @@ class Atoms:
         parts = self._parts_of(atoms)
         if not parts:
             return atoms
-        operations = self.operations(atoms)
-        return atoms | self.of_blocks(operations, tuple(part.block for part in parts))
+        said = Need(atoms & (1 << self.width) - 1, parts)
+        operations = self.book.mask(said)
+        doubtful = operations & ~self.book.certain(said)
+        return atoms | self.of_blocks(operations, doubtful, tuple(part.block for part in parts))
 
     def need(self, atoms: int) -> Need:
         """Return a set as a need, without what its patterns say twice."""

@@ -70,6 +70,7 @@ def make_claims(drafts: Mapping[Key, Draft], new: NewRoles, bench: Bench) -> lis
                 _distinct((*before[owner], *singled)) if singled else before[owner],
                 frozenset([None, draft.subject.condition]),
                 draft.subject.end_on,
+                draft.subject.role_definition_id,
             )
         )
     return claims

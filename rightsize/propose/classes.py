@@ -17,7 +17,7 @@ from rightsize.propose.operation_sets import Once, bits_of
 from rightsize.propose.roles import Need
 from rightsize.propose.rows import Row, smallest_cover
 from rightsize.propose.units import Unit
-from rightsize.rbac.conditions import truth_of
+from rightsize.rbac.conditions import targets
 from rightsize.rbac.text import fold
 
 MOST_ROLES = 3
@@ -198,7 +198,9 @@ class CaseReader:
         key = ceiling, barred
         if key not in self._ceilings:
             book = self.shelf.book
-            whole = self.atoms.of_blocks(_union(book.roles[id_].granted for id_ in ceiling), book.blocks(ceiling))
+            granted = _union(book.roles[id_].granted for id_ in ceiling)
+            doubtful = granted & ~_union(book.roles[id_].certain for id_ in ceiling)
+            whole = self.atoms.of_blocks(granted, doubtful, book.blocks(ceiling))
             self._ceilings[key] = whole & ~barred
         return self._ceilings[key]
 
@@ -223,7 +225,7 @@ class CaseReader:
         """Return the operations that a condition decides: Azure takes it only on roles that have one of them."""
         if condition not in self._decided:
             names = enumerate(self.shelf.book.index.names)
-            bits = (bit for bit, (_, name) in names if truth_of(condition, fold(name)) is not True)
+            bits = (bit for bit, (_, name) in names if targets(condition, name))
             self._decided[condition] = self.shelf.book.index.mask_of_bits(bits)
         return self._decided[condition]
 

@@ -1,9 +1,10 @@
 """Fewer strings for the same operations: patterns that grant nothing more on today's catalogue.
 
 A pattern stands for operations that are needed anyway. It may be written where it matches nothing else of the catalogue
-on its plane, where today's grant contains all of it (for all strings, so that what Azure adds tomorrow would have been
-granted tomorrow as well), and where nothing that the role takes out touches it. It names its resource provider, and has
-one `*`, which is a whole segment, as in everything that Azure itself writes (Microsoft Learn, "Azure custom roles").
+on its plane, by whatever reading of `/*/` (`rbac.permissions`), where today's grant contains all of it (for all
+strings, so that what Azure adds tomorrow would have been granted tomorrow as well), and where nothing that the role
+takes out touches it. It names its resource provider, and has one `*`, which is a whole segment, as in everything that
+Azure itself writes (Microsoft Learn, "Azure custom roles").
 
 The number of strings is the least there can be with such patterns. Of as many strings those with fewer patterns are
 taken, and each pattern is then drawn in to what it has to stand for, so that it leaves open no more than it must.
@@ -16,7 +17,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import product
+from itertools import chain, product
 
 from rightsize.model.errors import InternalError
 from rightsize.model.nouns import PermissionBlock
@@ -24,6 +25,8 @@ from rightsize.propose.operation_sets import OperationIndex
 from rightsize.propose.roles import Blocks, RoleContent
 from rightsize.propose.solver import Rows, solve
 from rightsize.rbac.algebra import contains, grants, intersects
+from rightsize.rbac.patterns import loosened, parse_pattern
+from rightsize.rbac.permissions import Reading
 from rightsize.rbac.text import fold
 
 STAR = "*"
@@ -77,7 +80,7 @@ class Compactor:
             content: What the role grants.
             ceilings: What is granted today wherever the role is assigned; a pattern stays inside each of them.
         """
-        granted = self.index.granted_by([content.block])
+        granted = self.index.granted_by([content.block], Reading.LEAST)
         actions = self._shortened("control", content.actions, content.not_actions, granted, ceilings)
         data = self._shortened("data", content.data_actions, content.not_data_actions, granted, ceilings)
         return RoleContent(actions, content.not_actions, data, content.not_data_actions)
@@ -120,6 +123,12 @@ class _Names:
         names = [(name, bit) for (own, name), bit in index.bits.items() if own == plane]
         return cls(sorted(names), sorted((name[::-1], bit) for name, bit in names))
 
+    def named(self, name: str) -> Iterator[int]:
+        """Yield the bit of a folded operation, where the plane has it."""
+        for at in _range(self.forwards, name):
+            if self.forwards[at][0] == name:
+                yield self.forwards[at][1]
+
     def matching(self, head: str, tail: str) -> Iterator[int]:
         """Yield the bits of the operations that begin and end so, with anything in between."""
         heads = _range(self.forwards, head)
@@ -161,7 +170,9 @@ class _Court:
         return self._verdicts[text]
 
     def _adds_nothing(self, head: str, tail: str) -> bool:
-        return all(self.granted[bit >> 3] >> (bit & 7) & 1 for bit in self.names.matching(head, tail))
+        looser = (form.text for form in loosened(parse_pattern(f"{head}{STAR}{tail}")))
+        maybe = (bit for text in looser for bit in self.names.named(text))
+        return all(self.granted[bit >> 3] >> (bit & 7) & 1 for bit in chain(self.names.matching(head, tail), maybe))
 
     def _stays_inside(self, text: str) -> bool:
         block = one_block(self.plane, [text])

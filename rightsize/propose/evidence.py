@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence, Set
+from functools import reduce
+from operator import or_
 from typing import Any
 
 import polars as pl
@@ -13,7 +15,7 @@ from rightsize.analyze.text import folded
 from rightsize.model.nouns import RoleDefinition
 from rightsize.propose.compaction import describe_opening
 from rightsize.propose.drafts import Draft
-from rightsize.propose.needs import USED, WHY, WILDCARD
+from rightsize.propose.needs import ONE_READING, USED, WHY, WILDCARD
 from rightsize.propose.operation_sets import OperationIndex, bits_of
 from rightsize.propose.reads import PatternPart
 from rightsize.propose.roles import RoleBook
@@ -83,10 +85,12 @@ def role_evidence(role: RoleDefinition, drafts: Sequence[Draft], used: Used, boo
         for part in need.parts
         for text in part.patterns
     }
-    unseen = _reasons_by_bit(role, drafts, kept, book)
+    needed = {mask for draft in drafts if draft.needs for mask in draft.needs.why.values()}
+    resting = _resting_on(kept, reduce(or_, needed, 0), role, book)
+    unseen = _reasons_by_bit(role, drafts, kept, resting, book)
     block = role.permissions[0]
     actions = [
-        _pattern_json(plane, text, taken_out, (plane, fold(text)) in kept, used, unseen, book)
+        _pattern_json(plane, text, taken_out, resting.get((plane, fold(text))), used, unseen, book)
         if "*" in text
         else _string_json(plane, text, used, unseen, book.index)
         for plane, texts, taken_out in (
@@ -110,16 +114,37 @@ def role_evidence(role: RoleDefinition, drafts: Sequence[Draft], used: Used, boo
     }
 
 
+def _resting_on(
+    kept: Set[tuple[str, str]], needed: int, role: RoleDefinition, book: RoleBook
+) -> dict[tuple[str, str], int]:
+    """Return for each kept pattern of a role the needed operations that it grants by one reading only."""
+    block = role.permissions[0]
+    found = {}
+    for plane, texts, taken_out in (
+        ("control", block.actions, block.not_actions),
+        ("data", block.data_actions, block.not_data_actions),
+    ):
+        for text in texts:
+            if "*" in text and (plane, fold(text)) in kept:
+                part = PatternPart((text,), taken_out, plane)
+                found[plane, fold(text)] = book.part_mask(part) & ~book.certain_mask(part) & needed
+    return found
+
+
 def _reasons_by_bit(
-    role: RoleDefinition, drafts: Sequence[Draft], kept: Set[tuple[str, str]], book: RoleBook
+    role: RoleDefinition,
+    drafts: Sequence[Draft],
+    kept: Set[tuple[str, str]],
+    resting: Mapping[tuple[str, str], int],
+    book: RoleBook,
 ) -> dict[int, set[str]]:
-    """Return the words that explain each operation of a role but for those of kept patterns.
+    """Return the words that explain each operation of a role but for those of kept patterns, unless these rest on it.
 
     Drafts that share needs are looked at once.
     """
     block = role.permissions[0]
     texts = [*(("control", text) for text in block.actions), *(("data", text) for text in block.data_actions)]
-    named = book.index.mask(texts)
+    named = reduce(or_, resting.values(), book.index.mask(texts))
     for plane, text in texts:
         if "*" in text and (plane, fold(text)) not in kept:
             named |= book.part_mask(PatternPart((text,), (), plane))
@@ -152,20 +177,25 @@ def _pattern_json(
     plane: str,
     text: str,
     taken_out: tuple[str, ...],
-    is_kept: bool,
+    resting: int | None,
     used: Used,
     unseen: Mapping[int, set[str]],
     book: RoleBook,
 ) -> dict[str, Any]:
     """Return the evidence of a pattern: what it stands for today, and what it leaves open.
 
-    One that was kept as it was granted has its own reason; one written in place of operations has theirs.
+    One that was kept as it was granted has its own reason, and `resting`, which is None for the others: the needed
+    operations that it grants by one reading only. One written in place of operations has their reasons.
     """
     mask = book.part_mask(PatternPart((text,), taken_out, plane))
     opening = describe_opening(text, plane, taken_out, book.index)
     opens = {"operations": mask.bit_count(), "opens": opening.language, "for_example": opening.example}
-    if is_kept:
-        return _string_json(plane, text, used, unseen, book.index) | opens
+    if resting is not None:
+        own = _string_json(plane, text, used, unseen, book.index) | opens
+        if not resting:
+            return own
+        names = [_string_json(plane, name, used, unseen, book.index) for _, name in book.index.members(resting)]
+        return own | {"why": ONE_READING, "meaning": [WHY[ONE_READING]], "stands_for": names}
     stands_for = [_string_json(plane, name, used, unseen, book.index) for _, name in book.index.members(mask)]
     why = {"action": text, "plane": plane, "why": WILDCARD, "meaning": [WHY[WILDCARD]]}
     return why | opens | {"stands_for": stands_for}

@@ -85,7 +85,7 @@ class Shelf:
     def atoms_of(self, role: KnownRole) -> int:
         """Return what a role grants."""
         if role.role_definition_id not in self._atoms_of:
-            self._atoms_of[role.role_definition_id] = self.atoms.of_blocks(role.granted, role.blocks)
+            self._atoms_of[role.role_definition_id] = self.atoms.of_blocks(role.granted, role.doubtful, role.blocks)
         return self._atoms_of[role.role_definition_id]
 
     def fitting(

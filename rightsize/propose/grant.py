@@ -22,7 +22,7 @@ from rightsize.propose.room import Room, Slot, Tenant, make_room, slot_of
 from rightsize.propose.settle import role_key
 from rightsize.propose.starts import Carried
 from rightsize.propose.units import Demand, Standing, Unit, Units, form_units
-from rightsize.rbac.conditions import truth_of
+from rightsize.rbac.conditions import targets
 from rightsize.rbac.text import fold
 
 _ROUNDS = 3
@@ -99,7 +99,7 @@ def _idle(solution: Solution, bench: Bench) -> Iterator[Unit]:
     names = bench.book.index.names
     for unit, choices in solution.choices.items():
         if unit.condition is not None and any(
-            all(truth_of(unit.condition, fold(names[bit][1])) for bit in bits_of(choice.granted)) for choice in choices
+            not any(targets(unit.condition, names[bit][1]) for bit in bits_of(choice.granted)) for choice in choices
         ):
             yield unit
 

@@ -89,10 +89,13 @@ class LayerParts:
         return {part: harm & ~mask for part, mask in own.items()} if harm else {}
 
     def spelt_out(self, need: Need, apart: int) -> Need:
-        """Return the same need with those of `apart` that its patterns say as operations, and the patterns without."""
+        """Return the same need with those of `apart` that its patterns say as operations, and the patterns without.
+
+        What a pattern grants by one reading only stays with the pattern.
+        """
         operations, parts = need.operations, []
         for part in need.parts:
-            taken = self._mask(part) & apart
+            taken = self._book().certain_mask(part) & apart
             operations |= taken
             left = self._without(part, taken) if taken else part
             if left is not None:
@@ -156,8 +159,13 @@ def as_granted(role: KnownRole, index: OperationIndex) -> Need:
             ("data", block.data_actions, block.not_data_actions),
         ):
             known = index.mask((plane, text.strip()) for text in texts if "*" not in text)
-            operations |= known & role.granted
-            patterns = [text.strip() for text in texts if "*" in text or index.bit(plane, text.strip()) is None]
+            operations |= known & role.certain
+            names = (text.strip() for text in texts)
+            patterns = [
+                name
+                for name in names
+                if "*" in name or index.bit(plane, name) is None or index.mask([(plane, name)]) & role.doubtful
+            ]
             if patterns:
                 parts.append(PatternPart(_sorted(patterns), _sorted(text.strip() for text in taken_out), plane))
     return Need(operations, tuple(sorted(parts)))

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from rightsize.analyze.reasons import Unobservable as UnobservableReason
 from rightsize.model.nouns import PermissionBlock
 from rightsize.propose.dials import Dials, Reads, Unobservable
+from rightsize.propose.granting_patterns import parts_granting, unlisted_parts
 from rightsize.propose.linked import Writes
 from rightsize.propose.operation_sets import Once, OperationIndex, bits_of
 from rightsize.propose.polls import Polls, type_of, types_around
 from rightsize.propose.reads import READ, PatternPart, reading_parts
 from rightsize.propose.roles import KnownRole, Need, RoleBook
 from rightsize.propose.scopes import group_at_least
-from rightsize.propose.unlisted_use import unlisted_parts
 from rightsize.rbac.algebra import grants
 from rightsize.rbac.text import fold
 from rightsize.rules.operations import linked_writes, linkless_writes
@@ -28,6 +28,7 @@ SIBLING_READ = "sibling_read"
 NAMESPACE_READ = "namespace_read"
 STATUS_READ = "status_read"
 NOT_IN_CATALOGUE = "not_in_catalogue"
+ONE_READING = "one_reading"
 WILDCARD = "wildcard"
 WHY = {
     USED: "it was used in the window",
@@ -36,6 +37,8 @@ WHY = {
     STATUS_READ: "inferred: it reads how far a write that stays has come, which whoever started it has to be able to",
     NAMESPACE_READ: "it reads a resource provider that was used",
     WILDCARD: "it stands for operations that are all needed, and for nothing else of the catalogue",
+    ONE_READING: "a need rests on it by one reading of `/*/`: Azure does not say whether that may stand for `/`, so "
+    "today's string stays",
     NOT_IN_CATALOGUE: "it was used, and the catalogue lacks it, so the narrowest pattern that Azure accepts stays",
 }
 
@@ -152,8 +155,15 @@ class NeedReader:
         for (_, reason), members in sorted(profile.reasons.items()):
             if kept := members & here:
                 why[reason] = why.get(reason, 0) | kept
-        parts = {target: unlisted_parts(role, part.unknown, self.book) for target, part in use.items() if part.unknown}
-        parts[scope] = (*parts.get(scope, ()), *reads.parts)
+        parts = {
+            target: (
+                *self._as_today(role, mask & role.doubtful),
+                *(unlisted_parts(role, use[target].unknown, self.book) if target in use else ()),
+            )
+            for target, mask in by_scope.items()
+        }
+        parts[scope] = (*parts[scope], *reads.parts)
+        by_scope = {target: mask & ~role.doubtful for target, mask in by_scope.items()}
         found = {word: self._sets[mask] for word, mask in why.items()}
         return Needs(self._without_repeats(scope, by_scope, parts), found)
 
@@ -236,8 +246,13 @@ class NeedReader:
         return _Reads()
 
     def _as_granted(self, parts: tuple[PatternPart, ...], reads: int) -> _Reads:
-        said = _union(self.book.part_mask(part) for part in parts)
-        return _Reads(reads & ~said, parts, {}, {UnobservableReason.ARM_READ: reads | said})
+        said = self.book.certain(Need(0, parts))
+        return _Reads(reads & ~said, parts, {}, {UnobservableReason.ARM_READ: reads | self.book.mask(Need(0, parts))})
+
+    def _as_today(self, role: KnownRole, doubtful: int) -> list[PatternPart]:
+        """Return the strings of a role that stay as they are for operations that it grants by one reading of `/*/`."""
+        names = sorted(self.index.members(doubtful))
+        return [part for plane, name in names for part in parts_granting(role, plane, name)]
 
     def _names(self, part: Use) -> list[tuple[str, str]]:
         return [*self.index.members(part.operations), *part.unknown]
@@ -257,13 +272,13 @@ class NeedReader:
         needs = {}
         for target in sorted({*by_scope, *parts}, key=lambda text: (text != scope, text.count("/"), text)):
             own = tuple(dict.fromkeys(parts.get(target, ())))
-            said = _union(self.book.part_mask(part) for part in own)
+            said = self.book.certain(Need(0, own))
             inherited = _union(
                 mask for other, mask in above.items() if other == scope or target.startswith(other + "/")
             )
             operations = by_scope.get(target, 0) & ~inherited & ~said
             need = Need(self._sets[operations], own)
-            above[target] = self.book.mask(need)
+            above[target] = self.book.certain(need)
             if need:
                 needs[target] = need
         return needs

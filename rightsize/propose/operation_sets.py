@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import polars as pl
 
 from rightsize.model.nouns import PermissionBlock
-from rightsize.rbac.expand import Catalogue, granted_positions
-from rightsize.rbac.permissions import read_permissions
+from rightsize.rbac.expand import Catalogue, doubtful_positions, granted_positions
+from rightsize.rbac.permissions import Reading, read_permissions
 from rightsize.rbac.text import fold
 
 OperationKey = tuple[str, str]
@@ -75,11 +75,18 @@ class OperationIndex:
         bit = self.bit(plane, operation)
         return bit is not None and bool(self.listed >> bit & 1)
 
-    def granted_by(self, blocks: Sequence[PermissionBlock]) -> int:
-        """Return the operations that blocks grant without a condition."""
+    def granted_by(self, blocks: Sequence[PermissionBlock], reading: Reading = Reading.MOST) -> int:
+        """Return the operations that blocks grant by a reading without a condition."""
         permissions = read_permissions(blocks)
-        control, _ = granted_positions(permissions, "control", self.catalogue)
-        data, _ = granted_positions(permissions, "data", self.catalogue)
+        control, _ = granted_positions(permissions, "control", self.catalogue, reading)
+        data, _ = granted_positions(permissions, "data", self.catalogue, reading)
+        return self.mask_of_bits(control) & self.control | self.mask_of_bits(data) & ~self.control
+
+    def doubtful_of(self, blocks: Sequence[PermissionBlock]) -> int:
+        """Return the operations that blocks grant by the reading `MOST` only, or by `LEAST` under a condition."""
+        permissions = read_permissions(blocks)
+        control = doubtful_positions(permissions, "control", self.catalogue)
+        data = doubtful_positions(permissions, "data", self.catalogue)
         return self.mask_of_bits(control) & self.control | self.mask_of_bits(data) & ~self.control
 
     def members(self, mask: int) -> Iterator[OperationKey]:

@@ -49,6 +49,7 @@ class Claim:
         today: What its holders have today.
         conditions: Those under which all use of the assignment was allowed; a grant under another one covers none.
         end_on: When what is replaced ends; a grant that ends sooner covers no use.
+        replaces: Key of the role that is replaced: what it allows by one reading only is covered by what does alike.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Claim:
     today: tuple[Grant, ...] = ()
     conditions: frozenset[str | None] = frozenset([None])
     end_on: str | None = None
+    replaces: str = ""
 
 
 def prove(
@@ -97,16 +99,27 @@ def _uncovered(claims: Sequence[Claim], uses: pl.DataFrame, evaluator: Evaluator
         schema={"claim": pl.String, "shared": pl.String},
     )
     left = uses.join(named, on="claim").sort("claim", "plane", "operation", "place", "principal_id")
-    left = left.with_row_index("use")
+    left = _resting_on(left, claims, evaluator).with_row_index("use")
     proposed = [(claim.name, grant, claim) for claim in claims for grant in claim.proposed]
     first = {numbers[key]: claim for key, claim in zip(reversed(shared), reversed(claims), strict=True)}
     resting = [(number, grant, claim) for number, claim in sorted(first.items()) for grant in claim.resting_on]
     for column, grants in (("claim", proposed), ("shared", resting)):
         assigned = _assigned(grants)
         for holder in (pl.col(column), pl.col(column) + " " + pl.col("principal_id")):
-            allowed = evaluator.allowed(left.with_columns(holder=holder), assigned)["use"].unique()
+            allowed = evaluator.kept(left.with_columns(holder=holder), assigned)["use"].unique()
             left = left.filter(~pl.col("use").is_in(allowed.implode()))
     return left
+
+
+def _resting_on(uses: pl.DataFrame, claims: Sequence[Claim], evaluator: Evaluator) -> pl.DataFrame:
+    """Add `by` as `Evaluator.kept` takes it: the role that a claim replaces, where it allows the use by one reading."""
+    schema = {"claim": pl.String, "role": pl.String}
+    replaced = pl.DataFrame([(one.name, one.replaces) for one in claims], schema=schema, orient="row")
+    asked = uses.join(replaced, on="claim").select("role", "plane", "operation").unique()
+    doubtful = asked.filter(pl.Series([evaluator.is_doubtful(*row) for row in asked.iter_rows()], dtype=pl.Boolean))
+    by = doubtful.with_columns(by=pl.concat_list("role"))
+    named = uses.join(replaced, on="claim", maintain_order="left")
+    return named.join(by, on=["role", "plane", "operation"], how="left", maintain_order="left").drop("role")
 
 
 def _assigned(grants: Iterable[tuple[str, Grant, Claim]]) -> pl.DataFrame:

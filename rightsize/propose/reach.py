@@ -1,7 +1,9 @@
 """Who may do what where, for many calls at once: the columnar evaluator behind proof and replay.
 
 It shares nothing with the stages that make a plan: grants are judged string by string on the roles as they will be
-written. Denies are left out, since a plan changes none; what they refuse today is taken out before.
+written. What is allowed today is read for the most that Azure may mean (`rbac.permissions`). What a plan leaves has to
+allow a use by any reading, or by every reading by which today's grants do: `kept` asks for that. Denies are left out,
+since a plan changes none; what they refuse today is taken out before.
 """
 
 from __future__ import annotations
@@ -14,8 +16,9 @@ import polars as pl
 from rightsize.analyze.role_requests import REQUESTS_SCHEMA, attributes_of
 from rightsize.analyze.scoping import ScopeTree, containing
 from rightsize.model.nouns import PermissionBlock
-from rightsize.rbac.algebra import grants
+from rightsize.rbac.algebra import grants, grants_alike
 from rightsize.rbac.conditions import truth_of
+from rightsize.rbac.permissions import Reading
 from rightsize.rbac.text import fold
 
 Blocks = tuple[PermissionBlock, ...]
@@ -43,6 +46,8 @@ meet it. One that goes along from today is left out, since whatever was allowed 
 ANSWER = ("use", "label", "last")
 """The columns of what it answers."""
 
+_GRANTING = (*ANSWER, "role", "plane", "operation", "certain")
+
 
 @dataclass(slots=True)
 class Evaluator:
@@ -58,7 +63,7 @@ class Evaluator:
     tree: ScopeTree
     requests: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=REQUESTS_SCHEMA))
     _literal: dict[str, dict[tuple[str, str], str]] = field(default_factory=dict)
-    _answers: dict[tuple[str, str, str], bool] = field(default_factory=dict)
+    _answers: dict[tuple[str, str, str, Reading], bool] = field(default_factory=dict)
 
     def allowed(self, uses: pl.DataFrame, assigned: pl.DataFrame) -> pl.DataFrame:
         """Return `(use, label, last)` for each use and each label and end of an assignment that grants it.
@@ -68,36 +73,90 @@ class Evaluator:
                 `operation` (folded). A principal stands there once for itself and once for each of its groups.
             assigned: As `GRANTS_SCHEMA`.
         """
-        return pl.concat([self._allowed(part, assigned) for part in in_parts(uses)]).unique()
+        return pl.concat([self._through(part, assigned).select(ANSWER) for part in in_parts(uses)]).unique()
 
     def allowed_through(self, uses: pl.DataFrame, membership: pl.DataFrame, assigned: pl.DataFrame) -> pl.DataFrame:
         """Return what `allowed` does for uses that each stand once, asked of every holder that `with_holders` names."""
-        return pl.concat([self._allowed(with_holders(part, membership), assigned) for part in in_parts(uses)])
+        return pl.concat([self.allowed(with_holders(part, membership), assigned) for part in in_parts(uses)])
 
-    def _allowed(self, uses: pl.DataFrame, assigned: pl.DataFrame) -> pl.DataFrame:
+    def today(self, uses: pl.DataFrame, assigned: pl.DataFrame) -> pl.DataFrame:
+        """Return `(use, until, by)` for the uses that today's assignments allow.
+
+        `until` is the last of their ends, `by` the roles where each of them allows the use by one reading only, else
+        null. The arguments are those of `allowed`.
+        """
+        rows = pl.concat([self._through(part, assigned) for part in in_parts(uses)])
+        roles = rows.group_by("use").agg(
+            until=pl.col("last").max(), is_certain=pl.col("certain").any(), by=pl.col("role").unique().sort()
+        )
+        return roles.select("use", "until", by=pl.when(~pl.col("is_certain")).then("by"))
+
+    def kept(self, uses: pl.DataFrame, assigned: pl.DataFrame) -> pl.DataFrame:
+        """Return what `allowed` does for the assignments that allow a use whatever Azure means.
+
+        Args:
+            uses: As for `allowed`, with `by` as `today` gives it: a use that rests on these roles is allowed by roles
+                that allow it whenever they do.
+            assigned: As for `allowed`.
+        """
+        found = pl.concat([self._through(part, assigned) for part in in_parts(uses)])
+        resting = self._resting(found.filter(~pl.col("certain")), uses)
+        return pl.concat([found.filter("certain").select(ANSWER), resting]).unique()
+
+    def kept_through(self, uses: pl.DataFrame, membership: pl.DataFrame, assigned: pl.DataFrame) -> pl.DataFrame:
+        """Return what `kept` does for uses that each stand once, asked of every holder that `with_holders` names."""
+        return pl.concat([self.kept(with_holders(part, membership), assigned) for part in in_parts(uses)])
+
+    def _resting(self, found: pl.DataFrame, uses: pl.DataFrame) -> pl.DataFrame:
+        """Return `ANSWER` of what allows a use by one reading only, where today's roles do so by the same one."""
+        resting = uses.select("use", "by").filter(pl.col("by").is_not_null()).unique("use")
+        pairs = found.join(resting.explode("by"), on="use")
+        if pairs.is_empty():
+            return found.clear().select(ANSWER)
+        asked = pairs.select("role", "by", "plane", "operation").unique()
+        alike = asked.filter(
+            pl.Series(
+                [
+                    grants_alike(self.roles.get(role, ()), self.roles.get(by, ()), operation, plane)
+                    for role, by, plane, operation in asked.iter_rows()
+                ],
+                dtype=pl.Boolean,
+            )
+        )
+        # Any of today's roles may be the one that allows it: for each there has to be one that does alike.
+        kept = pairs.join(alike, on=asked.columns, how="semi")
+        answered = kept.group_by("use").agg(number=pl.col("by").n_unique())
+        whole = resting.join(answered, on="use").filter(pl.col("number") == pl.col("by").list.len())
+        return kept.join(whole, on="use", how="semi").select(ANSWER)
+
+    def _through(self, uses: pl.DataFrame, assigned: pl.DataFrame) -> pl.DataFrame:
+        """Return `_GRANTING` for each use, and each role, label and end of an assignment that may grant it."""
         assigned = assigned.filter(pl.col("holder").is_in(uses["holder"].unique().implode()))
         reached = containing(uses["place"], assigned["place"], self.tree)
         candidates = (
             uses.lazy()
             .join(assigned.lazy().rename({"place": "assigned"}), on="holder")
             .join(reached.lazy(), on=["place", "assigned"], how="semi")
-            .select("use", "label", "last", "role", "plane", "operation", "condition")
+            .select(*ANSWER, "role", "plane", "operation", "condition")
             .unique()
             .collect()
         )
         asked = candidates.select("role", "plane", "operation").unique()
-        granted = asked.filter(
+        granted = asked.with_columns(
             pl.Series(
-                [self.grants(role, plane, operation) for role, plane, operation in asked.iter_rows()],
+                reading.value,
+                [self.grants(role, plane, name, reading) for role, plane, name in asked.iter_rows()],
                 dtype=pl.Boolean,
             )
+            for reading in Reading
         )
-        found = candidates.join(granted, on=["role", "plane", "operation"], how="semi")
+        granted = granted.filter(Reading.MOST.value).drop(Reading.MOST.value).rename({Reading.LEAST.value: "certain"})
+        found = candidates.join(granted, on=["role", "plane", "operation"])
         bound = found.filter(pl.col("condition").is_not_null())
         if bound.height:
             free = found.filter(pl.col("condition").is_null())
-            found = pl.concat([free.select(ANSWER), self._met(bound, uses)])
-        return found.select(ANSWER).unique()
+            found = pl.concat([free.select(_GRANTING), self._met(bound, uses)])
+        return found.select(_GRANTING).unique()
 
     def _met(self, bound: pl.DataFrame, uses: pl.DataFrame) -> pl.DataFrame:
         """Return the same for the grants whose condition everything that is known of the use meets."""
@@ -106,7 +165,7 @@ class Evaluator:
         told = asked.select("condition", "operation", "role_right", "kind").unique()
         met = pl.Series(
             [
-                truth_of(condition, operation, attributes_of(operation, role, kind)) is True
+                truth_of(condition, operation, attributes_of(operation, role, kind), reading=Reading.LEAST) is True
                 for condition, operation, role, kind in told.iter_rows()
             ],
             dtype=pl.Boolean,
@@ -114,17 +173,22 @@ class Evaluator:
         judged = asked.join(
             told.with_columns(met=met), on=["condition", "operation", "role_right", "kind"], nulls_equal=True
         )
-        whole = judged.group_by(*ANSWER, "condition", "role").agg(pl.col("met").all())
-        return whole.filter("met").select(ANSWER)
+        whole = judged.group_by(*_GRANTING, "condition").agg(pl.col("met").all())
+        return whole.filter("met").select(_GRANTING)
 
-    def grants(self, role: str, plane: str, operation: str) -> bool:
-        """Return whether a role grants an operation, be it under a condition."""
-        key = (role, plane, operation)
+    def grants(self, role: str, plane: str, operation: str, reading: Reading = Reading.MOST) -> bool:
+        """Return whether a role grants an operation by a reading, be it under a condition."""
+        key = (role, plane, operation, reading)
         if key not in self._answers:
             self._answers[key] = self._is_literal(role, plane, operation) or (
-                grants(self.roles.get(role, ()), operation, plane) != "no"
+                grants(self.roles.get(role, ()), operation, plane, reading) != "no"
             )
         return self._answers[key]
+
+    def is_doubtful(self, role: str, plane: str, operation: str) -> bool:
+        """Return whether a role grants an operation by one reading only."""
+        most, least = (self.grants(role, plane, operation, reading) for reading in Reading)
+        return most and not least
 
     def _is_literal(self, role: str, plane: str, operation: str) -> bool:
         """Return whether a block without not-patterns names the operation in full, which needs no matching."""

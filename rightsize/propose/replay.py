@@ -18,6 +18,7 @@ from rightsize.analyze.window import Window
 from rightsize.model.role_forms import permissions_from_json
 from rightsize.propose.reach import Evaluator, in_parts, with_holders
 from rightsize.rbac.algebra import grants
+from rightsize.rbac.permissions import Reading
 from rightsize.rbac.text import fold
 
 _AT_ONCE = 400_000
@@ -104,22 +105,22 @@ def asked_uses(
 ) -> pl.DataFrame:
     """Return the uses that today's grants allow and no deny refuses: what a plan is asked to go on allowing.
 
-    `until` says how long they do.
+    `until` and `by` are those of `Evaluator.today`.
     """
     allowed, refusals = [], []
     for part in in_parts(uses):
         spread = with_holders(part, tenant.may_reach)
-        allowed.append(evaluator.allowed(spread, today))
+        allowed.append(evaluator.today(spread, today))
         refusals.append(_refused(spread, inputs, tenant))
-    before = pl.concat(allowed).group_by("use").agg(until=pl.col("last").max())
+    before = pl.concat(allowed)
     refused = pl.concat(refusals)
     return uses.join(before, on="use", maintain_order="left").filter(~pl.col("use").is_in(refused.implode()))
 
 
 def answer_uses(asked: pl.DataFrame, after: pl.DataFrame, evaluator: Evaluator, tenant: Tenant) -> Outcomes:
     """Return how each of the uses that are asked ends under the assignments of `after`."""
-    found = evaluator.allowed_through(asked, tenant.membership, after)
-    woken = evaluator.allowed_through(asked, tenant.sleeping, after)
+    found = evaluator.kept_through(asked, tenant.membership, after)
+    woken = evaluator.kept_through(asked, tenant.sleeping, after)
     standing = found.filter(pl.col("label") != "eligible")["use"].unique()
     eligible = pl.concat([found.filter(pl.col("label") == "eligible")["use"], woken["use"]]).unique()
     waiting = eligible.filter(~eligible.is_in(standing.implode()))
@@ -150,7 +151,11 @@ def _refused(spread: pl.DataFrame, inputs: Inputs, tenant: Tenant) -> pl.Series:
         asked = concerned.select("plane", "operation").unique()
         blocks = permissions_from_json(row["permissions"])
         denies = asked.filter(
-            pl.Series([grants(blocks, name, plane) == "yes" for plane, name in asked.iter_rows()], dtype=pl.Boolean)
+            # A use counts unless a deny refuses it by any reading.
+            pl.Series(
+                [grants(blocks, name, plane, Reading.LEAST) == "yes" for plane, name in asked.iter_rows()],
+                dtype=pl.Boolean,
+            )
         )
         found.append(concerned.join(denies, on=["plane", "operation"], how="semi")["use"])
     return pl.concat(found).unique()

@@ -22,7 +22,18 @@ Blocks = tuple[PermissionBlock, ...]
 
 @dataclass(frozen=True, slots=True)
 class KnownRole:
-    """A role of the tenant: its blocks, and the operations that it grants without a condition, as a set."""
+    """A role of the tenant.
+
+    Attributes:
+        role_definition_id: Its id.
+        role_name: Its name.
+        blocks: Its permission blocks.
+        granted: The operations that it grants without a condition, as a set, by the reading `MOST`.
+        is_builtin: Whether Azure brings it.
+        is_conditional: Whether one of its blocks has a condition.
+        assignable: Folded scopes where a custom role may be assigned, sorted.
+        doubtful: Those of `granted` that the reading `LEAST` does not grant.
+    """
 
     role_definition_id: str
     role_name: str
@@ -31,7 +42,12 @@ class KnownRole:
     is_builtin: bool
     is_conditional: bool
     assignable: tuple[str, ...] = ()
-    """Folded scopes where a custom role may be assigned, sorted."""
+    doubtful: int = 0
+
+    @property
+    def certain(self) -> int:
+        """The operations that it grants by any reading."""
+        return self.granted & ~self.doubtful
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +103,11 @@ class RoleBook:
     roles: dict[str, KnownRole]
     _contained: dict[tuple[str, tuple[str, ...]], bool] = field(default_factory=dict)
     _part_masks: dict[PatternPart, int] = field(default_factory=dict)
+    _certain_masks: dict[PatternPart, int] = field(default_factory=dict)
     _granted_parts: dict[tuple[Blocks, PatternPart], bool] = field(default_factory=dict)
 
     def is_contained(self, small: KnownRole, ceiling: tuple[str, ...]) -> bool:
-        """Return whether the roles of a ceiling together grant all that `small` does, for all strings."""
+        """Return whether the roles of a ceiling together grant all that `small` does, for all strings and readings."""
         key = (small.role_definition_id, ceiling)
         if key not in self._contained:
             self._contained[key] = contains(self.blocks(ceiling), small.blocks) is None
@@ -101,23 +118,36 @@ class RoleBook:
         return tuple(block for role_id in role_ids for block in self.roles[role_id].blocks)
 
     def grants_part(self, blocks: Blocks, part: PatternPart) -> bool:
-        """Return whether blocks grant all that a part does, for all strings."""
+        """Return whether blocks grant all that a part does, for all strings and readings."""
         key = (blocks, part)
         if key not in self._granted_parts:
             self._granted_parts[key] = contains(blocks, [part.block]) is None
         return self._granted_parts[key]
 
     def part_mask(self, part: PatternPart) -> int:
-        """Return the catalogue's operations that a part grants."""
+        """Return the catalogue's operations that a part may grant: by the reading `MOST`."""
         if part not in self._part_masks:
             self._part_masks[part] = self.index.granted_by([part.block])
         return self._part_masks[part]
 
+    def certain_mask(self, part: PatternPart) -> int:
+        """Return the catalogue's operations that a part grants by any reading."""
+        if part not in self._certain_masks:
+            self._certain_masks[part] = self.part_mask(part) & ~self.index.doubtful_of([part.block])
+        return self._certain_masks[part]
+
     def mask(self, need: Need) -> int:
-        """Return the catalogue's operations of a need."""
+        """Return the catalogue's operations of a need, with all that its patterns may grant."""
         whole = need.operations
         for part in need.parts:
             whole |= self.part_mask(part)
+        return whole
+
+    def certain(self, need: Need) -> int:
+        """Return the catalogue's operations that are granted by any reading where a need is granted."""
+        whole = need.operations
+        for part in need.parts:
+            whole |= self.certain_mask(part)
         return whole
 
 
@@ -143,6 +173,7 @@ def open_role_book(inputs: Inputs, index: OperationIndex) -> RoleBook:
             kind == "BuiltInRole",
             any(block.condition for block in own),
             tuple(sorted({fold(scope).rstrip("/") or "/" for scope in scopes or ()})),
+            index.doubtful_of(own),
         )
     return RoleBook(index, roles)
 

@@ -204,7 +204,7 @@ class _Former:
                 continue
             if one.state not in ("active", demand.state) or not lasts_as_long(one.end_on, demand.end_on):
                 continue
-            left = without_granted(need, one.role.granted, one.role.blocks, self.book)
+            left = without_granted(need, one.role.certain, one.role.blocks, self.book)
             if left != need:
                 self.rests_on[demand.subject.key].add(one.role_assignment_id)
                 need = left
@@ -227,7 +227,7 @@ class _Former:
                 if all(grants([part.block], name, "control") == "no" for name in (WRITE, DELETE))
             )
             asked = replace(need, operations=need.operations & ~decided, parts=open_)
-            left = without_granted(asked, role.granted, role.blocks, self.book)
+            left = without_granted(asked, role.certain, role.blocks, self.book)
             if left != asked:
                 self.leans_on[demand.subject.key][unit] = None
                 kept = tuple(part for part in need.parts if part not in open_ or part in left.parts)
@@ -239,7 +239,7 @@ class _Former:
             if not need or not (_is_longer(unit, demand) or is_below(demand.place, unit.place, self.tree)):
                 continue
             blocks = tuple(part.block for part in unit.need.parts)
-            left = without_granted(need, self.book.mask(unit.need), blocks, self.book)
+            left = without_granted(need, self.book.certain(unit.need), blocks, self.book)
             if left != need:
                 self.leans_on[demand.subject.key][unit] = None
                 need = left
@@ -327,9 +327,7 @@ def without_contained_parts(need: Need, book: RoleBook) -> Need:
         others = [other for other in need.parts if other != part]
         if not any(_says_more(other, part) for other in others):
             parts.append(part)
-    said = 0
-    for part in parts:
-        said |= book.part_mask(part)
+    said = book.certain(Need(0, tuple(parts)))
     return Need(need.operations & ~said, tuple(parts))
 
 

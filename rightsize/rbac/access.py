@@ -12,6 +12,8 @@ decides; conditions come last.
   one that cannot hold for the operation leaves nothing of it (see `rbac.conditions`).
 * Strongest first: `yes`, `conditional`, `eligible`, `no`. A deny that itself has a condition, which may hold or not,
   makes a `yes` conditional.
+* The answer is the most that may be allowed: roles and their conditions by the reading `MOST`, denies by `LEAST` (see
+  `rbac.permissions`). Where the other way round says something else, the decision `depends_on_reading`.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from typing import Literal
 from rightsize.model.nouns import Decision, DenyAssignment, Reason, RoleAssignment
 from rightsize.rbac.conditions import Truth, truth_of
 from rightsize.rbac.membership import Chain, Membership
-from rightsize.rbac.permissions import Permissions, read_permissions
+from rightsize.rbac.permissions import PLANES, PatternSet, Permissions, Reading, read_permissions
 from rightsize.rbac.scopes import Scope, lineage, parse_scope
 from rightsize.rbac.text import fold
 
@@ -88,6 +90,15 @@ class Access:
             for deny in denies
         ]
         self._lineages: dict[str, tuple[str, ...]] = {}
+        read = [*(role.permissions for role in roles.values()), *(deny.permissions for deny in self._denies)]
+        self._doubtful = {
+            plane: PatternSet(form for one in read for form in one.loose_forms(plane)) for plane in PLANES
+        }
+        """Outside of these patterns, and of conditions with a `/*/`, both readings are the same."""
+        texts = [one.condition for at in self._held.values() for held in at.values() for one in held]
+        texts += [block.condition for one in read for plane in PLANES for block in one.on(plane)]
+        texts += [deny.deny.condition for deny in self._denies]
+        self._has_doubtful_conditions = any("/*/" in (text or "") for text in texts)
 
     def decide(self, principal_id: str, operation: str, plane: str, scope: Scope) -> Decision:
         """Return whether a principal may perform an operation at a scope, and why.
@@ -97,19 +108,27 @@ class Access:
         beside the answer.
         """
         principal, text = fold(principal_id), fold(operation)
-        denials = self._denials(principal, text, plane, scope)
+        most = self._decide(principal, text, plane, scope, Reading.MOST)
+        is_open = any(plane == one and forms.matches(text) for one, forms in self._doubtful.items())
+        if not (self._has_doubtful_conditions or is_open):
+            return most
+        least = self._decide(principal, text, plane, scope, Reading.LEAST)
+        return replace(most, depends_on_reading=least.allowed != most.allowed)
+
+    def _decide(self, principal: str, text: str, plane: str, scope: Scope, reading: Reading) -> Decision:
+        denials = self._denials(principal, text, plane, scope, reading)
         certain = sorted({deny for deny, truth in denials if truth})
         if certain:
             return Decision("no", (), tuple(certain))
         found: dict[str, list[Reason]] = {"yes": [], "conditional": [], "eligible": [], "no": []}
         for assignment, via in self.reaching(principal, scope):
             role = self._roles.get(fold(assignment.role_definition_id))
-            grant = _grant(role.permissions, assignment.condition, text, plane) if role else None
+            grant = _grant(role.permissions, assignment.condition, text, plane, reading) if role else None
             if role is None or grant is None:
                 continue
             kind = "eligible" if assignment.state == "eligible" else "conditional" if grant.condition else "yes"
             found[kind].append(_reason(assignment, role, via, grant.condition))
-        found["eligible"] += self._sleeping(principal, text, plane, scope)
+        found["eligible"] += self._sleeping(principal, text, plane, scope, reading)
         possible = tuple(sorted({deny for deny, _ in denials}))
         answers: tuple[Literal["yes", "conditional", "eligible"], ...] = ("yes", "conditional", "eligible")
         for answer in answers:
@@ -118,17 +137,17 @@ class Access:
                 return Decision("conditional" if weakened else answer, _in_order(found[answer]), possible)
         return Decision("no", (), possible)
 
-    def _sleeping(self, principal: str, text: str, plane: str, scope: Scope) -> Iterator[Reason]:
+    def _sleeping(self, principal: str, text: str, plane: str, scope: Scope, reading: Reading) -> Iterator[Reason]:
         """Yield the grants of groups that a principal would be in after an activation, but for what is denied then."""
         chains = self._membership.sleeping_chains(principal)
         for key in self._lineage(scope) if chains else ():
             held = self._held.get(key, {})
             for holder in chains.keys() & held.keys():
-                if any(truth for _, truth in self._denials(principal, text, plane, scope, chains[holder])):
+                if any(truth for _, truth in self._denials(principal, text, plane, scope, reading, chains[holder])):
                     continue
                 for assignment in held[holder]:
                     role = self._roles.get(fold(assignment.role_definition_id))
-                    grant = _grant(role.permissions, assignment.condition, text, plane) if role else None
+                    grant = _grant(role.permissions, assignment.condition, text, plane, reading) if role else None
                     if role is not None and grant is not None:
                         reason = _reason(assignment, role, chains[holder], grant.condition)
                         yield replace(reason, state="eligible")
@@ -159,15 +178,19 @@ class Access:
 
     def _grants(self, assignment: RoleAssignment, text: str, plane: str) -> bool:
         role = self._roles.get(fold(assignment.role_definition_id))
-        return role is not None and _grant(role.permissions, assignment.condition, text, plane) is not None
+        return (
+            role is not None and _grant(role.permissions, assignment.condition, text, plane, Reading.MOST) is not None
+        )
 
     def _denials(
-        self, principal: str, text: str, plane: str, scope: Scope, activated: Chain = ()
+        self, principal: str, text: str, plane: str, scope: Scope, reading: Reading, activated: Chain = ()
     ) -> list[tuple[str, Truth]]:
         """Return the denies that apply: certainly (True), or where their condition holds (None).
 
-        With `activated`, those that would once the principal is in these groups, too.
+        With `activated`, those that would once the principal is in these groups, too. The more roles may grant, the
+        less denies refuse, so these are read the other way round.
         """
+        other = Reading.LEAST if reading is Reading.MOST else Reading.MOST
         if not self._denies:
             return []
         who = self._membership.chains(principal).keys() | set(activated)
@@ -177,7 +200,7 @@ class Access:
             here = deny.scope == scope.key if deny.deny.does_not_apply_to_child_scopes else deny.scope in above
             meant = EVERYBODY in deny.principals or not who.isdisjoint(deny.principals)
             if here and meant and who.isdisjoint(deny.excluded):
-                grant = _grant(deny.permissions, deny.deny.condition, text, plane)
+                grant = _grant(deny.permissions, deny.deny.condition, text, plane, other)
                 if grant is not None:
                     found.append((deny.deny.deny_assignment_id, True if grant.condition is None else None))
         return found
@@ -195,17 +218,17 @@ class _Grant:
     condition: str | None = field(default=None)
 
 
-def _grant(permissions: Permissions, condition: str | None, text: str, plane: str) -> _Grant | None:
-    """Return how blocks under a condition grant an operation, or None where they do not."""
-    outer = truth_of(condition, text)
+def _grant(permissions: Permissions, condition: str | None, text: str, plane: str, reading: Reading) -> _Grant | None:
+    """Return how blocks under a condition grant an operation by a reading, or None where they do not."""
+    outer = truth_of(condition, text, reading=reading)
     if outer is False:
         return None
     inner: list[str] = []
     grants = False
-    for block in permissions.on(plane):
+    for block in permissions.on(plane, reading):
         if not block.grants(text):
             continue
-        truth = truth_of(block.condition, text)
+        truth = truth_of(block.condition, text, reading=reading)
         if truth is True:
             inner, grants = [], True
             break

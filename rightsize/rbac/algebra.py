@@ -13,6 +13,12 @@ all that `small` does, each pattern *p* of each small block, minus the block's n
 Steps 1 and 2 are exact, and so is 3 where strings have one star, as all that Azure accepts. An overlap of patterns
 with several stars is handed to the search of `rbac.automaton`, which decides anything.
 
+Whether `X/*/y` matches `X/y` is not known (`rbac.permissions`), so containment has to hold whatever Azure means, where
+one string means the same wherever it stands among actions, and likewise among not-actions. For each pattern *p* of a
+small block the worst meaning of every string is known at once. Not-actions of the small block are strict: so they are
+where big has the same ones, and big's others are generous. Actions of big are strict. Where *p* is a looser form of an
+action, big's same action has that form as well: a string that both sides have never speaks against containment.
+
 Conditions: a block of the small side grants at most what it says, so its condition is ignored; a conditional block of
 the big side counts only where the small block has the same condition.
 """
@@ -26,7 +32,19 @@ from typing import Literal
 from rightsize.model.nouns import PermissionBlock, Witness
 from rightsize.rbac.automaton import Guard, shortest_string
 from rightsize.rbac.patterns import Pattern, intersection, parse_pattern
-from rightsize.rbac.permissions import PLANES, GrantPlane, PatternSet, Permissions, PlaneBlock, read_permissions
+from rightsize.rbac.permissions import (
+    PLANES,
+    GrantPlane,
+    Loose,
+    PatternSet,
+    Permissions,
+    PlaneBlock,
+    ReadBlock,
+    Reading,
+    Usable,
+    answer_of,
+    read_permissions,
+)
 from rightsize.rbac.text import fold
 from rightsize.rbac.witness import name_instance
 
@@ -35,8 +53,16 @@ Blocks = Sequence[PermissionBlock] | Permissions
 
 
 def contains(big: Blocks, small: Blocks) -> Witness | None:
-    """Return None when `big` grants every string that `small` grants, else an operation that only `small` grants."""
-    return next(witnesses(big, small), None)
+    """Return None when `big` grants every string that `small` grants, else an operation that only `small` grants.
+
+    A witness that does not depend on how `/*/` is read comes before one that does.
+    """
+    first: Witness | None = None
+    for witness in witnesses(big, small):
+        if not witness.depends_on_reading:
+            return witness
+        first = first or witness
+    return first
 
 
 def witnesses(big: Blocks, small: Blocks) -> Iterator[Witness]:
@@ -46,41 +72,55 @@ def witnesses(big: Blocks, small: Blocks) -> Iterator[Witness]:
     """
     big, small = read_permissions(big), read_permissions(small)
     for plane in PLANES:
-        for block in small.on(plane):
-            against = big.usable(plane, block.condition)
+        for block in small.of_plane(plane):
+            usable = big.usable(plane, block.condition)
+            against = usable.beside(block)
             for pattern in block.allowed.patterns:
                 for part in _uncovered(pattern, block.nots, against):
-                    yield _witness(part, plane, block, against)
+                    yield _witness(part, plane, block, None, against, usable)
+            for one in block.loose:
+                against = usable.beside(block, one)
+                for part in _uncovered(one.form, block.nots, against):
+                    yield _witness(part, plane, block, one, against, usable)
 
 
 def is_empty(blocks: Blocks) -> bool:
-    """Return whether blocks grant nothing at all, on either plane, conditions held to be true."""
+    """Return whether blocks grant nothing at all by any reading, on either plane, conditions held to be true."""
     permissions = read_permissions(blocks)
     return not (permissions.control or permissions.data)
 
 
 def intersects(left: Blocks, right: Blocks) -> bool:
-    """Return whether some operation is granted by both sides on one plane, conditions held to be true."""
+    """Return whether both sides may grant some operation on one plane, conditions held to be true."""
     left, right = read_permissions(left), read_permissions(right)
     return any(
         _blocks_intersect(one, other) for plane in PLANES for one, other in product(left.on(plane), right.on(plane))
     )
 
 
-def grants(blocks: Blocks, operation: str, plane: str) -> Literal["yes", "no", "conditional"]:
-    """Return whether blocks grant an operation.
+def grants(
+    blocks: Blocks, operation: str, plane: str, reading: Reading = Reading.MOST
+) -> Literal["yes", "no", "conditional"]:
+    """Return whether blocks grant an operation by a reading.
 
     `conditional` means that only blocks with a condition do, whatever the condition says of this operation;
     `rbac.access` asks whether it concerns it.
     """
-    text = fold(operation)
-    answer: Literal["no", "conditional"] = "no"
-    for block in read_permissions(blocks).on(plane):
-        if (block.condition is None or answer == "no") and block.grants(text):
-            if block.condition is None:
-                return "yes"
-            answer = "conditional"
-    return answer
+    return answer_of(read_permissions(blocks).on(plane, reading), fold(operation))
+
+
+def grants_alike(big: Blocks, small: Blocks, operation: str, plane: str) -> bool:
+    """Return whether `big` grants an operation whatever Azure means, as far as `small` does: `contains` for one string.
+
+    Conditions are those of containment.
+    """
+    big, small, text = read_permissions(big), read_permissions(small), fold(operation)
+    for block in small.of_plane(plane):
+        usable = big.usable(plane, block.condition)
+        for by in (None, *(one for one in block.loose if one.form.matches(text))):
+            if block.granting(by).grants(text) and not any(one.grants(text) for one in usable.beside(block, by)):
+                return False
+    return True
 
 
 def _uncovered(pattern: Pattern, nots: PatternSet, blocks: Sequence[PlaneBlock]) -> Iterable[Pattern]:
@@ -138,13 +178,25 @@ def _blocks_intersect(one: PlaneBlock, other: PlaneBlock) -> bool:
     return False
 
 
-def _witness(found: Pattern, plane: GrantPlane, block: PlaneBlock, against: Sequence[PlaneBlock]) -> Witness:
+def _witness(
+    found: Pattern,
+    plane: GrantPlane,
+    block: ReadBlock,
+    by: Loose | None,
+    against: Sequence[PlaneBlock],
+    usable: Usable,
+) -> Witness:
+    granting = block.granting(by)
+
     def is_witness(text: str) -> bool:
-        return block.grants(text) and not any(other.grants(text) for other in against)
+        return granting.grants(text) and not any(other.grants(text) for other in against)
 
     def patterns() -> Iterator[Pattern]:
-        for one in (block, *against):
+        for one in (granting, *against):
             yield from one.allowed.patterns
             yield from one.nots.patterns
 
-    return Witness(name_instance(found, plane, is_witness, patterns), plane)
+    name = name_instance(found, plane, is_witness, patterns)
+    text = fold(name)
+    is_granted = by is None and (not block.loose_nots or block.least.grants(text))
+    return Witness(name, plane, depends_on_reading=not is_granted or usable.may_grant(text))

@@ -9,6 +9,9 @@ Of the atoms, `ActionMatches` is decided by the operation; all others (attribute
 environment, `SubOperationMatches`) depend on the request. With these three values the connectives follow Kleene's
 logic, so for any operation but `A` the condition above holds: it does not target it. What cannot be read depends.
 
+A pattern with `/*/` is read in two ways here, too (see `rbac.permissions`). `MOST` reads towards *holds*: generously
+where a test has to match, strictly where it must not, below a `NOT`. `LEAST` reads the other way round.
+
 Where the attributes of a request are known, an equality of one of them with a text, a GUID or any of a set of these
 (`ForAnyOfAnyValues:`) is decided as well; an attribute that the request does not name depends still.
 """
@@ -20,7 +23,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from rightsize.rbac.patterns import Pattern, parse_pattern
+from rightsize.rbac.patterns import Pattern, loosened, parse_pattern
+from rightsize.rbac.permissions import PatternSet, Reading
 from rightsize.rbac.text import fold
 
 Truth = bool | None
@@ -29,7 +33,8 @@ Truth = bool | None
 Attributes = Mapping[str, str]
 """What a request says: values by attribute with its source, folded, as `@request[microsoft.authorization/…:…]`."""
 
-_Expression = Callable[[str, Attributes], Truth]
+_Expression = Callable[[str, Attributes, bool], Truth]
+"""The operation, what is known of the request, and whether a `/*/` may stand for `/` where a test has to match."""
 
 _TOKEN = re.compile(
     r"""\s*(?:
@@ -65,16 +70,19 @@ class _Part:
     text: str
 
 
-def truth_of(condition: str | None, operation: str, attributes: Attributes = _NOTHING) -> Truth:
+def truth_of(
+    condition: str | None, operation: str, attributes: Attributes = _NOTHING, *, reading: Reading = Reading.MOST
+) -> Truth:
     """Return what a condition says of a folded operation; no condition always holds.
 
     Args:
         condition: The condition.
         operation: The folded operation.
         attributes: What is known of the request.
+        reading: How `/*/` is read.
     """
     text = (condition or "").strip()
-    return _read(text)(operation, attributes) if text else True
+    return _read(text)(operation, attributes, reading is Reading.MOST) if text else True
 
 
 @lru_cache(maxsize=4_096)
@@ -85,7 +93,7 @@ def _read(text: str) -> _Expression:
         return _depends
 
 
-def _depends(_operation: str, _attributes: Attributes) -> Truth:
+def _depends(_operation: str, _attributes: Attributes, _generous: bool) -> Truth:
     return None
 
 
@@ -144,13 +152,19 @@ class _Reader:
         if len(atom) > 1:
             return _depends
         patterns: list[Pattern] = atom[0]  # type: ignore[assignment]  # neither a connective nor a part
-        return lambda operation, _: any(pattern.matches(operation) for pattern in patterns)
+        return _action_test(patterns)
 
     def _take(self, connective: str) -> bool:
         if self._at < len(self._tokens) and self._tokens[self._at] == connective:
             self._at += 1
             return True
         return False
+
+
+def _action_test(patterns: list[Pattern]) -> _Expression:
+    strict = PatternSet(patterns)
+    generous = PatternSet([*patterns, *(form for pattern in patterns for form in loosened(pattern))])
+    return lambda operation, _, is_generous: (generous if is_generous else strict).matches(operation)
 
 
 def _comparison(parts: list[str]) -> _Expression:
@@ -164,7 +178,7 @@ def _comparison(parts: list[str]) -> _Expression:
     attribute = fold(parts[0] + parts[1])
     values = frozenset(reading(value) for value in _values(parts[3]))
 
-    def compared(_operation: str, attributes: Attributes) -> Truth:
+    def compared(_operation: str, attributes: Attributes, _generous: bool) -> Truth:
         value = attributes.get(attribute)
         return None if value is None else reading(value) in values
 
@@ -204,8 +218,8 @@ def _join(terms: list[_Expression], *, decisive: bool) -> _Expression:
     if len(terms) == 1:
         return terms[0]
 
-    def joined(operation: str, attributes: Attributes) -> Truth:
-        truths = {term(operation, attributes) for term in terms}
+    def joined(operation: str, attributes: Attributes, generous: bool) -> Truth:
+        truths = {term(operation, attributes, generous) for term in terms}
         if decisive in truths:
             return decisive
         return None if None in truths else not decisive
@@ -214,13 +228,13 @@ def _join(terms: list[_Expression], *, decisive: bool) -> _Expression:
 
 
 def _negate(expression: _Expression) -> _Expression:
-    def negated(operation: str, attributes: Attributes) -> Truth:
-        truth = expression(operation, attributes)
+    def negated(operation: str, attributes: Attributes, generous: bool) -> Truth:
+        truth = expression(operation, attributes, not generous)
         return None if truth is None else not truth
 
     return negated
 
 
 def targets(condition: str | None, operation: str) -> bool:
-    """Return whether a condition matters for an operation: it does not simply hold."""
-    return truth_of(condition, fold(operation)) is not True
+    """Return whether a condition may matter for an operation: by some reading it does not simply hold."""
+    return truth_of(condition, fold(operation), reading=Reading.LEAST) is not True

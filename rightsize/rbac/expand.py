@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from rightsize.model.nouns import PermissionBlock
 from rightsize.rbac.patterns import Pattern
-from rightsize.rbac.permissions import PLANES, GrantPlane, PatternSet, Permissions, read_permissions
+from rightsize.rbac.permissions import PLANES, GrantPlane, PatternSet, Permissions, Reading, answer_of, read_permissions
 from rightsize.rbac.text import fold
 
 Planes = tuple[GrantPlane, ...]
@@ -29,9 +29,9 @@ class Catalogue:
 
     def __init__(self, operations: Sequence[str]) -> None:
         self.operations = tuple(operations)
-        self._folded = [fold(name) for name in self.operations]
+        self.folded = tuple(fold(name) for name in self.operations)
         self._positions: dict[str, list[int]] = {}
-        for position, name in enumerate(self._folded):
+        for position, name in enumerate(self.folded):
             self._positions.setdefault(name, []).append(position)
         self._sorted = sorted(self._positions)
         self._reversed = sorted(name[::-1] for name in self._sorted)
@@ -63,7 +63,10 @@ def _range_of(names: list[str], head: str) -> range:
 
 
 class GrantedOperation(NamedTuple):
-    """A role grants an operation on a plane; `conditional` where only blocks with a condition do."""
+    """A role grants an operation on a plane, by the reading `MOST`: no grant is overlooked.
+
+    `conditional` where only blocks with a condition do.
+    """
 
     role: str
     operation: str
@@ -90,13 +93,26 @@ def expand_roles(
                 yield GrantedOperation(role, catalogue.operations[position], plane, position not in always)
 
 
-def granted_positions(permissions: Permissions, plane: str, catalogue: Catalogue) -> tuple[set[int], set[int]]:
+def granted_positions(
+    permissions: Permissions, plane: str, catalogue: Catalogue, reading: Reading = Reading.MOST
+) -> tuple[set[int], set[int]]:
     """Return the positions that some block without a condition grants, and those that one with a condition does."""
     always, under_condition = set[int](), set[int]()
-    for block in permissions.on(plane):
+    for block in permissions.on(plane, reading):
         granted = catalogue.matching_any(block.allowed) - catalogue.matching_any(block.nots)
         (always if block.condition is None else under_condition).update(granted)
     return always, under_condition
+
+
+def doubtful_positions(permissions: Permissions, plane: str, catalogue: Catalogue) -> set[int]:
+    """Return the positions that are granted by the reading `MOST`, and not, or only conditionally, by `LEAST`."""
+    near = set[int]().union(*map(catalogue.matching, permissions.loose_forms(plane)))
+    most, least = permissions.on(plane), permissions.on(plane, Reading.LEAST)
+    return {
+        position
+        for position in near
+        if answer_of(most, catalogue.folded[position]) != answer_of(least, catalogue.folded[position])
+    }
 
 
 def planes_spelling_out(permissions: Iterable[Permissions], operation: str) -> tuple[GrantPlane, ...]:

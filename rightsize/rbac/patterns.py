@@ -10,6 +10,10 @@ A pattern is a language. Two facts make most questions about them a single match
 
 Azure allows one `*` a string, writes it as a whole segment, and lets it span several (Azure docs, "Azure custom
 roles"). More of them are understood here, never written. Text compares folded (`rbac.text`).
+
+Nothing says whether `X/*/y` also matches `X/y`. Azure's own built-in roles rest on it: Managed Identity Operator has
+`userAssignedIdentities/*/assign/action`, and the operation is `userAssignedIdentities/assign/action`. A `Pattern` is
+the strict language; `loosened` has the strings that the generous one adds.
 """
 
 from __future__ import annotations
@@ -21,6 +25,9 @@ from functools import lru_cache
 from rightsize.rbac.text import fold
 
 STAR = "*"
+_BETWEEN = re.compile(r"(?=/\*/)")
+_MOST_LOOSENED = 8
+"""Stars of one string whose forms are listed one by one: 255 forms. Azure accepts one star."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +86,30 @@ def parse_pattern(text: str) -> Pattern:
     spelt = re.sub(r"\*{2,}", STAR, text.strip(" "))
     folded = fold(spelt)
     return Pattern(folded, spelt, tuple(folded.split(STAR)))
+
+
+@lru_cache(maxsize=65_536)
+def loosened(pattern: Pattern) -> tuple[Pattern, ...]:
+    """Return the patterns that `pattern` matches beside its own language where `/*/` may stand for `/`.
+
+    Each `/*/` of the string may stand for `/` by itself. Of a string with more than eight, one pattern is returned
+    that matches all the forms and more: its beginning up to the first `/*/`, and its end from the last.
+    """
+    spelt = pattern.spelt
+    places = [place.start() for place in _BETWEEN.finditer(spelt)]
+    if not places:
+        return ()
+    if len(places) > _MOST_LOOSENED:
+        return (parse_pattern(f"{spelt[: places[0] + 1]}{STAR}{spelt[places[-1] + 3 :]}"),)
+    found = {pattern.text: pattern}
+    waiting = [pattern.spelt]
+    for text in waiting:
+        for place in _BETWEEN.finditer(text):
+            form = parse_pattern(text[: place.start()] + text[place.start() + 2 :])
+            if form.text not in found:
+                found[form.text] = form
+                waiting.append(form.spelt)
+    return tuple(found.values())[1:]
 
 
 def intersection(left: Pattern, right: Pattern) -> list[Pattern]:

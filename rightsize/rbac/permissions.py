@@ -3,20 +3,34 @@
 A block of a plane grants the language `allowed` minus `nots`. What can be left out without changing that language is
 left out, and blocks that subtract the same under the same condition are one. Patterns stand literals first, then by
 text, so that answers do not depend on the order in a file.
+
+Whether `X/*/y` matches `X/y` is not known (see `rbac.patterns`), so blocks are read in two ways. *Most* is the most
+that Azure can mean: actions generous, not-actions strict. *Least* is the least: actions strict, not-actions generous.
+Whatever Azure means lies between the two.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from enum import Enum
+from functools import cached_property, lru_cache
 from typing import Literal
 
 from rightsize.model.nouns import PermissionBlock
-from rightsize.rbac.patterns import Pattern, parse_pattern
+from rightsize.rbac.patterns import Pattern, loosened, parse_pattern
 
 GrantPlane = Literal["control", "data"]
 PLANES: tuple[GrantPlane, ...] = ("control", "data")
+
+
+class Reading(Enum):
+    """How `/*/` is read: whether it may stand for `/`."""
+
+    MOST = "most"
+    """In actions it may, in not-actions it may not: what may be granted."""
+    LEAST = "least"
+    """In actions it may not, in not-actions it may: what is granted for certain."""
 
 
 class PatternSet:
@@ -44,10 +58,24 @@ class PatternSet:
                 return True
         return False
 
+    def with_forms(self, forms: Iterable[Loose]) -> PatternSet:
+        """Return the union with what the generous reading adds; the same object where that is nothing."""
+        added = [one.form for one in forms]
+        return PatternSet((*self.patterns, *added)) if added else self
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Loose:
+    """What a string matches only if its `/*/` may stand for `/`: the folded string, and one of its looser forms."""
+
+    source: str
+    text: str
+    form: Pattern = field(compare=False)
+
 
 @dataclass(frozen=True, slots=True)
 class PlaneBlock:
-    """What one block grants on one plane, under its condition."""
+    """What one block grants on one plane, under its condition, by one reading."""
 
     condition: str | None
     allowed: PatternSet
@@ -58,6 +86,93 @@ class PlaneBlock:
         return self.allowed.matches(text) and not self.nots.matches(text)
 
 
+@dataclass(frozen=True)
+class ReadBlock:
+    """What one block says on one plane, under its condition, by whatever reading.
+
+    Attributes:
+        condition: The condition inside the definition.
+        allowed: What it grants if every `/*/` is strict.
+        nots: What it takes out if every `/*/` is strict.
+        loose: What the generous reading adds to `allowed`, and some not-pattern does not take out in any case.
+        loose_nots: What the generous reading adds to `nots`.
+    """
+
+    condition: str | None
+    allowed: PatternSet
+    nots: PatternSet
+    loose: tuple[Loose, ...] = ()
+    loose_nots: tuple[Loose, ...] = ()
+
+    @cached_property
+    def most(self) -> PlaneBlock:
+        """The block by the reading `MOST`."""
+        return PlaneBlock(self.condition, self.allowed.with_forms(self.loose), self.nots)
+
+    @cached_property
+    def least(self) -> PlaneBlock:
+        """The block by the reading `LEAST`."""
+        if not (self.loose or self.loose_nots):
+            return self.most
+        return PlaneBlock(self.condition, self.allowed, self.nots.with_forms(self.loose_nots))
+
+    @cached_property
+    def loose_sources(self) -> frozenset[str]:
+        """The strings of `loose`."""
+        return frozenset(one.source for one in self.loose)
+
+    @cached_property
+    def loose_not_sources(self) -> frozenset[str]:
+        """The strings of `loose_nots`."""
+        return frozenset(one.source for one in self.loose_nots)
+
+    def granting(self, one: Loose | None) -> PlaneBlock:
+        """Return the block with strict strings, but that an action grants by one looser form; None for none."""
+        return PlaneBlock(self.condition, self.allowed.with_forms([one] if one else []), self.nots)
+
+    def beside(self, granting: Loose | None, strict_nots: frozenset[str]) -> PlaneBlock:
+        """Return the least that the block grants where the meaning of some strings is settled by another block.
+
+        Args:
+            granting: An action, and the looser form by which it is taken to grant something; None for none.
+            strict_nots: The not-actions that are taken not to match by a looser form.
+        """
+        opened = granting is not None and granting.source in self.loose_sources
+        spared = not strict_nots.isdisjoint(self.loose_not_sources)
+        if not (opened or spared):
+            return self.least
+        forms = [one for one in self.loose if one == granting]
+        cutting = [one for one in self.loose_nots if one.source not in strict_nots]
+        return PlaneBlock(self.condition, self.allowed.with_forms(forms), self.nots.with_forms(cutting))
+
+
+class Usable:
+    """The blocks of a role that count against a block of another, and the least that they grant beside it."""
+
+    __slots__ = ("_doubtful", "_least", "_sources", "blocks")
+
+    def __init__(self, blocks: tuple[ReadBlock, ...]) -> None:
+        self.blocks = blocks
+        self._least = tuple(block.least for block in blocks)
+        self._sources = frozenset[str]().union(*(block.loose_not_sources for block in blocks))
+        self._doubtful = PatternSet(one.form for block in blocks for one in (*block.loose, *block.loose_nots))
+
+    def may_grant(self, text: str) -> bool:
+        """Return whether a folded operation, which `beside` does not grant, may be granted by some reading."""
+        return self._doubtful.matches(text) and any(block.most.grants(text) for block in self.blocks)
+
+    def beside(self, other: ReadBlock, granting: Loose | None = None) -> tuple[PlaneBlock, ...]:
+        """Return the least that the blocks grant where the strings of another block mean the most, as `contains` asks.
+
+        Args:
+            other: The other block; its not-actions are taken not to match by a looser form.
+            granting: One of its actions, and the looser form by which it is taken to grant something; None for none.
+        """
+        if granting is None and (not self._sources or self._sources.isdisjoint(other.loose_not_sources)):
+            return self._least
+        return tuple(block.beside(granting, other.loose_not_sources) for block in self.blocks)
+
+
 @dataclass(frozen=True, slots=True)
 class Permissions:
     """The blocks of a role, or of several together, read for deciding.
@@ -66,21 +181,51 @@ class Permissions:
     plane of an operation.
     """
 
-    control: tuple[PlaneBlock, ...]
-    data: tuple[PlaneBlock, ...]
+    control: tuple[ReadBlock, ...]
+    data: tuple[ReadBlock, ...]
     spelt_out: dict[GrantPlane, frozenset[str]] = field(compare=False)
-    _usable: dict[tuple[str, str | None], tuple[PlaneBlock, ...]] = field(default_factory=dict, compare=False)
+    _usable: dict[tuple[str, str | None], Usable] = field(default_factory=dict, compare=False)
+    _by_reading: dict[tuple[str, Reading], tuple[PlaneBlock, ...]] = field(default_factory=dict, compare=False)
 
-    def on(self, plane: str) -> tuple[PlaneBlock, ...]:
+    def of_plane(self, plane: str) -> tuple[ReadBlock, ...]:
         """Return the blocks of a plane; planes other than control and data have none."""
         return self.control if plane == "control" else self.data if plane == "data" else ()
 
-    def usable(self, plane: str, condition: str | None) -> tuple[PlaneBlock, ...]:
+    def on(self, plane: str, reading: Reading = Reading.MOST) -> tuple[PlaneBlock, ...]:
+        """Return the blocks of a plane by one reading."""
+        key = (plane, reading)
+        if key not in self._by_reading:
+            is_most = reading is Reading.MOST
+            self._by_reading[key] = tuple(one.most if is_most else one.least for one in self.of_plane(plane))
+        return self._by_reading[key]
+
+    def usable(self, plane: str, condition: str | None) -> Usable:
         """Return the blocks that grant without a condition, or under that very one."""
         key = (plane, condition)
         if key not in self._usable:
-            self._usable[key] = tuple(block for block in self.on(plane) if block.condition in (None, condition))
+            blocks = tuple(block for block in self.of_plane(plane) if block.condition in (None, condition))
+            self._usable[key] = Usable(blocks)
         return self._usable[key]
+
+    @property
+    def depends_on_reading(self) -> bool:
+        """Whether the two readings may differ at all."""
+        return any(block.loose or block.loose_nots for block in (*self.control, *self.data))
+
+    def loose_forms(self, plane: str) -> set[Pattern]:
+        """Return the patterns outside which the two readings are the same."""
+        return {one.form for block in self.of_plane(plane) for one in (*block.loose, *block.loose_nots)}
+
+
+def answer_of(blocks: Iterable[PlaneBlock], text: str) -> Literal["yes", "no", "conditional"]:
+    """Return whether blocks grant a folded operation; `conditional` means that only blocks with a condition do."""
+    answer: Literal["no", "conditional"] = "no"
+    for block in blocks:
+        if (block.condition is None or answer == "no") and block.grants(text):
+            if block.condition is None:
+                return "yes"
+            answer = "conditional"
+    return answer
 
 
 def read_permissions(blocks: Sequence[PermissionBlock] | Permissions) -> Permissions:
@@ -102,19 +247,37 @@ def _spelt_out(blocks: Iterable[tuple[str | None, Sequence[str], Sequence[str]]]
     return frozenset(pattern.text for pattern in map(parse_pattern, texts) if pattern.is_literal)
 
 
-def _plane_blocks(
-    blocks: Iterable[tuple[str | None, Sequence[str], Sequence[str]]],
-) -> tuple[PlaneBlock, ...]:
-    merged: dict[tuple[str | None, tuple[str, ...]], tuple[list[Pattern], PatternSet]] = {}
+def _plane_blocks(blocks: Iterable[tuple[str | None, Sequence[str], Sequence[str]]]) -> tuple[ReadBlock, ...]:
+    merged: dict[tuple[str | None, tuple[str, ...], tuple[Loose, ...]], _Parts] = {}
     for condition_text, allowed_texts, not_texts in blocks:
         condition = (condition_text or "").strip() or None
         nots = PatternSet(map(parse_pattern, not_texts))
+        loose_nots = _loose(not_texts, nots)
         live = [pattern for pattern in map(parse_pattern, allowed_texts) if not nots.matches(pattern.text)]
-        cutting = PatternSet(pattern for pattern in nots.patterns if any(map(pattern.overlaps, live)))
-        if live:
-            key = (condition, tuple(pattern.text for pattern in cutting.patterns))
-            merged.setdefault(key, ([], cutting))[0].extend(live)
+        loose = [one for one in _loose(allowed_texts, PatternSet(live)) if not nots.matches(one.text)]
+        granted = [*live, *(one.form for one in loose)]
+        cutting = PatternSet(pattern for pattern in nots.patterns if any(map(pattern.overlaps, granted)))
+        loosely = tuple(one for one in loose_nots if any(map(one.form.overlaps, granted)))
+        if granted:
+            key = (condition, tuple(pattern.text for pattern in cutting.patterns), loosely)
+            parts = merged.setdefault(key, _Parts(cutting))
+            parts.live.extend(live)
+            parts.loose.extend(loose)
     return tuple(
-        PlaneBlock(condition, PatternSet(live), nots)
-        for (condition, _), (live, nots) in sorted(merged.items(), key=lambda item: (item[0][0] or "", item[0][1]))
+        ReadBlock(condition, PatternSet(parts.live), parts.nots, tuple(sorted(set(parts.loose))), loosely)
+        for (condition, _, loosely), parts in sorted(merged.items(), key=lambda item: (item[0][0] or "", *item[0][1:]))
     )
+
+
+@dataclass(slots=True)
+class _Parts:
+    nots: PatternSet
+    live: list[Pattern] = field(default_factory=list)
+    loose: list[Loose] = field(default_factory=list)
+
+
+def _loose(texts: Iterable[str], strict: PatternSet) -> list[Loose]:
+    """Return what the generous reading of strings adds to what they match anyway."""
+    patterns = {pattern.text: pattern for pattern in map(parse_pattern, texts)}
+    forms = (Loose(text, form.text, form) for text, pattern in patterns.items() for form in loosened(pattern))
+    return sorted(one for one in forms if not strict.matches(one.text))

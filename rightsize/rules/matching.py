@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import polars as pl
 
+from rightsize.rbac.patterns import loosened, parse_pattern
 from rightsize.rbac.text import fold
 
 Text = TypeVar("Text", pl.Series, pl.Expr)
@@ -94,6 +95,23 @@ def matching_pairs(names: pl.Series, patterns: Collection[str]) -> pl.DataFrame:
         patterns = [pattern for pattern, hit in zip(some, hits, strict=True) for _ in range(len(hit))]
         found.append(pl.DataFrame({"name": pl.concat(hits), "pattern": patterns}, schema=_PAIRS))
     return pl.concat(found)
+
+
+def pairs_by_reading(names: pl.Series, patterns: Collection[str]) -> pl.DataFrame:
+    """Return `(name, pattern, strict)` as `matching_pairs` does, also where `/*/` would have to stand for `/`.
+
+    `strict` is false where it would have to.
+    """
+    forms = [
+        (text, form.text, number == 0)
+        for text in patterns
+        for parsed in [parse_pattern(text)]
+        for number, form in enumerate((parsed, *loosened(parsed)))
+    ]
+    schema = {"pattern": pl.String, "form": pl.String, "strict": pl.Boolean}
+    known = pl.DataFrame(forms, schema=schema, orient="row")
+    pairs = matching_pairs(names, known["form"].unique().sort().to_list()).rename({"pattern": "form"})
+    return known.join(pairs, on="form").group_by("name", "pattern").agg(pl.col("strict").any())
 
 
 def _literal(text: str) -> str:

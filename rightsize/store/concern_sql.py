@@ -53,14 +53,18 @@ ACTS = (
         WHERE u.plane IN ('control', 'data') AND c.who IN (SELECT who FROM c_some)""",
 )
 # What may have allowed an operation: an allowing pattern that it matches. One without a slash may have been any, and so
-# may one that stands for another (`loose`).
+# may one that stands for another (`loose`). A `/*/` may stand for `/`; of several, any rest of a segment may.
 GRANTS = """CREATE OR REPLACE TEMP TABLE c_grants AS
     WITH used AS (
         SELECT operation_key, folded, NOT contains(folded, '/') OR list_contains($loose, folded) AS loose
         FROM base.operation_names WHERE operation_key IN (SELECT DISTINCT operation_key FROM c_acts)),
+    forms AS (
+        SELECT DISTINCT pattern, unnest([pattern, CASE WHEN pattern LIKE '%*%*%' THEN replace(pattern, '*/', '*')
+            ELSE replace(pattern, '/*/', '/') END]) AS form
+        FROM c_patterns WHERE contains(pattern, '*')),
     wild AS (
-        SELECT pattern, replace(replace(replace(replace(pattern, '!', '!!'), '_', '!_'), '%', '!%'), '*', '%') AS shape
-        FROM (SELECT DISTINCT pattern FROM c_patterns WHERE contains(pattern, '*'))),
+        SELECT pattern, replace(replace(replace(replace(form, '!', '!!'), '_', '!_'), '%', '!%'), '*', '%') AS shape
+        FROM forms),
     matched AS (
         SELECT operation_key, folded AS pattern FROM used
         UNION ALL SELECT operation_key, pattern FROM used JOIN wild ON used.folded LIKE wild.shape ESCAPE '!')

@@ -121,7 +121,8 @@ def _compare(
             change = "new role" if was is None else "grants more"
             found = witnesses(was.permissions if was else (), role.permissions)
             for _, witness in zip(range(_SHOWN), found, strict=False):
-                rows.append(_row(file, role, witness.operation, witness.plane, change))
+                said = f"{change}, by one reading of `/*/`" if witness.depends_on_reading else change
+                rows.append(_row(file, role, witness.operation, witness.plane, said))
             wider = set(map(fold, role.assignable_scopes)) - set(map(fold, was.assignable_scopes if was else ()))
             if was is not None and wider:
                 remarks.append(f"role `{role.role_name}` of `{file}` may be assigned at more places: {min(wider)}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,9 @@ from typing import Any
 from rightsize.model.errors import InputError
 from rightsize.model.nouns import PermissionBlock, RoleDefinition, Witness
 from rightsize.model.role_forms import read_role_definitions
-from rightsize.rbac.algebra import contains, witnesses
-from rightsize.rbac.expand import GrantedOperation, expand_roles
+from rightsize.rbac.algebra import contains, grants, grants_alike, witnesses
+from rightsize.rbac.expand import Catalogue, GrantedOperation, doubtful_positions, expand_roles
+from rightsize.rbac.permissions import PLANES, GrantPlane, Reading, read_permissions
 from rightsize.rbac.text import fold
 from rightsize.render.deploy.files import ROLE_FORMS
 from rightsize.workflow.operations import Operations
@@ -59,7 +60,10 @@ def choose_role(roles: Sequence[RoleDefinition], name: str | None, where: str) -
 
 
 def contains_answer(big: Sequence[PermissionBlock], small: Sequence[PermissionBlock]) -> dict[str, Any]:
-    """Return the JSON answer of `roles contains`: does `big` grant everything that `small` grants."""
+    """Return the JSON answer of `roles contains`: does `big` grant everything that `small` grants, by any reading.
+
+    `depends_on_reading` of the witness says that it is one by one reading of `/*/` only.
+    """
     witness = contains(big, small)
     return {"contains": witness is None, "witness": _document(witness) if witness else None}
 
@@ -120,14 +124,14 @@ class OneSide:
     """
 
     witnesses: tuple[Witness, ...]
-    operations: tuple[tuple[str, str], ...] | None
+    operations: tuple[Witness, ...] | None
 
     def document(self) -> dict[str, Any]:
         """Return it as JSON has it."""
         operations = self.operations
         return {
             "witnesses": [_document(witness) for witness in self.witnesses],
-            "operations": None if operations is None else [{"operation": o, "plane": p} for o, p in operations],
+            "operations": None if operations is None else [_document(one) for one in operations],
         }
 
 
@@ -135,23 +139,47 @@ def diff_roles(
     one: Sequence[PermissionBlock], other: Sequence[PermissionBlock], operations: Operations | None
 ) -> tuple[OneSide, OneSide]:
     """Return what only the first grants, and what only the second does; conditions as containment has them."""
-    granted: dict[str, dict[tuple[str, str], bool]] = {"one": {}, "other": {}}
-    for row in expand_roles({"one": one, "other": other}, operations or ()):
-        granted[row.role][(row.operation, row.plane)] = row.conditional
-    sides = (("one", "other", one, other), ("other", "one", other, one))
-    return tuple(  # type: ignore[return-value]  # two sides, always
-        OneSide(
-            tuple(dict.fromkeys(witnesses(theirs, ours))),
-            None if operations is None else tuple(sorted(granted[mine].keys() - granted[yours].keys())),
-        )
-        for mine, yours, ours, theirs in sides
-    )
+    either = sorted({(row.operation, row.plane) for row in expand_roles({"": [*one, *other]}, operations or ())})
+    sides = []
+    for ours, theirs in ((one, other), (other, one)):
+        found = None if operations is None else tuple(_only(either, ours, theirs))
+        sides.append(OneSide(tuple(dict.fromkeys(witnesses(theirs, ours))), found))
+    return sides[0], sides[1]
+
+
+def _only(
+    names: Iterable[tuple[str, GrantPlane]], ours: Sequence[PermissionBlock], theirs: Sequence[PermissionBlock]
+) -> Iterator[Witness]:
+    """Yield the operations that only our side grants, by whatever reading, conditions held to be true."""
+    for name, plane in names:
+        most, least = (grants(ours, name, plane, reading) != "no" for reading in Reading)
+        their_most, their_least = (grants(theirs, name, plane, reading) != "no" for reading in Reading)
+        if least and not their_most:
+            yield Witness(name, plane)
+        elif most and not their_least and not grants_alike(theirs, ours, name, plane):
+            yield Witness(name, plane, depends_on_reading=True)
 
 
 def expand_role(role: RoleDefinition, operations: Operations) -> list[dict[str, Any]]:
-    """Return the operations of a catalogue that a role grants, sorted by plane and name."""
-    rows = sorted(expand_roles({"": role.permissions}, operations), key=_by_plane)
-    return [{"operation": row.operation, "plane": row.plane, "conditional": row.conditional} for row in rows]
+    """Return the operations of a catalogue that a role may grant, sorted by plane and name.
+
+    `depends_on_reading` says where Azure would have to read `/*/` in favour of the role (see `rbac.permissions`).
+    """
+    catalogue, read = Catalogue([name for name, _ in operations]), read_permissions(role.permissions)
+    doubtful = {
+        (plane, catalogue.operations[position])
+        for plane in PLANES
+        for position in doubtful_positions(read, plane, catalogue)
+    }
+    return [
+        {
+            "operation": row.operation,
+            "plane": row.plane,
+            "conditional": row.conditional,
+            "depends_on_reading": (row.plane, row.operation) in doubtful,
+        }
+        for row in sorted(expand_roles({"": role.permissions}, operations), key=_by_plane)
+    ]
 
 
 def convert_role(role: RoleDefinition, form: str) -> str:
@@ -163,5 +191,9 @@ def _by_plane(row: GrantedOperation) -> tuple[str, str, str]:
     return row.plane, fold(row.operation), row.operation
 
 
-def _document(witness: Witness) -> dict[str, str]:
-    return {"operation": witness.operation, "plane": witness.plane}
+def _document(witness: Witness) -> dict[str, Any]:
+    return {
+        "operation": witness.operation,
+        "plane": witness.plane,
+        "depends_on_reading": witness.depends_on_reading,
+    }

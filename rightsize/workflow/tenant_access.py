@@ -72,6 +72,7 @@ class TenantAccess:
     _strangers: set[str] = field(default_factory=set)
     _unlisted_operations: set[str] = field(default_factory=set)
     _rootless: set[str] = field(default_factory=set)
+    _doubtful: set[str] = field(default_factory=set)
     _planes: dict[tuple[str, str | None], tuple[str, ...]] = field(default_factory=dict)
     _scopes: dict[str, Scope] = field(default_factory=dict)
     _names: dict[str, str] = field(default_factory=dict)
@@ -85,6 +86,8 @@ class TenantAccess:
             for plane in self.planes_of(question.operation, question.plane)
         }
         plane = max(decisions, key=lambda one: STRENGTH[decisions[one].allowed])
+        if decisions[plane].depends_on_reading:
+            self._doubtful.add(question.operation)
         for assignment, _ in self.access.reaching(principal_id, scope):
             if fold(assignment.role_definition_id) not in self.roles:
                 self.unread.add(assignment.role_assignment_id)
@@ -134,6 +137,12 @@ class TenantAccess:
             (self.misplaced, "the scope of {n} cannot be read, so {it} counted nowhere: {which}", "assignment"),
             (self._strangers, "nothing that is loaded names {n}: {which}", "principal"),
             (self._unlisted_operations, "the catalogue does not know the plane of {n}: {which}", "operation"),
+            (
+                self._doubtful,
+                "Azure does not say whether `/*/` in a role or deny may stand for `/`, and the answer for {n} "
+                "rests on it; it is the most that may be allowed: {which}",
+                "operation",
+            ),
             (rootless, "no management group is loaded above {n}, so none counted: {which}", "subscription"),
         )
         return [_note(text, noun, found) for found, text, noun in said if found]
@@ -295,6 +304,7 @@ def _said(decision: Decision) -> dict[str, Any]:
             for reason in decision.because
         ],
         "denied_by": list(decision.denied_by),
+        "depends_on_reading": decision.depends_on_reading,
     }
 
 

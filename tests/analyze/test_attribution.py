@@ -279,3 +279,35 @@ def test_where_too_many_sets_would_be_held_apart_each_holds_all(tiny: Tiny, monk
     for assignment in ("a", "b"):
         assert {tiny.judged(assignment)[operation][1] for operation in (START, WRITE)} == {"unexplained_use"}
     assert tiny.judged("c")[START] == ("unused", "covered")
+
+
+STARRED = "Microsoft.Compute/virtualMachines/*/start/action"
+
+
+def test_what_grants_a_call_for_certain_comes_before_what_may(tiny: Tiny) -> None:
+    """Whether `virtualMachines/*/start/action` allows `virtualMachines/start/action`, Azure does not say."""
+    tiny.role("maybe", STARRED).role("all", "*").assign("a", "p", "maybe").assign("b", "p", "all").use("p", START)
+    assert credited(tiny) == {("b", "active", START, "used", "fewest")}
+
+
+def test_a_call_that_only_one_reading_explains_is_credited_to_all_that_may_have_allowed_it(tiny: Tiny) -> None:
+    """The one reading is that of an action, the other that of a not-action: each may be what the call rests on."""
+    tiny.role("maybe", STARRED).role("rest", "*", minus=(STARRED,)).role("other", "Microsoft.Network/*")
+    tiny.assign("a", "p", "maybe").assign("b", "p", "rest").assign("c", "p", "other").use("p", START)
+    found = credited(tiny)
+    assert {(id_, verdict) for id_, _, _, verdict, _ in found} == {("a", "used"), ("b", "used")}
+    assert "reading" in {reason for *_, reason in found}
+
+
+def test_a_call_that_the_log_credits_to_a_doubtful_grant_is_credited_to_a_certain_one_as_well(tiny: Tiny) -> None:
+    tiny.role("maybe", STARRED).role("all", "*").assign("a", "p", "maybe").assign("b", "p", "all")
+    tiny.use("p", START, role_assignment_id="a")
+    assert credited(tiny) == {
+        ("a", "active", START, "used", "evidence"),
+        ("b", "active", START, "used", "reading"),
+    }
+
+
+def test_a_doubtful_grant_that_is_the_only_one_explains_the_call(tiny: Tiny) -> None:
+    tiny.role("maybe", STARRED).assign("a", "p", "maybe").use("p", START)
+    assert credited(tiny) == {("a", "active", START, "used", "elimination")}

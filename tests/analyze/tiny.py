@@ -178,6 +178,8 @@ class Tiny:
             for row in self.rows["role_permissions"]
             if row["role_definition_id"] == role and row["kind"] == kind
         ]
+        # What is listed as granted is the most that a role may mean: a `/*/` of its actions may stand for `/`.
+        patterns += [] if kind.startswith("not_") else [pattern.replace("/*/", "/") for pattern in patterns]
         return pl.any_horizontal(pl.lit(False), *(matches(pl.col("name"), pattern) for pattern in patterns))
 
 

@@ -112,6 +112,7 @@ def test_the_answer_has_the_chain_that_decides(db: Path, capsys: pytest.CaptureF
         "plane": "control",
         "allowed": "yes",
         "denied_by": [],
+        "depends_on_reading": False,
     }
     assert reason.items() >= {"role_name": "Writer", "via": [INNER, OUTER], "condition": None}.items()
     assert reason["role_assignment_id"] == "00000001-aaaa-4000-8000-000000000000"

@@ -18,7 +18,8 @@ from rightsize.model.role_forms import parse_role_definitions
 from rightsize.propose.compaction import Compactor, describe_opening, fewest_strings
 from rightsize.propose.operation_sets import OperationIndex, index_operations
 from rightsize.propose.roles import RoleContent
-from rightsize.rbac.algebra import contains, intersects
+from rightsize.rbac.algebra import contains, grants
+from rightsize.rbac.permissions import Reading
 
 OWNER = (PermissionBlock(actions=("*",), data_actions=("*",)),)
 NAMES = (
@@ -200,8 +201,9 @@ def _naive_fewest(needed: set[str], catalogue: set[str], ceiling: Sequence[Permi
     allowed = {}
     for pattern in patterns:
         block = [PermissionBlock(actions=(pattern,))]
-        matched = {name for name in catalogue if intersects(block, [PermissionBlock(actions=(name,))])}
-        if matched <= needed and len(matched) > 1 and contains(ceiling, block) is None:
+        may_match = {name for name in catalogue if grants(block, name, "control") == "yes"}
+        matched = {name for name in catalogue if grants(block, name, "control", Reading.LEAST) == "yes"}
+        if may_match <= needed and len(matched) > 1 and contains(ceiling, block) is None:
             allowed[pattern] = frozenset(matched)
     sets = sorted(set(allowed.values()), key=sorted)
     sets = [one for one in sets if not any(one < other for other in sets)]
@@ -219,7 +221,7 @@ def test_fewest_strings_that_grant_the_same(
 ) -> None:
     """Same operations of the catalogue on both planes, inside today's grant, one whole-segment star, and no fewer."""
     index = _index(catalogue, {f"{name}/x" for name in catalogue})
-    granted = index.granted_by(ceiling)
+    granted = index.granted_by(ceiling, Reading.LEAST)
     ordered = sorted(catalogue)
     needed = {ordered[at] for at in wanted if at < len(ordered)}
     needed = {name for name in needed if granted & index.mask([("control", name)])}

@@ -1,13 +1,14 @@
 """Oracles that anyone can read: permissions by regular expressions, and by textbook automata.
 
-They share no code with `rightsize.rbac`, and are slow on purpose.
+They share no code with `rightsize.rbac`, and are slow on purpose. A `/*/` is read strictly, or generously: then it may
+stand for `/`.
 """
 
 from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from rightsize.model.nouns import PermissionBlock
@@ -16,17 +17,21 @@ OTHER = "\N{SNOWMAN}"
 """A letter that no pattern of a test names: it stands for all the letters that there are."""
 
 
-def matches(pattern: str, text: str) -> bool:
+def matches(pattern: str, text: str, *, generous: bool = False) -> bool:
     """Return whether a wildcard pattern matches, by `re`."""
     expression = ".*".join(re.escape(piece) for piece in pattern.strip(" ").lower().split("*"))
+    if generous:
+        expression = re.sub(r"(?<=/)(?:\.\*)+/", "(?:.*/)?", expression)
     return re.fullmatch(expression, text.lower(), re.DOTALL) is not None
 
 
-def grants(blocks: Iterable[PermissionBlock], text: str, plane: str) -> bool:
-    """Return whether some block grants, its condition held to be true."""
+def grants(blocks: Iterable[PermissionBlock], text: str, plane: str, *, most: bool = True) -> bool:
+    """Return whether some block grants, its condition held to be true: the most that it may mean, or the least."""
     for block in blocks:
         allowed, nots = strings(block, plane)
-        if any(matches(p, text) for p in allowed) and not any(matches(p, text) for p in nots):
+        if any(matches(p, text, generous=most) for p in allowed) and not any(
+            matches(p, text, generous=not most) for p in nots
+        ):
             return True
     return False
 
@@ -116,26 +121,69 @@ def nothing(alphabet: str) -> Dfa:
     return Dfa((dict.fromkeys(alphabet, 0),), frozenset())
 
 
-def language(blocks: Sequence[PermissionBlock], plane: str, alphabet: str) -> Dfa:
+def looser(pattern: str) -> set[str]:
+    """Return the strings that come of leaving out the `*/` of some `/*/`, all of them kept included."""
+    text = re.sub(r"\*+", "*", pattern.strip(" ").lower())
+    stars = [at + 1 for at in range(len(text)) if text[at : at + 3] == "/*/"]
+    chosen = itertools.chain.from_iterable(itertools.combinations(stars, n) for n in range(len(stars) + 1))
+    return {
+        "".join(letter for at, letter in enumerate(text) if at not in gone and at - 1 not in gone) for gone in chosen
+    }
+
+
+Meaning = Callable[[str, str], bool]
+"""For the kind of a string (`action` or `not_action`) and the string: whether its `/*/` may stand for `/`."""
+MOST: Meaning = lambda kind, _: kind == "action"  # noqa: E731
+LEAST: Meaning = lambda kind, _: kind != "action"  # noqa: E731
+
+
+def language(blocks: Sequence[PermissionBlock], plane: str, alphabet: str, meaning: Meaning = MOST) -> Dfa:
     """Return the automaton of what blocks grant."""
     whole = nothing(alphabet)
     for block in blocks:
-        allowed, nots = strings(block, plane)
-        granted, excluded = nothing(alphabet), nothing(alphabet)
-        for pattern in allowed:
-            granted = granted.join(dfa_of(pattern, alphabet))
-        for pattern in nots:
-            excluded = excluded.join(dfa_of(pattern, alphabet))
+        granted, excluded = (
+            _union(texts, kind, alphabet, meaning)
+            for kind, texts in zip(("action", "not_action"), strings(block, plane), strict=True)
+        )
         whole = whole.join(granted.meet(excluded.complement()))
     return whole
 
 
+def _union(texts: Iterable[str], kind: str, alphabet: str, meaning: Meaning) -> Dfa:
+    found = nothing(alphabet)
+    for text in texts:
+        for form in looser(text) if meaning(kind, text) else [text]:
+            found = found.join(dfa_of(form, alphabet))
+    return found
+
+
 def contains(big: Sequence[PermissionBlock], small: Sequence[PermissionBlock], alphabet: str) -> bool:
-    """Return whether big grants all that small does, by automata."""
+    """Return whether big grants all that small does, whatever each string means, by automata."""
     return all(
-        language([block], plane, alphabet)
-        .meet(language(usable(big, block.condition), plane, alphabet).complement())
+        language([block], plane, alphabet, meaning)
+        .meet(language(usable(big, block.condition), plane, alphabet, meaning).complement())
         .is_empty()
+        for meaning in meanings((*big, *small))
         for plane in ("control", "data")
         for block in small
     )
+
+
+def meanings(blocks: Iterable[PermissionBlock]) -> list[Meaning]:
+    """Return every way in which the strings of blocks can be meant; a string means the same wherever it stands."""
+    open_ones = sorted(
+        {
+            (kind, text.strip(" ").lower())
+            for block in blocks
+            for plane in ("control", "data")
+            for kind, texts in zip(("action", "not_action"), strings(block, plane), strict=True)
+            for text in texts
+            if len(looser(text)) > 1
+        }
+    )
+    choices = itertools.product((False, True), repeat=len(open_ones))
+    return [_meaning(dict(zip(open_ones, choice, strict=True))) for choice in choices]
+
+
+def _meaning(meant: Mapping[tuple[str, str], bool]) -> Meaning:
+    return lambda kind, text: meant.get((kind, text.strip(" ").lower()), False)

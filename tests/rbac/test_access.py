@@ -20,6 +20,8 @@ VM = RG + "/providers/Microsoft.Compute/virtualMachines/vm"
 MG = "/providers/Microsoft.Management/managementGroups/m"
 TREE = {SUB: MG.lower()}
 READ, WRITE = "Microsoft.Compute/virtualMachines/read", "Microsoft.Compute/virtualMachines/write"
+STARRED = "Microsoft.Compute/virtualMachines/*/write"
+"""Whether it matches `WRITE`, Azure does not say."""
 ON_WRITE = f"((!(ActionMatches{{'{WRITE}'}})) OR (@Resource[a:b] StringEquals 'x'))"
 
 ROLES = {
@@ -27,6 +29,8 @@ ROLES = {
     "writer": [PermissionBlock(actions=("*",), not_actions=("*/delete",))],
     "two": [PermissionBlock(actions=("*",), not_actions=("*/write",)), PermissionBlock(actions=(WRITE,))],
     "data": [PermissionBlock(data_actions=("*",))],
+    "starred": [PermissionBlock(actions=(STARRED, "*/read"))],
+    "spared": [PermissionBlock(actions=("*",), not_actions=(STARRED,))],
     "guarded": [PermissionBlock(actions=("*",), condition=ON_WRITE)],
 }
 
@@ -193,6 +197,25 @@ def test_holders_are_groups_and_all_their_members() -> None:
     members = (("g", "h"), ("h", "q"), ("h", "g"))
     access = build([held("writer", SUB, "g"), held("reader", SUB, "z")], members=members)
     assert access.holders(WRITE, "control", parse_scope(VM)) == ["g", "h", "q"]
+
+
+def test_the_answer_is_the_most_that_may_be_allowed_and_says_so() -> None:
+    """An action may match by `/*/` for `/`, and a not-action or deny may not: both are read in favour of access."""
+    for role in ("starred", "spared"):
+        decision = ask(build([held(role)]))
+        assert (decision.allowed, decision.depends_on_reading) == ("yes", True)
+        assert ask(build([held(role), held("writer", SUB)])).depends_on_reading is False
+        assert ask(build([held(role)]), READ).depends_on_reading is False
+    refused = deny(permissions=(PermissionBlock(actions=(STARRED,)),))
+    decision = ask(build([held("writer")], denies=(refused,)))
+    assert (decision.allowed, decision.depends_on_reading) == ("yes", True)
+    assert ask(build([held("starred")], denies=(deny(),))) == Decision("no", (), ("d",))
+    assert "p" in build([held("starred")]).holders(WRITE.lower(), "control", parse_scope(VM))
+
+
+def test_a_condition_that_may_target_the_operation_is_read_in_favour_of_access() -> None:
+    decision = ask(build([held("writer", condition=ON_WRITE.replace(WRITE, STARRED))]))
+    assert (decision.allowed, decision.depends_on_reading) == ("yes", True)
 
 
 people = st.sampled_from(["p", "q", "g1", "g2", "g3"])

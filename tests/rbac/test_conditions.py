@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from rightsize.model.role_forms import parse_role_definitions
 from rightsize.rbac.conditions import targets, truth_of
+from rightsize.rbac.permissions import Reading
 
 WRITE = "Microsoft.Authorization/roleAssignments/write"
 READ = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs/read"
@@ -41,6 +42,27 @@ def test_what_a_condition_says_of_an_operation(condition: str | None, operation:
     """Action tests are decided, all else depends on the request, connectives follow three-valued logic."""
     assert truth_of(condition, operation.lower()) is truth
     assert targets(condition, operation) == (truth is not True)
+
+
+@pytest.mark.parametrize(
+    ("condition", "most", "least"),
+    [
+        ("ActionMatches{'a/*/write'}", True, False),
+        ("!(ActionMatches{'a/*/write'})", True, False),
+        ("!(ActionMatches{'a/*/write'}) OR @Request[a:b] StringEquals 'c'", True, None),
+        ("ActionMatches{'a/*/write'} AND @Request[a:b] StringEquals 'c'", None, False),
+        ("ActionMatches{'a/*/write'} OR !(ActionMatches{'a/*/write'})", True, False),
+        ("ActionMatches{'a/*'}", True, True),
+        ("ActionMatches{'*/write'} AND !(ActionMatches{'*/a/write'})", True, True),
+    ],
+)
+def test_both_readings_of_a_star_between_slashes(condition: str, most: bool | None, least: bool | None) -> None:
+    """`MOST` reads towards a condition that holds, below a `NOT` as well, `LEAST` the other way round."""
+    assert truth_of(condition, "a/write") is most
+    assert truth_of(condition, "a/write", reading=Reading.LEAST) is least
+    assert targets(condition, "a/write") == (least is not True)
+    for reading in Reading:
+        assert truth_of("ActionMatches{'a/*/write'}", "a/b/write", reading=reading) is True
 
 
 @pytest.mark.parametrize(

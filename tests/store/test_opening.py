@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import stat
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from rightsize.store.connection import Store, open_store
 from rightsize.store.days import DAY_TABLES
 from rightsize.store.migrations import SCHEMA_VERSION, migrate
 from rightsize.store.sealing import seal
-from tests.store.staged import at, calls, content, load, record, reduced, rows_of
+from tests.store.staged import at, calls, content, guid, load, record, reduced, rows_of
 
 HOLD = """
 import sys
@@ -280,3 +281,19 @@ def test_what_a_store_remembers_of_itself_is_there_again(tmp_path: Path) -> None
         store.remember("catalogue_refreshed", "twice")
     with open_store(tmp_path / "store.duckdb", read_only=True) as store:
         assert store.remembered("catalogue_refreshed") == "twice"
+
+
+def test_what_an_older_stores_roles_grant_is_derived_again(store: Store) -> None:
+    """A string with a star between slashes may grant more than older versions read it for."""
+    operation = "Microsoft.X/ids/assign/action"
+    blocks = [{"actions": ["Microsoft.X/ids/*/assign/action"]}]
+    definition = {"role_definition_id": guid(7), "role_name": "r", "permissions": json.dumps(blocks)}
+    load(store, {"operations": [{"operation": operation, "is_data_action": False}], "role_definitions": [definition]})
+    before = content(store)
+    assert rows_of(store, "role_operations", "operation") == [(operation,)]
+    store.close()
+    with duckdb.connect(str(store.path)) as con:
+        con.execute("DELETE FROM base.role_operations")
+    stored_version(store.path, 24)
+    with open_store(store.path, read_only=False) as again:
+        assert content(again) == before
