@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from rightsize.analyze.graph.cases import Case, GraphMap, Need
+from rightsize.analyze.graph.cases import OUT_OF_COVERAGE, Case, GraphMap, Need
 from rightsize.analyze.graph.judge import Judgement
 from rightsize.analyze.reasons import Verdict
 from rightsize.model.plan import Proof
@@ -67,11 +67,13 @@ def choose(
     if not is_covered:
         reasons = {one: found.reason for one, found in judgements.items()}
         return Choice(reasons, allowed=allowed, unknown=unknown)
-    stays = dict(leave) | {
-        permission: found.reason
-        for permission, found in judgements.items()
-        if permission not in leave and _stays(found, drops_unobservable)
+    stays = {
+        permission: reason
+        for permission, (reason, _) in case.kept.items()
+        if reason in OUT_OF_COVERAGE or not drops_unobservable
     }
+    stays |= {permission: found.reason for permission, found in judgements.items() if _stays(found, drops_unobservable)}
+    stays |= leave
     duplicates = frozenset(case.held) & beyond - frozenset(leave)
     for one in duplicates:
         stays.pop(one, None)
