@@ -234,7 +234,7 @@ def test_a_plan_of_another_store_is_marked(
     demo_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Above all numbers, in the answer, and on stderr."""
-    for name in ("plan.json", "roles"):
+    for name in ("plan.json", "roles", "evidence"):
         source = demo_folder / name
         shutil.copytree(source, tmp_path / name) if source.is_dir() else shutil.copy(source, tmp_path / name)
     plan = json.loads((tmp_path / "plan.json").read_text(encoding="utf-8"))
