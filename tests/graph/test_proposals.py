@@ -49,6 +49,13 @@ def test_what_a_request_may_have_needed_stays_though_another_request_used_it() -
     assert body.after("hr") == {"User.ReadWrite.All", "User-PasswordProfile.ReadWrite.All"}
 
 
+def test_what_a_request_in_quarantine_may_have_needed_is_not_swapped() -> None:
+    """The reason is of its use: that it was used in quarantine alone would not be true."""
+    apps = Apps().app("hr").holds("hr", "User.ReadWrite.All").asks("hr", "GET /users")
+    proposal = apps.asks("hr", "DELETE /users/{id}", suspect=3).proposal("hr/User.ReadWrite.All")
+    assert (proposal.kind, proposal.reason) == ("keep", "elimination")
+
+
 def test_what_explains_by_its_name_alone_is_never_granted_and_never_swapped() -> None:
     apps = Apps().app("hr").holds("hr", "Directory.ReadWrite.All").asks("hr", "GET /devices")
     assert apps.after("hr") == {"Directory.ReadWrite.All"}
