@@ -73,6 +73,7 @@ class OutOfCoverage(StrEnum):
     NO_LOG_LOADED = "no_log_loaded"
     QUARANTINED = "quarantined"
     UNEXPLAINED_USE = "unexplained_use"
+    UNEXPLAINED_REQUEST = "unexplained_request"
     UNMAPPED_USE = "unmapped_use"
     ROLE_DEFINITION_MISSING = "role_definition_missing"
     NO_CATALOGUE = "no_catalogue"
@@ -136,6 +137,9 @@ SENTENCES: dict[str, str] = {
     OutOfCoverage.QUARANTINED: "its only use lies inside a quarantined window",
     OutOfCoverage.UNMAPPED_USE: "the log names operations of the service that no rule maps to a permission",
     OutOfCoverage.UNEXPLAINED_USE: "it may have allowed a call whose actor, groups or place are not known",
+    OutOfCoverage.UNEXPLAINED_REQUEST: (
+        "it may have allowed a request to the same part of Graph that no held permission is known to allow in full"
+    ),
     OutOfCoverage.ROLE_DEFINITION_MISSING: "the role definition is not loaded, so its operations are not known",
     OutOfCoverage.NO_CATALOGUE: "no catalogue of operations is loaded, so the unused ones cannot be listed",
     OutOfCoverage.NOT_IN_CATALOGUE: "the role grants something, and the catalogue lists no operation of it",
@@ -143,7 +147,7 @@ SENTENCES: dict[str, str] = {
     Unexplained.ASSIGNMENT_GONE: "the assignment that the log names is gone, and nothing else grants the call",
     Unexplained.GRANT_CHANGED: "the assignment that the log names no longer grants the call, nor does another",
     Unexplained.GRANTED_LATER: "only assignments that were made after the call grant it",
-    Unexplained.NO_PERMISSION: "no permission of the application allows the request; a directory role may",
+    Unexplained.NO_PERMISSION: "no permission of the application is known to allow the request; a directory role may",
     Unexplained.NOT_IN_MAP: "the map of Graph does not know the request",
     Unexplained.FIRST_PARTY: "an application of Microsoft's, which needs no grant for it",
     Unexplained.DEFAULT_OR_OWNED: "no directory role allows it; owning the object or a default permission may",

@@ -118,7 +118,7 @@ def _next(result: DemoResult) -> Iterator[str]:
     telling = next(iter(result.examples), None)
     yield "Look closer"
     yield f"  {result.folder / 'report.html'}   everything, for a browser: who holds what, and every proposal"
-    yield f"  {result.folder / 'roles'}   a file a role, with the evidence for each action"
+    yield f"  {result.folder / 'roles'}   a file a role, and in {result.folder / 'evidence'} why each action is in it"
     if telling is not None:
         yield f'  rightsize explain "{telling.proposal.principal_ids[0]}" --db {result.store}'
     yield f"  rightsize analyze --by assignment --db {result.store}"

@@ -258,6 +258,7 @@ class Family:
         # Rows of the sign-in tables have the keys of Graph's records too, and hold other things under some of them.
         return "timegenerated" not in keys and (
             bool(_TIME_KEYS & keys and _EVENT_KEYS & keys)
+            or {"category", "operationname", "properties"} <= keys
             or ({"createddatetime", "appid"} <= keys and bool(_SIGN_IN_KEYS & keys))
             or {"activitydatetime", "loggedbyservice"} <= keys
         )
@@ -369,6 +370,8 @@ SELECT * EXCLUDE (is_plain, table_key, category_key, resource_key), CASE
     WHEN {_one_of("table_key", _SIGN_IN_TABLES)} THEN 'sign_in'
     WHEN table_key = 'auditlogs' THEN 'entra_audit'
     WHEN table_key IN ('microsoftgraphactivitylogs', 'graphapiauditevents') THEN 'graph_activity'
+    -- Requests to the older Azure AD Graph, whose permissions are its own, have the columns of Microsoft Graph's log.
+    WHEN table_key = 'aadgraphactivitylogs' OR category_key = 'azureadgraphactivitylogs' THEN 'resource'
     WHEN workload IS NOT NULL THEN 'm365_audit'
 {_requests()}
     WHEN {_one_of("category_key", "storageread storagewrite storagedelete")} THEN 'storage'

@@ -79,7 +79,10 @@ _REQUEST = {
     "in_method": ("requestMethod", "RequestMethod"),
     "in_uri": ("requestUri", "RequestUri"),
     "in_status": ("responseStatusCode", "ResponseStatusCode"),
-    "in_user_id": ("userId", "UserId", "UserPrincipalObjectID", "userPrincipalObjectID", "userPrincipalObjectId"),
+    "in_user_id": ("userId", "UserId"),
+    "in_object_id": ("UserPrincipalObjectID", "userPrincipalObjectID", "userPrincipalObjectId"),
+    "in_token_type": ("C_Idtyp", "C_IdTyp", "c_Idtyp", "c_idtyp", "idtyp"),
+    "in_scopes": ("scopes", "Scopes"),
     "in_service_principal_id": ("servicePrincipalId", "ServicePrincipalId"),
     "in_app_id": ("appId", "AppId"),
     "in_token_id": ("signInActivityId", "SignInActivityId", "uniqueTokenId", "UniqueTokenId", "uniqueTokenIdentifier"),
@@ -102,6 +105,7 @@ SELECT file_no, line, log, {ISO_TIME.format("coalesce(in_time, time)")} AS time,
     coalesce(request_method, in_method) AS method, coalesce(request_uri, in_uri) AS uri,
     coalesce(graph_status, in_status, CASE WHEN category IS NOT NULL THEN sub_status END) AS status,
     coalesce(user_id, in_user_id, CASE WHEN NOT {is_application} THEN account_id END) AS user_id,
+    in_object_id AS object_id, lower(trim(in_token_type)) AS token_type, nullif(trim(in_scopes), '') AS scopes,
     coalesce(service_principal_id, in_service_principal_id, CASE WHEN {is_application} THEN account_id END)
         AS service_principal_id,
     coalesce(app_id, in_app_id, client_app_id) AS app_id, coalesce(token_id, in_token_id) AS token_id,
@@ -121,6 +125,10 @@ def normalised_requests() -> str:
 
     Answers of 2xx and 3xx are use, and so is what failed after it was authorised; 401 and 403 are demand. 429 says
     nothing, since Graph throttles before it authorises. Without an answer a request was made, and counts as started.
+
+    A request is a user's where it names one who is not the service principal, and the token is not an application's.
+    A diagnostic record has an object id (`UserPrincipalObjectID`) whoever acts, in an application's own request that of
+    the service principal: it is a user's only where the type of the token or scopes in it say so.
     """
     words = [row["word"].lower() for row in rows_of("graph_words")]
     properties = [row["property"] for row in rows_of("graph_properties")]
@@ -129,8 +137,8 @@ WITH parted AS (
     SELECT *,
         regexp_extract(uri, '^(?:[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*)?([^?#]*)', 1) AS raw_path,
         nullif(regexp_extract(uri, '^[^?#]*[?]([^#]*)', 1), '') AS raw_query,
-        upper(trim(method)) AS verb, {_guid("user_id")} AS user_guid,
-        {_guid("service_principal_id")} AS service_guid, {_guid("app_id")} AS app_guid,
+        upper(trim(method)) AS verb, {_guid("user_id")} AS named_user, {_guid("object_id")} AS named_object,
+        {_guid("service_principal_id")} AS named_service, {_guid("app_id")} AS app_guid,
         try_cast(trim(status) AS INTEGER) AS code,
         CASE
             WHEN regexp_matches(time, '^[0-9-]{{10}}[T ][0-9]{{2}}:[0-9]{{2}}:[0-9]{{2}}([.][0-9]*)?Z?$')
@@ -139,11 +147,20 @@ WITH parted AS (
                 TRY_CAST(time AS TIMESTAMPTZ) AT TIME ZONE 'UTC'
         END AS event_time
     FROM raw_graph_requests
+), acted AS (
+    SELECT *, CASE
+            WHEN token_type = 'app' OR named_user = named_service THEN NULL
+            WHEN named_user IS NOT NULL THEN named_user
+            WHEN named_object = named_service THEN NULL
+            WHEN token_type = 'user' OR (coalesce(token_type, '') = '' AND scopes IS NOT NULL) THEN named_object
+        END AS user_guid,
+        coalesce(named_service, named_object, named_user) AS service_guid
+    FROM parted
 ), cleaned AS (
     SELECT *, regexp_replace(regexp_replace({_decoded("raw_path")}, '''[^'']*''', '''''', 'g'),
             '([(,] *[A-Za-z@][A-Za-z0-9_]*) *= *[^,()]*', '\\1={{value}}', 'g') AS bare_path,
         lower(TRY(url_decode(replace(raw_query, '+', ' ')))) AS query
-    FROM parted
+    FROM acted
 ), steps AS (
     SELECT *, list_filter(string_split(
             regexp_replace(
@@ -182,7 +199,8 @@ WITH parted AS (
             ELSE 0
         END AS rank,
         lower(coalesce(nullif(trim(request_id), ''),
-            md5(concat_ws(chr(31), time, app_id, user_id, service_principal_id, operation_group, uri)))) AS request_key
+            md5(concat_ws(chr(31), time, app_id, coalesce(user_id, object_id), service_principal_id, operation_group,
+                uri)))) AS request_key
     FROM pathed
 )
 SELECT file_no, line, event_time AS time, 'graph_activity_log' AS source, 'graph' AS plane,

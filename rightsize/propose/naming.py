@@ -108,7 +108,7 @@ def _define(
         permissions=(content.block,),
         role_type="CustomRole",
         description=f"Proposed by rightsize: {counts} that were used, or that no log could have shown. "
-        f"The evidence for each is in {slug}.evidence.json.",
+        f"The evidence for each is in evidence/{slug}.json.",
         assignable_scopes=tuple(sorted(scopes)),
     )
     return role, slug

@@ -53,7 +53,7 @@ class ReviewablePlan:
 
 
 def read_reviewable(text: bytes, files: Mapping[str, bytes]) -> ReviewablePlan:
-    """Read a plan with its role files and the evidence beside them.
+    """Read a plan with its role files and their evidence.
 
     Args:
         text: `plan.json`.
@@ -70,8 +70,7 @@ def read_reviewable(text: bytes, files: Mapping[str, bytes]) -> ReviewablePlan:
     _check_whole(document)
     evidence = {}
     for role in written.roles:
-        name = evidence_file(role.file)
-        evidence[fold(role.role)] = _read_evidence(name, files)
+        evidence[fold(role.role)] = _read_evidence(evidence_files(role.file), files)
     return ReviewablePlan(written, document, roles, evidence)
 
 
@@ -110,9 +109,10 @@ def _proposal_of(one: Mapping[str, Any]) -> Proposal:
     )
 
 
-def evidence_file(role_file: str) -> str:
-    """Return the name of the file with a role's evidence, beside the role's own."""
-    return role_file.removesuffix(".json") + ".evidence.json"
+def evidence_files(role_file: str) -> tuple[str, str]:
+    """Return the names that the file with a role's evidence may have: the one that is written, and the former one."""
+    slug = role_file.removeprefix("roles/").removesuffix(".json")
+    return f"evidence/{slug}.json", f"roles/{slug}.evidence.json"
 
 
 def _check_proposal(one: Mapping[str, Any], where: str) -> None:
@@ -181,9 +181,10 @@ def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _read_evidence(name: str, files: Mapping[str, bytes]) -> Mapping[str, Any]:
-    if name not in files:
-        raise InputError(f"the plan folder has no `{name}`", hint=_AGAIN)
+def _read_evidence(names: Sequence[str], files: Mapping[str, bytes]) -> Mapping[str, Any]:
+    name = next((one for one in names if one in files), None)
+    if name is None:
+        raise InputError(f"the plan folder has no `{names[0]}`", hint=_AGAIN)
     try:
         document = json.loads(files[name])
     except ValueError as error:

@@ -179,7 +179,7 @@ def _foot(plan: Plan) -> Iterator[str]:
     yield ""
     yield (
         "*breaks*: at most so likely is something needed within 30 days that goes, and that a log would have shown. "
-        "The evidence for each action stands beside each role in `roles/`. "
+        "The evidence for each action stands in `evidence/`, a page and its JSON a role. "
         f"Plan of {for_comment(str(plan.generated_from['content_hash'])[:12])}."
     )
 

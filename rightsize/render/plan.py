@@ -1,4 +1,4 @@
-"""The plan folder: `plan.json`, a file a role, and beside each role what a reviewer needs.
+"""The plan folder: `plan.json`, a file a role, and for each role the evidence that a reviewer needs.
 
 Every file is written whole or not at all, `plan.json` last. `manifest.json` says what was written, so that a later run
 takes away only files of its own that nobody has changed since. Text from the tenant is ASCII-escaped in JSON: no
@@ -28,7 +28,7 @@ from rightsize.render.rows import indented
 PLAN = "plan.json"
 MANIFEST = "manifest.json"
 _NO_PROPOSALS = '\n  "proposals": []'
-_FOLDERS = ("roles", "graph", "directory", *PLAN_FORMS)
+_FOLDERS = ("roles", "evidence", "graph", "directory", *PLAN_FORMS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +146,8 @@ def _role_files(plan: Plan) -> Iterator[tuple[str, str]]:
         users = users_of[role.definition.role_definition_id]
         yield f"roles/{role.slug}.json", _json(to_arm(role.definition))
         evidence = {**role.evidence, "proposals": [_review_json(proposal) for proposal in users]}
-        yield f"roles/{role.slug}.evidence.json", _json(evidence)
-        yield f"roles/{role.slug}.md", write_review(role, users, plan)
+        yield f"evidence/{role.slug}.json", _json(evidence)
+        yield f"evidence/{role.slug}.md", write_review(role, users, plan)
     for part in plan.parts:
         yield from part.files.items()
 

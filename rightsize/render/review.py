@@ -1,4 +1,4 @@
-"""The page beside each new role: what a reviewer needs to say yes or no, as Markdown."""
+"""The page of each new role: what a reviewer needs to say yes or no, as Markdown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What rule files say of Graph's permissions: how much they allow, where only a part, and what goes with what."""
+"""What names and rule files say of Graph's permissions: how much they allow, where only a part, what goes together."""
 
 from __future__ import annotations
 
@@ -14,6 +14,10 @@ UNKNOWN_LEVEL = 4
 """The level of a permission of which nothing says one: rather too high."""
 
 _READS = re.compile(r"(^|\.)read(basic)?(\.|$)")
+_READING = re.compile(r"\.read(?=\.|$)", re.IGNORECASE)
+_WRITING = re.compile(r"\.readwrite(?=\.|$)", re.IGNORECASE)
+_WITHOUT_TWIN = (".ownedby", ".selected", ".group")
+"""Constraints under which the reading and the writing permission need not speak of the same objects."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,49 @@ def partial_kind(permission: str, method: str, path: str) -> tuple[str, str] | N
         ):
             return row["kind"], row["why"]
     return None
+
+
+def reading_twin(permission: str) -> str | None:
+    """Return the name of the permission that reads what this one reads and writes: same resource, same constraint.
+
+    None where the name has no such twin. Source: Microsoft Learn, "Overview of Microsoft Graph permissions", naming
+    pattern {resource}.{operation}.{constraint}.
+    """
+    return _twin(permission, _WRITING, ".Read")
+
+
+def writing_twin(permission: str) -> str | None:
+    """Return the name of the permission that reads and writes what this one reads; None where it has no such twin."""
+    return _twin(permission, _READING, ".ReadWrite")
+
+
+def _twin(permission: str, operation: re.Pattern[str], other: str) -> str | None:
+    named = operation.sub(other, permission)
+    return None if named == permission or fold(permission).endswith(_WITHOUT_TWIN) else named
+
+
+def only_reads(permission: str) -> bool:
+    """Tell whether a permission reads and does not write, by its name."""
+    return _READS.search(fold(permission)) is not None
+
+
+@cache
+def changes(method: str, path: str) -> bool:
+    """Tell whether a request changes something: not a GET, and not an action that reads by POST."""
+    if method != "POST":
+        return method != "GET"
+    action = path.rpartition("/")[2].rpartition(".")[2]
+    return not any(fnmatchcase(action, row["action"]) for row in rows_of("graph_reading_actions"))
+
+
+@cache
+def joined(method: str, path: str, access: str) -> tuple[tuple[str, ...], ...]:
+    """Return the sets of permissions of which a request needs one each, all of them together."""
+    return tuple(
+        tuple(row["permissions"].split("|"))
+        for row in rows_of("graph_joined")
+        if row["method"] == method and fnmatchcase(path, row["path"]) and row["access"] in ("*", access)
+    )
 
 
 def is_general(permission: str) -> bool:
@@ -98,4 +145,4 @@ def level_of(permission: str, access: str, mapped: int | None) -> int:
 
 def weight_of(permission: str, level: int) -> int:
     """Return what one request that a permission allows weighs: four times as much a level, and again if it changes."""
-    return int(4**level) * (1 if _READS.search(fold(permission)) else 4)
+    return int(4**level) * (1 if only_reads(permission) else 4)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rightsize.propose.reviewable import ReviewablePlan, evidence_file, read_reviewable
+from rightsize.propose.reviewable import ReviewablePlan, evidence_files, read_reviewable
 from rightsize.propose.written import WrittenPlan, read_plan
 from rightsize.workflow.text_files import read_bytes
 
@@ -30,7 +30,7 @@ def read_plan_folder(path: Path) -> ReviewablePlan:
     file = plan_file(path)
     text = read_bytes(file)
     plan = read_plan(text)
-    names = [name for role in plan.roles for name in (role.file, evidence_file(role.file))]
+    names = [name for role in plan.roles for name in (role.file, *evidence_files(role.file))]
     return read_reviewable(text, _read(names, file.parent))
 
 

@@ -89,7 +89,10 @@ def _edit(path: Path, old: str, new: str) -> None:
             "not what the chain of the plan says: `plan.json`",
         ),
         (lambda plan: _edit(plan / "summary.html", "<", " <"), "`summary.html`, 1 in all"),
-        (lambda plan: next((plan / "roles").glob("*.md")).unlink(), "not what the chain of the plan says: `roles/"),
+        (
+            lambda plan: next((plan / "evidence").glob("*.md")).unlink(),
+            "not what the chain of the plan says: `evidence/",
+        ),
         (lambda plan: _edit(plan / "chain.json", '"of": "store"', '"of": "shop"'), "broken at `store`"),
         (lambda plan: _edit(plan / "chain.json", '"sha256": "', '"sha256": "0'), "broken at `inputs`"),
         (lambda plan: (plan / "chain.json").write_text("{}"), "no chain of this version"),

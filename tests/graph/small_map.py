@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import polars as pl
@@ -50,19 +50,27 @@ PERMISSIONS: dict[str, tuple[int, tuple[tuple[str, str], ...]]] = {
 
 
 class Apps:
-    """Applications, what they hold and what they asked for."""
+    """Applications, what they hold and what they asked for, over the small map or over the tables of `catalogue`."""
 
-    def __init__(self, *, days: int = 10, is_mapped: bool = True, window: Window = WINDOW) -> None:
+    def __init__(
+        self,
+        *,
+        days: int = 10,
+        is_mapped: bool = True,
+        window: Window = WINDOW,
+        catalogue: Mapping[str, pl.DataFrame] | None = None,
+    ) -> None:
         self.window = window
+        self.catalogue = dict(catalogue or {})
         self.rows: dict[str, list[dict[str, Any]]] = {}
         self.add("principals", principal_id=GRAPH, principal_type="ServicePrincipal", app_id=GRAPH_APP_ID)
         self.add("principals", principal_id=EXCHANGE, principal_type="ServicePrincipal", app_id="exchange-app")
-        for name, (level, pairs) in PERMISSIONS.items() if is_mapped else ():
+        for name, (level, pairs) in PERMISSIONS.items() if is_mapped and not catalogue else ():
             for access in ("application", "delegated"):
                 self.add("graph_permissions", permission=name, access=access, privilege_level=level)
                 for method, path in pairs:
                     self.add("graph_permission_paths", permission=name, access=access, method=method, path=path)
-        for name in PERMISSIONS:
+        for name in PERMISSIONS if not catalogue else ():
             for access in ("application", "delegated"):
                 self.add(
                     "api_permissions", api_app_id=GRAPH_APP_ID, permission_id=f"{access[0]}-{name}".lower(),
@@ -120,7 +128,8 @@ class Apps:
 
     def tables(self) -> GraphTables:
         return GraphTables.of(
-            **{name: pl.DataFrame(rows, infer_schema_length=None) for name, rows in self.rows.items()}
+            **{name: pl.DataFrame(rows, infer_schema_length=None) for name, rows in self.rows.items()},
+            **self.catalogue,
         )
 
     def analysis(self) -> GraphAnalysis:

@@ -54,11 +54,57 @@ def test_without_a_map_nothing_is_unused() -> None:
 def test_an_unknown_request_blocks_what_may_explain_it_and_only_that() -> None:
     apps = Apps().app("hr").holds("hr", "User.Read.All", "Sites.Read.All").asks("hr", "GET /sites/{id}/frobnicate")
     assert apps.judged("hr") == {
-        "Sites.Read.All": ("out_of_coverage", "unexplained_use"),
+        "Sites.Read.All": ("out_of_coverage", "unexplained_request"),
         "User.Read.All": ("unused", "covered"),
     }
     strange = Apps().app("hr").holds("hr", "User.Read.All", "Sites.Read.All").asks("hr", "GET /elsewhere")
     assert {verdict for verdict, _ in strange.judged("hr").values()} == {"out_of_coverage"}
+
+
+def test_a_request_that_nothing_explains_leaves_open_what_opens_the_same_part_of_graph() -> None:
+    apps = (
+        Apps()
+        .app("hr")
+        .holds("hr", "User.Read.All", "Mail.Send", "Sites.Read.All")
+        .asks("hr", "GET /users/{id}/messages")
+    )
+    assert apps.judged("hr") == {
+        "User.Read.All": ("out_of_coverage", "unexplained_request"),
+        "Mail.Send": ("out_of_coverage", "unexplained_request"),
+        "Sites.Read.All": ("unused", "covered"),
+    }
+    (row,) = apps.analysis().verdicts.filter(verdict="unexplained").rows(named=True)
+    assert (row["operation"], row["reason"]) == ("GET /users/{id}/messages", "no_permission")
+
+
+def test_a_batch_and_me_alone_leave_nothing_open() -> None:
+    apps = Apps().app("web").delegated("web", "Mail.Send").asks("web", "POST /$batch", "GET /me", user="ann")
+    assert apps.judged("web", "delegated") == {"Mail.Send": ("unused", "covered")}
+    more = apps.asks("web", "GET /me/messages", user="ann")
+    assert more.judged("web", "delegated") == {"Mail.Send": ("out_of_coverage", "unexplained_request")}
+
+
+def test_a_permission_that_reads_and_writes_explains_what_its_reading_twin_explains() -> None:
+    apps = Apps().app("hr").holds("hr", "Directory.ReadWrite.All").asks("hr", "GET /devices")
+    assert apps.judged("hr") == {"Directory.ReadWrite.All": ("used", "elimination")}
+    assert apps.analysis().verdicts.filter(verdict="unexplained").is_empty()
+    shared = apps.delegated("hr", "Directory.ReadWrite.All").asks("hr", "GET /organization", user="ann")
+    assert shared.judged("hr", "delegated") == {"Directory.ReadWrite.All": ("used", "elimination")}
+
+
+def test_a_reading_twin_that_is_held_explains_before_the_writing_one_does() -> None:
+    apps = Apps().app("hr").holds("hr", "Directory.ReadWrite.All", "Directory.Read.All").asks("hr", "GET /devices")
+    assert apps.judged("hr") == {
+        "Directory.Read.All": ("used", "elimination"),
+        "Directory.ReadWrite.All": ("unused", "covered"),
+    }
+
+
+def test_what_a_users_call_leaves_open_is_open_in_the_tenant_wide_grant_too() -> None:
+    apps = Apps().app("web").delegated("web", "User.Read.All").delegated("web", "Mail.Send", user="ann")
+    apps.asks("web", "GET /me/messages", user="ann")
+    assert apps.judged("web", "delegated", "ann") == {"Mail.Send": ("out_of_coverage", "unexplained_request")}
+    assert apps.judged("web", "delegated") == {"User.Read.All": ("out_of_coverage", "unexplained_request")}
 
 
 def test_permissions_of_apis_without_a_log_are_unobservable() -> None:

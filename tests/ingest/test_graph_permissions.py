@@ -108,6 +108,21 @@ def test_the_map_is_read_and_what_is_broken_in_it_is_counted(tmp_path: Path) -> 
         assert store.frame("SELECT count(*) AS n FROM rejects")["n"].item() == 2
 
 
+def test_a_request_in_two_spellings_needs_any_of_what_either_needs_besides(tmp_path: Path) -> None:
+    sets = [
+        {"schemeKeys": ["Application"], "methods": ["GET"], "paths": {path: marks}}
+        for path, marks in (
+            ("/a/{id}", "AlsoRequires=B"), ("/a/{a-id}", "least=Application;AlsoRequires=A"),
+            ("/b/{id}", "AlsoRequires=B"), ("/b/{b-id}", ""),
+        )
+    ]  # fmt: skip
+    found = rows(tmp_path, "graph_permission_paths", {"permissions": {"X.Read.All": {"pathSets": sets}}})
+    assert [(one["path"], one["is_least"], one["also_requires"]) for one in found] == [
+        ("/a/{id}", True, ["A", "B"]),
+        ("/b/{id}", False, []),
+    ]
+
+
 @pytest.mark.parametrize(
     ("path", "common"),
     [

@@ -15,6 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rightsize.ingest.pipeline import normalised_events
+from rightsize.store.connection import open_store
+from rightsize.workflow.load import load_paths
 
 APP = "aaaaaaaa-0000-4000-8000-000000000001"
 USER = "bbbbbbbb-0000-4000-8000-000000000002"
@@ -137,6 +139,78 @@ def _hunted(one: Row) -> Row:
         "RequestUri": one["RequestUri"], "ResponseStatusCode": str(one["ResponseStatusCode"]),
         "UniqueTokenIdentifier": one["SignInActivityId"],
     }  # fmt: skip
+
+
+def _token(**properties: Any) -> str:
+    """Return a diagnostic record of an application's own token, with other properties where they are given."""
+    record = _diagnostic(row(UserId=None, ServicePrincipalId=SERVICE))
+    own = {"C_Idtyp": "app", "scopes": "", "UserPrincipalObjectID": SERVICE}
+    record["properties"] = {
+        name: value for name, value in (record["properties"] | own | properties).items() if value is not None
+    }
+    return json.dumps(record)
+
+
+ACTORS: dict[str, tuple[str, str, str]] = {
+    "an application": (_token(), SERVICE, "ServicePrincipal"),
+    "an application, no type of token": (_token(C_Idtyp=None), SERVICE, "ServicePrincipal"),
+    "an application, no service principal": (_token(servicePrincipalId=None), SERVICE, "ServicePrincipal"),
+    "an application, nothing but the object": (
+        _token(servicePrincipalId=None, C_Idtyp=None, scopes=None), SERVICE, "ServicePrincipal"
+    ),
+    "an application, named as the user too": (_token(C_Idtyp=None, userId=SERVICE), SERVICE, "ServicePrincipal"),
+    "another object without scopes": (_token(C_Idtyp=None, UserPrincipalObjectID=USER), SERVICE, "ServicePrincipal"),
+    "a user": (_token(C_Idtyp="user", UserPrincipalObjectID=USER), USER, "User"),
+    "a user by the scopes": (_token(C_Idtyp=None, scopes="User.Read", UserPrincipalObjectID=USER), USER, "User"),
+    "a user by name": (_token(C_Idtyp=None, userId=USER, UserPrincipalObjectID=None), USER, "User"),
+    "a row with one id twice": (
+        json.dumps(row(UserId=SERVICE, ServicePrincipalId=SERVICE)), SERVICE, "ServicePrincipal"
+    ),
+    "a row with an object": (
+        json.dumps(row(UserId="", ServicePrincipalId=SERVICE, C_Idtyp="app", UserPrincipalObjectID=SERVICE)),
+        SERVICE, "ServicePrincipal",
+    ),
+    "a hunted row": (
+        json.dumps({
+            "Timestamp": "2026-01-05T10:00:00Z", "ApplicationId": APP, "AccountObjectId": SERVICE, "EntityType": "",
+            "ServicePrincipalId": SERVICE, "RequestId": "r1", "RequestMethod": "GET",
+            "RequestUri": f"{HOST}/v1.0/users", "ResponseStatusCode": "200",
+        }),
+        SERVICE, "ServicePrincipal",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("actor", ACTORS)
+def test_the_object_of_a_token_alone_makes_no_user_of_an_application(actor: str, tmp_path: Path) -> None:
+    text, principal, kind = ACTORS[actor]
+    (event,) = events(tmp_path, text)
+    assert (event["principal_id"], event["principal_type"]) == (principal, kind)
+
+
+def test_what_an_application_asks_of_its_own_is_application_access_in_the_store(tmp_path: Path) -> None:
+    (tmp_path / "log.jsonl").write_text(
+        _token() + "\n" + _token(C_Idtyp="user", UserPrincipalObjectID=USER, requestId="r2")
+    )
+    load_paths(tmp_path / "s.duckdb", [tmp_path / "log.jsonl"])
+    with open_store(tmp_path / "s.duckdb", read_only=True) as store:
+        found = store.frame("SELECT access, principal_id FROM graph_usage_days ORDER BY ALL").rows()
+    assert found == [("application", SERVICE), ("delegated", USER)]
+
+
+def test_requests_to_azure_ad_graph_are_counted_and_cover_nothing(tmp_path: Path) -> None:
+    """They have the columns of Microsoft Graph's log, and its diagnostic records have their time within."""
+    uri = "https://graph.windows.net/contoso/users?api-version=1.6"
+    record = _diagnostic(row()) | {"category": "AzureADGraphActivityLogs"}
+    record["properties"] |= {"requestUri": uri, "timeGenerated": record.pop("time")}
+    table = row(Type="AADGraphActivityLogs", Category="AzureADGraphActivityLogs", RequestUri=uri)
+    for name, one in (("record.jsonl", record), ("table.jsonl", table)):
+        (tmp_path / name).write_text(json.dumps(one))
+    load_paths(tmp_path / "s.duckdb", [tmp_path / "record.jsonl", tmp_path / "table.jsonl"])
+    with open_store(tmp_path / "s.duckdb", read_only=True) as store:
+        assert store.table("loads").select("source", "read", "rejected").rows() == [("resource_log", 1, 0)] * 2
+        assert store.table("coverage").is_empty()
+        assert store.table("events").is_empty()
 
 
 def _csv(one: Row) -> str:

@@ -74,7 +74,7 @@ def test_the_evidence_says_what_a_pattern_stands_for_and_leaves_open() -> None:
 def test_the_page_of_a_role_lists_what_is_open() -> None:
     tenant, _ = _packer()
     files = Written.of(tenant, wildcards=True, **LEAN).files
-    (page,) = [text for name, text in files.items() if name.startswith("roles/") and name.endswith(".md")]
+    (page,) = [text for name, text in files.items() if name.startswith("evidence/") and name.endswith(".md")]
     assert "## What may be granted tomorrow" in page
     assert page.count("(in Contoso.Boxes/boxes/\\*)") == len(BOXES)
 

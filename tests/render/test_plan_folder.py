@@ -18,9 +18,11 @@ from rightsize.model.errors import InputError
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.plan import Plan, PlanePart, count_by_plane
 from rightsize.model.role_forms import read_role_definitions
+from rightsize.rbac.text import fold
 from rightsize.render.plan import digest_of, plan_files, plan_texts, prepared, write_folder
 from rightsize.render.rows import indented, plain
 from rightsize.render.summary import short_scope, write_summary
+from rightsize.workflow.plan_folder import read_plan_folder
 from tests.propose.small_tenant import BLOB_READER, CONTRIBUTOR, DATA, READER, SUB, VM, SmallTenant, guid
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
@@ -127,12 +129,25 @@ def test_roles_are_in_the_form_of_arm(files: dict[str, str]) -> None:
 
 
 def test_every_action_of_a_role_has_its_evidence(files: dict[str, str]) -> None:
-    for name in (name for name in files if name.endswith(".evidence.json")):
+    names = [name for name in files if name.startswith("evidence/") and name.endswith(".json")]
+    assert names
+    for name in names:
         evidence = json.loads(files[name])
-        role = json.loads(files[name.replace(".evidence", "")])["properties"]["permissions"][0]
+        role = json.loads(files[name.replace("evidence/", "roles/")])["properties"]["permissions"][0]
         assert [one["action"] for one in evidence["actions"]] == [*role["actions"], *role["dataActions"]]
         assert all(one["why"] for one in evidence["actions"])
         assert all(one["proof"]["used_subset"] for one in evidence["proposals"])
+
+
+def test_the_folder_of_roles_holds_role_files_and_nothing_else(files: dict[str, str]) -> None:
+    """Each role has its file there, and in the folder of evidence a page and its JSON under the same name."""
+    listed = sorted(role["file"] for role in json.loads(files["plan.json"])["roles"])
+    assert sorted(name for name in files if name.startswith("roles/")) == listed
+    slugs = [name.removeprefix("roles/").removesuffix(".json") for name in listed]
+    expected = sorted(f"evidence/{slug}.{form}" for slug in slugs for form in ("json", "md"))
+    assert sorted(name for name in files if name.startswith("evidence/")) == expected
+    for name, slug in zip(listed, slugs, strict=True):
+        assert f"evidence/{slug}.json" in json.loads(files[name])["properties"]["description"]
 
 
 def test_json_holds_no_character_that_hides(files: dict[str, str]) -> None:
@@ -192,6 +207,27 @@ def test_files_of_an_earlier_plan_go_and_others_stay(hostile: Plan, small: Plan,
     (tmp_path / "roles" / "mine.json").write_text("mine", encoding="utf-8")
     write_folder(plan_files(small), tmp_path)
     assert sorted(path.name for path in (tmp_path / "roles").iterdir()) == sorted([changed.name, "mine.json"])
+
+
+def test_evidence_that_an_older_version_wrote_beside_the_roles_is_read_and_then_goes(
+    hostile: Plan, tmp_path: Path
+) -> None:
+    files = plan_files(hostile)
+    former = {
+        f"roles/{name.removeprefix('evidence/').removesuffix('.json')}.evidence.json" if name.endswith(".json")
+        else name.replace("evidence/", "roles/"): text
+        for name, text in files.items()
+        if name.startswith("evidence/")
+    }  # fmt: skip
+    kept = {name: text for name, text in files.items() if not name.startswith("evidence/")}
+    write_folder(kept | former, tmp_path)
+    assert former and not (tmp_path / "evidence").exists()
+    read = read_plan_folder(tmp_path)
+    assert sorted(read.evidence) == sorted(fold(role.definition.role_definition_id) for role in hostile.roles)
+    write_folder(files, tmp_path)
+    assert {path.suffix for path in (tmp_path / "roles").iterdir()} == {".json"}
+    assert not list((tmp_path / "roles").glob("*.evidence.json"))
+    assert read_plan_folder(tmp_path).evidence == read.evidence
 
 
 @pytest.mark.parametrize(

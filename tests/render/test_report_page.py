@@ -234,7 +234,7 @@ def test_a_plan_of_another_store_is_marked(
     demo_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Above all numbers, in the answer, and on stderr."""
-    for name in ("plan.json", "roles"):
+    for name in ("plan.json", "roles", "evidence"):
         source = demo_folder / name
         shutil.copytree(source, tmp_path / name) if source.is_dir() else shutil.copy(source, tmp_path / name)
     plan = json.loads((tmp_path / "plan.json").read_text(encoding="utf-8"))
@@ -268,7 +268,8 @@ def test_a_plan_and_a_window_together_are_a_wrong_use(demo_folder: Path, capsys:
 )
 def test_a_plan_that_is_none_is_refused(demo_folder: Path, tmp_path: Path, key: str, value: object) -> None:
     """With the place in it, and no page is written."""
-    shutil.copytree(demo_folder / "roles", tmp_path / "roles")
+    for name in ("roles", "evidence"):
+        shutil.copytree(demo_folder / name, tmp_path / name)
     plan = json.loads((demo_folder / "plan.json").read_text(encoding="utf-8"))
     plan["proposals"][3][key] = value
     (tmp_path / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
@@ -278,9 +279,10 @@ def test_a_plan_that_is_none_is_refused(demo_folder: Path, tmp_path: Path, key: 
 
 
 def test_evidence_that_is_missing_or_none_is_refused(demo_folder: Path, tmp_path: Path) -> None:
-    shutil.copytree(demo_folder / "roles", tmp_path / "roles")
+    for name in ("roles", "evidence"):
+        shutil.copytree(demo_folder / name, tmp_path / name)
     shutil.copy(demo_folder / "plan.json", tmp_path)
-    evidence = sorted((tmp_path / "roles").glob("*.evidence.json"))[0]
+    evidence = sorted((tmp_path / "evidence").glob("*.json"))[0]
     for text in ("{}", "[", '{"actions": [{"action": 1}]}'):
         evidence.write_text(text, encoding="utf-8")
         with pytest.raises(InputError, match=evidence.name):

@@ -55,9 +55,11 @@ FILES = (
     "graph_alternatives",
     "graph_correlated",
     "graph_directory_actions",
+    "graph_joined",
     "graph_partial",
     "graph_privilege",
     "graph_properties",
+    "graph_reading_actions",
     "graph_sign_in_scopes",
     "graph_words",
 )

@@ -15,7 +15,7 @@ import polars as pl
 
 from rightsize.analyze.graph.tables import GRAPH_APP_ID, GraphTables
 from rightsize.analyze.reasons import OutOfCoverage, Unexplained, Unobservable
-from rightsize.graph.permissions import Clause, PermissionMap, Requirement, root_of
+from rightsize.graph.permissions import Clause, PermissionMap, Requirement, companions, root_of
 from rightsize.graph.requests import parse_request
 from rightsize.rbac.text import fold
 from rightsize.rules.graph import (
@@ -30,6 +30,11 @@ from rightsize.rules.graph import (
 
 ESCALATES = 1_200_000
 """What a permission of the highest level gives at least."""
+
+OUT_OF_COVERAGE = frozenset(OutOfCoverage)
+"""Reasons that leave a permission open, as against those for which no log could show its use."""
+
+_FIRM = OUT_OF_COVERAGE | {Unobservable.SIGN_IN_SCOPE}
 
 CaseKey = tuple[str, str, str]
 """Client, access, and the user of a grant of one user, else empty."""
@@ -51,7 +56,7 @@ class Need:
     """Something that one of several permissions has to allow.
 
     Attributes:
-        why: `path`, `expand`, `property`, or `correlated`: without it requests return less.
+        why: As of a clause, or `correlated`: without it requests return less.
         method: Of the map, as is `path`.
         held: Permissions of the application that do.
         others: Permissions that it does not hold and that would do wholly.
@@ -182,9 +187,10 @@ def build_cases(held: pl.DataFrame, requests: pl.DataFrame, graph: GraphMap) -> 
                 known = target.requests.get(seen.operation)
                 target.requests[seen.operation] = seen if known is None else _together(known, seen)
     for key, case in sorted(cases.items()):
-        if key[2] and (key[0], key[1], "") in cases:
-            case.beyond = frozenset(cases[key[0], key[1], ""].held)
-        _read(case, graph)
+        tenant_wide = cases.get((*key[:2], "")) if key[2] else None
+        if tenant_wide is not None:
+            case.beyond = frozenset(tenant_wide.held)
+        _read(case, tenant_wide, graph)
     _hold_back(cases, requests, graph)
     return dict(sorted(cases.items()))
 
@@ -194,7 +200,7 @@ def _hold_back(cases: Mapping[CaseKey, Case], requests: pl.DataFrame, graph: Gra
     suspect = requests.filter((pl.col("events") == 0) & (pl.col("suspect") > 0))
     for client, access, user, operation in suspect.select("client_id", "access", "user_id", "operation").iter_rows():
         needed = graph.requirement(access, operation)
-        wanted = {permission for clause in needed.clauses for permission in clause.permissions}
+        wanted = {permission for clause in needed.clauses for permission in (*clause.permissions, *clause.by_name)}
         for case in (cases.get((client, access, "")), cases.get((client, access, user or ""))):
             for permission in sorted(case.held) if case and not needed.free else ():
                 if case and (needed.unknown or permission in wanted):
@@ -220,7 +226,7 @@ def _case_of(needed: Requirement, whole: Case, own: Case | None) -> Case:
     if own is None or needed.free:
         return whole
     explained = bool(needed.clauses) and all(
-        any(permission in whole.held for permission in clause.permissions) for clause in needed.clauses
+        clause.holders(whole.held) for clause in needed.clauses if clause.why != "beside"
     )
     return whole if explained else own
 
@@ -231,9 +237,9 @@ def _together(one: Seen, other: Seen) -> Seen:
     return Seen(one.operation, one.events + other.events, max(one.days, other.days), first, last)
 
 
-def _read(case: Case, graph: GraphMap) -> None:
-    """Say what the requests of a case need, and what stays whatever they need."""
-    reader = _Reader(case, graph)
+def _read(case: Case, whole: Case | None, graph: GraphMap) -> None:
+    """Say what the requests of a case need, and what stays whatever they need, in the tenant-wide case as well."""
+    reader = _Reader(case, whole, graph)
     for permission in sorted(case.held):
         if case.key[1] == "delegated" and fold(permission) in sign_in_scopes():
             reader.keep(permission, Unobservable.SIGN_IN_SCOPE, ())
@@ -246,8 +252,9 @@ def _read(case: Case, graph: GraphMap) -> None:
 
 
 class _Reader:
-    def __init__(self, case: Case, graph: GraphMap) -> None:
+    def __init__(self, case: Case, whole: Case | None, graph: GraphMap) -> None:
         self._case = case
+        self._cases = (case,) if whole is None else (case, whole)
         self.map = graph.by_access[case.key[1]]
         self._access = case.key[1]
         self._graph = graph
@@ -255,10 +262,14 @@ class _Reader:
         self._found: dict[tuple[str, str, str, frozenset[str], frozenset[str], str], set[str]] = defaultdict(set)
 
     def keep(self, permission: str, reason: str, operations: Iterable[str]) -> None:
-        if permission in self._case.held:
-            known = self._case.kept.get(permission)
-            behind = {*(known[1] if known else ()), *operations}
-            self._case.kept[permission] = (known[0] if known else str(reason), tuple(sorted(behind)))
+        """Let a permission stay; what a request leaves open outweighs what no log shows."""
+        for case in self._cases:
+            if permission not in case.held:
+                continue
+            why, behind = case.kept.get(permission, (str(reason), ()))
+            if reason == OutOfCoverage.UNEXPLAINED_REQUEST and why not in _FIRM:
+                why = str(reason)
+            case.kept[permission] = (why, tuple(sorted({*behind, *operations})))
 
     def read(self, operation: str) -> None:
         needed = self._graph.requirement(self._access, operation)
@@ -266,34 +277,36 @@ class _Reader:
             return
         if needed.unknown:
             self._case.unexplained.setdefault(operation, Unexplained.NOT_IN_MAP.value)
-            for permission in self._may_explain(operation):
-                self.keep(permission, OutOfCoverage.UNEXPLAINED_USE, (operation,))
+            self._freeze(operation)
         for clause in needed.clauses:
             self._clause(operation, clause)
 
-    def _may_explain(self, operation: str) -> list[str]:
-        """Return the permissions that an unknown request may have used: of the same part of Graph, else any."""
-        root = root_of(parse_request(operation).steps)
-        near = [one for one in sorted(self._all) if root in self.map.roots(one) or one not in self.map.allows]
-        related = [one for one in near if one in self.map.allows]
-        return near if related else sorted(self._all)
+    def _freeze(self, operation: str) -> None:
+        """Leave open what may have allowed a request that nothing explains: what opens the same part of Graph.
+
+        Every token reads `/me`, so that says nothing of permissions. Of a part that the map does not know, any may be.
+        """
+        steps = parse_request(operation).steps
+        if steps == ("me",):
+            return
+        root = root_of(steps)
+        for permission in sorted(self._all):
+            unknown = not self.map.knows(root) or permission not in self.map.allows
+            if unknown or root in self.map.roots(permission):
+                self.keep(permission, OutOfCoverage.UNEXPLAINED_REQUEST, (operation,))
 
     def _clause(self, operation: str, clause: Clause) -> None:
-        kinds = {
-            permission: (partial_kind(permission, clause.method, clause.path) or ("", ""))[0]
-            for permission in clause.permissions
-        }
-        held = {one: kinds[one] for one in clause.permissions if one in self._all and self._satisfied(clause, one)}
+        held = clause.holders(self._all)
         if not held:
             if clause.why == "path":
                 self._case.unexplained.setdefault(operation, Unexplained.NO_PERMISSION.value)
+            if clause.why != "beside":
+                self._freeze(operation)
             return
-        for permission in held:
-            for more in clause.permissions[permission]:
-                self.keep(more, Unobservable.REQUEST_BODY, (operation,))
-        whole = frozenset(one for one, kind in held.items() if not kind)
-        by_body = [one for one, kind in held.items() if kind == "body"]
-        partly = [one for one in held if one not in whole and one not in by_body]
+        kinds = {one: partial_kind(one, clause.method, clause.path) for one in {*clause.permissions, *held}}
+        whole = frozenset(one for one in held if kinds[one] is None)
+        by_body = sorted(one for one in held if (kinds[one] or ("",))[0] == "body")
+        partly = sorted(held - whole - frozenset(by_body))
         for permission in by_body:
             self.keep(permission, Unobservable.REQUEST_BODY, (operation,))
         if not whole and (by_body or len(partly) > 1):
@@ -301,18 +314,31 @@ class _Reader:
                 self.keep(permission, Unobservable.CANNOT_TELL, (operation,))
             return
         candidates = whole or frozenset(partly)
+        # What explains a request by its name alone stays itself: the map does not show what else would do.
         others = frozenset(
             one
-            for one, kind in kinds.items()
-            if not kind and one not in self._all and not clause.permissions[one] and whole
+            for one, also in clause.permissions.items()
+            if kinds[one] is None and one not in self._all and not also and whole and held & clause.permissions.keys()
         )
         self._found[clause.why, clause.method, clause.path, candidates, others, ""].add(operation)
+        self._together(operation, clause, candidates, others)
         if clause.why == "path":
             self._correlated(operation, clause)
 
-    def _satisfied(self, clause: Clause, permission: str) -> bool:
-        also = clause.permissions[permission]
-        return not also or any(one in self._all for one in also)
+    def _together(self, operation: str, clause: Clause, candidates: frozenset[str], others: frozenset[str]) -> None:
+        """Need what goes with a permission, or one that allows the same by itself."""
+        alone = frozenset(one for one in candidates if not clause.permissions.get(one))
+        for permission in sorted(candidates - alone):
+            also = clause.permissions[permission]
+            key = (
+                "joined",
+                clause.method,
+                clause.path,
+                alone | companions(also, self._all),
+                others | frozenset(also) - self._all,
+                "",
+            )
+            self._found[key].add(operation)
 
     def _correlated(self, operation: str, clause: Clause) -> None:
         for found in correlations(clause.method, clause.path):

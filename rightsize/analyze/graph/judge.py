@@ -7,18 +7,16 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from rightsize.analyze.graph.cases import Case, CaseKey, GraphMap, Need, Seen, build_cases
+from rightsize.analyze.graph.cases import OUT_OF_COVERAGE, Case, CaseKey, GraphMap, Need, Seen, build_cases
 from rightsize.analyze.graph.frames import assignment_rows, denied_rows, finding_rows, principal_rows, verdict_rows
 from rightsize.analyze.graph.tables import GRAPH_APP_ID, GraphTables, coverage_state, held_permissions, requests_of
 from rightsize.analyze.graph.tables import service_principals as listed_principals
 from rightsize.analyze.planes import PlaneAnalysis
-from rightsize.analyze.reasons import Attribution, OutOfCoverage, Unobservable, Unused, Verdict
+from rightsize.analyze.reasons import Attribution, Unobservable, Unused, Verdict
 from rightsize.analyze.window import Window
 
 Cover = Callable[[Sequence[frozenset[str]], Mapping[str, int], frozenset[str]], frozenset[str]]
 """The cheapest permissions that, with those given, hold one of each need."""
-
-_OUT = frozenset(OutOfCoverage)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +114,7 @@ def judge(case: Case, graph: GraphMap, state: str, cover: Cover) -> dict[str, Ju
             found[permission] = _used(permission, credited[permission], case)
         elif permission in case.kept:
             reason, operations = case.kept[permission]
-            verdict = Verdict.OUT_OF_COVERAGE if reason in _OUT else Verdict.UNOBSERVABLE
+            verdict = Verdict.OUT_OF_COVERAGE if reason in OUT_OF_COVERAGE else Verdict.UNOBSERVABLE
             found[permission] = Judgement(verdict, reason, operations)
         elif permission in correlated:
             operations = correlated[permission].operations

@@ -58,7 +58,9 @@ def _read_schemes(name: str, fields: Mapping[str, Any]) -> Iterator[Row]:
 
 
 def _read_paths(name: str, fields: Mapping[str, Any]) -> Iterator[Beside | Unusable]:
+    """Yield the requests of a permission, each once."""
     sets = fields.get("pathsets")
+    rows: dict[tuple[str, str, str], dict[str, Any]] = {}
     for one in sets if isinstance(sets, list) else ():
         about = fold_keys(one) if isinstance(one, Mapping) else {}
         schemes, methods, paths = (about.get(key) for key in ("schemekeys", "methods", "paths"))
@@ -70,17 +72,28 @@ def _read_paths(name: str, fields: Mapping[str, Any]) -> Iterator[Beside | Unusa
             least, also = _read_marks(str(marks))
             for access in kinds:
                 for method in sorted({str(method).upper() for method in methods}):
-                    yield Beside(
-                        "graph_permission_paths",
-                        {
-                            "permission": name,
-                            "access": access,
-                            "method": method,
-                            "path": common_path(str(path)),
-                            "is_least": access in least,
-                            "also_requires": also,
-                        },
-                    )
+                    key = (access, method, common_path(str(path)))
+                    row = {
+                        "permission": name,
+                        "access": access,
+                        "method": method,
+                        "path": key[2],
+                        "is_least": access in least,
+                        "also_requires": also,
+                    }
+                    rows[key] = _either(rows[key], row) if key in rows else row
+    for row in rows.values():
+        yield Beside("graph_permission_paths", row)
+
+
+def _either(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """Return one row for two spellings of a request: what is needed besides is any that either names, or nothing."""
+    also = [one["also_requires"], other["also_requires"]]
+    return {
+        **one,
+        "is_least": one["is_least"] or other["is_least"],
+        "also_requires": sorted({*also[0], *also[1]}) if all(also) else [],
+    }
 
 
 def _read_marks(marks: str) -> tuple[set[str], list[str]]:

@@ -155,11 +155,7 @@ def _refused(clauses: Collection[Clause], today: Mapping[str, set[str]], after: 
 
 def _allowing(clause: Clause, held: Collection[str]) -> set[str]:
     """Return the permissions that allow it, the whole ones only where there are any."""
-    found = {
-        one
-        for one, also in clause.permissions.items()
-        if one in held and (not also or any(other in held for other in also))
-    }
+    found = set(clause.holders(held))
     return {one for one in found if _is_whole(clause, one)} or found
 
 

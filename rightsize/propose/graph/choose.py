@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from rightsize.analyze.graph.cases import Case, GraphMap, Need
+from rightsize.analyze.graph.cases import OUT_OF_COVERAGE, Case, GraphMap, Need
 from rightsize.analyze.graph.judge import Judgement
-from rightsize.analyze.reasons import Verdict
+from rightsize.analyze.reasons import OutOfCoverage, Unobservable, Verdict
 from rightsize.model.plan import Proof
 from rightsize.propose.graph.cover import cheapest_cover
 from rightsize.propose.graph.narrower import first_beyond, lies_within
@@ -67,11 +67,13 @@ def choose(
     if not is_covered:
         reasons = {one: found.reason for one, found in judgements.items()}
         return Choice(reasons, allowed=allowed, unknown=unknown)
-    stays = dict(leave) | {
-        permission: found.reason
-        for permission, found in judgements.items()
-        if permission not in leave and _stays(found, drops_unobservable)
+    stays = {
+        permission: _why_kept(reason, judgements[permission])
+        for permission, (reason, _) in case.kept.items()
+        if reason in OUT_OF_COVERAGE or not drops_unobservable
     }
+    stays |= {permission: found.reason for permission, found in judgements.items() if _stays(found, drops_unobservable)}
+    stays |= leave
     duplicates = frozenset(case.held) & beyond - frozenset(leave)
     for one in duplicates:
         stays.pop(one, None)
@@ -96,6 +98,12 @@ def choose(
         allowed=allowed,
         unknown=unknown,
     )
+
+
+def _why_kept(reason: str, found: Judgement) -> str:
+    """Return why a permission stays whatever the needs; of a used one only what is true of it."""
+    is_used = found.verdict is Verdict.USED
+    return found.reason if is_used and reason in (OutOfCoverage.QUARANTINED, Unobservable.SIGN_IN_SCOPE) else reason
 
 
 def _stays(found: Judgement, drops_unobservable: bool) -> bool:

@@ -7,15 +7,11 @@ Source: Microsoft Learn, "Overview of Microsoft Graph permissions", naming patte
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
 from rightsize.analyze.graph.cases import GraphMap
 from rightsize.graph.permissions import Pair
-from rightsize.rbac.text import fold
-from rightsize.rules.graph import is_general, partial_kind
-
-_READS = re.compile(r"(^|\.)read(\.|$)")
+from rightsize.rules.graph import is_general, partial_kind, writing_twin
 
 
 def lies_within(permission: str, held: Iterable[str], access: str, graph: GraphMap) -> bool:
@@ -23,13 +19,8 @@ def lies_within(permission: str, held: Iterable[str], access: str, graph: GraphM
     present = sorted(held)
     if not _beyond(permission, present, access, graph):
         return True
-    writing = _READS.sub(r"\1readwrite\2", fold(permission))
-    if writing == fold(permission):
-        return False
-    named = [one for one in graph.by_access[access].allows if fold(one) == writing]
-    return any(fold(one) == writing for one in present) or any(
-        not _beyond(one, present, access, graph) for one in named
-    )
+    writing = writing_twin(permission)
+    return writing is not None and (writing in present or not _beyond(writing, present, access, graph))
 
 
 def first_beyond(permission: str, held: Iterable[str], access: str, graph: GraphMap) -> str | None:
