@@ -129,7 +129,10 @@ class _Chooser:
             state, refusal = self._best(start)
         choices, refused = self._write(state, blocked, refusal)
         if refused:
-            return Solution(choices, refused, carried=carry(self.cases, state, self.atoms, refusal))
+            # Only what had to do with fewer roles begins with them again.
+            return Solution(
+                choices, refused, carried=carry(self.cases, state, self.atoms, refusal) if refusal else None
+            )
         point = state.points[-1]
         # Steps come in a fixed order, so the curve goes on where the choice stands.
         state.reduce_to(0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 
 import polars as pl
 
+from rightsize.model.plan import Plan
 from tests.propose.small_tenant import APP, SUB, SmallTenant
 
 TABLES = ("role_definitions", "role_permissions", "role_operations", "operations")
@@ -88,3 +89,41 @@ def target_of(operation: str, name: str) -> str:
     if not types or types[0].lower() in ("locations", "subscriptions"):
         return SUB
     return f"{APP}/providers/{provider}" + "".join(f"/{one}/{name}" for one in types)
+
+
+def one_holder_each(folder: Path, *, every: int = 1, uses: int = 4) -> WholeTenant:
+    """Every built-in role, or every so manyth, is held by one user; a quarter of them used nothing."""
+    tenant = WholeTenant(folder=folder)
+    for number, role in enumerate(list(tenant.role_names)[::every], start=1):
+        tenant.holder(number, role, uses=0 if number % 4 == 0 else uses)
+    return tenant
+
+
+def many_holders(folder: Path, role_name: str, number: int) -> WholeTenant:
+    """One role is held by many, each of whom uses other operations: none, a few, or dozens."""
+    tenant = WholeTenant(folder=folder)
+    (role,) = (id_ for id_, name in tenant.role_names.items() if name == role_name)
+    for one in range(1, number + 1):
+        tenant.holder(one, role, uses=(0, 1, 2, 3, 5, 8, 30)[one % 7])
+    return tenant
+
+
+def summary_of(plan: Plan) -> dict[str, Any]:
+    """Return the sizes and counts of a plan that a person looks at before they are stored."""
+    sizes = sorted(
+        sum(len(block.actions) + len(block.data_actions) for block in role.definition.permissions)
+        for role in plan.roles
+    )
+    return {
+        "kinds": dict(sorted(Counter(one.kind for one in plan.proposals).items())),
+        "kept": dict(
+            sorted(Counter(one.reason.partition(":")[0] for one in plan.proposals if one.kind == "keep").items())
+        ),
+        "excess_before": round(sum(one.excess_before for one in plan.proposals)),
+        "excess_after": round(sum(one.excess_after for one in plan.proposals)),
+        "assignments": sum(len(one.assignments) for one in plan.proposals),
+        "new_roles": len(plan.roles),
+        "strings": sum(sizes),
+        "most_strings": max(sizes, default=0),
+        "replayed": plan.replay["allowed"],
+    }

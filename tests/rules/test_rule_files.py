@@ -208,6 +208,9 @@ def test_annotating_the_catalogue_leaves_no_operation_without_an_answer(shared_d
     done = rules.annotate(table)
     assert done.height == table.height
     assert done.filter(pl.col("observable_by").is_null() == pl.col("unobservable_reason").is_null()).is_empty()
+    reads = done.filter(pl.col("operation").str.to_lowercase().str.ends_with("/read") & ~pl.col("is_data_action"))
+    shown = reads.filter(pl.col("observable_by") == "activity_log")
+    assert shown["operation"].to_list() == [], "the Activity Log shows no read of Resource Manager"
 
 
 _TEXT = st.text(alphabet="aA/*.kK", max_size=8)

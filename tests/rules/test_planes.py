@@ -1,0 +1,46 @@
+"""The planes of an operation: what a catalogue says, what Azure has on both, and what the built-in roles show."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from rightsize.model.role_forms import parse_role_definitions
+from rightsize.rbac.permissions import PLANES, read_permissions
+from rightsize.rbac.text import fold
+from rightsize.rules.planes import dual_operations, planes_of
+
+
+@pytest.mark.parametrize(
+    ("operation", "is_data_action", "planes"),
+    [
+        ("Microsoft.Compute/virtualMachines/read", False, ("control",)),
+        ("Microsoft.KeyVault/vaults/secrets/getSecret/action", True, ("data",)),
+        ("Microsoft.New/things/read", None, ()),
+        ("MICROSOFT.KEYVAULT/vaults/keys/read", False, ("control", "data")),
+        ("Microsoft.KeyVault/vaults/keys/read", None, ("control", "data")),
+    ],
+)
+def test_one_row_of_a_catalogue_says_one_plane_and_some_operations_have_two(
+    operation: str, is_data_action: bool | None, planes: tuple[str, ...]
+) -> None:
+    assert planes_of(operation, is_data_action=is_data_action) == planes
+
+
+def test_a_built_in_role_names_no_operation_on_a_plane_that_it_is_not_on(shared_data: Path) -> None:
+    """So what a role spells out is granted; each dual operation is one that the catalogue has, on the other plane."""
+    roles = parse_role_definitions((shared_data / "catalog" / "built-in-roles.json").read_bytes())
+    with (shared_data / "catalog" / "operations.csv").open(encoding="utf-8", newline="") as stream:
+        known = {"true": True, "false": False}
+        said = {fold(row["operation"]): known.get(row["is_data_action"]) for row in csv.DictReader(stream)}
+    assert dual_operations() <= set(said)
+    elsewhere = {
+        (plane, text)
+        for role in roles
+        for plane in PLANES
+        for text in read_permissions(role.permissions).spelt_out[plane]
+        if plane not in (planes_of(text, is_data_action=said.get(text)) or PLANES)
+    }
+    assert elsewhere == set()

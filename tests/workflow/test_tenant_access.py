@@ -1,0 +1,70 @@
+"""Access as the store's tables have it: on which planes an operation is decided."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import polars as pl
+import pytest
+
+from rightsize.analyze.inputs import schema_of
+from rightsize.workflow.tenant_access import Question, TenantAccess, read_tenant_access
+
+SUB = "/subscriptions/60000000-0000-4000-8000-000000000000"
+DUAL = "Microsoft.KeyVault/vaults/keys/read"
+READER, CRYPTO, NOBODY = (f"{n}0000000-0000-4000-8000-000000000000" for n in "123")
+ROLES: dict[str, dict[str, list[str]]] = {
+    READER: {"actions": ["*/read"]},
+    CRYPTO: {"dataActions": [DUAL]},
+    NOBODY: {"actions": ["Microsoft.KeyVault/vaults/read"]},
+}
+
+
+@pytest.fixture(scope="module")
+def access() -> TenantAccess:
+    """Each role is held by the principal of the same number; the catalogue has one row for the operation."""
+    rows: dict[str, list[dict[str, Any]]] = {
+        "role_definitions": [
+            {"role_definition_id": id_, "role_name": id_, "permissions": json.dumps([strings])}
+            for id_, strings in ROLES.items()
+        ],
+        "role_assignments": [
+            {
+                "role_assignment_id": id_,
+                "state": "active",
+                "principal_id": id_,
+                "role_definition_id": id_,
+                "scope": SUB,
+            }
+            for id_ in ROLES
+        ],
+        "operations": [
+            {"operation": DUAL, "is_data_action": False, "is_guess": False},
+            {"operation": "Microsoft.KeyVault/vaults/read", "is_data_action": False, "is_guess": False},
+        ],
+    }
+
+    def table_of(name: str) -> pl.DataFrame:
+        schema = dict(schema_of(name))
+        return pl.DataFrame(rows[name], schema_overrides=schema) if name in rows else pl.DataFrame(schema=schema)
+
+    return read_tenant_access(table_of)
+
+
+@pytest.mark.parametrize(
+    ("principal", "plane", "allowed", "on"),
+    [
+        (READER, None, "yes", "control"),
+        (CRYPTO, None, "yes", "data"),
+        (NOBODY, None, "no", "control"),
+        (READER, "data", "no", "data"),
+        (CRYPTO, "control", "no", "control"),
+    ],
+)
+def test_an_operation_that_is_on_both_planes_is_decided_on_both(
+    access: TenantAccess, principal: str, plane: str | None, allowed: str, on: str
+) -> None:
+    """Unless the question names one of them."""
+    answer = access.answer(Question(principal, DUAL, SUB, plane), strict=False)
+    assert (answer["allowed"], answer["plane"]) == (allowed, on)
