@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -17,8 +18,8 @@ from rightsize.analyze.tenant import read_tenant
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.model.plan import Plan
 from rightsize.model.role_forms import parse_role_definitions
+from rightsize.propose.doubtful_use import doubtful_parts
 from rightsize.propose.ends import EVER
-from rightsize.propose.needs import parts_granting
 from rightsize.propose.proof import Claim, Grant, prove
 from rightsize.propose.reach import GRANTS_SCHEMA, Evaluator
 from rightsize.propose.reads import PatternPart
@@ -202,16 +203,18 @@ def test_replay_asks_for_what_today_may_allow_of_what_is_left_for_certain() -> N
 
 
 def test_the_narrowest_strings_that_grant_an_operation_whenever_the_role_does() -> None:
-    """One that grants it for certain is enough; of those that may, each that is another chance."""
+    """None where one grants it for certain; else each that may be the one that does."""
 
-    def parts(*blocks: PermissionBlock) -> list[PatternPart]:
-        return parts_granting(KnownRole("r", "r", blocks, 0, False, False), "control", "a/b/c/write")
+    def parts(*blocks: PermissionBlock) -> set[PatternPart]:
+        role = KnownRole("r", "r", blocks, 0, False, False)
+        return set(doubtful_parts(role, [("control", "a/b/c/write")]))
 
     star, other = "a/*/b/c/write", "a/b/*/c/write"
-    assert parts(PermissionBlock(actions=(star, "a/*"))) == [PatternPart(("a/*",))]
-    assert parts(PermissionBlock(actions=(star,))) == [PatternPart((star,))]
-    assert set(parts(PermissionBlock(actions=(star, other)))) == {PatternPart((star,)), PatternPart((other,))}
-    assert parts(PermissionBlock(actions=("*", "a/b/*"), not_actions=(star,))) == [PatternPart(("a/b/*",), (star,))]
+    assert parts(PermissionBlock(actions=(star, "a/*"))) == set()
+    assert parts(PermissionBlock(actions=(star,))) == {PatternPart((star,))}
+    assert parts(PermissionBlock(actions=(star, other))) == {PatternPart((star,)), PatternPart((other,))}
+    assert parts(PermissionBlock(actions=("*", "a/b/*"), not_actions=(star,))) == {PatternPart(("a/b/*",), (star,))}
+    assert parts(PermissionBlock(actions=(star,), condition="c")) == set()
 
 
 @pytest.fixture(scope="module")
@@ -237,7 +240,7 @@ def _again(whole: SmallTenant) -> SmallTenant:
     "dials", [{}, {"wildcards": True}, {"reads": "none", "unobservable": "drop"}], ids=["default", "wildcards", "least"]
 )
 def test_who_writes_machines_keeps_the_string_by_which_identities_are_assigned(
-    whole: SmallTenant, dials: dict[str, object]
+    whole: SmallTenant, dials: dict[str, Any]
 ) -> None:
     """Managed Identity Operator beside Virtual Machine Contributor: the check inside a machine's write is unlogged."""
     tenant = _again(whole)
@@ -331,7 +334,8 @@ def test_whatever_azure_means_a_plan_keeps_use_and_adds_nothing(
         tenant.roles = tenant.roles | {role: (f"role {number}", own)}
         ids.append(tenant.assign(100 + number, user, role, scope))
     for name in used:
-        tenant.use(user, name, VM, **({"role_assignment_id": ids[0]} if named else {}))
+        evidence: dict[str, Any] = {"role_assignment_id": ids[0]} if named else {}
+        tenant.use(user, name, VM, **evidence)
     plan = tenant.plan(wildcards=wildcards)
     assert all(proposal.proof.holds for proposal in plan.proposals)
     known = {id_: tuple(own) for id_, (_, own) in tenant.roles.items()}
