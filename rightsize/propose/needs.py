@@ -11,14 +11,13 @@ from dataclasses import dataclass, field
 from rightsize.analyze.reasons import Unobservable as UnobservableReason
 from rightsize.model.nouns import PermissionBlock
 from rightsize.propose.dials import Dials, Reads, Unobservable
-from rightsize.propose.doubtful_use import doubtful_parts
 from rightsize.propose.linked import Writes
 from rightsize.propose.operation_sets import Once, OperationIndex, bits_of
 from rightsize.propose.polls import Polls, type_of, types_around
 from rightsize.propose.reads import READ, PatternPart, reading_parts
 from rightsize.propose.roles import KnownRole, Need, RoleBook
 from rightsize.propose.scopes import group_at_least
-from rightsize.rbac.algebra import contains, grants, intersects
+from rightsize.rbac.algebra import contains, grants, grants_alike, intersects
 from rightsize.rbac.permissions import Reading
 from rightsize.rbac.text import fold
 from rightsize.rules.operations import linked_writes, linkless_writes
@@ -156,9 +155,12 @@ class NeedReader:
         for (_, reason), members in sorted(profile.reasons.items()):
             if kept := members & here:
                 why[reason] = why.get(reason, 0) | kept
-        parts = {target: _unknown_parts(role, part.unknown) for target, part in use.items() if part.unknown}
-        parts[scope] = (*parts.get(scope, ()), *reads.parts)
-        self._keep_doubtful(role, by_scope, parts, use)
+        parts = {
+            target: self._as_today(role, mask & role.doubtful, use[target].unknown if target in use else ())
+            for target, mask in by_scope.items()
+        }
+        parts[scope] = (*parts[scope], *reads.parts)
+        by_scope = {target: mask & ~role.doubtful for target, mask in by_scope.items()}
         found = {word: self._sets[mask] for word, mask in why.items()}
         return Needs(self._without_repeats(scope, by_scope, parts), found)
 
@@ -244,20 +246,16 @@ class NeedReader:
         said = self.book.certain(Need(0, parts))
         return _Reads(reads & ~said, parts, {}, {UnobservableReason.ARM_READ: reads | self.book.mask(Need(0, parts))})
 
-    def _keep_doubtful(
-        self,
-        role: KnownRole,
-        by_scope: dict[str, int],
-        parts: dict[str, tuple[PatternPart, ...]],
-        use: Mapping[str, Use],
-    ) -> None:
-        """Put today's strings in place of what the role grants by one reading of `/*/` only."""
-        for target, mask in by_scope.items():
-            unknown = use[target].unknown if target in use else ()
-            if mask & role.doubtful or unknown:
-                found = doubtful_parts(role, [*self.index.members(mask & role.doubtful), *unknown])
-                parts[target] = (*parts.get(target, ()), *found)
-                by_scope[target] = mask & ~role.doubtful
+    def _as_today(self, role: KnownRole, doubtful: int, unknown: Iterable[tuple[str, str]]) -> tuple[PatternPart, ...]:
+        """Return the strings of a role that stay as they are for what no string of the catalogue says as well.
+
+        Args:
+            role: The role.
+            doubtful: Operations that it grants by one reading of `/*/` only.
+            unknown: Used operations that the catalogue lacks.
+        """
+        names = sorted({*self.index.members(doubtful), *unknown})
+        return tuple(dict.fromkeys(part for plane, name in names for part in parts_granting(role, plane, name)))
 
     def _names(self, part: Use) -> list[tuple[str, str]]:
         return [*self.index.members(part.operations), *part.unknown]
@@ -314,14 +312,11 @@ def _control(unknown: Iterable[tuple[str, str]]) -> list[str]:
     return [name for plane, name in unknown if plane == "control"]
 
 
-def _unknown_parts(role: KnownRole, unknown: Iterable[tuple[str, str]]) -> tuple[PatternPart, ...]:
-    """Return for each used operation that the catalogue lacks the narrowest pattern of the role that grants it."""
-    return tuple(
-        part for plane, operation in sorted(set(unknown)) if (part := _narrowest(role, plane, operation)) is not None
-    )
+def parts_granting(role: KnownRole, plane: str, operation: str) -> list[PatternPart]:
+    """Return the narrowest strings of a role that together grant an operation whenever its blocks do.
 
-
-def _narrowest(role: KnownRole, plane: str, operation: str) -> PatternPart | None:
+    Mostly that is one. Where none grants it for certain, several may be needed: it is not known which one grants it.
+    """
     found: list[PatternPart] = []
     for block in role.blocks:
         patterns, taken = (
@@ -331,10 +326,16 @@ def _narrowest(role: KnownRole, plane: str, operation: str) -> PatternPart | Non
             single = PermissionBlock(actions=(pattern,))
             meets = tuple(sorted(text for text in taken if intersects([PermissionBlock(actions=(text,))], [single])))
             part = PatternPart((pattern.strip(),), meets, plane)
-            if block.condition is None and grants([part.block], operation, plane, Reading.LEAST) == "yes":
+            if block.condition is None and grants([part.block], operation, plane) == "yes":
                 found.append(part)
-    narrowest = [part for part in found if not any(_is_strictly_within(other, part) for other in found)]
-    return min(narrowest, key=lambda part: (-len(part.patterns[0]), part), default=None)
+    by_any = [part for part in found if grants([part.block], operation, plane, Reading.LEAST) == "yes"]
+    found = by_any or found
+    outside = [sum(_is_strictly_within(other, part) for other in found) for part in found]
+    kept: list[PatternPart] = []
+    for _, part in sorted(zip(outside, found, strict=True), key=lambda it: (it[0], -len(it[1].patterns[0]), it[1])):
+        if not grants_alike([one.block for one in kept], [part.block], operation, plane):
+            kept.append(part)
+    return kept
 
 
 def _is_strictly_within(small: PatternPart, big: PatternPart) -> bool:

@@ -18,8 +18,8 @@ from rightsize.analyze.tenant import read_tenant
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.model.plan import Plan
 from rightsize.model.role_forms import parse_role_definitions
-from rightsize.propose.doubtful_use import doubtful_parts
 from rightsize.propose.ends import EVER
+from rightsize.propose.needs import parts_granting
 from rightsize.propose.proof import Claim, Grant, prove
 from rightsize.propose.reach import GRANTS_SCHEMA, Evaluator
 from rightsize.propose.reads import PatternPart
@@ -203,18 +203,16 @@ def test_replay_asks_for_what_today_may_allow_of_what_is_left_for_certain() -> N
 
 
 def test_the_narrowest_strings_that_grant_an_operation_whenever_the_role_does() -> None:
-    """None where one grants it for certain; else each that may be the one that does."""
+    """One that grants it for certain is enough; of those that may, each that is another chance."""
 
-    def parts(*blocks: PermissionBlock) -> set[PatternPart]:
-        role = KnownRole("r", "r", blocks, 0, False, False)
-        return set(doubtful_parts(role, [("control", "a/b/c/write")]))
+    def parts(*blocks: PermissionBlock) -> list[PatternPart]:
+        return parts_granting(KnownRole("r", "r", blocks, 0, False, False), "control", "a/b/c/write")
 
     star, other = "a/*/b/c/write", "a/b/*/c/write"
-    assert parts(PermissionBlock(actions=(star, "a/*"))) == set()
-    assert parts(PermissionBlock(actions=(star,))) == {PatternPart((star,))}
-    assert parts(PermissionBlock(actions=(star, other))) == {PatternPart((star,)), PatternPart((other,))}
-    assert parts(PermissionBlock(actions=("*", "a/b/*"), not_actions=(star,))) == {PatternPart(("a/b/*",), (star,))}
-    assert parts(PermissionBlock(actions=(star,), condition="c")) == set()
+    assert parts(PermissionBlock(actions=(star, "a/*"))) == [PatternPart(("a/*",))]
+    assert parts(PermissionBlock(actions=(star,))) == [PatternPart((star,))]
+    assert set(parts(PermissionBlock(actions=(star, other)))) == {PatternPart((star,)), PatternPart((other,))}
+    assert parts(PermissionBlock(actions=("*", "a/b/*"), not_actions=(star,))) == [PatternPart(("a/b/*",), (star,))]
 
 
 @pytest.fixture(scope="module")
