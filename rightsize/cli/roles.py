@@ -182,7 +182,15 @@ def _show_answers(answers: list[dict[str, Any]], output: OutputFormat, *, many: 
     if output in (OutputFormat.JSON, OutputFormat.JSONL):
         show(answers, ("contains", "witness"), output, document=None if many else answers[0])
     else:
-        show(list(_flat(answers)), ("contains", "operation", "plane", "depends_on_reading"), output)
+        columns = ("contains", "operation", "plane")
+        if output is not OutputFormat.TABLE:
+            columns = (*columns, "depends_on_reading")
+        show(list(_flat(answers)), columns, output)
+    witnesses = [answer["witness"] for answer in answers if answer["witness"]]
+    resting = [witness["operation"] for witness in witnesses if witness["depends_on_reading"]]
+    if resting:
+        reading = "no by one reading only, since Azure does not say whether `/*/` may stand for `/`"
+        say(f"{reading}: {', '.join(resting[:5])}{', …' if len(resting) > 5 else ''}")
 
 
 def _flat(answers: Iterable[Mapping[str, Any]]) -> Iterable[dict[str, Any]]:

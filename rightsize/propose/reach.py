@@ -73,7 +73,7 @@ class Evaluator:
                 `operation` (folded). A principal stands there once for itself and once for each of its groups.
             assigned: As `GRANTS_SCHEMA`.
         """
-        return pl.concat([self._through(part, assigned).select(ANSWER) for part in in_parts(uses)]).unique()
+        return pl.concat([self._through(part, assigned).select(ANSWER).unique() for part in in_parts(uses)]).unique()
 
     def allowed_through(self, uses: pl.DataFrame, membership: pl.DataFrame, assigned: pl.DataFrame) -> pl.DataFrame:
         """Return what `allowed` does for uses that each stand once, asked of every holder that `with_holders` names."""
@@ -85,7 +85,8 @@ class Evaluator:
         `until` is the last of their ends, `by` the roles where each of them allows the use by one reading only, else
         null. The arguments are those of `allowed`.
         """
-        rows = pl.concat([self._through(part, assigned) for part in in_parts(uses)])
+        columns = ("use", "last", "role", "certain")
+        rows = pl.concat([self._through(part, assigned).select(columns).unique() for part in in_parts(uses)])
         roles = rows.group_by("use").agg(
             until=pl.col("last").max(), is_certain=pl.col("certain").any(), by=pl.col("role").unique().sort()
         )
@@ -99,9 +100,12 @@ class Evaluator:
                 that allow it whenever they do.
             assigned: As for `allowed`.
         """
-        found = pl.concat([self._through(part, assigned) for part in in_parts(uses)])
-        resting = self._resting(found.filter(~pl.col("certain")), uses)
-        return pl.concat([found.filter("certain").select(ANSWER), resting]).unique()
+        certain, doubtful = [], []
+        for part in in_parts(uses):
+            found = self._through(part, assigned)
+            certain.append(found.filter("certain").select(ANSWER).unique())
+            doubtful.append(found.filter(~pl.col("certain")))
+        return pl.concat([*certain, self._resting(pl.concat(doubtful), uses)]).unique()
 
     def kept_through(self, uses: pl.DataFrame, membership: pl.DataFrame, assigned: pl.DataFrame) -> pl.DataFrame:
         """Return what `kept` does for uses that each stand once, asked of every holder that `with_holders` names."""

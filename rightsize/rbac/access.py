@@ -91,7 +91,7 @@ class Access:
         ]
         self._lineages: dict[str, tuple[str, ...]] = {}
         read = [*(role.permissions for role in roles.values()), *(deny.permissions for deny in self._denies)]
-        self._doubtful = {
+        self._doubtful: dict[str, PatternSet] = {
             plane: PatternSet(form for one in read for form in one.loose_forms(plane)) for plane in PLANES
         }
         """Outside of these patterns, and of conditions with a `/*/`, both readings are the same."""
@@ -109,8 +109,8 @@ class Access:
         """
         principal, text = fold(principal_id), fold(operation)
         most = self._decide(principal, text, plane, scope, Reading.MOST)
-        is_open = any(plane == one and forms.matches(text) for one, forms in self._doubtful.items())
-        if not (self._has_doubtful_conditions or is_open):
+        doubtful = self._doubtful.get(plane)
+        if not (self._has_doubtful_conditions or (doubtful is not None and doubtful.matches(text))):
             return most
         least = self._decide(principal, text, plane, scope, Reading.LEAST)
         return replace(most, depends_on_reading=least.allowed != most.allowed)

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from rightsize.model.nouns import PermissionBlock
-from rightsize.rbac.algebra import grants
+from rightsize.rbac.algebra import grants, grants_alike
+from rightsize.rbac.permissions import Reading
 from rightsize.rbac.scopes import is_within, parse_scope
 from rightsize.rbac.text import fold
 from rightsize.rollout.bundle import Held, Swap
@@ -110,8 +111,19 @@ def standing_of(swap: Swap, entries: Sequence[Entry], seen: Seen, *, watch_days:
 def _tripped(swap: Swap, refusal: Refusal, since: dt.datetime, seen: Seen) -> bool:
     if refusal.last_seen.replace(tzinfo=dt.UTC) < since:
         return False
-    return any(_allows(gone, refusal, seen) for gone in swap.removes) and not any(
-        _allows(made, refusal, seen) for made in swap.creates
+    made = [one for one in swap.creates if _allows(one, refusal, seen)]
+    return any(
+        not any(_allows_alike(one, gone, refusal, seen) for one in made)
+        for gone in swap.removes
+        if _allows(gone, refusal, seen)
+    )
+
+
+def _allows_alike(made: Held, gone: Held, refusal: Refusal, seen: Seen) -> bool:
+    """Return whether a new assignment allows what was refused for certain, or whenever the removed one did."""
+    new, old = seen.roles.get(made.role, ()), seen.roles.get(gone.role, ())
+    return grants(new, refusal.operation, refusal.plane, Reading.LEAST) != "no" or grants_alike(
+        new, old, refusal.operation, refusal.plane
     )
 
 

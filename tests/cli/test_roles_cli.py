@@ -158,3 +158,25 @@ def test_a_difference_in_markdown_is_a_comment(folder: Path, capsys: pytest.Capt
     out = capsys.readouterr().out
     assert out.startswith("### Role <code>Reader</code> becomes <code>Writer</code>\n")
     assert "| comes | <code>N.A/t/write</code> | control | the catalogue |" in out
+
+
+def test_what_one_reading_alone_decides_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Azure does not say whether `ids/*/assign/action` allows `ids/assign/action`: no, with the reason; and listed."""
+    monkeypatch.chdir(tmp_path)
+    operation = "N.A/ids/assign/action"
+    for name, text in (("star", "N.A/ids/*/assign/action"), ("plain", operation)):
+        role = {"Name": name, "Actions": [text], "AssignableScopes": ["/"]}
+        (tmp_path / f"{name}.json").write_text(json.dumps(role))
+    (tmp_path / "operations.csv").write_text(f"operation,is_data_action\n{operation},false\n")
+    doubtful = {"operation": operation, "plane": "control", "depends_on_reading": True}
+    assert answer(capsys, "contains", "star.json", "plain.json", code=3) == {"contains": False, "witness": doubtful}
+    assert run(["roles", "contains", "star.json", "plain.json"]) == 3
+    assert "no by one reading only" in capsys.readouterr().err
+    assert answer(capsys, "contains", "star.json", "star.json") == {"contains": True, "witness": None}
+    listed = answer(capsys, "expand", "star.json", "--operations", "operations.csv")
+    assert listed == [doubtful | {"conditional": False}]
+    said = answer(capsys, "diff", "star.json", "plain.json", "--operations", "operations.csv")
+    assert (said["only_a"]["operations"], said["only_b"]["operations"]) == ([], [doubtful])
+    assert said["only_b"]["witnesses"] == [doubtful]

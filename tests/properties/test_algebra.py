@@ -287,3 +287,18 @@ def test_adding_a_block_never_takes_away(role: list[PermissionBlock], allowed: s
     """Not-actions subtract from their own block only: another block never takes anything away."""
     wider = [*role, PermissionBlock(actions=(allowed,), not_actions=(excluded,))]
     assert algebra.contains(wider, role) is None
+
+
+@given(roles, roles, st.sampled_from(["a/b", "a/a/b", "/", "a/", "b/a", "a"]))
+@quick
+def test_one_operation_is_granted_alike_as_the_oracle_says(
+    big: list[PermissionBlock], small: list[PermissionBlock], operation: str
+) -> None:
+    """By every meaning by which a small block grants it, something of big that counts against that block does."""
+    assume(len(naive.meanings([*big, *small])) <= 32)
+    wanted = not any(
+        _only_small(big, block, operation, "control", meaning)
+        for meaning in naive.meanings([*big, *small])
+        for block in small
+    )
+    assert algebra.grants_alike(big, small, operation, "control") == wanted

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rightsize.analyze.duplicates import find_duplicates
 from rightsize.analyze.scoping import read_tree
@@ -26,6 +30,7 @@ from rightsize.rbac.text import fold
 from tests.propose.small_tenant import (
     APP,
     CONTRIBUTOR,
+    OPERATIONS,
     SUB,
     VM,
     VM_CONTRIBUTOR,
@@ -33,6 +38,7 @@ from tests.propose.small_tenant import (
     proposal_for,
     strings,
 )
+from tests.rbac import naive
 
 WRITE = "Microsoft.Compute/virtualMachines/write"
 START = "Microsoft.Compute/virtualMachines/start/action"
@@ -232,7 +238,7 @@ def _again(whole: SmallTenant) -> SmallTenant:
     "dials", [{}, {"wildcards": True}, {"reads": "none", "unobservable": "drop"}], ids=["default", "wildcards", "least"]
 )
 def test_who_writes_machines_keeps_the_string_by_which_identities_are_assigned(
-    whole: SmallTenant, dials: dict[str, object]
+    whole: SmallTenant, dials: dict[str, Any]
 ) -> None:
     """Managed Identity Operator beside Virtual Machine Contributor: the check inside a machine's write is unlogged."""
     tenant = _again(whole)
@@ -289,3 +295,71 @@ def _is_doubtful(role: RoleDefinition, name: str) -> bool:
         "yes",
         "no",
     )
+
+
+POOL: tuple[PermissionBlock, ...] = (
+    PermissionBlock(actions=(STARRED,)),
+    PermissionBlock(actions=(START, "Microsoft.Compute/*/virtualMachines/write")),
+    PermissionBlock(actions=("Microsoft.Compute/*",), not_actions=(STARRED,)),
+    PermissionBlock(actions=("*",), not_actions=("Microsoft.Compute/*/virtualMachines/write",)),
+    PermissionBlock(actions=("Microsoft.Compute/*/read", "Microsoft.Compute/virtualMachines/*/restart/action")),
+    PermissionBlock(actions=("Microsoft.Network/*", WRITE), not_actions=("Microsoft.Network/*/virtualNetworks/write",)),
+    PermissionBlock(actions=("Microsoft.Compute/*/start/action",)),
+    PermissionBlock(actions=("Microsoft.Compute/*/virtualMachines/*/start/action",)),
+)
+USABLE = (START, WRITE, "Microsoft.Compute/virtualMachines/restart/action", "Microsoft.Network/virtualNetworks/write")
+blocks = st.lists(st.sampled_from(POOL), min_size=1, max_size=2, unique=True)
+holdings = st.lists(st.tuples(blocks, st.sampled_from([SUB, APP])), min_size=1, max_size=3)
+
+
+@given(
+    holdings,
+    st.lists(st.sampled_from(USABLE), min_size=1, max_size=3, unique=True),
+    st.sampled_from(["", "first"]),
+    st.booleans(),
+)
+@settings(deadline=None, max_examples=25)
+def test_whatever_azure_means_a_plan_keeps_use_and_adds_nothing(
+    held: list[tuple[list[PermissionBlock], str]], used: list[str], named: str, wildcards: bool
+) -> None:
+    """For every meaning of every string: what was used stays allowed where it was, and no operation is new."""
+    tenant = SmallTenant()
+    tenant.silent()
+    user = tenant.principal(1)
+    ids = []
+    for number, (own, scope) in enumerate(held, start=1):
+        role = f"00000000-0000-4000-9000-{number:012d}"
+        tenant.roles = tenant.roles | {role: (f"role {number}", own)}
+        ids.append(tenant.assign(100 + number, user, role, scope))
+    for name in used:
+        evidence: dict[str, Any] = {"role_assignment_id": ids[0]} if named else {}
+        tenant.use(user, name, VM, **evidence)
+    plan = tenant.plan(wildcards=wildcards)
+    assert all(proposal.proof.holds for proposal in plan.proposals)
+    known = {id_: tuple(own) for id_, (_, own) in tenant.roles.items()}
+    known |= {role.definition.role_definition_id: role.definition.permissions for role in plan.roles}
+    after: list[tuple[tuple[PermissionBlock, ...], str]] = []
+    for id_, (own, scope) in zip(ids, held, strict=True):
+        proposal = proposal_for(plan, id_)
+        after += [(tuple(own), scope)] if proposal.kind == "keep" else []
+        after += [(known[one.role], one.scope) for one in proposal.assignments]
+    everything = [block for own, _ in (*held, *after) for block in own]
+    for meaning in naive.meanings(everything):
+        before = _allowed_at(VM, held, meaning)
+        left = _allowed_at(VM, after, meaning)
+        assert left <= before
+        assert {name for name in used if fold(name) in before} <= {name for name in used if fold(name) in left}
+
+
+def _allowed_at(place: str, held: Sequence[tuple[Sequence[PermissionBlock], str]], meaning: naive.Meaning) -> set[str]:
+    """Return the operations of the catalogue that assignments allow at a place, by one meaning of their strings."""
+    names = [fold(name) for name in OPERATIONS]
+    return {
+        name
+        for own, scope in held
+        if fold(place).startswith(fold(scope))
+        for block in own
+        for name in names
+        if any(naive.matches(text, name, generous=meaning("action", text)) for text in block.actions)
+        and not any(naive.matches(text, name, generous=meaning("not_action", text)) for text in block.not_actions)
+    }

@@ -15,6 +15,7 @@ from tests.rollout.room import BROAD, NARROW, RG, START, SUB, broad, guid, narro
 
 DONE = dt.datetime(2026, 10, 1, 12, tzinfo=dt.UTC)
 STOP = "Microsoft.Compute/virtualMachines/deallocate/action"
+STARRED = "Microsoft.Compute/virtualMachines/*/deallocate/action"
 ANN, GROUP = guid(1, "d"), guid(50, "d")
 
 
@@ -64,6 +65,23 @@ def test_a_refusal_that_the_removed_role_would_have_allowed_trips() -> None:
 def test_what_the_swap_did_not_take_away_does_not_trip(more: dict[str, Any]) -> None:
     """Before it, by somebody else, of another kind or place, or what the new assignment allows as well."""
     assert stands(refusal(**more), days=20).state == "closed"
+
+
+@pytest.mark.parametrize(
+    ("removed", "made", "state"),
+    [
+        ("Microsoft.Compute/*", STARRED, "tripped"),
+        (STARRED, STARRED, "closed"),
+        (STARRED, START, "tripped"),
+        (STARRED, "Microsoft.Compute/*", "closed"),
+    ],
+)
+def test_a_string_that_may_allow_it_answers_no_refusal_but_of_the_same_string(
+    removed: str, made: str, state: str
+) -> None:
+    """Whether `virtualMachines/*/deallocate/action` allows it, Azure does not say; the refusal may be the answer."""
+    roles = {BROAD: [PermissionBlock((removed,))], NARROW: [PermissionBlock((made,))]}
+    assert stands(refusal(), days=20, roles=roles).state == state
 
 
 def test_what_the_new_role_allows_elsewhere_only_trips() -> None:

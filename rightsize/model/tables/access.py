@@ -154,7 +154,7 @@ ACCESS_TABLES = (
     ),
     Table(
         "role_operations",
-        "one row a (role, operation) that the role grants over the catalogue",
+        "one row a (role, operation) that the role may grant over the catalogue; `X/*/y` may grant `X/y`",
         (
             key("role_definition_id", TEXT, "the role"),
             key("operation", TEXT, "the operation in ARM's spelling"),

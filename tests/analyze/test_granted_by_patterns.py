@@ -1,0 +1,53 @@
+"""What blocks grant, by columns: held to the algebra, which reads one operation at a time."""
+
+from __future__ import annotations
+
+import polars as pl
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rightsize.analyze.tenant import granted_by_patterns, with_doubt
+from rightsize.model.nouns import PermissionBlock
+from rightsize.rbac.algebra import grants
+from rightsize.rbac.permissions import Reading
+
+NAMES = ("a/b", "a/b/c", "a/c", "b/c", "a/b/b/c", "c")
+text = st.lists(st.sampled_from(["a", "b", "c", "*"]), min_size=1, max_size=4).map("/".join)
+texts = st.lists(text, max_size=2, unique=True).map(tuple)
+block = st.builds(PermissionBlock, actions=texts, not_actions=texts, condition=st.sampled_from([None, None, "c"]))
+roles = st.lists(st.lists(block, max_size=2), min_size=1, max_size=3)
+
+
+def _patterns(held: list[list[PermissionBlock]]) -> pl.DataFrame:
+    rows = [
+        (str(role), number, kind, pattern, one.condition)
+        for role, blocks in enumerate(held)
+        for number, one in enumerate(blocks)
+        for kind, patterns in (("action", one.actions), ("not_action", one.not_actions))
+        for pattern in patterns
+    ]
+    schema = {"role": pl.String, "block": pl.Int64, "kind": pl.String, "pattern": pl.String, "condition": pl.String}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+@given(roles)
+@settings(deadline=None, max_examples=100)
+def test_columns_grant_what_the_algebra_grants_by_each_reading(held: list[list[PermissionBlock]]) -> None:
+    """`yes` without a condition, `conditional` with one, and `doubtful` where the two readings differ."""
+    wanted = pl.DataFrame({"name": NAMES}).with_columns(plane=pl.lit("control"))
+    answers = {
+        (str(role), name, reading): grants(blocks, name, "control", reading)
+        for role, blocks in enumerate(held)
+        for name in NAMES
+        for reading in Reading
+    }
+    for reading in Reading:
+        found = granted_by_patterns(_patterns(held), wanted, reading)
+        rows = {(role, name): conditional for role, name, _, conditional in found.iter_rows()}
+        for role, name, read in answers:
+            if read is reading:
+                said = "no" if (role, name) not in rows else "conditional" if rows[role, name] else "yes"
+                assert answers[role, name, reading] == said
+    most = granted_by_patterns(_patterns(held), wanted)
+    for role, name, doubtful in with_doubt(most, _patterns(held)).select("role", "name", "doubtful").iter_rows():
+        assert doubtful == (answers[role, name, Reading.MOST] != answers[role, name, Reading.LEAST])
