@@ -125,7 +125,7 @@ def _judged(tenant: Tenant, profiles: pl.DataFrame, states: pl.DataFrame, held: 
         .join(facts, on=["name", "plane"])
         .join(states, on=["data", "rule"], how="left")
     )
-    state, verdict, reason = _log_state(), _verdict(), _reason()
+    state, verdict, reason = log_state(), _verdict(), _reason()
     judged = listed.with_columns(state=state).with_columns(verdict=verdict).with_columns(reason=reason)
     columns = ["profile_id", "name", "operation", "plane", "verdict", "reason"]
     open_ones = held.with_columns(verdict=pl.lit(Verdict.OUT_OF_COVERAGE.value))
@@ -157,7 +157,7 @@ def _facts(tenant: Tenant, granted: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([certain, judged.select(certain.columns)])
 
 
-def _log_state() -> pl.Expr:
+def log_state() -> pl.Expr:
     """Return the state of the logs that would show the operation, wherever it can be performed under the assignment.
 
     Below a subscription only the subscription's log counts. Higher up, a log counts where the operation can be
