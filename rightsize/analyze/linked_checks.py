@@ -10,7 +10,7 @@ from __future__ import annotations
 import polars as pl
 
 from rightsize.analyze.coverage import COVERED
-from rightsize.analyze.profiles import Profiles, log_state
+from rightsize.analyze.profiles import LINKED_ROWS, Profiles, log_state
 from rightsize.analyze.reasons import Unobservable, Verdict
 from rightsize.analyze.resources import kind_of, resource_of
 from rightsize.analyze.tenant import Tenant
@@ -18,9 +18,6 @@ from rightsize.rules.linked import linked_pairs
 from rightsize.rules.matching import first_match
 from rightsize.rules.tables import rows_of
 
-LINKED_ROWS = 2_000_000
-"""Rows that the profiles made of one may have because their holders made different writes. Beyond it all of them have
-the linked checks of any, which keeps more than it has to."""
 _SEPARATOR = "\n"
 
 
