@@ -10,7 +10,7 @@ from __future__ import annotations
 import polars as pl
 
 from rightsize.analyze.coverage import COVERED
-from rightsize.analyze.profiles import LINKED_ROWS, Profiles, log_state
+from rightsize.analyze.profiles import LINKED_ROWS, Profiles, log_state, operation_facts
 from rightsize.analyze.reasons import Unobservable, Verdict
 from rightsize.analyze.resources import kind_of, resource_of
 from rightsize.analyze.tenant import Tenant
@@ -91,17 +91,23 @@ def _unproved(
     writes = everybody.grants.filter(pl.col("plane") == "control").join(
         pairs, left_on="name", right_on="write", how="semi"
     )
-    known = everybody.operations.filter(pl.col("plane") == "control").select("name", "levels", "observable_by")
+    known = operation_facts(everybody, writes.select("name", "plane").unique()).filter(pl.col("plane") == "control")
     doubtful = held.filter(pl.col("plane") == "control").select("a", "name", doubtful=pl.lit(True)).unique()
     allowed = (
         everybody.assignments.select("a", "role", node="principal_id")
         .join(writes.select("role", "name"), on="role")
         .join(control, on="a")
-        .join(known, on="name", how="left")
+        .join(known.select("name", "levels", "observable_by", "why"), on="name", how="left")
         .join(doubtful, on=["a", "name"], how="left")
     )
     is_shown = ((pl.col("observable_by") == "activity_log") & (log_state() == COVERED)).fill_null(False)
-    may_be = ~is_shown | pl.col("doubtful").fill_null(False) | pl.col("name").is_in(by_nobody.unique().implode())
+    # What a service does on its own endpoint Azure Resource Manager never sees, nor does it check anything there.
+    elsewhere = (pl.col("why") == Unobservable.DATA_ENDPOINT.value).fill_null(False)
+    may_be = (
+        ~(is_shown | elsewhere)
+        | pl.col("doubtful").fill_null(False)
+        | pl.col("name").is_in(by_nobody.unique().implode())
+    )
     return (
         allowed.filter(may_be)
         .select("node", write="name")

@@ -133,7 +133,7 @@ def _held_of(of: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:
 
 def _judged(tenant: Tenant, profiles: pl.DataFrame, states: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:
     granted = profiles.select("role").unique().join(tenant.grants, on="role").select("name", "plane").unique()
-    facts = _facts(tenant, granted).join(rules_of(granted), on=["name", "plane"], how="left")
+    facts = operation_facts(tenant, granted).join(rules_of(granted), on=["name", "plane"], how="left")
     listed = (
         profiles.join(tenant.grants, on="role")
         .join(facts, on=["name", "plane"])
@@ -151,7 +151,7 @@ def _judged(tenant: Tenant, profiles: pl.DataFrame, states: pl.DataFrame, held: 
     ).sort("profile_id", "plane", "name")
 
 
-def _facts(tenant: Tenant, granted: pl.DataFrame) -> pl.DataFrame:
+def operation_facts(tenant: Tenant, granted: pl.DataFrame) -> pl.DataFrame:
     """Return `(name, plane, operation, observable_by, levels, why)` of the granted `(name, plane)`.
 
     Where nobody says for certain which plane an operation is on, it is judged on the plane of the grant: were it on the
