@@ -21,6 +21,8 @@ _KEY = (*_BASE, "held")
 # Rows that the profiles of one role and coverage may have because they hold different operations. Beyond it all hold
 # what any of them does: it keeps more than it has to, and is what a store full of unresolved names comes to.
 HELD_ROWS = 500_000
+# The same of linked checks, which depend on what its holders wrote; few holders write what asks for many.
+LINKED_ROWS = 5_000_000
 _HOLDING = (
     OutOfCoverage.QUARANTINED.value,
     OutOfCoverage.UNEXPLAINED_USE.value,
@@ -88,16 +90,28 @@ def may_be_crowded(tenant: Tenant, of: pl.DataFrame, operations: pl.DataFrame, p
         operations: `Profiles.operations`.
         principal_id: The principal.
     """
+    shown = tenant.operations.filter(pl.col("observable_by").is_not_null()).select("operation")
+    linked = operations.filter(pl.col("reason") == Unobservable.LINKED_CHECK.value).join(
+        shown, on="operation", how="semi"
+    )
+    holding = operations.filter(pl.col("reason").is_in(_HOLDING))
+    return any(
+        _are_many(tenant, of.join(part, on="profile_id", how="semi"), principal_id, most)
+        for part, most in ((holding, HELD_ROWS), (linked, LINKED_ROWS))
+    )
+
+
+def _are_many(tenant: Tenant, of: pl.DataFrame, principal_id: str, most: int) -> bool:
+    """Return whether the assignments of a role that reaches a principal could have so many rows together."""
     holders = tenant.membership.filter(pl.col("principal_id") == principal_id)["holder"]
     reached = tenant.assignments.filter(pl.col("principal_id").is_in(holders.implode()))
-    holding = operations.filter(pl.col("reason").is_in(_HOLDING))["profile_id"].unique()
-    held = of.filter(pl.col("profile_id").is_in(holding.implode())).join(reached, on=["role_assignment_id", "state"])
-    if held.is_empty():
+    concerned = of.join(reached, on=["role_assignment_id", "state"])
+    if concerned.is_empty():
         return False
     counts = tenant.assignments.group_by("role").agg(number=pl.len())
     sizes = tenant.grants.group_by("role").agg(size=pl.len())
-    large = counts.join(sizes, on="role").filter(pl.col("number").cast(pl.Int64) * pl.col("size") > HELD_ROWS)
-    return not held.join(large, on="role", how="semi").is_empty()
+    large = counts.join(sizes, on="role").filter(pl.col("number").cast(pl.Int64) * pl.col("size") > most)
+    return not concerned.join(large, on="role", how="semi").is_empty()
 
 
 def _data_sets(tenant: Tenant, data: pl.DataFrame) -> pl.DataFrame:
@@ -119,13 +133,13 @@ def _held_of(of: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:
 
 def _judged(tenant: Tenant, profiles: pl.DataFrame, states: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:
     granted = profiles.select("role").unique().join(tenant.grants, on="role").select("name", "plane").unique()
-    facts = _facts(tenant, granted).join(rules_of(granted), on=["name", "plane"], how="left")
+    facts = operation_facts(tenant, granted).join(rules_of(granted), on=["name", "plane"], how="left")
     listed = (
         profiles.join(tenant.grants, on="role")
         .join(facts, on=["name", "plane"])
         .join(states, on=["data", "rule"], how="left")
     )
-    state, verdict, reason = _log_state(), _verdict(), _reason()
+    state, verdict, reason = log_state(), _verdict(), _reason()
     judged = listed.with_columns(state=state).with_columns(verdict=verdict).with_columns(reason=reason)
     columns = ["profile_id", "name", "operation", "plane", "verdict", "reason"]
     open_ones = held.with_columns(verdict=pl.lit(Verdict.OUT_OF_COVERAGE.value))
@@ -137,7 +151,7 @@ def _judged(tenant: Tenant, profiles: pl.DataFrame, states: pl.DataFrame, held: 
     ).sort("profile_id", "plane", "name")
 
 
-def _facts(tenant: Tenant, granted: pl.DataFrame) -> pl.DataFrame:
+def operation_facts(tenant: Tenant, granted: pl.DataFrame) -> pl.DataFrame:
     """Return `(name, plane, operation, observable_by, levels, why)` of the granted `(name, plane)`.
 
     Where nobody says for certain which plane an operation is on, it is judged on the plane of the grant: were it on the
@@ -157,7 +171,7 @@ def _facts(tenant: Tenant, granted: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([certain, judged.select(certain.columns)])
 
 
-def _log_state() -> pl.Expr:
+def log_state() -> pl.Expr:
     """Return the state of the logs that would show the operation, wherever it can be performed under the assignment.
 
     Below a subscription only the subscription's log counts. Higher up, a log counts where the operation can be

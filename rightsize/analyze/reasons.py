@@ -115,7 +115,7 @@ SENTENCES: dict[str, str] = {
     Unobservable.DIRECTORY_READ: "the directory does not log what is read of it",
     Unobservable.OTHER_SERVICE: "a service beside the directory checks it, in logs of its own",
     Unobservable.ARM_READ: "Azure does not log reads of resources",
-    Unobservable.LINKED_CHECK: "it is checked inside the write of another resource and not logged by itself",
+    Unobservable.LINKED_CHECK: "it is checked inside the write of another resource, and no log names it there",
     Unobservable.DATA_ENDPOINT: "it runs on the service's own endpoint, which the Activity Log does not see",
     Unobservable.NOT_KNOWN_TO_BE_LOGGED: "no log is known to show it",
     Unobservable.NO_DIAGNOSTIC_INVENTORY: "it is not known which resources log their data plane",

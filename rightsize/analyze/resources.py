@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import polars as pl
 
@@ -28,6 +29,12 @@ def resource_of(place: str) -> pl.Expr:
 def kind_of(resource: str) -> pl.Expr:
     """Return the folded type of a folded top-level resource."""
     return pl.col(resource).str.extract(_KIND)
+
+
+def kind_at(place: str) -> str | None:
+    """Return the folded type of the top-level resource that a folded place is or lies in, None above resources."""
+    found = re.match(_KIND, place)
+    return found[1] if found else None
 
 
 def logged_kinds() -> list[str]:

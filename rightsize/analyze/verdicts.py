@@ -12,6 +12,7 @@ from rightsize.analyze.attribution import Attributed
 from rightsize.analyze.coverage import control_states, open_groups, read_states
 from rightsize.analyze.data_use import attribute_data_use, decide, doubts
 from rightsize.analyze.inputs import Inputs, schema_of
+from rightsize.analyze.linked_checks import with_linked_checks
 from rightsize.analyze.profiles import Profiles, build_profiles
 from rightsize.analyze.reasons import OutOfCoverage, Unused, Verdict
 from rightsize.analyze.resource_logs import data_states
@@ -78,6 +79,7 @@ def analyse(inputs: Inputs, window: Window, only: pl.Series | None = None, princ
     control = control_states(inputs, window, tenant)
     history = read_history(inputs, window, tenant, control)
     activations = use_of_activations(history.activations, use_by_day(inputs, window), tenant)
+    everybody = tenant
     if only is not None:
         tenant = tenant.held_by(only, _named_in(decided.usage, history.activations))
     usage, attributed = attribute_data_use(decided.usage, tenant, open_groups(inputs), history.activations)
@@ -90,6 +92,7 @@ def analyse(inputs: Inputs, window: Window, only: pl.Series | None = None, princ
     )
     held = _held(usage, attributed, doubts(decided, usage, attributed, tenant, inputs))
     profiles = build_profiles(judged, control, reads, data_states(inputs, window, judged), held)
+    profiles = with_linked_checks(profiles, judged, everybody, usage, control, held)
     used = _used(usage, attributed, tenant)
     rows = [
         _declared(used.drop("a", "name")),

@@ -102,6 +102,10 @@ def _proof(result: DemoResult) -> Iterator[str]:
         f"  this tenant's real needs are known: {total:,}, of which no log shows {truth.silent:,}; "
         f"the plan denies {len(truth.denied):,} of them"
     )
+    yield (
+        f"  needs that no rule knows: {sum(truth.unruled.values()):,} more, "
+        f"of which the plan denies {len(truth.unruled_denied):,}"
+    )
 
 
 def _told(example: Example) -> Iterator[str]:

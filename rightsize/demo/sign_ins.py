@@ -7,7 +7,7 @@ import datetime as dt
 import polars as pl
 
 from rightsize.demo.hashing import mixed, number
-from rightsize.demo.tenant import Habit, Principal, Tenant
+from rightsize.demo.tenant import UNRULED_CHECK, Habit, Principal, Tenant
 
 # Application ids of the services that tokens are for; Microsoft's, the same in every tenant.
 ARM = ("797f4846-ba00-4fd7-ba43-dac1f8f63013", "Windows Azure Service Management API")
@@ -33,7 +33,7 @@ _SCHEMA: dict[str, pl.DataType] = {
 
 def service_of(habit: Habit) -> tuple[str, str]:
     """Return the service that the token of a habit is for."""
-    if habit.kind in ("logged", "read", "linked"):
+    if habit.kind in ("logged", "read", "linked", UNRULED_CHECK):
         return ARM
     return _DATA_SERVICES.get(habit.operation.split("/")[0], ARM)
 

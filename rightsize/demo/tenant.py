@@ -14,9 +14,12 @@ from rightsize.demo.spec import TenantSpec
 PrincipalKind = Literal["user", "guest", "group", "app", "identity"]
 # What shows a use: the Activity Log, the storage log of the one account that has it, the log of another resource's
 # requests, or nothing.
-HabitKind = Literal["logged", "storage", "request", "read", "linked", "unlogged_data", "data_endpoint"]
+HabitKind = Literal["logged", "storage", "request", "read", "linked", "unruled_check", "unlogged_data", "data_endpoint"]
 Outcome = Literal["", "denied", "linked", "policy", "locked"]
-SILENT_KINDS = ("read", "linked", "unlogged_data", "data_endpoint")
+UNRULED_CHECK = "unruled_check"
+"""An operation that a provider is made up to check inside a write, as providers do that nobody has written down: the
+rules of linked checks do not have the pair, and must not."""
+SILENT_KINDS = ("read", "linked", UNRULED_CHECK, "unlogged_data", "data_endpoint")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
+from rightsize.analyze.reasons import Unobservable
 from rightsize.model.nouns import AssignmentState
 from rightsize.model.plan import ProposalKind
 from rightsize.propose.ends import said_of_end
@@ -208,7 +209,8 @@ def _kind(placements: Sequence[Placement]) -> ProposalKind:
 
 def _needed_reason(role: KnownRole, profile: Profile, needs: Needs, spare: int) -> str:
     used = (needs.why.get("used", 0) & role.granted).bit_count()
-    unseen = ((profile.reads | profile.linked | profile.hidden) & role.granted).bit_count()
+    kept = needs.why.get(Unobservable.LINKED_CHECK, 0) & ~needs.why.get("used", 0)
+    unseen = ((profile.reads | profile.linked | profile.hidden | kept) & role.granted).bit_count()
     open_ = (profile.open & role.granted).bit_count()
     text = f"all needed here: of {role.granted.bit_count()} operations {used} were used"
     if unseen:

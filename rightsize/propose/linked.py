@@ -37,7 +37,7 @@ def writes_within_reach(kept: Iterable[tuple[str, Writes]], membership: pl.DataF
 
     Args:
         kept: Folded holder of an assignment, and what stays of it.
-        membership: `(principal_id, holder)`: who reaches the assignments of whom.
+        membership: `(principal_id, holder)`: who reaches the assignments of whom, or may by activating a membership.
     """
     of_holder: dict[str, Writes] = defaultdict(Writes)
     for holder, writes in kept:

@@ -8,7 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+import polars as pl
+
+from rightsize.analyze.linked_checks import may_exist_below
 from rightsize.analyze.reasons import Unobservable as UnobservableReason
+from rightsize.analyze.resources import kind_at
 from rightsize.model.nouns import PermissionBlock
 from rightsize.propose.dials import Dials, Reads, Unobservable
 from rightsize.propose.granting_patterns import parts_granting, unlisted_parts
@@ -20,7 +24,7 @@ from rightsize.propose.roles import KnownRole, Need, RoleBook
 from rightsize.propose.scopes import group_at_least
 from rightsize.rbac.algebra import grants
 from rightsize.rbac.text import fold
-from rightsize.rules.operations import linked_writes, linkless_writes
+from rightsize.rules.linked import callable_checks, linked_writes, linkless_writes
 
 USED = "used"
 LIFECYCLE = "lifecycle"
@@ -56,7 +60,8 @@ class Profile:
     """How the unused operations of an assignment are judged, as sets.
 
     `reads`, `linked` and `hidden` are unobservable (reads of Resource Manager, linked checks, all else), `open` is
-    out of coverage, `unused` is proved unused. `reasons` has the set of each (verdict, reason).
+    out of coverage, `unused` is proved unused, and `covered` the part of it that a log proves, which shows calls and
+    no linked checks. `reasons` has the set of each (verdict, reason).
     """
 
     reads: int = 0
@@ -64,6 +69,7 @@ class Profile:
     hidden: int = 0
     open: int = 0
     unused: int = 0
+    covered: int = 0
     reasons: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
 
@@ -100,6 +106,7 @@ class NeedReader:
     _writes: dict[str, int] = field(default_factory=dict)
     _causes: dict[str, PermissionBlock] = field(default_factory=dict)
     _sets: Once = field(default_factory=Once)
+    _callable: dict[str | None, int] = field(default_factory=dict)
     polls: Polls = field(init=False)
 
     def __post_init__(self) -> None:
@@ -138,8 +145,11 @@ class NeedReader:
         reads = _Reads()
         if self.dials.unobservable is Unobservable.KEEP:
             here |= profile.hidden
-        linked = self.linked(profile.linked, self.staying(profile, use) | (around or Writes()))
+        linked = self.linked(scope, profile, self.staying(profile, use) | (around or Writes()))
+        if self.dials.reads is Reads.ALL:
+            linked &= ~profile.reads
         here |= linked
+        why[UnobservableReason.LINKED_CHECK] = linked
         by_scope = {target: part.operations for target, part in use.items()}
         if self.dials.lifecycle:
             self._add_lifecycle(role, by_scope, why)
@@ -153,7 +163,7 @@ class NeedReader:
             by_scope[target] = by_scope.get(target, 0) | extra
         by_scope[scope] = by_scope.get(scope, 0) | here
         for (_, reason), members in sorted(profile.reasons.items()):
-            if kept := members & here:
+            if kept := members & here & ~linked:
                 why[reason] = why.get(reason, 0) | kept
         parts = {
             target: (
@@ -167,11 +177,18 @@ class NeedReader:
         found = {word: self._sets[mask] for word, mask in why.items()}
         return Needs(self._without_repeats(scope, by_scope, parts), found)
 
-    def linked(self, linked: int, staying: Writes) -> int:
-        """Return the linked checks that a kept write can cause; a dial does not take them from a write that stays."""
+    def linked(self, scope: str, profile: Profile, staying: Writes) -> int:
+        """Return the linked checks that a kept write can cause; a dial does not take them from a write that stays.
+
+        Beside those that no log shows they are operations that a covered log does not name, and unlogged reads: of
+        whoever keeps the write Azure asks for them, whether the write was made in the window or not.
+        """
+        callable_too = profile.covered | profile.reads
+        if callable_too:
+            callable_too &= self._callable_below(scope)
         unknown = sorted(staying.unknown)
         found = []
-        for bit in bits_of(linked):
+        for bit in bits_of(profile.linked | callable_too):
             name = self.index.names[bit][1]
             if name not in self._writes:
                 block = PermissionBlock(actions=linked_writes(name), not_actions=linkless_writes(name))
@@ -183,6 +200,17 @@ class NeedReader:
             ):
                 found.append(bit)
         return self.index.mask_of_bits(found)
+
+    def _callable_below(self, scope: str) -> int:
+        """Return the operations that rules know as checked inside writes, as far as their types may exist there."""
+        kind = kind_at(scope)
+        if kind not in self._callable:
+            listed = self.index.granted_by([PermissionBlock(actions=callable_checks())])
+            bits = list(bits_of(listed))
+            names = pl.Series([fold(self.index.names[bit][1]) for bit in bits], dtype=pl.String)
+            there = may_exist_below(pl.Series([kind] * len(bits), dtype=pl.String), names)
+            self._callable[kind] = self.index.mask_of_bits(bit for bit, here in zip(bits, there, strict=True) if here)
+        return self._callable[kind]
 
     def status_reads(
         self, scope: str, profile: Profile, use: Mapping[str, Use], around: Writes | None = None

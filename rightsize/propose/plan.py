@@ -192,7 +192,7 @@ def stays_within_reach(reader: NeedReader, bench: Bench) -> Mapping[str, Writes]
     """Return for each folded holder the writes that stay with everybody who reaches its assignments."""
     return writes_within_reach(
         ((fold(subject.principal_id), _staying(subject, reader, bench)) for subject in bench.subjects),
-        bench.analysis.tenant.membership,
+        bench.analysis.tenant.may_reach,
     )
 
 

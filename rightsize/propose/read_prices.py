@@ -76,7 +76,9 @@ class _Pricer:
         # What is needed at whichever place costs the same.
         for polls in self._reader.status_reads("/", profile, use, around).values():
             anyway |= polls
-        linked = self._reader.linked(profile.linked, self._reader.staying(profile, use) | around)
+        # Where it is needed does not matter to what it costs.
+        linked = self._reader.linked("/", profile, self._reader.staying(profile, use) | around)
+        anyway |= linked
         near = 0
         for provider in {provider_of(name) for _, name in names}:
             near |= self._of_provider.get(provider, 0)

@@ -8,7 +8,7 @@ import polars as pl
 
 from rightsize.analyze.coverage import covered_subscriptions
 from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.reasons import Unobservable, Verdict
+from rightsize.analyze.reasons import Unobservable, Unused, Verdict
 from rightsize.analyze.scoping import containing
 from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.text import folded, place_of
@@ -72,7 +72,8 @@ def _profile(reasons: Mapping[tuple[str, str], int], index: OperationIndex) -> P
             hidden |= mask & ~index.reads
         else:
             hidden |= mask
-    return Profile(reads, linked, hidden, open_, unused, reasons)
+    covered = reasons.get((Verdict.UNUSED, Unused.COVERED), 0)
+    return Profile(reads, linked, hidden, open_, unused, covered, reasons)
 
 
 def place_uses(inputs: Inputs, analysis: Analysis, tenant: Tenant, index: OperationIndex) -> pl.DataFrame:

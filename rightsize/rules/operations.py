@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from rightsize.rules.layers import first_layer
-from rightsize.rules.matching import first_match, folded, matches, matches_any
+from rightsize.rules.matching import first_match, folded, matches_any
 from rightsize.rules.tables import rows_of
 
 PLANE_GUESSED = "plane_guessed"
@@ -122,22 +122,6 @@ def status_reads() -> tuple[tuple[str, str], ...]:
     status stands, or a type below it; a status at a location stands at its provider.
     """
     return tuple((row["pattern"], row["asked_by"]) for row in rows_of("operation_polls"))
-
-
-def linked_writes(linked: str) -> tuple[str, ...]:
-    """Return the patterns of the writes inside which `linked` is checked; any write where none is known."""
-    return _writes_of("linked_checks", linked) or ("*/write",)
-
-
-def linkless_writes(linked: str) -> tuple[str, ...]:
-    """Return the patterns of writes that can reference nothing for which `linked` is checked, whatever others do."""
-    return _writes_of("linkless_writes", linked)
-
-
-def _writes_of(rules: str, linked: str) -> tuple[str, ...]:
-    names = pl.DataFrame({"name": folded(pl.Series([linked]))})
-    rows = [row for row in rows_of(rules) if names.select(matches(pl.col("name"), row["linked"])).item()]
-    return tuple(row["write"] for row in rows)
 
 
 def _work(operations: pl.DataFrame) -> pl.DataFrame:

@@ -4,7 +4,8 @@ Which assignment allowed a call may rest on calls of others: of several that exp
 is credited. So the use of whoever shares an assignment with the principal is read too, where a role of that assignment
 may have allowed some of it; and where that use has a choice itself, the use of those who share what it may choose. What
 is read may be more than is needed and is never less: who shares what is decided by patterns, without what roles
-subtract, and by resource groups. Of everybody else's use nothing stays but where it was and when the last of it was.
+subtract, and by resource groups. Whoever shares an assignment and made writes inside which Azure checks others is read,
+too. Of everybody else's use nothing stays but where it was and when the last of it was.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from rightsize.analyze.text import folded as folded_text
 from rightsize.analyze.text import place_of
 from rightsize.model.tables import table
 from rightsize.rbac.text import fold
+from rightsize.rules.linked import causes_of_callable_checks
+from rightsize.rules.matching import matches_any
 from rightsize.store.ahead import Ahead
 from rightsize.store.concern_sql import ABOVE, ACTS, DOWN, GRANTS, GROWTH, UP
 from rightsize.store.connection import Store
@@ -142,9 +145,25 @@ class Concern:
         self._name_activations(made)
         while self._has_rows("c_new"):
             self._grow(loose)
+        self._settle_writers()
         run(f"""CREATE OR REPLACE TEMP TABLE c_wanted AS SELECT who FROM c_settled
             UNION ({DOWN.format(start="c_self")} SELECT holder FROM down)""")
         return made
+
+    def _settle_writers(self) -> None:
+        """Take in whoever shares an assignment with the principal and made writes that ask for linked checks.
+
+        What Azure asked of them their assignments have to allow, whichever of these allowed the write.
+        """
+        names = self._frame("SELECT DISTINCT folded FROM base.operation_names")
+        causes = names.filter(matches_any(pl.col("folded"), causes_of_callable_checks()))["folded"]
+        self._store.connection.execute(
+            """INSERT INTO c_settled SELECT DISTINCT who FROM c_actors
+            WHERE who IN (SELECT who FROM c_crowd) AND who NOT IN (SELECT who FROM c_settled) AND actor_key IN (
+                SELECT actor_key FROM base.usage_days WHERE plane = 'control' AND operation_key IN (
+                    SELECT operation_key FROM base.operation_names WHERE list_contains($causes, folded)))""",
+            {"causes": causes.to_list()},
+        )
 
     def _holders_of_use(self) -> pl.Series:
         return self._frame(f"""

@@ -84,6 +84,7 @@ class DemoResult:
             "replay": self.plan.replay,
             "needs": self.truth.needs,
             "needs under the plan": self.truth.answers,
+            "needs that no rule knows": self.truth.unruled,
         }
         for section, measures in sections.items():
             for measure, value in measures.items():

@@ -1,7 +1,8 @@
 """Holds a plan against a planted truth: is everything that the tenant really needs still allowed?
 
 The replay of a plan knows what logs show. A generated tenant also knows the reads, linked checks and unlogged data
-actions behind it, so here a plan that guesses wrongly about silence is found out.
+actions behind it, so here a plan that guesses wrongly about silence is found out. Some of its linked checks no rule
+knows: Azure has such, and they are counted apart, so that the figures of the others are no promise for them.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 import polars as pl
 
 from rightsize.analyze.inputs import schema_of
+from rightsize.demo.tenant import UNRULED_CHECK
 from rightsize.model.plan import Plan
 from rightsize.model.role_forms import permissions_to_json
 from rightsize.rbac.scopes import parse_scope
@@ -30,11 +32,15 @@ class TruthCheck:
         needs: Number of needs by what shows them: used, read, linked, unlogged_data, data_endpoint, out_of_coverage.
         answers: Number of needs by answer: yes, conditional, eligible or no.
         denied: The needs that are refused.
+        unruled: Number of needs beside these that no rule knows, by answer.
+        unruled_denied: Those of them that are refused.
     """
 
     needs: Mapping[str, int]
     answers: Mapping[str, int]
     denied: Sequence[Mapping[str, Any]]
+    unruled: Mapping[str, int]
+    unruled_denied: Sequence[Mapping[str, Any]]
 
     @property
     def silent(self) -> int:
@@ -43,7 +49,12 @@ class TruthCheck:
 
     def document(self) -> dict[str, Any]:
         """Return it as plain values."""
-        return {"needs": dict(self.needs), "answers": dict(self.answers), "denied": list(self.denied)}
+        return {
+            "needs": dict(self.needs),
+            "answers": dict(self.answers),
+            "denied": list(self.denied),
+            "unruled": {"answers": dict(self.unruled), "denied": list(self.unruled_denied)},
+        }
 
 
 def check_plan(db: Path, plan: Plan, needs: Sequence[Mapping[str, Any]]) -> TruthCheck:
@@ -64,10 +75,17 @@ def check_plan(db: Path, plan: Plan, needs: Sequence[Mapping[str, Any]]) -> Trut
         tenant.access.decide(need["principal_id"], need["operation"], need["plane"], parse_scope(need["scope"])).allowed
         for need in needs
     ]
+    asked = list(zip(needs, answers, strict=True))
+    known, unruled = (
+        [(need, answer) for need, answer in asked if (need["kind"] == UNRULED_CHECK) is apart]
+        for apart in (False, True)
+    )
     return TruthCheck(
-        dict(sorted(Counter(need["kind"] for need in needs).items())),
-        dict(sorted(Counter(answers).items())),
-        [need for need, answer in zip(needs, answers, strict=True) if answer == "no"],
+        dict(sorted(Counter(need["kind"] for need, _ in known).items())),
+        dict(sorted(Counter(answer for _, answer in known).items())),
+        [need for need, answer in known if answer == "no"],
+        dict(sorted(Counter(answer for _, answer in unruled).items())),
+        [need for need, answer in unruled if answer == "no"],
     )
 
 

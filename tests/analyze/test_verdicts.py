@@ -181,7 +181,7 @@ def test_counted_rows_leave_out_what_the_assignment_used(owner: Tiny) -> None:
 
 
 def test_assignments_that_are_judged_alike_share_a_profile(owner: Tiny) -> None:
-    owner.assign("a", "p", "owner").assign("b", "q", "owner", RG).assign("c", "p", "owner", "/subscriptions/s2").cover()
+    owner.assign("a", "p", "owner").assign("b", "q", "owner", RG).assign("c", "r", "owner", "/subscriptions/s2").cover()
     profiles = dict(owner.analyse().profiles.select("role_assignment_id", "profile_id").iter_rows())
     assert profiles["a"] == profiles["b"] != profiles["c"]
 

@@ -103,6 +103,15 @@ def test_the_plan_takes_nothing_that_is_needed(made: DemoResult) -> None:
     assert made.truth.denied == []
 
 
+def test_what_no_rule_knows_is_counted_apart(made: DemoResult) -> None:
+    """Such needs are in no other figure, and the plan denies some: what it cannot know, it cannot keep."""
+    assert "unruled_check" not in made.truth.needs
+    assert sum(made.truth.unruled.values()) == 5
+    assert made.truth.unruled["no"] == len(made.truth.unruled_denied) > 0
+    told = {row["measure"]: row["value"] for row in made.rows() if row["section"] == "needs that no rule knows"}
+    assert told == made.truth.unruled
+
+
 def test_orphans_go_and_emergency_access_stays(folder: Path) -> None:
     """What the truth says of whole assignments, the plan says too."""
     truth = json.loads((folder / "truth.json").read_text(encoding="utf-8"))

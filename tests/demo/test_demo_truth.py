@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
+from rightsize.rules.linked import linked_pairs
 from tests.ingest.parsing import staged
 from tests.tenants.oracle import Oracle
 from tests.tenants.records import Row, activity, members, records, requests, storage
@@ -105,8 +107,28 @@ def test_silent_needs_are_in_no_log(demo_truth: Truth, rows: list[Row]) -> None:
     silent = {
         (n["principal_id"], n["operation"]) for n in demo_truth["needs"] if n["kind"] not in ("used", "out_of_coverage")
     }
-    assert {need["kind"] for need in demo_truth["needs"]} >= {"read", "linked", "unlogged_data", "data_endpoint"}
+    assert {need["kind"] for need in demo_truth["needs"]} >= {
+        "read",
+        "linked",
+        "unruled_check",
+        "unlogged_data",
+        "data_endpoint",
+    }
     assert {(row.principal_id, row.operation) for row in rows if row.category == "Administrative"} & silent == set()
+
+
+def test_no_rule_knows_the_checks_that_are_made_up(demo_truth: Truth, rows: list[Row]) -> None:
+    """Nor do the rules name what their holders wrote as a cause; of the other logged checks they do."""
+    made: dict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        made[str(row.principal_id)].add(row.operation.lower())
+    known = {need["kind"]: [] for need in demo_truth["needs"]}
+    for need in demo_truth["needs"]:
+        writes = pl.Series(sorted(made[need["principal_id"]]), dtype=pl.String)
+        known[need["kind"]].append(not linked_pairs(pl.Series([need["operation"].lower()]), writes).is_empty())
+    assert len(known["unruled_check"]) == 5
+    assert not any(known["unruled_check"])
+    assert sum(known["linked"]) == 4
 
 
 def test_every_need_is_granted_by_the_assignment_that_it_is_credited_to(demo_truth: Truth, oracle: Oracle) -> None:

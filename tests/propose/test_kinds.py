@@ -422,7 +422,7 @@ def test_siblings_of_what_a_write_refers_to_are_read_too() -> None:
     plan = tenant.plan(reads="sibling")
     found = {text for role, _ in _places(plan, assignment) for text in strings(plan, role)}
     assert "Microsoft.Network/virtualNetworks/subnets/read" in found
-    assert "Microsoft.Storage/storageAccounts/read" not in found
+    assert "Microsoft.Authorization/roleAssignments/read" not in found
 
 
 def test_lifecycle_adds_the_siblings_of_what_was_created() -> None:

@@ -183,11 +183,6 @@ def test_reading_the_control_plane_weakens_no_layer() -> None:
     assert annotated("Microsoft.Compute/virtualMachines/extensions/write")["layer"] == "host_integrity"
 
 
-def test_a_linked_check_without_a_rule_may_stand_in_any_write() -> None:
-    assert rules.linked_writes("Microsoft.Web/serverFarms/Join/action")[0] == "Microsoft.Web/sites/write"
-    assert rules.linked_writes("Contoso.Things/things/join/action") == ("*/write",)
-
-
 def test_role_assignments_can_be_made_at_every_level_and_machines_only_below() -> None:
     names = pl.Series(["microsoft.authorization/roleassignments/write", "microsoft.compute/virtualmachines/write"])
     assert rules.scope_levels(names).to_list() == ["tenant management_group below", "below"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,22 @@ from rightsize.workflow.demo import STORE
 from rightsize.workflow.judged import JudgedPrincipal, judge_from
 from rightsize.workflow.told import tell
 
+TWELVE_OPERATIONS = tuple(f"microsoft.test/kind{number}/{verb}" for number in range(6) for verb in ("write", "delete"))
+CHECKED_AND_WRITES = (
+    "microsoft.compute/disks/begingetaccess/action",
+    "microsoft.storage/storageaccounts/listkeys/action",
+    "microsoft.compute/disks/write",
+    "microsoft.compute/disks/delete",
+    "microsoft.operationalinsights/workspaces/sharedkeys/action",
+    "microsoft.authorization/policyassignments/exempt/action",
+    "microsoft.compute/snapshots/write",
+    "microsoft.insights/diagnosticsettings/write",
+    "microsoft.compute/virtualmachines/write",
+    "microsoft.authorization/policyexemptions/write",
+    "microsoft.insights/components/write",
+    "microsoft.compute/virtualmachines/delete",
+)
+"""Six that are checked inside writes, or look like it, and six that they are checked in, or look like it."""
 SOME = 8
 """Of the demo's principals every eighth is asked."""
 DAYS = 90
@@ -92,6 +109,20 @@ def test_what_logs_name_beside_calls_is_credited_alike(tmp_path: Path) -> None:
         assert {who: differs for who, differs in found.items() if differs} == {}
 
 
+def test_what_others_of_a_group_wrote_decides_its_linked_checks_alike(tmp_path: Path) -> None:
+    """What Azure checked inside the write of a member, the group's assignment allowed, whichever allowed the write."""
+    with open_store(tmp_path / "linked.duckdb", read_only=False) as store:
+        _fill(store, random.Random(6), operations=CHECKED_AND_WRITES)  # noqa: S311
+        _cover_window(store)
+        whole = _whole(store)
+        shown = whole.analysis.profile_operations.filter(pl.col("operation") == CHECKED_AND_WRITES[0])
+        assert {"linked_check", "covered"} <= set(shown["reason"])
+        found = {
+            name: _differs(store, whole, name) for name in (*(f"user{n}" for n in range(0, 24, 2)), "group1", "group4")
+        }
+        assert {who: differs for who, differs in found.items() if differs} == {}
+
+
 def test_a_name_means_whom_it_means_in_an_analysis_of_everybody(demo_store: Store) -> None:
     """A UPN means the principal that it means in an analysis of everything."""
     user, upn = demo_store.frame("""
@@ -118,15 +149,16 @@ def _things(view: View, node: str) -> set[str]:
     return {graph.names[thing] for thing, bit in frame.things.items() if had >> bit & 1} - {node}
 
 
-def _fill(store: Store, draw: random.Random, *, named: bool = False) -> None:
+def _fill(
+    store: Store, draw: random.Random, *, named: bool = False, operations: Sequence[str] = TWELVE_OPERATIONS
+) -> None:
     """Write a small tenant into a store: 24 users share 8 groups in two halves of the tenant, and 3 roles overlap.
 
     With `named`, logs name assignments, whoever holds them, and activations of eligibilities of groups.
     """
-    kinds = [f"microsoft.test/kind{number}" for number in range(6)]
-    operations = [f"{kind}/{verb}" for kind in kinds for verb in ("write", "delete")]
     scopes = ["/subscriptions/s1", "/subscriptions/s1/resourcegroups/a", "/subscriptions/s1/resourcegroups/b"]
-    roles = {"all": ["microsoft.test/*"], "some": [f"{kind}/*" for kind in kinds[:3]], "one": operations[4:6]}
+    some = sorted({f"{name.rpartition('/')[0]}/*" for name in operations[:6]})
+    roles = {"all": ["microsoft.*"], "some": some, "one": list(operations[4:6])}
     patterns = pl.DataFrame({"role_definition_id": list(roles), "pattern": list(roles.values())}).explode("pattern")
     granted = [(role, one) for role, pattern in patterns.rows() for one in operations
                if one.startswith(pattern.removesuffix("*"))]  # fmt: skip
@@ -167,6 +199,15 @@ def _fill(store: Store, draw: random.Random, *, named: bool = False) -> None:
         columns = [row[0] for row in store.connection.execute(f"DESCRIBE base.{name}").fetchall()]
         known = ", ".join(f'"{column}"' for column in rows[0] if column in columns)
         store.connection.execute(f"INSERT INTO base.{name} ({known}) SELECT {known} FROM filled")
+
+
+def _cover_window(store: Store) -> None:
+    """Say that the Activity Log of the subscription covers the days before and after all use."""
+    days = [dt.date(2026, 3, 1) - dt.timedelta(days=back) for back in range(DAYS)]
+    rows = [{"source": "activity_log", "category": "Administrative", "scope": "/subscriptions/s1", "day": day,
+             "events": 1, "state": "observed"} for day in days]  # fmt: skip
+    store.connection.register("covered", pl.DataFrame(rows))
+    store.connection.execute("INSERT INTO base.coverage BY NAME SELECT * FROM covered")
 
 
 def _name_assignments(tables: dict[str, list[dict[str, Any]]], draw: random.Random) -> None:

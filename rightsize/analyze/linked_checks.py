@@ -1,0 +1,196 @@
+"""Linked checks of operations that are called by themselves too: which of them no log can prove unused.
+
+Azure checks `storageAccounts/listKeys/action` of whoever writes a diagnostic setting, and the log of that write does
+not name it. So it proves nothing that a covered log lacks the operation, while somebody whom the assignment reaches
+made such a write, or may have made one that no log shows. Whoever made none, and cannot have, was not asked for it.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from rightsize.analyze.coverage import COVERED
+from rightsize.analyze.profiles import LINKED_ROWS, Profiles, log_state, operation_facts
+from rightsize.analyze.reasons import Unobservable, Verdict
+from rightsize.analyze.resources import kind_of, resource_of
+from rightsize.analyze.tenant import Tenant
+from rightsize.rules.linked import linked_pairs
+from rightsize.rules.matching import first_match
+from rightsize.rules.tables import rows_of
+
+_SEPARATOR = "\n"
+
+
+def with_linked_checks(
+    profiles: Profiles,
+    judged: Tenant,
+    everybody: Tenant,
+    usage: pl.DataFrame,
+    control: pl.DataFrame,
+    held: pl.DataFrame,
+) -> Profiles:
+    """Return the profiles in which an unused operation is `unobservable` where a write may have needed it.
+
+    Args:
+        profiles: `build_profiles` of the judged assignments.
+        judged: The tenant with the judged assignments.
+        everybody: The tenant with all assignments of everybody whom a judged one reaches.
+        usage: The calls of the window, as `usage.observe` has them.
+        control: `coverage.control_states` of everybody's assignments.
+        held: `(a, name, plane)`: operations that may have been used, whatever the logs cover.
+    """
+    proved = profiles.operations.filter(
+        (pl.col("plane") == "control") & (pl.col("verdict") == Verdict.UNUSED.value) & (pl.col("reason") == COVERED)
+    ).select("profile_id", checked="name")
+    made = usage.filter((pl.col("plane") == "control") & (pl.col("events") > 0)).select("principal_id", "name")
+    granted = everybody.grants.filter(pl.col("plane") == "control")
+    pairs = linked_pairs(proved["checked"], pl.concat([granted["name"], made["name"]]))
+    if pairs.is_empty():
+        return profiles
+    by_caller = made.drop_nulls().unique().join(pairs, left_on="name", right_on="write")
+    unproved = _unproved(everybody, made.filter(pl.col("principal_id").is_null())["name"], pairs, control, held)
+    asked = pl.concat([by_caller.select("checked", node="principal_id"), unproved])
+    needed = (
+        judged.assignments.select("a", "place", holder="principal_id")
+        .join(_checks_of_holders(judged, everybody, asked), on="holder")
+        .join(profiles.of, on="a")
+        .join(proved, on=["profile_id", "checked"], how="semi")
+    )
+    kinds = needed.with_columns(resource=resource_of("place")).select(kind_of("resource")).to_series()
+    there = needed.filter(may_exist_below(kinds, needed["checked"]))
+    return _split(profiles, there.select("a", "profile_id", "checked").unique())
+
+
+def may_exist_below(kinds: pl.Series, checked: pl.Series) -> pl.Series:
+    """Return whether something that each operation is checked on may exist at or below a scope.
+
+    Below a resource there is nothing but its own child types and what extends any resource. Above resources no listing
+    excludes a type: what it lacks, its reader may not have been allowed to see.
+
+    Args:
+        kinds: Folded type of the top-level resource that a scope is or lies in, null above resources.
+        checked: Folded operations.
+    """
+    own = checked.str.split("/").list.head(2).list.join("/")
+    extends = first_match(own, [row["pattern"] for row in rows_of("extension_types")]).is_not_null()
+    return kinds.is_null() | (kinds == own) | extends
+
+
+def _unproved(
+    everybody: Tenant, by_nobody: pl.Series, pairs: pl.DataFrame, control: pl.DataFrame, held: pl.DataFrame
+) -> pl.DataFrame:
+    """Return `(checked, node)` of holders of assignments that allow a write which no log proves unused.
+
+    Args:
+        everybody: The tenant.
+        by_nobody: Operations that somebody called whom no listing resolves: it may have been anybody.
+        pairs: `rules.linked.linked_pairs`.
+        control: As in `with_linked_checks`.
+        held: As in `with_linked_checks`.
+    """
+    writes = everybody.grants.filter(pl.col("plane") == "control").join(
+        pairs, left_on="name", right_on="write", how="semi"
+    )
+    known = operation_facts(everybody, writes.select("name", "plane").unique()).filter(pl.col("plane") == "control")
+    doubtful = held.filter(pl.col("plane") == "control").select("a", "name", doubtful=pl.lit(True)).unique()
+    allowed = (
+        everybody.assignments.select("a", "role", node="principal_id")
+        .join(writes.select("role", "name"), on="role")
+        .join(control, on="a")
+        .join(known.select("name", "levels", "observable_by", "why"), on="name", how="left")
+        .join(doubtful, on=["a", "name"], how="left")
+    )
+    is_shown = ((pl.col("observable_by") == "activity_log") & (log_state() == COVERED)).fill_null(False)
+    # What a service does on its own endpoint Azure Resource Manager never sees, nor does it check anything there.
+    elsewhere = (pl.col("why") == Unobservable.DATA_ENDPOINT.value).fill_null(False)
+    may_be = (
+        ~(is_shown | elsewhere)
+        | pl.col("doubtful").fill_null(False)
+        | pl.col("name").is_in(by_nobody.unique().implode())
+    )
+    return (
+        allowed.filter(may_be)
+        .select("node", write="name")
+        .unique()
+        .join(pairs, on="write")
+        .select("checked", "node")
+        .unique()
+    )
+
+
+def _checks_of_holders(judged: Tenant, everybody: Tenant, asked: pl.DataFrame) -> pl.DataFrame:
+    """Return `(holder, checked)`: of everybody who reaches a holder, through any assignment of theirs.
+
+    Args:
+        judged: The tenant with the judged assignments.
+        everybody: The tenant.
+        asked: `(checked, node)`: of callers, and of holders of assignments.
+    """
+    # Few distinct sets stand for many pairs: a group has tens of thousands of members.
+    sets = (
+        asked.unique()
+        .sort("node", "checked")
+        .group_by("node", maintain_order=True)
+        .agg(checks=pl.col("checked").str.join(_SEPARATOR))
+    )
+    holders = judged.assignments.select(holder="principal_id").unique()
+    reach = everybody.may_reach.join(holders, on="holder", how="semi").select("holder", person="principal_id")
+    through = everybody.may_reach.join(reach, left_on="principal_id", right_on="person", how="semi")
+    of_person = pl.concat(
+        [
+            through.join(sets, left_on="holder", right_on="node").select("checks", person="principal_id"),
+            sets.select("checks", person="node"),
+        ]
+    ).unique()
+    found = reach.join(of_person, on="person").select("holder", "checks").unique()
+    return found.select("holder", checked=pl.col("checks").str.split(_SEPARATOR)).explode("checked").unique()
+
+
+def _split(profiles: Profiles, needed: pl.DataFrame) -> Profiles:
+    """Give assignments with linked checks profiles of their own, equal ones the same.
+
+    Args:
+        profiles: The profiles.
+        needed: `(a, profile_id, checked)`.
+    """
+    sets = (
+        needed.sort("a", "checked")
+        .group_by("a", "profile_id", maintain_order=True)
+        .agg(checks=pl.col("checked").str.join(_SEPARATOR))
+    )
+    sets = _together_where_crowded(sets, needed, profiles.operations)
+    made = sets.select("profile_id", "checks").unique().sort("profile_id", "checks").with_row_index("number")
+    # Beyond the numbers that are taken; which one it is says nothing.
+    taken = profiles.operations.select(pl.col("profile_id").max()).cast(pl.Int64)
+    made = made.join(taken.rename({"profile_id": "taken"}), how="cross").select(
+        "profile_id", "checks", new_id=pl.col("taken") + 1 + pl.col("number").cast(pl.Int64)
+    )
+    own = sets.join(made, on=["profile_id", "checks"]).select("a", "new_id")
+    of = profiles.of.join(own, on="a", how="left").select("a", profile_id=pl.coalesce("new_id", "profile_id")).sort("a")
+    linked = made.select(
+        name=pl.col("checks").str.split(_SEPARATOR), profile_id="new_id", plane=pl.lit("control"), linked=pl.lit(True)
+    ).explode("name")
+    copies = made.join(profiles.operations, on="profile_id").with_columns(profile_id="new_id")
+    judged = copies.join(linked, on=["profile_id", "name", "plane"], how="left").with_columns(
+        verdict=pl.when("linked").then(pl.lit(Verdict.UNOBSERVABLE.value)).otherwise("verdict"),
+        reason=pl.when("linked").then(pl.lit(Unobservable.LINKED_CHECK.value)).otherwise("reason"),
+    )
+    kept = profiles.operations.join(of, on="profile_id", how="semi")
+    rows = pl.concat([kept, judged.select(kept.columns)])
+    return Profiles(of, rows.sort("profile_id", "plane", "name"))
+
+
+def _together_where_crowded(sets: pl.DataFrame, needed: pl.DataFrame, operations: pl.DataFrame) -> pl.DataFrame:
+    """Return the sets, where those of one profile would make too many rows the union of them all."""
+    sizes = operations.group_by("profile_id").agg(size=pl.len().cast(pl.Int64))
+    rows = (
+        sets.group_by("profile_id").agg(number=pl.col("checks").n_unique().cast(pl.Int64)).join(sizes, on="profile_id")
+    )
+    crowded = rows.filter(pl.col("number") * pl.col("size") > LINKED_ROWS)
+    union = (
+        needed.join(crowded, on="profile_id", how="semi")
+        .group_by("profile_id")
+        .agg(union=pl.col("checked").unique().sort().str.join(_SEPARATOR))
+    )
+    joined = sets.join(union, on="profile_id", how="left", maintain_order="left")
+    return joined.select("a", "profile_id", checks=pl.coalesce("union", "checks"))
