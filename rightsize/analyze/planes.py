@@ -14,7 +14,7 @@ import polars as pl
 
 from rightsize.analyze.activation_use import ACTIVATIONS_SCHEMA
 from rightsize.analyze.inputs import schema_of
-from rightsize.analyze.reasons import Verdict, sentence
+from rightsize.analyze.reasons import OutOfCoverage, Verdict, sentence
 from rightsize.analyze.scores import SCORE_COLUMNS, bucket_of
 from rightsize.analyze.verdicts import VERDICTS_SCHEMA
 from rightsize.analyze.window import Window
@@ -112,6 +112,7 @@ def ledger(plane: PlaneAnalysis, holders: dict[str, list[str]], principal_id: st
     mine = plane.verdicts.join(held.select("role_assignment_id", "state"), on=["role_assignment_id", "state"])
     own = pl.col("principal_id") == principal_id
     used = mine.filter(pl.col("verdict") == Verdict.USED.value)
+    days_ago = plane.window.days_ago(pl.col("last_seen"))
     counted = (
         mine.group_by("role_assignment_id", "state", "plane", "verdict", "reason")
         .agg(pl.col("operations").sum())
@@ -142,6 +143,10 @@ def ledger(plane: PlaneAnalysis, holders: dict[str, list[str]], principal_id: st
         ],
         "used": used.sort("last_seen", "operation", descending=[True, False], nulls_last=True)
         .select("principal_id", *_USE, "role_assignment_id", "state", "reason")
+        .to_dicts(),
+        "used_earlier": mine.filter(pl.col("reason") == OutOfCoverage.USED_BEFORE_WINDOW.value)
+        .sort("last_seen", "operation", descending=[True, False], nulls_last=True)
+        .select("principal_id", *_USE, "role_assignment_id", "state", days_ago=days_ago)
         .to_dicts(),
         "unexplained": plane.verdicts.filter(own & (pl.col("verdict") == Verdict.UNEXPLAINED.value))
         .select(*_USE, "reason")

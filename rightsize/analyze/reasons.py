@@ -71,6 +71,7 @@ class OutOfCoverage(StrEnum):
     SCOPE_TREE_UNKNOWN = "scope_tree_unknown"
     NO_LOG_LOADED = "no_log_loaded"
     QUARANTINED = "quarantined"
+    USED_BEFORE_WINDOW = "used_before_window"
     UNEXPLAINED_USE = "unexplained_use"
     UNMAPPED_USE = "unmapped_use"
     ROLE_DEFINITION_MISSING = "role_definition_missing"
@@ -132,6 +133,7 @@ SENTENCES: dict[str, str] = {
     OutOfCoverage.SCOPE_TREE_UNKNOWN: "it is not known which subscriptions lie below the scope",
     OutOfCoverage.NO_LOG_LOADED: "no log that could show it is loaded",
     OutOfCoverage.QUARANTINED: "its only use lies inside a quarantined window",
+    OutOfCoverage.USED_BEFORE_WINDOW: "it was used before the window, on a day that is loaded and not forgotten",
     OutOfCoverage.UNMAPPED_USE: "the log names operations of the service that no rule maps to a permission",
     OutOfCoverage.UNEXPLAINED_USE: "it may have allowed a call whose actor, groups or place are not known",
     OutOfCoverage.ROLE_DEFINITION_MISSING: "the role definition is not loaded, so its operations are not known",

@@ -10,7 +10,8 @@ from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.text import folded, place_of
 from rightsize.analyze.window import Window
 
-_KEYS = ("principal_id", "principal_name", "name", "place", "plane", "evidence")
+CALL = ("principal_id", "principal_name", "name", "place", "plane", "evidence")
+"""What makes one row of `observe`: who did what where, and under which evidence."""
 
 
 def observe(inputs: Inputs, window: Window) -> pl.DataFrame:
@@ -27,7 +28,7 @@ def observe(inputs: Inputs, window: Window) -> pl.DataFrame:
     kept = pl.when(pl.col("clean") > 0)
     rows = (
         use_by_day(inputs, window)
-        .group_by(_KEYS)
+        .group_by(CALL)
         .agg(
             pl.col("operation").min(),
             pl.col("scope").min(),
@@ -42,13 +43,13 @@ def observe(inputs: Inputs, window: Window) -> pl.DataFrame:
             denied=pl.col("denied").fill_null(0).sum(),
         )
         .collect()
-        .sort(_KEYS)
+        .sort(CALL)
         .with_row_index("u")
     )
     is_clean = pl.col("clean") > 0
     return rows.select(
         "u",
-        *_KEYS,
+        *CALL,
         "operation",
         "scope",
         "denied",

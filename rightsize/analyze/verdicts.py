@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import polars as pl
@@ -11,6 +12,7 @@ from rightsize.analyze.activations import covered_assignments, read_history
 from rightsize.analyze.attribution import Attributed
 from rightsize.analyze.coverage import control_states, open_groups, read_states
 from rightsize.analyze.data_use import attribute_data_use, decide, doubts
+from rightsize.analyze.earlier_use import credit_earlier, earlier_calls, earlier_operations, earlier_rows
 from rightsize.analyze.inputs import Inputs, schema_of
 from rightsize.analyze.profiles import Profiles, build_profiles
 from rightsize.analyze.reasons import OutOfCoverage, Unused, Verdict
@@ -41,14 +43,17 @@ class Analysis:
 
     Attributes:
         window: The days it speaks of.
-        verdicts: As the table `verdicts`: used and unexplained rows singly, the rest counted.
+        verdicts: As the table `verdicts`: used and unexplained rows singly, one row for each operation that was used
+            before the window only, the rest counted.
         profiles: One row a (role_assignment_id, state); assignments of one profile are judged alike.
-        profile_operations: For each profile the verdict of each granted operation *unless a used row of the
-            assignment names it*.
+        profile_operations: For each profile the verdict of each granted operation *unless a row of the assignment
+            names it*.
         tenant: The prepared tenant that it rests on, for scores and findings: what was judged of it.
         usage: The calls of the window (`usage.observe`), refused ones included.
         activations: As the table `activations`, of the window and before.
         credited: `(u, a)`: the calls of `usage` and the assignments that they are credited to.
+        earlier: As the used rows of `verdicts`: use before the window that still counts, where the window does not
+            show it at that place under the same assignment; the reason is `used_before_window`.
         covered: `a` of the assignments whose logs cover every day of the window.
     """
 
@@ -60,6 +65,7 @@ class Analysis:
     usage: pl.DataFrame
     activations: pl.DataFrame
     credited: pl.DataFrame
+    earlier: pl.DataFrame
     covered: pl.Series
 
 
@@ -74,13 +80,20 @@ def analyse(inputs: Inputs, window: Window, only: pl.Series | None = None, princ
         principal_id: Judge what is not used only where it is granted to this principal.
     """
     tenant = read_tenant(inputs)
-    decided = decide(_spelt_as_catalogued(observe(inputs, window), tenant), inputs)
+    calls = observe(inputs, window)
+    decided = decide(_spelt_as_catalogued(calls, tenant), inputs)
+    before = decide(_spelt_as_catalogued(earlier_calls(inputs, window, calls), tenant), inputs)
     control = control_states(inputs, window, tenant)
     history = read_history(inputs, window, tenant, control)
     activations = use_of_activations(history.activations, use_by_day(inputs, window), tenant)
     if only is not None:
-        tenant = tenant.held_by(only, _named_in(decided.usage, history.activations))
-    usage, attributed = attribute_data_use(decided.usage, tenant, open_groups(inputs), history.activations)
+        named = pl.concat([decided.usage["evidence"], before.usage["evidence"]])
+        tenant = tenant.held_by(only, _named_in(named, history.activations))
+    groups = open_groups(inputs)
+    usage, attributed = attribute_data_use(decided.usage, tenant, groups, history.activations)
+    past, past_attributed = credit_earlier(
+        before.usage, tenant, groups, history.activations, attributed.used["a"].unique()
+    )
     judged = tenant if principal_id is None else tenant.reaching(principal_id)
     dormant = history.dormant.filter(~history.dormant.is_in(attributed.used["a"].implode()))
     reads = read_states(inputs, window, judged).with_columns(
@@ -88,14 +101,22 @@ def analyse(inputs: Inputs, window: Window, only: pl.Series | None = None, princ
         .then(pl.lit(Unused.NEVER_ACTIVATED.value))
         .otherwise("reads")
     )
-    held = _held(usage, attributed, doubts(decided, usage, attributed, tenant, inputs))
+    held = _held(
+        [
+            (usage, attributed, doubts(decided, usage, attributed, tenant, inputs)),
+            (past, past_attributed, doubts(before, past, past_attributed, tenant, inputs)),
+        ]
+    )
     profiles = build_profiles(judged, control, reads, data_states(inputs, window, judged), held)
     used = _used(usage, attributed, tenant)
+    earlier = earlier_rows(_used(past, past_attributed, tenant), used)
+    singly = earlier_operations(earlier, used, tenant)
     rows = [
-        _declared(used.drop("a", "name")),
+        _declared(used),
+        _declared(singly),
         _declared(_unexplained(usage, attributed)),
         _declared(_unexplained_rows(decided.aside)),
-        _declared(_counted(used, profiles, judged)),
+        _declared(_counted(pl.concat([_named(used), _named(singly)]), profiles, judged)),
         _declared(_unlisted(profiles, judged)),
     ]
     return Analysis(
@@ -109,6 +130,7 @@ def analyse(inputs: Inputs, window: Window, only: pl.Series | None = None, princ
         usage=usage,
         activations=activations,
         credited=attributed.used.select("u", "a").unique(),
+        earlier=_declared(earlier).sort(list(_KEY), nulls_last=True),
         covered=covered_assignments(control),
     )
 
@@ -116,9 +138,9 @@ def analyse(inputs: Inputs, window: Window, only: pl.Series | None = None, princ
 _KEY = ("role_assignment_id", "state", "principal_id", "plane", "scope", "verdict", "reason", "operation")
 
 
-def _named_in(usage: pl.DataFrame, activations: pl.DataFrame) -> pl.Series:
+def _named_in(evidence: pl.Series, activations: pl.DataFrame) -> pl.Series:
     """Return the ids that the logs name beside calls, and of activations those of the eligibilities behind them."""
-    ids = usage["evidence"].drop_nulls().unique()
+    ids = evidence.drop_nulls().unique()
     behind = activations.filter(pl.col("id").is_in(ids.implode()))["eligibility"].drop_nulls()
     return pl.concat([ids, behind]).unique()
 
@@ -139,18 +161,28 @@ def _spelt_as_catalogued(usage: pl.DataFrame, tenant: Tenant) -> pl.DataFrame:
     )
 
 
-def _held(usage: pl.DataFrame, attributed: Attributed, doubtful_use: pl.DataFrame) -> pl.DataFrame:
-    """Return `(a, name, operation, plane, reason)`: what nobody can call unused, whatever the logs cover."""
+def _held(parts: Iterable[tuple[pl.DataFrame, Attributed, pl.DataFrame]]) -> pl.DataFrame:
+    """Return `(a, name, operation, plane, reason)`: what nobody can call unused, whatever the logs cover.
+
+    Args:
+        parts: Calls, their attribution, and what `data_use.doubts` says of them: of the window and of the days before.
+    """
     columns = ("a", "name", "operation", "plane", "reason")
-    spelling = usage.group_by("name").agg(pl.col("operation").min())
-    suspect = attributed.quarantined.join(usage.select("u", "name", "operation", "plane"), on="u")
-    doubtful = attributed.doubtful.join(spelling, on="name")
-    both = [
-        suspect.with_columns(reason=pl.lit(OutOfCoverage.QUARANTINED.value)).select(columns),
-        doubtful.with_columns(reason=pl.lit(OutOfCoverage.UNEXPLAINED_USE.value)).select(columns),
-        doubtful_use.select(columns),
-    ]
-    return pl.concat(both).sort(columns).unique(["a", "name", "plane"], keep="first", maintain_order=True)
+    found = []
+    for usage, attributed, doubtful_use in parts:
+        spelling = usage.group_by("name").agg(pl.col("operation").min())
+        suspect = attributed.quarantined.join(usage.select("u", "name", "operation", "plane"), on="u")
+        doubtful = attributed.doubtful.join(spelling, on="name")
+        found += [
+            suspect.with_columns(reason=pl.lit(OutOfCoverage.QUARANTINED.value)).select(columns),
+            doubtful.with_columns(reason=pl.lit(OutOfCoverage.UNEXPLAINED_USE.value)).select(columns),
+            doubtful_use.select(columns),
+        ]
+    return pl.concat(found).sort(columns).unique(["a", "name", "plane"], keep="first", maintain_order=True)
+
+
+def _named(rows: pl.DataFrame) -> pl.DataFrame:
+    return rows.select("a", "name", "plane")
 
 
 def _summed() -> list[pl.Expr]:
@@ -193,13 +225,19 @@ def _unexplained_rows(calls: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _counted(used: pl.DataFrame, profiles: Profiles, tenant: Tenant) -> pl.DataFrame:
-    """Count what is not used, one row an (assignment, plane, verdict, reason)."""
+def _counted(named: pl.DataFrame, profiles: Profiles, tenant: Tenant) -> pl.DataFrame:
+    """Count what no row of its own names, one row an (assignment, plane, verdict, reason).
+
+    Args:
+        named: `(a, name, plane)` of the rows that name their operation.
+        profiles: What the rest is judged by.
+        tenant: The tenant.
+    """
     key = ["plane", "verdict", "reason"]
     totals = profiles.operations.group_by("profile_id", *key).agg(total=pl.len().cast(pl.Int64))
-    distinct = used.select("a", "name", "plane").unique()
     taken = (
-        distinct.join(profiles.of, on="a")
+        named.unique()
+        .join(profiles.of, on="a")
         .join(profiles.operations.select("profile_id", "name", *key), on=["profile_id", "name", "plane"])
         .group_by("a", *key)
         .agg(taken=pl.len().cast(pl.Int64))

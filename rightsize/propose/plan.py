@@ -312,7 +312,7 @@ def _replay(drafts: Mapping[Key, Draft], new: NewRoles, roles: Roles, bench: Ben
             for placement in draft.placements
         )
     outcome = replay(
-        distinct_uses(bench.inputs, bench.analysis.window),
+        distinct_uses(bench.inputs, bench.analysis.window.remembered),
         pl.DataFrame(today, schema=GRANTS_SCHEMA, orient="row"),
         pl.DataFrame(after, schema=GRANTS_SCHEMA, orient="row"),
         Evaluator(roles, bench.analysis.tenant.tree, bench.requests),
@@ -321,6 +321,6 @@ def _replay(drafts: Mapping[Key, Draft], new: NewRoles, roles: Roles, bench: Ben
     )
     if outcome.denied:
         raise InternalError(
-            f"the plan would deny {outcome.denied} calls of the window, the first of them {outcome.first_denied}"
+            f"the plan would deny {outcome.denied} calls that count, the first of them {outcome.first_denied}"
         )
     return outcome

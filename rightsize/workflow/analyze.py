@@ -18,7 +18,7 @@ from rightsize.analyze.planes import PlaneAnalysis, with_planes
 from rightsize.analyze.reasons import Verdict
 from rightsize.analyze.scores import bucket_of, score_assignments, score_principals
 from rightsize.analyze.verdicts import Analysis
-from rightsize.analyze.window import DEFAULT_DAYS, Window
+from rightsize.analyze.window import DEFAULT_DAYS, DEFAULT_FORGET_DAYS, Window
 from rightsize.store.connection import Store, open_store
 from rightsize.workflow.behaviour import behaviour_rows, find_behaviour
 from rightsize.workflow.judging import analyse_inputs
@@ -51,9 +51,14 @@ class AnalysisResult:
 
 
 def analyze_store(
-    db: Path, *, as_of: dt.date | None = None, min_window: int = DEFAULT_DAYS, by: Subject = "principal"
+    db: Path,
+    *,
+    as_of: dt.date | None = None,
+    min_window: int = DEFAULT_DAYS,
+    forget_days: int = DEFAULT_FORGET_DAYS,
+    by: Subject = "principal",
 ) -> AnalysisResult:
-    """Judge every grant in the store over the `min_window` days before `as_of`.
+    """Judge every grant in the store over the `min_window` days before `as_of`, without what is `forget_days` old.
 
     Raises:
         EvidenceError: The store has neither assignments nor usage.
@@ -62,8 +67,10 @@ def analyze_store(
     with open_store(db, read_only=False, existing=True) as store:
         behaviour = find_behaviour(store)
         inputs = Inputs.read(store.table)
-        planes = [one.analysis for one in judge_planes(tables_beside(store, inputs), as_of, min_window)]
-        analysis, findings = analyse_inputs(inputs, as_of=as_of, min_window=min_window, planes=planes)
+        planes = [one.analysis for one in judge_planes(tables_beside(store, inputs), as_of, min_window, forget_days)]
+        analysis, findings = analyse_inputs(
+            inputs, as_of=as_of, min_window=min_window, forget_days=forget_days, planes=planes
+        )
         verdicts, findings = write_conclusions(store, analysis, findings, behaviour, planes)
         keep_layers(store, measure_layers(analysis))
         keep_reach(store, inputs, analysis)

@@ -34,7 +34,9 @@ _BESIDE = (
 """Other tables that are read whole, and before what is left."""
 
 
-def judge_principal(ahead: Ahead, name: str, as_of: dt.date | None, min_window: int) -> JudgedPrincipal:
+def judge_principal(
+    ahead: Ahead, name: str, as_of: dt.date | None, min_window: int, forget_days: int
+) -> JudgedPrincipal:
     """Judge the principal that a name means.
 
     Raises:
@@ -47,10 +49,10 @@ def judge_principal(ahead: Ahead, name: str, as_of: dt.date | None, min_window: 
     from rightsize.analyze.tenant import read_tenant  # noqa: PLC0415
     from rightsize.workflow.judged import judge_from  # noqa: PLC0415
 
-    judged = judge_from(principal_id, concern.table, as_of, min_window, concern)
+    judged = judge_from(principal_id, concern.table, as_of, min_window, forget_days, concern)
     found = judged.analysis
     if may_be_crowded(read_tenant(judged.inputs), found.profiles, found.profile_operations, principal_id):
-        return judge_from(principal_id, cache(ahead.store.table), as_of, min_window)
+        return judge_from(principal_id, cache(ahead.store.table), as_of, min_window, forget_days)
     return judged
 
 

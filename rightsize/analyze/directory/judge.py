@@ -9,7 +9,7 @@ all, or nobody activated it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
@@ -43,6 +43,7 @@ class DirectoryAnalysis:
         state: `covered`, or why the audit log does not speak of the whole window.
         judged: `(a, name, verdict, reason)`: the verdict of each action that an assignment grants.
         used: `(a, principal_id, name, place, way, reason, events, …)`: use with the assignment it is credited to.
+        earlier: The same of the days before the window that still count.
         days: `(a, day, first_seen, last_seen)`: when an assignment was at work.
         activations: As `history.rebuild_activations` returns them.
     """
@@ -52,6 +53,7 @@ class DirectoryAnalysis:
     state: str
     judged: pl.DataFrame
     used: pl.DataFrame
+    earlier: pl.DataFrame
     days: pl.DataFrame
     activations: pl.DataFrame
 
@@ -63,14 +65,16 @@ def analyse_directory(tables: DirectoryTables, window: Window) -> DirectoryAnaly
     activations = rebuild_activations(tables)
     usage = _observe(days)
     credited, left = _attribute(usage, days, tables, activations)
-    judged = _judge(tables, window, state, credited, activations, _held_back(usage, tables))
     used = credited.join(usage, on="u").sort("a", "principal_id", "name", "place")
+    before, held_before = _earlier(tables, window, activations, used)
+    held_back = pl.concat([_held_back(usage, tables), held_before]).unique()
+    judged = _judge(tables, window, state, credited, activations, held_back, before)
     by_day = used.select("a", *_CALL).join(days.filter(pl.col("use") > 0), on=list(_CALL), nulls_equal=True)
     scored = _scores(judged, tables)
     analysis = PlaneAnalysis(
         plane="directory",
         window=window,
-        verdicts=_verdicts(judged, used, left.join(usage, on="u"), tables),
+        verdicts=_verdicts(judged, used, before, left.join(usage, on="u"), tables),
         principals=_principals(judged, tables),
         assignments=_assignments(scored, tables),
         denied=_denied(usage),
@@ -78,7 +82,14 @@ def analyse_directory(tables: DirectoryTables, window: Window) -> DirectoryAnaly
         activations=use_of_activations(activations, tables),
     )
     return DirectoryAnalysis(
-        analysis, tables, state, judged, used, by_day.select("a", "day", "first_seen", "last_seen"), activations
+        plane=analysis,
+        tables=tables,
+        state=state,
+        judged=judged,
+        used=used,
+        earlier=before,
+        days=by_day.select("a", "day", "first_seen", "last_seen"),
+        activations=activations,
     )
 
 
@@ -182,6 +193,27 @@ def _running(days: pl.DataFrame, activations: pl.DataFrame) -> pl.DataFrame:
     return during.select("principal_id", "name", "role_assignment_id", ran=True).unique()
 
 
+def _earlier(
+    tables: DirectoryTables, window: Window, activations: pl.DataFrame, used: pl.DataFrame
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return use before the window that still counts, with its assignment, and `(a, name)` of what was held back then.
+
+    What was done under an assignment that is gone counts for those of today that allow it; what was `used` in the
+    window at the same place is left out.
+    """
+    days = tables.days.filter(window.earlier.holds("day") if window.earlier is not None else pl.lit(False))
+    usage = _observe(days)
+    credited, left = _attribute(usage, days, tables, activations)
+    rest = usage.join(left, on="u", how="semi")
+    if not rest.is_empty():
+        nothing = pl.lit(None, dtype=pl.Datetime("us"))
+        ageless = tables.assignments.with_columns(start_on=nothing, end_on=nothing, created_on=nothing)
+        since, _ = _attribute(rest, days, replace(tables, assignments=ageless), activations)
+        credited = pl.concat([credited, since])
+    before = credited.join(usage, on="u").join(used, on=["a", "way", "place"], how="anti")
+    return before.sort("a", "principal_id", "name", "place"), _held_back(usage, tables)
+
+
 def _judge(
     tables: DirectoryTables,
     window: Window,
@@ -189,6 +221,7 @@ def _judge(
     credited: pl.DataFrame,
     activations: pl.DataFrame,
     held_back: pl.DataFrame,
+    before: pl.DataFrame,
 ) -> pl.DataFrame:
     held = tables.assignments.filter(pl.col("state") != "activated")
     granted = held.select("a", "role").join(tables.grants.select("role", "name"), on="role").select("a", "name")
@@ -215,12 +248,17 @@ def _judge(
         .otherwise(pl.lit(Verdict.OUT_OF_COVERAGE.value))
     )
     held_back = held_back.join(granted, on=["a", "name"], how="semi").join(used, on=["a", "name"], how="anti")
-    rest = granted.join(pl.concat([used, held_back]), on=["a", "name"], how="anti").join(facts, on="name")
+    known = pl.concat([used, held_back])
+    earlier = before.select("a", name="way").unique().join(known, on=["a", "name"], how="anti")
+    rest = granted.join(pl.concat([known, earlier]), on=["a", "name"], how="anti").join(facts, on="name")
     return pl.concat(
         [
             used.with_columns(verdict=pl.lit(Verdict.USED.value), reason=pl.lit("")),
             held_back.with_columns(
                 verdict=pl.lit(Verdict.OUT_OF_COVERAGE.value), reason=pl.lit(OutOfCoverage.QUARANTINED.value)
+            ),
+            earlier.with_columns(
+                verdict=pl.lit(Verdict.OUT_OF_COVERAGE.value), reason=pl.lit(OutOfCoverage.USED_BEFORE_WINDOW.value)
             ),
             rest.with_columns(verdict=verdict, reason=reason).select("a", "name", "verdict", "reason"),
         ]
@@ -307,7 +345,9 @@ def _silent(tables: DirectoryTables, window: Window, credited: pl.DataFrame) -> 
     )["a"]
 
 
-def _verdicts(judged: pl.DataFrame, used: pl.DataFrame, left: pl.DataFrame, tables: DirectoryTables) -> pl.DataFrame:
+def _verdicts(
+    judged: pl.DataFrame, used: pl.DataFrame, before: pl.DataFrame, left: pl.DataFrame, tables: DirectoryTables
+) -> pl.DataFrame:
     about = tables.assignments.select("a", "role_assignment_id", "state", holder="principal_id", held_at="scope")
     single = used.join(about, on="a").with_columns(
         principal_id=pl.coalesce("principal_id", "principal_name"),
@@ -315,8 +355,22 @@ def _verdicts(judged: pl.DataFrame, used: pl.DataFrame, left: pl.DataFrame, tabl
         operations=pl.lit(1, dtype=pl.Int64),
     )
     single = single.unique(["a", "principal_id", "name", "place"], keep="first", maintain_order=True)
+    was_used = pl.col("reason") == OutOfCoverage.USED_BEFORE_WINDOW.value
+    earlier = (
+        judged.filter(was_used)
+        .join(before.drop("name", "reason"), left_on=["a", "name"], right_on=["a", "way"])
+        .group_by("a", "name", "verdict", "reason")
+        .agg(
+            pl.col("events").sum(),
+            pl.col("days", "last_seen").max(),
+            pl.col("first_seen").min(),
+        )
+        .join(tables.actions.select("name", operation="action"), on="name")
+        .join(about, on="a")
+        .with_columns(principal_id="holder", scope="held_at", operations=pl.lit(1, dtype=pl.Int64))
+    )
     counted = (
-        judged.filter(pl.col("verdict") != Verdict.USED.value)
+        judged.filter((pl.col("verdict") != Verdict.USED.value) & ~was_used)
         .group_by("a", "verdict", "reason")
         .agg(operations=pl.len().cast(pl.Int64))
         .join(about, on="a")
@@ -330,7 +384,7 @@ def _verdicts(judged: pl.DataFrame, used: pl.DataFrame, left: pl.DataFrame, tabl
         verdict=pl.lit(Verdict.UNEXPLAINED.value),
         operations=pl.lit(1, dtype=pl.Int64),
     )
-    return pl.concat([_declared(frame) for frame in (single, counted, unknown, strange)])
+    return pl.concat([_declared(frame) for frame in (single, earlier, counted, unknown, strange)])
 
 
 def _declared(frame: pl.DataFrame) -> pl.DataFrame:
@@ -346,9 +400,9 @@ def _magnitude(mass: pl.Expr) -> pl.Expr:
 
 
 def _scored(rows: pl.DataFrame, by: str) -> pl.DataFrame:
-    """Count and score `(by, name, verdict, mass)`."""
+    """Count and score `(by, name, verdict, earlier, mass)`; `earlier` use is no excess."""
     counts = {word: (pl.col("verdict") == word).sum().cast(pl.Int64) for word in _COUNTED}
-    is_used = pl.col("verdict") == Verdict.USED.value
+    is_used = (pl.col("verdict") == Verdict.USED.value) | pl.col("earlier")
     table = rows.group_by(by).agg(
         **counts,
         granted=pl.len().cast(pl.Int64),
@@ -367,7 +421,10 @@ def _weighed(judged: pl.DataFrame, tables: DirectoryTables) -> pl.DataFrame:
     return (
         judged.join(tables.actions.select("name", "weight"), on="name")
         .join(places, on="a")
-        .with_columns(mass=pl.col("weight") * reach / _IN_UNIT)
+        .with_columns(
+            mass=pl.col("weight") * reach / _IN_UNIT,
+            earlier=pl.col("reason") == OutOfCoverage.USED_BEFORE_WINDOW.value,
+        )
     )
 
 
