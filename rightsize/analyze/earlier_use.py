@@ -19,7 +19,7 @@ from rightsize.analyze.usage import CALL, observe
 from rightsize.analyze.window import Window
 
 
-def earlier_calls(inputs: Inputs, window: Window, usage: pl.DataFrame) -> pl.DataFrame:
+def earlier_calls(inputs: Inputs, window: Window, usage: pl.DataFrame, *, unnamed: bool = False) -> pl.DataFrame:
     """Return the calls of the days before the window that still count, as `usage.observe` does.
 
     Refused calls are left out, and so are calls that the window shows as well.
@@ -28,10 +28,11 @@ def earlier_calls(inputs: Inputs, window: Window, usage: pl.DataFrame) -> pl.Dat
         inputs: The tables.
         window: The window.
         usage: The calls of the window, as `usage.observe` returns them.
+        unnamed: Whether they are those whose log names no operation.
     """
     if window.earlier is None:
         return usage.clear()
-    calls = observe(inputs, window.earlier).filter((pl.col("events") > 0) | pl.col("quarantined"))
+    calls = observe(inputs, window.earlier, unnamed=unnamed).filter((pl.col("events") > 0) | pl.col("quarantined"))
     again = usage.filter((pl.col("events") > 0) & ~pl.col("quarantined"))
     return calls.join(again, on=list(CALL), how="anti", nulls_equal=True, maintain_order="left")
 

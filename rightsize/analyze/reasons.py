@@ -74,6 +74,7 @@ class OutOfCoverage(StrEnum):
     USED_BEFORE_WINDOW = "used_before_window"
     UNEXPLAINED_USE = "unexplained_use"
     UNMAPPED_USE = "unmapped_use"
+    UNNAMED_OPERATION = "unnamed_operation"
     ROLE_DEFINITION_MISSING = "role_definition_missing"
     NO_CATALOGUE = "no_catalogue"
     NOT_IN_CATALOGUE = "not_in_catalogue"
@@ -135,6 +136,7 @@ SENTENCES: dict[str, str] = {
     OutOfCoverage.QUARANTINED: "its only use lies inside a quarantined window",
     OutOfCoverage.USED_BEFORE_WINDOW: "it was used before the window, on a day that is loaded and not forgotten",
     OutOfCoverage.UNMAPPED_USE: "the log names operations of the service that no rule maps to a permission",
+    OutOfCoverage.UNNAMED_OPERATION: "a call on its type is in the log whose operation cannot be read",
     OutOfCoverage.UNEXPLAINED_USE: "it may have allowed a call whose actor, groups or place are not known",
     OutOfCoverage.ROLE_DEFINITION_MISSING: "the role definition is not loaded, so its operations are not known",
     OutOfCoverage.NO_CATALOGUE: "no catalogue of operations is loaded, so the unused ones cannot be listed",

@@ -15,9 +15,10 @@ from rightsize.analyze.data_use import attribute_data_use, decide, doubts
 from rightsize.analyze.earlier_use import credit_earlier, earlier_calls, earlier_operations, earlier_rows
 from rightsize.analyze.inputs import Inputs, schema_of
 from rightsize.analyze.profiles import Profiles, build_profiles
-from rightsize.analyze.reasons import OutOfCoverage, Unused, Verdict
+from rightsize.analyze.reasons import OutOfCoverage, Unexplained, Unused, Verdict
 from rightsize.analyze.resource_logs import data_states
 from rightsize.analyze.tenant import Tenant, read_tenant
+from rightsize.analyze.unnamed_calls import held_by_unnamed
 from rightsize.analyze.usage import observe, use_by_day
 from rightsize.analyze.window import Window
 
@@ -81,6 +82,7 @@ def analyse(inputs: Inputs, window: Window, only: pl.Series | None = None, princ
     """
     tenant = read_tenant(inputs)
     calls = observe(inputs, window)
+    unnamed = observe(inputs, window, unnamed=True)
     decided = decide(_spelt_as_catalogued(calls, tenant), inputs)
     before = decide(_spelt_as_catalogued(earlier_calls(inputs, window, calls), tenant), inputs)
     control = control_states(inputs, window, tenant)
@@ -105,7 +107,8 @@ def analyse(inputs: Inputs, window: Window, only: pl.Series | None = None, princ
         [
             (usage, attributed, doubts(decided, usage, attributed, tenant, inputs)),
             (past, past_attributed, doubts(before, past, past_attributed, tenant, inputs)),
-        ]
+        ],
+        held_by_unnamed(pl.concat([unnamed, earlier_calls(inputs, window, unnamed, unnamed=True)]), tenant),
     )
     profiles = build_profiles(judged, control, reads, data_states(inputs, window, judged), held)
     used = _used(usage, attributed, tenant)
@@ -116,6 +119,7 @@ def analyse(inputs: Inputs, window: Window, only: pl.Series | None = None, princ
         _declared(singly),
         _declared(_unexplained(usage, attributed)),
         _declared(_unexplained_rows(decided.aside)),
+        _declared(_unexplained_rows(_unread(unnamed))),
         _declared(_counted(pl.concat([_named(used), _named(singly)]), profiles, judged)),
         _declared(_unlisted(profiles, judged)),
     ]
@@ -161,14 +165,15 @@ def _spelt_as_catalogued(usage: pl.DataFrame, tenant: Tenant) -> pl.DataFrame:
     )
 
 
-def _held(parts: Iterable[tuple[pl.DataFrame, Attributed, pl.DataFrame]]) -> pl.DataFrame:
+def _held(parts: Iterable[tuple[pl.DataFrame, Attributed, pl.DataFrame]], unnamed: pl.DataFrame) -> pl.DataFrame:
     """Return `(a, name, operation, plane, reason)`: what nobody can call unused, whatever the logs cover.
 
     Args:
         parts: Calls, their attribution, and what `data_use.doubts` says of them: of the window and of the days before.
+        unnamed: What calls may have been whose log names no operation.
     """
     columns = ("a", "name", "operation", "plane", "reason")
-    found = []
+    found = [unnamed.select(columns)]
     for usage, attributed, doubtful_use in parts:
         spelling = usage.group_by("name").agg(pl.col("operation").min())
         suspect = attributed.quarantined.join(usage.select("u", "name", "operation", "plane"), on="u")
@@ -214,6 +219,11 @@ def _unexplained(usage: pl.DataFrame, attributed: Attributed) -> pl.DataFrame:
     nobody = usage.filter("quarantined").join(attributed.quarantined, on="u", how="anti")
     held = nobody.select("u", reason=pl.lit(OutOfCoverage.QUARANTINED.value))
     return _unexplained_rows(pl.concat([attributed.unexplained, held]).join(usage, on="u"))
+
+
+def _unread(unnamed: pl.DataFrame) -> pl.DataFrame:
+    """Return the calls whose log names no operation, as `_unexplained_rows` takes them."""
+    return unnamed.filter(pl.col("events") > 0).with_columns(reason=pl.lit(Unexplained.NOT_MAPPED.value))
 
 
 def _unexplained_rows(calls: pl.DataFrame) -> pl.DataFrame:

@@ -12,7 +12,7 @@ from rightsize.store.ddl import base_table, view_statements
 from rightsize.store.merge_events import with_actors
 from rightsize.store.merge_reduced import REDUCED_CALLS
 
-SCHEMA_VERSION = 24
+SCHEMA_VERSION = 25
 
 
 def _create(connection: duckdb.DuckDBPyConnection, *names: str) -> None:
@@ -165,6 +165,10 @@ def _add_reduced_access(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("DROP TABLE touched_days")
 
 
+def _add_display_names(connection: duckdb.DuckDBPyConnection) -> None:
+    connection.execute("ALTER TABLE base.operations ADD COLUMN IF NOT EXISTS display_name VARCHAR")
+
+
 _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     1: _add_scope_tags,
     2: _add_policies_and_requests,
@@ -191,6 +195,7 @@ _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     21: _add_trust_and_units,
     22: _add_quarantine_keys,
     23: _add_reduced_access,
+    24: _add_display_names,
 }
 """The step that leads from the version of its key to the next."""
 
