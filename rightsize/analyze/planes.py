@@ -16,6 +16,7 @@ from rightsize.analyze.activation_use import ACTIVATIONS_SCHEMA
 from rightsize.analyze.inputs import schema_of
 from rightsize.analyze.reasons import OutOfCoverage, Verdict, sentence
 from rightsize.analyze.scores import SCORE_COLUMNS, bucket_of
+from rightsize.analyze.verdict_sets import SETS_SCHEMA
 from rightsize.analyze.verdicts import VERDICTS_SCHEMA
 from rightsize.analyze.window import Window
 from rightsize.model.nouns import Plane
@@ -60,6 +61,7 @@ class PlaneAnalysis:
         assignments: One row a grant: what is granted to whom, with counts and scores.
         denied: Refused calls by principal and operation: demand, never use.
         findings: As the table `findings`.
+        sets: As the table `verdict_operation_sets`: what counted verdicts count.
         activations: As the table `activations`.
     """
 
@@ -70,6 +72,7 @@ class PlaneAnalysis:
     assignments: pl.DataFrame
     denied: pl.DataFrame
     findings: pl.DataFrame
+    sets: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=SETS_SCHEMA))
     activations: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=ACTIVATIONS_SCHEMA))
 
     @property
@@ -96,6 +99,12 @@ def with_planes(verdicts: pl.DataFrame, planes: Iterable[PlaneAnalysis]) -> pl.D
     """Return the verdicts of all planes, in the order of the table's key."""
     frames = [verdicts, *(plane.verdicts.select(*VERDICTS_SCHEMA) for plane in planes)]
     return pl.concat(frames).sort(list(_KEY), nulls_last=True)
+
+
+def sets_of_all(sets: pl.DataFrame, planes: Iterable[PlaneAnalysis]) -> pl.DataFrame:
+    """Return the sets of operations behind the counted verdicts of all planes."""
+    frames = [sets, *(plane.sets.select(*SETS_SCHEMA) for plane in planes)]
+    return pl.concat(frames).unique().sort("set_id", "plane", "operation")
 
 
 def ledger(plane: PlaneAnalysis, holders: dict[str, list[str]], principal_id: str) -> dict[str, list[dict[str, Any]]]:

@@ -20,6 +20,7 @@ from rightsize.analyze.resource_logs import data_states
 from rightsize.analyze.tenant import Tenant, read_tenant
 from rightsize.analyze.unnamed_calls import held_by_unnamed
 from rightsize.analyze.usage import observe, use_by_day
+from rightsize.analyze.verdict_sets import name_sets
 from rightsize.analyze.window import Window
 
 VERDICTS_SCHEMA = schema_of("verdicts")
@@ -53,6 +54,7 @@ class Analysis:
         usage: The calls of the window (`usage.observe`), refused ones included.
         activations: As the table `activations`, of the window and before.
         credited: `(u, a)`: the calls of `usage` and the assignments that they are credited to.
+        sets: As the table `verdict_operation_sets`: what counted rows count.
         earlier: As the used rows of `verdicts`: use before the window that still counts, where the window does not
             show it at that place under the same assignment; the reason is `used_before_window`.
         covered: `a` of the assignments whose logs cover every day of the window.
@@ -66,6 +68,7 @@ class Analysis:
     usage: pl.DataFrame
     activations: pl.DataFrame
     credited: pl.DataFrame
+    sets: pl.DataFrame
     earlier: pl.DataFrame
     covered: pl.Series
 
@@ -111,6 +114,7 @@ def analyse(inputs: Inputs, window: Window, only: pl.Series | None = None, princ
         held_by_unnamed(pl.concat([unnamed, earlier_calls(inputs, window, unnamed, unnamed=True)]), tenant),
     )
     profiles = build_profiles(judged, control, reads, data_states(inputs, window, judged), held)
+    set_ids, sets = name_sets(profiles.operations, _GROUP)
     used = _used(usage, attributed, tenant)
     earlier = earlier_rows(_used(past, past_attributed, tenant), used)
     singly = earlier_operations(earlier, used, tenant)
@@ -120,7 +124,7 @@ def analyse(inputs: Inputs, window: Window, only: pl.Series | None = None, princ
         _declared(_unexplained(usage, attributed)),
         _declared(_unexplained_rows(decided.aside)),
         _declared(_unexplained_rows(_unread(unnamed))),
-        _declared(_counted(pl.concat([_named(used), _named(singly)]), profiles, judged)),
+        _declared(_counted(pl.concat([_named(used), _named(singly)]), profiles, set_ids, judged)),
         _declared(_unlisted(profiles, judged)),
     ]
     return Analysis(
@@ -134,11 +138,13 @@ def analyse(inputs: Inputs, window: Window, only: pl.Series | None = None, princ
         usage=usage,
         activations=activations,
         credited=attributed.used.select("u", "a").unique(),
+        sets=sets,
         earlier=_declared(earlier).sort(list(_KEY), nulls_last=True),
         covered=covered_assignments(control),
     )
 
 
+_GROUP = ("profile_id", "plane", "verdict", "reason")
 _KEY = ("role_assignment_id", "state", "principal_id", "plane", "scope", "verdict", "reason", "operation")
 
 
@@ -235,12 +241,13 @@ def _unexplained_rows(calls: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _counted(named: pl.DataFrame, profiles: Profiles, tenant: Tenant) -> pl.DataFrame:
+def _counted(named: pl.DataFrame, profiles: Profiles, set_ids: pl.DataFrame, tenant: Tenant) -> pl.DataFrame:
     """Count what no row of its own names, one row an (assignment, plane, verdict, reason).
 
     Args:
         named: `(a, name, plane)` of the rows that name their operation.
         profiles: What the rest is judged by.
+        set_ids: `(profile_id, plane, verdict, reason, set_id)`: the set of operations of each.
         tenant: The tenant.
     """
     key = ["plane", "verdict", "reason"]
@@ -257,6 +264,7 @@ def _counted(named: pl.DataFrame, profiles: Profiles, tenant: Tenant) -> pl.Data
         .join(taken, on=["a", *key], how="left")
         .with_columns(operations=pl.col("total") - pl.col("taken").fill_null(0))
         .filter(pl.col("operations") > 0)
+        .join(set_ids, on=list(_GROUP), how="left")
         .join(tenant.assignments.select("a", "role_assignment_id", "state", "principal_id", "scope"), on="a")
     )
 

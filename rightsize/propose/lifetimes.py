@@ -99,9 +99,9 @@ def kind_of(resource: pl.Expr) -> pl.Expr:
 def _done(usage_days: pl.DataFrame) -> pl.DataFrame:
     """Return what was done inside resource groups, and what may have been.
 
-    Columns: `operation` and `place` (folded), `resource_group`, `resource`, `day`, `first_seen`, `unnamed` (its log names
-    no operation), and `sure_from`, an instant at which the place is known to have existed: null where no call is known
-    to have succeeded.
+    Columns: `operation` and `place` (folded), `resource_group`, `resource`, `day`, `first_seen`, `unnamed` (its log
+    names no operation), and `sure_from`, an instant at which the place is known to have existed: null where no call is
+    known to have succeeded.
     """
     use = usage_days.filter(pl.col("succeeded").fill_null(0) + pl.col("started").fill_null(0) > 0)
     operations = pl.DataFrame({"operation": use["operation"].unique()}).with_columns(
@@ -120,7 +120,9 @@ def _done(usage_days: pl.DataFrame) -> pl.DataFrame:
         use.select("operation", "scope", "plane", "day", "first_seen", sure_from=sure_from)
         .join(operations, on="operation")
         .join(scopes, on="scope")
-        .select("day", "place", "resource_group", "resource", "first_seen", "sure_from", operation="name", unnamed=unnamed)
+        .select(
+            "day", "place", "resource_group", "resource", "first_seen", "sure_from", operation="name", unnamed=unnamed
+        )
     )
 
 

@@ -52,8 +52,8 @@ ACTS = (
         FROM base.usage_days AS u JOIN c_actors AS c USING (actor_key)
         WHERE u.plane IN ('control', 'data') AND c.who IN (SELECT who FROM c_some)""",
 )
-# What may have allowed an operation: an allowing pattern that it matches. A text that is no operation may have been any,
-# and so may one that stands for another (`loose`).
+# What may have allowed an operation: an allowing pattern that it matches. A text that is no operation may have been
+# any, and so may one that stands for another (`loose`).
 GRANTS = r"""CREATE OR REPLACE TEMP TABLE c_grants AS
     WITH used AS (
         SELECT operation_key, folded,

@@ -165,8 +165,10 @@ def _add_reduced_access(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("DROP TABLE touched_days")
 
 
-def _add_display_names(connection: duckdb.DuckDBPyConnection) -> None:
+def _add_display_names_and_sets(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("ALTER TABLE base.operations ADD COLUMN IF NOT EXISTS display_name VARCHAR")
+    connection.execute("ALTER TABLE base.verdicts ADD COLUMN IF NOT EXISTS set_id VARCHAR")
+    _create(connection, "verdict_operation_sets")
 
 
 _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
@@ -195,7 +197,7 @@ _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     21: _add_trust_and_units,
     22: _add_quarantine_keys,
     23: _add_reduced_access,
-    24: _add_display_names,
+    24: _add_display_names_and_sets,
 }
 """The step that leads from the version of its key to the next."""
 

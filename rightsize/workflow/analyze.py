@@ -14,7 +14,7 @@ from rightsize.analyze.coverage import covered_share
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.layers import measure_layers
 from rightsize.analyze.naming import principal_names
-from rightsize.analyze.planes import PlaneAnalysis, with_planes
+from rightsize.analyze.planes import PlaneAnalysis, sets_of_all, with_planes
 from rightsize.analyze.reasons import Verdict
 from rightsize.analyze.scores import bucket_of, score_assignments, score_principals
 from rightsize.analyze.verdicts import Analysis
@@ -101,6 +101,7 @@ def write_conclusions(
     told = behaviour_rows(behaviour.filter(analysis.window.holds("day")))
     found = pl.concat([findings, told, *(plane.findings for plane in planes)]).sort("control", "subject")
     store.write_answer("verdicts", verdicts)
+    store.write_answer("verdict_operation_sets", sets_of_all(analysis.sets, planes))
     store.write_answer("findings", found)
     store.write_answer("activations", pl.concat([analysis.activations, *(plane.activations for plane in planes)]))
     return verdicts, found

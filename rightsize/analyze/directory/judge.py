@@ -20,6 +20,7 @@ from rightsize.analyze.directory.tables import DirectoryTables, ways_to
 from rightsize.analyze.planes import ASSIGNMENTS_SCHEMA, DENIED_SCHEMA, PRINCIPALS_SCHEMA, PlaneAnalysis
 from rightsize.analyze.reasons import Attribution, OutOfCoverage, Unexplained, Unobservable, Unused, Verdict
 from rightsize.analyze.text import folded
+from rightsize.analyze.verdict_sets import name_sets
 from rightsize.analyze.verdicts import VERDICTS_SCHEMA
 from rightsize.analyze.window import Window
 from rightsize.rbac.resource_actions import is_of_directory, is_read
@@ -71,14 +72,16 @@ def analyse_directory(tables: DirectoryTables, window: Window) -> DirectoryAnaly
     judged = _judge(tables, window, state, credited, activations, held_back, before)
     by_day = used.select("a", *_CALL).join(days.filter(pl.col("use") > 0), on=list(_CALL), nulls_equal=True)
     scored = _scores(judged, tables)
+    groups, sets = name_sets(_spelt(judged, tables), ("a", "verdict", "reason"))
     analysis = PlaneAnalysis(
         plane="directory",
         window=window,
-        verdicts=_verdicts(judged, used, before, left.join(usage, on="u"), tables),
+        verdicts=_verdicts(judged, used, before, left.join(usage, on="u"), groups, tables),
         principals=_principals(judged, tables),
         assignments=_assignments(scored, tables),
         denied=_denied(usage),
         findings=find_in_directory(tables, window, state, judged, activations, by_day),
+        sets=sets,
         activations=use_of_activations(activations, tables),
     )
     return DirectoryAnalysis(
@@ -345,8 +348,21 @@ def _silent(tables: DirectoryTables, window: Window, credited: pl.DataFrame) -> 
     )["a"]
 
 
+def _spelt(judged: pl.DataFrame, tables: DirectoryTables) -> pl.DataFrame:
+    """Return the actions that verdicts only count, as they are spelled."""
+    singly = (Verdict.USED.value, OutOfCoverage.USED_BEFORE_WINDOW.value)
+    rest = judged.filter(~pl.col("verdict").is_in(singly) & ~pl.col("reason").is_in(singly))
+    named = tables.actions.select("name", operation="action", plane=pl.lit("directory"))
+    return rest.join(named, on="name").drop("name")
+
+
 def _verdicts(
-    judged: pl.DataFrame, used: pl.DataFrame, before: pl.DataFrame, left: pl.DataFrame, tables: DirectoryTables
+    judged: pl.DataFrame,
+    used: pl.DataFrame,
+    before: pl.DataFrame,
+    left: pl.DataFrame,
+    groups: pl.DataFrame,
+    tables: DirectoryTables,
 ) -> pl.DataFrame:
     about = tables.assignments.select("a", "role_assignment_id", "state", holder="principal_id", held_at="scope")
     single = used.join(about, on="a").with_columns(
@@ -373,6 +389,7 @@ def _verdicts(
         judged.filter((pl.col("verdict") != Verdict.USED.value) & ~was_used)
         .group_by("a", "verdict", "reason")
         .agg(operations=pl.len().cast(pl.Int64))
+        .join(groups, on=["a", "verdict", "reason"], how="left")
         .join(about, on="a")
         .with_columns(principal_id="holder", scope="held_at")
     )
