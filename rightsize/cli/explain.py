@@ -209,7 +209,8 @@ def _use(item: dict[str, Any]) -> Iterator[str]:
 def _earlier_use(item: dict[str, Any]) -> Iterator[str]:
     yield f"  {_short(item['operation'], 2)}"
     yield f"    at {_short(item['scope'], 7)}"
-    yield f"    last used {item['days_ago']} days ago, on {item['last_seen']:%Y-%m-%d}; {item['events']} calls"
+    calls = "1 call" if item["events"] == 1 else f"{item['events']} calls"
+    yield f"    last used {item['days_ago']} days ago, on {item['last_seen']:%Y-%m-%d}; {calls}"
 
 
 def _refusal(item: dict[str, Any]) -> Iterator[str]:
