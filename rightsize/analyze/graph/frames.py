@@ -34,6 +34,7 @@ def verdict_rows(rows: pl.DataFrame, cases: Mapping[CaseKey, Case], first_party:
         reason="reason",
         operation="permission",
         operations=pl.lit(1),
+        set_id=pl.lit(None, dtype=pl.String),
         events="events",
         days="days",
         first_seen="first_seen",
@@ -67,6 +68,7 @@ def verdict_rows(rows: pl.DataFrame, cases: Mapping[CaseKey, Case], first_party:
         summed.group_by(key)
         .agg(
             pl.col("operations").max(),
+            pl.col("set_id").first(),
             pl.col("events").sum().replace(0, None),
             pl.col("days").max(),
             pl.col("first_seen").min(),
