@@ -11,7 +11,7 @@ from rightsize.analyze.activation_use import use_of_activations
 from rightsize.analyze.activations import covered_assignments, read_history
 from rightsize.analyze.attribution import Attributed
 from rightsize.analyze.coverage import control_states, open_groups, read_states
-from rightsize.analyze.data_use import attribute_data_use, decide, doubts
+from rightsize.analyze.data_use import Decided, attribute_data_use, decide, doubts
 from rightsize.analyze.earlier_use import credit_earlier, earlier_calls, earlier_operations, earlier_rows
 from rightsize.analyze.inputs import Inputs, schema_of
 from rightsize.analyze.profiles import Profiles, build_profiles
@@ -84,21 +84,15 @@ def analyse(inputs: Inputs, window: Window, only: pl.Series | None = None, princ
         principal_id: Judge what is not used only where it is granted to this principal.
     """
     tenant = read_tenant(inputs)
-    calls = observe(inputs, window)
-    unnamed = observe(inputs, window, unnamed=True)
-    decided = decide(_spelt_as_catalogued(calls, tenant), inputs)
-    before = decide(_spelt_as_catalogued(earlier_calls(inputs, window, calls), tenant), inputs)
+    calls = _read_calls(inputs, window, tenant)
     control = control_states(inputs, window, tenant)
     history = read_history(inputs, window, tenant, control)
     activations = use_of_activations(history.activations, use_by_day(inputs, window), tenant)
     if only is not None:
-        named = pl.concat([decided.usage["evidence"], before.usage["evidence"]])
+        named = pl.concat([calls.decided.usage["evidence"], calls.before.usage["evidence"]])
         tenant = tenant.held_by(only, _named_in(named, history.activations))
-    groups = open_groups(inputs)
-    usage, attributed = attribute_data_use(decided.usage, tenant, groups, history.activations)
-    past, past_attributed = credit_earlier(
-        before.usage, tenant, groups, history.activations, attributed.used["a"].unique()
-    )
+    credit = _credit(calls, inputs, tenant, history.activations)
+    usage, attributed = credit.usage, credit.attributed
     judged = tenant if principal_id is None else tenant.reaching(principal_id)
     dormant = history.dormant.filter(~history.dormant.is_in(attributed.used["a"].implode()))
     reads = read_states(inputs, window, judged).with_columns(
@@ -106,24 +100,17 @@ def analyse(inputs: Inputs, window: Window, only: pl.Series | None = None, princ
         .then(pl.lit(Unused.NEVER_ACTIVATED.value))
         .otherwise("reads")
     )
-    held = _held(
-        [
-            (usage, attributed, doubts(decided, usage, attributed, tenant, inputs)),
-            (past, past_attributed, doubts(before, past, past_attributed, tenant, inputs)),
-        ],
-        held_by_unnamed(pl.concat([unnamed, earlier_calls(inputs, window, unnamed, unnamed=True)]), tenant),
-    )
-    profiles = build_profiles(judged, control, reads, data_states(inputs, window, judged), held)
+    profiles = build_profiles(judged, control, reads, data_states(inputs, window, judged), credit.held)
     set_ids, sets = name_sets(profiles.operations, _GROUP)
     used = _used(usage, attributed, tenant)
-    earlier = earlier_rows(_used(past, past_attributed, tenant), used)
+    earlier = earlier_rows(_used(credit.past, credit.past_attributed, tenant), used)
     singly = earlier_operations(earlier, used, tenant)
     rows = [
         _declared(used),
         _declared(singly),
         _declared(_unexplained(usage, attributed)),
-        _declared(_unexplained_rows(decided.aside)),
-        _declared(_unexplained_rows(_unread(unnamed))),
+        _declared(_unexplained_rows(calls.decided.aside)),
+        _declared(_unexplained_rows(_unread(calls.unnamed))),
         _declared(_counted(pl.concat([_named(used), _named(singly)]), profiles, set_ids, judged)),
         _declared(_unlisted(profiles, judged)),
     ]
@@ -142,6 +129,52 @@ def analyse(inputs: Inputs, window: Window, only: pl.Series | None = None, princ
         earlier=_declared(earlier).sort(list(_KEY), nulls_last=True),
         covered=covered_assignments(control),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Calls:
+    """The calls of the window by what decided them, those `before` it that still count, and those without a name."""
+
+    decided: Decided
+    before: Decided
+    unnamed: pl.DataFrame
+    unnamed_before: pl.DataFrame
+
+
+@dataclass(frozen=True, slots=True)
+class _Credits:
+    """Calls with their attribution, those of the `past` likewise, and what nobody can call unused because of either."""
+
+    usage: pl.DataFrame
+    attributed: Attributed
+    past: pl.DataFrame
+    past_attributed: Attributed
+    held: pl.DataFrame
+
+
+def _read_calls(inputs: Inputs, window: Window, tenant: Tenant) -> _Calls:
+    calls, unnamed = (observe(inputs, window, unnamed=which) for which in (False, True))
+    return _Calls(
+        decided=decide(_spelt_as_catalogued(calls, tenant), inputs),
+        before=decide(_spelt_as_catalogued(earlier_calls(inputs, window, calls), tenant), inputs),
+        unnamed=unnamed,
+        unnamed_before=earlier_calls(inputs, window, unnamed, unnamed=True),
+    )
+
+
+def _credit(calls: _Calls, inputs: Inputs, tenant: Tenant, activations: pl.DataFrame) -> _Credits:
+    groups = open_groups(inputs)
+    usage, attributed = attribute_data_use(calls.decided.usage, tenant, groups, activations)
+    credited = attributed.used["a"].unique()
+    past, past_attributed = credit_earlier(calls.before.usage, tenant, groups, activations, credited)
+    held = _held(
+        [
+            (usage, attributed, doubts(calls.decided, usage, attributed, tenant, inputs)),
+            (past, past_attributed, doubts(calls.before, past, past_attributed, tenant, inputs)),
+        ],
+        held_by_unnamed(pl.concat([calls.unnamed, calls.unnamed_before]), tenant),
+    )
+    return _Credits(usage, attributed, past, past_attributed, held)
 
 
 _GROUP = ("profile_id", "plane", "verdict", "reason")
