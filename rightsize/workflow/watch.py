@@ -198,7 +198,7 @@ def _conclude_all(
         return
     yesterday = days[0] - dt.timedelta(days=1)
     oldest = Window(days[0] - dt.timedelta(days=question.min_window), yesterday, question.forget_days)
-    table_of = _since(store, oldest.remembered.first_day)
+    table_of = _since(store, oldest)
     inputs = Inputs.read(table_of)
     for as_of in days:
         tell_events(telling, [as_of - dt.timedelta(days=1)], "started", found)
@@ -209,13 +209,14 @@ def _conclude_all(
         tell_standing(telling, now, as_of, newest, found)
 
 
-def _since(store: Store, first: dt.date) -> Callable[[str], pl.DataFrame]:
-    """Return a reader of tables that leaves out the days of use before the first: what is older costs nothing."""
+def _since(store: Store, window: Window) -> Callable[[str], pl.DataFrame]:
+    """Return a reader of tables that leaves out the days before a window, of use those that no longer count."""
 
     def read(name: str) -> pl.DataFrame:
         columns = schema_of(name)
         if name not in ("usage_days", "graph_usage_days", "sign_ins", "request_access", "coverage"):
             return store.table(name)
+        first = window.remembered.first_day if name in ("usage_days", "graph_usage_days") else window.first_day
         chosen = ", ".join(f'"{column}"' for column in columns)
         return store.frame(f"SELECT {chosen} FROM main.{name} WHERE day >= $first", {"first": first})
 
