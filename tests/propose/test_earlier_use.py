@@ -92,6 +92,13 @@ def test_the_evidence_says_when_it_was_used_last() -> None:
     assert "1 of them used before the window only" in proposal.reason
 
 
+def test_the_counts_of_the_plan_leave_nothing_out() -> None:
+    """What was used before the window moves from one verdict to the other; as much is granted."""
+    with_it, without = (starter().plan(**LEAN, forget_days=days).verdicts for days in (400, 0))
+    moved = {name: with_it[name] - without[name] for name in ("granted", "used", "unused", "out_of_coverage")}
+    assert moved == {"granted": 0, "used": 0, "unused": -1, "out_of_coverage": 1}
+
+
 def test_the_page_of_the_role_says_it() -> None:
     plan = starter().plan(**LEAN)
     (role,) = [one for one in plan.roles if RESTART in one.definition.permissions[0].actions]
