@@ -14,6 +14,7 @@ from rightsize.analyze.naming import principal_names
 from rightsize.analyze.planes import PlaneAnalysis
 from rightsize.analyze.tenant import read_granted
 from rightsize.analyze.verdicts import Analysis
+from rightsize.analyze.window import DEFAULT_FORGET_DAYS
 from rightsize.store.ahead import NAMING
 from rightsize.store.concern import Concern
 from rightsize.workflow.concern import GRANTED
@@ -55,8 +56,9 @@ def judge_from(
     table_of: TableOf,
     as_of: dt.date | None,
     min_window: int,
-    forget_days: int,
     concern: Concern | None = None,
+    *,
+    forget_days: int = DEFAULT_FORGET_DAYS,
 ) -> JudgedPrincipal:
     """Judge a principal over the tables that `table_of` gives: all of them, or those of its `Concern`.
 

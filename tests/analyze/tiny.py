@@ -227,4 +227,4 @@ class FakeStore:
 def judge_all(ahead: Ahead, name: str, as_of: dt.date | None, min_window: int, forget_days: int) -> JudgedPrincipal:
     """Judge one principal by all that a tiny tenant holds: it answers no SQL on what concerns somebody."""
     inputs = Inputs.read(ahead.store.table)
-    return judge_from(resolve_principal(inputs, name), ahead.store.table, as_of, min_window, forget_days)
+    return judge_from(resolve_principal(inputs, name), ahead.store.table, as_of, min_window, forget_days=forget_days)
