@@ -45,7 +45,13 @@ class Attributed:
     doubtful: pl.DataFrame
 
 
-def attribute(usage: pl.DataFrame, tenant: Tenant, open_groups: pl.Series, activations: pl.DataFrame) -> Attributed:
+def attribute(
+    usage: pl.DataFrame,
+    tenant: Tenant,
+    open_groups: pl.Series,
+    activations: pl.DataFrame,
+    credited: pl.Series | None = None,
+) -> Attributed:
     """Attribute the calls of `usage.observe`.
 
     Args:
@@ -53,6 +59,7 @@ def attribute(usage: pl.DataFrame, tenant: Tenant, open_groups: pl.Series, activ
         tenant: The tenant.
         open_groups: Holders that may have members whom no listing shows.
         activations: `(id, eligibility)`: which eligibility is behind an activation that may have ended.
+        credited: `a` of assignments that other calls are credited to already.
     """
     clean = usage.filter((pl.col("events") > 0) & ~pl.col("quarantined"))
     suspect = usage.filter(pl.col("quarantined"))
@@ -63,16 +70,17 @@ def attribute(usage: pl.DataFrame, tenant: Tenant, open_groups: pl.Series, activ
     direct = pl.concat([direct.select("u", "a", "reason"), past])
     rest = clean.join(direct, on="u", how="anti")
     in_time, too_young = _candidates(rest, tenant, grants)
-    chosen = _choose(in_time, rest, tenant, direct["a"].unique())
+    already = direct["a"].unique() if credited is None else pl.concat([direct["a"], credited]).unique()
+    chosen = _choose(in_time, rest, tenant, already)
     left = rest.join(chosen, on="u", how="anti")
     # What stands explains first; a membership that has to be activated explains what is left.
     woken = replace(tenant, membership=tenant.sleeping)
     asleep, _ = _candidates(left, woken, grants)
-    awake = _choose(asleep, left, tenant, direct["a"].unique())
+    awake = _choose(asleep, left, tenant, already)
     awake = awake.with_columns(reason=pl.lit(Attribution.GROUP_ACTIVATION.value))
     left = left.join(awake, on="u", how="anti")
-    credited = pl.concat([direct, chosen, awake])
-    explained = _expand(pl.concat([credited, _by_other_reading(credited, clean, tenant, grants)]), tenant)
+    found = pl.concat([direct, chosen, awake])
+    explained = _expand(pl.concat([found, _by_other_reading(found, clean, tenant, grants)]), tenant)
     held, held_young = _candidates(suspect.join(evidenced, on="u", how="anti"), tenant, grants)
     named = evidenced.join(suspect, on="u", how="semi").select("u", "a")
     may_hold, _ = _candidates(suspect.join(evidenced, on="u", how="anti"), woken, grants)

@@ -88,14 +88,20 @@ def _renamed(usage: pl.DataFrame, concerned: pl.Expr) -> pl.DataFrame:
 
 
 def attribute_data_use(
-    usage: pl.DataFrame, tenant: Tenant, open_groups: pl.Series, activations: pl.DataFrame
+    usage: pl.DataFrame,
+    tenant: Tenant,
+    open_groups: pl.Series,
+    activations: pl.DataFrame,
+    credited: pl.Series | None = None,
 ) -> tuple[pl.DataFrame, Attributed]:
     """Attribute calls; one that nothing explains, and that another permission allows as well, used that one.
+
+    The arguments are those of `attribute`.
 
     Returns:
         The calls, those under the other permission renamed, and their attribution.
     """
-    attributed = attribute(usage, tenant, open_groups, activations)
+    attributed = attribute(usage, tenant, open_groups, activations, credited)
     left = usage.join(attributed.unexplained, on="u", how="semi").join(alternatives(), on="name")
     if left.is_empty():
         return usage, attributed
@@ -123,7 +129,7 @@ def attribute_data_use(
         operation=pl.coalesce("meant_operation", "operation"),
         plane=pl.when(is_other).then(pl.lit("data")).otherwise("plane"),
     ).select(usage.columns)
-    return changed, attribute(changed, tenant, open_groups, activations)
+    return changed, attribute(changed, tenant, open_groups, activations, credited)
 
 
 def doubts(

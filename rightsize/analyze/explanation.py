@@ -43,6 +43,7 @@ class Explanation:
         scores: Counts and scores for each plane.
         verdicts: How many operations have which verdict, and why.
         used: Each use with the assignment it is credited to and how.
+        used_earlier: The same of what was used before the window only, with how many days ago that was.
         unexplained: Use that no assignment explains, with the reason.
         denied: What was refused: demand, never use.
         sign_ins: Tokens for each kind and resource.
@@ -57,6 +58,7 @@ class Explanation:
     scores: Rows
     verdicts: Rows
     used: Rows
+    used_earlier: Rows
     unexplained: Rows
     denied: Rows
     sign_ins: Rows
@@ -74,6 +76,8 @@ def explain_principal(inputs: Inputs, analysis: Analysis, findings: pl.DataFrame
     is_own = pl.col("principal_id") == principal_id
     group_use = pl.col("role_assignment_id").is_in(_held_by(analysis, principal_id).implode())
     used = analysis.verdicts.filter((pl.col("verdict") == Verdict.USED.value) & (is_own | group_use))
+    earlier = analysis.earlier.filter(is_own | group_use)
+    days_ago = analysis.window.days_ago(pl.col("last_seen"))
     about = (pl.col("principal_id") == principal_id) | pl.col("subject").is_in(held.implode())
     return Explanation(
         identity=_identity(inputs, principal_id),
@@ -83,9 +87,12 @@ def explain_principal(inputs: Inputs, analysis: Analysis, findings: pl.DataFrame
             row | {"bucket": bucket_of(row["creep"])}
             for row in score_principals(analysis, principal_id).drop("principal_id").to_dicts()
         ],
-        verdicts=_verdicts(analysis, reached, used),
+        verdicts=_verdicts(analysis, reached, used, earlier),
         used=used.sort("last_seen", "operation", "scope", descending=[True, False, False])
         .select("principal_id", *_USE, "role_assignment_id", "state", "reason")
+        .to_dicts(),
+        used_earlier=earlier.sort("last_seen", "operation", "scope", descending=[True, False, False])
+        .select("principal_id", *_USE, "role_assignment_id", "state", days_ago=days_ago)
         .to_dicts(),
         unexplained=analysis.verdicts.filter(is_own & (pl.col("verdict") == Verdict.UNEXPLAINED.value))
         .select(*_USE, "reason")
@@ -173,7 +180,10 @@ def _with_counts(reached: pl.DataFrame, verdicts: pl.DataFrame, chains: dict[str
     counted = pl.concat(
         [
             used.group_by(key).agg(operations=pl.col("operation").n_unique().cast(pl.Int64)),
-            mine.filter(pl.col("verdict") != Verdict.USED.value).select(*key, "operations"),
+            # How many there are of an unknown role is not known.
+            mine.filter(pl.col("verdict") != Verdict.USED.value)
+            .group_by(key)
+            .agg(pl.when(pl.col("operations").is_not_null().any()).then(pl.col("operations").sum())),
         ]
     ).sort(key)
     counts: dict[tuple[str, str], Rows] = {}
@@ -191,25 +201,21 @@ def _with_counts(reached: pl.DataFrame, verdicts: pl.DataFrame, chains: dict[str
     ]
 
 
-def _verdicts(analysis: Analysis, reached: pl.DataFrame, used: pl.DataFrame) -> Rows:
+def _verdicts(analysis: Analysis, reached: pl.DataFrame, used: pl.DataFrame, earlier: pl.DataFrame) -> Rows:
     """Return how many distinct operations have which verdict; of several assignments the best verdict counts."""
+    seen = pl.concat([used.sort("reason"), earlier]).unique(["operation", "plane"], keep="first", maintain_order=True)
     order = [Verdict.OUT_OF_COVERAGE.value, Verdict.UNOBSERVABLE.value, Verdict.UNUSED.value]
     profiles = analysis.profiles.join(reached, on=["role_assignment_id", "state"], how="semi")["profile_id"].unique()
     rank = pl.col("verdict").replace_strict({word: index for index, word in enumerate(order)}, return_dtype=pl.Int64)
     left = (
         analysis.profile_operations.filter(pl.col("profile_id").is_in(profiles.implode()))
-        .join(used.select("operation", "plane").unique(), on=["operation", "plane"], how="anti")
+        .join(seen, on=["operation", "plane"], how="anti")
         .sort(rank, "reason")
         .unique(["operation", "plane"], keep="first", maintain_order=True)
         .group_by("plane", "verdict", "reason")
         .agg(operations=pl.len().cast(pl.Int64))
     )
-    exercised = (
-        used.sort("reason")
-        .unique(["operation", "plane"], keep="first", maintain_order=True)
-        .group_by("plane", "verdict", "reason")
-        .agg(operations=pl.len().cast(pl.Int64))
-    )
+    exercised = seen.group_by("plane", "verdict", "reason").agg(operations=pl.len().cast(pl.Int64))
     rows = pl.concat([exercised, left]).sort("plane", "verdict", "reason").to_dicts()
     return [row | {"meaning": sentence(row["reason"])} for row in rows]
 

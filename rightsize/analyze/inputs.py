@@ -10,6 +10,7 @@ from weakref import ref
 
 import polars as pl
 
+from rightsize.analyze.display_names import with_known_names
 from rightsize.model.schema import ColumnType
 from rightsize.model.tables import table
 
@@ -76,16 +77,25 @@ class Inputs:
 
     @classmethod
     def read(cls, table_of: Callable[[str], pl.DataFrame]) -> Inputs:
-        """Read every table through `table_of`, for example `Store.table`; of use and coverage what is of RBAC."""
+        """Read every table through `table_of`, for example `Store.table`; of use and coverage what is of RBAC.
+
+        Operations stand in `usage_days` in place of their display names, where the catalogue knows these.
+        """
         frames = {field.name: table_of(field.name) for field in fields(cls)}
         frames["usage_days"] = frames["usage_days"].filter(pl.col("plane").is_in(RBAC_PLANES))
         frames["coverage"] = frames["coverage"].filter(~pl.col("source").is_in(TENANT_LOGS))
-        return cls(**frames)
+        return cls(**_with_known_names(frames))
 
     @classmethod
     def of(cls, **frames: pl.DataFrame) -> Inputs:
         """Build from the given frames; a table that is not given is empty, a column that is missing is null."""
-        return cls(**{field.name: _complete(field.name, frames.pop(field.name, None)) for field in fields(cls)})
+        found = {field.name: _complete(field.name, frames.pop(field.name, None)) for field in fields(cls)}
+        return cls(**_with_known_names(found))
+
+
+def _with_known_names(frames: dict[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
+    """Return the tables with operations in place of their display names, where the catalogue knows these."""
+    return frames | {"usage_days": with_known_names(frames["usage_days"], frames["operations"])}
 
 
 def once(*names: str) -> Callable[[Callable[[Tables], Found]], Callable[[Tables], Found]]:

@@ -185,7 +185,7 @@ def _providers(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
 
 def _reasons(analysis: Analysis) -> pl.DataFrame:
     return (
-        analysis.verdicts.filter(pl.col("operation").is_null())
+        analysis.verdicts.filter(~pl.col("verdict").is_in([Verdict.USED.value, Verdict.UNEXPLAINED.value]))
         .group_by("verdict", "reason")
         .agg(pl.col("operations").sum())
         .filter(pl.col("operations") > 0)

@@ -14,8 +14,9 @@ import polars as pl
 
 from rightsize.analyze.activation_use import ACTIVATIONS_SCHEMA
 from rightsize.analyze.inputs import schema_of
-from rightsize.analyze.reasons import Verdict, sentence
+from rightsize.analyze.reasons import OutOfCoverage, Verdict, sentence
 from rightsize.analyze.scores import SCORE_COLUMNS, bucket_of
+from rightsize.analyze.verdict_sets import SETS_SCHEMA
 from rightsize.analyze.verdicts import VERDICTS_SCHEMA
 from rightsize.analyze.window import Window
 from rightsize.model.nouns import Plane
@@ -60,6 +61,7 @@ class PlaneAnalysis:
         assignments: One row a grant: what is granted to whom, with counts and scores.
         denied: Refused calls by principal and operation: demand, never use.
         findings: As the table `findings`.
+        sets: As the table `verdict_operation_sets`: what counted verdicts count.
         activations: As the table `activations`.
     """
 
@@ -70,6 +72,7 @@ class PlaneAnalysis:
     assignments: pl.DataFrame
     denied: pl.DataFrame
     findings: pl.DataFrame
+    sets: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=SETS_SCHEMA))
     activations: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=ACTIVATIONS_SCHEMA))
 
     @property
@@ -98,6 +101,12 @@ def with_planes(verdicts: pl.DataFrame, planes: Iterable[PlaneAnalysis]) -> pl.D
     return pl.concat(frames).sort(list(_KEY), nulls_last=True)
 
 
+def sets_of_all(sets: pl.DataFrame, planes: Iterable[PlaneAnalysis]) -> pl.DataFrame:
+    """Return the sets of operations behind the counted verdicts of all planes."""
+    frames = [sets, *(plane.sets.select(*SETS_SCHEMA) for plane in planes)]
+    return pl.concat(frames).unique().sort("set_id", "plane", "operation")
+
+
 def ledger(plane: PlaneAnalysis, holders: dict[str, list[str]], principal_id: str) -> dict[str, list[dict[str, Any]]]:
     """Return what a plane says of one principal, named as in `explanation.Explanation`; nothing where it is empty.
 
@@ -112,6 +121,7 @@ def ledger(plane: PlaneAnalysis, holders: dict[str, list[str]], principal_id: st
     mine = plane.verdicts.join(held.select("role_assignment_id", "state"), on=["role_assignment_id", "state"])
     own = pl.col("principal_id") == principal_id
     used = mine.filter(pl.col("verdict") == Verdict.USED.value)
+    days_ago = plane.window.days_ago(pl.col("last_seen"))
     counted = (
         mine.group_by("role_assignment_id", "state", "plane", "verdict", "reason")
         .agg(pl.col("operations").sum())
@@ -142,6 +152,10 @@ def ledger(plane: PlaneAnalysis, holders: dict[str, list[str]], principal_id: st
         ],
         "used": used.sort("last_seen", "operation", descending=[True, False], nulls_last=True)
         .select("principal_id", *_USE, "role_assignment_id", "state", "reason")
+        .to_dicts(),
+        "used_earlier": mine.filter(pl.col("reason") == OutOfCoverage.USED_BEFORE_WINDOW.value)
+        .sort("last_seen", "operation", descending=[True, False], nulls_last=True)
+        .select("principal_id", *_USE, "role_assignment_id", "state", days_ago=days_ago)
         .to_dicts(),
         "unexplained": plane.verdicts.filter(own & (pl.col("verdict") == Verdict.UNEXPLAINED.value))
         .select(*_USE, "reason")

@@ -27,6 +27,7 @@ _HOLDING = (
     OutOfCoverage.QUARANTINED.value,
     OutOfCoverage.UNEXPLAINED_USE.value,
     OutOfCoverage.UNMAPPED_USE.value,
+    OutOfCoverage.UNNAMED_OPERATION.value,
 )
 
 

@@ -72,9 +72,11 @@ class OutOfCoverage(StrEnum):
     SCOPE_TREE_UNKNOWN = "scope_tree_unknown"
     NO_LOG_LOADED = "no_log_loaded"
     QUARANTINED = "quarantined"
+    USED_BEFORE_WINDOW = "used_before_window"
     UNEXPLAINED_USE = "unexplained_use"
     UNEXPLAINED_REQUEST = "unexplained_request"
     UNMAPPED_USE = "unmapped_use"
+    UNNAMED_OPERATION = "unnamed_operation"
     ROLE_DEFINITION_MISSING = "role_definition_missing"
     NO_CATALOGUE = "no_catalogue"
     NOT_IN_CATALOGUE = "not_in_catalogue"
@@ -135,7 +137,9 @@ SENTENCES: dict[str, str] = {
     OutOfCoverage.SCOPE_TREE_UNKNOWN: "it is not known which subscriptions lie below the scope",
     OutOfCoverage.NO_LOG_LOADED: "no log that could show it is loaded",
     OutOfCoverage.QUARANTINED: "its only use lies inside a quarantined window",
+    OutOfCoverage.USED_BEFORE_WINDOW: "it was used before the window, on a day that is loaded and not forgotten",
     OutOfCoverage.UNMAPPED_USE: "the log names operations of the service that no rule maps to a permission",
+    OutOfCoverage.UNNAMED_OPERATION: "a call on its type is in the log whose operation cannot be read",
     OutOfCoverage.UNEXPLAINED_USE: "it may have allowed a call whose actor, groups or place are not known",
     OutOfCoverage.UNEXPLAINED_REQUEST: (
         "it may have allowed a request to the same part of Graph that no held permission is known to allow in full"

@@ -11,6 +11,8 @@ import polars as pl
 from rightsize.analyze.counting import RANK, Judgements, count_sets, look_up, read_judgements
 from rightsize.analyze.reasons import Verdict
 from rightsize.analyze.scoping import REACH
+from rightsize.analyze.tenant import Tenant
+from rightsize.analyze.text import folded
 from rightsize.analyze.verdicts import Analysis
 from rightsize.rules.operations import risk_weights
 
@@ -35,17 +37,12 @@ def score_principals(analysis: Analysis, principal_id: str | None = None) -> pl.
     ).select(subject="principal_id", a="a")
     if principal_id is not None:
         effective = effective.filter(pl.col("subject") == principal_id)
-    used = _used_rows(analysis)
-    # A group uses what its assignments were used for, whoever acted.
-    holders = tenant.assignments.select("role_assignment_id", "state", holder="principal_id")
-    through = used.join(holders, on=["role_assignment_id", "state"]).filter(pl.col("holder") != pl.col("principal_id"))
-    own = used.select(subject="principal_id", name="name", plane="plane")
-    shared = through.select(subject="holder", name="name", plane="plane")
-    counted = pl.concat([own, shared]).unique()
+    counted = _by_subject(_used_rows(analysis), tenant)
+    earlier = _by_subject(_earlier_rows(analysis), tenant)
     if principal_id is not None:
-        counted = counted.filter(pl.col("subject") == principal_id)
+        counted, earlier = (rows.filter(pl.col("subject") == principal_id) for rows in (counted, earlier))
     observed = _observed(analysis, effective["subject"].unique())
-    table = _score(analysis, effective, counted, observed)
+    table = _score(analysis, effective, counted, observed, earlier)
     return table.rename({"subject": "principal_id"}).sort("principal_id", "plane")
 
 
@@ -56,7 +53,8 @@ def score_assignments(analysis: Analysis) -> pl.DataFrame:
     keys = assignments.select("role_assignment_id", "state", subject="a")
     used = _used_rows(analysis).join(keys, on=["role_assignment_id", "state"])
     counted = used.select("subject", "name", "plane").unique()
-    table = _score(analysis, effective, counted, counted)
+    before = _earlier_rows(analysis).join(keys, on=["role_assignment_id", "state"])
+    table = _score(analysis, effective, counted, counted, before.select("subject", "name", "plane").unique())
     return (
         table.join(keys, on="subject")
         .select("role_assignment_id", "state", "plane", *SCORE_COLUMNS)
@@ -68,6 +66,21 @@ def _used_rows(analysis: Analysis) -> pl.DataFrame:
     used = analysis.verdicts.filter(pl.col("verdict") == Verdict.USED.value)
     spelling = analysis.usage.select("operation", "name").unique("operation")
     return used.join(spelling, on="operation").select("role_assignment_id", "state", "principal_id", "plane", "name")
+
+
+def _earlier_rows(analysis: Analysis) -> pl.DataFrame:
+    """Return the same of use before the window that still counts."""
+    rows = analysis.earlier.with_columns(name=folded(analysis.earlier["operation"]))
+    return rows.select("role_assignment_id", "state", "principal_id", "plane", "name")
+
+
+def _by_subject(used: pl.DataFrame, tenant: Tenant) -> pl.DataFrame:
+    """Return `(subject, name, plane)`: a group uses what its assignments were used for, whoever acted."""
+    holders = tenant.assignments.select("role_assignment_id", "state", holder="principal_id")
+    through = used.join(holders, on=["role_assignment_id", "state"]).filter(pl.col("holder") != pl.col("principal_id"))
+    own = used.select(subject="principal_id", name="name", plane="plane")
+    shared = through.select(subject="holder", name="name", plane="plane")
+    return pl.concat([own, shared]).unique()
 
 
 def _observed(analysis: Analysis, reached: pl.Series) -> pl.DataFrame:
@@ -82,7 +95,13 @@ def _observed(analysis: Analysis, reached: pl.Series) -> pl.DataFrame:
     )
 
 
-def _score(analysis: Analysis, effective: pl.DataFrame, counted: pl.DataFrame, observed: pl.DataFrame) -> pl.DataFrame:
+def _score(
+    analysis: Analysis,
+    effective: pl.DataFrame,
+    counted: pl.DataFrame,
+    observed: pl.DataFrame,
+    earlier: pl.DataFrame,
+) -> pl.DataFrame:
     """Count and score each subject.
 
     Args:
@@ -90,6 +109,8 @@ def _score(analysis: Analysis, effective: pl.DataFrame, counted: pl.DataFrame, o
         effective: `(subject, a)`: the assignments that reach it.
         counted: `(subject, name, plane)`: what counts as used.
         observed: `(subject, name, plane)`: what takes from the creep.
+        earlier: `(subject, name, plane)`: what was used before the window only counts as out of coverage, and takes
+            from the creep.
     """
     judgements = read_judgements(
         analysis.profile_operations, analysis.tenant.operations.select("operation", "name", "weight")
@@ -99,11 +120,13 @@ def _score(analysis: Analysis, effective: pl.DataFrame, counted: pl.DataFrame, o
     keys = ("subject", "name", "plane")
     used = pl.concat(
         [
-            counted.select(*keys, counts=True, excuses=False),
-            observed.select(*keys, counts=False, excuses=True),
+            counted.select(*keys, counts=True, excuses=False, earlier=False),
+            observed.select(*keys, counts=False, excuses=True, earlier=False),
+            earlier.select(*keys, counts=False, excuses=True, earlier=True),
         ]
     )
-    used = used.group_by(keys).agg(pl.col("counts").any(), pl.col("excuses").any())
+    used = used.group_by(keys).agg(pl.col("counts", "excuses", "earlier").any())
+    used = used.with_columns(earlier=pl.col("earlier") & ~pl.col("counts"))
     taken = _taken(used, judgements, members, sets, analysis)
     # Whoever an assignment reaches has a row, also where nothing that it grants is known.
     least = effective.select("subject", plane=pl.lit("control")).unique()
@@ -117,6 +140,7 @@ def _score(analysis: Analysis, effective: pl.DataFrame, counted: pl.DataFrame, o
         .with_columns(pl.selectors.integer().exclude("subject", "set").fill_null(0))
     )
     leftover = {name: pl.col(name) - pl.col(f"{name}_taken") for name in _COUNTED if name != "used"}
+    leftover["out_of_coverage"] += pl.col("earlier")
     table = table.with_columns(**leftover).with_columns(granted=pl.sum_horizontal(_COUNTED))
     excess = pl.col("mass") - pl.col("mass_taken")
     share = excess / (excess + pl.col("mass_used"))
@@ -170,15 +194,17 @@ def _taken(
         .join(weights, on="name", how="left")
         .with_columns(weight=pl.col("known").fill_null(risk_weights()["change"]))
     )
+    named = pl.col("counts") | pl.col("earlier")
     counts = {
-        f"{name}_taken": ((pl.col("rank") == rank).fill_null(False) & pl.col("counts")).sum().cast(pl.Int64)
+        f"{name}_taken": ((pl.col("rank") == rank).fill_null(False) & named).sum().cast(pl.Int64)
         for name, rank in RANK.items()
     }
     weight_at = pl.col("weight") * pl.col("reach").fill_null(0)
-    outside = pl.col("counts") & pl.col("rank").is_null()
+    outside = named & pl.col("rank").is_null()
     return rows.group_by("subject", "plane").agg(
         **counts,
         used=pl.col("counts").sum().cast(pl.Int64),
+        earlier=pl.col("earlier").sum().cast(pl.Int64),
         mass_taken=weight_at.filter("excuses").sum(),
         mass_used=pl.col("weight").filter("excuses").sum(),
         mass_outside=pl.col("weight").filter(outside).sum(),

@@ -14,6 +14,7 @@ from typing import Any
 
 from rightsize.model.entries import Form, day_of, known_fields, read_entries, text_of
 from rightsize.model.errors import InputError
+from rightsize.model.times import read_moment
 from rightsize.rbac.text import fold
 
 _KEYS = frozenset({"signal", "principal", "from", "to", "decision", "reason", "owner", "expires"})
@@ -83,7 +84,7 @@ def _read(entry: object, where: str) -> SignalDecision:
 def _time(fields: Mapping[str, Any], key: str, where: str) -> dt.datetime:
     value = fields.get(key)
     try:
-        moment = value if isinstance(value, dt.datetime) else dt.datetime.fromisoformat(str(value))
+        moment = value if isinstance(value, dt.datetime) else read_moment(str(value)).start
     except ValueError:
         raise InputError(f"`{key}` of {where} is not a time such as 2026-01-05T10:00:00Z", hint=_HINT) from None
     return moment.astimezone(dt.UTC).replace(tzinfo=None) if moment.tzinfo else moment

@@ -6,15 +6,19 @@ from collections.abc import Collection
 
 import polars as pl
 
+from rightsize.analyze.display_names import is_unnamed
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.text import folded, place_of
 from rightsize.analyze.window import Window
 
-_KEYS = ("principal_id", "principal_name", "name", "place", "plane", "evidence")
+CALL = ("principal_id", "principal_name", "name", "place", "plane", "evidence")
+"""What makes one row of `observe`: who did what where, and under which evidence."""
 
 
-def observe(inputs: Inputs, window: Window) -> pl.DataFrame:
+def observe(inputs: Inputs, window: Window, *, unnamed: bool = False) -> pl.DataFrame:
     """Return the calls of the window, one row a (principal, operation, scope, plane, evidence), numbered by `u`.
+
+    With `unnamed` they are those whose log names no operation, else all others.
 
     Columns: `u`, `principal_id` (null where no listing resolves `principal_name`), `principal_name`, `operation` and
     `name` (folded), `scope` and `place` (folded), `plane`, `evidence` (folded id), `events`, `days`, `first_seen`,
@@ -26,8 +30,8 @@ def observe(inputs: Inputs, window: Window) -> pl.DataFrame:
     """
     kept = pl.when(pl.col("clean") > 0)
     rows = (
-        use_by_day(inputs, window)
-        .group_by(_KEYS)
+        use_by_day(inputs, window, unnamed=unnamed)
+        .group_by(CALL)
         .agg(
             pl.col("operation").min(),
             pl.col("scope").min(),
@@ -42,13 +46,13 @@ def observe(inputs: Inputs, window: Window) -> pl.DataFrame:
             denied=pl.col("denied").fill_null(0).sum(),
         )
         .collect()
-        .sort(_KEYS)
+        .sort(CALL)
         .with_row_index("u")
     )
     is_clean = pl.col("clean") > 0
     return rows.select(
         "u",
-        *_KEYS,
+        *CALL,
         "operation",
         "scope",
         "denied",
@@ -60,8 +64,10 @@ def observe(inputs: Inputs, window: Window) -> pl.DataFrame:
     )
 
 
-def use_by_day(inputs: Inputs, window: Window) -> pl.LazyFrame:
+def use_by_day(inputs: Inputs, window: Window, *, unnamed: bool = False) -> pl.LazyFrame:
     """Return the rows of `usage_days` in the window, with `name`, `place`, `evidence` and `principal_id` folded.
+
+    Calls whose log names no operation are left out, and with `unnamed` all others are.
 
     `use` counts the calls that exercised the permission, `clean` those of them that are not suspect. Nothing is made
     before it is collected, since few columns are wanted and there are millions of rows.
@@ -69,7 +75,16 @@ def use_by_day(inputs: Inputs, window: Window) -> pl.LazyFrame:
     use = pl.sum_horizontal(pl.col(outcome).fill_null(0) for outcome in ("succeeded", "failed", "started"))
     clean = pl.max_horizontal(use - pl.col("suspect").fill_null(0), 0)
     days = inputs.usage_days
-    return _with_folded(days.lazy().filter(window.holds("day")), days).with_columns(use=use, clean=clean)
+    found = _with_folded(days.lazy().filter(window.holds("day") & _is_wanted(days, unnamed=unnamed)), days)
+    return found.with_columns(use=use, clean=clean)
+
+
+def _is_wanted(days: pl.DataFrame, *, unnamed: bool) -> pl.Expr:
+    # Operations repeat on many days; look at each once.
+    texts = days["operation"].drop_nulls().unique()
+    odd = texts.to_frame().filter(is_unnamed(pl.col("operation")))["operation"]
+    is_odd = pl.col("operation").is_in(odd.implode()) & (pl.col("plane") == "control") if len(odd) else pl.lit(False)
+    return is_odd if unnamed else ~is_odd
 
 
 def named_use(days: pl.DataFrame, names: Collection[str]) -> pl.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import polars as pl
@@ -10,14 +11,17 @@ from rightsize.analyze.activation_use import use_of_activations
 from rightsize.analyze.activations import covered_assignments, read_history
 from rightsize.analyze.attribution import Attributed
 from rightsize.analyze.coverage import control_states, open_groups, read_states
-from rightsize.analyze.data_use import attribute_data_use, decide, doubts
+from rightsize.analyze.data_use import Decided, attribute_data_use, decide, doubts
+from rightsize.analyze.earlier_use import credit_earlier, earlier_calls, earlier_operations, earlier_rows
 from rightsize.analyze.inputs import Inputs, schema_of
 from rightsize.analyze.linked_checks import with_linked_checks
 from rightsize.analyze.profiles import Profiles, build_profiles
-from rightsize.analyze.reasons import OutOfCoverage, Unused, Verdict
+from rightsize.analyze.reasons import OutOfCoverage, Unexplained, Unused, Verdict
 from rightsize.analyze.resource_logs import data_states
 from rightsize.analyze.tenant import Tenant, read_tenant
+from rightsize.analyze.unnamed_calls import held_by_unnamed
 from rightsize.analyze.usage import observe, use_by_day
+from rightsize.analyze.verdict_sets import name_sets
 from rightsize.analyze.window import Window
 
 VERDICTS_SCHEMA = schema_of("verdicts")
@@ -42,14 +46,18 @@ class Analysis:
 
     Attributes:
         window: The days it speaks of.
-        verdicts: As the table `verdicts`: used and unexplained rows singly, the rest counted.
+        verdicts: As the table `verdicts`: used and unexplained rows singly, one row for each operation that was used
+            before the window only, the rest counted.
         profiles: One row a (role_assignment_id, state); assignments of one profile are judged alike.
-        profile_operations: For each profile the verdict of each granted operation *unless a used row of the
-            assignment names it*.
+        profile_operations: For each profile the verdict of each granted operation *unless a row of the assignment
+            names it*.
         tenant: The prepared tenant that it rests on, for scores and findings: what was judged of it.
         usage: The calls of the window (`usage.observe`), refused ones included.
         activations: As the table `activations`, of the window and before.
         credited: `(u, a)`: the calls of `usage` and the assignments that they are credited to.
+        sets: As the table `verdict_operation_sets`: what counted rows count.
+        earlier: As the used rows of `verdicts`: use before the window that still counts, where the window does not
+            show it at that place under the same assignment; the reason is `used_before_window`.
         covered: `a` of the assignments whose logs cover every day of the window.
     """
 
@@ -61,6 +69,8 @@ class Analysis:
     usage: pl.DataFrame
     activations: pl.DataFrame
     credited: pl.DataFrame
+    sets: pl.DataFrame
+    earlier: pl.DataFrame
     covered: pl.Series
 
 
@@ -75,14 +85,16 @@ def analyse(inputs: Inputs, window: Window, only: pl.Series | None = None, princ
         principal_id: Judge what is not used only where it is granted to this principal.
     """
     tenant = read_tenant(inputs)
-    decided = decide(_spelt_as_catalogued(observe(inputs, window), tenant), inputs)
+    calls = _read_calls(inputs, window, tenant)
     control = control_states(inputs, window, tenant)
     history = read_history(inputs, window, tenant, control)
     activations = use_of_activations(history.activations, use_by_day(inputs, window), tenant)
     everybody = tenant
     if only is not None:
-        tenant = tenant.held_by(only, _named_in(decided.usage, history.activations))
-    usage, attributed = attribute_data_use(decided.usage, tenant, open_groups(inputs), history.activations)
+        named = pl.concat([calls.decided.usage["evidence"], calls.before.usage["evidence"]])
+        tenant = tenant.held_by(only, _named_in(named, history.activations))
+    credit = _credit(calls, inputs, tenant, history.activations)
+    usage, attributed = credit.usage, credit.attributed
     judged = tenant if principal_id is None else tenant.reaching(principal_id)
     dormant = history.dormant.filter(~history.dormant.is_in(attributed.used["a"].implode()))
     reads = read_states(inputs, window, judged).with_columns(
@@ -90,15 +102,19 @@ def analyse(inputs: Inputs, window: Window, only: pl.Series | None = None, princ
         .then(pl.lit(Unused.NEVER_ACTIVATED.value))
         .otherwise("reads")
     )
-    held = _held(usage, attributed, doubts(decided, usage, attributed, tenant, inputs))
-    profiles = build_profiles(judged, control, reads, data_states(inputs, window, judged), held)
-    profiles = with_linked_checks(profiles, judged, everybody, usage, control, held)
+    profiles = build_profiles(judged, control, reads, data_states(inputs, window, judged), credit.held)
+    profiles = with_linked_checks(profiles, judged, everybody, usage, control, credit.held)
+    set_ids, sets = name_sets(profiles.operations, _GROUP)
     used = _used(usage, attributed, tenant)
+    earlier = earlier_rows(_used(credit.past, credit.past_attributed, tenant), used)
+    singly = earlier_operations(earlier, used, tenant)
     rows = [
-        _declared(used.drop("a", "name")),
+        _declared(used),
+        _declared(singly),
         _declared(_unexplained(usage, attributed)),
-        _declared(_unexplained_rows(decided.aside)),
-        _declared(_counted(used, profiles, judged)),
+        _declared(_unexplained_rows(calls.decided.aside)),
+        _declared(_unexplained_rows(_unread(calls.unnamed))),
+        _declared(_counted(pl.concat([_named(used), _named(singly)]), profiles, set_ids, judged)),
         _declared(_unlisted(profiles, judged)),
     ]
     return Analysis(
@@ -112,16 +128,65 @@ def analyse(inputs: Inputs, window: Window, only: pl.Series | None = None, princ
         usage=usage,
         activations=activations,
         credited=attributed.used.select("u", "a").unique(),
+        sets=sets,
+        earlier=_declared(earlier).sort(list(_KEY), nulls_last=True),
         covered=covered_assignments(control),
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Calls:
+    """The calls of the window by what decided them, those `before` it that still count, and those without a name."""
+
+    decided: Decided
+    before: Decided
+    unnamed: pl.DataFrame
+    unnamed_before: pl.DataFrame
+
+
+@dataclass(frozen=True, slots=True)
+class _Credits:
+    """Calls with their attribution, those of the `past` likewise, and what nobody can call unused because of either."""
+
+    usage: pl.DataFrame
+    attributed: Attributed
+    past: pl.DataFrame
+    past_attributed: Attributed
+    held: pl.DataFrame
+
+
+def _read_calls(inputs: Inputs, window: Window, tenant: Tenant) -> _Calls:
+    calls, unnamed = (observe(inputs, window, unnamed=which) for which in (False, True))
+    return _Calls(
+        decided=decide(_spelt_as_catalogued(calls, tenant), inputs),
+        before=decide(_spelt_as_catalogued(earlier_calls(inputs, window, calls), tenant), inputs),
+        unnamed=unnamed,
+        unnamed_before=earlier_calls(inputs, window, unnamed, unnamed=True),
+    )
+
+
+def _credit(calls: _Calls, inputs: Inputs, tenant: Tenant, activations: pl.DataFrame) -> _Credits:
+    groups = open_groups(inputs)
+    usage, attributed = attribute_data_use(calls.decided.usage, tenant, groups, activations)
+    credited = attributed.used["a"].unique()
+    past, past_attributed = credit_earlier(calls.before.usage, tenant, groups, activations, credited)
+    held = _held(
+        [
+            (usage, attributed, doubts(calls.decided, usage, attributed, tenant, inputs)),
+            (past, past_attributed, doubts(calls.before, past, past_attributed, tenant, inputs)),
+        ],
+        held_by_unnamed(pl.concat([calls.unnamed, calls.unnamed_before]), tenant),
+    )
+    return _Credits(usage, attributed, past, past_attributed, held)
+
+
+_GROUP = ("profile_id", "plane", "verdict", "reason")
 _KEY = ("role_assignment_id", "state", "principal_id", "plane", "scope", "verdict", "reason", "operation")
 
 
-def _named_in(usage: pl.DataFrame, activations: pl.DataFrame) -> pl.Series:
+def _named_in(evidence: pl.Series, activations: pl.DataFrame) -> pl.Series:
     """Return the ids that the logs name beside calls, and of activations those of the eligibilities behind them."""
-    ids = usage["evidence"].drop_nulls().unique()
+    ids = evidence.drop_nulls().unique()
     behind = activations.filter(pl.col("id").is_in(ids.implode()))["eligibility"].drop_nulls()
     return pl.concat([ids, behind]).unique()
 
@@ -142,18 +207,29 @@ def _spelt_as_catalogued(usage: pl.DataFrame, tenant: Tenant) -> pl.DataFrame:
     )
 
 
-def _held(usage: pl.DataFrame, attributed: Attributed, doubtful_use: pl.DataFrame) -> pl.DataFrame:
-    """Return `(a, name, operation, plane, reason)`: what nobody can call unused, whatever the logs cover."""
+def _held(parts: Iterable[tuple[pl.DataFrame, Attributed, pl.DataFrame]], unnamed: pl.DataFrame) -> pl.DataFrame:
+    """Return `(a, name, operation, plane, reason)`: what nobody can call unused, whatever the logs cover.
+
+    Args:
+        parts: Calls, their attribution, and what `data_use.doubts` says of them: of the window and of the days before.
+        unnamed: What calls may have been whose log names no operation.
+    """
     columns = ("a", "name", "operation", "plane", "reason")
-    spelling = usage.group_by("name").agg(pl.col("operation").min())
-    suspect = attributed.quarantined.join(usage.select("u", "name", "operation", "plane"), on="u")
-    doubtful = attributed.doubtful.join(spelling, on="name")
-    both = [
-        suspect.with_columns(reason=pl.lit(OutOfCoverage.QUARANTINED.value)).select(columns),
-        doubtful.with_columns(reason=pl.lit(OutOfCoverage.UNEXPLAINED_USE.value)).select(columns),
-        doubtful_use.select(columns),
-    ]
-    return pl.concat(both).sort(columns).unique(["a", "name", "plane"], keep="first", maintain_order=True)
+    found = [unnamed.select(columns)]
+    for usage, attributed, doubtful_use in parts:
+        spelling = usage.group_by("name").agg(pl.col("operation").min())
+        suspect = attributed.quarantined.join(usage.select("u", "name", "operation", "plane"), on="u")
+        doubtful = attributed.doubtful.join(spelling, on="name")
+        found += [
+            suspect.with_columns(reason=pl.lit(OutOfCoverage.QUARANTINED.value)).select(columns),
+            doubtful.with_columns(reason=pl.lit(OutOfCoverage.UNEXPLAINED_USE.value)).select(columns),
+            doubtful_use.select(columns),
+        ]
+    return pl.concat(found).sort(columns).unique(["a", "name", "plane"], keep="first", maintain_order=True)
+
+
+def _named(rows: pl.DataFrame) -> pl.DataFrame:
+    return rows.select("a", "name", "plane")
 
 
 def _summed() -> list[pl.Expr]:
@@ -187,6 +263,11 @@ def _unexplained(usage: pl.DataFrame, attributed: Attributed) -> pl.DataFrame:
     return _unexplained_rows(pl.concat([attributed.unexplained, held]).join(usage, on="u"))
 
 
+def _unread(unnamed: pl.DataFrame) -> pl.DataFrame:
+    """Return the calls whose log names no operation, as `_unexplained_rows` takes them."""
+    return unnamed.filter(pl.col("events") > 0).with_columns(reason=pl.lit(Unexplained.NOT_MAPPED.value))
+
+
 def _unexplained_rows(calls: pl.DataFrame) -> pl.DataFrame:
     return (
         calls.with_columns(principal_id=pl.coalesce("principal_id", "principal_name"))
@@ -196,13 +277,20 @@ def _unexplained_rows(calls: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _counted(used: pl.DataFrame, profiles: Profiles, tenant: Tenant) -> pl.DataFrame:
-    """Count what is not used, one row an (assignment, plane, verdict, reason)."""
+def _counted(named: pl.DataFrame, profiles: Profiles, set_ids: pl.DataFrame, tenant: Tenant) -> pl.DataFrame:
+    """Count what no row of its own names, one row an (assignment, plane, verdict, reason).
+
+    Args:
+        named: `(a, name, plane)` of the rows that name their operation.
+        profiles: What the rest is judged by.
+        set_ids: `(profile_id, plane, verdict, reason, set_id)`: the set of operations of each.
+        tenant: The tenant.
+    """
     key = ["plane", "verdict", "reason"]
     totals = profiles.operations.group_by("profile_id", *key).agg(total=pl.len().cast(pl.Int64))
-    distinct = used.select("a", "name", "plane").unique()
     taken = (
-        distinct.join(profiles.of, on="a")
+        named.unique()
+        .join(profiles.of, on="a")
         .join(profiles.operations.select("profile_id", "name", *key), on=["profile_id", "name", "plane"])
         .group_by("a", *key)
         .agg(taken=pl.len().cast(pl.Int64))
@@ -212,6 +300,7 @@ def _counted(used: pl.DataFrame, profiles: Profiles, tenant: Tenant) -> pl.DataF
         .join(taken, on=["a", *key], how="left")
         .with_columns(operations=pl.col("total") - pl.col("taken").fill_null(0))
         .filter(pl.col("operations") > 0)
+        .join(set_ids, on=list(_GROUP), how="left")
         .join(tenant.assignments.select("a", "role_assignment_id", "state", "principal_id", "scope"), on="a")
     )
 

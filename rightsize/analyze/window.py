@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
@@ -11,16 +11,38 @@ from rightsize.analyze.inputs import Inputs
 from rightsize.model.errors import UsageError
 
 DEFAULT_DAYS = 90
+DEFAULT_FORGET_DAYS = 400
 # Days that say nothing about coverage, but give a store without logs a window, so that the clock is never read.
 _WITHOUT_LOGS = dt.date(1970, 1, 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The days from `first_day` to `last_day`, both included."""
+    """The days from `first_day` to `last_day`, both included.
+
+    Attributes:
+        first_day: Its first day.
+        last_day: Its last day.
+        forget_days: Use that is no older than this many days, counted from the day after the last, is evidence too,
+            also where it lies before the window.
+    """
 
     first_day: dt.date
     last_day: dt.date
+    forget_days: int = DEFAULT_FORGET_DAYS
+
+    @property
+    def earlier(self) -> Window | None:
+        """The days before the window whose use still counts; None where use is forgotten as early as it begins."""
+        first = dt.date.fromordinal(max(1, self.end.date().toordinal() - self.forget_days))
+        if first >= self.first_day:
+            return None
+        return Window(first, self.first_day - dt.timedelta(days=1), 0)
+
+    @property
+    def remembered(self) -> Window:
+        """The window together with the days before it whose use still counts."""
+        return replace(self, first_day=self.earlier.first_day) if self.earlier is not None else self
 
     @property
     def days(self) -> int:
@@ -37,25 +59,39 @@ class Window:
         """The first instant after the window, UTC without an offset."""
         return dt.datetime.combine(self.last_day + dt.timedelta(days=1), dt.time())
 
+    def days_ago(self, moment: pl.Expr) -> pl.Expr:
+        """Return how many days before the day after the window a time lies."""
+        return (pl.lit(self.end.date()) - moment.dt.date()).dt.total_days()
+
     def holds(self, column: str) -> pl.Expr:
         """Return whether a day of `column` is in the window."""
         return pl.col(column).is_between(self.first_day, self.last_day)
 
 
-def choose_window(inputs: Inputs, as_of: dt.date | None = None, days: int = DEFAULT_DAYS) -> Window:
+def choose_window(
+    inputs: Inputs,
+    as_of: dt.date | None = None,
+    days: int = DEFAULT_DAYS,
+    forget_days: int = DEFAULT_FORGET_DAYS,
+) -> Window:
     """Return the `days` whole UTC days before the day `as_of`.
 
     Without `as_of` the window ends with the newest day that a log of use covers, else that any log covers, else
     that anything loaded names; never with the clock's. The days before the data begin stay in the window, and are
-    missing.
+    missing. `forget_days` as `Window` has it.
+
+    Raises:
+        UsageError: A number of days makes no sense.
     """
     if days < 1:
         raise UsageError(f"a window of `{days}` days has no day", hint="give --min-window at least 1")
+    if forget_days < 0:
+        raise UsageError(f"`--forget-days {forget_days}` is below zero")
     end = as_of or _newest_day(inputs) + dt.timedelta(days=1)
     if days >= end.toordinal():
         raise UsageError(f"a window of `{days}` days before {end} begins before the calendar does")
     last_day = end - dt.timedelta(days=1)
-    return Window(last_day - dt.timedelta(days=days - 1), last_day)
+    return Window(last_day - dt.timedelta(days=days - 1), last_day, forget_days)
 
 
 def _newest_day(inputs: Inputs) -> dt.date:

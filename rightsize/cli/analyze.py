@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from enum import StrEnum
 from typing import Annotated
 
 import typer
 
 from rightsize.cli.narration import say, set_verbosity
-from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Output, OutputFormat, Quiet, Verbose
+from rightsize.cli.options import (
+    DEFAULT_DB,
+    DEFAULT_FORGET_DAYS,
+    AsOf,
+    Db,
+    ForgetDays,
+    MinWindow,
+    NoInput,
+    Output,
+    OutputFormat,
+    Quiet,
+    Verbose,
+)
 from rightsize.cli.output import show
 
 COUNTS = ("granted", "used", "unused", "unobservable", "out_of_coverage", "creep", "risk")
-
-AsOf = Annotated[
-    dt.datetime | None,
-    typer.Option(
-        "--as-of",
-        formats=["%Y-%m-%d"],
-        help="The window ends before this UTC day; without it, with the newest day that a log covers.",
-    ),
-]
-MinWindow = Annotated[int, typer.Option("--min-window", min=1, help="Days of the observation window.")]
 
 
 class By(StrEnum):
@@ -47,6 +48,7 @@ def analyze(
     by: Annotated[By, typer.Option("--by", help="What a row speaks of, for each plane.")] = By.PRINCIPAL,
     as_of: AsOf = None,
     min_window: MinWindow = 90,
+    forget_days: ForgetDays = DEFAULT_FORGET_DAYS,
     db: Db = DEFAULT_DB,
     output: Output = OutputFormat.TABLE,
     verbose: Verbose = 0,
@@ -57,7 +59,7 @@ def analyze(
     from rightsize.workflow.analyze import analyze_store  # noqa: PLC0415
 
     set_verbosity(verbose, quiet)
-    result = analyze_store(db, as_of=as_of.date() if as_of else None, min_window=min_window, by=by.value)
+    result = analyze_store(db, as_of=as_of, min_window=min_window, forget_days=forget_days, by=by.value)
     window = result.window
     say(
         f"window {window.first_day} to {window.last_day}, {window.days} days, "

@@ -8,9 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rightsize.cli.analyze import AsOf
 from rightsize.cli.narration import say, set_verbosity
-from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Output, OutputFormat, Quiet, Verbose
+from rightsize.cli.options import (
+    DEFAULT_DB,
+    DEFAULT_FORGET_DAYS,
+    AsOf,
+    Db,
+    ForgetDays,
+    NoInput,
+    Output,
+    OutputFormat,
+    Quiet,
+    Verbose,
+)
 from rightsize.cli.output import show, write
 
 if TYPE_CHECKING:
@@ -71,6 +81,7 @@ def backtest(
         typer.Option("--emergency-access", help="An emergency access account (id or UPN), left alone. Repeatable."),
     ] = None,
     as_of: AsOf = None,
+    forget_days: ForgetDays = DEFAULT_FORGET_DAYS,
     db: Db = DEFAULT_DB,
     output: Output = OutputFormat.TABLE,
     verbose: Verbose = 0,
@@ -87,9 +98,11 @@ def backtest(
         dials or (),
         train_days=train_days,
         test_days=test_days,
-        as_of=as_of.date() if as_of else None,
+        as_of=as_of,
         truth=truth,
-        shared=Dials(exclude=tuple(exclude or ()), emergency_access=tuple(emergency_access or ())),
+        shared=Dials(
+            exclude=tuple(exclude or ()), emergency_access=tuple(emergency_access or ()), forget_days=forget_days
+        ),
         narrate=say,
     )
     if output is OutputFormat.TABLE:

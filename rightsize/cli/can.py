@@ -15,6 +15,7 @@ from rightsize.cli.narration import say, set_verbosity
 from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Output, OutputFormat, Quiet, Verbose
 from rightsize.cli.output import show, write
 from rightsize.model.errors import UsageError
+from rightsize.model.times import read_instant
 
 if TYPE_CHECKING:  # a workflow is imported by the command that runs it
     from rightsize.workflow.access import Answers
@@ -38,7 +39,10 @@ AsOf = Annotated[
     dt.datetime | None,
     typer.Option(
         "--as-of",
-        help="UTC. Time-bound assignments that had ended, or not begun, do not count; without it all do.",
+        parser=read_instant,
+        metavar="TIME",
+        help="A day or time, in UTC. Time-bound assignments that had ended, or not begun, do not count; without it all "
+        "do.",
     ),
 ]
 

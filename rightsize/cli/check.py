@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import os
 from collections.abc import Callable
 from enum import StrEnum
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rightsize.cli.narration import say, set_verbosity
-from rightsize.cli.options import DEFAULT_DB, Db, NoInput, OutputFormat, Quiet, Verbose
+from rightsize.cli.options import DEFAULT_DB, Db, NoInput, OutputFormat, Quiet, Today, Verbose, day_or_today
 from rightsize.cli.output import show, write
 from rightsize.model.errors import InputError, UsageError
 
@@ -72,9 +71,7 @@ def check(
     parameters: Annotated[
         list[str] | None, typer.Option("-p", "--parameter", help="CONTROL.NAME=VALUE for a control's parameter.")
     ] = None,
-    as_of: Annotated[
-        str | None, typer.Option("--as-of", help="The day by which exemptions end; today without it.")
-    ] = None,
+    as_of: Today = None,
     writes: Annotated[
         list[str] | None, typer.Option("--write", help="FORMAT=FILE: write the same report into a file as well.")
     ] = None,
@@ -105,7 +102,7 @@ def check(
     files = [_file_of(text) for text in writes or ()]
     result = check_store(
         db,
-        as_of=_day(as_of),
+        as_of=day_or_today(as_of),
         names=named,
         parameters=parameters or (),
         exemptions=exemptions,
@@ -122,13 +119,6 @@ def check(
         _write_baseline(result.report, write_baseline)
     elif result.refusal is not None:
         raise result.refusal
-
-
-def _day(text: str | None) -> dt.date:
-    try:
-        return dt.date.fromisoformat(text) if text else dt.datetime.now(dt.UTC).date()
-    except ValueError:
-        raise UsageError(f"`{text}` is no day", hint="write it as 2026-12-31") from None
 
 
 def _show_controls(names: tuple[str, ...], output: CheckFormat, *, statement: bool) -> None:

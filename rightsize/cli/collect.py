@@ -16,6 +16,7 @@ from rightsize.cli.load import show_report
 from rightsize.cli.narration import say, set_verbosity
 from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Output, OutputFormat, Quiet, Verbose
 from rightsize.cli.output import show
+from rightsize.model.times import read_instant
 
 if TYPE_CHECKING:
     from rightsize.azure.credentials import SignIn
@@ -58,7 +59,10 @@ def collect(
     container: Containers = None,
     days: Annotated[int, typer.Option("--days", help="Length of the window of logs.")] = 90,
     until: Annotated[
-        datetime | None, typer.Option("--until", help="Its end, in UTC; now unless said otherwise.")
+        datetime | None,
+        typer.Option(
+            "--until", parser=read_instant, metavar="TIME", help="Its end, in UTC; now unless said otherwise."
+        ),
     ] = None,
     raw: Annotated[
         bool, typer.Option("--raw", help="Fetch the rows of workspaces instead of their reduction to distinct use.")

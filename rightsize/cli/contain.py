@@ -12,6 +12,7 @@ from rightsize.cli.narration import say, set_verbosity
 from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Output, OutputFormat, Quiet, Verbose
 from rightsize.cli.output import show
 from rightsize.model.errors import UsageError
+from rightsize.model.times import read_instant
 
 if TYPE_CHECKING:
     from rightsize.workflow.contain import ContainResult, Suspicion
@@ -27,9 +28,17 @@ def contain(
     out: Annotated[Path, typer.Option("--out", help="The plan folder.")] = Path("reports/containment"),
     since: Annotated[
         datetime | None,
-        typer.Option("--since", help="From when, in UTC, its calls count as an attacker's; kept as a decision."),
+        typer.Option(
+            "--since",
+            parser=read_instant,
+            metavar="TIME",
+            help="From when, in UTC, its calls count as an attacker's; kept as a decision.",
+        ),
     ] = None,
-    until: Annotated[datetime | None, typer.Option("--until", help="Until when; the newest record without it.")] = None,
+    until: Annotated[
+        datetime | None,
+        typer.Option("--until", parser=read_instant, metavar="TIME", help="Until when; the newest record without it."),
+    ] = None,
     reason: Annotated[str, typer.Option("--reason", help="Why, for the decision.")] = "containment",
     owner: Annotated[str, typer.Option("--owner", help="Who answers for the decision.")] = "whoever ran contain",
     emergency_account: Annotated[
@@ -73,10 +82,7 @@ def _suspicion(since: datetime | None, until: datetime | None, reason: str, owne
         if until is not None:
             raise UsageError("`--until` needs `--since`")
         return None
-    plain = [None if one is None else (one.astimezone(UTC).replace(tzinfo=None) if one.tzinfo else one)
-             for one in (since, until)]  # fmt: skip
-    assert plain[0] is not None  # noqa: S101  it was given
-    return Suspicion(plain[0], plain[1], reason, owner)
+    return Suspicion(since, until, reason, owner)
 
 
 def _tell(result: ContainResult, dwell: timedelta | None) -> None:

@@ -15,6 +15,7 @@ from rightsize.cli.narration import say, set_verbosity
 from rightsize.cli.options import NoInput, Output, OutputFormat, Quiet, Verbose
 from rightsize.cli.output import show
 from rightsize.model.errors import UsageError
+from rightsize.model.times import read_instant
 
 _COLUMNS = ("source", "title", "reach", "scopes", "readable", "permission", "role", "at", "reason")
 _SHORT = ("source", "reach", "scopes", "readable", "role")
@@ -28,7 +29,13 @@ def doctor(
     workspace: Workspaces = None,
     container: Containers = None,
     until: Annotated[
-        datetime | None, typer.Option("--until", help="End of the day of logs that is asked for; now by default.")
+        datetime | None,
+        typer.Option(
+            "--until",
+            parser=read_instant,
+            metavar="TIME",
+            help="End of the day of logs that is asked for; now by default.",
+        ),
     ] = None,
     role_out: Annotated[
         Path | None, typer.Option("--role-out", help="Write a custom role with just what collecting takes here.")

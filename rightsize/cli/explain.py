@@ -8,9 +8,20 @@ from typing import Annotated, Any
 
 import typer
 
-from rightsize.cli.analyze import AsOf, MinWindow
 from rightsize.cli.narration import set_verbosity
-from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Output, OutputFormat, Quiet, Verbose
+from rightsize.cli.options import (
+    DEFAULT_DB,
+    DEFAULT_FORGET_DAYS,
+    AsOf,
+    Db,
+    ForgetDays,
+    MinWindow,
+    NoInput,
+    Output,
+    OutputFormat,
+    Quiet,
+    Verbose,
+)
 from rightsize.cli.output import show, write
 from rightsize.cli.reach import way_lines
 
@@ -23,6 +34,7 @@ def explain(
     principal: Annotated[str, typer.Argument(help="Object id, UPN, application id, or a display name that is unique.")],
     as_of: AsOf = None,
     min_window: MinWindow = 90,
+    forget_days: ForgetDays = DEFAULT_FORGET_DAYS,
     db: Db = DEFAULT_DB,
     output: Output = OutputFormat.TABLE,
     verbose: Verbose = 0,
@@ -33,7 +45,7 @@ def explain(
     from rightsize.workflow.explain import explain as explain_workflow  # noqa: PLC0415
 
     set_verbosity(verbose, quiet)
-    answer = explain_workflow(db, principal, as_of=as_of.date() if as_of else None, min_window=min_window)
+    answer = explain_workflow(db, principal, as_of=as_of, min_window=min_window, forget_days=forget_days)
     if output is OutputFormat.TABLE:
         write("".join(_lines(answer)))
     else:
@@ -55,6 +67,10 @@ def _flat(answer: dict[str, Any]) -> Iterator[dict[str, Any]]:
         for item in answer[section]:
             seen = {"first_seen": item["first_seen"], "last_seen": item["last_seen"]}
             yield _row(section, item["operation"], item["scope"], item["events"], why=item["reason"], **seen)
+    for item in answer["used_earlier"]:
+        seen = {"first_seen": item["first_seen"], "last_seen": item["last_seen"]}
+        why = f"last used {item['days_ago']} days ago"
+        yield _row("used_earlier", item["operation"], item["scope"], item["events"], why=why, **seen)
     for item in answer["denied"]:
         yield _row("denied", item["operation"], item["scope"], item["denied"])
     for item in answer["sign_ins"]:
@@ -126,6 +142,7 @@ def _text(answer: dict[str, Any]) -> Iterator[str]:
     yield from _section("assignments", answer["assignments"], _assignment)
     yield from _section("verdicts", answer["verdicts"], _verdict)
     yield from _section("used", answer["used"], _use)
+    yield from _section("used before the window, and not forgotten", answer["used_earlier"], _earlier_use)
     yield from _section("unexplained use", answer["unexplained"], _use)
     yield from _section("refused (demand, never use)", answer["denied"], _refusal)
     yield from _section("activations", answer["activations"], _activation)
@@ -187,6 +204,13 @@ def _use(item: dict[str, Any]) -> Iterator[str]:
     yield f"    at {_short(item['scope'], 7)}"
     days = f"{item['events']} calls on {item['days']} days"
     yield f"    {days}, {item['first_seen']:%Y-%m-%d} to {item['last_seen']:%Y-%m-%d}, by {item['reason']}"
+
+
+def _earlier_use(item: dict[str, Any]) -> Iterator[str]:
+    yield f"  {_short(item['operation'], 2)}"
+    yield f"    at {_short(item['scope'], 7)}"
+    calls = "1 call" if item["events"] == 1 else f"{item['events']} calls"
+    yield f"    last used {item['days_ago']} days ago, on {item['last_seen']:%Y-%m-%d}; {calls}"
 
 
 def _refusal(item: dict[str, Any]) -> Iterator[str]:

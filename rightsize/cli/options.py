@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from rightsize.model.times import read_day
 
 
 class OutputFormat(StrEnum):
@@ -25,6 +28,34 @@ Db = Annotated[
     typer.Option("--db", envvar="RIGHTSIZE_DB", help="The store, one DuckDB file.", show_default=True),
 ]
 Output = Annotated[OutputFormat, typer.Option("-o", "--output", help="How to write the result.")]
+AsOf = Annotated[
+    dt.date | None,
+    typer.Option(
+        "--as-of",
+        parser=read_day,
+        metavar="DAY",
+        help="The window ends before this UTC day, or before the day of a time; without it, with the newest day that a "
+        "log covers.",
+    ),
+]
+Today = Annotated[
+    dt.date | None,
+    typer.Option("--as-of", parser=read_day, metavar="DAY", help="The day it is; today, in UTC, without it."),
+]
+Expires = Annotated[
+    dt.date | None,
+    typer.Option("--expires", parser=read_day, metavar="DAY", help="The last day on which it holds."),
+]
+MinWindow = Annotated[int, typer.Option("--min-window", min=1, help="Days of the observation window.")]
+ForgetDays = Annotated[
+    int,
+    typer.Option(
+        "--forget-days",
+        min=0,
+        help="Keep what was used before the window, as far as it is loaded and no older than this many days; 0 for "
+        "nothing.",
+    ),
+]
 Verbose = Annotated[int, typer.Option("-v", "--verbose", count=True, help="Say more on stderr.", show_default=False)]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing on stderr but errors.")]
 NoInput = Annotated[bool, typer.Option("--no-input", help="Never ask; fail where an answer would be needed.")]
@@ -37,4 +68,10 @@ Spill = Annotated[
     typer.Option("--spill-folder", envvar="RIGHTSIZE_SPILL_FOLDER", help="Where what does not fit in memory goes."),
 ]
 
+DEFAULT_FORGET_DAYS = 400
 DEFAULT_DB = Path("rightsize.duckdb")
+
+
+def day_or_today(day: dt.date | None) -> dt.date:
+    """Return the day that was given, else the day that it is in UTC."""
+    return day or dt.datetime.now(dt.UTC).date()

@@ -9,9 +9,20 @@ from typing import Annotated, Any
 
 import typer
 
-from rightsize.cli.analyze import AsOf, MinWindow
 from rightsize.cli.narration import say, set_verbosity
-from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Output, OutputFormat, Quiet, Verbose
+from rightsize.cli.options import (
+    DEFAULT_DB,
+    DEFAULT_FORGET_DAYS,
+    AsOf,
+    Db,
+    ForgetDays,
+    MinWindow,
+    NoInput,
+    Output,
+    OutputFormat,
+    Quiet,
+    Verbose,
+)
 from rightsize.cli.output import copy_file, show, write
 
 COLUMNS = (
@@ -164,6 +175,7 @@ def propose(
     ] = None,
     as_of: AsOf = None,
     min_window: MinWindow = 90,
+    forget_days: ForgetDays = DEFAULT_FORGET_DAYS,
     db: Db = DEFAULT_DB,
     output: Output = OutputFormat.TABLE,
     verbose: Verbose = 0,
@@ -188,6 +200,7 @@ def propose(
         weights=read_weights(weights) if weights is not None else None,
         max_break=max_break,
         min_window=min_window,
+        forget_days=forget_days,
         grace_days=grace_days,
         direct_assignments=direct_assignments,
         standing_hours=standing_hours,
@@ -195,7 +208,7 @@ def propose(
         exclude=tuple(exclude or ()),
         exclusions=tuple(entry for path in exclude_from or () for entry in read_exclusion_file(path)),
         emergency_access=tuple(emergency_access or ()),
-        as_of=as_of.date() if as_of else None,
+        as_of=as_of,
     )
     result = propose_plan(db, dials, out, forms=[form.value for form in forms or ()], review=review)
     replayed = result.plan.replay

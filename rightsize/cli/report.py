@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
-from rightsize.cli.analyze import AsOf
 from rightsize.cli.narration import say, set_verbosity
-from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Output, OutputFormat, Quiet, Verbose
+from rightsize.cli.options import DEFAULT_DB, AsOf, Db, NoInput, Output, OutputFormat, Quiet, Verbose
 from rightsize.cli.output import show
 
 COLUMNS = ("file", "bytes", "principals", "assignments", "proposals", "plan_is_of_this_store")
@@ -26,6 +25,10 @@ def report(
     min_window: Annotated[
         int | None, typer.Option("--min-window", min=1, help="Days of the observation window; 90 without a plan.")
     ] = None,
+    forget_days: Annotated[
+        int | None,
+        typer.Option("--forget-days", min=0, help="As for `analyze`; 400 without a plan, which brings its own."),
+    ] = None,
     db: Db = DEFAULT_DB,
     output: Output = OutputFormat.TABLE,
     verbose: Verbose = 0,
@@ -36,7 +39,7 @@ def report(
     from rightsize.workflow.report import report_store  # noqa: PLC0415
 
     set_verbosity(verbose, quiet)
-    result = report_store(db, out, plan=plan, title=title, as_of=as_of.date() if as_of else None, min_window=min_window)
+    result = report_store(db, out, plan=plan, title=title, as_of=as_of, min_window=min_window, forget_days=forget_days)
     if result.is_stale:
         say(f"what is loaded has changed since the plan was made: `rightsize verify {plan}` says whether it holds")
     say(f"wrote {result.out}, {result.size / 1024:,.0f} KiB")

@@ -11,7 +11,18 @@ import typer
 from typer.core import TyperGroup
 
 from rightsize.cli.narration import say, set_verbosity
-from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Output, OutputFormat, Quiet, Verbose
+from rightsize.cli.options import (
+    DEFAULT_DB,
+    Db,
+    Expires,
+    NoInput,
+    Output,
+    OutputFormat,
+    Quiet,
+    Today,
+    Verbose,
+    day_or_today,
+)
 from rightsize.cli.output import show
 from rightsize.cli.propose import shortened
 from rightsize.model.errors import UsageError
@@ -46,8 +57,6 @@ File = Annotated[
 ]
 Ids = Annotated[list[str], typer.Argument(metavar="ID...", help="Proposals: ids, or their beginnings.")]
 By = Annotated[str | None, typer.Option("--by", help="Who decides; without it, whom git knows.")]
-Expires = Annotated[str | None, typer.Option("--expires", metavar="DAY", help="The last day on which it holds.")]
-AsOf = Annotated[str | None, typer.Option("--as-of", metavar="DAY", help="The day it is; today without it.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why.")]
 
 
@@ -61,7 +70,7 @@ def walk(
     plan: Plan = DEFAULT_PLAN,
     file: File = DEFAULT_REVIEW,
     by: By = None,
-    as_of: AsOf = None,
+    as_of: Today = None,
     db: Db = DEFAULT_DB,
     verbose: Verbose = 0,
     quiet: Quiet = False,
@@ -79,7 +88,7 @@ def walk(
         raise UsageError(
             "nobody is there to ask", hint="`rightsize review list`, `accept`, `reject`, `defer`, `reopen`"
         )
-    found = open_review(db, plan, file, _day(as_of))
+    found = open_review(db, plan, file, day_or_today(as_of))
     Walk(found, by or who_am_i()).run()
     _say_totals(found)
 
@@ -92,7 +101,7 @@ def list_(
         list[str] | None,
         typer.Option("--state", help="Only these: open, outdated, expired, deferred, accepted, rejected. Repeatable."),
     ] = None,
-    as_of: AsOf = None,
+    as_of: Today = None,
     db: Db = DEFAULT_DB,
     output: Output = OutputFormat.TABLE,
     verbose: Verbose = 0,
@@ -115,7 +124,7 @@ def list_(
     for one in states or ():
         if one not in STATES:
             raise UsageError(f"`{one}` is no state of a proposal", hint=", ".join(STATES))
-    found = open_review(db, plan, file, _day(as_of))
+    found = open_review(db, plan, file, day_or_today(as_of))
     rows = found.rows(states or ())
     decided = bool(states) and not {"open"} & set(states or ())
     show(
@@ -135,7 +144,7 @@ def accept(
     expires: Expires = None,
     plan: PlanOption = DEFAULT_PLAN,
     file: File = DEFAULT_REVIEW,
-    as_of: AsOf = None,
+    as_of: Today = None,
     db: Db = DEFAULT_DB,
     output: Output = OutputFormat.TABLE,
     verbose: Verbose = 0,
@@ -155,7 +164,7 @@ def reject(
     expires: Expires = None,
     plan: PlanOption = DEFAULT_PLAN,
     file: File = DEFAULT_REVIEW,
-    as_of: AsOf = None,
+    as_of: Today = None,
     db: Db = DEFAULT_DB,
     output: Output = OutputFormat.TABLE,
     verbose: Verbose = 0,
@@ -175,7 +184,7 @@ def defer(
     expires: Expires = None,
     plan: PlanOption = DEFAULT_PLAN,
     file: File = DEFAULT_REVIEW,
-    as_of: AsOf = None,
+    as_of: Today = None,
     db: Db = DEFAULT_DB,
     output: Output = OutputFormat.TABLE,
     verbose: Verbose = 0,
@@ -197,7 +206,7 @@ def reopen(
     ] = False,
     plan: PlanOption = DEFAULT_PLAN,
     file: File = DEFAULT_REVIEW,
-    as_of: AsOf = None,
+    as_of: Today = None,
     db: Db = DEFAULT_DB,
     output: Output = OutputFormat.TABLE,
     verbose: Verbose = 0,
@@ -213,18 +222,18 @@ def reopen(
     _say_totals(found)
 
 
-def _open(db: Path, plan: Path, file: Path, as_of: str | None) -> Review:
+def _open(db: Path, plan: Path, file: Path, as_of: dt.date | None) -> Review:
     from rightsize.workflow.review import open_review  # noqa: PLC0415
 
-    return open_review(db, plan, file, _day(as_of))
+    return open_review(db, plan, file, day_or_today(as_of))
 
 
 def _decide(
-    kind: Any, ids: list[str], reason: str, by: str | None, expires: str | None, found: Review, output: OutputFormat
+    kind: Any, ids: list[str], reason: str, by: str | None, expires: dt.date | None, found: Review, output: OutputFormat
 ) -> None:
     from rightsize.workflow.review import who_am_i  # noqa: PLC0415
 
-    decided = found.decide(ids, kind, by or who_am_i(), reason, _day(expires) if expires else None)
+    decided = found.decide(ids, kind, by or who_am_i(), reason, expires)
     _show(found, decided, output)
     _say_totals(found)
 
@@ -254,10 +263,3 @@ def totals_lines(found: Review) -> list[str]:
         f"{all_.excess_all:,.0f} with all that is not rejected",
         f"accepted: {all_.roles} new roles, {all_.made} assignments come, {all_.gone} go",
     ]
-
-
-def _day(text: str | None) -> dt.date:
-    try:
-        return dt.date.fromisoformat(text) if text else dt.datetime.now(dt.UTC).date()
-    except ValueError:
-        raise UsageError(f"`{text}` is no day", hint="write it as 2026-12-31") from None

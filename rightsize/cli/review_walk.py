@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -14,6 +13,7 @@ from rich.text import Text
 from rightsize.cli.keyboard import Keyboard
 from rightsize.cli.review import totals_lines
 from rightsize.model.errors import UsageError
+from rightsize.model.times import read_day
 from rightsize.propose.standing import Standing
 from rightsize.render.escape import for_terminal
 from rightsize.render.summary import short_scope
@@ -120,9 +120,9 @@ class Walk:
             return
         until = self._keyboard.line("Until which day (nothing: no end): ")
         try:
-            expires = dt.date.fromisoformat(until) if until else None
-        except ValueError:
-            self._said = f"`{until}` is no day such as 2026-12-31; nothing is decided"
+            expires = read_day(until) if until else None
+        except UsageError as error:
+            self._said = f"{error.message}; nothing is decided"
             return
         (now,) = self._review.decide([self._ids[self._at]], _DECISIONS[key], self._by, reason, expires)
         after = self._review.totals()

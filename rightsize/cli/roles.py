@@ -182,7 +182,7 @@ def _show_answers(answers: list[dict[str, Any]], output: OutputFormat, *, many: 
     if output in (OutputFormat.JSON, OutputFormat.JSONL):
         show(answers, ("contains", "witness"), output, document=None if many else answers[0])
     else:
-        columns = ("contains", "operation", "plane")
+        columns: tuple[str, ...] = ("contains", "operation", "plane")
         if output is not OutputFormat.TABLE:
             columns = (*columns, "depends_on_reading")
         show(list(_flat(answers)), columns, output)

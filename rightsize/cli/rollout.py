@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +11,7 @@ import typer
 
 from rightsize.cli.collect import Cloud
 from rightsize.cli.narration import say, set_verbosity
-from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Output, OutputFormat, Quiet, Verbose
+from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Output, OutputFormat, Quiet, Today, Verbose, day_or_today
 from rightsize.cli.output import show
 from rightsize.model.errors import GateError, UsageError
 
@@ -197,9 +196,7 @@ def status_(
     auth: Auth = None,
     cloud: Cloud = "public",
     yes: Yes = False,
-    today: Annotated[
-        str | None, typer.Option("--as-of", help="The day that soaking counts to; today without it.")
-    ] = None,
+    as_of: Today = None,
     db: Db = DEFAULT_DB,
     output: Output = OutputFormat.TABLE,
     verbose: Verbose = 0,
@@ -220,7 +217,7 @@ def status_(
         if not confirmed_by:
             raise UsageError("a confirmation has no name to it", hint="say who: --by NAME")
         work.confirm_swaps(folder, confirm, confirmed_by)
-    day = _day(today)
+    day = day_or_today(as_of)
     found = work.watch_rollout(db, folder, watch_days=watch_days, soak_days=soak_days, today=day)
     bundle = work.open_bundle(folder)
     _show(standings_of(found, bundle), _STANDING, output, _STANDING_TABLE)
@@ -271,10 +268,3 @@ def _ask(name: str, no_input: bool) -> None:
     sys.stderr.flush()
     if sys.stdin.readline().strip() != name:
         raise UsageError("it was not typed, and nothing was done")
-
-
-def _day(text: str | None) -> dt.date:
-    try:
-        return dt.date.fromisoformat(text) if text else dt.datetime.now(dt.UTC).date()
-    except ValueError:
-        raise UsageError(f"`{text}` is no day", hint="write it as 2026-12-31") from None

@@ -13,7 +13,7 @@ import typer
 
 from rightsize.cli.collect import Auth, Cloud, Containers, Sources, Subscriptions, Workspaces
 from rightsize.cli.narration import complain, say, set_verbosity
-from rightsize.cli.options import DEFAULT_DB, Db, NoInput, OutputFormat, Quiet, Verbose
+from rightsize.cli.options import DEFAULT_DB, DEFAULT_FORGET_DAYS, Db, ForgetDays, NoInput, OutputFormat, Quiet, Verbose
 from rightsize.cli.output import show, write
 from rightsize.model.errors import RightsizeError, UsageError
 
@@ -77,6 +77,7 @@ def watch(
         typer.Option("--contain-rules", help="TOML: when containments are made, and when they are handed on."),
     ] = None,
     min_window: Annotated[int, typer.Option("--min-window", help="Length of the window of use in days.")] = 90,
+    forget_days: ForgetDays = DEFAULT_FORGET_DAYS,
     cloud: Cloud = "public",
     auth: Auth = "default",
     subscription: Subscriptions = None,
@@ -109,7 +110,7 @@ def watch(
     if contain_rules is not None and contain is None:
         raise UsageError("`--contain-rules` needs `--contain DIR`")
     clock = Clock()
-    question = Question(tuple(automation or ()), tuple(applied or ()), min_window)
+    question = Question(tuple(automation or ()), tuple(applied or ()), min_window, forget_days)
     outlets = Outlets(_shower(output), out, tuple(read_webhook(text) for text in webhook or ()))
     gather = None
     if collect is not None:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from rightsize.model.errors import InputError
 from rightsize.model.role_forms import load_json
+from rightsize.model.times import read_moment
 
 Form = Literal["toml", "json", "csv"]
 _LONGEST = 1_000
@@ -78,7 +79,7 @@ def day_of(value: object, where: str, hint: str, key: str = "expires") -> dt.dat
         return value
     if isinstance(value, str):
         try:
-            return dt.date.fromisoformat(value.strip())
+            return read_moment(value).day
         except ValueError:
             pass
     raise InputError(f"`{key}` of {where} is not a day such as 2026-12-31", hint=hint)

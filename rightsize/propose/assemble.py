@@ -17,7 +17,7 @@ from rightsize.propose.breakage import Estimate, observable_loss
 from rightsize.propose.delegation import said_of_delegation
 from rightsize.propose.drafts import Draft, Key, Placement
 from rightsize.propose.ends import said_of_end
-from rightsize.propose.evidence import declared_windows, proposal_evidence, role_evidence
+from rightsize.propose.evidence import Seen, declared_windows, proposal_evidence, role_evidence
 from rightsize.propose.exposure import planned_exposure, today_exposure, used_weight
 from rightsize.propose.grant import demands_of, is_split
 from rightsize.propose.layer_parts import DAILY
@@ -105,7 +105,8 @@ def _proposal(
     after = before if draft.kind == "keep" else planned_exposure(subject, draft.placements, bench)
     used = used_weight(subject, bench)
     uses = Uses(bench.rows, subject.key, bench.book.index)
-    evidence = proposal_evidence(draft, uses, left, bench.book, declared.get(subject.anchor, ()))
+    earlier = Uses(bench.earlier_rows, subject.key, bench.book.index)
+    evidence = proposal_evidence(draft, uses, earlier, left, bench.book, declared.get(subject.anchor, ()))
     if draft.placements and subject.key in bench.findings.containers:
         evidence["duplicate_of"] = sorted(id_ for id_, _ in bench.findings.containers[subject.key])
     parts = [one for one in demands_of(whole, bench) if one.apart not in ("", DAILY)]
@@ -186,18 +187,18 @@ def planned_roles(drafts: Mapping[Key, Draft], new: NewRoles, bench: Bench) -> t
         ids = {role_id_of(one, new) for one in drafts[key].placements if one.choice.content is not None}
         for id_ in sorted(ids):
             users[id_].append(drafts[key])
-    used = bench.rows.of_roles(
-        _frame(((id_, *draft.subject.key) for id_, those in users.items() for draft in those), ("role", *KEY)),
-        _frame(
-            ((id_, plane, fold(name)) for id_, role in new.definitions.items() for plane, name in _named(role, bench)),
-            ("role", "plane", "name"),
-        ),
+    replaced = _frame(((id_, *draft.subject.key) for id_, those in users.items() for draft in those), ("role", *KEY))
+    named = _frame(
+        ((id_, plane, fold(name)) for id_, role in new.definitions.items() for plane, name in _named(role, bench)),
+        ("role", "plane", "name"),
     )
+    used, earlier = (rows.of_roles(replaced, named) for rows in (bench.rows, bench.earlier_rows))
     return tuple(
         PlannedRole(
             role,
             new.slugs[id_],
-            role_evidence(role, users[id_], used.get(id_, {}), bench.book) | _layers_of(role, bench),
+            role_evidence(role, users[id_], Seen(used.get(id_, {}), earlier.get(id_, {})), bench.book)
+            | _layers_of(role, bench),
         )
         for id_, role in sorted(new.definitions.items())
     )

@@ -124,7 +124,7 @@ def prepare_trial(inputs: Inputs, fold: Fold, dials: Dials, needs: pl.DataFrame 
         needs: Planted needs: `principal_id, operation, scope, plane, kind, first_seen, last_seen`; None for none.
     """
     then = cut_inputs(inputs, fold.train.last_day)
-    analysis = analyse(then, fold.train)
+    analysis = analyse(then, replace(fold.train, forget_days=dials.forget_days))
     bench = prepare(then, analysis, read_findings(then, analysis), dials, Limits())
     today = _grants(subject for subject in bench.subjects if subject.key not in bench.findings.orphans)
     evaluator = Evaluator(_known_roles(bench), analysis.tenant.tree)
@@ -330,7 +330,7 @@ def _used(subject: Subject, bench: Bench, *, with_reads: bool) -> tuple[int, Blo
     index = bench.book.index
     names: set[tuple[str, str]] = set()
     for use in bench.uses.get(subject.key, {}).values():
-        names |= {*index.members(use.operations), *use.unknown}
+        names |= {*index.members(use.operations & ~use.earlier), *use.unknown}
     if with_reads and names:
         role = bench.book.roles.get(subject.role_definition_id)
         granted = role.granted if role else 0

@@ -31,7 +31,18 @@ from rightsize.propose.roles import RoleBook, open_role_book
 from rightsize.propose.subjects import place_uses, read_profiles, read_subjects, read_uses
 from rightsize.propose.use_rows import UseRows
 
-_PLACED = ("role_assignment_id", "state", "principal_id", "plane", "name", "bit", "place", "target", "inside")
+_PLACED = (
+    "role_assignment_id",
+    "state",
+    "principal_id",
+    "plane",
+    "name",
+    "bit",
+    "place",
+    "target",
+    "inside",
+    "earlier",
+)
 """What is asked of single uses once they are summed: there are millions of them."""
 
 
@@ -63,9 +74,10 @@ class Bench:
         untouched: Why an assignment is left alone, whatever it is for.
         undecided: Why an assignment cannot be narrowed.
         profiles: How the unused operations of each assignment are judged.
-        placed: The used verdicts with where they have to be granted: the columns `_PLACED` of `subjects.place_uses`.
+        placed: Use with where it has to be granted: the columns `_PLACED` of `subjects.place_uses`.
         uses: The same, as sets.
-        rows: The same, summed for the evidence.
+        rows: The use of the window, summed for the evidence.
+        earlier_rows: Use before the window that still counts, likewise.
         scale: The weights of operations.
         reach: The reach of scopes.
         spelling: Folded scope to how it is spelled.
@@ -88,6 +100,7 @@ class Bench:
     placed: pl.DataFrame
     uses: Mapping[Key, Mapping[str, Use]]
     rows: UseRows
+    earlier_rows: UseRows
     scale: Scale
     reach: Reach
     spelling: Mapping[str, str]
@@ -112,10 +125,11 @@ def prepare(inputs: Inputs, analysis: Analysis, findings: Findings, dials: Dials
     index = index_operations(tenant.operations, inputs.role_operations)
     placed = place_uses(inputs, analysis, tenant, index)
     untouched, undecided = _left_alone(inputs, analysis, placed, dials)
-    rows = UseRows.of(placed, inputs.role_assignments)
+    rows = UseRows.of(placed.filter(~pl.col("earlier")), inputs.role_assignments)
+    earlier = placed.filter("earlier")
     subjects = tuple(read_subjects(inputs))
     book = open_role_book(inputs, index)
-    requests = read_role_requests(inputs, analysis.window)
+    requests = read_role_requests(inputs, analysis.window.remembered)
     return Bench(
         inputs=inputs,
         analysis=analysis,
@@ -130,6 +144,7 @@ def prepare(inputs: Inputs, analysis: Analysis, findings: Findings, dials: Dials
         placed=placed.select(_PLACED),
         uses=read_uses(placed, index),
         rows=rows,
+        earlier_rows=UseRows.of(earlier, inputs.role_assignments, analysis.window.end.date()),
         scale=read_scale(tenant.operations, index),
         reach=read_reach(inputs.scopes, tenant.tree),
         spelling=_spelling(inputs),

@@ -126,9 +126,8 @@ def break_bounds(bench: Bench, horizon: int = HORIZON_DAYS) -> dict[Key, Estimat
         bench: The workbench.
         horizon: Days ahead.
     """
-    incidence = read_incidence(
-        bench.inputs, bench.analysis, bench.placed, _singled(bench), lifecycle=bench.dials.lifecycle
-    )
+    placed = bench.placed.filter(~pl.col("earlier"))
+    incidence = read_incidence(bench.inputs, bench.analysis, placed, _singled(bench), lifecycle=bench.dials.lifecycle)
     orphans = pl.DataFrame(sorted(bench.findings.orphans), schema=dict.fromkeys(KEY, pl.String), orient="row")
     alive = incidence.join(orphans, on=KEY, how="anti")
     return estimates_of(alive, bench.analysis.window, horizon)

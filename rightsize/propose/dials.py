@@ -6,7 +6,7 @@ import datetime as dt
 from dataclasses import dataclass
 from enum import StrEnum
 
-from rightsize.analyze.window import Window
+from rightsize.analyze.window import DEFAULT_FORGET_DAYS, Window
 from rightsize.model.errors import UsageError
 from rightsize.propose.exclusions import Exclusion
 from rightsize.propose.objective import Weights
@@ -49,6 +49,7 @@ class Dials:
         weights: What excess, roles, assignments and change count; None for one after the other, in this order.
         max_break: Keep what is likelier than this to break something within 30 days; None for no gate.
         min_window: Length of the observation window in whole UTC days.
+        forget_days: Use before the window is evidence too, up to this many days before the end of it.
         grace_days: Assignments and principals younger than this are left alone, and so are those younger than the
             window.
         direct_assignments: Give what only few members of a group do to these members instead of to the group.
@@ -70,6 +71,7 @@ class Dials:
     weights: Weights | None = None
     max_break: float | None = None
     min_window: int = 90
+    forget_days: int = DEFAULT_FORGET_DAYS
     grace_days: int = 14
     direct_assignments: bool = True
     standing_hours: float = 0.0
@@ -90,6 +92,8 @@ class Dials:
             raise UsageError(f"`--max-break {self.max_break}` is no probability", hint="give a number from 0 to 1")
         if self.min_window < 1:
             raise UsageError(f"`--min-window {self.min_window}` is not a number of days", hint="give 1 or more")
+        if self.forget_days < 0:
+            raise UsageError(f"`--forget-days {self.forget_days}` is below zero")
         if not 0 <= self.standing_hours <= 744:
             raise UsageError(f"`--standing-hours {self.standing_hours}` is no number of hours in a month")
         if self.grace_days < 0:
@@ -112,6 +116,7 @@ class Dials:
             "emergency_access": sorted(set(self.emergency_access)),
             "exclude": sorted(set(self.exclude)),
             "exclusions": [one.as_json() for one in sorted(set(self.exclusions))],
+            "forget_days": self.forget_days,
             "grace_days": self.grace_days,
             "lifecycle": self.lifecycle,
             "max_break": self.max_break,

@@ -14,7 +14,7 @@ from rightsize.model.nouns import AssignmentState
 from rightsize.model.plan import ProposalKind
 from rightsize.propose.ends import said_of_end
 from rightsize.propose.keeps import REASONS
-from rightsize.propose.needs import Needs, Profile
+from rightsize.propose.needs import USED, USED_BEFORE, Needs, Profile
 from rightsize.propose.roles import Choice, KnownRole, Need, RoleBook
 from rightsize.rbac.text import fold
 
@@ -208,11 +208,14 @@ def _kind(placements: Sequence[Placement]) -> ProposalKind:
 
 
 def _needed_reason(role: KnownRole, profile: Profile, needs: Needs, spare: int) -> str:
-    used = (needs.why.get("used", 0) & role.granted).bit_count()
-    kept = needs.why.get(Unobservable.LINKED_CHECK, 0) & ~needs.why.get("used", 0)
-    unseen = ((profile.reads | profile.linked | profile.hidden | kept) & role.granted).bit_count()
-    open_ = (profile.open & role.granted).bit_count()
+    used = (needs.why.get(USED, 0) & role.granted).bit_count()
+    earlier = needs.why.get(USED_BEFORE, 0) & role.granted
+    kept = needs.why.get(Unobservable.LINKED_CHECK, 0) & ~needs.why.get(USED, 0)
+    unseen = ((profile.reads | profile.linked | profile.hidden | kept) & role.granted & ~earlier).bit_count()
+    open_ = (profile.open & role.granted & ~earlier).bit_count()
     text = f"all needed here: of {role.granted.bit_count()} operations {used} were used"
+    if earlier:
+        text += f", {earlier.bit_count()} were used before the window only"
     if unseen:
         text += f", {unseen} are unobservable"
     if open_:
@@ -228,4 +231,6 @@ def _narrow_reason(role: KnownRole, draft: Draft, places: int, book: RoleBook) -
         needed |= book.mask(need)
     where = "1 scope" if places == 1 else f"{places} scopes"
     needs = f"{(needed & role.granted).bit_count()} of {role.granted.bit_count()} operations are needed"
-    return f"{needs}, at {where}{said_of_end(draft.subject.end_on)}"
+    earlier = draft.needs.why.get(USED_BEFORE, 0) & role.granted if draft.needs else 0
+    before = f", {earlier.bit_count()} of them used before the window only" if earlier else ""
+    return f"{needs}{before}, at {where}{said_of_end(draft.subject.end_on)}"

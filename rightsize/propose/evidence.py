@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, field
 from functools import reduce
 from operator import or_
 from typing import Any
@@ -15,7 +16,7 @@ from rightsize.analyze.text import folded
 from rightsize.model.nouns import RoleDefinition
 from rightsize.propose.compaction import describe_opening
 from rightsize.propose.drafts import Draft
-from rightsize.propose.needs import ONE_READING, USED, WHY, WILDCARD
+from rightsize.propose.needs import ONE_READING, USED, USED_BEFORE, WHY, WILDCARD
 from rightsize.propose.operation_sets import OperationIndex, bits_of
 from rightsize.propose.reads import PatternPart
 from rightsize.propose.roles import RoleBook
@@ -23,14 +24,48 @@ from rightsize.propose.use_rows import Used
 from rightsize.rbac.text import fold
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """How operations were used under the assignments that a role replaces in part.
+
+    Attributes:
+        used: In the window.
+        earlier: Before it, as far as that still counts.
+    """
+
+    used: Used = field(default_factory=dict)
+    earlier: Used = field(default_factory=dict)
+
+    def of(self, plane: str, text: str) -> dict[str, Any] | None:
+        """Return what the evidence of an action says of its use; None where it has none."""
+        key = (plane, fold(text))
+        if key in self.used:
+            return {"why": USED, **self.used[key]}
+        if key in self.earlier:
+            found = self.earlier[key]
+            return {"why": USED_BEFORE, "meaning": [last_used(found["days_ago"])], **found}
+        return None
+
+
+def last_used(days_ago: int) -> str:
+    """Return how long ago something was used that the window does not show, for people."""
+    return f"last used {days_ago} days ago, before the window"
+
+
 def proposal_evidence(
-    draft: Draft, uses: Sequence[Mapping[str, Any]], granted_after: int, book: RoleBook, declared: Sequence[str]
+    draft: Draft,
+    uses: Sequence[Mapping[str, Any]],
+    earlier: Sequence[Mapping[str, Any]],
+    granted_after: int,
+    book: RoleBook,
+    declared: Sequence[str],
 ) -> dict[str, Any]:
     """Return the evidence of one proposal as values that `rows.plain` takes.
 
     Args:
         draft: The draft.
         uses: Its use, as `use_rows.Uses` has it.
+        earlier: Its use before the window that still counts, likewise.
         granted_after: Operations that are granted afterwards.
         book: The roles.
         declared: Sentences on windows that a user declared complete.
@@ -45,6 +80,8 @@ def proposal_evidence(
         "used": len(uses),
         "operations": uses,
     }
+    if earlier:
+        evidence["used_before"] = earlier
     if draft.rests_on:
         evidence["rests_on"] = list(draft.rests_on)
     if draft.together_with:
@@ -60,22 +97,24 @@ def proposal_evidence(
 
 def _counts(draft: Draft, mask: int, verdicts: Iterable[str]) -> dict[str, int]:
     profile = draft.profile
-    used = draft.needs.why.get(USED, 0) if draft.needs else 0
+    used, earlier = (draft.needs.why.get(word, 0) if draft.needs else 0 for word in (USED, USED_BEFORE))
     found: dict[str, int] = {}
+    if Verdict.OUT_OF_COVERAGE in verdicts and earlier & mask:
+        found[USED_BEFORE] = (earlier & mask).bit_count()
     for (verdict, reason), members in sorted(profile.reasons.items() if profile else ()):
-        number = (members & mask & ~used).bit_count()
+        number = (members & mask & ~used & ~earlier).bit_count()
         if verdict in verdicts and number:
             found[reason] = found.get(reason, 0) + number
     return found
 
 
-def role_evidence(role: RoleDefinition, drafts: Sequence[Draft], used: Used, book: RoleBook) -> dict[str, Any]:
+def role_evidence(role: RoleDefinition, drafts: Sequence[Draft], seen: Seen, book: RoleBook) -> dict[str, Any]:
     """Return for every string of a new role why it is there, and what stands in its place today.
 
     Args:
         role: The role.
         drafts: The drafts that assign it.
-        used: By (plane, folded operation) how it was used under those assignments.
+        seen: By (plane, folded operation) how it was used under those assignments.
         book: The roles of today.
     """
     kept = {
@@ -90,9 +129,9 @@ def role_evidence(role: RoleDefinition, drafts: Sequence[Draft], used: Used, boo
     unseen = _reasons_by_bit(role, drafts, kept, resting, book)
     block = role.permissions[0]
     actions = [
-        _pattern_json(plane, text, taken_out, resting.get((plane, fold(text))), used, unseen, book)
+        _pattern_json(plane, text, taken_out, resting.get((plane, fold(text))), seen, unseen, book)
         if "*" in text
-        else _string_json(plane, text, used, unseen, book.index)
+        else _string_json(plane, text, seen, unseen, book.index)
         for plane, texts, taken_out in (
             ("control", block.actions, block.not_actions),
             ("data", block.data_actions, block.not_data_actions),
@@ -151,7 +190,7 @@ def _reasons_by_bit(
     needs = {(word, mask & named) for draft in drafts if draft.needs for word, mask in draft.needs.why.items()}
     found: dict[int, set[str]] = defaultdict(set)
     for word, mask in needs:
-        for bit in bits_of(mask) if word != USED else ():
+        for bit in bits_of(mask) if word not in (USED, USED_BEFORE) else ():
             found[bit].add(word)
     return found
 
@@ -159,13 +198,13 @@ def _reasons_by_bit(
 def _string_json(
     plane: str,
     text: str,
-    used: Used,
+    seen: Seen,
     unseen: Mapping[int, set[str]],
     index: OperationIndex,
 ) -> dict[str, Any]:
-    use = used.get((plane, fold(text)))
+    use = seen.of(plane, text)
     if use is not None:
-        return {"action": text, "plane": plane, "why": USED, **use}
+        return {"action": text, "plane": plane, **use}
     bit = index.bit(plane, text)
     words = sorted(unseen.get(bit, ())) if bit is not None else []
     if "*" in text and not words:
@@ -178,7 +217,7 @@ def _pattern_json(
     text: str,
     taken_out: tuple[str, ...],
     resting: int | None,
-    used: Used,
+    seen: Seen,
     unseen: Mapping[int, set[str]],
     book: RoleBook,
 ) -> dict[str, Any]:
@@ -191,12 +230,12 @@ def _pattern_json(
     opening = describe_opening(text, plane, taken_out, book.index)
     opens = {"operations": mask.bit_count(), "opens": opening.language, "for_example": opening.example}
     if resting is not None:
-        own = _string_json(plane, text, used, unseen, book.index) | opens
+        own = _string_json(plane, text, seen, unseen, book.index) | opens
         if not resting:
             return own
-        names = [_string_json(plane, name, used, unseen, book.index) for _, name in book.index.members(resting)]
+        names = [_string_json(plane, name, seen, unseen, book.index) for _, name in book.index.members(resting)]
         return own | {"why": ONE_READING, "meaning": [WHY[ONE_READING]], "stands_for": names}
-    stands_for = [_string_json(plane, name, used, unseen, book.index) for _, name in book.index.members(mask)]
+    stands_for = [_string_json(plane, name, seen, unseen, book.index) for _, name in book.index.members(mask)]
     why = {"action": text, "plane": plane, "why": WILDCARD, "meaning": [WHY[WILDCARD]]}
     return why | opens | {"stands_for": stands_for}
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from rightsize.analyze.display_names import is_unnamed
 from rightsize.analyze.text import folded, place_of
 from rightsize.analyze.window import Window
 from rightsize.rules.matching import first_match
@@ -98,11 +99,15 @@ def kind_of(resource: pl.Expr) -> pl.Expr:
 def _done(usage_days: pl.DataFrame) -> pl.DataFrame:
     """Return what was done inside resource groups, and what may have been.
 
-    Columns: `operation` and `place` (folded), `resource_group`, `resource`, `day`, `first_seen`, and `sure_from`, an
-    instant at which the place is known to have existed: null where no call is known to have succeeded.
+    Columns: `operation` and `place` (folded), `resource_group`, `resource`, `day`, `first_seen`, `unnamed` (its log
+    names no operation), and `sure_from`, an instant at which the place is known to have existed: null where no call is
+    known to have succeeded.
     """
     use = usage_days.filter(pl.col("succeeded").fill_null(0) + pl.col("started").fill_null(0) > 0)
-    operations = pl.DataFrame({"operation": use["operation"].unique()}).with_columns(name=folded(pl.col("operation")))
+    operations = pl.DataFrame({"operation": use["operation"].unique()}).with_columns(
+        name=folded(pl.col("operation")), odd=is_unnamed(pl.col("operation"))
+    )
+    unnamed = (pl.col("odd") & (pl.col("plane") == "control")).fill_null(False)
     scopes = pl.DataFrame({"scope": use["scope"].unique()}).with_columns(place=place_of(pl.col("scope")))
     scopes = scopes.with_columns(resource_group=resource_group_of(pl.col("place"))).drop_nulls("resource_group")
     scopes = scopes.join(resources_of(scopes["place"]), on="place", how="left")
@@ -112,15 +117,17 @@ def _done(usage_days: pl.DataFrame) -> pl.DataFrame:
         pl.when(others > 0).then("last_seen").otherwise("first_seen")
     )
     return (
-        use.select("operation", "scope", "day", "first_seen", sure_from=sure_from)
+        use.select("operation", "scope", "plane", "day", "first_seen", sure_from=sure_from)
         .join(operations, on="operation")
         .join(scopes, on="scope")
-        .select("day", "place", "resource_group", "resource", "first_seen", "sure_from", operation="name")
+        .select(
+            "day", "place", "resource_group", "resource", "first_seen", "sure_from", operation="name", unnamed=unnamed
+        )
     )
 
 
 def _changed_groups(done: pl.DataFrame, window: Window) -> pl.DataFrame:
-    """Return the folded groups that somebody made in the window or ever deleted."""
+    """Return the folded groups that somebody made in the window or ever deleted, or may have."""
     begun = done.group_by("resource_group").agg(begun=pl.col("sure_from").min())
     made = (
         done.filter((pl.col("operation") == GROUP_WRITES[0]) & window.holds("day"))
@@ -129,7 +136,8 @@ def _changed_groups(done: pl.DataFrame, window: Window) -> pl.DataFrame:
         .join(begun, on="resource_group")
         .filter((pl.col("first_seen") <= pl.col("begun")).fill_null(True))
     )
-    deleted = done.filter(pl.col("operation") == GROUP_WRITES[1])
+    perhaps = pl.col("unnamed") & (pl.col("place") == pl.col("resource_group"))
+    deleted = done.filter((pl.col("operation") == GROUP_WRITES[1]) | perhaps)
     return pl.concat([made.select("resource_group"), deleted.select("resource_group")]).unique().sort("resource_group")
 
 
@@ -141,7 +149,7 @@ def _lasting_resources(done: pl.DataFrame, window: Window) -> pl.DataFrame:
     seen = inside.group_by("resource", "resource_group").agg(
         sure_from=pl.col("sure_from").min(),
         written=pl.col("first_seen").filter(is_own_write(operation, resource, place)).min(),
-        deleted=is_own_delete(operation, resource, place).any(),
+        deleted=(is_own_delete(operation, resource, place) | (pl.col("unnamed") & (place == resource))).any(),
     )
     # Without any write to it, a log that covers the window shows that nobody made it in the window.
     made_before = (

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from rightsize.analyze.linked_checks import may_exist_below
+from rightsize.analyze.reasons import OutOfCoverage
 from rightsize.analyze.reasons import Unobservable as UnobservableReason
 from rightsize.analyze.resources import kind_at
 from rightsize.model.nouns import PermissionBlock
@@ -27,6 +28,7 @@ from rightsize.rbac.text import fold
 from rightsize.rules.linked import callable_checks, linked_writes, linkless_writes
 
 USED = "used"
+USED_BEFORE = OutOfCoverage.USED_BEFORE_WINDOW.value
 LIFECYCLE = "lifecycle"
 SIBLING_READ = "sibling_read"
 NAMESPACE_READ = "namespace_read"
@@ -75,10 +77,14 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """What was used at one target scope: operations of the catalogue, and (plane, operation) that it lacks."""
+    """What was used at one target scope: operations of the catalogue, and (plane, operation) that it lacks.
+
+    `earlier` are those of the operations that were used there before the window only, and still count.
+    """
 
     operations: int = 0
     unknown: tuple[tuple[str, str], ...] = ()
+    earlier: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +143,8 @@ class NeedReader:
             use: What was used, by the folded scope where it has to be granted.
             around: What stays with the people who reach it, through any assignment.
         """
-        used = _union(self._sets[part.operations] for part in use.values())
-        why = {USED: used}
+        used = _union(self._sets[part.operations & ~part.earlier] for part in use.values())
+        why = {USED: used, USED_BEFORE: _union(part.earlier for part in use.values()) & ~used}
         # INVARIANT: use at one place proves nothing about the others where no log could have shown it, or the log has
         # a hole. What is not proved unused stays at today's scope, whether it was seen somewhere or not.
         here = profile.open
@@ -250,7 +256,7 @@ class NeedReader:
             ]
             added = self.index.mask(names) & role.granted & ~operations
             by_scope[target] = operations | added
-            why[LIFECYCLE] = why.get(LIFECYCLE, 0) | (added & ~why[USED])
+            why[LIFECYCLE] = why.get(LIFECYCLE, 0) | (added & ~why[USED] & ~why[USED_BEFORE])
 
     def _reads(self, role: KnownRole, reads: int, use: Mapping[str, Use], linked: int) -> _Reads:
         if self.dials.reads is Reads.ALL:

@@ -151,9 +151,10 @@ def _separated(bench: Bench, unsplit: Granted, bounds: Mapping[Key, Estimate]) -
 
 def _count_verdicts(analysis: Analysis) -> dict[str, int]:
     """Count granted operations by verdict; a used one counts once an assignment, wherever it was used."""
-    seen = analysis.verdicts.filter(pl.col("verdict").is_in([Verdict.USED, Verdict.UNEXPLAINED]))
+    is_seen = pl.col("verdict").is_in([Verdict.USED, Verdict.UNEXPLAINED])
+    seen = analysis.verdicts.filter(is_seen)
     single = seen.select("role_assignment_id", "state", "plane", "operation", "verdict").unique()
-    counted = analysis.verdicts.filter(pl.col("operation").is_null())
+    counted = analysis.verdicts.filter(~is_seen)
     counts = {verdict.value: 0 for verdict in Verdict}
     counts |= dict(counted.group_by("verdict").agg(pl.col("operations").sum()).drop_nulls().iter_rows())
     counts |= dict(single.group_by("verdict").len().iter_rows())
@@ -312,7 +313,7 @@ def _replay(drafts: Mapping[Key, Draft], new: NewRoles, roles: Roles, bench: Ben
             for placement in draft.placements
         )
     outcome = replay(
-        distinct_uses(bench.inputs, bench.analysis.window),
+        distinct_uses(bench.inputs, bench.analysis.window.remembered),
         pl.DataFrame(today, schema=GRANTS_SCHEMA, orient="row"),
         pl.DataFrame(after, schema=GRANTS_SCHEMA, orient="row"),
         Evaluator(roles, bench.analysis.tenant.tree, bench.requests),
@@ -321,6 +322,6 @@ def _replay(drafts: Mapping[Key, Draft], new: NewRoles, roles: Roles, bench: Ben
     )
     if outcome.denied:
         raise InternalError(
-            f"the plan would deny {outcome.denied} calls of the window, the first of them {outcome.first_denied}"
+            f"the plan would deny {outcome.denied} calls that count, the first of them {outcome.first_denied}"
         )
     return outcome

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import polars as pl
 
@@ -80,18 +81,19 @@ def place_uses(inputs: Inputs, analysis: Analysis, tenant: Tenant, index: Operat
     """Return the used verdicts with `name` (folded), `bit` (null where no catalogue and no role has it), `place`.
 
     `target` is the folded scope where the use has to be granted, `wider` why it is no narrower, and `inside` whether
-    it is known to be at or below the scope of the assignment.
+    it is known to be at or below the scope of the assignment. `earlier` marks use from before the window that still
+    counts: it is placed at no single resource, since on the days between nobody may have seen that come and go.
     """
-    held = inputs.role_assignments.select("role_assignment_id", "state", assigned_at="scope")
-    used = (
-        analysis.verdicts.filter(pl.col("verdict") == Verdict.USED)
-        .join(held, on=["role_assignment_id", "state"])
-        .with_columns(
-            name=folded(pl.col("operation")), place=place_of(pl.col("scope")), assigned=place_of(pl.col("assigned_at"))
-        )
-    )
     covered = covered_subscriptions(inputs, analysis.window, tenant)
-    placed = place(used, read_lifetimes(inputs.usage_days, analysis.window, covered))
+    lifetimes = read_lifetimes(inputs.usage_days, analysis.window, covered)
+    unsure = replace(lifetimes, lasting=lifetimes.lasting.clear())
+    used = _with_scopes(analysis.verdicts.filter(pl.col("verdict") == Verdict.USED), inputs)
+    placed = pl.concat(
+        [
+            place(used, lifetimes).with_columns(earlier=pl.lit(False)),
+            place(_with_scopes(analysis.earlier, inputs), unsure).with_columns(earlier=pl.lit(True)),
+        ]
+    )
     reached = containing(placed["target"], placed["assigned"], tenant.tree).with_columns(inside=pl.lit(True))
     return (
         placed.join(index.frame(), on=["plane", "name"], how="left")
@@ -101,18 +103,29 @@ def place_uses(inputs: Inputs, analysis: Analysis, tenant: Tenant, index: Operat
     )
 
 
+def _with_scopes(rows: pl.DataFrame, inputs: Inputs) -> pl.DataFrame:
+    """Return rows of use with `name` and `place`, and with the scope of their assignment as it is and folded."""
+    held = inputs.role_assignments.select("role_assignment_id", "state", assigned_at="scope")
+    return rows.join(held, on=["role_assignment_id", "state"]).with_columns(
+        name=folded(pl.col("operation")), place=place_of(pl.col("scope")), assigned=place_of(pl.col("assigned_at"))
+    )
+
+
 def read_uses(placed: pl.DataFrame, index: OperationIndex) -> dict[Key, dict[str, Use]]:
     """Return what was used under each assignment, by the folded scope where it has to be granted."""
     grouped = (
         placed.group_by("role_assignment_id", "state", "target")
         .agg(
             bits=pl.col("bit").drop_nulls().unique(),
+            seen=pl.col("bit").filter(~pl.col("earlier")).drop_nulls().unique(),
             unknown=pl.struct("plane", "operation").filter(pl.col("bit").is_null()).unique(),
         )
         .sort("role_assignment_id", "state", "target")
     )
     uses: dict[Key, dict[str, Use]] = {}
-    for id_, state, target, bits, unknown in grouped.iter_rows():
+    for id_, state, target, bits, seen, unknown in grouped.iter_rows():
         named = sorted({(item["plane"], item["operation"]) for item in unknown})
-        uses.setdefault((id_, state), {})[target] = Use(index.mask_of_bits(bits), tuple(named))
+        operations = index.mask_of_bits(bits)
+        earlier = operations & ~index.mask_of_bits(seen) if len(seen) < len(bits) else 0
+        uses.setdefault((id_, state), {})[target] = Use(operations, tuple(named), earlier)
     return uses

@@ -5,6 +5,7 @@ A tenant has millions of such rows, and each takes a kilobyte as an object.
 
 from __future__ import annotations
 
+import datetime as dt
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -69,18 +70,27 @@ class UseRows:
     Attributes:
         frame: The rows, by assignment.
         spans: The first row of each assignment, and how many it has.
+        as_of: The day before which the window ends, where the rows say `days_ago`: how many days before it the last
+            call was.
     """
 
     frame: pl.DataFrame
     spans: Mapping[Key, tuple[int, int]]
+    as_of: dt.date | None = None
     _page: _Page = field(default_factory=_Page)
 
     @classmethod
-    def of(cls, placed: pl.DataFrame, assignments: pl.DataFrame) -> UseRows:
+    def of(cls, placed: pl.DataFrame, assignments: pl.DataFrame, as_of: dt.date | None = None) -> UseRows:
         """Sum the uses of `subjects.place_uses` under the assignments of that table."""
         frame = summarise_uses(placed, assignments)
         spans = frame.with_row_index("row").group_by(KEY).agg(pl.col("row").min(), number=pl.len())
-        return cls(frame, {(id_, state): (row, number) for id_, state, row, number in spans.iter_rows()})
+        return cls(frame, {(id_, state): (row, number) for id_, state, row, number in spans.iter_rows()}, as_of)
+
+    def _ago(self) -> list[pl.Expr]:
+        """Return the column `days_ago` of rows with `last_seen`, or none."""
+        if self.as_of is None:
+            return []
+        return [(pl.lit(self.as_of) - pl.col("last_seen").dt.date()).dt.total_days().alias("days_ago")]
 
     def bits(
         self, index: OperationIndex, among: Iterable[Key] | None = None, most_days: int | None = None
@@ -125,7 +135,7 @@ class UseRows:
             principal_ids=pl.col("principals").list.head(_NAMED),
             scopes=pl.col("scopes").list.len(),
             scope_ids=pl.col("scopes").list.head(_NAMED),
-        )
+        ).with_columns(self._ago())
         told = list(columns.iter_rows(named=True))
         for row in told:
             bit = row.pop("bit")
@@ -166,6 +176,7 @@ class UseRows:
                 role_assignments=pl.col("assignments").list.len(),
                 role_assignment_ids=pl.col("assignments").list.head(_NAMED),
             )
+            .with_columns(self._ago())
             .collect()
         )
         by_role: dict[str, dict[tuple[str, str], dict[str, Any]]] = defaultdict(dict)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
@@ -118,8 +118,9 @@ def verify(plan: WrittenPlan, new_roles: Mapping[str, RoleDefinition], inputs: I
     today = read_holdings(inputs)
     case = Case(plan, inputs, read_tenant(inputs), roles, today, _going(plan, today))
     now = take_readings(inputs, earlier=plan.rests_on)
-    # Use from before the plan's window is none of its business; use from after it is.
-    window = Window(plan.first_day, max([plan.last_day, *inputs.usage_days["day"].drop_nulls().unique()]))
+    # Use from before what the plan remembers is none of its business; use from after its window is.
+    newest = max([plan.window.last_day, *inputs.usage_days["day"].drop_nulls().unique()])
+    window = replace(plan.window.remembered, last_day=newest)
     outcomes, through = _replay(case, distinct_uses(inputs, window), window)
     changes = [
         *_changed(plan.rests_on, now),

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
+from rightsize.analyze.window import Window
 from rightsize.model.errors import InputError
 from rightsize.model.nouns import AssignmentState, RoleDefinition
 from rightsize.model.plan import PLAN_FORMAT, PlannedAssignment, ProposalKind
@@ -61,8 +62,7 @@ class WrittenPart:
     """What a plan says of a plane beyond Azure RBAC: its window, its proposals, and hashes of what it read."""
 
     plane: str
-    first_day: dt.date
-    last_day: dt.date
+    window: Window
     proposals: tuple[WrittenProposal, ...]
     rests_on: Readings
 
@@ -72,16 +72,14 @@ class WrittenPlan:
     """A plan that has the form of one.
 
     Attributes:
-        first_day: The first day of its window.
-        last_day: The last one.
+        window: Its window, with how long it remembers use from before.
         proposals: Its proposals for Azure RBAC.
         roles: The roles that it introduces.
         rests_on: What it read, as hashes.
         parts: What it says of other planes.
     """
 
-    first_day: dt.date
-    last_day: dt.date
+    window: Window
     proposals: tuple[WrittenProposal, ...]
     roles: tuple[WrittenRole, ...]
     rests_on: Readings
@@ -102,7 +100,7 @@ def read_plan(text: bytes) -> WrittenPlan:
     plan = _object(document, "plan.json")
     if plan.get("format_version") != PLAN_FORMAT:
         raise InputError(f"`plan.json` has another format than {PLAN_FORMAT}", hint=_AGAIN)
-    first, last = _window(_object(plan.get("generated_from"), "generated_from"))
+    window = _window(_object(plan.get("generated_from"), "generated_from"), plan)
     rests_on = _rests_on(plan.get("rests_on"))
     of_plane: dict[str, list[WrittenProposal]] = {}
     for index, one in enumerate(_list(plan.get("proposals"), "proposals"), 1):
@@ -117,7 +115,7 @@ def read_plan(text: bytes) -> WrittenPlan:
         if len(set(ids)) < len(ids):
             raise InputError(f"`plan.json` has a {what} twice", hint=_AGAIN)
     _check_roles_known(proposals, {one.role for one in roles} | set(rests_on["role_definitions"]))
-    return WrittenPlan(first, last, proposals, roles, rests_on, parts)
+    return WrittenPlan(window, proposals, roles, rests_on, parts)
 
 
 def read_roles(plan: WrittenPlan, files: Mapping[str, bytes]) -> dict[str, RoleDefinition]:
@@ -166,15 +164,20 @@ def _part(plane: str, proposals: Sequence[WrittenProposal], plan: Mapping[str, A
         word: {id_: _text(found, f"`{word}` of `{plane}`") for id_, found in _object(hashes, f"`{word}`").items()}
         for word, hashes in words.items()
     }
-    return WrittenPart(plane, *_window(fields), tuple(proposals), rests_on)
+    return WrittenPart(plane, _window(fields, plan), tuple(proposals), rests_on)
 
 
-def _window(fields: Mapping[str, Any]) -> tuple[dt.date, dt.date]:
+def _window(fields: Mapping[str, Any], plan: Mapping[str, Any]) -> Window:
     window = _object(fields.get("window"), "window")
     first, last = (_day(window.get(name), name) for name in ("first_day", "last_day"))
     if first > last:
         raise InputError("a window of `plan.json` ends before it begins", hint=_AGAIN)
-    return first, last
+    # A plan that was made before there was this dial remembers nothing.
+    dials = _object(_object(plan.get("generated_from"), "generated_from").get("dials", {}), "dials")
+    forget_days = dials.get("forget_days", 0)
+    if not isinstance(forget_days, int) or isinstance(forget_days, bool) or forget_days < 0:
+        raise InputError("`forget_days` of `plan.json` is not a number of days", hint=_AGAIN)
+    return Window(first, last, forget_days)
 
 
 def _check_roles_known(proposals: Sequence[WrittenProposal], known: set[str]) -> None:

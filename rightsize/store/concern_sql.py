@@ -52,11 +52,12 @@ ACTS = (
         FROM base.usage_days AS u JOIN c_actors AS c USING (actor_key)
         WHERE u.plane IN ('control', 'data') AND c.who IN (SELECT who FROM c_some)""",
 )
-# What may have allowed an operation: an allowing pattern that it matches. One without a slash may have been any, and so
-# may one that stands for another (`loose`). A `/*/` may stand for `/`; of several, any rest of a segment may.
-GRANTS = """CREATE OR REPLACE TEMP TABLE c_grants AS
+# What may have allowed an operation: an allowing pattern that it matches. A text that is no operation may have been
+# any, and so may one that stands for another (`loose`). A `/*/` may stand for `/`; of several, any rest of a segment.
+GRANTS = r"""CREATE OR REPLACE TEMP TABLE c_grants AS
     WITH used AS (
-        SELECT operation_key, folded, NOT contains(folded, '/') OR list_contains($loose, folded) AS loose
+        SELECT operation_key, folded,
+            NOT regexp_matches(folded, '^[^/\s]+[.][^/\s]+/\S+$') OR list_contains($loose, folded) AS loose
         FROM base.operation_names WHERE operation_key IN (SELECT DISTINCT operation_key FROM c_acts)),
     forms AS (
         SELECT DISTINCT pattern, unnest([pattern, CASE WHEN pattern LIKE '%*%*%' THEN replace(pattern, '*/', '*')

@@ -12,7 +12,7 @@ from rightsize.store.ddl import base_table, view_statements
 from rightsize.store.merge_events import with_actors
 from rightsize.store.merge_reduced import REDUCED_CALLS
 
-SCHEMA_VERSION = 25
+SCHEMA_VERSION = 26
 
 
 def _create(connection: duckdb.DuckDBPyConnection, *names: str) -> None:
@@ -165,6 +165,12 @@ def _add_reduced_access(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("DROP TABLE touched_days")
 
 
+def _add_display_names_and_sets(connection: duckdb.DuckDBPyConnection) -> None:
+    connection.execute("ALTER TABLE base.operations ADD COLUMN IF NOT EXISTS display_name VARCHAR")
+    connection.execute("ALTER TABLE base.verdicts ADD COLUMN IF NOT EXISTS set_id VARCHAR")
+    _create(connection, "verdict_operation_sets")
+
+
 def _derive_roles_again(connection: duckdb.DuckDBPyConnection) -> None:
     """Derive what roles grant by today's reading of their strings, which may be more than an older store has."""
     from rightsize.store.derive_roles import derive_roles  # noqa: PLC0415  needs frames, and few stores are older
@@ -198,7 +204,8 @@ _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     21: _add_trust_and_units,
     22: _add_quarantine_keys,
     23: _add_reduced_access,
-    24: _derive_roles_again,
+    24: _add_display_names_and_sets,
+    25: _derive_roles_again,
 }
 """The step that leads from the version of its key to the next."""
 

@@ -6,7 +6,6 @@ package.
 
 from __future__ import annotations
 
-import datetime as dt
 import difflib
 import re
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rightsize.model.errors import InternalError, UsageError
+from rightsize.model.times import read_moment
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _NAME = re.compile(r"[a-z0-9_-]+(/[a-z0-9_-]+)*")
@@ -111,7 +111,7 @@ def _value(parameter: Parameter, text: str) -> object:
         if parameter.type == "integer":
             return int(text)
         if parameter.type == "day":
-            return dt.date.fromisoformat(text)
+            return read_moment(text).day
         if parameter.type == "boolean":
             return {"true": True, "false": False}[text]
     except (ValueError, KeyError) as error:

@@ -14,11 +14,11 @@ from rightsize.analyze.coverage import covered_share
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.layers import measure_layers
 from rightsize.analyze.naming import principal_names
-from rightsize.analyze.planes import PlaneAnalysis, with_planes
+from rightsize.analyze.planes import PlaneAnalysis, sets_of_all, with_planes
 from rightsize.analyze.reasons import Verdict
 from rightsize.analyze.scores import bucket_of, score_assignments, score_principals
 from rightsize.analyze.verdicts import Analysis
-from rightsize.analyze.window import DEFAULT_DAYS, Window
+from rightsize.analyze.window import DEFAULT_DAYS, DEFAULT_FORGET_DAYS, Window
 from rightsize.store.connection import Store, open_store
 from rightsize.workflow.behaviour import behaviour_rows, find_behaviour
 from rightsize.workflow.judging import analyse_inputs
@@ -51,9 +51,14 @@ class AnalysisResult:
 
 
 def analyze_store(
-    db: Path, *, as_of: dt.date | None = None, min_window: int = DEFAULT_DAYS, by: Subject = "principal"
+    db: Path,
+    *,
+    as_of: dt.date | None = None,
+    min_window: int = DEFAULT_DAYS,
+    forget_days: int = DEFAULT_FORGET_DAYS,
+    by: Subject = "principal",
 ) -> AnalysisResult:
-    """Judge every grant in the store over the `min_window` days before `as_of`.
+    """Judge every grant in the store over the `min_window` days before `as_of`, without what is `forget_days` old.
 
     Raises:
         EvidenceError: The store has neither assignments nor usage.
@@ -62,8 +67,10 @@ def analyze_store(
     with open_store(db, read_only=False, existing=True) as store:
         behaviour = find_behaviour(store)
         inputs = Inputs.read(store.table)
-        planes = [one.analysis for one in judge_planes(tables_beside(store, inputs), as_of, min_window)]
-        analysis, findings = analyse_inputs(inputs, as_of=as_of, min_window=min_window, planes=planes)
+        planes = [one.analysis for one in judge_planes(tables_beside(store, inputs), as_of, min_window, forget_days)]
+        analysis, findings = analyse_inputs(
+            inputs, as_of=as_of, min_window=min_window, forget_days=forget_days, planes=planes
+        )
         verdicts, findings = write_conclusions(store, analysis, findings, behaviour, planes)
         keep_layers(store, measure_layers(analysis))
         keep_reach(store, inputs, analysis)
@@ -94,6 +101,7 @@ def write_conclusions(
     told = behaviour_rows(behaviour.filter(analysis.window.holds("day")))
     found = pl.concat([findings, told, *(plane.findings for plane in planes)]).sort("control", "subject")
     store.write_answer("verdicts", verdicts)
+    store.write_answer("verdict_operation_sets", sets_of_all(analysis.sets, planes))
     store.write_answer("findings", found)
     store.write_answer("activations", pl.concat([analysis.activations, *(plane.activations for plane in planes)]))
     return verdicts, found

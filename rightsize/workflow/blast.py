@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from rightsize.analyze.facts import Facts, read_facts, without_grants
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.reach import View, described, reached_of, read_holdings, view_of, ways_from
 from rightsize.analyze.verdicts import Analysis, analyse
-from rightsize.analyze.window import DEFAULT_DAYS, choose_window
+from rightsize.analyze.window import choose_window
 from rightsize.model.plan import Plan
 from rightsize.propose.after import holdings_after, tables_after
 from rightsize.propose.reviewable import plan_of
@@ -110,16 +109,12 @@ def blast_from(
         InputError: The plan cannot be read.
     """
     read = read_plan_folder(plan) if plan is not None else None
-    as_of, min_window = None, DEFAULT_DAYS
-    if read is not None:
-        as_of = read.written.last_day + dt.timedelta(days=1)
-        min_window = (as_of - read.written.first_day).days
     with open_store(db, read_only=True) as store:
         inputs = Inputs.read(store.table)
         facts = read_facts(inputs, store.table)
         people, places = read_names(store)
         node = node_of(store, facts, inputs, subject)
-        analysis = analyse(inputs, choose_window(inputs, as_of, min_window))
+        analysis = analyse(inputs, choose_window(inputs) if read is None else read.written.window)
         planned = plan_of(read) if read is not None else None
         views = views_of(facts, inputs, analysis, store.table, planned, eligible=eligible)
     names = people | places

@@ -11,6 +11,7 @@ from rightsize.analyze.coverage import open_groups
 from rightsize.analyze.data_use import alternatives
 from rightsize.analyze.graph.tables import GraphTables
 from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.window import DEFAULT_FORGET_DAYS
 from rightsize.store.ahead import Ahead
 from rightsize.store.concern import Concern, find_principal
 
@@ -34,7 +35,9 @@ _BESIDE = (
 """Other tables that are read whole, and before what is left."""
 
 
-def judge_principal(ahead: Ahead, name: str, as_of: dt.date | None, min_window: int) -> JudgedPrincipal:
+def judge_principal(
+    ahead: Ahead, name: str, as_of: dt.date | None, min_window: int, forget_days: int = DEFAULT_FORGET_DAYS
+) -> JudgedPrincipal:
     """Judge the principal that a name means.
 
     Raises:
@@ -47,10 +50,10 @@ def judge_principal(ahead: Ahead, name: str, as_of: dt.date | None, min_window: 
     from rightsize.analyze.tenant import read_tenant  # noqa: PLC0415
     from rightsize.workflow.judged import judge_from  # noqa: PLC0415
 
-    judged = judge_from(principal_id, concern.table, as_of, min_window, concern)
+    judged = judge_from(principal_id, concern.table, as_of, min_window, concern, forget_days=forget_days)
     found = judged.analysis
     if may_be_crowded(read_tenant(judged.inputs), found.profiles, found.profile_operations, principal_id):
-        return judge_from(principal_id, cache(ahead.store.table), as_of, min_window)
+        return judge_from(principal_id, cache(ahead.store.table), as_of, min_window, forget_days=forget_days)
     return judged
 
 

@@ -139,7 +139,7 @@ def contain_principal(
             time and the plan verifies. Without it, what signals hold in quarantine is the suspect time.
         emergency: Emergency access accounts.
         as_of: As for a plan.
-        min_window: As for a plan.
+        min_window: As for a plan. What was used before the window only does not stay.
 
     Raises:
         UsageError: Nobody is called so, or it is an emergency access account.
@@ -162,8 +162,8 @@ def contain_principal(
         if suspicion is not None:
             _suspect(store, wanted, suspicion)
             inputs = Inputs.read(store.table)
-        analysis, _ = analyse_inputs(inputs, as_of=as_of, min_window=min_window)
-        dials = Dials(emergency_access=tuple(sorted(emergency)), as_of=as_of, min_window=min_window)
+        analysis, _ = analyse_inputs(inputs, as_of=as_of, min_window=min_window, forget_days=0)
+        dials = Dials(emergency_access=tuple(sorted(emergency)), as_of=as_of, min_window=min_window, forget_days=0)
         suspect = _suspect_assignments(wanted, inputs, analysis)
         found = contain(inputs, analysis, wanted, dials, content_hash=digest_content(store), suspect=suspect)
         names = dict(principal_names(inputs).select("principal_id", "name").iter_rows())

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from rightsize.analyze.directory.judge import DirectoryAnalysis, analyse_directory
 from rightsize.analyze.directory.tables import DirectoryTables, directory_window
 from rightsize.analyze.planes import PlaneAnalysis
-from rightsize.analyze.window import Window
 from rightsize.workflow.plane_steps import PlaneSteps, TableOf
 
 if TYPE_CHECKING:  # what only judges does without the planner, which takes longer to import than a plane to judge
@@ -38,20 +37,22 @@ class DirectoryJudged:
         return plan_directory(self.found, dials)
 
 
-def judge_directory(table_of: TableOf, as_of: dt.date | None, days: int) -> DirectoryJudged | None:
+def judge_directory(table_of: TableOf, as_of: dt.date | None, days: int, forget_days: int) -> DirectoryJudged | None:
     """Judge every directory role that somebody holds; None where nothing says who holds one."""
     tables = DirectoryTables.read(table_of)
     if tables.is_empty:
         return None
-    return DirectoryJudged(analyse_directory(tables, directory_window(tables, as_of, days)))
+    return DirectoryJudged(analyse_directory(tables, directory_window(tables, as_of, days, forget_days)))
 
 
-def directory_of(table_of: TableOf, as_of: dt.date | None, days: int, holders: Collection[str]) -> PlaneAnalysis | None:
+def directory_of(
+    table_of: TableOf, as_of: dt.date | None, days: int, forget_days: int, holders: Collection[str]
+) -> PlaneAnalysis | None:
     """Return what is concluded of some principals, folded, and whatever else; None as `judge_directory` does."""
     tables = DirectoryTables.read(table_of)
     if tables.is_empty:
         return None
-    window = directory_window(tables, as_of, days)
+    window = directory_window(tables, as_of, days, forget_days)
     if not tables.speaks_of(holders):
         return PlaneAnalysis.of_nothing("directory", window)
     return analyse_directory(tables, window).plane
@@ -62,8 +63,9 @@ def verify_part(table_of: TableOf, part: WrittenPart) -> Sequence[Change]:
     from rightsize.propose.directory.verify import verify_directory  # noqa: PLC0415
 
     tables = DirectoryTables.read(table_of)
-    newest = max([part.last_day, *tables.days["day"].drop_nulls().unique()])
-    return verify_directory(part, analyse_directory(tables, Window(part.first_day, newest)))
+    newest = max([part.window.last_day, *tables.days["day"].drop_nulls().unique()])
+    window = replace(part.window.remembered, last_day=newest)
+    return verify_directory(part, analyse_directory(tables, window))
 
 
 DIRECTORY = PlaneSteps("directory", judge_directory, verify_part)

@@ -10,7 +10,14 @@ from rightsize.store.ahead import Ahead
 from rightsize.store.connection import open_store
 
 
-def explain(db: Path, principal: str, *, as_of: dt.date | None = None, min_window: int | None = None) -> dict[str, Any]:
+def explain(
+    db: Path,
+    principal: str,
+    *,
+    as_of: dt.date | None = None,
+    min_window: int | None = None,
+    forget_days: int | None = None,
+) -> dict[str, Any]:
     """Return everything known about the principal that an id, UPN, application id or name means.
 
     The answer has the window and the fields of `Explanation` over all planes, `reach` with what falls with the
@@ -24,11 +31,17 @@ def explain(db: Path, principal: str, *, as_of: dt.date | None = None, min_windo
     with open_store(db, read_only=True) as store, Ahead(store) as ahead:
         # The store answers meanwhile what it is asked of everybody.
         from rightsize.analyze.small_steps import in_small_steps  # noqa: PLC0415
-        from rightsize.analyze.window import DEFAULT_DAYS  # noqa: PLC0415
+        from rightsize.analyze.window import DEFAULT_DAYS, DEFAULT_FORGET_DAYS  # noqa: PLC0415
         from rightsize.workflow.concern import judge_principal  # noqa: PLC0415
 
         def told() -> dict[str, Any]:
-            judged = judge_principal(ahead, principal, as_of, min_window or DEFAULT_DAYS)
+            judged = judge_principal(
+                ahead,
+                principal,
+                as_of,
+                min_window or DEFAULT_DAYS,
+                DEFAULT_FORGET_DAYS if forget_days is None else forget_days,
+            )
             from rightsize.workflow.names import read_names  # noqa: PLC0415
             from rightsize.workflow.told import tell  # noqa: PLC0415
 

@@ -40,20 +40,22 @@ class GraphJudged:
         return replace(part, files=graph_files(part, app_ids, apis))
 
 
-def judge_graph(table_of: TableOf, as_of: dt.date | None, days: int) -> GraphJudged | None:
+def judge_graph(table_of: TableOf, as_of: dt.date | None, days: int, forget_days: int) -> GraphJudged | None:
     """Judge every permission of Graph that is held; None where nothing of it is loaded."""
     tables = GraphTables.read(table_of)
     if tables.is_empty:
         return None
-    return GraphJudged(_analysed(tables, graph_window(tables, as_of, days)))
+    return GraphJudged(_analysed(tables, graph_window(tables, as_of, days, forget_days)))
 
 
-def graph_of(table_of: TableOf, as_of: dt.date | None, days: int, holders: Collection[str]) -> PlaneAnalysis | None:
+def graph_of(
+    table_of: TableOf, as_of: dt.date | None, days: int, forget_days: int, holders: Collection[str]
+) -> PlaneAnalysis | None:
     """Return what is concluded of some applications, folded, each by itself; None as `judge_graph` does."""
     tables = GraphTables.read(table_of)
     if tables.is_empty:
         return None
-    window = graph_window(tables, as_of, days)
+    window = graph_window(tables, as_of, days, forget_days)
     if not tables.speaks_of(holders):
         return PlaneAnalysis.of_nothing("graph", window)
     return _analysed(tables, window, holders)
@@ -64,8 +66,9 @@ def verify_part(table_of: TableOf, part: WrittenPart) -> Sequence[Change]:
     from rightsize.propose.graph.verify import verify_graph  # noqa: PLC0415
 
     tables = GraphTables.read(table_of)
-    newest = max([part.last_day, *tables.graph_usage_days["day"].drop_nulls().unique()])
-    return verify_graph(part, _analysed(tables, Window(part.first_day, newest)))
+    newest = max([part.window.last_day, *tables.graph_usage_days["day"].drop_nulls().unique()])
+    window = replace(part.window.remembered, last_day=newest)
+    return verify_graph(part, _analysed(tables, window))
 
 
 def _analysed(tables: GraphTables, window: Window, holders: Collection[str] | None = None) -> GraphAnalysis:

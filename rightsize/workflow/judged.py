@@ -14,6 +14,7 @@ from rightsize.analyze.naming import principal_names
 from rightsize.analyze.planes import PlaneAnalysis
 from rightsize.analyze.tenant import read_granted
 from rightsize.analyze.verdicts import Analysis
+from rightsize.analyze.window import DEFAULT_FORGET_DAYS
 from rightsize.store.ahead import NAMING
 from rightsize.store.concern import Concern
 from rightsize.workflow.concern import GRANTED
@@ -56,6 +57,8 @@ def judge_from(
     as_of: dt.date | None,
     min_window: int,
     concern: Concern | None = None,
+    *,
+    forget_days: int = DEFAULT_FORGET_DAYS,
 ) -> JudgedPrincipal:
     """Judge a principal over the tables that `table_of` gives: all of them, or those of its `Concern`.
 
@@ -66,19 +69,27 @@ def judge_from(
     listed = Inputs.of(**{name: table_of(name) for name in _LISTED})
     facts = read_facts(listed, table_of)
     principal_names(listed)
-    beyond = _beyond(table_of, as_of, min_window, None if concern is None else concern.holders)
+    beyond = _beyond(table_of, as_of, min_window, forget_days, None if concern is None else concern.holders)
     inputs = Inputs.read(table_of)
     only, judged = (None, None) if concern is None else (concern.creditable, principal_id)
     analysis, findings = analyse_inputs(
-        inputs, as_of=as_of, min_window=min_window, planes=beyond, only=only, principal_id=judged
+        inputs,
+        as_of=as_of,
+        min_window=min_window,
+        forget_days=forget_days,
+        planes=beyond,
+        only=only,
+        principal_id=judged,
     )
     tokens = table_of("token_calls").filter(pl.col("principal_id") == principal_id)
     return JudgedPrincipal(principal_id, inputs, facts, beyond, analysis, findings, tokens)
 
 
-def _beyond(table_of: TableOf, as_of: dt.date | None, days: int, holders: Sequence[str] | None) -> list[PlaneAnalysis]:
+def _beyond(
+    table_of: TableOf, as_of: dt.date | None, days: int, forget_days: int, holders: Sequence[str] | None
+) -> list[PlaneAnalysis]:
     """Return what is concluded of the other planes, of these holders or of all."""
     if holders is None:
-        return [one.analysis for one in judge_planes(table_of, as_of, days)]
-    found = (judge(table_of, as_of, days, holders) for judge in (graph_of, directory_of))
+        return [one.analysis for one in judge_planes(table_of, as_of, days, forget_days)]
+    found = (judge(table_of, as_of, days, forget_days, holders) for judge in (graph_of, directory_of))
     return [one for one in found if one is not None]

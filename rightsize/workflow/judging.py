@@ -11,7 +11,7 @@ from rightsize.analyze.findings import find, find_about_holders
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.planes import PlaneAnalysis
 from rightsize.analyze.verdicts import Analysis, analyse
-from rightsize.analyze.window import DEFAULT_DAYS, choose_window
+from rightsize.analyze.window import DEFAULT_DAYS, DEFAULT_FORGET_DAYS, choose_window
 from rightsize.model.errors import EvidenceError
 
 
@@ -25,6 +25,7 @@ def analyse_inputs(
     *,
     as_of: dt.date | None = None,
     min_window: int = DEFAULT_DAYS,
+    forget_days: int = DEFAULT_FORGET_DAYS,
     planes: Sequence[PlaneAnalysis] = (),
     only: pl.Series | None = None,
     principal_id: str | None = None,
@@ -44,5 +45,5 @@ def analyse_inputs(
             "nothing is loaded that could be analysed",
             hint="load an export of role assignments and one of the Activity Log: `rightsize load PATH`",
         )
-    analysis = analyse(inputs, choose_window(inputs, as_of, min_window), only, principal_id)
+    analysis = analyse(inputs, choose_window(inputs, as_of, min_window, forget_days), only, principal_id)
     return analysis, find(inputs, analysis) if only is None else find_about_holders(inputs, analysis)

@@ -13,7 +13,6 @@ from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.layers import LayerAnswer, measure_layers
 from rightsize.analyze.naming import resolve_principal
 from rightsize.analyze.verdicts import Analysis, analyse
-from rightsize.analyze.window import Window
 from rightsize.model.errors import EvidenceError
 from rightsize.model.nouns import LAYERS
 from rightsize.model.plan import Plan
@@ -91,8 +90,7 @@ def _answer(store: Store, plan: Path | None) -> LayerAnswer:
         return LayerAnswer(*(store.table(name) for name in _ANSWERS))
     read = read_plan_folder(plan)
     inputs = Inputs.read(store.table)
-    window = Window(read.written.first_day, read.written.last_day)
-    return measure_plan(inputs, analyse(inputs, window), plan_of(read))
+    return measure_plan(inputs, analyse(inputs, read.written.window), plan_of(read))
 
 
 def defeats_of(db: Path, principal: str, plan: Path | None = None) -> list[dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rightsize.ingest.pipeline import StagedFile, Watch, stage, unwatched
 from rightsize.model.errors import InputError, UsageError
+from rightsize.model.times import read_days
 from rightsize.store.connection import Store, open_store
 from rightsize.store.coverage import CATEGORIES, TENANT_LOGS
 from rightsize.store.limits import Limits, limits_of, shortage_told
@@ -231,10 +231,4 @@ def declarations_of(covers: str | None, source: str | None, scope: str | None) -
     place = (scope or "/").strip()
     if not place.startswith("/"):
         raise UsageError(f"`{scope}` is not a scope", hint="a scope begins with a slash, as /subscriptions/ID")
-    first, _, last = covers.partition("..")
-    try:
-        return (Declaration(source, place, dt.date.fromisoformat(first), dt.date.fromisoformat(last)),)
-    except ValueError:
-        raise UsageError(
-            f"`{covers}` is not a window of days", hint="write it as 2026-01-01..2026-03-31, both days included"
-        ) from None
+    return (Declaration(source, place, *read_days(covers)),)

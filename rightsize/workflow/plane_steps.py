@@ -40,11 +40,12 @@ class PlaneSteps:
 
     Attributes:
         plane: Its word.
-        judge: Judges every grant of the plane over the `days` days before `as_of`; None where nothing of the plane is
-            loaded. Without `as_of` the window ends with the newest day that the plane's own log covers.
+        judge: Judges every grant of the plane over the `days` days before `as_of`, with use that is at most
+            `forget_days` old as evidence too; None where nothing of the plane is loaded. Without `as_of` the window
+            ends with the newest day that the plane's own log covers.
         verify: What makes a written part stale, or what it does not cover, over the tables of today.
     """
 
     plane: Plane
-    judge: Callable[[TableOf, dt.date | None, int], Judged | None]
+    judge: Callable[[TableOf, dt.date | None, int, int], Judged | None]
     verify: Callable[[TableOf, WrittenPart], Sequence[Change]]

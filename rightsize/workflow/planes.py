@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from rightsize.analyze.inputs import RBAC_PLANES, Inputs, schema_of
+from rightsize.analyze.window import DEFAULT_FORGET_DAYS
 from rightsize.store.connection import Store
 from rightsize.store.sql import named
 from rightsize.workflow.directory import DIRECTORY
@@ -24,10 +25,14 @@ _OTHER_USE = f"SELECT {named(*schema_of('usage_days'))} FROM usage_days WHERE NO
 
 
 def judge_planes(
-    table_of: TableOf, as_of: dt.date | None, days: int, planes: Sequence[PlaneSteps] | None = None
+    table_of: TableOf,
+    as_of: dt.date | None,
+    days: int,
+    forget_days: int = DEFAULT_FORGET_DAYS,
+    planes: Sequence[PlaneSteps] | None = None,
 ) -> list[Judged]:
     """Judge every plane of which something is loaded."""
-    judged = (steps.judge(table_of, as_of, days) for steps in (PLANES if planes is None else planes))
+    judged = (steps.judge(table_of, as_of, days, forget_days) for steps in (PLANES if planes is None else planes))
     return [one for one in judged if one is not None]
 
 

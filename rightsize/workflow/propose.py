@@ -97,13 +97,17 @@ def propose_plan(
     with open_store(db, read_only=False, existing=True) as store:
         behaviour = find_behaviour(store)
         inputs = Inputs.read(store.table)
-        judged = judge_planes(tables_beside(store, inputs), dials.as_of, dials.min_window)
+        judged = judge_planes(tables_beside(store, inputs), dials.as_of, dials.min_window, dials.forget_days)
         # Who loaded nothing of Azure RBAC asks for a plan of the other planes alone.
         of_rbac = has_rbac(inputs) or not judged
         if of_rbac:
             require_catalogue(inputs)
         analysis, findings = analyse_inputs(
-            inputs, as_of=dials.as_of, min_window=dials.min_window, planes=[one.analysis for one in judged]
+            inputs,
+            as_of=dials.as_of,
+            min_window=dials.min_window,
+            forget_days=dials.forget_days,
+            planes=[one.analysis for one in judged],
         )
         if of_rbac:
             require_coverage(inputs, analysis.window)

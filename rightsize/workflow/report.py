@@ -17,7 +17,7 @@ from rightsize.analyze.overview import Overview, survey
 from rightsize.analyze.reach import LETTERS
 from rightsize.analyze.text import folded
 from rightsize.analyze.verdicts import Analysis
-from rightsize.analyze.window import DEFAULT_DAYS
+from rightsize.analyze.window import DEFAULT_DAYS, DEFAULT_FORGET_DAYS
 from rightsize.model.errors import InputError, UsageError
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.plan import Plan
@@ -84,6 +84,7 @@ def report_store(
     title: str = TITLE,
     as_of: dt.date | None = None,
     min_window: int | None = None,
+    forget_days: int | None = None,
 ) -> ReportResult:
     """Write the report of a store, and of a plan where one is given; the plan brings its own window.
 
@@ -92,7 +93,7 @@ def report_store(
         EvidenceError: Nothing is loaded that could be analysed.
         InputError: The plan cannot be read, or the file not written.
     """
-    sources = read_sources(db, plan=plan, title=title, as_of=as_of, min_window=min_window)
+    sources = read_sources(db, plan=plan, title=title, as_of=as_of, min_window=min_window, forget_days=forget_days)
     text = write_report(sources).encode()
     _write(out, text)
     return ReportResult(
@@ -112,6 +113,7 @@ def read_sources(
     title: str = TITLE,
     as_of: dt.date | None = None,
     min_window: int | None = None,
+    forget_days: int | None = None,
 ) -> Sources:
     """Return everything that is shown of a store, and of a plan where one is given; the plan brings its own window.
 
@@ -120,22 +122,26 @@ def read_sources(
         EvidenceError: Nothing is loaded that could be analysed.
         InputError: The plan cannot be read.
     """
-    if plan is not None and (as_of is not None or min_window is not None):
+    if plan is not None and (as_of, min_window, forget_days) != (None, None, None):
         raise UsageError(
-            "a plan brings its own window, and another one is named", hint="leave out --as-of and --min-window"
+            "a plan brings its own window, and another one is named",
+            hint="leave out --as-of, --min-window and --forget-days",
         )
     read = read_plan_folder(plan) if plan is not None else None
     if read is not None:
-        as_of = read.written.last_day + dt.timedelta(days=1)
-        min_window = (as_of - read.written.first_day).days
+        window = read.written.window
+        as_of, min_window, forget_days = window.end.date(), window.days, window.forget_days
+    min_window = min_window or DEFAULT_DAYS
+    forget_days = DEFAULT_FORGET_DAYS if forget_days is None else forget_days
     with open_store(db, read_only=True) as store:
         inputs = Inputs.read(store.table)
-        analysis, findings = analyse_inputs(inputs, as_of=as_of, min_window=min_window or DEFAULT_DAYS)
+        analysis, findings = analyse_inputs(inputs, as_of=as_of, min_window=min_window, forget_days=forget_days)
         reach, names = store.table("reach"), _all_names(store)
         ranked = rank_reach(reach, names)
         planned = plan_of(read) if read is not None else None
         blasts = _first_blasts(ranked, inputs, analysis, store, planned, names)
-        planes = [one.analysis for one in judge_planes(tables_beside(store, inputs), as_of, min_window or DEFAULT_DAYS)]
+        beside = tables_beside(store, inputs)
+        planes = [one.analysis for one in judge_planes(beside, as_of, min_window, forget_days)]
         is_stale = read is not None and read.document["generated_from"]["content_hash"] != digest_content(store)
     overview = survey(inputs, analysis)
     layers = measure_layers(analysis) if planned is None else measure_plan(inputs, analysis, planned)

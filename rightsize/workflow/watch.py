@@ -19,7 +19,7 @@ from rightsize.analyze.naming import principal_names
 from rightsize.analyze.standing import CONCLUDED, LISTED, privileged_roles, standing_of
 from rightsize.analyze.text import folded
 from rightsize.analyze.verdicts import analyse
-from rightsize.analyze.window import DEFAULT_DAYS, choose_window
+from rightsize.analyze.window import DEFAULT_DAYS, DEFAULT_FORGET_DAYS, Window, choose_window
 from rightsize.model.errors import UsageError
 from rightsize.model.nouns import RoleDefinition
 from rightsize.rbac.text import fold
@@ -65,12 +65,14 @@ class Question:
         automation: Who grants by code: ids, UPNs, names or application ids.
         applied: Folders of plans that were applied.
         min_window: Days of the window of use.
+        forget_days: How old use from before the window may be to count, in days.
         sinks: Where changes are to be delivered.
     """
 
     automation: tuple[str, ...] = ()
     applied: tuple[Path, ...] = ()
     min_window: int = DEFAULT_DAYS
+    forget_days: int = DEFAULT_FORGET_DAYS
     sinks: tuple[str, ...] = ()
 
 
@@ -194,23 +196,27 @@ def _conclude_all(
     tell_behaviour(telling, ended | set(touched.days), newest, found)
     if not days:
         return
-    table_of = _since(store, days[0] - dt.timedelta(days=question.min_window))
+    yesterday = days[0] - dt.timedelta(days=1)
+    oldest = Window(days[0] - dt.timedelta(days=question.min_window), yesterday, question.forget_days)
+    table_of = _since(store, oldest)
     inputs = Inputs.read(table_of)
     for as_of in days:
         tell_events(telling, [as_of - dt.timedelta(days=1)], "started", found)
-        analysis = analyse(inputs, choose_window(inputs, as_of, question.min_window))
-        planes = [one.analysis for one in judge_planes(table_of, as_of, question.min_window)]
+        analysis = analyse(inputs, choose_window(inputs, as_of, question.min_window, question.forget_days))
+        judged = judge_planes(table_of, as_of, question.min_window, question.forget_days)
+        planes = [one.analysis for one in judged]
         now = standing_of(inputs, analysis, planes, store.table, drifted_roles(applied, inputs))
         tell_standing(telling, now, as_of, newest, found)
 
 
-def _since(store: Store, first: dt.date) -> Callable[[str], pl.DataFrame]:
-    """Return a reader of tables that leaves out the days of use before the first: what is older costs nothing."""
+def _since(store: Store, window: Window) -> Callable[[str], pl.DataFrame]:
+    """Return a reader of tables that leaves out the days before a window, of use those that no longer count."""
 
     def read(name: str) -> pl.DataFrame:
         columns = schema_of(name)
         if name not in ("usage_days", "graph_usage_days", "sign_ins", "request_access", "coverage"):
             return store.table(name)
+        first = window.remembered.first_day if name in ("usage_days", "graph_usage_days") else window.first_day
         chosen = ", ".join(f'"{column}"' for column in columns)
         return store.frame(f"SELECT {chosen} FROM main.{name} WHERE day >= $first", {"first": first})
 

@@ -147,14 +147,14 @@ class Tiny:
         return set(self.analyse().verdicts.select(columns).iter_rows())
 
     def judged(self, assignment: str, state: str = "active") -> dict[str, tuple[str, str]]:
-        """Return operation to (verdict, reason) of an assignment, used rows included."""
+        """Return operation to (verdict, reason) of an assignment, rows of single operations included."""
         analysis = self.analyse()
         mine = (pl.col("role_assignment_id") == assignment) & (pl.col("state") == state)
         profile = analysis.profiles.filter(mine)["profile_id"].item()
         rows = analysis.profile_operations.filter(pl.col("profile_id") == profile)
-        used = analysis.verdicts.filter(mine & (pl.col("verdict") == "used"))
+        singly = analysis.verdicts.filter(mine & pl.col("operation").is_not_null())
         found = {row["operation"]: (row["verdict"], row["reason"]) for row in rows.iter_rows(named=True)}
-        return found | {row["operation"]: (row["verdict"], row["reason"]) for row in used.iter_rows(named=True)}
+        return found | {row["operation"]: (row["verdict"], row["reason"]) for row in singly.iter_rows(named=True)}
 
     def _role_operations(self) -> pl.DataFrame:
         operations = pl.DataFrame(
@@ -226,7 +226,7 @@ class FakeStore:
         self.answers[name] = frame
 
 
-def judge_all(ahead: Ahead, name: str, as_of: dt.date | None, min_window: int) -> JudgedPrincipal:
+def judge_all(ahead: Ahead, name: str, as_of: dt.date | None, min_window: int, forget_days: int) -> JudgedPrincipal:
     """Judge one principal by all that a tiny tenant holds: it answers no SQL on what concerns somebody."""
     inputs = Inputs.read(ahead.store.table)
-    return judge_from(resolve_principal(inputs, name), ahead.store.table, as_of, min_window)
+    return judge_from(resolve_principal(inputs, name), ahead.store.table, as_of, min_window, forget_days=forget_days)

@@ -50,6 +50,7 @@ def test_verdicts_and_findings_are_written_to_the_store(store: FakeStore, capsys
     answer(capsys)
     assert set(store.answers) == {
         "verdicts",
+        "verdict_operation_sets",
         "findings",
         "behaviour_findings",
         "layer_defeats",
@@ -86,3 +87,28 @@ def test_an_empty_store_does_not_support_an_answer(
 def test_a_store_that_is_not_there_is_not_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["analyze", "--db", str(tmp_path / "none.duckdb")]) == 5
     assert not (tmp_path / "none.duckdb").exists()
+
+
+@pytest.mark.parametrize("day", ["2026-01-11", "20260111", "2026-W02-7", "2026-011", "2026-01-11T18:00:00+02:00"])
+def test_the_window_ends_before_a_day_in_any_form(
+    store: FakeStore, capsys: pytest.CaptureFixture[str], day: str
+) -> None:
+    assert "window 2026-01-01 to 2026-01-10, 10 days" in answer(capsys, "--as-of", day)[1]
+
+
+@pytest.mark.parametrize("arguments", [("--as-of", "2026-02-30"), ("--as-of", "soon"), ("--forget-days", "-1")])
+def test_a_day_that_is_none_is_a_usage_error(
+    store: FakeStore, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
+) -> None:
+    assert run(["analyze", *arguments]) == 2
+    assert arguments[1] in capsys.readouterr().err
+
+
+def test_forget_days_says_how_long_use_before_the_window_counts(
+    store: FakeStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The operation was used six days before the end of what is loaded, and five days are the window."""
+    kept, forgotten = (
+        answer(capsys, "--min-window", "5", "--as-of", "2026-01-11", "--forget-days", days)[0][0] for days in ("6", "5")
+    )
+    assert (kept["out_of_coverage"] - forgotten["out_of_coverage"], kept["unused"] - forgotten["unused"]) == (1, -1)

@@ -278,15 +278,16 @@ class SmallTenant:
 
     def plan(self, limits: Limits | None = None, **dials: Any) -> Plan:
         """Analyse, once for the same rows in the same order, and propose."""
-        held = repr(self)
+        chosen = Dials(**dials)
+        held = f"{self!r} {chosen.forget_days}"
         if held not in _ANALYSED:
             inputs = self.inputs()
-            window = choose_window(inputs, DAY0 + dt.timedelta(days=DAYS), DAYS)
+            window = choose_window(inputs, DAY0 + dt.timedelta(days=DAYS), DAYS, chosen.forget_days)
             if len(_ANALYSED) == _KEPT:
                 del _ANALYSED[next(iter(_ANALYSED))]
             _ANALYSED[held] = inputs, analyse(inputs, window)
         inputs, analysis = _ANALYSED[held]
-        return make_plan(inputs, analysis, Dials(**dials), content_hash="0" * 64, limits=limits)
+        return make_plan(inputs, analysis, chosen, content_hash="0" * 64, limits=limits)
 
 
 _KEPT = 16

@@ -117,12 +117,12 @@ def test_use_that_the_plan_does_not_cover_is_named(written: Written) -> None:
 
 
 def test_use_is_not_asked_of_what_today_refuses(written: Written) -> None:
-    """Suspect calls, and those that a deny refuses, nothing allows, or that were before the window, change nothing."""
+    """Suspect calls, and those that a deny refuses, nothing allows, or that are forgotten, change nothing."""
     tenant = _tenant()
     tenant.use(guid(1), WRITE_VM, VM, suspect=2)
     tenant.use(guid(1), START, f"{NET}/providers/Microsoft.Compute/virtualMachines/v", start=DAYS)
     tenant.use(guid(4), START, VM, start=DAYS)
-    tenant.use(guid(1), STORE_WRITE, ACCOUNT, start=-20)
+    tenant.use(guid(1), STORE_WRITE, ACCOUNT, start=-320)
     assert written.verify(tenant).changes == ()
 
 

@@ -149,15 +149,18 @@ def test_granted_and_verdict_operations_answer_for_an_assignment(store: Store) -
         for verb in ("read", "write")
     ]
     assert granted == expected
-    used = {"role_assignment_id": guid(1), "state": "active", "plane": "control", "verdict": "used"}
-    empty = store.table("verdicts")
-    row = empty.clear().vstack(
-        type(empty)([used | {"operation": "Microsoft.X/y/write", "events": 3}], schema=empty.schema)
-    )
-    store.write_answer("verdicts", row)
-    verdicts = rows_of(store, "verdict_operations", "role_assignment_id", "operation", "used", "events")
-    assert [row for row in verdicts if row[2]] == [(guid(1), "Microsoft.X/y/write", True, 3)]
-    assert len(verdicts) == 4
+    write, read = (f"Microsoft.X/y/{verb}" for verb in ("write", "read"))
+    about = {"role_assignment_id": guid(1), "state": "active", "plane": "control", "principal_id": "holder"}
+    counted = {"verdict": "unused", "reason": "covered", "set_id": "s", "operations": 1}
+    used = {"verdict": "used", "reason": "evidence", "operation": write, "events": 3, "operations": 1}
+    for name, found in (
+        ("verdicts", [about | counted, about | used | {"principal_id": "member"}]),
+        ("verdict_operation_sets", [{"set_id": "s", "operation": one, "plane": "control"} for one in (write, read)]),
+    ):
+        empty = store.table(name)
+        store.write_answer(name, type(empty)(found, schema=empty.schema))
+    verdicts = rows_of(store, "verdict_operations", "operation", "verdict", "reason", "events")
+    assert verdicts == [(read, "unused", "covered", 0), (write, "used", "evidence", 3)]
 
 
 HOSTILE = (

@@ -147,6 +147,16 @@ ROWS: dict[str, list[dict[str, Any]]] = {
         {"role_assignment_id": "a2", "state": "active", "operation": WRITE, "plane": "control", "principal_id": OPS}
         | {"role_definition_id": OWNER, "scope": SUB, "conditional": False}
     ],
+    "verdict_operations": [
+        {"role_assignment_id": "a2", "state": "active", "operation": WRITE, "plane": "control", "principal_id": OPS}
+        | {
+            "scope": SUB,
+            "verdict": "out_of_coverage",
+            "reason": "used_before_window",
+            "events": 2,
+            "last_seen": _time(2),
+        }
+    ],
     "verdicts": [
         _verdict("a1", "active", "used", principal_id=ANN, operation=KEYS, events=4, days=2, first_seen=_time(2)),
         _verdict("a1", "active", "unused", principal_id=ANN, operations=7),
@@ -248,6 +258,12 @@ def _ask(store: Path, name: str, **given: str) -> Answer:
 
 def _column(store: Path, name: str, column: str, **given: str) -> list[Any]:
     return [row[column] for row in _ask(store, name, **given).rows]
+
+
+def test_why_an_operation_is_kept(store: Path) -> None:
+    (row,) = _ask(store, "why-kept", operation=f" {WRITE.upper()}").rows
+    told = {"name": "Operators", "verdict": "out_of_coverage", "reason": "used_before_window", "calls": 2}
+    assert {name: row[name] for name in told} == told
 
 
 def test_there_are_enough() -> None:

@@ -9,28 +9,29 @@ all, or nobody activated it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
 from rightsize.analyze.coverage import covered_sign_in_kinds, described_principals, groups_with_known_members
 from rightsize.analyze.directory.findings import find_in_directory
+from rightsize.analyze.directory.frames import (
+    assignment_rows,
+    counted_actions,
+    denied_rows,
+    principal_rows,
+    verdict_rows,
+)
 from rightsize.analyze.directory.history import rebuild_activations, use_of_activations
 from rightsize.analyze.directory.tables import DirectoryTables, ways_to
-from rightsize.analyze.planes import ASSIGNMENTS_SCHEMA, DENIED_SCHEMA, PRINCIPALS_SCHEMA, PlaneAnalysis
+from rightsize.analyze.planes import PlaneAnalysis
 from rightsize.analyze.reasons import Attribution, OutOfCoverage, Unexplained, Unobservable, Unused, Verdict
 from rightsize.analyze.text import folded
-from rightsize.analyze.verdicts import VERDICTS_SCHEMA
+from rightsize.analyze.verdict_sets import name_sets
 from rightsize.analyze.window import Window
 from rightsize.rbac.resource_actions import is_of_directory, is_read
 from rightsize.rbac.text import fold
 from rightsize.rules.directory import logged_actions
-
-# The mass of Global Administrator, which scores 100, and how fast the score rises; as for Azure roles.
-_FULL_MASS = 9_000
-_RISE = 0.3
-_IN_UNIT = 4
-_COUNTED = ("used", "unused", "unobservable", "out_of_coverage")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ class DirectoryAnalysis:
         state: `covered`, or why the audit log does not speak of the whole window.
         judged: `(a, name, verdict, reason)`: the verdict of each action that an assignment grants.
         used: `(a, principal_id, name, place, way, reason, events, …)`: use with the assignment it is credited to.
+        earlier: The same of the days before the window that still count.
         days: `(a, day, first_seen, last_seen)`: when an assignment was at work.
         activations: As `history.rebuild_activations` returns them.
     """
@@ -52,6 +54,7 @@ class DirectoryAnalysis:
     state: str
     judged: pl.DataFrame
     used: pl.DataFrame
+    earlier: pl.DataFrame
     days: pl.DataFrame
     activations: pl.DataFrame
 
@@ -63,22 +66,32 @@ def analyse_directory(tables: DirectoryTables, window: Window) -> DirectoryAnaly
     activations = rebuild_activations(tables)
     usage = _observe(days)
     credited, left = _attribute(usage, days, tables, activations)
-    judged = _judge(tables, window, state, credited, activations, _held_back(usage, tables))
     used = credited.join(usage, on="u").sort("a", "principal_id", "name", "place")
+    before, held_before = _earlier(tables, window, activations, used)
+    held_back = pl.concat([_held_back(usage, tables), held_before]).unique()
+    judged = _judge(tables, window, state, credited, activations, held_back, before)
     by_day = used.select("a", *_CALL).join(days.filter(pl.col("use") > 0), on=list(_CALL), nulls_equal=True)
-    scored = _scores(judged, tables)
+    groups, sets = name_sets(counted_actions(judged, tables), ("a", "verdict", "reason"))
     analysis = PlaneAnalysis(
         plane="directory",
         window=window,
-        verdicts=_verdicts(judged, used, left.join(usage, on="u"), tables),
-        principals=_principals(judged, tables),
-        assignments=_assignments(scored, tables),
-        denied=_denied(usage),
+        verdicts=verdict_rows(judged, used, before, left.join(usage, on="u"), groups, tables),
+        principals=principal_rows(judged, tables),
+        assignments=assignment_rows(judged, tables),
+        denied=denied_rows(usage),
         findings=find_in_directory(tables, window, state, judged, activations, by_day),
+        sets=sets,
         activations=use_of_activations(activations, tables),
     )
     return DirectoryAnalysis(
-        analysis, tables, state, judged, used, by_day.select("a", "day", "first_seen", "last_seen"), activations
+        plane=analysis,
+        tables=tables,
+        state=state,
+        judged=judged,
+        used=used,
+        earlier=before,
+        days=by_day.select("a", "day", "first_seen", "last_seen"),
+        activations=activations,
     )
 
 
@@ -182,6 +195,27 @@ def _running(days: pl.DataFrame, activations: pl.DataFrame) -> pl.DataFrame:
     return during.select("principal_id", "name", "role_assignment_id", ran=True).unique()
 
 
+def _earlier(
+    tables: DirectoryTables, window: Window, activations: pl.DataFrame, used: pl.DataFrame
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return use before the window that still counts, with its assignment, and `(a, name)` of what was held back then.
+
+    What was done under an assignment that is gone counts for those of today that allow it; what was `used` in the
+    window at the same place is left out.
+    """
+    days = tables.days.filter(window.earlier.holds("day") if window.earlier is not None else pl.lit(False))
+    usage = _observe(days)
+    credited, left = _attribute(usage, days, tables, activations)
+    rest = usage.join(left, on="u", how="semi")
+    if not rest.is_empty():
+        nothing = pl.lit(None, dtype=pl.Datetime("us"))
+        ageless = tables.assignments.with_columns(start_on=nothing, end_on=nothing, created_on=nothing)
+        since, _ = _attribute(rest, days, replace(tables, assignments=ageless), activations)
+        credited = pl.concat([credited, since])
+    before = credited.join(usage, on="u").join(used, on=["a", "way", "place"], how="anti")
+    return before.sort("a", "principal_id", "name", "place"), _held_back(usage, tables)
+
+
 def _judge(
     tables: DirectoryTables,
     window: Window,
@@ -189,6 +223,7 @@ def _judge(
     credited: pl.DataFrame,
     activations: pl.DataFrame,
     held_back: pl.DataFrame,
+    before: pl.DataFrame,
 ) -> pl.DataFrame:
     held = tables.assignments.filter(pl.col("state") != "activated")
     granted = held.select("a", "role").join(tables.grants.select("role", "name"), on="role").select("a", "name")
@@ -215,12 +250,17 @@ def _judge(
         .otherwise(pl.lit(Verdict.OUT_OF_COVERAGE.value))
     )
     held_back = held_back.join(granted, on=["a", "name"], how="semi").join(used, on=["a", "name"], how="anti")
-    rest = granted.join(pl.concat([used, held_back]), on=["a", "name"], how="anti").join(facts, on="name")
+    known = pl.concat([used, held_back])
+    earlier = before.select("a", name="way").unique().join(known, on=["a", "name"], how="anti")
+    rest = granted.join(pl.concat([known, earlier]), on=["a", "name"], how="anti").join(facts, on="name")
     return pl.concat(
         [
             used.with_columns(verdict=pl.lit(Verdict.USED.value), reason=pl.lit("")),
             held_back.with_columns(
                 verdict=pl.lit(Verdict.OUT_OF_COVERAGE.value), reason=pl.lit(OutOfCoverage.QUARANTINED.value)
+            ),
+            earlier.with_columns(
+                verdict=pl.lit(Verdict.OUT_OF_COVERAGE.value), reason=pl.lit(OutOfCoverage.USED_BEFORE_WINDOW.value)
             ),
             rest.with_columns(verdict=verdict, reason=reason).select("a", "name", "verdict", "reason"),
         ]
@@ -305,103 +345,3 @@ def _silent(tables: DirectoryTables, window: Window, credited: pl.DataFrame) -> 
     return tables.assignments.filter(
         pl.col("principal_id").is_in(silent.implode()) & ~pl.col("a").is_in(credited["a"].implode())
     )["a"]
-
-
-def _verdicts(judged: pl.DataFrame, used: pl.DataFrame, left: pl.DataFrame, tables: DirectoryTables) -> pl.DataFrame:
-    about = tables.assignments.select("a", "role_assignment_id", "state", holder="principal_id", held_at="scope")
-    single = used.join(about, on="a").with_columns(
-        principal_id=pl.coalesce("principal_id", "principal_name"),
-        verdict=pl.lit(Verdict.USED.value),
-        operations=pl.lit(1, dtype=pl.Int64),
-    )
-    single = single.unique(["a", "principal_id", "name", "place"], keep="first", maintain_order=True)
-    counted = (
-        judged.filter(pl.col("verdict") != Verdict.USED.value)
-        .group_by("a", "verdict", "reason")
-        .agg(operations=pl.len().cast(pl.Int64))
-        .join(about, on="a")
-        .with_columns(principal_id="holder", scope="held_at")
-    )
-    unknown = tables.assignments.filter(~pl.col("role_known")).with_columns(
-        verdict=pl.lit(Verdict.OUT_OF_COVERAGE.value), reason=pl.lit(OutOfCoverage.ROLE_DEFINITION_MISSING.value)
-    )
-    strange = left.with_columns(
-        principal_id=pl.coalesce("principal_id", "principal_name"),
-        verdict=pl.lit(Verdict.UNEXPLAINED.value),
-        operations=pl.lit(1, dtype=pl.Int64),
-    )
-    return pl.concat([_declared(frame) for frame in (single, counted, unknown, strange)])
-
-
-def _declared(frame: pl.DataFrame) -> pl.DataFrame:
-    rows = frame.with_columns(plane=pl.lit("directory"))
-    return rows.select(
-        (pl.col(name) if name in rows.columns else pl.lit(None)).cast(type_).alias(name)
-        for name, type_ in VERDICTS_SCHEMA.items()
-    )
-
-
-def _magnitude(mass: pl.Expr) -> pl.Expr:
-    return (mass.cast(pl.Float64) / _FULL_MASS).pow(_RISE).clip(0.0, 1.0)
-
-
-def _scored(rows: pl.DataFrame, by: str) -> pl.DataFrame:
-    """Count and score `(by, name, verdict, mass)`."""
-    counts = {word: (pl.col("verdict") == word).sum().cast(pl.Int64) for word in _COUNTED}
-    is_used = pl.col("verdict") == Verdict.USED.value
-    table = rows.group_by(by).agg(
-        **counts,
-        granted=pl.len().cast(pl.Int64),
-        mass=pl.col("mass").sum(),
-        excess=pl.col("mass").filter(~is_used).sum(),
-    )
-    share = (pl.col("excess") / pl.col("mass")).fill_nan(0.0)
-    return table.with_columns(
-        creep=(100 * share * _magnitude(pl.col("excess"))).round(1), risk=(100 * _magnitude(pl.col("mass"))).round(1)
-    )
-
-
-def _weighed(judged: pl.DataFrame, tables: DirectoryTables) -> pl.DataFrame:
-    places = tables.assignments.select("a", "place", holder="principal_id")
-    reach = pl.when(pl.col("place") == "/").then(_IN_UNIT).otherwise(1)
-    return (
-        judged.join(tables.actions.select("name", "weight"), on="name")
-        .join(places, on="a")
-        .with_columns(mass=pl.col("weight") * reach / _IN_UNIT)
-    )
-
-
-def _scores(judged: pl.DataFrame, tables: DirectoryTables) -> pl.DataFrame:
-    return _scored(_weighed(judged, tables), "a")
-
-
-def _principals(judged: pl.DataFrame, tables: DirectoryTables) -> pl.DataFrame:
-    """Each principal that a role reaches: of several verdicts on an action the one that says most counts."""
-    words = [Verdict.USED.value, Verdict.OUT_OF_COVERAGE.value, Verdict.UNOBSERVABLE.value, Verdict.UNUSED.value]
-    rank = pl.col("verdict").replace_strict({word: place for place, word in enumerate(words)}, return_dtype=pl.Int64)
-    rows = (
-        _weighed(judged, tables)
-        .join(tables.membership.select("principal_id", "holder"), on="holder")
-        .sort("principal_id", "name", rank, "mass", descending=[False, False, False, True])
-        .unique(["principal_id", "name"], keep="first", maintain_order=True)
-    )
-    scored = _scored(rows, "principal_id").with_columns(plane=pl.lit("directory"))
-    return scored.select(pl.col(name).cast(type_) for name, type_ in PRINCIPALS_SCHEMA.items()).sort("principal_id")
-
-
-def _assignments(scored: pl.DataFrame, tables: DirectoryTables) -> pl.DataFrame:
-    zero = [pl.col(name).fill_null(0) for name in ("granted", *_COUNTED, "creep", "risk")]
-    rows = tables.assignments.join(scored, on="a", how="left", maintain_order="left").with_columns(*zero)
-    named = rows.with_columns(
-        plane=pl.lit("directory"),
-        role_definition_id="role",
-        role_name=pl.coalesce("role_name", "role"),
-    )
-    return named.select(pl.col(name).cast(type_) for name, type_ in ASSIGNMENTS_SCHEMA.items())
-
-
-def _denied(usage: pl.DataFrame) -> pl.DataFrame:
-    rows = usage.filter((pl.col("denied") > 0) & pl.col("principal_id").is_not_null()).with_columns(
-        plane=pl.lit("directory"), used=pl.col("events") > 0
-    )
-    return rows.select(pl.col(name).cast(type_) for name, type_ in DENIED_SCHEMA.items())

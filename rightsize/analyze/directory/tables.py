@@ -13,7 +13,7 @@ from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.naming import principal_ids
 from rightsize.analyze.tenant import members_of_groups, sleeping_memberships
 from rightsize.analyze.text import folded, place_of
-from rightsize.analyze.window import Window, choose_window
+from rightsize.analyze.window import DEFAULT_FORGET_DAYS, Window, choose_window
 from rightsize.rbac.resource_actions import kinds_of, patterns_of
 from rightsize.rbac.text import fold
 from rightsize.rules.directory import actions_of_request, logged_actions, weight_of
@@ -85,16 +85,18 @@ class DirectoryTables:
         return cls(inputs, roles, assignments, days, coverage.select("day").unique())
 
 
-def directory_window(tables: DirectoryTables, as_of: dt.date | None, days: int) -> Window:
+def directory_window(
+    tables: DirectoryTables, as_of: dt.date | None, days: int, forget_days: int = DEFAULT_FORGET_DAYS
+) -> Window:
     """Return the `days` whole UTC days before `as_of`, else up to the newest day that the audit log covers or shows.
 
     Where it does neither, the window is that of Azure RBAC.
     """
     seen = (tables.coverage["day"].max(), tables.days.filter(~pl.col("by_graph"))["day"].max())
     newest = next((day for day in seen if isinstance(day, dt.date)), None)
-    if as_of is not None or newest is None:
-        return choose_window(tables.inputs, as_of, days)
-    return Window(newest - dt.timedelta(days=days - 1), newest)
+    if as_of is None and newest is not None:
+        as_of = newest + dt.timedelta(days=1)
+    return choose_window(tables.inputs, as_of, days, forget_days)
 
 
 def _roles(table: pl.DataFrame) -> pl.DataFrame:

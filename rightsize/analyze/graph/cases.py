@@ -42,13 +42,14 @@ CaseKey = tuple[str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A request of the window: how often, and when."""
+    """A request: how often, and when; `earlier` where only days before the window show it."""
 
     operation: str
     events: int
     days: int
     first_seen: dt.datetime | None
     last_seen: dt.datetime | None
+    earlier: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ class Case:
         needs: What its permissions have to allow.
         kept: Permissions that stay whatever the needs, each with a reason and the requests behind it.
         unexplained: Requests that no permission of it explains, with the reason.
-        requests: All requests of the window by operation.
+        requests: All requests of the window by operation, and earlier ones that still count.
     """
 
     key: CaseKey
@@ -154,7 +155,7 @@ def build_cases(held: pl.DataFrame, requests: pl.DataFrame, graph: GraphMap) -> 
 
     Args:
         held: As `held_permissions` gives them.
-        requests: As `requests_of` gives them.
+        requests: As `remembered_requests` gives them.
         graph: The map.
     """
     cases = _held_cases(held)
@@ -164,15 +165,24 @@ def build_cases(held: pl.DataFrame, requests: pl.DataFrame, graph: GraphMap) -> 
     kept = requests.filter(pl.col("events") > 0).join(
         own.with_columns(has=True), on=["client_id", "user_id"], how="left"
     )
+    one = ["client_id", "access", "user_id", "operation"]
     grouped = (
         kept.with_columns(user_id=pl.when("has").then("user_id").otherwise(pl.lit("")))
-        .group_by("client_id", "access", "user_id", "operation")
-        .agg(pl.col("events").sum(), pl.col("days").max(), pl.col("first_seen").min(), pl.col("last_seen").max())
-        .sort("client_id", "access", "user_id", "operation")
+        # Where the window shows a request, what came before adds nothing to it.
+        .filter(~pl.col("earlier") | pl.col("earlier").all().over(one))
+        .group_by(one)
+        .agg(
+            pl.col("events").sum(),
+            pl.col("days").max(),
+            pl.col("first_seen").min(),
+            pl.col("last_seen").max(),
+            pl.col("earlier").all(),
+        )
+        .sort(one)
     )
     asked: dict[CaseKey, list[Seen]] = defaultdict(list)
-    for client, access, user, operation, events, days, first, last in grouped.iter_rows():
-        asked[client, access, user].append(Seen(operation, events, days, first, last))
+    for client, access, user, *what in grouped.iter_rows():
+        asked[client, access, user].append(Seen(*what))
     for key in asked:
         cases.setdefault((key[0], key[1], ""), Case((key[0], key[1], ""), {}))
     for key in sorted(cases):
@@ -232,9 +242,11 @@ def _case_of(needed: Requirement, whole: Case, own: Case | None) -> Case:
 
 
 def _together(one: Seen, other: Seen) -> Seen:
+    if one.earlier != other.earlier:
+        return other if one.earlier else one
     first = min((time for time in (one.first_seen, other.first_seen) if time), default=None)
     last = max((time for time in (one.last_seen, other.last_seen) if time), default=None)
-    return Seen(one.operation, one.events + other.events, max(one.days, other.days), first, last)
+    return Seen(one.operation, one.events + other.events, max(one.days, other.days), first, last, one.earlier)
 
 
 def _read(case: Case, whole: Case | None, graph: GraphMap) -> None:

@@ -9,7 +9,7 @@ import polars as pl
 from rightsize.analyze.graph.cases import Case, CaseKey
 from rightsize.analyze.inputs import schema_of
 from rightsize.analyze.planes import ASSIGNMENTS_SCHEMA, DENIED_SCHEMA, PRINCIPALS_SCHEMA
-from rightsize.analyze.reasons import Unexplained, Verdict
+from rightsize.analyze.reasons import OutOfCoverage, Unexplained, Verdict
 from rightsize.analyze.verdicts import VERDICTS_SCHEMA
 
 # About what a tenant's most powerful applications hold, and how fast the scores rise towards it: with these a
@@ -34,6 +34,7 @@ def verdict_rows(rows: pl.DataFrame, cases: Mapping[CaseKey, Case], first_party:
         reason="reason",
         operation="permission",
         operations=pl.lit(1),
+        set_id=pl.lit(None, dtype=pl.String),
         events="events",
         days="days",
         first_seen="first_seen",
@@ -43,10 +44,12 @@ def verdict_rows(rows: pl.DataFrame, cases: Mapping[CaseKey, Case], first_party:
     counted: dict[tuple[str, str], list[str]] = {}
     for case in cases.values():
         for operation, reason in case.unexplained.items():
+            seen = case.requests[operation]
+            if seen.earlier:
+                continue
             if case.key[0] in first_party:
                 counted.setdefault((case.key[0], Unexplained.FIRST_PARTY.value), []).append(operation)
                 continue
-            seen = case.requests[operation]
             alone.append(
                 _unexplained(case.key[0], reason)
                 | {"operation": operation, "operations": 1, "events": seen.events, "days": seen.days}
@@ -65,6 +68,7 @@ def verdict_rows(rows: pl.DataFrame, cases: Mapping[CaseKey, Case], first_party:
         summed.group_by(key)
         .agg(
             pl.col("operations").max(),
+            pl.col("set_id").first(),
             pl.col("events").sum().replace(0, None),
             pl.col("days").max(),
             pl.col("first_seen").min(),
@@ -90,7 +94,8 @@ def _counts() -> dict[str, pl.Expr]:
     words = ("used", "unused", "unobservable", "out_of_coverage")
     counts = {word: (pl.col("verdict") == word).sum().cast(pl.Int64) for word in words}
     mass = pl.col("privilege").sum().cast(pl.Float64)
-    used = pl.col("privilege").filter(pl.col("verdict") == Verdict.USED.value).sum().cast(pl.Float64)
+    was_used = (pl.col("verdict") == Verdict.USED.value) | (pl.col("reason") == OutOfCoverage.USED_BEFORE_WINDOW.value)
+    used = pl.col("privilege").filter(was_used).sum().cast(pl.Float64)
     excess = mass - used
     share = (excess / mass).fill_nan(0.0)
     return {

@@ -9,10 +9,16 @@ import polars as pl
 
 from rightsize.analyze.graph.cases import OUT_OF_COVERAGE, Case, CaseKey, GraphMap, Need, Seen, build_cases
 from rightsize.analyze.graph.frames import assignment_rows, denied_rows, finding_rows, principal_rows, verdict_rows
-from rightsize.analyze.graph.tables import GRAPH_APP_ID, GraphTables, coverage_state, held_permissions, requests_of
+from rightsize.analyze.graph.tables import (
+    GRAPH_APP_ID,
+    GraphTables,
+    coverage_state,
+    held_permissions,
+    remembered_requests,
+)
 from rightsize.analyze.graph.tables import service_principals as listed_principals
 from rightsize.analyze.planes import PlaneAnalysis
-from rightsize.analyze.reasons import Attribution, Unobservable, Unused, Verdict
+from rightsize.analyze.reasons import Attribution, OutOfCoverage, Unobservable, Unused, Verdict
 from rightsize.analyze.window import Window
 
 Cover = Callable[[Sequence[frozenset[str]], Mapping[str, int], frozenset[str]], frozenset[str]]
@@ -27,7 +33,7 @@ class Judgement:
         verdict: The verdict.
         reason: Why.
         operations: The requests that it is credited with, or that leave it open, sorted.
-        seen: The requests that it is credited with, together; None where it is not used.
+        seen: The requests that it is credited with, together; None where there are none.
     """
 
     verdict: Verdict
@@ -65,7 +71,7 @@ def analyse_graph(
     """Judge every permission that applications hold over the window; with `only`, of those with these ids, folded."""
     graph = GraphMap.read(tables)
     held = held_permissions(tables)
-    requests = requests_of(tables, window)
+    requests = remembered_requests(tables, window)
     if only is not None:
         held, requests = (rows.filter(pl.col("client_id").is_in(list(only))) for rows in (held, requests))
     cases = build_cases(held, requests, graph)
@@ -129,7 +135,9 @@ def judge(case: Case, graph: GraphMap, state: str, cover: Cover) -> dict[str, Ju
 def _used(permission: str, needs: Sequence[Need], case: Case) -> Judgement:
     operations = sorted({operation for need in needs for operation in need.operations})
     alone = any(need.held == {permission} for need in needs)
-    seen = [case.requests[operation] for operation in operations]
+    all_seen = [case.requests[operation] for operation in operations]
+    in_window = [one for one in all_seen if not one.earlier]
+    seen = in_window or all_seen
     together = Seen(
         permission,
         sum(one.events for one in seen),
@@ -137,6 +145,9 @@ def _used(permission: str, needs: Sequence[Need], case: Case) -> Judgement:
         min((one.first_seen for one in seen if one.first_seen), default=None),
         max((one.last_seen for one in seen if one.last_seen), default=None),
     )
+    if not in_window:
+        reason_of_old = OutOfCoverage.USED_BEFORE_WINDOW.value
+        return Judgement(Verdict.OUT_OF_COVERAGE, reason_of_old, tuple(operations), together)
     reason = Attribution.ELIMINATION if alone else Attribution.FEWEST
     return Judgement(Verdict.USED, reason.value, tuple(operations), together)
 

@@ -10,7 +10,7 @@ import polars as pl
 
 from rightsize.analyze.inputs import Inputs, schema_of
 from rightsize.analyze.text import folded
-from rightsize.analyze.window import Window, choose_window
+from rightsize.analyze.window import DEFAULT_FORGET_DAYS, Window, choose_window
 from rightsize.rules.tables import rows_of
 
 GRAPH_APP_ID = "00000003-0000-0000-c000-000000000000"
@@ -75,7 +75,9 @@ class GraphTables:
         return any(folded(names).is_in([*ids, *apps]).any() for names in named)
 
 
-def graph_window(tables: GraphTables, as_of: dt.date | None, days: int) -> Window:
+def graph_window(
+    tables: GraphTables, as_of: dt.date | None, days: int, forget_days: int = DEFAULT_FORGET_DAYS
+) -> Window:
     """Return the window; without `as_of` it ends with the newest day that the log of Graph covers or shows.
 
     Where it does neither, it ends with the newest day that any log covers.
@@ -84,7 +86,7 @@ def graph_window(tables: GraphTables, as_of: dt.date | None, days: int) -> Windo
     usage = tables.graph_usage_days.select("day")
     if log.is_empty() and usage.is_empty():
         log = tables.coverage
-    return choose_window(Inputs.of(coverage=log, usage_days=usage), as_of, days)
+    return choose_window(Inputs.of(coverage=log, usage_days=usage), as_of, days, forget_days)
 
 
 def coverage_state(tables: GraphTables, window: Window) -> str:
@@ -214,6 +216,15 @@ def requests_of(tables: GraphTables, window: Window) -> pl.DataFrame:
         .filter((pl.col("events") > 0) | (pl.col("denied") > 0) | (pl.col("suspect") > 0))
         .sort("client_id", "access", "user_id", "operation", nulls_last=True)
     )
+
+
+def remembered_requests(tables: GraphTables, window: Window) -> pl.DataFrame:
+    """Return the requests of the window, and those of the days before it that still count and are marked `earlier`."""
+    requests = requests_of(tables, window).with_columns(earlier=pl.lit(False))
+    if window.earlier is None:
+        return requests
+    before = requests_of(tables, window.earlier).with_columns(denied=pl.lit(0, requests.schema["denied"]))
+    return pl.concat([requests, before.with_columns(earlier=pl.lit(True))])
 
 
 def request_days(tables: GraphTables, window: Window) -> pl.DataFrame:

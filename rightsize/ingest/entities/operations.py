@@ -68,6 +68,7 @@ def _read_operation(fields: Mapping[str, Any]) -> Row:
         "is_data_action_source": FROM_PROVIDER if is_data_action is not None else None,
         "is_guess": False,
         "description": text_of(fields, "description") or None,
+        "display_name": text_of(fields, "displayname") or None,
     }
 
 
@@ -76,11 +77,12 @@ def _is_table(look: Look) -> bool:
 
 
 _INSERT_TABLE = f"""
-INSERT INTO stage_operations (file_id, line, operation, is_data_action, is_data_action_source, is_guess, description)
+INSERT INTO stage_operations (file_id, line, operation, is_data_action, is_data_action_source, is_guess, description,
+    display_name)
 SELECT file_id, line, trim(operation), is_data_action,
     CASE WHEN is_data_action IS NOT NULL THEN nullif(trim(origin), '') END,
     is_data_action IS NOT NULL AND {folded("coalesce(origin, '')")} IN {GUESSES},
-    nullif(trim(description), '')
+    nullif(trim(description), ''), nullif(trim(display_name), '')
 FROM entity_rows
 """
 
@@ -95,6 +97,7 @@ OPERATION_SHAPES = (
             field("is_data_action", "is_data_action", kind="bool"),
             field("origin", "is_data_action_source"),
             field("description", "description"),
+            field("display_name", "display_name"),
         ),
         _INSERT_TABLE,
     ),

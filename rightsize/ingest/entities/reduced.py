@@ -98,7 +98,6 @@ REDUCED_SHAPES = (
             WHEN log IS NULL OR log NOT IN ('activity_log', 'storage_log') THEN 'it is of no log that is known'
             WHEN plane IS NULL OR plane NOT IN ('control', 'data') THEN 'it is of no plane'
             WHEN operation IS NULL THEN 'it names no operation'
-            WHEN log = 'activity_log' AND operation NOT LIKE '%_/_%' THEN 'its operation is no permission'
             WHEN scope IS NULL OR scope NOT LIKE '/%' THEN 'it names no resource or scope'
             WHEN access IS NOT NULL AND (log <> 'storage_log'
                 OR access NOT IN ('roles', 'key', 'sas', 'anonymous', 'unsaid', 'unmapped'))

@@ -129,6 +129,7 @@ ACCESS_TABLES = (
             Column("resource_type", TEXT, "provider and types"),
             Column("verb", TEXT, "read, write, delete, action, or empty"),
             Column("description", TEXT, "description"),
+            Column("display_name", TEXT, "what the provider calls it for people, null where it does not say"),
             Column("risk", TEXT, "class of the privilege it gives (rules/), null for none"),
             Column("layer", TEXT, "layer of defence it defeats first of all (rules/), null for none"),
             Column("observable_by", TEXT, "log that shows it (rules/), null where none is known to"),

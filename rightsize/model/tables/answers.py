@@ -14,7 +14,8 @@ TEXT, TEXTS, BOOL, INT, REAL, TIME = (
 ANSWER_TABLES = (
     Table(
         "verdicts",
-        "used and unexplained rows singly; the rest one counted row an (assignment, plane, scope, verdict, reason)",
+        "used and unexplained rows singly, and operations used before the window only; the rest one counted row an "
+        "(assignment, plane, scope, verdict, reason)",
         (
             key("role_assignment_id", TEXT, "the assignment or other grant; null for unexplained use"),
             key("state", TEXT, "state of the assignment; null for unexplained use"),
@@ -28,11 +29,29 @@ ANSWER_TABLES = (
                 TEXT,
                 "the operation; null for counted rows; of Graph the permission, unexplained the request",
             ),
-            Column("operations", INT, "operations that the row speaks for"),
+            Column(
+                "operations", INT, "operations that the row speaks for; a counted row counts none that has its own row"
+            ),
+            Column(
+                "set_id",
+                TEXT,
+                "of a counted row its operations in verdict_operation_sets, those with a row of their own among them; "
+                "null for single rows, and where nothing lists the operations",
+            ),
             Column("events", INT, "calls"),
             Column("days", INT, "days with a call"),
-            Column("first_seen", TIME, "first call in the window"),
-            Column("last_seen", TIME, "last call in the window"),
+            Column("first_seen", TIME, "first call in the window, or in the days before it that count"),
+            Column("last_seen", TIME, "last call in the window, or in the days before it that count"),
+        ),
+        kind="answer",
+    ),
+    Table(
+        "verdict_operation_sets",
+        "the distinct sets of operations behind counted verdicts, each once: one row a (set, operation)",
+        (
+            key("set_id", TEXT, "hash of the operations and planes of the set"),
+            key("operation", TEXT, "the operation, or the action of a directory role"),
+            key("plane", TEXT, "control, data or directory"),
         ),
         kind="answer",
     ),
@@ -100,18 +119,20 @@ ANSWER_TABLES = (
     ),
     Table(
         "verdict_operations",
-        "one row an (assignment, operation) with its verdict where it was used; never stored: filter it",
+        "one row an (assignment, operation) with its verdict by the last analysis; never stored: filter by principal "
+        "or operation",
         (
-            key("role_assignment_id", TEXT, "the assignment"),
+            key("role_assignment_id", TEXT, "the assignment or other grant"),
             key("state", TEXT, "its state"),
-            key("operation", TEXT, "the operation"),
-            key("plane", TEXT, "control or data"),
+            key("operation", TEXT, "the operation; of Graph the permission"),
+            key("plane", TEXT, "control, data, graph or directory"),
             Column("principal_id", TEXT, "holder of the assignment"),
             Column("scope", TEXT, "where it is assigned"),
-            Column("used", BOOL, "a used verdict names it"),
+            Column("verdict", TEXT, "used, unused, unobservable or out_of_coverage"),
+            Column("reason", TEXT, "why"),
             Column("observable_by", TEXT, "log that shows it"),
-            Column("events", INT, "calls"),
-            Column("last_seen", TIME, "last call"),
+            Column("events", INT, "calls that count"),
+            Column("last_seen", TIME, "the last of them"),
         ),
         kind="view",
     ),

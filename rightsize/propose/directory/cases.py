@@ -10,7 +10,7 @@ import polars as pl
 
 from rightsize.analyze.coverage import described_principals, groups_with_known_members
 from rightsize.analyze.directory.judge import DirectoryAnalysis
-from rightsize.analyze.reasons import Unobservable, Unused, Verdict
+from rightsize.analyze.reasons import OutOfCoverage, Unobservable, Unused, Verdict
 from rightsize.analyze.text import folded
 from rightsize.propose.dials import Dials, Reads
 from rightsize.propose.dials import Unobservable as Unseen
@@ -49,9 +49,10 @@ class Case:
         row: Its row of `tables.assignments`.
         holder_type: User, Group, ServicePrincipal or ManagedIdentity, empty where nothing says it.
         used: The actions by which its use was allowed, folded.
+        earlier: Those of the kept ones that were used before the window, and not so long ago that it is forgotten.
         kept: Actions that no log could show and that stay by the dials, each with the reason.
         gone: Actions that go, each with the reason.
-        places: Where it was used, folded directory scopes.
+        places: Where it was used, before the window too, folded directory scopes.
         spelt: The same as the log spells them, by the folded scope.
         left: A word of REASONS, or empty.
     """
@@ -60,6 +61,7 @@ class Case:
     row: Mapping[str, object]
     holder_type: str
     used: frozenset[str]
+    earlier: frozenset[str]
     kept: Mapping[str, str]
     gone: Mapping[str, str]
     places: frozenset[str]
@@ -81,7 +83,8 @@ def read_cases(analysis: DirectoryAnalysis, dials: Dials) -> list[Case]:
     for a, name, verdict, reason in analysis.judged.iter_rows():
         by_case.setdefault(a, []).append((name, verdict, reason))
     places: dict[int, dict[str, str]] = {}
-    for a, place, scope in analysis.used.select("a", "place", "scope").iter_rows():
+    seen = pl.concat([rows.select("a", "place", "scope") for rows in (analysis.earlier, analysis.used)])
+    for a, place, scope in seen.iter_rows():
         places.setdefault(a, {})[place] = scope
     found = []
     for row in tables.assignments.iter_rows(named=True):
@@ -93,6 +96,7 @@ def read_cases(analysis: DirectoryAnalysis, dials: Dials) -> list[Case]:
                 row=row,
                 holder_type=types.get(row["principal_id"]) or "",
                 used=frozenset(name for name, verdict, _ in judged if verdict == Verdict.USED.value),
+                earlier=frozenset(name for name, reason in kept.items() if reason == OutOfCoverage.USED_BEFORE_WINDOW),
                 kept=kept,
                 gone={
                     name: reason

@@ -110,7 +110,7 @@ def choose(
     place = _unit_of(case, needed)
     if place:
         options.append(Choice("narrow_scope", (str(case.row["role"]),), today, place))
-    bound = case.used & bound_actions()
+    bound = (case.used | case.earlier) & bound_actions()
     usable = frozenset() if bound and not drops_unobservable else _usable(case, catalogue)
     roles = _cover(needed, str(case.row["role"]), today, usable, catalogue)
     if roles:

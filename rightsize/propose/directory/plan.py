@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
@@ -148,7 +149,7 @@ def _propose(
     before = catalogue.mass(today)
     left = 0 if kind == "remove" else catalogue.mass(choice.actions) / (4 if choice.place else 1)
     weight = 0.5 if kind == "make_eligible" or case.row["state"] == "eligible" else 1.0
-    used = catalogue.mass(case.used)
+    used = catalogue.mass(case.used | case.earlier)
     proposal = Proposal(
         id="directory-" + _hash([case.row["role_assignment_id"], case.row["state"]])[:16],
         plane="directory",
@@ -183,7 +184,7 @@ def _assigned(case: Case, choice: Choice, kind: str) -> tuple[PlannedAssignment,
 def _prove(case: Case, choice: Choice, kind: str, today: frozenset[str], default: frozenset[str]) -> Proof:
     after = frozenset() if kind == "remove" else today if kind in ("keep", "make_eligible") else choice.actions
     # Within a unit the same role reaches no more than in the whole tenant.
-    missing = sorted(case.used - after - default)
+    missing = sorted((case.used | case.earlier) - after - default)
     added = sorted(after - today)
     outside = [place for place in sorted(case.places) if choice.place and place != choice.place]
     witness = next(iter([*missing, *added, *outside]), None)
@@ -239,19 +240,9 @@ def _reason(case: Case, choice: Choice, kind: str) -> str:
 def _evidence(
     case: Case, analysis: DirectoryAnalysis, choice: Choice, catalogue: Catalogue, worked: Mapping[str, Any] | None
 ) -> dict[str, Any]:
-    uses = analysis.used.filter(pl.col("a") == case.a).sort("operation", "place", "principal_id")
-    told = [
-        {
-            "operation": row["operation"],
-            "scope": row["scope"],
-            "principal_id": row["principal_id"] or row["principal_name"],
-            "events": row["events"],
-            "days": row["days"],
-            "first_seen": row["first_seen"].isoformat() + "Z",
-            "last_seen": row["last_seen"].isoformat() + "Z",
-            "attribution": row["reason"],
-        }
-        for row in uses.head(_TOLD).iter_rows(named=True)
+    before = [
+        row | {"days_ago": (analysis.plane.window.end.date() - dt.date.fromisoformat(row["last_seen"][:10])).days}
+        for row in _uses(analysis.earlier, case)
     ]
     found: dict[str, Any] = {
         "role": case.row["role_name"] or case.row["role"],
@@ -259,7 +250,8 @@ def _evidence(
         "state": case.row["state"],
         "granted": len(case.used) + len(case.kept) + len(case.gone),
         "used": len(case.used),
-        "operations": told,
+        "operations": _uses(analysis.used, case),
+        **({"used_before": before} if before else {}),
         "kept_unseen": _counted(case.kept.values()),
         "removed": _counted(case.gone.values()),
         "mappable": _mappable(case),
@@ -275,6 +267,23 @@ def _evidence(
             "meaning": "an activation of this length would have been enough on 95 of 100 days",
         }
     return found
+
+
+def _uses(uses: pl.DataFrame, case: Case) -> list[dict[str, Any]]:
+    mine = uses.filter(pl.col("a") == case.a).sort("operation", "place", "principal_id")
+    return [
+        {
+            "operation": row["operation"],
+            "scope": row["scope"],
+            "principal_id": row["principal_id"] or row["principal_name"],
+            "events": row["events"],
+            "days": row["days"],
+            "first_seen": row["first_seen"].isoformat() + "Z",
+            "last_seen": row["last_seen"].isoformat() + "Z",
+            "attribution": row["reason"],
+        }
+        for row in mine.head(_TOLD).iter_rows(named=True)
+    ]
 
 
 def _counted(reasons: Iterable[str]) -> dict[str, int]:

@@ -87,7 +87,8 @@ def cut_graph(tables: GraphTables, last_day: dt.date) -> GraphTables:
 
 def try_graph(tables: GraphTables, fold: Fold, dials: Dials) -> GraphTrial:
     """Make the plan that the training days give, and ask it for the requests of the test days."""
-    analysis = analyse_graph(cut_graph(tables, fold.train.last_day), fold.train, cheapest_cover)
+    train = replace(fold.train, forget_days=dials.forget_days)
+    analysis = analyse_graph(cut_graph(tables, train.last_day), train, cheapest_cover)
     plan = plan_graph(analysis, dials, fold.test.days)
     held = _read_held(analysis, plan.proposals)
     asked, left_out, broken = _ask(requests_of(tables, fold.test), analysis, held)

@@ -12,7 +12,7 @@ import polars as pl
 from rightsize.analyze.graph.cases import CaseKey
 from rightsize.analyze.graph.judge import GraphAnalysis, Judgement
 from rightsize.analyze.graph.tables import GRAPH_APP_ID
-from rightsize.analyze.reasons import Unused
+from rightsize.analyze.reasons import OutOfCoverage, Unused, Verdict
 from rightsize.model.errors import InternalError
 from rightsize.model.plan import Advice, PlanePart, PlannedAssignment, Proof, Proposal, ProposalKind
 from rightsize.propose.breakage import HORIZON_DAYS, Estimate
@@ -230,7 +230,10 @@ def _of_graph(
 
 
 def _is_used(found: Judgement | None) -> bool:
-    return found is not None and found.verdict.value == "used"
+    """Return whether something was used in the window, or before it and not so long ago that it is forgotten."""
+    return found is not None and (
+        found.verdict is Verdict.USED or found.reason == OutOfCoverage.USED_BEFORE_WINDOW.value
+    )
 
 
 def _kind(going: list[str], instead: list[str], staying: list[str], choice: Choice) -> ProposalKind:
@@ -261,6 +264,7 @@ def _told(
     found = analysis.judgements[key][permission]
     case = analysis.cases[key]
     seen = [case.requests[operation] for operation in found.operations if operation in case.requests]
+    earlier = found.reason == OutOfCoverage.USED_BEFORE_WINDOW.value and found.seen and found.seen.last_seen
     notes = sorted({need.note for need in case.needs if need.note and permission in need.held})
     return {
         "permission": permission,
@@ -276,6 +280,7 @@ def _told(
         ],
         "requests_in_all": len(seen),
         "without_it": notes,
+        **({"days_ago": (analysis.window.end.date() - earlier.date()).days} if earlier else {}),
         "alternatives": [
             {"instead": one.instead, "only": one.only} for one in alternatives(permission, key[1]) if stays
         ],

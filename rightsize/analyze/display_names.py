@@ -1,0 +1,73 @@
+"""Display names in place of operations: told apart, and read where the catalogue leaves no choice.
+
+Some exports of the Activity Log have only the name that a portal shows, in English or another language ("Start Virtual
+Machine", "Virtuellen Computer starten").
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from rightsize.analyze.text import folded, place_of
+
+READ = "/read"
+_OPERATION = r"^[^/\s]+\.[^/\s]+/\S+$"
+"""A provider, which has a dot in its name, and what it does: no space is in either."""
+
+
+def is_unnamed(operation: pl.Expr) -> pl.Expr:
+    """Return whether a text of the control plane is no operation."""
+    return ~operation.str.contains(_OPERATION)
+
+
+def with_known_names(usage_days: pl.DataFrame, operations: pl.DataFrame) -> pl.DataFrame:
+    """Return `usage_days` with the operation in place of its display name, where the catalogue leaves no choice.
+
+    Args:
+        usage_days: The table.
+        operations: The table; `display_name` is as the provider says it.
+    """
+    control = usage_days.filter(pl.col("plane") == "control")
+    texts = control.select(pl.col("operation").unique()).filter(is_unnamed(pl.col("operation")))
+    if texts.is_empty():
+        return usage_days
+    acts = control.join(texts, on="operation", how="semi").select("operation", "scope").unique()
+    known = _known(operations)
+    found = (
+        acts.with_columns(shown=folded(pl.col("operation").str.strip_chars()), kind=type_of(place_of(pl.col("scope"))))
+        .join(known, on=["shown", "kind"])
+        .select("operation", "scope", "meant", plane=pl.lit("control"))
+    )
+    named = usage_days.join(found, on=["operation", "scope", "plane"], how="left", maintain_order="left")
+    return named.with_columns(operation=pl.coalesce("meant", "operation")).drop("meant")
+
+
+def _known(operations: pl.DataFrame) -> pl.DataFrame:
+    """Return `(shown, kind, meant)`: the one change of a type that a display name stands for; Azure logs no reads."""
+    rows = operations.filter(pl.col("display_name").is_not_null() & ~pl.col("is_data_action").fill_null(False))
+    named = rows.select(
+        meant="operation", name=folded(pl.col("operation")), shown=folded(pl.col("display_name").str.strip_chars())
+    ).filter(~pl.col("name").str.ends_with(READ))
+    typed = named.with_columns(kind=type_acted_on(pl.col("name")))
+    single = typed.group_by("shown", "kind").agg(pl.col("meant").min(), names=pl.col("name").n_unique())
+    return single.filter(pl.col("names") == 1).drop("names")
+
+
+def type_of(place: pl.Expr) -> pl.Expr:
+    """Return the folded resource type of a folded scope, nested types included; empty for the root."""
+    last = place.str.extract(r"^.*/providers/(.+)$").str.split("/")
+    nested = pl.concat_str(last.list.first(), last.list.gather_every(2, 1).list.join("/"), separator="/")
+    return (
+        pl.when(last.is_not_null())
+        .then(nested)
+        .when(place.str.contains("/resourcegroups/", literal=True))
+        .then(pl.lit("microsoft.resources/subscriptions/resourcegroups"))
+        .when(place.str.starts_with("/subscriptions/"))
+        .then(pl.lit("microsoft.resources/subscriptions"))
+        .otherwise(pl.lit(""))
+    )
+
+
+def type_acted_on(name: pl.Expr) -> pl.Expr:
+    """Return the folded type of a folded operation: what stands before its verb, and before the name of an action."""
+    return name.str.replace(r"/[^/]+/action$", "").str.replace(r"/(write|delete|read)$", "")
