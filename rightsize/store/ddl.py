@@ -168,6 +168,8 @@ _ANSWER_VIEWS = ("granted", "granted_operations", "verdict_operations")
 
 # One view a table of the model whose text is not simply the physical table's.
 _VIEWS = {
+    # Whoever is not in a listing may be one of the records that nobody could read.
+    "listings": "SELECT * REPLACE (complete AND coalesce(rejected, 0) = 0 AS complete) FROM base.listings",
     "events": f"""
         SELECT e.time, e.source, e.plane, {", ".join(f"substr(e.{c}, 2) AS {c}" for c in MARKED_COLUMNS[:4])},
             o.spelling AS operation, s.spelling AS scope,
