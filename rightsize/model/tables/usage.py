@@ -46,6 +46,8 @@ EVENT_COLUMNS = (
     Column("ip", TEXT, "address of the caller, without a port"),
 )
 
+_RESOLVED = Column("principal_id", TEXT, "who acted, aliases resolved; null while no listing resolves the name")
+
 USAGE_COLUMNS = (
     key("principal_id", TEXT, "who acted, aliases resolved; null while no listing resolves the name"),
     key("principal_name", TEXT, "the UPN or application id a row named, where it gave no object id"),
@@ -68,7 +70,12 @@ USAGE_TABLES = (
         "events",
         "one row a call: begin, accept and end rows of one or several exports merged",
         (
-            *EVENT_COLUMNS,
+            *(_RESOLVED if column.name == "principal_id" else column for column in EVENT_COLUMNS),
+            Column(
+                "logged_principal_id",
+                TEXT,
+                "the object id that the rows themselves have; null where they name only a UPN or application id",
+            ),
             Column(
                 "access",
                 TEXT,
