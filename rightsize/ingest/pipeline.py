@@ -258,7 +258,8 @@ def _report(
     digests: Digests,
     counts: LogCounts,
 ) -> StageReport:
-    rejected = dict(con.execute("SELECT file_id, count(*) FROM stage_rejects GROUP BY file_id").fetchall())
+    # A record of which several parts could not be used is one.
+    rejected = dict(con.execute("SELECT file_id, count(DISTINCT line) FROM stage_rejects GROUP BY file_id").fetchall())
     staged = {
         part: StagedFile(file.name, source, read, rejected.get(part, 0))
         for part, (file, source, read) in sorted(parts.items())

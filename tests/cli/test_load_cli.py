@@ -53,7 +53,7 @@ def _digest(path: Path) -> list[Any]:
 
 def test_each_file_is_counted(db: Path, exports: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = _loaded(capsys, str(exports))
-    assert [list(row) for row in rows] == [["source", "path", "read", "new", "duplicate", "rejected"]] * 6
+    assert [list(row) for row in rows] == [["source", "path", "read", "new", "duplicate", "rejected", "unused_record"]] * 6
     counts = {row["source"]: (row["read"], row["new"], row["duplicate"], row["rejected"]) for row in rows}
     assert counts == {
         "role_assignments": (2, 1, 0, 1),
