@@ -10,7 +10,8 @@
 -- columns: resource, status, reason
 WITH newest AS (
     SELECT max(day) AS day, max(day) - $days::INTEGER AS since
-    FROM coverage WHERE source = 'sign_in_log' AND state <> 'missing'
+    FROM coverage
+    WHERE source = 'sign_in_log' AND category <> 'microsoft_service_principal' AND state <> 'missing'
 ),
 kinds AS (
     SELECT CASE c.category WHEN 'service_principal' THEN 'ServicePrincipal' WHEN 'managed_identity' THEN 'ManagedIdentity'
@@ -19,7 +20,7 @@ kinds AS (
     FROM (
         SELECT category, min(day) AS first_day,
                count(*) FILTER (state = 'missing' AND day > (SELECT since FROM newest)) AS gaps
-        FROM coverage WHERE source = 'sign_in_log' GROUP BY category
+        FROM coverage WHERE source = 'sign_in_log' AND category <> 'microsoft_service_principal' GROUP BY category
     ) c
     GROUP BY type
 ),

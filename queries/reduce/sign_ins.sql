@@ -6,11 +6,12 @@ WITH told AS (
     SELECT
         raw_sign_ins.*,
         translate(
-            CASE WHEN kind IN ('service_principal', 'managed_identity') THEN service_principal_id ELSE user_id END,
+            CASE WHEN kind IN ('service_principal', 'managed_identity', 'microsoft_service_principal')
+                THEN service_principal_id ELSE user_id END,
             'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz'
         ) AS principal_key,
-        CASE WHEN kind IN ('service_principal', 'managed_identity') THEN service_principal_name ELSE user_name END
-            AS principal_name,
+        CASE WHEN kind IN ('service_principal', 'managed_identity', 'microsoft_service_principal')
+            THEN service_principal_name ELSE user_name END AS principal_name,
         translate(app_id, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz') AS app_key,
         translate(resource_app_id, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz') AS resource_key,
         translate(trim(result), 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz') AS result_key,

@@ -19,7 +19,7 @@ from rightsize.model.errors import UsageError
 if TYPE_CHECKING:
     from rightsize.workflow.load import LoadReport
 
-COLUMNS = ("source", "path", "read", "new", "duplicate", "rejected")
+COLUMNS = ("source", "path", "read", "new", "duplicate", "rejected", "unused_record")
 _FEW = 20
 
 

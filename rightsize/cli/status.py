@@ -77,7 +77,13 @@ def _columns(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
 def _sources(found: Status) -> Iterator[str]:
     yield from _columns(
         [
-            (row["source"], _count(row["files"], "file"), f"{row['read']:,} read", f"{row['rejected']:,} rejected")
+            (
+                row["source"],
+                _count(row["files"], "file"),
+                f"{row['read']:,} read",
+                f"{row['rejected']:,} rejected",
+                f"{row['unused_record'] or 0:,} not used",
+            )
             for row in found.sources
         ]
     )

@@ -77,7 +77,7 @@ _PASCAL: dict[str, tuple[str, ...]] = {
     "table_name": ("Type",),
     "time": ("TimeGenerated", "CreationTime", "Timestamp"),
     "submitted": ("EventSubmissionTimestamp",),
-    "created": ("CreatedDateTime",),
+    "created": ("CreatedDateTime", "CreatedDateTime [UTC]"),
     "operation_name": ("OperationNameValue", "OperationName", "Operation"),
     "resource_id": ("ResourceId", "_ResourceId"),
     "category": ("CategoryValue", "Category"),
@@ -248,17 +248,22 @@ class Family:
         """Tell whether a record has this envelope, however its keys are capitalised."""
         if is_signal(record):
             return False
-        keys = {fold(str(key)).partition(" [")[0] for key in record}
+        named = {fold(str(key)).partition(" [")[0]: value for key, value in record.items()}
+        keys = named.keys()
+        # A table may be exported without the time at which it received a row.
+        is_row = "timegenerated" in keys or (
+            "createddatetime" in keys and fold(str(named.get("type") or "")) in _SIGN_IN_TABLES.split()
+        )
         if self.name == "pascal":
             return (
-                ("timegenerated" in keys and len(keys) > 2)
+                (is_row and len(keys) > 2)
                 or {"timestamp", "requesturi"} <= keys
                 or ({"creationtime", "operation"} <= keys and bool({"recordtype", "workload"} & keys))
             )
         # Rows of the sign-in tables have the keys of Graph's records too, and hold other things under some of them.
-        return "timegenerated" not in keys and (
+        return not is_row and (
             bool(_TIME_KEYS & keys and _EVENT_KEYS & keys)
-            or {"category", "operationname", "properties"} <= keys
+            or fold(str(named.get("category") or "")) in _TIMED_WITHIN.split()
             or ({"createddatetime", "appid"} <= keys and bool(_SIGN_IN_KEYS & keys))
             or {"activitydatetime", "loggedbyservice"} <= keys
         )
@@ -298,9 +303,26 @@ def folded(column: str) -> str:
 
 _STORAGE_TABLES = "storagebloblogs storagefilelogs storagequeuelogs storagetablelogs"
 _SIGN_IN_TABLES = (
-    "signinlogs aadnoninteractiveusersigninlogs aadserviceprincipalsigninlogs aadmanagedidentitysigninlogs"
+    "signinlogs aadnoninteractiveusersigninlogs aadserviceprincipalsigninlogs aadmanagedidentitysigninlogs "
+    "microsoftserviceprincipalsigninlogs"
 )
-_SIGN_IN_CATEGORIES = "signinlogs noninteractiveusersigninlogs serviceprincipalsigninlogs managedidentitysigninlogs"
+_SIGN_IN_CATEGORIES = (
+    "signinlogs noninteractiveusersigninlogs serviceprincipalsigninlogs managedidentitysigninlogs "
+    "microsoftserviceprincipalsigninlogs"
+)
+# What a record of the directory audit log is about; some exports have it where others have `AuditLogs`.
+# Source: Microsoft Learn, "Microsoft Entra audit log categories and activities".
+_AUDIT_CATEGORIES = (
+    "administrativeunit applicationmanagement attributemanagement authentication authorization authorizationpolicy b2c "
+    "certificatebasedauthconfiguration contact crosstenantaccesssettings crosstenantidentitysyncsettings device "
+    "deviceconfiguration directorymanagement entitlementmanagement externaluserprofile groupmanagement "
+    "identityprotection kerberosdomain keymanagement label multitenantorg multitenantorgidentitysyncpolicyupdate other "
+    "pendingexternaluserprofile permissiongrantpolicy policy policymanagement provisioningmanagement "
+    "resourcemanagement rolemanagement taskmanagement transactionmanagement userauthentication usermanagement "
+    "workflowmanagement"
+)
+# Logs of Microsoft Entra whose records have their time only among their properties.
+_TIMED_WITHIN = "azureadgraphactivitylogs"
 _ACTIVITY_CATEGORIES = (
     "administrative write delete action policy servicehealth resourcehealth alert autoscale recommendation security"
 )
@@ -360,7 +382,7 @@ def with_log(fields: str) -> str:
         return f"CASE WHEN NOT is_plain THEN {folded(field)} END"
 
     return f"""
-SELECT * EXCLUDE (is_plain, table_key, category_key, resource_key), CASE
+SELECT * EXCLUDE (is_plain, is_unnamed, table_key, category_key, resource_key), CASE
     WHEN is_plain THEN 'activity'
     WHEN {_one_of("table_key", " ".join(SIGNAL_TABLES))} THEN 'signal'
     WHEN table_key IS NULL AND ({_one_of("category_key", " ".join(SIGNAL_CATEGORIES))} OR alert_id IS NOT NULL)
@@ -376,20 +398,25 @@ SELECT * EXCLUDE (is_plain, table_key, category_key, resource_key), CASE
 {_requests()}
     WHEN {_one_of("category_key", "storageread storagewrite storagedelete")} THEN 'storage'
     WHEN {_one_of("category_key", _SIGN_IN_CATEGORIES)} THEN 'sign_in'
-    WHEN category_key = 'microsoftgraphactivitylogs' OR (request_uri IS NOT NULL AND request_method IS NOT NULL)
-        THEN 'graph_activity'
+    WHEN category_key = 'microsoftgraphactivitylogs'
+        OR (is_unnamed AND request_uri IS NOT NULL AND request_method IS NOT NULL) THEN 'graph_activity'
+    -- Every log of Microsoft Entra comes from the same resource: what a record is, its category says.
     WHEN category_key = 'auditlogs' OR logged_by IS NOT NULL
-        OR resource_key LIKE '/tenants/%/providers/microsoft.aadiam%' THEN 'entra_audit'
+        OR (resource_key LIKE '/tenants/%/providers/microsoft.aadiam%' AND {_one_of("category_key", _AUDIT_CATEGORIES)})
+        THEN 'entra_audit'
     WHEN authorization_json IS NOT NULL OR claims IS NOT NULL OR coalesce(event_id, caller) IS NOT NULL THEN 'activity'
     WHEN {_one_of("category_key", _ACTIVITY_CATEGORIES)} OR category LIKE '{{%' THEN 'activity'
     WHEN resource_key LIKE '%/microsoft.storage/storageaccounts/%/%services%' AND operation_name NOT LIKE '%/%'
         THEN 'storage'
     WHEN coalesce(object_key, authentication) IS NOT NULL THEN 'storage'
-    WHEN app_id IS NOT NULL AND coalesce(user_id, user_name, service_principal_id) IS NOT NULL THEN 'sign_in'
+    WHEN is_unnamed AND app_id IS NOT NULL AND coalesce(user_id, user_name, service_principal_id) IS NOT NULL
+        THEN 'sign_in'
     WHEN table_name IS NULL AND category IS NULL AND operation_name LIKE '%_/_%' THEN 'activity'
-    WHEN coalesce(table_name, category) IS NOT NULL AND time IS NOT NULL THEN 'resource'
+    WHEN coalesce(table_name, category) IS NOT NULL AND (time IS NOT NULL OR {_one_of("category_key", _TIMED_WITHIN)})
+        THEN 'resource'
 END AS log
 FROM (
-    SELECT *, {key("table_name")} AS table_key, {key("category")} AS category_key, {key("resource_id")} AS resource_key
+    SELECT *, {key("table_name")} AS table_key, {key("category")} AS category_key, {key("resource_id")} AS resource_key,
+        coalesce(table_name, category, '') = '' AS is_unnamed
     FROM (SELECT *, coalesce({_IS_PLAIN}, false) AS is_plain FROM ({fields}))
 )"""

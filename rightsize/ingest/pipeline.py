@@ -121,8 +121,8 @@ def _stage_files(
     )
     con.execute(
         "CREATE OR REPLACE TEMP TABLE stage_names AS SELECT unnest($numbers::INTEGER[]) AS file_id, "
-        "unnest($names::VARCHAR[]) AS file_name",
-        {"numbers": [file_id(file.number, NO_LOG) for file in files], "names": [file.file_name for file in files]},
+        "unnest($places::VARCHAR[]) AS place",
+        {"numbers": [file_id(file.number, NO_LOG) for file in files], "places": [file.place for file in files]},
     )
     recognised = [_recognise(con, file) for file in files]
     for found in recognised:
@@ -235,11 +235,11 @@ def _stage_shape(
         "WHERE list_contains($numbers, file_no)",
         {"numbers": batch.numbers},
     )
-    shape.stage(con, "ingest_entities")
     con.execute(
         "INSERT INTO stage_rejects (file_id, line, reason, raw) "
         f"SELECT {_ENTITY_ID}, line, reason, raw FROM ingest_damaged"
     )
+    shape.stage(con, "ingest_entities")
     counted = con.execute(
         "SELECT file_no, count(*) FROM "
         "(SELECT file_no FROM ingest_records UNION ALL SELECT file_no FROM ingest_damaged) GROUP BY file_no"
@@ -258,7 +258,8 @@ def _report(
     digests: Digests,
     counts: LogCounts,
 ) -> StageReport:
-    rejected = dict(con.execute("SELECT file_id, count(*) FROM stage_rejects GROUP BY file_id").fetchall())
+    # A record of which several parts could not be used is one.
+    rejected = dict(con.execute("SELECT file_id, count(DISTINCT line) FROM stage_rejects GROUP BY file_id").fetchall())
     staged = {
         part: StagedFile(file.name, source, read, rejected.get(part, 0))
         for part, (file, source, read) in sorted(parts.items())
@@ -296,8 +297,16 @@ def _notes(
         "SELECT file_no, any_value(error) FROM ingest_pages WHERE error IS NOT NULL GROUP BY 1"
     ).fetchall():
         yield f"`{names.get(number, '')}` is the result of a query that failed in part: {error}"
+    for listing, places, records in con.execute(_BROKEN_LISTINGS).fetchall():
+        named = f"listing of {listing}" if places == 1 else f"{places:,} listings of {listing}"
+        yield (f"{named} not complete: {records:,} records rejected, and who is not listed may be one of these")
     for reason, records in con.execute("SELECT reason, count(*) FROM stage_rejects GROUP BY 1 ORDER BY 1").fetchall():
         yield f"{records:,} records rejected: {reason}"
+
+
+_BROKEN_LISTINGS = """
+    SELECT listing, count(DISTINCT "of"), sum(rejected)::BIGINT FROM stage_listings WHERE rejected > 0
+    GROUP BY listing ORDER BY listing"""
 
 
 def _audit_shares(con: duckdb.DuckDBPyConnection) -> Iterator[str]:

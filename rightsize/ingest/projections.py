@@ -119,6 +119,12 @@ def _request_body(opened: bool) -> str:
     THEN coalesce({bodies}) END"""
 
 
+# The id of an event stands below the resource, which a query for other fields may leave out.
+# Source: Microsoft Learn, "Azure Activity Log event schema": id, /…/events/EVENT/ticks/TICKS.
+_SCOPE_OF_ID = """CASE WHEN resource_id IS NULL AND record_id LIKE '/%/ticks/%'
+        THEN nullif(regexp_extract(record_id, '^(/.+)/events/[^/]+/ticks/[^/]+$', 1), '') END"""
+
+
 def project_activity(fields: Fields) -> str:
     """Return what the Activity Log has of the raw columns, over a relation of fields; records of other logs, too."""
     opened = fields.opened
@@ -134,7 +140,7 @@ SELECT file_no, line, log,
     {values_as_columns(AUTHORIZATION, *authorization, opened=opened)},
     -- The same operation and place in capitals, the longest texts of all: they count only where the others are missing.
     CASE WHEN auth_action IS NULL THEN {_CALLED} WHEN {_CALLED} IS NOT NULL THEN '' END AS operation_name,
-    CASE WHEN auth_scope IS NULL THEN resource_id END AS resource_id,
+    CASE WHEN auth_scope IS NULL THEN coalesce(resource_id, {_SCOPE_OF_ID}) END AS resource_id,
     {values_as_columns(CLAIMS, *claims, opened=opened, needed=_NEEDED)},
     caller,
     coalesce(caller_ip, {address}, {other_address}, claim_ip) AS caller_ip,
@@ -261,6 +267,7 @@ SELECT file_no, line, log,
     coalesce(resource_name, in_resource_name) AS resource_name,
     CASE
         WHEN named LIKE '%managedidentity%' THEN 'managed_identity'
+        WHEN named LIKE '%microsoftserviceprincipal%' THEN 'microsoft_service_principal'
         WHEN named LIKE '%serviceprincipal%' THEN 'service_principal'
         WHEN named LIKE '%noninteractive%' THEN 'non_interactive'
         WHEN named LIKE '%interactiveuser%' THEN 'interactive'

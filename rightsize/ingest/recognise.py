@@ -70,7 +70,7 @@ def recognise(file: SourceFile, shapes: Sequence[Shape], columns: Sequence[str] 
 
 def _match(file: SourceFile, looked: Sniff, shapes: Sequence[Shape]) -> Recognised:
     envelope = looked.envelope or {}
-    context = Context(file.file_name, str(envelope.get("@odata.context") or ""))
+    context = Context(file.place, str(envelope.get("@odata.context") or ""))
     signals: Shape | None = None
     for record in looked.samples:
         family = next((family for family in FAMILIES if family.recognises(record)), None)

@@ -13,11 +13,11 @@ import duckdb
 class Context:
     """What stood around a record: things that the record itself does not say.
 
-    `file_name` is the last part of the name, so that `members-<group id>.json` can name its group. `odata_context`
-    is the page's `@odata.context` or empty.
+    `place` is the file's name behind those of the two folders around it, parted by slashes, so that
+    `group-members/<group id>.json` can name its group. `odata_context` is the page's `@odata.context` or empty.
     """
 
-    file_name: str
+    place: str
     odata_context: str = ""
 
 
@@ -26,8 +26,8 @@ class Shape(Protocol):
 
     `stage` reads a relation `(file_id INTEGER, page BIGINT, line BIGINT, record JSON)` and inserts into the `stage_`
     tables; what it cannot use it inserts into `stage_rejects`. `stage_pages` `(file_id, page, context, has_next,
-    records)` says for each page of a listing whether another one follows, `stage_names` `(file_id, file_name)` what
-    each file is called.
+    records)` says for each page of a listing whether another one follows, `stage_names` `(file_id, place)` how each
+    file is called. What of a file is no record stands in `stage_rejects` before.
     """
 
     @property

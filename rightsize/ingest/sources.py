@@ -7,6 +7,7 @@ read whatever its name. Nothing here trusts a name: what is unpacked or linked g
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import stat
 import sys
@@ -26,6 +27,7 @@ _UNPACKED_AT_LEAST = 1 << 30
 _UNPACKED_TIMES = 200
 _MAX_NESTING = 2
 _CHUNK = 1 << 20
+_NAMES_OF_PLACE = 3
 # DuckDB expands these in file names, and takes `name://` for a remote file.
 _PATTERN_LETTERS = "*?[]{}"
 
@@ -55,9 +57,10 @@ class SourceFile:
     size: int
 
     @property
-    def file_name(self) -> str:
-        """The last part of the name, without the archive."""
-        return self.name.rsplit("/", 1)[-1].rsplit(":", 1)[-1]
+    def place(self) -> str:
+        """The names of the file and of the two folders around it, parted by slashes; an archive counts as a folder."""
+        path = _shown(self.stored.absolute()) if self.name == _shown(self.stored) else self.name
+        return "/".join(re.split(r"[/\\:]", path)[-_NAMES_OF_PLACE:])
 
 
 @dataclass(frozen=True, slots=True)

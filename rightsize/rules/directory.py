@@ -41,6 +41,18 @@ def _is_at(path: str, rule: str) -> bool:
 
 
 @cache
+def object_types() -> dict[str, tuple[str, str]]:
+    """Return the types of directory objects: of each, folded, its spelling and the type of principal that it is.
+
+    The second is empty for objects that hold no access.
+    """
+    return {
+        fold(row["object_type"]): (row["object_type"], row["principal_type"].replace("none", ""))
+        for row in rows_of("directory_object_types")
+    }
+
+
+@cache
 def weight_of(action: str) -> int:
     """Return how much an action weighs: the class of its risk, else a change or a read."""
     weights = risk_weights()

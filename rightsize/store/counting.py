@@ -1,20 +1,69 @@
-"""Which staged rows change what is known: the SQL behind `new` and `duplicate`.
+"""What became of the records of a load: which changed what is known, and which say nothing that the store keeps.
 
 Every merge here is a least or greatest value a column, so that it does not matter what comes first or how often. A
-row is new when, after the stored row and the rows before it in the load, it still moves one of the columns.
+record is new when, after what is stored and the records before it in the load, one of its rows still moves a column.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import duckdb
+
 from rightsize.store.sql import named, quoted
+from rightsize.store.staging import STAGED_TABLES
+
+_SPLIT_LOGS = "'storage_log', 'entra_audit_log'"
+OF_SPLIT_LOGS = f"file_id IN (SELECT file_id FROM stage_files WHERE source IN ({_SPLIT_LOGS}))"
+"""A condition on staged rows: they are of a log of which one record may be several, one for each authorisation."""
+
+_USABLE = "(file_id, line) NOT IN (SELECT (file_id, line) FROM stage_rejects WHERE line IS NOT NULL)"
 
 
-def new_rows(relation: str, keys: Sequence[str], least: Sequence[str] = (), greatest: Sequence[str] = ()) -> str:
-    """Return SQL that yields `(file_id, new)`: the number of rows of each file that change something.
+def begin_counting(con: duckdb.DuckDBPyConnection) -> None:
+    """Create `new_lines (file_id, line)`, empty, and fill `used_records (file_id, used)` from all that is staged.
+
+    A record that was rejected in part counts as rejected, and as nothing else.
+    """
+    con.execute("CREATE OR REPLACE TEMP TABLE new_lines (file_id INTEGER, line BIGINT)")
+    # What a page says of its listing stands in no record.
+    con.execute("UPDATE stage_listings SET line = NULL")
+    listed = " UNION ALL ".join(
+        f"SELECT file_id, line FROM stage_{name}"
+        for name in (
+            *(declared.name for declared in STAGED_TABLES if declared.name != "listings"),
+            "reduced_usage",
+            "reduced_sign_ins",
+        )
+    )
+    con.execute(f"""
+        CREATE OR REPLACE TEMP TABLE used_records AS
+        WITH of_logs AS (
+            SELECT file_id, count(*) AS used FROM stage_events WHERE NOT {OF_SPLIT_LOGS} GROUP BY file_id
+            UNION ALL
+            SELECT file_id, count(DISTINCT line) FROM stage_events WHERE {OF_SPLIT_LOGS} AND {_USABLE} GROUP BY file_id
+            UNION ALL
+            SELECT file_id, count(*) FROM stage_sign_in_rows GROUP BY file_id
+        )
+        FROM of_logs
+        UNION ALL
+        SELECT file_id, count(*) FROM (
+            SELECT DISTINCT file_id, line FROM ({listed})
+            WHERE line IS NOT NULL AND file_id NOT IN (SELECT file_id FROM of_logs) AND {_USABLE}
+        ) GROUP BY file_id""")
+
+
+def note_new_lines(
+    con: duckdb.DuckDBPyConnection,
+    relation: str,
+    keys: Sequence[str],
+    least: Sequence[str] = (),
+    greatest: Sequence[str] = (),
+) -> bool:
+    """Add to `new_lines` the rows of a relation that change something, and tell whether there are any.
 
     Args:
+        con: A connection with `new_lines`.
         relation: Rows with `file_id`, `line`, the keys and the columns; what is stored has a null `file_id`.
         keys: The columns that identify what is merged.
         least: Columns whose least value is kept.
@@ -27,13 +76,21 @@ def new_rows(relation: str, keys: Sequence[str], least: Sequence[str] = (), grea
     changes = ["count(*) OVER w = 0"]
     changes += [_moves(column, "min", "<") for column in least]
     changes += [_moves(column, "max", ">") for column in greatest]
-    return (
-        f"SELECT file_id, count(*) FILTER (WHERE changes) AS new FROM ("
-        f"SELECT file_id, {' OR '.join(changes)} AS changes FROM {relation} WINDOW w AS {window}"
-        ") AS judged WHERE file_id IS NOT NULL GROUP BY file_id"
-    )
+    ((count,),) = con.execute(
+        "INSERT INTO new_lines SELECT file_id, line FROM ("
+        f"SELECT file_id, line, {' OR '.join(changes)} AS changes FROM {relation} WINDOW w AS {window}"
+        ") AS judged WHERE changes AND file_id IS NOT NULL"
+    ).fetchall()
+    return bool(count)
 
 
 def _moves(column: str, function: str, better: str) -> str:
     name = quoted(column)
     return f"({name} IS NOT NULL AND coalesce({name} {better} {function}({name}) OVER w, true))"
+
+
+def count_new_records(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
+    """Return the records of each file in `new_lines` that were not rejected in part."""
+    return dict(
+        con.execute(f"SELECT file_id, count(DISTINCT line) FROM new_lines WHERE {_USABLE} GROUP BY file_id").fetchall()
+    )

@@ -168,15 +168,19 @@ _ANSWER_VIEWS = ("granted", "granted_operations", "verdict_operations")
 
 # One view a table of the model whose text is not simply the physical table's.
 _VIEWS = {
+    # Whoever is not in a listing may be one of the records that nobody could read.
+    "listings": "SELECT * REPLACE (complete AND coalesce(rejected, 0) = 0 AS complete) FROM base.listings",
     "events": f"""
-        SELECT e.time, e.source, e.plane, {", ".join(f"substr(e.{c}, 2) AS {c}" for c in MARKED_COLUMNS[:4])},
+        SELECT e.time, e.source, e.plane, w.principal_id, substr(e.principal_id, 2) AS logged_principal_id,
+            {", ".join(f"substr(e.{c}, 2) AS {c}" for c in MARKED_COLUMNS[1:4])},
             o.spelling AS operation, s.spelling AS scope,
             {outcome("e.rank")} AS outcome,
             {", ".join(f"substr(e.{c}, 2) AS {c}" for c in MARKED_COLUMNS[4:7])}, e.correlation_id,
             {", ".join(f"substr(e.{c}, 2) AS {c}" for c in MARKED_COLUMNS[7:])},
             lower(hex(e.event_key)) AS event_key
         FROM base.events AS e
-        JOIN base.operation_names AS o USING (operation_key) JOIN base.scope_names AS s USING (scope_key)""",
+        JOIN base.operation_names AS o USING (operation_key) JOIN base.scope_names AS s USING (scope_key)
+        LEFT JOIN ({RESOLVED_ACTORS}) AS w USING (actor_key)""",
     "usage_days": f"""
         SELECT coalesce(a.principal_id, alias.principal_id) AS principal_id, a.principal_name, o.spelling AS operation,
             s.spelling AS scope, u.plane, r.role_assignment_id, u.day, u.first_seen, u.last_seen, u.succeeded, u.failed,

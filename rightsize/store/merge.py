@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import duckdb
 
 from rightsize.store.connection import Store
+from rightsize.store.counting import begin_counting, count_new_records
 from rightsize.store.coverage import declare_window, derive_coverage
 from rightsize.store.days import recompute_days
 from rightsize.store.derive import derive_aliases, derive_closure, derive_scopes
@@ -34,6 +35,10 @@ _MERGE_TABLES = (
     "merge_order",
     "merge_several",
     "merge_pairs",
+    "merge_aside",
+    "new_lines",
+    "used_records",
+    "unused_records",
     "merge_additions",
     "merge_mixed",
     "merge_mixed_rows",
@@ -55,10 +60,11 @@ _MERGE_TABLES = (
 
 @dataclass(frozen=True, slots=True)
 class MergedFile:
-    """What a file gave the store: read = new + duplicate + late + rejected.
+    """What a file gave the store: read = new + duplicate + rejected + unused_record + late, each record once.
 
-    A record that is read and changes nothing is `duplicate`; so is one that says nothing the store keeps. `late` is one
-    of a day that was pruned.
+    A record that could not be used, or not all of it, is `rejected`; one of a day that was pruned is `late`; one that
+    says nothing the store keeps is `unused_record`. Of the others one that changes something is `new`, also where it
+    adds to what an earlier one said of the same call; the rest repeats what is known and is `duplicate`.
     """
 
     path: str
@@ -67,6 +73,7 @@ class MergedFile:
     new: int
     duplicate: int
     rejected: int
+    unused_record: int = 0
     late: int = 0
 
 
@@ -94,14 +101,29 @@ def merge(
             declare_window(con, **asdict(declaration))
         note_listings(con, listings)
         late = _drop_late(con)
+        begin_counting(con)
+        unused = _count_unused(con, late)
         new = _merge_staged(con)
     files = con.execute("SELECT file_id, path, source, read, rejected FROM stage_files ORDER BY file_id").fetchall()
     merged = []
     for file_id, path, source, read, rejected in files:
-        past = min(late.get(file_id, 0), read - rejected)
-        fresh = min(new.get(file_id, 0), read - rejected - past)
-        merged.append(MergedFile(path, source, read, fresh, read - rejected - past - fresh, rejected, past))
+        fresh, past, beside = (counts.get(file_id, 0) for counts in (new, late, unused))
+        repeated = read - rejected - past - beside - fresh
+        merged.append(MergedFile(path, source, read, fresh, repeated, rejected, beside, past))
     return tuple(merged)
+
+
+def _count_unused(con: duckdb.DuckDBPyConnection, late: Mapping[int, int]) -> dict[int, int]:
+    """Fill `unused_records (file_id, unused_record)` with the records that were read and say nothing; return them."""
+    con.execute(
+        """
+        CREATE OR REPLACE TEMP TABLE unused_records AS
+        SELECT file_id, greatest(read - rejected - coalesce(used, 0) - coalesce(late, 0), 0)::BIGINT AS unused_record
+        FROM stage_files LEFT JOIN used_records USING (file_id)
+        LEFT JOIN (SELECT unnest($files::INTEGER[]) AS file_id, unnest($late::BIGINT[]) AS late) USING (file_id)""",
+        {"files": list(late), "late": list(late.values())},
+    )
+    return dict(con.execute("FROM unused_records").fetchall())
 
 
 def _drop_late(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
@@ -119,10 +141,12 @@ def _drop_late(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
 
 
 def _merge_staged(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
-    new, touched = merge_tables(con)
-    for part in (merge_events(con), merge_sign_ins(con), merge_reduced_sign_ins(con)):
-        for file_id, count in part.items():
-            new[file_id] = new.get(file_id, 0) + count
+    touched = merge_tables(con)
+    new = merge_events(con)
+    merge_sign_ins(con)
+    merge_reduced_sign_ins(con)
+    for file_id, count in count_new_records(con).items():
+        new[file_id] = new.get(file_id, 0) + count
     recompute_days(con)
     note_touched_days(con)
     merge_requests(con)

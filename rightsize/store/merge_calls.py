@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import duckdb
 
-from rightsize.store.counting import new_rows
+from rightsize.store.counting import OF_SPLIT_LOGS, note_new_lines
 from rightsize.store.ddl import MARKED_COLUMNS
 from rightsize.store.staging import CONTEXT_COLUMNS
 
@@ -73,23 +73,27 @@ def judge_rows(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
     `merge_mixed_changed` has the others as they are stored then. `staged_operations` and `staged_scopes` have the
     integers of all operations and scopes. `merge_stored` is filled with the stored rows of these calls.
 
-    Returns the new rows of each file.
+    Returns the new records of each file that are not among `new_lines`: those of logs of which each row is one.
     """
     _tell_calls(con)
     _compare_rows(con)
-    new = _merge_by_column(con)
-    counted = con.execute("""
+    _merge_by_column(con)
+    # The rows of `merge_rows` that change nothing, and those that were judged with what is stored.
+    con.execute("""
+        CREATE OR REPLACE TEMP TABLE merge_aside AS
+        SELECT place, file_id FROM merge_rows
+        WHERE event_key IN (SELECT event_key FROM merge_mixed) OR place IN (
+            SELECT place FROM merge_pairs WHERE decides_new
+            EXCEPT SELECT place FROM merge_additions WHERE decides_new AND is_new)""")
+    con.execute(f"""
+        INSERT INTO new_lines SELECT file_id, line FROM stage_events
+        WHERE {OF_SPLIT_LOGS} AND rowid NOT IN (SELECT place FROM merge_aside)""")
+    counted = con.execute(f"""
         SELECT file_id, sum(rows)::BIGINT FROM (
             SELECT file_id, count(*) AS rows FROM stage_events GROUP BY file_id
             UNION ALL
-            SELECT file_id, -count(*) FROM merge_rows
-            WHERE event_key IN (SELECT event_key FROM merge_mixed) OR place IN (
-                SELECT place FROM merge_pairs WHERE decides_new
-                EXCEPT SELECT place FROM merge_additions WHERE decides_new AND is_new)
-            GROUP BY file_id
-        ) GROUP BY file_id""").fetchall()
-    for file_id, count in counted:
-        new[file_id] = new.get(file_id, 0) + count
+            SELECT file_id, -count(*) FROM merge_aside GROUP BY file_id
+        ) WHERE NOT {OF_SPLIT_LOGS} GROUP BY file_id""").fetchall()
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE merge_best AS
         SELECT best {_PLACE} AS place, event_key, first_time AS time, NULL::INTEGER AS operation_key,
@@ -98,7 +102,7 @@ def judge_rows(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
         UNION ALL
         SELECT place, event_key, first_time, operation_key, scope_key FROM merge_order
         WHERE best {_PLACE} = place AND event_key NOT IN (SELECT event_key FROM merge_mixed)""")
-    return new
+    return dict(counted)
 
 
 def _tell_calls(con: duckdb.DuckDBPyConnection) -> None:
@@ -207,8 +211,8 @@ def _tells_better(name: str) -> str:
     return f"(r.{name} IS NOT NULL AND (o.{name} IS NULL OR (r.rank = o.rank AND r.{name} < o.{name})))"
 
 
-def _merge_by_column(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
-    """Merge the calls of `merge_mixed` into `merge_mixed_changed`; return the new rows of each file."""
+def _merge_by_column(con: duckdb.DuckDBPyConnection) -> None:
+    """Merge the calls of `merge_mixed` into `merge_mixed_changed`, and note their new lines."""
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE merge_mixed_rows AS
         SELECT m.file_id, m.line, NULL::BIGINT AS stored_row, m.event_key, r.time, source, plane, category,
@@ -219,7 +223,7 @@ def _merge_by_column(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
         INSERT INTO merge_mixed_rows BY NAME
         SELECT NULL AS file_id, NULL AS line, rowid AS stored_row, {_COLUMNS} FROM base.events
         WHERE rowid IN (SELECT stored_row FROM merge_stored)""")
-    new = dict(con.execute(new_rows("merge_mixed_rows", ("event_key",), LEAST, ("rank",))).fetchall())
+    note_new_lines(con, "merge_mixed_rows", ("event_key",), LEAST, ("rank",))
     least = ", ".join(f"min({name}) AS {name}" for name in MARKED_COLUMNS)
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE merge_mixed_changed AS
@@ -228,4 +232,3 @@ def _merge_by_column(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
             min(scope_key) AS scope_key, {least}
         FROM merge_mixed_rows GROUP BY event_key
         EXCEPT SELECT {_COLUMNS} FROM merge_mixed_rows WHERE file_id IS NULL""")
-    return new

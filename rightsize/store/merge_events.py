@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import duckdb
 
-from rightsize.store.counting import new_rows
+from rightsize.store.counting import note_new_lines
 from rightsize.store.ddl import MARKED_COLUMNS
 from rightsize.store.merge_calls import OF_CONTEXT, STORED, judge_rows, mark
 from rightsize.store.merge_reduced import merge_reduced_usage
@@ -33,7 +33,7 @@ _ACTING = _acting()
 def merge_events(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
     """Merge `stage_events` and `stage_reduced_usage`, say which days they touch (`touched_days`).
 
-    Returns the new rows of each file.
+    Returns the new records of each file that are not among `new_lines`.
     """
     _name_operations_and_scopes(con)
     new = judge_rows(con)
@@ -195,10 +195,10 @@ def merge_requests(con: duckdb.DuckDBPyConnection) -> None:
         SELECT event_key, {greatest} FROM merge_requests GROUP BY event_key""")
 
 
-def merge_sign_ins(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
+def merge_sign_ins(con: duckdb.DuckDBPyConnection) -> None:
     """Merge `stage_sign_in_rows`; a sign-in is what its id says, else its content.
 
-    Adds the days that it touches to `touched_days`; returns the new rows of each file.
+    Adds the days that it touches to `touched_days`, and notes its new lines.
     """
     greatest = (
         "principal_id", "principal_name", "app_id", "resource_id", "resource_name", "kind", "succeeded", "sign_in_id",
@@ -215,12 +215,12 @@ def merge_sign_ins(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
             session_id, ip, country, network_number
         FROM stage_sign_in_rows""").fetchall()
     if not count:
-        return {}
+        return
     con.execute(f"""
         INSERT INTO merge_sign_ins BY NAME
         SELECT NULL AS file_id, NULL AS line, sign_in_key, time, {", ".join(greatest)} FROM base.sign_in_rows
         WHERE sign_in_key IN (SELECT sign_in_key FROM merge_sign_ins)""")
-    new = dict(con.execute(new_rows("merge_sign_ins", ("sign_in_key",), ("time",), greatest)).fetchall())
+    note_new_lines(con, "merge_sign_ins", ("sign_in_key",), ("time",), greatest)
     con.execute("""
         INSERT INTO touched_days
         SELECT DISTINCT time::DATE FROM merge_sign_ins WHERE time::DATE NOT IN (SELECT day FROM touched_days)""")
@@ -229,4 +229,3 @@ def merge_sign_ins(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
         INSERT INTO base.sign_in_rows BY NAME
         SELECT sign_in_key, min(time) AS time, {", ".join(f"max({name}) AS {name}" for name in greatest)}
         FROM merge_sign_ins GROUP BY sign_in_key""")
-    return new

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import duckdb
 
-from rightsize.store.counting import new_rows
+from rightsize.store.counting import note_new_lines
 from rightsize.store.ddl import RESOLVED
 from rightsize.store.sql import folded
 
@@ -142,10 +142,10 @@ def with_reduced(con: duckdb.DuckDBPyConnection, usage: str) -> str:
         ) WHERE {" + ".join(_COUNTS)} > 0"""
 
 
-def merge_reduced_sign_ins(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
+def merge_reduced_sign_ins(con: duckdb.DuckDBPyConnection) -> None:
     """Merge `stage_reduced_sign_ins`: sign-ins do not change, so the greater count is the better one.
 
-    Adds the days that it touches to `touched_days`; returns the new rows of each file.
+    Adds the days that it touches to `touched_days`, and notes its new lines.
     """
     keys = ("sign_in_kind", "principal_id", "principal_name", "app_id", "resource_id", "day", "received")
     greatest = ("last_seen", "resource_name", "succeeded", "failed")
@@ -155,10 +155,10 @@ def merge_reduced_sign_ins(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
         SELECT file_id, line, {columns.replace("principal_name", f"{folded('principal_name')} AS principal_name")}
         FROM stage_reduced_sign_ins""").fetchall()
     if not count:
-        return {}
+        return
     con.execute(f"INSERT INTO merge_sign_in_days BY NAME SELECT NULL AS file_id, NULL AS line, {columns} "
                 "FROM base.reduced_sign_ins SEMI JOIN merge_sign_in_days USING (day)")  # fmt: skip
-    new = dict(con.execute(new_rows("merge_sign_in_days", keys, ("first_seen",), greatest)).fetchall())
+    note_new_lines(con, "merge_sign_in_days", keys, ("first_seen",), greatest)
     con.execute(
         "INSERT INTO touched_days SELECT DISTINCT day FROM merge_sign_in_days EXCEPT SELECT day FROM touched_days"
     )
@@ -169,4 +169,3 @@ def merge_reduced_sign_ins(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
             {", ".join(f"max({name}) AS {name}" for name in greatest)}
         FROM merge_sign_in_days GROUP BY {", ".join(keys)}""")
     con.execute("DROP TABLE merge_sign_in_days")
-    return new

@@ -11,7 +11,7 @@ import duckdb
 
 from rightsize.model.schema import Table
 from rightsize.model.tables import table
-from rightsize.store.counting import new_rows
+from rightsize.store.counting import note_new_lines
 from rightsize.store.sql import folded, named, quoted, tidy_scope
 from rightsize.store.staging import STAGED_TABLES
 from rightsize.store.touched import note_touched_table
@@ -70,9 +70,8 @@ _FOLDED_SCOPES = {"scope_listings", "scope_tags", "resources", "diagnostic_setti
 """Tables whose key is a scope."""
 
 
-def merge_tables(con: duckdb.DuckDBPyConnection) -> tuple[dict[int, int], set[str]]:
-    """Merge every staged listing; return the new rows of each file, and the tables that had staged rows."""
-    new: dict[int, int] = {}
+def merge_tables(con: duckdb.DuckDBPyConnection) -> set[str]:
+    """Merge every staged listing and note its new lines; return the tables that had staged rows."""
     # All at once: most loads are of logs, and have none.
     staged = con.execute(
         " UNION ALL ".join(
@@ -84,15 +83,13 @@ def merge_tables(con: duckdb.DuckDBPyConnection) -> tuple[dict[int, int], set[st
         if declared.name not in touched:
             continue
         merge = _merge_versions if declared.name in _VERSIONS else _merge_columns
-        counts = merge(con, declared)
-        if any(counts.values()):
+        if merge(con, declared):
             note_touched_table(con, declared.name)
-        for file_id, count in counts.items():
-            new[file_id] = new.get(file_id, 0) + count
-    return new, touched
+    return touched
 
 
-def _merge_columns(con: duckdb.DuckDBPyConnection, declared: Table) -> dict[int, int]:
+def _merge_columns(con: duckdb.DuckDBPyConnection, declared: Table) -> bool:
+    """Merge the staged rows of a table column by column; tell whether any changes something."""
     keys = declared.key
     name = declared.name
     together = _MUTABLE.get(name, ())
@@ -107,7 +104,7 @@ def _merge_columns(con: duckdb.DuckDBPyConnection, declared: Table) -> dict[int,
         INSERT INTO merge_rows BY NAME
         SELECT NULL AS file_id, NULL AS line, b.*, {edition} AS edition FROM base.{name} AS b
         SEMI JOIN merge_rows AS m ON {matches}""")
-    new = dict(con.execute(new_rows("merge_rows", keys, greatest=[*values, "edition"])).fetchall())
+    changed = note_new_lines(con, "merge_rows", keys, greatest=[*values, "edition"])
     con.execute(f"DELETE FROM base.{name} AS b USING merge_rows AS m WHERE {matches}")
     merged = [named(*keys), *(f"max({quoted(value)}) AS {quoted(value)}" for value in values)]
     merged += [
@@ -118,7 +115,7 @@ def _merge_columns(con: duckdb.DuckDBPyConnection, declared: Table) -> dict[int,
     con.execute(f"""
         INSERT INTO base.{name} BY NAME
         SELECT {", ".join(merged)} FROM merge_rows GROUP BY {named(*keys)}""")
-    return new
+    return changed
 
 
 def _edition(name: str, together: tuple[str, ...], speaks: str | None) -> str:
@@ -139,7 +136,8 @@ def _staged_column(declared: Table, name: str) -> str:
     return quoted(name)
 
 
-def _merge_versions(con: duckdb.DuckDBPyConnection, declared: Table) -> dict[int, int]:
+def _merge_versions(con: duckdb.DuckDBPyConnection, declared: Table) -> bool:
+    """Merge the staged rows of a table whose newest version wins as a whole; tell whether any changes something."""
     name, (key,) = declared.name, declared.key
     others = [column.name for column in declared.columns if not column.key]
     row_text = f"to_json(struct_pack({named(*others)}))::VARCHAR"
@@ -152,14 +150,14 @@ def _merge_versions(con: duckdb.DuckDBPyConnection, declared: Table) -> dict[int
         INSERT INTO merge_rows BY NAME
         SELECT NULL AS file_id, NULL AS line, {folded(quoted(key))} AS merge_key, * FROM base.{name}
         WHERE {folded(quoted(key))} IN (SELECT merge_key FROM merge_rows)""")
-    new = dict(con.execute(new_rows("merge_rows", ("merge_key",), (key,), ("version",))).fetchall())
+    changed = note_new_lines(con, "merge_rows", ("merge_key",), (key,), ("version",))
     con.execute(f"DELETE FROM base.{name} WHERE {folded(quoted(key))} IN (SELECT merge_key FROM merge_rows)")
     con.execute(f"""
         INSERT INTO base.{name} BY NAME
         SELECT min({quoted(key)}) OVER (PARTITION BY merge_key) AS {quoted(key)}, {named(*others)}, version
         FROM merge_rows
         QUALIFY row_number() OVER (PARTITION BY merge_key ORDER BY version DESC, file_id NULLS FIRST, line) = 1""")
-    return new
+    return changed
 
 
 def merge_bookkeeping(con: duckdb.DuckDBPyConnection) -> None:
@@ -180,7 +178,8 @@ def merge_bookkeeping(con: duckdb.DuckDBPyConnection) -> None:
         FROM (SELECT sha256, source, min(path) AS path FROM stage_files GROUP BY ALL) AS f
         WHERE l.sha256 = f.sha256 AND l.source = f.source""")
     con.execute("""
-        INSERT INTO base.loads (sha256, source, path, read, rejected)
-        SELECT sha256, source, min(path), max(read), max(rejected) FROM stage_files AS f
+        INSERT INTO base.loads (sha256, source, path, read, rejected, unused_record)
+        SELECT sha256, source, min(path), max(read), max(rejected), max(unused_record)
+        FROM stage_files AS f LEFT JOIN unused_records USING (file_id)
         WHERE NOT EXISTS (SELECT 1 FROM base.loads AS l WHERE l.sha256 = f.sha256 AND l.source = f.source)
         GROUP BY sha256, source""")

@@ -12,7 +12,7 @@ from rightsize.store.ddl import base_table, view_statements
 from rightsize.store.merge_events import with_actors
 from rightsize.store.merge_reduced import REDUCED_CALLS
 
-SCHEMA_VERSION = 26
+SCHEMA_VERSION = 27
 
 
 def _create(connection: duckdb.DuckDBPyConnection, *names: str) -> None:
@@ -165,6 +165,19 @@ def _add_reduced_access(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("DROP TABLE touched_days")
 
 
+def _add_agents_and_rejected_listings(connection: duckdb.DuckDBPyConnection) -> None:
+    for name in ("object_type", "blueprint_app_id", "parent_id"):
+        connection.execute(f"ALTER TABLE base.principals ADD COLUMN IF NOT EXISTS {name} VARCHAR")
+    connection.execute("ALTER TABLE base.listings ADD COLUMN IF NOT EXISTS rejected BIGINT")
+    connection.execute("ALTER TABLE base.loads ADD COLUMN IF NOT EXISTS unused_record BIGINT")
+    # What was rejected before may have been a principal that a listing is then taken to lack.
+    connection.execute("""
+        UPDATE base.listings AS l SET rejected = lost.rejected FROM (
+            SELECT source, count(*) AS rejected FROM base.rejects GROUP BY source) AS lost
+        WHERE l.listing = CASE lost.source WHEN 'service_principals' THEN 'servicePrincipals' ELSE lost.source END
+            AND l.listing IN ('users', 'groups', 'servicePrincipals') AND l.rejected IS NULL""")
+
+
 def _add_display_names_and_sets(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("ALTER TABLE base.operations ADD COLUMN IF NOT EXISTS display_name VARCHAR")
     connection.execute("ALTER TABLE base.verdicts ADD COLUMN IF NOT EXISTS set_id VARCHAR")
@@ -204,8 +217,9 @@ _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     21: _add_trust_and_units,
     22: _add_quarantine_keys,
     23: _add_reduced_access,
-    24: _add_display_names_and_sets,
-    25: _derive_roles_again,
+    24: _add_agents_and_rejected_listings,
+    25: _add_display_names_and_sets,
+    26: _derive_roles_again,
 }
 """The step that leads from the version of its key to the next."""
 

@@ -28,18 +28,19 @@ def seal(con: duckdb.DuckDBPyConnection, before: dt.date) -> None:
 
 
 def drop_late(con: duckdb.DuckDBPyConnection, staged: str, time: str = "time") -> dict[int, int]:
-    """Take the rows of sealed days out of a relation of staged rows; return how many of each file were late.
+    """Take the rows of sealed days out of a relation of staged rows; return how many records of each file were late.
 
     Args:
         con: The store's connection.
-        staged: A temporary table with `file_id`.
+        staged: A temporary table with `file_id` and `line`.
         time: Its column with the time or the day.
     """
     before = sealed_before(con)
     if before is None:
         return {}
     late = con.execute(
-        f"SELECT file_id, count(*) FROM {staged} WHERE {time} < $before GROUP BY file_id", {"before": before}
+        f"SELECT file_id, count(DISTINCT line) FROM {staged} WHERE {time} < $before GROUP BY file_id",
+        {"before": before},
     ).fetchall()
     if late:
         con.execute(f"DELETE FROM {staged} WHERE {time} < $before", {"before": before})

@@ -13,7 +13,8 @@ from rightsize.store.connection import Store, open_store
 from rightsize.store.ddl import RESOLVED
 
 _SOURCES = """
-    SELECT source, count(*) AS files, sum(read)::BIGINT AS read, sum(rejected)::BIGINT AS rejected
+    SELECT source, count(*) AS files, sum(read)::BIGINT AS read, sum(rejected)::BIGINT AS rejected,
+        sum(unused_record)::BIGINT AS unused_record
     FROM loads GROUP BY source ORDER BY source"""
 # The rows of the view `sign_ins` by kind. Its texts are the cost of counting millions, so a number stands for the key.
 _SIGN_INS = f"""
@@ -73,7 +74,7 @@ class Status:
     """What a store holds.
 
     Attributes:
-        sources: `{source, files, read, rejected}`.
+        sources: `{source, files, read, rejected, unused_record}`; the last null where no file was counted so.
         contents: `{what, kind, rows}`; a table without rows has one row with null for its kind.
         window: The days that an analysis would use, or None where no log is loaded.
         coverage: `{source, category, scope, first_day, last_day, events, observed, declared_empty, quiet, missing}`,

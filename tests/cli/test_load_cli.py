@@ -53,7 +53,9 @@ def _digest(path: Path) -> list[Any]:
 
 def test_each_file_is_counted(db: Path, exports: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = _loaded(capsys, str(exports))
-    assert [list(row) for row in rows] == [["source", "path", "read", "new", "duplicate", "rejected"]] * 6
+    assert [list(row) for row in rows] == [
+        ["source", "path", "read", "new", "duplicate", "rejected", "unused_record"]
+    ] * 6
     counts = {row["source"]: (row["read"], row["new"], row["duplicate"], row["rejected"]) for row in rows}
     assert counts == {
         "role_assignments": (2, 1, 0, 1),
@@ -190,6 +192,7 @@ def test_lines_of_rejects_are_those_of_the_file(db: Path, exports: Path, capsys:
 
 def test_the_shared_exports_load(db: Path, shared_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = _loaded(capsys, str(shared_data / "logs"), str(shared_data / "arm"))
-    assert all(row["read"] == row["new"] + row["duplicate"] + row["rejected"] for row in rows)
+    parts = ("new", "duplicate", "rejected", "unused_record")
+    assert all(row["read"] == sum(row[part] for part in parts) for row in rows)
     assert {row["path"].rsplit("/", 1)[-1] for row in rows if row["source"] == "unknown"} == {"README.txt"}
     assert sum(row["new"] for row in rows if row["source"].startswith(("role_", "deny_"))) == 5

@@ -24,7 +24,8 @@ from tests.ingest.entity_records import (
 )
 
 
-def _write(folder: Path, name: str, *documents: Any) -> Path:
+def write_pages(folder: Path, name: str, *documents: Any) -> Path:
+    """Write documents one after another."""
     path = folder / name
     path.write_text("\n".join(json.dumps(document) for document in documents), encoding="utf-8")
     return path
@@ -109,14 +110,14 @@ def test_members_of_one_type_do_not_end_a_listing(tmp_path: Path) -> None:
 
 
 def test_a_listing_is_complete_with_the_page_that_has_no_next_link(tmp_path: Path) -> None:
-    first = _write(tmp_path, "1.json", page("users", USER, more=True))
-    last = _write(tmp_path, "2.json", page("users", USER | {"id": guid(30)}))
+    first = write_pages(tmp_path, "1.json", page("users", USER, more=True))
+    last = write_pages(tmp_path, "2.json", page("users", USER | {"id": guid(30)}))
     assert stage_files(first).rows("listings", "listing", "complete") == [("users", False)]
     assert stage_files(first, last).rows("listings", "listing", "complete") == [("users", False), ("users", True)]
 
 
 def test_pages_one_after_another_in_a_file_count_each(tmp_path: Path) -> None:
-    path = _write(tmp_path, "users.json", page("users", USER, more=True), page("users", USER | {"id": guid(30)}))
+    path = write_pages(tmp_path, "users.json", page("users", USER, more=True), page("users", USER | {"id": guid(30)}))
     staged = stage_files(path)
     assert staged.rows("principals", "principal_id") == [guid(10), guid(30)]
     assert staged.rows("listings", "complete") == [False, True]
@@ -140,10 +141,10 @@ def test_an_empty_page_completes_its_listing(context: str, listing: str, of: str
 
 def test_empty_pages_beside_full_ones_are_each_counted_once(tmp_path: Path) -> None:
     paths = [
-        _write(tmp_path, "1.json", page(f"groups('{guid(1)}')/members")),
-        _write(tmp_path, "2.json", page(f"groups('{guid(2)}')/members", typed("user", USER))),
-        _write(tmp_path, "3.json", page("users")),
-        _write(tmp_path, "4.json", page("groups", GROUP)),
+        write_pages(tmp_path, "1.json", page(f"groups('{guid(1)}')/members")),
+        write_pages(tmp_path, "2.json", page(f"groups('{guid(2)}')/members", typed("user", USER))),
+        write_pages(tmp_path, "3.json", page("users")),
+        write_pages(tmp_path, "4.json", page("groups", GROUP)),
     ]
     staged = stage_files(*paths)
     assert sorted(staged.rows("listings", "listing", "of")) == [

@@ -38,6 +38,7 @@ FILES = (
     "extension_types",
     "directory_bound_actions",
     "directory_custom_actions",
+    "directory_object_types",
     "directory_risk",
     "directory_special_roles",
     "directory_unit_roles",

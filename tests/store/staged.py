@@ -122,7 +122,9 @@ def _insert(store: Store, table: str, rows: Sequence[Row], file_id: int) -> None
     of_call = "event_key" in kinds and kinds.pop("event_key") is not None
     types = {name: (_TYPES | _MORE_TYPES)[kind] for name, kind in kinds.items()}
     types |= dict.fromkeys(_CALL if of_call else (), pl.String)
-    numbered = [{"file_id": file_id, "line": line, **row} for line, row in enumerate(rows, start=1)]
+    # What was rejected stands on other lines than what was not.
+    first = 1_000_001 if table == "stage_rejects" else 1
+    numbered = [{"file_id": file_id, "line": line, **row} for line, row in enumerate(rows, start=first)]
     assert not {name for row in rows for name in row} - set(types), "a field that the table has not"
     complete = [{name: row.get(name) for name in types} for row in numbered]
     store.connection.register("hand_rows", pl.DataFrame(complete, schema=types, orient="row"))

@@ -155,12 +155,13 @@ def user(number: int, upn: str | None, **fields: object) -> dict[str, object]:
 
 @pytest.mark.parametrize("order", [1, -1], ids=["logs first", "directory first"])
 def test_a_call_that_names_only_a_upn_is_its_users(store: Store, order: int) -> None:
-    """Whatever is loaded first, and in any case of the name; the event keeps what the log said."""
+    """Whatever is loaded first, and in any case of the name; the event keeps beside it what the log said."""
     files = [calls(by_name("Ann@Contoso.example")), {"principals": [user(1, "ann@contoso.EXAMPLE")]}]
     for file in files[::order]:
         load(store, file)
     assert rows_of(store, "usage_days", "principal_id", "principal_name") == [(guid(1), "ann@contoso.example")]
-    assert rows_of(store, "events", "principal_id", "principal_name") == [(None, "Ann@Contoso.example")]
+    said = ("principal_id", "logged_principal_id", "principal_name")
+    assert rows_of(store, "events", *said) == [(guid(1), None, "Ann@Contoso.example")]
     assert rows_of(store, "usage", "principal_id", "succeeded", "days") == [(guid(1), 1, 1)]
 
 
@@ -227,3 +228,23 @@ def test_the_directory_may_come_after_the_logs(fresh: FRESH) -> None:
             load(store, *load_files)
         hashes.add(content(store))
     assert len(hashes) == 1
+
+
+def test_events_and_usage_agree_on_who_acted(store: Store) -> None:
+    """By object id, by a name, by an application id; what nobody resolves is nobody's in both."""
+    directory = {"principals": [user(1, "ann@x.example"), user(2, None, app_id=guid(11))]}
+    rows = [
+        by_name("ANN@x.example", correlation_id="c1"),
+        record(principal_id=None, app_id=guid(11), correlation_id="c2"),
+        record(principal_id=guid(3), correlation_id="c3"),
+        by_name("gone@x.example", correlation_id="c4"),
+    ]
+    load(store, calls(*rows), directory)
+    assert set(rows_of(store, "events", "principal_id", "logged_principal_id")) == {
+        (guid(1), None),
+        (guid(2), None),
+        (guid(3), guid(3)),
+        (None, None),
+    }
+    used = {principal for (principal,) in rows_of(store, "usage", "principal_id")}
+    assert used == {guid(1), guid(2), guid(3), None}

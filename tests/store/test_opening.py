@@ -297,3 +297,21 @@ def test_what_an_older_stores_roles_grant_is_derived_again(store: Store) -> None
     stored_version(store.path, 24)
     with open_store(store.path, read_only=False) as again:
         assert content(again) == before
+
+
+def test_an_older_stores_listing_with_rejects_is_complete_no_more(store: Store) -> None:
+    """What was rejected may have been a principal that the listing is then taken to lack."""
+    listings = [{"listing": name, "of": "", "complete": True} for name in ("servicePrincipals", "users")]
+    load(store, {"listings": listings})
+    store.close()
+    with duckdb.connect(str(store.path)) as con:
+        con.execute("DROP VIEW main.listings")
+        con.execute("ALTER TABLE base.listings DROP COLUMN rejected")
+        con.execute("""INSERT INTO base.rejects BY NAME
+            SELECT 'x' AS sha256, 1 AS line, 'no user' AS reason, 'service_principals' AS source""")
+    stored_version(store.path, 24)
+    with open_store(store.path, read_only=False) as again:
+        assert sorted(rows_of(again, "listings", "listing", "complete")) == [
+            ("servicePrincipals", False),
+            ("users", True),
+        ]

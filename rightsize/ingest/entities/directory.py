@@ -1,8 +1,9 @@
 """Principals and memberships as Microsoft Graph and `az ad` list them.
 
 One statement stages every shape: a page may mix types, and files of one shape may hold pages of another. A shape of its
-own for each listing is for what `load` prints.
-Source: Microsoft Learn, Graph v1.0 resource types user, group, servicePrincipal, signInActivity.
+own for each listing is for what `load` prints. An object whose type no rule knows is a principal of unknown kind.
+Source: Microsoft Learn, Graph v1.0 resource types user, group, servicePrincipal, signInActivity, agentIdentity,
+agentUser.
 """
 
 from __future__ import annotations
@@ -14,14 +15,16 @@ from typing import Any
 import duckdb
 
 from rightsize.ingest.entities.directory_pages import UNIT_MEMBERS, UNNAMED, Page, classify_page
-from rightsize.ingest.entities.fields import field, read_fields
+from rightsize.ingest.entities.fields import GUID, field, read_fields
 from rightsize.ingest.entities.look import Look, look_at
 from rightsize.ingest.entities.owners import has_owners
 from rightsize.ingest.entities.permissions import published_permissions
 from rightsize.ingest.entities.trust import has_trust
 from rightsize.ingest.records import MAX_RAW_CHARACTERS
 from rightsize.ingest.shapes import Context
-from rightsize.store.sql import folded
+from rightsize.rbac.text import fold
+from rightsize.rules.directory import object_types
+from rightsize.store.sql import folded, literal
 
 _FIELDS = (
     field("id", "id", kind="id", mandatory=True),
@@ -35,6 +38,8 @@ _FIELDS = (
     field("deleted_on", "deletedDateTime", kind="time"),
     field("is_synced", "onPremisesSyncEnabled", kind="bool"),
     field("app_id", "appId", kind="id"),
+    field("blueprint_app_id", "agentIdentityBlueprintId", kind="id"),
+    field("parent_id", "identityParentId", kind="id"),
     field("owner_tenant_id", "appOwnerOrganizationId", kind="id"),
     field("alternative_names", "alternativeNames", kind="texts"),
     field("service_principal_names", "servicePrincipalNames", kind="texts"),
@@ -47,16 +52,41 @@ _FIELDS = (
     field("last_success", "signInActivity/lastSuccessfulSignInDateTime", kind="time"),
 )
 
-_KIND = f"""
+
+def _kind() -> str:
+    """Return SQL for the kind of an object: user, group, serviceprincipal, nobody, unknown, or null.
+
+    `unknown` has a type that no rule knows and stands on no page of one kind; it may hold access.
+    """
+    known = object_types()
+    kinds = {kind: [name for name, (_, of) in known.items() if fold(of) == kind] for kind in (*_PRINCIPALS, "")}
+    branches = "\n".join(
+        f"    WHEN said_type IN ({', '.join(map(literal, names))}) THEN '{kind or 'nobody'}'"
+        for kind, names in kinds.items()
+    )
+    return f"""
 CASE
-    WHEN odata_type <> '' THEN {folded("split_part(odata_type, '.', -1)")}
+{branches}
     WHEN page_kind <> '' THEN page_kind
     WHEN coalesce(service_principal_type, '') <> '' OR service_principal_names IS NOT NULL THEN 'serviceprincipal'
     WHEN group_types IS NOT NULL OR security_enabled IS NOT NULL THEN 'group'
     WHEN coalesce(user_principal_name, '') <> '' THEN 'user'
+    WHEN said_type <> '' THEN CASE WHEN regexp_full_match(id, '{GUID}') THEN 'unknown' END
     ELSE nullif($default, '')
 END
 """
+
+
+def _object_type() -> str:
+    """Return SQL for the type of an object as Graph spells it, null for a plain user, group or service principal."""
+    spelt = {name: spelling for name, (spelling, _) in object_types().items()}
+    branches = " ".join(
+        f"WHEN {literal(name)} THEN {'NULL' if name in _PRINCIPALS else literal(spelling)}"
+        for name, spelling in spelt.items()
+    )
+    written = "coalesce(nullif(split_part(odata_type, '.', -1), ''), nullif(page_cast, ''))"
+    return f"CASE said_type {branches} ELSE {written} END"
+
 
 # A listing with selected properties may not say whether a service principal is a managed identity; then nobody does.
 _TYPE = f"""
@@ -65,15 +95,15 @@ CASE kind
     WHEN 'group' THEN 'Group'
     WHEN 'serviceprincipal' THEN CASE
         WHEN {folded("service_principal_type")} = 'managedidentity' THEN 'ManagedIdentity'
-        WHEN coalesce(service_principal_type, '') <> '' THEN 'ServicePrincipal'
+        WHEN coalesce(service_principal_type, '') <> '' OR object_type IS NOT NULL THEN 'ServicePrincipal'
     END
 END
 """
 
 # Who can hold a membership but no access: it is kept with the group and is no principal.
 _MEMBER_TYPE = """
-CASE kind WHEN 'user' THEN 'User' WHEN 'group' THEN 'Group' WHEN 'serviceprincipal' THEN 'ServicePrincipal'
-    WHEN 'device' THEN 'Device' END
+CASE WHEN kind = 'user' THEN 'User' WHEN kind = 'group' THEN 'Group' WHEN kind = 'serviceprincipal' THEN
+    'ServicePrincipal' WHEN said_type = 'device' THEN 'Device' END
 """
 
 # The directory puts a user's own id before the name when it deletes the user, so that the name is free.
@@ -84,19 +114,21 @@ CASE WHEN starts_with(user_principal_name, replace(id, '-', '')) THEN user_princ
 
 _JUDGE = f"""
 CREATE OR REPLACE TEMP TABLE entity_judged AS
-SELECT *, CASE
+SELECT *, {{object_type}} AS object_type, CASE
     WHEN removed IS NOT NULL THEN 'it is an object that was removed since an earlier listing'
     WHEN is_member AND listing = '{UNNAMED}'
         THEN 'nothing says whose members these are: name the file members-ID, with the object id of the group'
     WHEN NOT is_member AND kind IS NULL THEN 'nothing says what kind of object it is'
-    WHEN NOT is_member AND kind NOT IN ('user', 'group', 'serviceprincipal')
-        THEN 'it is no user, group or service principal'
+    WHEN NOT is_member AND kind = 'nobody' THEN 'it is no user, group or service principal'
 END AS problem
 FROM (
-    SELECT *, {_KIND} AS kind, coalesce(deleted_on IS NOT NULL OR listing = 'deletedItems', false) AS is_deleted,
+    SELECT *, {{kind}} AS kind, coalesce(deleted_on IS NOT NULL OR listing = 'deletedItems', false) AS is_deleted,
         listing IN ('members', 'transitiveMembers', '{UNIT_MEMBERS}')
             OR (listing = '{UNNAMED}' AND (has_next IS NOT NULL OR coalesce(odata_type, '') <> '')) AS is_member
-    FROM (SELECT *, coalesce(page, -1) AS page_key FROM entity_rows) JOIN entity_pages USING (file_id, page_key)
+    FROM (
+        SELECT *, coalesce(nullif({folded("split_part(odata_type, '.', -1)")}, ''), nullif(page_cast, ''))
+            AS said_type
+        FROM (SELECT *, coalesce(page, -1) AS page_key FROM entity_rows) JOIN entity_pages USING (file_id, page_key))
 )
 """
 
@@ -109,11 +141,12 @@ FROM entity_judged JOIN {{relation}} USING (file_id, line) WHERE problem IS NOT 
 _INSERT_PRINCIPALS = f"""
 INSERT INTO stage_principals (file_id, line, principal_id, principal_type, display_name, user_principal_name, app_id,
     account_enabled, user_type, created_on, deleted_on, owner_tenant_id, alternative_names, is_synced, group_types,
-    is_role_assignable, last_sign_in, listed)
+    is_role_assignable, last_sign_in, listed, object_type, blueprint_app_id, parent_id)
 SELECT file_id, line, id, {_TYPE}, display_name, nullif(trim({_USER_NAME}), ''), app_id, account_enabled, user_type,
     created_on, deleted_on, owner_tenant_id, alternative_names, is_synced, group_types, is_role_assignable,
-    greatest(last_attempt, last_non_interactive, last_success), NOT is_member AND NOT is_deleted
-FROM entity_judged WHERE problem IS NULL AND kind IN ('user', 'group', 'serviceprincipal')
+    greatest(last_attempt, last_non_interactive, last_success), NOT is_member AND NOT is_deleted, object_type,
+    blueprint_app_id, parent_id
+FROM entity_judged WHERE problem IS NULL AND kind IN ('user', 'group', 'serviceprincipal', 'unknown')
 """
 
 _INSERT_MEMBERS = f"""
@@ -128,15 +161,41 @@ SELECT file_id, line, of_group, id, {_MEMBER_TYPE} FROM entity_judged
 WHERE problem IS NULL AND listing = '{UNIT_MEMBERS}'
 """
 
-# A page in which something is deleted lists deleted items, whatever its context says.
+# A page in which something is deleted lists deleted items, whatever its context says. What could not be read of a file
+# may have stood on any of its pages.
 _INSERT_LISTINGS = f"""
-INSERT INTO stage_listings (file_id, line, listing, "of", complete)
+INSERT INTO stage_listings (file_id, line, listing, "of", complete, rejected)
 SELECT file_id, page_key, CASE WHEN deleted THEN 'deletedItems' ELSE listing END,
-    CASE WHEN deleted THEN '' ELSE of_group END, whole AND NOT has_next
+    CASE WHEN deleted THEN '' ELSE of_group END, whole AND NOT has_next, coalesce(rejected, 0)
 FROM entity_pages LEFT JOIN (
     SELECT file_id, page_key, bool_or(is_deleted) AS deleted FROM entity_judged GROUP BY ALL
 ) USING (file_id, page_key)
+LEFT JOIN (
+    SELECT p.file_id, p.page_key, count(*) AS rejected FROM entity_pages AS p JOIN (
+        SELECT file_id, line, n.page_key FROM stage_rejects LEFT JOIN (
+            SELECT file_id, line, coalesce(page, -1) AS page_key FROM {{relation}}
+        ) AS n USING (file_id, line)
+    ) AS lost ON lost.file_id = p.file_id AND p.page_key = coalesce(lost.page_key, p.page_key) GROUP BY ALL
+) USING (file_id, page_key)
 WHERE has_next IS NOT NULL AND listing NOT IN ('', '{UNNAMED}')
+"""
+
+# Where a listing of one type expands the owners, it still lists principals.
+_OWNERS = """
+CREATE OR REPLACE TEMP TABLE entity_owners AS
+SELECT file_id, line, id, app_id, owner, {owner_id} AS owner_id FROM (
+    SELECT file_id, line, unnest(TRY(from_json(record -> '$.owners', '["JSON"]'))) AS owner FROM {relation}
+    WHERE json_type(record, '$.owners') = 'ARRAY'
+) JOIN entity_judged USING (file_id, line) WHERE problem IS NULL
+"""
+_INSERT_OWNERS = f"""
+INSERT INTO stage_object_owners (file_id, line, object_id, owner_id, app_id)
+SELECT file_id, line, id, owner_id, app_id FROM entity_owners WHERE regexp_full_match(owner_id, '{GUID}')
+"""
+_REJECT_OWNERS = f"""
+INSERT INTO stage_rejects (file_id, line, reason, raw)
+SELECT file_id, line, 'an owner of it has no `id`', CAST(owner AS VARCHAR)[:{MAX_RAW_CHARACTERS}] FROM entity_owners
+WHERE NOT coalesce(regexp_full_match(owner_id, '{GUID}'), false)
 """
 
 _SOURCES = {
@@ -151,6 +210,7 @@ _SOURCES = {
 }
 _SOURCE_OF_KIND = {"user": "users", "group": "groups", "serviceprincipal": "service_principals"}
 _OBJECTS = "directory_objects"
+_PRINCIPALS = tuple(_SOURCE_OF_KIND)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,26 +233,30 @@ class DirectoryShape:
         """Insert the records of `relation` into the staging tables."""
         read_fields(con, relation, _FIELDS)
         _classify_pages(con, relation)
-        con.execute(_JUDGE, {"default": self.kind})
-        con.execute(_REJECT.format(relation=relation))
-        for insert in (
+        con.execute(_JUDGE.format(kind=_kind(), object_type=_object_type()), {"default": self.kind})
+        owner_id = folded("owner ->> '$.id'")
+        for statement in (
+            _REJECT.format(relation=relation),
             _INSERT_PRINCIPALS,
             _INSERT_MEMBERS,
             _INSERT_UNIT_MEMBERS,
-            _INSERT_LISTINGS,
+            _INSERT_LISTINGS.format(relation=relation),
             published_permissions(relation),
+            _OWNERS.format(relation=relation, owner_id=owner_id),
+            _INSERT_OWNERS,
+            _REJECT_OWNERS,
         ):
-            con.execute(insert)
-        con.execute("DROP TABLE entity_pages; DROP TABLE entity_judged")
+            con.execute(statement)
+        con.execute("DROP TABLE entity_pages; DROP TABLE entity_judged; DROP TABLE entity_owners")
 
 
 def _source_of(look: Look, context: Context) -> str | None:
     own = look.outer.get("@odata.context")
     said = context.odata_context or (own if isinstance(own, str) else "")
-    page = classify_page(said, context.file_name)
+    page = classify_page(said, context.place)
     kind = _kind_of(look)
-    # A listing of owners says whose they are, and nothing else of the objects on it.
-    if has_owners(look) or "owners(" in said or has_trust(look):
+    # A listing of owners says whose they are, and nothing else of the objects on it, unless it is of one type.
+    if has_trust(look) or ((has_owners(look) or "owners(" in said) and not (page and page.cast)):
         return None
     if page is None or (not said and kind is None):
         return None
@@ -210,8 +274,10 @@ def _source_of(look: Look, context: Context) -> str | None:
 
 def _kind_of(look: Look) -> str | None:
     """Return the folded kind of a directory object that stands alone, or None where it is none."""
-    if look.text("@odata.type").startswith("#microsoft.graph."):
-        return look.text("@odata.type").rsplit(".", 1)[-1]
+    said = look.text("@odata.type").removeprefix("#microsoft.graph.")
+    # What has a type of another part of Graph is no object of the directory, unless its page says so.
+    if said in object_types():
+        return said
     if not look.has("id") or look.type or look.inner:
         return None
     if look.has("risklevel"):
@@ -227,7 +293,7 @@ def _classify_pages(con: duckdb.DuckDBPyConnection, relation: str) -> None:
     """Fill `entity_pages` with what the pages of the records list, and with pages that have no record."""
     pages = con.execute(
         f"""
-        SELECT file_id, page_key, coalesce(context, ''), coalesce(file_name, ''), has_next
+        SELECT file_id, page_key, coalesce(context, ''), coalesce(place, ''), has_next
         FROM (
             SELECT DISTINCT file_id, coalesce(page, -1) AS page_key FROM {relation}
             UNION
@@ -239,9 +305,9 @@ def _classify_pages(con: duckdb.DuckDBPyConnection, relation: str) -> None:
         """
     ).fetchall()
     rows = []
-    for file_id, page_key, context, file_name, has_next in pages:
-        page = classify_page(context, file_name) or Page()
-        rows.append((file_id, page_key, has_next, page.listing, page.of, page.kind, page.whole))
+    for file_id, page_key, context, place, has_next in pages:
+        page = classify_page(context, place) or Page()
+        rows.append((file_id, page_key, has_next, page.listing, page.of, page.kind, page.cast, page.whole))
     import polars as pl  # noqa: PLC0415  a load of logs needs no frames
 
     schema = {
@@ -251,6 +317,7 @@ def _classify_pages(con: duckdb.DuckDBPyConnection, relation: str) -> None:
         "listing": pl.String,
         "of_group": pl.String,
         "page_kind": pl.String,
+        "page_cast": pl.String,
         "whole": pl.Boolean,
     }
     con.register("entity_frame", pl.DataFrame(rows, schema=schema, orient="row"))

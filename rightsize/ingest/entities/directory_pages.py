@@ -1,16 +1,26 @@
-"""What a page of Microsoft Graph lists: said by its `@odata.context`, else by the name of its file.
+"""What a page of Microsoft Graph lists: said by its `@odata.context`, else by the name of its file or folder.
 
 | context, after the `#` | lists |
 |---|---|
 | `users`, `groups`, `servicePrincipals`, with or without selected properties | all of them |
+| the same with a cast, as `servicePrincipals/microsoft.graph.agentIdentity` | those of one type |
 | `groups('ID')/members`, `groups('ID')/transitiveMembers` | members of a group |
 | `directory/administrativeUnits('ID')/members` | members of an administrative unit |
 | `directory/deletedItems/…` | what was deleted and can be restored |
-| `directoryObjects` | answers to `getByIds`; in a file named `members-ID`, members: Graph names no group there |
-| the same, in a file named `administrativeUnit-members-ID` | members of an administrative unit |
+| `directoryObjects` | answers to `getByIds`; members where the file or its folder says so: Graph names no group there |
 
-Deleted items of one type come with the context of that type, so a file name with `deletedItems` in it counts more.
-Source: Microsoft Learn, Graph v1.0 reference (list members, list deletedItems, getByIds).
+Members without a group in the context are of the group that these name (`ID` is its object id):
+
+| file | |
+|---|---|
+| `members-ID.json`, `transitiveMembers_ID_2.json` | the file says both |
+| `group-members/ID.json`, `members-ID/1.json`, `group-members/ID/1.json` | the folder says that they are members |
+| `groups/ID/members.json` | the folder names the group |
+
+`administrativeUnit` in any of these makes it members of a unit. A page of members for which none of these names one
+group has the listing `unnamed members`. Deleted items of one type come with the context of that type, so a file name
+with `deletedItems` in it counts more.
+Source: Microsoft Learn, Graph v1.0 reference (list members, list deletedItems, getByIds, list agentIdentities).
 """
 
 from __future__ import annotations
@@ -19,8 +29,9 @@ import re
 from dataclasses import dataclass
 
 from rightsize.rbac.text import fold
+from rightsize.rules.directory import object_types
 
-_GUID = r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}"
+_GUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 _LISTINGS = {"users": "users", "groups": "groups", "serviceprincipals": "servicePrincipals"}
 _KINDS = {"users": "user", "groups": "group", "serviceprincipals": "serviceprincipal"}
 _MEMBERS = {"members": "members", "transitivemembers": "transitiveMembers"}
@@ -29,7 +40,15 @@ _OF_UNIT = re.compile(r"(?:directory/)?administrativeunits\('?(?P<id>[^/()']+)'?
 _WHOLE = re.compile(r"(?P<set>users|groups|serviceprincipals)(?P<select>\([^']*\))?(?P<rest>/.*)?")
 _DELETED = re.compile(r"(?:directory/)?deleteditems(?P<rest>[/(].*)?")
 _OBJECTS = re.compile(r"(?:directoryobjects|collection\(microsoft\.graph\.directoryobject\))(?P<rest>[/(].*)?")
-_CAST = re.compile(r"microsoft\.graph\.(?P<kind>user|group|serviceprincipal)\b")
+_COLLECTION = re.compile(r"collection\((?P<rest>microsoft\.graph\.[a-z]+)\)")
+_CAST = re.compile(r"(?:^|/)microsoft\.graph\.(?P<type>[a-z0-9_]+)")
+_ONE_OR_CHANGES = ("/$entity", "/$delta")
+_PARTS = 3
+# A folder may be called anything: only these words speak of what lies in it.
+_MEMBERS_FOLDER = re.compile(
+    r"(all|direct|transitive|nested|groups?|administrativeunits?)*members(hips?)?|groupmember(ship)?"
+)
+_GROUPS_FOLDER = re.compile(r"(all|security|entra|nested)*groups?|administrativeunits?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +58,15 @@ class Page:
     Attributes:
         listing: As `listings` has it, `unnamed members` where no group is named, else empty.
         of: Object id of the group or unit for members.
-        kind: Folded type of the objects where the page says it.
-        whole: Whether the last page of it ends the listing; not for a single object or members of one type only.
+        kind: `user`, `group` or `serviceprincipal` where all objects are one, by the set or by a cast.
+        cast: Folded type of the objects where a cast says it.
+        whole: Whether the last page of it ends the listing; not for a single object or objects of one type only.
     """
 
     listing: str = ""
     of: str = ""
     kind: str = ""
+    cast: str = ""
     whole: bool = False
 
 
@@ -53,31 +74,68 @@ UNNAMED = "unnamed members"
 UNIT_MEMBERS = "unitMembers"
 
 
-def classify_page(context: str, file_name: str) -> Page | None:
+def classify_page(context: str, place: str) -> Page | None:
     """Tell what a page lists, or return None where it is no page of the directory.
 
     Args:
         context: Its `@odata.context`; empty for a list without an envelope.
-        file_name: Last part of the file's name.
+        place: The file's name and, before it, those of its folder and of the folder around that, parted by slashes.
     """
     page = _by_context(context)
-    if page is None:
-        return None
-    name = fold(file_name)
-    if page.listing in {*_MEMBERS.values(), UNIT_MEMBERS, "deletedItems"}:
+    if page is None or page.listing in {*_MEMBERS.values(), UNIT_MEMBERS, "deletedItems"}:
         return page
-    if "deleteditem" in name and page.kind != "":
-        return Page("deletedItems", kind=page.kind, whole=page.whole)
-    if "member" in name and "memberof" not in name:
-        found = set(re.findall(_GUID, name))
-        listing = "transitiveMembers" if "transitivemember" in name else "members"
-        listing = UNIT_MEMBERS if "administrativeunit" in name else listing
-        if len(found) == 1:
-            # A page of one type of members is not the end of the list of all.
-            return Page(listing, found.pop(), page.kind, page.whole and not page.kind)
-        if page.listing == "" and page.kind == "":
-            return Page(UNNAMED)
-    return page
+    parts = fold(place).split("/")[-_PARTS:]
+    if "deleteditem" in parts[-1] and page.kind:
+        return Page("deletedItems", kind=page.kind, cast=page.cast, whole=page.whole)
+    listing = _members_by_name(parts)
+    if not listing:
+        return Page(UNNAMED) if context and not page.kind and _is_some_group(parts) else page
+    group = _group_by_name(parts)
+    if group:
+        # A page of one type of members is not the end of the list of all.
+        return Page(listing, group, page.kind, page.cast, page.whole and not page.kind)
+    if not page.listing and not page.kind:
+        return Page(UNNAMED)
+    # Members of one type come as a list of all users or groups would, and end neither list.
+    return Page(page.listing, kind=page.kind, cast=page.cast)
+
+
+def _members_by_name(parts: list[str]) -> str:
+    """Return the listing of members that a file's name or folder speaks of, else an empty text."""
+    file, folders = _letters(parts[-1]), [_letters(part) for part in parts[:-1]]
+    if "member" in file and "memberof" not in file:
+        said = file
+    elif "owner" in file or "memberof" in file:
+        return ""
+    else:
+        # The folder around a file's own speaks of it only where the one between them is a group's.
+        near = folders[-1:] + (folders[:-1] if _GUID.search("/".join(parts[-2:-1])) else [])
+        said = next((letters for letters in near if _MEMBERS_FOLDER.fullmatch(letters)), "")
+    if said and any("administrativeunit" in letters for letters in (*folders, file)):
+        return UNIT_MEMBERS
+    return "" if not said else "transitiveMembers" if "transitivemember" in said else "members"
+
+
+def _group_by_name(parts: list[str]) -> str:
+    """Return the one object id that the name of a file with members, or else its folder, has."""
+    named = [set(_GUID.findall(part)) for part in parts]
+    if named[-1] or len(parts) == 1:
+        return named[-1].pop() if len(named[-1]) == 1 else ""
+    # The folder `ID` of `ID/members.json` may be anything, a tenant too.
+    around = [_letters(part) for part in parts[:-1]]
+    says_group = any(_MEMBERS_FOLDER.fullmatch(letters) or _GROUPS_FOLDER.fullmatch(letters) for letters in around)
+    return named[-2].pop() if len(named[-2]) == 1 and says_group else ""
+
+
+def _is_some_group(parts: list[str]) -> bool:
+    """Tell whether a file is named after one group, and nothing says which of its relations it lists."""
+    file, folder = _letters(parts[-1]), _letters("".join(parts[-2:-1]))
+    says_group = file.startswith("group") or bool(_GROUPS_FOLDER.fullmatch(folder))
+    return bool(_GUID.search(parts[-1])) and says_group and "owner" not in file and "memberof" not in file
+
+
+def _letters(part: str) -> str:
+    return re.sub(r"[^a-z]", "", _GUID.sub("", part))
 
 
 def _by_context(context: str) -> Page | None:
@@ -85,22 +143,39 @@ def _by_context(context: str) -> Page | None:
         return Page()
     entity_set = fold(context.partition("#")[2])
     if found := _OF_GROUP.fullmatch(entity_set):
-        kind = _kind(found["rest"])
-        return Page(_MEMBERS[found["listing"]], found["id"], kind, whole=not kind)
+        cast = _cast(found["rest"])
+        return Page(_MEMBERS[found["listing"]], found["id"], _kind(cast), cast, whole=not cast)
     if found := _OF_UNIT.fullmatch(entity_set):
-        kind = _kind(found["rest"])
-        return Page(UNIT_MEMBERS, found["id"], kind, whole=not kind)
+        cast = _cast(found["rest"])
+        return Page(UNIT_MEMBERS, found["id"], _kind(cast), cast, whole=not cast)
     if found := _DELETED.fullmatch(entity_set):
-        return Page("deletedItems", kind=_kind(found["rest"]), whole=True)
+        cast = _cast(found["rest"])
+        return Page("deletedItems", kind=_kind(cast), cast=cast, whole=True)
     if found := _WHOLE.fullmatch(entity_set):
-        rest = found["rest"] or ""
-        if rest in {"", "/"}:
-            return Page(_LISTINGS[found["set"]], kind=_KINDS[found["set"]], whole=True)
+        return _page_of_set(found["set"], found["rest"] or "")
+    if _OBJECTS.fullmatch(entity_set):
+        return Page(whole=True)
+    if (found := _COLLECTION.fullmatch(entity_set)) and _kind(_cast(found["rest"])):
+        return Page(kind=_kind(_cast(found["rest"])), cast=_cast(found["rest"]))
+    return None
+
+
+def _page_of_set(entity_set: str, rest: str) -> Page | None:
+    kind, cast = _KINDS[entity_set], _cast(rest)
+    if rest in {"", "/"}:
+        return Page(_LISTINGS[entity_set], kind=kind, whole=True)
+    if rest.endswith(_ONE_OR_CHANGES) and (cast or rest in _ONE_OR_CHANGES):
         # A single object, and a difference to an earlier listing.
-        return Page(kind=_KINDS[found["set"]]) if rest in {"/$entity", "/$delta"} else None
-    return Page(whole=True) if _OBJECTS.fullmatch(entity_set) else None
+        return Page(kind=kind, cast=cast)
+    # What is rejected in a list of one type is missing in the list of all, whose end it is not.
+    return Page(_LISTINGS[entity_set], kind=kind, cast=cast) if cast and rest.startswith("/microsoft.graph.") else None
 
 
-def _kind(rest: str | None) -> str:
+def _cast(rest: str | None) -> str:
     found = _CAST.search(rest or "")
-    return found["kind"] if found else ""
+    return found["type"] if found else ""
+
+
+def _kind(cast: str) -> str:
+    """Return the kind of principal that objects of a type are, empty where they are none or the type is unknown."""
+    return fold(object_types().get(cast, ("", ""))[1])

@@ -17,7 +17,8 @@ from rightsize.store.sql import LOWER, UPPER, folded, quoted
 
 FieldKind = Literal["text", "id", "scope", "time", "end", "bool", "texts", "members"]
 
-_GUID = "[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}"
+GUID = "[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}"
+"""The pattern of a folded id of the directory."""
 
 ROWS = "entity_rows"
 """The table that `read_fields` fills: `file_id, page, line` and a column a field."""
@@ -100,7 +101,7 @@ def identifier(text: str) -> str:
     digits = ", ".join(f"{slow}[{first}:{last}]" for first, last in ((1, 8), (9, 12), (13, 16), (17, 20), (21, 32)))
     # Folding is a hundred times slower than seeing that nothing is to be folded.
     return (
-        f"CASE WHEN regexp_full_match({name}, '{_GUID}') THEN {name} "
+        f"CASE WHEN regexp_full_match({name}, '{GUID}') THEN {name} "
         f"WHEN strlen({slow}) = 32 AND regexp_full_match({slow}, '[0-9a-f]{{32}}') THEN concat_ws('-', {digits}) "
         f"ELSE {slow} END"
     )

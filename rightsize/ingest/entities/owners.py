@@ -10,8 +10,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rightsize.ingest.entities.definitions import text_of
+from rightsize.ingest.entities.directory_pages import classify_page
 from rightsize.ingest.entities.look import Look, fold_keys, look_at
 from rightsize.ingest.entities.shape import ObjectShape, Row, Unusable
+from rightsize.ingest.shapes import Context
 from rightsize.model.errors import InputError
 from rightsize.rbac.text import fold
 
@@ -37,4 +39,13 @@ def _read_owners(record: Mapping[str, Any]) -> Iterator[Row | Unusable]:
             yield Unusable("an owner of it has no `id`", owner)
 
 
-OWNER_SHAPES = (ObjectShape("object_owners", "object_owners", has_owners, "object_owners", _read_owners),)
+class _OwnersShape(ObjectShape):
+    """Owners with what they own; a list of principals of one type is a listing of the directory, owners or not."""
+
+    def recognises(self, record: Mapping[str, Any], context: Context) -> bool:
+        """Tell whether a record has this shape."""
+        page = classify_page(context.odata_context, context.place)
+        return super().recognises(record, context) and not (page and page.cast)
+
+
+OWNER_SHAPES = (_OwnersShape("object_owners", "object_owners", has_owners, "object_owners", _read_owners),)

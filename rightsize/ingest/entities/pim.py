@@ -100,7 +100,7 @@ class RequestShape:
             return self.plane == "control" and look.type == wanted
         if _plane_of(look) != self.plane:
             return False
-        said = fold(f"{context.odata_context} {context.file_name}")
+        said = fold(f"{context.odata_context} {context.place.rpartition('/')[2]}")
         return ("eligib" in said) == (self.asks_for == "eligibility")
 
     def stage(self, con: duckdb.DuckDBPyConnection, relation: str) -> None:

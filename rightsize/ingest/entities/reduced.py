@@ -113,7 +113,8 @@ REDUCED_SHAPES = (
         ("succeeded", "failed"),
         """CASE
             WHEN sign_in_kind IS NULL OR sign_in_kind NOT IN
-                ('interactive', 'non_interactive', 'service_principal', 'managed_identity')
+                ('interactive', 'non_interactive', 'service_principal', 'managed_identity',
+                'microsoft_service_principal')
                 THEN 'it is of no kind of sign-in'
             WHEN coalesce(principal_id, principal_name) IS NULL THEN 'it names nobody who signed in' END""",
     ),

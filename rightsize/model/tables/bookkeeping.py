@@ -14,6 +14,11 @@ BOOKKEEPING_TABLES = (
             Column("path", TEXT, "name of the file or archive member, the bytewise smallest it was loaded under"),
             Column("read", INT, "records read"),
             Column("rejected", INT, "records that could not be used"),
+            Column(
+                "unused_record",
+                INT,
+                "records that were read and say nothing that the store keeps; null for files loaded before this count",
+            ),
         ),
     ),
     Table(

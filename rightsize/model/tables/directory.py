@@ -19,7 +19,7 @@ DIRECTORY_TABLES = (
             Column(
                 "principal_type",
                 TEXT,
-                "User, Group, ServicePrincipal, ManagedIdentity, ForeignGroup or Unknown",
+                "User, Group, ServicePrincipal, ManagedIdentity, ForeignGroup or Unknown; null where nothing says it",
             ),
             Column(
                 "display_name",
@@ -43,6 +43,14 @@ DIRECTORY_TABLES = (
                 BOOL,
                 "seen in a directory listing of its own, not only as a member or among the deleted items",
             ),
+            Column(
+                "object_type",
+                TEXT,
+                "type of the object as Graph names it where it is more than a user, group or service principal: "
+                "agentIdentity, agentUser, agentIdentityBlueprintPrincipal, or one that no rule knows",
+            ),
+            Column("blueprint_app_id", TEXT, "application id of the blueprint that an agent identity was made from"),
+            Column("parent_id", TEXT, "object id of the agent identity that an agent user belongs to"),
         ),
     ),
     Table(
@@ -133,7 +141,12 @@ DIRECTORY_TABLES = (
                 "the group or unit id for members; the subscription and the type of resource, with a "
                 "space between, for resources; else empty",
             ),
-            Column("complete", BOOL, "a page without a next link was loaded, or an empty listing"),
+            Column(
+                "complete",
+                BOOL,
+                "a page without a next link was loaded, or an empty listing, and no record of it was rejected",
+            ),
+            Column("rejected", INT, "most records that were rejected on one page of it"),
         ),
     ),
     Table(

@@ -10,6 +10,11 @@ TEXT, BOOL, INT, TIME, DAY = (
     ColumnType.DAY,
 )
 
+_KINDS = (
+    "interactive, non_interactive, service_principal, managed_identity, or microsoft_service_principal, which is of "
+    "Microsoft's own applications"
+)
+
 EVENT_COLUMNS = (
     Column("time", TIME, "earliest time of the call, UTC"),
     Column("source", TEXT, "the log that shows it: activity_log, storage_log, graph_activity_log and so on"),
@@ -41,6 +46,8 @@ EVENT_COLUMNS = (
     Column("ip", TEXT, "address of the caller, without a port"),
 )
 
+_RESOLVED = Column("principal_id", TEXT, "who acted, aliases resolved; null while no listing resolves the name")
+
 USAGE_COLUMNS = (
     key("principal_id", TEXT, "who acted, aliases resolved; null while no listing resolves the name"),
     key("principal_name", TEXT, "the UPN or application id a row named, where it gave no object id"),
@@ -63,7 +70,12 @@ USAGE_TABLES = (
         "events",
         "one row a call: begin, accept and end rows of one or several exports merged",
         (
-            *EVENT_COLUMNS,
+            *(_RESOLVED if column.name == "principal_id" else column for column in EVENT_COLUMNS),
+            Column(
+                "logged_principal_id",
+                TEXT,
+                "the object id that the rows themselves have; null where they name only a UPN or application id",
+            ),
             Column(
                 "access",
                 TEXT,
@@ -145,7 +157,7 @@ USAGE_TABLES = (
             key("principal_id", TEXT, "who signed in"),
             key("app_id", TEXT, "client application"),
             key("resource_id", TEXT, "application id of the resource the token was for"),
-            key("kind", TEXT, "interactive, non_interactive, service_principal or managed_identity"),
+            key("kind", TEXT, _KINDS),
             key("day", DAY, "UTC day"),
             Column("resource_name", TEXT, "display name of the resource"),
             Column("succeeded", INT, "sign-ins that gave a token"),
@@ -165,7 +177,7 @@ USAGE_TABLES = (
             Column("app_id", TEXT, "client application"),
             Column("resource_id", TEXT, "application id of the resource the token was for"),
             Column("resource_name", TEXT, "display name of the resource"),
-            Column("kind", TEXT, "interactive, non_interactive, service_principal or managed_identity"),
+            Column("kind", TEXT, _KINDS),
             Column("succeeded", BOOL, "it gave a token"),
             Column("correlation_id", TEXT, "correlation id"),
             Column("token_id", TEXT, "id of the token it gave, which the calls made with the token carry"),
@@ -194,7 +206,7 @@ USAGE_TABLES = (
             Column("addresses", INT, "distinct addresses of the calls"),
             Column("signed_in", TIME, "time of the sign-in; null where no sign-in log shows the token"),
             Column("sign_in_id", TEXT, "id of the sign-in"),
-            Column("sign_in_kind", TEXT, "interactive, non_interactive, service_principal or managed_identity"),
+            Column("sign_in_kind", TEXT, _KINDS),
             Column("sign_in_principal_id", TEXT, "who signed in"),
             Column("sign_in_ip", TEXT, "address of the sign-in"),
             Column("resource_id", TEXT, "application id of the resource the token was for"),
