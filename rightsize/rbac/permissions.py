@@ -105,6 +105,11 @@ class ReadBlock:
     loose_nots: tuple[Loose, ...] = ()
 
     @cached_property
+    def strict(self) -> PlaneBlock:
+        """The block with every `/*/` strict."""
+        return PlaneBlock(self.condition, self.allowed, self.nots)
+
+    @cached_property
     def most(self) -> PlaneBlock:
         """The block by the reading `MOST`."""
         return PlaneBlock(self.condition, self.allowed.with_forms(self.loose), self.nots)
@@ -128,7 +133,7 @@ class ReadBlock:
 
     def granting(self, one: Loose | None) -> PlaneBlock:
         """Return the block with strict strings, but that an action grants by one looser form; None for none."""
-        return PlaneBlock(self.condition, self.allowed.with_forms([one] if one else []), self.nots)
+        return PlaneBlock(self.condition, self.allowed.with_forms([one]), self.nots) if one else self.strict
 
     def beside(self, granting: Loose | None, strict_nots: frozenset[str]) -> PlaneBlock:
         """Return the least that the block grants where the meaning of some strings is settled by another block.
