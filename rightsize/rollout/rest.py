@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from rightsize.azure.exchange import Exchange
@@ -25,6 +26,15 @@ _SETTLING = {
     "activedurationtooshort": _LATER,
 }
 
+# A subscription that the caller cannot see answers 404 to every question below it (ARM): it is not gone.
+_UNSEEN = frozenset(("subscriptionnotfound", "invalidsubscriptionid", "invalidauthenticationtokentenant"))
+# A 404 that speaks of where the thing would be, and not of the thing itself.
+_SCOPE_MISSING = frozenset(("resourcegroupnotfound", "resourcenotfound", "parentresourcenotfound"))
+# 404s of the thing itself (REST reference of Microsoft.Authorization); any other says nothing of it.
+_THING_MISSING = frozenset(
+    ("", "notfound", "roleassignmentnotfound", "roledefinitionnotfound", "roledefinitiondoesnotexist")
+)
+
 
 class RefusalError(Exception):
     """Azure says no, and will say so again; `reason` is for a person."""
@@ -35,12 +45,39 @@ class RefusalError(Exception):
         self.code = code
 
 
+class ScopeGoneError(RefusalError):
+    """The scope of an assignment is not there any more, and whatever was assigned there went with it."""
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(f"the scope {scope} is not there any more", "ScopeGone")
+
+
+class UnseenError(RefusalError):
+    """A subscription answers as if it were not there: it may be in another tenant, hidden, or deleted."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason, "SubscriptionNotFound")
+
+
 class SettlingError(Exception):
     """Azure may say otherwise in a while; `seconds` is how long to leave it alone."""
 
     def __init__(self, reason: str, seconds: float = _SOON) -> None:
         super().__init__(reason)
         self.seconds = seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What Azure answers to a write.
+
+    Attributes:
+        document: The thing; empty where Azure says nothing, as a DELETE does (204) that found nothing.
+        was_repeated: Whether an earlier try was lost, which may have done it all the same.
+    """
+
+    document: Mapping[str, Any]
+    was_repeated: bool
 
 
 class Rest:
@@ -52,11 +89,23 @@ class Rest:
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
 
+    @property
+    def lost(self) -> int:
+        """How many tries have ended without a good answer so far; each may have been heard."""
+        return self._exchange.tally.failed
+
     def get(self, url: str, version: str) -> dict[str, Any] | None:
-        """Return a thing, or None where there is none."""
+        """Return a thing, or None where Azure says of the thing itself that it is not there.
+
+        Raises:
+            UnseenError: Its subscription is not seen.
+            ScopeGoneError: Azure says that the scope is not there.
+        """
         try:
             return self._exchange.ask(Request("arm", f"{url}?api-version={version}"), _object)
-        except AbsentError:
+        except AbsentError as error:
+            if fold(error.code) not in _THING_MISSING:
+                raise _missing(error, url) from error
             return None
         except (RefusedError, UnsettledError) as error:
             raise _final(error) from error
@@ -67,7 +116,9 @@ class Rest:
         for _ in range(_MOST_PAGES):
             try:
                 document = self._exchange.ask(Request("arm", asked, is_next=is_next), _object)
-            except (RefusedError, AbsentError, UnsettledError) as error:
+            except AbsentError as error:
+                raise _missing(error, url) from error
+            except (RefusedError, UnsettledError) as error:
                 raise _final(error) from error
             yield from document.get("value") or []
             if not document.get("nextLink"):
@@ -77,8 +128,8 @@ class Rest:
 
     def write(
         self, url: str, version: str, method: Literal["PUT", "PATCH", "DELETE"], body: Mapping[str, Any] | None = None
-    ) -> dict[str, Any]:
-        """Make, change or delete a thing, and return what Azure answers; what is not there is deleted."""
+    ) -> Written:
+        """Make, change or delete a thing; a DELETE of what is not there answers without a document."""
         request = Request(
             "arm",
             f"{url}?api-version={version}",
@@ -87,14 +138,26 @@ class Rest:
             budget="arm",
             accepts=(200, 201, 202, 204),
         )
+        before = self.lost
         try:
-            return self._exchange.ask(request, _taken)
+            document = self._exchange.ask(request, _taken)
         except AbsentError as error:
-            if method == "DELETE":
-                return {}
-            raise _final(error) from error
+            if method != "DELETE" or fold(error.code) not in _THING_MISSING:
+                raise _missing(error, url) from error
+            document = {}
         except (RefusedError, UnsettledError) as error:
             raise _final(error) from error
+        return Written(document, self.lost > before)
+
+
+def _missing(error: AbsentError, url: str) -> Exception:
+    """Return what a 404 means that does not speak of the thing that was asked for."""
+    code = fold(error.code)
+    if code in _UNSEEN:
+        return UnseenError(error.reason)
+    if code in _SCOPE_MISSING:
+        return ScopeGoneError(url.partition("/providers/Microsoft.Authorization/")[0])
+    return _final(error)
 
 
 def _final(error: FaultError) -> Exception:
