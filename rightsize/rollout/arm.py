@@ -37,8 +37,16 @@ class Arm:
         self._rest = Rest(exchange)
         self.pim = Pim(self._rest)
 
+    @property
+    def lost(self) -> int:
+        """How many tries have ended without a good answer so far; each may have been heard."""
+        return self._rest.lost
+
     def assignment(self, url: str) -> dict[str, Any] | None:
-        """Return the properties of an assignment, with its scope, or None where it is gone."""
+        """Return the properties of an assignment, with its scope, or None where Azure shows none.
+
+        That it is gone is known only once every one of `scope_checks` holds, too.
+        """
         return self._at(url, lambda: self._found(url))
 
     def put_assignment(self, url: str, properties: Mapping[str, Any]) -> None:
@@ -49,11 +57,10 @@ class Arm:
             self._at(url, lambda: self._rest.write(url, _VERSION, "PUT", {"properties": dict(properties)}))
 
     def delete_assignment(self, url: str) -> bool:
-        """Delete an assignment; return False where Azure says that there was none, in answer to the first try."""
+        """Delete an assignment; return False where Azure says that there was none."""
         if is_managed(url):
             return self._at(url, lambda: self.pim.remove(url))
-        answer = self._at(url, lambda: self._rest.write(url, _VERSION, "DELETE"))
-        return bool(answer.document) or answer.was_repeated
+        return bool(self._at(url, lambda: self._rest.write(url, _VERSION, "DELETE")))
 
     def definition(self, url: str) -> dict[str, Any] | None:
         """Return a role definition as Azure has it, or None where there is none."""
@@ -105,22 +112,29 @@ class Arm:
             raise UnseenError(f"{path} cannot be seen: it is in another tenant, hidden from this sign-in, or deleted")
         return found
 
-    def check_scope(self, scope: str) -> None:
-        """See that a scope is there, and that we may read assignments there.
+    def scope_checks(self, url: str) -> list[Callable[[], object]]:
+        """Return what has to hold, one request each, before an assignment that is not shown is gone.
 
-        Raises:
+        They raise:
             ScopeGoneError: What the scope lies in answers, and the scope is not there.
             UnseenError: Its subscription cannot be seen.
             RefusalError: We may not read there.
         """
+        scope = _scope_of(url)
         parts = scope.split("/")
+        checks: list[Callable[[], object]] = []
         if fold(scope).startswith("/subscriptions/"):
-            self.subscription("/".join(parts[:3]))
-            if len(parts) > 4 and self._rest.get("/".join(parts[:5]), _GROUP_VERSION) is None:
-                raise ScopeGoneError(scope)
-        elif scope != "/" and self._rest.get(scope, _MANAGEMENT_GROUP_VERSION) is None:
+            checks.append(lambda: self.subscription("/".join(parts[:3])))
+            if len(parts) > 4:
+                checks.append(lambda: self._there("/".join(parts[:5]), _GROUP_VERSION, scope))
+        elif scope != "/":
+            checks.append(lambda: self._there(scope, _MANAGEMENT_GROUP_VERSION, scope))
+        checks.append(lambda: next(self.assignments(scope, "atScope()"), None))
+        return checks
+
+    def _there(self, path: str, version: str, scope: str) -> None:
+        if self._rest.get(path, version) is None:
             raise ScopeGoneError(scope)
-        next(self.assignments(scope, "atScope()"), None)
 
     def _found(self, url: str) -> dict[str, Any] | None:
         if is_managed(url):
@@ -128,9 +142,7 @@ class Arm:
         else:
             answer = self._rest.get(url, _VERSION)
             found = None if answer is None else dict(answer.get("properties") or {})
-        if found is None:
-            self.check_scope(_scope_of(url))
-        else:
+        if found is not None:
             found.setdefault("scope", _scope_of(url))
         return found
 
@@ -139,7 +151,8 @@ class Arm:
         try:
             return step()
         except ScopeGoneError as error:
-            self.check_scope(_scope_of(url))
+            for check in self.scope_checks(url):
+                check()
             raise RefusalError(f"Azure shows {_scope_of(url)}, and says that it is not there", error.code) from error
 
 

@@ -81,7 +81,7 @@ class Pim:
                 raise
 
     def remove(self, url: str) -> bool:
-        """Ask for the end of an assignment; return whether there was one, or may have been one."""
+        """Ask for the end of an assignment; return whether there was one."""
         if self._instance(url) is None:
             return False
         place, _, principal, role = _parts(url)
@@ -91,13 +91,12 @@ class Pim:
             "requestType": "AdminRemove",
             "justification": _JUSTIFICATION,
         }
-        before = self._rest.lost
         try:
             self._request(url, body)
         except RefusalError:
             if self._instance(url) is not None:
                 raise
-            return self._rest.lost > before
+            return False
         return True
 
     def is_activated(self, url: str) -> bool:
@@ -210,7 +209,7 @@ class Pim:
         place, kind, _, _ = _parts(url)
         name = f"{place}{_PROVIDER}{kind}ScheduleRequests/{uuid.uuid4()}"
         said = self._rest.write(name, _VERSION, "PUT", {"properties": dict(body)})
-        status = str((said.document.get("properties") or {}).get("status") or "")
+        status = str((said.get("properties") or {}).get("status") or "")
         if fold(status) in _REFUSED:
             raise RefusalError(f"the request for {url} ended as `{status}`", status)
         if fold(status) in _UNDECIDED:

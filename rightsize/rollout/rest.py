@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from rightsize.azure.exchange import Exchange
@@ -67,19 +66,6 @@ class SettlingError(Exception):
         self.seconds = seconds
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
-    """What Azure answers to a write.
-
-    Attributes:
-        document: The thing; empty where Azure says nothing, as a DELETE does (204) that found nothing.
-        was_repeated: Whether an earlier try was lost, which may have done it all the same.
-    """
-
-    document: Mapping[str, Any]
-    was_repeated: bool
-
-
 class Rest:
     """Asks through `Exchange`, which waits and asks again where a service is busy or broken.
 
@@ -128,8 +114,11 @@ class Rest:
 
     def write(
         self, url: str, version: str, method: Literal["PUT", "PATCH", "DELETE"], body: Mapping[str, Any] | None = None
-    ) -> Written:
-        """Make, change or delete a thing; a DELETE of what is not there answers without a document."""
+    ) -> dict[str, Any]:
+        """Make, change or delete a thing, and return what Azure answers.
+
+        A DELETE answers with what was deleted; with nothing (204) where there was nothing to delete.
+        """
         request = Request(
             "arm",
             f"{url}?api-version={version}",
@@ -138,16 +127,14 @@ class Rest:
             budget="arm",
             accepts=(200, 201, 202, 204),
         )
-        before = self.lost
         try:
-            document = self._exchange.ask(request, _taken)
+            return self._exchange.ask(request, _taken)
         except AbsentError as error:
             if method != "DELETE" or fold(error.code) not in _THING_MISSING:
                 raise _missing(error, url) from error
-            document = {}
+            return {}
         except (RefusedError, UnsettledError) as error:
             raise _final(error) from error
-        return Written(document, self.lost > before)
 
 
 def _missing(error: AbsentError, url: str) -> Exception:

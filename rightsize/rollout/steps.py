@@ -100,13 +100,17 @@ class Steps:
 
     def look(self, url: str) -> dict[str, Any] | None:
         """Return the properties of an assignment as Azure shows it now, or None where it is gone."""
-        return self.patiently(lambda: self.arm.assignment(url))
+        live = self.patiently(lambda: self.arm.assignment(url))
+        if live is None:
+            for check in self.arm.scope_checks(url):
+                self.patiently(check)
+        return live
 
     def read_back(self, url: str, held: Held) -> None:
         """See that an assignment is there now as it was made; its description is nobody's access."""
 
         def step() -> None:
-            live = self.arm.assignment(url)
+            live = self.look(url)
             if live is None or held.differs_from(live) not in (None, "description"):
                 raise SettlingError(f"assignment {held.id} does not read back as it was made")
 
@@ -118,15 +122,16 @@ class Steps:
         Raises:
             NotRemovedError: Azure had nothing to delete.
         """
-        did = False
+        did, lost = False, self.arm.lost
 
         def step() -> None:
             nonlocal did
-            removed = self.arm.delete_assignment(url)
-            if not removed and not did:
+            removed = self.patiently(lambda: self.arm.delete_assignment(url))
+            # A try whose answer was lost may have done it.
+            if not removed and not did and self.arm.lost == lost:
                 raise NotRemovedError(url)
             did = True
-            if self.arm.assignment(url) is not None:
+            if self.look(url) is not None:
                 raise SettlingError(f"{url} is still there")
 
         self.patiently(step)

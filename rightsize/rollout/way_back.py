@@ -117,11 +117,11 @@ class WayBack:
                 self._steps.write(swap, "old-role-back", gone.role)
 
     def _put_back(self, url: str, properties: Mapping[str, Any]) -> None:
-        live = self._arm.assignment(url)
+        live = self._steps.look(url)
         if live is not None and kept_properties(live) == properties:
             return
-        self._arm.put_assignment(url, properties)
-        live = self._arm.assignment(url)
+        self._steps.patiently(lambda: self._arm.put_assignment(url, properties))
+        live = self._steps.look(url)
         if live is None or kept_properties(live) != properties:
             raise SettlingError(f"{url} does not read back as it was")
 

@@ -13,12 +13,28 @@ from rightsize.rollout.engine import Engine
 from rightsize.rollout.journal import Journal, read_journal
 from tests.azure.hurried import Hurried
 from tests.loopback.pim_writes import default_rules, rules_of
-from tests.rollout.room import BROAD, NARROW, RG, SUB, Killed, Room, broad, bundle_of, engine_of, guid, narrow, swap
+from tests.rollout.room import (
+    BOUND,
+    BROAD,
+    NARROW,
+    RG,
+    SUB,
+    Killed,
+    Room,
+    broad,
+    bundle_of,
+    engine_of,
+    guid,
+    heads_beside,
+    journal_at,
+    narrow,
+    swap,
+)
 
 SLOW = True
 SWAPS, WAVE = 1_000, 25
 FAULTS = ("throttle", "server", "conflict", "drop", "drop after", "html")
-END = "2027-06-30T22:00:00Z"
+END = "2027-03-01T22:00:00Z"
 REREAD = 25
 """After so many kills the journal is read from its file again, as a new process does; each time would be quadratic."""
 
@@ -39,7 +55,7 @@ def run() -> Iterator[tuple[str, str, str]]:
         path = Path(folder) / "journal.jsonl"
         ways: dict[str, Callable[[Engine], None]] = {
             "bring in": lambda engine: [engine.apply(wave) for wave in bundle.waves] and None,
-            "take back": lambda engine: [engine.roll_back(one) for one in reversed(bundle.swaps)] and None,
+            "take back": lambda engine: [engine.roll_back([one]) for one in reversed(bundle.swaps)] and None,
         }
         wanted = {"bring in": planned_state(SWAPS), "take back": original}
         for name, way in ways.items():
@@ -65,7 +81,7 @@ def planned_state(number: int) -> dict[str, Any]:
     """The state that the plan wants, from a run that nothing disturbs."""
     room, bundle = mixed_tenant(number)
     room.strike = lambda *_: None
-    with tempfile.TemporaryDirectory() as folder, Journal(Path(folder) / "journal", plan="plan-hash") as journal:
+    with tempfile.TemporaryDirectory() as folder, journal_at(Path(folder) / "journal") as journal:
         for wave in bundle.waves:
             engine_of(room, bundle, journal, Hurried()).apply(wave)
     return room.state()
@@ -93,7 +109,7 @@ def carry_out(room: Room, bundle: Bundle, path: Path, way: Callable[[Engine], No
     """Do something whole, through as many lives of the process as it takes; return how many ended early."""
     kills = 0
     while True:
-        with Dying(path, plan="plan-hash") as journal:
+        with Dying(path, BOUND, heads_beside(path)) as journal:
             for _ in range(reread):
                 try:
                     way(engine_of(room, bundle, journal, Hurried()))
