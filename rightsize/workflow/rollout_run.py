@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from rightsize.azure.clients import Clients
 from rightsize.azure.clouds import Cloud, read_cloud
 from rightsize.azure.credentials import RenewableCredential, SignIn, open_credential, sign_in
 from rightsize.azure.exchange import Exchange
-from rightsize.azure.guard import ROLLOUT_WRITES
+from rightsize.azure.guard import rollout_writes
 from rightsize.azure.throttle import Clock, Throttle
 from rightsize.azure.wire import FaultError, NotSignedInError
 from rightsize.model.errors import AccessError, GateError, InputError, ServiceError, UsageError
@@ -201,7 +202,7 @@ def _work(
     work: Callable[[Engine, SignIn], None],
     tell: Tell,
 ) -> None:
-    with Clients(place, credential, writes=ROLLOUT_WRITES) as clients:
+    with Clients(place, credential, writes=writes_of(bundle)) as clients:
         arm = Arm(Exchange(clients, Throttle(clock, place.budgets), clock))
         try:
             work(Engine(bundle, arm, journal, clock, tell), who)
@@ -214,6 +215,15 @@ def _work(
             raise AccessError(f"a subscription cannot be seen: {error.reason}", hint=hint) from error
         except RefusalError as error:
             raise ServiceError(f"the way back is refused: {error.reason}", hint=_AGAIN) from error
+
+
+def writes_of(bundle: Bundle) -> tuple[re.Pattern[str], ...]:
+    """Return the paths of Azure that a rollout of this bundle may write: those of what it makes and removes."""
+    held = [one for swap in bundle.swaps for one in (*swap.creates, *swap.removes)]
+    managed = {one.scope for one in held if one.is_managed}
+    managed |= {rules.scope for swap in bundle.swaps for rules in swap.rules}
+    paths = {one.url for one in held if not one.is_managed}
+    return rollout_writes(paths, {*bundle.roles, *bundle.old_roles}, managed)
 
 
 def _check_same_tenant(began: Bound, now: Bound) -> None:

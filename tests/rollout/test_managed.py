@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from rightsize.azure.guard import ROLLOUT_WRITES, Guard
+from rightsize.azure.guard import Guard
 from rightsize.model.errors import InternalError
 from rightsize.rollout.bundle import Bundle, Held, Rules
 from rightsize.rollout.engine import Engine
@@ -18,6 +18,7 @@ from rightsize.rollout.journal import Journal, read_journal
 from rightsize.rollout.pim import Pim
 from rightsize.rollout.rest import RefusalError
 from rightsize.rollout.steps import state_of
+from rightsize.workflow.rollout_run import writes_of
 from tests.azure.hurried import Hurried
 from tests.bench import bench_rollout
 from tests.loopback.pim_writes import default_rules, rules_of
@@ -309,29 +310,40 @@ def test_a_full_subscription_keeps_what_came_until_there_is_room(path: Path) -> 
     assert room.state() == original
 
 
-def test_only_requests_and_rules_may_be_written_besides() -> None:
-    guard = Guard.of(["https://arm.example"], ROLLOUT_WRITES)
-    base = f"https://arm.example{SUB}/providers/Microsoft.Authorization"
+def test_only_what_the_bundle_has_may_be_written() -> None:
+    """Below every client: its assignments and definitions, and requests and rules where it asks for them."""
+    _, bundle = _tenant()
+    bundle = replace(bundle, swaps=(*bundle.swaps, swap(4)))
+    guard = Guard.of(["https://arm.example"], writes_of(bundle))
+    base = "/providers/Microsoft.Authorization"
     allowed = [
-        ("PUT", f"{base}/roleEligibilityScheduleRequests/{guid(1)}"),
-        ("PUT", f"{base}/roleAssignmentScheduleRequests/{guid(1)}"),
-        ("PATCH", f"{base}/roleManagementPolicies/{guid(1)}"),
-        ("PATCH", f"{base}/roleManagementPolicies/{guid(1)}_{guid(2)}"),
-        ("DELETE", f"{base}/roleAssignments/{guid(1)}"),
+        ("PUT", f"{RG}{base}/roleEligibilityScheduleRequests/{guid(1)}"),
+        ("PUT", f"{SUB}{base}/roleAssignmentScheduleRequests/{guid(1)}"),
+        ("PATCH", f"{RG}{base}/roleManagementPolicies/{guid(1)}"),
+        ("PATCH", f"{RG}{base}/roleManagementPolicies/{guid(1)}_{guid(2)}"),
+        ("DELETE", broad(4).url),
+        ("PUT", broad(4).url),
+        ("PUT", narrow(4).url.upper()),
+        ("PUT", f"{SUB}{base}/roleDefinitions/{NARROW}"),
+        ("PUT", f"{SUB}{base}/roleDefinitions/{BROAD}"),
     ]
-    for method, url in allowed:
-        guard.check(method, url)
+    for method, path in allowed:
+        guard.check(method, f"https://arm.example{path}")
         with pytest.raises(InternalError):
-            Guard.of(["https://arm.example"]).check(method, url)
-    for method, url in [
-        ("DELETE", f"{base}/roleEligibilityScheduleRequests/{guid(1)}"),
-        ("PUT", f"{base}/roleManagementPolicies/{guid(1)}"),
-        ("PATCH", f"{base}/roleAssignments/{guid(1)}"),
-        ("PUT", f"{base}/roleEligibilityScheduleRequests/{guid(1)}/cancel"),
-        ("PUT", f"{base}/locks/{guid(1)}"),
+            Guard.of(["https://arm.example"]).check(method, f"https://arm.example{path}")
+    for method, path in [
+        ("DELETE", f"{RG}{base}/roleEligibilityScheduleRequests/{guid(1)}"),
+        ("PUT", f"{RG}{base}/roleManagementPolicies/{guid(1)}"),
+        ("PATCH", broad(4).url),
+        ("PUT", f"{RG}{base}/roleEligibilityScheduleRequests/{guid(1)}/cancel"),
+        ("PUT", f"{RG}{base}/locks/{guid(1)}"),
+        ("PUT", f"{SUB}{base}/roleAssignments/{guid(66)}"),
+        ("PUT", f"{RG}2{base}/roleAssignments/{guid(4, 'e')}"),
+        ("PUT", f"{SUB}{base}/roleDefinitions/{OWNER}"),
+        ("PUT", f"/subscriptions/{guid(9)}{base}/roleAssignmentScheduleRequests/{guid(1)}"),
     ]:
         with pytest.raises(InternalError):
-            guard.check(method, url)
+            guard.check(method, f"https://arm.example{path}")
 
 
 @pytest.mark.parametrize("reread", [1, 25])
