@@ -6,6 +6,7 @@ What is made again is what the bundle says was removed, as the journal has it; n
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from rightsize.rbac.text import fold
@@ -194,7 +195,9 @@ class WayBack:
         if not self._additions.needs(swap, rules):
             begun = (entry for one in steps.bundle.swaps for entry in steps.latest(one, "rules-begin"))
             for before in [entry.data["rules"] for entry in begun if entry.key == rules.key][:1]:
-                steps.patiently(lambda: self._arm.pim.set_rules(rules.scope, rules.role, before))  # noqa: B023
+                # Where the scope is gone, so are its rules.
+                with suppress(ScopeGoneError):
+                    steps.patiently(lambda: self._arm.pim.set_rules(rules.scope, rules.role, before))  # noqa: B023
         steps.write(swap, "rules-back", rules.key)
 
     def _drop_role(self, swap: Swap, entry: Entry) -> None:

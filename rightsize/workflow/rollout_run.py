@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from rightsize.azure.exchange import Exchange
 from rightsize.azure.guard import rollout_writes
 from rightsize.azure.throttle import Clock, Throttle
 from rightsize.azure.wire import FaultError, NotSignedInError
-from rightsize.model.errors import AccessError, GateError, InputError, ServiceError, UsageError
+from rightsize.model.errors import AccessError, GateError, InputError, RightsizeError, ServiceError, UsageError
 from rightsize.rbac.text import fold
 from rightsize.rollout.arm import Arm
 from rightsize.rollout.bundle import Bundle, Swap
@@ -187,9 +188,12 @@ def _carry_out(
     with journal:
         try:
             _work(place, credential, who, clock, bundle, journal, work, tell)
-        finally:
-            if journal.head.lines:
+        except BaseException:
+            # Why the run ended matters more than a head that cannot be written, as on a full disk.
+            with suppress(RightsizeError):
                 _keep_head(folder, journal.head, access, tell)
+            raise
+        _keep_head(folder, journal.head, access, tell)
 
 
 def _work(
@@ -251,6 +255,8 @@ def _trusted(folder: Path, bundle: Bundle, access: Access, tell: Tell) -> str | 
 
 def _keep_head(folder: Path, head: Head, access: Access, tell: Tell) -> None:
     """Say the head of the journal, put it beside the journal, and sign it where a key is given."""
+    if not head.lines:
+        return
     write_text(folder / HEAD, write_head(head))
     if access.key is not None:
         sign_file(folder / HEAD, access.key, NAMESPACE)

@@ -348,7 +348,7 @@ def test_only_what_the_bundle_has_may_be_written() -> None:
 
 @pytest.mark.parametrize("reread", [1, 25])
 def test_faults_and_kills_together_end_in_the_plan_or_in_the_original(path: Path, reread: int) -> None:
-    """A fault in every tenth call and a kill after every line of the journal; the bench does it with a thousand."""
+    """A fault in every tenth call and a kill after every line of the journal; the bench does it with more of them."""
     room, bundle = bench_rollout.mixed_tenant(8)
     original, planned = room.state(), bench_rollout.planned_state(8)
     kills = bench_rollout.carry_out(room, bundle, path, lambda engine: engine.apply(1), reread=reread)
