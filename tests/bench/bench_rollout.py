@@ -41,7 +41,7 @@ from tests.rollout.room import (
 )
 
 SLOW = True
-SWAPS, WAVE = 200, 25
+SWAPS, WAVE = 100, 25
 FAULTS = ("throttle", "server", "conflict", "drop", "drop after", "html")
 END = "2027-03-01T22:00:00Z"
 REREAD = 25
