@@ -32,6 +32,8 @@ class SignIn:
     tenant_id: str
     principal_id: str
     name: str
+    has_mfa: bool = False
+    """Whether the token says that a second factor was used (`amr`)."""
 
 
 class PatientTransport(RequestsTransport):  # type: ignore[misc]  # azure-core hands it out without a type
@@ -196,6 +198,7 @@ def sign_in(credential: RenewableCredential, cloud: Cloud) -> SignIn:
         tenant_id=str(claims.get("tid") or ""),
         principal_id=str(claims.get("oid") or ""),
         name=str(name),
+        has_mfa="mfa" in (claims.get("amr") or ()),
     )
 
 

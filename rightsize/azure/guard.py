@@ -9,7 +9,7 @@ ARM's client, for one, registers a resource provider when it is told that it is 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -31,21 +31,32 @@ QUERY_POSTS = (
 )
 """Paths to which a POST may go."""
 
-ROLLOUT_WRITES = (
-    re.compile(
-        rf"(?:PUT|DELETE) (?:/[^?]*)?/providers/Microsoft\.Authorization/role(?:Assignments|Definitions)/{_GUID}",
-        re.IGNORECASE,
-    ),
-    re.compile(
-        r"PUT (?:/[^?]*)?/providers/Microsoft\.Authorization/role(?:Assignment|Eligibility)ScheduleRequests/" + _GUID,
-        re.IGNORECASE,
-    ),
-    re.compile(
-        r"PATCH (?:/[^?]*)?/providers/Microsoft\.Authorization/roleManagementPolicies/[0-9a-fA-F_-]{36,73}",
-        re.IGNORECASE,
-    ),
-)
-"""What a rollout may write, and nothing else may: one assignment, definition, request or policy at a time."""
+_AUTHORIZATION = r"/providers/Microsoft\.Authorization/"
+
+
+def rollout_writes(
+    paths: Collection[str], definitions: Collection[str], scopes: Collection[str]
+) -> tuple[re.Pattern[str], ...]:
+    """Return what a rollout may write, and nothing else may.
+
+    Args:
+        paths: The role assignments that it makes or deletes, whole.
+        definitions: GUIDs of the role definitions that it makes or deletes.
+        scopes: Where it asks Privileged Identity Management, and carries rules over: a request or a policy at a time.
+    """
+    places = rf"(?:{'|'.join(re.escape(scope.rstrip('/')) for scope in sorted(scopes))})"
+    patterns = []
+    if paths:
+        patterns.append(rf"(?:PUT|DELETE) (?:{'|'.join(re.escape(path) for path in sorted(paths))})")
+    if definitions:
+        roles = "|".join(re.escape(role) for role in sorted(definitions))
+        patterns.append(rf"(?:PUT|DELETE) (?:/[^?]*)?{_AUTHORIZATION}roleDefinitions/(?:{roles})")
+    if scopes:
+        patterns += [
+            rf"PUT {places}{_AUTHORIZATION}role(?:Assignment|Eligibility)ScheduleRequests/{_GUID}",
+            rf"PATCH {places}{_AUTHORIZATION}roleManagementPolicies/[0-9a-fA-F_-]{{36,73}}",
+        ]
+    return tuple(re.compile(pattern, re.IGNORECASE) for pattern in patterns)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,7 +17,7 @@ from rightsize.cli.output import show
 from rightsize.model.errors import GateError, UsageError
 
 if TYPE_CHECKING:
-    from rightsize.workflow.rollout import Access
+    from rightsize.workflow.rollout_run import Access
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
@@ -32,6 +33,21 @@ Yes = Annotated[bool, typer.Option("--yes", help="Do it, without asking; without
 Ask = Annotated[bool, typer.Option("--ask", help="Do it, once the name of the rollout is typed.")]
 SwapNames = Annotated[
     list[str] | None, typer.Option("--swap", help="Only this swap (its id or the beginning of it); may be repeated.")
+]
+Key = Annotated[
+    Path | None,
+    typer.Option("--key", help="Sign the head of the journal at the end, with a key of OpenSSH or minisign."),
+]
+Signers = Annotated[
+    Path | None,
+    typer.Option(
+        "--signers", help="Whose signature the head has to bear: OpenSSH's allowed signers, or a key of minisign."
+    ),
+]
+Signer = Annotated[str | None, typer.Option("--signer", metavar="NAME", help="Which one of OpenSSH's allowed signers.")]
+HeadHash = Annotated[
+    str | None,
+    typer.Option("--head", metavar="HASH", help="Hash of the journal's last line, where it was not written here."),
 ]
 _SHORT = 8
 _PLAN = (
@@ -69,6 +85,9 @@ def plan_(
         Path | None,
         typer.Option("--review", help="Decisions, as `rightsize review` writes them: only what is accepted is taken."),
     ] = None,
+    accept_short_window: Annotated[
+        bool, typer.Option("--accept-short-window", help="Take a plan that rests on less than 90 days of use.")
+    ] = False,
     db: Db = DEFAULT_DB,
     output: Output = OutputFormat.TABLE,
     verbose: Verbose = 0,
@@ -82,6 +101,7 @@ def plan_(
     whatever rests on those. What Privileged Identity Management holds is changed by its requests, with its end and
     its rules.
     """
+    from rightsize.rollout.bundle import Order  # noqa: PLC0415
     from rightsize.workflow.rollout import plan_rollout  # noqa: PLC0415
     from rightsize.workflow.rollout_rows import bundle_document, describe  # noqa: PLC0415
 
@@ -91,9 +111,7 @@ def plan_(
         plan,
         out,
         emergency=emergency or (),
-        canaries=canary or (),
-        wave_size=wave_size,
-        only=proposal or (),
+        order=Order(tuple(canary or ()), wave_size, tuple(proposal or ()), accept_short_window),
         review=review,
     )
     rows = [describe(swap, made) for swap in made.swaps]
@@ -112,20 +130,26 @@ def apply_(
     cloud: Cloud = "public",
     yes: Yes = False,
     ask: Ask = False,
+    key: Key = None,
+    signers: Signers = None,
+    signer: Signer = None,
+    head: HeadHash = None,
     db: Db = DEFAULT_DB,
     output: Output = OutputFormat.TABLE,
     verbose: Verbose = 0,
     quiet: Quiet = False,
     no_input: NoInput = False,
 ) -> None:
-    """Carry out a wave: make what comes, wait, read it back, then remove what goes.
+    """Carry out a wave: make what comes, wait, read it back twice, then remove what goes.
 
     Without --yes or --ask the steps are only shown. Each step is in the journal before it is done. A run that is cut
     goes on with the same command; a swap that Azure refuses is taken back whole. Exit code 3 says that swaps were taken
-    back, 7 that the run has to go on later.
+    back or stopped, 4 that the sign-in is to another tenant, 5 that bundle or journal were changed, 7 that the run has
+    to go on later.
     """
     from rightsize.workflow import rollout as work  # noqa: PLC0415
     from rightsize.workflow import rollout_rows as rows  # noqa: PLC0415
+    from rightsize.workflow import rollout_run as run  # noqa: PLC0415
 
     set_verbosity(verbose, quiet)
     bundle = work.open_bundle(folder)
@@ -138,12 +162,11 @@ def apply_(
         _show(steps, _STEPS, output, _STEPS_TABLE)
         say(f"wave {chosen}: nothing was done; --yes or --ask does it")
         return
-    states = work.apply_wave(folder, chosen, _access(auth, cloud, yes, bundle.plan, no_input), db=db, tell=say)
+    access = _access(auth, cloud, yes, bundle.plan, no_input)
+    vouched = replace(access, key=key, signers=signers, signer=signer, head=head)
+    states = run.apply_wave(folder, chosen, vouched, db=db, tell=say)
     _show(rows.states_of(states, bundle, wave=chosen), _STATES, output, _STATES)
-    back = [name for name, state in states.items() if state == "rolled_back"]
-    if back:
-        hint = "`rightsize rollout status` says why"
-        raise GateError(f"{len(back)} of {len(states)} swaps of wave {chosen} were taken back", hint=hint)
+    _fail_unless(states, ("done",), f"swaps of wave {chosen} were taken back or stopped")
 
 
 @app.command("rollback")
@@ -154,6 +177,10 @@ def rollback_(
     cloud: Cloud = "public",
     yes: Yes = False,
     ask: Ask = False,
+    key: Key = None,
+    signers: Signers = None,
+    signer: Signer = None,
+    head: HeadHash = None,
     output: Output = OutputFormat.TABLE,
     verbose: Verbose = 0,
     quiet: Quiet = False,
@@ -161,20 +188,25 @@ def rollback_(
 ) -> None:
     """Take swaps back: what was removed comes back with its id, condition and description, then the new ones go.
 
-    Without --yes or --ask the states are only shown. What Azure sets itself (createdOn, createdBy) is new.
+    Without --yes or --ask the states are only shown. What came goes only once what was there before was read back
+    twice. What Azure sets itself (createdOn, createdBy) is new.
     """
     from rightsize.workflow import rollout as work  # noqa: PLC0415
+    from rightsize.workflow import rollout_run as run  # noqa: PLC0415
     from rightsize.workflow.rollout_rows import states_of  # noqa: PLC0415
 
     set_verbosity(verbose, quiet)
     bundle = work.open_bundle(folder)
     if yes or ask:
         access = _access(auth, cloud, yes, bundle.plan, no_input)
-        states = work.roll_back(folder, access, swaps=swap or (), tell=say)
+        vouched = replace(access, key=key, signers=signers, signer=signer, head=head)
+        states = run.roll_back(folder, vouched, swaps=swap or (), tell=say)
     else:
         states = work.swap_states(folder)
         say("nothing was done; --yes or --ask does it")
     _show(states_of(states, bundle), ("swap", "principal", "state"), output, ("swap", "principal", "state"))
+    if yes or ask:
+        _fail_unless(states, ("open", "rolled_back", "scope_gone"), "swaps stopped on the way back")
 
 
 @app.command("status")
@@ -210,15 +242,17 @@ def status_(
     """
     from rightsize.rollout.tripwire import add_back  # noqa: PLC0415
     from rightsize.workflow import rollout as work  # noqa: PLC0415
+    from rightsize.workflow import rollout_run as run  # noqa: PLC0415
     from rightsize.workflow.rollout_rows import standings_of  # noqa: PLC0415
+    from rightsize.workflow.rollout_watch import watch_rollout  # noqa: PLC0415
 
     set_verbosity(verbose, quiet)
     if confirm:
         if not confirmed_by:
             raise UsageError("a confirmation has no name to it", hint="say who: --by NAME")
-        work.confirm_swaps(folder, confirm, confirmed_by)
+        run.confirm_swaps(folder, confirm, confirmed_by)
     day = day_or_today(as_of)
-    found = work.watch_rollout(db, folder, watch_days=watch_days, soak_days=soak_days, today=day)
+    found = watch_rollout(db, folder, watch_days=watch_days, soak_days=soak_days, today=day)
     bundle = work.open_bundle(folder)
     _show(standings_of(found, bundle), _STANDING, output, _STANDING_TABLE)
     tripped = [one for one in found if one.state == "tripped"]
@@ -230,7 +264,7 @@ def status_(
         if not yes:
             raise UsageError("`--auto-rollback` writes to Azure", hint="add --yes")
         access = _access(auth, cloud, yes, "", no_input)
-        work.roll_back(folder, access, swaps=[one.swap for one in tripped], tell=say)
+        run.roll_back(folder, access, swaps=[one.swap for one in tripped], tell=say)
     if tripped:
         said = "were taken back" if auto_rollback else "are tripped"
         raise GateError(f"{len(tripped)} swaps {said}", hint="`rightsize rollout rollback --swap SWAP` takes one back")
@@ -251,7 +285,7 @@ def _show(
 
 
 def _access(auth: str | None, cloud: str, yes: bool, plan: str, no_input: bool) -> Access:
-    from rightsize.workflow.rollout import Access  # noqa: PLC0415
+    from rightsize.workflow.rollout_run import Access  # noqa: PLC0415
 
     if auth is None:
         hint = "--auth, with a credential of its own: `rightsize doctor --rollout-role FILE` writes its role"
@@ -268,3 +302,9 @@ def _ask(name: str, no_input: bool) -> None:
     sys.stderr.flush()
     if sys.stdin.readline().strip() != name:
         raise UsageError("it was not typed, and nothing was done")
+
+
+def _fail_unless(states: Mapping[str, str], good: tuple[str, ...], what: str) -> None:
+    bad = [state for state in states.values() if state not in good]
+    if bad:
+        raise GateError(f"{len(bad)} of {len(states)} {what}", hint="`rightsize rollout status` says why")

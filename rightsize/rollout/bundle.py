@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -13,7 +14,8 @@ from rightsize.model.role_forms import load_json
 from rightsize.rbac.assignment_ids import arm_principal_type, role_path
 from rightsize.rbac.text import fold
 
-FORMAT = 1
+FORMAT = 2
+_AGAIN = "make it anew: `rightsize rollout plan`; one that has begun is taken back by the version that began it"
 _PROPERTIES = (
     "roleDefinitionId",
     "principalId",
@@ -68,6 +70,13 @@ class Held:
             return f"{base}/roleAssignments/{self.id}"
         kind = "roleAssignment" if self.state == "active" else "roleEligibility"
         return f"{base}/{kind}ScheduleInstances?principalId={self.principal_id}&role={self.role}"
+
+    @property
+    def role_url(self) -> str:
+        """The path of its role, at its scope."""
+        return (
+            f"{'' if self.scope == '/' else self.scope}/providers/Microsoft.Authorization/roleDefinitions/{self.role}"
+        )
 
     def properties(self) -> dict[str, Any]:
         """Return its properties as a PUT takes them."""
@@ -149,6 +158,7 @@ class Swap:
         removes: Those that go, as the store knows them.
         roles: GUIDs of the plan's roles that it needs.
         wait: Seconds that Azure needs to know what is new.
+        wait_back: Seconds that Azure needs to know what the way back makes again.
         risk: The chance that it breaks somebody within 30 days.
         covered: Removed operations that a log would show, and `blind` those that none would.
         rules: Rules of Privileged Identity Management that are carried over first.
@@ -165,6 +175,7 @@ class Swap:
     covered: int
     blind: int
     rules: tuple[Rules, ...] = ()
+    wait_back: int = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +184,26 @@ class LeftOut:
 
     role_assignment_id: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What `rollout plan` was asked for beside the plan, so that the same bundle can be derived again.
+
+    Attributes:
+        canaries: Principals that go first.
+        wave_size: Swaps of each later wave.
+        only: Proposals that are brought in; all of them where it is empty.
+        accepts_short_window: Whether a plan may rest on a window of less than 90 days.
+    """
+
+    canaries: tuple[str, ...] = ()
+    wave_size: int = 25
+    only: tuple[str, ...] = ()
+    accepts_short_window: bool = False
+
+
+DEFAULT_ORDER = Order()
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +216,8 @@ class Bundle:
         swaps: Sorted by wave and id.
         left_out: What the plan changes and this does not.
         roles: The plan's roles in ARM's form, by GUID.
+        old_roles: Custom roles of the assignments that go, in ARM's form, by GUID: the way back may make these again.
+        order: What else `rollout plan` was asked for.
         names: What people call the principals, roles and left out assignments that it names, by folded id.
     """
 
@@ -193,7 +226,14 @@ class Bundle:
     swaps: tuple[Swap, ...]
     left_out: tuple[LeftOut, ...]
     roles: Mapping[str, Mapping[str, Any]]
+    old_roles: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    order: Order = DEFAULT_ORDER
     names: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the bundle as it is written."""
+        return hashlib.sha256(write_bundle(self).encode()).hexdigest()
 
     @property
     def waves(self) -> tuple[int, ...]:
@@ -210,19 +250,21 @@ def read_bundle(text: bytes) -> Bundle:
     """Read a bundle, or raise InputError where the text is none of this format."""
     document = load_json(text)
     if not isinstance(document, dict) or document.get("format_version") != FORMAT:
-        raise InputError("`rollout.json` is no rollout of this version", hint="make it anew: `rightsize rollout plan`")
+        raise InputError("`rollout.json` is no rollout of this version", hint=_AGAIN)
     try:
+        order = dict(document["order"])
         return Bundle(
             plan=str(document["plan"]),
             emergency=tuple(document["emergency"]),
             swaps=tuple(_swap(one) for one in document["swaps"]),
             left_out=tuple(LeftOut(**one) for one in document["left_out"]),
             roles=dict(document["roles"]),
-            names=dict(document.get("names", {})),
+            old_roles=dict(document["old_roles"]),
+            order=Order(**{**order, "canaries": tuple(order["canaries"]), "only": tuple(order["only"])}),
+            names=dict(document["names"]),
         )
-    except (KeyError, TypeError, ValueError) as error:
-        hint = "make it anew: `rightsize rollout plan`"
-        raise InputError(f"`rollout.json` is not whole: {error}", hint=hint) from None
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"`rollout.json` is not whole: {error}", hint=_AGAIN) from None
 
 
 def _swap(document: Mapping[str, Any]) -> Swap:

@@ -1,23 +1,32 @@
 """The journal of a rollout: what is about to be done is written before it is done, and what was done after it.
 
-One JSON object a line, each with the hash of the line before, forced to the disk before anything goes on. A line that
-a kill cut short is the last one, and is taken as not written; anything else that does not fit is an error, since
-somebody changed what the way back rests on.
+One JSON object a line, each with the hash of the line before, forced to the disk before anything goes on. The space
+for all lines is filled with line ends before the first change, and each line is written over them. A line is whole or
+absent: where the disk takes a part of one only, that is cut off, and where that fails, too, nothing more is written.
+
+The first line says which bundle, plan, tenant and cloud the journal is of. What the last line was is kept outside the
+folder as well (`heads`): a journal that was cut, or written anew, does not fit.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from rightsize.model.errors import InputError, UsageError
+from rightsize.model.errors import InputError, ServiceError, UsageError
+from rightsize.rollout.heads import Head, Heads
+
+_FILLER = b"\n"
+_CHUNK = 1 << 16
+_DAMAGED = "the way back rests on it: restore the file, or compare Azure with the plan by hand"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,33 +40,59 @@ class Entry:
     data: dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """What a journal belongs to, as its first line says it.
+
+    Attributes:
+        bundle: Hash of the bundle, and `plan` of the plan.
+        tenant: The tenant that is written to, and `cloud` where that is.
+    """
+
+    bundle: str
+    plan: str
+    tenant: str
+    cloud: str
+
+
+class JournalError(ServiceError):
+    """The journal takes no line; whatever it was about must not be done."""
+
+
 class Journal:
     """An open journal; only one process may have it. Use it in a `with`."""
 
-    def __init__(self, path: Path, *, plan: str) -> None:
-        self._path, self._plan = path, plan
+    def __init__(self, path: Path, bound: Bound, heads: Heads, *, room: int = 0, trusted: str | None = None) -> None:
+        """Take what the journal has to belong to.
+
+        Args:
+            path: The file; it is made with the first line.
+            bound: What it belongs to.
+            heads: Where its head is kept.
+            room: Bytes to set aside for it before its first line.
+            trusted: Hash of its last line, from somebody who knows it, where no head is kept here.
+        """
+        self._path, self._bound, self._heads, self._room, self._trusted = path, bound, heads, room, trusted
         self.entries: list[Entry] = []
         self._by_swap: dict[str, list[Entry]] = {}
-        self._last = ""
+        self._hashes: list[str] = []
+        self._end = self._size = 0
+        self._is_closed = False
         self._file = -1
 
     def __enter__(self) -> Self:
-        self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+        self._file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        _keep_name(self._path)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             os.close(self._file)
             raise UsageError(f"`{self._path}` is in use: another rollout is at work") from None
-        content = self._path.read_bytes()
-        whole = content[: content.rfind(b"\n") + 1]
-        self.entries, self._last = _read(whole, self._path)
-        for entry in self.entries:
-            self._by_swap.setdefault(entry.swap, []).append(entry)
-        if len(whole) < len(content):
-            os.ftruncate(self._file, len(whole))
-        if self.entries and self.entries[0].key != self._plan:
+        try:
+            self._take_over()
+        except BaseException:
             os.close(self._file)
-            raise InputError(f"`{self._path}` is the journal of another plan")
+            raise
         return self
 
     def __exit__(
@@ -65,29 +100,158 @@ class Journal:
     ) -> None:
         os.close(self._file)
 
+    @property
+    def head(self) -> Head:
+        """Where the journal ends."""
+        return Head(self._bound.bundle, len(self._hashes), self._hashes[-1] if self._hashes else "")
+
     def write(self, swap: str, event: str, key: str, at: str, data: dict[str, Any] | None = None) -> None:
-        """Write one entry and force it to the disk."""
+        """Write one entry and force it to the disk.
+
+        Raises:
+            JournalError: It cannot be written; it is not there then, and nothing may be done that it was about.
+        """
         if not self.entries and event != "begin":
-            self.write("", "begin", self._plan, at)
+            self.write("", "begin", self._bound.plan, at, asdict(self._bound))
         entry = Entry(swap, event, key, at, data or {})
-        line = _line(entry, self._last)
-        os.write(self._file, line)
-        os.fsync(self._file)
+        line = _line(entry, self.head.last)
+        found = hashlib.sha256(line).hexdigest()
+        try:
+            if self._is_closed:
+                raise OSError(errno.EIO, "it could not be cut back before")
+            if not self._hashes:
+                self._fill(self._room)
+            self._fill(self._end + len(line))
+            self._heads.write(Head(**{**asdict(self.head), "coming": found}))
+            self._put(line)
+        except OSError as error:
+            raise JournalError(
+                f"cannot write the journal `{self._path}`: {error.strerror}",
+                hint="nothing more was done in Azure; make room, and run the same command again",
+            ) from error
+        self._end += len(line)
+        self._hashes.append(found)
         self.entries.append(entry)
         self._by_swap.setdefault(swap, []).append(entry)
-        self._last = hashlib.sha256(line).hexdigest()
+        try:
+            self._heads.write(self.head)
+        except OSError as error:
+            # The line is there, and the head names it as coming: the next run takes both.
+            self._is_closed = True
+            raise JournalError(f"cannot keep the head of the journal: {error.strerror}") from error
 
     def of(self, swap: str) -> Sequence[Entry]:
         """Return the entries of a swap, the oldest first."""
         return self._by_swap.get(swap, [])
 
+    def _take_over(self) -> None:
+        content = self._path.read_bytes()
+        self.entries, self._hashes, self._end = _read(content, self._path)
+        self._size = len(content)
+        for entry in self.entries:
+            self._by_swap.setdefault(entry.swap, []).append(entry)
+        check_head(self._path, self._hashes, self._heads.read(), self._trusted)
+        if self.entries:
+            check_bound(self._path, self.entries[0], self._bound)
+        if content[self._end :].strip(_FILLER):
+            # What a kill cut short was not written.
+            self._cut()
 
-def read_journal(path: Path) -> list[Entry]:
-    """Return the entries of a journal without opening it for writing; none where there is no file."""
-    if not path.exists():
-        return []
-    content = path.read_bytes()
-    return _read(content[: content.rfind(b"\n") + 1], path)[0]
+    def _fill(self, size: int) -> None:
+        """Set space aside up to a size, in whole chunks, or leave the file as it was and raise OSError."""
+        if size <= self._size:
+            return
+        wanted = -(-size // _CHUNK) * _CHUNK
+        try:
+            self._write_at(self._size, _FILLER * (wanted - self._size))
+        except OSError:
+            os.ftruncate(self._file, self._size)
+            raise
+        self._size = wanted
+
+    def _put(self, line: bytes) -> None:
+        """Write a line over the filler, whole, or leave the file as it was and raise OSError."""
+        try:
+            self._write_at(self._end, line)
+        except OSError:
+            self._cut()
+            raise
+
+    def _cut(self) -> None:
+        """Cut off what is behind the last whole line; where that fails the journal takes no line any more."""
+        try:
+            os.ftruncate(self._file, self._end)
+            os.fsync(self._file)
+            self._size = self._end
+        except OSError:
+            self._is_closed = True
+            raise
+
+    def _write_at(self, offset: int, content: bytes) -> None:
+        while content:
+            written = os.pwrite(self._file, content, offset)
+            if written <= 0:
+                raise OSError(errno.EIO, "the disk takes nothing")
+            offset, content = offset + written, content[written:]
+        os.fsync(self._file)
+
+
+def _keep_name(path: Path) -> None:
+    """Force the name of a new file to the disk: a head that outlives its journal would refuse all that follows."""
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def read_journal(path: Path, heads: Heads | None = None) -> list[Entry]:
+    """Return the entries of a journal without opening it for writing; none where there is no file.
+
+    Raises:
+        InputError: A line was changed, or it does not end as the head says that is kept here, where one is.
+    """
+    content = path.read_bytes() if path.exists() else b""
+    entries, hashes, _ = _read(content, path)
+    head = heads.read() if heads is not None else None
+    if head is not None:
+        check_head(path, hashes, head, None)
+    return entries
+
+
+def bound_of(first: Entry) -> Bound:
+    """Return what the first line of a journal says that it belongs to."""
+    return Bound(**{name: str(first.data.get(name)) for name in Bound.__dataclass_fields__})
+
+
+def check_head(path: Path, hashes: Sequence[str], head: Head | None, trusted: str | None) -> None:
+    """See that a journal is the one that was written, to its end.
+
+    Raises:
+        InputError: It was cut or written anew, or nothing is known of it here.
+    """
+    if head is not None and not head.fits(hashes):
+        raise InputError(
+            f"the journal `{path}` is not the one that was written: it should have {head.lines} lines, the last of "
+            f"hash {head.last[:12] or 'none'}, and has {len(hashes)}",
+            hint=_DAMAGED,
+        )
+    if trusted is not None and trusted not in (hashes if head is not None else hashes[-1:]):
+        raise InputError(f"the journal `{path}` does not end with the line of hash {trusted[:12]}", hint=_DAMAGED)
+    if hashes and head is None and trusted is None:
+        raise InputError(
+            f"nothing is known here of the journal `{path}`, so it may have been cut or written anew",
+            hint="go on where it was written; or name the hash of its last line, as the last run said it: --head HASH; "
+            "or --signers FILE, where its head was signed",
+        )
+
+
+def check_bound(path: Path, first: Entry, bound: Bound) -> None:
+    """See that a journal belongs to this bundle, plan, tenant and cloud, or raise InputError."""
+    said = asdict(bound_of(first))
+    for name, ours in asdict(bound).items():
+        if said[name] != ours:
+            raise InputError(f"`{path}` is the journal of another {name}", hint="the folder was changed: restore it")
 
 
 def _line(entry: Entry, previous: str) -> bytes:
@@ -102,19 +266,33 @@ def _line(entry: Entry, previous: str) -> bytes:
     return (json.dumps(document, ensure_ascii=True, sort_keys=True, separators=(",", ":")) + "\n").encode()
 
 
-def _read(content: bytes, path: Path) -> tuple[list[Entry], str]:
-    entries, previous = [], ""
-    for number, line in enumerate(content.splitlines(keepends=True), 1):
+def _read(content: bytes, path: Path) -> tuple[list[Entry], list[str], int]:
+    """Return entries, the hash of each line, and where the last whole line ends."""
+    entries: list[Entry] = []
+    hashes: list[str] = []
+    end = 0
+    lines = content.rstrip(_FILLER).split(_FILLER) if content.strip(_FILLER) else []
+    for number, text in enumerate(lines, 1):
+        line, previous = text + _FILLER, hashes[-1] if hashes else ""
+        if not any(lines[number - 1 : -1]) and (_is_torn(lines[-1]) or end + len(line) > len(content)):
+            break
         try:
             document = json.loads(line)
             entry = Entry(*(document[name] for name in ("swap", "event", "key", "at", "data")))
             if document["prev"] != previous or _line(entry, previous) != line:
                 raise ValueError("it does not follow from the line before")
         except (ValueError, KeyError, TypeError) as error:
-            raise InputError(
-                f"line {number} of the journal `{path}` was changed: {error}",
-                hint="the way back rests on it: restore the file, or compare Azure with the plan by hand",
-            ) from None
+            raise InputError(f"line {number} of the journal `{path}` was changed: {error}", hint=_DAMAGED) from None
         entries.append(entry)
-        previous = hashlib.sha256(line).hexdigest()
-    return entries, previous
+        hashes.append(hashlib.sha256(line).hexdigest())
+        end += len(line)
+    return entries, hashes, end
+
+
+def _is_torn(text: bytes) -> bool:
+    """Return whether a last line is a part of one: the beginning of a JSON object is never one itself."""
+    try:
+        json.loads(text)
+    except ValueError:
+        return True
+    return False

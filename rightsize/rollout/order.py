@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rightsize.model.errors import GateError
@@ -12,13 +12,12 @@ from rightsize.model.nouns import RoleDefinition
 from rightsize.model.role_forms import to_arm
 from rightsize.rbac.assignment_ids import assignment_id
 from rightsize.rbac.text import fold
-from rightsize.rollout.bundle import Bundle, Held, LeftOut, Rules, Swap, whole_seconds
+from rightsize.rollout.bundle import DEFAULT_ORDER, Bundle, Held, LeftOut, Order, Rules, Swap, whole_seconds
+from rightsize.rollout.limits import MOST_CUSTOM_ROLES, home_of, most_at
+from rightsize.rollout.owners import OWNER, Owner, owners_to_keep
 from rightsize.rules.tables import rows_of
 
 _NAMESPACE = uuid.UUID("2f0a4c9e-6f0b-5d51-9c0e-5a7f0f6f7f21")
-_OWNER = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"
-_MOST_A_SUBSCRIPTION, _MOST_A_GROUP = 4000, 500
-"""Assignments that Azure allows (Microsoft Learn: Troubleshoot Azure RBAC limits)."""
 
 Row = Mapping[str, Any]
 
@@ -31,11 +30,19 @@ class Tenant:
         assignments: Rows of `role_assignments`, in every state.
         members: Members of each group, nested ones included.
         types: Type of each principal, by id.
+        enabled: Principals known to be enabled, and not deleted.
+        disabled: Principals known to be disabled or deleted.
+        roles: Custom roles of the tenant, by folded GUID.
+        tree: Parent of each folded management group and subscription.
     """
 
     assignments: Sequence[Row]
     members: Mapping[str, frozenset[str]]
     types: Mapping[str, str]
+    enabled: frozenset[str] = frozenset()
+    disabled: frozenset[str] = frozenset()
+    roles: Mapping[str, RoleDefinition] = field(default_factory=dict)
+    tree: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -59,9 +66,7 @@ def make_bundle(
     tenant: Tenant,
     *,
     emergency: Collection[str],
-    canaries: Collection[str] = (),
-    wave_size: int = 25,
-    only: Collection[str] = (),
+    order: Order = DEFAULT_ORDER,
 ) -> Bundle:
     """Order a plan.
 
@@ -71,9 +76,7 @@ def make_bundle(
         roles: The roles that it brings, by GUID.
         tenant: The tenant that it was verified against.
         emergency: Emergency access accounts; what they or their groups hold is left alone.
-        canaries: Principals that go first, in wave 1.
-        wave_size: Swaps of each later wave.
-        only: Proposals that are accepted; all of them where none is named.
+        order: Who goes first, how large a wave is, and which proposals are accepted.
 
     Raises:
         GateError: The assignments that come would not fit into Azure's limits beside those that are there.
@@ -83,11 +86,13 @@ def make_bundle(
         for row in tenant.assignments
         if row["state"] in ("active", "eligible")
     }
-    parts, left = _parts(plan, held, tenant, set(map(fold, only)))
+    parts, left = _parts(plan, held, tenant, set(map(fold, order.only)))
     parts, left = _leave_out(parts, left, tenant, held, frozenset(map(fold, emergency)))
-    swaps = _swaps(parts, roles, set(map(fold, canaries)), tenant, wave_size)
+    swaps = _swaps(parts, roles, set(map(fold, order.canaries)), tenant, order.wave_size)
     _check_room(swaps, held)
     needed = {role for swap in swaps for role in swap.roles}
+    _check_roles(needed, tenant)
+    old = {gone.role for swap in swaps for gone in swap.removes} & tenant.roles.keys()
     return Bundle(
         plan=plan_hash,
         emergency=tuple(sorted(map(fold, emergency))),
@@ -96,6 +101,8 @@ def make_bundle(
             sorted((LeftOut(key, why) for key, why in left.items()), key=lambda one: one.role_assignment_id)
         ),
         roles={role: to_arm(roles[role]) for role in sorted(needed)},
+        old_roles={role: to_arm(tenant.roles[role]) for role in sorted(old)},
+        order=replace(order, canaries=tuple(sorted(order.canaries)), only=tuple(sorted(order.only))),
     )
 
 
@@ -174,8 +181,8 @@ def _leave_out(
             left[key] = "it comes from a scope above or from a group, and is changed there"
         elif row["condition"] and any(made.condition != row["condition"] for made in part.creates.values()):
             left[key] = "what comes for it does not carry its condition"
-    for key in _last_owners(parts, held, left):
-        left[key] = "nobody else would be owner of the subscription"
+    for key in _last_owners(parts, held, left, tenant):
+        left[key] = "nobody else would be an enabled, permanent and unconditional owner of a subscription"
     while True:
         # What is removed because another assignment covers it stays where that one is not changed as planned.
         open_ = {key for key, part in parts.items() if key not in left and part.rests_on & (left.keys() & parts.keys())}
@@ -184,19 +191,28 @@ def _leave_out(
         left |= dict.fromkeys(open_, "it rests on an assignment that is left out")
 
 
-def _last_owners(parts: Mapping[str, _Part], held: Mapping[str, Row], left: Mapping[str, str]) -> list[str]:
-    kept: dict[str, int] = {}
-    going: dict[str, list[str]] = {}
-    for key, row in held.items():
-        scope = fold(str(row["scope"]))
-        is_owner = row["state"] == "active" and fold(str(row["role_definition_id"])) == _OWNER
-        if not is_owner or scope.count("/") != 2:
-            continue
-        if key in parts and key not in left and row["condition"] is None and row["end_on"] is None:
-            going.setdefault(scope, []).append(key)
-        elif row["end_on"] is None:
-            kept[scope] = kept.get(scope, 0) + 1
-    return [min(keys) for scope, keys in going.items() if not kept.get(scope)]
+def _last_owners(
+    parts: Mapping[str, _Part], held: Mapping[str, Row], left: Mapping[str, str], tenant: Tenant
+) -> set[str]:
+    owners = [
+        Owner(
+            key,
+            fold(str(row["scope"])).rstrip("/") or "/",
+            fold(str(row["principal_id"])),
+            row["state"] == "active" and row["condition"] is None and row["end_on"] is None,
+        )
+        for key, row in held.items()
+        if fold(str(row["role_definition_id"])) == OWNER
+    ]
+    known = {fold(place) for place in tenant.tree} | {one.scope for one in owners}
+    return owners_to_keep(
+        owners,
+        parts.keys() - left.keys(),
+        enabled=tenant.enabled,
+        members=tenant.members,
+        tree=tenant.tree,
+        subscriptions={place for place in known if place.startswith("/subscriptions/") and place.count("/") == 2},
+    )
 
 
 def _swaps(
@@ -222,6 +238,7 @@ def _swaps(
                 removes=tuple(_removed(parts[key].row, tenant) for key in keys),
                 roles=tuple(sorted({made.role for made in creates.values()} & roles.keys())),
                 wait=max((_wait(made, roles.get(made.role)) for made in creates.values()), default=0),
+                wait_back=max(_wait(_removed(parts[key].row, tenant), None) for key in keys),
                 risk=max(part.risk for part in members),
                 covered=sum(part.covered for part in members),
                 blind=sum(part.blind for part in members),
@@ -233,19 +250,14 @@ def _swaps(
     first = [swap for swap in found if canaries & {fold(one.principal_id) for one in swap.removes}]
     rest = sorted((swap for swap in found if swap not in first), key=lambda swap: (swap.risk, swap.id))
     start = 2 if first else 1
-    waved = [_in_wave(swap, 1) for swap in first]
-    waved += [_in_wave(swap, start + number // max(wave_size, 1)) for number, swap in enumerate(rest)]
+    waved = [replace(swap, wave=1) for swap in first]
+    waved += [replace(swap, wave=start + number // max(wave_size, 1)) for number, swap in enumerate(rest)]
     return sorted(waved, key=lambda swap: (swap.wave, swap.id))
 
 
 def _longer(one: Held, other: Held) -> Held:
     """Return of two of the same assignment the one that ends later, or never."""
     return max(one, other, key=lambda held: (held.until is None, held.until or ""))
-
-
-def _in_wave(swap: Swap, wave: int) -> Swap:
-    fields = {name: getattr(swap, name) for name in swap.__dataclass_fields__}
-    return Swap(**{**fields, "wave": wave})
 
 
 def _hang_together(parts: Mapping[str, _Part]) -> list[list[str]]:
@@ -302,23 +314,28 @@ def _check_room(swaps: Sequence[Swap], held: Mapping[str, Row]) -> None:
     taken: dict[str, int] = {}
     # Eligible assignments do not count (Microsoft Learn: Troubleshoot Azure RBAC limits).
     for row in (row for row in held.values() if row["state"] == "active"):
-        home = _home(str(row["scope"]))
+        home = home_of(str(row["scope"]))
         taken[home] = taken.get(home, 0) + 1
     for wave in sorted({swap.wave for swap in swaps}):
         members = [swap for swap in swaps if swap.wave == wave]
         for made in (made for swap in members for made in swap.creates if made.state == "active"):
-            taken[_home(made.scope)] = taken.get(_home(made.scope), 0) + 1
+            taken[home_of(made.scope)] = taken.get(home_of(made.scope), 0) + 1
         for home, number in sorted(taken.items()):
-            most = _MOST_A_SUBSCRIPTION if home.startswith("/subscriptions/") else _MOST_A_GROUP
+            most = most_at(home)
             if number > most:
                 raise GateError(
                     f"wave {wave} would bring `{home}` to {number} assignments, and Azure allows {most}",
                     hint="smaller waves need less room: --wave-size; or bring in fewer proposals: --proposal",
                 )
         for gone in (gone for swap in members for gone in swap.removes if gone.state == "active"):
-            taken[_home(gone.scope)] -= 1
+            taken[home_of(gone.scope)] -= 1
 
 
-def _home(scope: str) -> str:
-    parts = fold(scope).split("/")
-    return "/".join(parts[:3]) if parts[1:2] == ["subscriptions"] else fold(scope)
+def _check_roles(needed: set[str], tenant: Tenant) -> None:
+    """Raise GateError where new roles pass what Azure allows beside those that are there."""
+    number = len(needed | tenant.roles.keys())
+    if needed - tenant.roles.keys() and number > MOST_CUSTOM_ROLES:
+        raise GateError(
+            f"there would be {number} custom roles, and Azure allows {MOST_CUSTOM_ROLES}",
+            hint="delete roles that nobody holds, or bring in fewer proposals: --proposal",
+        )

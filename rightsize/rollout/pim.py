@@ -18,7 +18,7 @@ from urllib.parse import parse_qs, quote
 
 from rightsize.rbac.assignment_ids import role_path
 from rightsize.rbac.text import fold
-from rightsize.rollout.bundle import whole_seconds
+from rightsize.rollout.bundle import Held, whole_seconds
 from rightsize.rollout.rest import RefusalError, Rest, SettlingError
 
 _VERSION = "2020-10-01"
@@ -80,10 +80,10 @@ class Pim:
             if self._instance(url) is None:
                 raise
 
-    def remove(self, url: str) -> None:
-        """Ask for the end of an assignment; one that is not there has ended."""
+    def remove(self, url: str) -> bool:
+        """Ask for the end of an assignment; return whether there was one."""
         if self._instance(url) is None:
-            return
+            return False
         place, _, principal, role = _parts(url)
         body = {
             "principalId": principal,
@@ -96,6 +96,8 @@ class Pim:
         except RefusalError:
             if self._instance(url) is not None:
                 raise
+            return False
+        return True
 
     def is_activated(self, url: str) -> bool:
         """Return whether somebody has activated an eligible assignment at the moment: removing it ends that, too."""
@@ -130,6 +132,41 @@ class Pim:
             raise SettlingError(error.reason) from error
         if not same_rules(self.rules(scope, role), rules):
             raise SettlingError(f"the rules of role {role} at {scope} do not read back as they were set")
+
+    def ends(self, scope: str, role: str, held: Held) -> bool:
+        """Return whether an active assignment of this role to this principal at this scope is one that ends."""
+        wanted = f"principalId eq '{held.principal_id}' and roleDefinitionId eq '{role_path(scope, role)}'"
+        return any(_is_at(one, scope) for one in self._ending(scope, wanted))
+
+    def ending_of(self, principal: str, scope: str, before: dt.datetime) -> set[tuple[str, str]]:
+        """Return folded scope and role of the active assignments of a principal, also by groups, that end by then."""
+        found = self._ending(scope, f"assignedTo('{principal}')")
+        return {
+            (fold(str(one.get("scope")).rstrip("/")), _last(one.get("roleDefinitionId")))
+            for one in found
+            if has_ended(one, before)
+        }
+
+    def ending_holders(self, scope: str, role: str) -> set[tuple[str, str]]:
+        """Return folded scope and principal of the active assignments of a role at and below a scope that end."""
+        found = self._ending(scope, f"roleDefinitionId eq '{role_path(scope, role)}'")
+        return {
+            (fold(str(one.get("scope")).rstrip("/")), fold(str(one.get("principalId"))))
+            for one in found
+            if _last(one.get("roleDefinitionId")) == fold(role)
+        }
+
+    def _ending(self, scope: str, wanted: str) -> list[Mapping[str, Any]]:
+        url = f"{_base(scope)}{_PROVIDER}{_ASSIGNMENT}ScheduleInstances"
+        try:
+            found = list(self._rest.pages(url, _VERSION, f"$filter={quote(wanted)}"))
+        except RefusalError as error:
+            # Without its licence nothing is activated, and nothing ends.
+            if "licen" in fold(error.code) or "premium" in fold(error.code):
+                return []
+            raise
+        said = [one.get("properties") or {} for one in found]
+        return [one for one in said if one.get("endDateTime") or fold(str(one.get("assignmentType"))) == "activated"]
 
     def holders(self, scope: str, role: str) -> set[str]:
         """Return who holds a role at just this scope through Privileged Identity Management, folded."""
@@ -176,7 +213,8 @@ class Pim:
         if fold(status) in _REFUSED:
             raise RefusalError(f"the request for {url} ended as `{status}`", status)
         if fold(status) in _UNDECIDED:
-            raise RefusalError(f"the request for {url} waits for somebody's approval", status)
+            asked = name.rsplit("/", 1)[-1]
+            raise RefusalError(f"request {asked} waits for somebody's approval: cancel it, or it may come true", status)
 
 
 def same_rules(ours: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> bool:

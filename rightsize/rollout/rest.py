@@ -25,6 +25,15 @@ _SETTLING = {
     "activedurationtooshort": _LATER,
 }
 
+# A subscription that the caller cannot see answers 404 to every question below it (ARM): it is not gone.
+_UNSEEN = frozenset(("subscriptionnotfound", "invalidsubscriptionid", "invalidauthenticationtokentenant"))
+# A 404 that speaks of where the thing would be, and not of the thing itself.
+_SCOPE_MISSING = frozenset(("resourcegroupnotfound", "resourcenotfound", "parentresourcenotfound"))
+# 404s of the thing itself (REST reference of Microsoft.Authorization); any other says nothing of it.
+_THING_MISSING = frozenset(
+    ("", "notfound", "roleassignmentnotfound", "roledefinitionnotfound", "roledefinitiondoesnotexist")
+)
+
 
 class RefusalError(Exception):
     """Azure says no, and will say so again; `reason` is for a person."""
@@ -33,6 +42,20 @@ class RefusalError(Exception):
         super().__init__(reason)
         self.reason = reason
         self.code = code
+
+
+class ScopeGoneError(RefusalError):
+    """The scope of an assignment is not there any more, and whatever was assigned there went with it."""
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(f"the scope {scope} is not there any more", "ScopeGone")
+
+
+class UnseenError(RefusalError):
+    """A subscription answers as if it were not there: it may be in another tenant, hidden, or deleted."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason, "SubscriptionNotFound")
 
 
 class SettlingError(Exception):
@@ -52,11 +75,23 @@ class Rest:
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
 
+    @property
+    def lost(self) -> int:
+        """How many tries have ended without a good answer so far; each may have been heard."""
+        return self._exchange.tally.failed
+
     def get(self, url: str, version: str) -> dict[str, Any] | None:
-        """Return a thing, or None where there is none."""
+        """Return a thing, or None where Azure says of the thing itself that it is not there.
+
+        Raises:
+            UnseenError: Its subscription is not seen.
+            ScopeGoneError: Azure says that the scope is not there.
+        """
         try:
             return self._exchange.ask(Request("arm", f"{url}?api-version={version}"), _object)
-        except AbsentError:
+        except AbsentError as error:
+            if fold(error.code) not in _THING_MISSING:
+                raise _missing(error, url) from error
             return None
         except (RefusedError, UnsettledError) as error:
             raise _final(error) from error
@@ -67,7 +102,9 @@ class Rest:
         for _ in range(_MOST_PAGES):
             try:
                 document = self._exchange.ask(Request("arm", asked, is_next=is_next), _object)
-            except (RefusedError, AbsentError, UnsettledError) as error:
+            except AbsentError as error:
+                raise _missing(error, url) from error
+            except (RefusedError, UnsettledError) as error:
                 raise _final(error) from error
             yield from document.get("value") or []
             if not document.get("nextLink"):
@@ -78,7 +115,10 @@ class Rest:
     def write(
         self, url: str, version: str, method: Literal["PUT", "PATCH", "DELETE"], body: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
-        """Make, change or delete a thing, and return what Azure answers; what is not there is deleted."""
+        """Make, change or delete a thing, and return what Azure answers.
+
+        A DELETE answers with what was deleted; with nothing (204) where there was nothing to delete.
+        """
         request = Request(
             "arm",
             f"{url}?api-version={version}",
@@ -90,11 +130,21 @@ class Rest:
         try:
             return self._exchange.ask(request, _taken)
         except AbsentError as error:
-            if method == "DELETE":
-                return {}
-            raise _final(error) from error
+            if method != "DELETE" or fold(error.code) not in _THING_MISSING:
+                raise _missing(error, url) from error
+            return {}
         except (RefusedError, UnsettledError) as error:
             raise _final(error) from error
+
+
+def _missing(error: AbsentError, url: str) -> Exception:
+    """Return what a 404 means that does not speak of the thing that was asked for."""
+    code = fold(error.code)
+    if code in _UNSEEN:
+        return UnseenError(error.reason)
+    if code in _SCOPE_MISSING:
+        return ScopeGoneError(url.partition("/providers/Microsoft.Authorization/")[0])
+    return _final(error)
 
 
 def _final(error: FaultError) -> Exception:

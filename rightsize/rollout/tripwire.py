@@ -17,10 +17,13 @@ from rightsize.rbac.permissions import Reading
 from rightsize.rbac.scopes import is_within, parse_scope
 from rightsize.rbac.text import fold
 from rightsize.rollout.bundle import Held, Swap
-from rightsize.rollout.engine import State, state_of
 from rightsize.rollout.journal import Entry
+from rightsize.rollout.steps import State, state_of
 
-Watch = Literal["open", "begun", "failed", "rolling_back", "rolled_back", "watching", "tripped", "blind", "closed"]
+Watch = Literal[
+    "open", "begun", "failed", "stopped", "rolling_back", "rolled_back", "scope_gone",
+    "watching", "tripped", "blind", "closed",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +94,7 @@ def standing_of(swap: Swap, entries: Sequence[Entry], seen: Seen, *, watch_days:
     """
     state: State = state_of(entries)
     since = next((dt.datetime.fromisoformat(one.at) for one in entries if one.event == "done"), None)
-    reason = next((str(one.data.get("reason")) for one in entries if one.event == "failed"), None)
+    reason = next((str(one.data.get("reason")) for one in entries if one.event in ("failed", "stopped")), None)
     if state != "done" or since is None:
         return Standing(swap.id, swap.wave, state if state != "done" else "begun", since, 0, (), reason)
     refused = tuple(one for one in seen.refusals if _tripped(swap, one, since, seen))

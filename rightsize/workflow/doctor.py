@@ -25,15 +25,18 @@ ROLE_NAME = "rightsize collector"
 ROLLOUT_ROLE_NAME = "rightsize rollout"
 _ROLLOUT_ACTIONS = (
     "Microsoft.Authorization/locks/read",
+    "Microsoft.Authorization/roleAssignmentScheduleInstances/read",
     "Microsoft.Authorization/roleAssignments/delete",
     "Microsoft.Authorization/roleAssignments/read",
     "Microsoft.Authorization/roleAssignments/write",
     "Microsoft.Authorization/roleDefinitions/delete",
     "Microsoft.Authorization/roleDefinitions/read",
     "Microsoft.Authorization/roleDefinitions/write",
+    "Microsoft.Management/managementGroups/read",
+    "Microsoft.Resources/subscriptions/read",
+    "Microsoft.Resources/subscriptions/resourceGroups/read",
 )
 _MANAGED_ACTIONS = (
-    "Microsoft.Authorization/roleAssignmentScheduleInstances/read",
     "Microsoft.Authorization/roleAssignmentScheduleRequests/write",
     "Microsoft.Authorization/roleEligibilityScheduleInstances/read",
     "Microsoft.Authorization/roleEligibilityScheduleRequests/write",

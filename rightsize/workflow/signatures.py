@@ -1,6 +1,6 @@
-"""Signatures of a plan, by the tools that people have keys for: OpenSSH's `ssh-keygen -Y`, and minisign.
+"""Signatures of small files, by the tools that people have keys for: OpenSSH's `ssh-keygen -Y`, and minisign.
 
-What is signed is the chain of hashes beside the plan, and so everything that it stands for.
+Of a plan the chain of hashes beside it is signed, and so everything that it stands for.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from rightsize.workflow.plan_folder import plan_file
 from rightsize.workflow.text_files import read_bytes
 
 NAMESPACE = "rightsize-plan"
-SSH, MINISIGN = f"{CHAIN}.sig", f"{CHAIN}.minisig"
+_SSH, _MINISIGN = ".sig", ".minisig"
 _STDERR = 2
 _MINISIGN_KEY = b"untrusted comment:"
 
@@ -32,48 +32,83 @@ def sign_plan(plan: Path, key: Path) -> Path:
     folder = plan_file(plan).parent
     if read_chain(folder) is None:
         raise InputError(f"`{folder}` has no `{CHAIN}`", hint="write the plan anew with `rightsize propose`")
+    made = sign_file(folder / CHAIN, key, NAMESPACE)
+    note_file(folder, made.name)
+    return made
+
+
+def sign_file(file: Path, key: Path, namespace: str) -> Path:
+    """Sign a file, and return the signature's file, which stands beside it.
+
+    Args:
+        file: The file.
+        key: A key of OpenSSH, or of minisign.
+        namespace: What OpenSSH's signature is for, so that it serves for nothing else.
+
+    Raises:
+        InputError: There is no such key.
+        UsageError: The tool is not installed, or refuses the key.
+    """
     is_minisign = read_bytes(key).startswith(_MINISIGN_KEY)
-    made = folder / (MINISIGN if is_minisign else SSH)
+    made = _beside(file, _MINISIGN if is_minisign else _SSH)
     made.unlink(missing_ok=True)  # ssh-keygen would ask before it writes over one
     if is_minisign:
-        _sign(["minisign", "-S", "-s", str(key), "-m", str(folder / CHAIN), "-x", str(made)])
+        _sign(["minisign", "-S", "-s", str(key), "-m", str(file), "-x", str(made)])
     else:
-        _sign(["ssh-keygen", "-Y", "sign", "-q", "-f", str(key), "-n", NAMESPACE, str(folder / CHAIN)])
-    note_file(folder, made.name)
+        _sign(["ssh-keygen", "-Y", "sign", "-q", "-f", str(key), "-n", namespace, str(file)])
     return made
 
 
 def signature_of(folder: Path) -> str | None:
     """Return the name of a signature that stands beside a plan, unchecked, or None."""
-    return next((name for name in (SSH, MINISIGN) if (folder / name).is_file()), None)
+    names = (f"{CHAIN}{suffix}" for suffix in (_SSH, _MINISIGN))
+    return next((name for name in names if (folder / name).is_file()), None)
 
 
 def check_signature(folder: Path, signers: Path, signer: str | None = None) -> str:
-    """Return who signed a plan, as the file of signers calls them.
+    """Return who signed a plan, as the file of signers calls them; see `check_file`.
 
     Args:
         folder: The plan folder; its chain has been read.
         signers: OpenSSH's file of allowed signers (ssh-keygen(1)), or a public key of minisign.
         signer: Whose signature it has to be, in the first of these; anybody's of the file without it.
+    """
+    hint = "`rightsize plan sign PLAN --key FILE` does that"
+    return check_file(folder / CHAIN, signers, signer, namespace=NAMESPACE, what="the plan", hint=hint)
+
+
+def check_file(file: Path, signers: Path, signer: str | None, *, namespace: str, what: str, hint: str) -> str:
+    """Return who signed a file, as the file of signers calls them.
+
+    Args:
+        file: The file; its signature stands beside it.
+        signers: OpenSSH's file of allowed signers (ssh-keygen(1)), or a public key of minisign.
+        signer: Whose signature it has to be, in the first of these; anybody's of the file without it.
+        namespace: What OpenSSH's signature has to be for.
+        what: What the file is, for people.
+        hint: How it is signed.
 
     Raises:
         GateError: It is not signed, or not by them.
         UsageError: The tool is not installed.
     """
-    chain = folder / CHAIN
     is_minisign = read_bytes(signers).startswith(_MINISIGN_KEY)
-    made = folder / (MINISIGN if is_minisign else SSH)
-    if not made.is_file() or not chain.is_file():
-        raise GateError("the plan is not signed", hint="`rightsize plan sign PLAN --key FILE` does that")
+    made = _beside(file, _MINISIGN if is_minisign else _SSH)
+    if not made.is_file() or not file.is_file():
+        raise GateError(f"{what} is not signed", hint=hint)
     if is_minisign:
-        _check(["minisign", "-V", "-q", "-p", str(signers), "-m", str(chain), "-x", str(made)])
+        _check(["minisign", "-V", "-q", "-p", str(signers), "-m", str(file), "-x", str(made)], what)
         return str(signers)
     if signer is None:
-        found = _check(["ssh-keygen", "-Y", "find-principals", "-s", str(made), "-f", str(signers)])
+        found = _check(["ssh-keygen", "-Y", "find-principals", "-s", str(made), "-f", str(signers)], what)
         signer = found.splitlines()[0].strip() if found.strip() else ""
-    words = ["-f", str(signers), "-I", signer, "-n", NAMESPACE, "-s", str(made)]
-    _check(["ssh-keygen", "-Y", "verify", *words], read_bytes(chain))
+    words = ["-f", str(signers), "-I", signer, "-n", namespace, "-s", str(made)]
+    _check(["ssh-keygen", "-Y", "verify", *words], what, read_bytes(file))
     return signer
+
+
+def _beside(file: Path, suffix: str) -> Path:
+    return file.with_name(f"{file.name}{suffix}")
 
 
 def _sign(command: list[str]) -> None:
@@ -86,14 +121,14 @@ def _sign(command: list[str]) -> None:
         raise UsageError(f"`{command[0]}` cannot sign: {_first(done.stderr)}")
 
 
-def _check(command: list[str], content: bytes | None = None) -> str:
+def _check(command: list[str], what: str, content: bytes | None = None) -> str:
     try:
         done = subprocess.run(command, input=content, capture_output=True, check=False)  # noqa: S603
     except OSError:
         raise _missing(command[0]) from None
     if done.returncode != 0:
         said = _first(done.stderr + b"\n" + done.stdout)
-        raise GateError(f"the signature of the plan does not hold: {said}", hint="do not apply it")
+        raise GateError(f"the signature of {what} does not hold: {said}", hint="do not apply it")
     return done.stdout.decode(errors="replace")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,14 @@ class VerifyResult:
     notes: list[str]
 
 
-def verify_plan(db: Path, path: Path, *, signers: Path | None = None, signer: str | None = None) -> VerifyResult:
+def verify_plan(
+    db: Path,
+    path: Path,
+    *,
+    signers: Path | None = None,
+    signer: str | None = None,
+    removed: Collection[str] = (),
+) -> VerifyResult:
     """Prove a plan against the store, look that its folder is what its chain of hashes says, and who signed that.
 
     Args:
@@ -63,6 +70,7 @@ def verify_plan(db: Path, path: Path, *, signers: Path | None = None, signer: st
         path: The plan folder, or its `plan.json`.
         signers: Whose signature is asked for, as `workflow.signatures` takes it; None where nobody's is.
         signer: Which one of them.
+        removed: Assignments that a rollout of this same plan has removed: that they are gone changes nothing.
 
     Raises:
         InputError: There is no plan, it is not what a plan is, its role files are missing or altered, or its folder
@@ -79,7 +87,7 @@ def verify_plan(db: Path, path: Path, *, signers: Path | None = None, signer: st
         beyond = verify_parts(store.table, plan)
         linked = chain.answer(digest_content(store), store.table("loads")) if chain is not None else None
     found = verify(plan, roles, inputs)
-    found = replace(found, changes=(*found.changes, *beyond))
+    found = _without(replace(found, changes=(*found.changes, *beyond)), frozenset(map(fold, removed)))
     names = _names(inputs)
     return VerifyResult(
         document={**_document(found, names), "chain": linked, "signed_by": signed_by},
@@ -89,6 +97,13 @@ def verify_plan(db: Path, path: Path, *, signers: Path | None = None, signer: st
         summary=f"{len(found.proofs)} changes proved, {found.replay['allowed']} calls of {found.window.first_day} to "
         f"{found.window.last_day} allowed, {found.replay['needs_activation']} need an activation",
     )
+
+
+def _without(found: Verification, removed: frozenset[str]) -> Verification:
+    """Leave out what is said of assignments that were removed as planned."""
+    changes = [one for one in found.changes if one.change != "gone" or one.id not in removed]
+    proofs = [one for one in found.proofs if one.role_assignment_id not in removed]
+    return replace(found, changes=tuple(changes), proofs=tuple(proofs))
 
 
 def _notes(linked: Mapping[str, Any] | None, signed_by: str | None, signature: str | None) -> list[str]:

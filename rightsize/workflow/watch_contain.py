@@ -15,6 +15,7 @@ from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.naming import resolve_principal
 from rightsize.model.errors import InputError, RightsizeError
 from rightsize.model.plan import ProposalKind
+from rightsize.rollout.bundle import Order
 from rightsize.rules.watched import SEVERITIES
 from rightsize.store.connection import open_store
 from rightsize.store.watching import SEEN, Pass, Touched, commit_pass, read_seen, watched_until
@@ -196,7 +197,9 @@ def _contain(
             # A pass that was cut has put it there, and it may have begun.
             return f"{text}; handed on to {queue}", result
         try:
-            plan_rollout(db, folder, queue, emergency=_ids(db, rules.emergency_accounts))
+            # A containment takes access away on purpose, and not for want of use: its window decides nothing.
+            order = Order(accepts_short_window=True)
+            plan_rollout(db, folder, queue, emergency=_ids(db, rules.emergency_accounts), order=order)
         except RightsizeError as error:
             reason = error.message
         else:

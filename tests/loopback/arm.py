@@ -69,6 +69,7 @@ class Arm:
             (r"/subscriptions/[^/]+", self._subscription),
             (r"/subscriptions/[^/]+/resources", self._resources),
             (r"/subscriptions/[^/]+/resourcegroups", self._resource_groups),
+            (r"/subscriptions/[^/]+/resourcegroups/[^/]+", self._resource_group),
             (r"/providers/microsoft\.authorization/provideroperations(/[^/]+)?", self._operations),
             (r"/providers/microsoft\.management/getentities", self._entities),
             (r"/providers/microsoft\.management/managementgroups", self._management_groups),
@@ -89,6 +90,9 @@ class Arm:
             if f"/subscriptions/{parts[2]}".lower() not in known:
                 text = f"The subscription '{parts[2]}' could not be found."
                 raise RefusalError(arm_error(404, "SubscriptionNotFound", text))
+        group = "/".join(parts[:5]).lower()
+        if group in self._content.gone_groups:
+            raise RefusalError(arm_error(404, "ResourceGroupNotFound", f"Resource group '{group}' could not be found."))
 
     def _page(self, request: Request, items: Sequence[Any]) -> Answer:
         return page(request, items, self._size)
@@ -126,6 +130,10 @@ class Arm:
             for group in sorted(ids) if group.lower().startswith(scope)
         ]  # fmt: skip
         return self._page(request, groups)
+
+    def _resource_group(self, request: Request, _: re.Match[str]) -> Answer:
+        name = request.path.rsplit("/", 1)[-1]
+        return Answer(document={"id": request.path, "name": name, "type": "Microsoft.Resources/resourceGroups"})
 
     def _operations(self, request: Request, found: re.Match[str]) -> Answer:
         documents = self._content.provider_operations
@@ -187,6 +195,8 @@ class Arm:
             named = [item for item in listing if item["name"].lower() == name.lower()]
             code = kind[0].upper() + kind[1:-1] + "NotFound"
             return Answer(document=named[0]) if named else arm_error(404, code, f"'{name}' is not found.")
+        if kind == "locks":
+            return self._page(request, [one for one in listing if one["id"].lower().startswith(f"{scope.lower()}/")])
         found = self._filtered(request, kind, scope, listing)
         return self._page(request, filtered(found, text) if kind.endswith("scheduleinstances") else found)
 
@@ -201,10 +211,11 @@ class Arm:
             "roleeligibilityscheduleinstances": content.eligibility_instances,
             "roleassignmentscheduleinstances": content.assignment_instances,
             "roleassignmentschedulerequests": content.assignment_requests,
+            "locks": content.locks,
         }
         empty = (
             "roleeligibilityschedulerequests roleeligibilityschedules roleassignmentschedules classicadministrators "
-            "rolemanagementpolicies rolemanagementpolicyassignments permissions locks policysetdefinitions"
+            "rolemanagementpolicies rolemanagementpolicyassignments permissions policysetdefinitions"
         )
         return listings.get(kind, [] if kind in empty.split() else None)
 

@@ -35,6 +35,10 @@ def write_role_object(content: Content, request: Request, scope: str, kind: str,
     if not _GUID.fullmatch(name):
         code = "InvalidRoleDefinitionId" if kind == "roledefinitions" else "InvalidRoleAssignmentId"
         return arm_error(400, code, f"The name '{name}' is not a valid GUID.")
+    locked = _lock_over(content, scope, request.method)
+    if locked:
+        text = f"The scope '{scope}' cannot perform the operation because following scope(s) are locked: '{locked}'."
+        return arm_error(409, "ScopeLocked", text)
     if request.method == "DELETE":
         return _delete_definition(content, name) if kind == "roledefinitions" else _delete_assignment(content, name)
     document = request.json()
@@ -44,6 +48,19 @@ def write_role_object(content: Content, request: Request, scope: str, kind: str,
     if kind == "roledefinitions":
         return _put_definition(content, scope, name, properties)
     return _put_assignment(content, scope, name, properties)
+
+
+def _lock_over(content: Content, scope: str, method: str) -> str | None:
+    """Return the scope of a lock at or above a scope that forbids a method there.
+
+    Source: Microsoft Learn, "Lock your Azure resources": CanNotDelete forbids the deletion of role assignments.
+    """
+    for lock in content.locks:
+        place = lock["id"].partition("/providers/Microsoft.Authorization/locks/")[0]
+        is_over = f"{scope.lower()}/".startswith(f"{place.lower()}/")
+        if is_over and (method == "DELETE" or lock["properties"]["level"] == "ReadOnly"):
+            return place
+    return None
 
 
 def _named(listing: list[Document], name: str) -> Document | None:

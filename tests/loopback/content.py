@@ -131,6 +131,19 @@ class Content:
         """Names of requests to Privileged Identity Management that were made here."""
         return set()
 
+    needs_approval = False
+    """Whether requests to Privileged Identity Management wait for somebody's approval."""
+
+    @cached_property
+    def locks(self) -> list[Document]:
+        """Locks: none until a test puts them there."""
+        return []
+
+    @cached_property
+    def gone_groups(self) -> set[str]:
+        """Resource groups that are not there any more, folded: none until a test says so."""
+        return set()
+
     @cached_property
     def pim_policies(self) -> dict[tuple[str, str], Document]:
         """Policies by folded scope and role, once they were asked for."""

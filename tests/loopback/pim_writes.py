@@ -7,6 +7,7 @@ roleManagementPolicies, 2020-10-01; the rules a policy has from the start are th
 from __future__ import annotations
 
 import copy
+import datetime as dt
 import re
 import uuid
 from typing import TYPE_CHECKING, Any
@@ -49,7 +50,10 @@ def write_schedule(content: Content, request: Request, scope: str, kind: str, na
     role = [one for one in content.role_definitions if one["name"].lower() == _guid(asked["roleDefinitionId"])]
     if not role:
         return arm_error(404, "RoleDefinitionDoesNotExist", "The specified role definition does not exist.")
-    listing.append(_instance(content, scope, kind, name, asked, is_eligible))
+    made = _instance(content, scope, kind, name, asked, is_eligible)
+    if content.needs_approval:
+        return _answer(content, scope, kind, name, asked, "PendingApproval")
+    listing.append(made)
     return _answer(content, scope, kind, name, asked, "Provisioned")
 
 
@@ -63,6 +67,13 @@ def _instance(content: Content, scope: str, kind: str, name: str, asked: Documen
     if end is None and next(one for one in rule if one["id"] == wanted)["isExpirationRequired"]:
         text = 'The following policy rules failed: ["ExpirationRule"]'
         raise RefusalError(arm_error(400, "RoleAssignmentRequestPolicyValidationFailed", text))
+    if end is not None and expiration["type"] == "AfterDateTime":
+        most = next(one for one in rule if one["id"] == wanted)["maximumDuration"]
+        lasts = dt.datetime.fromisoformat(end) - dt.datetime(2026, 10, 1, tzinfo=dt.UTC)
+        if lasts > dt.timedelta(days=int(most[1:-1]) + 1):
+            text = 'The following policy rules failed: ["ExpirationRule"]'
+            raise RefusalError(arm_error(400, "RoleAssignmentRequestPolicyValidationFailed", text))
+    _check_enabled(rule, wanted.replace("Expiration", "Enablement"))
     if not asked.get("justification"):
         text = 'The following policy rules failed: ["JustificationRule"]'
         raise RefusalError(arm_error(400, "RoleAssignmentRequestPolicyValidationFailed", text))
@@ -76,6 +87,15 @@ def _instance(content: Content, scope: str, kind: str, name: str, asked: Documen
         properties["assignmentType"] = "Assigned"
     of = kind.replace("requests", "instances")
     return {"id": f"{scope}/providers/Microsoft.Authorization/{of}/{name}", "name": name, "properties": properties}
+
+
+def _check_enabled(rules: list[Document], wanted: str) -> None:
+    """Refuse what a request to this service never has: a second factor of the caller, and a ticket."""
+    for one in (one for one in rules if one["id"] == wanted):
+        for name, failed in (("MultiFactorAuthentication", "MfaRule"), ("Ticketing", "TicketingRule")):
+            if name in one["enabledRules"]:
+                text = f'The following policy rules failed: ["{failed}"]'
+                raise RefusalError(arm_error(400, "RoleAssignmentRequestPolicyValidationFailed", text))
 
 
 def _answer(content: Content, scope: str, kind: str, name: str, asked: Document, status: str) -> Answer:
@@ -120,6 +140,7 @@ def default_rules(*, approval: bool = False, eligible: str | None = None) -> lis
          "isExpirationRequired": eligible is not None, "maximumDuration": eligible or "P365D", "target": target},
         {"id": "Expiration_Admin_Assignment", "ruleType": "RoleManagementPolicyExpirationRule",
          "isExpirationRequired": True, "maximumDuration": "P180D", "target": target},
+        {"id": "Enablement_Admin_Eligibility", "ruleType": "RoleManagementPolicyEnablementRule", "enabledRules": []},
         {"id": "Approval_EndUser_Assignment", "ruleType": "RoleManagementPolicyApprovalRule", "setting": setting},
         {"id": "Enablement_EndUser_Assignment", "ruleType": "RoleManagementPolicyEnablementRule",
          "enabledRules": ["Justification", *(["MultiFactorAuthentication"] if approval else [])]},

@@ -18,7 +18,8 @@ from rightsize.azure.wire import DroppedError, Request, Response
 from rightsize.rollout.arm import Arm
 from rightsize.rollout.bundle import Bundle, Held, Swap, kept_properties
 from rightsize.rollout.engine import Engine
-from rightsize.rollout.journal import Journal
+from rightsize.rollout.heads import Heads
+from rightsize.rollout.journal import Bound, Journal
 from tests.azure.hurried import Hurried
 from tests.loopback import wire
 from tests.loopback.arm_writes import write_role_object
@@ -29,6 +30,8 @@ RG = f"{SUB}/resourceGroups/rg"
 BROAD, NARROW = "b0000000-0000-0000-0000-000000000001", "c0000000-0000-0000-0000-000000000001"
 OWNER = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"
 START = "Microsoft.Compute/virtualMachines/start/action"
+TENANT = "7e000000-0000-0000-0000-000000000000"
+BOUND = Bound("bundle-hash", "plan-hash", TENANT, "https://arm.example")
 
 
 class Killed(BaseException):
@@ -65,7 +68,8 @@ def swap(number: int, wave: int = 1, **more: Any) -> Swap:
 
 def bundle_of(*swaps: Swap) -> Bundle:
     needed = {name for one in swaps for name in one.roles}
-    return Bundle("plan-hash", (guid(99, "d"),), swaps, (), {NARROW: role(NARROW, "Narrow", START)} if needed else {})
+    new = {NARROW: role(NARROW, "Narrow", START)} if needed else {}
+    return Bundle("plan-hash", (guid(99, "d"),), swaps, (), new, {BROAD: role(BROAD, "Broad", "*")})
 
 
 @dataclass
@@ -78,6 +82,19 @@ class Room:
     locks: list[dict[str, Any]] = field(default_factory=list)
     hidden: dict[str, int] = field(default_factory=dict)
     """How often something that is there is not shown yet, by the last part of its path."""
+    gone: set[str] = field(default_factory=set)
+    """Resource groups that are not there any more, folded."""
+    unseen: bool = False
+    """Whether the subscription answers as it does to whoever is signed in to another tenant."""
+    needs_approval: bool = False
+    """Whether requests to Privileged Identity Management wait for somebody's approval."""
+    groups: dict[str, set[str]] = field(default_factory=dict)
+    """Members of groups, for `assignedTo`."""
+    watched: tuple[Swap, ...] = ()
+    is_strict: bool = True
+    """Whether a loss ends the test at once."""
+    lost: list[str] = field(default_factory=list)
+    """Which swaps had neither all of the old nor all of the new access after which request."""
 
     def __post_init__(self) -> None:
         self.role_assignments: list[dict[str, Any]] = []
@@ -137,6 +154,8 @@ class Room:
         if fault in _FAULTS:
             return _FAULTS[fault]()
         answer = self._answer(request, unquote(parts.path), dict(parse_qsl(parts.query)))
+        if request.method != "GET":
+            self._look_for_losses(line)
         if fault == "kill after":
             raise Killed
         if fault == "drop after":
@@ -146,8 +165,41 @@ class Room:
     def renew(self) -> None:
         """There is no token."""
 
+    def watch(self, bundle: Bundle) -> Room:
+        """Note from now on every moment at which somebody has neither the old access nor the plan's."""
+        self.watched = bundle.swaps
+        return self
+
+    def _look_for_losses(self, line: str) -> None:
+        roles = {one["name"] for one in self.role_definitions}
+        for one in self.watched:
+            if any(one.id in said for said in self.lost) or (self.gone and self._is_gone(one)):
+                continue
+            if not any(all(self._has(held, roles) for held in side) for side in (one.removes, one.creates)):
+                self.lost.append(f"{one.id} after {line}")
+                assert not self.is_strict, f"somebody lost access: {self.lost[-1]}"
+
+    def _is_gone(self, one: Swap) -> bool:
+        return any(held.scope.lower() in self.gone for held in (*one.removes, *one.creates))
+
+    def _has(self, held: Held, roles: set[str]) -> bool:
+        listing = self._listing(held.url) if held.is_managed else self.role_assignments
+        return held.role in roles and any(
+            (one["properties"]["principalId"], one["properties"]["roleDefinitionId"].rsplit("/", 1)[-1])
+            == (held.principal_id, held.role)
+            and one["properties"]["scope"] == held.scope
+            and (one["properties"].get("condition") or None) == held.condition
+            for one in listing
+        )
+
     def _answer(self, request: Request, path: str, query: dict[str, str]) -> wire.Answer:
-        scope, _, rest = path.partition("/providers/Microsoft.Authorization/")
+        if self.unseen and path.lower().startswith("/subscriptions/"):
+            return wire.arm_error(404, "SubscriptionNotFound", "The subscription could not be found.")
+        if any(path.lower().startswith(f"{place}/") or path.lower() == place for place in self.gone):
+            return wire.arm_error(404, "ResourceGroupNotFound", "The resource group could not be found.")
+        scope, marker, rest = path.partition("/providers/Microsoft.Authorization/")
+        if not marker:
+            return wire.Answer(document={"id": path, "tenantId": TENANT})
         kind, _, name = rest.partition("/")
         if request.method in ("PUT", "PATCH", "DELETE"):
             asked = wire.Request(request.method, "", path, query, request.url, body=(request.body or "").encode())
@@ -155,24 +207,35 @@ class Room:
                 return write_role_object(self, asked, scope, kind.lower(), name)  # type: ignore[arg-type]
             except wire.RefusalError as error:
                 return error.answer
+        return self._shown(scope, kind, name, query.get("$filter", ""))
+
+    def _shown(self, scope: str, kind: str, name: str, wanted: str) -> wire.Answer:
         if "ScheduleInstances" in kind:
             here = [one for one in self._listing(kind) if one["properties"]["scope"].lower() == scope.lower()]
-            return wire.Answer(document={"value": filtered(here, query.get("$filter", ""))})
+            return wire.Answer(document={"value": self._assigned(filtered(here, wanted), wanted)})
         if kind == "roleManagementPolicies":
-            (wanted_role,) = re.findall("roleDefinitionId eq '([^']+)'", query["$filter"])
+            (wanted_role,) = re.findall("roleDefinitionId eq '([^']+)'", wanted)
             return wire.Answer(document={"value": [rules_of(self, scope, wanted_role)]})  # type: ignore[arg-type]
         listing = {"roleassignments": self.role_assignments, "roledefinitions": self.role_definitions}.get(
             kind.lower(), self.locks
         )
         if not name:
-            wanted = re.search("principalId eq '([^']+)'", query.get("$filter", ""))
-            found = [one for one in listing if wanted is None or one["properties"]["principalId"] == wanted[1]]
+            found = self._assigned(filtered(listing, wanted), wanted)
+            if "atScope()" in wanted:
+                found = [one for one in found if one["properties"]["scope"].lower() == scope.lower()]
             return wire.Answer(document={"value": found})
         if self.hidden.get(name, 0) > 0:
             self.hidden[name] -= 1
             return wire.arm_error(404, "NotFound", "not yet")
         named = [one for one in listing if one["name"] == name]
         return wire.Answer(document=named[0]) if named else wire.arm_error(404, "NotFound", "there is none")
+
+    def _assigned(self, listing: list[dict[str, Any]], wanted: str) -> list[dict[str, Any]]:
+        found = re.search(r"assignedTo\('([^']+)'\)", wanted)
+        if found is None:
+            return listing
+        who = {found[1], *(group for group, members in self.groups.items() if found[1] in members)}
+        return [one for one in listing if one["properties"]["principalId"] in who]
 
 
 _MANAGED = ("scope", "roleDefinitionId", "principalId", "endDateTime", "condition")
@@ -207,7 +270,7 @@ class FrailJournal(Journal):
     """A journal whose process ends at its `last` write: before it, or after it."""
 
     def __init__(self, path: Path, last: int = 0, *, after: bool = False) -> None:
-        super().__init__(path, plan="plan-hash")
+        super().__init__(path, BOUND, heads_beside(path))
         self._left, self._after = last, after
 
     def write(self, swap: str, event: str, key: str, at: str, data: dict[str, Any] | None = None) -> None:
@@ -217,6 +280,16 @@ class FrailJournal(Journal):
         super().write(swap, event, key, at, data)
         if self._left == 0:
             raise Killed
+
+
+def heads_beside(path: Path) -> Heads:
+    """Where the head of a test's journal is kept."""
+    return Heads(path.parent / f"state-{path.name}", BOUND.bundle)
+
+
+def journal_at(path: Path, **more: Any) -> Journal:
+    """The journal of a test."""
+    return Journal(path, BOUND, heads_beside(path), **more)
 
 
 def engine_of(room: Room, bundle: Bundle, journal: Journal, clock: Hurried | None = None) -> Engine:

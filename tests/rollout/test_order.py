@@ -9,7 +9,7 @@ import pytest
 
 from rightsize.model.errors import GateError, InputError
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
-from rightsize.rollout.bundle import Bundle, Rules, read_bundle, write_bundle
+from rightsize.rollout.bundle import Bundle, Order, Rules, read_bundle, write_bundle
 from rightsize.rollout.order import Tenant, make_bundle
 from tests.rollout.room import BROAD, NARROW, OWNER, RG, SUB, guid
 
@@ -47,9 +47,10 @@ def proposal(number: int, *made: dict[str, Any], kind: str = "custom", **more: A
 def ordered(*proposals: dict[str, Any], rows: list[dict[str, Any]] | None = None, **more: Any) -> Bundle:
     held = rows if rows is not None else [row(number) for number in range(1, 6)]
     types = {str(one["principal_id"]): "User" for one in held} | {guid(50, "d"): "Group", GLASS: "User"}
-    tenant = Tenant(held, more.pop("members", {}), types)
-    fields: dict[str, Any] = {"emergency": [GLASS]} | more
-    return make_bundle({"proposals": list(proposals)}, "hash", ROLES, tenant, **fields)
+    enabled = more.pop("enabled", frozenset(types))
+    tenant = Tenant(held, more.pop("members", {}), types, enabled=enabled, **more.pop("tenant", {}))
+    order = Order(tuple(more.get("canaries", ())), more.get("wave_size", 25), tuple(more.get("only", ())))
+    return make_bundle({"proposals": list(proposals)}, "hash", ROLES, tenant, emergency=[GLASS], order=order)
 
 
 def left(bundle: Bundle) -> dict[str, str]:
@@ -192,9 +193,57 @@ def test_an_owner_may_go_while_another_stays() -> None:
     assert len(both.swaps) == 1 and "owner" in left(both)[guid(1)]
 
 
-def test_an_owner_until_some_day_is_no_owner_who_stays() -> None:
-    rows = [row(1, role_definition_id=OWNER), row(2, role_definition_id=OWNER, end_on=dt.datetime(2027, 1, 1))]
-    assert ordered(proposal(1, comes(1)), rows=rows).swaps == ()
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"end_on": dt.datetime(2027, 1, 1)},
+        {"condition": "x", "condition_version": "2.0"},
+        {"state": "eligible", "member_type": "Direct"},
+        {"principal_id": guid(60, "d")},
+        {"principal_id": guid(50, "d")},
+        {"scope": RG},
+    ],
+)
+def test_an_owner_who_cannot_always_act_is_none_who_stays(other: dict[str, Any]) -> None:
+    """With an end or a condition, eligible only, disabled, a group of disabled members, or elsewhere."""
+    rows = [row(1, role_definition_id=OWNER), row(2, role_definition_id=OWNER, **other)]
+    found = ordered(
+        proposal(1, comes(1)),
+        rows=rows,
+        enabled=frozenset({guid(1, "d"), guid(2, "d")}),
+        members={guid(50, "d"): frozenset({guid(60, "d")})},
+    )
+    assert found.swaps == () and "owner" in left(found)[guid(1)]
+
+
+def test_a_group_with_an_enabled_member_is_an_owner_who_stays() -> None:
+    rows = [row(1, role_definition_id=OWNER), row(2, role_definition_id=OWNER, principal_id=guid(50, "d"))]
+    members = {guid(50, "d"): frozenset({guid(60, "d"), guid(61, "d")})}
+    able = frozenset({guid(61, "d")})
+    assert len(ordered(proposal(1, comes(1)), rows=rows, enabled=able, members=members).swaps) == 1
+    assert ordered(proposal(1, comes(1)), rows=rows, enabled=able, members={}).swaps == ()
+
+
+def test_an_owner_above_may_go_only_where_each_subscription_keeps_one() -> None:
+    """One of the management group, over a subscription with no Owner of its own."""
+    group = "/providers/Microsoft.Management/managementGroups/g"
+    rows = [row(1, role_definition_id=OWNER, scope=group), row(2, role_definition_id=OWNER)]
+    other = "/subscriptions/20000000-0000-0000-0000-000000000000"
+    tree = {SUB: group, other: group}
+    assert ordered(proposal(1, comes(1)), rows=rows, tenant={"tree": tree}).swaps == ()
+    assert len(ordered(proposal(1, comes(1)), rows=rows, tenant={"tree": {SUB: group}}).swaps) == 1
+
+
+def test_roles_past_azures_limit_are_refused() -> None:
+    there = {guid(number): RoleDefinition(guid(number), str(number), ()) for number in range(5_000)}
+    with pytest.raises(GateError, match="5001 custom roles"):
+        ordered(proposal(1, comes(1)), tenant={"roles": there})
+
+
+def test_the_custom_roles_that_lose_an_assignment_are_kept_in_the_bundle() -> None:
+    there = {BROAD: RoleDefinition(BROAD, "Broad", (PermissionBlock(("*",)),), assignable_scopes=(SUB,))}
+    bundle = ordered(proposal(1, comes(1)), tenant={"roles": there})
+    assert bundle.old_roles[BROAD]["properties"]["permissions"][0]["actions"] == ["*"]
 
 
 def test_a_condition_that_is_carried_over_is_none_in_the_way() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,92 +14,30 @@ import pytest
 from rightsize.cli.main import run
 from rightsize.model.role_forms import permissions_from_json, read_role_definitions
 from rightsize.rbac.algebra import grants
-from rightsize.rollout.bundle import kept_properties
 from rightsize.store.connection import open_store
-from tests.azure.hurried import Hurried
-from tests.loopback.server import Loopback, Options
-
-Ask = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture(scope="module")
-def demo(demo_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo tenant, loaded and planned."""
-    return Path(shutil.copytree(demo_folder, tmp_path_factory.mktemp("rollout") / "demo"))
-
-
-@pytest.fixture
-def azure(monkeypatch: pytest.MonkeyPatch) -> Iterator[Loopback]:
-    """The same tenant, as a service that may be written to; nobody waits for it."""
-    with Loopback(options=Options(writes=True)).start() as service:
-        for name, value in service.environment().items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.setattr("rightsize.workflow.rollout.Clock", Hurried)
-        yield service
-
-
-@pytest.fixture
-def ask(demo: Path, capsys: pytest.CaptureFixture[str]) -> Ask:
-    def asked(*arguments: str | Path) -> tuple[int, str, str]:
-        capsys.readouterr()
-        words = list(map(str, arguments))
-        own = ("--db", str(demo / "demo.duckdb")) if words[0] != "rollback" and "--db" not in words else ()
-        code = run(["rollout", *words, *own])
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return asked
-
-
-def _emergency(demo: Path) -> list[str]:
-    with open_store(demo / "demo.duckdb", read_only=True) as store:
-        found = store.frame("SELECT subject FROM findings WHERE control = 'emergency_access_account' ORDER BY subject")
-    return [word for one in found["subject"] for word in ("--emergency-account", one)]
-
-
-def _state(azure: Loopback) -> dict[str, Any]:
-    content = azure.content
-    held = {one["name"]: kept_properties(one["properties"]) for one in content.role_assignments}
-    return {"assignments": held, "roles": sorted(one["name"] for one in content.role_definitions)}
-
-
-@pytest.fixture(scope="module")
-def planned(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The rollout of the demo's plan. Read only."""
-    out = tmp_path_factory.mktemp("planned") / "rollout"
-    words = ["rollout", "plan", demo, "--out", out, "--wave-size", "4", *_emergency(demo), "--db", demo / "demo.duckdb"]
-    assert run(list(map(str, words))) == 0
-    return out
-
-
-@pytest.fixture
-def folder(planned: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(planned, tmp_path / "rollout"))
-
-
-def _writing(azure: Loopback) -> list[str]:
-    return ["--auth", "env", "--cloud", str(azure.cloud), "--yes", "--no-input"]
+from tests.loopback.server import Loopback
+from tests.rollout.demo_rollout import Ask, azure_state, emergency_words, writing_words
 
 
 def test_a_rollout_comes_in_and_goes_back(ask: Ask, folder: Path, azure: Loopback, demo: Path) -> None:
     """Every wave, then all of it back: the tenant is what it was, but for what Azure sets itself."""
     bundle = json.loads((folder / "rollout.json").read_text())
-    original = _state(azure)
+    original = azure_state(azure)
     azure.faults.every = 10
     for _ in {swap["wave"] for swap in bundle["swaps"]}:
-        code, out, err = ask("apply", folder, *_writing(azure), "-o", "json")
+        code, out, err = ask("apply", folder, *writing_words(azure), "-o", "json")
         assert code == 0, err
         assert {row["state"] for row in json.loads(out)} == {"done"}
-    state = _state(azure)
+    state = azure_state(azure)
     assert not {gone["id"] for swap in bundle["swaps"] for gone in swap["removes"]} & state["assignments"].keys()
     assert {made["id"] for swap in bundle["swaps"] for made in swap["creates"]} <= state["assignments"].keys()
     assert set(bundle["roles"]) <= set(state["roles"])
-    assert "every swap is done" in ask("apply", folder, *_writing(azure))[2]
+    assert "every swap is done" in ask("apply", folder, *writing_words(azure))[2]
     azure.faults.every = 10
-    code, out, err = ask("rollback", folder, *_writing(azure), "-o", "json")
+    code, out, err = ask("rollback", folder, *writing_words(azure), "-o", "json")
     assert code == 0, err
     assert {row["state"] for row in json.loads(out)} == {"rolled_back"}
-    assert _state(azure) == original
+    assert azure_state(azure) == original
 
 
 def test_nothing_is_written_unless_it_is_said(ask: Ask, folder: Path, azure: Loopback) -> None:
@@ -122,7 +60,7 @@ def test_tables_have_names_and_files_have_ids(
     first = bundle["swaps"][0]
     name = bundle["names"][first["removes"][0]["principal_id"]]
     for words in (
-        ("plan", demo, "--out", tmp_path / "again", *_emergency(demo)),
+        ("plan", demo, "--out", tmp_path / "again", *emergency_words(demo)),
         ("apply", folder),
         ("status", folder),
     ):
@@ -136,12 +74,12 @@ def test_tables_have_names_and_files_have_ids(
 
 
 def test_a_swap_may_be_named_by_the_beginning_of_its_id(ask: Ask, folder: Path, azure: Loopback) -> None:
-    ask("apply", folder, *_writing(azure))
+    ask("apply", folder, *writing_words(azure))
     swap = json.loads((folder / "rollout.json").read_text())["swaps"][0]["id"]
-    code, out, _ = ask("rollback", folder, "--swap", swap[:8], *_writing(azure), "-o", "json")
+    code, out, _ = ask("rollback", folder, "--swap", swap[:8], *writing_words(azure), "-o", "json")
     assert code == 0 and [row["swap"] for row in json.loads(out)] == [swap]
     for none in ("", "zz", swap[:8] + "x"):
-        assert ask("rollback", folder, "--swap", none, *_writing(azure))[0] == 2
+        assert ask("rollback", folder, "--swap", none, *writing_words(azure))[0] == 2
 
 
 def test_a_typed_name_lets_it_begin(ask: Ask, folder: Path, azure: Loopback, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,26 +94,26 @@ def test_a_typed_name_lets_it_begin(ask: Ask, folder: Path, azure: Loopback, mon
 
 
 def test_a_refused_wave_ends_in_three(ask: Ask, folder: Path, azure: Loopback) -> None:
-    original = _state(azure)
+    original = azure_state(azure)
     azure.faults.add("forbidden", r"DELETE .*roleAssignments", times=1)
-    code, out, err = ask("apply", folder, *_writing(azure), "-o", "json")
+    code, out, err = ask("apply", folder, *writing_words(azure), "-o", "json")
     assert code == 3 and "1 of" in err
     states = [row["state"] for row in json.loads(out)]
     assert sorted(set(states)) in (["done", "rolled_back"], ["rolled_back"])
-    ask("rollback", folder, *_writing(azure))
-    assert _state(azure) == original
+    ask("rollback", folder, *writing_words(azure))
+    assert azure_state(azure) == original
 
 
 def test_a_service_that_does_not_answer_ends_in_seven(ask: Ask, folder: Path, azure: Loopback) -> None:
     azure.faults.add("503", r"PUT ", times=None)
-    code, _, err = ask("apply", folder, *_writing(azure))
+    code, _, err = ask("apply", folder, *writing_words(azure))
     assert code == 7 and "run the same command again" in err
     azure.faults.clear()
-    assert ask("apply", folder, *_writing(azure))[0] == 0
+    assert ask("apply", folder, *writing_words(azure))[0] == 0
 
 
 def test_status_says_what_is_open_and_what_waits(ask: Ask, folder: Path, azure: Loopback) -> None:
-    ask("apply", folder, *_writing(azure))
+    ask("apply", folder, *writing_words(azure))
     code, out, _ = ask("status", folder, "--as-of", "2026-10-02", "-o", "json")
     states = {row["state"] for row in json.loads(out)}
     assert code == 0 and states == {"watching", "open"}
@@ -185,7 +123,7 @@ def test_a_refusal_in_the_log_trips_and_may_be_taken_back(
     ask: Ask, folder: Path, azure: Loopback, demo: Path, tmp_path: Path
 ) -> None:
     """Refused calls of both planes are loaded, attributed to what was removed, and undone where that is asked for."""
-    original = _state(azure)
+    original = azure_state(azure)
     bundle = json.loads((folder / "rollout.json").read_text())
     lost = list(_lost(demo, bundle))
     assert {plane for _, _, _, plane in lost} == {"control", "data"}
@@ -193,8 +131,8 @@ def test_a_refusal_in_the_log_trips_and_may_be_taken_back(
     chosen = [gone["principal_id"] for _, gone, _, _ in lost] + [quiet["removes"][0]["principal_id"]]
     folder = tmp_path / "chosen"
     canaries = [word for one in chosen for word in ("--canary", one)]
-    assert ask("plan", demo, "--out", folder, *canaries, *_emergency(demo))[0] == 0
-    assert ask("apply", folder, *_writing(azure))[0] == 0
+    assert ask("plan", demo, "--out", folder, *canaries, *emergency_words(demo))[0] == 0
+    assert ask("apply", folder, *writing_words(azure))[0] == 0
     db = tmp_path / "later.duckdb"
     shutil.copy(demo / "demo.duckdb", db)
     logs = tmp_path / "logs"
@@ -215,9 +153,9 @@ def test_a_refusal_in_the_log_trips_and_may_be_taken_back(
         assert back["plane"] == plane and back["calls"] == 1
     assert "lacks" in err
     assert ask("status", folder, "--auto-rollback", *words)[0] == 2
-    code, _, err = ask("status", folder, "--auto-rollback", *words, *_writing(azure))
+    code, _, err = ask("status", folder, "--auto-rollback", *words, *writing_words(azure))
     assert code == 3 and "were taken back" in err
-    state = _state(azure)["assignments"]
+    state = azure_state(azure)["assignments"]
     for _, gone, _, _ in lost:
         assert state[gone["id"]] == original["assignments"][gone["id"]]
     assert not state.keys() & {gone["id"] for gone in quiet["removes"]}, "what did not trip stays as the plan wants it"
@@ -280,7 +218,7 @@ def _refused_blob(who: str, operation: str, scope: str, time: str) -> dict[str, 
 
 
 def test_the_owner_confirms_what_no_log_shows(ask: Ask, folder: Path, azure: Loopback) -> None:
-    ask("apply", folder, *_writing(azure))
+    ask("apply", folder, *writing_words(azure))
     swap = json.loads((folder / "rollout.json").read_text())["swaps"][0]["id"]
     assert ask("status", folder, "--confirm", swap)[0] == 2
     assert ask("status", folder, "--confirm", swap, "--by", "Mei", "--as-of", "2026-10-02")[0] == 0
@@ -303,16 +241,17 @@ def test_a_stale_plan_is_refused_before_anything_begins(
     gone = json.loads((folder / "rollout.json").read_text())["swaps"][0]["removes"][0]["id"]
     with open_store(changed, read_only=False) as store:
         store.connection.execute("UPDATE base.role_assignments SET scope = '/' WHERE role_assignment_id = ?", [gone])
-    assert run(["rollout", "apply", str(folder), *_writing(azure), "--db", str(changed)]) == 6
+    assert run(["rollout", "apply", str(folder), *writing_words(azure), "--db", str(changed)]) == 6
     assert (
-        run(["rollout", "plan", str(demo), "--out", str(tmp_path / "r"), *_emergency(demo), "--db", str(changed)]) == 6
+        run(["rollout", "plan", str(demo), "--out", str(tmp_path / "r"), *emergency_words(demo), "--db", str(changed)])
+        == 6
     )
     assert [one for one in azure.requests if one.method in ("PUT", "DELETE")] == []
 
 
 def test_a_rollout_that_has_begun_is_not_planned_over(ask: Ask, folder: Path, azure: Loopback, demo: Path) -> None:
-    ask("apply", folder, *_writing(azure))
-    code, _, err = ask("plan", demo, "--out", folder, *_emergency(demo))
+    ask("apply", folder, *writing_words(azure))
+    code, _, err = ask("plan", demo, "--out", folder, *emergency_words(demo))
     assert code == 2 and "has begun" in err
 
 

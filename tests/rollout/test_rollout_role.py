@@ -9,11 +9,24 @@ import pytest
 
 from rightsize.cli.main import run
 from rightsize.rollout.bundle import Rules
-from rightsize.rollout.journal import Journal
+from rightsize.rollout.preflight import Known
 from rightsize.workflow.doctor import rollout_role
 from tests.loopback.pim_writes import default_rules, rules_of
 from tests.loopback.server import Loopback
-from tests.rollout.room import BROAD, NARROW, RG, SUB, Room, broad, bundle_of, engine_of, narrow, swap
+from tests.rollout.room import (
+    BROAD,
+    NARROW,
+    RG,
+    SUB,
+    Room,
+    broad,
+    bundle_of,
+    engine_of,
+    guid,
+    journal_at,
+    narrow,
+    swap,
+)
 
 VERBS = {"GET": "read", "PUT": "write", "PATCH": "write", "DELETE": "delete"}
 
@@ -21,12 +34,14 @@ VERBS = {"GET": "read", "PUT": "write", "PATCH": "write", "DELETE": "delete"}
 def _actions(line: str) -> str:
     method, _, path = line.partition(" ")
     kind = path.partition("/providers/Microsoft.Authorization/")[2].split("/")[0]
-    return f"Microsoft.Authorization/{kind}/{VERBS[method]}"
+    if kind:
+        return f"Microsoft.Authorization/{kind}/{VERBS[method]}"
+    return f"Microsoft.Resources/subscriptions/{'resourceGroups/' if 'resourceGroups' in path else ''}{VERBS[method]}"
 
 
 @pytest.mark.parametrize("with_pim", [False, True])
 def test_the_role_has_what_the_way_there_and_back_asks_for(tmp_path: Path, with_pim: bool) -> None:
-    end = "2027-06-30T22:00:00Z"
+    end = "2027-03-01T22:00:00Z"
     swaps = [swap(1)]
     if with_pim:
         eligible = swap(
@@ -37,16 +52,18 @@ def test_the_role_has_what_the_way_there_and_back_asks_for(tmp_path: Path, with_
         )
         bound = swap(3, removes=(broad(3, until=end, description=None),), creates=(narrow(3, until=end),))
         swaps += [eligible, bound]
-    room = Room().hold(*(gone for each in swaps for gone in each.removes))
+    room = Room().hold(broad(9), *(gone for each in swaps for gone in each.removes))
     rules_of(room, SUB, BROAD)["properties"]["rules"] = default_rules(approval=True)  # type: ignore[arg-type]
-    with Journal(tmp_path / "j", plan="plan-hash") as journal:
+    with journal_at(tmp_path / "j") as journal:
         engine = engine_of(room, bundle_of(*swaps), journal)
-        engine.apply(1)
+        engine.apply(1, Known(guid(9, "d")))
         for each in swaps:
-            engine.roll_back(each)
+            engine.roll_back([each])
     properties = rollout_role(["a"], with_pim=with_pim)["properties"]
     (block,) = properties["permissions"]
-    assert {_actions(line) for line in room.lines} == set(block["actions"])
+    # A management group is asked for where something is assigned there.
+    above = {"Microsoft.Management/managementGroups/read"}
+    assert {_actions(line) for line in room.lines} | above == set(block["actions"])
     assert block["dataActions"] == [] and properties["assignableScopes"] == ["/subscriptions/a"]
 
 
@@ -58,8 +75,8 @@ def test_doctor_writes_the_role(
     path = tmp_path / "role.json"
     words = ["doctor", "--cloud", str(loopback.cloud), "--auth", "env", "--source", "users", "--source", "key_vaults"]
     assert run([*words, "--rollout-role", str(path)]) == 0
-    assert len(json.loads(path.read_text())["properties"]["permissions"][0]["actions"]) == 7
+    assert len(json.loads(path.read_text())["properties"]["permissions"][0]["actions"]) == 11
     assert run([*words, "--rollout-role", str(path), "--with-pim"]) == 0
-    assert len(json.loads(path.read_text())["properties"]["permissions"][0]["actions"]) == 13
+    assert len(json.loads(path.read_text())["properties"]["permissions"][0]["actions"]) == 16
     assert "an identity that does nothing else" in capsys.readouterr().err
     assert run([*words, "--with-pim"]) == 2

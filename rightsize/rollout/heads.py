@@ -1,0 +1,103 @@
+"""The head of each journal (number of lines, hash of the last), kept outside the folder of the rollout.
+
+Whoever can write into the folder can cut the journal, or write it anew with hashes that fit. What stands here tells
+it apart from the journal that was written: one small file a rollout, in a folder of the user's own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rightsize.model.errors import InputError
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Where a journal ends.
+
+    Attributes:
+        bundle: Hash of the bundle that it belongs to.
+        lines: How many lines it has.
+        last: SHA-256 of the last one; empty where there is none.
+        coming: SHA-256 of the line that is written next, where one is being written, else empty.
+    """
+
+    bundle: str
+    lines: int
+    last: str
+    coming: str = ""
+
+    def fits(self, hashes: Sequence[str]) -> bool:
+        """Return whether a journal with lines of these hashes is the one that was written, to its end."""
+        if (self.lines, self.last) == (len(hashes), hashes[-1] if hashes else ""):
+            return True
+        one_more = len(hashes) == self.lines + 1 and bool(self.coming) and hashes[-1] == self.coming
+        return one_more and (hashes[-2] if self.lines else "") == self.last
+
+
+def state_folder(environment: Mapping[str, str] = os.environ) -> Path:
+    """Return the folder for heads: below XDG_STATE_HOME, else below the home of the user (XDG Base Directory)."""
+    root = environment.get("XDG_STATE_HOME") or ""
+    return (Path(root) if Path(root).is_absolute() else Path.home() / ".local/state") / "rightsize" / "rollouts"
+
+
+class Heads:
+    """The head of one rollout's journal, in a file that only its owner may read."""
+
+    def __init__(self, folder: Path, bundle: str) -> None:
+        self._path, self._bundle = folder / f"{bundle}.json", bundle
+
+    def read(self) -> Head | None:
+        """Return the head that is known here, or None.
+
+        Raises:
+            InputError: The file is there, and cannot be read.
+        """
+        try:
+            text = self._path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise InputError(f"cannot read `{self._path}`: {error.strerror}") from error
+        return read_head(text, self._path)
+
+    def write(self, head: Head) -> None:
+        """Replace the head, whole and on the disk, or raise OSError."""
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fresh = self._path.with_suffix(".new")
+        file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        try:
+            content = write_head(head).encode()
+            while content:
+                content = content[os.write(file, content) :]
+            os.fsync(file)
+        finally:
+            os.close(file)
+        fresh.replace(self._path)
+        folder = os.open(self._path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def write_head(head: Head) -> str:
+    """Return a head as JSON."""
+    return json.dumps({"format_version": _FORMAT, **asdict(head)}, sort_keys=True) + "\n"
+
+
+def read_head(text: bytes, path: Path) -> Head:
+    """Read a head, or raise InputError."""
+    try:
+        document = json.loads(text)
+        if document.pop("format_version") != _FORMAT:
+            raise ValueError("it is of another version")
+        return Head(**document)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"`{path}` is no head of a journal: {error}") from None

@@ -1,0 +1,78 @@
+"""Which Owners have to stay, so that every subscription keeps one who can act at any time.
+
+One counts who is enabled, permanent and without a condition; a group counts by its members who are enabled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from rightsize.rbac.text import fold
+
+OWNER = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """An assignment of the role Owner.
+
+    Attributes:
+        id: Its folded id.
+        scope: Where, folded.
+        principal_id: Who holds it.
+        is_lasting: Whether it is active, permanent and unconditional.
+    """
+
+    id: str
+    scope: str
+    principal_id: str
+    is_lasting: bool
+
+
+def owners_to_keep(
+    owners: Sequence[Owner],
+    going: Collection[str],
+    *,
+    enabled: Collection[str],
+    members: Mapping[str, Collection[str]],
+    tree: Mapping[str, str],
+    subscriptions: Collection[str],
+) -> set[str]:
+    """Return the folded ids of the Owner assignments that may not go, of those that are going.
+
+    Args:
+        owners: Every assignment of Owner that is known.
+        going: Folded ids of those that go.
+        enabled: Principals known to be enabled, folded.
+        members: Members of each group, nested ones included.
+        tree: Parent of each folded management group and subscription.
+        subscriptions: The folded subscriptions to look at.
+    """
+    able = {one.id for one in owners if one.is_lasting and _can_act(one.principal_id, enabled, members)}
+    kept: set[str] = set()
+    for subscription in sorted(subscriptions):
+        above = _above(subscription, tree)
+        here = [one for one in owners if one.scope == subscription]
+        higher = [one for one in owners if one.scope in above]
+        for some, others in ((here, here), (higher, [*here, *higher])):
+            leaving = {one.id for one in some} & set(going)
+            if not leaving or any(one.id in able and one.id not in going for one in others):
+                continue
+            if any(one.id in able and one.id in kept for one in others):
+                continue
+            # One who can act is enough; where nobody can, none of them goes.
+            kept |= set(sorted(leaving & able)[:1]) or leaving
+    return kept
+
+
+def _can_act(principal: str, enabled: Collection[str], members: Mapping[str, Collection[str]]) -> bool:
+    return principal in enabled or any(one in enabled for one in members.get(principal, ()))
+
+
+def _above(subscription: str, tree: Mapping[str, str]) -> set[str]:
+    found, current = {"/"}, tree.get(subscription)
+    while current and fold(current) not in found:
+        found.add(fold(current))
+        current = tree.get(fold(current))
+    return found

@@ -1,0 +1,30 @@
+"""The wait until Azure knows everywhere what is new: once for all swaps, by the journal's own clock line."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterable
+
+from rightsize.rollout.bundle import Swap
+from rightsize.rollout.steps import Steps
+
+
+def wait_for(steps: Steps, swaps: Iterable[Swap], event: str, seconds: Callable[[Swap], int]) -> None:
+    """Wait until the last of some swaps has waited long enough; a run that goes on waits what is left.
+
+    Args:
+        steps: The rollout.
+        swaps: The swaps.
+        event: The kind of entry that says until when, written before the wait begins.
+        seconds: How long a swap waits.
+    """
+    until = None
+    for swap in swaps:
+        if not steps.has(swap, event, swap.id):
+            moment = steps.clock.utc() + dt.timedelta(seconds=seconds(swap))
+            steps.write(swap, event, swap.id, {"until": moment.isoformat()})
+        entry = steps.latest(swap, event)[-1]
+        until = max(filter(None, (until, dt.datetime.fromisoformat(entry.data["until"]))))
+    if until is not None and (left := (until - steps.clock.utc()).total_seconds()) > 0:
+        steps.tell(f"waiting {left:,.0f} s until Azure knows everywhere what is new")
+        steps.clock.sleep(left)

@@ -1,0 +1,221 @@
+"""The way back: what a swap removed is made again, waited for and read back twice, and only then what came goes.
+
+What is made again is what the bundle says was removed, as the journal has it; never anything else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from rightsize.rbac.text import fold
+from rightsize.rollout.additions import Additions
+from rightsize.rollout.bundle import Held, Rules, Swap, kept_properties
+from rightsize.rollout.journal import Entry
+from rightsize.rollout.pim import has_ended
+from rightsize.rollout.rest import RefusalError, ScopeGoneError, SettlingError
+from rightsize.rollout.steps import Steps, grants_the_same, seconds_apart
+from rightsize.rollout.waiting import wait_for
+
+_OVER = ("open", "rolled_back", "scope_gone")
+
+
+class OldGoneError(RefusalError):
+    """What a swap was to remove is gone or another by somebody else's hand: what came for it has to stay."""
+
+    def __init__(self, held: Held) -> None:
+        super().__init__(f"assignment {held.id} is gone or another now, and not by this rollout", "OldGone")
+
+
+class WayBack:
+    """Takes swaps of one bundle back."""
+
+    def __init__(self, steps: Steps, additions: Additions) -> None:
+        self._steps, self._arm, self._additions = steps, steps.arm, additions
+
+    def roll_back(self, swaps: Sequence[Swap]) -> None:
+        """Bring swaps back to what was there before them, all of them that can be.
+
+        Raises:
+            FaultError: Azure does not answer; the same call goes on later.
+            RefusalError: Azure does not take something back; the first of them, after the others are done.
+        """
+        steps = self._steps
+        back = [swap for swap in swaps if steps.state(swap) not in _OVER]
+        for swap in back:
+            if steps.state(swap) != "rolling_back":
+                steps.write(swap, "rollback", swap.id)
+        refused: list[RefusalError] = []
+        back = self._each(back, self._restore_all, refused)
+        waiting = [swap for swap in back if steps.latest(swap, "restored") and self._to_undo(swap)]
+        wait_for(steps, waiting, "waiting-back", lambda swap: swap.wait_back)
+        back = self._each(back, self._read_old, refused)
+        if any(self._to_undo(swap) for swap in back):
+            steps.clock.sleep(seconds_apart())
+        self._each(back, self._finish, refused)
+        if refused:
+            raise refused[0]
+
+    def _each(self, swaps: Iterable[Swap], step: Callable[[Swap], None], refused: list[RefusalError]) -> list[Swap]:
+        """Do a step of each swap, and return those that it was done of."""
+        done = []
+        for swap in swaps:
+            try:
+                step(swap)
+            except OldGoneError as error:
+                self._steps.write(swap, "stopped", swap.id, {"reason": error.reason, "code": error.code})
+                self._steps.tell(f"swap {swap.id}: stopped: {error.reason}; what came for it stays")
+            except RefusalError as error:
+                self._steps.tell(f"swap {swap.id}: not taken back: {error.reason}")
+                refused.append(error)
+            else:
+                done.append(swap)
+        return done
+
+    def _restore_all(self, swap: Swap) -> None:
+        for entry in self._steps.latest(swap, "remove-begin"):
+            gone = self._removed(swap, entry)
+            try:
+                self._restore(swap, entry, gone)
+            except ScopeGoneError as error:
+                self._steps.once(swap, "scope-missing", gone.id)
+                self._steps.tell(f"swap {swap.id}: {error.reason}")
+
+    def _removed(self, swap: Swap, entry: Entry) -> Held:
+        """Return the assignment of the bundle that an entry of the journal says was removed."""
+        for gone in swap.removes:
+            live = {**entry.data["properties"], "scope": gone.scope}
+            if gone.id == entry.key and gone.url == entry.data["url"] and gone.differs_from(live) is None:
+                return gone
+        raise RefusalError(f"the journal would bring back {entry.key}, which the plan does not have so", "NotInPlan")
+
+    def _restore(self, swap: Swap, entry: Entry, gone: Held) -> None:
+        steps = self._steps
+        if steps.has(swap, "restored", entry.key):
+            return
+        properties = entry.data["properties"]
+        if has_ended(properties, steps.clock.utc()):
+            steps.write(swap, "restored", entry.key, {"ended": properties["endDateTime"]})
+            return
+        live = steps.look(gone.url)
+        if live is None or kept_properties(live) != properties:
+            self._bring_role_back(swap, gone)
+            steps.patiently(lambda: self._put_back(gone.url, properties))
+        steps.write(swap, "restored", entry.key)
+
+    def _bring_role_back(self, swap: Swap, gone: Held) -> None:
+        """Make the custom role of an assignment again, where it was deleted since."""
+        for entry in self._steps.latest(swap, "old-role"):
+            body, known = entry.data["role"], self._steps.bundle.old_roles.get(gone.role)
+            if entry.key != gone.role:
+                continue
+            if known is None or not grants_the_same(known, body) or fold(str(body.get("name"))) != gone.role:
+                raise RefusalError(f"the journal would bring back role {gone.role}, which was another", "NotInPlan")
+            url = gone.role_url
+            if self._steps.patiently(lambda: self._arm.definition(url)) is None:  # noqa: B023
+                self._steps.patiently(lambda: self._arm.put_definition(url, body))  # noqa: B023
+                self._steps.write(swap, "old-role-back", gone.role)
+
+    def _put_back(self, url: str, properties: Mapping[str, Any]) -> None:
+        live = self._steps.look(url)
+        if live is not None and kept_properties(live) == properties:
+            return
+        self._steps.patiently(lambda: self._arm.put_assignment(url, properties))
+        live = self._steps.look(url)
+        if live is None or kept_properties(live) != properties:
+            raise SettlingError(f"{url} does not read back as it was")
+
+    def _read_old(self, swap: Swap) -> None:
+        """See that everything of before is there now, where something that came is to go."""
+        steps = self._steps
+        if not self._to_undo(swap):
+            return
+        over = {entry.key for entry in steps.latest(swap, "restored") if entry.data.get("ended")}
+        over |= {entry.key for entry in steps.latest(swap, "scope-missing")}
+        restored = {entry.key for entry in steps.latest(swap, "restored")}
+        for gone in (one for one in swap.removes if one.id not in over):
+            try:
+                steps.read_back(gone.url, gone)
+            except ScopeGoneError:
+                steps.once(swap, "scope-missing", gone.id)
+            except RefusalError as error:
+                if error.code != "NotSettled" or gone.id in restored or self._ends_by_itself(gone):
+                    raise
+                raise OldGoneError(gone) from error
+
+    def _ends_by_itself(self, gone: Held) -> bool:
+        return has_ended({"endDateTime": gone.until}, self._steps.clock.utc())
+
+    def _to_undo(self, swap: Swap) -> list[Entry]:
+        """Return the entries of the assignments that came with a swap, and have not gone yet."""
+        steps = self._steps
+        begun = [entry for entry in steps.latest(swap, "create-begin") if not entry.data["existed"]]
+        return [entry for entry in begun if not steps.has(swap, "deleted", entry.key)]
+
+    def _finish(self, swap: Swap) -> None:
+        steps = self._steps
+        self._read_old(swap)
+        for entry in self._to_undo(swap):
+            self._undo(swap, entry)
+        for rules in swap.rules:
+            self._give_back(swap, rules)
+        for entry in steps.latest(swap, "role-begin"):
+            if not entry.data["existed"]:
+                self._drop_role(swap, entry)
+        lost = steps.latest(swap, "scope-missing") or [
+            entry for entry in steps.latest(swap, "failed") if entry.data.get("code") == "ScopeGone"
+        ]
+        steps.write(swap, "scope-gone" if lost else "rolled-back", swap.id)
+        steps.tell(f"swap {swap.id}: {'its scope is gone' if lost else 'rolled back'}")
+
+    def _undo(self, swap: Swap, entry: Entry) -> None:
+        steps = self._steps
+        made = next((one for one in swap.creates if one.id == entry.key and one.url == entry.data["url"]), None)
+        if made is None:
+            raise RefusalError(f"the journal would delete {entry.key}, which the plan does not make so", "NotInPlan")
+        created = {one.key: one for one in steps.latest(swap, "created")}.get(entry.key)
+        if created is None or not created.data.get("as"):
+            try:
+                if steps.look(made.url) is None:
+                    # Azure may show late what it took: a DELETE that finds nothing is as good.
+                    steps.patiently(lambda: self._arm.delete_assignment(made.url))
+                else:
+                    steps.delete(made.url)
+            except ScopeGoneError as error:
+                # It went with its scope.
+                steps.tell(f"swap {swap.id}: {error.reason}")
+        steps.write(swap, "deleted", entry.key)
+
+    def _give_back(self, swap: Swap, rules: Rules) -> None:
+        """Give a role its own rules back, unless another swap needs those that it has."""
+        steps = self._steps
+        if steps.has(swap, "rules-back", rules.key):
+            return
+        if not self._additions.needs(swap, rules):
+            begun = (entry for one in steps.bundle.swaps for entry in steps.latest(one, "rules-begin"))
+            for before in [entry.data["rules"] for entry in begun if entry.key == rules.key][:1]:
+                # Where the scope is gone, so are its rules.
+                with suppress(ScopeGoneError):
+                    steps.patiently(lambda: self._arm.pim.set_rules(rules.scope, rules.role, before))  # noqa: B023
+        steps.write(swap, "rules-back", rules.key)
+
+    def _drop_role(self, swap: Swap, entry: Entry) -> None:
+        """Delete a role that came with the rollout, unless another swap or anybody else uses it."""
+        steps = self._steps
+        if steps.has(swap, "role-dropped", entry.key):
+            return
+        if entry.key not in swap.roles or not entry.data["url"].endswith(f"/roleDefinitions/{entry.key}"):
+            raise RefusalError(f"the journal would delete role {entry.key}, which the plan does not make", "NotInPlan")
+        users = {one.id for one in steps.bundle.swaps if entry.key in one.roles and one.id != swap.id}
+        in_use = any(steps.state(one) in ("begun", "done", "stopped") for one in steps.bundle.swaps if one.id in users)
+        if not in_use:
+            try:
+                steps.patiently(lambda: self._arm.delete_definition(entry.data["url"]))
+            except RefusalError as error:
+                if fold(error.code) != "roledefinitionhasassignments":
+                    raise
+            else:
+                # Another swap that needs it makes it anew, and it is still ours.
+                steps.existed[entry.key] = False
+        steps.write(swap, "role-dropped", entry.key)

@@ -1,0 +1,263 @@
+"""Carry out the waves of a rollout and take them back: sign in, see that all fits together, and let the engine work."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from rightsize.azure.clients import Clients
+from rightsize.azure.clouds import Cloud, read_cloud
+from rightsize.azure.credentials import RenewableCredential, SignIn, open_credential, sign_in
+from rightsize.azure.exchange import Exchange
+from rightsize.azure.guard import rollout_writes
+from rightsize.azure.throttle import Clock, Throttle
+from rightsize.azure.wire import FaultError, NotSignedInError
+from rightsize.model.errors import AccessError, GateError, InputError, RightsizeError, ServiceError, UsageError
+from rightsize.rbac.text import fold
+from rightsize.rollout.arm import Arm
+from rightsize.rollout.bundle import Bundle, Swap
+from rightsize.rollout.engine import Engine
+from rightsize.rollout.heads import Head, read_head, write_head
+from rightsize.rollout.journal import Bound, Journal, bound_of
+from rightsize.rollout.order import Tenant
+from rightsize.rollout.preflight import Known
+from rightsize.rollout.rest import RefusalError, UnseenError
+from rightsize.rollout.space import room_for
+from rightsize.store.connection import open_store
+from rightsize.workflow.rollout import (
+    JOURNAL,
+    PLAN,
+    check_derived,
+    heads_of,
+    open_bundle,
+    read_entries,
+    swap_named,
+    swap_states,
+)
+from rightsize.workflow.rollout_tenant import read_rollout_tenant
+from rightsize.workflow.signatures import check_file, sign_file
+from rightsize.workflow.text_files import read_bytes, write_text
+from rightsize.workflow.verify import verify_plan
+
+HEAD = "journal.head"
+NAMESPACE = "rightsize-rollout"
+Tell = Callable[[str], None]
+_AGAIN = "run the same command again: it goes on where this one stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Whom a rollout acts as, and how its journal is vouched for.
+
+    Attributes:
+        auth: The way to sign in.
+        cloud: The cloud.
+        may_ask: Whether somebody may be asked.
+        clock: The clock.
+        key: A key that the head of the journal is signed with at the end, or None.
+        signers: Whose signature the head has to bear, or None; `signer` which one of them.
+        head: Hash of the journal's last line, where nothing is known of it here.
+    """
+
+    auth: str
+    cloud: str = "public"
+    may_ask: bool = True
+    clock: Clock | None = None
+    key: Path | None = None
+    signers: Path | None = None
+    signer: str | None = None
+    head: str | None = None
+
+
+def apply_wave(folder: Path, wave: int, access: Access, *, db: Path, tell: Tell = print) -> dict[str, str]:
+    """Carry out a wave, and return the state of each of its swaps. This writes to Azure.
+
+    Raises:
+        EvidenceError: The plan is stale by now.
+        GateError: The plan cannot be proved, somebody who must not be touched would lose access, or there is no room.
+        InputError: The bundle is not what its plan makes, or the journal is not the one that was written.
+        AccessError: Nobody is signed in, or to another tenant.
+        ServiceError: Azure does not answer, refuses the way back, or the journal takes no line; the same call goes on.
+    """
+    bundle = open_bundle(folder)
+    if wave not in bundle.waves:
+        raise UsageError(f"there is no wave {wave}", hint=f"there are {len(bundle.waves)}")
+    if not read_entries(folder, bundle):
+        check_derived(db, folder, bundle)
+    tenant = check_wave(db, folder, bundle, wave)
+
+    def work(engine: Engine, who: SignIn) -> None:
+        known = Known(who.principal_id, who.has_mfa, who.tenant_id, tenant.members, tenant.enabled, tenant.tree)
+        engine.apply(wave, known)
+
+    _carry_out(folder, bundle, access, work, tell)
+    states = swap_states(folder)
+    return {swap.id: states[swap.id] for swap in bundle.swaps if swap.wave == wave}
+
+
+def check_wave(db: Path, folder: Path, bundle: Bundle, wave: int) -> Tenant:
+    """See, before a wave, that the plan still holds and no emergency access account would lose anything.
+
+    Assignments that this rollout has removed already are no reason to call the plan stale. Returns the tenant.
+
+    Raises:
+        EvidenceError: The plan is stale by now.
+        GateError: The plan cannot be proved, or an emergency access account is gone, disabled or would lose access.
+    """
+    removed = [entry.key for entry in read_entries(folder, bundle) if entry.event == "remove-begin"]
+    refusal = verify_plan(db, folder / PLAN, removed=removed).refusal
+    if refusal is not None:
+        raise refusal
+    with open_store(db, read_only=True) as store:
+        tenant = read_rollout_tenant(store)
+    for account in bundle.emergency:
+        if fold(account) not in tenant.types:
+            raise GateError(
+                f"emergency access account `{account}` is no principal any more", hint="look before you go on"
+            )
+        if fold(account) in tenant.disabled:
+            raise GateError(
+                f"emergency access account `{account}` is disabled or deleted", hint="look before you go on"
+            )
+    emergency = frozenset(map(fold, bundle.emergency))
+    for gone in (gone for swap in bundle.swaps if swap.wave == wave for gone in swap.removes):
+        holder = fold(gone.principal_id)
+        if emergency & ({holder} | tenant.members.get(holder, frozenset())):
+            said = f"an emergency access account holds assignment `{gone.id}` by now, which wave {wave} would remove"
+            raise GateError(said, hint="make a new plan: `rightsize rollout plan`")
+    return tenant
+
+
+def roll_back(folder: Path, access: Access, *, swaps: Collection[str] = (), tell: Tell = print) -> dict[str, str]:
+    """Take swaps back, the last first; all of them where none is named. This writes to Azure.
+
+    Raises:
+        UsageError: A swap is none of this rollout.
+        InputError: The bundle or the journal is not the one that was written.
+        AccessError: Nobody is signed in, to another tenant, or a subscription cannot be seen.
+        ServiceError: Azure does not answer, or refuses something; the same call goes on where this one stopped.
+    """
+    bundle = open_bundle(folder)
+    named = {swap_named(bundle, name).id for name in swaps}
+    chosen: Sequence[Swap] = [swap for swap in reversed(bundle.swaps) if not swaps or swap.id in named]
+    states = swap_states(folder)
+    if any(states[swap.id] not in ("open", "rolled_back", "scope_gone") for swap in chosen):
+        _carry_out(folder, bundle, access, lambda engine, _: engine.roll_back(chosen), tell)
+    states = swap_states(folder)
+    return {swap.id: states[swap.id] for swap in chosen}
+
+
+def confirm_swaps(folder: Path, swaps: Sequence[str], person: str, clock: Clock | None = None) -> None:
+    """Write into the journal that somebody answers for what no log would show of these swaps.
+
+    Raises:
+        UsageError: A swap is not done.
+        InputError: The bundle or the journal is not the one that was written.
+    """
+    bundle = open_bundle(folder)
+    entries, states = read_entries(folder, bundle), swap_states(folder)
+    moment = (clock or Clock()).utc().isoformat(timespec="seconds")
+    named = [swap_named(bundle, name) for name in swaps]
+    for swap in named:
+        if states[swap.id] != "done":
+            raise UsageError(f"`{swap.id}` is no swap that is done")
+    said = bound_of(entries[0])
+    bound = Bound(bundle.hash, bundle.plan, said.tenant, said.cloud)
+    with Journal(folder / JOURNAL, bound, heads_of(bundle)) as journal:
+        for swap in named:
+            journal.write(swap.id, "confirmed", swap.id, moment, {"by": person})
+
+
+def _carry_out(
+    folder: Path, bundle: Bundle, access: Access, work: Callable[[Engine, SignIn], None], tell: Tell
+) -> None:
+    clock = access.clock or Clock()
+    place = read_cloud(access.cloud)
+    trusted = _trusted(folder, bundle, access, tell)
+    entries = read_entries(folder, bundle)
+    credential = open_credential(access.auth, place, clock, may_ask=access.may_ask)
+    who = sign_in(credential, place)
+    tell(f"signed in by {who.credential} as {who.name or who.principal_id}, to tenant {who.tenant_id}")
+    bound = Bound(bundle.hash, bundle.plan, fold(who.tenant_id), place.arm)
+    if entries:
+        _check_same_tenant(bound_of(entries[0]), bound)
+    journal = Journal(folder / JOURNAL, bound, heads_of(bundle), room=room_for(bundle), trusted=trusted)
+    with journal:
+        try:
+            _work(place, credential, who, clock, bundle, journal, work, tell)
+        except BaseException:
+            # Why the run ended matters more than a head that cannot be written, as on a full disk.
+            with suppress(RightsizeError):
+                _keep_head(folder, journal.head, access, tell)
+            raise
+        _keep_head(folder, journal.head, access, tell)
+
+
+def _work(
+    place: Cloud,
+    credential: RenewableCredential,
+    who: SignIn,
+    clock: Clock,
+    bundle: Bundle,
+    journal: Journal,
+    work: Callable[[Engine, SignIn], None],
+    tell: Tell,
+) -> None:
+    with Clients(place, credential, writes=writes_of(bundle)) as clients:
+        arm = Arm(Exchange(clients, Throttle(clock, place.budgets), clock))
+        try:
+            work(Engine(bundle, arm, journal, clock, tell), who)
+        except NotSignedInError as error:
+            raise AccessError(f"the token is not taken: {error.reason}", hint=_AGAIN) from error
+        except FaultError as error:
+            raise ServiceError(f"Azure does not answer: {error.reason}", hint=_AGAIN) from error
+        except UnseenError as error:
+            hint = "sign in to the tenant that it belongs to, with the right to read it"
+            raise AccessError(f"a subscription cannot be seen: {error.reason}", hint=hint) from error
+        except RefusalError as error:
+            raise ServiceError(f"the way back is refused: {error.reason}", hint=_AGAIN) from error
+
+
+def writes_of(bundle: Bundle) -> tuple[re.Pattern[str], ...]:
+    """Return the paths of Azure that a rollout of this bundle may write: those of what it makes and removes."""
+    held = [one for swap in bundle.swaps for one in (*swap.creates, *swap.removes)]
+    managed = {one.scope for one in held if one.is_managed}
+    managed |= {rules.scope for swap in bundle.swaps for rules in swap.rules}
+    paths = {one.url for one in held if not one.is_managed}
+    return rollout_writes(paths, {*bundle.roles, *bundle.old_roles}, managed)
+
+
+def _check_same_tenant(began: Bound, now: Bound) -> None:
+    for name, before, here in (("tenant", began.tenant, now.tenant), ("cloud", began.cloud, now.cloud)):
+        if before != here:
+            raise AccessError(
+                f"the rollout belongs to {name} `{before}`, and the sign-in to `{here}`",
+                hint=f"sign in to {name} {before}: nothing of it can be seen from another",
+            )
+
+
+def _trusted(folder: Path, bundle: Bundle, access: Access, tell: Tell) -> str | None:
+    """Return the hash of the journal's last line, where a person or a signature says it."""
+    if access.signers is None or not (folder / JOURNAL).exists():
+        return access.head
+    hint = "`--key FILE` signs it at the end of each run"
+    what = "the head of the journal"
+    who = check_file(folder / HEAD, access.signers, access.signer, namespace=NAMESPACE, what=what, hint=hint)
+    head = read_head(read_bytes(folder / HEAD), folder / HEAD)
+    if head.bundle != bundle.hash:
+        raise InputError("the signed head is the one of another bundle", hint="the folder was changed: restore it")
+    tell(f"the head of the journal is signed by {who}")
+    return head.last
+
+
+def _keep_head(folder: Path, head: Head, access: Access, tell: Tell) -> None:
+    """Say the head of the journal, put it beside the journal, and sign it where a key is given."""
+    if not head.lines:
+        return
+    write_text(folder / HEAD, write_head(head))
+    if access.key is not None:
+        sign_file(folder / HEAD, access.key, NAMESPACE)
+    tell(f"journal: {head.lines} lines, head {head.last}")
