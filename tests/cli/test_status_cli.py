@@ -20,9 +20,9 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "s.duckdb"
     with open_store(path, read_only=False) as opened:
         execute = opened.connection.execute
-        execute("INSERT INTO base.loads VALUES ('h1', 'activity_log', 'a.json', 12345, 2)")
-        execute("INSERT INTO base.loads VALUES ('h2', 'activity_log', 'b.json', 5, 0)")
-        execute("INSERT INTO base.loads VALUES ('h3', 'graph_users', 'u.json', 7, 0)")
+        execute("INSERT INTO base.loads VALUES ('h1', 'activity_log', 'a.json', 12345, 2, 40)")
+        execute("INSERT INTO base.loads VALUES ('h2', 'activity_log', 'b.json', 5, 0, NULL)")
+        execute("INSERT INTO base.loads VALUES ('h3', 'graph_users', 'u.json', 7, 0, 0)")
         execute("INSERT INTO base.rejects VALUES ('h1', 3, 'no time \x1b[2J', 'activity_log', 'a.json', '{}')")
         execute("INSERT INTO base.rejects VALUES ('h1', 4, 'no time \x1b[2J', 'activity_log', 'a.json', '{}')")
         execute("INSERT INTO base.principals (principal_id, principal_type) VALUES ('p1', 'User'), ('p2', 'Group')")
@@ -53,8 +53,8 @@ def test_the_page_fits_the_terminal(
     assert all(len(line) <= width for line in captured.out.splitlines())
     assert "\x1b" not in captured.out
     flat = " ".join(captured.out.split())
-    assert "activity_log 2 files 12,350 read 2 rejected" in flat
-    assert "graph_users 1 file 7 read 0 rejected" in flat
+    assert "activity_log 2 files 12,350 read 2 rejected 40 not used" in flat
+    assert "graph_users 1 file 7 read 0 rejected 0 not used" in flat
     assert "principals: 2 (Group 1, User 1)" in flat
     assert "2026-01-01 to 2026-01-10: observed 8, quiet 1, missing 1" in flat
     assert "2026-02-01 to 2026-02-02: declared empty 2" in flat
@@ -86,7 +86,8 @@ def test_json_is_an_object_with_sections(store: Path, capsys: pytest.CaptureFixt
     assert set(document) == {
         *("sources", "contents", "window", "coverage", "rejects", "unknown_operations", "requests", "unmapped")
     }
-    assert document["sources"][0] == {"source": "activity_log", "files": 2, "read": 12350, "rejected": 2}
+    counted = {"files": 2, "read": 12350, "rejected": 2, "unused_record": 40}
+    assert document["sources"][0] == {"source": "activity_log"} | counted
     assert len(document["coverage"]) == 6
     assert document["coverage"][0] == {
         "source": "activity_log",
