@@ -190,9 +190,14 @@ def draft_all(bench: Bench) -> dict[Key, Draft]:
 
 
 def stays_within_reach(reader: NeedReader, bench: Bench) -> Mapping[str, Writes]:
-    """Return for each folded holder the writes that stay with everybody who reaches its assignments."""
+    """Return for each folded holder the writes that stay with everybody who reaches its assignments.
+
+    A running activation keeps nothing: it ends, and what was done under it is use of the eligibility behind it.
+    """
+    ending = {fold(one.role_assignment_id) for one in bench.subjects if one.state == "activated"}
+    staying = (one for one in bench.subjects if fold(one.role_assignment_id) not in ending)
     return writes_within_reach(
-        ((fold(subject.principal_id), _staying(subject, reader, bench)) for subject in bench.subjects),
+        ((fold(subject.principal_id), _staying(subject, reader, bench)) for subject in staying),
         bench.analysis.tenant.may_reach,
     )
 
