@@ -21,6 +21,7 @@ from rightsize.propose.operation_sets import OperationIndex, bits_of
 from rightsize.propose.reads import PatternPart
 from rightsize.propose.roles import RoleBook
 from rightsize.propose.use_rows import Used
+from rightsize.rbac.permissions import Reading
 from rightsize.rbac.text import fold
 
 
@@ -156,8 +157,9 @@ def role_evidence(role: RoleDefinition, drafts: Sequence[Draft], seen: Seen, boo
 def _resting_on(
     kept: Set[tuple[str, str]], needed: int, role: RoleDefinition, book: RoleBook
 ) -> dict[tuple[str, str], int]:
-    """Return for each kept pattern of a role the needed operations that it grants by one reading only."""
+    """Return for each kept pattern of a role the needed operations that the role grants by one reading only."""
     block = role.permissions[0]
+    certain = book.index.granted_by(role.permissions, Reading.LEAST)
     found = {}
     for plane, texts, taken_out in (
         ("control", block.actions, block.not_actions),
@@ -166,7 +168,7 @@ def _resting_on(
         for text in texts:
             if "*" in text and (plane, fold(text)) in kept:
                 part = PatternPart((text,), taken_out, plane)
-                found[plane, fold(text)] = book.part_mask(part) & ~book.certain_mask(part) & needed
+                found[plane, fold(text)] = book.part_mask(part) & ~certain & needed
     return found
 
 
@@ -226,7 +228,8 @@ def _pattern_json(
     One that was kept as it was granted has its own reason, and `resting`, which is None for the others: the needed
     operations that it grants by one reading only. One written in place of operations has their reasons.
     """
-    mask = book.part_mask(PatternPart((text,), taken_out, plane))
+    # What it stands for by one reading only is said apart, where something rests on that.
+    mask = book.certain_mask(PatternPart((text,), taken_out, plane))
     opening = describe_opening(text, plane, taken_out, book.index)
     opens = {"operations": mask.bit_count(), "opens": opening.language, "for_example": opening.example}
     if resting is not None:

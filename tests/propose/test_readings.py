@@ -363,3 +363,15 @@ def _allowed_at(place: str, held: Sequence[tuple[Sequence[PermissionBlock], str]
         if any(naive.matches(text, name, generous=meaning("action", text)) for text in block.actions)
         and not any(naive.matches(text, name, generous=meaning("not_action", text)) for text in block.not_actions)
     }
+
+
+def test_a_pattern_beside_the_operation_by_name_is_not_said_to_be_needed_for_the_reading() -> None:
+    """`virtualMachines/*` becomes `virtualMachines/*/read` and `virtualMachines/read`, each for its plain reason."""
+    tenant = _tenant(**{ROLE: ("Microsoft.Compute/virtualMachines/*",)})
+    user = tenant.principal(1)
+    tenant.assign(101, user, ROLE, SUB)
+    tenant.use(user, START, VM)
+    plan = tenant.plan()
+    said = {row["action"]: row["why"] for role in plan.roles for row in role.evidence["actions"]}
+    assert said["Microsoft.Compute/virtualMachines/*/read"] == "arm_read"
+    assert said["Microsoft.Compute/virtualMachines/read"] == "arm_read"
