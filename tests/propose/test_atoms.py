@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from random import Random
 
+import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rightsize.analyze.scoping import ScopeTree
 from rightsize.analyze.tenant import read_tenant
 from rightsize.model.nouns import PermissionBlock
 from rightsize.propose.atoms import Atoms
+from rightsize.propose.existing import Shelf
 from rightsize.propose.operation_sets import index_operations
 from rightsize.propose.reads import PatternPart
 from rightsize.propose.roles import Need, RoleBook, open_role_book
@@ -41,6 +47,7 @@ PATTERNS = (
     "Microsoft.KeyVault/vaults/*/read",
     *CATALOGUE,
 )
+NO_TREE = ScopeTree(pl.DataFrame(), pl.DataFrame(), pl.DataFrame())
 ALL = [PermissionBlock(actions=("*",), data_actions=("*",))]
 TEXTS = st.lists(st.sampled_from(PATTERNS), max_size=3).map(tuple)
 BLOCKS = st.lists(st.builds(PermissionBlock, TEXTS, TEXTS, TEXTS, TEXTS), min_size=1, max_size=2)
@@ -79,24 +86,22 @@ def test_parts_within_are_those_that_the_algebra_finds(
     def within(blocks: tuple[PermissionBlock, ...]) -> int:
         return sum(bit for part, bit in bit_of.items() if contains(blocks, [part.block]) is None)
 
-    questions = [("blocks", role.blocks, role.granted) for role in book.roles.values()]
+    shelf = Shelf(book, atoms, NO_TREE)
+    questions: list[tuple[Callable[[], int], tuple[PermissionBlock, ...]]] = []
+    for role in book.roles.values():
+        # As the table says, and as one would that lacks all rows of it.
+        bare = replace(role, role_definition_id=f"bare {role.role_definition_id}", granted=0)
+        questions += [(partial(shelf.atoms_of, one), one.blocks) for one in (role, bare)]
     for part in parts:
-        # The same blocks, of a need that has nothing else, of one that has it all, and as a role would have them.
-        questions += [
-            (word, (part.block,), extra) for word in ("allowed", "blocks", "granted") for extra in (0, (1 << 5) - 1)
-        ]
+        bare = replace(book.roles[guid(1)], role_definition_id=f"bare {part}", blocks=(part.block,), granted=0)
+        questions.append((partial(shelf.atoms_of, bare), bare.blocks))
+        # Of a need that has nothing else, and of one that has other operations too.
+        for extra in (0, (1 << 5) - 1):
+            questions.append((partial(atoms.allowed, Need(extra, (part,))), (part.block,)))
+            questions.append((partial(atoms.granted, extra | bit_of[part]), (part.block,)))
     random.shuffle(questions)
-    part_of = {(part.block,): part for part in parts}
-    for word, blocks, extra in questions + questions:
-        if word == "blocks":
-            found = atoms.of_blocks(extra, blocks)
-            assert found >> atoms.width << atoms.width == within(blocks)
-        elif word == "allowed":
-            found = atoms.allowed(Need(extra, (part_of[blocks],)))
-            assert found == extra | book.part_mask(part_of[blocks]) | within(blocks)
-        else:
-            found = atoms.granted(extra | bit_of[part_of[blocks]])
-            assert found == extra | book.part_mask(part_of[blocks]) | within(blocks)
+    for ask, blocks in questions + questions:
+        assert ask() >> atoms.width << atoms.width == within(blocks)
 
 
 @settings(max_examples=40)
@@ -116,4 +121,4 @@ def test_a_dual_operation_is_granted_on_both_planes() -> None:
     assert set(book.index.members(crypto.granted)) == {("data", DUAL)}
     part = PatternPart(("*/read",))
     atoms = Atoms.of([Need(0, (part,))], book)
-    assert atoms.of_blocks(reader.granted, reader.blocks) == reader.granted | atoms.of_need(Need(0, (part,)))
+    assert Shelf(book, atoms, NO_TREE).atoms_of(reader) == reader.granted | atoms.of_need(Need(0, (part,)))
