@@ -89,7 +89,7 @@ def backtest(
     no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
 ) -> None:
     """Learn plans from the first days of the logs, and count whom they would have broken in the next ones."""
-    from rightsize.propose.dials import Dials  # noqa: PLC0415
+    from rightsize.propose.core.options import Dials  # noqa: PLC0415
     from rightsize.workflow.backtest import backtest_store  # noqa: PLC0415
 
     set_verbosity(verbose, quiet)

@@ -183,8 +183,8 @@ def propose(
     no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
 ) -> None:
     """Plan the smallest role assignments that would have allowed what was done, with evidence and proof."""
-    from rightsize.propose.dials import Dials, Reads, Unobservable  # noqa: PLC0415
-    from rightsize.propose.objective import read_weights  # noqa: PLC0415
+    from rightsize.propose.core.objective import read_weights  # noqa: PLC0415
+    from rightsize.propose.core.options import Dials, Reads, Unobservable  # noqa: PLC0415
     from rightsize.render.separation import separation_lines  # noqa: PLC0415
     from rightsize.workflow.exclusions import read_exclusion_file  # noqa: PLC0415
     from rightsize.workflow.propose import propose_plan  # noqa: PLC0415

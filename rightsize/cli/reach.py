@@ -58,7 +58,7 @@ def reach(
         return
     blast = None
     if plan is None and picture is None:
-        from rightsize.workflow.ways import reach_from  # noqa: PLC0415  kept out of `--help`
+        from rightsize.workflow.attack_paths import reach_from  # noqa: PLC0415  kept out of `--help`
 
         found = reach_from(db, subject, eligible=eligible)
     else:

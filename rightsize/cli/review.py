@@ -28,7 +28,7 @@ from rightsize.cli.propose import shortened
 from rightsize.model.errors import UsageError
 
 if TYPE_CHECKING:
-    from rightsize.propose.standing import Standing
+    from rightsize.propose.verify.review_status import Standing
     from rightsize.workflow.review import Review
 
 DEFAULT_PLAN, DEFAULT_REVIEW = Path("reports/plan"), Path("review.jsonl")
@@ -112,7 +112,7 @@ def list_(
 
     `outdated` is what was decided on when it was another change; `expired`, whose decision was for a time that is past.
     """
-    from rightsize.propose.standing import STATES  # noqa: PLC0415
+    from rightsize.propose.verify.review_status import STATES  # noqa: PLC0415
     from rightsize.workflow.propose import change_of  # noqa: PLC0415
     from rightsize.workflow.review import open_review  # noqa: PLC0415
 
@@ -254,7 +254,7 @@ def _say_totals(found: Review) -> None:
 
 def totals_lines(found: Review) -> list[str]:
     """Return what a review comes to, in lines for people."""
-    from rightsize.propose.standing import STATES  # noqa: PLC0415
+    from rightsize.propose.verify.review_status import STATES  # noqa: PLC0415
 
     all_ = found.totals()
     return [

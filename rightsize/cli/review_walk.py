@@ -14,7 +14,7 @@ from rightsize.cli.keyboard import Keyboard
 from rightsize.cli.review import totals_lines
 from rightsize.model.errors import UsageError
 from rightsize.model.times import read_day
-from rightsize.propose.standing import Standing
+from rightsize.propose.verify.review_status import Standing
 from rightsize.render.escape import for_terminal
 from rightsize.render.summary import short_scope
 from rightsize.workflow.review import Review

@@ -19,7 +19,7 @@ from rightsize.model.errors import RightsizeError, UsageError
 
 if TYPE_CHECKING:
     from rightsize.azure.throttle import Clock
-    from rightsize.workflow.watch_run import Outlets, Watched
+    from rightsize.watch.run import Outlets, Watched
 
 _COLUMNS = ("severity", "kind", "time", "text")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -96,10 +96,10 @@ def watch(
     what is newly unused, new ways to more, new violations of independence, and drift of applied roles.
     """
     from rightsize.azure.throttle import Clock  # noqa: PLC0415
-    from rightsize.workflow.watch import Question  # noqa: PLC0415
-    from rightsize.workflow.watch_contain import read_rules  # noqa: PLC0415
-    from rightsize.workflow.watch_delivery import read_webhook  # noqa: PLC0415
-    from rightsize.workflow.watch_run import Outlets, check_gate, passes, run_pass  # noqa: PLC0415
+    from rightsize.watch.conclude import Question  # noqa: PLC0415
+    from rightsize.watch.containment import read_rules  # noqa: PLC0415
+    from rightsize.watch.delivery import read_webhook  # noqa: PLC0415
+    from rightsize.watch.run import Outlets, check_gate, passes, run_pass  # noqa: PLC0415
 
     set_verbosity(verbose, quiet)
     seconds = _seconds(every)
@@ -137,7 +137,7 @@ def watch(
 
 
 def _end(done: Watched, outlets: Outlets, fail_on: list[str] | tuple[str, ...]) -> None:
-    from rightsize.workflow.watch_run import gate  # noqa: PLC0415
+    from rightsize.watch.run import gate  # noqa: PLC0415
 
     _say_pass(done, outlets)
     refusal = gate(done.told, fail_on)

@@ -11,10 +11,10 @@ import datetime as dt
 import json
 from typing import Any
 
-from rightsize.demo.cast import read_cast
 from rightsize.demo.catalogue import read_data
 from rightsize.demo.claims import AZURE_CLI, address_of, claims_of, client_of
 from rightsize.demo.hashing import guid
+from rightsize.demo.people import read_cast
 from rightsize.demo.sign_ins import ARM
 from rightsize.demo.tenant import Principal, Tenant
 from rightsize.demo.writing import Folder

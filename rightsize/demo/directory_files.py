@@ -7,8 +7,8 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.demo.cast import MICROSOFT_SERVICES
 from rightsize.demo.hashing import guid
+from rightsize.demo.people import MICROSOFT_SERVICES
 from rightsize.demo.sign_ins import INTERACTIVE, NON_INTERACTIVE
 from rightsize.demo.templates import json_text
 from rightsize.demo.tenant import Principal, Tenant

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from rightsize.demo.cast import DOMAIN, Cast
 from rightsize.demo.catalogue import Role, read_data
 from rightsize.demo.hashing import below, guid
-from rightsize.demo.occasions import NEW_IN_A_CYCLE, SEASONS, SELDOM, case_of, seldom_work, stirring_days
+from rightsize.demo.people import DOMAIN, Cast
+from rightsize.demo.rare_activity import NEW_IN_A_CYCLE, SEASONS, SELDOM, case_of, seldom_work, stirring_days
 from rightsize.demo.spec import MIN_PRINCIPALS, MIN_SUBSCRIPTIONS, TenantSpec
 from rightsize.demo.tenant import Grant, Habit, HabitKind, Principal, PrincipalKind, Scope
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from rightsize.demo.calls import expand_habits
-from rightsize.demo.cast import DOMAIN, LOGGED_ACCOUNT, SILENT_SUBSCRIPTION, read_cast, silent_days
 from rightsize.demo.filler import fill
+from rightsize.demo.people import DOMAIN, LOGGED_ACCOUNT, SILENT_SUBSCRIPTION, read_cast, silent_days
 from rightsize.demo.spec import TenantSpec
 from rightsize.demo.tenant import Tenant
 

@@ -12,9 +12,9 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from rightsize.demo.cast import MICROSOFT_SERVICES
 from rightsize.demo.catalogue import read_data
 from rightsize.demo.hashing import below, guid
+from rightsize.demo.people import MICROSOFT_SERVICES
 from rightsize.demo.templates import json_text
 from rightsize.demo.tenant import Principal, Tenant
 from rightsize.demo.writing import Folder

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field, replace
 
 import duckdb
 
-from rightsize.ingest.alike import forget_alike, packed, packed_words, pays, stage_alike
 from rightsize.ingest.audits import AUDIT_ROWS, project_audits, stage_from_audits
 from rightsize.ingest.copies import Copies
-from rightsize.ingest.families import REQUEST_LOGS, SOURCES, USED_LOGS, Family, spelt_keys, with_log
+from rightsize.ingest.dictionary_encoding import forget_alike, packed, packed_words, pays, stage_alike
 from rightsize.ingest.graph_requests import normalised_requests, project_graph
+from rightsize.ingest.log_schemas import REQUEST_LOGS, SOURCES, USED_LOGS, Family, spelt_keys, with_log
 from rightsize.ingest.projections import PROJECTIONS as _OF_OTHERS
 from rightsize.ingest.projections import raw_events
 from rightsize.ingest.readers import (

@@ -17,8 +17,8 @@ from rightsize.ingest.audits import UNMAPPED
 from rightsize.ingest.copies import Copies, is_unpacked
 from rightsize.ingest.digests import Digests
 from rightsize.ingest.entities import ENTITY_SHAPES
-from rightsize.ingest.families import SOURCES, USED_LOGS
 from rightsize.ingest.joined import MOST_JOINED, is_small
+from rightsize.ingest.log_schemas import SOURCES, USED_LOGS
 from rightsize.ingest.logs import NO_LOG, LogCounts, file_id, forget_readings, stage_logs
 from rightsize.ingest.positions import told_within
 from rightsize.ingest.readers import Batch, describe_parquet, parted

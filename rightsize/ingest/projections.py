@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rightsize.ingest.families import REQUEST_LOGS, SOURCES, folded, with_log
+from rightsize.ingest.log_schemas import REQUEST_LOGS, SOURCES, folded, with_log
 from rightsize.ingest.nested import (
     AUTHORIZATION,
     CLAIMS,

@@ -13,7 +13,7 @@ from pathlib import Path
 import duckdb
 
 from rightsize.ingest.encoding import MAX_RECORD_BYTES, Compression
-from rightsize.ingest.families import FIELDS, Family
+from rightsize.ingest.log_schemas import FIELDS, Family
 from rightsize.ingest.nested import NESTED, struct_type, struct_values
 from rightsize.ingest.projections import Fields
 from rightsize.ingest.sniff import Form

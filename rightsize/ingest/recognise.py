@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rightsize.ingest.encoding import read_head
-from rightsize.ingest.families import FAMILIES, REQUEST_CATEGORIES, REQUEST_TABLES, Family, is_signal
+from rightsize.ingest.log_schemas import FAMILIES, REQUEST_CATEGORIES, REQUEST_TABLES, Family, is_signal
 from rightsize.ingest.shapes import Context, Shape
 from rightsize.ingest.sniff import Sniff, sniff
 from rightsize.ingest.sources import SourceFile

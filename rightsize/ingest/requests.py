@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from rightsize.ingest.families import with_log
+from rightsize.ingest.log_schemas import with_log
 from rightsize.ingest.nested import CLAIMS, json_paths, paths_of
 
 if TYPE_CHECKING:

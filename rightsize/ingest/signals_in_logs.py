@@ -9,7 +9,7 @@ from __future__ import annotations
 import duckdb
 
 from rightsize.ingest.entities import ENTITY_SHAPES
-from rightsize.ingest.families import SIGNAL_CATEGORIES, SIGNAL_TABLES
+from rightsize.ingest.log_schemas import SIGNAL_CATEGORIES, SIGNAL_TABLES
 from rightsize.ingest.readers import Batch
 from rightsize.ingest.records import read_records
 from rightsize.ingest.sources import Scratch

@@ -1,1 +1,1 @@
-"""Needs, candidate roles, proof, replay, plan."""
+"""Generate the plan: minimal roles and assignments from verdicts, one package a stage."""

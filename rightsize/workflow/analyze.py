@@ -21,9 +21,9 @@ from rightsize.analyze.verdicts import Analysis
 from rightsize.analyze.window import DEFAULT_DAYS, DEFAULT_FORGET_DAYS, Window
 from rightsize.store.connection import Store, open_store
 from rightsize.workflow.behaviour import behaviour_rows, find_behaviour
-from rightsize.workflow.judging import analyse_inputs
 from rightsize.workflow.layers import keep_layers
 from rightsize.workflow.planes import judge_planes, tables_beside
+from rightsize.workflow.rbac_analysis import analyse_inputs
 from rightsize.workflow.reach import keep_reach
 
 Subject = Literal["principal", "assignment"]

@@ -19,11 +19,11 @@ from rightsize.analyze.reasons import Unused
 from rightsize.analyze.window import Window
 from rightsize.model.errors import InputError, UsageError
 from rightsize.model.role_forms import load_json
-from rightsize.propose.backtest import BASELINES, NEEDS_SCHEMA, Tally, prepare_trial, try_baseline, try_plan
-from rightsize.propose.calibration import Prediction, brier, by_basis, reliability
-from rightsize.propose.dials import Dials, Reads, Unobservable
-from rightsize.propose.folds import Fold, choose_folds, history_of
+from rightsize.propose.backtest.backtest import BASELINES, NEEDS_SCHEMA, Tally, prepare_trial, try_baseline, try_plan
+from rightsize.propose.backtest.folds import Fold, choose_folds, history_of
+from rightsize.propose.core.options import Dials, Reads, Unobservable
 from rightsize.propose.graph.backtest import GraphTrial, try_graph
+from rightsize.propose.risk.calibration import Prediction, brier, by_basis, reliability
 from rightsize.store.connection import open_store
 from rightsize.workflow.propose import require_catalogue, require_coverage
 from rightsize.workflow.text_files import read_bytes

@@ -16,12 +16,12 @@ from rightsize.analyze.reach import View, described, reached_of, read_holdings, 
 from rightsize.analyze.verdicts import Analysis, analyse
 from rightsize.analyze.window import choose_window
 from rightsize.model.plan import Plan
-from rightsize.propose.after import holdings_after, tables_after
-from rightsize.propose.reviewable import plan_of
+from rightsize.propose.assembly.planned_state import holdings_after, tables_after
+from rightsize.propose.verify.reviewable import plan_of
 from rightsize.store.connection import open_store
+from rightsize.workflow.attack_paths import KINDS, ReachResult, ends_of, named, node_of, rank_of, reach_in, step_of
 from rightsize.workflow.names import read_names
 from rightsize.workflow.plan_folder import read_plan_folder
-from rightsize.workflow.ways import KINDS, ReachResult, ends_of, named, node_of, rank_of, reach_in, step_of
 
 TableOf = Callable[[str], pl.DataFrame]
 _NAMED = 3

@@ -16,7 +16,7 @@ from rightsize.store.ahead import Ahead
 from rightsize.store.concern import Concern, find_principal
 
 if TYPE_CHECKING:
-    from rightsize.workflow.judged import JudgedPrincipal
+    from rightsize.workflow.principal_analysis import JudgedPrincipal
 
 GRANTED = ("role_definitions", "role_permissions", "role_operations", "operations")
 """Tables that say what roles grant."""
@@ -48,7 +48,7 @@ def judge_principal(
     # What judges takes long to import; meanwhile it is found and read what concerns the principal.
     from rightsize.analyze.profiles import may_be_crowded  # noqa: PLC0415
     from rightsize.analyze.tenant import read_tenant  # noqa: PLC0415
-    from rightsize.workflow.judged import judge_from  # noqa: PLC0415
+    from rightsize.workflow.principal_analysis import judge_from  # noqa: PLC0415
 
     judged = judge_from(principal_id, concern.table, as_of, min_window, concern, forget_days=forget_days)
     found = judged.analysis

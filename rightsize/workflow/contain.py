@@ -21,11 +21,11 @@ from rightsize.analyze.text import folded, place_of
 from rightsize.analyze.verdicts import Analysis
 from rightsize.model.errors import EvidenceError, UsageError
 from rightsize.model.plan import Plan
-from rightsize.propose.after import holdings_after
-from rightsize.propose.containment import Containment, contain
-from rightsize.propose.containment_options import Option, write_options
-from rightsize.propose.dials import Dials
-from rightsize.propose.drafts import Key
+from rightsize.propose.assembly.planned_state import holdings_after
+from rightsize.propose.containment.containment import Containment, contain
+from rightsize.propose.containment.graph_requests import Option, write_options
+from rightsize.propose.core.options import Dials
+from rightsize.propose.needs.drafts import Key
 from rightsize.render.containment import write_page
 from rightsize.render.plan import plan_files, write_folder
 from rightsize.render.rows import write_json
@@ -33,8 +33,8 @@ from rightsize.rules.operations import is_emergency_name
 from rightsize.store.connection import Store, open_store
 from rightsize.store.digest import digest_content
 from rightsize.store.quarantine import replace_decisions
-from rightsize.workflow.judging import analyse_inputs
 from rightsize.workflow.propose import require_catalogue
+from rightsize.workflow.rbac_analysis import analyse_inputs
 
 REQUESTS, PAGE = "containment.json", "containment.md"
 _HOLDS_DAYS = 90

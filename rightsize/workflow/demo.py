@@ -15,7 +15,7 @@ from rightsize.demo.generator import generate
 from rightsize.demo.spec import TenantSpec
 from rightsize.model.errors import InputError, UsageError
 from rightsize.model.plan import Plan, Proposal
-from rightsize.propose.dials import Dials
+from rightsize.propose.core.options import Dials
 from rightsize.workflow.demo_truth import TruthCheck, check_plan
 from rightsize.workflow.deploy import COMMENT_FORM
 from rightsize.workflow.load import load_paths

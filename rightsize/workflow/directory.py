@@ -14,9 +14,9 @@ from rightsize.workflow.plane_steps import PlaneSteps, TableOf
 
 if TYPE_CHECKING:  # what only judges does without the planner, which takes longer to import than a plane to judge
     from rightsize.model.plan import PlanePart
-    from rightsize.propose.dials import Dials
-    from rightsize.propose.verify import Change
-    from rightsize.propose.written import WrittenPart
+    from rightsize.propose.core.options import Dials
+    from rightsize.propose.verify.plan_reader import WrittenPart
+    from rightsize.propose.verify.verify import Change
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,8 @@ from rightsize.analyze.verdicts import Analysis, analyse
 from rightsize.model.errors import EvidenceError
 from rightsize.model.nouns import LAYERS
 from rightsize.model.plan import Plan
-from rightsize.propose.after import assigned_after, planned_grants
-from rightsize.propose.reviewable import plan_of
+from rightsize.propose.assembly.planned_state import assigned_after, planned_grants
+from rightsize.propose.verify.reviewable import plan_of
 from rightsize.render.layers import Cells, MatrixRow, draw_matrix
 from rightsize.store.connection import Store, open_store
 from rightsize.workflow.names import read_names

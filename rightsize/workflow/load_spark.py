@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from rightsize.ingest.families import SOURCES
+from rightsize.ingest.log_schemas import SOURCES
 from rightsize.ingest.spark.landing import Landing
 from rightsize.ingest.spark.reduce import REDUCED_LOGS, Reduction, reduce_path
 from rightsize.ingest.spark.session import spark_session

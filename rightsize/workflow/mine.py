@@ -7,9 +7,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from rightsize.mining.role_mining import minimum_cover
 from rightsize.model.errors import InputError
-from rightsize.propose.bicliques import bits
-from rightsize.propose.cover import minimum_cover
+from rightsize.propose.optimize.biclique_kernel import bits
 
 
 @dataclass(frozen=True, slots=True)

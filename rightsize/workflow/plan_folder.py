@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rightsize.propose.reviewable import ReviewablePlan, evidence_files, read_reviewable
-from rightsize.propose.written import WrittenPlan, read_plan
+from rightsize.propose.verify.plan_reader import WrittenPlan, read_plan
+from rightsize.propose.verify.reviewable import ReviewablePlan, evidence_files, read_reviewable
 from rightsize.workflow.text_files import read_bytes
 
 PLAN = "plan.json"

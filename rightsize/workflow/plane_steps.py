@@ -14,9 +14,9 @@ from rightsize.model.nouns import Plane
 
 if TYPE_CHECKING:
     from rightsize.model.plan import PlanePart
-    from rightsize.propose.dials import Dials
-    from rightsize.propose.verify import Change
-    from rightsize.propose.written import WrittenPart
+    from rightsize.propose.core.options import Dials
+    from rightsize.propose.verify.plan_reader import WrittenPart
+    from rightsize.propose.verify.verify import Change
 
 TableOf = Callable[[str], pl.DataFrame]
 

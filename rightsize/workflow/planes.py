@@ -17,8 +17,8 @@ from rightsize.workflow.graph import GRAPH
 from rightsize.workflow.plane_steps import Judged, PlaneSteps, TableOf
 
 if TYPE_CHECKING:
-    from rightsize.propose.verify import Change
-    from rightsize.propose.written import WrittenPlan
+    from rightsize.propose.verify.plan_reader import WrittenPlan
+    from rightsize.propose.verify.verify import Change
 
 PLANES: tuple[PlaneSteps, ...] = (GRAPH, DIRECTORY)
 _OTHER_USE = f"SELECT {named(*schema_of('usage_days'))} FROM usage_days WHERE NOT list_contains($planes, plane)"

@@ -15,10 +15,10 @@ from rightsize.analyze.window import Window
 from rightsize.model.decisions import Decision
 from rightsize.model.errors import EvidenceError
 from rightsize.model.plan import Advice, Plan, Proposal, count_by_plane
-from rightsize.propose.dials import SEPARATE_LAYERS, Dials
-from rightsize.propose.plan import make_plan
-from rightsize.propose.separation import as_measured
-from rightsize.propose.standing import respect, review_states, unmatched
+from rightsize.propose.assembly.plan import make_plan
+from rightsize.propose.core.options import SEPARATE_LAYERS, Dials
+from rightsize.propose.selection.layer_separation import as_measured
+from rightsize.propose.verify.review_status import respect, review_states, unmatched
 from rightsize.render.comment import write_comment
 from rightsize.render.deploy.contents import contents_of
 from rightsize.render.deploy.files import deploy_files
@@ -38,9 +38,9 @@ from rightsize.workflow.analyze import write_conclusions
 from rightsize.workflow.behaviour import find_behaviour
 from rightsize.workflow.chain import CHAIN, make_chain
 from rightsize.workflow.deploy import COMMENT_FORM, types_of
-from rightsize.workflow.judging import analyse_inputs, has_rbac
 from rightsize.workflow.layers import keep_layers, matrix_rows, measure_plan
 from rightsize.workflow.planes import judge_planes, tables_beside
+from rightsize.workflow.rbac_analysis import analyse_inputs, has_rbac
 from rightsize.workflow.reach import keep_reach
 from rightsize.workflow.review import read_review
 

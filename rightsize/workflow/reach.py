@@ -16,12 +16,12 @@ from rightsize.analyze.verdicts import Analysis
 from rightsize.model.errors import EvidenceError
 from rightsize.model.nouns import LAYERS
 from rightsize.model.plan import Plan
-from rightsize.propose.after import holdings_after, tables_after
+from rightsize.propose.assembly.planned_state import holdings_after, tables_after
 from rightsize.render.layers import Cells, MatrixRow, draw_matrix
 from rightsize.store.connection import Store, open_store
+from rightsize.workflow.attack_paths import named
 from rightsize.workflow.layers import BASES
 from rightsize.workflow.names import read_names
-from rightsize.workflow.ways import named
 
 _ANSWERS = ("reach", "reach_layers")
 _DRAWN = 24

@@ -22,7 +22,7 @@ from rightsize.model.errors import InputError, UsageError
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.plan import Plan
 from rightsize.model.role_forms import permissions_from_json
-from rightsize.propose.reviewable import ReviewablePlan, plan_of
+from rightsize.propose.verify.reviewable import ReviewablePlan, plan_of
 from rightsize.rbac.text import fold
 from rightsize.render.report.beyond import BLASTS_OF
 from rightsize.render.report.page import write_report
@@ -30,12 +30,12 @@ from rightsize.render.report.sources import Sources
 from rightsize.store.connection import Store, open_store
 from rightsize.store.digest import digest_content
 from rightsize.workflow.blast import blast_of, views_of
-from rightsize.workflow.judging import analyse_inputs
 from rightsize.workflow.layers import measure_plan
 from rightsize.workflow.names import read_names
 from rightsize.workflow.plan_folder import read_plan_folder
 from rightsize.workflow.plan_names import scope_names
 from rightsize.workflow.planes import judge_planes, tables_beside
+from rightsize.workflow.rbac_analysis import analyse_inputs
 from rightsize.workflow.reach import rank_reach
 
 TITLE = "Least privilege for this tenant"

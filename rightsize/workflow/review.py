@@ -12,8 +12,16 @@ from typing import Any
 from rightsize.model.decisions import PARTICIPLE, Decision, DecisionKind, read_decisions, write_decisions
 from rightsize.model.errors import EvidenceError, UsageError
 from rightsize.model.plan import Plan
-from rightsize.propose.reviewable import plan_of
-from rightsize.propose.standing import STATES, Standing, Totals, require_current, standings, totals, unmatched
+from rightsize.propose.verify.review_status import (
+    STATES,
+    Standing,
+    Totals,
+    require_current,
+    standings,
+    totals,
+    unmatched,
+)
+from rightsize.propose.verify.reviewable import plan_of
 from rightsize.render.comment import short_ids
 from rightsize.workflow.plan_folder import read_plan_folder
 from rightsize.workflow.plan_names import names_in

@@ -13,8 +13,8 @@ from rightsize.azure.throttle import Clock
 from rightsize.model.errors import EvidenceError, InputError, UsageError
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.role_forms import load_json
-from rightsize.propose.reviewable import plan_of
-from rightsize.propose.written import WrittenPlan, read_plan, read_roles
+from rightsize.propose.verify.plan_reader import WrittenPlan, read_plan, read_roles
+from rightsize.propose.verify.reviewable import plan_of
 from rightsize.rbac.text import fold
 from rightsize.rollout.bundle import DEFAULT_ORDER, Bundle, Order, Swap, read_bundle, write_bundle
 from rightsize.rollout.heads import Heads, state_folder

@@ -13,8 +13,8 @@ import polars as pl
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.naming import principal_names
 from rightsize.model.errors import EvidenceError, GateError, RightsizeError
-from rightsize.propose.verify import Change, Verification, verify
-from rightsize.propose.written import read_plan, read_roles
+from rightsize.propose.verify.plan_reader import read_plan, read_roles
+from rightsize.propose.verify.verify import Change, Verification, verify
 from rightsize.rbac.text import fold
 from rightsize.store.connection import open_store
 from rightsize.store.digest import digest_content

@@ -16,9 +16,9 @@ from rightsize.analyze.verdicts import VERDICTS_SCHEMA
 from rightsize.analyze.window import Window
 from rightsize.cli.main import run
 from rightsize.model.plan import PlanePart, Proof, Proposal
-from rightsize.propose.dials import Dials
-from rightsize.propose.verify import Change
-from rightsize.propose.written import WrittenPart, read_plan
+from rightsize.propose.core.options import Dials
+from rightsize.propose.verify.plan_reader import WrittenPart, read_plan
+from rightsize.propose.verify.verify import Change
 from rightsize.render.plan import plan_files
 from rightsize.workflow.plane_steps import PlaneSteps, TableOf
 from rightsize.workflow.planes import verify_parts

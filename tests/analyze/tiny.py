@@ -20,7 +20,7 @@ from rightsize.rules.matching import matches
 from rightsize.store.ahead import Ahead
 from rightsize.store.connection import Store
 from rightsize.store.ddl import create_statements
-from rightsize.workflow.judged import JudgedPrincipal, judge_from
+from rightsize.workflow.principal_analysis import JudgedPrincipal, judge_from
 
 FIRST = dt.date(2026, 1, 1)
 LAST = dt.date(2026, 1, 10)

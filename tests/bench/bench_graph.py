@@ -27,13 +27,13 @@ from rightsize.analyze.window import Window
 from rightsize.graph.permissions import Pair
 from rightsize.graph.requests import parse_request
 from rightsize.ingest.pipeline import normalised_events
-from rightsize.propose.calibration import brier, by_basis, reliability
-from rightsize.propose.dials import Dials
-from rightsize.propose.folds import Fold
+from rightsize.propose.backtest.folds import Fold
+from rightsize.propose.core.options import Dials
 from rightsize.propose.graph.backtest import try_graph
 from rightsize.propose.graph.cover import cheapest_cover
 from rightsize.propose.graph.narrower import lies_within
 from rightsize.propose.graph.plan import plan_graph
+from rightsize.propose.risk.calibration import brier, by_basis, reliability
 from rightsize.rules.graph import is_general, partial_kind
 from rightsize.store.connection import open_store
 from rightsize.workflow.catalog import import_catalogue

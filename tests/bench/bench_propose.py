@@ -22,8 +22,8 @@ import polars as pl
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.verdicts import analyse
 from rightsize.model.plan import Plan
-from rightsize.propose import plan as steps
-from rightsize.propose.dials import Dials
+from rightsize.propose.assembly import plan as steps
+from rightsize.propose.core.options import Dials
 from tests.bench.bench_analyze import GROUPS, WINDOW, build
 from tests.bench.bench_collect import ENTRY
 from tests.bench.bench_collect import measure as run_command

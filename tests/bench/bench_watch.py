@@ -18,8 +18,8 @@ from typing import Any
 from rightsize.demo.exports import write_exports
 from rightsize.demo.generator import generate
 from rightsize.store.connection import open_store
-from rightsize.workflow.watch import Question
-from rightsize.workflow.watch_run import Outlets, run_pass
+from rightsize.watch.conclude import Question
+from rightsize.watch.run import Outlets, run_pass
 from tests.bench.tenant_history import grow, write_day
 from tests.tenants.streams import Stream, copy_listings
 

@@ -16,8 +16,8 @@ import pytest
 from rightsize.collect.sources import chosen_sources
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.model.role_forms import read_role_definitions
-from rightsize.propose.dials import Dials
-from rightsize.propose.reviewable import plan_of
+from rightsize.propose.core.options import Dials
+from rightsize.propose.verify.reviewable import plan_of
 from rightsize.render.deploy.contents import contents_of
 from rightsize.render.deploy.files import ROLE_FORMS, deploy_files
 from rightsize.store.connection import open_store

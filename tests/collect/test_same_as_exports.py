@@ -12,7 +12,7 @@ import pytest
 from rightsize.collect import fetch
 from rightsize.demo.generator import generate
 from rightsize.demo.spec import TenantSpec
-from rightsize.propose.dials import Dials
+from rightsize.propose.core.options import Dials
 from rightsize.store.connection import open_store
 from rightsize.store.digest import digest_content
 from rightsize.workflow.load import load_paths

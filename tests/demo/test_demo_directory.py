@@ -13,9 +13,9 @@ from polars.testing import assert_frame_equal
 from rightsize.analyze.directory.judge import DirectoryAnalysis, analyse_directory
 from rightsize.analyze.directory.tables import DirectoryTables, directory_window
 from rightsize.analyze.inputs import Inputs
-from rightsize.propose.dials import Dials
+from rightsize.propose.core.options import Dials
 from rightsize.propose.directory.plan import plan_directory
-from rightsize.propose.written import WrittenPart, WrittenProposal
+from rightsize.propose.verify.plan_reader import WrittenPart, WrittenProposal
 from rightsize.rbac.text import fold
 from rightsize.store.connection import open_store
 from rightsize.workflow.directory import DIRECTORY

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from rightsize.model.plan import PlanePart
-from rightsize.propose.dials import Dials
+from rightsize.propose.core.options import Dials
 from rightsize.store.connection import open_store
 from rightsize.workflow.graph import GRAPH
 from rightsize.workflow.load import load_paths

@@ -13,7 +13,7 @@ from rightsize.analyze.graph.judge import GraphAnalysis, Judgement, analyse_grap
 from rightsize.analyze.graph.tables import GRAPH_APP_ID, GraphTables
 from rightsize.analyze.window import Window
 from rightsize.model.plan import PlanePart, Proposal
-from rightsize.propose.dials import Dials
+from rightsize.propose.core.options import Dials
 from rightsize.propose.graph.cover import cheapest_cover
 from rightsize.propose.graph.plan import plan_graph
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import datetime as dt
 
 from rightsize.analyze.window import Window
-from rightsize.propose.dials import Dials
-from rightsize.propose.folds import Fold
+from rightsize.propose.backtest.folds import Fold
+from rightsize.propose.core.options import Dials
 from rightsize.propose.graph.backtest import GraphTrial, try_graph
 from tests.graph.small_map import WINDOW, Apps
 

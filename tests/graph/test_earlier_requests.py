@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from rightsize.propose.graph.verify import verify_graph
-from rightsize.propose.written import WrittenPart
+from rightsize.propose.verify.plan_reader import WrittenPart
 from tests.graph.small_map import WINDOW, Apps
 
 BEFORE = ("out_of_coverage", "used_before_window")

@@ -14,7 +14,7 @@ from rightsize.graph.requests import parse_request
 from rightsize.propose.graph.cover import cheapest_cover
 from rightsize.propose.graph.narrower import lies_within
 from rightsize.propose.graph.verify import verify_graph
-from rightsize.propose.written import read_plan
+from rightsize.propose.verify.plan_reader import read_plan
 from tests.graph.small_map import PERMISSIONS, Apps
 from tests.propose.small_tenant import SmallTenant
 from tests.propose.written_plans import Written

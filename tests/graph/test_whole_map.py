@@ -12,7 +12,7 @@ import pytest
 from rightsize.analyze.graph.cases import GraphMap
 from rightsize.analyze.graph.tables import GRAPH_APP_ID, GraphTables
 from rightsize.graph.requests import parse_request
-from rightsize.propose.dials import Dials
+from rightsize.propose.core.options import Dials
 from rightsize.propose.graph.plan import plan_graph
 from rightsize.rules.graph import changes, only_reads, writing_twin
 from rightsize.store.connection import open_store

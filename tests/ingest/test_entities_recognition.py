@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from rightsize.ingest.entities import ENTITY_SHAPES
-from rightsize.ingest.families import FAMILIES
+from rightsize.ingest.log_schemas import FAMILIES
 from rightsize.ingest.shapes import Context
 from rightsize.model.errors import InputError
 from tests.ingest.entity_records import DOCUMENTS, GROUP, USER, Staged, guid, page, stage_document

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from rightsize.ingest.entities import ENTITY_SHAPES
-from rightsize.ingest.families import FAMILIES
+from rightsize.ingest.log_schemas import FAMILIES
 from rightsize.ingest.shapes import Context
 from tests.ingest import signal_records as records
 from tests.ingest.entity_records import guid, stage_document, stage_files

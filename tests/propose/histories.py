@@ -9,10 +9,10 @@ import random
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.verdicts import analyse
 from rightsize.analyze.window import Window
-from rightsize.propose.bench import Bench, prepare, read_findings
-from rightsize.propose.breakage import Estimate, break_bounds
-from rightsize.propose.dials import Dials
-from rightsize.propose.limits import Limits
+from rightsize.propose.core.azure_limits import Limits
+from rightsize.propose.core.options import Dials
+from rightsize.propose.needs.context import Bench, prepare, read_findings
+from rightsize.propose.risk.breakage import Estimate, break_bounds
 from tests.propose.small_tenant import CONTRIBUTOR, DAY0, DAYS, OWNER, SUB, SmallTenant
 
 THINGS = tuple(f"Microsoft.Compute/thing{number}/write" for number in range(60))

@@ -15,9 +15,9 @@ from rightsize.analyze.verdicts import Analysis, analyse
 from rightsize.analyze.window import choose_window
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.plan import Plan, Proposal
-from rightsize.propose.dials import Dials
-from rightsize.propose.limits import Limits
-from rightsize.propose.plan import make_plan
+from rightsize.propose.assembly.plan import make_plan
+from rightsize.propose.core.azure_limits import Limits
+from rightsize.propose.core.options import Dials
 from rightsize.rbac.expand import expand_roles
 from rightsize.rbac.scopes import ancestors, parse_scope
 from rightsize.rules.operations import annotate
@@ -315,7 +315,7 @@ def proposal_for(plan: Plan, assignment: str, state: str = "active") -> Proposal
 
 
 def _proposal_id(assignment: str, state: str) -> str:
-    from rightsize.propose.assemble import proposal_id  # noqa: PLC0415
+    from rightsize.propose.assembly.assemble import proposal_id  # noqa: PLC0415
 
     return proposal_id(assignment, state)
 

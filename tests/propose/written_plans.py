@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rightsize.analyze.inputs import Inputs
-from rightsize.propose.verify import Change, Verification, verify
-from rightsize.propose.written import read_plan, read_roles
+from rightsize.propose.verify.plan_reader import read_plan, read_roles
+from rightsize.propose.verify.verify import Change, Verification, verify
 from rightsize.render.plan import plan_files
 from tests.propose.small_tenant import SmallTenant
 

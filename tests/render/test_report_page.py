@@ -23,10 +23,10 @@ from rightsize.render.report.calendar import draw_calendar
 from rightsize.render.report.embed import to_json
 from rightsize.render.report.figures import bar
 from rightsize.store.connection import open_store
+from rightsize.workflow.attack_paths import reach_from
 from rightsize.workflow.demo import STORE, TITLE
 from rightsize.workflow.reach import show_reach
 from rightsize.workflow.report import report_store
-from rightsize.workflow.ways import reach_from
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "reports" / "example" / "report.html"
 DATA = re.compile(r'<script type="application/json" id="data">(.*?)</script>', re.S)

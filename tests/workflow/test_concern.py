@@ -18,8 +18,8 @@ from rightsize.store.ahead import Ahead
 from rightsize.store.connection import Store, open_store
 from rightsize.workflow.concern import judge_principal
 from rightsize.workflow.demo import STORE
-from rightsize.workflow.judged import JudgedPrincipal, judge_from
-from rightsize.workflow.told import tell
+from rightsize.workflow.explain_output import tell
+from rightsize.workflow.principal_analysis import JudgedPrincipal, judge_from
 
 TWELVE_OPERATIONS = tuple(f"microsoft.test/kind{number}/{verb}" for number in range(6) for verb in ("write", "delete"))
 CHECKED_AND_WRITES = (

@@ -16,9 +16,9 @@ from rightsize.cli.main import run
 from rightsize.model.errors import InputError, UsageError
 from rightsize.store.connection import open_store
 from rightsize.store.watching import commit_pass, pending_changes
+from rightsize.watch.containment import Rules, contain_signalled, is_quiet, read_rules, why_not
 from rightsize.workflow.contain import Suspicion, contain_principal
 from rightsize.workflow.verify import verify_plan
-from rightsize.workflow.watch_contain import Rules, contain_signalled, is_quiet, read_rules, why_not
 from tests.store.test_watching import concluded
 
 USER, BRIDGE = "ravi.menon@aldervalley.example", "hl7-bridge-legacy"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from rightsize.analyze.behaviour.surroundings import (
+from rightsize.analyze.behaviour.context_signals import (
     find_activations,
     find_first_uses,
     find_given,

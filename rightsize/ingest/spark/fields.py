@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from rightsize.ingest.encoding import MAX_RECORD_BYTES
-from rightsize.ingest.families import FIELDS, Family, spelt_keys
+from rightsize.ingest.log_schemas import FIELDS, Family, spelt_keys
 from rightsize.ingest.spark.carry import Nested
 from rightsize.rbac.text import fold
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from rightsize.ingest.families import FAMILIES, FIELDS, SOURCES, Family, with_log
+from rightsize.ingest.log_schemas import FAMILIES, FIELDS, SOURCES, Family, with_log
 from rightsize.ingest.projections import PROJECTIONS, Fields, raw_events
 from rightsize.ingest.reference import create_reference_tables
 from rightsize.ingest.spark.carry import Nested, columns_of, to_spark

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import duckdb
 
-from rightsize.ingest.families import SOURCES
+from rightsize.ingest.log_schemas import SOURCES
 from rightsize.ingest.spark.reduce import Reduction
 from rightsize.store.sql import folded
 

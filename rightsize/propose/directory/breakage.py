@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator
 import polars as pl
 
 from rightsize.analyze.directory.judge import DirectoryAnalysis
-from rightsize.propose.breakage import HORIZON_DAYS, Estimate, estimates_of
 from rightsize.propose.directory.cases import Case
-from rightsize.propose.incidence import KEY, count_incidence, sum_days
+from rightsize.propose.risk.breakage import HORIZON_DAYS, Estimate, estimates_of
+from rightsize.propose.risk.incidence import KEY, count_incidence, sum_days
 from rightsize.rbac.resource_actions import is_read
 
 _UNITS: dict[str, pl.DataType] = {

@@ -12,8 +12,8 @@ from rightsize.analyze.coverage import described_principals, groups_with_known_m
 from rightsize.analyze.directory.judge import DirectoryAnalysis
 from rightsize.analyze.reasons import OutOfCoverage, Unobservable, Unused, Verdict
 from rightsize.analyze.text import folded
-from rightsize.propose.dials import Dials, Reads
-from rightsize.propose.dials import Unobservable as Unseen
+from rightsize.propose.core.options import Dials, Reads
+from rightsize.propose.core.options import Unobservable as Unseen
 from rightsize.rbac.resource_actions import is_read
 from rightsize.rbac.text import fold
 from rightsize.rules.directory import roles_that

@@ -19,12 +19,12 @@ from rightsize.analyze.reasons import Unobservable, Unused
 from rightsize.model.errors import InternalError
 from rightsize.model.nouns import AssignmentState
 from rightsize.model.plan import Advice, PlanePart, PlannedAssignment, Proof, Proposal, ProposalKind
-from rightsize.propose.breakage import Estimate
-from rightsize.propose.dials import Dials
-from rightsize.propose.dials import Unobservable as Unseen
+from rightsize.propose.core.options import Dials
+from rightsize.propose.core.options import Unobservable as Unseen
 from rightsize.propose.directory.breakage import case_bounds
 from rightsize.propose.directory.cases import REASONS, Case, read_cases
 from rightsize.propose.directory.choose import Catalogue, Choice, choose, read_catalogue
+from rightsize.propose.risk.breakage import Estimate
 from rightsize.rbac.resource_actions import is_read
 from rightsize.rules.directory import bound_actions
 

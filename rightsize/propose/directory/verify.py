@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from rightsize.analyze.directory.judge import DirectoryAnalysis
 from rightsize.propose.directory.choose import read_catalogue
 from rightsize.propose.directory.plan import read_grants, read_roles
-from rightsize.propose.verify import Change
-from rightsize.propose.written import WrittenPart, WrittenProposal
+from rightsize.propose.verify.plan_reader import WrittenPart, WrittenProposal
+from rightsize.propose.verify.verify import Change
 from rightsize.rbac.text import fold
 from rightsize.rules.directory import custom_actions
 

@@ -20,12 +20,12 @@ from rightsize.analyze.reasons import Unused
 from rightsize.analyze.window import Window
 from rightsize.graph.permissions import Clause
 from rightsize.model.plan import Proposal
-from rightsize.propose.backtest import Tally
-from rightsize.propose.calibration import Prediction
-from rightsize.propose.dials import Dials
-from rightsize.propose.folds import Fold
+from rightsize.propose.backtest.backtest import Tally
+from rightsize.propose.backtest.folds import Fold
+from rightsize.propose.core.options import Dials
 from rightsize.propose.graph.cover import cheapest_cover
 from rightsize.propose.graph.plan import plan_graph
+from rightsize.propose.risk.calibration import Prediction
 from rightsize.rules.graph import partial_kind
 
 Access = tuple[str, str, str]

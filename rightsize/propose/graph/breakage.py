@@ -16,9 +16,9 @@ from rightsize.analyze.graph.cases import Case, CaseKey, Need
 from rightsize.analyze.graph.judge import GraphAnalysis, Judgement
 from rightsize.analyze.graph.tables import request_days
 from rightsize.analyze.reasons import Unused, Verdict
-from rightsize.propose.breakage import HORIZON_DAYS, Estimate, estimates_of
 from rightsize.propose.graph.choose import Choice
-from rightsize.propose.incidence import KEY, count_incidence, sum_days
+from rightsize.propose.risk.breakage import HORIZON_DAYS, Estimate, estimates_of
+from rightsize.propose.risk.incidence import KEY, count_incidence, sum_days
 
 _TOLD_BY_LOG = (Verdict.USED, Verdict.UNUSED)
 _CASE = ["client_id", "access", "user"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from rightsize.propose.solver import Rows, solve
+from rightsize.propose.optimize.ilp import Rows, solve
 
 
 def cheapest_cover(needs: Sequence[frozenset[str]], costs: Mapping[str, int], given: frozenset[str]) -> frozenset[str]:

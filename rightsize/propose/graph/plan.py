@@ -15,10 +15,10 @@ from rightsize.analyze.graph.tables import GRAPH_APP_ID
 from rightsize.analyze.reasons import OutOfCoverage, Unused, Verdict
 from rightsize.model.errors import InternalError
 from rightsize.model.plan import Advice, PlanePart, PlannedAssignment, Proof, Proposal, ProposalKind
-from rightsize.propose.breakage import HORIZON_DAYS, Estimate
-from rightsize.propose.dials import Dials, Unobservable
+from rightsize.propose.core.options import Dials, Unobservable
 from rightsize.propose.graph.breakage import grant_bounds
 from rightsize.propose.graph.choose import Choice, choose
+from rightsize.propose.risk.breakage import HORIZON_DAYS, Estimate
 from rightsize.rbac.text import fold
 from rightsize.rules.graph import alternatives
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from rightsize.analyze.graph.cases import CaseKey
 from rightsize.analyze.graph.judge import GraphAnalysis
 from rightsize.propose.graph.plan import read_grants
-from rightsize.propose.verify import Change
-from rightsize.propose.written import WrittenPart
+from rightsize.propose.verify.plan_reader import WrittenPart
+from rightsize.propose.verify.verify import Change
 from rightsize.rbac.text import fold
 
 

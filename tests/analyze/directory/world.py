@@ -12,7 +12,7 @@ from rightsize.analyze.directory.tables import DirectoryTables
 from rightsize.analyze.inputs import schema_of
 from rightsize.analyze.window import Window
 from rightsize.model.plan import PlanePart, Proposal
-from rightsize.propose.dials import Dials
+from rightsize.propose.core.options import Dials
 from rightsize.propose.directory.plan import plan_directory
 
 FIRST, LAST = dt.date(2026, 1, 1), dt.date(2026, 3, 31)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rightsize.propose.dials import Dials
+from rightsize.propose.core.options import Dials
 from rightsize.propose.directory.plan import plan_directory
 from tests.analyze.directory.world import GLOBAL, UNIT, USER_ADMIN, D, World
 

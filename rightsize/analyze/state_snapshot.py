@@ -1,0 +1,217 @@
+"""What stands in a tenant at the end of a day, as rows that can be compared with those of the day before.
+
+A row has a name that stays, and a value: a row whose name is new, or whose value is another, is a change. Nothing here
+remembers; `workflow.watch` compares.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Mapping, Sequence
+
+import polars as pl
+
+from rightsize.analyze.escalation import build_graph, escalations_of, with_assignable
+from rightsize.analyze.facts import read_facts
+from rightsize.analyze.grant_deduplication import consent
+from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.layers import measure_layers
+from rightsize.analyze.planes import PlaneAnalysis
+from rightsize.analyze.reach import granted_holdings
+from rightsize.analyze.reasons import Verdict
+from rightsize.analyze.text import folded
+from rightsize.analyze.verdicts import Analysis
+
+STANDING: Mapping[str, pl.DataType] = {
+    "kind": pl.String(),
+    "name": pl.String(),
+    "value": pl.String(),
+    "severity": pl.String(),
+    "time": pl.Datetime("us"),
+    "principal_id": pl.String(),
+    "actor_id": pl.String(),
+    "scope": pl.String(),
+    "role": pl.String(),
+    "what": pl.String(),
+}
+"""`role` is the id of a role, or what a delegated grant grants (`echoes.consent`); `what` is what it is about, in words
+or as names apart by commas."""
+
+LISTED = ("role_assignment", "directory_role_assignment", "app_role_assignment", "permission_grant")
+"""Kinds of what listings show: a new one is a grant."""
+UNUSED = "unused"
+CONCLUDED = (UNUSED, "escalation", "violation", "drift", "signal")
+"""Kinds that are concluded, and that end."""
+
+_HEAVY = ("tenant", "access", "all_groups", "all_users", "applications")
+_APART = "|"
+
+
+def standing_of(
+    inputs: Inputs,
+    analysis: Analysis,
+    planes: Sequence[PlaneAnalysis],
+    table_of: Callable[[str], pl.DataFrame],
+    drifts: pl.DataFrame,
+) -> pl.DataFrame:
+    """Return all that stands, as `STANDING`.
+
+    Args:
+        inputs: The tables of the analysis.
+        analysis: Its verdicts.
+        planes: Those of the planes beyond Azure RBAC.
+        table_of: Gives the other tables of the store, for example `Store.table`.
+        drifts: What differs from what was applied, as `STANDING`.
+    """
+    parts = (
+        listed_grants(inputs, table_of),
+        unused_assignments(analysis),
+        *(unused_grants(plane) for plane in planes),
+        escalations(inputs, analysis, table_of),
+        violations(analysis),
+        signals(table_of("signals"), table_of("signal_entities")),
+        drifts,
+    )
+    return pl.concat([_shaped(part) for part in parts])
+
+
+def listed_grants(inputs: Inputs, table_of: Callable[[str], pl.DataFrame]) -> pl.DataFrame:
+    """Return the assignments and grants that listings show; activations come and go, and are left out."""
+    strong = privileged_roles(inputs.role_operations)
+    assigned = inputs.role_assignments.filter(pl.col("state") != "activated")
+    ours = assigned.select(
+        kind=pl.lit(LISTED[0]), name=_joined(folded(pl.col("role_assignment_id")), pl.col("state")),
+        severity=pl.when(folded(pl.col("role_definition_id")).is_in(strong.implode())).then(pl.lit("high"))
+        .otherwise(pl.lit("medium")),
+        time="created_on", principal_id=folded(pl.col("principal_id")), actor_id=folded(pl.col("created_by")),
+        scope="scope", role=folded(pl.col("role_definition_id")), what=pl.col("state"),
+    )  # fmt: skip
+    directory = table_of("directory_role_assignments").filter(pl.col("state") != "activated").select(
+        kind=pl.lit(LISTED[1]), name=_joined(folded(pl.col("role_assignment_id")), pl.col("state")),
+        severity=pl.lit("high"), time="created_on", principal_id=folded(pl.col("principal_id")), scope="scope",
+        role=folded(pl.col("directory_role_id")), what=pl.col("state"),
+    )  # fmt: skip
+    permissions = table_of("app_role_assignments").select(
+        kind=pl.lit(LISTED[2]), name=pl.col("app_role_assignment_id"), severity=pl.lit("medium"), time="created_on",
+        principal_id=folded(pl.col("principal_id")), role=folded(pl.col("app_role_id")), what=pl.col("resource_name"),
+    )  # fmt: skip
+    delegated = table_of("permission_grants").select(
+        kind=pl.lit(LISTED[3]), name=pl.col("permission_grant_id"),
+        severity=pl.when(pl.col("consent_type") == "AllPrincipals").then(pl.lit("medium")).otherwise(pl.lit("low")),
+        principal_id=folded(pl.col("client_id")), role=consent(pl.col("consent_type"), pl.col("permissions")),
+        what=pl.col("permissions").list.join(", "),
+    )  # fmt: skip
+    # Of a delegated grant its permissions may grow; all others are made anew when they change.
+    valued = [part.with_columns(value=pl.lit("")) for part in (ours, directory, permissions)]
+    return pl.concat([_shaped(part) for part in (*valued, delegated.with_columns(value="what"))])
+
+
+def privileged_roles(role_operations: pl.DataFrame) -> pl.Series:
+    """Return the ids, folded, of the roles that can assign roles."""
+    from_rows = role_operations.filter(folded(pl.col("operation")) == "microsoft.authorization/roleassignments/write")
+    return folded(from_rows["role_definition_id"].unique())
+
+
+def unused_assignments(analysis: Analysis) -> pl.DataFrame:
+    """Return the assignments, as old as the window or older, of which a log would have shown use and none shows any.
+
+    An assignment that is used on one plane may be unused on the other, and then stands here with that plane alone.
+    """
+    assignments = analysis.tenant.assignments.filter(~pl.col("twin"))
+    return _unused(assignments, analysis.verdicts, analysis.window.start)
+
+
+def unused_grants(plane: PlaneAnalysis) -> pl.DataFrame:
+    """Return the same of a plane beyond Azure RBAC: permissions of applications, directory roles."""
+    assignments = plane.assignments.with_columns(role=folded(pl.col("role_definition_id")))
+    return _unused(assignments, plane.verdicts, plane.window.start)
+
+
+def _unused(assignments: pl.DataFrame, verdicts: pl.DataFrame, start: dt.datetime) -> pl.DataFrame:
+    key = ["role_assignment_id", "state"]
+    used, idle = (pl.col("verdict") == word.value for word in (Verdict.USED, Verdict.UNUSED))
+    by_plane = verdicts.group_by(*key, "plane").agg(used=used.any(), operations=pl.col("operations").filter(idle).sum())
+    silent = by_plane.filter(~pl.col("used") & (pl.col("operations") > 0))
+    counted = silent.group_by(key).agg(pl.col("operations").sum(), plane=pl.col("plane").sort().str.join(", "))
+    in_use = by_plane.filter("used").select(key).unique()
+    part = counted.join(in_use, on=key).select(*key, partly=True)
+    old = assignments.filter((pl.col("state") != "activated") & (pl.col("created_on") < start).fill_null(True)).unique(
+        key, keep="first", maintain_order=True
+    )
+    partly = pl.col("partly").fill_null(False)
+    name = _joined(folded(pl.col("role_assignment_id")), pl.col("state"))
+    return (
+        old.drop("plane", strict=False)
+        .join(counted, on=key)
+        .join(part, on=key, how="left")
+        .select(
+            kind=pl.lit(UNUSED), name=pl.when(partly).then(_joined(name, pl.col("plane"))).otherwise(name),
+            value=pl.when(partly).then("plane").otherwise(pl.lit("")), severity=pl.lit("low"),
+            principal_id="principal_id", scope="scope", role="role", what=pl.col("operations").cast(pl.String),
+        )
+    )  # fmt: skip
+
+
+def escalations(inputs: Inputs, analysis: Analysis, table_of: Callable[[str], pl.DataFrame]) -> pl.DataFrame:
+    """Return the ways in which what somebody holds gives more, one row a (principal, rule, scope, state)."""
+    facts = read_facts(inputs, table_of)
+    tenant = analysis.tenant
+    granted = granted_holdings(tenant)
+    graph = build_graph(facts, tenant, inputs, with_assignable(granted, tenant, inputs), with_eligible=True)
+    found = escalations_of(graph, facts, tenant, granted)
+    heavy = pl.col("gains").is_in(_HEAVY).any() & pl.col("certain").any()
+    asleep = pl.col("state") == "eligible"
+    grouped = found.group_by("principal_id", "rule", "scope", "state").agg(
+        heavy.alias("heavy"), what=pl.col("what").sort().first()
+    )
+    return grouped.select(
+        kind=pl.lit(CONCLUDED[1]), name=_joined(*map(pl.col, ("principal_id", "rule", "scope", "state"))),
+        value=pl.lit(""), principal_id="principal_id", scope="scope",
+        severity=pl.when(pl.col("heavy") & ~asleep).then(pl.lit("high")).when(asleep).then(pl.lit("low"))
+        .otherwise(pl.lit("medium")),
+        what=pl.when(asleep).then(pl.format("{}, once activated", "what")).otherwise("what"),
+    )  # fmt: skip
+
+
+def violations(analysis: Analysis) -> pl.DataFrame:
+    """Return who can defeat two or more layers of one subscription, as granted."""
+    found = measure_layers(analysis).violations.filter(pl.col("basis") == "granted")
+    layers = pl.col("layers").list.join(", ")
+    return found.select(
+        kind=pl.lit(CONCLUDED[2]), name=_joined(*map(pl.col, ("principal_id", "scope", "state"))), value=layers,
+        severity=pl.when(pl.col("state") == "eligible").then(pl.lit("low"))
+        .when(pl.col("layers").list.contains("identity_control") | (pl.col("layer_count") > 3)).then(pl.lit("high"))
+        .otherwise(pl.lit("medium")),
+        principal_id="principal_id", scope="scope", what=layers,
+    )  # fmt: skip
+
+
+def signals(raised: pl.DataFrame, entities: pl.DataFrame) -> pl.DataFrame:
+    """Return the alerts, incidents and risks that nobody dismissed; `what` is the title, and who and what is named."""
+    people = entities.filter(pl.col("entity_kind") == "principal").sort("signal_id", "value")
+    named = people.group_by("signal_id").agg(pl.col("principal_id").drop_nulls().first())
+    places = entities.filter(pl.col("entity_kind") == "resource").sort("signal_id", "value")
+    scopes = places.group_by("signal_id").agg(pl.col("scope").drop_nulls().first())
+    weights = {"high": "high", "medium": "medium"}
+    return (
+        raised.filter(~pl.col("dismissed").fill_null(False))
+        .join(named, on="signal_id", how="left")
+        .join(scopes, on="signal_id", how="left")
+        .select(
+            kind=pl.lit(CONCLUDED[4]), name="signal_id", value=pl.lit(""),
+            severity=pl.col("severity").replace_strict(weights, default="low"),
+            time=pl.coalesce("created_on", "first_time"), principal_id=folded(pl.col("principal_id")), scope="scope",
+            what=pl.format("{}: {}", pl.coalesce("product", "source"), pl.col("name").fill_null("")),
+        )
+    )  # fmt: skip
+
+
+def _joined(*parts: pl.Expr) -> pl.Expr:
+    return pl.concat_str([part.fill_null("") for part in parts], separator=_APART)
+
+
+def _shaped(part: pl.DataFrame) -> pl.DataFrame:
+    return part.select(
+        (pl.col(name) if name in part.columns else pl.lit(None)).cast(type_).alias(name)
+        for name, type_ in STANDING.items()
+    ).unique(["kind", "name"], keep="first", maintain_order=True)

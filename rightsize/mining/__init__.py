@@ -1,0 +1,1 @@
+"""Find the fewest roles that cover plain pairs of user and permission: `rightsize mine`."""

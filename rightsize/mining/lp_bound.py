@@ -1,0 +1,287 @@
+"""The fractional clique cover: the best bound from below that a linear program gives, and the cliques it is made of.
+
+Weights on vertices of which no clique has more than one in all prove that every cover has at least their sum. The best
+such weights are the dual of the covering program over all maximal cliques, which are too many to write down. So
+cliques are added when they are found to weigh too much (column generation), and vertices are asked to be covered when
+the cliques in use leave them short (a vertex left out only weakens the bound, and most never matter).
+
+The bound does not rest on floating point: weights are made whole numbers, the heaviest clique under them is found
+exactly, and their sum over that clique's weight is the bound, whatever the linear program did.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from rightsize.mining.cliques import heaviest_clique, widen, without_spare
+from rightsize.propose.optimize.biclique_kernel import bits, bitset, count_in, counted_at_least
+from rightsize.propose.optimize.ilp import silent_solver
+
+ROUNDS = 400
+NODES_A_SEARCH = 20_000
+NODES = 200_000
+COLUMNS_A_ROUND = 80
+ROWS_A_ROUND = 60
+
+WEIGHT = 1 << 20
+"""The weight 1 of the linear program as a whole number."""
+SMOOTHING = 0.5
+"""How much of the best weights so far is mixed into the next ones: duals of a degenerate program jump about."""
+CENTRAL = 1e-2
+"""The gap at which the interior-point method stops: its weights are in the middle of many, and need not be exact."""
+
+
+@dataclass(slots=True)
+class Fractional:
+    """What column generation knows.
+
+    Attributes:
+        weights: Whole weights of vertices; the bound they prove is the best so far.
+        heaviest: No clique has more weight than this.
+        asked: The vertices that were asked to be covered.
+        cover: The smallest cover seen.
+    """
+
+    cover: list[int]
+    asked: int = 0
+    weights: dict[int, int] = field(default_factory=dict)
+    heaviest: int = 1
+
+    @property
+    def total(self) -> int:
+        """What all vertices weigh together."""
+        return sum(self.weights.values())
+
+    def weigh(self, cliques: Sequence[int]) -> list[int]:
+        """Return the weight of each of the cliques."""
+        return _weigh(cliques, self.weights)
+
+    @property
+    def bound(self) -> int:
+        """No cover has fewer cliques."""
+        return -(-self.total // self.heaviest)
+
+
+def fractional_cover(
+    adjacent: Sequence[int],
+    vertices: int,
+    asked: int,
+    covers: Sequence[list[int]],
+    listed: Sequence[int] | None,
+    deadline: float,
+) -> Fractional:
+    """Generate cliques until the bound meets the cover, or no clique and no vertex is left to add.
+
+    Args:
+        adjacent: The graph.
+        vertices: Those to be covered.
+        asked: Vertices to begin with, such as independent ones.
+        covers: Covers to begin with.
+        listed: Every maximal clique, where they could be listed: to look through them is quicker than to search.
+        deadline: The monotonic time at which to stop, a backstop: limits of rounds and nodes come first.
+    """
+    search = _Generation(adjacent, vertices, Fractional(min(covers, key=len), asked), listed, deadline)
+    search.master.add_columns(widen(adjacent, 1 << vertex, vertices, vertices) for vertex in bits(asked))
+    search.master.add_columns(clique for cover in covers for clique in cover)
+    search.master.add_rows(bits(asked))
+    search.run()
+    return search.known
+
+
+@dataclass(slots=True)
+class _Master:
+    """The covering program over some rows (vertices) and some columns (cliques)."""
+
+    solver: Any = field(default_factory=silent_solver)
+    rows: list[int] = field(default_factory=list)
+    row_of: dict[int, int] = field(default_factory=dict)
+    columns: list[int] = field(default_factory=list)
+    listed: set[int] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.solver.setOptionValue("solver", "ipm")
+        self.solver.setOptionValue("run_crossover", "off")
+        self.solver.setOptionValue("ipm_optimality_tolerance", CENTRAL)
+
+    def add_columns(self, cliques: Iterable[int]) -> int:
+        """Add those that are new; return how many were."""
+        new = [clique for clique in dict.fromkeys(cliques) if clique not in self.listed]
+        self.listed.update(new)
+        self.columns.extend(new)
+        asked = bitset(self.rows)
+        starts, entries = array("i"), array("i")
+        for clique in new:
+            starts.append(len(entries))
+            entries.extend(self.row_of[vertex] for vertex in bits(clique & asked))
+        if new:
+            ones, none, infinite = array("d", [1.0]), array("d", [0.0]), array("d", [math.inf])
+            count, size = len(new), len(entries)
+            self.solver.addCols(count, ones * count, none * count, infinite * count, size, starts, entries, ones * size)
+        return len(new)
+
+    def add_rows(self, vertices: Iterable[int]) -> None:
+        starts, entries = array("i"), array("i")
+        for vertex in vertices:
+            self.row_of[vertex] = len(self.rows)
+            self.rows.append(vertex)
+            starts.append(len(entries))
+            entries.extend(index for index, clique in enumerate(self.columns) if clique >> vertex & 1)
+        ones, infinite = array("d", [1.0]), array("d", [math.inf])
+        count, size = len(starts), len(entries)
+        self.solver.addRows(count, ones * count, infinite * count, size, starts, entries, ones * size)
+
+    def solve(self, seconds: float) -> tuple[list[tuple[float, int]], dict[int, float]]:
+        """Return the columns in use, the most used first, and the price of each row."""
+        self.solver.clearSolver()
+        self.solver.setOptionValue("time_limit", self.solver.getRunTime() + seconds)
+        self.solver.run()
+        solution = self.solver.getSolution()
+        used = [(x, clique) for x, clique in zip(solution.col_value, self.columns, strict=True) if x > 1e-3]
+        used.sort(key=lambda pair: (-pair[0], pair[1]))
+        return used, {v: max(price, 0.0) for v, price in zip(self.rows, solution.row_dual, strict=True)}
+
+
+@dataclass(slots=True)
+class _Generation:
+    """One run of column generation."""
+
+    adjacent: Sequence[int]
+    vertices: int
+    known: Fractional
+    listed: Sequence[int] | None
+    deadline: float
+    master: _Master = field(default_factory=_Master)
+    stable: dict[int, float] = field(default_factory=dict)
+    nodes: int = NODES
+
+    def run(self) -> None:
+        for turn in range(ROUNDS):
+            left = self.deadline - time.monotonic()
+            if left <= 0 or self.nodes <= 0:
+                return
+            used, prices = self.master.solve(left)
+            added = self._add_heavy(used, prices)
+            if self.known.bound >= len(self.known.cover):
+                return
+            short = 0
+            if not added or turn % 4 == 3:
+                self._round(used)
+                short = self._ask_for_short(used)
+            if not added and not short:
+                return
+
+    def _add_heavy(self, used: list[tuple[float, int]], prices: dict[int, float]) -> int:
+        """Add cliques that weigh more than 1, under smoothed weights if there are any, else under the plain ones."""
+        open_vertices = self.vertices
+        for _, clique in used:
+            open_vertices &= ~clique
+        for mix in (SMOOTHING, 0.0) if self.stable else (0.0,):
+            mixed = {v: mix * self.stable.get(v, 0.0) + (1 - mix) * price for v, price in prices.items()}
+            heavy = []
+            for clique in self._heavy_cliques(mixed):
+                if sum(prices[vertex] for vertex in bits(clique & self.known.asked)) > 1 + 1e-6:
+                    heavy.append(widen(self.adjacent, clique, self.vertices, open_vertices))
+                    open_vertices &= ~heavy[-1]
+                    if len(heavy) == COLUMNS_A_ROUND:
+                        break
+            added = self.master.add_columns(heavy)
+            if added:
+                return added
+        return 0
+
+    def _heavy_cliques(self, prices: dict[int, float]) -> Iterator[int]:
+        """Yield cliques heavier than 1, the heaviest first, and keep the bound that the search proves."""
+        weights = {vertex: int(price * WEIGHT) for vertex, price in prices.items()}
+        if self.listed is not None:
+            weighed = _weigh(self.listed, weights)
+            self._keep(weights, max(weighed, default=WEIGHT), prices)
+            heavy_ones = [index for index, weight in enumerate(weighed) if weight > WEIGHT]
+            yield from (self.listed[index] for index in sorted(heavy_ones, key=lambda i: (-weighed[i], i)))
+            return
+        order = sorted((v for v, weight in weights.items() if weight), key=lambda v: (-weights[v], v))
+        position = {vertex: index for index, vertex in enumerate(order)}
+        weighing = bitset(order)
+        local = [bitset(position[u] for u in bits(self.adjacent[v] & weighing)) for v in order]
+        falling = [weights[vertex] for vertex in order]
+        heavy = _greedy_heavy(local, falling)
+        floor, nodes = max(heavy.values(), default=WEIGHT), min(NODES_A_SEARCH, self.nodes)
+        search = heaviest_clique(local, falling, floor, nodes, self.deadline)
+        self.nodes -= search.nodes
+        if search.complete:
+            self._keep(weights, search.most, prices)
+        for clique in [*reversed(search.cliques), *sorted(heavy, key=lambda clique: (-heavy[clique], clique))]:
+            yield bitset(order[index] for index in bits(clique))
+
+    def _keep(self, weights: dict[int, int], heaviest: int, prices: dict[int, float]) -> None:
+        """Keep weights that prove more than those known."""
+        if sum(weights.values()) * self.known.heaviest > self.known.total * heaviest:
+            self.known.weights = {vertex: weight for vertex, weight in weights.items() if weight}
+            self.known.heaviest, self.stable = heaviest, prices
+
+    def _round(self, used: list[tuple[float, int]]) -> None:
+        """Make a cover of the cliques in use, and keep it if it is the smallest yet."""
+        left = self.vertices
+        cover: list[int] = []
+        while left and len(cover) < len(self.known.cover):
+            value, clique = max(((x * (clique & left).bit_count(), clique) for x, clique in used), default=(0.0, 0))
+            if value == 0.0:
+                clique = widen(self.adjacent, left & -left, self.vertices, left)
+            cover.append(clique)
+            left &= ~clique
+        if not left:
+            self.known.cover = min(self.known.cover, without_spare(cover, self.vertices), key=len)
+
+    def _ask_for_short(self, used: list[tuple[float, int]]) -> int:
+        """Ask for vertices that the cliques in use cover by less than 1, no two of them adjacent; return how many."""
+        short = self.vertices & ~self.known.asked & ~_covered(used)
+        picked = 0
+        for vertex in sorted(bits(short), key=lambda v: ((self.adjacent[v] & self.vertices).bit_count(), v)):
+            if short >> vertex & 1:
+                picked |= 1 << vertex
+                short &= ~self.adjacent[vertex]
+                if picked.bit_count() == ROWS_A_ROUND:
+                    break
+        if picked:
+            self.master.add_rows(bits(picked))
+            self.known.asked |= picked
+        return picked.bit_count()
+
+
+def _weigh(cliques: Sequence[int], weights: dict[int, int]) -> list[int]:
+    """Return the weight of each clique, by one count of members for each binary digit of the weights."""
+    digits = [
+        (1 << place, bitset(vertex for vertex, weight in weights.items() if weight >> place & 1))
+        for place in range(max(weights.values(), default=0).bit_length())
+    ]
+    return [sum(value * (clique & members).bit_count() for value, members in digits) for clique in cliques]
+
+
+def _greedy_heavy(local: list[int], weights: list[int]) -> dict[int, int]:
+    """From each vertex, the clique that always takes the heaviest next; those heavier than 1 and what they weigh."""
+    heavy = {}
+    for seed, neighbours in enumerate(local):
+        clique, candidates, weight = 1 << seed, neighbours, weights[seed]
+        while candidates:
+            bit = candidates & -candidates
+            vertex = bit.bit_length() - 1
+            clique |= bit
+            candidates &= local[vertex]
+            weight += weights[vertex]
+        if weight > WEIGHT:
+            heavy[clique] = weight
+    return heavy
+
+
+def _covered(used: list[tuple[float, int]]) -> int:
+    """Return the vertices whose cliques sum up to 1, all but the tolerance; the sums of all are added at once."""
+    scale = 14
+    digits: list[int] = []
+    for x, clique in used:
+        for place in bits(round(x * (1 << scale))):
+            count_in(digits, clique, place)
+    return counted_at_least(digits, round((1 - 2 * CENTRAL) * (1 << scale)))

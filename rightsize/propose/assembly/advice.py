@@ -1,0 +1,129 @@
+"""What only people can do: a plan never changes a group, and it cannot guess what a name on the command line meant."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.reasons import Verdict
+from rightsize.analyze.text import folded
+from rightsize.analyze.verdicts import Analysis
+from rightsize.analyze.window import Window
+from rightsize.model.plan import Advice, Proposal
+from rightsize.propose.core.exclusions import advise_exclusions, names_scope
+from rightsize.propose.core.options import Dials
+from rightsize.rbac.text import fold
+
+
+def write_advice(inputs: Inputs, analysis: Analysis, dials: Dials, proposals: Sequence[Proposal]) -> tuple[Advice, ...]:
+    """Return all advice, sorted."""
+    return tuple(
+        sorted(
+            {
+                *_idle_members(inputs, analysis),
+                *_young_members(inputs, analysis, proposals),
+                *_quarantined(analysis),
+                *_unknown_names(inputs, dials, analysis.window),
+            },
+            key=lambda advice: (advice.subject, advice.text),
+        )
+    )
+
+
+def _members(inputs: Inputs) -> pl.DataFrame:
+    """Return `(group_id, member_id)` of the groups that hold assignments, nested groups left out."""
+    groups = inputs.principals.filter(pl.col("principal_type") == "Group")["principal_id"]
+    return inputs.group_closure.select("group_id", "member_id").filter(
+        pl.col("group_id").is_in(inputs.role_assignments["principal_id"].implode())
+        & ~pl.col("member_id").is_in(groups.implode())
+    )
+
+
+def _idle_members(inputs: Inputs, analysis: Analysis) -> list[Advice]:
+    held = inputs.role_assignments.select("role_assignment_id", "state", group_id="principal_id")
+    used = (
+        analysis.verdicts.filter(pl.col("verdict") == Verdict.USED)
+        .join(held, on=["role_assignment_id", "state"])
+        .select("group_id", member_id="principal_id", active=True)
+        .unique()
+    )
+    counted = (
+        _members(inputs)
+        .unique()
+        .join(used, on=["group_id", "member_id"], how="left")
+        .group_by("group_id")
+        .agg(members=pl.len(), active=pl.col("active").fill_null(False).sum())
+        .filter((pl.col("active") > 0) & (pl.col("active") < pl.col("members")))
+    )
+    return [
+        Advice(
+            group_id,
+            f"{members - active} of {members} members used nothing that a log shows of what the group's assignments "
+            "grant: review the membership",
+        )
+        for group_id, members, active in counted.select("group_id", "members", "active").iter_rows()
+    ]
+
+
+def _young_members(inputs: Inputs, analysis: Analysis, proposals: Sequence[Proposal]) -> list[Advice]:
+    changed = {name for proposal in proposals if proposal.kind != "keep" for name in proposal.principal_ids}
+    young = inputs.principals.filter(pl.col("created_on") >= analysis.window.start)["principal_id"]
+    counted = (
+        _members(inputs)
+        .unique()
+        .filter(pl.col("member_id").is_in(young.implode()) & pl.col("group_id").is_in(sorted(changed)))
+        .group_by("group_id")
+        .agg(members=pl.len())
+    )
+    return [
+        Advice(
+            group_id,
+            f"{members} members are younger than the window, and their needs are known from the other members only",
+        )
+        for group_id, members in counted.iter_rows()
+    ]
+
+
+def _quarantined(analysis: Analysis) -> list[Advice]:
+    held = (
+        analysis.usage.filter("quarantined")
+        .group_by("principal_id", "principal_name")
+        .agg(operations=pl.col("operation").unique().sort(), uses=pl.len())
+    )
+    return [
+        Advice(
+            principal or name or "-",
+            f"{uses} uses are seen only in quarantine, and stay until a person decides (`rightsize signals --show "
+            f"quarantine`): {', '.join(operations)}",
+        )
+        for principal, name, operations, uses in held.select(
+            "principal_id", "principal_name", "operations", "uses"
+        ).iter_rows()
+    ]
+
+
+def _unknown_names(inputs: Inputs, dials: Dials, window: Window) -> list[Advice]:
+    known = set(folded(inputs.principals["principal_id"])) | set(folded(inputs.role_assignments["principal_id"]))
+    known |= set(folded(inputs.principals["user_principal_name"].drop_nulls()))
+    roles = {*folded(inputs.role_definitions["role_definition_id"]), *folded(inputs.role_definitions["role_name"])}
+    names = {"principal": frozenset(known), "role": frozenset(roles)}
+    return [
+        *advise_exclusions(dials.exclusions, inputs, window, names),
+        *(
+            Advice("--exclude", f"`{name}` names no principal or role that is loaded, and no scope")
+            for name in dials.exclude
+            if not name.startswith("/") and fold(name) not in known | roles
+        ),
+        *(
+            Advice("--exclude", f"nothing that is loaded stands at `{name}` or below")
+            for name in dials.exclude
+            if name.startswith("/") and not names_scope(name, inputs)
+        ),
+        *(
+            Advice("--emergency-access", f"`{name}` names no principal that is loaded")
+            for name in dials.emergency_access
+            if fold(name) not in known
+        ),
+    ]

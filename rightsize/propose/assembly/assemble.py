@@ -1,0 +1,226 @@
+"""Drafts, proofs and new roles written as the proposals that a person reviews."""
+
+from __future__ import annotations
+
+import uuid
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import polars as pl
+
+from rightsize.model.nouns import Plane, RoleDefinition
+from rightsize.model.plan import PlannedAssignment, PlannedRole, Proof, Proposal
+from rightsize.propose.assembly.evidence import Seen, declared_windows, proposal_evidence, role_evidence
+from rightsize.propose.core.expiry import said_of_end
+from rightsize.propose.core.read_patterns import PatternPart
+from rightsize.propose.core.scopes import anchor_of_place
+from rightsize.propose.needs.context import Bench
+from rightsize.propose.needs.delegation import said_of_delegation
+from rightsize.propose.needs.drafts import Draft, Key, Placement
+from rightsize.propose.needs.layer_parts import DAILY
+from rightsize.propose.needs.privileged import activation_evidence, privileged_evidence
+from rightsize.propose.needs.use_rows import KEY, Uses
+from rightsize.propose.risk.breakage import Estimate, observable_loss
+from rightsize.propose.selection.assign import demands_of, is_split
+from rightsize.propose.selection.exposure import planned_exposure, today_exposure, used_weight
+from rightsize.propose.selection.reconcile import role_key
+from rightsize.propose.selection.role_naming import NewRoles
+from rightsize.propose.selection.wildcards import what_may_grow
+from rightsize.rbac.text import fold
+
+_NAMESPACE = uuid.UUID("0b7e7c0e-93a4-5c0c-8a3b-3d1c8b8f6a52")
+"""An id of a proposal is made of the assignment that it speaks of."""
+
+_ELIGIBLE_REASON = "it gives privilege, or reads secrets on few days: nobody needs to have it before it is activated"
+_GUARD_REASON = (
+    "it gives privilege, reads secrets on few days, or defeats identity control or monitoring, which guard all other "
+    "layers: nobody needs to have it before it is activated"
+)
+
+
+def proposal_id(role_assignment_id: str, state: str, part: str = "") -> str:
+    """Return the id of a proposal for an assignment; it stays the same whatever is proposed.
+
+    What becomes eligible is a proposal of its own, and `part` tells it from the other.
+    """
+    return str(uuid.uuid5(_NAMESPACE, f"{role_assignment_id} {state} {part}".rstrip()))
+
+
+def role_id_of(placement: Placement, new: NewRoles) -> str:
+    """Return the id of the role that a placement assigns, new or not."""
+    key = role_key(placement)
+    if key is None:
+        return placement.choice.role_definition_id
+    return new.placed[key, anchor_of_place(placement.place)]
+
+
+def write_proposals(
+    drafts: Mapping[Key, Draft],
+    proofs: Mapping[Key, Proof],
+    new: NewRoles,
+    bench: Bench,
+    bounds: Mapping[Key, Estimate],
+) -> tuple[Proposal, ...]:
+    """Return one proposal an assignment, and one more for what becomes eligible; by principal and assignment."""
+    declared = _declared_by_anchor(bench)
+    found = [
+        _proposal(part, proofs[key], new, bench, declared, bounds.get(key), whole=draft)
+        for key, draft in sorted(drafts.items())
+        for part in _parts(draft, _GUARD_REASON if is_split(draft, bench) else _ELIGIBLE_REASON)
+    ]
+    return tuple(sorted(found, key=lambda proposal: (proposal.principal_ids, proposal.replaces, proposal.id)))
+
+
+def _parts(draft: Draft, why: str) -> Iterator[Draft]:
+    """Yield the draft without what becomes eligible, and that as a draft of its own."""
+    if draft.subject.state == "eligible":
+        yield draft
+        return
+    eligible = tuple(one for one in draft.placements if one.state == "eligible")
+    active = tuple(one for one in draft.placements if one.state != "eligible")
+    if active or not eligible:
+        yield replace(draft, placements=active)
+    if eligible:
+        reason = f"{why}{said_of_end(draft.subject.end_on)}"
+        yield replace(draft, kind="make_eligible", reason=reason, placements=eligible)
+
+
+def _proposal(
+    draft: Draft,
+    proof: Proof,
+    new: NewRoles,
+    bench: Bench,
+    declared: Mapping[str, tuple[str, ...]],
+    estimate: Estimate | None,
+    *,
+    whole: Draft,
+) -> Proposal:
+    subject = draft.subject
+    role = bench.book.roles.get(subject.role_definition_id)
+    granted = role.granted if role else 0
+    left = _left(whole, granted, bench)
+    is_first = draft.kind != "make_eligible" or not any(one.state != "eligible" for one in whole.placements)
+    before = today_exposure(subject, granted, bench)
+    after = before if draft.kind == "keep" else planned_exposure(subject, draft.placements, bench)
+    used = used_weight(subject, bench)
+    uses = Uses(bench.rows, subject.key, bench.book.index)
+    earlier = Uses(bench.earlier_rows, subject.key, bench.book.index)
+    evidence = proposal_evidence(draft, uses, earlier, left, bench.book, declared.get(subject.anchor, ()))
+    if draft.placements and subject.key in bench.findings.containers:
+        evidence["duplicate_of"] = sorted(id_ for id_, _ in bench.findings.containers[subject.key])
+    parts = [one for one in demands_of(whole, bench) if one.apart not in ("", DAILY)]
+    names = {id_: known.role_name for id_, known in bench.book.roles.items()}
+    evidence |= privileged_evidence(draft, parts, bench.privilege, bench.book.index, names)
+    evidence |= activation_evidence(draft, bench.privilege)
+    risked = estimate if is_first and observable_loss(whole, bench) else None
+    if risked is not None:
+        evidence["break_probability"] = risked.as_json()
+    return Proposal(
+        id=proposal_id(subject.role_assignment_id, subject.state, "eligible" if draft.kind == "make_eligible" else ""),
+        plane=_plane(granted, bench),
+        principal_ids=(subject.principal_id,),
+        kind=draft.kind,
+        replaces=(subject.role_assignment_id,),
+        assignments=tuple(
+            sorted(
+                PlannedAssignment(
+                    bench.spelling.get(placement.place, placement.place),
+                    role_id_of(placement, new),
+                    placement.principal_id,
+                    placement.condition,
+                    placement.state,
+                    placement.end_on,
+                )
+                for placement in draft.placements
+            )
+        ),
+        reason="; ".join((draft.reason, *said_of_delegation(evidence))),
+        evidence=evidence,
+        proof=replace(
+            proof, tomorrow=what_may_grow(((role_id_of(one, new), one.choice) for one in draft.placements), bench)
+        ),
+        break_probability_30d=risked.bound if risked is not None else 0.0,
+        excess_before=max(0.0, before.cells - used) if is_first else 0.0,
+        excess_after=max(0.0, after.cells - (used if is_first else 0.0)),
+        risk_before=before.risky if is_first else 0.0,
+        risk_after=after.risky,
+    )
+
+
+def _left(draft: Draft, granted: int, bench: Bench) -> int:
+    """Return the operations that the holder of an assignment keeps, here or through what the need rests on."""
+    if draft.kind == "keep":
+        return granted
+    left = 0
+    for placement in draft.placements:
+        left |= placement.choice.granted
+    if draft.kind == "custom" or draft.rests_on or draft.together_with:
+        for need in draft.needs.by_scope.values() if draft.needs else ():
+            left |= bench.book.mask(need)
+    return left
+
+
+def _plane(granted: int, bench: Bench) -> Plane:
+    """Return `data` where the role grants a data action: such roles are about data, and bring reads along."""
+    return "data" if granted & ~bench.book.index.control else "control"
+
+
+def _declared_by_anchor(bench: Bench) -> dict[str, tuple[str, ...]]:
+    """Return what a user declared about the logs, by the subscription or management group that it speaks of."""
+    declared = list(declared_windows(bench.inputs.coverage).iter_rows())
+    tree = bench.analysis.tenant.tree
+    found: dict[str, tuple[str, ...]] = {}
+    for anchor in sorted({subject.anchor for subject in bench.subjects}) if declared else ():
+        groups, below = tree.below(anchor)
+        concerned = {"/", anchor, *groups, *below, *tree.chain.filter(pl.col("node") == anchor)["ancestor"]}
+        found[anchor] = tuple(
+            text for scope, text in declared if scope in concerned or anchor_of_place(scope) in concerned - {"/"}
+        )
+    return found
+
+
+def planned_roles(drafts: Mapping[Key, Draft], new: NewRoles, bench: Bench) -> tuple[PlannedRole, ...]:
+    """Return the new roles with their evidence, by id."""
+    users: dict[str, list[Draft]] = defaultdict(list)
+    for key in sorted(drafts):
+        ids = {role_id_of(one, new) for one in drafts[key].placements if one.choice.content is not None}
+        for id_ in sorted(ids):
+            users[id_].append(drafts[key])
+    replaced = _frame(((id_, *draft.subject.key) for id_, those in users.items() for draft in those), ("role", *KEY))
+    named = _frame(
+        ((id_, plane, fold(name)) for id_, role in new.definitions.items() for plane, name in _named(role, bench)),
+        ("role", "plane", "name"),
+    )
+    used, earlier = (rows.of_roles(replaced, named) for rows in (bench.rows, bench.earlier_rows))
+    return tuple(
+        PlannedRole(
+            role,
+            new.slugs[id_],
+            role_evidence(role, users[id_], Seen(used.get(id_, {}), earlier.get(id_, {})), bench.book)
+            | _layers_of(role, bench),
+        )
+        for id_, role in sorted(new.definitions.items())
+    )
+
+
+def _layers_of(role: RoleDefinition, bench: Bench) -> dict[str, Any]:
+    """Return the layers whose part a role holds, where needs are split by layer."""
+    layers = bench.privilege.layers
+    return {"layers": list(layers.layers_of(bench.book.index.granted_by(role.permissions)))} if layers.pairs else {}
+
+
+def _frame(rows: Iterable[tuple[str, ...]], names: Iterable[str]) -> pl.DataFrame:
+    return pl.DataFrame(list(rows), schema=dict.fromkeys(names, pl.String), orient="row").unique()
+
+
+def _named(role: RoleDefinition, bench: Bench) -> Iterator[tuple[str, str]]:
+    """Yield (plane, string) of a role, and (plane, operation) of what its patterns stand for today."""
+    for block in role.permissions:
+        planes = (("control", block.actions, block.not_actions), ("data", block.data_actions, block.not_data_actions))
+        for plane, texts, taken_out in planes:
+            for text in texts:
+                yield plane, text
+                if "*" in text:
+                    yield from bench.book.index.members(bench.book.part_mask(PatternPart((text,), taken_out, plane)))

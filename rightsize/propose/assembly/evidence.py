@@ -1,0 +1,257 @@
+"""What a proposal and a role rest on: calls, days, who, under which assignment, and why the unseen is there."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from functools import reduce
+from operator import or_
+from typing import Any
+
+import polars as pl
+
+from rightsize.analyze.reasons import Verdict, sentence
+from rightsize.analyze.text import folded
+from rightsize.model.nouns import RoleDefinition
+from rightsize.propose.core.bitsets import OperationIndex, bits_of
+from rightsize.propose.core.read_patterns import PatternPart
+from rightsize.propose.core.role_catalog import RoleBook
+from rightsize.propose.needs.drafts import Draft
+from rightsize.propose.needs.needs import ONE_READING, USED, USED_BEFORE, WHY, WILDCARD
+from rightsize.propose.needs.use_rows import Used
+from rightsize.propose.selection.wildcard_compaction import describe_opening
+from rightsize.rbac.permissions import Reading
+from rightsize.rbac.text import fold
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """How operations were used under the assignments that a role replaces in part.
+
+    Attributes:
+        used: In the window.
+        earlier: Before it, as far as that still counts.
+    """
+
+    used: Used = field(default_factory=dict)
+    earlier: Used = field(default_factory=dict)
+
+    def of(self, plane: str, text: str) -> dict[str, Any] | None:
+        """Return what the evidence of an action says of its use; None where it has none."""
+        key = (plane, fold(text))
+        if key in self.used:
+            return {"why": USED, **self.used[key]}
+        if key in self.earlier:
+            found = self.earlier[key]
+            return {"why": USED_BEFORE, "meaning": [last_used(found["days_ago"])], **found}
+        return None
+
+
+def last_used(days_ago: int) -> str:
+    """Return how long ago something was used that the window does not show, for people."""
+    return f"last used {days_ago} days ago, before the window"
+
+
+def proposal_evidence(
+    draft: Draft,
+    uses: Sequence[Mapping[str, Any]],
+    earlier: Sequence[Mapping[str, Any]],
+    granted_after: int,
+    book: RoleBook,
+    declared: Sequence[str],
+) -> dict[str, Any]:
+    """Return the evidence of one proposal as values that `rows.plain` takes.
+
+    Args:
+        draft: The draft.
+        uses: Its use, as `use_rows.Uses` has it.
+        earlier: Its use before the window that still counts, likewise.
+        granted_after: Operations that are granted afterwards.
+        book: The roles.
+        declared: Sentences on windows that a user declared complete.
+    """
+    role = book.roles.get(draft.subject.role_definition_id)
+    granted = role.granted if role else 0
+    evidence: dict[str, Any] = {
+        "role": draft.subject.role_definition_id,
+        "scope": draft.subject.scope,
+        "state": draft.subject.state,
+        "granted": granted.bit_count(),
+        "used": len(uses),
+        "operations": uses,
+    }
+    if earlier:
+        evidence["used_before"] = earlier
+    if draft.rests_on:
+        evidence["rests_on"] = list(draft.rests_on)
+    if draft.together_with:
+        evidence["together_with"] = list(draft.together_with)
+    if draft.profile is not None:
+        gone = granted & ~granted_after
+        evidence["kept_unseen"] = _counts(draft, granted_after, (Verdict.UNOBSERVABLE, Verdict.OUT_OF_COVERAGE))
+        evidence["removed"] = _counts(draft, gone, (Verdict.UNUSED, Verdict.UNOBSERVABLE))
+    if declared:
+        evidence["declared_by_user"] = list(declared)
+    return evidence
+
+
+def _counts(draft: Draft, mask: int, verdicts: Iterable[str]) -> dict[str, int]:
+    profile = draft.profile
+    used, earlier = (draft.needs.why.get(word, 0) if draft.needs else 0 for word in (USED, USED_BEFORE))
+    found: dict[str, int] = {}
+    if Verdict.OUT_OF_COVERAGE in verdicts and earlier & mask:
+        found[USED_BEFORE] = (earlier & mask).bit_count()
+    for (verdict, reason), members in sorted(profile.reasons.items() if profile else ()):
+        number = (members & mask & ~used & ~earlier).bit_count()
+        if verdict in verdicts and number:
+            found[reason] = found.get(reason, 0) + number
+    return found
+
+
+def role_evidence(role: RoleDefinition, drafts: Sequence[Draft], seen: Seen, book: RoleBook) -> dict[str, Any]:
+    """Return for every string of a new role why it is there, and what stands in its place today.
+
+    Args:
+        role: The role.
+        drafts: The drafts that assign it.
+        seen: By (plane, folded operation) how it was used under those assignments.
+        book: The roles of today.
+    """
+    kept = {
+        (part.plane, fold(text))
+        for draft in drafts
+        for need in (draft.needs.by_scope.values() if draft.needs else ())
+        for part in need.parts
+        for text in part.patterns
+    }
+    needed = {mask for draft in drafts if draft.needs for mask in draft.needs.why.values()}
+    resting = _resting_on(kept, reduce(or_, needed, 0), role, book)
+    unseen = _reasons_by_bit(role, drafts, kept, resting, book)
+    block = role.permissions[0]
+    actions = [
+        _pattern_json(plane, text, taken_out, resting.get((plane, fold(text))), seen, unseen, book)
+        if "*" in text
+        else _string_json(plane, text, seen, unseen, book.index)
+        for plane, texts, taken_out in (
+            ("control", block.actions, block.not_actions),
+            ("data", block.data_actions, block.not_data_actions),
+        )
+        for text in texts
+    ]
+    return {
+        "role": role.role_definition_id,
+        "replaces_in_part": [
+            {
+                "role_assignment_id": draft.subject.role_assignment_id,
+                "role": draft.subject.role_definition_id,
+                "scope": draft.subject.scope,
+                "principal_id": draft.subject.principal_id,
+            }
+            for draft in drafts
+        ],
+        "actions": actions,
+    }
+
+
+def _resting_on(
+    kept: Set[tuple[str, str]], needed: int, role: RoleDefinition, book: RoleBook
+) -> dict[tuple[str, str], int]:
+    """Return for each kept pattern of a role the needed operations that the role grants by one reading only."""
+    block = role.permissions[0]
+    certain = book.index.granted_by(role.permissions, Reading.LEAST)
+    found = {}
+    for plane, texts, taken_out in (
+        ("control", block.actions, block.not_actions),
+        ("data", block.data_actions, block.not_data_actions),
+    ):
+        for text in texts:
+            if "*" in text and (plane, fold(text)) in kept:
+                part = PatternPart((text,), taken_out, plane)
+                found[plane, fold(text)] = book.part_mask(part) & ~certain & needed
+    return found
+
+
+def _reasons_by_bit(
+    role: RoleDefinition,
+    drafts: Sequence[Draft],
+    kept: Set[tuple[str, str]],
+    resting: Mapping[tuple[str, str], int],
+    book: RoleBook,
+) -> dict[int, set[str]]:
+    """Return the words that explain each operation of a role but for those of kept patterns, unless these rest on it.
+
+    Drafts that share needs are looked at once.
+    """
+    block = role.permissions[0]
+    texts = [*(("control", text) for text in block.actions), *(("data", text) for text in block.data_actions)]
+    named = reduce(or_, resting.values(), book.index.mask(texts))
+    for plane, text in texts:
+        if "*" in text and (plane, fold(text)) not in kept:
+            named |= book.part_mask(PatternPart((text,), (), plane))
+    needs = {(word, mask & named) for draft in drafts if draft.needs for word, mask in draft.needs.why.items()}
+    found: dict[int, set[str]] = defaultdict(set)
+    for word, mask in needs:
+        for bit in bits_of(mask) if word not in (USED, USED_BEFORE) else ():
+            found[bit].add(word)
+    return found
+
+
+def _string_json(
+    plane: str,
+    text: str,
+    seen: Seen,
+    unseen: Mapping[int, set[str]],
+    index: OperationIndex,
+) -> dict[str, Any]:
+    use = seen.of(plane, text)
+    if use is not None:
+        return {"action": text, "plane": plane, **use}
+    bit = index.bit(plane, text)
+    words = sorted(unseen.get(bit, ())) if bit is not None else []
+    if "*" in text and not words:
+        words = ["arm_read"] if fold(text).endswith("/read") else ["not_in_catalogue"]
+    return {"action": text, "plane": plane, "why": " ".join(words), "meaning": [WHY.get(w, sentence(w)) for w in words]}
+
+
+def _pattern_json(
+    plane: str,
+    text: str,
+    taken_out: tuple[str, ...],
+    resting: int | None,
+    seen: Seen,
+    unseen: Mapping[int, set[str]],
+    book: RoleBook,
+) -> dict[str, Any]:
+    """Return the evidence of a pattern: what it stands for today, and what it leaves open.
+
+    One that was kept as it was granted has its own reason, and `resting`, which is None for the others: the needed
+    operations that it grants by one reading only. One written in place of operations has their reasons.
+    """
+    # What it stands for by one reading only is said apart, where something rests on that.
+    mask = book.certain_mask(PatternPart((text,), taken_out, plane))
+    opening = describe_opening(text, plane, taken_out, book.index)
+    opens = {"operations": mask.bit_count(), "opens": opening.language, "for_example": opening.example}
+    if resting is not None:
+        own = _string_json(plane, text, seen, unseen, book.index) | opens
+        if not resting:
+            return own
+        names = [_string_json(plane, name, seen, unseen, book.index) for _, name in book.index.members(resting)]
+        return own | {"why": ONE_READING, "meaning": [WHY[ONE_READING]], "stands_for": names}
+    stands_for = [_string_json(plane, name, seen, unseen, book.index) for _, name in book.index.members(mask)]
+    why = {"action": text, "plane": plane, "why": WILDCARD, "meaning": [WHY[WILDCARD]]}
+    return why | opens | {"stands_for": stands_for}
+
+
+def declared_windows(coverage: pl.DataFrame) -> pl.DataFrame:
+    """Return `(scope, text)` for each window of coverage that a user declared, with its folded scope."""
+    return (
+        coverage.filter(pl.col("declared_by") == "user")
+        .group_by("source", "category", "scope")
+        .agg(first=pl.col("day").min(), last=pl.col("day").max())
+        .sort("source", "category", "scope")
+        .select(
+            scope=folded(pl.col("scope")),
+            text=pl.format("{} {} {} {}..{}", "source", "category", "scope", "first", "last"),
+        )
+    )

@@ -1,0 +1,332 @@
+"""The whole of it: from an analysis and dials to a plan that holds together, is proved, and passes the replay."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import polars as pl
+
+from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.naming import principal_names
+from rightsize.analyze.reasons import Verdict
+from rightsize.analyze.text import folded, place_of
+from rightsize.analyze.verdicts import Analysis
+from rightsize.model.errors import InternalError
+from rightsize.model.nouns import PermissionBlock
+from rightsize.model.plan import Advice, Plan, Proof, Proposal
+from rightsize.propose.assembly.advice import write_advice
+from rightsize.propose.assembly.assemble import planned_roles, role_id_of, write_proposals
+from rightsize.propose.assembly.proof_obligations import claim_name, make_claims
+from rightsize.propose.assembly.read_costs import price_reads
+from rightsize.propose.core.azure_limits import Limits, refusals
+from rightsize.propose.core.expiry import AT_ONCE, last_of
+from rightsize.propose.core.fingerprint import take_readings
+from rightsize.propose.core.options import Dials
+from rightsize.propose.needs.context import Bench, prepare, read_findings
+from rightsize.propose.needs.drafts import Draft, Key, Subject, first_draft, inherited_strings, keep_reason
+from rightsize.propose.needs.linked_checks import Writes, writes_within_reach
+from rightsize.propose.needs.needs import NeedReader
+from rightsize.propose.needs.privileged import opened_by_layer, opens
+from rightsize.propose.proof.access_evaluator import GRANTS_SCHEMA, Evaluator
+from rightsize.propose.proof.proof import prove
+from rightsize.propose.proof.replay import Replay, distinct_uses, replay
+from rightsize.propose.risk.breakage import Estimate, break_bounds, keep_risky
+from rightsize.propose.selection.assign import Granted, grant_needs, is_split
+from rightsize.propose.selection.layer_separation import Separated, advise, find_parts, lost_by, said_of_split, tell
+from rightsize.propose.selection.reconcile import (
+    fit_limits,
+    keep_last_owners,
+    mark_duplicates,
+    rest_on_existing,
+    say_duplicates,
+)
+from rightsize.propose.selection.role_naming import NewRoles, name_roles
+from rightsize.propose.selection.wildcards import with_wildcards
+from rightsize.rbac.text import fold
+
+Roles = Mapping[str, tuple[PermissionBlock, ...]]
+
+
+def make_plan(
+    inputs: Inputs,
+    analysis: Analysis,
+    dials: Dials,
+    *,
+    content_hash: str,
+    limits: Limits | None = None,
+) -> Plan:
+    """Return the plan.
+
+    Args:
+        inputs: The tables.
+        analysis: The verdicts of the window.
+        dials: What the person chose.
+        content_hash: Hash of the stored content that all of it rests on.
+        limits: Azure's limits; those of the public cloud where none are given.
+
+    Raises:
+        InternalError: A proposal cannot be proved, or the replay denies a call: nothing may be written then.
+    """
+    return plan_bench(
+        prepare(inputs, analysis, read_findings(inputs, analysis), dials, limits or Limits()), content_hash
+    )
+
+
+def plan_bench(bench: Bench, content_hash: str) -> Plan:
+    """Return the plan of what was read, as `make_plan` does."""
+    inputs, analysis, dials = bench.inputs, bench.analysis, bench.dials
+    bounds = break_bounds(bench)
+    granted = _settled(bench, bounds)
+    separated = None
+    if dials.separate_layers:
+        bench, granted, separated = _separated(bench, granted, bounds)
+    drafts = granted.drafts
+    names = {id_: role.role_name for id_, role in bench.book.roles.items()}
+    if dials.wildcards:
+        drafts = with_wildcards(drafts, bench)
+    new = name_roles([drafts[key] for key in sorted(drafts)], names, bench.spelling, bench.limits)
+    _check_roles(new, drafts, bench)
+    roles = {id_: role.blocks for id_, role in bench.book.roles.items()}
+    roles |= {id_: role.permissions for id_, role in new.definitions.items()}
+    proofs = _prove(drafts, new, roles, bench)
+    outcome = _replay(drafts, new, roles, bench)
+    proposals = write_proposals(drafts, proofs, new, bench, bounds)
+    separation = tell(separated, bench) if separated is not None else {}
+    return Plan(
+        generated_from={
+            "content_hash": content_hash,
+            "catalogue_hash": catalogue_hash(inputs.operations),
+            "window": {
+                "first_day": analysis.window.first_day.isoformat(),
+                "last_day": analysis.window.last_day.isoformat(),
+                "days": analysis.window.days,
+            },
+            "dials": dials.as_json(),
+        },
+        proposals=proposals,
+        roles=planned_roles(drafts, new, bench),
+        advice=_advice(bench, proposals, separation),
+        replay=outcome.as_json(),
+        verdicts=_count_verdicts(analysis),
+        names=_names(bench, new),
+        optimum=granted.optimum,
+        reads=price_reads(bench, stays_within_reach(NeedReader(bench.book, dials, bench.elsewhere), bench)),
+        curve=granted.curve,
+        separation=separation,
+        rests_on=take_readings(inputs, (one.role for proposal in proposals for one in proposal.assignments)),
+    )
+
+
+def _advice(bench: Bench, proposals: Sequence[Proposal], separation: Mapping[str, Any]) -> tuple[Advice, ...]:
+    found = {*write_advice(bench.inputs, bench.analysis, bench.dials, proposals), *advise(separation)}
+    return tuple(sorted(found, key=lambda one: (one.subject, one.text)))
+
+
+def _settled(bench: Bench, bounds: Mapping[Key, Estimate]) -> Granted:
+    """Return drafts that are one plan."""
+    return settle(keep_risky(draft_all(bench), bounds, bench), bench)
+
+
+def _separated(bench: Bench, unsplit: Granted, bounds: Mapping[Key, Estimate]) -> tuple[Bench, Granted, Separated]:
+    """Split by layer the needs of whoever violates independence; what the split would keep as it is stays whole.
+
+    Where the split takes the room that an assignment needs which is not split, nothing is.
+    """
+    parts = find_parts(unsplit.drafts, bench)
+    whole: dict[Key, str] = {}
+    while True:
+        split = replace(bench, privilege=replace(bench.privilege, layers=parts))
+        granted = _settled(split, bounds)
+        found = Separated(unsplit.drafts, granted.drafts, whole)
+        lost = lost_by(found)
+        if not lost:
+            return split, replace(granted, drafts=said_of_split(granted.drafts, split)), found
+        ours = all(key not in parts.whole and is_split(granted.drafts[key], split) for key in lost)
+        whole |= lost
+        parts = replace(parts, whole=frozenset(whole), pairs=parts.pairs if ours else frozenset())
+
+
+def _count_verdicts(analysis: Analysis) -> dict[str, int]:
+    """Count granted operations by verdict; a used one counts once an assignment, wherever it was used."""
+    is_seen = pl.col("verdict").is_in([Verdict.USED, Verdict.UNEXPLAINED])
+    seen = analysis.verdicts.filter(is_seen)
+    single = seen.select("role_assignment_id", "state", "plane", "operation", "verdict").unique()
+    counted = analysis.verdicts.filter(~is_seen)
+    counts = {verdict.value: 0 for verdict in Verdict}
+    counts |= dict(counted.group_by("verdict").agg(pl.col("operations").sum()).drop_nulls().iter_rows())
+    counts |= dict(single.group_by("verdict").len().iter_rows())
+    granted = sum(number for verdict, number in counts.items() if verdict != Verdict.UNEXPLAINED)
+    return {"granted": granted} | counts
+
+
+def _names(bench: Bench, new: NewRoles) -> dict[str, str]:
+    names: dict[str, str] = dict(principal_names(bench.inputs).select("principal_id", "name").iter_rows())
+    names |= {id_: role.role_name for id_, role in bench.book.roles.items() if role.role_name}
+    names |= {id_: role.role_name for id_, role in new.definitions.items()}
+    high = bench.inputs.scopes.filter(
+        pl.col("kind").is_in(["subscription", "management_group"]) & (pl.col("display_name").fill_null("") != "")
+    )
+    names |= {
+        bench.spelling.get(place, scope): name
+        for place, scope, name in high.select(place_of(pl.col("scope")), text="scope", name="display_name").iter_rows()
+    }
+    return dict(sorted(names.items()))
+
+
+def catalogue_hash(operations: pl.DataFrame) -> str:
+    """Return the hash of the catalogue: its operations and their planes, sorted."""
+    rows = sorted((name, str(flag)) for name, flag in operations.select("operation", "is_data_action").iter_rows())
+    return hashlib.sha256("\n".join("\t".join(row) for row in rows).encode()).hexdigest()
+
+
+def draft_all(bench: Bench) -> dict[Key, Draft]:
+    """Decide every assignment for itself."""
+    reader = NeedReader(bench.book, bench.dials, bench.elsewhere)
+    around = stays_within_reach(reader, bench)
+    return {subject.key: _draft_one(subject, reader, around, bench) for subject in bench.subjects}
+
+
+def stays_within_reach(reader: NeedReader, bench: Bench) -> Mapping[str, Writes]:
+    """Return for each folded holder the writes that stay with everybody who reaches its assignments.
+
+    A running activation keeps nothing: it ends, and what was done under it is use of the eligibility behind it.
+    """
+    ending = {fold(one.role_assignment_id) for one in bench.subjects if one.state == "activated"}
+    staying = (one for one in bench.subjects if fold(one.role_assignment_id) not in ending)
+    return writes_within_reach(
+        ((fold(subject.principal_id), _staying(subject, reader, bench)) for subject in staying),
+        bench.analysis.tenant.may_reach,
+    )
+
+
+def _staying(subject: Subject, reader: NeedReader, bench: Bench) -> Writes:
+    """Return what stays of an assignment; all that its role grants where nothing is concluded about it."""
+    profile = bench.profiles.get(subject.key)
+    role = bench.book.roles.get(subject.role_definition_id)
+    if role is None:
+        everything = (1 << len(bench.book.index.names)) - 1
+        return Writes(everything, polls=reader.polls.asked(everything))
+    if profile is None or subject.key in bench.untouched or subject.key in bench.undecided:
+        staying = role.granted & ~bench.elsewhere
+        return Writes(staying, polls=reader.polls.asked(staying) & ~role.granted)
+    return reader.staying(profile, bench.uses.get(subject.key, {}))
+
+
+def _draft_one(subject: Subject, reader: NeedReader, around: Mapping[str, Writes], bench: Bench) -> Draft:
+    if subject.key in bench.untouched:
+        return Draft(subject, "keep", keep_reason(bench.untouched[subject.key]))
+    if subject.key in bench.findings.orphans:
+        return Draft(subject, "remove_orphan", "its holder no longer exists")
+    if subject.key in bench.undecided:
+        return Draft(subject, "keep", keep_reason(bench.undecided[subject.key]))
+    profile = bench.profiles.get(subject.key)
+    if profile is None:
+        return Draft(subject, "keep", keep_reason("not_analysed"))
+    role = bench.book.roles[subject.role_definition_id]
+    uses = bench.uses.get(subject.key, {})
+    needs = reader.read(role, subject.place, profile, uses, around[fold(subject.principal_id)])
+    by_layer = opened_by_layer(subject, role, needs, bench.privilege, bench.book.index)
+    opened = by_layer is None and opens(subject, profile, needs, bench.privilege, bench.book.index.reads)
+    draft = first_draft(subject, role, profile, needs, bench.book, bench.dials.max_excess, opens=opened)
+    if by_layer is not None and draft.kind == "keep":
+        draft = first_draft(subject, role, profile, by_layer, bench.book, bench.dials.max_excess, opens=True)
+    if draft.open and subject.state == "eligible" and not bench.privilege.eligibility.knows(subject):
+        return draft.kept("activation_rules_unknown")
+    return draft
+
+
+def settle(drafts: dict[Key, Draft], bench: Bench) -> Granted:
+    """Make the drafts one plan."""
+    movable = {
+        key: others
+        for key, others in bench.findings.containers.items()
+        if key in drafts and key not in bench.untouched and drafts[key].kind != "remove_orphan"
+    }
+    drafts = mark_duplicates(drafts, movable)
+    drafts = keep_last_owners(drafts, {key: number for key, (_, number) in bench.rows.spans.items()})
+    granted = grant_needs(drafts, bench)
+    drafts = rest_on_existing(granted.drafts)
+    custom = bench.inputs.role_definitions.filter(pl.col("role_type") == "CustomRole").height
+    active = [subject for subject in bench.subjects if subject.state == "active"]
+    drafts = say_duplicates(fit_limits(drafts, active, custom, bench.limits), bench.findings.containers)
+    return replace(granted, drafts=drafts)
+
+
+def _check_roles(new: NewRoles, drafts: Mapping[Key, Draft], bench: Bench) -> None:
+    """Refuse to go on with a role that Azure would refuse."""
+    replaced = {draft.subject.role_definition_id for draft in drafts.values() if draft.placements}
+    inherited = frozenset().union(*(inherited_strings(bench.book.roles[id_]) for id_ in replaced))
+    for role in new.definitions.values():
+        found = refusals(role, bench.book.index.lists, inherited, bench.limits)
+        if found:
+            raise InternalError(f"the new role `{role.role_name}` would be refused: {found[0]}")
+
+
+def _prove(drafts: Mapping[Key, Draft], new: NewRoles, roles: Roles, bench: Bench) -> dict[Key, Proof]:
+    """Prove every draft; a holder that is gone has no use to protect, and what stays needs no proof."""
+    claims = make_claims(drafts, new, bench)
+    uses = bench.placed.select(
+        "plane",
+        "place",
+        claim=pl.col("role_assignment_id") + " " + pl.col("state"),
+        principal_id=folded(pl.col("principal_id")).fill_null(""),
+        operation="name",
+    ).unique()
+    proved = prove(claims, uses, roles, bench.analysis.tenant.tree, bench.requests)
+    for name, proof in proved.items():
+        if not proof.holds:
+            raise InternalError(f"the proposal for assignment `{name}` cannot be proved: {proof.witness}")
+    return {key: proved.get(claim_name(key), Proof(True, True)) for key in drafts}
+
+
+def _activations_of_changed(drafts: Mapping[Key, Draft], bench: Bench) -> set[str]:
+    """Return the folded ids of running activations whose eligibility changes: they end with it, or by themselves."""
+    changed = {fold(id_) for (id_, state), draft in drafts.items() if state == "eligible" and draft.kind != "keep"}
+    rows = bench.analysis.tenant.assignments.filter(
+        (pl.col("state") == "activated") & pl.col("eligibility").is_in(sorted(changed))
+    )
+    return set(rows["id"])
+
+
+def _replay(drafts: Mapping[Key, Draft], new: NewRoles, roles: Roles, bench: Bench) -> Replay:
+    ending = _activations_of_changed(drafts, bench)
+    activated = {fold(one.role_assignment_id) for one in bench.subjects if one.state == "activated"}
+    today: list[tuple[str | None, ...]] = []
+    after: list[tuple[str | None, ...]] = []
+    for key, draft in sorted(drafts.items()):
+        subject = draft.subject
+        holder = fold(subject.principal_id)
+        last = AT_ONCE if fold(key[0]) in activated else last_of(subject.end_on)
+        own = (holder, subject.place, subject.role_definition_id, subject.state, None, last)
+        if key in bench.findings.orphans:
+            continue
+        today.append(own)
+        if draft.kind == "keep" and fold(key[0]) not in ending:
+            after.append(own)
+        after.extend(
+            (
+                fold(placement.principal_id),
+                placement.place,
+                role_id_of(placement, new),
+                placement.state,
+                None if placement.condition == subject.condition else placement.condition,
+                last_of(placement.end_on),
+            )
+            for placement in draft.placements
+        )
+    outcome = replay(
+        distinct_uses(bench.inputs, bench.analysis.window.remembered),
+        pl.DataFrame(today, schema=GRANTS_SCHEMA, orient="row"),
+        pl.DataFrame(after, schema=GRANTS_SCHEMA, orient="row"),
+        Evaluator(roles, bench.analysis.tenant.tree, bench.requests),
+        bench.analysis.tenant,
+        bench.inputs,
+    )
+    if outcome.denied:
+        raise InternalError(
+            f"the plan would deny {outcome.denied} calls that count, the first of them {outcome.first_denied}"
+        )
+    return outcome

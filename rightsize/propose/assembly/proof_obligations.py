@@ -1,0 +1,125 @@
+"""What has to be proved of a plan: for each assignment, what takes its place, and what its holders may do today."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+import polars as pl
+
+from rightsize.propose.assembly.assemble import role_id_of
+from rightsize.propose.needs.context import Bench
+from rightsize.propose.needs.drafts import Draft, Key, Placement, Subject
+from rightsize.propose.proof.proof import Claim, Grant
+from rightsize.propose.selection.role_naming import NewRoles
+from rightsize.rbac.text import fold
+
+
+def claim_name(key: Key) -> str:
+    """Return what the proposal for an assignment is recognised by in proofs."""
+    return f"{key[0]} {key[1]}"
+
+
+def make_claims(drafts: Mapping[Key, Draft], new: NewRoles, bench: Bench) -> list[Claim]:
+    """Return a claim for every draft that changes something, but for those whose holder is gone."""
+    by_id: dict[str, list[Subject]] = defaultdict(list)
+    held: dict[str, list[Subject]] = defaultdict(list)
+    for subject in bench.subjects:
+        by_id[subject.role_assignment_id].append(subject)
+        held[fold(subject.principal_id)].append(subject)
+    given: dict[str, dict[Placement, None]] = defaultdict(dict)
+    for _, draft in sorted(drafts.items()):
+        for placement in draft.placements:
+            given[fold(placement.principal_id)][placement] = None
+    resting_owners = {fold(draft.subject.principal_id) for draft in drafts.values() if draft.rests_on}
+    reached = _reached({*given, *resting_owners}, bench)
+    # What somebody has through groups is had as well: a role may take its part from all of it.
+    holders: dict[str, list[str]] = defaultdict(list)
+    for group, members in sorted(reached.items()):
+        for member in members:
+            holders[member].append(group)
+    # Who has many assignments has the same before and after in the claim of each.
+    after: dict[str, tuple[Grant, ...]] = {}
+    before: dict[str, tuple[Grant, ...]] = {}
+    alone: dict[str, tuple[Grant, ...]] = {}
+    claims = []
+    for key, draft in sorted(drafts.items()):
+        if draft.kind in ("keep", "remove_orphan"):
+            continue
+        owner = fold(draft.subject.principal_id)
+        if owner not in after:
+            people = (owner, *reached.get(owner, ()))
+            after[owner] = _distinct(_grant(one, new, owner) for name in people for one in given.get(name, ()))
+            before[owner] = _distinct(
+                _today(one, owner, reached) for name in (owner, *holders[owner]) for one in held[name]
+            )
+        rests_on = [_today(other, owner, reached) for id_ in draft.rests_on for other in by_id[id_]]
+        singled: list[Grant] = []
+        for member in _members(draft):
+            if member in reached.get(owner, ()):
+                if member not in alone:
+                    names = (member, *holders[member])
+                    alone[member] = _distinct(_as_member(one, member) for name in names for one in held[name])
+                singled += [_as_member(draft.subject, member), *alone[member]]
+        claims.append(
+            Claim(
+                claim_name(key),
+                tuple(_grant(one, new, owner) for one in draft.placements),
+                (*after[owner], *rests_on) if rests_on else after[owner],
+                _distinct((*before[owner], *singled)) if singled else before[owner],
+                frozenset([None, draft.subject.condition]),
+                draft.subject.end_on,
+                draft.subject.role_definition_id,
+            )
+        )
+    return claims
+
+
+def _distinct(grants: Iterable[Grant]) -> tuple[Grant, ...]:
+    return tuple(dict.fromkeys(grants))
+
+
+def _members(draft: Draft) -> list[str]:
+    """Return the folded ids of those who get an assignment of their own in place of the holder's."""
+    owner = fold(draft.subject.principal_id)
+    return sorted({fold(one.principal_id) for one in draft.placements} - {owner})
+
+
+def _reached(members: set[str], bench: Bench) -> dict[str, list[str]]:
+    """Return for each folded group those of the folded members that are in it, sorted."""
+    within = bench.analysis.tenant.membership.filter(
+        pl.col("principal_id").is_in(sorted(members)) & (pl.col("principal_id") != pl.col("holder"))
+    )
+    return dict(within.group_by("holder").agg(pl.col("principal_id").unique().sort()).iter_rows())
+
+
+def _grant(placement: Placement, new: NewRoles, owner: str) -> Grant:
+    member = fold(placement.principal_id)
+    return Grant(
+        role_id_of(placement, new),
+        placement.place,
+        "" if member == owner else member,
+        placement.state,
+        placement.condition,
+        placement.end_on,
+    )
+
+
+def _as_member(subject: Subject, member: str) -> Grant:
+    """Return an assignment of today as one member of its holder has it, or of another group."""
+    return replace(_today(subject, fold(subject.principal_id), {}), member=member)
+
+
+def _today(subject: Subject, owner: str, reached: Mapping[str, list[str]]) -> Grant:
+    """Return an assignment of today as the people behind an owner have it: all of them, or one member of a group."""
+    holder = fold(subject.principal_id)
+    is_theirs = holder == owner or owner in reached.get(holder, ())
+    return Grant(
+        subject.role_definition_id,
+        subject.place,
+        "" if is_theirs else holder,
+        "eligible" if subject.state == "eligible" else "active",
+        subject.condition,
+        subject.end_on,
+    )

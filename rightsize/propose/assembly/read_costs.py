@@ -1,0 +1,102 @@
+"""What each choice of `--reads` costs: reads that stay without evidence, and the sensitive ones among them.
+
+No log shows a read of Resource Manager, so how many stay is for a person to weigh; the price of all four choices
+stands beside the one that was made.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+from rightsize.model.nouns import PermissionBlock
+from rightsize.propose.core.options import Reads, Unobservable
+from rightsize.propose.core.read_patterns import reading_parts
+from rightsize.propose.core.role_catalog import KnownRole
+from rightsize.propose.needs.context import Bench
+from rightsize.propose.needs.linked_checks import Writes
+from rightsize.propose.needs.needs import NeedReader, Profile, Use, provider_of, sibling_reads
+from rightsize.rbac.text import fold
+from rightsize.rules.operations import sensitive_reads
+
+
+def price_reads(bench: Bench, around: Mapping[str, Writes]) -> dict[str, Any]:
+    """Return the chosen word, and for each choice `operations` and `sensitive`, summed over the judged assignments.
+
+    An operation counts once an assignment that grants it today, where nothing but the choice keeps it; which reads are
+    sensitive says the rule file `sensitive_reads`.
+
+    Args:
+        bench: The workbench.
+        around: What stays with the people who reach the assignments of a folded holder, as `linked` has it.
+    """
+    pricer = _Pricer(bench)
+    totals: dict[Reads, list[int]] = {choice: [0, 0] for choice in Reads}
+    for subject in bench.subjects:
+        key = subject.key
+        profile, role = bench.profiles.get(key), bench.book.roles.get(subject.role_definition_id)
+        left_alone = key in bench.untouched or key in bench.undecided or key in bench.findings.orphans
+        if profile is None or role is None or left_alone or not profile.reads:
+            continue
+        near = around[fold(subject.principal_id)]
+        for choice, kept in pricer.kept(role, profile, bench.uses.get(key, {}), near).items():
+            totals[choice][0] += kept.bit_count()
+            totals[choice][1] += (kept & pricer.sensitive).bit_count()
+    return {
+        "chosen": str(bench.dials.reads),
+        "choices": [
+            {"reads": str(choice), "operations": operations, "sensitive": sensitive}
+            for choice, (operations, sensitive) in totals.items()
+        ],
+    }
+
+
+class _Pricer:
+    """Works on sets, since a tenant has tens of thousands of assignments and four choices each."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._book, self._index = bench.book, bench.book.index
+        self._keeps_hidden = bench.dials.unobservable is Unobservable.KEEP
+        self._reader = NeedReader(bench.book, bench.dials, bench.elsewhere)
+        self._all: dict[str, int] = {}
+        told = PermissionBlock(actions=sensitive_reads())
+        self.sensitive = self._index.granted_by([told]) & self._index.reads
+        bits: dict[str, list[int]] = defaultdict(list)
+        for bit, (_, name) in enumerate(self._index.names):
+            bits[provider_of(name)].append(bit)
+        self._of_provider = {name: self._index.mask_of_bits(found) for name, found in bits.items()}
+
+    def kept(self, role: KnownRole, profile: Profile, use: Mapping[str, Use], around: Writes) -> dict[Reads, int]:
+        """Return the reads that each choice keeps, without what is needed anyway."""
+        names = [name for part in use.values() for name in (*self._index.members(part.operations), *part.unknown)]
+        anyway = profile.open | (profile.hidden if self._keeps_hidden else 0)
+        for part in use.values():
+            anyway |= part.operations
+        # What is needed at whichever place costs the same.
+        for polls in self._reader.status_reads("/", profile, use, around).values():
+            anyway |= polls
+        # Where it is needed does not matter to what it costs.
+        linked = self._reader.linked("/", profile, self._reader.staying(profile, use) | around)
+        anyway |= linked
+        near = 0
+        for provider in {provider_of(name) for _, name in names}:
+            near |= self._of_provider.get(provider, 0)
+        everything = self._said(role) | profile.reads
+        siblings = [*names, *self._index.members(linked)] if use else []
+        found = {
+            Reads.NONE: 0,
+            Reads.SIBLING: self._index.mask(sibling_reads(siblings)) & profile.reads if siblings else 0,
+            Reads.NAMESPACE: everything & near,
+            Reads.ALL: everything,
+        }
+        return {choice: mask & ~anyway for choice, mask in found.items()}
+
+    def _said(self, role: KnownRole) -> int:
+        """Return the operations of the patterns by which a role grants its reads."""
+        id_ = role.role_definition_id
+        if id_ not in self._all:
+            self._all[id_] = 0
+            for part in reading_parts(role.blocks):
+                self._all[id_] |= self._book.part_mask(part)
+        return self._all[id_]

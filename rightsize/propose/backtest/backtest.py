@@ -1,0 +1,342 @@
+"""The backtest: plans made from the first days, asked for the calls of the next ones.
+
+A call counts where the grants that stood at the end of the training allow it and no deny refuses it; its day lies in
+the test, and it is not quarantined. What a plan of that day would have denied is a break. Grants made since are no
+part of it: neither are calls counted that only they allow, nor do they help a plan that denies one.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+import polars as pl
+
+from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.role_requests import read_role_requests
+from rightsize.analyze.text import folded, place_of
+from rightsize.analyze.usage import use_by_day
+from rightsize.analyze.verdicts import Analysis, analyse
+from rightsize.analyze.window import Window
+from rightsize.model.nouns import PermissionBlock
+from rightsize.model.plan import Plan
+from rightsize.propose.assembly.plan import plan_bench
+from rightsize.propose.backtest.folds import Fold, cut_inputs
+from rightsize.propose.core.azure_limits import Limits
+from rightsize.propose.core.expiry import EVER
+from rightsize.propose.core.options import Dials
+from rightsize.propose.needs.context import Bench, prepare, read_findings, with_dials
+from rightsize.propose.needs.drafts import Key, Subject
+from rightsize.propose.needs.needs import sibling_reads
+from rightsize.propose.proof.access_evaluator import GRANTS_SCHEMA, Blocks, Evaluator
+from rightsize.propose.proof.replay import answer_uses, asked_uses
+from rightsize.propose.risk.breakage import Estimate, break_bounds
+from rightsize.propose.risk.calibration import Prediction
+from rightsize.propose.selection.exposure import today_exposure, used_weight
+from rightsize.rbac.scopes import parse_scope
+from rightsize.rbac.text import fold
+
+KEEP_EVERYTHING = "keep_everything"
+USED_ONLY = "used_only"
+USED_AND_READS = "used_plus_sibling_reads"
+BASELINES = (KEEP_EVERYTHING, USED_ONLY, USED_AND_READS)
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What became of the calls of the test days; tallies of several folds add up.
+
+    Attributes:
+        principals: Who made a call that counts, and `denied_principals` who had one denied.
+        calls: Distinct (principal, operation, scope), and those that are denied.
+        events: Calls, and those that are denied.
+        first_breaks: For each principal with a denied call the day of the test, from 1, of the first.
+        excess_before: Risk-weighted excess at the end of the training, and `excess_after` under the plan.
+        needs: Planted needs of the test days that count, by what shows them, and those that are denied.
+    """
+
+    principals: int = 0
+    denied_principals: int = 0
+    calls: int = 0
+    denied_calls: int = 0
+    events: int = 0
+    denied_events: int = 0
+    first_breaks: tuple[int, ...] = ()
+    excess_before: float = 0.0
+    excess_after: float = 0.0
+    needs: Mapping[str, int] = field(default_factory=dict)
+    denied_needs: Mapping[str, int] = field(default_factory=dict)
+
+    def __add__(self, other: Tally) -> Tally:
+        """Return both together."""
+        return Tally(
+            self.principals + other.principals,
+            self.denied_principals + other.denied_principals,
+            self.calls + other.calls,
+            self.denied_calls + other.denied_calls,
+            self.events + other.events,
+            self.denied_events + other.denied_events,
+            tuple(sorted(self.first_breaks + other.first_breaks)),
+            self.excess_before + other.excess_before,
+            self.excess_after + other.excess_after,
+            Counter(self.needs) + Counter(other.needs),
+            Counter(self.denied_needs) + Counter(other.denied_needs),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One fold, learnt from and ready to be asked.
+
+    Attributes:
+        fold: Its days.
+        inputs: The tables at the end of the training.
+        analysis: The verdicts of the training.
+        bench: The workbench of them.
+        today: The assignments at the end of the training, as `reach.GRANTS_SCHEMA`, labelled by state.
+        asked: The calls of the test that count: `use, principal_id, place, plane, operation, events, first_day`.
+        needs: Planted needs that count, likewise, with their `kind`.
+        left_out: Distinct calls of the test that the grants at the end of the training do not allow.
+        bounds: The chances of breaking within as many days as the test has.
+        requests: What the calls of the test that assign roles asked for.
+    """
+
+    fold: Fold
+    inputs: Inputs
+    analysis: Analysis
+    bench: Bench
+    today: pl.DataFrame
+    asked: pl.DataFrame
+    needs: pl.DataFrame
+    left_out: int
+    bounds: Mapping[Key, Estimate]
+    requests: pl.DataFrame
+
+
+def prepare_trial(inputs: Inputs, fold: Fold, dials: Dials, needs: pl.DataFrame | None = None) -> Trial:
+    """Learn from the training days of a fold, and find out which calls of its test days count.
+
+    Args:
+        inputs: All tables.
+        fold: The days.
+        dials: What all settings share: who is left alone, and how young is too young.
+        needs: Planted needs: `principal_id, operation, scope, plane, kind, first_seen, last_seen`; None for none.
+    """
+    then = cut_inputs(inputs, fold.train.last_day)
+    analysis = analyse(then, replace(fold.train, forget_days=dials.forget_days))
+    bench = prepare(then, analysis, read_findings(then, analysis), dials, Limits())
+    today = _grants(subject for subject in bench.subjects if subject.key not in bench.findings.orphans)
+    evaluator = Evaluator(_known_roles(bench), analysis.tenant.tree)
+    tested = tested_uses(inputs, fold.test)
+    asked = asked_uses(tested, today, evaluator, analysis.tenant, then)
+    planted = _needs_within(needs, fold.test)
+    return Trial(
+        fold=fold,
+        inputs=then,
+        analysis=analysis,
+        bench=bench,
+        today=today,
+        asked=asked,
+        needs=asked_uses(planted, today, evaluator, analysis.tenant, then),
+        left_out=tested.height - asked.height,
+        bounds=break_bounds(bench, fold.test.days),
+        requests=read_role_requests(inputs, fold.test),
+    )
+
+
+def try_plan(trial: Trial, dials: Dials) -> tuple[Tally, list[Prediction]]:
+    """Make the plan that the training days give, and ask it for the calls of the test days."""
+    bench = with_dials(trial.bench, dials)
+    plan = plan_bench(bench, content_hash="")
+    roles = _known_roles(trial.bench) | {
+        one.definition.role_definition_id: one.definition.permissions for one in plan.roles
+    }
+    evaluator = Evaluator(roles, trial.analysis.tenant.tree, trial.requests)
+    after = _after(plan, trial.bench)
+    denied = answer_uses(trial.asked, after, evaluator, trial.analysis.tenant).denied
+    refused = answer_uses(trial.needs, after, evaluator, trial.analysis.tenant).denied
+    before_and_after = (
+        sum(one.excess_before for one in plan.proposals),
+        sum(one.excess_after for one in plan.proposals),
+    )
+    same = dials.lifecycle == trial.bench.dials.lifecycle
+    bounds = trial.bounds if same else break_bounds(bench, trial.fold.test.days)
+    return _tally(trial, denied, refused, before_and_after), _predictions(trial, plan, denied, evaluator, bounds)
+
+
+def try_baseline(trial: Trial, name: str) -> Tally:
+    """Ask a trivial plan for the calls of the test days.
+
+    `used_only` gives each active assignment exactly the operations that were used under it, at its own scope,
+    `used_plus_sibling_reads` the reads of their types, of the types above them and of the resource group as well.
+    """
+    bench = trial.bench
+    nobody, no_need = trial.asked.clear(), trial.needs.clear()
+    if name == KEEP_EVERYTHING:
+        before = sum(_excess_before(subject, bench) for subject in bench.subjects)
+        return _tally(trial, nobody, no_need, (before, before))
+    roles = _known_roles(bench)
+    rows, before, after = [], 0.0, 0.0
+    for subject in bench.subjects:
+        own = _excess_before(subject, bench)
+        before += own
+        if subject.state != "active":
+            rows.append(subject)
+            after += own
+            continue
+        mask, blocks = _used(subject, bench, with_reads=name == USED_AND_READS)
+        role = " ".join(subject.key)
+        roles[role] = blocks
+        after += _excess(subject, mask, bench)
+        rows.append(replace(subject, role_definition_id=role))
+    evaluator = Evaluator(roles, trial.analysis.tenant.tree)
+    granted = _grants(rows)
+    denied = answer_uses(trial.asked, granted, evaluator, trial.analysis.tenant).denied
+    refused = answer_uses(trial.needs, granted, evaluator, trial.analysis.tenant).denied
+    return _tally(trial, denied, refused, (before, after))
+
+
+def tested_uses(inputs: Inputs, window: Window) -> pl.DataFrame:
+    """Return the distinct unquarantined uses of the window, numbered.
+
+    Columns: `use`, `principal_id` (folded), `place`, `plane`, `operation` (folded), `events`, `first_day`.
+    """
+    rows = use_by_day(inputs, window).filter((pl.col("clean") > 0) & pl.col("principal_id").is_not_null())
+    return (
+        rows.group_by("principal_id", "place", "plane", operation="name")
+        .agg(events=pl.col("clean").sum(), first_day=pl.col("day").min())
+        .collect()
+        .sort("principal_id", "plane", "operation", "place")
+        .with_row_index("use")
+    )
+
+
+NEEDS_SCHEMA: dict[str, pl.DataType] = {
+    "principal_id": pl.String(),
+    "operation": pl.String(),
+    "scope": pl.String(),
+    "plane": pl.String(),
+    "kind": pl.String(),
+    "first_seen": pl.Datetime("us"),
+    "last_seen": pl.Datetime("us"),
+}
+
+
+def _needs_within(needs: pl.DataFrame | None, window: Window) -> pl.DataFrame:
+    """Return the planted needs that are alive in a window, as `tested_uses` does, with their `kind`."""
+    found = pl.DataFrame(schema=NEEDS_SCHEMA) if needs is None else needs
+    alive = found.filter((pl.col("first_seen") < window.end) & (pl.col("last_seen") >= window.start))
+    return (
+        alive.select(
+            "plane",
+            "kind",
+            principal_id=folded(pl.col("principal_id")),
+            place=place_of(pl.col("scope")),
+            operation=folded(pl.col("operation")),
+        )
+        .unique(["principal_id", "plane", "operation", "place"])
+        .sort("principal_id", "plane", "operation", "place")
+        .with_row_index("use")
+    )
+
+
+def _tally(trial: Trial, denied: pl.DataFrame, refused: pl.DataFrame, excess_sums: tuple[float, float]) -> Tally:
+    first = denied.group_by("principal_id").agg(pl.col("first_day").min())["first_day"]
+    days = (first - trial.fold.test.first_day).dt.total_days() + 1
+    return Tally(
+        principals=trial.asked["principal_id"].n_unique(),
+        denied_principals=len(first),
+        calls=trial.asked.height,
+        denied_calls=denied.height,
+        events=int(trial.asked["events"].sum()),
+        denied_events=int(denied["events"].sum()),
+        first_breaks=tuple(sorted(days)),
+        excess_before=excess_sums[0],
+        excess_after=excess_sums[1],
+        needs=Counter(trial.needs["kind"]),
+        denied_needs=Counter(refused["kind"]),
+    )
+
+
+def _predictions(
+    trial: Trial, plan: Plan, denied: pl.DataFrame, evaluator: Evaluator, bounds: Mapping[Key, Estimate]
+) -> list[Prediction]:
+    """Return what was said of each assignment that loses something a log would show, and what came of it.
+
+    A denied call counts against every assignment of the training that allowed it and that the plan takes from.
+    """
+    labels = trial.today.with_columns(label=pl.col("key"))
+    asked = denied.select("use", "principal_id", "place", "plane", "operation")
+    membership = trial.analysis.tenant.membership
+    through = evaluator.allowed_through(asked, membership, labels.select(*GRANTS_SCHEMA))
+    broken = set(through["label"])
+    found = {}
+    for one in plan.proposals:
+        key = (one.replaces[0], one.evidence["state"])
+        if one.break_probability_30d > 0 and key in bounds:
+            said = bounds[key]
+            found[key] = Prediction(said.bound, said.expected, " ".join(key) in broken, said.basis)
+    return [found[key] for key in sorted(found)]
+
+
+def _known_roles(bench: Bench) -> dict[str, Blocks]:
+    return {id_: role.blocks for id_, role in bench.book.roles.items()}
+
+
+def _grants(subjects: Iterable[Subject]) -> pl.DataFrame:
+    """Return assignments as the evaluator takes them, with the `key` that names each."""
+    rows = [
+        (fold(one.principal_id), one.place, one.role_definition_id, one.state, None, EVER, " ".join(one.key))
+        for one in subjects
+    ]
+    return pl.DataFrame(rows, schema={**GRANTS_SCHEMA, "key": pl.String()}, orient="row")
+
+
+def _after(plan: Plan, bench: Bench) -> pl.DataFrame:
+    """Return the assignments once the plan is carried out, those of holders who are gone left out."""
+    gone = {(id_, one.evidence["state"]) for one in plan.proposals if one.kind != "keep" for id_ in one.replaces}
+    kept = [one for one in bench.subjects if one.key not in gone and one.key not in bench.findings.orphans]
+    carried = {subject.key: subject.condition for subject in bench.subjects}
+    made = [
+        (
+            fold(new.principal_id),
+            parse_scope(new.scope).key,
+            new.role,
+            new.state,
+            None if new.condition == carried[one.replaces[0], one.evidence["state"]] else new.condition,
+            EVER,
+        )
+        for one in plan.proposals
+        for new in one.assignments
+    ]
+    return pl.concat(
+        [_grants(kept).select(*GRANTS_SCHEMA), pl.DataFrame(made, schema=GRANTS_SCHEMA, orient="row")]
+    ).unique()
+
+
+def _excess_before(subject: Subject, bench: Bench) -> float:
+    role = bench.book.roles.get(subject.role_definition_id)
+    return _excess(subject, role.granted if role else 0, bench)
+
+
+def _excess(subject: Subject, granted: int, bench: Bench) -> float:
+    """Return the excess of an assignment, did its role grant those operations."""
+    return max(0.0, today_exposure(subject, granted, bench).cells - used_weight(subject, bench))
+
+
+def _used(subject: Subject, bench: Bench, *, with_reads: bool) -> tuple[int, Blocks]:
+    """Return what was used under an assignment as a set, and as the blocks of a role."""
+    index = bench.book.index
+    names: set[tuple[str, str]] = set()
+    for use in bench.uses.get(subject.key, {}).values():
+        names |= {*index.members(use.operations & ~use.earlier), *use.unknown}
+    if with_reads and names:
+        role = bench.book.roles.get(subject.role_definition_id)
+        granted = role.granted if role else 0
+        names |= set(index.members(index.mask(sibling_reads(sorted(names))) & granted))
+    block = PermissionBlock(
+        actions=tuple(sorted(name for plane, name in names if plane == "control")),
+        data_actions=tuple(sorted(name for plane, name in names if plane == "data")),
+    )
+    return index.mask(names), (block,)

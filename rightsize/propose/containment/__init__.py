@@ -1,0 +1,1 @@
+"""Plan the emergency containment of one principal."""

@@ -1,0 +1,184 @@
+"""Containment: the smallest change that stops what a principal under suspicion does, and what it could come to do.
+
+Of the assignments that the principal holds itself those are changed that the suspect calls went through, and those
+whose roles lead on: by an escalation, or by defeating a layer of defence. Each is taken down to what was used outside
+the suspect time, as an ordinary plan would do it: narrowed, removed, or made eligible; what no log shows is not kept.
+Everything else stays as it is, everybody else's first of all. A group is never changed: what the principal has through
+groups, in the directory and of Microsoft Graph is left to the requests of `graph.containment`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+
+import polars as pl
+
+from rightsize.analyze.escalation import rules_of_roles
+from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.layers import harmful
+from rightsize.analyze.reasons import OutOfCoverage
+from rightsize.analyze.text import folded
+from rightsize.analyze.verdicts import Analysis
+from rightsize.model.plan import Plan
+from rightsize.propose.assembly.plan import plan_bench
+from rightsize.propose.core.azure_limits import Limits
+from rightsize.propose.core.fingerprint import POLICY_NEEDS
+from rightsize.propose.core.options import Dials, Reads, Unobservable
+from rightsize.propose.needs.context import Bench, prepare, read_findings
+from rightsize.propose.needs.drafts import Key, Subject, keep_reason
+from rightsize.propose.needs.needs import Profile
+from rightsize.rbac.text import fold
+
+# What holds whoever is suspected: it is said, and people decide.
+_STAYS = ("excluded", "emergency_access", "first_party", "policy_remediation", "recovery", "foreign", "system_managed",
+          "activated")  # fmt: skip
+_BEYOND = "beyond_containment"
+_REMOVED = "nothing of what it grants was seen in use outside the suspect time"
+
+
+@dataclass(frozen=True, slots=True)
+class Containment:
+    """What a containment is.
+
+    Attributes:
+        plan: The plan: like any other, with the assignments that it changes.
+        contained: Those assignments, as (id, state).
+        why: For each of them `suspect`, `leads_on`, or both.
+        stays: Assignments that should be changed and are not, with the word that says why.
+        groups: Groups through which the principal reaches assignments, and which no plan changes.
+    """
+
+    plan: Plan
+    contained: tuple[Key, ...]
+    why: Mapping[Key, tuple[str, ...]]
+    stays: Mapping[Key, str]
+    groups: tuple[str, ...]
+
+
+def contain(
+    inputs: Inputs,
+    analysis: Analysis,
+    principal: str,
+    dials: Dials,
+    *,
+    content_hash: str,
+    suspect: Collection[Key] = (),
+) -> Containment:
+    """Return the containment of a principal, proved like any plan.
+
+    Args:
+        inputs: The tables, without what the principal did in the suspect time.
+        analysis: The verdicts of them.
+        principal: Its folded id.
+        dials: Who is excluded, who is an emergency access account, and the window.
+        content_hash: Hash of the stored content that all of it rests on.
+        suspect: Assignments that suspect calls went through, besides those that the analysis says.
+
+    Raises:
+        InternalError: A proof or the replay failed.
+    """
+    chosen = replace(dials, reads=Reads.NONE, unobservable=Unobservable.DROP, direct_assignments=False)
+    bench = prepare(inputs, analysis, read_findings(inputs, analysis), chosen, Limits())
+    own = {subject.key: subject for subject in bench.subjects if fold(subject.principal_id) == principal}
+    why = _reasons(own, analysis, {*suspect, *_quarantined(analysis)})
+    stays = {key: bench.untouched[key] for key in why if bench.untouched.get(key, "").partition(":")[0] in _STAYS}
+    contained = tuple(sorted(key for key in why if key not in stays))
+    plan = plan_bench(_confined(bench, frozenset(contained)), content_hash)
+    refused = {
+        (one.replaces[0], str(one.evidence["state"])): one.reason
+        for one in plan.proposals
+        if one.kind == "keep" and (one.replaces[0], str(one.evidence["state"])) in contained
+    }
+    changed = tuple(key for key in contained if key not in refused)
+    kept = {key for key in why if key not in changed}
+    return Containment(
+        plan=_only(plan, set(changed), _own_readings(plan, inputs, analysis, principal)),
+        contained=changed,
+        why={key: why[key] for key in changed},
+        stays={key: keep_reason(stays[key]) if key in stays else refused[key] for key in sorted(kept)},
+        groups=_holders(analysis, principal),
+    )
+
+
+def _quarantined(analysis: Analysis) -> set[Key]:
+    held = analysis.verdicts.filter(pl.col("reason") == OutOfCoverage.QUARANTINED.value)
+    return set(held.select("role_assignment_id", "state").drop_nulls().iter_rows())
+
+
+def _reasons(own: Mapping[Key, Subject], analysis: Analysis, suspect: Collection[Key]) -> dict[Key, tuple[str, ...]]:
+    """Return why each assignment is to be changed; those that nothing asks to change are left out."""
+    tenant = analysis.tenant
+    leading = set(rules_of_roles(tenant.grants)["role"])
+    leading |= set(tenant.grants.join(harmful(tenant.operations), on=["name", "plane"])["role"])
+    found = {}
+    for key, subject in sorted(own.items()):
+        words = ("suspect",) * (key in suspect) + ("leads_on",) * (fold(subject.role_definition_id) in leading)
+        if words:
+            found[key] = words
+    return found
+
+
+def _confined(bench: Bench, contained: frozenset[Key]) -> Bench:
+    """Return the bench on which only some assignments may change, and these keep nothing but what was used."""
+    untouched = {subject.key: bench.untouched.get(subject.key, _BEYOND) for subject in bench.subjects}
+    profiles = {
+        key: _bare(profile, is_used=bool(bench.uses.get(key))) if key in contained else profile
+        for key, profile in bench.profiles.items()
+    }
+    # An assignment of which nothing is known is one that nobody was seen to need.
+    profiles |= {key: Profile() for key in contained if key not in profiles}
+    return replace(
+        bench,
+        untouched={key: word for key, word in untouched.items() if key not in contained},
+        undecided={key: word for key, word in bench.undecided.items() if key not in contained or word in _HOLDING},
+        profiles=profiles,
+    )
+
+
+_HOLDING = ("conditional", "scope_tree_unknown", "role_not_loaded")
+"""What cannot be narrowed even where nothing but what was used is to stay."""
+
+
+def _bare(profile: Profile, *, is_used: bool) -> Profile:
+    """Return a profile by which nothing stays that was not used, but for the linked checks of what was."""
+    whole = profile.reads | profile.linked | profile.hidden | profile.open | profile.unused
+    linked = profile.linked if is_used else 0
+    return Profile(linked=linked, unused=whole & ~linked, reasons=profile.reasons)
+
+
+def _own_readings(plan: Plan, inputs: Inputs, analysis: Analysis, principal: str) -> dict[str, dict[str, str]]:
+    """Return of what the plan read what the containment rests on: it stands whatever becomes of anybody else."""
+    holders = {principal, *_holders(analysis, principal)}
+    held = inputs.role_assignments.filter(folded(pl.col("principal_id")).is_in(list(holders)))
+    roles = {fold(given.role) for one in plan.proposals for given in one.assignments if one.kind != "keep"}
+    wanted = {
+        "role_assignments": set(folded(held["role_assignment_id"])),
+        "eligible_assignments": set(folded(held["role_assignment_id"])),
+        "role_definitions": roles | set(folded(held["role_definition_id"].drop_nulls())),
+        "group_members": holders,
+        POLICY_NEEDS: {principal},
+    }
+    return {
+        word: {id_: mark for id_, mark in read.items() if word not in wanted or id_ in wanted[word]}
+        for word, read in plan.rests_on.items()
+    }
+
+
+def _only(plan: Plan, changed: Collection[Key], rests_on: Mapping[str, Mapping[str, str]]) -> Plan:
+    """Return the plan with the proposals that change something of the principal, and the roles that these assign."""
+    ours = tuple(
+        replace(one, reason=_REMOVED) if one.kind == "remove" else one
+        for one in plan.proposals
+        if (one.replaces[0], str(one.evidence["state"])) in changed and one.kind != "keep"
+    )
+    assigned = {fold(given.role) for one in ours for given in one.assignments}
+    roles = tuple(role for role in plan.roles if fold(role.definition.role_definition_id) in assigned)
+    return replace(plan, proposals=ours, roles=roles, advice=(), optimum={}, curve=(), rests_on=rests_on)
+
+
+def _holders(analysis: Analysis, principal: str) -> tuple[str, ...]:
+    """Return the groups in whose name a principal acts, sorted."""
+    membership = analysis.tenant.membership.filter(pl.col("principal_id") == principal)
+    held = set(folded(analysis.tenant.assignments["principal_id"]))
+    return tuple(sorted((set(membership["holder"]) - {principal}) & held))

@@ -1,0 +1,141 @@
+"""The dials of a plan: what a person may choose, and what each choice means."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from enum import StrEnum
+
+from rightsize.analyze.window import DEFAULT_FORGET_DAYS, Window
+from rightsize.model.errors import UsageError
+from rightsize.propose.core.exclusions import Exclusion
+from rightsize.propose.core.objective import Weights
+
+SEPARATE_LAYERS = "--separate-layers"
+"""The subject of advice to turn this dial."""
+
+
+class Reads(StrEnum):
+    """How much of the reading part of today's grant stays, since no log shows reads of Azure Resource Manager."""
+
+    NONE = "none"
+    """None of it."""
+    SIBLING = "sibling"
+    """`<type>/read` of each type that was used, of its parents, and of what it references."""
+    NAMESPACE = "namespace"
+    """The reads of each resource provider that was used."""
+    ALL = "all"
+    """All of it, at today's scope, as patterns."""
+
+
+class Unobservable(StrEnum):
+    """What happens to everything else that no log could have shown."""
+
+    KEEP = "keep"
+    DROP = "drop"
+
+
+@dataclass(frozen=True, slots=True)
+class Dials:
+    """The choices of one run.
+
+    Attributes:
+        reads: Unlogged reads of Azure Resource Manager.
+        unobservable: Everything else that no log could show.
+        wildcards: Write patterns in new roles where they grant nothing more on today's catalogue.
+        lifecycle: Add the delete and update siblings of what was created.
+        max_excess: Catalogue operations that an existing role may grant beyond the need.
+        max_custom_roles: The most new custom roles; None for as many as the tenant has room for.
+        weights: What excess, roles, assignments and change count; None for one after the other, in this order.
+        max_break: Keep what is likelier than this to break something within 30 days; None for no gate.
+        min_window: Length of the observation window in whole UTC days.
+        forget_days: Use before the window is evidence too, up to this many days before the end of it.
+        grace_days: Assignments and principals younger than this are left alone, and so are those younger than the
+            window.
+        direct_assignments: Give what only few members of a group do to these members instead of to the group.
+        standing_hours: What people change with access that is at work fewer hours a month becomes eligible where it
+            can; 0 for never.
+        separate_layers: Split by layer of defence the roles of whoever would defeat several layers of a subscription.
+        exclude: Principals (id or UPN), scopes (with all below) and roles (id or name) that are left alone.
+        exclusions: More of these from files, each with its reason, owner and end.
+        emergency_access: Emergency access accounts, by id or UPN.
+        as_of: The first day after the window; None for the end of the newest covered day.
+    """
+
+    reads: Reads = Reads.ALL
+    unobservable: Unobservable = Unobservable.KEEP
+    wildcards: bool = False
+    lifecycle: bool = False
+    max_excess: int = 0
+    max_custom_roles: int | None = None
+    weights: Weights | None = None
+    max_break: float | None = None
+    min_window: int = 90
+    forget_days: int = DEFAULT_FORGET_DAYS
+    grace_days: int = 14
+    direct_assignments: bool = True
+    standing_hours: float = 0.0
+    separate_layers: bool = False
+    exclude: tuple[str, ...] = ()
+    exclusions: tuple[Exclusion, ...] = ()
+    emergency_access: tuple[str, ...] = ()
+    as_of: dt.date | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reads", _choice(Reads, "--reads", self.reads))
+        object.__setattr__(self, "unobservable", _choice(Unobservable, "--unobservable", self.unobservable))
+        if self.max_excess < 0:
+            raise UsageError(f"`--max-excess {self.max_excess}` is below zero")
+        if self.max_custom_roles is not None and self.max_custom_roles < 0:
+            raise UsageError(f"`--max-custom-roles {self.max_custom_roles}` is below zero")
+        if self.max_break is not None and not 0 <= self.max_break <= 1:
+            raise UsageError(f"`--max-break {self.max_break}` is no probability", hint="give a number from 0 to 1")
+        if self.min_window < 1:
+            raise UsageError(f"`--min-window {self.min_window}` is not a number of days", hint="give 1 or more")
+        if self.forget_days < 0:
+            raise UsageError(f"`--forget-days {self.forget_days}` is below zero")
+        if not 0 <= self.standing_hours <= 744:
+            raise UsageError(f"`--standing-hours {self.standing_hours}` is no number of hours in a month")
+        if self.grace_days < 0:
+            raise UsageError(f"`--grace-days {self.grace_days}` is below zero")
+        for option, names in (("--exclude", self.exclude), ("--emergency-access", self.emergency_access)):
+            if not all(name.strip() for name in names):
+                raise UsageError(
+                    f"`{option}` names nothing", hint="give a principal, for --exclude also a scope or role"
+                )
+
+    def young_from(self, window: Window) -> dt.datetime:
+        """Return from when on what was made is too young: the beginning of the window, or of the longer grace."""
+        days = min(self.grace_days, (window.end - dt.datetime.min).days)
+        return min(window.start, window.end - dt.timedelta(days=days))
+
+    def as_json(self) -> dict[str, object]:
+        """Return the dials as `plan.json` states them, sorted and without a clock."""
+        return {
+            "direct_assignments": self.direct_assignments,
+            "emergency_access": sorted(set(self.emergency_access)),
+            "exclude": sorted(set(self.exclude)),
+            "exclusions": [one.as_json() for one in sorted(set(self.exclusions))],
+            "forget_days": self.forget_days,
+            "grace_days": self.grace_days,
+            "lifecycle": self.lifecycle,
+            "max_break": self.max_break,
+            "max_custom_roles": self.max_custom_roles,
+            "max_excess": self.max_excess,
+            "min_window": self.min_window,
+            "reads": str(self.reads),
+            "standing_hours": self.standing_hours,
+            "unobservable": str(self.unobservable),
+            "weights": self.weights.as_json() if self.weights is not None else None,
+            "wildcards": self.wildcards,
+            # A plan that was made before there was this dial says nothing of it, and nor does one without it.
+            **({"separate_layers": True} if self.separate_layers else {}),
+        }
+
+
+def _choice(kind: type[StrEnum], option: str, value: str) -> StrEnum:
+    """Return a choice by its word."""
+    try:
+        return kind(value)
+    except ValueError:
+        raise UsageError(f"`{option} {value}` is none of {', '.join(kind)}") from None

@@ -1,0 +1,246 @@
+"""The roles that are loaded, what a need is, and how it is written as the content of a new role."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import polars as pl
+
+from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.text import folded
+from rightsize.model.nouns import PermissionBlock
+from rightsize.propose.core.bitsets import OperationIndex
+from rightsize.propose.core.read_patterns import PatternPart
+from rightsize.rbac.algebra import contains, grants, intersects
+from rightsize.rbac.text import fold
+
+ChoiceKind = Literal["own", "builtin", "custom"]
+Blocks = tuple[PermissionBlock, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KnownRole:
+    """A role of the tenant.
+
+    Attributes:
+        role_definition_id: Its id.
+        role_name: Its name.
+        blocks: Its permission blocks.
+        granted: The operations that it grants without a condition, as a set, by the reading `MOST`.
+        is_builtin: Whether Azure brings it.
+        is_conditional: Whether one of its blocks has a condition.
+        assignable: Folded scopes where a custom role may be assigned, sorted.
+        doubtful: Those of `granted` that the reading `LEAST` does not grant.
+    """
+
+    role_definition_id: str
+    role_name: str
+    blocks: tuple[PermissionBlock, ...]
+    granted: int
+    is_builtin: bool
+    is_conditional: bool
+    assignable: tuple[str, ...] = ()
+    doubtful: int = 0
+
+    @property
+    def certain(self) -> int:
+        """The operations that it grants by any reading."""
+        return self.granted & ~self.doubtful
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What has to be granted at one scope: explicit operations and patterns that stay as they were granted."""
+
+    operations: int
+    parts: tuple[PatternPart, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.operations or self.parts)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class RoleContent:
+    """The permissions of a new role, one block, sorted."""
+
+    actions: tuple[str, ...] = ()
+    not_actions: tuple[str, ...] = ()
+    data_actions: tuple[str, ...] = ()
+    not_data_actions: tuple[str, ...] = ()
+
+    @property
+    def block(self) -> PermissionBlock:
+        """The same as a permission block."""
+        return PermissionBlock(self.actions, self.not_actions, self.data_actions, self.not_data_actions)
+
+    @property
+    def wildcards(self) -> int:
+        """How many of its strings are patterns."""
+        return sum("*" in text for text in (*self.actions, *self.data_actions))
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One role that grants a part of a need: an existing one by its id, or a new one by its content.
+
+    Where a need takes several new roles, `granted` is what they grant together.
+    """
+
+    kind: ChoiceKind
+    role_definition_id: str
+    content: RoleContent | None
+    blocks: tuple[PermissionBlock, ...]
+    granted: int
+
+
+@dataclass(slots=True)
+class RoleBook:
+    """The roles that are loaded, and what of them a need may use."""
+
+    index: OperationIndex
+    roles: dict[str, KnownRole]
+    _contained: dict[tuple[str, tuple[str, ...]], bool] = field(default_factory=dict)
+    _part_masks: dict[PatternPart, int] = field(default_factory=dict)
+    _certain_masks: dict[PatternPart, int] = field(default_factory=dict)
+    _granted_parts: dict[tuple[Blocks, PatternPart], bool] = field(default_factory=dict)
+
+    def is_contained(self, small: KnownRole, ceiling: tuple[str, ...]) -> bool:
+        """Return whether the roles of a ceiling together grant all that `small` does, for all strings and readings."""
+        key = (small.role_definition_id, ceiling)
+        if key not in self._contained:
+            self._contained[key] = contains(self.blocks(ceiling), small.blocks) is None
+        return self._contained[key]
+
+    def blocks(self, role_ids: Iterable[str]) -> Blocks:
+        """Return the blocks of several roles."""
+        return tuple(block for role_id in role_ids for block in self.roles[role_id].blocks)
+
+    def grants_part(self, blocks: Blocks, part: PatternPart) -> bool:
+        """Return whether blocks grant all that a part does, for all strings and readings."""
+        key = (blocks, part)
+        if key not in self._granted_parts:
+            self._granted_parts[key] = contains(blocks, [part.block]) is None
+        return self._granted_parts[key]
+
+    def part_mask(self, part: PatternPart) -> int:
+        """Return the catalogue's operations that a part may grant: by the reading `MOST`."""
+        if part not in self._part_masks:
+            self._part_masks[part] = self.index.granted_by([part.block])
+        return self._part_masks[part]
+
+    def certain_mask(self, part: PatternPart) -> int:
+        """Return the catalogue's operations that a part grants by any reading."""
+        if part not in self._certain_masks:
+            self._certain_masks[part] = self.part_mask(part) & ~self.index.doubtful_of([part.block])
+        return self._certain_masks[part]
+
+    def mask(self, need: Need) -> int:
+        """Return the catalogue's operations of a need, with all that its patterns may grant."""
+        whole = need.operations
+        for part in need.parts:
+            whole |= self.part_mask(part)
+        return whole
+
+    def certain(self, need: Need) -> int:
+        """Return the catalogue's operations that are granted by any reading where a need is granted."""
+        whole = need.operations
+        for part in need.parts:
+            whole |= self.certain_mask(part)
+        return whole
+
+
+def open_role_book(inputs: Inputs, index: OperationIndex) -> RoleBook:
+    """Build the book from the tables of roles, their strings, and what they grant over the catalogue."""
+    blocks = blocks_by_role(inputs.role_permissions)
+    unconditional = inputs.role_operations.filter(~pl.col("conditional").fill_null(False))
+    names = unconditional.select(pl.col("operation").unique()).with_columns(name=folded(pl.col("operation")))
+    bits = unconditional.join(names, on="operation").join(index.frame(), on=["plane", "name"])
+    granted: dict[str, list[int]] = dict(bits.group_by("role_definition_id").agg("bit").iter_rows())
+    definitions = inputs.role_definitions.select("role_definition_id", "role_name", "role_type", "assignable_scopes")
+    unlisted = list(index.members(index.mask_of_bits(range(len(index.names))) & ~index.listed))
+    roles = {}
+    for role_id, name, kind, scopes in definitions.iter_rows():
+        own = blocks.get(role_id, ())
+        named = (key for key in unlisted if grants(own, key[1], key[0]) == "yes")
+        granted.setdefault(role_id, []).extend(bit for key in named if (bit := index.bit(*key)) is not None)
+        roles[role_id] = KnownRole(
+            role_id,
+            name or "",
+            own,
+            index.mask_of_bits(granted.get(role_id, ())),
+            kind == "BuiltInRole",
+            any(block.condition for block in own),
+            tuple(sorted({fold(scope).rstrip("/") or "/" for scope in scopes or ()})),
+            index.doubtful_of(own),
+        )
+    return RoleBook(index, roles)
+
+
+def blocks_by_role(role_permissions: pl.DataFrame) -> dict[str, tuple[PermissionBlock, ...]]:
+    """Return the permission blocks of each role from the table of their strings."""
+    grouped = (
+        role_permissions.sort("role_definition_id", "block", "kind", "pattern")
+        .group_by("role_definition_id", "block", maintain_order=True)
+        .agg("kind", "pattern", pl.col("condition").first())
+    )
+    blocks: dict[str, list[PermissionBlock]] = {}
+    for role_id, _, kinds, patterns, condition in grouped.iter_rows():
+        strings: dict[str, list[str]] = {"action": [], "not_action": [], "data_action": [], "not_data_action": []}
+        for kind, pattern in zip(kinds, patterns, strict=True):
+            strings[kind].append(pattern)
+        block = PermissionBlock(
+            actions=tuple(strings["action"]),
+            not_actions=tuple(strings["not_action"]),
+            data_actions=tuple(strings["data_action"]),
+            not_data_actions=tuple(strings["not_data_action"]),
+            condition=condition,
+        )
+        blocks.setdefault(role_id, []).append(block)
+    return {role_id: tuple(found) for role_id, found in blocks.items()}
+
+
+def write_contents(need: Need, index: OperationIndex) -> list[RoleContent]:
+    """Return a need as the contents of new roles: one, or more where a not-pattern would take out what is needed."""
+    explicit: dict[str, list[str]] = {"control": [], "data": []}
+    for plane, operation in index.members(need.operations):
+        explicit[plane].append(operation)
+    for part in need.parts:
+        if not part.not_patterns:
+            explicit[part.plane].extend(part.patterns)
+    contents = [_content(explicit["control"], (), explicit["data"], ())]
+    for part in need.parts:
+        if part.not_patterns:
+            _add_part(contents, part)
+    return [content for content in contents if content != RoleContent()]
+
+
+def _add_part(contents: list[RoleContent], part: PatternPart) -> None:
+    for position, content in enumerate(contents):
+        taken = content.not_actions if part.plane == "control" else content.not_data_actions
+        own = content.actions if part.plane == "control" else content.data_actions
+        collides = taken != part.not_patterns and (_meet(part.not_patterns, own) or _meet(taken, part.patterns))
+        if not collides:
+            merged = PatternPart((*own, *part.patterns), (*taken, *part.not_patterns), part.plane)
+            contents[position] = _replace(content, merged)
+            return
+    contents.append(_replace(RoleContent(), part))
+
+
+def _replace(content: RoleContent, part: PatternPart) -> RoleContent:
+    if part.plane == "control":
+        return _content(part.patterns, part.not_patterns, content.data_actions, content.not_data_actions)
+    return _content(content.actions, content.not_actions, part.patterns, part.not_patterns)
+
+
+def _content(
+    actions: Iterable[str], not_actions: Iterable[str], data_actions: Iterable[str], not_data_actions: Iterable[str]
+) -> RoleContent:
+    return RoleContent(*(tuple(sorted(set(texts))) for texts in (actions, not_actions, data_actions, not_data_actions)))
+
+
+def _meet(left: Sequence[str], right: Sequence[str]) -> bool:
+    return bool(left and right) and intersects(
+        [PermissionBlock(actions=tuple(left))], [PermissionBlock(actions=tuple(right))]
+    )

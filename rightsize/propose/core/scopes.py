@@ -1,0 +1,203 @@
+"""Where a used operation has to be granted: the narrowest scope that respects the scope floor, and why no narrower.
+
+The floor is the resource group, unless today's grant is narrower, or up to three resources that existed through the
+whole window cover what is done in the group: resources come and go under their group, and who creates one needs the
+group anyway. Creating and deleting groups needs the subscription, and so does all that is done in a group that comes
+and goes, since its successor may have another name. What is done at a management group or the tenant stays there.
+What lies inside a resource counts at the resource, deployments and extension resources at what they target.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from rightsize.analyze.text import folded, place_of
+from rightsize.propose.core.resource_lifetimes import (
+    GROUP_WRITES,
+    Lifetimes,
+    is_own_delete,
+    is_own_write,
+    resource_group_of,
+    resources_of,
+)
+
+MANAGEMENT_GROUP = "/providers/microsoft.management/managementgroups/"
+"""How the folded scope of a management group begins."""
+
+FEW_RESOURCES = 3
+"""So many resources of one group may take its place."""
+FEW_PER_ASSIGNMENT = 10
+"""So many resources may take the place of the groups of one assignment: each costs an assignment of its own."""
+
+USED_HERE = "used_here"
+WIDER = {
+    USED_HERE: "it is done at this very scope",
+    "inside_resource": "what lies inside a resource or is attached to it counts at the resource",
+    "targets_group": "deployments and extension resources count at the resource group that they target",
+    "creates_resources": "who creates or deletes resources needs their resource group",
+    "resource_comes_and_goes": "a resource that is used was made, moved or deleted, or may have been",
+    "existence_unproved": "the log does not cover the window, so nobody knows which resources existed through it",
+    "many_resources": "more resources are used than assignments should be made for",
+    "group_needed_anyway": "something else that is needed there needs the resource group",
+    "eligible_floor": "eligible access is not given at single resources",
+    "granted_here": "today's grant is at this scope, and stays inside it",
+    "creates_groups": "who creates or deletes resource groups needs their subscription",
+    "group_comes_and_goes": "the resource group was made or deleted, and the next one may have another name",
+    "subscription_use": "it is done at the subscription, or on what lives in no resource group",
+    "management_group_use": "it is done at the management group",
+    "tenant_use": "it is done at the tenant",
+}
+"""Why a need stands where it does, and no narrower."""
+
+_SUBSCRIPTION = r"^(/subscriptions/[^/]+)"
+_MANAGEMENT_GROUP = r"^(/providers/microsoft\.management/managementgroups/[^/]+)"
+_KEY = ("role_assignment_id", "state")
+
+
+def anchor_of(scope: pl.Expr) -> pl.Expr:
+    """Return the folded subscription or management group of a scope; `/` for everything else."""
+    text = place_of(scope)
+    return pl.coalesce(text.str.extract(_SUBSCRIPTION), text.str.extract(_MANAGEMENT_GROUP), pl.lit("/"))
+
+
+def is_below(child: pl.Expr, parent: pl.Expr) -> pl.Expr:
+    """Return whether a folded scope is another, or lies below it by its text: no management group counts here."""
+    return (child == parent) | child.str.starts_with(parent + "/")
+
+
+def group_at_least(place: str, assigned: str) -> str:
+    """Return where what is needed at a folded place has to be granted that no resource by itself can grant.
+
+    It is the resource group of a resource, and any other place as it is. The status of an operation is read there:
+    its address does not name the resource (Microsoft Learn: Track asynchronous Azure operations). Where today's grant
+    is at a resource or inside one, its own scope is the answer, which grants nothing beyond it.
+
+    Args:
+        place: The folded scope where it is needed.
+        assigned: The folded scope of today's assignment.
+    """
+    segments = place.split("/")
+    if not place.startswith("/subscriptions/") or len(segments) <= 5:
+        return place
+    group = "/".join(segments[:5])
+    return assigned if assigned.startswith(group + "/") else group
+
+
+def place(uses: pl.DataFrame, lifetimes: Lifetimes) -> pl.DataFrame:
+    """Add `target`, the folded scope where each use has to be granted, and `wider`, why it is no narrower.
+
+    Args:
+        uses: Columns `role_assignment_id`, `state`, `operation`, `scope` (where it was used) and `assigned_at` (today's
+            scope, at or above it).
+        lifetimes: What existed through the window.
+    """
+    named = uses.with_columns(
+        _name=folded(pl.col("operation")),
+        _place=place_of(pl.col("scope")),
+        _today=place_of(pl.col("assigned_at")),
+        _anchor=anchor_of(pl.col("scope")),
+    ).with_columns(_group=resource_group_of(pl.col("_place")))
+    known = named.join(
+        resources_of(named["_place"]).rename({"place": "_place", "resource": "_resource"}), on="_place", how="left"
+    )
+    judged = _judge(known, lifetimes)
+    few = _few_resources(judged)
+    floored = judged.join(few, on=[*_KEY, "_group"], how="left", nulls_equal=True).with_columns(_floor=_floor())
+    narrower = is_below(pl.col("_today"), pl.col("_floor"))
+    placed = floored.with_columns(target=pl.when(narrower).then("_today").otherwise("_floor"))
+    return placed.with_columns(wider=_why_wider(narrower)).select(*uses.columns, "target", "wider")
+
+
+def _judge(known: pl.DataFrame, lifetimes: Lifetimes) -> pl.DataFrame:
+    """Add what each use says for itself: whether its group moves, and what keeps it from a single resource."""
+    name, resource, at = pl.col("_name"), pl.col("_resource"), pl.col("_place")
+    lasting = resource.is_in(lifetimes.lasting["resource"].implode()).fill_null(False)
+    covered = pl.col("_anchor").is_in(lifetimes.covered.implode())
+    makes = is_own_delete(name, resource, at) | (is_own_write(name, resource, at) & ~lasting)
+    hindrance = (
+        pl.when(pl.col("_group").is_null())
+        .then(None)
+        .when(pl.col("state") == "eligible")
+        .then(pl.lit("eligible_floor"))
+        .when(at == pl.col("_group"))
+        .then(pl.lit(USED_HERE))
+        .when(resource.is_null())
+        .then(pl.lit("targets_group"))
+        .when(~covered)
+        .then(pl.lit("existence_unproved"))
+        .when(makes)
+        .then(pl.lit("creates_resources"))
+        .when(~lasting)
+        .then(pl.lit("resource_comes_and_goes"))
+    )
+    changed = pl.col("_group").is_in(lifetimes.changed_groups["resource_group"].implode()).fill_null(False)
+    return known.with_columns(
+        _makes_group=name.is_in(GROUP_WRITES), _changed=changed, _hindrance=hindrance
+    ).with_columns(_moves=pl.col("_makes_group") | pl.col("_changed"))
+
+
+def _few_resources(judged: pl.DataFrame) -> pl.DataFrame:
+    """Return `(role_assignment_id, state, _group, _few, _free)` for the groups that uses stand in.
+
+    `_free` says that nothing hinders any use there, `_few` that few enough resources are used, there and everywhere.
+    """
+    groups = (
+        judged.filter(pl.col("_group").is_not_null() & ~pl.col("_moves"))
+        .group_by(*_KEY, "_group")
+        .agg(_free=pl.col("_hindrance").is_null().all(), number=pl.col("_resource").n_unique())
+    )
+    few = pl.col("number") <= FEW_RESOURCES
+    in_all = pl.when(few & pl.col("_free")).then("number").otherwise(0).sum().over(_KEY)
+    counted = groups.with_columns(_few=few & (in_all <= FEW_PER_ASSIGNMENT))
+    return counted.drop("number")
+
+
+def _floor() -> pl.Expr:
+    free = pl.col("_few").fill_null(False) & pl.col("_free").fill_null(False)
+    return (
+        pl.when(pl.col("_moves") | pl.col("_group").is_null())
+        .then("_anchor")
+        .when(free)
+        .then("_resource")
+        .otherwise("_group")
+    )
+
+
+def _why_wider(granted_here: pl.Expr) -> pl.Expr:
+    """Return the word of `WIDER` for each use; `target` is where it is granted."""
+    anchor = pl.col("_anchor")
+    at_group = pl.coalesce(
+        "_hindrance",
+        pl.when(~pl.col("_few").fill_null(False)).then(pl.lit("many_resources")),
+        pl.lit("group_needed_anyway"),
+    )
+    at_anchor = (
+        pl.when(pl.col("_makes_group"))
+        .then(pl.lit("creates_groups"))
+        .when(pl.col("_changed"))
+        .then(pl.lit("group_comes_and_goes"))
+        .when(anchor == "/")
+        .then(pl.lit("tenant_use"))
+        .when(anchor.str.starts_with("/providers/"))
+        .then(pl.lit("management_group_use"))
+        .otherwise(pl.lit("subscription_use"))
+    )
+    return (
+        pl.when(pl.col("target") == pl.col("_place"))
+        .then(pl.lit(USED_HERE))
+        .when(granted_here & (pl.col("target") != pl.col("_floor")))
+        .then(pl.lit("granted_here"))
+        .when(pl.col("target") == anchor)
+        .then(at_anchor)
+        .when(pl.col("target") == pl.col("_group"))
+        .then(at_group)
+        .otherwise(pl.lit("inside_resource"))
+    )
+
+
+def anchor_of_place(place: str) -> str:
+    """Return the folded subscription or management group of a folded scope, `/` for the root."""
+    segments = place.split("/")
+    if place.startswith("/subscriptions/"):
+        return "/".join(segments[:3])
+    return "/".join(segments[:5]) if place.startswith("/providers/") else "/"

@@ -1,0 +1,125 @@
+"""How much a grant gives beyond its use, and how dangerous it is: two numbers, before and after.
+
+Both count *cells*: an operation at a place, for one person. A group's assignment has the cells of all who are in it.
+The reach of a scope is the number of known resource groups at or below
+it, so the same role at one group of twenty has a twentieth of the cells. `excess` weighs the cells that were not used,
+`risk` the cells of operations that belong to a class of risk, used or not. The weights are those of the classes in
+`rules`, so both are comparable from plan to plan.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from rightsize.analyze.scoping import ROOT, ScopeTree
+from rightsize.analyze.text import place_of
+from rightsize.propose.core.bitsets import OperationIndex
+from rightsize.rbac.text import fold
+from rightsize.rules.operations import risk_weights
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Weighs sets of operations.
+
+    Attributes:
+        classes: (weight, the operations that have it).
+        risky: The operations that belong to a class of risk.
+    """
+
+    classes: tuple[tuple[int, int], ...]
+    risky: int
+
+    def weigh(self, mask: int) -> int:
+        """Return the weight of a set."""
+        return sum(weight * (mask & members).bit_count() for weight, members in self.classes)
+
+
+@dataclass(slots=True)
+class Reach:
+    """How many resource groups are at or below a folded scope."""
+
+    groups: Counter[str]
+    tree: ScopeTree
+    _high: dict[str, int] = field(default_factory=dict)
+
+    def of(self, place: str) -> int:
+        """Return the reach of a folded scope: 1 at resource groups and resources, at least 1 above."""
+        if place.startswith("/subscriptions/"):
+            return max(1, self.groups[place]) if place.count("/") == 2 else 1
+        if place not in self._high:
+            _, below = self.tree.below(place)
+            self._high[place] = max(1, sum(self.groups[subscription] for subscription in below))
+        return self._high[place]
+
+
+def read_scale(operations: pl.DataFrame, index: OperationIndex) -> Scale:
+    """Sort the operations of a `Tenant` by their weight."""
+    described = {
+        fold(name): (weight, risk) for name, weight, risk in operations.select("name", "weight", "risk").iter_rows()
+    }
+    unlisted = risk_weights()["change"]
+    by_weight: dict[int, list[int]] = defaultdict(list)
+    risky = []
+    for bit, (_, operation) in enumerate(index.names):
+        weight, risk = described.get(fold(operation), (unlisted, None))
+        by_weight[weight].append(bit)
+        if risk is not None:
+            risky.append(bit)
+    classes = tuple((weight, index.mask_of_bits(bits)) for weight, bits in sorted(by_weight.items()))
+    return Scale(classes, index.mask_of_bits(risky))
+
+
+def read_reach(scopes: pl.DataFrame, tree: ScopeTree) -> Reach:
+    """Count the resource groups of each subscription in the table `scopes`."""
+    groups = scopes.filter(pl.col("kind") == "resource_group").select(place=place_of(pl.col("scope"))).unique()
+    return Reach(Counter("/".join(place.split("/")[:3]) for place in groups["place"]), tree)
+
+
+def cells(granted: Mapping[str, int], scale: Scale, reach: Reach) -> int:
+    """Return the weight of what is granted to one person: operations by the folded scope where they are granted."""
+    return sum(scale.weigh(mask) * reach.of(place) for place, mask in without_nested(granted, reach.tree).items())
+
+
+def excess(granted: Mapping[str, int], used: Mapping[str, int], scale: Scale, reach: Reach) -> float:
+    """Return the weight of the cells that are granted to one person and were not used.
+
+    Args:
+        granted: Operations by the folded scope where they are granted.
+        used: Operations by the folded scope where their use counts.
+        scale: The weights.
+        reach: The reach of scopes.
+    """
+    return float(max(0, cells(granted, scale, reach) - sum(scale.weigh(mask) for mask in used.values())))
+
+
+def risky(granted: Mapping[str, int], scale: Scale) -> dict[str, int]:
+    """Return what is granted without the operations that belong to no class of risk."""
+    return {place: mask & scale.risky for place, mask in granted.items()}
+
+
+def without_nested(granted: Mapping[str, int], tree: ScopeTree) -> dict[str, int]:
+    """Leave out at each scope what is granted at a scope above it too, so that no cell counts twice."""
+    return {
+        place: mask
+        & ~_union(other for above, other in granted.items() if place != above and _is_above(above, place, tree))
+        for place, mask in sorted(granted.items())
+    }
+
+
+def _is_above(above: str, place: str, tree: ScopeTree) -> bool:
+    if above == ROOT or above.startswith("/subscriptions/"):
+        return place.startswith(above.removesuffix("/") + "/")
+    groups, subscriptions = tree.below(above)
+    return place in groups or "/".join(place.split("/")[:3]) in subscriptions
+
+
+def _union(masks: Iterable[int]) -> int:
+    whole = 0
+    for mask in masks:
+        whole |= mask
+    return whole

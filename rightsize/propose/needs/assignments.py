@@ -1,0 +1,131 @@
+"""From the columns of an analysis to the few objects that a plan is made of: assignments, profiles, uses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import polars as pl
+
+from rightsize.analyze.coverage import covered_subscriptions
+from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.reasons import Unobservable, Unused, Verdict
+from rightsize.analyze.scoping import containing
+from rightsize.analyze.tenant import Tenant
+from rightsize.analyze.text import folded, place_of
+from rightsize.analyze.verdicts import Analysis
+from rightsize.propose.core.bitsets import OperationIndex
+from rightsize.propose.core.expiry import end_text
+from rightsize.propose.core.resource_lifetimes import read_lifetimes
+from rightsize.propose.core.scopes import anchor_of, place
+from rightsize.propose.needs.drafts import Subject
+from rightsize.propose.needs.needs import Profile, Use
+
+Key = tuple[str, str]
+# Words that a read of Resource Manager may be judged by; a read of a data endpoint is an operation of its own.
+_READ_REASONS = (Unobservable.ARM_READ, Unobservable.NOT_KNOWN_TO_BE_LOGGED)
+
+
+def read_subjects(inputs: Inputs) -> list[Subject]:
+    """Return every assignment of today, sorted."""
+    rows = inputs.role_assignments.select(
+        "role_assignment_id",
+        "state",
+        "principal_id",
+        role_definition_id=folded(pl.col("role_definition_id")),
+        scope="scope",
+        place=place_of(pl.col("scope")),
+        anchor=anchor_of(pl.col("scope")),
+        condition=pl.when(pl.col("condition").fill_null("") != "").then("condition"),
+        end_on=end_text("end_on"),
+    )
+    return [Subject(*row) for row in rows.sort("role_assignment_id", "state").iter_rows()]
+
+
+def read_profiles(analysis: Analysis, index: OperationIndex) -> dict[Key, Profile]:
+    """Return how the unused operations of each assignment are judged; equal ones share one object."""
+    judged = (
+        analysis.profile_operations.with_columns(name=folded(pl.col("operation")))
+        .join(index.frame(), on=["plane", "name"])
+        .group_by("profile_id", "verdict", "reason")
+        .agg("bit")
+        .sort("profile_id", "verdict", "reason")
+    )
+    reasons: dict[int, dict[tuple[str, str], int]] = {}
+    for profile_id, verdict, reason, bits in judged.iter_rows():
+        reasons.setdefault(profile_id, {})[verdict, reason] = index.mask_of_bits(bits)
+    profiles = {profile_id: _profile(found, index) for profile_id, found in reasons.items()}
+    rows = analysis.profiles.select("role_assignment_id", "state", "profile_id").iter_rows()
+    return {(id_, state): profiles.get(profile_id, Profile()) for id_, state, profile_id in rows}
+
+
+def _profile(reasons: Mapping[tuple[str, str], int], index: OperationIndex) -> Profile:
+    reads = linked = hidden = open_ = unused = 0
+    for (verdict, reason), mask in reasons.items():
+        if verdict == Verdict.OUT_OF_COVERAGE:
+            open_ |= mask
+        elif verdict == Verdict.UNUSED:
+            unused |= mask
+        elif reason == Unobservable.LINKED_CHECK:
+            linked |= mask
+        elif reason in _READ_REASONS:
+            reads |= mask & index.reads
+            hidden |= mask & ~index.reads
+        else:
+            hidden |= mask
+    covered = reasons.get((Verdict.UNUSED, Unused.COVERED), 0)
+    return Profile(reads, linked, hidden, open_, unused, covered, reasons)
+
+
+def place_uses(inputs: Inputs, analysis: Analysis, tenant: Tenant, index: OperationIndex) -> pl.DataFrame:
+    """Return the used verdicts with `name` (folded), `bit` (null where no catalogue and no role has it), `place`.
+
+    `target` is the folded scope where the use has to be granted, `wider` why it is no narrower, and `inside` whether
+    it is known to be at or below the scope of the assignment. `earlier` marks use from before the window that still
+    counts: it is placed at no single resource, since on the days between nobody may have seen that come and go.
+    """
+    covered = covered_subscriptions(inputs, analysis.window, tenant)
+    lifetimes = read_lifetimes(inputs.usage_days, analysis.window, covered)
+    unsure = replace(lifetimes, lasting=lifetimes.lasting.clear())
+    used = _with_scopes(analysis.verdicts.filter(pl.col("verdict") == Verdict.USED), inputs)
+    placed = pl.concat(
+        [
+            place(used, lifetimes).with_columns(earlier=pl.lit(False)),
+            place(_with_scopes(analysis.earlier, inputs), unsure).with_columns(earlier=pl.lit(True)),
+        ]
+    )
+    reached = containing(placed["target"], placed["assigned"], tenant.tree).with_columns(inside=pl.lit(True))
+    return (
+        placed.join(index.frame(), on=["plane", "name"], how="left")
+        .join(reached, left_on=["target", "assigned"], right_on=["place", "assigned"], how="left")
+        .with_columns(pl.col("inside").fill_null(False))
+        .drop("assigned_at", "assigned")
+    )
+
+
+def _with_scopes(rows: pl.DataFrame, inputs: Inputs) -> pl.DataFrame:
+    """Return rows of use with `name` and `place`, and with the scope of their assignment as it is and folded."""
+    held = inputs.role_assignments.select("role_assignment_id", "state", assigned_at="scope")
+    return rows.join(held, on=["role_assignment_id", "state"]).with_columns(
+        name=folded(pl.col("operation")), place=place_of(pl.col("scope")), assigned=place_of(pl.col("assigned_at"))
+    )
+
+
+def read_uses(placed: pl.DataFrame, index: OperationIndex) -> dict[Key, dict[str, Use]]:
+    """Return what was used under each assignment, by the folded scope where it has to be granted."""
+    grouped = (
+        placed.group_by("role_assignment_id", "state", "target")
+        .agg(
+            bits=pl.col("bit").drop_nulls().unique(),
+            seen=pl.col("bit").filter(~pl.col("earlier")).drop_nulls().unique(),
+            unknown=pl.struct("plane", "operation").filter(pl.col("bit").is_null()).unique(),
+        )
+        .sort("role_assignment_id", "state", "target")
+    )
+    uses: dict[Key, dict[str, Use]] = {}
+    for id_, state, target, bits, seen, unknown in grouped.iter_rows():
+        named = sorted({(item["plane"], item["operation"]) for item in unknown})
+        operations = index.mask_of_bits(bits)
+        earlier = operations & ~index.mask_of_bits(seen) if len(seen) < len(bits) else 0
+        uses.setdefault((id_, state), {})[target] = Use(operations, tuple(named), earlier)
+    return uses

@@ -1,0 +1,206 @@
+"""Everything that the steps of a plan share, read once from the columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import polars as pl
+
+from rightsize.analyze.duplicates import find_duplicates
+from rightsize.analyze.holders import classify_holders
+from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.pim_findings import seldom_at_work
+from rightsize.analyze.reasons import Unobservable
+from rightsize.analyze.role_requests import read_role_requests
+from rightsize.analyze.text import place_of
+from rightsize.analyze.verdicts import Analysis
+from rightsize.propose.core.azure_limits import Limits
+from rightsize.propose.core.bitsets import OperationIndex, index_operations
+from rightsize.propose.core.options import Dials
+from rightsize.propose.core.role_catalog import RoleBook, open_role_book
+from rightsize.propose.core.weights import Reach, Scale, read_reach, read_scale
+from rightsize.propose.needs.assignments import place_uses, read_profiles, read_subjects, read_uses
+from rightsize.propose.needs.delegation import read_delegations
+from rightsize.propose.needs.drafts import Key, Subject
+from rightsize.propose.needs.eligibility import read_eligibility
+from rightsize.propose.needs.groups import Groups, read_groups
+from rightsize.propose.needs.keep_rules import find_keeps
+from rightsize.propose.needs.needs import Profile, Use
+from rightsize.propose.needs.privileged import Privilege, read_privilege
+from rightsize.propose.needs.use_rows import UseRows
+
+_PLACED = (
+    "role_assignment_id",
+    "state",
+    "principal_id",
+    "plane",
+    "name",
+    "bit",
+    "place",
+    "target",
+    "inside",
+    "earlier",
+)
+"""What is asked of single uses once they are summed: there are millions of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What the analysis proved of assignments.
+
+    Attributes:
+        orphans: Assignments whose holder is proved to be gone.
+        containers: For each assignment that others contain, those others.
+    """
+
+    orphans: frozenset[Key] = frozenset()
+    containers: Mapping[Key, Sequence[Key]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """The workbench of one plan.
+
+    Attributes:
+        inputs: The tables.
+        analysis: The verdicts.
+        findings: Orphans and duplicates.
+        dials: What the person chose.
+        limits: What Azure allows.
+        book: The roles.
+        subjects: Today's assignments.
+        untouched: Why an assignment is left alone, whatever it is for.
+        undecided: Why an assignment cannot be narrowed.
+        profiles: How the unused operations of each assignment are judged.
+        placed: Use with where it has to be granted: the columns `_PLACED` of `subjects.place_uses`.
+        uses: The same, as sets.
+        rows: The use of the window, summed for the evidence.
+        earlier_rows: Use before the window that still counts, likewise.
+        scale: The weights of operations.
+        reach: The reach of scopes.
+        spelling: Folded scope to how it is spelled.
+        elsewhere: Operations that run on a service's own endpoint.
+        groups: The people behind holders.
+        privilege: What gets roles of its own, and who may become eligible.
+        requests: What the calls that assign roles asked for.
+    """
+
+    inputs: Inputs
+    analysis: Analysis
+    findings: Findings
+    dials: Dials
+    limits: Limits
+    book: RoleBook
+    subjects: tuple[Subject, ...]
+    untouched: Mapping[Key, str]
+    undecided: Mapping[Key, str]
+    profiles: Mapping[Key, Profile]
+    placed: pl.DataFrame
+    uses: Mapping[Key, Mapping[str, Use]]
+    rows: UseRows
+    earlier_rows: UseRows
+    scale: Scale
+    reach: Reach
+    spelling: Mapping[str, str]
+    elsewhere: int
+    groups: Groups
+    privilege: Privilege
+    requests: pl.DataFrame
+
+
+def read_findings(inputs: Inputs, analysis: Analysis) -> Findings:
+    """Read what the analysis proves of holders and of duplicates."""
+    holders = classify_holders(inputs).filter(pl.col("holder") == "orphan")
+    containers: dict[Key, list[Key]] = {}
+    for id_, state, other in find_duplicates(analysis.tenant).iter_rows():
+        containers.setdefault((id_, state), []).append((other, "active"))
+    return Findings(frozenset(holders.select("role_assignment_id", "state").iter_rows()), containers)
+
+
+def prepare(inputs: Inputs, analysis: Analysis, findings: Findings, dials: Dials, limits: Limits) -> Bench:
+    """Read everything."""
+    tenant = analysis.tenant
+    index = index_operations(tenant.operations, inputs.role_operations)
+    placed = place_uses(inputs, analysis, tenant, index)
+    untouched, undecided = _left_alone(inputs, analysis, placed, dials)
+    rows = UseRows.of(placed.filter(~pl.col("earlier")), inputs.role_assignments)
+    earlier = placed.filter("earlier")
+    subjects = tuple(read_subjects(inputs))
+    book = open_role_book(inputs, index)
+    requests = read_role_requests(inputs, analysis.window.remembered)
+    return Bench(
+        inputs=inputs,
+        analysis=analysis,
+        findings=findings,
+        dials=dials,
+        limits=limits,
+        book=book,
+        subjects=subjects,
+        untouched=untouched,
+        undecided=undecided,
+        profiles=read_profiles(analysis, index),
+        placed=placed.select(_PLACED),
+        uses=read_uses(placed, index),
+        rows=rows,
+        earlier_rows=UseRows.of(earlier, inputs.role_assignments, analysis.window.end.date()),
+        scale=read_scale(tenant.operations, index),
+        reach=read_reach(inputs.scopes, tenant.tree),
+        spelling=_spelling(inputs),
+        elsewhere=_on_own_endpoints(tenant.operations, index),
+        groups=read_groups(inputs, tenant, analysis.window, placed, index),
+        privilege=read_privilege(
+            tenant.operations,
+            index,
+            rows,
+            analysis.window.days,
+            read_eligibility(inputs),
+            _seldom(inputs, analysis, dials),
+            read_delegations(placed, requests, subjects, book),
+        ),
+        requests=requests,
+    )
+
+
+def with_dials(bench: Bench, dials: Dials) -> Bench:
+    """Return the workbench of the same tables for other dials, without reading anew what no dial changes."""
+    if dials.standing_hours != bench.dials.standing_hours:
+        return prepare(bench.inputs, bench.analysis, bench.findings, dials, bench.limits)
+    untouched, undecided = _left_alone(bench.inputs, bench.analysis, bench.placed, dials)
+    return replace(bench, dials=dials, untouched=untouched, undecided=undecided)
+
+
+def _left_alone(
+    inputs: Inputs, analysis: Analysis, placed: pl.DataFrame, dials: Dials
+) -> tuple[dict[Key, str], dict[Key, str]]:
+    """Return why assignments are left alone, and why others cannot be narrowed."""
+    keeps = find_keeps(inputs, analysis, dials)
+    outside = placed.filter(~pl.col("inside")).select("role_assignment_id", "state").unique()
+    undecided = dict.fromkeys(outside.iter_rows(), "scope_tree_unknown")
+    return _words(keeps, "untouched"), undecided | _words(keeps, "undecided")
+
+
+def _words(keeps: pl.DataFrame, column: str) -> dict[Key, str]:
+    rows = keeps.filter(pl.col(column).is_not_null()).select("role_assignment_id", "state", column)
+    return {(id_, state): word for id_, state, word in rows.iter_rows()}
+
+
+def _on_own_endpoints(operations: pl.DataFrame, index: OperationIndex) -> int:
+    rows = operations.filter(pl.col("reason") == Unobservable.DATA_ENDPOINT).select("plane", "name")
+    return index.mask(rows.iter_rows())
+
+
+def _spelling(inputs: Inputs) -> dict[str, str]:
+    """Return how scopes are spelled: as the table of scopes has them, else as today's assignments do."""
+    named = inputs.role_assignments.select("scope").unique().sort("scope", descending=True)
+    listed = inputs.scopes.select("scope").sort("scope", descending=True)
+    return dict(pl.concat([named, listed]).select(place_of(pl.col("scope")), text="scope").iter_rows())
+
+
+def _seldom(inputs: Inputs, analysis: Analysis, dials: Dials) -> dict[Key, dict[str, Any]]:
+    """Return the assignments that are seldom at work; none unless the dial says how seldom."""
+    if not dials.standing_hours:
+        return {}
+    rows = seldom_at_work(inputs, analysis, dials.standing_hours)
+    return {(row["role_assignment_id"], row["state"]): row for row in rows.iter_rows(named=True)}

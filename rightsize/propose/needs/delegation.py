@@ -1,0 +1,237 @@
+"""Who assigns roles may go on assigning those that it was seen to assign, to the types of principals that got them.
+
+Today's grant mostly lets it assign any role to anybody, itself included. The built-in role for this work, under a
+condition on what a request names, lets it do its work and no more; in place of a grant that contains that role. Where
+the bodies of the requests do not show everything, nothing is constrained, and the proposal says why.
+Source: Microsoft Learn, "Delegate Azure access management to others" (the role, the condition, who may have one) and
+"Authorization actions and attributes" (a write is judged by its request, a delete by the assignment).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+
+from rightsize.analyze.role_requests import DELETE, WRITE
+from rightsize.propose.core.bitsets import OperationIndex
+from rightsize.propose.core.role_catalog import RoleBook
+from rightsize.propose.needs.drafts import Subject
+from rightsize.propose.needs.eligibility import GROUP_SEGMENTS
+from rightsize.propose.needs.grant_requests import Demand
+from rightsize.propose.needs.needs import Profile
+from rightsize.rbac.text import fold
+
+ADMINISTRATOR = "f58310d9-a9f6-439a-9e8d-f62e7b41a168"
+"""The built-in role Role Based Access Control Administrator."""
+
+WHY_UNCONSTRAINED = {
+    "own_condition": "today's assignment has a condition of its own, which goes along unchanged",
+    "not_contained": "today's grant does not contain all of Role Based Access Control Administrator",
+    "only_deletes": "it only takes assignments away, and the role for it would let it make some",
+    "out_of_coverage": "some days have no log, and it may have assigned other roles on them",
+    "no_body": "the log does not show for each of its requests which role it assigned",
+    "too_long": "the condition would be longer than Azure takes",
+    "assigned_there": "Azure takes one assignment of a role for a principal at a scope: add the condition to today's",
+}
+"""Why who assigns roles may go on assigning any, one sentence a word."""
+
+_ATTRIBUTE = "Microsoft.Authorization/roleAssignments:"
+_LONGEST = 8_000
+"""Azure takes conditions of 8 KB (Microsoft Learn: Azure role assignment conditions, FAQ)."""
+
+_SAID = 3
+"""So many roles a reason names; beyond, it counts them."""
+
+Allowed = tuple[tuple[str, tuple[str, ...]], ...]
+"""Roles, folded and sorted, each with the types of principals that may get it; no types mean all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delegation:
+    """What one principal may assign in one place.
+
+    Attributes:
+        assigns: What it may assign.
+        removes: What it may take away: the same, and what it was seen to take away.
+        calls: How many distinct calls show it.
+    """
+
+    assigns: Allowed
+    removes: Allowed
+    calls: int
+
+    @property
+    def condition(self) -> str:
+        """The condition, in the form that the portal writes."""
+        return f"{_clause('write', 'Request', self.assigns)} AND {_clause('delete', 'Resource', self.removes)}"
+
+    def as_json(self, names: Mapping[str, str]) -> dict[str, Any]:
+        """Return it as a proposal says it."""
+        return {
+            "role": ADMINISTRATOR,
+            "may_assign": _allowed_json(self.assigns, names),
+            "may_take_away": _allowed_json(self.removes, names),
+            "calls": self.calls,
+            "meaning": "it may assign the roles that the bodies of its requests name, to the types of principals that "
+            "they name; where no types stand, some request named none, and a condition on them would refuse it",
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Delegations:
+    """Who may be held to what it assigned.
+
+    Attributes:
+        write: The operation that makes role assignments, as a set.
+        operations: That and the one that deletes them.
+        found: By folded principal and area what it assigned there.
+        unseen: Those of which some request does not show what it asked for.
+        containing: The roles of today that grant all that the administrator's role does.
+        held: (folded principal, folded place) where that role is standing today.
+    """
+
+    write: int = 0
+    operations: int = 0
+    found: Mapping[tuple[str, str], Delegation] = field(default_factory=dict)
+    containing: frozenset[str] = frozenset()
+    held: frozenset[tuple[str, str]] = frozenset()
+
+    def of(self, demand: Demand, profile: Profile | None) -> Delegation | str:
+        """Return what a demand may be held to, or the word of `WHY_UNCONSTRAINED`; empty where it assigns no roles."""
+        needed = demand.need.operations & self.operations
+        if not needed:
+            return ""
+        open_ = profile.hidden | profile.open | profile.linked if profile is not None else self.operations
+        found = self.found.get((fold(demand.principal_id), area_of(demand.place)))
+        if demand.subject.condition is not None:
+            return "own_condition"
+        if demand.subject.role_definition_id not in self.containing:
+            return "not_contained"
+        if not needed & self.write:
+            return "only_deletes"
+        if needed & open_:
+            return "out_of_coverage"
+        if found is None or not found.assigns:
+            return "no_body"
+        return found if len(found.condition) <= _LONGEST else "too_long"
+
+    def clashes(self, demand: Demand) -> bool:
+        """Return whether a demand would need a second assignment of the role to its principal at its place."""
+        return demand.state == "active" and (fold(demand.principal_id), demand.place) in self.held
+
+
+def area_of(place: str) -> str:
+    """Return what one condition is for: the resource group of a folded place, or the place above resource groups."""
+    return "/".join(place.split("/")[: GROUP_SEGMENTS + 1]) if place.startswith("/subscriptions/") else place
+
+
+def read_delegations(
+    placed: pl.DataFrame, requests: pl.DataFrame, subjects: Iterable[Subject], book: RoleBook
+) -> Delegations:
+    """Join the uses that assign roles with what their requests show.
+
+    Args:
+        placed: As `subjects.place_uses` returns it.
+        requests: As `role_requests.read_role_requests` returns it.
+        subjects: Today's assignments.
+        book: The roles.
+    """
+    subjects = list(subjects)
+    administrator = book.roles.get(ADMINISTRATOR)
+    if administrator is None or administrator.is_conditional:
+        return Delegations(_write(book.index), _operations(book.index))
+    held = {subject.role_definition_id for subject in subjects}
+    return Delegations(
+        write=_write(book.index),
+        operations=_operations(book.index),
+        found=_found(placed, requests, {subject.key: fold(subject.principal_id) for subject in subjects}),
+        containing=frozenset(id_ for id_ in held if id_ in book.roles and book.is_contained(administrator, (id_,))),
+        held=frozenset(
+            (fold(subject.principal_id), subject.place)
+            for subject in subjects
+            if subject.role_definition_id == ADMINISTRATOR and subject.state == "active"
+        ),
+    )
+
+
+def _write(index: OperationIndex) -> int:
+    return index.mask([("control", WRITE)])
+
+
+def _operations(index: OperationIndex) -> int:
+    return index.mask([("control", WRITE), ("control", DELETE)])
+
+
+def _found(
+    placed: pl.DataFrame, requests: pl.DataFrame, holders: Mapping[tuple[str, str], str]
+) -> dict[tuple[str, str], Delegation]:
+    """Return what everybody assigned, for themselves and for the groups that they acted through, by area."""
+    uses = placed.filter(pl.col("name").is_in([WRITE, DELETE])).select(
+        "role_assignment_id", "state", "target", "place", operation="name", actor="principal_id"
+    )
+    shown = uses.join(
+        requests, left_on=["actor", "operation", "place"], right_on=["principal_id", "operation", "place"], how="left"
+    )
+    rows: dict[tuple[str, str], set[tuple[str, str, str | None, str | None]]] = defaultdict(set)
+    columns = shown.select("role_assignment_id", "state", "actor", "target", "place", "operation", "role", "kind")
+    for id_, state, actor, target, place, operation, role, kind in columns.iter_rows():
+        for principal in {actor or "", holders[id_, state]}:
+            rows[principal, area_of(target)].add((place, operation, role, kind))
+    return {key: one for key, seen in rows.items() if (one := _delegation(seen)) is not None}
+
+
+def _delegation(seen: set[tuple[str, str, str | None, str | None]]) -> Delegation | None:
+    """Return what calls show, or None where one of them does not show its role."""
+    if any(role is None for _, _, role, _ in seen):
+        return None
+    written = {(role, kind) for _, operation, role, kind in seen if operation == WRITE}
+    everything = {(role, kind) for _, _, role, kind in seen}
+    return Delegation(_allowed(written), _allowed(everything), len({(place, name) for place, name, _, _ in seen}))
+
+
+def _allowed(pairs: Iterable[tuple[str | None, str | None]]) -> Allowed:
+    kinds: dict[str, set[str]] = defaultdict(set)
+    for role, kind in pairs:
+        kinds[str(role)].add(kind or "")
+    return tuple((role, () if "" in found else tuple(sorted(found))) for role, found in sorted(kinds.items()))
+
+
+def _clause(verb: str, source: str, allowed: Allowed) -> str:
+    """Return the part of the condition for one operation: it is another one, or it names what is allowed."""
+    alike: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for role, kinds in allowed:
+        alike[kinds].append(role)
+    named = " OR ".join(f"({_expression(source, roles, kinds)})" for kinds, roles in sorted(alike.items()))
+    return f"((!(ActionMatches{{'Microsoft.Authorization/roleAssignments/{verb}'}})) OR {named})"
+
+
+def _expression(source: str, roles: list[str], kinds: tuple[str, ...]) -> str:
+    text = f"@{source}[{_ATTRIBUTE}RoleDefinitionId] ForAnyOfAnyValues:GuidEquals {{{', '.join(roles)}}}"
+    if not kinds:
+        return text
+    quoted = ", ".join(f"'{kind}'" for kind in kinds)
+    return f"{text} AND @{source}[{_ATTRIBUTE}PrincipalType] ForAnyOfAnyValues:StringEqualsIgnoreCase {{{quoted}}}"
+
+
+def said_of_delegation(evidence: Mapping[str, Any]) -> list[str]:
+    """Return what a reason says of the roles that may be assigned, where they are constrained."""
+    parts = (*evidence.get("privileged", ()), *evidence.get("separated", ()))
+    found = [part["delegation"].get("may_assign", ()) for part in parts if "delegation" in part]
+    named = {_said(one) for allowed in found for one in allowed}
+    if not named:
+        return []
+    which = "; ".join(sorted(named)) if len(named) <= _SAID else f"{len(named)} that it was seen to assign"
+    return [f"of all roles it may assign only {which}"]
+
+
+def _said(one: Mapping[str, Any]) -> str:
+    name, kinds = one["role_name"] or one["role"], ", ".join(one["principal_types"])
+    return f"{name} to {kinds}" if kinds else f"{name}"
+
+
+def _allowed_json(allowed: Allowed, names: Mapping[str, str]) -> list[dict[str, Any]]:
+    return [{"role": role, "role_name": names.get(role, ""), "principal_types": list(kinds)} for role, kinds in allowed]

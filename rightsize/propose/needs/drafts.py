@@ -1,0 +1,236 @@
+"""What happens to each assignment: left alone, removed, or replaced by what the units that it needs are granted.
+
+A draft begins as a decision on one assignment alone, from what it is needed for. `settle` and the choice of roles for
+all units together turn the open ones into what the plan says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from rightsize.analyze.reasons import Unobservable
+from rightsize.model.nouns import AssignmentState
+from rightsize.model.plan import ProposalKind
+from rightsize.propose.core.expiry import said_of_end
+from rightsize.propose.core.role_catalog import Choice, KnownRole, Need, RoleBook
+from rightsize.propose.needs.keep_rules import REASONS
+from rightsize.propose.needs.needs import USED, USED_BEFORE, Needs, Profile
+from rightsize.rbac.text import fold
+
+Key = tuple[str, str]
+"""(role_assignment_id, state)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One assignment of today; `place` is its folded scope, `anchor` the folded subscription or management group.
+
+    `end_on` is when it ends, as `ends` has it, or None; `condition` is that of the assignment, or None.
+    """
+
+    role_assignment_id: str
+    state: AssignmentState
+    principal_id: str
+    role_definition_id: str
+    scope: str
+    place: str
+    anchor: str
+    condition: str | None = None
+    end_on: str | None = None
+
+    @property
+    def key(self) -> Key:
+        """The natural key."""
+        return self.role_assignment_id, self.state
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """A role that a principal is assigned at a folded scope.
+
+    `counted` are the operations that count as this draft's where several drafts share the assignment.
+    """
+
+    place: str
+    choice: Choice
+    principal_id: str
+    state: AssignmentState = "active"
+    condition: str | None = None
+    end_on: str | None = None
+    counted: int = field(default=0, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What happens to one assignment.
+
+    Attributes:
+        subject: The assignment.
+        kind: As in the plan.
+        reason: One sentence.
+        placements: What is assigned in its place, what it shares with other assignments of its holder included.
+        needs: What it is needed for; None where that was not asked.
+        profile: How what was not used is judged; None where that was not asked.
+        rests_on: Assignments of today, kept by the same plan, that grant a part of the need.
+        together_with: Assignments of today whose proposals grant a part of the need, or share an assignment with this.
+        open: Whether roles have still to be chosen for its need.
+    """
+
+    subject: Subject
+    kind: ProposalKind
+    reason: str
+    placements: tuple[Placement, ...] = ()
+    needs: Needs | None = None
+    profile: Profile | None = None
+    rests_on: tuple[str, ...] = ()
+    together_with: tuple[str, ...] = ()
+    open: bool = False
+
+    def kept(self, word: str) -> Draft:
+        """Return the draft turned into a `keep`."""
+        return replace(
+            self, kind="keep", reason=keep_reason(word), placements=(), rests_on=(), together_with=(), open=False
+        )
+
+
+LATE_REASONS = {
+    "relied_upon": "another proposal rests on it",
+    "nothing_known": "its role grants no operation that the catalogue knows",
+    "not_analysed": "nothing is known about the use of what it grants",
+    "break_risk": "it is likelier to break somebody's work than --max-break allows",
+    "idle_condition": "Azure takes a condition only on a role with something that it decides, which nothing needed is",
+    "other_condition": "Azure takes one assignment of a role for a principal at a scope, whatever its condition",
+    "other_end": "Azure takes one assignment of a role for a principal at a scope, and that one ends sooner",
+    "root": "a need at the root stays, and a new role cannot be assigned there",
+    "data_at_management_group": "a new role with data actions cannot be assigned at a management group",
+    "role_refused": "Azure would refuse the role that says what is needed",
+    "all_needed": "today's assignments grant nothing beyond what is needed",
+}
+
+
+def keep_reason(word: str) -> str:
+    """Return a reason as the plan states it: the word for machines, the sentence for people.
+
+    A word may bring what is said of it, behind a colon.
+    """
+    word, _, said = word.partition(": ")
+    sentence = said or REASONS.get(word) or LATE_REASONS[word]
+    return f"{word.replace('_', ' ')}: {sentence}"
+
+
+def first_draft(
+    subject: Subject,
+    role: KnownRole,
+    profile: Profile,
+    needs: Needs,
+    book: RoleBook,
+    max_excess: int,
+    *,
+    opens: bool = False,
+) -> Draft:
+    """Return what happens to an assignment that nothing forbids to touch, by itself.
+
+    Args:
+        subject: The assignment.
+        role: Its role.
+        profile: How what was not used is judged.
+        needs: What it is needed for.
+        book: The roles.
+        max_excess: Operations that a role may grant beyond the need.
+        opens: Whether a part of it can become eligible, so that it is no `keep` though all of it is needed.
+    """
+    base = Draft(subject, "keep", "", needs=needs, profile=profile)
+    if not role.granted:
+        return base.kept("nothing_known")
+    if _names_unknown_provider(role, book):
+        return base.kept("unknown_provider")
+    if not needs.by_scope:
+        return replace(base, kind="remove", reason="nothing that it grants was used, and the logs would have shown it")
+    here = needs.by_scope.get(subject.place, Need(0))
+    spare = role.granted & ~book.mask(here)
+    if spare.bit_count() <= max_excess and not opens:
+        return replace(base, reason=_needed_reason(role, profile, needs, spare))
+    return replace(base, kind="custom", open=True)
+
+
+def with_roles(
+    draft: Draft,
+    placements: Iterable[Placement],
+    rests_on: Iterable[str],
+    together_with: Iterable[str],
+    places: int,
+    role: KnownRole,
+    book: RoleBook,
+) -> Draft:
+    """Return an open draft with the roles that were chosen for its need, which stands at so many places."""
+    chosen = tuple(dict.fromkeys(placements))
+    done = replace(
+        draft,
+        rests_on=tuple(sorted({*draft.rests_on, *rests_on})),
+        together_with=tuple(sorted({*together_with} - {draft.subject.role_assignment_id})),
+        open=False,
+    )
+    if chosen:
+        return replace(done, kind=_kind(chosen), reason=_narrow_reason(role, done, places, book), placements=chosen)
+    others = [*done.rests_on, *done.together_with]
+    return replace(
+        done, kind="remove", reason=f"all that it is needed for is granted in place of or by {', '.join(others)}"
+    )
+
+
+def inherited_strings(role: KnownRole) -> frozenset[tuple[str, str]]:
+    """Return (plane, folded string) of everything that a role names, which Azure has accepted once."""
+    return frozenset(
+        (plane, fold(text))
+        for block in role.blocks
+        for plane, texts in (
+            ("control", (*block.actions, *block.not_actions)),
+            ("data", (*block.data_actions, *block.not_data_actions)),
+        )
+        for text in texts
+    )
+
+
+def _names_unknown_provider(role: KnownRole, book: RoleBook) -> bool:
+    """Return whether the role names a provider of which the catalogue has nothing: what it grants cannot be judged."""
+    known = book.index.providers
+    texts = [text for block in role.blocks for text in (*block.actions, *block.data_actions)]
+    named = (fold(text).split("/", 1)[0] for text in texts)
+    return any("*" not in provider and provider not in known for provider in named)
+
+
+def _kind(placements: Sequence[Placement]) -> ProposalKind:
+    kinds = {placement.choice.kind for placement in placements}
+    if "custom" in kinds:
+        return "custom"
+    return "builtin" if "builtin" in kinds else "narrow_scope"
+
+
+def _needed_reason(role: KnownRole, profile: Profile, needs: Needs, spare: int) -> str:
+    used = (needs.why.get(USED, 0) & role.granted).bit_count()
+    earlier = needs.why.get(USED_BEFORE, 0) & role.granted
+    kept = needs.why.get(Unobservable.LINKED_CHECK, 0) & ~needs.why.get(USED, 0)
+    unseen = ((profile.reads | profile.linked | profile.hidden | kept) & role.granted & ~earlier).bit_count()
+    open_ = (profile.open & role.granted & ~earlier).bit_count()
+    text = f"all needed here: of {role.granted.bit_count()} operations {used} were used"
+    if earlier:
+        text += f", {earlier.bit_count()} were used before the window only"
+    if unseen:
+        text += f", {unseen} are unobservable"
+    if open_:
+        text += f", {open_} are out of coverage"
+    if spare:
+        text += f", {spare.bit_count()} are spare"
+    return text
+
+
+def _narrow_reason(role: KnownRole, draft: Draft, places: int, book: RoleBook) -> str:
+    needed = 0
+    for need in draft.needs.by_scope.values() if draft.needs else ():
+        needed |= book.mask(need)
+    where = "1 scope" if places == 1 else f"{places} scopes"
+    needs = f"{(needed & role.granted).bit_count()} of {role.granted.bit_count()} operations are needed"
+    earlier = draft.needs.why.get(USED_BEFORE, 0) & role.granted if draft.needs else 0
+    before = f", {earlier.bit_count()} of them used before the window only" if earlier else ""
+    return f"{needs}{before}, at {where}{said_of_end(draft.subject.end_on)}"

@@ -1,0 +1,198 @@
+"""Who may hold a role as eligible, and what activating it has to ask for.
+
+Azure makes users and groups eligible, not workloads, and only with a licence for Privileged Identity Management. A
+person who worked without any activation must find the same approval, factors and duration that today's role would ask
+for, so these have to be known before anything becomes eligible. What becomes eligible may have a condition: the request
+for it has one. The page on delegation said in 2023 that Privileged Identity Management refuses conditions on the
+assignment of roles; where it does, the rollout takes the swap back.
+Source: Microsoft Learn, "Assign Azure resource roles in Privileged Identity Management", "PIM licence fundamentals",
+and the REST reference "Role Eligibility Schedule Requests - Create" (2020-10-01: `condition`, `conditionVersion`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+
+from rightsize.analyze.coverage import described_principals, groups_with_known_members
+from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.text import folded, place_of
+from rightsize.propose.needs.drafts import Subject
+
+WHY_ACTIVE = {
+    "workload_holder": "only users and groups can be eligible, and it is a workload's",
+    "workload_member": "a member of the group is a workload, which cannot activate anything",
+    "unknown_holder": "nothing loaded says that its holder is a user or a group",
+    "unknown_members": "the members of the group are not known, and one of them may be a workload",
+    "resource_scope": "at a resource somebody becomes eligible through Resource Manager only, not in the portal",
+    "root_scope": "no role is made eligible at the root",
+    "no_licence": "no export shows an eligible assignment, so no licence for it was seen",
+    "policy_unknown": "what activating today's role asks for is not loaded, so that it could not be carried over",
+}
+"""Why something that gives privilege stays standing, one sentence a word."""
+
+_PEOPLE = ("User", "Group", "Device")
+"""What may be in a group without being a workload; a device signs in to nothing by itself."""
+GROUP_SEGMENTS = 4
+"""So many segments has a resource group: /subscriptions/ID/resourceGroups/NAME."""
+
+
+@dataclass(frozen=True, slots=True)
+class Activation:
+    """What activating a role at a scope asks for; the columns of the table `role_management_policies`."""
+
+    policy_id: str
+    maximum_activation: str
+    requires_mfa: bool
+    requires_justification: bool
+    requires_ticket: bool
+    authentication_context: str | None
+    requires_approval: bool
+    approver_ids: tuple[str, ...]
+    maximum_eligibility: str | None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the settings as a proposal states them."""
+        found: dict[str, Any] = {
+            "maximum_activation": self.maximum_activation,
+            "requires_approval": self.requires_approval,
+            "requires_justification": self.requires_justification,
+            "requires_mfa": self.requires_mfa,
+            "requires_ticket": self.requires_ticket,
+        }
+        if self.requires_approval:
+            found["approver_ids"] = list(self.approver_ids)
+        if self.authentication_context:
+            found["authentication_context"] = self.authentication_context
+        if self.maximum_eligibility:
+            found["maximum_eligibility"] = self.maximum_eligibility
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Eligibility:
+    """What is known of who may become eligible.
+
+    Attributes:
+        licensed: An export shows eligible or activated access, which only a licence gives.
+        holders: For each folded id of a principal the word that says why it may not, or the empty string.
+        policies: What activating a folded role asks for, by (folded scope, role).
+    """
+
+    licensed: bool = False
+    holders: Mapping[str, str] = field(default_factory=dict)
+    policies: Mapping[tuple[str, str], Activation] = field(default_factory=dict)
+
+    def knows(self, subject: Subject) -> bool:
+        """Return whether it is known what activating the role of an assignment at its scope asks for."""
+        return (subject.place, subject.role_definition_id) in self.policies
+
+    def refusal(self, principal_id: str, place: str, role: str, held_at: str) -> str:
+        """Return why something may not become eligible, as a word of `WHY_ACTIVE`, or the empty string.
+
+        Args:
+            principal_id: Folded id of who would be eligible.
+            place: The folded scope where.
+            role: Folded id of today's role.
+            held_at: The folded scope where that is held.
+        """
+        word = self.holders.get(principal_id, "unknown_holder")
+        if word:
+            return word
+        if place == "/":
+            return "root_scope"
+        if place.startswith("/subscriptions/") and place.count("/") > GROUP_SEGMENTS:
+            return "resource_scope"
+        if not self.licensed:
+            return "no_licence"
+        return "" if (held_at, role) in self.policies else "policy_unknown"
+
+
+def read_eligibility(inputs: Inputs) -> Eligibility:
+    """Read the table of assignments for a licence, the directory for people, and the policies."""
+    states = inputs.role_assignments["state"]
+    return Eligibility(
+        licensed=bool(states.is_in(["eligible", "activated"]).any()),
+        holders=_holders(inputs),
+        policies=_policies(inputs.role_management_policies),
+    )
+
+
+def _holders(inputs: Inputs) -> dict[str, str]:
+    described = described_principals(inputs)
+    known = groups_with_known_members(inputs, described)
+    workloads = pl.col("member_type").is_in(list(_PEOPLE)).fill_null(False)
+    mixed = _members(inputs, described).filter(~workloads)["group_id"].unique()
+    kind = pl.col("principal_type")
+    group_word = (
+        pl.when(~pl.col("principal_id").is_in(known.implode()))
+        .then(pl.lit("unknown_members"))
+        .when(pl.col("principal_id").is_in(mixed.implode()))
+        .then(pl.lit("workload_member"))
+        .otherwise(pl.lit(""))
+    )
+    word = (
+        pl.when(kind == "User")
+        .then(pl.lit(""))
+        .when(kind == "Group")
+        .then(group_word)
+        .when(kind.is_in(["ServicePrincipal", "ManagedIdentity"]))
+        .then(pl.lit("workload_holder"))
+        .otherwise(pl.lit("unknown_holder"))
+    )
+    return dict(described.select("principal_id", word=word).iter_rows())
+
+
+def _members(inputs: Inputs, described: pl.DataFrame) -> pl.DataFrame:
+    """Return `(group_id, member_id, member_type)` through any chain; what the directory says of a type comes first."""
+    listed = (
+        inputs.group_members.select(member_id=folded(pl.col("member_id")), said="member_type")
+        .drop_nulls()
+        .group_by("member_id")
+        .agg(pl.col("said").max())
+    )
+    return (
+        inputs.group_closure.select(group_id=folded(pl.col("group_id")), member_id=folded(pl.col("member_id")))
+        .join(described.select(member_id="principal_id", known="principal_type"), on="member_id", how="left")
+        .join(listed, on="member_id", how="left")
+        .select("group_id", "member_id", member_type=pl.coalesce("known", "said"))
+    )
+
+
+def _policies(table: pl.DataFrame) -> dict[tuple[str, str], Activation]:
+    """Return the policies that say everything; where two speak of one role and scope none is believed."""
+    whole = table.filter(
+        pl.col("role_definition_id").is_not_null()
+        & pl.col("rules").is_not_null()
+        & pl.col("maximum_activation").is_not_null()
+    ).select(
+        folded(pl.col("policy_id")),
+        "maximum_activation",
+        *(
+            pl.col(name).fill_null(False)
+            for name in ("requires_mfa", "requires_justification", "requires_ticket", "requires_approval")
+        ),
+        "authentication_context",
+        "maximum_eligibility",
+        pl.col("approver_ids").fill_null([]),
+        place=place_of(pl.col("scope")),
+        role=folded(pl.col("role_definition_id")),
+    )
+    single = whole.filter(pl.len().over("place", "role") == 1)
+    return {
+        (row["place"], row["role"]): Activation(
+            policy_id=row["policy_id"],
+            maximum_activation=row["maximum_activation"],
+            requires_mfa=row["requires_mfa"],
+            requires_justification=row["requires_justification"],
+            requires_ticket=row["requires_ticket"],
+            authentication_context=row["authentication_context"],
+            requires_approval=row["requires_approval"],
+            approver_ids=tuple(row["approver_ids"]),
+            maximum_eligibility=row["maximum_eligibility"],
+        )
+        for row in single.iter_rows(named=True)
+    }

@@ -1,0 +1,134 @@
+"""Groups: how many people an assignment reaches, and what only few of them do.
+
+A group's role has to allow what its members did, all of it to every member. An operation that few of many members
+used may go to these as assignments of their own, so that the others are not granted it; the members are never
+changed, and nobody is given what the group does not give today.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.tenant import Tenant
+from rightsize.analyze.text import folded
+from rightsize.analyze.window import Window
+from rightsize.propose.core.bitsets import OperationIndex
+from rightsize.propose.needs.drafts import Key
+
+FEW = 3
+"""At most so many members get assignments of their own for an operation: more are what a group is for."""
+SHARE = 4
+"""And at most one member in so many uses it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """What is known of the people behind holders.
+
+    Attributes:
+        people: Folded id of a group to the number of principals other than groups in it; groups without any are left
+            out.
+        singled: For an assignment and a folded place the operations that only few members used there, by the folded
+            id of each of them.
+        used_cells: For each assignment of a group and each (plane, folded operation) and place, summed: how many
+            (member, operation, place) were used, as (bit, number) pairs.
+    """
+
+    people: Mapping[str, int] = field(default_factory=dict)
+    singled: Mapping[Key, Mapping[str, Mapping[str, int]]] = field(default_factory=dict)
+    used_cells: Mapping[Key, tuple[tuple[int, int], ...]] = field(default_factory=dict)
+
+    def people_of(self, principal_id: str) -> int:
+        """Return how many principals act through a folded holder: 1 but for groups."""
+        return max(1, self.people.get(principal_id, 1))
+
+
+def read_groups(inputs: Inputs, tenant: Tenant, window: Window, placed: pl.DataFrame, index: OperationIndex) -> Groups:
+    """Read the people behind holders, and what only few of them used.
+
+    Groups with members younger than the window are not split: what these need is known from the others only.
+
+    Args:
+        inputs: The tables.
+        tenant: The membership.
+        window: The observation window.
+        placed: As `subjects.place_uses` returns it.
+        index: The operations.
+    """
+    of_group = _people(inputs, tenant)
+    counted = of_group.group_by("holder").agg(people=pl.len())
+    held = inputs.role_assignments.select("role_assignment_id", "state", holder=folded(pl.col("principal_id"))).join(
+        counted, on="holder"
+    )
+    uses = (
+        placed.join(held, on=["role_assignment_id", "state"])
+        .filter(pl.col("bit").is_not_null())
+        .select(
+            "role_assignment_id", "state", "target", "bit", "holder", "people", member=folded(pl.col("principal_id"))
+        )
+        .unique()
+    )
+    cells = (
+        uses.filter(pl.col("member").is_not_null())
+        .group_by("role_assignment_id", "state", "bit")
+        .len()
+        .sort("role_assignment_id", "state", "bit")
+    )
+    used_cells: dict[Key, list[tuple[int, int]]] = defaultdict(list)
+    for id_, state, bit, number in cells.iter_rows():
+        used_cells[id_, state].append((bit, number))
+    return Groups(
+        people=dict(counted.sort("holder").iter_rows()),
+        singled=_singled(uses, of_group, _with_young_members(inputs, of_group, window), index),
+        used_cells={key: tuple(found) for key, found in used_cells.items()},
+    )
+
+
+def _people(inputs: Inputs, tenant: Tenant) -> pl.DataFrame:
+    """Return `(holder, member)` of groups and the principals in them that are no groups."""
+    groups = folded(inputs.principals.filter(pl.col("principal_type") == "Group")["principal_id"])
+    through = tenant.membership.filter(pl.col("principal_id") != pl.col("holder"))
+    nested = pl.concat([groups, through["holder"]]).unique()
+    return (
+        through.filter(~pl.col("principal_id").is_in(nested.implode()))
+        .select("holder", member="principal_id")
+        .unique()
+        .sort("holder", "member")
+    )
+
+
+def _with_young_members(inputs: Inputs, of_group: pl.DataFrame, window: Window) -> pl.Series:
+    young = folded(inputs.principals.filter(pl.col("created_on") >= window.start)["principal_id"])
+    return of_group.filter(pl.col("member").is_in(young.implode()))["holder"].unique()
+
+
+def _singled(
+    uses: pl.DataFrame, of_group: pl.DataFrame, young: pl.Series, index: OperationIndex
+) -> dict[Key, dict[str, dict[str, int]]]:
+    """Return what few members used; what somebody used who is not known to be a member stays the group's."""
+    known = uses.join(of_group.with_columns(is_member=pl.lit(True)), on=["holder", "member"], how="left")
+    few = (
+        known.filter(~pl.col("holder").is_in(young.implode()))
+        .group_by("role_assignment_id", "state", "target", "bit")
+        .agg(
+            members=pl.col("member").n_unique(),
+            people=pl.col("people").first(),
+            all_known=pl.col("is_member").fill_null(False).all() & pl.col("member").is_not_null().all(),
+        )
+        .filter(pl.col("all_known") & (pl.col("members") <= FEW) & (pl.col("members") * SHARE <= pl.col("people")))
+    )
+    rows = (
+        known.join(few, on=["role_assignment_id", "state", "target", "bit"], how="semi")
+        .group_by("role_assignment_id", "state", "target", "member")
+        .agg(pl.col("bit").unique())
+        .sort("role_assignment_id", "state", "target", "member")
+    )
+    singled: dict[Key, dict[str, dict[str, int]]] = {}
+    for id_, state, target, member, bits in rows.iter_rows():
+        singled.setdefault((id_, state), {}).setdefault(target, {})[member] = index.mask_of_bits(bits)
+    return singled

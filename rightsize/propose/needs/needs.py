@@ -1,0 +1,350 @@
+"""What an assignment is needed for: its use, each where it happened, and what no log could have shown.
+
+A need is a set of operations for each scope, and for every operation the word that says why it is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from rightsize.analyze.linked_checks import may_exist_below
+from rightsize.analyze.reasons import OutOfCoverage
+from rightsize.analyze.reasons import Unobservable as UnobservableReason
+from rightsize.analyze.resources import kind_at
+from rightsize.model.nouns import PermissionBlock
+from rightsize.propose.core.bitsets import Once, OperationIndex, bits_of
+from rightsize.propose.core.options import Dials, Reads, Unobservable
+from rightsize.propose.core.read_patterns import READ, PatternPart, reading_parts
+from rightsize.propose.core.role_catalog import KnownRole, Need, RoleBook
+from rightsize.propose.core.scopes import group_at_least
+from rightsize.propose.needs.granting_patterns import parts_granting, unlisted_parts
+from rightsize.propose.needs.linked_checks import Writes
+from rightsize.propose.needs.status_reads import Polls, type_of, types_around
+from rightsize.rbac.algebra import grants
+from rightsize.rbac.text import fold
+from rightsize.rules.linked import callable_checks, linked_writes, linkless_writes
+
+USED = "used"
+USED_BEFORE = OutOfCoverage.USED_BEFORE_WINDOW.value
+LIFECYCLE = "lifecycle"
+SIBLING_READ = "sibling_read"
+NAMESPACE_READ = "namespace_read"
+STATUS_READ = "status_read"
+NOT_IN_CATALOGUE = "not_in_catalogue"
+ONE_READING = "one_reading"
+WILDCARD = "wildcard"
+WHY = {
+    USED: "it was used in the window",
+    LIFECYCLE: "it updates or deletes what was created",
+    SIBLING_READ: "it reads a type that was used, a parent of it, or what it references",
+    STATUS_READ: "inferred: it reads how far a write that stays has come, which whoever started it has to be able to",
+    NAMESPACE_READ: "it reads a resource provider that was used",
+    WILDCARD: "it stands for operations that are all needed, and for nothing else of the catalogue",
+    ONE_READING: "a need rests on it by one reading of `/*/`: Azure does not say whether that may stand for `/`, so "
+    "today's string stays",
+    NOT_IN_CATALOGUE: "it was used, and the catalogue lacks it, so the narrowest pattern that Azure accepts stays",
+}
+
+LIFECYCLE_SIBLINGS = {
+    "/write": ("/delete",),
+    "/create/action": ("/update/action", "/delete"),
+    "/add/action": ("/write", "/delete"),
+}
+"""What `--lifecycle` adds to each operation that creates something, by the ends of their names."""
+_GROUP_READ = "microsoft.resources/subscriptions/resourcegroups/read"
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """How the unused operations of an assignment are judged, as sets.
+
+    `reads`, `linked` and `hidden` are unobservable (reads of Resource Manager, linked checks, all else), `open` is
+    out of coverage, `unused` is proved unused, and `covered` the part of it that a log proves, which shows calls and
+    no linked checks. `reasons` has the set of each (verdict, reason).
+    """
+
+    reads: int = 0
+    linked: int = 0
+    hidden: int = 0
+    open: int = 0
+    unused: int = 0
+    covered: int = 0
+    reasons: Mapping[tuple[str, str], int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What was used at one target scope: operations of the catalogue, and (plane, operation) that it lacks.
+
+    `earlier` are those of the operations that were used there before the window only, and still count.
+    """
+
+    operations: int = 0
+    unknown: tuple[tuple[str, str], ...] = ()
+    earlier: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """The need at each folded scope, and the operations that each word accounts for."""
+
+    by_scope: Mapping[str, Need]
+    why: Mapping[str, int]
+
+
+@dataclass(slots=True)
+class NeedReader:
+    """Turns verdicts and dials into needs.
+
+    Attributes:
+        book: The roles.
+        dials: What the person chose.
+        elsewhere: Operations of the control plane that run on a service's own endpoint: Resource Manager, which
+            checks linked actions, never sees them.
+    """
+
+    book: RoleBook
+    dials: Dials
+    elsewhere: int = 0
+    _writes: dict[str, int] = field(default_factory=dict)
+    _causes: dict[str, PermissionBlock] = field(default_factory=dict)
+    _sets: Once = field(default_factory=Once)
+    _callable: dict[str | None, int] = field(default_factory=dict)
+    polls: Polls = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.polls = Polls(self.index)
+
+    @property
+    def index(self) -> OperationIndex:
+        """The catalogue."""
+        return self.book.index
+
+    def staying(self, profile: Profile, use: Mapping[str, Use]) -> Writes:
+        """Return what stays of one assignment but for its reads and linked checks."""
+        used = _union(part.operations for part in use.values())
+        hidden = profile.hidden if self.dials.unobservable is Unobservable.KEEP else 0
+        unknown = frozenset(name for part in use.values() for name in _control(part.unknown))
+        polls = self.polls.asked((used | profile.open) & ~self.elsewhere, unknown) & ~profile.reads
+        return Writes((used | profile.open | hidden) & ~self.elsewhere, unknown, polls)
+
+    def read(
+        self, role: KnownRole, scope: str, profile: Profile, use: Mapping[str, Use], around: Writes | None = None
+    ) -> Needs:
+        """Return the needs of one assignment.
+
+        Args:
+            role: Its role.
+            scope: Its folded scope.
+            profile: How what was not used is judged.
+            use: What was used, by the folded scope where it has to be granted.
+            around: What stays with the people who reach it, through any assignment.
+        """
+        used = _union(self._sets[part.operations & ~part.earlier] for part in use.values())
+        why = {USED: used, USED_BEFORE: _union(part.earlier for part in use.values()) & ~used}
+        # INVARIANT: use at one place proves nothing about the others where no log could have shown it, or the log has
+        # a hole. What is not proved unused stays at today's scope, whether it was seen somewhere or not.
+        here = profile.open
+        reads = _Reads()
+        if self.dials.unobservable is Unobservable.KEEP:
+            here |= profile.hidden
+        linked = self.linked(scope, profile, self.staying(profile, use) | (around or Writes()))
+        if self.dials.reads is Reads.ALL:
+            linked &= ~profile.reads
+        here |= linked
+        why[UnobservableReason.LINKED_CHECK] = linked
+        by_scope = {target: part.operations for target, part in use.items()}
+        if self.dials.lifecycle:
+            self._add_lifecycle(role, by_scope, why)
+        if profile.reads:
+            reads = self._reads(role, profile.reads, use, linked)
+            why |= reads.why
+        here |= reads.operations
+        if profile.reads and self.dials.reads is not Reads.ALL:
+            why[STATUS_READ] = self._add_status_reads(scope, profile, use, around, by_scope)
+        for target, extra in reads.by_scope.items():
+            by_scope[target] = by_scope.get(target, 0) | extra
+        by_scope[scope] = by_scope.get(scope, 0) | here
+        for (_, reason), members in sorted(profile.reasons.items()):
+            if kept := members & here & ~linked:
+                why[reason] = why.get(reason, 0) | kept
+        parts = {
+            target: (
+                *self._as_today(role, mask & role.doubtful),
+                *(unlisted_parts(role, use[target].unknown, self.book) if target in use else ()),
+            )
+            for target, mask in by_scope.items()
+        }
+        parts[scope] = (*parts[scope], *reads.parts)
+        by_scope = {target: mask & ~role.doubtful for target, mask in by_scope.items()}
+        found = {word: self._sets[mask] for word, mask in why.items()}
+        return Needs(self._without_repeats(scope, by_scope, parts), found)
+
+    def linked(self, scope: str, profile: Profile, staying: Writes) -> int:
+        """Return the linked checks that a kept write can cause; a dial does not take them from a write that stays.
+
+        Beside those that no log shows they are operations that a covered log does not name, and unlogged reads: of
+        whoever keeps the write Azure asks for them, whether the write was made in the window or not.
+        """
+        callable_too = profile.covered | profile.reads
+        if callable_too:
+            callable_too &= self._callable_below(scope)
+        unknown = sorted(staying.unknown)
+        found = []
+        for bit in bits_of(profile.linked | callable_too):
+            name = self.index.names[bit][1]
+            if name not in self._writes:
+                block = PermissionBlock(actions=linked_writes(name), not_actions=linkless_writes(name))
+                self._causes[name] = block
+                self._writes[name] = self.index.granted_by([block])
+            causes = [self._causes[name]] if unknown else []
+            if self._writes[name] & staying.operations or any(
+                grants(causes, write, "control") == "yes" for write in unknown
+            ):
+                found.append(bit)
+        return self.index.mask_of_bits(found)
+
+    def _callable_below(self, scope: str) -> int:
+        """Return the operations that rules know as checked inside writes, as far as their types may exist there."""
+        kind = kind_at(scope)
+        if kind not in self._callable:
+            listed = self.index.granted_by([PermissionBlock(actions=callable_checks())])
+            bits = list(bits_of(listed))
+            names = pl.Series([fold(self.index.names[bit][1]) for bit in bits], dtype=pl.String)
+            there = may_exist_below(pl.Series([kind] * len(bits), dtype=pl.String), names)
+            self._callable[kind] = self.index.mask_of_bits(bit for bit, here in zip(bits, there, strict=True) if here)
+        return self._callable[kind]
+
+    def status_reads(
+        self, scope: str, profile: Profile, use: Mapping[str, Use], around: Writes | None = None
+    ) -> dict[str, int]:
+        """Return the unlogged reads of today's grant by which writes that stay are followed, by their place.
+
+        The arguments are those of `read`. For what was used the place is its target, but no narrower than the resource
+        group; for what is out of coverage, and what other assignments let the same people write, it is today's scope.
+        """
+        asked = [
+            (group_at_least(target, scope), self.polls.asked(part.operations & ~self.elsewhere, _control(part.unknown)))
+            for target, part in use.items()
+        ]
+        asked.append((scope, self.polls.asked(profile.open & ~self.elsewhere) | (around.polls if around else 0)))
+        found: dict[str, int] = {}
+        for place, polls in asked:
+            if kept := polls & profile.reads:
+                found[place] = found.get(place, 0) | kept
+        return found
+
+    def _add_status_reads(
+        self, scope: str, profile: Profile, use: Mapping[str, Use], around: Writes | None, by_scope: dict[str, int]
+    ) -> int:
+        found = self.status_reads(scope, profile, use, around)
+        for place, polls in found.items():
+            by_scope[place] = by_scope.get(place, 0) | polls
+        return _union(found.values())
+
+    def _add_lifecycle(self, role: KnownRole, by_scope: dict[str, int], why: dict[str, int]) -> None:
+        for target, operations in by_scope.items():
+            names = [
+                (plane, name[: -len(made)] + sibling)
+                for plane, name in self.index.members(operations)
+                for made, siblings in LIFECYCLE_SIBLINGS.items()
+                if fold(name).endswith(made)
+                for sibling in siblings
+            ]
+            added = self.index.mask(names) & role.granted & ~operations
+            by_scope[target] = operations | added
+            why[LIFECYCLE] = why.get(LIFECYCLE, 0) | (added & ~why[USED] & ~why[USED_BEFORE])
+
+    def _reads(self, role: KnownRole, reads: int, use: Mapping[str, Use], linked: int) -> _Reads:
+        if self.dials.reads is Reads.ALL:
+            return self._as_granted(reading_parts(role.blocks), reads)
+        if self.dials.reads is Reads.NAMESPACE:
+            providers = sorted({provider_of(name) for part in use.values() for _, name in self._names(part)})
+            parts = tuple(
+                part for name in providers for part in reading_parts(role.blocks, within=self._provider(name))
+            )
+            members = ((plane, name) for plane, name in self.index.members(reads) if provider_of(name) in providers)
+            found = self._as_granted(parts, self.index.mask(members))
+            return _Reads(
+                found.operations, found.parts, {}, {NAMESPACE_READ: self.book.mask(Need(found.operations, parts))}
+            )
+        if self.dials.reads is Reads.SIBLING:
+            by_scope = {
+                target: self.index.mask(sibling_reads(self._names(part))) & reads for target, part in use.items()
+            }
+            here = self.index.mask(sibling_reads(self.index.members(linked))) & reads if use else 0
+            return _Reads(here, (), by_scope, {SIBLING_READ: here | _union(by_scope.values())})
+        return _Reads()
+
+    def _as_granted(self, parts: tuple[PatternPart, ...], reads: int) -> _Reads:
+        said = self.book.certain(Need(0, parts))
+        return _Reads(reads & ~said, parts, {}, {UnobservableReason.ARM_READ: reads | self.book.mask(Need(0, parts))})
+
+    def _as_today(self, role: KnownRole, doubtful: int) -> list[PatternPart]:
+        """Return the strings of a role that stay as they are for operations that it grants by one reading of `/*/`."""
+        names = sorted(self.index.members(doubtful))
+        return [part for plane, name in names for part in parts_granting(role, plane, name)]
+
+    def _names(self, part: Use) -> list[tuple[str, str]]:
+        return [*self.index.members(part.operations), *part.unknown]
+
+    def _provider(self, folded_name: str) -> str:
+        """Return a resource provider as the catalogue spells it."""
+        for _, name in self.index.names:
+            if provider_of(name) == folded_name:
+                return name.split("/", 1)[0]
+        return folded_name
+
+    def _without_repeats(
+        self, scope: str, by_scope: Mapping[str, int], parts: Mapping[str, tuple[PatternPart, ...]]
+    ) -> dict[str, Need]:
+        """Leave out at each scope what is granted at a scope above it anyway."""
+        above: dict[str, int] = {}
+        needs = {}
+        for target in sorted({*by_scope, *parts}, key=lambda text: (text != scope, text.count("/"), text)):
+            own = tuple(dict.fromkeys(parts.get(target, ())))
+            said = self.book.certain(Need(0, own))
+            inherited = _union(
+                mask for other, mask in above.items() if other == scope or target.startswith(other + "/")
+            )
+            operations = by_scope.get(target, 0) & ~inherited & ~said
+            need = Need(self._sets[operations], own)
+            above[target] = self.book.certain(need)
+            if need:
+                needs[target] = need
+        return needs
+
+
+@dataclass(frozen=True, slots=True)
+class _Reads:
+    operations: int = 0
+    parts: tuple[PatternPart, ...] = ()
+    by_scope: Mapping[str, int] = field(default_factory=dict)
+    why: Mapping[str, int] = field(default_factory=dict)
+
+
+def sibling_reads(names: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return the read of each type that operations name, of the types above it, and of the resource group."""
+    found = {("control", _GROUP_READ)}
+    for _, name in names:
+        found |= {("control", kind + READ) for kind in types_around(type_of(name))[1:]}
+    return sorted(found)
+
+
+def provider_of(name: str) -> str:
+    """Return the folded resource provider of an operation."""
+    return fold(name.split("/", 1)[0])
+
+
+def _control(unknown: Iterable[tuple[str, str]]) -> list[str]:
+    return [name for plane, name in unknown if plane == "control"]
+
+
+def _union(masks: Iterable[int]) -> int:
+    whole = 0
+    for mask in masks:
+        whole |= mask
+    return whole

@@ -1,0 +1,340 @@
+"""What of a need gives privilege, or reads secrets on few days: it gets a role of its own, eligible where it can be.
+
+Deployments, machines and sites are a developer's daily work and stay together; which operations are split off says the
+rule file `split_off`, with a source for each row. Without the split one stolen session has the keys of everything; with
+it the dangerous part is small, has a name, and where a person holds it, sleeps until it is activated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import polars as pl
+
+from rightsize.analyze.activation_use import duration
+from rightsize.propose.core.bitsets import OperationIndex
+from rightsize.propose.core.read_patterns import READ
+from rightsize.propose.core.role_catalog import KnownRole, Need
+from rightsize.propose.needs.delegation import ADMINISTRATOR, WHY_UNCONSTRAINED, Delegation, Delegations, area_of
+from rightsize.propose.needs.drafts import Draft, Key, Subject
+from rightsize.propose.needs.eligibility import GROUP_SEGMENTS, WHY_ACTIVE, Eligibility
+from rightsize.propose.needs.grant_requests import Demand
+from rightsize.propose.needs.layer_parts import BESIDE, DAILY, GUARDS, LayerParts, as_granted, may_open
+from rightsize.propose.needs.needs import Needs, Profile
+from rightsize.propose.needs.use_rows import UseRows
+from rightsize.rbac.text import fold
+from rightsize.rules.operations import split_off
+
+FEW_DAYS = 30
+"""A secret is read on few days where that is at most one day in so many of the window: three of ninety."""
+PRIVILEGED = "privileged"
+"""The word for the part that is split off of a need whose layers are not told apart."""
+NAMED = 20
+"""How many operations a proposal names one by one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Privilege:
+    """What is split off.
+
+    Attributes:
+        always: The operations that give privilege.
+        rare: For an assignment the secret reads that were used under it on few days.
+        seldom: For an assignment that is at work fewer hours a month than the dial says, what was changed under it.
+        hours: For the same assignments how long an activation has to be for 95 of 100 days of work.
+        eligibility: Who may become eligible.
+        delegations: Who assigns roles, and which.
+        layers: Whose needs are split by layer of defence.
+    """
+
+    always: int = 0
+    rare: Mapping[Key, int] = field(default_factory=dict)
+    seldom: Mapping[Key, int] = field(default_factory=dict)
+    hours: Mapping[Key, float] = field(default_factory=dict)
+    eligibility: Eligibility = field(default_factory=Eligibility)
+    delegations: Delegations = field(default_factory=Delegations)
+    layers: LayerParts = field(default_factory=LayerParts)
+
+    def part_of(self, key: Key, profile: Profile | None) -> int:
+        """Return the operations that are split off from an assignment.
+
+        Use on few days says something only where a log would have shown use on others; what gives privilege is split
+        off whether it was seen or not.
+        """
+        hidden = profile.hidden | profile.open | profile.linked if profile is not None else 0
+        return self.always | self.rare.get(key, 0) & ~hidden
+
+
+def read_privilege(
+    operations: pl.DataFrame,
+    index: OperationIndex,
+    rows: UseRows,
+    days: int,
+    eligibility: Eligibility,
+    worked: Mapping[Key, Mapping[str, float]],
+    delegations: Delegations,
+) -> Privilege:
+    """Sort the operations by what the rules say of them.
+
+    Args:
+        operations: The operations of a `Tenant`.
+        index: Their numbers.
+        rows: The use.
+        days: Length of the window.
+        eligibility: Who may become eligible.
+        worked: The assignments that are seldom at work, with `hours_needed`.
+        delegations: Who assigns roles, and which.
+    """
+    split = operations.select("plane", "name", split=split_off(operations))
+    always = index.mask(split.filter(pl.col("split") == "always").select("plane", "name").iter_rows())
+    rarely = index.mask(split.filter(pl.col("split") == "rarely_used").select("plane", "name").iter_rows())
+    few = max(1, days // FEW_DAYS)
+    rare = {key: found & rarely for key, found in rows.bits(index, most_days=few).items() if found & rarely}
+    reads = index.mask(operations.filter(pl.col("name").str.ends_with(READ)).select("plane", "name").iter_rows())
+    seldom = {key: found & ~reads for key, found in rows.bits(index, among=worked).items()}
+    return Privilege(
+        always,
+        rare,
+        seldom,
+        {key: row["hours_needed"] for key, row in worked.items()},
+        eligibility,
+        delegations,
+    )
+
+
+def split(demand: Demand, profile: Profile | None, privilege: Privilege) -> Iterator[Demand]:
+    """Yield a demand in its parts: the daily work, what gets a role of its own, and the assignment of known roles."""
+    by_layer = privilege.layers.splits(demand.principal_id, demand.place, demand.subject)
+    if by_layer:
+        apart = privilege.layers.harmful | privilege.always
+        demand = replace(demand, need=privilege.layers.spelt_out(demand.need, apart))
+    delegated = _delegated(demand, profile, privilege, GUARDS[0] if by_layer else PRIVILEGED)
+    if delegated is not None:
+        yield delegated
+        left = demand.need.operations & ~delegated.need.operations
+        demand = replace(demand, need=replace(demand.need, operations=left))
+    if demand.state == "eligible":
+        # All of it sleeps already, and is activated together.
+        if demand.need:
+            yield demand
+        return
+    apart = demand.need.operations & privilege.part_of(demand.subject.key, profile)
+    seldom = demand.need.operations & privilege.seldom.get(demand.subject.key, 0)
+    if seldom and not why_active(_apart(demand, apart | seldom, privilege, PRIVILEGED), privilege):
+        # What works a few hours a month goes along, but only to sleep: it would be no help in a role of its own.
+        apart |= seldom
+    if by_layer:
+        yield from _by_layer(demand, apart, privilege)
+        return
+    if not apart:
+        if demand.need:
+            yield demand
+        return
+    rest = replace(demand.need, operations=demand.need.operations & ~apart)
+    if rest:
+        yield replace(demand, need=rest)
+    yield _asleep(_apart(demand, apart, privilege, PRIVILEGED), privilege)
+
+
+def _by_layer(demand: Demand, asleep: int, privilege: Privilege) -> Iterator[Demand]:
+    """Yield a part for each layer that the operations of a demand defeat, and what is left, which defeats none.
+
+    What guards the other layers sleeps where it can, like what would sleep anyway; the rest of each part stands.
+    """
+    left = demand.need.operations
+    for layer, mask in privilege.layers.masks.items():
+        own = left & mask
+        left &= ~mask
+        sleeping = own if layer in GUARDS else own & asleep
+        if sleeping:
+            yield _asleep(_apart(demand, sleeping, privilege, layer), privilege)
+        if own & ~sleeping:
+            yield replace(demand, need=Need(own & ~sleeping), apart=layer)
+    if left & asleep:
+        yield _asleep(_apart(demand, left & asleep, privilege, BESIDE), privilege)
+    rest = replace(demand.need, operations=left & ~asleep)
+    if rest:
+        yield replace(demand, need=rest, apart=DAILY)
+
+
+def _delegated(demand: Demand, profile: Profile | None, privilege: Privilege, word: str) -> Demand | None:
+    """Return the part of a demand that assigns roles, held to those that were assigned; None where it cannot be."""
+    found = privilege.delegations.of(demand, profile)
+    if not isinstance(found, Delegation):
+        return None
+    part = _apart(demand, demand.need.operations & privilege.delegations.operations, privilege, word)
+    held = replace(part, condition=found.condition, role_definition_id=ADMINISTRATOR)
+    asleep = _asleep(held, privilege)
+    return None if privilege.delegations.clashes(asleep) else asleep
+
+
+def _asleep(part: Demand, privilege: Privilege) -> Demand:
+    """Return a part as eligible, where it can be."""
+    return part if why_active(part, privilege) else replace(part, state="eligible")
+
+
+def _apart(demand: Demand, operations: int, privilege: Privilege, word: str) -> Demand:
+    """Return the part of a demand that is split off, where it may sleep."""
+    part = replace(demand, need=Need(operations), apart=word)
+    return _lifted(part, privilege) if why_active(part, privilege) == "resource_scope" else part
+
+
+def why_active(demand: Demand, privilege: Privilege) -> str:
+    """Return why what is split off has to stay standing, as a word of `WHY_ACTIVE`, or the empty string."""
+    subject = demand.subject
+    return privilege.eligibility.refusal(
+        fold(demand.principal_id), demand.place, subject.role_definition_id, subject.place
+    )
+
+
+def _lifted(part: Demand, privilege: Privilege) -> Demand:
+    """Return the demand at its resource group where it could become eligible there, out of today's grant.
+
+    What sleeps at the whole group is less than what is awake at one resource of it.
+    """
+    group = "/".join(part.place.split("/")[: GROUP_SEGMENTS + 1])
+    if part.subject.place.startswith(group + "/"):
+        return part
+    wider = replace(part, place=group)
+    return part if why_active(wider, privilege) else wider
+
+
+def opens(subject: Subject, profile: Profile, needs: Needs, privilege: Privilege, reads: int) -> bool:
+    """Return whether an assignment that is needed as it is should be split none the less.
+
+    That is where something can become eligible, and what remains are reads, which existing roles say: to write out a
+    whole role but for a few operations would be no help to a reviewer.
+
+    Args:
+        subject: The assignment.
+        profile: How what was not used is judged.
+        needs: What it is needed for.
+        privilege: What is split off.
+        reads: The operations that are reads.
+    """
+    found = False
+    for place, need in needs.by_scope.items():
+        for part in split(Demand(subject, place, need, subject.principal_id), profile, privilege):
+            if part.apart not in ("", DAILY):
+                found = found or part.state == "eligible"
+            elif part.need.operations & ~reads or not all(_reads_only(one.patterns) for one in part.need.parts):
+                return False
+    return found
+
+
+def opened_by_layer(
+    subject: Subject, role: KnownRole, needs: Needs, privilege: Privilege, index: OperationIndex
+) -> Needs | None:
+    """Return what an assignment that is needed as it is grants, to be split by layer; None where that is of no use.
+
+    What is left of it keeps the patterns of its role, which leave out what is split off.
+    """
+    layers = privilege.layers
+    if not layers.splits(subject.principal_id, subject.place, subject) or not may_open(subject, role):
+        return None
+    found = layers.layers_of(role.granted)
+    word = privilege.eligibility.refusal(
+        fold(subject.principal_id), subject.place, subject.role_definition_id, subject.place
+    )
+    if len(found) > 1 or (not word and not set(GUARDS).isdisjoint(found)):
+        return replace(needs, by_scope={subject.place: as_granted(role, index)})
+    return None
+
+
+def _reads_only(patterns: Sequence[str]) -> bool:
+    return all(fold(text).endswith(READ) for text in patterns)
+
+
+def privileged_evidence(
+    draft: Draft,
+    parts: Sequence[Demand],
+    privilege: Privilege,
+    index: OperationIndex,
+    names: Mapping[str, str],
+) -> dict[str, Any]:
+    """Return what a proposal says of what was split off: its operations, and why it is standing or what it asks for.
+
+    Args:
+        draft: The draft whose placements the proposal lists.
+        parts: What was split off of the assignment.
+        privilege: What is split off.
+        index: The operations.
+        names: What roles are called.
+    """
+    given = {(fold(one.principal_id), one.place, one.state) for one in draft.placements}
+    shown = [part for part in parts if (fold(part.principal_id), part.place, part.state) in given]
+    if not shown:
+        return {}
+    told = [(part, _part_json(part, draft.profile, privilege, index, names)) for part in shown]
+    by_word = {
+        "privileged": [said for part, said in told if part.apart not in privilege.layers.masks],
+        "separated": [{"layer": part.apart, **said} for part, said in told if part.apart in privilege.layers.masks],
+    }
+    found: dict[str, Any] = {word: said for word, said in by_word.items() if said}
+    subject = draft.subject
+    if subject.key in privilege.hours:
+        found["seldom"] = {
+            "activation": duration(privilege.hours[subject.key]),
+            "meaning": "an activation of this length would have been enough on 95 of 100 days of work",
+        }
+    return found
+
+
+def activation_evidence(draft: Draft, privilege: Privilege) -> dict[str, Any]:
+    """Return what activating has to ask for, where a draft makes anything eligible: what today's role asks for."""
+    subject = draft.subject
+    activation = privilege.eligibility.policies.get((subject.place, subject.role_definition_id))
+    if activation is None or not any(one.state == "eligible" for one in draft.placements):
+        return {}
+    return {
+        "activation": activation.as_json()
+        | {
+            "policy_id": activation.policy_id,
+            "of_role": subject.role_definition_id,
+            "of_scope": subject.scope,
+            "meaning": "to be set on the management policy of each assigned role at its scope before anybody uses it; "
+            "a policy is shared by everybody who is eligible for that role there",
+        }
+    }
+
+
+def _part_json(
+    part: Demand, profile: Profile | None, privilege: Privilege, index: OperationIndex, role_names: Mapping[str, str]
+) -> dict[str, Any]:
+    names = [name for _, name in index.members(part.need.operations)]
+    found: dict[str, Any] = {
+        "scope": part.place,
+        "principal_id": part.principal_id,
+        "state": part.state,
+        "operations": len(names),
+        "operation_names": names[:NAMED],
+    }
+    word = why_active(part, privilege)
+    if word and is_to_sleep(part, privilege):
+        found |= {"why_active": word, "meaning": WHY_ACTIVE[word]}
+    if part.need.operations & privilege.delegations.operations:
+        found["delegation"] = _delegation_json(part, profile, privilege.delegations, role_names)
+    return found
+
+
+def is_to_sleep(part: Demand, privilege: Privilege) -> bool:
+    """Return whether a part that is split off is one that sleeps where it can: all but those of the inner layers."""
+    return part.apart in GUARDS or part.apart not in privilege.layers.masks
+
+
+def _delegation_json(
+    part: Demand, profile: Profile | None, delegations: Delegations, names: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return what a part that assigns roles may assign, or why it may assign any."""
+    if part.role_definition_id is not None:
+        return delegations.found[fold(part.principal_id), area_of(part.place)].as_json(names)
+    found = delegations.of(part, profile)
+    if isinstance(found, Delegation):
+        return {
+            "why_unconstrained": "assigned_there",
+            "meaning": WHY_UNCONSTRAINED["assigned_there"],
+            "condition": found.condition,
+        }
+    return {"why_unconstrained": found, "meaning": WHY_UNCONSTRAINED[found]}

@@ -1,0 +1,92 @@
+"""Status reads: what who started a long-running operation reads until Azure has finished it.
+
+Azure answers such a write with the address of a status, and a client that may not read it takes the deployment for
+failed, though the write was allowed. No log shows the reads. The status stands below the type that is written, or at a
+location of its provider; which reads are of this kind says the rule file `operation_polls`.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from functools import cached_property, lru_cache
+
+from rightsize.model.nouns import PermissionBlock
+from rightsize.propose.core.bitsets import OperationIndex, bits_of
+from rightsize.propose.core.read_patterns import READ
+from rightsize.rbac.text import fold
+from rightsize.rules.operations import status_reads
+
+_LOCATIONS = "/locations"
+_OF_TYPE = "type"
+
+
+def type_of(name: str) -> str:
+    """Return the type that an operation names: what stands before its verb."""
+    segments = name.split("/")
+    return "/".join(segments[:-2] if fold(segments[-1]) == "action" else segments[:-1])
+
+
+def types_around(kind: str) -> list[str]:
+    """Return the provider of a type, the types above it, and the type, from the top."""
+    segments = kind.split("/")
+    return ["/".join(segments[:length]) for length in range(1, len(segments) + 1)]
+
+
+class Polls:
+    """The status reads of a catalogue, and which operations ask for them."""
+
+    def __init__(self, index: OperationIndex) -> None:
+        self._index = index
+        # A tenant has hundreds of thousands of assignments, and few distinct sets of what they are used for.
+        self._asked_by = lru_cache(maxsize=4_096)(self._ask)
+
+    @cached_property
+    def _of_type(self) -> dict[str, int]:
+        """The status reads that stand at each folded type or provider."""
+        patterns = [pattern for pattern, asked_by in status_reads() if asked_by == _OF_TYPE]
+        found: dict[str, list[int]] = defaultdict(list)
+        for bit in bits_of(self._reads(*patterns)):
+            above = fold(type_of(self._index.names[bit][1])).rpartition("/")[0]
+            found[above.removesuffix(_LOCATIONS)].append(bit)
+        return {kind: self._index.mask_of_bits(bits) for kind, bits in found.items()}
+
+    @cached_property
+    def _pairs(self) -> tuple[tuple[int, int], ...]:
+        """(operations that ask, status reads): any of the one asks for all of the other."""
+        changes = self._index.control & ~self._index.reads
+        askers: dict[str, list[int]] = defaultdict(list)
+        for bit in bits_of(changes):
+            for kind in types_around(fold(type_of(self._index.names[bit][1]))):
+                if kind in self._of_type:
+                    askers[kind].append(bit)
+        pairs = [(self._index.mask_of_bits(bits), self._of_type[kind]) for kind, bits in sorted(askers.items())]
+        for pattern, asked_by in status_reads():
+            if asked_by != _OF_TYPE:
+                asking = self._index.granted_by([PermissionBlock(actions=(asked_by,))])
+                pairs.append((asking & changes, self._reads(pattern)))
+        return tuple(pairs)
+
+    def asked(self, operations: int, unknown: Iterable[str] = ()) -> int:
+        """Return the status reads that operations ask for; reads ask for none.
+
+        Args:
+            operations: Operations of the catalogue.
+            unknown: Names of operations of the control plane that it lacks; they ask for what stands at their type.
+        """
+        found = self._asked_by(operations)
+        for name in unknown:
+            if not fold(name).endswith(READ):
+                for kind in types_around(fold(type_of(name))):
+                    found |= self._of_type.get(kind, 0)
+        return found
+
+    def _ask(self, operations: int) -> int:
+        found = 0
+        for asking, reads in self._pairs:
+            if asking & operations:
+                found |= reads
+        return found
+
+    def _reads(self, *patterns: str) -> int:
+        return self._index.granted_by([PermissionBlock(actions=patterns)]) & self._index.reads

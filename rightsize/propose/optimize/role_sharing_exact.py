@@ -1,0 +1,172 @@
+"""One part of the sharing of roles: greedily, and exactly over all intersections of its rows where these are few."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from rightsize.propose.optimize.biclique_kernel import bits
+from rightsize.propose.optimize.conflict_bound import Want, demands_apart
+from rightsize.propose.optimize.ilp import Program, Rows, solve
+from rightsize.propose.optimize.role_sharing_search import search_fewer
+from rightsize.propose.optimize.rows import Contents, Row, independent_cells, is_covered, most_useful, smallest_cover
+
+EXACT_ROWS = 120
+"""Parts with more rows are searched, and a linear program proves a bound."""
+SEARCHED_ROWS = 5_000
+"""Those with more than this are solved greedily."""
+EXACT_CONTENTS = 1_500
+"""Where rows have more intersections than this, only what a row is allowed as a whole is tried, and no bound comes."""
+EXACT_WIDTH = 10_000
+RELAXED_WIDTH = 40_000
+"""Programs with more columns than these are not solved, as 0/1 programs and as linear ones."""
+SOLVER_NODES = 2_000
+SOLVER_CHECKS = 500
+
+
+def solve_part(rows: list[Row]) -> tuple[list[int], int, bool]:
+    """Return the contents of new roles for a part, a lower bound, and whether all contents were considered."""
+    greedy = _greedy(rows)
+    bound = max(len(independent_cells(rows)), len(demands_apart([_want(row) for row in rows])))
+    if len(greedy) <= bound or len(rows) > SEARCHED_ROWS:
+        return greedy, min(bound, len(greedy)), len(greedy) <= bound
+    contents = _intersections(rows)
+    if contents is None:
+        return search_fewer(rows, sorted({row.allowed for row in rows}), greedy), bound, False
+    fewer = search_fewer(rows, contents, greedy)
+    model = _Model.of(rows, contents)
+    if len(rows) > EXACT_ROWS or model.width > EXACT_WIDTH:
+        if model.width <= RELAXED_WIDTH:
+            relaxed = solve(model.relaxed())
+            bound = max(bound, math.ceil(relaxed.bound) if math.isfinite(relaxed.bound) else 0)
+        return fewer, min(bound, len(fewer)), len(fewer) <= bound
+    outcome = solve(model.fewest(), start=model.start(fewer), nodes=SOLVER_NODES, checks=SOLVER_CHECKS)
+    bound = max(bound, math.ceil(outcome.bound) if math.isfinite(outcome.bound) else 0)
+    if outcome.values is None:
+        return fewer, min(bound, len(fewer)), False
+    chosen = model.chosen(outcome.values)
+    again = solve(model.briefest(len(chosen)), start=outcome.values, nodes=SOLVER_NODES, checks=SOLVER_CHECKS)
+    if again.values is not None:
+        chosen = model.chosen(again.values)
+    return chosen, min(bound, len(chosen)), True
+
+
+def _want(row: Row) -> Want:
+    hard = row.must & row.allowed
+    for column in row.columns:
+        hard &= ~column
+    return Want(hard, row.allowed, row.most)
+
+
+def _intersections(rows: Sequence[Row]) -> list[int] | None:
+    """Return every intersection of what rows may be granted, or None where there are too many.
+
+    In a best solution each role is the intersection of its takers: a larger one grants no taker less.
+    """
+    found: set[int] = set()
+    for own in sorted({row.allowed for row in rows}):
+        found |= {own, *(own & other for other in found)}
+        if len(found) > EXACT_CONTENTS:
+            return None
+    return sorted(content for content in found if content)
+
+
+def _greedy(rows: Sequence[Row]) -> list[int]:
+    """Return contents that suffice: a role for each need, without those that others together replace."""
+    contents = sorted({row.allowed for row in rows}, key=lambda content: (-content.bit_count(), content))
+    index = Contents(contents)
+    takers: dict[int, list[Row]] = defaultdict(list)
+    options: dict[Row, list[int]] = {}
+    for row in rows:
+        options[row] = most_useful(row, index.inside(row), contents)
+        for number in options[row]:
+            takers[number].append(row)
+    alive = set(range(len(contents)))
+    for number in range(len(contents)):
+        alive.discard(number)
+        for row in takers[number]:
+            left = [contents[one] for one in options[row] if one in alive]
+            if not is_covered(row.must, (*row.columns, *left), row.most):
+                alive.add(number)
+                break
+    return sorted(contents[number] for number in alive)
+
+
+@dataclass(slots=True)
+class _Model:
+    """A part as a 0/1 program: one column a content, one for each (row, role that it may take)."""
+
+    rows: list[Row]
+    contents: list[int]
+    takes: list[list[tuple[int, int]]]
+    """For each row, its (content, column of the program)."""
+    beside: list[list[tuple[int, int]]]
+    """For each row, its (existing role, column of the program)."""
+    width: int
+    constraints: Rows = field(default_factory=Rows)
+
+    @classmethod
+    def of(cls, rows: list[Row], contents: list[int]) -> _Model:
+        width = len(contents)
+        takes, beside = [], []
+        for row in rows:
+            own = [i for i, content in enumerate(contents) if not content & ~row.allowed and content & row.must]
+            takes.append([(i, width + position) for position, i in enumerate(own)])
+            width += len(own)
+            old = [i for i, column in enumerate(row.columns) if column & row.must]
+            beside.append([(i, width + position) for position, i in enumerate(old)])
+            width += len(old)
+        model = cls(rows, contents, takes, beside, width)
+        model._constrain()
+        return model
+
+    def _constrain(self) -> None:
+        for row, own, old in zip(self.rows, self.takes, self.beside, strict=True):
+            for atom in bits(row.must):
+                granting = [column for i, column in own if self.contents[i] >> atom & 1]
+                granting += [column for i, column in old if row.columns[i] >> atom & 1]
+                self.constraints.add_sum(granting, 1.0, math.inf)
+            self.constraints.add_sum((column for _, column in (*own, *old)), 1.0, float(row.most))
+            for i, column in own:
+                self.constraints.add([(i, 1.0), (column, -1.0)], 0.0, math.inf)
+
+    def fewest(self) -> Program:
+        """The program for the fewest new roles."""
+        costs = array("d", [1.0]) * len(self.contents) + array("d", [0.0]) * (self.width - len(self.contents))
+        return self.constraints.program(costs)
+
+    def relaxed(self) -> Program:
+        """The same where roles may be made and taken in parts: none is less than its bound."""
+        return replace(self.fewest(), continuous=range(self.width))
+
+    def briefest(self, most: int) -> Program:
+        """The program for the fewest assignments with so many new roles; then for roles that are one row's whole."""
+        whole = {row.allowed for row in self.rows}
+        costs = array("d", [0.0 if content in whole else 1.0 for content in self.contents])
+        scale = float(len(self.rows) + most + 1)
+        for row, own, old in zip(self.rows, self.takes, self.beside, strict=True):
+            costs.extend([scale * row.number] * (len(own) + len(old)))
+        limited = self.constraints.copy()
+        limited.add_sum(range(len(self.contents)), 0.0, float(most))
+        return limited.program(costs)
+
+    def start(self, contents: Sequence[int]) -> list[float]:
+        """Return a solution of the program with these contents."""
+        values = [0.0] * self.width
+        number_of = {content: number for number, content in enumerate(self.contents)}
+        for content in contents:
+            values[number_of[content]] = 1.0
+        for row, own, old in zip(self.rows, self.takes, self.beside, strict=True):
+            there = [(column, self.contents[i]) for i, column in own if values[i]]
+            there += [(column, row.columns[i]) for i, column in old]
+            cover = smallest_cover(row.must, [mask for _, mask in there], [0] * len(there), row.most)
+            for one in cover or ():
+                values[there[one][0]] = 1.0
+        return values
+
+    def chosen(self, values: Sequence[float]) -> list[int]:
+        """Return the contents of a solution."""
+        return [content for content, value in zip(self.contents, values, strict=False) if value]

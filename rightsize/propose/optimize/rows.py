@@ -1,0 +1,198 @@
+"""Needs as rows of atoms, and the fewest columns of atoms that cover one."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import reduce
+from heapq import nlargest, nsmallest
+from operator import and_
+
+from rightsize.propose.optimize.biclique_kernel import bits, large_bitset
+
+_USEFUL = 40
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Row:
+    """A need.
+
+    Attributes:
+        must: The atoms that have to be granted.
+        allowed: The atoms that a new role for it may have.
+        columns: The atoms that each existing role grants which it may take.
+        most: How many roles it may take; 1 or more.
+        number: How often the need stands in the plan.
+        common: A part of `allowed` that many rows have as a whole, and beyond which they are allowed only what they
+            must; it makes what is asked of all rows quick to answer.
+    """
+
+    must: int
+    allowed: int
+    columns: tuple[int, ...] = ()
+    most: int = 3
+    number: int = 1
+    common: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Holders:
+    """Which rows may be granted what.
+
+    Attributes:
+        of: For each atom the rows that may be granted it.
+        whole: For each part that rows have in common the rows that may be granted all of it.
+    """
+
+    of: Mapping[int, int]
+    whole: Mapping[int, int]
+
+    @classmethod
+    def among(cls, rows: Sequence[Row]) -> Holders:
+        """Read the rows."""
+        single: dict[int, list[int]] = defaultdict(list)
+        sharing: dict[int, list[int]] = defaultdict(list)
+        for number, row in enumerate(rows):
+            for atom in bits(row.allowed & ~row.common):
+                single[atom].append(number)
+            if row.common:
+                sharing[row.common].append(number)
+        of: dict[int, int] = {atom: large_bitset(members) for atom, members in single.items()}
+        for common, members in sharing.items():
+            those = large_bitset(members)
+            for atom in bits(common):
+                of[atom] = of.get(atom, 0) | those
+        whole = {common: reduce(and_, (of[atom] for atom in bits(common))) for common in sharing}
+        return cls(of, whole)
+
+    def all_that(self, row: Row, among: int) -> int:
+        """Return those among the rows that may be granted all that this one may."""
+        found = among & self.whole.get(row.common, -1)
+        for atom in bits(row.allowed & ~row.common):
+            found &= self.of[atom]
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """Contents of roles, found by the atom that fewest of them have."""
+
+    listed: Sequence[int]
+    _by_atom: Mapping[int, list[int]] = field(init=False)
+    _atoms: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        counts: dict[int, int] = defaultdict(int)
+        for content in self.listed:
+            for atom in bits(content):
+                counts[atom] += 1
+        found: dict[int, list[int]] = defaultdict(list)
+        for number, content in enumerate(self.listed):
+            found[min(bits(content), key=lambda atom: (counts[atom], atom))].append(number)
+        object.__setattr__(self, "_by_atom", found)
+        object.__setattr__(self, "_atoms", large_bitset(list(found)))
+
+    def inside(self, row: Row) -> Iterator[int]:
+        """Yield the numbers of those that a row may be granted and of which it needs something."""
+        for atom in bits(row.allowed & self._atoms):
+            for number in self._by_atom[atom]:
+                content = self.listed[number]
+                if not content & ~row.allowed and content & row.must:
+                    yield number
+
+
+def most_useful(row: Row, numbers: Iterable[int], contents: Sequence[int]) -> list[int]:
+    """Return those of the contents that have most of what a row must be granted, sorted; a cover is sought among them.
+
+    Where hundreds would fit, nearly all are crumbs, and to try them three by three takes longer than it is worth.
+    """
+    return sorted(nlargest(_USEFUL, numbers, key=lambda one: ((contents[one] & row.must).bit_count(), -one)))
+
+
+def is_covered(must: int, columns: Sequence[int], most: int) -> bool:
+    """Return whether at most so many columns together have all that must be there."""
+    return smallest_cover(must, columns, [0] * len(columns), most) is not None
+
+
+def smallest_cover(must: int, columns: Sequence[int], costs: Sequence[int], most: int) -> tuple[int, ...] | None:
+    """Return the fewest columns that have all that must be there, of these the cheapest, or None.
+
+    Among equally cheap ones those that stand first win.
+    """
+    if not must:
+        return ()
+    whole = 0
+    for column in columns:
+        whole |= column
+    if must & ~whole:
+        return None
+    for size in range(1, most + 1):
+        best = _cover_of_size(must, columns, costs, size)
+        if best is not None:
+            return best[1]
+    return None
+
+
+def _cover_of_size(
+    must: int, columns: Sequence[int], costs: Sequence[int], size: int
+) -> tuple[int, tuple[int, ...]] | None:
+    if size == 1:
+        found = [(costs[i], (i,)) for i, column in enumerate(columns) if not must & ~column]
+        return min(found, default=None)
+    best: tuple[int, tuple[int, ...]] | None = None
+    for number in _rarest(must, columns):
+        rest = _cover_of_size(must & ~columns[number], columns, costs, size - 1)
+        if rest is not None:
+            whole = (costs[number] + rest[0], tuple(sorted((number, *rest[1]))))
+            best = whole if best is None else min(best, whole)
+    return best
+
+
+_LOOKED_AT = 48
+
+
+def _rarest(must: int, columns: Sequence[int]) -> list[int]:
+    """Return the columns that have the atom which fewest of them have, among the first atoms."""
+    fewest: list[int] | None = None
+    for turn, atom in enumerate(bits(must)):
+        if turn == _LOOKED_AT:
+            break
+        having = [number for number, column in enumerate(columns) if column >> atom & 1]
+        if fewest is None or len(having) < len(fewest):
+            fewest = having
+            if len(having) <= 1:
+                break
+    return fewest or []
+
+
+_CELLS = 6
+"""So many atoms of a row are tried as cells of their own, those first that the fewest rows may be granted."""
+
+
+def independent_cells(rows: Sequence[Row], worth: Callable[[int], int] | None = None) -> list[tuple[int, int]]:
+    """Return cells (row, atom) of which no role can grant two: each needs a new role of its own.
+
+    Args:
+        rows: The needs.
+        worth: Of atoms that equally few rows may be granted those worth most are taken first.
+    """
+    holders = Holders.among(rows).of
+    counts = {atom: members.bit_count() for atom, members in holders.items()}
+    cells: list[tuple[int, int, int, int]] = []
+    for number, row in enumerate(rows):
+        hard = row.must
+        for column in row.columns:
+            hard &= ~column
+        ranked = ((counts[atom], -worth(atom) if worth else 0, number, atom) for atom in bits(hard) if atom in counts)
+        cells.extend(nsmallest(_CELLS, ranked))
+    takers: dict[int, int] = defaultdict(int)
+    taken = 0
+    found = []
+    for _, _, number, atom in sorted(cells):
+        if any(takers[other] & holders[atom] for other in bits(rows[number].allowed & taken)):
+            continue
+        takers[atom] |= 1 << number
+        taken |= 1 << atom
+        found.append((number, atom))
+    return found

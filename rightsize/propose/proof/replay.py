@@ -1,0 +1,168 @@
+"""The whole plan against what was done: every unquarantined call that today's grants allow, replayed.
+
+Each is allowed, needs an activation, or is denied; a plan that denies one is never written.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import polars as pl
+
+from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.scoping import containing
+from rightsize.analyze.tenant import Tenant
+from rightsize.analyze.text import folded, place_of
+from rightsize.analyze.usage import use_by_day
+from rightsize.analyze.window import Window
+from rightsize.model.role_forms import permissions_from_json
+from rightsize.propose.proof.access_evaluator import Evaluator, in_parts, with_holders
+from rightsize.rbac.algebra import grants
+from rightsize.rbac.permissions import Reading
+from rightsize.rbac.text import fold
+
+_AT_ONCE = 400_000
+"""About so many rows of use are looked at a time: to find what is the same on many days takes a gigabyte for all."""
+EVERYBODY = "00000000-0000-0000-0000-000000000000"
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """How many distinct (principal, operation, scope) end in which way; `first_denied` names one that is refused."""
+
+    allowed: int
+    needs_activation: int
+    denied: int
+    first_denied: str | None
+
+    def as_json(self) -> dict[str, int]:
+        """Return the counts."""
+        return {"allowed": self.allowed, "denied": self.denied, "needs_activation": self.needs_activation}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcomes:
+    """How each distinct use ends.
+
+    Attributes:
+        standing: Numbers of the uses that are allowed without an activation.
+        waiting: Numbers of those that only an eligible assignment allows.
+        denied: The uses that are refused, as `distinct_uses` returns them.
+    """
+
+    standing: pl.Series
+    waiting: pl.Series
+    denied: pl.DataFrame
+
+
+def distinct_uses(inputs: Inputs, window: Window) -> pl.DataFrame:
+    """Return the distinct unquarantined uses of the window, numbered: `use, principal_id, operation, place, plane`."""
+    days = inputs.usage_days
+    people = days.select(pl.col("principal_id").unique().drop_nulls()).with_columns(who=folded(pl.col("principal_id")))
+    names = people["who"].unique().sort()
+    size = max(1, len(names) // (1 + days.height // _AT_ONCE))
+    parts = []
+    for first in range(0, max(1, len(names)), size):
+        those = people.filter(pl.col("who").is_in(names.slice(first, size).implode()))["principal_id"]
+        part = days.filter(pl.col("principal_id").is_in(those.implode()))
+        parts.append(
+            use_by_day(replace(inputs, usage_days=part), window)
+            .filter(pl.col("clean") > 0)
+            .select("principal_id", "place", "plane", operation="name")
+            .unique()
+            .sort("principal_id", "plane", "operation", "place")
+            .collect()
+        )
+    return pl.concat(parts).with_row_index("use")
+
+
+def replay(
+    uses: pl.DataFrame, today: pl.DataFrame, after: pl.DataFrame, evaluator: Evaluator, tenant: Tenant, inputs: Inputs
+) -> Replay:
+    """Replay distinct uses.
+
+    Args:
+        uses: As `distinct_uses` returns them.
+        today: Today's assignments, as `reach.GRANTS_SCHEMA`; the label is the state.
+        after: The assignments that the plan leaves and makes, likewise.
+        evaluator: Knows every role of both.
+        tenant: Who is a member of what.
+        inputs: The deny assignments.
+    """
+    ended = replay_uses(uses, today, after, evaluator, tenant, inputs)
+    return Replay(len(ended.standing), len(ended.waiting), len(ended.denied), _describe(ended.denied))
+
+
+def replay_uses(
+    uses: pl.DataFrame, today: pl.DataFrame, after: pl.DataFrame, evaluator: Evaluator, tenant: Tenant, inputs: Inputs
+) -> Outcomes:
+    """Replay distinct uses, as `replay` does, and return how each of those ends that are allowed today."""
+    return answer_uses(asked_uses(uses, today, evaluator, tenant, inputs), after, evaluator, tenant)
+
+
+def asked_uses(
+    uses: pl.DataFrame, today: pl.DataFrame, evaluator: Evaluator, tenant: Tenant, inputs: Inputs
+) -> pl.DataFrame:
+    """Return the uses that today's grants allow and no deny refuses: what a plan is asked to go on allowing.
+
+    `until` and `by` are those of `Evaluator.today`.
+    """
+    allowed, refusals = [], []
+    for part in in_parts(uses):
+        spread = with_holders(part, tenant.may_reach)
+        allowed.append(evaluator.today(spread, today))
+        refusals.append(_refused(spread, inputs, tenant))
+    before = pl.concat(allowed)
+    refused = pl.concat(refusals)
+    return uses.join(before, on="use", maintain_order="left").filter(~pl.col("use").is_in(refused.implode()))
+
+
+def answer_uses(asked: pl.DataFrame, after: pl.DataFrame, evaluator: Evaluator, tenant: Tenant) -> Outcomes:
+    """Return how each of the uses that are asked ends under the assignments of `after`."""
+    found = evaluator.kept_through(asked, tenant.membership, after)
+    woken = evaluator.kept_through(asked, tenant.sleeping, after)
+    standing = found.filter(pl.col("label") != "eligible")["use"].unique()
+    eligible = pl.concat([found.filter(pl.col("label") == "eligible")["use"], woken["use"]]).unique()
+    waiting = eligible.filter(~eligible.is_in(standing.implode()))
+    # What is allowed today until some day has to be allowed until then.
+    lasting = pl.concat([found, woken]).group_by("use").agg(pl.col("last").max())
+    kept = asked.join(lasting, on="use").filter(pl.col("last") >= pl.col("until"))["use"]
+    denied = asked.filter(~pl.col("use").is_in(kept.implode())).sort("use")
+    return Outcomes(standing, waiting, denied)
+
+
+def _refused(spread: pl.DataFrame, inputs: Inputs, tenant: Tenant) -> pl.Series:
+    """Return the uses that a deny assignment without a condition refuses today."""
+    found = [pl.Series("use", [], dtype=spread.schema["use"])]
+    for row in inputs.deny_assignments.sort("deny_assignment_id").iter_rows(named=True):
+        if row["condition"]:
+            continue
+        denied = {fold(name) for name in row["principal_ids"] or ()}
+        spared = {fold(name) for name in row["exclude_principal_ids"] or ()}
+        spared_uses = spread.filter(pl.col("holder").is_in(spared))["use"]
+        concerned = spread.filter(
+            (pl.lit(EVERYBODY in denied) | pl.col("holder").is_in(denied)) & ~pl.col("use").is_in(spared_uses.implode())
+        )
+        place = place_of(pl.Series("place", [row["scope"]], dtype=pl.String))
+        if row["does_not_apply_to_child_scopes"]:
+            concerned = concerned.filter(pl.col("place") == place.item())
+        else:
+            concerned = concerned.join(containing(concerned["place"], place, tenant.tree), on="place", how="semi")
+        asked = concerned.select("plane", "operation").unique()
+        blocks = permissions_from_json(row["permissions"])
+        denies = asked.filter(
+            # A use counts unless a deny refuses it by any reading.
+            pl.Series(
+                [grants(blocks, name, plane, Reading.LEAST) == "yes" for plane, name in asked.iter_rows()],
+                dtype=pl.Boolean,
+            )
+        )
+        found.append(concerned.join(denies, on=["plane", "operation"], how="semi")["use"])
+    return pl.concat(found).unique()
+
+
+def _describe(denied: pl.DataFrame) -> str | None:
+    if denied.is_empty():
+        return None
+    row = denied.row(0, named=True)
+    return f"{row['principal_id']} {row['operation']} at {row['place']}"

@@ -1,0 +1,267 @@
+"""What the days of the window say about each assignment, as columns: when its holder worked, and what was new then.
+
+A *novelty* is an operation at a place where it would have to be granted. Only operations count that a log would have
+shown and that would be taken away were they not seen: of everything else the days say nothing.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import polars as pl
+
+from rightsize.analyze.coverage import arm_tokens
+from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.reasons import Verdict
+from rightsize.analyze.text import folded
+from rightsize.analyze.usage import use_by_day
+from rightsize.analyze.verdicts import Analysis
+from rightsize.analyze.window import Window
+from rightsize.propose.needs.needs import LIFECYCLE_SIBLINGS
+from rightsize.propose.risk.seasonality import MONTH_END, WEEK, find_seasons, with_cycles
+
+KEY = ["role_assignment_id", "state"]
+_DAYS = ["active_days", "active_span", "use_days", "use_span"]
+_COUNTS = ["once", "twice", "new_weeks"]
+_EARLY = ["early_days", *(f"early_{name}" for name in _COUNTS)]
+_NOVELTY = [*KEY, "plane", "name", "target", "member"]
+_ONE = ["novelty"]
+"""The same by its number: millions of days are sorted by it, and the texts of one are as long as a line."""
+_UNIT = ["unit"]
+"""An assignment by its number."""
+
+
+def read_incidence(
+    inputs: Inputs, analysis: Analysis, placed: pl.DataFrame, singled: pl.DataFrame, *, lifecycle: bool = False
+) -> pl.DataFrame:
+    """Return one row an assignment of which a log would show the use of something.
+
+    Args:
+        inputs: The tables.
+        analysis: The verdicts.
+        placed: As `subjects.place_uses` returns it.
+        singled: `(role_assignment_id, state, target, bit)` that go to single members of a group: there each member's
+            first use is a novelty.
+        lifecycle: Whether what was created may be updated and deleted anyway, so that to do so is no novelty.
+
+    Returns:
+        `role_assignment_id`, `state`, `role`, `holder_type`; `active_days` of the holder (or of the members of a
+        group): days with a call or with a token for Azure Resource Manager, the first of them, `active_since`, and
+        the `active_span` from it to the last; `use_days` and `use_span` of the assignment; `once` and `twice`,
+        novelties of one spell of at most a week and of two spells; `new_weeks`, the weeks with a novelty that was
+        seen once; `foretold` and `came`, see `_foretell`; `period`, `every`, `cycles` and `new_cycles` where its use
+        follows the calendar; `seasonal_operations`, how many of its novelties do.
+    """
+    calls = _calls(inputs, analysis)
+    seen = _novelties(calls, placed, singled, analysis, lifecycle=lifecycle)
+    active = _active_days(inputs, analysis, calls)
+    return count_incidence(_observable(inputs, analysis), active, seen, analysis.window)
+
+
+def count_incidence(units: pl.DataFrame, active: pl.DataFrame, seen: pl.DataFrame, window: Window) -> pl.DataFrame:
+    """Add to each unit when its holder worked and what was new then, as `read_incidence` returns it.
+
+    Args:
+        units: `role_assignment_id`, `state`, `role`, `holder_type`, `holder`: what can be taken from somebody.
+        active: `holder`, `active_days`, `early_days`, `active_since`, `active_span`, as `sum_days` gives them.
+        seen: `role_assignment_id`, `state`, `novelty` (a number), `day`: the days of each novelty.
+        window: The days that all of it speaks of.
+    """
+    frame = units.with_row_index("unit")
+    seen = seen.join(frame.select(*KEY, *_UNIT), on=KEY).select(*_UNIT, *_ONE, "day")
+    for part in (
+        active,
+        seen.group_by(_UNIT).agg(use_days=pl.col("day").n_unique(), use_span=_span()),
+        _counts(seen),
+        _came(seen, _late_from(window)),
+        find_seasons(seen.select(*_UNIT, "day"), _UNIT),
+        _cycles(seen),
+        find_seasons(seen, _ONE).join(_owners(seen), on=_ONE).group_by(_UNIT).agg(seasonal_operations=pl.len()),
+    ):
+        on = _UNIT if "unit" in part.columns else ["holder"]
+        frame = frame.join(part, on=on, how="left")
+    numbers = [*_DAYS, *_COUNTS, "came", "seasonal_operations", *_EARLY]
+    return (
+        frame.with_columns(pl.col(numbers).fill_null(0).cast(pl.Int64))
+        .with_columns(foretold=_foretell())
+        .drop(_EARLY)
+        .with_columns(
+            cycles=pl.when(pl.col("period") == MONTH_END).then("ends").otherwise("spells").cast(pl.Int64),
+            new_cycles=pl.when(pl.col("period") == MONTH_END).then("new_ends").otherwise("new_spells").cast(pl.Int64),
+        )
+        .drop("ends", "spells", "new_ends", "new_spells", *_UNIT)
+        .sort(KEY)
+    )
+
+
+def sum_days(days: pl.DataFrame, window: Window) -> pl.DataFrame:
+    """Return `holder, active_days, early_days, active_since, active_span` of rows of `holder, day`, however often.
+
+    `early_days` are the active days of the first two thirds of the window.
+    """
+    return days.group_by("holder").agg(
+        active_days=pl.col("day").n_unique(),
+        early_days=pl.col("day").filter(pl.col("day") < _late_from(window)).n_unique(),
+        active_since=pl.col("day").min(),
+        active_span=_span(),
+    )
+
+
+def _span() -> pl.Expr:
+    """Return the days from the first to the last, both included."""
+    return (pl.col("day").max() - pl.col("day").min()).dt.total_days() + 1
+
+
+def _calls(inputs: Inputs, analysis: Analysis) -> pl.LazyFrame:
+    """Return `(principal_id, plane, name, place, day)` of use that is not suspect, however often."""
+    return (
+        use_by_day(inputs, analysis.window)
+        .filter(pl.col("clean") > 0)
+        .select("plane", "name", "place", "day", principal_id=pl.coalesce("principal_id", "principal_name"))
+    )
+
+
+def _novelties(
+    calls: pl.LazyFrame, placed: pl.DataFrame, singled: pl.DataFrame, analysis: Analysis, *, lifecycle: bool
+) -> pl.DataFrame:
+    """Return the days of each novelty, by its number: an operation, where it has to be granted, a member or null."""
+    judged = analysis.profile_operations.filter(pl.col("verdict") == Verdict.UNUSED)
+    concluded = judged.select("profile_id", "plane", name=folded(pl.col("operation")))
+    shown = (
+        placed.lazy()
+        .join(singled.lazy().unique().with_columns(single=True), on=[*KEY, "target", "bit"], how="left")
+        .with_columns(member=pl.when(pl.col("single")).then("principal_id"))
+        .select(*_NOVELTY, "principal_id", "place")
+        .unique()
+        .join(analysis.profiles.lazy(), on=KEY)
+        .join(concluded.lazy(), on=["profile_id", "plane", "name"], how="semi")
+        .drop("profile_id")
+        .collect()
+    )
+    if lifecycle:
+        shown = shown.join(_siblings(shown), on=_NOVELTY, how="anti", nulls_equal=True)
+    numbers = shown.select(_NOVELTY).unique().with_row_index("novelty")
+    owners = numbers.select(*KEY, *_ONE)
+    done = ["principal_id", "plane", "name", "place"]
+    numbered = shown.lazy().join(numbers.lazy(), on=_NOVELTY, nulls_equal=True).select(*_ONE, *done).collect()
+    days = calls.join(numbered.lazy(), on=done).select("novelty", "day").unique().collect()
+    return days.join(owners, on=_ONE)
+
+
+def _siblings(shown: pl.DataFrame) -> pl.DataFrame:
+    """Return the novelties that are there anyway where what creates the same is."""
+    found = [
+        shown.filter(pl.col("name").str.ends_with(made)).with_columns(
+            name=pl.col("name").str.strip_suffix(made) + sibling
+        )
+        for made, siblings in LIFECYCLE_SIBLINGS.items()
+        for sibling in siblings
+    ]
+    return pl.concat(found).select(_NOVELTY).unique()
+
+
+def _owners(seen: pl.DataFrame) -> pl.DataFrame:
+    """Return the assignment of each novelty."""
+    return seen.select(*_UNIT, *_ONE).unique(_ONE)
+
+
+def _counts(seen: pl.DataFrame) -> pl.DataFrame:
+    """Return `once`, `twice` and `new_weeks` of each assignment.
+
+    Work comes in spells: what is done on Monday is done on Tuesday too, so days of one spell are no fair samples of
+    each other. A novelty is seen once where all its days lie within a week, and twice where a pause parts two spells.
+    """
+    spells = (
+        with_cycles(seen, _ONE)
+        .group_by(_ONE)
+        .agg(first=pl.col("day").min(), last=pl.col("day").max(), spells=pl.col("spell").max() + 1)
+    )
+    within = (pl.col("last") - pl.col("first")).dt.total_days() < WEEK
+    return (
+        spells.join(_owners(seen), on=_ONE)
+        .group_by(_UNIT)
+        .agg(
+            once=within.sum(),
+            twice=(pl.col("spells") == 2).sum(),
+            new_weeks=pl.col("first").filter(within).dt.truncate("1w").n_unique(),
+        )
+    )
+
+
+def corrected(samples: pl.Expr, once: str, twice: str, new_weeks: str) -> pl.Expr:
+    """Return the weeks with a novelty, times the correction of Chao and Jost (2012) for what was seen twice."""
+    weight = (samples - 1) * pl.col(once)
+    correction = pl.when(weight > 0).then(weight / (weight + 2 * pl.col(twice))).otherwise(1.0)
+    return pl.col(new_weeks) * correction
+
+
+def _late_from(window: Window) -> dt.date:
+    """Return the first day of the last third of a window."""
+    return window.last_day - dt.timedelta(days=window.days // 3 - 1)
+
+
+def _came(seen: pl.DataFrame, late_from: dt.date) -> pl.DataFrame:
+    """Return what the first two thirds of the window count, as `early_once` and so on, and what `came` then.
+
+    `came` are the weeks of the last third with a novelty that had not been seen before; only assignments that were used
+    in the first two thirds have a row.
+    """
+    early = _counts(seen.filter(pl.col("day") < late_from)).rename({name: f"early_{name}" for name in _COUNTS})
+    firsts = seen.group_by(*_UNIT, *_ONE).agg(pl.col("day").min()).filter(pl.col("day") >= late_from)
+    weeks = firsts.group_by(_UNIT).agg(came=pl.col("day").dt.truncate("1w").n_unique())
+    return early.join(weeks, on=_UNIT, how="left")
+
+
+def _foretell() -> pl.Expr:
+    """Return how many weeks with something new the first two thirds of the window foretold for the last third.
+
+    It is the estimate that the whole window makes for the days to come, made from the days before for the active days
+    of the last third: what `came` tells how much there is in it for work such as this.
+    """
+    early = pl.col("early_days")
+    late = pl.col("active_days") - early
+    told = corrected(early, *_EARLY[1:]) * late / early
+    return pl.when(early > 0).then(told).otherwise(0.0)
+
+
+def _observable(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
+    """Return the assignments of which something would be taken away for lack of use."""
+    concluded = analysis.profile_operations.filter(pl.col("verdict") == Verdict.UNUSED)["profile_id"].unique()
+    open_ones = analysis.profiles.filter(pl.col("profile_id").is_in(concluded.implode())).select(KEY)
+    types = inputs.principals.select(holder=folded(pl.col("principal_id")), listed_type="principal_type")
+    return (
+        inputs.role_assignments.select(
+            *KEY,
+            "principal_type",
+            holder=folded(pl.col("principal_id")),
+            role=folded(pl.col("role_definition_id")),
+        )
+        .join(open_ones, on=KEY, how="semi")
+        .join(types.unique("holder"), on="holder", how="left")
+        .with_columns(holder_type=pl.coalesce("listed_type", "principal_type"))
+        .drop("listed_type", "principal_type")
+    )
+
+
+def _active_days(inputs: Inputs, analysis: Analysis, calls: pl.LazyFrame) -> pl.DataFrame:
+    """Return `(holder, active_days, active_since, active_span)` of who holds an assignment, through members too."""
+    tokens = arm_tokens(inputs, analysis.window).select("principal_id", "day").drop_nulls()
+    called = calls.select("principal_id", "day").drop_nulls().unique().collect()
+    days = pl.concat([called, tokens]).unique()
+    holders = folded(inputs.role_assignments["principal_id"]).unique()
+    through = analysis.tenant.membership.filter(pl.col("holder").is_in(holders.implode()))
+    return sum_days(days.join(through, on="principal_id"), analysis.window)
+
+
+def _cycles(seen: pl.DataFrame) -> pl.DataFrame:
+    """Return how many spells and month ends each assignment was used in, and how many brought something new."""
+    marked = seen.join(with_cycles(seen, _UNIT), on=[*_UNIT, "day"])
+    columns = [("spell", "spells", "new_spells"), ("month_end", "ends", "new_ends")]
+    found = seen.select(_UNIT).unique()
+    for cycle, count, new in columns:
+        cycled = marked.filter(pl.col(cycle).is_not_null())
+        single = cycled.group_by(*_UNIT, *_ONE).agg(pl.col(cycle).min(), number=pl.col(cycle).n_unique())
+        every = cycled.group_by(_UNIT).agg(pl.col(cycle).n_unique().alias(count))
+        fresh = single.filter(pl.col("number") == 1).group_by(_UNIT).agg(pl.col(cycle).n_unique().alias(new))
+        found = found.join(every, on=_UNIT, how="left").join(fresh, on=_UNIT, how="left")
+    return found.with_columns(pl.col("spells", "new_spells", "ends", "new_ends").fill_null(0))

@@ -1,0 +1,1 @@
+"""Choose roles and assignments for all needs: candidates, sharing, merging, names, limits."""

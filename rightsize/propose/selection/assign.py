@@ -1,0 +1,303 @@
+"""From open drafts to drafts with roles: demands, units, the choice for all of them, and back to each assignment."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Set
+from dataclasses import dataclass, replace
+from typing import Any
+
+import polars as pl
+
+from rightsize.model.nouns import AssignmentState
+from rightsize.propose.core.azure_limits import RoleRoom
+from rightsize.propose.core.bitsets import bits_of
+from rightsize.propose.core.expiry import last_of
+from rightsize.propose.core.role_catalog import Need
+from rightsize.propose.needs.context import Bench
+from rightsize.propose.needs.drafts import Draft, Key, Placement, Subject, with_roles
+from rightsize.propose.needs.grant_requests import Demand, Standing, Unit, Units, form_units
+from rightsize.propose.needs.privileged import split
+from rightsize.propose.selection.choose import Solution, Terms, choose
+from rightsize.propose.selection.reconcile import role_key
+from rightsize.propose.selection.scope_limits import Room, Slot, Tenant, make_room, slot_of
+from rightsize.propose.selection.warm_start import Carried
+from rightsize.rbac.conditions import targets
+from rightsize.rbac.text import fold
+
+_ROUNDS = 3
+"""So often needs move up the tree; after that what fits nowhere is kept."""
+
+
+_TOGETHER = "in one role at today's scope, since its condition decides nothing of a part"
+"""What is said of an assignment whose need is gathered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """Drafts with roles, and how good the choice is.
+
+    Attributes:
+        drafts: All drafts; none of them is open.
+        optimum: For places and for roles what was found, what is proved, and the gap between, as `plan.json` has it.
+        curve: What fewer new roles would cost in excess.
+    """
+
+    drafts: dict[Key, Draft]
+    optimum: Mapping[str, Any]
+    curve: tuple[Mapping[str, Any], ...]
+
+
+def grant_needs(drafts: Mapping[Key, Draft], bench: Bench) -> Granted:
+    """Choose places and roles for every open draft.
+
+    What cannot be granted anew is kept, and the rest chosen again: what is kept may grant a part of it.
+    """
+    settled = dict(drafts)
+    terms = read_terms(bench)
+    moves: dict[Slot, str] = {}
+    rooms: list[Room] = []
+    carried: Carried | None = None
+    gathered: set[Key] = set()
+    while True:
+        asked = [_moved(_gathered(demand, gathered), moves) for demand in demands(settled, bench)]
+        units = form_units(asked, standing(settled, bench), bench.book, bench.analysis.tenant.tree)
+        solution = choose(units.units, bench.book, terms, carried)
+        carried = solution.carried
+        idle = list(_idle(solution, bench))
+        spread = {key for unit in idle for key in unit.subjects} - gathered
+        gathered |= spread
+        stays = dict.fromkeys((unit for unit in idle if spread.isdisjoint(unit.subjects)), "idle_condition")
+        for unit, word in (*solution.refused.items(), *stays.items()):
+            for key in unit.subjects:
+                settled[key] = settled[key].kept(word)
+        if solution.refused or idle:
+            continue
+        if len(rooms) < _ROUNDS:
+            made = {unit: len(found) for unit, found in solution.choices.items() if unit.state != "eligible"}
+            rooms.append(make_room(units.units, made, _tenant(bench)))
+            moves |= rooms[-1].places
+            if rooms[-1].places:
+                continue
+        optimum = {"places": _places_json(rooms), "roles": solution.optimum}
+        places: dict[Key, set[str]] = defaultdict(set)
+        for demand in asked:
+            places[demand.subject.key].add(demand.place)
+        chosen = _with_choices(settled, units, solution, places, bench)
+        for key in gathered:
+            if chosen[key].placements:
+                chosen[key] = replace(chosen[key], reason=f"{chosen[key].reason}; {_TOGETHER}")
+        return Granted(chosen, optimum, solution.curve)
+
+
+def _idle(solution: Solution, bench: Bench) -> Iterator[Unit]:
+    """Yield the units one of whose roles grants nothing that the condition which it would carry decides.
+
+    Azure takes conditions on roles with blob or queue data actions, or with the assignment of roles, and drops none:
+    an unconditional assignment in its place would be more than is granted today.
+    """
+    names = bench.book.index.names
+    for unit, choices in solution.choices.items():
+        if unit.condition is not None and any(
+            not any(targets(unit.condition, names[bit][1]) for bit in bits_of(choice.granted)) for choice in choices
+        ):
+            yield unit
+
+
+def _gathered(demand: Demand, gathered: Set[Key]) -> Demand:
+    """Return a demand at the place of its assignment, where a part of that elsewhere could not carry its condition.
+
+    In one role with what the condition decides, Azure takes the condition for the rest as well; so nothing is split off
+    there.
+    """
+    if demand.subject.key not in gathered:
+        return demand
+    return replace(demand, place=demand.subject.place, state=_state_of(demand.subject), apart="")
+
+
+def _moved(demand: Demand, moves: Mapping[Slot, str]) -> Demand:
+    while (place := moves.get(slot_of(demand))) is not None:
+        demand = replace(demand, place=place)
+    return demand
+
+
+def _places_json(rooms: list[Room]) -> dict[str, Any]:
+    """Return what moving up the tree added; only the first round starts from the narrowest places and has a bound."""
+    excess, bound = sum(room.excess for room in rooms), rooms[0].lower_bound
+    return {
+        "moved": sum(len(room.places) for room in rooms),
+        "excess": excess,
+        "lower_bound": bound,
+        "gap": round((excess - bound) / excess, 4) if excess else 0.0,
+        "assignments_that_fit_nowhere": rooms[-1].left_over,
+    }
+
+
+def _tenant(bench: Bench) -> Tenant:
+    """Return what room for assignments depends on."""
+    return Tenant(
+        existing=Counter(subject.anchor for subject in bench.subjects if subject.state == "active"),
+        today={subject.key: subject.place for subject in bench.subjects},
+        limits=bench.limits,
+        tree=bench.analysis.tenant.tree,
+        weigh=lambda unit: bench.scale.weigh(bench.book.mask(unit.need)),
+        exposure=lambda principal, place: bench.reach.of(place) * bench.groups.people_of(fold(principal)),
+        has_data=lambda unit: bool(bench.book.mask(unit.need) & ~bench.book.index.control),
+    )
+
+
+def read_terms(bench: Bench) -> Terms:
+    """Return what the choice of roles is made by."""
+    held: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for subject in bench.subjects:
+        held[subject.principal_id, subject.place].add(subject.role_definition_id)
+    custom = bench.inputs.role_definitions.filter(pl.col("role_type") == "CustomRole").height
+    return Terms(
+        max_excess=bench.dials.max_excess,
+        weigh=bench.scale.weigh,
+        exposure=lambda unit: bench.reach.of(unit.place) * bench.groups.people_of(fold(unit.principal_id)),
+        held={key: frozenset(roles) for key, roles in held.items()},
+        tree=bench.analysis.tenant.tree,
+        room=RoleRoom(bench.limits, custom, bench.dials.max_custom_roles),
+        weights=bench.dials.weights,
+        foreign=bench.privilege.layers.foreign(),
+    )
+
+
+def demands(drafts: Mapping[Key, Draft], bench: Bench) -> Iterator[Demand]:
+    """Yield what the open drafts need, by assignment and place."""
+    for _, draft in sorted(drafts.items()):
+        if draft.open:
+            yield from demands_of(draft, bench)
+
+
+def demands_of(draft: Draft, bench: Bench) -> Iterator[Demand]:
+    """Yield what an assignment is needed for: what few members of a group do is theirs, what gives privilege apart."""
+    subject = draft.subject
+    state = _state_of(subject)
+    for place, need in sorted(draft.needs.by_scope.items() if draft.needs else ()):
+        own = _singled_out(draft, place, need, bench)
+        common = need.operations
+        for mask in own.values():
+            common &= ~mask
+        shared = replace(need, operations=common)
+        parts = [(subject.principal_id, shared), *((member, Need(mask)) for member, mask in sorted(own.items()))]
+        for principal, part in parts:
+            asked = Demand(subject, place, part, principal, state, subject.condition, subject.end_on)
+            yield from split(asked, draft.profile, bench.privilege)
+
+
+def is_split(draft: Draft, bench: Bench) -> bool:
+    """Return whether any part of what an assignment is needed for is one of a layer."""
+    return any(part.apart in bench.privilege.layers.masks for part in demands_of(draft, bench))
+
+
+def _state_of(subject: Subject) -> AssignmentState:
+    """Return whether what an assignment is needed for is to sleep, but for what is split off."""
+    return "eligible" if subject.state == "eligible" else "active"
+
+
+def _singled_out(draft: Draft, place: str, need: Need, bench: Bench) -> dict[str, int]:
+    """Return the operations that only few members of a group need at a place, by member.
+
+    At the place of the assignment itself the group keeps what is not proved unused by the others. Eligible access of
+    a group stays the group's: what nobody has before it is activated is no standing excess of the others.
+    """
+    if not bench.dials.direct_assignments or draft.profile is None or draft.subject.state == "eligible":
+        return {}
+    spare = need.operations & (draft.profile.unused if place == draft.subject.place else ~0)
+    found = bench.groups.singled.get(draft.subject.key, {}).get(place, {})
+    return {member: mask & spare for member, mask in found.items() if mask & spare}
+
+
+def standing(drafts: Mapping[Key, Draft], bench: Bench) -> Iterator[Standing]:
+    """Yield the assignments that stay and on which a need may rest: those without any condition."""
+    for key, draft in sorted(drafts.items()):
+        subject = draft.subject
+        role = bench.book.roles.get(subject.role_definition_id)
+        rests = (
+            draft.kind == "keep"
+            and subject.condition is None
+            and bench.untouched.get(key) not in ("activated", "ended")
+        )
+        if not rests or role is None or role.is_conditional:
+            continue
+        if subject.state in ("active", "eligible"):
+            yield Standing(
+                subject.role_assignment_id, subject.principal_id, subject.place, role, subject.state, subject.end_on
+            )
+
+
+def _with_choices(
+    drafts: dict[Key, Draft], units: Units, solution: Solution, places: Mapping[Key, Set[str]], bench: Bench
+) -> dict[Key, Draft]:
+    of_subject: dict[Key, list[Unit]] = defaultdict(list)
+    for unit in units.units:
+        for key in unit.subjects:
+            of_subject[key].append(unit)
+    longest = _longest(units, solution)
+    for key, draft in drafts.items():
+        if not draft.open:
+            continue
+        own = of_subject[key]
+        found = {
+            one: longest[_taken_once(one)] for unit in own for one in _placements(unit, draft, solution, drafts, bench)
+        }
+        longer = (unit for one, (end_on, unit) in found.items() if last_of(one.end_on) != end_on)
+        near = [*own, *units.leans_on.get(key, ()), *longer]
+        drafts[key] = with_roles(
+            draft,
+            (one for one, (end_on, _) in found.items() if last_of(one.end_on) == end_on),
+            units.rests_on.get(key, ()),
+            (id_ for unit in near for id_, _ in unit.subjects),
+            len(places[key]),
+            bench.book.roles[draft.subject.role_definition_id],
+            bench.book,
+        )
+    return drafts
+
+
+def _taken_once(one: Placement) -> tuple[object, ...]:
+    """Return what Azure takes once, whenever it ends."""
+    return one.principal_id, role_key(one) or one.choice.role_definition_id, one.place, one.state, one.condition
+
+
+def _longest(units: Units, solution: Solution) -> dict[tuple[object, ...], tuple[str, Unit]]:
+    """Return for each assignment that comes its last end, and the unit that asks for that: shorter ones rest on it."""
+    found: dict[tuple[object, ...], tuple[str, Unit]] = {}
+    for unit in units.units:
+        last = last_of(unit.end_on)
+        for choice in solution.choices[unit]:
+            one = _taken_once(Placement(unit.place, choice, unit.principal_id, unit.state, unit.condition))
+            if one not in found or last > found[one][0]:
+                found[one] = last, unit
+    return found
+
+
+def _placements(
+    unit: Unit, draft: Draft, solution: Solution, drafts: Mapping[Key, Draft], bench: Bench
+) -> Iterator[Placement]:
+    others = 0
+    for key in unit.subjects:
+        if key != draft.subject.key:
+            others |= _needed_at(drafts[key], unit.place, bench)
+    # What several assignments give way to counts for each only as far as that one grants it today.
+    own = bench.book.roles[draft.subject.role_definition_id].granted
+    counted = own & (~others | _needed_at(draft, unit.place, bench))
+    for choice in solution.choices[unit]:
+        own_part = choice.granted & counted
+        yield Placement(
+            unit.place,
+            choice,
+            unit.principal_id,
+            unit.state,
+            unit.condition,
+            unit.end_on,
+            # Mostly it is all of it: then the same object, since a set takes kilobytes.
+            counted=choice.granted if own_part == choice.granted else own_part,
+        )
+
+
+def _needed_at(draft: Draft, place: str, bench: Bench) -> int:
+    need = draft.needs.by_scope.get(place) if draft.needs else None
+    return bench.book.mask(need) if need is not None else 0

@@ -1,0 +1,245 @@
+"""Roles for all units of a plan at once: what grants each need, out of today's grants and inside Azure's limits.
+
+Units become classes (`classes`), classes share the fewest new roles without excess (`sharing`), and where these are too
+many, or weights say that others are better, they are joined at the price of excess (`fewer`). What is proved beside
+what was found comes with the answer (`bounds`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from rightsize.analyze.scoping import ScopeTree
+from rightsize.propose.core.azure_limits import RoleRoom
+from rightsize.propose.core.objective import Weights, rank
+from rightsize.propose.core.role_catalog import Choice, ChoiceKind, KnownRole, RoleBook, write_contents
+from rightsize.propose.needs.grant_requests import Unit
+from rightsize.propose.optimize.role_sharing import set_apart, share
+from rightsize.propose.selection.atoms import Atoms
+from rightsize.propose.selection.bounds import bound_excess
+from rightsize.propose.selection.candidates import Existing, Shelf
+from rightsize.propose.selection.equivalence import Case, CaseReader, NeedClass, form_classes
+from rightsize.propose.selection.fallback import Fallbacks
+from rightsize.propose.selection.merge_roles import Joining
+from rightsize.propose.selection.optimality import Judge, cost_of
+from rightsize.propose.selection.warm_start import Carried, Start, carry, no_answer, start_anew, start_from
+
+ALL_NEEDED = "all_needed"
+"""The word for a unit whose assignments of today grant nothing beyond its need."""
+NOT_WORTH = "not_worth_a_role"
+"""The word for a unit for which a new role costs more, by the weights, than the excess that it would save."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a choice is made by.
+
+    Attributes:
+        max_excess: Operations that an existing role may grant beyond a need without being charged.
+        weigh: The weight of a set of operations.
+        exposure: How many resource groups and people an operation more would reach in a unit.
+        held: (principal, folded place) to the roles that it has there today.
+        tree: Management groups and subscriptions.
+        room: How many new roles there may be.
+        weights: How the four numbers are weighed; None for one after the other.
+        foreign: What no role for a part may grant, by the word for the part.
+    """
+
+    max_excess: int
+    weigh: Callable[[int], int]
+    exposure: Callable[[Unit], int]
+    held: Mapping[tuple[str, str], frozenset[str]]
+    tree: ScopeTree
+    room: RoleRoom
+    weights: Weights | None = None
+    foreign: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Solution:
+    """What was chosen.
+
+    Attributes:
+        choices: The roles for each unit that can be granted.
+        refused: For each other unit the word that says why it cannot.
+        optimum: The four numbers, what is proved of each, and the gap between, as `plan.json` has them.
+        curve: What fewer new roles would cost in excess, likewise, most roles first.
+        carried: Where something was refused, what the choice for the rest begins with.
+    """
+
+    choices: Mapping[Unit, tuple[Choice, ...]]
+    refused: Mapping[Unit, str]
+    optimum: Mapping[str, Any] = field(default_factory=dict)
+    curve: tuple[Mapping[str, Any], ...] = ()
+    carried: Carried | None = None
+
+
+def choose(units: Sequence[Unit], book: RoleBook, terms: Terms, carried: Carried | None = None) -> Solution:
+    """Return the roles for every unit.
+
+    Args:
+        units: The needs.
+        book: The roles.
+        terms: What the choice is made by.
+        carried: What an earlier choice ended with, of which a part was refused.
+    """
+    if carried and not {part for unit in units for part in unit.need.parts} <= set(carried.atoms.parts):
+        # A pattern that a wider one said as well stands by itself once that one is kept.
+        carried = None
+    atoms = carried.atoms if carried else Atoms.of((unit.need for unit in units), book)
+    shelf = Shelf(book, atoms, terms.tree)
+    reader = CaseReader(shelf, terms.max_excess, terms.weigh)
+    classes = form_classes(units, shelf, terms.exposure, terms.held, terms.max_excess, terms.foreign)
+    chooser = _Chooser(
+        [one for one in classes if one.role_definition_id is not None],
+        [reader.read(one) for one in classes if one.role_definition_id is None],
+        book,
+        atoms,
+        terms,
+        Fallbacks(shelf, terms.weigh),
+    )
+    return chooser.choose(carried)
+
+
+@dataclass(slots=True)
+class _Chooser:
+    forced: list[NeedClass]
+    cases: list[Case]
+    book: RoleBook
+    atoms: Atoms
+    terms: Terms
+    fallbacks: Fallbacks
+
+    def choose(self, carried: Carried | None) -> Solution:
+        blocked = [case for case in self.cases if case.blocked]
+        self.cases = [case for case in self.cases if not case.blocked]
+        hopeless = {
+            unit: case.blocked for case in blocked if not self.fallbacks.of(case).roles for unit in case.whole.units
+        }
+        if hopeless:
+            # What is refused is kept, and the rest chosen again: there is no need to choose for it now.
+            return Solution({}, hopeless)
+        if carried:
+            start = start_from(self.cases, carried)
+            state, refusal = self._fewer(start), carried.refusal
+        else:
+            start = start_anew(self.cases, share, self.atoms)
+            state, refusal = self._best(start)
+        choices, refused = self._write(state, blocked, refusal)
+        if refused:
+            # Only what had to do with fewer roles begins with them again.
+            return Solution(
+                choices, refused, carried=carry(self.cases, state, self.atoms, refusal) if refusal else None
+            )
+        point = state.points[-1]
+        # Steps come in a fixed order, so the curve goes on where the choice stands.
+        state.reduce_to(0)
+        judge = Judge(
+            self.cases,
+            blocked,
+            sum(len(one.units) for one in self.forced),
+            bound_excess(self.cases, self.atoms, self.terms.weigh, self.fallbacks),
+            start.fewest,
+            self.fallbacks,
+        )
+        return Solution(choices, refused, judge.judge(point, self.terms.weights), judge.draw(state.points, point))
+
+    def _best(self, start: Start) -> tuple[Joining, str]:
+        """Return the plan to choose, and why it leaves out new roles: the word and the sentence, empty where not."""
+        room, weights = self.terms.room, self.terms.weights
+        if weights is None:
+            wanted = len(start.contents)
+            return self._fewer(start), room.refusal(wanted) if wanted > room.most else ""
+        starts = [start, start_anew(self.cases, set_apart, self.atoms)]
+        points = [self._joined(one, 0).points for one in starts]
+        ranked = sorted(
+            (rank(cost_of(point), weights), number, point.custom_roles)
+            for number, those in enumerate(points)
+            for point in those
+        )
+        best = ranked[0]
+        chosen = next(one for one in ranked if one[2] <= room.most)
+        if chosen != best:
+            return self._joined(starts[chosen[1]], chosen[2]), room.refusal(best[2])
+        said = (
+            f"{NOT_WORTH}: by --weights a plan with {best[2]:,} new roles counts {best[0][0]:,.0f}, "
+            f"and one with all {len(start.contents):,} counts {weights.weigh(cost_of(points[0][0])):,.0f}"
+        )
+        return self._joined(starts[best[1]], best[2]), said
+
+    def _fewer(self, start: Start) -> Joining:
+        """Return the first plan that the limit allows: one number decides after the other."""
+        state = self._joined(start, self.terms.room.most)
+        if self.terms.weights is None:
+            state.reduce_free()
+        return state
+
+    def _joined(self, start: Start, most: int) -> Joining:
+        """Return the plan with at most so many new roles."""
+        state = Joining(
+            self.cases,
+            [set(new) for new in start.taken],
+            list(start.beside),
+            self.atoms,
+            self.terms.weigh,
+            self.fallbacks,
+            fallen=set(start.fallen),
+        )
+        state.begin(start.contents)
+        state.reduce_to(most)
+        return state
+
+    def _write(
+        self, state: Joining, blocked: Sequence[Case], refusal: str
+    ) -> tuple[dict[Unit, tuple[Choice, ...]], dict[Unit, str]]:
+        """Return the choices and refusals of a plan; `refusal` says why it has no more new roles.
+
+        Raises:
+            InternalError: A class has no answer.
+        """
+        new = {number: tuple(self._new_choices(role.content)) for number, role in state.roles.items()}
+        chosen: list[tuple[NeedClass, tuple[Choice, ...], str]] = [
+            (one, (_existing_choice(self.book.roles[str(one.role_definition_id)], one.ceiling),), "")
+            for one in self.forced
+        ]
+        for number, case in enumerate(self.cases):
+            own = sorted(state.taken[number], key=lambda one: state.roles[one].content)
+            beside = state.roles_beside(number)
+            choices = [*(_as_choice(one) for one in beside), *(c for one in own for c in new[one])]
+            missing = case.atoms
+            for content in (*(state.roles[one].content for one in own), *(one.atoms for one in beside)):
+                missing &= ~content
+            word = "" if choices else refusal if self.fallbacks.of(case).weight else ALL_NEEDED
+            if missing and (choices or not word):
+                raise no_answer(case, missing, self.atoms)
+            chosen.append((case.whole, tuple(choices), word))
+        for case in blocked:
+            roles = self.fallbacks.of(case).roles
+            chosen.append((case.whole, tuple(_as_choice(one) for one in roles), case.blocked))
+        choices_of: dict[Unit, tuple[Choice, ...]] = {}
+        refused: dict[Unit, str] = {}
+        for one, found, word in chosen:
+            for unit in one.units:
+                if found:
+                    choices_of[unit] = found
+                else:
+                    refused[unit] = word
+        return choices_of, refused
+
+    def _new_choices(self, content: int) -> Iterator[Choice]:
+        need = self.atoms.need(content)
+        granted = self.book.mask(need)
+        for written in write_contents(need, self.book.index):
+            yield Choice("custom", "", written, (written.block,), granted)
+
+
+def _existing_choice(role: KnownRole, ceiling: Sequence[str]) -> Choice:
+    own = role.role_definition_id in ceiling
+    kind: ChoiceKind = "own" if own else "builtin" if role.is_builtin else "custom"
+    return Choice(kind, role.role_definition_id, None, role.blocks, role.granted)
+
+
+def _as_choice(one: Existing) -> Choice:
+    return Choice(one.kind, one.role.role_definition_id, None, one.role.blocks, one.role.granted)

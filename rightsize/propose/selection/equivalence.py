@@ -1,0 +1,270 @@
+"""Units that are the same to the choice of roles, as one: what each needs, may be granted, and what exists for it.
+
+Whoever holds it, a need is the same where the same may be granted for it by the same roles; so tens of thousands of
+units are mostly a few hundred classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from rightsize.analyze.scoping import ROOT
+from rightsize.propose.core.bitsets import Once, bits_of
+from rightsize.propose.core.role_catalog import Need
+from rightsize.propose.core.scopes import MANAGEMENT_GROUP
+from rightsize.propose.needs.drafts import inherited_strings
+from rightsize.propose.needs.grant_requests import Unit
+from rightsize.propose.optimize.rows import Row, smallest_cover
+from rightsize.propose.selection.atoms import Atoms
+from rightsize.propose.selection.candidates import Existing, Shelf
+from rightsize.rbac.conditions import targets
+from rightsize.rbac.text import fold
+
+MOST_ROLES = 3
+"""So many roles one unit may take. More would save new roles, and a reviewer would read ten crumbs for one need."""
+
+
+@dataclass(frozen=True, slots=True)
+class NeedClass:
+    """Units that any choice fits alike.
+
+    Attributes:
+        domain: Where a new role for it may be shared: the management group where it is assigned, the root, or the
+            empty string for subscriptions and below.
+        need: What has to be granted.
+        ceiling: The roles of today whose union nothing chosen may exceed.
+        custom: The tenant's own roles that may be assigned and would fit.
+        held: Those of the ceiling that the holder has at this very place, so that taking one means to keep it.
+        condition: The condition that its assignments carry.
+        role_definition_id: The one role that may grant it, where only one may.
+        foreign: The operations that no role for it may grant, whatever today's do.
+        units: The units, sorted.
+        exposure: How many resource groups and people a new operation would reach, summed over the units.
+    """
+
+    domain: str
+    need: Need
+    ceiling: tuple[str, ...]
+    custom: tuple[str, ...]
+    held: tuple[str, ...]
+    condition: str | None
+    role_definition_id: str | None
+    foreign: int = 0
+    units: tuple[Unit, ...] = ()
+    exposure: int = 0
+
+    @property
+    def most_roles(self) -> int:
+        """So many roles it may take: under a condition one, since every one would need something that it decides."""
+        return MOST_ROLES if self.condition is None else 1
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A class and everything that the choice has to know of it.
+
+    Attributes:
+        whole: The class.
+        atoms: What has to be granted.
+        allowed: What a new role for it may have without granting more than is needed.
+        needed: The operations of the need.
+        within: What a new role for it may have at all: today's grant, but for what a new role must not say there.
+        common: The part of `allowed` that comes from patterns, which many classes share.
+        existing: The roles that exist, grant a part of it, and at most so much more as is free; the best first.
+        blocked: The word that says why no new role can grant all of it, or the empty string.
+    """
+
+    whole: NeedClass
+    atoms: int
+    allowed: int
+    needed: int
+    within: int
+    existing: tuple[Existing, ...]
+    blocked: str
+    common: int = 0
+
+    @property
+    def row(self) -> Row:
+        """The same for `share`."""
+        columns = tuple(one.atoms for one in self.existing)
+        return Row(self.atoms, self.allowed, columns, self.whole.most_roles, len(self.whole.units), self.common)
+
+
+def form_classes(
+    units: Iterable[Unit],
+    shelf: Shelf,
+    exposure: Callable[[Unit], int],
+    held: Mapping[tuple[str, str], frozenset[str]],
+    max_excess: int,
+    foreign: Mapping[str, int],
+) -> list[NeedClass]:
+    """Sort units into classes.
+
+    Args:
+        units: The units.
+        shelf: The roles that exist.
+        exposure: How many resource groups and people an operation more would reach.
+        held: (principal, folded place) to the roles that it has there today.
+        max_excess: Operations that an existing role may grant beyond a need.
+        foreign: What no role for a part may grant, by the word for the part.
+    """
+    fitting: dict[tuple[Need, tuple[str, ...]], tuple[str, ...]] = {}
+    grouped: dict[NeedClass, list[Unit]] = {}
+    for unit in units:
+        own = shelf.assignable_at(unit.place)
+        asked = (unit.need, own)
+        if asked not in fitting:
+            fitting[asked] = tuple(_fitting(unit.need, own, shelf, max_excess)) if own else ()
+        here = held.get((unit.principal_id, unit.place), frozenset())
+        alike = NeedClass(
+            domain_of(unit.place),
+            unit.need,
+            unit.ceiling,
+            fitting[asked],
+            tuple(id_ for id_ in unit.ceiling if id_ in here),
+            unit.condition,
+            unit.role_definition_id,
+            foreign.get(unit.apart, 0),
+        )
+        grouped.setdefault(alike, []).append(unit)
+    return [
+        replace(alike, units=tuple(members), exposure=sum(exposure(unit) for unit in members))
+        for alike, members in grouped.items()
+    ]
+
+
+def domain_of(place: str) -> str:
+    """Return where a new role for a folded place may be shared."""
+    return place if place == ROOT or place.startswith(MANAGEMENT_GROUP) else ""
+
+
+def _fitting(need: Need, ids: Sequence[str], shelf: Shelf, max_excess: int) -> Iterable[str]:
+    needed = shelf.book.mask(need)
+    for id_ in ids:
+        role = shelf.book.roles[id_]
+        if role.granted & needed and (role.granted & ~needed).bit_count() <= max_excess:
+            yield id_
+
+
+@dataclass(slots=True)
+class CaseReader:
+    """Works out what the choice has to know of classes.
+
+    Attributes:
+        shelf: The roles that exist.
+        max_excess: Operations that an existing role may grant beyond a need.
+        weigh: The weight of a set of operations.
+    """
+
+    shelf: Shelf
+    max_excess: int
+    weigh: Callable[[int], int]
+    _decided: dict[str, int] = field(default_factory=dict)
+    _sets: Once = field(default_factory=Once)
+    _ceilings: dict[tuple[tuple[str, ...], int], int] = field(default_factory=dict)
+
+    @property
+    def atoms(self) -> Atoms:
+        """The numbering."""
+        return self.shelf.atoms
+
+    def read(self, one: NeedClass) -> Case:
+        """Return a class as a case."""
+        atoms = self._sets[self.atoms.of_need(one.need)]
+        needed = self.atoms.operations(atoms)
+        barred, word = self._barred(one, atoms)
+        existing = self._existing(one, atoms, needed)
+        columns = [role.atoms for role in existing]
+        kept_out = barred | atoms & self.atoms.patterns
+        # A pattern goes into a new role only where roles that exist cannot say it and leave room for the new one.
+        most = one.most_roles
+        suffices = _fit(atoms, columns, most) or _fit(atoms & kept_out, columns, most - 1)
+        if not suffices:
+            kept_out = barred
+            suffices = _fit(atoms & barred, columns, most - 1)
+        return Case(
+            whole=one,
+            atoms=atoms,
+            allowed=self._sets[self.atoms.allowed(one.need) & ~kept_out],
+            needed=self._sets[needed],
+            within=self._within(one.ceiling, barred),
+            existing=existing,
+            blocked="" if suffices else word,
+            common=self._sets[self.atoms.allowed(Need(0, one.need.parts)) & ~kept_out] if one.need.parts else 0,
+        )
+
+    def _within(self, ceiling: tuple[str, ...], barred: int) -> int:
+        """Return what a ceiling grants, but for atoms that are barred."""
+        key = ceiling, barred
+        if key not in self._ceilings:
+            book = self.shelf.book
+            granted = _union(book.roles[id_].granted for id_ in ceiling)
+            doubtful = granted & ~_union(book.roles[id_].certain for id_ in ceiling)
+            whole = self.atoms.of_blocks(granted, doubtful, book.blocks(ceiling))
+            self._ceilings[key] = whole & ~barred
+        return self._ceilings[key]
+
+    def _existing(self, one: NeedClass, atoms: int, needed: int) -> tuple[Existing, ...]:
+        """Return the roles of which no other one grants as much at no more excess, the best first."""
+        ranked = sorted(
+            ((self.weigh(role.spare) if role.spare else 0), role.kind != "own", role.role.role_definition_id, role)
+            for role in self.shelf.fitting(one.ceiling, one.custom, atoms, needed, self.max_excess)
+            if not role.role.granted & one.foreign
+            and (one.condition is None or role.role.granted & self._decided_by(one.condition))
+        )
+        kept: list[tuple[int, int, str]] = []
+        for weight, _, id_, role in sorted(ranked, key=lambda item: -(item[3].atoms & atoms).bit_count()):
+            useful = role.atoms & atoms
+            is_dominated = any(not useful & ~other and price <= weight for price, other, _ in kept)
+            if not is_dominated and self.shelf.is_inside(role, one.ceiling):
+                kept.append((weight, useful, id_))
+        chosen = {id_ for _, _, id_ in kept}
+        return tuple(role for _, _, id_, role in ranked if id_ in chosen)
+
+    def _decided_by(self, condition: str) -> int:
+        """Return the operations that a condition decides: Azure takes it only on roles that have one of them."""
+        if condition not in self._decided:
+            names = enumerate(self.shelf.book.index.names)
+            bits = (bit for bit, (_, name) in names if targets(condition, name))
+            self._decided[condition] = self.shelf.book.index.mask_of_bits(bits)
+        return self._decided[condition]
+
+    def _barred(self, one: NeedClass, atoms: int) -> tuple[int, str]:
+        """Return the atoms that no new role may have there, and the word for it."""
+        if one.domain == ROOT:
+            return -1, "root"
+        unwritable = atoms & self._unwritable(one) | self.atoms.granting(one.foreign)
+        if one.domain:
+            word = "data_at_management_group" if atoms & self.atoms.data else "role_refused"
+            return self.atoms.data | unwritable, word
+        return unwritable, "role_refused"
+
+    def _unwritable(self, one: NeedClass) -> int:
+        """Return the atoms whose strings Azure would refuse."""
+        index = self.shelf.book.index
+        inherited = frozenset().union(*(inherited_strings(self.shelf.book.roles[id_]) for id_ in one.ceiling))
+
+        def refuses(plane: str, text: str) -> bool:
+            if "*" in text:
+                return text.count("*") > 1
+            return not index.lists(plane, text) and (plane, fold(text)) not in inherited
+
+        found = index.mask_of_bits(
+            bit for bit in bits_of(one.need.operations & ~index.listed) if refuses(*index.names[bit])
+        )
+        for part in one.need.parts:
+            if any(refuses(part.plane, text) for text in (*part.patterns, *part.not_patterns)):
+                found |= self.atoms.of_need(Need(0, (part,)))
+        return found
+
+
+def _fit(wanted: int, columns: Sequence[int], most: int) -> bool:
+    return smallest_cover(wanted, columns, [0] * len(columns), most) is not None
+
+
+def _union(masks: Iterable[int]) -> int:
+    whole = 0
+    for mask in masks:
+        whole |= mask
+    return whole

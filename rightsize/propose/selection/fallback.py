@@ -1,0 +1,84 @@
+"""What a class takes where no new role is there for it: the existing role that grants least beyond its need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from rightsize.propose.selection.candidates import Existing, Shelf
+from rightsize.propose.selection.equivalence import Case
+
+
+@dataclass(frozen=True, slots=True)
+class Fallback:
+    """A way without a new role.
+
+    Attributes:
+        roles: The existing roles; empty where today's assignments stay.
+        weight: The weight of what is granted beyond the need, at one place for one person.
+    """
+
+    roles: tuple[Existing, ...]
+    weight: int
+
+
+@dataclass(slots=True)
+class Fallbacks:
+    """Finds fallbacks, each once.
+
+    Attributes:
+        shelf: The roles that exist.
+        weigh: The weight of a set of operations.
+    """
+
+    shelf: Shelf
+    weigh: Callable[[int], int]
+    _found: dict[int, tuple[Case, Fallback]] = field(default_factory=dict)
+
+    def of(self, case: Case) -> Fallback:
+        """Return the existing roles with the least excess: one, or one beside a role that fits; else nothing changes.
+
+        A role that the holder has at this very place is left out: taking it would mean to keep the assignment.
+        """
+        key = id(case)
+        if key not in self._found:
+            # The case itself is held too, so that no later one gets its identity.
+            self._found[key] = case, self._search(case)
+        return self._found[key][1]
+
+    def bound(self, case: Case, atoms: int) -> int:
+        """Return what granting some of these atoms by existing roles costs at least, as the weight of the excess.
+
+        Args:
+            case: The class.
+            atoms: Such as no existing role grants without excess that counts.
+        """
+        found = self.shelf.fitting(case.whole.ceiling, case.whole.custom, atoms, case.needed, None)
+        return min((self.weigh(one.spare) for one in found), default=0)
+
+    def _search(self, case: Case) -> Fallback:
+        whole = case.whole
+        found = []
+        for one in self.shelf.fitting(whole.ceiling, whole.custom, case.atoms, case.needed, None):
+            left = case.atoms & ~one.atoms
+            beside = [other for other in case.existing if not left & ~other.atoms] if left else [None]
+            stays = one.kind == "own" and one.role.role_definition_id in whole.held
+            if beside and not stays and not one.role.granted & whole.foreign:
+                found.append((self.weigh(one.spare), bool(left), one.kind != "own", one.role.role_definition_id, one))
+        for weight, _, _, _, one in sorted(found, key=lambda item: item[:4]):
+            if self.shelf.is_inside(one, whole.ceiling):
+                left = case.atoms & ~one.atoms
+                beside_it = next((other for other in case.existing if not left & ~other.atoms), None) if left else None
+                return Fallback((one,) if beside_it is None else (one, beside_it), weight)
+        granted = 0
+        for id_ in whole.ceiling:
+            granted |= self.shelf.book.roles[id_].granted
+        return Fallback((), self.weigh(granted & ~case.needed))
+
+
+def hard_atoms(case: Case) -> int:
+    """Return the atoms that no existing role grants without excess that counts."""
+    left = case.atoms
+    for one in case.existing:
+        left &= ~one.atoms
+    return left

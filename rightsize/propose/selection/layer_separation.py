@@ -1,0 +1,258 @@
+"""Separation: who would defeat several layers of defence under a plan, whose needs are split for it, and what it costs.
+
+What is counted is what `rightsize layers` counts: one identity and two or more layers in one subscription, without what
+a condition hedges. A plan is made first without the split; whoever violates independence under it is split, and the
+plan made again. What that would keep from being narrowed stays whole.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import polars as pl
+
+from rightsize.analyze.layers import ASSIGNED_SCHEMA, granted_defeats, harmful, identities, today, violations_in
+from rightsize.analyze.tenant import Tenant
+from rightsize.model.plan import Advice
+from rightsize.propose.needs.context import Bench
+from rightsize.propose.needs.drafts import Draft, Key, Placement, keep_reason
+from rightsize.propose.needs.eligibility import WHY_ACTIVE
+from rightsize.propose.needs.layer_parts import GUARDS, LayerParts, layer_masks
+from rightsize.propose.needs.privileged import is_to_sleep, why_active
+from rightsize.propose.selection.assign import demands_of, is_split
+from rightsize.propose.selection.reconcile import role_key
+from rightsize.rbac.text import fold
+
+_GRANTS: dict[str, Any] = {"role": pl.String, "name": pl.String, "plane": pl.String, "conditional": pl.Boolean}
+_LOADABLE = ("unknown_holder", "unknown_members", "no_licence", "policy_unknown")
+"""What might be otherwise if more were loaded."""
+_RELIED = keep_reason("relied_upon")
+
+
+@dataclass(frozen=True, slots=True)
+class Separated:
+    """What the split of a plan by layer comes to.
+
+    Attributes:
+        unsplit: The drafts of the plan without the split.
+        drafts: Those with it.
+        whole: Why an assignment is left whole though its holder violates independence, by its key.
+    """
+
+    unsplit: Mapping[Key, Draft]
+    drafts: Mapping[Key, Draft]
+    whole: Mapping[Key, str] = field(default_factory=dict)
+
+
+def find_parts(drafts: Mapping[Key, Draft], bench: Bench) -> LayerParts:
+    """Return whose needs are split where: of everybody who violates independence under drafts that have roles.
+
+    A group's needs are split where each of those who act through it violates independence, so that nobody has to
+    activate anything for the sake of somebody else.
+    """
+    tenant = bench.analysis.tenant
+    harm = harmful(tenant.operations)
+    found = violations(drafts, bench, harm).filter(pl.col("state") == "active").select("principal_id", "scope")
+    acting = identities(tenant)
+    number = acting.group_by("holder").agg(members=pl.len())
+    all_of = (
+        acting.join(found, on="principal_id")
+        .group_by("holder", "scope")
+        .agg(violating=pl.len())
+        .join(number, on="holder")
+        .filter(pl.col("violating") == pl.col("members"))
+    )
+    pairs = frozenset(all_of.select("holder", "scope").iter_rows())
+    return LayerParts(layer_masks(harm, bench.book.index), pairs, frozenset(), tenant.tree, bench.book)
+
+
+def violations(drafts: Mapping[Key, Draft], bench: Bench, harm: pl.DataFrame) -> pl.DataFrame:
+    """Return the violations of independence under drafts, as the table `layer_violations`."""
+    tenant = bench.analysis.tenant
+    assigned, grants = _assigned(drafts, bench)
+    return violations_in(granted_defeats(assigned, grants, harm, tenant, "proposed"), harm)
+
+
+def _assigned(drafts: Mapping[Key, Draft], bench: Bench) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return what is assigned under drafts, as `layers.ASSIGNED_SCHEMA`, and what the roles grant that defeats layers.
+
+    A new role is called by a number of its own here.
+    """
+    tenant = bench.analysis.tenant
+    gone = [(fold(id_), state) for (id_, state), draft in drafts.items() if draft.kind != "keep"]
+    schema: dict[str, Any] = {"id": pl.String, "state": pl.String}
+    left = tenant.assignments.join(pl.DataFrame(gone, schema=schema, orient="row"), on=["id", "state"], how="anti")
+    numbers: dict[object, str] = {}
+    granted: dict[str, int] = {}
+    rows = []
+    for _, draft in sorted(drafts.items()):
+        for one in draft.placements:
+            role = _called(one, numbers)
+            granted[role] = one.choice.granted
+            rows.append((fold(one.principal_id), one.place, role, one.state, one.condition))
+    placed = pl.DataFrame(rows, schema=ASSIGNED_SCHEMA, orient="row")
+    return pl.concat([today(left), placed]).unique(), pl.concat([tenant.grants, _grants(granted, tenant, bench)])
+
+
+def _called(one: Placement, numbers: dict[object, str]) -> str:
+    key = role_key(one)
+    return one.choice.role_definition_id if key is None else numbers.setdefault(key, f"new {len(numbers)}")
+
+
+def _grants(granted: Mapping[str, int], tenant: Tenant, bench: Bench) -> pl.DataFrame:
+    known = set(tenant.grants["role"])
+    rows = [
+        (role, fold(name), plane, False)
+        for role, operations in granted.items()
+        if role not in known
+        for plane, name in bench.book.index.members(operations)
+    ]
+    return pl.DataFrame(rows, schema=_GRANTS, orient="row").select(tenant.grants.columns)
+
+
+def lost_by(found: Separated) -> dict[Key, str]:
+    """Return the assignments that the split keeps from being changed as they would be without it, with the reason.
+
+    What is relied upon stays for the sake of another, which says nothing against the split.
+    """
+    return {
+        key: draft.reason
+        for key, draft in found.drafts.items()
+        if draft.kind == "keep" and _word(draft) != _word(found.unsplit[key]) and not draft.reason.startswith(_RELIED)
+    }
+
+
+def _word(draft: Draft) -> str:
+    """Return the kind of a draft and the word of its reason: numbers behind the word differ from plan to plan."""
+    return f"{draft.kind} {draft.reason.partition(':')[0]}"
+
+
+def said_of_split(drafts: Mapping[Key, Draft], bench: Bench) -> dict[Key, Draft]:
+    """Return drafts whose reasons say where needs are split."""
+    return {
+        key: replace(draft, reason=f"{draft.reason}; split by layer of defence")
+        if draft.placements and is_split(draft, bench)
+        else draft
+        for key, draft in drafts.items()
+    }
+
+
+def tell(found: Separated, bench: Bench) -> dict[str, Any]:
+    """Return what `plan.json` says of the split: violations before and after, what it costs, and what stays standing.
+
+    `granted`, `unsplit` and `split` count violations, each one identity in one subscription: by what is standing, those
+    of them that have identity control or monitoring among their layers, and those more that need an activation.
+    """
+    tenant = bench.analysis.tenant
+    harm = harmful(tenant.operations)
+    now = violations_in(granted_defeats(today(tenant.assignments), tenant.grants, harm, tenant, "granted"), harm)
+    before, after = violations(found.unsplit, bench, harm), violations(found.drafts, bench, harm)
+    cost_before, cost_after = _cost(found.unsplit), _cost(found.drafts)
+    return {
+        "violations": {
+            word: _counted(frame) for word, frame in (("granted", now), ("unsplit", before), ("split", after))
+        },
+        "cost": {word: cost_after[word] - cost_before[word] for word in cost_before},
+        "assignments_split": sum(bool(one.placements) and is_split(one, bench) for one in found.drafts.values()),
+        "identities": _identities(before, after),
+        "standing": _standing(found, bench),
+        "left_whole": [
+            {"role_assignment_id": id_, "state": state, "because": why}
+            for (id_, state), why in sorted(found.whole.items())
+        ],
+    }
+
+
+def as_measured(told: Mapping[str, Any], frame: pl.DataFrame) -> dict[str, Any]:
+    """Return what is told of the split with the violations that are left once decisions are respected.
+
+    Args:
+        told: As `tell` returns it.
+        frame: Rows of `layer_violations` under the plan as it is written.
+    """
+    return {**told, "violations": {**told["violations"], "split": _counted(frame)}} if told else {}
+
+
+def _counted(frame: pl.DataFrame) -> dict[str, int]:
+    standing = frame.filter(pl.col("state") == "active").select("principal_id", "scope", "layers")
+    guards = [pl.col("layers").list.contains(layer) for layer in GUARDS]
+    waking = frame.filter(pl.col("state") == "eligible").join(standing, on=["principal_id", "scope"], how="anti")
+    return {
+        "standing": standing.height,
+        "standing_with_guards": standing.filter(pl.any_horizontal(guards)).height,
+        "by_activation": waking.height,
+        "identities_standing": standing["principal_id"].n_unique(),
+    }
+
+
+def _cost(drafts: Mapping[Key, Draft]) -> dict[str, int]:
+    """Return how many new roles drafts bring, and how many assignments, standing and eligible."""
+    placed = {
+        (one.principal_id, role_key(one) or one.choice.role_definition_id, one.place, one.state): role_key(one)
+        for draft in drafts.values()
+        for one in draft.placements
+    }
+    states = Counter(state for _, _, _, state in placed)
+    return {
+        "roles": len({key for key in placed.values() if key is not None}),
+        "assignments": states["active"],
+        "eligible_assignments": states["eligible"],
+    }
+
+
+def _identities(before: pl.DataFrame, after: pl.DataFrame) -> list[dict[str, Any]]:
+    """Return who violates independence without the split, and which layers fall to it with the split."""
+    key = ["principal_id", "scope"]
+    layers = {
+        word: frame.filter(pl.col("state") == state).select(*key, pl.col("layers").alias(word))
+        for word, frame, state in (("unsplit", before, "active"), ("standing", after, "active"))
+    }
+    woken = after.filter(pl.col("state") == "eligible").select(*key, by_activation="layers")
+    joined = layers["unsplit"].join(layers["standing"], on=key, how="left").join(woken, on=key, how="left")
+    return joined.with_columns(pl.col("standing", "by_activation").fill_null([])).sort(key).to_dicts()
+
+
+def _standing(found: Separated, bench: Bench) -> list[dict[str, Any]]:
+    """Return the parts of the layers that guard the others which stay standing, with the reason."""
+    rows: dict[tuple[str, str, str, str], set[str]] = defaultdict(set)
+    for draft in found.drafts.values():
+        given = {(fold(one.principal_id), one.place, one.state) for one in draft.placements}
+        for part in demands_of(draft, bench):
+            stands = part.apart in GUARDS and is_to_sleep(part, bench.privilege) and part.state == "active"
+            if stands and (fold(part.principal_id), part.place, "active") in given:
+                word = why_active(part, bench.privilege)
+                scope = bench.spelling.get(part.place, part.place)
+                rows[part.principal_id, scope, part.apart, word].add(draft.subject.role_assignment_id)
+    return [
+        {
+            "principal_id": principal,
+            "scope": scope,
+            "layer": layer,
+            "why_active": word,
+            "meaning": WHY_ACTIVE[word],
+            "role_assignment_ids": sorted(ids),
+        }
+        for (principal, scope, layer, word), ids in sorted(rows.items())
+    ]
+
+
+def advise(told: Mapping[str, Any]) -> Iterator[Advice]:
+    """Yield what only people can do about the parts that stay standing, one advice a holder and reason."""
+    layers: dict[tuple[str, str], set[str]] = defaultdict(set)
+    places: Counter[tuple[str, str]] = Counter()
+    for row in told.get("standing", ()):
+        who = row["principal_id"], row["why_active"]
+        layers[who].add(row["layer"].replace("_", " "))
+        places[who] += 1
+    for (principal, word), found in sorted(layers.items()):
+        what = "give these roles to a second identity"
+        if word in _LOADABLE:
+            what = f"load what is missing and propose again, or {what}"
+        yield Advice(
+            principal,
+            f"what defeats {' and '.join(sorted(found))} has {places[principal, word]} roles of its own that stay "
+            f"standing, since {WHY_ACTIVE[word]}: {what}",
+        )

@@ -1,0 +1,257 @@
+"""Fewer new roles than needs take, at the price of excess: which roles to join, and which to do without.
+
+The start are the fewest roles without excess. Each step takes away one role where that adds least: two roles become
+one that grants both, as far as today's grant of everybody who takes it allows, or everybody who takes a role falls
+back to an existing one. Steps come in a fixed order, so a plan with one role less differs by one step.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from heapq import heapify, heappop, heappush, nsmallest
+from itertools import islice
+
+from rightsize.propose.optimize.biclique_kernel import bits
+from rightsize.propose.selection.atoms import Atoms
+from rightsize.propose.selection.candidates import Existing
+from rightsize.propose.selection.equivalence import Case
+from rightsize.propose.selection.fallback import Fallbacks
+
+_ALL_PAIRS = 300
+"""With more roles than this each is paired only with the most similar ones."""
+_NEAR = 12
+_LOOKED_AT = 200
+"""So many roles that share operations with one are compared with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """What a plan with so many new roles comes to."""
+
+    custom_roles: int
+    excess: int
+    assignments: int
+    change: int
+
+
+@dataclass(slots=True)
+class _Role:
+    domain: str
+    content: int
+    operations: int
+    within: int
+    takers: set[int]
+
+
+@dataclass(slots=True)
+class Joining:
+    """The state of joining, step by step.
+
+    Attributes:
+        cases: The classes.
+        taken: For each class the new roles that it takes, by their number.
+        beside: For each class the positions of the existing roles that it takes.
+        atoms: The numbering.
+        weigh: The weight of a set of operations.
+        fallbacks: What a class takes where no new role is there for it.
+        fallen: The classes that take their fallback.
+        points: What the plans of each number of roles come to, the start first.
+    """
+
+    cases: Sequence[Case]
+    taken: list[set[int]]
+    beside: list[tuple[int, ...]]
+    atoms: Atoms
+    weigh: Callable[[int], int]
+    fallbacks: Fallbacks
+    roles: dict[int, _Role] = field(default_factory=dict)
+    fallen: set[int] = field(default_factory=set)
+    points: list[Point] = field(default_factory=list)
+    _tallies: list[tuple[int, int, int]] = field(default_factory=list)
+    _reached: list[int] = field(default_factory=list)
+    _sums: tuple[int, int, int] = (0, 0, 0)
+    _next: int = 0
+    _granting: dict[int, dict[int, None]] = field(default_factory=lambda: defaultdict(dict))
+    _heap: list[tuple[int, int, int]] = field(default_factory=list)
+
+    def begin(self, contents: Sequence[tuple[str, int]]) -> None:
+        """Take the roles to start from, each with its domain; `taken` names them by their position."""
+        takers: list[set[int]] = [set() for _ in contents]
+        for number, new in enumerate(self.taken):
+            for one in new:
+                takers[one].add(number)
+        for number, (domain, content) in enumerate(contents):
+            self._put(number, self._role(domain, content, takers[number]))
+        self._next = len(contents)
+        self._tallies = [(0, 0, 0)] * len(self.cases)
+        self._reached = [0] * len(self.cases)
+        for number in range(len(self.cases)):
+            self._count(number)
+        self.points.append(self._point())
+        self._heap = [entry for number in self.roles for entry in self._entries(number, lower_only=True)]
+        heapify(self._heap)
+
+    def reduce_to(self, most: int) -> None:
+        """Take away roles until at most so many are left."""
+        while len(self.roles) > most:
+            self._step()
+
+    def reduce_free(self) -> None:
+        """Take away roles as long as that adds no excess."""
+        while self._heap and self._heap[0][0] <= 0:
+            self._step()
+
+    def _step(self) -> None:
+        """Take the cheapest step, or put it back where it has become dearer."""
+        cost, first, second = heappop(self._heap)
+        if first not in self.roles or (second >= 0 and second not in self.roles):
+            return
+        now = self._cost(first, second)
+        if now is None:
+            return
+        if now > cost:
+            heappush(self._heap, (now, first, second))
+        elif second < 0:
+            self._drop(first)
+        else:
+            self._join(first, second)
+
+    def _role(self, domain: str, content: int, takers: set[int]) -> _Role:
+        within = -1
+        for number in takers:
+            within &= self.cases[number].within
+        return _Role(domain, content, self.atoms.operations(content), within, takers)
+
+    def _put(self, number: int, role: _Role) -> None:
+        self.roles[number] = role
+        for atom in bits(role.operations):
+            self._granting[atom][number] = None
+
+    def _take(self, number: int) -> _Role:
+        role = self.roles.pop(number)
+        for atom in bits(role.operations):
+            del self._granting[atom][number]
+        return role
+
+    def _entries(self, number: int, *, lower_only: bool) -> list[tuple[int, int, int]]:
+        found = []
+        for second in (-1, *self._near(number, lower_only=lower_only)):
+            cost = self._cost(number, second)
+            if cost is not None:
+                found.append((cost, number, second))
+        return found
+
+    def _near(self, number: int, *, lower_only: bool) -> Iterable[int]:
+        """Return the roles that a role is paired with, by their number."""
+        own = self.roles[number]
+        is_small = len(self.roles) <= _ALL_PAIRS
+        found: Iterable[int] = self.roles if is_small else self._alike(number)
+        others = [
+            one
+            for one in found
+            if (one < number if lower_only else one != number) and self._may_join(own, self.roles[one])
+        ]
+        if is_small:
+            return others
+        return nsmallest(
+            _NEAR, others, key=lambda one: ((self.roles[one].operations ^ own.operations).bit_count(), one)
+        )
+
+    def _alike(self, number: int) -> list[int]:
+        """Return roles that share operations with a role, those that share the rarest ones."""
+        sharing = (self._granting[atom] for atom in bits(self.roles[number].operations))
+        found: set[int] = set()
+        for members in sorted(sharing, key=len):
+            if found and len(found) + len(members) > _LOOKED_AT:
+                break
+            found.update(islice(members, _LOOKED_AT))
+        return sorted(found)
+
+    def _may_join(self, first: _Role, second: _Role) -> bool:
+        return (
+            first.domain == second.domain and not second.content & ~first.within and not first.content & ~second.within
+        )
+
+    def _cost(self, first: int, second: int) -> int | None:
+        """Return the excess that a step adds: joining two roles, or doing without the first where there is no second.
+
+        None where the two may not be joined.
+        """
+        own = self.roles[first]
+        if second < 0:
+            return sum(
+                self.cases[number].whole.exposure * self.fallbacks.of(self.cases[number]).weight
+                - self._tallies[number][0]
+                for number in own.takers
+            )
+        other = self.roles[second]
+        if not self._may_join(own, other):
+            return None
+        return sum(
+            self.cases[number].whole.exposure * self.weigh(more)
+            for takers, added in ((own.takers - other.takers, other), (other.takers - own.takers, own))
+            for number in takers
+            if (more := added.operations & ~self._reached[number])
+        )
+
+    def _join(self, first: int, second: int) -> None:
+        own, other = self._take(first), self._take(second)
+        joined = self._role(own.domain, own.content | other.content, own.takers | other.takers)
+        number = self._next
+        self._next += 1
+        self._put(number, joined)
+        for taker in joined.takers:
+            self.taken[taker] = self.taken[taker] - {first, second} | {number}
+            self._count(taker)
+        self.points.append(self._point())
+        for entry in self._entries(number, lower_only=False):
+            heappush(self._heap, entry)
+
+    def _drop(self, first: int) -> None:
+        gone = self._take(first)
+        for taker in sorted(gone.takers):
+            for one in self.taken[taker] - {first}:
+                self.roles[one].takers.discard(taker)
+                if self.roles[one].takers:
+                    self.roles[one].within = self._role("", 0, self.roles[one].takers).within
+                else:
+                    self._take(one)
+            self.taken[taker] = set()
+            self.fallen.add(taker)
+            self._count(taker)
+        self.points.append(self._point())
+
+    def roles_beside(self, number: int) -> tuple[Existing, ...]:
+        """Return the existing roles that a class takes."""
+        case = self.cases[number]
+        if number in self.fallen:
+            return self.fallbacks.of(case).roles
+        return tuple(case.existing[one] for one in self.beside[number])
+
+    def _count(self, number: int) -> None:
+        """Bring the sums up to date with what a class takes."""
+        case = self.cases[number]
+        beside, new = self.roles_beside(number), len(self.taken[number])
+        granted = 0
+        for one in self.taken[number]:
+            granted |= self.roles[one].operations
+        beyond = granted & ~case.needed
+        # What is needed and granted: what a role grants beside it is what it adds.
+        self._reached[number] = granted | case.needed if beyond else case.needed
+        excess = case.whole.exposure * self.weigh(beyond) if beyond else 0
+        if number in self.fallen:
+            excess = case.whole.exposure * self.fallbacks.of(case).weight
+        units = len(case.whole.units)
+        now = (excess, units * (len(beside) + new), units * (sum(one.kind != "own" for one in beside) + new))
+        before = self._tallies[number]
+        self._tallies[number] = now
+        self._sums = (
+            self._sums[0] + now[0] - before[0],
+            self._sums[1] + now[1] - before[1],
+            self._sums[2] + now[2] - before[2],
+        )
+
+    def _point(self) -> Point:
+        return Point(len(self.roles), *self._sums)

@@ -1,0 +1,201 @@
+"""Room for assignments: where a subscription or management group would get too many, needs move up the tree.
+
+The narrowest legal place wins as long as Azure's limits allow it. Where they do not, all that a principal needs in a
+resource group, a subscription or a management group may be granted there at once, at or below the scope where it has it
+today: fewer assignments, and excess at all the places where it was not needed. Which principals move is one 0/1
+program over all of them: first as few assignments as possible that fit nowhere, then the least excess.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from rightsize.analyze.scoping import ROOT, ScopeTree
+from rightsize.propose.core.azure_limits import Limits
+from rightsize.propose.core.scopes import anchor_of_place
+from rightsize.propose.needs.drafts import Key
+from rightsize.propose.needs.grant_requests import Demand, Unit, is_at_or_below
+from rightsize.propose.optimize.ilp import Program, Rows, solve
+from rightsize.rbac.text import fold
+
+Slot = tuple[str, str, str | None, str | None, str | None, str]
+"""(folded principal, state, condition, end, forced role, folded place)."""
+
+
+def slot_of(one: Demand | Unit) -> Slot:
+    """Return what tells apart the units that a demand may be part of."""
+    return fold(one.principal_id), one.state, one.condition, one.end_on, one.role_definition_id, one.place
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Everything of one principal below a place, granted at the place."""
+
+    slots: tuple[Slot, ...]
+    place: str
+    excess: int
+    saved: Mapping[str, int]
+    """By subscription or management group how many assignments fewer there are; below zero where there are more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What moves where.
+
+    Attributes:
+        places: The new place of each slot that moves.
+        excess: What that adds.
+        lower_bound: No choice of moves that makes as much room adds less.
+        left_over: How many assignments fit nowhere all the same.
+    """
+
+    places: Mapping[Slot, str] = field(default_factory=dict)
+    excess: int = 0
+    lower_bound: int = 0
+    left_over: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """What room depends on.
+
+    Attributes:
+        existing: By subscription or management group the assignments of today, which stand beside the new ones.
+        today: The folded scope of each assignment of today.
+        limits: What Azure allows.
+        tree: Management groups and subscriptions.
+        weigh: The weight of the operations of a unit.
+        exposure: How many resource groups and people an operation of a principal at a place reaches.
+        has_data: Whether a unit needs a data action, which no new role may grant at a management group.
+    """
+
+    existing: Mapping[str, int]
+    today: Mapping[Key, str]
+    limits: Limits
+    tree: ScopeTree
+    weigh: Callable[[Unit], int]
+    exposure: Callable[[str, str], int]
+    has_data: Callable[[Unit], bool]
+
+
+def make_room(units: Sequence[Unit], made: Mapping[Unit, int], tenant: Tenant) -> Room:
+    """Return the moves that bring every subscription and management group inside its limit, at the least excess.
+
+    Args:
+        units: What is to be granted.
+        made: How many assignments each takes where it is.
+        tenant: What room depends on.
+    """
+    wanted = Counter(dict(tenant.existing))
+    for unit in units:
+        wanted[anchor_of_place(unit.place)] += made.get(unit, 0)
+    over = {
+        anchor: number - room
+        for anchor, number in wanted.items()
+        if anchor != ROOT
+        and number > (room := tenant.limits.room_at(anchor))
+        and number > tenant.existing.get(anchor, 0)
+    }
+    if not over:
+        return Room()
+    moves = [move for move in _moves(units, made, tenant) if any(move.saved.get(anchor, 0) > 0 for anchor in over)]
+    spare = {anchor: tenant.limits.room_at(anchor) - wanted[anchor] for move in moves for anchor in move.saved}
+    program = _Program(moves, over, {anchor: max(0, room) for anchor, room in spare.items() if anchor not in over})
+    return program.solve()
+
+
+def _moves(units: Iterable[Unit], made: Mapping[Unit, int], tenant: Tenant) -> Iterator[Move]:
+    grouped: dict[Slot, list[Unit]] = defaultdict(list)
+    for unit in units:
+        grouped[(*slot_of(unit)[:-1], "")].append(unit)
+    for _, members in sorted(grouped.items(), key=lambda item: repr(item[0])):
+        if len(members) < 2:
+            continue
+        above: dict[str, list[Unit]] = defaultdict(list)
+        for unit in members:
+            for place in _places_above(unit, tenant):
+                above[place].append(unit)
+        for place, below in sorted(above.items()):
+            there = [unit for unit in members if unit.place == place]
+            if len(below) + len(there) < 2:
+                continue
+            yield _move(below, there, place, made, tenant)
+
+
+def _move(below: Sequence[Unit], there: Sequence[Unit], place: str, made: Mapping[Unit, int], tenant: Tenant) -> Move:
+    saved: Counter[str] = Counter()
+    for unit in (*below, *there):
+        saved[anchor_of_place(unit.place)] += made.get(unit, 0)
+    # The roles of the joined need are chosen later; the most that one of its parts takes is what it takes by itself.
+    # What is apart from each other is joined each by itself.
+    most: dict[str, int] = {}
+    for unit in (*below, *there):
+        most[unit.apart] = max(most.get(unit.apart, 0), made.get(unit, 0))
+    saved[anchor_of_place(place)] -= sum(most.values())
+    wider = tenant.exposure(below[0].principal_id, place)
+    excess = sum(tenant.weigh(unit) * max(0, wider - tenant.exposure(unit.principal_id, unit.place)) for unit in below)
+    return Move(tuple(sorted({slot_of(unit) for unit in below}, key=repr)), place, excess, dict(saved))
+
+
+def _places_above(unit: Unit, tenant: Tenant) -> list[str]:
+    """Return the scopes above a unit where everything that it stands for is granted today."""
+    segments = unit.place.split("/")
+    anchor = anchor_of_place(unit.place)
+    found = []
+    if anchor.startswith("/subscriptions/"):
+        found = ["/".join(segments[:length]) for length in (5, 3) if len(segments) > length]
+    if not tenant.has_data(unit):
+        found.extend(sorted(tenant.tree.ancestors_of(anchor) - {ROOT}))
+    scopes = [tenant.today[key] for key in unit.subjects]
+    return [place for place in found if all(is_at_or_below(place, scope, tenant.tree) for scope in scopes)]
+
+
+@dataclass(slots=True)
+class _Program:
+    """Columns: one a move, then one an anchor that is over, for the share of it that fits nowhere."""
+
+    moves: list[Move]
+    over: Mapping[str, int]
+    spare: Mapping[str, int]
+
+    def solve(self) -> Room:
+        width = len(self.moves)
+        anchors = sorted(self.over)
+        lost = array("d", [0.0] * width + [float(self.over[anchor]) for anchor in anchors])
+        first = solve(self._program(lost, None))
+        if first.values is None:
+            return Room(left_over=sum(self.over.values()))
+        unplaced = math.ceil(first.objective - 1e-6)
+        costs = array("d", [float(move.excess) for move in self.moves] + [0.0] * len(anchors))
+        second = solve(self._program(costs, (lost, first.objective)), start=first.values)
+        values = second.values or first.values
+        chosen = [move for move, value in zip(self.moves, values, strict=False) if value > 0.5]
+        places = {slot: move.place for move in chosen for slot in move.slots}
+        excess = sum(move.excess for move in chosen)
+        bound = max(0, math.ceil(second.bound - 1e-6)) if math.isfinite(second.bound) else 0
+        return Room(places, excess, min(bound, excess), unplaced)
+
+    def _program(self, costs: array[float], most: tuple[array[float], float] | None) -> Program:
+        width = len(self.moves)
+        rows = Rows()
+        for position, anchor in enumerate(sorted(self.over)):
+            freed = [(i, float(move.saved[anchor])) for i, move in enumerate(self.moves) if move.saved.get(anchor)]
+            rows.add([*freed, (width + position, float(self.over[anchor]))], float(self.over[anchor]), math.inf)
+        for anchor, room in sorted(self.spare.items()):
+            taken = [(i, -float(move.saved[anchor])) for i, move in enumerate(self.moves) if move.saved.get(anchor)]
+            rows.add(taken, -math.inf, float(room))
+        of_slot: dict[Slot, list[int]] = defaultdict(list)
+        for i, move in enumerate(self.moves):
+            for slot in move.slots:
+                of_slot[slot].append(i)
+        for _, those in sorted(of_slot.items(), key=lambda item: repr(item[0])):
+            if len(those) > 1:
+                rows.add_sum(those, 0.0, 1.0)
+        if most is not None:
+            rows.add([(i, value) for i, value in enumerate(most[0]) if value], 0.0, most[1] + 1e-6)
+        anchors = range(width, width + len(self.over))
+        return rows.program(costs, continuous=anchors)

@@ -1,0 +1,133 @@
+"""What joining roles starts from: new roles without excess, or those that an earlier choice ended with.
+
+Where some needs had to be kept for want of roles, the rest is chosen again, since what is kept grants a part of it.
+That begins with the roles that were chosen: to share anew would ask for more of them than there may be, and keep more
+needs each time.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from rightsize.model.errors import InternalError
+from rightsize.propose.needs.grant_requests import Unit
+from rightsize.propose.optimize.role_sharing import Sharing, UnansweredError
+from rightsize.propose.optimize.rows import Row, smallest_cover
+from rightsize.propose.selection.atoms import Atoms
+from rightsize.propose.selection.equivalence import Case
+from rightsize.propose.selection.merge_roles import Joining
+
+_NAMED = 3
+"""How many operations an error names."""
+
+_Contents = tuple[tuple[str, int], ...]
+
+
+@dataclass(slots=True)
+class Start:
+    """Where joining starts.
+
+    Attributes:
+        contents: The new roles, each with its domain.
+        taken: For each class which of them it takes.
+        beside: For each class the positions of the existing roles that it takes.
+        fallen: The classes that no new role serves.
+        fewest: No choice without excess has fewer new roles, as far as it is proved.
+    """
+
+    contents: list[tuple[str, int]]
+    taken: list[set[int]]
+    beside: list[tuple[int, ...]]
+    fallen: set[int] = field(default_factory=set)
+    fewest: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """What an earlier choice ended with.
+
+    Attributes:
+        atoms: The numbering of what roles grant.
+        taken: By what tells a unit apart the new roles that it took, each with its domain.
+        refusal: Why not every need got a role: the word and the sentence.
+    """
+
+    atoms: Atoms
+    taken: Mapping[tuple[object, ...], _Contents]
+    refusal: str
+
+
+def start_anew(cases: Sequence[Case], method: Callable[[Sequence[Row]], Sharing], atoms: Atoms) -> Start:
+    """Return new roles without excess.
+
+    Raises:
+        InternalError: A class has no answer.
+    """
+    start = Start([], [set() for _ in cases], [() for _ in cases])
+    by_domain: dict[str, list[int]] = defaultdict(list)
+    for number, case in enumerate(cases):
+        by_domain[case.whole.domain].append(number)
+    for domain, members in sorted(by_domain.items()):
+        rows = [cases[number].row for number in members]
+        try:
+            sharing = method(rows)
+        except UnansweredError as error:
+            case = cases[members[rows.index(error.row)]]
+            raise no_answer(case, case.atoms & ~case.allowed or case.atoms, atoms) from error
+        first = len(start.contents)
+        start.contents.extend((domain, content) for content in sharing.roles)
+        start.fewest += sharing.lower_bound
+        for number, cover in zip(members, sharing.covers, strict=True):
+            start.taken[number] = {first + one for one in cover if one >= 0}
+            start.beside[number] = tuple(-1 - one for one in cover if one < 0)
+    return start
+
+
+def start_from(cases: Sequence[Case], carried: Carried) -> Start:
+    """Return the roles that an earlier choice ended with, as far as a class still may take them."""
+    start = Start([], [set() for _ in cases], [() for _ in cases])
+    number_of: dict[tuple[str, int], int] = {}
+    for number, case in enumerate(cases):
+        before = dict.fromkeys(one for unit in case.whole.units for one in carried.taken.get(_slot(unit), ()))
+        own = [one for one in before if not one[1] & ~case.within]
+        columns = [*(one.atoms for one in case.existing), *(content for _, content in own)]
+        cover = smallest_cover(case.atoms, columns, [0] * len(columns), case.whole.most_roles)
+        if cover is None:
+            start.fallen.add(number)
+            continue
+        width = len(case.existing)
+        start.beside[number] = tuple(one for one in cover if one < width)
+        for one in cover:
+            if one >= width:
+                start.taken[number].add(number_of.setdefault(own[one - width], len(number_of)))
+    start.contents.extend(number_of)
+    return start
+
+
+def carry(cases: Sequence[Case], state: Joining, atoms: Atoms, refusal: str) -> Carried:
+    """Return what a choice ended with."""
+    taken = {}
+    for number, case in enumerate(cases):
+        roles = (state.roles[one] for one in state.taken[number])
+        contents = tuple(sorted((role.domain, role.content) for role in roles))
+        taken.update(dict.fromkeys(map(_slot, case.whole.units), contents) if contents else {})
+    return Carried(atoms, taken, refusal)
+
+
+def no_answer(case: Case, missing: int, atoms: Atoms) -> InternalError:
+    """Return the error that names a need which no role answers, by whose it is, where, and what is missing."""
+    unit = case.whole.units[0]
+    need = atoms.need(missing)
+    texts = [text for part in need.parts for text in part.patterns]
+    texts += [name for _, name in atoms.book.index.members(need.operations)]
+    more = f" and {len(texts) - _NAMED:,} more" if len(texts) > _NAMED else ""
+    names = ", ".join(f"`{text}`" for text in texts[:_NAMED])
+    return InternalError(
+        f"no role answers the need of principal `{unit.principal_id}` at `{unit.place}`: {names}{more}"
+    )
+
+
+def _slot(unit: Unit) -> tuple[object, ...]:
+    return unit.principal_id, unit.place, unit.state, unit.condition, unit.end_on, unit.role_definition_id, unit.apart

@@ -1,0 +1,64 @@
+"""The dial `--wildcards`, and what patterns and built-in roles may come to grant without anybody changing a plan."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from rightsize.model.plan import Growth
+from rightsize.propose.core.role_catalog import Blocks, Choice, RoleContent
+from rightsize.propose.needs.context import Bench
+from rightsize.propose.needs.drafts import Draft, Key, Placement
+from rightsize.propose.selection.wildcard_compaction import Compactor
+
+
+def with_wildcards(drafts: Mapping[Key, Draft], bench: Bench) -> dict[Key, Draft]:
+    """Return the drafts with patterns in their new roles, wherever these grant nothing more.
+
+    A role that several drafts share is written once, inside what each of them is granted today; who gets what is
+    settled before, so that no more and no fewer roles come of it.
+    """
+    today: dict[Placement, set[str]] = defaultdict(set)
+    for draft in drafts.values():
+        for placement in draft.placements:
+            if placement.choice.content is not None:
+                today[placement].add(draft.subject.role_definition_id)
+    ceilings: dict[RoleContent, set[tuple[str, ...]]] = defaultdict(set)
+    for placement, roles in today.items():
+        if placement.choice.content is not None:
+            ceilings[placement.choice.content].add(tuple(sorted(roles)))
+    compactor = Compactor(bench.book.index)
+    written = {}
+    for content, role_ids in ceilings.items():
+        blocks: list[Blocks] = [bench.book.blocks(ids) for ids in sorted(role_ids)]
+        written[content] = compactor.compact(content, blocks)
+    return {
+        key: replace(draft, placements=tuple(_rewritten(one, written) for one in draft.placements))
+        for key, draft in drafts.items()
+    }
+
+
+def _rewritten(placement: Placement, written: Mapping[RoleContent, RoleContent]) -> Placement:
+    choice = placement.choice
+    if choice.content is None or written[choice.content] == choice.content:
+        return placement
+    content = written[choice.content]
+    return replace(placement, choice=Choice(choice.kind, "", content, (content.block,), choice.granted))
+
+
+def what_may_grow(placements: Iterable[tuple[str, Choice]], bench: Bench) -> tuple[Growth, ...]:
+    """Return which of the assigned roles may grant more tomorrow, sorted.
+
+    Args:
+        placements: Each role that is assigned, with what it was chosen as.
+        bench: The roles.
+    """
+    found = set()
+    for role_id, choice in placements:
+        known = bench.book.roles.get(role_id)
+        if choice.content is not None and choice.content.wildcards:
+            found.add(Growth(role_id, "patterns"))
+        elif choice.content is None and known is not None and known.is_builtin:
+            found.add(Growth(role_id, "built_in"))
+    return tuple(sorted(found))

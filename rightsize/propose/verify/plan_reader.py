@@ -1,0 +1,299 @@
+"""A plan as it was written, read back: nothing in it is believed before it is what a plan has there.
+
+Whoever verifies a plan did not necessarily write it: a plan folder travels through pull requests and chats.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from rightsize.analyze.window import Window
+from rightsize.model.errors import InputError
+from rightsize.model.nouns import AssignmentState, RoleDefinition
+from rightsize.model.plan import PLAN_FORMAT, PlannedAssignment, ProposalKind
+from rightsize.model.role_forms import hash_of_role, load_json, read_role_definitions
+from rightsize.propose.core.fingerprint import POLICY_NEEDS, WHAT, Readings
+from rightsize.rbac.scopes import parse_scope
+from rightsize.rbac.text import fold
+
+_KINDS: tuple[str, ...] = get_args(ProposalKind)
+_STATES: tuple[str, ...] = get_args(AssignmentState)
+_PARTS = ("graph", "directory")
+_FILE = re.compile(r"roles/[a-z0-9][a-z0-9-]{0,199}\.json")
+_END = re.compile(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])T([01]\d|2[0-3])(:[0-5]\d){2}Z", re.ASCII)
+_AGAIN = "write the plan anew with `rightsize propose`"
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenProposal:
+    """What has to be known of a proposal to prove it. Ids are folded.
+
+    Attributes:
+        id: Its id.
+        kind: Its kind.
+        replaces: Assignments that it speaks of.
+        state: Their state, or None where the proposal does not say it.
+        assignments: What is assigned in their place.
+    """
+
+    id: str
+    kind: str
+    replaces: tuple[str, ...]
+    state: str | None
+    assignments: tuple[PlannedAssignment, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenRole:
+    """A role that the plan introduces: its id, its file, and the hash of what the file has to say."""
+
+    role: str
+    file: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenPart:
+    """What a plan says of a plane beyond Azure RBAC: its window, its proposals, and hashes of what it read."""
+
+    plane: str
+    window: Window
+    proposals: tuple[WrittenProposal, ...]
+    rests_on: Readings
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenPlan:
+    """A plan that has the form of one.
+
+    Attributes:
+        window: Its window, with how long it remembers use from before.
+        proposals: Its proposals for Azure RBAC.
+        roles: The roles that it introduces.
+        rests_on: What it read, as hashes.
+        parts: What it says of other planes.
+    """
+
+    window: Window
+    proposals: tuple[WrittenProposal, ...]
+    roles: tuple[WrittenRole, ...]
+    rests_on: Readings
+    parts: tuple[WrittenPart, ...] = ()
+
+
+def read_plan(text: bytes) -> WrittenPlan:
+    """Read `plan.json`.
+
+    Raises:
+        InputError: It is no JSON, or not a plan of this format; the message names the place.
+    """
+    load_json(text)  # says where the text is no JSON
+    try:
+        document = json.loads(text, object_pairs_hook=_without_repeats)
+    except ValueError as error:
+        raise InputError(f"`plan.json` is not a plan: {error}", hint=_AGAIN) from None
+    plan = _object(document, "plan.json")
+    if plan.get("format_version") != PLAN_FORMAT:
+        raise InputError(f"`plan.json` has another format than {PLAN_FORMAT}", hint=_AGAIN)
+    window = _window(_object(plan.get("generated_from"), "generated_from"), plan)
+    rests_on = _rests_on(plan.get("rests_on"))
+    of_plane: dict[str, list[WrittenProposal]] = {}
+    for index, one in enumerate(_list(plan.get("proposals"), "proposals"), 1):
+        of_plane.setdefault(_plane_of(one), []).append(_proposal(one, index))
+    parts = tuple(
+        _part(plane, of_plane.get(plane, []), plan) for plane in _PARTS if plane in _parts(plan) | of_plane.keys()
+    )
+    proposals = tuple(of_plane.get("", ()))
+    roles = tuple(_role(one, index) for index, one in enumerate(_list(plan.get("roles"), "roles"), 1))
+    every = [one.id for found in of_plane.values() for one in found]
+    for what, ids in (("proposal", every), ("role", [one.role for one in roles])):
+        if len(set(ids)) < len(ids):
+            raise InputError(f"`plan.json` has a {what} twice", hint=_AGAIN)
+    _check_roles_known(proposals, {one.role for one in roles} | set(rests_on["role_definitions"]))
+    return WrittenPlan(window, proposals, roles, rests_on, parts)
+
+
+def read_roles(plan: WrittenPlan, files: Mapping[str, bytes]) -> dict[str, RoleDefinition]:
+    """Return the roles that a plan introduces, from their files.
+
+    Args:
+        plan: The plan.
+        files: What stands in each file, by its name; a file that is not there is missing.
+
+    Raises:
+        InputError: Files are missing, are no role, or say something else than the plan was made with.
+    """
+    missing = [role.file for role in plan.roles if role.file not in files]
+    if missing:
+        raise InputError(f"role files of the plan are missing: {_listed(missing)}", hint=_AGAIN)
+    roles: dict[str, RoleDefinition] = {}
+    altered = []
+    for role in plan.roles:
+        try:
+            found = read_role_definitions(load_json(files[role.file]))
+        except InputError as error:
+            raise InputError(f"`{role.file}` cannot be read: {error.message}", hint=_AGAIN) from None
+        if len(found) != 1 or fold(found[0].role_definition_id) != role.role or hash_of_role(found[0]) != role.content:
+            altered.append(role.file)
+        else:
+            roles[role.role] = found[0]
+    if altered:
+        raise InputError(f"role files say something else than the plan: {_listed(altered)}", hint=_AGAIN)
+    return roles
+
+
+def _plane_of(document: object) -> str:
+    """Return the plane of a proposal where it is one beyond Azure RBAC, else nothing: then RBAC's proof decides."""
+    plane = document.get("plane") if isinstance(document, dict) else None
+    return plane if isinstance(plane, str) and plane in _PARTS else ""
+
+
+def _parts(plan: Mapping[str, Any]) -> dict[str, Any]:
+    return _object(plan.get("planes", {}), "planes")
+
+
+def _part(plane: str, proposals: Sequence[WrittenProposal], plan: Mapping[str, Any]) -> WrittenPart:
+    fields = _object(_parts(plan).get(plane), f"`{plane}` of `planes`")
+    words = _object(fields.get("rests_on"), f"`rests_on` of `{plane}`")
+    rests_on = {
+        word: {id_: _text(found, f"`{word}` of `{plane}`") for id_, found in _object(hashes, f"`{word}`").items()}
+        for word, hashes in words.items()
+    }
+    return WrittenPart(plane, _window(fields, plan), tuple(proposals), rests_on)
+
+
+def _window(fields: Mapping[str, Any], plan: Mapping[str, Any]) -> Window:
+    window = _object(fields.get("window"), "window")
+    first, last = (_day(window.get(name), name) for name in ("first_day", "last_day"))
+    if first > last:
+        raise InputError("a window of `plan.json` ends before it begins", hint=_AGAIN)
+    # A plan that was made before there was this dial remembers nothing.
+    dials = _object(_object(plan.get("generated_from"), "generated_from").get("dials", {}), "dials")
+    forget_days = dials.get("forget_days", 0)
+    if not isinstance(forget_days, int) or isinstance(forget_days, bool) or forget_days < 0:
+        raise InputError("`forget_days` of `plan.json` is not a number of days", hint=_AGAIN)
+    return Window(first, last, forget_days)
+
+
+def _check_roles_known(proposals: Sequence[WrittenProposal], known: set[str]) -> None:
+    for proposal in proposals:
+        for one in proposal.assignments:
+            if one.role not in known:
+                raise InputError(
+                    f"proposal `{proposal.id}` assigns the role `{one.role}`, which the plan neither brings nor read",
+                    hint=_AGAIN,
+                )
+
+
+def _proposal(document: object, index: int) -> WrittenProposal:
+    where = f"proposal {index}"
+    fields = _object(document, where)
+    kind = _text(fields.get("kind"), f"`kind` of {where}")
+    if kind not in _KINDS:
+        raise InputError(f"{where} has the unknown kind `{kind}`", hint=_AGAIN)
+    evidence = fields.get("evidence")
+    state = evidence.get("state") if isinstance(evidence, dict) else None
+    if state is not None and state not in _STATES:
+        raise InputError(f"{where} speaks of the unknown state `{state}`", hint=_AGAIN)
+    replaces = tuple(
+        fold(_text(id_, f"`replaces` of {where}")) for id_ in _list(fields.get("replaces"), f"`replaces` of {where}")
+    )
+    assignments = tuple(
+        _assignment(one, where) for one in _list(fields.get("assignments"), f"`assignments` of {where}")
+    )
+    if not replaces:
+        raise InputError(f"{where} replaces nothing", hint=_AGAIN)
+    if kind in ("keep", "remove", "remove_orphan", "remove_duplicate") and assignments:
+        raise InputError(f"{where} is a `{kind}` and assigns something", hint=_AGAIN)
+    return WrittenProposal(_text(fields.get("id"), f"`id` of {where}"), kind, replaces, state, assignments)
+
+
+def _assignment(document: object, where: str) -> PlannedAssignment:
+    fields = _object(document, f"an assignment of {where}")
+    role, scope, principal, state = (
+        _text(fields.get(name), f"`{name}` of an assignment of {where}")
+        for name in ("role", "scope", "principal_id", "state")
+    )
+    condition = fields.get("condition")
+    if condition is not None:
+        condition = _text(condition, f"`condition` of an assignment of {where}")
+    end_on = fields.get("end_on")
+    if end_on is not None and not _END.fullmatch(_text(end_on, f"`end_on` of an assignment of {where}")):
+        raise InputError(f"an assignment of {where} ends at `{end_on}`, which is no time in UTC", hint=_AGAIN)
+    if state == "active":
+        return PlannedAssignment(parse_scope(scope).key, fold(role), fold(principal), condition, "active", end_on)
+    if state == "eligible":
+        return PlannedAssignment(parse_scope(scope).key, fold(role), fold(principal), condition, "eligible", end_on)
+    raise InputError(f"an assignment of {where} has the state `{state}`", hint=_AGAIN)
+
+
+def _role(document: object, index: int) -> WrittenRole:
+    where = f"role {index}"
+    fields = _object(document, where)
+    file = _text(fields.get("file"), f"`file` of {where}")
+    if not _FILE.fullmatch(file):
+        raise InputError(f"{where} names `{file}`, which is no role file of a plan folder", hint=_AGAIN)
+    return WrittenRole(
+        fold(_text(fields.get("role"), f"`role` of {where}")),
+        file,
+        _text(fields.get("content"), f"`content` of {where}"),
+    )
+
+
+def _rests_on(document: object) -> Readings:
+    if document is None:
+        raise InputError("`plan.json` does not say what it rests on, so nobody can tell if it is stale", hint=_AGAIN)
+    fields = _object(document, "rests_on")
+    read: Readings = {}
+    for word in WHAT:
+        hashes = _object(fields.get(word, {} if word == POLICY_NEEDS else None), f"`{word}` of `rests_on`")
+        read[word] = {fold(id_): _text(found, f"`{word}` of `rests_on`") for id_, found in hashes.items()}
+    return read
+
+
+def _object(value: object, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise InputError(f"{where} is not an object", hint=_AGAIN)
+    return value
+
+
+def _list(value: object, where: str) -> list[Any]:
+    if not isinstance(value, list):
+        raise InputError(f"{where} is not a list", hint=_AGAIN)
+    return value
+
+
+def _text(value: object, where: str) -> str:
+    if not isinstance(value, str) or not value:
+        raise InputError(f"{where} is not a text", hint=_AGAIN)
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise InputError(f"{where} holds half of a character pair, which is no text") from None
+    return value
+
+
+def _day(value: object, name: str) -> dt.date:
+    try:
+        return dt.date.fromisoformat(_text(value, f"`{name}` of the window"))
+    except ValueError:
+        raise InputError(f"`{name}` of the window is not a day", hint=_AGAIN) from None
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse an object that says a thing twice: a reader and a program might each believe another one."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("an object in it has a key twice")
+    return found
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(f"`{name}`" for name in names[:5])
+    return shown + (f" and {len(names) - 5} more" if len(names) > 5 else "")

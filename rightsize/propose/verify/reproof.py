@@ -1,0 +1,223 @@
+"""The proof of a written plan, anew: what takes an assignment's place grants all the use, and nothing that is new.
+
+Only the role files, the planned assignments and the tables of today count. Assignments of one principal may be replaced
+together, and shared, so what a planned assignment is measured by is all that its principal may do today.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.scoping import containing
+from rightsize.analyze.tenant import Tenant
+from rightsize.analyze.text import folded, place_of
+from rightsize.model.nouns import PermissionBlock
+from rightsize.model.plan import PlannedAssignment
+from rightsize.propose.core.expiry import end_text, lasts_as_long
+from rightsize.propose.verify.plan_reader import WrittenPlan, WrittenProposal
+from rightsize.rbac.algebra import contains
+
+Key = tuple[str, str]
+"""(role_assignment_id, state), folded."""
+
+Blocks = tuple[PermissionBlock, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """An assignment of today; ids and `place` are folded."""
+
+    key: Key
+    holder: str
+    role: str
+    place: str
+    condition: str | None
+    end_on: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reproof:
+    """What is proved of one assignment that the plan takes away; `witness` breaks one of the two, or is None."""
+
+    role_assignment_id: str
+    state: str
+    kinds: tuple[str, ...]
+    used_subset: bool
+    granted_superset: bool
+    witness: str | None
+
+
+@dataclass(slots=True)
+class Case:
+    """A plan beside the tenant of today.
+
+    Attributes:
+        plan: The plan.
+        inputs: The tables.
+        tenant: Who is a member of what, and the tree of scopes.
+        roles: Permission blocks by folded id: the roles of the tenant, and those that the plan brings.
+        today: Today's assignments.
+        going: The assignments that the plan takes away, each with the proposals that speak of it.
+    """
+
+    plan: WrittenPlan
+    inputs: Inputs
+    tenant: Tenant
+    roles: Mapping[str, Blocks]
+    today: Mapping[Key, Holding]
+    going: Mapping[Key, Sequence[WrittenProposal]]
+    _beyond: dict[tuple[tuple[str, ...], str], str | None] = field(default_factory=dict)
+
+    def beyond(self, big: Iterable[str], small: str) -> str | None:
+        """Return what a role grants that others do not together, or None."""
+        key = (tuple(sorted(set(big))), small)
+        if key not in self._beyond:
+            known = [self.roles.get(role, ()) for role in key[0]]
+            # One role mostly suffices, and the fewer blocks the quicker the answer.
+            if any(contains(blocks, self.roles.get(small, ())) is None for blocks in known):
+                self._beyond[key] = None
+            else:
+                found = contains([block for blocks in known for block in blocks], self.roles.get(small, ()))
+                self._beyond[key] = None if found is None else f"{found.operation} ({found.plane})"
+        return self._beyond[key]
+
+    def proposals(self) -> list[WrittenProposal]:
+        """Return the proposals that take something away, each once."""
+        return list({one.id: one for proposals in self.going.values() for one in proposals}.values())
+
+
+def read_holdings(inputs: Inputs) -> dict[Key, Holding]:
+    """Return today's assignments, sorted."""
+    rows = inputs.role_assignments.select(
+        folded(pl.col("role_assignment_id")),
+        "state",
+        folded(pl.col("principal_id")),
+        role=folded(pl.col("role_definition_id")),
+        place=place_of(pl.col("scope")),
+        condition=pl.col("condition"),
+        end_on=end_text("end_on"),
+    ).sort("role_assignment_id", "state")
+    return {
+        (id_, state): Holding((id_, state), holder or "", role or "", place or "", condition or None, end_on)
+        for id_, state, holder, role, place, condition, end_on in rows.iter_rows()
+    }
+
+
+def prove_again(case: Case, lost: Mapping[Key, str]) -> list[Reproof]:
+    """Return the proof of each assignment that the plan takes away.
+
+    Args:
+        case: The plan and the tenant.
+        lost: For assignments whose use the plan does not cover, one such use.
+    """
+    added = _more_than_today(case)
+    duplicates = _contained_by_what_stays(case)
+    proofs = []
+    for key, proposals in case.going.items():
+        kinds = tuple(sorted({proposal.kind for proposal in proposals}))
+        new = next((added[proposal.id] for proposal in proposals if proposal.id in added), None)
+        if new is None and "remove_duplicate" in kinds and key in case.today and key not in duplicates:
+            new = "no assignment that the plan leaves grants all of it"
+        proofs.append(Reproof(*key, kinds, key not in lost, new is None, new or lost.get(key)))
+    return proofs
+
+
+def _more_than_today(case: Case) -> dict[str, str]:
+    """Return for proposals that would give somebody what they do not have today, what that is."""
+    planned = [one for proposal in case.proposals() for one in proposal.assignments]
+    principals = sorted({one.principal_id for one in planned})
+    through: dict[str, set[str]] = {principal: {principal} for principal in principals}
+    membership = case.tenant.membership.filter(pl.col("principal_id").is_in(principals))
+    for principal, holder in membership.select("principal_id", "holder").iter_rows():
+        through[principal].add(holder)
+    activated = {id_ for id_, state in case.today if state == "activated"}
+    held: dict[str, list[Holding]] = defaultdict(list)
+    for (id_, _), holding in case.today.items():
+        # What an activation grants for some hours is no ground for an assignment that stays.
+        if id_ not in activated:
+            held[holding.holder].append(holding)
+    places = pl.Series("place", [one.scope for one in planned], dtype=pl.String)
+    assigned = pl.Series("assigned", sorted({one.place for many in held.values() for one in many}), dtype=pl.String)
+    within = set(containing(places, assigned, case.tenant.tree).select("place", "assigned").iter_rows())
+    replaced: dict[str, set[str]] = defaultdict(set)
+    for key, proposals in case.going.items():
+        for proposal in proposals:
+            if key in case.today:
+                replaced[proposal.id].add(case.today[key].holder)
+    found: dict[str, str] = {}
+    for proposal in case.proposals():
+        for one in proposal.assignments:
+            if not replaced[proposal.id]:
+                reason: str | None = "the assignment that it replaces is not there"
+            elif not replaced[proposal.id] & through[one.principal_id]:
+                reason = f"{one.principal_id} does not hold the assignment that is replaced"
+            else:
+                own = [holding for holder in sorted(through[one.principal_id]) for holding in held.get(holder, ())]
+                reason = _beyond(case, one, own, within)
+            if reason is not None:
+                found.setdefault(proposal.id, reason)
+    return found
+
+
+def _beyond(case: Case, one: PlannedAssignment, own: Sequence[Holding], within: set[tuple[str, str]]) -> str | None:
+    """Return what a planned assignment would grant that none of its principal's own of today do together, or None."""
+    above = [holding for holding in own if (one.scope, holding.place) in within]
+    if not above:
+        return f"nothing is granted today at {one.scope}"
+    standing = [holding for holding in above if one.state == "eligible" or holding.key[1] == "active"]
+    if not standing:
+        return "eligible access would become active"
+    lasting = [holding for holding in standing if lasts_as_long(holding.end_on, one.end_on)]
+    if not lasting:
+        return "it would last longer than what is granted today"
+    unconditional = [holding for holding in lasting if holding.condition in (None, one.condition)]
+    if not unconditional:
+        return "the condition of what is granted today is lost"
+    beyond = case.beyond([holding.role for holding in unconditional], one.role)
+    return None if beyond is None else f"{beyond} is not granted today"
+
+
+def _contained_by_what_stays(case: Case) -> set[Key]:
+    """Return the assignments that go as duplicates and are contained by one that stays.
+
+    That one is active, permanent, of the same principal or of a group that contains it, at the same or a wider scope,
+    and no more conditional.
+    """
+    going = [
+        case.today[key]
+        for key, proposals in case.going.items()
+        if key in case.today and any(proposal.kind == "remove_duplicate" for proposal in proposals)
+    ]
+    activated = {id_ for id_, state in case.today if state == "activated"}
+    by_holder: dict[str, list[Holding]] = defaultdict(list)
+    for key, holding in case.today.items():
+        if key not in case.going and key[1] == "active" and holding.end_on is None and key[0] not in activated:
+            by_holder[holding.holder].append(holding)
+    through: dict[str, list[str]] = dict(
+        case.tenant.membership.filter(pl.col("principal_id").is_in([small.holder for small in going]))
+        .group_by("principal_id")
+        .agg(pl.col("holder").sort())
+        .iter_rows()
+    )
+    above = containing(
+        pl.Series("place", [small.place for small in going], dtype=pl.String),
+        pl.Series("assigned", sorted({one.place for many in by_holder.values() for one in many}), dtype=pl.String),
+        case.tenant.tree,
+    )
+    reached = set(above.iter_rows())
+    return {
+        small.key
+        for small in going
+        if any(
+            (small.place, big.place) in reached
+            and big.condition in (None, small.condition)
+            and case.beyond([big.role], small.role) is None
+            for holder in through.get(small.holder, [small.holder])
+            for big in by_holder.get(holder, ())
+        )
+    }

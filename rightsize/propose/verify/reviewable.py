@@ -1,0 +1,205 @@
+"""A written plan as a reviewer reads it: every proposal with its evidence, and the reasons of each new role.
+
+`written` reads what has to be known to prove a plan; this reads what has to be known to show one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rightsize.model.errors import InputError
+from rightsize.model.nouns import RoleDefinition
+from rightsize.model.plan import Advice, Growth, Plan, PlannedAssignment, PlannedRole, Proof, Proposal
+from rightsize.propose.verify.plan_reader import WrittenPlan, read_plan, read_roles
+from rightsize.rbac.text import fold
+
+_AGAIN = "write the plan anew with `rightsize propose`"
+_PROPOSAL: Mapping[str, type | tuple[type, ...]] = {
+    "plane": str,
+    "principal_ids": list,
+    "reason": str,
+    "evidence": dict,
+    "proof": dict,
+    "break_probability_30d": (int, float),
+    "excess_before": (int, float),
+    "excess_after": (int, float),
+    "risk_before": (int, float),
+    "risk_after": (int, float),
+}
+_CURVE = ("custom_roles", "excess", "lower_bound", "assignments")
+_VIOLATIONS = ("standing", "standing_with_guards", "by_activation", "identities_standing")
+_COST = ("roles", "assignments", "eligible_assignments")
+_REPLAY = ("allowed", "needs_activation", "denied")
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewablePlan:
+    """A plan folder, read.
+
+    Attributes:
+        written: What has to be known to prove it.
+        document: `plan.json`; whatever a page shows of it is of the right type.
+        roles: The roles that it introduces, by folded id.
+        evidence: Their evidence, by folded id: `actions`, each with `action`, `plane` and `why`.
+    """
+
+    written: WrittenPlan
+    document: Mapping[str, Any]
+    roles: Mapping[str, RoleDefinition]
+    evidence: Mapping[str, Mapping[str, Any]]
+
+
+def read_reviewable(text: bytes, files: Mapping[str, bytes]) -> ReviewablePlan:
+    """Read a plan with its role files and their evidence.
+
+    Args:
+        text: `plan.json`.
+        files: What stands in each file of the plan folder, by its name.
+
+    Raises:
+        InputError: It is not a plan, or files are missing, altered, or not what they should be.
+    """
+    written = read_plan(text)
+    roles = read_roles(written, files)
+    document: dict[str, Any] = json.loads(text)
+    for index, one in enumerate(document["proposals"], 1):
+        _check_proposal(one, f"proposal {index}")
+    _check_whole(document)
+    evidence = {}
+    for role in written.roles:
+        evidence[fold(role.role)] = _read_evidence(evidence_files(role.file), files)
+    return ReviewablePlan(written, document, roles, evidence)
+
+
+def plan_of(read: ReviewablePlan) -> Plan:
+    """Return a plan that was read as the plan that was written, without `names` and `verdicts`: no file has them."""
+    document = read.document
+    return Plan(
+        generated_from=document["generated_from"],
+        proposals=tuple(_proposal_of(one) for one in document["proposals"]),
+        roles=tuple(
+            PlannedRole(read.roles[fold(role.role)], role.file[len("roles/") : -len(".json")], read.evidence[role.role])
+            for role in read.written.roles
+        ),
+        advice=tuple(Advice(one["subject"], one["text"]) for one in document["advice"]),
+        replay=document["replay"],
+        curve=tuple(document["curve"]),
+        separation=document.get("separation", {}),
+    )
+
+
+def _proposal_of(one: Mapping[str, Any]) -> Proposal:
+    proof = one["proof"]
+    grown = tuple(Growth(found["role"], found["because"]) for found in proof.get("tomorrow", ()))
+    numbers = ("break_probability_30d", "excess_before", "excess_after", "risk_before", "risk_after")
+    return Proposal(
+        id=one["id"],
+        plane=one["plane"],
+        principal_ids=tuple(one["principal_ids"]),
+        kind=one["kind"],
+        replaces=tuple(one["replaces"]),
+        assignments=tuple(PlannedAssignment(**place) for place in one["assignments"]),
+        reason=one["reason"],
+        evidence=one["evidence"],
+        proof=Proof(proof["used_subset"], proof["granted_superset"], proof.get("witness"), grown),
+        **{name: float(one[name]) for name in numbers},
+    )
+
+
+def evidence_files(role_file: str) -> tuple[str, str]:
+    """Return the names that the file with a role's evidence may have: the one that is written, and the former one."""
+    slug = role_file.removeprefix("roles/").removesuffix(".json")
+    return f"evidence/{slug}.json", f"roles/{slug}.evidence.json"
+
+
+def _check_proposal(one: Mapping[str, Any], where: str) -> None:
+    for name, kind in _PROPOSAL.items():
+        if not isinstance(one.get(name), kind) or isinstance(one[name], bool):
+            raise InputError(f"{where} of `plan.json` has no `{name}` as a plan has it", hint=_AGAIN)
+    evidence, proof = one["evidence"], one["proof"]
+    is_named = all(isinstance(evidence.get(name), str) for name in ("role", "scope"))
+    counts = [evidence.get(name, {}) for name in ("removed", "kept_unseen")]
+    counted = all(isinstance(found, dict) and all(isinstance(n, int) for n in found.values()) for found in counts)
+    grown = proof.get("tomorrow", [])
+    proved = isinstance(proof.get("used_subset"), bool) and isinstance(proof.get("granted_superset"), bool)
+    grows = isinstance(grown, list) and all(
+        isinstance(n, dict) and all(isinstance(n.get(name), str) for name in ("role", "because")) for n in grown
+    )
+    people = one["principal_ids"] and all(isinstance(name, str) for name in one["principal_ids"])
+    if not (is_named and counted and proved and grows and people):
+        raise InputError(f"{where} of `plan.json` has no evidence and proof as a plan has them", hint=_AGAIN)
+
+
+def _check_whole(document: Mapping[str, Any]) -> None:
+    curve, advice, replay = document.get("curve"), document.get("advice"), document.get("replay")
+    fine = (
+        isinstance(curve, list)
+        and all(isinstance(point, dict) and all(_is_number(point.get(name)) for name in _CURVE) for point in curve)
+        and isinstance(advice, list)
+        and all(isinstance(one, dict) and isinstance(one.get("text"), str) for one in advice)
+        and all(isinstance(one.get("subject"), str) for one in advice)
+        and isinstance(replay, dict)
+        and all(_is_number(replay.get(name)) for name in _REPLAY)
+        and isinstance(document["generated_from"].get("content_hash"), str)
+    )
+    if not fine:
+        raise InputError("`plan.json` has no curve, advice and replay as a plan has them", hint=_AGAIN)
+    if not _is_separation(document.get("separation", {})):
+        raise InputError("`plan.json` has no separation as a plan has it", hint=_AGAIN)
+
+
+def _is_separation(told: object) -> bool:
+    """Return whether what is said of the split by layers can be shown; a plan without it says nothing."""
+    if told == {}:
+        return True
+    if not isinstance(told, dict):
+        return False
+    counts, cost = told.get("violations"), told.get("cost")
+    lists = {"standing": "meaning", "left_whole": "because"}
+    return (
+        isinstance(counts, dict)
+        and isinstance(cost, dict)
+        and all(_has_numbers(counts.get(word), _VIOLATIONS) for word in ("granted", "unsplit", "split"))
+        and _has_numbers(cost, _COST)
+        and _is_number(told.get("assignments_split"))
+        and all(
+            isinstance(told.get(name), list)
+            and all(isinstance(row, dict) and isinstance(row.get(word), str) for row in told[name])
+            for name, word in lists.items()
+        )
+    )
+
+
+def _has_numbers(found: object, names: Sequence[str]) -> bool:
+    return isinstance(found, dict) and all(_is_number(found.get(name)) for name in names)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _read_evidence(names: Sequence[str], files: Mapping[str, bytes]) -> Mapping[str, Any]:
+    name = next((one for one in names if one in files), None)
+    if name is None:
+        raise InputError(f"the plan folder has no `{names[0]}`", hint=_AGAIN)
+    try:
+        document = json.loads(files[name])
+    except ValueError as error:
+        raise InputError(f"`{name}` is no JSON: {error}", hint=_AGAIN) from None
+    actions = document.get("actions") if isinstance(document, dict) else None
+    if not isinstance(actions, list) or not all(_is_action(one) for one in actions):
+        raise InputError(f"`{name}` is not the evidence of a role", hint=_AGAIN)
+    found: dict[str, Any] = document
+    return found
+
+
+def _is_action(one: object) -> bool:
+    return (
+        isinstance(one, dict)
+        and all(isinstance(one.get(name), str) for name in ("action", "plane", "why"))
+        and _is_number(one.get("events", 0))
+        and isinstance(one.get("meaning", []), list)
+    )

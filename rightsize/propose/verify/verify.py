@@ -1,0 +1,295 @@
+"""A written plan against the tenant of today: is it stale, and does it still hold?
+
+Stale is a plan when an assignment, definition, membership or deny that it read has changed, or when there is a use
+that it does not cover. Nothing of how the plan was made is asked again: its role files, its assignments and the tables
+are all that is looked at.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import dataclass, replace
+
+import polars as pl
+
+from rightsize.analyze.holders import classify_holders
+from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.role_requests import read_role_requests
+from rightsize.analyze.tenant import read_tenant
+from rightsize.analyze.text import folded
+from rightsize.analyze.window import Window
+from rightsize.model.errors import InputError
+from rightsize.model.nouns import RoleDefinition
+from rightsize.propose.core.expiry import AT_ONCE, last_of
+from rightsize.propose.core.fingerprint import POLICY_NEEDS, WHAT, Readings, hash_of_blocks, take_readings
+from rightsize.propose.core.role_catalog import blocks_by_role
+from rightsize.propose.proof.access_evaluator import GRANTS_SCHEMA, Evaluator
+from rightsize.propose.proof.replay import Outcomes, distinct_uses, replay_uses
+from rightsize.propose.verify.plan_reader import WrittenPlan, WrittenProposal
+from rightsize.propose.verify.reproof import Case, Holding, Key, Reproof, prove_again, read_holdings
+from rightsize.rbac.text import fold
+
+_Row = tuple[str, str, str, str, str | None, str]
+"""As `reach.GRANTS_SCHEMA`."""
+
+_SINGULAR = {
+    "role_assignments": "role_assignment",
+    "eligible_assignments": "eligible_assignment",
+    "role_definitions": "role_definition",
+    "group_members": "group_members",
+    "deny_assignments": "deny_assignment",
+    POLICY_NEEDS: "policy_needs",
+}
+_CHANGED = {
+    "role_assignments": "its principal, role, scope, condition or end is not what the plan read",
+    "eligible_assignments": "its principal, role, scope, condition or end is not what the plan read",
+    "role_definitions": "its permissions are not those that the plan read",
+    "group_members": "its members are not those that the plan read",
+    "deny_assignments": "its scope, principals, permissions or condition are not those that the plan read",
+    POLICY_NEEDS: "what the policies of this identity need is not what the plan read",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One thing that makes a plan stale.
+
+    Attributes:
+        what: `role_assignment`, `eligible_assignment`, `role_definition`, `group_members`, `deny_assignment`,
+            `policy_needs`, `principal`, `use`, or `grant` for what is granted on a plane beyond Azure RBAC.
+        id: What it is known by; of a use the principal.
+        change: `changed`, `gone`, `returned` (a principal that was gone), `clashes` (a new role whose id another role
+            has) or `not_covered`.
+        detail: One clause.
+        operation: Of a use.
+        plane: Of a use.
+        scope: Of a use, folded.
+        role_assignment_ids: Of a use, the assignments that allow it today and that the plan takes away.
+    """
+
+    what: str
+    id: str
+    change: str
+    detail: str
+    operation: str | None = None
+    plane: str | None = None
+    scope: str | None = None
+    role_assignment_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """The answer.
+
+    Attributes:
+        changes: What makes the plan stale, all of it.
+        proofs: One for each assignment that the plan takes away.
+        replay: How many distinct uses end in which way.
+        unread: How many assignments and denies there are that the plan does not know of, and leaves alone.
+        window: The days whose use was looked at.
+    """
+
+    changes: tuple[Change, ...]
+    proofs: tuple[Reproof, ...]
+    replay: Mapping[str, int]
+    unread: Mapping[str, int]
+    window: Window
+
+    @property
+    def failed(self) -> tuple[Reproof, ...]:
+        """What would grant more than there is today, or is no duplicate."""
+        return tuple(proof for proof in self.proofs if not proof.granted_superset)
+
+
+def verify(plan: WrittenPlan, new_roles: Mapping[str, RoleDefinition], inputs: Inputs) -> Verification:
+    """Prove a plan against the tables of today.
+
+    Args:
+        plan: The plan.
+        new_roles: The roles that it introduces, by folded id, from their files.
+        inputs: The tables.
+
+    Raises:
+        InputError: The plan contradicts itself.
+    """
+    here = {fold(role): blocks for role, blocks in blocks_by_role(inputs.role_permissions).items()}
+    roles = here | {role: definition.permissions for role, definition in new_roles.items()}
+    today = read_holdings(inputs)
+    case = Case(plan, inputs, read_tenant(inputs), roles, today, _going(plan, today))
+    now = take_readings(inputs, earlier=plan.rests_on)
+    # Use from before what the plan remembers is none of its business; use from after its window is.
+    newest = max([plan.window.last_day, *inputs.usage_days["day"].drop_nulls().unique()])
+    window = replace(plan.window.remembered, last_day=newest)
+    outcomes, through = _replay(case, distinct_uses(inputs, window), window)
+    changes = [
+        *_changed(plan.rests_on, now),
+        *_needed_since(case, now),
+        *_clashing(case, new_roles, hash_of={role: hash_of_blocks(blocks) for role, blocks in here.items()}),
+        *_returned(case),
+        *_uncovered(outcomes.denied, through),
+    ]
+    return Verification(
+        changes=tuple(changes),
+        proofs=tuple(prove_again(case, _lost(outcomes.denied, through))),
+        replay={
+            "allowed": len(outcomes.standing),
+            "denied": len(outcomes.denied),
+            "needs_activation": len(outcomes.waiting),
+        },
+        unread={
+            word: len(set(now[word]) - set(plan.rests_on[word]))
+            for word in ("role_assignments", "eligible_assignments", "deny_assignments")
+        },
+        window=window,
+    )
+
+
+def _going(plan: WrittenPlan, today: Mapping[Key, Holding]) -> dict[Key, list[WrittenProposal]]:
+    """Return the assignments that a plan takes away, with the proposals that speak of each."""
+    spoken: dict[Key, list[WrittenProposal]] = defaultdict(list)
+    for proposal in plan.proposals:
+        for id_ in proposal.replaces:
+            states = (proposal.state,) if proposal.state else ("active", "eligible")
+            found = [state for state in states if (id_, state) in today or id_ in plan.rests_on[_word(state)]]
+            for state in found or states[:1]:
+                spoken[id_, state].append(proposal)
+    going = {}
+    for key, proposals in sorted(spoken.items()):
+        kinds = {proposal.kind for proposal in proposals}
+        if kinds == {"keep"}:
+            continue
+        if "keep" in kinds:
+            raise InputError(f"the plan both keeps and replaces the assignment `{key[0]}`")
+        if key[1] == "activated" or key[0] not in plan.rests_on[_word(key[1])]:
+            raise InputError(f"the plan replaces the assignment `{key[0]}`, and does not say what it read of it")
+        going[key] = proposals
+    return going
+
+
+def _word(state: str) -> str:
+    return "eligible_assignments" if state == "eligible" else "role_assignments"
+
+
+def _changed(read: Readings, now: Readings) -> list[Change]:
+    return [
+        Change(
+            _SINGULAR[word],
+            id_,
+            "changed" if id_ in now[word] else "gone",
+            _CHANGED[word] if id_ in now[word] else "the plan read it, and it is not there any more",
+        )
+        for word in WHAT
+        for id_ in sorted(read[word])
+        if now[word].get(id_) != read[word][id_]
+    ]
+
+
+def _needed_since(case: Case, now: Readings) -> list[Change]:
+    """Name who remediates for a policy now, did not when the plan was made, and loses something."""
+    holders = {case.today[key].holder for key in case.going if key in case.today}
+    fresh = sorted(holders & set(now[POLICY_NEEDS]) - set(case.plan.rests_on[POLICY_NEEDS]))
+    return [Change("policy_needs", one, "changed", _CHANGED[POLICY_NEEDS]) for one in fresh]
+
+
+def _clashing(case: Case, new_roles: Mapping[str, RoleDefinition], hash_of: Mapping[str, str]) -> list[Change]:
+    """Name new roles whose id a role of the tenant has that grants something else."""
+    loaded = set(folded(case.inputs.role_definitions["role_definition_id"]))
+    nothing = hash_of_blocks(())
+    return [
+        Change("role_definition", role, "clashes", "the tenant has a role of this id that grants something else")
+        for role, definition in sorted(new_roles.items())
+        if role in loaded and hash_of.get(role, nothing) != hash_of_blocks(definition.permissions)
+    ]
+
+
+def _orphaned(case: Case) -> set[Key]:
+    """Return the assignments that go because their holder is gone: nobody acts through them."""
+    return {
+        key for key, proposals in case.going.items() if {proposal.kind for proposal in proposals} == {"remove_orphan"}
+    }
+
+
+def _returned(case: Case) -> list[Change]:
+    """Name the holders that the plan takes for gone, where that is proved no longer."""
+    found = classify_holders(case.inputs).filter(pl.col("holder") == "orphan")
+    gone = set(found.select(folded(pl.col("role_assignment_id")), "state").iter_rows())
+    back = {case.today[key].holder for key in _orphaned(case) if key in case.today and key not in gone}
+    return [Change("principal", one, "returned", "nothing proves any more that it is gone") for one in sorted(back)]
+
+
+def _replay(case: Case, uses: pl.DataFrame, window: Window) -> tuple[Outcomes, Mapping[int, tuple[Key, ...]]]:
+    """Return how each use ends, and for those that are refused the assignments that go and allow them today."""
+    orphaned = _orphaned(case)
+    present = [holding for key, holding in case.today.items() if key not in orphaned]
+    ending = _activations_of_going(case)
+    activated = {id_ for id_, state in case.today if state == "activated"}
+    after = [
+        _row(holding, holding.key[1], activated)
+        for holding in present
+        if holding.key not in case.going and holding.key[0] not in ending
+    ]
+    carried = {
+        (proposal.id, case.today[key].condition)
+        for key, proposals in case.going.items()
+        for proposal in proposals
+        if key in case.today
+    }
+    after += [
+        (one.principal_id, one.scope, one.role, one.state, None if is_carried else one.condition, last_of(one.end_on))
+        for proposal in case.proposals()
+        for one in proposal.assignments
+        for is_carried in [(proposal.id, one.condition) in carried]
+    ]
+    evaluator = Evaluator(case.roles, case.tenant.tree, read_role_requests(case.inputs, window))
+    today = _grants(_row(holding, holding.key[1], activated) for holding in present)
+    outcomes = replay_uses(uses, today, _grants(after), evaluator, case.tenant, case.inputs)
+    keys = [holding.key for holding in present if holding.key in case.going]
+    going = _grants(_row(case.today[key], str(number)) for number, key in enumerate(keys))
+    found = evaluator.allowed_through(outcomes.denied, case.tenant.membership, going)
+    through: dict[int, list[Key]] = defaultdict(list)
+    for use, label in found.select("use", "label").unique().sort("use", "label").iter_rows():
+        through[use].append(keys[int(label)])
+    return outcomes, {use: tuple(sorted(named)) for use, named in through.items()}
+
+
+def _activations_of_going(case: Case) -> set[str]:
+    """Return the folded ids of running activations whose eligibility the plan takes away: they end with it."""
+    going = [id_ for id_, state in case.going if state == "eligible"]
+    table = case.inputs.role_assignments.filter(pl.col("state") == "activated")
+    behind = folded(table["eligibility_id"]).is_in(going)
+    return set(folded(table["role_assignment_id"]).filter(behind.fill_null(False)))
+
+
+def _row(holding: Holding, label: str, activated: Set[str] = frozenset()) -> _Row:
+    last = AT_ONCE if holding.key[0] in activated else last_of(holding.end_on)
+    return holding.holder, holding.place, holding.role, label, None, last
+
+
+def _grants(rows: Iterable[_Row]) -> pl.DataFrame:
+    return pl.DataFrame(list(rows), schema=GRANTS_SCHEMA, orient="row")
+
+
+def _uncovered(denied: pl.DataFrame, through: Mapping[int, tuple[Key, ...]]) -> list[Change]:
+    return [
+        Change(
+            "use",
+            row["principal_id"],
+            "not_covered",
+            "today's assignments allow it, and what the plan leaves and makes does not",
+            row["operation"],
+            row["plane"],
+            row["place"],
+            tuple(id_ for id_, _ in through.get(row["use"], ())),
+        )
+        for row in denied.iter_rows(named=True)
+    ]
+
+
+def _lost(denied: pl.DataFrame, through: Mapping[int, tuple[Key, ...]]) -> dict[Key, str]:
+    """Return for each assignment that goes the first use through it that the plan does not cover."""
+    lost: dict[Key, str] = {}
+    for row in denied.iter_rows(named=True):
+        for key in through.get(row["use"], ()):
+            lost.setdefault(key, f"{row['operation']} ({row['plane']}) at {row['place']} was used and is not granted")
+    return lost

@@ -1,0 +1,329 @@
+"""From what a pass finds to changes: each with a name that is always the same, a weight, and one sentence."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+
+from rightsize.analyze.behaviour.judge import weight_of
+from rightsize.analyze.grant_deduplication import REMOVALS, marks_of_events, named, read_consent
+from rightsize.analyze.inputs import schema_of
+from rightsize.analyze.state_snapshot import CONCLUDED, LISTED
+from rightsize.rbac.text import fold
+from rightsize.rules.tables import rows_of
+from rightsize.rules.watched import SEVERITIES, through_privileged_access, watched_operations
+
+Row = Mapping[str, Any]
+
+_ASSIGNMENT = "microsoft.authorization/roleassignments/write"
+_REMOVAL = "microsoft.authorization/roleassignments/delete"
+_WAYS = {"pim": "through PIM", "code": "by code"}
+_UNKNOWN = "somebody unknown"
+_CUT = 160
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What people call principals, roles and places, by folded id; a scope is cut to its last part."""
+
+    principals: Mapping[str, str] = field(default_factory=dict)
+    roles: Mapping[str, str] = field(default_factory=dict)
+    places: Mapping[str, str] = field(default_factory=dict)
+
+    def who(self, principal: str | None) -> str:
+        """Return a principal's name, its id where nothing is known."""
+        return self.principals.get(principal, principal) if principal else _UNKNOWN
+
+    def where(self, scope: str | None) -> str:
+        """Return a short name of a scope; of a role assignment that of the place where it is."""
+        place = (scope or "/").rstrip("/")
+        home, found, _ = place.lower().rpartition("/providers/microsoft.authorization/")
+        place = place[: len(home)] if found else place
+        return self.places.get(fold(place)) or place.rsplit("/", 1)[-1] or "the root"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Who grants by code: ids and names, folded, of principals and applications; empty where nobody said so."""
+
+    automation: frozenset[str] = frozenset()
+
+    def way_of(self, names: Collection[str | None], *, through_pim: bool = False) -> str:
+        """Return how a grant came about: pim, code or outside."""
+        known = {fold(name) for name in names if name}
+        if through_pim or known & {fold(row["app_id"]) for row in rows_of("log_activation_writers")}:
+            return "pim"
+        return "code" if known & self.automation else "outside"
+
+    def said(self, way: str) -> str:
+        """Return it in words."""
+        return _WAYS.get(way) or ("outside PIM and code" if self.automation else "outside PIM")
+
+
+def event_changes(events: pl.DataFrame, strong: Collection[str], origin: Origin, names: Names) -> pl.DataFrame:
+    """Return the changes that events tell, as the table `watch_changes` without numbers.
+
+    Args:
+        events: As `store.watching.watched_events`.
+        strong: Ids of the roles that can assign roles.
+        origin: Who grants by code.
+        names: Names.
+    """
+    return _table(_event_change(row, strong, origin, names) for row in events.to_dicts())
+
+
+def _event_change(row: Row, strong: Collection[str], origin: Origin, names: Names) -> dict[str, Any]:
+    rule = watched_operations()[row["operation"]]
+    actors = (row["actor_id"], row["actor_name"], row["app_id"])
+    kind, severity, what = rule.kind, rule.severity, rule.what
+    if row["request_type"] in REMOVALS:
+        kind, severity, what = "revocation", "low", "ended a role through PIM"
+    actor = names.principals.get(row["actor_id"] or "") or row["actor_name"] or row["actor_id"] or _UNKNOWN
+    said = f"{actor} {what}"
+    role, holder, way = row["role"], row["holder"], ""
+    if role:
+        said += f", {_role_said(role, names)},"
+    if holder:
+        said += f" {'of' if kind == 'revocation' else 'to'} {names.who(holder)}"
+    said += f" at {names.where(row['scope'])}"
+    if kind == "grant":
+        way = origin.way_of(actors, through_pim=through_privileged_access(row["operation"]))
+        said += f", {origin.said(way)}"
+        kind, severity = _weighed(way, severity, role in strong)
+    if row["outcome"] == "started":
+        said += "; how it ended no log says"
+    return _change(
+        kind, (row["event_key"],), said, severity=severity, time=row["time"], day=row["time"].date(), names=names,
+        principal_id=holder, actor_id=row["actor_id"], scope=row["scope"],
+        detail={"operation": row["operation"], "actor": actor, "way": way, "role_definition_id": _role_id(role),
+                "ip": row["ip"], "app_id": row["app_id"]},
+    )  # fmt: skip
+
+
+def _role_id(role: str | None) -> str | None:
+    """Return a role as an id; what a consent grants has none."""
+    return None if read_consent(role) else role
+
+
+def _role_said(role: str, names: Names) -> str:
+    consented = read_consent(role)
+    if consented is None:
+        return names.roles.get(role, role)
+    whom, permissions = consented
+    return f"{_cut(', '.join(permissions))} for {'everybody' if whom == 'allprincipals' else 'one user'}"
+
+
+def _weighed(way: str, severity: str, strong: bool) -> tuple[str, str]:
+    """Return kind and severity of a grant: what comes by the arranged ways weighs less, what can assign roles more."""
+    if severity == "critical":
+        return ("grant" if way == "pim" else "grant_outside"), severity
+    if way in _WAYS:
+        return "grant", "medium" if strong and way == "code" else "low"
+    return "grant_outside", "high" if strong else severity
+
+
+def events_told(events: pl.DataFrame) -> pl.DataFrame:
+    """Return what is known once events were told, as `store.watching.SEEN`: the events, what they gave and took."""
+    day = pl.col("time").dt.date()
+    name = pl.col("scope").str.to_lowercase().str.split("/").list.last()
+    told = [events.select(kind=pl.lit("event"), name=pl.col("event_key"), value=pl.lit(""), day=day)]
+    for kind, operation in (("granted", _ASSIGNMENT), ("revoked", _REMOVAL)):
+        made = events.filter(pl.col("operation") == operation)
+        told.append(made.select(kind=pl.lit(kind), name=name, value=pl.lit(""), day=day))
+    asked = marks_of_events(events).filter(pl.col("asks") != "assignment")
+    told.append(marks_told("asked", asked))
+    return pl.concat(told).unique(["kind", "name"], keep="first", maintain_order=True)
+
+
+def marks_told(kind: str, marks: pl.DataFrame, day: dt.date | None = None) -> pl.DataFrame:
+    """Return marks of `analyze.echoes` as `store.watching.SEEN`."""
+    at = pl.col("time").dt.date() if day is None else pl.coalesce(pl.col("time").dt.date(), pl.lit(day))
+    return marks.select(kind=pl.lit(kind), name=named(marks), value=pl.lit(""), day=at)
+
+
+def standing_changes(
+    now: pl.DataFrame, known: pl.DataFrame, said: pl.DataFrame, as_of: dt.date, origin: Origin, names: Names
+) -> pl.DataFrame:
+    """Return the changes between what stands now and what was known, as the table `watch_changes` without numbers.
+
+    Args:
+        now: What stands, as `analyze.standing.STANDING`.
+        known: What was known, as `store.watching.SEEN`.
+        said: `kind, name` of what listings show and a log has told already.
+        as_of: The day up to which it stands.
+        origin: Who grants by code.
+        names: Names.
+    """
+    key = ["kind", "name"]
+    fresh = now.join(known.select(*key, was="value"), on=key, how="left").filter(
+        pl.col("was").is_null() | (pl.col("was") != pl.col("value"))
+    )
+    fresh = fresh.join(said, on=key, how="anti")
+    gone = known.filter(pl.col("kind").is_in(CONCLUDED)).join(now, on=key, how="anti").sort(key)
+    changes = [_came(row, as_of, origin, names) for row in fresh.sort(key).to_dicts()]
+    changes += [_went(row, as_of, names) for row in gone.to_dicts()]
+    return _table(changes)
+
+
+def _came(row: Row, as_of: dt.date, origin: Origin, names: Names) -> dict[str, Any]:
+    kind, who, where = row["kind"], names.who(row["principal_id"]), names.where(row["scope"])
+    role = names.roles.get(row["role"] or "", row["role"])
+    severity, day, detail = row["severity"], as_of, {"what": row["what"], "role_definition_id": _role_id(row["role"])}
+    mark: tuple[str, ...] = (kind, row["name"], row["value"])
+    if kind in LISTED:
+        way = origin.way_of((row["actor_id"],), through_pim=row["what"] == "eligible")
+        by = f" by {names.who(row['actor_id'])}" if row["actor_id"] else ""
+        said = f"{who} holds {_held(row, role)} at {where}, granted{by}, {origin.said(way)}; a listing shows it"
+        detail["way"] = way
+        kind, severity = _weighed(way, severity, severity == "high")
+        day = row["time"].date() if row["time"] else as_of
+    elif kind == "signal":
+        about = f" about {who}" if row["principal_id"] else ""
+        said = f"{_cut(row['what'])}{about}" + (f" at {where}" if row["scope"] else "")
+        day = row["time"].date() if row["time"] else as_of
+    else:
+        mark = (*mark, as_of.isoformat())
+        said = _concluded(kind, row, who, where, role)
+    return _change(
+        kind, mark, said, severity=severity, time=row["time"], day=day, names=names, principal_id=row["principal_id"],
+        actor_id=row["actor_id"], scope=row["scope"], detail=detail,
+    )  # fmt: skip
+
+
+def _held(row: Row, role: str | None) -> str:
+    return {
+        LISTED[0]: f"{role} ({row['what']})",
+        LISTED[1]: f"the directory role {role} ({row['what']})",
+        LISTED[2]: f"an application permission of {row['what']}",
+    }.get(row["kind"], f"the delegated permissions {_cut(row['what'])}")
+
+
+def _concluded(kind: str, row: Row, who: str, where: str, role: str | None) -> str:
+    layers = (row["what"] or "").replace("_", " ")
+    of_plane = f"the {row['value']} plane of " if row["value"] else ""
+    before = f", before {row['was'].replace('_', ' ')}" if row["was"] else ""
+    return {
+        "unused": f"{who} has used nothing of {of_plane}{role} at {where} in the whole window; "
+        f"a log would have shown {row['what']} of its operations",
+        "escalation": f"{who} {row['what']}, from {where}",
+        "violation": f"{who} alone can defeat {layers} of {where}{before}",
+        "drift": f"the role {role} {row['what']}",
+    }[kind]
+
+
+def _went(row: Row, as_of: dt.date, names: Names) -> dict[str, Any]:
+    first, *rest = row["name"].split("|")
+    said = {
+        "unused": f"the assignment {first} is in use again",
+        "escalation": f"{names.who(first)} has lost a way to more: {rest[0].replace('_', ' ') if rest else ''}"
+        f" from {names.where(rest[1] if len(rest) > 1 else None)}",
+        "violation": f"{names.who(first)} alone can no longer defeat {row['value'].replace('_', ' ')} of "
+        f"{names.where(rest[0] if rest else None)}",
+        "drift": f"the role {names.roles.get(first, first)} is again as it was applied",
+        "signal": f"the signal {first} was dismissed",
+    }[row["kind"]]
+    kind, mark = f"{row['kind']}_gone", (row["name"], as_of.isoformat())
+    who = first if row["kind"] in ("escalation", "violation") else None
+    return _change(kind, mark, said, severity="low", day=as_of, names=names, principal_id=who)
+
+
+def gone_changes(gone: pl.DataFrame, as_of: dt.date, names: Names) -> pl.DataFrame:
+    """Return the changes that tell of grants that listings have no more, and that no log said were removed.
+
+    Args:
+        gone: As `store.listings.gone_grants`.
+        as_of: The day up to which it stands.
+        names: Names.
+    """
+    return _table(_is_gone(row, as_of, names) for row in gone.sort("kind", "name").to_dicts())
+
+
+def _is_gone(row: Row, as_of: dt.date, names: Names) -> dict[str, Any]:
+    role = names.roles.get(row["role"] or "", row["role"])
+    said = f"{names.who(row['principal_id'])} no longer holds {_held(row, role)} at {names.where(row['scope'])}: "
+    said += f"listed last on {row['last_listed_on']:%Y-%m-%d %H:%M}, and no log shows who took it"
+    return _change(
+        "revocation", (row["kind"], row["name"], row["missing_on"].isoformat()), said, severity="low", day=as_of,
+        time=row["missing_on"], names=names, principal_id=row["principal_id"], scope=row["scope"],
+        detail={"role_definition_id": row["role"], "way": "listing"},
+    )  # fmt: skip
+
+
+def behaviour_changes(found: pl.DataFrame, names: Names) -> pl.DataFrame:
+    """Return the changes that tell of behaviour.
+
+    Args:
+        found: As the table `behaviour_findings`.
+        names: Names.
+    """
+    return _table(
+        _change(
+            "behaviour", (row["principal_id"], row["day"].isoformat()), row["sentence"],
+            severity=weight_of(row["score"]), day=row["day"], time=row["first_time"], names=names,
+            principal_id=row["principal_id"],
+            detail={name: row[name] for name in ("score", "kinds", "operations", "days_before", "days_alike")},
+        )
+        for row in found.sort("day", "principal_id").to_dicts()
+    )  # fmt: skip
+
+
+def _change(
+    kind: str,
+    mark: Sequence[str],
+    text: str,
+    *,
+    severity: str,
+    day: dt.date,
+    names: Names,
+    time: dt.datetime | None = None,
+    principal_id: str | None = None,
+    actor_id: str | None = None,
+    scope: str | None = None,
+    detail: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    more = {name: value for name, value in (detail or {}).items() if value}
+    if principal_id:
+        more["principal"] = names.who(principal_id)
+    return {
+        "change_id": hashlib.sha256("\x1f".join([kind, *mark]).encode()).hexdigest()[:16],
+        "kind": kind,
+        "severity": severity,
+        "time": time,
+        "day": day,
+        "principal_id": principal_id,
+        "actor_id": actor_id,
+        "scope": scope,
+        "text": text,
+        "detail": json.dumps(more, ensure_ascii=True, sort_keys=True, separators=(",", ":")),
+    }
+
+
+def note_change(kind: str, mark: Sequence[str], text: str, severity: str, day: dt.date) -> pl.DataFrame:
+    """Return a change that is about the watch itself, as a table of one row."""
+    return _table([_change(kind, mark, text, severity=severity, day=day, names=Names())])
+
+
+def at_least(severity: str, least: str) -> bool:
+    """Return whether a severity is one or worse."""
+    return SEVERITIES.index(severity) >= SEVERITIES.index(least)
+
+
+def _cut(text: str | None) -> str:
+    whole = text or ""
+    return whole if len(whole) <= _CUT else whole[: _CUT - 1] + "…"
+
+
+def no_changes() -> pl.DataFrame:
+    """Return the table of changes without a row and without numbers."""
+    return _table(())
+
+
+def _table(rows: Any) -> pl.DataFrame:
+    schema = schema_of("watch_changes")
+    return pl.DataFrame(list(rows), schema={name: schema[name] for name in schema if name not in ("seq", "pending")})

@@ -1,0 +1,259 @@
+"""One pass of a watch: take in what is new, conclude what changed, write both down, and tell.
+
+What a pass concludes is committed in one step with the mark of how far it has come, and what is to be told stands in
+an outbox until it was. So a pass may be killed anywhere: the next one concludes the same again, or goes on telling.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from rightsize.analyze.inputs import Inputs, schema_of
+from rightsize.analyze.naming import principal_names
+from rightsize.analyze.state_snapshot import CONCLUDED, LISTED, privileged_roles, standing_of
+from rightsize.analyze.text import folded
+from rightsize.analyze.verdicts import analyse
+from rightsize.analyze.window import DEFAULT_DAYS, DEFAULT_FORGET_DAYS, Window, choose_window
+from rightsize.model.errors import UsageError
+from rightsize.model.nouns import RoleDefinition
+from rightsize.rbac.text import fold
+from rightsize.store.connection import Store, open_store
+from rightsize.store.watching import (
+    Pass,
+    Touched,
+    commit_pass,
+    horizon,
+    known_changes,
+    newest_day,
+    read_seen,
+    read_touched,
+    watched_until,
+)
+from rightsize.watch.changes import Names, Origin, no_changes, note_change
+from rightsize.watch.detect import (
+    FAILED,
+    Found,
+    Telling,
+    tell_ahead,
+    tell_behaviour,
+    tell_events,
+    tell_failures,
+    tell_standing,
+)
+from rightsize.watch.drift import drifted_roles, read_applied
+from rightsize.watch.folder import Taken
+from rightsize.workflow.names import read_names
+from rightsize.workflow.planes import judge_planes
+
+SKEW = dt.timedelta(hours=1)
+"""How far the clock of whoever writes a log may be ahead; what is dated later is told, and not believed."""
+CATCH_UP_DAYS = 92
+"""A watch that was away for longer concludes for the last so many days."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a watch looks at.
+
+    Attributes:
+        automation: Who grants by code: ids, UPNs, names or application ids.
+        applied: Folders of plans that were applied.
+        min_window: Days of the window of use.
+        forget_days: How old use from before the window may be to count, in days.
+        sinks: Where changes are to be delivered.
+    """
+
+    automation: tuple[str, ...] = ()
+    applied: tuple[Path, ...] = ()
+    min_window: int = DEFAULT_DAYS
+    forget_days: int = DEFAULT_FORGET_DAYS
+    sinks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Concluded:
+    """What a pass concluded.
+
+    Attributes:
+        is_first: Whether it was the first one: it takes what stands as known, and tells nothing of it.
+        changes: How many changes are new.
+        days: The whole days that were concluded.
+        as_of: Up to which day conclusions speak, exclusive.
+        standing: How many things stand.
+        seconds: What it took of the processor.
+    """
+
+    is_first: bool
+    changes: int
+    days: int
+    as_of: dt.date
+    standing: int
+    seconds: float
+
+
+def conclude(
+    db: Path,
+    question: Question,
+    taken: Taken | None = None,
+    *,
+    now: dt.datetime | None = None,
+    failed: Mapping[str, str] | None = None,
+) -> Concluded:
+    """Compare the store with what the last pass left, and commit what changed, with the mark, in one transaction.
+
+    Args:
+        db: The store.
+        question: What is looked at.
+        taken: What was taken in.
+        now: UTC, without a zone: records that are dated later say nothing of how far the logs have come, and their days
+            wait. Everything is believed for None.
+        failed: The sources that a collection could not read wholly, and why; None where nothing was collected.
+
+    Raises:
+        InputError: There is no store, it is in use, or an applied plan cannot be read.
+        UsageError: Nobody is called as `automation` says.
+    """
+    began = time.process_time()
+    applied = read_applied(question.applied)
+    unread = taken.unread if taken is not None else ()
+    with open_store(db, read_only=False, existing=True) as store:
+        limit = dt.datetime.max if now is None else now + SKEW
+        touched, until = _believed(read_touched(store), limit), watched_until(store)
+        newest, has_logs = newest_day(store, limit)
+        if until is not None and until > limit.date():
+            until = newest
+        is_first = until is None
+        found = Found(read_seen(store, (*LISTED, *CONCLUDED)))
+        for one in unread:
+            day = until or newest
+            text = f"the file {one.path} was not loaded: {one.reason}"
+            found.changes.append(note_change("file_unread", (one.path, *map(str, one.stamp)), text, "medium", day))
+        tell_ahead(store, limit, until or newest, found)
+        failing = tell_failures(store, failed, until or newest, found)
+        days = _days(until, newest, touched, has_logs=has_logs)
+        if touched.days or days or question.automation:
+            _conclude_all(store, question, applied, touched, days, newest, found, is_first=is_first)
+        changes = pl.concat([no_changes(), *found.changes]).unique("change_id", keep="first", maintain_order=True)
+        changes = changes.join(known_changes(store, "record_ahead"), on="change_id", how="anti")
+        told = commit_pass(
+            store,
+            Pass(
+                as_of=days[-1] if days else until or newest,
+                seen=pl.concat([found.seen, failing]),
+                kinds=(*LISTED, *CONCLUDED, FAILED),
+                told=found.told,
+                changes=changes,
+                touched=touched,
+                unread={one.path: one.stamp for one in unread},
+            ),
+            question.sinks,
+        )
+    seconds = time.process_time() - began
+    whole = len([day for day in days if until is None or day > until])
+    return Concluded(is_first, told, whole, days[-1] if days else until or newest, len(found.seen), seconds)
+
+
+def _believed(touched: Touched, limit: dt.datetime) -> Touched:
+    """Return what was touched without days that lie in the future: they stay for the pass of their time."""
+    return Touched(tuple(day for day in touched.days if day <= limit.date()), touched.tables)
+
+
+def _days(until: dt.date | None, newest: dt.date, touched: Touched, *, has_logs: bool) -> list[dt.date]:
+    """Return the days before which conclusions are to be drawn; the last one again where only a listing changed."""
+    if until is None:
+        return [newest]
+    if not has_logs:
+        return [max(until, newest)] if touched.tables else []
+    first = max(until + dt.timedelta(days=1), newest - dt.timedelta(days=CATCH_UP_DAYS))
+    days = [first + dt.timedelta(days=number) for number in range((newest - first).days + 1)]
+    # A listing says how things are now, and speaks from the first of these days on.
+    return days or ([until] if touched.tables else [])
+
+
+def _conclude_all(
+    store: Store,
+    question: Question,
+    applied: dict[str, RoleDefinition],
+    touched: Touched,
+    days: Sequence[dt.date],
+    newest: dt.date,
+    found: Found,
+    *,
+    is_first: bool,
+) -> None:
+    strong = set(privileged_roles(store.table("role_operations"))) if touched.days else set()
+    telling = Telling(store, Origin(_automation(store, question.automation)), _names(store), strong, is_first)
+    last = days[-1] if days else newest
+    tell_events(telling, [day for day in touched.days if day >= horizon(last)], "succeeded", found)
+    ended = {day - dt.timedelta(days=1) for day in days}
+    # The first pass takes all that it finds as told.
+    tell_behaviour(telling, ended | set(touched.days), newest, found)
+    if not days:
+        return
+    yesterday = days[0] - dt.timedelta(days=1)
+    oldest = Window(days[0] - dt.timedelta(days=question.min_window), yesterday, question.forget_days)
+    table_of = _since(store, oldest)
+    inputs = Inputs.read(table_of)
+    for as_of in days:
+        tell_events(telling, [as_of - dt.timedelta(days=1)], "started", found)
+        analysis = analyse(inputs, choose_window(inputs, as_of, question.min_window, question.forget_days))
+        judged = judge_planes(table_of, as_of, question.min_window, question.forget_days)
+        planes = [one.analysis for one in judged]
+        now = standing_of(inputs, analysis, planes, store.table, drifted_roles(applied, inputs))
+        tell_standing(telling, now, as_of, newest, found)
+
+
+def _since(store: Store, window: Window) -> Callable[[str], pl.DataFrame]:
+    """Return a reader of tables that leaves out the days before a window, of use those that no longer count."""
+
+    def read(name: str) -> pl.DataFrame:
+        columns = schema_of(name)
+        if name not in ("usage_days", "graph_usage_days", "sign_ins", "request_access", "coverage"):
+            return store.table(name)
+        first = window.remembered.first_day if name in ("usage_days", "graph_usage_days") else window.first_day
+        chosen = ", ".join(f'"{column}"' for column in columns)
+        return store.frame(f"SELECT {chosen} FROM main.{name} WHERE day >= $first", {"first": first})
+
+    return read
+
+
+def _names(store: Store) -> Names:
+    principals, places = read_names(store)
+    roles = store.frame("""
+        SELECT role_definition_id AS id, role_name AS name FROM main.role_definitions
+        UNION ALL SELECT directory_role_id, role_name FROM main.directory_roles
+        UNION ALL SELECT permission_id, permission FROM main.api_permissions WHERE access = 'application'""")
+    named = roles.drop_nulls().select(folded(pl.col("id")), "name").sort("id", "name").unique("id", keep="first")
+    return Names(principals, dict(named.iter_rows()), places)
+
+
+def _automation(store: Store, given: Sequence[str]) -> frozenset[str]:
+    """Return ids and application ids of whoever is said to grant by code.
+
+    Raises:
+        UsageError: Nothing that is loaded is called so.
+    """
+    if not given:
+        return frozenset()
+    people = store.table("principals")
+    inputs = Inputs.of(principals=people, role_assignments=store.table("role_assignments"))
+    by_name = principal_names(inputs).select("principal_id", known=folded(pl.col("name")))
+    texts = people.select(
+        folded(pl.col("principal_id")),
+        *(folded(pl.col(name)) for name in ("app_id", "user_principal_name", "display_name")),
+    ).join(by_name, on="principal_id", how="left")
+    found: set[str] = set()
+    for one in given:
+        same = texts.filter(
+            pl.any_horizontal((pl.col(column) == fold(one)).fill_null(False) for column in texts.columns)
+        )
+        if same.is_empty():
+            raise UsageError(f"nobody who is loaded is called `{one}`", hint="give an object or application id")
+        found |= {text for row in same.select("principal_id", "app_id").iter_rows() for text in row if text}
+    return frozenset(found)

@@ -1,0 +1,222 @@
+"""Containment by a watch: whoever a strong signal names gets a plan at once; handed on only where a file says so."""
+
+from __future__ import annotations
+
+import datetime as dt
+import tomllib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, get_args
+
+import polars as pl
+
+from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.naming import resolve_principal
+from rightsize.model.errors import InputError, RightsizeError
+from rightsize.model.plan import ProposalKind
+from rightsize.rollout.bundle import Order
+from rightsize.rules.watched import SEVERITIES
+from rightsize.store.connection import open_store
+from rightsize.store.watching import SEEN, Pass, Touched, commit_pass, read_seen, watched_until
+from rightsize.watch.changes import at_least, no_changes, note_change
+from rightsize.workflow.contain import ContainResult, contain_principal, span_told
+from rightsize.workflow.rollout import BUNDLE, plan_rollout
+from rightsize.workflow.text_files import read_bytes
+
+_KIND = "containment"
+_HINT = "docs/containment.md lists what a file of rules may say"
+QUEUE = "queue"
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """When a containment is made, and when it is handed on.
+
+    Attributes:
+        severity: The least severity of a signal that asks for one.
+        hand_on: Whether rollouts are put into the queue at all.
+        principals: Whose; `*` for everybody.
+        kinds: Kinds of proposals; a containment with any other is not handed on.
+        quiet_hours: `HH:MM-HH:MM` in UTC, in which nothing is handed on.
+        emergency_accounts: Emergency access accounts: never contained, and named to the rollout.
+    """
+
+    severity: str = "high"
+    hand_on: bool = False
+    principals: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ("remove", "remove_duplicate", "narrow_scope", "builtin", "custom", "make_eligible")
+    quiet_hours: tuple[str, ...] = ()
+    emergency_accounts: tuple[str, ...] = ()
+
+
+def read_rules(path: Path | None) -> Rules:
+    """Read a file of rules (TOML); without one containments are made for high signals, and none is handed on.
+
+    Raises:
+        InputError: It cannot be read, or says what no rule is.
+    """
+    if path is None:
+        return Rules()
+    try:
+        found = tomllib.loads(read_bytes(path).decode("utf-8"))
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(f"`{path}` is no TOML: {error}") from None
+    known = {one.name: getattr(Rules(), one.name) for one in fields(Rules)}
+    for name, value in found.items():
+        if name not in known or type(value) is not (list if isinstance(known[name], tuple) else type(known[name])):
+            raise InputError(f"`{name}` of `{path}` is no rule, or not of its type", hint=_HINT)
+        if isinstance(value, list) and not all(isinstance(item, str) for item in value):
+            raise InputError(f"`{name}` of `{path}` has something else than text", hint=_HINT)
+    given: dict[str, Any] = {name: tuple(one) if isinstance(one, list) else one for name, one in found.items()}
+    rules = Rules(**given)
+    if rules.severity not in SEVERITIES or set(rules.kinds) - set(get_args(ProposalKind)):
+        raise InputError(f"`severity` or `kinds` of `{path}` is unknown", hint=_HINT)
+    for span in rules.quiet_hours:
+        _span(span)
+    if rules.hand_on and not rules.emergency_accounts:
+        raise InputError(f"`{path}` hands on without naming an emergency access account", hint=_HINT)
+    return rules
+
+
+def _span(text: str) -> tuple[dt.time, dt.time]:
+    first, _, last = text.partition("-")
+    try:
+        return dt.time.fromisoformat(first), dt.time.fromisoformat(last)
+    except ValueError:
+        raise InputError(f"`{text}` are no hours", hint="write them as 22:00-06:00, UTC") from None
+
+
+def is_quiet(rules: Rules, now: dt.datetime) -> bool:
+    """Return whether a time lies in the quiet hours; hours may pass midnight."""
+    at = now.time()
+    return any(
+        first <= at < last if first <= last else at >= first or at < last
+        for first, last in (_span(text) for text in rules.quiet_hours)
+    )
+
+
+def why_not(rules: Rules, principals: Collection[str], result: ContainResult, now: dt.datetime) -> str:
+    """Return why a containment is not handed on, or the empty string.
+
+    Args:
+        rules: The rules.
+        principals: Ids of those whom the rules name.
+        result: The containment.
+        now: UTC.
+    """
+    kinds = {one.kind for one in result.containment.plan.proposals}
+    if not rules.hand_on:
+        return "no rule hands it on"
+    if "*" not in rules.principals and result.principal_id not in principals:
+        return "its principal is not among those of the rules"
+    if kinds - set(rules.kinds):
+        return f"it has changes that are not handed on: {', '.join(sorted(kinds - set(rules.kinds)))}"
+    if not kinds:
+        return "it changes no assignment"
+    return "these are quiet hours" if is_quiet(rules, now) else ""
+
+
+def contain_signalled(
+    db: Path, out: Path, rules: Rules, sinks: Sequence[str], now: dt.datetime, min_window: int
+) -> list[ContainResult]:
+    """Make a containment for whoever a strong signal of the outbox names and that none was made for.
+
+    Args:
+        db: The store.
+        out: A folder; each principal has one in it, and what is handed on stands in `queue`.
+        rules: When.
+        sinks: Where the changes that tell of them are to be delivered.
+        now: UTC.
+        min_window: As for a plan.
+    """
+    waiting, chosen = _waiting(db, rules)
+    made = []
+    for principal, signals in waiting.items():
+        text, result = _contain(db, out, principal, signals, rules, chosen, now, min_window)
+        day = max(one["day"] for one in signals)
+        change = note_change(_KIND, sorted(one["change_id"] for one in signals), text, "high", day)
+        change = change.with_columns(principal_id=pl.lit(principal))
+        told = pl.DataFrame([(_KIND, one["change_id"], "", one["day"]) for one in signals], schema=SEEN, orient="row")
+        with open_store(db, read_only=False) as store:
+            as_of = watched_until(store) or day
+            nothing = Touched((), frozenset())
+            commit_pass(store, Pass(as_of, no_seen(), (), told, pl.concat([no_changes(), change]), nothing, {}), sinks)
+        made += [result] if result is not None else []
+    return made
+
+
+def no_seen() -> pl.DataFrame:
+    """Return nothing that is known."""
+    return pl.DataFrame(schema=SEEN)
+
+
+def _waiting(db: Path, rules: Rules) -> tuple[dict[str, list[dict[str, Any]]], frozenset[str]]:
+    """Return the signals that ask for a containment, by principal, and ids of the principals that the rules name."""
+    with open_store(db, read_only=True) as store:
+        done = set(read_seen(store, (_KIND,))["name"])
+        rows = store.frame(
+            "SELECT change_id, principal_id, severity, time, day FROM watch_changes "
+            "WHERE kind = 'signal' AND principal_id IS NOT NULL ORDER BY seq"
+        ).to_dicts()
+        named = [one for one in rules.principals if one != "*"]
+        inputs = Inputs.read(store.table) if named else None
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        if row["change_id"] not in done and at_least(row["severity"], rules.severity):
+            found.setdefault(row["principal_id"], []).append(row)
+    chosen = frozenset(resolve_principal(inputs, one) for one in named) if inputs is not None else frozenset()
+    return found, chosen
+
+
+def _contain(
+    db: Path,
+    out: Path,
+    principal: str,
+    signals: Sequence[Mapping[str, Any]],
+    rules: Rules,
+    chosen: Collection[str],
+    now: dt.datetime,
+    min_window: int,
+) -> tuple[str, ContainResult | None]:
+    """Return the sentence that tells of a containment, and what it is; None where there can be none."""
+    folder = out / principal
+    try:
+        result = contain_principal(db, principal, folder, emergency=rules.emergency_accounts, min_window=min_window)
+    except RightsizeError as error:
+        return f"{principal} is not contained: {error.message}", None
+    changes = len(result.containment.plan.proposals)
+    text = (
+        f"a containment of {result.name} stands in {folder}: {changes} changes, {len(result.options)} requests for "
+        f"people{_dwell(result, signals, now)}"
+    )
+    reason = why_not(rules, chosen, result, now)
+    if not reason:
+        queue = out / QUEUE / f"{principal}-{signals[0]['change_id']}"
+        if (queue / BUNDLE).exists():
+            # A pass that was cut has put it there, and it may have begun.
+            return f"{text}; handed on to {queue}", result
+        try:
+            # A containment takes access away on purpose, and not for want of use: its window decides nothing.
+            order = Order(accepts_short_window=True)
+            plan_rollout(db, folder, queue, emergency=_ids(db, rules.emergency_accounts), order=order)
+        except RightsizeError as error:
+            reason = error.message
+        else:
+            return f"{text}; handed on to {queue}", result
+    return f"{text}; not handed on: {reason}", result
+
+
+def _ids(db: Path, names: Sequence[str]) -> tuple[str, ...]:
+    with open_store(db, read_only=True) as store:
+        inputs = Inputs.read(store.table)
+    return tuple(resolve_principal(inputs, name) for name in names)
+
+
+def _dwell(result: ContainResult, signals: Sequence[Mapping[str, Any]], now: dt.datetime) -> str:
+    """Return how long it took from the first suspect record, and from the signal, to the plan."""
+    plain = now.astimezone(dt.UTC).replace(tzinfo=None) if now.tzinfo else now
+    marks = [("the first suspect record", result.first_suspect)]
+    marks.append(("the signal", min((one["time"] for one in signals if one["time"]), default=None)))
+    told = [f"{span_told(plain - time)} after {what}" for what, time in marks if time is not None]
+    return f", {' and '.join(told)}" if told else ""

@@ -1,0 +1,79 @@
+"""Drift: custom roles in the tenant that are no longer what an applied plan made them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.state_snapshot import STANDING
+from rightsize.analyze.text import folded
+from rightsize.model.nouns import PermissionBlock, RoleDefinition
+from rightsize.propose.core.fingerprint import hash_of_blocks
+from rightsize.propose.core.role_catalog import blocks_by_role
+from rightsize.propose.verify.plan_reader import read_plan, read_roles
+from rightsize.rbac.algebra import contains
+from rightsize.rbac.text import fold
+from rightsize.workflow.text_files import read_bytes
+
+
+def read_applied(folders: Sequence[Path]) -> dict[str, RoleDefinition]:
+    """Return the roles of applied plans, by folded id; of plans that name the same role the last one counts.
+
+    Args:
+        folders: Plan folders, or folders of rollouts, which have their plan within.
+
+    Raises:
+        InputError: A folder has no plan, or its role files say something else than the plan.
+    """
+    roles: dict[str, RoleDefinition] = {}
+    for given in folders:
+        folder = given / "plan" if (given / "plan" / "plan.json").is_file() else given
+        plan = read_plan(read_bytes(folder / "plan.json"))
+        roles |= read_roles(plan, {role.file: read_bytes(folder / role.file) for role in plan.roles})
+    return roles
+
+
+def drifted_roles(applied: dict[str, RoleDefinition], inputs: Inputs) -> pl.DataFrame:
+    """Return the applied roles that listings show otherwise, as `STANDING`; a role that none shows is left out."""
+    return pl.DataFrame(list(_drifts(applied, inputs)), schema=dict(STANDING))
+
+
+def _drifts(applied: dict[str, RoleDefinition], inputs: Inputs) -> Iterator[dict[str, Any]]:
+    table = inputs.role_definitions.filter(folded(pl.col("role_definition_id")).is_in(list(applied)))
+    if table.is_empty():
+        return
+    strings = inputs.role_permissions.filter(folded(pl.col("role_definition_id")).is_in(list(applied)))
+    blocks = blocks_by_role(strings)
+    for spelt, name, scopes, updated in table.select(
+        "role_definition_id", "role_name", "assignable_scopes", "updated_on"
+    ).sort("role_definition_id").iter_rows():  # fmt: skip
+        role = fold(spelt)
+        ours, theirs = applied[role], tuple(blocks.get(role, ()))
+        told = _difference(ours.permissions, theirs)
+        if {fold(scope) for scope in scopes or ()} != {fold(scope) for scope in ours.assignable_scopes}:
+            told.append("may be assigned elsewhere")
+        if told:
+            yield dict.fromkeys(STANDING) | {
+                "kind": "drift",
+                "name": role,
+                "value": hash_of_blocks(theirs) + " " + " ".join(sorted(fold(scope) for scope in scopes or ())),
+                "severity": "high" if told[0].startswith("grants") else "medium",
+                "time": updated,
+                "role": role,
+                "what": f"({name}) is not as it was applied: it {' and '.join(told)}",
+            }
+
+
+def _difference(ours: Sequence[PermissionBlock], theirs: Sequence[PermissionBlock]) -> list[str]:
+    if hash_of_blocks(ours) == hash_of_blocks(theirs):
+        return []
+    told = []
+    for big, small, what in ((ours, theirs, "grants"), (theirs, ours, "no longer grants")):
+        witness = contains(big, small)
+        if witness is not None:
+            told.append(f"{what} {witness.operation}")
+    return told or ["says the same with other words"]

@@ -1,0 +1,174 @@
+"""A watch: passes one after the other, each from what is new to what was told."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rightsize.azure.throttle import Clock
+from rightsize.model.errors import GateError, RightsizeError, UsageError
+from rightsize.rules.watched import SEVERITIES
+from rightsize.store.connection import open_store
+from rightsize.store.watching import acknowledge, pending_changes, undelivered
+from rightsize.watch.changes import at_least
+from rightsize.watch.conclude import Concluded, Question, conclude
+from rightsize.watch.containment import Rules, contain_signalled
+from rightsize.watch.delivery import (
+    STDOUT,
+    Changes,
+    Delivered,
+    Webhook,
+    file_sink,
+    send_to_webhook,
+    write_to_file,
+)
+from rightsize.watch.folder import Taken, take_new
+
+KINDS = (
+    "grant",
+    "grant_outside",
+    "revocation",
+    "credential",
+    "role_changed",
+    "policy_changed",
+    "unused",
+    "escalation",
+    "violation",
+    "drift",
+    "signal",
+    "behaviour",
+    "containment",
+    "file_unread",
+    "record_ahead",
+    "source_failed",
+)
+"""Kinds of changes that a gate may name; those that end (`unused_gone` and so on) stop nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outlets:
+    """Where changes go.
+
+    Attributes:
+        show: Writes them to stdout.
+        file: A file of JSON lines.
+        webhooks: Webhooks.
+    """
+
+    show: Callable[[Changes], None]
+    file: Path | None = None
+    webhooks: tuple[Webhook, ...] = ()
+
+    @property
+    def sinks(self) -> tuple[str, ...]:
+        """Their names in the outbox."""
+        files = (file_sink(self.file),) if self.file is not None else ()
+        return (STDOUT, *files, *(webhook.sink for webhook in self.webhooks))
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What a pass did.
+
+    Attributes:
+        taken: What was taken in; None where a collection did it.
+        concluded: What changed.
+        told: What stdout got: the changes of this pass, and those of passes that were cut before they told them.
+        delivered: What became of the other outlets.
+        waiting: How many changes each outlet still has to get, also those that are no longer given.
+    """
+
+    taken: Taken | None
+    concluded: Concluded
+    told: list[dict[str, Any]]
+    delivered: tuple[Delivered, ...]
+    waiting: dict[str, int]
+
+
+def run_pass(
+    db: Path,
+    paths: Sequence[Path],
+    question: Question,
+    outlets: Outlets,
+    *,
+    collect: Callable[[], Mapping[str, str]] | None = None,
+    contain: tuple[Path, Rules] | None = None,
+    clock: Clock | None = None,
+) -> Watched:
+    """Take in what is new, conclude, and tell.
+
+    Args:
+        db: The store.
+        paths: Folders that fill up.
+        question: What is looked at.
+        outlets: Where changes go.
+        collect: Collects and loads what is new in the tenant; returns the sources that it could not read wholly, and
+            why.
+        contain: Where containments go of whoever a strong signal names, and when they are made and handed on.
+        clock: Time; the real one for None.
+
+    Raises:
+        InputError: A path or the store cannot be read, or the file of changes not be written.
+        UsageError: Somebody in the question is not known.
+    """
+    clock = clock or Clock()
+    taken = take_new(db, paths) if paths else None
+    failed = collect() if collect is not None else None
+    now = clock.utc().astimezone(dt.UTC).replace(tzinfo=None)
+    concluded = conclude(db, replace(question, sinks=outlets.sinks), taken, now=now, failed=failed)
+    if contain is not None:
+        contain_signalled(db, *contain, outlets.sinks, clock.utc(), question.min_window)
+    with open_store(db, read_only=False) as store:
+        told = pending_changes(store, STDOUT)
+        if told:
+            outlets.show(told)
+            acknowledge(store, STDOUT, [one["seq"] for one in told])
+        delivered = [write_to_file(store, outlets.file)] if outlets.file is not None else []
+        delivered += [send_to_webhook(store, webhook, clock) for webhook in outlets.webhooks]
+        waiting = undelivered(store)
+    return Watched(taken, concluded, told, tuple(delivered), waiting)
+
+
+def passes(one: Callable[[], Watched], every: float, clock: Clock) -> Iterator[Watched | RightsizeError]:
+    """Yield what passes do, one after the other, `every` so many seconds from start to start, until the clock stops.
+
+    What goes wrong in a pass is yielded, and the next one tries again; what makes no sense is raised.
+    """
+    while not clock.is_stopped:
+        began = clock.now()
+        try:
+            yield one()
+        except UsageError:
+            raise
+        except RightsizeError as error:
+            yield error
+        clock.sleep(max(0.0, every - (clock.now() - began)))
+
+
+def check_gate(words: Collection[str]) -> None:
+    """Refuse words that are neither a kind of change nor a severity, before anything is done.
+
+    Raises:
+        UsageError: A word is neither.
+    """
+    for word in words:
+        if word not in (*KINDS, *SEVERITIES):
+            raise UsageError(f"`--fail-on {word}` is no change and no severity",
+                             hint=f"one of {', '.join((*SEVERITIES, *KINDS))}")  # fmt: skip
+
+
+def gate(told: Changes, words: Collection[str]) -> GateError | None:
+    """Return the refusal where a change is of a kind that `words` name, or as severe as one says, or worse."""
+    levels = [word for word in words if word in SEVERITIES]
+    hits = [
+        one for one in told
+        if one["kind"] in words
+        or (not one["kind"].endswith("_gone") and any(at_least(one["severity"], level) for level in levels))
+    ]  # fmt: skip
+    if not hits:
+        return None
+    kinds = sorted({one["kind"] for one in hits})
+    return GateError(f"{len(hits)} changes are of a kind that stops: {', '.join(kinds)}")

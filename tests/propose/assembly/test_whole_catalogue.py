@@ -1,0 +1,167 @@
+"""Plans on all operations and built-in roles of Azure: they change what they can, and prove what they do."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rightsize.analyze.tenant import read_tenant
+from rightsize.analyze.verdicts import analyse
+from rightsize.analyze.window import choose_window
+from rightsize.model.plan import Plan
+from rightsize.propose.core.bitsets import index_operations
+from rightsize.propose.core.objective import Weights
+from rightsize.propose.core.read_patterns import reading_parts
+from rightsize.propose.core.role_catalog import RoleBook, open_role_book
+from rightsize.propose.needs.keep_rules import REASONS
+from rightsize.rbac.algebra import contains
+from tests.conftest import MadeOnce
+from tests.propose.small_tenant import DAY0, DAYS
+from tests.propose.whole_catalogue import (
+    WholeTenant,
+    many_holders,
+    one_holder_each,
+    read_catalogue,
+    summary_of,
+    write_catalogue,
+)
+
+GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "whole_catalogue.json"
+
+TRUE_KEEPS = {"all needed here", "last owner", "nothing known", *(word.replace("_", " ") for word in REASONS)}
+"""Words of reasons that speak of the assignment itself; none of the others may stand where no limit is near."""
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "reads none": {"reads": "none"},
+    "reads sibling": {"reads": "sibling"},
+    "reads namespace": {"reads": "namespace"},
+    "unobservable drop": {"unobservable": "drop"},
+    "lean": {"reads": "none", "unobservable": "drop"},
+    "lifecycle": {"lifecycle": True, "unobservable": "drop"},
+    "wildcards": {"wildcards": True},
+    "max excess": {"max_excess": 40},
+    "no new role": {"max_custom_roles": 0},
+    "one new role": {"max_custom_roles": 1},
+    "five new roles": {"max_custom_roles": 5},
+    "weights": {"weights": Weights(excess=1, roles=2_000, assignments=10, change=1)},
+    "weights of roles alone": {"weights": Weights(roles=1)},
+    "max break": {"max_break": 0.3},
+    "to groups only": {"direct_assignments": False},
+    "standing hours": {"standing_hours": 20.0},
+    "separate layers": {"separate_layers": True},
+}
+
+
+@pytest.fixture(scope="module")
+def folder(shared_data: Path, made_once: MadeOnce) -> Path:
+    """The tables of a store with the built-in roles and the catalogue."""
+    return made_once("whole-catalogue", lambda folder: write_catalogue(shared_data, folder))
+
+
+@pytest.fixture(scope="module")
+def each(folder: Path) -> Plan:
+    """The plan for one holder of every built-in role."""
+    return one_holder_each(folder).plan()
+
+
+@pytest.fixture(scope="module")
+def book(folder: Path) -> RoleBook:
+    """All built-in roles as a plan has them."""
+    inputs = one_holder_each(folder, uses=0).inputs()
+    return open_role_book(inputs, index_operations(read_tenant(inputs).operations, inputs.role_operations))
+
+
+def check(plan: Plan, *, allowed: set[str] = frozenset()) -> None:  # type: ignore[assignment]
+    """Assert what holds of every plan: proofs, replay, no more excess than today, and true reasons."""
+    assert plan.replay["denied"] == 0
+    for one in plan.proposals:
+        assert one.proof.holds, one
+        assert one.excess_after <= one.excess_before, one
+        if one.kind == "keep":
+            assert one.assignments == ()
+            assert one.reason.partition(":")[0] in TRUE_KEEPS | allowed, one.reason
+    assert len({role.definition.role_name for role in plan.roles}) == len(plan.roles)
+
+
+def test_what_the_store_says_a_role_grants_is_what_its_patterns_mean(book: RoleBook) -> None:
+    """On each plane, for every built-in role: the table, the set of the plan, and the mask of its own strings."""
+    assert len(book.roles) == 928
+    for role in book.roles.values():
+        assert role.granted == book.index.granted_by(role.blocks), role.role_name
+        for part in reading_parts(role.blocks):
+            assert not book.part_mask(part) & ~role.granted, role.role_name
+            assert contains(role.blocks, [part.block]) is None, role.role_name
+
+
+def test_each_operation_that_a_role_grants_has_one_verdict_on_each_plane(folder: Path) -> None:
+    """For every built-in role the verdicts speak of what the table lists, and of nothing else."""
+    inputs = one_holder_each(folder, uses=0).inputs()
+    analysis = analyse(inputs, choose_window(inputs, DAY0 + dt.timedelta(days=DAYS), DAYS))
+    key = ["role_definition_id", "plane", "operation"]
+    judged = (
+        analysis.profiles.join(analysis.profile_operations, on="profile_id")
+        .join(inputs.role_assignments.select("role_assignment_id", "role_definition_id"), on="role_assignment_id")
+        .select(key)
+    )
+    assert judged.unique().height == judged.height
+    listed = read_catalogue(folder)["role_operations"].select(key)
+    assert judged.join(listed, on=key, how="anti").is_empty()
+    assert listed.join(judged, on=key, how="anti").is_empty()
+
+
+def test_one_holder_of_every_built_in_role(each: Plan) -> None:
+    check(each)
+    assert {one.kind for one in each.proposals} >= {"custom", "builtin", "narrow_scope", "remove", "keep"}
+
+
+@pytest.mark.parametrize("role", ["Contributor", "Network Contributor"])
+def test_many_holders_of_one_role(folder: Path, role: str) -> None:
+    """Whatever each used, all of them lose most of what they have."""
+    plan = many_holders(folder, role, 70).plan()
+    check(plan)
+    assert [one for one in plan.proposals if one.kind == "keep"] == []
+    before, after = (sum(getattr(one, name) for one in plan.proposals) for name in ("excess_before", "excess_after"))
+    assert after < before / 2
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_every_option(folder: Path, name: str) -> None:
+    """No crash, no false reason, and no more new roles than the dial allows."""
+    options = OPTIONS[name]
+    most = options.get("max_custom_roles")
+    said = {"max custom roles"} if most is not None else {"not worth a role"} if "weights" in options else set[str]()
+    said |= {"break risk"} if "max_break" in options else set()
+    plan = _some(folder).plan(**options)
+    check(plan, allowed=said)
+    assert most is None or len(plan.roles) <= most
+    _compare(name, plan)
+
+
+def test_the_sizes_of_the_plan_for_all_are_as_a_person_saw_them(each: Plan) -> None:
+    _compare("one holder each", each)
+
+
+def _some(folder: Path) -> WholeTenant:
+    """One holder of every fortieth role, and of the broad ones."""
+    tenant = one_holder_each(folder, every=40)
+    ids = {name: id_ for id_, name in tenant.role_names.items()}
+    for number, name in enumerate(("Contributor", "Owner", "Reader", "User Access Administrator"), start=500):
+        tenant.holder(number, ids[name], uses=5)
+    tenant.holder(600, ids["Owner"], uses=3)
+    return tenant
+
+
+def _compare(name: str, plan: Plan) -> None:
+    """Hold a plan against what is stored; `RIGHTSIZE_WRITE_GOLDEN=1` stores it anew, for a person to look at."""
+    stored = json.loads(GOLDEN.read_text(encoding="utf-8")) if GOLDEN.exists() else {}
+    found = summary_of(plan)
+    if os.environ.get("RIGHTSIZE_WRITE_GOLDEN"):
+        stored[name] = found
+        GOLDEN.write_text(json.dumps(stored, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    assert found == stored[name]

@@ -1,0 +1,95 @@
+"""Needs without a role: what is an error, and what a reason says where there may be no more new roles."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from rightsize.model.errors import InternalError
+from rightsize.model.nouns import PermissionBlock
+from rightsize.propose.core.azure_limits import Limits, RoleRoom
+from rightsize.propose.core.objective import Weights
+from rightsize.propose.core.role_catalog import Need
+from rightsize.propose.selection.atoms import Atoms
+from tests.propose.small_tenant import SUB, SmallTenant, guid, proposal_for
+
+LEAN = {"reads": "none", "unobservable": "drop"}
+START = "Microsoft.Compute/virtualMachines/start/action"
+WRITE = "Microsoft.Network/virtualNetworks/write"
+
+
+def _tenant(*operations: str) -> tuple[SmallTenant, list[str]]:
+    """Holders of roles that share nothing, and of which no role grants less, each of whom uses one operation."""
+    tenant = SmallTenant(roles={})
+    ids = []
+    for number, operation in enumerate(operations, start=1):
+        provider = operation.split("/", maxsplit=1)[0]
+        tenant.roles[guid(70 + number)] = (provider, [PermissionBlock(actions=(f"{provider}/*",))])
+        user = tenant.principal(number)
+        ids.append(tenant.assign(100 + number, user, guid(70 + number), SUB))
+        tenant.use(user, operation, SUB)
+    return tenant, ids
+
+
+def test_a_need_without_an_answer_is_an_error_that_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And never a `keep`: by whose it is, where, and what is missing."""
+    tenant, _ = _tenant(START)
+    really = Atoms.allowed
+
+    def without_start(atoms: Atoms, need: Need) -> int:
+        return really(atoms, need) & ~atoms.book.index.mask([("control", START)])
+
+    monkeypatch.setattr(Atoms, "allowed", without_start)
+    with pytest.raises(InternalError) as caught:
+        tenant.plan(**LEAN)
+    assert guid(1) in caught.value.message
+    assert SUB in caught.value.message
+    assert START in caught.value.message
+
+
+def test_a_full_tenant_is_said_with_its_numbers() -> None:
+    tenant, (first, second) = _tenant(START, WRITE)
+    plan = tenant.plan(Limits(custom_roles=20, headroom=0.95), **LEAN)
+    kept = [proposal_for(plan, one) for one in (first, second) if proposal_for(plan, one).kind == "keep"]
+    assert len(plan.roles) == 1
+    assert [one.reason for one in kept] == [
+        "custom role limit: the tenant has 0 custom roles of 20, of which 19 stay free, and the plan would make 2 more"
+    ]
+
+
+def test_the_dial_is_said_as_the_dial() -> None:
+    """It is no limit of Azure, and nothing is said of one."""
+    tenant, (first, second) = _tenant(START, WRITE)
+    plan = tenant.plan(max_custom_roles=1, **LEAN)
+    reasons = {proposal_for(plan, one).reason for one in (first, second)}
+    assert "max custom roles: --max-custom-roles is 1, and without excess the plan makes 2" in reasons
+    assert not any("limit" in reason for reason in reasons)
+
+
+def test_what_the_weights_leave_out_is_said_as_not_worth_a_role() -> None:
+    tenant, ids = _tenant(START, WRITE)
+    plan = tenant.plan(weights=Weights(excess=1, roles=1_000_000), **LEAN)
+    assert plan.roles == ()
+    for one in ids:
+        reason = proposal_for(plan, one).reason
+        assert reason.startswith("not worth a role: by --weights a plan with 0 new roles counts ")
+        assert reason.endswith("and one with all 2 counts 2,000,000")
+
+
+@pytest.mark.parametrize(
+    ("limits", "existing", "dial", "most", "word"),
+    [
+        (Limits(), 0, None, 4_750, "custom_role_limit"),
+        (Limits(), 4_998, None, 0, "custom_role_limit"),
+        (Limits(), 4_740, 50, 10, "custom_role_limit"),
+        (Limits(), 4_740, 5, 5, "max_custom_roles"),
+        (replace(Limits(), custom_roles=2_000), 1_899, None, 1, "custom_role_limit"),
+    ],
+)
+def test_the_smaller_of_dial_and_limit_is_what_a_refusal_names(
+    limits: Limits, existing: int, dial: int | None, most: int, word: str
+) -> None:
+    room = RoleRoom(limits, existing, dial)
+    assert room.most == most
+    assert room.refusal(most + 1).partition(":")[0] == word
