@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
-    from rightsize.demo.tenant import Tenant
+    from rightsize.demo.tenant import SampleTenant
     from rightsize.workflow.demo import DemoResult
 
 MadeOnce = Callable[[str, Callable[[Path], None]], Path]
@@ -76,7 +76,7 @@ def _stores_of_one(made_once: MadeOnce) -> Iterator[None]:
         yield
 
 
-def _write_tenant(tenant: Tenant, folder: Path) -> None:
+def _write_tenant(tenant: SampleTenant, folder: Path) -> None:
     from rightsize.demo.exports import write_exports  # noqa: PLC0415  polars is not wanted by every test
 
     truth = write_exports(tenant, folder / "exports")

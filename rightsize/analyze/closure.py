@@ -25,7 +25,7 @@ class Step:
 
 
 @dataclass(slots=True)
-class Graph:
+class ReachGraph:
     """Nodes are texts, numbered in the order in which they come; of two equal edges the first counts."""
 
     names: list[str] = field(default_factory=list)

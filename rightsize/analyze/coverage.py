@@ -11,7 +11,7 @@ import polars as pl
 
 from rightsize.analyze.inputs import Inputs, once
 from rightsize.analyze.naming import principal_ids
-from rightsize.analyze.reasons import OutOfCoverage, Unobservable, Unused
+from rightsize.analyze.reasons import OutOfCoverage, UnobservableReason, Unused
 from rightsize.analyze.scoping import ROOT, node_of
 from rightsize.analyze.tenant import Tenant, members_of_groups
 from rightsize.analyze.text import folded, place_of
@@ -95,7 +95,7 @@ def read_states(inputs: Inputs, window: Window, tenant: Tenant) -> pl.DataFrame:
         "a",
         reads=pl.when(pl.col("principal_id").is_in(silent.implode()) & ~foreign)
         .then(pl.lit(Unused.NO_ARM_TOKEN.value))
-        .otherwise(pl.lit(Unobservable.ARM_READ.value)),
+        .otherwise(pl.lit(UnobservableReason.ARM_READ.value)),
     ).sort("a")
 
 

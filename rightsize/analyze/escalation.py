@@ -16,7 +16,7 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.closure import Graph
+from rightsize.analyze.closure import ReachGraph
 from rightsize.analyze.facts import Facts
 from rightsize.analyze.indirect import link_delegated, link_directory, link_governed, link_trusted, ways_beyond
 from rightsize.analyze.inputs import Inputs, once, schema_of
@@ -45,9 +45,9 @@ class Holdings:
     grants: pl.DataFrame
 
 
-def build_graph(facts: Facts, tenant: Tenant, inputs: Inputs, holdings: Holdings, *, with_eligible: bool) -> Graph:
+def build_graph(facts: Facts, tenant: Tenant, inputs: Inputs, holdings: Holdings, *, with_eligible: bool) -> ReachGraph:
     """Return the graph of one view of the tenant."""
-    graph = Graph()
+    graph = ReachGraph()
     _link_identities(graph, facts, tenant)
     if not (
         facts.principals.is_empty()
@@ -89,7 +89,7 @@ def _rules_of_azure() -> pl.DataFrame:
     ).with_row_index("order")
 
 
-def _link_identities(graph: Graph, facts: Facts, tenant: Tenant) -> None:
+def _link_identities(graph: ReachGraph, facts: Facts, tenant: Tenant) -> None:
     for principal, holder in tenant.membership.iter_rows():
         graph.link(f"p:{principal}", f"h:{holder}", "" if principal == holder else f"is a member of {holder}")
     for scope, principal in facts.attached.iter_rows():
@@ -100,7 +100,7 @@ def _link_identities(graph: Graph, facts: Facts, tenant: Tenant) -> None:
         graph.link(f"h:{owner}", f"{'h' if is_group else 'p'}:{owned}", what)
 
 
-def _link_roles(graph: Graph, facts: Facts, tenant: Tenant, inputs: Inputs, holdings: Holdings) -> None:
+def _link_roles(graph: ReachGraph, facts: Facts, tenant: Tenant, inputs: Inputs, holdings: Holdings) -> None:
     names = dict(inputs.role_definitions.select(folded(pl.col("role_definition_id")), "role_name").iter_rows())
     held = holdings.assigned.select("holder", "place", "role", "condition").unique()
     held = held.sort("holder", "place", "role", "condition", nulls_last=True)
@@ -172,7 +172,7 @@ def assignable(assigned: pl.DataFrame, tenant: Tenant) -> set[str]:
     return {role for condition in conditions for role in _roles_of(condition)}
 
 
-def _link_targets(graph: Graph, facts: Facts, tree: ScopeTree) -> None:
+def _link_targets(graph: ReachGraph, facts: Facts, tree: ScopeTree) -> None:
     """Link what is below a scope to the nodes that stand for it there, and to any access to the scope."""
     nodes = [name.split("|") for name in graph.numbers if name.startswith("t:")]
     places = {name[2] for name in nodes} | {name[2:] for name in graph.numbers if name.startswith("a:")}
@@ -181,7 +181,7 @@ def _link_targets(graph: Graph, facts: Facts, tree: ScopeTree) -> None:
     _link_code(graph, facts)
 
 
-def _link_below(graph: Graph, facts: Facts, places: pl.Series, tree: ScopeTree) -> None:
+def _link_below(graph: ReachGraph, facts: Facts, places: pl.Series, tree: ScopeTree) -> None:
     below = containing(facts.targets["scope"], places, tree)
     key = ("assigned", "gains", "kind")
     ends = below.rename({"place": "scope"}).join(facts.targets, on="scope")
@@ -195,7 +195,7 @@ def _link_below(graph: Graph, facts: Facts, places: pl.Series, tree: ScopeTree) 
                 graph.link(node, end, "")
 
 
-def _link_code(graph: Graph, facts: Facts) -> None:
+def _link_code(graph: ReachGraph, facts: Facts) -> None:
     """Link what a resource keeps to the code that may lie in it, within one resource group."""
     for store, code, what, certain in _code_beside(facts):
         # What nobody gets at leads nowhere.
@@ -216,7 +216,7 @@ def _code_beside(facts: Facts) -> list[tuple[str, str, str, bool]]:
     return found
 
 
-def escalations_of(graph: Graph, facts: Facts, tenant: Tenant, holdings: Holdings) -> pl.DataFrame:
+def escalations_of(graph: ReachGraph, facts: Facts, tenant: Tenant, holdings: Holdings) -> pl.DataFrame:
     """Return the rows of the table `escalations`: the ways of a view, without what follows from them.
 
     Args:

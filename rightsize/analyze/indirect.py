@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from rightsize.analyze.closure import Graph
+from rightsize.analyze.closure import ReachGraph
 from rightsize.analyze.facts import Facts
 from rightsize.analyze.scoping import ROOT
 from rightsize.analyze.tenant import Tenant
@@ -26,7 +26,7 @@ _IN_UNITS = ("users", "all_users", "groups", "all_groups")
 _OF_APPLICATION = "applications"
 
 
-def link_directory(graph: Graph, facts: Facts, *, with_eligible: bool) -> None:
+def link_directory(graph: ReachGraph, facts: Facts, *, with_eligible: bool) -> None:
     """Link who holds what of Graph and of the directory to the parts of it, and these to who is in them."""
     for holder, node, what, certain in _directory_ways(facts, with_eligible=with_eligible).iter_rows():
         graph.link(f"h:{holder}", node, what, certain=certain)
@@ -57,7 +57,7 @@ def _parts_of(kind: str, privileged: bool) -> tuple[str, ...]:
     return (f"all_{word}",) if privileged else (word, f"all_{word}")
 
 
-def _link_part(graph: Graph, node: str, principal: str, kind: str) -> None:
+def _link_part(graph: ReachGraph, node: str, principal: str, kind: str) -> None:
     if kind == "Group":
         graph.link(node, f"h:{principal}", "makes itself a member")
     elif kind == "User":
@@ -108,7 +108,7 @@ def _node() -> pl.Expr:
     )  # fmt: skip
 
 
-def link_governed(graph: Graph, facts: Facts, *, with_eligible: bool) -> None:
+def link_governed(graph: ReachGraph, facts: Facts, *, with_eligible: bool) -> None:
     """Link who is or can become a member or owner of a group under Privileged Identity Management to the group."""
     rules = {row["permission"]: row for row in escalation_rules("group").to_dicts()}
     for principal, group, access, state in facts.governed.iter_rows():
@@ -116,7 +116,7 @@ def link_governed(graph: Graph, facts: Facts, *, with_eligible: bool) -> None:
             graph.link(f"h:{principal}", f"h:{group}", f"{rules[access]['what']} {group}")
 
 
-def link_trusted(graph: Graph, facts: Facts) -> None:
+def link_trusted(graph: ReachGraph, facts: Facts) -> None:
     """Link outside subjects to whom they act as, and to them the clusters and identities of the tenant that they are.
 
     Source: Microsoft Learn, "Workload identity federation"; "Use a Microsoft Entra Workload ID on AKS": a cluster
@@ -131,7 +131,7 @@ def link_trusted(graph: Graph, facts: Facts) -> None:
         graph.link(f"r:{scope}", f"o:{outsider}", "runs a pod as the service account")
 
 
-def link_delegated(graph: Graph, facts: Facts, tenant: Tenant, *, with_eligible: bool) -> None:
+def link_delegated(graph: ReachGraph, facts: Facts, tenant: Tenant, *, with_eligible: bool) -> None:
     """Link applications to what they may do as users who consented, or as whoever signs in to them.
 
     An application has no more there than its user has: an edge needs the permission, and a user who may do it. It is
@@ -154,7 +154,7 @@ def link_delegated(graph: Graph, facts: Facts, tenant: Tenant, *, with_eligible:
     _link_azure(graph, facts, held, with_eligible=with_eligible)
 
 
-def _link_azure(graph: Graph, facts: Facts, held: pl.DataFrame, *, with_eligible: bool) -> None:
+def _link_azure(graph: ReachGraph, facts: Facts, held: pl.DataFrame, *, with_eligible: bool) -> None:
     """Link nodes to the roles of `held`, `(user, holder, node)`; a Global Administrator may elevate access too."""
     roles = _role_ways(facts, with_eligible=with_eligible)
     elevating = set(roles.filter((pl.col("rule") == _GLOBAL) & (pl.col("scope") == ROOT))["principal_id"])

@@ -11,7 +11,7 @@ import polars as pl
 
 from rightsize.analyze.coverage import COVERED
 from rightsize.analyze.profiles import LINKED_ROWS, Profiles, log_state, operation_facts
-from rightsize.analyze.reasons import Unobservable, Verdict
+from rightsize.analyze.reasons import UnobservableReason, Verdict
 from rightsize.analyze.resources import kind_of, resource_of
 from rightsize.analyze.tenant import Tenant
 from rightsize.rules.linked import linked_pairs
@@ -102,7 +102,7 @@ def _unproved(
     )
     is_shown = ((pl.col("observable_by") == "activity_log") & (log_state() == COVERED)).fill_null(False)
     # What a service does on its own endpoint Azure Resource Manager never sees, nor does it check anything there.
-    elsewhere = (pl.col("why") == Unobservable.DATA_ENDPOINT.value).fill_null(False)
+    elsewhere = (pl.col("why") == UnobservableReason.DATA_ENDPOINT.value).fill_null(False)
     may_be = (
         ~(is_shown | elsewhere)
         | pl.col("doubtful").fill_null(False)
@@ -173,7 +173,7 @@ def _split(profiles: Profiles, needed: pl.DataFrame) -> Profiles:
     copies = made.join(profiles.operations, on="profile_id").with_columns(profile_id="new_id")
     judged = copies.join(linked, on=["profile_id", "name", "plane"], how="left").with_columns(
         verdict=pl.when("linked").then(pl.lit(Verdict.UNOBSERVABLE.value)).otherwise("verdict"),
-        reason=pl.when("linked").then(pl.lit(Unobservable.LINKED_CHECK.value)).otherwise("reason"),
+        reason=pl.when("linked").then(pl.lit(UnobservableReason.LINKED_CHECK.value)).otherwise("reason"),
     )
     kept = profiles.operations.join(of, on="profile_id", how="semi")
     rows = pl.concat([kept, judged.select(kept.columns)])

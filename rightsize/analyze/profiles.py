@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from rightsize.analyze.coverage import COVERED
-from rightsize.analyze.reasons import OutOfCoverage, Unobservable, Unused, Verdict
+from rightsize.analyze.reasons import OutOfCoverage, UnobservableReason, Unused, Verdict
 from rightsize.analyze.resource_logs import rules_of
 from rightsize.analyze.tenant import Tenant
 from rightsize.rules.operations import classify
@@ -92,7 +92,7 @@ def may_be_crowded(tenant: Tenant, of: pl.DataFrame, operations: pl.DataFrame, p
         principal_id: The principal.
     """
     shown = tenant.operations.filter(pl.col("observable_by").is_not_null()).select("operation")
-    linked = operations.filter(pl.col("reason") == Unobservable.LINKED_CHECK.value).join(
+    linked = operations.filter(pl.col("reason") == UnobservableReason.LINKED_CHECK.value).join(
         shown, on="operation", how="semi"
     )
     holding = operations.filter(pl.col("reason").is_in(_HOLDING))
@@ -191,11 +191,11 @@ def log_state() -> pl.Expr:
 
 
 # A role may grant what has a log at resources of which none is there.
-_DATA_STATE = pl.col("data_state").fill_null(Unobservable.NO_RESOURCE.value)
+_DATA_STATE = pl.col("data_state").fill_null(UnobservableReason.NO_RESOURCE.value)
 
 
 def _verdict() -> pl.Expr:
-    is_read = pl.col("why") == Unobservable.ARM_READ.value
+    is_read = pl.col("why") == UnobservableReason.ARM_READ.value
     silent = pl.col("reads") == Unused.NO_ARM_TOKEN.value
     logged = pl.col("observable_by") == "activity_log"
     by_resource = pl.col("rule").is_not_null() & pl.col("why").is_null()
@@ -221,7 +221,7 @@ def _verdict() -> pl.Expr:
 
 def _reason() -> pl.Expr:
     unused = pl.col("verdict") == Verdict.UNUSED.value
-    is_read = pl.col("why") == Unobservable.ARM_READ.value
+    is_read = pl.col("why") == UnobservableReason.ARM_READ.value
     by_resource = pl.col("rule").is_not_null() & pl.col("why").is_null()
     return (
         pl.when(pl.col("reads") == Unused.NEVER_ACTIVATED.value)
@@ -235,5 +235,5 @@ def _reason() -> pl.Expr:
         .when(pl.col("verdict") == Verdict.OUT_OF_COVERAGE.value)
         .then("state")
         # A data action that some log shows, though no rule says at which resource.
-        .otherwise(pl.coalesce("why", pl.lit(Unobservable.NO_DIAGNOSTIC_INVENTORY.value)))
+        .otherwise(pl.coalesce("why", pl.lit(UnobservableReason.NO_DIAGNOSTIC_INVENTORY.value)))
     )

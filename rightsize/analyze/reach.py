@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from rightsize.analyze.closure import Graph, Step
+from rightsize.analyze.closure import ReachGraph, Step
 from rightsize.analyze.escalation import Holdings, build_graph, with_assignable
 from rightsize.analyze.facts import Facts
 from rightsize.analyze.inputs import Inputs, schema_of
@@ -68,7 +68,7 @@ class View:
         own: What each node has by itself.
     """
 
-    graph: Graph
+    graph: ReachGraph
     frame: Frame
     reached: list[int] | dict[int, int]
     own: dict[int, int]
@@ -108,7 +108,9 @@ def view_of(facts: Facts, tenant: Tenant, inputs: Inputs, holdings: Holdings, *,
     return closed(graph, facts, tenant, holdings)
 
 
-def closed(graph: Graph, facts: Facts, tenant: Tenant, holdings: Holdings, starts: Iterable[str] | None = None) -> View:
+def closed(
+    graph: ReachGraph, facts: Facts, tenant: Tenant, holdings: Holdings, starts: Iterable[str] | None = None
+) -> View:
     """Close the graph that was built of facts and holdings; with `starts`, only for these nodes."""
     where = subscriptions_of(pl.Series(sorted(_places(graph)), dtype=pl.String), tenant.tree)
     frame = _frame(graph, where)
@@ -247,13 +249,13 @@ def described(frame: Frame, reached: int, own: int) -> dict[str, object]:
     }
 
 
-def _places(graph: Graph) -> set[str]:
+def _places(graph: ReachGraph) -> set[str]:
     """Return the scopes of roles, of any access, and of resources in a graph."""
     found = {name.split("|")[1] for name in graph.numbers if name.startswith("g:")}
     return found | {name[2:] for name in graph.numbers if name.startswith(("a:", "r:", "s:"))}
 
 
-def _frame(graph: Graph, where: pl.DataFrame) -> Frame:
+def _frame(graph: ReachGraph, where: pl.DataFrame) -> Frame:
     """Lay out the bits: subscriptions, then what can be had; users whom only the directory gives come last."""
     order = {scope: position for position, scope in enumerate(where["scope"].unique().sort())}
     first = _HEAD + _STRIDE * len(order)
@@ -272,7 +274,7 @@ def _frame(graph: Graph, where: pl.DataFrame) -> Frame:
 
 
 def _own(
-    graph: Graph, frame: Frame, where: pl.DataFrame, grants: pl.DataFrame, tenant: Tenant, facts: Facts
+    graph: ReachGraph, frame: Frame, where: pl.DataFrame, grants: pl.DataFrame, tenant: Tenant, facts: Facts
 ) -> dict[int, int]:
     """Return what each node has by itself."""
     scopes: dict[str, list[str]] = {}

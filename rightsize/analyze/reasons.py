@@ -1,6 +1,6 @@
 """Why a verdict is what it is: one word for the store, one sentence for people.
 
-`Attribution` says how use found its assignment, `Unused` why unused is certain, `Unobservable` why no log could
+`Attribution` says how use found its assignment, `Unused` why unused is certain, `UnobservableReason` why no log could
 have shown use, `OutOfCoverage` why a log that could have shown it did not speak, `Unexplained` why no assignment
 explains a call.
 """
@@ -42,7 +42,7 @@ class Unused(StrEnum):
     NO_SIGN_IN = "no_sign_in"
 
 
-class Unobservable(StrEnum):
+class UnobservableReason(StrEnum):
     """Why no log could have shown use."""
 
     ARM_READ = "arm_read"
@@ -114,23 +114,23 @@ SENTENCES: dict[str, str] = {
     Unused.NO_ARM_TOKEN: "the sign-in logs cover the window and show no token for Azure Resource Manager",
     Unused.NEVER_ACTIVATED: "nobody activated it on any day of the window, and an activation would have been logged",
     Unused.NO_SIGN_IN: "the sign-in logs cover the window and show no sign-in of anybody who holds it",
-    Unobservable.DIRECTORY_READ: "the directory does not log what is read of it",
-    Unobservable.OTHER_SERVICE: "a service beside the directory checks it, in logs of its own",
-    Unobservable.ARM_READ: "Azure does not log reads of resources",
-    Unobservable.LINKED_CHECK: "it is checked inside the write of another resource, and no log names it there",
-    Unobservable.DATA_ENDPOINT: "it runs on the service's own endpoint, which the Activity Log does not see",
-    Unobservable.NOT_KNOWN_TO_BE_LOGGED: "no log is known to show it",
-    Unobservable.NO_DIAGNOSTIC_INVENTORY: "it is not known which resources log their data plane",
-    Unobservable.NO_DIAGNOSTIC_SETTING: "a resource where it could be used sends no log of its data plane",
-    Unobservable.NO_RESOURCE: "no resource on which it could be used is known there",
-    Unobservable.NO_RESOURCE_LOG: "the service has no log that names it",
-    Unobservable.OWN_ROLES: "the service decides by roles of its own, which Azure roles do not replace",
-    Unobservable.NO_API_LOG: "the API has no log of requests",
-    Unobservable.NOT_IN_MAP: "the map of Graph knows no request that it allows",
-    Unobservable.SIGN_IN_SCOPE: "it is used where tokens are issued, and not at Graph",
-    Unobservable.REQUEST_BODY: "whether a request needed it stands in its body, which no log shows",
-    Unobservable.CORRELATED: "requests return less without it, and no log shows whether that was read",
-    Unobservable.CANNOT_TELL: "several permissions that allow a part of a request may have allowed it",
+    UnobservableReason.DIRECTORY_READ: "the directory does not log what is read of it",
+    UnobservableReason.OTHER_SERVICE: "a service beside the directory checks it, in logs of its own",
+    UnobservableReason.ARM_READ: "Azure does not log reads of resources",
+    UnobservableReason.LINKED_CHECK: "it is checked inside the write of another resource, and no log names it there",
+    UnobservableReason.DATA_ENDPOINT: "it runs on the service's own endpoint, which the Activity Log does not see",
+    UnobservableReason.NOT_KNOWN_TO_BE_LOGGED: "no log is known to show it",
+    UnobservableReason.NO_DIAGNOSTIC_INVENTORY: "it is not known which resources log their data plane",
+    UnobservableReason.NO_DIAGNOSTIC_SETTING: "a resource where it could be used sends no log of its data plane",
+    UnobservableReason.NO_RESOURCE: "no resource on which it could be used is known there",
+    UnobservableReason.NO_RESOURCE_LOG: "the service has no log that names it",
+    UnobservableReason.OWN_ROLES: "the service decides by roles of its own, which Azure roles do not replace",
+    UnobservableReason.NO_API_LOG: "the API has no log of requests",
+    UnobservableReason.NOT_IN_MAP: "the map of Graph knows no request that it allows",
+    UnobservableReason.SIGN_IN_SCOPE: "it is used where tokens are issued, and not at Graph",
+    UnobservableReason.REQUEST_BODY: "whether a request needed it stands in its body, which no log shows",
+    UnobservableReason.CORRELATED: "requests return less without it, and no log shows whether that was read",
+    UnobservableReason.CANNOT_TELL: "several permissions that allow a part of a request may have allowed it",
     OutOfCoverage.NO_PERMISSION_MAP: "no map of Graph's permissions is loaded",
     OutOfCoverage.DAYS_MISSING: "days of the window have no log",
     OutOfCoverage.SCOPE_NOT_COVERED: "a scope where it could be used has no log in the window",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import polars as pl
 
 from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.reasons import OutOfCoverage, Unobservable, Unused
+from rightsize.analyze.reasons import OutOfCoverage, UnobservableReason, Unused
 from rightsize.analyze.resources import known_resources, listed_kinds, resource_of
 from rightsize.analyze.scoping import containing, node_of
 from rightsize.analyze.tenant import Tenant
@@ -24,10 +24,10 @@ from rightsize.rules.tables import rows_of
 # From the one that says least to the one that decides. What a log could have shown and did not outweighs what none can:
 # a person may choose to drop the latter.
 _ORDER = (
-    Unobservable.NO_RESOURCE.value,
+    UnobservableReason.NO_RESOURCE.value,
     Unused.COVERED.value,
-    Unobservable.NO_DIAGNOSTIC_INVENTORY.value,
-    Unobservable.NO_DIAGNOSTIC_SETTING.value,
+    UnobservableReason.NO_DIAGNOSTIC_INVENTORY.value,
+    UnobservableReason.NO_DIAGNOSTIC_SETTING.value,
     OutOfCoverage.DAYS_MISSING.value,
     OutOfCoverage.NO_LOG_LOADED.value,
 )
@@ -70,8 +70,8 @@ def log_rules() -> pl.DataFrame:
 def data_states(inputs: Inputs, window: Window, tenant: Tenant) -> pl.DataFrame:
     """Return `(a, rule, data_state)` of each assignment and row of `resource_logs`: the state of the logs below it.
 
-    A state is `covered` or a word of `OutOfCoverage` or `Unobservable`. An assignment inside a resource of another type
-    has no state of a rule.
+    A state is `covered` or a word of `OutOfCoverage` or `UnobservableReason`. An assignment inside a resource of
+    another type has no state of a rule.
     """
     places = tenant.assignments["place"].unique()
     resources = known_resources(inputs, inputs.coverage["scope"], inputs.usage_days["scope"])
@@ -116,8 +116,8 @@ def _of_high_places(inputs: Inputs, tenant: Tenant, high: pl.DataFrame) -> pl.Da
     lost = wanted.join(listed_kinds(inputs), on=["node", "kind"], how="anti")
     return pl.concat(
         [
-            wanted.select("place", "rule", state=pl.lit(Unobservable.NO_RESOURCE.value)),
-            lost.select("place", "rule", state=pl.lit(Unobservable.NO_DIAGNOSTIC_INVENTORY.value)),
+            wanted.select("place", "rule", state=pl.lit(UnobservableReason.NO_RESOURCE.value)),
+            lost.select("place", "rule", state=pl.lit(UnobservableReason.NO_DIAGNOSTIC_INVENTORY.value)),
         ]
     )
 
@@ -130,9 +130,9 @@ def _log_states(inputs: Inputs, window: Window, resources: pl.DataFrame) -> pl.D
     days = _covered_days(inputs, window, enabled)
     first = pl.lit(window.first_day)
     silent = (
-        Unobservable.NO_DIAGNOSTIC_INVENTORY
+        UnobservableReason.NO_DIAGNOSTIC_INVENTORY
         if inputs.diagnostic_settings.is_empty()
-        else Unobservable.NO_DIAGNOSTIC_SETTING
+        else UnobservableReason.NO_DIAGNOSTIC_SETTING
     )
     of_rule = resources.join(log_rules(), on="kind").with_columns(
         scope=pl.col("resource") + pl.col("part"),

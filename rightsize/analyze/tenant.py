@@ -86,7 +86,7 @@ class Tenant:
         return self.held_by(holders, reached["id"].unique())
 
 
-class Granted(NamedTuple):
+class GrantedOperations(NamedTuple):
     """What is assigned and what roles grant, whoever did anything: the frames of these names of `Tenant`."""
 
     assignments: pl.DataFrame
@@ -111,7 +111,7 @@ def read_tenant(inputs: Inputs) -> Tenant:
 
 
 @once("role_assignments", "role_definitions", "role_permissions", "role_operations", "operations")
-def read_granted(inputs: Inputs) -> Granted:
+def read_granted(inputs: Inputs) -> GrantedOperations:
     """Prepare what rests on neither use nor members."""
     bare = _assignments(inputs)
     roles = bare["role"].unique()
@@ -134,7 +134,7 @@ def read_granted(inputs: Inputs) -> Granted:
         catalogue = pl.concat([catalogue, extra])
         grants = pl.concat([grants, granted_by_patterns(patterns, extra.select("name", "plane"))])
     grants = _merged(grants)
-    return Granted(_with_power(bare, grants, catalogue, patterns), catalogue, grants, patterns)
+    return GrantedOperations(_with_power(bare, grants, catalogue, patterns), catalogue, grants, patterns)
 
 
 def _merged(grants: pl.DataFrame) -> pl.DataFrame:

@@ -17,8 +17,8 @@ from azure.core.pipeline.transport import RequestsTransport
 from azure.storage.blob import BlobProperties, ContainerClient
 
 from rightsize.azure.clouds import Cloud
-from rightsize.azure.guard import Guard, GuardedTransport
-from rightsize.azure.wire import DroppedError, Request, Response
+from rightsize.azure.guard import GuardedTransport, RequestGuard
+from rightsize.azure.wire import DroppedError, Response, WireRequest
 
 _BLOBS_A_PAGE = 5000
 
@@ -32,7 +32,7 @@ class Blobs:
         self._lock = threading.Lock()
         self._containers: dict[tuple[str, str], ContainerClient] = {}
 
-    def send(self, request: Request) -> Response:
+    def send(self, request: WireRequest) -> Response:
         """Answer a question once.
 
         Raises:
@@ -72,7 +72,7 @@ class Blobs:
                     name,
                     self._credential,
                     audience=self._cloud.storage_audience,
-                    transport=GuardedTransport(Guard.of([endpoint]), transport),
+                    transport=GuardedTransport(RequestGuard.of([endpoint]), transport),
                     # `Exchange` asks again; a retry in here would wait as long as it is told to.
                     retry_total=0,
                     permit_redirects=False,

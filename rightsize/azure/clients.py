@@ -25,8 +25,8 @@ from azure.core.rest import HttpRequest
 
 from rightsize.azure.clouds import Cloud
 from rightsize.azure.credentials import RenewableCredential, first_line, reason_of
-from rightsize.azure.guard import Guard, GuardedAsyncTransport, GuardedTransport
-from rightsize.azure.wire import DroppedError, NotSignedInError, Request, Response, Service
+from rightsize.azure.guard import GuardedAsyncTransport, GuardedTransport, RequestGuard
+from rightsize.azure.wire import DroppedError, NotSignedInError, Response, Service, WireRequest
 
 if TYPE_CHECKING:
     import httpx
@@ -89,7 +89,7 @@ class Clients:
         }
         return roots[service]
 
-    def send(self, request: Request) -> Response:
+    def send(self, request: WireRequest) -> Response:
         """Send a request once and return the answer, whatever its status.
 
         Raises:
@@ -111,10 +111,10 @@ class Clients:
         except AzureError as error:
             raise DroppedError(first_line(error)) from error
 
-    def _absolute(self, request: Request) -> str:
+    def _absolute(self, request: WireRequest) -> str:
         return request.url if "://" in request.url else f"{self.root(request.service)}{request.url}"
 
-    def _send(self, request: Request) -> Response:
+    def _send(self, request: WireRequest) -> Response:
         headers = dict(request.headers)
         if request.body is not None:
             headers["Content-Type"] = "application/json"
@@ -132,7 +132,7 @@ class Clients:
     def _settings(self, root: str, writes: tuple[re.Pattern[str], ...] = ()) -> dict[str, Any]:
         transport = RequestsTransport(connection_timeout=_CONNECT_TIMEOUT, read_timeout=READ_TIMEOUT)
         return {
-            "transport": GuardedTransport(Guard.of([root], writes), transport),
+            "transport": GuardedTransport(RequestGuard.of([root], writes), transport),
             "retry_policy": NoRetry(),
             # A redirect leads to wherever an answer says.
             "redirect_policy": RedirectPolicy(permit_redirects=False),
@@ -194,12 +194,12 @@ class _GraphLoop:
 
         self.client: GraphServiceClient = GraphServiceClient(request_adapter=self._adapter)
 
-    def send(self, request: Request, url: str) -> Response:
+    def send(self, request: WireRequest, url: str) -> Response:
         """Send a request from any thread and wait for the answer."""
         future: Future[Response] = asyncio.run_coroutine_threadsafe(self._send(request, url), self._loop)
         return future.result()
 
-    async def _send(self, request: Request, url: str) -> Response:
+    async def _send(self, request: WireRequest, url: str) -> Response:
         import httpx  # noqa: PLC0415
         from kiota_abstractions.method import Method  # noqa: PLC0415
         from kiota_abstractions.request_information import RequestInformation  # noqa: PLC0415
@@ -247,7 +247,7 @@ def _graph_adapter(cloud: Cloud, credential: TokenCredential) -> tuple[GraphRequ
 
     host = urlsplit(cloud.graph).hostname or ""
     inner = httpx.AsyncHTTPTransport(verify=_trusted(), http2=True, proxy=_proxy_of(host))
-    transport = GuardedAsyncTransport(Guard.of([cloud.graph]), inner)
+    transport = GuardedAsyncTransport(RequestGuard.of([cloud.graph]), inner)
     client = GraphClientFactory.create_with_default_middleware(
         client=httpx.AsyncClient(
             transport=transport,

@@ -20,11 +20,11 @@ from rightsize.azure.wire import (
     DroppedError,
     NotSignedInError,
     RefusedError,
-    Request,
     Response,
     StaleLinkError,
     TooMuchError,
     UnsettledError,
+    WireRequest,
 )
 
 _TRIES = 6
@@ -72,7 +72,7 @@ T = TypeVar("T")
 class Sender(Protocol):
     """Whoever sends a question once: the clients, or a script in a test."""
 
-    def send(self, request: Request) -> Response:
+    def send(self, request: WireRequest) -> Response:
         """Return the answer, whatever its status; raise DroppedError, NotSignedInError, or what the guard raises."""
         ...
 
@@ -82,7 +82,7 @@ class Sender(Protocol):
 
 
 @dataclass
-class Tally:
+class ExchangeTally:
     """What was asked, for the summary of a run."""
 
     requests: int = 0
@@ -100,9 +100,9 @@ class Exchange:
         self._clock = clock
         self._lock = threading.Lock()
         self._generation = 0
-        self.tally = Tally()
+        self.tally = ExchangeTally()
 
-    def ask(self, request: Request, read: Callable[[bytes], T]) -> T:
+    def ask(self, request: WireRequest, read: Callable[[bytes], T]) -> T:
         """Return what `read` makes of the answer; it raises BadAnswerError where that is none.
 
         Raises:
@@ -170,7 +170,7 @@ class Exchange:
             elif response is None or response.status in _SERVER_FAULTS:
                 self.tally.failed += 1
 
-    def _wait(self, request: Request, response: Response | None, tries: int) -> float:
+    def _wait(self, request: WireRequest, response: Response | None, tries: int) -> float:
         asked = retry_after(response.headers, self._clock.utc()) if response is not None else None
         if asked is None:
             return min(_FIRST_WAIT * 2.0 ** (tries - 1), _SLOWEST_WAIT)
@@ -179,7 +179,7 @@ class Exchange:
         return asked
 
 
-def _raise_final(request: Request, response: Response) -> None:
+def _raise_final(request: WireRequest, response: Response) -> None:
     code, message = error_of(response.content)
     said = f"{code or response.status}: {message}" if message else code or f"status {response.status}"
     if response.status == 401:

@@ -60,7 +60,7 @@ def rollout_writes(
 
 
 @dataclass(frozen=True, slots=True)
-class Guard:
+class RequestGuard:
     """What may go out: GET, and the POSTs of QUERY_POSTS, to these roots (scheme and host, with the port).
 
     PUT, PATCH and DELETE go out where `writes` has their method and path, and it has none but for a rollout.
@@ -70,7 +70,7 @@ class Guard:
     writes: tuple[re.Pattern[str], ...] = ()
 
     @classmethod
-    def of(cls, urls: Sequence[str], writes: tuple[re.Pattern[str], ...] = ()) -> Guard:
+    def of(cls, urls: Sequence[str], writes: tuple[re.Pattern[str], ...] = ()) -> RequestGuard:
         """Return the guard for the hosts of these URLs."""
         return cls(frozenset(root_of(url) for url in urls), writes)
 
@@ -103,7 +103,7 @@ def root_of(url: str) -> str:
 class GuardedTransport(HttpTransport[Any, Any]):
     """A transport of azure-core that sends what the guard lets pass."""
 
-    def __init__(self, guard: Guard, inner: HttpTransport[Any, Any]) -> None:
+    def __init__(self, guard: RequestGuard, inner: HttpTransport[Any, Any]) -> None:
         self._guard = guard
         self._inner = inner
 
@@ -136,7 +136,7 @@ class GuardedTransport(HttpTransport[Any, Any]):
 class GuardedAsyncTransport(httpx.AsyncBaseTransport):
     """A transport of httpx that sends what the guard lets pass."""
 
-    def __init__(self, guard: Guard, inner: httpx.AsyncBaseTransport) -> None:
+    def __init__(self, guard: RequestGuard, inner: httpx.AsyncBaseTransport) -> None:
         self._guard = guard
         self._inner = inner
 

@@ -9,7 +9,7 @@ from azure.core.exceptions import AzureError
 from azure.core.pipeline.transport import HttpRequest, RequestsTransport
 
 from rightsize.azure.credentials import first_line
-from rightsize.azure.guard import Guard, GuardedTransport
+from rightsize.azure.guard import GuardedTransport, RequestGuard
 from rightsize.azure.throttle import LONGEST_WAIT, Clock, retry_after
 from rightsize.model.errors import ServiceError, UsageError
 
@@ -43,7 +43,9 @@ def fetch_published(url: str, etag: str, clock: Clock) -> Published:
     if parts.scheme != "https" or not parts.hostname:
         raise UsageError(f"`{url}` is no https address")
     wait = _FIRST_WAIT
-    with GuardedTransport(Guard.of([url]), RequestsTransport(connection_timeout=30, read_timeout=120)) as transport:
+    with GuardedTransport(
+        RequestGuard.of([url]), RequestsTransport(connection_timeout=30, read_timeout=120)
+    ) as transport:
         for turn in range(_TRIES):
             headers = {"If-None-Match": etag} if etag else {}
             try:

@@ -10,7 +10,7 @@ Service = Literal["arm", "graph", "logs", "storage"]
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class WireRequest:
     """One question.
 
     Attributes:

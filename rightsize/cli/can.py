@@ -78,7 +78,7 @@ def can(
     """
     from rightsize.workflow.access import can as ask  # noqa: PLC0415
     from rightsize.workflow.access import read_questions  # noqa: PLC0415
-    from rightsize.workflow.tenant_access import Question  # noqa: PLC0415
+    from rightsize.workflow.tenant_access import AccessQuestion  # noqa: PLC0415
 
     set_verbosity(verbose, quiet)
     if batch is not None:
@@ -88,7 +88,7 @@ def can(
     elif principal is None or operation is None or at is None:
         raise UsageError("a question has three parts", hint="`rightsize can PRINCIPAL OPERATION --at SCOPE`")
     else:
-        questions = [Question(principal, operation, at, plane)]
+        questions = [AccessQuestion(principal, operation, at, plane)]
     answers = ask(db, questions, as_of=as_of, strict=batch is None)
     _show(answers, CAN_COLUMNS, output, document=answers.rows[0] if batch is None else None)
     for note in answers.notes:

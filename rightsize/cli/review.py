@@ -28,7 +28,7 @@ from rightsize.cli.propose import shortened
 from rightsize.model.errors import UsageError
 
 if TYPE_CHECKING:
-    from rightsize.propose.verify.review_status import Standing
+    from rightsize.propose.verify.review_status import ReviewStatus
     from rightsize.workflow.review import Review
 
 DEFAULT_PLAN, DEFAULT_REVIEW = Path("reports/plan"), Path("review.jsonl")
@@ -238,7 +238,7 @@ def _decide(
     _say_totals(found)
 
 
-def _show(found: Review, changed: list[Standing], output: OutputFormat) -> None:
+def _show(found: Review, changed: list[ReviewStatus], output: OutputFormat) -> None:
     rows = [found.row(one) for one in changed]
     if output is OutputFormat.TABLE:
         rows = [{**row, "id": row["short"]} for row in rows]

@@ -14,7 +14,7 @@ from rightsize.cli.keyboard import Keyboard
 from rightsize.cli.review import totals_lines
 from rightsize.model.errors import UsageError
 from rightsize.model.times import read_day
-from rightsize.propose.verify.review_status import Standing
+from rightsize.propose.verify.review_status import ReviewStatus
 from rightsize.render.escape import for_terminal
 from rightsize.render.summary import short_scope
 from rightsize.workflow.review import Review
@@ -102,7 +102,7 @@ class Walk:
             if (self._all or one.state in _LEFT) and self._searched in self._text_of(one).lower()
         ]
 
-    def _text_of(self, one: Standing) -> str:
+    def _text_of(self, one: ReviewStatus) -> str:
         names, proposal = self._review.names, one.proposal
         ids = (*proposal.principal_ids, proposal.evidence["role"], *(made.role for made in proposal.assignments))
         named = " ".join(names.get(id_, id_) for id_ in ids)
@@ -164,7 +164,7 @@ class Walk:
             table.add_row(Text(for_terminal(name)), Text(for_terminal(text)))
         return table
 
-    def _facts(self, one: Standing) -> Iterator[tuple[str, str]]:
+    def _facts(self, one: ReviewStatus) -> Iterator[tuple[str, str]]:
         names, proposal = self._review.names, one.proposal
         more = len(proposal.principal_ids) - 1
         yield (
@@ -202,7 +202,7 @@ class Walk:
         return short_scope(scope, self._review.names)
 
     @staticmethod
-    def _shown_evidence(one: Standing) -> Iterator[tuple[str, str]]:
+    def _shown_evidence(one: ReviewStatus) -> Iterator[tuple[str, str]]:
         evidence = one.proposal.evidence
         yield "id", one.proposal.id
         yield "goes from", f"{', '.join(one.proposal.replaces)} at {evidence['scope']}"

@@ -17,7 +17,7 @@ from rightsize.cli.output import show
 from rightsize.model.errors import GateError, UsageError
 
 if TYPE_CHECKING:
-    from rightsize.workflow.rollout_run import Access
+    from rightsize.workflow.rollout_run import RolloutAccess
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
@@ -284,15 +284,15 @@ def _show(
     show(rows, columns, output, document=document, table_columns=table_columns)
 
 
-def _access(auth: str | None, cloud: str, yes: bool, plan: str, no_input: bool) -> Access:
-    from rightsize.workflow.rollout_run import Access  # noqa: PLC0415
+def _access(auth: str | None, cloud: str, yes: bool, plan: str, no_input: bool) -> RolloutAccess:
+    from rightsize.workflow.rollout_run import RolloutAccess  # noqa: PLC0415
 
     if auth is None:
         hint = "--auth, with a credential of its own: `rightsize doctor --rollout-role FILE` writes its role"
         raise UsageError("it is not said who writes", hint=hint)
     if not yes:
         _ask(plan[:8], no_input)
-    return Access(auth, cloud, may_ask=not no_input)
+    return RolloutAccess(auth, cloud, may_ask=not no_input)
 
 
 def _ask(name: str, no_input: bool) -> None:

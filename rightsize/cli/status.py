@@ -13,7 +13,7 @@ from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Output, OutputFormat,
 from rightsize.cli.output import show, write
 
 if TYPE_CHECKING:
-    from rightsize.workflow.status import Status
+    from rightsize.workflow.status import StoreStatus
 
 _STATES = ("observed", "declared_empty", "quiet", "missing")
 _FEW = 3
@@ -42,7 +42,7 @@ def status(
         say("no catalogue of operations is loaded, so unused ones cannot be named: `rightsize catalog import FILE…`")
 
 
-def _page(found: Status, width: int, *, all_scopes: bool) -> str:
+def _page(found: StoreStatus, width: int, *, all_scopes: bool) -> str:
     sections = (
         ("Sources", _sources(found)),
         ("Contents", _contents(found)),
@@ -74,7 +74,7 @@ def _columns(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
         yield f"  {row[0].ljust(widths[0])}  {counts}"
 
 
-def _sources(found: Status) -> Iterator[str]:
+def _sources(found: StoreStatus) -> Iterator[str]:
     yield from _columns(
         [
             (
@@ -91,7 +91,7 @@ def _sources(found: Status) -> Iterator[str]:
         yield "  none"
 
 
-def _contents(found: Status) -> Iterator[str]:
+def _contents(found: StoreStatus) -> Iterator[str]:
     for what, rows in groupby(found.contents, key=lambda row: row["what"]):
         kinds = [(row["kind"], row["rows"]) for row in rows]
         total = sum(count for _, count in kinds)
@@ -100,14 +100,14 @@ def _contents(found: Status) -> Iterator[str]:
         yield f"  {what}: {total:,}" if is_plain else f"  {what}: {total:,} ({named})"
 
 
-def _window(found: Status) -> Iterator[str]:
+def _window(found: StoreStatus) -> Iterator[str]:
     if found.window is None:
         yield "  none: no log is loaded"
     else:
         yield f"  {found.window.first_day} to {found.window.last_day}, {found.window.days} days"
 
 
-def _coverage(found: Status, *, all_scopes: bool) -> Iterator[str]:
+def _coverage(found: StoreStatus, *, all_scopes: bool) -> Iterator[str]:
     """Say once what several scopes have in common."""
     for log, of_log in groupby(found.coverage, key=lambda row: (row["source"], row["category"])):
         yield f"  {log[0]} {log[1]}"
@@ -141,7 +141,7 @@ _ACCESS = {
 }
 
 
-def _requests(found: Status) -> Iterator[str]:
+def _requests(found: StoreStatus) -> Iterator[str]:
     """Say of each log what let its requests through, with the share."""
     for source, of_source in groupby(found.requests, key=lambda row: row["source"]):
         rows = list(of_source)
@@ -166,13 +166,13 @@ def _requests(found: Status) -> Iterator[str]:
         yield "  none"
 
 
-def _rejects(found: Status) -> Iterator[str]:
+def _rejects(found: StoreStatus) -> Iterator[str]:
     yield from (f"  {row['records']:,}  {row['source']}: {row['reason']}" for row in found.rejects)
     if not found.rejects:
         yield "  none"
 
 
-def _unknown(found: Status) -> Iterator[str]:
+def _unknown(found: StoreStatus) -> Iterator[str]:
     unknown = found.unknown_operations
     if unknown["operations"]:
         calls = _count(unknown["events"], "call")

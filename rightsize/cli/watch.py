@@ -19,7 +19,7 @@ from rightsize.model.errors import RightsizeError, UsageError
 
 if TYPE_CHECKING:
     from rightsize.azure.throttle import Clock
-    from rightsize.watch.run import Outlets, Watched
+    from rightsize.watch.run import Outlets, WatchResult
 
 _COLUMNS = ("severity", "kind", "time", "text")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -96,7 +96,7 @@ def watch(
     what is newly unused, new ways to more, new violations of independence, and drift of applied roles.
     """
     from rightsize.azure.throttle import Clock  # noqa: PLC0415
-    from rightsize.watch.conclude import Question  # noqa: PLC0415
+    from rightsize.watch.conclude import WatchSettings  # noqa: PLC0415
     from rightsize.watch.containment import read_rules  # noqa: PLC0415
     from rightsize.watch.delivery import read_webhook  # noqa: PLC0415
     from rightsize.watch.run import Outlets, check_gate, passes, run_pass  # noqa: PLC0415
@@ -110,7 +110,7 @@ def watch(
     if contain_rules is not None and contain is None:
         raise UsageError("`--contain-rules` needs `--contain DIR`")
     clock = Clock()
-    question = Question(tuple(automation or ()), tuple(applied or ()), min_window, forget_days)
+    question = WatchSettings(tuple(automation or ()), tuple(applied or ()), min_window, forget_days)
     outlets = Outlets(_shower(output), out, tuple(read_webhook(text) for text in webhook or ()))
     gather = None
     if collect is not None:
@@ -119,7 +119,7 @@ def watch(
             workspaces=workspace or (), containers=container or (), days=_COLLECT_DAYS, may_ask=not no_input,
         )  # fmt: skip
 
-    def one() -> Watched:
+    def one() -> WatchResult:
         return run_pass(
             db,
             paths or (),
@@ -136,7 +136,7 @@ def watch(
     _stay(passes(one, seconds, clock), outlets, fail_on or (), clock)
 
 
-def _end(done: Watched, outlets: Outlets, fail_on: list[str] | tuple[str, ...]) -> None:
+def _end(done: WatchResult, outlets: Outlets, fail_on: list[str] | tuple[str, ...]) -> None:
     from rightsize.watch.run import gate  # noqa: PLC0415
 
     _say_pass(done, outlets)
@@ -204,7 +204,7 @@ def _shower(output: WatchFormat) -> Callable[[Any], None]:
     return shower
 
 
-def _say_pass(done: Watched, outlets: Outlets) -> None:
+def _say_pass(done: WatchResult, outlets: Outlets) -> None:
     concluded = done.concluded
     if done.taken is not None:
         say(f"{done.taken.files} files are new, with {done.taken.new:,} new records")

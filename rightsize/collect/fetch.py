@@ -13,14 +13,14 @@ from rightsize.azure.wire import (
     AbsentError,
     NotSignedInError,
     RefusedError,
-    Request,
     StaleLinkError,
     StoppedError,
     TooMuchError,
     UnsettledError,
+    WireRequest,
 )
-from rightsize.collect.forms import Page
-from rightsize.collect.listing import Source, Unit
+from rightsize.collect.forms import CollectedPage
+from rightsize.collect.listing import CollectionUnit, Source
 from rightsize.collect.pages import Progress, Run, State
 
 _BUFFER_BYTES = 4 << 20
@@ -40,7 +40,7 @@ class _Buffer:
     rows: int = 0
     pages: int = 0
 
-    def add(self, page: Page) -> None:
+    def add(self, page: CollectedPage) -> None:
         self.lines.append(page.lines)
         self.size += len(page.lines)
         self.rows += page.rows
@@ -56,7 +56,7 @@ class Fetch:
         self._clock = clock
         self._told = told
 
-    def fetch(self, source: Source, unit: Unit, root: str) -> Progress:
+    def fetch(self, source: Source, unit: CollectionUnit, root: str) -> Progress:
         """Fetch what is missing of a unit; how it ended stands in what is returned, and in the journal.
 
         Raises:
@@ -82,7 +82,7 @@ class Fetch:
 
 
 class _Task:
-    def __init__(self, fetch: Fetch, source: Source, unit: Unit, at: Progress, root: str) -> None:
+    def __init__(self, fetch: Fetch, source: Source, unit: CollectionUnit, at: Progress, root: str) -> None:
         self._fetch = fetch
         self._source = source
         self._unit = unit
@@ -143,13 +143,13 @@ class _Task:
         if self._pending and (self._buffer.size >= _BUFFER_BYTES or age >= _BUFFER_SECONDS):
             self._flush(None, "")
 
-    def _halve(self, request: Request) -> bool:
+    def _halve(self, request: WireRequest) -> bool:
         """Put smaller questions in place of one, where there are any."""
         halves = self._source.split(request) if self._source.split is not None else ()
         self._pending[0:1] = halves or (request,)
         return bool(halves)
 
-    def _follow(self, request: Request, page: Page) -> list[Request]:
+    def _follow(self, request: WireRequest, page: CollectedPage) -> list[WireRequest]:
         """Return the question for the next page, none at the end.
 
         Raises:
@@ -203,7 +203,7 @@ class _Task:
         self._buffer = _Buffer(self._fetch._clock.now())
 
 
-def _with_token(request: Request, token: str) -> Request:
+def _with_token(request: WireRequest, token: str) -> WireRequest:
     import orjson  # noqa: PLC0415  only Resource Graph goes on like this
 
     body = orjson.loads(request.body or "{}")

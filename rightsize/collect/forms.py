@@ -19,7 +19,7 @@ _NEXT = ("nextLink", "@odata.nextLink", "odata.nextLink")
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class CollectedPage:
     """An answer.
 
     Attributes:
@@ -39,25 +39,25 @@ class Page:
     fingerprint: int = 0
 
 
-Form = Callable[[bytes], Page]
+Form = Callable[[bytes], CollectedPage]
 
 
-def read_pages(content: bytes) -> Page:
+def read_pages(content: bytes) -> CollectedPage:
     """Read a page of a listing, which is kept as it is."""
     document, records = _envelope(content)
     # A newline within JSON stands between its parts only, so that taking it out changes nothing.
     line = content.strip().translate(None, b"\r\n") + b"\n"
-    return Page(line, len(records), _next_of(document), fingerprint=hash(orjson.dumps(records)))
+    return CollectedPage(line, len(records), _next_of(document), fingerprint=hash(orjson.dumps(records)))
 
 
-def read_records(content: bytes) -> Page:
+def read_records(content: bytes) -> CollectedPage:
     """Read a page of a log, of which the records are kept."""
     document, records = _envelope(content)
     lines = _lines(records)
-    return Page(lines, len(records), _next_of(document), fingerprint=hash(lines))
+    return CollectedPage(lines, len(records), _next_of(document), fingerprint=hash(lines))
 
 
-def read_graph_query(content: bytes) -> Page:
+def read_graph_query(content: bytes) -> CollectedPage:
     """Read an answer of Resource Graph, which is kept as it is, and goes on with a token instead of a link."""
     document = _object(content)
     records = document.get("data")
@@ -65,7 +65,7 @@ def read_graph_query(content: bytes) -> Page:
         raise BadAnswerError("a document without `data`")
     token = document.get("$skipToken") or ""
     is_partial = str(document.get("resultTruncated")).lower() == "true" and not token
-    return Page(content.strip().translate(None, b"\r\n") + b"\n", len(records), "", str(token), is_partial)
+    return CollectedPage(content.strip().translate(None, b"\r\n") + b"\n", len(records), "", str(token), is_partial)
 
 
 MOST_ROWS = 500_000
@@ -78,7 +78,7 @@ ROWS_BYTES = 2 << 20
 """Bytes of rows that are read at once: an answer has up to half a million rows, and several come at once."""
 
 
-def read_tables(content: bytes) -> Page:
+def read_tables(content: bytes) -> CollectedPage:
     """Read an answer of Log Analytics, of which each row of its first table becomes a record by the names of columns.
 
     Rows are read in parts, so that an answer of a hundred megabytes is never there as objects.
@@ -91,7 +91,7 @@ def read_tables(content: bytes) -> Page:
         is_partial = is_partial or document.get("error") is not None
         if not isinstance(tables, list) or not tables:
             if is_partial:
-                return Page(b"", 0, is_partial=True)
+                return CollectedPage(b"", 0, is_partial=True)
             raise BadAnswerError("a document without `tables`")
         try:
             names = [str(column["name"]) for column in tables[0]["columns"]]
@@ -99,7 +99,7 @@ def read_tables(content: bytes) -> Page:
             rows += len(tables[0]["rows"])
         except (KeyError, TypeError, ValueError) as error:
             raise BadAnswerError("a table that is none") from error
-    return Page(b"".join(lines), rows, is_partial=is_partial or rows >= MOST_ROWS)
+    return CollectedPage(b"".join(lines), rows, is_partial=is_partial or rows >= MOST_ROWS)
 
 
 def _parts(content: bytes) -> Iterator[Mapping[str, Any]]:
@@ -130,10 +130,10 @@ def _parts(content: bytes) -> Iterator[Mapping[str, Any]]:
     yield {"error": head.get("error")} | dict(_object(front + content[start:]))
 
 
-def read_blob(content: bytes) -> Page:
+def read_blob(content: bytes) -> CollectedPage:
     """Read a blob of exported records, which is kept as it is: one record a line, or documents of records."""
     end = b"" if content.endswith(b"\n") or not content else b"\n"
-    return Page(content + end, content.count(b"\n") + len(end))
+    return CollectedPage(content + end, content.count(b"\n") + len(end))
 
 
 def _lines(records: Iterable[Any]) -> bytes:

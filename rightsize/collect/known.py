@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any
 
-from rightsize.collect.listing import Question
+from rightsize.collect.listing import CollectionRequest
 from rightsize.collect.pages import Run, records_of
 from rightsize.collect.runs import Earlier
 from rightsize.rbac.text import fold
@@ -18,11 +18,11 @@ _MANAGEMENT_GROUPS = "/providers/microsoft.management/managementgroups/"
 class AskedFor(ABC):
     """Subscriptions and management groups by the listings there are; see `listing.Known`."""
 
-    def __init__(self, question: Question) -> None:
+    def __init__(self, question: CollectionRequest) -> None:
         self._question = question
 
     @property
-    def question(self) -> Question:
+    def question(self) -> CollectionRequest:
         """What is asked for."""
         return self._question
 
@@ -60,7 +60,7 @@ class AskedFor(ABC):
 class RunKnown(AskedFor):
     """What a run has collected so far."""
 
-    def __init__(self, run: Run, question: Question, earlier: Earlier) -> None:
+    def __init__(self, run: Run, question: CollectionRequest, earlier: Earlier) -> None:
         super().__init__(question)
         self._run = run
         self._earlier = earlier

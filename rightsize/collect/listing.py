@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from rightsize.azure.wire import Request, Service
+from rightsize.azure.wire import Service, WireRequest
 from rightsize.collect.forms import Form, read_pages
 
 
@@ -32,7 +32,7 @@ class Right:
 
 
 @dataclass(frozen=True, slots=True)
-class Unit:
+class CollectionUnit:
     """A part of a source that is complete or incomplete by itself, and is taken up again where it stopped.
 
     Attributes:
@@ -45,16 +45,16 @@ class Unit:
     """
 
     key: str
-    requests: tuple[Request, ...]
+    requests: tuple[WireRequest, ...]
     scope: str = ""
     first: dt.datetime | None = None
     last: dt.datetime | None = None
     label: str = ""
-    instead: tuple[Request, ...] = ()
+    instead: tuple[WireRequest, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class CollectionRequest:
     """What a run is asked for.
 
     Attributes:
@@ -85,7 +85,7 @@ class Known(Protocol):
     """What sources that were collected before say; from it come the units of those after them."""
 
     @property
-    def question(self) -> Question:
+    def question(self) -> CollectionRequest:
         """What the run is asked for."""
         ...
 
@@ -118,8 +118,8 @@ class Known(Protocol):
         ...
 
 
-Units = Callable[[Known], Iterable[Unit]]
-Split = Callable[[Request], tuple[Request, ...]]
+Units = Callable[[Known], Iterable[CollectionUnit]]
+Split = Callable[[WireRequest], tuple[WireRequest, ...]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,8 +25,8 @@ from typing import Any, Literal
 
 import orjson
 
-from rightsize.azure.wire import Request
-from rightsize.collect.listing import Unit
+from rightsize.azure.wire import WireRequest
+from rightsize.collect.listing import CollectionUnit
 from rightsize.model.errors import InputError, ServiceError, UsageError
 
 FORMAT = 1
@@ -67,7 +67,7 @@ class Progress:
     first: str = ""
     last: str = ""
     files: list[PageFile] = field(default_factory=list)
-    pending: list[Request] | None = None
+    pending: list[WireRequest] | None = None
     state: State | None = None
     reason: str = ""
     lost: list[str] = field(default_factory=list)
@@ -147,7 +147,7 @@ class Run:
             os.close(self._journal)
             self._journal = None
 
-    def progress(self, source: str, unit: Unit) -> Progress:
+    def progress(self, source: str, unit: CollectionUnit) -> Progress:
         """Return how far a unit has come, which is nowhere for a new one."""
         with self._lock:
             return self.units.setdefault(
@@ -162,7 +162,7 @@ class Run:
         *,
         rows: int,
         pages: int,
-        pending: Sequence[Request],
+        pending: Sequence[WireRequest],
         label: str = "",
         state: State | None = None,
         reason: str = "",
@@ -269,7 +269,7 @@ class Run:
             return
         at = self.units.setdefault(key, Progress(*key))
         at.scope, at.first, at.last = entry["scope"], entry["first"], entry["last"]
-        at.pending = [Request(**(request | {"accepts": tuple(request["accepts"])})) for request in entry["pending"]]
+        at.pending = [WireRequest(**(request | {"accepts": tuple(request["accepts"])})) for request in entry["pending"]]
         at.state, at.reason, at.lost = entry["state"], entry["reason"], list(entry["lost"])
         if file := entry.get("file"):
             at.files.append(PageFile(**file))

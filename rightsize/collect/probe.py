@@ -12,9 +12,9 @@ import orjson
 
 from rightsize.azure.exchange import Exchange
 from rightsize.azure.wire import AbsentError, FaultError, NotSignedInError, RefusedError
-from rightsize.collect.forms import Page
+from rightsize.collect.forms import CollectedPage
 from rightsize.collect.known import AskedFor
-from rightsize.collect.listing import Question, Source, Unit
+from rightsize.collect.listing import CollectionRequest, CollectionUnit, Source
 from rightsize.collect.pages import records_of
 
 Reach = Literal["readable", "refused", "not there", "unreachable"]
@@ -35,11 +35,11 @@ class Probed:
 class ProbeKnown(AskedFor):
     """What the first pages say; see `listing.Known`."""
 
-    def __init__(self, question: Question) -> None:
+    def __init__(self, question: CollectionRequest) -> None:
         super().__init__(question)
         self._pages: dict[str, list[tuple[str, bytes]]] = {}
 
-    def keep(self, source: str, key: str, page: Page) -> None:
+    def keep(self, source: str, key: str, page: CollectedPage) -> None:
         """Remember a page."""
         self._pages.setdefault(source, []).append((key, page.lines))
 
@@ -81,14 +81,14 @@ def probe(sources: Sequence[Source], known: ProbeKnown, exchange: Exchange) -> l
     return found
 
 
-def _first_of_each_scope(source: Source, known: ProbeKnown) -> list[Unit]:
-    firsts: dict[str, Unit] = {}
+def _first_of_each_scope(source: Source, known: ProbeKnown) -> list[CollectionUnit]:
+    firsts: dict[str, CollectionUnit] = {}
     for unit in source.units(known):
         firsts.setdefault(unit.scope, unit)
     return list(firsts.values())
 
 
-def _ask(source: Source, unit: Unit, known: ProbeKnown, exchange: Exchange) -> Probed:
+def _ask(source: Source, unit: CollectionUnit, known: ProbeKnown, exchange: Exchange) -> Probed:
     try:
         known.keep(source.name, unit.key, exchange.ask(unit.requests[0], source.form))
     except NotSignedInError:

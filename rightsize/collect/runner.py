@@ -12,7 +12,7 @@ from rightsize.azure.throttle import Clock, Throttle
 from rightsize.azure.wire import NotSignedInError, Service
 from rightsize.collect.fetch import Fetch
 from rightsize.collect.known import RunKnown
-from rightsize.collect.listing import Source, Unit
+from rightsize.collect.listing import CollectionUnit, Source
 from rightsize.collect.pages import Progress, Run
 
 
@@ -92,7 +92,7 @@ class Runner:
                 self._units += 1
                 self._running[self._submit(source, unit)] = name
 
-    def _submit(self, source: Source, unit: Unit) -> Future[Progress]:
+    def _submit(self, source: Source, unit: CollectionUnit) -> Future[Progress]:
         workers = source.workers
         if workers not in self._pools:
             self._pools[workers] = ThreadPoolExecutor(self._throttle.at_once(workers), thread_name_prefix=workers)

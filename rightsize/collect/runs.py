@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rightsize.collect.listing import Question
+from rightsize.collect.listing import CollectionRequest
 from rightsize.collect.pages import KIND, MANIFEST, PAGES, Progress, Run
 from rightsize.model.errors import InputError
 from rightsize.rbac.text import fold
@@ -50,7 +50,7 @@ def find_runs(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_dir() and is_run(path))
 
 
-def question_answer(question: Question) -> dict[str, Any]:
+def question_answer(question: CollectionRequest) -> dict[str, Any]:
     """Return what a manifest says of a question."""
     return {
         "until": question.until.isoformat(),
@@ -63,10 +63,12 @@ def question_answer(question: Question) -> dict[str, Any]:
     }
 
 
-def read_question(answer: Mapping[str, Any]) -> Question:
+def read_question(answer: Mapping[str, Any]) -> CollectionRequest:
     """Return the question of a manifest."""
     lists = {name: tuple(answer[name]) for name in ("sources", "subscriptions", "workspaces", "containers")}
-    return Question(dt.datetime.fromisoformat(answer["until"]), int(answer["days"]), raw=bool(answer["raw"]), **lists)
+    return CollectionRequest(
+        dt.datetime.fromisoformat(answer["until"]), int(answer["days"]), raw=bool(answer["raw"]), **lists
+    )
 
 
 def unfinished_run(folder: Path, asked: Mapping[str, Any]) -> Path | None:
@@ -82,7 +84,7 @@ def unfinished_run(folder: Path, asked: Mapping[str, Any]) -> Path | None:
     return None
 
 
-def new_folder(out: Path, question: Question) -> Path:
+def new_folder(out: Path, question: CollectionRequest) -> Path:
     """Return the folder for a new run, called by the end of its window."""
     name = question.until.strftime("%Y%m%dT%H%M%SZ")
     taken = {path.name for path in out.iterdir()} if out.is_dir() else set()

@@ -9,7 +9,7 @@ from typing import Any
 from rightsize.demo.catalogue import built_in_roles, provider_operations, role_definition
 from rightsize.demo.hashing import guid
 from rightsize.demo.policy_files import write_policies
-from rightsize.demo.tenant import Grant, Principal, Scope, Tenant
+from rightsize.demo.tenant import Principal, SampleGrant, SampleScope, SampleTenant
 from rightsize.demo.writing import Folder
 
 EVERYBODY = "00000000-0000-0000-0000-000000000000"
@@ -17,7 +17,7 @@ _AUTHORIZATION = "/providers/Microsoft.Authorization"
 _OPEN_END = "2027-06-30T22:00:00Z"
 
 
-def write_access(tenant: Tenant, folder: Folder) -> None:
+def write_access(tenant: SampleTenant, folder: Folder) -> None:
     """Write everything about access and scopes, and the catalogue."""
     _write_assignments(tenant, folder)
     custom = [role_definition(role) for role in tenant.roles if role.is_custom]
@@ -36,13 +36,13 @@ def write_access(tenant: Tenant, folder: Folder) -> None:
     folder.write_json("catalog/built-in-roles.json", roles, records=len(roles))
 
 
-def _write_assignments(tenant: Tenant, folder: Folder) -> None:
+def _write_assignments(tenant: SampleTenant, folder: Folder) -> None:
     """`az role assignment list --all` once a subscription, so that what stands above comes in each."""
     people = tenant.principals_by_id()
     standing = [grant for grant in tenant.grants if grant.listed and grant.state != "eligible"]
     ancestors = _ancestors(tenant)
     subscriptions = [scope for scope in tenant.scopes if scope.kind == "subscription"]
-    below: dict[str, list[Grant]] = {}
+    below: dict[str, list[SampleGrant]] = {}
     for grant in standing:
         below.setdefault("/".join(grant.scope.split("/")[:3]), []).append(grant)
     above = [grant for grant in standing if not grant.scope.startswith("/subscriptions/")]
@@ -55,7 +55,7 @@ def _write_assignments(tenant: Tenant, folder: Folder) -> None:
     folder.write_json("access/role-assignments-tenant.json", page, records=len(above))
 
 
-def _ancestors(tenant: Tenant) -> dict[str, set[str]]:
+def _ancestors(tenant: SampleTenant) -> dict[str, set[str]]:
     parents = {scope.scope: scope.parent for scope in tenant.scopes}
     found = {}
     for scope, parent in parents.items():
@@ -67,7 +67,7 @@ def _ancestors(tenant: Tenant) -> dict[str, set[str]]:
     return found
 
 
-def _cli_assignment(grant: Grant, principal: Principal) -> dict[str, Any]:
+def _cli_assignment(grant: SampleGrant, principal: Principal) -> dict[str, Any]:
     prefix = "" if grant.scope == "/" else grant.scope
     parts = grant.scope.split("/")
     return {
@@ -100,7 +100,7 @@ def _name_in_listing(principal: Principal) -> str:
     return principal.user_principal_name or principal.app_id or principal.name
 
 
-def _arm_assignment(grant: Grant, principal: Principal) -> dict[str, Any]:
+def _arm_assignment(grant: SampleGrant, principal: Principal) -> dict[str, Any]:
     prefix = "" if grant.scope == "/" else grant.scope
     return {
         "properties": {
@@ -123,13 +123,13 @@ def _arm_assignment(grant: Grant, principal: Principal) -> dict[str, Any]:
     }
 
 
-def _role_id(grant: Grant) -> str:
+def _role_id(grant: SampleGrant) -> str:
     parts = grant.scope.split("/")
     prefix = "/".join(parts[:3]) if grant.scope.startswith("/subscriptions/") else ""
     return f"{prefix}{_AUTHORIZATION}/roleDefinitions/{grant.role.role_definition_id}"
 
 
-def deny_assignment(tenant: Tenant) -> dict[str, Any]:
+def deny_assignment(tenant: SampleTenant) -> dict[str, Any]:
     """Return the deny assignment of a deployment stack that keeps the clinical archive from being deleted."""
     account = tenant.logged_resources[0]
     scope = account.split("/providers/")[0]
@@ -161,7 +161,7 @@ def deny_assignment(tenant: Tenant) -> dict[str, Any]:
     }
 
 
-def _write_pim(tenant: Tenant, folder: Folder) -> None:
+def _write_pim(tenant: SampleTenant, folder: Folder) -> None:
     people = tenant.principals_by_id()
     eligibilities = [grant for grant in tenant.grants if grant.state == "eligible"]
     eligible = [_eligibility(tenant, grant, people[grant.principal_id]) for grant in eligibilities]
@@ -178,7 +178,7 @@ def _write_pim(tenant: Tenant, folder: Folder) -> None:
     folder.write_json(path, {"value": requests}, records=len(requests))
 
 
-def activations(tenant: Tenant) -> list[Grant]:
+def activations(tenant: SampleTenant) -> list[SampleGrant]:
     """Return the activations of eligible assignments, today's and those that ended, each once, the oldest first."""
     current = {grant.grant_id: grant for grant in tenant.grants if grant.eligibility_id}
     last = tenant.spec.end_day
@@ -190,7 +190,7 @@ def activations(tenant: Tenant) -> list[Grant]:
     return sorted(current.values(), key=lambda grant: (grant.created_on, grant.grant_id))
 
 
-def activation_request(tenant: Tenant, grant: Grant) -> dict[str, Any]:
+def activation_request(tenant: SampleTenant, grant: SampleGrant) -> dict[str, Any]:
     """Return the request that made an activation; every third one gave no reason."""
     seed = tenant.spec.seed
     name = guid(seed, "activation request", grant.grant_id)
@@ -224,7 +224,7 @@ def activation_request(tenant: Tenant, grant: Grant) -> dict[str, Any]:
     }
 
 
-def _eligibility(tenant: Tenant, grant: Grant, principal: Principal) -> dict[str, Any]:
+def _eligibility(tenant: SampleTenant, grant: SampleGrant, principal: Principal) -> dict[str, Any]:
     schedule = guid(tenant.spec.seed, "eligibility schedule", grant.grant_id)
     return {
         "properties": {
@@ -248,7 +248,7 @@ def _eligibility(tenant: Tenant, grant: Grant, principal: Principal) -> dict[str
     }
 
 
-def _assignment_instance(tenant: Tenant, grant: Grant, principal: Principal) -> dict[str, Any]:
+def _assignment_instance(tenant: SampleTenant, grant: SampleGrant, principal: Principal) -> dict[str, Any]:
     schedule = guid(tenant.spec.seed, "assignment schedule", grant.grant_id)
     linked = guid(tenant.spec.seed, "eligibility schedule", grant.eligibility_id) if grant.eligibility_id else None
     activated = grant.state == "activated"
@@ -278,7 +278,7 @@ def _assignment_instance(tenant: Tenant, grant: Grant, principal: Principal) -> 
     }
 
 
-def _expanded(tenant: Tenant, grant: Grant, principal: Principal) -> dict[str, Any]:
+def _expanded(tenant: SampleTenant, grant: SampleGrant, principal: Principal) -> dict[str, Any]:
     name = next((scope.name for scope in tenant.scopes if scope.scope == grant.scope), grant.scope.rsplit("/", 1)[-1])
     return {
         "scope": {"id": grant.scope, "displayName": name, "type": "subscription"},
@@ -296,7 +296,7 @@ def _expanded(tenant: Tenant, grant: Grant, principal: Principal) -> dict[str, A
     }
 
 
-def _group_tree(tenant: Tenant, scope: Scope) -> dict[str, Any]:
+def _group_tree(tenant: SampleTenant, scope: SampleScope) -> dict[str, Any]:
     """`az account management-group show --name ROOT --expand --recurse`."""
     tree = _group_node(tenant, scope)
     return tree | {
@@ -305,7 +305,7 @@ def _group_tree(tenant: Tenant, scope: Scope) -> dict[str, Any]:
     }
 
 
-def _group_node(tenant: Tenant, scope: Scope) -> dict[str, Any]:
+def _group_node(tenant: SampleTenant, scope: SampleScope) -> dict[str, Any]:
     children = [_group_node(tenant, child) for child in tenant.scopes if child.parent == scope.scope]
     is_group = scope.kind == "management_group"
     return {
@@ -317,7 +317,7 @@ def _group_node(tenant: Tenant, scope: Scope) -> dict[str, Any]:
     }
 
 
-def _subscription(tenant: Tenant, scope: Scope) -> dict[str, Any]:
+def _subscription(tenant: SampleTenant, scope: SampleScope) -> dict[str, Any]:
     return {
         "cloudName": "AzureCloud",
         "homeTenantId": tenant.tenant_id,

@@ -16,7 +16,7 @@ from rightsize.demo.activity_texts import write_texts
 from rightsize.demo.archives import gzip_chunks, zip_bytes
 from rightsize.demo.spec import WINDOW_DAYS
 from rightsize.demo.templates import joined
-from rightsize.demo.tenant import Tenant
+from rightsize.demo.tenant import SampleTenant
 from rightsize.demo.writing import Folder
 
 Shape = Literal["blobs", "zip", "cli", "rest", "portal", "event_hub", "lines"]
@@ -37,7 +37,7 @@ class Route:
     last_day: int
 
 
-def write_activity(tenant: Tenant, folder: Folder) -> pl.DataFrame:
+def write_activity(tenant: SampleTenant, folder: Folder) -> pl.DataFrame:
     """Write all exports of the Activity Log; return the rows that at least one of them holds, as `activity_rows`."""
     texts = write_texts(tenant)
     rows = _outside_silence(tenant, activity_rows(tenant, texts), homes(texts))
@@ -47,7 +47,7 @@ def write_activity(tenant: Tenant, folder: Folder) -> pl.DataFrame:
     return rows
 
 
-def routes(tenant: Tenant) -> list[Route]:
+def routes(tenant: SampleTenant) -> list[Route]:
     """Return the exports; together they hold every day of every log that has one, some days twice.
 
     Azure keeps the log for 90 days, so what REST and the Azure CLI give is that long.
@@ -75,7 +75,7 @@ def routes(tenant: Tenant) -> list[Route]:
     return [*found, *(Route(group.scope, "management-groups", "rest", 0, last) for group in groups[1:2])]
 
 
-def _outside_silence(tenant: Tenant, rows: pl.DataFrame, names: list[str]) -> pl.DataFrame:
+def _outside_silence(tenant: SampleTenant, rows: pl.DataFrame, names: list[str]) -> pl.DataFrame:
     """Drop what happened while a subscription had no log."""
     for scope, (first, last) in tenant.missing.items():
         if scope in names:
@@ -85,7 +85,7 @@ def _outside_silence(tenant: Tenant, rows: pl.DataFrame, names: list[str]) -> pl
 
 
 class _Writer:
-    def __init__(self, tenant: Tenant, folder: Folder, row_texts: RowTexts, names: list[str]) -> None:
+    def __init__(self, tenant: SampleTenant, folder: Folder, row_texts: RowTexts, names: list[str]) -> None:
         self._tenant, self._folder, self._row_texts, self._names = tenant, folder, row_texts, names
         self._shapes = Shapes(tenant)
         self._methods: dict[Shape, Callable[[Route, pl.DataFrame], None]] = {

@@ -8,7 +8,7 @@ from rightsize.demo.activity_texts import ActivityTexts
 from rightsize.demo.calls import BEGIN_ACCEPT_END, BEGIN_END, BEGIN_ONLY, DONE, END_ONLY, request_numbers
 from rightsize.demo.failures import ACCEPTED, BEGUN
 from rightsize.demo.hashing import guid, guids, mixed, number
-from rightsize.demo.tenant import Tenant
+from rightsize.demo.tenant import SampleTenant
 
 ADMINISTRATIVE, POLICY, SERVICE_HEALTH = 0, 1, 2
 _BEGIN, _ACCEPT, _END = 0, 1, 2
@@ -21,10 +21,10 @@ _PHASES = pl.DataFrame(
 )
 
 
-def activity_rows(tenant: Tenant, texts: ActivityTexts) -> pl.DataFrame:
+def activity_rows(tenant: SampleTenant, texts: ActivityTexts) -> pl.DataFrame:
     """Return one row a log record, ordered by time: what it says as small numbers, not yet as text.
 
-    Columns: those of `Tenant.calls`, `phase`, `code` (see `failures`), `category`, `row_time`, `lag` (hours until
+    Columns: those of `SampleTenant.calls`, `phase`, `code` (see `failures`), `category`, `row_time`, `lag` (hours until
     the record was received), `digit` (the last of seven digits of a second), `home` (index into `homes`).
     """
     logged = pl.Series([habit.kind == "logged" for habit in tenant.habits])
@@ -76,7 +76,7 @@ def _other_categories(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
 class RowTexts:
     """Adds the text columns of a slice of rows."""
 
-    def __init__(self, tenant: Tenant, texts: ActivityTexts) -> None:
+    def __init__(self, tenant: SampleTenant, texts: ActivityTexts) -> None:
         self._tenant, self._texts = tenant, texts
         self._requests = request_numbers(tenant.spec, tenant.habits)
         self._policy_insights = guid(tenant.spec.seed, "policy-insights")

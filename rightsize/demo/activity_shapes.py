@@ -8,10 +8,10 @@ import polars as pl
 
 from rightsize.demo.activity_rows import ADMINISTRATIVE
 from rightsize.demo.calls import BAD_REQUEST, CONFLICT, DONE, END_ONLY
-from rightsize.demo.failures import BEGUN, STATUSES, Status, general_error
+from rightsize.demo.failures import BEGUN, STATUSES, FailureStatus, general_error
 from rightsize.demo.hashing import guid
 from rightsize.demo.templates import Template, for_csv_cell, instant, json_text
-from rightsize.demo.tenant import Tenant
+from rightsize.demo.tenant import SampleTenant
 
 # .NET counts ticks of 100 ns from the year 1.
 _TICKS_OF_1970 = 621_355_968_000_000_000
@@ -49,7 +49,7 @@ _GENERAL_ERRORS = {code: json_text(general_error(code)) for code in (DONE, CONFL
 class Shapes:
     """Writes rows with text columns as records, one string a row."""
 
-    def __init__(self, tenant: Tenant) -> None:
+    def __init__(self, tenant: SampleTenant) -> None:
         self._tenant = tenant
         self._workspace = json_text(guid(tenant.spec.seed, "workspace"))
         self._diagnostic = Template(_DIAGNOSTIC)
@@ -135,7 +135,7 @@ def _status_words() -> pl.DataFrame:
     return pl.DataFrame([_words(status) for status in statuses])
 
 
-def _words(status: Status) -> dict[str, str]:
+def _words(status: FailureStatus) -> dict[str, str]:
     failed = status.rest == "Failed"
     return {
         "rest": json_text(status.rest),

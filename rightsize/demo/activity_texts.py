@@ -10,7 +10,7 @@ import polars as pl
 from rightsize.demo.claims import address_of, claims_of
 from rightsize.demo.failures import DENIED, HABIT_CODES, LINKED, habit_error
 from rightsize.demo.templates import indented, json_text
-from rightsize.demo.tenant import Grant, Habit, Principal, Tenant
+from rightsize.demo.tenant import Habit, Principal, SampleGrant, SampleTenant
 
 _METHODS = {"write": "PUT", "delete": "DELETE", "action": "POST"}
 
@@ -28,7 +28,7 @@ class ActivityTexts:
     principals: pl.DataFrame
 
 
-def write_texts(tenant: Tenant) -> ActivityTexts:
+def write_texts(tenant: SampleTenant) -> ActivityTexts:
     """Return the texts of a tenant's habits and principals."""
     index = {principal.principal_id: number for number, principal in enumerate(tenant.principals)}
     parents = {scope.scope: scope.parent for scope in tenant.scopes}
@@ -63,7 +63,7 @@ def hierarchy(tenant_id: str, scope: str, parents: Mapping[str, str]) -> str:
 
 
 def _habit_texts(
-    tenant: Tenant, habit: Habit, principal: Principal, holder: Principal | None, parents: Mapping[str, str]
+    tenant: SampleTenant, habit: Habit, principal: Principal, holder: Principal | None, parents: Mapping[str, str]
 ) -> dict[str, str | int]:
     code = HABIT_CODES[habit.outcome]
     refused = code in (DENIED, LINKED)
@@ -109,7 +109,7 @@ def _asked(habit: Habit) -> str:
     return json_text({"Id": habit.scope.rsplit("/", 1)[-1], "Properties": properties})
 
 
-def _principal_texts(tenant: Tenant, principal: Principal) -> dict[str, str]:
+def _principal_texts(tenant: SampleTenant, principal: Principal) -> dict[str, str]:
     claims = claims_of(tenant, principal)
     return {
         "caller": json_text(principal.caller),
@@ -120,7 +120,7 @@ def _principal_texts(tenant: Tenant, principal: Principal) -> dict[str, str]:
     }
 
 
-def _evidence(grant: Grant, holder: Principal) -> dict[str, str]:
+def _evidence(grant: SampleGrant, holder: Principal) -> dict[str, str]:
     """The assignment that allowed a call; its ids have no dashes here, and the holder may be a group."""
     return {
         "role": grant.role.role_name,

@@ -16,7 +16,7 @@ from rightsize.demo.claims import AZURE_CLI, address_of, claims_of, client_of
 from rightsize.demo.hashing import guid
 from rightsize.demo.people import read_cast
 from rightsize.demo.sign_ins import ARM
-from rightsize.demo.tenant import Principal, Tenant
+from rightsize.demo.tenant import Principal, SampleTenant
 from rightsize.demo.writing import Folder
 
 FOREIGN_ADDRESS = "192.0.2.66"
@@ -29,7 +29,7 @@ _OWNER = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"
 _ACTIVATED = "Add member to role requested (PIM activation)"
 
 
-def write_attacks(tenant: Tenant, folder: Folder) -> list[dict[str, Any]]:
+def write_attacks(tenant: SampleTenant, folder: Folder) -> list[dict[str, Any]]:
     """Write the attacks that the tenant's spec names; return the truth about them: each call, in order."""
     if not tenant.spec.attacks:
         return []
@@ -59,7 +59,9 @@ def write_attacks(tenant: Tenant, folder: Folder) -> list[dict[str, Any]]:
     ]
 
 
-def _write_calls(tenant: Tenant, folder: Folder, people: dict[str, Principal], calls: list[dict[str, Any]]) -> None:
+def _write_calls(
+    tenant: SampleTenant, folder: Folder, people: dict[str, Principal], calls: list[dict[str, Any]]
+) -> None:
     lines = []
     for number, call in enumerate(calls):
         principal = people[call["principal_id"]]
@@ -102,7 +104,7 @@ def _asked(call: dict[str, Any]) -> dict[str, str]:
 
 
 def _write_activations(
-    tenant: Tenant, folder: Folder, people: dict[str, Principal], calls: list[dict[str, Any]]
+    tenant: SampleTenant, folder: Folder, people: dict[str, Principal], calls: list[dict[str, Any]]
 ) -> None:
     """Write two months of activations at nine with a reason, and the one that the calls follow."""
     if not calls:
@@ -117,7 +119,7 @@ def _write_activations(
     folder.write_json("directory/directoryAudits-activations.json", page, records=len(records))
 
 
-def _activation(tenant: Tenant, who: Principal, time: dt.datetime, role: str, reason: str) -> dict[str, Any]:
+def _activation(tenant: SampleTenant, who: Principal, time: dt.datetime, role: str, reason: str) -> dict[str, Any]:
     name = guid(tenant.spec.seed, "activation asked", who.principal_id, time.isoformat())
     return {
         "id": f"PIM_{name}",
@@ -134,7 +136,9 @@ def _activation(tenant: Tenant, who: Principal, time: dt.datetime, role: str, re
     }
 
 
-def _write_signals(tenant: Tenant, folder: Folder, people: dict[str, Principal], calls: list[dict[str, Any]]) -> None:
+def _write_signals(
+    tenant: SampleTenant, folder: Folder, people: dict[str, Principal], calls: list[dict[str, Any]]
+) -> None:
     sign_ins, detections, alerts = [], [], []
     for attack in NOTICED:
         made = [call for call in calls if call["attack"] == attack]
@@ -161,7 +165,7 @@ def _write_signals(tenant: Tenant, folder: Folder, people: dict[str, Principal],
         folder.write_json("signals/SecurityAlert.json", {"tables": [table]}, records=len(alerts))
 
 
-def _sign_in(tenant: Tenant, attack: str, principal: Principal, calls: list[dict[str, Any]]) -> dict[str, Any]:
+def _sign_in(tenant: SampleTenant, attack: str, principal: Principal, calls: list[dict[str, Any]]) -> dict[str, Any]:
     who: dict[str, Any] = (
         {"userId": principal.principal_id, "userPrincipalName": principal.user_principal_name,
          "userDisplayName": principal.name, "isInteractive": True}
@@ -192,7 +196,7 @@ def _sign_in(tenant: Tenant, attack: str, principal: Principal, calls: list[dict
     }
 
 
-def _detection(tenant: Tenant, attack: str, principal: Principal, calls: list[dict[str, Any]]) -> dict[str, Any]:
+def _detection(tenant: SampleTenant, attack: str, principal: Principal, calls: list[dict[str, Any]]) -> dict[str, Any]:
     who = (
         {"userId": principal.principal_id, "userPrincipalName": principal.user_principal_name,
          "userDisplayName": principal.name}
@@ -220,7 +224,7 @@ def _detection(tenant: Tenant, attack: str, principal: Principal, calls: list[di
     }
 
 
-def _alert(tenant: Tenant, attack: str, principal: Principal, calls: list[dict[str, Any]]) -> dict[str, Any]:
+def _alert(tenant: SampleTenant, attack: str, principal: Principal, calls: list[dict[str, Any]]) -> dict[str, Any]:
     name, _, suffix = principal.user_principal_name.partition("@")
     account = {"$id": "2", "AadUserId": principal.principal_id, "Name": name or principal.name, "Type": "account"}
     entities = [
@@ -260,11 +264,11 @@ def _resource(scope: str) -> str:
     return "/".join(scope.split("/")[:9])
 
 
-def _sign_in_id(tenant: Tenant, attack: str) -> str:
+def _sign_in_id(tenant: SampleTenant, attack: str) -> str:
     return guid(tenant.spec.seed, "attack-token", attack)
 
 
-def _token(tenant: Tenant, attack: str) -> str:
+def _token(tenant: SampleTenant, attack: str) -> str:
     return guid(tenant.spec.seed, "attack-uti", attack).replace("-", "")[:22]
 
 

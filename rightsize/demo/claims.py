@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rightsize.demo.hashing import below, guid
-from rightsize.demo.tenant import Principal, Tenant
+from rightsize.demo.tenant import Principal, SampleTenant
 
 _MICROSOFT = "http://schemas.microsoft.com/identity/claims"
 _SOAP = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims"
@@ -11,20 +11,20 @@ AZURE_PORTAL = "c44b4083-3bb0-49c1-b47d-974e53cbdf3c"
 AZURE_CLI = "04b07795-8ddb-461a-bbee-02f9e1bf7b46"
 
 
-def client_of(tenant: Tenant, principal: Principal) -> str:
+def client_of(tenant: SampleTenant, principal: Principal) -> str:
     """Return the application id of the client that a principal works with."""
     if principal.app_id:
         return principal.app_id
     return (AZURE_PORTAL, AZURE_CLI)[below(2, tenant.spec.seed, "client", principal.principal_id)]
 
 
-def address_of(tenant: Tenant, principal: Principal) -> str:
+def address_of(tenant: SampleTenant, principal: Principal) -> str:
     """Return the address that a principal calls from (RFC 5737, for documentation)."""
     network = "203.0.113" if principal.user_principal_name else "198.51.100"
     return f"{network}.{1 + below(250, tenant.spec.seed, 'address', principal.principal_id)}"
 
 
-def claims_of(tenant: Tenant, principal: Principal) -> dict[str, str]:
+def claims_of(tenant: SampleTenant, principal: Principal) -> dict[str, str]:
     """Return the claims of a token for Azure Resource Manager."""
     issued = 1_760_000_000 + below(1_000_000, tenant.spec.seed, "issued", principal.principal_id)
     claims = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rightsize.demo.hashing import guid
 from rightsize.demo.templates import json_text
-from rightsize.demo.tenant import Tenant
+from rightsize.demo.tenant import SampleTenant
 from rightsize.demo.writing import Folder
 
 PATH = "activity/damaged.jsonl"
@@ -12,7 +12,7 @@ DAMAGED_CALLS = 1
 """Calls that its good records show, and no habit made."""
 
 
-def write_damaged(tenant: Tenant, folder: Folder) -> None:
+def write_damaged(tenant: SampleTenant, folder: Folder) -> None:
     """Write three good records of one call of the nightly tagger, and four that must be rejected."""
     good = [_record(tenant, phase) for phase in ("Start", "Accept", "Success")]
     no_time = {key: value for key, value in good[0].items() if key != "time"}
@@ -28,7 +28,7 @@ def write_damaged(tenant: Tenant, folder: Folder) -> None:
     folder.write(PATH, "\n".join(lines).encode() + b"\n", records=len(lines), rejected=4)
 
 
-def _record(tenant: Tenant, result: str) -> dict[str, object]:
+def _record(tenant: SampleTenant, result: str) -> dict[str, object]:
     # A subscription whose log has no gap, so that the record adds no day.
     scope = [scope.scope for scope in tenant.scopes if scope.kind == "subscription"][3]
     action = "Microsoft.Resources/tags/write"

@@ -11,7 +11,7 @@ from rightsize.demo.hashing import guid
 from rightsize.demo.people import MICROSOFT_SERVICES
 from rightsize.demo.sign_ins import INTERACTIVE, NON_INTERACTIVE
 from rightsize.demo.templates import json_text
-from rightsize.demo.tenant import Principal, Tenant
+from rightsize.demo.tenant import Principal, SampleTenant
 from rightsize.demo.writing import Folder
 
 _GRAPH = "https://graph.microsoft.com/v1.0"
@@ -19,7 +19,7 @@ _PAGE = 100
 _TYPES = {"user": "user", "guest": "user", "group": "group", "app": "servicePrincipal", "identity": "servicePrincipal"}
 
 
-def write_directory(tenant: Tenant, folder: Folder, sign_ins: pl.DataFrame) -> None:
+def write_directory(tenant: SampleTenant, folder: Folder, sign_ins: pl.DataFrame) -> None:
     """Write users, groups, members, service principals and deleted items."""
     there = [principal for principal in tenant.principals if not principal.options & {"gone", "soft_deleted"}]
     last = _last_sign_ins(tenant, sign_ins)
@@ -58,7 +58,7 @@ def _write_pages(folder: Folder, name: str, context: str, objects: Sequence[dict
 
 
 def _write_members(
-    tenant: Tenant, folder: Folder, group: str, members: Sequence[str], *, named_by_context: bool
+    tenant: SampleTenant, folder: Folder, group: str, members: Sequence[str], *, named_by_context: bool
 ) -> None:
     """Graph names the group in the context of a page where properties were selected; else only the file can."""
     people = tenant.principals_by_id()
@@ -74,7 +74,7 @@ def _write_members(
         _write_pages(folder, f"members/transitiveMembers-{group}", context, everybody)
 
 
-def transitive_members(tenant: Tenant, group: str) -> list[str]:
+def transitive_members(tenant: SampleTenant, group: str) -> list[str]:
     """Return everybody below a group, groups included, without itself, sorted; cycles end."""
     found: set[str] = set()
     waiting = [group]
@@ -115,7 +115,7 @@ def _user(principal: Principal, activity: dict[str, str] | None) -> dict[str, An
     return user
 
 
-def _last_sign_ins(tenant: Tenant, sign_ins: pl.DataFrame) -> dict[str, dict[str, str]]:
+def _last_sign_ins(tenant: SampleTenant, sign_ins: pl.DataFrame) -> dict[str, dict[str, str]]:
     """Return signInActivity by user; attempts count for the first two times, success for the third."""
     of_people = sign_ins.filter(pl.col("kind").is_in([INTERACTIVE, NON_INTERACTIVE]))
     worked = pl.col("error") == 0
@@ -147,7 +147,7 @@ def _group(principal: Principal) -> dict[str, Any]:
     }
 
 
-def _service_principal(tenant: Tenant, principal: Principal) -> dict[str, Any]:
+def _service_principal(tenant: SampleTenant, principal: Principal) -> dict[str, Any]:
     identity = principal.kind == "identity"
     owner: str | None = tenant.tenant_id
     if "first_party" in principal.options:

@@ -17,7 +17,7 @@ from typing import Any
 
 from rightsize.demo.hashing import below, guid
 from rightsize.demo.templates import json_text
-from rightsize.demo.tenant import Principal, Tenant
+from rightsize.demo.tenant import Principal, SampleTenant
 from rightsize.demo.writing import Folder
 
 _GRAPH = "https://graph.microsoft.com/v1.0/$metadata#"
@@ -41,7 +41,7 @@ def _defined() -> tuple[dict[str, Any], ...]:
     return tuple(json.loads(text))
 
 
-def write_directory_roles(tenant: Tenant, folder: Folder) -> None:
+def write_directory_roles(tenant: SampleTenant, folder: Folder) -> None:
     """Write directory roles, who holds them, requests to activate them, and the audit log."""
     roles = [_role(role) for role in _defined()]
     _write_page(folder, "directory-roles", f"{_ROLES}/roleDefinitions", roles)
@@ -55,7 +55,7 @@ def write_directory_roles(tenant: Tenant, folder: Folder) -> None:
     _write_log(tenant, folder, sorted(_records(tenant), key=lambda one: (one["activityDateTime"], one["id"])))
 
 
-def directory_truth(tenant: Tenant) -> dict[str, Any]:
+def directory_truth(tenant: SampleTenant) -> dict[str, Any]:
     """Return what is true of directory roles: needs, what a plan ought to do, and activations."""
     people = people_of(tenant)
     needs = {
@@ -82,24 +82,24 @@ def directory_truth(tenant: Tenant) -> dict[str, Any]:
     }
 
 
-def people_of(tenant: Tenant) -> Mapping[str, Principal]:
+def people_of(tenant: SampleTenant) -> Mapping[str, Principal]:
     """Return the cast by the words of its data file."""
     keys = _rows("principals.csv")
     return {row["key"]: principal for row, principal in zip(keys, tenant.principals, strict=False)}
 
 
-def _id(tenant: Tenant, key: str) -> str:
+def _id(tenant: SampleTenant, key: str) -> str:
     # The directory writes ids of assignments as text of its own, in which capitals count.
     plain = guid(tenant.spec.seed, "directory assignment", key).replace("-", "")
     return "".join(letter.upper() if number % 3 else letter for number, letter in enumerate(plain)) + "-1"
 
 
-def unit_id(tenant: Tenant, unit: str) -> str:
+def unit_id(tenant: SampleTenant, unit: str) -> str:
     """Return the id of an administrative unit."""
     return guid(tenant.spec.seed, "unit", unit)
 
 
-def _place(tenant: Tenant, unit: str) -> str:
+def _place(tenant: SampleTenant, unit: str) -> str:
     return f"/administrativeUnits/{unit_id(tenant, unit)}" if unit else "/"
 
 
@@ -123,7 +123,7 @@ def _role(role: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _holding(tenant: Tenant, row: Mapping[str, str]) -> dict[str, Any]:
+def _holding(tenant: SampleTenant, row: Mapping[str, str]) -> dict[str, Any]:
     found: dict[str, Any] = {
         "id": _id(tenant, row["key"]),
         "principalId": people_of(tenant)[row["holder"]].principal_id,
@@ -142,7 +142,7 @@ def _holding(tenant: Tenant, row: Mapping[str, str]) -> dict[str, Any]:
     return found
 
 
-def _request(tenant: Tenant, key: str, ago: int, reasoned: bool) -> dict[str, Any]:
+def _request(tenant: SampleTenant, key: str, ago: int, reasoned: bool) -> dict[str, Any]:
     row = next(row for row in _rows("directory_assignments.csv") if row["key"] == key)
     principal = people_of(tenant)[row["holder"]].principal_id
     start = f"{tenant.spec.day_ago(ago).isoformat()}T09:05:00Z"
@@ -166,7 +166,7 @@ def _request(tenant: Tenant, key: str, ago: int, reasoned: bool) -> dict[str, An
     }
 
 
-def _records(tenant: Tenant) -> Iterator[dict[str, Any]]:
+def _records(tenant: SampleTenant) -> Iterator[dict[str, Any]]:
     """Yield audit records in the form of Microsoft Graph; a service writes one every night, so no day is silent."""
     days = tenant.spec.days
     for ago in range(days - 1, -1, -1):
@@ -197,7 +197,7 @@ def _initiator(actor: Principal) -> dict[str, Any]:
 
 
 def _record(
-    tenant: Tenant, name: tuple[object, ...], ago: int, hour: int, activity: str, service: str, category: str,
+    tenant: SampleTenant, name: tuple[object, ...], ago: int, hour: int, activity: str, service: str, category: str,
     initiator: dict[str, Any], targets: list[dict[str, Any]],
 ) -> dict[str, Any]:  # fmt: skip
     seed = tenant.spec.seed
@@ -220,7 +220,7 @@ def _record(
     }
 
 
-def _activation(tenant: Tenant, key: str, ago: int, reasoned: bool) -> dict[str, Any]:
+def _activation(tenant: SampleTenant, key: str, ago: int, reasoned: bool) -> dict[str, Any]:
     row = next(row for row in _rows("directory_assignments.csv") if row["key"] == key)
     actor = people_of(tenant)[row["holder"]]
     start = dt.datetime.combine(tenant.spec.day_ago(ago), dt.time(9, 5))
@@ -244,7 +244,7 @@ def _write_page(folder: Folder, name: str, context: str, objects: list[dict[str,
     folder.write(f"directory/{name}.json", json_text(document).encode(), records=len(objects))
 
 
-def _write_log(tenant: Tenant, folder: Folder, records: list[dict[str, Any]]) -> None:
+def _write_log(tenant: SampleTenant, folder: Folder, records: list[dict[str, Any]]) -> None:
     def between(first: int, last: int) -> list[dict[str, Any]]:
         """Return the records of the days from `first` to `last` days ago."""
         low, high = tenant.spec.day_ago(first).isoformat(), tenant.spec.day_ago(last).isoformat()
@@ -263,7 +263,7 @@ def _write_log(tenant: Tenant, folder: Folder, records: list[dict[str, Any]]) ->
     folder.write("directory/AuditLogs.csv", stream.getvalue().encode("utf-8-sig"), records=len(newest))
 
 
-def _diagnostic(tenant: Tenant, record: Mapping[str, Any]) -> dict[str, Any]:
+def _diagnostic(tenant: SampleTenant, record: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "time": record["activityDateTime"],
         "resourceId": f"/tenants/{tenant.tenant_id}/providers/Microsoft.aadiam",
@@ -280,7 +280,7 @@ def _diagnostic(tenant: Tenant, record: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _table_row(tenant: Tenant, record: Mapping[str, Any]) -> dict[str, Any]:
+def _table_row(tenant: SampleTenant, record: Mapping[str, Any]) -> dict[str, Any]:
     time = dt.datetime.fromisoformat(record["activityDateTime"].rstrip("Z"))
     clock = f"{time.month}/{time.day}/{time.year}, {time.hour % 12 or 12}:{time:%M:%S}.000 {time:%p}"
     return {

@@ -17,13 +17,13 @@ from rightsize.demo.request_files import write_requests
 from rightsize.demo.sign_in_files import write_sign_ins
 from rightsize.demo.sign_ins import sign_in_rows
 from rightsize.demo.storage_files import write_storage
-from rightsize.demo.tenant import Tenant
+from rightsize.demo.tenant import SampleTenant
 from rightsize.demo.trust_files import write_trust
 from rightsize.demo.truth import plant_truth
 from rightsize.demo.writing import Folder
 
 
-def write_exports(tenant: Tenant, folder: Path) -> dict[str, Any]:
+def write_exports(tenant: SampleTenant, folder: Path) -> dict[str, Any]:
     """Write all exports below `folder`, which may exist and should be empty; return the truth about them."""
     exports = Folder(folder)
     sign_ins = sign_in_rows(tenant)

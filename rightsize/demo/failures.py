@@ -14,7 +14,7 @@ HABIT_CODES = {"": DONE, "denied": DENIED, "linked": LINKED, "policy": POLICY, "
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
+class FailureStatus:
     """The words of one status: REST, Log Analytics, and the diagnostic record, and the HTTP status behind them."""
 
     rest: str
@@ -25,15 +25,15 @@ class Status:
 
 
 STATUSES = {
-    DONE: Status("Succeeded", "Success", "Success", "Succeeded.OK", "OK"),
-    CONFLICT: Status("Failed", "Failure", "Failure", "Failed.Conflict", "Conflict"),
-    BAD_REQUEST: Status("Failed", "Failure", "Failure", "Failed.BadRequest", "BadRequest"),
-    DENIED: Status("Failed", "Failure", "Failure", "Failed.Forbidden", "Forbidden"),
-    LINKED: Status("Failed", "Failure", "Failure", "Failed.Forbidden", "Forbidden"),
-    POLICY: Status("Failed", "Failure", "Failure", "Failed.Forbidden", "Forbidden"),
-    LOCKED: Status("Failed", "Failure", "Failure", "Failed.Conflict", "Conflict"),
-    BEGUN: Status("Started", "Start", "Start", "Started.", ""),
-    ACCEPTED: Status("Accepted", "Accept", "Accept", "Accepted.Created", "Created"),
+    DONE: FailureStatus("Succeeded", "Success", "Success", "Succeeded.OK", "OK"),
+    CONFLICT: FailureStatus("Failed", "Failure", "Failure", "Failed.Conflict", "Conflict"),
+    BAD_REQUEST: FailureStatus("Failed", "Failure", "Failure", "Failed.BadRequest", "BadRequest"),
+    DENIED: FailureStatus("Failed", "Failure", "Failure", "Failed.Forbidden", "Forbidden"),
+    LINKED: FailureStatus("Failed", "Failure", "Failure", "Failed.Forbidden", "Forbidden"),
+    POLICY: FailureStatus("Failed", "Failure", "Failure", "Failed.Forbidden", "Forbidden"),
+    LOCKED: FailureStatus("Failed", "Failure", "Failure", "Failed.Conflict", "Conflict"),
+    BEGUN: FailureStatus("Started", "Start", "Start", "Started.", ""),
+    ACCEPTED: FailureStatus("Accepted", "Accept", "Accept", "Accepted.Created", "Created"),
 }
 
 

@@ -12,7 +12,7 @@ from rightsize.demo.hashing import below, guid
 from rightsize.demo.people import DOMAIN, Cast
 from rightsize.demo.rare_activity import NEW_IN_A_CYCLE, SEASONS, SELDOM, case_of, seldom_work, stirring_days
 from rightsize.demo.spec import MIN_PRINCIPALS, MIN_SUBSCRIPTIONS, TenantSpec
-from rightsize.demo.tenant import Grant, Habit, HabitKind, Principal, PrincipalKind, Scope
+from rightsize.demo.tenant import Habit, HabitKind, Principal, PrincipalKind, SampleGrant, SampleScope
 
 TEAM_SIZE = 12
 _SMALL = 5
@@ -50,10 +50,10 @@ def _names() -> tuple[tuple[str, ...], ...]:
 class Filling:
     """What is added to the cast."""
 
-    scopes: list[Scope] = field(default_factory=list)
+    scopes: list[SampleScope] = field(default_factory=list)
     principals: list[Principal] = field(default_factory=list)
     members: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    grants: list[Grant] = field(default_factory=list)
+    grants: list[SampleGrant] = field(default_factory=list)
     habits: list[Habit] = field(default_factory=list)
 
 
@@ -77,15 +77,15 @@ def fill(spec: TenantSpec, cast: Cast) -> Filling:
     return filling
 
 
-def _extra_subscriptions(spec: TenantSpec, cast: Cast) -> Iterator[Scope]:
+def _extra_subscriptions(spec: TenantSpec, cast: Cast) -> Iterator[SampleScope]:
     parent = cast.places.full(f"mg:{_MANAGEMENT_GROUP}")
     wards = _names()[2]
     for index in range(spec.subscriptions - MIN_SUBSCRIPTIONS):
         name = f"{wards[index % len(wards)]} {index // len(wards) + 1:02d}"
-        yield Scope("subscription", f"/subscriptions/{guid(spec.seed, 'subscription', index)}", name, parent)
+        yield SampleScope("subscription", f"/subscriptions/{guid(spec.seed, 'subscription', index)}", name, parent)
 
 
-def _nightly(actor: Principal, grant: Grant, operation: str, scope: str) -> Habit:
+def _nightly(actor: Principal, grant: SampleGrant, operation: str, scope: str) -> Habit:
     return Habit(actor.principal_id, operation, scope, "logged", "nightly", 1.0, grant, grant.grant_id)
 
 
@@ -156,7 +156,7 @@ class _Team:
         first, last = firsts[index % len(firsts)], lasts[(index // len(firsts) + number * 7) % len(lasts)]
         return self._principal("user", f"{first} {last}", 3 + number)
 
-    def _work(self, person: Principal, grant: Grant) -> None:
+    def _work(self, person: Principal, grant: SampleGrant) -> None:
         start = below(len(_WORK), self._spec.seed, person.principal_id)
         for step in range(below(4, self._spec.seed, "habits", person.principal_id)):
             operation, below_group, cadence, rate = _WORK[(start + step * 3) % len(_WORK)]
@@ -188,7 +188,7 @@ class _Team:
         kind: HabitKind,
         cadence: str,
         rate: float,
-        grant: Grant,
+        grant: SampleGrant,
         **more: Any,
     ) -> None:
         self._filling.habits.append(
@@ -214,9 +214,9 @@ class _Team:
         self._filling.principals.append(principal)
         return principal
 
-    def _grant(self, holder: Principal, role: str, scope: str, what: str) -> Grant:
+    def _grant(self, holder: Principal, role: str, scope: str, what: str) -> SampleGrant:
         age = 150 + below(150, self._spec.seed, "assigned", self._index, what)
-        grant = Grant(
+        grant = SampleGrant(
             guid(self._spec.seed, "assignment", self._index, what),
             holder.principal_id,
             self._roles[role],

@@ -6,16 +6,16 @@ from rightsize.demo.calls import expand_habits
 from rightsize.demo.filler import fill
 from rightsize.demo.people import DOMAIN, LOGGED_ACCOUNT, SILENT_SUBSCRIPTION, read_cast, silent_days
 from rightsize.demo.spec import TenantSpec
-from rightsize.demo.tenant import Tenant
+from rightsize.demo.tenant import SampleTenant
 
 
-def generate(spec: TenantSpec | None = None) -> Tenant:
+def generate(spec: TenantSpec | None = None) -> SampleTenant:
     """Return the tenant that the spec asks for; the same spec gives the same tenant."""
     spec = spec or TenantSpec()
     cast = read_cast(spec)
     filling = fill(spec, cast)
     habits = (*cast.habits, *filling.habits)
-    return Tenant(
+    return SampleTenant(
         spec,
         cast.tenant_id,
         DOMAIN,

@@ -16,7 +16,7 @@ from rightsize.demo.catalogue import read_data
 from rightsize.demo.hashing import below, guid
 from rightsize.demo.people import MICROSOFT_SERVICES
 from rightsize.demo.templates import json_text
-from rightsize.demo.tenant import Principal, Tenant
+from rightsize.demo.tenant import Principal, SampleTenant
 from rightsize.demo.writing import Folder
 
 GRAPH_APP_ID = "00000003-0000-0000-c000-000000000000"
@@ -27,7 +27,7 @@ _TABLE_DAYS = 20
 _ACCESS = {"application": "Application", "delegated": "DelegatedWork"}
 
 
-def write_graph(tenant: Tenant, folder: Folder) -> None:
+def write_graph(tenant: SampleTenant, folder: Folder) -> None:
     """Write the map, the APIs, the grants and the log."""
     people = _people(tenant)
     _write_map(folder)
@@ -36,12 +36,12 @@ def write_graph(tenant: Tenant, folder: Folder) -> None:
     _write_log(tenant, folder, people)
 
 
-def graph_truth(tenant: Tenant) -> list[dict[str, Any]]:
+def graph_truth(tenant: SampleTenant) -> list[dict[str, Any]]:
     """Return what each application really needs: what its requests show, and what no log does."""
     return list(_truth(_people(tenant)))
 
 
-def _people(tenant: Tenant) -> dict[str, Principal]:
+def _people(tenant: SampleTenant) -> dict[str, Principal]:
     """Return the cast by the words of its data file; it comes first among the principals."""
     return dict(zip((row["key"] for row in _rows("principals.csv")), tenant.principals, strict=False))
 
@@ -68,7 +68,7 @@ def _write_map(folder: Folder) -> None:
     folder.write("catalogue/graph-permissions.json", json_text(document).encode(), records=1)
 
 
-def _write_apis(tenant: Tenant, folder: Folder) -> None:
+def _write_apis(tenant: SampleTenant, folder: Folder) -> None:
     names = sorted({row["permission"] for row in _rows("graph_map.csv")} | {"offline_access"})
     graph = _api(tenant, "Microsoft Graph", GRAPH_APP_ID) | {
         "appRoles": [
@@ -88,7 +88,7 @@ def _write_apis(tenant: Tenant, folder: Folder) -> None:
         folder.write(f"directory/servicePrincipal-{name}.json", json_text(page | api).encode(), records=1)
 
 
-def _api(tenant: Tenant, name: str, app_id: str) -> dict[str, Any]:
+def _api(tenant: SampleTenant, name: str, app_id: str) -> dict[str, Any]:
     return {
         "id": guid(tenant.spec.seed, "api", app_id),
         "appId": app_id,
@@ -101,7 +101,7 @@ def _api(tenant: Tenant, name: str, app_id: str) -> dict[str, Any]:
     }
 
 
-def _write_grants(tenant: Tenant, folder: Folder, people: dict[str, Principal]) -> None:
+def _write_grants(tenant: SampleTenant, folder: Folder, people: dict[str, Principal]) -> None:
     graph, exchange = (guid(tenant.spec.seed, "api", app_id) for app_id in (GRAPH_APP_ID, EXCHANGE_APP_ID))
     assigned: list[dict[str, Any]] = []
     delegated: dict[tuple[str, str | None], dict[str, Any]] = {}
@@ -132,7 +132,7 @@ def _write_grants(tenant: Tenant, folder: Folder, people: dict[str, Principal]) 
         folder.write(f"directory/{name}.json", json_text(document).encode(), records=len(records))
 
 
-def _assignment(tenant: Tenant, client: Principal, permission: str, api: str, api_name: str) -> dict[str, Any]:
+def _assignment(tenant: SampleTenant, client: Principal, permission: str, api: str, api_name: str) -> dict[str, Any]:
     return {
         "id": grant_id(tenant, client, permission),
         "createdDateTime": "2025-02-03T10:00:00Z",
@@ -145,7 +145,7 @@ def _assignment(tenant: Tenant, client: Principal, permission: str, api: str, ap
     }
 
 
-def grant_id(tenant: Tenant, client: Principal, what: str) -> str:
+def grant_id(tenant: SampleTenant, client: Principal, what: str) -> str:
     """Return an id in the form that Graph gives: letters of both cases, which it tells apart."""
     return guid(tenant.spec.seed, "grant", client.principal_id, what).replace("-", "Q").replace("a", "A") + "_w"
 
@@ -154,7 +154,7 @@ def _first_user(people: dict[str, Principal]) -> Principal:
     return next(person for person in people.values() if person.kind == "user" and not person.options)
 
 
-def _write_log(tenant: Tenant, folder: Folder, people: dict[str, Principal]) -> None:
+def _write_log(tenant: SampleTenant, folder: Folder, people: dict[str, Principal]) -> None:
     """Write diagnostic settings' records in one file, and the last days as rows of Log Analytics, overlapping."""
     records = list(_requests(tenant, people))
     from_day = tenant.spec.day_ago(_TABLE_DAYS).isoformat()
@@ -168,7 +168,7 @@ def _write_log(tenant: Tenant, folder: Folder, people: dict[str, Principal]) -> 
     folder.write("graph-activity/MicrosoftGraphActivityLogs.json", text.encode(), records=len(rows))
 
 
-def _requests(tenant: Tenant, people: dict[str, Principal]) -> Iterator[dict[str, Any]]:
+def _requests(tenant: SampleTenant, people: dict[str, Principal]) -> Iterator[dict[str, Any]]:
     seed = tenant.spec.seed
     user = _first_user(people)
     for number, row in enumerate(_rows("graph_requests.csv")):
@@ -195,7 +195,7 @@ def _requests(tenant: Tenant, people: dict[str, Principal]) -> Iterator[dict[str
                 }
 
 
-def _diagnostic(tenant: Tenant, one: dict[str, Any]) -> dict[str, Any]:
+def _diagnostic(tenant: SampleTenant, one: dict[str, Any]) -> dict[str, Any]:
     names = ("AppId", "UserId", "ServicePrincipalId", "RequestId", "RequestMethod", "RequestUri",
              "ResponseStatusCode", "SignInActivityId")  # fmt: skip
     return {

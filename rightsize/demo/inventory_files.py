@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from rightsize.demo.tenant import Tenant
+from rightsize.demo.tenant import SampleTenant
 from rightsize.demo.trust_files import CLUSTER_ISSUER
 from rightsize.demo.writing import Folder
 
@@ -36,7 +36,7 @@ _CATEGORIES = {
 }
 
 
-def write_inventory(tenant: Tenant, folder: Folder) -> None:
+def write_inventory(tenant: SampleTenant, folder: Folder) -> None:
     """Write a page of resources a subscription, and the diagnostic settings of those that send their log."""
     by_subscription: dict[str, list[dict[str, Any]]] = {}
     for resource in _resources(tenant):
@@ -48,13 +48,13 @@ def write_inventory(tenant: Tenant, folder: Folder) -> None:
     folder.write_json("inventory/diagnostic-settings.json", {"value": settings}, records=len(settings))
 
 
-def logged_resources(tenant: Tenant) -> list[str]:
+def logged_resources(tenant: SampleTenant) -> list[str]:
     """Return the resources that send a log of their data plane, ordered."""
     asked = (habit.scope for habit in tenant.habits if habit.kind in ("storage", "request"))
     return sorted({found[1] for scope in asked if (found := _RESOURCE.match(scope))})
 
 
-def _resources(tenant: Tenant) -> list[str]:
+def _resources(tenant: SampleTenant) -> list[str]:
     named = [habit.scope for habit in tenant.habits] + [grant.scope for grant in tenant.grants]
     named += [principal.resource_id for principal in tenant.principals]
     found = {match[1].lower(): match[1] for scope in sorted(named) if (match := _RESOURCE.match(scope))}

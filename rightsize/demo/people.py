@@ -15,7 +15,7 @@ from typing import cast
 from rightsize.demo.catalogue import Role, built_in_roles, read_data
 from rightsize.demo.hashing import below, guid
 from rightsize.demo.spec import TenantSpec
-from rightsize.demo.tenant import Grant, Habit, HabitKind, Outcome, Principal, PrincipalKind, Scope
+from rightsize.demo.tenant import Habit, HabitKind, Outcome, Principal, PrincipalKind, SampleGrant, SampleScope
 
 DOMAIN = "aldervalley.example"
 _GUEST_DOMAIN = "fjordby.example"
@@ -56,11 +56,11 @@ class Cast:
 
     tenant_id: str
     places: Places
-    scopes: tuple[Scope, ...]
+    scopes: tuple[SampleScope, ...]
     principals: tuple[Principal, ...]
     members: dict[str, tuple[str, ...]]
     roles: tuple[Role, ...]
-    grants: tuple[Grant, ...]
+    grants: tuple[SampleGrant, ...]
     habits: tuple[Habit, ...]
 
 
@@ -118,7 +118,7 @@ def _rows(name: str) -> Iterator[dict[str, str]]:
     return iter(csv.DictReader(read_data(name).splitlines()))
 
 
-def _scopes(spec: TenantSpec, tenant_id: str) -> tuple[tuple[Scope, ...], dict[str, str]]:
+def _scopes(spec: TenantSpec, tenant_id: str) -> tuple[tuple[SampleScope, ...], dict[str, str]]:
     bases = {"/": ""}
     found = []
     for row in _rows("scopes.csv"):
@@ -128,10 +128,10 @@ def _scopes(spec: TenantSpec, tenant_id: str) -> tuple[tuple[Scope, ...], dict[s
             name = tenant_id if not parent else row["key"]
             scope = f"/providers/Microsoft.Management/managementGroups/{name}"
             bases[f"mg:{row['key']}"] = scope
-            found.append(Scope("management_group", scope, row["name"], parent))
+            found.append(SampleScope("management_group", scope, row["name"], parent))
         else:
             scope = bases[row["key"]] = f"/subscriptions/{guid(spec.seed, 'subscription', row['key'])}"
-            found.append(Scope("subscription", scope, row["name"], parent))
+            found.append(SampleScope("subscription", scope, row["name"], parent))
     return tuple(found), bases
 
 
@@ -165,10 +165,10 @@ def _local_part(name: str) -> str:
 
 def _grant(
     spec: TenantSpec, places: Places, people: Mapping[str, Principal], roles: tuple[Role, ...], row: Mapping[str, str]
-) -> Grant:
+) -> SampleGrant:
     scope = places.full(row["scope"]) or "/"
     condition = _option(row["options"], "condition")
-    return Grant(
+    return SampleGrant(
         guid(spec.seed, "assignment", row["key"]),
         people[row["holder"]].principal_id,
         next(role for role in roles if role.role_name == row["role"]),
@@ -183,7 +183,7 @@ def _option(options: str, name: str) -> str:
     return next((word.partition("=")[2] for word in options.split() if word.startswith(f"{name}=")), "")
 
 
-def _current_activation(spec: TenantSpec, eligibility: Grant) -> Grant:
+def _current_activation(spec: TenantSpec, eligibility: SampleGrant) -> SampleGrant:
     return replace(
         eligibility,
         grant_id=guid(spec.seed, "activation", eligibility.grant_id, "now"),
@@ -194,7 +194,7 @@ def _current_activation(spec: TenantSpec, eligibility: Grant) -> Grant:
 
 
 def _habits(
-    spec: TenantSpec, places: Places, people: Mapping[str, Principal], grants: Mapping[str, Grant]
+    spec: TenantSpec, places: Places, people: Mapping[str, Principal], grants: Mapping[str, SampleGrant]
 ) -> Iterator[Habit]:
     for index, row in enumerate(_rows("habits.csv")):
         grant = grants[row["assignment"]] if row["assignment"] else None

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from rightsize.demo.hashing import guid
-from rightsize.demo.tenant import Principal, Tenant
+from rightsize.demo.tenant import Principal, SampleTenant
 from rightsize.demo.writing import Folder
 
 _AUTHORIZATION = "/providers/Microsoft.Authorization"
 _ASSIGNMENTS = f"{_AUTHORIZATION}/policyAssignments/"
 
 
-def write_policies(tenant: Tenant, folder: Folder) -> None:
+def write_policies(tenant: SampleTenant, folder: Folder) -> None:
     """Write `az policy assignment list`, and the definitions of these as Resource Manager lists them."""
     identities = [one for one in tenant.principals if _ASSIGNMENTS in one.resource_id]
     assignments = [_assignment(tenant, one) for one in identities]
@@ -22,7 +22,7 @@ def write_policies(tenant: Tenant, folder: Folder) -> None:
     folder.write_json("access/policy-definitions.json", {"value": definitions}, records=len(definitions))
 
 
-def _assignment(tenant: Tenant, identity: Principal) -> dict[str, Any]:
+def _assignment(tenant: SampleTenant, identity: Principal) -> dict[str, Any]:
     scope, name = identity.resource_id.split(_ASSIGNMENTS)
     return {
         "description": None,
@@ -47,7 +47,7 @@ def _assignment(tenant: Tenant, identity: Principal) -> dict[str, Any]:
     }
 
 
-def _definition(tenant: Tenant, identity: Principal) -> dict[str, Any]:
+def _definition(tenant: SampleTenant, identity: Principal) -> dict[str, Any]:
     """Return the definition, which names the roles that the identity was given for it."""
     name = identity.resource_id.rsplit("/", 1)[-1]
     path = _definition_id(tenant, name)
@@ -71,13 +71,13 @@ def _definition(tenant: Tenant, identity: Principal) -> dict[str, Any]:
     }
 
 
-def _roles(tenant: Tenant, identity: Principal) -> Iterator[str]:
+def _roles(tenant: SampleTenant, identity: Principal) -> Iterator[str]:
     for grant in tenant.grants:
         if grant.principal_id == identity.principal_id and "policy" in grant.options:
             yield grant.role.role_definition_id
 
 
-def _definition_id(tenant: Tenant, name: str) -> str:
+def _definition_id(tenant: SampleTenant, name: str) -> str:
     return f"{_AUTHORIZATION}/policyDefinitions/{guid(tenant.spec.seed, 'policy definition', name)}"
 
 

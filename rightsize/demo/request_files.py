@@ -18,7 +18,7 @@ import polars as pl
 from rightsize.demo.claims import address_of, client_of
 from rightsize.demo.hashing import guid
 from rightsize.demo.templates import json_text
-from rightsize.demo.tenant import Habit, Principal, Tenant
+from rightsize.demo.tenant import Habit, Principal, SampleTenant
 from rightsize.demo.writing import Folder
 
 _OBJECT_ID = "http://schemas.microsoft.com/identity/claims/objectidentifier"
@@ -30,7 +30,7 @@ _VERBS = {"read": "list", "write": "patch", "delete": "delete"}
 Record = dict[str, Any]
 
 
-def write_requests(tenant: Tenant, folder: Folder) -> pl.DataFrame:
+def write_requests(tenant: SampleTenant, folder: Folder) -> pl.DataFrame:
     """Write one file a service; return the calls that they hold, without those that no role decided."""
     shown = pl.Series([habit.kind == "request" for habit in tenant.habits])
     calls = tenant.calls.filter(shown.gather(tenant.calls["habit"])).sort("time", "habit", "call")
@@ -52,7 +52,13 @@ class _Call:
     """A call with everything that a record says of it."""
 
     def __init__(
-        self, tenant: Tenant, habit: Habit, people: dict[str, Principal], number: int, call: int, time: dt.datetime
+        self,
+        tenant: SampleTenant,
+        habit: Habit,
+        people: dict[str, Principal],
+        number: int,
+        call: int,
+        time: dt.datetime,
     ) -> None:
         self.habit = habit
         self.who = people[habit.principal_id]
@@ -191,7 +197,7 @@ def _image(call: _Call) -> list[Record]:
     ]
 
 
-def _by_the_cluster(tenant: Tenant, records: list[Record]) -> Iterator[Record]:
+def _by_the_cluster(tenant: SampleTenant, records: list[Record]) -> Iterator[Record]:
     """Yield what accounts of the cluster itself do every night, by its own bindings."""
     for index in range(tenant.spec.days if records else 0):
         event = json.loads(records[0]["properties"]["log"]) | {
@@ -203,7 +209,7 @@ def _by_the_cluster(tenant: Tenant, records: list[Record]) -> Iterator[Record]:
         yield records[0] | {"time": f"{tenant.spec.day_ago(index)}T01:07:00.000000Z", "properties": properties}
 
 
-def _noise(tenant: Tenant, records: list[Record]) -> Iterator[Record]:
+def _noise(tenant: SampleTenant, records: list[Record]) -> Iterator[Record]:
     """Yield what a vault also writes: that an event was published."""
     for index, record in enumerate(records[:2]):
         yield record | {
@@ -213,7 +219,7 @@ def _noise(tenant: Tenant, records: list[Record]) -> Iterator[Record]:
         }
 
 
-def _by_policy(tenant: Tenant, rows: list[Record]) -> Iterator[Record]:
+def _by_policy(tenant: SampleTenant, rows: list[Record]) -> Iterator[Record]:
     """Yield messages that a shared access policy sent: use of its key, and of nobody's role."""
     for index, row in enumerate(rows[:4]):
         yield row | {
@@ -253,7 +259,7 @@ def _write_images(folder: Folder, rows: list[Record]) -> None:
     folder.write("requests/query_data_registry.csv", ("\ufeff" + text.getvalue()).encode(), records=len(rows))
 
 
-def _write_databases(tenant: Tenant, folder: Folder) -> None:
+def _write_databases(tenant: SampleTenant, folder: Folder) -> None:
     """Write statements and queries that roles of the service decided: flagged, and mapped to nothing."""
     group = next(h.scope for h in tenant.habits if h.kind == "request").partition("/providers/")[0]
     rows: list[Record] = []

@@ -11,7 +11,7 @@ from rightsize.demo.claims import AZURE_CLI, AZURE_PORTAL, address_of, claims_of
 from rightsize.demo.hashing import guid, guids, number
 from rightsize.demo.sign_ins import ARM, INTERACTIVE, MANAGED_IDENTITY, NON_INTERACTIVE, SERVICE_PRINCIPAL, SERVICES
 from rightsize.demo.templates import Template, instant, joined, json_text
-from rightsize.demo.tenant import Principal, Tenant
+from rightsize.demo.tenant import Principal, SampleTenant
 from rightsize.demo.writing import Folder
 
 _PAGE = 1000
@@ -26,7 +26,7 @@ _CATEGORIES = {
 }
 
 
-def write_sign_ins(tenant: Tenant, folder: Folder, rows: pl.DataFrame) -> None:
+def write_sign_ins(tenant: SampleTenant, folder: Folder, rows: pl.DataFrame) -> None:
     """Write interactive sign-ins as Graph pages, the other three kinds as diagnostic records."""
     texts = pl.DataFrame([_principal_texts(tenant, principal) for principal in tenant.principals])
     _write_graph(tenant, folder, texts, rows.filter(pl.col("kind") == INTERACTIVE).reverse())
@@ -44,7 +44,7 @@ def write_sign_ins(tenant: Tenant, folder: Folder, rows: pl.DataFrame) -> None:
             folder.write(name, lines, records=held.height)
 
 
-def _write_graph(tenant: Tenant, folder: Folder, texts: pl.DataFrame, rows: pl.DataFrame) -> None:
+def _write_graph(tenant: SampleTenant, folder: Folder, texts: pl.DataFrame, rows: pl.DataFrame) -> None:
     template = Template(_GRAPH)
     for page_number, page in enumerate(rows.iter_slices(_PAGE), start=1):
         records = joined(template.fill(_frame(tenant, texts, page)), ",")
@@ -56,7 +56,7 @@ def _write_graph(tenant: Tenant, folder: Folder, texts: pl.DataFrame, rows: pl.D
         folder.write(path, head.encode() + b'"value":[' + records + b"]}", records=page.height)
 
 
-def _frame(tenant: Tenant, texts: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
+def _frame(tenant: SampleTenant, texts: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
     seed = tenant.spec.seed
     services = pl.DataFrame([{"resource_id": service, "resource_name": json_text(name)} for service, name in SERVICES])[
         rows["service"]
@@ -80,7 +80,7 @@ def _frame(tenant: Tenant, texts: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFr
     )  # fmt: skip
 
 
-def _principal_texts(tenant: Tenant, principal: Principal) -> dict[str, str]:
+def _principal_texts(tenant: SampleTenant, principal: Principal) -> dict[str, str]:
     client = client_of(tenant, principal)
     return {
         "principal_id": principal.principal_id,

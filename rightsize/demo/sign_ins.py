@@ -7,7 +7,7 @@ import datetime as dt
 import polars as pl
 
 from rightsize.demo.hashing import mixed, number
-from rightsize.demo.tenant import UNRULED_CHECK, Habit, Principal, Tenant
+from rightsize.demo.tenant import UNRULED_CHECK, Habit, Principal, SampleTenant
 
 # Application ids of the services that tokens are for; Microsoft's, the same in every tenant.
 ARM = ("797f4846-ba00-4fd7-ba43-dac1f8f63013", "Windows Azure Service Management API")
@@ -38,7 +38,7 @@ def service_of(habit: Habit) -> tuple[str, str]:
     return _DATA_SERVICES.get(habit.operation.split("/")[0], ARM)
 
 
-def sign_in_rows(tenant: Tenant) -> pl.DataFrame:
+def sign_in_rows(tenant: SampleTenant) -> pl.DataFrame:
     """Return one row a sign-in, ordered by time.
 
     Columns: `principal` (index), `service` (index into `SERVICES`), `day`, `time`, `kind` (index into `KINDS`),
@@ -70,7 +70,7 @@ def _shown(principal: Principal) -> bool:
     return not principal.options & {"first_party", "policy", "gone"}
 
 
-def _for_work(tenant: Tenant) -> pl.DataFrame:
+def _for_work(tenant: SampleTenant) -> pl.DataFrame:
     """A token a day for each service that somebody used, some minutes before the first call."""
     index = {principal.principal_id: number for number, principal in enumerate(tenant.principals)}
     services = {service: number for number, service in enumerate(SERVICES)}
@@ -89,7 +89,7 @@ def _for_work(tenant: Tenant) -> pl.DataFrame:
     )
 
 
-def _for_mail(tenant: Tenant) -> pl.DataFrame:
+def _for_mail(tenant: SampleTenant) -> pl.DataFrame:
     """Staff read mail on most days, whether or not they touch Azure."""
     staff = [
         number
@@ -112,7 +112,7 @@ def _for_mail(tenant: Tenant) -> pl.DataFrame:
     )
 
 
-def _on_call(tenant: Tenant, rows: pl.DataFrame) -> pl.DataFrame:
+def _on_call(tenant: SampleTenant, rows: pl.DataFrame) -> pl.DataFrame:
     """Somebody is on call every day, so that no day is without a sign-in of people."""
     people = [number for number, principal in enumerate(tenant.principals) if "on_call" in principal.options]
     every = pl.DataFrame({"principal": people}, schema={"principal": pl.Int64()}).join(
@@ -130,7 +130,7 @@ def _on_call(tenant: Tenant, rows: pl.DataFrame) -> pl.DataFrame:
     return every.select(pl.col(name).cast(type_) for name, type_ in columns.items())
 
 
-def principals_without_arm_token(tenant: Tenant, rows: pl.DataFrame) -> list[str]:
+def principals_without_arm_token(tenant: SampleTenant, rows: pl.DataFrame) -> list[str]:
     """Return the listed principals that can sign in and got no token for Azure Resource Manager, sorted."""
     with_token = set(rows.filter(pl.col("service") == SERVICES.index(ARM))["principal"].to_list())
     return sorted(

@@ -11,7 +11,7 @@ from rightsize.demo.archives import gzip_chunks
 from rightsize.demo.claims import address_of, client_of
 from rightsize.demo.hashing import below, guid, guids, number
 from rightsize.demo.templates import Template, instant, joined, json_text
-from rightsize.demo.tenant import Habit, Principal, Tenant
+from rightsize.demo.tenant import Habit, Principal, SampleTenant
 from rightsize.demo.writing import Folder
 
 # REST operation and category of a data action, by its last segment.
@@ -21,7 +21,7 @@ CATEGORIES = ("StorageRead", "StorageWrite", "StorageDelete")
 _SLICE = 20_000
 
 
-def write_storage(tenant: Tenant, folder: Folder) -> pl.DataFrame:
+def write_storage(tenant: SampleTenant, folder: Folder) -> pl.DataFrame:
     """Write one file a category; return the calls that they hold, without those signed with a key."""
     shown = pl.Series([habit.kind == "storage" for habit in tenant.habits])
     calls = tenant.calls.filter(shown.gather(tenant.calls["habit"]))
@@ -41,7 +41,7 @@ def write_storage(tenant: Tenant, folder: Folder) -> pl.DataFrame:
     return calls
 
 
-def _records(tenant: Tenant, texts: pl.DataFrame, calls: pl.DataFrame) -> pl.Series:
+def _records(tenant: SampleTenant, texts: pl.DataFrame, calls: pl.DataFrame) -> pl.Series:
     told = texts[calls["text"]].drop("category")
     keys = (calls["habit"], calls["call"])
     frame = calls.drop("text").hstack(told).with_columns(
@@ -53,7 +53,7 @@ def _records(tenant: Tenant, texts: pl.DataFrame, calls: pl.DataFrame) -> pl.Ser
     return Template(_RECORD).fill(frame)
 
 
-def _habit_texts(tenant: Tenant, habit: Habit, principals: Mapping[str, Principal]) -> dict[str, str]:
+def _habit_texts(tenant: SampleTenant, habit: Habit, principals: Mapping[str, Principal]) -> dict[str, str]:
     principal = principals[habit.principal_id]
     request, category, code = _REQUESTS.get(habit.operation.rsplit("/", 1)[-1], _DELETE)
     denied = habit.outcome == "denied"
@@ -96,7 +96,7 @@ def _authorization(habit: Habit, principals: Mapping[str, Principal]) -> dict[st
     }
 
 
-def _requester(tenant: Tenant, principal: Principal) -> dict[str, str]:
+def _requester(tenant: SampleTenant, principal: Principal) -> dict[str, str]:
     requester = {
         "appId": client_of(tenant, principal),
         "audience": "https://storage.azure.com",
@@ -109,7 +109,7 @@ def _requester(tenant: Tenant, principal: Principal) -> dict[str, str]:
     return requester
 
 
-def _signed_with_key(tenant: Tenant, category: str) -> list[str]:
+def _signed_with_key(tenant: SampleTenant, category: str) -> list[str]:
     """A few requests that prove the use of a key, and nothing about anybody's role."""
     if category != "StorageRead":
         return []

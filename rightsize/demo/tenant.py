@@ -53,7 +53,7 @@ class Principal:
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
+class SampleScope:
     """A management group or subscription; `parent` is the full scope of the management group above."""
 
     kind: Literal["management_group", "subscription"]
@@ -63,7 +63,7 @@ class Scope:
 
 
 @dataclass(frozen=True, slots=True)
-class Grant:
+class SampleGrant:
     """A role assignment, PIM eligibility or activation, of today or (option `removed`) of the past.
 
     Attributes:
@@ -117,7 +117,7 @@ class Habit:
     kind: HabitKind
     cadence: str
     rate: float
-    grant: Grant | None = None
+    grant: SampleGrant | None = None
     credited_to: str = ""
     outcome: Outcome = ""
     bundle: str = ""
@@ -130,7 +130,7 @@ class Habit:
 
 
 @dataclass(frozen=True, slots=True)
-class Tenant:
+class SampleTenant:
     """A tenant: what its directory and Resource Manager hold, and the calls of its days.
 
     Attributes:
@@ -146,9 +146,9 @@ class Tenant:
     domain: str
     principals: tuple[Principal, ...]
     members: dict[str, tuple[str, ...]]
-    scopes: tuple[Scope, ...]
+    scopes: tuple[SampleScope, ...]
     roles: tuple[Role, ...]
-    grants: tuple[Grant, ...]
+    grants: tuple[SampleGrant, ...]
     habits: tuple[Habit, ...]
     calls: pl.DataFrame
     logged_resources: tuple[str, ...] = ()

@@ -12,7 +12,7 @@ from rightsize.demo.directory_roles import people_of, unit_id
 from rightsize.demo.graph_files import grant_id
 from rightsize.demo.hashing import guid
 from rightsize.demo.templates import json_text
-from rightsize.demo.tenant import Tenant
+from rightsize.demo.tenant import SampleTenant
 from rightsize.demo.writing import Folder
 
 ARM_APP_ID = "797f4846-ba00-4fd7-ba43-dac1f8f63013"
@@ -35,7 +35,7 @@ _TO_BE_OWNER = ("sara", "g-platform")
 _CONSENT = ("grafana", "tomas")
 
 
-def write_trust(tenant: Tenant, folder: Folder) -> None:
+def write_trust(tenant: SampleTenant, folder: Folder) -> None:
     """Write owners, federated credentials, an administrative unit, an eligible ownership, and a user's consent."""
     people = people_of(tenant)
     audiences = ["api://AzureADTokenExchange"]
@@ -77,7 +77,7 @@ def _user(principal_id: str) -> dict[str, str]:
     return {"@odata.type": "#microsoft.graph.user", "id": principal_id}
 
 
-def _eligibility(tenant: Tenant) -> dict[str, Any]:
+def _eligibility(tenant: SampleTenant) -> dict[str, Any]:
     who, group = (people_of(tenant)[key].principal_id for key in _TO_BE_OWNER)
     schedule = guid(tenant.spec.seed, "group eligibility", *_TO_BE_OWNER)
     return {
@@ -92,7 +92,7 @@ def _eligibility(tenant: Tenant) -> dict[str, Any]:
     }
 
 
-def _write_consent(tenant: Tenant, folder: Folder) -> None:
+def _write_consent(tenant: SampleTenant, folder: Folder) -> None:
     """Write that one user let an application act in Azure as him, and the API that it acts on."""
     client, user = (people_of(tenant)[key] for key in _CONSENT)
     api = guid(tenant.spec.seed, "api", ARM_APP_ID)

@@ -19,7 +19,7 @@ from rightsize.demo.failures import HABIT_CODES
 from rightsize.demo.graph_files import graph_truth
 from rightsize.demo.inventory_files import logged_resources
 from rightsize.demo.sign_ins import principals_without_arm_token
-from rightsize.demo.tenant import SILENT_KINDS, Grant, Habit, Tenant
+from rightsize.demo.tenant import SILENT_KINDS, Habit, SampleGrant, SampleTenant
 from rightsize.demo.writing import Folder
 
 # What an analysis may do with an assignment on its own; groups of words that options of a grant stand for.
@@ -27,7 +27,7 @@ EXCLUDED = ("emergency", "first_party", "policy", "young")
 
 
 def plant_truth(
-    tenant: Tenant,
+    tenant: SampleTenant,
     folder: Folder,
     activity: pl.DataFrame,
     storage: pl.DataFrame,
@@ -92,7 +92,7 @@ def plant_truth(
     }
 
 
-def _seen(tenant: Tenant, activity: pl.DataFrame, storage: pl.DataFrame) -> list[dict[str, Any]]:
+def _seen(tenant: SampleTenant, activity: pl.DataFrame, storage: pl.DataFrame) -> list[dict[str, Any]]:
     """For each habit: calls in the window, those among them that a log shows, the first and the last one."""
     start = (tenant.spec.window_start - tenant.spec.first_day).days
     keys = ["habit", "call"]
@@ -142,7 +142,7 @@ def _use(habit: Habit, seen: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _assignments(tenant: Tenant, needs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _assignments(tenant: SampleTenant, needs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     kinds: dict[str, Counter[str]] = {}
     for need in needs:
         kinds.setdefault(need["role_assignment_id"], Counter())[need["kind"]] += 1
@@ -171,11 +171,11 @@ def _assignments(tenant: Tenant, needs: list[dict[str, Any]]) -> list[dict[str, 
     ]
 
 
-def _evidence(tenant: Tenant) -> list[Grant]:
+def _evidence(tenant: SampleTenant) -> list[SampleGrant]:
     return [habit.grant for habit in tenant.habits if habit.grant is not None]
 
 
-def _listed(tenant: Tenant) -> set[str]:
+def _listed(tenant: SampleTenant) -> set[str]:
     return {grant.grant_id for grant in tenant.grants if grant.listed}
 
 

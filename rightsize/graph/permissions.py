@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from rightsize.graph.requests import UNREADABLE, Request, Steps, forms, map_steps
+from rightsize.graph.requests import UNREADABLE, GraphRequest, Steps, forms, map_steps
 from rightsize.rules.graph import changes, joined, only_reads, reading_twin, writing_twin
 
 Why = Literal["path", "expand", "property", "joined", "change", "beside"]
@@ -127,7 +127,7 @@ class PermissionMap:
         """Tell whether any path of the map begins with this step."""
         return root in self._first_steps
 
-    def requirement(self, request: Request) -> Requirement:
+    def requirement(self, request: GraphRequest) -> Requirement:
         """Return what a request needs."""
         if request.steps in FREE:
             return Requirement(free=True)

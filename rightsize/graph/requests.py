@@ -24,7 +24,7 @@ UNREADABLE = "{unreadable}"
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class GraphRequest:
     """A request.
 
     Attributes:
@@ -42,7 +42,7 @@ class Request:
     named: tuple[str, ...] = ()
 
 
-def parse_request(operation: str) -> Request:
+def parse_request(operation: str) -> GraphRequest:
     """Read an operation of the plane `graph`."""
     method, _, rest = operation.partition(" ")
     path, _, query = rest.partition("?")
@@ -58,7 +58,7 @@ def parse_request(operation: str) -> Request:
             named = values
     verb = "GET" if method.upper() == "HEAD" else method.upper()
     steps = tuple(_with_sorted_parameters(step) for step in fold(path).split("/") if step)
-    return Request(verb, steps, expanded, unknown, named)
+    return GraphRequest(verb, steps, expanded, unknown, named)
 
 
 def _with_sorted_parameters(step: str) -> str:

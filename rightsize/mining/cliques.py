@@ -222,7 +222,7 @@ def _beyond(candidates: int, weights: _Indexed, apart: _Indexed, budget: int) ->
 
 
 @dataclass(slots=True)
-class Reduction:
+class CliqueReduction:
     """What some smallest cover may be taken to hold, and what is left.
 
     Attributes:
@@ -247,13 +247,13 @@ class Reduction:
         return cliques
 
 
-def reduce_vertices(adjacent: Sequence[int], vertices: int, deadline: float = math.inf) -> Reduction:
+def reduce_vertices(adjacent: Sequence[int], vertices: int, deadline: float = math.inf) -> CliqueReduction:
     """Take away what needs no search, until a monotonic time.
 
     A vertex with all neighbours of another, and that one itself, among its own needs no cover of its own. A vertex
     whose neighbours are all adjacent has one maximal clique only. Each of the two makes more of the other.
     """
-    found = Reduction(vertices)
+    found = CliqueReduction(vertices)
     queue = list(bits(vertices))
     while queue:
         again = 0

@@ -15,7 +15,7 @@ from rightsize.mining.clique_cover import fewest_cliques, part_of_time
 from rightsize.mining.cliques import reduce_vertices
 from rightsize.propose.optimize.biclique_kernel import (
     Biclique,
-    Graph,
+    PairGraph,
     bits,
     bitset,
     components,
@@ -76,7 +76,7 @@ def minimum_cover(rows: Sequence[int], column_count: int, *, solver_seconds: flo
     return Cover(tuple(sorted(roles, key=lambda role: (role.columns, role.rows))), bound)
 
 
-def _listed_cliques(graph: Graph, kernel: list[tuple[int, int]], left: int, deadline: float) -> list[int] | None:
+def _listed_cliques(graph: PairGraph, kernel: list[tuple[int, int]], left: int, deadline: float) -> list[int] | None:
     """Return the cliques that the maximal bicliques make of the vertices left, or None where there are too many.
 
     Too many are also those that are not listed by the deadline, a time of `time.monotonic`.
@@ -109,14 +109,14 @@ def _maximal_in(adjacent: list[int], part: int, cliques: list[int], deadline: fl
     return found
 
 
-def _distinct(rows: Sequence[int], column_count: int) -> tuple[Graph, list[int], list[int]]:
+def _distinct(rows: Sequence[int], column_count: int) -> tuple[PairGraph, list[int], list[int]]:
     """Merge equal rows and equal columns; also return the members of each group. Empty ones are in no group."""
     row_groups: dict[int, int] = {}
     for index, members in enumerate(rows):
         if members:
             row_groups[members] = row_groups.get(members, 0) | 1 << index
     distinct = list(row_groups)
-    full = Graph.of_rows(distinct, column_count)
+    full = PairGraph.of_rows(distinct, column_count)
     column_groups: dict[int, int] = {}
     for index, members in enumerate(full.columns):
         if members:
@@ -126,7 +126,7 @@ def _distinct(rows: Sequence[int], column_count: int) -> tuple[Graph, list[int],
     for index, members in enumerate(columns):
         for row in bits(members):
             merged[row] |= 1 << index
-    return Graph(merged, columns), list(row_groups.values()), list(column_groups.values())
+    return PairGraph(merged, columns), list(row_groups.values()), list(column_groups.values())
 
 
 def _expand(members: int, groups: list[int]) -> int:

@@ -34,7 +34,7 @@ _HINT = (
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Decision:
+class ReviewDecision:
     """One decision; the fields are those of the file."""
 
     proposal: str
@@ -55,10 +55,10 @@ class Decision:
         return f"{PARTICIPLE[self.decision]} by {self.by} on {self.decided}: {self.reason}"
 
 
-_KEYS = frozenset(field.name for field in fields(Decision))
+_KEYS = frozenset(field.name for field in fields(ReviewDecision))
 
 
-def read_decisions(content: bytes, name: str) -> dict[str, Decision]:
+def read_decisions(content: bytes, name: str) -> dict[str, ReviewDecision]:
     """Read a file of decisions, by proposal.
 
     The same decision twice, as a merge of two branches may leave it, is the later one.
@@ -66,7 +66,7 @@ def read_decisions(content: bytes, name: str) -> dict[str, Decision]:
     Raises:
         InputError: A line is no decision, or two of them on one proposal contradict each other.
     """
-    found: dict[str, Decision] = {}
+    found: dict[str, ReviewDecision] = {}
     for number, line in enumerate(content.split(b"\n"), 1):
         if not line.strip():
             continue
@@ -86,7 +86,7 @@ def read_decisions(content: bytes, name: str) -> dict[str, Decision]:
     return found
 
 
-def write_decisions(decisions: Iterable[Decision]) -> str:
+def write_decisions(decisions: Iterable[ReviewDecision]) -> str:
     """Return the text of a file of decisions: the same for the same decisions, whatever their order."""
     lines = []
     for one in sorted(decisions):
@@ -97,11 +97,11 @@ def write_decisions(decisions: Iterable[Decision]) -> str:
     return "".join(lines)
 
 
-def _age(one: Decision) -> tuple[dt.date, str, str, str]:
+def _age(one: ReviewDecision) -> tuple[dt.date, str, str, str]:
     return one.decided, one.by, one.reason, str(one.expires)
 
 
-def _read(line: bytes, where: str) -> Decision:
+def _read(line: bytes, where: str) -> ReviewDecision:
     try:
         entry: Mapping[str, Any] = known_fields(load_json(line), _KEYS, where, _HINT)
     except InputError as error:
@@ -113,7 +113,7 @@ def _read(line: bytes, where: str) -> Decision:
     reason = entry.get("reason")
     if kind != "accept" or reason:
         reason = text_of(entry, "reason", where, _HINT)
-    return Decision(
+    return ReviewDecision(
         decision=kind,  # type: ignore[arg-type]  # one of its words, as was just looked at
         reason=reason or "",
         decided=day_of(entry.get("decided"), where, _HINT, "decided"),

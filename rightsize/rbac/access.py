@@ -36,7 +36,7 @@ STRENGTH: Mapping[str, int] = {"no": 0, "eligible": 1, "conditional": 2, "yes": 
 
 
 @dataclass(frozen=True, slots=True)
-class KnownRole:
+class AssignedRole:
     """A role definition as access needs it."""
 
     role_name: str
@@ -65,7 +65,7 @@ class Access:
 
     def __init__(
         self,
-        roles: Mapping[str, KnownRole],
+        roles: Mapping[str, AssignedRole],
         assignments: Iterable[RoleAssignment],
         denies: Iterable[DenyAssignment],
         membership: Membership,
@@ -245,7 +245,7 @@ def _any_of(conditions: list[str]) -> str:
     return conditions[0] if len(conditions) == 1 else " OR ".join(f"({condition})" for condition in conditions)
 
 
-def _reason(assignment: RoleAssignment, role: KnownRole, via: Chain, condition: str | None) -> Reason:
+def _reason(assignment: RoleAssignment, role: AssignedRole, via: Chain, condition: str | None) -> Reason:
     return Reason(assignment.role_assignment_id, role.role_name, assignment.scope, via, condition, assignment.state)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rightsize.model.role_forms import hash_of_role, read_role_definitions
 from rightsize.rbac.text import fold
-from rightsize.rollout.bundle import Held, Rules, Swap
+from rightsize.rollout.bundle import Held, ScheduleRules, Swap
 from rightsize.rollout.pim import same_rules
 from rightsize.rollout.rest import RefusalError
 from rightsize.rollout.steps import Steps
@@ -25,7 +25,7 @@ class Additions:
         for made in swap.creates:
             self._create(swap, made)
 
-    def needs(self, swap: Swap, rules: Rules) -> bool:
+    def needs(self, swap: Swap, rules: ScheduleRules) -> bool:
         """Return whether another swap has had rules set on the same role at the same place, and is not taken back."""
         steps = self._steps
         others = (one for one in steps.bundle.swaps if one.id != swap.id and steps.has(one, "rules-set", rules.key))
@@ -49,7 +49,7 @@ class Additions:
             steps.patiently(lambda: self._arm.put_definition(url, body))
         steps.once(swap, "role-made", role)
 
-    def _carry_over(self, swap: Swap, rules: Rules) -> None:
+    def _carry_over(self, swap: Swap, rules: ScheduleRules) -> None:
         """Give a role the rules of the one that it replaces, before anybody holds it."""
         steps, pim = self._steps, self._arm.pim
         if steps.has(swap, "rules-set", rules.key):

@@ -127,7 +127,7 @@ def kept_properties(live: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class ScheduleRules:
     """Whose rules of Privileged Identity Management a role takes over before anybody holds it there.
 
     Attributes:
@@ -174,7 +174,7 @@ class Swap:
     risk: float
     covered: int
     blind: int
-    rules: tuple[Rules, ...] = ()
+    rules: tuple[ScheduleRules, ...] = ()
     wait_back: int = 600
 
 
@@ -273,5 +273,5 @@ def _swap(document: Mapping[str, Any]) -> Swap:
         fields[name] = tuple(Held(**one) for one in fields[name])
     for name in ("proposals", "roles"):
         fields[name] = tuple(fields[name])
-    fields["rules"] = tuple(Rules(**one) for one in fields.get("rules", ()))
+    fields["rules"] = tuple(ScheduleRules(**one) for one in fields.get("rules", ()))
     return Swap(**fields)

@@ -15,14 +15,14 @@ from rightsize.rollout.additions import Additions
 from rightsize.rollout.arm import Arm
 from rightsize.rollout.bundle import Bundle, Held, Swap, kept_properties
 from rightsize.rollout.journal import Journal
-from rightsize.rollout.preflight import Known, Preflight, check_unchanged, old_role
+from rightsize.rollout.preflight import Preflight, PreflightFacts, check_unchanged, old_role
 from rightsize.rollout.rest import RefusalError
 from rightsize.rollout.steps import NotRemovedError, Steps, seconds_apart
 from rightsize.rollout.waiting import wait_for
 from rightsize.rollout.way_back import WayBack
 
 
-class Engine:
+class RolloutEngine:
     """Carries out one bundle."""
 
     def __init__(
@@ -32,7 +32,7 @@ class Engine:
         self._additions = Additions(self._steps)
         self._way_back = WayBack(self._steps, self._additions)
 
-    def apply(self, wave: int, known: Known | None = None) -> None:
+    def apply(self, wave: int, known: PreflightFacts | None = None) -> None:
         """Bring a wave into Azure: make everything that comes, wait once, read it back, then remove what goes.
 
         Args:
@@ -53,7 +53,7 @@ class Engine:
         if not going:
             return
         try:
-            preflight = Preflight(steps, known or Known(), going)
+            preflight = Preflight(steps, known or PreflightFacts(), going)
         except RefusalError as error:
             raise AccessError(f"wave {wave} cannot be checked before it begins: {error.reason}") from error
         failed: list[Swap] = []

@@ -12,7 +12,7 @@ from rightsize.model.nouns import RoleDefinition
 from rightsize.model.role_forms import to_arm
 from rightsize.rbac.assignment_ids import assignment_id
 from rightsize.rbac.text import fold
-from rightsize.rollout.bundle import DEFAULT_ORDER, Bundle, Held, LeftOut, Order, Rules, Swap, whole_seconds
+from rightsize.rollout.bundle import DEFAULT_ORDER, Bundle, Held, LeftOut, Order, ScheduleRules, Swap, whole_seconds
 from rightsize.rollout.limits import MOST_CUSTOM_ROLES, home_of, most_at
 from rightsize.rollout.owners import OWNER, Owner, owners_to_keep
 from rightsize.rules.tables import rows_of
@@ -23,7 +23,7 @@ Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Tenant:
+class RolloutTenant:
     """What a rollout has to know of the tenant, from the store.
 
     Attributes:
@@ -46,13 +46,13 @@ class Tenant:
 
 
 @dataclass(slots=True)
-class _Part:
+class _SwapPart:
     """One assignment of today that goes, with everything that comes for it."""
 
     row: Row
     proposals: list[str] = field(default_factory=list)
     creates: dict[str, Held] = field(default_factory=dict)
-    rules: set[Rules] = field(default_factory=set)
+    rules: set[ScheduleRules] = field(default_factory=set)
     rests_on: set[str] = field(default_factory=set)
     risk: float = 0.0
     covered: int = 0
@@ -63,7 +63,7 @@ def make_bundle(
     plan: Mapping[str, Any],
     plan_hash: str,
     roles: Mapping[str, RoleDefinition],
-    tenant: Tenant,
+    tenant: RolloutTenant,
     *,
     emergency: Collection[str],
     order: Order = DEFAULT_ORDER,
@@ -107,9 +107,9 @@ def make_bundle(
 
 
 def _parts(
-    plan: Mapping[str, Any], held: Mapping[str, Row], tenant: Tenant, only: set[str]
-) -> tuple[dict[str, _Part], dict[str, str]]:
-    parts: dict[str, _Part] = {}
+    plan: Mapping[str, Any], held: Mapping[str, Row], tenant: RolloutTenant, only: set[str]
+) -> tuple[dict[str, _SwapPart], dict[str, str]]:
+    parts: dict[str, _SwapPart] = {}
     left: dict[str, str] = {}
     for proposal in plan["proposals"]:
         if proposal.get("plane") not in ("control", "data") or proposal["kind"] == "keep":
@@ -120,11 +120,11 @@ def _parts(
             elif replaced not in held:
                 left[replaced] = "it is an activation, which follows its eligibility"
             else:
-                _add(parts.setdefault(replaced, _Part(held[replaced])), proposal, tenant)
+                _add(parts.setdefault(replaced, _SwapPart(held[replaced])), proposal, tenant)
     return {key: part for key, part in parts.items() if key not in left}, left
 
 
-def _add(part: _Part, proposal: Mapping[str, Any], tenant: Tenant) -> None:
+def _add(part: _SwapPart, proposal: Mapping[str, Any], tenant: RolloutTenant) -> None:
     part.proposals.append(proposal["id"])
     part.risk = max(part.risk, float(proposal["break_probability_30d"]))
     evidence = proposal["evidence"]
@@ -137,11 +137,11 @@ def _add(part: _Part, proposal: Mapping[str, Any], tenant: Tenant) -> None:
         part.creates[made.id] = made
         if made.is_managed:
             part.rules.add(
-                Rules(made.scope, made.role, str(part.row["scope"]), fold(str(part.row["role_definition_id"])))
+                ScheduleRules(made.scope, made.role, str(part.row["scope"]), fold(str(part.row["role_definition_id"])))
             )
 
 
-def _created(one: Mapping[str, Any], proposal: Mapping[str, Any], row: Row, tenant: Tenant) -> Held:
+def _created(one: Mapping[str, Any], proposal: Mapping[str, Any], row: Row, tenant: RolloutTenant) -> Held:
     principal = fold(one["principal_id"])
     condition, state = one.get("condition"), one["state"]
     made = assignment_id(one["scope"], one["role"], principal, condition)
@@ -164,12 +164,12 @@ def _created(one: Mapping[str, Any], proposal: Mapping[str, Any], row: Row, tena
 
 
 def _leave_out(
-    parts: dict[str, _Part],
+    parts: dict[str, _SwapPart],
     left: dict[str, str],
-    tenant: Tenant,
+    tenant: RolloutTenant,
     held: Mapping[str, Row],
     emergency: frozenset[str],
-) -> tuple[dict[str, _Part], dict[str, str]]:
+) -> tuple[dict[str, _SwapPart], dict[str, str]]:
     """Take out what must not be touched, and whatever rests on it."""
     left = dict(left)
     for key, part in parts.items():
@@ -192,7 +192,7 @@ def _leave_out(
 
 
 def _last_owners(
-    parts: Mapping[str, _Part], held: Mapping[str, Row], left: Mapping[str, str], tenant: Tenant
+    parts: Mapping[str, _SwapPart], held: Mapping[str, Row], left: Mapping[str, str], tenant: RolloutTenant
 ) -> set[str]:
     owners = [
         Owner(
@@ -216,10 +216,10 @@ def _last_owners(
 
 
 def _swaps(
-    parts: Mapping[str, _Part],
+    parts: Mapping[str, _SwapPart],
     roles: Mapping[str, RoleDefinition],
     canaries: set[str],
-    tenant: Tenant,
+    tenant: RolloutTenant,
     wave_size: int,
 ) -> list[Swap]:
     groups = _hang_together(parts)
@@ -260,7 +260,7 @@ def _longer(one: Held, other: Held) -> Held:
     return max(one, other, key=lambda held: (held.until is None, held.until or ""))
 
 
-def _hang_together(parts: Mapping[str, _Part]) -> list[list[str]]:
+def _hang_together(parts: Mapping[str, _SwapPart]) -> list[list[str]]:
     """Return the assignments that are changed together: of one principal, or resting on one another."""
     parent = {key: key for key in parts}
 
@@ -284,7 +284,7 @@ def _hang_together(parts: Mapping[str, _Part]) -> list[list[str]]:
     return sorted(groups.values())
 
 
-def _removed(row: Row, tenant: Tenant) -> Held:
+def _removed(row: Row, tenant: RolloutTenant) -> Held:
     principal = fold(str(row["principal_id"]))
     return Held(
         id=str(row["role_assignment_id"]),
@@ -331,7 +331,7 @@ def _check_room(swaps: Sequence[Swap], held: Mapping[str, Row]) -> None:
             taken[home_of(gone.scope)] -= 1
 
 
-def _check_roles(needed: set[str], tenant: Tenant) -> None:
+def _check_roles(needed: set[str], tenant: RolloutTenant) -> None:
     """Raise GateError where new roles pass what Azure allows beside those that are there."""
     number = len(needed | tenant.roles.keys())
     if needed - tenant.roles.keys() and number > MOST_CUSTOM_ROLES:

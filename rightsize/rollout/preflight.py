@@ -23,7 +23,7 @@ _SPARE = dt.timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class PreflightFacts:
     """What a run knows beside Azure: who runs it, and what the store says of people.
 
     Attributes:
@@ -52,7 +52,7 @@ class Preflight:
         GateError: A limit of Azure leaves no room for old and new together.
     """
 
-    def __init__(self, steps: Steps, known: Known, swaps: Sequence[Swap]) -> None:
+    def __init__(self, steps: Steps, known: PreflightFacts, swaps: Sequence[Swap]) -> None:
         self._steps, self._arm, self._known = steps, steps.arm, known
         held = [one for swap in swaps for one in (*swap.creates, *swap.removes)]
         self._homes = sorted({home_of(one.scope) for one in held})

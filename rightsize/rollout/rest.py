@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from rightsize.azure.exchange import Exchange
-from rightsize.azure.wire import AbsentError, BadAnswerError, FaultError, RefusedError, Request, UnsettledError
+from rightsize.azure.wire import AbsentError, BadAnswerError, FaultError, RefusedError, UnsettledError, WireRequest
 from rightsize.rbac.text import fold
 
 _MOST_PAGES = 1_000
@@ -88,7 +88,7 @@ class Rest:
             ScopeGoneError: Azure says that the scope is not there.
         """
         try:
-            return self._exchange.ask(Request("arm", f"{url}?api-version={version}"), _object)
+            return self._exchange.ask(WireRequest("arm", f"{url}?api-version={version}"), _object)
         except AbsentError as error:
             if fold(error.code) not in _THING_MISSING:
                 raise _missing(error, url) from error
@@ -101,7 +101,7 @@ class Rest:
         asked, is_next = f"{url}?api-version={version}{query and '&'}{query}", False
         for _ in range(_MOST_PAGES):
             try:
-                document = self._exchange.ask(Request("arm", asked, is_next=is_next), _object)
+                document = self._exchange.ask(WireRequest("arm", asked, is_next=is_next), _object)
             except AbsentError as error:
                 raise _missing(error, url) from error
             except (RefusedError, UnsettledError) as error:
@@ -119,7 +119,7 @@ class Rest:
 
         A DELETE answers with what was deleted; with nothing (204) where there was nothing to delete.
         """
-        request = Request(
+        request = WireRequest(
             "arm",
             f"{url}?api-version={version}",
             method=method,

@@ -39,7 +39,7 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class SeenUse:
     """What is known of the time after the swaps.
 
     Attributes:
@@ -60,7 +60,7 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class SwapStatus:
     """How a swap stands.
 
     Attributes:
@@ -82,7 +82,7 @@ class Standing:
     reason: str | None = None
 
 
-def standing_of(swap: Swap, entries: Sequence[Entry], seen: Seen, *, watch_days: int, soak_days: int) -> Standing:
+def standing_of(swap: Swap, entries: Sequence[Entry], seen: SeenUse, *, watch_days: int, soak_days: int) -> SwapStatus:
     """Return how a swap stands.
 
     Args:
@@ -96,7 +96,7 @@ def standing_of(swap: Swap, entries: Sequence[Entry], seen: Seen, *, watch_days:
     since = next((dt.datetime.fromisoformat(one.at) for one in entries if one.event == "done"), None)
     reason = next((str(one.data.get("reason")) for one in entries if one.event in ("failed", "stopped")), None)
     if state != "done" or since is None:
-        return Standing(swap.id, swap.wave, state if state != "done" else "begun", since, 0, (), reason)
+        return SwapStatus(swap.id, swap.wave, state if state != "done" else "begun", since, 0, (), reason)
     refused = tuple(one for one in seen.refusals if _tripped(swap, one, since, seen))
     days = _covered_days(swap, since.date(), seen)
     confirmed = any(one.event == "confirmed" for one in entries)
@@ -108,10 +108,10 @@ def standing_of(swap: Swap, entries: Sequence[Entry], seen: Seen, *, watch_days:
         watch = "watching"
     elif is_blind and not confirmed and (seen.today - since.date()).days < soak_days:
         watch = "blind"
-    return Standing(swap.id, swap.wave, watch, since, days, refused, reason)
+    return SwapStatus(swap.id, swap.wave, watch, since, days, refused, reason)
 
 
-def _tripped(swap: Swap, refusal: Refusal, since: dt.datetime, seen: Seen) -> bool:
+def _tripped(swap: Swap, refusal: Refusal, since: dt.datetime, seen: SeenUse) -> bool:
     if refusal.last_seen.replace(tzinfo=dt.UTC) < since:
         return False
     made = [one for one in swap.creates if _allows(one, refusal, seen)]
@@ -122,7 +122,7 @@ def _tripped(swap: Swap, refusal: Refusal, since: dt.datetime, seen: Seen) -> bo
     )
 
 
-def _allows_alike(made: Held, gone: Held, refusal: Refusal, seen: Seen) -> bool:
+def _allows_alike(made: Held, gone: Held, refusal: Refusal, seen: SeenUse) -> bool:
     """Return whether a new assignment allows what was refused for certain, or whenever the removed one did."""
     new, old = seen.roles.get(made.role, ()), seen.roles.get(gone.role, ())
     return grants(new, refusal.operation, refusal.plane, Reading.LEAST) != "no" or grants_alike(
@@ -130,7 +130,7 @@ def _allows_alike(made: Held, gone: Held, refusal: Refusal, seen: Seen) -> bool:
     )
 
 
-def _allows(held: Held, refusal: Refusal, seen: Seen) -> bool:
+def _allows(held: Held, refusal: Refusal, seen: SeenUse) -> bool:
     who = fold(refusal.principal_id)
     if who != fold(held.principal_id) and who not in seen.members.get(fold(held.principal_id), frozenset()):
         return False
@@ -139,11 +139,11 @@ def _allows(held: Held, refusal: Refusal, seen: Seen) -> bool:
     return grants(seen.roles.get(held.role, ()), refusal.operation, refusal.plane) != "no"
 
 
-def _has_data(gone: Held, seen: Seen) -> bool:
+def _has_data(gone: Held, seen: SeenUse) -> bool:
     return any(block.data_actions for block in seen.roles.get(gone.role, ()))
 
 
-def _covered_days(swap: Swap, day: dt.date, seen: Seen) -> int:
+def _covered_days(swap: Swap, day: dt.date, seen: SeenUse) -> int:
     """Return on how many days since a log covers every place below which something was removed."""
     places = {place for gone in swap.removes for place in _logs_of(fold(gone.scope), seen.tree)}
     whole = seen.covered.get("/", frozenset())
@@ -162,7 +162,7 @@ def _logs_of(scope: str, tree: Mapping[str, str]) -> set[str]:
     return found
 
 
-def add_back(standing: Standing) -> list[dict[str, Any]]:
+def add_back(standing: SwapStatus) -> list[dict[str, Any]]:
     """Return what a tripped swap lacks: each principal, operation and place that was refused, once."""
     calls: Counter[tuple[str, str, str, str]] = Counter()
     for one in standing.refusals:

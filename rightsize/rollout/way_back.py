@@ -11,7 +11,7 @@ from typing import Any
 
 from rightsize.rbac.text import fold
 from rightsize.rollout.additions import Additions
-from rightsize.rollout.bundle import Held, Rules, Swap, kept_properties
+from rightsize.rollout.bundle import Held, ScheduleRules, Swap, kept_properties
 from rightsize.rollout.journal import Entry
 from rightsize.rollout.pim import has_ended
 from rightsize.rollout.rest import RefusalError, ScopeGoneError, SettlingError
@@ -187,7 +187,7 @@ class WayBack:
                 steps.tell(f"swap {swap.id}: {error.reason}")
         steps.write(swap, "deleted", entry.key)
 
-    def _give_back(self, swap: Swap, rules: Rules) -> None:
+    def _give_back(self, swap: Swap, rules: ScheduleRules) -> None:
         """Give a role its own rules back, unless another swap needs those that it has."""
         steps = self._steps
         if steps.has(swap, "rules-back", rules.key):

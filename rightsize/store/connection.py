@@ -14,7 +14,7 @@ import duckdb
 from rightsize.model.errors import InputError
 from rightsize.model.tables import table
 from rightsize.store.ddl import create_statements
-from rightsize.store.limits import Limits, limits_of
+from rightsize.store.limits import ResourceLimits, limits_of
 from rightsize.store.migrations import SCHEMA_VERSION, migrate
 from rightsize.store.sql import named
 
@@ -128,7 +128,9 @@ def _private_files() -> Iterator[None]:
         os.umask(mask)
 
 
-def open_store(path: Path | str, *, read_only: bool, existing: bool = False, limits: Limits | None = None) -> Store:
+def open_store(
+    path: Path | str, *, read_only: bool, existing: bool = False, limits: ResourceLimits | None = None
+) -> Store:
     """Open the store, and make it where it does not exist and may be written.
 
     Args:

@@ -15,7 +15,7 @@ from rightsize.analyze.control_findings import SEVERITIES, SUBJECTS, ControlFind
 from rightsize.model.errors import InternalError, UsageError
 from rightsize.rules.tables import rows_of
 from rightsize.store.connection import Store
-from rightsize.store.queries import Question, bind_parameters, queries_folder, query_text, question_of, read_header
+from rightsize.store.queries import SavedQuery, bind_parameters, queries_folder, query_text, question_of, read_header
 
 _LABELS = ("severity", "subject", "needs", "with", "tags")
 _NEEDS = "needs"
@@ -26,7 +26,7 @@ _COLUMNS = ("resource", "status", "reason")
 class Control:
     """A control: its question, how bad a failure is, what it judges, and what it rests on."""
 
-    question: Question
+    question: SavedQuery
     severity: Severity
     subject: Subject
     needs: tuple[str, ...]
@@ -40,7 +40,7 @@ class Control:
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class ControlResult:
     """What a control says of the store: how many resources pass, and each that fails or is not known."""
 
     control: Control
@@ -102,7 +102,7 @@ def whole_statement(control: Control) -> str:
     )
 
 
-def judge(store: Store, controls: Iterable[Control], given: Mapping[str, Mapping[str, str]]) -> list[Judgement]:
+def judge(store: Store, controls: Iterable[Control], given: Mapping[str, Mapping[str, str]]) -> list[ControlResult]:
     """Let controls judge a store.
 
     Args:
@@ -121,7 +121,7 @@ def judge(store: Store, controls: Iterable[Control], given: Mapping[str, Mapping
     for name, control in known.items():
         missing = [str(unmet[need]) for need in control.needs if need in unmet]
         if missing:
-            found.append(Judgement(control, 0, (_finding(control, "/", "unknown", "; ".join(missing)),)))
+            found.append(ControlResult(control, 0, (_finding(control, "/", "unknown", "; ".join(missing)),)))
             continue
         for part in control.parts:
             if part not in made:
@@ -133,7 +133,7 @@ def judge(store: Store, controls: Iterable[Control], given: Mapping[str, Mapping
     return found
 
 
-def _judged(store: Store, control: Control, values: Mapping[str, object]) -> Judgement:
+def _judged(store: Store, control: Control, values: Mapping[str, object]) -> ControlResult:
     # A resource that several rows speak of (an assignment in several states) has the worst of their answers.
     statement = (
         f"WITH judged AS (\n{control.question.text}),\n"
@@ -149,7 +149,7 @@ def _judged(store: Store, control: Control, values: Mapping[str, object]) -> Jud
             passed = number
         else:
             findings.append(_finding(control, resource, "unknown" if rank else "fail", reason))
-    return Judgement(control, passed, tuple(findings))
+    return ControlResult(control, passed, tuple(findings))
 
 
 def _finding(control: Control, resource: str, status: str, reason: str) -> ControlFinding:

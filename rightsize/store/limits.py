@@ -23,7 +23,7 @@ _FULL = ("no space left", "disk quota", "max_temp_directory_size", "not enough s
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ResourceLimits:
     """What a store may take of the machine.
 
     Attributes:
@@ -46,7 +46,7 @@ class Limits:
 
 def limits_of(
     memory: str | None = None, spill: Path | str | None = None, environment: Mapping[str, str] = os.environ
-) -> Limits:
+) -> ResourceLimits:
     """Read the limits as people write them, those that are not given from the environment.
 
     Raises:
@@ -54,7 +54,9 @@ def limits_of(
     """
     text = memory or environment.get(MEMORY) or None
     folder = spill or environment.get(SPILL) or None
-    return Limits(None if text is None else _bytes_of(text), None if folder is None else _folder_of(Path(folder)))
+    return ResourceLimits(
+        None if text is None else _bytes_of(text), None if folder is None else _folder_of(Path(folder))
+    )
 
 
 def memory_of(connection: duckdb.DuckDBPyConnection) -> int:

@@ -33,7 +33,7 @@ class Parameter:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class SavedQuery:
     """A saved question: what it answers, what it takes, which columns it gives, and its text with the header."""
 
     name: str
@@ -75,7 +75,7 @@ def question_names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in queries_folder().glob("*.sql")))
 
 
-def read_question(name: str) -> Question:
+def read_question(name: str) -> SavedQuery:
     """Return the saved question of that name, or raise UsageError with the names that come close."""
     names = question_names()
     if name not in names:
@@ -86,7 +86,7 @@ def read_question(name: str) -> Question:
     return parse_question(name, query_text(name))
 
 
-def bind_parameters(question: Question, given: Mapping[str, str]) -> dict[str, object]:
+def bind_parameters(question: SavedQuery, given: Mapping[str, str]) -> dict[str, object]:
     """Return the values of all parameters, from what was given and the defaults.
 
     Raises:
@@ -122,7 +122,7 @@ def _value(parameter: Parameter, text: str) -> object:
     return text
 
 
-def parse_question(name: str, text: str) -> Question:
+def parse_question(name: str, text: str) -> SavedQuery:
     """Read the header of a saved question; raises InternalError where it does not say what it must."""
     return question_of(name, text, read_header(text))
 
@@ -143,11 +143,11 @@ def read_header(text: str, more: Sequence[str] = ()) -> dict[str, list[str]]:
     return fields
 
 
-def question_of(name: str, text: str, fields: Mapping[str, Sequence[str]]) -> Question:
+def question_of(name: str, text: str, fields: Mapping[str, Sequence[str]]) -> SavedQuery:
     """Return the question that a header describes; raises InternalError where it does not say what it must."""
     if any(len(fields[label]) != 1 for label in ("title", "description", "columns")):
         raise InternalError(f"the header of `{name}` lacks its title, description or columns")
-    return Question(
+    return SavedQuery(
         name=name,
         title=fields["title"][0],
         description=fields["description"][0],

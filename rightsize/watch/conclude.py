@@ -40,11 +40,11 @@ from rightsize.watch.detect import (
     FAILED,
     Found,
     Telling,
-    tell_ahead,
-    tell_behaviour,
-    tell_events,
-    tell_failures,
-    tell_standing,
+    report_behaviour,
+    report_events,
+    report_expiries,
+    report_failures,
+    report_state,
 )
 from rightsize.watch.drift import drifted_roles, read_applied
 from rightsize.watch.folder import Taken
@@ -58,7 +58,7 @@ CATCH_UP_DAYS = 92
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class WatchSettings:
     """What a watch looks at.
 
     Attributes:
@@ -99,7 +99,7 @@ class Concluded:
 
 def conclude(
     db: Path,
-    question: Question,
+    question: WatchSettings,
     taken: Taken | None = None,
     *,
     now: dt.datetime | None = None,
@@ -134,8 +134,8 @@ def conclude(
             day = until or newest
             text = f"the file {one.path} was not loaded: {one.reason}"
             found.changes.append(note_change("file_unread", (one.path, *map(str, one.stamp)), text, "medium", day))
-        tell_ahead(store, limit, until or newest, found)
-        failing = tell_failures(store, failed, until or newest, found)
+        report_expiries(store, limit, until or newest, found)
+        failing = report_failures(store, failed, until or newest, found)
         days = _days(until, newest, touched, has_logs=has_logs)
         if touched.days or days or question.automation:
             _conclude_all(store, question, applied, touched, days, newest, found, is_first=is_first)
@@ -178,7 +178,7 @@ def _days(until: dt.date | None, newest: dt.date, touched: Touched, *, has_logs:
 
 def _conclude_all(
     store: Store,
-    question: Question,
+    question: WatchSettings,
     applied: dict[str, RoleDefinition],
     touched: Touched,
     days: Sequence[dt.date],
@@ -190,10 +190,10 @@ def _conclude_all(
     strong = set(privileged_roles(store.table("role_operations"))) if touched.days else set()
     telling = Telling(store, Origin(_automation(store, question.automation)), _names(store), strong, is_first)
     last = days[-1] if days else newest
-    tell_events(telling, [day for day in touched.days if day >= horizon(last)], "succeeded", found)
+    report_events(telling, [day for day in touched.days if day >= horizon(last)], "succeeded", found)
     ended = {day - dt.timedelta(days=1) for day in days}
     # The first pass takes all that it finds as told.
-    tell_behaviour(telling, ended | set(touched.days), newest, found)
+    report_behaviour(telling, ended | set(touched.days), newest, found)
     if not days:
         return
     yesterday = days[0] - dt.timedelta(days=1)
@@ -201,12 +201,12 @@ def _conclude_all(
     table_of = _since(store, oldest)
     inputs = Inputs.read(table_of)
     for as_of in days:
-        tell_events(telling, [as_of - dt.timedelta(days=1)], "started", found)
+        report_events(telling, [as_of - dt.timedelta(days=1)], "started", found)
         analysis = analyse(inputs, choose_window(inputs, as_of, question.min_window, question.forget_days))
         judged = judge_planes(table_of, as_of, question.min_window, question.forget_days)
         planes = [one.analysis for one in judged]
         now = standing_of(inputs, analysis, planes, store.table, drifted_roles(applied, inputs))
-        tell_standing(telling, now, as_of, newest, found)
+        report_state(telling, now, as_of, newest, found)
 
 
 def _since(store: Store, window: Window) -> Callable[[str], pl.DataFrame]:

@@ -30,7 +30,7 @@ QUEUE = "queue"
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class ContainmentRules:
     """When a containment is made, and when it is handed on.
 
     Attributes:
@@ -50,26 +50,26 @@ class Rules:
     emergency_accounts: tuple[str, ...] = ()
 
 
-def read_rules(path: Path | None) -> Rules:
+def read_rules(path: Path | None) -> ContainmentRules:
     """Read a file of rules (TOML); without one containments are made for high signals, and none is handed on.
 
     Raises:
         InputError: It cannot be read, or says what no rule is.
     """
     if path is None:
-        return Rules()
+        return ContainmentRules()
     try:
         found = tomllib.loads(read_bytes(path).decode("utf-8"))
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InputError(f"`{path}` is no TOML: {error}") from None
-    known = {one.name: getattr(Rules(), one.name) for one in fields(Rules)}
+    known = {one.name: getattr(ContainmentRules(), one.name) for one in fields(ContainmentRules)}
     for name, value in found.items():
         if name not in known or type(value) is not (list if isinstance(known[name], tuple) else type(known[name])):
             raise InputError(f"`{name}` of `{path}` is no rule, or not of its type", hint=_HINT)
         if isinstance(value, list) and not all(isinstance(item, str) for item in value):
             raise InputError(f"`{name}` of `{path}` has something else than text", hint=_HINT)
     given: dict[str, Any] = {name: tuple(one) if isinstance(one, list) else one for name, one in found.items()}
-    rules = Rules(**given)
+    rules = ContainmentRules(**given)
     if rules.severity not in SEVERITIES or set(rules.kinds) - set(get_args(ProposalKind)):
         raise InputError(f"`severity` or `kinds` of `{path}` is unknown", hint=_HINT)
     for span in rules.quiet_hours:
@@ -87,7 +87,7 @@ def _span(text: str) -> tuple[dt.time, dt.time]:
         raise InputError(f"`{text}` are no hours", hint="write them as 22:00-06:00, UTC") from None
 
 
-def is_quiet(rules: Rules, now: dt.datetime) -> bool:
+def is_quiet(rules: ContainmentRules, now: dt.datetime) -> bool:
     """Return whether a time lies in the quiet hours; hours may pass midnight."""
     at = now.time()
     return any(
@@ -96,7 +96,7 @@ def is_quiet(rules: Rules, now: dt.datetime) -> bool:
     )
 
 
-def why_not(rules: Rules, principals: Collection[str], result: ContainResult, now: dt.datetime) -> str:
+def why_not(rules: ContainmentRules, principals: Collection[str], result: ContainResult, now: dt.datetime) -> str:
     """Return why a containment is not handed on, or the empty string.
 
     Args:
@@ -118,7 +118,7 @@ def why_not(rules: Rules, principals: Collection[str], result: ContainResult, no
 
 
 def contain_signalled(
-    db: Path, out: Path, rules: Rules, sinks: Sequence[str], now: dt.datetime, min_window: int
+    db: Path, out: Path, rules: ContainmentRules, sinks: Sequence[str], now: dt.datetime, min_window: int
 ) -> list[ContainResult]:
     """Make a containment for whoever a strong signal of the outbox names and that none was made for.
 
@@ -151,7 +151,7 @@ def no_seen() -> pl.DataFrame:
     return pl.DataFrame(schema=SEEN)
 
 
-def _waiting(db: Path, rules: Rules) -> tuple[dict[str, list[dict[str, Any]]], frozenset[str]]:
+def _waiting(db: Path, rules: ContainmentRules) -> tuple[dict[str, list[dict[str, Any]]], frozenset[str]]:
     """Return the signals that ask for a containment, by principal, and ids of the principals that the rules name."""
     with open_store(db, read_only=True) as store:
         done = set(read_seen(store, (_KIND,))["name"])
@@ -174,7 +174,7 @@ def _contain(
     out: Path,
     principal: str,
     signals: Sequence[Mapping[str, Any]],
-    rules: Rules,
+    rules: ContainmentRules,
     chosen: Collection[str],
     now: dt.datetime,
     min_window: int,

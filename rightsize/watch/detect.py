@@ -67,7 +67,7 @@ class Telling:
     is_first: bool
 
 
-def tell_events(telling: Telling, days: Sequence[dt.date], outcome: str, found: Found) -> None:
+def report_events(telling: Telling, days: Sequence[dt.date], outcome: str, found: Found) -> None:
     """Tell the events of some days that were not told yet, and that no listing told; the first pass takes them as told.
 
     Args:
@@ -101,7 +101,7 @@ def _said_already(fresh: pl.DataFrame, store: Store, found: Found) -> pl.DataFra
     return pl.concat([by_listing, said_before(made, requests, ["event_key"])]).unique()
 
 
-def tell_standing(telling: Telling, now: pl.DataFrame, as_of: dt.date, newest: dt.date, found: Found) -> None:
+def report_state(telling: Telling, now: pl.DataFrame, as_of: dt.date, newest: dt.date, found: Found) -> None:
     """Tell what stands, and what stood and does not any more; a grant that a log told is not told again.
 
     Args:
@@ -156,7 +156,7 @@ def _tell_gone(telling: Telling, gone: pl.DataFrame, as_of: dt.date, found: Foun
     found.changes.append(gone_changes(gone, as_of, telling.names))
 
 
-def tell_behaviour(telling: Telling, days: Collection[dt.date], newest: dt.date, found: Found) -> None:
+def report_behaviour(telling: Telling, days: Collection[dt.date], newest: dt.date, found: Found) -> None:
     """Tell of days that are over what nobody did before; of each principal and day once.
 
     Args:
@@ -177,7 +177,7 @@ def tell_behaviour(telling: Telling, days: Collection[dt.date], newest: dt.date,
     found.told = pl.concat([found.told, fresh.select(*_KEY, "day", value=pl.lit("")).select(list(SEEN))])
 
 
-def tell_ahead(store: Store, limit: dt.datetime, day: dt.date, found: Found) -> None:
+def report_expiries(store: Store, limit: dt.datetime, day: dt.date, found: Found) -> None:
     """Tell how many records of each log are dated later than a time.
 
     Args:
@@ -193,7 +193,7 @@ def tell_ahead(store: Store, limit: dt.datetime, day: dt.date, found: Found) -> 
         found.changes.append(note_change("record_ahead", mark, text, "medium", day))
 
 
-def tell_failures(store: Store, failed: Mapping[str, str] | None, day: dt.date, found: Found) -> pl.DataFrame:
+def report_failures(store: Store, failed: Mapping[str, str] | None, day: dt.date, found: Found) -> pl.DataFrame:
     """Tell which sources a collection cannot read any more and which it can again; return what is known, as `SEEN`.
 
     Args:

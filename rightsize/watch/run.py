@@ -14,8 +14,8 @@ from rightsize.rules.watched import SEVERITIES
 from rightsize.store.connection import open_store
 from rightsize.store.watching import acknowledge, pending_changes, undelivered
 from rightsize.watch.changes import at_least
-from rightsize.watch.conclude import Concluded, Question, conclude
-from rightsize.watch.containment import Rules, contain_signalled
+from rightsize.watch.conclude import Concluded, WatchSettings, conclude
+from rightsize.watch.containment import ContainmentRules, contain_signalled
 from rightsize.watch.delivery import (
     STDOUT,
     Changes,
@@ -70,7 +70,7 @@ class Outlets:
 
 
 @dataclass(frozen=True, slots=True)
-class Watched:
+class WatchResult:
     """What a pass did.
 
     Attributes:
@@ -91,13 +91,13 @@ class Watched:
 def run_pass(
     db: Path,
     paths: Sequence[Path],
-    question: Question,
+    question: WatchSettings,
     outlets: Outlets,
     *,
     collect: Callable[[], Mapping[str, str]] | None = None,
-    contain: tuple[Path, Rules] | None = None,
+    contain: tuple[Path, ContainmentRules] | None = None,
     clock: Clock | None = None,
-) -> Watched:
+) -> WatchResult:
     """Take in what is new, conclude, and tell.
 
     Args:
@@ -129,10 +129,10 @@ def run_pass(
         delivered = [write_to_file(store, outlets.file)] if outlets.file is not None else []
         delivered += [send_to_webhook(store, webhook, clock) for webhook in outlets.webhooks]
         waiting = undelivered(store)
-    return Watched(taken, concluded, told, tuple(delivered), waiting)
+    return WatchResult(taken, concluded, told, tuple(delivered), waiting)
 
 
-def passes(one: Callable[[], Watched], every: float, clock: Clock) -> Iterator[Watched | RightsizeError]:
+def passes(one: Callable[[], WatchResult], every: float, clock: Clock) -> Iterator[WatchResult | RightsizeError]:
     """Yield what passes do, one after the other, `every` so many seconds from start to start, until the clock stops.
 
     What goes wrong in a pass is yielded, and the next one tries again; what makes no sense is raised.

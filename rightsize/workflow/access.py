@@ -16,7 +16,7 @@ from rightsize.rbac.access import STRENGTH
 from rightsize.rbac.permissions import PLANES
 from rightsize.rbac.scopes import parse_scope
 from rightsize.store.connection import open_store
-from rightsize.workflow.tenant_access import Person, Question, TenantAccess, read_tenant_access
+from rightsize.workflow.tenant_access import AccessQuestion, Person, TenantAccess, read_tenant_access
 from rightsize.workflow.text_files import read_json_lines
 
 
@@ -35,7 +35,7 @@ class Answers:
     names: Mapping[str, str]
 
 
-def read_questions(path: Path, plane: str | None) -> list[Question]:
+def read_questions(path: Path, plane: str | None) -> list[AccessQuestion]:
     """Return the questions of a file of JSON lines `{"principal_id", "operation", "scope"}`, `-` being stdin.
 
     Args:
@@ -58,11 +58,13 @@ def read_questions(path: Path, plane: str | None) -> list[Question]:
             parse_scope(line["scope"])
         except InputError as error:
             raise InputError(f"line {number} of `{path}`: {error.message}", hint=error.hint) from None
-        questions.append(Question(line["principal_id"], line["operation"], line["scope"], own_plane))
+        questions.append(AccessQuestion(line["principal_id"], line["operation"], line["scope"], own_plane))
     return questions
 
 
-def can(db: Path, questions: Sequence[Question], *, as_of: dt.datetime | None = None, strict: bool = False) -> Answers:
+def can(
+    db: Path, questions: Sequence[AccessQuestion], *, as_of: dt.datetime | None = None, strict: bool = False
+) -> Answers:
     """Answer questions from the store.
 
     Args:
@@ -98,7 +100,7 @@ def who_can(
     found = sorted({holder for one in planes for holder in tenant.access.holders(operation, one, place)})
     rows = []
     for principal_id in found:
-        row = tenant.answer(Question(principal_id, operation, scope, plane), strict=False)
+        row = tenant.answer(AccessQuestion(principal_id, operation, scope, plane), strict=False)
         if row["allowed"] != "no":
             kind, name = tenant.people.get(principal_id, (None, None))
             rows.append({"principal_id": principal_id, "principal_type": kind, "name": name} | row)

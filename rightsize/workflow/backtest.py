@@ -19,7 +19,14 @@ from rightsize.analyze.reasons import Unused
 from rightsize.analyze.window import Window
 from rightsize.model.errors import InputError, UsageError
 from rightsize.model.role_forms import load_json
-from rightsize.propose.backtest.backtest import BASELINES, NEEDS_SCHEMA, Tally, prepare_trial, try_baseline, try_plan
+from rightsize.propose.backtest.backtest import (
+    BASELINES,
+    NEEDS_SCHEMA,
+    BacktestTally,
+    prepare_trial,
+    try_baseline,
+    try_plan,
+)
 from rightsize.propose.backtest.folds import Fold, choose_folds, history_of
 from rightsize.propose.core.options import Dials, Reads, Unobservable
 from rightsize.propose.graph.backtest import GraphTrial, try_graph
@@ -69,14 +76,14 @@ class BacktestResult:
     history: Window
     folds: tuple[Fold, ...]
     left_out: tuple[int, ...]
-    settings: Mapping[str, Sequence[Tally]]
-    baselines: Mapping[str, Sequence[Tally]]
+    settings: Mapping[str, Sequence[BacktestTally]]
+    baselines: Mapping[str, Sequence[BacktestTally]]
     predictions: Sequence[Prediction]
     with_truth: bool
     graph: Sequence[GraphTrial] = ()
 
     @property
-    def headline(self) -> Tally:
+    def headline(self) -> BacktestTally:
         """The first setting over all folds."""
         return _together(next(iter(self.settings.values())))
 
@@ -152,7 +159,7 @@ class BacktestResult:
             "baselines": {name: describe(found[number], self.with_truth) for name, found in self.baselines.items()},
         }
 
-    def _over_all(self, tallies: Mapping[str, Sequence[Tally]]) -> dict[str, Any]:
+    def _over_all(self, tallies: Mapping[str, Sequence[BacktestTally]]) -> dict[str, Any]:
         return {name: describe(_together(found), self.with_truth) for name, found in tallies.items()}
 
 
@@ -195,8 +202,8 @@ def backtest_store(
     require_catalogue(inputs)
     history = history_of(inputs, as_of)
     folds = choose_folds(history, train_days, test_days)
-    tried: dict[str, list[Tally]] = {name: [] for name in chosen}
-    baselines: dict[str, list[Tally]] = {name: [] for name in BASELINES}
+    tried: dict[str, list[BacktestTally]] = {name: [] for name in chosen}
+    baselines: dict[str, list[BacktestTally]] = {name: [] for name in BASELINES}
     predictions: list[Prediction] = []
     left_out: list[int] = []
     of_graph: list[GraphTrial] = []
@@ -290,7 +297,7 @@ def _is_need(need: object) -> bool:
     return isinstance(need, dict) and all(isinstance(need.get(name), str) for name in NEEDS_SCHEMA)
 
 
-def describe(tally: Tally, with_truth: bool) -> dict[str, Any]:
+def describe(tally: BacktestTally, with_truth: bool) -> dict[str, Any]:
     """Return a tally as plain values with its rates; a rate of nothing is None."""
     told: dict[str, Any] = {
         "principals": tally.principals,
@@ -345,8 +352,8 @@ def _flat(told: Mapping[str, Any]) -> dict[str, Any]:
     return row
 
 
-def _together(tallies: Sequence[Tally]) -> Tally:
-    return reduce(add, tallies, Tally())
+def _together(tallies: Sequence[BacktestTally]) -> BacktestTally:
+    return reduce(add, tallies, BacktestTally())
 
 
 def _rate(part: float, whole: float) -> float | None:

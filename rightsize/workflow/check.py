@@ -14,7 +14,7 @@ from rightsize.model.entries import Form
 from rightsize.model.errors import EvidenceError, GateError, InputError, RightsizeError, UsageError
 from rightsize.model.role_forms import load_json
 from rightsize.store.connection import Store, open_store
-from rightsize.store.controls import Control, Judgement, control_names, judge, read_control, whole_statement
+from rightsize.store.controls import Control, ControlResult, control_names, judge, read_control, whole_statement
 from rightsize.workflow.text_files import read_bytes
 
 _BASELINE_FORMAT = 1
@@ -119,7 +119,7 @@ def check_store(
     )
 
 
-def _is_unmet(judged: Judgement) -> bool:
+def _is_unmet(judged: ControlResult) -> bool:
     return all(finding.status == "unknown" and finding.resource == "/" for finding in judged.findings)
 
 
@@ -175,14 +175,14 @@ def baseline_document(report: CheckReport) -> dict[str, Any]:
     }
 
 
-def _named(store: Store, judgements: Sequence[Judgement]) -> dict[str, Named]:
+def _named(store: Store, judgements: Sequence[ControlResult]) -> dict[str, Named]:
     ids = sorted({finding.resource for judged in judgements for finding in judged.findings})
     found = store.frame(_NAMED, {"ids": ids})
     return {row.pop("id"): Named(**row) for row in found.sort("id").to_dicts()}
 
 
 def _outcome(
-    judged: Judgement,
+    judged: ControlResult,
     exempt: Sequence[Exemption],
     named: Mapping[str, Named],
     before: frozenset[str],

@@ -12,10 +12,10 @@ from typing import Any
 from rightsize.azure.clients import Clients
 from rightsize.azure.clouds import Cloud, read_cloud
 from rightsize.azure.credentials import SignIn, open_credential, sign_in
-from rightsize.azure.exchange import Exchange, Tally
+from rightsize.azure.exchange import Exchange, ExchangeTally
 from rightsize.azure.throttle import Clock, Throttle
 from rightsize.collect.known import RunKnown
-from rightsize.collect.listing import Question, Source
+from rightsize.collect.listing import CollectionRequest, Source
 from rightsize.collect.pages import Progress, Run
 from rightsize.collect.runner import Runner
 from rightsize.collect.runs import (
@@ -85,7 +85,7 @@ class CollectReport:
     resumed: bool
     is_whole: bool
     rows: tuple[Collected, ...]
-    tally: Tally
+    tally: ExchangeTally
     seconds: float
     notes: tuple[str, ...]
     loaded: LoadReport | None
@@ -145,7 +145,9 @@ def collect_tenant(
     who = sign_in(credential, place)
     signed_in(who)
     end = (until or clock.utc()).astimezone(dt.UTC).replace(microsecond=0)
-    question = Question(end, days, tuple(sources), tuple(subscriptions), tuple(workspaces), tuple(containers), raw)
+    question = CollectionRequest(
+        end, days, tuple(sources), tuple(subscriptions), tuple(workspaces), tuple(containers), raw
+    )
     run, known, resumed = _open_run(out, place, who, question, clock, resume=resume)
     with Clients(place, credential) as clients:
         throttle = Throttle(clock, place.budgets)
@@ -173,7 +175,7 @@ def collect_tenant(
 
 
 def _open_run(
-    out: Path, cloud: Cloud, who: SignIn, question: Question, clock: Clock, *, resume: bool
+    out: Path, cloud: Cloud, who: SignIn, question: CollectionRequest, clock: Clock, *, resume: bool
 ) -> tuple[Run, RunKnown, bool]:
     asked = {
         "cloud": cloud.name,
@@ -227,7 +229,7 @@ def _finish(
     known: RunKnown,
     rows: Sequence[Collected],
     chosen: Sequence[Source],
-    tally: Tally,
+    tally: ExchangeTally,
     clock: Clock,
     *,
     is_whole: bool,
@@ -301,7 +303,7 @@ def _compare(known: RunKnown) -> list[str]:
 class _Meter:
     """Tells a waiting person how far the run has come."""
 
-    def __init__(self, run: Run, tally: Tally, clock: Clock, advance: Callable[[Advance], None]) -> None:
+    def __init__(self, run: Run, tally: ExchangeTally, clock: Clock, advance: Callable[[Advance], None]) -> None:
         self._run = run
         self._tally = tally
         self._clock = clock

@@ -14,7 +14,7 @@ from rightsize.propose.verify.review_status import standings
 from rightsize.propose.verify.reviewable import plan_of
 from rightsize.rbac.text import fold
 from rightsize.render.comment import write_comment
-from rightsize.render.deploy.contents import Contents, contents_of
+from rightsize.render.deploy.contents import DeployContents, contents_of
 from rightsize.render.deploy.files import ROLE_FORMS, deploy_files
 from rightsize.render.plan import write_folder
 from rightsize.store.connection import open_store
@@ -30,7 +30,7 @@ class DeployResult:
     """What was written: the names of the files, and what they make."""
 
     files: list[str]
-    contents: Contents
+    contents: DeployContents
 
 
 def write_deployment(

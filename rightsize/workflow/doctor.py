@@ -16,7 +16,7 @@ from rightsize.azure.credentials import SignIn, open_credential, sign_in
 from rightsize.azure.exchange import Exchange
 from rightsize.azure.throttle import Clock, Throttle
 from rightsize.azure.wire import NotSignedInError
-from rightsize.collect.listing import Question, Source
+from rightsize.collect.listing import CollectionRequest, Source
 from rightsize.collect.probe import Probed, ProbeKnown, probe
 from rightsize.collect.sources import chosen_sources
 from rightsize.model.errors import AccessError, EvidenceError
@@ -120,7 +120,9 @@ def examine(
     who = sign_in(credential, place)
     end = (until or clock.utc()).astimezone(dt.UTC).replace(microsecond=0)
     # A day of logs shows as well as a window whether they can be read.
-    known = ProbeKnown(Question(end, 1, tuple(sources), tuple(subscriptions), tuple(workspaces), tuple(containers)))
+    known = ProbeKnown(
+        CollectionRequest(end, 1, tuple(sources), tuple(subscriptions), tuple(workspaces), tuple(containers))
+    )
     with Clients(place, credential) as clients:
         exchange = Exchange(clients, Throttle(clock, place.budgets), clock)
         try:

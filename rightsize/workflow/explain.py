@@ -42,10 +42,10 @@ def explain(
                 min_window or DEFAULT_DAYS,
                 DEFAULT_FORGET_DAYS if forget_days is None else forget_days,
             )
-            from rightsize.workflow.explain_output import tell  # noqa: PLC0415
+            from rightsize.workflow.explain_output import report_principal  # noqa: PLC0415
             from rightsize.workflow.names import read_names  # noqa: PLC0415
 
             names, places = read_names(store, judged.inputs)
-            return tell(judged, names | places)
+            return report_principal(judged, names | places)
 
         return in_small_steps(told)

@@ -16,7 +16,7 @@ from rightsize.workflow.attack_paths import reach_of_node
 from rightsize.workflow.principal_analysis import JudgedPrincipal
 
 
-def tell(judged: JudgedPrincipal, names: Mapping[str, str]) -> dict[str, Any]:
+def report_principal(judged: JudgedPrincipal, names: Mapping[str, str]) -> dict[str, Any]:
     """Return the answer of `explain`; `names` are what people call principals and places."""
     inputs, analysis, principal_id = judged.inputs, judged.analysis, judged.principal_id
     explained = explain_principal(inputs, analysis, judged.findings, principal_id)

@@ -12,7 +12,7 @@ from rightsize.model.errors import InputError, UsageError
 from rightsize.model.times import read_days
 from rightsize.store.connection import Store, open_store
 from rightsize.store.coverage import CATEGORIES, TENANT_LOGS
-from rightsize.store.limits import Limits, limits_of, shortage_told
+from rightsize.store.limits import ResourceLimits, limits_of, shortage_told
 from rightsize.store.listings import Listing
 from rightsize.store.merge import Declaration, MergedFile, merge
 from rightsize.store.staging import create_staging
@@ -140,7 +140,7 @@ def load_staged(
     paths: Sequence[str | Path],
     declarations: Sequence[Declaration],
     finish: Callable[[Any], None],
-    limits: Limits | None = None,
+    limits: ResourceLimits | None = None,
 ) -> LoadReport:
     """Load files after `finish` has had a look at what was staged of them, and may have added to it.
 
@@ -158,7 +158,7 @@ def _load(
     *,
     listings: Sequence[Listing] = (),
     named: bool = True,
-    limits: Limits | None = None,
+    limits: ResourceLimits | None = None,
     watch: Watch = unwatched,
     finish: Callable[[Any], None] | None = None,
 ) -> LoadReport:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rightsize.ingest.log_schemas import SOURCES
 from rightsize.ingest.spark.landing import Landing
-from rightsize.ingest.spark.reduce import REDUCED_LOGS, Reduction, reduce_path
+from rightsize.ingest.spark.reduce import REDUCED_LOGS, SparkReduction, reduce_path
 from rightsize.ingest.spark.session import spark_session
 from rightsize.ingest.spark.staging import stage_reductions
 from rightsize.store.limits import limits_of
@@ -68,7 +68,7 @@ def load_on_spark(
     return LoadReport(report.rows, (*_notes(reductions), *report.notes))
 
 
-def _notes(reductions: Sequence[Reduction]) -> list[str]:
+def _notes(reductions: Sequence[SparkReduction]) -> list[str]:
     notes = []
     for found in reductions:
         for log, records in sorted(found.read.items()):

@@ -12,7 +12,7 @@ import polars as pl
 
 from rightsize.analyze.inputs import Inputs, empty, schema_of
 from rightsize.analyze.window import Window
-from rightsize.model.decisions import Decision
+from rightsize.model.decisions import ReviewDecision
 from rightsize.model.errors import EvidenceError
 from rightsize.model.plan import Advice, Plan, Proposal, count_by_plane
 from rightsize.propose.assembly.plan import make_plan
@@ -69,7 +69,7 @@ class ProposeResult:
     planes: dict[str, dict[str, int]]
     names: Mapping[str, str]
     comment: str
-    unmatched: list[Decision]
+    unmatched: list[ReviewDecision]
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yield one row a proposal, for people."""

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rightsize.model.decisions import PARTICIPLE, Decision, DecisionKind, read_decisions, write_decisions
+from rightsize.model.decisions import PARTICIPLE, DecisionKind, ReviewDecision, read_decisions, write_decisions
 from rightsize.model.errors import EvidenceError, UsageError
 from rightsize.model.plan import Plan
 from rightsize.propose.verify.review_status import (
     STATES,
-    Standing,
+    ReviewStatus,
     Totals,
     require_current,
     standings,
@@ -48,8 +48,8 @@ class Review:
     names: Mapping[str, str]
     file: Path
     day: dt.date
-    decisions: dict[str, Decision]
-    found: list[Standing] = field(init=False)
+    decisions: dict[str, ReviewDecision]
+    found: list[ReviewStatus] = field(init=False)
     short: dict[str, str] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -65,11 +65,11 @@ class Review:
         """Return what the review comes to."""
         return totals(self.found, self.plan)
 
-    def unmatched(self) -> list[Decision]:
+    def unmatched(self) -> list[ReviewDecision]:
         """Return decisions that speak of no proposal of the plan."""
         return unmatched(self.plan, self.decisions)
 
-    def find(self, name: str) -> Standing:
+    def find(self, name: str) -> ReviewStatus:
         """Return the proposal that an id, or the beginning of one, means, or raise UsageError."""
         fitting = [one for one in self.found if one.proposal.id.startswith(name.lower())]
         if len(fitting) == 1 and name:
@@ -86,7 +86,7 @@ class Review:
 
     def decide(
         self, ids: Collection[str], kind: DecisionKind, by: str, reason: str, expires: dt.date | None = None
-    ) -> list[Standing]:
+    ) -> list[ReviewStatus]:
         """Decide on proposals, write the file, and return how they stand now.
 
         Raises:
@@ -103,12 +103,12 @@ class Review:
         for one in chosen:
             kept = one.proposal.evidence.get("review", {})
             proposed = str(kept.get("proposed", one.proposal.kind))
-            self.decisions[one.proposal.id] = Decision(
+            self.decisions[one.proposal.id] = ReviewDecision(
                 one.proposal.id, kind, one.content, proposed, by.strip(), reason.strip(), self.day, expires
             )
         return self._written({one.proposal.id for one in chosen})
 
-    def reopen(self, ids: Collection[str]) -> list[Standing]:
+    def reopen(self, ids: Collection[str]) -> list[ReviewStatus]:
         """Take decisions out of the file; those on what is no proposal any more too.
 
         Raises:
@@ -130,7 +130,7 @@ class Review:
         expired = [one.proposal.id for one in self.found if one.state == "expired"]
         return sorted({*expired, *(one.proposal for one in self.unmatched())})
 
-    def _written(self, ids: Collection[str]) -> list[Standing]:
+    def _written(self, ids: Collection[str]) -> list[ReviewStatus]:
         write_text(self.file, write_decisions(self.decisions.values()))
         self.refresh()
         return [one for one in self.found if one.proposal.id in ids]
@@ -141,7 +141,7 @@ class Review:
         chosen.sort(key=lambda one: STATES.index(one.state))
         return [self.row(one) for one in chosen]
 
-    def row(self, one: Standing) -> dict[str, Any]:
+    def row(self, one: ReviewStatus) -> dict[str, Any]:
         """Return a proposal and how it stands, for people and programs."""
         proposal, decision = one.proposal, one.decision
         return {
@@ -175,7 +175,7 @@ def open_review(db: Path, plan: Path, file: Path, day: dt.date) -> Review:
     return Review(read, names_in(db, read), file, day, decisions)
 
 
-def read_review(file: Path) -> dict[str, Decision]:
+def read_review(file: Path) -> dict[str, ReviewDecision]:
     """Return the decisions of a file that has to be there, or raise InputError."""
     return read_decisions(read_bytes(file), str(file))
 

@@ -19,7 +19,7 @@ from rightsize.rbac.text import fold
 from rightsize.rollout.bundle import DEFAULT_ORDER, Bundle, Order, Swap, read_bundle, write_bundle
 from rightsize.rollout.heads import Heads, state_folder
 from rightsize.rollout.journal import Entry, read_journal
-from rightsize.rollout.order import Tenant, make_bundle
+from rightsize.rollout.order import RolloutTenant, make_bundle
 from rightsize.rollout.steps import state_of
 from rightsize.store.connection import open_store
 from rightsize.workflow.plan_folder import read_plan_folder, role_files
@@ -139,7 +139,7 @@ def _chosen(accepted: Collection[str], only: Collection[str]) -> Collection[str]
     return only or accepted
 
 
-def _check_known(principals: Collection[str], tenant: Tenant, what: str) -> None:
+def _check_known(principals: Collection[str], tenant: RolloutTenant, what: str) -> None:
     for one in principals:
         if fold(one) not in tenant.types:
             raise UsageError(f"`{one}` is no principal that is loaded, and so no {what}", hint="give the object id")

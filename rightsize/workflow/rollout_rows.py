@@ -9,7 +9,7 @@ from typing import Any
 from rightsize.rbac.text import fold
 from rightsize.render.summary import short_scope
 from rightsize.rollout.bundle import Bundle, Held, Swap, write_bundle
-from rightsize.rollout.tripwire import Standing, add_back
+from rightsize.rollout.tripwire import SwapStatus, add_back
 
 
 def describe(swap: Swap, bundle: Bundle) -> dict[str, Any]:
@@ -49,7 +49,7 @@ def states_of(states: Mapping[str, str], bundle: Bundle, **more: Any) -> list[di
     ]
 
 
-def standings_of(standings: Iterable[Standing], bundle: Bundle) -> list[dict[str, Any]]:
+def standings_of(standings: Iterable[SwapStatus], bundle: Bundle) -> list[dict[str, Any]]:
     """Return how each swap stands as a row."""
     swaps = {swap.id: swap for swap in bundle.swaps}
     return [

@@ -19,11 +19,11 @@ from rightsize.model.errors import AccessError, GateError, InputError, Rightsize
 from rightsize.rbac.text import fold
 from rightsize.rollout.arm import Arm
 from rightsize.rollout.bundle import Bundle, Swap
-from rightsize.rollout.engine import Engine
+from rightsize.rollout.engine import RolloutEngine
 from rightsize.rollout.heads import Head, read_head, write_head
 from rightsize.rollout.journal import Bound, Journal, bound_of
-from rightsize.rollout.order import Tenant
-from rightsize.rollout.preflight import Known
+from rightsize.rollout.order import RolloutTenant
+from rightsize.rollout.preflight import PreflightFacts
 from rightsize.rollout.rest import RefusalError, UnseenError
 from rightsize.rollout.space import room_for
 from rightsize.store.connection import open_store
@@ -49,7 +49,7 @@ _AGAIN = "run the same command again: it goes on where this one stopped"
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
+class RolloutAccess:
     """Whom a rollout acts as, and how its journal is vouched for.
 
     Attributes:
@@ -72,7 +72,7 @@ class Access:
     head: str | None = None
 
 
-def apply_wave(folder: Path, wave: int, access: Access, *, db: Path, tell: Tell = print) -> dict[str, str]:
+def apply_wave(folder: Path, wave: int, access: RolloutAccess, *, db: Path, tell: Tell = print) -> dict[str, str]:
     """Carry out a wave, and return the state of each of its swaps. This writes to Azure.
 
     Raises:
@@ -89,8 +89,10 @@ def apply_wave(folder: Path, wave: int, access: Access, *, db: Path, tell: Tell 
         check_derived(db, folder, bundle)
     tenant = check_wave(db, folder, bundle, wave)
 
-    def work(engine: Engine, who: SignIn) -> None:
-        known = Known(who.principal_id, who.has_mfa, who.tenant_id, tenant.members, tenant.enabled, tenant.tree)
+    def work(engine: RolloutEngine, who: SignIn) -> None:
+        known = PreflightFacts(
+            who.principal_id, who.has_mfa, who.tenant_id, tenant.members, tenant.enabled, tenant.tree
+        )
         engine.apply(wave, known)
 
     _carry_out(folder, bundle, access, work, tell)
@@ -98,7 +100,7 @@ def apply_wave(folder: Path, wave: int, access: Access, *, db: Path, tell: Tell 
     return {swap.id: states[swap.id] for swap in bundle.swaps if swap.wave == wave}
 
 
-def check_wave(db: Path, folder: Path, bundle: Bundle, wave: int) -> Tenant:
+def check_wave(db: Path, folder: Path, bundle: Bundle, wave: int) -> RolloutTenant:
     """See, before a wave, that the plan still holds and no emergency access account would lose anything.
 
     Assignments that this rollout has removed already are no reason to call the plan stale. Returns the tenant.
@@ -131,7 +133,9 @@ def check_wave(db: Path, folder: Path, bundle: Bundle, wave: int) -> Tenant:
     return tenant
 
 
-def roll_back(folder: Path, access: Access, *, swaps: Collection[str] = (), tell: Tell = print) -> dict[str, str]:
+def roll_back(
+    folder: Path, access: RolloutAccess, *, swaps: Collection[str] = (), tell: Tell = print
+) -> dict[str, str]:
     """Take swaps back, the last first; all of them where none is named. This writes to Azure.
 
     Raises:
@@ -172,7 +176,7 @@ def confirm_swaps(folder: Path, swaps: Sequence[str], person: str, clock: Clock 
 
 
 def _carry_out(
-    folder: Path, bundle: Bundle, access: Access, work: Callable[[Engine, SignIn], None], tell: Tell
+    folder: Path, bundle: Bundle, access: RolloutAccess, work: Callable[[RolloutEngine, SignIn], None], tell: Tell
 ) -> None:
     clock = access.clock or Clock()
     place = read_cloud(access.cloud)
@@ -203,13 +207,13 @@ def _work(
     clock: Clock,
     bundle: Bundle,
     journal: Journal,
-    work: Callable[[Engine, SignIn], None],
+    work: Callable[[RolloutEngine, SignIn], None],
     tell: Tell,
 ) -> None:
     with Clients(place, credential, writes=writes_of(bundle)) as clients:
         arm = Arm(Exchange(clients, Throttle(clock, place.budgets), clock))
         try:
-            work(Engine(bundle, arm, journal, clock, tell), who)
+            work(RolloutEngine(bundle, arm, journal, clock, tell), who)
         except NotSignedInError as error:
             raise AccessError(f"the token is not taken: {error.reason}", hint=_AGAIN) from error
         except FaultError as error:
@@ -239,7 +243,7 @@ def _check_same_tenant(began: Bound, now: Bound) -> None:
             )
 
 
-def _trusted(folder: Path, bundle: Bundle, access: Access, tell: Tell) -> str | None:
+def _trusted(folder: Path, bundle: Bundle, access: RolloutAccess, tell: Tell) -> str | None:
     """Return the hash of the journal's last line, where a person or a signature says it."""
     if access.signers is None or not (folder / JOURNAL).exists():
         return access.head
@@ -253,7 +257,7 @@ def _trusted(folder: Path, bundle: Bundle, access: Access, tell: Tell) -> str | 
     return head.last
 
 
-def _keep_head(folder: Path, head: Head, access: Access, tell: Tell) -> None:
+def _keep_head(folder: Path, head: Head, access: RolloutAccess, tell: Tell) -> None:
     """Say the head of the journal, put it beside the journal, and sign it where a key is given."""
     if not head.lines:
         return

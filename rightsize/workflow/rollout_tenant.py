@@ -7,13 +7,13 @@ import polars as pl
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.role_forms import permissions_from_json
 from rightsize.rbac.text import fold
-from rightsize.rollout.order import Tenant
+from rightsize.rollout.order import RolloutTenant
 from rightsize.store.connection import Store
 from rightsize.workflow.deploy import types_of
 from rightsize.workflow.names import read_names
 
 
-def read_rollout_tenant(store: Store) -> Tenant:
+def read_rollout_tenant(store: Store) -> RolloutTenant:
     """Return the tenant of a store as a rollout sees it."""
     members: dict[str, set[str]] = {}
     for group, member in store.table("group_closure").select("group_id", "member_id").iter_rows():
@@ -22,7 +22,7 @@ def read_rollout_tenant(store: Store) -> Tenant:
     is_deleted = pl.col("deleted_on").is_not_null()
     able = principals.filter(pl.col("account_enabled").fill_null(False) & ~is_deleted)
     barred = principals.filter(~pl.col("account_enabled").fill_null(True) | is_deleted)
-    return Tenant(
+    return RolloutTenant(
         assignments=store.table("role_assignments").sort("role_assignment_id", "state").to_dicts(),
         members={group: frozenset(found) for group, found in members.items()},
         types=types_of(principals),
@@ -41,7 +41,7 @@ def read_tree(store: Store) -> dict[str, str]:
     return {fold(scope): parent for scope, parent in tree.iter_rows() if parent}
 
 
-def read_held_names(store: Store, tenant: Tenant) -> dict[str, str]:
+def read_held_names(store: Store, tenant: RolloutTenant) -> dict[str, str]:
     """Return names of principals and roles, and of each assignment who holds which role, by folded id."""
     names, places = read_names(store)
     table = store.table("role_definitions").select("role_definition_id", "role_name")

@@ -8,13 +8,13 @@ from pathlib import Path
 from rightsize.model.role_forms import permissions_from_json, read_role_definitions
 from rightsize.rbac.text import fold
 from rightsize.rollout.bundle import Bundle
-from rightsize.rollout.tripwire import Refusal, Seen, Standing, standing_of
+from rightsize.rollout.tripwire import Refusal, SeenUse, SwapStatus, standing_of
 from rightsize.store.connection import Store, open_store
 from rightsize.workflow.rollout import entries_by_swap, open_bundle, read_entries
 from rightsize.workflow.rollout_tenant import read_rollout_tenant
 
 
-def watch_rollout(db: Path, folder: Path, *, watch_days: int, soak_days: int, today: dt.date) -> list[Standing]:
+def watch_rollout(db: Path, folder: Path, *, watch_days: int, soak_days: int, today: dt.date) -> list[SwapStatus]:
     """Return how each swap stands, from the journal and what the store has seen since.
 
     Raises:
@@ -32,7 +32,7 @@ def watch_rollout(db: Path, folder: Path, *, watch_days: int, soak_days: int, to
     ]
 
 
-def _seen(store: Store, bundle: Bundle, since: dt.datetime | None, today: dt.date) -> Seen:
+def _seen(store: Store, bundle: Bundle, since: dt.datetime | None, today: dt.date) -> SeenUse:
     moment = (since or dt.datetime.max).replace(tzinfo=None)
     covered: dict[str, set[dt.date]] = {}
     days = store.frame(
@@ -45,7 +45,7 @@ def _seen(store: Store, bundle: Bundle, since: dt.datetime | None, today: dt.dat
     tenant = read_rollout_tenant(store)
     roles = {fold(id_): permissions_from_json(text) for id_, text in _permissions(store)}
     roles |= {role: read_role_definitions(dict(body))[0].permissions for role, body in bundle.roles.items()}
-    return Seen(
+    return SeenUse(
         refusals=_refusals(store, moment),
         covered={scope: frozenset(found) for scope, found in covered.items()},
         members=tenant.members,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rightsize.model.errors import InputError, UsageError
-from rightsize.store.queries import Question, bind_parameters, question_names, read_question
+from rightsize.store.queries import SavedQuery, bind_parameters, question_names, read_question
 from rightsize.store.sandbox import Answer, run_statement
 
 
@@ -37,12 +37,12 @@ def ask_question(db: Path, name: str, given: Sequence[str], *, max_rows: int, ti
     return run_statement(db, question.text, values, max_rows=max_rows, timeout=timeout)
 
 
-def list_questions() -> list[Question]:
+def list_questions() -> list[SavedQuery]:
     """Return the saved questions, sorted by name."""
     return [read_question(name) for name in question_names()]
 
 
-def show_question(name: str) -> Question:
+def show_question(name: str) -> SavedQuery:
     """Return a saved question, or raise UsageError with the names that come close."""
     return read_question(name)
 

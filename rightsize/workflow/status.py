@@ -70,7 +70,7 @@ _UNKNOWN = "SELECT count(*) AS operations, coalesce(sum(events), 0)::BIGINT AS e
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
+class StoreStatus:
     """What a store holds.
 
     Attributes:
@@ -128,10 +128,10 @@ class Status:
                         yield {"section": section, "subject": subject, "measure": measure, "value": value}
 
 
-def read_status(db: Path) -> Status:
+def read_status(db: Path) -> StoreStatus:
     """Read what the store at `db` holds; raises InputError where there is none."""
     with open_store(db, read_only=True) as store:
-        return Status(
+        return StoreStatus(
             sources=store.frame(_SOURCES).to_dicts(),
             contents=store.frame(_CONTENTS).to_dicts(),
             window=_window(store),

@@ -19,7 +19,7 @@ from rightsize.analyze.text import folded
 from rightsize.model.errors import EvidenceError, InputError, UsageError
 from rightsize.model.nouns import Decision, DenyAssignment, RoleAssignment
 from rightsize.model.role_forms import permissions_from_json
-from rightsize.rbac.access import STRENGTH, Access, KnownRole
+from rightsize.rbac.access import STRENGTH, Access, AssignedRole
 from rightsize.rbac.expand import Planes, planes_spelling_out
 from rightsize.rbac.membership import read_membership
 from rightsize.rbac.permissions import PLANES, read_permissions
@@ -45,7 +45,7 @@ _TABLES = (
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class AccessQuestion:
     """May this principal do that there? `plane` is asked for where the catalogue does not know it."""
 
     principal: str
@@ -61,7 +61,7 @@ class TenantAccess:
     access: Access
     inputs: Inputs
     known_planes: Mapping[str, Planes]
-    roles: Mapping[str, KnownRole]
+    roles: Mapping[str, AssignedRole]
     tree: Mapping[str, str]
     assignments: Sequence[RoleAssignment]
     ids: frozenset[str]
@@ -77,7 +77,7 @@ class TenantAccess:
     _scopes: dict[str, Scope] = field(default_factory=dict)
     _names: dict[str, str] = field(default_factory=dict)
 
-    def answer(self, question: Question, *, strict: bool) -> dict[str, Any]:
+    def answer(self, question: AccessQuestion, *, strict: bool) -> dict[str, Any]:
         """Return the row of one question, on the plane where the answer is strongest if the plane is not known."""
         principal_id = self._resolve(question.principal, strict=strict)
         scope = self._scope(question.scope)
@@ -194,7 +194,7 @@ def read_tenant_access(table_of: Callable[[str], pl.DataFrame], *, as_of: dt.dat
             "the store has no role assignments", hint="load `az role assignment list --all`, or what ARM returns"
         )
     roles = {
-        fold(identifier): KnownRole(name or "", read_permissions(permissions_from_json(permissions)))
+        fold(identifier): AssignedRole(name or "", read_permissions(permissions_from_json(permissions)))
         for identifier, name, permissions in inputs.role_definitions.select(
             "role_definition_id", "role_name", "permissions"
         ).iter_rows()

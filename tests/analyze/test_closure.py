@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rightsize.analyze.closure import Graph
+from rightsize.analyze.closure import ReachGraph
 
 
 def distance(edges: list[tuple[str, str]], free: set[tuple[str, str]], start: str) -> int | None:
-    graph = Graph()
+    graph = ReachGraph()
     for one, other in edges:
         graph.link(one, other, "why")
     graph.node(start)
@@ -39,7 +39,7 @@ def test_the_fewest_steps_to_an_end(
 @settings(deadline=None, max_examples=30)
 def test_what_one_node_gathers_is_what_the_closed_graph_says_of_it(edges: list[tuple[int, int]], start: int) -> None:
     """Around cycles too; a node that is not there gathers nothing."""
-    graph = Graph()
+    graph = ReachGraph()
     for one, other in edges:
         graph.link(str(one), str(other), "why")
     own = {number: 1 << int(name) for name, number in graph.numbers.items()}

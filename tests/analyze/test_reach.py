@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rightsize.analyze.closure import Graph
+from rightsize.analyze.closure import ReachGraph
 from rightsize.analyze.escalation import escalations_of
 from rightsize.analyze.facts import read_facts
 from rightsize.analyze.inputs import empty
@@ -267,7 +267,7 @@ def test_escalations_name_the_first_step_with_its_permission_and_place(tenant: T
 @given(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12)), max_size=40))
 @settings(deadline=None, max_examples=150)
 def test_the_closure_is_what_walking_finds(pairs: list[tuple[int, int]]) -> None:
-    graph = Graph()
+    graph = ReachGraph()
     for number in range(13):
         graph.node(str(number))
     for start, end in pairs:

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from rightsize.azure.wire import Request, Response
+from rightsize.azure.wire import Response, WireRequest
 
 Step = Response | Exception
 
@@ -34,13 +34,13 @@ def error(status: int, code: str, message: str = "no", **headers: str) -> Respon
 class Scripted:
     """Answers in turn, or by a function of the request; `asked` has the requests, `renewed` how often it was told."""
 
-    def __init__(self, script: Sequence[Step] | Callable[[Request], Step]) -> None:
+    def __init__(self, script: Sequence[Step] | Callable[[WireRequest], Step]) -> None:
         self._script = script
         self._lock = threading.Lock()
-        self.asked: list[Request] = []
+        self.asked: list[WireRequest] = []
         self.renewed = 0
 
-    def send(self, request: Request) -> Response:
+    def send(self, request: WireRequest) -> Response:
         with self._lock:
             number = len(self.asked)
             self.asked.append(request)

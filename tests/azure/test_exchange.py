@@ -15,16 +15,16 @@ from rightsize.azure.wire import (
     FaultError,
     NotSignedInError,
     RefusedError,
-    Request,
     StaleLinkError,
     UnsettledError,
+    WireRequest,
 )
 from rightsize.collect.forms import read_pages
 from tests.azure.hurried import Hurried
 from tests.azure.scripted import Scripted, answer, error, page
 
-QUESTION = Request("arm", "/subscriptions/a/things?api-version=1", budget="arm:a")
-REST = Request("arm", "/rest", budget="arm:a", is_next=True)
+QUESTION = WireRequest("arm", "/subscriptions/a/things?api-version=1", budget="arm:a")
+REST = WireRequest("arm", "/rest", budget="arm:a", is_next=True)
 
 
 def exchange_of(*script: Any) -> tuple[Exchange, Scripted, Hurried]:
@@ -109,7 +109,7 @@ def test_endless_throttling_ends() -> None:
         (REST, error(403, "AuthorizationFailed"), RefusedError),
     ],
 )
-def test_a_final_answer_is_not_asked_for_again(request_: Request, fault: Any, kind: type[FaultError]) -> None:
+def test_a_final_answer_is_not_asked_for_again(request_: WireRequest, fault: Any, kind: type[FaultError]) -> None:
     exchange, sender, clock = exchange_of(fault)
     with pytest.raises(kind):
         exchange.ask(request_, read_pages)
@@ -142,7 +142,7 @@ def test_everybody_who_met_the_old_token_shares_one_renewal() -> None:
     both = threading.Barrier(2)
     refused = 0
 
-    def script(_: Request) -> Any:
+    def script(_: WireRequest) -> Any:
         nonlocal refused
         if refused < 2:
             refused += 1

@@ -22,12 +22,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rightsize.azure
-from rightsize.azure.guard import Guard, GuardedAsyncTransport, GuardedTransport
+from rightsize.azure.guard import GuardedAsyncTransport, GuardedTransport, RequestGuard
 from rightsize.model.errors import InternalError
 
 ARM = "https://management.azure.com"
 WORKSPACE = "0a0b0c0d-1111-2222-3333-444455556666"
-GUARD = Guard.of([ARM, "https://graph.microsoft.com", "https://api.loganalytics.io"])
+GUARD = RequestGuard.of([ARM, "https://graph.microsoft.com", "https://api.loganalytics.io"])
 
 
 @pytest.mark.parametrize(

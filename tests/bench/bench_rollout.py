@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from rightsize.model.errors import RightsizeError
-from rightsize.rollout.bundle import Bundle, Rules, Swap
-from rightsize.rollout.engine import Engine
+from rightsize.rollout.bundle import Bundle, ScheduleRules, Swap
+from rightsize.rollout.engine import RolloutEngine
 from rightsize.rollout.journal import Journal, read_journal
-from rightsize.rollout.preflight import Known
+from rightsize.rollout.preflight import PreflightFacts
 from rightsize.rollout.rest import RefusalError
 from rightsize.rollout.space import room_for
 from tests.azure.hurried import Hurried
@@ -97,7 +97,7 @@ def _at_size() -> Iterator[tuple[str, str, str]]:
     room.is_strict = False
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "journal.jsonl"
-        ways: dict[str, Callable[[Engine], None]] = {
+        ways: dict[str, Callable[[RolloutEngine], None]] = {
             "bring in": lambda engine: [engine.apply(wave) for wave in bundle.waves] and None,
             "take back": lambda engine: engine.roll_back(list(reversed(bundle.swaps))),
         }
@@ -142,7 +142,7 @@ def _swap(number: int) -> Swap:
     if more is None:
         return swap(number, wave)
     gone = (broad(number, description=None, **more),)
-    rules = (Rules(RG, NARROW, SUB, BROAD),)
+    rules = (ScheduleRules(RG, NARROW, SUB, BROAD),)
     return swap(number, wave, removes=gone, creates=(narrow(number, **more),), rules=rules, id=guid(number, "9"))
 
 
@@ -153,7 +153,7 @@ def _fault(at: int, line: str) -> str | None:
     return "server" if kind == "html" and not line.startswith("GET") else kind
 
 
-def carry_out(room: Room, bundle: Bundle, path: Path, way: Callable[[Engine], None], *, reread: int) -> int:
+def carry_out(room: Room, bundle: Bundle, path: Path, way: Callable[[RolloutEngine], None], *, reread: int) -> int:
     """Do something whole, through as many lives of the process as it takes; return how many ended early."""
     kills = 0
     while True:
@@ -353,7 +353,7 @@ def _tenants() -> Tally:
                 try:
                     with Journal(path, replace(BOUND, tenant=tenant), heads_beside(path)) as journal:
                         engine_of(room, bundle, journal).roll_back(bundle.swaps)
-                        engine_of(room, bundle, journal).apply(1, Known(tenant=tenant))
+                        engine_of(room, bundle, journal).apply(1, PreflightFacts(tenant=tenant))
                 except (RightsizeError, RefusalError):
                     found.refused += 1
             found.unfinished += room.state() != before

@@ -18,7 +18,7 @@ from typing import Any
 from rightsize.demo.exports import write_exports
 from rightsize.demo.generator import generate
 from rightsize.store.connection import open_store
-from rightsize.watch.conclude import Question
+from rightsize.watch.conclude import WatchSettings
 from rightsize.watch.run import Outlets, run_pass
 from tests.bench.tenant_history import grow, write_day
 from tests.tenants.streams import Stream, copy_listings
@@ -41,13 +41,13 @@ def one_more_day(root: Path) -> Iterator[tuple[str, str, str]]:
     for days, db in grow(root, CALLS, HISTORIES):
         folder = root / f"in{days}"
         folder.mkdir()
-        run_pass(db, [folder], Question(), Outlets(list))
+        run_pass(db, [folder], WatchSettings(), Outlets(list))
         found = []
         # The first of them takes in what the first pass left, so it does not count.
         for day in range(days, days + 4):
             write_day(folder, CALLS, day)
             began = time.process_time()
-            run_pass(db, [folder], Question(), Outlets(list))
+            run_pass(db, [folder], WatchSettings(), Outlets(list))
             found.append(time.process_time() - began)
         costs[days] = sorted(found[1:])[1]
         beside = f"{costs[days] / costs[HISTORIES[1]]:.2f} of that at 90 days" if len(costs) > 1 else ""
@@ -62,13 +62,13 @@ def thirty_days() -> Iterator[tuple[str, str, str]]:
     write_exports(tenant, root / "exports")
     copy_listings(root / "exports", root / "past")
     stream.write(root / "past" / "activity.jsonl", dt.datetime(2026, 1, 1), start)
-    run_pass(root / "first.duckdb", [root / "past"], Question(), Outlets(list))
+    run_pass(root / "first.duckdb", [root / "past"], WatchSettings(), Outlets(list))
     for name in ("once", "steps"):
         shutil.copy(root / "first.duckdb", root / f"{name}.duckdb")
     stream.write(root / "once" / "all.jsonl", start, END)
     whole: list[Any] = []
     began = time.process_time()
-    run_pass(root / "once.duckdb", [root / "once"], Question(), Outlets(whole.extend))
+    run_pass(root / "once.duckdb", [root / "once"], WatchSettings(), Outlets(whole.extend))
     yield "one pass over 30 days, CPU", f"{time.process_time() - began:.1f} s", f"{len(whole)} changes"
     told, costs, killed = _stepwise(root, stream, start)
     wanted = {one["change_id"] for one in whole}
@@ -102,7 +102,7 @@ def _stepwise(root: Path, stream: Stream, start: dt.datetime) -> tuple[list[str]
             child.join()
             killed += child.exitcode != 0
         began = time.process_time()
-        done = run_pass(db, [folder], Question(), Outlets(list, file))
+        done = run_pass(db, [folder], WatchSettings(), Outlets(list, file))
         costs.append((time.process_time() - began, done.concluded.days))
     lines = file.read_text(encoding="utf-8").splitlines()
     return [json.loads(line)["id"] for line in lines], costs, killed
@@ -111,4 +111,4 @@ def _stepwise(root: Path, stream: Stream, start: dt.datetime) -> tuple[list[str]
 def _pass_that_dies(db: Path, folder: Path, file: Path, after: float) -> None:
     signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGKILL))
     signal.setitimer(signal.ITIMER_REAL, after)
-    run_pass(db, [folder], Question(), Outlets(list, file))
+    run_pass(db, [folder], WatchSettings(), Outlets(list, file))

@@ -22,7 +22,7 @@ from rightsize.azure.clouds import read_cloud
 from rightsize.azure.credentials import open_credential
 from rightsize.azure.exchange import Exchange
 from rightsize.azure.throttle import Clock, Throttle
-from rightsize.azure.wire import Request
+from rightsize.azure.wire import WireRequest
 from rightsize.collect.forms import read_pages, read_tables
 
 MOST_SECONDS = 20.0
@@ -40,24 +40,24 @@ def main() -> None:
     with Clients(cloud, open_credential("env", cloud, clock)) as clients:
         exchange = Exchange(clients, Throttle(clock, cloud.budgets), clock)
         subscriptions = json.loads(
-            exchange.ask(Request("arm", "/subscriptions?api-version=2022-12-01"), read_pages).lines
+            exchange.ask(WireRequest("arm", "/subscriptions?api-version=2022-12-01"), read_pages).lines
         )
         identifier = subscriptions["value"][0]["subscriptionId"]
         path = f"/subscriptions/{identifier}/providers/Microsoft.Authorization/roleAssignments?api-version=2022-04-01"
         query = f"AzureActivity | where TimeGenerated >= datetime({_DAY:%Y-%m-%d}) | take 10000"
         body = json.dumps({"query": query})
-        logs = Request("logs", f"/v1/workspaces/{workspace}/query", "POST", body)
+        logs = WireRequest("logs", f"/v1/workspaces/{workspace}/query", "POST", body)
         arm = AuthorizationManagementClient(credential, identifier, base_url=url, credential_scopes=[f"{url}/.default"])
         monitor = LogsQueryClient(credential, endpoint=url, audience=url)
         rows = [
             (
                 "role assignments",
-                _rate(lambda: exchange.ask(Request("arm", path), read_pages).rows),
+                _rate(lambda: exchange.ask(WireRequest("arm", path), read_pages).rows),
                 _rate(lambda: len(list(arm.role_assignments.list_for_subscription()))),
             ),
             (
                 "users",
-                _rate(lambda: exchange.ask(Request("graph", "/v1.0/users?$top=999"), read_pages).rows),
+                _rate(lambda: exchange.ask(WireRequest("graph", "/v1.0/users?$top=999"), read_pages).rows),
                 _typed_users(credential, url),
             ),
             (

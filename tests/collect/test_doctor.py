@@ -13,7 +13,7 @@ import pytest
 
 from rightsize.cli.main import run
 from rightsize.collect import probe
-from rightsize.collect.listing import Source, Unit
+from rightsize.collect.listing import CollectionUnit, Source
 from rightsize.collect.sources import SOURCES, chosen_sources
 from rightsize.model.errors import EvidenceError, UsageError
 from rightsize.model.role_forms import read_role_definitions
@@ -120,7 +120,7 @@ def test_every_graph_permission_reads_what_its_source_asks_for(
     asked: set[tuple[str, str, str]] = set()
     ask = probe._ask
 
-    def remember(source: Source, unit: Unit, *rest: Any) -> Any:
+    def remember(source: Source, unit: CollectionUnit, *rest: Any) -> Any:
         if source.service == "graph":
             asked.add((source.name, source.right.permission, _template(unit.requests[0].url)))
         return ask(source, unit, *rest)

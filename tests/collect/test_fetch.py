@@ -14,18 +14,18 @@ from hypothesis import strategies as st
 
 from rightsize.azure.exchange import Exchange
 from rightsize.azure.throttle import Throttle
-from rightsize.azure.wire import NotSignedInError, Request, StoppedError
+from rightsize.azure.wire import NotSignedInError, StoppedError, WireRequest
 from rightsize.collect.fetch import Fetch
 from rightsize.collect.forms import read_graph_query, read_pages, read_tables
-from rightsize.collect.listing import Right, Source, Unit
+from rightsize.collect.listing import CollectionUnit, Right, Source
 from rightsize.collect.pages import Progress, Run
 from tests.azure.hurried import Hurried
 from tests.azure.scripted import Scripted, answer, error, page
 
 ROOT = "https://arm.example"
 SOURCE = Source("things", "arm", "things", Right("x/read"), lambda _: ())
-FIRST = Request("arm", "/things?page=1", budget="arm:a")
-UNIT = Unit("a", (FIRST,), "/subscriptions/a")
+FIRST = WireRequest("arm", "/things?page=1", budget="arm:a")
+UNIT = CollectionUnit("a", (FIRST,), "/subscriptions/a")
 
 
 class Case:
@@ -37,7 +37,7 @@ class Case:
         self.clock = Hurried()
         self.sender = Scripted([])
 
-    def fetch(self, script: Any, unit: Unit = UNIT, source: Source = SOURCE) -> Progress:
+    def fetch(self, script: Any, unit: CollectionUnit = UNIT, source: Source = SOURCE) -> Progress:
         self.sender = Scripted(script)
         exchange = Exchange(self.sender, Throttle(self.clock), self.clock)
         return Fetch(exchange, self.run, self.clock, lambda *_: None).fetch(source, unit, ROOT)
@@ -149,7 +149,7 @@ MANY = replace(UNIT, requests=tuple(replace(FIRST, url=f"/things/{number}") for 
 
 
 def test_questions_of_one_unit_fail_for_themselves(case: Case) -> None:
-    def script(request: Request) -> Any:
+    def script(request: WireRequest) -> Any:
         number = request.url[-1]
         return error(404, "ResourceNotFound") if number == "1" else page({"id": number})
 
@@ -158,7 +158,7 @@ def test_questions_of_one_unit_fail_for_themselves(case: Case) -> None:
 
 
 def test_one_refusal_makes_a_unit_refused_and_keeps_the_rest(case: Case) -> None:
-    def script(request: Request) -> Any:
+    def script(request: WireRequest) -> Any:
         return error(403, "AuthorizationFailed") if request.url.endswith("1") else page({"id": request.url[-1]})
 
     at = case.fetch(script, MANY)
@@ -184,7 +184,7 @@ def test_a_lost_sign_in_ends_the_run_and_keeps_what_came(case: Case) -> None:
 
 
 def test_a_stop_keeps_what_came(case: Case) -> None:
-    def script(request: Request) -> Any:
+    def script(request: WireRequest) -> Any:
         if request.is_next:
             case.clock.stop()
             return answer(503)
@@ -196,15 +196,15 @@ def test_a_stop_keeps_what_came(case: Case) -> None:
     assert case.ids == [1]
 
 
-def halved(split: Callable[[Request], tuple[Request, ...]]) -> Source:
+def halved(split: Callable[[WireRequest], tuple[WireRequest, ...]]) -> Source:
     return replace(SOURCE, form=read_tables, split=split)
 
 
-def ranged(first: int, last: int) -> Request:
+def ranged(first: int, last: int) -> WireRequest:
     return replace(FIRST, service="logs", method="POST", body=json.dumps([first, last]), budget="logs")
 
 
-def split_range(request: Request) -> tuple[Request, ...]:
+def split_range(request: WireRequest) -> tuple[WireRequest, ...]:
     first, last = json.loads(request.body or "")
     if last - first < 2:
         return ()
@@ -218,7 +218,7 @@ def test_partial_answers_are_halved_until_they_are_whole(tmp_path_factory: Any, 
     """Whatever the limit of the service, every row comes, once, and in order."""
     case = Case(tmp_path_factory.mktemp("halved"))
 
-    def script(request: Request) -> Any:
+    def script(request: WireRequest) -> Any:
         first, last = json.loads(request.body or "")
         held = [[number] for number in range(first, last)][:limit]
         document: dict[str, Any] = {"tables": [{"columns": [{"name": "id"}], "rows": held}]}
@@ -238,7 +238,7 @@ def test_a_partial_answer_that_cannot_be_halved_is_incomplete(case: Case) -> Non
 
 
 def test_resource_graph_is_asked_on_with_its_token(case: Case) -> None:
-    asked = Request("arm", "/graph", "POST", '{"query": "x"}', budget="resource_graph")
+    asked = WireRequest("arm", "/graph", "POST", '{"query": "x"}', budget="resource_graph")
     script = [answer(document={"data": [{"id": 1}], "$skipToken": "t"}), answer(document={"data": [{"id": 2}]})]
     at = case.fetch(script, replace(UNIT, requests=(asked,)), replace(SOURCE, form=read_graph_query))
     assert (at.state, case.ids) == ("complete", [1, 2])
@@ -261,7 +261,7 @@ def test_long_listings_are_written_as_they_come(case: Case) -> None:
 
 
 def test_slow_listings_are_written_as_they_come(case: Case) -> None:
-    def script(request: Request) -> Any:
+    def script(request: WireRequest) -> Any:
         case.clock.pass_by(15)
         number = int(request.url[-1])
         return page({"id": number}, next_link=f"{ROOT}/{number + 1}" if number < 6 else None)

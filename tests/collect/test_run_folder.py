@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from rightsize.azure.wire import Request
+from rightsize.azure.wire import WireRequest
 from rightsize.collect import pages
-from rightsize.collect.listing import Unit
+from rightsize.collect.listing import CollectionUnit
 from rightsize.collect.pages import JOURNAL, MANIFEST, Run
 from rightsize.model.errors import InputError, ServiceError, UsageError
 
-UNIT = Unit("/subscriptions/a", (Request("arm", "/x"),), "/subscriptions/a")
-NEXT = Request("arm", "/y", headers={"a": "b"}, is_next=True)
+UNIT = CollectionUnit("/subscriptions/a", (WireRequest("arm", "/x"),), "/subscriptions/a")
+NEXT = WireRequest("arm", "/y", headers={"a": "b"}, is_next=True)
 
 
 def new_run(folder: Path) -> Run:
@@ -200,7 +200,7 @@ def test_folders_of_units_are_never_called_by_names(tmp_path: Path) -> None:
     """A management group may be called anything."""
     run = new_run(tmp_path)
     for key in ("../../etc", "a/b", "x" * 5000, "\x00", "名"):
-        folder = run.unit_folder(run.progress("things", Unit(key, ())))
+        folder = run.unit_folder(run.progress("things", CollectionUnit(key, ())))
         assert folder.parent == run.folder / "pages" / "things"
         assert folder.name.isalnum()
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from rightsize.azure.wire import Request
+from rightsize.azure.wire import WireRequest
 from rightsize.collect.known import RunKnown
-from rightsize.collect.listing import Question, Unit
+from rightsize.collect.listing import CollectionRequest, CollectionUnit
 from rightsize.collect.pages import Run, State
 from rightsize.collect.runs import (
     Covered,
@@ -34,7 +34,7 @@ def day(number: int, month: int = 9) -> dt.datetime:
     return dt.datetime(2026, month, number, tzinfo=dt.UTC)
 
 
-def asked(question: Question, started: dt.datetime = LATER, **more: Any) -> dict[str, Any]:
+def asked(question: CollectionRequest, started: dt.datetime = LATER, **more: Any) -> dict[str, Any]:
     fixed = {"cloud": "public", "tenant_id": "t", "started": started.isoformat()}
     return {**fixed, "question": question_answer(question), **more}
 
@@ -47,10 +47,10 @@ def run_of(
     started: dt.datetime = LATER,
     finished: bool = True,
 ) -> Run:
-    question = Question(until, 30)
+    question = CollectionRequest(until, 30)
     run = Run.create(new_folder(folder, question), asked(question, started))
     for stream, scope, first, last, state in windows:
-        unit = Unit(f"{stream}#{first}", (Request("arm", "/x"),), scope, first, last)
+        unit = CollectionUnit(f"{stream}#{first}", (WireRequest("arm", "/x"),), scope, first, last)
         run.write(run.progress("activity_log", unit), b"", rows=0, pages=0, pending=[], state=state)
     if finished:
         run.manifest["finished"] = started.isoformat()
@@ -112,14 +112,14 @@ def test_a_management_group_is_covered_only_where_everything_is(tmp_path: Path) 
 
 
 def since(
-    folder: Path, question: Question, stream: str = SUB, lateness: int = 0, oldest: dt.datetime | None = None
+    folder: Path, question: CollectionRequest, stream: str = SUB, lateness: int = 0, oldest: dt.datetime | None = None
 ) -> dt.datetime:
     earlier = read_earlier(folder, asked(question))
     run = Run(folder, {})
     return RunKnown(run, question, earlier).since("activity_log", stream, dt.timedelta(minutes=lateness), oldest)
 
 
-NEW = Question(day(3, 10), 30)
+NEW = CollectionRequest(day(3, 10), 30)
 
 
 def test_a_log_is_fetched_from_the_day_that_an_earlier_run_has_come_to(tmp_path: Path) -> None:
@@ -157,22 +157,22 @@ def test_an_incomplete_or_foreign_run_is_no_watermark(tmp_path: Path) -> None:
 
 def test_a_watermark_before_the_window_does_not_widen_it(tmp_path: Path) -> None:
     run_of(tmp_path, [(SUB, SUB, day(1), day(2), "complete")])
-    short = Question(day(3, 10), 5)
+    short = CollectionRequest(day(3, 10), 5)
     assert since(tmp_path, short) == short.since
 
 
 def test_the_newest_run_that_was_cut_goes_on_where_the_same_is_asked(tmp_path: Path) -> None:
-    question = Question(UNTIL, 30)
+    question = CollectionRequest(UNTIL, 30)
     assert unfinished_run(tmp_path / "none", asked(question)) is None
     run = run_of(tmp_path, [], finished=False)
-    assert unfinished_run(tmp_path, asked(Question(LATER, 30))) == run.folder
-    assert unfinished_run(tmp_path, asked(Question(LATER, 31))) is None
+    assert unfinished_run(tmp_path, asked(CollectionRequest(LATER, 30))) == run.folder
+    assert unfinished_run(tmp_path, asked(CollectionRequest(LATER, 31))) is None
     assert unfinished_run(tmp_path, asked(question, tenant_id="other")) is None
 
 
 def test_a_finished_run_does_not_go_on(tmp_path: Path) -> None:
     run_of(tmp_path, [])
-    assert unfinished_run(tmp_path, asked(Question(UNTIL, 30))) is None
+    assert unfinished_run(tmp_path, asked(CollectionRequest(UNTIL, 30))) is None
 
 
 def test_two_runs_of_one_moment_have_folders_of_their_own(tmp_path: Path) -> None:
@@ -184,14 +184,14 @@ def test_two_runs_of_one_moment_have_folders_of_their_own(tmp_path: Path) -> Non
 
 
 def test_a_question_survives_its_manifest() -> None:
-    question = Question(UNTIL, 7, ("a",), ("b", "c"), ("w",), ("x/y",), True)
+    question = CollectionRequest(UNTIL, 7, ("a",), ("b", "c"), ("w",), ("x/y",), True)
     assert read_question(question_answer(question)) == question
 
 
 def test_pages_that_are_not_what_was_collected_are_not_loaded(tmp_path: Path) -> None:
     run = run_of(tmp_path, [])
     run.open_journal()
-    at = run.progress("users", Unit("/", ()))
+    at = run.progress("users", CollectionUnit("/", ()))
     run.write(at, b'{"value":[]}\n', rows=0, pages=1, pending=[], state="complete")
     run.close()
     assert open_loadable(run.folder, ()).pages == (run.folder / "pages" / "users",)

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from rightsize.azure.wire import Request
-from rightsize.collect.listing import Question, Source
+from rightsize.azure.wire import WireRequest
+from rightsize.collect.listing import CollectionRequest, Source
 from rightsize.collect.sources import SOURCES
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "sources.md"
@@ -41,7 +41,7 @@ SERVICES = {
 class Example:
     """A tenant that has one of everything."""
 
-    question = Question(
+    question = CollectionRequest(
         dt.datetime(2026, 10, 1, tzinfo=dt.UTC), 30, workspaces=(WORKSPACE,), containers=("account/container",)
     )
 
@@ -108,7 +108,7 @@ def _row(source: Source) -> str:
     return f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |\n"
 
 
-def _asked(request: Request) -> str:
+def _asked(request: WireRequest) -> str:
     text = unquote(request.url)
     for found, name in ((ID, "id"), (INNER, "id"), (SUBSCRIPTION, "subscription"), (WORKSPACE, "workspace")):
         text = text.replace(found, f"{{{name}}}")

@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.graph.judge import GraphAnalysis, Judgement, analyse_graph
+from rightsize.analyze.graph.judge import GraphAnalysis, GraphVerdicts, analyse_graph
 from rightsize.analyze.graph.tables import GRAPH_APP_ID, GraphTables
 from rightsize.analyze.window import Window
 from rightsize.model.plan import PlanePart, Proposal
@@ -136,7 +136,7 @@ class Apps:
         return analyse_graph(self.tables(), self.window, cheapest_cover)
 
     def judged(self, name: str, access: str = "application", user: str = "") -> dict[str, tuple[str, str]]:
-        found: dict[str, Judgement] = dict(self.analysis().judgements[name, access, user])
+        found: dict[str, GraphVerdicts] = dict(self.analysis().judgements[name, access, user])
         return {permission: (one.verdict.value, one.reason) for permission, one in found.items()}
 
     def part(self, **dials: Any) -> PlanePart:

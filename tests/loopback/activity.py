@@ -14,7 +14,7 @@ from rightsize.demo.activity_rows import ADMINISTRATIVE, RowTexts, activity_rows
 from rightsize.demo.activity_shapes import Shapes
 from rightsize.demo.activity_texts import write_texts
 from rightsize.demo.spec import WINDOW_DAYS
-from rightsize.demo.tenant import Tenant
+from rightsize.demo.tenant import SampleTenant
 from tests.loopback.wire import Answer, RefusalError, Request, arm_error, offset_of, skip_token
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Activity:
     here too, unless another export tells the same row better: what is collected is then what the exports hold.
     """
 
-    def __init__(self, tenant: Tenant) -> None:
+    def __init__(self, tenant: SampleTenant) -> None:
         self._texts = write_texts(tenant)
         self.names = homes(self._texts)
         self._row_texts = RowTexts(tenant, self._texts)
@@ -72,7 +72,7 @@ class Activity:
 class ActivityOnce:
     """Makes the rows when they are first asked for, once, whichever thread asks."""
 
-    def __init__(self, tenant: Tenant) -> None:
+    def __init__(self, tenant: SampleTenant) -> None:
         self._tenant = tenant
         self._lock = threading.Lock()
         self._made: Activity | None = None

@@ -15,7 +15,7 @@ from rightsize.demo.directory_files import write_directory
 from rightsize.demo.directory_roles import write_directory_roles
 from rightsize.demo.hashing import guid
 from rightsize.demo.sign_ins import sign_in_rows
-from rightsize.demo.tenant import Tenant
+from rightsize.demo.tenant import SampleTenant
 from rightsize.demo.trust_files import CLUSTER_ISSUER, write_trust
 from rightsize.demo.writing import Folder
 from tests.loopback.activity import ActivityOnce
@@ -27,7 +27,7 @@ AUTHORIZATION = "/providers/Microsoft.Authorization"
 class Content:
     """The tenant's documents, and a database with its logs (filled by `tables` when they are first asked for)."""
 
-    def __init__(self, tenant: Tenant, folder: Path) -> None:
+    def __init__(self, tenant: SampleTenant, folder: Path) -> None:
         self.tenant = tenant
         self.folder = folder / "content"
         exports = Folder(self.folder)

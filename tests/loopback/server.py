@@ -16,7 +16,7 @@ from typing import Any
 
 from rightsize.demo.generator import generate
 from rightsize.demo.spec import TenantSpec
-from rightsize.demo.tenant import Tenant
+from rightsize.demo.tenant import SampleTenant
 from tests.loopback.arm import Arm
 from tests.loopback.certificates import ADDRESSES, write_certificate
 from tests.loopback.content import Content
@@ -86,7 +86,7 @@ class Loopback:
     """A tenant's services on this machine's loopback, from `start` to `stop`."""
 
     def __init__(
-        self, tenant: Tenant | None = None, faults: Faults | None = None, options: Options | None = None
+        self, tenant: SampleTenant | None = None, faults: Faults | None = None, options: Options | None = None
     ) -> None:
         self.tenant = tenant or generate(TenantSpec())
         self.faults = faults or Faults()

@@ -11,18 +11,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rightsize.model.decisions import Decision, read_decisions, write_decisions
+from rightsize.model.decisions import ReviewDecision, read_decisions, write_decisions
 from rightsize.model.errors import InputError
 
 DAY = dt.date(2026, 10, 1)
-ONE = Decision("a1", "accept", "c" * 64, "custom", "Mei <mei@example.com>", "", DAY)
-TWO = Decision("b2", "reject", "d" * 64, "remove", "Ana", "quarter\u202e end\n", DAY, DAY + dt.timedelta(days=30))
+ONE = ReviewDecision("a1", "accept", "c" * 64, "custom", "Mei <mei@example.com>", "", DAY)
+TWO = ReviewDecision("b2", "reject", "d" * 64, "remove", "Ana", "quarter\u202e end\n", DAY, DAY + dt.timedelta(days=30))
 TEXTS = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=20).filter(
     lambda text: text.strip() == text
 )
 
 
-def _read(text: str) -> dict[str, Decision]:
+def _read(text: str) -> dict[str, ReviewDecision]:
     return read_decisions(text.encode(), "review.jsonl")
 
 
@@ -30,7 +30,7 @@ def _read(text: str) -> dict[str, Decision]:
 @given(
     st.lists(st.builds(replace, st.just(TWO), proposal=TEXTS, by=TEXTS, reason=TEXTS), unique_by=lambda d: d.proposal)
 )
-def test_what_was_written_is_read(decisions: list[Decision]) -> None:
+def test_what_was_written_is_read(decisions: list[ReviewDecision]) -> None:
     """One line a decision, in ASCII, whatever people write; order does not matter."""
     text = write_decisions(decisions)
     shuffled = decisions[:]
@@ -51,7 +51,7 @@ def test_decisions_of_two_branches_merge() -> None:
 
 
 @pytest.mark.parametrize("other", [replace(ONE, decision="reject", reason="no"), replace(ONE, content="e" * 64)])
-def test_contradicting_decisions_are_an_error_that_names_both(other: Decision) -> None:
+def test_contradicting_decisions_are_an_error_that_names_both(other: ReviewDecision) -> None:
     with pytest.raises(InputError, match=r"decides twice on proposal `a1`: accepted by Mei .* by Mei"):
         _read(write_decisions([ONE]) + write_decisions([other]))
 

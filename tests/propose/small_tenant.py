@@ -16,7 +16,7 @@ from rightsize.analyze.window import choose_window
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.plan import Plan, Proposal
 from rightsize.propose.assembly.plan import make_plan
-from rightsize.propose.core.azure_limits import Limits
+from rightsize.propose.core.azure_limits import AzureLimits
 from rightsize.propose.core.options import Dials
 from rightsize.rbac.expand import expand_roles
 from rightsize.rbac.scopes import ancestors, parse_scope
@@ -276,7 +276,7 @@ class SmallTenant:
             for key, scope in spelled.items()
         ]
 
-    def plan(self, limits: Limits | None = None, **dials: Any) -> Plan:
+    def plan(self, limits: AzureLimits | None = None, **dials: Any) -> Plan:
         """Analyse, once for the same rows in the same order, and propose."""
         chosen = Dials(**dials)
         held = f"{self!r} {chosen.forget_days}"

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rightsize.model.nouns import Decision, DenyAssignment, PermissionBlock, RoleAssignment
-from rightsize.rbac.access import EVERYBODY, STRENGTH, Access, KnownRole
+from rightsize.rbac.access import EVERYBODY, STRENGTH, Access, AssignedRole
 from rightsize.rbac.membership import read_membership
 from rightsize.rbac.permissions import read_permissions
 from rightsize.rbac.scopes import parse_scope
@@ -43,7 +43,7 @@ def build(
     transitive: tuple[tuple[str, str], ...] = (),
     eligible: tuple[tuple[str, str], ...] = (),
 ) -> Access:
-    roles = {name: KnownRole(name.title(), read_permissions(blocks)) for name, blocks in ROLES.items()}
+    roles = {name: AssignedRole(name.title(), read_permissions(blocks)) for name, blocks in ROLES.items()}
     return Access(roles, assignments, denies, read_membership(members, transitive, eligible), TREE)
 
 

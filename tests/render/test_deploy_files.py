@@ -19,7 +19,7 @@ from rightsize.model.errors import InputError
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.model.plan import Plan, PlannedAssignment, PlannedRole, Proof, Proposal
 from rightsize.model.role_templates import template_roles
-from rightsize.render.deploy.contents import Contents, contents_of
+from rightsize.render.deploy.contents import DeployContents, contents_of
 from rightsize.render.deploy.files import PLAN_FORMS, deploy_files
 from rightsize.workflow.role_sources import roles_of_bytes
 from tests.propose.small_tenant import guid
@@ -71,10 +71,10 @@ def _plan() -> Plan:
 def test_what_other_planes_assign_is_no_role_assignment() -> None:
     """A directory role at `/` would become an assignment of an unknown role at the tenant's root."""
     beyond = replace(_proposal(3, [PlannedAssignment("/", guid(13), guid(5))]), plane="directory")
-    assert contents_of(Plan({}, (beyond,), (), ()), {}) == Contents((), (), 0)
+    assert contents_of(Plan({}, (beyond,), (), ()), {}) == DeployContents((), (), 0)
 
 
-def _contents(only: set[str] | None = None) -> Contents:
+def _contents(only: set[str] | None = None) -> DeployContents:
     return contents_of(_plan(), {guid(5): "ManagedIdentity"}, only)
 
 

@@ -14,10 +14,10 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from rightsize.azure.exchange import Exchange
 from rightsize.azure.throttle import Throttle
-from rightsize.azure.wire import DroppedError, Request, Response
+from rightsize.azure.wire import DroppedError, Response, WireRequest
 from rightsize.rollout.arm import Arm
 from rightsize.rollout.bundle import Bundle, Held, Swap, kept_properties
-from rightsize.rollout.engine import Engine
+from rightsize.rollout.engine import RolloutEngine
 from rightsize.rollout.heads import Heads
 from rightsize.rollout.journal import Bound, Journal
 from tests.azure.hurried import Hurried
@@ -140,7 +140,7 @@ class Room:
         is_eligible = "eligibility" in kind.lower()
         return self.eligibility_instances if is_eligible else self.assignment_instances
 
-    def send(self, request: Request) -> Response:
+    def send(self, request: WireRequest) -> Response:
         """Answer as a sender of `Exchange` does."""
         parts = urlsplit(request.url)
         self.requests += 1
@@ -192,7 +192,7 @@ class Room:
             for one in listing
         )
 
-    def _answer(self, request: Request, path: str, query: dict[str, str]) -> wire.Answer:
+    def _answer(self, request: WireRequest, path: str, query: dict[str, str]) -> wire.Answer:
         if self.unseen and path.lower().startswith("/subscriptions/"):
             return wire.arm_error(404, "SubscriptionNotFound", "The subscription could not be found.")
         if any(path.lower().startswith(f"{place}/") or path.lower() == place for place in self.gone):
@@ -292,6 +292,6 @@ def journal_at(path: Path, **more: Any) -> Journal:
     return Journal(path, BOUND, heads_beside(path), **more)
 
 
-def engine_of(room: Room, bundle: Bundle, journal: Journal, clock: Hurried | None = None) -> Engine:
+def engine_of(room: Room, bundle: Bundle, journal: Journal, clock: Hurried | None = None) -> RolloutEngine:
     clock = clock or Hurried()
-    return Engine(bundle, Arm(Exchange(room, Throttle(clock), clock)), journal, clock)
+    return RolloutEngine(bundle, Arm(Exchange(room, Throttle(clock), clock)), journal, clock)

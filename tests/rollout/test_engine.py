@@ -13,7 +13,7 @@ import pytest
 from rightsize.azure.wire import FaultError
 from rightsize.rollout.bundle import Bundle, Held
 from rightsize.rollout.journal import Journal, read_journal
-from rightsize.rollout.preflight import Known
+from rightsize.rollout.preflight import PreflightFacts
 from rightsize.rollout.rest import RefusalError
 from rightsize.rollout.steps import state_of
 from tests.azure.hurried import Hurried
@@ -60,7 +60,7 @@ def _planned(room: Room, bundle: Bundle) -> dict[str, Any]:
 
 
 def _apply(
-    room: Room, bundle: Bundle, path: Path, journal: Journal | None = None, known: Known | None = None
+    room: Room, bundle: Bundle, path: Path, journal: Journal | None = None, known: PreflightFacts | None = None
 ) -> Hurried:
     clock = Hurried()
     room.watch(bundle)
@@ -346,7 +346,7 @@ def test_own_access_is_not_taken_away(path: Path, caller: str) -> None:
     """Also not through a group: here the first principal is one, with somebody else in it."""
     room, bundle = _tenant()
     original = room.state()
-    known = Known(caller, members={guid(1, "d"): {guid(7, "d")}, guid(2, "d"): {guid(8, "d")}})
+    known = PreflightFacts(caller, members={guid(1, "d"): {guid(7, "d")}, guid(2, "d"): {guid(8, "d")}})
     _apply(room, bundle_of(bundle.swaps[0]), path, known=known)
     assert room.state() == original
     assert [entry.data["code"] for entry in read_journal(path) if entry.event == "failed"] == ["OwnAccess"]

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from rightsize.azure.guard import Guard
+from rightsize.azure.guard import RequestGuard
 from rightsize.model.errors import InternalError
-from rightsize.rollout.bundle import Bundle, Held, Rules
-from rightsize.rollout.engine import Engine
+from rightsize.rollout.bundle import Bundle, Held, ScheduleRules
+from rightsize.rollout.engine import RolloutEngine
 from rightsize.rollout.journal import Journal, read_journal
 from rightsize.rollout.pim import Pim
 from rightsize.rollout.rest import RefusalError
@@ -41,7 +41,7 @@ from tests.rollout.room import (
 )
 
 END = "2027-03-01T22:00:00Z"
-CARRIED = Rules(RG, NARROW, SUB, BROAD)
+CARRIED = ScheduleRules(RG, NARROW, SUB, BROAD)
 
 
 def _tenant() -> tuple[Room, Bundle]:
@@ -258,7 +258,7 @@ def test_roles_of_different_rules_are_not_merged_into_one(path: Path) -> None:
     room, bundle = _tenant()
     rules_of(room, RG, OWNER)["properties"]["rules"] = default_rules()  # type: ignore[arg-type]
     original = room.state()
-    one = replace(bundle.swaps[0], rules=(CARRIED, Rules(RG, NARROW, RG, OWNER)))
+    one = replace(bundle.swaps[0], rules=(CARRIED, ScheduleRules(RG, NARROW, RG, OWNER)))
     _apply(room, bundle_of(one), path)
     assert room.state() == original and _failed(path) == ["RulesDiffer"]
 
@@ -314,7 +314,7 @@ def test_only_what_the_bundle_has_may_be_written() -> None:
     """Below every client: its assignments and definitions, and requests and rules where it asks for them."""
     _, bundle = _tenant()
     bundle = replace(bundle, swaps=(*bundle.swaps, swap(4)))
-    guard = Guard.of(["https://arm.example"], writes_of(bundle))
+    guard = RequestGuard.of(["https://arm.example"], writes_of(bundle))
     base = "/providers/Microsoft.Authorization"
     allowed = [
         ("PUT", f"{RG}{base}/roleEligibilityScheduleRequests/{guid(1)}"),
@@ -330,7 +330,7 @@ def test_only_what_the_bundle_has_may_be_written() -> None:
     for method, path in allowed:
         guard.check(method, f"https://arm.example{path}")
         with pytest.raises(InternalError):
-            Guard.of(["https://arm.example"]).check(method, f"https://arm.example{path}")
+            RequestGuard.of(["https://arm.example"]).check(method, f"https://arm.example{path}")
     for method, path in [
         ("DELETE", f"{RG}{base}/roleEligibilityScheduleRequests/{guid(1)}"),
         ("PUT", f"{RG}{base}/roleManagementPolicies/{guid(1)}"),
@@ -354,7 +354,7 @@ def test_faults_and_kills_together_end_in_the_plan_or_in_the_original(path: Path
     kills = bench_rollout.carry_out(room, bundle, path, lambda engine: engine.apply(1), reread=reread)
     assert room.state() == planned != original
 
-    def back(engine: Engine) -> None:
+    def back(engine: RolloutEngine) -> None:
         for one in reversed(bundle.swaps):
             engine.roll_back([one])
 

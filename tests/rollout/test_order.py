@@ -9,8 +9,8 @@ import pytest
 
 from rightsize.model.errors import GateError, InputError
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
-from rightsize.rollout.bundle import Bundle, Order, Rules, read_bundle, write_bundle
-from rightsize.rollout.order import Tenant, make_bundle
+from rightsize.rollout.bundle import Bundle, Order, ScheduleRules, read_bundle, write_bundle
+from rightsize.rollout.order import RolloutTenant, make_bundle
 from tests.rollout.room import BROAD, NARROW, OWNER, RG, SUB, guid
 
 GLASS = guid(99, "d")
@@ -48,7 +48,7 @@ def ordered(*proposals: dict[str, Any], rows: list[dict[str, Any]] | None = None
     held = rows if rows is not None else [row(number) for number in range(1, 6)]
     types = {str(one["principal_id"]): "User" for one in held} | {guid(50, "d"): "Group", GLASS: "User"}
     enabled = more.pop("enabled", frozenset(types))
-    tenant = Tenant(held, more.pop("members", {}), types, enabled=enabled, **more.pop("tenant", {}))
+    tenant = RolloutTenant(held, more.pop("members", {}), types, enabled=enabled, **more.pop("tenant", {}))
     order = Order(tuple(more.get("canaries", ())), more.get("wave_size", 25), tuple(more.get("only", ())))
     return make_bundle({"proposals": list(proposals)}, "hash", ROLES, tenant, emergency=[GLASS], order=order)
 
@@ -138,7 +138,7 @@ def test_what_ends_by_itself_is_replaced_until_then() -> None:
         f"{RG}/providers/Microsoft.Authorization/roleAssignmentScheduleInstances"
         f"?principalId={guid(1, 'd')}&role={NARROW}"
     )
-    assert rules == Rules(RG, NARROW, SUB, BROAD)
+    assert rules == ScheduleRules(RG, NARROW, SUB, BROAD)
 
 
 @pytest.mark.parametrize(
@@ -277,7 +277,7 @@ def test_the_graph_and_the_directory_are_not_azure_rbac() -> None:
 def test_every_kind_of_principal_is_waited_for(kind: str) -> None:
     """Ten minutes, as Azure's page says for all of them; a kind that nobody knows is no reason to wait less."""
     rows = [row(1, principal_type=kind)]
-    tenant = Tenant(rows, {}, {guid(1, "d"): kind, GLASS: "User"})
+    tenant = RolloutTenant(rows, {}, {guid(1, "d"): kind, GLASS: "User"})
     bundle = make_bundle({"proposals": [proposal(1, comes(1))]}, "hash", ROLES, tenant, emergency=[GLASS])
     assert [one.wait for one in bundle.swaps] == [600]
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from rightsize.model.errors import AccessError, GateError
-from rightsize.rollout.bundle import Rules
+from rightsize.rollout.bundle import ScheduleRules
 from rightsize.rollout.journal import read_journal
 from rightsize.rollout.owners import OWNER
-from rightsize.rollout.preflight import Known
+from rightsize.rollout.preflight import PreflightFacts
 from rightsize.rollout.rest import RefusalError
 from tests.loopback.pim_writes import default_rules, rules_of
 from tests.rollout.room import (
@@ -39,7 +39,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "journal.jsonl"
 
 
-def _apply(room: Room, path: Path, *swaps: Any, known: Known | None = None) -> list[str]:
+def _apply(room: Room, path: Path, *swaps: Any, known: PreflightFacts | None = None) -> list[str]:
     """Carry out wave 1; return the codes of what was refused, and see that it is as it was then."""
     original = room.state()
     bundle = bundle_of(*swaps)
@@ -54,7 +54,7 @@ def _apply(room: Room, path: Path, *swaps: Any, known: Known | None = None) -> l
 
 def test_own_access_through_a_group_that_only_azure_knows_is_not_taken_away(path: Path) -> None:
     room = Room(groups={guid(1, "d"): {ME}}).hold(broad(1), broad(5, principal_id=ME))
-    assert _apply(room, path, swap(1), known=Known(ME)) == ["OwnAccess"]
+    assert _apply(room, path, swap(1), known=PreflightFacts(ME)) == ["OwnAccess"]
 
 
 def test_an_emergency_account_that_joined_a_group_since_keeps_its_access(path: Path) -> None:
@@ -63,7 +63,7 @@ def test_an_emergency_account_that_joined_a_group_since_keeps_its_access(path: P
     assert _apply(room, path, swap(1)) == ["EmergencyAccess"]
     room = Room().hold(broad(1))
     members = {guid(1, "d"): {guid(99, "d")}}
-    assert _apply(room, path.with_name("2"), swap(1), known=Known(members=members)) == ["EmergencyAccess"]
+    assert _apply(room, path.with_name("2"), swap(1), known=PreflightFacts(members=members)) == ["EmergencyAccess"]
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_the_last_owner_who_can_act_stays(
     room = Room().hold(gone)
     if other is not None:
         room.hold(broad(2, role=OWNER, **other))
-    known = Known(enabled={guid(number, "d") for number in enabled})
+    known = PreflightFacts(enabled={guid(number, "d") for number in enabled})
     assert _apply(room, path, swap(1, removes=(gone,)), known=known) == codes
 
 
@@ -94,7 +94,7 @@ def test_an_owner_whose_assignment_ends_is_none_who_stays(path: Path) -> None:
     shown = {"scope": SUB, "principalId": guid(2, "d"), "roleDefinitionId": other.properties()["roleDefinitionId"]}
     shown |= {"assignmentType": "Activated", "endDateTime": END, "condition": None}
     room.assignment_instances.append({"id": "a", "name": "a", "properties": shown})
-    assert _apply(room, path, swap(1, removes=(gone,)), known=Known(enabled={guid(2, "d")})) == ["LastOwner"]
+    assert _apply(room, path, swap(1, removes=(gone,)), known=PreflightFacts(enabled={guid(2, "d")})) == ["LastOwner"]
 
 
 @pytest.mark.parametrize("level", ["CanNotDelete", "ReadOnly"])
@@ -151,8 +151,8 @@ def test_what_the_rules_of_a_role_would_refuse_is_found_before_anything_is_made(
     )
     room = Room().hold(gone)
     rules_of(room, SUB, BROAD)["properties"]["rules"] = rules  # type: ignore[arg-type]
-    one = swap(1, removes=(gone,), creates=(made,), rules=(Rules(RG, NARROW, SUB, BROAD),))
-    assert _apply(room, path, one, known=Known(has_mfa=has_mfa)) == codes
+    one = swap(1, removes=(gone,), creates=(made,), rules=(ScheduleRules(RG, NARROW, SUB, BROAD),))
+    assert _apply(room, path, one, known=PreflightFacts(has_mfa=has_mfa)) == codes
 
 
 @pytest.mark.parametrize("which", ["elevated", "ending", "lasting"])
@@ -166,18 +166,18 @@ def test_a_right_that_may_end_midway_lets_nothing_begin(path: Path, which: str) 
         {"id": "a", "name": "a", "properties": shown | {"endDateTime": end, "condition": None}}
     )
     if which == "lasting":
-        assert _apply(room, path, swap(1), known=Known(ME)) == []
+        assert _apply(room, path, swap(1), known=PreflightFacts(ME)) == []
         return
     with pytest.raises(AccessError, match="rests on elevated access"):
-        _apply(room, path, swap(1), known=Known(ME))
+        _apply(room, path, swap(1), known=PreflightFacts(ME))
     assert read_journal(path) == []
 
 
 def test_a_subscription_of_another_tenant_is_refused(path: Path) -> None:
     room = Room().hold(broad(1))
     with pytest.raises(AccessError, match="belongs to tenant"):
-        _apply(room, path, swap(1), known=Known(tenant="another"))
-    assert _apply(room, path, swap(1), known=Known(tenant=TENANT)) == []
+        _apply(room, path, swap(1), known=PreflightFacts(tenant="another"))
+    assert _apply(room, path, swap(1), known=PreflightFacts(tenant=TENANT)) == []
 
 
 def test_old_and_new_have_to_fit_together_as_azure_has_it_now(path: Path) -> None:

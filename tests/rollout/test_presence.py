@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rightsize.model.errors import AccessError
-from rightsize.rollout.bundle import Bundle, Rules, Swap
+from rightsize.rollout.bundle import Bundle, ScheduleRules, Swap
 from rightsize.rollout.journal import read_journal
 from rightsize.rollout.rest import RefusalError, UnseenError
 from rightsize.rollout.steps import state_of
@@ -308,7 +308,7 @@ def test_a_request_that_waits_for_approval_is_not_done(path: Path) -> None:
         1,
         removes=(broad(1, state="eligible", description=None),),
         creates=(narrow(1, state="eligible"),),
-        rules=(Rules(RG, NARROW, SUB, BROAD),),
+        rules=(ScheduleRules(RG, NARROW, SUB, BROAD),),
     )
     room, bundle = _tenant(eligible)
     rules_of(room, SUB, BROAD)["properties"]["rules"] = default_rules()  # type: ignore[arg-type]

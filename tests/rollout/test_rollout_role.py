@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from rightsize.cli.main import run
-from rightsize.rollout.bundle import Rules
-from rightsize.rollout.preflight import Known
+from rightsize.rollout.bundle import ScheduleRules
+from rightsize.rollout.preflight import PreflightFacts
 from rightsize.workflow.doctor import rollout_role
 from tests.loopback.pim_writes import default_rules, rules_of
 from tests.loopback.server import Loopback
@@ -48,7 +48,7 @@ def test_the_role_has_what_the_way_there_and_back_asks_for(tmp_path: Path, with_
             2,
             removes=(broad(2, state="eligible", description=None),),
             creates=(narrow(2, state="eligible"),),
-            rules=(Rules(RG, NARROW, SUB, BROAD),),
+            rules=(ScheduleRules(RG, NARROW, SUB, BROAD),),
         )
         bound = swap(3, removes=(broad(3, until=end, description=None),), creates=(narrow(3, until=end),))
         swaps += [eligible, bound]
@@ -56,7 +56,7 @@ def test_the_role_has_what_the_way_there_and_back_asks_for(tmp_path: Path, with_
     rules_of(room, SUB, BROAD)["properties"]["rules"] = default_rules(approval=True)  # type: ignore[arg-type]
     with journal_at(tmp_path / "j") as journal:
         engine = engine_of(room, bundle_of(*swaps), journal)
-        engine.apply(1, Known(guid(9, "d")))
+        engine.apply(1, PreflightFacts(guid(9, "d")))
         for each in swaps:
             engine.roll_back([each])
     properties = rollout_role(["a"], with_pim=with_pim)["properties"]

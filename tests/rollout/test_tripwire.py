@@ -10,7 +10,7 @@ import pytest
 from rightsize.model.nouns import PermissionBlock
 from rightsize.rollout.bundle import Swap
 from rightsize.rollout.journal import Entry
-from rightsize.rollout.tripwire import Refusal, Seen, Standing, add_back, standing_of
+from rightsize.rollout.tripwire import Refusal, SeenUse, SwapStatus, add_back, standing_of
 from tests.rollout.room import BROAD, NARROW, RG, START, SUB, broad, guid, narrow, swap
 
 DONE = dt.datetime(2026, 10, 1, 12, tzinfo=dt.UTC)
@@ -26,14 +26,14 @@ def refusal(**more: Any) -> Refusal:
 
 def stands(
     *refusals: Refusal, one: Swap | None = None, days: int = 0, events: tuple[str, ...] = ("done",), **more: Any
-) -> Standing:
+) -> SwapStatus:
     one = one or swap(1)
     entries = [Entry(one.id, event, one.id, DONE.isoformat(), {"reason": "no"}) for event in events]
     whole = frozenset(DONE.date() + dt.timedelta(days=number) for number in range(days + 1))
     covered = {place.lower(): whole for place in (SUB, *more.pop("also", ()))}
     fields: dict[str, Any] = {"members": {}, "tree": {}, "today": DONE.date() + dt.timedelta(days=days)} | more
     roles = {BROAD: [PermissionBlock(("Microsoft.Compute/*",))], NARROW: [PermissionBlock((START,))]}
-    seen = Seen(refusals=refusals, covered=covered, **({"roles": roles} | fields))
+    seen = SeenUse(refusals=refusals, covered=covered, **({"roles": roles} | fields))
     return standing_of(one, entries, seen, watch_days=7, soak_days=30)
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rightsize.analyze.reasons import Unobservable
+from rightsize.analyze.reasons import UnobservableReason
 from rightsize.rbac.patterns import parse_pattern
 from rightsize.rbac.text import fold
 from rightsize.rules import operations as rules
@@ -107,7 +107,7 @@ def test_no_rule_stands_behind_one_that_already_answers_for_it(name: str) -> Non
 def test_rules_use_only_the_words_that_others_know() -> None:
     assert {row["observable_by"] for row in rows_of("observability")} - {""} == LOGS
     reasons = {row["reason"] for row in rows_of("observability")} - {""}
-    assert reasons <= {reason.value for reason in Unobservable}
+    assert reasons <= {reason.value for reason in UnobservableReason}
     assert all(bool(row["observable_by"]) != bool(row["reason"]) for row in rows_of("observability"))
     assert {row["risk"] for row in rows_of("risk")} - {""} <= set(rules.risk_weights())
     levels = {level for row in rows_of("scope_levels") for level in row["levels"].split()}

@@ -12,7 +12,7 @@ from rightsize.analyze.control_findings import SEVERITIES
 from rightsize.model.errors import InternalError, UsageError
 from rightsize.rules.tables import rows_of
 from rightsize.store.connection import Store
-from rightsize.store.controls import Judgement, control_names, judge, parse_control, read_control, whole_statement
+from rightsize.store.controls import ControlResult, control_names, judge, parse_control, read_control, whole_statement
 from rightsize.store.queries import query_text
 from tests.store.control_cases import (
     ANN,
@@ -50,14 +50,14 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
         yield store
 
 
-def _judge(store: Store, name: str, *parts: Rows, **parameters: str) -> Judgement:
+def _judge(store: Store, name: str, *parts: Rows, **parameters: str) -> ControlResult:
     empty(store)
     fill(store, merged(*parts))
     (judged,) = judge(store, [read_control(name)], {name: parameters})
     return judged
 
 
-def _statuses(judged: Judgement) -> dict[str, str]:
+def _statuses(judged: ControlResult) -> dict[str, str]:
     return {finding.resource: finding.status for finding in judged.findings}
 
 

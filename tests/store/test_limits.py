@@ -13,7 +13,7 @@ from rightsize.cli.main import run
 from rightsize.ingest.readers import is_damage
 from rightsize.model.errors import InputError, UsageError
 from rightsize.store.connection import Store, open_store
-from rightsize.store.limits import Limits, limits_of, shortage_told
+from rightsize.store.limits import ResourceLimits, limits_of, shortage_told
 from rightsize.store.merge import merge
 from tests.bench.bench_merge import stage_calls
 from tests.store.staged import calls, content, load, record
@@ -23,7 +23,7 @@ from tests.store.staged import calls, content, load, record
     ("text", "size"), [("512MB", 512 * 10**6), ("2GiB", 2 << 30), ("1.5g", 1_500_000_000), (" 1 TiB", 1 << 40)]
 )
 def test_sizes_are_read_as_people_write_them(text: str, size: int) -> None:
-    assert limits_of(text, environment={}) == Limits(size)
+    assert limits_of(text, environment={}) == ResourceLimits(size)
 
 
 @pytest.mark.parametrize("text", ["much", "-1GB", "12", "1MB", "1 QB", "'; ATTACH"])
@@ -35,8 +35,8 @@ def test_what_is_no_size_is_refused(text: str) -> None:
 
 def test_the_environment_says_what_is_not_given(tmp_path: Path) -> None:
     found = {"RIGHTSIZE_MEMORY_LIMIT": "1GiB", "RIGHTSIZE_SPILL_FOLDER": str(tmp_path)}
-    assert limits_of(environment=found) == Limits(1 << 30, tmp_path)
-    assert limits_of("2GiB", environment=found) == Limits(2 << 30, tmp_path)
+    assert limits_of(environment=found) == ResourceLimits(1 << 30, tmp_path)
+    assert limits_of("2GiB", environment=found) == ResourceLimits(2 << 30, tmp_path)
     with pytest.raises(UsageError, match="there is no folder"):
         limits_of(spill=tmp_path / "none", environment={})
 
@@ -44,7 +44,7 @@ def test_the_environment_says_what_is_not_given(tmp_path: Path) -> None:
 def limited(store: Store, spill: Path) -> Store:
     """Open a store again with the least memory."""
     store.close()
-    return open_store(store.path, read_only=False, limits=Limits(96 << 20, spill))
+    return open_store(store.path, read_only=False, limits=ResourceLimits(96 << 20, spill))
 
 
 def test_what_does_not_fit_in_memory_goes_to_disk(fresh: Callable[[], Store], tmp_path: Path) -> None:

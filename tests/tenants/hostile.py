@@ -7,7 +7,7 @@ from dataclasses import replace
 from rightsize.demo.calls import expand_habits
 from rightsize.demo.generator import generate
 from rightsize.demo.spec import TenantSpec
-from rightsize.demo.tenant import Grant, Habit, Principal, Scope, Tenant
+from rightsize.demo.tenant import Habit, Principal, SampleGrant, SampleScope, SampleTenant
 
 MARKUP = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
 TERMINAL = "\x1b[2J\x1b]0;owned\x07\x9b31mred\x1b[0m"
@@ -29,7 +29,7 @@ NAMES = (
 """What a display name may be; Azure allows most of it somewhere."""
 
 
-def hostile_tenant() -> Tenant:
+def hostile_tenant() -> SampleTenant:
     """Return the default tenant with every name that a person can choose chosen badly.
 
     Ids, roles and what happens stay as they are, so that the truth of the tenant stays true. Names of resources in
@@ -54,16 +54,16 @@ def _renamed(index: int, principal: Principal) -> Principal:
     return replace(principal, name=name, title=NAMES[(index + 5) % len(NAMES)], user_principal_name=upn)
 
 
-def _renamed_scope(index: int, scope: Scope) -> Scope:
+def _renamed_scope(index: int, scope: SampleScope) -> SampleScope:
     return replace(scope, name=NAMES[index % len(NAMES)])
 
 
-def _renamed_role(grant: Grant) -> Grant:
+def _renamed_role(grant: SampleGrant) -> SampleGrant:
     role = grant.role
     return replace(grant, role=replace(role, role_name=MARKUP, description=FORMULA)) if role.is_custom else grant
 
 
-def _asked_for(habit: Habit, grants: dict[str, Grant]) -> Habit:
+def _asked_for(habit: Habit, grants: dict[str, SampleGrant]) -> Habit:
     grant = grants.get(habit.grant.grant_id, habit.grant) if habit.grant else None
     if habit.outcome == "denied" and habit.kind == "logged":
         asked = f"{habit.scope}/{MARKUP.replace('/', '|')}{TERMINAL}{BIDI}{QUOTES.replace('/', '|')}${{x}}"

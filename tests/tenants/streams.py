@@ -12,7 +12,7 @@ import polars as pl
 from rightsize.demo.activity_rows import RowTexts, activity_rows, homes
 from rightsize.demo.activity_shapes import Shapes
 from rightsize.demo.activity_texts import write_texts
-from rightsize.demo.tenant import Tenant
+from rightsize.demo.tenant import SampleTenant
 
 _LISTINGS = ("access", "catalog", "directory", "scopes")
 
@@ -24,7 +24,7 @@ class Stream:
     rows: pl.DataFrame
 
     @classmethod
-    def of(cls, tenant: Tenant) -> Stream:
+    def of(cls, tenant: SampleTenant) -> Stream:
         """Return all records of a tenant."""
         texts = write_texts(tenant)
         row_texts, shapes = RowTexts(tenant, texts), Shapes(tenant)

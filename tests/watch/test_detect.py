@@ -13,7 +13,7 @@ from rightsize.store.connection import open_store
 from rightsize.store.listings import Listing
 from rightsize.store.watching import pending_changes, watched_until
 from rightsize.watch import conclude as watching
-from rightsize.watch.conclude import Question, conclude
+from rightsize.watch.conclude import WatchSettings, conclude
 from tests.store.staged import GROUP, SUBSCRIPTION, File, at, calls, guid, load, record
 
 ROLE, HOLDER, ADMIN = guid(50), guid(100), guid(101)
@@ -38,7 +38,7 @@ class Watch:
         """Load, make a pass, and return what it tells."""
         with open_store(self.db, read_only=False) as store:
             load(store, *files, listings=listings)
-        conclude(self.db, Question(sinks=("stdout",)), now=now)
+        conclude(self.db, WatchSettings(sinks=("stdout",)), now=now)
         with open_store(self.db, read_only=True) as store:
             every = pending_changes(store, "stdout")
         fresh, self.told = every[self.told :], len(every)

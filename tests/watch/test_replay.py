@@ -16,7 +16,7 @@ from rightsize.demo.generator import generate
 from rightsize.watch import conclude as watching
 from rightsize.watch import delivery as watch_delivery
 from rightsize.watch import run as watch_run
-from rightsize.watch.conclude import Question
+from rightsize.watch.conclude import WatchSettings
 from rightsize.watch.run import Outlets, run_pass
 from tests.tenants.streams import Stream, copy_listings
 
@@ -45,7 +45,7 @@ def begun(demo_exports: Path, tmp_path_factory: pytest.TempPathFactory) -> Watch
     copy_listings(demo_exports, root / "past")
     stream.write(root / "past" / "activity.jsonl", dt.datetime(2026, 1, 1), START)
     shown: list[Any] = []
-    first = run_pass(root / "watched.duckdb", [root / "past"], Question(), Outlets(shown.extend))
+    first = run_pass(root / "watched.duckdb", [root / "past"], WatchSettings(), Outlets(shown.extend))
     assert (first.concluded.is_first, first.concluded.changes, shown) == (True, 0, [])
     assert first.concluded.standing > 100
     return Watch(root / "watched.duckdb", stream)
@@ -83,7 +83,7 @@ def test_steps_with_kills_in_between_tell_what_one_pass_tells(
     at_once, stepwise = tmp_path / "once.duckdb", tmp_path / "steps.duckdb"
     for path in (at_once, stepwise):
         shutil.copy(begun.store, path)
-    question = Question(automation=("terraform-landing-zones",))
+    question = WatchSettings(automation=("terraform-landing-zones",))
     folder = tmp_path / "all"
     begun.stream.write(folder / "all.jsonl", START, END)
     listing(folder / "listing.json")
@@ -127,7 +127,7 @@ def test_a_new_owner_is_told_with_who_did_it_and_what_follows(begun: Watch, tmp_
     folder.mkdir()
     listing(folder / "listing.json")
     told: list[Any] = []
-    run_pass(db, [folder], Question(), Outlets(told.extend))
+    run_pass(db, [folder], WatchSettings(), Outlets(told.extend))
     grant = next(row for row in told if row["kind"] == "grant_outside")
     assert (grant["severity"], grant["actor_id"]) == ("high", "a06bd91b-6faa-4f45-a4f3-b4903b6edaaf")
     assert grant["text"] == (
@@ -137,7 +137,7 @@ def test_a_new_owner_is_told_with_who_did_it_and_what_follows(begun: Watch, tmp_
     assert any("assigns itself any role" in row["text"] for row in told if row["kind"] == "escalation")
     assert {row["principal_id"] for row in told} == {INTRUDER}
     again: list[Any] = []
-    later = run_pass(db, [folder], Question(), Outlets(again.extend))
+    later = run_pass(db, [folder], WatchSettings(), Outlets(again.extend))
     assert (later.taken.files if later.taken else None, later.concluded.changes, again) == (0, 0, [])
 
 
@@ -150,16 +150,16 @@ def test_a_file_that_is_cut_is_set_aside_told_once_and_taken_when_it_is_whole(be
     packed = gzip.compress((tmp_path / "b.jsonl").read_bytes(), mtime=0)
     (folder / "b.jsonl.gz").write_bytes(packed[: len(packed) // 2])
     told: list[Any] = []
-    first = run_pass(db, [folder], Question(), Outlets(told.extend))
+    first = run_pass(db, [folder], WatchSettings(), Outlets(told.extend))
     assert first.taken is not None
     assert first.taken.new > 0
     assert [row["text"].split(" was ")[0] for row in told if row["kind"] == "file_unread"] == [
         f"the file {folder / 'b.jsonl.gz'}"
     ]
-    run_pass(db, [folder], Question(), Outlets(told.extend))
+    run_pass(db, [folder], WatchSettings(), Outlets(told.extend))
     assert sum(row["kind"] == "file_unread" for row in told) == 1
     (folder / "b.jsonl.gz").write_bytes(packed)
-    last = run_pass(db, [folder], Question(), Outlets(told.extend))
+    last = run_pass(db, [folder], WatchSettings(), Outlets(told.extend))
     assert last.taken is not None
     assert last.taken.new > 0
     assert last.taken.unread == ()

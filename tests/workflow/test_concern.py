@@ -18,7 +18,7 @@ from rightsize.store.ahead import Ahead
 from rightsize.store.connection import Store, open_store
 from rightsize.workflow.concern import judge_principal
 from rightsize.workflow.demo import STORE
-from rightsize.workflow.explain_output import tell
+from rightsize.workflow.explain_output import report_principal
 from rightsize.workflow.principal_analysis import JudgedPrincipal, judge_from
 
 TWELVE_OPERATIONS = tuple(f"microsoft.test/kind{number}/{verb}" for number in range(6) for verb in ("write", "delete"))
@@ -60,8 +60,8 @@ def _judged(store: Store, principal_id: str) -> JudgedPrincipal:
 def _differs(store: Store, whole: JudgedPrincipal, principal_id: str) -> list[str]:
     """Return the parts of an answer that differ between what concerns a principal and the whole."""
     calls = store.table("token_calls", principal_id=principal_id)
-    expected = tell(replace(whole, principal_id=principal_id, token_calls=calls), {})
-    found = tell(_judged(store, principal_id), {})
+    expected = report_principal(replace(whole, principal_id=principal_id, token_calls=calls), {})
+    found = report_principal(_judged(store, principal_id), {})
     return [part for part in expected if found[part] != expected[part]]
 
 

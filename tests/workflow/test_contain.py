@@ -16,7 +16,7 @@ from rightsize.cli.main import run
 from rightsize.model.errors import InputError, UsageError
 from rightsize.store.connection import open_store
 from rightsize.store.watching import commit_pass, pending_changes
-from rightsize.watch.containment import Rules, contain_signalled, is_quiet, read_rules, why_not
+from rightsize.watch.containment import ContainmentRules, contain_signalled, is_quiet, read_rules, why_not
 from rightsize.workflow.contain import Suspicion, contain_principal
 from rightsize.workflow.verify import verify_plan
 from tests.store.test_watching import concluded
@@ -114,17 +114,17 @@ def test_whoever_a_strong_signal_names_is_contained_once_and_handed_on_only_by_a
     with open_store(db, read_only=True) as store:
         people = dict(store.frame("SELECT user_principal_name, principal_id FROM principals").iter_rows())
     signal(db, people[USER], 1)
-    made = contain_signalled(db, out, Rules(), ("stdout",), now, 90)
+    made = contain_signalled(db, out, ContainmentRules(), ("stdout",), now, 90)
     assert [one.name for one in made] == [USER]
     with open_store(db, read_only=True) as store:
         told = [one for one in pending_changes(store, "stdout") if one["kind"] == "containment"]
     assert len(told) == 1
     assert "30 minutes after the signal; not handed on: no rule hands it on" in told[0]["text"]
-    assert contain_signalled(db, out, Rules(), ("stdout",), now, 90) == []
+    assert contain_signalled(db, out, ContainmentRules(), ("stdout",), now, 90) == []
     assert not (out / "queue").exists()
 
     signal(db, people[USER], 2)
-    rules = Rules(hand_on=True, principals=(USER,), emergency_accounts=("emergency01@aldervalley.example",))
+    rules = ContainmentRules(hand_on=True, principals=(USER,), emergency_accounts=("emergency01@aldervalley.example",))
     contain_signalled(db, out, rules, ("stdout",), now, 90)
     assert [path.name for path in (out / "queue").iterdir()] == [f"{people[USER]}-s2"]
     assert (out / "queue" / f"{people[USER]}-s2" / "rollout.json").is_file()
@@ -133,12 +133,14 @@ def test_whoever_a_strong_signal_names_is_contained_once_and_handed_on_only_by_a
 def test_rules_decide_whom_what_and_when(demo: Path, tmp_path: Path) -> None:
     """Every one of them has to agree."""
     result = contain_principal(demo, USER, tmp_path / "plan")
-    rules = Rules(hand_on=True, principals=("*",), emergency_accounts=("e",), quiet_hours=("22:00-06:00",))
+    rules = ContainmentRules(hand_on=True, principals=("*",), emergency_accounts=("e",), quiet_hours=("22:00-06:00",))
     noon, night = dt.datetime(2026, 9, 30, 12), dt.datetime(2026, 9, 30, 23)
     assert why_not(rules, (), result, noon) == ""
     assert why_not(rules, (), result, night) == "these are quiet hours"
-    assert why_not(Rules(hand_on=True, principals=("x",)), ("x",), result, noon).startswith("its principal")
-    assert why_not(Rules(hand_on=True, principals=("*",), kinds=("remove",)), (), result, noon).endswith("custom")
+    assert why_not(ContainmentRules(hand_on=True, principals=("x",)), ("x",), result, noon).startswith("its principal")
+    assert why_not(ContainmentRules(hand_on=True, principals=("*",), kinds=("remove",)), (), result, noon).endswith(
+        "custom"
+    )
     assert [is_quiet(rules, dt.datetime(2026, 9, 30, hour)) for hour in (5, 6, 21, 22)] == [True, False, False, True]
 
 
@@ -167,5 +169,7 @@ def test_a_file_of_rules_is_read(tmp_path: Path) -> None:
         'emergency_accounts = ["e"]\nseverity = "medium"\n',
         encoding="utf-8",
     )
-    assert read_rules(tmp_path / "rules.toml") == Rules("medium", True, ("*",), ("remove",), ("07:00-19:00",), ("e",))
-    assert read_rules(None) == Rules()
+    assert read_rules(tmp_path / "rules.toml") == ContainmentRules(
+        "medium", True, ("*",), ("remove",), ("07:00-19:00",), ("e",)
+    )
+    assert read_rules(None) == ContainmentRules()

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from rightsize.analyze.inputs import schema_of
-from rightsize.workflow.tenant_access import Question, TenantAccess, read_tenant_access
+from rightsize.workflow.tenant_access import AccessQuestion, TenantAccess, read_tenant_access
 
 SUB = "/subscriptions/60000000-0000-4000-8000-000000000000"
 DUAL = "Microsoft.KeyVault/vaults/keys/read"
@@ -66,5 +66,5 @@ def test_an_operation_that_is_on_both_planes_is_decided_on_both(
     access: TenantAccess, principal: str, plane: str | None, allowed: str, on: str
 ) -> None:
     """Unless the question names one of them."""
-    answer = access.answer(Question(principal, DUAL, SUB, plane), strict=False)
+    answer = access.answer(AccessQuestion(principal, DUAL, SUB, plane), strict=False)
     assert (answer["allowed"], answer["plane"]) == (allowed, on)

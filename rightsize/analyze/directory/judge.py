@@ -25,7 +25,7 @@ from rightsize.analyze.directory.frames import (
 from rightsize.analyze.directory.history import rebuild_activations, use_of_activations
 from rightsize.analyze.directory.tables import DirectoryTables, ways_to
 from rightsize.analyze.planes import PlaneAnalysis
-from rightsize.analyze.reasons import Attribution, OutOfCoverage, Unexplained, Unobservable, Unused, Verdict
+from rightsize.analyze.reasons import Attribution, OutOfCoverage, Unexplained, UnobservableReason, Unused, Verdict
 from rightsize.analyze.text import folded
 from rightsize.analyze.verdict_sets import name_sets
 from rightsize.analyze.window import Window
@@ -295,11 +295,11 @@ def _observable(tables: DirectoryTables) -> pl.DataFrame:
         why = (
             None
             if {name, plain, groups} & logged
-            else Unobservable.OTHER_SERVICE.value
+            else UnobservableReason.OTHER_SERVICE.value
             if not is_of_directory(name)
-            else Unobservable.DIRECTORY_READ.value
+            else UnobservableReason.DIRECTORY_READ.value
             if is_read(name)
-            else Unobservable.NOT_KNOWN_TO_BE_LOGGED.value
+            else UnobservableReason.NOT_KNOWN_TO_BE_LOGGED.value
         )
         rows.append((name, why))
     return pl.DataFrame(rows, schema={"name": pl.String, "why": pl.String}, orient="row")

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from rightsize.analyze.graph.tables import GRAPH_APP_ID, GraphTables
-from rightsize.analyze.reasons import OutOfCoverage, Unexplained, Unobservable
+from rightsize.analyze.reasons import OutOfCoverage, Unexplained, UnobservableReason
 from rightsize.graph.permissions import Clause, PermissionMap, Requirement, companions, root_of
 from rightsize.graph.requests import parse_request
 from rightsize.rbac.text import fold
@@ -34,14 +34,14 @@ ESCALATES = 1_200_000
 OUT_OF_COVERAGE = frozenset(OutOfCoverage)
 """Reasons that leave a permission open, as against those for which no log could show its use."""
 
-_FIRM = OUT_OF_COVERAGE | {Unobservable.SIGN_IN_SCOPE}
+_FIRM = OUT_OF_COVERAGE | {UnobservableReason.SIGN_IN_SCOPE}
 
 CaseKey = tuple[str, str, str]
 """Client, access, and the user of a grant of one user, else empty."""
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class SeenRequests:
     """A request: how often, and when; `earlier` where only days before the window show it."""
 
     operation: str
@@ -53,7 +53,7 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class Need:
+class GraphNeed:
     """Something that one of several permissions has to allow.
 
     Attributes:
@@ -75,7 +75,7 @@ class Need:
 
 
 @dataclass(slots=True)
-class Case:
+class GraphCase:
     """What is known of an application's access to Graph.
 
     Attributes:
@@ -91,10 +91,10 @@ class Case:
     key: CaseKey
     held: dict[str, tuple[str, ...]]
     beyond: frozenset[str] = frozenset()
-    needs: tuple[Need, ...] = ()
+    needs: tuple[GraphNeed, ...] = ()
     kept: dict[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
     unexplained: dict[str, str] = field(default_factory=dict)
-    requests: dict[str, Seen] = field(default_factory=dict)
+    requests: dict[str, SeenRequests] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +150,7 @@ class GraphMap:
         return self.by_access[access].requirement(parse_request(operation))
 
 
-def build_cases(held: pl.DataFrame, requests: pl.DataFrame, graph: GraphMap) -> dict[CaseKey, Case]:
+def build_cases(held: pl.DataFrame, requests: pl.DataFrame, graph: GraphMap) -> dict[CaseKey, GraphCase]:
     """Return the cases of all applications that hold or ask something of Graph, by key.
 
     Args:
@@ -180,11 +180,11 @@ def build_cases(held: pl.DataFrame, requests: pl.DataFrame, graph: GraphMap) -> 
         )
         .sort(one)
     )
-    asked: dict[CaseKey, list[Seen]] = defaultdict(list)
+    asked: dict[CaseKey, list[SeenRequests]] = defaultdict(list)
     for client, access, user, *what in grouped.iter_rows():
-        asked[client, access, user].append(Seen(*what))
+        asked[client, access, user].append(SeenRequests(*what))
     for key in asked:
-        cases.setdefault((key[0], key[1], ""), Case((key[0], key[1], ""), {}))
+        cases.setdefault((key[0], key[1], ""), GraphCase((key[0], key[1], ""), {}))
     for key in sorted(cases):
         if key[2]:
             continue
@@ -205,7 +205,7 @@ def build_cases(held: pl.DataFrame, requests: pl.DataFrame, graph: GraphMap) -> 
     return dict(sorted(cases.items()))
 
 
-def _hold_back(cases: Mapping[CaseKey, Case], requests: pl.DataFrame, graph: GraphMap) -> None:
+def _hold_back(cases: Mapping[CaseKey, GraphCase], requests: pl.DataFrame, graph: GraphMap) -> None:
     """Keep the permissions that only requests in quarantine may have used, until a person decides."""
     suspect = requests.filter((pl.col("events") == 0) & (pl.col("suspect") > 0))
     for client, access, user, operation in suspect.select("client_id", "access", "user_id", "operation").iter_rows():
@@ -217,21 +217,21 @@ def _hold_back(cases: Mapping[CaseKey, Case], requests: pl.DataFrame, graph: Gra
                     case.kept.setdefault(permission, (OutOfCoverage.QUARANTINED, (operation,)))
 
 
-def _held_cases(held: pl.DataFrame) -> dict[CaseKey, Case]:
-    cases: dict[CaseKey, Case] = {}
+def _held_cases(held: pl.DataFrame) -> dict[CaseKey, GraphCase]:
+    cases: dict[CaseKey, GraphCase] = {}
     graph = held.filter(pl.col("api_app_id") == GRAPH_APP_ID)
     for client, access, user, permission, grant in graph.select(
         "client_id", "access", "user_id", "permission", "grant_id"
     ).iter_rows():
         key = (client, access, user or "")
-        case = cases.setdefault(key, Case(key, {}))
+        case = cases.setdefault(key, GraphCase(key, {}))
         case.held[permission] = (*case.held.get(permission, ()), grant)
         if user:
-            cases.setdefault((client, access, ""), Case((client, access, ""), {}))
+            cases.setdefault((client, access, ""), GraphCase((client, access, ""), {}))
     return cases
 
 
-def _case_of(needed: Requirement, whole: Case, own: Case | None) -> Case:
+def _case_of(needed: Requirement, whole: GraphCase, own: GraphCase | None) -> GraphCase:
     """A request of a user with a grant of their own is theirs where the tenant-wide grant does not explain it."""
     if own is None or needed.free:
         return whole
@@ -241,30 +241,30 @@ def _case_of(needed: Requirement, whole: Case, own: Case | None) -> Case:
     return whole if explained else own
 
 
-def _together(one: Seen, other: Seen) -> Seen:
+def _together(one: SeenRequests, other: SeenRequests) -> SeenRequests:
     if one.earlier != other.earlier:
         return other if one.earlier else one
     first = min((time for time in (one.first_seen, other.first_seen) if time), default=None)
     last = max((time for time in (one.last_seen, other.last_seen) if time), default=None)
-    return Seen(one.operation, one.events + other.events, max(one.days, other.days), first, last, one.earlier)
+    return SeenRequests(one.operation, one.events + other.events, max(one.days, other.days), first, last, one.earlier)
 
 
-def _read(case: Case, whole: Case | None, graph: GraphMap) -> None:
+def _read(case: GraphCase, whole: GraphCase | None, graph: GraphMap) -> None:
     """Say what the requests of a case need, and what stays whatever they need, in the tenant-wide case as well."""
-    reader = _Reader(case, whole, graph)
+    reader = _RequestReader(case, whole, graph)
     for permission in sorted(case.held):
         if case.key[1] == "delegated" and fold(permission) in sign_in_scopes():
-            reader.keep(permission, Unobservable.SIGN_IN_SCOPE, ())
+            reader.keep(permission, UnobservableReason.SIGN_IN_SCOPE, ())
         elif permission not in reader.map.allows:
-            reason = Unobservable.NOT_IN_MAP if graph.is_loaded else OutOfCoverage.NO_PERMISSION_MAP
+            reason = UnobservableReason.NOT_IN_MAP if graph.is_loaded else OutOfCoverage.NO_PERMISSION_MAP
             reader.keep(permission, reason, ())
     for operation in sorted(case.requests):
         reader.read(operation)
     case.needs = reader.needs()
 
 
-class _Reader:
-    def __init__(self, case: Case, whole: Case | None, graph: GraphMap) -> None:
+class _RequestReader:
+    def __init__(self, case: GraphCase, whole: GraphCase | None, graph: GraphMap) -> None:
         self._case = case
         self._cases = (case,) if whole is None else (case, whole)
         self.map = graph.by_access[case.key[1]]
@@ -320,10 +320,10 @@ class _Reader:
         by_body = sorted(one for one in held if (kinds[one] or ("",))[0] == "body")
         partly = sorted(held - whole - frozenset(by_body))
         for permission in by_body:
-            self.keep(permission, Unobservable.REQUEST_BODY, (operation,))
+            self.keep(permission, UnobservableReason.REQUEST_BODY, (operation,))
         if not whole and (by_body or len(partly) > 1):
             for permission in partly:
-                self.keep(permission, Unobservable.CANNOT_TELL, (operation,))
+                self.keep(permission, UnobservableReason.CANNOT_TELL, (operation,))
             return
         candidates = whole or frozenset(partly)
         # What explains a request by its name alone stays itself: the map does not show what else would do.
@@ -360,9 +360,9 @@ class _Reader:
                 key = ("correlated", clause.method, clause.path, fillers, others, found.without)
                 self._found[key].add(operation)
 
-    def needs(self) -> tuple[Need, ...]:
+    def needs(self) -> tuple[GraphNeed, ...]:
         return tuple(
-            Need(why, method, path, held, others, tuple(sorted(operations)), note)
+            GraphNeed(why, method, path, held, others, tuple(sorted(operations)), note)
             for (why, method, path, held, others, note), operations in sorted(
                 self._found.items(), key=lambda item: (*item[0][:3], sorted(item[0][3]), sorted(item[0][4]), item[0][5])
             )

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 
 import polars as pl
 
-from rightsize.analyze.graph.cases import Case, CaseKey
+from rightsize.analyze.graph.cases import CaseKey, GraphCase
 from rightsize.analyze.inputs import schema_of
 from rightsize.analyze.planes import ASSIGNMENTS_SCHEMA, DENIED_SCHEMA, PRINCIPALS_SCHEMA
 from rightsize.analyze.reasons import OutOfCoverage, Unexplained, Verdict
@@ -19,7 +19,7 @@ _RISE = 0.3
 _ESCALATES = 5
 
 
-def verdict_rows(rows: pl.DataFrame, cases: Mapping[CaseKey, Case], first_party: Collection[str]) -> pl.DataFrame:
+def verdict_rows(rows: pl.DataFrame, cases: Mapping[CaseKey, GraphCase], first_party: Collection[str]) -> pl.DataFrame:
     """Return the rows of the table `verdicts`: one a permission of a grant, and one a request that nothing explains.
 
     What applications of Microsoft do without a grant is one counted row each.

@@ -7,7 +7,15 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from rightsize.analyze.graph.cases import OUT_OF_COVERAGE, Case, CaseKey, GraphMap, Need, Seen, build_cases
+from rightsize.analyze.graph.cases import (
+    OUT_OF_COVERAGE,
+    CaseKey,
+    GraphCase,
+    GraphMap,
+    GraphNeed,
+    SeenRequests,
+    build_cases,
+)
 from rightsize.analyze.graph.frames import assignment_rows, denied_rows, finding_rows, principal_rows, verdict_rows
 from rightsize.analyze.graph.tables import (
     GRAPH_APP_ID,
@@ -18,7 +26,7 @@ from rightsize.analyze.graph.tables import (
 )
 from rightsize.analyze.graph.tables import service_principals as listed_principals
 from rightsize.analyze.planes import PlaneAnalysis
-from rightsize.analyze.reasons import Attribution, OutOfCoverage, Unobservable, Unused, Verdict
+from rightsize.analyze.reasons import Attribution, OutOfCoverage, UnobservableReason, Unused, Verdict
 from rightsize.analyze.window import Window
 
 Cover = Callable[[Sequence[frozenset[str]], Mapping[str, int], frozenset[str]], frozenset[str]]
@@ -26,7 +34,7 @@ Cover = Callable[[Sequence[frozenset[str]], Mapping[str, int], frozenset[str]], 
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class GraphVerdicts:
     """The verdict on one permission of a case.
 
     Attributes:
@@ -39,7 +47,7 @@ class Judgement:
     verdict: Verdict
     reason: str
     operations: tuple[str, ...] = ()
-    seen: Seen | None = None
+    seen: SeenRequests | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,8 +68,8 @@ class GraphAnalysis(PlaneAnalysis):
     graph: GraphMap
     held: pl.DataFrame
     clients: pl.DataFrame
-    cases: Mapping[CaseKey, Case]
-    judgements: Mapping[CaseKey, Mapping[str, Judgement]]
+    cases: Mapping[CaseKey, GraphCase]
+    judgements: Mapping[CaseKey, Mapping[str, GraphVerdicts]]
     state: str
 
 
@@ -99,7 +107,7 @@ def analyse_graph(
     )
 
 
-def judge(case: Case, graph: GraphMap, state: str, cover: Cover) -> dict[str, Judgement]:
+def judge(case: GraphCase, graph: GraphMap, state: str, cover: Cover) -> dict[str, GraphVerdicts]:
     """Return the verdict on each permission of a case.
 
     Where several permissions explain a request, the cheapest set that explains all requests is what was used.
@@ -108,7 +116,7 @@ def judge(case: Case, graph: GraphMap, state: str, cover: Cover) -> dict[str, Ju
     costs = {one: graph.privilege(one, access) for one in sorted({*case.held, *case.beyond})}
     given = frozenset(case.kept) | case.beyond
     chosen = cover([need.held for need in case.needs], costs, given)
-    credited: dict[str, list[Need]] = {}
+    credited: dict[str, list[GraphNeed]] = {}
     for need in case.needs:
         allowing = need.held & (chosen | given)
         if need.why != "correlated":
@@ -121,24 +129,24 @@ def judge(case: Case, graph: GraphMap, state: str, cover: Cover) -> dict[str, Ju
         elif permission in case.kept:
             reason, operations = case.kept[permission]
             verdict = Verdict.OUT_OF_COVERAGE if reason in OUT_OF_COVERAGE else Verdict.UNOBSERVABLE
-            found[permission] = Judgement(verdict, reason, operations)
+            found[permission] = GraphVerdicts(verdict, reason, operations)
         elif permission in correlated:
             operations = correlated[permission].operations
-            found[permission] = Judgement(Verdict.UNOBSERVABLE, Unobservable.CORRELATED.value, operations)
+            found[permission] = GraphVerdicts(Verdict.UNOBSERVABLE, UnobservableReason.CORRELATED.value, operations)
         elif state == Unused.COVERED:
-            found[permission] = Judgement(Verdict.UNUSED, state)
+            found[permission] = GraphVerdicts(Verdict.UNUSED, state)
         else:
-            found[permission] = Judgement(Verdict.OUT_OF_COVERAGE, state)
+            found[permission] = GraphVerdicts(Verdict.OUT_OF_COVERAGE, state)
     return found
 
 
-def _used(permission: str, needs: Sequence[Need], case: Case) -> Judgement:
+def _used(permission: str, needs: Sequence[GraphNeed], case: GraphCase) -> GraphVerdicts:
     operations = sorted({operation for need in needs for operation in need.operations})
     alone = any(need.held == {permission} for need in needs)
     all_seen = [case.requests[operation] for operation in operations]
     in_window = [one for one in all_seen if not one.earlier]
     seen = in_window or all_seen
-    together = Seen(
+    together = SeenRequests(
         permission,
         sum(one.events for one in seen),
         max(one.days for one in seen),
@@ -147,13 +155,13 @@ def _used(permission: str, needs: Sequence[Need], case: Case) -> Judgement:
     )
     if not in_window:
         reason_of_old = OutOfCoverage.USED_BEFORE_WINDOW.value
-        return Judgement(Verdict.OUT_OF_COVERAGE, reason_of_old, tuple(operations), together)
+        return GraphVerdicts(Verdict.OUT_OF_COVERAGE, reason_of_old, tuple(operations), together)
     reason = Attribution.ELIMINATION if alone else Attribution.FEWEST
-    return Judgement(Verdict.USED, reason.value, tuple(operations), together)
+    return GraphVerdicts(Verdict.USED, reason.value, tuple(operations), together)
 
 
 def _permission_rows(
-    held: pl.DataFrame, judgements: Mapping[CaseKey, Mapping[str, Judgement]], graph: GraphMap
+    held: pl.DataFrame, judgements: Mapping[CaseKey, Mapping[str, GraphVerdicts]], graph: GraphMap
 ) -> pl.DataFrame:
     """Return one row a held permission: the columns of `held` with the verdict, its evidence, level and privilege."""
     rows = []
@@ -164,7 +172,7 @@ def _permission_rows(
             level = graph.level(row["permission"], row["access"])
             privilege = graph.privilege(row["permission"], row["access"])
         else:
-            found = Judgement(Verdict.UNOBSERVABLE, Unobservable.NO_API_LOG.value)
+            found = GraphVerdicts(Verdict.UNOBSERVABLE, UnobservableReason.NO_API_LOG.value)
             level, privilege = 0, 0
         rows.append(
             row

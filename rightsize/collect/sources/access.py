@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rightsize.collect.listing import Known, Right, Source, Unit, Units
+from rightsize.collect.listing import CollectionUnit, Known, Right, Source, Units
 from rightsize.collect.sources.asking import AUTHORIZATION, arm, of_each_subscription, subscription_scope
 
 _SCOPES = ("subscriptions", "management_groups")
@@ -17,28 +17,28 @@ _P2 = "Microsoft Entra ID P2 or Governance"
 
 
 def _at_all_scopes(kind: str, version: str) -> Units:
-    def units(known: Known) -> Iterator[Unit]:
+    def units(known: Known) -> Iterator[CollectionUnit]:
         for scope in known.management_groups():
-            yield Unit(scope, (arm(f"{scope}{AUTHORIZATION}/{kind}", version, filter="atScope()"),), scope)
+            yield CollectionUnit(scope, (arm(f"{scope}{AUTHORIZATION}/{kind}", version, filter="atScope()"),), scope)
         yield from of_each_subscription(known, f"{AUTHORIZATION}/{kind}", version)
 
     return units
 
 
-def _definitions(known: Known) -> Iterator[Unit]:
+def _definitions(known: Known) -> Iterator[CollectionUnit]:
     """Built-in roles are the same everywhere and are listed once; custom roles where they are assignable."""
     version = "2022-05-01-preview"
     path = f"{AUTHORIZATION}/roleDefinitions"
-    yield Unit("/", (arm(path, version),), "/")
+    yield CollectionUnit("/", (arm(path, version),), "/")
     scopes = [*known.management_groups(), *map(subscription_scope, known.subscriptions())]
     for scope in scopes:
-        yield Unit(scope, (arm(f"{scope}{path}", version, filter="type eq 'CustomRole'"),), scope)
+        yield CollectionUnit(scope, (arm(f"{scope}{path}", version, filter="type eq 'CustomRole'"),), scope)
 
 
 def _policies(kind: str) -> Units:
-    def units(known: Known) -> Iterator[Unit]:
+    def units(known: Known) -> Iterator[CollectionUnit]:
         for scope in [*known.management_groups(), *map(subscription_scope, known.subscriptions())]:
-            yield Unit(scope, (arm(f"{scope}{AUTHORIZATION}/{kind}", "2020-10-01"),), scope)
+            yield CollectionUnit(scope, (arm(f"{scope}{AUTHORIZATION}/{kind}", "2020-10-01"),), scope)
 
     return units
 
@@ -47,10 +47,10 @@ def _policy_definitions(kind: str) -> Units:
     """Make units: what Microsoft publishes is listed once, the tenant's own where it stands."""
     version, path = "2023-04-01", f"{AUTHORIZATION}/{kind}"
 
-    def units(known: Known) -> Iterator[Unit]:
-        yield Unit("/", (arm(path, version),), "/")
+    def units(known: Known) -> Iterator[CollectionUnit]:
+        yield CollectionUnit("/", (arm(path, version),), "/")
         for scope in [*known.management_groups(), *map(subscription_scope, known.subscriptions())]:
-            yield Unit(scope, (arm(f"{scope}{path}", version, filter="policyType eq 'Custom'"),), scope)
+            yield CollectionUnit(scope, (arm(f"{scope}{path}", version, filter="policyType eq 'Custom'"),), scope)
 
     return units
 
@@ -60,7 +60,7 @@ def _right(kind: str, licence: str = "") -> Right:
 
 
 def _lighthouse(kind: str, **parameters: str) -> Units:
-    def units(known: Known) -> Iterator[Unit]:
+    def units(known: Known) -> Iterator[CollectionUnit]:
         yield from of_each_subscription(
             known, f"/providers/Microsoft.ManagedServices/{kind}", "2022-10-01", **parameters
         )
@@ -68,8 +68,8 @@ def _lighthouse(kind: str, **parameters: str) -> Units:
     return units
 
 
-def _operations(known: Known) -> Iterator[Unit]:  # noqa: ARG001  the catalogue is the same for everybody
-    yield Unit("/", (arm(f"{AUTHORIZATION}/providerOperations", "2022-04-01", expand="resourceTypes"),), "/")
+def _operations(known: Known) -> Iterator[CollectionUnit]:  # noqa: ARG001  the catalogue is the same for everybody
+    yield CollectionUnit("/", (arm(f"{AUTHORIZATION}/providerOperations", "2022-04-01", expand="resourceTypes"),), "/")
 
 
 def _of_scopes(name: str, title: str, kind: str, version: str, *, licence: str = "") -> Source:

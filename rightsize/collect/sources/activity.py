@@ -11,7 +11,7 @@ import datetime as dt
 from collections.abc import Iterator
 
 from rightsize.collect.forms import read_records
-from rightsize.collect.listing import Known, Right, Source, Unit
+from rightsize.collect.listing import CollectionUnit, Known, Right, Source
 from rightsize.collect.sources.asking import arm, instant, slices, subscription_scope
 
 RETENTION_DAYS = 90
@@ -22,7 +22,7 @@ _LATENESS = dt.timedelta(minutes=30)
 _SLICE_DAYS = 30
 
 
-def _units(known: Known) -> Iterator[Unit]:
+def _units(known: Known) -> Iterator[CollectionUnit]:
     scopes = [(subscription_scope(identifier), "2015-04-01") for identifier in known.subscriptions()]
     if not known.question.subscriptions:
         scopes += [(scope, "2017-03-01-preview") for scope in known.management_groups()]
@@ -32,7 +32,7 @@ def _units(known: Known) -> Iterator[Unit]:
         for first, last in slices(since, known.question.until, _SLICE_DAYS):
             condition = f"eventTimestamp ge '{instant(first)}' and eventTimestamp le '{instant(last)}'"
             request = arm(f"{scope}{_VALUES}", version, budget="activity", filter=condition)
-            yield Unit(f"{scope or '/'}#{instant(first)}", (request,), scope or "/", first, last)
+            yield CollectionUnit(f"{scope or '/'}#{instant(first)}", (request,), scope or "/", first, last)
 
 
 def _oldest(until: dt.datetime) -> dt.datetime:

@@ -6,25 +6,25 @@ import datetime as dt
 from collections.abc import Iterator, Mapping
 from urllib.parse import quote
 
-from rightsize.azure.wire import Request
-from rightsize.collect.listing import Known, Unit
+from rightsize.azure.wire import WireRequest
+from rightsize.collect.listing import CollectionUnit, Known
 
 AUTHORIZATION = "/providers/Microsoft.Authorization"
 
 
-def arm(path: str, version: str, *, budget: str = "", **parameters: str) -> Request:
+def arm(path: str, version: str, *, budget: str = "", **parameters: str) -> WireRequest:
     """Return a question for ARM; a parameter `filter` is sent as `$filter`."""
     query = {"api-version": version, **{f"${name}": value for name, value in parameters.items()}}
-    return Request("arm", f"{quote(path, safe='/()$')}?{_query(query)}", budget=budget or f"arm:{_bucket(path)}")
+    return WireRequest("arm", f"{quote(path, safe='/()$')}?{_query(query)}", budget=budget or f"arm:{_bucket(path)}")
 
 
-def graph(path: str, *, beta: bool = False, budget: str = "graph", cost: float = 1.0, **parameters: str) -> Request:
+def graph(path: str, *, beta: bool = False, budget: str = "graph", cost: float = 1.0, **parameters: str) -> WireRequest:
     """Return a question for Graph; a parameter `select` is sent as `$select`."""
     query = {f"${name}": value for name, value in parameters.items()}
     # Filters on some properties are answered only by the index that lags a little behind.
     headers: Mapping[str, str] = {"ConsistencyLevel": "eventual"} if "count" in parameters else {}
     url = f"/{'beta' if beta else 'v1.0'}{quote(path, safe='/()')}" + (f"?{_query(query)}" if query else "")
-    return Request("graph", url, headers=headers, budget=budget, cost=cost)
+    return WireRequest("graph", url, headers=headers, budget=budget, cost=cost)
 
 
 def _query(parameters: Mapping[str, str]) -> str:
@@ -42,11 +42,11 @@ def subscription_scope(identifier: str) -> str:
     return f"/subscriptions/{identifier}"
 
 
-def of_each_subscription(known: Known, path: str, version: str, **parameters: str) -> Iterator[Unit]:
+def of_each_subscription(known: Known, path: str, version: str, **parameters: str) -> Iterator[CollectionUnit]:
     """Yield a unit for each subscription: `path` below it."""
     for identifier in known.subscriptions():
         scope = subscription_scope(identifier)
-        yield Unit(scope, (arm(f"{scope}{path}", version, **parameters),), scope)
+        yield CollectionUnit(scope, (arm(f"{scope}{path}", version, **parameters),), scope)
 
 
 def instant(moment: dt.datetime) -> str:

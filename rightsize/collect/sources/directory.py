@@ -12,8 +12,8 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from rightsize.azure.wire import Request
-from rightsize.collect.listing import Known, Right, Source, Unit, Units
+from rightsize.azure.wire import WireRequest
+from rightsize.collect.listing import CollectionUnit, Known, Right, Source, Units
 from rightsize.collect.sources.asking import graph
 from rightsize.rbac.text import fold
 
@@ -27,14 +27,14 @@ _MOST_EXPANDED = 20
 
 def whole(path: str, *, label: str = "", **parameters: Any) -> Units:
     """Make one unit of a listing."""
-    return lambda _: [Unit("/", (graph(path, **parameters),), label=label)]
+    return lambda _: [CollectionUnit("/", (graph(path, **parameters),), label=label)]
 
 
-def _users(known: Known) -> Iterator[Unit]:  # noqa: ARG001  everybody is listed
+def _users(known: Known) -> Iterator[CollectionUnit]:  # noqa: ARG001  everybody is listed
     """Sign-in activity needs a right and a licence of its own; without them users are listed without it."""
     names = "id,displayName,userPrincipalName,userType,accountEnabled,createdDateTime,onPremisesSyncEnabled"
     with_activity = graph("/users", select=f"{names},signInActivity", top="500")
-    yield Unit("/", (with_activity,), instead=(graph("/users", select=names, top="999"),))
+    yield CollectionUnit("/", (with_activity,), instead=(graph("/users", select=names, top="999"),))
 
 
 def holding_groups(known: Known) -> set[str]:
@@ -60,10 +60,10 @@ def _nested(known: Known, source: str) -> Iterator[tuple[str, str]]:
                 yield key, identifier
 
 
-def _members_of(groups: set[str], listing: str, cost: float) -> Iterator[Unit]:
+def _members_of(groups: set[str], listing: str, cost: float) -> Iterator[CollectionUnit]:
     for group in sorted(groups):
         request = graph(f"/groups/{group}/{listing}", select="id,displayName,userPrincipalName", top="999", cost=cost)
-        yield Unit(group, (request,), label=f"{listing}-{group}")
+        yield CollectionUnit(group, (request,), label=f"{listing}-{group}")
 
 
 def _listed_groups(known: Known) -> set[str]:
@@ -75,30 +75,32 @@ def _assignable(known: Known) -> list[str]:
     return _ids(known, "groups", lambda record: record.get("isAssignableToRole") is True)
 
 
-def _members(known: Known) -> Iterator[Unit]:
+def _members(known: Known) -> Iterator[CollectionUnit]:
     yield from _members_of(_listed_groups(known), "members", 3)
 
 
-def _transitive_members(known: Known) -> Iterator[Unit]:
+def _transitive_members(known: Known) -> Iterator[CollectionUnit]:
     """Yield those that have a group among their members; of others the members are all there is."""
     yield from _members_of({outer for outer, _ in _nested(known, "group_members")}, "transitiveMembers", 5)
 
 
-def _nested_members(known: Known) -> Iterator[Unit]:
+def _nested_members(known: Known) -> Iterator[CollectionUnit]:
     inner = {inner for _, inner in _nested(known, "transitive_members")}
     yield from _members_of(inner - _listed_groups(known), "members", 3)
 
 
-def _unit_members(known: Known) -> Iterator[Unit]:
+def _unit_members(known: Known) -> Iterator[CollectionUnit]:
     for unit in _ids(known, "administrative_units", lambda _: True):
         path = f"/directory/administrativeUnits/{unit}/members"
-        yield Unit(unit, (graph(path, select="id,displayName", top="999"),), label=f"administrativeUnit-members-{unit}")
+        yield CollectionUnit(
+            unit, (graph(path, select="id,displayName", top="999"),), label=f"administrativeUnit-members-{unit}"
+        )
 
 
-def _in_few(requests: list[tuple[str, Request]]) -> Iterator[Unit]:
+def _in_few(requests: list[tuple[str, WireRequest]]) -> Iterator[CollectionUnit]:
     for at in range(0, len(requests), _FEW):
         part = requests[at : at + _FEW]
-        yield Unit(part[0][0], tuple(request for _, request in part))
+        yield CollectionUnit(part[0][0], tuple(request for _, request in part))
 
 
 def _ids(known: Known, source: str, wanted: Callable[[dict[str, Any]], bool]) -> list[str]:
@@ -106,13 +108,13 @@ def _ids(known: Known, source: str, wanted: Callable[[dict[str, Any]], bool]) ->
     return sorted(identifier for identifier in found if _GUID.fullmatch(identifier))
 
 
-def _app_role_assignments(known: Known) -> Iterator[Unit]:
+def _app_role_assignments(known: Known) -> Iterator[CollectionUnit]:
     """Asked of the applications that have roles, which are few, and not of everybody who may hold one."""
     held = _ids(known, "service_principals", lambda record: bool(record.get("appRoles")))
     yield from _in_few([(one, graph(f"/servicePrincipals/{one}/appRoleAssignedTo", top="999")) for one in held])
 
 
-def _many_owners(known: Known) -> Iterator[Unit]:
+def _many_owners(known: Known) -> Iterator[CollectionUnit]:
     """Ask for all owners where `$expand` gave as many as it ever gives, and no link to the rest.
 
     Source: Microsoft Graph known issues, "$expand on relationships of directory objects".
@@ -122,26 +124,26 @@ def _many_owners(known: Known) -> Iterator[Unit]:
             identifier, owners = fold(str(record.get("id"))), record.get("owners")
             if isinstance(owners, list) and len(owners) >= _MOST_EXPANDED and _GUID.fullmatch(identifier):
                 request = graph(f"/{path}/{identifier}/owners", select="id", top="999")
-                yield Unit(f"{path}/{identifier}", (request,), label=f"{path}-owners-{identifier}")
+                yield CollectionUnit(f"{path}/{identifier}", (request,), label=f"{path}-owners-{identifier}")
 
 
 def _of_groups(path: str) -> Units:
     """Make units of a listing of Privileged Identity Management that has to be asked for group by group."""
 
-    def units(known: Known) -> Iterator[Unit]:
+    def units(known: Known) -> Iterator[CollectionUnit]:
         groups = sorted(_listed_groups(known))
         yield from _in_few([(group, graph(path, filter=f"groupId eq '{group}'")) for group in groups])
 
     return units
 
 
-def _group_policies(known: Known) -> Iterator[Unit]:
+def _group_policies(known: Known) -> Iterator[CollectionUnit]:
     """Ask for the rules of activating a membership, which Graph gives for one group at a time."""
     groups = sorted(_listed_groups(known))
     yield from _in_few([(group, _policies(f"scopeId eq '{group}' and scopeType eq 'Group'")) for group in groups])
 
 
-def _policies(which: str) -> Request:
+def _policies(which: str) -> WireRequest:
     return graph("/policies/roleManagementPolicyAssignments", filter=which, expand="policy($expand=rules)")
 
 
@@ -219,7 +221,7 @@ DIRECTORY_SOURCES = (
              f"{_ROLES}/roleAssignmentScheduleRequests", licence=P2),
     Source("directory_role_policies", "graph", "rules of activating directory roles",
            Right("RoleManagementPolicy.Read.Directory", "Global Reader", P2),
-           lambda _: [Unit("/", (_policies("scopeId eq '/' and scopeType eq 'DirectoryRole'"),))]),
+           lambda _: [CollectionUnit("/", (_policies("scopeId eq '/' and scopeType eq 'DirectoryRole'"),))]),
     Source("group_policies", "graph", "rules of activating memberships",
            Right("RoleManagementPolicy.Read.AzureADGroup", "Global Reader", P2), _group_policies, (*_GRANTS, "groups")),
     _pim_groups("group_eligibility_instances", "who may activate a membership", "Eligibility",

@@ -12,9 +12,9 @@ import re
 from collections.abc import Iterator
 from urllib.parse import quote
 
-from rightsize.azure.wire import Request
+from rightsize.azure.wire import WireRequest
 from rightsize.collect.forms import read_blob, read_pages
-from rightsize.collect.listing import Known, Right, Source, Unit
+from rightsize.collect.listing import CollectionUnit, Known, Right, Source
 from rightsize.model.errors import UsageError
 
 _CONTAINER = re.compile(r"(?P<account>[a-z0-9]{3,24})/(?P<container>\$?[a-z0-9](?:[a-z0-9-]{1,61}[a-z0-9]))")
@@ -26,15 +26,15 @@ _RIGHT = Right(
 )
 
 
-def _containers(known: Known) -> Iterator[Unit]:
+def _containers(known: Known) -> Iterator[CollectionUnit]:
     for text in known.question.containers:
         found = _CONTAINER.fullmatch(text)
         if found is None:
             raise UsageError(f"`{text}` is no container of a storage account", hint="write it as ACCOUNT/CONTAINER")
-        yield Unit(text, (Request("storage", f"/{text}?prefix="),))
+        yield CollectionUnit(text, (WireRequest("storage", f"/{text}?prefix="),))
 
 
-def _blobs(known: Known) -> Iterator[Unit]:
+def _blobs(known: Known) -> Iterator[CollectionUnit]:
     since, until = known.question.since, known.question.until
     for container, records in known.parts("exported_blobs"):
         for record in records:
@@ -43,7 +43,7 @@ def _blobs(known: Known) -> Iterator[Unit]:
                 continue
             key = f"{container}/{name}@{record.get('etag')}"
             if not known.is_held("exported_logs", key):
-                yield Unit(key, (Request("storage", f"/{container}/{quote(name, safe='')}"),))
+                yield CollectionUnit(key, (WireRequest("storage", f"/{container}/{quote(name, safe='')}"),))
 
 
 def _is_within(name: str, since: dt.datetime, until: dt.datetime) -> bool:

@@ -12,7 +12,7 @@ import datetime as dt
 from collections.abc import Iterator
 
 from rightsize.collect.forms import read_records
-from rightsize.collect.listing import Known, Right, Source, Unit, Units
+from rightsize.collect.listing import CollectionUnit, Known, Right, Source, Units
 from rightsize.collect.sources.asking import graph, instant, slices
 
 _LATENESS = dt.timedelta(hours=2)
@@ -33,7 +33,7 @@ def report_retention(known: Known) -> int:
     return _WITHOUT_P1
 
 
-def _sign_ins(known: Known) -> Iterator[Unit]:
+def _sign_ins(known: Known) -> Iterator[CollectionUnit]:
     for kind in SIGN_IN_KINDS:
         is_default = kind == "interactiveUser"
         for first, last in slices(_since(known, "sign_ins", kind), known.question.until, _SLICE_DAYS):
@@ -41,7 +41,7 @@ def _sign_ins(known: Known) -> Iterator[Unit]:
             if not is_default:
                 condition += f" and signInEventTypes/any(t: t eq '{kind}')"
             request = graph("/auditLogs/signIns", beta=not is_default, budget="reports", filter=condition, top="1000")
-            yield Unit(f"{kind}#{instant(first)}", (request,), "/", first, last)
+            yield CollectionUnit(f"{kind}#{instant(first)}", (request,), "/", first, last)
 
 
 def _since(known: Known, source: str, stream: str) -> dt.datetime:
@@ -57,10 +57,10 @@ def _between(name: str, first: dt.datetime, last: dt.datetime) -> str:
 def by_time(name: str, path: str, column: str, budget: str, top: str, lateness: dt.timedelta | None = None) -> Units:
     """Make one unit of what is newer than the last run, by the time in `column`, `lateness` before that again."""
 
-    def units(known: Known) -> Iterator[Unit]:
+    def units(known: Known) -> Iterator[CollectionUnit]:
         first, last = known.since(name, "tenant", lateness or _LATENESS), known.question.until
         request = graph(path, budget=budget, filter=_between(column, first, last), top=top)
-        yield Unit(f"tenant#{instant(first)}", (request,), "/", first, last)
+        yield CollectionUnit(f"tenant#{instant(first)}", (request,), "/", first, last)
 
     return units
 

@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from rightsize.azure.wire import Request
+from rightsize.azure.wire import WireRequest
 from rightsize.collect.forms import read_graph_query
-from rightsize.collect.listing import Known, Right, Source, Unit, Units
+from rightsize.collect.listing import CollectionUnit, Known, Right, Source, Units
 from rightsize.collect.sources.asking import arm, of_each_subscription, subscription_scope
 from rightsize.rbac.text import fold
 
@@ -20,11 +20,11 @@ _READER = "Reader"
 _SMALL_REQUESTS = 50
 
 
-def _management_groups(known: Known) -> Iterator[Unit]:  # noqa: ARG001  it answers for the caller
-    yield Unit(
+def _management_groups(known: Known) -> Iterator[CollectionUnit]:  # noqa: ARG001  it answers for the caller
+    yield CollectionUnit(
         "/",
         (
-            Request(
+            WireRequest(
                 "arm",
                 "/providers/Microsoft.Management/getEntities?api-version=2020-05-01",
                 "POST",
@@ -36,8 +36,8 @@ def _management_groups(known: Known) -> Iterator[Unit]:  # noqa: ARG001  it answ
     )
 
 
-def _subscriptions(known: Known) -> Iterator[Unit]:  # noqa: ARG001  it answers for the caller
-    yield Unit("/", (arm("/subscriptions", "2022-12-01"),), "/")
+def _subscriptions(known: Known) -> Iterator[CollectionUnit]:  # noqa: ARG001  it answers for the caller
+    yield CollectionUnit("/", (arm("/subscriptions", "2022-12-01"),), "/")
 
 
 _COUNT = (
@@ -46,9 +46,9 @@ _COUNT = (
 )
 
 
-def _counted(known: Known) -> Iterator[Unit]:  # noqa: ARG001  it answers for everything that the caller sees
+def _counted(known: Known) -> Iterator[CollectionUnit]:  # noqa: ARG001  it answers for everything that the caller sees
     path = "/providers/Microsoft.ResourceGraph/resources?api-version=2022-10-01"
-    yield Unit("/", (Request("arm", path, "POST", _COUNT, budget="resource_graph"),), "/")
+    yield CollectionUnit("/", (WireRequest("arm", path, "POST", _COUNT, budget="resource_graph"),), "/")
 
 
 def _listed(path: str, version: str, **parameters: str) -> Units:
@@ -69,7 +69,7 @@ def _settings_source(name: str, title: str, kind: str, version: str) -> Source:
 def _below(parents: str, path: str, version: str) -> Units:
     """Make units of what stands below each resource of another source, several resources in one unit."""
 
-    def units(known: Known) -> Iterator[Unit]:
+    def units(known: Known) -> Iterator[CollectionUnit]:
         yield from _in_units([(text, path) for text in sorted(_ids(known.records(parents)))], version)
 
     return units
@@ -87,7 +87,7 @@ def is_resource_id(text: str) -> bool:
     return _RESOURCE.fullmatch(text) is not None and ".." not in text
 
 
-def _in_units(asked: list[tuple[str, str]], version: str) -> Iterator[Unit]:
+def _in_units(asked: list[tuple[str, str]], version: str) -> Iterator[CollectionUnit]:
     by_subscription: dict[str, list[tuple[str, str]]] = {}
     for resource, path in asked:
         by_subscription.setdefault(fold(resource.split("/")[2]), []).append((resource, path))
@@ -96,7 +96,7 @@ def _in_units(asked: list[tuple[str, str]], version: str) -> Iterator[Unit]:
         for at in range(0, len(held), _SMALL_REQUESTS):
             part = held[at : at + _SMALL_REQUESTS]
             requests = tuple(arm(f"{resource}{path}", version) for resource, path in part)
-            yield Unit(f"{scope}#{fold(part[0][0])}", requests, scope)
+            yield CollectionUnit(f"{scope}#{fold(part[0][0])}", requests, scope)
 
 
 _OBSERVED_TYPES: dict[str, tuple[str, ...]] = {
@@ -120,7 +120,7 @@ _OBSERVED_TYPES: dict[str, tuple[str, ...]] = {
 """Types that have a data plane that logs can show, and where their diagnostic settings stand."""
 
 
-def _diagnostic_settings(known: Known) -> Iterator[Unit]:
+def _diagnostic_settings(known: Known) -> Iterator[CollectionUnit]:
     asked = []
     for record in known.records("resources"):
         identifier, kind = record.get("id"), record.get("type")

@@ -13,7 +13,7 @@ import datetime as dt
 from collections.abc import Iterator
 
 from rightsize.collect.forms import read_records
-from rightsize.collect.listing import Known, Right, Source, Unit, Units
+from rightsize.collect.listing import CollectionUnit, Known, Right, Source, Units
 from rightsize.collect.sources.asking import of_each_subscription
 from rightsize.collect.sources.directory import P2
 from rightsize.collect.sources.reports import by_time
@@ -39,7 +39,7 @@ def _of_graph(name: str, title: str, path: str, permission: str, top: str) -> So
     return Source(name, "graph", title, Right(permission, "Security Reader"), units, form=read_records, pool="alerts")
 
 
-def _of_defender(known: Known) -> Iterator[Unit]:
+def _of_defender(known: Known) -> Iterator[CollectionUnit]:
     return of_each_subscription(known, "/providers/Microsoft.Security/alerts", "2022-01-01")
 
 

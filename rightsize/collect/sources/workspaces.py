@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from rightsize.azure.wire import Request
+from rightsize.azure.wire import WireRequest
 from rightsize.collect.forms import read_tables
-from rightsize.collect.listing import Known, Right, Source, Unit, Units
+from rightsize.collect.listing import CollectionUnit, Known, Right, Source, Units
 from rightsize.collect.reductions import reduction_text
 from rightsize.collect.sources.asking import instant, slices
 from rightsize.model.errors import InternalError, UsageError
@@ -84,9 +84,9 @@ _PATH = "/v1/workspaces/{}/query"
 _WAIT = {"Prefer": "wait=600"}
 
 
-def _query(workspace: str, text: str, first: dt.datetime, last: dt.datetime) -> Request:
+def _query(workspace: str, text: str, first: dt.datetime, last: dt.datetime) -> WireRequest:
     body = {"query": _bounded(text, first, last), "timespan": f"{instant(first)}/{instant(last)}"}
-    return Request("logs", _PATH.format(workspace), "POST", json.dumps(body), headers=_WAIT)
+    return WireRequest("logs", _PATH.format(workspace), "POST", json.dumps(body), headers=_WAIT)
 
 
 _START = re.compile(r"^let Start = datetime\(([^)]*)\);", re.MULTILINE)
@@ -110,21 +110,21 @@ def _workspaces(known: Known) -> Iterator[str]:
 
 
 def _counts(table: str) -> Units:
-    def units(known: Known) -> Iterator[Unit]:
+    def units(known: Known) -> Iterator[CollectionUnit]:
         for workspace in _workspaces(known):
             first = known.since(table, f"{workspace}/{table}", _LATENESS)
             text = f"{_HEAD}{table} | {_WITHIN} | summarize rows = count() by hour = bin(TimeGenerated, 1h)"
-            yield Unit(workspace, (_query(workspace, text, first, known.question.until),))
+            yield CollectionUnit(workspace, (_query(workspace, text, first, known.question.until),))
 
     return units
 
 
 def _rows(table: str) -> Units:
-    def units(known: Known) -> Iterator[Unit]:
+    def units(known: Known) -> Iterator[CollectionUnit]:
         for workspace, records in known.parts(_counts_name(table)):
             since = known.since(table, f"{workspace}/{table}", _LATENESS)
             for first, last in _slices(records, since, known.question.until):
-                yield Unit(
+                yield CollectionUnit(
                     f"{workspace}/{table}#{instant(first)}",
                     (_query(workspace, f"{_HEAD}{table} | {_WITHIN}", first, last),),
                     first=first,
@@ -160,7 +160,7 @@ def _bounds_of(text: str) -> tuple[dt.datetime, dt.datetime]:
     return dt.datetime.fromisoformat(start[1]), dt.datetime.fromisoformat(end[1])
 
 
-def halve(request: Request) -> tuple[Request, ...]:
+def halve(request: WireRequest) -> tuple[WireRequest, ...]:
     """Return the same query for the halves of its time, nothing where that is a few seconds."""
     body = json.loads(request.body or "{}")
     first, last = _bounds_of(body["query"])
@@ -175,20 +175,20 @@ def halve(request: Request) -> tuple[Request, ...]:
 
 
 def _reduced(name: str, text: str) -> Units:
-    def units(known: Known) -> Iterator[Unit]:
+    def units(known: Known) -> Iterator[CollectionUnit]:
         until = known.question.until.replace(minute=0, second=0, microsecond=0)
         for workspace in _workspaces(known):
             since = known.since(name, f"{workspace}/{name}", _LATENESS)
             for first, last in slices(since, until, _REDUCED_DAYS):
                 # Its margin reaches beyond the bounds, which a `timespan` would cut off.
                 body = {"query": reduction_text(text, first, last)}
-                request = Request("logs", _PATH.format(workspace), "POST", json.dumps(body), headers=_WAIT)
-                yield Unit(f"{workspace}/{name}#{instant(first)}", (request,), first=first, last=last)
+                request = WireRequest("logs", _PATH.format(workspace), "POST", json.dumps(body), headers=_WAIT)
+                yield CollectionUnit(f"{workspace}/{name}#{instant(first)}", (request,), first=first, last=last)
 
     return units
 
 
-def halve_hours(request: Request) -> tuple[Request, ...]:
+def halve_hours(request: WireRequest) -> tuple[WireRequest, ...]:
     """Return the same reduction for the halves of its time, nothing where that is an hour: its rows are of hours."""
     body = json.loads(request.body or "{}")
     first, last = _bounds_of(body["query"])

@@ -14,7 +14,7 @@ from typing import Any
 
 import duckdb
 
-from rightsize.ingest.entities.directory_pages import UNIT_MEMBERS, UNNAMED, Page, classify_page
+from rightsize.ingest.entities.directory_pages import UNIT_MEMBERS, UNNAMED, DirectoryPage, classify_page
 from rightsize.ingest.entities.fields import GUID, field, read_fields
 from rightsize.ingest.entities.look import Look, look_at
 from rightsize.ingest.entities.owners import has_owners
@@ -306,7 +306,7 @@ def _classify_pages(con: duckdb.DuckDBPyConnection, relation: str) -> None:
     ).fetchall()
     rows = []
     for file_id, page_key, context, place, has_next in pages:
-        page = classify_page(context, place) or Page()
+        page = classify_page(context, place) or DirectoryPage()
         rows.append((file_id, page_key, has_next, page.listing, page.of, page.kind, page.cast, page.whole))
     import polars as pl  # noqa: PLC0415  a load of logs needs no frames
 

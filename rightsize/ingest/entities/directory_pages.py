@@ -52,7 +52,7 @@ _GROUPS_FOLDER = re.compile(r"(all|security|entra|nested)*groups?|administrative
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class DirectoryPage:
     """What a page lists.
 
     Attributes:
@@ -74,7 +74,7 @@ UNNAMED = "unnamed members"
 UNIT_MEMBERS = "unitMembers"
 
 
-def classify_page(context: str, place: str) -> Page | None:
+def classify_page(context: str, place: str) -> DirectoryPage | None:
     """Tell what a page lists, or return None where it is no page of the directory.
 
     Args:
@@ -86,18 +86,18 @@ def classify_page(context: str, place: str) -> Page | None:
         return page
     parts = fold(place).split("/")[-_PARTS:]
     if "deleteditem" in parts[-1] and page.kind:
-        return Page("deletedItems", kind=page.kind, cast=page.cast, whole=page.whole)
+        return DirectoryPage("deletedItems", kind=page.kind, cast=page.cast, whole=page.whole)
     listing = _members_by_name(parts)
     if not listing:
-        return Page(UNNAMED) if context and not page.kind and _is_some_group(parts) else page
+        return DirectoryPage(UNNAMED) if context and not page.kind and _is_some_group(parts) else page
     group = _group_by_name(parts)
     if group:
         # A page of one type of members is not the end of the list of all.
-        return Page(listing, group, page.kind, page.cast, page.whole and not page.kind)
+        return DirectoryPage(listing, group, page.kind, page.cast, page.whole and not page.kind)
     if not page.listing and not page.kind:
-        return Page(UNNAMED)
+        return DirectoryPage(UNNAMED)
     # Members of one type come as a list of all users or groups would, and end neither list.
-    return Page(page.listing, kind=page.kind, cast=page.cast)
+    return DirectoryPage(page.listing, kind=page.kind, cast=page.cast)
 
 
 def _members_by_name(parts: list[str]) -> str:
@@ -138,37 +138,41 @@ def _letters(part: str) -> str:
     return re.sub(r"[^a-z]", "", _GUID.sub("", part))
 
 
-def _by_context(context: str) -> Page | None:
+def _by_context(context: str) -> DirectoryPage | None:
     if not context:
-        return Page()
+        return DirectoryPage()
     entity_set = fold(context.partition("#")[2])
     if found := _OF_GROUP.fullmatch(entity_set):
         cast = _cast(found["rest"])
-        return Page(_MEMBERS[found["listing"]], found["id"], _kind(cast), cast, whole=not cast)
+        return DirectoryPage(_MEMBERS[found["listing"]], found["id"], _kind(cast), cast, whole=not cast)
     if found := _OF_UNIT.fullmatch(entity_set):
         cast = _cast(found["rest"])
-        return Page(UNIT_MEMBERS, found["id"], _kind(cast), cast, whole=not cast)
+        return DirectoryPage(UNIT_MEMBERS, found["id"], _kind(cast), cast, whole=not cast)
     if found := _DELETED.fullmatch(entity_set):
         cast = _cast(found["rest"])
-        return Page("deletedItems", kind=_kind(cast), cast=cast, whole=True)
+        return DirectoryPage("deletedItems", kind=_kind(cast), cast=cast, whole=True)
     if found := _WHOLE.fullmatch(entity_set):
         return _page_of_set(found["set"], found["rest"] or "")
     if _OBJECTS.fullmatch(entity_set):
-        return Page(whole=True)
+        return DirectoryPage(whole=True)
     if (found := _COLLECTION.fullmatch(entity_set)) and _kind(_cast(found["rest"])):
-        return Page(kind=_kind(_cast(found["rest"])), cast=_cast(found["rest"]))
+        return DirectoryPage(kind=_kind(_cast(found["rest"])), cast=_cast(found["rest"]))
     return None
 
 
-def _page_of_set(entity_set: str, rest: str) -> Page | None:
+def _page_of_set(entity_set: str, rest: str) -> DirectoryPage | None:
     kind, cast = _KINDS[entity_set], _cast(rest)
     if rest in {"", "/"}:
-        return Page(_LISTINGS[entity_set], kind=kind, whole=True)
+        return DirectoryPage(_LISTINGS[entity_set], kind=kind, whole=True)
     if rest.endswith(_ONE_OR_CHANGES) and (cast or rest in _ONE_OR_CHANGES):
         # A single object, and a difference to an earlier listing.
-        return Page(kind=kind, cast=cast)
+        return DirectoryPage(kind=kind, cast=cast)
     # What is rejected in a list of one type is missing in the list of all, whose end it is not.
-    return Page(_LISTINGS[entity_set], kind=kind, cast=cast) if cast and rest.startswith("/microsoft.graph.") else None
+    return (
+        DirectoryPage(_LISTINGS[entity_set], kind=kind, cast=cast)
+        if cast and rest.startswith("/microsoft.graph.")
+        else None
+    )
 
 
 def _cast(rest: str | None) -> str:

@@ -37,7 +37,7 @@ _TIMES = ("received", "first_seen", "last_seen")
 
 
 @dataclass(slots=True)
-class Reduction:
+class SparkReduction:
     """What the logs under one path gave.
 
     Attributes:
@@ -59,7 +59,7 @@ class Reduction:
     unread: int = 0
 
 
-def reduce_path(session: SparkSession, path: str, landing: Landing) -> Reduction:
+def reduce_path(session: SparkSession, path: str, landing: Landing) -> SparkReduction:
     """Reduce the logs under a path.
 
     The logs are read twice: to count what they are, and to reduce them. Nothing but counts, examples of what cannot be
@@ -70,7 +70,7 @@ def reduce_path(session: SparkSession, path: str, landing: Landing) -> Reduction
     """
     create_references(session)
     parts, unread = find_parts(session, path)
-    reduction = Reduction(path, unread=unread)
+    reduction = SparkReduction(path, unread=unread)
     for part in parts:
         _reduce_part(session, part, reduction, landing)
     if not any(reduction.read[log] for log in SOURCES):
@@ -78,7 +78,7 @@ def reduce_path(session: SparkSession, path: str, landing: Landing) -> Reduction
     return reduction
 
 
-def _reduce_part(session: SparkSession, part: Part, reduction: Reduction, landing: Landing) -> None:
+def _reduce_part(session: SparkSession, part: Part, reduction: SparkReduction, landing: Landing) -> None:
     records = _Records(session, part)
     told = with_log("SELECT * FROM record_fields")
     records.lay_out(told)
@@ -180,7 +180,9 @@ def _family(samples: Sequence[Mapping[str, Any]], part: Part) -> Family:
     )
 
 
-def _reduce_log(session: SparkSession, records: _Records, log: str, reduction: Reduction, landing: Landing) -> None:
+def _reduce_log(
+    session: SparkSession, records: _Records, log: str, reduction: SparkReduction, landing: Landing
+) -> None:
     from pyspark.sql import Observation, functions  # noqa: PLC0415  there is a session, so there is Spark
 
     projected = PROJECTIONS[log](Fields("SELECT * FROM record_fields WHERE damage IS NULL"))
@@ -210,7 +212,7 @@ def _reduce_log(session: SparkSession, records: _Records, log: str, reduction: R
         _count_refused(session, log, reduction)
 
 
-def _count_refused(session: SparkSession, log: str, reduction: Reduction) -> None:
+def _count_refused(session: SparkSession, log: str, reduction: SparkReduction) -> None:
     counts = _keep_examples(
         session,
         "SELECT n.problem, f.raw FROM record_fields AS f JOIN "
@@ -229,7 +231,7 @@ def _as_exported(session: SparkSession, reduced: str) -> DataFrame:
     )
 
 
-def _keep_examples(session: SparkSession, rows: str, reduction: Reduction) -> dict[str, int]:
+def _keep_examples(session: SparkSession, rows: str, reduction: SparkReduction) -> dict[str, int]:
     """Keep the first texts of each problem, one of those that are alike; return how many rows each problem has."""
     kept = session.sql(
         "SELECT problem, raw, records FROM (SELECT problem, raw, sum(copies) OVER (PARTITION BY problem) AS records, "

@@ -8,13 +8,13 @@ from pathlib import Path
 import duckdb
 
 from rightsize.ingest.log_schemas import SOURCES
-from rightsize.ingest.spark.reduce import Reduction
+from rightsize.ingest.spark.reduce import SparkReduction
 from rightsize.store.sql import folded
 
 _OF_ASSIGNMENTS = "'microsoft.authorization/roleassignments/write', 'microsoft.authorization/roleassignments/delete'"
 
 
-def stage_reductions(con: duckdb.DuckDBPyConnection, *, found: Sequence[Reduction]) -> None:
+def stage_reductions(con: duckdb.DuckDBPyConnection, *, found: Sequence[SparkReduction]) -> None:
     """Name what landed after the path that it was reduced from, and stage the examples of what could not be used.
 
     Args:
@@ -58,7 +58,7 @@ def _name_file(con: duckdb.DuckDBPyConnection, landed: Path, name: str) -> None:
     )
 
 
-def _stage_refused(con: duckdb.DuckDBPyConnection, reductions: Sequence[Reduction]) -> None:
+def _stage_refused(con: duckdb.DuckDBPyConnection, reductions: Sequence[SparkReduction]) -> None:
     """Stage the examples of records that could not be used, one part a path, as a file that has nothing else."""
     (last,) = con.execute("SELECT coalesce(max(file_id), 0) FROM stage_files").fetchall()[0]
     for number, found in enumerate(reductions, last + 1):

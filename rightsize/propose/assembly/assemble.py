@@ -16,7 +16,7 @@ from rightsize.propose.assembly.evidence import Seen, declared_windows, proposal
 from rightsize.propose.core.expiry import said_of_end
 from rightsize.propose.core.read_patterns import PatternPart
 from rightsize.propose.core.scopes import anchor_of_place
-from rightsize.propose.needs.context import Bench
+from rightsize.propose.needs.context import PlanContext
 from rightsize.propose.needs.delegation import said_of_delegation
 from rightsize.propose.needs.drafts import Draft, Key, Placement
 from rightsize.propose.needs.layer_parts import DAILY
@@ -60,7 +60,7 @@ def write_proposals(
     drafts: Mapping[Key, Draft],
     proofs: Mapping[Key, Proof],
     new: NewRoles,
-    bench: Bench,
+    bench: PlanContext,
     bounds: Mapping[Key, Estimate],
 ) -> tuple[Proposal, ...]:
     """Return one proposal an assignment, and one more for what becomes eligible; by principal and assignment."""
@@ -91,7 +91,7 @@ def _proposal(
     draft: Draft,
     proof: Proof,
     new: NewRoles,
-    bench: Bench,
+    bench: PlanContext,
     declared: Mapping[str, tuple[str, ...]],
     estimate: Estimate | None,
     *,
@@ -149,7 +149,7 @@ def _proposal(
     )
 
 
-def _left(draft: Draft, granted: int, bench: Bench) -> int:
+def _left(draft: Draft, granted: int, bench: PlanContext) -> int:
     """Return the operations that the holder of an assignment keeps, here or through what the need rests on."""
     if draft.kind == "keep":
         return granted
@@ -162,12 +162,12 @@ def _left(draft: Draft, granted: int, bench: Bench) -> int:
     return left
 
 
-def _plane(granted: int, bench: Bench) -> Plane:
+def _plane(granted: int, bench: PlanContext) -> Plane:
     """Return `data` where the role grants a data action: such roles are about data, and bring reads along."""
     return "data" if granted & ~bench.book.index.control else "control"
 
 
-def _declared_by_anchor(bench: Bench) -> dict[str, tuple[str, ...]]:
+def _declared_by_anchor(bench: PlanContext) -> dict[str, tuple[str, ...]]:
     """Return what a user declared about the logs, by the subscription or management group that it speaks of."""
     declared = list(declared_windows(bench.inputs.coverage).iter_rows())
     tree = bench.analysis.tenant.tree
@@ -181,7 +181,7 @@ def _declared_by_anchor(bench: Bench) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def planned_roles(drafts: Mapping[Key, Draft], new: NewRoles, bench: Bench) -> tuple[PlannedRole, ...]:
+def planned_roles(drafts: Mapping[Key, Draft], new: NewRoles, bench: PlanContext) -> tuple[PlannedRole, ...]:
     """Return the new roles with their evidence, by id."""
     users: dict[str, list[Draft]] = defaultdict(list)
     for key in sorted(drafts):
@@ -205,7 +205,7 @@ def planned_roles(drafts: Mapping[Key, Draft], new: NewRoles, bench: Bench) -> t
     )
 
 
-def _layers_of(role: RoleDefinition, bench: Bench) -> dict[str, Any]:
+def _layers_of(role: RoleDefinition, bench: PlanContext) -> dict[str, Any]:
     """Return the layers whose part a role holds, where needs are split by layer."""
     layers = bench.privilege.layers
     return {"layers": list(layers.layers_of(bench.book.index.granted_by(role.permissions)))} if layers.pairs else {}
@@ -215,7 +215,7 @@ def _frame(rows: Iterable[tuple[str, ...]], names: Iterable[str]) -> pl.DataFram
     return pl.DataFrame(list(rows), schema=dict.fromkeys(names, pl.String), orient="row").unique()
 
 
-def _named(role: RoleDefinition, bench: Bench) -> Iterator[tuple[str, str]]:
+def _named(role: RoleDefinition, bench: PlanContext) -> Iterator[tuple[str, str]]:
     """Yield (plane, string) of a role, and (plane, operation) of what its patterns stand for today."""
     for block in role.permissions:
         planes = (("control", block.actions, block.not_actions), ("data", block.data_actions, block.not_data_actions))

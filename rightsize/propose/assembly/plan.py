@@ -21,21 +21,28 @@ from rightsize.propose.assembly.advice import write_advice
 from rightsize.propose.assembly.assemble import planned_roles, role_id_of, write_proposals
 from rightsize.propose.assembly.proof_obligations import claim_name, make_claims
 from rightsize.propose.assembly.read_costs import price_reads
-from rightsize.propose.core.azure_limits import Limits, refusals
+from rightsize.propose.core.azure_limits import AzureLimits, refusals
 from rightsize.propose.core.expiry import AT_ONCE, last_of
 from rightsize.propose.core.fingerprint import take_readings
 from rightsize.propose.core.options import Dials
-from rightsize.propose.needs.context import Bench, prepare, read_findings
+from rightsize.propose.needs.context import PlanContext, prepare, read_findings
 from rightsize.propose.needs.drafts import Draft, Key, Subject, first_draft, inherited_strings, keep_reason
 from rightsize.propose.needs.linked_checks import Writes, writes_within_reach
 from rightsize.propose.needs.needs import NeedReader
-from rightsize.propose.needs.privileged import opened_by_layer, opens
+from rightsize.propose.needs.privileged import may_split, opened_by_layer
 from rightsize.propose.proof.access_evaluator import GRANTS_SCHEMA, Evaluator
 from rightsize.propose.proof.proof import prove
 from rightsize.propose.proof.replay import Replay, distinct_uses, replay
 from rightsize.propose.risk.breakage import Estimate, break_bounds, keep_risky
-from rightsize.propose.selection.assign import Granted, grant_needs, is_split
-from rightsize.propose.selection.layer_separation import Separated, advise, find_parts, lost_by, said_of_split, tell
+from rightsize.propose.selection.assign import GrantedNeeds, grant_needs, is_split
+from rightsize.propose.selection.layer_separation import (
+    Separated,
+    advise,
+    annotate_split,
+    find_parts,
+    lost_by,
+    report_separation,
+)
 from rightsize.propose.selection.reconcile import (
     fit_limits,
     keep_last_owners,
@@ -56,7 +63,7 @@ def make_plan(
     dials: Dials,
     *,
     content_hash: str,
-    limits: Limits | None = None,
+    limits: AzureLimits | None = None,
 ) -> Plan:
     """Return the plan.
 
@@ -71,11 +78,11 @@ def make_plan(
         InternalError: A proposal cannot be proved, or the replay denies a call: nothing may be written then.
     """
     return plan_bench(
-        prepare(inputs, analysis, read_findings(inputs, analysis), dials, limits or Limits()), content_hash
+        prepare(inputs, analysis, read_findings(inputs, analysis), dials, limits or AzureLimits()), content_hash
     )
 
 
-def plan_bench(bench: Bench, content_hash: str) -> Plan:
+def plan_bench(bench: PlanContext, content_hash: str) -> Plan:
     """Return the plan of what was read, as `make_plan` does."""
     inputs, analysis, dials = bench.inputs, bench.analysis, bench.dials
     bounds = break_bounds(bench)
@@ -94,7 +101,7 @@ def plan_bench(bench: Bench, content_hash: str) -> Plan:
     proofs = _prove(drafts, new, roles, bench)
     outcome = _replay(drafts, new, roles, bench)
     proposals = write_proposals(drafts, proofs, new, bench, bounds)
-    separation = tell(separated, bench) if separated is not None else {}
+    separation = report_separation(separated, bench) if separated is not None else {}
     return Plan(
         generated_from={
             "content_hash": content_hash,
@@ -120,17 +127,19 @@ def plan_bench(bench: Bench, content_hash: str) -> Plan:
     )
 
 
-def _advice(bench: Bench, proposals: Sequence[Proposal], separation: Mapping[str, Any]) -> tuple[Advice, ...]:
+def _advice(bench: PlanContext, proposals: Sequence[Proposal], separation: Mapping[str, Any]) -> tuple[Advice, ...]:
     found = {*write_advice(bench.inputs, bench.analysis, bench.dials, proposals), *advise(separation)}
     return tuple(sorted(found, key=lambda one: (one.subject, one.text)))
 
 
-def _settled(bench: Bench, bounds: Mapping[Key, Estimate]) -> Granted:
+def _settled(bench: PlanContext, bounds: Mapping[Key, Estimate]) -> GrantedNeeds:
     """Return drafts that are one plan."""
     return settle(keep_risky(draft_all(bench), bounds, bench), bench)
 
 
-def _separated(bench: Bench, unsplit: Granted, bounds: Mapping[Key, Estimate]) -> tuple[Bench, Granted, Separated]:
+def _separated(
+    bench: PlanContext, unsplit: GrantedNeeds, bounds: Mapping[Key, Estimate]
+) -> tuple[PlanContext, GrantedNeeds, Separated]:
     """Split by layer the needs of whoever violates independence; what the split would keep as it is stays whole.
 
     Where the split takes the room that an assignment needs which is not split, nothing is.
@@ -143,7 +152,7 @@ def _separated(bench: Bench, unsplit: Granted, bounds: Mapping[Key, Estimate]) -
         found = Separated(unsplit.drafts, granted.drafts, whole)
         lost = lost_by(found)
         if not lost:
-            return split, replace(granted, drafts=said_of_split(granted.drafts, split)), found
+            return split, replace(granted, drafts=annotate_split(granted.drafts, split)), found
         ours = all(key not in parts.whole and is_split(granted.drafts[key], split) for key in lost)
         whole |= lost
         parts = replace(parts, whole=frozenset(whole), pairs=parts.pairs if ours else frozenset())
@@ -162,7 +171,7 @@ def _count_verdicts(analysis: Analysis) -> dict[str, int]:
     return {"granted": granted} | counts
 
 
-def _names(bench: Bench, new: NewRoles) -> dict[str, str]:
+def _names(bench: PlanContext, new: NewRoles) -> dict[str, str]:
     names: dict[str, str] = dict(principal_names(bench.inputs).select("principal_id", "name").iter_rows())
     names |= {id_: role.role_name for id_, role in bench.book.roles.items() if role.role_name}
     names |= {id_: role.role_name for id_, role in new.definitions.items()}
@@ -182,14 +191,14 @@ def catalogue_hash(operations: pl.DataFrame) -> str:
     return hashlib.sha256("\n".join("\t".join(row) for row in rows).encode()).hexdigest()
 
 
-def draft_all(bench: Bench) -> dict[Key, Draft]:
+def draft_all(bench: PlanContext) -> dict[Key, Draft]:
     """Decide every assignment for itself."""
     reader = NeedReader(bench.book, bench.dials, bench.elsewhere)
     around = stays_within_reach(reader, bench)
     return {subject.key: _draft_one(subject, reader, around, bench) for subject in bench.subjects}
 
 
-def stays_within_reach(reader: NeedReader, bench: Bench) -> Mapping[str, Writes]:
+def stays_within_reach(reader: NeedReader, bench: PlanContext) -> Mapping[str, Writes]:
     """Return for each folded holder the writes that stay with everybody who reaches its assignments.
 
     A running activation keeps nothing: it ends, and what was done under it is use of the eligibility behind it.
@@ -202,7 +211,7 @@ def stays_within_reach(reader: NeedReader, bench: Bench) -> Mapping[str, Writes]
     )
 
 
-def _staying(subject: Subject, reader: NeedReader, bench: Bench) -> Writes:
+def _staying(subject: Subject, reader: NeedReader, bench: PlanContext) -> Writes:
     """Return what stays of an assignment; all that its role grants where nothing is concluded about it."""
     profile = bench.profiles.get(subject.key)
     role = bench.book.roles.get(subject.role_definition_id)
@@ -215,7 +224,7 @@ def _staying(subject: Subject, reader: NeedReader, bench: Bench) -> Writes:
     return reader.staying(profile, bench.uses.get(subject.key, {}))
 
 
-def _draft_one(subject: Subject, reader: NeedReader, around: Mapping[str, Writes], bench: Bench) -> Draft:
+def _draft_one(subject: Subject, reader: NeedReader, around: Mapping[str, Writes], bench: PlanContext) -> Draft:
     if subject.key in bench.untouched:
         return Draft(subject, "keep", keep_reason(bench.untouched[subject.key]))
     if subject.key in bench.findings.orphans:
@@ -229,7 +238,7 @@ def _draft_one(subject: Subject, reader: NeedReader, around: Mapping[str, Writes
     uses = bench.uses.get(subject.key, {})
     needs = reader.read(role, subject.place, profile, uses, around[fold(subject.principal_id)])
     by_layer = opened_by_layer(subject, role, needs, bench.privilege, bench.book.index)
-    opened = by_layer is None and opens(subject, profile, needs, bench.privilege, bench.book.index.reads)
+    opened = by_layer is None and may_split(subject, profile, needs, bench.privilege, bench.book.index.reads)
     draft = first_draft(subject, role, profile, needs, bench.book, bench.dials.max_excess, opens=opened)
     if by_layer is not None and draft.kind == "keep":
         draft = first_draft(subject, role, profile, by_layer, bench.book, bench.dials.max_excess, opens=True)
@@ -238,7 +247,7 @@ def _draft_one(subject: Subject, reader: NeedReader, around: Mapping[str, Writes
     return draft
 
 
-def settle(drafts: dict[Key, Draft], bench: Bench) -> Granted:
+def settle(drafts: dict[Key, Draft], bench: PlanContext) -> GrantedNeeds:
     """Make the drafts one plan."""
     movable = {
         key: others
@@ -255,7 +264,7 @@ def settle(drafts: dict[Key, Draft], bench: Bench) -> Granted:
     return replace(granted, drafts=drafts)
 
 
-def _check_roles(new: NewRoles, drafts: Mapping[Key, Draft], bench: Bench) -> None:
+def _check_roles(new: NewRoles, drafts: Mapping[Key, Draft], bench: PlanContext) -> None:
     """Refuse to go on with a role that Azure would refuse."""
     replaced = {draft.subject.role_definition_id for draft in drafts.values() if draft.placements}
     inherited = frozenset().union(*(inherited_strings(bench.book.roles[id_]) for id_ in replaced))
@@ -265,7 +274,7 @@ def _check_roles(new: NewRoles, drafts: Mapping[Key, Draft], bench: Bench) -> No
             raise InternalError(f"the new role `{role.role_name}` would be refused: {found[0]}")
 
 
-def _prove(drafts: Mapping[Key, Draft], new: NewRoles, roles: Roles, bench: Bench) -> dict[Key, Proof]:
+def _prove(drafts: Mapping[Key, Draft], new: NewRoles, roles: Roles, bench: PlanContext) -> dict[Key, Proof]:
     """Prove every draft; a holder that is gone has no use to protect, and what stays needs no proof."""
     claims = make_claims(drafts, new, bench)
     uses = bench.placed.select(
@@ -282,7 +291,7 @@ def _prove(drafts: Mapping[Key, Draft], new: NewRoles, roles: Roles, bench: Benc
     return {key: proved.get(claim_name(key), Proof(True, True)) for key in drafts}
 
 
-def _activations_of_changed(drafts: Mapping[Key, Draft], bench: Bench) -> set[str]:
+def _activations_of_changed(drafts: Mapping[Key, Draft], bench: PlanContext) -> set[str]:
     """Return the folded ids of running activations whose eligibility changes: they end with it, or by themselves."""
     changed = {fold(id_) for (id_, state), draft in drafts.items() if state == "eligible" and draft.kind != "keep"}
     rows = bench.analysis.tenant.assignments.filter(
@@ -291,7 +300,7 @@ def _activations_of_changed(drafts: Mapping[Key, Draft], bench: Bench) -> set[st
     return set(rows["id"])
 
 
-def _replay(drafts: Mapping[Key, Draft], new: NewRoles, roles: Roles, bench: Bench) -> Replay:
+def _replay(drafts: Mapping[Key, Draft], new: NewRoles, roles: Roles, bench: PlanContext) -> Replay:
     ending = _activations_of_changed(drafts, bench)
     activated = {fold(one.role_assignment_id) for one in bench.subjects if one.state == "activated"}
     today: list[tuple[str | None, ...]] = []

@@ -9,9 +9,9 @@ from dataclasses import replace
 import polars as pl
 
 from rightsize.propose.assembly.assemble import role_id_of
-from rightsize.propose.needs.context import Bench
+from rightsize.propose.needs.context import PlanContext
 from rightsize.propose.needs.drafts import Draft, Key, Placement, Subject
-from rightsize.propose.proof.proof import Claim, Grant
+from rightsize.propose.proof.proof import Claim, ProvedGrant
 from rightsize.propose.selection.role_naming import NewRoles
 from rightsize.rbac.text import fold
 
@@ -21,7 +21,7 @@ def claim_name(key: Key) -> str:
     return f"{key[0]} {key[1]}"
 
 
-def make_claims(drafts: Mapping[Key, Draft], new: NewRoles, bench: Bench) -> list[Claim]:
+def make_claims(drafts: Mapping[Key, Draft], new: NewRoles, bench: PlanContext) -> list[Claim]:
     """Return a claim for every draft that changes something, but for those whose holder is gone."""
     by_id: dict[str, list[Subject]] = defaultdict(list)
     held: dict[str, list[Subject]] = defaultdict(list)
@@ -40,9 +40,9 @@ def make_claims(drafts: Mapping[Key, Draft], new: NewRoles, bench: Bench) -> lis
         for member in members:
             holders[member].append(group)
     # Who has many assignments has the same before and after in the claim of each.
-    after: dict[str, tuple[Grant, ...]] = {}
-    before: dict[str, tuple[Grant, ...]] = {}
-    alone: dict[str, tuple[Grant, ...]] = {}
+    after: dict[str, tuple[ProvedGrant, ...]] = {}
+    before: dict[str, tuple[ProvedGrant, ...]] = {}
+    alone: dict[str, tuple[ProvedGrant, ...]] = {}
     claims = []
     for key, draft in sorted(drafts.items()):
         if draft.kind in ("keep", "remove_orphan"):
@@ -55,7 +55,7 @@ def make_claims(drafts: Mapping[Key, Draft], new: NewRoles, bench: Bench) -> lis
                 _today(one, owner, reached) for name in (owner, *holders[owner]) for one in held[name]
             )
         rests_on = [_today(other, owner, reached) for id_ in draft.rests_on for other in by_id[id_]]
-        singled: list[Grant] = []
+        singled: list[ProvedGrant] = []
         for member in _members(draft):
             if member in reached.get(owner, ()):
                 if member not in alone:
@@ -76,7 +76,7 @@ def make_claims(drafts: Mapping[Key, Draft], new: NewRoles, bench: Bench) -> lis
     return claims
 
 
-def _distinct(grants: Iterable[Grant]) -> tuple[Grant, ...]:
+def _distinct(grants: Iterable[ProvedGrant]) -> tuple[ProvedGrant, ...]:
     return tuple(dict.fromkeys(grants))
 
 
@@ -86,7 +86,7 @@ def _members(draft: Draft) -> list[str]:
     return sorted({fold(one.principal_id) for one in draft.placements} - {owner})
 
 
-def _reached(members: set[str], bench: Bench) -> dict[str, list[str]]:
+def _reached(members: set[str], bench: PlanContext) -> dict[str, list[str]]:
     """Return for each folded group those of the folded members that are in it, sorted."""
     within = bench.analysis.tenant.membership.filter(
         pl.col("principal_id").is_in(sorted(members)) & (pl.col("principal_id") != pl.col("holder"))
@@ -94,9 +94,9 @@ def _reached(members: set[str], bench: Bench) -> dict[str, list[str]]:
     return dict(within.group_by("holder").agg(pl.col("principal_id").unique().sort()).iter_rows())
 
 
-def _grant(placement: Placement, new: NewRoles, owner: str) -> Grant:
+def _grant(placement: Placement, new: NewRoles, owner: str) -> ProvedGrant:
     member = fold(placement.principal_id)
-    return Grant(
+    return ProvedGrant(
         role_id_of(placement, new),
         placement.place,
         "" if member == owner else member,
@@ -106,16 +106,16 @@ def _grant(placement: Placement, new: NewRoles, owner: str) -> Grant:
     )
 
 
-def _as_member(subject: Subject, member: str) -> Grant:
+def _as_member(subject: Subject, member: str) -> ProvedGrant:
     """Return an assignment of today as one member of its holder has it, or of another group."""
     return replace(_today(subject, fold(subject.principal_id), {}), member=member)
 
 
-def _today(subject: Subject, owner: str, reached: Mapping[str, list[str]]) -> Grant:
+def _today(subject: Subject, owner: str, reached: Mapping[str, list[str]]) -> ProvedGrant:
     """Return an assignment of today as the people behind an owner have it: all of them, or one member of a group."""
     holder = fold(subject.principal_id)
     is_theirs = holder == owner or owner in reached.get(holder, ())
-    return Grant(
+    return ProvedGrant(
         subject.role_definition_id,
         subject.place,
         "" if is_theirs else holder,

@@ -14,14 +14,14 @@ from rightsize.model.nouns import PermissionBlock
 from rightsize.propose.core.options import Reads, Unobservable
 from rightsize.propose.core.read_patterns import reading_parts
 from rightsize.propose.core.role_catalog import KnownRole
-from rightsize.propose.needs.context import Bench
+from rightsize.propose.needs.context import PlanContext
 from rightsize.propose.needs.linked_checks import Writes
 from rightsize.propose.needs.needs import NeedReader, Profile, Use, provider_of, sibling_reads
 from rightsize.rbac.text import fold
 from rightsize.rules.operations import sensitive_reads
 
 
-def price_reads(bench: Bench, around: Mapping[str, Writes]) -> dict[str, Any]:
+def price_reads(bench: PlanContext, around: Mapping[str, Writes]) -> dict[str, Any]:
     """Return the chosen word, and for each choice `operations` and `sensitive`, summed over the judged assignments.
 
     An operation counts once an assignment that grants it today, where nothing but the choice keeps it; which reads are
@@ -55,7 +55,7 @@ def price_reads(bench: Bench, around: Mapping[str, Writes]) -> dict[str, Any]:
 class _Pricer:
     """Works on sets, since a tenant has tens of thousands of assignments and four choices each."""
 
-    def __init__(self, bench: Bench) -> None:
+    def __init__(self, bench: PlanContext) -> None:
         self._book, self._index = bench.book, bench.book.index
         self._keeps_hidden = bench.dials.unobservable is Unobservable.KEEP
         self._reader = NeedReader(bench.book, bench.dials, bench.elsewhere)

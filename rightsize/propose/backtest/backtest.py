@@ -23,10 +23,10 @@ from rightsize.model.nouns import PermissionBlock
 from rightsize.model.plan import Plan
 from rightsize.propose.assembly.plan import plan_bench
 from rightsize.propose.backtest.folds import Fold, cut_inputs
-from rightsize.propose.core.azure_limits import Limits
+from rightsize.propose.core.azure_limits import AzureLimits
 from rightsize.propose.core.expiry import EVER
 from rightsize.propose.core.options import Dials
-from rightsize.propose.needs.context import Bench, prepare, read_findings, with_dials
+from rightsize.propose.needs.context import PlanContext, prepare, read_findings, with_dials
 from rightsize.propose.needs.drafts import Key, Subject
 from rightsize.propose.needs.needs import sibling_reads
 from rightsize.propose.proof.access_evaluator import GRANTS_SCHEMA, Blocks, Evaluator
@@ -44,7 +44,7 @@ BASELINES = (KEEP_EVERYTHING, USED_ONLY, USED_AND_READS)
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class BacktestTally:
     """What became of the calls of the test days; tallies of several folds add up.
 
     Attributes:
@@ -68,9 +68,9 @@ class Tally:
     needs: Mapping[str, int] = field(default_factory=dict)
     denied_needs: Mapping[str, int] = field(default_factory=dict)
 
-    def __add__(self, other: Tally) -> Tally:
+    def __add__(self, other: BacktestTally) -> BacktestTally:
         """Return both together."""
-        return Tally(
+        return BacktestTally(
             self.principals + other.principals,
             self.denied_principals + other.denied_principals,
             self.calls + other.calls,
@@ -105,7 +105,7 @@ class Trial:
     fold: Fold
     inputs: Inputs
     analysis: Analysis
-    bench: Bench
+    bench: PlanContext
     today: pl.DataFrame
     asked: pl.DataFrame
     needs: pl.DataFrame
@@ -125,7 +125,7 @@ def prepare_trial(inputs: Inputs, fold: Fold, dials: Dials, needs: pl.DataFrame 
     """
     then = cut_inputs(inputs, fold.train.last_day)
     analysis = analyse(then, replace(fold.train, forget_days=dials.forget_days))
-    bench = prepare(then, analysis, read_findings(then, analysis), dials, Limits())
+    bench = prepare(then, analysis, read_findings(then, analysis), dials, AzureLimits())
     today = _grants(subject for subject in bench.subjects if subject.key not in bench.findings.orphans)
     evaluator = Evaluator(_known_roles(bench), analysis.tenant.tree)
     tested = tested_uses(inputs, fold.test)
@@ -145,7 +145,7 @@ def prepare_trial(inputs: Inputs, fold: Fold, dials: Dials, needs: pl.DataFrame 
     )
 
 
-def try_plan(trial: Trial, dials: Dials) -> tuple[Tally, list[Prediction]]:
+def try_plan(trial: Trial, dials: Dials) -> tuple[BacktestTally, list[Prediction]]:
     """Make the plan that the training days give, and ask it for the calls of the test days."""
     bench = with_dials(trial.bench, dials)
     plan = plan_bench(bench, content_hash="")
@@ -165,7 +165,7 @@ def try_plan(trial: Trial, dials: Dials) -> tuple[Tally, list[Prediction]]:
     return _tally(trial, denied, refused, before_and_after), _predictions(trial, plan, denied, evaluator, bounds)
 
 
-def try_baseline(trial: Trial, name: str) -> Tally:
+def try_baseline(trial: Trial, name: str) -> BacktestTally:
     """Ask a trivial plan for the calls of the test days.
 
     `used_only` gives each active assignment exactly the operations that were used under it, at its own scope,
@@ -241,10 +241,12 @@ def _needs_within(needs: pl.DataFrame | None, window: Window) -> pl.DataFrame:
     )
 
 
-def _tally(trial: Trial, denied: pl.DataFrame, refused: pl.DataFrame, excess_sums: tuple[float, float]) -> Tally:
+def _tally(
+    trial: Trial, denied: pl.DataFrame, refused: pl.DataFrame, excess_sums: tuple[float, float]
+) -> BacktestTally:
     first = denied.group_by("principal_id").agg(pl.col("first_day").min())["first_day"]
     days = (first - trial.fold.test.first_day).dt.total_days() + 1
-    return Tally(
+    return BacktestTally(
         principals=trial.asked["principal_id"].n_unique(),
         denied_principals=len(first),
         calls=trial.asked.height,
@@ -280,7 +282,7 @@ def _predictions(
     return [found[key] for key in sorted(found)]
 
 
-def _known_roles(bench: Bench) -> dict[str, Blocks]:
+def _known_roles(bench: PlanContext) -> dict[str, Blocks]:
     return {id_: role.blocks for id_, role in bench.book.roles.items()}
 
 
@@ -293,7 +295,7 @@ def _grants(subjects: Iterable[Subject]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema={**GRANTS_SCHEMA, "key": pl.String()}, orient="row")
 
 
-def _after(plan: Plan, bench: Bench) -> pl.DataFrame:
+def _after(plan: Plan, bench: PlanContext) -> pl.DataFrame:
     """Return the assignments once the plan is carried out, those of holders who are gone left out."""
     gone = {(id_, one.evidence["state"]) for one in plan.proposals if one.kind != "keep" for id_ in one.replaces}
     kept = [one for one in bench.subjects if one.key not in gone and one.key not in bench.findings.orphans]
@@ -315,17 +317,17 @@ def _after(plan: Plan, bench: Bench) -> pl.DataFrame:
     ).unique()
 
 
-def _excess_before(subject: Subject, bench: Bench) -> float:
+def _excess_before(subject: Subject, bench: PlanContext) -> float:
     role = bench.book.roles.get(subject.role_definition_id)
     return _excess(subject, role.granted if role else 0, bench)
 
 
-def _excess(subject: Subject, granted: int, bench: Bench) -> float:
+def _excess(subject: Subject, granted: int, bench: PlanContext) -> float:
     """Return the excess of an assignment, did its role grant those operations."""
     return max(0.0, today_exposure(subject, granted, bench).cells - used_weight(subject, bench))
 
 
-def _used(subject: Subject, bench: Bench, *, with_reads: bool) -> tuple[int, Blocks]:
+def _used(subject: Subject, bench: PlanContext, *, with_reads: bool) -> tuple[int, Blocks]:
     """Return what was used under an assignment as a set, and as the blocks of a role."""
     index = bench.book.index
     names: set[tuple[str, str]] = set()

@@ -22,10 +22,10 @@ from rightsize.analyze.text import folded
 from rightsize.analyze.verdicts import Analysis
 from rightsize.model.plan import Plan
 from rightsize.propose.assembly.plan import plan_bench
-from rightsize.propose.core.azure_limits import Limits
+from rightsize.propose.core.azure_limits import AzureLimits
 from rightsize.propose.core.fingerprint import POLICY_NEEDS
 from rightsize.propose.core.options import Dials, Reads, Unobservable
-from rightsize.propose.needs.context import Bench, prepare, read_findings
+from rightsize.propose.needs.context import PlanContext, prepare, read_findings
 from rightsize.propose.needs.drafts import Key, Subject, keep_reason
 from rightsize.propose.needs.needs import Profile
 from rightsize.rbac.text import fold
@@ -79,7 +79,7 @@ def contain(
         InternalError: A proof or the replay failed.
     """
     chosen = replace(dials, reads=Reads.NONE, unobservable=Unobservable.DROP, direct_assignments=False)
-    bench = prepare(inputs, analysis, read_findings(inputs, analysis), chosen, Limits())
+    bench = prepare(inputs, analysis, read_findings(inputs, analysis), chosen, AzureLimits())
     own = {subject.key: subject for subject in bench.subjects if fold(subject.principal_id) == principal}
     why = _reasons(own, analysis, {*suspect, *_quarantined(analysis)})
     stays = {key: bench.untouched[key] for key in why if bench.untouched.get(key, "").partition(":")[0] in _STAYS}
@@ -119,7 +119,7 @@ def _reasons(own: Mapping[Key, Subject], analysis: Analysis, suspect: Collection
     return found
 
 
-def _confined(bench: Bench, contained: frozenset[Key]) -> Bench:
+def _confined(bench: PlanContext, contained: frozenset[Key]) -> PlanContext:
     """Return the bench on which only some assignments may change, and these keep nothing but what was used."""
     untouched = {subject.key: bench.untouched.get(subject.key, _BEYOND) for subject in bench.subjects}
     profiles = {

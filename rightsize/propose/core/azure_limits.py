@@ -19,7 +19,7 @@ _SUBSCRIPTION = "/subscriptions/"
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class AzureLimits:
     """The numbers; a tenant in 21Vianet China passes 2,000 roles."""
 
     custom_roles: int = 5_000
@@ -72,7 +72,7 @@ class RoleRoom:
         dial: The most new roles by `--max-custom-roles`; None where it says nothing.
     """
 
-    limits: Limits
+    limits: AzureLimits
     existing: int
     dial: int | None = None
 
@@ -103,7 +103,7 @@ def refusals(
     role: RoleDefinition,
     known: Callable[[str, str], bool],
     inherited: frozenset[tuple[str, str]] = frozenset(),
-    limits: Limits | None = None,
+    limits: AzureLimits | None = None,
 ) -> list[str]:
     """Return why Azure would refuse a custom role, one sentence each; empty where it would not.
 
@@ -113,7 +113,7 @@ def refusals(
         inherited: (plane, folded string) taken over from a role that exists, which Azure has accepted before.
         limits: The limits to check against; Azure's where none are given.
     """
-    limits = limits or Limits()
+    limits = limits or AzureLimits()
     found = [*_text_refusals(role, limits), *_scope_refusals(role, limits)]
     if not any(block.actions or block.data_actions for block in role.permissions):
         found.append("it grants nothing")
@@ -133,7 +133,7 @@ def _strings(block: PermissionBlock) -> list[tuple[str, str]]:
     ]
 
 
-def _text_refusals(role: RoleDefinition, limits: Limits) -> list[str]:
+def _text_refusals(role: RoleDefinition, limits: AzureLimits) -> list[str]:
     found = []
     if not 0 < len(role.role_name) <= limits.role_name:
         found.append(f"its name has {len(role.role_name)} characters")
@@ -142,7 +142,7 @@ def _text_refusals(role: RoleDefinition, limits: Limits) -> list[str]:
     return found
 
 
-def _scope_refusals(role: RoleDefinition, limits: Limits) -> list[str]:
+def _scope_refusals(role: RoleDefinition, limits: AzureLimits) -> list[str]:
     scopes = [fold(scope) for scope in role.assignable_scopes]
     groups = [scope for scope in scopes if scope.startswith(_MANAGEMENT_GROUP)]
     found = []

@@ -20,7 +20,7 @@ OperationKey = tuple[str, str]
 """(plane, operation)."""
 
 
-class Once(dict[int, int]):
+class Interner(dict[int, int]):
     """The one object that says each set: it takes kilobytes, and thousands of needs and classes have the same."""
 
     def __missing__(self, mask: int) -> int:

@@ -82,7 +82,7 @@ class RoleContent:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class RoleChoice:
     """One role that grants a part of a need: an existing one by its id, or a new one by its content.
 
     Where a need takes several new roles, `granted` is what they grant together.

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 import polars as pl
 
 from rightsize.analyze.directory.judge import DirectoryAnalysis
-from rightsize.propose.directory.cases import Case
+from rightsize.propose.directory.cases import DirectoryAssignmentCase
 from rightsize.propose.risk.breakage import HORIZON_DAYS, Estimate, estimates_of
 from rightsize.propose.risk.incidence import KEY, count_incidence, sum_days
 from rightsize.rbac.resource_actions import is_read
@@ -25,7 +25,7 @@ _CALL = ["principal_id", "principal_name", "name", "place"]
 
 
 def case_bounds(
-    analysis: DirectoryAnalysis, cases: Iterable[Case], horizon: int = HORIZON_DAYS
+    analysis: DirectoryAnalysis, cases: Iterable[DirectoryAssignmentCase], horizon: int = HORIZON_DAYS
 ) -> dict[tuple[str, str], Estimate]:
     """Return the estimate of each assignment that is not left alone, by its id and state.
 
@@ -56,7 +56,7 @@ def case_bounds(
     return estimates_of(incidence, window, horizon)
 
 
-def _units(cases: Iterable[Case]) -> Iterator[tuple[object, ...]]:
+def _units(cases: Iterable[DirectoryAssignmentCase]) -> Iterator[tuple[object, ...]]:
     for case in cases:
         if not case.left:
             row = case.row

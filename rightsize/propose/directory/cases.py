@@ -10,7 +10,7 @@ import polars as pl
 
 from rightsize.analyze.coverage import described_principals, groups_with_known_members
 from rightsize.analyze.directory.judge import DirectoryAnalysis
-from rightsize.analyze.reasons import OutOfCoverage, Unobservable, Unused, Verdict
+from rightsize.analyze.reasons import OutOfCoverage, UnobservableReason, Unused, Verdict
 from rightsize.analyze.text import folded
 from rightsize.propose.core.options import Dials, Reads
 from rightsize.propose.core.options import Unobservable as Unseen
@@ -41,7 +41,7 @@ LEAST_ADMINISTRATORS = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class DirectoryAssignmentCase:
     """One assignment.
 
     Attributes:
@@ -74,7 +74,7 @@ class Case:
         return self.used | frozenset(self.kept)
 
 
-def read_cases(analysis: DirectoryAnalysis, dials: Dials) -> list[Case]:
+def read_cases(analysis: DirectoryAnalysis, dials: Dials) -> list[DirectoryAssignmentCase]:
     """Return the cases in the order of the assignments."""
     tables = analysis.tables
     left = _left_alone(analysis, dials)
@@ -91,7 +91,7 @@ def read_cases(analysis: DirectoryAnalysis, dials: Dials) -> list[Case]:
         judged = by_case.get(row["a"], [])
         kept = {name: reason for name, verdict, reason in judged if _stays(name, verdict, reason, dials)}
         found.append(
-            Case(
+            DirectoryAssignmentCase(
                 a=row["a"],
                 row=row,
                 holder_type=types.get(row["principal_id"]) or "",
@@ -117,7 +117,7 @@ def _stays(name: str, verdict: str, reason: str, dials: Dials) -> bool:
         return True
     if verdict != Verdict.UNOBSERVABLE.value:
         return False
-    if reason == Unobservable.DIRECTORY_READ.value or is_read(name):
+    if reason == UnobservableReason.DIRECTORY_READ.value or is_read(name):
         return dials.reads is not Reads.NONE
     return dials.unobservable is Unseen.KEEP
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from rightsize.analyze.directory.tables import DirectoryTables
 from rightsize.model.plan import ProposalKind
-from rightsize.propose.directory.cases import Case
+from rightsize.propose.directory.cases import DirectoryAssignmentCase
 from rightsize.rbac.resource_actions import is_read
 from rightsize.rules.directory import bound_actions, custom_actions, roles_that, unit_roles
 
@@ -21,7 +21,7 @@ MOST_ROLES = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Catalogue:
+class DirectoryRoleCatalog:
     """What roles allow.
 
     Attributes:
@@ -46,7 +46,7 @@ class Catalogue:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class DirectoryChoice:
     """What comes.
 
     Attributes:
@@ -62,7 +62,7 @@ class Choice:
     place: str = ""
 
 
-def read_catalogue(tables: DirectoryTables) -> Catalogue:
+def read_catalogue(tables: DirectoryTables) -> DirectoryRoleCatalog:
     """Return what the loaded roles allow."""
     allows: dict[str, set[str]] = {role: set() for role in tables.roles["role"]}
     for role, name, conditional in tables.grants.iter_rows():
@@ -77,7 +77,7 @@ def read_catalogue(tables: DirectoryTables) -> Catalogue:
     everybody: set[str] = set()
     for role in roles_that("default_member"):
         everybody |= {name for one, name, _ in tables.grants.iter_rows() if one == role}
-    return Catalogue(
+    return DirectoryRoleCatalog(
         allows={role: frozenset(names) for role, names in allows.items()},
         names=dict(tables.roles.select("role", "role_name").iter_rows()),
         built_in=frozenset(usable),
@@ -88,8 +88,13 @@ def read_catalogue(tables: DirectoryTables) -> Catalogue:
 
 
 def choose(
-    case: Case, catalogue: Catalogue, *, may_be_custom: bool, is_member: bool, drops_unobservable: bool
-) -> Choice:
+    case: DirectoryAssignmentCase,
+    catalogue: DirectoryRoleCatalog,
+    *,
+    may_be_custom: bool,
+    is_member: bool,
+    drops_unobservable: bool,
+) -> DirectoryChoice:
     """Choose for one case.
 
     Smaller roles reset passwords and the like for fewer accounts. No log that is kept here says on whose account it
@@ -105,31 +110,31 @@ def choose(
     today = catalogue.allows.get(str(case.row["role"]), frozenset()) | case.used
     needed = case.needed - (catalogue.default if is_member else frozenset())
     if not needed and not case.used:
-        return Choice("remove")
-    options: list[Choice] = []
+        return DirectoryChoice("remove")
+    options: list[DirectoryChoice] = []
     place = _unit_of(case, needed)
     if place:
-        options.append(Choice("narrow_scope", (str(case.row["role"]),), today, place))
+        options.append(DirectoryChoice("narrow_scope", (str(case.row["role"]),), today, place))
     bound = (case.used | case.earlier) & bound_actions()
     usable = frozenset() if bound and not drops_unobservable else _usable(case, catalogue)
     roles = _cover(needed, str(case.row["role"]), today, usable, catalogue)
     if roles:
         actions = frozenset().union(*(catalogue.allows[role] for role in roles))
-        options.append(Choice("builtin", roles, actions))
+        options.append(DirectoryChoice("builtin", roles, actions))
     if may_be_custom and needed <= custom_actions():
-        options.append(Choice("custom", (), needed))
+        options.append(DirectoryChoice("custom", (), needed))
     smaller = [one for one in options if one.place or catalogue.mass(one.actions) < catalogue.mass(today)]
     if not smaller:
-        return Choice("keep", actions=today)
+        return DirectoryChoice("keep", actions=today)
     return min(smaller, key=lambda one: (_mass(one, catalogue), one.kind, one.roles))
 
 
-def _mass(choice: Choice, catalogue: Catalogue) -> float:
+def _mass(choice: DirectoryChoice, catalogue: DirectoryRoleCatalog) -> float:
     # Within one unit a role reaches a part of the tenant, as scores count it.
     return catalogue.mass(choice.actions) / (4 if choice.place else 1)
 
 
-def _unit_of(case: Case, needed: frozenset[str]) -> str:
+def _unit_of(case: DirectoryAssignmentCase, needed: frozenset[str]) -> str:
     """Return the administrative unit in which everything was done that has to stay, or the empty string."""
     if case.row["place"] != "/" or case.row["role"] not in unit_roles() or len(case.places) != 1:
         return ""
@@ -138,7 +143,7 @@ def _unit_of(case: Case, needed: frozenset[str]) -> str:
     return place if place.startswith(_UNIT) and needed <= case.used else ""
 
 
-def _usable(case: Case, catalogue: Catalogue) -> frozenset[str]:
+def _usable(case: DirectoryAssignmentCase, catalogue: DirectoryRoleCatalog) -> frozenset[str]:
     """Return the built-in roles that may be assigned where this one is: few may anywhere but in the whole tenant."""
     place = str(case.row["place"])
     if place == "/":
@@ -147,7 +152,7 @@ def _usable(case: Case, catalogue: Catalogue) -> frozenset[str]:
 
 
 def _cover(
-    needed: frozenset[str], role: str, today: frozenset[str], usable: frozenset[str], catalogue: Catalogue
+    needed: frozenset[str], role: str, today: frozenset[str], usable: frozenset[str], catalogue: DirectoryRoleCatalog
 ) -> tuple[str, ...]:
     """Return the lightest few roles that allow what is needed and nothing beyond today's, empty where none do."""
     fitting = {
@@ -164,7 +169,7 @@ def _cover(
 
 
 def _greedy(
-    first: str, needed: frozenset[str], fitting: Mapping[str, frozenset[str]], catalogue: Catalogue
+    first: str, needed: frozenset[str], fitting: Mapping[str, frozenset[str]], catalogue: DirectoryRoleCatalog
 ) -> tuple[str, ...]:
     chosen = [first]
     held = fitting[first]
@@ -185,6 +190,8 @@ def _greedy(
     return tuple(sorted(chosen))
 
 
-def _key(roles: tuple[str, ...], fitting: Mapping[str, frozenset[str]], catalogue: Catalogue) -> tuple[int, int, str]:
+def _key(
+    roles: tuple[str, ...], fitting: Mapping[str, frozenset[str]], catalogue: DirectoryRoleCatalog
+) -> tuple[int, int, str]:
     union = frozenset().union(*(fitting[role] for role in roles))
     return catalogue.mass(union), len(roles), " ".join(roles)

@@ -15,15 +15,15 @@ from rightsize.analyze.activation_use import duration, standing_hours
 from rightsize.analyze.directory.judge import DirectoryAnalysis
 from rightsize.analyze.directory.tables import DirectoryTables
 from rightsize.analyze.pim_findings import SELDOM_HOURS
-from rightsize.analyze.reasons import Unobservable, Unused
+from rightsize.analyze.reasons import UnobservableReason, Unused
 from rightsize.model.errors import InternalError
 from rightsize.model.nouns import AssignmentState
 from rightsize.model.plan import Advice, PlanePart, PlannedAssignment, Proof, Proposal, ProposalKind
 from rightsize.propose.core.options import Dials
 from rightsize.propose.core.options import Unobservable as Unseen
 from rightsize.propose.directory.breakage import case_bounds
-from rightsize.propose.directory.cases import REASONS, Case, read_cases
-from rightsize.propose.directory.choose import Catalogue, Choice, choose, read_catalogue
+from rightsize.propose.directory.cases import REASONS, DirectoryAssignmentCase, read_cases
+from rightsize.propose.directory.choose import DirectoryChoice, DirectoryRoleCatalog, choose, read_catalogue
 from rightsize.propose.risk.breakage import Estimate
 from rightsize.rbac.resource_actions import is_read
 from rightsize.rules.directory import bound_actions
@@ -111,9 +111,9 @@ def _member_like(tables: DirectoryTables) -> set[str]:
 
 
 def _propose(
-    case: Case,
+    case: DirectoryAssignmentCase,
     analysis: DirectoryAnalysis,
-    catalogue: Catalogue,
+    catalogue: DirectoryRoleCatalog,
     dials: Dials,
     worked: Mapping[str, Any] | None,
     is_member: bool,
@@ -122,7 +122,7 @@ def _propose(
 ) -> tuple[Proposal, frozenset[str]]:
     """Return the proposal for a case, and the actions of its custom role, empty for none."""
     today = catalogue.allows.get(str(case.row["role"]), frozenset()) | case.used
-    choice = Choice("keep", actions=today)
+    choice = DirectoryChoice("keep", actions=today)
     if not case.left:
         choice = choose(
             case,
@@ -132,7 +132,7 @@ def _propose(
             drops_unobservable=dials.unobservable is Unseen.DROP,
         )
     if dials.max_break is not None and bound is not None and bound.bound > dials.max_break:
-        choice = Choice("keep", actions=today)
+        choice = DirectoryChoice("keep", actions=today)
     risked = bound if choice.kind != "keep" else None
     kind: ProposalKind = choice.kind
     worked = worked or _IDLE
@@ -169,7 +169,7 @@ def _propose(
     return proposal, choice.actions if kind == "custom" else frozenset()
 
 
-def _assigned(case: Case, choice: Choice, kind: str) -> tuple[PlannedAssignment, ...]:
+def _assigned(case: DirectoryAssignmentCase, choice: DirectoryChoice, kind: str) -> tuple[PlannedAssignment, ...]:
     if kind in ("keep", "remove"):
         return ()
     principal, role = str(case.row["principal_id"]), str(case.row["role"])
@@ -181,7 +181,9 @@ def _assigned(case: Case, choice: Choice, kind: str) -> tuple[PlannedAssignment,
     return tuple(PlannedAssignment(scope, one, principal, None, state) for one in sorted(roles))
 
 
-def _prove(case: Case, choice: Choice, kind: str, today: frozenset[str], default: frozenset[str]) -> Proof:
+def _prove(
+    case: DirectoryAssignmentCase, choice: DirectoryChoice, kind: str, today: frozenset[str], default: frozenset[str]
+) -> Proof:
     after = frozenset() if kind == "remove" else today if kind in ("keep", "make_eligible") else choice.actions
     # Within a unit the same role reaches no more than in the whole tenant.
     missing = sorted((case.used | case.earlier) - after - default)
@@ -191,7 +193,7 @@ def _prove(case: Case, choice: Choice, kind: str, today: frozenset[str], default
     return Proof(not missing and not outside, not added, witness)
 
 
-def _may_sleep(case: Case, analysis: DirectoryAnalysis, worked: Mapping[str, Any]) -> bool:
+def _may_sleep(case: DirectoryAssignmentCase, analysis: DirectoryAnalysis, worked: Mapping[str, Any]) -> bool:
     """Return whether a standing role may become eligible: of people, with a licence seen, and seldom at work.
 
     The role stays the same, and with it the rules of its activation.
@@ -213,7 +215,7 @@ def _assignable_groups(tables: DirectoryTables) -> set[str]:
     return {str(one).lower() for one in mine["principal_id"]}
 
 
-def _reason(case: Case, choice: Choice, kind: str) -> str:
+def _reason(case: DirectoryAssignmentCase, choice: DirectoryChoice, kind: str) -> str:
     if case.left:
         return f"{case.left}: {REASONS[case.left]}"
     if kind == "remove":
@@ -222,7 +224,7 @@ def _reason(case: Case, choice: Choice, kind: str) -> str:
             return "nobody activated it, and an activation would have been logged"
         if reasons == {Unused.NO_SIGN_IN.value}:
             return "nobody who holds it signed in"
-        if reasons & {word.value for word in Unobservable}:
+        if reasons & {word.value for word in UnobservableReason}:
             return "nothing that it allows was seen in use, and what no log shows is to be dropped"
         return "nothing that it allows was used, and the audit log would have shown it"
     if kind == "make_eligible":
@@ -238,7 +240,11 @@ def _reason(case: Case, choice: Choice, kind: str) -> str:
 
 
 def _evidence(
-    case: Case, analysis: DirectoryAnalysis, choice: Choice, catalogue: Catalogue, worked: Mapping[str, Any] | None
+    case: DirectoryAssignmentCase,
+    analysis: DirectoryAnalysis,
+    choice: DirectoryChoice,
+    catalogue: DirectoryRoleCatalog,
+    worked: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     before = [
         row | {"days_ago": (analysis.plane.window.end.date() - dt.date.fromisoformat(row["last_seen"][:10])).days}
@@ -269,7 +275,7 @@ def _evidence(
     return found
 
 
-def _uses(uses: pl.DataFrame, case: Case) -> list[dict[str, Any]]:
+def _uses(uses: pl.DataFrame, case: DirectoryAssignmentCase) -> list[dict[str, Any]]:
     mine = uses.filter(pl.col("a") == case.a).sort("operation", "place", "principal_id")
     return [
         {
@@ -293,19 +299,19 @@ def _counted(reasons: Iterable[str]) -> dict[str, int]:
     return dict(sorted(counts.items()))
 
 
-def _mappable(case: Case) -> float:
+def _mappable(case: DirectoryAssignmentCase) -> float:
     """Return the share of what the role allows of which a log could show the use."""
-    hidden = {word.value for word in Unobservable}
+    hidden = {word.value for word in UnobservableReason}
     unseen = sum(1 for reason in (*case.kept.values(), *case.gone.values()) if reason in hidden)
     granted = len(case.used) + len(case.kept) + len(case.gone)
     return round(1 - unseen / granted, 3) if granted else 0.0
 
 
-def _advice(cases: Iterable[Case], catalogue: Catalogue) -> tuple[Advice, ...]:
+def _advice(cases: Iterable[DirectoryAssignmentCase], catalogue: DirectoryRoleCatalog) -> tuple[Advice, ...]:
     """Say what keeps roles broad though little of them is used: what other services check, and what only reads."""
     found = []
     for case in cases:
-        others = sum(1 for reason in case.kept.values() if reason == Unobservable.OTHER_SERVICE.value)
+        others = sum(1 for reason in case.kept.values() if reason == UnobservableReason.OTHER_SERVICE.value)
         reads = sum(1 for name in case.kept if is_read(name) and name not in catalogue.default)
         if not case.left and others and len(case.used) < others:
             name = str(case.row["role_name"] or case.row["role"])
@@ -327,7 +333,7 @@ def _custom_name(role: str) -> str:
     return f"rightsize directory {role[:8]}"
 
 
-def _role_file(role: str, actions: frozenset[str], catalogue: Catalogue) -> str:
+def _role_file(role: str, actions: frozenset[str], catalogue: DirectoryRoleCatalog) -> str:
     """Return the role as the body of `POST /roleManagement/directory/roleDefinitions`."""
     body = {
         "displayName": _custom_name(role),

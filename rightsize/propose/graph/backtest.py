@@ -20,7 +20,7 @@ from rightsize.analyze.reasons import Unused
 from rightsize.analyze.window import Window
 from rightsize.graph.permissions import Clause
 from rightsize.model.plan import Proposal
-from rightsize.propose.backtest.backtest import Tally
+from rightsize.propose.backtest.backtest import BacktestTally
 from rightsize.propose.backtest.folds import Fold
 from rightsize.propose.core.options import Dials
 from rightsize.propose.graph.cover import cheapest_cover
@@ -46,7 +46,7 @@ class GraphTrial:
 
     fold: Fold
     state: str
-    tally: Tally
+    tally: BacktestTally
     left_out: int
     predictions: tuple[Prediction, ...]
 
@@ -164,12 +164,12 @@ def _is_whole(clause: Clause, permission: str) -> bool:
     return partial_kind(permission, clause.method, clause.path) is None
 
 
-def _tally(asked: Collection[_Asked], test: Window, before: float, after: float) -> Tally:
+def _tally(asked: Collection[_Asked], test: Window, before: float, after: float) -> BacktestTally:
     first: dict[str, dt.date] = {}
     for one in asked:
         if one.is_denied:
             first[one.client] = min(one.first_day, first.get(one.client, one.first_day))
-    return Tally(
+    return BacktestTally(
         principals=len({one.client for one in asked}),
         denied_principals=len(first),
         calls=len(asked),

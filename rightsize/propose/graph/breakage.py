@@ -12,11 +12,11 @@ from collections.abc import Iterator, Mapping
 
 import polars as pl
 
-from rightsize.analyze.graph.cases import Case, CaseKey, Need
-from rightsize.analyze.graph.judge import GraphAnalysis, Judgement
+from rightsize.analyze.graph.cases import CaseKey, GraphCase, GraphNeed
+from rightsize.analyze.graph.judge import GraphAnalysis, GraphVerdicts
 from rightsize.analyze.graph.tables import request_days
 from rightsize.analyze.reasons import Unused, Verdict
-from rightsize.propose.graph.choose import Choice
+from rightsize.propose.graph.choose import GraphChoice
 from rightsize.propose.risk.breakage import HORIZON_DAYS, Estimate, estimates_of
 from rightsize.propose.risk.incidence import KEY, count_incidence, sum_days
 
@@ -28,7 +28,7 @@ _ITEMS = dict.fromkeys((*KEY, "item", *_CASE, "operation"), pl.String)
 
 def grant_bounds(
     analysis: GraphAnalysis,
-    choices: Mapping[CaseKey, Choice],
+    choices: Mapping[CaseKey, GraphChoice],
     left: Mapping[CaseKey, Mapping[str, str]],
     horizon: int = HORIZON_DAYS,
 ) -> dict[str, Estimate]:
@@ -58,7 +58,7 @@ def _of_one(user: str) -> pl.Expr:
     return pl.format("{} {}", "client_id", user)
 
 
-def _open(case: Case, analysis: GraphAnalysis, left: Mapping[CaseKey, Mapping[str, str]]) -> frozenset[str]:
+def _open(case: GraphCase, analysis: GraphAnalysis, left: Mapping[CaseKey, Mapping[str, str]]) -> frozenset[str]:
     """Return the permissions of a case that stay only where requests call for them."""
     told = {one for one, found in analysis.judgements[case.key].items() if found.verdict in _TOLD_BY_LOG}
     return frozenset(told) - frozenset(left.get(case.key, {}))
@@ -78,7 +78,7 @@ def _units(analysis: GraphAnalysis, left: Mapping[CaseKey, Mapping[str, str]]) -
 
 
 def _items(
-    analysis: GraphAnalysis, choices: Mapping[CaseKey, Choice], left: Mapping[CaseKey, Mapping[str, str]]
+    analysis: GraphAnalysis, choices: Mapping[CaseKey, GraphChoice], left: Mapping[CaseKey, Mapping[str, str]]
 ) -> Iterator[tuple[str, ...]]:
     """Yield which permission of the proposed set each request calls for, under the grant that allowed it."""
     for key, case in analysis.cases.items():
@@ -96,7 +96,7 @@ def _items(
                     yield grant, key[1], item, *key, operation
 
 
-def _credited(need: Need, judged: Mapping[str, Judgement]) -> str | None:
+def _credited(need: GraphNeed, judged: Mapping[str, GraphVerdicts]) -> str | None:
     """Return the permission that a need is credited to, as the verdicts have it."""
     mine = (
         one

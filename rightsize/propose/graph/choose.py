@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from rightsize.analyze.graph.cases import OUT_OF_COVERAGE, Case, GraphMap, Need
-from rightsize.analyze.graph.judge import Judgement
-from rightsize.analyze.reasons import OutOfCoverage, Unobservable, Verdict
+from rightsize.analyze.graph.cases import OUT_OF_COVERAGE, GraphCase, GraphMap, GraphNeed
+from rightsize.analyze.graph.judge import GraphVerdicts
+from rightsize.analyze.reasons import OutOfCoverage, UnobservableReason, Verdict
 from rightsize.model.plan import Proof
 from rightsize.propose.graph.cover import cheapest_cover
 from rightsize.propose.graph.narrower import first_beyond, lies_within
@@ -15,7 +15,7 @@ from rightsize.rules.graph import is_general
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class GraphChoice:
     """What a case comes to.
 
     Attributes:
@@ -43,15 +43,15 @@ class Choice:
 
 
 def choose(
-    case: Case,
-    judgements: Mapping[str, Judgement],
+    case: GraphCase,
+    judgements: Mapping[str, GraphVerdicts],
     graph: GraphMap,
     *,
     leave: Mapping[str, str],
     drops_unobservable: bool,
     is_covered: bool,
     beyond: frozenset[str] = frozenset(),
-) -> Choice:
+) -> GraphChoice:
     """Choose the cheapest permissions that meet every need.
 
     Args:
@@ -66,7 +66,7 @@ def choose(
     allowed, unknown = len(set(case.requests) - set(case.unexplained)), len(case.unexplained)
     if not is_covered:
         reasons = {one: found.reason for one, found in judgements.items()}
-        return Choice(reasons, allowed=allowed, unknown=unknown)
+        return GraphChoice(reasons, allowed=allowed, unknown=unknown)
     stays = {
         permission: _why_kept(reason, judgements[permission])
         for permission, (reason, _) in case.kept.items()
@@ -89,7 +89,7 @@ def choose(
         if permission not in stays and permission not in duplicates
     }
     after = frozenset(stays) | comes | beyond
-    return Choice(
+    return GraphChoice(
         stays=dict(sorted(stays.items())),
         goes=goes,
         duplicates=duplicates,
@@ -100,24 +100,26 @@ def choose(
     )
 
 
-def _why_kept(reason: str, found: Judgement) -> str:
+def _why_kept(reason: str, found: GraphVerdicts) -> str:
     """Return why a permission stays whatever the needs; of a used one only what is true of it."""
     is_used = found.verdict is Verdict.USED
-    return found.reason if is_used and reason in (OutOfCoverage.QUARANTINED, Unobservable.SIGN_IN_SCOPE) else reason
+    return (
+        found.reason if is_used and reason in (OutOfCoverage.QUARANTINED, UnobservableReason.SIGN_IN_SCOPE) else reason
+    )
 
 
-def _stays(found: Judgement, drops_unobservable: bool) -> bool:
+def _stays(found: GraphVerdicts, drops_unobservable: bool) -> bool:
     if found.verdict is Verdict.UNOBSERVABLE:
         # What only fills in what others return is weighed with them: the cheapest that does so stays.
         return not drops_unobservable and found.reason != "correlated"
     return found.verdict is Verdict.OUT_OF_COVERAGE
 
 
-def _weighed(needs: tuple[Need, ...], drops_unobservable: bool) -> list[Need]:
+def _weighed(needs: tuple[GraphNeed, ...], drops_unobservable: bool) -> list[GraphNeed]:
     return [need for need in needs if need.why != "correlated" or not drops_unobservable]
 
 
-def _options(need: Need, case: Case, graph: GraphMap) -> frozenset[str]:
+def _options(need: GraphNeed, case: GraphCase, graph: GraphMap) -> frozenset[str]:
     held = frozenset(case.held) | case.beyond
     narrower = {
         one
@@ -130,19 +132,19 @@ def _options(need: Need, case: Case, graph: GraphMap) -> frozenset[str]:
     return need.held | narrower
 
 
-def _cost(permission: str, case: Case, graph: GraphMap) -> int:
+def _cost(permission: str, case: GraphCase, graph: GraphMap) -> int:
     """What is held costs what it gives; what is not costs a little more, so that nothing is swapped for nothing."""
     privilege = graph.privilege(permission, case.key[1])
     return 2 * privilege + (0 if permission in case.held or permission in case.beyond else 1)
 
 
-def _instead(permission: str, case: Case, comes: frozenset[str]) -> tuple[str, ...]:
+def _instead(permission: str, case: GraphCase, comes: frozenset[str]) -> tuple[str, ...]:
     """Return the new permissions that meet needs which one that goes met."""
     met = [need for need in case.needs if permission in need.held]
     return tuple(sorted({one for need in met for one in need.others & comes}))
 
 
-def _prove(case: Case, after: frozenset[str], comes: frozenset[str], graph: GraphMap) -> Proof:
+def _prove(case: GraphCase, after: frozenset[str], comes: frozenset[str], graph: GraphMap) -> Proof:
     """Ask again, from what is held afterwards alone: is every need met, and does all of it lie within what was held?"""
     access = case.key[1]
     unmet = [need for need in case.needs if need.why != "correlated" and not (need.held | need.others) & after]

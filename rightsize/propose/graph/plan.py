@@ -10,14 +10,14 @@ from typing import Any
 import polars as pl
 
 from rightsize.analyze.graph.cases import CaseKey
-from rightsize.analyze.graph.judge import GraphAnalysis, Judgement
+from rightsize.analyze.graph.judge import GraphAnalysis, GraphVerdicts
 from rightsize.analyze.graph.tables import GRAPH_APP_ID
 from rightsize.analyze.reasons import OutOfCoverage, Unused, Verdict
 from rightsize.model.errors import InternalError
 from rightsize.model.plan import Advice, PlanePart, PlannedAssignment, Proof, Proposal, ProposalKind
 from rightsize.propose.core.options import Dials, Unobservable
 from rightsize.propose.graph.breakage import grant_bounds
-from rightsize.propose.graph.choose import Choice, choose
+from rightsize.propose.graph.choose import GraphChoice, choose
 from rightsize.propose.risk.breakage import HORIZON_DAYS, Estimate
 from rightsize.rbac.text import fold
 from rightsize.rules.graph import alternatives
@@ -37,7 +37,7 @@ def plan_graph(analysis: GraphAnalysis, dials: Dials, horizon: int = HORIZON_DAY
         InternalError: A proposal cannot be proved.
     """
     leave = _left_alone(analysis, dials)
-    choices: dict[CaseKey, Choice] = {}
+    choices: dict[CaseKey, GraphChoice] = {}
     for key, case in analysis.cases.items():
         # A tenant-wide grant comes before those of single users, which sort behind it.
         choices[key] = choose(
@@ -115,7 +115,7 @@ def _left_alone(analysis: GraphAnalysis, dials: Dials) -> dict[CaseKey, dict[str
 
 
 def _proposals(
-    analysis: GraphAnalysis, choices: Mapping[CaseKey, Choice], dials: Dials, bounds: Mapping[str, Estimate]
+    analysis: GraphAnalysis, choices: Mapping[CaseKey, GraphChoice], dials: Dials, bounds: Mapping[str, Estimate]
 ) -> list[Proposal]:
     found = []
     grants = analysis.held.group_by("grant_id", maintain_order=True).agg(pl.all())
@@ -167,12 +167,12 @@ def _id_of(grant: str) -> str:
     return "graph-" + hashlib.sha256(grant.encode()).hexdigest()[:16]
 
 
-def _dared(choice: Choice, risked: Estimate | None, dials: Dials) -> Choice:
+def _dared(choice: GraphChoice, risked: Estimate | None, dials: Dials) -> GraphChoice:
     """Return the choice, or that everything stays where it is likelier to break somebody than `--max-break` allows."""
     if dials.max_break is None or risked is None or risked.bound <= dials.max_break:
         return choice
     held = {*choice.stays, *choice.goes, *choice.duplicates}
-    return Choice(dict.fromkeys(sorted(held), "risky"), allowed=choice.allowed, unknown=choice.unknown)
+    return GraphChoice(dict.fromkeys(sorted(held), "risky"), allowed=choice.allowed, unknown=choice.unknown)
 
 
 def _of_graph(
@@ -180,7 +180,7 @@ def _of_graph(
     key: CaseKey,
     rows: list[dict[str, Any]],
     analysis: GraphAnalysis,
-    choice: Choice,
+    choice: GraphChoice,
     bound: Estimate | None,
 ) -> Proposal:
     case, judgements = analysis.cases[key], analysis.judgements[key]
@@ -229,14 +229,14 @@ def _of_graph(
     )
 
 
-def _is_used(found: Judgement | None) -> bool:
+def _is_used(found: GraphVerdicts | None) -> bool:
     """Return whether something was used in the window, or before it and not so long ago that it is forgotten."""
     return found is not None and (
         found.verdict is Verdict.USED or found.reason == OutOfCoverage.USED_BEFORE_WINDOW.value
     )
 
 
-def _kind(going: list[str], instead: list[str], staying: list[str], choice: Choice) -> ProposalKind:
+def _kind(going: list[str], instead: list[str], staying: list[str], choice: GraphChoice) -> ProposalKind:
     if not going:
         return "keep"
     if instead:
@@ -246,7 +246,7 @@ def _kind(going: list[str], instead: list[str], staying: list[str], choice: Choi
     return "remove_duplicate" if all(one in choice.duplicates for one in going) else "remove"
 
 
-def _reason(kind: ProposalKind, going: list[str], choice: Choice, judgements: Mapping[str, Judgement]) -> str:
+def _reason(kind: ProposalKind, going: list[str], choice: GraphChoice, judgements: Mapping[str, GraphVerdicts]) -> str:
     if kind == "keep":
         return "; ".join(sorted(set(choice.stays.values()))) or "used"
     if kind == "remove_duplicate":
@@ -258,7 +258,7 @@ def _reason(kind: ProposalKind, going: list[str], choice: Choice, judgements: Ma
 
 
 def _told(
-    permission: str, id_: str, analysis: GraphAnalysis, key: CaseKey, choice: Choice, *, stays: bool
+    permission: str, id_: str, analysis: GraphAnalysis, key: CaseKey, choice: GraphChoice, *, stays: bool
 ) -> dict[str, Any]:
     """Return what a reviewer has to know of one permission."""
     found = analysis.judgements[key][permission]
@@ -287,7 +287,7 @@ def _told(
     }
 
 
-def _why(permission: str, found: Judgement, choice: Choice, *, stays: bool) -> str:
+def _why(permission: str, found: GraphVerdicts, choice: GraphChoice, *, stays: bool) -> str:
     """Return why a permission stays or goes, as a word."""
     if stays:
         return choice.stays.get(permission, found.reason)
@@ -298,7 +298,7 @@ def _why(permission: str, found: Judgement, choice: Choice, *, stays: bool) -> s
     return "redundant" if _is_used(found) else found.reason
 
 
-def _advice(choices: Mapping[CaseKey, Choice], names: Mapping[str, str]) -> tuple[Advice, ...]:
+def _advice(choices: Mapping[CaseKey, GraphChoice], names: Mapping[str, str]) -> tuple[Advice, ...]:
     """Name permissions on chosen resources that might do: somebody has to choose the resources."""
     found = set()
     for key, choice in choices.items():

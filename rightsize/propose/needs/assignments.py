@@ -9,7 +9,7 @@ import polars as pl
 
 from rightsize.analyze.coverage import covered_subscriptions
 from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.reasons import Unobservable, Unused, Verdict
+from rightsize.analyze.reasons import UnobservableReason, Unused, Verdict
 from rightsize.analyze.scoping import containing
 from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.text import folded, place_of
@@ -23,7 +23,7 @@ from rightsize.propose.needs.needs import Profile, Use
 
 Key = tuple[str, str]
 # Words that a read of Resource Manager may be judged by; a read of a data endpoint is an operation of its own.
-_READ_REASONS = (Unobservable.ARM_READ, Unobservable.NOT_KNOWN_TO_BE_LOGGED)
+_READ_REASONS = (UnobservableReason.ARM_READ, UnobservableReason.NOT_KNOWN_TO_BE_LOGGED)
 
 
 def read_subjects(inputs: Inputs) -> list[Subject]:
@@ -66,7 +66,7 @@ def _profile(reasons: Mapping[tuple[str, str], int], index: OperationIndex) -> P
             open_ |= mask
         elif verdict == Verdict.UNUSED:
             unused |= mask
-        elif reason == Unobservable.LINKED_CHECK:
+        elif reason == UnobservableReason.LINKED_CHECK:
             linked |= mask
         elif reason in _READ_REASONS:
             reads |= mask & index.reads

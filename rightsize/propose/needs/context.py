@@ -12,11 +12,11 @@ from rightsize.analyze.duplicates import find_duplicates
 from rightsize.analyze.holders import classify_holders
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.pim_findings import seldom_at_work
-from rightsize.analyze.reasons import Unobservable
+from rightsize.analyze.reasons import UnobservableReason
 from rightsize.analyze.role_requests import read_role_requests
 from rightsize.analyze.text import place_of
 from rightsize.analyze.verdicts import Analysis
-from rightsize.propose.core.azure_limits import Limits
+from rightsize.propose.core.azure_limits import AzureLimits
 from rightsize.propose.core.bitsets import OperationIndex, index_operations
 from rightsize.propose.core.options import Dials
 from rightsize.propose.core.role_catalog import RoleBook, open_role_book
@@ -60,7 +60,7 @@ class Findings:
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
+class PlanContext:
     """The workbench of one plan.
 
     Attributes:
@@ -91,7 +91,7 @@ class Bench:
     analysis: Analysis
     findings: Findings
     dials: Dials
-    limits: Limits
+    limits: AzureLimits
     book: RoleBook
     subjects: tuple[Subject, ...]
     untouched: Mapping[Key, str]
@@ -119,7 +119,7 @@ def read_findings(inputs: Inputs, analysis: Analysis) -> Findings:
     return Findings(frozenset(holders.select("role_assignment_id", "state").iter_rows()), containers)
 
 
-def prepare(inputs: Inputs, analysis: Analysis, findings: Findings, dials: Dials, limits: Limits) -> Bench:
+def prepare(inputs: Inputs, analysis: Analysis, findings: Findings, dials: Dials, limits: AzureLimits) -> PlanContext:
     """Read everything."""
     tenant = analysis.tenant
     index = index_operations(tenant.operations, inputs.role_operations)
@@ -130,7 +130,7 @@ def prepare(inputs: Inputs, analysis: Analysis, findings: Findings, dials: Dials
     subjects = tuple(read_subjects(inputs))
     book = open_role_book(inputs, index)
     requests = read_role_requests(inputs, analysis.window.remembered)
-    return Bench(
+    return PlanContext(
         inputs=inputs,
         analysis=analysis,
         findings=findings,
@@ -163,7 +163,7 @@ def prepare(inputs: Inputs, analysis: Analysis, findings: Findings, dials: Dials
     )
 
 
-def with_dials(bench: Bench, dials: Dials) -> Bench:
+def with_dials(bench: PlanContext, dials: Dials) -> PlanContext:
     """Return the workbench of the same tables for other dials, without reading anew what no dial changes."""
     if dials.standing_hours != bench.dials.standing_hours:
         return prepare(bench.inputs, bench.analysis, bench.findings, dials, bench.limits)
@@ -187,7 +187,7 @@ def _words(keeps: pl.DataFrame, column: str) -> dict[Key, str]:
 
 
 def _on_own_endpoints(operations: pl.DataFrame, index: OperationIndex) -> int:
-    rows = operations.filter(pl.col("reason") == Unobservable.DATA_ENDPOINT).select("plane", "name")
+    rows = operations.filter(pl.col("reason") == UnobservableReason.DATA_ENDPOINT).select("plane", "name")
     return index.mask(rows.iter_rows())
 
 

@@ -21,7 +21,7 @@ from rightsize.propose.core.bitsets import OperationIndex
 from rightsize.propose.core.role_catalog import RoleBook
 from rightsize.propose.needs.drafts import Subject
 from rightsize.propose.needs.eligibility import GROUP_SEGMENTS
-from rightsize.propose.needs.grant_requests import Demand
+from rightsize.propose.needs.grant_requests import GrantRequest
 from rightsize.propose.needs.needs import Profile
 from rightsize.rbac.text import fold
 
@@ -100,7 +100,7 @@ class Delegations:
     containing: frozenset[str] = frozenset()
     held: frozenset[tuple[str, str]] = frozenset()
 
-    def of(self, demand: Demand, profile: Profile | None) -> Delegation | str:
+    def of(self, demand: GrantRequest, profile: Profile | None) -> Delegation | str:
         """Return what a demand may be held to, or the word of `WHY_UNCONSTRAINED`; empty where it assigns no roles."""
         needed = demand.need.operations & self.operations
         if not needed:
@@ -119,7 +119,7 @@ class Delegations:
             return "no_body"
         return found if len(found.condition) <= _LONGEST else "too_long"
 
-    def clashes(self, demand: Demand) -> bool:
+    def clashes(self, demand: GrantRequest) -> bool:
         """Return whether a demand would need a second assignment of the role to its principal at its place."""
         return demand.state == "active" and (fold(demand.principal_id), demand.place) in self.held
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from rightsize.analyze.reasons import Unobservable
+from rightsize.analyze.reasons import UnobservableReason
 from rightsize.model.nouns import AssignmentState
 from rightsize.model.plan import ProposalKind
 from rightsize.propose.core.expiry import said_of_end
-from rightsize.propose.core.role_catalog import Choice, KnownRole, Need, RoleBook
+from rightsize.propose.core.role_catalog import KnownRole, Need, RoleBook, RoleChoice
 from rightsize.propose.needs.keep_rules import REASONS
 from rightsize.propose.needs.needs import USED, USED_BEFORE, Needs, Profile
 from rightsize.rbac.text import fold
@@ -53,7 +53,7 @@ class Placement:
     """
 
     place: str
-    choice: Choice
+    choice: RoleChoice
     principal_id: str
     state: AssignmentState = "active"
     condition: str | None = None
@@ -210,7 +210,7 @@ def _kind(placements: Sequence[Placement]) -> ProposalKind:
 def _needed_reason(role: KnownRole, profile: Profile, needs: Needs, spare: int) -> str:
     used = (needs.why.get(USED, 0) & role.granted).bit_count()
     earlier = needs.why.get(USED_BEFORE, 0) & role.granted
-    kept = needs.why.get(Unobservable.LINKED_CHECK, 0) & ~needs.why.get(USED, 0)
+    kept = needs.why.get(UnobservableReason.LINKED_CHECK, 0) & ~needs.why.get(USED, 0)
     unseen = ((profile.reads | profile.linked | profile.hidden | kept) & role.granted & ~earlier).bit_count()
     open_ = (profile.open & role.granted & ~earlier).bit_count()
     text = f"all needed here: of {role.granted.bit_count()} operations {used} were used"

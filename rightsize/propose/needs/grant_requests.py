@@ -23,7 +23,7 @@ from rightsize.rbac.text import fold
 
 
 @dataclass(frozen=True, slots=True)
-class Demand:
+class GrantRequest:
     """A part of the need of one assignment at one folded scope.
 
     Attributes:
@@ -50,7 +50,7 @@ class Demand:
 
 
 @dataclass(frozen=True, slots=True)
-class Unit:
+class GrantUnit:
     """What one principal needs at one place, and out of which roles of today it may be granted.
 
     Attributes:
@@ -79,7 +79,7 @@ class Unit:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class KeptAssignment:
     """An assignment that the plan keeps, without condition, so that others may rest on it.
 
     On an eligible one rests only what becomes eligible, and on one that ends only what ends no later.
@@ -103,16 +103,18 @@ class Units:
         leans_on: For an assignment of today the units above or beside that grant a part of its need.
     """
 
-    units: tuple[Unit, ...]
+    units: tuple[GrantUnit, ...]
     rests_on: Mapping[Key, tuple[str, ...]]
-    leans_on: Mapping[Key, tuple[Unit, ...]]
+    leans_on: Mapping[Key, tuple[GrantUnit, ...]]
 
 
 _Identity = tuple[str, AssignmentState, str | None, str | None, str, str | None]
 """Principal, state, condition, the one role, what part it is, and the end."""
 
 
-def form_units(demands: Iterable[Demand], standing: Iterable[Standing], book: RoleBook, tree: ScopeTree) -> Units:
+def form_units(
+    demands: Iterable[GrantRequest], standing: Iterable[KeptAssignment], book: RoleBook, tree: ScopeTree
+) -> Units:
     """Join demands into units.
 
     Args:
@@ -121,15 +123,15 @@ def form_units(demands: Iterable[Demand], standing: Iterable[Standing], book: Ro
         book: The roles.
         tree: Management groups and subscriptions.
     """
-    kept: dict[str, list[Standing]] = defaultdict(list)
+    kept: dict[str, list[KeptAssignment]] = defaultdict(list)
     for one in standing:
         kept[fold(one.principal_id)].append(one)
-    by_principal: dict[str, list[Demand]] = defaultdict(list)
+    by_principal: dict[str, list[GrantRequest]] = defaultdict(list)
     for demand in demands:
         by_principal[fold(demand.principal_id)].append(demand)
-    units: list[Unit] = []
+    units: list[GrantUnit] = []
     rests_on: dict[Key, set[str]] = defaultdict(set)
-    leans_on: dict[Key, dict[Unit, None]] = defaultdict(dict)
+    leans_on: dict[Key, dict[GrantUnit, None]] = defaultdict(dict)
     for principal in sorted(by_principal):
         former = _Former(book, tree, kept.get(principal, []), rests_on, leans_on)
         units.extend(former.form(by_principal[principal]))
@@ -144,13 +146,13 @@ def form_units(demands: Iterable[Demand], standing: Iterable[Standing], book: Ro
 class _Former:
     book: RoleBook
     tree: ScopeTree
-    kept: Sequence[Standing]
+    kept: Sequence[KeptAssignment]
     rests_on: dict[Key, set[str]]
-    leans_on: dict[Key, dict[Unit, None]]
+    leans_on: dict[Key, dict[GrantUnit, None]]
 
-    def form(self, demands: Sequence[Demand]) -> list[Unit]:
+    def form(self, demands: Sequence[GrantRequest]) -> list[GrantUnit]:
         """Return the units of one principal, wider scopes first."""
-        joined: dict[tuple[str, _Identity], list[Demand]] = defaultdict(list)
+        joined: dict[tuple[str, _Identity], list[GrantRequest]] = defaultdict(list)
         for demand in demands:
             identity = (
                 fold(demand.principal_id),
@@ -161,7 +163,7 @@ class _Former:
                 demand.end_on,
             )
             joined[demand.place, identity].append(demand)
-        units: list[Unit] = []
+        units: list[GrantUnit] = []
         lasting = sorted(joined, key=lambda item: last_of(item[1][-1]), reverse=True)
         for place, identity in sorted(lasting, key=lambda item: _from_wide(item[0], self.tree, item[1])):
             found = self._unit(
@@ -173,7 +175,9 @@ class _Former:
                 units.append(found)
         return units
 
-    def _unit(self, demands: Sequence[Demand], above: Sequence[Unit], whole: Sequence[Unit]) -> Unit | None:
+    def _unit(
+        self, demands: Sequence[GrantRequest], above: Sequence[GrantUnit], whole: Sequence[GrantUnit]
+    ) -> GrantUnit | None:
         first = demands[0]
         need = Need(0)
         for demand in demands:
@@ -184,7 +188,7 @@ class _Former:
         need = without_contained_parts(need, self.book)
         # Mostly it is that of the one demand: then the same object, since a set takes kilobytes.
         need = next((demand.need for demand in demands if demand.need == need), need)
-        return Unit(
+        return GrantUnit(
             principal_id=first.principal_id,
             place=first.place,
             state=first.state,
@@ -197,7 +201,7 @@ class _Former:
             apart=first.apart,
         )
 
-    def _without_kept(self, demand: Demand) -> Need:
+    def _without_kept(self, demand: GrantRequest) -> Need:
         need = demand.need
         for one in self.kept:
             if not need or not is_at_or_below(demand.place, one.place, self.tree):
@@ -210,7 +214,7 @@ class _Former:
                 need = left
         return need
 
-    def _without_brought(self, demand: Demand, need: Need, whole: Sequence[Unit]) -> Need:
+    def _without_brought(self, demand: GrantRequest, need: Need, whole: Sequence[GrantUnit]) -> Need:
         """Leave out what the one role that another unit takes brings along, there or below.
 
         Its condition is that of a delegation, which decides about making and deleting role assignments and nothing
@@ -234,7 +238,7 @@ class _Former:
                 need = replace(need, operations=left.operations | need.operations & decided, parts=kept)
         return need
 
-    def _without_above(self, demand: Demand, need: Need, above: Sequence[Unit]) -> Need:
+    def _without_above(self, demand: GrantRequest, need: Need, above: Sequence[GrantUnit]) -> Need:
         for unit in above:
             if not need or not (_is_longer(unit, demand) or is_below(demand.place, unit.place, self.tree)):
                 continue
@@ -246,7 +250,7 @@ class _Former:
         return need
 
 
-def _serves(unit: Unit, identity: _Identity) -> bool:
+def _serves(unit: GrantUnit, identity: _Identity) -> bool:
     """Return whether what a unit grants asks for no more: no activation or condition, no sooner end."""
     _, state, condition, role, _, end_on = identity
     return (
@@ -257,14 +261,14 @@ def _serves(unit: Unit, identity: _Identity) -> bool:
     )
 
 
-def _brings(unit: Unit, identity: _Identity) -> bool:
+def _brings(unit: GrantUnit, identity: _Identity) -> bool:
     """Return whether a unit takes one certain role, whose other operations a demand without condition may rest on."""
     _, state, condition, role, _, end_on = identity
     is_certain = unit.role_definition_id is not None and role is None
     return is_certain and condition is None and unit.state in ("active", state) and lasts_as_long(unit.end_on, end_on)
 
 
-def _is_longer(unit: Unit, demand: Demand) -> bool:
+def _is_longer(unit: GrantUnit, demand: GrantRequest) -> bool:
     """Return whether a unit differs from what a demand would become by its later end alone."""
     alike = (unit.place, unit.state, unit.condition, unit.role_definition_id, unit.apart)
     wanted = (demand.place, demand.state, demand.condition, demand.role_definition_id, demand.apart)

@@ -11,11 +11,10 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from rightsize.analyze.linked_checks import may_exist_below
-from rightsize.analyze.reasons import OutOfCoverage
-from rightsize.analyze.reasons import Unobservable as UnobservableReason
+from rightsize.analyze.reasons import OutOfCoverage, UnobservableReason
 from rightsize.analyze.resources import kind_at
 from rightsize.model.nouns import PermissionBlock
-from rightsize.propose.core.bitsets import Once, OperationIndex, bits_of
+from rightsize.propose.core.bitsets import Interner, OperationIndex, bits_of
 from rightsize.propose.core.options import Dials, Reads, Unobservable
 from rightsize.propose.core.read_patterns import READ, PatternPart, reading_parts
 from rightsize.propose.core.role_catalog import KnownRole, Need, RoleBook
@@ -111,7 +110,7 @@ class NeedReader:
     elsewhere: int = 0
     _writes: dict[str, int] = field(default_factory=dict)
     _causes: dict[str, PermissionBlock] = field(default_factory=dict)
-    _sets: Once = field(default_factory=Once)
+    _sets: Interner = field(default_factory=Interner)
     _callable: dict[str | None, int] = field(default_factory=dict)
     polls: Polls = field(init=False)
 

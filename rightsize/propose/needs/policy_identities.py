@@ -47,7 +47,7 @@ def judge_policy_identities(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
     definitions = inputs.role_definitions.select(folded(pl.col("role_definition_id")), "role_name")
     asked = sorted({need.place for own in needs.values() for need in own})
     above = containing(pl.Series("place", asked, dtype=pl.String), rows["place"].unique().sort(), analysis.tenant.tree)
-    facts = _Facts(set(used.iter_rows()), dict(definitions.iter_rows()), set(above.iter_rows()))
+    facts = _PolicyFacts(set(used.iter_rows()), dict(definitions.iter_rows()), set(above.iter_rows()))
     found = [
         (row["role_assignment_id"], row["state"], True, said)
         for holder, own in sorted(held.items())
@@ -59,7 +59,7 @@ def judge_policy_identities(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
 
 
 @dataclass(frozen=True, slots=True)
-class _Facts:
+class _PolicyFacts:
     used: Set[tuple[str, str]]
     names: Mapping[str, str | None]
     above: Set[tuple[str, str]]

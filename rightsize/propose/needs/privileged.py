@@ -20,7 +20,7 @@ from rightsize.propose.core.role_catalog import KnownRole, Need
 from rightsize.propose.needs.delegation import ADMINISTRATOR, WHY_UNCONSTRAINED, Delegation, Delegations, area_of
 from rightsize.propose.needs.drafts import Draft, Key, Subject
 from rightsize.propose.needs.eligibility import GROUP_SEGMENTS, WHY_ACTIVE, Eligibility
-from rightsize.propose.needs.grant_requests import Demand
+from rightsize.propose.needs.grant_requests import GrantRequest
 from rightsize.propose.needs.layer_parts import BESIDE, DAILY, GUARDS, LayerParts, as_granted, may_open
 from rightsize.propose.needs.needs import Needs, Profile
 from rightsize.propose.needs.use_rows import UseRows
@@ -104,7 +104,7 @@ def read_privilege(
     )
 
 
-def split(demand: Demand, profile: Profile | None, privilege: Privilege) -> Iterator[Demand]:
+def split(demand: GrantRequest, profile: Profile | None, privilege: Privilege) -> Iterator[GrantRequest]:
     """Yield a demand in its parts: the daily work, what gets a role of its own, and the assignment of known roles."""
     by_layer = privilege.layers.splits(demand.principal_id, demand.place, demand.subject)
     if by_layer:
@@ -138,7 +138,7 @@ def split(demand: Demand, profile: Profile | None, privilege: Privilege) -> Iter
     yield _asleep(_apart(demand, apart, privilege, PRIVILEGED), privilege)
 
 
-def _by_layer(demand: Demand, asleep: int, privilege: Privilege) -> Iterator[Demand]:
+def _by_layer(demand: GrantRequest, asleep: int, privilege: Privilege) -> Iterator[GrantRequest]:
     """Yield a part for each layer that the operations of a demand defeat, and what is left, which defeats none.
 
     What guards the other layers sleeps where it can, like what would sleep anyway; the rest of each part stands.
@@ -159,7 +159,7 @@ def _by_layer(demand: Demand, asleep: int, privilege: Privilege) -> Iterator[Dem
         yield replace(demand, need=rest, apart=DAILY)
 
 
-def _delegated(demand: Demand, profile: Profile | None, privilege: Privilege, word: str) -> Demand | None:
+def _delegated(demand: GrantRequest, profile: Profile | None, privilege: Privilege, word: str) -> GrantRequest | None:
     """Return the part of a demand that assigns roles, held to those that were assigned; None where it cannot be."""
     found = privilege.delegations.of(demand, profile)
     if not isinstance(found, Delegation):
@@ -170,18 +170,18 @@ def _delegated(demand: Demand, profile: Profile | None, privilege: Privilege, wo
     return None if privilege.delegations.clashes(asleep) else asleep
 
 
-def _asleep(part: Demand, privilege: Privilege) -> Demand:
+def _asleep(part: GrantRequest, privilege: Privilege) -> GrantRequest:
     """Return a part as eligible, where it can be."""
     return part if why_active(part, privilege) else replace(part, state="eligible")
 
 
-def _apart(demand: Demand, operations: int, privilege: Privilege, word: str) -> Demand:
+def _apart(demand: GrantRequest, operations: int, privilege: Privilege, word: str) -> GrantRequest:
     """Return the part of a demand that is split off, where it may sleep."""
     part = replace(demand, need=Need(operations), apart=word)
     return _lifted(part, privilege) if why_active(part, privilege) == "resource_scope" else part
 
 
-def why_active(demand: Demand, privilege: Privilege) -> str:
+def why_active(demand: GrantRequest, privilege: Privilege) -> str:
     """Return why what is split off has to stay standing, as a word of `WHY_ACTIVE`, or the empty string."""
     subject = demand.subject
     return privilege.eligibility.refusal(
@@ -189,7 +189,7 @@ def why_active(demand: Demand, privilege: Privilege) -> str:
     )
 
 
-def _lifted(part: Demand, privilege: Privilege) -> Demand:
+def _lifted(part: GrantRequest, privilege: Privilege) -> GrantRequest:
     """Return the demand at its resource group where it could become eligible there, out of today's grant.
 
     What sleeps at the whole group is less than what is awake at one resource of it.
@@ -201,7 +201,7 @@ def _lifted(part: Demand, privilege: Privilege) -> Demand:
     return part if why_active(wider, privilege) else wider
 
 
-def opens(subject: Subject, profile: Profile, needs: Needs, privilege: Privilege, reads: int) -> bool:
+def may_split(subject: Subject, profile: Profile, needs: Needs, privilege: Privilege, reads: int) -> bool:
     """Return whether an assignment that is needed as it is should be split none the less.
 
     That is where something can become eligible, and what remains are reads, which existing roles say: to write out a
@@ -216,7 +216,7 @@ def opens(subject: Subject, profile: Profile, needs: Needs, privilege: Privilege
     """
     found = False
     for place, need in needs.by_scope.items():
-        for part in split(Demand(subject, place, need, subject.principal_id), profile, privilege):
+        for part in split(GrantRequest(subject, place, need, subject.principal_id), profile, privilege):
             if part.apart not in ("", DAILY):
                 found = found or part.state == "eligible"
             elif part.need.operations & ~reads or not all(_reads_only(one.patterns) for one in part.need.parts):
@@ -249,7 +249,7 @@ def _reads_only(patterns: Sequence[str]) -> bool:
 
 def privileged_evidence(
     draft: Draft,
-    parts: Sequence[Demand],
+    parts: Sequence[GrantRequest],
     privilege: Privilege,
     index: OperationIndex,
     names: Mapping[str, str],
@@ -301,7 +301,11 @@ def activation_evidence(draft: Draft, privilege: Privilege) -> dict[str, Any]:
 
 
 def _part_json(
-    part: Demand, profile: Profile | None, privilege: Privilege, index: OperationIndex, role_names: Mapping[str, str]
+    part: GrantRequest,
+    profile: Profile | None,
+    privilege: Privilege,
+    index: OperationIndex,
+    role_names: Mapping[str, str],
 ) -> dict[str, Any]:
     names = [name for _, name in index.members(part.need.operations)]
     found: dict[str, Any] = {
@@ -319,13 +323,13 @@ def _part_json(
     return found
 
 
-def is_to_sleep(part: Demand, privilege: Privilege) -> bool:
+def is_to_sleep(part: GrantRequest, privilege: Privilege) -> bool:
     """Return whether a part that is split off is one that sleeps where it can: all but those of the inner layers."""
     return part.apart in GUARDS or part.apart not in privilege.layers.masks
 
 
 def _delegation_json(
-    part: Demand, profile: Profile | None, delegations: Delegations, names: Mapping[str, str]
+    part: GrantRequest, profile: Profile | None, delegations: Delegations, names: Mapping[str, str]
 ) -> dict[str, Any]:
     """Return what a part that assigns roles may assign, or why it may assign any."""
     if part.role_definition_id is not None:

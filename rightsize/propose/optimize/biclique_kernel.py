@@ -88,14 +88,14 @@ class Biclique:
 
 
 @dataclass(slots=True)
-class Graph:
+class PairGraph:
     """A bipartite graph with distinct, non-empty rows and distinct, non-empty columns."""
 
     rows: list[int]
     columns: list[int]
 
     @classmethod
-    def of_rows(cls, rows: list[int], column_count: int) -> Graph:
+    def of_rows(cls, rows: list[int], column_count: int) -> PairGraph:
         """Build the graph from the columns of each row."""
         columns = [0] * column_count
         for index, members in enumerate(rows):
@@ -143,7 +143,7 @@ def _transpose(relation: list[int]) -> list[int]:
     return inverse
 
 
-def least_edges(graph: Graph) -> tuple[list[int], list[int]]:
+def least_edges(graph: PairGraph) -> tuple[list[int], list[int]]:
     """Return, for each row, the columns whose edge no other edge dominates, and the rows that contain each row."""
     row_supersets = _contained_in(graph.rows, graph.columns)
     row_subsets = _transpose(row_supersets)
@@ -162,7 +162,7 @@ def least_edges(graph: Graph) -> tuple[list[int], list[int]]:
     return least, row_supersets
 
 
-def reduce_graph(graph: Graph) -> tuple[list[Biclique], list[tuple[int, int]]]:
+def reduce_graph(graph: PairGraph) -> tuple[list[Biclique], list[tuple[int, int]]]:
     """Return the bicliques that every minimum cover may be taken to hold, and the kernel edges (row, column) left."""
     open_columns, row_supersets = least_edges(graph)
     forced = []
@@ -178,7 +178,7 @@ def reduce_graph(graph: Graph) -> tuple[list[Biclique], list[tuple[int, int]]]:
     return forced, kernel
 
 
-def maximal_bicliques(graph: Graph) -> Iterator[Biclique]:
+def maximal_bicliques(graph: PairGraph) -> Iterator[Biclique]:
     """Yield every maximal biclique once, without recursion.
 
     A column is added only where the columns that come with it are none before it: each set of columns is then reached
@@ -201,7 +201,7 @@ def maximal_bicliques(graph: Graph) -> Iterator[Biclique]:
                     stack.append((fewer, more, column + 1))
 
 
-def kernel_graph(graph: Graph, kernel: list[tuple[int, int]]) -> list[int]:
+def kernel_graph(graph: PairGraph, kernel: list[tuple[int, int]]) -> list[int]:
     """Return, for each kernel edge, the kernel edges that share a biclique with it."""
     by_row = [0] * len(graph.rows)
     by_column = [0] * len(graph.columns)

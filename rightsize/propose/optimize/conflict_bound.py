@@ -41,7 +41,7 @@ class Want:
 
 
 @dataclass(frozen=True, slots=True)
-class Demand:
+class ConflictDemand:
     """Atoms of a need, of which one of its new roles grants at least so many.
 
     Attributes:
@@ -55,13 +55,13 @@ class Demand:
     least: int
 
 
-def demands_apart(wants: Sequence[Want]) -> list[Demand]:
+def demands_apart(wants: Sequence[Want]) -> list[ConflictDemand]:
     """Return demands, one a need at most, of which no role without excess serves two; as many as are found."""
     holders = _holders(wants)
     counts = {atom: members.bit_count() for atom, members in holders.items()}
     rarest = {number: sorted(bits(one.hard), key=lambda atom: (counts[atom], atom)) for number, one in enumerate(wants)}
     looked_at = sorted((number for number in rarest if rarest[number]), key=lambda one: (counts[rarest[one][0]], one))
-    asked: dict[int, tuple[int, Demand]] = {}
+    asked: dict[int, tuple[int, ConflictDemand]] = {}
     for number in looked_at[:_MOST]:
         sizes = {_size(len(rarest[number]), size, wants[number].most) for size in _SIZES}
         own = [_demand(number, rarest[number][:size], wants[number].most) for size in sorted(sizes)]
@@ -84,11 +84,11 @@ def _size(atoms: int, size: int, most: int) -> int:
     return (min(size, atoms) - 1) // most * most + 1
 
 
-def _demand(number: int, atoms: Sequence[int], most: int) -> Demand:
-    return Demand(number, sum(1 << atom for atom in atoms), -(-len(atoms) // most))
+def _demand(number: int, atoms: Sequence[int], most: int) -> ConflictDemand:
+    return ConflictDemand(number, sum(1 << atom for atom in atoms), -(-len(atoms) // most))
 
 
-def _serves(demand: Demand, want: Want) -> bool:
+def _serves(demand: ConflictDemand, want: Want) -> bool:
     """Return whether a role that serves a demand could stay within the reach of a need."""
     return (demand.atoms & want.reach).bit_count() >= demand.least
 
@@ -105,7 +105,7 @@ def _holders(wants: Sequence[Want]) -> dict[int, int]:
     return {atom: large_bitset(members) for atom, members in found.items()}
 
 
-def _reaching(one: Demand, holders: dict[int, int]) -> int:
+def _reaching(one: ConflictDemand, holders: dict[int, int]) -> int:
     """Return the needs that reach enough atoms of a demand, its own among them."""
     digits: list[int] = []
     for atom in bits(one.atoms):
@@ -114,7 +114,7 @@ def _reaching(one: Demand, holders: dict[int, int]) -> int:
 
 
 def least_paid(
-    demands: Sequence[Demand],
+    demands: Sequence[ConflictDemand],
     wants: Sequence[Want],
     rates: Sequence[int],
     alone: Sequence[int],
@@ -151,7 +151,7 @@ def least_paid(
     return found
 
 
-def _cheapest(one: Demand, reach: int, prices: dict[int, int]) -> int:
+def _cheapest(one: ConflictDemand, reach: int, prices: dict[int, int]) -> int:
     """Return the weight that a need with this reach is granted in vain at least by a role that serves a demand."""
     lacking = sorted(prices[atom] for atom in bits(one.atoms & ~reach))
     return sum(lacking[: one.least - (one.atoms & reach).bit_count()])

@@ -25,7 +25,7 @@ from dataclasses import dataclass, replace
 from rightsize.model.errors import InternalError
 from rightsize.propose.optimize.biclique_kernel import bits, large_bitset
 from rightsize.propose.optimize.role_sharing_exact import solve_part
-from rightsize.propose.optimize.rows import Contents, Holders, Row, is_covered, most_useful, smallest_cover
+from rightsize.propose.optimize.rows import Holders, NeedRow, RoleContents, is_covered, most_useful, smallest_cover
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +53,12 @@ class Sharing:
 class UnansweredError(InternalError):
     """No roles grant all that a row must be granted, though each may take a role of its own."""
 
-    def __init__(self, row: Row) -> None:
+    def __init__(self, row: NeedRow) -> None:
         super().__init__(f"no {row.most} roles grant all {row.must.bit_count()} parts of a need")
         self.row = row
 
 
-def share(rows: Sequence[Row]) -> Sharing:
+def share(rows: Sequence[NeedRow]) -> Sharing:
     """Return few new roles that grant each row what it must, and nothing that it may not be granted.
 
     Args:
@@ -83,7 +83,7 @@ def share(rows: Sequence[Row]) -> Sharing:
     return compact.answer(rows, contents, assigned, bound, is_exact=is_exact)
 
 
-def set_apart(rows: Sequence[Row]) -> Sharing:
+def set_apart(rows: Sequence[NeedRow]) -> Sharing:
     """Return one new role for each distinct need that takes one: the fewest assignments, and the most roles.
 
     Arguments and errors are those of `share`.
@@ -116,12 +116,12 @@ def set_apart(rows: Sequence[Row]) -> Sharing:
 class _Compact:
     """The distinct rows over groups of atoms that nothing tells apart."""
 
-    originals: list[Row]
-    rows: list[Row]
+    originals: list[NeedRow]
+    rows: list[NeedRow]
     groups: list[int]
 
     @classmethod
-    def of(cls, originals: list[Row]) -> _Compact:
+    def of(cls, originals: list[NeedRow]) -> _Compact:
         items = 0
         for row in originals:
             items |= row.must
@@ -158,7 +158,7 @@ class _Compact:
         return found
 
     def answer(
-        self, rows: Sequence[Row], contents: list[int], covers: list[tuple[int, ...]], bound: int, *, is_exact: bool
+        self, rows: Sequence[NeedRow], contents: list[int], covers: list[tuple[int, ...]], bound: int, *, is_exact: bool
     ) -> Sharing:
         """Leave out of each role what its takers have from existing roles, and drop roles that nobody takes."""
         needed = [0] * len(contents)
@@ -180,7 +180,7 @@ class _Compact:
         return Sharing(tuple(kept), tuple(by_row[row] for row in rows), min(bound, len(kept)), is_exact)
 
 
-def _masks(row: Row) -> Iterator[int]:
+def _masks(row: NeedRow) -> Iterator[int]:
     yield row.must
     yield row.allowed & ~row.common
     yield row.common
@@ -192,10 +192,10 @@ class _Reduced:
     """What is decided without search: roles, and the rows that are left, which may take these roles too."""
 
     roles: list[int]
-    left: list[Row]
+    left: list[NeedRow]
 
 
-def _reduce(rows: Sequence[Row]) -> _Reduced:
+def _reduce(rows: Sequence[NeedRow]) -> _Reduced:
     open_rows = [row for row in rows if not is_covered(row.must, row.columns, row.most)]
     holders = Holders.among(open_rows)
     left = (1 << len(open_rows)) - 1
@@ -206,7 +206,7 @@ def _reduce(rows: Sequence[Row]) -> _Reduced:
             return _Reduced(roles, [open_rows[number] for number in bits(left)])
         contents = sorted({open_rows[number].allowed for number in found})
         roles.extend(contents)
-        index = Contents(contents)
+        index = RoleContents(contents)
         left &= ~large_bitset(found)
         covered = []
         for number in bits(left):
@@ -219,7 +219,7 @@ def _reduce(rows: Sequence[Row]) -> _Reduced:
         left &= ~large_bitset(covered)
 
 
-def _is_simplicial(number: int, rows: Sequence[Row], holders: Holders, left: int) -> bool:
+def _is_simplicial(number: int, rows: Sequence[NeedRow], holders: Holders, left: int) -> bool:
     """Return whether a row takes a role of its own in some best solution."""
     row = rows[number]
     hard = row.must & row.allowed
@@ -231,7 +231,7 @@ def _is_simplicial(number: int, rows: Sequence[Row], holders: Holders, left: int
     return any(not holders.of[atom] & left & ~wider for atom in bits(hard))
 
 
-def _parts(rows: Sequence[Row]) -> list[list[Row]]:
+def _parts(rows: Sequence[NeedRow]) -> list[list[NeedRow]]:
     """Return the rows in parts that share no atom which a role could grant to two of them."""
     parent = list(range(len(rows)))
 
@@ -248,20 +248,20 @@ def _parts(rows: Sequence[Row]) -> list[list[Row]]:
             parent[root(number)] = root(having.setdefault(row.common, number))
         for atom in bits(row.allowed if having.get(row.common) == number else row.allowed & ~row.common):
             parent[root(number)] = root(first.setdefault(atom, number))
-    parts: dict[int, list[Row]] = defaultdict(list)
+    parts: dict[int, list[NeedRow]] = defaultdict(list)
     for number, row in enumerate(rows):
         parts[root(number)].append(row)
     return list(parts.values())
 
 
-def _may_have_own(row: Row) -> bool:
+def _may_have_own(row: NeedRow) -> bool:
     """Return whether existing roles grant all that a role of its own may not, and leave room for that one."""
     return is_covered(row.must & ~row.allowed, row.columns, row.most - 1)
 
 
 def _assign(compact: _Compact, contents: Sequence[int]) -> list[tuple[int, ...]]:
     """Return for each row the fewest roles that grant it all: existing ones first, then the smallest."""
-    index = Contents(contents)
+    index = RoleContents(contents)
     covers = []
     for number, row in enumerate(compact.rows):
         every = sorted(index.inside(row))
@@ -274,7 +274,7 @@ def _assign(compact: _Compact, contents: Sequence[int]) -> list[tuple[int, ...]]
     return covers
 
 
-def _cheapest(row: Row, own: Sequence[int], contents: Sequence[int]) -> tuple[int, ...] | None:
+def _cheapest(row: NeedRow, own: Sequence[int], contents: Sequence[int]) -> tuple[int, ...] | None:
     columns = [*row.columns, *(contents[one] for one in own)]
     costs = [0] * len(row.columns) + [1 + (contents[one] & ~row.must).bit_count() for one in own]
     cover = smallest_cover(row.must, columns, costs, row.most)

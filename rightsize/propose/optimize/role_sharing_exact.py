@@ -12,7 +12,14 @@ from rightsize.propose.optimize.biclique_kernel import bits
 from rightsize.propose.optimize.conflict_bound import Want, demands_apart
 from rightsize.propose.optimize.ilp import Program, Rows, solve
 from rightsize.propose.optimize.role_sharing_search import search_fewer
-from rightsize.propose.optimize.rows import Contents, Row, independent_cells, is_covered, most_useful, smallest_cover
+from rightsize.propose.optimize.rows import (
+    NeedRow,
+    RoleContents,
+    independent_cells,
+    is_covered,
+    most_useful,
+    smallest_cover,
+)
 
 EXACT_ROWS = 120
 """Parts with more rows are searched, and a linear program proves a bound."""
@@ -27,7 +34,7 @@ SOLVER_NODES = 2_000
 SOLVER_CHECKS = 500
 
 
-def solve_part(rows: list[Row]) -> tuple[list[int], int, bool]:
+def solve_part(rows: list[NeedRow]) -> tuple[list[int], int, bool]:
     """Return the contents of new roles for a part, a lower bound, and whether all contents were considered."""
     greedy = _greedy(rows)
     bound = max(len(independent_cells(rows)), len(demands_apart([_want(row) for row in rows])))
@@ -54,14 +61,14 @@ def solve_part(rows: list[Row]) -> tuple[list[int], int, bool]:
     return chosen, min(bound, len(chosen)), True
 
 
-def _want(row: Row) -> Want:
+def _want(row: NeedRow) -> Want:
     hard = row.must & row.allowed
     for column in row.columns:
         hard &= ~column
     return Want(hard, row.allowed, row.most)
 
 
-def _intersections(rows: Sequence[Row]) -> list[int] | None:
+def _intersections(rows: Sequence[NeedRow]) -> list[int] | None:
     """Return every intersection of what rows may be granted, or None where there are too many.
 
     In a best solution each role is the intersection of its takers: a larger one grants no taker less.
@@ -74,12 +81,12 @@ def _intersections(rows: Sequence[Row]) -> list[int] | None:
     return sorted(content for content in found if content)
 
 
-def _greedy(rows: Sequence[Row]) -> list[int]:
+def _greedy(rows: Sequence[NeedRow]) -> list[int]:
     """Return contents that suffice: a role for each need, without those that others together replace."""
     contents = sorted({row.allowed for row in rows}, key=lambda content: (-content.bit_count(), content))
-    index = Contents(contents)
-    takers: dict[int, list[Row]] = defaultdict(list)
-    options: dict[Row, list[int]] = {}
+    index = RoleContents(contents)
+    takers: dict[int, list[NeedRow]] = defaultdict(list)
+    options: dict[NeedRow, list[int]] = {}
     for row in rows:
         options[row] = most_useful(row, index.inside(row), contents)
         for number in options[row]:
@@ -99,7 +106,7 @@ def _greedy(rows: Sequence[Row]) -> list[int]:
 class _Model:
     """A part as a 0/1 program: one column a content, one for each (row, role that it may take)."""
 
-    rows: list[Row]
+    rows: list[NeedRow]
     contents: list[int]
     takes: list[list[tuple[int, int]]]
     """For each row, its (content, column of the program)."""
@@ -109,7 +116,7 @@ class _Model:
     constraints: Rows = field(default_factory=Rows)
 
     @classmethod
-    def of(cls, rows: list[Row], contents: list[int]) -> _Model:
+    def of(cls, rows: list[NeedRow], contents: list[int]) -> _Model:
         width = len(contents)
         takes, beside = [], []
         for row in rows:

@@ -11,14 +11,14 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from rightsize.propose.optimize.rows import Contents, Row, smallest_cover
+from rightsize.propose.optimize.rows import NeedRow, RoleContents, smallest_cover
 
 TURNS = 400
 CHECKS = 400_000
 """So many times it may be asked whether a need is served: the limit that is the same on every machine."""
 
 
-def search_fewer(rows: Sequence[Row], contents: Sequence[int], start: Iterable[int]) -> list[int]:
+def search_fewer(rows: Sequence[NeedRow], contents: Sequence[int], start: Iterable[int]) -> list[int]:
     """Return contents that serve all rows, at most as many as at the start.
 
     Args:
@@ -26,8 +26,8 @@ def search_fewer(rows: Sequence[Row], contents: Sequence[int], start: Iterable[i
         contents: What a role may be; what rows are allowed is among it, and so is the start.
         start: Contents that serve all rows.
     """
-    index = Contents(contents)
-    search = _Search(rows, contents, [tuple(sorted(index.inside(row))) for row in rows])
+    index = RoleContents(contents)
+    search = _SharingSearch(rows, contents, [tuple(sorted(index.inside(row))) for row in rows])
     number_of = {content: number for number, content in enumerate(contents)}
     search.begin({number_of[content] for content in start})
     for turn in range(TURNS):
@@ -38,8 +38,8 @@ def search_fewer(rows: Sequence[Row], contents: Sequence[int], start: Iterable[i
 
 
 @dataclass(slots=True)
-class _Search:
-    rows: Sequence[Row]
+class _SharingSearch:
+    rows: Sequence[NeedRow]
     contents: Sequence[int]
     options: Sequence[tuple[int, ...]]
     """For each row the contents that it may take."""

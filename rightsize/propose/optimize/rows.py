@@ -15,7 +15,7 @@ _USEFUL = 40
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Row:
+class NeedRow:
     """A need.
 
     Attributes:
@@ -49,7 +49,7 @@ class Holders:
     whole: Mapping[int, int]
 
     @classmethod
-    def among(cls, rows: Sequence[Row]) -> Holders:
+    def among(cls, rows: Sequence[NeedRow]) -> Holders:
         """Read the rows."""
         single: dict[int, list[int]] = defaultdict(list)
         sharing: dict[int, list[int]] = defaultdict(list)
@@ -66,7 +66,7 @@ class Holders:
         whole = {common: reduce(and_, (of[atom] for atom in bits(common))) for common in sharing}
         return cls(of, whole)
 
-    def all_that(self, row: Row, among: int) -> int:
+    def all_that(self, row: NeedRow, among: int) -> int:
         """Return those among the rows that may be granted all that this one may."""
         found = among & self.whole.get(row.common, -1)
         for atom in bits(row.allowed & ~row.common):
@@ -75,7 +75,7 @@ class Holders:
 
 
 @dataclass(frozen=True, slots=True)
-class Contents:
+class RoleContents:
     """Contents of roles, found by the atom that fewest of them have."""
 
     listed: Sequence[int]
@@ -93,7 +93,7 @@ class Contents:
         object.__setattr__(self, "_by_atom", found)
         object.__setattr__(self, "_atoms", large_bitset(list(found)))
 
-    def inside(self, row: Row) -> Iterator[int]:
+    def inside(self, row: NeedRow) -> Iterator[int]:
         """Yield the numbers of those that a row may be granted and of which it needs something."""
         for atom in bits(row.allowed & self._atoms):
             for number in self._by_atom[atom]:
@@ -102,7 +102,7 @@ class Contents:
                     yield number
 
 
-def most_useful(row: Row, numbers: Iterable[int], contents: Sequence[int]) -> list[int]:
+def most_useful(row: NeedRow, numbers: Iterable[int], contents: Sequence[int]) -> list[int]:
     """Return those of the contents that have most of what a row must be granted, sorted; a cover is sought among them.
 
     Where hundreds would fit, nearly all are crumbs, and to try them three by three takes longer than it is worth.
@@ -170,7 +170,7 @@ _CELLS = 6
 """So many atoms of a row are tried as cells of their own, those first that the fewest rows may be granted."""
 
 
-def independent_cells(rows: Sequence[Row], worth: Callable[[int], int] | None = None) -> list[tuple[int, int]]:
+def independent_cells(rows: Sequence[NeedRow], worth: Callable[[int], int] | None = None) -> list[tuple[int, int]]:
     """Return cells (row, atom) of which no role can grant two: each needs a new role of its own.
 
     Args:

@@ -18,7 +18,7 @@ Blocks = tuple[PermissionBlock, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Grant:
+class ProvedGrant:
     """An assignment as a proof sees it.
 
     Attributes:
@@ -53,9 +53,9 @@ class Claim:
     """
 
     name: str
-    proposed: tuple[Grant, ...]
-    resting_on: tuple[Grant, ...] = ()
-    today: tuple[Grant, ...] = ()
+    proposed: tuple[ProvedGrant, ...]
+    resting_on: tuple[ProvedGrant, ...] = ()
+    today: tuple[ProvedGrant, ...] = ()
     conditions: frozenset[str | None] = frozenset([None])
     end_on: str | None = None
     replaces: str = ""
@@ -122,7 +122,7 @@ def _resting_on(uses: pl.DataFrame, claims: Sequence[Claim], evaluator: Evaluato
     return named.join(by, on=["role", "plane", "operation"], how="left", maintain_order="left").drop("role")
 
 
-def _assigned(grants: Iterable[tuple[str, Grant, Claim]]) -> pl.DataFrame:
+def _assigned(grants: Iterable[tuple[str, ProvedGrant, Claim]]) -> pl.DataFrame:
     """Return grants as the evaluator takes them; the holder is a name, with the one member that it concerns."""
     rows = [
         (
@@ -186,7 +186,7 @@ class _Judge:
         return None if found is None else f"{found.operation} ({found.plane}) is not granted today"
 
 
-def _permits(held: Grant, grant: Grant) -> bool:
+def _permits(held: ProvedGrant, grant: ProvedGrant) -> bool:
     """Return whether what is held today may stand behind a grant: no less standing or lasting, no more conditional."""
     return (
         held.member in ("", grant.member)

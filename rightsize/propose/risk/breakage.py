@@ -29,7 +29,7 @@ import polars as pl
 
 from rightsize.analyze.window import Window
 from rightsize.propose.core.bitsets import bits_of
-from rightsize.propose.needs.context import Bench
+from rightsize.propose.needs.context import PlanContext
 from rightsize.propose.needs.drafts import Draft, Key
 from rightsize.propose.risk.incidence import KEY, corrected, read_incidence
 from rightsize.propose.risk.seasonality import WEEK
@@ -119,7 +119,7 @@ class Estimate:
         return said
 
 
-def break_bounds(bench: Bench, horizon: int = HORIZON_DAYS) -> dict[Key, Estimate]:
+def break_bounds(bench: PlanContext, horizon: int = HORIZON_DAYS) -> dict[Key, Estimate]:
     """Return the estimate of each assignment of which a log would show something.
 
     Args:
@@ -139,7 +139,7 @@ def estimates_of(incidence: pl.DataFrame, window: Window, horizon: int = HORIZON
     return {(id_, state): Estimate(*values) for id_, state, *values in rows.iter_rows()}
 
 
-def _singled(bench: Bench) -> pl.DataFrame:
+def _singled(bench: PlanContext) -> pl.DataFrame:
     """Return what goes to single members of a group, as `read_incidence` takes it."""
     split = bench.groups.singled if bench.dials.direct_assignments else {}
     rows = [
@@ -152,7 +152,7 @@ def _singled(bench: Bench) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
-def observable_loss(draft: Draft, bench: Bench) -> int:
+def observable_loss(draft: Draft, bench: PlanContext) -> int:
     """Return the operations that a draft takes from today's scope and that a log would have shown.
 
     What a duplicate or an orphan loses is no loss; what is granted at narrower scopes only is lost everywhere else.
@@ -172,7 +172,7 @@ def observable_loss(draft: Draft, bench: Bench) -> int:
     return draft.profile.unused & role.granted & ~stays
 
 
-def keep_risky(drafts: Mapping[Key, Draft], bounds: Mapping[Key, Estimate], bench: Bench) -> dict[Key, Draft]:
+def keep_risky(drafts: Mapping[Key, Draft], bounds: Mapping[Key, Estimate], bench: PlanContext) -> dict[Key, Draft]:
     """Keep what is likelier to break somebody than `--max-break` allows."""
     most = bench.dials.max_break
     if most is None:

@@ -14,13 +14,13 @@ from rightsize.propose.core.azure_limits import RoleRoom
 from rightsize.propose.core.bitsets import bits_of
 from rightsize.propose.core.expiry import last_of
 from rightsize.propose.core.role_catalog import Need
-from rightsize.propose.needs.context import Bench
+from rightsize.propose.needs.context import PlanContext
 from rightsize.propose.needs.drafts import Draft, Key, Placement, Subject, with_roles
-from rightsize.propose.needs.grant_requests import Demand, Standing, Unit, Units, form_units
+from rightsize.propose.needs.grant_requests import GrantRequest, GrantUnit, KeptAssignment, Units, form_units
 from rightsize.propose.needs.privileged import split
 from rightsize.propose.selection.choose import Solution, Terms, choose
 from rightsize.propose.selection.reconcile import role_key
-from rightsize.propose.selection.scope_limits import Room, Slot, Tenant, make_room, slot_of
+from rightsize.propose.selection.scope_limits import LimitContext, Room, Slot, make_room, slot_of
 from rightsize.propose.selection.warm_start import Carried
 from rightsize.rbac.conditions import targets
 from rightsize.rbac.text import fold
@@ -34,7 +34,7 @@ _TOGETHER = "in one role at today's scope, since its condition decides nothing o
 
 
 @dataclass(frozen=True, slots=True)
-class Granted:
+class GrantedNeeds:
     """Drafts with roles, and how good the choice is.
 
     Attributes:
@@ -48,7 +48,7 @@ class Granted:
     curve: tuple[Mapping[str, Any], ...]
 
 
-def grant_needs(drafts: Mapping[Key, Draft], bench: Bench) -> Granted:
+def grant_needs(drafts: Mapping[Key, Draft], bench: PlanContext) -> GrantedNeeds:
     """Choose places and roles for every open draft.
 
     What cannot be granted anew is kept, and the rest chosen again: what is kept may grant a part of it.
@@ -87,10 +87,10 @@ def grant_needs(drafts: Mapping[Key, Draft], bench: Bench) -> Granted:
         for key in gathered:
             if chosen[key].placements:
                 chosen[key] = replace(chosen[key], reason=f"{chosen[key].reason}; {_TOGETHER}")
-        return Granted(chosen, optimum, solution.curve)
+        return GrantedNeeds(chosen, optimum, solution.curve)
 
 
-def _idle(solution: Solution, bench: Bench) -> Iterator[Unit]:
+def _idle(solution: Solution, bench: PlanContext) -> Iterator[GrantUnit]:
     """Yield the units one of whose roles grants nothing that the condition which it would carry decides.
 
     Azure takes conditions on roles with blob or queue data actions, or with the assignment of roles, and drops none:
@@ -104,7 +104,7 @@ def _idle(solution: Solution, bench: Bench) -> Iterator[Unit]:
             yield unit
 
 
-def _gathered(demand: Demand, gathered: Set[Key]) -> Demand:
+def _gathered(demand: GrantRequest, gathered: Set[Key]) -> GrantRequest:
     """Return a demand at the place of its assignment, where a part of that elsewhere could not carry its condition.
 
     In one role with what the condition decides, Azure takes the condition for the rest as well; so nothing is split off
@@ -115,7 +115,7 @@ def _gathered(demand: Demand, gathered: Set[Key]) -> Demand:
     return replace(demand, place=demand.subject.place, state=_state_of(demand.subject), apart="")
 
 
-def _moved(demand: Demand, moves: Mapping[Slot, str]) -> Demand:
+def _moved(demand: GrantRequest, moves: Mapping[Slot, str]) -> GrantRequest:
     while (place := moves.get(slot_of(demand))) is not None:
         demand = replace(demand, place=place)
     return demand
@@ -133,9 +133,9 @@ def _places_json(rooms: list[Room]) -> dict[str, Any]:
     }
 
 
-def _tenant(bench: Bench) -> Tenant:
+def _tenant(bench: PlanContext) -> LimitContext:
     """Return what room for assignments depends on."""
-    return Tenant(
+    return LimitContext(
         existing=Counter(subject.anchor for subject in bench.subjects if subject.state == "active"),
         today={subject.key: subject.place for subject in bench.subjects},
         limits=bench.limits,
@@ -146,7 +146,7 @@ def _tenant(bench: Bench) -> Tenant:
     )
 
 
-def read_terms(bench: Bench) -> Terms:
+def read_terms(bench: PlanContext) -> Terms:
     """Return what the choice of roles is made by."""
     held: dict[tuple[str, str], set[str]] = defaultdict(set)
     for subject in bench.subjects:
@@ -164,14 +164,14 @@ def read_terms(bench: Bench) -> Terms:
     )
 
 
-def demands(drafts: Mapping[Key, Draft], bench: Bench) -> Iterator[Demand]:
+def demands(drafts: Mapping[Key, Draft], bench: PlanContext) -> Iterator[GrantRequest]:
     """Yield what the open drafts need, by assignment and place."""
     for _, draft in sorted(drafts.items()):
         if draft.open:
             yield from demands_of(draft, bench)
 
 
-def demands_of(draft: Draft, bench: Bench) -> Iterator[Demand]:
+def demands_of(draft: Draft, bench: PlanContext) -> Iterator[GrantRequest]:
     """Yield what an assignment is needed for: what few members of a group do is theirs, what gives privilege apart."""
     subject = draft.subject
     state = _state_of(subject)
@@ -183,11 +183,11 @@ def demands_of(draft: Draft, bench: Bench) -> Iterator[Demand]:
         shared = replace(need, operations=common)
         parts = [(subject.principal_id, shared), *((member, Need(mask)) for member, mask in sorted(own.items()))]
         for principal, part in parts:
-            asked = Demand(subject, place, part, principal, state, subject.condition, subject.end_on)
+            asked = GrantRequest(subject, place, part, principal, state, subject.condition, subject.end_on)
             yield from split(asked, draft.profile, bench.privilege)
 
 
-def is_split(draft: Draft, bench: Bench) -> bool:
+def is_split(draft: Draft, bench: PlanContext) -> bool:
     """Return whether any part of what an assignment is needed for is one of a layer."""
     return any(part.apart in bench.privilege.layers.masks for part in demands_of(draft, bench))
 
@@ -197,7 +197,7 @@ def _state_of(subject: Subject) -> AssignmentState:
     return "eligible" if subject.state == "eligible" else "active"
 
 
-def _singled_out(draft: Draft, place: str, need: Need, bench: Bench) -> dict[str, int]:
+def _singled_out(draft: Draft, place: str, need: Need, bench: PlanContext) -> dict[str, int]:
     """Return the operations that only few members of a group need at a place, by member.
 
     At the place of the assignment itself the group keeps what is not proved unused by the others. Eligible access of
@@ -210,7 +210,7 @@ def _singled_out(draft: Draft, place: str, need: Need, bench: Bench) -> dict[str
     return {member: mask & spare for member, mask in found.items() if mask & spare}
 
 
-def standing(drafts: Mapping[Key, Draft], bench: Bench) -> Iterator[Standing]:
+def standing(drafts: Mapping[Key, Draft], bench: PlanContext) -> Iterator[KeptAssignment]:
     """Yield the assignments that stay and on which a need may rest: those without any condition."""
     for key, draft in sorted(drafts.items()):
         subject = draft.subject
@@ -223,15 +223,15 @@ def standing(drafts: Mapping[Key, Draft], bench: Bench) -> Iterator[Standing]:
         if not rests or role is None or role.is_conditional:
             continue
         if subject.state in ("active", "eligible"):
-            yield Standing(
+            yield KeptAssignment(
                 subject.role_assignment_id, subject.principal_id, subject.place, role, subject.state, subject.end_on
             )
 
 
 def _with_choices(
-    drafts: dict[Key, Draft], units: Units, solution: Solution, places: Mapping[Key, Set[str]], bench: Bench
+    drafts: dict[Key, Draft], units: Units, solution: Solution, places: Mapping[Key, Set[str]], bench: PlanContext
 ) -> dict[Key, Draft]:
-    of_subject: dict[Key, list[Unit]] = defaultdict(list)
+    of_subject: dict[Key, list[GrantUnit]] = defaultdict(list)
     for unit in units.units:
         for key in unit.subjects:
             of_subject[key].append(unit)
@@ -262,9 +262,9 @@ def _taken_once(one: Placement) -> tuple[object, ...]:
     return one.principal_id, role_key(one) or one.choice.role_definition_id, one.place, one.state, one.condition
 
 
-def _longest(units: Units, solution: Solution) -> dict[tuple[object, ...], tuple[str, Unit]]:
+def _longest(units: Units, solution: Solution) -> dict[tuple[object, ...], tuple[str, GrantUnit]]:
     """Return for each assignment that comes its last end, and the unit that asks for that: shorter ones rest on it."""
-    found: dict[tuple[object, ...], tuple[str, Unit]] = {}
+    found: dict[tuple[object, ...], tuple[str, GrantUnit]] = {}
     for unit in units.units:
         last = last_of(unit.end_on)
         for choice in solution.choices[unit]:
@@ -275,7 +275,7 @@ def _longest(units: Units, solution: Solution) -> dict[tuple[object, ...], tuple
 
 
 def _placements(
-    unit: Unit, draft: Draft, solution: Solution, drafts: Mapping[Key, Draft], bench: Bench
+    unit: GrantUnit, draft: Draft, solution: Solution, drafts: Mapping[Key, Draft], bench: PlanContext
 ) -> Iterator[Placement]:
     others = 0
     for key in unit.subjects:
@@ -298,6 +298,6 @@ def _placements(
         )
 
 
-def _needed_at(draft: Draft, place: str, bench: Bench) -> int:
+def _needed_at(draft: Draft, place: str, bench: PlanContext) -> int:
     need = draft.needs.by_scope.get(place) if draft.needs else None
     return bench.book.mask(need) if need is not None else 0

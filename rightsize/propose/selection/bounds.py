@@ -24,7 +24,7 @@ from rightsize.propose.optimize.conflict_bound import Want, demands_apart, least
 from rightsize.propose.optimize.ilp import Program, Rows, solve
 from rightsize.propose.optimize.rows import independent_cells
 from rightsize.propose.selection.atoms import Atoms
-from rightsize.propose.selection.equivalence import Case
+from rightsize.propose.selection.equivalence import ClassCase
 from rightsize.propose.selection.fallback import Fallbacks, hard_atoms
 
 _MOST = 1_000
@@ -135,14 +135,16 @@ def _best_group(sums: Sequence[int], price: float) -> float:
     return sums[low - 1] + price / low
 
 
-def bound_excess(cases: Sequence[Case], atoms: Atoms, weigh: Callable[[int], int], fallbacks: Fallbacks) -> ExcessBound:
+def bound_excess(
+    cases: Sequence[ClassCase], atoms: Atoms, weigh: Callable[[int], int], fallbacks: Fallbacks
+) -> ExcessBound:
     """Return what any choice of roles for these classes pays at least."""
 
     def price(atom: int) -> int:
         # Patterns overlap each other and operations, so nobody pays for them here.
         return weigh(1 << atom) if atom < atoms.width else 0
 
-    by_domain: dict[str, list[Case]] = defaultdict(list)
+    by_domain: dict[str, list[ClassCase]] = defaultdict(list)
     for case in cases:
         by_domain[case.whole.domain].append(case)
     found = [
@@ -178,7 +180,7 @@ def bound_excess(cases: Sequence[Case], atoms: Atoms, weigh: Callable[[int], int
 
 
 def _of_demands(
-    domains: Iterable[Sequence[Case]], atoms: Atoms, price: Callable[[int], int], fallbacks: Fallbacks
+    domains: Iterable[Sequence[ClassCase]], atoms: Atoms, price: Callable[[int], int], fallbacks: Fallbacks
 ) -> Iterator[int]:
     """Yield what each of the demands pays at least that pays anything; those of two domains share no role."""
     operations = (1 << atoms.width) - 1

@@ -32,7 +32,7 @@ class Existing:
 
 
 @dataclass(slots=True)
-class Shelf:
+class CandidateIndex:
     """Hands out existing roles.
 
     Attributes:

@@ -14,13 +14,13 @@ from typing import Any
 from rightsize.analyze.scoping import ScopeTree
 from rightsize.propose.core.azure_limits import RoleRoom
 from rightsize.propose.core.objective import Weights, rank
-from rightsize.propose.core.role_catalog import Choice, ChoiceKind, KnownRole, RoleBook, write_contents
-from rightsize.propose.needs.grant_requests import Unit
+from rightsize.propose.core.role_catalog import ChoiceKind, KnownRole, RoleBook, RoleChoice, write_contents
+from rightsize.propose.needs.grant_requests import GrantUnit
 from rightsize.propose.optimize.role_sharing import set_apart, share
 from rightsize.propose.selection.atoms import Atoms
 from rightsize.propose.selection.bounds import bound_excess
-from rightsize.propose.selection.candidates import Existing, Shelf
-from rightsize.propose.selection.equivalence import Case, CaseReader, NeedClass, form_classes
+from rightsize.propose.selection.candidates import CandidateIndex, Existing
+from rightsize.propose.selection.equivalence import CaseReader, ClassCase, NeedClass, form_classes
 from rightsize.propose.selection.fallback import Fallbacks
 from rightsize.propose.selection.merge_roles import Joining
 from rightsize.propose.selection.optimality import Judge, cost_of
@@ -49,7 +49,7 @@ class Terms:
 
     max_excess: int
     weigh: Callable[[int], int]
-    exposure: Callable[[Unit], int]
+    exposure: Callable[[GrantUnit], int]
     held: Mapping[tuple[str, str], frozenset[str]]
     tree: ScopeTree
     room: RoleRoom
@@ -69,14 +69,14 @@ class Solution:
         carried: Where something was refused, what the choice for the rest begins with.
     """
 
-    choices: Mapping[Unit, tuple[Choice, ...]]
-    refused: Mapping[Unit, str]
+    choices: Mapping[GrantUnit, tuple[RoleChoice, ...]]
+    refused: Mapping[GrantUnit, str]
     optimum: Mapping[str, Any] = field(default_factory=dict)
     curve: tuple[Mapping[str, Any], ...] = ()
     carried: Carried | None = None
 
 
-def choose(units: Sequence[Unit], book: RoleBook, terms: Terms, carried: Carried | None = None) -> Solution:
+def choose(units: Sequence[GrantUnit], book: RoleBook, terms: Terms, carried: Carried | None = None) -> Solution:
     """Return the roles for every unit.
 
     Args:
@@ -89,7 +89,7 @@ def choose(units: Sequence[Unit], book: RoleBook, terms: Terms, carried: Carried
         # A pattern that a wider one said as well stands by itself once that one is kept.
         carried = None
     atoms = carried.atoms if carried else Atoms.of((unit.need for unit in units), book)
-    shelf = Shelf(book, atoms, terms.tree)
+    shelf = CandidateIndex(book, atoms, terms.tree)
     reader = CaseReader(shelf, terms.max_excess, terms.weigh)
     classes = form_classes(units, shelf, terms.exposure, terms.held, terms.max_excess, terms.foreign)
     chooser = _Chooser(
@@ -106,7 +106,7 @@ def choose(units: Sequence[Unit], book: RoleBook, terms: Terms, carried: Carried
 @dataclass(slots=True)
 class _Chooser:
     forced: list[NeedClass]
-    cases: list[Case]
+    cases: list[ClassCase]
     book: RoleBook
     atoms: Atoms
     terms: Terms
@@ -192,15 +192,15 @@ class _Chooser:
         return state
 
     def _write(
-        self, state: Joining, blocked: Sequence[Case], refusal: str
-    ) -> tuple[dict[Unit, tuple[Choice, ...]], dict[Unit, str]]:
+        self, state: Joining, blocked: Sequence[ClassCase], refusal: str
+    ) -> tuple[dict[GrantUnit, tuple[RoleChoice, ...]], dict[GrantUnit, str]]:
         """Return the choices and refusals of a plan; `refusal` says why it has no more new roles.
 
         Raises:
             InternalError: A class has no answer.
         """
         new = {number: tuple(self._new_choices(role.content)) for number, role in state.roles.items()}
-        chosen: list[tuple[NeedClass, tuple[Choice, ...], str]] = [
+        chosen: list[tuple[NeedClass, tuple[RoleChoice, ...], str]] = [
             (one, (_existing_choice(self.book.roles[str(one.role_definition_id)], one.ceiling),), "")
             for one in self.forced
         ]
@@ -218,8 +218,8 @@ class _Chooser:
         for case in blocked:
             roles = self.fallbacks.of(case).roles
             chosen.append((case.whole, tuple(_as_choice(one) for one in roles), case.blocked))
-        choices_of: dict[Unit, tuple[Choice, ...]] = {}
-        refused: dict[Unit, str] = {}
+        choices_of: dict[GrantUnit, tuple[RoleChoice, ...]] = {}
+        refused: dict[GrantUnit, str] = {}
         for one, found, word in chosen:
             for unit in one.units:
                 if found:
@@ -228,18 +228,18 @@ class _Chooser:
                     refused[unit] = word
         return choices_of, refused
 
-    def _new_choices(self, content: int) -> Iterator[Choice]:
+    def _new_choices(self, content: int) -> Iterator[RoleChoice]:
         need = self.atoms.need(content)
         granted = self.book.mask(need)
         for written in write_contents(need, self.book.index):
-            yield Choice("custom", "", written, (written.block,), granted)
+            yield RoleChoice("custom", "", written, (written.block,), granted)
 
 
-def _existing_choice(role: KnownRole, ceiling: Sequence[str]) -> Choice:
+def _existing_choice(role: KnownRole, ceiling: Sequence[str]) -> RoleChoice:
     own = role.role_definition_id in ceiling
     kind: ChoiceKind = "own" if own else "builtin" if role.is_builtin else "custom"
-    return Choice(kind, role.role_definition_id, None, role.blocks, role.granted)
+    return RoleChoice(kind, role.role_definition_id, None, role.blocks, role.granted)
 
 
-def _as_choice(one: Existing) -> Choice:
-    return Choice(one.kind, one.role.role_definition_id, None, one.role.blocks, one.role.granted)
+def _as_choice(one: Existing) -> RoleChoice:
+    return RoleChoice(one.kind, one.role.role_definition_id, None, one.role.blocks, one.role.granted)

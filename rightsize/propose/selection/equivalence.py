@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from rightsize.analyze.scoping import ROOT
-from rightsize.propose.core.bitsets import Once, bits_of
+from rightsize.propose.core.bitsets import Interner, bits_of
 from rightsize.propose.core.role_catalog import Need
 from rightsize.propose.core.scopes import MANAGEMENT_GROUP
 from rightsize.propose.needs.drafts import inherited_strings
-from rightsize.propose.needs.grant_requests import Unit
-from rightsize.propose.optimize.rows import Row, smallest_cover
+from rightsize.propose.needs.grant_requests import GrantUnit
+from rightsize.propose.optimize.rows import NeedRow, smallest_cover
 from rightsize.propose.selection.atoms import Atoms
-from rightsize.propose.selection.candidates import Existing, Shelf
+from rightsize.propose.selection.candidates import CandidateIndex, Existing
 from rightsize.rbac.conditions import targets
 from rightsize.rbac.text import fold
 
@@ -51,7 +51,7 @@ class NeedClass:
     condition: str | None
     role_definition_id: str | None
     foreign: int = 0
-    units: tuple[Unit, ...] = ()
+    units: tuple[GrantUnit, ...] = ()
     exposure: int = 0
 
     @property
@@ -61,7 +61,7 @@ class NeedClass:
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class ClassCase:
     """A class and everything that the choice has to know of it.
 
     Attributes:
@@ -85,16 +85,16 @@ class Case:
     common: int = 0
 
     @property
-    def row(self) -> Row:
+    def row(self) -> NeedRow:
         """The same for `share`."""
         columns = tuple(one.atoms for one in self.existing)
-        return Row(self.atoms, self.allowed, columns, self.whole.most_roles, len(self.whole.units), self.common)
+        return NeedRow(self.atoms, self.allowed, columns, self.whole.most_roles, len(self.whole.units), self.common)
 
 
 def form_classes(
-    units: Iterable[Unit],
-    shelf: Shelf,
-    exposure: Callable[[Unit], int],
+    units: Iterable[GrantUnit],
+    shelf: CandidateIndex,
+    exposure: Callable[[GrantUnit], int],
     held: Mapping[tuple[str, str], frozenset[str]],
     max_excess: int,
     foreign: Mapping[str, int],
@@ -110,7 +110,7 @@ def form_classes(
         foreign: What no role for a part may grant, by the word for the part.
     """
     fitting: dict[tuple[Need, tuple[str, ...]], tuple[str, ...]] = {}
-    grouped: dict[NeedClass, list[Unit]] = {}
+    grouped: dict[NeedClass, list[GrantUnit]] = {}
     for unit in units:
         own = shelf.assignable_at(unit.place)
         asked = (unit.need, own)
@@ -139,7 +139,7 @@ def domain_of(place: str) -> str:
     return place if place == ROOT or place.startswith(MANAGEMENT_GROUP) else ""
 
 
-def _fitting(need: Need, ids: Sequence[str], shelf: Shelf, max_excess: int) -> Iterable[str]:
+def _fitting(need: Need, ids: Sequence[str], shelf: CandidateIndex, max_excess: int) -> Iterable[str]:
     needed = shelf.book.mask(need)
     for id_ in ids:
         role = shelf.book.roles[id_]
@@ -157,11 +157,11 @@ class CaseReader:
         weigh: The weight of a set of operations.
     """
 
-    shelf: Shelf
+    shelf: CandidateIndex
     max_excess: int
     weigh: Callable[[int], int]
     _decided: dict[str, int] = field(default_factory=dict)
-    _sets: Once = field(default_factory=Once)
+    _sets: Interner = field(default_factory=Interner)
     _ceilings: dict[tuple[tuple[str, ...], int], int] = field(default_factory=dict)
 
     @property
@@ -169,7 +169,7 @@ class CaseReader:
         """The numbering."""
         return self.shelf.atoms
 
-    def read(self, one: NeedClass) -> Case:
+    def read(self, one: NeedClass) -> ClassCase:
         """Return a class as a case."""
         atoms = self._sets[self.atoms.of_need(one.need)]
         needed = self.atoms.operations(atoms)
@@ -183,7 +183,7 @@ class CaseReader:
         if not suffices:
             kept_out = barred
             suffices = _fit(atoms & barred, columns, most - 1)
-        return Case(
+        return ClassCase(
             whole=one,
             atoms=atoms,
             allowed=self._sets[self.atoms.allowed(one.need) & ~kept_out],

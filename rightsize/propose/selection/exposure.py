@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from rightsize.propose.core.weights import cells, risky
-from rightsize.propose.needs.context import Bench
+from rightsize.propose.needs.context import PlanContext
 from rightsize.propose.needs.drafts import Placement, Subject
 from rightsize.rbac.text import fold
 
@@ -30,14 +30,14 @@ class Exposure:
         return Exposure(self.cells * factor, self.risky * factor)
 
 
-def today_exposure(subject: Subject, granted: int, bench: Bench) -> Exposure:
+def today_exposure(subject: Subject, granted: int, bench: PlanContext) -> Exposure:
     """Return what an assignment of today exposes."""
     people = bench.groups.people_of(fold(subject.principal_id))
     weight = ELIGIBLE_WEIGHT if subject.state == "eligible" else 1.0
     return _of_one({subject.place: granted}, bench).times(people * weight)
 
 
-def planned_exposure(subject: Subject, placements: Iterable[Placement], bench: Bench) -> Exposure:
+def planned_exposure(subject: Subject, placements: Iterable[Placement], bench: PlanContext) -> Exposure:
     """Return what takes the place of an assignment exposes; a member's own share adds to what the group has."""
     owner = fold(subject.principal_id)
     by_state: dict[str, dict[str, dict[str, int]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(int)))
@@ -55,7 +55,7 @@ def planned_exposure(subject: Subject, placements: Iterable[Placement], bench: B
     return whole
 
 
-def used_weight(subject: Subject, bench: Bench) -> float:
+def used_weight(subject: Subject, bench: PlanContext) -> float:
     """Return the weight of the cells that were used, each once for everybody who used it."""
     counted = bench.groups.used_cells.get(subject.key)
     if counted is not None:
@@ -64,7 +64,7 @@ def used_weight(subject: Subject, bench: Bench) -> float:
     return float(sum(bench.scale.weigh(use.operations) for use in uses.values()))
 
 
-def _of_one(granted: Mapping[str, int], bench: Bench) -> Exposure:
+def _of_one(granted: Mapping[str, int], bench: PlanContext) -> Exposure:
     return Exposure(
         float(cells(granted, bench.scale, bench.reach)),
         float(cells(risky(granted, bench.scale), bench.scale, bench.reach)),

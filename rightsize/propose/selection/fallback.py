@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from rightsize.propose.selection.candidates import Existing, Shelf
-from rightsize.propose.selection.equivalence import Case
+from rightsize.propose.selection.candidates import CandidateIndex, Existing
+from rightsize.propose.selection.equivalence import ClassCase
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +31,11 @@ class Fallbacks:
         weigh: The weight of a set of operations.
     """
 
-    shelf: Shelf
+    shelf: CandidateIndex
     weigh: Callable[[int], int]
-    _found: dict[int, tuple[Case, Fallback]] = field(default_factory=dict)
+    _found: dict[int, tuple[ClassCase, Fallback]] = field(default_factory=dict)
 
-    def of(self, case: Case) -> Fallback:
+    def of(self, case: ClassCase) -> Fallback:
         """Return the existing roles with the least excess: one, or one beside a role that fits; else nothing changes.
 
         A role that the holder has at this very place is left out: taking it would mean to keep the assignment.
@@ -46,7 +46,7 @@ class Fallbacks:
             self._found[key] = case, self._search(case)
         return self._found[key][1]
 
-    def bound(self, case: Case, atoms: int) -> int:
+    def bound(self, case: ClassCase, atoms: int) -> int:
         """Return what granting some of these atoms by existing roles costs at least, as the weight of the excess.
 
         Args:
@@ -56,7 +56,7 @@ class Fallbacks:
         found = self.shelf.fitting(case.whole.ceiling, case.whole.custom, atoms, case.needed, None)
         return min((self.weigh(one.spare) for one in found), default=0)
 
-    def _search(self, case: Case) -> Fallback:
+    def _search(self, case: ClassCase) -> Fallback:
         whole = case.whole
         found = []
         for one in self.shelf.fitting(whole.ceiling, whole.custom, case.atoms, case.needed, None):
@@ -76,7 +76,7 @@ class Fallbacks:
         return Fallback((), self.weigh(granted & ~case.needed))
 
 
-def hard_atoms(case: Case) -> int:
+def hard_atoms(case: ClassCase) -> int:
     """Return the atoms that no existing role grants without excess that counts."""
     left = case.atoms
     for one in case.existing:

@@ -17,7 +17,7 @@ import polars as pl
 from rightsize.analyze.layers import ASSIGNED_SCHEMA, granted_defeats, harmful, identities, today, violations_in
 from rightsize.analyze.tenant import Tenant
 from rightsize.model.plan import Advice
-from rightsize.propose.needs.context import Bench
+from rightsize.propose.needs.context import PlanContext
 from rightsize.propose.needs.drafts import Draft, Key, Placement, keep_reason
 from rightsize.propose.needs.eligibility import WHY_ACTIVE
 from rightsize.propose.needs.layer_parts import GUARDS, LayerParts, layer_masks
@@ -47,7 +47,7 @@ class Separated:
     whole: Mapping[Key, str] = field(default_factory=dict)
 
 
-def find_parts(drafts: Mapping[Key, Draft], bench: Bench) -> LayerParts:
+def find_parts(drafts: Mapping[Key, Draft], bench: PlanContext) -> LayerParts:
     """Return whose needs are split where: of everybody who violates independence under drafts that have roles.
 
     A group's needs are split where each of those who act through it violates independence, so that nobody has to
@@ -69,14 +69,14 @@ def find_parts(drafts: Mapping[Key, Draft], bench: Bench) -> LayerParts:
     return LayerParts(layer_masks(harm, bench.book.index), pairs, frozenset(), tenant.tree, bench.book)
 
 
-def violations(drafts: Mapping[Key, Draft], bench: Bench, harm: pl.DataFrame) -> pl.DataFrame:
+def violations(drafts: Mapping[Key, Draft], bench: PlanContext, harm: pl.DataFrame) -> pl.DataFrame:
     """Return the violations of independence under drafts, as the table `layer_violations`."""
     tenant = bench.analysis.tenant
     assigned, grants = _assigned(drafts, bench)
     return violations_in(granted_defeats(assigned, grants, harm, tenant, "proposed"), harm)
 
 
-def _assigned(drafts: Mapping[Key, Draft], bench: Bench) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _assigned(drafts: Mapping[Key, Draft], bench: PlanContext) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return what is assigned under drafts, as `layers.ASSIGNED_SCHEMA`, and what the roles grant that defeats layers.
 
     A new role is called by a number of its own here.
@@ -102,7 +102,7 @@ def _called(one: Placement, numbers: dict[object, str]) -> str:
     return one.choice.role_definition_id if key is None else numbers.setdefault(key, f"new {len(numbers)}")
 
 
-def _grants(granted: Mapping[str, int], tenant: Tenant, bench: Bench) -> pl.DataFrame:
+def _grants(granted: Mapping[str, int], tenant: Tenant, bench: PlanContext) -> pl.DataFrame:
     known = set(tenant.grants["role"])
     rows = [
         (role, fold(name), plane, False)
@@ -130,7 +130,7 @@ def _word(draft: Draft) -> str:
     return f"{draft.kind} {draft.reason.partition(':')[0]}"
 
 
-def said_of_split(drafts: Mapping[Key, Draft], bench: Bench) -> dict[Key, Draft]:
+def annotate_split(drafts: Mapping[Key, Draft], bench: PlanContext) -> dict[Key, Draft]:
     """Return drafts whose reasons say where needs are split."""
     return {
         key: replace(draft, reason=f"{draft.reason}; split by layer of defence")
@@ -140,7 +140,7 @@ def said_of_split(drafts: Mapping[Key, Draft], bench: Bench) -> dict[Key, Draft]
     }
 
 
-def tell(found: Separated, bench: Bench) -> dict[str, Any]:
+def report_separation(found: Separated, bench: PlanContext) -> dict[str, Any]:
     """Return what `plan.json` says of the split: violations before and after, what it costs, and what stays standing.
 
     `granted`, `unsplit` and `split` count violations, each one identity in one subscription: by what is standing, those
@@ -170,7 +170,7 @@ def as_measured(told: Mapping[str, Any], frame: pl.DataFrame) -> dict[str, Any]:
     """Return what is told of the split with the violations that are left once decisions are respected.
 
     Args:
-        told: As `tell` returns it.
+        told: As `report_separation` returns it.
         frame: Rows of `layer_violations` under the plan as it is written.
     """
     return {**told, "violations": {**told["violations"], "split": _counted(frame)}} if told else {}
@@ -215,7 +215,7 @@ def _identities(before: pl.DataFrame, after: pl.DataFrame) -> list[dict[str, Any
     return joined.with_columns(pl.col("standing", "by_activation").fill_null([])).sort(key).to_dicts()
 
 
-def _standing(found: Separated, bench: Bench) -> list[dict[str, Any]]:
+def _standing(found: Separated, bench: PlanContext) -> list[dict[str, Any]]:
     """Return the parts of the layers that guard the others which stay standing, with the reason."""
     rows: dict[tuple[str, str, str, str], set[str]] = defaultdict(set)
     for draft in found.drafts.values():

@@ -16,7 +16,7 @@ from itertools import islice
 from rightsize.propose.optimize.biclique_kernel import bits
 from rightsize.propose.selection.atoms import Atoms
 from rightsize.propose.selection.candidates import Existing
-from rightsize.propose.selection.equivalence import Case
+from rightsize.propose.selection.equivalence import ClassCase
 from rightsize.propose.selection.fallback import Fallbacks
 
 _ALL_PAIRS = 300
@@ -60,7 +60,7 @@ class Joining:
         points: What the plans of each number of roles come to, the start first.
     """
 
-    cases: Sequence[Case]
+    cases: Sequence[ClassCase]
     taken: list[set[int]]
     beside: list[tuple[int, ...]]
     atoms: Atoms

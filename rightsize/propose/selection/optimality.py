@@ -17,7 +17,7 @@ from rightsize.propose.core.objective import TERMS, Cost, Weights, gap
 from rightsize.propose.optimize.biclique_kernel import bits
 from rightsize.propose.optimize.rows import smallest_cover
 from rightsize.propose.selection.bounds import ExcessBound
-from rightsize.propose.selection.equivalence import MOST_ROLES, Case
+from rightsize.propose.selection.equivalence import MOST_ROLES, ClassCase
 from rightsize.propose.selection.fallback import Fallbacks, hard_atoms
 from rightsize.propose.selection.merge_roles import Point
 
@@ -43,8 +43,8 @@ class Judge:
         fallbacks: What classes take without a new role.
     """
 
-    cases: Sequence[Case]
-    blocked: Sequence[Case]
+    cases: Sequence[ClassCase]
+    blocked: Sequence[ClassCase]
     forced: int
     excess: ExcessBound
     fewest: int
@@ -131,12 +131,12 @@ class Judge:
     def _always_made(self) -> int:
         return self.forced + sum(len(case.whole.units) for case in self.blocked if self.fallbacks.of(case).roles)
 
-    def _least_roles(self, case: Case) -> int:
+    def _least_roles(self, case: ClassCase) -> int:
         """Return how many roles a unit takes at least where nothing may be granted beyond its need."""
         columns = [case.allowed, *(one.atoms for one in case.existing)]
         return len(smallest_cover(case.atoms, columns, [0] * len(columns), MOST_ROLES) or (0,))
 
-    def _least_new(self, case: Case) -> int:
+    def _least_new(self, case: ClassCase) -> int:
         """Return how many roles that its holder does not have today a unit takes at least, likewise."""
         left = case.atoms
         for one in case.existing:
@@ -144,6 +144,6 @@ class Judge:
         columns = [case.allowed, *(one.atoms for one in case.existing if one.kind != "own")]
         return len(smallest_cover(left, columns, [0] * len(columns), MOST_ROLES) or ()) if left else 0
 
-    def _least(self, case: Case) -> int:
+    def _least(self, case: ClassCase) -> int:
         atoms = islice(bits(hard_atoms(case)), _LOOKED_AT)
         return max((self.fallbacks.bound(case, 1 << atom) for atom in atoms), default=0)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from rightsize.model.nouns import AssignmentState
-from rightsize.propose.core.azure_limits import Limits, RoleRoom
+from rightsize.propose.core.azure_limits import AzureLimits, RoleRoom
 from rightsize.propose.core.expiry import lasts_as_long
 from rightsize.propose.core.role_catalog import RoleContent
 from rightsize.propose.core.scopes import anchor_of_place
@@ -172,7 +172,7 @@ def role_key(placement: Placement) -> RoleKey | None:
 
 
 def fit_limits(
-    drafts: Mapping[Key, Draft], existing: Sequence[Subject], custom_roles: int, limits: Limits
+    drafts: Mapping[Key, Draft], existing: Sequence[Subject], custom_roles: int, limits: AzureLimits
 ) -> dict[Key, Draft]:
     """Keep what would take the tenant past a limit of Azure.
 

@@ -13,7 +13,7 @@ from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 
 from rightsize.model.nouns import RoleDefinition
-from rightsize.propose.core.azure_limits import Limits
+from rightsize.propose.core.azure_limits import AzureLimits
 from rightsize.propose.core.role_catalog import RoleContent
 from rightsize.propose.core.scopes import anchor_of_place
 from rightsize.propose.needs.drafts import Draft
@@ -41,7 +41,7 @@ class NewRoles:
 
 
 def name_roles(
-    drafts: Iterable[Draft], existing: Mapping[str, str], spelling: Mapping[str, str], limits: Limits
+    drafts: Iterable[Draft], existing: Mapping[str, str], spelling: Mapping[str, str], limits: AzureLimits
 ) -> NewRoles:
     """Give every new role of the drafts its id, name and assignable scopes.
 

@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rightsize.analyze.scoping import ROOT, ScopeTree
-from rightsize.propose.core.azure_limits import Limits
+from rightsize.propose.core.azure_limits import AzureLimits
 from rightsize.propose.core.scopes import anchor_of_place
 from rightsize.propose.needs.drafts import Key
-from rightsize.propose.needs.grant_requests import Demand, Unit, is_at_or_below
+from rightsize.propose.needs.grant_requests import GrantRequest, GrantUnit, is_at_or_below
 from rightsize.propose.optimize.ilp import Program, Rows, solve
 from rightsize.rbac.text import fold
 
@@ -26,7 +26,7 @@ Slot = tuple[str, str, str | None, str | None, str | None, str]
 """(folded principal, state, condition, end, forced role, folded place)."""
 
 
-def slot_of(one: Demand | Unit) -> Slot:
+def slot_of(one: GrantRequest | GrantUnit) -> Slot:
     """Return what tells apart the units that a demand may be part of."""
     return fold(one.principal_id), one.state, one.condition, one.end_on, one.role_definition_id, one.place
 
@@ -60,7 +60,7 @@ class Room:
 
 
 @dataclass(frozen=True, slots=True)
-class Tenant:
+class LimitContext:
     """What room depends on.
 
     Attributes:
@@ -75,14 +75,14 @@ class Tenant:
 
     existing: Mapping[str, int]
     today: Mapping[Key, str]
-    limits: Limits
+    limits: AzureLimits
     tree: ScopeTree
-    weigh: Callable[[Unit], int]
+    weigh: Callable[[GrantUnit], int]
     exposure: Callable[[str, str], int]
-    has_data: Callable[[Unit], bool]
+    has_data: Callable[[GrantUnit], bool]
 
 
-def make_room(units: Sequence[Unit], made: Mapping[Unit, int], tenant: Tenant) -> Room:
+def make_room(units: Sequence[GrantUnit], made: Mapping[GrantUnit, int], tenant: LimitContext) -> Room:
     """Return the moves that bring every subscription and management group inside its limit, at the least excess.
 
     Args:
@@ -108,14 +108,14 @@ def make_room(units: Sequence[Unit], made: Mapping[Unit, int], tenant: Tenant) -
     return program.solve()
 
 
-def _moves(units: Iterable[Unit], made: Mapping[Unit, int], tenant: Tenant) -> Iterator[Move]:
-    grouped: dict[Slot, list[Unit]] = defaultdict(list)
+def _moves(units: Iterable[GrantUnit], made: Mapping[GrantUnit, int], tenant: LimitContext) -> Iterator[Move]:
+    grouped: dict[Slot, list[GrantUnit]] = defaultdict(list)
     for unit in units:
         grouped[(*slot_of(unit)[:-1], "")].append(unit)
     for _, members in sorted(grouped.items(), key=lambda item: repr(item[0])):
         if len(members) < 2:
             continue
-        above: dict[str, list[Unit]] = defaultdict(list)
+        above: dict[str, list[GrantUnit]] = defaultdict(list)
         for unit in members:
             for place in _places_above(unit, tenant):
                 above[place].append(unit)
@@ -126,7 +126,13 @@ def _moves(units: Iterable[Unit], made: Mapping[Unit, int], tenant: Tenant) -> I
             yield _move(below, there, place, made, tenant)
 
 
-def _move(below: Sequence[Unit], there: Sequence[Unit], place: str, made: Mapping[Unit, int], tenant: Tenant) -> Move:
+def _move(
+    below: Sequence[GrantUnit],
+    there: Sequence[GrantUnit],
+    place: str,
+    made: Mapping[GrantUnit, int],
+    tenant: LimitContext,
+) -> Move:
     saved: Counter[str] = Counter()
     for unit in (*below, *there):
         saved[anchor_of_place(unit.place)] += made.get(unit, 0)
@@ -141,7 +147,7 @@ def _move(below: Sequence[Unit], there: Sequence[Unit], place: str, made: Mappin
     return Move(tuple(sorted({slot_of(unit) for unit in below}, key=repr)), place, excess, dict(saved))
 
 
-def _places_above(unit: Unit, tenant: Tenant) -> list[str]:
+def _places_above(unit: GrantUnit, tenant: LimitContext) -> list[str]:
     """Return the scopes above a unit where everything that it stands for is granted today."""
     segments = unit.place.split("/")
     anchor = anchor_of_place(unit.place)

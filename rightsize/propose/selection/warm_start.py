@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rightsize.model.errors import InternalError
-from rightsize.propose.needs.grant_requests import Unit
+from rightsize.propose.needs.grant_requests import GrantUnit
 from rightsize.propose.optimize.role_sharing import Sharing, UnansweredError
-from rightsize.propose.optimize.rows import Row, smallest_cover
+from rightsize.propose.optimize.rows import NeedRow, smallest_cover
 from rightsize.propose.selection.atoms import Atoms
-from rightsize.propose.selection.equivalence import Case
+from rightsize.propose.selection.equivalence import ClassCase
 from rightsize.propose.selection.merge_roles import Joining
 
 _NAMED = 3
@@ -59,7 +59,7 @@ class Carried:
     refusal: str
 
 
-def start_anew(cases: Sequence[Case], method: Callable[[Sequence[Row]], Sharing], atoms: Atoms) -> Start:
+def start_anew(cases: Sequence[ClassCase], method: Callable[[Sequence[NeedRow]], Sharing], atoms: Atoms) -> Start:
     """Return new roles without excess.
 
     Raises:
@@ -85,7 +85,7 @@ def start_anew(cases: Sequence[Case], method: Callable[[Sequence[Row]], Sharing]
     return start
 
 
-def start_from(cases: Sequence[Case], carried: Carried) -> Start:
+def start_from(cases: Sequence[ClassCase], carried: Carried) -> Start:
     """Return the roles that an earlier choice ended with, as far as a class still may take them."""
     start = Start([], [set() for _ in cases], [() for _ in cases])
     number_of: dict[tuple[str, int], int] = {}
@@ -106,7 +106,7 @@ def start_from(cases: Sequence[Case], carried: Carried) -> Start:
     return start
 
 
-def carry(cases: Sequence[Case], state: Joining, atoms: Atoms, refusal: str) -> Carried:
+def carry(cases: Sequence[ClassCase], state: Joining, atoms: Atoms, refusal: str) -> Carried:
     """Return what a choice ended with."""
     taken = {}
     for number, case in enumerate(cases):
@@ -116,7 +116,7 @@ def carry(cases: Sequence[Case], state: Joining, atoms: Atoms, refusal: str) -> 
     return Carried(atoms, taken, refusal)
 
 
-def no_answer(case: Case, missing: int, atoms: Atoms) -> InternalError:
+def no_answer(case: ClassCase, missing: int, atoms: Atoms) -> InternalError:
     """Return the error that names a need which no role answers, by whose it is, where, and what is missing."""
     unit = case.whole.units[0]
     need = atoms.need(missing)
@@ -129,5 +129,5 @@ def no_answer(case: Case, missing: int, atoms: Atoms) -> InternalError:
     )
 
 
-def _slot(unit: Unit) -> tuple[object, ...]:
+def _slot(unit: GrantUnit) -> tuple[object, ...]:
     return unit.principal_id, unit.place, unit.state, unit.condition, unit.end_on, unit.role_definition_id, unit.apart

@@ -96,7 +96,7 @@ class Compactor:
         if plane not in self._names:
             self._names[plane] = _Names.of(plane, self.index)
         size = len(self.index.names) // 8 + 1
-        court = _Court(
+        court = PatternValidator(
             plane,
             self._names[plane],
             granted.to_bytes(size, "little"),
@@ -149,7 +149,7 @@ def _range(names: Sequence[tuple[str, int]], head: str) -> range:
 
 
 @dataclass(slots=True)
-class _Court:
+class PatternValidator:
     """Decides which patterns may be written for one role on one plane.
 
     INVARIANT: what a pattern may do, every narrower one may do too.
@@ -181,7 +181,7 @@ class _Court:
         return all(contains(ceiling, [block]) is None for ceiling in self.ceilings)
 
 
-def _candidates(explicit: Mapping[int, str], court: _Court) -> Stands:
+def _candidates(explicit: Mapping[int, str], court: PatternValidator) -> Stands:
     """Return the broadest patterns that may be written and that stand for two operations or more."""
     found: set[tuple[str, str]] = set()
     for text in explicit.values():

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from rightsize.model.plan import Growth
-from rightsize.propose.core.role_catalog import Blocks, Choice, RoleContent
-from rightsize.propose.needs.context import Bench
+from rightsize.propose.core.role_catalog import Blocks, RoleChoice, RoleContent
+from rightsize.propose.needs.context import PlanContext
 from rightsize.propose.needs.drafts import Draft, Key, Placement
 from rightsize.propose.selection.wildcard_compaction import Compactor
 
 
-def with_wildcards(drafts: Mapping[Key, Draft], bench: Bench) -> dict[Key, Draft]:
+def with_wildcards(drafts: Mapping[Key, Draft], bench: PlanContext) -> dict[Key, Draft]:
     """Return the drafts with patterns in their new roles, wherever these grant nothing more.
 
     A role that several drafts share is written once, inside what each of them is granted today; who gets what is
@@ -44,10 +44,10 @@ def _rewritten(placement: Placement, written: Mapping[RoleContent, RoleContent])
     if choice.content is None or written[choice.content] == choice.content:
         return placement
     content = written[choice.content]
-    return replace(placement, choice=Choice(choice.kind, "", content, (content.block,), choice.granted))
+    return replace(placement, choice=RoleChoice(choice.kind, "", content, (content.block,), choice.granted))
 
 
-def what_may_grow(placements: Iterable[tuple[str, Choice]], bench: Bench) -> tuple[Growth, ...]:
+def what_may_grow(placements: Iterable[tuple[str, RoleChoice]], bench: PlanContext) -> tuple[Growth, ...]:
     """Return which of the assigned roles may grant more tomorrow, sorted.
 
     Args:

@@ -53,7 +53,7 @@ class Reproof:
 
 
 @dataclass(slots=True)
-class Case:
+class ProofContext:
     """A plan beside the tenant of today.
 
     Attributes:
@@ -108,7 +108,7 @@ def read_holdings(inputs: Inputs) -> dict[Key, Holding]:
     }
 
 
-def prove_again(case: Case, lost: Mapping[Key, str]) -> list[Reproof]:
+def prove_again(case: ProofContext, lost: Mapping[Key, str]) -> list[Reproof]:
     """Return the proof of each assignment that the plan takes away.
 
     Args:
@@ -127,7 +127,7 @@ def prove_again(case: Case, lost: Mapping[Key, str]) -> list[Reproof]:
     return proofs
 
 
-def _more_than_today(case: Case) -> dict[str, str]:
+def _more_than_today(case: ProofContext) -> dict[str, str]:
     """Return for proposals that would give somebody what they do not have today, what that is."""
     planned = [one for proposal in case.proposals() for one in proposal.assignments]
     principals = sorted({one.principal_id for one in planned})
@@ -164,7 +164,9 @@ def _more_than_today(case: Case) -> dict[str, str]:
     return found
 
 
-def _beyond(case: Case, one: PlannedAssignment, own: Sequence[Holding], within: set[tuple[str, str]]) -> str | None:
+def _beyond(
+    case: ProofContext, one: PlannedAssignment, own: Sequence[Holding], within: set[tuple[str, str]]
+) -> str | None:
     """Return what a planned assignment would grant that none of its principal's own of today do together, or None."""
     above = [holding for holding in own if (one.scope, holding.place) in within]
     if not above:
@@ -182,7 +184,7 @@ def _beyond(case: Case, one: PlannedAssignment, own: Sequence[Holding], within: 
     return None if beyond is None else f"{beyond} is not granted today"
 
 
-def _contained_by_what_stays(case: Case) -> set[Key]:
+def _contained_by_what_stays(case: ProofContext) -> set[Key]:
     """Return the assignments that go as duplicates and are contained by one that stays.
 
     That one is active, permanent, of the same principal or of a group that contains it, at the same or a wider scope,

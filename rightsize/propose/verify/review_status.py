@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from rightsize.model.decisions import PARTICIPLE, Decision
+from rightsize.model.decisions import PARTICIPLE, ReviewDecision
 from rightsize.model.errors import InputError
 from rightsize.model.plan import Plan, PlanePart, Proof, Proposal
 from rightsize.rbac.text import fold
@@ -27,13 +27,13 @@ _SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class ReviewStatus:
     """One proposal that changes something, or would have if it were not rejected, and how it stands."""
 
     proposal: Proposal
     state: State
     content: str
-    decision: Decision | None = None
+    decision: ReviewDecision | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ def content_of(proposal: Proposal) -> str:
     return hashlib.sha256(json.dumps(document, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
 
 
-def standings(plan: Plan, decisions: Mapping[str, Decision], day: dt.date) -> list[Standing]:
+def standings(plan: Plan, decisions: Mapping[str, ReviewDecision], day: dt.date) -> list[ReviewStatus]:
     """Return how every proposal stands that somebody can decide on, in the plan's order.
 
     Args:
@@ -90,11 +90,11 @@ def standings(plan: Plan, decisions: Mapping[str, Decision], day: dt.date) -> li
         if one.kind == "keep" and "review" not in one.evidence:
             continue
         content, decision = content_of(one), decisions.get(one.id)
-        found.append(Standing(one, _state(content, decision, day), content, decision))
+        found.append(ReviewStatus(one, _state(content, decision, day), content, decision))
     return found
 
 
-def _state(content: str, decision: Decision | None, day: dt.date) -> State:
+def _state(content: str, decision: ReviewDecision | None, day: dt.date) -> State:
     if decision is None:
         return "open"
     if decision.content != content:
@@ -105,13 +105,13 @@ def _state(content: str, decision: Decision | None, day: dt.date) -> State:
     return states[decision.decision]
 
 
-def unmatched(plan: Plan, decisions: Mapping[str, Decision]) -> list[Decision]:
+def unmatched(plan: Plan, decisions: Mapping[str, ReviewDecision]) -> list[ReviewDecision]:
     """Return the decisions that speak of no proposal of a plan, or of one that changes nothing any more."""
     open_ = {one.id for one in plan.all_proposals if one.kind != "keep" or "review" in one.evidence}
     return [decision for id_, decision in sorted(decisions.items()) if id_ not in open_]
 
 
-def require_current(found: Iterable[Standing]) -> None:
+def require_current(found: Iterable[ReviewStatus]) -> None:
     """Refuse decisions that have ended.
 
     Raises:
@@ -130,7 +130,7 @@ def require_current(found: Iterable[Standing]) -> None:
         )
 
 
-def totals(found: Sequence[Standing], plan: Plan) -> Totals:
+def totals(found: Sequence[ReviewStatus], plan: Plan) -> Totals:
     """Return what a review comes to; proposals that nobody can decide on count as they are."""
     decided = {one.proposal.id for one in found}
     of_rbac = [one for one in found if one.proposal.is_of_rbac]
@@ -151,7 +151,7 @@ def totals(found: Sequence[Standing], plan: Plan) -> Totals:
     )
 
 
-def respect(plan: Plan, decisions: Mapping[str, Decision]) -> Plan:
+def respect(plan: Plan, decisions: Mapping[str, ReviewDecision]) -> Plan:
     """Return a plan in which what is rejected stays as it is, and everything that was decided on says so.
 
     What another proposal rests on is granted by what stays as well: a change grants nothing that today's assignment
@@ -182,12 +182,12 @@ def review_states(plan: Plan) -> dict[str, str]:
     return {id_: str(said["state"]) for id_, said in reviewed.items() if isinstance(said, Mapping)}
 
 
-def _hash(decisions: Iterable[Decision]) -> str:
+def _hash(decisions: Iterable[ReviewDecision]) -> str:
     said = sorted((one.proposal, one.decision, one.content, str(one.expires)) for one in decisions)
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
 
-def _part(part: PlanePart, found: Mapping[str, Standing]) -> PlanePart:
+def _part(part: PlanePart, found: Mapping[str, ReviewStatus]) -> PlanePart:
     rejected = {fold(id_) for one in part.proposals if _is(found.get(one.id), "rejected") for id_ in one.principal_ids}
     files = {name: text for name, text in part.files.items() if _stem(name) not in rejected}
     return replace(part, proposals=tuple(_respected(one, found.get(one.id)) for one in part.proposals), files=files)
@@ -197,11 +197,11 @@ def _stem(name: str) -> str:
     return fold(name.rpartition("/")[2].partition(".")[0])
 
 
-def _is(standing: Standing | None, state: State) -> bool:
+def _is(standing: ReviewStatus | None, state: State) -> bool:
     return standing is not None and standing.state == state
 
 
-def _respected(one: Proposal, standing: Standing | None) -> Proposal:
+def _respected(one: Proposal, standing: ReviewStatus | None) -> Proposal:
     if standing is None or standing.decision is None:
         return one
     decision = standing.decision

@@ -27,7 +27,7 @@ from rightsize.propose.core.role_catalog import blocks_by_role
 from rightsize.propose.proof.access_evaluator import GRANTS_SCHEMA, Evaluator
 from rightsize.propose.proof.replay import Outcomes, distinct_uses, replay_uses
 from rightsize.propose.verify.plan_reader import WrittenPlan, WrittenProposal
-from rightsize.propose.verify.reproof import Case, Holding, Key, Reproof, prove_again, read_holdings
+from rightsize.propose.verify.reproof import Holding, Key, ProofContext, Reproof, prove_again, read_holdings
 from rightsize.rbac.text import fold
 
 _Row = tuple[str, str, str, str, str | None, str]
@@ -116,7 +116,7 @@ def verify(plan: WrittenPlan, new_roles: Mapping[str, RoleDefinition], inputs: I
     here = {fold(role): blocks for role, blocks in blocks_by_role(inputs.role_permissions).items()}
     roles = here | {role: definition.permissions for role, definition in new_roles.items()}
     today = read_holdings(inputs)
-    case = Case(plan, inputs, read_tenant(inputs), roles, today, _going(plan, today))
+    case = ProofContext(plan, inputs, read_tenant(inputs), roles, today, _going(plan, today))
     now = take_readings(inputs, earlier=plan.rests_on)
     # Use from before what the plan remembers is none of its business; use from after its window is.
     newest = max([plan.window.last_day, *inputs.usage_days["day"].drop_nulls().unique()])
@@ -185,14 +185,14 @@ def _changed(read: Readings, now: Readings) -> list[Change]:
     ]
 
 
-def _needed_since(case: Case, now: Readings) -> list[Change]:
+def _needed_since(case: ProofContext, now: Readings) -> list[Change]:
     """Name who remediates for a policy now, did not when the plan was made, and loses something."""
     holders = {case.today[key].holder for key in case.going if key in case.today}
     fresh = sorted(holders & set(now[POLICY_NEEDS]) - set(case.plan.rests_on[POLICY_NEEDS]))
     return [Change("policy_needs", one, "changed", _CHANGED[POLICY_NEEDS]) for one in fresh]
 
 
-def _clashing(case: Case, new_roles: Mapping[str, RoleDefinition], hash_of: Mapping[str, str]) -> list[Change]:
+def _clashing(case: ProofContext, new_roles: Mapping[str, RoleDefinition], hash_of: Mapping[str, str]) -> list[Change]:
     """Name new roles whose id a role of the tenant has that grants something else."""
     loaded = set(folded(case.inputs.role_definitions["role_definition_id"]))
     nothing = hash_of_blocks(())
@@ -203,14 +203,14 @@ def _clashing(case: Case, new_roles: Mapping[str, RoleDefinition], hash_of: Mapp
     ]
 
 
-def _orphaned(case: Case) -> set[Key]:
+def _orphaned(case: ProofContext) -> set[Key]:
     """Return the assignments that go because their holder is gone: nobody acts through them."""
     return {
         key for key, proposals in case.going.items() if {proposal.kind for proposal in proposals} == {"remove_orphan"}
     }
 
 
-def _returned(case: Case) -> list[Change]:
+def _returned(case: ProofContext) -> list[Change]:
     """Name the holders that the plan takes for gone, where that is proved no longer."""
     found = classify_holders(case.inputs).filter(pl.col("holder") == "orphan")
     gone = set(found.select(folded(pl.col("role_assignment_id")), "state").iter_rows())
@@ -218,7 +218,7 @@ def _returned(case: Case) -> list[Change]:
     return [Change("principal", one, "returned", "nothing proves any more that it is gone") for one in sorted(back)]
 
 
-def _replay(case: Case, uses: pl.DataFrame, window: Window) -> tuple[Outcomes, Mapping[int, tuple[Key, ...]]]:
+def _replay(case: ProofContext, uses: pl.DataFrame, window: Window) -> tuple[Outcomes, Mapping[int, tuple[Key, ...]]]:
     """Return how each use ends, and for those that are refused the assignments that go and allow them today."""
     orphaned = _orphaned(case)
     present = [holding for key, holding in case.today.items() if key not in orphaned]
@@ -253,7 +253,7 @@ def _replay(case: Case, uses: pl.DataFrame, window: Window) -> tuple[Outcomes, M
     return outcomes, {use: tuple(sorted(named)) for use, named in through.items()}
 
 
-def _activations_of_going(case: Case) -> set[str]:
+def _activations_of_going(case: ProofContext) -> set[str]:
     """Return the folded ids of running activations whose eligibility the plan takes away: they end with it."""
     going = [id_ for id_, state in case.going if state == "eligible"]
     table = case.inputs.role_assignments.filter(pl.col("state") == "activated")

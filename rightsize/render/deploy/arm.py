@@ -7,7 +7,16 @@ from typing import Any
 
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.role_forms import to_arm
-from rightsize.render.deploy.contents import API, Contents, Made, Target, by_target, home_of, outer_level, target_of
+from rightsize.render.deploy.contents import (
+    API,
+    DeployContents,
+    Made,
+    Target,
+    by_target,
+    home_of,
+    outer_level,
+    target_of,
+)
 from rightsize.render.escape import for_arm
 
 _SCHEMAS = {
@@ -24,7 +33,7 @@ def role_template(role: RoleDefinition) -> dict[str, Any]:
     return _template(level, [_role(role)])
 
 
-def plan_template(contents: Contents) -> dict[str, Any]:
+def plan_template(contents: DeployContents) -> dict[str, Any]:
     """Return the template that makes all roles, then all assignments."""
     resources, waits = [], {}
     for role in contents.roles:

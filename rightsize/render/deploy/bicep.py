@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
-from rightsize.render.deploy.contents import API, Contents, Made, Target, by_target, home_of, outer_level, target_of
+from rightsize.render.deploy.contents import (
+    API,
+    DeployContents,
+    Made,
+    Target,
+    by_target,
+    home_of,
+    outer_level,
+    target_of,
+)
 from rightsize.render.escape import for_bicep, for_terminal
 
 # Bicep wants a version of a resource that is there already, and asks Azure nothing by it: only its id is used.
@@ -30,7 +39,7 @@ def role_bicep(role: RoleDefinition) -> str:
     )
 
 
-def plan_bicep(contents: Contents) -> dict[str, str]:
+def plan_bicep(contents: DeployContents) -> dict[str, str]:
     """Return the files of a plan by name; `main.bicep` is the one to deploy."""
     files = {f"{role.slug}.bicep": role_bicep(role.definition) for role in contents.roles}
     places = by_target(contents)
@@ -38,7 +47,7 @@ def plan_bicep(contents: Contents) -> dict[str, str]:
     return files | {"main.bicep": "\n".join(_main(contents, places))}
 
 
-def _main(contents: Contents, places: dict[Target, list[Made]]) -> Iterator[str]:
+def _main(contents: DeployContents, places: dict[Target, list[Made]]) -> Iterator[str]:
     yield f"targetScope = '{outer_level(contents)}'\n"
     symbols = {}
     for role in contents.roles:

@@ -53,7 +53,7 @@ class Made:
 
 
 @dataclass(frozen=True, slots=True)
-class Contents:
+class DeployContents:
     """Everything that a deployment makes, sorted.
 
     Attributes:
@@ -68,7 +68,7 @@ class Contents:
     managed: int
 
 
-def contents_of(plan: Plan, types: Mapping[str, str], only: Collection[str] | None = None) -> Contents:
+def contents_of(plan: Plan, types: Mapping[str, str], only: Collection[str] | None = None) -> DeployContents:
     """Return what bringing in a plan for Azure RBAC makes.
 
     Args:
@@ -99,7 +99,7 @@ def contents_of(plan: Plan, types: Mapping[str, str], only: Collection[str] | No
                     description=f"rightsize {proposal.id}",
                 )
     wanted = (role for role in plan.roles if fold(role.definition.role_definition_id) in roles)
-    return Contents(tuple(sorted(wanted, key=lambda one: one.slug)), tuple(sorted(made.values())), len(managed))
+    return DeployContents(tuple(sorted(wanted, key=lambda one: one.slug)), tuple(sorted(made.values())), len(managed))
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -164,7 +164,7 @@ def _type_and_name(part: str, head: str, scope: str) -> tuple[str, str]:
     return "/".join((provider, *pairs[::2])), "/".join(pairs[1::2])
 
 
-def outer_level(contents: Contents) -> str:
+def outer_level(contents: DeployContents) -> str:
     """Return the level at which one deployment can make everything: as low as may be."""
     targets = {target_of(one.scope)[0] for one in contents.assignments}
     targets |= {home_of(role) for role in contents.roles}
@@ -179,7 +179,7 @@ def home_of(role: PlannedRole) -> Target:
     return target_of(role.definition.assignable_scopes[0])[0]
 
 
-def by_target(contents: Contents) -> dict[Target, list[Made]]:
+def by_target(contents: DeployContents) -> dict[Target, list[Made]]:
     """Return the assignments by where their deployment runs, sorted."""
     found: dict[Target, list[Made]] = {}
     for one in contents.assignments:

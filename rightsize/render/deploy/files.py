@@ -9,7 +9,7 @@ from rightsize.model.nouns import RoleDefinition
 from rightsize.model.role_forms import to_arm, to_blocks_input, to_flat_input
 from rightsize.render.deploy.arm import plan_template, role_template
 from rightsize.render.deploy.bicep import plan_bicep, role_bicep
-from rightsize.render.deploy.contents import Contents
+from rightsize.render.deploy.contents import DeployContents
 from rightsize.render.deploy.scripts import az_script, powershell_script
 from rightsize.render.deploy.terraform import assignments_terraform, role_terraform
 
@@ -33,7 +33,7 @@ PLAN_FORMS = ("arm", "az", "powershell", "bicep", "terraform")
 """Forms that a plan is written in, each in a folder of its name beside `roles`."""
 
 
-def deploy_files(contents: Contents, forms: Collection[str]) -> dict[str, str]:
+def deploy_files(contents: DeployContents, forms: Collection[str]) -> dict[str, str]:
     """Return the files of a plan in the wanted forms, by name.
 
     Args:
@@ -50,16 +50,16 @@ def deploy_files(contents: Contents, forms: Collection[str]) -> dict[str, str]:
     return files
 
 
-def _arm(contents: Contents) -> dict[str, str]:
+def _arm(contents: DeployContents) -> dict[str, str]:
     return {"template.json": _json(plan_template(contents))}
 
 
-def _az(contents: Contents) -> dict[str, str]:
+def _az(contents: DeployContents) -> dict[str, str]:
     roles = {f"{role.slug}.json": ROLE_FORMS["az"](role.definition) for role in contents.roles}
     return {**roles, "deploy.sh": az_script(contents)}
 
 
-def _powershell(contents: Contents) -> dict[str, str]:
+def _powershell(contents: DeployContents) -> dict[str, str]:
     files = {"deploy.ps1": powershell_script(contents)}
     for role in contents.roles:
         files[f"{role.slug}.json"] = ROLE_FORMS["powershell"](role.definition)
@@ -67,12 +67,12 @@ def _powershell(contents: Contents) -> dict[str, str]:
     return files
 
 
-def _terraform(contents: Contents) -> dict[str, str]:
+def _terraform(contents: DeployContents) -> dict[str, str]:
     roles = {f"{role.slug}.tf.json": ROLE_FORMS["terraform"](role.definition) for role in contents.roles}
     return {**roles, "assignments.tf.json": _json(assignments_terraform(contents))}
 
 
-_WRITERS: Mapping[str, Callable[[Contents], dict[str, str]]] = {
+_WRITERS: Mapping[str, Callable[[DeployContents], dict[str, str]]] = {
     "arm": _arm,
     "az": _az,
     "powershell": _powershell,

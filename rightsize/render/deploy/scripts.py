@@ -11,21 +11,21 @@ from collections.abc import Iterator
 from urllib.parse import quote
 
 from rightsize.model.plan import PlannedRole
-from rightsize.render.deploy.contents import API, Contents, Made
+from rightsize.render.deploy.contents import API, DeployContents, Made
 from rightsize.render.escape import for_powershell, for_shell
 
 
-def az_script(contents: Contents) -> str:
+def az_script(contents: DeployContents) -> str:
     """Return the script for bash; it stands in a folder beside `roles`."""
     return "\n".join(_az_lines(contents)) + "\n"
 
 
-def powershell_script(contents: Contents) -> str:
+def powershell_script(contents: DeployContents) -> str:
     """Return the script for PowerShell with Az.Accounts; it stands in a folder beside `roles`."""
     return "\n".join(_powershell_lines(contents)) + "\n"
 
 
-def _az_lines(contents: Contents) -> Iterator[str]:
+def _az_lines(contents: DeployContents) -> Iterator[str]:
     yield "#!/usr/bin/env bash"
     yield "# Makes new roles and assignments, each with its id; running it again changes nothing. It removes nothing."
     yield "set -euo pipefail"
@@ -51,7 +51,7 @@ def _az_lines(contents: Contents) -> Iterator[str]:
         yield f"az role assignment create {said} --output none"
 
 
-def _powershell_lines(contents: Contents) -> Iterator[str]:
+def _powershell_lines(contents: DeployContents) -> Iterator[str]:
     yield "# Makes new roles and assignments, each with its id; running it again changes nothing. It removes nothing."
     yield "$ErrorActionPreference = 'Stop'"
     yield "function Send-Put([string] $Path, [string] $Payload) {"

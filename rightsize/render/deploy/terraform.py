@@ -6,7 +6,7 @@ from typing import Any
 
 from rightsize.model.errors import InputError
 from rightsize.model.nouns import RoleDefinition
-from rightsize.render.deploy.contents import Contents, Made
+from rightsize.render.deploy.contents import DeployContents, Made
 from rightsize.render.escape import for_terraform
 
 ROLE, ASSIGNMENT = "azurerm_role_definition", "azurerm_role_assignment"
@@ -40,7 +40,7 @@ def role_terraform(role: RoleDefinition) -> dict[str, Any]:
     return {"resource": {ROLE: {_label("role", role.role_definition_id): kept}}}
 
 
-def assignments_terraform(contents: Contents) -> dict[str, Any]:
+def assignments_terraform(contents: DeployContents) -> dict[str, Any]:
     """Return the document that makes the assignments; each waits for its role where that is new."""
     new = {role.definition.role_definition_id for role in contents.roles}
     bodies = {_label("assignment", one.id): _assignment(one, one.role in new) for one in contents.assignments}

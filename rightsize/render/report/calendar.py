@@ -17,7 +17,7 @@ _CELL, _GAP, _HEIGHT = 7, 1, 14
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class CalendarRow:
     """One log at one scope.
 
     Attributes:
@@ -39,7 +39,7 @@ class Row:
 class Calendar:
     """The rows, the picture's size, and where its months begin: (x, text)."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[CalendarRow, ...]
     width: int
     height: int
     months: tuple[tuple[int, str], ...]
@@ -91,14 +91,14 @@ def _by_day(coverage: pl.DataFrame, window: Window) -> pl.DataFrame:
     )
 
 
-def _rows(by_day: pl.DataFrame, window: Window) -> Iterator[Row]:
+def _rows(by_day: pl.DataFrame, window: Window) -> Iterator[CalendarRow]:
     keys = ["source", "category", "scope"]
     for group in by_day.sort(*keys, "offset").partition_by(keys, maintain_order=True):
         rank_of = dict(group.select("offset", "rank").iter_rows())
         states = [STATES[rank_of.get(day, len(STATES) - 1)] for day in range(window.days)]
         days = {state: states.count(state) for state in STATES}
         found: dict[str, Any] = group.row(0, named=True)
-        yield Row(
+        yield CalendarRow(
             source=found["source"],
             category=found["category"],
             scope=found["scope"],

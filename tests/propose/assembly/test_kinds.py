@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rightsize.model.nouns import PermissionBlock
-from rightsize.propose.core.azure_limits import Limits
+from rightsize.propose.core.azure_limits import AzureLimits
 from tests.propose.small_tenant import (
     APP,
     BLOB_READER,
@@ -496,7 +496,7 @@ def test_limits_of_azure_turn_the_last_ones_into_keeps() -> None:
         user = tenant.principal(number)
         ids.append(tenant.assign(100 + number, user, CONTRIBUTOR, SUB))
         tenant.use(user, operation, VM)
-    limits = Limits(assignments_per_subscription=4)
+    limits = AzureLimits(assignments_per_subscription=4)
     plan = tenant.plan(limits, reads="none", unobservable="drop", exclude=(guid(2),))
     first, _, third = (proposal_for(plan, id_) for id_ in ids)
     assert first.kind == "custom"
@@ -506,7 +506,7 @@ def test_limits_of_azure_turn_the_last_ones_into_keeps() -> None:
 def test_a_management_group_has_its_own_limit() -> None:
     tenant, user, assignment = _user_with(OWNER, MG)
     tenant.use(user, "Microsoft.Management/managementGroups/write", MG)
-    plan = tenant.plan(Limits(assignments_per_management_group=1), **LEAN)
+    plan = tenant.plan(AzureLimits(assignments_per_management_group=1), **LEAN)
     assert proposal_for(plan, assignment).reason.startswith("assignment limit")
 
 

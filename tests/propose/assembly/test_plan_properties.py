@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from rightsize.model.nouns import DenyAssignment, PermissionBlock, RoleAssignment
 from rightsize.model.plan import Plan
-from rightsize.rbac.access import Access, KnownRole
+from rightsize.rbac.access import Access, AssignedRole
 from rightsize.rbac.membership import read_membership
 from rightsize.rbac.permissions import read_permissions
 from rightsize.rbac.scopes import parse_scope
@@ -125,9 +125,9 @@ def _access(
     plan: Plan,
     denies: list[DenyAssignment],
 ) -> Access:
-    roles = {fold(id_): KnownRole(name, read_permissions(blocks)) for id_, (name, blocks) in tenant.roles.items()}
+    roles = {fold(id_): AssignedRole(name, read_permissions(blocks)) for id_, (name, blocks) in tenant.roles.items()}
     roles |= {
-        role.definition.role_definition_id: KnownRole("new", read_permissions(role.definition.permissions))
+        role.definition.role_definition_id: AssignedRole("new", read_permissions(role.definition.permissions))
         for role in plan.roles
     }
     tree = {parse_scope(child).key: parent for child, parent in tenant.parents.items()}

@@ -11,7 +11,7 @@ from rightsize.analyze.verdicts import analyse
 from rightsize.analyze.window import choose_window
 from rightsize.propose.assembly.plan import draft_all, stays_within_reach
 from rightsize.propose.assembly.read_costs import price_reads
-from rightsize.propose.core.azure_limits import Limits
+from rightsize.propose.core.azure_limits import AzureLimits
 from rightsize.propose.core.options import Dials, Reads
 from rightsize.propose.needs.context import prepare, read_findings
 from rightsize.propose.needs.needs import NeedReader
@@ -44,7 +44,7 @@ def test_the_price_is_what_the_needs_of_that_choice_have_beyond_those_of_none(ch
     inputs = _tenant().inputs()
     analysis = analyse(inputs, choose_window(inputs, DAY0 + dt.timedelta(days=DAYS), DAYS))
     findings = read_findings(inputs, analysis)
-    bench = prepare(inputs, analysis, findings, Dials(reads=choice), Limits())
+    bench = prepare(inputs, analysis, findings, Dials(reads=choice), AzureLimits())
     prices = price_reads(bench, stays_within_reach(NeedReader(bench.book, bench.dials), bench))
     assert prices["chosen"] == choice
 

@@ -23,7 +23,7 @@ from rightsize.propose.core.read_patterns import PatternPart
 from rightsize.propose.core.role_catalog import KnownRole
 from rightsize.propose.needs.granting_patterns import parts_granting
 from rightsize.propose.proof.access_evaluator import GRANTS_SCHEMA, Evaluator
-from rightsize.propose.proof.proof import Claim, Grant, prove
+from rightsize.propose.proof.proof import Claim, ProvedGrant, prove
 from rightsize.rbac.algebra import grants, grants_alike
 from rightsize.rbac.permissions import Reading
 from rightsize.rbac.text import fold
@@ -150,11 +150,11 @@ def _proved(proposed: tuple[str, ...], today: tuple[str, ...], *also: tuple[str,
     blocks = [(PermissionBlock(actions=texts),) for texts in (proposed, today, *also)]
     roles = dict(zip(("new", "old", "also"), blocks, strict=False))
     scope = fold(SUB)
-    held = tuple(Grant(name, scope) for name in list(roles)[1:])
+    held = tuple(ProvedGrant(name, scope) for name in list(roles)[1:])
     uses = pl.DataFrame({"claim": ["c"], "principal_id": ["u"], "plane": ["control"], "operation": [fold(START)],
                          "place": [scope]})  # fmt: skip
     tree = read_tree(SmallTenant().inputs().scopes, pl.Series([scope]))
-    claim = Claim("c", (Grant("new", scope),), (), held, replaces="old")
+    claim = Claim("c", (ProvedGrant("new", scope),), (), held, replaces="old")
     proof = prove([claim], uses, roles, tree)["c"]
     return proof.used_subset, proof.granted_superset
 

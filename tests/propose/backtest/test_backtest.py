@@ -17,7 +17,7 @@ from rightsize.propose.assembly.plan import plan_bench
 from rightsize.propose.backtest.backtest import (
     BASELINES,
     NEEDS_SCHEMA,
-    Tally,
+    BacktestTally,
     Trial,
     prepare_trial,
     try_baseline,
@@ -124,7 +124,7 @@ def _trial(tenant: SmallTenant, needs: pl.DataFrame | None = None, **dials: Any)
     return prepare_trial(extend(tenant, DAYS).inputs(), FOLD, Dials(**dials), needs)
 
 
-def _tried(tenant: SmallTenant, **dials: Any) -> tuple[Tally, list[Prediction]]:
+def _tried(tenant: SmallTenant, **dials: Any) -> tuple[BacktestTally, list[Prediction]]:
     return try_plan(_trial(tenant), Dials(**dials))
 
 
@@ -286,9 +286,9 @@ def test_eligible_access_is_no_break() -> None:
 
 
 def test_tallies_add_up() -> None:
-    one = Tally(3, 1, 9, 2, 20, 4, (5,), 10.0, 4.0, {"read": 2}, {"read": 1})
-    both = one + Tally() + Tally(1, 1, 1, 1, 1, 1, (2,), 1.0, 0.0, {"used": 1}, {})
-    assert both == Tally(4, 2, 10, 3, 21, 5, (2, 5), 11.0, 4.0, {"read": 2, "used": 1}, {"read": 1})
+    one = BacktestTally(3, 1, 9, 2, 20, 4, (5,), 10.0, 4.0, {"read": 2}, {"read": 1})
+    both = one + BacktestTally() + BacktestTally(1, 1, 1, 1, 1, 1, (2,), 1.0, 0.0, {"used": 1}, {})
+    assert both == BacktestTally(4, 2, 10, 3, 21, 5, (2, 5), 11.0, 4.0, {"read": 2, "used": 1}, {"read": 1})
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from rightsize.model.errors import InputError
 from rightsize.model.nouns import PermissionBlock
 from rightsize.propose.core.expiry import lasts_as_long
-from rightsize.propose.proof.proof import Claim, Grant
+from rightsize.propose.proof.proof import Claim, ProvedGrant
 from rightsize.propose.verify.review_status import content_of
 from rightsize.rbac.text import fold
 from tests.propose.needs.test_privileged import policy
@@ -150,8 +150,8 @@ def test_nothing_rests_on_what_ends_sooner() -> None:
 def test_a_proof_measures_ends_both_ways(
     held: str | None, given: str | None, replaced: str | None, proof: tuple[bool, bool]
 ) -> None:
-    today = Grant("wide", fold(SUB), end_on=held)
-    claim = Claim("c", (Grant("start", fold(APP), end_on=given),), (), (today,), end_on=replaced)
+    today = ProvedGrant("wide", fold(SUB), end_on=held)
+    claim = Claim("c", (ProvedGrant("start", fold(APP), end_on=given),), (), (today,), end_on=replaced)
     assert _prove(claim)[:2] == proof
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from rightsize.model.errors import UsageError
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
-from rightsize.propose.core.azure_limits import Limits, refusals
+from rightsize.propose.core.azure_limits import AzureLimits, refusals
 from rightsize.propose.core.bitsets import OperationIndex, bits_of, index_operations
 from rightsize.propose.core.options import Dials
 from rightsize.propose.core.read_patterns import PatternPart, reading_parts, reading_pattern, without_redundant
@@ -141,7 +141,7 @@ def test_what_azure_accepts_is_accepted() -> None:
 
 def test_a_description_has_its_limit() -> None:
     long = RoleDefinition("", "x", (PermissionBlock(actions=(DISKS,)),), description="d" * 20, assignable_scopes=(SUB,))
-    assert refusals(long, _index().lists, limits=Limits(description=10)) == ["its description has 20 characters"]
+    assert refusals(long, _index().lists, limits=AzureLimits(description=10)) == ["its description has 20 characters"]
 
 
 def test_nested_grants_count_once() -> None:

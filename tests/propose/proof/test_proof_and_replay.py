@@ -17,9 +17,9 @@ from rightsize.propose.assembly import plan as plan_module
 from rightsize.propose.core.expiry import EVER
 from rightsize.propose.proof import access_evaluator as reach
 from rightsize.propose.proof.access_evaluator import GRANTS_SCHEMA, Evaluator
-from rightsize.propose.proof.proof import Claim, Grant, prove
+from rightsize.propose.proof.proof import Claim, ProvedGrant, prove
 from rightsize.propose.proof.replay import distinct_uses, replay
-from rightsize.propose.selection.assign import Granted
+from rightsize.propose.selection.assign import GrantedNeeds
 from rightsize.rbac.text import fold
 from tests.propose.small_tenant import APP, CONTRIBUTOR, DATA, DAY0, DAYS, MG, READER, SUB, VM, SmallTenant, guid
 
@@ -46,8 +46,10 @@ def _prove(claim: Claim, uses: pl.DataFrame = USES) -> tuple[bool, bool, str]:
 def _claim(
     today: str | None, place: str, proposed: tuple[tuple[str, str], ...], resting_on: tuple[tuple[str, str], ...] = ()
 ) -> Claim:
-    held = (Grant(today, place),) if today else ()
-    return Claim("c", tuple(Grant(*one) for one in proposed), tuple(Grant(*one) for one in resting_on), held)
+    held = (ProvedGrant(today, place),) if today else ()
+    return Claim(
+        "c", tuple(ProvedGrant(*one) for one in proposed), tuple(ProvedGrant(*one) for one in resting_on), held
+    )
 
 
 def test_a_right_claim_is_proved() -> None:
@@ -103,9 +105,9 @@ def test_what_is_not_known_today_proves_nothing() -> None:
 
 
 def test_what_the_roles_of_today_grant_together_is_not_new() -> None:
-    held = (Grant("start", fold(SUB)), Grant("write", fold(SUB)))
+    held = (ProvedGrant("start", fold(SUB)), ProvedGrant("write", fold(SUB)))
     roles = ROLES | {"both": (PermissionBlock(actions=(START, WRITE)),)}
-    claim = Claim("c", (Grant("both", fold(APP)),), (), held)
+    claim = Claim("c", (ProvedGrant("both", fold(APP)),), (), held)
     tree = read_tree(SCOPES, pl.Series([fold(SUB), fold(VM), fold(APP)]))
     assert prove([claim], USES, roles, tree)["c"].granted_superset
     assert not prove([Claim("c", claim.proposed, (), held[:1])], USES, roles, tree)["c"].granted_superset
@@ -114,25 +116,27 @@ def test_what_the_roles_of_today_grant_together_is_not_new() -> None:
 @pytest.mark.parametrize(
     ("held", "given", "is_proved"),
     [
-        (Grant("wide", fold(SUB)), Grant("start", fold(APP), state="eligible"), True),
-        (Grant("wide", fold(SUB), state="eligible"), Grant("start", fold(APP)), False),
-        (Grant("wide", fold(SUB)), Grant("start", fold(APP), condition="c"), True),
-        (Grant("wide", fold(SUB), condition="c"), Grant("start", fold(APP), condition="c"), True),
-        (Grant("wide", fold(SUB), condition="c"), Grant("start", fold(APP), condition="d"), False),
-        (Grant("wide", fold(SUB), condition="c"), Grant("start", fold(APP)), False),
-        (Grant("wide", fold(SUB), member="u"), Grant("start", fold(APP), member="u"), True),
-        (Grant("wide", fold(SUB), member="v"), Grant("start", fold(APP), member="u"), False),
+        (ProvedGrant("wide", fold(SUB)), ProvedGrant("start", fold(APP), state="eligible"), True),
+        (ProvedGrant("wide", fold(SUB), state="eligible"), ProvedGrant("start", fold(APP)), False),
+        (ProvedGrant("wide", fold(SUB)), ProvedGrant("start", fold(APP), condition="c"), True),
+        (ProvedGrant("wide", fold(SUB), condition="c"), ProvedGrant("start", fold(APP), condition="c"), True),
+        (ProvedGrant("wide", fold(SUB), condition="c"), ProvedGrant("start", fold(APP), condition="d"), False),
+        (ProvedGrant("wide", fold(SUB), condition="c"), ProvedGrant("start", fold(APP)), False),
+        (ProvedGrant("wide", fold(SUB), member="u"), ProvedGrant("start", fold(APP), member="u"), True),
+        (ProvedGrant("wide", fold(SUB), member="v"), ProvedGrant("start", fold(APP), member="u"), False),
     ],
 )
-def test_only_what_is_no_more_conditional_stands_behind_a_grant(held: Grant, given: Grant, is_proved: bool) -> None:
+def test_only_what_is_no_more_conditional_stands_behind_a_grant(
+    held: ProvedGrant, given: ProvedGrant, is_proved: bool
+) -> None:
     assert _prove(Claim("c", (given,), (), (held,)))[1] is is_proved
 
 
 def test_what_one_member_is_given_covers_no_other() -> None:
-    given = Grant("start", fold(APP), member="u")
-    held = (Grant("wide", fold(SUB)),)
+    given = ProvedGrant("start", fold(APP), member="u")
+    held = (ProvedGrant("wide", fold(SUB)),)
     assert _prove(Claim("c", (given,), (), held))[0] is True
-    assert _prove(Claim("c", (Grant("start", fold(APP), member="v"),), (), held))[0] is False
+    assert _prove(Claim("c", (ProvedGrant("start", fold(APP), member="v"),), (), held))[0] is False
 
 
 def _replayed(
@@ -259,7 +263,9 @@ def test_a_plan_that_the_replay_refuses_is_not_made(monkeypatch: pytest.MonkeyPa
     tenant.silent()
     monkeypatch.setattr(plan_module, "prove", lambda claims, *_: {claim.name: Proof(True, True) for claim in claims})
     monkeypatch.setattr(
-        plan_module, "settle", lambda drafts, _: Granted({key: _removed(one) for key, one in drafts.items()}, {}, ())
+        plan_module,
+        "settle",
+        lambda drafts, _: GrantedNeeds({key: _removed(one) for key, one in drafts.items()}, {}, ()),
     )
     with pytest.raises(InternalError, match=r"would deny 1 calls.*start/action"):
         tenant.plan()

@@ -18,7 +18,7 @@ from rightsize.propose.core.bitsets import index_operations
 from rightsize.propose.core.read_patterns import PatternPart
 from rightsize.propose.core.role_catalog import Need, RoleBook, open_role_book
 from rightsize.propose.selection.atoms import Atoms
-from rightsize.propose.selection.candidates import Shelf
+from rightsize.propose.selection.candidates import CandidateIndex
 from rightsize.rbac.algebra import contains
 from tests.propose.small_tenant import SUB, SmallTenant, guid
 
@@ -86,7 +86,7 @@ def test_parts_within_are_those_that_the_algebra_finds(
     def within(blocks: tuple[PermissionBlock, ...]) -> int:
         return sum(bit for part, bit in bit_of.items() if contains(blocks, [part.block]) is None)
 
-    shelf = Shelf(book, atoms, NO_TREE)
+    shelf = CandidateIndex(book, atoms, NO_TREE)
     questions: list[tuple[Callable[[], int], tuple[PermissionBlock, ...]]] = []
     for role in book.roles.values():
         # As the table says, and as one would that lacks all rows of it.
@@ -121,4 +121,4 @@ def test_a_dual_operation_is_granted_on_both_planes() -> None:
     assert set(book.index.members(crypto.granted)) == {("data", DUAL)}
     part = PatternPart(("*/read",))
     atoms = Atoms.of([Need(0, (part,))], book)
-    assert Shelf(book, atoms, NO_TREE).atoms_of(reader) == reader.granted | atoms.of_need(Need(0, (part,)))
+    assert CandidateIndex(book, atoms, NO_TREE).atoms_of(reader) == reader.granted | atoms.of_need(Need(0, (part,)))

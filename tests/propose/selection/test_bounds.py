@@ -12,7 +12,7 @@ from rightsize.propose.core.role_catalog import Need
 from rightsize.propose.optimize.biclique_kernel import bits
 from rightsize.propose.optimize.rows import smallest_cover
 from rightsize.propose.selection.bounds import bound_excess
-from rightsize.propose.selection.equivalence import Case, NeedClass
+from rightsize.propose.selection.equivalence import ClassCase, NeedClass
 
 WIDTH = 4
 WEIGHTS = (1, 2, 3, 7)
@@ -29,7 +29,7 @@ class _Operations:
 class _Prices:
     """What a class pays without a new role: the existing role with all that it may be granted."""
 
-    def bound(self, case: Case, _atoms: int) -> int:
+    def bound(self, case: ClassCase, _atoms: int) -> int:
         return _weigh(case.within & ~case.needed)
 
 
@@ -38,18 +38,18 @@ def _weigh(operations: int) -> int:
 
 
 @st.composite
-def cases(draw: st.DrawFn) -> list[Case]:
+def cases(draw: st.DrawFn) -> list[ClassCase]:
     found = []
     for _ in range(draw(st.integers(1, 5))):
         need = draw(st.integers(1, 2**WIDTH - 1))
         within = need | draw(st.integers(0, 2**WIDTH - 1))
         condition = draw(st.sampled_from([None, "one role only"]))
         whole = NeedClass("", Need(need), (), (), (), condition, None, exposure=draw(st.integers(1, 3)))
-        found.append(Case(whole, need, need, need, within, (), ""))
+        found.append(ClassCase(whole, need, need, need, within, (), ""))
     return found
 
 
-def _least_excess(found: list[Case], most: int) -> int:
+def _least_excess(found: list[ClassCase], most: int) -> int:
     """Try every set of so many roles; each class takes those that cost it least, or pays for the existing role."""
     best = sum(case.whole.exposure * _weigh(case.within & ~case.needed) for case in found)
     for roles in itertools.combinations(range(1, 2**WIDTH), most):
@@ -57,7 +57,7 @@ def _least_excess(found: list[Case], most: int) -> int:
     return best
 
 
-def _cheapest(case: Case, roles: tuple[int, ...]) -> int:
+def _cheapest(case: ClassCase, roles: tuple[int, ...]) -> int:
     inside = [role for role in roles if not role & ~case.within]
     least = _weigh(case.within & ~case.needed)
     for count in range(1, min(case.whole.most_roles, len(inside)) + 1):
@@ -72,7 +72,7 @@ def _cheapest(case: Case, roles: tuple[int, ...]) -> int:
 
 @settings(deadline=None, max_examples=300)
 @given(cases())
-def test_no_choice_of_so_many_roles_has_less_excess_than_is_proved(found: list[Case]) -> None:
+def test_no_choice_of_so_many_roles_has_less_excess_than_is_proved(found: list[ClassCase]) -> None:
     bound = bound_excess(found, _Operations(), _weigh, _Prices())  # type: ignore[arg-type]  # as much as is asked of them
     for most in range(4):
         least = _least_excess(found, most)
@@ -82,8 +82,12 @@ def test_no_choice_of_so_many_roles_has_less_excess_than_is_proved(found: list[C
 def test_the_bound_meets_what_is_best_where_two_needs_share_one_role() -> None:
     """Two needs that may be granted each other's: joined they pay for what is not theirs, and that is proved."""
     found = [
-        Case(NeedClass("", Need(0b0001), (), (), (), None, None, exposure=1), 0b0001, 0b0001, 0b0001, 0b1111, (), ""),
-        Case(NeedClass("", Need(0b0010), (), (), (), None, None, exposure=1), 0b0010, 0b0010, 0b0010, 0b1111, (), ""),
+        ClassCase(
+            NeedClass("", Need(0b0001), (), (), (), None, None, exposure=1), 0b0001, 0b0001, 0b0001, 0b1111, (), ""
+        ),
+        ClassCase(
+            NeedClass("", Need(0b0010), (), (), (), None, None, exposure=1), 0b0010, 0b0010, 0b0010, 0b1111, (), ""
+        ),
     ]
     bound = bound_excess(found, _Operations(), _weigh, _Prices())  # type: ignore[arg-type]  # as much as is asked of them
     assert [bound.proved(most) for most in range(3)] == [_least_excess(found, most) for most in range(3)]

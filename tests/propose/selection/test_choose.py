@@ -8,7 +8,7 @@ import pytest
 
 from rightsize.model.errors import InternalError
 from rightsize.model.nouns import PermissionBlock
-from rightsize.propose.core.azure_limits import Limits, RoleRoom
+from rightsize.propose.core.azure_limits import AzureLimits, RoleRoom
 from rightsize.propose.core.objective import Weights
 from rightsize.propose.core.role_catalog import Need
 from rightsize.propose.selection.atoms import Atoms
@@ -50,7 +50,7 @@ def test_a_need_without_an_answer_is_an_error_that_names_it(monkeypatch: pytest.
 
 def test_a_full_tenant_is_said_with_its_numbers() -> None:
     tenant, (first, second) = _tenant(START, WRITE)
-    plan = tenant.plan(Limits(custom_roles=20, headroom=0.95), **LEAN)
+    plan = tenant.plan(AzureLimits(custom_roles=20, headroom=0.95), **LEAN)
     kept = [proposal_for(plan, one) for one in (first, second) if proposal_for(plan, one).kind == "keep"]
     assert len(plan.roles) == 1
     assert [one.reason for one in kept] == [
@@ -80,15 +80,15 @@ def test_what_the_weights_leave_out_is_said_as_not_worth_a_role() -> None:
 @pytest.mark.parametrize(
     ("limits", "existing", "dial", "most", "word"),
     [
-        (Limits(), 0, None, 4_750, "custom_role_limit"),
-        (Limits(), 4_998, None, 0, "custom_role_limit"),
-        (Limits(), 4_740, 50, 10, "custom_role_limit"),
-        (Limits(), 4_740, 5, 5, "max_custom_roles"),
-        (replace(Limits(), custom_roles=2_000), 1_899, None, 1, "custom_role_limit"),
+        (AzureLimits(), 0, None, 4_750, "custom_role_limit"),
+        (AzureLimits(), 4_998, None, 0, "custom_role_limit"),
+        (AzureLimits(), 4_740, 50, 10, "custom_role_limit"),
+        (AzureLimits(), 4_740, 5, 5, "max_custom_roles"),
+        (replace(AzureLimits(), custom_roles=2_000), 1_899, None, 1, "custom_role_limit"),
     ],
 )
 def test_the_smaller_of_dial_and_limit_is_what_a_refusal_names(
-    limits: Limits, existing: int, dial: int | None, most: int, word: str
+    limits: AzureLimits, existing: int, dial: int | None, most: int, word: str
 ) -> None:
     room = RoleRoom(limits, existing, dial)
     assert room.most == most

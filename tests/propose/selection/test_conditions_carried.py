@@ -7,7 +7,7 @@ import datetime as dt
 import pytest
 
 from rightsize.model.plan import Plan
-from rightsize.propose.proof.proof import Claim, Grant
+from rightsize.propose.proof.proof import Claim, ProvedGrant
 from tests.propose.small_tenant import (
     APP,
     BLOB_READER,
@@ -137,7 +137,7 @@ def test_use_without_a_condition_is_not_covered_under_one() -> None:
     """The proof counts only what asks for no more than what is replaced."""
     from tests.propose.proof.test_proof_and_replay import _prove  # noqa: PLC0415
 
-    given, held = Grant("start", APP.lower(), condition=NAMED), (Grant("wide", SUB.lower()),)
+    given, held = ProvedGrant("start", APP.lower(), condition=NAMED), (ProvedGrant("wide", SUB.lower()),)
     assert _prove(Claim("c", (given,), (), held))[0] is False
     assert _prove(Claim("c", (given,), (), held, frozenset([None, NAMED])))[0] is True
 

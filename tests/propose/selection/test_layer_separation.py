@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rightsize.model.errors import InputError
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.plan import Plan, Proposal
-from rightsize.propose.core.azure_limits import Limits
+from rightsize.propose.core.azure_limits import AzureLimits
 from rightsize.propose.needs.eligibility import WHY_ACTIVE
 from rightsize.propose.verify.reviewable import plan_of, read_reviewable
 from rightsize.rbac.algebra import contains, grants
@@ -71,7 +71,7 @@ def tenant_of(*used: str, kind: str = "User", role: str = OWNER, scope: str = SU
     return tenant, holder, assignment
 
 
-def planned(tenant: SmallTenant, limits: Limits | None = None, **dials: Any) -> Plan:
+def planned(tenant: SmallTenant, limits: AzureLimits | None = None, **dials: Any) -> Plan:
     return tenant.plan(limits, **({"separate_layers": True, "exclude": (guid(2),), **LEAN} | dials))
 
 
@@ -296,7 +296,7 @@ def test_few_roles_never_join_layers(most: int) -> None:
 
 def test_a_subscription_without_room_for_the_parts_leaves_the_assignment_whole() -> None:
     tenant, _, assignment = tenant_of(RULES, BACKUP, START, kind="ServicePrincipal")
-    limits = Limits(assignments_per_subscription=4, headroom=0.0)
+    limits = AzureLimits(assignments_per_subscription=4, headroom=0.0)
     apart, whole = planned(tenant, limits), planned(tenant, limits, separate_layers=False)
     assert of(apart, assignment) == of(whole, assignment)
     assert of(apart, assignment)[0].kind == "custom"

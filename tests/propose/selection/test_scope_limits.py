@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rightsize.model.plan import Plan
-from rightsize.propose.core.azure_limits import Limits
+from rightsize.propose.core.azure_limits import AzureLimits
 from tests.propose.small_tenant import CONTRIBUTOR, MG, SUB, SmallTenant, guid, proposal_for
 
 START = "Microsoft.Compute/virtualMachines/start/action"
@@ -30,8 +30,8 @@ def _places(plan: Plan) -> dict[str, Any]:
     return found
 
 
-def _limit(number: int) -> Limits:
-    return Limits(assignments_per_subscription=number, headroom=0)
+def _limit(number: int) -> AzureLimits:
+    return AzureLimits(assignments_per_subscription=number, headroom=0)
 
 
 def test_with_room_the_narrowest_places_win() -> None:
@@ -106,6 +106,8 @@ def test_nothing_moves_above_todays_scope() -> None:
 
 def test_assigned_at_a_management_group_it_may_meet_there() -> None:
     tenant, assignment = _tenant(MG)
-    plan = tenant.plan(Limits(assignments_per_subscription=0, assignments_per_management_group=2, headroom=0), **LEAN)
+    plan = tenant.plan(
+        AzureLimits(assignments_per_subscription=0, assignments_per_management_group=2, headroom=0), **LEAN
+    )
     assert [made.scope for made in proposal_for(plan, assignment).assignments] == [MG]
     assert guid(1) in {made.principal_id for made in proposal_for(plan, assignment).assignments}

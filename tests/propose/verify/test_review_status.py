@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from rightsize.model.decisions import Decision, DecisionKind
+from rightsize.model.decisions import DecisionKind, ReviewDecision
 from rightsize.model.errors import InputError
 from rightsize.model.plan import Plan, PlanePart, Proof
 from rightsize.propose.verify.review_status import content_of, respect, standings, totals, unmatched
@@ -29,15 +29,15 @@ def _tenant(*operations: str, days: int = 30) -> SmallTenant:
     return tenant
 
 
-def _decisions(plan: Plan, *kinds: DecisionKind, expires: dt.date | None = None) -> dict[str, Decision]:
+def _decisions(plan: Plan, *kinds: DecisionKind, expires: dt.date | None = None) -> dict[str, ReviewDecision]:
     changed = [one for one in plan.proposals if one.kind != "keep"]
     return {
-        one.id: Decision(one.id, kind, content_of(one), one.kind, "Mei", f"{kind} it", TODAY, expires)
+        one.id: ReviewDecision(one.id, kind, content_of(one), one.kind, "Mei", f"{kind} it", TODAY, expires)
         for one, kind in zip(changed, kinds, strict=False)
     }
 
 
-def _states(plan: Plan, decisions: dict[str, Decision]) -> list[str]:
+def _states(plan: Plan, decisions: dict[str, ReviewDecision]) -> list[str]:
     return [one.state for one in standings(plan, decisions, TODAY)]
 
 
@@ -95,7 +95,7 @@ def test_files_of_other_planes_do_not_say_what_is_rejected() -> None:
     names = [f"graph/{found.principal_ids[0]}.sh" for found in (one, other)]
     part = PlanePart("graph", (one, other), {}, {}, {}, files=dict.fromkeys(names, "#"))
     whole = replace(plan, parts=(part,))
-    decisions = {one.id: Decision(one.id, "reject", content_of(one), one.kind, "Mei", "no", TODAY)}
+    decisions = {one.id: ReviewDecision(one.id, "reject", content_of(one), one.kind, "Mei", "no", TODAY)}
     (made,) = respect(whole, decisions).parts
     assert list(made.files) == names[1:]
     assert [found.kind for found in made.proposals] == ["keep", other.kind]
