@@ -131,6 +131,8 @@ class Exchange:
                     found = read(response.content)
                 except BadAnswerError as error:
                     said = f"answered with {error}"
+                    with self._lock:
+                        self.tally.failed += 1
                 else:
                     self._throttle.answered(budget)
                     return found

@@ -169,10 +169,13 @@ def test_a_token_may_expire_again() -> None:
 
 
 def test_what_was_asked_is_counted() -> None:
-    exchange, _, _ = exchange_of(answer(429, retry_after="1"), answer(503), DroppedError("x"), page({"id": 1}))
+    """An answer that cannot be read counts as failed: what it answers to may have been done."""
+    exchange, _, _ = exchange_of(
+        answer(429, retry_after="1"), answer(503), DroppedError("x"), answer(200, b'{"val'), page({"id": 1})
+    )
     exchange.ask(QUESTION, read_pages)
     tally = exchange.tally
-    assert (tally.requests, tally.throttled, tally.failed) == (4, 1, 2)
+    assert (tally.requests, tally.throttled, tally.failed) == (5, 1, 3)
     assert tally.bytes > 0
 
 

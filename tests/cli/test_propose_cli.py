@@ -109,6 +109,7 @@ def test_the_answer_tables_are_written(store: FakeStore, tmp_path: Path, capsys:
         "verdicts",
         "behaviour_findings",
         "findings",
+        "verdict_operation_sets",
         "proposals",
         "layer_defeats",
         "layer_violations",

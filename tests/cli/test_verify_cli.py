@@ -68,7 +68,7 @@ def test_a_plan_that_stands_ends_in_zero(today: SmallTenant, folder: Path, capsy
     assert (answer["verified"], answer["stale"], answer["changes"]) == (True, False, [])
     assert [proof["role_assignment_id"] for proof in answer["proofs"]] == [guid(101)]
     assert answer["proofs"][0]["proof"] == {"used_subset": True, "granted_superset": True, "witness": None}
-    assert "verified: 1 changes proved, 1 calls of 2026-01-01 to 2026-03-31 allowed" in told
+    assert "verified: 1 changes proved, 1 calls of 2025-02-25 to 2026-03-31 allowed" in told
 
 
 def test_plan_json_may_be_named_itself(today: SmallTenant, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

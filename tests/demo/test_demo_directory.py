@@ -95,13 +95,13 @@ def test_a_plan_is_stale_when_a_role_or_its_use_changes(analysis: DirectoryAnaly
         for one in part.proposals
     )
     window = analysis.plane.window
-    written = WrittenPart("directory", window.first_day, window.last_day, proposals, dict(part.rests_on))
+    written = WrittenPart("directory", window, proposals, dict(part.rests_on))
     with open_store(store, read_only=True) as opened:
         assert DIRECTORY.verify(opened.table, written) == []
         grants = dict(part.rests_on["grants"])
         grants["gone-1"] = grants.pop(next(iter(grants)))
         other = WrittenPart(
-            "directory", window.first_day, window.last_day,
+            "directory", window,
             tuple(WrittenProposal(one.id, "remove", one.replaces, None, ()) for one in proposals),
             {"grants": grants, "role_definitions": part.rests_on["role_definitions"]},
         )  # fmt: skip

@@ -24,7 +24,7 @@ def store(demo_exports: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def part(store: Path) -> PlanePart:
     with open_store(store, read_only=True) as opened:
-        judged = GRAPH.judge(opened.table, None, 90)
+        judged = GRAPH.judge(opened.table, None, 90, 400)
     assert judged is not None
     return judged.plan(Dials())
 
