@@ -1,4 +1,4 @@
-"""The page on the architecture names what there is, and draws the layers as the import contracts have them."""
+"""The documentation names modules that there are, and draws the layers as the import contracts have them."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ ROOT = Path(__file__).resolve().parents[2]
 CODE = ROOT / "rightsize"
 PAGE = ROOT / "docs" / "architecture.md"
 PACKAGES = sorted(path.parent.name for path in CODE.glob("*/__init__.py"))
-_NAME = re.compile(rf"({'|'.join(PACKAGES)})(\.\w+)+")
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+_NAME = re.compile(rf"(?:rightsize\.)?({'|'.join(PACKAGES)})(?!\.(?:json|md|html))(\.\w+)+")
 _PATH = re.compile(r"[\w.-]+(?:/[\w.-]+)*/(?:[\w.-]+\.(?:py|sql|csv|md))?")
 _LONGEST = 5
 
 
-def _prose() -> str:
-    return re.sub(r"^```.*?^```", "", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+def _prose(page: Path) -> str:
+    return re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
 
 
-def _named(pattern: re.Pattern[str]) -> list[str]:
-    return sorted({text for text in re.findall(r"`([^`\n]+)`", _prose()) if pattern.fullmatch(text)})
+def _named(pattern: re.Pattern[str], page: Path = PAGE) -> list[str]:
+    return sorted({text for text in re.findall(r"`([^`\n]+)`", _prose(page)) if pattern.fullmatch(text)})
 
 
 @cache
@@ -43,7 +44,7 @@ def _definitions(path: Path) -> frozenset[str]:
 
 
 def _exists(dotted: str) -> bool:
-    place, rest = CODE, dotted.split(".")
+    place, rest = CODE, dotted.removeprefix("rightsize.").split(".")
     while rest and (place / rest[0]).is_dir():
         place = place / rest.pop(0)
     module = place / f"{rest[0]}.py" if rest else place
@@ -55,11 +56,17 @@ def _exists(dotted: str) -> bool:
     return not rest or (len(rest) == 1 and rest[0] in _definitions(place))
 
 
-def test_every_module_of_the_page_exists() -> None:
-    """A module, class or function that the page names by its package stands there."""
-    named = _named(_NAME)
-    assert len(named) > _LONGEST
-    assert [name for name in named if not _exists(name)] == []
+def test_every_module_that_a_page_names_exists() -> None:
+    """A module, class or function that a page names by its package stands there."""
+    named = {f"{page.name}: {name}": name for page in PAGES for name in _named(_NAME, page)}
+    assert f"{PAGE.name}: ingest.pipeline.stage" in named
+    assert [where for where, name in named.items() if not _exists(name)] == []
+
+
+def test_every_test_that_a_page_names_exists() -> None:
+    """A test file that a page names as proof stands there."""
+    named = re.compile(r"tests/[\w/-]+\.py")
+    assert [path for page in PAGES for path in _named(named, page) if not (ROOT / path).exists()] == []
 
 
 def test_every_path_of_the_page_exists() -> None:
@@ -92,7 +99,5 @@ def test_the_layers_are_those_of_the_contracts(layers: str) -> None:
 @pytest.mark.parametrize("page", ["architecture", "glossary", "figures"])
 def test_paragraphs_are_short(page: str) -> None:
     """No paragraph of these pages, and no entry of a list, is over five lines."""
-    text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
-    text = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
-    parts = re.split(r"\n\s*\n|\n(?=\s*(?:[-|]|\d+\.) ?)", text)
+    parts = re.split(r"\n\s*\n|\n(?=\s*(?:[-|]|\d+\.) ?)", _prose(ROOT / "docs" / f"{page}.md"))
     assert [part for part in parts if len(part.strip().splitlines()) > _LONGEST] == []
