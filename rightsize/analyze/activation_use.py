@@ -1,8 +1,8 @@
-"""What was done with activations, and what standing access is used so seldom that it need not stand.
+"""Sum up what was done during each activation, and how many hours a month permanent access is at work.
 
-Use belongs to an activation where the log names its assignment; where it names none, to the activation of the same
-principal that was running at the time and whose role grants the call. Activating is use of the eligibility, not of
-every permission in its role.
+A call belongs to the activation whose assignment the log names. Where the log names none, it belongs to the activation
+of the same principal that was running at the time and whose role grants the call at that scope. Activating counts as
+use of the eligible assignment, not of every permission in its role.
 """
 
 from __future__ import annotations

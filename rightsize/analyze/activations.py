@@ -1,9 +1,9 @@
-"""Activations of eligible assignments, rebuilt from all that is left of them.
+"""Rebuild the activations of eligible assignments from listings, PIM requests, the Activity Log and audit records.
 
-An activation makes a role assignment of its own that is gone hours later: today's listings do not show it, and the logs
-name an id that nobody knows any more. What is left are today's instances, the requests to Privileged Identity
-Management, the calls that made and deleted the assignment, and audit records. Records of one principal, role and place
-that begin within a quarter of an hour are one activation.
+An activation creates a role assignment that is deleted hours later: today's listings do not show it, and the logs name
+an id that no listing has. The sources that remain are today's instances, the requests to Privileged Identity
+Management, the calls that created and deleted the assignment, and audit records. Records of one principal, role and
+scope that begin within a quarter of an hour of each other are one activation.
 Sources: Microsoft Learn, "Approve and activate Azure resource roles in PIM"; REST reference of
 roleAssignmentScheduleRequests.
 """

@@ -1,11 +1,11 @@
-"""Attribution: which assignment allowed a call.
+"""Attribute each observed call to the role assignments that allowed it.
 
-The assignment that the log names comes first. Where it names none, or one that no listing shows any more, candidates
-are the assignments that reach the principal, stand at or above the scope, grant the operation and are not younger than
-the call; of several, the fewest and least powerful that explain all calls are kept.
+The assignment that the log names comes first. Where the log names none, or one that no listing shows any more,
+candidates are the assignments that reach the principal, stand at or above the scope, grant the operation and are not
+younger than the call. Of several candidates, the fewest and least powerful that explain all calls are kept.
 
-What grants a call for certain comes before what may grant it, by one reading of `/*/`. Where nothing that is credited
-grants it for certain, whatever may have allowed it is credited as well: each of them may be what the call rests on.
+An assignment that grants a call by both readings of `/*/` comes before one that grants it by one reading only. Where no
+credited assignment grants the call by both readings, every other assignment that may have allowed it is credited too.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The blast radius of one subject: which layers and planes fall where, and by which ways, small enough to be drawn.
+"""Lay out the reach of one subject as a grid of subscriptions and a tree of shortest ways, small enough to draw.
 
-However much falls, the picture stays of one size: subscriptions beyond the widest are added up in one row, and things
-that are reached alike are one branch.
+The picture has one size however much is reached: subscriptions beyond the widest are added up in one row, and many
+things that are reached in the same way share one branch.
 """
 
 from __future__ import annotations

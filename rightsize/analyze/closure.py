@@ -1,8 +1,8 @@
-"""Reachability in a graph of names: everything that follows from a node, and the shortest way to it.
+"""Compute reachability in a graph of named nodes: everything that a node reaches, and the shortest way to it.
 
-The graph is condensed first: nodes of one cycle reach the same, and what a node reaches is the union of what its
-successors do, computed once a component, from the leaves. A set is a whole number with a bit a thing, so that a union
-is one instruction a word; tens of thousands of nodes take seconds.
+The graph is condensed first. Nodes of one cycle reach the same nodes, and the set of a component is the union of the
+sets of its successors, computed once, leaves first. A set is an integer with one bit for each thing, so a union is one
+instruction a word; tens of thousands of nodes take seconds.
 """
 
 from __future__ import annotations

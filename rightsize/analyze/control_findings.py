@@ -1,4 +1,4 @@
-"""What controls find: one resource that fails a control, or of which nothing loaded says whether it does."""
+"""Define the results of controls: each resource that fails a control, or whose state nothing loaded shows."""
 
 from __future__ import annotations
 

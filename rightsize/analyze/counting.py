@@ -1,8 +1,8 @@
-"""Counting over sets of profiles: how many distinct operations of each verdict, and how much they weigh.
+"""Count the distinct operations of each verdict, and their weight, over sets of profiles.
 
-Whoever is reached by the same profiles at the same reach is counted once. A few profiles are wide (Owner, Reader), most
-are narrow. Wide ones judge operations in few ways, so what they say together is said for classes of operations that
-all of them judge alike; the operations of narrow ones are then looked at one by one, against that.
+Principals with the same profiles at the same reach are one set and are counted once. A few profiles are wide (Owner,
+Reader), most are narrow. Wide profiles are counted by classes: operations that all wide profiles judge alike. The
+operations of narrow profiles are then compared with these one by one.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Coverage: whether the logs of the window could have shown use, for each assignment.
+"""Compute for each assignment whether the logs of the window could have shown its use.
 
-Three logs matter to a control-plane operation: that of every subscription at or below the assignment, and for what can
-be performed there the logs of the management groups at or below it and of the tenant itself. Reads of Azure Resource
-Manager leave no trace but the token they need, so for them the sign-in logs of whoever may read decide.
+Three kinds of log matter to a control-plane operation: those of the subscriptions at or below the assignment and, for
+operations that can be performed there, those of the management groups at or below it and that of the tenant. Reads of
+Azure Resource Manager leave no trace but the token that they need, so the sign-in logs of the holders decide for reads.
 """
 
 from __future__ import annotations

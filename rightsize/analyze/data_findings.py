@@ -1,7 +1,8 @@
-"""Findings about data planes: grants that do nothing there, and ways past every grant.
+"""Find role assignments whose data actions have no effect, and resources that give access beside Azure roles.
 
-Data actions on a vault with access policies, or on a cluster without Azure RBAC, do nothing until the setting changes,
-and then they do at once what nobody has thought of for years. Keys and local accounts get past roles altogether.
+Data actions on a vault with access policies, or on a cluster without Azure RBAC, have no effect until the setting
+changes. Then they take effect at once, perhaps years after anybody thought of them. Keys and local accounts bypass
+roles altogether.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Use of data planes: what role assignments decided, what something else did, and what may have been meant.
+"""Separate data-plane calls that role assignments decided from the others, and find what calls may have used.
 
-Logs of requests name operations of a service. Some may need one permission or another; some no rule knows; and a
-resource may not decide by Azure roles at all. None of that may make a granted permission look unused.
+Logs of requests name operations of a service. Some operations need one of several permissions, some match no rule, and
+some resources do not decide by Azure roles at all. None of this may make a granted permission look unused.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Display names in place of operations: told apart, and read where the catalogue leaves no choice.
+"""Replace display names in the Activity Log by operations, where the catalogue leaves no choice.
 
 Some exports of the Activity Log have only the name that a portal shows, in English or another language ("Start Virtual
 Machine", "Virtuellen Computer starten").

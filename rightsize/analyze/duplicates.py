@@ -1,9 +1,9 @@
-"""Duplicates: assignments that another one makes superfluous, decided by algebra and not by evidence.
+"""Find assignments that another assignment makes superfluous, by the algebra of permissions and without usage.
 
 An assignment is contained by another that is active and permanent, belongs to the same principal or to a group that
 contains it, stands at the same or a wider scope, has no condition or the same one, and whose role grants everything
-that its own does. What is contained by nothing kept contains nothing: the relation ends at assignments that are
-contained by none, so that a plan can take away every contained one at once.
+that its own does. Only an assignment that is not contained itself is named as the containing one, so a plan can remove
+every contained assignment at once.
 """
 
 from __future__ import annotations

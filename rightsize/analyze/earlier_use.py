@@ -1,7 +1,8 @@
-"""Earlier use that still counts, from the days of use before the window: credited to assignments as use in it is.
+"""Credit use from before the window that still counts to assignments, in the same way as use in the window.
 
-Whatever was used on a loaded day is not proved to be unneeded by a window that does not show it. So such an operation
-is kept where it was used, until it is as old as `Window.forget_days` says. Days after the window are never looked at.
+A window without an operation does not prove that an operation used on an earlier loaded day is unneeded. Such an
+operation is kept where it was used, until the use is older than `Window.forget_days`. Days after the window are never
+read.
 """
 
 from __future__ import annotations

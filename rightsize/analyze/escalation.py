@@ -1,10 +1,10 @@
-"""Escalation: the graph of who can become whom, from what is assigned, attached and owned.
+"""Build the graph of whose access each principal can gain, from assignments, attached identities and ownership.
 
-Nodes are texts with a letter in front: `p:` a principal, `h:` what is held in the name of a principal or group, `g:` a
-role at a scope, `t:` the targets of one kind below a scope, `r:` a resource on which code can run, `s:` what a resource
-keeps secret, `a:` any access at a scope, `x:` a part of the directory, `d:` what a user may do in Azure, `o:` a subject
-of an outside issuer. Everything that many hold in the same way is one node, so that the graph grows with what there is
-and not with who may do what.
+Nodes are texts with a letter in front: `p:` a principal, `h:` the access that a principal or group holds, `g:` a role
+at a scope, `t:` the targets of one kind below a scope, `r:` a resource on which code can run, `s:` the secrets of a
+resource, `a:` any access at a scope, `x:` a part of the directory, `d:` what a user may do in Azure, `o:` a subject of
+an outside issuer. Whatever many principals hold in the same way is one node, so the graph grows with the number of
+things and not with the number of their holders.
 """
 
 from __future__ import annotations

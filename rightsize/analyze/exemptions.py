@@ -1,4 +1,4 @@
-"""Exemptions: findings that somebody answers for, with a reason, an owner and a last day. After it they count again."""
+"""Read exemptions: findings that an owner accepts for a reason until a last day, after which they count again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Explanation: everything that is known about one principal, as rows for people and programs."""
+"""Collect everything that is known about one principal, as rows for people and programs."""
 
 from __future__ import annotations
 

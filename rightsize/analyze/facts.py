@@ -1,4 +1,4 @@
-"""What is attached, owned and held beyond Azure roles: the facts that escalation rests on besides assignments."""
+"""Read the facts that escalation needs besides role assignments: attached identities, owners, directory permissions."""
 
 from __future__ import annotations
 

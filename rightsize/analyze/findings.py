@@ -1,4 +1,4 @@
-"""Findings: what an analysis sees besides verdicts, one row a control and subject, each with its sentence."""
+"""Compute the findings of an analysis besides verdicts: one row for each control and subject, with a sentence."""
 
 from __future__ import annotations
 

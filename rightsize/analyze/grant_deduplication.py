@@ -1,11 +1,13 @@
-"""One grant that two sources tell of: a request or a call in a log, and what a listing shows of it.
+"""Match grants that a log and a listing both show, so that one grant counts once.
 
-A role assignment has one id in both. What Privileged Identity Management makes has not: the log names the request,
-and a listing the instance that came of it. They are one where holder, role and place agree and the instance is not
-older than what was asked; where the log does not say for whom, where the place agrees and minutes lie between them.
-A listing of directory roles says of an assignment not when it was made: it is what the log shows of its holder and role
-in the month before the listing, or in the two days after it, since a log may be late. So it is of consents, which are
-one where the application, the permissions and for whom they are agree.
+A role assignment has the same id in both. An assignment made by Privileged Identity Management has not: the log names
+the request, and the listing names the instance that came of it. They are one where holder, role and scope agree and the
+instance is not older than the request. Where the log does not name the holder, they are one where the scope agrees and
+only minutes lie between them.
+
+A listing of directory roles does not say when an assignment was made. Such an assignment is the one that the log shows
+for its holder and role in the month before the listing, or in the two days after it, since a log may be late. The same
+holds for consents, which are one where the application, the permissions and the users that they cover agree.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Holders: whether the principals of assignments still exist, as far as listings and exports prove it.
+"""Classify the holder of each assignment as known, foreign, orphan or unresolved, from listings and exports.
 
-An orphan is absent from a complete listing of its kind, or the export that resolves names found none for it; it was not
-seen among the deleted items, from which it could come back, and it is not a foreign principal, which no listing
-of this tenant shows. Anything else that nothing shows is unresolved.
+An orphan is absent from a complete listing of its kind, or the export that resolves names found none for it. It was not
+seen among the deleted items, from which it could come back. It is not a foreign principal, which no listing of this
+tenant shows. Any other holder that nothing shows is unresolved.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Edges through the directory: roles over all or a part of it, groups under PIM, outside subjects, consent of users."""
+"""Add the graph edges that come from the directory: its roles, groups under PIM, outside subjects, user consent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an analysis reads: one frame a table, with the columns and types that `model` declares."""
+"""Define the tables that an analysis reads: one frame each, with the columns and types that `model` declares."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""Layers: which layers of defence each principal can defeat in each subscription, and where it can defeat several.
+"""Compute which layers of defence each principal can defeat in each subscription, and where it can defeat several.
 
-Defence in depth holds while its layers fail one by one. Whoever can switch off two of them makes one of the two.
-What an operation does to a layer say the rules (`rules/layers.csv`); what is judged here is who may do it where.
-Denies are left out: whoever can remove them is not held by them, and the answer errs towards the attacker.
+Defence in depth holds while its layers fail one by one. A principal that can switch off two layers turns them into one.
+The rules (`rules/layers.csv`) say what an operation does to a layer; this module computes who may perform it where.
+Deny assignments are left out, because a principal that can remove one is not stopped by it. The result may therefore
+overstate what an attacker can do, and does not understate it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""Linked checks of operations that are called by themselves too: which of them no log can prove unused.
+"""Mark unused operations as unobservable where a linked check inside another write may have needed them.
 
 Azure checks `storageAccounts/listKeys/action` of whoever writes a diagnostic setting, and the log of that write does
-not name it. So it proves nothing that a covered log lacks the operation, while somebody whom the assignment reaches
-made such a write, or may have made one that no log shows. Whoever made none, and cannot have, was not asked for it.
+not name it. A covered log without the operation therefore proves nothing while somebody whom the assignment reaches
+made such a write, or may have made one that no log shows. Where nobody made such a write and nobody can have, the
+operation was not checked.
 """
 
 from __future__ import annotations

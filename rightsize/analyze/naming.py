@@ -1,4 +1,4 @@
-"""Naming: which principal a person means by an id, a UPN, an application id or a name."""
+"""Resolve an id, a UPN, an application id or a display name to the principal that it names."""
 
 from __future__ import annotations
 

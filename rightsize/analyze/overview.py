@@ -1,4 +1,4 @@
-"""What a tenant looks like from above: each principal, assignment, role and scope with its counts."""
+"""Build the tables of a report: each principal, assignment, role and scope with its counts."""
 
 from __future__ import annotations
 

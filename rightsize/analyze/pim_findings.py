@@ -1,4 +1,4 @@
-"""Findings about Privileged Identity Management: what sleeps for good, what stands idle, what asks nothing."""
+"""Find eligible assignments that nobody activates or that ask nothing, and permanent access that is seldom used."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Planes beyond Azure RBAC: what an analysis of Microsoft Graph's permissions or of the directory's roles concludes.
+"""Define the result of an analysis of Microsoft Graph or of directory roles, and join it to the verdicts of RBAC.
 
-Each plane has meanings and logs of its own and a package of its own. What is said here is how its conclusions stand
-beside those of RBAC: in the same tables, under the same words, told apart by `plane`.
+Each of these planes has meanings and logs of its own and a package of its own. This module puts their results beside
+those of RBAC: in the same tables, under the same words, told apart by `plane`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What the identities of Azure Policy need: the roles that the definitions of their assignments name.
+"""Read which roles the identities of Azure Policy need, from the definitions of their policy assignments.
 
 An identity that deploys or modifies for a policy does so when a resource turns up that does not comply, which may be
-months after the last time; its need is what the definitions say. It is known only where the assignment, its definition
-and, for a set, every definition in it are loaded, in the version that is asked for.
+months after the last time; its need is what the definitions say. The need is known only where the assignment, its
+definition and, for a set, every definition in it are loaded, in the version that the assignment asks for.
 Source: Microsoft Learn, "Remediate noncompliant resources with Azure Policy" and "Azure Policy assignment structure".
 """
 

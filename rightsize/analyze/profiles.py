@@ -1,7 +1,7 @@
-"""Profiles: assignments whose unused operations are judged alike, and the verdict of each such operation.
+"""Group assignments whose unused operations get the same verdicts into profiles, and judge each operation once.
 
-A tenant has billions of (assignment, operation) pairs and few different answers: they depend on the role, on what the
-logs at the scope cover, on the sign-in logs of the holders, and on what lies in quarantine.
+A tenant has billions of (assignment, operation) pairs and few distinct verdicts. These depend on the role, on the logs
+that cover the scope, on the sign-in logs of the holders, and on the operations that calls in quarantine may have used.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Reach: everything that falls with one principal or one machine, through any number of steps.
+"""Compute the reach of each principal and machine: everything that it can gain through any number of steps.
 
 A reach is a set: (subscription, layer) and (subscription, plane) pairs, and the identities, resources and secrets that
-can be had. What a node has by itself comes from the rules of layers; what follows comes from the graph of
-`escalation`, closed by `closure`. It is an upper bound: what a rule calls possible counts as if it were so.
+can be gained. The rules of layers say what a node has by itself; the graph of `escalation`, closed by `closure`, says
+what follows. A reach is an upper bound: a step that a rule calls possible counts as if it were certain.
 """
 
 from __future__ import annotations

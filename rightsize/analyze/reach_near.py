@@ -1,4 +1,7 @@
-"""The part of a view that some nodes reach: what one principal comes to, without the graph of everybody."""
+"""Build the reach of a few nodes from the part of the graph around them, without the graph of the whole tenant.
+
+Where what the nodes reach depends on the whole directory, the whole graph is built instead.
+"""
 
 from __future__ import annotations
 

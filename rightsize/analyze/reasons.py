@@ -1,8 +1,8 @@
-"""Why a verdict is what it is: one word for the store, one sentence for people.
+"""Define the reason of each verdict: one word for the store, one sentence for people.
 
-`Attribution` says how use found its assignment, `Unused` why unused is certain, `UnobservableReason` why no log could
-have shown use, `OutOfCoverage` why a log that could have shown it did not speak, `Unexplained` why no assignment
-explains a call.
+`Attribution` says how a call was attributed to an assignment, `Unused` why it is certain that nothing was used,
+`UnobservableReason` why no log could have shown use, `OutOfCoverage` why the logs that could have shown use do not
+decide, and `Unexplained` why no assignment explains a call.
 """
 
 from __future__ import annotations

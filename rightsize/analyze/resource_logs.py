@@ -1,8 +1,9 @@
-"""Whether the logs of the resources below an assignment could have shown a use of their data planes.
+"""Compute for each assignment whether the logs of the resources below it could have shown use of their data planes.
 
-Each resource sends its log by diagnostic settings of its own, of a storage account each service. A day is covered
-where the log has rows, or where somebody declares the log complete and a setting sends it; a setting that was changed
-in the window declares nothing for the days before, and one that was deleted nothing at all.
+Each resource sends its log by its own diagnostic settings; a storage account has settings for each service. A day is
+covered where the log has rows, or where somebody declares the log complete and a setting sends it. Where a setting was
+changed in the window, a declaration proves nothing for the days before; where one was deleted, it proves nothing at
+all.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Resources whose data planes can be logged: which there are, and what their settings say of who gets at their data."""
+"""List the resources whose data planes can be logged, and read from their settings who can access their data."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What calls that make and delete role assignments asked for: which role, and for what type of principal.
+"""Read the role and the principal type that calls to create or delete role assignments named.
 
 The Activity Log keeps the body of a request beside the row that begins it, and the body of the answer beside the row
-that ends it. An export may have lost either, so what is not shown for every call is not shown.
+that ends it. An export may have lost either, so a call counts only where each of its repetitions shows its role.
 """
 
 from __future__ import annotations

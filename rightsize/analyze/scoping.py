@@ -1,4 +1,4 @@
-"""Scopes over columns: which assigned scopes contain a scope, how large a scope is, and what lies below it.
+"""Compute on columns which assigned scopes contain a scope, how large a scope is, and what lies below it.
 
 The columnar twin of `rbac.scopes`; a place is a folded scope.
 """

@@ -1,7 +1,8 @@
-"""Counts and scores: how much is granted, used and left over, for each principal and for each assignment.
+"""Count what is granted, used and left over for each principal and each assignment, and score it.
 
-Never one row a (principal, operation): principals with the same set of profiles are counted once, over classes of
-operations that every profile judges alike, and what a principal used is taken out of its set's counts one by one.
+There is never one row for each (principal, operation). Principals with the same set of profiles are counted once, over
+classes of operations that every profile judges alike. The operations that a principal used are then subtracted from the
+counts of its set one by one.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What people decided about signals: what to trust, and what to hold in quarantine, each with reason, owner and end.
+"""Read the decisions of people to trust or to quarantine a signal, each with a reason, an owner and an end.
 
-An entry names a signal, or a principal with a time. `trust` gives free what the signal, or the time of the principal,
-holds in quarantine; `quarantine` holds it though the signal was dismissed, or though no signal says so. A decision
-holds up to its last day, measured by the newest day of the store and never by the clock.
+An entry names a signal, or a principal with a time. `trust` releases the calls that the signal, or that time of the
+principal, holds in quarantine. `quarantine` holds them although the signal was dismissed, or although no signal names
+them. A decision holds up to its last day, measured by the newest day of the store and never by the clock.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Thousands of small steps of polars, taken by the thread that asks for them."""
+"""Run thousands of small polars steps without handing each one to another thread."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What stands in a tenant at the end of a day, as rows that can be compared with those of the day before.
+"""List the grants, conclusions and signals of a tenant at the end of a day, as rows to compare with the day before.
 
-A row has a name that stays, and a value: a row whose name is new, or whose value is another, is a change. Nothing here
-remembers; `workflow.watch` compares.
+A row has a stable name and a value: a row with a new name, or with another value, is a change. This module keeps
+nothing between runs; the package `watch` compares.
 """
 
 from __future__ import annotations

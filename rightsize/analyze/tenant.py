@@ -1,4 +1,4 @@
-"""The tenant as an analysis sees it: assignments, who reaches them, what their roles grant."""
+"""Prepare the frames that the steps of an analysis share: assignments, whom they reach, and what their roles grant."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text over columns: ids, operations and scopes compare by these."""
+"""Fold ids, operations and scopes in columns, so that they compare without regard to case."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was done with the tokens of a principal's sign-ins: the calls of every log that names the token."""
+"""Sum up the calls made with the tokens of a principal's sign-ins, from every log that names the token."""
 
 from __future__ import annotations
 

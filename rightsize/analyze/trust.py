@@ -1,4 +1,4 @@
-"""What is held through something else: parts of the directory, groups under PIM, consent of users, outside subjects."""
+"""Read what is held through groups under PIM, administrative units, consent of users, and trusted outside subjects."""
 
 from __future__ import annotations
 

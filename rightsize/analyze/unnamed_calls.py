@@ -1,7 +1,7 @@
-"""What calls may have been whose log names no operation, from the types that they acted on and today's grants.
+"""Find the granted operations that a call may have been whose log names no operation.
 
-Where the catalogue does not know the text of a call (`display_names`), the call may have been any change of the type
-that it acted on, or of what lies inside it. So none of these is unused where its caller holds it.
+Where the catalogue does not know the display name of a call (`display_names`), the call may have been any change of the
+type that it acted on, or of a type inside it. Where the caller holds such an operation, it is not judged unused.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Use in the window: what each principal did, where, and under which evidence."""
+"""Aggregate the use of the window: what each principal did, where, and under which evidence."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""The distinct sets of operations behind counted verdicts, each named by its content.
+"""Name the distinct sets of operations behind counted verdicts, each by a hash of its content.
 
-A tenant has billions of (assignment, operation) pairs and few distinct sets of operations that are judged alike, so
-these are listed once, and a counted row names its set. Single rows come before it: what they name is not counted in it.
+A tenant has billions of (assignment, operation) pairs and few distinct sets of operations that are judged alike. So
+each set is listed once, and a counted row names its set. An operation that has a row of its own is not counted in the
+counted row.
 """
 
 from __future__ import annotations

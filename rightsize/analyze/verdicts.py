@@ -1,4 +1,4 @@
-"""Verdicts: each granted operation is used, unused, unobservable or out of coverage, with the reason."""
+"""Judge each granted operation as used, unused, unobservable or out of coverage, with the reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The observation window: the whole UTC days that a verdict speaks of."""
+"""Choose the observation window: the whole UTC days that the verdicts cover."""
 
 from __future__ import annotations
 

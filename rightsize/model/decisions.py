@@ -1,11 +1,11 @@
-"""Decisions on proposals, as a file that lives in git: one JSON object a line, sorted, so that two branches merge.
+"""Read and write review decisions on proposals: a sorted file with one JSON object a line, so that branches merge.
 
 | key | |
 |---|---|
 | `proposal` | its id |
 | `decision` | `accept`, `reject` or `defer` |
-| `content` | hash of what was decided on: a proposal that has changed since is another one |
-| `kind` | what was proposed, for people who read the file |
+| `content` | hash of the proposal that was decided on: a proposal that has changed since is another one |
+| `kind` | kind of the proposal, for people who read the file |
 | `by`, `reason` | who decided, and why |
 | `decided` | the day |
 | `expires` | the last day on which it holds; null for no end |

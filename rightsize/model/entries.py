@@ -1,4 +1,4 @@
-"""Files that people write by hand: entries in TOML, JSON or CSV, each with a reason, an owner and a last day."""
+"""Read files that people write by hand: entries in TOML, JSON or CSV, each with a reason, an owner and a last day."""
 
 from __future__ import annotations
 

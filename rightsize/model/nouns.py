@@ -1,4 +1,4 @@
-"""The nouns a person reviews: roles, assignments, denies, decisions. Frozen, without behaviour of RBAC in them.
+"""Define the objects that a person reviews: roles, assignments, denies, decisions; frozen, without RBAC logic.
 
 Bulk data never takes this form; it stays in the columns that `schema` declares.
 """

@@ -1,4 +1,4 @@
-"""The nouns of a plan: proposals, the roles they introduce, and what only people can do. Frozen, JSON-able."""
+"""Define the objects of a plan: proposals, the roles that they introduce, and advice; frozen, JSON-able."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The JSON forms of a role definition: every form that people have is read, the ones that they use are written.
+"""Read every JSON form of a role definition that people have, and write the forms that they use.
 
 | form | looks like |
 |---|---|

@@ -1,7 +1,7 @@
-"""Role definitions inside templates: ARM templates, and Terraform's JSON, as documents that a parser has read.
+"""Read role definitions from ARM templates and Terraform JSON that a parser has already read.
 
-What a role grants must stand there. An expression that only a deployment knows (a parameter, a function, an
-interpolation) in a list of actions is an error, since nobody can say what such a role grants; names and assignable
+The template must state what a role grants. An expression that only a deployment knows (a parameter, a function, an
+interpolation) in a list of actions is an error, since nobody can say what such a role grants. Names and assignable
 scopes may be expressions, and stay as they are written.
 """
 

@@ -1,4 +1,4 @@
-"""How a table is declared: the one source of DDL, polars schemas, column comments and the schema page."""
+"""Declare tables and columns: the one source of DDL, polars schemas, column comments and the schema page."""
 
 from __future__ import annotations
 

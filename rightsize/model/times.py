@@ -1,8 +1,8 @@
-"""Days and times as people write them: every form of ISO 8601 that names a day or a time in it.
+"""Parse days and times as people write them: every form of ISO 8601 that names a day or a time in it.
 
 A day is written by month, by week or by its number in the year, with hyphens or without: `2026-10-01`, `20261001`,
-`2026-W40-4`, `2026W404`, `2026-274`, `2026274`. A time follows behind `T` or a space: hours, minutes, seconds or a
-fraction of the last of these, with colons or without; behind it `Z` or an offset. Without an offset it is UTC.
+`2026-W40-4`, `2026W404`, `2026-274`, `2026274`. A time follows after `T` or a space: hours, minutes, seconds or a
+fraction of the last of these, with colons or without; after it `Z` or an offset. Without an offset it is UTC.
 """
 
 from __future__ import annotations

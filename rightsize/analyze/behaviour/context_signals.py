@@ -1,4 +1,4 @@
-"""Where somebody came from, what others gave them, and how they activated: facts beside what was done itself."""
+"""Find first uses of networks, clients and countries, roles given by others, and unusual activations, as facts."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Facts of behaviour: each first use, burst, waking and step after a step, with what it says in bits.
+"""Compute the facts that make a principal's day unusual, each with its surprise in bits.
 
-A fact about a principal's day is surprising as far as the past of the principal and of its peers makes it rare: a first
-use after many days of the same few things says more than one of somebody who does something new each week. Only what
-came before counts, so that a fact found today is the fact that was to be found on its day.
+A fact is as surprising as the past of the principal and of its peers makes it rare. A first use after many days of the
+same few operations weighs more than a first use by a principal that does something new each week. Only earlier days
+count, so a fact found today is the fact that would have been found on its day.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""From facts to the few days that a person should look at: scored, told in a sentence, with how often that happens.
+"""Score days by their facts and return the few that a person should look at, each with a sentence and its frequency.
 
-A day is told where its facts sum up to `THRESHOLD` bits and are of two or more families: what was done, what it is good
-for, where it came from, when, how much, and what went before. One surprise alone is what work looks like.
+A day is returned where its facts sum up to `THRESHOLD` bits and belong to two or more families: what was done, its
+risk, where it came from, when, how much, how roles were activated, and what happened before. One surprise alone is
+normal in daily work.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Findings about directory roles: what sleeps, what stands and hardly works, who could act on nearly everything."""
+"""Find directory roles that nobody activates, that are seldom used, permanently privileged, or easy to activate."""
 
 from __future__ import annotations
 

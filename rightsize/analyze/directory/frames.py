@@ -1,4 +1,4 @@
-"""What was concluded about directory roles, as the frames that every plane has."""
+"""Build the frames that every plane has (verdicts, counts, scores, refusals) for directory roles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Activations of directory roles, rebuilt like those of Azure roles, and what was done while they ran."""
+"""Rebuild the activations of directory roles from listings, requests and audit records, and sum up their use."""
 
 from __future__ import annotations
 

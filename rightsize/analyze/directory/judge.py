@@ -1,10 +1,10 @@
-"""The verdict on every action of every directory role that somebody holds, and scores and findings from it.
+"""Judge every action of every assigned directory role, and compute scores and findings from the verdicts.
 
-The audit log shows writes and names no assignment, so use is attributed by elimination: to what stands before what
-would have had to be activated, and of several to the roles that explain most and grant least. Calls to Microsoft Graph
-show some reads besides, and never their absence, since portals and tools have other ways. Reads of the directory
-and what other services check are therefore `used` or `unobservable`, unless nobody who holds the role signed in at
-all, or nobody activated it.
+The audit log shows writes and names no assignment, so use is attributed by elimination. Active assignments come before
+those that would have had to be activated; of several, the roles that explain most and grant least are chosen. Calls to
+Microsoft Graph also show some reads, but never their absence, since portals and tools read in other ways. Reads of the
+directory and operations that other services check are therefore `used` or `unobservable`, unless no holder of the role
+signed in at all, or nobody activated it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What an analysis of directory roles reads, prepared: roles with all they allow, holders, and use of the window."""
+"""Prepare the tables for an analysis of directory roles: roles with all their actions, holders, and use by day."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""One case an application and kind of access: what it holds of Graph, what its requests need, what rules leave open.
+"""Build one case for each application and kind of access: its Graph permissions, and what its requests need.
 
-A tenant-wide delegated grant is a case, and so is a grant of one user, which speaks of what the tenant-wide one does
-not explain. Cases are few and reviewed by people, so they are objects; the requests behind them are distinct ones.
+A tenant-wide delegated grant is one case. A delegated grant of one user is another case, for the requests that the
+tenant-wide grant does not explain. Cases are few and people review them, so they are objects; each has distinct
+requests, not every call.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What was concluded about Graph, as the frames that every plane has."""
+"""Build the frames that every plane has (verdicts, counts, scores, refusals, findings) for Graph permissions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Verdicts over the permissions of Graph: used, unused, unobservable or out of coverage, each with its evidence."""
+"""Judge each held Graph permission as used, unused, unobservable or out of coverage, with its evidence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the analysis of Graph reads: the tables, the permissions that are held, and the requests of the window."""
+"""Read the tables for the analysis of Graph, the permissions that are held, and the requests of the window."""
 
 from __future__ import annotations
 
