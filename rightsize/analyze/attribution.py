@@ -29,10 +29,10 @@ _CREDIT = _PAIR | {"reason": pl.String}
 
 @dataclass(frozen=True, slots=True)
 class Attributed:
-    """Which calls belong to which assignment.
+    """The assignments that each call is credited to, and the calls that none explains.
 
     Attributes:
-        used: `(u, a, reason)`; an activated assignment stands beside the eligibility behind it.
+        used: `(u, a, reason)`; an activated assignment stands beside the eligible assignment behind it.
         unexplained: `(u, reason)`.
         quarantined: `(u, a)`: every assignment that may have allowed a call of a quarantined window.
         doubtful: `(a, name, plane)`: every assignment that may have allowed a call that is unexplained because
@@ -52,13 +52,13 @@ def attribute(
     activations: pl.DataFrame,
     credited: pl.Series | None = None,
 ) -> Attributed:
-    """Attribute the calls of `usage.observe`.
+    """Return the calls of `usage.observe` with the assignments that they are credited to.
 
     Args:
         usage: The calls.
         tenant: The tenant.
         open_groups: Holders that may have members whom no listing shows.
-        activations: `(id, eligibility)`: which eligibility is behind an activation that may have ended.
+        activations: `(id, eligibility)`: the eligible assignment behind an activation that may have ended.
         credited: `a` of assignments that other calls are credited to already.
     """
     clean = usage.filter((pl.col("events") > 0) & ~pl.col("quarantined"))
@@ -99,7 +99,7 @@ def attribute(
 def granted_in_use(usage: pl.DataFrame, tenant: Tenant) -> pl.DataFrame:
     """Return `(role, name, plane, conditional, doubtful)` of used operations: over the catalogue, else by patterns.
 
-    `doubtful` is as `with_doubt` has it.
+    `doubtful` is as `with_doubt` defines it.
     """
     wanted = usage.select("name", "plane").unique()
     certain = tenant.operations.filter(pl.col("certain")).select("name", "plane")
@@ -112,7 +112,7 @@ def granted_in_use(usage: pl.DataFrame, tenant: Tenant) -> pl.DataFrame:
 
 
 def _by_other_reading(credited: pl.DataFrame, rows: pl.DataFrame, tenant: Tenant, grants: pl.DataFrame) -> pl.DataFrame:
-    """Return `(u, a, reason)` of what else may have allowed the calls that nothing credited grants for certain."""
+    """Return `(u, a, reason)`: other assignments that may have allowed calls granted by one reading of `/*/` only."""
     doubtful = grants.filter("doubtful")
     if doubtful.is_empty() or credited.is_empty():
         return pl.DataFrame(schema=_CREDIT)
@@ -130,8 +130,8 @@ def _by_other_reading(credited: pl.DataFrame, rows: pl.DataFrame, tenant: Tenant
 def _by_evidence(usage: pl.DataFrame, tenant: Tenant, grants: pl.DataFrame) -> pl.DataFrame:
     """Return `(u, a)` where the log names an assignment that is listed and does grant the call.
 
-    The definition of a role that is not loaded and the place of a subscription that no listing shows cannot speak
-    against the log.
+    A role definition that is not loaded cannot contradict the log, and neither can the unknown place of a subscription
+    that no listing shows.
     """
     named = usage.filter(pl.col("evidence").is_not_null()).select("u", "place", "name", "plane", "evidence")
     if named.is_empty():
@@ -153,7 +153,7 @@ def _by_evidence(usage: pl.DataFrame, tenant: Tenant, grants: pl.DataFrame) -> p
 
 
 def _by_history(usage: pl.DataFrame, tenant: Tenant, grants: pl.DataFrame, activations: pl.DataFrame) -> pl.DataFrame:
-    """Return `(u, a, reason)` where the log names an activation that has ended, a the eligibility behind it."""
+    """Return `(u, a, reason)` where the log names an ended activation; `a` is the eligible assignment behind it."""
     ended = activations.select(evidence="id", named="eligibility").drop_nulls().unique("evidence", keep="first")
     named = usage.join(ended, on="evidence").with_columns(evidence="named").drop("named")
     # An activation names no state; of the rows of an id only the eligible one is meant.
@@ -169,13 +169,13 @@ def _unplaced(tenant: Tenant) -> pl.Series:
 def _candidates(
     rows: pl.DataFrame, tenant: Tenant, grants: pl.DataFrame, level: str | None = None
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return `(u, a, conditional)` of the assignments that grant the calls, and of those that do but are not in time.
+    """Return `(u, a, conditional, doubtful)` of assignments that grant the calls: those in time, then the others.
 
     Args:
         rows: The calls.
         tenant: The tenant.
         grants: What roles grant of the used operations.
-        level: Take only assignments of this level, and take them to contain every place: what might be.
+        level: Take only assignments of this level, and assume that they contain every scope: they might.
     """
     if rows.is_empty():
         return pl.DataFrame(schema=_CANDIDATE), pl.DataFrame(schema=_CANDIDATE)
@@ -216,9 +216,9 @@ def _fits() -> pl.Expr:
 def _choose(pairs: pl.DataFrame, rows: pl.DataFrame, tenant: Tenant, credited: pl.Series) -> pl.DataFrame:
     """Return `(u, a, reason)`: one assignment a call.
 
-    Only candidates count whose state fits: an ended activation points at an eligibility; otherwise what stands comes
-    before what would have had to be activated. A condition may have refused the call, so what has none comes first, and
-    then what grants the call by any reading.
+    Only candidates whose state fits count: an ended activation points at an eligible assignment; otherwise active
+    assignments come before those that would have had to be activated. A condition may have refused the call, so
+    candidates without one come first, and then those that grant the call by both readings.
     """
     if pairs.is_empty():
         return pl.DataFrame(schema=_CREDIT)
@@ -253,8 +253,8 @@ def _choose(pairs: pl.DataFrame, rows: pl.DataFrame, tenant: Tenant, credited: p
 def _fewest(pairs: pl.DataFrame, credited: pl.Series) -> list[pl.DataFrame]:
     """Return `(u, a, reason)` of the calls that several assignments grant.
 
-    In turn: calls that a credited assignment explains go to it; then each principal's assignment that explains
-    most of the calls left, in the tenant, the least powerful of equals, is credited.
+    In turn: calls that a credited assignment explains go to it. Then, for each principal, the assignment that explains
+    most of the calls left in the tenant is credited; of equals, the least powerful.
     """
     done: list[pl.DataFrame] = []
     while not pairs.is_empty():
@@ -282,7 +282,7 @@ def _is_listed(tenant: Tenant) -> pl.Expr:
 
 
 def _expand(pairs: pl.DataFrame, tenant: Tenant) -> pl.DataFrame:
-    """Add the other rows of the same assignment id, and for an activation the eligibility behind it."""
+    """Add the other rows of the same assignment id, and for an activation the eligible assignment behind it."""
     if pairs.is_empty():
         return pl.DataFrame(schema=_CREDIT)
     assignments = tenant.assignments.select("a", "id", "state", "eligibility")
@@ -304,10 +304,10 @@ def _expand(pairs: pl.DataFrame, tenant: Tenant) -> pl.DataFrame:
 def _doubtful(
     left: pl.DataFrame, maybe: pl.DataFrame, tenant: Tenant, grants: pl.DataFrame, open_groups: pl.Series
 ) -> pl.DataFrame:
-    """Return `(a, name, plane)` of what an unexplained call may have been allowed by.
+    """Return `(a, name, plane)`: the assignments and operations that may have allowed an unexplained call.
 
-    Where the actor is not known, that is whatever grants the call; where it is, whatever a group holds of which
-    it may be a member, and whatever stands at a management group that may contain the subscription.
+    Where the actor is not known, these are all assignments that grant the call. Where the actor is known, these are the
+    assignments of groups that it may be a member of, and those at management groups that may contain the subscription.
     """
     if left.is_empty():
         return pl.DataFrame(schema={"a": pl.UInt32, "name": pl.String, "plane": pl.String})

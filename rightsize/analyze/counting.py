@@ -23,7 +23,7 @@ _BATCH_ROWS = 2_000_000
 
 @dataclass(frozen=True, slots=True)
 class Judgements:
-    """What profiles say, in numbers.
+    """The verdicts of profiles, as numbers.
 
     Attributes:
         operations: `(op, name, plane, weight, class)`; the class is null where no wide profile grants the operation.
@@ -75,7 +75,7 @@ def count_sets(judgements: Judgements, sets: pl.DataFrame) -> pl.DataFrame:
     The mass of an operation is its weight times the greatest reach at which it is granted.
 
     Args:
-        judgements: What profiles say.
+        judgements: The verdicts of profiles.
         sets: `(set, profile_id, reach)`.
     """
     said = _said_by_wide(judgements, sets)
@@ -125,7 +125,7 @@ def _said_by_narrow(judgements: Judgements, sets: pl.DataFrame) -> pl.DataFrame:
 
 
 def _against_wide(judgements: Judgements, narrow: pl.DataFrame, said: pl.DataFrame) -> pl.DataFrame:
-    """Return what narrow operations add to what the wide profiles of their set say already."""
+    """Return narrow operations with the rank and reach that the wide profiles of their set give them already."""
     before = said.rename({"rank": "was", "reach": "held"})
     return (
         narrow.join(judgements.operations.select("op", "plane", "weight", "class"), on="op")

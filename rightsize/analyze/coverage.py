@@ -39,9 +39,9 @@ _UNDESCRIBED_SERVICE = ("service_principal", "managed_identity")
 
 
 def control_states(inputs: Inputs, window: Window, tenant: Tenant) -> pl.DataFrame:
-    """Return `(a, below, groups, top)`: the state of the logs that an assignment's use would stand in.
+    """Return `(a, below, groups, top)`: the state of the logs that would show the use of an assignment.
 
-    `below` speaks of subscriptions, `groups` of management groups and `top` of the tenant; the latter two are null
+    `below` is about subscriptions, `groups` about management groups and `top` about the tenant; the latter two are null
     where an assignment does not reach so high. A state is `covered` or a word of `OutOfCoverage`.
     """
     log = _CoveredDays(inputs, window, tenant)
@@ -84,9 +84,9 @@ def covered_subscriptions(inputs: Inputs, window: Window, tenant: Tenant) -> pl.
 
 
 def read_states(inputs: Inputs, window: Window, tenant: Tenant) -> pl.DataFrame:
-    """Return `(a, reads)`: `no_arm_token` where nobody who holds the assignment got a token, else `arm_read`.
+    """Return `(a, reads)`: `no_arm_token` where no holder of the assignment got a token, else `arm_read`.
 
-    A group holds none where its members are all known and each has none.
+    A group got no token where all its members are known and none of them got one.
     """
     silent = _silent_principals(inputs, window, tenant)
     holders = tenant.assignments.select("a", "principal_id", "principal_tenant_id")
@@ -101,7 +101,7 @@ def read_states(inputs: Inputs, window: Window, tenant: Tenant) -> pl.DataFrame:
 
 @once("principals", "role_assignments", "listings", "group_closure")
 def open_groups(inputs: Inputs) -> pl.Series:
-    """Return the holders of assignments that may be groups with members whom no complete listing shows."""
+    """Return the holders of assignments that may be groups with members that no complete listing shows."""
     described = described_principals(inputs)
     known = groups_with_known_members(inputs, described)
     single = described.filter(pl.col("principal_type").is_in(list(_KINDS)))["principal_id"]
@@ -111,9 +111,9 @@ def open_groups(inputs: Inputs) -> pl.Series:
 
 @once("principals", "role_assignments")
 def described_principals(inputs: Inputs) -> pl.DataFrame:
-    """Return `(principal_id, principal_type, kinds)`: the sign-in logs that would show each principal.
+    """Return `(principal_id, principal_type, kinds)`; `kinds` are the sign-in logs that would show the principal.
 
-    `kinds` is null where it is not known which would: other types, foreign principals.
+    `kinds` is null where that is not known: other types, foreign principals.
     """
     listed = pl.DataFrame({"principal_id": principal_ids(inputs)}).hstack(
         inputs.principals.select("principal_type", "listed")
@@ -172,7 +172,7 @@ class _CoveredDays:
         return self._days.get(place, 0)
 
     def state(self, place: str) -> str:
-        """Return `covered`, or why the log of this one scope is not."""
+        """Return `covered`, or the reason why the log of this one scope does not cover the window."""
         if not self._loaded:
             return OutOfCoverage.NO_LOG_LOADED.value
         days = self.days(place)
@@ -181,7 +181,7 @@ class _CoveredDays:
         return OutOfCoverage.DAYS_MISSING.value if days else OutOfCoverage.SCOPE_NOT_COVERED.value
 
     def state_of_all(self, places: list[str]) -> str:
-        """Return the state that decides for several scopes; nothing is known about none."""
+        """Return the state that decides for several scopes; without scopes nothing is known."""
         if not places:
             return OutOfCoverage.SCOPE_TREE_UNKNOWN.value
         return max((self.state(place) for place in places), key=_STATES.index)
@@ -197,7 +197,7 @@ def _high_states(place: str, tenant: Tenant, log: _CoveredDays) -> tuple[str, st
 
 
 def _silent_principals(inputs: Inputs, window: Window, tenant: Tenant) -> pl.Series:
-    """Return the principals, groups among them, for which no token for Azure Resource Manager can have been issued."""
+    """Return the principals, groups included, for which no token for Azure Resource Manager can have been issued."""
     covered = covered_sign_in_kinds(inputs, window)
     tokens = arm_tokens(inputs, window)
     # A token whose owner is not known may be anybody's of that kind.

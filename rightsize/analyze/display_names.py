@@ -16,7 +16,7 @@ _OPERATION = r"^[^/\s]+\.[^/\s]+/\S+$"
 
 
 def is_unnamed(operation: pl.Expr) -> pl.Expr:
-    """Return whether a text of the control plane is no operation."""
+    """Return whether a text of the control plane is a display name and no operation."""
     return ~operation.str.contains(_OPERATION)
 
 
@@ -69,5 +69,5 @@ def type_of(place: pl.Expr) -> pl.Expr:
 
 
 def type_acted_on(name: pl.Expr) -> pl.Expr:
-    """Return the folded type of a folded operation: what stands before its verb, and before the name of an action."""
+    """Return the folded type of a folded operation: the text before its verb, and before the name of an action."""
     return name.str.replace(r"/[^/]+/action$", "").str.replace(r"/(write|delete|read)$", "")

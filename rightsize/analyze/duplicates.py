@@ -23,7 +23,7 @@ _AT_ONCE = 20_000
 def find_duplicates(tenant: Tenant) -> pl.DataFrame:
     """Return `(role_assignment_id, state, contained_by)`, one row a superfluous assignment.
 
-    Of two that contain each other the one with the smaller id stays. `contained_by` is contained by none.
+    Of two that contain each other the one with the smaller id stays. `contained_by` itself is contained by none.
     """
     pairs = _candidate_pairs(tenant)
     distinct = pairs.select("big_role", "small_role").unique().sort("big_role", "small_role")
@@ -73,7 +73,7 @@ def _block(kinds: dict[str, list[str]], condition: str | None) -> PermissionBloc
 
 
 def _candidate_pairs(tenant: Tenant) -> pl.DataFrame:
-    """Return `(big, small, big_role, small_role)` that principal, scope, state and condition allow."""
+    """Return `(big, small, big_role, small_role)`: pairs whose principal, scope, state and condition allow it."""
     known = tenant.assignments.filter(pl.col("role_known") & ~pl.col("twin"))
     big = known.filter((pl.col("state") == "active") & pl.col("end_on").is_null()).select(
         "principal_id", big="a", big_role="role", assigned="place", big_condition="condition", big_id="id"

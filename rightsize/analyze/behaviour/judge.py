@@ -81,12 +81,12 @@ _SAID = {
 
 
 def judge_behaviour(behaviour: Behaviour, names: dict[str, str]) -> pl.DataFrame:
-    """Return the days to look at, the highest score first: `FINDINGS_SCHEMA`.
+    """Return the days that a person should look at as `FINDINGS_SCHEMA`, the highest score first.
 
-    `days_before` counts the judged days of all principals before that day, `days_alike` those with such a score.
+    `days_before` counts the judged days of all principals before that day, `days_alike` those that scored as high.
 
     Args:
-        behaviour: What `read_behaviour` found.
+        behaviour: The result of `read_behaviour`.
         names: Names of principals by id.
     """
     scores = _scores(behaviour)
@@ -97,7 +97,7 @@ def judge_behaviour(behaviour: Behaviour, names: dict[str, str]) -> pl.DataFrame
 
 
 def days_told(behaviour: Behaviour) -> pl.DataFrame:
-    """Return `principal_id, day` of what `judge_behaviour` returns, without asking how often that happens."""
+    """Return `principal_id, day` of the rows of `judge_behaviour`, without counting how often such a score occurs."""
     return _told(_scores(behaviour)).select("principal_id", "day")
 
 

@@ -17,7 +17,7 @@ _COUNTED = ("used", "unused", "unobservable", "out_of_coverage")
 
 
 def counted_actions(judged: pl.DataFrame, tables: DirectoryTables) -> pl.DataFrame:
-    """Return the actions that verdicts only count, as they are spelled."""
+    """Return the spelling of the actions that verdicts only count."""
     singly = (Verdict.USED.value, OutOfCoverage.USED_BEFORE_WINDOW.value)
     rest = judged.filter(~pl.col("verdict").is_in(singly) & ~pl.col("reason").is_in(singly))
     named = tables.actions.select("name", operation="action", plane=pl.lit("directory"))
@@ -124,7 +124,7 @@ def _weighed(judged: pl.DataFrame, tables: DirectoryTables) -> pl.DataFrame:
 
 
 def principal_rows(judged: pl.DataFrame, tables: DirectoryTables) -> pl.DataFrame:
-    """Each principal that a role reaches: of several verdicts on an action the one that says most counts."""
+    """Return one row for each principal that a role reaches; of several verdicts on an action the best counts."""
     words = [Verdict.USED.value, Verdict.OUT_OF_COVERAGE.value, Verdict.UNOBSERVABLE.value, Verdict.UNUSED.value]
     rank = pl.col("verdict").replace_strict({word: place for place, word in enumerate(words)}, return_dtype=pl.Int64)
     rows = (
@@ -151,7 +151,7 @@ def assignment_rows(judged: pl.DataFrame, tables: DirectoryTables) -> pl.DataFra
 
 
 def denied_rows(usage: pl.DataFrame) -> pl.DataFrame:
-    """Return what was refused to each principal."""
+    """Return the refused actions of each principal."""
     rows = usage.filter((pl.col("denied") > 0) & pl.col("principal_id").is_not_null()).with_columns(
         plane=pl.lit("directory"), used=pl.col("events") > 0
     )
