@@ -38,7 +38,7 @@ class Exemption:
     expires: dt.date
 
     def covers(self, finding: ControlFinding, named: Named | None) -> bool:
-        """Return whether it speaks of a finding, ended or not."""
+        """Return whether it covers a finding, ended or not."""
         if self.control not in ("*", finding.control):
             return False
         if self.resource:
@@ -49,7 +49,7 @@ class Exemption:
         return True
 
     def __str__(self) -> str:
-        """Say it in one line."""
+        """Return one line for people."""
         whose = self.resource or self.principal or "everything"
         return f"`{self.control}` for `{whose}` until {self.expires}: {self.reason} ({self.owner})"
 

@@ -34,22 +34,23 @@ _USE = ("operation", "plane", "scope", "events", "days", "first_seen", "last_see
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What is known about one principal.
+    """Everything that is known about one principal.
 
     Attributes:
         identity: The principal itself, under the column names of `principals`.
         groups: The groups that contain it, each with `via`, the groups between, nearest first.
-        assignments: What reaches it: state, role, scope, condition, `via` and the counts of its verdicts.
+        assignments: The assignments that reach it: state, role, scope, condition, `via` and the counts of their
+            verdicts.
         scores: Counts and scores for each plane.
         verdicts: How many operations have which verdict, and why.
-        used: Each use with the assignment it is credited to and how.
-        used_earlier: The same of what was used before the window only, with how many days ago that was.
+        used: Each use with the assignment it is credited to and the reason of the attribution.
+        used_earlier: The same for use before the window only, with how many days ago that was.
         unexplained: Use that no assignment explains, with the reason.
-        denied: What was refused: demand, never use.
+        denied: Refused calls: demand, never use.
         sign_ins: Tokens for each kind and resource.
-        other_access: Requests of data planes that no Azure role decided, or of which no rule says what they used.
+        other_access: Requests of data planes that no Azure role decided, or that no rule maps to a permission.
         findings: Findings about it and its assignments.
-        activations: What it activated, or others through it where it is a group, the latest first.
+        activations: Its activations and, for a group, those that others made through it, the latest first.
     """
 
     identity: dict[str, Any]
@@ -68,7 +69,7 @@ class Explanation:
 
 
 def explain_principal(inputs: Inputs, analysis: Analysis, findings: pl.DataFrame, principal_id: str) -> Explanation:
-    """Collect what is known about the principal of that (folded) id."""
+    """Collect everything that is known about the principal with this (folded) id."""
     chains = _chains(inputs, analysis, principal_id)
     reached = _reached(inputs, analysis, principal_id, chains)
     # A group's use is its members'; anybody else's use is their own.

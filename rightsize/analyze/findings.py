@@ -31,7 +31,7 @@ def find(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
 
 
 def find_about_holders(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
-    """Return those of the findings that are about principals and their assignments."""
+    """Return the findings that are about principals and their assignments."""
     found = [
         _orphans(inputs, analysis),
         _duplicates(analysis),
@@ -124,7 +124,7 @@ def _unexplained(analysis: Analysis) -> pl.DataFrame:
 
 
 def _standing_privilege(analysis: Analysis) -> pl.DataFrame:
-    """Return permanent active assignments that can give anybody rights: what holds and assigns roles and policies.
+    """Return permanent active assignments that can give anybody rights, by writing roles, assignments or policies.
 
     Other operations of the class `privilege` (federated credentials, access policies) are in every Contributor, and
     would bury these.

@@ -63,10 +63,10 @@ def with_linked_checks(
 
 
 def may_exist_below(kinds: pl.Series, checked: pl.Series) -> pl.Series:
-    """Return whether something that each operation is checked on may exist at or below a scope.
+    """Return whether a resource that each operation is checked on may exist at or below a scope.
 
     Below a resource there is nothing but its own child types and what extends any resource. Above resources no listing
-    excludes a type: what it lacks, its reader may not have been allowed to see.
+    excludes a type: its reader may not have been allowed to see the resources that it lacks.
 
     Args:
         kinds: Folded type of the top-level resource that a scope is or lies in, null above resources.
@@ -120,7 +120,7 @@ def _unproved(
 
 
 def _checks_of_holders(judged: Tenant, everybody: Tenant, asked: pl.DataFrame) -> pl.DataFrame:
-    """Return `(holder, checked)`: of everybody who reaches a holder, through any assignment of theirs.
+    """Return `(holder, checked)`: the checks of everybody who reaches a holder, through any of their assignments.
 
     Args:
         judged: The tenant with the judged assignments.
@@ -182,7 +182,7 @@ def _split(profiles: Profiles, needed: pl.DataFrame) -> Profiles:
 
 
 def _together_where_crowded(sets: pl.DataFrame, needed: pl.DataFrame, operations: pl.DataFrame) -> pl.DataFrame:
-    """Return the sets, where those of one profile would make too many rows the union of them all."""
+    """Return the sets; where those of one profile would make too many rows, each becomes the union of them all."""
     sizes = operations.group_by("profile_id").agg(size=pl.len().cast(pl.Int64))
     rows = (
         sets.group_by("profile_id").agg(number=pl.col("checks").n_unique().cast(pl.Int64)).join(sizes, on="profile_id")

@@ -20,7 +20,7 @@ _CALL = ("principal_id", "principal_name", "name", "place", "plane", "evidence")
 
 
 def find_about_pim(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
-    """Return the rows of the table `findings` about eligible assignments, activations and what might sleep."""
+    """Return the rows of the table `findings` about eligible assignments, activations and seldom used access."""
     found = [_seldom_used(inputs, analysis)]
     if (analysis.tenant.assignments["state"] == "eligible").any():
         found += [
@@ -56,7 +56,7 @@ def _of_eligibilities(analysis: Analysis) -> pl.DataFrame:
 
 
 def _changed_nothing(analysis: Analysis) -> pl.DataFrame:
-    """Activations under which no log shows anything; reads of resources leave no trace, so they are what remains."""
+    """Return eligible assignments under whose activations no log shows a change; reads leave no trace."""
     covered = analysis.covered.implode()
     rows = (
         _of_eligibilities(analysis)
@@ -81,7 +81,7 @@ def _without_reason(analysis: Analysis) -> pl.DataFrame:
 
 
 def _asks_nothing(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
-    """Eligible assignments whose policy lets anybody who has the session activate them."""
+    """Return eligible assignments whose activation needs no approval, and those that need no reason either."""
     table = inputs.role_management_policies.filter(pl.col("rules").is_not_null())
     policies = table.select(
         "requires_approval",
@@ -105,7 +105,7 @@ def _asks_nothing(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
 
 
 def seldom_at_work(inputs: Inputs, analysis: Analysis, below: float) -> pl.DataFrame:
-    """Return the permanent assignments of people and groups that are at work fewer hours a month than `below`.
+    """Return the permanent assignments of people and groups that are used fewer hours a month than `below`.
 
     Columns: `a`, `role_assignment_id`, `state`, `principal_id`, and those of `activation_use.standing_hours`.
     """
@@ -130,7 +130,7 @@ def seldom_at_work(inputs: Inputs, analysis: Analysis, below: float) -> pl.DataF
 
 
 def _seldom_used(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
-    """Permanent access of people that is at work a few hours a month: it could be eligible, and be activated."""
+    """Return permanent assignments of people that are used a few hours a month: they could be eligible."""
     worked = seldom_at_work(inputs, analysis, SELDOM_HOURS)
     lengths = {hours: duration(hours) for hours in worked["hours_needed"].unique()}
     text = pl.format(

@@ -30,7 +30,7 @@ from rightsize.analyze.reasons import Attribution, OutOfCoverage, UnobservableRe
 from rightsize.analyze.window import Window
 
 Cover = Callable[[Sequence[frozenset[str]], Mapping[str, int], frozenset[str]], frozenset[str]]
-"""The cheapest permissions that, with those given, hold one of each need."""
+"""Returns the cheapest permissions that, with those given, hold one of each need."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class GraphVerdicts:
 
 @dataclass(frozen=True, kw_only=True)
 class GraphAnalysis(PlaneAnalysis):
-    """What the analysis of Graph concludes.
+    """The result of the analysis of Graph.
 
     Attributes:
         tables: The tables it rests on.
@@ -61,7 +61,7 @@ class GraphAnalysis(PlaneAnalysis):
         clients: As `service_principals`.
         cases: What each application holds and needs.
         judgements: The verdict on each permission of each case.
-        state: `covered`, or why the log does not speak of the whole window.
+        state: `covered`, or the reason why the log does not cover the whole window.
     """
 
     tables: GraphTables
@@ -76,7 +76,7 @@ class GraphAnalysis(PlaneAnalysis):
 def analyse_graph(
     tables: GraphTables, window: Window, cover: Cover, only: Collection[str] | None = None
 ) -> GraphAnalysis:
-    """Judge every permission that applications hold over the window; with `only`, of those with these ids, folded."""
+    """Judge every permission that applications hold over the window; with `only`, those of these (folded) ids."""
     graph = GraphMap.read(tables)
     held = held_permissions(tables)
     requests = remembered_requests(tables, window)
