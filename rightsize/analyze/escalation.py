@@ -70,7 +70,7 @@ def grant_node(role: str, place: str, condition: str | None) -> str:
 
 
 def rules_of_roles(grants: pl.DataFrame) -> pl.DataFrame:
-    """Return the escalation rules of each role: `role, rule, plane, kind, gains, certain, what, conditional, permission`.
+    """Return the rules that roles fulfil: `role, rule, plane, kind, gains, certain, what, conditional, permission`.
 
     Of several permissions that give the same to the same target, the surest is named.
     """

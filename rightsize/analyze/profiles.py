@@ -47,7 +47,7 @@ class Profiles:
 def build_profiles(
     tenant: Tenant, control: pl.DataFrame, reads: pl.DataFrame, data: pl.DataFrame, held: pl.DataFrame
 ) -> Profiles:
-    """Group the assignments and judge what each group grants.
+    """Group the assignments into profiles, and judge the operations that each profile grants.
 
     Args:
         tenant: The tenant.
@@ -81,9 +81,9 @@ def build_profiles(
 
 
 def may_be_crowded(tenant: Tenant, of: pl.DataFrame, operations: pl.DataFrame, principal_id: str) -> bool:
-    """Return whether an assignment that reaches the principal may be judged by what others of its role hold, too.
+    """Return whether what others of its role may have used can change how an assignment of the principal is judged.
 
-    Where not, its profile is what it would be were there no other assignments.
+    Where not, its profile is the same as if there were no other assignments.
 
     Args:
         tenant: The tenant.
@@ -103,7 +103,7 @@ def may_be_crowded(tenant: Tenant, of: pl.DataFrame, operations: pl.DataFrame, p
 
 
 def _are_many(tenant: Tenant, of: pl.DataFrame, principal_id: str, most: int) -> bool:
-    """Return whether the assignments of a role that reaches a principal could have so many rows together."""
+    """Return whether the assignments of a role that reaches a principal could have more than `most` rows together."""
     holders = tenant.membership.filter(pl.col("principal_id") == principal_id)["holder"]
     reached = tenant.assignments.filter(pl.col("principal_id").is_in(holders.implode()))
     concerned = of.join(reached, on=["role_assignment_id", "state"])
@@ -116,7 +116,7 @@ def _are_many(tenant: Tenant, of: pl.DataFrame, principal_id: str, most: int) ->
 
 
 def _data_sets(tenant: Tenant, data: pl.DataFrame) -> pl.DataFrame:
-    """Return `(a, data, rule, data_state)`: the states that matter to what the role grants, and one text for them all.
+    """Return `(a, data, rule, data_state)`: the log states that matter to the role, and one text for all of them.
 
     Assignments of one role whose states are alike have the same text, and one profile.
     """
@@ -155,8 +155,8 @@ def _judged(tenant: Tenant, profiles: pl.DataFrame, states: pl.DataFrame, held: 
 def operation_facts(tenant: Tenant, granted: pl.DataFrame) -> pl.DataFrame:
     """Return `(name, plane, operation, observable_by, levels, why)` of the granted `(name, plane)`.
 
-    Where nobody says for certain which plane an operation is on, it is judged on the plane of the grant: were it on the
-    other one, this grant would give nothing, and taking it away would take nothing. So no guess decides a verdict.
+    Where the plane of an operation is not certain, it is judged on the plane of the grant. If it were on the other
+    plane, this grant would give nothing, and removing it would remove nothing. So no guess decides a verdict.
     """
     said = tenant.operations.select("name", "plane", "operation", "certain", "observable_by", "levels", why="reason")
     certain = said.filter(pl.col("certain")).drop("certain")
@@ -175,8 +175,9 @@ def operation_facts(tenant: Tenant, granted: pl.DataFrame) -> pl.DataFrame:
 def log_state() -> pl.Expr:
     """Return the state of the logs that would show the operation, wherever it can be performed under the assignment.
 
-    Below a subscription only the subscription's log counts. Higher up, a log counts where the operation can be
-    performed at its level; an operation that cannot be performed anywhere there is shown by what covers the rest.
+    At and below a subscription only the subscription's log counts. Higher up, a log counts where the operation can be
+    performed at its level. For an operation that cannot be performed at any of these levels, the subscriptions' logs
+    count.
     """
     states = [
         pl.when(pl.col("top").is_null() & pl.col("groups").is_null())

@@ -24,7 +24,7 @@ _AROUND = "phr"
 def view_from(
     nodes: Iterable[str], facts: Facts, tenant: Tenant, inputs: Inputs, holdings: Holdings, *, with_eligible: bool
 ) -> View:
-    """Return the view as far as some nodes reach, which says the same of them; built from what they come to hold."""
+    """Return the view as far as some nodes reach; their reach in it is the same as in the whole view."""
     starts = list(nodes)
     holdings = with_assignable(holdings, tenant, inputs)
     users = facts.principals.filter(pl.col("principal_type") == "User")["principal_id"]
@@ -52,7 +52,7 @@ def _any_of(users: pl.Series, nodes: Iterable[str]) -> bool:
 
 
 def _with_next(nodes: frozenset[str], facts: Facts, tenant: Tenant) -> frozenset[str]:
-    """Add what surely follows from some nodes, to build the graph less often: identities, and what they belong to."""
+    """Add the identities of machines and the holders of principals, so that the graph is built less often."""
     machines = pl.Series([name[2:] for name in nodes if name[0] == "r"], dtype=pl.String)
     attached = facts.attached.filter(pl.col("scope").is_in(machines.implode()))["principal_id"]
     people = pl.concat([pl.Series([name[2:] for name in nodes if name[0] == "p"], dtype=pl.String), attached])

@@ -22,12 +22,12 @@ REACH = {level: 4**index for index, level in enumerate(LEVELS)}
 
 @dataclass(frozen=True, slots=True)
 class ScopeTree:
-    """What is known about management groups and subscriptions.
+    """The known tree of management groups and subscriptions.
 
     Attributes:
         chain: `(node, ancestor)`: every management group strictly above a management group or subscription, and the
             root above each.
-        subscriptions: `(place, listed, placed)`: `placed` says that a management group above it is known.
+        subscriptions: `(place, listed, placed)`: `placed` where a management group above it is known.
         groups: `(place, listed)` of management groups.
     """
 
@@ -54,7 +54,7 @@ class ScopeTree:
         return groups, subscriptions["place"].to_list()
 
     def is_listed(self, place: str) -> bool:
-        """Return whether a listing shows what lies below a management group, or below the root."""
+        """Return whether a listing shows the content of a management group, or of the root."""
         if place == ROOT:
             return bool(self.groups["listed"].any()) or bool(self.subscriptions["listed"].any())
         return bool(self.groups.filter(pl.col("place") == place)["listed"].any())
@@ -125,7 +125,7 @@ def level_of(column: str) -> pl.Expr:
 
 
 def containing(places: pl.Series, assigned: pl.Series, tree: ScopeTree) -> pl.DataFrame:
-    """Return `(place, assigned)` for each distinct place and each assigned place that is it or lies above it."""
+    """Return `(place, assigned)` for each distinct place and each assigned place that equals it or lies above it."""
     distinct = assigned.drop_nulls().unique()
     if places.is_empty() or distinct.is_empty():
         return pl.DataFrame(schema={"place": pl.String, "assigned": pl.String})

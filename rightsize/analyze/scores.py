@@ -48,7 +48,7 @@ def score_principals(analysis: Analysis, principal_id: str | None = None) -> pl.
 
 
 def score_assignments(analysis: Analysis) -> pl.DataFrame:
-    """Return the same for each `(role_assignment_id, state, plane)`."""
+    """Return the same counts and scores for each `(role_assignment_id, state, plane)`."""
     assignments = analysis.tenant.assignments
     effective = assignments.select(subject="a", a="a")
     keys = assignments.select("role_assignment_id", "state", subject="a")
@@ -70,13 +70,13 @@ def _used_rows(analysis: Analysis) -> pl.DataFrame:
 
 
 def _earlier_rows(analysis: Analysis) -> pl.DataFrame:
-    """Return the same of use before the window that still counts."""
+    """Return the same for use before the window that still counts."""
     rows = analysis.earlier.with_columns(name=folded(analysis.earlier["operation"]))
     return rows.select("role_assignment_id", "state", "principal_id", "plane", "name")
 
 
 def _by_subject(used: pl.DataFrame, tenant: Tenant) -> pl.DataFrame:
-    """Return `(subject, name, plane)`: a group uses what its assignments were used for, whoever acted."""
+    """Return `(subject, name, plane)`: the use of principals, and for a group all use credited to its assignments."""
     holders = tenant.assignments.select("role_assignment_id", "state", holder="principal_id")
     through = used.join(holders, on=["role_assignment_id", "state"]).filter(pl.col("holder") != pl.col("principal_id"))
     own = used.select(subject="principal_id", name="name", plane="plane")
@@ -85,7 +85,7 @@ def _by_subject(used: pl.DataFrame, tenant: Tenant) -> pl.DataFrame:
 
 
 def _observed(analysis: Analysis, reached: pl.Series) -> pl.DataFrame:
-    """Return `(subject, name, plane)` of all use, explained or not; that of its members is a group's."""
+    """Return `(subject, name, plane)` of all use, explained or not; the use of members counts for their group."""
     clean = analysis.usage.filter((pl.col("events") > 0) & ~pl.col("quarantined"))
     acts = clean.select("principal_id", "name", "plane").unique()
     return (
@@ -108,10 +108,10 @@ def _score(
     Args:
         analysis: The analysis.
         effective: `(subject, a)`: the assignments that reach it.
-        counted: `(subject, name, plane)`: what counts as used.
-        observed: `(subject, name, plane)`: what takes from the creep.
-        earlier: `(subject, name, plane)`: what was used before the window only counts as out of coverage, and takes
-            from the creep.
+        counted: `(subject, name, plane)`: operations that count as used.
+        observed: `(subject, name, plane)`: operations that reduce the creep.
+        earlier: `(subject, name, plane)`: operations used only before the window; they count as out of coverage, and
+            reduce the creep.
     """
     judgements = read_judgements(
         analysis.profile_operations, analysis.tenant.operations.select("operation", "name", "weight")
@@ -185,7 +185,7 @@ def _profile_sets(analysis: Analysis, effective: pl.DataFrame) -> tuple[pl.DataF
 def _taken(
     used: pl.DataFrame, judgements: Judgements, members: pl.DataFrame, sets: pl.DataFrame, analysis: Analysis
 ) -> pl.DataFrame:
-    """Return for each (subject, plane) what use takes out of the counts of its set."""
+    """Return for each (subject, plane) the amounts that use subtracts from the counts of its set."""
     weights = analysis.tenant.operations.group_by("name").agg(known=pl.col("weight").max())
     numbers = judgements.operations.select("name", "plane", "op")
     used = used.join(members, on="subject", how="left").join(numbers, on=["name", "plane"], how="left")

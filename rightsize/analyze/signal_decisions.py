@@ -40,12 +40,12 @@ class SignalDecision:
 
 
 def read_decisions(content: bytes, form: Form, name: str) -> tuple[SignalDecision, ...]:
-    """Read the entries of a file, each once, in order of what they are about.
+    """Read the entries of a file, each once, sorted by the signal or principal that they are about.
 
     TOML has tables `[[decide]]`; JSON the same under `decide`, or the list alone; CSV a column for each key.
 
     Raises:
-        InputError: It is not of its form, an entry is not what one has to be, or two decide the same differently.
+        InputError: It is not of its form, an entry is not what one has to be, or two entries contradict each other.
     """
     entries = read_entries(content, form, name, key="decide", hint=_HINT)
     found: dict[tuple[str, ...], SignalDecision] = {}

@@ -10,7 +10,7 @@ __all__ = ["folded", "place_of"]
 
 
 def place_of(scope: Text) -> Text:
-    """Return scopes as they compare: folded, without doubled or trailing slashes; the root is `/`."""
+    """Return scopes in the form that compares: folded, without doubled or trailing slashes; the root is `/`."""
     single = folded(scope)
     if isinstance(single, pl.Series):
         column = pl.col(single.name).str

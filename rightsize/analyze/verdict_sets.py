@@ -21,11 +21,11 @@ _PARTS = ("one", "two", "three", "four")
 def name_sets(judged: pl.DataFrame, key: Sequence[str]) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return `(*key, set_id)` of the groups of operations, and the rows of `verdict_operation_sets`.
 
-    The name of a set is a hash of its operations and their planes, whatever their order and wherever they are judged.
+    The name of a set is a hash of its operations and their planes, in whatever order and wherever they are judged.
 
     Args:
         judged: Columns `operation`, `plane` and those of the key, each operation once a group.
-        key: What makes a group.
+        key: The columns that identify a group.
     """
     hashed = _hashed(judged.select("operation", "plane").unique())
     sums = [pl.col(part).sum() for part in _PARTS]

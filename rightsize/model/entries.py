@@ -74,7 +74,7 @@ def text_of(entry: Mapping[str, Any], key: str, where: str, hint: str) -> str:
 
 
 def day_of(value: object, where: str, hint: str, key: str = "expires") -> dt.date:
-    """Return the day that an entry says under a key, or raise InputError."""
+    """Return the day under a key of an entry, or raise InputError."""
     if isinstance(value, dt.date) and not isinstance(value, dt.datetime):
         return value
     if isinstance(value, str):

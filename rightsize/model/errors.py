@@ -43,16 +43,16 @@ class AccessError(RightsizeError):
 
 
 class InputError(RightsizeError):
-    """A file is not what it should be, or cannot be read to its end."""
+    """A file is malformed, or cannot be read to its end."""
 
 
 class EvidenceError(RightsizeError):
-    """What is loaded does not support the answer."""
+    """The loaded data do not support the answer."""
 
 
 class ServiceError(RightsizeError):
-    """Azure, Graph or the network did not do its part."""
+    """Azure, Graph or the network failed."""
 
 
 class InternalError(RightsizeError):
-    """A promise of our own was broken."""
+    """The program broke a promise of its own."""

@@ -107,7 +107,7 @@ def _counts() -> dict[str, pl.Expr]:
 
 
 def principal_rows(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return counts and scores of each application; a permission of two grants counts once, as used where one was used."""
+    """Return counts and scores of each application; a permission of two grants counts once, as used if one is."""
     order = {word.value: place for place, word in enumerate(Verdict)}
     rank = pl.col("verdict").replace_strict(order, return_dtype=pl.Int64)
     distinct = rows.sort(rank, "grant_id").unique(
