@@ -18,9 +18,9 @@ from rightsize.model.nouns import Plane
 
 ACTIVATIONS_SCHEMA = schema_of("activations")
 NAMED = 20
-"""How many operations of an activation are named."""
+"""The most operations that are named for an activation."""
 QUANTILE = 0.95
-"""The share of days whose work an activation should be long enough for."""
+"""The share of days whose work fits into the length of an activation."""
 
 
 def use_of_activations(activations: pl.DataFrame, days: pl.LazyFrame, tenant: Tenant) -> pl.DataFrame:
@@ -60,7 +60,7 @@ def activation_table(activations: pl.DataFrame, uses: pl.DataFrame, plane: Plane
     """Return the table `activations` of a plane.
 
     Args:
-        activations: One row an activation, as `History` has them.
+        activations: One row per activation, as `History` has them.
         uses: `activation_id, name, operation, use`: what was done in each, and how often; one name is one operation.
         plane: The plane.
     """

@@ -46,7 +46,7 @@ RECORDS_SCHEMA: dict[str, pl.DataType] = {
     "approved": pl.Boolean(),
     "source": pl.String(),
 }
-"""One row a thing that shows an activation; `id` is that of the assignment, `record` of what shows it."""
+"""One row per record of an activation; `id` is the id of the assignment, `record` the id of the record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class History:
     """The activations that were rebuilt, and the eligible assignments that nobody activated.
 
     Attributes:
-        activations: One row an activation: `activation_id, principal_id, role, place, id, eligibility, start_on,
+        activations: One row per activation: `activation_id, principal_id, role, place, id, eligibility, start_on,
             end_on, justified, approved, seen_in`; `eligibility` is the id of an eligible assignment of today, or null.
         dormant: `a` of the eligible assignments that nobody activated in the window, though every activation would
             have been logged.
@@ -80,7 +80,7 @@ def read_history(inputs: Inputs, window: Window, tenant: Tenant, control: pl.Dat
     found = join_records(pl.concat([_instances(tenant), asked(inputs, "control"), made]), noted(inputs, "control"))
     found = end_early(found, deleted, given_back(inputs, "control"))
     found = match_eligibilities(found, eligible, tenant.membership, tenant.tree)
-    # Who wrote an assignment for which nobody is eligible did not activate it.
+    # A write of an assignment for which nobody is eligible is no activation.
     known = pl.col("eligibility").is_not_null() | (
         pl.col("seen_in").list.set_difference(["activity_log"]).list.len() > 0
     )
@@ -177,7 +177,7 @@ def join_records(placed: pl.DataFrame, noted: pl.DataFrame) -> pl.DataFrame:
         noted: Records that do not; they join an activation that begins at nearly the same time, else they stand alone.
     """
     key = ["principal_id", "role", "place"]
-    # An assignment is one activation, however late it was approved.
+    # One assignment is one activation, however late it was approved.
     began = pl.when(pl.col("id").is_not_null()).then(pl.col("start_on").min().over("id")).otherwise("start_on")
     rows = placed.drop_nulls(["principal_id", "role", "start_on"]).with_columns(start_on=began)
     rows = rows.sort(*key, "start_on", "id", "record", nulls_last=True)
@@ -212,7 +212,7 @@ def join_records(placed: pl.DataFrame, noted: pl.DataFrame) -> pl.DataFrame:
             *said,
             record=pl.col("record").drop_nulls().min(),
             start_on=pl.col("start_on").min(),
-            # Of several ends the earliest that a request or record gives; an instance knows best.
+            # Of several ends the earliest counts.
             end_on=pl.col("end_on").drop_nulls().min(),
             justified=pl.col("justified").drop_nulls().max(),
             approved=pl.col("approved").drop_nulls().max(),

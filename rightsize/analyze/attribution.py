@@ -18,10 +18,10 @@ from rightsize.analyze.reasons import Attribution, Unexplained
 from rightsize.analyze.scoping import ROOT, containing, node_of
 from rightsize.analyze.tenant import Tenant, granted_by_patterns, with_doubt
 
-# Calls whose candidates are looked for at once; bounds memory, changes nothing.
+# Calls whose candidates are looked up at once; bounds memory, does not change the result.
 _BATCH = 250_000
 _STANDING = ("active", "activated")
-# What steps give that have nothing to do, as most have for one principal.
+# Schemas of empty results: for one principal most steps have no rows.
 _PAIR = {"u": pl.UInt32, "a": pl.UInt32}
 _CANDIDATE = _PAIR | {"conditional": pl.Boolean, "doubtful": pl.Boolean}
 _CREDIT = _PAIR | {"reason": pl.String}
@@ -73,7 +73,7 @@ def attribute(
     already = direct["a"].unique() if credited is None else pl.concat([direct["a"], credited]).unique()
     chosen = _choose(in_time, rest, tenant, already)
     left = rest.join(chosen, on="u", how="anti")
-    # What stands explains first; a membership that has to be activated explains what is left.
+    # Active memberships explain first; memberships that have to be activated explain the calls that are left.
     woken = replace(tenant, membership=tenant.sleeping)
     asleep, _ = _candidates(left, woken, grants)
     awake = _choose(asleep, left, tenant, already)
@@ -156,7 +156,7 @@ def _by_history(usage: pl.DataFrame, tenant: Tenant, grants: pl.DataFrame, activ
     """Return `(u, a, reason)` where the log names an ended activation; `a` is the eligible assignment behind it."""
     ended = activations.select(evidence="id", named="eligibility").drop_nulls().unique("evidence", keep="first")
     named = usage.join(ended, on="evidence").with_columns(evidence="named").drop("named")
-    # An activation names no state; of the rows of an id only the eligible one is meant.
+    # An activation names no state; of the rows of its id only the eligible one counts.
     eligible = tenant.assignments.filter(pl.col("state") == "eligible").select("a")
     found = _by_evidence(named, tenant, grants).join(eligible, on="a", how="semi")
     return found.with_columns(reason=pl.lit(Attribution.PAST_ACTIVATION.value))

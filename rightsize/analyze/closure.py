@@ -136,7 +136,7 @@ class ReachGraph:
                 continue
             fewest[node] = steps
             for start, weight in into[node]:
-                # What costs nothing goes first, so that nodes come in the order of their distance.
+                # Edges without cost go first, so that nodes come in the order of their distance.
                 (waiting.append if weight else waiting.appendleft)((start, steps + weight))
         return fewest
 

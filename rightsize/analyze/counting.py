@@ -13,11 +13,11 @@ import polars as pl
 
 from rightsize.analyze.reasons import Verdict
 
-# Best first: the verdict of an operation that several assignments grant.
+# Best first: the best verdict counts for an operation that several assignments grant.
 RANK = {Verdict.OUT_OF_COVERAGE.value: 3, Verdict.UNOBSERVABLE.value: 2, Verdict.UNUSED.value: 1}
-# A profile with more operations is wide; bounds the work, changes nothing.
+# A profile with more operations is wide; bounds the work, does not change the result.
 _WIDE = 500
-# Rows of narrow operations that are looked at together; bounds memory, changes nothing.
+# Rows of narrow operations that are counted together; bounds memory, does not change the result.
 _BATCH_ROWS = 2_000_000
 
 

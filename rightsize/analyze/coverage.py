@@ -19,7 +19,7 @@ from rightsize.analyze.window import Window
 from rightsize.rules.operations import audience_ids, audience_names
 
 COVERED = Unused.COVERED.value
-# From the one that says least to the one that decides: the greatest of several states is the state of all.
+# In ascending order: the last of several states decides for all of them.
 _STATES = (
     COVERED,
     OutOfCoverage.DAYS_MISSING.value,
@@ -29,7 +29,7 @@ _STATES = (
 )
 _ADMINISTRATIVE = ("administrative", "*")
 # Which sign-in logs show the tokens of a principal. A service principal that no listing describes may be a managed
-# identity, so both logs must speak (FACTS of Entra: four sign-in logs, one a kind).
+# identity, so both logs must cover it (FACTS of Entra: four sign-in logs, one per kind).
 _KINDS = {
     "User": ("interactive", "non_interactive"),
     "ServicePrincipal": ("service_principal",),
@@ -159,7 +159,7 @@ class _CoveredDays:
         rows = rows.filter(window.holds("day"))
         places = rows.select(pl.col("scope").unique())
         rows = rows.join(places.with_columns(place=place_of(places["scope"])), on="scope")
-        # Rows that were seen speak of their own scope; a declaration speaks of everything below it, too.
+        # Rows of a log cover their own scope; a declaration also covers everything below its scope.
         declared = rows.filter(pl.col("declared_by").is_not_null()).select(ancestor="place", day="day")
         inherited = tenant.tree.chain.join(declared, on="ancestor").select(place="node", day="day")
         days = pl.concat([rows.select("place", "day"), inherited])
@@ -200,7 +200,7 @@ def _silent_principals(inputs: Inputs, window: Window, tenant: Tenant) -> pl.Ser
     """Return the principals, groups included, for which no token for Azure Resource Manager can have been issued."""
     covered = covered_sign_in_kinds(inputs, window)
     tokens = arm_tokens(inputs, window)
-    # A token whose owner is not known may be anybody's of that kind.
+    # A token without a known owner may belong to any principal of that kind.
     anonymous = tokens.filter(pl.col("principal_id").is_null())["kind"].unique().to_list()
     usable = [kind for kind in covered if kind not in anonymous]
     described = described_principals(inputs)
@@ -220,7 +220,7 @@ def arm_tokens(inputs: Inputs, window: Window) -> pl.DataFrame:
     """Return `(kind, principal_id, day)` of the sign-ins that may have given a token for Azure Resource Manager."""
     rows = inputs.sign_ins.filter(window.holds("day") & (pl.col("succeeded").fill_null(0) > 0))
     resource = folded(pl.col("resource_id"))
-    # A row that does not say which resource its token was for may have been for this one.
+    # A row that does not name the resource of its token may be for Azure Resource Manager.
     unsaid = resource.is_null() | (resource == "")
     named = (
         folded(pl.col("resource_name"))

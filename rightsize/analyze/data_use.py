@@ -50,7 +50,7 @@ def decide(usage: pl.DataFrame, inputs: Inputs) -> Decided:
     facts = setting_facts(inputs)
     placed = usage.with_columns(resource=resource_of("place"))
     own = with_answer(facts, AZURE_ROLES, "no")
-    # The rules map to permissions, which have slashes; an operation of a log has none.
+    # Rules map to permissions, which have slashes; an unmapped operation of a log has none.
     reason = (
         pl.when((pl.col("plane") == "data") & ~pl.col("name").str.contains("/", literal=True))
         .then(pl.lit(Unexplained.NOT_MAPPED.value))
@@ -195,7 +195,7 @@ def _either(usage: pl.DataFrame, tenant: Tenant, inputs: Inputs) -> pl.DataFrame
     pulled = usage.filter((pl.col("events") > 0) & pl.col("name").str.starts_with(_REGISTRY)).with_columns(
         resource=resource_of("place")
     )
-    # Where it is known that repositories have permissions, what untags may still be one of two.
+    # Where repositories are known to have permissions, an untagging call may still have used one of two.
     open_ones = pulled.filter(~pl.col("resource").is_in(settled.implode()) | (pl.col("plane") == "data"))
     if open_ones.is_empty():
         return pl.DataFrame(schema=_ASSIGNED)

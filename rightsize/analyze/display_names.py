@@ -12,7 +12,7 @@ from rightsize.analyze.text import folded, place_of
 
 READ = "/read"
 _OPERATION = r"^[^/\s]+\.[^/\s]+/\S+$"
-"""A provider, which has a dot in its name, and what it does: no space is in either."""
+"""A provider, which has a dot in its name, a slash, and the rest of an operation, without spaces."""
 
 
 def is_unnamed(operation: pl.Expr) -> pl.Expr:
@@ -25,7 +25,7 @@ def with_known_names(usage_days: pl.DataFrame, operations: pl.DataFrame) -> pl.D
 
     Args:
         usage_days: The table.
-        operations: The table; `display_name` is as the provider says it.
+        operations: The table; `display_name` is the text that the provider gives.
     """
     control = usage_days.filter(pl.col("plane") == "control")
     texts = control.select(pl.col("operation").unique()).filter(is_unnamed(pl.col("operation")))

@@ -17,11 +17,11 @@ from rightsize.rbac.algebra import contains
 from rightsize.rbac.permissions import Permissions, read_permissions
 
 _AT_ONCE = 20_000
-"""So many assignments are compared at a time with all that their holders have, which makes dozens of pairs of each."""
+"""The number of assignments compared at a time with all assignments of their holders: dozens of pairs for each."""
 
 
 def find_duplicates(tenant: Tenant) -> pl.DataFrame:
-    """Return `(role_assignment_id, state, contained_by)`, one row a superfluous assignment.
+    """Return `(role_assignment_id, state, contained_by)`, one row per superfluous assignment.
 
     Of two that contain each other the one with the smaller id stays. `contained_by` itself is contained by none.
     """
@@ -100,6 +100,6 @@ def _candidate_pairs(tenant: Tenant) -> pl.DataFrame:
 def _contains(roles: dict[str, Permissions], big: str, small: str) -> bool:
     if big == small:
         return True
-    # A role without patterns grants nothing, and anything contains it.
+    # A role without patterns grants nothing, so any role contains it.
     nothing = read_permissions([])
     return contains(roles.get(big, nothing), roles.get(small, nothing)) is None

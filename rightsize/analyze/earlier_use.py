@@ -87,7 +87,7 @@ def earlier_rows(credited: pl.DataFrame, used: pl.DataFrame) -> pl.DataFrame:
 
 
 def earlier_operations(earlier: pl.DataFrame, used: pl.DataFrame, tenant: Tenant) -> pl.DataFrame:
-    """Return one row an (assignment, plane, operation) that the window does not show, for its holder at its scope.
+    """Return one row per (assignment, plane, operation) that the window does not show, for its holder at its scope.
 
     Args:
         earlier: As `earlier_rows` returns it.

@@ -198,7 +198,7 @@ def _link_below(graph: ReachGraph, facts: Facts, places: pl.Series, tree: ScopeT
 def _link_code(graph: ReachGraph, facts: Facts) -> None:
     """Link the secrets of a resource to the code that may lie in it, within one resource group."""
     for store, code, what, certain in _code_beside(facts):
-        # What nobody gets at leads nowhere.
+        # Secrets that no node reaches lead nowhere.
         if store in graph.numbers:
             graph.link(store, code, what, certain=certain)
 

@@ -58,7 +58,7 @@ def read_exemptions(content: bytes, form: Form, name: str) -> tuple[Exemption, .
     """Read the entries of a file, sorted, each once; TOML has tables `[[exempt]]`, JSON and CSV the same keys.
 
     Raises:
-        InputError: It is not of its form, or an entry is not what one has to be; the message names the entry.
+        InputError: The file does not have its form, or an entry is invalid; the message names the entry.
     """
     entries = read_entries(content, form, name, key="exempt", hint=_HINT)
     return tuple(sorted({_read(entry, f"entry {number} of `{name}`") for number, entry in enumerate(entries, 1)}))

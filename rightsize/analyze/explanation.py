@@ -72,7 +72,7 @@ def explain_principal(inputs: Inputs, analysis: Analysis, findings: pl.DataFrame
     """Collect everything that is known about the principal with this (folded) id."""
     chains = _chains(inputs, analysis, principal_id)
     reached = _reached(inputs, analysis, principal_id, chains)
-    # A group's use is its members'; anybody else's use is their own.
+    # The use of a group is that of its members; any other principal has its own.
     held = reached["role_assignment_id"].unique()
     is_own = pl.col("principal_id") == principal_id
     group_use = pl.col("role_assignment_id").is_in(_held_by(analysis, principal_id).implode())
@@ -130,7 +130,7 @@ def _chains(inputs: Inputs, analysis: Analysis, principal_id: str) -> dict[str, 
             if group not in found and group != principal_id:
                 found[group] = (*way, group)
                 queue.append((group, found[group]))
-    # Groups that only a transitive listing names have no known way.
+    # For groups that only a transitive listing names, the groups between are not known.
     containing = analysis.tenant.membership.filter(pl.col("principal_id") == principal_id)["holder"]
     for group in containing.sort():
         if group != principal_id:
@@ -181,7 +181,7 @@ def _with_counts(reached: pl.DataFrame, verdicts: pl.DataFrame, chains: dict[str
     counted = pl.concat(
         [
             used.group_by(key).agg(operations=pl.col("operation").n_unique().cast(pl.Int64)),
-            # How many there are of an unknown role is not known.
+            # The number of operations of an unknown role is not known.
             mine.filter(pl.col("verdict") != Verdict.USED.value)
             .group_by(key)
             .agg(pl.when(pl.col("operations").is_not_null().any()).then(pl.col("operations").sum())),

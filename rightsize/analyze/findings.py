@@ -18,7 +18,7 @@ from rightsize.rbac.text import fold
 from rightsize.rules.operations import is_emergency_name, privilege_patterns
 
 _COLUMNS = tuple(schema_of("findings"))
-# Writing roles, assignments and policies; Contributor may cancel requests and exempt from policies, and no more.
+# Writes of roles, assignments and policies. Of these rights Contributor may only cancel requests and exempt policies.
 _GIVES_RIGHTS = r"^microsoft\.authorization/(.*/write|elevateaccess/action)$"
 _WIDE = ("subscription", "management_group", "root")
 
@@ -131,7 +131,7 @@ def _standing_privilege(analysis: Analysis) -> pl.DataFrame:
     """
     tenant = analysis.tenant
     catalogued = tenant.operations.filter((pl.col("risk") == "privilege") & (pl.col("plane") == "control"))["name"]
-    # Where no catalogue lists what a pattern covers, its write stands for it.
+    # Where no catalogue lists the operations of a pattern, its write stands for them.
     probes = [f"{fold(p)[:-1]}write" if p.endswith("/*") else fold(p) for p in privilege_patterns()]
     names = pl.concat([catalogued, pl.Series(probes, dtype=pl.String)]).unique()
     names = names.filter(names.str.contains(_GIVES_RIGHTS))

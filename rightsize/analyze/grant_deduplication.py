@@ -29,7 +29,7 @@ MARKS: dict[str, pl.DataType] = {
 """The marks by which a grant is recognised; texts are folded, and empty where unknown."""
 
 REMOVALS = ("adminremove", "selfdeactivate", "selfremove", "systemremove")
-"""Requests, folded, that take away. Source: REST reference of roleAssignmentScheduleRequests, RequestType."""
+"""Folded requests that remove access. Source: REST reference of roleAssignmentScheduleRequests, RequestType."""
 
 _ASKED_BY = {
     "microsoft.authorization/roleassignments/write": "assignment",
@@ -41,7 +41,7 @@ _ASKED_BY = {
     "microsoft.directory/oauth2permissiongrants/basic/update": "consent",
 }
 _WITHIN, _SOON, _LATEST = pl.duration(hours=1), pl.duration(minutes=10), pl.duration(days=30)
-# A listing says that it was made before, and speaks for the day; a log may be as late.
+# A listing proves that a grant was made before the end of its day; a log may be two days late.
 _UNTIMED, _CONSENT, _LATE = "directory_untimed", "consent", pl.duration(days=2)
 _APART = "|"
 

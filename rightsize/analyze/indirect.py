@@ -206,7 +206,7 @@ _WAY = ("client_id", "permission", "rule", "gains", "node", "user", "is_one", "w
 
 
 def delegated_ways(facts: Facts, tenant: Tenant, *, with_eligible: bool) -> pl.DataFrame:
-    """Return `_WAY`, one row a (client, permission, node): delegated permissions that some user has the rights for.
+    """Return `_WAY`, one row per (client, permission, node): delegated permissions that some user has the rights for.
 
     `user` is who consented, or where `is_one` is false the first user with the rights.
     """

@@ -41,7 +41,7 @@ def empty(name: str) -> pl.DataFrame:
 
 RBAC_PLANES = ("control", "data")
 TENANT_LOGS = ("graph_activity_log", "entra_audit_log")
-"""Logs of the tenant itself, which show nothing of what Azure RBAC allows."""
+"""Logs of the tenant itself, which show no operation that Azure RBAC allows."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -29,7 +29,7 @@ ASSIGNED_SCHEMA = {
     "state": pl.String(),
     "condition": pl.String(),
 }
-"""An assignment as it is judged here: folded holder, folded scope, folded role; `state` active or eligible."""
+"""The columns of an assignment in this module, with folded holder, scope and role; `state` is active or eligible."""
 _KEY = ("principal_id", "scope", "basis", "state")
 _STANDING = {"active": "active", "eligible": "eligible", "activated": "eligible"}
 
@@ -102,7 +102,7 @@ def granted_defeats(
 ) -> pl.DataFrame:
     """Return `(principal_id, scope, basis, state, mask, rank, operations, whole, conditional)`.
 
-    One row a set of layers that some operation defeats alone; `rank` is the worst such operation, `operations` their
+    One row per set of layers that some operation defeats alone; `rank` is the worst such operation, `operations` their
     number, `whole` whether it holds for the whole of the subscription.
     """
     roles = (
@@ -182,7 +182,7 @@ def _defeats(found: pl.DataFrame, harm: pl.DataFrame) -> pl.DataFrame:
     )
     each = found.join(bits, how="cross").filter((pl.col("mask") & pl.col("bit")) != 0)
     best = (
-        # What no condition hedges is the answer where there is any.
+        # Access without a condition comes first, where there is any.
         each.sort(*_KEY, "layer", "conditional", "rank")
         .group_by(*_KEY, "layer", maintain_order=True)
         .agg(

@@ -102,7 +102,7 @@ def _unproved(
         .join(doubtful, on=["a", "name"], how="left")
     )
     is_shown = ((pl.col("observable_by") == "activity_log") & (log_state() == COVERED)).fill_null(False)
-    # What a service does on its own endpoint Azure Resource Manager never sees, nor does it check anything there.
+    # Azure Resource Manager neither sees nor checks operations on the own endpoint of a service.
     elsewhere = (pl.col("why") == UnobservableReason.DATA_ENDPOINT.value).fill_null(False)
     may_be = (
         ~(is_shown | elsewhere)
@@ -161,7 +161,7 @@ def _split(profiles: Profiles, needed: pl.DataFrame) -> Profiles:
     )
     sets = _together_where_crowded(sets, needed, profiles.operations)
     made = sets.select("profile_id", "checks").unique().sort("profile_id", "checks").with_row_index("number")
-    # Beyond the numbers that are taken; which one it is says nothing.
+    # New ids start after those that are taken; their order has no meaning.
     taken = profiles.operations.select(pl.col("profile_id").max()).cast(pl.Int64)
     made = made.join(taken.rename({"profile_id": "taken"}), how="cross").select(
         "profile_id", "checks", new_id=pl.col("taken") + 1 + pl.col("number").cast(pl.Int64)

@@ -147,7 +147,7 @@ def _reached_by(analysis: Analysis) -> pl.DataFrame:
 
 
 def _uses(analysis: Analysis) -> pl.DataFrame:
-    # A day on which something was done at two scopes counts once where the span from first to last call says so.
+    # A day with use at two scopes may be counted twice; the span from first to last call is the upper bound.
     span = (pl.col("last_seen").dt.date().max() - pl.col("first_seen").dt.date().min()).dt.total_days() + 1
     return (
         analysis.verdicts.filter(pl.col("verdict") == Verdict.USED.value)

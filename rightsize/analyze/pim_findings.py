@@ -13,7 +13,7 @@ from rightsize.analyze.usage import use_by_day
 from rightsize.analyze.verdicts import Analysis
 
 SELDOM_HOURS = 8.0
-"""Access that is at work fewer hours a month than a working day has need not stand."""
+"""Permanent access used fewer hours a month than this, one working day, could be eligible."""
 _COLUMNS = tuple(schema_of("findings"))
 _PEOPLE = ("User", "Group")
 _CALL = ("principal_id", "principal_name", "name", "place", "plane", "evidence")

@@ -57,8 +57,8 @@ class PlaneAnalysis:
         plane: Its word in every table.
         window: The days of its own logs that it covers.
         verdicts: As the table `verdicts`; `role_assignment_id` is the id of the grant, whatever it is called there.
-        principals: One row a principal that holds access: counts and scores.
-        assignments: One row a grant: what is granted to whom, with counts and scores.
+        principals: One row per principal that holds access: counts and scores.
+        assignments: One row per grant: what is granted to whom, with counts and scores.
         denied: Refused calls by principal and operation: demand, never use.
         findings: As the table `findings`.
         sets: As the table `verdict_operation_sets`: the operations behind counted verdicts.

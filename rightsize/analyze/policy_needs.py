@@ -91,5 +91,5 @@ def _roles_of(
 
 
 def _is_that_version(wanted: str | None, loaded: str | None) -> bool:
-    """Return whether the loaded major version is the one that is asked for; where either is not known, it is."""
+    """Return whether the loaded version has the major version that is asked for, or either is not known."""
     return not wanted or not loaded or wanted.split(".", 1)[0] == loaded.split(".", 1)[0]

@@ -18,10 +18,10 @@ from rightsize.rules.operations import classify
 
 _BASE = ("role", "below", "groups", "top", "reads", "data")
 _KEY = (*_BASE, "held")
-# Rows that the profiles of one role and coverage may have because they hold different operations. Beyond it all hold
-# what any of them does: it keeps more than it has to, and is what a store full of unresolved names comes to.
+# The most rows that the profiles of one role and coverage may have because they hold different operations. Beyond it
+# each profile holds the operations of all: that keeps more than it must, as in a store full of unresolved names.
 HELD_ROWS = 500_000
-# The same of linked checks, which depend on what its holders wrote; few holders write what asks for many.
+# The same limit for linked checks, which depend on the writes of the holders; few holders cause many checks.
 LINKED_ROWS = 5_000_000
 _HOLDING = (
     OutOfCoverage.QUARANTINED.value,
@@ -81,7 +81,7 @@ def build_profiles(
 
 
 def may_be_crowded(tenant: Tenant, of: pl.DataFrame, operations: pl.DataFrame, principal_id: str) -> bool:
-    """Return whether what others of its role may have used can change how an assignment of the principal is judged.
+    """Return whether use by other holders of a role can change how an assignment of the principal is judged.
 
     Where not, its profile is the same as if there were no other assignments.
 
@@ -191,7 +191,7 @@ def log_state() -> pl.Expr:
     return pl.coalesce(*uncovered, pl.coalesce(*states), "below")
 
 
-# A role may grant what has a log at resources of which none is there.
+# A role may grant operations of a resource type with a log where no such resource exists.
 _DATA_STATE = pl.col("data_state").fill_null(UnobservableReason.NO_RESOURCE.value)
 
 
@@ -201,7 +201,7 @@ def _verdict() -> pl.Expr:
     logged = pl.col("observable_by") == "activity_log"
     by_resource = pl.col("rule").is_not_null() & pl.col("why").is_null()
     return (
-        # What was never active allowed nothing at all, whatever shows its use.
+        # An assignment that was never active allowed nothing, whatever log would show its use.
         pl.when(pl.col("reads") == Unused.NEVER_ACTIVATED.value)
         .then(pl.lit(Verdict.UNUSED.value))
         .when(by_resource & (_DATA_STATE == COVERED))
@@ -235,6 +235,6 @@ def _reason() -> pl.Expr:
         .then(pl.lit(COVERED))
         .when(pl.col("verdict") == Verdict.OUT_OF_COVERAGE.value)
         .then("state")
-        # A data action that some log shows, though no rule says at which resource.
+        # A data action that some log shows, but no rule says at which resource.
         .otherwise(pl.coalesce("why", pl.lit(UnobservableReason.NO_DIAGNOSTIC_INVENTORY.value)))
     )

@@ -27,7 +27,7 @@ from rightsize.rules.layers import LAYER_BITS
 PLANES = ("control", "data", "graph", "directory")
 _STRIDE = 8
 CONTROL, DATA = 1 << len(LAYERS), 1 << (len(LAYERS) + 1)
-"""The bits of planes in a subscription, behind those of the layers."""
+"""The bits of planes in a subscription, after those of the layers."""
 _ALL_HERE = (1 << _STRIDE) - 1
 _GRAPH, _DIRECTORY, _TENANT = 1, 2, 4
 _HEAD = 3

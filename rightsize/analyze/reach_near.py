@@ -34,13 +34,13 @@ def view_from(
         part, near, held = _around(known, facts, tenant, holdings)
         graph = build_graph(part, near, inputs, held, with_eligible=with_eligible)
         found = known | graph.reachable(starts)
-        # From the directory everything follows, and who is a user there is told apart by it; what an application may
-        # do as its users rests on what these hold.
+        # Everything may follow from the directory, and only the whole directory tells which principals are its users.
+        # The access of an application as its users depends on the access of these users.
         if any(name.startswith("x:") for name in found) or clients & found or _any_of(users, found - set(starts)):
             graph = build_graph(facts, tenant, inputs, holdings, with_eligible=with_eligible)
             return closed(graph, facts, tenant, holdings, starts)
         grown = _with_next(found, facts, tenant)
-        # Edges are made from what is around identities, holders and machines.
+        # Only identities, holders and machines need facts around them to make their edges.
         if all(name in known for name in grown if name[0] in _AROUND):
             return closed(graph, part, near, held, starts)
         known = grown

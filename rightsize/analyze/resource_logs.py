@@ -22,8 +22,8 @@ from rightsize.rbac.text import fold
 from rightsize.rules.matching import first_match
 from rightsize.rules.tables import rows_of
 
-# From the one that says least to the one that decides. What a log could have shown and did not outweighs what none can:
-# a person may choose to drop the latter.
+# In ascending order: the last of several states decides. Missing days of a log outweigh operations that no log shows,
+# since a person may choose to drop the latter.
 _ORDER = (
     UnobservableReason.NO_RESOURCE.value,
     Unused.COVERED.value,
@@ -160,7 +160,7 @@ def _words() -> pl.DataFrame:
     """
     words = []
     for rule, row in enumerate(rows_of("resource_logs")):
-        # Words that are all needed; of words with a bar between, one is enough.
+        # All words are needed; of words with a bar between them one is enough.
         groups = row["categories"].lower().split()
         words += [(rule, group, one, len(groups)) for group, some in enumerate(groups) for one in some.split("|")]
     named = {"rule": pl.Int64, "group": pl.Int64, "category": pl.String, "wanted": pl.Int64}
@@ -171,8 +171,8 @@ def _with_days(resources: pl.DataFrame, days: pl.DataFrame, enabled: pl.DataFram
     """Add `whole` and `some`, the days with all or some categories covered, and `sent`: whether settings send all.
 
     Args:
-        resources: One row a resource and rule: `rule` and `source` as `log_rules` has them, `scope`, where the settings
-            stand, and `since`, the first day that counts.
+        resources: One row per resource and rule: `rule` and `source` as `log_rules` has them, `scope`, where the
+            settings stand, and `since`, the first day that counts.
         days: The covered days.
         enabled: The categories that settings send.
         words: The categories that a rule needs.

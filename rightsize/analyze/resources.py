@@ -38,7 +38,7 @@ def kind_at(place: str) -> str | None:
 
 
 def logged_kinds() -> list[str]:
-    """Return the folded types of resource that `resource_logs` speaks of."""
+    """Return the folded types of resource that `resource_logs` has rules for."""
     return sorted({fold(row["resource_type"]) for row in rows_of("resource_logs")})
 
 

@@ -72,7 +72,7 @@ def read_tree(scopes: pl.DataFrame, places: pl.Series) -> ScopeTree:
         pl.concat([known, named.cast({"parent": pl.String})])
         .filter(is_node("place"))
         .group_by("place")
-        # A parent that only the text implies is the root; a listing knows better.
+        # The root as parent is only implied by the text of a scope; a parent from a listing takes its place.
         .agg(pl.col("parent").filter(pl.col("parent") != ROOT).min(), pl.col("listed").any())
         .sort("place")
     )

@@ -129,7 +129,7 @@ def _score(
     used = used.group_by(keys).agg(pl.col("counts", "excuses", "earlier").any())
     used = used.with_columns(earlier=pl.col("earlier") & ~pl.col("counts"))
     taken = _taken(used, judgements, members, sets, analysis)
-    # Whoever an assignment reaches has a row, also where nothing that it grants is known.
+    # Every principal that an assignment reaches has a row, also where none of its operations are known.
     least = effective.select("subject", plane=pl.lit("control")).unique()
     found = members.join(base, on="set").select("subject", "plane")
     planes = pl.concat([least, found, taken.select("subject", "plane")])
@@ -171,7 +171,7 @@ def _profile_sets(analysis: Analysis, effective: pl.DataFrame) -> tuple[pl.DataF
         on=["role_assignment_id", "state"],
     ).select("a", "profile_id", reach=pl.col("level").replace_strict(REACH, return_dtype=pl.Int64))
     pairs = effective.join(profiles, on="a").select("subject", "profile_id", "reach").unique()
-    # The same profile at a greater reach says all that it says at a smaller one.
+    # A profile at its greatest reach includes its counts at smaller ones.
     pairs = pairs.group_by("subject", "profile_id").agg(pl.col("reach").max()).sort("subject", "profile_id")
     keyed = pairs.group_by("subject", maintain_order=True).agg(
         key=pl.concat_str("profile_id", pl.lit("@"), "reach").str.join(",")

@@ -45,7 +45,7 @@ def read_decisions(content: bytes, form: Form, name: str) -> tuple[SignalDecisio
     TOML has tables `[[decide]]`; JSON the same under `decide`, or the list alone; CSV a column for each key.
 
     Raises:
-        InputError: It is not of its form, an entry is not what one has to be, or two entries contradict each other.
+        InputError: The file does not have its form, an entry is invalid, or two entries contradict each other.
     """
     entries = read_entries(content, form, name, key="decide", hint=_HINT)
     found: dict[tuple[str, ...], SignalDecision] = {}

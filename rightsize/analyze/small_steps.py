@@ -14,8 +14,8 @@ def in_small_steps(work: Callable[[], Found]) -> Found:
     """Return the result of `work`, which runs many polars steps over few rows.
 
     Otherwise polars hands each step to a thread of its own and waits, which takes several times as long as such a step.
-    In a function that polars itself calls while it streams it hands over nothing, lest its threads wait for one
-    another. Lazy frames that are collected inside `work` may leave the thread in this state permanently.
+    In a function that polars itself calls while it streams it hands over nothing, so that its threads do not wait
+    for one another. Lazy frames that are collected inside `work` may leave the thread in this state permanently.
     """
     found: list[Found] = []
 

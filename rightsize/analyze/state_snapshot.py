@@ -41,7 +41,7 @@ LISTED = ("role_assignment", "directory_role_assignment", "app_role_assignment",
 """Kinds of rows that come from listings: a new one is a grant."""
 UNUSED = "unused"
 CONCLUDED = (UNUSED, "escalation", "violation", "drift", "signal")
-"""Kinds of rows that are concluded, and that end."""
+"""Kinds of rows that the analysis concludes, and that can end."""
 
 _HEAVY = ("tenant", "access", "all_groups", "all_users", "applications")
 _APART = "|"
@@ -101,7 +101,7 @@ def listed_grants(inputs: Inputs, table_of: Callable[[str], pl.DataFrame]) -> pl
         principal_id=folded(pl.col("client_id")), role=consent(pl.col("consent_type"), pl.col("permissions")),
         what=pl.col("permissions").list.join(", "),
     )  # fmt: skip
-    # Of a delegated grant its permissions may grow; all others are made anew when they change.
+    # The permissions of a delegated grant may grow; all other grants get a new id when they change.
     valued = [part.with_columns(value=pl.lit("")) for part in (ours, directory, permissions)]
     return pl.concat([_shaped(part) for part in (*valued, delegated.with_columns(value="what"))])
 
@@ -153,7 +153,7 @@ def _unused(assignments: pl.DataFrame, verdicts: pl.DataFrame, start: dt.datetim
 
 
 def escalations(inputs: Inputs, analysis: Analysis, table_of: Callable[[str], pl.DataFrame]) -> pl.DataFrame:
-    """Return the ways in which a principal can gain more access, one row a (principal, rule, scope, state)."""
+    """Return the ways in which a principal can gain more access, one row per (principal, rule, scope, state)."""
     facts = read_facts(inputs, table_of)
     tenant = analysis.tenant
     granted = granted_holdings(tenant)

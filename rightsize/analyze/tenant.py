@@ -19,7 +19,7 @@ from rightsize.rules.planes import dual_operations
 _ALLOW = {"action": "control", "data_action": "data"}
 _SUBTRACT = {"not_action": "control", "not_data_action": "data"}
 _GRANTED = {"role": pl.String, "name": pl.String, "plane": pl.String, "conditional": pl.Boolean}
-# Stand-ins for the size of a role where no catalogue lists its operations: a pattern weighs less the more it names.
+# Estimate the size of a role where no catalogue lists its operations: a pattern with more named segments is smaller.
 _BROADEST = 1_000_000
 _NARROWER = 20
 
@@ -29,7 +29,7 @@ class Tenant:
     """Frames that every step shares; their order does not depend on the order of the rows that came in.
 
     Attributes:
-        assignments: One row a (role_assignment_id, state), numbered by `a`. `place` is the folded scope, `level` its
+        assignments: One row per (role_assignment_id, state), numbered by `a`. `place` is the folded scope, `level` its
             level, `role_known` whether the definition is loaded, `twin` whether the row is the plain assignment that
             Azure shows for an activation beside it, and `power` how much it grants, weighted by risk and reach.
         membership: `(principal_id, holder)`: which principals reach the assignments of which holder; each its own.
@@ -119,7 +119,7 @@ def read_granted(inputs: Inputs) -> GrantedOperations:
         "block", "kind", "condition", role=folded(inputs.role_permissions["role_definition_id"]), pattern="pattern"
     ).filter(pl.col("role").is_in(roles.to_list()))
     catalogue = _catalogue(inputs)
-    # Most of the rows are of roles that nobody holds: their ids are looked at once, and nothing else of them.
+    # Most rows belong to roles that nobody holds: of these only the distinct ids are read.
     ids = inputs.role_operations["role_definition_id"].unique()
     held = ids.filter(folded(ids).is_in(roles.implode()))
     listed = inputs.role_operations.filter(pl.col("role_definition_id").is_in(held.implode()))
@@ -138,10 +138,10 @@ def read_granted(inputs: Inputs) -> GrantedOperations:
 
 
 def _merged(grants: pl.DataFrame) -> pl.DataFrame:
-    """Return one row a (role, name, plane), conditional where all its rows are, sorted by role, plane and name."""
+    """Return one row per (role, name, plane), conditional where all its rows are, sorted by role, plane and name."""
     key = pl.lit(0, dtype=pl.Int64)
     for column in ("role", "plane", "name"):
-        # By one number, which takes half the time of three texts; what is null comes first.
+        # Sort by one number, which takes half the time of three texts; nulls come first.
         words = grants[column].drop_nulls().unique().sort()
         place = pl.col(column).cast(pl.Enum(words)).to_physical().cast(pl.Int64)
         key = key * (len(words) + 1) + place.fill_null(-1) + 1
@@ -322,7 +322,7 @@ def _with_power(
     listed = grants.join(weights, on="name", how="left").group_by("role").agg(size=pl.col("weight").fill_null(1).sum())
     is_wild = pl.col("pattern").str.contains("*", literal=True)
     named = pl.col("pattern").str.split("/").list.eval(pl.element() != "*").list.sum().cast(pl.Int64)
-    # A bare star names nothing; each segment that a pattern names divides what it may grant.
+    # A bare star names no segment; each segment that a pattern names divides the estimate.
     broad = _BROADEST // pl.lit(_NARROWER, dtype=pl.Int64).pow(pl.min_horizontal(named, 4))
     symbolic = (
         patterns.filter(pl.col("kind").is_in(list(_ALLOW)))

@@ -15,7 +15,7 @@ def place_of(scope: Text) -> Text:
     if isinstance(single, pl.Series):
         column = pl.col(single.name).str
         untidy = column.contains("//", literal=True) | (column.ends_with("/") & (column.len_bytes() > 1))
-        # Nearly all scopes are tidy, and to look is quicker than to replace.
+        # Nearly all scopes are tidy, and checking is quicker than replacing.
         if not single.to_frame().select_seq(untidy.any()).item():
             return single
     return single.str.replace_all(r"/{2,}", "/").str.replace(r"^(.+)/$", "${1}")

@@ -10,7 +10,7 @@ from rightsize.analyze.window import Window
 
 
 def sum_tokens(calls: pl.DataFrame, window: Window) -> list[dict[str, Any]]:
-    """Return one row a plane, log, kind of sign-in and resource: the number of tokens, and the calls made with them.
+    """Return one row per plane, log, kind of sign-in and resource: the number of tokens, and the calls made with them.
 
     Args:
         calls: Rows of the table `token_calls` of one principal.

@@ -12,11 +12,11 @@ from rightsize.analyze.text import folded, place_of
 from rightsize.analyze.window import Window
 
 CALL = ("principal_id", "principal_name", "name", "place", "plane", "evidence")
-"""What makes one row of `observe`: who did what where, and under which evidence."""
+"""The columns that identify a row of `observe`: the caller, the operation, the scope and the evidence."""
 
 
 def observe(inputs: Inputs, window: Window, *, unnamed: bool = False) -> pl.DataFrame:
-    """Return the calls of the window, one row a (principal, operation, scope, plane, evidence), numbered by `u`.
+    """Return the calls of the window, one row per (principal, operation, scope, plane, evidence), numbered by `u`.
 
     With `unnamed` these are the calls whose log names no operation, else all others.
 
@@ -80,7 +80,7 @@ def use_by_day(inputs: Inputs, window: Window, *, unnamed: bool = False) -> pl.L
 
 
 def _is_wanted(days: pl.DataFrame, *, unnamed: bool) -> pl.Expr:
-    # Operations repeat on many days; look at each once.
+    # Operations repeat on many days; check each once.
     texts = days["operation"].drop_nulls().unique()
     odd = texts.to_frame().filter(is_unnamed(pl.col("operation")))["operation"]
     is_odd = pl.col("operation").is_in(odd.implode()) & (pl.col("plane") == "control") if len(odd) else pl.lit(False)

@@ -48,7 +48,7 @@ class Analysis:
         window: The days that it covers.
         verdicts: As the table `verdicts`: used and unexplained rows singly, one row for each operation that was used
             before the window only, the rest counted.
-        profiles: One row a (role_assignment_id, state); assignments of one profile are judged alike.
+        profiles: One row per (role_assignment_id, state); assignments of one profile are judged alike.
         profile_operations: For each profile the verdict of each granted operation *unless a row of the assignment
             names it*.
         tenant: The prepared tenant that it rests on, for scores and findings; it holds the assignments that were
@@ -249,7 +249,7 @@ def _used(usage: pl.DataFrame, attributed: Attributed, tenant: Tenant) -> pl.Dat
     assignments = tenant.assignments.select("a", "role_assignment_id", "state")
     return (
         attributed.used.join(usage, on="u")
-        # Who could not be resolved keeps the name that the log gave.
+        # A principal that could not be resolved keeps the name in the log.
         .with_columns(principal_id=pl.coalesce("principal_id", "principal_name"))
         .group_by("a", "principal_id", "plane", "place", "name", "reason")
         .agg(_summed())
@@ -279,7 +279,7 @@ def _unexplained_rows(calls: pl.DataFrame) -> pl.DataFrame:
 
 
 def _counted(named: pl.DataFrame, profiles: Profiles, set_ids: pl.DataFrame, tenant: Tenant) -> pl.DataFrame:
-    """Count the operations without a row of their own, one row an (assignment, plane, verdict, reason).
+    """Count the operations without a row of their own, one row per (assignment, plane, verdict, reason).
 
     Args:
         named: `(a, name, plane)` of the rows that name their operation.

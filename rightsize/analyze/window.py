@@ -12,7 +12,7 @@ from rightsize.model.errors import UsageError
 
 DEFAULT_DAYS = 90
 DEFAULT_FORGET_DAYS = 400
-# Days that say nothing about coverage, but give a store without logs a window, so that the clock is never read.
+# A day for stores without any log: it gives them a window, so that the clock is never read.
 _WITHOUT_LOGS = dt.date(1970, 1, 1)
 
 

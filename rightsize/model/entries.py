@@ -23,7 +23,7 @@ def read_entries(content: bytes, form: Form, name: str, *, key: str, hint: str) 
     TOML has tables `[[key]]`; JSON the same under `key`, or the list alone; CSV a column for each field.
 
     Raises:
-        InputError: It is not of its form; the message names the file, and `hint` says what an entry is.
+        InputError: The file does not have its form; the message names it, and `hint` says what an entry is.
     """
     try:
         return _entries(content.decode("utf-8-sig"), form, key)

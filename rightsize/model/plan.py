@@ -107,7 +107,7 @@ class Proposal:
             return ()
         stays = [one for one in self.evidence.get("permissions") or () if one.get("decision") == "keep"]
         said = [*stays, *(self.evidence.get("comes") or ())]
-        # Microsoft Graph's proposals say more of a permission than its name.
+        # Proposals for Microsoft Graph hold more about a permission than its name.
         return tuple(sorted({str(one["permission"] if isinstance(one, Mapping) else one) for one in said}))
 
 
@@ -132,7 +132,7 @@ class Advice:
 
 
 AZURE_ROLES = "azure_roles"
-"""The word for Azure RBAC, whose proposals speak of the planes `control` and `data`, where planes are counted."""
+"""The word for Azure RBAC where planes are counted; its proposals have the planes `control` and `data`."""
 
 
 def count_by_plane(proposals: Iterable[tuple[str, str]]) -> dict[str, dict[str, int]]:

@@ -24,7 +24,7 @@ TERRAFORM_EXPRESSION = re.compile(r"(?<!\$)\$\{|(?<!%)%\{")
 _DEEPEST = 50
 
 Resolve = Callable[[object, str], object]
-"""Returns the value that an expression stands for, or raises InputError; what is no expression is returned as it is."""
+"""Returns the value of an expression, or raises InputError; any other value is returned as it is."""
 
 
 def template_roles(document: object) -> tuple[RoleDefinition, ...] | None:
@@ -160,7 +160,7 @@ def _arm_roles(template: Mapping[str, Any], depth: int) -> Iterator[RoleDefiniti
 
 
 def _arm_text(value: object) -> object:
-    """Return the text that a template string means: `[[` at its start is `[` where it ends with a bracket."""
+    """Return the text that a template string means: a leading `[[` stands for `[` where it ends with `]`."""
     is_doubled = isinstance(value, str) and value.startswith("[[") and value.endswith("]")
     return value[1:] if is_doubled and isinstance(value, str) else value
 

@@ -119,7 +119,7 @@ def _classes(principals: pl.DataFrame) -> pl.DataFrame:
 
 
 def _acts(inputs: BehaviourInputs) -> pl.DataFrame:
-    """Return calls, refused ones too, one row a (principal, operation, scope, day), with the principal's class."""
+    """Return calls, refused ones too, one row per (principal, operation, scope, day), with the principal's class."""
     risks = inputs.operations.select(name=folded(inputs.operations["operation"]), risk="risk").unique(
         "name", keep="first", maintain_order=True
     )
@@ -146,7 +146,7 @@ def _acts(inputs: BehaviourInputs) -> pl.DataFrame:
 
 def _novel(acts: pl.DataFrame, judged: pl.DataFrame) -> pl.DataFrame:
     """Return operations that a principal did first on a judged day, with the counts that make them rare."""
-    # As many as there were by then, so that whoever comes later changes nothing of today.
+    # Count only the peers seen by then, so that later principals do not change earlier facts.
     peers = acts.group_by("of", "principal_id").agg(pl.col("first_seen").min()).sort("first_seen", "principal_id")
     peers = peers.select("of", "first_seen", peers=pl.int_range(1, pl.len() + 1).over("of"))
     first = acts.unique(["principal_id", "name"], keep="first", maintain_order=True).sort(

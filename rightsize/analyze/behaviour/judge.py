@@ -15,7 +15,7 @@ from rightsize.analyze.behaviour.facts import Behaviour
 
 THRESHOLD = 12.0
 HIGH = 18.0
-"""From how many bits on a finding is of high severity."""
+"""The least bits of a finding of high severity."""
 FINDINGS_SCHEMA: dict[str, pl.DataType] = {
     "principal_id": pl.String(),
     "day": pl.Date(),
@@ -53,7 +53,7 @@ _ONE_THING = {
     "activation_hour": "hour",
     "after_grant": "after_privilege",
 }
-"""Facts of which only the strongest counts: two logs show the same, or two ways lead to it."""
+"""Kinds of facts that count as one, the strongest: two logs show the same, or two ways lead to it."""
 _RISKS = {
     "risk_privilege": "gives privilege",
     "risk_evasion": "blinds the monitoring",
@@ -77,7 +77,7 @@ _SAID = {
     "after_grant": "within two weeks after {name} gave it a role there",
     "after_code": "within two hours after {name} ran code on its machine",
 }
-"""What a sentence says of a fact."""
+"""The part of the sentence for each kind of fact."""
 
 
 def judge_behaviour(behaviour: Behaviour, names: dict[str, str]) -> pl.DataFrame:

@@ -85,7 +85,7 @@ def _asks_little(tables: DirectoryTables) -> tuple[pl.DataFrame, pl.DataFrame]:
         "medium",
         pl.format("activating {} asks neither for a reason nor an approval", name),
     )
-    # Waiting for somebody is worth its trouble where a role gives privilege.
+    # Waiting for an approval is worth it only where a role gives privilege.
     alone = _said(
         rows.filter(~bare & pl.col("role").is_in(privileged.implode())),
         "activation_without_approval",

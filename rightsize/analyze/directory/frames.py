@@ -138,7 +138,7 @@ def principal_rows(judged: pl.DataFrame, tables: DirectoryTables) -> pl.DataFram
 
 
 def assignment_rows(judged: pl.DataFrame, tables: DirectoryTables) -> pl.DataFrame:
-    """Return one row an assignment, with counts and scores."""
+    """Return one row per assignment, with counts and scores."""
     scored = _scored(_weighed(judged, tables), "a")
     zero = [pl.col(name).fill_null(0) for name in ("granted", *_COUNTED, "creep", "risk")]
     rows = tables.assignments.join(scored, on="a", how="left", maintain_order="left").with_columns(*zero)

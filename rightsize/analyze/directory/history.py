@@ -18,7 +18,7 @@ from rightsize.analyze.directory.tables import DirectoryTables, ways_to
 
 
 def rebuild_activations(tables: DirectoryTables) -> pl.DataFrame:
-    """Return one row an activation, as `activations.History`; `eligibility` is the id of an eligible assignment."""
+    """Return one row per activation, as `activations.History`; `eligibility` is the id of an eligible assignment."""
     current = tables.assignments.filter(pl.col("state") == "activated")
     instances = records(
         current.with_columns(id="role_assignment_id", record="role_assignment_id", eligibility="eligibility_id"),

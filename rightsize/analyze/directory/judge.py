@@ -106,7 +106,7 @@ def _coverage_state(tables: DirectoryTables, window: Window) -> str:
 
 
 def _observe(days: pl.DataFrame) -> pl.DataFrame:
-    """Return the calls of the window, one row a (principal, action, scope), numbered by `u`."""
+    """Return the calls of the window, one row per (principal, action, scope), numbered by `u`."""
     return (
         days.group_by(_CALL)
         .agg(
@@ -149,7 +149,7 @@ def _attribute(
     pairs = pairs.join(running, on=["principal_id", "name", "role_assignment_id"], how="left").with_columns(
         asleep=pl.col("state") == "eligible", ran=pl.col("ran").fill_null(False)
     )
-    # What ran at the time is likelier than what would have had to be activated and left no record of it.
+    # An activation that ran at the time is likelier than one that left no record.
     order = pl.when(~pl.col("asleep") & ~pl.col("eligible")).then(0).when(pl.col("ran")).then(1).otherwise(2)
     pairs = pairs.with_columns(order=order)
     pairs = pairs.filter(pl.col("order") == pl.col("order").min().over("u"))
@@ -170,7 +170,7 @@ def _attribute(
         .otherwise(pl.lit(Attribution.ELIMINATION.value))
     )
     chosen = best.join(first, on=["u", "a"], how="semi").select("u", "a", "way", reason=reason).unique()
-    # Of the calls to Graph that no role explains some are about the caller's own objects, others go by a permission.
+    # Calls to Graph that no role explains are left out: some act on the caller's own objects, others use a permission.
     left = (
         acts.filter(~pl.col("by_graph"))
         .join(chosen, on="u", how="anti")
@@ -284,7 +284,7 @@ def _held_back(usage: pl.DataFrame, tables: DirectoryTables) -> pl.DataFrame:
 def _observable(tables: DirectoryTables) -> pl.DataFrame:
     """Return `(name, why)`: the reason why no record could show an action, null where the audit log does."""
     logged = {fold(action) for action in logged_actions()}
-    # An action for one kind of an object is logged as that for all kinds.
+    # An action for one kind of an object is logged as the action for all kinds.
     whole = {name: name.split("/") for name in tables.actions["name"]}
     rows = []
     for name, parts in whole.items():

@@ -33,7 +33,7 @@ class DirectoryTables:
             and the roles that it inherits allow), `conditional` (those among them of certain objects only).
         actions: `name` (folded), `action`, `weight`: every action that a loaded role or a rule of the log names.
         grants: `(role, name, conditional)`: what each role allows of these actions.
-        assignments: One row a (role_assignment_id, state), numbered by `a`, with folded `principal_id`, `role`,
+        assignments: One row per (role_assignment_id, state), numbered by `a`, with folded `principal_id`, `role`,
             `place`.
         membership: `(principal_id, holder, eligible)`: who reaches the assignments of whom; `eligible` where only
             through a membership that has to be activated.
@@ -149,7 +149,7 @@ def _days(table: pl.DataFrame, coverage: pl.DataFrame) -> pl.DataFrame:
 
 
 def _called(calls: pl.DataFrame) -> pl.DataFrame:
-    """Return calls to Graph, one row an action that may have been needed; the action in place of the operation."""
+    """Return calls to Graph, one row per action that may have been needed; the action in place of the operation."""
     needed = [(operation, action) for operation in calls["operation"].drop_nulls().unique().sort()
               for action in actions_of_request(operation)]  # fmt: skip
     actions = pl.DataFrame(needed, schema={"operation": pl.String, "action": pl.String}, orient="row")

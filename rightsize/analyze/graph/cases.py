@@ -30,10 +30,10 @@ from rightsize.rules.graph import (
 )
 
 ESCALATES = 1_200_000
-"""What a permission of the highest level gives at least."""
+"""The least privilege of a permission of the highest level."""
 
 OUT_OF_COVERAGE = frozenset(OutOfCoverage)
-"""Reasons that leave a permission open, as against those for which no log could show its use."""
+"""Reasons that leave a permission undecided; for the other reasons no log could have shown its use."""
 
 _FIRM = OUT_OF_COVERAGE | {UnobservableReason.SIGN_IN_SCOPE}
 
@@ -162,14 +162,14 @@ def build_cases(held: pl.DataFrame, requests: pl.DataFrame, graph: GraphMap) -> 
     cases = _held_cases(held)
     alone = {(key[0], key[2]) for key in cases if key[2]}
     own = pl.DataFrame(sorted(alone), schema={"client_id": pl.String, "user_id": pl.String}, orient="row")
-    # Users without a grant of their own are one: their requests are told apart by operation only.
+    # Users without a grant of their own count as one: their requests differ by operation only.
     kept = requests.filter(pl.col("events") > 0).join(
         own.with_columns(has=True), on=["client_id", "user_id"], how="left"
     )
     one = ["client_id", "access", "user_id", "operation"]
     grouped = (
         kept.with_columns(user_id=pl.when("has").then("user_id").otherwise(pl.lit("")))
-        # Where the window shows a request, what came before adds nothing to it.
+        # Where the window shows a request, earlier ones add nothing to it.
         .filter(~pl.col("earlier") | pl.col("earlier").all().over(one))
         .group_by(one)
         .agg(
@@ -328,7 +328,7 @@ class _RequestReader:
                 self.keep(permission, UnobservableReason.CANNOT_TELL, (operation,))
             return
         candidates = whole or frozenset(partly)
-        # What explains a request by its name alone stays itself: the map does not show what else would do.
+        # A permission that explains a request by its name alone has no others: the map does not show which would do.
         others = frozenset(
             one
             for one, also in clause.permissions.items()

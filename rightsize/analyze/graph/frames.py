@@ -12,8 +12,8 @@ from rightsize.analyze.planes import ASSIGNMENTS_SCHEMA, DENIED_SCHEMA, PRINCIPA
 from rightsize.analyze.reasons import OutOfCoverage, Unexplained, Verdict
 from rightsize.analyze.verdicts import VERDICTS_SCHEMA
 
-# About what a tenant's most powerful applications hold, and how fast the scores rise towards it: with these a
-# permission that leads to every other one is high, one that reads all users low.
+# About the privilege of a tenant's most powerful applications, and how fast the scores rise towards it. With these
+# numbers a permission that leads to every other one scores high, one that reads all users low.
 _FULL = 2_500_000
 _RISE = 0.3
 _ESCALATES = 5
@@ -118,7 +118,7 @@ def principal_rows(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def assignment_rows(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return one row a grant; its name is its permission, or for several delegated permissions their number."""
+    """Return one row per grant; its name is its permission, or for several delegated permissions their number."""
     several = pl.when(pl.len() > 1).then(pl.format("{} delegated permissions", pl.len()))
     named = several.otherwise(pl.col("permission").min() + pl.when(pl.col("access").min() == "delegated").then(
         pl.lit(" (delegated)")).otherwise(pl.lit("")))  # fmt: skip

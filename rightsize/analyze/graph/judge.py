@@ -163,7 +163,7 @@ def _used(permission: str, needs: Sequence[GraphNeed], case: GraphCase) -> Graph
 def _permission_rows(
     held: pl.DataFrame, judgements: Mapping[CaseKey, Mapping[str, GraphVerdicts]], graph: GraphMap
 ) -> pl.DataFrame:
-    """Return one row a held permission: the columns of `held` with the verdict, its evidence, level and privilege."""
+    """Return one row per held permission: the columns of `held` with the verdict, its evidence, level and privilege."""
     rows = []
     for row in held.iter_rows(named=True):
         key = (row["client_id"], row["access"], row["user_id"] or "")

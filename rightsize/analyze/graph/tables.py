@@ -99,7 +99,7 @@ def coverage_state(tables: GraphTables, window: Window) -> str:
 
 
 def service_principals(tables: GraphTables) -> pl.DataFrame:
-    """Return `client_id, app_id, name, is_first_party, deleted, created_on`, one row a service principal."""
+    """Return `client_id, app_id, name, is_first_party, deleted, principal_created`, one row per service principal."""
     owners = [row["tenant_id"] for row in rows_of("first_party")]
     theirs = tables.first_party_apps["app_id"].drop_nulls().unique()
     return (
@@ -128,7 +128,7 @@ HELD_COLUMNS = (
 
 
 def held_permissions(tables: GraphTables) -> pl.DataFrame:
-    """Return HELD_COLUMNS, one row a permission of any API that an application holds.
+    """Return HELD_COLUMNS, one row per permission of any API that an application holds.
 
     `user_id` is the user of a delegated grant of one user. `permission` is the id where its name is not known, and
     `permission_id` is null where the id is not known.
@@ -196,7 +196,7 @@ def _api_of() -> pl.Expr:
 
 
 def requests_of(tables: GraphTables, window: Window) -> pl.DataFrame:
-    """Return the requests of the window, one row a (client, access, user, operation).
+    """Return the requests of the window, one row per (client, access, user, operation).
 
     Columns: `client_id` (service principal, else the application id), `access`, `user_id` (of delegated requests),
     `operation`, `events`, `days`, `first_seen`, `last_seen`, `denied`, `suspect`. Authorised requests count as events;
