@@ -1,4 +1,4 @@
-"""Sum up what was done during each activation, and how many hours a month permanent access is at work.
+"""Sum up what was done during each activation, and how many hours a month permanent access is in use.
 
 A call belongs to the activation whose assignment the log names. Where the log names none, it belongs to the activation
 of the same principal that was running at the time and whose role grants the call at that scope. Activating counts as

@@ -112,7 +112,7 @@ def granted_in_use(usage: pl.DataFrame, tenant: Tenant) -> pl.DataFrame:
 
 
 def _by_other_reading(credited: pl.DataFrame, rows: pl.DataFrame, tenant: Tenant, grants: pl.DataFrame) -> pl.DataFrame:
-    """Return `(u, a, reason)`: other assignments that may have allowed calls granted by one reading of `/*/` only."""
+    """Return `(u, a, reason)`: others that may have allowed calls whose credited ones grant by one reading only."""
     doubtful = grants.filter("doubtful")
     if doubtful.is_empty() or credited.is_empty():
         return pl.DataFrame(schema=_CREDIT)

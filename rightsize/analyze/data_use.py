@@ -1,4 +1,4 @@
-"""Separate data-plane calls that role assignments decided from the others, and find what calls may have used.
+"""Separate data-plane calls that role assignments decided from the rest, and find permissions that may be in use.
 
 Logs of requests name operations of a service. Some operations need one of several permissions, some match no rule, and
 some resources do not decide by Azure roles at all. None of this may make a granted permission look unused.

@@ -18,7 +18,7 @@ from rightsize.rbac.text import fold
 from rightsize.rules.operations import is_emergency_name, privilege_patterns
 
 _COLUMNS = tuple(schema_of("findings"))
-# Writes of roles, assignments and policies. Of these rights Contributor may only cancel requests and exempt policies.
+# Writes of roles, assignments and policies. Contributor has none: it may cancel requests and exempt from policies.
 _GIVES_RIGHTS = r"^microsoft\.authorization/(.*/write|elevateaccess/action)$"
 _WIDE = ("subscription", "management_group", "root")
 

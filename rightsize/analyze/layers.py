@@ -2,8 +2,8 @@
 
 Defence in depth holds while its layers fail one by one. A principal that can switch off two layers turns them into one.
 The rules (`rules/layers.csv`) say what an operation does to a layer; this module computes who may perform it where.
-Deny assignments are left out, because a principal that can remove one is not stopped by it. The result may therefore
-overstate what an attacker can do, and does not understate it.
+Deny assignments are left out, because a principal that can remove one is not stopped by it. Leaving them out may
+overstate what an attacker can do.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Azure checks `storageAccounts/listKeys/action` of whoever writes a diagnostic setting, and the log of that write does
 not name it. A covered log without the operation therefore proves nothing while somebody whom the assignment reaches
-made such a write, or may have made one that no log shows. Where nobody made such a write and nobody can have, the
-operation was not checked.
+made such a write, or may have made one that no log shows. For a principal that made none and cannot have made one,
+Azure did not check the operation.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Find eligible assignments that nobody activates or that ask nothing, and permanent access that is seldom used."""
+"""Find eligible assignments that nobody activates or that are easy to activate, and seldom used permanent access."""
 
 from __future__ import annotations
 

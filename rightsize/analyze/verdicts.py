@@ -51,8 +51,8 @@ class Analysis:
         profiles: One row per (role_assignment_id, state); assignments of one profile are judged alike.
         profile_operations: For each profile the verdict of each granted operation *unless a row of the assignment
             names it*.
-        tenant: The prepared tenant that it rests on, for scores and findings; it holds the assignments that were
-            judged.
+        tenant: The prepared tenant that it rests on, for scores and findings; with `only` reduced to these holders and
+            to the assignments that logs name.
         usage: The calls of the window (`usage.observe`), refused ones included.
         activations: As the table `activations`, of the window and before.
         credited: `(u, a)`: the calls of `usage` and the assignments that they are credited to.

@@ -26,8 +26,8 @@ PLAN_FORMAT = 1
 class PlannedAssignment:
     """A role assignment that the plan would make.
 
-    `role` is the GUID of the definition. `end_on` is the end of the assignment that it replaces
-    (`2026-12-31T00:00:00Z`).
+    `role` is the GUID of the definition. `end_on` is its end (`2026-12-31T00:00:00Z`), the same as that of the
+    assignment that it replaces.
     """
 
     scope: str
@@ -42,8 +42,9 @@ class PlannedAssignment:
 class Growth:
     """A role that may come to grant more though nobody changes its assignment.
 
-    Its grants of today are proved to be granted today. `patterns` of a new role take in operations that Azure adds, as
-    those of the replaced roles would have. Microsoft may change the grants of a `built_in` role.
+    Its current grants are proved to be within the access that is granted today. `patterns` of a new role take in
+    operations that Azure adds, as those of the replaced roles would have. Microsoft may change the grants of a
+    `built_in` role.
     """
 
     role: str
@@ -99,7 +100,7 @@ class Proposal:
 
     @property
     def comes_beyond(self) -> tuple[str, ...]:
-        """Return the names of the permissions or directory roles that replace a grant of another plane.
+        """Return the names of the permissions or directory roles that replace a grant beyond Azure RBAC.
 
         For a grant of several permissions of Microsoft Graph the permissions that stay are among them.
         """
