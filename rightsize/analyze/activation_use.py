@@ -61,7 +61,7 @@ def activation_table(activations: pl.DataFrame, uses: pl.DataFrame, plane: Plane
 
     Args:
         activations: One row per activation, as `History` has them.
-        uses: `activation_id, name, operation, use`: what was done in each, and how often; one name is one operation.
+        uses: `activation_id, name, operation, use`: its operations, and how often; one name is one operation.
         plane: The plane.
     """
     done = uses.group_by("activation_id").agg(

@@ -69,7 +69,7 @@ def read_history(inputs: Inputs, window: Window, tenant: Tenant, control: pl.Dat
 
     Args:
         inputs: The tables.
-        window: The days that `dormant` speaks of.
+        window: The days that `dormant` covers.
         tenant: The tenant.
         control: `coverage.control_states`.
     """

@@ -120,7 +120,7 @@ def link_trusted(graph: ReachGraph, facts: Facts) -> None:
     """Link outside subjects to the principals that they act as, and the tenant's clusters and identities to them.
 
     Source: Microsoft Learn, "Workload identity federation"; "Use a Microsoft Entra Workload ID on AKS": a cluster
-    issues the tokens of its service accounts, so that whoever runs pods on it may be any of them.
+    issues the tokens of its service accounts, so a principal that runs pods on it may act as any of them.
     """
     whats = {row["permission"]: row["what"] for row in escalation_rules("federated").to_dicts()}
     for outsider, _, subject, principal, kind in facts.trusted.iter_rows():

@@ -32,7 +32,7 @@ class Overview:
         unexplained: `principal_id, plane, operation, scope, events, last_seen, reason`: no assignment explains it.
         providers: `role, provider, operations`: how much of each provider a role grants.
         reasons: `verdict, reason, operations`: why granted operations have the verdict that they have, the commonest
-            first; what was used is not among them.
+            first; used operations are not among them.
     """
 
     principals: pl.DataFrame

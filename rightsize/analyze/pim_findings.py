@@ -46,7 +46,7 @@ def _never_activated(analysis: Analysis) -> pl.DataFrame:
 
 
 def _of_eligibilities(analysis: Analysis) -> pl.DataFrame:
-    """Return the activations of the window, each with the holder and id of the eligibility behind it."""
+    """Return the activations of the window, each with the holder and id of the eligible assignment behind it."""
     window = analysis.window
     held = analysis.tenant.assignments.filter(pl.col("state") == "eligible").select(
         "a", "role_assignment_id", eligibility_id="id", holder="principal_id"

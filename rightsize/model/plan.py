@@ -196,7 +196,7 @@ class Plan:
         separation: With `--separate-layers`, who defeats several layers of defence without the split and with it, the
             cost of the split, and what stays standing; empty without.
         names: Display names of principals and roles by id, and of subscriptions and management groups by scope; they
-            are for people, and no part of what is agreed on.
+            are for people, and no part of the agreed plan.
         rests_on: The objects of the tenant that it read, as hashes by id; `verify` finds changes since then by them.
         parts: The parts for planes beyond Azure RBAC; all other attributes are about RBAC alone.
     """

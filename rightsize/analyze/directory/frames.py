@@ -39,7 +39,7 @@ def verdict_rows(
         used: Use in the window, with the assignment that it is credited to.
         before: Use before it that still counts, likewise.
         left: Use that no role explains, with `reason`.
-        groups: `(a, verdict, reason, set_id)` of what is only counted.
+        groups: `(a, verdict, reason, set_id)` of the actions that are only counted.
         tables: The tables.
     """
     about = tables.assignments.select("a", "role_assignment_id", "state", holder="principal_id", held_at="scope")
