@@ -1,8 +1,8 @@
-"""What was done with activations, and what standing access is used so seldom that it need not stand.
+"""Sum up what was done during each activation, and how many hours a month permanent access is in use.
 
-Use belongs to an activation where the log names its assignment; where it names none, to the activation of the same
-principal that was running at the time and whose role grants the call. Activating is use of the eligibility, not of
-every permission in its role.
+A call belongs to the activation whose assignment the log names. Where the log names none, it belongs to the activation
+of the same principal that was running at the time and whose role grants the call at that scope. Activating counts as
+use of the eligible assignment, not of every permission in its role.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from rightsize.model.nouns import Plane
 
 ACTIVATIONS_SCHEMA = schema_of("activations")
 NAMED = 20
-"""How many operations of an activation are named."""
+"""The most operations that are named for an activation."""
 QUANTILE = 0.95
-"""The share of days whose work an activation should be long enough for."""
+"""The share of days whose work fits into the length of an activation."""
 
 
 def use_of_activations(activations: pl.DataFrame, days: pl.LazyFrame, tenant: Tenant) -> pl.DataFrame:
@@ -60,8 +60,8 @@ def activation_table(activations: pl.DataFrame, uses: pl.DataFrame, plane: Plane
     """Return the table `activations` of a plane.
 
     Args:
-        activations: One row an activation, as `History` has them.
-        uses: `activation_id, name, operation, use`: what was done in each, and how often; one name is one operation.
+        activations: One row per activation, as `History` has them.
+        uses: `activation_id, name, operation, use`: its operations, and how often; one name is one operation.
         plane: The plane.
     """
     done = uses.group_by("activation_id").agg(

@@ -1,9 +1,9 @@
-"""Activations of eligible assignments, rebuilt from all that is left of them.
+"""Rebuild the activations of eligible assignments from listings, PIM requests, the Activity Log and audit records.
 
-An activation makes a role assignment of its own that is gone hours later: today's listings do not show it, and the logs
-name an id that nobody knows any more. What is left are today's instances, the requests to Privileged Identity
-Management, the calls that made and deleted the assignment, and audit records. Records of one principal, role and place
-that begin within a quarter of an hour are one activation.
+An activation creates a role assignment that is deleted hours later: today's listings do not show it, and the logs name
+an id that no listing has. The sources that remain are today's instances, the requests to Privileged Identity
+Management, the calls that created and deleted the assignment, and audit records. Records of one principal, role and
+scope that begin within a quarter of an hour of each other are one activation.
 Sources: Microsoft Learn, "Approve and activate Azure resource roles in PIM"; REST reference of
 roleAssignmentScheduleRequests.
 """
@@ -46,16 +46,16 @@ RECORDS_SCHEMA: dict[str, pl.DataType] = {
     "approved": pl.Boolean(),
     "source": pl.String(),
 }
-"""One row a thing that shows an activation; `id` is that of the assignment, `record` of what shows it."""
+"""One row per record of an activation; `id` is the id of the assignment, `record` the id of the record."""
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What is known of activations.
+    """The activations that were rebuilt, and the eligible assignments that nobody activated.
 
     Attributes:
-        activations: One row an activation: `activation_id, principal_id, role, place, id, eligibility, start_on,
-            end_on, justified, approved, seen_in`; `eligibility` is the id of an eligibility of today, or null.
+        activations: One row per activation: `activation_id, principal_id, role, place, id, eligibility, start_on,
+            end_on, justified, approved, seen_in`; `eligibility` is the id of an eligible assignment of today, or null.
         dormant: `a` of the eligible assignments that nobody activated in the window, though every activation would
             have been logged.
     """
@@ -69,7 +69,7 @@ def read_history(inputs: Inputs, window: Window, tenant: Tenant, control: pl.Dat
 
     Args:
         inputs: The tables.
-        window: The days that `dormant` speaks of.
+        window: The days that `dormant` covers.
         tenant: The tenant.
         control: `coverage.control_states`.
     """
@@ -80,7 +80,7 @@ def read_history(inputs: Inputs, window: Window, tenant: Tenant, control: pl.Dat
     found = join_records(pl.concat([_instances(tenant), asked(inputs, "control"), made]), noted(inputs, "control"))
     found = end_early(found, deleted, given_back(inputs, "control"))
     found = match_eligibilities(found, eligible, tenant.membership, tenant.tree)
-    # Who wrote an assignment for which nobody is eligible did not activate it.
+    # A write of an assignment for which nobody is eligible is no activation.
     known = pl.col("eligibility").is_not_null() | (
         pl.col("seen_in").list.set_difference(["activity_log"]).list.len() > 0
     )
@@ -102,7 +102,7 @@ def _instances(tenant: Tenant) -> pl.DataFrame:
 
 
 def asked(inputs: Inputs, plane: str) -> pl.DataFrame:
-    """Return the requests that activated something on a plane, as records."""
+    """Return as records the requests that activated a role on a plane."""
     table = inputs.schedule_requests
     rows = table.filter(
         (pl.col("plane") == plane)
@@ -124,7 +124,7 @@ def asked(inputs: Inputs, plane: str) -> pl.DataFrame:
 
 
 def given_back(inputs: Inputs, plane: str) -> pl.DataFrame:
-    """Return `(principal_id, role, place, given_back)`: activations that somebody ended before their time."""
+    """Return `(principal_id, role, place, given_back)`: activations that somebody ended early."""
     table = inputs.schedule_requests.filter((pl.col("plane") == plane) & (pl.col("request_type") == "selfdeactivate"))
     return table.select(
         principal_id=folded(table["principal_id"]),
@@ -151,7 +151,7 @@ def _written(inputs: Inputs) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 def noted(inputs: Inputs, plane: str) -> pl.DataFrame:
-    """Return what the audit log says of activations on a plane, as records; it does not say where."""
+    """Return as records the activations on a plane that the audit log has; it does not name their scope."""
     table = inputs.pim_records.filter(
         (pl.col("plane") == plane) & (pl.col("step") == "activated") & pl.col("succeeded").fill_null(True)
     )
@@ -170,14 +170,14 @@ def noted(inputs: Inputs, plane: str) -> pl.DataFrame:
 
 
 def join_records(placed: pl.DataFrame, noted: pl.DataFrame) -> pl.DataFrame:
-    """Return one row an activation.
+    """Group records into activations, one row each.
 
     Args:
-        placed: Records (RECORDS_SCHEMA) that say where.
-        noted: Records that do not; they join what begins at nearly the same time, else stand for themselves.
+        placed: Records (RECORDS_SCHEMA) that name their scope.
+        noted: Records that do not; they join an activation that begins at nearly the same time, else they stand alone.
     """
     key = ["principal_id", "role", "place"]
-    # An assignment is one activation, however late it was approved.
+    # One assignment is one activation, however late it was approved.
     began = pl.when(pl.col("id").is_not_null()).then(pl.col("start_on").min().over("id")).otherwise("start_on")
     rows = placed.drop_nulls(["principal_id", "role", "start_on"]).with_columns(start_on=began)
     rows = rows.sort(*key, "start_on", "id", "record", nulls_last=True)
@@ -212,7 +212,7 @@ def join_records(placed: pl.DataFrame, noted: pl.DataFrame) -> pl.DataFrame:
             *said,
             record=pl.col("record").drop_nulls().min(),
             start_on=pl.col("start_on").min(),
-            # Of several ends the earliest that a request or record gives; an instance knows best.
+            # Of several ends the earliest counts.
             end_on=pl.col("end_on").drop_nulls().min(),
             justified=pl.col("justified").drop_nulls().max(),
             approved=pl.col("approved").drop_nulls().max(),
@@ -225,7 +225,7 @@ def join_records(placed: pl.DataFrame, noted: pl.DataFrame) -> pl.DataFrame:
 
 
 def end_early(found: pl.DataFrame, deleted: pl.DataFrame, given_back: pl.DataFrame) -> pl.DataFrame:
-    """Return the activations with the end that somebody, or their deletion, gave them."""
+    """Return the activations, ended early where somebody gave them back or their assignment was deleted."""
     key = ["principal_id", "role", "place"]
     backs = (
         found.join(given_back, on=key)
@@ -246,10 +246,10 @@ def end_early(found: pl.DataFrame, deleted: pl.DataFrame, given_back: pl.DataFra
 def match_eligibilities(
     found: pl.DataFrame, eligible: pl.DataFrame, membership: pl.DataFrame, tree: ScopeTree
 ) -> pl.DataFrame:
-    """Return the activations, `eligibility` the id of what was activated where it is listed today.
+    """Return the activations with `eligibility`: the id of the eligible assignment behind each, if it is listed.
 
-    What an instance names counts; else the narrowest eligibility for the role that reaches the principal, its own
-    before that of a group. An activation may be narrower than the eligibility.
+    The eligible assignment that an instance names counts. Else it is the narrowest one for the role that reaches the
+    principal, its own before that of a group. An activation may be narrower than the eligible assignment.
 
     Args:
         found: The activations.
@@ -267,15 +267,17 @@ def match_eligibilities(
 
 
 def with_best_match(found: pl.DataFrame, pairs: pl.DataFrame, listed: pl.Series) -> pl.DataFrame:
-    """Return activations with the best of the eligibilities that may be behind each, where it names none itself.
+    """Return each activation with the best eligible assignment that may be behind it, where it names none.
 
-    One's own comes before that of a group, the narrower before the wider, and the smaller id of two alike. An
-    activation whose record says no place is at that of its eligibility.
+    The principal's own comes before that of a group, the narrower before the wider, and the smaller id of two alike. An
+    activation whose record names no scope gets the scope of its eligible assignment.
 
     Args:
         found: The activations.
-        pairs: `(activation_id, principal_id, holder, held_at, matched)`: what may be behind them.
-        listed: The ids of today's eligibilities; what an activation names counts only where it is among them.
+        pairs: `(activation_id, principal_id, holder, held_at, matched)`: the eligible assignments that may be behind
+            them.
+        listed: The ids of today's eligible assignments; the one that an activation names counts only if it is among
+            them.
     """
     best = (
         pairs.with_columns(indirect=pl.col("holder") != pl.col("principal_id"), deep=pl.col("held_at").str.len_chars())
@@ -295,7 +297,7 @@ def with_best_match(found: pl.DataFrame, pairs: pl.DataFrame, listed: pl.Series)
 
 
 def covered_assignments(control: pl.DataFrame) -> pl.Series:
-    """Return `a` of the assignments at and below which the logs cover every day (of `coverage.control_states`)."""
+    """Return `a` of the assignments whose logs (`coverage.control_states`), at and below them, cover every day."""
     return control.filter(
         pl.all_horizontal(pl.col(name).fill_null(COVERED) == COVERED for name in ("below", "groups", "top"))
     )["a"]
@@ -311,8 +313,9 @@ def _dormant(
 ) -> pl.Series:
     """Return the eligible assignments that certainly nobody activated in the window.
 
-    The call that makes the assignment stands in the log of the scope, so that log has to cover every day, at and below
-    the eligibility; and every such call has to say for whom and which role it was, or it may have been this one.
+    The call that creates the assignment stands in the log of the scope, so that log has to cover every day, at and
+    below the eligible assignment. Every such call also has to name its holder and role, or it may have activated this
+    one.
     """
     began = (pl.col("start_on") < window.end) & (pl.col("end_on").fill_null(window.end) >= window.start)
     awake = found.filter(began)
@@ -336,7 +339,7 @@ def _dormant(
 
 
 def _opaque_places(inputs: Inputs, window: Window, eligible: pl.DataFrame, tenant: Tenant) -> pl.Series:
-    """Return where assignments were made in the window of which nothing says which role they were for, or for whom."""
+    """Return the scopes of assignments made in the window whose role or holder no log names."""
     told = inputs.role_assignment_requests.filter(
         pl.col("assigned_role_id").is_not_null() & pl.col("assigned_principal_id").is_not_null()
     )
@@ -350,7 +353,7 @@ def _opaque_places(inputs: Inputs, window: Window, eligible: pl.DataFrame, tenan
 
 
 def _others(inputs: Inputs, eligible: pl.DataFrame, tenant: Tenant) -> pl.Series:
-    """Return the principals whose writes are no activations: neither the service that writes them nor who activates."""
+    """Return the principals whose writes are no activations: not the service that writes them, nor who can activate."""
     writers = [fold(row["app_id"]) for row in rows_of("log_activation_writers")]
     known = inputs.principals.select(
         "principal_type", principal_id=folded(pl.col("principal_id")), app=folded(pl.col("app_id"))

@@ -1,11 +1,11 @@
-"""Attribution: which assignment allowed a call.
+"""Attribute each observed call to the role assignments that allowed it.
 
-The assignment that the log names comes first. Where it names none, or one that no listing shows any more, candidates
-are the assignments that reach the principal, stand at or above the scope, grant the operation and are not younger than
-the call; of several, the fewest and least powerful that explain all calls are kept.
+The assignment that the log names comes first. Where the log names none, or one that no listing shows any more,
+candidates are the assignments that reach the principal, stand at or above the scope, grant the operation and are not
+younger than the call. Of several candidates, the fewest and least powerful that explain all calls are kept.
 
-What grants a call for certain comes before what may grant it, by one reading of `/*/`. Where nothing that is credited
-grants it for certain, whatever may have allowed it is credited as well: each of them may be what the call rests on.
+An assignment that grants a call by both readings of `/*/` comes before one that grants it by one reading only. Where no
+credited assignment grants the call by both readings, every other assignment that may have allowed it is credited too.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from rightsize.analyze.reasons import Attribution, Unexplained
 from rightsize.analyze.scoping import ROOT, containing, node_of
 from rightsize.analyze.tenant import Tenant, granted_by_patterns, with_doubt
 
-# Calls whose candidates are looked for at once; bounds memory, changes nothing.
+# Calls whose candidates are looked up at once; bounds memory, does not change the result.
 _BATCH = 250_000
 _STANDING = ("active", "activated")
-# What steps give that have nothing to do, as most have for one principal.
+# Schemas of empty results: for one principal most steps have no rows.
 _PAIR = {"u": pl.UInt32, "a": pl.UInt32}
 _CANDIDATE = _PAIR | {"conditional": pl.Boolean, "doubtful": pl.Boolean}
 _CREDIT = _PAIR | {"reason": pl.String}
@@ -29,10 +29,10 @@ _CREDIT = _PAIR | {"reason": pl.String}
 
 @dataclass(frozen=True, slots=True)
 class Attributed:
-    """Which calls belong to which assignment.
+    """The assignments that each call is credited to, and the calls that none explains.
 
     Attributes:
-        used: `(u, a, reason)`; an activated assignment stands beside the eligibility behind it.
+        used: `(u, a, reason)`; an activated assignment stands beside the eligible assignment behind it.
         unexplained: `(u, reason)`.
         quarantined: `(u, a)`: every assignment that may have allowed a call of a quarantined window.
         doubtful: `(a, name, plane)`: every assignment that may have allowed a call that is unexplained because
@@ -52,13 +52,13 @@ def attribute(
     activations: pl.DataFrame,
     credited: pl.Series | None = None,
 ) -> Attributed:
-    """Attribute the calls of `usage.observe`.
+    """Return the calls of `usage.observe` with the assignments that they are credited to.
 
     Args:
         usage: The calls.
         tenant: The tenant.
         open_groups: Holders that may have members whom no listing shows.
-        activations: `(id, eligibility)`: which eligibility is behind an activation that may have ended.
+        activations: `(id, eligibility)`: the eligible assignment behind an activation that may have ended.
         credited: `a` of assignments that other calls are credited to already.
     """
     clean = usage.filter((pl.col("events") > 0) & ~pl.col("quarantined"))
@@ -73,7 +73,7 @@ def attribute(
     already = direct["a"].unique() if credited is None else pl.concat([direct["a"], credited]).unique()
     chosen = _choose(in_time, rest, tenant, already)
     left = rest.join(chosen, on="u", how="anti")
-    # What stands explains first; a membership that has to be activated explains what is left.
+    # Active memberships explain first; memberships that have to be activated explain the calls that are left.
     woken = replace(tenant, membership=tenant.sleeping)
     asleep, _ = _candidates(left, woken, grants)
     awake = _choose(asleep, left, tenant, already)
@@ -99,7 +99,7 @@ def attribute(
 def granted_in_use(usage: pl.DataFrame, tenant: Tenant) -> pl.DataFrame:
     """Return `(role, name, plane, conditional, doubtful)` of used operations: over the catalogue, else by patterns.
 
-    `doubtful` is as `with_doubt` has it.
+    `doubtful` is as `with_doubt` defines it.
     """
     wanted = usage.select("name", "plane").unique()
     certain = tenant.operations.filter(pl.col("certain")).select("name", "plane")
@@ -112,7 +112,7 @@ def granted_in_use(usage: pl.DataFrame, tenant: Tenant) -> pl.DataFrame:
 
 
 def _by_other_reading(credited: pl.DataFrame, rows: pl.DataFrame, tenant: Tenant, grants: pl.DataFrame) -> pl.DataFrame:
-    """Return `(u, a, reason)` of what else may have allowed the calls that nothing credited grants for certain."""
+    """Return `(u, a, reason)`: others that may have allowed calls whose credited ones grant by one reading only."""
     doubtful = grants.filter("doubtful")
     if doubtful.is_empty() or credited.is_empty():
         return pl.DataFrame(schema=_CREDIT)
@@ -130,8 +130,8 @@ def _by_other_reading(credited: pl.DataFrame, rows: pl.DataFrame, tenant: Tenant
 def _by_evidence(usage: pl.DataFrame, tenant: Tenant, grants: pl.DataFrame) -> pl.DataFrame:
     """Return `(u, a)` where the log names an assignment that is listed and does grant the call.
 
-    The definition of a role that is not loaded and the place of a subscription that no listing shows cannot speak
-    against the log.
+    A role definition that is not loaded cannot contradict the log, and neither can the unknown place of a subscription
+    that no listing shows.
     """
     named = usage.filter(pl.col("evidence").is_not_null()).select("u", "place", "name", "plane", "evidence")
     if named.is_empty():
@@ -153,10 +153,10 @@ def _by_evidence(usage: pl.DataFrame, tenant: Tenant, grants: pl.DataFrame) -> p
 
 
 def _by_history(usage: pl.DataFrame, tenant: Tenant, grants: pl.DataFrame, activations: pl.DataFrame) -> pl.DataFrame:
-    """Return `(u, a, reason)` where the log names an activation that has ended, a the eligibility behind it."""
+    """Return `(u, a, reason)` where the log names an ended activation; `a` is the eligible assignment behind it."""
     ended = activations.select(evidence="id", named="eligibility").drop_nulls().unique("evidence", keep="first")
     named = usage.join(ended, on="evidence").with_columns(evidence="named").drop("named")
-    # An activation names no state; of the rows of an id only the eligible one is meant.
+    # An activation names no state; of the rows of its id only the eligible one counts.
     eligible = tenant.assignments.filter(pl.col("state") == "eligible").select("a")
     found = _by_evidence(named, tenant, grants).join(eligible, on="a", how="semi")
     return found.with_columns(reason=pl.lit(Attribution.PAST_ACTIVATION.value))
@@ -169,13 +169,13 @@ def _unplaced(tenant: Tenant) -> pl.Series:
 def _candidates(
     rows: pl.DataFrame, tenant: Tenant, grants: pl.DataFrame, level: str | None = None
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return `(u, a, conditional)` of the assignments that grant the calls, and of those that do but are not in time.
+    """Return `(u, a, conditional, doubtful)` of assignments that grant the calls: those in time, then the others.
 
     Args:
         rows: The calls.
         tenant: The tenant.
         grants: What roles grant of the used operations.
-        level: Take only assignments of this level, and take them to contain every place: what might be.
+        level: Take only assignments of this level, and assume that they contain every scope: they might.
     """
     if rows.is_empty():
         return pl.DataFrame(schema=_CANDIDATE), pl.DataFrame(schema=_CANDIDATE)
@@ -216,9 +216,9 @@ def _fits() -> pl.Expr:
 def _choose(pairs: pl.DataFrame, rows: pl.DataFrame, tenant: Tenant, credited: pl.Series) -> pl.DataFrame:
     """Return `(u, a, reason)`: one assignment a call.
 
-    Only candidates count whose state fits: an ended activation points at an eligibility; otherwise what stands comes
-    before what would have had to be activated. A condition may have refused the call, so what has none comes first, and
-    then what grants the call by any reading.
+    Only candidates whose state fits count: an ended activation points at an eligible assignment; otherwise active
+    assignments come before those that would have had to be activated. A condition may have refused the call, so
+    candidates without one come first, and then those that grant the call by both readings.
     """
     if pairs.is_empty():
         return pl.DataFrame(schema=_CREDIT)
@@ -253,8 +253,8 @@ def _choose(pairs: pl.DataFrame, rows: pl.DataFrame, tenant: Tenant, credited: p
 def _fewest(pairs: pl.DataFrame, credited: pl.Series) -> list[pl.DataFrame]:
     """Return `(u, a, reason)` of the calls that several assignments grant.
 
-    In turn: calls that a credited assignment explains go to it; then each principal's assignment that explains
-    most of the calls left, in the tenant, the least powerful of equals, is credited.
+    In turn: calls that a credited assignment explains go to it. Then, for each principal, the assignment that explains
+    most of the calls left in the tenant is credited; of equals, the least powerful.
     """
     done: list[pl.DataFrame] = []
     while not pairs.is_empty():
@@ -282,7 +282,7 @@ def _is_listed(tenant: Tenant) -> pl.Expr:
 
 
 def _expand(pairs: pl.DataFrame, tenant: Tenant) -> pl.DataFrame:
-    """Add the other rows of the same assignment id, and for an activation the eligibility behind it."""
+    """Add the other rows of the same assignment id, and for an activation the eligible assignment behind it."""
     if pairs.is_empty():
         return pl.DataFrame(schema=_CREDIT)
     assignments = tenant.assignments.select("a", "id", "state", "eligibility")
@@ -304,10 +304,10 @@ def _expand(pairs: pl.DataFrame, tenant: Tenant) -> pl.DataFrame:
 def _doubtful(
     left: pl.DataFrame, maybe: pl.DataFrame, tenant: Tenant, grants: pl.DataFrame, open_groups: pl.Series
 ) -> pl.DataFrame:
-    """Return `(a, name, plane)` of what an unexplained call may have been allowed by.
+    """Return `(a, name, plane)`: the assignments and operations that may have allowed an unexplained call.
 
-    Where the actor is not known, that is whatever grants the call; where it is, whatever a group holds of which
-    it may be a member, and whatever stands at a management group that may contain the subscription.
+    Where the actor is not known, these are all assignments that grant the call. Where the actor is known, these are the
+    assignments of groups that it may be a member of, and those at management groups that may contain the subscription.
     """
     if left.is_empty():
         return pl.DataFrame(schema={"a": pl.UInt32, "name": pl.String, "plane": pl.String})

@@ -1,7 +1,7 @@
-"""The blast radius of one subject: which layers and planes fall where, and by which ways, small enough to be drawn.
+"""Lay out the reach of one subject as a grid of subscriptions and a tree of shortest ways, small enough to draw.
 
-However much falls, the picture stays of one size: subscriptions beyond the widest are added up in one row, and things
-that are reached alike are one branch.
+The picture has one size however much is reached: subscriptions beyond the widest are added up in one row, and many
+things that are reached in the same way share one branch.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ _OTHERS = ""
 
 @dataclass(frozen=True, slots=True)
 class GridCell:
-    """In how many subscriptions of a row something falls.
+    """The number of subscriptions of a row in which a layer can be defeated or a plane be reached.
 
     Attributes:
         own: Without a further step, as granted.
-        granted: As granted, those included.
+        granted: As granted, those without a further step included.
         used: As used.
-        proposed: Under the plan; None without one.
+        proposed: Under the plan; None without a plan.
     """
 
     own: int
@@ -48,15 +48,15 @@ class GridRow:
 
 @dataclass(slots=True)
 class Branch:
-    """Things that are reached alike from the branch above.
+    """Things that are reached in the same way from the branch above.
 
     Attributes:
         depth: Steps from the subject.
         nodes: The things, first the one that leads furthest.
         step: The last step to the first of them.
-        certain: Every step to it is.
+        certain: Whether every step to it is certain.
         stays: How many of them the plan leaves within reach; None without a plan.
-        hidden: Further things below it that are not branches of their own.
+        hidden: How many further things below it have no branch of their own.
     """
 
     depth: int
@@ -69,7 +69,7 @@ class Branch:
 
 
 def draw_grid(node: str, granted: View, used: View, proposed: View | None) -> list[GridRow]:
-    """Return the rows of the grid, the widest first; subscriptions in which nothing falls have none."""
+    """Return the rows of the grid, the widest first; a subscription in which nothing is reached has no row."""
     views = [granted, used, *([proposed] if proposed is not None else [])]
     whole = [subscription_bits(view, reached_of(view, node)) for view in views]
     own = subscription_bits(granted, own_of(granted, node))
@@ -93,12 +93,12 @@ def grow_branches(
 ) -> tuple[list[Branch], int]:
     """Return the branches of the shortest ways, parents before children, and how many things are in no branch.
 
-    There are at most `BRANCHES`; what is left out below one is counted there.
+    There are at most `BRANCHES`; things left out below a branch are counted in its `hidden`.
 
     Args:
         ways: The shortest way to each thing, by its node.
-        left: The nodes that the plan leaves within reach, None without one.
-        rank: Where a node stands among others, the worst first.
+        left: The nodes that the plan leaves within reach, None without a plan.
+        rank: The sort key of a node, the worst first.
     """
     children: dict[str, dict[str, Step]] = {}
     sure: dict[str, bool] = {}
@@ -115,7 +115,7 @@ def grow_branches(
 
 
 def _size(node: str, children: Mapping[str, Mapping[str, Step]], sizes: dict[str, int]) -> int:
-    """Return how many things are at and below a node; ways are as long as the graph is deep, a few steps."""
+    """Return how many things are at and below a node; the recursion is as deep as a way is long, a few steps."""
     if node not in sizes:
         sizes[node] = 1 + sum(_size(end, children, sizes) for end in children.get(node, ()))
     return sizes[node]
@@ -150,7 +150,7 @@ def _left(nodes: Collection[str], left: Collection[str] | None) -> int | None:
 
 
 def _cut(branches: list[Branch]) -> tuple[list[Branch], int]:
-    """Return branches in reading order, level by level until there are enough; what is below the rest is counted."""
+    """Return branches in reading order, level by level up to `BRANCHES`, and count the things that are left out."""
     kept: set[int] = set()
     level = branches
     while level:

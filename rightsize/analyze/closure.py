@@ -1,8 +1,8 @@
-"""Reachability in a graph of names: everything that follows from a node, and the shortest way to it.
+"""Compute reachability in a graph of named nodes: everything that a node reaches, and the shortest way to it.
 
-The graph is condensed first: nodes of one cycle reach the same, and what a node reaches is the union of what its
-successors do, computed once a component, from the leaves. A set is a whole number with a bit a thing, so that a union
-is one instruction a word; tens of thousands of nodes take seconds.
+The graph is condensed first. Nodes of one cycle reach the same nodes, and the set of a component is the union of the
+sets of its successors, computed once, leaves first. A set is an integer with one bit for each thing, so a union is one
+instruction a word; tens of thousands of nodes take seconds.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Edges = Mapping[int, Sequence[int]]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One edge of a way: where it starts, where it leads, and why it can be gone."""
+    """One edge of a way: its start, its end, why it can be taken, and whether that is certain."""
 
     start: str
     end: str
@@ -26,7 +26,7 @@ class Step:
 
 @dataclass(slots=True)
 class ReachGraph:
-    """Nodes are texts, numbered in the order in which they come; of two equal edges the first counts."""
+    """A directed graph whose nodes are texts, numbered in order of arrival; of two equal edges the first counts."""
 
     names: list[str] = field(default_factory=list)
     numbers: dict[str, int] = field(default_factory=dict)
@@ -42,7 +42,7 @@ class ReachGraph:
         return number
 
     def link(self, start: str, end: str, why: str, *, certain: bool = True) -> None:
-        """Add an edge; one that is certain takes the place of one that is not."""
+        """Add an edge; a certain edge replaces one that is not certain."""
         numbers = self.numbers
         first, number = numbers.get(start), numbers.get(end)
         if first is None:
@@ -74,7 +74,7 @@ class ReachGraph:
         return [reached[component[node]] for node in range(len(self.names))]
 
     def gather(self, starts: Iterable[str], own: Mapping[int, int]) -> dict[int, int]:
-        """Return what `close` does of some nodes, by their numbers, those that are there; faster for a few."""
+        """Return the result of `close` for some nodes, by number, without unknown ones; faster for a few."""
         found = {}
         for start in starts:
             if start in self.numbers:
@@ -85,7 +85,7 @@ class ReachGraph:
         return found
 
     def reachable(self, starts: Iterable[str]) -> frozenset[str]:
-        """Return the nodes that some nodes reach, themselves included where they are there."""
+        """Return the nodes that some nodes reach, with those of the start nodes that exist."""
         return frozenset(self.names[node] for node in self._after(starts))
 
     def _after(self, starts: Iterable[str]) -> set[int]:
@@ -98,7 +98,7 @@ class ReachGraph:
         return seen
 
     def shortest(self, start: str, ends: Iterable[str]) -> dict[str, list[Step]]:
-        """Return the shortest way from a node to each of `ends` that can be reached; certain steps go first."""
+        """Return the shortest way from a node to each of `ends` that it reaches; certain steps go first."""
         if start not in self.numbers:
             return {}
         wanted = {self.numbers[end] for end in ends if end in self.numbers}
@@ -117,11 +117,11 @@ class ReachGraph:
         return {self.names[end]: self._way(end, before, ways) for end in sorted(wanted & before.keys())}
 
     def distances(self, ends: Iterable[str], counts: Callable[[str, str], bool]) -> list[int | None]:
-        """Return for each node the fewest steps from it to any of `ends`, None where none can be reached.
+        """Return for each node the fewest steps from it to any of `ends`, None where it reaches none.
 
         Args:
-            ends: Nodes; those that are not there are left out.
-            counts: Whether an edge between two names is a step; the others only bundle.
+            ends: Nodes; those that do not exist are left out.
+            counts: Returns whether an edge between two names is a step; edges that only bundle are none.
         """
         into: list[list[tuple[int, int]]] = [[] for _ in self.names]
         for start, found in enumerate(self.out):
@@ -136,12 +136,12 @@ class ReachGraph:
                 continue
             fewest[node] = steps
             for start, weight in into[node]:
-                # What costs nothing goes first, so that nodes come in the order of their distance.
+                # Edges without cost go first, so that nodes come in the order of their distance.
                 (waiting.append if weight else waiting.appendleft)((start, steps + weight))
         return fewest
 
     def _way(self, end: int, before: Mapping[int, int], ways: dict[int, list[Step]]) -> list[Step]:
-        """Return the way to a node, and keep in `ways` what is found of those between: ways share their beginnings."""
+        """Return the way to a node, and keep in `ways` those to the nodes between: ways share their beginnings."""
         missing = []
         while end not in ways:
             missing.append(end)
@@ -189,7 +189,7 @@ class ReachGraph:
 
 
 def _cut(stack: list[int], node: int) -> list[int]:
-    """Take the component of `node` off the stack."""
+    """Remove the component of `node` from the stack, and return it."""
     found = []
     while True:
         found.append(stack.pop())

@@ -1,4 +1,4 @@
-"""What controls find: one resource that fails a control, or of which nothing loaded says whether it does."""
+"""Define the results of controls: each resource that fails a control, or whose state nothing loaded shows."""
 
 from __future__ import annotations
 
@@ -56,12 +56,12 @@ class ControlFinding:
 
     @property
     def fingerprint(self) -> str:
-        """Name it for good: the same for this control and resource in every run, whatever the reason says."""
+        """Return a stable name: the same for this control and resource in every run, whatever the reason."""
         return fingerprint(self.control, self.resource)
 
     @property
     def counts(self) -> bool:
-        """Whether a gate looks at it: it fails, nobody is exempt from it, and it was not there before."""
+        """Return whether a gate counts it: it fails, no exemption covers it, and the baseline does not have it."""
         return self.status == "fail" and self.exempt_until is None and not self.known
 
 
@@ -72,7 +72,7 @@ def fingerprint(control: str, resource: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """What is known of a resource that a finding names: who holds it, what, and where. Names are not to be trusted."""
+    """The holder, role and scope of a resource that a finding names. Names are not to be trusted."""
 
     principal_id: str | None = None
     principal_name: str | None = None
@@ -85,7 +85,7 @@ class Named:
 
 @dataclass(frozen=True, slots=True)
 class ControlOutcome:
-    """What one control says: how many resources pass, and each that fails or is not known."""
+    """The result of one control: how many resources pass, and each that fails or is unknown."""
 
     name: str
     title: str
@@ -98,17 +98,17 @@ class ControlOutcome:
 
     @property
     def counting(self) -> tuple[ControlFinding, ...]:
-        """The findings that a gate looks at."""
+        """Return the findings that a gate counts."""
         return tuple(finding for finding in self.findings if finding.counts)
 
     @property
     def unknown(self) -> int:
-        """Number of resources of which nothing loaded says whether they fail."""
+        """Return the number of resources for which nothing loaded shows whether they fail."""
         return sum(finding.status == "unknown" for finding in self.findings)
 
     @property
     def status(self) -> ControlStatus:
-        """`fail` where a finding counts, `unknown` where nothing fails and something is not known, else `pass`."""
+        """Return `fail` where a finding counts, `unknown` where none counts and something is not known, else `pass`."""
         if self.counting:
             return "fail"
         return "unknown" if self.unknown else "pass"
@@ -116,12 +116,12 @@ class ControlOutcome:
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
-    """What all controls say of a store.
+    """The results of all controls for a store.
 
     Attributes:
-        as_of: The day of the check, as ISO text: exemptions end by it.
+        as_of: The day of the check, as ISO text; exemptions end by it.
         outcomes: One for each control, the worst first.
-        named: What is known of the resources that findings name.
+        named: The holder, role and scope of the resources that findings name.
     """
 
     as_of: str
@@ -130,10 +130,10 @@ class CheckReport:
 
     @property
     def findings(self) -> tuple[ControlFinding, ...]:
-        """All findings, in the order of their controls."""
+        """Return all findings, in the order of their controls."""
         return tuple(finding for outcome in self.outcomes for finding in outcome.findings)
 
     @property
     def counting(self) -> tuple[ControlFinding, ...]:
-        """The findings that a gate looks at."""
+        """Return the findings that a gate counts."""
         return tuple(finding for finding in self.findings if finding.counts)

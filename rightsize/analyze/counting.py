@@ -1,8 +1,8 @@
-"""Counting over sets of profiles: how many distinct operations of each verdict, and how much they weigh.
+"""Count the distinct operations of each verdict, and their weight, over sets of profiles.
 
-Whoever is reached by the same profiles at the same reach is counted once. A few profiles are wide (Owner, Reader), most
-are narrow. Wide ones judge operations in few ways, so what they say together is said for classes of operations that
-all of them judge alike; the operations of narrow ones are then looked at one by one, against that.
+Principals with the same profiles at the same reach are one set and are counted once. A few profiles are wide (Owner,
+Reader), most are narrow. Wide profiles are counted by classes: operations that all wide profiles judge alike. The
+operations of narrow profiles are then compared with these one by one.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ import polars as pl
 
 from rightsize.analyze.reasons import Verdict
 
-# Best first: the verdict of an operation that several assignments grant.
+# Best first: the best verdict counts for an operation that several assignments grant.
 RANK = {Verdict.OUT_OF_COVERAGE.value: 3, Verdict.UNOBSERVABLE.value: 2, Verdict.UNUSED.value: 1}
-# A profile with more operations is wide; bounds the work, changes nothing.
+# A profile with more operations is wide; bounds the work, does not change the result.
 _WIDE = 500
-# Rows of narrow operations that are looked at together; bounds memory, changes nothing.
+# Rows of narrow operations that are counted together; bounds memory, does not change the result.
 _BATCH_ROWS = 2_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Judgements:
-    """What profiles say, in numbers.
+    """The verdicts of profiles, as numbers.
 
     Attributes:
         operations: `(op, name, plane, weight, class)`; the class is null where no wide profile grants the operation.
@@ -75,7 +75,7 @@ def count_sets(judgements: Judgements, sets: pl.DataFrame) -> pl.DataFrame:
     The mass of an operation is its weight times the greatest reach at which it is granted.
 
     Args:
-        judgements: What profiles say.
+        judgements: The verdicts of profiles.
         sets: `(set, profile_id, reach)`.
     """
     said = _said_by_wide(judgements, sets)
@@ -125,7 +125,7 @@ def _said_by_narrow(judgements: Judgements, sets: pl.DataFrame) -> pl.DataFrame:
 
 
 def _against_wide(judgements: Judgements, narrow: pl.DataFrame, said: pl.DataFrame) -> pl.DataFrame:
-    """Return what narrow operations add to what the wide profiles of their set say already."""
+    """Return narrow operations with the rank and reach that the wide profiles of their set give them already."""
     before = said.rename({"rank": "was", "reach": "held"})
     return (
         narrow.join(judgements.operations.select("op", "plane", "weight", "class"), on="op")

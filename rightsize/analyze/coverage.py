@@ -1,8 +1,8 @@
-"""Coverage: whether the logs of the window could have shown use, for each assignment.
+"""Compute for each assignment whether the logs of the window could have shown its use.
 
-Three logs matter to a control-plane operation: that of every subscription at or below the assignment, and for what can
-be performed there the logs of the management groups at or below it and of the tenant itself. Reads of Azure Resource
-Manager leave no trace but the token they need, so for them the sign-in logs of whoever may read decide.
+Three kinds of log matter to a control-plane operation: those of the subscriptions at or below the assignment and, for
+operations that can be performed there, those of the management groups at or below it and that of the tenant. Reads of
+Azure Resource Manager leave no trace but the token that they need, so the sign-in logs of the holders decide for reads.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from rightsize.analyze.window import Window
 from rightsize.rules.operations import audience_ids, audience_names
 
 COVERED = Unused.COVERED.value
-# From the one that says least to the one that decides: the greatest of several states is the state of all.
+# In ascending order: the last of several states decides for all of them.
 _STATES = (
     COVERED,
     OutOfCoverage.DAYS_MISSING.value,
@@ -29,7 +29,7 @@ _STATES = (
 )
 _ADMINISTRATIVE = ("administrative", "*")
 # Which sign-in logs show the tokens of a principal. A service principal that no listing describes may be a managed
-# identity, so both logs must speak (FACTS of Entra: four sign-in logs, one a kind).
+# identity, so both logs must cover it (FACTS of Entra: four sign-in logs, one per kind).
 _KINDS = {
     "User": ("interactive", "non_interactive"),
     "ServicePrincipal": ("service_principal",),
@@ -39,9 +39,9 @@ _UNDESCRIBED_SERVICE = ("service_principal", "managed_identity")
 
 
 def control_states(inputs: Inputs, window: Window, tenant: Tenant) -> pl.DataFrame:
-    """Return `(a, below, groups, top)`: the state of the logs that an assignment's use would stand in.
+    """Return `(a, below, groups, top)`: the state of the logs that would show the use of an assignment.
 
-    `below` speaks of subscriptions, `groups` of management groups and `top` of the tenant; the latter two are null
+    `below` is about subscriptions, `groups` about management groups and `top` about the tenant; the latter two are null
     where an assignment does not reach so high. A state is `covered` or a word of `OutOfCoverage`.
     """
     log = _CoveredDays(inputs, window, tenant)
@@ -84,9 +84,9 @@ def covered_subscriptions(inputs: Inputs, window: Window, tenant: Tenant) -> pl.
 
 
 def read_states(inputs: Inputs, window: Window, tenant: Tenant) -> pl.DataFrame:
-    """Return `(a, reads)`: `no_arm_token` where nobody who holds the assignment got a token, else `arm_read`.
+    """Return `(a, reads)`: `no_arm_token` where no holder of the assignment got a token, else `arm_read`.
 
-    A group holds none where its members are all known and each has none.
+    A group got no token where all its members are known and none of them got one.
     """
     silent = _silent_principals(inputs, window, tenant)
     holders = tenant.assignments.select("a", "principal_id", "principal_tenant_id")
@@ -101,7 +101,7 @@ def read_states(inputs: Inputs, window: Window, tenant: Tenant) -> pl.DataFrame:
 
 @once("principals", "role_assignments", "listings", "group_closure")
 def open_groups(inputs: Inputs) -> pl.Series:
-    """Return the holders of assignments that may be groups with members whom no complete listing shows."""
+    """Return the holders of assignments that may be groups with members that no complete listing shows."""
     described = described_principals(inputs)
     known = groups_with_known_members(inputs, described)
     single = described.filter(pl.col("principal_type").is_in(list(_KINDS)))["principal_id"]
@@ -111,9 +111,9 @@ def open_groups(inputs: Inputs) -> pl.Series:
 
 @once("principals", "role_assignments")
 def described_principals(inputs: Inputs) -> pl.DataFrame:
-    """Return `(principal_id, principal_type, kinds)`: the sign-in logs that would show each principal.
+    """Return `(principal_id, principal_type, kinds)`; `kinds` are the sign-in logs that would show the principal.
 
-    `kinds` is null where it is not known which would: other types, foreign principals.
+    `kinds` is null where that is not known: other types, foreign principals.
     """
     listed = pl.DataFrame({"principal_id": principal_ids(inputs)}).hstack(
         inputs.principals.select("principal_type", "listed")
@@ -159,7 +159,7 @@ class _CoveredDays:
         rows = rows.filter(window.holds("day"))
         places = rows.select(pl.col("scope").unique())
         rows = rows.join(places.with_columns(place=place_of(places["scope"])), on="scope")
-        # Rows that were seen speak of their own scope; a declaration speaks of everything below it, too.
+        # Rows of a log cover their own scope; a declaration also covers everything below its scope.
         declared = rows.filter(pl.col("declared_by").is_not_null()).select(ancestor="place", day="day")
         inherited = tenant.tree.chain.join(declared, on="ancestor").select(place="node", day="day")
         days = pl.concat([rows.select("place", "day"), inherited])
@@ -172,7 +172,7 @@ class _CoveredDays:
         return self._days.get(place, 0)
 
     def state(self, place: str) -> str:
-        """Return `covered`, or why the log of this one scope is not."""
+        """Return `covered`, or the reason why the log of this one scope does not cover the window."""
         if not self._loaded:
             return OutOfCoverage.NO_LOG_LOADED.value
         days = self.days(place)
@@ -181,7 +181,7 @@ class _CoveredDays:
         return OutOfCoverage.DAYS_MISSING.value if days else OutOfCoverage.SCOPE_NOT_COVERED.value
 
     def state_of_all(self, places: list[str]) -> str:
-        """Return the state that decides for several scopes; nothing is known about none."""
+        """Return the state that decides for several scopes; without scopes nothing is known."""
         if not places:
             return OutOfCoverage.SCOPE_TREE_UNKNOWN.value
         return max((self.state(place) for place in places), key=_STATES.index)
@@ -197,10 +197,10 @@ def _high_states(place: str, tenant: Tenant, log: _CoveredDays) -> tuple[str, st
 
 
 def _silent_principals(inputs: Inputs, window: Window, tenant: Tenant) -> pl.Series:
-    """Return the principals, groups among them, for which no token for Azure Resource Manager can have been issued."""
+    """Return the principals, groups included, for which no token for Azure Resource Manager can have been issued."""
     covered = covered_sign_in_kinds(inputs, window)
     tokens = arm_tokens(inputs, window)
-    # A token whose owner is not known may be anybody's of that kind.
+    # A token without a known owner may belong to any principal of that kind.
     anonymous = tokens.filter(pl.col("principal_id").is_null())["kind"].unique().to_list()
     usable = [kind for kind in covered if kind not in anonymous]
     described = described_principals(inputs)
@@ -220,7 +220,7 @@ def arm_tokens(inputs: Inputs, window: Window) -> pl.DataFrame:
     """Return `(kind, principal_id, day)` of the sign-ins that may have given a token for Azure Resource Manager."""
     rows = inputs.sign_ins.filter(window.holds("day") & (pl.col("succeeded").fill_null(0) > 0))
     resource = folded(pl.col("resource_id"))
-    # A row that does not say which resource its token was for may have been for this one.
+    # A row that does not name the resource of its token may be for Azure Resource Manager.
     unsaid = resource.is_null() | (resource == "")
     named = (
         folded(pl.col("resource_name"))

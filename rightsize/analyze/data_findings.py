@@ -1,7 +1,8 @@
-"""Findings about data planes: grants that do nothing there, and ways past every grant.
+"""Find role assignments whose data actions have no effect, and resources that give access beside Azure roles.
 
-Data actions on a vault with access policies, or on a cluster without Azure RBAC, do nothing until the setting changes,
-and then they do at once what nobody has thought of for years. Keys and local accounts get past roles altogether.
+Data actions on a vault with access policies, or on a cluster without Azure RBAC, have no effect until the setting
+changes. Then they take effect at once, perhaps years after anybody thought of them. Keys and local accounts bypass
+roles altogether.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ def _named(rows: pl.DataFrame, control: str, severity: str) -> pl.DataFrame:
 
 
 def find_inert_data_actions(inputs: Inputs, tenant: Tenant) -> pl.DataFrame:
-    """Return the assignments with data actions of a kind of resource that none of those below them decides by."""
+    """Return assignments with data actions on a kind of resource where every such resource below ignores them."""
     facts = setting_facts(inputs)
     deaf = facts.filter(pl.col("fact").is_in([AZURE_ROLES, REPOSITORY_ROLES]) & (pl.col("answer") == "no"))
     kinds = log_rules().select("rule", "kind")
@@ -102,7 +103,7 @@ def find_inert_data_actions(inputs: Inputs, tenant: Tenant) -> pl.DataFrame:
 
 
 def _keys(inputs: Inputs, window: Window, facts: pl.DataFrame) -> pl.DataFrame:
-    """Return the resources that let keys or local accounts past roles, with how often these were used."""
+    """Return the resources where keys or local accounts bypass roles, with how often these were used."""
     used = (
         inputs.request_access.filter(window.holds("day") & pl.col("access").is_in(_BY_KEY))
         .group_by(subject="resource")

@@ -1,7 +1,7 @@
-"""Use of data planes: what role assignments decided, what something else did, and what may have been meant.
+"""Separate data-plane calls that role assignments decided from the rest, and find permissions that may be in use.
 
-Logs of requests name operations of a service. Some may need one permission or another; some no rule knows; and a
-resource may not decide by Azure roles at all. None of that may make a granted permission look unused.
+Logs of requests name operations of a service. Some operations need one of several permissions, some match no rule, and
+some resources do not decide by Azure roles at all. None of this may make a granted permission look unused.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ _ASSIGNED = {"a": pl.UInt32, "name": pl.String, "plane": pl.String}
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """The calls of a window by what decided them.
+    """The calls of a window, by whether role assignments decided them.
 
     Attributes:
-        usage: Those that role assignments decide, as `usage.observe` has them.
+        usage: Those that role assignments decided, as `usage.observe` has them.
         aside: The others, with `reason`: a word of `Unexplained`.
     """
 
@@ -46,11 +46,11 @@ class Decided:
 
 
 def decide(usage: pl.DataFrame, inputs: Inputs) -> Decided:
-    """Set aside what no role assignment decided, and name what registries with permissions for repositories ask for."""
+    """Set aside calls that no role assignment decided; rename those to registries with repository permissions."""
     facts = setting_facts(inputs)
     placed = usage.with_columns(resource=resource_of("place"))
     own = with_answer(facts, AZURE_ROLES, "no")
-    # The rules map to permissions, which have slashes; an operation of a log has none.
+    # Rules map to permissions, which have slashes; an unmapped operation of a log has none.
     reason = (
         pl.when((pl.col("plane") == "data") & ~pl.col("name").str.contains("/", literal=True))
         .then(pl.lit(Unexplained.NOT_MAPPED.value))
@@ -67,7 +67,7 @@ def decide(usage: pl.DataFrame, inputs: Inputs) -> Decided:
 
 
 def alternatives() -> pl.DataFrame:
-    """Return `(name, order, other, operation)`: other permissions that one request may have used instead."""
+    """Return `(name, order, other, other_operation)`: other permissions that one request may have used instead."""
     rows = [
         (fold(row["action"]), order, fold(row["alternative"]), row["alternative"])
         for order, row in enumerate(rows_of("log_alternatives"))
@@ -94,7 +94,7 @@ def attribute_data_use(
     activations: pl.DataFrame,
     credited: pl.Series | None = None,
 ) -> tuple[pl.DataFrame, Attributed]:
-    """Attribute calls; one that nothing explains, and that another permission allows as well, used that one.
+    """Attribute calls; an unexplained call that another permission allows as well is taken to have used that one.
 
     The arguments are those of `attribute`.
 
@@ -135,11 +135,11 @@ def attribute_data_use(
 def doubts(
     decided: Decided, usage: pl.DataFrame, attributed: Attributed, tenant: Tenant, inputs: Inputs
 ) -> pl.DataFrame:
-    """Return `(a, name, operation, plane, reason)`: what may have been used, though no call proves it.
+    """Return `(a, name, operation, plane, reason)`: permissions that may have been used, without proof by a call.
 
-    An operation that no rule knows may have used whatever its service has. A call that nothing explains may have been
-    allowed by an assignment inside the resource, where the log names only the resource. In a registry of which it is
-    not known how it decides, a call used one of two permissions.
+    An operation that no rule maps may have used any permission of its service. An unexplained call may have been
+    allowed by an assignment inside the resource, where the log names only the resource. A call to a registry used one
+    of two permissions where it is not known how the registry decides.
     """
     maybe = _of_service(decided.aside.filter(pl.col("reason") == Unexplained.NOT_MAPPED.value), tenant)
     left = usage.join(attributed.unexplained, on="u", how="semi").filter(pl.col("events") > 0)
@@ -159,7 +159,7 @@ def doubts(
 
 
 def _of_service(unmapped: pl.DataFrame, tenant: Tenant) -> pl.DataFrame:
-    """Return `(a, name, plane)`: whatever the services of the calls have that assignments grant."""
+    """Return `(a, name, plane)`: all permissions for the services of the calls that assignments grant."""
     if unmapped.is_empty():
         return pl.DataFrame(schema=_ASSIGNED)
     kinds = log_rules().select("rule", "kind")
@@ -169,7 +169,7 @@ def _of_service(unmapped: pl.DataFrame, tenant: Tenant) -> pl.DataFrame:
 
 
 def _reached(calls: pl.DataFrame, tenant: Tenant) -> pl.DataFrame:
-    """Return calls with each assignment `a`, of whoever may have made them, around their resource or inside it."""
+    """Return calls with each assignment `a` of their possible callers that is around their resource or inside it."""
     assignments = tenant.assignments.select("a", "role", holder="principal_id", assigned="place")
     acts = calls.select("principal_id", "place", "name", "plane", resource=resource_of("place")).unique()
     acts = acts.drop_nulls("resource")
@@ -195,7 +195,7 @@ def _either(usage: pl.DataFrame, tenant: Tenant, inputs: Inputs) -> pl.DataFrame
     pulled = usage.filter((pl.col("events") > 0) & pl.col("name").str.starts_with(_REGISTRY)).with_columns(
         resource=resource_of("place")
     )
-    # Where it is known that repositories have permissions, what untags may still be one of two.
+    # Where repositories are known to have permissions, an untagging call may still have used one of two.
     open_ones = pulled.filter(~pl.col("resource").is_in(settled.implode()) | (pl.col("plane") == "data"))
     if open_ones.is_empty():
         return pl.DataFrame(schema=_ASSIGNED)

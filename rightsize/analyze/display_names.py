@@ -1,4 +1,4 @@
-"""Display names in place of operations: told apart, and read where the catalogue leaves no choice.
+"""Replace display names in the Activity Log by operations, where the catalogue leaves no choice.
 
 Some exports of the Activity Log have only the name that a portal shows, in English or another language ("Start Virtual
 Machine", "Virtuellen Computer starten").
@@ -12,11 +12,11 @@ from rightsize.analyze.text import folded, place_of
 
 READ = "/read"
 _OPERATION = r"^[^/\s]+\.[^/\s]+/\S+$"
-"""A provider, which has a dot in its name, and what it does: no space is in either."""
+"""A provider, which has a dot in its name, a slash, and the rest of an operation, without spaces."""
 
 
 def is_unnamed(operation: pl.Expr) -> pl.Expr:
-    """Return whether a text of the control plane is no operation."""
+    """Return whether a text of the control plane is a display name and no operation."""
     return ~operation.str.contains(_OPERATION)
 
 
@@ -25,7 +25,7 @@ def with_known_names(usage_days: pl.DataFrame, operations: pl.DataFrame) -> pl.D
 
     Args:
         usage_days: The table.
-        operations: The table; `display_name` is as the provider says it.
+        operations: The table; `display_name` is the text that the provider gives.
     """
     control = usage_days.filter(pl.col("plane") == "control")
     texts = control.select(pl.col("operation").unique()).filter(is_unnamed(pl.col("operation")))
@@ -69,5 +69,5 @@ def type_of(place: pl.Expr) -> pl.Expr:
 
 
 def type_acted_on(name: pl.Expr) -> pl.Expr:
-    """Return the folded type of a folded operation: what stands before its verb, and before the name of an action."""
+    """Return the folded type of a folded operation: the text before its verb, and before the name of an action."""
     return name.str.replace(r"/[^/]+/action$", "").str.replace(r"/(write|delete|read)$", "")

@@ -1,9 +1,9 @@
-"""Duplicates: assignments that another one makes superfluous, decided by algebra and not by evidence.
+"""Find assignments that another assignment makes superfluous, by the algebra of permissions and without usage.
 
 An assignment is contained by another that is active and permanent, belongs to the same principal or to a group that
 contains it, stands at the same or a wider scope, has no condition or the same one, and whose role grants everything
-that its own does. What is contained by nothing kept contains nothing: the relation ends at assignments that are
-contained by none, so that a plan can take away every contained one at once.
+that its own does. Only an assignment that is not contained itself is named as the containing one, so a plan can remove
+every contained assignment at once.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from rightsize.rbac.algebra import contains
 from rightsize.rbac.permissions import Permissions, read_permissions
 
 _AT_ONCE = 20_000
-"""So many assignments are compared at a time with all that their holders have, which makes dozens of pairs of each."""
+"""The number of assignments compared at a time with all assignments of their holders: dozens of pairs for each."""
 
 
 def find_duplicates(tenant: Tenant) -> pl.DataFrame:
-    """Return `(role_assignment_id, state, contained_by)`, one row a superfluous assignment.
+    """Return `(role_assignment_id, state, contained_by)`, one row per superfluous assignment.
 
-    Of two that contain each other the one with the smaller id stays. `contained_by` is contained by none.
+    Of two that contain each other the one with the smaller id stays. `contained_by` itself is contained by none.
     """
     pairs = _candidate_pairs(tenant)
     distinct = pairs.select("big_role", "small_role").unique().sort("big_role", "small_role")
@@ -73,7 +73,7 @@ def _block(kinds: dict[str, list[str]], condition: str | None) -> PermissionBloc
 
 
 def _candidate_pairs(tenant: Tenant) -> pl.DataFrame:
-    """Return `(big, small, big_role, small_role)` that principal, scope, state and condition allow."""
+    """Return `(big, small, big_role, small_role)`: pairs whose principal, scope, state and condition allow it."""
     known = tenant.assignments.filter(pl.col("role_known") & ~pl.col("twin"))
     big = known.filter((pl.col("state") == "active") & pl.col("end_on").is_null()).select(
         "principal_id", big="a", big_role="role", assigned="place", big_condition="condition", big_id="id"
@@ -100,6 +100,6 @@ def _candidate_pairs(tenant: Tenant) -> pl.DataFrame:
 def _contains(roles: dict[str, Permissions], big: str, small: str) -> bool:
     if big == small:
         return True
-    # A role without patterns grants nothing, and anything contains it.
+    # A role without patterns grants nothing, so any role contains it.
     nothing = read_permissions([])
     return contains(roles.get(big, nothing), roles.get(small, nothing)) is None

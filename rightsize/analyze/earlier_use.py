@@ -1,7 +1,8 @@
-"""Earlier use that still counts, from the days of use before the window: credited to assignments as use in it is.
+"""Credit use from before the window that still counts to assignments, in the same way as use in the window.
 
-Whatever was used on a loaded day is not proved to be unneeded by a window that does not show it. So such an operation
-is kept where it was used, until it is as old as `Window.forget_days` says. Days after the window are never looked at.
+A window without an operation does not prove that an operation used on an earlier loaded day is unneeded. Such an
+operation is kept where it was used, until the use is older than `Window.forget_days`. Days after the window are never
+read.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ def earlier_calls(inputs: Inputs, window: Window, usage: pl.DataFrame, *, unname
         inputs: The tables.
         window: The window.
         usage: The calls of the window, as `usage.observe` returns them.
-        unnamed: Whether they are those whose log names no operation.
+        unnamed: Whether to return the calls whose log names no operation.
     """
     if window.earlier is None:
         return usage.clear()
@@ -42,14 +43,14 @@ def credit_earlier(
 ) -> tuple[pl.DataFrame, Attributed]:
     """Credit earlier calls to the assignments of today.
 
-    A call goes to an assignment that stood at its time. Where none of today's did, it goes to one made since: what was
-    done under an assignment that is gone is done under its successor.
+    A call goes to an assignment that existed at its time. Where none of today's did, it goes to one made since: use
+    under an assignment that is gone counts for its successor.
 
     Args:
         usage: The calls.
         tenant: The tenant.
         open_groups: Holders that may have members whom no listing shows.
-        activations: `(id, eligibility)`: which eligibility is behind an activation that may have ended.
+        activations: `(id, eligibility)`: the eligible assignment behind an activation that may have ended.
         credited: `a` of the assignments that calls of the window are credited to: of several that grant an earlier
             call, one of these comes first.
 
@@ -78,7 +79,7 @@ def earlier_rows(credited: pl.DataFrame, used: pl.DataFrame) -> pl.DataFrame:
 
     Args:
         credited: Rows of use as `verdicts` makes them, with `a` and `name`.
-        used: Those of the window: what was used in it at the same place under the same assignment has no other row.
+        used: Those of the window: use at the same place under the same assignment in the window has no other row.
     """
     return credited.join(used, on=["a", "name", "plane", "place"], how="anti", maintain_order="left").with_columns(
         verdict=pl.lit(Verdict.OUT_OF_COVERAGE.value), reason=pl.lit(OutOfCoverage.USED_BEFORE_WINDOW.value)
@@ -86,7 +87,7 @@ def earlier_rows(credited: pl.DataFrame, used: pl.DataFrame) -> pl.DataFrame:
 
 
 def earlier_operations(earlier: pl.DataFrame, used: pl.DataFrame, tenant: Tenant) -> pl.DataFrame:
-    """Return one row an (assignment, plane, operation) that the window does not show, for its holder at its scope.
+    """Return one row per (assignment, plane, operation) that the window does not show, for its holder at its scope.
 
     Args:
         earlier: As `earlier_rows` returns it.

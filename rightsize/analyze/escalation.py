@@ -1,10 +1,10 @@
-"""Escalation: the graph of who can become whom, from what is assigned, attached and owned.
+"""Build the graph of whose access each principal can gain, from assignments, attached identities and ownership.
 
-Nodes are texts with a letter in front: `p:` a principal, `h:` what is held in the name of a principal or group, `g:` a
-role at a scope, `t:` the targets of one kind below a scope, `r:` a resource on which code can run, `s:` what a resource
-keeps secret, `a:` any access at a scope, `x:` a part of the directory, `d:` what a user may do in Azure, `o:` a subject
-of an outside issuer. Everything that many hold in the same way is one node, so that the graph grows with what there is
-and not with who may do what.
+Nodes are texts with a letter in front: `p:` a principal, `h:` the access that a principal or group holds, `g:` a role
+at a scope, `t:` the targets of one kind below a scope, `r:` a resource on which code can run, `s:` the secrets of a
+resource, `a:` any access at a scope, `x:` a part of the directory, `d:` what a user may do in Azure, `o:` a subject of
+an outside issuer. Whatever many principals hold in the same way is one node, so the graph grows with the number of
+things and not with the number of their holders.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 @dataclass(frozen=True, slots=True)
 class Holdings:
-    """What is held in one view of the tenant.
+    """The access that is held in one view of the tenant.
 
     Attributes:
         assigned: As `layers.ASSIGNED_SCHEMA`.
@@ -70,7 +70,7 @@ def grant_node(role: str, place: str, condition: str | None) -> str:
 
 
 def rules_of_roles(grants: pl.DataFrame) -> pl.DataFrame:
-    """Return what each role fulfils: `role, rule, plane, kind, gains, certain, what, conditional, permission`.
+    """Return the rules that roles fulfil: `role, rule, plane, kind, gains, certain, what, conditional, permission`.
 
     Of several permissions that give the same to the same target, the surest is named.
     """
@@ -132,7 +132,7 @@ def _link_roles(graph: ReachGraph, facts: Facts, tenant: Tenant, inputs: Inputs,
 
 
 def _conditions_within(tenant: Tenant) -> dict[str, str]:
-    """Return the condition of the block that grants the assigning of roles, of roles that hedge it themselves."""
+    """Return the condition inside each role definition that has one; of several blocks the first counts."""
     hedged = tenant.patterns.filter(pl.col("condition").is_not_null())
     if hedged.is_empty():
         return {}
@@ -141,7 +141,7 @@ def _conditions_within(tenant: Tenant) -> dict[str, str]:
 
 
 def _roles_of(condition: str | None) -> tuple[str, ...]:
-    """Return the roles to which a condition limits the assigning of roles, none where it does not say it plainly.
+    """Return the roles to which a condition limits the assigning of roles; none where it does not say so plainly.
 
     Source: Microsoft Learn, "Delegate Azure role assignment management to others with conditions".
     """
@@ -152,7 +152,7 @@ def _roles_of(condition: str | None) -> tuple[str, ...]:
 
 
 def with_assignable(holdings: Holdings, tenant: Tenant, inputs: Inputs) -> Holdings:
-    """Add what roles grant that nobody holds, but that conditions let somebody assign."""
+    """Add the grants of roles that nobody holds, but that conditions let somebody assign."""
     wanted = assignable(holdings.assigned, tenant) - set(holdings.grants["role"].unique())
     if not wanted:
         return holdings
@@ -173,7 +173,7 @@ def assignable(assigned: pl.DataFrame, tenant: Tenant) -> set[str]:
 
 
 def _link_targets(graph: ReachGraph, facts: Facts, tree: ScopeTree) -> None:
-    """Link what is below a scope to the nodes that stand for it there, and to any access to the scope."""
+    """Link the targets below a scope to the nodes that stand for them there, and to any access at the scope."""
     nodes = [name.split("|") for name in graph.numbers if name.startswith("t:")]
     places = {name[2] for name in nodes} | {name[2:] for name in graph.numbers if name.startswith("a:")}
     if places:
@@ -196,16 +196,16 @@ def _link_below(graph: ReachGraph, facts: Facts, places: pl.Series, tree: ScopeT
 
 
 def _link_code(graph: ReachGraph, facts: Facts) -> None:
-    """Link what a resource keeps to the code that may lie in it, within one resource group."""
+    """Link the secrets of a resource to the code that may lie in it, within one resource group."""
     for store, code, what, certain in _code_beside(facts):
-        # What nobody gets at leads nowhere.
+        # Secrets that no node reaches lead nowhere.
         if store in graph.numbers:
             graph.link(store, code, what, certain=certain)
 
 
 @once("resources")
 def _code_beside(facts: Facts) -> list[tuple[str, str, str, bool]]:
-    """Return the nodes of what resources keep and of the code that may lie in it, what that is, and whether surely."""
+    """Return pairs of a secrets node and the code that may lie in it, with a text and whether that is certain."""
     group = pl.col("scope").str.split("/").list.head(5).list.join("/")
     found = []
     for rule in escalation_rules("resource").iter_rows(named=True):
@@ -217,13 +217,13 @@ def _code_beside(facts: Facts) -> list[tuple[str, str, str, bool]]:
 
 
 def escalations_of(graph: ReachGraph, facts: Facts, tenant: Tenant, holdings: Holdings) -> pl.DataFrame:
-    """Return the rows of the table `escalations`: the ways of a view, without what follows from them.
+    """Return the rows of the table `escalations`: the direct ways of a view, without what follows from them.
 
     Args:
-        graph: The graph of the view, with what is eligible.
-        facts: What is attached, owned and held beyond Azure roles.
-        tenant: Who is a member of what.
-        holdings: What is held.
+        graph: The graph of the view, with eligible assignments.
+        facts: The facts beside role assignments.
+        tenant: Who is a member of which group.
+        holdings: The access that is held.
     """
     bundles = [
         (*name[2:].split("|"), len(graph.out[number])) for name, number in graph.numbers.items() if name[:2] == "t:"

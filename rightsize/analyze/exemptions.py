@@ -1,4 +1,4 @@
-"""Exemptions: findings that somebody answers for, with a reason, an owner and a last day. After it they count again."""
+"""Read exemptions: findings that an owner accepts for a reason until a last day, after which they count again."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Exemption:
     expires: dt.date
 
     def covers(self, finding: ControlFinding, named: Named | None) -> bool:
-        """Return whether it speaks of a finding, ended or not."""
+        """Return whether it covers a finding, ended or not."""
         if self.control not in ("*", finding.control):
             return False
         if self.resource:
@@ -49,7 +49,7 @@ class Exemption:
         return True
 
     def __str__(self) -> str:
-        """Say it in one line."""
+        """Return one line for people."""
         whose = self.resource or self.principal or "everything"
         return f"`{self.control}` for `{whose}` until {self.expires}: {self.reason} ({self.owner})"
 
@@ -58,7 +58,7 @@ def read_exemptions(content: bytes, form: Form, name: str) -> tuple[Exemption, .
     """Read the entries of a file, sorted, each once; TOML has tables `[[exempt]]`, JSON and CSV the same keys.
 
     Raises:
-        InputError: It is not of its form, or an entry is not what one has to be; the message names the entry.
+        InputError: The file does not have its form, or an entry is invalid; the message names the entry.
     """
     entries = read_entries(content, form, name, key="exempt", hint=_HINT)
     return tuple(sorted({_read(entry, f"entry {number} of `{name}`") for number, entry in enumerate(entries, 1)}))

@@ -1,4 +1,4 @@
-"""Explanation: everything that is known about one principal, as rows for people and programs."""
+"""Collect everything that is known about one principal, as rows for people and programs."""
 
 from __future__ import annotations
 
@@ -34,22 +34,23 @@ _USE = ("operation", "plane", "scope", "events", "days", "first_seen", "last_see
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What is known about one principal.
+    """Everything that is known about one principal.
 
     Attributes:
         identity: The principal itself, under the column names of `principals`.
         groups: The groups that contain it, each with `via`, the groups between, nearest first.
-        assignments: What reaches it: state, role, scope, condition, `via` and the counts of its verdicts.
+        assignments: The assignments that reach it: state, role, scope, condition, `via` and the counts of their
+            verdicts.
         scores: Counts and scores for each plane.
         verdicts: How many operations have which verdict, and why.
-        used: Each use with the assignment it is credited to and how.
-        used_earlier: The same of what was used before the window only, with how many days ago that was.
+        used: Each use with the assignment it is credited to and the reason of the attribution.
+        used_earlier: The same for use before the window only, with how many days ago that was.
         unexplained: Use that no assignment explains, with the reason.
-        denied: What was refused: demand, never use.
+        denied: Refused calls: demand, never use.
         sign_ins: Tokens for each kind and resource.
-        other_access: Requests of data planes that no Azure role decided, or of which no rule says what they used.
+        other_access: Requests of data planes that no Azure role decided, or that no rule maps to a permission.
         findings: Findings about it and its assignments.
-        activations: What it activated, or others through it where it is a group, the latest first.
+        activations: Its activations and, for a group, those that others made through it, the latest first.
     """
 
     identity: dict[str, Any]
@@ -68,10 +69,10 @@ class Explanation:
 
 
 def explain_principal(inputs: Inputs, analysis: Analysis, findings: pl.DataFrame, principal_id: str) -> Explanation:
-    """Collect what is known about the principal of that (folded) id."""
+    """Collect everything that is known about the principal with this (folded) id."""
     chains = _chains(inputs, analysis, principal_id)
     reached = _reached(inputs, analysis, principal_id, chains)
-    # A group's use is its members'; anybody else's use is their own.
+    # The use of a group is that of its members; any other principal has its own.
     held = reached["role_assignment_id"].unique()
     is_own = pl.col("principal_id") == principal_id
     group_use = pl.col("role_assignment_id").is_in(_held_by(analysis, principal_id).implode())
@@ -129,7 +130,7 @@ def _chains(inputs: Inputs, analysis: Analysis, principal_id: str) -> dict[str, 
             if group not in found and group != principal_id:
                 found[group] = (*way, group)
                 queue.append((group, found[group]))
-    # Groups that only a transitive listing names have no known way.
+    # For groups that only a transitive listing names, the groups between are not known.
     containing = analysis.tenant.membership.filter(pl.col("principal_id") == principal_id)["holder"]
     for group in containing.sort():
         if group != principal_id:
@@ -180,7 +181,7 @@ def _with_counts(reached: pl.DataFrame, verdicts: pl.DataFrame, chains: dict[str
     counted = pl.concat(
         [
             used.group_by(key).agg(operations=pl.col("operation").n_unique().cast(pl.Int64)),
-            # How many there are of an unknown role is not known.
+            # The number of operations of an unknown role is not known.
             mine.filter(pl.col("verdict") != Verdict.USED.value)
             .group_by(key)
             .agg(pl.when(pl.col("operations").is_not_null().any()).then(pl.col("operations").sum())),

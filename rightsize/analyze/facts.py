@@ -1,4 +1,4 @@
-"""What is attached, owned and held beyond Azure roles: the facts that escalation rests on besides assignments."""
+"""Read the facts that escalation needs besides role assignments: attached identities, owners, directory permissions."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from rightsize.rules.escalation import escalation_rules
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is attached, owned and held beyond Azure roles, all ids and scopes folded.
+    """Attached identities, owned objects and access held beyond Azure roles, all ids and scopes folded.
 
     Attributes:
         resources: `(scope, type, settings)` of every resource that anything names.
-        targets: `(scope, gains, kind, end)`: what rules let somebody have at a resource, and the node of it.
+        targets: `(scope, gains, kind, end)`: what rules let somebody gain at a resource, and the node of it.
         attached: `(scope, principal_id)` of managed identities and the resources that have them.
         identities: `(scope, principal_id)` of user-assigned identities, which are resources themselves.
         owned: `(owner_id, owned_id, kind)`; kind Group or ServicePrincipal.
         permissions: `(principal_id, permission)` of application permissions of Microsoft Graph.
-        roles: `(principal_id, permission, state)`: what directory roles over the whole directory allow, and their ids.
+        roles: `(principal_id, permission, state)`: actions of directory roles over the whole directory, and role ids.
         scoped: `(principal_id, permission, state, scope)`: the same of roles over a part of the directory.
         units: `(unit, member_id, restricted)` of administrative units.
         governed: `(principal_id, group_id, access, state)` of groups under Privileged Identity Management.
-        delegated: `(client_id, user_id, api, permission)` of what users or administrators consented to.
+        delegated: `(client_id, user_id, api, permission)` of consents by users or administrators.
         trusted: `(outsider, issuer, subject, principal_id, kind)`: who is let in by an outside issuer; `subject` is the
             principal that it is, where it is one.
         issuers: `(scope, issuer)` of clusters that are such an issuer.
@@ -55,17 +55,17 @@ class Facts:
 
 
 def without_grants(facts: Facts) -> Facts:
-    """Return the facts without what is owned and held in the directory: what was done shows no use of those."""
+    """Return the facts without ownership and directory access, for views of use: calls show no use of these."""
     names = ("owned", "permissions", "roles", "scoped", "governed", "delegated")
     return replace(facts, **{name: getattr(facts, name).clear() for name in names})
 
 
 def read_facts(inputs: Inputs, table_of: Callable[[str], pl.DataFrame]) -> Facts:
-    """Read what is attached, owned and held beyond Azure roles.
+    """Read attached identities, owned objects and access held beyond Azure roles.
 
     Args:
         inputs: The tables of the analysis.
-        table_of: Gives the other tables of the store, for example `Store.table`.
+        table_of: Returns the other tables of the store, for example `Store.table`.
     """
     people = inputs.principals.with_columns(principal_id=principal_ids(inputs))
     listed, attached = table_of("resources"), table_of("resource_identities")
@@ -126,7 +126,7 @@ _IDENTITY_TYPE = "/providers/microsoft.managedidentity/userassignedidentities/"
 
 
 def _type_of(column: str) -> pl.Expr:
-    """Return the type that a resource id spells: the provider behind the last `/providers/`, and every other step."""
+    """Return the type in a resource id: the provider after the last `/providers/`, and every other segment after it."""
     tail = pl.col(column).str.split("/providers/").list.last().str.split("/")
     steps = tail.list.slice(1).list.gather_every(2)
     return tail.list.first() + "/" + steps.list.join("/")
@@ -136,7 +136,7 @@ _LINKED = ("resource", "identity", "secrets")
 
 
 def _targets(resources: pl.DataFrame, identities: pl.DataFrame) -> pl.DataFrame:
-    """Return `(scope, gains, kind, end)` of resources at which a rule gives something that no setting closes."""
+    """Return `(scope, gains, kind, end)` of resources at which a rule gives access that no setting closes."""
     kinds = pl.concat(
         escalation_rules(plane).select("gains", "kind", "target", "unless") for plane in ("control", "data")
     )
@@ -154,7 +154,7 @@ def _targets(resources: pl.DataFrame, identities: pl.DataFrame) -> pl.DataFrame:
 
 
 def _is_closed(ways: pl.Series) -> pl.Expr:
-    """Return whether a setting of the resource closes the way that a rule names, which is one of `ways`."""
+    """Return whether a setting of the resource closes the way of its rule; `ways` are all settings that rules name."""
     found = [
         (pl.col("unless") == way) & (pl.col("settings").str.json_path_match(f"$.{name}") == value)
         for way in sorted({way for way in ways if way})
@@ -164,7 +164,7 @@ def _is_closed(ways: pl.Series) -> pl.Expr:
 
 
 def _owned(owners: pl.DataFrame, people: pl.DataFrame) -> pl.DataFrame:
-    """Return `(owner_id, owned_id, kind)`: of an application the service principal that acts for it."""
+    """Return `(owner_id, owned_id, kind)`; an application stands as the service principal that acts for it."""
     kinds = people.select(owned_id="principal_id", kind="principal_type")
     by_app = people.filter(pl.col("principal_type") == "ServicePrincipal").drop_nulls("app_id")
     apps = by_app.select(app_id=folded(pl.col("app_id")), acting="principal_id").unique("app_id", keep="none")
@@ -194,7 +194,7 @@ def _directory_roles(table_of: Callable[[str], pl.DataFrame]) -> pl.DataFrame:
 def _permissions(held: pl.DataFrame) -> pl.DataFrame:
     """Return `(principal_id, permission)` of application permissions of Microsoft Graph.
 
-    Permissions whose names nothing loaded says are left out.
+    Permissions whose names are not loaded are left out.
     """
     of_graph = held.filter(
         (pl.col("access") == "application") & (pl.col("api_app_id") == GRAPH_APP_ID).fill_null(False)

@@ -1,4 +1,4 @@
-"""Findings: what an analysis sees besides verdicts, one row a control and subject, each with its sentence."""
+"""Compute the findings of an analysis besides verdicts: one row for each control and subject, with a sentence."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rightsize.rbac.text import fold
 from rightsize.rules.operations import is_emergency_name, privilege_patterns
 
 _COLUMNS = tuple(schema_of("findings"))
-# Writing roles, assignments and policies; Contributor may cancel requests and exempt from policies, and no more.
+# Writes of roles, assignments and policies. Contributor has none: it may cancel requests and exempt from policies.
 _GIVES_RIGHTS = r"^microsoft\.authorization/(.*/write|elevateaccess/action)$"
 _WIDE = ("subscription", "management_group", "root")
 
@@ -31,7 +31,7 @@ def find(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
 
 
 def find_about_holders(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
-    """Return those of the findings that are about principals and their assignments."""
+    """Return the findings that are about principals and their assignments."""
     found = [
         _orphans(inputs, analysis),
         _duplicates(analysis),
@@ -124,14 +124,14 @@ def _unexplained(analysis: Analysis) -> pl.DataFrame:
 
 
 def _standing_privilege(analysis: Analysis) -> pl.DataFrame:
-    """Return permanent active assignments that can give anybody rights: what holds and assigns roles and policies.
+    """Return permanent active assignments that can give anybody rights, by writing roles, assignments or policies.
 
     Other operations of the class `privilege` (federated credentials, access policies) are in every Contributor, and
     would bury these.
     """
     tenant = analysis.tenant
     catalogued = tenant.operations.filter((pl.col("risk") == "privilege") & (pl.col("plane") == "control"))["name"]
-    # Where no catalogue lists what a pattern covers, its write stands for it.
+    # Where no catalogue lists the operations of a pattern, its write stands for them.
     probes = [f"{fold(p)[:-1]}write" if p.endswith("/*") else fold(p) for p in privilege_patterns()]
     names = pl.concat([catalogued, pl.Series(probes, dtype=pl.String)]).unique()
     names = names.filter(names.str.contains(_GIVES_RIGHTS))

@@ -1,11 +1,13 @@
-"""One grant that two sources tell of: a request or a call in a log, and what a listing shows of it.
+"""Match grants that a log and a listing both show, so that one grant counts once.
 
-A role assignment has one id in both. What Privileged Identity Management makes has not: the log names the request,
-and a listing the instance that came of it. They are one where holder, role and place agree and the instance is not
-older than what was asked; where the log does not say for whom, where the place agrees and minutes lie between them.
-A listing of directory roles says of an assignment not when it was made: it is what the log shows of its holder and role
-in the month before the listing, or in the two days after it, since a log may be late. So it is of consents, which are
-one where the application, the permissions and for whom they are agree.
+A role assignment has the same id in both. An assignment made by Privileged Identity Management has not: the log names
+the request, and the listing names the instance that came of it. They are one where holder, role and scope agree and the
+instance is not older than the request. Where the log does not name the holder, they are one where the scope agrees and
+only minutes lie between them.
+
+A listing of directory roles does not say when an assignment was made. Such an assignment is the one that the log shows
+for its holder and role in the month before the listing, or in the two days after it, since a log may be late. The same
+holds for consents, which are one where the application, the permissions and the users that they cover agree.
 """
 
 from __future__ import annotations
@@ -24,10 +26,10 @@ MARKS: dict[str, pl.DataType] = {
     "grant_id": pl.String(),
     "time": pl.Datetime("us"),
 }
-"""What is known of a grant, texts folded and empty where unknown."""
+"""The marks by which a grant is recognised; texts are folded, and empty where unknown."""
 
 REMOVALS = ("adminremove", "selfdeactivate", "selfremove", "systemremove")
-"""Requests, folded, that take away. Source: REST reference of roleAssignmentScheduleRequests, RequestType."""
+"""Folded requests that remove access. Source: REST reference of roleAssignmentScheduleRequests, RequestType."""
 
 _ASKED_BY = {
     "microsoft.authorization/roleassignments/write": "assignment",
@@ -39,19 +41,19 @@ _ASKED_BY = {
     "microsoft.directory/oauth2permissiongrants/basic/update": "consent",
 }
 _WITHIN, _SOON, _LATEST = pl.duration(hours=1), pl.duration(minutes=10), pl.duration(days=30)
-# A listing says that it was made before, and speaks for the day; a log may be as late.
+# A listing proves that a grant was made before the end of its day; a log may be two days late.
 _UNTIMED, _CONSENT, _LATE = "directory_untimed", "consent", pl.duration(days=2)
 _APART = "|"
 
 
 def consent(consent_type: pl.Expr, permissions: pl.Expr) -> pl.Expr:
-    """Return what a delegated grant grants, as one text: for whom, and its permissions in order, folded."""
+    """Return a delegated grant as one folded text: the consent type, then the sorted permissions."""
     each = permissions.list.eval(folded(pl.element())).list.unique().list.sort().list.join(" ")
     return pl.concat_str([folded(consent_type).fill_null(""), each], separator=" ")
 
 
 def read_consent(granted: str | None) -> tuple[str, list[str]] | None:
-    """Return for whom and which permissions, folded, from what `consent` made; None of the id of a role."""
+    """Return the consent type and the permissions, folded, of a text from `consent`; None for the id of a role."""
     whom, space, permissions = (granted or "").partition(" ")
     return (whom, permissions.split(" ")) if space else None
 
@@ -81,11 +83,11 @@ def marks_of_events(events: pl.DataFrame) -> pl.DataFrame:
 
 
 def marks_of_listed(listed: pl.DataFrame, day: dt.date) -> pl.DataFrame:
-    """Return MARKS of what listings show, with `kind` and `name`; of an assignment also what PIM may have made it of.
+    """Return MARKS of listed grants, with `kind` and `name`; an assignment also gets those of one made by PIM.
 
     Args:
-        listed: As `analyze.standing.STANDING`.
-        day: The day that they speak for, of what has no time.
+        listed: As `analyze.state_snapshot.STANDING`.
+        day: The day of the listings, for grants without a time.
     """
     untimed = pl.col("time").is_null()
     marks = listed.select(
@@ -123,13 +125,13 @@ def _place(asks: pl.Expr, scope: pl.Expr) -> pl.Expr:
 
 
 def said_before(made: pl.DataFrame, asked: pl.DataFrame, keep: list[str], *, by_place: bool = True) -> pl.DataFrame:
-    """Return the distinct `keep` columns of those who have a partner on the other side.
+    """Return the distinct `keep` columns of rows that have a partner on the other side.
 
     Args:
-        made: MARKS of what came of it.
-        asked: MARKS of what was asked for; one of the two has the columns of `keep`.
-        keep: What names a row of the side that is asked about.
-        by_place: Whether place and minutes are enough where one side does not know for whom.
+        made: MARKS of the grants that exist.
+        asked: MARKS of the grants that were asked for; one of the two has the columns of `keep`.
+        keep: The columns that name a row of the side in question.
+        by_place: Whether scope and minutes are enough where one side does not know the holder or role.
     """
     pairs = made.join(asked, on=["asks", "place"], suffix="_asked")
     since = pl.col("time") - pl.col("time_asked")
@@ -143,7 +145,7 @@ def said_before(made: pl.DataFrame, asked: pl.DataFrame, keep: list[str], *, by_
 
 
 def named(marks: pl.DataFrame) -> pl.Series:
-    """Return marks as names that can be kept."""
+    """Return marks as texts that can be stored."""
     told = (pl.col(name) if name != "time" else pl.col(name).dt.to_string("iso:strict").fill_null("") for name in MARKS)
     return marks.select(pl.concat_str(list(told), separator=_APART))["asks"]
 

@@ -1,8 +1,8 @@
-"""Holders: whether the principals of assignments still exist, as far as listings and exports prove it.
+"""Classify the holder of each assignment as known, foreign, orphan or unresolved, from listings and exports.
 
-An orphan is absent from a complete listing of its kind, or the export that resolves names found none for it; it was not
-seen among the deleted items, from which it could come back, and it is not a foreign principal, which no listing
-of this tenant shows. Anything else that nothing shows is unresolved.
+An orphan is absent from a complete listing of its kind, or the export that resolves names found none for it. It was not
+seen among the deleted items, from which it could come back. It is not a foreign principal, which no listing of this
+tenant shows. Any other holder that nothing shows is unresolved.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _LISTINGS = {
 
 
 def classify_holders(inputs: Inputs, ids: pl.Series | None = None) -> pl.DataFrame:
-    """Return `(role_assignment_id, state, principal_id, holder)`; with `ids`, of the assignments with these ids.
+    """Return `(role_assignment_id, state, principal_id, holder)`; with `ids`, only for assignments with these ids.
 
     `holder` is `known`, `foreign`, `orphan` or `unresolved`.
     """
@@ -54,7 +54,7 @@ def _facts(inputs: Inputs, ids: pl.Series | None) -> pl.DataFrame:
     )
     members = folded(inputs.group_members["member_id"]).unique()
     table = inputs.role_assignments
-    # An export without a single name did not resolve any, and says nothing about whom it does not name.
+    # An export without any name resolved none, and proves nothing about holders without a name.
     resolves = bool((table["principal_name"].fill_null("") != "").any())
     named = pl.col("principal_name").fill_null("") != ""
     unknown = pl.col("principal_type") == "Unknown"

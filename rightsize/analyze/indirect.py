@@ -1,4 +1,4 @@
-"""Edges through the directory: roles over all or a part of it, groups under PIM, outside subjects, consent of users."""
+"""Add the graph edges that come from the directory: its roles, groups under PIM, outside subjects, user consent."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _OF_APPLICATION = "applications"
 
 
 def link_directory(graph: ReachGraph, facts: Facts, *, with_eligible: bool) -> None:
-    """Link who holds what of Graph and of the directory to the parts of it, and these to who is in them."""
+    """Link holders to the parts of the directory that they control, and these parts to the principals in them."""
     for holder, node, what, certain in _directory_ways(facts, with_eligible=with_eligible).iter_rows():
         graph.link(f"h:{holder}", node, what, certain=certain)
     graph.link("x:tenant", f"a:{ROOT}", _ELEVATES)
@@ -48,7 +48,7 @@ def link_directory(graph: ReachGraph, facts: Facts, *, with_eligible: bool) -> N
 
 
 def _parts_of(kind: str, privileged: bool) -> tuple[str, ...]:
-    """Return the parts of the directory in which a principal is, the narrowest first."""
+    """Return the parts of the directory that contain a principal, the narrowest first."""
     if kind == "ServicePrincipal":
         return (_OF_APPLICATION,)
     if kind not in ("Group", "User"):
@@ -74,7 +74,7 @@ def _directory_ways(facts: Facts, *, with_eligible: bool) -> pl.DataFrame:
 
 
 def _ruled(plane: str, held: pl.DataFrame) -> pl.DataFrame:
-    """Join what is held, `(principal_id, permission, state, scope)`, to the rules of a plane, in a fixed order."""
+    """Join held access, `(principal_id, permission, state, scope)`, to the rules of a plane, in a fixed order."""
     columns = ("principal_id", "permission", "state", "scope", "rule", "gains", "what", "certain")
     return held.join(escalation_rules(plane), on="permission").select(columns).sort(columns)
 
@@ -97,7 +97,7 @@ def _of_parts(facts: Facts) -> pl.DataFrame:
 
 
 def _node() -> pl.Expr:
-    """Return the node of what a row of `_ruled` gives."""
+    """Return the node that a row of `_ruled` gives access to."""
     part = "x:" + pl.col("gains")
     unit = pl.col("scope").str.starts_with(UNIT)
     one = pl.col("scope").str.strip_chars_start("/")
@@ -109,7 +109,7 @@ def _node() -> pl.Expr:
 
 
 def link_governed(graph: ReachGraph, facts: Facts, *, with_eligible: bool) -> None:
-    """Link who is or can become a member or owner of a group under Privileged Identity Management to the group."""
+    """Link members and owners of groups under Privileged Identity Management to the group; eligible ones by option."""
     rules = {row["permission"]: row for row in escalation_rules("group").to_dicts()}
     for principal, group, access, state in facts.governed.iter_rows():
         if access in rules and (with_eligible or state == "active"):
@@ -117,10 +117,10 @@ def link_governed(graph: ReachGraph, facts: Facts, *, with_eligible: bool) -> No
 
 
 def link_trusted(graph: ReachGraph, facts: Facts) -> None:
-    """Link outside subjects to whom they act as, and to them the clusters and identities of the tenant that they are.
+    """Link outside subjects to the principals that they act as, and the tenant's clusters and identities to them.
 
     Source: Microsoft Learn, "Workload identity federation"; "Use a Microsoft Entra Workload ID on AKS": a cluster
-    issues the tokens of its service accounts, so that whoever runs pods on it may be any of them.
+    issues the tokens of its service accounts, so a principal that runs pods on it may act as any of them.
     """
     whats = {row["permission"]: row["what"] for row in escalation_rules("federated").to_dicts()}
     for outsider, _, subject, principal, kind in facts.trusted.iter_rows():
@@ -132,7 +132,7 @@ def link_trusted(graph: ReachGraph, facts: Facts) -> None:
 
 
 def link_delegated(graph: ReachGraph, facts: Facts, tenant: Tenant, *, with_eligible: bool) -> None:
-    """Link applications to what they may do as users who consented, or as whoever signs in to them.
+    """Link applications to the access that they have as users who consented, or as any user who signs in to them.
 
     An application has no more there than its user has: an edge needs the permission, and a user who may do it. It is
     never certain, since that user has to sign in to it.
@@ -170,7 +170,7 @@ def _link_azure(graph: ReachGraph, facts: Facts, held: pl.DataFrame, *, with_eli
 
 
 def _users(facts: Facts, tenant: Tenant) -> pl.DataFrame:
-    """Return `(user, holder)`: users, and in whose name each holds something."""
+    """Return `(user, holder)`: users, and the principals and groups through which each holds access."""
     users = facts.principals.filter(pl.col("principal_type") == "User").select("principal_id")
     held = tenant.membership.join(users, on="principal_id").select("holder", user="principal_id")
     alone = users.select(holder="principal_id", user="principal_id")
@@ -178,7 +178,7 @@ def _users(facts: Facts, tenant: Tenant) -> pl.DataFrame:
 
 
 def _able(facts: Facts, tenant: Tenant, *, with_eligible: bool) -> pl.DataFrame:
-    """Return `(gains, node, able)`: the users who may do something in the directory, by a role or as owners."""
+    """Return `(gains, node, able)`: users who may act on a part of the directory, by a role or as owners."""
     held = _role_ways(facts, with_eligible=with_eligible).select("gains", holder="principal_id", node=_node())
     whole = held.filter(pl.col("node") == "x:" + pl.col("gains"))
     pairs = [(part, other) for part, others in _IMPLIED.items() for other in others if other != "restricted"]
@@ -197,7 +197,7 @@ def _able(facts: Facts, tenant: Tenant, *, with_eligible: bool) -> pl.DataFrame:
 
 
 def acting_clients(facts: Facts) -> pl.Series:
-    """Return the applications that may do something as their users."""
+    """Return the applications whose delegated permissions let them act as their users."""
     rules = escalation_rules("delegated").select("permission", api="target")
     return facts.delegated.join(rules, on=["permission", "api"], how="semi")["client_id"].unique()
 
@@ -206,9 +206,9 @@ _WAY = ("client_id", "permission", "rule", "gains", "node", "user", "is_one", "w
 
 
 def delegated_ways(facts: Facts, tenant: Tenant, *, with_eligible: bool) -> pl.DataFrame:
-    """Return `_WAY`, one row a (client, permission, node): delegated permissions that some user can lend weight to.
+    """Return `_WAY`, one row per (client, permission, node): delegated permissions that some user has the rights for.
 
-    `user` is who consented, or where `is_one` is false the first who may do it.
+    `user` is who consented, or where `is_one` is false the first user with the rights.
     """
     rules = escalation_rules("delegated").select("permission", "rule", "gains", "what", api="target")
     held = facts.delegated.join(rules, on=["permission", "api"])
@@ -233,7 +233,7 @@ def delegated_ways(facts: Facts, tenant: Tenant, *, with_eligible: bool) -> pl.D
 
 
 def ways_beyond(facts: Facts, tenant: Tenant) -> pl.DataFrame:
-    """Return what is held beyond Azure roles as `escalations` has it; `scope` is null for the whole tenant."""
+    """Return access held beyond Azure roles, as rows of `escalations`; `scope` is null for the whole tenant."""
     owned = facts.owned.group_by("owner_id", "kind").agg(targets=pl.len().cast(pl.Int64))
     governed = facts.governed.group_by("principal_id", "access", "state").agg(targets=pl.len().cast(pl.Int64))
     trusted = facts.trusted.group_by("outsider", "kind").agg(targets=pl.len().cast(pl.Int64))

@@ -1,4 +1,4 @@
-"""What an analysis reads: one frame a table, with the columns and types that `model` declares."""
+"""Define the tables that an analysis reads: one frame each, with the columns and types that `model` declares."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def empty(name: str) -> pl.DataFrame:
 
 RBAC_PLANES = ("control", "data")
 TENANT_LOGS = ("graph_activity_log", "entra_audit_log")
-"""Logs of the tenant itself, which show nothing of what Azure RBAC allows."""
+"""Logs of the tenant itself, which show no operation that Azure RBAC allows."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,7 +77,7 @@ class Inputs:
 
     @classmethod
     def read(cls, table_of: Callable[[str], pl.DataFrame]) -> Inputs:
-        """Read every table through `table_of`, for example `Store.table`; of use and coverage what is of RBAC.
+        """Read every table through `table_of`, for example `Store.table`; usage and coverage only of Azure RBAC.
 
         Operations stand in `usage_days` in place of their display names, where the catalogue knows these.
         """
@@ -99,9 +99,9 @@ def _with_known_names(frames: dict[str, pl.DataFrame]) -> dict[str, pl.DataFrame
 
 
 def once(*names: str) -> Callable[[Callable[[Tables], Found]], Callable[[Tables], Found]]:
-    """Take a step once for the same tables of these names, or of all inputs; keep what it found while they are there.
+    """Return a decorator that caches a step by its tables, of these names or all, as long as the tables exist.
 
-    Of inputs that share some tables a step that reads these alone is taken once.
+    Inputs that share the named tables share the result.
     """
 
     def decorated(step: Callable[[Tables], Found]) -> Callable[[Tables], Found]:

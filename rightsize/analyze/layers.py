@@ -1,8 +1,9 @@
-"""Layers: which layers of defence each principal can defeat in each subscription, and where it can defeat several.
+"""Compute which layers of defence each principal can defeat in each subscription, and where it can defeat several.
 
-Defence in depth holds while its layers fail one by one. Whoever can switch off two of them makes one of the two.
-What an operation does to a layer say the rules (`rules/layers.csv`); what is judged here is who may do it where.
-Denies are left out: whoever can remove them is not held by them, and the answer errs towards the attacker.
+Defence in depth holds while its layers fail one by one. A principal that can switch off two layers turns them into one.
+The rules (`rules/layers.csv`) say what an operation does to a layer; this module computes who may perform it where.
+Deny assignments are left out, because a principal that can remove one is not stopped by it. Leaving them out may
+overstate what an attacker can do.
 """
 
 from __future__ import annotations
@@ -28,14 +29,14 @@ ASSIGNED_SCHEMA = {
     "state": pl.String(),
     "condition": pl.String(),
 }
-"""An assignment as it is judged here: folded holder, folded scope, folded role; `state` active or eligible."""
+"""The columns of an assignment in this module, with folded holder, scope and role; `state` is active or eligible."""
 _KEY = ("principal_id", "scope", "basis", "state")
 _STANDING = {"active": "active", "eligible": "eligible", "activated": "eligible"}
 
 
 @dataclass(frozen=True, slots=True)
 class LayerAnswer:
-    """What is known of layers.
+    """The layers that principals can defeat.
 
     Attributes:
         defeats: As the table `layer_defeats`.
@@ -60,12 +61,12 @@ def today(assignments: pl.DataFrame) -> pl.DataFrame:
 def measure_layers(
     analysis: Analysis, proposed: pl.DataFrame | None = None, planned: pl.DataFrame | None = None
 ) -> LayerAnswer:
-    """Return what is granted and was used, and what a plan would leave.
+    """Return the layers that each principal can defeat as granted, as used, and under a plan.
 
     Args:
         analysis: The verdicts.
-        proposed: What is assigned under a plan, as `ASSIGNED_SCHEMA`.
-        planned: `(role, name, plane, conditional)`: what the roles that the plan brings grant.
+        proposed: The assignments under a plan, as `ASSIGNED_SCHEMA`.
+        planned: `(role, name, plane, conditional)`: the grants of the roles that the plan introduces.
     """
     tenant = analysis.tenant
     harm = harmful(tenant.operations)
@@ -101,7 +102,7 @@ def granted_defeats(
 ) -> pl.DataFrame:
     """Return `(principal_id, scope, basis, state, mask, rank, operations, whole, conditional)`.
 
-    One row a set of layers that some operation defeats alone; `rank` is the worst such operation, `operations` their
+    One row per set of layers that some operation defeats alone; `rank` is the worst such operation, `operations` their
     number, `whole` whether it holds for the whole of the subscription.
     """
     roles = (
@@ -128,13 +129,13 @@ def granted_defeats(
 
 
 def identities(tenant: Tenant) -> pl.DataFrame:
-    """Return `(principal_id, holder)` of whoever acts; a group stands for itself only where nobody is known in it."""
+    """Return `(principal_id, holder)` of acting principals; a group stands for itself only without known members."""
     with_members = tenant.membership.filter(pl.col("principal_id") != pl.col("holder"))["holder"].unique()
     return tenant.membership.filter(~pl.col("principal_id").is_in(with_members.implode()))
 
 
 def _used(analysis: Analysis, harm: pl.DataFrame) -> pl.DataFrame:
-    """Return the same of what was used, by whom it was used."""
+    """Return the columns of `granted_defeats` for the operations that each principal used."""
     places = analysis.verdicts.filter(pl.col("verdict") == Verdict.USED.value)
     used = places.join(harm.select("operation", "plane", "mask", "rank"), on=["operation", "plane"])
     at = used.select(
@@ -181,7 +182,7 @@ def _defeats(found: pl.DataFrame, harm: pl.DataFrame) -> pl.DataFrame:
     )
     each = found.join(bits, how="cross").filter((pl.col("mask") & pl.col("bit")) != 0)
     best = (
-        # What no condition hedges is the answer where there is any.
+        # Access without a condition comes first, where there is any.
         each.sort(*_KEY, "layer", "conditional", "rank")
         .group_by(*_KEY, "layer", maintain_order=True)
         .agg(
@@ -200,7 +201,8 @@ def _defeats(found: pl.DataFrame, harm: pl.DataFrame) -> pl.DataFrame:
 def violations_in(found: pl.DataFrame, harm: pl.DataFrame) -> pl.DataFrame:
     """Return the rows of the table `layer_violations`: two or more layers of one subscription, one identity.
 
-    What only a condition allows counts for nothing here, and what is eligible counts with what is standing beside it.
+    Access that only a condition allows does not count here; eligible access counts together with active access beside
+    it.
     """
     firm = _with_standing(found.filter(~pl.col("conditional")))
     sets = (
@@ -247,7 +249,7 @@ def violations_in(found: pl.DataFrame, harm: pl.DataFrame) -> pl.DataFrame:
 
 
 def _with_standing(found: pl.DataFrame) -> pl.DataFrame:
-    """Repeat what is standing as eligible where something is eligible beside it: an activation adds to it."""
+    """Repeat active access as eligible where eligible access stands beside it: an activation adds to it."""
     places = found.filter(pl.col("state") == "eligible").select("principal_id", "scope", "basis").unique()
     beside = found.filter(pl.col("state") == "active").join(places, on=["principal_id", "scope", "basis"], how="semi")
     return pl.concat([found, beside.with_columns(state=pl.lit("eligible"))])

@@ -1,8 +1,9 @@
-"""Linked checks of operations that are called by themselves too: which of them no log can prove unused.
+"""Mark unused operations as unobservable where a linked check inside another write may have needed them.
 
 Azure checks `storageAccounts/listKeys/action` of whoever writes a diagnostic setting, and the log of that write does
-not name it. So it proves nothing that a covered log lacks the operation, while somebody whom the assignment reaches
-made such a write, or may have made one that no log shows. Whoever made none, and cannot have, was not asked for it.
+not name it. A covered log without the operation therefore proves nothing while somebody whom the assignment reaches
+made such a write, or may have made one that no log shows. For a principal that made none and cannot have made one,
+Azure did not check the operation.
 """
 
 from __future__ import annotations
@@ -62,10 +63,10 @@ def with_linked_checks(
 
 
 def may_exist_below(kinds: pl.Series, checked: pl.Series) -> pl.Series:
-    """Return whether something that each operation is checked on may exist at or below a scope.
+    """Return whether a resource that each operation is checked on may exist at or below a scope.
 
     Below a resource there is nothing but its own child types and what extends any resource. Above resources no listing
-    excludes a type: what it lacks, its reader may not have been allowed to see.
+    excludes a type: its reader may not have been allowed to see the resources that it lacks.
 
     Args:
         kinds: Folded type of the top-level resource that a scope is or lies in, null above resources.
@@ -101,7 +102,7 @@ def _unproved(
         .join(doubtful, on=["a", "name"], how="left")
     )
     is_shown = ((pl.col("observable_by") == "activity_log") & (log_state() == COVERED)).fill_null(False)
-    # What a service does on its own endpoint Azure Resource Manager never sees, nor does it check anything there.
+    # Azure Resource Manager neither sees nor checks operations on the own endpoint of a service.
     elsewhere = (pl.col("why") == UnobservableReason.DATA_ENDPOINT.value).fill_null(False)
     may_be = (
         ~(is_shown | elsewhere)
@@ -119,7 +120,7 @@ def _unproved(
 
 
 def _checks_of_holders(judged: Tenant, everybody: Tenant, asked: pl.DataFrame) -> pl.DataFrame:
-    """Return `(holder, checked)`: of everybody who reaches a holder, through any assignment of theirs.
+    """Return `(holder, checked)`: the checks of everybody who reaches a holder, through any of their assignments.
 
     Args:
         judged: The tenant with the judged assignments.
@@ -160,7 +161,7 @@ def _split(profiles: Profiles, needed: pl.DataFrame) -> Profiles:
     )
     sets = _together_where_crowded(sets, needed, profiles.operations)
     made = sets.select("profile_id", "checks").unique().sort("profile_id", "checks").with_row_index("number")
-    # Beyond the numbers that are taken; which one it is says nothing.
+    # New ids start after those that are taken; their order has no meaning.
     taken = profiles.operations.select(pl.col("profile_id").max()).cast(pl.Int64)
     made = made.join(taken.rename({"profile_id": "taken"}), how="cross").select(
         "profile_id", "checks", new_id=pl.col("taken") + 1 + pl.col("number").cast(pl.Int64)
@@ -181,7 +182,7 @@ def _split(profiles: Profiles, needed: pl.DataFrame) -> Profiles:
 
 
 def _together_where_crowded(sets: pl.DataFrame, needed: pl.DataFrame, operations: pl.DataFrame) -> pl.DataFrame:
-    """Return the sets, where those of one profile would make too many rows the union of them all."""
+    """Return the sets; where those of one profile would make too many rows, each becomes the union of them all."""
     sizes = operations.group_by("profile_id").agg(size=pl.len().cast(pl.Int64))
     rows = (
         sets.group_by("profile_id").agg(number=pl.col("checks").n_unique().cast(pl.Int64)).join(sizes, on="profile_id")

@@ -1,4 +1,4 @@
-"""Naming: which principal a person means by an id, a UPN, an application id or a name."""
+"""Resolve an id, a UPN, an application id or a display name to the principal that it names."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def resolve_principal(inputs: Inputs, name: str) -> str:
     Tried in turn: the id, an alias (UPN, mail, application id), a display name that only one principal has.
 
     Raises:
-        UsageError: Nothing loaded is called so, or several are.
+        UsageError: No loaded principal has this name, or several have.
     """
     wanted = fold(name)
     if is_known(inputs, name):
@@ -64,7 +64,7 @@ def principal_ids(inputs: Inputs) -> pl.Series:
 
 @once("principals", "role_assignments")
 def principal_names(inputs: Inputs) -> pl.DataFrame:
-    """Return `(principal_id, name, principal_type)`: what people call a principal, its id where nothing is known."""
+    """Return `(principal_id, name, principal_type)`: the readable name of each principal, else its id."""
     listed = inputs.principals.select(
         principal_id=principal_ids(inputs),
         name=pl.coalesce("user_principal_name", "display_name", "principal_id"),

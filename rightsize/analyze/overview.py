@@ -1,4 +1,4 @@
-"""What a tenant looks like from above: each principal, assignment, role and scope with its counts."""
+"""Build the tables of a report: each principal, assignment, role and scope with its counts."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Overview:
         unexplained: `principal_id, plane, operation, scope, events, last_seen, reason`: no assignment explains it.
         providers: `role, provider, operations`: how much of each provider a role grants.
         reasons: `verdict, reason, operations`: why granted operations have the verdict that they have, the commonest
-            first; what was used is not among them.
+            first; used operations are not among them.
     """
 
     principals: pl.DataFrame
@@ -147,7 +147,7 @@ def _reached_by(analysis: Analysis) -> pl.DataFrame:
 
 
 def _uses(analysis: Analysis) -> pl.DataFrame:
-    # A day on which something was done at two scopes counts once where the span from first to last call says so.
+    # A day with use at two scopes may be counted twice; the span from first to last call is the upper bound.
     span = (pl.col("last_seen").dt.date().max() - pl.col("first_seen").dt.date().min()).dt.total_days() + 1
     return (
         analysis.verdicts.filter(pl.col("verdict") == Verdict.USED.value)

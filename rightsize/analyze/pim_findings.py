@@ -1,4 +1,4 @@
-"""Findings about Privileged Identity Management: what sleeps for good, what stands idle, what asks nothing."""
+"""Find eligible assignments that nobody activates or that are easy to activate, and seldom used permanent access."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from rightsize.analyze.usage import use_by_day
 from rightsize.analyze.verdicts import Analysis
 
 SELDOM_HOURS = 8.0
-"""Access that is at work fewer hours a month than a working day has need not stand."""
+"""Permanent access used fewer hours a month than this, one working day, could be eligible."""
 _COLUMNS = tuple(schema_of("findings"))
 _PEOPLE = ("User", "Group")
 _CALL = ("principal_id", "principal_name", "name", "place", "plane", "evidence")
 
 
 def find_about_pim(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
-    """Return the rows of the table `findings` about eligible assignments, activations and what might sleep."""
+    """Return the rows of the table `findings` about eligible assignments, activations and seldom used access."""
     found = [_seldom_used(inputs, analysis)]
     if (analysis.tenant.assignments["state"] == "eligible").any():
         found += [
@@ -46,7 +46,7 @@ def _never_activated(analysis: Analysis) -> pl.DataFrame:
 
 
 def _of_eligibilities(analysis: Analysis) -> pl.DataFrame:
-    """Return the activations of the window, each with the holder and id of the eligibility behind it."""
+    """Return the activations of the window, each with the holder and id of the eligible assignment behind it."""
     window = analysis.window
     held = analysis.tenant.assignments.filter(pl.col("state") == "eligible").select(
         "a", "role_assignment_id", eligibility_id="id", holder="principal_id"
@@ -56,7 +56,7 @@ def _of_eligibilities(analysis: Analysis) -> pl.DataFrame:
 
 
 def _changed_nothing(analysis: Analysis) -> pl.DataFrame:
-    """Activations under which no log shows anything; reads of resources leave no trace, so they are what remains."""
+    """Return eligible assignments under whose activations no log shows a change; reads leave no trace."""
     covered = analysis.covered.implode()
     rows = (
         _of_eligibilities(analysis)
@@ -81,7 +81,7 @@ def _without_reason(analysis: Analysis) -> pl.DataFrame:
 
 
 def _asks_nothing(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
-    """Eligible assignments whose policy lets anybody who has the session activate them."""
+    """Return eligible assignments whose activation needs no approval, and those that need no reason either."""
     table = inputs.role_management_policies.filter(pl.col("rules").is_not_null())
     policies = table.select(
         "requires_approval",
@@ -105,7 +105,7 @@ def _asks_nothing(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
 
 
 def seldom_at_work(inputs: Inputs, analysis: Analysis, below: float) -> pl.DataFrame:
-    """Return the permanent assignments of people and groups that are at work fewer hours a month than `below`.
+    """Return the permanent assignments of people and groups that are used fewer hours a month than `below`.
 
     Columns: `a`, `role_assignment_id`, `state`, `principal_id`, and those of `activation_use.standing_hours`.
     """
@@ -130,7 +130,7 @@ def seldom_at_work(inputs: Inputs, analysis: Analysis, below: float) -> pl.DataF
 
 
 def _seldom_used(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
-    """Permanent access of people that is at work a few hours a month: it could be eligible, and be activated."""
+    """Return permanent assignments of people that are used a few hours a month: they could be eligible."""
     worked = seldom_at_work(inputs, analysis, SELDOM_HOURS)
     lengths = {hours: duration(hours) for hours in worked["hours_needed"].unique()}
     text = pl.format(

@@ -1,7 +1,7 @@
-"""Planes beyond Azure RBAC: what an analysis of Microsoft Graph's permissions or of the directory's roles concludes.
+"""Define the result of an analysis of Microsoft Graph or of directory roles, and join it to the verdicts of RBAC.
 
-Each plane has meanings and logs of its own and a package of its own. What is said here is how its conclusions stand
-beside those of RBAC: in the same tables, under the same words, told apart by `plane`.
+Each of these planes has meanings and logs of its own and a package of its own. This module puts their results beside
+those of RBAC: in the same tables, under the same words, told apart by `plane`.
 """
 
 from __future__ import annotations
@@ -51,17 +51,17 @@ _KEY = ("role_assignment_id", "state", "principal_id", "plane", "scope", "verdic
 
 @dataclass(frozen=True, slots=True)
 class PlaneAnalysis:
-    """What an analysis of one plane concludes; each frame has the columns of its schema here.
+    """The result of an analysis of one plane; each frame has the columns of its schema here.
 
     Attributes:
         plane: Its word in every table.
-        window: The days of its own logs that it speaks of.
+        window: The days of its own logs that it covers.
         verdicts: As the table `verdicts`; `role_assignment_id` is the id of the grant, whatever it is called there.
-        principals: One row a principal that holds something: counts and scores.
-        assignments: One row a grant: what is granted to whom, with counts and scores.
+        principals: One row per principal that holds access: counts and scores.
+        assignments: One row per grant: what is granted to whom, with counts and scores.
         denied: Refused calls by principal and operation: demand, never use.
         findings: As the table `findings`.
-        sets: As the table `verdict_operation_sets`: what counted verdicts count.
+        sets: As the table `verdict_operation_sets`: the operations behind counted verdicts.
         activations: As the table `activations`.
     """
 
@@ -77,13 +77,13 @@ class PlaneAnalysis:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing was concluded of anybody."""
+        """Return whether there is no result for anybody."""
         said = (self.verdicts, self.principals, self.assignments, self.denied, self.findings, self.activations)
         return all(rows.is_empty() for rows in said)
 
     @staticmethod
     def of_nothing(plane: Plane, window: Window) -> PlaneAnalysis:
-        """Return what is concluded where nobody holds or does anything."""
+        """Return the result for a plane where nobody holds access or does anything."""
         return PlaneAnalysis(
             plane=plane,
             window=window,
@@ -108,7 +108,9 @@ def sets_of_all(sets: pl.DataFrame, planes: Iterable[PlaneAnalysis]) -> pl.DataF
 
 
 def ledger(plane: PlaneAnalysis, holders: dict[str, list[str]], principal_id: str) -> dict[str, list[dict[str, Any]]]:
-    """Return what a plane says of one principal, named as in `explanation.Explanation`; nothing where it is empty.
+    """Return everything known about one principal on a plane, under the names of `explanation.Explanation`.
+
+    An empty analysis gives an empty mapping.
 
     Args:
         plane: The analysis.

@@ -1,8 +1,8 @@
-"""What the identities of Azure Policy need: the roles that the definitions of their assignments name.
+"""Read which roles the identities of Azure Policy need, from the definitions of their policy assignments.
 
 An identity that deploys or modifies for a policy does so when a resource turns up that does not comply, which may be
-months after the last time; its need is what the definitions say. It is known only where the assignment, its definition
-and, for a set, every definition in it are loaded, in the version that is asked for.
+months after the last time; its need is what the definitions say. The need is known only where the assignment, its
+definition and, for a set, every definition in it are loaded, in the version that the assignment asks for.
 Source: Microsoft Learn, "Remediate noncompliant resources with Azure Policy" and "Azure Policy assignment structure".
 """
 
@@ -22,12 +22,12 @@ _OF_ASSIGNMENT = "/providers/microsoft.authorization/policyassignments/"
 
 @dataclass(frozen=True, slots=True)
 class PolicyNeed:
-    """What one assignment of a policy needs of its identity.
+    """The roles that one policy assignment needs for its identity.
 
     Attributes:
         policy_assignment_id: Its resource id, folded.
         place: Its folded scope.
-        name: What people call it.
+        name: Its name for people.
         roles: Folded ids of the roles that its definitions name, each with the definition that does; None where
             something is not loaded.
     """
@@ -39,10 +39,9 @@ class PolicyNeed:
 
 
 def read_policy_needs(inputs: Inputs) -> dict[str, tuple[PolicyNeed, ...]]:
-    """Return for the folded id of each identity what the policy assignments that name it need.
+    """Return, for the folded id of each identity, the needs of the policy assignments that name it.
 
-    An identity that is named by its own description as that of an assignment which is not loaded has a need that is not
-    known.
+    An identity whose own description names a policy assignment that is not loaded has a need that is not known.
     """
     definitions = {row["policy_definition_id"]: row for row in inputs.policy_definitions.iter_rows(named=True)}
     found: dict[str, list[PolicyNeed]] = defaultdict(list)
@@ -92,5 +91,5 @@ def _roles_of(
 
 
 def _is_that_version(wanted: str | None, loaded: str | None) -> bool:
-    """Return whether what is loaded is of the major version that is asked for; where nothing says either, it is."""
+    """Return whether the loaded version has the major version that is asked for, or either is not known."""
     return not wanted or not loaded or wanted.split(".", 1)[0] == loaded.split(".", 1)[0]

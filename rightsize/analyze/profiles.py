@@ -1,7 +1,7 @@
-"""Profiles: assignments whose unused operations are judged alike, and the verdict of each such operation.
+"""Group assignments whose unused operations get the same verdicts into profiles, and judge each operation once.
 
-A tenant has billions of (assignment, operation) pairs and few different answers: they depend on the role, on what the
-logs at the scope cover, on the sign-in logs of the holders, and on what lies in quarantine.
+A tenant has billions of (assignment, operation) pairs and few distinct verdicts. These depend on the role, on the logs
+that cover the scope, on the sign-in logs of the holders, and on the operations that calls in quarantine may have used.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from rightsize.rules.operations import classify
 
 _BASE = ("role", "below", "groups", "top", "reads", "data")
 _KEY = (*_BASE, "held")
-# Rows that the profiles of one role and coverage may have because they hold different operations. Beyond it all hold
-# what any of them does: it keeps more than it has to, and is what a store full of unresolved names comes to.
+# The most rows that the profiles of one role and coverage may have because they hold different operations. Beyond it
+# each profile holds the operations of all: that keeps more than it must, as in a store full of unresolved names.
 HELD_ROWS = 500_000
-# The same of linked checks, which depend on what its holders wrote; few holders write what asks for many.
+# The same limit for linked checks, which depend on the writes of the holders; few holders cause many checks.
 LINKED_ROWS = 5_000_000
 _HOLDING = (
     OutOfCoverage.QUARANTINED.value,
@@ -47,7 +47,7 @@ class Profiles:
 def build_profiles(
     tenant: Tenant, control: pl.DataFrame, reads: pl.DataFrame, data: pl.DataFrame, held: pl.DataFrame
 ) -> Profiles:
-    """Group the assignments and judge what each group grants.
+    """Group the assignments into profiles, and judge the operations that each profile grants.
 
     Args:
         tenant: The tenant.
@@ -81,9 +81,9 @@ def build_profiles(
 
 
 def may_be_crowded(tenant: Tenant, of: pl.DataFrame, operations: pl.DataFrame, principal_id: str) -> bool:
-    """Return whether an assignment that reaches the principal may be judged by what others of its role hold, too.
+    """Return whether use by other holders of a role can change how an assignment of the principal is judged.
 
-    Where not, its profile is what it would be were there no other assignments.
+    Where not, its profile is the same as if there were no other assignments.
 
     Args:
         tenant: The tenant.
@@ -103,7 +103,7 @@ def may_be_crowded(tenant: Tenant, of: pl.DataFrame, operations: pl.DataFrame, p
 
 
 def _are_many(tenant: Tenant, of: pl.DataFrame, principal_id: str, most: int) -> bool:
-    """Return whether the assignments of a role that reaches a principal could have so many rows together."""
+    """Return whether the assignments of a role that reaches a principal could have more than `most` rows together."""
     holders = tenant.membership.filter(pl.col("principal_id") == principal_id)["holder"]
     reached = tenant.assignments.filter(pl.col("principal_id").is_in(holders.implode()))
     concerned = of.join(reached, on=["role_assignment_id", "state"])
@@ -116,7 +116,7 @@ def _are_many(tenant: Tenant, of: pl.DataFrame, principal_id: str, most: int) ->
 
 
 def _data_sets(tenant: Tenant, data: pl.DataFrame) -> pl.DataFrame:
-    """Return `(a, data, rule, data_state)`: the states that matter to what the role grants, and one text for them all.
+    """Return `(a, data, rule, data_state)`: the log states that matter to the role, and one text for all of them.
 
     Assignments of one role whose states are alike have the same text, and one profile.
     """
@@ -155,8 +155,8 @@ def _judged(tenant: Tenant, profiles: pl.DataFrame, states: pl.DataFrame, held: 
 def operation_facts(tenant: Tenant, granted: pl.DataFrame) -> pl.DataFrame:
     """Return `(name, plane, operation, observable_by, levels, why)` of the granted `(name, plane)`.
 
-    Where nobody says for certain which plane an operation is on, it is judged on the plane of the grant: were it on the
-    other one, this grant would give nothing, and taking it away would take nothing. So no guess decides a verdict.
+    Where the plane of an operation is not certain, it is judged on the plane of the grant. If it were on the other
+    plane, this grant would give nothing, and removing it would remove nothing. So no guess decides a verdict.
     """
     said = tenant.operations.select("name", "plane", "operation", "certain", "observable_by", "levels", why="reason")
     certain = said.filter(pl.col("certain")).drop("certain")
@@ -175,8 +175,9 @@ def operation_facts(tenant: Tenant, granted: pl.DataFrame) -> pl.DataFrame:
 def log_state() -> pl.Expr:
     """Return the state of the logs that would show the operation, wherever it can be performed under the assignment.
 
-    Below a subscription only the subscription's log counts. Higher up, a log counts where the operation can be
-    performed at its level; an operation that cannot be performed anywhere there is shown by what covers the rest.
+    At and below a subscription only the subscription's log counts. Higher up, a log counts where the operation can be
+    performed at its level. For an operation that cannot be performed at any of these levels, the subscriptions' logs
+    count.
     """
     states = [
         pl.when(pl.col("top").is_null() & pl.col("groups").is_null())
@@ -190,7 +191,7 @@ def log_state() -> pl.Expr:
     return pl.coalesce(*uncovered, pl.coalesce(*states), "below")
 
 
-# A role may grant what has a log at resources of which none is there.
+# A role may grant operations of a resource type with a log where no such resource exists.
 _DATA_STATE = pl.col("data_state").fill_null(UnobservableReason.NO_RESOURCE.value)
 
 
@@ -200,7 +201,7 @@ def _verdict() -> pl.Expr:
     logged = pl.col("observable_by") == "activity_log"
     by_resource = pl.col("rule").is_not_null() & pl.col("why").is_null()
     return (
-        # What was never active allowed nothing at all, whatever shows its use.
+        # An assignment that was never active allowed nothing, whatever log would show its use.
         pl.when(pl.col("reads") == Unused.NEVER_ACTIVATED.value)
         .then(pl.lit(Verdict.UNUSED.value))
         .when(by_resource & (_DATA_STATE == COVERED))
@@ -234,6 +235,6 @@ def _reason() -> pl.Expr:
         .then(pl.lit(COVERED))
         .when(pl.col("verdict") == Verdict.OUT_OF_COVERAGE.value)
         .then("state")
-        # A data action that some log shows, though no rule says at which resource.
+        # A data action that some log shows, but no rule says at which resource.
         .otherwise(pl.coalesce("why", pl.lit(UnobservableReason.NO_DIAGNOSTIC_INVENTORY.value)))
     )

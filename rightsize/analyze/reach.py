@@ -1,8 +1,8 @@
-"""Reach: everything that falls with one principal or one machine, through any number of steps.
+"""Compute the reach of each principal and machine: everything that it can gain through any number of steps.
 
 A reach is a set: (subscription, layer) and (subscription, plane) pairs, and the identities, resources and secrets that
-can be had. What a node has by itself comes from the rules of layers; what follows comes from the graph of
-`escalation`, closed by `closure`. It is an upper bound: what a rule calls possible counts as if it were so.
+can be gained. The rules of layers say what a node has by itself; the graph of `escalation`, closed by `closure`, says
+what follows. A reach is an upper bound: a step that a rule calls possible counts as if it were certain.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from rightsize.rules.layers import LAYER_BITS
 PLANES = ("control", "data", "graph", "directory")
 _STRIDE = 8
 CONTROL, DATA = 1 << len(LAYERS), 1 << (len(LAYERS) + 1)
-"""The bits of planes in a subscription, behind those of the layers."""
+"""The bits of planes in a subscription, after those of the layers."""
 _ALL_HERE = (1 << _STRIDE) - 1
 _GRAPH, _DIRECTORY, _TENANT = 1, 2, 4
 _HEAD = 3
@@ -38,11 +38,11 @@ LETTERS = {"principal": "p", "resource": "r", "outsider": "o"}
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """How the bits of a reach are laid out.
+    """The layout of the bits of a reach.
 
     Attributes:
         subscriptions: Folded scope to its position.
-        things: Nodes that can be had, from the first bit behind the subscriptions on.
+        things: Nodes that can be gained, from the first bit after the subscriptions on.
         first: That bit.
         kinds: The bits of the things of a kind, by the letter of their nodes.
     """
@@ -53,19 +53,19 @@ class Frame:
     kinds: Mapping[str, int]
 
     def at(self, scope: str, bits: int) -> int:
-        """Return the bits of a subscription in their place."""
+        """Return the bits of a subscription, shifted to their place."""
         return bits << (_HEAD + _STRIDE * self.subscriptions[scope])
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """One view of the tenant, closed.
+    """One view of the tenant with the reach of its nodes.
 
     Attributes:
         graph: The graph.
         frame: The layout of its sets.
-        reached: The set of each node, or of those that are asked for.
-        own: What each node has by itself.
+        reached: The reach of each node, or of the nodes in question.
+        own: The bits that each node has by itself.
     """
 
     graph: ReachGraph
@@ -75,7 +75,7 @@ class View:
 
 
 def read_holdings(analysis: Analysis) -> dict[str, Holdings]:
-    """Return what is granted, and what was used as if each use were a role of its own."""
+    """Return the access that is granted, and the access that was used, each use as a role of its own."""
     tenant = analysis.tenant
     used = analysis.verdicts.filter(pl.col("verdict") == Verdict.USED.value)
     spelling = tenant.operations.select("operation", "plane", "name").unique(["operation", "plane"])
@@ -97,7 +97,7 @@ def read_holdings(analysis: Analysis) -> dict[str, Holdings]:
 
 
 def granted_holdings(tenant: Tenant) -> Holdings:
-    """Return what is granted today."""
+    """Return the access that is granted today."""
     return Holdings(today(tenant.assignments), tenant.grants.select("role", "name", "plane", "conditional"))
 
 
@@ -111,7 +111,7 @@ def view_of(facts: Facts, tenant: Tenant, inputs: Inputs, holdings: Holdings, *,
 def closed(
     graph: ReachGraph, facts: Facts, tenant: Tenant, holdings: Holdings, starts: Iterable[str] | None = None
 ) -> View:
-    """Close the graph that was built of facts and holdings; with `starts`, only for these nodes."""
+    """Compute the reach over a graph built from facts and holdings; with `starts`, only for these nodes."""
     where = subscriptions_of(pl.Series(sorted(_places(graph)), dtype=pl.String), tenant.tree)
     frame = _frame(graph, where)
     own = _own(graph, frame, where, holdings.grants, tenant, facts)
@@ -129,7 +129,7 @@ def measure_reach(
     Args:
         analysis: The verdicts.
         inputs: The tables.
-        held: What is attached, owned and held, by basis.
+        held: The facts and the holdings, by basis.
     """
     rows: list[dict[str, object]] = []
     layers: list[tuple[str, str, str, int, Frame]] = []
@@ -154,16 +154,16 @@ def measure_reach(
 
 
 def _is_step(start: str, end: str) -> bool:
-    """Return whether an edge is something that somebody does, and no more than what he has or belongs to."""
+    """Return whether an edge is an act, and not only access that a principal has or a group that it belongs to."""
     return end[0] not in "gt" and not (start[0] == "p" and end[0] in "ho")
 
 
 def subjects_of(
     view: View, facts: Facts, tenant: Tenant, only: Iterable[str] | None = None
 ) -> Iterator[tuple[str, str, int, int]]:
-    """Yield id, kind, reach without itself, and what needs no further step, of every subject.
+    """Yield id, kind, reach without itself, and the part that needs no further step, for every subject.
 
-    With `only`, of the principals with these ids, and of all other subjects in the view.
+    With `only`, yield the principals with these ids, and all other subjects in the view.
     """
     numbers = view.graph.numbers
     holders: dict[str, list[str]] = {}
@@ -191,13 +191,13 @@ def subjects_of(
 
 
 def reached_of(view: View, node: str) -> int:
-    """Return what a node reaches, without itself."""
+    """Return the reach of a node, without itself."""
     number = view.graph.numbers.get(node)
     return 0 if number is None else view.reached[number] & ~_bit(view, number)
 
 
 def own_of(view: View, node: str) -> int:
-    """Return what a principal has without a further step; a resource or an outsider has nothing."""
+    """Return the reach of a principal without a further step; a resource or an outsider has none."""
     number = view.graph.numbers.get(node)
     ends = view.graph.out[number] if number is not None and node[0] == "p" else {}
     found = 0
@@ -208,7 +208,7 @@ def own_of(view: View, node: str) -> int:
 
 
 def subscription_bits(view: View, reached: int) -> dict[str, int]:
-    """Return the bits of layers and planes by subscription, without those where there are none."""
+    """Return the bits of layers and planes by subscription, without subscriptions that have none."""
     found = {scope: reached >> (_HEAD + _STRIDE * position) & _ALL_HERE
              for scope, position in view.frame.subscriptions.items()}  # fmt: skip
     return {scope: bits for scope, bits in found.items() if bits}
@@ -221,7 +221,7 @@ def ways_from(view: View, start: str, ends: Iterable[str]) -> dict[str, list[Ste
 
 
 def described(frame: Frame, reached: int, own: int) -> dict[str, object]:
-    """Return the columns of the table `reach` of a set."""
+    """Return the columns of the table `reach` for one reach."""
     middle = (1 << frame.first) - 1
     kinds = frame.kinds
     here = scopes = cells = own_cells = 0
@@ -256,7 +256,7 @@ def _places(graph: ReachGraph) -> set[str]:
 
 
 def _frame(graph: ReachGraph, where: pl.DataFrame) -> Frame:
-    """Lay out the bits: subscriptions, then what can be had; users whom only the directory gives come last."""
+    """Lay out the bits: subscriptions, then things to gain; users reached only through the directory come last."""
     order = {scope: position for position, scope in enumerate(where["scope"].unique().sort())}
     first = _HEAD + _STRIDE * len(order)
     had: dict[int, bool] = {}
@@ -276,7 +276,7 @@ def _frame(graph: ReachGraph, where: pl.DataFrame) -> Frame:
 def _own(
     graph: ReachGraph, frame: Frame, where: pl.DataFrame, grants: pl.DataFrame, tenant: Tenant, facts: Facts
 ) -> dict[int, int]:
-    """Return what each node has by itself."""
+    """Return the bits that each node has by itself."""
     scopes: dict[str, list[str]] = {}
     for place, scope in where.select("place", "scope").iter_rows():
         scopes.setdefault(place, []).append(scope)
@@ -309,7 +309,7 @@ def _own(
 
 
 def _roles(grants: pl.DataFrame, tenant: Tenant) -> dict[str, tuple[int, int]]:
-    """Return for each role the layers that it defeats, and the planes on which it does more than show things."""
+    """Return for each role the layers that it defeats, and the planes on which it does more than read."""
     granted = tenant.operations.join(grants, on=["name", "plane"], how="semi")
     harm = harmful(granted).select("name", "plane", "mask")
     acting = pl.when(pl.col("plane") == "data").then(DATA).when(~pl.col("name").str.ends_with("/read")).then(CONTROL)
@@ -327,7 +327,7 @@ def _roles(grants: pl.DataFrame, tenant: Tenant) -> dict[str, tuple[int, int]]:
 
 
 def _direct(view: View, holder: str) -> int:
-    """Return what is held in the name of a principal or group, without any further step."""
+    """Return the bits that a principal or group holds, without any further step."""
     node = view.graph.numbers.get(f"h:{holder}")
     if node is None:
         return 0

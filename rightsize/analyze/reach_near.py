@@ -1,4 +1,7 @@
-"""The part of a view that some nodes reach: what one principal comes to, without the graph of everybody."""
+"""Build the reach of a few nodes from the part of the graph around them, without the graph of the whole tenant.
+
+Where what the nodes reach depends on the whole directory, the whole graph is built instead.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ _AROUND = "phr"
 def view_from(
     nodes: Iterable[str], facts: Facts, tenant: Tenant, inputs: Inputs, holdings: Holdings, *, with_eligible: bool
 ) -> View:
-    """Return the view as far as some nodes reach, which says the same of them; built from what they come to hold."""
+    """Return the view as far as some nodes reach; their reach in it is the same as in the whole view."""
     starts = list(nodes)
     holdings = with_assignable(holdings, tenant, inputs)
     users = facts.principals.filter(pl.col("principal_type") == "User")["principal_id"]
@@ -31,13 +34,13 @@ def view_from(
         part, near, held = _around(known, facts, tenant, holdings)
         graph = build_graph(part, near, inputs, held, with_eligible=with_eligible)
         found = known | graph.reachable(starts)
-        # From the directory everything follows, and who is a user there is told apart by it; what an application may
-        # do as its users rests on what these hold.
+        # Everything may follow from the directory, and only the whole directory tells which principals are its users.
+        # The access of an application as its users depends on the access of these users.
         if any(name.startswith("x:") for name in found) or clients & found or _any_of(users, found - set(starts)):
             graph = build_graph(facts, tenant, inputs, holdings, with_eligible=with_eligible)
             return closed(graph, facts, tenant, holdings, starts)
         grown = _with_next(found, facts, tenant)
-        # Edges are made from what is around identities, holders and machines.
+        # Only identities, holders and machines need facts around them to make their edges.
         if all(name in known for name in grown if name[0] in _AROUND):
             return closed(graph, part, near, held, starts)
         known = grown
@@ -49,7 +52,7 @@ def _any_of(users: pl.Series, nodes: Iterable[str]) -> bool:
 
 
 def _with_next(nodes: frozenset[str], facts: Facts, tenant: Tenant) -> frozenset[str]:
-    """Add what surely follows from some nodes, to build the graph less often: identities, and what they belong to."""
+    """Add the identities of machines and the holders of principals, so that the graph is built less often."""
     machines = pl.Series([name[2:] for name in nodes if name[0] == "r"], dtype=pl.String)
     attached = facts.attached.filter(pl.col("scope").is_in(machines.implode()))["principal_id"]
     people = pl.concat([pl.Series([name[2:] for name in nodes if name[0] == "p"], dtype=pl.String), attached])

@@ -1,8 +1,8 @@
-"""Why a verdict is what it is: one word for the store, one sentence for people.
+"""Define the reason of each verdict: one word for the store, one sentence for people.
 
-`Attribution` says how use found its assignment, `Unused` why unused is certain, `UnobservableReason` why no log could
-have shown use, `OutOfCoverage` why a log that could have shown it did not speak, `Unexplained` why no assignment
-explains a call.
+`Attribution` says how a call was attributed to an assignment, `Unused` why it is certain that nothing was used,
+`UnobservableReason` why no log could have shown use, `OutOfCoverage` why the logs that could have shown use do not
+decide, and `Unexplained` why no assignment explains a call.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from enum import StrEnum
 
 
 class Verdict(StrEnum):
-    """What is known about the use of a granted operation."""
+    """The verdicts on the use of a granted operation, and `unexplained` for use that no grant explains."""
 
     USED = "used"
     UNUSED = "unused"
@@ -21,7 +21,7 @@ class Verdict(StrEnum):
 
 
 class Attribution(StrEnum):
-    """How a call found the assignment that it is credited to."""
+    """The ways in which a call was attributed to the assignment that it is credited to."""
 
     EVIDENCE = "evidence"
     ACTIVATION = "activation"
@@ -34,7 +34,7 @@ class Attribution(StrEnum):
 
 
 class Unused(StrEnum):
-    """Why it is certain that an operation was not used."""
+    """The reasons why it is certain that an operation was not used."""
 
     COVERED = "covered"
     NO_ARM_TOKEN = "no_arm_token"  # noqa: S105  a reason, not a secret
@@ -43,7 +43,7 @@ class Unused(StrEnum):
 
 
 class UnobservableReason(StrEnum):
-    """Why no log could have shown use."""
+    """The reasons why no log could have shown use."""
 
     ARM_READ = "arm_read"
     LINKED_CHECK = "linked_check"
@@ -65,7 +65,7 @@ class UnobservableReason(StrEnum):
 
 
 class OutOfCoverage(StrEnum):
-    """Why a log that could have shown use did not speak."""
+    """The reasons why the logs that could have shown use do not decide."""
 
     DAYS_MISSING = "days_missing"
     SCOPE_NOT_COVERED = "scope_not_covered"
@@ -84,7 +84,7 @@ class OutOfCoverage(StrEnum):
 
 
 class Unexplained(StrEnum):
-    """Why no assignment explains a call."""
+    """The reasons why no assignment explains a call."""
 
     PRINCIPAL_UNRESOLVED = "principal_unresolved"
     ASSIGNMENT_GONE = "assignment_gone"
@@ -162,5 +162,5 @@ SENTENCES: dict[str, str] = {
 
 
 def sentence(reason: str) -> str:
-    """Return what a reason means, for people; the word itself where it is none of ours."""
+    """Return the sentence for a reason; a word that is not in `SENTENCES` is returned as it is."""
     return SENTENCES.get(reason, reason)

@@ -1,8 +1,9 @@
-"""Whether the logs of the resources below an assignment could have shown a use of their data planes.
+"""Compute for each assignment whether the logs of the resources below it could have shown use of their data planes.
 
-Each resource sends its log by diagnostic settings of its own, of a storage account each service. A day is covered
-where the log has rows, or where somebody declares the log complete and a setting sends it; a setting that was changed
-in the window declares nothing for the days before, and one that was deleted nothing at all.
+Each resource sends its log by its own diagnostic settings; a storage account has settings for each service. A day is
+covered where the log has rows, or where somebody declares the log complete and a setting sends it. Where a setting was
+changed in the window, a declaration proves nothing for the days before; where one was deleted, it proves nothing at
+all.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from rightsize.rbac.text import fold
 from rightsize.rules.matching import first_match
 from rightsize.rules.tables import rows_of
 
-# From the one that says least to the one that decides. What a log could have shown and did not outweighs what none can:
-# a person may choose to drop the latter.
+# In ascending order: the last of several states decides. Missing days of a log outweigh operations that no log shows,
+# since a person may choose to drop the latter.
 _ORDER = (
     UnobservableReason.NO_RESOURCE.value,
     Unused.COVERED.value,
@@ -38,7 +39,7 @@ _DECLARED = "declared_empty"
 
 
 def rules_of(operations: pl.DataFrame) -> pl.DataFrame:
-    """Return `(name, plane, rule)`: the row of `resource_logs` that answers for each operation that has one.
+    """Return `(name, plane, rule)`: the row of `resource_logs` that matches each operation, where one does.
 
     Args:
         operations: Columns `name` (folded) and `plane`.
@@ -55,9 +56,9 @@ def rules_of(operations: pl.DataFrame) -> pl.DataFrame:
 
 
 def log_rules() -> pl.DataFrame:
-    """Return `(rule, kind, part, source)` of `resource_logs`: whose log a row speaks of, and which log that is.
+    """Return `(rule, kind, part, source)` of `resource_logs`: the resource type of each row, and its log.
 
-    `kind` is the folded type of resource, `part` what stands behind the resource where its settings do.
+    `kind` is the folded type of resource, `part` the suffix of the scope where its settings stand below the resource.
     """
     rules = [
         (rule, fold(row["resource_type"]), f"/{row['part'].lower()}" if row["part"] else "", row["log"])
@@ -68,10 +69,10 @@ def log_rules() -> pl.DataFrame:
 
 
 def data_states(inputs: Inputs, window: Window, tenant: Tenant) -> pl.DataFrame:
-    """Return `(a, rule, data_state)` of each assignment and row of `resource_logs`: the state of the logs below it.
+    """Return `(a, rule, data_state)`: the state of the logs below each assignment for each row of `resource_logs`.
 
     A state is `covered` or a word of `OutOfCoverage` or `UnobservableReason`. An assignment inside a resource of
-    another type has no state of a rule.
+    another type has no state for a rule.
     """
     places = tenant.assignments["place"].unique()
     resources = known_resources(inputs, inputs.coverage["scope"], inputs.usage_days["scope"])
@@ -99,12 +100,12 @@ def data_states(inputs: Inputs, window: Window, tenant: Tenant) -> pl.DataFrame:
 
 
 def _is_deep(place: str) -> pl.Expr:
-    """Return whether a place lies in a subscription and below its resource groups, though it is no resource."""
+    """Return whether a place lies in a subscription and has a provider in its path."""
     return pl.col(place).str.contains("/providers/", literal=True) & pl.col(place).str.starts_with("/subscriptions/")
 
 
 def _of_high_places(inputs: Inputs, tenant: Tenant, high: pl.DataFrame) -> pl.DataFrame:
-    """Return `(place, rule, state)` for what is above resources: that a listing is missing, or that none is there."""
+    """Return `(place, rule, state)` for scopes above resources: a listing is missing, or no resource is there."""
     rules = log_rules().select("rule", "kind")
     rows = []
     for place, node in high.with_columns(node=node_of("place")).sort("place").iter_rows():
@@ -123,7 +124,7 @@ def _of_high_places(inputs: Inputs, tenant: Tenant, high: pl.DataFrame) -> pl.Da
 
 
 def _log_states(inputs: Inputs, window: Window, resources: pl.DataFrame) -> pl.DataFrame:
-    """Return `(resource, rule, state)`: what the log of each resource says of the window."""
+    """Return `(resource, rule, state)`: whether the log of each resource covers the window."""
     if resources.is_empty():
         return pl.DataFrame(schema={"resource": pl.String, "rule": pl.Int64, "state": pl.String})
     enabled = _enabled(inputs, window)
@@ -153,13 +154,13 @@ def _log_states(inputs: Inputs, window: Window, resources: pl.DataFrame) -> pl.D
 
 
 def _words() -> pl.DataFrame:
-    """Return `(rule, group, category, wanted)`: the categories that are needed of a rule's log, of each group one.
+    """Return `(rule, group, category, wanted)`: the log categories that a rule needs, one of each group.
 
     `wanted` is how many groups the rule has.
     """
     words = []
     for rule, row in enumerate(rows_of("resource_logs")):
-        # Words that are all needed; of words with a bar between, one is enough.
+        # All words are needed; of words with a bar between them one is enough.
         groups = row["categories"].lower().split()
         words += [(rule, group, one, len(groups)) for group, some in enumerate(groups) for one in some.split("|")]
     named = {"rule": pl.Int64, "group": pl.Int64, "category": pl.String, "wanted": pl.Int64}
@@ -167,14 +168,14 @@ def _words() -> pl.DataFrame:
 
 
 def _with_days(resources: pl.DataFrame, days: pl.DataFrame, enabled: pl.DataFrame, words: pl.DataFrame) -> pl.DataFrame:
-    """Add `whole` and `some`, the days on which all or some categories are covered, and `sent`: settings have all.
+    """Add `whole` and `some`, the days with all or some categories covered, and `sent`: whether settings send all.
 
     Args:
-        resources: One row a resource and rule: `rule` and `source` as `log_rules` has them, `scope`, where the settings
-            stand, and `since`, the first day that counts.
+        resources: One row per resource and rule: `rule` and `source` as `log_rules` has them, `scope`, where the
+            settings stand, and `since`, the first day that counts.
         days: The covered days.
-        enabled: What settings send.
-        words: What is needed of a rule.
+        enabled: The categories that settings send.
+        words: The categories that a rule needs.
     """
     key = ["rule", "scope"]
     is_whole = pl.col("group").n_unique() == pl.col("wanted").first()

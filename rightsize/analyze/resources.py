@@ -1,4 +1,4 @@
-"""Resources whose data planes can be logged: which there are, and what their settings say of who gets at their data."""
+"""List the resources whose data planes can be logged, and read from their settings who can access their data."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def kind_at(place: str) -> str | None:
 
 
 def logged_kinds() -> list[str]:
-    """Return the folded types of resource that `resource_logs` speaks of."""
+    """Return the folded types of resource that `resource_logs` has rules for."""
     return sorted({fold(row["resource_type"]) for row in rows_of("resource_logs")})
 
 
@@ -75,10 +75,10 @@ def listed_kinds(inputs: Inputs) -> pl.DataFrame:
 
 @once("resources")
 def setting_facts(inputs: Inputs) -> pl.DataFrame:
-    """Return `(resource, kind, fact, answer)`: what settings say of who gets at the data of a resource.
+    """Return `(resource, kind, fact, answer)`: what the settings of a resource decide about access to its data.
 
-    A fact is missing where no listing with properties was loaded, or no rule knows what the value means: then nobody
-    can tell. Source of the meanings: `rules/resource_settings.csv`.
+    A fact is missing where no listing with properties was loaded, or no rule knows the meaning of the value. Then
+    nobody can tell. Source of the meanings: `rules/resource_settings.csv`.
     """
     rules: dict[str, list[dict[str, str]]] = {}
     for row in rows_of("resource_settings"):
@@ -102,5 +102,5 @@ def setting_facts(inputs: Inputs) -> pl.DataFrame:
 
 
 def with_answer(facts: pl.DataFrame, fact: str, answer: str) -> pl.Series:
-    """Return the resources of which a fact has an answer."""
+    """Return the resources for which a fact has this answer."""
     return facts.filter((pl.col("fact") == fact) & (pl.col("answer") == answer))["resource"]

@@ -1,7 +1,7 @@
-"""What calls that make and delete role assignments asked for: which role, and for what type of principal.
+"""Read the role and the principal type that calls to create or delete role assignments named.
 
 The Activity Log keeps the body of a request beside the row that begins it, and the body of the answer beside the row
-that ends it. An export may have lost either, so what is not shown for every call is not shown.
+that ends it. An export may have lost either, so a call counts only where each of its repetitions shows its role.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ _CALL = ("principal_id", "operation", "place")
 def read_role_requests(inputs: Inputs, window: Window) -> pl.DataFrame:
     """Return the distinct `(principal_id, operation, place, role, kind)` of the window, all but `kind` folded.
 
-    `place` is the assignment that is made or deleted. `kind` is the type that a write names itself, since a condition
-    looks at what the request says, and for a delete that of the assignment; null where that is not shown. A call that
-    is quarantined, or one of whose repetitions does not show its role, has no row.
+    `place` is the assignment that is made or deleted. `kind` is the principal type: for a write the type that the
+    request names, since a condition checks the request; for a delete the type of the assignment; null where no log
+    shows it. A call in quarantine has no row. Nor has a repeated call where one repetition does not show its role.
     """
     used = (
         use_by_day(inputs, window)
@@ -51,7 +51,7 @@ def read_role_requests(inputs: Inputs, window: Window) -> pl.DataFrame:
 
 
 def _asked(inputs: Inputs) -> pl.DataFrame:
-    """Return every call that used the permission, a delete with what any call on the same assignment shows of it."""
+    """Return every call that used the permission; a delete gets the role that any call on its assignment shows."""
     table = inputs.role_assignment_requests
     calls = table.filter(pl.col("outcome").is_in(["succeeded", "failed", "started"])).select(
         "assigned_type",
@@ -81,7 +81,7 @@ def _asked(inputs: Inputs) -> pl.DataFrame:
 
 
 def attributes_of(operation: str, role: str | None, kind: str | None) -> dict[str, str]:
-    """Return what a call that makes or deletes a role assignment names, as `rbac.conditions` takes it.
+    """Return the attributes of a call that makes or deletes a role assignment, as `rbac.conditions` takes them.
 
     Source: Microsoft Learn, "Authorization actions and attributes".
     """

@@ -1,4 +1,4 @@
-"""Scopes over columns: which assigned scopes contain a scope, how large a scope is, and what lies below it.
+"""Compute on columns which assigned scopes contain a scope, how large a scope is, and what lies below it.
 
 The columnar twin of `rbac.scopes`; a place is a folded scope.
 """
@@ -22,12 +22,12 @@ REACH = {level: 4**index for index, level in enumerate(LEVELS)}
 
 @dataclass(frozen=True, slots=True)
 class ScopeTree:
-    """What is known about management groups and subscriptions.
+    """The known tree of management groups and subscriptions.
 
     Attributes:
         chain: `(node, ancestor)`: every management group strictly above a management group or subscription, and the
             root above each.
-        subscriptions: `(place, listed, placed)`: `placed` says that a management group above it is known.
+        subscriptions: `(place, listed, placed)`: `placed` where a management group above it is known.
         groups: `(place, listed)` of management groups.
     """
 
@@ -54,7 +54,7 @@ class ScopeTree:
         return groups, subscriptions["place"].to_list()
 
     def is_listed(self, place: str) -> bool:
-        """Return whether a listing shows what lies below a management group, or below the root."""
+        """Return whether a listing shows the content of a management group, or of the root."""
         if place == ROOT:
             return bool(self.groups["listed"].any()) or bool(self.subscriptions["listed"].any())
         return bool(self.groups.filter(pl.col("place") == place)["listed"].any())
@@ -72,7 +72,7 @@ def read_tree(scopes: pl.DataFrame, places: pl.Series) -> ScopeTree:
         pl.concat([known, named.cast({"parent": pl.String})])
         .filter(is_node("place"))
         .group_by("place")
-        # A parent that only the text implies is the root; a listing knows better.
+        # The root as parent is only implied by the text of a scope; a parent from a listing takes its place.
         .agg(pl.col("parent").filter(pl.col("parent") != ROOT).min(), pl.col("listed").any())
         .sort("place")
     )
@@ -125,7 +125,7 @@ def level_of(column: str) -> pl.Expr:
 
 
 def containing(places: pl.Series, assigned: pl.Series, tree: ScopeTree) -> pl.DataFrame:
-    """Return `(place, assigned)` for each distinct place and each assigned place that is it or lies above it."""
+    """Return `(place, assigned)` for each distinct place and each assigned place that equals it or lies above it."""
     distinct = assigned.drop_nulls().unique()
     if places.is_empty() or distinct.is_empty():
         return pl.DataFrame(schema={"place": pl.String, "assigned": pl.String})

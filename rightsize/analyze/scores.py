@@ -1,7 +1,8 @@
-"""Counts and scores: how much is granted, used and left over, for each principal and for each assignment.
+"""Count what is granted, used and left over for each principal and each assignment, and score it.
 
-Never one row a (principal, operation): principals with the same set of profiles are counted once, over classes of
-operations that every profile judges alike, and what a principal used is taken out of its set's counts one by one.
+There is never one row for each (principal, operation). Principals with the same set of profiles are counted once, over
+classes of operations that every profile judges alike. The operations that a principal used are then subtracted from the
+counts of its set one by one.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def score_principals(analysis: Analysis, principal_id: str | None = None) -> pl.
 
 
 def score_assignments(analysis: Analysis) -> pl.DataFrame:
-    """Return the same for each `(role_assignment_id, state, plane)`."""
+    """Return the same counts and scores for each `(role_assignment_id, state, plane)`."""
     assignments = analysis.tenant.assignments
     effective = assignments.select(subject="a", a="a")
     keys = assignments.select("role_assignment_id", "state", subject="a")
@@ -69,13 +70,13 @@ def _used_rows(analysis: Analysis) -> pl.DataFrame:
 
 
 def _earlier_rows(analysis: Analysis) -> pl.DataFrame:
-    """Return the same of use before the window that still counts."""
+    """Return the same for use before the window that still counts."""
     rows = analysis.earlier.with_columns(name=folded(analysis.earlier["operation"]))
     return rows.select("role_assignment_id", "state", "principal_id", "plane", "name")
 
 
 def _by_subject(used: pl.DataFrame, tenant: Tenant) -> pl.DataFrame:
-    """Return `(subject, name, plane)`: a group uses what its assignments were used for, whoever acted."""
+    """Return `(subject, name, plane)`: the use of principals, and for a group all use credited to its assignments."""
     holders = tenant.assignments.select("role_assignment_id", "state", holder="principal_id")
     through = used.join(holders, on=["role_assignment_id", "state"]).filter(pl.col("holder") != pl.col("principal_id"))
     own = used.select(subject="principal_id", name="name", plane="plane")
@@ -84,7 +85,7 @@ def _by_subject(used: pl.DataFrame, tenant: Tenant) -> pl.DataFrame:
 
 
 def _observed(analysis: Analysis, reached: pl.Series) -> pl.DataFrame:
-    """Return `(subject, name, plane)` of all use, explained or not; that of its members is a group's."""
+    """Return `(subject, name, plane)` of all use, explained or not; the use of members counts for their group."""
     clean = analysis.usage.filter((pl.col("events") > 0) & ~pl.col("quarantined"))
     acts = clean.select("principal_id", "name", "plane").unique()
     return (
@@ -107,10 +108,10 @@ def _score(
     Args:
         analysis: The analysis.
         effective: `(subject, a)`: the assignments that reach it.
-        counted: `(subject, name, plane)`: what counts as used.
-        observed: `(subject, name, plane)`: what takes from the creep.
-        earlier: `(subject, name, plane)`: what was used before the window only counts as out of coverage, and takes
-            from the creep.
+        counted: `(subject, name, plane)`: operations that count as used.
+        observed: `(subject, name, plane)`: operations that reduce the creep.
+        earlier: `(subject, name, plane)`: operations used only before the window; they count as out of coverage, and
+            reduce the creep.
     """
     judgements = read_judgements(
         analysis.profile_operations, analysis.tenant.operations.select("operation", "name", "weight")
@@ -128,7 +129,7 @@ def _score(
     used = used.group_by(keys).agg(pl.col("counts", "excuses", "earlier").any())
     used = used.with_columns(earlier=pl.col("earlier") & ~pl.col("counts"))
     taken = _taken(used, judgements, members, sets, analysis)
-    # Whoever an assignment reaches has a row, also where nothing that it grants is known.
+    # Every principal that an assignment reaches has a row, also where none of its operations are known.
     least = effective.select("subject", plane=pl.lit("control")).unique()
     found = members.join(base, on="set").select("subject", "plane")
     planes = pl.concat([least, found, taken.select("subject", "plane")])
@@ -170,7 +171,7 @@ def _profile_sets(analysis: Analysis, effective: pl.DataFrame) -> tuple[pl.DataF
         on=["role_assignment_id", "state"],
     ).select("a", "profile_id", reach=pl.col("level").replace_strict(REACH, return_dtype=pl.Int64))
     pairs = effective.join(profiles, on="a").select("subject", "profile_id", "reach").unique()
-    # The same profile at a greater reach says all that it says at a smaller one.
+    # A profile at its greatest reach includes its counts at smaller ones.
     pairs = pairs.group_by("subject", "profile_id").agg(pl.col("reach").max()).sort("subject", "profile_id")
     keyed = pairs.group_by("subject", maintain_order=True).agg(
         key=pl.concat_str("profile_id", pl.lit("@"), "reach").str.join(",")
@@ -184,7 +185,7 @@ def _profile_sets(analysis: Analysis, effective: pl.DataFrame) -> tuple[pl.DataF
 def _taken(
     used: pl.DataFrame, judgements: Judgements, members: pl.DataFrame, sets: pl.DataFrame, analysis: Analysis
 ) -> pl.DataFrame:
-    """Return for each (subject, plane) what use takes out of the counts of its set."""
+    """Return for each (subject, plane) the amounts that use subtracts from the counts of its set."""
     weights = analysis.tenant.operations.group_by("name").agg(known=pl.col("weight").max())
     numbers = judgements.operations.select("name", "plane", "op")
     used = used.join(members, on="subject", how="left").join(numbers, on=["name", "plane"], how="left")

@@ -1,8 +1,8 @@
-"""What people decided about signals: what to trust, and what to hold in quarantine, each with reason, owner and end.
+"""Read the decisions of people to trust or to quarantine a signal, each with a reason, an owner and an end.
 
-An entry names a signal, or a principal with a time. `trust` gives free what the signal, or the time of the principal,
-holds in quarantine; `quarantine` holds it though the signal was dismissed, or though no signal says so. A decision
-holds up to its last day, measured by the newest day of the store and never by the clock.
+An entry names a signal, or a principal with a time. `trust` releases the calls that the signal, or that time of the
+principal, holds in quarantine. `quarantine` holds them although the signal was dismissed, or although no signal names
+them. A decision holds up to its last day, measured by the newest day of the store and never by the clock.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ class SignalDecision:
 
 
 def read_decisions(content: bytes, form: Form, name: str) -> tuple[SignalDecision, ...]:
-    """Read the entries of a file, each once, in order of what they are about.
+    """Read the entries of a file, each once, sorted by the signal or principal that they are about.
 
     TOML has tables `[[decide]]`; JSON the same under `decide`, or the list alone; CSV a column for each key.
 
     Raises:
-        InputError: It is not of its form, an entry is not what one has to be, or two decide the same differently.
+        InputError: The file does not have its form, an entry is invalid, or two entries contradict each other.
     """
     entries = read_entries(content, form, name, key="decide", hint=_HINT)
     found: dict[tuple[str, ...], SignalDecision] = {}

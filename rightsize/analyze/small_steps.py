@@ -1,4 +1,4 @@
-"""Thousands of small steps of polars, taken by the thread that asks for them."""
+"""Run thousands of small polars steps without handing each one to another thread."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ Found = TypeVar("Found")
 
 
 def in_small_steps(work: Callable[[], Found]) -> Found:
-    """Return what `work` returns, which asks polars for many steps over few rows.
+    """Return the result of `work`, which runs many polars steps over few rows.
 
-    Else polars hands each step to a thread of its own and waits, which takes several times as long as such a step. In a
-    function that it calls itself while it streams it hands over nothing, lest its threads wait for one another. Lazy
-    frames that are collected within may leave the thread so for good.
+    Otherwise polars hands each step to a thread of its own and waits, which takes several times as long as such a step.
+    In a function that polars itself calls while it streams it hands over nothing, so that its threads do not wait
+    for one another. Lazy frames that are collected inside `work` may leave the thread in this state permanently.
     """
     found: list[Found] = []
 

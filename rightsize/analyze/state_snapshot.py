@@ -1,7 +1,7 @@
-"""What stands in a tenant at the end of a day, as rows that can be compared with those of the day before.
+"""List the grants, conclusions and signals of a tenant at the end of a day, as rows to compare with the day before.
 
-A row has a name that stays, and a value: a row whose name is new, or whose value is another, is a change. Nothing here
-remembers; `workflow.watch` compares.
+A row has a stable name and a value: a row with a new name, or with another value, is a change. This module keeps
+nothing between runs; the package `watch` compares.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ STANDING: Mapping[str, pl.DataType] = {
     "role": pl.String(),
     "what": pl.String(),
 }
-"""`role` is the id of a role, or what a delegated grant grants (`echoes.consent`); `what` is what it is about, in words
-or as names apart by commas."""
+"""`role` is the id of a role, or the text of a delegated grant (`grant_deduplication.consent`); `what` is the subject
+of the row, in words or as names separated by commas."""
 
 LISTED = ("role_assignment", "directory_role_assignment", "app_role_assignment", "permission_grant")
-"""Kinds of what listings show: a new one is a grant."""
+"""Kinds of rows that come from listings: a new one is a grant."""
 UNUSED = "unused"
 CONCLUDED = (UNUSED, "escalation", "violation", "drift", "signal")
-"""Kinds that are concluded, and that end."""
+"""Kinds of rows that the analysis concludes, and that can end."""
 
 _HEAVY = ("tenant", "access", "all_groups", "all_users", "applications")
 _APART = "|"
@@ -54,14 +54,14 @@ def standing_of(
     table_of: Callable[[str], pl.DataFrame],
     drifts: pl.DataFrame,
 ) -> pl.DataFrame:
-    """Return all that stands, as `STANDING`.
+    """Return all rows of the snapshot, as `STANDING`.
 
     Args:
         inputs: The tables of the analysis.
         analysis: Its verdicts.
-        planes: Those of the planes beyond Azure RBAC.
-        table_of: Gives the other tables of the store, for example `Store.table`.
-        drifts: What differs from what was applied, as `STANDING`.
+        planes: The analyses of the planes beyond Azure RBAC.
+        table_of: Returns the other tables of the store, for example `Store.table`.
+        drifts: Differences from an applied plan, as `STANDING`.
     """
     parts = (
         listed_grants(inputs, table_of),
@@ -101,7 +101,7 @@ def listed_grants(inputs: Inputs, table_of: Callable[[str], pl.DataFrame]) -> pl
         principal_id=folded(pl.col("client_id")), role=consent(pl.col("consent_type"), pl.col("permissions")),
         what=pl.col("permissions").list.join(", "),
     )  # fmt: skip
-    # Of a delegated grant its permissions may grow; all others are made anew when they change.
+    # The permissions of a delegated grant may grow; all other grants get a new id when they change.
     valued = [part.with_columns(value=pl.lit("")) for part in (ours, directory, permissions)]
     return pl.concat([_shaped(part) for part in (*valued, delegated.with_columns(value="what"))])
 
@@ -113,16 +113,16 @@ def privileged_roles(role_operations: pl.DataFrame) -> pl.Series:
 
 
 def unused_assignments(analysis: Analysis) -> pl.DataFrame:
-    """Return the assignments, as old as the window or older, of which a log would have shown use and none shows any.
+    """Return assignments from before the window whose use a log would have shown, and none shows.
 
-    An assignment that is used on one plane may be unused on the other, and then stands here with that plane alone.
+    An assignment that is used on one plane may be unused on the other; then its row names only that plane.
     """
     assignments = analysis.tenant.assignments.filter(~pl.col("twin"))
     return _unused(assignments, analysis.verdicts, analysis.window.start)
 
 
 def unused_grants(plane: PlaneAnalysis) -> pl.DataFrame:
-    """Return the same of a plane beyond Azure RBAC: permissions of applications, directory roles."""
+    """Return the same for a plane beyond Azure RBAC: permissions of applications, directory roles."""
     assignments = plane.assignments.with_columns(role=folded(pl.col("role_definition_id")))
     return _unused(assignments, plane.verdicts, plane.window.start)
 
@@ -153,7 +153,7 @@ def _unused(assignments: pl.DataFrame, verdicts: pl.DataFrame, start: dt.datetim
 
 
 def escalations(inputs: Inputs, analysis: Analysis, table_of: Callable[[str], pl.DataFrame]) -> pl.DataFrame:
-    """Return the ways in which what somebody holds gives more, one row a (principal, rule, scope, state)."""
+    """Return the ways in which a principal can gain more access, one row per (principal, rule, scope, state)."""
     facts = read_facts(inputs, table_of)
     tenant = analysis.tenant
     granted = granted_holdings(tenant)
@@ -174,7 +174,7 @@ def escalations(inputs: Inputs, analysis: Analysis, table_of: Callable[[str], pl
 
 
 def violations(analysis: Analysis) -> pl.DataFrame:
-    """Return who can defeat two or more layers of one subscription, as granted."""
+    """Return the principals that can defeat two or more layers of one subscription, as granted."""
     found = measure_layers(analysis).violations.filter(pl.col("basis") == "granted")
     layers = pl.col("layers").list.join(", ")
     return found.select(
@@ -187,7 +187,10 @@ def violations(analysis: Analysis) -> pl.DataFrame:
 
 
 def signals(raised: pl.DataFrame, entities: pl.DataFrame) -> pl.DataFrame:
-    """Return the alerts, incidents and risks that nobody dismissed; `what` is the title, and who and what is named."""
+    """Return the alerts, incidents and risks that nobody dismissed, with the principal and the scope that they name.
+
+    `what` is the product and the title.
+    """
     people = entities.filter(pl.col("entity_kind") == "principal").sort("signal_id", "value")
     named = people.group_by("signal_id").agg(pl.col("principal_id").drop_nulls().first())
     places = entities.filter(pl.col("entity_kind") == "resource").sort("signal_id", "value")

@@ -1,4 +1,4 @@
-"""The tenant as an analysis sees it: assignments, who reaches them, what their roles grant."""
+"""Prepare the frames that the steps of an analysis share: assignments, whom they reach, and what their roles grant."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ from rightsize.rules.planes import dual_operations
 _ALLOW = {"action": "control", "data_action": "data"}
 _SUBTRACT = {"not_action": "control", "not_data_action": "data"}
 _GRANTED = {"role": pl.String, "name": pl.String, "plane": pl.String, "conditional": pl.Boolean}
-# Stand-ins for the size of a role where no catalogue lists its operations: a pattern weighs less the more it names.
+# Estimate the size of a role where no catalogue lists its operations: a pattern with more named segments is smaller.
 _BROADEST = 1_000_000
 _NARROWER = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """Frames that every step shares, in an order that does not depend on the order of the rows that came in.
+    """Frames that every step shares; their order does not depend on the order of the rows that came in.
 
     Attributes:
-        assignments: One row a (role_assignment_id, state), numbered by `a`. `place` is the folded scope, `level` its
+        assignments: One row per (role_assignment_id, state), numbered by `a`. `place` is the folded scope, `level` its
             level, `role_known` whether the definition is loaded, `twin` whether the row is the plain assignment that
             Azure shows for an activation beside it, and `power` how much it grants, weighted by risk and reach.
-        membership: `(principal_id, holder)`: who reaches the assignments of whom; each principal its own.
-        sleeping: `(principal_id, holder)`: who would reach the assignments of which group by activating a membership
-            of it (PIM for Groups), and does not without.
+        membership: `(principal_id, holder)`: which principals reach the assignments of which holder; each its own.
+        sleeping: `(principal_id, holder)`: which principals would reach the assignments of which group only by
+            activating a membership of it (PIM for Groups).
         operations: The catalogue, annotated: `name` (folded), `operation`, `plane`, `certain`, `risk`, `weight`,
             `observable_by`, `reason`, `levels`.
-        grants: `(role, name, plane, conditional)`: what each assigned role grants over the catalogue and over the
-            operations that a role names though the catalogue lacks them; `conditional` where only blocks with a
-            condition do.
+        grants: `(role, name, plane, conditional)`: the operations that each assigned role grants, of the catalogue and
+            of those that a role names though the catalogue lacks them; `conditional` where only blocks with a
+            condition grant them.
         patterns: `(role, block, kind, pattern, condition)` of the assigned roles.
         tree: Management groups and subscriptions.
     """
@@ -54,18 +54,18 @@ class Tenant:
 
     @property
     def may_reach(self) -> pl.DataFrame:
-        """Who reaches the assignments of whom, activations included; columns as `membership`."""
+        """Return who reaches the assignments of which holder, activations included; columns as `membership`."""
         return pl.concat([self.membership, self.sleeping])
 
     @property
     def has_catalogue(self) -> bool:
-        """Whether a catalogue of operations is loaded."""
+        """Return whether a catalogue of operations is loaded."""
         return not self.operations.filter(pl.col("in_catalogue")).is_empty()
 
     def held_by(self, holders: pl.Series, ids: pl.Series) -> Tenant:
-        """Return the tenant without the assignments that neither these principals hold nor these (folded) ids name.
+        """Return the tenant with only the assignments that these principals hold or these (folded) ids name.
 
-        An eligibility comes with its activation. What roles grant and who reaches whom goes with the assignments.
+        The eligible assignment behind a kept activation stays. Grants and memberships follow the assignments.
         """
         wanted = pl.col("principal_id").is_in(holders.implode()) | pl.col("id").is_in(ids.implode())
         behind = pl.col("id").is_in(pl.col("eligibility").filter(wanted).drop_nulls().implode())
@@ -80,14 +80,14 @@ class Tenant:
         )
 
     def reaching(self, principal_id: str) -> Tenant:
-        """Return the tenant without the assignments that do not reach a principal, folded, and share no id with one."""
+        """Return the tenant with only the assignments that reach a (folded) principal, and those of the same ids."""
         holders = self.membership.filter(pl.col("principal_id") == principal_id)["holder"]
         reached = self.assignments.filter(pl.col("principal_id").is_in(holders.implode()))
         return self.held_by(holders, reached["id"].unique())
 
 
 class GrantedOperations(NamedTuple):
-    """What is assigned and what roles grant, whoever did anything: the frames of these names of `Tenant`."""
+    """The frames of `Tenant` that do not depend on use or members."""
 
     assignments: pl.DataFrame
     operations: pl.DataFrame
@@ -97,7 +97,7 @@ class GrantedOperations(NamedTuple):
 
 @once()
 def read_tenant(inputs: Inputs) -> Tenant:
-    """Prepare what the steps of an analysis share."""
+    """Return the frames that the steps of an analysis share."""
     granted = read_granted(inputs)
     named = [inputs.coverage["scope"], inputs.usage_days["scope"]]
     places = pl.concat([granted.assignments["place"], *(place_of(scopes.drop_nulls().unique()) for scopes in named)])
@@ -112,14 +112,14 @@ def read_tenant(inputs: Inputs) -> Tenant:
 
 @once("role_assignments", "role_definitions", "role_permissions", "role_operations", "operations")
 def read_granted(inputs: Inputs) -> GrantedOperations:
-    """Prepare what rests on neither use nor members."""
+    """Return the frames that depend on neither use nor members."""
     bare = _assignments(inputs)
     roles = bare["role"].unique()
     patterns = inputs.role_permissions.select(
         "block", "kind", "condition", role=folded(inputs.role_permissions["role_definition_id"]), pattern="pattern"
     ).filter(pl.col("role").is_in(roles.to_list()))
     catalogue = _catalogue(inputs)
-    # Most of the rows are of roles that nobody holds: their ids are looked at once, and nothing else of them.
+    # Most rows belong to roles that nobody holds: of these only the distinct ids are read.
     ids = inputs.role_operations["role_definition_id"].unique()
     held = ids.filter(folded(ids).is_in(roles.implode()))
     listed = inputs.role_operations.filter(pl.col("role_definition_id").is_in(held.implode()))
@@ -138,10 +138,10 @@ def read_granted(inputs: Inputs) -> GrantedOperations:
 
 
 def _merged(grants: pl.DataFrame) -> pl.DataFrame:
-    """Return one row a (role, name, plane), conditional where all its rows are, by role, plane and name."""
+    """Return one row per (role, name, plane), conditional where all its rows are, sorted by role, plane and name."""
     key = pl.lit(0, dtype=pl.Int64)
     for column in ("role", "plane", "name"):
-        # By one number, which takes half the time of three texts; what is null comes first.
+        # Sort by one number, which takes half the time of three texts; nulls come first.
         words = grants[column].drop_nulls().unique().sort()
         place = pl.col(column).cast(pl.Enum(words)).to_physical().cast(pl.Int64)
         key = key * (len(words) + 1) + place.fill_null(-1) + 1
@@ -247,11 +247,11 @@ def _membership(inputs: Inputs) -> pl.DataFrame:
 
 
 def sleeping_memberships(governed: pl.DataFrame, membership: pl.DataFrame) -> pl.DataFrame:
-    """Return `(principal_id, holder)` of what only memberships that have to be activated lead to.
+    """Return `(principal_id, holder)`: the holders that a principal reaches only through memberships to be activated.
 
     Args:
         governed: The table `group_schedule_instances`.
-        membership: `(principal_id, holder)`: what stands, each principal its own.
+        membership: `(principal_id, holder)`: the active memberships, each principal its own.
     """
     may = governed.filter(pl.col("access") == "member")
     step = pl.DataFrame({"inner": folded(may["principal_id"]), "group": folded(may["group_id"])}).drop_nulls().unique()
@@ -284,7 +284,7 @@ def _catalogue(inputs: Inputs) -> pl.DataFrame:
 
 
 def _named_outside(patterns: pl.DataFrame, catalogue: pl.DataFrame) -> pl.DataFrame:
-    """Return the operations that roles name in full though the catalogue lacks them; the naming says their plane."""
+    """Return operations that roles name in full and the catalogue lacks; the kind of pattern gives the plane."""
     named = patterns.filter(
         pl.col("kind").is_in(list(_ALLOW)) & ~pl.col("pattern").str.contains("*", literal=True)
     ).select(operation="pattern", plane=pl.col("kind").replace_strict(_ALLOW))
@@ -322,7 +322,7 @@ def _with_power(
     listed = grants.join(weights, on="name", how="left").group_by("role").agg(size=pl.col("weight").fill_null(1).sum())
     is_wild = pl.col("pattern").str.contains("*", literal=True)
     named = pl.col("pattern").str.split("/").list.eval(pl.element() != "*").list.sum().cast(pl.Int64)
-    # A bare star names nothing; each segment that a pattern names divides what it may grant.
+    # A bare star names no segment; each segment that a pattern names divides the estimate.
     broad = _BROADEST // pl.lit(_NARROWER, dtype=pl.Int64).pow(pl.min_horizontal(named, 4))
     symbolic = (
         patterns.filter(pl.col("kind").is_in(list(_ALLOW)))

@@ -1,4 +1,4 @@
-"""Text over columns: ids, operations and scopes compare by these."""
+"""Fold ids, operations and scopes in columns, so that they compare without regard to case."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ __all__ = ["folded", "place_of"]
 
 
 def place_of(scope: Text) -> Text:
-    """Return scopes as they compare: folded, without doubled or trailing slashes; the root is `/`."""
+    """Return scopes in the form that compares: folded, without doubled or trailing slashes; the root is `/`."""
     single = folded(scope)
     if isinstance(single, pl.Series):
         column = pl.col(single.name).str
         untidy = column.contains("//", literal=True) | (column.ends_with("/") & (column.len_bytes() > 1))
-        # Nearly all scopes are tidy, and to look is quicker than to replace.
+        # Nearly all scopes are tidy, and checking is quicker than replacing.
         if not single.to_frame().select_seq(untidy.any()).item():
             return single
     return single.str.replace_all(r"/{2,}", "/").str.replace(r"^(.+)/$", "${1}")

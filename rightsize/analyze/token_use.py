@@ -1,4 +1,4 @@
-"""What was done with the tokens of a principal's sign-ins: the calls of every log that names the token."""
+"""Sum up the calls made with the tokens of a principal's sign-ins, from every log that names the token."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from rightsize.analyze.window import Window
 
 
 def sum_tokens(calls: pl.DataFrame, window: Window) -> list[dict[str, Any]]:
-    """Return one row a plane, log, kind of sign-in and resource: how many tokens, and what was called with them.
+    """Return one row per plane, log, kind of sign-in and resource: the number of tokens, and the calls made with them.
 
     Args:
         calls: Rows of the table `token_calls` of one principal.
-        window: The days of interest; what was called before or after them is left out.
+        window: The days of interest; calls before or after them are left out.
 
     Returns:
         `plane`, `source`, `sign_in_kind` (None: no sign-in log shows these tokens), `resource_id`, `tokens`,

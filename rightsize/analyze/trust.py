@@ -1,4 +1,4 @@
-"""What is held through something else: parts of the directory, groups under PIM, consent of users, outside subjects."""
+"""Read what is held through groups under PIM, administrative units, consent of users, and trusted outside subjects."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TableOf = Callable[[str], pl.DataFrame]
 
 
 def read_governed(instances: pl.DataFrame) -> pl.DataFrame:
-    """Return `(principal_id, group_id, access, state)` of Privileged Identity Management for groups."""
+    """Return `(principal_id, group_id, access, state)` of groups under Privileged Identity Management."""
     return instances.select(
         folded(pl.col("principal_id")),
         folded(pl.col("group_id")),
@@ -22,7 +22,7 @@ def read_governed(instances: pl.DataFrame) -> pl.DataFrame:
 
 
 def read_units(table_of: TableOf) -> pl.DataFrame:
-    """Return `(unit, member_id, restricted)` of administrative units, which have no members by way of groups."""
+    """Return `(unit, member_id, restricted)` of administrative units, whose groups do not bring in their members."""
     kinds = table_of("administrative_units").select(unit=folded(pl.col("unit_id")), restricted="is_restricted")
     members = table_of("administrative_unit_members").select(
         folded(pl.col("member_id")), unit=folded(pl.col("unit_id"))
@@ -32,7 +32,7 @@ def read_units(table_of: TableOf) -> pl.DataFrame:
 
 
 def outsider_of(issuer: pl.Expr, subject: pl.Expr) -> pl.Expr:
-    """Return the name of an outside subject: who says it, and what he says."""
+    """Return the name of an outside subject: the issuer of its token, then the subject."""
     return issuer.str.strip_chars_end("/") + " " + subject
 
 
@@ -68,7 +68,7 @@ def read_issuers(resources: pl.DataFrame) -> pl.DataFrame:
 
 
 def read_delegated(held: pl.DataFrame) -> pl.DataFrame:
-    """Return `(client_id, user_id, api, permission)`; without a user every user may sign in to the application.
+    """Return `(client_id, user_id, api, permission)`; a grant without a user holds for every user who signs in.
 
     Args:
         held: As `graph.tables.held_permissions` returns it.

@@ -1,7 +1,7 @@
-"""What calls may have been whose log names no operation, from the types that they acted on and today's grants.
+"""Find the granted operations that a call may have been whose log names no operation.
 
-Where the catalogue does not know the text of a call (`display_names`), the call may have been any change of the type
-that it acted on, or of what lies inside it. So none of these is unused where its caller holds it.
+Where the catalogue does not know the display name of a call (`display_names`), the call may have been any change of the
+type that it acted on, or of a type inside it. Where the caller holds such an operation, it is not judged unused.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from rightsize.analyze.scoping import containing
 from rightsize.analyze.tenant import Tenant
 
 _LONGEST = 12
-"""Segments of a resource type at most: the longest of Azure's own has ten."""
+"""Most segments of a resource type; the longest of Azure's own has ten."""
 _HELD = {"a": pl.UInt32, "name": pl.String, "operation": pl.String, "plane": pl.String, "reason": pl.String}
 
 
@@ -22,7 +22,7 @@ def held_by_unnamed(calls: pl.DataFrame, tenant: Tenant) -> pl.DataFrame:
     """Return `(a, name, operation, plane, reason)`: every change that a call may have been, where its caller holds it.
 
     Args:
-        calls: As `usage.observe` returns them, of what is unnamed; of an unknown caller it may be anybody's.
+        calls: Unnamed calls as `usage.observe` returns them; a call of an unknown caller may be anybody's.
         tenant: The tenant.
     """
     suspect = pl.when("quarantined").then(pl.lit(OutOfCoverage.QUARANTINED.value))
@@ -54,7 +54,7 @@ def held_by_unnamed(calls: pl.DataFrame, tenant: Tenant) -> pl.DataFrame:
 
 
 def _types_around(names: pl.Series) -> pl.DataFrame:
-    """Return `(name, kind)`: the type of each operation, the types around it, and the empty one around all."""
+    """Return `(name, kind)`: the type of each operation, the types that contain it, and the empty type for all."""
     steps = pl.DataFrame({"name": names}).with_columns(steps=type_acted_on(pl.col("name")).str.split("/"))
     parts = [
         steps.filter(pl.col("steps").list.len() >= number).select(

@@ -1,4 +1,4 @@
-"""Use in the window: what each principal did, where, and under which evidence."""
+"""Aggregate the use of the window: what each principal did, where, and under which evidence."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from rightsize.analyze.text import folded, place_of
 from rightsize.analyze.window import Window
 
 CALL = ("principal_id", "principal_name", "name", "place", "plane", "evidence")
-"""What makes one row of `observe`: who did what where, and under which evidence."""
+"""The columns that identify a row of `observe`: the caller, the operation, the scope and the evidence."""
 
 
 def observe(inputs: Inputs, window: Window, *, unnamed: bool = False) -> pl.DataFrame:
-    """Return the calls of the window, one row a (principal, operation, scope, plane, evidence), numbered by `u`.
+    """Return the calls of the window, one row per (principal, operation, scope, plane, evidence), numbered by `u`.
 
-    With `unnamed` they are those whose log names no operation, else all others.
+    With `unnamed` these are the calls whose log names no operation, else all others.
 
     Columns: `u`, `principal_id` (null where no listing resolves `principal_name`), `principal_name`, `operation` and
     `name` (folded), `scope` and `place` (folded), `plane`, `evidence` (folded id), `events`, `days`, `first_seen`,
     `last_seen`, `quarantined`, `denied`.
 
-    Calls that succeeded, failed after authorisation or were seen to start are use; refused ones are demand and
-    counted apart. Suspect calls are no use: which outcome they had is not known, so on a day they take from use first.
-    A row without other use is `quarantined`, and speaks of the suspect calls then.
+    Calls that succeeded, failed after authorisation or were seen to start are use; refused calls are demand and counted
+    apart. Suspect calls are not use. Their outcome is not known, so on each day they are subtracted from use first. A
+    row without other use is `quarantined`, and its numbers are those of the suspect calls.
     """
     kept = pl.when(pl.col("clean") > 0)
     rows = (
@@ -67,10 +67,10 @@ def observe(inputs: Inputs, window: Window, *, unnamed: bool = False) -> pl.Data
 def use_by_day(inputs: Inputs, window: Window, *, unnamed: bool = False) -> pl.LazyFrame:
     """Return the rows of `usage_days` in the window, with `name`, `place`, `evidence` and `principal_id` folded.
 
-    Calls whose log names no operation are left out, and with `unnamed` all others are.
+    Calls whose log names no operation are left out; with `unnamed` only these are returned.
 
-    `use` counts the calls that exercised the permission, `clean` those of them that are not suspect. Nothing is made
-    before it is collected, since few columns are wanted and there are millions of rows.
+    `use` counts the calls that exercised the permission, `clean` those of them that are not suspect. The frame is lazy,
+    since callers want few of its columns and there are millions of rows.
     """
     use = pl.sum_horizontal(pl.col(outcome).fill_null(0) for outcome in ("succeeded", "failed", "started"))
     clean = pl.max_horizontal(use - pl.col("suspect").fill_null(0), 0)
@@ -80,7 +80,7 @@ def use_by_day(inputs: Inputs, window: Window, *, unnamed: bool = False) -> pl.L
 
 
 def _is_wanted(days: pl.DataFrame, *, unnamed: bool) -> pl.Expr:
-    # Operations repeat on many days; look at each once.
+    # Operations repeat on many days; check each once.
     texts = days["operation"].drop_nulls().unique()
     odd = texts.to_frame().filter(is_unnamed(pl.col("operation")))["operation"]
     is_odd = pl.col("operation").is_in(odd.implode()) & (pl.col("plane") == "control") if len(odd) else pl.lit(False)
@@ -88,7 +88,7 @@ def _is_wanted(days: pl.DataFrame, *, unnamed: bool) -> pl.Expr:
 
 
 def named_use(days: pl.DataFrame, names: Collection[str]) -> pl.DataFrame:
-    """Return the rows of `usage_days` of operations with these folded names; each name that occurs is folded once."""
+    """Return the rows of `usage_days` of operations with these folded names; each distinct name is folded once."""
     spelt = days["operation"].drop_nulls().unique()
     return days.filter(pl.col("operation").is_in(spelt.filter(folded(spelt).is_in(list(names))).implode()))
 

@@ -1,7 +1,8 @@
-"""The distinct sets of operations behind counted verdicts, each named by its content.
+"""Name the distinct sets of operations behind counted verdicts, each by a hash of its content.
 
-A tenant has billions of (assignment, operation) pairs and few distinct sets of operations that are judged alike, so
-these are listed once, and a counted row names its set. Single rows come before it: what they name is not counted in it.
+A tenant has billions of (assignment, operation) pairs and few distinct sets of operations that are judged alike. So
+each set is listed once, and a counted row names its set. An operation that has a row of its own is not counted in the
+counted row.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ _PARTS = ("one", "two", "three", "four")
 def name_sets(judged: pl.DataFrame, key: Sequence[str]) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return `(*key, set_id)` of the groups of operations, and the rows of `verdict_operation_sets`.
 
-    The name of a set is a hash of its operations and their planes, whatever their order and wherever they are judged.
+    The name of a set is a hash of its operations and their planes, in whatever order and wherever they are judged.
 
     Args:
         judged: Columns `operation`, `plane` and those of the key, each operation once a group.
-        key: What makes a group.
+        key: The columns that identify a group.
     """
     hashed = _hashed(judged.select("operation", "plane").unique())
     sums = [pl.col(part).sum() for part in _PARTS]

@@ -1,4 +1,4 @@
-"""Verdicts: each granted operation is used, unused, unobservable or out of coverage, with the reason."""
+"""Judge each granted operation as used, unused, unobservable or out of coverage, with the reason."""
 
 from __future__ import annotations
 
@@ -42,20 +42,21 @@ _ALLOWING = {"action": "control", "data_action": "data"}
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """What an analysis concludes.
+    """The result of an analysis.
 
     Attributes:
-        window: The days it speaks of.
+        window: The days that it covers.
         verdicts: As the table `verdicts`: used and unexplained rows singly, one row for each operation that was used
             before the window only, the rest counted.
-        profiles: One row a (role_assignment_id, state); assignments of one profile are judged alike.
+        profiles: One row per (role_assignment_id, state); assignments of one profile are judged alike.
         profile_operations: For each profile the verdict of each granted operation *unless a row of the assignment
             names it*.
-        tenant: The prepared tenant that it rests on, for scores and findings: what was judged of it.
+        tenant: The prepared tenant that it rests on, for scores and findings; with `only` reduced to these holders and
+            to the assignments that logs name.
         usage: The calls of the window (`usage.observe`), refused ones included.
         activations: As the table `activations`, of the window and before.
         credited: `(u, a)`: the calls of `usage` and the assignments that they are credited to.
-        sets: As the table `verdict_operation_sets`: what counted rows count.
+        sets: As the table `verdict_operation_sets`: the operations behind counted rows.
         earlier: As the used rows of `verdicts`: use before the window that still counts, where the window does not
             show it at that place under the same assignment; the reason is `used_before_window`.
         covered: `a` of the assignments whose logs cover every day of the window.
@@ -81,8 +82,8 @@ def analyse(inputs: Inputs, window: Window, only: pl.Series | None = None, princ
         inputs: The tables.
         window: The days.
         only: Credit use to the assignments of these principals, folded, and to those that the logs name beside the
-            calls that were read: all that may be credited with any of the calls has to be among them.
-        principal_id: Judge what is not used only where it is granted to this principal.
+            calls that were read: every assignment that may be credited with any of the calls has to be among them.
+        principal_id: Judge operations without use only where they are granted to this principal.
     """
     tenant = read_tenant(inputs)
     calls = _read_calls(inputs, window, tenant)
@@ -136,7 +137,7 @@ def analyse(inputs: Inputs, window: Window, only: pl.Series | None = None, princ
 
 @dataclass(frozen=True, slots=True)
 class _Calls:
-    """The calls of the window by what decided them, those `before` it that still count, and those without a name."""
+    """The calls of the window, those `before` it that still count, and those of either whose log names no operation."""
 
     decided: Decided
     before: Decided
@@ -146,7 +147,7 @@ class _Calls:
 
 @dataclass(frozen=True, slots=True)
 class _Credits:
-    """Calls with their attribution, those of the `past` likewise, and what nobody can call unused because of either."""
+    """Calls and `past` calls with their attribution, and the operations that they keep from being unused."""
 
     usage: pl.DataFrame
     attributed: Attributed
@@ -185,7 +186,7 @@ _KEY = ("role_assignment_id", "state", "principal_id", "plane", "scope", "verdic
 
 
 def _named_in(evidence: pl.Series, activations: pl.DataFrame) -> pl.Series:
-    """Return the ids that the logs name beside calls, and of activations those of the eligibilities behind them."""
+    """Return the ids that the logs name beside calls, and those of the eligible assignments behind activations."""
     ids = evidence.drop_nulls().unique()
     behind = activations.filter(pl.col("id").is_in(ids.implode()))["eligibility"].drop_nulls()
     return pl.concat([ids, behind]).unique()
@@ -208,11 +209,11 @@ def _spelt_as_catalogued(usage: pl.DataFrame, tenant: Tenant) -> pl.DataFrame:
 
 
 def _held(parts: Iterable[tuple[pl.DataFrame, Attributed, pl.DataFrame]], unnamed: pl.DataFrame) -> pl.DataFrame:
-    """Return `(a, name, operation, plane, reason)`: what nobody can call unused, whatever the logs cover.
+    """Return `(a, name, operation, plane, reason)`: operations that cannot be judged unused, whatever the logs cover.
 
     Args:
-        parts: Calls, their attribution, and what `data_use.doubts` says of them: of the window and of the days before.
-        unnamed: What calls may have been whose log names no operation.
+        parts: Calls, their attribution, and the result of `data_use.doubts`: of the window and of the days before.
+        unnamed: The operations that calls may have been whose log names none.
     """
     columns = ("a", "name", "operation", "plane", "reason")
     found = [unnamed.select(columns)]
@@ -233,7 +234,7 @@ def _named(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _summed() -> list[pl.Expr]:
-    """Return what rows of use say together: one spelling, all events, the first and the last of them."""
+    """Return the aggregates of rows of use: one spelling, the sum of events, the first and the last time."""
     return [
         pl.col("scope").min(),
         pl.col("operation").min(),
@@ -248,7 +249,7 @@ def _used(usage: pl.DataFrame, attributed: Attributed, tenant: Tenant) -> pl.Dat
     assignments = tenant.assignments.select("a", "role_assignment_id", "state")
     return (
         attributed.used.join(usage, on="u")
-        # Who could not be resolved keeps the name that the log gave.
+        # A principal that could not be resolved keeps the name in the log.
         .with_columns(principal_id=pl.coalesce("principal_id", "principal_name"))
         .group_by("a", "principal_id", "plane", "place", "name", "reason")
         .agg(_summed())
@@ -278,11 +279,11 @@ def _unexplained_rows(calls: pl.DataFrame) -> pl.DataFrame:
 
 
 def _counted(named: pl.DataFrame, profiles: Profiles, set_ids: pl.DataFrame, tenant: Tenant) -> pl.DataFrame:
-    """Count what no row of its own names, one row an (assignment, plane, verdict, reason).
+    """Count the operations without a row of their own, one row per (assignment, plane, verdict, reason).
 
     Args:
         named: `(a, name, plane)` of the rows that name their operation.
-        profiles: What the rest is judged by.
+        profiles: The profiles that judge the rest.
         set_ids: `(profile_id, plane, verdict, reason, set_id)`: the set of operations of each.
         tenant: The tenant.
     """
@@ -306,7 +307,7 @@ def _counted(named: pl.DataFrame, profiles: Profiles, set_ids: pl.DataFrame, ten
 
 
 def _unlisted(profiles: Profiles, tenant: Tenant) -> pl.DataFrame:
-    """Return one row for each (assignment, plane) whose operations nothing loaded can list; how many is not known."""
+    """Return one row for each (assignment, plane) whose operations nothing loaded lists; their number is not known."""
     missing = tenant.assignments.filter(~pl.col("role_known")).select("a", plane=pl.lit("control"))
     allowing = tenant.patterns.filter(pl.col("kind").is_in(list(_ALLOWING)))
     wanted = (

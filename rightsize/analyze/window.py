@@ -1,4 +1,4 @@
-"""The observation window: the whole UTC days that a verdict speaks of."""
+"""Choose the observation window: the whole UTC days that the verdicts cover."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rightsize.model.errors import UsageError
 
 DEFAULT_DAYS = 90
 DEFAULT_FORGET_DAYS = 400
-# Days that say nothing about coverage, but give a store without logs a window, so that the clock is never read.
+# A day for stores without any log: it gives them a window, so that the clock is never read.
 _WITHOUT_LOGS = dt.date(1970, 1, 1)
 
 
@@ -23,8 +23,8 @@ class Window:
     Attributes:
         first_day: Its first day.
         last_day: Its last day.
-        forget_days: Use that is no older than this many days, counted from the day after the last, is evidence too,
-            also where it lies before the window.
+        forget_days: Use counts as evidence for this many days, counted from the day after the last, also where it lies
+            before the window.
     """
 
     first_day: dt.date
@@ -33,7 +33,7 @@ class Window:
 
     @property
     def earlier(self) -> Window | None:
-        """The days before the window whose use still counts; None where use is forgotten as early as it begins."""
+        """Return the days before the window whose use still counts; None where `forget_days` reaches no such day."""
         first = dt.date.fromordinal(max(1, self.end.date().toordinal() - self.forget_days))
         if first >= self.first_day:
             return None
@@ -41,26 +41,26 @@ class Window:
 
     @property
     def remembered(self) -> Window:
-        """The window together with the days before it whose use still counts."""
+        """Return the window together with the days before it whose use still counts."""
         return replace(self, first_day=self.earlier.first_day) if self.earlier is not None else self
 
     @property
     def days(self) -> int:
-        """Number of days."""
+        """Return the number of days."""
         return (self.last_day - self.first_day).days + 1
 
     @property
     def start(self) -> dt.datetime:
-        """The first instant of the window, UTC without an offset."""
+        """Return the first instant of the window, UTC without an offset."""
         return dt.datetime.combine(self.first_day, dt.time())
 
     @property
     def end(self) -> dt.datetime:
-        """The first instant after the window, UTC without an offset."""
+        """Return the first instant after the window, UTC without an offset."""
         return dt.datetime.combine(self.last_day + dt.timedelta(days=1), dt.time())
 
     def days_ago(self, moment: pl.Expr) -> pl.Expr:
-        """Return how many days before the day after the window a time lies."""
+        """Return the number of days from a time to the day after the window."""
         return (pl.lit(self.end.date()) - moment.dt.date()).dt.total_days()
 
     def holds(self, column: str) -> pl.Expr:
@@ -77,8 +77,8 @@ def choose_window(
     """Return the `days` whole UTC days before the day `as_of`.
 
     Without `as_of` the window ends with the newest day that a log of use covers, else that any log covers, else
-    that anything loaded names; never with the clock's. The days before the data begin stay in the window, and are
-    missing. `forget_days` as `Window` has it.
+    that anything loaded names; never with the clock's. Days before the data begin stay in the window as missing days.
+    `forget_days` as `Window` has it.
 
     Raises:
         UsageError: A number of days makes no sense.

@@ -1,1 +1,1 @@
-"""The nouns, the errors, and the table schema: the one source of DDL, frames and the schema page."""
+"""Define the objects that people review, the errors, and the table schema behind DDL, frames and schema page."""

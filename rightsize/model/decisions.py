@@ -1,11 +1,11 @@
-"""Decisions on proposals, as a file that lives in git: one JSON object a line, sorted, so that two branches merge.
+"""Read and write review decisions on proposals: a sorted file with one JSON object a line, so that branches merge.
 
 | key | |
 |---|---|
 | `proposal` | its id |
 | `decision` | `accept`, `reject` or `defer` |
-| `content` | hash of what was decided on: a proposal that has changed since is another one |
-| `kind` | what was proposed, for people who read the file |
+| `content` | hash of the proposal that was decided on: a proposal that has changed since is another one |
+| `kind` | kind of the proposal, for people who read the file |
 | `by`, `reason` | who decided, and why |
 | `decided` | the day |
 | `expires` | the last day on which it holds; null for no end |
@@ -25,7 +25,7 @@ from rightsize.model.role_forms import load_json
 
 DecisionKind = Literal["accept", "reject", "defer"]
 PARTICIPLE: Mapping[str, str] = {"accept": "accepted", "reject": "rejected", "defer": "deferred"}
-"""What a proposal is after each decision."""
+"""The state of a proposal after each decision."""
 
 _HINT = (
     "a line is one decision as `rightsize review` writes it: proposal, decision, content, kind, by, reason, decided, "
@@ -51,7 +51,7 @@ class ReviewDecision:
         return self.expires is not None and self.expires < day
 
     def __str__(self) -> str:
-        """Say it in one line."""
+        """Return one line for people."""
         return f"{PARTICIPLE[self.decision]} by {self.by} on {self.decided}: {self.reason}"
 
 
@@ -61,7 +61,7 @@ _KEYS = frozenset(field.name for field in fields(ReviewDecision))
 def read_decisions(content: bytes, name: str) -> dict[str, ReviewDecision]:
     """Read a file of decisions, by proposal.
 
-    The same decision twice, as a merge of two branches may leave it, is the later one.
+    Where a merge of two branches left the same decision twice, the later one counts.
 
     Raises:
         InputError: A line is no decision, or two of them on one proposal contradict each other.
@@ -87,7 +87,7 @@ def read_decisions(content: bytes, name: str) -> dict[str, ReviewDecision]:
 
 
 def write_decisions(decisions: Iterable[ReviewDecision]) -> str:
-    """Return the text of a file of decisions: the same for the same decisions, whatever their order."""
+    """Return the text of a file of decisions; the same decisions in any order give the same text."""
     lines = []
     for one in sorted(decisions):
         document = {

@@ -1,4 +1,4 @@
-"""Files that people write by hand: entries in TOML, JSON or CSV, each with a reason, an owner and a last day."""
+"""Read files that people write by hand: entries in TOML, JSON or CSV, each with a reason, an owner and a last day."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def read_entries(content: bytes, form: Form, name: str, *, key: str, hint: str) 
     TOML has tables `[[key]]`; JSON the same under `key`, or the list alone; CSV a column for each field.
 
     Raises:
-        InputError: It is not of its form; the message names the file, and `hint` says what an entry is.
+        InputError: The file does not have its form; the message names it, and `hint` says what an entry is.
     """
     try:
         return _entries(content.decode("utf-8-sig"), form, key)
@@ -74,7 +74,7 @@ def text_of(entry: Mapping[str, Any], key: str, where: str, hint: str) -> str:
 
 
 def day_of(value: object, where: str, hint: str, key: str = "expires") -> dt.date:
-    """Return the day that an entry says under a key, or raise InputError."""
+    """Return the day under a key of an entry, or raise InputError."""
     if isinstance(value, dt.date) and not isinstance(value, dt.datetime):
         return value
     if isinstance(value, str):

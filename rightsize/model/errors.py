@@ -1,10 +1,10 @@
-"""Every error that rightsize raises on purpose.
+"""Define every error that rightsize raises on purpose.
 
     RightsizeError
     ├── UsageError      2  the command line asks for something that makes no sense
-    ├── GateError       3  the answer is no, and the user asked to be told by the exit code
+    ├── GateError       3  the answer is no, and the user asked for an exit code that says so
     ├── AccessError     4  sign-in or authorisation failed
-    ├── InputError      5  a file, or a row that nothing can be done without, is not what it should be
+    ├── InputError      5  a file, or a row that cannot be skipped, is not what it should be
     ├── EvidenceError   6  what is loaded does not support the answer
     ├── ServiceError    7  Azure, Graph or the network did not do its part
     └── InternalError   1  a promise of our own was broken
@@ -43,16 +43,16 @@ class AccessError(RightsizeError):
 
 
 class InputError(RightsizeError):
-    """A file is not what it should be, or cannot be read to its end."""
+    """A file is malformed, or cannot be read to its end."""
 
 
 class EvidenceError(RightsizeError):
-    """What is loaded does not support the answer."""
+    """The loaded data do not support the answer."""
 
 
 class ServiceError(RightsizeError):
-    """Azure, Graph or the network did not do its part."""
+    """Azure, Graph or the network failed."""
 
 
 class InternalError(RightsizeError):
-    """A promise of our own was broken."""
+    """The program broke a promise of its own."""

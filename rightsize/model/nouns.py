@@ -1,4 +1,4 @@
-"""The nouns a person reviews: roles, assignments, denies, decisions. Frozen, without behaviour of RBAC in them.
+"""Define the objects that a person reviews: roles, assignments, denies, decisions; frozen, without RBAC logic.
 
 Bulk data never takes this form; it stays in the columns that `schema` declares.
 """
@@ -48,7 +48,7 @@ class RoleDefinition:
 
 @dataclass(frozen=True, slots=True)
 class RoleAssignment:
-    """A principal, a role and a scope; `state` tells standing, eligible and activated apart."""
+    """A principal, a role and a scope; `state` is active, eligible or activated."""
 
     role_assignment_id: str
     principal_id: str
@@ -60,7 +60,7 @@ class RoleAssignment:
 
 @dataclass(frozen=True, slots=True)
 class DenyAssignment:
-    """What is refused, whatever roles say.
+    """Permissions that are refused, whatever roles grant.
 
     `principal_ids` may hold the zero GUID, which means everybody; groups match through membership.
     """
@@ -78,7 +78,7 @@ class DenyAssignment:
 class Witness:
     """An operation that one side grants and the other does not.
 
-    `depends_on_reading` where that is so only by one reading of `/*/` (see `rbac.permissions`).
+    `depends_on_reading` is true where it does so only by one reading of `/*/` (see `rbac.permissions`).
     """
 
     operation: str
@@ -104,7 +104,7 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Whether a principal may perform an operation at a scope, and why."""
+    """The answer whether a principal may perform an operation at a scope, with the reasons."""
 
     allowed: Literal["yes", "no", "eligible", "conditional"]
     because: tuple[Reason, ...] = ()

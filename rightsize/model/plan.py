@@ -1,4 +1,4 @@
-"""The nouns of a plan: proposals, the roles they introduce, and what only people can do. Frozen, JSON-able."""
+"""Define the objects of a plan: proposals, the roles that they introduce, and advice; frozen, JSON-able."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ PLAN_FORMAT = 1
 class PlannedAssignment:
     """A role assignment that the plan would make.
 
-    `role` is the GUID of the definition. `end_on` is when it ends (`2026-12-31T00:00:00Z`), as what it replaces does.
+    `role` is the GUID of the definition. `end_on` is its end (`2026-12-31T00:00:00Z`), the same as that of the
+    assignment that it replaces.
     """
 
     scope: str
@@ -41,8 +42,9 @@ class PlannedAssignment:
 class Growth:
     """A role that may come to grant more though nobody changes its assignment.
 
-    What it grants today is proved to be granted today. `patterns` of a new role take in what Azure adds to them, as
-    those of the replaced roles would have; what a `built_in` role grants Microsoft may change.
+    Its current grants are proved to be within the access that is granted today. `patterns` of a new role take in
+    operations that Azure adds, as those of the replaced roles would have. Microsoft may change the grants of a
+    `built_in` role.
     """
 
     role: str
@@ -51,10 +53,10 @@ class Growth:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What the algebra says: everything used is granted afterwards, nothing is that was not granted before.
+    """The proof by the algebra: the plan grants everything that was used, and nothing that was not granted before.
 
-    `witness` names an operation that breaks one of the two, or is None where both hold. `tomorrow` says which of the
-    roles that are assigned may grant more then.
+    `witness` names an operation that breaks one of the two, or is None where both hold. `tomorrow` names the assigned
+    roles that may come to grant more.
     """
 
     used_subset: bool
@@ -64,16 +66,16 @@ class Proof:
 
     @property
     def holds(self) -> bool:
-        """Whether both halves hold."""
+        """Return whether both halves hold."""
         return self.used_subset and self.granted_superset
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """What happens to one assignment of today, and why.
+    """The change to one assignment of today, and the reason.
 
-    `replaces` names the assignment that it speaks of. `keep` has no assignments and means no change. `evidence` holds
-    only what JSON has; sequences of it may be read late, so it is written by `rows.plain`.
+    `replaces` names that assignment. `keep` has no assignments and means no change. `evidence` holds only values that
+    JSON has; sequences in it may be read late, so it is written by `rows.plain`.
     """
 
     id: str
@@ -93,20 +95,20 @@ class Proposal:
 
     @property
     def is_of_rbac(self) -> bool:
-        """Whether it speaks of a role assignment of Azure RBAC, and not of another plane."""
+        """Return whether it is about a role assignment of Azure RBAC, and not about another plane."""
         return self.plane in ("control", "data")
 
     @property
     def comes_beyond(self) -> tuple[str, ...]:
-        """Names of the permissions or directory roles that stand in its place, where it speaks of another plane.
+        """Return the names of the permissions or directory roles that replace a grant beyond Azure RBAC.
 
-        Of a grant of several permissions of Microsoft Graph these are those that stay, too.
+        For a grant of several permissions of Microsoft Graph the permissions that stay are among them.
         """
         if self.is_of_rbac:
             return ()
         stays = [one for one in self.evidence.get("permissions") or () if one.get("decision") == "keep"]
         said = [*stays, *(self.evidence.get("comes") or ())]
-        # Microsoft Graph's proposals say more of a permission than its name.
+        # Proposals for Microsoft Graph hold more about a permission than its name.
         return tuple(sorted({str(one["permission"] if isinstance(one, Mapping) else one) for one in said}))
 
 
@@ -114,7 +116,7 @@ class Proposal:
 class PlannedRole:
     """A custom role that the plan introduces, with the evidence for each of its strings.
 
-    `slug` names its files: lower-case letters, digits and dashes, made of nothing that people name.
+    `slug` names its files: lower-case letters, digits and dashes, made of no name that people gave.
     """
 
     definition: RoleDefinition
@@ -124,14 +126,14 @@ class PlannedRole:
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """What only people can do: it changes nothing by itself."""
+    """A step that only people can take: it changes nothing by itself."""
 
     subject: str
     text: str
 
 
 AZURE_ROLES = "azure_roles"
-"""The word for Azure RBAC, whose proposals speak of the planes `control` and `data`, where planes are counted."""
+"""The word for Azure RBAC where planes are counted; its proposals have the planes `control` and `data`."""
 
 
 def count_by_plane(proposals: Iterable[tuple[str, str]]) -> dict[str, dict[str, int]]:
@@ -152,17 +154,17 @@ _OF_AZURE_ROLES = ("control", "data")
 
 @dataclass(frozen=True, slots=True)
 class PlanePart:
-    """What a plan says of a plane beyond Azure RBAC: Microsoft Graph's permissions, or the directory's roles.
+    """The part of a plan for a plane beyond Azure RBAC: Microsoft Graph's permissions, or the directory's roles.
 
     Attributes:
         plane: `graph` or `directory`.
         proposals: Sorted by id; `replaces` names grants of the plane, `role` of an assignment a permission or a role.
         window: `first_day`, `last_day`, `days` of the logs of the plane.
         replay: How many distinct uses end in which way under it.
-        rests_on: What it read of the tenant, as hashes by id, under a word for each kind of thing.
-        advice: What only people can do.
+        rests_on: The objects of the tenant that it read, as hashes by id, under a word for each kind of object.
+        advice: Steps that only people can take.
         names: Display names by id, for people.
-        files: More files of the plan folder, by a name within a folder that is called as the plane.
+        files: Further files of the plan folder, by their name in the folder of the plane.
     """
 
     plane: Plane
@@ -177,26 +179,26 @@ class PlanePart:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A whole plan: sorted, and the same for the same inputs and dials.
+    """A whole plan: sorted, and the same for the same inputs and options.
 
     Attributes:
-        generated_from: Hashes of what it rests on, the window and the dials.
+        generated_from: Hashes of the inputs, the window and the options.
         proposals: One an assignment.
         roles: The roles that it introduces.
-        advice: What only people can do.
+        advice: Steps that only people can take.
         replay: How many distinct calls of the window end in which way under it.
         verdicts: How many granted operations have which verdict, over all assignments.
-        optimum: How good the choice of places and of roles is: what was found, what is proved, and the gap between.
-        reads: The choice of `--reads` that was made, and what each of them costs: operations that stay without
-            evidence, and sensitive ones among them.
+        optimum: How good the choice of scopes and roles is: the result, the proved bound, and the gap between.
+        reads: The value of `--reads`, and the cost of each value: operations that stay without evidence, and the
+            sensitive ones among them.
         curve: What fewer new roles would cost in excess: points with `custom_roles`, `excess`, `lower_bound` and
             `assignments`, most roles first.
-        separation: With `--separate-layers`, who defeats several layers of defence without the split and with it, what
-            the split costs, and what stays standing; empty without.
+        separation: With `--separate-layers`, who defeats several layers of defence without the split and with it, the
+            cost of the split, and what stays standing; empty without.
         names: Display names of principals and roles by id, and of subscriptions and management groups by scope; they
-            are for people, and no part of what is agreed on.
-        rests_on: What it read of the tenant, as hashes by id: `verify` says by them what has changed since.
-        parts: What it says of the planes beyond Azure RBAC; all other attributes speak of RBAC alone.
+            are for people, and no part of the agreed plan.
+        rests_on: The objects of the tenant that it read, as hashes by id; `verify` finds changes since then by them.
+        parts: The parts for planes beyond Azure RBAC; all other attributes are about RBAC alone.
     """
 
     generated_from: Mapping[str, Any]
@@ -215,5 +217,5 @@ class Plan:
 
     @property
     def all_proposals(self) -> tuple[Proposal, ...]:
-        """The proposals of every plane, those of Azure RBAC first."""
+        """Return the proposals of every plane, those of Azure RBAC first."""
         return (*self.proposals, *(proposal for part in self.parts for proposal in part.proposals))

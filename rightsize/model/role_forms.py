@@ -1,4 +1,4 @@
-"""The JSON forms of a role definition: every form that people have is read, the ones that they use are written.
+"""Read every JSON form of a role definition that people have, and write the forms that they use.
 
 | form | looks like |
 |---|---|
@@ -45,7 +45,7 @@ def parse_role_definitions(text: str | bytes) -> tuple[RoleDefinition, ...]:
 
 
 def load_json(text: str | bytes) -> object:
-    """Return what a JSON text holds, or raise InputError."""
+    """Return the value of a JSON text, or raise InputError."""
     try:
         return json.loads(text.removeprefix("\ufeff") if isinstance(text, str) else text)
     except RecursionError:
@@ -60,7 +60,7 @@ def read_role_definitions(document: object) -> tuple[RoleDefinition, ...]:
     """Return the roles of a JSON document in any form; a list of permission blocks is one role without a name.
 
     Raises:
-        InputError: Something in it is not what a role definition has there; the message names the place.
+        InputError: A part is not what a role definition has there; the message names the place.
     """
     if isinstance(document, Mapping):
         fields = _fields(document, "the document")
@@ -78,7 +78,7 @@ def read_permission_blocks(document: object, where: str = "the list") -> tuple[P
     """Return the permission blocks of a JSON list of them; null is an empty list.
 
     Raises:
-        InputError: Something in it is not what a permission block has there; the message says it of `where`.
+        InputError: A part is not what a permission block has there; the message calls the list `where`.
     """
     if document is None:
         return ()
@@ -116,7 +116,7 @@ def to_arm(role: RoleDefinition) -> dict[str, Any]:
 
 
 def hash_of_role(role: RoleDefinition) -> str:
-    """Return the hash of all that a role says, in whatever form and layout a file says it."""
+    """Return the hash of the content of a role; its form and layout in a file do not matter."""
     text = json.dumps(to_arm(role), ensure_ascii=True, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -1,7 +1,7 @@
-"""Role definitions inside templates: ARM templates, and Terraform's JSON, as documents that a parser has read.
+"""Read role definitions from ARM templates and Terraform JSON that a parser has already read.
 
-What a role grants must stand there. An expression that only a deployment knows (a parameter, a function, an
-interpolation) in a list of actions is an error, since nobody can say what such a role grants; names and assignable
+The template must state what a role grants. An expression that only a deployment knows (a parameter, a function, an
+interpolation) in a list of actions is an error, since nobody can say what such a role grants. Names and assignable
 scopes may be expressions, and stay as they are written.
 """
 
@@ -24,7 +24,7 @@ TERRAFORM_EXPRESSION = re.compile(r"(?<!\$)\$\{|(?<!%)%\{")
 _DEEPEST = 50
 
 Resolve = Callable[[object, str], object]
-"""Returns the value that an expression stands for, or raises InputError; what is no expression is returned as it is."""
+"""Returns the value of an expression, or raises InputError; any other value is returned as it is."""
 
 
 def template_roles(document: object) -> tuple[RoleDefinition, ...] | None:
@@ -51,15 +51,15 @@ def make_role(
     resolve: Resolve,
     description: object = None,
 ) -> RoleDefinition:
-    """Return the role that a template's fields make.
+    """Return the role that the fields of a template define.
 
     Args:
         name: The display name, perhaps an expression.
         identifier: The name of the resource, kept where it is a text.
         permissions: The list of permission blocks, or an expression for it.
         scopes: The assignable scopes; those that are no texts are left out.
-        resolve: What makes values of expressions.
-        description: What it says of itself, kept where it is a text.
+        resolve: Resolves expressions to values.
+        description: Its description, kept where it is a text.
 
     Raises:
         InputError: A list of actions is not known.
@@ -160,7 +160,7 @@ def _arm_roles(template: Mapping[str, Any], depth: int) -> Iterator[RoleDefiniti
 
 
 def _arm_text(value: object) -> object:
-    """Return the text that a template means: only one in brackets from end to end has a doubled first one."""
+    """Return the text that a template string means: a leading `[[` stands for `[` where it ends with `]`."""
     is_doubled = isinstance(value, str) and value.startswith("[[") and value.endswith("]")
     return value[1:] if is_doubled and isinstance(value, str) else value
 
@@ -199,7 +199,7 @@ def terraform_role(body: object, resolve: Resolve) -> RoleDefinition:
 
 
 def terraform_text(text: str) -> str:
-    """Return the text that a string of Terraform without expressions means."""
+    """Return the text that a Terraform string without expressions means."""
     return text.replace("$${", "${").replace("%%{", "%{")
 
 

@@ -1,4 +1,4 @@
-"""How a table is declared: the one source of DDL, polars schemas, column comments and the schema page."""
+"""Declare tables and columns: the one source of DDL, polars schemas, column comments and the schema page."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class ColumnType(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: its name, type, what it means, and whether it is part of the natural key."""
+    """One column: its name, its type, its meaning, and whether it is part of the natural key."""
 
     name: str
     type: ColumnType
@@ -33,7 +33,7 @@ class Table:
     """A table or view that SQL users see.
 
     `derived` tables are recomputed from others at the end of a load; `answer` tables are written by `analyze`,
-    `propose` and `check`; `loaded` tables hold what exports said.
+    `propose` and `check`; `loaded` tables hold the content of exports.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Table:
 
     @property
     def key(self) -> tuple[str, ...]:
-        """Names of the columns that identify a row."""
+        """Return the names of the columns that identify a row."""
         return tuple(column.name for column in self.columns if column.key)
 
     def column(self, name: str) -> Column:

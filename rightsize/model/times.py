@@ -1,8 +1,8 @@
-"""Days and times as people write them: every form of ISO 8601 that names a day or a time in it.
+"""Parse days and times as people write them: every form of ISO 8601 that names a day or a time in it.
 
 A day is written by month, by week or by its number in the year, with hyphens or without: `2026-10-01`, `20261001`,
-`2026-W40-4`, `2026W404`, `2026-274`, `2026274`. A time follows behind `T` or a space: hours, minutes, seconds or a
-fraction of the last of these, with colons or without; behind it `Z` or an offset. Without an offset it is UTC.
+`2026-W40-4`, `2026W404`, `2026-274`, `2026274`. A time follows after `T` or a space: hours, minutes, seconds or a
+fraction of the last of these, with colons or without; after it `Z` or an offset. Without an offset it is UTC.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _EXAMPLES = "write it as 2026-12-31 or 2026-12-31T18:00:00Z, or in another form 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """What a text names: a day, or a time as exact as it is written.
+    """The day or time in a text, as exact as it is written.
 
     Attributes:
         start: Its first instant, UTC without an offset.
@@ -45,15 +45,15 @@ class Moment:
 
     @property
     def day(self) -> dt.date:
-        """The UTC day that it begins in."""
+        """Return the UTC day in which it begins."""
         return self.start.date()
 
 
 def read_moment(text: str) -> Moment:
-    """Return the day or time that a text names.
+    """Return the day or time in a text.
 
     Raises:
-        ValueError: It names none.
+        ValueError: There is none.
     """
     wanted = text.strip().upper()
     found = _DAY.match(wanted)
@@ -75,10 +75,10 @@ def read_moment(text: str) -> Moment:
 
 
 def read_day(text: str) -> dt.date:
-    """Return the UTC day that a day or time lies in.
+    """Return the UTC day of a day or time.
 
     Raises:
-        UsageError: The text names none.
+        UsageError: The text has none.
     """
     return _read(text).day
 
@@ -87,7 +87,7 @@ def read_instant(text: str) -> dt.datetime:
     """Return the first instant of a day or time, UTC without an offset.
 
     Raises:
-        UsageError: The text names none.
+        UsageError: The text has none.
     """
     return _read(text).start
 
@@ -95,10 +95,10 @@ def read_instant(text: str) -> dt.datetime:
 def read_days(text: str) -> tuple[dt.date, dt.date]:
     """Return the first and the last whole UTC day of `FROM..TO`, both included.
 
-    A day that a time begins or ends within is not whole. A time reaches as far as it is exact: `T23:59` to midnight.
+    A day in which a time begins or ends is not whole. A time reaches as far as it is exact: `T23:59` to midnight.
 
     Raises:
-        UsageError: The text names no whole day.
+        UsageError: The text has no whole day.
     """
     first, dots, last = text.partition("..")
     hint = "write it as 2026-01-01..2026-03-31, both days included"
@@ -134,7 +134,7 @@ def _calendar_day(found: re.Match[str]) -> dt.date:
 
 
 def _time_of_day(found: re.Match[str]) -> tuple[int, int]:
-    """Return the microseconds since midnight, and how many the last part that is written stands for."""
+    """Return the microseconds since midnight, and the length of the last part that is written, in microseconds."""
     parts = {name: int(found[name]) for name in _UNITS if found[name] is not None}
     if any(parts.get(name, 0) > 59 for name in ("minute", "second")):
         raise ValueError(found.string)

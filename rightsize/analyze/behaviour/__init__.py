@@ -1,1 +1,1 @@
-"""What somebody did that they never did before, measured against themselves and against their peers."""
+"""Find days on which a principal acted unlike its own past and its peers."""

@@ -1,4 +1,4 @@
-"""Where somebody came from, what others gave them, and how they activated: facts beside what was done itself."""
+"""Find first uses of networks, clients and countries, roles given by others, and unusual activations, as facts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _HABIT = 5
 
 
 def log2(value: pl.Expr) -> pl.Expr:
-    """Return the bits of a count."""
+    """Return the binary logarithm of a count: its bits."""
     return value.cast(pl.Float64).log(2.0)
 
 
@@ -21,9 +21,10 @@ def find_places(
 
     Args:
         places: `principal_id, is_sign_in, network, country, network_number, app_id, day`.
-        logged: `principal_id, day, is_sign_in, networks, applications, carriers, countries`: days that said something.
+        logged: `principal_id, day, is_sign_in, networks, applications, carriers, countries`: counts of days with a
+            value.
         judged: The days that are judged: `principal_id, day`.
-        kinds: `principal_id, of`: the class of each, whose peers count.
+        kinds: `principal_id, of`: the class of each; peers are the principals of one class.
     """
     rows = places.drop_nulls("principal_id").join(kinds, on="principal_id", how="left")
     rows = rows.with_columns(of=pl.col("of").fill_null("workload")).sort("principal_id", "day")
@@ -45,15 +46,15 @@ def find_places(
 def find_first_uses(
     rows: pl.DataFrame, judged: pl.DataFrame, logged: pl.DataFrame, kind: str, own: float, among: float = 0.0
 ) -> pl.DataFrame:
-    """Return first uses of `value`, which say the less the more values there had been, and the more peers had it.
+    """Return first uses of `value`; the bits fall with the number of earlier values, and of peers that had the value.
 
-    The first value of all that somebody is seen with says nothing: the log may begin there.
+    The first value of all of a principal is no fact: the log may begin there.
 
     Args:
         rows: `principal_id, of, day, value`, with the class of the principal; at least the first day of each value.
         judged: The days that are judged: `principal_id, day`.
         logged: `principal_id, day, logged`: how many days with a value came before.
-        kind: Of the fact.
+        kind: The kind of the fact.
         own: Weight of the principal's own past.
         among: Weight of the peers.
     """
@@ -79,7 +80,7 @@ def find_first_uses(
 def find_given(given: pl.DataFrame, novel: pl.DataFrame) -> pl.DataFrame:
     """Return first uses within two weeks of a role that somebody else gave in the same place.
 
-    Who gives roles every day does so for work: the fact says the less the more the giver had given before.
+    A principal that gives roles every day does so for work: the bits fall with the number of roles that it gave before.
 
     Args:
         given: `actor_id, holder_id, group, time`: roles that were given to others.

@@ -1,8 +1,8 @@
-"""Facts of behaviour: each first use, burst, waking and step after a step, with what it says in bits.
+"""Compute the facts that make a principal's day unusual, each with its surprise in bits.
 
-A fact about a principal's day is surprising as far as the past of the principal and of its peers makes it rare: a first
-use after many days of the same few things says more than one of somebody who does something new each week. Only what
-came before counts, so that a fact found today is the fact that was to be found on its day.
+A fact is as surprising as the past of the principal and of its peers makes it rare. A first use after many days of the
+same few operations weighs more than a first use by a principal that does something new each week. Only earlier days
+count, so a fact found today is the fact that would have been found on its day.
 """
 
 from __future__ import annotations
@@ -34,23 +34,23 @@ _FACT = ("principal_id", "day", "kind", "bits", "what")
 
 @dataclass(frozen=True, slots=True)
 class BehaviourInputs:
-    """The tables that behaviour is read from.
+    """The tables from which behaviour is read.
 
     Attributes:
-        days: `usage_days`, of what each principal did at least the first of each operation, place and plane, and all
-            that gives privilege or runs code.
+        days: `usage_days`: for each principal at least the first use of each operation, place and plane, and every
+            operation that gives privilege or runs code.
         active: `principal_id, day, first_seen, last_seen, calls, before, start, enough, gap, longest, early, late,
-            most`: the active days that are asked for, as `store.habits.active_days` has them.
+            most`: the active days in question, as `store.habits.active_days` has them.
         places: `principal_id, is_sign_in, network, country, network_number, app_id, day`: where each principal called
             and signed in from, at least the first day of each.
-        logged: `principal_id, day, is_sign_in, networks, applications, carriers, countries`: how many days said
-            something of them, up to each day that is asked for.
+        logged: `principal_id, day, is_sign_in, networks, applications, carriers, countries`: how many days had a value
+            of each, up to each day in question.
         principals: `principals`.
         operations: `operation, risk` of the catalogue.
-        monitoring: `operation`: what weakens or disables monitoring.
+        monitoring: `operation`: operations that weaken or disable monitoring.
         machines: `scope, principal_id`: identities attached to resources.
-        code: `operation`: what runs code on a resource.
-        given: `actor_id, holder_id, group, time`: roles that principals gave, by the place, folded.
+        code: `operation`: operations that run code on a resource.
+        given: `actor_id, holder_id, group, time`: roles that principals gave, with the folded scope.
         activations: `principal_id, role, time, justified`: requests to activate a role.
     """
 
@@ -68,18 +68,18 @@ class BehaviourInputs:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nobody did anything."""
+        """Return whether there is no use at all."""
         return self.days.is_empty()
 
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """What `read_behaviour` finds.
+    """The result of `read_behaviour`.
 
     Attributes:
-        judged: `principal_id, day, before, first_seen, last_seen`: the days that had enough before them.
-        facts: `principal_id, day, kind, bits, what`: what was surprising on them.
-        novel: `principal_id, day, operation, scope, risk`: operations done for the first time on them.
+        judged: `principal_id, day, before, first_seen, last_seen`: the days that had enough active days before them.
+        facts: `principal_id, day, kind, bits, what`: the surprising facts of those days.
+        novel: `principal_id, day, operation, scope, risk`: operations done for the first time on those days.
     """
 
     judged: pl.DataFrame
@@ -88,7 +88,7 @@ class Behaviour:
 
 
 def read_behaviour(inputs: BehaviourInputs) -> Behaviour:
-    """Return the days that can be judged and what was surprising on each."""
+    """Return the days that can be judged, and the surprising facts of each."""
     acts, days = _acts(inputs), inputs.active
     since = pl.max_horizontal("enough", pl.col("start") + pl.duration(days=_BURN_IN))
     judged = days.filter(pl.col("before") >= LEAST_DAYS).with_columns(since=since).filter(pl.col("day") >= since)
@@ -119,7 +119,7 @@ def _classes(principals: pl.DataFrame) -> pl.DataFrame:
 
 
 def _acts(inputs: BehaviourInputs) -> pl.DataFrame:
-    """Return what was done or tried, one row a (principal, operation, scope, day), with the class of the principal."""
+    """Return calls, refused ones too, one row per (principal, operation, scope, day), with the principal's class."""
     risks = inputs.operations.select(name=folded(inputs.operations["operation"]), risk="risk").unique(
         "name", keep="first", maintain_order=True
     )
@@ -145,8 +145,8 @@ def _acts(inputs: BehaviourInputs) -> pl.DataFrame:
 
 
 def _novel(acts: pl.DataFrame, judged: pl.DataFrame) -> pl.DataFrame:
-    """Return operations that a principal did for the first time on a judged day, with what makes them rare."""
-    # As many as there were by then, so that whoever comes later changes nothing of today.
+    """Return operations that a principal did first on a judged day, with the counts that make them rare."""
+    # Count only the peers seen by then, so that later principals do not change earlier facts.
     peers = acts.group_by("of", "principal_id").agg(pl.col("first_seen").min()).sort("first_seen", "principal_id")
     peers = peers.select("of", "first_seen", peers=pl.int_range(1, pl.len() + 1).over("of"))
     first = acts.unique(["principal_id", "name"], keep="first", maintain_order=True).sort(
@@ -183,7 +183,7 @@ def _sprees(novel: pl.DataFrame) -> pl.DataFrame:
 
 
 def _sensitive(novel: pl.DataFrame) -> pl.DataFrame:
-    """A first use of what an attacker seeks; each class of risk counts once a day."""
+    """Return first uses of operations that attackers seek; each class of risk counts once a day."""
     weighed = novel.with_columns(bits=pl.col("risk").replace_strict(_OF_RISK, default=0.0, return_dtype=pl.Float64))
     return (
         weighed.filter(pl.col("bits") > 0)
@@ -194,7 +194,7 @@ def _sensitive(novel: pl.DataFrame) -> pl.DataFrame:
 
 
 def _hours(judged: pl.DataFrame) -> pl.DataFrame:
-    """Hours away from all hours of the past, by two or more."""
+    """Return days with a call two or more hours outside the hours of the past."""
     early, late = pl.col("first_seen").dt.hour().cast(pl.Int32), pl.col("last_seen").dt.hour().cast(pl.Int32)
     away = pl.max_horizontal(pl.col("early") - early, late - pl.col("late"))
     told = pl.when(late - pl.col("late") >= 2).then(pl.col("last_seen")).otherwise(pl.col("first_seen"))
@@ -211,7 +211,7 @@ def _bursts(judged: pl.DataFrame) -> pl.DataFrame:
 
 
 def _wakings(days: pl.DataFrame) -> pl.DataFrame:
-    """Waking after a month or more, twice as long as any pause before."""
+    """Return days after a pause of a month or more that is at least twice as long as any before."""
     rested = (
         (pl.col("gap") >= _DORMANT) & (pl.col("gap") >= 2 * pl.col("longest").fill_null(1)) & (pl.col("before") >= 5)
     )
@@ -221,7 +221,7 @@ def _wakings(days: pl.DataFrame) -> pl.DataFrame:
 
 
 def _follow_ups(acts: pl.DataFrame, novel: pl.DataFrame) -> pl.DataFrame:
-    """A first use where the same principal gave privilege within the two weeks before."""
+    """Return first uses where the same principal gave privilege within the two weeks before."""
     steps = acts.filter(pl.col("risk") == "privilege").select("principal_id", "group", given="first_seen")
     used = novel.join(steps, on=["principal_id", "group"]).filter(
         (pl.col("first_seen") > pl.col("given"))
@@ -235,7 +235,7 @@ def _follow_ups(acts: pl.DataFrame, novel: pl.DataFrame) -> pl.DataFrame:
 
 
 def _machine_steps(inputs: BehaviourInputs, acts: pl.DataFrame, novel: pl.DataFrame) -> pl.DataFrame:
-    """A first use by the identity of a machine within two hours after somebody ran code on the machine."""
+    """Return first uses by a machine's identity within two hours after another principal ran code on the machine."""
     runs = acts.filter(pl.col("name").is_in(folded(inputs.code["operation"]).unique().implode()))
     runs = runs.select("day", "place", who="principal_id", ran="last_seen", begun="first_seen")
     runs = pl.concat([runs, runs.with_columns(pl.col("day") + pl.duration(days=1))])

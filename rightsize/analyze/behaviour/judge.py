@@ -1,7 +1,8 @@
-"""From facts to the few days that a person should look at: scored, told in a sentence, with how often that happens.
+"""Score days by their facts and return the few that a person should look at, each with a sentence and its frequency.
 
-A day is told where its facts sum up to `THRESHOLD` bits and are of two or more families: what was done, what it is good
-for, where it came from, when, how much, and what went before. One surprise alone is what work looks like.
+A day is returned where its facts sum up to `THRESHOLD` bits and belong to two or more families: what was done, its
+risk, where it came from, when, how much, how roles were activated, and what happened before. One surprise alone is
+normal in daily work.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from rightsize.analyze.behaviour.facts import Behaviour
 
 THRESHOLD = 12.0
 HIGH = 18.0
-"""From how many bits on a finding is of high severity."""
+"""The least bits of a finding of high severity."""
 FINDINGS_SCHEMA: dict[str, pl.DataType] = {
     "principal_id": pl.String(),
     "day": pl.Date(),
@@ -52,7 +53,7 @@ _ONE_THING = {
     "activation_hour": "hour",
     "after_grant": "after_privilege",
 }
-"""Facts of which only the strongest counts: two logs show the same, or two ways lead to it."""
+"""Kinds of facts that count as one, the strongest: two logs show the same, or two ways lead to it."""
 _RISKS = {
     "risk_privilege": "gives privilege",
     "risk_evasion": "blinds the monitoring",
@@ -76,16 +77,16 @@ _SAID = {
     "after_grant": "within two weeks after {name} gave it a role there",
     "after_code": "within two hours after {name} ran code on its machine",
 }
-"""What a sentence says of a fact."""
+"""The part of the sentence for each kind of fact."""
 
 
 def judge_behaviour(behaviour: Behaviour, names: dict[str, str]) -> pl.DataFrame:
-    """Return the days to look at, the highest score first: `FINDINGS_SCHEMA`.
+    """Return the days that a person should look at as `FINDINGS_SCHEMA`, the highest score first.
 
-    `days_before` counts the judged days of all principals before that day, `days_alike` those with such a score.
+    `days_before` counts the judged days of all principals before that day, `days_alike` those that scored as high.
 
     Args:
-        behaviour: What `read_behaviour` found.
+        behaviour: The result of `read_behaviour`.
         names: Names of principals by id.
     """
     scores = _scores(behaviour)
@@ -96,7 +97,7 @@ def judge_behaviour(behaviour: Behaviour, names: dict[str, str]) -> pl.DataFrame
 
 
 def days_told(behaviour: Behaviour) -> pl.DataFrame:
-    """Return `principal_id, day` of what `judge_behaviour` returns, without asking how often that happens."""
+    """Return `principal_id, day` of the rows of `judge_behaviour`, without counting how often such a score occurs."""
     return _told(_scores(behaviour)).select("principal_id", "day")
 
 

@@ -1,1 +1,1 @@
-"""The directory's own roles: what they allow, what the audit log shows of it, and what that leaves unused."""
+"""Judge Entra directory roles: the actions that they allow, their observed use, and what is left unused."""

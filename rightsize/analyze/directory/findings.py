@@ -1,4 +1,4 @@
-"""Findings about directory roles: what sleeps, what stands and hardly works, who could act on nearly everything."""
+"""Find directory roles that nobody activates, that are seldom used, permanently privileged, or easy to activate."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def find_in_directory(
     activations: pl.DataFrame,
     by_day: pl.DataFrame,
 ) -> pl.DataFrame:
-    """Return rows of the table `findings`.
+    """Return the rows of the table `findings` about directory roles.
 
     Args:
         tables: The frames.
         window: The days.
-        state: `covered`, or why the audit log does not speak of all of them.
+        state: `covered`, or the reason why the audit log does not cover all of them.
         judged: `(a, name, verdict, reason)`.
         activations: The activations of directory roles.
         by_day: `(a, day, first_seen, last_seen)`.
@@ -69,7 +69,7 @@ def _without_reason(tables: DirectoryTables, window: Window, activations: pl.Dat
 
 
 def _asks_little(tables: DirectoryTables) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Eligible directory roles whose policy lets anybody who has the session activate them, or waits for nobody."""
+    """Return eligible directory roles whose policy asks for nothing, and privileged ones without approval."""
     table = tables.inputs.role_management_policies.filter(pl.col("rules").is_not_null() & (pl.col("scope") == "/"))
     policies = table.select(
         "requires_approval", "requires_justification", role=folded(table["role_definition_id"])
@@ -85,7 +85,7 @@ def _asks_little(tables: DirectoryTables) -> tuple[pl.DataFrame, pl.DataFrame]:
         "medium",
         pl.format("activating {} asks neither for a reason nor an approval", name),
     )
-    # Waiting for somebody is worth its trouble where a role gives privilege.
+    # Waiting for an approval is worth it only where a role gives privilege.
     alone = _said(
         rows.filter(~bare & pl.col("role").is_in(privileged.implode())),
         "activation_without_approval",

@@ -1,4 +1,4 @@
-"""What was concluded about directory roles, as the frames that every plane has."""
+"""Build the frames that every plane has (verdicts, counts, scores, refusals) for directory roles."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _COUNTED = ("used", "unused", "unobservable", "out_of_coverage")
 
 
 def counted_actions(judged: pl.DataFrame, tables: DirectoryTables) -> pl.DataFrame:
-    """Return the actions that verdicts only count, as they are spelled."""
+    """Return the spelling of the actions that verdicts only count."""
     singly = (Verdict.USED.value, OutOfCoverage.USED_BEFORE_WINDOW.value)
     rest = judged.filter(~pl.col("verdict").is_in(singly) & ~pl.col("reason").is_in(singly))
     named = tables.actions.select("name", operation="action", plane=pl.lit("directory"))
@@ -39,7 +39,7 @@ def verdict_rows(
         used: Use in the window, with the assignment that it is credited to.
         before: Use before it that still counts, likewise.
         left: Use that no role explains, with `reason`.
-        groups: `(a, verdict, reason, set_id)` of what is only counted.
+        groups: `(a, verdict, reason, set_id)` of the actions that are only counted.
         tables: The tables.
     """
     about = tables.assignments.select("a", "role_assignment_id", "state", holder="principal_id", held_at="scope")
@@ -124,7 +124,7 @@ def _weighed(judged: pl.DataFrame, tables: DirectoryTables) -> pl.DataFrame:
 
 
 def principal_rows(judged: pl.DataFrame, tables: DirectoryTables) -> pl.DataFrame:
-    """Each principal that a role reaches: of several verdicts on an action the one that says most counts."""
+    """Return one row for each principal that a role reaches; of several verdicts on an action the best counts."""
     words = [Verdict.USED.value, Verdict.OUT_OF_COVERAGE.value, Verdict.UNOBSERVABLE.value, Verdict.UNUSED.value]
     rank = pl.col("verdict").replace_strict({word: place for place, word in enumerate(words)}, return_dtype=pl.Int64)
     rows = (
@@ -138,7 +138,7 @@ def principal_rows(judged: pl.DataFrame, tables: DirectoryTables) -> pl.DataFram
 
 
 def assignment_rows(judged: pl.DataFrame, tables: DirectoryTables) -> pl.DataFrame:
-    """Return one row an assignment, with counts and scores."""
+    """Return one row per assignment, with counts and scores."""
     scored = _scored(_weighed(judged, tables), "a")
     zero = [pl.col(name).fill_null(0) for name in ("granted", *_COUNTED, "creep", "risk")]
     rows = tables.assignments.join(scored, on="a", how="left", maintain_order="left").with_columns(*zero)
@@ -151,7 +151,7 @@ def assignment_rows(judged: pl.DataFrame, tables: DirectoryTables) -> pl.DataFra
 
 
 def denied_rows(usage: pl.DataFrame) -> pl.DataFrame:
-    """Return what was refused to each principal."""
+    """Return the refused actions of each principal."""
     rows = usage.filter((pl.col("denied") > 0) & pl.col("principal_id").is_not_null()).with_columns(
         plane=pl.lit("directory"), used=pl.col("events") > 0
     )

@@ -1,4 +1,4 @@
-"""Activations of directory roles, rebuilt like those of Azure roles, and what was done while they ran."""
+"""Rebuild the activations of directory roles from listings, requests and audit records, and sum up their use."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rightsize.analyze.directory.tables import DirectoryTables, ways_to
 
 
 def rebuild_activations(tables: DirectoryTables) -> pl.DataFrame:
-    """Return one row an activation: as `activations.History` has them, `eligibility` the id of an eligibility."""
+    """Return one row per activation, as `activations.History`; `eligibility` is the id of an eligible assignment."""
     current = tables.assignments.filter(pl.col("state") == "activated")
     instances = records(
         current.with_columns(id="role_assignment_id", record="role_assignment_id", eligibility="eligibility_id"),
@@ -44,7 +44,8 @@ def _matched(found: pl.DataFrame, tables: DirectoryTables) -> pl.DataFrame:
 def use_of_activations(activations: pl.DataFrame, tables: DirectoryTables) -> pl.DataFrame:
     """Return the table `activations` for directory roles.
 
-    The audit log names no assignment: what its holder did while an activation ran, and its role allows, is its use.
+    The audit log names no assignment. An action of the holder while an activation ran, which its role allows, is its
+    use.
     """
     used = tables.days.filter(pl.col("use") > 0)
     running = activations.select("activation_id", "principal_id", "role", "start_on", "end_on")

@@ -1,10 +1,10 @@
-"""The verdict on every action of every directory role that somebody holds, and scores and findings from it.
+"""Judge every action of every assigned directory role, and compute scores and findings from the verdicts.
 
-The audit log shows writes and names no assignment, so use is attributed by elimination: to what stands before what
-would have had to be activated, and of several to the roles that explain most and grant least. Calls to Microsoft Graph
-show some reads besides, and never their absence, since portals and tools have other ways. Reads of the directory
-and what other services check are therefore `used` or `unobservable`, unless nobody who holds the role signed in at
-all, or nobody activated it.
+The audit log shows writes and names no assignment, so use is attributed by elimination. Active assignments come before
+those that would have had to be activated; of several, the roles that explain most and grant least are chosen. Calls to
+Microsoft Graph also show some reads, but never their absence, since portals and tools read in other ways. Reads of the
+directory and operations that other services check are therefore `used` or `unobservable`, unless no holder of the role
+signed in at all, or nobody activated it.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ from rightsize.rules.directory import logged_actions
 
 @dataclass(frozen=True, slots=True)
 class DirectoryAnalysis:
-    """What an analysis of directory roles concludes.
+    """The result of an analysis of directory roles.
 
     Attributes:
-        plane: For the tables and for people.
-        tables: What it read.
-        state: `covered`, or why the audit log does not speak of the whole window.
+        plane: The frames for the tables and for people.
+        tables: The tables that it read.
+        state: `covered`, or the reason why the audit log does not cover the whole window.
         judged: `(a, name, verdict, reason)`: the verdict of each action that an assignment grants.
         used: `(a, principal_id, name, place, way, reason, events, …)`: use with the assignment it is credited to.
         earlier: The same of the days before the window that still count.
@@ -106,7 +106,7 @@ def _coverage_state(tables: DirectoryTables, window: Window) -> str:
 
 
 def _observe(days: pl.DataFrame) -> pl.DataFrame:
-    """Return the calls of the window, one row a (principal, action, scope), numbered by `u`."""
+    """Return the calls of the window, one row per (principal, action, scope), numbered by `u`."""
     return (
         days.group_by(_CALL)
         .agg(
@@ -128,7 +128,7 @@ def _observe(days: pl.DataFrame) -> pl.DataFrame:
 def _attribute(
     usage: pl.DataFrame, days: pl.DataFrame, tables: DirectoryTables, activations: pl.DataFrame
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return `(u, a, way, reason)`, and `(u, reason)` of what no role explains."""
+    """Return `(u, a, way, reason)` of the calls that roles explain, and `(u, reason)` of those that none explains."""
     acts = usage.filter(pl.col("events") > 0)
     sizes = tables.grants.join(tables.actions.select("name", "weight"), on="name")
     power = sizes.group_by("role").agg(power=pl.col("weight").sum())
@@ -149,7 +149,7 @@ def _attribute(
     pairs = pairs.join(running, on=["principal_id", "name", "role_assignment_id"], how="left").with_columns(
         asleep=pl.col("state") == "eligible", ran=pl.col("ran").fill_null(False)
     )
-    # What ran at the time is likelier than what would have had to be activated and left no record of it.
+    # An activation that ran at the time is likelier than one that left no record.
     order = pl.when(~pl.col("asleep") & ~pl.col("eligible")).then(0).when(pl.col("ran")).then(1).otherwise(2)
     pairs = pairs.with_columns(order=order)
     pairs = pairs.filter(pl.col("order") == pl.col("order").min().over("u"))
@@ -170,7 +170,7 @@ def _attribute(
         .otherwise(pl.lit(Attribution.ELIMINATION.value))
     )
     chosen = best.join(first, on=["u", "a"], how="semi").select("u", "a", "way", reason=reason).unique()
-    # Of the calls to Graph that no role explains some are about the caller's own objects, others go by a permission.
+    # Calls to Graph that no role explains are left out: some act on the caller's own objects, others use a permission.
     left = (
         acts.filter(~pl.col("by_graph"))
         .join(chosen, on="u", how="anti")
@@ -185,7 +185,7 @@ def _attribute(
 
 
 def _running(days: pl.DataFrame, activations: pl.DataFrame) -> pl.DataFrame:
-    """Return `(principal_id, name, role_assignment_id, ran)`: actions during an activation of the eligibility."""
+    """Return `(principal_id, name, role_assignment_id, ran)`: actions while an eligible assignment was activated."""
     windows = activations.drop_nulls("eligibility").select(
         "principal_id", "start_on", "end_on", role_assignment_id="eligibility"
     )
@@ -198,10 +198,10 @@ def _running(days: pl.DataFrame, activations: pl.DataFrame) -> pl.DataFrame:
 def _earlier(
     tables: DirectoryTables, window: Window, activations: pl.DataFrame, used: pl.DataFrame
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return use before the window that still counts, with its assignment, and `(a, name)` of what was held back then.
+    """Return earlier use that still counts, with its assignment, and `(a, name)` that was in quarantine then.
 
-    What was done under an assignment that is gone counts for those of today that allow it; what was `used` in the
-    window at the same place is left out.
+    Use under an assignment that is gone counts for the assignments of today that allow it. Use that the window shows
+    under the same assignment at the same place (`used`) is left out.
     """
     days = tables.days.filter(window.earlier.holds("day") if window.earlier is not None else pl.lit(False))
     usage = _observe(days)
@@ -268,7 +268,7 @@ def _judge(
 
 
 def _held_back(usage: pl.DataFrame, tables: DirectoryTables) -> pl.DataFrame:
-    """Return `(a, name)`: what only calls in quarantine used, with every assignment that may have allowed them."""
+    """Return `(a, name)`: actions used only by calls in quarantine, for every assignment that may allow them."""
     suspect = usage.filter((pl.col("events") == 0) & (pl.col("suspect") > 0))
     held = tables.assignments.filter(pl.col("state") != "activated").select("a", "role", holder="principal_id")
     return (
@@ -282,9 +282,9 @@ def _held_back(usage: pl.DataFrame, tables: DirectoryTables) -> pl.DataFrame:
 
 
 def _observable(tables: DirectoryTables) -> pl.DataFrame:
-    """Return `(name, why)`: why no record could show an action, null where the audit log does."""
+    """Return `(name, why)`: the reason why no record could show an action, null where the audit log does."""
     logged = {fold(action) for action in logged_actions()}
-    # An action for one kind of an object is logged as that for all kinds.
+    # An action for one kind of an object is logged as the action for all kinds.
     whole = {name: name.split("/") for name in tables.actions["name"]}
     rows = []
     for name, parts in whole.items():
@@ -325,7 +325,7 @@ def _dormant(
 
 
 def _silent(tables: DirectoryTables, window: Window, credited: pl.DataFrame) -> pl.Series:
-    """Return the assignments whose holders certainly nobody signed in as, on any day of the window."""
+    """Return the assignments whose holders certainly did not sign in on any day of the window."""
     inputs = tables.inputs
     kinds = covered_sign_in_kinds(inputs, window)
     seen = inputs.sign_ins.filter(window.holds("day") & (pl.col("succeeded").fill_null(0) > 0))

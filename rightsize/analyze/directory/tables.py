@@ -1,4 +1,4 @@
-"""What an analysis of directory roles reads, prepared: roles with all they allow, holders, and use of the window."""
+"""Prepare the tables for an analysis of directory roles: roles with all their actions, holders, and use by day."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class DirectoryTables:
             and the roles that it inherits allow), `conditional` (those among them of certain objects only).
         actions: `name` (folded), `action`, `weight`: every action that a loaded role or a rule of the log names.
         grants: `(role, name, conditional)`: what each role allows of these actions.
-        assignments: One row a (role_assignment_id, state), numbered by `a`, with folded `principal_id`, `role`,
+        assignments: One row per (role_assignment_id, state), numbered by `a`, with folded `principal_id`, `role`,
             `place`.
         membership: `(principal_id, holder, eligible)`: who reaches the assignments of whom; `eligible` where only
             through a membership that has to be activated.
@@ -50,22 +50,22 @@ class DirectoryTables:
 
     @cached_property
     def actions(self) -> pl.DataFrame:
-        """The actions."""
+        """Return the actions."""
         return _actions(self.roles, self.days)
 
     @cached_property
     def grants(self) -> pl.DataFrame:
-        """What roles allow."""
+        """Return the actions that roles allow."""
         return _grants(self.roles, self.actions)
 
     @cached_property
     def membership(self) -> pl.DataFrame:
-        """Who reaches what."""
+        """Return which principals reach whose assignments."""
         return _membership(self.inputs, self.assignments, self.days)
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing says who holds a directory role."""
+        """Return whether nobody is known to hold a directory role."""
         return self.assignments.is_empty()
 
     def speaks_of(self, ids: Collection[str]) -> bool:
@@ -132,10 +132,10 @@ def _all(lists: Iterable[list[str] | None]) -> set[str]:
 
 
 def _days(table: pl.DataFrame, coverage: pl.DataFrame) -> pl.DataFrame:
-    """Return use of both witnesses: the audit log, and calls to Graph for what it does not show or on days without it.
+    """Return use from the audit log and, where that log does not cover the action or day, from calls to Graph.
 
-    A call to Graph shows neither on whom something was done nor, where it was refused, whether a role was missing or a
-    permission; it says that a role was needed.
+    A call to Graph does not show the object that was acted on. Where it was refused, it does not show whether a role or
+    a permission was missing. It shows that a role was needed.
     """
     audited = table.filter(
         (pl.col("plane") == "directory") & pl.col("operation").str.to_lowercase().str.starts_with(_PREFIX)
@@ -149,7 +149,7 @@ def _days(table: pl.DataFrame, coverage: pl.DataFrame) -> pl.DataFrame:
 
 
 def _called(calls: pl.DataFrame) -> pl.DataFrame:
-    """Return calls to Graph, one row an action that may have been needed; the action in place of the operation."""
+    """Return calls to Graph, one row per action that may have been needed; the action in place of the operation."""
     needed = [(operation, action) for operation in calls["operation"].drop_nulls().unique().sort()
               for action in actions_of_request(operation)]  # fmt: skip
     actions = pl.DataFrame(needed, schema={"operation": pl.String, "action": pl.String}, orient="row")
@@ -205,10 +205,10 @@ def _grants(roles: pl.DataFrame, actions: pl.DataFrame) -> pl.DataFrame:
 
 
 def ways_to(needed: pl.Series, tables: DirectoryTables) -> pl.DataFrame:
-    """Return `(role, name, way)`: by which of its actions each role may have allowed each needed one.
+    """Return `(role, name, way)`: the action of each role that may have allowed each needed action.
 
-    A role that has the action itself allowed it by that; another may have by an action for some kinds of the object,
-    since the log does not say which kind it was.
+    A role that has the action itself allowed it by that one. Another role may have allowed it by an action for some
+    kinds of the object, since the log does not name the kind.
     """
     wanted = pl.DataFrame({"name": needed.unique().sort()})
     own = tables.grants.join(wanted, on="name").select("role", "name", way="name")

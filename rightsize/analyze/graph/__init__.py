@@ -1,1 +1,1 @@
-"""The plane of Microsoft Graph: which permissions applications hold, which requests they made, what explains them."""
+"""Judge the Microsoft Graph permissions that applications hold by the requests that they made."""

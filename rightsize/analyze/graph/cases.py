@@ -1,7 +1,8 @@
-"""One case an application and kind of access: what it holds of Graph, what its requests need, what rules leave open.
+"""Build one case for each application and kind of access: its Graph permissions, and what its requests need.
 
-A tenant-wide delegated grant is a case, and so is a grant of one user, which speaks of what the tenant-wide one does
-not explain. Cases are few and reviewed by people, so they are objects; the requests behind them are distinct ones.
+A tenant-wide delegated grant is one case. A delegated grant of one user is another case, for the requests that the
+tenant-wide grant does not explain. Cases are few and people review them, so they are objects; each has distinct
+requests, not every call.
 """
 
 from __future__ import annotations
@@ -29,10 +30,10 @@ from rightsize.rules.graph import (
 )
 
 ESCALATES = 1_200_000
-"""What a permission of the highest level gives at least."""
+"""The least privilege of a permission of the highest level."""
 
 OUT_OF_COVERAGE = frozenset(OutOfCoverage)
-"""Reasons that leave a permission open, as against those for which no log could show its use."""
+"""Reasons that leave a permission undecided; for the other reasons no log could have shown its use."""
 
 _FIRM = OUT_OF_COVERAGE | {UnobservableReason.SIGN_IN_SCOPE}
 
@@ -42,7 +43,7 @@ CaseKey = tuple[str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class SeenRequests:
-    """A request: how often, and when; `earlier` where only days before the window show it."""
+    """The requests of one operation: how often, and when; `earlier` where only days before the window show them."""
 
     operation: str
     events: int
@@ -54,15 +55,15 @@ class SeenRequests:
 
 @dataclass(frozen=True, slots=True)
 class GraphNeed:
-    """Something that one of several permissions has to allow.
+    """A need that any of several permissions can meet.
 
     Attributes:
         why: As of a clause, or `correlated`: without it requests return less.
         method: Of the map, as is `path`.
-        held: Permissions of the application that do.
-        others: Permissions that it does not hold and that would do wholly.
+        held: Permissions of the application that meet it.
+        others: Permissions that it does not hold and that would meet it wholly.
         operations: The requests that need it, sorted.
-        note: For people: what becomes null without it.
+        note: For people: the property that becomes null without it.
     """
 
     why: str
@@ -76,12 +77,12 @@ class GraphNeed:
 
 @dataclass(slots=True)
 class GraphCase:
-    """What is known of an application's access to Graph.
+    """The access of one application to Graph: its permissions, its requests, and what these need.
 
     Attributes:
-        key: Whose it is.
+        key: The client, the access and the user.
         held: The permissions of its own grants, each with the ids of the grants.
-        beyond: Permissions that it holds besides: of the tenant-wide grant, for a grant of one user.
+        beyond: Further permissions that it holds: of the tenant-wide grant, for a grant of one user.
         needs: What its permissions have to allow.
         kept: Permissions that stay whatever the needs, each with a reason and the requests behind it.
         unexplained: Requests that no permission of it explains, with the reason.
@@ -139,36 +140,36 @@ class GraphMap:
     def privilege(self, permission: str, access: str) -> int:
         """Return how much a permission gives: the weight of its level, once for each request that it allows.
 
-        What leads to every other permission gives much, however few requests it allows itself.
+        A permission that leads to every other one gives much, however few requests it allows itself.
         """
         allowed = len(self.by_access[access].allows.get(permission, ()))
         level = self.level(permission, access)
         return max(weight_of(permission, level) * max(1, allowed), ESCALATES if level == 5 else 0)
 
     def requirement(self, access: str, operation: str) -> Requirement:
-        """Return what a request needs."""
+        """Return the permissions that a request needs."""
         return self.by_access[access].requirement(parse_request(operation))
 
 
 def build_cases(held: pl.DataFrame, requests: pl.DataFrame, graph: GraphMap) -> dict[CaseKey, GraphCase]:
-    """Return the cases of all applications that hold or ask something of Graph, by key.
+    """Return the cases of all applications that hold a Graph permission or made a request, by key.
 
     Args:
-        held: As `held_permissions` gives them.
-        requests: As `remembered_requests` gives them.
+        held: As `held_permissions` returns them.
+        requests: As `remembered_requests` returns them.
         graph: The map.
     """
     cases = _held_cases(held)
     alone = {(key[0], key[2]) for key in cases if key[2]}
     own = pl.DataFrame(sorted(alone), schema={"client_id": pl.String, "user_id": pl.String}, orient="row")
-    # Users without a grant of their own are one: their requests are told apart by operation only.
+    # Users without a grant of their own count as one: their requests differ by operation only.
     kept = requests.filter(pl.col("events") > 0).join(
         own.with_columns(has=True), on=["client_id", "user_id"], how="left"
     )
     one = ["client_id", "access", "user_id", "operation"]
     grouped = (
         kept.with_columns(user_id=pl.when("has").then("user_id").otherwise(pl.lit("")))
-        # Where the window shows a request, what came before adds nothing to it.
+        # Where the window shows a request, earlier ones add nothing to it.
         .filter(~pl.col("earlier") | pl.col("earlier").all().over(one))
         .group_by(one)
         .agg(
@@ -232,7 +233,7 @@ def _held_cases(held: pl.DataFrame) -> dict[CaseKey, GraphCase]:
 
 
 def _case_of(needed: Requirement, whole: GraphCase, own: GraphCase | None) -> GraphCase:
-    """A request of a user with a grant of their own is theirs where the tenant-wide grant does not explain it."""
+    """Return the user's own case where the tenant-wide grant does not explain the request, else the tenant-wide one."""
     if own is None or needed.free:
         return whole
     explained = bool(needed.clauses) and all(
@@ -250,7 +251,7 @@ def _together(one: SeenRequests, other: SeenRequests) -> SeenRequests:
 
 
 def _read(case: GraphCase, whole: GraphCase | None, graph: GraphMap) -> None:
-    """Say what the requests of a case need, and what stays whatever they need, in the tenant-wide case as well."""
+    """Set the needs of a case, and the permissions that stay whatever the needs, in the tenant-wide case as well."""
     reader = _RequestReader(case, whole, graph)
     for permission in sorted(case.held):
         if case.key[1] == "delegated" and fold(permission) in sign_in_scopes():
@@ -274,7 +275,7 @@ class _RequestReader:
         self._found: dict[tuple[str, str, str, frozenset[str], frozenset[str], str], set[str]] = defaultdict(set)
 
     def keep(self, permission: str, reason: str, operations: Iterable[str]) -> None:
-        """Let a permission stay; what a request leaves open outweighs what no log shows."""
+        """Keep a permission; a reason that a request leaves open outweighs one that no log could show."""
         for case in self._cases:
             if permission not in case.held:
                 continue
@@ -294,9 +295,10 @@ class _RequestReader:
             self._clause(operation, clause)
 
     def _freeze(self, operation: str) -> None:
-        """Leave open what may have allowed a request that nothing explains: what opens the same part of Graph.
+        """Keep the permissions that may have allowed a request that nothing explains: those for the same part of Graph.
 
-        Every token reads `/me`, so that says nothing of permissions. Of a part that the map does not know, any may be.
+        Every token reads `/me`, so such a request says nothing about permissions. Of a part that the map does not know,
+        any permission may have allowed it.
         """
         steps = parse_request(operation).steps
         if steps == ("me",):
@@ -326,7 +328,7 @@ class _RequestReader:
                 self.keep(permission, UnobservableReason.CANNOT_TELL, (operation,))
             return
         candidates = whole or frozenset(partly)
-        # What explains a request by its name alone stays itself: the map does not show what else would do.
+        # A permission that explains a request by its name alone has no others: the map does not show which would do.
         others = frozenset(
             one
             for one, also in clause.permissions.items()
@@ -338,7 +340,7 @@ class _RequestReader:
             self._correlated(operation, clause)
 
     def _together(self, operation: str, clause: Clause, candidates: frozenset[str], others: frozenset[str]) -> None:
-        """Need what goes with a permission, or one that allows the same by itself."""
+        """Add the need for the permissions that go with another, or for one that allows the same alone."""
         alone = frozenset(one for one in candidates if not clause.permissions.get(one))
         for permission in sorted(candidates - alone):
             also = clause.permissions[permission]

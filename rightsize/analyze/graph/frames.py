@@ -1,4 +1,4 @@
-"""What was concluded about Graph, as the frames that every plane has."""
+"""Build the frames that every plane has (verdicts, counts, scores, refusals, findings) for Graph permissions."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from rightsize.analyze.planes import ASSIGNMENTS_SCHEMA, DENIED_SCHEMA, PRINCIPA
 from rightsize.analyze.reasons import OutOfCoverage, Unexplained, Verdict
 from rightsize.analyze.verdicts import VERDICTS_SCHEMA
 
-# About what a tenant's most powerful applications hold, and how fast the scores rise towards it: with these a
-# permission that leads to every other one is high, one that reads all users low.
+# About the privilege of a tenant's most powerful applications, and how fast the scores rise towards it. With these
+# numbers a permission that leads to every other one scores high, one that reads all users low.
 _FULL = 2_500_000
 _RISE = 0.3
 _ESCALATES = 5
@@ -22,7 +22,7 @@ _ESCALATES = 5
 def verdict_rows(rows: pl.DataFrame, cases: Mapping[CaseKey, GraphCase], first_party: Collection[str]) -> pl.DataFrame:
     """Return the rows of the table `verdicts`: one a permission of a grant, and one a request that nothing explains.
 
-    What applications of Microsoft do without a grant is one counted row each.
+    Requests of Microsoft's applications without a grant are one counted row for each application.
     """
     granted = rows.select(
         role_assignment_id="grant_id",
@@ -107,7 +107,7 @@ def _counts() -> dict[str, pl.Expr]:
 
 
 def principal_rows(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return counts and scores of each application: a permission that two grants give counts once, as its best use."""
+    """Return counts and scores of each application; a permission of two grants counts once, as used if one is."""
     order = {word.value: place for place, word in enumerate(Verdict)}
     rank = pl.col("verdict").replace_strict(order, return_dtype=pl.Int64)
     distinct = rows.sort(rank, "grant_id").unique(
@@ -118,7 +118,7 @@ def principal_rows(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def assignment_rows(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return one row a grant: an app role assignment is its permission, a delegated grant names how many it has."""
+    """Return one row per grant; its name is its permission, or for several delegated permissions their number."""
     several = pl.when(pl.len() > 1).then(pl.format("{} delegated permissions", pl.len()))
     named = several.otherwise(pl.col("permission").min() + pl.when(pl.col("access").min() == "delegated").then(
         pl.lit(" (delegated)")).otherwise(pl.lit("")))  # fmt: skip
@@ -140,7 +140,7 @@ def assignment_rows(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def denied_rows(requests: pl.DataFrame) -> pl.DataFrame:
-    """Return what was refused to each application."""
+    """Return the refused requests of each application."""
     return (
         requests.filter(pl.col("denied") > 0)
         .group_by("client_id", "operation")

@@ -1,4 +1,4 @@
-"""Verdicts over the permissions of Graph: used, unused, unobservable or out of coverage, each with its evidence."""
+"""Judge each held Graph permission as used, unused, unobservable or out of coverage, with its evidence."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from rightsize.analyze.reasons import Attribution, OutOfCoverage, UnobservableRe
 from rightsize.analyze.window import Window
 
 Cover = Callable[[Sequence[frozenset[str]], Mapping[str, int], frozenset[str]], frozenset[str]]
-"""The cheapest permissions that, with those given, hold one of each need."""
+"""Returns the cheapest permissions that, with those given, hold one of each need."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class GraphVerdicts:
 
 @dataclass(frozen=True, kw_only=True)
 class GraphAnalysis(PlaneAnalysis):
-    """What the analysis of Graph concludes.
+    """The result of the analysis of Graph.
 
     Attributes:
         tables: The tables it rests on.
@@ -61,7 +61,7 @@ class GraphAnalysis(PlaneAnalysis):
         clients: As `service_principals`.
         cases: What each application holds and needs.
         judgements: The verdict on each permission of each case.
-        state: `covered`, or why the log does not speak of the whole window.
+        state: `covered`, or the reason why the log does not cover the whole window.
     """
 
     tables: GraphTables
@@ -76,7 +76,7 @@ class GraphAnalysis(PlaneAnalysis):
 def analyse_graph(
     tables: GraphTables, window: Window, cover: Cover, only: Collection[str] | None = None
 ) -> GraphAnalysis:
-    """Judge every permission that applications hold over the window; with `only`, of those with these ids, folded."""
+    """Judge every permission that applications hold over the window; with `only`, those of these (folded) ids."""
     graph = GraphMap.read(tables)
     held = held_permissions(tables)
     requests = remembered_requests(tables, window)
@@ -163,7 +163,7 @@ def _used(permission: str, needs: Sequence[GraphNeed], case: GraphCase) -> Graph
 def _permission_rows(
     held: pl.DataFrame, judgements: Mapping[CaseKey, Mapping[str, GraphVerdicts]], graph: GraphMap
 ) -> pl.DataFrame:
-    """Return one row a held permission: the columns of `held` with the verdict, its evidence, level and privilege."""
+    """Return one row per held permission: the columns of `held` with the verdict, its evidence, level and privilege."""
     rows = []
     for row in held.iter_rows(named=True):
         key = (row["client_id"], row["access"], row["user_id"] or "")

@@ -1,4 +1,4 @@
-"""What the analysis of Graph reads: the tables, the permissions that are held, and the requests of the window."""
+"""Read the tables for the analysis of Graph, the permissions that are held, and the requests of the window."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class GraphTables:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is loaded that could be judged."""
+        """Return whether there is neither a grant nor a request to judge."""
         return (
             self.app_role_assignments.is_empty()
             and self.permission_grants.is_empty()
@@ -63,7 +63,7 @@ class GraphTables:
         )
 
     def speaks_of(self, ids: Collection[str]) -> bool:
-        """Return whether any of these principals, folded, is an application that holds or asked for anything."""
+        """Return whether any of these (folded) principals is an application with a permission or a request."""
         is_one = folded(self.principals["principal_id"]).is_in(list(ids))
         apps = folded(self.principals.filter(is_one)["app_id"]).drop_nulls().to_list()
         named = (
@@ -90,7 +90,7 @@ def graph_window(
 
 
 def coverage_state(tables: GraphTables, window: Window) -> str:
-    """Return `covered`, or why the log of Graph does not speak of the whole window, as a word of `OutOfCoverage`."""
+    """Return `covered`, or the word of `OutOfCoverage` for why the log of Graph does not cover the whole window."""
     log = tables.coverage.filter((pl.col("source") == LOG) & window.holds("day"))
     covered = log.filter(pl.col("state") != "missing")["day"].n_unique()
     if covered == window.days:
@@ -99,7 +99,7 @@ def coverage_state(tables: GraphTables, window: Window) -> str:
 
 
 def service_principals(tables: GraphTables) -> pl.DataFrame:
-    """Return `client_id, app_id, name, is_first_party, deleted, created_on`, one row a service principal."""
+    """Return `client_id, app_id, name, is_first_party, deleted, principal_created`, one row per service principal."""
     owners = [row["tenant_id"] for row in rows_of("first_party")]
     theirs = tables.first_party_apps["app_id"].drop_nulls().unique()
     return (
@@ -128,10 +128,10 @@ HELD_COLUMNS = (
 
 
 def held_permissions(tables: GraphTables) -> pl.DataFrame:
-    """Return HELD_COLUMNS, one row a permission that an application holds of any API.
+    """Return HELD_COLUMNS, one row per permission of any API that an application holds.
 
-    `user_id` is the user of a delegated grant of one user. `permission` is the id where nothing says the name, and
-    `permission_id` null where nothing says the id.
+    `user_id` is the user of a delegated grant of one user. `permission` is the id where its name is not known, and
+    `permission_id` is null where the id is not known.
     """
     apis = service_principals(tables).select(resource="client_id", api_app_id="app_id", api_name="name")
     named = tables.api_permissions.select(
@@ -196,11 +196,11 @@ def _api_of() -> pl.Expr:
 
 
 def requests_of(tables: GraphTables, window: Window) -> pl.DataFrame:
-    """Return the requests of the window, one row a (client, access, user, operation).
+    """Return the requests of the window, one row per (client, access, user, operation).
 
     Columns: `client_id` (service principal, else the application id), `access`, `user_id` (of delegated requests),
-    `operation`, `events`, `days`, `first_seen`, `last_seen`, `denied`, `suspect`. What was authorised counts as an
-    event; refused requests are demand and stand apart, and so do those in quarantine.
+    `operation`, `events`, `days`, `first_seen`, `last_seen`, `denied`, `suspect`. Authorised requests count as events;
+    refused requests are demand and have a column of their own, and so do requests in quarantine.
     """
     return (
         _requests_by_day(tables, window)
@@ -234,7 +234,7 @@ def request_days(tables: GraphTables, window: Window) -> pl.DataFrame:
 
 
 def _requests_by_day(tables: GraphTables, window: Window) -> pl.DataFrame:
-    """Return the rows of the window with `client_id`, `user_id`, and `use`: what was authorised and is not suspect."""
+    """Return the rows of the window with `client_id`, `user_id`, and `use`: authorised, unsuspected requests."""
     clients = service_principals(tables).filter(pl.col("app_id").is_not_null()).select("app_id", known="client_id")
     clients = clients.unique("app_id", keep="first", maintain_order=True)
     use = pl.sum_horizontal("succeeded", "failed", "started")
