@@ -1,7 +1,7 @@
 """Decide from its needs whether each assignment is kept, removed or replaced, as a draft of a proposal.
 
-A draft begins as a decision on one assignment alone. Later steps turn the open drafts into proposals: `assign` chooses
-roles for all units together, and `reconcile` settles conflicts between drafts.
+A draft begins as a decision on one assignment alone. Then `settle` (`assembly.plan`) makes all drafts one plan:
+`selection.reconcile` settles conflicts between drafts, and `selection.assign` chooses roles for the open ones.
 """
 
 from __future__ import annotations
