@@ -158,5 +158,5 @@ def _text(value: object) -> str:
 
 
 def _hash(value: object) -> str:
-    # 128 bits: nobody finds a second assignment with the hash of the first.
+    # 128 bits: finding a second assignment with the same hash is infeasible.
     return hashlib.sha256(_text(value).encode()).hexdigest()[:32]

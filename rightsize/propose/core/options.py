@@ -113,7 +113,7 @@ class Dials:
         return min(window.start, window.end - dt.timedelta(days=days))
 
     def as_json(self) -> dict[str, object]:
-        """Return the dials as `plan.json` states them, sorted and without a clock."""
+        """Return the options in the form of `plan.json`, sorted and independent of the current time."""
         return {
             "direct_assignments": self.direct_assignments,
             "emergency_access": sorted(set(self.emergency_access)),

@@ -1,7 +1,7 @@
 """Compute the excess and the risk of granted access from weighted operations and the reach of scopes.
 
 Both numbers count *cells*: one operation at one place for one person. A group's assignment has the cells of all its
-members. The reach of a scope is the number of known resource groups at or below it, so the same role at one group of
+members. The reach of a scope is the number of known resource groups at or below it. So the same role at one group of
 twenty has a twentieth of the cells. `excess` is the weight of the cells that were not used. `risk` is the weight of the
 cells whose operations belong to a class of risk, used or not. The classes in `rules` give the weights, so both numbers
 are comparable from plan to plan.

@@ -22,7 +22,7 @@ from rightsize.propose.needs.drafts import Subject
 from rightsize.propose.needs.needs import Profile, Use
 
 Key = tuple[str, str]
-# The reasons that mark unlogged reads of Resource Manager. A read of a data endpoint has a reason of its own.
+# The reasons that a read of Resource Manager may have. Reads of data endpoints have others and count as `hidden`.
 _READ_REASONS = (UnobservableReason.ARM_READ, UnobservableReason.NOT_KNOWN_TO_BE_LOGGED)
 
 

@@ -1,9 +1,9 @@
 """Limit principals that assign roles to the roles and principal types that their logged requests name.
 
-Today's grant usually lets such a principal assign any role to any principal, itself included. The plan replaces a
-grant that contains the built-in role Role Based Access Control Administrator with that role, under a condition on the
-role and principal type of a request. If the request bodies in the log are incomplete, nothing is constrained, and the
-proposal says why.
+Today's grant usually lets such a principal assign any role to any principal, itself included. The plan replaces it with
+the built-in role Role Based Access Control Administrator, if today's grant contains that role. A condition limits the
+role and the principal type that a request may name. If the request bodies in the log are incomplete, nothing is
+constrained, and the proposal says why.
 Source: Microsoft Learn, "Delegate Azure access management to others" (the role, the condition, who may have one) and
 "Authorization actions and attributes" (a write is judged by its request, a delete by the assignment).
 """

@@ -1,7 +1,7 @@
 """Decide which principals may hold a role as eligible, and read the activation settings of today's roles.
 
 Azure makes users and groups eligible, not workloads, and only with a licence for Privileged Identity Management. A
-person who worked without activation so far must get the approval, factors and duration that today's role asks for, so
+person who worked without activation so far must get the approval, factors and duration that today's role asks for. So
 these settings have to be known before anything becomes eligible. An eligible assignment may have a condition: its
 request has a field for one. The page on delegation said in 2023 that Privileged Identity Management refuses conditions
 on the assignment of roles; if it does, the rollout undoes the swap.

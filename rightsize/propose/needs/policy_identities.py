@@ -1,8 +1,8 @@
 """Find the assignments that managed identities of Azure Policy need: those of the roles that their policies name.
 
-An assignment can be given up only if all needs of the identity's policies are known, and the identity holds each of
-these roles at the scope of the policy or above. Otherwise it may remediate by another of its roles, and keeps all
-assignments. Assignments with use stay as well.
+An assignment can be given up only under two conditions: all needs of the identity's policies are known, and the
+identity holds each of these roles at the scope of the policy or above. Otherwise it may remediate by another of its
+roles, and keeps all assignments. Assignments with use stay as well.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Reduce the bipartite graph of role mining without search, and provide set operations on integer bitsets.
 
 Rows are users, columns are permissions, an edge is a permission that a user holds. A role is a biclique: a set of
-rows and a set of columns with every edge between them. The fewest roles that give everybody exactly what they have
-are the fewest bicliques that cover every edge.
+rows and a set of columns with every edge between them. The fewest roles that give all users exactly their
+permissions are the fewest bicliques that cover every edge.
 
 Before any search the graph shrinks (after Ene, Horne, Milosavljevic, Rao, Schreiber, Tarjan: Fast exact and heuristic
 methods for role minimization problems, SACMAT 2008):

@@ -1,7 +1,7 @@
 """Solve 0/1 and linear programs with HiGHS, and return the best solution found and a sound lower bound.
 
-All use of the solver goes through this module. It ensures one thread and one seed, nothing on stdout, highspy loaded
-only when there is a program to solve, and a bound that is rounded only where rounding is sound.
+Every solver is created here, with one thread and one seed, and writes nothing to stdout. The module loads highspy only
+when there is a program to solve, and rounds a bound only where rounding is sound.
 
 A limit in seconds makes an answer depend on the machine, but the same inputs must give the same bytes. So counts limit
 a 0/1 program: the nodes of the search tree, and the number of times that HiGHS asks whether to go on (`checks`). The

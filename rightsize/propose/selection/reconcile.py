@@ -108,7 +108,7 @@ def rest_on_existing(drafts: Mapping[Key, Draft]) -> dict[Key, Draft]:
             if settled[other].kind != "keep":
                 settled[other] = settled[other].kept("relied_upon")
         if key in found.values():
-            # Its own role at its own scope is among what grants its need: it stays as it is.
+            # One of its new assignments equals its own assignment of today: the loop above made the draft a `keep`.
             continue
         left = tuple(placement for placement in draft.placements if placement not in found)
         settled[key] = replace(draft, placements=left, rests_on=tuple(sorted(rests_on)))

@@ -1,9 +1,9 @@
 """Widen the scopes of needs where a subscription or management group would exceed its limit of assignments.
 
 The narrowest legal scope is used as long as Azure's limits allow it. If they do not, all needs of a principal in a
-resource group, a subscription or a management group may be granted there together, at or below the scope of today's
-assignment. That takes fewer assignments, and adds excess at the places where the access was not needed. One 0/1 program
-over all principals chooses the moves: first the fewest assignments that fit nowhere, then the least excess.
+resource group, a subscription or a management group may be granted there together. That scope is never wider than
+today's assignment. It takes fewer assignments, and adds excess at the places where the access was not needed. One 0/1
+program over all principals chooses the moves: first the fewest assignments that fit nowhere, then the least excess.
 """
 
 from __future__ import annotations

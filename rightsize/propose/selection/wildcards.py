@@ -1,4 +1,4 @@
-"""Write patterns into new roles for `--wildcards`, and list the roles that grow when Azure adds operations."""
+"""Write patterns into new roles for `--wildcards`, and list roles that may grant more once Azure adds operations."""
 
 from __future__ import annotations
 
