@@ -126,7 +126,7 @@ def related_places(tagged: pl.Series, places: pl.Series, tree: ScopeTree) -> pl.
 
 
 def place_named(name: str) -> str:
-    """Return a scope that a person wrote in the folded form, for comparison."""
+    """Return the folded form of a scope that a person wrote, for comparison."""
     return str(place_of(pl.Series([name], dtype=pl.String)).item())
 
 
