@@ -1,1 +1,1 @@
-"""Sets of operations, roles, limits, options and weights: the terms that all stages speak in."""
+"""Define the types that all planning stages share: operation sets, roles, Azure limits, options and weights."""

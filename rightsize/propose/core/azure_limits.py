@@ -1,9 +1,9 @@
-"""What Azure refuses: its limits, and the shape that a custom role must have.
+"""Check custom roles and assignment counts against Azure's limits, and say why Azure would refuse them.
 
 Sources: learn.microsoft.com, role-based-access-control/custom-roles (roles per tenant, assignable scopes, one wildcard
 a string, data actions and management groups) and troubleshoot-limits (assignments per subscription and management
-group). Where two pages disagree the stricter one holds here: names of at most 128 characters, and no management group
-beside data actions.
+group). Where two pages disagree, the stricter one holds here: a name has at most 128 characters, and a role with data
+actions lists no management group.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _SUBSCRIPTION = "/subscriptions/"
 
 @dataclass(frozen=True, slots=True)
 class AzureLimits:
-    """The numbers; a tenant in 21Vianet China passes 2,000 roles."""
+    """Azure's limits as numbers; for a tenant in 21Vianet China, set `custom_roles` to 2,000."""
 
     custom_roles: int = 5_000
     assignments_per_subscription: int = 4_000
@@ -33,20 +33,23 @@ class AzureLimits:
 
     @property
     def room_for_custom_roles(self) -> int:
-        """How many custom roles a tenant may have after a plan."""
+        """The number of custom roles that a tenant may have after a plan."""
         return self._room(self.custom_roles)
 
     def room_at(self, anchor: str) -> int:
-        """Return how many assignments a folded subscription or management group may have meanwhile."""
+        """Return the number of assignments that a folded subscription or management group may have at once.
+
+        Old and new assignments both count, since they exist side by side during a rollout.
+        """
         return self._room(self._limit_at(anchor))
 
     def refusal_at(self, anchor: str, there: int, more: int) -> str:
-        """Return the word and the sentence for a need whose assignments do not fit below an anchor.
+        """Return the reason word and sentence for a need whose assignments exceed the limit of an anchor.
 
         Args:
             anchor: The folded subscription or management group.
-            there: The assignments there, of today and of this plan.
-            more: Those that the need would take.
+            there: The number of assignments there: today's and those of this plan.
+            more: The number of assignments that the need would add.
         """
         limit = self._limit_at(anchor)
         return (
@@ -64,12 +67,12 @@ class AzureLimits:
 
 @dataclass(frozen=True, slots=True)
 class RoleRoom:
-    """How many new roles a plan may have, and why not more.
+    """The maximum number of new roles in a plan, and the reason for it.
 
     Attributes:
         limits: Azure's limits.
-        existing: Custom roles that the tenant has.
-        dial: The most new roles by `--max-custom-roles`; None where it says nothing.
+        existing: The number of custom roles that the tenant has.
+        dial: The maximum number of new roles by `--max-custom-roles`; None if the option is not set.
     """
 
     limits: AzureLimits
@@ -78,12 +81,12 @@ class RoleRoom:
 
     @property
     def most(self) -> int:
-        """The most new roles."""
+        """The maximum number of new roles."""
         free = self._free
         return free if self.dial is None else min(free, self.dial)
 
     def refusal(self, wanted: int) -> str:
-        """Return the word and the sentence for a need that gets no role since this many new ones are too many."""
+        """Return the reason word and sentence for a need that gets no role because `wanted` new roles are too many."""
         if self.dial is not None and self.dial <= self._free:
             return (
                 f"max_custom_roles: --max-custom-roles is {self.dial:,}, and without excess the plan makes {wanted:,}"
@@ -105,13 +108,13 @@ def refusals(
     inherited: frozenset[tuple[str, str]] = frozenset(),
     limits: AzureLimits | None = None,
 ) -> list[str]:
-    """Return why Azure would refuse a custom role, one sentence each; empty where it would not.
+    """Return the reasons why Azure would refuse a custom role, one sentence each; empty if it would accept it.
 
     Args:
         role: The role.
-        known: Whether the catalogue has (plane, operation).
-        inherited: (plane, folded string) taken over from a role that exists, which Azure has accepted before.
-        limits: The limits to check against; Azure's where none are given.
+        known: A predicate that tells whether the catalogue has (plane, operation).
+        inherited: (plane, folded string) copied from an existing role, which Azure has accepted before.
+        limits: The limits to check against; Azure's if none are given.
     """
     limits = limits or AzureLimits()
     found = [*_text_refusals(role, limits), *_scope_refusals(role, limits)]

@@ -1,7 +1,7 @@
-"""Sets of operations as integers: bit i is the i-th operation of the catalogue.
+"""Represent sets of operations as integers: bit i is the i-th operation of the catalogue.
 
-Roles and needs are compared by the thousand; on integers of a few kilobytes, containment, difference and size are
-single machine-speed steps.
+A plan compares thousands of roles and needs. On integers of a few kilobytes, containment, difference and size are
+single fast steps.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ OperationKey = tuple[str, str]
 
 
 class Interner(dict[int, int]):
-    """The one object that says each set: it takes kilobytes, and thousands of needs and classes have the same."""
+    """An interner of equal bitmasks: a mask takes kilobytes, and thousands of needs and classes have equal ones."""
 
     def __missing__(self, mask: int) -> int:
-        """Take the first object that says a set for it."""
+        """Store a mask that is seen for the first time, and return it for all equal masks later."""
         return self.setdefault(mask, mask)
 
 
 @dataclass(frozen=True, slots=True)
 class OperationIndex:
-    """The operations in a fixed order: by plane, then by folded name.
+    """An index of the operations in a fixed order: by plane, then by folded name.
 
     Attributes:
         names: (plane, operation in ARM's spelling), one for each bit.
         bits: (plane, folded operation) to its bit.
-        control: All operations that the control plane has.
-        reads: Those of them that end in `/read`.
-        listed: Operations that the catalogue lists; the others are only named by a role.
+        control: All operations of the control plane.
+        reads: The operations of the control plane that end in `/read`.
+        listed: Operations that the catalogue lists; only roles name the others.
         providers: Folded names of the catalogue's resource providers.
         catalogue: The names of all planes, at the positions of their bits.
     """
@@ -51,39 +51,39 @@ class OperationIndex:
     catalogue: Catalogue
 
     def mask(self, keys: Iterable[OperationKey]) -> int:
-        """Return the set of those (plane, operation) that the catalogue knows, whatever their case."""
+        """Return the set of the given (plane, operation) that this index has; case does not matter."""
         return _mask_of(
             (bit for plane, name in keys if (bit := self.bits.get((plane, fold(name)))) is not None), len(self.names)
         )
 
     def mask_of_bits(self, bits: Iterable[int]) -> int:
-        """Return the set with those bits."""
+        """Return the set that has the given bits."""
         return _mask_of(bits, len(self.names))
 
     def frame(self) -> pl.DataFrame:
-        """Return the bits as `(plane, name, bit)`, with folded names, to join with."""
+        """Return a frame `(plane, name, bit)` with folded names, for joins."""
         planes, names = zip(*self.bits, strict=True) if self.bits else ((), ())
         columns = {"plane": planes, "name": names, "bit": list(self.bits.values())}
         return pl.DataFrame(columns, schema={"plane": pl.String, "name": pl.String, "bit": pl.Int64})
 
     def bit(self, plane: str, operation: str) -> int | None:
-        """Return the bit of an operation, or None where neither the catalogue nor a role names it on that plane."""
+        """Return the bit of an operation, or None if neither the catalogue nor a role names it on that plane."""
         return self.bits.get((plane, fold(operation)))
 
     def lists(self, plane: str, operation: str) -> bool:
-        """Return whether the catalogue has an operation on that plane."""
+        """Return whether the catalogue lists an operation on that plane."""
         bit = self.bit(plane, operation)
         return bit is not None and bool(self.listed >> bit & 1)
 
     def granted_by(self, blocks: Sequence[PermissionBlock], reading: Reading = Reading.MOST) -> int:
-        """Return the operations that blocks grant by a reading without a condition."""
+        """Return the operations that permission blocks grant without a condition, by the given reading."""
         permissions = read_permissions(blocks)
         control, _ = granted_positions(permissions, "control", self.catalogue, reading)
         data, _ = granted_positions(permissions, "data", self.catalogue, reading)
         return self.mask_of_bits(control) & self.control | self.mask_of_bits(data) & ~self.control
 
     def doubtful_of(self, blocks: Sequence[PermissionBlock]) -> int:
-        """Return the operations that blocks grant by the reading `MOST` only, or by `LEAST` under a condition."""
+        """Return the operations that blocks grant only by the reading `MOST`, or by `LEAST` under a condition."""
         permissions = read_permissions(blocks)
         control = doubtful_positions(permissions, "control", self.catalogue)
         data = doubtful_positions(permissions, "data", self.catalogue)
@@ -96,11 +96,11 @@ class OperationIndex:
 
 
 def index_operations(operations: pl.DataFrame, role_operations: pl.DataFrame) -> OperationIndex:
-    """Number every operation on the planes where it may be granted.
+    """Build the index: number every operation on each plane where a role may grant it.
 
     Args:
-        operations: The operations of a `Tenant`: the catalogue, and what roles name though the catalogue lacks it.
-        role_operations: The table of that name; it says on which plane a role grants what no source gives a plane.
+        operations: The operations of a `Tenant`: the catalogue, and operations that only roles name.
+        role_operations: The table of that name; it gives the plane of operations for which no other source does.
     """
     known = pl.concat(
         [

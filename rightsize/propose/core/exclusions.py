@@ -1,7 +1,8 @@
-"""What a file says to leave alone, each with the reason, the owner and the day on which it ends.
+"""Read exclusion entries from a file, and find the scopes that they exclude from a plan.
 
-An exclusion that has ended excludes nothing: it is reported, so that its owner renews it or lets the plan speak. Days
-are those of the plan, never the clock's.
+Each entry has a reason, an owner and the day on which it ends. An exclusion that has ended excludes nothing: it is
+reported, so that its owner renews it or accepts the plan. Days are compared with the day of the plan, never with the
+clock.
 """
 
 from __future__ import annotations
@@ -35,14 +36,14 @@ _HINT = (
 
 @dataclass(frozen=True, slots=True, order=True)
 class Exclusion:
-    """One entry.
+    """One exclusion entry of a file.
 
     Attributes:
-        kind: What `name` names.
+        kind: The kind of thing that `name` names.
         name: A principal (id or UPN), a role (id or name), a scope (with all below it), or a tag (`name` or
             `name=value`).
-        reason: Why it is left alone.
-        owner: Who answers for that.
+        reason: The reason for the exclusion.
+        owner: The person or team responsible for it.
         expires: The last day on which it holds.
     """
 
@@ -53,7 +54,7 @@ class Exclusion:
     expires: dt.date
 
     def holds(self, window: Window) -> bool:
-        """Return whether it holds on the day after the window, which is the day of the plan."""
+        """Return whether the exclusion holds on the day of the plan, which is the day after the window."""
         return self.expires > window.last_day
 
     def as_json(self) -> dict[str, str]:
@@ -66,17 +67,17 @@ class Exclusion:
 
 
 def read_exclusions(content: bytes, form: Form, name: str) -> tuple[Exclusion, ...]:
-    """Read the entries of a file, sorted, each once.
+    """Return the entries of a file, sorted and without repeats.
 
-    TOML has tables `[[exclude]]`; JSON the same under `exclude`, or the list alone; CSV a column for each key.
+    TOML has tables `[[exclude]]`; JSON has the same list under `exclude`, or alone; CSV has a column for each key.
 
     Args:
-        content: What the file holds.
-        form: Its form.
-        name: What the file is called.
+        content: The bytes of the file.
+        form: The format of the file.
+        name: The name of the file.
 
     Raises:
-        InputError: It is not of its form, or an entry is not what one has to be; the message names the entry.
+        InputError: The content does not have that format, or an entry is invalid; the message names the entry.
     """
     entries = read_entries(content, form, name, key="exclude", hint=_HINT)
     found = {_read(entry, f"entry {number} of `{name}`") for number, entry in enumerate(entries, 1)}
@@ -114,10 +115,10 @@ def tagged_places(inputs: Inputs, tag: str) -> pl.Series:
 
 
 def related_places(tagged: pl.Series, places: pl.Series, tree: ScopeTree) -> pl.Series:
-    """Return which of the places lie at, below or above one of the tagged ones.
+    """Return the places that lie at, below or above one of the tagged places.
 
-    Below, since who tags a resource group means what is in it; above, since whoever is assigned there reaches what is
-    tagged, and a narrower assignment would take that away.
+    Below: a tag on a resource group also means the resources in it. Above: an assignment there reaches the tagged
+    scope, and a narrower assignment would take that access away.
     """
     below = containing(places, tagged, tree)["place"]
     above = containing(tagged, places, tree)["assigned"]
@@ -125,12 +126,12 @@ def related_places(tagged: pl.Series, places: pl.Series, tree: ScopeTree) -> pl.
 
 
 def place_named(name: str) -> str:
-    """Return a scope that somebody wrote as it compares."""
+    """Return the folded form of a scope that a person wrote, for comparison."""
     return str(place_of(pl.Series([name], dtype=pl.String)).item())
 
 
 def names_scope(name: str, inputs: Inputs) -> bool:
-    """Return whether a scope is loaded, or anything that is assigned stands at or below it."""
+    """Return whether a loaded scope or an assignment is at or below the named scope."""
     place = place_named(name)
     places = place_of(pl.concat([inputs.scopes["scope"], inputs.role_assignments["scope"]]))
     return place == "/" or bool(((places == place) | places.str.starts_with(f"{place}/")).any())
@@ -139,13 +140,13 @@ def names_scope(name: str, inputs: Inputs) -> bool:
 def advise_exclusions(
     exclusions: Sequence[Exclusion], inputs: Inputs, window: Window, known: Mapping[str, frozenset[str]]
 ) -> list[Advice]:
-    """Return what people should know of the entries of a file: those that have ended, and those that name nothing.
+    """Return advice about entries that have ended and entries that name nothing that is loaded.
 
     Args:
         exclusions: The entries.
         inputs: The tables.
         window: The window of the plan.
-        known: Folded names of what is loaded, for `principal` and `role`.
+        known: Folded names of the loaded principals and roles, by `principal` and `role`.
     """
     found = []
     for one in exclusions:

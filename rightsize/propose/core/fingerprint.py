@@ -1,7 +1,7 @@
-"""What a plan read of the tenant, as hashes: the assignments, definitions, memberships and denies that it rests on.
+"""Hash the tenant data that a plan rests on: assignments, role definitions, group members, denies and policy needs.
 
-A hash stands for what decides access and nothing else: no name, no description, no time of a load, no id of the
-store's own. Use is left out, since use that a plan covers does not touch it.
+A hash covers only data that decides access: no name, no description, no time of a load, no internal id of the store.
+Use is not hashed, because new use that the plan covers does not change the plan.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from rightsize.propose.core.role_catalog import blocks_by_role
 from rightsize.rbac.text import fold
 
 Readings = dict[str, dict[str, str]]
-"""For each word of `WHAT`, the hash of each thing by its id."""
+"""For each word of `WHAT`, the hash of each item by its id."""
 
 POLICY_NEEDS = "policy_needs"
-"""What the policies of an identity need; plans from before it was read have none."""
+"""The word for the roles that an identity's policies need; older plans have no such hashes."""
 
 WHAT = (
     "role_assignments",
@@ -41,15 +41,16 @@ _STATES = {"role_assignments": "active", "eligible_assignments": "eligible"}
 def take_readings(
     inputs: Inputs, planned: Iterable[str] = (), earlier: Mapping[str, Iterable[str]] | None = None
 ) -> Readings:
-    """Return what a plan of these tables rests on, sorted.
+    """Return the hashes of the tenant data that a plan of these tables rests on, sorted.
 
-    Activations are left out, with the plain assignments that Azure shows beside them: they come and go by the hour,
-    and a plan leaves them alone.
+    Activations are left out, and so are the active assignments that Azure shows for them: they come and go by the
+    hour, and a plan does not change them.
 
     Args:
         inputs: The tables.
         planned: Ids of the roles that the plan assigns.
-        earlier: Ids that an earlier plan has read: they are read again, whatever holds them today.
+        earlier: Ids that an earlier plan has read, by word of `WHAT`: they are read again even if nothing uses them
+            today.
     """
     known = earlier or {}
     read: Readings = {word: _assignments(inputs, state) for word, state in _STATES.items()}
@@ -63,7 +64,7 @@ def take_readings(
 
 
 def hash_of_blocks(blocks: Sequence[PermissionBlock]) -> str:
-    """Return the hash of what blocks grant: capitals, order and repetition of their strings do not count."""
+    """Return the hash of permission blocks; case, order and repeats of their strings do not change it."""
     return _hash(_plain_blocks(blocks))
 
 
@@ -105,7 +106,7 @@ def _plain_blocks(blocks: Iterable[PermissionBlock]) -> list[list[object]]:
 
 
 def _memberships(inputs: Inputs, earlier: set[str]) -> dict[str, str]:
-    """Return the hash of the members, through any chain, of each group that an assignment or a deny names."""
+    """Return for each group that an assignment or a deny names the hash of its direct and nested members."""
     closure = inputs.group_closure.select(group=folded(pl.col("group_id")), member=folded(pl.col("member_id")))
     assignments = inputs.role_assignments.select("principal_type", holder=folded(pl.col("principal_id")))
     denies = inputs.deny_assignments
@@ -141,7 +142,7 @@ def _denies(inputs: Inputs) -> dict[str, str]:
 
 
 def _policy_needs(inputs: Inputs) -> dict[str, str]:
-    """Return the hash of what the policies of each identity need: where they hold, and the roles that they name."""
+    """Return for each identity the hash of its policies' needs: their scopes, and the roles that they name."""
     return {
         principal: _hash(sorted([one.policy_assignment_id, one.place, _named(one.roles)] for one in needs))
         for principal, needs in read_policy_needs(inputs).items()
@@ -157,5 +158,5 @@ def _text(value: object) -> str:
 
 
 def _hash(value: object) -> str:
-    # 128 bits: nobody finds a second assignment with the hash of the first.
+    # 128 bits: finding a second assignment with the same hash is infeasible.
     return hashlib.sha256(_text(value).encode()).hexdigest()[:32]

@@ -1,4 +1,4 @@
-"""What a choice of roles comes to, in the four numbers that it is judged by, and how they are weighed."""
+"""Compare choices of roles by four numbers: excess, new roles, assignments and changes, with optional weights."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from dataclasses import dataclass
 from rightsize.model.errors import UsageError
 
 TERMS = ("excess", "roles", "assignments", "change")
-"""In the order in which they decide where no weights are given."""
+"""The four numbers, in the order in which they decide when no weights are given."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """The four numbers.
+    """The four numbers of one choice of roles.
 
     Attributes:
-        excess: Weight of operations beyond the needs, times the resource groups and people that they reach. What an
-            existing role may grant beyond a need by `--max-excess` is free.
-        roles: New custom roles.
-        assignments: Assignments that are made.
-        change: Assignments of roles that their holder does not have today.
+        excess: Weight of operations beyond the needs, times the resource groups and people that they reach. Operations
+            that an existing role grants beyond a need within `--max-excess` cost nothing.
+        roles: Number of new custom roles.
+        assignments: Number of assignments that the plan makes.
+        change: Number of assignments of roles that their holder does not have today.
     """
 
     excess: int
@@ -36,7 +36,7 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """What one unit of each number counts in their sum; `None` as a whole means that the earlier one always decides."""
+    """The weight of each number in the weighted sum; without weights (`None`) the earlier number always decides."""
 
     excess: float = 0.0
     roles: float = 0.0
@@ -53,16 +53,16 @@ class Weights:
 
 
 def rank(cost: Cost, weights: Weights | None) -> tuple[float, ...]:
-    """Return what costs are compared by: the weighted sum where there are weights, then one number after the other."""
+    """Return the sort key of a cost: the weighted sum if there are weights, then the four numbers in order."""
     numbers = tuple(float(getattr(cost, name)) for name in TERMS)
     return numbers if weights is None else (weights.weigh(cost), *numbers)
 
 
 def read_weights(text: str) -> Weights:
-    """Read `excess=1,roles=500,assignments=20`; a term that is not named weighs nothing.
+    """Return the weights from a text like `excess=1,roles=500,assignments=20`; a term that is not named weighs 0.
 
     Raises:
-        UsageError: It is no such list.
+        UsageError: The text is not such a list.
     """
     found: dict[str, float] = {}
     for item in text.split(","):
@@ -81,5 +81,5 @@ def read_weights(text: str) -> Weights:
 
 
 def gap(cost: Mapping[str, float], bound: Mapping[str, float]) -> dict[str, float]:
-    """Return by how much each number may still be above the best, as a share of it; 0 is proved to be a best one."""
+    """Return the optimality gap of each number: (cost - bound) / cost; 0 means that the number is proved minimal."""
     return {name: round((cost[name] - bound[name]) / cost[name], 4) if cost[name] else 0.0 for name in cost}

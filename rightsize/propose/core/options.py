@@ -1,4 +1,4 @@
-"""The dials of a plan: what a person may choose, and what each choice means."""
+"""Define and validate the options of a plan that a person may choose."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from rightsize.propose.core.exclusions import Exclusion
 from rightsize.propose.core.objective import Weights
 
 SEPARATE_LAYERS = "--separate-layers"
-"""The subject of advice to turn this dial."""
+"""The subject of the advice to use this option."""
 
 
 class Reads(StrEnum):
-    """How much of the reading part of today's grant stays, since no log shows reads of Azure Resource Manager."""
+    """The share of today's read permissions that stays, since no log shows reads of Azure Resource Manager."""
 
     NONE = "none"
-    """None of it."""
+    """No unlogged read."""
     SIBLING = "sibling"
-    """`<type>/read` of each type that was used, of its parents, and of what it references."""
+    """`<type>/read` of each used type, of its parent types, and of the types that it references."""
     NAMESPACE = "namespace"
     """The reads of each resource provider that was used."""
     ALL = "all"
-    """All of it, at today's scope, as patterns."""
+    """All reads, at today's scope, as patterns."""
 
 
 class Unobservable(StrEnum):
-    """What happens to everything else that no log could have shown."""
+    """The treatment of all other operations that no log could have shown: keep or drop."""
 
     KEEP = "keep"
     DROP = "drop"
@@ -37,27 +37,30 @@ class Unobservable(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Dials:
-    """The choices of one run.
+    """The options of one run.
 
     Attributes:
-        reads: Unlogged reads of Azure Resource Manager.
-        unobservable: Everything else that no log could show.
+        reads: Which unlogged reads of Azure Resource Manager stay.
+        unobservable: Whether all other operations that no log could show stay.
         wildcards: Write patterns in new roles where they grant nothing more on today's catalogue.
-        lifecycle: Add the delete and update siblings of what was created.
-        max_excess: Catalogue operations that an existing role may grant beyond the need.
-        max_custom_roles: The most new custom roles; None for as many as the tenant has room for.
-        weights: What excess, roles, assignments and change count; None for one after the other, in this order.
-        max_break: Keep what is likelier than this to break something within 30 days; None for no gate.
+        lifecycle: Add the update and delete operations that belong to each used create operation.
+        max_excess: Number of catalogue operations that an existing role may grant beyond the need.
+        max_custom_roles: Maximum number of new custom roles; None for the number that Azure's limit leaves.
+        weights: Weights of excess, roles, assignments and change; None to compare them one after the other, in this
+            order.
+        max_break: Keep an assignment whose change is likelier than this to break something within 30 days; None for
+            no such check.
         min_window: Length of the observation window in whole UTC days.
-        forget_days: Use before the window is evidence too, up to this many days before the end of it.
-        grace_days: Assignments and principals younger than this are left alone, and so are those younger than the
-            window.
-        direct_assignments: Give what only few members of a group do to these members instead of to the group.
-        standing_hours: What people change with access that is at work fewer hours a month becomes eligible where it
-            can; 0 for never.
-        separate_layers: Split by layer of defence the roles of whoever would defeat several layers of a subscription.
+        forget_days: Use before the window is evidence too, up to this many days before the end of the window.
+        grace_days: Assignments and principals younger than this many days are left alone, and so are those younger
+            than the window.
+        direct_assignments: Give operations that only few members of a group use to these members, not to the group.
+        standing_hours: Changes that people make with access used fewer hours a month than this become eligible where
+            possible; 0 for never.
+        separate_layers: Split by layer of defence the roles of each principal that could defeat several layers of a
+            subscription.
         exclude: Principals (id or UPN), scopes (with all below) and roles (id or name) that are left alone.
-        exclusions: More of these from files, each with its reason, owner and end.
+        exclusions: Further exclusions from files, each with its reason, owner and end.
         emergency_access: Emergency access accounts, by id or UPN.
         as_of: The first day after the window; None for the end of the newest covered day.
     """
@@ -105,12 +108,12 @@ class Dials:
                 )
 
     def young_from(self, window: Window) -> dt.datetime:
-        """Return from when on what was made is too young: the beginning of the window, or of the longer grace."""
+        """Return the time since which created things are too young: the start of the window or of a longer grace."""
         days = min(self.grace_days, (window.end - dt.datetime.min).days)
         return min(window.start, window.end - dt.timedelta(days=days))
 
     def as_json(self) -> dict[str, object]:
-        """Return the dials as `plan.json` states them, sorted and without a clock."""
+        """Return the options in the form of `plan.json`, sorted and independent of the current time."""
         return {
             "direct_assignments": self.direct_assignments,
             "emergency_access": sorted(set(self.emergency_access)),
@@ -128,13 +131,13 @@ class Dials:
             "unobservable": str(self.unobservable),
             "weights": self.weights.as_json() if self.weights is not None else None,
             "wildcards": self.wildcards,
-            # A plan that was made before there was this dial says nothing of it, and nor does one without it.
+            # Written only when set: plans from before this option existed do not have the key.
             **({"separate_layers": True} if self.separate_layers else {}),
         }
 
 
 def _choice(kind: type[StrEnum], option: str, value: str) -> StrEnum:
-    """Return a choice by its word."""
+    """Return the member of an enumeration by its word."""
     try:
         return kind(value)
     except ValueError:

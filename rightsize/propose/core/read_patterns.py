@@ -1,7 +1,8 @@
-"""The reading part of a grant: what of its patterns ends in `/read`, written as patterns that Azure accepts.
+"""Compute the read-only part of a role's action patterns, as patterns that Azure accepts.
 
-Reads of Azure Resource Manager are in no log, so they stay as they were granted: `*` becomes `*/read`,
-`Microsoft.Compute/*` becomes `Microsoft.Compute/*/read`. Only `actions` are read; data actions are judged singly.
+No log shows reads of Azure Resource Manager, so they stay as they were granted: `*` becomes `*/read`,
+`Microsoft.Compute/*` becomes `Microsoft.Compute/*/read`. Only `actions` are treated so; each data action is judged by
+itself.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ READ = "/read"
 
 @dataclass(frozen=True, slots=True, order=True)
 class PatternPart:
-    """Patterns of one block and what the block takes out of them, sorted; kept as they were granted."""
+    """Patterns of one permission block with its not-patterns, sorted; kept as they were granted."""
 
     patterns: tuple[str, ...]
     not_patterns: tuple[str, ...] = ()
@@ -27,7 +28,7 @@ class PatternPart:
 
     @property
     def block(self) -> PermissionBlock:
-        """The same as a permission block."""
+        """The part as a permission block."""
         if self.plane == "data":
             return PermissionBlock(data_actions=self.patterns, not_data_actions=self.not_patterns)
         return PermissionBlock(actions=self.patterns, not_actions=self.not_patterns)
@@ -35,11 +36,11 @@ class PatternPart:
 
 @lru_cache(maxsize=4_096)
 def reading_parts(blocks: tuple[PermissionBlock, ...], *, within: str | None = None) -> tuple[PatternPart, ...]:
-    """Return the reading part of a grant, one part for each distinct set of not-patterns.
+    """Return the read-only part of permission blocks, one part for each distinct set of not-patterns.
 
     Args:
         blocks: The permission blocks of the role; those with a condition are left out.
-        within: A resource provider; only its reads are returned. None for all.
+        within: A resource provider: only its reads are returned. None returns all.
     """
     merged: dict[tuple[str, ...], set[str]] = {}
     for block in blocks:
@@ -61,10 +62,11 @@ def reading_parts(blocks: tuple[PermissionBlock, ...], *, within: str | None = N
 
 
 def reading_pattern(pattern: str) -> str | None:
-    """Return the reading part of a pattern with one `*`, or None where it has none.
+    """Return the read-only part of a pattern with exactly one `*`, or None if it has no such part.
 
-    `a/b/*` becomes `a/b/*/read`, which lacks `a/b/read`: what one `*` cannot say is left to explicit operations, as
-    are reads without a `*`, and every read of a pattern with several, which is understood and never written.
+    `a/b/*` becomes `a/b/*/read`, which does not match `a/b/read`. Explicit operations cover the reads that one `*`
+    cannot express, reads without a `*`, and all reads of a pattern with several `*`: such patterns are read, but never
+    written.
     """
     text = pattern.strip()
     if text.count("*") != 1:
@@ -76,7 +78,7 @@ def reading_pattern(pattern: str) -> str | None:
 
 
 def without_redundant(patterns: Iterable[str]) -> tuple[str, ...]:
-    """Return the patterns without those that another one contains, sorted by their folded text."""
+    """Return the patterns that no other pattern contains, sorted by their folded text."""
     spelled: dict[str, str] = {}
     for text in sorted(patterns):
         spelled.setdefault(fold(text), text)

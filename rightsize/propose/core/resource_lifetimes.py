@@ -1,7 +1,7 @@
-"""What existed through the whole window: resource groups and resources that nobody made or deleted.
+"""Find the resource groups and resources that existed through the whole window, from daily use.
 
-A name that comes and goes is no place for an assignment: its successor may have another name, and an assignment goes
-with the scope that it is made at. A write to what was worked with before is an update, and no creation.
+A scope that comes and goes cannot hold an assignment: its successor may have another name, and Azure deletes an
+assignment with its scope. A write to a resource that was used before is an update, not a creation.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ GROUP_WRITES = (
     "microsoft.resources/subscriptions/resourcegroups/write",
     "microsoft.resources/subscriptions/resourcegroups/delete",
 )
-"""Creating and deleting a resource group, folded."""
+"""The folded operations that create and delete a resource group."""
 
 _MOVE = "microsoft.resources/subscriptions/resourcegroups/moveresources/action"
 _GROUP = r"^(/subscriptions/[^/]+/resourcegroups/[^/]+)"
@@ -30,13 +30,13 @@ _TYPE_OF = r"^/subscriptions/[^/]+/resourcegroups/[^/]+/providers/([^/]+/[^/]+)/
 
 @dataclass(frozen=True, slots=True)
 class Lifetimes:
-    """What is known of the places where something was done.
+    """The lifetimes of the scopes where operations were used.
 
     Attributes:
-        changed_groups: `(resource_group)`: folded groups that somebody made or deleted, or may have.
+        changed_groups: `(resource_group)`: folded groups that were, or may have been, created or deleted.
         lasting: `(resource)`: folded top-level resources that existed through the whole window.
-        covered: Folded subscriptions whose Activity Log covers the whole window: elsewhere nobody knows what came and
-            went.
+        covered: Folded subscriptions whose Activity Log covers the whole window: elsewhere creations and deletions
+            are unknown.
     """
 
     changed_groups: pl.DataFrame
@@ -45,10 +45,10 @@ class Lifetimes:
 
 
 def read_lifetimes(usage_days: pl.DataFrame, window: Window, covered: pl.Series) -> Lifetimes:
-    """Return what existed through the window.
+    """Return the lifetimes of resource groups and resources in the window.
 
     Args:
-        usage_days: The table, the days before the window included: what was worked with before was there before.
+        usage_days: The table, including the days before the window: earlier use proves earlier existence.
         window: The window.
         covered: As in `Lifetimes`.
     """
@@ -62,15 +62,15 @@ def read_lifetimes(usage_days: pl.DataFrame, window: Window, covered: pl.Series)
 
 
 def resource_group_of(scope: pl.Expr) -> pl.Expr:
-    """Return the folded resource group that a scope is or lies in, null above resource groups."""
+    """Return the folded resource group of a scope (itself or the one around it); null above resource groups."""
     return place_of(scope).str.extract(_GROUP)
 
 
 def resources_of(places: pl.Series) -> pl.DataFrame:
-    """Return `(place, resource)`: the top-level resource that each distinct folded place is or lies in.
+    """Return `(place, resource)`: for each distinct folded place its top-level resource (itself or one above).
 
-    `resource` is null above resources, and for what has no place of its own: deployments and extension resources count
-    at what they target, which for those below a resource group is the group.
+    `resource` is null above resources, and for deployments and extension resources: they count at the scope that they
+    target, which for those directly below a resource group is the group.
     """
     found = pl.DataFrame({"place": places.unique()}).with_columns(
         resource=pl.col("place").str.extract(_RESOURCE), kind=kind_of(pl.col("place"))
@@ -97,11 +97,11 @@ def kind_of(resource: pl.Expr) -> pl.Expr:
 
 
 def _done(usage_days: pl.DataFrame) -> pl.DataFrame:
-    """Return what was done inside resource groups, and what may have been.
+    """Return the daily use inside resource groups that succeeded or may have succeeded.
 
-    Columns: `operation` and `place` (folded), `resource_group`, `resource`, `day`, `first_seen`, `unnamed` (its log
-    names no operation), and `sure_from`, an instant at which the place is known to have existed: null where no call is
-    known to have succeeded.
+    Columns: `operation` and `place` (folded), `resource_group`, `resource`, `day`, `first_seen`, `unnamed` (the log
+    names no operation), and `sure_from`, a time at which the place certainly existed: null if no call is known to have
+    succeeded.
     """
     use = usage_days.filter(pl.col("succeeded").fill_null(0) + pl.col("started").fill_null(0) > 0)
     operations = pl.DataFrame({"operation": use["operation"].unique()}).with_columns(
@@ -112,7 +112,7 @@ def _done(usage_days: pl.DataFrame) -> pl.DataFrame:
     scopes = scopes.with_columns(resource_group=resource_group_of(pl.col("place"))).drop_nulls("resource_group")
     scopes = scopes.join(resources_of(scopes["place"]), on="place", how="left")
     others = pl.sum_horizontal(pl.col(outcome).fill_null(0) for outcome in ("started", "failed", "denied"))
-    # The first call of a day may be one that failed; where the day has such, only its end is sure.
+    # The first call of a day may have failed. On a day with calls that did not succeed, use the last call instead.
     sure_from = pl.when(pl.col("succeeded").fill_null(0) > 0).then(
         pl.when(others > 0).then("last_seen").otherwise("first_seen")
     )
@@ -127,7 +127,7 @@ def _done(usage_days: pl.DataFrame) -> pl.DataFrame:
 
 
 def _changed_groups(done: pl.DataFrame, window: Window) -> pl.DataFrame:
-    """Return the folded groups that somebody made in the window or ever deleted, or may have."""
+    """Return the folded groups that were, or may have been, created in the window or ever deleted."""
     begun = done.group_by("resource_group").agg(begun=pl.col("sure_from").min())
     made = (
         done.filter((pl.col("operation") == GROUP_WRITES[0]) & window.holds("day"))
@@ -142,7 +142,7 @@ def _changed_groups(done: pl.DataFrame, window: Window) -> pl.DataFrame:
 
 
 def _lasting_resources(done: pl.DataFrame, window: Window) -> pl.DataFrame:
-    """Return the folded resources that were there before the first write to them and that nobody deleted or moved."""
+    """Return the folded resources that existed before the first write to them, and were neither deleted nor moved."""
     inside = done.drop_nulls("resource")
     operation, resource, place = pl.col("operation"), pl.col("resource"), pl.col("place")
     moved = done.filter(operation == _MOVE)["resource_group"].unique()
@@ -151,7 +151,7 @@ def _lasting_resources(done: pl.DataFrame, window: Window) -> pl.DataFrame:
         written=pl.col("first_seen").filter(is_own_write(operation, resource, place)).min(),
         deleted=(is_own_delete(operation, resource, place) | (pl.col("unnamed") & (place == resource))).any(),
     )
-    # Without any write to it, a log that covers the window shows that nobody made it in the window.
+    # A log that covers the window and has no write to a resource proves that nobody created it in the window.
     made_before = (
         pl.col("written").is_null()
         | (pl.col("written") < window.start)

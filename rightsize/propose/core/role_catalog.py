@@ -1,4 +1,4 @@
-"""The roles that are loaded, what a need is, and how it is written as the content of a new role."""
+"""Index the tenant's role definitions by the operations that they grant, and write needs as contents of new roles."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ Blocks = tuple[PermissionBlock, ...]
 
 @dataclass(frozen=True, slots=True)
 class KnownRole:
-    """A role of the tenant.
+    """A role definition of the tenant.
 
     Attributes:
         role_definition_id: Its id.
         role_name: Its name.
         blocks: Its permission blocks.
         granted: The operations that it grants without a condition, as a set, by the reading `MOST`.
-        is_builtin: Whether Azure brings it.
+        is_builtin: Whether it is a built-in role.
         is_conditional: Whether one of its blocks has a condition.
         assignable: Folded scopes where a custom role may be assigned, sorted.
-        doubtful: Those of `granted` that the reading `LEAST` does not grant.
+        doubtful: The part of `granted` that the reading `LEAST` does not grant.
     """
 
     role_definition_id: str
@@ -46,13 +46,13 @@ class KnownRole:
 
     @property
     def certain(self) -> int:
-        """The operations that it grants by any reading."""
+        """The operations that it grants by every reading."""
         return self.granted & ~self.doubtful
 
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What has to be granted at one scope: explicit operations and patterns that stay as they were granted."""
+    """The access needed at one scope: explicit operations, and patterns that stay as they were granted."""
 
     operations: int
     parts: tuple[PatternPart, ...] = ()
@@ -72,12 +72,12 @@ class RoleContent:
 
     @property
     def block(self) -> PermissionBlock:
-        """The same as a permission block."""
+        """The content as a permission block."""
         return PermissionBlock(self.actions, self.not_actions, self.data_actions, self.not_data_actions)
 
     @property
     def wildcards(self) -> int:
-        """How many of its strings are patterns."""
+        """The number of its actions and dataActions that are patterns."""
         return sum("*" in text for text in (*self.actions, *self.data_actions))
 
 
@@ -85,7 +85,7 @@ class RoleContent:
 class RoleChoice:
     """One role that grants a part of a need: an existing one by its id, or a new one by its content.
 
-    Where a need takes several new roles, `granted` is what they grant together.
+    If a need takes several new roles, `granted` is the union of what they grant.
     """
 
     kind: ChoiceKind
@@ -97,7 +97,7 @@ class RoleChoice:
 
 @dataclass(slots=True)
 class RoleBook:
-    """The roles that are loaded, and what of them a need may use."""
+    """An index of the loaded roles that answers which operations and patterns they grant, with cached answers."""
 
     index: OperationIndex
     roles: dict[str, KnownRole]
@@ -107,44 +107,44 @@ class RoleBook:
     _granted_parts: dict[tuple[Blocks, PatternPart], bool] = field(default_factory=dict)
 
     def is_contained(self, small: KnownRole, ceiling: tuple[str, ...]) -> bool:
-        """Return whether the roles of a ceiling together grant all that `small` does, for all strings and readings."""
+        """Return whether a ceiling's roles together grant all that `small` does, for all strings and readings."""
         key = (small.role_definition_id, ceiling)
         if key not in self._contained:
             self._contained[key] = contains(self.blocks(ceiling), small.blocks) is None
         return self._contained[key]
 
     def blocks(self, role_ids: Iterable[str]) -> Blocks:
-        """Return the blocks of several roles."""
+        """Return the permission blocks of several roles."""
         return tuple(block for role_id in role_ids for block in self.roles[role_id].blocks)
 
     def grants_part(self, blocks: Blocks, part: PatternPart) -> bool:
-        """Return whether blocks grant all that a part does, for all strings and readings."""
+        """Return whether blocks grant everything that a pattern part grants, for all strings and readings."""
         key = (blocks, part)
         if key not in self._granted_parts:
             self._granted_parts[key] = contains(blocks, [part.block]) is None
         return self._granted_parts[key]
 
     def part_mask(self, part: PatternPart) -> int:
-        """Return the catalogue's operations that a part may grant: by the reading `MOST`."""
+        """Return the catalogue operations that a pattern part may grant: by the reading `MOST`."""
         if part not in self._part_masks:
             self._part_masks[part] = self.index.granted_by([part.block])
         return self._part_masks[part]
 
     def certain_mask(self, part: PatternPart) -> int:
-        """Return the catalogue's operations that a part grants by any reading."""
+        """Return the catalogue operations that a pattern part grants by every reading."""
         if part not in self._certain_masks:
             self._certain_masks[part] = self.part_mask(part) & ~self.index.doubtful_of([part.block])
         return self._certain_masks[part]
 
     def mask(self, need: Need) -> int:
-        """Return the catalogue's operations of a need, with all that its patterns may grant."""
+        """Return the catalogue operations of a need, including all that its patterns may grant."""
         whole = need.operations
         for part in need.parts:
             whole |= self.part_mask(part)
         return whole
 
     def certain(self, need: Need) -> int:
-        """Return the catalogue's operations that are granted by any reading where a need is granted."""
+        """Return the catalogue operations that a grant of the need certainly includes: by every reading."""
         whole = need.operations
         for part in need.parts:
             whole |= self.certain_mask(part)
@@ -152,7 +152,7 @@ class RoleBook:
 
 
 def open_role_book(inputs: Inputs, index: OperationIndex) -> RoleBook:
-    """Build the book from the tables of roles, their strings, and what they grant over the catalogue."""
+    """Build the book from the tables of role definitions, role permissions and role operations."""
     blocks = blocks_by_role(inputs.role_permissions)
     unconditional = inputs.role_operations.filter(~pl.col("conditional").fill_null(False))
     names = unconditional.select(pl.col("operation").unique()).with_columns(name=folded(pl.col("operation")))
@@ -179,7 +179,7 @@ def open_role_book(inputs: Inputs, index: OperationIndex) -> RoleBook:
 
 
 def blocks_by_role(role_permissions: pl.DataFrame) -> dict[str, tuple[PermissionBlock, ...]]:
-    """Return the permission blocks of each role from the table of their strings."""
+    """Return the permission blocks of each role from the table `role_permissions`."""
     grouped = (
         role_permissions.sort("role_definition_id", "block", "kind", "pattern")
         .group_by("role_definition_id", "block", maintain_order=True)
@@ -202,7 +202,7 @@ def blocks_by_role(role_permissions: pl.DataFrame) -> dict[str, tuple[Permission
 
 
 def write_contents(need: Need, index: OperationIndex) -> list[RoleContent]:
-    """Return a need as the contents of new roles: one, or more where a not-pattern would take out what is needed."""
+    """Return a need as the contents of new roles: several if one role's not-pattern would remove needed operations."""
     explicit: dict[str, list[str]] = {"control": [], "data": []}
     for plane, operation in index.members(need.operations):
         explicit[plane].append(operation)

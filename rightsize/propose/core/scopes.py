@@ -1,10 +1,10 @@
-"""Where a used operation has to be granted: the narrowest scope that respects the scope floor, and why no narrower.
+"""Compute the narrowest scope at which each used operation has to be granted, and the reason why it is not narrower.
 
-The floor is the resource group, unless today's grant is narrower, or up to three resources that existed through the
-whole window cover what is done in the group: resources come and go under their group, and who creates one needs the
-group anyway. Creating and deleting groups needs the subscription, and so does all that is done in a group that comes
-and goes, since its successor may have another name. What is done at a management group or the tenant stays there.
-What lies inside a resource counts at the resource, deployments and extension resources at what they target.
+The narrowest scope is the resource group, with two exceptions: today's assignment is narrower, or at most three
+resources that existed through the whole window cover the use in the group. Resources come and go in their group, and
+whoever creates one needs the group anyway. Creating and deleting groups needs the subscription. So does all use in a
+group that comes and goes, since its successor may have another name. Use at a management group or the tenant stays
+there. Use inside a resource counts at the resource; deployments and extension resources count at their target.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from rightsize.propose.core.resource_lifetimes import (
 )
 
 MANAGEMENT_GROUP = "/providers/microsoft.management/managementgroups/"
-"""How the folded scope of a management group begins."""
+"""The prefix of the folded scope of a management group."""
 
 FEW_RESOURCES = 3
-"""So many resources of one group may take its place."""
+"""Maximum number of resources of one group that may replace the group as scopes."""
 FEW_PER_ASSIGNMENT = 10
-"""So many resources may take the place of the groups of one assignment: each costs an assignment of its own."""
+"""Maximum number of resources that may replace the groups of one assignment: each needs its own assignment."""
 
 USED_HERE = "used_here"
 WIDER = {
@@ -47,7 +47,7 @@ WIDER = {
     "management_group_use": "it is done at the management group",
     "tenant_use": "it is done at the tenant",
 }
-"""Why a need stands where it does, and no narrower."""
+"""The reason why a need is at its scope and not at a narrower one, one sentence a word."""
 
 _SUBSCRIPTION = r"^(/subscriptions/[^/]+)"
 _MANAGEMENT_GROUP = r"^(/providers/microsoft\.management/managementgroups/[^/]+)"
@@ -61,19 +61,19 @@ def anchor_of(scope: pl.Expr) -> pl.Expr:
 
 
 def is_below(child: pl.Expr, parent: pl.Expr) -> pl.Expr:
-    """Return whether a folded scope is another, or lies below it by its text: no management group counts here."""
+    """Return whether a folded scope equals another or is below it by its text; ignores the management group tree."""
     return (child == parent) | child.str.starts_with(parent + "/")
 
 
 def group_at_least(place: str, assigned: str) -> str:
-    """Return where what is needed at a folded place has to be granted that no resource by itself can grant.
+    """Return the scope for an operation that cannot be granted at a single resource: at least the resource group.
 
-    It is the resource group of a resource, and any other place as it is. The status of an operation is read there:
-    its address does not name the resource (Microsoft Learn: Track asynchronous Azure operations). Where today's grant
-    is at a resource or inside one, its own scope is the answer, which grants nothing beyond it.
+    A resource becomes its resource group, and any other place stays as it is. The status of an operation is read there:
+    its address does not name the resource (Microsoft Learn: Track asynchronous Azure operations). If today's assignment
+    is at or inside a resource of that group, the result is the scope of that assignment, which adds no access.
 
     Args:
-        place: The folded scope where it is needed.
+        place: The folded scope where the operation is needed.
         assigned: The folded scope of today's assignment.
     """
     segments = place.split("/")
@@ -84,12 +84,12 @@ def group_at_least(place: str, assigned: str) -> str:
 
 
 def place(uses: pl.DataFrame, lifetimes: Lifetimes) -> pl.DataFrame:
-    """Add `target`, the folded scope where each use has to be granted, and `wider`, why it is no narrower.
+    """Add `target`, the folded scope at which each use has to be granted, and `wider`, the reason for its width.
 
     Args:
         uses: Columns `role_assignment_id`, `state`, `operation`, `scope` (where it was used) and `assigned_at` (today's
             scope, at or above it).
-        lifetimes: What existed through the window.
+        lifetimes: The lifetimes of resources and groups in the window.
     """
     named = uses.with_columns(
         _name=folded(pl.col("operation")),
@@ -109,7 +109,7 @@ def place(uses: pl.DataFrame, lifetimes: Lifetimes) -> pl.DataFrame:
 
 
 def _judge(known: pl.DataFrame, lifetimes: Lifetimes) -> pl.DataFrame:
-    """Add what each use says for itself: whether its group moves, and what keeps it from a single resource."""
+    """Add to each use whether it needs the subscription (`_moves`), and what rules out a resource (`_hindrance`)."""
     name, resource, at = pl.col("_name"), pl.col("_resource"), pl.col("_place")
     lasting = resource.is_in(lifetimes.lasting["resource"].implode()).fill_null(False)
     covered = pl.col("_anchor").is_in(lifetimes.covered.implode())
@@ -137,9 +137,9 @@ def _judge(known: pl.DataFrame, lifetimes: Lifetimes) -> pl.DataFrame:
 
 
 def _few_resources(judged: pl.DataFrame) -> pl.DataFrame:
-    """Return `(role_assignment_id, state, _group, _few, _free)` for the groups that uses stand in.
+    """Return `(role_assignment_id, state, _group, _few, _free)` for the resource groups with use.
 
-    `_free` says that nothing hinders any use there, `_few` that few enough resources are used, there and everywhere.
+    `_free`: no use there has a hindrance. `_few`: few enough resources are used, in the group and in the assignment.
     """
     groups = (
         judged.filter(pl.col("_group").is_not_null() & ~pl.col("_moves"))
@@ -164,7 +164,7 @@ def _floor() -> pl.Expr:
 
 
 def _why_wider(granted_here: pl.Expr) -> pl.Expr:
-    """Return the word of `WIDER` for each use; `target` is where it is granted."""
+    """Return the word of `WIDER` for each use, whose column `target` is the scope of the grant."""
     anchor = pl.col("_anchor")
     at_group = pl.coalesce(
         "_hindrance",
@@ -196,7 +196,7 @@ def _why_wider(granted_here: pl.Expr) -> pl.Expr:
 
 
 def anchor_of_place(place: str) -> str:
-    """Return the folded subscription or management group of a folded scope, `/` for the root."""
+    """Return the folded subscription or management group of a folded scope; `/` for the root."""
     segments = place.split("/")
     if place.startswith("/subscriptions/"):
         return "/".join(segments[:3])

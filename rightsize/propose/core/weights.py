@@ -1,10 +1,10 @@
-"""How much a grant gives beyond its use, and how dangerous it is: two numbers, before and after.
+"""Compute the excess and the risk of granted access from weighted operations and the reach of scopes.
 
-Both count *cells*: an operation at a place, for one person. A group's assignment has the cells of all who are in it.
-The reach of a scope is the number of known resource groups at or below
-it, so the same role at one group of twenty has a twentieth of the cells. `excess` weighs the cells that were not used,
-`risk` the cells of operations that belong to a class of risk, used or not. The weights are those of the classes in
-`rules`, so both are comparable from plan to plan.
+Both numbers count *cells*: one operation at one place for one person. A group's assignment has the cells of all its
+members. The reach of a scope is the number of known resource groups at or below it. So the same role at one group of
+twenty has a twentieth of the cells. `excess` is the weight of the cells that were not used. `risk` is the weight of the
+cells whose operations belong to a class of risk, used or not. The classes in `rules` give the weights, so both numbers
+are comparable from plan to plan.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from rightsize.rules.operations import risk_weights
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Weighs sets of operations.
+    """The weights of operations.
 
     Attributes:
-        classes: (weight, the operations that have it).
+        classes: (weight, the operations with this weight).
         risky: The operations that belong to a class of risk.
     """
 
@@ -35,13 +35,13 @@ class Scale:
     risky: int
 
     def weigh(self, mask: int) -> int:
-        """Return the weight of a set."""
+        """Return the total weight of a set of operations."""
         return sum(weight * (mask & members).bit_count() for weight, members in self.classes)
 
 
 @dataclass(slots=True)
 class Reach:
-    """How many resource groups are at or below a folded scope."""
+    """The number of resource groups at or below each folded scope."""
 
     groups: Counter[str]
     tree: ScopeTree
@@ -58,7 +58,7 @@ class Reach:
 
 
 def read_scale(operations: pl.DataFrame, index: OperationIndex) -> Scale:
-    """Sort the operations of a `Tenant` by their weight."""
+    """Build the scale from the weights and risks of a `Tenant`'s operations."""
     described = {
         fold(name): (weight, risk) for name, weight, risk in operations.select("name", "weight", "risk").iter_rows()
     }
@@ -75,18 +75,18 @@ def read_scale(operations: pl.DataFrame, index: OperationIndex) -> Scale:
 
 
 def read_reach(scopes: pl.DataFrame, tree: ScopeTree) -> Reach:
-    """Count the resource groups of each subscription in the table `scopes`."""
+    """Build the reach from the resource groups of each subscription in the table `scopes`."""
     groups = scopes.filter(pl.col("kind") == "resource_group").select(place=place_of(pl.col("scope"))).unique()
     return Reach(Counter("/".join(place.split("/")[:3]) for place in groups["place"]), tree)
 
 
 def cells(granted: Mapping[str, int], scale: Scale, reach: Reach) -> int:
-    """Return the weight of what is granted to one person: operations by the folded scope where they are granted."""
+    """Return the weighted number of cells granted to one person; `granted` has operations by folded scope."""
     return sum(scale.weigh(mask) * reach.of(place) for place, mask in without_nested(granted, reach.tree).items())
 
 
 def excess(granted: Mapping[str, int], used: Mapping[str, int], scale: Scale, reach: Reach) -> float:
-    """Return the weight of the cells that are granted to one person and were not used.
+    """Return the weight of the cells that one person was granted and did not use.
 
     Args:
         granted: Operations by the folded scope where they are granted.
@@ -98,12 +98,12 @@ def excess(granted: Mapping[str, int], used: Mapping[str, int], scale: Scale, re
 
 
 def risky(granted: Mapping[str, int], scale: Scale) -> dict[str, int]:
-    """Return what is granted without the operations that belong to no class of risk."""
+    """Return only the granted operations that belong to a class of risk, by folded scope."""
     return {place: mask & scale.risky for place, mask in granted.items()}
 
 
 def without_nested(granted: Mapping[str, int], tree: ScopeTree) -> dict[str, int]:
-    """Leave out at each scope what is granted at a scope above it too, so that no cell counts twice."""
+    """Return granted operations without those that a scope above grants too, so that no cell counts twice."""
     return {
         place: mask
         & ~_union(other for above, other in granted.items() if place != above and _is_above(above, place, tree))

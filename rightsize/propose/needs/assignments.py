@@ -1,4 +1,4 @@
-"""From the columns of an analysis to the few objects that a plan is made of: assignments, profiles, uses."""
+"""Read today's assignments, their judged unused operations and their use from the columns of an analysis."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from rightsize.propose.needs.drafts import Subject
 from rightsize.propose.needs.needs import Profile, Use
 
 Key = tuple[str, str]
-# Words that a read of Resource Manager may be judged by; a read of a data endpoint is an operation of its own.
+# The reasons that a read of Resource Manager may have. Reads of data endpoints have others and count as `hidden`.
 _READ_REASONS = (UnobservableReason.ARM_READ, UnobservableReason.NOT_KNOWN_TO_BE_LOGGED)
 
 
 def read_subjects(inputs: Inputs) -> list[Subject]:
-    """Return every assignment of today, sorted."""
+    """Return all of today's assignments, sorted by id and state."""
     rows = inputs.role_assignments.select(
         "role_assignment_id",
         "state",
@@ -43,7 +43,7 @@ def read_subjects(inputs: Inputs) -> list[Subject]:
 
 
 def read_profiles(analysis: Analysis, index: OperationIndex) -> dict[Key, Profile]:
-    """Return how the unused operations of each assignment are judged; equal ones share one object."""
+    """Return the profile of each assignment: its unused operations by verdict; equal profiles share one object."""
     judged = (
         analysis.profile_operations.with_columns(name=folded(pl.col("operation")))
         .join(index.frame(), on=["plane", "name"])
@@ -78,11 +78,12 @@ def _profile(reasons: Mapping[tuple[str, str], int], index: OperationIndex) -> P
 
 
 def place_uses(inputs: Inputs, analysis: Analysis, tenant: Tenant, index: OperationIndex) -> pl.DataFrame:
-    """Return the used verdicts with `name` (folded), `bit` (null where no catalogue and no role has it), `place`.
+    """Return the used verdicts with `name` (folded), `bit` (null if no catalogue and no role has it) and `place`.
 
-    `target` is the folded scope where the use has to be granted, `wider` why it is no narrower, and `inside` whether
-    it is known to be at or below the scope of the assignment. `earlier` marks use from before the window that still
-    counts: it is placed at no single resource, since on the days between nobody may have seen that come and go.
+    `target` is the folded scope at which the use has to be granted, and `wider` the reason why it is not narrower.
+    `inside` is true if the target is known to be at or below the scope of the assignment. `earlier` marks use from
+    before the window that still counts: its target is never a single resource, since the log of the days between may
+    not show that the resource was deleted and created again.
     """
     covered = covered_subscriptions(inputs, analysis.window, tenant)
     lifetimes = read_lifetimes(inputs.usage_days, analysis.window, covered)
@@ -104,7 +105,7 @@ def place_uses(inputs: Inputs, analysis: Analysis, tenant: Tenant, index: Operat
 
 
 def _with_scopes(rows: pl.DataFrame, inputs: Inputs) -> pl.DataFrame:
-    """Return rows of use with `name` and `place`, and with the scope of their assignment as it is and folded."""
+    """Return rows of use with `name`, `place`, and the scope of their assignment, as spelled and folded."""
     held = inputs.role_assignments.select("role_assignment_id", "state", assigned_at="scope")
     return rows.join(held, on=["role_assignment_id", "state"]).with_columns(
         name=folded(pl.col("operation")), place=place_of(pl.col("scope")), assigned=place_of(pl.col("assigned_at"))
@@ -112,7 +113,7 @@ def _with_scopes(rows: pl.DataFrame, inputs: Inputs) -> pl.DataFrame:
 
 
 def read_uses(placed: pl.DataFrame, index: OperationIndex) -> dict[Key, dict[str, Use]]:
-    """Return what was used under each assignment, by the folded scope where it has to be granted."""
+    """Return the use under each assignment, by the folded scope at which it has to be granted."""
     grouped = (
         placed.group_by("role_assignment_id", "state", "target")
         .agg(

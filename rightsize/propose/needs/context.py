@@ -1,4 +1,4 @@
-"""Everything that the steps of a plan share, read once from the columns."""
+"""Read once the data that all steps of a plan share: assignments, uses, roles, weights, groups and options."""
 
 from __future__ import annotations
 
@@ -43,16 +43,16 @@ _PLACED = (
     "inside",
     "earlier",
 )
-"""What is asked of single uses once they are summed: there are millions of them."""
+"""The columns of single uses that are still needed after they are summed: a tenant has millions of uses."""
 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What the analysis proved of assignments.
+    """The orphaned and duplicate assignments that the analysis proved.
 
     Attributes:
-        orphans: Assignments whose holder is proved to be gone.
-        containers: For each assignment that others contain, those others.
+        orphans: Assignments whose holder is proved to be deleted.
+        containers: For each assignment that other assignments contain, those other assignments.
     """
 
     orphans: frozenset[Key] = frozenset()
@@ -61,30 +61,30 @@ class Findings:
 
 @dataclass(frozen=True, slots=True)
 class PlanContext:
-    """The workbench of one plan.
+    """The shared data of one plan.
 
     Attributes:
         inputs: The tables.
         analysis: The verdicts.
         findings: Orphans and duplicates.
-        dials: What the person chose.
-        limits: What Azure allows.
+        dials: The options that the person chose.
+        limits: Azure's limits.
         book: The roles.
         subjects: Today's assignments.
-        untouched: Why an assignment is left alone, whatever it is for.
-        undecided: Why an assignment cannot be narrowed.
-        profiles: How the unused operations of each assignment are judged.
-        placed: Use with where it has to be granted: the columns `_PLACED` of `subjects.place_uses`.
-        uses: The same, as sets.
+        untouched: By assignment, the reason why it is left alone whatever it is needed for.
+        undecided: By assignment, the reason why it cannot be narrowed.
+        profiles: By assignment, the verdicts on its unused operations.
+        placed: Use with the scope at which it has to be granted: the columns `_PLACED` of `assignments.place_uses`.
+        uses: The same use, as sets.
         rows: The use of the window, summed for the evidence.
-        earlier_rows: Use before the window that still counts, likewise.
+        earlier_rows: Use before the window that still counts, summed in the same way.
         scale: The weights of operations.
         reach: The reach of scopes.
-        spelling: Folded scope to how it is spelled.
+        spelling: Folded scope to the scope as it is spelled.
         elsewhere: Operations that run on a service's own endpoint.
-        groups: The people behind holders.
-        privilege: What gets roles of its own, and who may become eligible.
-        requests: What the calls that assign roles asked for.
+        groups: The members of the groups that hold assignments.
+        privilege: The operations that get roles of their own, and the rules on who may become eligible.
+        requests: The role and principal type that each call to assign a role asked for.
     """
 
     inputs: Inputs
@@ -111,7 +111,7 @@ class PlanContext:
 
 
 def read_findings(inputs: Inputs, analysis: Analysis) -> Findings:
-    """Read what the analysis proves of holders and of duplicates."""
+    """Return the orphaned and duplicate assignments that the analysis proves."""
     holders = classify_holders(inputs).filter(pl.col("holder") == "orphan")
     containers: dict[Key, list[Key]] = {}
     for id_, state, other in find_duplicates(analysis.tenant).iter_rows():
@@ -120,7 +120,7 @@ def read_findings(inputs: Inputs, analysis: Analysis) -> Findings:
 
 
 def prepare(inputs: Inputs, analysis: Analysis, findings: Findings, dials: Dials, limits: AzureLimits) -> PlanContext:
-    """Read everything."""
+    """Return the shared data of a plan, read from the tables and the verdicts."""
     tenant = analysis.tenant
     index = index_operations(tenant.operations, inputs.role_operations)
     placed = place_uses(inputs, analysis, tenant, index)
@@ -164,7 +164,7 @@ def prepare(inputs: Inputs, analysis: Analysis, findings: Findings, dials: Dials
 
 
 def with_dials(bench: PlanContext, dials: Dials) -> PlanContext:
-    """Return the workbench of the same tables for other dials, without reading anew what no dial changes."""
+    """Return the context of the same tables for other options, without reading again what no option changes."""
     if dials.standing_hours != bench.dials.standing_hours:
         return prepare(bench.inputs, bench.analysis, bench.findings, dials, bench.limits)
     untouched, undecided = _left_alone(bench.inputs, bench.analysis, bench.placed, dials)
@@ -174,7 +174,7 @@ def with_dials(bench: PlanContext, dials: Dials) -> PlanContext:
 def _left_alone(
     inputs: Inputs, analysis: Analysis, placed: pl.DataFrame, dials: Dials
 ) -> tuple[dict[Key, str], dict[Key, str]]:
-    """Return why assignments are left alone, and why others cannot be narrowed."""
+    """Return the reasons why assignments are left alone, and the reasons why others cannot be narrowed."""
     keeps = find_keeps(inputs, analysis, dials)
     outside = placed.filter(~pl.col("inside")).select("role_assignment_id", "state").unique()
     undecided = dict.fromkeys(outside.iter_rows(), "scope_tree_unknown")
@@ -192,14 +192,14 @@ def _on_own_endpoints(operations: pl.DataFrame, index: OperationIndex) -> int:
 
 
 def _spelling(inputs: Inputs) -> dict[str, str]:
-    """Return how scopes are spelled: as the table of scopes has them, else as today's assignments do."""
+    """Return the spelling of each folded scope: from the table of scopes, else from today's assignments."""
     named = inputs.role_assignments.select("scope").unique().sort("scope", descending=True)
     listed = inputs.scopes.select("scope").sort("scope", descending=True)
     return dict(pl.concat([named, listed]).select(place_of(pl.col("scope")), text="scope").iter_rows())
 
 
 def _seldom(inputs: Inputs, analysis: Analysis, dials: Dials) -> dict[Key, dict[str, Any]]:
-    """Return the assignments that are seldom at work; none unless the dial says how seldom."""
+    """Return the assignments used fewer hours a month than `standing_hours`; none if that option is 0."""
     if not dials.standing_hours:
         return {}
     rows = seldom_at_work(inputs, analysis, dials.standing_hours)

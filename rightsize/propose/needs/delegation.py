@@ -1,8 +1,9 @@
-"""Who assigns roles may go on assigning those that it was seen to assign, to the types of principals that got them.
+"""Limit principals that assign roles to the roles and principal types that their logged requests name.
 
-Today's grant mostly lets it assign any role to anybody, itself included. The built-in role for this work, under a
-condition on what a request names, lets it do its work and no more; in place of a grant that contains that role. Where
-the bodies of the requests do not show everything, nothing is constrained, and the proposal says why.
+Today's grant usually lets such a principal assign any role to any principal, itself included. The plan replaces it with
+the built-in role Role Based Access Control Administrator, if today's grant contains that role. A condition limits the
+role and the principal type that a request may name. If the request bodies in the log are incomplete, nothing is
+constrained, and the proposal says why.
 Source: Microsoft Learn, "Delegate Azure access management to others" (the role, the condition, who may have one) and
 "Authorization actions and attributes" (a write is judged by its request, a delete by the assignment).
 """
@@ -37,27 +38,27 @@ WHY_UNCONSTRAINED = {
     "too_long": "the condition would be longer than Azure takes",
     "assigned_there": "Azure takes one assignment of a role for a principal at a scope: add the condition to today's",
 }
-"""Why who assigns roles may go on assigning any, one sentence a word."""
+"""The reason why a principal may still assign any role, one sentence a word."""
 
 _ATTRIBUTE = "Microsoft.Authorization/roleAssignments:"
 _LONGEST = 8_000
 """Azure takes conditions of 8 KB (Microsoft Learn: Azure role assignment conditions, FAQ)."""
 
 _SAID = 3
-"""So many roles a reason names; beyond, it counts them."""
+"""Maximum number of roles that a reason names; if there are more, it gives their number."""
 
 Allowed = tuple[tuple[str, tuple[str, ...]], ...]
-"""Roles, folded and sorted, each with the types of principals that may get it; no types mean all."""
+"""Roles, folded and sorted, each with the types of principals that may get it; an empty tuple allows all types."""
 
 
 @dataclass(frozen=True, slots=True)
 class Delegation:
-    """What one principal may assign in one place.
+    """The roles that one principal may assign in one area.
 
     Attributes:
-        assigns: What it may assign.
-        removes: What it may take away: the same, and what it was seen to take away.
-        calls: How many distinct calls show it.
+        assigns: The roles that it may assign.
+        removes: The roles whose assignments it may delete: the same, and those that it was seen to delete.
+        calls: The number of distinct calls that show this.
     """
 
     assigns: Allowed
@@ -66,11 +67,11 @@ class Delegation:
 
     @property
     def condition(self) -> str:
-        """The condition, in the form that the portal writes."""
+        """The condition of the assignment, in the form that the portal writes."""
         return f"{_clause('write', 'Request', self.assigns)} AND {_clause('delete', 'Resource', self.removes)}"
 
     def as_json(self, names: Mapping[str, str]) -> dict[str, Any]:
-        """Return it as a proposal says it."""
+        """Return the delegation in the JSON form of a proposal."""
         return {
             "role": ADMINISTRATOR,
             "may_assign": _allowed_json(self.assigns, names),
@@ -83,15 +84,15 @@ class Delegation:
 
 @dataclass(frozen=True, slots=True)
 class Delegations:
-    """Who may be held to what it assigned.
+    """The delegations found in the log, and the facts that decide where they can be used.
 
     Attributes:
         write: The operation that makes role assignments, as a set.
-        operations: That and the one that deletes them.
-        found: By folded principal and area what it assigned there.
-        unseen: Those of which some request does not show what it asked for.
-        containing: The roles of today that grant all that the administrator's role does.
-        held: (folded principal, folded place) where that role is standing today.
+        operations: The operations that make and delete role assignments.
+        found: By (folded principal, area), the roles that the principal assigned there. A principal whose requests do
+            not all show their role is left out.
+        containing: The roles assigned today that grant everything that the administrator role grants.
+        held: (folded principal, folded place) with an active assignment of the administrator role today.
     """
 
     write: int = 0
@@ -101,7 +102,7 @@ class Delegations:
     held: frozenset[tuple[str, str]] = frozenset()
 
     def of(self, demand: GrantRequest, profile: Profile | None) -> Delegation | str:
-        """Return what a demand may be held to, or the word of `WHY_UNCONSTRAINED`; empty where it assigns no roles."""
+        """Return the delegation for a demand, or a word of `WHY_UNCONSTRAINED`; empty if it assigns no roles."""
         needed = demand.need.operations & self.operations
         if not needed:
             return ""
@@ -120,22 +121,22 @@ class Delegations:
         return found if len(found.condition) <= _LONGEST else "too_long"
 
     def clashes(self, demand: GrantRequest) -> bool:
-        """Return whether a demand would need a second assignment of the role to its principal at its place."""
+        """Return whether a demand needs a second assignment of the administrator role to its principal at its place."""
         return demand.state == "active" and (fold(demand.principal_id), demand.place) in self.held
 
 
 def area_of(place: str) -> str:
-    """Return what one condition is for: the resource group of a folded place, or the place above resource groups."""
+    """Return the area of one condition: the resource group of a folded place, or the place if it is wider."""
     return "/".join(place.split("/")[: GROUP_SEGMENTS + 1]) if place.startswith("/subscriptions/") else place
 
 
 def read_delegations(
     placed: pl.DataFrame, requests: pl.DataFrame, subjects: Iterable[Subject], book: RoleBook
 ) -> Delegations:
-    """Join the uses that assign roles with what their requests show.
+    """Return the delegations that the uses that assign roles and their logged requests show.
 
     Args:
-        placed: As `subjects.place_uses` returns it.
+        placed: As `assignments.place_uses` returns it.
         requests: As `role_requests.read_role_requests` returns it.
         subjects: Today's assignments.
         book: The roles.
@@ -169,7 +170,7 @@ def _operations(index: OperationIndex) -> int:
 def _found(
     placed: pl.DataFrame, requests: pl.DataFrame, holders: Mapping[tuple[str, str], str]
 ) -> dict[tuple[str, str], Delegation]:
-    """Return what everybody assigned, for themselves and for the groups that they acted through, by area."""
+    """Return the delegation of each principal and area; a member's calls count for the member and for the group."""
     uses = placed.filter(pl.col("name").is_in([WRITE, DELETE])).select(
         "role_assignment_id", "state", "target", "place", operation="name", actor="principal_id"
     )
@@ -185,7 +186,7 @@ def _found(
 
 
 def _delegation(seen: set[tuple[str, str, str | None, str | None]]) -> Delegation | None:
-    """Return what calls show, or None where one of them does not show its role."""
+    """Return the delegation that calls show, or None if one of them does not show its role."""
     if any(role is None for _, _, role, _ in seen):
         return None
     written = {(role, kind) for _, operation, role, kind in seen if operation == WRITE}
@@ -201,7 +202,7 @@ def _allowed(pairs: Iterable[tuple[str | None, str | None]]) -> Allowed:
 
 
 def _clause(verb: str, source: str, allowed: Allowed) -> str:
-    """Return the part of the condition for one operation: it is another one, or it names what is allowed."""
+    """Return the part of the condition for one operation: true for other operations and for the allowed roles."""
     alike: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for role, kinds in allowed:
         alike[kinds].append(role)
@@ -218,7 +219,7 @@ def _expression(source: str, roles: list[str], kinds: tuple[str, ...]) -> str:
 
 
 def said_of_delegation(evidence: Mapping[str, Any]) -> list[str]:
-    """Return what a reason says of the roles that may be assigned, where they are constrained."""
+    """Return the clause of a reason about the roles that may be assigned; empty if they are not constrained."""
     parts = (*evidence.get("privileged", ()), *evidence.get("separated", ()))
     found = [part["delegation"].get("may_assign", ()) for part in parts if "delegation" in part]
     named = {_said(one) for allowed in found for one in allowed}

@@ -1,7 +1,7 @@
-"""What happens to each assignment: left alone, removed, or replaced by what the units that it needs are granted.
+"""Decide from its needs whether each assignment is kept, removed or replaced, as a draft of a proposal.
 
-A draft begins as a decision on one assignment alone, from what it is needed for. `settle` and the choice of roles for
-all units together turn the open ones into what the plan says.
+A draft begins as a decision on one assignment alone. Then `settle` (`assembly.plan`) makes all drafts one plan:
+`selection.reconcile` settles conflicts between drafts, and `selection.assign` chooses roles for the open ones.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Key = tuple[str, str]
 class Subject:
     """One assignment of today; `place` is its folded scope, `anchor` the folded subscription or management group.
 
-    `end_on` is when it ends, as `ends` has it, or None; `condition` is that of the assignment, or None.
+    `end_on` is its end as a text (see `core.expiry`), or None; `condition` is the condition of the assignment, or None.
     """
 
     role_assignment_id: str
@@ -41,15 +41,15 @@ class Subject:
 
     @property
     def key(self) -> Key:
-        """The natural key."""
+        """The key of the assignment: its id and state."""
         return self.role_assignment_id, self.state
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """A role that a principal is assigned at a folded scope.
+    """A new assignment of a role to a principal at a folded scope.
 
-    `counted` are the operations that count as this draft's where several drafts share the assignment.
+    `counted` is the set of operations that count for this draft if several drafts share the assignment.
     """
 
     place: str
@@ -63,18 +63,18 @@ class Placement:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What happens to one assignment.
+    """The draft of a proposal for one assignment.
 
     Attributes:
         subject: The assignment.
-        kind: As in the plan.
+        kind: The kind of the proposal, as in the plan.
         reason: One sentence.
-        placements: What is assigned in its place, what it shares with other assignments of its holder included.
-        needs: What it is needed for; None where that was not asked.
-        profile: How what was not used is judged; None where that was not asked.
+        placements: The assignments that replace it, including those shared with other assignments of its holder.
+        needs: The needs behind it; None if they were not computed.
+        profile: The verdicts on its unused operations; None if they were not computed.
         rests_on: Assignments of today, kept by the same plan, that grant a part of the need.
         together_with: Assignments of today whose proposals grant a part of the need, or share an assignment with this.
-        open: Whether roles have still to be chosen for its need.
+        open: Whether roles still have to be chosen for its need.
     """
 
     subject: Subject
@@ -88,7 +88,7 @@ class Draft:
     open: bool = False
 
     def kept(self, word: str) -> Draft:
-        """Return the draft turned into a `keep`."""
+        """Return the draft as a `keep` with the given reason word."""
         return replace(
             self, kind="keep", reason=keep_reason(word), placements=(), rests_on=(), together_with=(), open=False
         )
@@ -110,9 +110,9 @@ LATE_REASONS = {
 
 
 def keep_reason(word: str) -> str:
-    """Return a reason as the plan states it: the word for machines, the sentence for people.
+    """Return a reason as the plan states it: the word for machines, then the sentence for people.
 
-    A word may bring what is said of it, behind a colon.
+    A word may bring its own sentence after a colon.
     """
     word, _, said = word.partition(": ")
     sentence = said or REASONS.get(word) or LATE_REASONS[word]
@@ -129,16 +129,16 @@ def first_draft(
     *,
     opens: bool = False,
 ) -> Draft:
-    """Return what happens to an assignment that nothing forbids to touch, by itself.
+    """Return the first draft for one assignment that the plan may change, from its own needs alone.
 
     Args:
         subject: The assignment.
         role: Its role.
-        profile: How what was not used is judged.
-        needs: What it is needed for.
+        profile: The verdicts on its unused operations.
+        needs: The needs behind it.
         book: The roles.
-        max_excess: Operations that a role may grant beyond the need.
-        opens: Whether a part of it can become eligible, so that it is no `keep` though all of it is needed.
+        max_excess: Number of operations that a role may grant beyond the need.
+        opens: Whether a part of it can become eligible, so that it is not kept although all of it is needed.
     """
     base = Draft(subject, "keep", "", needs=needs, profile=profile)
     if not role.granted:
@@ -163,7 +163,7 @@ def with_roles(
     role: KnownRole,
     book: RoleBook,
 ) -> Draft:
-    """Return an open draft with the roles that were chosen for its need, which stands at so many places."""
+    """Return an open draft closed with the roles chosen for its need; `places` is the number of scopes of the need."""
     chosen = tuple(dict.fromkeys(placements))
     done = replace(
         draft,
@@ -180,7 +180,7 @@ def with_roles(
 
 
 def inherited_strings(role: KnownRole) -> frozenset[tuple[str, str]]:
-    """Return (plane, folded string) of everything that a role names, which Azure has accepted once."""
+    """Return (plane, folded string) of every string in a role; Azure has already accepted these strings."""
     return frozenset(
         (plane, fold(text))
         for block in role.blocks
@@ -193,7 +193,7 @@ def inherited_strings(role: KnownRole) -> frozenset[tuple[str, str]]:
 
 
 def _names_unknown_provider(role: KnownRole, book: RoleBook) -> bool:
-    """Return whether the role names a provider of which the catalogue has nothing: what it grants cannot be judged."""
+    """Return whether a role names a provider without operations in the catalogue, so that it cannot be judged."""
     known = book.index.providers
     texts = [text for block in role.blocks for text in (*block.actions, *block.data_actions)]
     named = (fold(text).split("/", 1)[0] for text in texts)

@@ -1,10 +1,10 @@
-"""Who may hold a role as eligible, and what activating it has to ask for.
+"""Decide which principals may hold a role as eligible, and read the activation settings of today's roles.
 
 Azure makes users and groups eligible, not workloads, and only with a licence for Privileged Identity Management. A
-person who worked without any activation must find the same approval, factors and duration that today's role would ask
-for, so these have to be known before anything becomes eligible. What becomes eligible may have a condition: the request
-for it has one. The page on delegation said in 2023 that Privileged Identity Management refuses conditions on the
-assignment of roles; where it does, the rollout takes the swap back.
+person who worked without activation so far must get the approval, factors and duration that today's role asks for. So
+these settings have to be known before anything becomes eligible. An eligible assignment may have a condition: its
+request has a field for one. The page on delegation said in 2023 that Privileged Identity Management refuses conditions
+on the assignment of roles; if it does, the rollout undoes the swap.
 Source: Microsoft Learn, "Assign Azure resource roles in Privileged Identity Management", "PIM licence fundamentals",
 and the REST reference "Role Eligibility Schedule Requests - Create" (2020-10-01: `condition`, `conditionVersion`).
 """
@@ -32,17 +32,17 @@ WHY_ACTIVE = {
     "no_licence": "no export shows an eligible assignment, so no licence for it was seen",
     "policy_unknown": "what activating today's role asks for is not loaded, so that it could not be carried over",
 }
-"""Why something that gives privilege stays standing, one sentence a word."""
+"""The reason why privileged access stays active instead of eligible, one sentence a word."""
 
 _PEOPLE = ("User", "Group", "Device")
-"""What may be in a group without being a workload; a device signs in to nothing by itself."""
+"""The types of group members that are not workloads; a device does not sign in by itself."""
 GROUP_SEGMENTS = 4
-"""So many segments has a resource group: /subscriptions/ID/resourceGroups/NAME."""
+"""The number of segments of a resource group's scope: /subscriptions/ID/resourceGroups/NAME."""
 
 
 @dataclass(frozen=True, slots=True)
 class Activation:
-    """What activating a role at a scope asks for; the columns of the table `role_management_policies`."""
+    """The activation settings of a role at a scope; the columns of the table `role_management_policies`."""
 
     policy_id: str
     maximum_activation: str
@@ -55,7 +55,7 @@ class Activation:
     maximum_eligibility: str | None
 
     def as_json(self) -> dict[str, Any]:
-        """Return the settings as a proposal states them."""
+        """Return the settings in the JSON form of a proposal."""
         found: dict[str, Any] = {
             "maximum_activation": self.maximum_activation,
             "requires_approval": self.requires_approval,
@@ -74,12 +74,12 @@ class Activation:
 
 @dataclass(frozen=True, slots=True)
 class Eligibility:
-    """What is known of who may become eligible.
+    """The licence, the principals and the activation policies that decide what may become eligible.
 
     Attributes:
-        licensed: An export shows eligible or activated access, which only a licence gives.
-        holders: For each folded id of a principal the word that says why it may not, or the empty string.
-        policies: What activating a folded role asks for, by (folded scope, role).
+        licensed: Whether an export shows eligible or activated access, which needs a licence.
+        holders: By folded id of a principal, the word why it may not be eligible, or the empty string if it may.
+        policies: By (folded scope, folded role), the activation settings.
     """
 
     licensed: bool = False
@@ -87,17 +87,17 @@ class Eligibility:
     policies: Mapping[tuple[str, str], Activation] = field(default_factory=dict)
 
     def knows(self, subject: Subject) -> bool:
-        """Return whether it is known what activating the role of an assignment at its scope asks for."""
+        """Return whether the activation settings of an assignment's role at its scope are loaded."""
         return (subject.place, subject.role_definition_id) in self.policies
 
     def refusal(self, principal_id: str, place: str, role: str, held_at: str) -> str:
-        """Return why something may not become eligible, as a word of `WHY_ACTIVE`, or the empty string.
+        """Return the reason why access may not become eligible, as a word of `WHY_ACTIVE`; empty if it may.
 
         Args:
-            principal_id: Folded id of who would be eligible.
-            place: The folded scope where.
+            principal_id: Folded id of the principal that would be eligible.
+            place: The folded scope of the eligible assignment.
             role: Folded id of today's role.
-            held_at: The folded scope where that is held.
+            held_at: The folded scope of today's assignment of that role.
         """
         word = self.holders.get(principal_id, "unknown_holder")
         if word:
@@ -112,7 +112,7 @@ class Eligibility:
 
 
 def read_eligibility(inputs: Inputs) -> Eligibility:
-    """Read the table of assignments for a licence, the directory for people, and the policies."""
+    """Return the eligibility facts from the tables of assignments, principals, groups and activation policies."""
     states = inputs.role_assignments["state"]
     return Eligibility(
         licensed=bool(states.is_in(["eligible", "activated"]).any()),
@@ -147,7 +147,7 @@ def _holders(inputs: Inputs) -> dict[str, str]:
 
 
 def _members(inputs: Inputs, described: pl.DataFrame) -> pl.DataFrame:
-    """Return `(group_id, member_id, member_type)` through any chain; what the directory says of a type comes first."""
+    """Return `(group_id, member_id, member_type)` of direct and nested members; the directory's type has priority."""
     listed = (
         inputs.group_members.select(member_id=folded(pl.col("member_id")), said="member_type")
         .drop_nulls()
@@ -163,7 +163,7 @@ def _members(inputs: Inputs, described: pl.DataFrame) -> pl.DataFrame:
 
 
 def _policies(table: pl.DataFrame) -> dict[tuple[str, str], Activation]:
-    """Return the policies that say everything; where two speak of one role and scope none is believed."""
+    """Return the complete policies by (place, role); if two policies have the same role and scope, neither is used."""
     whole = table.filter(
         pl.col("role_definition_id").is_not_null()
         & pl.col("rules").is_not_null()

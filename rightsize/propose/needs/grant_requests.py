@@ -1,8 +1,8 @@
-"""Needs of all assignments together: what a principal needs at a place, whichever of its assignments gave it.
+"""Join the needs of all assignments of a principal into units: one need at one place, to be granted in one way.
 
-A *demand* is a part of one assignment's need at one place. A *unit* joins the demands of one principal at one place
-that are to be granted alike; roles are chosen for units. What stays anyway, through an assignment that the plan keeps
-or through a unit above, is taken out before anything is chosen, so that nothing is granted twice.
+A *demand* (`GrantRequest`) is a part of one assignment's need at one place. A *unit* joins the demands of one principal
+at one place that need the same kind of assignment; roles are chosen for units. Operations that a kept assignment or a
+unit above grants anyway are removed before roles are chosen, so that nothing is granted twice.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from rightsize.rbac.text import fold
 
 @dataclass(frozen=True, slots=True)
 class GrantRequest:
-    """A part of the need of one assignment at one folded scope.
+    """A demand: a part of the need of one assignment at one folded scope.
 
     Attributes:
         subject: The assignment of today.
         place: The folded scope.
-        need: What has to be granted there.
-        principal_id: Who has to hold it: the holder of the assignment, or a member of the group that holds it.
-        state: Whether it is to be standing access or eligible.
-        condition: The condition that the assignment of today has, or that a constrained delegation gets.
-        end_on: When the assignment of today ends.
-        role_definition_id: The one role that may grant it, where only one may.
-        apart: The word for a part that gets a role of its own, away from what else is needed there.
+        need: The operations and patterns to grant there.
+        principal_id: The principal that needs it: the holder of the assignment, or a member of the group that holds it.
+        state: Whether the access is to be active or eligible.
+        condition: The condition of today's assignment, or of a constrained delegation.
+        end_on: The end of today's assignment.
+        role_definition_id: The one role that may grant it, if only one may.
+        apart: The word for a part that gets a role of its own, separate from the other needs there.
     """
 
     subject: Subject
@@ -51,18 +51,18 @@ class GrantRequest:
 
 @dataclass(frozen=True, slots=True)
 class GrantUnit:
-    """What one principal needs at one place, and out of which roles of today it may be granted.
+    """A unit: the need of one principal at one place, and the roles of today that limit its new roles.
 
     Attributes:
-        principal_id: Who gets it.
+        principal_id: The principal that gets the access.
         place: The folded scope.
-        state: Standing or eligible.
-        condition: The condition that it carries.
-        end_on: When it ends.
-        need: What has to be granted.
-        ceiling: The role definitions of today whose union nothing chosen may exceed, sorted.
-        subjects: The assignments of today whose need it is, sorted.
-        role_definition_id: The one role that may grant it, where only one may.
+        state: Active or eligible.
+        condition: The condition of its assignments.
+        end_on: The end of its assignments.
+        need: The operations and patterns to grant.
+        ceiling: The role definitions of today, sorted; no chosen role may exceed their union.
+        subjects: The assignments of today that have this need, sorted.
+        role_definition_id: The one role that may grant it, if only one may.
         apart: The word for a part that gets a role of its own.
     """
 
@@ -80,9 +80,9 @@ class GrantUnit:
 
 @dataclass(frozen=True, slots=True)
 class KeptAssignment:
-    """An assignment that the plan keeps, without condition, so that others may rest on it.
+    """An assignment without condition that the plan keeps, so that it may serve a part of other needs.
 
-    On an eligible one rests only what becomes eligible, and on one that ends only what ends no later.
+    An eligible one serves only eligible needs, and one that ends serves only needs that end no later.
     """
 
     role_assignment_id: str
@@ -95,12 +95,12 @@ class KeptAssignment:
 
 @dataclass(frozen=True, slots=True)
 class Units:
-    """The units, and on which kept assignments each assignment of today rests.
+    """The units, and the kept assignments and other units that grant a part of each assignment's need.
 
     Attributes:
-        units: Sorted by principal and place.
-        rests_on: For an assignment of today the ids of kept ones that grant a part of its need.
-        leans_on: For an assignment of today the units above or beside that grant a part of its need.
+        units: The units, by principal; wider scopes first.
+        rests_on: For an assignment of today, the ids of kept assignments that grant a part of its need.
+        leans_on: For an assignment of today, the units above or beside that grant a part of its need.
     """
 
     units: tuple[GrantUnit, ...]
@@ -109,17 +109,17 @@ class Units:
 
 
 _Identity = tuple[str, AssignmentState, str | None, str | None, str, str | None]
-"""Principal, state, condition, the one role, what part it is, and the end."""
+"""Principal, state, condition, the one role if only one may grant it, the word of the part, and the end."""
 
 
 def form_units(
     demands: Iterable[GrantRequest], standing: Iterable[KeptAssignment], book: RoleBook, tree: ScopeTree
 ) -> Units:
-    """Join demands into units.
+    """Return the units that demands join into, without what kept assignments and wider units grant.
 
     Args:
         demands: The demands of every assignment that does not stay as it is.
-        standing: What stays and may be rested on.
+        standing: The kept assignments that may serve a part of a need.
         book: The roles.
         tree: Management groups and subscriptions.
     """
@@ -186,7 +186,7 @@ class _Former:
         if not need:
             return None
         need = without_contained_parts(need, self.book)
-        # Mostly it is that of the one demand: then the same object, since a set takes kilobytes.
+        # Usually the need equals that of a demand: reuse that object, since a set takes kilobytes.
         need = next((demand.need for demand in demands if demand.need == need), need)
         return GrantUnit(
             principal_id=first.principal_id,
@@ -215,10 +215,10 @@ class _Former:
         return need
 
     def _without_brought(self, demand: GrantRequest, need: Need, whole: Sequence[GrantUnit]) -> Need:
-        """Leave out what the one role that another unit takes brings along, there or below.
+        """Return a need without the operations that another unit's fixed role grants as well, at its scope or below.
 
-        Its condition is that of a delegation, which decides about making and deleting role assignments and nothing
-        else: these are left to whoever needs them.
+        The condition of that role is the one of a delegation: it limits only the making and deleting of role
+        assignments. These two operations stay in the need.
         """
         decided = self.book.index.mask(("control", fold(name)) for name in (WRITE, DELETE))
         for unit in whole:
@@ -251,7 +251,7 @@ class _Former:
 
 
 def _serves(unit: GrantUnit, identity: _Identity) -> bool:
-    """Return whether what a unit grants asks for no more: no activation or condition, no sooner end."""
+    """Return whether a unit can serve a demand: no stricter state, condition or role, and no earlier end."""
     _, state, condition, role, _, end_on = identity
     return (
         unit.condition in (None, condition)
@@ -262,21 +262,21 @@ def _serves(unit: GrantUnit, identity: _Identity) -> bool:
 
 
 def _brings(unit: GrantUnit, identity: _Identity) -> bool:
-    """Return whether a unit takes one certain role, whose other operations a demand without condition may rest on."""
+    """Return whether a unit takes one fixed role whose other operations can serve a demand without condition."""
     _, state, condition, role, _, end_on = identity
     is_certain = unit.role_definition_id is not None and role is None
     return is_certain and condition is None and unit.state in ("active", state) and lasts_as_long(unit.end_on, end_on)
 
 
 def _is_longer(unit: GrantUnit, demand: GrantRequest) -> bool:
-    """Return whether a unit differs from what a demand would become by its later end alone."""
+    """Return whether a unit differs from the unit of a demand only by a later end."""
     alike = (unit.place, unit.state, unit.condition, unit.role_definition_id, unit.apart)
     wanted = (demand.place, demand.state, demand.condition, demand.role_definition_id, demand.apart)
     return alike == wanted and last_of(unit.end_on) > last_of(demand.end_on)
 
 
 def _from_wide(place: str, tree: ScopeTree, identity: _Identity) -> tuple[int, int, str, bool, str, str, str, str]:
-    """Order places so that what lies above another comes first, there what takes a certain role, then what stands."""
+    """Return a sort key: wider places first; at one place a fixed role comes first, then active before eligible."""
     _, state, condition, role, apart, _ = identity
     if place == ROOT:
         height = 0
@@ -296,7 +296,7 @@ def is_below(place: str, above: str, tree: ScopeTree) -> bool:
 
 
 def is_at_or_below(place: str, above: str, tree: ScopeTree) -> bool:
-    """Return whether a folded scope is another or lies below it; a subscription of unknown place is below no group."""
+    """Return whether a folded scope equals or is below another; a subscription of unknown parent is below no group."""
     if above in (place, ROOT):
         return True
     if above.startswith("/subscriptions/"):
@@ -311,12 +311,12 @@ def _node(place: str) -> str:
 
 
 def joined_need(first: Need, second: Need) -> Need:
-    """Return what either needs."""
+    """Return the union of two needs."""
     return Need(first.operations | second.operations, tuple(dict.fromkeys((*first.parts, *second.parts))))
 
 
 def without_granted(need: Need, granted: int, blocks: Blocks, book: RoleBook) -> Need:
-    """Return a need without what blocks grant: their operations as a set, and their language for the patterns."""
+    """Return a need without its operations in `granted`, and without the pattern parts that the blocks contain."""
     parts = tuple(part for part in need.parts if not book.grants_part(blocks, part))
     left = need.operations & ~granted
     if left == need.operations and parts == need.parts:
@@ -325,7 +325,7 @@ def without_granted(need: Need, granted: int, blocks: Blocks, book: RoleBook) ->
 
 
 def without_contained_parts(need: Need, book: RoleBook) -> Need:
-    """Return a need whose patterns do not repeat each other, nor its operations what the patterns say."""
+    """Return a need without patterns that others contain, and without operations that its patterns certainly grant."""
     parts: list[PatternPart] = []
     for part in sorted(need.parts):
         others = [other for other in need.parts if other != part]
@@ -336,7 +336,7 @@ def without_contained_parts(need: Need, book: RoleBook) -> Need:
 
 
 def _says_more(big: PatternPart, small: PatternPart) -> bool:
-    """Return whether one part contains another; of two that contain each other only the smaller in order stays."""
+    """Return whether `big` contains `small`; of two equal parts only the first in sort order contains the other."""
     if contains([big.block], [small.block]) is not None:
         return False
     return big < small or contains([small.block], [big.block]) is not None

@@ -1,10 +1,10 @@
-"""Patterns out of today's role for operations that no string of the catalogue can grant for certain.
+"""Find the narrowest patterns of today's role that grant operations which no explicit action can grant for certain.
 
-Two kinds of use need them. Of an operation that the catalogue lacks, a new role may not name the string: Azure refuses
-one that no provider lists. It accepts a pattern under which a provider lists something (Microsoft Learn, "Azure custom
-roles"), so the pattern ends where the catalogue ends: `Microsoft.Network/newThings/write` is granted by
-`Microsoft.Network/*`, and by `Microsoft.Network/newThings/*` where the catalogue lists anything of that type. And an
-operation that today's role grants by one reading of `/*/` only keeps today's string.
+Two kinds of use need them. First, an operation that the catalogue lacks: Azure refuses an action that no provider
+lists. It accepts a pattern under which a provider lists something (Microsoft Learn, "Azure custom roles"), so the
+pattern ends where the catalogue ends: `Microsoft.Network/newThings/write` is granted by `Microsoft.Network/*`, and by
+`Microsoft.Network/newThings/*` if the catalogue lists anything of that type. Second, an operation that today's role
+grants by only one reading of `/*/`: it keeps today's string.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from rightsize.rbac.permissions import Reading
 
 
 def unlisted_parts(role: KnownRole, used: Iterable[OperationKey], book: RoleBook) -> tuple[PatternPart, ...]:
-    """Return for each used operation that the catalogue lacks the narrowest patterns out of a role that grant it.
+    """Return the narrowest patterns within a role that grant the used operations which the catalogue lacks.
 
     Args:
         role: The role of today.
-        used: (plane, operation) of each.
+        used: (plane, operation) of each such operation.
         book: The roles, and the catalogue.
     """
     return tuple(
@@ -35,9 +35,10 @@ def unlisted_parts(role: KnownRole, used: Iterable[OperationKey], book: RoleBook
 
 
 def parts_granting(role: KnownRole, plane: str, operation: str) -> list[PatternPart]:
-    """Return the narrowest strings of a role that together grant an operation whenever its blocks do.
+    """Return the narrowest strings of a role that together grant an operation by every reading by which the role does.
 
-    Mostly that is one. Where none grants it for certain, several may be needed: it is not known which one grants it.
+    Usually one string is enough. If none grants it for certain, several may be needed: it is not known which one
+    grants it.
     """
     granting = list(_granting(role, plane, operation))
     by_any = [part for part in granting if grants([part.block], operation, plane, Reading.LEAST) == "yes"]
@@ -64,7 +65,7 @@ def _narrowest(role: KnownRole, plane: str, operation: str, book: RoleBook) -> S
 
 
 def _granting(role: KnownRole, plane: str, operation: str) -> Iterator[PatternPart]:
-    """Yield the patterns of a role that may grant an operation without a condition, with what their block takes out."""
+    """Yield the patterns of a role that may grant an operation without a condition, with their not-patterns."""
     for block in role.blocks:
         patterns, taken = (
             (block.actions, block.not_actions) if plane == "control" else (block.data_actions, block.not_data_actions)
@@ -78,8 +79,8 @@ def _granting(role: KnownRole, plane: str, operation: str) -> Iterator[PatternPa
 def _accepted(plane: str, operation: str, index: OperationIndex) -> Iterator[str]:
     """Yield the patterns above an operation that Azure accepts, the narrowest first, in the catalogue's spelling.
 
-    Where the catalogue lists nothing of the provider, the pattern of the provider is the last: the call that succeeded
-    shows that Azure has it.
+    If the catalogue lists nothing of the provider, the last pattern is that of the provider: the successful call shows
+    that Azure has the provider.
     """
     segments = operation.split("/")
     for length in range(len(segments) - 1, 0, -1):
@@ -93,7 +94,7 @@ def _accepted(plane: str, operation: str, index: OperationIndex) -> Iterator[str
 
 
 def _meeting(pattern: str, taken_out: Iterable[str]) -> tuple[str, ...]:
-    """Return the not-patterns that take something out of a pattern, sorted."""
+    """Return the not-patterns that overlap with a pattern, sorted."""
     single = PermissionBlock(actions=(pattern,))
     return tuple(sorted(text for text in taken_out if intersects([PermissionBlock(actions=(text,))], [single])))
 

@@ -1,8 +1,8 @@
-"""Groups: how many people an assignment reaches, and what only few of them do.
+"""Count the members of each group, and find the operations that only few members of a large group used.
 
-A group's role has to allow what its members did, all of it to every member. An operation that few of many members
-used may go to these as assignments of their own, so that the others are not granted it; the members are never
-changed, and nobody is given what the group does not give today.
+A group's role grants everything to every member. If only few of many members used an operation, these members may get
+assignments of their own, so that the others are not granted it. The plan never changes the members of a group, and
+gives nobody access that the group does not give today.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from rightsize.propose.core.bitsets import OperationIndex
 from rightsize.propose.needs.drafts import Key
 
 FEW = 3
-"""At most so many members get assignments of their own for an operation: more are what a group is for."""
+"""Maximum number of members that get assignments of their own for an operation; if more use it, the group keeps it."""
 SHARE = 4
-"""And at most one member in so many uses it."""
+"""The operation also has to be used by at most one in this number of members."""
 
 
 @dataclass(frozen=True, slots=True)
 class Groups:
-    """What is known of the people behind holders.
+    """The members of the groups that hold assignments, and their use.
 
     Attributes:
-        people: Folded id of a group to the number of principals other than groups in it; groups without any are left
-            out.
-        singled: For an assignment and a folded place the operations that only few members used there, by the folded
-            id of each of them.
-        used_cells: For each assignment of a group and each (plane, folded operation) and place, summed: how many
-            (member, operation, place) were used, as (bit, number) pairs.
+        people: Folded id of a group to its number of members that are not groups, nested ones included; groups without
+            any are left out.
+        singled: For an assignment and a folded place, the operations that only few members used there, by the folded
+            id of each of these members.
+        used_cells: For each assignment of a group, pairs (bit, number): the bit of an operation, and the number of
+            different (member, place) that used it.
     """
 
     people: Mapping[str, int] = field(default_factory=dict)
@@ -44,20 +44,21 @@ class Groups:
     used_cells: Mapping[Key, tuple[tuple[int, int], ...]] = field(default_factory=dict)
 
     def people_of(self, principal_id: str) -> int:
-        """Return how many principals act through a folded holder: 1 but for groups."""
+        """Return the number of principals that act through a folded holder: 1 if it is not a group."""
         return max(1, self.people.get(principal_id, 1))
 
 
 def read_groups(inputs: Inputs, tenant: Tenant, window: Window, placed: pl.DataFrame, index: OperationIndex) -> Groups:
-    """Read the people behind holders, and what only few of them used.
+    """Return the member counts of groups, and the operations that only few members used.
 
-    Groups with members younger than the window are not split: what these need is known from the others only.
+    Groups with members younger than the window are not split: the needs of young members are known only from the use
+    of the others.
 
     Args:
         inputs: The tables.
         tenant: The membership.
         window: The observation window.
-        placed: As `subjects.place_uses` returns it.
+        placed: As `assignments.place_uses` returns it.
         index: The operations.
     """
     of_group = _people(inputs, tenant)
@@ -90,7 +91,7 @@ def read_groups(inputs: Inputs, tenant: Tenant, window: Window, placed: pl.DataF
 
 
 def _people(inputs: Inputs, tenant: Tenant) -> pl.DataFrame:
-    """Return `(holder, member)` of groups and the principals in them that are no groups."""
+    """Return `(holder, member)` of groups and their members that are not groups."""
     groups = folded(inputs.principals.filter(pl.col("principal_type") == "Group")["principal_id"])
     through = tenant.membership.filter(pl.col("principal_id") != pl.col("holder"))
     nested = pl.concat([groups, through["holder"]]).unique()
@@ -110,7 +111,7 @@ def _with_young_members(inputs: Inputs, of_group: pl.DataFrame, window: Window) 
 def _singled(
     uses: pl.DataFrame, of_group: pl.DataFrame, young: pl.Series, index: OperationIndex
 ) -> dict[Key, dict[str, dict[str, int]]]:
-    """Return what few members used; what somebody used who is not known to be a member stays the group's."""
+    """Return the operations that few members used; use by a principal not known as a member stays with the group."""
     known = uses.join(of_group.with_columns(is_member=pl.lit(True)), on=["holder", "member"], how="left")
     few = (
         known.filter(~pl.col("holder").is_in(young.implode()))

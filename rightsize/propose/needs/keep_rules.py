@@ -1,8 +1,8 @@
-"""Which assignments a plan leaves alone, and why.
+"""Find the assignments that a plan leaves alone, each with the reason.
 
-Two kinds of reasons: *untouched* ones hold whatever the assignment is for (whose access it is, how young it is);
-*undecided* ones say that it cannot be narrowed, and give way to a proof that it is an orphan or a duplicate.
-`REASONS` has one sentence for each word.
+There are two kinds of reasons. *Untouched* reasons hold whatever the assignment is needed for, for example its holder
+or its age. *Undecided* reasons say that it cannot be narrowed; a proof that it is an orphan or a duplicate overrides
+them. `REASONS` has one sentence for each word.
 """
 
 from __future__ import annotations
@@ -52,10 +52,10 @@ REASONS = {
 }
 
 EXCLUDED = "excluded_by_file"
-"""Flags what a file excludes; the plan says `excluded` and the entry."""
+"""The flag of an assignment that a file excludes; the plan shows `excluded` and the entry."""
 
 _SAID = {EXCLUDED: ("excluded", "exclusion"), "policy_remediation": ("policy_remediation", "remediation")}
-"""For some flags the word that the plan says, and the column with what it says behind it."""
+"""For some flags: the word that the plan shows, and the column with the text after it."""
 
 _UNTOUCHED = (
     "activated",
@@ -96,19 +96,19 @@ class _Facts:
 
     @property
     def window(self) -> Window:
-        """The days that everything is judged by."""
+        """The observation window."""
         return self.analysis.window
 
     @property
     def threshold(self) -> dt.datetime:
-        """What was made from this instant on is too young."""
+        """The time since which created assignments and principals are too young."""
         return self.dials.young_from(self.window)
 
 
 def find_keeps(inputs: Inputs, analysis: Analysis, dials: Dials) -> pl.DataFrame:
     """Return `(role_assignment_id, state, untouched, undecided)`: the first reason of each kind, null for none.
 
-    What a file excludes has the entry of the file behind the word, and what a policy needs what is known of it.
+    The word for an exclusion from a file is followed by the entry, and `policy_remediation` by its clause, if known.
     """
     facts = _Facts(inputs, analysis, dials)
     flags = _assignments(facts)
@@ -130,7 +130,7 @@ def find_keeps(inputs: Inputs, analysis: Analysis, dials: Dials) -> pl.DataFrame
 
 
 def _is_dormant(facts: _Facts) -> pl.Expr:
-    """Return whether a row is an eligible assignment that certainly nobody activated."""
+    """Return whether a row is an eligible assignment that was certainly never activated."""
     verdicts = facts.analysis.verdicts
     asleep = verdicts.filter(pl.col("reason") == Unused.NEVER_ACTIVATED.value)["role_assignment_id"].unique()
     return (pl.col("state") == "eligible") & pl.col("role_assignment_id").is_in(asleep.implode())
@@ -151,7 +151,7 @@ def _assignments(facts: _Facts) -> pl.DataFrame:
     known = assignments.join(principals, on="principal_id", how="left")
     return known.join(holders, on=["role_assignment_id", "state"], how="left").with_columns(
         activated=(pl.col("state") == "activated") | _is_twin(facts),
-        # What nobody activated is decided, and so is what was used in activations that no log can have missed.
+        # Two cases can be decided: never activated, and used while the logs show all use of the assignment.
         eligible=(pl.col("state") == "eligible") & ~_is_dormant(facts) & ~_is_awake(facts),
         foreign=pl.col("holder") == "foreign",
         ended=(pl.col("end_on") <= facts.window.end).fill_null(False),
@@ -160,7 +160,7 @@ def _assignments(facts: _Facts) -> pl.DataFrame:
 
 
 def _is_awake(facts: _Facts) -> pl.Expr:
-    """Return whether a row is an eligible assignment that was used, where the logs would have shown all use of it."""
+    """Return whether a row is an eligible assignment with use, for which the logs would have shown all use."""
     analysis = facts.analysis
     whole = analysis.tenant.assignments.filter(pl.col("a").is_in(analysis.covered.implode()))["role_assignment_id"]
     seen = analysis.verdicts.filter((pl.col("verdict") == Verdict.USED) & (pl.col("state") == "eligible"))
@@ -169,18 +169,18 @@ def _is_awake(facts: _Facts) -> pl.Expr:
 
 
 def _is_twin(facts: _Facts) -> pl.Expr:
-    """Return whether the row is the plain assignment that Azure shows for an activation beside it."""
+    """Return whether a row is the active assignment that Azure shows in addition to an activation."""
     twins = facts.analysis.tenant.assignments.filter("twin")["role_assignment_id"]
     return (pl.col("state") == "active") & pl.col("role_assignment_id").is_in(twins.implode())
 
 
 def _protected(flags: pl.DataFrame, facts: _Facts) -> pl.DataFrame:
-    """Flag what is left alone for who holds it, directly or as a member of the group that does."""
+    """Flag assignments left alone because of their holder, direct or as a group member, or by exclusion."""
     principals = facts.inputs.principals
     first_party = principals.filter(pl.col("owner_tenant_id").is_in(first_party_tenants()))["principal_id"]
     identity = folded(pl.col("alternative_names").list.join("\n")).fill_null("")
     is_recovering = pl.col("role_definition_id").is_in(recovery_roles()).fill_null(False)
-    # A person with such a role has other work too; a workload with it is there for that day.
+    # A person with such a role has other work too; a workload with it exists for recovery.
     is_workload = pl.coalesce("holder_type", "exported_type").is_in(["ServicePrincipal", "ManagedIdentity"])
     vaults = principals.filter(_has_any(identity, _RECOVERY_MARKS))["principal_id"]
     recovery = pl.concat([vaults, flags.filter(is_recovering & is_workload)["principal_id"]]).unique()
@@ -189,7 +189,7 @@ def _protected(flags: pl.DataFrame, facts: _Facts) -> pl.DataFrame:
     )
     listed_so = _named(facts.dials.emergency_access)
     found = principals.filter(named_so | listed_so)["principal_id"]
-    # A group of such accounts means its members, whatever they are called.
+    # If a group has such a name or is listed, its members count as emergency access accounts, whatever their names.
     members = facts.inputs.group_closure.filter(pl.col("group_id").is_in(found.implode()))["member_id"]
     emergency = pl.concat([found, members]).unique()
     excluded = principals.filter(_named(facts.dials.exclude))["principal_id"]
@@ -208,7 +208,7 @@ def _protected(flags: pl.DataFrame, facts: _Facts) -> pl.DataFrame:
 
 
 def _exclusion(flags: pl.DataFrame, facts: _Facts) -> pl.Expr:
-    """Return the first entry of a file that excludes an assignment, as text, or null."""
+    """Return as text the first exclusion from a file that applies to an assignment, or null."""
     said = [
         pl.when(_is_excluded(one, flags, facts)).then(pl.lit(str(one)))
         for one in sorted(set(facts.dials.exclusions))
@@ -242,7 +242,7 @@ def _named(names: tuple[str, ...]) -> pl.Expr:
 
 
 def _holder_is(names: tuple[str, ...]) -> pl.Expr:
-    """Return whether the holder is one of the ids, listed in the directory or not."""
+    """Return whether the holder is one of the ids, even if the directory does not list it."""
     return folded(pl.col("principal_id")).is_in([fold(name) for name in names])
 
 
@@ -260,7 +260,7 @@ def _is_excluded_place_or_role(facts: _Facts) -> pl.Expr:
 
 
 def _has_role(names: tuple[str, ...], facts: _Facts) -> pl.Expr:
-    """Return whether the role is one of those that the ids and names mean."""
+    """Return whether the role has one of the ids or names."""
     wanted = [fold(name) for name in names]
     definitions = facts.inputs.role_definitions
     roles = definitions.filter(folded(pl.col("role_name")).is_in(wanted))["role_definition_id"]
@@ -269,7 +269,7 @@ def _has_role(names: tuple[str, ...], facts: _Facts) -> pl.Expr:
 
 
 def _is_at_or_below(place: str, facts: _Facts) -> pl.Expr:
-    """Return whether the assignment stands at a folded scope or below it."""
+    """Return whether the assignment is at or below a folded scope."""
     below = scopes_below(place, facts.inputs.scopes)
     inside = is_below(place_of(pl.col("scope")), pl.lit(place)) | anchor_of(pl.col("scope")).is_in(below.implode())
     return (inside | pl.lit(place == "/")).fill_null(False)
@@ -289,10 +289,11 @@ def scopes_below(place: str, scopes: pl.DataFrame) -> pl.Series:
 
 
 def _ages(flags: pl.DataFrame, facts: _Facts) -> pl.DataFrame:
-    """Flag what is too young, and what may be; what begins later than it was made is as old as its beginning.
+    """Flag assignments and holders that are too young, and assignments of unknown age.
 
-    Where no export says when an assignment was made, a complete Activity Log of its subscription without its
-    creation proves that it is older than the window.
+    The age counts from the creation, or from the start time if that is later. If no export has the creation time, a
+    complete Activity Log of the subscription that does not show the creation proves that the assignment is older than
+    the window.
     """
     created = creations_since(facts.inputs.usage_days, facts.threshold.date())
     unknown = pl.col("created_on").is_null()
@@ -308,7 +309,7 @@ def _ages(flags: pl.DataFrame, facts: _Facts) -> pl.DataFrame:
 
 
 def creations_since(usage_days: pl.DataFrame, day: dt.date) -> pl.Series:
-    """Return the folded ids of the assignments whose creation the log shows on that day or later."""
+    """Return the folded ids of the assignments whose creation the log shows on the given day or later."""
     uses = usage_days.filter(
         (pl.col("day") >= day)
         & (folded(pl.col("operation")) == _CREATION)
@@ -331,7 +332,7 @@ def _logged_whole(facts: _Facts) -> pl.DataFrame:
 
 
 def _memberships(flags: pl.DataFrame, facts: _Facts) -> pl.DataFrame:
-    """Flag groups whose members, or the members of a group in them, no complete listing states."""
+    """Flag groups for which no complete listing of their direct and nested members is loaded."""
     known = groups_with_known_members(facts.inputs, described_principals(facts.inputs))
     is_group = pl.coalesce("holder_type", "exported_type") == "Group"
     stated = folded(pl.col("principal_id")).is_in(known.implode())

@@ -1,8 +1,8 @@
-"""Which needs are split by layer of defence, and into what: one part a layer, and what is left, which defeats none.
+"""Split needs by layer of defence: one part for each layer that its operations defeat, and a rest that defeats none.
 
-Identity control and monitoring guard all other layers: who can change who may do what, and switch off what would show
-it, needs nothing else. So an operation that defeats one of these is in their part, whatever else it defeats, and these
-parts sleep where they can. Which operation defeats which layer say the rules (`rules/layers.csv`).
+Identity control and monitoring guard all other layers: a principal that can change permissions and switch off logs
+needs nothing else. So an operation that defeats one of these two belongs to its part, whatever else it defeats, and
+these parts become eligible where possible. The rules (`rules/layers.csv`) say which operation defeats which layer.
 """
 
 from __future__ import annotations
@@ -23,24 +23,25 @@ from rightsize.rbac.text import fold
 from rightsize.rules.layers import LAYER_BITS
 
 GUARDS = ("identity_control", "monitoring")
-"""The layers that guard all others: what defeats them sleeps where it can."""
+"""The layers that guard all others: access that defeats them becomes eligible where possible."""
 DAILY = "daily"
-"""The word for what is left of a need that is split by layer: it defeats none."""
+"""The word for the rest of a need that is split by layer: it defeats no layer."""
 BESIDE = "privileged_beside"
-"""The word for what of such a need gives privilege, or reads secrets on few days, and defeats no layer."""
+"""The word for the part of such a need that defeats no layer, but gives privilege or reads secrets on few days."""
 
 
 @dataclass(frozen=True, slots=True)
 class LayerParts:
-    """Whose needs are split by layer where, and what each part may hold.
+    """The principals and subscriptions whose needs are split by layer, and the operations of each part.
 
     Attributes:
-        masks: The operations of the catalogue that defeat each layer, each in one layer, those that guard first.
-        pairs: (folded principal, folded subscription) where a need is split; a subscription of unknown place is that
-            of its management group.
-        whole: Assignments that are left whole all the same.
+        masks: The catalogue operations that defeat each layer. Each operation is in one layer; guarding layers come
+            first.
+        pairs: (folded principal, folded subscription) where a need is split; a management group stands for itself if
+            its subscriptions are not known.
+        whole: Assignments that are not split in any case.
         tree: Management groups and subscriptions.
-        book: The roles; None where nothing is split.
+        book: The roles; None if nothing is split.
     """
 
     masks: Mapping[str, int] = field(default_factory=dict)
@@ -59,9 +60,10 @@ class LayerParts:
         return found
 
     def splits(self, principal_id: str, place: str, subject: Subject) -> bool:
-        """Return whether what a principal needs at a folded place is split.
+        """Return whether the needs of a principal at a folded place are split.
 
-        What sleeps already is activated together, and a condition hedges all of an assignment.
+        Eligible access is not split, since it is activated as a whole; nor is an assignment with a condition, which
+        limits all of it.
         """
         if not self.pairs or subject.state != "active" or subject.condition or subject.key in self.whole:
             return False
@@ -69,7 +71,7 @@ class LayerParts:
         return any((who, scope) in self.pairs for scope in self.subscriptions(place))
 
     def subscriptions(self, place: str) -> tuple[str, ...]:
-        """Return the folded subscriptions that a folded place lies in or contains, itself where none are known."""
+        """Return the folded subscriptions in or around a folded place; the place itself if none are known."""
         if self.tree is None or place.startswith("/subscriptions/"):
             return (anchor_of_place(place),)
         if place not in self._places:
@@ -78,19 +80,19 @@ class LayerParts:
         return self._places[place]
 
     def layers_of(self, operations: int) -> tuple[str, ...]:
-        """Return the layers whose part some of the operations are in."""
+        """Return the layers that any of the operations defeats."""
         return tuple(layer for layer, mask in self.masks.items() if mask & operations)
 
     def foreign(self) -> dict[str, int]:
-        """Return for each part what no role for it may grant: what defeats another layer than its own."""
+        """Return for each part the operations that its roles may not grant: those that defeat another layer."""
         harm = self.harmful if self.pairs else 0
         own = {DAILY: 0, BESIDE: 0, **self.masks}
         return {part: harm & ~mask for part, mask in own.items()} if harm else {}
 
     def spelt_out(self, need: Need, apart: int) -> Need:
-        """Return the same need with those of `apart` that its patterns say as operations, and the patterns without.
+        """Return the same need with the operations of `apart` taken out of its patterns and listed explicitly.
 
-        What a pattern grants by one reading only stays with the pattern.
+        An operation that a pattern grants by only one reading stays in the pattern.
         """
         operations, parts = need.operations, []
         for part in need.parts:
@@ -122,11 +124,12 @@ class LayerParts:
 
 
 def layer_masks(harm: pl.DataFrame, index: OperationIndex) -> dict[str, int]:
-    """Return the operations that defeat each layer, each in one of them, those that guard the others first.
+    """Return the operations that defeat each layer; each operation is in one layer, guarding layers first.
 
     Args:
         harm: As `layers.harmful` returns it.
-        index: The operations; what its catalogue does not list, no new role may leave out, and is in no part.
+        index: The operations; those that its catalogue does not list are in no part, since no new role may leave them
+            out.
     """
     rows = harm.select("plane", "name", "mask").rows()
     found: dict[str, int] = {}
@@ -139,10 +142,10 @@ def layer_masks(harm: pl.DataFrame, index: OperationIndex) -> dict[str, int]:
 
 
 def may_open(subject: Subject, role: KnownRole) -> bool:
-    """Return whether a role that is needed whole could be split where it is assigned.
+    """Return whether a role of which everything is needed could be split at the scope of its assignment.
 
-    No role of ours is assigned at the root, nor one with data actions at a management group, and what a condition
-    inside a role decides no other role can say.
+    A new role cannot be assigned at the root, nor with data actions at a management group. A new role cannot express
+    a condition inside a role.
     """
     has_data = any(block.data_actions for block in role.blocks)
     at_group = subject.place.startswith(MANAGEMENT_GROUP)
@@ -150,7 +153,7 @@ def may_open(subject: Subject, role: KnownRole) -> bool:
 
 
 def as_granted(role: KnownRole, index: OperationIndex) -> Need:
-    """Return all that a role grants as a need: its operations, and its patterns with what they leave out."""
+    """Return everything that a role grants as a need: its operations, and its patterns with their not-patterns."""
     operations, parts = 0, []
     for block in role.blocks:
         for plane, texts, taken_out in (

@@ -1,9 +1,10 @@
-"""Which writes stay with the people behind an assignment, whatever assignment grants them.
+"""Collect, for each holder, the writes that its principals keep through any of their assignments.
 
-Azure asks for a linked action of the caller, not of the assignment that allows the write: an identity may write scale
-sets in one resource group as Contributor, and join a subnet in another as Network Contributor. So a linked action is
-kept while anybody who reaches its assignment keeps a write that can reference it, through any assignment. So it is
-with the status of a long-running operation, where the assignment that allows the write does not let its caller read it.
+Azure checks a linked action against the caller, not against the assignment that allows the write: an identity may write
+scale sets in one resource group as Contributor, and join a subnet in another as Network Contributor. So a linked action
+is kept while a principal that reaches its assignment keeps, through any assignment, a write that can reference it. The
+same holds for reads of the status of a long-running operation, if the assignment that allows the write does not also
+allow these reads.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from rightsize.rbac.text import fold
 
 @dataclass(frozen=True, slots=True)
 class Writes:
-    """Operations that stay: of the catalogue as a set, and those it lacks by name.
+    """The operations that stay: catalogue operations as a set, and the names of others.
 
-    `polls` are the status reads that they ask for, and that the assignment which grants them does not keep.
+    `polls` are the status reads that these operations need and that the assignment which grants them does not keep.
     """
 
     operations: int = 0
@@ -33,11 +34,12 @@ class Writes:
 
 
 def writes_within_reach(kept: Iterable[tuple[str, Writes]], membership: pl.DataFrame) -> Mapping[str, Writes]:
-    """Return, for each folded holder, what everybody who reaches its assignments keeps through any of theirs.
+    """Return, for each folded holder, the writes that all its principals keep through any of their assignments.
 
     Args:
-        kept: Folded holder of an assignment, and what stays of it.
-        membership: `(principal_id, holder)`: who reaches the assignments of whom, or may by activating a membership.
+        kept: (folded holder of an assignment, the writes of the assignment that stay).
+        membership: `(principal_id, holder)`: the principals that reach the assignments of a holder, now or by
+            activating a membership.
     """
     of_holder: dict[str, Writes] = defaultdict(Writes)
     for holder, writes in kept:

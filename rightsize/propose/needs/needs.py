@@ -1,6 +1,6 @@
-"""What an assignment is needed for: its use, each where it happened, and what no log could have shown.
+"""Compute the needs of an assignment from verdicts and options: its use by scope, and operations that no log can show.
 
-A need is a set of operations for each scope, and for every operation the word that says why it is there.
+The result is a set of operations for each scope, and for every operation the word for the reason why it is needed.
 """
 
 from __future__ import annotations
@@ -52,17 +52,17 @@ LIFECYCLE_SIBLINGS = {
     "/create/action": ("/update/action", "/delete"),
     "/add/action": ("/write", "/delete"),
 }
-"""What `--lifecycle` adds to each operation that creates something, by the ends of their names."""
+"""The operations that `--lifecycle` adds to each create operation, by the ends of their names."""
 _GROUP_READ = "microsoft.resources/subscriptions/resourcegroups/read"
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """How the unused operations of an assignment are judged, as sets.
+    """The verdicts on the unused operations of an assignment, as sets.
 
-    `reads`, `linked` and `hidden` are unobservable (reads of Resource Manager, linked checks, all else), `open` is
-    out of coverage, `unused` is proved unused, and `covered` the part of it that a log proves, which shows calls and
-    no linked checks. `reasons` has the set of each (verdict, reason).
+    `reads`, `linked` and `hidden` are unobservable (reads of Resource Manager, linked checks, all others), `open` is
+    out of coverage, and `unused` is proved unused. `covered` is the part of `unused` that a log proves; a log shows
+    calls, but no linked checks. `reasons` has the set of each (verdict, reason).
     """
 
     reads: int = 0
@@ -76,9 +76,9 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """What was used at one target scope: operations of the catalogue, and (plane, operation) that it lacks.
+    """The use at one target scope: catalogue operations, and (plane, operation) that the catalogue lacks.
 
-    `earlier` are those of the operations that were used there before the window only, and still count.
+    `earlier` is the part of the operations that were used there only before the window, and still count.
     """
 
     operations: int = 0
@@ -88,7 +88,7 @@ class Use:
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """The need at each folded scope, and the operations that each word accounts for."""
+    """The need at each folded scope, and the operations for each reason word."""
 
     by_scope: Mapping[str, Need]
     why: Mapping[str, int]
@@ -96,11 +96,11 @@ class Needs:
 
 @dataclass(slots=True)
 class NeedReader:
-    """Turns verdicts and dials into needs.
+    """A calculator of needs from verdicts and options.
 
     Attributes:
         book: The roles.
-        dials: What the person chose.
+        dials: The options that the person chose.
         elsewhere: Operations of the control plane that run on a service's own endpoint: Resource Manager, which
             checks linked actions, never sees them.
     """
@@ -119,11 +119,11 @@ class NeedReader:
 
     @property
     def index(self) -> OperationIndex:
-        """The catalogue."""
+        """The index of operations."""
         return self.book.index
 
     def staying(self, profile: Profile, use: Mapping[str, Use]) -> Writes:
-        """Return what stays of one assignment but for its reads and linked checks."""
+        """Return the operations of one assignment that stay, without its reads and linked checks."""
         used = _union(part.operations for part in use.values())
         hidden = profile.hidden if self.dials.unobservable is Unobservable.KEEP else 0
         unknown = frozenset(name for part in use.values() for name in _control(part.unknown))
@@ -138,14 +138,14 @@ class NeedReader:
         Args:
             role: Its role.
             scope: Its folded scope.
-            profile: How what was not used is judged.
-            use: What was used, by the folded scope where it has to be granted.
-            around: What stays with the people who reach it, through any assignment.
+            profile: The verdicts on its unused operations.
+            use: The use, by the folded scope at which it has to be granted.
+            around: The writes that the principals which reach it keep through any assignment.
         """
         used = _union(self._sets[part.operations & ~part.earlier] for part in use.values())
         why = {USED: used, USED_BEFORE: _union(part.earlier for part in use.values()) & ~used}
-        # INVARIANT: use at one place proves nothing about the others where no log could have shown it, or the log has
-        # a hole. What is not proved unused stays at today's scope, whether it was seen somewhere or not.
+        # INVARIANT: use at one place proves nothing about other places if no log could have shown use there, or the
+        # log has a gap. An operation that is not proved unused stays at today's scope, whether it was seen or not.
         here = profile.open
         reads = _Reads()
         if self.dials.unobservable is Unobservable.KEEP:
@@ -183,10 +183,10 @@ class NeedReader:
         return Needs(self._without_repeats(scope, by_scope, parts), found)
 
     def linked(self, scope: str, profile: Profile, staying: Writes) -> int:
-        """Return the linked checks that a kept write can cause; a dial does not take them from a write that stays.
+        """Return the linked checks that a kept write can cause; no option removes them from a write that stays.
 
-        Beside those that no log shows they are operations that a covered log does not name, and unlogged reads: of
-        whoever keeps the write Azure asks for them, whether the write was made in the window or not.
+        They include operations that no log shows, operations that a complete log does not name, and unlogged reads.
+        Azure checks them for each caller of the write, even if the write was not made in the window.
         """
         callable_too = profile.covered | profile.reads
         if callable_too:
@@ -207,7 +207,7 @@ class NeedReader:
         return self.index.mask_of_bits(found)
 
     def _callable_below(self, scope: str) -> int:
-        """Return the operations that rules know as checked inside writes, as far as their types may exist there."""
+        """Return the operations that, by the rules, writes check, limited to types that may exist below the scope."""
         kind = kind_at(scope)
         if kind not in self._callable:
             listed = self.index.granted_by([PermissionBlock(actions=callable_checks())])
@@ -220,10 +220,11 @@ class NeedReader:
     def status_reads(
         self, scope: str, profile: Profile, use: Mapping[str, Use], around: Writes | None = None
     ) -> dict[str, int]:
-        """Return the unlogged reads of today's grant by which writes that stay are followed, by their place.
+        """Return the unlogged status reads of today's grant that kept writes need, by place.
 
-        The arguments are those of `read`. For what was used the place is its target, but no narrower than the resource
-        group; for what is out of coverage, and what other assignments let the same people write, it is today's scope.
+        The arguments are those of `read`. For used writes the place is their target, but no narrower than the resource
+        group. For operations out of coverage, and for writes through other assignments of the same principals, it is
+        today's scope.
         """
         asked = [
             (group_at_least(target, scope), self.polls.asked(part.operations & ~self.elsewhere, _control(part.unknown)))
@@ -283,7 +284,7 @@ class NeedReader:
         return _Reads(reads & ~said, parts, {}, {UnobservableReason.ARM_READ: reads | self.book.mask(Need(0, parts))})
 
     def _as_today(self, role: KnownRole, doubtful: int) -> list[PatternPart]:
-        """Return the strings of a role that stay as they are for operations that it grants by one reading of `/*/`."""
+        """Return a role's strings that stay for operations which the role grants by only one reading of `/*/`."""
         names = sorted(self.index.members(doubtful))
         return [part for plane, name in names for part in parts_granting(role, plane, name)]
 
@@ -291,7 +292,7 @@ class NeedReader:
         return [*self.index.members(part.operations), *part.unknown]
 
     def _provider(self, folded_name: str) -> str:
-        """Return a resource provider as the catalogue spells it."""
+        """Return the name of a resource provider in the catalogue's spelling."""
         for _, name in self.index.names:
             if provider_of(name) == folded_name:
                 return name.split("/", 1)[0]
@@ -300,7 +301,7 @@ class NeedReader:
     def _without_repeats(
         self, scope: str, by_scope: Mapping[str, int], parts: Mapping[str, tuple[PatternPart, ...]]
     ) -> dict[str, Need]:
-        """Leave out at each scope what is granted at a scope above it anyway."""
+        """Return the needs without operations that a scope above, or a pattern at the same scope, grants anyway."""
         above: dict[str, int] = {}
         needs = {}
         for target in sorted({*by_scope, *parts}, key=lambda text: (text != scope, text.count("/"), text)):
@@ -326,7 +327,7 @@ class _Reads:
 
 
 def sibling_reads(names: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Return the read of each type that operations name, of the types above it, and of the resource group."""
+    """Return the read operations of the types that operations name, of their parent types, and of resource groups."""
     found = {("control", _GROUP_READ)}
     for _, name in names:
         found |= {("control", kind + READ) for kind in types_around(type_of(name))[1:]}

@@ -1,8 +1,8 @@
-"""Which assignments the identities of Azure Policy need: those of the roles that their policies name.
+"""Find the assignments that managed identities of Azure Policy need: those of the roles that their policies name.
 
-An identity is judged where all that its policies need is known, and where it holds each of these roles at the scope of
-the policy or above: where it does not, it may remediate by another role of its own, and keeps all. What it used stays
-as well.
+An assignment can be given up only under two conditions: all needs of the identity's policies are known, and the
+identity holds each of these roles at the scope of the policy or above. Otherwise it may remediate by another of its
+roles, and keeps all assignments. Assignments with use stay as well.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _KEY = ("role_assignment_id", "state")
 
 
 def judge_policy_identities(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
-    """Return `(role_assignment_id, state, policy_remediation, remediation)` of what identities of policies keep.
+    """Return `(role_assignment_id, state, policy_remediation, remediation)` of assignments kept for policies.
 
-    `policy_remediation` is true, and `remediation` the clause that says why, null where what the policies need is not
-    known. A group keeps what it holds for such a member. What is not there no policy needs.
+    `policy_remediation` is true, and `remediation` is the clause with the reason, null if the policies' needs are not
+    known. The assignments of a group with such a member are kept. No policy needs an assignment that has no row.
     """
     needs = read_policy_needs(inputs)
     groups = inputs.group_closure.filter(folded(pl.col("member_id")).is_in(list(needs)))["group_id"]
@@ -65,7 +65,7 @@ class _PolicyFacts:
     above: Set[tuple[str, str]]
 
     def kept(self, held: Sequence[_Row], needs: Sequence[PolicyNeed]) -> Iterator[tuple[_Row, str | None]]:
-        """Yield what an identity holds and keeps, with the reason."""
+        """Yield the assignments that an identity keeps, each with the reason."""
         if any(need.roles is None for need in needs):
             yield from ((row, None) for row in held)
             return
@@ -83,7 +83,7 @@ class _PolicyFacts:
                 yield row, "its holder remediates for policies; none of them names the role, and it was used"
 
     def _lacking(self, held: Sequence[_Row], needs: Sequence[PolicyNeed]) -> Iterator[tuple[PolicyNeed, str]]:
-        """Yield the roles that a policy names and that its identity does not hold at the policy's scope or above."""
+        """Yield the roles that a policy names and its identity does not hold at the policy's scope or above."""
         for need in needs:
             for role in need.roles or ():
                 there = (row["place"] for row in held if row["role"] == role and row["state"] == "active")

@@ -1,8 +1,8 @@
-"""What of a need gives privilege, or reads secrets on few days: it gets a role of its own, eligible where it can be.
+"""Split off needs that give privilege or read secrets on few days into roles of their own, eligible where possible.
 
-Deployments, machines and sites are a developer's daily work and stay together; which operations are split off says the
-rule file `split_off`, with a source for each row. Without the split one stolen session has the keys of everything; with
-it the dangerous part is small, has a name, and where a person holds it, sleeps until it is activated.
+Deployments, machines and sites are a developer's daily work and stay together. The rule file `split_off` lists the
+operations to split off, with a source for each row. Without the split, one stolen session has all privileged access.
+With it, the dangerous part is small, has a name, and needs an activation if a person holds it.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ from rightsize.rbac.text import fold
 from rightsize.rules.operations import split_off
 
 FEW_DAYS = 30
-"""A secret is read on few days where that is at most one day in so many of the window: three of ninety."""
+"""A secret is read "on few days" if it is read on at most one in this number of days: 3 days in a window of 90."""
 PRIVILEGED = "privileged"
-"""The word for the part that is split off of a need whose layers are not told apart."""
+"""The word for the part that is split off from a need that is not split by layer."""
 NAMED = 20
-"""How many operations a proposal names one by one."""
+"""Maximum number of operations that a proposal names one by one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Privilege:
-    """What is split off.
+    """The operations that are split off from needs, and the facts that decide about their state.
 
     Attributes:
         always: The operations that give privilege.
-        rare: For an assignment the secret reads that were used under it on few days.
-        seldom: For an assignment that is at work fewer hours a month than the dial says, what was changed under it.
-        hours: For the same assignments how long an activation has to be for 95 of 100 days of work.
-        eligibility: Who may become eligible.
-        delegations: Who assigns roles, and which.
-        layers: Whose needs are split by layer of defence.
+        rare: By assignment, the secret reads that were used under it on few days.
+        seldom: By assignment used fewer hours a month than the option `standing_hours`, the changes made under it.
+        hours: For the same assignments, the length in hours of an activation that is enough for 95 of 100 days of work.
+        eligibility: The facts on which principals may become eligible.
+        delegations: The principals that assign roles, and the roles that they assign.
+        layers: The principals and scopes whose needs are split by layer of defence.
     """
 
     always: int = 0
@@ -60,8 +60,8 @@ class Privilege:
     def part_of(self, key: Key, profile: Profile | None) -> int:
         """Return the operations that are split off from an assignment.
 
-        Use on few days says something only where a log would have shown use on others; what gives privilege is split
-        off whether it was seen or not.
+        Use on few days counts only if a log would have shown use on other days. Operations that give privilege are
+        split off whether they were seen or not.
         """
         hidden = profile.hidden | profile.open | profile.linked if profile is not None else 0
         return self.always | self.rare.get(key, 0) & ~hidden
@@ -76,16 +76,16 @@ def read_privilege(
     worked: Mapping[Key, Mapping[str, float]],
     delegations: Delegations,
 ) -> Privilege:
-    """Sort the operations by what the rules say of them.
+    """Return the operations to split off by the rules and the use, with the given facts.
 
     Args:
         operations: The operations of a `Tenant`.
-        index: Their numbers.
+        index: The index that numbers them.
         rows: The use.
-        days: Length of the window.
-        eligibility: Who may become eligible.
-        worked: The assignments that are seldom at work, with `hours_needed`.
-        delegations: Who assigns roles, and which.
+        days: Length of the window in days.
+        eligibility: The facts on which principals may become eligible.
+        worked: The assignments that are used few hours a month, with `hours_needed`.
+        delegations: The principals that assign roles, and the roles that they assign.
     """
     split = operations.select("plane", "name", split=split_off(operations))
     always = index.mask(split.filter(pl.col("split") == "always").select("plane", "name").iter_rows())
@@ -105,7 +105,7 @@ def read_privilege(
 
 
 def split(demand: GrantRequest, profile: Profile | None, privilege: Privilege) -> Iterator[GrantRequest]:
-    """Yield a demand in its parts: the daily work, what gets a role of its own, and the assignment of known roles."""
+    """Yield the parts of a demand: daily work, privileged parts with roles of their own, and constrained delegation."""
     by_layer = privilege.layers.splits(demand.principal_id, demand.place, demand.subject)
     if by_layer:
         apart = privilege.layers.harmful | privilege.always
@@ -116,14 +116,14 @@ def split(demand: GrantRequest, profile: Profile | None, privilege: Privilege) -
         left = demand.need.operations & ~delegated.need.operations
         demand = replace(demand, need=replace(demand.need, operations=left))
     if demand.state == "eligible":
-        # All of it sleeps already, and is activated together.
+        # All of it is eligible already, and is activated as a whole.
         if demand.need:
             yield demand
         return
     apart = demand.need.operations & privilege.part_of(demand.subject.key, profile)
     seldom = demand.need.operations & privilege.seldom.get(demand.subject.key, 0)
     if seldom and not why_active(_apart(demand, apart | seldom, privilege, PRIVILEGED), privilege):
-        # What works a few hours a month goes along, but only to sleep: it would be no help in a role of its own.
+        # Changes made in few hours a month are split off only if they become eligible: an active extra role is no gain.
         apart |= seldom
     if by_layer:
         yield from _by_layer(demand, apart, privilege)
@@ -139,9 +139,9 @@ def split(demand: GrantRequest, profile: Profile | None, privilege: Privilege) -
 
 
 def _by_layer(demand: GrantRequest, asleep: int, privilege: Privilege) -> Iterator[GrantRequest]:
-    """Yield a part for each layer that the operations of a demand defeat, and what is left, which defeats none.
+    """Yield a part for each layer that the operations of a demand defeat, and the rest, which defeats no layer.
 
-    What guards the other layers sleeps where it can, like what would sleep anyway; the rest of each part stands.
+    Parts of the guarding layers become eligible where possible, like the operations in `asleep`. Others stay active.
     """
     left = demand.need.operations
     for layer, mask in privilege.layers.masks.items():
@@ -160,7 +160,7 @@ def _by_layer(demand: GrantRequest, asleep: int, privilege: Privilege) -> Iterat
 
 
 def _delegated(demand: GrantRequest, profile: Profile | None, privilege: Privilege, word: str) -> GrantRequest | None:
-    """Return the part of a demand that assigns roles, held to those that were assigned; None where it cannot be."""
+    """Return the part of a demand that assigns roles, limited to the roles seen; None if it cannot be limited."""
     found = privilege.delegations.of(demand, profile)
     if not isinstance(found, Delegation):
         return None
@@ -171,18 +171,18 @@ def _delegated(demand: GrantRequest, profile: Profile | None, privilege: Privile
 
 
 def _asleep(part: GrantRequest, privilege: Privilege) -> GrantRequest:
-    """Return a part as eligible, where it can be."""
+    """Return a part as eligible if it can be eligible, else unchanged."""
     return part if why_active(part, privilege) else replace(part, state="eligible")
 
 
 def _apart(demand: GrantRequest, operations: int, privilege: Privilege, word: str) -> GrantRequest:
-    """Return the part of a demand that is split off, where it may sleep."""
+    """Return the part of a demand that is split off, at its resource group if only there it can be eligible."""
     part = replace(demand, need=Need(operations), apart=word)
     return _lifted(part, privilege) if why_active(part, privilege) == "resource_scope" else part
 
 
 def why_active(demand: GrantRequest, privilege: Privilege) -> str:
-    """Return why what is split off has to stay standing, as a word of `WHY_ACTIVE`, or the empty string."""
+    """Return the reason why a demand has to stay active, as a word of `WHY_ACTIVE`; empty if it can be eligible."""
     subject = demand.subject
     return privilege.eligibility.refusal(
         fold(demand.principal_id), demand.place, subject.role_definition_id, subject.place
@@ -190,9 +190,9 @@ def why_active(demand: GrantRequest, privilege: Privilege) -> str:
 
 
 def _lifted(part: GrantRequest, privilege: Privilege) -> GrantRequest:
-    """Return the demand at its resource group where it could become eligible there, out of today's grant.
+    """Return the demand at its resource group if it can become eligible there within today's grant, else unchanged.
 
-    What sleeps at the whole group is less than what is awake at one resource of it.
+    Eligible access to the whole group exposes less than active access to one resource of it.
     """
     group = "/".join(part.place.split("/")[: GROUP_SEGMENTS + 1])
     if part.subject.place.startswith(group + "/"):
@@ -202,16 +202,16 @@ def _lifted(part: GrantRequest, privilege: Privilege) -> GrantRequest:
 
 
 def may_split(subject: Subject, profile: Profile, needs: Needs, privilege: Privilege, reads: int) -> bool:
-    """Return whether an assignment that is needed as it is should be split none the less.
+    """Return whether to split an assignment although all of it is needed.
 
-    That is where something can become eligible, and what remains are reads, which existing roles say: to write out a
-    whole role but for a few operations would be no help to a reviewer.
+    True if a part can become eligible and the rest is only reads, which existing roles grant. Otherwise the new role
+    would list a whole role without a few operations, which does not help a reviewer.
 
     Args:
         subject: The assignment.
-        profile: How what was not used is judged.
-        needs: What it is needed for.
-        privilege: What is split off.
+        profile: The verdicts on its unused operations.
+        needs: The needs behind it.
+        privilege: The operations that are split off.
         reads: The operations that are reads.
     """
     found = False
@@ -227,9 +227,9 @@ def may_split(subject: Subject, profile: Profile, needs: Needs, privilege: Privi
 def opened_by_layer(
     subject: Subject, role: KnownRole, needs: Needs, privilege: Privilege, index: OperationIndex
 ) -> Needs | None:
-    """Return what an assignment that is needed as it is grants, to be split by layer; None where that is of no use.
+    """Return everything that a fully needed assignment grants, as needs to split by layer; None if that has no use.
 
-    What is left of it keeps the patterns of its role, which leave out what is split off.
+    The rest keeps the patterns of its role, with not-patterns for the operations that are split off.
     """
     layers = privilege.layers
     if not layers.splits(subject.principal_id, subject.place, subject) or not may_open(subject, role):
@@ -254,14 +254,14 @@ def privileged_evidence(
     index: OperationIndex,
     names: Mapping[str, str],
 ) -> dict[str, Any]:
-    """Return what a proposal says of what was split off: its operations, and why it is standing or what it asks for.
+    """Return a proposal's evidence on its split-off parts: operations, delegations and reasons for staying active.
 
     Args:
         draft: The draft whose placements the proposal lists.
-        parts: What was split off of the assignment.
-        privilege: What is split off.
+        parts: The parts that were split off from the assignment.
+        privilege: The operations that are split off.
         index: The operations.
-        names: What roles are called.
+        names: The names of roles by id.
     """
     given = {(fold(one.principal_id), one.place, one.state) for one in draft.placements}
     shown = [part for part in parts if (fold(part.principal_id), part.place, part.state) in given]
@@ -283,7 +283,7 @@ def privileged_evidence(
 
 
 def activation_evidence(draft: Draft, privilege: Privilege) -> dict[str, Any]:
-    """Return what activating has to ask for, where a draft makes anything eligible: what today's role asks for."""
+    """Return the activation settings for a draft that makes access eligible: those of today's role; else empty."""
     subject = draft.subject
     activation = privilege.eligibility.policies.get((subject.place, subject.role_definition_id))
     if activation is None or not any(one.state == "eligible" for one in draft.placements):
@@ -324,14 +324,14 @@ def _part_json(
 
 
 def is_to_sleep(part: GrantRequest, privilege: Privilege) -> bool:
-    """Return whether a part that is split off is one that sleeps where it can: all but those of the inner layers."""
+    """Return whether a split-off part becomes eligible where possible: all but parts of layers that guard no other."""
     return part.apart in GUARDS or part.apart not in privilege.layers.masks
 
 
 def _delegation_json(
     part: GrantRequest, profile: Profile | None, delegations: Delegations, names: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Return what a part that assigns roles may assign, or why it may assign any."""
+    """Return the roles that a part may assign, or the reason why it may assign any role."""
     if part.role_definition_id is not None:
         return delegations.found[fold(part.principal_id), area_of(part.place)].as_json(names)
     found = delegations.of(part, profile)

@@ -1,8 +1,8 @@
-"""Status reads: what who started a long-running operation reads until Azure has finished it.
+"""Find the status reads that a caller needs to follow its long-running operations.
 
-Azure answers such a write with the address of a status, and a client that may not read it takes the deployment for
-failed, though the write was allowed. No log shows the reads. The status stands below the type that is written, or at a
-location of its provider; which reads are of this kind says the rule file `operation_polls`.
+Azure answers such a write with the address of a status. A client that may not read the status reports the deployment as
+failed, although the write was allowed. No log shows these reads. The status is below the type that is written, or at a
+location of its provider. The rule file `operation_polls` lists the reads of this kind.
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ _OF_TYPE = "type"
 
 
 def type_of(name: str) -> str:
-    """Return the type that an operation names: what stands before its verb."""
+    """Return the resource type of an operation: the segments before its verb."""
     segments = name.split("/")
     return "/".join(segments[:-2] if fold(segments[-1]) == "action" else segments[:-1])
 
 
 def types_around(kind: str) -> list[str]:
-    """Return the provider of a type, the types above it, and the type, from the top."""
+    """Return the provider of a type, its parent types and the type itself, from the top."""
     segments = kind.split("/")
     return ["/".join(segments[:length]) for length in range(1, len(segments) + 1)]
 
 
 class Polls:
-    """The status reads of a catalogue, and which operations ask for them."""
+    """An index of the status reads of a catalogue by the operations that need them."""
 
     def __init__(self, index: OperationIndex) -> None:
         self._index = index
-        # A tenant has hundreds of thousands of assignments, and few distinct sets of what they are used for.
+        # A tenant has hundreds of thousands of assignments, but few distinct sets of used operations.
         self._asked_by = lru_cache(maxsize=4_096)(self._ask)
 
     @cached_property
     def _of_type(self) -> dict[str, int]:
-        """The status reads that stand at each folded type or provider."""
+        """The status reads of each folded type or provider."""
         patterns = [pattern for pattern, asked_by in status_reads() if asked_by == _OF_TYPE]
         found: dict[str, list[int]] = defaultdict(list)
         for bit in bits_of(self._reads(*patterns)):
@@ -53,7 +53,7 @@ class Polls:
 
     @cached_property
     def _pairs(self) -> tuple[tuple[int, int], ...]:
-        """(operations that ask, status reads): any of the one asks for all of the other."""
+        """Pairs (operations, status reads): each of the operations needs all of the status reads."""
         changes = self._index.control & ~self._index.reads
         askers: dict[str, list[int]] = defaultdict(list)
         for bit in bits_of(changes):
@@ -68,11 +68,12 @@ class Polls:
         return tuple(pairs)
 
     def asked(self, operations: int, unknown: Iterable[str] = ()) -> int:
-        """Return the status reads that operations ask for; reads ask for none.
+        """Return the status reads that operations need; read operations need none.
 
         Args:
             operations: Operations of the catalogue.
-            unknown: Names of operations of the control plane that it lacks; they ask for what stands at their type.
+            unknown: Names of control-plane operations that the catalogue lacks; they need the status reads of their
+                type and its parents.
         """
         found = self._asked_by(operations)
         for name in unknown:

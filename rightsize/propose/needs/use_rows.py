@@ -1,4 +1,4 @@
-"""The use behind a plan, summed by assignment and operation: columns, of which single rows become objects when asked.
+"""Sum the use behind a plan by assignment and operation in columns, and make row objects only on request.
 
 A tenant has millions of such rows, and each takes a kilobyte as an object.
 """
@@ -17,23 +17,23 @@ from rightsize.propose.core.bitsets import OperationIndex
 from rightsize.propose.needs.drafts import Key
 
 Used = Mapping[tuple[str, str], Mapping[str, Any]]
-"""By (plane, folded operation) how it was used, as a role's evidence says it."""
+"""By (plane, folded operation), its use in the form of a role's evidence."""
 
 KEY = ("role_assignment_id", "state")
 _ORDER = "order"
 _NAMED = 20
-"""How many principals, assignments or scopes are named one by one; the rest is a number."""
+"""Maximum number of principals, assignments or scopes named one by one; all are counted."""
 _AT_ONCE = 50_000
-"""So many rows become objects at a time."""
+"""Number of rows that become objects at a time."""
 
 
 def summarise_uses(placed: pl.DataFrame, assignments: pl.DataFrame) -> pl.DataFrame:
-    """Return one row an (assignment, state, plane, operation) with its calls, days, and who made them where.
+    """Return one row for each (assignment, state, plane, operation) with its calls, days, principals and scopes.
 
-    The rows stand by the holder of the assignment, as proposals do, so that who reads these reads those in turn.
+    The rows are sorted by the holder of the assignment, like proposals, so that writing proposals reads rows in order.
 
-    `days` cannot exceed the days between first and last call; where one operation is used at several scopes on the
-    same day, that day may count twice below this bound.
+    `days` is at most the number of days from the first to the last call. Below this bound, a day may count twice if an
+    operation is used at several scopes on it.
     """
     span = (pl.col("last_seen").dt.date().max() - pl.col("first_seen").dt.date().min()).dt.total_days() + 1
     return (
@@ -57,7 +57,7 @@ def summarise_uses(placed: pl.DataFrame, assignments: pl.DataFrame) -> pl.DataFr
 
 @dataclass(slots=True)
 class _Page:
-    """The rows that were made objects last, since they are read in turn."""
+    """The rows that became objects last, kept because rows are read in order."""
 
     number: int = -1
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -65,13 +65,13 @@ class _Page:
 
 @dataclass(frozen=True, slots=True)
 class UseRows:
-    """The rows of `summarise_uses`, found by assignment.
+    """The rows of `summarise_uses`, indexed by assignment.
 
     Attributes:
         frame: The rows, by assignment.
-        spans: The first row of each assignment, and how many it has.
-        as_of: The day before which the window ends, where the rows say `days_ago`: how many days before it the last
-            call was.
+        spans: For each assignment, its first row and its number of rows.
+        as_of: The first day after the window, if the rows have `days_ago`: the number of days from the last call to
+            that day. None for rows without that column.
     """
 
     frame: pl.DataFrame
@@ -81,13 +81,13 @@ class UseRows:
 
     @classmethod
     def of(cls, placed: pl.DataFrame, assignments: pl.DataFrame, as_of: dt.date | None = None) -> UseRows:
-        """Sum the uses of `subjects.place_uses` under the assignments of that table."""
+        """Return the summed uses of `assignments.place_uses` for the given assignments."""
         frame = summarise_uses(placed, assignments)
         spans = frame.with_row_index("row").group_by(KEY).agg(pl.col("row").min(), number=pl.len())
         return cls(frame, {(id_, state): (row, number) for id_, state, row, number in spans.iter_rows()}, as_of)
 
     def _ago(self) -> list[pl.Expr]:
-        """Return the column `days_ago` of rows with `last_seen`, or none."""
+        """Return the expression for the column `days_ago`, or no expression if `as_of` is None."""
         if self.as_of is None:
             return []
         return [(pl.lit(self.as_of) - pl.col("last_seen").dt.date()).dt.total_days().alias("days_ago")]
@@ -95,12 +95,12 @@ class UseRows:
     def bits(
         self, index: OperationIndex, among: Iterable[Key] | None = None, most_days: int | None = None
     ) -> dict[Key, int]:
-        """Return the operations of the catalogue that were used under each assignment.
+        """Return the catalogue operations that were used under each assignment.
 
         Args:
             index: The operations.
             among: The assignments; None for all.
-            most_days: On how many days at most; None for any number.
+            most_days: Maximum number of days with use of an operation; None for any number.
         """
         rows = self.frame.filter(pl.col("bit").is_not_null())
         if among is not None:
@@ -113,7 +113,7 @@ class UseRows:
         return {(id_, state): index.mask_of_bits(bits) for id_, state, bits in found.iter_rows()}
 
     def tell(self, row: int, number: int, index: OperationIndex) -> list[dict[str, Any]]:
-        """Return so many rows from one on as the evidence of a proposal says them."""
+        """Return `number` rows from `row` on in the form of a proposal's evidence."""
         page, begin = divmod(row, _AT_ONCE)
         if begin + number > _AT_ONCE:
             return self._tell(self.frame.slice(row, number), index)
@@ -144,11 +144,11 @@ class UseRows:
         return told
 
     def of_roles(self, users: pl.DataFrame, wanted: pl.DataFrame) -> dict[str, dict[tuple[str, str], dict[str, Any]]]:
-        """Return for each role how what it names was used under the assignments that it replaces in part.
+        """Return for each role the use of its operations under the assignments that it helps to replace.
 
         Args:
             users: `(role, role_assignment_id, state)`, distinct.
-            wanted: `(role, plane, name)`, what each role names, folded.
+            wanted: `(role, plane, name)`: the folded operations of each role.
         """
         found = (
             users.lazy()
@@ -187,12 +187,13 @@ class UseRows:
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Uses(Sequence[Mapping[str, Any]]):
-    """The use under one assignment, as the evidence of a proposal says it.
+    """The use under one assignment in the form of a proposal's evidence, as a lazy sequence.
 
-    Only where it stands is held: as objects, the use of a large tenant takes more memory than all else of a plan.
+    It holds only a reference to the rows: as objects, the use of a large tenant takes more memory than all else of a
+    plan.
 
     Attributes:
-        rows: All use.
+        rows: The rows of all use.
         key: The assignment.
         operations: The operations.
     """

@@ -1,1 +1,1 @@
-"""Cover sets with few sets: bounds, exact parts, searches and the integer solver. Knows nothing of Azure."""
+"""Cover sets of atoms with as few sets as possible, by reduction, search and integer programs, independent of Azure."""

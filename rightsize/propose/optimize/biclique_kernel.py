@@ -1,21 +1,21 @@
-"""The bipartite graph behind role mining, and what can be decided about it without search.
+"""Reduce the bipartite graph of role mining without search, and provide set operations on integer bitsets.
 
 Rows are users, columns are permissions, an edge is a permission that a user holds. A role is a biclique: a set of
-rows and a set of columns with every edge between them. The fewest roles that give everybody exactly what they have
-are the fewest bicliques that cover every edge.
+rows and a set of columns with every edge between them. The fewest roles that give all users exactly their
+permissions are the fewest bicliques that cover every edge.
 
 Before any search the graph shrinks (after Ene, Horne, Milosavljevic, Rao, Schreiber, Tarjan: Fast exact and heuristic
 methods for role minimization problems, SACMAT 2008):
 
 * Rows with the same columns, and columns with the same rows, count once.
-* An edge (v, q) needs no cover of its own when another edge (u, p) is in the graph whose row and column are contained
-  in those of v and q: every maximal biclique with (u, p) has (v, q) as well. Rows and columns being distinct, this is a
-  strict order, so that all edges but the least ones go at once.
-* When the neighbours of an edge form a biclique by themselves, that biclique is the only maximal one with the edge,
-  and is chosen.
+* An edge (v, q) needs no cover of its own if the graph has another edge (u, p) whose row and column are contained in
+  those of v and q: every maximal biclique with (u, p) has (v, q) as well. Rows and columns are distinct, so this is a
+  strict order, and all edges but the least ones can be removed at once.
+* If the neighbours of an edge form a biclique by themselves, that biclique is the only maximal one with the edge, and
+  is chosen.
 
-What is left is a graph of *kernel* edges, two of them adjacent when one biclique can hold both; bicliques are its
-cliques. Sets of rows, columns and kernel edges are integers with one bit a member.
+The remaining edges form a graph of *kernel* edges. Two of them are adjacent if one biclique can hold both; bicliques
+are its cliques. Sets of rows, columns and kernel edges are integers with one bit for each member.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 _LONG = 512
-"""From so many bits on it is quicker to write a number down than to take it apart."""
+"""Number of bits from which on it is faster to scan the binary text of a number than to clear bit after bit."""
 
 
 def bits(members: int) -> Iterator[int]:
@@ -43,7 +43,7 @@ def bits(members: int) -> Iterator[int]:
 
 
 def bitset(positions: Iterable[int]) -> int:
-    """Return the set of those positions."""
+    """Return the bitset of the given positions."""
     members = 0
     for position in positions:
         members |= 1 << position
@@ -51,7 +51,7 @@ def bitset(positions: Iterable[int]) -> int:
 
 
 def large_bitset(positions: Sequence[int]) -> int:
-    """Return the set of those positions, of which there are many or high ones."""
+    """Return the bitset of the given positions; faster than `bitset` for many or high positions."""
     digits = bytearray((max(positions, default=0) >> 3) + 1)
     for position in positions:
         digits[position >> 3] |= 1 << (position & 7)
@@ -59,7 +59,7 @@ def large_bitset(positions: Sequence[int]) -> int:
 
 
 def count_in(digits: list[int], members: int, place: int = 0) -> None:
-    """Add 2 ** `place` to the count of each member: `digits[k]` holds those whose count has the binary digit k."""
+    """Add 2 ** `place` to the count of each member; `digits[k]` has the members whose count has binary digit k set."""
     while members:
         digits.extend([0] * (place + 1 - len(digits)))
         digits[place], members = digits[place] ^ members, digits[place] & members
@@ -67,7 +67,7 @@ def count_in(digits: list[int], members: int, place: int = 0) -> None:
 
 
 def counted_at_least(digits: Sequence[int], least: int) -> int:
-    """Return those whose count, as `count_in` keeps it, is at least so much; `least` is positive."""
+    """Return the members whose count, as `count_in` keeps it, is at least `least`, which is positive."""
     more, equal = 0, -1
     for place in reversed(range(max(len(digits), least.bit_length()))):
         digit = digits[place] if place < len(digits) else 0
@@ -81,7 +81,7 @@ def counted_at_least(digits: Sequence[int], least: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Biclique:
-    """Rows and columns with every edge between them."""
+    """A set of rows and a set of columns with every edge between them."""
 
     rows: int
     columns: int
@@ -104,27 +104,27 @@ class PairGraph:
         return cls(rows, columns)
 
     def rows_with_all(self, columns: int) -> int:
-        """Return the rows that have every one of the columns."""
+        """Return the rows that have all of the columns."""
         found = (1 << len(self.rows)) - 1
         for column in bits(columns):
             found &= self.columns[column]
         return found
 
     def columns_of_all(self, rows: int) -> int:
-        """Return the columns that every one of the rows has."""
+        """Return the columns that all of the rows have."""
         found = (1 << len(self.columns)) - 1
         for row in bits(rows):
             found &= self.rows[row]
         return found
 
     def close(self, rows: int) -> Biclique:
-        """Return the maximal biclique of all columns that the rows share, and of all rows that have those."""
+        """Return the maximal biclique of the columns that all given rows have, and of all rows with these columns."""
         columns = self.columns_of_all(rows)
         return Biclique(self.rows_with_all(columns), columns)
 
 
 def _contained_in(sets: list[int], holders: list[int]) -> list[int]:
-    """For each set of `sets`, which sets contain it (itself among them); `holders` says which sets have a member."""
+    """Return for each set the sets that contain it, itself included; `holders` has the sets with each member."""
     everything = (1 << len(sets)) - 1
     supersets = []
     for members in sets:
@@ -144,7 +144,7 @@ def _transpose(relation: list[int]) -> list[int]:
 
 
 def least_edges(graph: PairGraph) -> tuple[list[int], list[int]]:
-    """Return, for each row, the columns whose edge no other edge dominates, and the rows that contain each row."""
+    """Return for each row the columns whose edge no other edge dominates, and for each row the rows that contain it."""
     row_supersets = _contained_in(graph.rows, graph.columns)
     row_subsets = _transpose(row_supersets)
     column_subsets = _transpose(_contained_in(graph.columns, graph.rows))
@@ -163,7 +163,7 @@ def least_edges(graph: PairGraph) -> tuple[list[int], list[int]]:
 
 
 def reduce_graph(graph: PairGraph) -> tuple[list[Biclique], list[tuple[int, int]]]:
-    """Return the bicliques that every minimum cover may be taken to hold, and the kernel edges (row, column) left."""
+    """Return bicliques that are all part of some minimum cover, and the remaining kernel edges (row, column)."""
     open_columns, row_supersets = least_edges(graph)
     forced = []
     for row in range(len(graph.rows)):
@@ -181,8 +181,8 @@ def reduce_graph(graph: PairGraph) -> tuple[list[Biclique], list[tuple[int, int]
 def maximal_bicliques(graph: PairGraph) -> Iterator[Biclique]:
     """Yield every maximal biclique once, without recursion.
 
-    A column is added only where the columns that come with it are none before it: each set of columns is then reached
-    in one way (after Uno, Asai, Uchida, Arimura: LCM, 2003).
+    A column is added only if it brings no new column before it: each set of columns is then reached in exactly one way
+    (after Uno, Asai, Uchida, Arimura: LCM, 2003).
     """
     every_row = (1 << len(graph.rows)) - 1
     stack = [(every_row, graph.columns_of_all(every_row), 0)]
@@ -208,7 +208,7 @@ def kernel_graph(graph: PairGraph, kernel: list[tuple[int, int]]) -> list[int]:
     for index, (row, column) in enumerate(kernel):
         by_row[row] |= 1 << index
         by_column[column] |= 1 << index
-    # (u, p) and (v, q) go together when (u, q) and (v, p) are edges: q among the columns of u, v among the rows of p.
+    # (u, p) and (v, q) fit in one biclique if (u, q) and (v, p) are edges: q is a column of u, and v is a row of p.
     with_column_of: dict[int, int] = {}
     with_row_of: dict[int, int] = {}
     adjacent = []
@@ -222,7 +222,7 @@ def kernel_graph(graph: PairGraph, kernel: list[tuple[int, int]]) -> list[int]:
 
 
 def union(sets: list[int], members: int) -> int:
-    """Return what the sets at those positions hold together."""
+    """Return the union of the sets at the given positions."""
     found = 0
     for member in bits(members):
         found |= sets[member]
@@ -230,7 +230,7 @@ def union(sets: list[int], members: int) -> int:
 
 
 def components(adjacent: list[int], vertices: int) -> list[int]:
-    """Return the connected parts of a graph within some of its vertices."""
+    """Return the connected components of a graph limited to the given vertices."""
     unseen = vertices
     parts = []
     while unseen:

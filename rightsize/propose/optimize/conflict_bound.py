@@ -1,14 +1,15 @@
-"""Needs of which no two can be served by one role: so many roles there must be, or somebody pays for sharing.
+"""Find needs of which no role can serve two, and derive lower bounds on the number of new roles or on the excess.
 
-A need takes few roles. So of the atoms that only new roles grant it, one of them grants a share: of seven atoms and at
-most three roles, one role grants three or more. A *demand* is a need with such atoms and that number. Two demands can
-be served by one role only where each need reaches so many atoms of the other; demands *apart* are such that no two can.
+A need takes few roles. So of the atoms that only new roles grant it, one role grants a share: with seven atoms and at
+most three roles, one role grants three or more. A *demand* is a need with such atoms and that number. One role can
+serve two demands only if each need reaches that many atoms of the other. Demands are *apart* if no role can serve two
+of them.
 
-Where nobody may be granted more than is needed, demands apart take a role each, and their number is a bound. Where
-there are fewer roles than that, let each demand that does not fall back to an existing role stand by the one of its
-roles that grants it its share. Of two that stand by the same role at least one is granted atoms of the other that it
-does not need, and pays for them; so of all that stand by one role at most one pays nothing. With n demands and k roles
-at least n - k of them pay, and the least that each could pay adds up to a bound of the excess.
+If no need may be granted more than it needs, each of the demands apart takes its own role, and their number is a lower
+bound. With fewer roles, assign each demand that does not fall back to an existing role to the new role that grants its
+share. Of two demands assigned to the same role, at least one is granted atoms of the other that it does not need, and
+pays for them. So of all demands of one role at most one pays nothing. With n demands and k roles at least n - k of them
+pay, and the sum of the least prices is a lower bound on the excess.
 """
 
 from __future__ import annotations
@@ -20,19 +21,19 @@ from dataclasses import dataclass
 from rightsize.propose.optimize.biclique_kernel import bits, count_in, counted_at_least, large_bitset
 
 _SIZES = (1, 4, 7, 10)
-"""So many atoms of a need make a demand, those first that the fewest needs reach."""
+"""The numbers of atoms that are tried for a demand; atoms that the fewest needs reach come first."""
 _MOST = 12_000
-"""So many needs are looked at, those that reach the rarest atoms."""
+"""Maximum number of needs to look at; those with the rarest atoms come first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Want:
-    """A need as demands are made of it.
+    """A need in the form from which demands are made.
 
     Attributes:
-        hard: The atoms that have to be granted, and that nothing but a new role grants.
-        reach: The atoms that a role may have for it without excess, the hard ones among them.
-        most: How many roles it may take.
+        hard: The atoms that have to be granted, and that only a new role grants.
+        reach: The atoms that a role for it may have without excess, including the hard ones.
+        most: The maximum number of roles that it takes.
     """
 
     hard: int
@@ -42,12 +43,12 @@ class Want:
 
 @dataclass(frozen=True, slots=True)
 class ConflictDemand:
-    """Atoms of a need, of which one of its new roles grants at least so many.
+    """Atoms of a need, and the number of them that one of its new roles grants at least.
 
     Attributes:
         number: The position of the need.
         atoms: The atoms.
-        least: How many of them one role grants.
+        least: The number of these atoms that one role grants at least.
     """
 
     number: int
@@ -56,7 +57,7 @@ class ConflictDemand:
 
 
 def demands_apart(wants: Sequence[Want]) -> list[ConflictDemand]:
-    """Return demands, one a need at most, of which no role without excess serves two; as many as are found."""
+    """Return demands found greedily, at most one a need, such that no role without excess serves two of them."""
     holders = _holders(wants)
     counts = {atom: members.bit_count() for atom, members in holders.items()}
     rarest = {number: sorted(bits(one.hard), key=lambda atom: (counts[atom], atom)) for number, one in enumerate(wants)}
@@ -65,7 +66,7 @@ def demands_apart(wants: Sequence[Want]) -> list[ConflictDemand]:
     for number in looked_at[:_MOST]:
         sizes = {_size(len(rarest[number]), size, wants[number].most) for size in _SIZES}
         own = [_demand(number, rarest[number][:size], wants[number].most) for size in sorted(sizes)]
-        # The demand that the fewest needs could share.
+        # Choose the demand that the fewest needs could share.
         able = [_reaching(one, holders) for one in own]
         best = min(range(len(own)), key=lambda one: (able[one].bit_count(), one))
         asked[number] = able[best], own[best]
@@ -80,7 +81,7 @@ def demands_apart(wants: Sequence[Want]) -> list[ConflictDemand]:
 
 
 def _size(atoms: int, size: int, most: int) -> int:
-    """Return how many atoms a demand has: one more than a multiple of the roles; more would add to no share."""
+    """Return the number of atoms of a demand: a multiple of `most` plus 1, since more would not raise the share."""
     return (min(size, atoms) - 1) // most * most + 1
 
 
@@ -89,12 +90,12 @@ def _demand(number: int, atoms: Sequence[int], most: int) -> ConflictDemand:
 
 
 def _serves(demand: ConflictDemand, want: Want) -> bool:
-    """Return whether a role that serves a demand could stay within the reach of a need."""
+    """Return whether a role that serves a demand can also serve a need: enough of its atoms are within reach."""
     return (demand.atoms & want.reach).bit_count() >= demand.least
 
 
 def _holders(wants: Sequence[Want]) -> dict[int, int]:
-    """Return for each hard atom the needs that reach it."""
+    """Return the needs that reach each hard atom."""
     asked = 0
     for want in wants:
         asked |= want.hard
@@ -106,7 +107,7 @@ def _holders(wants: Sequence[Want]) -> dict[int, int]:
 
 
 def _reaching(one: ConflictDemand, holders: dict[int, int]) -> int:
-    """Return the needs that reach enough atoms of a demand, its own among them."""
+    """Return the needs that reach enough atoms of a demand, including its own need."""
     digits: list[int] = []
     for atom in bits(one.atoms):
         count_in(digits, holders[atom])
@@ -120,13 +121,13 @@ def least_paid(
     alone: Sequence[int],
     price: Callable[[int], int],
 ) -> list[int]:
-    """Return what each demand pays at least that pays anything, as the proof above has it.
+    """Return for each demand the least price that it pays if it pays, by the proof in the module's docstring.
 
     Args:
-        demands: Demands apart.
+        demands: Demands that are apart.
         wants: The needs, by the number of a demand.
-        rates: What one unit of weight costs each need.
-        alone: What each demand pays at least that stands by no new role.
+        rates: The cost of one unit of weight for each need.
+        alone: The least price of each demand that falls back to existing roles.
         price: The weight of an atom.
     """
     having: dict[int, list[int]] = defaultdict(list)
@@ -135,7 +136,7 @@ def least_paid(
             having[atom].append(position)
     every = large_bitset(list(having))
     prices = {atom: price(atom) for atom in having}
-    # What a need pays for a demand of which it reaches nothing; the two cheapest, since one of them may be its own.
+    # The price for sharing with a demand of which a need reaches no atom: the two cheapest, as one may be its own.
     whole = sorted((_cheapest(one, 0, prices), position) for position, one in enumerate(demands))[:2]
     found = []
     for position, one in enumerate(demands):
@@ -152,6 +153,6 @@ def least_paid(
 
 
 def _cheapest(one: ConflictDemand, reach: int, prices: dict[int, int]) -> int:
-    """Return the weight that a need with this reach is granted in vain at least by a role that serves a demand."""
+    """Return the least weight of excess that a role which serves a demand grants to a need with the given reach."""
     lacking = sorted(prices[atom] for atom in bits(one.atoms & ~reach))
     return sum(lacking[: one.least - (one.atoms & reach).bit_count()])

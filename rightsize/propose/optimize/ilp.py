@@ -1,13 +1,13 @@
-"""The one door to HiGHS: 0/1 programs in, the best solution found and a bound that holds out.
+"""Solve 0/1 and linear programs with HiGHS, and return the best solution found and a sound lower bound.
 
-What is owned here is what every use of a solver must get right: one thread and one seed, nothing on stdout, highspy
-loaded only when a program is there to be solved, and a bound that is rounded only where rounding is sound.
+Every solver is created here, with one thread and one seed, and writes nothing to stdout. The module loads highspy only
+when there is a program to solve, and rounds a bound only where rounding is sound.
 
-A limit in seconds makes an answer depend on the machine, and the same inputs must give the same bytes. So what limits a
-0/1 program are counts: the nodes of the search tree, and how often HiGHS asks whether to go on (`checks`). The second
-also counts the work at the root, where it stands for some hundred iterations each; HiGHS has no count of iterations
-that stops a 0/1 program, and callbacks are not told it. A linear program has a limit of iterations. Seconds are for
-answers that say that they were cut short.
+A limit in seconds makes an answer depend on the machine, but the same inputs must give the same bytes. So counts limit
+a 0/1 program: the nodes of the search tree, and the number of times that HiGHS asks whether to go on (`checks`). The
+second count also covers the work at the root, where each check stands for some hundred iterations. HiGHS has no limit
+of iterations for a 0/1 program, and does not pass their number to callbacks. A linear program has a limit of
+iterations. Limits in seconds are only for answers that say that they were cut short.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 TOLERANCE = 1e-6
-"""How far HiGHS may be off in a constraint, an integrality or an objective of ordinary size."""
+"""The tolerance of HiGHS in a constraint, an integrality or an objective of ordinary size."""
 
 NODES = 20_000
 CHECKS = 5_000
@@ -31,20 +31,20 @@ ITERATIONS = 200_000
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """Minimise `costs` · x where `lower` <= A x <= `upper` and each x is 0 or 1, or between them if `continuous`.
+    """A program: minimise `costs` · x, `lower` <= A x <= `upper`, each x 0 or 1, or between them if `continuous`.
 
     A is sparse, row by row: the entries of row i are `starts[i]` up to `starts[i + 1]` of `columns` and `coefficients`.
-    A column stands at most once in a row. Any sequence does; arrays of int32 (`i`) and float64 (`d`), as `Rows` makes
-    them, are passed on uncopied. Whole columns are rounded in the answer, which a coefficient beyond 1e4 would notice:
-    scale constraints, do not write large constants for "if".
+    A column occurs at most once in a row. Any sequence type works; arrays of int32 (`i`) and float64 (`d`), as `Rows`
+    makes them, are passed on without a copy. Values of 0/1 columns are rounded in the answer. With a coefficient beyond
+    1e4 the rounding could break a constraint: scale constraints, do not write large constants for "if".
 
     Attributes:
-        costs: One a column.
-        lower: One a row; `-math.inf` for none.
-        upper: One a row; `math.inf` for none.
-        starts: Where each row begins; one more than there are rows.
-        columns: Which columns the entries are in.
-        coefficients: What they are.
+        costs: The cost of each column.
+        lower: The lower bound of each row; `-math.inf` for none.
+        upper: The upper bound of each row; `math.inf` for none.
+        starts: The position at which each row begins, and the end of the last row.
+        columns: The column of each entry.
+        coefficients: The value of each entry.
         continuous: The columns that may take fractions.
     """
 
@@ -57,7 +57,7 @@ class Program:
     continuous: Sequence[int] = ()
 
     def has_integral_costs(self) -> bool:
-        """Whether the objective is a whole number for every solution."""
+        """Return whether the objective is a whole number for every solution."""
         may_be_fractions = set(self.continuous)
         return all(
             float(cost).is_integer() and (not cost or column not in may_be_fractions)
@@ -67,7 +67,7 @@ class Program:
 
 @dataclass(slots=True)
 class Rows:
-    """The constraints of a program, written one after the other."""
+    """A builder of the constraints of a program, row by row."""
 
     lower: array[float] = field(default_factory=lambda: array("d"))
     upper: array[float] = field(default_factory=lambda: array("d"))
@@ -76,14 +76,14 @@ class Rows:
     coefficients: array[float] = field(default_factory=lambda: array("d"))
 
     def add(self, entries: Iterable[tuple[int, float]], least: float, greatest: float) -> None:
-        """Bound a sum of (column, coefficient) from below and above, by infinities for none."""
+        """Add a row that bounds the sum of (column, coefficient) from below and above; use infinities for no bound."""
         for column, coefficient in entries:
             self.columns.append(column)
             self.coefficients.append(coefficient)
         self._end(least, greatest)
 
     def add_sum(self, columns: Iterable[int], least: float, greatest: float) -> None:
-        """Bound the plain sum of columns."""
+        """Add a row that bounds the sum of columns, each with the coefficient 1."""
         self.columns.extend(columns)
         self.coefficients.extend([1.0] * (len(self.columns) - len(self.coefficients)))
         self._end(least, greatest)
@@ -94,23 +94,23 @@ class Rows:
         self.upper.append(greatest)
 
     def copy(self) -> Rows:
-        """Return the same rows, to which more may be added."""
+        """Return an independent copy of the rows, to which more may be added."""
         return Rows(self.lower[:], self.upper[:], self.starts[:], self.columns[:], self.coefficients[:])
 
     def program(self, costs: Sequence[float], continuous: Sequence[int] = ()) -> Program:
-        """Return the program of these rows with costs, one a column."""
+        """Return the program of these rows with the given costs, one for each column."""
         return Program(costs, self.lower, self.upper, self.starts, self.columns, self.coefficients, continuous)
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The best solution found, and what no solution goes below.
+    """The best solution found, and a lower bound on the cost of every solution.
 
     Attributes:
-        values: One a column, exactly 0.0 or 1.0 but for continuous ones; None if none was found.
-        objective: What it costs; infinite if none was found.
-        bound: No solution costs less; infinite if there is none, minus infinite if nothing is known.
-        optimal: The solution is proved to be a cheapest one.
+        values: The value of each column, exactly 0.0 or 1.0 unless it is continuous; None if no solution was found.
+        objective: The cost of the solution; infinite if none was found.
+        bound: A lower bound on all costs; infinite if no solution exists, minus infinite if nothing is known.
+        optimal: Whether the solution is proved to be a cheapest one.
     """
 
     values: tuple[float, ...] | None
@@ -127,14 +127,15 @@ def solve(
     checks: int = CHECKS,
     seconds: float = math.inf,
 ) -> Outcome:
-    """Solve a program as far as the limits allow.
+    """Return the best solution of a program within the limits, and a bound.
 
     Args:
-        program: What to minimise.
+        program: The program to minimise.
         start: A solution to start from; one that is not feasible is ignored.
-        nodes: How many nodes the search may open.
-        checks: How often HiGHS may ask whether to go on.
-        seconds: For answers that say so: one that is cut short by the clock depends on the machine.
+        nodes: Maximum number of nodes that the search opens.
+        checks: Maximum number of times that HiGHS asks whether to go on.
+        seconds: A time limit. Use it only for answers that say so: an answer cut short by the clock depends on the
+            machine.
     """
     if len(program.costs) == 0:
         return _of_no_columns(program)
@@ -143,7 +144,7 @@ def solve(
     solver = silent_solver()
     solver.setOptionValue("time_limit", seconds)
     solver.setOptionValue("mip_max_nodes", nodes)
-    # The default calls a solution optimal within 1e-4 of the bound: more than one role in ten thousand.
+    # By default HiGHS calls a solution optimal within 1e-4 of the bound: an error of one role in ten thousand.
     solver.setOptionValue("mip_rel_gap", 0.0)
     _pass(solver, program)
     if start is not None:
@@ -156,7 +157,7 @@ def solve(
         solver.setOptionValue("simplex_iteration_limit", ITERATIONS)
     _run(solver, checks)
     status = solver.getModelStatus()
-    # Columns are bounded, so that "unbounded or infeasible" is infeasible.
+    # All columns are bounded, so "unbounded or infeasible" means infeasible.
     if status in {highspy.HighsModelStatus.kInfeasible, highspy.HighsModelStatus.kUnboundedOrInfeasible}:
         return Outcome(None, math.inf, math.inf, optimal=False)
     info = solver.getInfo()
@@ -168,14 +169,14 @@ def solve(
     values = _exact(solver.getSolution().col_value, program)
     objective = math.fsum(cost * value for cost, value in zip(program.costs, values, strict=True) if value)
     if start is not None and objective > info.objective_function_value + TOLERANCE * max(1.0, abs(objective)):
-        # Presolve may find more in a start than the start says; HiGHS 1.16 then hands the start itself back, and calls
-        # it optimal at the lower cost. Without a start there is nothing to confuse.
+        # Presolve may improve the start; HiGHS 1.16 then returns the start itself, and calls it optimal at the lower
+        # cost. Solve again without a start to avoid that error.
         return solve(program, nodes=nodes, checks=checks, seconds=seconds)
     return Outcome(values, objective, min(bound, objective), optimal=solved or bound >= objective)
 
 
 def _run(solver: Any, checks: int) -> None:
-    """Run in a thread of its own, so that Ctrl-C ends the search and not only what comes after it."""
+    """Run the solver in a thread of its own, so that Ctrl-C ends the search itself."""
     asked = itertools.count(1)
 
     def stop_in_time(event: Any) -> None:
@@ -199,9 +200,9 @@ def _of_no_columns(program: Program) -> Outcome:
 
 
 def silent_solver() -> Any:
-    """Return a solver that writes nothing, has one thread and one seed.
+    """Return a solver that writes nothing and has one thread and a fixed seed.
 
-    The first solver of a process prints a banner past Python's stdout.
+    The first solver of a process prints a banner that bypasses Python's stdout, so the file descriptor is redirected.
     """
     import highspy  # noqa: PLC0415
 
@@ -250,7 +251,7 @@ def _pass(solver: Any, program: Program) -> None:
 
 
 def _sound(bound: float, program: Program) -> float:
-    """Lower the solver's bound by what it may be off, and raise it to a whole number where objectives are whole."""
+    """Return the solver's bound less its tolerance, rounded up to a whole number if all objectives are whole."""
     if not math.isfinite(bound):
         return -math.inf
     lowered = bound - TOLERANCE * max(1.0, abs(bound))
@@ -258,7 +259,7 @@ def _sound(bound: float, program: Program) -> float:
 
 
 def _exact(values: Sequence[float], program: Program) -> tuple[float, ...]:
-    """Round what is whole up to the solver's tolerance."""
+    """Return the values with 0/1 columns rounded, and continuous columns clipped to 0 to 1."""
     exact = [float(value > 0.5) for value in values]
     for column in program.continuous:
         exact[column] = min(max(values[column], 0.0), 1.0)

@@ -1,19 +1,21 @@
-"""The fewest new roles for many needs, where nobody may be granted more than is needed.
+"""Compute few new roles that grant many needs without granting any principal more than it needs, and a lower bound.
 
-A *row* is a need: atoms that must be granted, atoms that may be, existing roles that may grant a part, and how many
-roles it may take. A new role is a set of atoms; a row may take it where it stays inside what the row may be granted.
-Rows and atoms form the bipartite graph of role mining, with two differences: some cells need no cover, and a row takes
-few roles, since a person has to review them. `bicliques` and `cover` solve the case without either.
+A *row* is a need: the atoms that must be granted, the atoms that may be granted, the existing roles that may grant a
+part, and the maximum number of roles. A new role is a set of atoms. A row may take a role if the row may be granted
+all atoms of the role. Rows and atoms form the bipartite graph of role mining, with two differences: some cells need no
+cover, and a row takes few roles, since a person has to review them. `biclique_kernel` reduces the case without these
+differences.
 
-Before any search the instance shrinks. Atoms that no row and no existing role tells apart are one. A row that existing
-roles grant goes. A row with a *simplicial* atom (every row that may be granted the atom may be granted all that this
-one may) takes a role of its own in some best solution: any role that grants the atom to it may be exchanged for the
-largest one that fits it. That role is then there for the others as if it existed. What is left falls into parts that
-share no atom; small ones are solved exactly over all intersections of their rows, larger ones are searched. A set of
-cells no two of which one role can grant bounds the number of roles from below, and so does a linear program.
+Before any search, the problem is reduced. Atoms that occur in the same rows and existing roles become one. Rows that
+existing roles grant are removed. An atom of a row is *simplicial* if every row that may be granted the atom may be
+granted everything that this row may. A row with a simplicial atom takes a role of its own in some best solution: any
+role that grants it the atom can be replaced by the largest role that fits the row. For the other rows, that role then
+counts as an existing one. The remaining rows fall into parts that share no atom. Small parts are solved exactly over
+all intersections of their rows; larger ones are searched. A set of cells of which no role can grant two gives a lower
+bound on the number of roles, and so does a linear program.
 
-The order of rows matters nowhere: they are sorted by content first, so a part of the answer changes only when the rows
-of that part do.
+The order of rows does not matter: they are sorted by content first, so a part of the answer changes only when the rows
+of that part change.
 """
 
 from __future__ import annotations
@@ -30,13 +32,13 @@ from rightsize.propose.optimize.rows import Holders, NeedRow, RoleContents, is_c
 
 @dataclass(frozen=True, slots=True)
 class Sharing:
-    """The answer.
+    """New roles, and the roles that each row takes.
 
     Attributes:
         roles: The atoms of each new role, sorted.
-        covers: For each row the roles that it takes: `i` for new role `i`, `-1 - i` for its existing role `i`.
-        lower_bound: No answer has fewer new roles.
-        is_exact: Every part was solved over all contents that a role could have.
+        covers: For each row, the roles that it takes: `i` for new role `i`, `-1 - i` for its existing role `i`.
+        lower_bound: A lower bound on the number of new roles of every answer.
+        is_exact: Whether every part was solved over all contents that a role could have.
     """
 
     roles: tuple[int, ...]
@@ -46,12 +48,12 @@ class Sharing:
 
     @property
     def assignments(self) -> int:
-        """How many roles the rows take."""
+        """The total number of roles that the rows take."""
         return sum(len(cover) for cover in self.covers)
 
 
 class UnansweredError(InternalError):
-    """No roles grant all that a row must be granted, though each may take a role of its own."""
+    """No allowed number of roles grants everything that a row must be granted, even with a role of its own."""
 
     def __init__(self, row: NeedRow) -> None:
         super().__init__(f"no {row.most} roles grant all {row.must.bit_count()} parts of a need")
@@ -59,13 +61,13 @@ class UnansweredError(InternalError):
 
 
 def share(rows: Sequence[NeedRow]) -> Sharing:
-    """Return few new roles that grant each row what it must, and nothing that it may not be granted.
+    """Return few new roles that grant each row all that it must have, and nothing that it may not have.
 
     Args:
-        rows: The needs. Existing roles grant each, or a role of its own beside existing ones does.
+        rows: The needs. Each has to be grantable by existing roles, or by a role of its own beside existing ones.
 
     Raises:
-        UnansweredError: There is a row of which that is not so.
+        UnansweredError: A row cannot be granted in either way.
     """
     for row in rows:
         if not (_may_have_own(row) or is_covered(row.must, row.columns, row.most)):
@@ -84,7 +86,7 @@ def share(rows: Sequence[NeedRow]) -> Sharing:
 
 
 def set_apart(rows: Sequence[NeedRow]) -> Sharing:
-    """Return one new role for each distinct need that takes one: the fewest assignments, and the most roles.
+    """Return one new role for each distinct need that takes a new role: fewest assignments, most roles.
 
     Arguments and errors are those of `share`.
     """
@@ -114,7 +116,7 @@ def set_apart(rows: Sequence[NeedRow]) -> Sharing:
 
 @dataclass(slots=True)
 class _Compact:
-    """The distinct rows over groups of atoms that nothing tells apart."""
+    """The distinct rows over groups of atoms, where a group holds atoms that always occur together."""
 
     originals: list[NeedRow]
     rows: list[NeedRow]
@@ -160,7 +162,7 @@ class _Compact:
     def answer(
         self, rows: Sequence[NeedRow], contents: list[int], covers: list[tuple[int, ...]], bound: int, *, is_exact: bool
     ) -> Sharing:
-        """Leave out of each role what its takers have from existing roles, and drop roles that nobody takes."""
+        """Return the answer, without unused roles and without atoms that all takers get from existing roles."""
         needed = [0] * len(contents)
         for row, cover in zip(self.rows, covers, strict=True):
             left = row.must
@@ -189,7 +191,7 @@ def _masks(row: NeedRow) -> Iterator[int]:
 
 @dataclass(slots=True)
 class _Reduced:
-    """What is decided without search: roles, and the rows that are left, which may take these roles too."""
+    """The roles that are decided without search, and the remaining rows, which may take these roles too."""
 
     roles: list[int]
     left: list[NeedRow]
@@ -232,7 +234,7 @@ def _is_simplicial(number: int, rows: Sequence[NeedRow], holders: Holders, left:
 
 
 def _parts(rows: Sequence[NeedRow]) -> list[list[NeedRow]]:
-    """Return the rows in parts that share no atom which a role could grant to two of them."""
+    """Return the rows in parts such that no atom may be granted to rows of two parts."""
     parent = list(range(len(rows)))
 
     def root(number: int) -> int:
@@ -255,12 +257,12 @@ def _parts(rows: Sequence[NeedRow]) -> list[list[NeedRow]]:
 
 
 def _may_have_own(row: NeedRow) -> bool:
-    """Return whether existing roles grant all that a role of its own may not, and leave room for that one."""
+    """Return whether existing roles grant all atoms that a row's own role may not have, with room for that role."""
     return is_covered(row.must & ~row.allowed, row.columns, row.most - 1)
 
 
 def _assign(compact: _Compact, contents: Sequence[int]) -> list[tuple[int, ...]]:
-    """Return for each row the fewest roles that grant it all: existing ones first, then the smallest."""
+    """Return for each row the fewest roles that grant all of it, preferring existing roles, then the smallest."""
     index = RoleContents(contents)
     covers = []
     for number, row in enumerate(compact.rows):

@@ -1,4 +1,4 @@
-"""One part of the sharing of roles: greedily, and exactly over all intersections of its rows where these are few."""
+"""Compute few new roles for one independent part of the needs, greedily, by search, or exactly for small parts."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from rightsize.propose.optimize.rows import (
 )
 
 EXACT_ROWS = 120
-"""Parts with more rows are searched, and a linear program proves a bound."""
+"""Parts with more rows than this are searched, and a linear program proves a bound."""
 SEARCHED_ROWS = 5_000
-"""Those with more than this are solved greedily."""
+"""Parts with more rows than this are solved greedily."""
 EXACT_CONTENTS = 1_500
-"""Where rows have more intersections than this, only what a row is allowed as a whole is tried, and no bound comes."""
+"""If rows have more intersections than this, only whole `allowed` sets are tried, and no program proves a bound."""
 EXACT_WIDTH = 10_000
 RELAXED_WIDTH = 40_000
-"""Programs with more columns than these are not solved, as 0/1 programs and as linear ones."""
+"""0/1 programs with more columns than `EXACT_WIDTH`, and linear ones with more than `RELAXED_WIDTH`, are not solved."""
 SOLVER_NODES = 2_000
 SOLVER_CHECKS = 500
 
@@ -69,9 +69,10 @@ def _want(row: NeedRow) -> Want:
 
 
 def _intersections(rows: Sequence[NeedRow]) -> list[int] | None:
-    """Return every intersection of what rows may be granted, or None where there are too many.
+    """Return every intersection of the rows' `allowed` sets, or None if there are too many.
 
-    In a best solution each role is the intersection of its takers: a larger one grants no taker less.
+    Some best solution has only such roles: each role can grow to the intersection of its takers' `allowed` sets, and a
+    larger role grants no taker less.
     """
     found: set[int] = set()
     for own in sorted({row.allowed for row in rows}):
@@ -82,7 +83,7 @@ def _intersections(rows: Sequence[NeedRow]) -> list[int] | None:
 
 
 def _greedy(rows: Sequence[NeedRow]) -> list[int]:
-    """Return contents that suffice: a role for each need, without those that others together replace."""
+    """Return contents that serve all rows: a role for each need, without roles that other roles replace."""
     contents = sorted({row.allowed for row in rows}, key=lambda content: (-content.bit_count(), content))
     index = RoleContents(contents)
     takers: dict[int, list[NeedRow]] = defaultdict(list)
@@ -104,14 +105,14 @@ def _greedy(rows: Sequence[NeedRow]) -> list[int]:
 
 @dataclass(slots=True)
 class _Model:
-    """A part as a 0/1 program: one column a content, one for each (row, role that it may take)."""
+    """A part as a 0/1 program: one column for each content, and one for each (row, role that it may take)."""
 
     rows: list[NeedRow]
     contents: list[int]
     takes: list[list[tuple[int, int]]]
-    """For each row, its (content, column of the program)."""
+    """For each row, pairs (content that it may take, column of the program)."""
     beside: list[list[tuple[int, int]]]
-    """For each row, its (existing role, column of the program)."""
+    """For each row, pairs (existing role that it may take, column of the program)."""
     width: int
     constraints: Rows = field(default_factory=Rows)
 
@@ -141,16 +142,16 @@ class _Model:
                 self.constraints.add([(i, 1.0), (column, -1.0)], 0.0, math.inf)
 
     def fewest(self) -> Program:
-        """The program for the fewest new roles."""
+        """Return the program for the fewest new roles."""
         costs = array("d", [1.0]) * len(self.contents) + array("d", [0.0]) * (self.width - len(self.contents))
         return self.constraints.program(costs)
 
     def relaxed(self) -> Program:
-        """The same where roles may be made and taken in parts: none is less than its bound."""
+        """Return the linear relaxation of `fewest`: its bound holds for the 0/1 program too."""
         return replace(self.fewest(), continuous=range(self.width))
 
     def briefest(self, most: int) -> Program:
-        """The program for the fewest assignments with so many new roles; then for roles that are one row's whole."""
+        """Return the program for the fewest assignments with `most` new roles, preferring whole `allowed` sets."""
         whole = {row.allowed for row in self.rows}
         costs = array("d", [0.0 if content in whole else 1.0 for content in self.contents])
         scale = float(len(self.rows) + most + 1)
@@ -161,7 +162,7 @@ class _Model:
         return limited.program(costs)
 
     def start(self, contents: Sequence[int]) -> list[float]:
-        """Return a solution of the program with these contents."""
+        """Return the values of all columns for a solution with the given contents."""
         values = [0.0] * self.width
         number_of = {content: number for number, content in enumerate(self.contents)}
         for content in contents:

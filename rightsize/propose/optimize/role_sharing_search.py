@@ -1,8 +1,8 @@
-"""Fewer shared roles by search, where a part is too large to be solved exactly.
+"""Reduce the number of shared new roles by local search, for parts that are too large to solve exactly.
 
-Again and again a few roles that serve the same needs are taken out, what then lacks something is served anew by as few
-as come to hand, and what has become spare is dropped; the result stays if there are no more roles than before. What is
-tried in which turn is fixed, so the same needs end in the same roles.
+Each turn removes a few roles that serve the same needs, serves the affected needs again greedily with few roles, and
+drops roles that have become superfluous. The result is kept if it has no more roles than before. The order of attempts
+is fixed, so the same needs always give the same roles.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from rightsize.propose.optimize.rows import NeedRow, RoleContents, smallest_cove
 
 TURNS = 400
 CHECKS = 400_000
-"""So many times it may be asked whether a need is served: the limit that is the same on every machine."""
+"""Maximum number of checks whether a need is served: a limit that is the same on every machine."""
 
 
 def search_fewer(rows: Sequence[NeedRow], contents: Sequence[int], start: Iterable[int]) -> list[int]:
@@ -23,7 +23,7 @@ def search_fewer(rows: Sequence[NeedRow], contents: Sequence[int], start: Iterab
 
     Args:
         rows: The needs.
-        contents: What a role may be; what rows are allowed is among it, and so is the start.
+        contents: The possible contents of a role, including what each row is allowed and the contents of `start`.
         start: Contents that serve all rows.
     """
     index = RoleContents(contents)
@@ -42,10 +42,10 @@ class _SharingSearch:
     rows: Sequence[NeedRow]
     contents: Sequence[int]
     options: Sequence[tuple[int, ...]]
-    """For each row the contents that it may take."""
+    """For each row, the contents that it may take."""
     chosen: set[int] = field(default_factory=set)
     taken: dict[int, tuple[int, ...]] = field(default_factory=dict)
-    """For each row the contents by which it is served now."""
+    """For each row, the contents that serve it now."""
     checks: int = 0
 
     def begin(self, chosen: set[int]) -> None:
@@ -76,7 +76,7 @@ class _SharingSearch:
             self.chosen, self.taken = before
 
     def _related(self, turn: int) -> set[int]:
-        """Return a content and those that serve most of the same rows."""
+        """Return one chosen content and those that serve most of the same rows."""
         ordered = sorted(self.chosen)
         first = ordered[turn * 7919 % len(ordered)]
         near: Counter[int] = Counter()
@@ -91,7 +91,7 @@ class _SharingSearch:
         return {first, *rest[: 1 + turn % 5]}
 
     def _serve(self, number: int, without: int = -1) -> tuple[int, ...] | None:
-        """Return chosen contents by which a row is served, or None."""
+        """Return the chosen contents that serve a row, or None if they cannot."""
         self.checks += 1
         row = self.rows[number]
         own = [one for one in self.options[number] if one in self.chosen and one != without]
@@ -103,7 +103,7 @@ class _SharingSearch:
         return tuple(own[one - first] for one in cover if one >= first)
 
     def _serving(self, open_rows: Sequence[int]) -> Mapping[int, dict[int, tuple[int, ...]]]:
-        """Return for each content that would serve some of the rows which ones, and how."""
+        """Return for each content the rows that it would serve, each with its complete set of contents."""
         found: dict[int, dict[int, tuple[int, ...]]] = defaultdict(dict)
         for number in open_rows:
             row = self.rows[number]
@@ -118,7 +118,7 @@ class _SharingSearch:
         return found
 
     def _drop_spare(self) -> None:
-        """Drop what nobody needs, that which the fewest take first."""
+        """Drop contents that no row needs, starting with those that the fewest rows take."""
         takers: dict[int, set[int]] = {one: set() for one in self.chosen}
         for number, own in self.taken.items():
             for one in own:

@@ -1,4 +1,4 @@
-"""Needs as rows of atoms, and the fewest columns of atoms that cover one."""
+"""Represent needs as rows of atoms, index roles by atom, and find the fewest roles that cover a row."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _USEFUL = 40
 
 @dataclass(frozen=True, slots=True, order=True)
 class NeedRow:
-    """A need.
+    """A need as a row of atoms.
 
     Attributes:
         must: The atoms that have to be granted.
         allowed: The atoms that a new role for it may have.
-        columns: The atoms that each existing role grants which it may take.
-        most: How many roles it may take; 1 or more.
-        number: How often the need stands in the plan.
-        common: A part of `allowed` that many rows have as a whole, and beyond which they are allowed only what they
-            must; it makes what is asked of all rows quick to answer.
+        columns: For each existing role that it may take, the atoms that the role grants.
+        most: The maximum number of roles that it takes; 1 or more.
+        number: The number of times that the need occurs in the plan.
+        common: A part of `allowed` that many rows share as a whole. Beyond it, they are allowed only the atoms in
+            `must`. It makes queries over all rows fast.
     """
 
     must: int
@@ -38,11 +38,11 @@ class NeedRow:
 
 @dataclass(frozen=True, slots=True)
 class Holders:
-    """Which rows may be granted what.
+    """An index of the rows by the atoms that they may be granted.
 
     Attributes:
-        of: For each atom the rows that may be granted it.
-        whole: For each part that rows have in common the rows that may be granted all of it.
+        of: For each atom, the rows that may be granted it.
+        whole: For each `common` part of rows, the rows that may be granted all of it.
     """
 
     of: Mapping[int, int]
@@ -50,7 +50,7 @@ class Holders:
 
     @classmethod
     def among(cls, rows: Sequence[NeedRow]) -> Holders:
-        """Read the rows."""
+        """Build the index of the given rows."""
         single: dict[int, list[int]] = defaultdict(list)
         sharing: dict[int, list[int]] = defaultdict(list)
         for number, row in enumerate(rows):
@@ -67,7 +67,7 @@ class Holders:
         return cls(of, whole)
 
     def all_that(self, row: NeedRow, among: int) -> int:
-        """Return those among the rows that may be granted all that this one may."""
+        """Return those of the rows in `among` that may be granted everything that the given row may."""
         found = among & self.whole.get(row.common, -1)
         for atom in bits(row.allowed & ~row.common):
             found &= self.of[atom]
@@ -76,7 +76,7 @@ class Holders:
 
 @dataclass(frozen=True, slots=True)
 class RoleContents:
-    """Contents of roles, found by the atom that fewest of them have."""
+    """An index of role contents by the rarest atom of each content."""
 
     listed: Sequence[int]
     _by_atom: Mapping[int, list[int]] = field(init=False)
@@ -94,7 +94,7 @@ class RoleContents:
         object.__setattr__(self, "_atoms", large_bitset(list(found)))
 
     def inside(self, row: NeedRow) -> Iterator[int]:
-        """Yield the numbers of those that a row may be granted and of which it needs something."""
+        """Yield the numbers of the contents that a row may be granted and that have an atom it needs."""
         for atom in bits(row.allowed & self._atoms):
             for number in self._by_atom[atom]:
                 content = self.listed[number]
@@ -103,22 +103,22 @@ class RoleContents:
 
 
 def most_useful(row: NeedRow, numbers: Iterable[int], contents: Sequence[int]) -> list[int]:
-    """Return those of the contents that have most of what a row must be granted, sorted; a cover is sought among them.
+    """Return the contents with the most atoms that a row must be granted, sorted, as candidates for its cover.
 
-    Where hundreds would fit, nearly all are crumbs, and to try them three by three takes longer than it is worth.
+    If hundreds of contents fit, nearly all are tiny, and trying all triples of them takes longer than it is worth.
     """
     return sorted(nlargest(_USEFUL, numbers, key=lambda one: ((contents[one] & row.must).bit_count(), -one)))
 
 
 def is_covered(must: int, columns: Sequence[int], most: int) -> bool:
-    """Return whether at most so many columns together have all that must be there."""
+    """Return whether at most `most` columns together have all atoms in `must`."""
     return smallest_cover(must, columns, [0] * len(columns), most) is not None
 
 
 def smallest_cover(must: int, columns: Sequence[int], costs: Sequence[int], most: int) -> tuple[int, ...] | None:
-    """Return the fewest columns that have all that must be there, of these the cheapest, or None.
+    """Return the fewest columns that together have all atoms in `must`, the cheapest such choice, or None.
 
-    Among equally cheap ones those that stand first win.
+    Among equally cheap choices, the one with the first columns wins.
     """
     if not must:
         return ()
@@ -153,7 +153,7 @@ _LOOKED_AT = 48
 
 
 def _rarest(must: int, columns: Sequence[int]) -> list[int]:
-    """Return the columns that have the atom which fewest of them have, among the first atoms."""
+    """Return the columns that have the rarest of the first atoms."""
     fewest: list[int] | None = None
     for turn, atom in enumerate(bits(must)):
         if turn == _LOOKED_AT:
@@ -167,15 +167,15 @@ def _rarest(must: int, columns: Sequence[int]) -> list[int]:
 
 
 _CELLS = 6
-"""So many atoms of a row are tried as cells of their own, those first that the fewest rows may be granted."""
+"""Maximum number of atoms of a row that are tried as cells, those first that the fewest rows may be granted."""
 
 
 def independent_cells(rows: Sequence[NeedRow], worth: Callable[[int], int] | None = None) -> list[tuple[int, int]]:
-    """Return cells (row, atom) of which no role can grant two: each needs a new role of its own.
+    """Return cells (row, atom) such that no role can grant two of them: each needs a new role of its own.
 
     Args:
         rows: The needs.
-        worth: Of atoms that equally few rows may be granted those worth most are taken first.
+        worth: The worth of an atom. Among atoms that equally few rows may be granted, those worth most come first.
     """
     holders = Holders.among(rows).of
     counts = {atom: members.bit_count() for atom, members in holders.items()}

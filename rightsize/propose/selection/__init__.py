@@ -1,1 +1,1 @@
-"""Choose roles and assignments for all needs: candidates, sharing, merging, names, limits."""
+"""Choose existing and new roles, and their assignments, for the needs of all principals within Azure's limits."""

@@ -1,4 +1,4 @@
-"""From open drafts to drafts with roles: demands, units, the choice for all of them, and back to each assignment."""
+"""Choose roles and scopes for the needs of all open drafts together, and write the result into each draft."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ from rightsize.rbac.conditions import targets
 from rightsize.rbac.text import fold
 
 _ROUNDS = 3
-"""So often needs move up the tree; after that what fits nowhere is kept."""
+"""Maximum rounds of widening scopes; after that, assignments that exceed a limit are kept."""
 
 
 _TOGETHER = "in one role at today's scope, since its condition decides nothing of a part"
-"""What is said of an assignment whose need is gathered."""
+"""The clause in the reason of an assignment whose whole need is granted in one role at its scope."""
 
 
 @dataclass(frozen=True, slots=True)
 class GrantedNeeds:
-    """Drafts with roles, and how good the choice is.
+    """Drafts with roles, and the quality of the choice.
 
     Attributes:
         drafts: All drafts; none of them is open.
-        optimum: For places and for roles what was found, what is proved, and the gap between, as `plan.json` has it.
-        curve: What fewer new roles would cost in excess.
+        optimum: For scopes and for roles: the value found, the proved bound and the gap, as `plan.json` has them.
+        curve: The excess for each smaller number of new roles.
     """
 
     drafts: dict[Key, Draft]
@@ -49,9 +49,10 @@ class GrantedNeeds:
 
 
 def grant_needs(drafts: Mapping[Key, Draft], bench: PlanContext) -> GrantedNeeds:
-    """Choose places and roles for every open draft.
+    """Choose scopes and roles for every open draft, and return all drafts.
 
-    What cannot be granted anew is kept, and the rest chosen again: what is kept may grant a part of it.
+    An assignment whose need cannot be granted by a new assignment is kept. Then the rest is chosen again, since a kept
+    assignment may grant a part of it.
     """
     settled = dict(drafts)
     terms = read_terms(bench)
@@ -91,10 +92,10 @@ def grant_needs(drafts: Mapping[Key, Draft], bench: PlanContext) -> GrantedNeeds
 
 
 def _idle(solution: Solution, bench: PlanContext) -> Iterator[GrantUnit]:
-    """Yield the units one of whose roles grants nothing that the condition which it would carry decides.
+    """Yield the units with a condition and a role that grants no operation to which the condition applies.
 
-    Azure takes conditions on roles with blob or queue data actions, or with the assignment of roles, and drops none:
-    an unconditional assignment in its place would be more than is granted today.
+    Azure accepts conditions only on roles with blob or queue data actions, or with the assignment of roles. The
+    condition cannot be dropped: an assignment without it would grant more than today's.
     """
     names = bench.book.index.names
     for unit, choices in solution.choices.items():
@@ -105,10 +106,10 @@ def _idle(solution: Solution, bench: PlanContext) -> Iterator[GrantUnit]:
 
 
 def _gathered(demand: GrantRequest, gathered: Set[Key]) -> GrantRequest:
-    """Return a demand at the place of its assignment, where a part of that elsewhere could not carry its condition.
+    """Return a gathered demand at the scope of its assignment, undivided; other demands stay as they are.
 
-    In one role with what the condition decides, Azure takes the condition for the rest as well; so nothing is split off
-    there.
+    A part of it alone could not carry the condition. In one role with the operations to which the condition applies,
+    Azure accepts the condition for the rest as well, so nothing is split off.
     """
     if demand.subject.key not in gathered:
         return demand
@@ -122,7 +123,7 @@ def _moved(demand: GrantRequest, moves: Mapping[Slot, str]) -> GrantRequest:
 
 
 def _places_json(rooms: list[Room]) -> dict[str, Any]:
-    """Return what moving up the tree added; only the first round starts from the narrowest places and has a bound."""
+    """Return the excess that wider scopes add, and its bound, which only the first round (narrowest scopes) has."""
     excess, bound = sum(room.excess for room in rooms), rooms[0].lower_bound
     return {
         "moved": sum(len(room.places) for room in rooms),
@@ -134,7 +135,7 @@ def _places_json(rooms: list[Room]) -> dict[str, Any]:
 
 
 def _tenant(bench: PlanContext) -> LimitContext:
-    """Return what room for assignments depends on."""
+    """Return the facts of the tenant that decide how many assignments fit where."""
     return LimitContext(
         existing=Counter(subject.anchor for subject in bench.subjects if subject.state == "active"),
         today={subject.key: subject.place for subject in bench.subjects},
@@ -147,7 +148,7 @@ def _tenant(bench: PlanContext) -> LimitContext:
 
 
 def read_terms(bench: PlanContext) -> Terms:
-    """Return what the choice of roles is made by."""
+    """Return the terms of the choice of roles: weights, limits and roles held today."""
     held: dict[tuple[str, str], set[str]] = defaultdict(set)
     for subject in bench.subjects:
         held[subject.principal_id, subject.place].add(subject.role_definition_id)
@@ -165,14 +166,14 @@ def read_terms(bench: PlanContext) -> Terms:
 
 
 def demands(drafts: Mapping[Key, Draft], bench: PlanContext) -> Iterator[GrantRequest]:
-    """Yield what the open drafts need, by assignment and place."""
+    """Yield the demands of the open drafts, by assignment and place."""
     for _, draft in sorted(drafts.items()):
         if draft.open:
             yield from demands_of(draft, bench)
 
 
 def demands_of(draft: Draft, bench: PlanContext) -> Iterator[GrantRequest]:
-    """Yield what an assignment is needed for: what few members of a group do is theirs, what gives privilege apart."""
+    """Yield the demands of one assignment, with parts for few group members and privileged parts as own demands."""
     subject = draft.subject
     state = _state_of(subject)
     for place, need in sorted(draft.needs.by_scope.items() if draft.needs else ()):
@@ -188,20 +189,20 @@ def demands_of(draft: Draft, bench: PlanContext) -> Iterator[GrantRequest]:
 
 
 def is_split(draft: Draft, bench: PlanContext) -> bool:
-    """Return whether any part of what an assignment is needed for is one of a layer."""
+    """Return whether any demand of an assignment is the part of a layer of defence."""
     return any(part.apart in bench.privilege.layers.masks for part in demands_of(draft, bench))
 
 
 def _state_of(subject: Subject) -> AssignmentState:
-    """Return whether what an assignment is needed for is to sleep, but for what is split off."""
+    """Return the state of an assignment's demands before parts are split off: eligible or active."""
     return "eligible" if subject.state == "eligible" else "active"
 
 
 def _singled_out(draft: Draft, place: str, need: Need, bench: PlanContext) -> dict[str, int]:
     """Return the operations that only few members of a group need at a place, by member.
 
-    At the place of the assignment itself the group keeps what is not proved unused by the others. Eligible access of
-    a group stays the group's: what nobody has before it is activated is no standing excess of the others.
+    At the scope of the assignment itself, the group keeps the operations that are not proved unused by the others.
+    Eligible access stays with the group: the others do not have it before an activation, so it is no active excess.
     """
     if not bench.dials.direct_assignments or draft.profile is None or draft.subject.state == "eligible":
         return {}
@@ -211,7 +212,7 @@ def _singled_out(draft: Draft, place: str, need: Need, bench: PlanContext) -> di
 
 
 def standing(drafts: Mapping[Key, Draft], bench: PlanContext) -> Iterator[KeptAssignment]:
-    """Yield the assignments that stay and on which a need may rest: those without any condition."""
+    """Yield the kept assignments that may serve a part of a need: those without any condition."""
     for key, draft in sorted(drafts.items()):
         subject = draft.subject
         role = bench.book.roles.get(subject.role_definition_id)
@@ -258,12 +259,12 @@ def _with_choices(
 
 
 def _taken_once(one: Placement) -> tuple[object, ...]:
-    """Return what Azure takes once, whenever it ends."""
+    """Return the identity of an assignment: Azure accepts only one with it, whatever its end."""
     return one.principal_id, role_key(one) or one.choice.role_definition_id, one.place, one.state, one.condition
 
 
 def _longest(units: Units, solution: Solution) -> dict[tuple[object, ...], tuple[str, GrantUnit]]:
-    """Return for each assignment that comes its last end, and the unit that asks for that: shorter ones rest on it."""
+    """Return for each new assignment its latest end, and the unit with that end: units with earlier ends share it."""
     found: dict[tuple[object, ...], tuple[str, GrantUnit]] = {}
     for unit in units.units:
         last = last_of(unit.end_on)
@@ -281,7 +282,7 @@ def _placements(
     for key in unit.subjects:
         if key != draft.subject.key:
             others |= _needed_at(drafts[key], unit.place, bench)
-    # What several assignments give way to counts for each only as far as that one grants it today.
+    # If a new assignment replaces several, each counts only the operations that it grants today.
     own = bench.book.roles[draft.subject.role_definition_id].granted
     counted = own & (~others | _needed_at(draft, unit.place, bench))
     for choice in solution.choices[unit]:
@@ -293,7 +294,7 @@ def _placements(
             unit.state,
             unit.condition,
             unit.end_on,
-            # Mostly it is all of it: then the same object, since a set takes kilobytes.
+            # Usually it is everything that is granted: reuse that object, since a set takes kilobytes.
             counted=choice.granted if own_part == choice.granted else own_part,
         )
 

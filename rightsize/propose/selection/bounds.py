@@ -1,13 +1,13 @@
-"""How little excess any choice with so many new roles may have: what is proved beside what was found.
+"""Prove a lower bound on the excess of every choice of roles with a given number of new roles.
 
-The proof rests on *cells*: a class and an operation that no existing role grants it without excess, chosen so that no
-role without excess grants two of them. A class has to take a new role that grants its cell, or pay for an existing one.
-Classes that share this role pay for the cells of each other: one of them, the *first* of its group, and each other one
-at least what they cost one another. No class pays for the same operation twice, so with fewer roles than cells that
-adds up to a bound.
+The proof rests on *cells*. A cell is a class and an operation that no existing role grants the class without excess.
+Cells are chosen so that no role without excess grants two of them. A class has to take a new role that grants its cell,
+or pay for an existing one. The classes that share a new role form a group and pay for each other's cells: each class
+but the *first* of the group pays at least the price of sharing with the first. No class pays for the same operation
+twice, so with fewer roles than cells these prices add up to a bound.
 
-With few roles groups are large, and each class pays for the cells of all others in its group, not of the first alone:
-see `_grouped`. With many roles there are fewer cells than roles, and `demands` prove more: a class takes few roles, so
+With few roles, groups are large, and each class pays for the cells of all others in its group, not only of the first:
+see `_grouped`. With many roles, there are fewer cells than roles, and `demands` prove more: a class takes few roles, so
 one of them grants it several of its operations.
 """
 
@@ -28,24 +28,24 @@ from rightsize.propose.selection.equivalence import ClassCase
 from rightsize.propose.selection.fallback import Fallbacks, hard_atoms
 
 _MOST = 1_000
-"""So many cells are looked at, the heaviest."""
+"""Maximum number of cells in the proof; the heaviest are taken."""
 _TURNS = 24
 _ROUNDING = 1e-9
-"""What sums of fractions may be off by."""
+"""The relative rounding error of sums of fractions."""
 _EXACT = 60
-"""With more cells than this no program is solved, and each pays as if its nearest were the first of its group."""
+"""With more cells than this, no program is solved, and each class pays as if its nearest were first of its group."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExcessBound:
-    """What classes pay.
+    """The least prices that classes pay, from which bounds follow.
 
     Attributes:
-        alone: What each pays at least without a new role for its cell.
-        joined: What each pair (lower, higher) pays at least for sharing a role; a pair that may not is left out.
-        nearest: What so many of them pay at least who are not the first of their group, none first.
-        together: For each class the sum of what its cheapest one, two and so on pairs pay, none first.
-        demands: What so many demands pay at least that pay anything, none first.
+        alone: The least price of each class without a new role for its cell.
+        joined: The least price of each pair (lower, higher) for sharing a role; pairs that may not share are left out.
+        nearest: At position n, the least total price of n classes that are not the first of their group.
+        together: For each class, at position n the least total price of n pairs that it is in.
+        demands: At position n, the least total price of n demands that pay.
     """
 
     alone: tuple[int, ...]
@@ -56,18 +56,18 @@ class ExcessBound:
 
     @property
     def size(self) -> int:
-        """With as many new roles nothing is proved."""
+        """The number of new roles from which on nothing is proved."""
         return max(len(self.alone), len(self.demands) - 1)
 
     def with_roles(self, most: int) -> int:
-        """Return the excess that no choice with at most so many new roles goes below."""
+        """Return a lower bound on the excess of every choice with at most `most` new roles."""
         if not most:
             return max(sum(self.alone), self.demands[-1])
         left = len(self.alone) - most, len(self.demands) - 1 - most
         return max(self.nearest[max(0, left[0])], self.demands[max(0, left[1])])
 
     def proved(self, most: int) -> int:
-        """Return a bound that is at least as high, and takes longer; for a few points."""
+        """Return a bound at least as high as `with_roles`; it is slower, so use it for few points."""
         simple = self.with_roles(most)
         if not most or most >= len(self.alone):
             return simple
@@ -78,12 +78,13 @@ class ExcessBound:
         return max(grouped, math.ceil(outcome.bound) if math.isfinite(outcome.bound) else 0)
 
     def _grouped(self, most: int) -> int:
-        """Return what classes pay at least where those of a group all pay for each other.
+        """Return a lower bound where all classes of a group pay for each other.
 
-        A class in a group of g is in g - 1 pairs, which pay at least what its g - 1 cheapest pairs do, and half of that
-        is counted for it, since each pair has two. Groups are as many as 1/g summed over the classes, at most `most`.
-        For any price on a group, the least of pairs and price for each class by itself, less the price of all groups
-        that there may be, is no more than the least of all (weak duality). The best price is searched.
+        A class in a group of g is in g - 1 pairs. They pay at least as much as its g - 1 cheapest pairs. Half of that
+        counts for the class, since each pair has two classes. The number of groups is the sum of 1/g over the classes,
+        and at most `most`. Put any price on a group. For each class take the least sum of its pairs and its share of
+        the price, add these up, and subtract the price of `most` groups. The result is a lower bound (weak duality).
+        The method searches for the best price.
         """
 
         def value(price: float) -> float:
@@ -102,7 +103,7 @@ class ExcessBound:
         return math.floor(best * (1 - _ROUNDING))
 
     def _program(self, most: int) -> Program:
-        """Choose at most so many firsts; every other class joins one of them, or pays alone."""
+        """Return the program that chooses at most `most` firsts; each other class joins one of them or pays alone."""
         size = len(self.alone)
         costs = array("d", [0.0] * size + [float(price) for price in self.alone])
         choices: list[list[int]] = [[number, size + number] for number in range(size)]
@@ -123,8 +124,8 @@ class ExcessBound:
 
 
 def _best_group(sums: Sequence[int], price: float) -> float:
-    """Return what a class costs at least in the group that is best for it: its pairs, and its share of the price."""
-    # A larger group costs ever more and spares ever less, so the first that does not pay ends it.
+    """Return the least cost of a class over all group sizes: its pairs, and its share of the group's price."""
+    # Each further member costs more and saves less, so the search ends at the first size that does not pay off.
     low, high = 1, len(sums)
     while low < high:
         size = (low + high) // 2
@@ -138,10 +139,10 @@ def _best_group(sums: Sequence[int], price: float) -> float:
 def bound_excess(
     cases: Sequence[ClassCase], atoms: Atoms, weigh: Callable[[int], int], fallbacks: Fallbacks
 ) -> ExcessBound:
-    """Return what any choice of roles for these classes pays at least."""
+    """Return the prices from which lower bounds on the excess of any choice for these classes follow."""
 
     def price(atom: int) -> int:
-        # Patterns overlap each other and operations, so nobody pays for them here.
+        # Patterns overlap with each other and with operations, so they have no price here.
         return weigh(1 << atom) if atom < atoms.width else 0
 
     by_domain: dict[str, list[ClassCase]] = defaultdict(list)
@@ -182,7 +183,7 @@ def bound_excess(
 def _of_demands(
     domains: Iterable[Sequence[ClassCase]], atoms: Atoms, price: Callable[[int], int], fallbacks: Fallbacks
 ) -> Iterator[int]:
-    """Yield what each of the demands pays at least that pays anything; those of two domains share no role."""
+    """Yield the least price of each demand if it pays; demands of different domains share no role."""
     operations = (1 << atoms.width) - 1
     for members in domains:
         wants = [

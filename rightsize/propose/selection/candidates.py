@@ -1,4 +1,4 @@
-"""The roles that exist already, as candidates for a need: built-in ones, the tenant's own, and today's."""
+"""Find the existing roles that may grant a part of a need: today's roles, custom roles and built-in roles."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _Sized = tuple[int, ChoiceKind, KnownRole]
 
 @dataclass(frozen=True, slots=True)
 class Existing:
-    """An existing role as it stands towards a need.
+    """An existing role as a candidate for a need.
 
     Attributes:
         kind: `own` for one of the roles that are replaced, `builtin` or `custom` for another.
         role: The role.
-        atoms: What it grants.
+        atoms: The atoms that it grants.
         spare: The operations that it grants beyond the need.
     """
 
@@ -33,11 +33,11 @@ class Existing:
 
 @dataclass(slots=True)
 class CandidateIndex:
-    """Hands out existing roles.
+    """An index of candidate roles by scope and by the ceiling of today's roles.
 
     Attributes:
         book: The roles.
-        atoms: The numbering of what they grant.
+        atoms: The numbering of operations and patterns.
         tree: Management groups and subscriptions.
     """
 
@@ -61,7 +61,7 @@ class CandidateIndex:
         self._builtin.sort(key=lambda item: (item[0], item[1].role_definition_id))
 
     def assignable_at(self, place: str) -> tuple[str, ...]:
-        """Return the tenant's own roles that may be assigned at a folded scope, sorted.
+        """Return the ids of the tenant's custom roles that may be assigned at a folded scope, sorted.
 
         A role with data actions cannot be assigned at a management group.
         """
@@ -81,7 +81,7 @@ class CandidateIndex:
         return self._at_place[place]
 
     def atoms_of(self, role: KnownRole) -> int:
-        """Return what a role grants."""
+        """Return the atoms that a role grants."""
         if role.role_definition_id not in self._atoms_of:
             self._atoms_of[role.role_definition_id] = self.atoms.of_blocks(role.granted, role.doubtful, role.blocks)
         return self._atoms_of[role.role_definition_id]
@@ -89,14 +89,14 @@ class CandidateIndex:
     def fitting(
         self, ceiling: tuple[str, ...], custom: Iterable[str], wanted: int, needed: int, max_excess: int | None
     ) -> Iterator[Existing]:
-        """Yield the roles that grant something wanted and no operation of the catalogue that a ceiling does not grant.
+        """Yield the roles that grant a wanted atom, and no catalogue operation that the ceiling does not grant.
 
         Args:
             ceiling: The roles of today that may be replaced.
-            custom: The tenant's own roles that may be assigned there.
-            wanted: The atoms of which one has to be granted.
+            custom: The tenant's custom roles that may be assigned there.
+            wanted: The atoms; a role has to grant at least one of them.
             needed: The operations that are needed.
-            max_excess: How many operations beyond these a role may grant; None for any number.
+            max_excess: Maximum number of operations beyond the needed ones; None for any number.
         """
         whole = (1 << self.atoms.width) - 1
         most = self.atoms.width if max_excess is None else needed.bit_count() + max_excess
@@ -111,14 +111,14 @@ class CandidateIndex:
                 yield Existing(kind, role, atoms, spare)
 
     def is_inside(self, one: Existing, ceiling: tuple[str, ...]) -> bool:
-        """Return whether a ceiling grants all that a role does, for all strings."""
+        """Return whether a ceiling grants everything that a role grants, for all strings."""
         return one.kind == "own" or self.book.is_contained(one.role, ceiling)
 
     def _within(self, ceiling: tuple[str, ...], custom: tuple[str, ...]) -> tuple[_Sized, ...]:
-        """Return the roles that grant no operation beyond a ceiling: today's, the tenant's own, and built-in ones.
+        """Return the roles that grant no operation beyond a ceiling: today's, custom roles, and built-in roles.
 
-        The first two have the size 0, whatever they grant, and built-in ones stand by size. Many needs stand under the
-        same ceiling, so it is asked once.
+        The first two get the size 0, whatever they grant; built-in roles are sorted by size. Many needs have the same
+        ceiling, so the result is cached.
         """
         key = ceiling, custom
         if key not in self._inside:

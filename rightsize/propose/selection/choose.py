@@ -1,8 +1,8 @@
-"""Roles for all units of a plan at once: what grants each need, out of today's grants and inside Azure's limits.
+"""Choose the roles that grant the needs of all units of a plan, within today's grants and Azure's limits.
 
-Units become classes (`classes`), classes share the fewest new roles without excess (`sharing`), and where these are too
-many, or weights say that others are better, they are joined at the price of excess (`fewer`). What is proved beside
-what was found comes with the answer (`bounds`).
+Equal units become classes (`equivalence`), and classes share the fewest new roles without excess (`role_sharing`). If
+these are too many, or weights prefer other plans, roles are joined at the price of excess (`merge_roles`). The answer
+includes proved bounds (`bounds`).
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ from rightsize.propose.selection.optimality import Judge, cost_of
 from rightsize.propose.selection.warm_start import Carried, Start, carry, no_answer, start_anew, start_from
 
 ALL_NEEDED = "all_needed"
-"""The word for a unit whose assignments of today grant nothing beyond its need."""
+"""The word for a unit whose assignments of today grant nothing beyond its need, so that they are kept."""
 NOT_WORTH = "not_worth_a_role"
-"""The word for a unit for which a new role costs more, by the weights, than the excess that it would save."""
+"""The word for a unit whose new role would cost more, by the weights, than the excess that it saves."""
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a choice is made by.
+    """The terms of a choice of roles: weights, limits, and roles held today.
 
     Attributes:
-        max_excess: Operations that an existing role may grant beyond a need without being charged.
+        max_excess: Number of operations that an existing role may grant beyond a need without cost.
         weigh: The weight of a set of operations.
-        exposure: How many resource groups and people an operation more would reach in a unit.
-        held: (principal, folded place) to the roles that it has there today.
+        exposure: The number of resource groups times people that one more operation reaches in a unit.
+        held: (principal, folded place) to the roles that the principal has there today.
         tree: Management groups and subscriptions.
-        room: How many new roles there may be.
-        weights: How the four numbers are weighed; None for one after the other.
-        foreign: What no role for a part may grant, by the word for the part.
+        room: The limit on new roles.
+        weights: The weights of the four numbers; None to compare one number after the other.
+        foreign: By the word for a part, the operations that no role for the part may grant.
     """
 
     max_excess: int
@@ -59,14 +59,15 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Solution:
-    """What was chosen.
+    """The chosen roles, the refused units, and the quality of the choice.
 
     Attributes:
         choices: The roles for each unit that can be granted.
-        refused: For each other unit the word that says why it cannot.
-        optimum: The four numbers, what is proved of each, and the gap between, as `plan.json` has them.
-        curve: What fewer new roles would cost in excess, likewise, most roles first.
-        carried: Where something was refused, what the choice for the rest begins with.
+        refused: For each other unit, the word for the reason of the refusal.
+        optimum: The four numbers, the proved bound of each, and the gap, as `plan.json` has them.
+        curve: The excess for smaller numbers of new roles, as `plan.json` has it, most roles first.
+        carried: The roles with which the next choice begins, if units were refused because the plan leaves out new
+            roles.
     """
 
     choices: Mapping[GrantUnit, tuple[RoleChoice, ...]]
@@ -82,11 +83,11 @@ def choose(units: Sequence[GrantUnit], book: RoleBook, terms: Terms, carried: Ca
     Args:
         units: The needs.
         book: The roles.
-        terms: What the choice is made by.
-        carried: What an earlier choice ended with, of which a part was refused.
+        terms: The terms of the choice.
+        carried: The roles of an earlier choice, of which a part was refused.
     """
     if carried and not {part for unit in units for part in unit.need.parts} <= set(carried.atoms.parts):
-        # A pattern that a wider one said as well stands by itself once that one is kept.
+        # A pattern that a wider one covered is separate once the wider one is kept; the old numbering lacks it.
         carried = None
     atoms = carried.atoms if carried else Atoms.of((unit.need for unit in units), book)
     shelf = CandidateIndex(book, atoms, terms.tree)
@@ -119,7 +120,7 @@ class _Chooser:
             unit: case.blocked for case in blocked if not self.fallbacks.of(case).roles for unit in case.whole.units
         }
         if hopeless:
-            # What is refused is kept, and the rest chosen again: there is no need to choose for it now.
+            # Refused units are kept and the rest is chosen again, so there is nothing to choose now.
             return Solution({}, hopeless)
         if carried:
             start = start_from(self.cases, carried)
@@ -129,12 +130,12 @@ class _Chooser:
             state, refusal = self._best(start)
         choices, refused = self._write(state, blocked, refusal)
         if refused:
-            # Only what had to do with fewer roles begins with them again.
+            # Only if the plan leaves out new roles does the next choice begin with these roles.
             return Solution(
                 choices, refused, carried=carry(self.cases, state, self.atoms, refusal) if refusal else None
             )
         point = state.points[-1]
-        # Steps come in a fixed order, so the curve goes on where the choice stands.
+        # Steps have a fixed order, so the curve continues from the chosen plan.
         state.reduce_to(0)
         judge = Judge(
             self.cases,
@@ -147,7 +148,7 @@ class _Chooser:
         return Solution(choices, refused, judge.judge(point, self.terms.weights), judge.draw(state.points, point))
 
     def _best(self, start: Start) -> tuple[Joining, str]:
-        """Return the plan to choose, and why it leaves out new roles: the word and the sentence, empty where not."""
+        """Return the best plan, and the reason (word and sentence) if it leaves out new roles, else an empty text."""
         room, weights = self.terms.room, self.terms.weights
         if weights is None:
             wanted = len(start.contents)
@@ -170,14 +171,14 @@ class _Chooser:
         return self._joined(starts[best[1]], best[2]), said
 
     def _fewer(self, start: Start) -> Joining:
-        """Return the first plan that the limit allows: one number decides after the other."""
+        """Return the plan with as many new roles as the limit allows; without weights, also drop roles at no excess."""
         state = self._joined(start, self.terms.room.most)
         if self.terms.weights is None:
             state.reduce_free()
         return state
 
     def _joined(self, start: Start, most: int) -> Joining:
-        """Return the plan with at most so many new roles."""
+        """Return the plan with at most `most` new roles."""
         state = Joining(
             self.cases,
             [set(new) for new in start.taken],
@@ -194,10 +195,10 @@ class _Chooser:
     def _write(
         self, state: Joining, blocked: Sequence[ClassCase], refusal: str
     ) -> tuple[dict[GrantUnit, tuple[RoleChoice, ...]], dict[GrantUnit, str]]:
-        """Return the choices and refusals of a plan; `refusal` says why it has no more new roles.
+        """Return the choices and refusals of a plan; `refusal` is the reason why it has no more new roles.
 
         Raises:
-            InternalError: A class has no answer.
+            InternalError: No role grants the need of a class.
         """
         new = {number: tuple(self._new_choices(role.content)) for number, role in state.roles.items()}
         chosen: list[tuple[NeedClass, tuple[RoleChoice, ...], str]] = [

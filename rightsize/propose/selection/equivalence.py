@@ -1,7 +1,7 @@
-"""Units that are the same to the choice of roles, as one: what each needs, may be granted, and what exists for it.
+"""Group units with equal needs, limits and candidate roles into classes, and compute the facts to choose roles by.
 
-Whoever holds it, a need is the same where the same may be granted for it by the same roles; so tens of thousands of
-units are mostly a few hundred classes.
+The holder does not matter: needs are equal if the same roles may grant the same operations for them. So tens of
+thousands of units usually form a few hundred classes.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ from rightsize.rbac.conditions import targets
 from rightsize.rbac.text import fold
 
 MOST_ROLES = 3
-"""So many roles one unit may take. More would save new roles, and a reviewer would read ten crumbs for one need."""
+"""Maximum number of roles for one unit. More would save new roles, but a reviewer would read ten tiny roles a need."""
 
 
 @dataclass(frozen=True, slots=True)
 class NeedClass:
-    """Units that any choice fits alike.
+    """A class of units for which every choice of roles is equally good.
 
     Attributes:
-        domain: Where a new role for it may be shared: the management group where it is assigned, the root, or the
-            empty string for subscriptions and below.
-        need: What has to be granted.
-        ceiling: The roles of today whose union nothing chosen may exceed.
-        custom: The tenant's own roles that may be assigned and would fit.
-        held: Those of the ceiling that the holder has at this very place, so that taking one means to keep it.
-        condition: The condition that its assignments carry.
-        role_definition_id: The one role that may grant it, where only one may.
-        foreign: The operations that no role for it may grant, whatever today's do.
+        domain: The area in which a new role for it may be shared: the management group of the assignment, the root, or
+            the empty string for subscriptions and below.
+        need: The operations and patterns to grant.
+        ceiling: The roles of today; no chosen role may exceed their union.
+        custom: The tenant's custom roles that may be assigned and would fit.
+        held: The roles of the ceiling that the holder has at the same place; to choose one means to keep it.
+        condition: The condition of its assignments.
+        role_definition_id: The one role that may grant it, if only one may.
+        foreign: The operations that no role for it may grant, even if today's roles do.
         units: The units, sorted.
-        exposure: How many resource groups and people a new operation would reach, summed over the units.
+        exposure: The number of resource groups times people that one more operation reaches, summed over the units.
     """
 
     domain: str
@@ -56,23 +56,23 @@ class NeedClass:
 
     @property
     def most_roles(self) -> int:
-        """So many roles it may take: under a condition one, since every one would need something that it decides."""
+        """The maximum number of roles: 1 under a condition, as each role needs an operation to which it applies."""
         return MOST_ROLES if self.condition is None else 1
 
 
 @dataclass(frozen=True, slots=True)
 class ClassCase:
-    """A class and everything that the choice has to know of it.
+    """A class with the facts that the choice of roles needs.
 
     Attributes:
         whole: The class.
-        atoms: What has to be granted.
-        allowed: What a new role for it may have without granting more than is needed.
+        atoms: The atoms to grant.
+        allowed: The atoms that a new role for it may have without granting more than is needed.
         needed: The operations of the need.
-        within: What a new role for it may have at all: today's grant, but for what a new role must not say there.
+        within: The atoms that a new role for it may have at all: today's grant without what a new role must not have.
         common: The part of `allowed` that comes from patterns, which many classes share.
-        existing: The roles that exist, grant a part of it, and at most so much more as is free; the best first.
-        blocked: The word that says why no new role can grant all of it, or the empty string.
+        existing: The existing roles that grant a part of it, and no more excess than is free; the best first.
+        blocked: The word for the reason why no new role can grant all of it, or the empty string.
     """
 
     whole: NeedClass
@@ -86,7 +86,7 @@ class ClassCase:
 
     @property
     def row(self) -> NeedRow:
-        """The same for `share`."""
+        """The class as a row for `share`."""
         columns = tuple(one.atoms for one in self.existing)
         return NeedRow(self.atoms, self.allowed, columns, self.whole.most_roles, len(self.whole.units), self.common)
 
@@ -99,15 +99,15 @@ def form_classes(
     max_excess: int,
     foreign: Mapping[str, int],
 ) -> list[NeedClass]:
-    """Sort units into classes.
+    """Return the classes of equal units.
 
     Args:
         units: The units.
-        shelf: The roles that exist.
-        exposure: How many resource groups and people an operation more would reach.
-        held: (principal, folded place) to the roles that it has there today.
-        max_excess: Operations that an existing role may grant beyond a need.
-        foreign: What no role for a part may grant, by the word for the part.
+        shelf: The existing roles.
+        exposure: The number of resource groups times people that one more operation reaches.
+        held: (principal, folded place) to the roles that the principal has there today.
+        max_excess: Number of operations that an existing role may grant beyond a need.
+        foreign: By the word for a part, the operations that no role for the part may grant.
     """
     fitting: dict[tuple[Need, tuple[str, ...]], tuple[str, ...]] = {}
     grouped: dict[NeedClass, list[GrantUnit]] = {}
@@ -135,7 +135,7 @@ def form_classes(
 
 
 def domain_of(place: str) -> str:
-    """Return where a new role for a folded place may be shared."""
+    """Return the area in which a new role for a folded place may be shared, as in `NeedClass.domain`."""
     return place if place == ROOT or place.startswith(MANAGEMENT_GROUP) else ""
 
 
@@ -149,11 +149,11 @@ def _fitting(need: Need, ids: Sequence[str], shelf: CandidateIndex, max_excess: 
 
 @dataclass(slots=True)
 class CaseReader:
-    """Works out what the choice has to know of classes.
+    """A reader that computes for each class the facts that the choice of roles needs.
 
     Attributes:
-        shelf: The roles that exist.
-        max_excess: Operations that an existing role may grant beyond a need.
+        shelf: The existing roles.
+        max_excess: Number of operations that an existing role may grant beyond a need.
         weigh: The weight of a set of operations.
     """
 
@@ -166,18 +166,18 @@ class CaseReader:
 
     @property
     def atoms(self) -> Atoms:
-        """The numbering."""
+        """The numbering of operations and patterns."""
         return self.shelf.atoms
 
     def read(self, one: NeedClass) -> ClassCase:
-        """Return a class as a case."""
+        """Return a class with the facts for the choice of roles."""
         atoms = self._sets[self.atoms.of_need(one.need)]
         needed = self.atoms.operations(atoms)
         barred, word = self._barred(one, atoms)
         existing = self._existing(one, atoms, needed)
         columns = [role.atoms for role in existing]
         kept_out = barred | atoms & self.atoms.patterns
-        # A pattern goes into a new role only where roles that exist cannot say it and leave room for the new one.
+        # A new role gets a pattern only if existing roles cannot grant it and still leave room for a new role.
         most = one.most_roles
         suffices = _fit(atoms, columns, most) or _fit(atoms & kept_out, columns, most - 1)
         if not suffices:
@@ -195,7 +195,7 @@ class CaseReader:
         )
 
     def _within(self, ceiling: tuple[str, ...], barred: int) -> int:
-        """Return what a ceiling grants, but for atoms that are barred."""
+        """Return the atoms that a ceiling grants, without the barred ones."""
         key = ceiling, barred
         if key not in self._ceilings:
             book = self.shelf.book
@@ -206,7 +206,7 @@ class CaseReader:
         return self._ceilings[key]
 
     def _existing(self, one: NeedClass, atoms: int, needed: int) -> tuple[Existing, ...]:
-        """Return the roles of which no other one grants as much at no more excess, the best first."""
+        """Return the undominated existing roles, best first: no other grants as much at the same or less excess."""
         ranked = sorted(
             ((self.weigh(role.spare) if role.spare else 0), role.kind != "own", role.role.role_definition_id, role)
             for role in self.shelf.fitting(one.ceiling, one.custom, atoms, needed, self.max_excess)
@@ -223,7 +223,7 @@ class CaseReader:
         return tuple(role for _, _, id_, role in ranked if id_ in chosen)
 
     def _decided_by(self, condition: str) -> int:
-        """Return the operations that a condition decides: Azure takes it only on roles that have one of them."""
+        """Return the operations to which a condition applies; Azure accepts it only on roles with one of them."""
         if condition not in self._decided:
             names = enumerate(self.shelf.book.index.names)
             bits = (bit for bit, (_, name) in names if targets(condition, name))
@@ -231,7 +231,7 @@ class CaseReader:
         return self._decided[condition]
 
     def _barred(self, one: NeedClass, atoms: int) -> tuple[int, str]:
-        """Return the atoms that no new role may have there, and the word for it."""
+        """Return the atoms that no new role for a class may have, and the word for the reason."""
         if one.domain == ROOT:
             return -1, "root"
         unwritable = atoms & self._unwritable(one) | self.atoms.granting(one.foreign)

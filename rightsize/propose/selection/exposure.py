@@ -1,4 +1,4 @@
-"""How much an assignment exposes, today and after a plan: the weight of its cells over all people whom it reaches."""
+"""Compute the exposure of an assignment today and under a plan: the weight of its cells over all people it reaches."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from rightsize.propose.needs.drafts import Placement, Subject
 from rightsize.rbac.text import fold
 
 ELIGIBLE_WEIGHT = 0.25
-"""Eligible access is excess too, and counts a quarter: an activation is asked for, limited in time, and logged."""
+"""The weight of eligible access: it is excess too, but an activation is requested, limited in time, and logged."""
 
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """Weights: of all cells, and of those of operations with a class of risk."""
+    """The weight of all cells, and the weight of the cells whose operations have a class of risk."""
 
     cells: float = 0.0
     risky: float = 0.0
@@ -26,19 +26,19 @@ class Exposure:
         return Exposure(self.cells + other.cells, self.risky + other.risky)
 
     def times(self, factor: float) -> Exposure:
-        """Return the exposure of so many people."""
+        """Return the exposure multiplied by a factor, for example a number of people."""
         return Exposure(self.cells * factor, self.risky * factor)
 
 
 def today_exposure(subject: Subject, granted: int, bench: PlanContext) -> Exposure:
-    """Return what an assignment of today exposes."""
+    """Return the exposure of one of today's assignments."""
     people = bench.groups.people_of(fold(subject.principal_id))
     weight = ELIGIBLE_WEIGHT if subject.state == "eligible" else 1.0
     return _of_one({subject.place: granted}, bench).times(people * weight)
 
 
 def planned_exposure(subject: Subject, placements: Iterable[Placement], bench: PlanContext) -> Exposure:
-    """Return what takes the place of an assignment exposes; a member's own share adds to what the group has."""
+    """Return the exposure of an assignment's replacements; a member's own assignment adds to that of its group."""
     owner = fold(subject.principal_id)
     by_state: dict[str, dict[str, dict[str, int]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(int)))
     for one in placements:
@@ -56,7 +56,7 @@ def planned_exposure(subject: Subject, placements: Iterable[Placement], bench: P
 
 
 def used_weight(subject: Subject, bench: PlanContext) -> float:
-    """Return the weight of the cells that were used, each once for everybody who used it."""
+    """Return the weight of the used cells; a cell counts once for each principal that used it."""
     counted = bench.groups.used_cells.get(subject.key)
     if counted is not None:
         return float(sum(bench.scale.weigh(1 << bit) * number for bit, number in counted))

@@ -1,4 +1,4 @@
-"""What a class takes where no new role is there for it: the existing role that grants least beyond its need."""
+"""Find for each class without a new role the existing role with the least excess beyond its need."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from rightsize.propose.selection.equivalence import ClassCase
 
 @dataclass(frozen=True, slots=True)
 class Fallback:
-    """A way without a new role.
+    """The existing roles that a class takes if it gets no new role.
 
     Attributes:
-        roles: The existing roles; empty where today's assignments stay.
-        weight: The weight of what is granted beyond the need, at one place for one person.
+        roles: The existing roles; empty if today's assignments stay.
+        weight: The weight of the operations granted beyond the need, at one place for one person.
     """
 
     roles: tuple[Existing, ...]
@@ -24,10 +24,10 @@ class Fallback:
 
 @dataclass(slots=True)
 class Fallbacks:
-    """Finds fallbacks, each once.
+    """A finder of fallbacks that caches its answers.
 
     Attributes:
-        shelf: The roles that exist.
+        shelf: The existing roles.
         weigh: The weight of a set of operations.
     """
 
@@ -36,22 +36,22 @@ class Fallbacks:
     _found: dict[int, tuple[ClassCase, Fallback]] = field(default_factory=dict)
 
     def of(self, case: ClassCase) -> Fallback:
-        """Return the existing roles with the least excess: one, or one beside a role that fits; else nothing changes.
+        """Return the existing roles with the least excess: one, or one beside a fitting role; else an empty fallback.
 
-        A role that the holder has at this very place is left out: taking it would mean to keep the assignment.
+        A role that the holder has at the same place is left out: to choose it would mean to keep the assignment.
         """
         key = id(case)
         if key not in self._found:
-            # The case itself is held too, so that no later one gets its identity.
+            # Keep the case too, so that no later object gets the same `id`.
             self._found[key] = case, self._search(case)
         return self._found[key][1]
 
     def bound(self, case: ClassCase, atoms: int) -> int:
-        """Return what granting some of these atoms by existing roles costs at least, as the weight of the excess.
+        """Return the least weight of excess with which an existing role grants at least one of the atoms.
 
         Args:
             case: The class.
-            atoms: Such as no existing role grants without excess that counts.
+            atoms: Atoms that no existing role grants without excess that counts.
         """
         found = self.shelf.fitting(case.whole.ceiling, case.whole.custom, atoms, case.needed, None)
         return min((self.weigh(one.spare) for one in found), default=0)

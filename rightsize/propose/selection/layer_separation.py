@@ -1,8 +1,8 @@
-"""Separation: who would defeat several layers of defence under a plan, whose needs are split for it, and what it costs.
+"""Find principals that could defeat several layers of defence under a plan, and report the split of their needs.
 
-What is counted is what `rightsize layers` counts: one identity and two or more layers in one subscription, without what
-a condition hedges. A plan is made first without the split; whoever violates independence under it is split, and the
-plan made again. What that would keep from being narrowed stays whole.
+The counts are those of `rightsize layers`: a violation is one identity with two or more layers in one subscription,
+without access that a condition limits. The plan is made first without the split. Then the needs of principals with
+violations are split, and the plan is made again. Assignments that the split would keep from being narrowed stay whole.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from rightsize.rbac.text import fold
 
 _GRANTS: dict[str, Any] = {"role": pl.String, "name": pl.String, "plane": pl.String, "conditional": pl.Boolean}
 _LOADABLE = ("unknown_holder", "unknown_members", "no_licence", "policy_unknown")
-"""What might be otherwise if more were loaded."""
+"""The reasons that loading more data might remove."""
 _RELIED = keep_reason("relied_upon")
 
 
 @dataclass(frozen=True, slots=True)
 class Separated:
-    """What the split of a plan by layer comes to.
+    """The drafts of a plan with and without the split by layer.
 
     Attributes:
         unsplit: The drafts of the plan without the split.
-        drafts: Those with it.
-        whole: Why an assignment is left whole though its holder violates independence, by its key.
+        drafts: The drafts of the plan with the split.
+        whole: By assignment, the reason why it is not split although its holder violates independence.
     """
 
     unsplit: Mapping[Key, Draft]
@@ -48,10 +48,10 @@ class Separated:
 
 
 def find_parts(drafts: Mapping[Key, Draft], bench: PlanContext) -> LayerParts:
-    """Return whose needs are split where: of everybody who violates independence under drafts that have roles.
+    """Return the principals and subscriptions to split: those that violate independence under drafts with roles.
 
-    A group's needs are split where each of those who act through it violates independence, so that nobody has to
-    activate anything for the sake of somebody else.
+    A group's needs are split if each principal that acts through the group violates independence, so that nobody has
+    to activate access because of another member.
     """
     tenant = bench.analysis.tenant
     harm = harmful(tenant.operations)
@@ -70,16 +70,16 @@ def find_parts(drafts: Mapping[Key, Draft], bench: PlanContext) -> LayerParts:
 
 
 def violations(drafts: Mapping[Key, Draft], bench: PlanContext, harm: pl.DataFrame) -> pl.DataFrame:
-    """Return the violations of independence under drafts, as the table `layer_violations`."""
+    """Return the violations of independence under drafts, in the form of the table `layer_violations`."""
     tenant = bench.analysis.tenant
     assigned, grants = _assigned(drafts, bench)
     return violations_in(granted_defeats(assigned, grants, harm, tenant, "proposed"), harm)
 
 
 def _assigned(drafts: Mapping[Key, Draft], bench: PlanContext) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return what is assigned under drafts, as `layers.ASSIGNED_SCHEMA`, and what the roles grant that defeats layers.
+    """Return the assignments under drafts, as `layers.ASSIGNED_SCHEMA`, and the operations that their roles grant.
 
-    A new role is called by a number of its own here.
+    New roles have no id yet, so each gets a number here.
     """
     tenant = bench.analysis.tenant
     gone = [(fold(id_), state) for (id_, state), draft in drafts.items() if draft.kind != "keep"]
@@ -114,9 +114,9 @@ def _grants(granted: Mapping[str, int], tenant: Tenant, bench: PlanContext) -> p
 
 
 def lost_by(found: Separated) -> dict[Key, str]:
-    """Return the assignments that the split keeps from being changed as they would be without it, with the reason.
+    """Return the assignments that would change without the split and are kept with it, each with the reason.
 
-    What is relied upon stays for the sake of another, which says nothing against the split.
+    An assignment that is kept because another proposal rests on it does not count: that is no loss by the split.
     """
     return {
         key: draft.reason
@@ -126,12 +126,12 @@ def lost_by(found: Separated) -> dict[Key, str]:
 
 
 def _word(draft: Draft) -> str:
-    """Return the kind of a draft and the word of its reason: numbers behind the word differ from plan to plan."""
+    """Return the kind of a draft and the word of its reason, without the numbers that differ from plan to plan."""
     return f"{draft.kind} {draft.reason.partition(':')[0]}"
 
 
 def annotate_split(drafts: Mapping[Key, Draft], bench: PlanContext) -> dict[Key, Draft]:
-    """Return drafts whose reasons say where needs are split."""
+    """Return the drafts; the reasons of those whose needs are split say so."""
     return {
         key: replace(draft, reason=f"{draft.reason}; split by layer of defence")
         if draft.placements and is_split(draft, bench)
@@ -141,10 +141,10 @@ def annotate_split(drafts: Mapping[Key, Draft], bench: PlanContext) -> dict[Key,
 
 
 def report_separation(found: Separated, bench: PlanContext) -> dict[str, Any]:
-    """Return what `plan.json` says of the split: violations before and after, what it costs, and what stays standing.
+    """Return the report on the split for `plan.json`: violations before and after, cost, and parts that stay active.
 
-    `granted`, `unsplit` and `split` count violations, each one identity in one subscription: by what is standing, those
-    of them that have identity control or monitoring among their layers, and those more that need an activation.
+    `granted`, `unsplit` and `split` count violations, each one identity in one subscription: those by active access,
+    those of them with identity control or monitoring among their layers, and further ones that need an activation.
     """
     tenant = bench.analysis.tenant
     harm = harmful(tenant.operations)
@@ -167,7 +167,7 @@ def report_separation(found: Separated, bench: PlanContext) -> dict[str, Any]:
 
 
 def as_measured(told: Mapping[str, Any], frame: pl.DataFrame) -> dict[str, Any]:
-    """Return what is told of the split with the violations that are left once decisions are respected.
+    """Return the report on the split with the violations that remain after people's decisions on the plan.
 
     Args:
         told: As `report_separation` returns it.
@@ -189,7 +189,7 @@ def _counted(frame: pl.DataFrame) -> dict[str, int]:
 
 
 def _cost(drafts: Mapping[Key, Draft]) -> dict[str, int]:
-    """Return how many new roles drafts bring, and how many assignments, standing and eligible."""
+    """Return the numbers of new roles, active assignments and eligible assignments under drafts."""
     placed = {
         (one.principal_id, role_key(one) or one.choice.role_definition_id, one.place, one.state): role_key(one)
         for draft in drafts.values()
@@ -204,7 +204,7 @@ def _cost(drafts: Mapping[Key, Draft]) -> dict[str, int]:
 
 
 def _identities(before: pl.DataFrame, after: pl.DataFrame) -> list[dict[str, Any]]:
-    """Return who violates independence without the split, and which layers fall to it with the split."""
+    """Return the identities that violate independence without the split, and the layers they defeat with it."""
     key = ["principal_id", "scope"]
     layers = {
         word: frame.filter(pl.col("state") == state).select(*key, pl.col("layers").alias(word))
@@ -216,7 +216,7 @@ def _identities(before: pl.DataFrame, after: pl.DataFrame) -> list[dict[str, Any
 
 
 def _standing(found: Separated, bench: PlanContext) -> list[dict[str, Any]]:
-    """Return the parts of the layers that guard the others which stay standing, with the reason."""
+    """Return the parts of guarding layers that stay active, each with the reason."""
     rows: dict[tuple[str, str, str, str], set[str]] = defaultdict(set)
     for draft in found.drafts.values():
         given = {(fold(one.principal_id), one.place, one.state) for one in draft.placements}
@@ -240,7 +240,7 @@ def _standing(found: Separated, bench: PlanContext) -> list[dict[str, Any]]:
 
 
 def advise(told: Mapping[str, Any]) -> Iterator[Advice]:
-    """Yield what only people can do about the parts that stay standing, one advice a holder and reason."""
+    """Yield advice for people about the parts that stay active, one for each holder and reason."""
     layers: dict[tuple[str, str], set[str]] = defaultdict(set)
     places: Counter[tuple[str, str]] = Counter()
     for row in told.get("standing", ()):

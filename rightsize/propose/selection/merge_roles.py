@@ -1,8 +1,9 @@
-"""Fewer new roles than needs take, at the price of excess: which roles to join, and which to do without.
+"""Reduce the number of new roles at the price of excess: join two roles, or replace one by existing roles.
 
-The start are the fewest roles without excess. Each step takes away one role where that adds least: two roles become
-one that grants both, as far as today's grant of everybody who takes it allows, or everybody who takes a role falls
-back to an existing one. Steps come in a fixed order, so a plan with one role less differs by one step.
+It starts from the roles of `warm_start`, usually the fewest roles without excess. Each step removes the role whose
+removal adds the least excess. Either two roles become one that grants both, if today's grants of all its takers allow
+that, or all takers of a role fall back to existing roles. Steps have a fixed order, so a plan with one role less
+differs by one step.
 """
 
 from __future__ import annotations
@@ -20,15 +21,15 @@ from rightsize.propose.selection.equivalence import ClassCase
 from rightsize.propose.selection.fallback import Fallbacks
 
 _ALL_PAIRS = 300
-"""With more roles than this each is paired only with the most similar ones."""
+"""With more roles than this, each role is paired only with the most similar ones."""
 _NEAR = 12
 _LOOKED_AT = 200
-"""So many roles that share operations with one are compared with it."""
+"""Maximum number of roles that are compared with a role whose operations they share."""
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """What a plan with so many new roles comes to."""
+    """The four numbers of a plan with a given number of new roles."""
 
     custom_roles: int
     excess: int
@@ -47,17 +48,17 @@ class _Role:
 
 @dataclass(slots=True)
 class Joining:
-    """The state of joining, step by step.
+    """The state of the step-by-step reduction of new roles.
 
     Attributes:
         cases: The classes.
-        taken: For each class the new roles that it takes, by their number.
-        beside: For each class the positions of the existing roles that it takes.
-        atoms: The numbering.
+        taken: For each class, the numbers of the new roles that it takes.
+        beside: For each class, the positions of the existing roles that it takes.
+        atoms: The numbering of operations and patterns.
         weigh: The weight of a set of operations.
-        fallbacks: What a class takes where no new role is there for it.
+        fallbacks: The existing roles that classes take without a new role.
         fallen: The classes that take their fallback.
-        points: What the plans of each number of roles come to, the start first.
+        points: The four numbers after each step, the start first.
     """
 
     cases: Sequence[ClassCase]
@@ -77,7 +78,7 @@ class Joining:
     _heap: list[tuple[int, int, int]] = field(default_factory=list)
 
     def begin(self, contents: Sequence[tuple[str, int]]) -> None:
-        """Take the roles to start from, each with its domain; `taken` names them by their position."""
+        """Set the new roles to start from, each with its domain; `taken` refers to them by position."""
         takers: list[set[int]] = [set() for _ in contents]
         for number, new in enumerate(self.taken):
             for one in new:
@@ -94,17 +95,17 @@ class Joining:
         heapify(self._heap)
 
     def reduce_to(self, most: int) -> None:
-        """Take away roles until at most so many are left."""
+        """Remove roles until at most `most` are left."""
         while len(self.roles) > most:
             self._step()
 
     def reduce_free(self) -> None:
-        """Take away roles as long as that adds no excess."""
+        """Remove roles as long as that adds no excess."""
         while self._heap and self._heap[0][0] <= 0:
             self._step()
 
     def _step(self) -> None:
-        """Take the cheapest step, or put it back where it has become dearer."""
+        """Take the cheapest step, or put it back into the queue if its cost has risen."""
         cost, first, second = heappop(self._heap)
         if first not in self.roles or (second >= 0 and second not in self.roles):
             return
@@ -144,7 +145,7 @@ class Joining:
         return found
 
     def _near(self, number: int, *, lower_only: bool) -> Iterable[int]:
-        """Return the roles that a role is paired with, by their number."""
+        """Return the numbers of the roles that a role is paired with."""
         own = self.roles[number]
         is_small = len(self.roles) <= _ALL_PAIRS
         found: Iterable[int] = self.roles if is_small else self._alike(number)
@@ -160,7 +161,7 @@ class Joining:
         )
 
     def _alike(self, number: int) -> list[int]:
-        """Return roles that share operations with a role, those that share the rarest ones."""
+        """Return roles that share operations with a role, preferring those that share the rarest operations."""
         sharing = (self._granting[atom] for atom in bits(self.roles[number].operations))
         found: set[int] = set()
         for members in sorted(sharing, key=len):
@@ -175,9 +176,9 @@ class Joining:
         )
 
     def _cost(self, first: int, second: int) -> int | None:
-        """Return the excess that a step adds: joining two roles, or doing without the first where there is no second.
+        """Return the excess that a step adds: joining two roles, or removing the first if `second` is below zero.
 
-        None where the two may not be joined.
+        None if the two roles may not be joined.
         """
         own = self.roles[first]
         if second < 0:
@@ -231,14 +232,14 @@ class Joining:
         return tuple(case.existing[one] for one in self.beside[number])
 
     def _count(self, number: int) -> None:
-        """Bring the sums up to date with what a class takes."""
+        """Update the sums after a change of the roles that a class takes."""
         case = self.cases[number]
         beside, new = self.roles_beside(number), len(self.taken[number])
         granted = 0
         for one in self.taken[number]:
             granted |= self.roles[one].operations
         beyond = granted & ~case.needed
-        # What is needed and granted: what a role grants beside it is what it adds.
+        # The operations needed or granted: anything beyond them that a role grants is added excess.
         self._reached[number] = granted | case.needed if beyond else case.needed
         excess = case.whole.exposure * self.weigh(beyond) if beyond else 0
         if number in self.fallen:

@@ -1,8 +1,8 @@
-"""How good a choice of roles is: its four numbers, what is proved that none goes below, and the curve.
+"""Report the quality of a choice of roles: its four numbers, their proved lower bounds, and the curve of excess.
 
-A bound holds for every choice that the model allows (existing roles, new ones inside today's grant, at most
-`classes.MOST_ROLES` a unit); where numbers decide one after the other, the bound of a later one holds for choices that
-do as well in the earlier ones.
+A bound holds for every choice that the model allows: existing roles, new roles inside today's grant, and at most
+`equivalence.MOST_ROLES` roles a unit. If the numbers are compared one after the other, the bound of a later number
+holds for choices that are as good in the earlier ones.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ def cost_of(point: Point) -> Cost:
 
 @dataclass(slots=True)
 class Judge:
-    """Judges plans for the same classes.
+    """A reporter on the quality of plans for the same classes.
 
     Attributes:
         cases: The classes that new roles may serve.
-        blocked: Those that only existing roles may serve.
-        forced: How many units may only take one given role.
-        excess: What is proved of the excess.
-        fewest: The fewest new roles without excess, as far as it is proved.
-        fallbacks: What classes take without a new role.
+        blocked: The classes that only existing roles may serve.
+        forced: The number of units that may take only one given role.
+        excess: The bounds on the excess.
+        fewest: The proved lower bound on the number of new roles without excess.
+        fallbacks: The existing roles that classes take without a new role.
     """
 
     cases: Sequence[ClassCase]
@@ -65,7 +65,7 @@ class Judge:
         self._always_bound = sum(case.whole.exposure * self._least(case) for case in self.blocked)
 
     def judge(self, point: Point, weights: Weights | None) -> dict[str, Any]:
-        """Return what `plan.json` says of the choice."""
+        """Return the report on the choice for `plan.json`: values, lower bounds and gaps."""
         cost, bound = self._whole(cost_of(point)), self._bound(point, weights)
         found: dict[str, Any] = {
             "value": cost.as_json(),
@@ -86,7 +86,7 @@ class Judge:
         return found
 
     def draw(self, points: Sequence[Point], chosen: Point) -> tuple[dict[str, Any], ...]:
-        """Return about a dozen points of the curve, most roles first, the chosen one among them."""
+        """Return about a dozen points of the curve, most roles first, including the chosen one."""
         best: dict[int, Point] = {}
         for point in (*points, chosen):
             best.setdefault(point.custom_roles, point)
@@ -108,7 +108,7 @@ class Judge:
         }
 
     def _whole(self, cost: Cost) -> Cost:
-        """Add what is the same in every plan."""
+        """Return a cost plus the cost that is the same in every plan."""
         always = self._always
         return Cost(*(getattr(cost, name) + getattr(always, name) for name in TERMS))
 
@@ -123,7 +123,7 @@ class Judge:
         return self._bound_with(fewest, self._always_bound + self.excess.proved(point.custom_roles))
 
     def _bound_with(self, roles: int, excess: int) -> Cost:
-        """Return a bound for choices that may have excess: one assignment a unit, unless today's may stay."""
+        """Return the bound for choices with excess: one assignment a unit, unless today's assignments may stay."""
         made = sum(len(case.whole.units) for case in self.cases if self.fallbacks.of(case).roles)
         return Cost(excess, roles, self._always_made + made, 0)
 
@@ -132,12 +132,12 @@ class Judge:
         return self.forced + sum(len(case.whole.units) for case in self.blocked if self.fallbacks.of(case).roles)
 
     def _least_roles(self, case: ClassCase) -> int:
-        """Return how many roles a unit takes at least where nothing may be granted beyond its need."""
+        """Return the least number of roles that a unit takes if nothing may be granted beyond its need."""
         columns = [case.allowed, *(one.atoms for one in case.existing)]
         return len(smallest_cover(case.atoms, columns, [0] * len(columns), MOST_ROLES) or (0,))
 
     def _least_new(self, case: ClassCase) -> int:
-        """Return how many roles that its holder does not have today a unit takes at least, likewise."""
+        """Return the least number of roles that a unit takes and its holder does not have today, without excess."""
         left = case.atoms
         for one in case.existing:
             left &= ~one.atoms if one.kind == "own" else -1

@@ -1,6 +1,6 @@
-"""From drafts to one plan that holds together: duplicates, what rests on what, the last owners, the limits of Azure.
+"""Make separate drafts one consistent plan: duplicates, existing assignments, last owners and Azure's limits.
 
-Whatever does not fit becomes a `keep`, which never takes away what another proposal rests on.
+A draft that does not fit becomes a `keep`, which never takes away an assignment on which another proposal rests.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ OWNER = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"
 _REPLACED = ("custom", "builtin", "narrow_scope", "remove")
 
 RoleKey = tuple[RoleContent, str]
-"""What a new role grants, and the management group where it is assigned, or the empty string."""
+"""The content of a new role, and the management group of its assignment, or the empty string."""
 
 
 def mark_duplicates(drafts: Mapping[Key, Draft], containers: Mapping[Key, Sequence[Key]]) -> dict[Key, Draft]:
-    """Turn drafts into `remove_duplicate` where a containing assignment is kept by this very plan.
+    """Return the drafts with `remove_duplicate` for assignments that another assignment, kept by this plan, contains.
 
     Args:
         drafts: All drafts.
-        containers: For each assignment that may go as a duplicate, the assignments that contain it.
+        containers: For each assignment that may be removed as a duplicate, the assignments that contain it.
 
-    Of assignments that contain each other the first by id goes; what contains one that goes is looked for again
-    among those that stay, so the relation has no cycle.
+    Of assignments that contain each other, the first by id is removed. At the end each removed one needs a container
+    among the assignments that stay, so the relation has no cycle.
     """
     stays = {key for key, draft in drafts.items() if draft.kind == "keep"}
     going: set[Key] = set()
@@ -59,10 +59,10 @@ def mark_duplicates(drafts: Mapping[Key, Draft], containers: Mapping[Key, Sequen
 
 
 def say_duplicates(drafts: Mapping[Key, Draft], containers: Mapping[Key, Sequence[Key]]) -> dict[Key, Draft]:
-    """Say of what gets a successor that another assignment grants all of it today, where that is replaced as well.
+    """Return the drafts with a note on replaced assignments that another, also replaced, assignment contains today.
 
-    Such a one is no `remove_duplicate`, which rests on what stays: its own use is granted by what takes its place. A
-    reviewer has to see that the two belong together, and mostly end in the same assignments.
+    Such an assignment is no `remove_duplicate`, since that rests on an assignment that stays; its replacement grants
+    its use. A reviewer has to see that the two belong together, and usually end in the same assignments.
     """
     settled = dict(drafts)
     for key, others in sorted(containers.items()):
@@ -77,11 +77,11 @@ def say_duplicates(drafts: Mapping[Key, Draft], containers: Mapping[Key, Sequenc
 
 
 def rest_on_existing(drafts: Mapping[Key, Draft]) -> dict[Key, Draft]:
-    """Leave out new assignments that exist already, and keep the existing ones.
+    """Return the drafts without new assignments that already exist, and with the existing ones kept.
 
     Azure refuses a second assignment of the same role to the same principal at the same scope, whatever its condition.
-    Where one exists under another condition, or two new ones differ in it, what asks for a new one is kept; so is what
-    would have to last longer than the one that exists.
+    A draft is kept if its new assignment differs only in the condition from an existing or another new one. It is also
+    kept if its new assignment would have to last longer than the existing one.
     """
     existing = {
         (draft.subject.principal_id, draft.subject.role_definition_id, draft.subject.place, draft.subject.state): key
@@ -108,7 +108,7 @@ def rest_on_existing(drafts: Mapping[Key, Draft]) -> dict[Key, Draft]:
             if settled[other].kind != "keep":
                 settled[other] = settled[other].kept("relied_upon")
         if key in found.values():
-            # Its own role at its own scope is among what grants its need: it stays as it is.
+            # One of its new assignments equals its own assignment of today: the loop above made the draft a `keep`.
             continue
         left = tuple(placement for placement in draft.placements if placement not in found)
         settled[key] = replace(draft, placements=left, rests_on=tuple(sorted(rests_on)))
@@ -116,7 +116,7 @@ def rest_on_existing(drafts: Mapping[Key, Draft]) -> dict[Key, Draft]:
 
 
 _Identity = tuple[str, str, str, AssignmentState]
-"""Principal, role, place and state: what Azure takes once. An eligible one may stand beside a standing one."""
+"""Principal, role, place and state: Azure accepts one assignment of each. An eligible and an active one may coexist."""
 
 
 def _identity(placement: Placement) -> _Identity:
@@ -124,7 +124,7 @@ def _identity(placement: Placement) -> _Identity:
 
 
 def _conflicting(drafts: Mapping[Key, Draft], existing: Mapping[_Identity, Key]) -> Iterator[tuple[Key, str]]:
-    """Yield the drafts with a placement that Azure would refuse for its condition or end; of new ones the later."""
+    """Yield the drafts with a placement that Azure would refuse for its condition or end; of new ones, the later."""
     first: dict[tuple[str, RoleKey | str, str, AssignmentState], str | None] = {}
     for key, draft in sorted(drafts.items()):
         for one in draft.placements:
@@ -140,10 +140,10 @@ def _conflicting(drafts: Mapping[Key, Draft], existing: Mapping[_Identity, Key])
 
 
 def keep_last_owners(drafts: Mapping[Key, Draft], used: Mapping[Key, int]) -> dict[Key, Draft]:
-    """Keep at least one owner of each subscription that has one today: the most used, then the first by id.
+    """Return the drafts with at least one owner kept for each subscription that has one: the most used, then by id.
 
-    One without a condition and without an end, where there is any: who may assign only some roles cannot let anybody
-    back in, and who ceases to be an owner cannot either.
+    An owner without a condition and without an end is preferred: an owner who may assign only some roles, or whose
+    assignment ends, may not be able to give access back to others.
     """
     owners: dict[str, list[Key]] = defaultdict(list)
     for key, draft in drafts.items():
@@ -163,7 +163,7 @@ def keep_last_owners(drafts: Mapping[Key, Draft], used: Mapping[Key, int]) -> di
 
 
 def role_key(placement: Placement) -> RoleKey | None:
-    """Return what a new role is recognised by while the plan is made, or None for an existing role."""
+    """Return the key that identifies a new role while the plan is made, or None for an existing role."""
     content = placement.choice.content
     if content is None:
         return None
@@ -174,15 +174,15 @@ def role_key(placement: Placement) -> RoleKey | None:
 def fit_limits(
     drafts: Mapping[Key, Draft], existing: Sequence[Subject], custom_roles: int, limits: AzureLimits
 ) -> dict[Key, Draft]:
-    """Keep what would take the tenant past a limit of Azure.
+    """Return the drafts with those kept that would exceed one of Azure's limits.
 
-    New assignments are made before old ones go, so both count; eligible ones do not. The choice of places and roles has
-    made room already; this keeps what did not fit even so, the last by id.
+    New assignments are made before old ones are removed, so both count; eligible ones do not. The choice of scopes and
+    roles has respected the limits as far as possible; this step keeps the drafts that still do not fit, the last by id.
 
     Args:
         drafts: All drafts.
         existing: Today's active assignments.
-        custom_roles: Custom roles that the tenant has today.
+        custom_roles: Number of custom roles that the tenant has today.
         limits: The limits.
     """
     per_anchor = Counter(subject.anchor for subject in existing)

@@ -1,6 +1,7 @@
-"""New roles get an id and a name from what they grant: the same content has the same id in every run.
+"""Derive the id, name, file name and assignable scopes of each new role from its content and scopes.
 
-Nothing that people name goes into either, so neither a principal nor a role can smuggle text into a name or a path.
+The same content has the same id in every run. Names that people chose are not used, so neither a principal nor a role
+can smuggle text into a name or a path.
 """
 
 from __future__ import annotations
@@ -27,12 +28,12 @@ _VERBS = ("read", "write", "delete", "action")
 
 @dataclass(frozen=True, slots=True)
 class NewRoles:
-    """The roles that a plan introduces.
+    """The new roles of a plan.
 
     Attributes:
-        definitions: By id.
-        slugs: The name of each role's files, by id.
-        placed: The id for (what is granted, where it is recognised, subscription or management group).
+        definitions: The role definitions by id.
+        slugs: The base name of each role's files, by id.
+        placed: The role id for (key of the new role, subscription or management group).
     """
 
     definitions: Mapping[str, RoleDefinition]
@@ -43,17 +44,17 @@ class NewRoles:
 def name_roles(
     drafts: Iterable[Draft], existing: Mapping[str, str], spelling: Mapping[str, str], limits: AzureLimits
 ) -> NewRoles:
-    """Give every new role of the drafts its id, name and assignable scopes.
+    """Return the new roles of the drafts, with ids, names and assignable scopes.
 
-    The id is made of what the role grants, so that it stays when more or fewer subscriptions need the role; these, or
-    the management group, are its assignable scopes. A role that is assigned is never edited: where the tenant has one
-    of that id already, and it was not chosen as it is, the new one gets an id of its own.
+    The id is computed from the content of the role, so it stays the same if more or fewer subscriptions need the role.
+    The assignable scopes are these subscriptions, or the management group. An existing role is never edited: if the
+    tenant already has a role with that id, and it was not chosen unchanged, the new role gets a different id.
 
     Args:
         drafts: The settled drafts.
-        existing: The ids and names of the roles that the tenant has.
-        spelling: Folded scope to how it is spelled.
-        limits: A role that would list more scopes than Azure takes becomes several.
+        existing: The ids and names of the tenant's roles.
+        spelling: Folded scope to the scope as it is spelled.
+        limits: Azure's limits; a role that would list more scopes than Azure accepts becomes several roles.
     """
     anchors: dict[RoleKey, set[str]] = defaultdict(set)
     for draft in drafts:
@@ -98,7 +99,7 @@ def _define(
     mark = role_id.split("-", 1)[0]
     name = f"Rightsize {' '.join(words)} {mark}"
     if fold(name) in taken:
-        # Names are unique in a tenant, and somebody may have taken this one.
+        # Role names are unique in a tenant, and another role may have this name.
         mark = role_id
         name = f"Rightsize {' '.join(words)} {mark}"
     slug = "-".join(["rightsize", *(re.sub(r"[^a-z0-9]+", "", word.lower()) for word in words), mark])
@@ -116,7 +117,7 @@ def _define(
 
 
 def _words(content: RoleContent) -> list[str]:
-    """Return what tells a reader the role's subject: its foremost providers, how many others, and its verbs."""
+    """Return the words of a role's name: its most frequent providers, the number of others, and its verbs."""
     strings = [*content.actions, *content.data_actions]
     providers = Counter(_provider(text) for text in strings)
     foremost = sorted(providers, key=lambda name: (-providers[name], name))

@@ -1,9 +1,9 @@
-"""Room for assignments: where a subscription or management group would get too many, needs move up the tree.
+"""Widen the scopes of needs where a subscription or management group would exceed its limit of assignments.
 
-The narrowest legal place wins as long as Azure's limits allow it. Where they do not, all that a principal needs in a
-resource group, a subscription or a management group may be granted there at once, at or below the scope where it has it
-today: fewer assignments, and excess at all the places where it was not needed. Which principals move is one 0/1
-program over all of them: first as few assignments as possible that fit nowhere, then the least excess.
+The narrowest legal scope is used as long as Azure's limits allow it. If they do not, all needs of a principal in a
+resource group, a subscription or a management group may be granted there together. That scope is never wider than
+today's assignment. It takes fewer assignments, and adds excess at the places where the access was not needed. One 0/1
+program over all principals chooses the moves: first the fewest assignments that fit nowhere, then the least excess.
 """
 
 from __future__ import annotations
@@ -27,30 +27,30 @@ Slot = tuple[str, str, str | None, str | None, str | None, str]
 
 
 def slot_of(one: GrantRequest | GrantUnit) -> Slot:
-    """Return what tells apart the units that a demand may be part of."""
+    """Return the key of the units that a demand or unit may belong to."""
     return fold(one.principal_id), one.state, one.condition, one.end_on, one.role_definition_id, one.place
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """Everything of one principal below a place, granted at the place."""
+    """A move of all units of one principal below a place to that place."""
 
     slots: tuple[Slot, ...]
     place: str
     excess: int
     saved: Mapping[str, int]
-    """By subscription or management group how many assignments fewer there are; below zero where there are more."""
+    """By subscription or management group, the number of assignments saved; negative if there are more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """What moves where.
+    """The chosen moves to wider scopes.
 
     Attributes:
         places: The new place of each slot that moves.
-        excess: What that adds.
-        lower_bound: No choice of moves that makes as much room adds less.
-        left_over: How many assignments fit nowhere all the same.
+        excess: The excess that the moves add.
+        lower_bound: A proved lower bound on the excess of any choice of moves that makes as much room.
+        left_over: The number of assignments that still fit nowhere.
     """
 
     places: Mapping[Slot, str] = field(default_factory=dict)
@@ -61,15 +61,15 @@ class Room:
 
 @dataclass(frozen=True, slots=True)
 class LimitContext:
-    """What room depends on.
+    """The facts of the tenant that decide how many assignments fit where.
 
     Attributes:
-        existing: By subscription or management group the assignments of today, which stand beside the new ones.
+        existing: By subscription or management group, the number of today's assignments, which exist beside new ones.
         today: The folded scope of each assignment of today.
-        limits: What Azure allows.
+        limits: Azure's limits.
         tree: Management groups and subscriptions.
         weigh: The weight of the operations of a unit.
-        exposure: How many resource groups and people an operation of a principal at a place reaches.
+        exposure: The number of resource groups times people that an operation of a principal at a place reaches.
         has_data: Whether a unit needs a data action, which no new role may grant at a management group.
     """
 
@@ -86,9 +86,9 @@ def make_room(units: Sequence[GrantUnit], made: Mapping[GrantUnit, int], tenant:
     """Return the moves that bring every subscription and management group inside its limit, at the least excess.
 
     Args:
-        units: What is to be granted.
-        made: How many assignments each takes where it is.
-        tenant: What room depends on.
+        units: The units to grant.
+        made: The number of assignments that each unit takes at its own place.
+        tenant: The facts of the tenant.
     """
     wanted = Counter(dict(tenant.existing))
     for unit in units:
@@ -136,8 +136,8 @@ def _move(
     saved: Counter[str] = Counter()
     for unit in (*below, *there):
         saved[anchor_of_place(unit.place)] += made.get(unit, 0)
-    # The roles of the joined need are chosen later; the most that one of its parts takes is what it takes by itself.
-    # What is apart from each other is joined each by itself.
+    # The roles of the joined need are chosen later; its estimate is the largest number that one of its parts takes.
+    # Parts with different words in `apart` are joined separately.
     most: dict[str, int] = {}
     for unit in (*below, *there):
         most[unit.apart] = max(most.get(unit.apart, 0), made.get(unit, 0))
@@ -148,7 +148,7 @@ def _move(
 
 
 def _places_above(unit: GrantUnit, tenant: LimitContext) -> list[str]:
-    """Return the scopes above a unit where everything that it stands for is granted today."""
+    """Return the scopes above a unit at which all of its assignments already grant access today."""
     segments = unit.place.split("/")
     anchor = anchor_of_place(unit.place)
     found = []
@@ -162,7 +162,7 @@ def _places_above(unit: GrantUnit, tenant: LimitContext) -> list[str]:
 
 @dataclass(slots=True)
 class _Program:
-    """Columns: one a move, then one an anchor that is over, for the share of it that fits nowhere."""
+    """The 0/1 program. Columns: one for each move, then for each anchor over its limit the share that fits nowhere."""
 
     moves: list[Move]
     over: Mapping[str, int]

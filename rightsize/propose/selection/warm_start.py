@@ -1,8 +1,8 @@
-"""What joining roles starts from: new roles without excess, or those that an earlier choice ended with.
+"""Compute the new roles from which merging starts: roles without excess, or those of an earlier choice.
 
-Where some needs had to be kept for want of roles, the rest is chosen again, since what is kept grants a part of it.
-That begins with the roles that were chosen: to share anew would ask for more of them than there may be, and keep more
-needs each time.
+If some assignments are kept because the plan leaves out new roles, the rest is chosen again, since kept assignments
+grant a part of it. That choice starts from the roles chosen before. A fresh start would need more new roles than there
+may be, and keep more assignments each time.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from rightsize.propose.selection.equivalence import ClassCase
 from rightsize.propose.selection.merge_roles import Joining
 
 _NAMED = 3
-"""How many operations an error names."""
+"""Maximum number of operations that an error names."""
 
 _Contents = tuple[tuple[str, int], ...]
 
 
 @dataclass(slots=True)
 class Start:
-    """Where joining starts.
+    """The state from which merging starts.
 
     Attributes:
         contents: The new roles, each with its domain.
-        taken: For each class which of them it takes.
-        beside: For each class the positions of the existing roles that it takes.
+        taken: For each class, the positions of the new roles that it takes.
+        beside: For each class, the positions of the existing roles that it takes.
         fallen: The classes that no new role serves.
-        fewest: No choice without excess has fewer new roles, as far as it is proved.
+        fewest: The proved lower bound on the number of new roles of any choice without excess.
     """
 
     contents: list[tuple[str, int]]
@@ -46,12 +46,12 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Carried:
-    """What an earlier choice ended with.
+    """The final roles of an earlier choice.
 
     Attributes:
-        atoms: The numbering of what roles grant.
-        taken: By what tells a unit apart the new roles that it took, each with its domain.
-        refusal: Why not every need got a role: the word and the sentence.
+        atoms: The numbering of operations and patterns.
+        taken: By the key of a unit, the new roles that it took, each with its domain.
+        refusal: The reason why not every need got a role: the word and the sentence.
     """
 
     atoms: Atoms
@@ -60,10 +60,10 @@ class Carried:
 
 
 def start_anew(cases: Sequence[ClassCase], method: Callable[[Sequence[NeedRow]], Sharing], atoms: Atoms) -> Start:
-    """Return new roles without excess.
+    """Return a start of new roles without excess.
 
     Raises:
-        InternalError: A class has no answer.
+        InternalError: No role grants the need of a class.
     """
     start = Start([], [set() for _ in cases], [() for _ in cases])
     by_domain: dict[str, list[int]] = defaultdict(list)
@@ -86,7 +86,7 @@ def start_anew(cases: Sequence[ClassCase], method: Callable[[Sequence[NeedRow]],
 
 
 def start_from(cases: Sequence[ClassCase], carried: Carried) -> Start:
-    """Return the roles that an earlier choice ended with, as far as a class still may take them."""
+    """Return a start from the roles of an earlier choice, as far as the classes may still take them."""
     start = Start([], [set() for _ in cases], [() for _ in cases])
     number_of: dict[tuple[str, int], int] = {}
     for number, case in enumerate(cases):
@@ -107,7 +107,7 @@ def start_from(cases: Sequence[ClassCase], carried: Carried) -> Start:
 
 
 def carry(cases: Sequence[ClassCase], state: Joining, atoms: Atoms, refusal: str) -> Carried:
-    """Return what a choice ended with."""
+    """Return the final roles of a choice, for the next one to start from."""
     taken = {}
     for number, case in enumerate(cases):
         roles = (state.roles[one] for one in state.taken[number])
@@ -117,7 +117,7 @@ def carry(cases: Sequence[ClassCase], state: Joining, atoms: Atoms, refusal: str
 
 
 def no_answer(case: ClassCase, missing: int, atoms: Atoms) -> InternalError:
-    """Return the error that names a need which no role answers, by whose it is, where, and what is missing."""
+    """Return the error for a need that no role grants, with its principal, its place and the missing operations."""
     unit = case.whole.units[0]
     need = atoms.need(missing)
     texts = [text for part in need.parts for text in part.patterns]

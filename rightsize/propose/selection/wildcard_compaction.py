@@ -1,13 +1,14 @@
-"""Fewer strings for the same operations: patterns that grant nothing more on today's catalogue.
+"""Shorten a role's list of operations with patterns that grant nothing more on today's catalogue.
 
-A pattern stands for operations that are needed anyway. It may be written where it matches nothing else of the catalogue
-on its plane, by whatever reading of `/*/` (`rbac.permissions`), where today's grant contains all of it (for all
-strings, so that what Azure adds tomorrow would have been granted tomorrow as well), and where nothing that the role
-takes out touches it. It names its resource provider, and has one `*`, which is a whole segment, as in everything that
-Azure itself writes (Microsoft Learn, "Azure custom roles").
+A pattern replaces operations that are all needed. It is allowed under three conditions. It matches no other operation
+of the catalogue on its plane, by any reading of `/*/` (`rbac.permissions`). Today's grant contains all of it, for all
+strings, so that today's grant would also include what Azure adds tomorrow. No not-pattern of the role overlaps with it.
+It names its resource provider, and has one `*`, which is a whole segment, as in everything that Azure itself writes
+(Microsoft Learn, "Azure custom roles").
 
-The number of strings is the least there can be with such patterns. Of as many strings those with fewer patterns are
-taken, and each pattern is then drawn in to what it has to stand for, so that it leaves open no more than it must.
+The number of strings is the smallest possible with such patterns. Among choices with equally few strings, one with the
+fewest patterns is taken. Each pattern is then narrowed to the operations that it has to match, so that it leaves open
+no more than necessary.
 """
 
 from __future__ import annotations
@@ -39,10 +40,10 @@ Stands = Mapping[str, frozenset[int]]
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """What a pattern leaves open beside the operations of today.
+    """The future operations that a pattern would match.
 
     Attributes:
-        language: What it matches, in words.
+        language: A description of the operations that it matches.
         example: An operation that it matches and that the catalogue does not have.
     """
 
@@ -51,9 +52,9 @@ class Opening:
 
 
 def describe_opening(pattern: str, plane: str, taken_out: Sequence[str], index: OperationIndex) -> Opening:
-    """Return what a pattern, less what its role takes out, grants once Azure adds it.
+    """Return the operations that a pattern, without its role's not-patterns, would grant once Azure adds them.
 
-    A pattern is never used up: there are always operations of its form that nobody knows yet.
+    There are always such operations: a pattern matches infinitely many names.
     """
     head, _, tail = pattern.strip().partition(STAR)
     ending = f" {'and' if head else 'that'} ends in `{tail}`" if tail else ""
@@ -68,7 +69,7 @@ def describe_opening(pattern: str, plane: str, taken_out: Sequence[str], index: 
 
 @dataclass(slots=True)
 class Compactor:
-    """Writes patterns in place of explicit operations; one for a catalogue."""
+    """A writer of patterns in place of explicit operations; create one for each catalogue."""
 
     index: OperationIndex
     _names: dict[str, _Names] = field(default_factory=dict)
@@ -77,8 +78,8 @@ class Compactor:
         """Return the content of a role with as few strings as patterns allow.
 
         Args:
-            content: What the role grants.
-            ceilings: What is granted today wherever the role is assigned; a pattern stays inside each of them.
+            content: The content of the role.
+            ceilings: Today's grants at the scopes where the role is assigned; a pattern stays inside each of them.
         """
         granted = self.index.granted_by([content.block], Reading.LEAST)
         actions = self._shortened("control", content.actions, content.not_actions, granted, ceilings)
@@ -119,18 +120,18 @@ class _Names:
 
     @classmethod
     def of(cls, plane: str, index: OperationIndex) -> _Names:
-        """Read the names of a plane."""
+        """Return the sorted names of a plane."""
         names = [(name, bit) for (own, name), bit in index.bits.items() if own == plane]
         return cls(sorted(names), sorted((name[::-1], bit) for name, bit in names))
 
     def named(self, name: str) -> Iterator[int]:
-        """Yield the bit of a folded operation, where the plane has it."""
+        """Yield the bit of a folded operation if the plane has it."""
         for at in _range(self.forwards, name):
             if self.forwards[at][0] == name:
                 yield self.forwards[at][1]
 
     def matching(self, head: str, tail: str) -> Iterator[int]:
-        """Yield the bits of the operations that begin and end so, with anything in between."""
+        """Yield the bits of the operations that start with `head` and end with `tail`, without overlap."""
         heads = _range(self.forwards, head)
         tails = _range(self.backwards, tail[::-1])
         least = len(head) + len(tail)
@@ -144,15 +145,15 @@ class _Names:
 
 def _range(names: Sequence[tuple[str, int]], head: str) -> range:
     first = bisect_left(names, (head, -1))
-    # No name goes on with a letter beyond the last of Unicode.
+    # No name continues with a character after the last one of Unicode.
     return range(first, bisect_left(names, (head + chr(0x10FFFF), -1)) if head else len(names))
 
 
 @dataclass(slots=True)
 class PatternValidator:
-    """Decides which patterns may be written for one role on one plane.
+    """A judge of the patterns that may be written for one role on one plane.
 
-    INVARIANT: what a pattern may do, every narrower one may do too.
+    INVARIANT: if a pattern is permitted, every narrower pattern is permitted too.
     """
 
     plane: str
@@ -163,7 +164,7 @@ class PatternValidator:
     _verdicts: dict[str, bool] = field(default_factory=dict)
 
     def permits(self, head: str, tail: str) -> bool:
-        """Return whether the pattern with this folded beginning and end may be written."""
+        """Return whether the pattern with this folded head and tail may be written."""
         text = f"{head}{STAR}{tail}"
         if text not in self._verdicts:
             self._verdicts[text] = self._adds_nothing(head, tail) and self._stays_inside(text)
@@ -182,12 +183,12 @@ class PatternValidator:
 
 
 def _candidates(explicit: Mapping[int, str], court: PatternValidator) -> Stands:
-    """Return the broadest patterns that may be written and that stand for two operations or more."""
+    """Return the broadest permitted patterns, each with the bits of the needed operations that it matches."""
     found: set[tuple[str, str]] = set()
     for text in explicit.values():
         segments = fold(text).split("/")
         end = len(segments)
-        # A longer beginning is worth a look only where a shorter end will do: else a broader pattern says it already.
+        # Try a longer head only with a shorter tail: otherwise a broader pattern already covers it.
         for beginning in range(1, len(segments)):
             head = "/".join(segments[:beginning]) + "/"
             next_end = min(end - 1, len(segments) - 1 - beginning)
@@ -209,10 +210,10 @@ def _tail(segments: Sequence[str], end: int) -> str:
 
 
 def fewest_strings(stands: Stands) -> list[str]:
-    """Return the patterns with which the fewest strings are left, and of such choices one of fewest patterns, sorted.
+    """Return the patterns that give the fewest strings, and among such choices the fewest patterns, sorted.
 
-    An operation without a pattern is a string of its own, so a pattern pays where it stands for two that no other
-    chosen one stands for.
+    An operation without a pattern is a string of its own. So a pattern pays off if it matches two operations that no
+    other chosen pattern matches.
     """
     left = {pattern: set(bits) for pattern, bits in sorted(stands.items())}
     chosen: list[str] = []
@@ -233,7 +234,7 @@ def fewest_strings(stands: Stands) -> list[str]:
 
 
 def _undominated(stands: Mapping[str, set[int]]) -> dict[str, set[int]]:
-    """Leave out patterns that stand for nothing that another one does not stand for."""
+    """Return the patterns without those whose operations another pattern matches as well."""
     by_bit: dict[int, list[str]] = defaultdict(list)
     for pattern, bits in stands.items():
         for bit in bits:
@@ -248,12 +249,12 @@ def _undominated(stands: Mapping[str, set[int]]) -> dict[str, set[int]]:
 
 
 def _solved(stands: Mapping[str, set[int]]) -> list[str]:
-    """Solve what no rule decides: fewest strings, then fewest patterns, then those that name most."""
+    """Return the patterns that a 0/1 program chooses: fewest strings, fewest patterns, then the most segments."""
     if not stands:
         return []
     patterns = sorted(stands, key=lambda pattern: (-pattern.count("/"), pattern))
     bits = sorted(set().union(*stands.values()))
-    # Of each of the three, one more outweighs all that the ones behind it can come to.
+    # One unit of an earlier goal outweighs the largest possible sum of the later goals.
     one_pattern = len(patterns) ** 2 + 1
     one_string = len(patterns) * (one_pattern + len(patterns)) + 1
     rows = Rows()
@@ -269,9 +270,9 @@ def _solved(stands: Mapping[str, set[int]]) -> list[str]:
 def _draw_in(
     chosen: Iterable[str], stands: Stands, explicit: Mapping[int, str], names: _Names
 ) -> dict[str, frozenset[int]]:
-    """Draw each pattern in to what it has to stand for, and spell it as the catalogue does.
+    """Return each pattern narrowed to the operations that it has to match, in the catalogue's spelling.
 
-    Of operations that several patterns stand for, the one that stands for most keeps them.
+    Operations that several patterns match stay with the pattern that matches the most.
     """
     drawn: dict[str, frozenset[int]] = {}
     covered: set[int] = set()
@@ -289,9 +290,9 @@ def _draw_in(
 
 
 def _narrowest(pattern: str, texts: Sequence[Sequence[str]]) -> str:
-    """Return the narrowest pattern inside another one that stands for several operations, given in segments."""
+    """Return the narrowest pattern inside another pattern that matches the given operations (lists of segments)."""
     shortest = min(len(text) for text in texts)
-    # INVARIANT: neither its beginning nor its end is shorter than the other pattern's, which is known to be allowed.
+    # INVARIANT: neither its head nor its tail is shorter than that of the other pattern, which is known to be allowed.
     least_end = len(pattern.partition(STAR)[2].split("/")) - 1
     head = _common(texts, shortest - 1 - least_end)
     tail = _common([text[::-1] for text in texts], shortest - 1 - head)

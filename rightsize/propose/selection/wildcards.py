@@ -1,4 +1,4 @@
-"""The dial `--wildcards`, and what patterns and built-in roles may come to grant without anybody changing a plan."""
+"""Write patterns into new roles for `--wildcards`, and list roles that may grant more once Azure adds operations."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from rightsize.propose.selection.wildcard_compaction import Compactor
 def with_wildcards(drafts: Mapping[Key, Draft], bench: PlanContext) -> dict[Key, Draft]:
     """Return the drafts with patterns in their new roles, wherever these grant nothing more.
 
-    A role that several drafts share is written once, inside what each of them is granted today; who gets what is
-    settled before, so that no more and no fewer roles come of it.
+    A role that several drafts share is written once, within today's grant of each of them. The assignments are already
+    settled, so the number of roles does not change.
     """
     today: dict[Placement, set[str]] = defaultdict(set)
     for draft in drafts.values():
@@ -48,11 +48,11 @@ def _rewritten(placement: Placement, written: Mapping[RoleContent, RoleContent])
 
 
 def what_may_grow(placements: Iterable[tuple[str, RoleChoice]], bench: PlanContext) -> tuple[Growth, ...]:
-    """Return which of the assigned roles may grant more tomorrow, sorted.
+    """Return the assigned roles that may grant more in the future, sorted.
 
     Args:
-        placements: Each role that is assigned, with what it was chosen as.
-        bench: The roles.
+        placements: (role id, role choice) of each role that is assigned.
+        bench: The context, with the roles.
     """
     found = set()
     for role_id, choice in placements:
