@@ -41,7 +41,7 @@ class Cover:
 
     @property
     def optimal(self) -> bool:
-        """Whether the cover is proved to have the fewest roles."""
+        """True if the cover is proved to have the fewest roles."""
         return len(self.roles) == self.lower_bound
 
 

@@ -61,7 +61,7 @@ _ANY_OF = "foranyofanyvalues:"
 
 
 class _UnreadableError(Exception):
-    """The text is not a condition that this module understands."""
+    """The error for a text that is not a condition which this module can parse."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +199,7 @@ def _tokens(text: str) -> list[str | list[Pattern] | _Part]:
     """Return connectives as strings, action tests as lists of patterns, and all other tokens as `_Part`."""
     found: list[str | list[Pattern] | _Part] = []
     position = 0
-    if "\\" in text:  # how quotes are escaped is not documented: better not to tell where a text ends
+    if "\\" in text:  # the escaping of quotes is not documented, so the end of a text would be a guess
         raise _UnreadableError
     while position < len(text):
         match = _TOKEN.match(text, position)

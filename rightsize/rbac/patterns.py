@@ -46,12 +46,12 @@ class Pattern:
 
     @property
     def is_literal(self) -> bool:
-        """Whether it has no star."""
+        """True if it has no star."""
         return len(self.pieces) == 1
 
     @property
     def is_simple(self) -> bool:
-        """Whether it has at most one star, as all strings that Azure accepts."""
+        """True if it has at most one star, as all strings that Azure accepts."""
         return len(self.pieces) <= 2
 
     def matches(self, text: str) -> bool:

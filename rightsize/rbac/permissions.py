@@ -28,9 +28,9 @@ class Reading(Enum):
     """The two readings of `/*/`: it may stand for `/`, or it may not."""
 
     MOST = "most"
-    """In actions it may, in not-actions it may not: what may be granted."""
+    """In actions it may, in not-actions it may not: the most that may be granted."""
     LEAST = "least"
-    """In actions it may not, in not-actions it may: what is granted for certain."""
+    """In actions it may not, in not-actions it may: the least, which is granted for certain."""
 
 
 class PatternSet:
@@ -214,7 +214,7 @@ class Permissions:
 
     @property
     def depends_on_reading(self) -> bool:
-        """Whether the two readings may differ for any operation."""
+        """True if the two readings may differ for some operation."""
         return any(block.loose or block.loose_nots for block in (*self.control, *self.data))
 
     def loose_forms(self, plane: str) -> set[Pattern]:

@@ -16,5 +16,5 @@ def fold(text: str) -> str:
     Two built-in roles have `Microsoft.Network/virtualNetworks/read ` with a space at the end, and it works. Tabs, line
     ends and slashes at an end are kept, since no documentation says that Azure drops them.
     """
-    # str.lower on pure ASCII is the same mapping at machine speed.
+    # On pure ASCII, str.lower is the same mapping and much faster.
     return text.strip(" ").lower() if text.isascii() else text.strip(" ").translate(_ASCII_LOWER)

@@ -26,8 +26,8 @@ GAINS = (
     "directory",
 )
 """The gains of rules. In this order: the identities of a resource, an identity, the secrets of a resource, any role at
-a scope, the whole directory, any application, groups without or with directory roles, users likewise, the owned
-objects, membership of a group, and the access of a user in Azure or in the directory."""
+a scope, the whole directory, any application, groups without or with directory roles, users without or with directory
+roles, the owned objects, membership of a group, and the access of a user in Azure or in the directory."""
 
 
 @cache

@@ -110,7 +110,7 @@ def _counts(draft: Draft, mask: int, verdicts: Iterable[str]) -> dict[str, int]:
 
 
 def role_evidence(role: RoleDefinition, drafts: Sequence[Draft], seen: Seen, book: RoleBook) -> dict[str, Any]:
-    """Return the evidence of a new role: a reason for each of its strings, and the assignments that it replaces.
+    """Return the evidence of a new role: the reasons for each string, and the assignments that it replaces in part.
 
     Args:
         role: The role.

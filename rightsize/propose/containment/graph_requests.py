@@ -1,4 +1,4 @@
-"""Write the Microsoft Graph requests that contain a principal beyond its Azure roles; a person sends them, we do not.
+"""Write the Microsoft Graph requests that contain a principal beyond its Azure roles; only a person sends them.
 
 Sources: Microsoft Graph REST reference v1.0: "Update user", "user: revokeSignInSessions", "Update servicePrincipal",
 "Remove member", "Delete unifiedRoleAssignment", "Create roleEligibilityScheduleRequest", "Delete

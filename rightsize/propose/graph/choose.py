@@ -101,7 +101,7 @@ def choose(
 
 
 def _why_kept(reason: str, found: GraphVerdicts) -> str:
-    """Return the reason why a permission is kept: the verdict's reason where the other is false of a used one."""
+    """Return the reason why a permission is kept; a used one gets its verdict's reason where `reason` is untrue."""
     is_used = found.verdict is Verdict.USED
     return (
         found.reason if is_used and reason in (OutOfCoverage.QUARANTINED, UnobservableReason.SIGN_IN_SCOPE) else reason

@@ -1,4 +1,4 @@
-"""Evaluate in columns which of many calls given assignments allow, for the proof and the replay.
+"""Evaluate in bulk, as columns, which calls a set of assignments allows, for the proof and the replay.
 
 This module shares nothing with the stages that make a plan. It matches the strings of the roles exactly as they will
 be written. Today's assignments are read by `MOST`, the most that Azure may mean (`rbac.permissions`). The assignments

@@ -36,7 +36,7 @@ class Replay:
     first_denied: str | None
 
     def as_json(self) -> dict[str, int]:
-        """Return the counts."""
+        """Return the three counts as values for `plan.json`."""
         return {"allowed": self.allowed, "denied": self.denied, "needs_activation": self.needs_activation}
 
 
@@ -151,7 +151,7 @@ def _refused(spread: pl.DataFrame, inputs: Inputs, tenant: Tenant) -> pl.Series:
         asked = concerned.select("plane", "operation").unique()
         blocks = permissions_from_json(row["permissions"])
         denies = asked.filter(
-            # A use counts unless a deny refuses it by any reading.
+            # Denies are read strictly: a use is left out only if a deny refuses it by every reading.
             pl.Series(
                 [grants(blocks, name, plane, Reading.LEAST) == "yes" for plane, name in asked.iter_rows()],
                 dtype=pl.Boolean,

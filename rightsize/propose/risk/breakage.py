@@ -364,6 +364,6 @@ def _narrowest(rows: pl.DataFrame, measures: tuple[str, ...], *, or_none: bool) 
 
 
 def _upper_limit(count: pl.Expr) -> pl.Expr:
-    """Return the upper 95 % limit of the mean of a Poisson count (Byar's approximation): 3 where nothing came."""
+    """Return the upper 95 % limit of the mean of a Poisson count (Byar's approximation): 3 for the count 0."""
     more = count + 1
     return more * (1 - 1 / (9 * more) + _NORMAL / (3 * more.sqrt())).pow(3)
