@@ -1,1 +1,1 @@
-"""What permissions of Microsoft Graph mean: requests, and which permissions allow them. Pure, as `rbac` is."""
+"""Decide which Microsoft Graph permissions allow which requests. Pure functions, as in `rbac`."""

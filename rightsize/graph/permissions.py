@@ -1,11 +1,11 @@
-"""The map of Graph's permissions: which of them allow a request, and what a permission allows.
+"""Look up in the map of Graph permissions which of them allow a request, and which requests a permission allows.
 
-A request is a conjunction of clauses: its path, what its query adds to it, and what rules say is needed together. Each
-is allowed by any one of several permissions. What the map does not know is said so, and rules nothing out.
+A request is a conjunction of clauses: its path, the additions of its query, and the requirements of rules. Any one of
+several permissions allows a clause. A request that the map does not know is marked as unknown, and excludes nothing.
 
-The map has gaps and lists together what is needed together. Two rules make up for it: a permission that reads and
-writes explains what its reading twin explains, where nothing else that is held does; and a request that changes
-something needs a permission that writes, beside those that only read.
+The map has gaps, and lists permissions as alternatives that are needed together. Two rules correct that. A permission
+that reads and writes explains the requests of its reading twin, where no other held permission does. A request that
+changes something needs a permission that writes, beside those that only read.
 """
 
 from __future__ import annotations
@@ -22,20 +22,22 @@ Pair = tuple[str, str]
 """Method and path of the map."""
 
 FREE = (("$batch",), ("$metadata",), ())
-"""What needs no permission: the envelope of a batch, whose requests are logged one by one, and the schema."""
+"""Paths that need no permission: the envelope of a batch, whose requests are logged one by one, and the schema."""
 
 
 @dataclass(frozen=True, slots=True)
 class Clause:
-    """One thing that a request needs.
+    """One requirement of a request, which any of its permissions meets.
 
     Attributes:
         why: `path`, `expand` and `property`: the request names it. `joined`: a rule says that it is needed together
             with the path. `change`: the request changes something, so one permission has to write. `beside`: a
-            permission that is needed where it is held: one that only reads, listed for a change; or the writing
-            twin of one that is, where the map lists none that writes.
-        method: Of the map, as is `path`.
-        permissions: Any of these allows it, each with what it needs besides, of which one is enough.
+            permission that is needed where it is held: one that only reads, listed for a change; or, where the map
+            lists none that writes, the writing twin of a listed one.
+        method: The method in the map.
+        path: The path in the map.
+        permissions: The permissions that allow it, each with its companions: where there are any, one of them has to be
+            held too.
     """
 
     why: Why
@@ -45,12 +47,12 @@ class Clause:
 
     @property
     def by_name(self) -> frozenset[str]:
-        """Permissions that the map does not list, and that read and write what a listed one reads."""
+        """The writing twins of the listed permissions that the map does not list itself."""
         twins = {twin for one in self.permissions if (twin := writing_twin(one)) is not None}
         return frozenset(twins) - frozenset(self.permissions)
 
     def holders(self, held: Collection[str]) -> frozenset[str]:
-        """Return which of `held` allow it: those that the map lists, else those that do by their name."""
+        """Return the held permissions that allow the clause: those that the map lists, else those of `by_name`."""
         listed = frozenset(
             one for one, also in self.permissions.items() if one in held and (not also or companions(also, held))
         )
@@ -58,18 +60,18 @@ class Clause:
 
 
 def companions(also: Collection[str], held: Collection[str]) -> frozenset[str]:
-    """Return which of `held` are needed besides another: those in `also`, and those that read and write the same."""
+    """Return the held companions of a permission: those in `also`, and the writing twins of those in `also`."""
     return frozenset(one for one in held if one in also or reading_twin(one) in also)
 
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """What a request needs.
+    """The permissions that a request needs.
 
     Attributes:
-        clauses: All of them are needed.
-        unknown: Why the map cannot say all of it: `path`, `method`, `expand` or `unreadable`; None where it can.
-        free: It needs no permission.
+        clauses: The clauses, all of which are needed.
+        unknown: The part that the map does not know: `path`, `method`, `expand` or `unreadable`; None if it knows all.
+        free: Whether the request needs no permission.
     """
 
     clauses: tuple[Clause, ...] = ()
@@ -85,7 +87,7 @@ class _Node:
 
 
 class PermissionMap:
-    """The requests that each permission allows, for one kind of access."""
+    """An index of requests and permissions, for one kind of access."""
 
     def __init__(
         self,
@@ -97,8 +99,8 @@ class PermissionMap:
 
         Args:
             access: `application` or `delegated`.
-            rows: Permission, method, path, and what is needed besides.
-            properties: By property the roots of paths where it needs a permission of its own, with these permissions.
+            rows: Permission, method, path, and the permissions of which one is needed besides.
+            properties: By property, the roots of paths where it needs a permission of its own, with these permissions.
         """
         self._access = access
         self._properties = properties
@@ -117,18 +119,18 @@ class PermissionMap:
             self._first_steps.add(root_of(map_steps(path)))
 
     def roots(self, permission: str) -> set[str]:
-        """Return the first steps of the paths that a permission or its reading twin opens.
+        """Return the first steps of the paths that a permission or its reading twin allows.
 
-        `me` and `users` are one.
+        `me` counts as `users`.
         """
         return self._roots.get(permission, set()) | self._roots.get(reading_twin(permission) or "", set())
 
     def knows(self, root: str) -> bool:
-        """Tell whether any path of the map begins with this step."""
+        """Return whether any path of the map begins with a step."""
         return root in self._first_steps
 
     def requirement(self, request: GraphRequest) -> Requirement:
-        """Return what a request needs."""
+        """Return the permissions that a request needs."""
         if request.steps in FREE:
             return Requirement(free=True)
         if UNREADABLE in request.steps:
@@ -161,7 +163,7 @@ class PermissionMap:
         return Requirement(tuple(clauses), unknown)
 
     def _find(self, steps: Steps, method: str | None) -> _Node | None:
-        """Return the node of the first form of a path that the map has, with that method unless it is None."""
+        """Return the node of the first form of a path that the map has, with the method if one is given."""
         for form in forms(steps, self._access):
             found = _walk(self._root, form, 0, method)
             if found is not None:
@@ -170,7 +172,7 @@ class PermissionMap:
 
 
 def _of_a_change(method: str, path: str, listed: Mapping[str, tuple[str, ...]]) -> Iterator[Clause]:
-    """Yield what a change needs where the map lists permissions that only read among those of which one is enough."""
+    """Yield the additional clauses of a change for which the map lists permissions that only read."""
     readers = {one: also for one, also in listed.items() if only_reads(one)}
     if not readers or not changes(method, path):
         return
@@ -194,11 +196,11 @@ _OWN_RELATIONS = (
     "singlevalueextendedproperties",
     "thumbnails",
 )
-"""Relations whose data belong to the object itself."""
+"""Relations whose data are part of the object itself, so that they need no permission of their own."""
 
 
 def _walk(node: _Node, steps: Steps, at: int, method: str | None) -> _Node | None:
-    """Follow a path, literal steps before ids: `{id}` of the map stands for any step."""
+    """Return the node of a path, or None; `{id}` in the map stands for any step, and literal steps are tried first."""
     if at == len(steps):
         found = bool(node.methods) if method is None else method in node.methods
         return node if found else None
@@ -210,7 +212,7 @@ def _walk(node: _Node, steps: Steps, at: int, method: str | None) -> _Node | Non
 
 
 def root_of(steps: Steps) -> str:
-    """Return the first step of a path; what is `me` is a user."""
+    """Return the first step of a path, with `users` for `me`."""
     first = steps[0] if steps else ""
     name = first.partition("(")[0]
     return "users" if name == "me" else name

@@ -1,7 +1,8 @@
-"""A request to Graph as the store names it, and the ways in which a map of permissions may write the same one.
+"""Parse Graph requests as the store names them, and list the forms in which a permission map may write the same path.
 
-`GET /users/{id}/memberOf?$expand=manager` has a method, steps, and what its query adds. Alternate keys, casts, `me`,
-path-based addressing and the endings `$count`, `$value` and `$ref` are other ways to name what a map names once.
+`GET /users/{id}/memberOf?$expand=manager` has a method, steps, and the additions of its query. Alternate keys, casts,
+`me`, path-based addressing and the endings `$count`, `$value` and `$ref` are other names for a path that the map lists
+once.
 Sources: Microsoft Learn, "Use query parameters", "Addressing resources in a drive", OData 4.01 URL conventions.
 """
 
@@ -25,14 +26,14 @@ UNREADABLE = "{unreadable}"
 
 @dataclass(frozen=True, slots=True)
 class GraphRequest:
-    """A request.
+    """A parsed request to Microsoft Graph.
 
     Attributes:
-        method: HTTP method; HEAD asks for what GET asks for.
+        method: HTTP method; HEAD counts as GET.
         steps: Steps of the path, folded.
         expanded: Relations that the query expands, folded.
-        expands_unknown: The query expands something that the log does not name.
-        named: Properties with a permission of their own that the query names, folded.
+        expands_unknown: Whether the query expands relations that the log does not name.
+        named: Properties that the query names, folded; the store keeps those with a permission of their own.
     """
 
     method: str
@@ -43,7 +44,7 @@ class GraphRequest:
 
 
 def parse_request(operation: str) -> GraphRequest:
-    """Read an operation of the plane `graph`."""
+    """Return the request that an operation of the plane `graph` names."""
     method, _, rest = operation.partition(" ")
     path, _, query = rest.partition("?")
     expanded: tuple[str, ...] = ()
@@ -74,9 +75,9 @@ def map_steps(path: str) -> Steps:
 
 
 def forms(steps: Steps, access: str) -> Iterator[Steps]:
-    """Yield the ways to write a path, the given one first; the first that a map knows counts.
+    """Yield the forms of a path, the given one first; the caller uses the first one that the map knows.
 
-    `access`: only a delegated request has a `me`.
+    Only with delegated `access` does a path with `me` get a form with `users`.
     """
     seen: set[Steps] = set()
     for one in _spellings(steps, access):
@@ -98,17 +99,17 @@ def _spellings(steps: Steps, access: str) -> Iterator[Steps]:
 
 
 def _without_types(steps: Steps) -> Steps:
-    """Leave out casts: `members/microsoft.graph.user` lists some of the members."""
+    """Return the steps without casts: `members/microsoft.graph.user` lists some of the members."""
     return tuple(step for step in steps if not _TYPE.fullmatch(step))
 
 
 def _with_bare_functions(steps: Steps) -> Steps:
-    """Write a bound function or action without its namespace."""
+    """Return the steps with bound functions and actions without their namespace."""
     return tuple(found[1] if (found := _TYPE.fullmatch(step)) else step for step in steps)
 
 
 def _with_ids(steps: Steps) -> Steps:
-    """Write alternate keys as ids: `applications(appid={value})` is an application."""
+    """Return the steps with alternate keys as ids: `applications(appid={value})` is an application."""
     written: list[str] = []
     for step in steps:
         found = _ALTERNATE_KEY.fullmatch(step)
@@ -117,7 +118,7 @@ def _with_ids(steps: Steps) -> Steps:
 
 
 def _with_items(steps: Steps) -> Steps:
-    """Write items addressed by their path as items by id: `root:/{id}:/content` is `items/{id}/content`."""
+    """Return the steps with items by path as items by id: `root:/{id}:/content` is `items/{id}/content`."""
     written: list[str] = []
     at = 0
     while at < len(steps):
@@ -134,7 +135,7 @@ def _with_items(steps: Steps) -> Steps:
 
 
 def _drives(steps: Steps) -> Iterator[Steps]:
-    """Write somebody's drive as a drive: the same permissions open it."""
+    """Yield the path of somebody's drive as a path below `drives`: the same permissions allow both."""
     for at, step in enumerate(steps):
         if step == "drive" and steps[:1] and steps[0] in _ROOTS_OF_DRIVES:
             yield ("drives", "{id}", *steps[at + 1 :])
@@ -143,7 +144,7 @@ def _drives(steps: Steps) -> Iterator[Steps]:
 
 
 def _without_ending(steps: Steps) -> Iterator[Steps]:
-    """Leave out what asks for a number, a raw value or references of the same thing."""
+    """Yield the path without its endings `$count`, `$value` and `$ref`, which ask for a form of the same object."""
     shorter = steps
     while shorter and shorter[-1] in _ENDINGS:
         shorter = shorter[:-1]

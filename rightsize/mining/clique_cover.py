@@ -1,8 +1,8 @@
-"""The fewest cliques that cover a graph, by bounds from both sides until they meet or the limits are reached.
+"""Find the fewest cliques that cover a graph, with upper and lower bounds that meet or stop at the limits.
 
-In the order of what it costs: covers and independent sets found greedily; the fractional cover, whose cliques make
-better covers; parts of the best cover covered again with fewer; and, where the cliques that could still save one can
-be listed, an exact set cover over those.
+The steps are, cheapest first: greedy covers and independent sets; the fractional cover, whose cliques give better
+covers; a new cover with fewer cliques for parts of the best one; and an exact set cover, where the cliques that a
+smaller cover could hold can be listed.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from rightsize.propose.optimize.ilp import Rows, solve
 
 GREEDY_ROUNDS = 24
 GREEDY_SIZE = 3_000
-"""Greedy covers of more vertices take longer than the better ones that the fractional cover leads to."""
+"""The largest number of vertices for greedy covers: beyond it the fractional cover gives better ones in less time."""
 GREEDY_SHARE = 0.2
-"""Of the time."""
+"""The share of the time for greedy covers and independent sets."""
 ASKED_SETS = 4
 PART_ROUNDS = 200
 PART_CLIQUES = 4_000
@@ -37,19 +37,19 @@ CHECKS_A_NODE = 10
 
 @dataclass(slots=True)
 class CliqueCover:
-    """A cover, and the number that no cover can go below."""
+    """A cover, and a lower bound on the number of cliques of any cover."""
 
     cliques: list[int]
     bound: int
 
     def is_settled(self) -> bool:
-        """Whether no smaller cover is possible."""
+        """Return whether no smaller cover is possible."""
         return len(self.cliques) <= self.bound
 
 
 @dataclass(frozen=True, slots=True)
 class _Instance:
-    """What is to be covered, and until when."""
+    """The graph to be covered, and the deadline."""
 
     adjacent: Sequence[int]
     vertices: int
@@ -57,7 +57,7 @@ class _Instance:
     deadline: float
 
     def share(self, part: float) -> float:
-        """Return the time at which a part of what is left of the time is over."""
+        """Return the monotonic time after the given share of the remaining time."""
         return part_of_time(part, self.deadline)
 
     def seconds(self) -> float:
@@ -65,7 +65,7 @@ class _Instance:
 
 
 def part_of_time(share: float, deadline: float) -> float:
-    """Return the monotonic time at which a part of what is left until the deadline is over."""
+    """Return the monotonic time after the given share of the time until the deadline."""
     now = time.monotonic()
     return now + share * (deadline - now)
 
@@ -77,14 +77,14 @@ def fewest_cliques(
     listed: Sequence[int] | None,
     seconds: float,
 ) -> CliqueCover:
-    """Cover the vertices by cliques.
+    """Return the smallest cover of the vertices by cliques that is found, with its lower bound.
 
     Args:
         adjacent: The graph.
-        vertices: Those to be covered.
-        known: Covers to begin with; at least one.
-        listed: Every maximal clique of the vertices, if that is known.
-        seconds: The backstop; limits of steps come first but on slow machines.
+        vertices: The vertices to be covered.
+        known: Known covers, at least one.
+        listed: Every maximal clique of the vertices, if they are listed.
+        seconds: The time limit; limits of steps come first except on slow machines.
     """
     given = _Instance(adjacent, vertices, listed, time.monotonic() + seconds)
     size = vertices.bit_count()
@@ -113,9 +113,9 @@ def fewest_cliques(
 
 
 def _improve(given: _Instance, best: CliqueCover) -> None:
-    """Take a few cliques out of the cover, again and again, and cover what only they covered with fewer.
+    """Improve the cover: repeatedly remove a few cliques, and cover the vertices that only they had with fewer.
 
-    As many other ones are taken as well: they may make room elsewhere.
+    An equal number of new cliques is accepted too, since these may make other cliques needless.
     """
     deadline = given.share(0.3)
     for turn in range(PART_ROUNDS):
@@ -136,7 +136,7 @@ def _improve(given: _Instance, best: CliqueCover) -> None:
 
 
 def _neighbourhood(given: _Instance, cover: list[int], turn: int) -> set[int]:
-    """Return which cliques to take out: one after the other, with those that share most of its neighbours."""
+    """Return the cliques to remove in a turn: the next one, and those that share most of its neighbours."""
     own = [clique & given.vertices & ~_twice(cover) for clique in cover]
     first = turn * 7919 % len(cover)
     around = 0
@@ -152,7 +152,7 @@ def _neighbourhood(given: _Instance, cover: list[int], turn: int) -> set[int]:
 
 
 def _twice(cliques: Iterable[int]) -> int:
-    """Return the vertices that more than one of the cliques has."""
+    """Return the vertices that are in more than one of the cliques."""
     once = twice = 0
     for clique in cliques:
         twice |= once & clique
@@ -169,7 +169,7 @@ def _widen_all(given: _Instance, cliques: Iterable[int], wanted: int) -> list[in
 
 
 def _close(given: _Instance, best: CliqueCover, fractional: Fractional) -> None:
-    """Solve the set cover over every clique that a smaller cover could hold."""
+    """Improve cover and bound by an exact set cover over every clique that a smaller cover could hold."""
     asked = given.vertices if given.listed is not None else fractional.asked
     while not best.is_settled() and given.seconds():
         cliques = _saving_cliques(given, best, fractional, asked)
@@ -193,8 +193,8 @@ def _close(given: _Instance, best: CliqueCover, fractional: Fractional) -> None:
 def _saving_cliques(given: _Instance, best: CliqueCover, fractional: Fractional, asked: int) -> list[int] | None:
     """Return every clique of the asked vertices that a smaller cover could hold, or None where they are too many.
 
-    The cliques of a cover weigh at least what all vertices weigh. One of k cliques, none above the heaviest, so weighs
-    at least the total less k - 1 times the heaviest.
+    The cliques of a cover weigh together at least as much as all vertices. So each of k cliques weighs at least the
+    total less k - 1 times the heaviest weight.
     """
     least = fractional.total - (len(best.cliques) - 2) * fractional.heaviest
     if given.listed is not None:
@@ -210,8 +210,8 @@ def _fewest_of(
 ) -> tuple[list[int] | None, int]:
     """Return the fewest of the cliques that cover the asked vertices, or None, and the bound proved for these cliques.
 
-    The solver starts from the `known` cover where each of its cliques is part of a listed one. Where the cliques cannot
-    cover at all, as when only those of smaller covers are listed, the bound is the known cover.
+    The solver starts from the `known` cover if each of its cliques is part of a listed one. If the cliques cannot cover
+    the vertices, as when only those of smaller covers are listed, the bound is the size of the known cover.
     """
     row_of = {vertex: row for row, vertex in enumerate(bits(asked))}
     holding: list[list[int]] = [[] for _ in row_of]

@@ -1,7 +1,7 @@
-"""Cliques of the kernel: covers and independent sets found greedily, the heaviest clique, all the maximal ones.
+"""Search cliques of a graph: greedy covers, independent sets, the heaviest clique, maximal cliques, and reductions.
 
-Sets of vertices are integers with one bit a member, `adjacent` holds the neighbours of each vertex without itself.
-What searches here counts its steps and stops at a limit of them; seconds are the backstop of a caller that has one.
+A set of vertices is an integer with one bit for each member. `adjacent` has the neighbours of each vertex without the
+vertex itself. Searches for heavy cliques stop at a number of steps; a deadline of the caller is a second limit.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from rightsize.propose.optimize.biclique_kernel import bits, bitset
 _Indexed = Sequence[int] | Mapping[int, int]
 
 SAMPLE = 100
-"""How many candidates are compared before one is taken."""
+"""The number of candidates that are compared before one is chosen."""
 PIVOTS = 20
 
 
 def greedy_cover(adjacent: Sequence[int], vertices: int, turn: int) -> list[int]:
-    """Cover the vertices by maximal cliques, the open vertex with the fewest open neighbours first."""
+    """Return a cover of the vertices by maximal cliques, from the open vertex with the fewest open neighbours."""
     left = vertices
     cover = []
     while left:
@@ -50,17 +50,17 @@ def independent_set(adjacent: Sequence[int], vertices: int, turn: int) -> int:
 
 
 def _spread(vertex: int, turn: int) -> int:
-    """A small number that looks random and is not: the first turn is plain greedy, later ones disturb it."""
+    """Return a small deterministic pseudo-random number: 0 in the first turn, so that only later turns vary."""
     return 0 if turn == 0 else (vertex * 2654435761 + turn * 40503) % 4294967296 % (turn % 4 + 2)
 
 
 def widen(adjacent: Sequence[int], clique: int, vertices: int, wanted: int) -> int:
-    """Return a maximal clique around a clique, of as many of the `wanted` vertices as can be had greedily."""
+    """Return a maximal clique that contains a clique, extended greedily by as many `wanted` vertices as possible."""
     candidates = vertices
     for vertex in bits(clique):
         candidates &= adjacent[vertex]
     while candidates:
-        # Vertices that exclude nobody are free; the others cost, the one that leaves most first.
+        # A vertex that excludes no other candidate is free. Of the others, the one that leaves most is taken first.
         best, best_count = -1, (-1, -1)
         free = 0
         for vertex in _sample(candidates & wanted or candidates, SAMPLE):
@@ -79,7 +79,7 @@ def widen(adjacent: Sequence[int], clique: int, vertices: int, wanted: int) -> i
 
 
 def _sample(vertices: int, size: int) -> list[int]:
-    """Up to `size` of the vertices, spread over all of them."""
+    """Return up to `size` of the vertices, spread over all of them."""
     members = list(bits(vertices))
     return members[:: 1 + (len(members) - 1) // size]
 
@@ -94,7 +94,7 @@ def _lowest_first(adjacent: Sequence[int], candidates: int) -> int:
 
 
 def without_spare(cover: Sequence[int], vertices: int) -> list[int]:
-    """Return the cover without the cliques that the others make needless, the smallest dropped first."""
+    """Return the cover without the cliques whose vertices the others cover; the smallest are dropped first."""
     kept = sorted(cover, key=lambda clique: ((clique & vertices).bit_count(), clique))
     for clique in list(kept):
         once = twice = 0
@@ -113,9 +113,9 @@ def maximal_cliques(
     least: int = 0,
     deadline: float = math.inf,
 ) -> Iterator[int]:
-    """Yield every maximal clique of at least a weight once, without recursion; none after a monotonic time.
+    """Yield every maximal clique of at least the weight `least` once, without recursion; none after the deadline.
 
-    Bron and Kerbosch with a pivot of many neighbours; what cannot reach the weight is not entered.
+    The algorithm is Bron and Kerbosch with a pivot of many neighbours; branches that cannot reach the weight are cut.
     """
     weights = weights or {}
     apart = {vertex: ~(adjacent[vertex] | 1 << vertex) for vertex in weights}
@@ -141,13 +141,13 @@ def maximal_cliques(
 
 @dataclass(slots=True)
 class HeavySearch:
-    """What a search for heavy cliques found.
+    """The result of a search for heavy cliques.
 
     Attributes:
-        most: No clique is heavier, if the search ended by itself.
-        complete: It did.
-        cliques: Those that were the heaviest so far when found.
-        nodes: How many nodes it took.
+        most: The weight that no clique exceeds, if the search is complete.
+        complete: Whether the search ended before its limits.
+        cliques: The cliques that were the heaviest so far when found.
+        nodes: The number of nodes of the search.
     """
 
     most: int
@@ -159,18 +159,18 @@ class HeavySearch:
 def heaviest_clique(
     adjacent: Sequence[int], weights: Sequence[int], floor: int, node_limit: int, deadline: float = math.inf
 ) -> HeavySearch:
-    """Look for a clique heavier than `floor`, and the heaviest of all.
+    """Return the cliques heavier than `floor` that are found on the way to the heaviest of all.
 
-    Branch and bound: the vertices left are packed into independent sets, each of which gives a clique at most its
-    heaviest vertex; a vertex whose weight exceeds the least of its set stands in further sets with what is over. Only
-    vertices that do not fit into what a better clique still needs are branched on.
+    The search is branch and bound. The remaining vertices are packed into independent sets, and a clique has at most
+    one vertex of each set. A vertex that is heavier than the lightest of its set is in further sets with the rest of
+    its weight. The search branches only on vertices that do not fit into the weight that a better clique still needs.
 
     Args:
         adjacent: The graph; vertices in falling order of weight make the packing tight.
         weights: Positive whole numbers.
         floor: The weight that a clique must exceed to be of interest.
-        node_limit: After how many nodes the search gives up.
-        deadline: The monotonic time at which it does, a backstop.
+        node_limit: The number of nodes after which the search stops.
+        deadline: The monotonic time at which the search stops at the latest.
     """
     found = HeavySearch(most=floor)
     apart = [~(neighbours | 1 << vertex) for vertex, neighbours in enumerate(adjacent)]
@@ -188,7 +188,7 @@ def heaviest_clique(
             found.complete = False
             return found
         settled = candidates & ~branch
-        # The lowest branch vertex, which is last here and so the next to be looked at, has all others beside it.
+        # The lowest branch vertex is pushed last, so it is searched next, with all other branch vertices as candidates.
         for vertex in reversed(list(bits(branch))):
             stack.append((clique | 1 << vertex, settled & adjacent[vertex], weight + weights[vertex]))
             settled |= 1 << vertex
@@ -196,7 +196,7 @@ def heaviest_clique(
 
 
 def _beyond(candidates: int, weights: _Indexed, apart: _Indexed, budget: int) -> int:
-    """Return candidates such that those left out make no clique heavier than the budget."""
+    """Return the candidates to branch on: the others alone form no clique heavier than the budget."""
     over: dict[int, int] = {}
     while candidates:
         members = []
@@ -223,12 +223,13 @@ def _beyond(candidates: int, weights: _Indexed, apart: _Indexed, budget: int) ->
 
 @dataclass(slots=True)
 class CliqueReduction:
-    """What some smallest cover may be taken to hold, and what is left.
+    """The part of a smallest cover that needs no search, and the vertices that remain.
 
     Attributes:
-        left: The vertices that are left to be covered.
-        forced: Cliques of that cover.
-        followers: In the order in which they went, vertices with those that may go wherever they go.
+        left: The vertices that remain to be covered.
+        forced: Cliques that are in some smallest cover.
+        followers: Pairs of a leader and its removed followers, in the order of removal. Followers may join every clique
+            of their leader.
     """
 
     left: int
@@ -236,10 +237,10 @@ class CliqueReduction:
     followers: list[tuple[int, int]] = field(default_factory=list)
 
     def lift(self, cover: Sequence[int]) -> list[int]:
-        """Return the cover of what was left, with the forced cliques, as one of every vertex.
+        """Return the cover of all vertices, from a cover of the remaining ones and the forced cliques.
 
-        A follower may join every clique of its leader that was there when it went, and only later ones have joined
-        since: so the last to go is the first to come back.
+        A follower may join every clique of its leader with the vertices that were left when it was removed. Only
+        vertices that were removed later have joined since, so followers are added in reverse order of removal.
         """
         cliques = [*self.forced, *cover]
         for leader, gone in reversed(self.followers):
@@ -248,10 +249,11 @@ class CliqueReduction:
 
 
 def reduce_vertices(adjacent: Sequence[int], vertices: int, deadline: float = math.inf) -> CliqueReduction:
-    """Take away what needs no search, until a monotonic time.
+    """Return the reduction of the graph by two rules, applied until nothing changes or a monotonic time has come.
 
-    A vertex with all neighbours of another, and that one itself, among its own needs no cover of its own. A vertex
-    whose neighbours are all adjacent has one maximal clique only. Each of the two makes more of the other.
+    A vertex that is adjacent to another one and to all its neighbours follows it, and needs no clique of its own. A
+    vertex whose neighbours are all adjacent to each other has only one maximal clique, which is forced. Each rule may
+    make the other one applicable again.
     """
     found = CliqueReduction(vertices)
     queue = list(bits(vertices))

@@ -1,12 +1,12 @@
-"""The fractional clique cover: the best bound from below that a linear program gives, and the cliques it is made of.
+"""Compute the fractional clique cover of a graph: a lower bound on every cover by linear programming, and its cliques.
 
-Weights on vertices of which no clique has more than one in all prove that every cover has at least their sum. The best
-such weights are the dual of the covering program over all maximal cliques, which are too many to write down. So
-cliques are added when they are found to weigh too much (column generation), and vertices are asked to be covered when
-the cliques in use leave them short (a vertex left out only weakens the bound, and most never matter).
+Give each vertex a weight such that no clique weighs more than 1. Then every cover has at least as many cliques as the
+sum of the weights. The best weights are the dual of the covering program over all maximal cliques, which are too many
+to write down. So a clique is added to the program when its weight is found to exceed 1 (column generation). A vertex is
+added when the cliques in use cover it by less than 1; a vertex left out only weakens the bound, and most never matter.
 
-The bound does not rest on floating point: weights are made whole numbers, the heaviest clique under them is found
-exactly, and their sum over that clique's weight is the bound, whatever the linear program did.
+The bound does not depend on floating point. Weights are rounded to whole numbers, and the heaviest clique under them
+is found exactly. The bound is their sum divided by that clique's weight, whatever the linear program did.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ ROWS_A_ROUND = 60
 WEIGHT = 1 << 20
 """The weight 1 of the linear program as a whole number."""
 SMOOTHING = 0.5
-"""How much of the best weights so far is mixed into the next ones: duals of a degenerate program jump about."""
+"""The share of the best weights so far in the next weights: the duals of a degenerate program change a lot."""
 CENTRAL = 1e-2
-"""The gap at which the interior-point method stops: its weights are in the middle of many, and need not be exact."""
+"""The gap at which the interior-point method stops: its weights lie in the middle of many, and need not be exact."""
 
 
 @dataclass(slots=True)
 class Fractional:
-    """What column generation knows.
+    """The state and result of column generation.
 
     Attributes:
-        weights: Whole weights of vertices; the bound they prove is the best so far.
-        heaviest: No clique has more weight than this.
-        asked: The vertices that were asked to be covered.
-        cover: The smallest cover seen.
+        cover: The smallest cover found.
+        asked: The vertices that are rows of the program.
+        weights: Whole-number weights of vertices, with the best proven bound so far.
+        heaviest: The weight that no clique exceeds.
     """
 
     cover: list[int]
@@ -54,7 +54,7 @@ class Fractional:
 
     @property
     def total(self) -> int:
-        """What all vertices weigh together."""
+        """The sum of all weights."""
         return sum(self.weights.values())
 
     def weigh(self, cliques: Sequence[int]) -> list[int]:
@@ -63,7 +63,7 @@ class Fractional:
 
     @property
     def bound(self) -> int:
-        """No cover has fewer cliques."""
+        """The proven lower bound on the number of cliques of a cover."""
         return -(-self.total // self.heaviest)
 
 
@@ -75,15 +75,15 @@ def fractional_cover(
     listed: Sequence[int] | None,
     deadline: float,
 ) -> Fractional:
-    """Generate cliques until the bound meets the cover, or no clique and no vertex is left to add.
+    """Return the fractional cover; it stops when the bound meets the cover, or nothing is left to add.
 
     Args:
         adjacent: The graph.
-        vertices: Those to be covered.
-        asked: Vertices to begin with, such as independent ones.
-        covers: Covers to begin with.
-        listed: Every maximal clique, where they could be listed: to look through them is quicker than to search.
-        deadline: The monotonic time at which to stop, a backstop: limits of rounds and nodes come first.
+        vertices: The vertices to be covered.
+        asked: The first vertices of the program, such as independent ones.
+        covers: The first covers.
+        listed: Every maximal clique, where they could be listed: a pass over the list is faster than a search.
+        deadline: The monotonic time at which to stop at the latest; limits of rounds and nodes come first.
     """
     search = _Generation(adjacent, vertices, Fractional(min(covers, key=len), asked), listed, deadline)
     search.master.add_columns(widen(adjacent, 1 << vertex, vertices, vertices) for vertex in bits(asked))
@@ -109,7 +109,7 @@ class _Master:
         self.solver.setOptionValue("ipm_optimality_tolerance", CENTRAL)
 
     def add_columns(self, cliques: Iterable[int]) -> int:
-        """Add those that are new; return how many were."""
+        """Add the cliques that are new, and return their number."""
         new = [clique for clique in dict.fromkeys(cliques) if clique not in self.listed]
         self.listed.update(new)
         self.columns.extend(new)
@@ -176,7 +176,7 @@ class _Generation:
                 return
 
     def _add_heavy(self, used: list[tuple[float, int]], prices: dict[int, float]) -> int:
-        """Add cliques that weigh more than 1, under smoothed weights if there are any, else under the plain ones."""
+        """Add cliques that weigh more than 1, and return their number; smoothed weights come before the plain ones."""
         open_vertices = self.vertices
         for _, clique in used:
             open_vertices &= ~clique
@@ -195,7 +195,7 @@ class _Generation:
         return 0
 
     def _heavy_cliques(self, prices: dict[int, float]) -> Iterator[int]:
-        """Yield cliques heavier than 1, the heaviest first, and keep the bound that the search proves."""
+        """Yield cliques heavier than 1, heavy ones first, and keep the bound that the search proves."""
         weights = {vertex: int(price * WEIGHT) for vertex, price in prices.items()}
         if self.listed is not None:
             weighed = _weigh(self.listed, weights)
@@ -218,13 +218,13 @@ class _Generation:
             yield bitset(order[index] for index in bits(clique))
 
     def _keep(self, weights: dict[int, int], heaviest: int, prices: dict[int, float]) -> None:
-        """Keep weights that prove more than those known."""
+        """Keep the weights if they prove a better bound than those known."""
         if sum(weights.values()) * self.known.heaviest > self.known.total * heaviest:
             self.known.weights = {vertex: weight for vertex, weight in weights.items() if weight}
             self.known.heaviest, self.stable = heaviest, prices
 
     def _round(self, used: list[tuple[float, int]]) -> None:
-        """Make a cover of the cliques in use, and keep it if it is the smallest yet."""
+        """Round the cliques in use to a cover, and keep it if it is the smallest so far."""
         left = self.vertices
         cover: list[int] = []
         while left and len(cover) < len(self.known.cover):
@@ -237,7 +237,7 @@ class _Generation:
             self.known.cover = min(self.known.cover, without_spare(cover, self.vertices), key=len)
 
     def _ask_for_short(self, used: list[tuple[float, int]]) -> int:
-        """Ask for vertices that the cliques in use cover by less than 1, no two of them adjacent; return how many."""
+        """Add vertices that the cliques in use cover by less than 1, no two adjacent, and return their number."""
         short = self.vertices & ~self.known.asked & ~_covered(used)
         picked = 0
         for vertex in sorted(bits(short), key=lambda v: ((self.adjacent[v] & self.vertices).bit_count(), v)):
@@ -253,7 +253,7 @@ class _Generation:
 
 
 def _weigh(cliques: Sequence[int], weights: dict[int, int]) -> list[int]:
-    """Return the weight of each clique, by one count of members for each binary digit of the weights."""
+    """Return the weight of each clique, with one count of members for each binary digit of the weights."""
     digits = [
         (1 << place, bitset(vertex for vertex, weight in weights.items() if weight >> place & 1))
         for place in range(max(weights.values(), default=0).bit_length())
@@ -262,7 +262,7 @@ def _weigh(cliques: Sequence[int], weights: dict[int, int]) -> list[int]:
 
 
 def _greedy_heavy(local: list[int], weights: list[int]) -> dict[int, int]:
-    """From each vertex, the clique that always takes the heaviest next; those heavier than 1 and what they weigh."""
+    """Return cliques heavier than 1 with their weights: from each vertex, the heaviest candidate is added next."""
     heavy = {}
     for seed, neighbours in enumerate(local):
         clique, candidates, weight = 1 << seed, neighbours, weights[seed]
@@ -278,7 +278,7 @@ def _greedy_heavy(local: list[int], weights: list[int]) -> dict[int, int]:
 
 
 def _covered(used: list[tuple[float, int]]) -> int:
-    """Return the vertices whose cliques sum up to 1, all but the tolerance; the sums of all are added at once."""
+    """Return the vertices that the cliques in use cover by 1, less a tolerance; all sums are computed at once."""
     scale = 14
     digits: list[int] = []
     for x, clique in used:

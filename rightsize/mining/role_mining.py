@@ -1,8 +1,8 @@
-"""The fewest roles: minimum biclique cover, exactly where possible, else with the proven bound.
+"""Find the fewest roles for a table of users and permissions (minimum biclique cover), with a proven lower bound.
 
-After the reductions of `bicliques` and `cliques`, each connected part of the kernel is a minimum clique cover, which
-`clique_cover` solves. Where the bicliques of the whole table are few enough to be listed, they are, and serve every
-part.
+First the reductions of `propose.optimize.biclique_kernel` and of `cliques` are applied. Then each connected part of
+the kernel is a minimum clique cover problem, which `clique_cover` solves. Where the whole table has few enough
+bicliques, they are listed once and used for every part.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ from rightsize.propose.optimize.biclique_kernel import (
 LISTED_BICLIQUES = 100_000
 REDUCING_SHARE = 0.25
 LISTING_SHARE = 0.25
-"""Of the time: a dense table has more bicliques than can be listed, and shows it only by the listing not to end."""
+"""The share of the time for the listing: a dense table has too many bicliques, and only an endless listing shows it."""
 SOLVER_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Cover:
-    """Roles as (rows, columns) over the input's rows and columns, and the number that no cover can go below."""
+    """A set of roles as (rows, columns) of the input, and a lower bound on the number of roles of any such set."""
 
     roles: tuple[Biclique, ...]
     lower_bound: int
 
     @property
     def optimal(self) -> bool:
-        """Whether the cover is proved to be a smallest one."""
+        """True if the cover is proved to have the fewest roles."""
         return len(self.roles) == self.lower_bound
 
 
@@ -50,8 +50,8 @@ def minimum_cover(rows: Sequence[int], column_count: int, *, solver_seconds: flo
 
     Args:
         rows: For each user the set of permissions, as bits.
-        column_count: How many permissions there are.
-        solver_seconds: How long the solver may take over all parts of the kernel.
+        column_count: The number of permissions.
+        solver_seconds: The time limit for all parts of the kernel together.
     """
     deadline = time.monotonic() + solver_seconds
     graph, row_groups, column_groups = _distinct(rows, column_count)
@@ -77,9 +77,9 @@ def minimum_cover(rows: Sequence[int], column_count: int, *, solver_seconds: flo
 
 
 def _listed_cliques(graph: PairGraph, kernel: list[tuple[int, int]], left: int, deadline: float) -> list[int] | None:
-    """Return the cliques that the maximal bicliques make of the vertices left, or None where there are too many.
+    """Return the cliques of the remaining vertices that the maximal bicliques give, or None where there are too many.
 
-    Too many are also those that are not listed by the deadline, a time of `time.monotonic`.
+    A list that is not complete by the deadline, a time of `time.monotonic`, counts as too long.
     """
     by_row, by_column = [0] * len(graph.rows), [0] * len(graph.columns)
     for vertex in bits(left):
@@ -95,7 +95,7 @@ def _listed_cliques(graph: PairGraph, kernel: list[tuple[int, int]], left: int, 
 
 
 def _maximal_in(adjacent: list[int], part: int, cliques: list[int], deadline: float) -> list[int] | None:
-    """Return those of the cliques that lie in the part and that no vertex of it could join; None after the deadline."""
+    """Return the cliques of the part to which no vertex of the part can be added; None after the deadline."""
     found = []
     for clique in cliques:
         if time.monotonic() > deadline:
@@ -110,7 +110,10 @@ def _maximal_in(adjacent: list[int], part: int, cliques: list[int], deadline: fl
 
 
 def _distinct(rows: Sequence[int], column_count: int) -> tuple[PairGraph, list[int], list[int]]:
-    """Merge equal rows and equal columns; also return the members of each group. Empty ones are in no group."""
+    """Return the graph with equal rows and equal columns merged, and the members of each group of rows and columns.
+
+    Empty rows and columns are in no group.
+    """
     row_groups: dict[int, int] = {}
     for index, members in enumerate(rows):
         if members:
@@ -137,7 +140,7 @@ def _expand(members: int, groups: list[int]) -> int:
 
 
 def _cliques_by(kernel: list[tuple[int, int]], part: int, side: int) -> list[int]:
-    """The trivial cover: one clique a row (side 0) or a column (side 1)."""
+    """Return the trivial cover: one clique for each row (side 0) or each column (side 1)."""
     groups: dict[int, int] = {}
     for edge in bits(part):
         groups[kernel[edge][side]] = groups.get(kernel[edge][side], 0) | 1 << edge

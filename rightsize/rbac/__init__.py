@@ -1,1 +1,1 @@
-"""What Azure permissions mean, exactly: patterns, blocks, scopes, effective access. Pure."""
+"""Decide exactly what Azure permissions allow, by pure functions: patterns, blocks, scopes, conditions, access."""

@@ -1,19 +1,19 @@
-"""Effective access: whether a principal may perform an operation at a scope, and what decides it.
+"""Decide whether a principal may perform an operation at a scope, from its assignments, groups, roles and denies.
 
-The order is Azure's ("What is Azure RBAC", how Azure determines access): a deny assignment that applies refuses,
-whatever roles say; else the union of all role assignments of the principal and its groups, at the scope and above it,
-decides; conditions come last.
+The order is Azure's ("What is Azure RBAC", how Azure determines access). A deny assignment that applies refuses,
+whatever the roles grant. Else the union of all role assignments of the principal and its groups, at the scope and
+above it, decides. Conditions come last.
 
-* A role grants by block: actions minus that block's not-actions. Another block, or another role, may still grant what
-  one excludes.
-* An assignment that needs an activation first (PIM) is `eligible`, and so is any that only a membership that has to be
-  activated reaches; activated and standing ones count alike.
-* A condition, on the assignment or inside the definition, that depends on the request makes its grant `conditional`;
-  one that cannot hold for the operation leaves nothing of it (see `rbac.conditions`).
-* Strongest first: `yes`, `conditional`, `eligible`, `no`. A deny that itself has a condition, which may hold or not,
-  makes a `yes` conditional.
+* A role grants by block: actions minus the not-actions of the same block. Another block, or another role, may still
+  grant an operation that one block excludes.
+* An assignment that needs an activation first (PIM) is `eligible`. So is an assignment of a group whose membership
+  needs an activation first. Activated assignments count like permanent ones.
+* A condition, on the assignment or inside the definition, that depends on the request makes its grant `conditional`.
+  A condition that cannot hold for the operation removes the grant (see `rbac.conditions`).
+* The answers are, strongest first: `yes`, `conditional`, `eligible`, `no`. A deny with a condition that may hold or
+  not turns a `yes` into `conditional`.
 * The answer is the most that may be allowed: roles and their conditions by the reading `MOST`, denies by `LEAST` (see
-  `rbac.permissions`). Where the other way round says something else, the decision `depends_on_reading`.
+  `rbac.permissions`). If the opposite readings give another answer, the decision `depends_on_reading`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ STRENGTH: Mapping[str, int] = {"no": 0, "eligible": 1, "conditional": 2, "yes": 
 
 @dataclass(frozen=True, slots=True)
 class AssignedRole:
-    """A role definition as access needs it."""
+    """The name and the permissions of a role definition."""
 
     role_name: str
     permissions: Permissions
@@ -53,13 +53,13 @@ class _Deny:
 
 
 class Access:
-    """The access of a tenant, indexed for asking often.
+    """An index of the access of a tenant, for many questions.
 
     Args:
         roles: Folded id of a role definition to the role.
         assignments: All assignments, of any state.
         denies: All deny assignments.
-        membership: Who is in which group.
+        membership: The group memberships.
         tree: Folded management-group or subscription scope to its parent's scope.
     """
 
@@ -75,7 +75,7 @@ class Access:
         self._membership = membership
         self._tree = tree
         self._held: dict[str, dict[str, list[RoleAssignment]]] = {}
-        """Assignments by scope, then by holder: a question looks at the few scopes above it."""
+        """Assignments by scope, then by holder, since a question concerns only the few scopes above its own."""
         for assignment in assignments:
             at_scope = self._held.setdefault(parse_scope(assignment.scope).key, {})
             at_scope.setdefault(fold(assignment.principal_id), []).append(assignment)
@@ -94,18 +94,18 @@ class Access:
         self._doubtful: dict[str, PatternSet] = {
             plane: PatternSet(form for one in read for form in one.loose_forms(plane)) for plane in PLANES
         }
-        """Outside of these patterns, and of conditions with a `/*/`, both readings are the same."""
+        """Both readings give the same answer outside these patterns, if no condition has a `/*/`."""
         texts = [one.condition for at in self._held.values() for held in at.values() for one in held]
         texts += [block.condition for one in read for plane in PLANES for block in one.on(plane)]
         texts += [deny.deny.condition for deny in self._denies]
         self._has_doubtful_conditions = any("/*/" in (text or "") for text in texts)
 
     def decide(self, principal_id: str, operation: str, plane: str, scope: Scope) -> Decision:
-        """Return whether a principal may perform an operation at a scope, and why.
+        """Return whether a principal may perform an operation at a scope, with the assignments that decide it.
 
-        `because` has every assignment that gives the answer, nearest holder first; a refusal by a deny assignment has
-        none, and names its denies in `denied_by`. Where only denies with an open condition apply, they are named there
-        beside the answer.
+        `because` has every assignment that gives the answer, nearest holder first. A refusal by a deny assignment has
+        none; its denies are in `denied_by`. Denies whose condition depends on the request are in `denied_by` beside
+        the answer.
         """
         principal, text = fold(principal_id), fold(operation)
         most = self._decide(principal, text, plane, scope, Reading.MOST)
@@ -138,7 +138,7 @@ class Access:
         return Decision("no", (), possible)
 
     def _sleeping(self, principal: str, text: str, plane: str, scope: Scope, reading: Reading) -> Iterator[Reason]:
-        """Yield the grants of groups that a principal would be in after an activation, but for what is denied then."""
+        """Yield the grants of groups that a principal can join by an activation, without those that are denied then."""
         chains = self._membership.sleeping_chains(principal)
         for key in self._lineage(scope) if chains else ():
             held = self._held.get(key, {})
@@ -153,7 +153,7 @@ class Access:
                         yield replace(reason, state="eligible")
 
     def reaching(self, principal_id: str, scope: Scope) -> Iterator[tuple[RoleAssignment, Chain]]:
-        """Yield the assignments of a principal and its groups that reach a scope, whatever their role grants."""
+        """Yield the assignments of a principal and its groups at a scope or above it, whatever their role grants."""
         chains = self._membership.chains(fold(principal_id))
         for key in self._lineage(scope):
             held = self._held.get(key, {})
@@ -162,7 +162,10 @@ class Access:
                     yield assignment, chains[holder]
 
     def holders(self, operation: str, plane: str, scope: Scope) -> list[str]:
-        """Return the ids, sorted, of all whom an assignment of a role with this operation reaches at a scope."""
+        """Return the sorted ids of all principals that an assignment of a role with an operation reaches at a scope.
+
+        Members of groups that hold such an assignment are included.
+        """
         text, found = fold(operation), set[str]()
         for key in self._lineage(scope):
             for holder, held in self._held.get(key, {}).items():
@@ -171,7 +174,7 @@ class Access:
         return sorted(found)
 
     def unknown_roles(self) -> list[str]:
-        """Return the ids, sorted, of role definitions that assignments name and nobody loaded."""
+        """Return the sorted ids of role definitions that assignments name and that are not loaded."""
         held = (one for at_scope in self._held.values() for many in at_scope.values() for one in many)
         named = {fold(assignment.role_definition_id) for assignment in held}
         return sorted(named - self._roles.keys())
@@ -185,10 +188,10 @@ class Access:
     def _denials(
         self, principal: str, text: str, plane: str, scope: Scope, reading: Reading, activated: Chain = ()
     ) -> list[tuple[str, Truth]]:
-        """Return the denies that apply: certainly (True), or where their condition holds (None).
+        """Return the denies that apply: True for certain ones, None for those whose condition depends on the request.
 
-        With `activated`, those that would once the principal is in these groups, too. The more roles may grant, the
-        less denies refuse, so these are read the other way round.
+        With `activated`, denies count that would apply to a member of these groups too. Denies are read by the opposite
+        reading of roles: the most access means the least denial.
         """
         other = Reading.LEAST if reading is Reading.MOST else Reading.MOST
         if not self._denies:
@@ -213,13 +216,13 @@ class Access:
 
 @dataclass(frozen=True, slots=True)
 class _Grant:
-    """That something grants an operation, and the condition that has to hold for it, if any."""
+    """A grant of an operation, with the condition that has to hold for it, or None."""
 
     condition: str | None = field(default=None)
 
 
 def _grant(permissions: Permissions, condition: str | None, text: str, plane: str, reading: Reading) -> _Grant | None:
-    """Return how blocks under a condition grant an operation by a reading, or None where they do not."""
+    """Return the grant of an operation by blocks under a condition and a reading, or None if they do not grant it."""
     outer = truth_of(condition, text, reading=reading)
     if outer is False:
         return None
@@ -250,7 +253,7 @@ def _reason(assignment: RoleAssignment, role: AssignedRole, via: Chain, conditio
 
 
 def _in_order(reasons: Iterable[Reason]) -> tuple[Reason, ...]:
-    """Return one reason an assignment, nearest holder first: an activation stands in two listings under one id."""
+    """Return one reason for each assignment, nearest holder first; an activation has one id in two listings."""
     by_id: dict[str, Reason] = {}
     for reason in sorted(reasons, key=lambda one: (len(one.via), one.via, one.role_assignment_id, one.state)):
         by_id.setdefault(reason.role_assignment_id, reason)

@@ -1,26 +1,28 @@
-"""The algebra of permissions: containment, intersection, emptiness and difference, decided for all strings.
+"""Decide containment, intersection and emptiness of permission blocks for all strings, with a witness for a difference.
 
 A role grants, on each plane, the union over its blocks of (patterns minus not-patterns). To decide whether `big` grants
-all that `small` does, each pattern *p* of each small block, minus the block's not-patterns *N*, is looked at alone:
+all that `small` does, each pattern *p* of each small block, minus the block's not-patterns *N*, is checked alone:
 
-1. The text of *p*, its star read as a letter that nobody names (see `rbac.patterns`), is an operation that small
-   grants. If no block of big grants it, it is a witness: done, and this is how most pairs of roles end.
-2. If a block grants it and none of the block's not-patterns overlaps *p*, the block grants all of *p*: done.
-3. Else that block grants all of *p* but its overlaps with the block's not-patterns. Each overlap is again a
-   pattern (or a few, see `intersection`), less *N*, that the other blocks have to grant: back to 1 with one block
+1. The text of *p*, with its star read as a letter that no pattern names (see `rbac.patterns`), is an operation that
+   small grants. If no block of big grants it, it is a witness and the check ends. Most pairs of roles end here.
+2. If a block of big grants it and none of that block's not-patterns overlaps *p*, the block grants all of *p*, and the
+   check ends.
+3. Else that block grants all of *p* except its overlaps with the block's not-patterns. Each overlap is again a
+   pattern (or a few, see `intersection`), less *N*, that the other blocks have to grant: go to step 1 with one block
    fewer.
 
-Steps 1 and 2 are exact, and so is 3 where strings have one star, as all that Azure accepts. An overlap of patterns
-with several stars is handed to the search of `rbac.automaton`, which decides anything.
+Steps 1 and 2 are exact. Step 3 is exact for strings with one star, and Azure accepts no others. For an overlap of
+patterns with several stars, the search of `rbac.automaton` decides, which is exact for all patterns.
 
-Whether `X/*/y` matches `X/y` is not known (`rbac.permissions`), so containment has to hold whatever Azure means, where
-one string means the same wherever it stands among actions, and likewise among not-actions. For each pattern *p* of a
-small block the worst meaning of every string is known at once. Not-actions of the small block are strict: so they are
-where big has the same ones, and big's others are generous. Actions of big are strict. Where *p* is a looser form of an
-action, big's same action has that form as well: a string that both sides have never speaks against containment.
+It is not known whether `X/*/y` matches `X/y` (`rbac.permissions`), so containment has to hold for both meanings. One
+string is taken to mean the same everywhere among actions, and likewise among not-actions. For each pattern *p* of a
+small block the worst meaning of every string can be chosen directly. Not-actions of the small block are strict; the
+same not-actions of big are then strict too, and big's other not-actions are generous. Actions of big are strict. Where
+*p* is a looser form of an action, the same action of big has that form as well. So a string that both sides have is
+never a reason against containment.
 
-Conditions: a block of the small side grants at most what it says, so its condition is ignored; a conditional block of
-the big side counts only where the small block has the same condition.
+Conditions: a small block grants at most its patterns, so its condition is ignored. A conditional block of big counts
+only where the small block has the same condition.
 """
 
 from __future__ import annotations
@@ -49,13 +51,13 @@ from rightsize.rbac.text import fold
 from rightsize.rbac.witness import name_instance
 
 Blocks = Sequence[PermissionBlock] | Permissions
-"""A role's permission blocks, or what `read_permissions` made of them: the quicker form when it is asked often."""
+"""A role's permission blocks, or the result of `read_permissions` for them, which is faster for repeated questions."""
 
 
 def contains(big: Blocks, small: Blocks) -> Witness | None:
     """Return None when `big` grants every string that `small` grants, else an operation that only `small` grants.
 
-    A witness that does not depend on how `/*/` is read comes before one that does.
+    A witness that holds for both readings of `/*/` is preferred.
     """
     first: Witness | None = None
     for witness in witnesses(big, small):
@@ -66,9 +68,9 @@ def contains(big: Blocks, small: Blocks) -> Witness | None:
 
 
 def witnesses(big: Blocks, small: Blocks) -> Iterator[Witness]:
-    """Yield an operation for each part of `small` that `big` does not grant: control before data.
+    """Yield one operation for each part of `small` that `big` does not grant: control plane before data plane.
 
-    A part is a pattern of `small`, or what the not-patterns of `big` cut out of it.
+    A part is a pattern of `small`, or its overlap with not-patterns of `big`.
     """
     big, small = read_permissions(big), read_permissions(small)
     for plane in PLANES:
@@ -85,13 +87,13 @@ def witnesses(big: Blocks, small: Blocks) -> Iterator[Witness]:
 
 
 def is_empty(blocks: Blocks) -> bool:
-    """Return whether blocks grant nothing at all by any reading, on either plane, conditions held to be true."""
+    """Return whether blocks grant no operation by any reading, on either plane; conditions count as true."""
     permissions = read_permissions(blocks)
     return not (permissions.control or permissions.data)
 
 
 def intersects(left: Blocks, right: Blocks) -> bool:
-    """Return whether both sides may grant some operation on one plane, conditions held to be true."""
+    """Return whether both sides may grant a common operation on one plane; conditions count as true."""
     left, right = read_permissions(left), read_permissions(right)
     return any(
         _blocks_intersect(one, other) for plane in PLANES for one, other in product(left.on(plane), right.on(plane))
@@ -103,16 +105,16 @@ def grants(
 ) -> Literal["yes", "no", "conditional"]:
     """Return whether blocks grant an operation by a reading.
 
-    `conditional` means that only blocks with a condition do, whatever the condition says of this operation;
-    `rbac.access` asks whether it concerns it.
+    `conditional` means that only blocks with a condition grant it. The condition is not evaluated here; `rbac.access`
+    decides whether it concerns the operation.
     """
     return answer_of(read_permissions(blocks).on(plane, reading), fold(operation))
 
 
 def grants_alike(big: Blocks, small: Blocks, operation: str, plane: str) -> bool:
-    """Return whether `big` grants an operation whatever Azure means, as far as `small` does: `contains` for one string.
+    """Return whether `big` grants an operation by each reading by which `small` does: `contains` for one string.
 
-    Conditions are those of containment.
+    Conditions count as in `contains`.
     """
     big, small, text = read_permissions(big), read_permissions(small), fold(operation)
     for block in small.of_plane(plane):
@@ -126,7 +128,7 @@ def grants_alike(big: Blocks, small: Blocks, operation: str, plane: str) -> bool
 def _uncovered(pattern: Pattern, nots: PatternSet, blocks: Sequence[PlaneBlock]) -> Iterable[Pattern]:
     """Return patterns whose fresh instances are in `pattern`, in none of `nots`, and granted by no block.
 
-    There is none exactly when the blocks grant all of `pattern` but `nots`.
+    The result is empty exactly if the blocks grant all of `pattern` except `nots`.
     """
     partial: list[tuple[PlaneBlock, list[Pattern]]] = []
     for block in blocks:
@@ -147,7 +149,7 @@ def _uncovered(pattern: Pattern, nots: PatternSet, blocks: Sequence[PlaneBlock])
 def _uncovered_parts(
     pattern: Pattern, cuts: Sequence[Pattern], nots: PatternSet, blocks: Sequence[PlaneBlock]
 ) -> Iterator[Pattern]:
-    """Yield what the blocks leave open of the overlaps of a pattern with others."""
+    """Yield the parts of the overlaps of a pattern with `cuts` that the blocks do not grant."""
     seen: set[str] = set()
     for cut in cuts:
         for part in intersection(cut, pattern):
@@ -161,7 +163,8 @@ def _search(required: Sequence[Pattern], nots: PatternSet, blocks: Iterable[Plan
     found = shortest_string(required, guards)
     if found is None:
         return ()
-    # No pattern has a space at an end, so whatever matches a string with one there matches it with a letter beside it.
+    # No pattern begins or ends with a space, so only a star matches a space at an end of a string. Each pattern
+    # therefore matches the string with another letter outside that space as well.
     return (parse_pattern(f"{'*' if found.startswith(' ') else ''}{found}{'*' if found.endswith(' ') else ''}"),)
 
 

@@ -1,17 +1,17 @@
-"""The general decision over all strings: a search through the automata of many patterns at once.
+"""Find a shortest string that given patterns match and others do not grant, by a search through their automata.
 
-Each pattern is an automaton of positions: position *i* says that the first *i* literal characters are matched, a
+Each pattern is an automaton of positions: position *i* means that the first *i* literal characters are matched, and a
 star before character *i* lets the position stay on any character. All automata lie side by side in the bits of one
 integer, so one step of all of them is two operations:
 
     next = (state & advance[character]) << 1  |  state & loop
 
-Sets of positions are made as they are met (the determinised product, lazily), breadth first, so the first string found
-is a shortest one. Characters that no pattern names behave alike; one symbol stands for all of them: `*`, which no
-literal text holds.
+Sets of positions are built when the search meets them (the determinised product, lazily), breadth first, so the first
+string found is a shortest one. Characters that no pattern names behave alike; one symbol stands for all of them: `*`,
+which no literal text contains.
 
-The number of states can grow exponentially with the number of patterns that have several stars: the problem is that
-hard. What Azure accepts never comes here (see `rbac.algebra`).
+The number of states can grow exponentially with the number of patterns with several stars: the problem itself is that
+hard. Patterns that Azure accepts never need this search (see `rbac.algebra`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from rightsize.rbac.patterns import STAR, Pattern
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """What a string must not be granted by: some of `allowed`, and none of `nots`."""
+    """A block that must not grant the string: it grants the strings that match `allowed` and do not match `nots`."""
 
     allowed: tuple[Pattern, ...]
     nots: tuple[Pattern, ...] = ()
@@ -49,7 +49,7 @@ class _Search:
         self._guards = [(self._add(guard.allowed), self._add(guard.nots)) for guard in guards]
 
     def _add(self, patterns: Sequence[Pattern]) -> tuple[int, int]:
-        """Lay automata side by side and return the bits of all their positions and of their accepting ones."""
+        """Add automata beside the others, and return the bits of all their positions and of the accepting ones."""
         begin, accepting = self._width, 0
         for pattern in patterns:
             position = self._width
@@ -88,7 +88,7 @@ class _Search:
         )
 
     def _is_hopeless(self, state: int) -> bool:
-        """Return whether no string that goes on from here can be found: one fails, or a guard grants, for good."""
+        """Return whether no string from here on is a result: a required pattern cannot match, or a guard grants all."""
         if not all(state & positions for positions, _ in self._required):
             return True
         return any(

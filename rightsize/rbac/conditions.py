@@ -1,19 +1,20 @@
-"""What a condition says of an operation before any request is seen: it holds, it cannot hold, or it depends.
+"""Evaluate a role assignment condition for an operation without a request: it holds, cannot hold, or depends on it.
 
 The language is that of Azure role assignment conditions (Azure docs, "Azure role assignment condition format and
 syntax"): `AND`/`&&`, `OR`/`||`, `NOT`/`!`, parentheses, and atoms. The usual condition restricts some actions only:
 
     ((!(ActionMatches{'A'})) OR (@Request[…] ForAnyOfAnyValues:GuidEquals{…}))
 
-Of the atoms, `ActionMatches` is decided by the operation; all others (attributes of principal, request, resource and
+The operation decides the atom `ActionMatches`. All other atoms (attributes of principal, request, resource and
 environment, `SubOperationMatches`) depend on the request. With these three values the connectives follow Kleene's
-logic, so for any operation but `A` the condition above holds: it does not target it. What cannot be read depends.
+logic. So the condition above holds for any operation except `A`: it does not target it. A condition that cannot be
+parsed depends on the request.
 
 A pattern with `/*/` is read in two ways here, too (see `rbac.permissions`). `MOST` reads towards *holds*: generously
-where a test has to match, strictly where it must not, below a `NOT`. `LEAST` reads the other way round.
+where a test has to match, strictly below a `NOT`, where it must not match. `LEAST` reads the opposite way.
 
 Where the attributes of a request are known, an equality of one of them with a text, a GUID or any of a set of these
-(`ForAnyOfAnyValues:`) is decided as well; an attribute that the request does not name depends still.
+(`ForAnyOfAnyValues:`) is decided as well. An attribute that the request does not name still depends on the request.
 """
 
 from __future__ import annotations
@@ -31,10 +32,10 @@ Truth = bool | None
 """True: it holds. False: it cannot hold. None: it depends on the request."""
 
 Attributes = Mapping[str, str]
-"""What a request says: values by attribute with its source, folded, as `@request[microsoft.authorization/…:…]`."""
+"""The known values of a request by folded attribute with its source: `@request[microsoft.authorization/…:…]`."""
 
 _Expression = Callable[[str, Attributes, bool], Truth]
-"""The operation, what is known of the request, and whether a `/*/` may stand for `/` where a test has to match."""
+"""A function of the operation, the known attributes, and whether `/*/` may stand for `/` where a test has to match."""
 
 _TOKEN = re.compile(
     r"""\s*(?:
@@ -55,17 +56,17 @@ _EQUALITIES: Mapping[str, Callable[[str], str]] = {
     "stringequalsignorecase": fold,
     "stringequals": lambda text: text,
 }
-"""How both sides of an equality are read."""
+"""The functions that normalise both sides of an equality, by operator."""
 _ANY_OF = "foranyofanyvalues:"
 
 
 class _UnreadableError(Exception):
-    """The text is not a condition that this module understands."""
+    """The error for a text that is not a condition which this module can parse."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """A part of a comparison as it is written: a word, an attribute, a text or a set."""
+    """A part of a comparison in its own spelling: a word, an attribute, a text or a set."""
 
     text: str
 
@@ -73,13 +74,13 @@ class _Part:
 def truth_of(
     condition: str | None, operation: str, attributes: Attributes = _NOTHING, *, reading: Reading = Reading.MOST
 ) -> Truth:
-    """Return what a condition says of a folded operation; no condition always holds.
+    """Return whether a condition holds for a folded operation; without a condition it is True.
 
     Args:
         condition: The condition.
         operation: The folded operation.
-        attributes: What is known of the request.
-        reading: How `/*/` is read.
+        attributes: The known attributes of the request.
+        reading: The reading of `/*/`.
     """
     text = (condition or "").strip()
     return _read(text)(operation, attributes, reading is Reading.MOST) if text else True
@@ -98,7 +99,7 @@ def _depends(_operation: str, _attributes: Attributes, _generous: bool) -> Truth
 
 
 class _Reader:
-    """Reads by recursive descent: `or` binds weakest, `not` strongest."""
+    """A parser by recursive descent: `or` binds weakest, `not` strongest."""
 
     def __init__(self, text: str) -> None:
         self._tokens = _tokens(text)
@@ -168,7 +169,7 @@ def _action_test(patterns: list[Pattern]) -> _Expression:
 
 
 def _comparison(parts: list[str]) -> _Expression:
-    """Read `@Source[attribute] operator value`; what is no equality of an attribute depends."""
+    """Read `@Source[attribute] operator value`; any other comparison than an equality depends on the request."""
     if len(parts) != 4 or not (parts[0].startswith("@") and parts[1].startswith("[")):
         return _depends
     operator = parts[2].lower()
@@ -195,10 +196,10 @@ def _values(text: str) -> list[str]:
 
 
 def _tokens(text: str) -> list[str | list[Pattern] | _Part]:
-    """Return connectives as strings, action tests as their patterns, anything else as it is written."""
+    """Return connectives as strings, action tests as lists of patterns, and all other tokens as `_Part`."""
     found: list[str | list[Pattern] | _Part] = []
     position = 0
-    if "\\" in text:  # how quotes are escaped is not documented: better not to tell where a text ends
+    if "\\" in text:  # the escaping of quotes is not documented, so the end of a text would be a guess
         raise _UnreadableError
     while position < len(text):
         match = _TOKEN.match(text, position)
@@ -214,7 +215,7 @@ def _tokens(text: str) -> list[str | list[Pattern] | _Part]:
 
 
 def _join(terms: list[_Expression], *, decisive: bool) -> _Expression:
-    """Return the `or` of terms, which one true term decides, or the `and`, which one false term does."""
+    """Return the `or` of terms if `decisive` is True, which one true term decides, else their `and`."""
     if len(terms) == 1:
         return terms[0]
 
@@ -236,5 +237,5 @@ def _negate(expression: _Expression) -> _Expression:
 
 
 def targets(condition: str | None, operation: str) -> bool:
-    """Return whether a condition may matter for an operation: by some reading it does not simply hold."""
+    """Return whether a condition may restrict an operation: by some reading it does not always hold."""
     return truth_of(condition, fold(operation), reading=Reading.LEAST) is not True

@@ -1,11 +1,11 @@
-"""Roles over a catalogue: which of its operations each role grants.
+"""Expand roles over a catalogue: find the operations of the catalogue that each role grants.
 
-Every distinct pattern is looked up once, in an index made for it: a literal in a dictionary, `beginning*` as a range of
-the sorted names, `*end` as a range of the reversed ones, anything else by matching the smaller of the two ranges. A
-role is then a few set operations.
+Every distinct pattern is looked up once, in an index for it: a literal in a dictionary, `beginning*` as a range of the
+sorted names, `*end` as a range of the reversed ones, any other pattern by matching the smaller of the two ranges. Then
+a role needs only a few set operations.
 
-An operation is on the planes that the caller knows it to be on. One whose plane nobody knows is on both, whatever
-roles spell out, so that no grant of it is overlooked: a guess must not hide a permission.
+The caller gives the known planes of an operation. An operation of unknown plane counts on both planes, whatever roles
+spell out, so that no grant of it is missed: a guess must not hide a permission.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from rightsize.rbac.permissions import PLANES, GrantPlane, PatternSet, Permissio
 from rightsize.rbac.text import fold
 
 Planes = tuple[GrantPlane, ...]
-"""The planes that an operation is known to be on; none where nobody knows."""
+"""The known planes of an operation; empty if they are unknown."""
 
 
 class Catalogue:
-    """An index over the names of operations; positions are those of the sequence that it was made from."""
+    """An index of operation names; positions are those of the sequence that it is made from."""
 
     def __init__(self, operations: Sequence[str]) -> None:
         self.operations = tuple(operations)
@@ -45,7 +45,7 @@ class Catalogue:
         return self._found[pattern.text]
 
     def matching_any(self, patterns: PatternSet) -> set[int]:
-        """Return the positions of the operations that some pattern matches."""
+        """Return the positions of the operations that any of the patterns matches."""
         return set[int]().union(*map(self.matching, patterns.patterns))
 
     def _names_matching(self, pattern: Pattern) -> list[str]:
@@ -63,9 +63,9 @@ def _range_of(names: list[str], head: str) -> range:
 
 
 class GrantedOperation(NamedTuple):
-    """A role grants an operation on a plane, by the reading `MOST`: no grant is overlooked.
+    """One operation that a role grants on a plane by the reading `MOST`, so that no grant is missed.
 
-    `conditional` where only blocks with a condition do.
+    `conditional` is True if only blocks with a condition grant it.
     """
 
     role: str
@@ -77,11 +77,11 @@ class GrantedOperation(NamedTuple):
 def expand_roles(
     roles: Mapping[str, Sequence[PermissionBlock] | Permissions], operations: Sequence[tuple[str, Planes]]
 ) -> Iterator[GrantedOperation]:
-    """Yield every operation of a catalogue that each role grants, role by role, in the order of both.
+    """Yield every operation of a catalogue that each role grants, in the order of the roles and of the catalogue.
 
     Args:
-        roles: Any name of a role to its permission blocks.
-        operations: Each name with the planes that it is known to be on, none where nobody knows.
+        roles: Permission blocks by any name of a role.
+        operations: Each name with its known planes, empty if they are unknown.
     """
     catalogue = Catalogue([name for name, _ in operations])
     on = {plane: {at for at, (_, known) in enumerate(operations) if plane in (known or PLANES)} for plane in PLANES}
@@ -96,7 +96,7 @@ def expand_roles(
 def granted_positions(
     permissions: Permissions, plane: str, catalogue: Catalogue, reading: Reading = Reading.MOST
 ) -> tuple[set[int], set[int]]:
-    """Return the positions that some block without a condition grants, and those that one with a condition does."""
+    """Return the positions that blocks without a condition grant, and those that blocks with a condition grant."""
     always, under_condition = set[int](), set[int]()
     for block in permissions.on(plane, reading):
         granted = catalogue.matching_any(block.allowed) - catalogue.matching_any(block.nots)
@@ -105,7 +105,7 @@ def granted_positions(
 
 
 def doubtful_positions(permissions: Permissions, plane: str, catalogue: Catalogue) -> set[int]:
-    """Return the positions that are granted by the reading `MOST`, and not, or only conditionally, by `LEAST`."""
+    """Return the positions for which the readings `MOST` and `LEAST` give a different answer."""
     near = set[int]().union(*map(catalogue.matching, permissions.loose_forms(plane)))
     most, least = permissions.on(plane), permissions.on(plane, Reading.LEAST)
     return {
@@ -116,6 +116,6 @@ def doubtful_positions(permissions: Permissions, plane: str, catalogue: Catalogu
 
 
 def planes_spelling_out(permissions: Iterable[Permissions], operation: str) -> tuple[GrantPlane, ...]:
-    """Return the planes on which some role spells an operation out in full, granting or excluding it."""
+    """Return the planes on which any role names an operation without a star, granting or excluding it."""
     text, read = fold(operation), tuple(permissions)
     return tuple(plane for plane in PLANES if any(text in one.spelt_out[plane] for one in read))

@@ -1,9 +1,10 @@
-"""Who is in which group, through any chain, and by which shortest one.
+"""Find all groups of a principal from membership listings, each with a shortest chain of groups that leads to it.
 
 A token carries all groups of a principal, transitive ones included (Azure docs, "What is Azure RBAC"), so an
-assignment of any group above counts. Chains follow direct memberships where there are any; a transitive listing, which
-does not say how, bridges the rest. Cycles end by themselves: a group is visited once. A membership that has to be
-activated first (PIM for Groups) is no membership until then: what only such a one leads to is told apart.
+assignment of any of these groups counts. Chains follow direct memberships where there are any. A transitive listing,
+which does not name the groups between, fills the gaps. Cycles are no problem, since each group is visited once. A
+membership that has to be activated first (PIM for Groups) does not count until then: `sleeping_chains` has the groups
+that only such a membership leads to.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 Chain = tuple[str, ...]
-"""Group ids from a principal upwards, nearest first, the group itself last."""
+"""Group ids from a principal up to a group, nearest first, the group itself last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +28,9 @@ class Membership:
     _chains: dict[str, dict[str, Chain]] = field(default_factory=dict, compare=False)
 
     def chains(self, principal_id: str) -> Mapping[str, Chain]:
-        """Return all whose assignments count for a principal: itself, with no chain, and every group that it is in.
+        """Return the holders whose assignments a principal has: itself with an empty chain, and each of its groups.
 
-        The chain to a group is a shortest one, the bytewise smallest among equals.
+        The chain to a group is a shortest one, and the bytewise smallest of equally short ones.
         """
         if principal_id not in self._chains:
             found: dict[str, Chain] = {principal_id: ()}
@@ -39,7 +40,7 @@ class Membership:
         return self._chains[principal_id]
 
     def sleeping_chains(self, principal_id: str) -> Mapping[str, Chain]:
-        """Return the groups that a principal is in only once a membership is activated, each with a chain to it."""
+        """Return the groups that a principal is in only after it activates a membership, each with a chain to it."""
         if not self.eligible:
             return {}
         standing = self.chains(principal_id)
@@ -48,7 +49,7 @@ class Membership:
         return {group: chain for group, chain in found.items() if group not in standing}
 
     def below(self, group_id: str) -> set[str]:
-        """Return everything that is or may be in a group, through any chain, groups included."""
+        """Return all members of a group, by any chain, with nested groups and eligible members."""
         found: set[str] = set()
         waiting = [group_id]
         while waiting:
@@ -64,7 +65,7 @@ def read_membership(
     transitive: Iterable[tuple[str, str]] = (),
     eligible: Iterable[tuple[str, str]] = (),
 ) -> Membership:
-    """Return memberships from (group id, member id) pairs: direct, of transitive listings, and to be activated."""
+    """Return memberships from (group id, member id) pairs: direct, of transitive listings, and eligible (PIM) ones."""
     direct_pairs, transitive_pairs, eligible_pairs = set(direct), set(transitive), set(eligible)
     return Membership(
         _grouped((member, group) for group, member in direct_pairs),
@@ -82,7 +83,7 @@ def _grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
 
 
 def _walk(found: dict[str, Chain], edges: list[Mapping[str, tuple[str, ...]]]) -> None:
-    """Add what can be reached from all that is found, breadth first; the shortest chains go on first."""
+    """Add to `found` all groups that can be reached from it, breadth first, shortest chains first."""
     waiting = deque(sorted(found, key=lambda one: (len(found[one]), found[one])))
     while waiting:
         current = waiting.popleft()

@@ -1,19 +1,19 @@
-"""One string of a role: text in which every `*` stands for any characters, none included.
+"""Match, compare and intersect the strings of roles, in which every `*` stands for any characters or for none.
 
-A pattern is a language. Two facts make most questions about them a single match:
+A pattern is a language: the set of operations that it matches. Two facts make most questions a single match:
 
-* **The star as a fresh letter.** The text of a pattern, read as an operation, holds the letter `*`, which no other
-  pattern asks for: between its stars, a pattern has no star. So `other` matches `pattern.text` exactly when `other`
-  contains the whole of `pattern`, and a union of patterns contains it exactly when one of them does alone.
-* **Two patterns with a star each overlap** exactly when one's beginning begins the other's and one's end ends the
-  other's: the stars take in the rest.
+* **The star as a fresh letter.** The text of a pattern, read as an operation, contains the letter `*`, which no other
+  pattern names: between its stars, a pattern has no star. So `other` matches `pattern.text` exactly if `other`
+  contains the whole of `pattern`, and a union of patterns contains it exactly if one of them does alone.
+* **Two patterns with a star each overlap** exactly if the start of one begins with the start of the other, and the end
+  of one ends with the end of the other: the stars match the rest.
 
-Azure allows one `*` a string, writes it as a whole segment, and lets it span several (Azure docs, "Azure custom
-roles"). More of them are understood here, never written. Text compares folded (`rbac.text`).
+Azure allows one `*` in a string, writes it as a whole segment, and lets it span several (Azure docs, "Azure custom
+roles"). Strings with more stars are understood here, and never written. Text compares folded (`rbac.text`).
 
-Nothing says whether `X/*/y` also matches `X/y`. Azure's own built-in roles rest on it: Managed Identity Operator has
+No source says whether `X/*/y` also matches `X/y`. Azure's own built-in roles need that: Managed Identity Operator has
 `userAssignedIdentities/*/assign/action`, and the operation is `userAssignedIdentities/assign/action`. A `Pattern` is
-the strict language; `loosened` has the strings that the generous one adds.
+the strict language; `loosened` returns the strings that the generous language adds.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from rightsize.rbac.text import fold
 STAR = "*"
 _BETWEEN = re.compile(r"(?=/\*/)")
 _MOST_LOOSENED = 8
-"""Stars of one string whose forms are listed one by one: 255 forms. Azure accepts one star."""
+"""The most `/*/` in a string whose looser forms are listed one by one: 255 forms. Azure accepts one star."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +35,8 @@ class Pattern:
     """A string of a role.
 
     Attributes:
-        text: Folded, runs of stars made one: the identity of the language.
-        spelt: The same in the role's spelling.
+        text: The folded string with runs of stars as one star; it identifies the language.
+        spelt: The same string in the role's spelling.
         pieces: `text` split at its stars; one piece is a literal.
     """
 
@@ -46,16 +46,16 @@ class Pattern:
 
     @property
     def is_literal(self) -> bool:
-        """Whether it has no star."""
+        """True if it has no star."""
         return len(self.pieces) == 1
 
     @property
     def is_simple(self) -> bool:
-        """Whether it has at most one star, as everything that Azure accepts."""
+        """True if it has at most one star, as all strings that Azure accepts."""
         return len(self.pieces) <= 2
 
     def matches(self, text: str) -> bool:
-        """Return whether a folded operation is in the language. For a pattern's text: whether all of it is."""
+        """Return whether the pattern matches a folded operation, or all of another pattern, given by its text."""
         pieces = self.pieces
         if len(pieces) == 1:
             return text == pieces[0]
@@ -63,7 +63,7 @@ class Pattern:
         if not (text.startswith(first) and text.endswith(last)):
             return False
         position, end = len(first), len(text) - len(last)
-        # The leftmost place of each middle piece leaves the most room for the next, so no other has to be tried.
+        # The leftmost place of each middle piece leaves most room for the next ones, so no other place has to be tried.
         for piece in pieces[1:-1]:
             position = text.find(piece, position, end)
             if position < 0:
@@ -72,7 +72,7 @@ class Pattern:
         return position <= end
 
     def overlaps(self, other: Pattern) -> bool:
-        """Return whether some operation is in both languages."""
+        """Return whether both patterns match a common operation."""
         if len(self.pieces) == 1:
             return other.matches(self.text)
         if len(other.pieces) == 1:
@@ -82,7 +82,7 @@ class Pattern:
 
 @lru_cache(maxsize=65_536)
 def parse_pattern(text: str) -> Pattern:
-    """Return the pattern that a string of a role means."""
+    """Return the pattern of a string of a role."""
     spelt = re.sub(r"\*{2,}", STAR, text.strip(" "))
     folded = fold(spelt)
     return Pattern(folded, spelt, tuple(folded.split(STAR)))
@@ -90,10 +90,10 @@ def parse_pattern(text: str) -> Pattern:
 
 @lru_cache(maxsize=65_536)
 def loosened(pattern: Pattern) -> tuple[Pattern, ...]:
-    """Return the patterns that `pattern` matches beside its own language where `/*/` may stand for `/`.
+    """Return the patterns that the generous reading, where `/*/` may stand for `/`, adds to a pattern.
 
-    Each `/*/` of the string may stand for `/` by itself. Of a string with more than eight, one pattern is returned
-    that matches all the forms and more: its beginning up to the first `/*/`, and its end from the last.
+    Each `/*/` of the string may stand for `/` independently. For a string with more than eight of them, one pattern is
+    returned that matches all the forms and more: the start up to the first `/*/`, a star, and the end from the last.
     """
     spelt = pattern.spelt
     places = [place.start() for place in _BETWEEN.finditer(spelt)]
@@ -113,9 +113,9 @@ def loosened(pattern: Pattern) -> tuple[Pattern, ...]:
 
 
 def intersection(left: Pattern, right: Pattern) -> list[Pattern]:
-    """Return patterns whose union is what both match; both must be simple.
+    """Return patterns whose union is the intersection of both patterns; both must be simple.
 
-    Beside `ab*bc`, the languages `ab*` and `*bc` share `abc`: the longer beginning and the longer end overlap in it.
+    The languages `ab*` and `*bc` share `ab*bc`, and also `abc`, in which the longer start and the longer end overlap.
     """
     if left.is_literal:
         return [left] if right.matches(left.text) else []

@@ -1,12 +1,12 @@
-"""Permission blocks, read once: patterns parsed, dead ones dropped, planes apart, indexed for quick matching.
+"""Prepare permission blocks for matching: parse their patterns, drop useless ones, separate planes, index literals.
 
-A block of a plane grants the language `allowed` minus `nots`. What can be left out without changing that language is
-left out, and blocks that subtract the same under the same condition are one. Patterns stand literals first, then by
+A block of a plane grants the language `allowed` minus `nots`. Patterns that do not change this language are left out,
+and blocks with the same not-patterns and the same condition are merged. Patterns are sorted, literals first, then by
 text, so that answers do not depend on the order in a file.
 
-Whether `X/*/y` matches `X/y` is not known (see `rbac.patterns`), so blocks are read in two ways. *Most* is the most
+It is not known whether `X/*/y` matches `X/y` (see `rbac.patterns`), so blocks are read in two ways. *Most* is the most
 that Azure can mean: actions generous, not-actions strict. *Least* is the least: actions strict, not-actions generous.
-Whatever Azure means lies between the two.
+The true meaning lies between the two.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ PLANES: tuple[GrantPlane, ...] = ("control", "data")
 
 
 class Reading(Enum):
-    """How `/*/` is read: whether it may stand for `/`."""
+    """The two readings of `/*/`: it may stand for `/`, or it may not."""
 
     MOST = "most"
-    """In actions it may, in not-actions it may not: what may be granted."""
+    """In actions it may, in not-actions it may not: the most that may be granted."""
     LEAST = "least"
-    """In actions it may not, in not-actions it may: what is granted for certain."""
+    """In actions it may not, in not-actions it may: the least, which is granted for certain."""
 
 
 class PatternSet:
@@ -48,7 +48,7 @@ class PatternSet:
         self._heads = tuple({pattern.pieces[0] for pattern in self.wild})
 
     def matches(self, text: str) -> bool:
-        """Return whether some pattern matches; for a pattern's text: whether some pattern contains all of it."""
+        """Return whether any pattern matches a folded operation, or all of another pattern, given by its text."""
         if text in self.literals:
             return True
         if not text.startswith(self._heads):
@@ -59,14 +59,14 @@ class PatternSet:
         return False
 
     def with_forms(self, forms: Iterable[Loose]) -> PatternSet:
-        """Return the union with what the generous reading adds; the same object where that is nothing."""
+        """Return the union with the given looser forms; the same object if there are none."""
         added = [one.form for one in forms]
         return PatternSet((*self.patterns, *added)) if added else self
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Loose:
-    """What a string matches only if its `/*/` may stand for `/`: the folded string, and one of its looser forms."""
+    """A looser form of a string, which it matches only if its `/*/` may stand for `/`, with the folded string."""
 
     source: str
     text: str
@@ -75,27 +75,27 @@ class Loose:
 
 @dataclass(frozen=True, slots=True)
 class PlaneBlock:
-    """What one block grants on one plane, under its condition, by one reading."""
+    """The language that one block grants on one plane, under its condition, by one reading."""
 
     condition: str | None
     allowed: PatternSet
     nots: PatternSet
 
     def grants(self, text: str) -> bool:
-        """Return whether a folded operation is granted; for a pattern's text: whether a fresh instance of it is."""
+        """Return whether the block grants a folded operation, or a fresh instance of a pattern, given by its text."""
         return self.allowed.matches(text) and not self.nots.matches(text)
 
 
 @dataclass(frozen=True)
 class ReadBlock:
-    """What one block says on one plane, under its condition, by whatever reading.
+    """The patterns of one block on one plane, under its condition, for both readings.
 
     Attributes:
         condition: The condition inside the definition.
-        allowed: What it grants if every `/*/` is strict.
-        nots: What it takes out if every `/*/` is strict.
-        loose: What the generous reading adds to `allowed`, and some not-pattern does not take out in any case.
-        loose_nots: What the generous reading adds to `nots`.
+        allowed: The patterns that it grants if every `/*/` is strict.
+        nots: The patterns that it excludes if every `/*/` is strict.
+        loose: The forms that the generous reading adds to `allowed`, without those that `nots` exclude in any case.
+        loose_nots: The forms that the generous reading adds to `nots`.
     """
 
     condition: str | None
@@ -132,15 +132,15 @@ class ReadBlock:
         return frozenset(one.source for one in self.loose_nots)
 
     def granting(self, one: Loose | None) -> PlaneBlock:
-        """Return the block with strict strings, but that an action grants by one looser form; None for none."""
+        """Return the block with strict strings and one looser form of an action added; None adds none."""
         return PlaneBlock(self.condition, self.allowed.with_forms([one]), self.nots) if one else self.strict
 
     def beside(self, granting: Loose | None, strict_nots: frozenset[str]) -> PlaneBlock:
-        """Return the least that the block grants where the meaning of some strings is settled by another block.
+        """Return the least that the block grants, where another block settles the meaning of some strings.
 
         Args:
-            granting: An action, and the looser form by which it is taken to grant something; None for none.
-            strict_nots: The not-actions that are taken not to match by a looser form.
+            granting: A looser form of an action that is taken to grant; None for none.
+            strict_nots: The not-actions that are taken as strict.
         """
         opened = granting is not None and granting.source in self.loose_sources
         spared = not strict_nots.isdisjoint(self.loose_not_sources)
@@ -152,7 +152,7 @@ class ReadBlock:
 
 
 class Usable:
-    """The blocks of a role that count against a block of another, and the least that they grant beside it."""
+    """The blocks of a role that count in a comparison with a block of another role, and the least that they grant."""
 
     __slots__ = ("_doubtful", "_least", "_sources", "blocks")
 
@@ -163,15 +163,15 @@ class Usable:
         self._doubtful = PatternSet(one.form for block in blocks for one in (*block.loose, *block.loose_nots))
 
     def may_grant(self, text: str) -> bool:
-        """Return whether a folded operation, which `beside` does not grant, may be granted by some reading."""
+        """Return whether any reading grants a folded operation that `beside` does not grant."""
         return self._doubtful.matches(text) and any(block.most.grants(text) for block in self.blocks)
 
     def beside(self, other: ReadBlock, granting: Loose | None = None) -> tuple[PlaneBlock, ...]:
-        """Return the least that the blocks grant where the strings of another block mean the most, as `contains` asks.
+        """Return the least that the blocks grant where the strings of another block grant the most, for `contains`.
 
         Args:
-            other: The other block; its not-actions are taken not to match by a looser form.
-            granting: One of its actions, and the looser form by which it is taken to grant something; None for none.
+            other: The other block; its not-actions are taken as strict.
+            granting: A looser form of one of its actions that is taken to grant; None for none.
         """
         if granting is None and (not self._sources or self._sources.isdisjoint(other.loose_not_sources)):
             return self._least
@@ -180,10 +180,10 @@ class Usable:
 
 @dataclass(frozen=True, slots=True)
 class Permissions:
-    """The blocks of a role, or of several together, read for deciding.
+    """The prepared blocks of one role, or of several together.
 
-    `spelt_out` has, for each plane, the folded strings without a star, granted or excluded: what the role says of the
-    plane of an operation.
+    `spelt_out` has, for each plane, the folded strings without a star, granted or excluded. They show the plane on
+    which the role places an operation.
     """
 
     control: tuple[ReadBlock, ...]
@@ -205,7 +205,7 @@ class Permissions:
         return self._by_reading[key]
 
     def usable(self, plane: str, condition: str | None) -> Usable:
-        """Return the blocks that grant without a condition, or under that very one."""
+        """Return the blocks without a condition or with exactly the given one."""
         key = (plane, condition)
         if key not in self._usable:
             blocks = tuple(block for block in self.of_plane(plane) if block.condition in (None, condition))
@@ -214,11 +214,11 @@ class Permissions:
 
     @property
     def depends_on_reading(self) -> bool:
-        """Whether the two readings may differ at all."""
+        """True if the two readings may differ for some operation."""
         return any(block.loose or block.loose_nots for block in (*self.control, *self.data))
 
     def loose_forms(self, plane: str) -> set[Pattern]:
-        """Return the patterns outside which the two readings are the same."""
+        """Return the patterns that cover all operations for which the two readings may differ."""
         return {one.form for block in self.of_plane(plane) for one in (*block.loose, *block.loose_nots)}
 
 
@@ -234,7 +234,7 @@ def answer_of(blocks: Iterable[PlaneBlock], text: str) -> Literal["yes", "no", "
 
 
 def read_permissions(blocks: Sequence[PermissionBlock] | Permissions) -> Permissions:
-    """Return blocks read for deciding; what was read lately is remembered."""
+    """Return the blocks prepared for matching; recent results are cached."""
     return blocks if isinstance(blocks, Permissions) else _read(tuple(blocks))
 
 
@@ -282,7 +282,7 @@ class _Parts:
 
 
 def _loose(texts: Iterable[str], strict: PatternSet) -> list[Loose]:
-    """Return what the generous reading of strings adds to what they match anyway."""
+    """Return the looser forms of strings that the strict patterns do not match already, sorted."""
     patterns = {pattern.text: pattern for pattern in map(parse_pattern, texts)}
     forms = (Loose(text, form.text, form) for text, pattern in patterns.items() for form in loosened(pattern))
     return sorted(one for one in forms if not strict.matches(one.text))

@@ -1,9 +1,9 @@
-"""What resource actions of directory roles mean: which of them one that a role holds allows.
+"""Expand a resource action of a directory role to patterns of the actions that it allows.
 
-`microsoft.directory/users/allProperties/allTasks` allows everything of users, `groups/members/update` that of every
-kind of group but those that may hold roles, which are `groupsAssignableToRoles`. Actions compare without regard to
-capitals. Source: Microsoft Learn, "Microsoft Entra role-based access control: permissions" and "Group management
-permissions for custom roles".
+`microsoft.directory/users/allProperties/allTasks` allows all actions on users. `groups/members/update` allows the
+update of every kind of group except role-assignable groups, which are `groupsAssignableToRoles`. Actions compare
+without regard to capitals. Source: Microsoft Learn, "Microsoft Entra role-based access control: permissions" and "Group
+management permissions for custom roles".
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ READS = ("read", "limitedread", "restrictedread")
 
 
 def patterns_of(action: str) -> tuple[str, ...]:
-    """Return folded patterns of what an action allows; `*` stands for any text."""
+    """Return folded patterns of the actions that an action of a role allows; `*` stands for any text."""
     held = fold(action)
     service, _, rest = held.partition("/")
     entity = rest.partition("/")[0]
@@ -39,16 +39,16 @@ def patterns_of(action: str) -> tuple[str, ...]:
     elif held.rpartition("/")[0].endswith(_ALL):
         verb = held.rsplit("/", 1)[-1]
         found.append(held.rpartition("/")[0].removesuffix(_ALL) + f"/*/{verb}")
-    # A kind of an entity stands behind a dot.
+    # A kind of an entity is written after a dot.
     of_kinds = [one.replace(f"{service}/{entity}/", f"{service}/{entity}.*/", 1) for one in found if "." not in entity]
     return (*found, *of_kinds)
 
 
 def kinds_of(action: str) -> tuple[str, ...]:
-    """Return patterns of narrower actions by which a logged one may have been allowed, since logs do not say the kind.
+    """Return patterns of narrower actions that may have allowed a logged one, since logs do not name the kind.
 
-    The log says that a member was added to a group; whether the group may hold roles, and of which kind it is, it does
-    not say.
+    The log says that a member was added to a group. It does not say whether the group may hold roles, or of which kind
+    the group is.
     """
     needed = fold(action)
     service, _, rest = needed.partition("/")
@@ -63,5 +63,5 @@ def is_read(action: str) -> bool:
 
 
 def is_of_directory(action: str) -> bool:
-    """Return whether the directory itself checks an action; the others are checked by services beside it."""
+    """Return whether the directory itself checks an action; other services check all other actions."""
     return fold(action).startswith("microsoft.directory/")

@@ -1,9 +1,9 @@
-"""Scopes of Azure: where they stand in the tree, from their text and the tree of management groups.
+"""Parse Azure scopes from resource ids, and find the scopes above them with the tree of management groups.
 
-A scope is a resource id. From its text alone follow its kind and what stands above it, down from a subscription; which
-management group holds a subscription or another group is not in the text, so the functions that climb take a `tree`:
-a mapping from the folded management-group or subscription scope to its parent's scope. What the tree does not
-know hangs below the root.
+A scope is a resource id. Its text alone gives its kind and the scopes above it up to the subscription. The text does
+not name the management group above a subscription or another group, so functions that climb take a `tree`: a mapping
+from the folded management-group or subscription scope to its parent's scope. The parent of a scope that the tree does
+not know is the root.
 
     /                                                                     root
     /providers/Microsoft.Management/managementGroups/G                    management_group
@@ -32,25 +32,25 @@ ScopeKind = Literal["root", "management_group", "subscription", "resource_group"
 
 ROOT = "/"
 MANAGEMENT_GROUPS = "/providers/microsoft.management/managementgroups/"
-"""What the folded id of a management group begins with."""
+"""The prefix of the folded id of a management group."""
 
 LONGEST_SCOPE = 8_192
-"""More characters than any id of Azure has; what is longer is not climbed but refused."""
+"""The largest accepted length of a scope in characters; no id of Azure is as long, and longer ones are refused."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """A scope and what its text says about it. Two scopes are equal when their folded ids are.
+    """A scope with the facts that its text gives. Two scopes are equal if their folded ids are.
 
     Attributes:
         key: The folded id, without a trailing slash; `/` is the root.
-        text: The same in the spelling that it came in.
+        text: The same id in its original spelling.
         kind: `tenant_resource` is any resource above subscriptions, also one that extends a management group.
         parent: The key of the next scope above by the text alone, None for the root and for management groups and
             subscriptions, whose parent only the tree knows.
         subscription_id: GUID of the subscription, folded; None above subscriptions.
         resource_group: Name of the resource group as spelt; None outside of groups.
-        resource_type: Provider and types as spelt, such as `Microsoft.Compute/virtualMachines`, where there are any.
+        resource_type: Provider and types as spelt, such as `Microsoft.Compute/virtualMachines`; None without them.
     """
 
     key: str
@@ -62,13 +62,13 @@ class Scope:
     resource_type: str | None = field(default=None, compare=False)
 
 
-# The same few scopes are read again and again; what is kept is bounded.
+# The same few scopes are parsed again and again; the cache is bounded.
 @lru_cache(maxsize=1 << 16)
 def parse_scope(text: str) -> Scope:
-    """Return what a resource id says about itself.
+    """Return the scope of a resource id.
 
-    Trailing and doubled slashes are dropped. Ids that end in the middle, such as `/subscriptions/S/providers/N`, are
-    resources without a name: exports have them.
+    Trailing and doubled slashes are dropped. Incomplete ids such as `/subscriptions/S/providers/N`, which occur in
+    exports, are resources without a name.
 
     Raises:
         InputError: `text` does not begin with a slash, or is longer than any id of Azure.
@@ -97,11 +97,11 @@ def parse_scope(text: str) -> Scope:
 
 @dataclass(frozen=True, slots=True)
 class ScopeForm:
-    """What the fixed words of an id say alone: the same for every id that has them in the same places.
+    """The form of an id that follows from its fixed words: the same for every id with these words in these places.
 
     Attributes:
         kind: As in `Scope`.
-        parent_length: How many of the parts are the id of the next scope above; 0 is the root.
+        parent_length: The number of leading parts that are the id of the next scope above; 0 is the root.
         in_subscription: Whether the second part is a subscription's GUID.
         in_resource_group: Whether the fourth part is a resource group's name.
         type_parts: Indices of the parts that make the resource type.
@@ -115,7 +115,7 @@ class ScopeForm:
 
 
 def form_of(folded: list[str]) -> ScopeForm:
-    """Return the form of an id from its folded parts, of which there is at least one and none is empty."""
+    """Return the form of an id from its folded parts: at least one, and none empty."""
     head = _head_length(folded)
     in_subscription = folded[0] == "subscriptions" and len(folded) > 1
     in_group = in_subscription and len(folded) > 3 and folded[2] == "resourcegroups"
@@ -127,9 +127,9 @@ def form_of(folded: list[str]) -> ScopeForm:
 
 
 def type_paths(folded: list[str]) -> dict[int, tuple[int, ...]]:
-    """Return for each part that is a word of Azure, not a name, the parts that make its full name, itself the last.
+    """Return for each part that is a word of Azure, not a name, the indices of the parts of its full name, itself last.
 
-    A type's full name begins with its provider; that of any other word is the word.
+    A type's full name begins with its provider; the full name of any other word is the word itself.
     """
     head = _head_length(folded)
     paths: dict[int, tuple[int, ...]] = {part: (part,) for part in range(0, head, 2)}
@@ -145,19 +145,19 @@ def ancestors(scope: Scope, tree: Mapping[str, str]) -> tuple[str, ...]:
     """Return the keys of all scopes above, nearest first, the root last.
 
     Args:
-        scope: Where to start; it is not among them.
+        scope: The start, which is not part of the result.
         tree: Folded management-group or subscription scope to its parent's scope. A cycle ends at its first repetition.
     """
     return tuple(_climb(scope, tree))[1:]
 
 
 def lineage(scope: Scope, tree: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the key of the scope itself and of all scopes above it: where an assignment has to stand to reach it."""
+    """Return the keys of a scope and of all scopes above it; an assignment at any of them reaches the scope."""
     return tuple(_climb(scope, tree))
 
 
 def is_within(child: Scope, parent: Scope, tree: Mapping[str, str]) -> bool:
-    """Return whether what is assigned at `parent` holds at `child`: it is the same scope or one below."""
+    """Return whether an assignment at `parent` reaches `child`: `child` is the same scope or one below."""
     return any(key == parent.key for key in _climb(child, tree))
 
 
@@ -173,7 +173,7 @@ def _climb(scope: Scope, tree: Mapping[str, str]) -> Iterator[str]:
 
 
 def _head_length(folded: list[str]) -> int:
-    """Return how many parts belong to the management group, subscription or resource group that the id begins with."""
+    """Return the number of parts of the management group, subscription or resource group at the start of an id."""
     if folded[:2] == ["providers", "microsoft.management"] and folded[2:3] == ["managementgroups"]:
         return 4 if len(folded) >= 4 else 0
     if folded[0] == "subscriptions" and len(folded) > 1:
@@ -182,10 +182,10 @@ def _head_length(folded: list[str]) -> int:
 
 
 def _resources(folded: list[str], head: int) -> Iterator[tuple[int, tuple[int, ...]]]:
-    """Yield for each resource behind the head where its own part of the id begins, and the parts that make its type.
+    """Yield for each resource after the head the index where its own part of the id begins, and those of its type.
 
-    One that begins with its provider extends all that is before it; one that is only a type and a name is a child of
-    the one before.
+    A resource that begins with its provider extends everything before it. A resource of only a type and a name is a
+    child of the one before.
     """
     position, types = head, tuple[int, ...]()
     while position < len(folded):

@@ -1,7 +1,7 @@
-"""The one folding of text in the project: ids, operations, patterns and scopes compare by it.
+"""Fold text for comparison: ids, operations, patterns and scopes are compared by this one function.
 
-Azure compares them without regard to case. Only ASCII letters are folded: Unicode has pairs such as the Kelvin sign and
-`k` that Azure keeps apart, and a fold that joined them would call two permissions one. The same in SQL is
+Azure compares them without regard to case. Only ASCII letters are folded: Azure keeps Unicode pairs such as the Kelvin
+sign and `k` apart, and a fold that joined them would treat two permissions as one. The SQL equivalent is
 `translate(trim(x), 'ABC…Z', 'abc…z')`.
 """
 
@@ -13,8 +13,8 @@ _ASCII_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 def fold(text: str) -> str:
     """Return `text` without surrounding spaces and with A to Z in lower case; every other character stays.
 
-    Two built-in roles carry `Microsoft.Network/virtualNetworks/read ` with a space behind it, and it works. Tabs, line
-    ends and slashes at an end are kept: nobody documents that Azure drops them.
+    Two built-in roles have `Microsoft.Network/virtualNetworks/read ` with a space at the end, and it works. Tabs, line
+    ends and slashes at an end are kept, since no documentation says that Azure drops them.
     """
-    # str.lower on pure ASCII is the same mapping at machine speed.
+    # On pure ASCII, str.lower is the same mapping and much faster.
     return text.strip(" ").lower() if text.isascii() else text.strip(" ").translate(_ASCII_LOWER)

@@ -1,8 +1,8 @@
-"""Naming a difference so that a person sees it: an operation that looks like one of Azure's where that is possible.
+"""Choose a readable example operation for a difference between roles: one that looks like Azure's if possible.
 
 The algebra finds a pattern whose fresh instances are all witnesses: a `*` in it may be any character that no pattern
-names. Words of Azure are tried in its place first, and each try is checked; a character that no pattern names is
-always right.
+names. Words of Azure are tried in its place first, and each try is checked. A character that no pattern names always
+gives a witness.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ def name_instance(
     """Return an instance of a pattern that is a witness.
 
     Args:
-        pattern: What the algebra found.
-        plane: Where.
-        is_witness: Whether a folded operation is a witness.
-        named_by: All patterns of both sides, asked for only when no word fits.
+        pattern: The pattern that the algebra found.
+        plane: Its plane.
+        is_witness: A test whether a folded operation is a witness.
+        named_by: Returns all patterns of both sides; called only if no word fits.
     """
     if pattern.is_literal:
         return pattern.spelt

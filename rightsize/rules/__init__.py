@@ -1,1 +1,1 @@
-"""Rules about operations, as data files with a source per row, and the code that reads them."""
+"""Read the rules about operations from CSV files that give a source for every row."""

@@ -1,4 +1,4 @@
-"""Rules about directory roles: what is logged, what gives privilege, which roles are special, what custom ones hold."""
+"""Read the rules about directory roles: logged actions, risk weights, special roles, and actions of custom roles."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from rightsize.rules.tables import rows_of
 
 @cache
 def logged_actions() -> tuple[str, ...]:
-    """Return the actions that some activity of the audit log shows, sorted."""
+    """Return the actions whose use the audit log shows by some activity, sorted."""
     return tuple(sorted({row["action"] for row in rows_of("log_directory_audit") if row["action"]}))
 
 
 @cache
 def actions_of_request(operation: str) -> tuple[str, ...]:
-    """Return the actions one of which a request to Microsoft Graph needs of a directory role; none where none is known.
+    """Return the actions of which a request to Microsoft Graph needs one from a directory role; empty if unknown.
 
     Args:
         operation: Method and normalised path, as `events.operation` has them. In a rule, `/*` at the end of a path
-            stands for the path itself and all below it, and `*` alone for any end of the word before it.
+            stands for the path itself and all paths below it. A `*` without a slash stands for any text after the word.
     """
     method, _, rest = operation.partition(" ")
     path = fold(rest.partition("?")[0]).rstrip("/")
@@ -42,9 +42,9 @@ def _is_at(path: str, rule: str) -> bool:
 
 @cache
 def object_types() -> dict[str, tuple[str, str]]:
-    """Return the types of directory objects: of each, folded, its spelling and the type of principal that it is.
+    """Return the types of directory objects: by folded type its spelling and its principal type.
 
-    The second is empty for objects that hold no access.
+    The principal type is empty for objects that cannot hold access.
     """
     return {
         fold(row["object_type"]): (row["object_type"], row["principal_type"].replace("none", ""))
@@ -54,7 +54,7 @@ def object_types() -> dict[str, tuple[str, str]]:
 
 @cache
 def weight_of(action: str) -> int:
-    """Return how much an action weighs: the class of its risk, else a change or a read."""
+    """Return the weight of an action: that of its risk class, else that of a change or a read."""
     weights = risk_weights()
     name = fold(action)
     for row in rows_of("directory_risk"):
@@ -65,7 +65,10 @@ def weight_of(action: str) -> int:
 
 @cache
 def roles_that(meaning: str) -> frozenset[str]:
-    """Return the ids of the roles of a meaning: last_of_its_kind, by_the_service, not_for_use, default_member."""
+    """Return the folded ids of the special roles of one meaning.
+
+    The meanings are `last_of_its_kind`, `by_the_service`, `not_for_use` and `default_member`.
+    """
     return frozenset(
         fold(row["directory_role_id"]) for row in rows_of("directory_special_roles") if row["meaning"] == meaning
     )
@@ -85,5 +88,5 @@ def custom_actions() -> frozenset[str]:
 
 @cache
 def bound_actions() -> frozenset[str]:
-    """Return the folded actions that some roles may perform on fewer accounts than others: not on administrators'."""
+    """Return the folded actions that some roles may not perform on the accounts of administrators."""
     return frozenset(fold(row["action"]) for row in rows_of("directory_bound_actions"))

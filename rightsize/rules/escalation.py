@@ -1,4 +1,4 @@
-"""What a permission gives beyond itself: further identities, secrets, or any access at all."""
+"""Read the escalation rules: the identities, secrets or access that a permission gives beyond its own operations."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ GAINS = (
     "azure",
     "directory",
 )
-"""What a rule gives: the identities of a resource, an identity, what a resource keeps secret, any role at a scope,
-the whole directory, any application, groups with or without directory roles, users likewise, what is owned,
-membership of a group, or what a user may do in Azure or in the directory."""
+"""The gains of rules. In this order: the identities of a resource, an identity, the secrets of a resource, any role at
+a scope, the whole directory, any application, groups without or with directory roles, users without or with directory
+roles, the owned objects, membership of a group, and the access of a user in Azure or in the directory."""
 
 
 @cache
 def escalation_rules(plane: str) -> pl.DataFrame:
     """Return the rules of a plane: `rule, permission, kind, target, unless, gains, certain, what`, permissions folded.
 
-    `unless` is a setting of the resource, as `resources` has it, that closes this way; rules of one `kind` share target
-    and setting.
+    `unless` is a setting of the resource, as in the table `resources`, that prevents this escalation. Rules of one
+    `kind` share target and setting.
 
     Args:
         plane: control, data, graph, directory, owner, group for groups under Privileged Identity Management,
-            delegated for what applications may do as their users (`target` is the API), federated for outside
-            subjects, or resource for what lies behind a resource.
+            delegated for permissions that applications use as their users (`target` is the API), federated for
+            outside subjects, or resource for access that a resource gives.
     """
     rows = [
         {

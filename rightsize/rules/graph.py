@@ -1,4 +1,4 @@
-"""What names and rule files say of Graph's permissions: how much they allow, where only a part, what goes together."""
+"""Read the rules about Graph permissions, from names and files: levels, partial access, twins, joint requirements."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from rightsize.rbac.text import fold
 from rightsize.rules.tables import rows_of
 
 UNKNOWN_LEVEL = 4
-"""The level of a permission of which nothing says one: rather too high."""
+"""The level of a permission without a known one; it is chosen rather too high."""
 
 _READS = re.compile(r"(^|\.)read(basic)?(\.|$)")
 _READING = re.compile(r"\.read(?=\.|$)", re.IGNORECASE)
 _WRITING = re.compile(r"\.readwrite(?=\.|$)", re.IGNORECASE)
 _WITHOUT_TWIN = (".ownedby", ".selected", ".group")
-"""Constraints under which the reading and the writing permission need not speak of the same objects."""
+"""Name endings with which the reading and the writing permission may concern different objects."""
 
 
 @dataclass(frozen=True, slots=True)
 class Correlation:
-    """Requests that return less without one of other permissions: their objects come with id and type alone."""
+    """A rule for requests that return only ids and types of objects without one of the given permissions."""
 
     kind: str
     permissions: tuple[str, ...]
@@ -31,7 +31,7 @@ class Correlation:
 
 @dataclass(frozen=True, slots=True)
 class Alternative:
-    """A narrower permission that works on chosen resources only, so that somebody has to choose them."""
+    """A narrower permission that works only on resources that a person chooses."""
 
     instead: str
     only: str
@@ -39,7 +39,10 @@ class Alternative:
 
 @cache
 def partial_kind(permission: str, method: str, path: str) -> tuple[str, str] | None:
-    """Return how a permission allows only a part of a request, and why: `body`, `foreign`, `limited` or `instance`."""
+    """Return the kind of a permission that allows only a part of a request, and why; None if it allows all of it.
+
+    The kinds are `body`, `foreign`, `limited` and `instance`.
+    """
     for row in rows_of("graph_partial"):
         if (
             fnmatchcase(fold(permission), row["permission"])
@@ -51,16 +54,16 @@ def partial_kind(permission: str, method: str, path: str) -> tuple[str, str] | N
 
 
 def reading_twin(permission: str) -> str | None:
-    """Return the name of the permission that reads what this one reads and writes: same resource, same constraint.
+    """Return the name of the permission that only reads the objects which this one reads and writes.
 
-    None where the name has no such twin. Source: Microsoft Learn, "Overview of Microsoft Graph permissions", naming
-    pattern {resource}.{operation}.{constraint}.
+    It has the same resource and the same constraint. None if the name has no such twin. Source: Microsoft Learn,
+    "Overview of Microsoft Graph permissions", naming pattern {resource}.{operation}.{constraint}.
     """
     return _twin(permission, _WRITING, ".Read")
 
 
 def writing_twin(permission: str) -> str | None:
-    """Return the name of the permission that reads and writes what this one reads; None where it has no such twin."""
+    """Return the name of the permission that reads and writes the objects which this one reads; None without one."""
     return _twin(permission, _READING, ".ReadWrite")
 
 
@@ -70,13 +73,13 @@ def _twin(permission: str, operation: re.Pattern[str], other: str) -> str | None
 
 
 def only_reads(permission: str) -> bool:
-    """Tell whether a permission reads and does not write, by its name."""
+    """Return whether a permission reads and does not write, by its name."""
     return _READS.search(fold(permission)) is not None
 
 
 @cache
 def changes(method: str, path: str) -> bool:
-    """Tell whether a request changes something: not a GET, and not an action that reads by POST."""
+    """Return whether a request changes something: it is no GET, and no action that reads by POST."""
     if method != "POST":
         return method != "GET"
     action = path.rpartition("/")[2].rpartition(".")[2]
@@ -85,7 +88,7 @@ def changes(method: str, path: str) -> bool:
 
 @cache
 def joined(method: str, path: str, access: str) -> tuple[tuple[str, ...], ...]:
-    """Return the sets of permissions of which a request needs one each, all of them together."""
+    """Return sets of permissions; a request needs one permission of every set."""
     return tuple(
         tuple(row["permissions"].split("|"))
         for row in rows_of("graph_joined")
@@ -94,14 +97,14 @@ def joined(method: str, path: str, access: str) -> tuple[tuple[str, ...], ...]:
 
 
 def is_general(permission: str) -> bool:
-    """Tell whether a permission gives whole objects, and not only basic properties or chosen resources."""
+    """Return whether a permission gives whole objects, not only basic properties or chosen resources."""
     found = partial_kind(permission, "GET", "/")
     return found is None
 
 
 @cache
 def correlations(method: str, path: str) -> tuple[Correlation, ...]:
-    """Return which permissions a request returns more with."""
+    """Return the correlations of a request: the permissions with which it returns more."""
     return tuple(
         Correlation(row["kind"], tuple(row["permissions"].split("|")), row["without"])
         for row in rows_of("graph_correlated")
@@ -111,13 +114,13 @@ def correlations(method: str, path: str) -> tuple[Correlation, ...]:
 
 @cache
 def sign_in_scopes() -> frozenset[str]:
-    """Return the delegated permissions, folded, that are used where tokens are issued."""
+    """Return the folded delegated permissions that are used when tokens are issued, and not at Graph."""
     return frozenset(fold(row["permission"]) for row in rows_of("graph_sign_in_scopes"))
 
 
 @cache
 def alternatives(permission: str, access: str) -> tuple[Alternative, ...]:
-    """Return the narrower permissions on chosen resources that might do instead."""
+    """Return the narrower permissions on chosen resources that might replace a permission."""
     return tuple(
         Alternative(row["instead"], row["only"])
         for row in rows_of("graph_alternatives")
@@ -136,7 +139,7 @@ def properties() -> dict[str, tuple[tuple[str, tuple[str, ...]], ...]]:
 
 @cache
 def level_of(permission: str, access: str, mapped: int | None) -> int:
-    """Return the privilege level, 1 to 5: of the rules, else of the map, else one that is rather too high."""
+    """Return the privilege level, 1 to 5: that of the rules, else of the map, else `UNKNOWN_LEVEL`."""
     for row in rows_of("graph_privilege"):
         if fold(row["permission"]) == fold(permission) and row["access"] == access:
             return int(row["level"])
@@ -144,5 +147,5 @@ def level_of(permission: str, access: str, mapped: int | None) -> int:
 
 
 def weight_of(permission: str, level: int) -> int:
-    """Return what one request that a permission allows weighs: four times as much a level, and again if it changes."""
+    """Return the weight of one request that a permission allows: 4 to the power of its level, times 4 if it writes."""
     return int(4**level) * (1 if only_reads(permission) else 4)

@@ -1,4 +1,4 @@
-"""Which operations defeat the controls of which layer of defence."""
+"""Find by rule which layers of defence each operation defeats, and with which effect on their controls."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from rightsize.rules.matching import matching_pairs
 from rightsize.rules.tables import rows_of
 
 EFFECTS = ("disable", "bypass", "weaken")
-"""What an operation does to a control, the worst first: switch it off or rewrite it, go past it, make it count less."""
+"""The effects of an operation on a control, worst first: switch it off or rewrite it, bypass it, or weaken it."""
 
 LAYER_BITS = {layer: 1 << index for index, layer in enumerate(LAYERS)}
-"""A set of layers is a number with these bits."""
+"""The bit of each layer in an integer that stands for a set of layers."""
 
 
 def layers_of(operations: pl.DataFrame) -> pl.DataFrame:
-    """Return `(name, plane, layer, effect, control, rule)`: what each operation does to which layer, by its worst.
+    """Return `(name, plane, layer, effect, control, rule)`: the worst effect of each operation on each layer.
 
-    An operation may defeat several layers. What only reads the control plane changes no control, whatever pattern it
-    matches. `rule` is the number of the row of the rule file that says it.
+    An operation may defeat several layers. A read of the control plane changes no control, whatever pattern it matches.
+    `rule` is the number of the row in the rule file, from 0.
 
     Args:
         operations: Columns `name` (folded) and `plane`, distinct.
@@ -50,7 +50,7 @@ def _rules() -> pl.DataFrame:
 
 
 def first_layer(operations: pl.DataFrame) -> pl.Series:
-    """Return for each operation the layer that the first rule for it names, null where it defeats none.
+    """Return for each operation the layer that its first rule names, null if it defeats none.
 
     Args:
         operations: Columns `name` (folded) and `plane`.
@@ -63,5 +63,5 @@ def first_layer(operations: pl.DataFrame) -> pl.Series:
 
 
 def layers_in(mask: int) -> tuple[str, ...]:
-    """Return the layers of a set, in their order."""
+    """Return the layers of a bit set, in the order of `LAYERS`."""
     return tuple(layer for layer, bit in LAYER_BITS.items() if mask & bit)

@@ -1,8 +1,8 @@
-"""Linked checks: which operations Azure checks inside which writes, from the rule file `linked_checks`.
+"""Find the operations that Azure checks inside other writes (linked checks), from the rule file `linked_checks`.
 
-An operation is of one of two kinds. Some are only ever checked inside other writes (`subnets/join/action`), so no log
-names them. Others are called by themselves too (`storageAccounts/listKeys/action`), and logged then; inside a write
-they are checked all the same, and no log shows that.
+There are two kinds of such operations. Some are only checked inside other writes (`subnets/join/action`), so no log
+names them. Others are also called directly (`storageAccounts/listKeys/action`), and logged then. Inside a write they
+are checked as well, and no log shows that.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ _LINKED_CHECK = "linked_check"
 
 
 def linked_writes(checked: str) -> tuple[str, ...]:
-    """Return the patterns of the writes inside which an operation is checked; none for most operations.
+    """Return the patterns of the writes inside which an operation is checked; empty for most operations.
 
-    Of an operation that is only ever checked inside other writes it is any write, where no rule names one.
+    For an operation that is only checked inside other writes, the pattern is any write if no rule names one.
     """
     return _writes_of("linked_checks", checked) or (("*/write",) if _is_never_called(checked) else ())
 
 
 def linkless_writes(checked: str) -> tuple[str, ...]:
-    """Return the patterns of writes that can reference nothing for which an operation is checked."""
+    """Return the patterns of writes that cannot reference an object for which an operation is checked."""
     return _writes_of("linkless_writes", checked)
 
 
 def callable_checks() -> tuple[str, ...]:
-    """Return the patterns of the operations that are checked inside writes, and called by themselves too."""
+    """Return the patterns of the operations that are checked inside writes and also called directly."""
     return tuple(dict.fromkeys(row["checked"] for row in _callable_rows()))
 
 
@@ -41,9 +41,9 @@ def causes_of_callable_checks() -> tuple[str, ...]:
 
 
 def linked_pairs(checked: pl.Series, writes: pl.Series) -> pl.DataFrame:
-    """Return `(checked, write)`: which of some operations is checked inside which of some writes, all folded.
+    """Return `(checked, write)` for each given operation that is checked inside a given write, all folded.
 
-    Operations that are never called by themselves are not in the answer.
+    Operations that are never called directly are left out.
     """
     rows = pl.DataFrame(_callable_rows()).select("checked", "write")
     sides = {"checked": checked.unique(), "write": writes.unique()}

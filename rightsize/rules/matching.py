@@ -1,4 +1,4 @@
-"""Patterns over columns: the columnar twin of `rbac`'s matching, for one pattern against many names at a time."""
+"""Match patterns against columns of operation names: the columnar twin of the matching in `rbac`."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ Text = TypeVar("Text", pl.Series, pl.Expr)
 _PAIRS = {"name": pl.String, "pattern": pl.String}
 _UPPER = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _AT_ONCE = 256
-# What Rust's regular expressions read as syntax; everything else stands for itself.
+# The characters that Rust's regular expressions read as syntax; all others stand for themselves.
 _SYNTAX = frozenset(r"\.+*?()|[]{}^$#&-~")
 
 
 def folded(text: Text) -> Text:
-    """Return a column or expression as `rbac.text.fold` has it: surrounding spaces trimmed, ASCII lower case."""
+    """Return a column or expression folded as by `rbac.text.fold`: surrounding spaces trimmed, ASCII lower case."""
     if isinstance(text, pl.Series):
-        # Ten times as fast, and the same where there is nothing beyond ASCII; asked for in one go.
+        # Ten times as fast, and the same for pure ASCII; both columns are computed in one pass.
         column = pl.col(text.name)
         lower = column.str.strip_chars(" ").str.to_lowercase()
         beyond = (column.str.len_bytes() != column.str.len_chars()).any().alias(" beyond ASCII")
@@ -51,13 +51,13 @@ def matches(name: pl.Expr, pattern: str) -> pl.Expr:
 
 
 def matches_any(name: pl.Expr, patterns: Iterable[str]) -> pl.Expr:
-    """Return whether the folded `name` matches any of some patterns, in one pass over the names."""
+    """Return whether the folded `name` matches any of the patterns, in one pass over the names."""
     wholes = (".*".join(map(_literal, fold(pattern).split("*"))) for pattern in patterns)
     return name.str.contains(f"(?s)^(?:{'|'.join(wholes)})$")
 
 
 def first_match(names: pl.Series, patterns: Sequence[str]) -> pl.Series:
-    """Return for each folded name the index of the first pattern that matches it, null where none does."""
+    """Return for each folded name the index of the first pattern that matches it, null if none does."""
     if names.is_empty():
         return pl.Series("index", dtype=pl.Int32)
     return pl.DataFrame({"name": names}).select(_first(tuple(patterns)))["index"]
@@ -65,7 +65,10 @@ def first_match(names: pl.Series, patterns: Sequence[str]) -> pl.Series:
 
 @lru_cache(maxsize=64)
 def _first(patterns: tuple[str, ...]) -> pl.Expr:
-    """Return the index of the first pattern that `name` matches; to build it may take longer than to ask it."""
+    """Return an expression for the index of the first pattern that `name` matches.
+
+    It is cached, since to build it may take longer than to evaluate it.
+    """
     exact: dict[str, int] = {}
     wildcards: list[tuple[int, str]] = []
     for index, pattern in enumerate(patterns):
@@ -89,7 +92,7 @@ def matching_pairs(names: pl.Series, patterns: Collection[str]) -> pl.DataFrame:
     found = [frame.join(exact, on="name")]
     for start in range(0, len(wildcards), _AT_ONCE):
         some = wildcards[start : start + _AT_ONCE]
-        # One pass over the names for many patterns: a pass for each costs more than the matching.
+        # One pass over the names serves many patterns: a pass for each costs more than the matching.
         masks = frame.select(matches(pl.col("name"), one).alias(str(place)) for place, one in enumerate(some))
         hits = [frame["name"].filter(mask) for mask in masks]
         patterns = [pattern for pattern, hit in zip(some, hits, strict=True) for _ in range(len(hit))]
@@ -98,9 +101,9 @@ def matching_pairs(names: pl.Series, patterns: Collection[str]) -> pl.DataFrame:
 
 
 def pairs_by_reading(names: pl.Series, patterns: Collection[str]) -> pl.DataFrame:
-    """Return `(name, pattern, strict)` as `matching_pairs` does, also where `/*/` would have to stand for `/`.
+    """Return `(name, pattern, strict)` as `matching_pairs` does, with the matches in which `/*/` stands for `/`.
 
-    `strict` is false where it would have to.
+    `strict` is false for a pair that matches only if `/*/` may stand for `/`.
     """
     forms = [
         (text, form.text, number == 0)

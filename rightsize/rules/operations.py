@@ -1,4 +1,4 @@
-"""What rules say about an operation: which log shows it, what privilege it gives, which layer it can weaken."""
+"""Look up the rules for operations: the log that shows each, its risk class and weight, its layer, special names."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ PLANE_GUESSED = "plane_guessed"
 
 
 def annotate(operations: pl.DataFrame) -> pl.DataFrame:
-    """Fill `risk`, `layer`, `observable_by` and `unobservable_reason` of the table `operations`, as `classify` does."""
+    """Return the table `operations` with `risk`, `layer`, `observable_by` and `unobservable_reason` filled in."""
     return classify(operations).with_columns(layer=first_layer(_work(operations).select("name", "plane")))
 
 
 def classify(operations: pl.DataFrame) -> pl.DataFrame:
-    """Fill `risk`, `observable_by` and `unobservable_reason` of the table `operations`.
+    """Return the table `operations` with `risk`, `observable_by` and `unobservable_reason` filled in.
 
-    Reads `operation` and `is_data_action`. Where no source says whether an operation is a data action, no log is
-    known to show it, and its risk is what it would give in either plane.
+    The input columns are `operation` and `is_data_action`. If no source says whether an operation is a data action,
+    no log is taken to show it, and its risk is that of a control-plane operation.
     """
     work = _work(operations)
     seen, risk = _answers(work, "observability", "observable_by", "reason"), _answers(work, "risk", "risk")
@@ -37,7 +37,10 @@ def risk_weights() -> dict[str, int]:
 
 
 def weight(operation: str, plane: str, risk: str) -> pl.Expr:
-    """Return the weight of an operation from the columns of that name: of its class, else of a read or a change."""
+    """Return the weight of an operation, from three columns by name: of its risk class, else of its kind.
+
+    Without a class, the weight is that of data access on the data plane, else that of a read or a change.
+    """
     weights = risk_weights()
     name = pl.col(operation).str.to_lowercase()
     unclassified = (
@@ -52,12 +55,12 @@ def weight(operation: str, plane: str, risk: str) -> pl.Expr:
 
 
 def privilege_patterns(plane: str = "control") -> tuple[str, ...]:
-    """Return the patterns of the operations that give privilege."""
+    """Return the patterns of the operations with the risk class `privilege` on a plane."""
     return tuple(row["pattern"] for row in rows_of("risk") if row["risk"] == "privilege" and row["plane"] == plane)
 
 
 def split_off(operations: pl.DataFrame) -> pl.Series:
-    """Return for each operation when it is split off into a role of its own: `always`, `rarely_used` or `never`.
+    """Return for each operation when it gets a role of its own: `always`, `rarely_used` or `never`.
 
     Args:
         operations: Columns `name` (folded), `plane` and `risk`.
@@ -76,8 +79,8 @@ def split_off(operations: pl.DataFrame) -> pl.Series:
 def scope_levels(names: pl.Series) -> pl.Series:
     """Return for each folded operation the kinds of scope where it can be performed.
 
-    The answer is `tenant`, `management_group` and `below`, as far as they apply, with a space between; `below` is
-    subscriptions, resource groups and resources, and is all that most operations have.
+    The answer is the applicable words of `tenant`, `management_group` and `below`, separated by a space. `below` means
+    subscriptions, resource groups and resources, and most operations have only this word.
     """
     rows = rows_of("scope_levels")
     index = first_match(names, [row["pattern"] for row in rows])
@@ -96,30 +99,30 @@ def audience_ids(service: str) -> tuple[str, ...]:
 
 
 def audience_names(service: str) -> tuple[str, ...]:
-    """Return the display names that sign-in logs give those applications."""
+    """Return the display names of these applications in sign-in logs."""
     return tuple(row["name"] for row in rows_of("audiences") if row["service"] == service)
 
 
 def first_party_tenants() -> tuple[str, ...]:
-    """Return the tenants that own Microsoft's own applications."""
+    """Return the ids of the tenants that own Microsoft's own applications."""
     return tuple(row["tenant_id"] for row in rows_of("first_party"))
 
 
 def recovery_roles() -> tuple[str, ...]:
-    """Return the ids of the built-in roles that are for backing up and recovering."""
+    """Return the ids of the built-in roles for backup and recovery."""
     return tuple(row["role_definition_id"] for row in rows_of("recovery_roles"))
 
 
 def sensitive_reads() -> tuple[str, ...]:
-    """Return the patterns of reads of Resource Manager that tell keys, scripts, settings, or who may do what."""
+    """Return the patterns of reads of Resource Manager that reveal keys, scripts, settings, or access rights."""
     return tuple(row["pattern"] for row in rows_of("sensitive_reads"))
 
 
 def status_reads() -> tuple[tuple[str, str], ...]:
-    """Return `(pattern, asked_by)` of the reads by which a long-running operation is followed.
+    """Return `(pattern, asked_by)` of the reads that poll the status of a long-running operation.
 
-    `asked_by` is the pattern of the operations that ask for them, or `type`: whatever changes the type at which the
-    status stands, or a type below it; a status at a location stands at its provider.
+    `asked_by` is the pattern of the operations after which clients poll. The word `type` means all operations that
+    change the resource type of the status, or a type below it; a status at a location belongs to its provider.
     """
     return tuple((row["pattern"], row["asked_by"]) for row in rows_of("operation_polls"))
 
@@ -133,7 +136,7 @@ def _work(operations: pl.DataFrame) -> pl.DataFrame:
 
 
 def _answers(work: pl.DataFrame, rules: str, *answers: str) -> pl.DataFrame:
-    """Return what the first rule that matches says of each operation, by the rules of its plane."""
+    """Return the answer columns of the first rule of its plane that matches each operation."""
     numbered = work.with_row_index("number")
     found = []
     for plane in ("control", "data"):

@@ -1,4 +1,4 @@
-"""The planes that an operation is known to be on: from its row in the catalogue, and from `dual_operations.csv`."""
+"""Find the known planes of an operation, from its row in the catalogue and from `dual_operations.csv`."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from rightsize.rules.tables import rows_of
 
 
 def planes_of(operation: str, *, is_data_action: bool | None) -> Planes:
-    """Return the planes that an operation is known to be on, none where nobody knows.
+    """Return the known planes of an operation; empty if they are unknown.
 
     Args:
         operation: Its name.
-        is_data_action: What ARM or a role says of it; None where nobody does, or where it is only a guess.
+        is_data_action: The statement of ARM or of a role; None if there is none, or only a guess.
     """
     if fold(operation) in dual_operations():
         return PLANES
@@ -24,5 +24,5 @@ def planes_of(operation: str, *, is_data_action: bool | None) -> Planes:
 
 @cache
 def dual_operations() -> frozenset[str]:
-    """Return the folded operations that Azure has on both planes, whatever a catalogue with one row for each says."""
+    """Return the folded operations that exist on both planes, although a catalogue has only one row for each."""
     return frozenset(fold(row["operation"]) for row in rows_of("dual_operations"))

@@ -1,6 +1,7 @@
-"""What the words of alerts and risk mean: whether a signal stands, is confirmed, or was dismissed as false.
+"""Read the states and suspect windows of alerts and risk signals: open, confirmed, or dismissed as false.
 
-The rows of `signal_states.csv` name the field and the word, each with its source. What nobody dismissed stands.
+The rows of `signal_states.csv` name the field and the word, each with its source. A signal that no person dismissed
+stays open.
 """
 
 from __future__ import annotations
@@ -13,14 +14,14 @@ from rightsize.rules.tables import rows_of
 
 @cache
 def words_that_mean(meaning: str, field: str) -> tuple[str, ...]:
-    """Return the words of a field, folded, that mean `open`, `confirmed` or `dismissed`."""
+    """Return the folded words of a field with a meaning: `open`, `confirmed` or `dismissed`."""
     return tuple(
         fold(row["word"]) for row in rows_of("signal_states") if row["field"] == field and row["means"] == meaning
     )
 
 
 def is_dismissed(status: str, classification: str) -> bool | None:
-    """Tell what an alert or incident says of itself: False where people confirmed it, None where nobody judged."""
+    """Return True for an alert or incident that people dismissed, False for a confirmed one, None for others."""
     if fold(classification) in words_that_mean("confirmed", "classification"):
         return False
     dismissed = fold(classification) in words_that_mean("dismissed", "classification")
@@ -29,7 +30,7 @@ def is_dismissed(status: str, classification: str) -> bool | None:
 
 @cache
 def window_of(kind: str, basis: str) -> tuple[int, int] | None:
-    """Return the hours before and after a signal of a kind in which calls are suspect, None where no rule has any.
+    """Return the hours before and after a signal of a kind in which calls are suspect; None without a rule.
 
     `basis` is `principal`, or `address` for calls from an address that the signal names.
     """

@@ -1,4 +1,4 @@
-"""The rule files: CSV beside this module, every row with the source that it comes from."""
+"""Read the rule files: CSV files beside this module, with a source in every row."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Row = dict[str, str]
 
 @cache
 def rows_of(name: str) -> tuple[Row, ...]:
-    """Return the rows of the rule file `name`, in file order, which is the order in which rules apply.
+    """Return the rows of the rule file `name` in file order; rules apply in this order.
 
     Raises:
         InternalError: A row has too few or too many cells, or no source.

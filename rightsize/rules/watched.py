@@ -1,4 +1,4 @@
-"""What a watch tells of the logs: the operations that give, take or change access, and how much that weighs."""
+"""Read the operations that `watch` reports: those that grant, remove or change access, each with a severity."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SEVERITIES = ("low", "medium", "high", "critical")
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """One operation that is told: `kind` of change, `severity` as a word of `SEVERITIES`, `what` in the past tense."""
+    """A reported operation: `kind` of change, `severity` as a word of `SEVERITIES`, `what` in the past tense."""
 
     kind: str
     severity: str
@@ -26,5 +26,5 @@ def watched_operations() -> Mapping[str, Watched]:
 
 
 def through_privileged_access(operation: str) -> bool:
-    """Return whether an operation, folded, is a request to Privileged Identity Management by itself."""
+    """Return whether a folded operation is itself a request to Privileged Identity Management."""
     return operation.endswith("schedulerequests/write")

@@ -1,1 +1,1 @@
-"""Put the stages together: evidence, proposals, advice, and the plan as it is written."""
+"""Assemble a plan from drafts: proposals with evidence and proof, new roles, advice, and the price of reads."""

@@ -1,4 +1,7 @@
-"""What only people can do: a plan never changes a group, and it cannot guess what a name on the command line meant."""
+"""Write the advice of a plan: group reviews, uses seen only in quarantine, and unknown names in options.
+
+Only people can act on it. A plan never changes a group, and it cannot guess the meaning of an unknown name.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Drafts, proofs and new roles written as the proposals that a person reviews."""
+"""Write drafts, proofs and new roles as the proposals and planned roles that a person reviews."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from rightsize.propose.selection.wildcards import what_may_grow
 from rightsize.rbac.text import fold
 
 _NAMESPACE = uuid.UUID("0b7e7c0e-93a4-5c0c-8a3b-3d1c8b8f6a52")
-"""An id of a proposal is made of the assignment that it speaks of."""
+"""The UUID namespace of proposal ids; the name within it is made of the assignment that the proposal is about."""
 
 _ELIGIBLE_REASON = "it gives privilege, or reads secrets on few days: nobody needs to have it before it is activated"
 _GUARD_REASON = (
@@ -41,15 +41,15 @@ _GUARD_REASON = (
 
 
 def proposal_id(role_assignment_id: str, state: str, part: str = "") -> str:
-    """Return the id of a proposal for an assignment; it stays the same whatever is proposed.
+    """Return the id of the proposal for an assignment; the id does not depend on the content of the proposal.
 
-    What becomes eligible is a proposal of its own, and `part` tells it from the other.
+    The part of an assignment that becomes eligible has a proposal of its own: `part` gives it a different id.
     """
     return str(uuid.uuid5(_NAMESPACE, f"{role_assignment_id} {state} {part}".rstrip()))
 
 
 def role_id_of(placement: Placement, new: NewRoles) -> str:
-    """Return the id of the role that a placement assigns, new or not."""
+    """Return the id of the role that a placement assigns: a new role or an existing one."""
     key = role_key(placement)
     if key is None:
         return placement.choice.role_definition_id
@@ -63,7 +63,10 @@ def write_proposals(
     bench: PlanContext,
     bounds: Mapping[Key, Estimate],
 ) -> tuple[Proposal, ...]:
-    """Return one proposal an assignment, and one more for what becomes eligible; by principal and assignment."""
+    """Return one proposal for each assignment, and a second one where a part of it becomes eligible.
+
+    Proposals are sorted by principal, assignment and id.
+    """
     declared = _declared_by_anchor(bench)
     found = [
         _proposal(part, proofs[key], new, bench, declared, bounds.get(key), whole=draft)
@@ -74,7 +77,7 @@ def write_proposals(
 
 
 def _parts(draft: Draft, why: str) -> Iterator[Draft]:
-    """Yield the draft without what becomes eligible, and that as a draft of its own."""
+    """Yield the draft with its active placements, then its eligible placements as a separate draft."""
     if draft.subject.state == "eligible":
         yield draft
         return
@@ -150,7 +153,7 @@ def _proposal(
 
 
 def _left(draft: Draft, granted: int, bench: PlanContext) -> int:
-    """Return the operations that the holder of an assignment keeps, here or through what the need rests on."""
+    """Return the operations that the holder keeps, by the new placements or by other assignments that it relies on."""
     if draft.kind == "keep":
         return granted
     left = 0
@@ -163,12 +166,12 @@ def _left(draft: Draft, granted: int, bench: PlanContext) -> int:
 
 
 def _plane(granted: int, bench: PlanContext) -> Plane:
-    """Return `data` where the role grants a data action: such roles are about data, and bring reads along."""
+    """Return `data` where the role grants any data action, else `control`; roles for data grant some reads as well."""
     return "data" if granted & ~bench.book.index.control else "control"
 
 
 def _declared_by_anchor(bench: PlanContext) -> dict[str, tuple[str, ...]]:
-    """Return what a user declared about the logs, by the subscription or management group that it speaks of."""
+    """Return the windows that a user declared complete, as sentences by the subscription or group that they concern."""
     declared = list(declared_windows(bench.inputs.coverage).iter_rows())
     tree = bench.analysis.tenant.tree
     found: dict[str, tuple[str, ...]] = {}
@@ -182,7 +185,7 @@ def _declared_by_anchor(bench: PlanContext) -> dict[str, tuple[str, ...]]:
 
 
 def planned_roles(drafts: Mapping[Key, Draft], new: NewRoles, bench: PlanContext) -> tuple[PlannedRole, ...]:
-    """Return the new roles with their evidence, by id."""
+    """Return the new roles with their evidence, sorted by id."""
     users: dict[str, list[Draft]] = defaultdict(list)
     for key in sorted(drafts):
         ids = {role_id_of(one, new) for one in drafts[key].placements if one.choice.content is not None}
@@ -206,7 +209,7 @@ def planned_roles(drafts: Mapping[Key, Draft], new: NewRoles, bench: PlanContext
 
 
 def _layers_of(role: RoleDefinition, bench: PlanContext) -> dict[str, Any]:
-    """Return the layers whose part a role holds, where needs are split by layer."""
+    """Return the layers of defence that a role can defeat, where needs are split by layer; else nothing."""
     layers = bench.privilege.layers
     return {"layers": list(layers.layers_of(bench.book.index.granted_by(role.permissions)))} if layers.pairs else {}
 
@@ -216,7 +219,7 @@ def _frame(rows: Iterable[tuple[str, ...]], names: Iterable[str]) -> pl.DataFram
 
 
 def _named(role: RoleDefinition, bench: PlanContext) -> Iterator[tuple[str, str]]:
-    """Yield (plane, string) of a role, and (plane, operation) of what its patterns stand for today."""
+    """Yield `(plane, string)` for each string of a role, and `(plane, operation)` for each match of its patterns."""
     for block in role.permissions:
         planes = (("control", block.actions, block.not_actions), ("data", block.data_actions, block.not_data_actions))
         for plane, texts, taken_out in planes:

@@ -1,4 +1,4 @@
-"""What a proposal and a role rest on: calls, days, who, under which assignment, and why the unseen is there."""
+"""Write the evidence of proposals and new roles: the uses behind each action, and reasons for actions without use."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ from rightsize.rbac.text import fold
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """How operations were used under the assignments that a role replaces in part.
+    """The use of operations under the assignments that a role replaces in part.
 
     Attributes:
-        used: In the window.
-        earlier: Before it, as far as that still counts.
+        used: The use in the window.
+        earlier: The use before the window that still counts.
     """
 
     used: Used = field(default_factory=dict)
     earlier: Used = field(default_factory=dict)
 
     def of(self, plane: str, text: str) -> dict[str, Any] | None:
-        """Return what the evidence of an action says of its use; None where it has none."""
+        """Return the evidence for the use of an action; None for an action without use."""
         key = (plane, fold(text))
         if key in self.used:
             return {"why": USED, **self.used[key]}
@@ -49,7 +49,7 @@ class Seen:
 
 
 def last_used(days_ago: int) -> str:
-    """Return how long ago something was used that the window does not show, for people."""
+    """Return the sentence that says how many days ago a use before the window took place."""
     return f"last used {days_ago} days ago, before the window"
 
 
@@ -61,13 +61,13 @@ def proposal_evidence(
     book: RoleBook,
     declared: Sequence[str],
 ) -> dict[str, Any]:
-    """Return the evidence of one proposal as values that `rows.plain` takes.
+    """Return the evidence of one proposal as values that `render.rows.plain` accepts.
 
     Args:
         draft: The draft.
-        uses: Its use, as `use_rows.Uses` has it.
-        earlier: Its use before the window that still counts, likewise.
-        granted_after: Operations that are granted afterwards.
+        uses: The use under its assignment, as `use_rows.Uses` has it.
+        earlier: The use before the window that still counts, in the same form.
+        granted_after: The operations that are granted after the change, as a bit set.
         book: The roles.
         declared: Sentences on windows that a user declared complete.
     """
@@ -110,12 +110,12 @@ def _counts(draft: Draft, mask: int, verdicts: Iterable[str]) -> dict[str, int]:
 
 
 def role_evidence(role: RoleDefinition, drafts: Sequence[Draft], seen: Seen, book: RoleBook) -> dict[str, Any]:
-    """Return for every string of a new role why it is there, and what stands in its place today.
+    """Return the evidence of a new role: the reasons for each string, and the assignments that it replaces in part.
 
     Args:
         role: The role.
         drafts: The drafts that assign it.
-        seen: By (plane, folded operation) how it was used under those assignments.
+        seen: The use under those assignments, by `(plane, folded operation)`.
         book: The roles of today.
     """
     kept = {
@@ -157,7 +157,7 @@ def role_evidence(role: RoleDefinition, drafts: Sequence[Draft], seen: Seen, boo
 def _resting_on(
     kept: Set[tuple[str, str]], needed: int, role: RoleDefinition, book: RoleBook
 ) -> dict[tuple[str, str], int]:
-    """Return for each kept pattern of a role the needed operations that the role grants by one reading only."""
+    """Return for each kept pattern the needed operations that the role grants by the reading `MOST` only."""
     block = role.permissions[0]
     certain = book.index.granted_by(role.permissions, Reading.LEAST)
     found = {}
@@ -179,9 +179,10 @@ def _reasons_by_bit(
     resting: Mapping[tuple[str, str], int],
     book: RoleBook,
 ) -> dict[int, set[str]]:
-    """Return the words that explain each operation of a role but for those of kept patterns, unless these rest on it.
+    """Return the reasons for each operation of a role, by its bit.
 
-    Drafts that share needs are looked at once.
+    Operations that only a kept pattern grants are left out, except those that the role grants by one reading only.
+    Drafts that share needs are read once.
     """
     block = role.permissions[0]
     texts = [*(("control", text) for text in block.actions), *(("data", text) for text in block.data_actions)]
@@ -223,12 +224,13 @@ def _pattern_json(
     unseen: Mapping[int, set[str]],
     book: RoleBook,
 ) -> dict[str, Any]:
-    """Return the evidence of a pattern: what it stands for today, and what it leaves open.
+    """Return the evidence of a pattern: the operations that it matches today, and those that it leaves open.
 
-    One that was kept as it was granted has its own reason, and `resting`, which is None for the others: the needed
-    operations that it grants by one reading only. One written in place of operations has their reasons.
+    A pattern that is kept as it was granted has a reason of its own. A pattern that replaces explicit operations has
+    the reasons of these operations. `resting` is the needed operations that a kept pattern grants by one reading
+    only, and None for all other patterns.
     """
-    # What it stands for by one reading only is said apart, where something rests on that.
+    # `mask` has only matches that hold by both readings; `resting` lists the others that are needed.
     mask = book.certain_mask(PatternPart((text,), taken_out, plane))
     opening = describe_opening(text, plane, taken_out, book.index)
     opens = {"operations": mask.bit_count(), "opens": opening.language, "for_example": opening.example}
@@ -244,7 +246,7 @@ def _pattern_json(
 
 
 def declared_windows(coverage: pl.DataFrame) -> pl.DataFrame:
-    """Return `(scope, text)` for each window of coverage that a user declared, with its folded scope."""
+    """Return `(scope, text)` for each coverage window that a user declared; `scope` is folded."""
     return (
         coverage.filter(pl.col("declared_by") == "user")
         .group_by("source", "category", "scope")

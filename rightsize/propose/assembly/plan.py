@@ -1,4 +1,4 @@
-"""The whole of it: from an analysis and dials to a plan that holds together, is proved, and passes the replay."""
+"""Make the plan of Azure roles from an analysis and options: decide, choose roles, prove, replay, write."""
 
 from __future__ import annotations
 
@@ -65,17 +65,17 @@ def make_plan(
     content_hash: str,
     limits: AzureLimits | None = None,
 ) -> Plan:
-    """Return the plan.
+    """Return the plan, proved and replayed.
 
     Args:
         inputs: The tables.
         analysis: The verdicts of the window.
-        dials: What the person chose.
-        content_hash: Hash of the stored content that all of it rests on.
-        limits: Azure's limits; those of the public cloud where none are given.
+        dials: The options of the command.
+        content_hash: Hash of the stored content that the plan is made from.
+        limits: Azure's limits; None means the limits of the public cloud.
 
     Raises:
-        InternalError: A proposal cannot be proved, or the replay denies a call: nothing may be written then.
+        InternalError: A proposal cannot be proved, or the replay denies a call. No plan may be written then.
     """
     return plan_bench(
         prepare(inputs, analysis, read_findings(inputs, analysis), dials, limits or AzureLimits()), content_hash
@@ -83,7 +83,7 @@ def make_plan(
 
 
 def plan_bench(bench: PlanContext, content_hash: str) -> Plan:
-    """Return the plan of what was read, as `make_plan` does."""
+    """Return the plan for a prepared context, as `make_plan` does."""
     inputs, analysis, dials = bench.inputs, bench.analysis, bench.dials
     bounds = break_bounds(bench)
     granted = _settled(bench, bounds)
@@ -133,16 +133,17 @@ def _advice(bench: PlanContext, proposals: Sequence[Proposal], separation: Mappi
 
 
 def _settled(bench: PlanContext, bounds: Mapping[Key, Estimate]) -> GrantedNeeds:
-    """Return drafts that are one plan."""
+    """Return the drafts of all assignments, made consistent with each other as one plan."""
     return settle(keep_risky(draft_all(bench), bounds, bench), bench)
 
 
 def _separated(
     bench: PlanContext, unsplit: GrantedNeeds, bounds: Mapping[Key, Estimate]
 ) -> tuple[PlanContext, GrantedNeeds, Separated]:
-    """Split by layer the needs of whoever violates independence; what the split would keep as it is stays whole.
+    """Split by layer the needs of principals that violate the independence of layers.
 
-    Where the split takes the room that an assignment needs which is not split, nothing is.
+    An assignment that the split would keep unchanged is left whole. If the split prevents the change of an assignment
+    that is not split itself, such as by a limit of Azure, then no layers are split at all.
     """
     parts = find_parts(unsplit.drafts, bench)
     whole: dict[Key, str] = {}
@@ -159,7 +160,7 @@ def _separated(
 
 
 def _count_verdicts(analysis: Analysis) -> dict[str, int]:
-    """Count granted operations by verdict; a used one counts once an assignment, wherever it was used."""
+    """Return the number of granted operations by verdict; a used operation counts once for each assignment."""
     is_seen = pl.col("verdict").is_in([Verdict.USED, Verdict.UNEXPLAINED])
     seen = analysis.verdicts.filter(is_seen)
     single = seen.select("role_assignment_id", "state", "plane", "operation", "verdict").unique()
@@ -186,22 +187,22 @@ def _names(bench: PlanContext, new: NewRoles) -> dict[str, str]:
 
 
 def catalogue_hash(operations: pl.DataFrame) -> str:
-    """Return the hash of the catalogue: its operations and their planes, sorted."""
+    """Return the hash of the catalogue: of its operations and their planes, sorted."""
     rows = sorted((name, str(flag)) for name, flag in operations.select("operation", "is_data_action").iter_rows())
     return hashlib.sha256("\n".join("\t".join(row) for row in rows).encode()).hexdigest()
 
 
 def draft_all(bench: PlanContext) -> dict[Key, Draft]:
-    """Decide every assignment for itself."""
+    """Return a draft for each assignment, decided without regard to the other drafts."""
     reader = NeedReader(bench.book, bench.dials, bench.elsewhere)
     around = stays_within_reach(reader, bench)
     return {subject.key: _draft_one(subject, reader, around, bench) for subject in bench.subjects}
 
 
 def stays_within_reach(reader: NeedReader, bench: PlanContext) -> Mapping[str, Writes]:
-    """Return for each folded holder the writes that stay with everybody who reaches its assignments.
+    """Return for each folded holder the writes that stay with all principals who reach its assignments.
 
-    A running activation keeps nothing: it ends, and what was done under it is use of the eligibility behind it.
+    A running activation adds no writes: it ends, and use under it counts for the eligible assignment behind it.
     """
     ending = {fold(one.role_assignment_id) for one in bench.subjects if one.state == "activated"}
     staying = (one for one in bench.subjects if fold(one.role_assignment_id) not in ending)
@@ -212,7 +213,7 @@ def stays_within_reach(reader: NeedReader, bench: PlanContext) -> Mapping[str, W
 
 
 def _staying(subject: Subject, reader: NeedReader, bench: PlanContext) -> Writes:
-    """Return what stays of an assignment; all that its role grants where nothing is concluded about it."""
+    """Return the operations that stay of an assignment; all operations of its role where it is not analysed."""
     profile = bench.profiles.get(subject.key)
     role = bench.book.roles.get(subject.role_definition_id)
     if role is None:
@@ -248,7 +249,7 @@ def _draft_one(subject: Subject, reader: NeedReader, around: Mapping[str, Writes
 
 
 def settle(drafts: dict[Key, Draft], bench: PlanContext) -> GrantedNeeds:
-    """Make the drafts one plan."""
+    """Return the drafts with roles and places, consistent with duplicates, last owners and Azure's limits."""
     movable = {
         key: others
         for key, others in bench.findings.containers.items()
@@ -265,7 +266,7 @@ def settle(drafts: dict[Key, Draft], bench: PlanContext) -> GrantedNeeds:
 
 
 def _check_roles(new: NewRoles, drafts: Mapping[Key, Draft], bench: PlanContext) -> None:
-    """Refuse to go on with a role that Azure would refuse."""
+    """Raise `InternalError` if Azure would refuse a new role."""
     replaced = {draft.subject.role_definition_id for draft in drafts.values() if draft.placements}
     inherited = frozenset().union(*(inherited_strings(bench.book.roles[id_]) for id_ in replaced))
     for role in new.definitions.values():
@@ -275,7 +276,7 @@ def _check_roles(new: NewRoles, drafts: Mapping[Key, Draft], bench: PlanContext)
 
 
 def _prove(drafts: Mapping[Key, Draft], new: NewRoles, roles: Roles, bench: PlanContext) -> dict[Key, Proof]:
-    """Prove every draft; a holder that is gone has no use to protect, and what stays needs no proof."""
+    """Return the proof of each draft; unchanged assignments and those of deleted holders hold without one."""
     claims = make_claims(drafts, new, bench)
     uses = bench.placed.select(
         "plane",
@@ -292,7 +293,7 @@ def _prove(drafts: Mapping[Key, Draft], new: NewRoles, roles: Roles, bench: Plan
 
 
 def _activations_of_changed(drafts: Mapping[Key, Draft], bench: PlanContext) -> set[str]:
-    """Return the folded ids of running activations whose eligibility changes: they end with it, or by themselves."""
+    """Return the folded ids of running activations whose eligible assignment changes; the replay ends them with it."""
     changed = {fold(id_) for (id_, state), draft in drafts.items() if state == "eligible" and draft.kind != "keep"}
     rows = bench.analysis.tenant.assignments.filter(
         (pl.col("state") == "activated") & pl.col("eligibility").is_in(sorted(changed))

@@ -1,4 +1,4 @@
-"""What is assigned once a plan has been carried out, for whoever measures it as today's assignments are measured."""
+"""Compute the assignments after a plan is carried out, in the form of today's, so that the same measures apply."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _PATTERNS: dict[str, Any] = {
 
 
 def assigned_after(plan: Plan, tenant: Tenant) -> pl.DataFrame:
-    """Return the assignments under a plan as `analyze.layers.ASSIGNED_SCHEMA`."""
+    """Return the Azure role assignments after a plan, as `analyze.layers.ASSIGNED_SCHEMA`."""
     ours = [one for one in plan.proposals if one.plane in ("control", "data") and one.kind != "keep"]
     gone = pl.DataFrame(
         sorted({(fold(id_), str(one.evidence["state"])) for one in ours for id_ in one.replaces}),
@@ -46,12 +46,12 @@ def _rows(proposals: Iterable[Proposal]) -> Iterator[tuple[str, str, str, str, s
 
 
 def holdings_after(plan: Plan, granted: Holdings, inputs: Inputs, tenant: Tenant) -> Holdings:
-    """Return what is held under a plan, where `granted` is what is held today."""
+    """Return the holdings after a plan; `granted` is the holdings of today."""
     return Holdings(assigned_after(plan, tenant), pl.concat([granted.grants, planned_grants(plan, inputs, tenant)]))
 
 
 def planned_grants(plan: Plan, inputs: Inputs, tenant: Tenant) -> pl.DataFrame:
-    """Return `(role, name, plane, conditional)` of the roles that only the plan assigns, new ones and built-in ones."""
+    """Return `(role, name, plane, conditional)` for the roles, new or existing, that nothing assigns today."""
     assigned = {fold(one.role) for proposal in plan.proposals for one in proposal.assignments}
     wanted = assigned - set(tenant.assignments["role"])
     new = [role.definition for role in plan.roles]
@@ -79,10 +79,10 @@ def _kinds(block: PermissionBlock) -> Iterator[tuple[str, tuple[str, ...]]]:
 
 
 def tables_after(plan: Plan, table_of: Callable[[str], pl.DataFrame]) -> Callable[[str], pl.DataFrame]:
-    """Return `table_of` as it would answer under the plan of the directory and of Graph.
+    """Return a function like `table_of` that gives the directory and Graph tables as they are after the plan.
 
-    Where a proposal assigns a role or permission that nothing loaded describes, today's grant stays in its place, so
-    that nothing looks smaller than it is.
+    Where a proposal assigns a role or permission that is not loaded, today's assignment stays in the table. So no
+    access looks smaller than it is.
     """
     known = {
         "directory_role_assignments": ("directory", "role_assignment_id", "directory_role_id", "directory_roles"),
@@ -108,7 +108,7 @@ def tables_after(plan: Plan, table_of: Callable[[str], pl.DataFrame]) -> Callabl
 
 
 def _delegated_after(frame: pl.DataFrame, plan: Plan) -> pl.DataFrame:
-    """Return delegated grants with the permissions that stay or come; a grant of which none does is gone."""
+    """Return the delegated grants with the permissions that stay or are added; a grant without any is left out."""
     left = [
         (id_, sorted({name for row in one.evidence["permissions"] for name in _names_after(row)}))
         for one in plan.all_proposals
@@ -132,7 +132,10 @@ def _folded(ids: pl.Series) -> set[str]:
 
 
 def _replaced(frame: pl.DataFrame, proposals: Sequence[Proposal], key: str, role: str) -> pl.DataFrame:
-    """Take out what proposals replace, and add what they assign, in the other columns as the row that it replaces."""
+    """Return the rows without those that proposals replace, and with those that they assign.
+
+    A new row copies its other columns from the row that it replaces.
+    """
     rows = {row[key]: row for row in frame.sort(key).iter_rows(named=True)}
     has = set(frame.columns)
     new = [

@@ -1,4 +1,4 @@
-"""What has to be proved of a plan: for each assignment, what takes its place, and what its holders may do today."""
+"""Make the claims to be proved of a plan: for each changed assignment, its replacements and today's access."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from rightsize.rbac.text import fold
 
 
 def claim_name(key: Key) -> str:
-    """Return what the proposal for an assignment is recognised by in proofs."""
+    """Return the name of a claim, made of the id and the state of its assignment."""
     return f"{key[0]} {key[1]}"
 
 
 def make_claims(drafts: Mapping[Key, Draft], new: NewRoles, bench: PlanContext) -> list[Claim]:
-    """Return a claim for every draft that changes something, but for those whose holder is gone."""
+    """Return a claim for each draft that changes an assignment, except where the holder is deleted."""
     by_id: dict[str, list[Subject]] = defaultdict(list)
     held: dict[str, list[Subject]] = defaultdict(list)
     for subject in bench.subjects:
@@ -34,12 +34,12 @@ def make_claims(drafts: Mapping[Key, Draft], new: NewRoles, bench: PlanContext) 
             given[fold(placement.principal_id)][placement] = None
     resting_owners = {fold(draft.subject.principal_id) for draft in drafts.values() if draft.rests_on}
     reached = _reached({*given, *resting_owners}, bench)
-    # What somebody has through groups is had as well: a role may take its part from all of it.
+    # Access through groups counts too: the replacement may grant part of any of it.
     holders: dict[str, list[str]] = defaultdict(list)
     for group, members in sorted(reached.items()):
         for member in members:
             holders[member].append(group)
-    # Who has many assignments has the same before and after in the claim of each.
+    # All claims of one holder share the same `before` and `after`, so each is computed once.
     after: dict[str, tuple[ProvedGrant, ...]] = {}
     before: dict[str, tuple[ProvedGrant, ...]] = {}
     alone: dict[str, tuple[ProvedGrant, ...]] = {}
@@ -81,13 +81,13 @@ def _distinct(grants: Iterable[ProvedGrant]) -> tuple[ProvedGrant, ...]:
 
 
 def _members(draft: Draft) -> list[str]:
-    """Return the folded ids of those who get an assignment of their own in place of the holder's."""
+    """Return the folded ids of the group members that get assignments of their own in place of the group's."""
     owner = fold(draft.subject.principal_id)
     return sorted({fold(one.principal_id) for one in draft.placements} - {owner})
 
 
 def _reached(members: set[str], bench: PlanContext) -> dict[str, list[str]]:
-    """Return for each folded group those of the folded members that are in it, sorted."""
+    """Return for each folded group its members among `members`, sorted."""
     within = bench.analysis.tenant.membership.filter(
         pl.col("principal_id").is_in(sorted(members)) & (pl.col("principal_id") != pl.col("holder"))
     )
@@ -107,12 +107,12 @@ def _grant(placement: Placement, new: NewRoles, owner: str) -> ProvedGrant:
 
 
 def _as_member(subject: Subject, member: str) -> ProvedGrant:
-    """Return an assignment of today as one member of its holder has it, or of another group."""
+    """Return an assignment of today as access of one member of a group, held directly or through a group."""
     return replace(_today(subject, fold(subject.principal_id), {}), member=member)
 
 
 def _today(subject: Subject, owner: str, reached: Mapping[str, list[str]]) -> ProvedGrant:
-    """Return an assignment of today as the people behind an owner have it: all of them, or one member of a group."""
+    """Return an assignment of today as access of the owner's people: of all of them, or of one member of a group."""
     holder = fold(subject.principal_id)
     is_theirs = holder == owner or owner in reached.get(holder, ())
     return ProvedGrant(

@@ -1,7 +1,7 @@
-"""What each choice of `--reads` costs: reads that stay without evidence, and the sensitive ones among them.
+"""Count for each choice of `--reads` the reads that it keeps without evidence, and the sensitive ones among them.
 
-No log shows a read of Resource Manager, so how many stay is for a person to weigh; the price of all four choices
-stands beside the one that was made.
+No log shows a read of Resource Manager, so a person has to decide how many of them stay. The plan therefore shows the
+counts of all four choices beside the chosen one.
 """
 
 from __future__ import annotations
@@ -22,14 +22,15 @@ from rightsize.rules.operations import sensitive_reads
 
 
 def price_reads(bench: PlanContext, around: Mapping[str, Writes]) -> dict[str, Any]:
-    """Return the chosen word, and for each choice `operations` and `sensitive`, summed over the judged assignments.
+    """Return `chosen`, and for each choice `operations` and `sensitive`, summed over the analysed assignments.
 
-    An operation counts once an assignment that grants it today, where nothing but the choice keeps it; which reads are
-    sensitive says the rule file `sensitive_reads`.
+    An operation counts once for each assignment that grants it today, where only the choice keeps it. The rule file
+    `sensitive_reads` says which reads are sensitive.
 
     Args:
-        bench: The workbench.
-        around: What stays with the people who reach the assignments of a folded holder, as `linked` has it.
+        bench: The context of the plan.
+        around: By folded holder, the writes that stay with the principals who reach its assignments, as
+            `needs.linked_checks` has them.
     """
     pricer = _Pricer(bench)
     totals: dict[Reads, list[int]] = {choice: [0, 0] for choice in Reads}
@@ -53,7 +54,7 @@ def price_reads(bench: PlanContext, around: Mapping[str, Writes]) -> dict[str, A
 
 
 class _Pricer:
-    """Works on sets, since a tenant has tens of thousands of assignments and four choices each."""
+    """The reads that each choice keeps, computed as bit sets: a tenant has tens of thousands of assignments."""
 
     def __init__(self, bench: PlanContext) -> None:
         self._book, self._index = bench.book, bench.book.index
@@ -68,15 +69,15 @@ class _Pricer:
         self._of_provider = {name: self._index.mask_of_bits(found) for name, found in bits.items()}
 
     def kept(self, role: KnownRole, profile: Profile, use: Mapping[str, Use], around: Writes) -> dict[Reads, int]:
-        """Return the reads that each choice keeps, without what is needed anyway."""
+        """Return the reads that each choice keeps, without those that are kept for another reason."""
         names = [name for part in use.values() for name in (*self._index.members(part.operations), *part.unknown)]
         anyway = profile.open | (profile.hidden if self._keeps_hidden else 0)
         for part in use.values():
             anyway |= part.operations
-        # What is needed at whichever place costs the same.
+        # The cost of a read is the same at every place.
         for polls in self._reader.status_reads("/", profile, use, around).values():
             anyway |= polls
-        # Where it is needed does not matter to what it costs.
+        # The cost of a linked check is the same at every place.
         linked = self._reader.linked("/", profile, self._reader.staying(profile, use) | around)
         anyway |= linked
         near = 0
@@ -93,7 +94,7 @@ class _Pricer:
         return {choice: mask & ~anyway for choice, mask in found.items()}
 
     def _said(self, role: KnownRole) -> int:
-        """Return the operations of the patterns by which a role grants its reads."""
+        """Return the operations that the reading patterns of a role match."""
         id_ = role.role_definition_id
         if id_ not in self._all:
             self._all[id_] = 0

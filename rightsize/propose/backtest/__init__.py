@@ -1,1 +1,1 @@
-"""Learn on the first part of the window, replay the rest, and count what a plan would have broken."""
+"""Make plans from the first part of the logs, replay the rest, and count the calls that the plans would have denied."""

@@ -1,8 +1,8 @@
-"""The backtest: plans made from the first days, asked for the calls of the next ones.
+"""Backtest plans: make each from the training days of a fold, and count the calls of the test days that it denies.
 
-A call counts where the grants that stood at the end of the training allow it and no deny refuses it; its day lies in
-the test, and it is not quarantined. What a plan of that day would have denied is a break. Grants made since are no
-part of it: neither are calls counted that only they allow, nor do they help a plan that denies one.
+A call counts if its day is in the test, it is not quarantined, the assignments at the end of the training allow it,
+and no deny refuses it. A break is such a call that the plan denies. Assignments made after the training are left out:
+calls that only they allow do not count, and they do not allow a call that the plan denies.
 """
 
 from __future__ import annotations
@@ -45,15 +45,20 @@ BASELINES = (KEEP_EVERYTHING, USED_ONLY, USED_AND_READS)
 
 @dataclass(frozen=True, slots=True)
 class BacktestTally:
-    """What became of the calls of the test days; tallies of several folds add up.
+    """The outcome of the calls of the test days; tallies of several folds can be added.
 
     Attributes:
-        principals: Who made a call that counts, and `denied_principals` who had one denied.
-        calls: Distinct (principal, operation, scope), and those that are denied.
-        events: Calls, and those that are denied.
-        first_breaks: For each principal with a denied call the day of the test, from 1, of the first.
-        excess_before: Risk-weighted excess at the end of the training, and `excess_after` under the plan.
-        needs: Planted needs of the test days that count, by what shows them, and those that are denied.
+        principals: Number of principals with a call that counts.
+        denied_principals: Number of principals with a denied call.
+        calls: Number of distinct (principal, operation, scope) that count.
+        denied_calls: Number of these that are denied.
+        events: Number of calls that count.
+        denied_events: Number of calls that are denied.
+        first_breaks: For each principal with a denied call the day of the first one, counted from 1 in the test.
+        excess_before: Risk-weighted excess at the end of the training.
+        excess_after: Risk-weighted excess under the plan.
+        needs: Number of planted needs of the test days that count, by kind.
+        denied_needs: Number of these that are denied, by kind.
     """
 
     principals: int = 0
@@ -69,7 +74,7 @@ class BacktestTally:
     denied_needs: Mapping[str, int] = field(default_factory=dict)
 
     def __add__(self, other: BacktestTally) -> BacktestTally:
-        """Return both together."""
+        """Return the sum of both tallies."""
         return BacktestTally(
             self.principals + other.principals,
             self.denied_principals + other.denied_principals,
@@ -87,19 +92,19 @@ class BacktestTally:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One fold, learnt from and ready to be asked.
+    """One fold with the analysis of its training, ready to test plans and baselines.
 
     Attributes:
         fold: Its days.
         inputs: The tables at the end of the training.
         analysis: The verdicts of the training.
-        bench: The workbench of them.
-        today: The assignments at the end of the training, as `reach.GRANTS_SCHEMA`, labelled by state.
+        bench: The plan context of the training.
+        today: The assignments at the end of the training, as `access_evaluator.GRANTS_SCHEMA`, labelled by state.
         asked: The calls of the test that count: `use, principal_id, place, plane, operation, events, first_day`.
-        needs: Planted needs that count, likewise, with their `kind`.
-        left_out: Distinct calls of the test that the grants at the end of the training do not allow.
-        bounds: The chances of breaking within as many days as the test has.
-        requests: What the calls of the test that assign roles asked for.
+        needs: The planted needs that count, in the same form, with their `kind`.
+        left_out: Number of distinct calls of the test that the assignments at the end of the training do not allow.
+        bounds: The break estimates for as many days as the test has.
+        requests: The requests of the calls of the test that assign roles.
     """
 
     fold: Fold
@@ -115,12 +120,12 @@ class Trial:
 
 
 def prepare_trial(inputs: Inputs, fold: Fold, dials: Dials, needs: pl.DataFrame | None = None) -> Trial:
-    """Learn from the training days of a fold, and find out which calls of its test days count.
+    """Return the trial of a fold: the analysis of its training days, and the calls of its test days that count.
 
     Args:
         inputs: All tables.
         fold: The days.
-        dials: What all settings share: who is left alone, and how young is too young.
+        dials: The options that all settings share, such as the exclusions and the grace for young assignments.
         needs: Planted needs: `principal_id, operation, scope, plane, kind, first_seen, last_seen`; None for none.
     """
     then = cut_inputs(inputs, fold.train.last_day)
@@ -146,7 +151,7 @@ def prepare_trial(inputs: Inputs, fold: Fold, dials: Dials, needs: pl.DataFrame 
 
 
 def try_plan(trial: Trial, dials: Dials) -> tuple[BacktestTally, list[Prediction]]:
-    """Make the plan that the training days give, and ask it for the calls of the test days."""
+    """Make a plan from the training days, and return the tally of the test calls and the outcome of its predictions."""
     bench = with_dials(trial.bench, dials)
     plan = plan_bench(bench, content_hash="")
     roles = _known_roles(trial.bench) | {
@@ -166,10 +171,11 @@ def try_plan(trial: Trial, dials: Dials) -> tuple[BacktestTally, list[Prediction
 
 
 def try_baseline(trial: Trial, name: str) -> BacktestTally:
-    """Ask a trivial plan for the calls of the test days.
+    """Return the tally of the test calls under a trivial plan.
 
-    `used_only` gives each active assignment exactly the operations that were used under it, at its own scope,
-    `used_plus_sibling_reads` the reads of their types, of the types above them and of the resource group as well.
+    `keep_everything` changes nothing. `used_only` replaces each active assignment by exactly the operations that were
+    used under it, at its own scope. `used_plus_sibling_reads` adds the granted reads of their resource types, of the
+    parent types and of the resource group.
     """
     bench = trial.bench
     nobody, no_need = trial.asked.clear(), trial.needs.clear()
@@ -224,7 +230,7 @@ NEEDS_SCHEMA: dict[str, pl.DataType] = {
 
 
 def _needs_within(needs: pl.DataFrame | None, window: Window) -> pl.DataFrame:
-    """Return the planted needs that are alive in a window, as `tested_uses` does, with their `kind`."""
+    """Return the planted needs that occur in a window, numbered as in `tested_uses`, with their `kind`."""
     found = pl.DataFrame(schema=NEEDS_SCHEMA) if needs is None else needs
     alive = found.filter((pl.col("first_seen") < window.end) & (pl.col("last_seen") >= window.start))
     return (
@@ -264,9 +270,9 @@ def _tally(
 def _predictions(
     trial: Trial, plan: Plan, denied: pl.DataFrame, evaluator: Evaluator, bounds: Mapping[Key, Estimate]
 ) -> list[Prediction]:
-    """Return what was said of each assignment that loses something a log would show, and what came of it.
+    """Return the prediction and outcome for each assignment that loses operations whose use a log would show.
 
-    A denied call counts against every assignment of the training that allowed it and that the plan takes from.
+    A denied call counts against every such assignment that allowed it at the end of the training.
     """
     labels = trial.today.with_columns(label=pl.col("key"))
     asked = denied.select("use", "principal_id", "place", "plane", "operation")
@@ -287,7 +293,7 @@ def _known_roles(bench: PlanContext) -> dict[str, Blocks]:
 
 
 def _grants(subjects: Iterable[Subject]) -> pl.DataFrame:
-    """Return assignments as the evaluator takes them, with the `key` that names each."""
+    """Return assignments as `GRANTS_SCHEMA`, with a column `key` that names each."""
     rows = [
         (fold(one.principal_id), one.place, one.role_definition_id, one.state, None, EVER, " ".join(one.key))
         for one in subjects
@@ -296,7 +302,7 @@ def _grants(subjects: Iterable[Subject]) -> pl.DataFrame:
 
 
 def _after(plan: Plan, bench: PlanContext) -> pl.DataFrame:
-    """Return the assignments once the plan is carried out, those of holders who are gone left out."""
+    """Return the assignments after the plan is carried out, without those of deleted holders."""
     gone = {(id_, one.evidence["state"]) for one in plan.proposals if one.kind != "keep" for id_ in one.replaces}
     kept = [one for one in bench.subjects if one.key not in gone and one.key not in bench.findings.orphans]
     carried = {subject.key: subject.condition for subject in bench.subjects}
@@ -323,12 +329,12 @@ def _excess_before(subject: Subject, bench: PlanContext) -> float:
 
 
 def _excess(subject: Subject, granted: int, bench: PlanContext) -> float:
-    """Return the excess of an assignment, did its role grant those operations."""
+    """Return the excess of an assignment if its role granted the operations `granted`."""
     return max(0.0, today_exposure(subject, granted, bench).cells - used_weight(subject, bench))
 
 
 def _used(subject: Subject, bench: PlanContext, *, with_reads: bool) -> tuple[int, Blocks]:
-    """Return what was used under an assignment as a set, and as the blocks of a role."""
+    """Return the operations used under an assignment in the window, as a bit set and as the blocks of a role."""
     index = bench.book.index
     names: set[tuple[str, str]] = set()
     for use in bench.uses.get(subject.key, {}).values():

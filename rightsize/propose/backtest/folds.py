@@ -1,4 +1,4 @@
-"""Walking forward: which days are learnt from and which are tested on, and the tables as they stood in between."""
+"""Choose the training and test days of a backtest from the logged days, and cut the tables at the end of a day."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from rightsize.propose.needs.keep_rules import creations_since
 LONGEST_TRAINING = 90
 USUAL_TEST = 30
 SHORTEST_HISTORY = 42
-"""Six weeks: four to learn from and two to test on. Below that a weekly habit hardly shows twice."""
+"""Six weeks: four for training and two for the test. In less time a weekly habit is hardly seen twice."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """The days that a plan is learnt from, and those right after them that it is tested on."""
+    """The training days of a plan, and the test days right after them."""
 
     train: Window
     test: Window
 
 
 def history_of(inputs: Inputs, as_of: dt.date | None = None) -> Window:
-    """Return the days from the first to the last that a log of use covers, or that end before `as_of`.
+    """Return the days from the first to the last that a log of use covers; `as_of` is the day after the last, if given.
 
     Raises:
         EvidenceError: No log of use is loaded.
@@ -46,15 +46,15 @@ def history_of(inputs: Inputs, as_of: dt.date | None = None) -> Window:
 
 
 def choose_folds(history: Window, train_days: int | None = None, test_days: int | None = None) -> tuple[Fold, ...]:
-    """Return as many folds as the history holds, oldest first; their test days do not overlap.
+    """Return all folds that fit into the history, oldest first; their test days do not overlap.
 
     Args:
-        history: The days that there are.
-        train_days: Days to learn from; without it 90, or what the test days leave.
-        test_days: Days to test on; without it 30, or what the training leaves, or a third of a short history.
+        history: The days with logs.
+        train_days: Number of training days; without it 90, or the rest beside the test days if that is less.
+        test_days: Number of test days; without it at most 30: the rest beside `train_days`, or a third of the history.
 
     Raises:
-        UsageError: A number of days makes no sense.
+        UsageError: A number of days is below 1.
         EvidenceError: The history is shorter than one fold.
     """
     for option, days in (("--train-days", train_days), ("--test-days", test_days)):
@@ -78,11 +78,11 @@ def choose_folds(history: Window, train_days: int | None = None, test_days: int 
 
 
 def cut_inputs(inputs: Inputs, last_day: dt.date) -> Inputs:
-    """Return the tables as they stood at the end of a day, as far as today's listings tell.
+    """Return the tables as they were at the end of a day, as far as today's listings show it.
 
-    Logs end with the day. Assignments and principals that were made later are left out: where a listing says no time,
-    the log of their creation does. What was deleted since is in no listing, and a membership has no date: groups are
-    taken as they are today.
+    Logs end with the day. Assignments and principals that were made later are left out; where a listing of assignments
+    has no time, the log of their creation decides. Deleted assignments are in no listing, so they are missing.
+    Memberships have no date, so groups are as they are today.
     """
     midnight = dt.datetime.combine(last_day + dt.timedelta(days=1), dt.time())
     made = creations_since(inputs.usage_days, midnight.date())

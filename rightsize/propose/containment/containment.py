@@ -1,10 +1,10 @@
-"""Containment: the smallest change that stops what a principal under suspicion does, and what it could come to do.
+"""Plan the containment of one suspect principal: narrow or remove its own assignments that are abused or dangerous.
 
-Of the assignments that the principal holds itself those are changed that the suspect calls went through, and those
-whose roles lead on: by an escalation, or by defeating a layer of defence. Each is taken down to what was used outside
-the suspect time, as an ordinary plan would do it: narrowed, removed, or made eligible; what no log shows is not kept.
-Everything else stays as it is, everybody else's first of all. A group is never changed: what the principal has through
-groups, in the directory and of Microsoft Graph is left to the requests of `graph.containment`.
+Two kinds of its own assignments are changed: those that allowed the suspect calls, and those whose roles lead on, by
+an escalation or by defeating a layer of defence. Each is reduced to the use outside the suspect time, as an ordinary
+plan does it: narrowed, removed, or made eligible. Operations that no log can show are not kept. All other assignments
+stay, above all those of other principals. A group is never changed: `graph_requests` writes requests for the access
+that the principal has through groups, in the directory and by permissions of Microsoft Graph.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from rightsize.propose.needs.drafts import Key, Subject, keep_reason
 from rightsize.propose.needs.needs import Profile
 from rightsize.rbac.text import fold
 
-# What holds whoever is suspected: it is said, and people decide.
+# Reasons to leave an assignment unchanged that also hold for a suspect principal: they are reported, and people decide.
 _STAYS = ("excluded", "emergency_access", "first_party", "policy_remediation", "recovery", "foreign", "system_managed",
           "activated")  # fmt: skip
 _BEYOND = "beyond_containment"
@@ -39,13 +39,13 @@ _REMOVED = "nothing of what it grants was seen in use outside the suspect time"
 
 @dataclass(frozen=True, slots=True)
 class Containment:
-    """What a containment is.
+    """A plan that contains one principal, with the reason for each assignment.
 
     Attributes:
-        plan: The plan: like any other, with the assignments that it changes.
+        plan: An ordinary plan with only the assignments that it changes.
         contained: Those assignments, as (id, state).
         why: For each of them `suspect`, `leads_on`, or both.
-        stays: Assignments that should be changed and are not, with the word that says why.
+        stays: Assignments that should be changed and are not, each with the reason.
         groups: Groups through which the principal reaches assignments, and which no plan changes.
     """
 
@@ -68,12 +68,12 @@ def contain(
     """Return the containment of a principal, proved like any plan.
 
     Args:
-        inputs: The tables, without what the principal did in the suspect time.
-        analysis: The verdicts of them.
+        inputs: The tables, without the calls of the principal in the suspect time.
+        analysis: The verdicts from these tables.
         principal: Its folded id.
-        dials: Who is excluded, who is an emergency access account, and the window.
-        content_hash: Hash of the stored content that all of it rests on.
-        suspect: Assignments that suspect calls went through, besides those that the analysis says.
+        dials: The options: exclusions, emergency access accounts, and the window.
+        content_hash: Hash of the stored content that the plan is made from.
+        suspect: Assignments that allowed suspect calls, besides those that the analysis names.
 
     Raises:
         InternalError: A proof or the replay failed.
@@ -107,7 +107,7 @@ def _quarantined(analysis: Analysis) -> set[Key]:
 
 
 def _reasons(own: Mapping[Key, Subject], analysis: Analysis, suspect: Collection[Key]) -> dict[Key, tuple[str, ...]]:
-    """Return why each assignment is to be changed; those that nothing asks to change are left out."""
+    """Return the reasons to change each assignment; assignments without a reason are left out."""
     tenant = analysis.tenant
     leading = set(rules_of_roles(tenant.grants)["role"])
     leading |= set(tenant.grants.join(harmful(tenant.operations), on=["name", "plane"])["role"])
@@ -120,13 +120,13 @@ def _reasons(own: Mapping[Key, Subject], analysis: Analysis, suspect: Collection
 
 
 def _confined(bench: PlanContext, contained: frozenset[Key]) -> PlanContext:
-    """Return the bench on which only some assignments may change, and these keep nothing but what was used."""
+    """Return a plan context in which only the contained assignments may change, and keep only their used operations."""
     untouched = {subject.key: bench.untouched.get(subject.key, _BEYOND) for subject in bench.subjects}
     profiles = {
         key: _bare(profile, is_used=bool(bench.uses.get(key))) if key in contained else profile
         for key, profile in bench.profiles.items()
     }
-    # An assignment of which nothing is known is one that nobody was seen to need.
+    # An assignment without a profile has no known use.
     profiles |= {key: Profile() for key in contained if key not in profiles}
     return replace(
         bench,
@@ -137,18 +137,18 @@ def _confined(bench: PlanContext, contained: frozenset[Key]) -> PlanContext:
 
 
 _HOLDING = ("conditional", "scope_tree_unknown", "role_not_loaded")
-"""What cannot be narrowed even where nothing but what was used is to stay."""
+"""Reasons why an assignment cannot be narrowed even if only its used operations are to stay."""
 
 
 def _bare(profile: Profile, *, is_used: bool) -> Profile:
-    """Return a profile by which nothing stays that was not used, but for the linked checks of what was."""
+    """Return a profile by which only used operations stay, and their linked checks."""
     whole = profile.reads | profile.linked | profile.hidden | profile.open | profile.unused
     linked = profile.linked if is_used else 0
     return Profile(linked=linked, unused=whole & ~linked, reasons=profile.reasons)
 
 
 def _own_readings(plan: Plan, inputs: Inputs, analysis: Analysis, principal: str) -> dict[str, dict[str, str]]:
-    """Return of what the plan read what the containment rests on: it stands whatever becomes of anybody else."""
+    """Return only the hashes of the plan that concern the principal, so that other changes do not make it stale."""
     holders = {principal, *_holders(analysis, principal)}
     held = inputs.role_assignments.filter(folded(pl.col("principal_id")).is_in(list(holders)))
     roles = {fold(given.role) for one in plan.proposals for given in one.assignments if one.kind != "keep"}
@@ -166,7 +166,7 @@ def _own_readings(plan: Plan, inputs: Inputs, analysis: Analysis, principal: str
 
 
 def _only(plan: Plan, changed: Collection[Key], rests_on: Mapping[str, Mapping[str, str]]) -> Plan:
-    """Return the plan with the proposals that change something of the principal, and the roles that these assign."""
+    """Return the plan with only the proposals that change the given assignments, and the new roles that they assign."""
     ours = tuple(
         replace(one, reason=_REMOVED) if one.kind == "remove" else one
         for one in plan.proposals
@@ -178,7 +178,7 @@ def _only(plan: Plan, changed: Collection[Key], rests_on: Mapping[str, Mapping[s
 
 
 def _holders(analysis: Analysis, principal: str) -> tuple[str, ...]:
-    """Return the groups in whose name a principal acts, sorted."""
+    """Return the groups through which a principal holds assignments, sorted."""
     membership = analysis.tenant.membership.filter(pl.col("principal_id") == principal)
     held = set(folded(analysis.tenant.assignments["principal_id"]))
     return tuple(sorted((set(membership["holder"]) - {principal}) & held))

@@ -1,4 +1,4 @@
-"""What a plan of Azure roles cannot contain, as requests to Microsoft Graph that a person may send: nothing sends them.
+"""Write the Microsoft Graph requests that contain a principal beyond its Azure roles; only a person sends them.
 
 Sources: Microsoft Graph REST reference v1.0: "Update user", "user: revokeSignInSessions", "Update servicePrincipal",
 "Remove member", "Delete unifiedRoleAssignment", "Create roleEligibilityScheduleRequest", "Delete
@@ -23,14 +23,14 @@ _ALWAYS = "2000-01-01T00:00:00Z"
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One thing that a person may do besides.
+    """One containment step that a person may take besides the plan.
 
     Attributes:
-        name: What it is called: block_sign_in, revoke_sessions, leave_group and so on.
-        text: What it does, in one clause.
-        leads_on: Whether what it takes leads on to more by a rule of escalation.
+        name: Its name: block_sign_in, revoke_sessions, leave_group and so on.
+        text: Its effect, in one clause.
+        leads_on: Whether the access that it removes leads to further access by a rule of escalation.
         request: `method`, `path` below the version, `body` or None.
-        undo: The same for the way back; None where there is none.
+        undo: The request that reverses it, in the same form; None where there is none.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Option:
     undo: Mapping[str, Any] | None
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as plain values."""
+        """Return the option as plain values."""
         return {"name": self.name, "text": self.text, "leads_on": self.leads_on, "request": dict(self.request),
                 "undo": dict(self.undo) if self.undo else None}  # fmt: skip
 
@@ -50,12 +50,12 @@ def _ask(method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[
 
 
 def write_options(principal: str, kind: str, table_of: Callable[[str], pl.DataFrame]) -> tuple[Option, ...]:
-    """Return the options for a principal.
+    """Return the containment steps for a principal, with the request and the undo of each.
 
     Args:
         principal: Its folded id.
         kind: User, ServicePrincipal, ManagedIdentity or Group.
-        table_of: Gives the tables of the store, for example `Store.table`.
+        table_of: A function that returns a table of the store by name, for example `Store.table`.
     """
     parts = (
         _sign_in(principal, kind, table_of),

@@ -1,1 +1,1 @@
-"""Smaller directory roles: what goes, which narrower roles come instead, what could sleep, and what is left alone."""
+"""Propose smaller directory roles: removals, narrower scopes or roles, custom roles, and eligible assignments."""

@@ -1,8 +1,8 @@
-"""How likely it is that a directory role which goes or shrinks is needed soon: a bound from the days of the window.
+"""Estimate the break probability of each directory role assignment that is removed or reduced, from logged days.
 
-The estimate is that of Azure roles (`propose.breakage`), assignment by assignment. Active days are those on which the
-holder, or a member of the group, did something that the directory's logs show. A *novelty* is an action in a place: had
-its days not been seen, the plan would take it away. Reads are none, since no log shows their absence.
+The estimate is that of Azure roles (`propose.risk.breakage`), for each assignment. Active days are the days on which
+the directory's logs show an action of the holder, or of a member of the group. A *novelty* is an action at a scope:
+without the days of its use the plan would remove it. Reads are no novelties, since no log shows that one is unused.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ _CALL = ["principal_id", "principal_name", "name", "place"]
 def case_bounds(
     analysis: DirectoryAnalysis, cases: Iterable[DirectoryAssignmentCase], horizon: int = HORIZON_DAYS
 ) -> dict[tuple[str, str], Estimate]:
-    """Return the estimate of each assignment that is not left alone, by its id and state.
+    """Return the estimate of each assignment that the plan may change, by its id and state.
 
     Args:
         analysis: The verdicts.
-        cases: What the plan decides about.
+        cases: The cases that the plan decides.
         horizon: Days ahead.
     """
     units = pl.DataFrame(list(_units(cases)), schema=_UNITS, orient="row")

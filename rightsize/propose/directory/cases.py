@@ -1,4 +1,7 @@
-"""What a plan for directory roles decides about, one case an assignment: its actions by verdict, and why it is left."""
+"""Read the cases of directory role assignments from the verdicts: the actions of each that stay or go, and the reasons.
+
+A case also says why its assignment must not be changed, where that is so.
+"""
 
 from __future__ import annotations
 
@@ -34,27 +37,30 @@ REASONS = {
     "unknown_members": "the members of the group are not known",
     "not_covered": "the audit log does not speak of every day of the window",
 }
-"""Why a directory role is left alone, one sentence a word."""
+"""The reasons to leave a directory role unchanged: a sentence for each word."""
 
 LEAST_ADMINISTRATORS = 2
-"""So many standing Global Administrators stay: Microsoft Learn, "manage emergency access accounts", asks for two."""
+"""The number of permanent, active Global Administrators that stay at least.
+
+Source: Microsoft Learn, "manage emergency access accounts", asks for two.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class DirectoryAssignmentCase:
-    """One assignment.
+    """One directory role assignment with its actions by decision.
 
     Attributes:
         a: Its number.
         row: Its row of `tables.assignments`.
-        holder_type: User, Group, ServicePrincipal or ManagedIdentity, empty where nothing says it.
+        holder_type: User, Group, ServicePrincipal or ManagedIdentity; empty where it is unknown.
         used: The actions by which its use was allowed, folded.
-        earlier: Those of the kept ones that were used before the window, and not so long ago that it is forgotten.
-        kept: Actions that no log could show and that stay by the dials, each with the reason.
-        gone: Actions that go, each with the reason.
-        places: Where it was used, before the window too, folded directory scopes.
-        spelt: The same as the log spells them, by the folded scope.
-        left: A word of REASONS, or empty.
+        earlier: The kept actions that were used before the window, within the days that `--forget-days` counts.
+        kept: Actions with another verdict than `used` that stay, each with the reason.
+        gone: Actions that are removed, each with the reason.
+        places: The folded directory scopes where it was used, before the window too.
+        spelt: The same scopes as the log spells them, by the folded scope.
+        left: The word of `REASONS` why it must not be changed, or empty.
     """
 
     a: int
@@ -70,7 +76,7 @@ class DirectoryAssignmentCase:
 
     @property
     def needed(self) -> frozenset[str]:
-        """What has to be allowed afterwards."""
+        """The actions that have to be allowed after the plan."""
         return self.used | frozenset(self.kept)
 
 
@@ -112,7 +118,7 @@ def read_cases(analysis: DirectoryAnalysis, dials: Dials) -> list[DirectoryAssig
 
 
 def _stays(name: str, verdict: str, reason: str, dials: Dials) -> bool:
-    """Return whether an action that was not seen in use stays: reads by one dial, what else no log shows by another."""
+    """Return whether an action without use stays: always if out of coverage, else by `--reads` or `--unobservable`."""
     if verdict == Verdict.OUT_OF_COVERAGE.value:
         return True
     if verdict != Verdict.UNOBSERVABLE.value:
@@ -123,7 +129,7 @@ def _stays(name: str, verdict: str, reason: str, dials: Dials) -> bool:
 
 
 def _left_alone(analysis: DirectoryAnalysis, dials: Dials) -> dict[int, str]:
-    """Return why assignments are left alone, the first reason of each."""
+    """Return the first reason why each assignment must not be changed; other assignments are left out."""
     tables = analysis.tables
     rows = tables.assignments.join(_holders(analysis), left_on="principal_id", right_on="holder", how="left")
     excluded = {fold(name) for name in dials.exclude}
@@ -162,13 +168,13 @@ def _is_young(row: Mapping[str, object], young: dt.datetime) -> bool:
 
 
 def _is_whole(analysis: DirectoryAnalysis, a: int) -> bool:
-    """Return whether every action of an assignment is unused for a reason that speaks of it as a whole."""
+    """Return whether all actions are unused for one reason about the whole assignment: no activation or no sign-in."""
     reasons = analysis.judged.filter(pl.col("a") == a)["reason"].unique().to_list()
     return len(reasons) == 1 and reasons[0] in (Unused.NEVER_ACTIVATED.value, Unused.NO_SIGN_IN.value)
 
 
 def _holders(analysis: DirectoryAnalysis) -> pl.DataFrame:
-    """Return what is known of each principal: its names, kind and age, and whether it is somebody else's to change."""
+    """Return the names, kind and age of each principal, and whether it is synced, first-party or for emergencies."""
     names = [folded(pl.col(column)).fill_null("") for column in ("display_name", "user_principal_name")]
     tenants = list(first_party_tenants())
     return analysis.tables.inputs.principals.select(
@@ -186,7 +192,7 @@ def _holders(analysis: DirectoryAnalysis) -> pl.DataFrame:
 
 
 def _last_administrators(rows: pl.DataFrame, left: Mapping[int, str]) -> dict[int, str]:
-    """Return the standing Global Administrators that stay so that enough are left, those whom people use first."""
+    """Return the permanent Global Administrators that stay so that `LEAST_ADMINISTRATORS` are left, in order of id."""
     standing = rows.filter(
         pl.col("role").is_in(list(roles_that("last_of_its_kind")))
         & (pl.col("state") == "active")

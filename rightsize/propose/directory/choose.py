@@ -1,7 +1,7 @@
-"""What comes in place of a directory role: nothing, a smaller place, smaller built-in roles, or a custom role.
+"""Choose the replacement of a directory role: none, a narrower scope, smaller built-in roles, or a custom role.
 
-Only roles that allow nothing more than today's come into question. Of several sets that allow what is needed, the one
-that weighs least is taken; of equals the fewer roles.
+Only roles that allow nothing beyond today's role are candidates. Of several sets that allow the needed actions, the
+one with the least weight is chosen, and of equal ones the one with fewer roles.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from rightsize.rules.directory import bound_actions, custom_actions, roles_that,
 
 _UNIT = "/administrativeunits/"
 MOST_ROLES = 3
-"""So many roles may come in place of one; more would be no help to who has to review and activate them."""
+"""The largest number of roles that may replace one; more would not help the people who review and activate them."""
 
 
 @dataclass(frozen=True, slots=True)
 class DirectoryRoleCatalog:
-    """What roles allow.
+    """The loaded directory roles and the actions that they allow.
 
     Attributes:
-        allows: The folded actions of each role, whatever the object.
-        names: Their names.
-        built_in: Roles that may come in place of others.
-        weights: What each action weighs.
+        allows: The folded actions of each role, without those that are allowed on some objects only.
+        names: The names of the roles.
+        built_in: The built-in roles that may replace others.
+        weights: The weight of each action.
         spelt: Each action as roles write it.
-        default: What every member of the tenant may do without a role.
+        default: The reads that every member of the tenant is allowed without a role.
     """
 
     allows: Mapping[str, frozenset[str]]
@@ -41,19 +41,19 @@ class DirectoryRoleCatalog:
     default: frozenset[str]
 
     def mass(self, actions: Iterable[str]) -> int:
-        """Return what actions weigh together."""
+        """Return the total weight of actions."""
         return sum(self.weights[action] for action in actions)
 
 
 @dataclass(frozen=True, slots=True)
 class DirectoryChoice:
-    """What comes.
+    """The chosen replacement of one assignment.
 
     Attributes:
         kind: remove, narrow_scope, builtin, custom or keep.
-        roles: Built-in roles, sorted; empty for a custom role.
-        actions: What is allowed afterwards.
-        place: Where; empty for today's scope.
+        roles: The assigned roles, sorted; empty for a custom role.
+        actions: The actions that are allowed after the plan.
+        place: The new scope; empty for today's scope.
     """
 
     kind: ProposalKind
@@ -63,7 +63,7 @@ class DirectoryChoice:
 
 
 def read_catalogue(tables: DirectoryTables) -> DirectoryRoleCatalog:
-    """Return what the loaded roles allow."""
+    """Return the catalogue of the loaded directory roles."""
     allows: dict[str, set[str]] = {role: set() for role in tables.roles["role"]}
     for role, name, conditional in tables.grants.iter_rows():
         if not conditional:
@@ -95,17 +95,18 @@ def choose(
     is_member: bool,
     drops_unobservable: bool,
 ) -> DirectoryChoice:
-    """Choose for one case.
+    """Return the replacement for one case.
 
-    Smaller roles reset passwords and the like for fewer accounts. No log that is kept here says on whose account it
-    was done, so what was used of this kind keeps its role, unless what no log shows is to be dropped.
+    Smaller roles may perform some actions, such as password resets, on fewer accounts. The stored logs do not say on
+    whose account such an action was done. So a used action of this kind keeps its role, unless unobservable actions
+    are to be dropped.
 
     Args:
-        case: The case, not one that is left alone.
-        catalogue: What roles allow.
-        may_be_custom: Whether the tenant may have custom roles.
-        is_member: Whether the holder may read by default what every member may.
-        drops_unobservable: Whether what no log could show goes.
+        case: A case that the plan may change.
+        catalogue: The loaded roles.
+        may_be_custom: Whether the tenant has room for another custom role.
+        is_member: Whether the holder has the default reads of every member.
+        drops_unobservable: Whether actions are removed whose use no log can show.
     """
     today = catalogue.allows.get(str(case.row["role"]), frozenset()) | case.used
     needed = case.needed - (catalogue.default if is_member else frozenset())
@@ -130,21 +131,21 @@ def choose(
 
 
 def _mass(choice: DirectoryChoice, catalogue: DirectoryRoleCatalog) -> float:
-    # Within one unit a role reaches a part of the tenant, as scores count it.
+    # A role at one administrative unit reaches a part of the tenant; scores count it as a quarter.
     return catalogue.mass(choice.actions) / (4 if choice.place else 1)
 
 
 def _unit_of(case: DirectoryAssignmentCase, needed: frozenset[str]) -> str:
-    """Return the administrative unit in which everything was done that has to stay, or the empty string."""
+    """Return the one administrative unit in which all needed actions were used, or the empty string."""
     if case.row["place"] != "/" or case.row["role"] not in unit_roles() or len(case.places) != 1:
         return ""
     (place,) = case.places
-    # What nothing shows may have been done anywhere.
+    # An action without visible use may have been done anywhere, so every needed action has to be a used one.
     return place if place.startswith(_UNIT) and needed <= case.used else ""
 
 
 def _usable(case: DirectoryAssignmentCase, catalogue: DirectoryRoleCatalog) -> frozenset[str]:
-    """Return the built-in roles that may be assigned where this one is: few may anywhere but in the whole tenant."""
+    """Return the built-in roles that may be assigned at the scope of a case: few may below the whole tenant."""
     place = str(case.row["place"])
     if place == "/":
         return catalogue.built_in
@@ -154,7 +155,10 @@ def _usable(case: DirectoryAssignmentCase, catalogue: DirectoryRoleCatalog) -> f
 def _cover(
     needed: frozenset[str], role: str, today: frozenset[str], usable: frozenset[str], catalogue: DirectoryRoleCatalog
 ) -> tuple[str, ...]:
-    """Return the lightest few roles that allow what is needed and nothing beyond today's, empty where none do."""
+    """Return the lightest set of at most `MOST_ROLES` roles that fits the needs and today's role, or an empty one.
+
+    The roles together allow the needed actions, and none allows an action beyond `today`.
+    """
     fitting = {
         one: allowed
         for one, allowed in catalogue.allows.items()

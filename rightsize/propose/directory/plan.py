@@ -1,4 +1,4 @@
-"""The part of a plan that speaks of directory roles: one proposal an assignment, with evidence, proof and risk."""
+"""Make the directory part of a plan from the verdicts: one proposal for each assignment, with evidence and proof."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ from rightsize.rules.directory import bound_actions
 _TOLD = 50
 _IDLE: Mapping[str, Any] = {"days": 0, "hours_a_month": 0.0, "hours_needed": 0.5}
 _CUSTOM_ROLES = 100
-"""So many custom directory roles a tenant may have: Microsoft Learn, "Microsoft Entra service limits"."""
+"""The limit of custom directory roles in a tenant: Microsoft Learn, "Microsoft Entra service limits"."""
 
 
 def plan_directory(analysis: DirectoryAnalysis, dials: Dials) -> PlanePart:
-    """Return the part of the plan.
+    """Return the directory part of the plan.
 
     Raises:
         InternalError: A proposal cannot be proved.
@@ -80,7 +80,7 @@ def plan_directory(analysis: DirectoryAnalysis, dials: Dials) -> PlanePart:
 
 
 def read_grants(tables: DirectoryTables) -> dict[str, str]:
-    """Return a hash of each assignment: who holds which role where, and until when."""
+    """Return a hash of each assignment: of its state, holder, role, scope and end."""
     rows = tables.assignments.filter(pl.col("state") != "activated").select(
         "role_assignment_id", "state", "principal_id", "role", "place", "end_on"
     )
@@ -91,7 +91,7 @@ def read_grants(tables: DirectoryTables) -> dict[str, str]:
 
 
 def read_roles(tables: DirectoryTables) -> dict[str, str]:
-    """Return a hash of what each assigned role allows."""
+    """Return a hash of the actions of each assigned role."""
     assigned = tables.roles.filter(pl.col("role").is_in(tables.assignments["role"].implode()))
     return {
         row["role"]: _hash([row["actions"], row["conditional"]]) for row in assigned.sort("role").iter_rows(named=True)
@@ -103,7 +103,7 @@ def _hash(value: object) -> str:
 
 
 def _member_like(tables: DirectoryTables) -> set[str]:
-    """Return the principals that may read by default what every member of the tenant may: people who are no guests."""
+    """Return the principals that have the default reads of every member of the tenant: users that are not guests."""
     people = tables.inputs.principals.filter(
         (pl.col("principal_type") == "User") & (pl.col("user_type").fill_null("Member") != "Guest")
     )
@@ -185,7 +185,7 @@ def _prove(
     case: DirectoryAssignmentCase, choice: DirectoryChoice, kind: str, today: frozenset[str], default: frozenset[str]
 ) -> Proof:
     after = frozenset() if kind == "remove" else today if kind in ("keep", "make_eligible") else choice.actions
-    # Within a unit the same role reaches no more than in the whole tenant.
+    # At an administrative unit the same role reaches no more than in the whole tenant.
     missing = sorted((case.used | case.earlier) - after - default)
     added = sorted(after - today)
     outside = [place for place in sorted(case.places) if choice.place and place != choice.place]
@@ -194,15 +194,15 @@ def _prove(
 
 
 def _may_sleep(case: DirectoryAssignmentCase, analysis: DirectoryAnalysis, worked: Mapping[str, Any]) -> bool:
-    """Return whether a standing role may become eligible: of people, with a licence seen, and seldom at work.
+    """Return whether an active role may become eligible: held by people, in a tenant that uses PIM, and seldom used.
 
-    The role stays the same, and with it the rules of its activation.
+    The role stays the same, and so do the rules of its activation.
     """
     licensed = analysis.tables.assignments["state"].is_in(["eligible", "activated"]).any()
     people = case.holder_type == "User" or (
         case.holder_type == "Group" and str(case.row["principal_id"]) in _assignable_groups(analysis.tables)
     )
-    # Of a role that only reads, or whose use other services see, nobody knows how seldom it is at work.
+    # No log shows how seldom a role is used that only reads, or whose use only other services log.
     changes = {reason for name, reason in case.gone.items() if not is_read(name)}
     judged = bool(case.used) or Unused.COVERED.value in changes
     seldom = worked["hours_a_month"] < SELDOM_HOURS
@@ -300,7 +300,7 @@ def _counted(reasons: Iterable[str]) -> dict[str, int]:
 
 
 def _mappable(case: DirectoryAssignmentCase) -> float:
-    """Return the share of what the role allows of which a log could show the use."""
+    """Return the share of the granted actions whose use a log could show, from 0 to 1."""
     hidden = {word.value for word in UnobservableReason}
     unseen = sum(1 for reason in (*case.kept.values(), *case.gone.values()) if reason in hidden)
     granted = len(case.used) + len(case.kept) + len(case.gone)
@@ -308,7 +308,7 @@ def _mappable(case: DirectoryAssignmentCase) -> float:
 
 
 def _advice(cases: Iterable[DirectoryAssignmentCase], catalogue: DirectoryRoleCatalog) -> tuple[Advice, ...]:
-    """Say what keeps roles broad though little of them is used: what other services check, and what only reads."""
+    """Return advice on roles that stay broad although little of them is used: for other services' actions and reads."""
     found = []
     for case in cases:
         others = sum(1 for reason in case.kept.values() if reason == UnobservableReason.OTHER_SERVICE.value)

@@ -1,4 +1,4 @@
-"""A written part for directory roles against today: what it read and has changed, and use that it does not cover."""
+"""Verify the directory part of a written plan: find changed assignments and roles, and use that it does not cover."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rightsize.rules.directory import custom_actions
 
 
 def verify_directory(part: WrittenPart, today: DirectoryAnalysis) -> list[Change]:
-    """Return what makes a part stale: assignments or roles that changed, and use that what it leaves does not allow."""
+    """Return the changes that make a part stale: changed assignments or roles, and use that the plan does not allow."""
     read, now = part.rests_on.get("grants", {}), read_grants(today.tables)
     changes = list(_changed("grant", read, now, "its holder, role, scope or end is not what the plan read"))
     read, now = part.rests_on.get("role_definitions", {}), read_roles(today.tables)
@@ -50,6 +50,6 @@ def _uncovered(part: WrittenPart, today: DirectoryAnalysis) -> Iterator[Change]:
 
 def _allowed(proposal: WrittenProposal, allows: Mapping[str, frozenset[str]]) -> frozenset[str]:
     roles = [one.role for one in proposal.assignments]
-    # What a new custom role allows stands in its file; it holds nothing that custom roles may not.
+    # The actions of a new custom role are in its file, and are among those that custom roles may hold.
     new = custom_actions() if any(role not in allows for role in roles) else frozenset()
     return frozenset().union(new, *(allows.get(role, frozenset()) for role in roles))

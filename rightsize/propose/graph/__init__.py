@@ -1,1 +1,1 @@
-"""Smaller sets of Graph permissions: exact covers, narrower permissions in place of broad ones, proof and proposals."""
+"""Propose smaller sets of Graph permissions: exact covers, narrower permissions instead of broad ones, and proofs."""

@@ -1,8 +1,8 @@
-"""The backtest of Graph: a plan made from the first days, asked for the requests of the next ones.
+"""Backtest plans for Graph permissions: make one from the training days, and count the test requests that it denies.
 
-A request counts where the grants that stood at the end of the training allow it. What a plan of that day would not
-allow is a break, and so is a request that only a permission would allow which gives part of it. Requests that the map
-does not know, that need no permission, or that nothing held explains are left out.
+A request counts if the grants at the end of the training allow it. A break is such a request that the plan does not
+allow, or allows only by a permission that covers a part of the request. Requests that the permission map does not
+know, that need no permission, or that no held permission explains are left out.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ from rightsize.propose.risk.calibration import Prediction
 from rightsize.rules.graph import partial_kind
 
 Access = tuple[str, str, str]
-"""Client, access, and the user of a delegated request, else empty."""
+"""Client, access, and the user of a delegated request; the user is empty for other requests."""
 
 
 @dataclass(frozen=True, slots=True)
 class GraphTrial:
-    """What became of the requests of one fold.
+    """The outcome of the requests of one fold.
 
     Attributes:
         fold: Its days.
-        state: `covered`, or why the log does not speak of all days of the training, so that nothing would go.
-        tally: Applications, distinct requests (of each user, where they are delegated), and how they fared.
-        left_out: Distinct requests that do not count.
-        predictions: What was said of each grant that would go or shrink, and what came of it.
+        state: `covered`, or why the log does not cover all days of the training; then a plan removes nothing.
+        tally: The number of applications and distinct requests (of each user, for delegated ones), and the denied ones.
+        left_out: Number of distinct requests that do not count.
+        predictions: The prediction and outcome for each grant that would be removed or reduced.
     """
 
     fold: Fold
@@ -53,13 +53,13 @@ class GraphTrial:
 
 @dataclass(slots=True)
 class _Held:
-    """What is held of Graph at a moment, by case: today's permissions with their grants, or those of a plan."""
+    """The Graph permissions by case: `today` with the grants that give each, `after` as the plan leaves them."""
 
     today: dict[Access, dict[str, set[str]]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(set)))
     after: dict[Access, set[str]] = field(default_factory=lambda: defaultdict(set))
 
     def of(self, key: Access) -> tuple[dict[str, set[str]], set[str]]:
-        """Return what a request may rest on: the tenant-wide grant, and the user's own."""
+        """Return the permissions for a request, today's and the plan's: of the tenant-wide and the user's own grant."""
         keys = dict.fromkeys(((*key[:2], ""), key))
         today: dict[str, set[str]] = defaultdict(set)
         for one in keys:
@@ -69,7 +69,7 @@ class _Held:
 
 
 def cut_graph(tables: GraphTables, last_day: dt.date) -> GraphTables:
-    """Return the tables as they stood at the end of a day, as far as today's listings tell.
+    """Return the tables as they were at the end of a day, as far as today's listings show it.
 
     Applications and app role assignments that were made later are left out; delegated grants have no date.
     """
@@ -86,7 +86,7 @@ def cut_graph(tables: GraphTables, last_day: dt.date) -> GraphTables:
 
 
 def try_graph(tables: GraphTables, fold: Fold, dials: Dials) -> GraphTrial:
-    """Make the plan that the training days give, and ask it for the requests of the test days."""
+    """Make a plan from the training days, and return the outcome of the requests of the test days."""
     train = replace(fold.train, forget_days=dials.forget_days)
     analysis = analyse_graph(cut_graph(tables, train.last_day), train, cheapest_cover)
     plan = plan_graph(analysis, dials, fold.test.days)
@@ -126,7 +126,7 @@ class _Asked:
 
 
 def _ask(requests: pl.DataFrame, analysis: GraphAnalysis, held: _Held) -> tuple[list[_Asked], int, set[str]]:
-    """Return the requests that count, how many do not, and the grants that would have allowed what is denied."""
+    """Return the requests that count, the number of the others, and the grants that allowed the denied requests."""
     asked, left_out = [], 0
     broken: set[str] = set()
     columns = ("client_id", "access", "user_id", "operation", "events", "first_seen")
@@ -147,7 +147,7 @@ def _ask(requests: pl.DataFrame, analysis: GraphAnalysis, held: _Held) -> tuple[
 
 
 def _refused(clauses: Collection[Clause], today: Mapping[str, set[str]], after: set[str]) -> Iterator[Clause]:
-    """Yield what a request needs, was given, and is not given by the plan; a part of it is not enough."""
+    """Yield the clauses of a request that today's permissions meet and the plan does not, or meets only in part."""
     for clause in clauses:
         before = _allowing(clause, today)
         if before and not before & after and not {one for one in _allowing(clause, after) if _is_whole(clause, one)}:
@@ -155,7 +155,7 @@ def _refused(clauses: Collection[Clause], today: Mapping[str, set[str]], after: 
 
 
 def _allowing(clause: Clause, held: Collection[str]) -> set[str]:
-    """Return the permissions that allow it, the whole ones only where there are any."""
+    """Return the held permissions that allow a clause in whole, or those that allow a part where there are none."""
     found = set(clause.holders(held))
     return {one for one in found if _is_whole(clause, one)} or found
 
@@ -183,9 +183,9 @@ def _tally(asked: Collection[_Asked], test: Window, before: float, after: float)
 
 
 def _predictions(proposals: Collection[Proposal], broken: set[str]) -> Iterator[Prediction]:
-    """Yield what was said of each grant that loses something, in the order of the proposals.
+    """Yield the prediction and outcome for each grant that loses permissions, in the order of the proposals.
 
-    A denied request counts against every grant of the training that allowed it and that the plan takes from.
+    A denied request counts against every such grant that allowed it at the end of the training.
     """
     for one in proposals:
         said = one.evidence.get("break_probability")

@@ -1,9 +1,9 @@
-"""How likely it is that a grant of Graph which goes or shrinks is needed soon: a bound from the days of the window.
+"""Estimate the break probability of each Graph grant that is removed or reduced, from the requests of the window.
 
-The estimate is that of Azure roles (`propose.breakage`). What can be taken away is a grant; its holder is the
-application, or its access for one user where only that one consented, and active days are those with a request. A
-*novelty* is a permission of the proposed set that requests call for: had its days not been seen, it would be missing.
-What stays whatever the requests is none.
+The estimate is that of Azure roles (`propose.risk.breakage`). The unit is a grant. Its holder is the application, or
+the application's access for one user where only that user consented. Active days are days with a request. A *novelty*
+is a permission of the proposed set that requests call for: without the days of these requests it would be missing. A
+permission that stays whatever the requests is no novelty.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ def grant_bounds(
     left: Mapping[CaseKey, Mapping[str, str]],
     horizon: int = HORIZON_DAYS,
 ) -> dict[str, Estimate]:
-    """Return the estimate of each grant whose permissions would go were they not used.
+    """Return the estimate of each grant with permissions that a plan would remove if they were not used.
 
     Args:
         analysis: The verdicts.
-        choices: What each case comes to.
-        left: Permissions of each case that the plan does not touch.
+        choices: The choice for each case.
+        left: Permissions of each case that the plan does not touch, each with the reason.
         horizon: Days ahead.
     """
     if analysis.state != Unused.COVERED:
@@ -54,7 +54,7 @@ def grant_bounds(
 
 
 def _of_one(user: str) -> pl.Expr:
-    """Return the holder of a grant of one user."""
+    """Return the holder of a grant for one user: client and user."""
     return pl.format("{} {}", "client_id", user)
 
 
@@ -65,7 +65,7 @@ def _open(case: GraphCase, analysis: GraphAnalysis, left: Mapping[CaseKey, Mappi
 
 
 def _units(analysis: GraphAnalysis, left: Mapping[CaseKey, Mapping[str, str]]) -> Iterator[tuple[str, ...]]:
-    """Yield the grants, alike where they are of the same access and give the same permissions."""
+    """Yield one row for each grant; grants of the same access with the same permissions have the same `role`."""
     for key, case in analysis.cases.items():
         client, access, user = key
         gives: dict[str, list[str]] = {}
@@ -80,7 +80,7 @@ def _units(analysis: GraphAnalysis, left: Mapping[CaseKey, Mapping[str, str]]) -
 def _items(
     analysis: GraphAnalysis, choices: Mapping[CaseKey, GraphChoice], left: Mapping[CaseKey, Mapping[str, str]]
 ) -> Iterator[tuple[str, ...]]:
-    """Yield which permission of the proposed set each request calls for, under the grant that allowed it."""
+    """Yield for each request the permission of the proposed set that it calls for, under the grant that allowed it."""
     for key, case in analysis.cases.items():
         after = choices[key].after | (choices[*key[:2], ""].after if key[2] else frozenset())
         given = ((frozenset(case.held) | case.beyond) - _open(case, analysis, left)) & after
@@ -97,7 +97,7 @@ def _items(
 
 
 def _credited(need: GraphNeed, judged: Mapping[str, GraphVerdicts]) -> str | None:
-    """Return the permission that a need is credited to, as the verdicts have it."""
+    """Return the permission that the verdicts credit with a need, or None."""
     mine = (
         one
         for one in sorted(need.held & judged.keys())
@@ -107,7 +107,10 @@ def _credited(need: GraphNeed, judged: Mapping[str, GraphVerdicts]) -> str | Non
 
 
 def _seen(items: pl.DataFrame, days: pl.DataFrame) -> pl.DataFrame:
-    """Return the days of each novelty, by its number; of a user with a grant of their own, theirs where it tells."""
+    """Return the days of each novelty, by its number.
+
+    Requests of a user count for the user's own grant where that allowed them, else for the tenant-wide grant.
+    """
     novelty = [*KEY, "item"]
     asked = [*_CASE, "operation"]
     whole = days.join(items.select(asked).unique(), on=asked, how="anti").with_columns(user=pl.lit(""))

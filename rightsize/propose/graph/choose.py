@@ -1,4 +1,4 @@
-"""What becomes of the permissions of one application: which stay, which go, and which narrower one comes instead."""
+"""Choose the Graph permissions of one application: those that stay, those that go, and narrower ones instead."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from rightsize.rules.graph import is_general
 
 @dataclass(frozen=True, slots=True)
 class GraphChoice:
-    """What a case comes to.
+    """The permissions of one case after the plan.
 
     Attributes:
-        stays: Permissions held today that stay, each with why: a reason of the verdict, or one of the plan's own.
-        goes: Permissions held today that go, each with the narrower ones that come instead, if any.
-        duplicates: Permissions of a user's own grant that the tenant-wide one gives anyway.
-        comes: Permissions that are not held today.
-        proof: That every need is met afterwards, and nothing is granted that was not.
-        allowed: Requests that are explained today and stay allowed.
-        unknown: Requests that nothing explains today.
+        stays: Permissions held today that stay, each with a reason of the verdict or of the plan.
+        goes: Permissions held today that are removed, each with the narrower ones that replace it, if any.
+        duplicates: Permissions of a user's own grant that the tenant-wide grant gives as well.
+        comes: New permissions that are not held today.
+        proof: The proof that every need is met after the plan, and no new access is granted.
+        allowed: Number of requests that are explained today and stay allowed.
+        unknown: Number of requests that no permission explains today.
     """
 
     stays: Mapping[str, str]
@@ -38,7 +38,7 @@ class GraphChoice:
 
     @property
     def after(self) -> frozenset[str]:
-        """What is held afterwards."""
+        """The permissions that are held after the plan."""
         return frozenset(self.stays) | self.comes
 
 
@@ -52,16 +52,16 @@ def choose(
     is_covered: bool,
     beyond: frozenset[str] = frozenset(),
 ) -> GraphChoice:
-    """Choose the cheapest permissions that meet every need.
+    """Return the cheapest permissions that meet every need of a case.
 
     Args:
         case: The case.
         judgements: The verdict on each of its permissions.
-        graph: The map.
-        leave: Permissions that are left alone, each with the reason.
-        drops_unobservable: Whether what no log could show goes.
-        is_covered: Whether the log speaks of the whole window; else nothing changes.
-        beyond: What the tenant-wide grant holds afterwards, for a grant of one user.
+        graph: The permission map.
+        leave: Permissions that are not changed, each with the reason.
+        drops_unobservable: Whether permissions are removed whose use no log can show.
+        is_covered: Whether the log covers the whole window; if not, nothing changes.
+        beyond: The permissions of the tenant-wide grant after the plan, for a grant of one user.
     """
     allowed, unknown = len(set(case.requests) - set(case.unexplained)), len(case.unexplained)
     if not is_covered:
@@ -101,7 +101,7 @@ def choose(
 
 
 def _why_kept(reason: str, found: GraphVerdicts) -> str:
-    """Return why a permission stays whatever the needs; of a used one only what is true of it."""
+    """Return the reason why a permission is kept; a used one gets its verdict's reason where `reason` is untrue."""
     is_used = found.verdict is Verdict.USED
     return (
         found.reason if is_used and reason in (OutOfCoverage.QUARANTINED, UnobservableReason.SIGN_IN_SCOPE) else reason
@@ -110,7 +110,7 @@ def _why_kept(reason: str, found: GraphVerdicts) -> str:
 
 def _stays(found: GraphVerdicts, drops_unobservable: bool) -> bool:
     if found.verdict is Verdict.UNOBSERVABLE:
-        # What only fills in what others return is weighed with them: the cheapest that does so stays.
+        # Permissions that only add details to the results of others are needs of the cover: the cheapest stays.
         return not drops_unobservable and found.reason != "correlated"
     return found.verdict is Verdict.OUT_OF_COVERAGE
 
@@ -133,19 +133,19 @@ def _options(need: GraphNeed, case: GraphCase, graph: GraphMap) -> frozenset[str
 
 
 def _cost(permission: str, case: GraphCase, graph: GraphMap) -> int:
-    """What is held costs what it gives; what is not costs a little more, so that nothing is swapped for nothing."""
+    """Return twice the privilege of a permission, plus 1 if it is not held, so that no swap is made without gain."""
     privilege = graph.privilege(permission, case.key[1])
     return 2 * privilege + (0 if permission in case.held or permission in case.beyond else 1)
 
 
 def _instead(permission: str, case: GraphCase, comes: frozenset[str]) -> tuple[str, ...]:
-    """Return the new permissions that meet needs which one that goes met."""
+    """Return the new permissions that meet the needs which a removed permission met."""
     met = [need for need in case.needs if permission in need.held]
     return tuple(sorted({one for need in met for one in need.others & comes}))
 
 
 def _prove(case: GraphCase, after: frozenset[str], comes: frozenset[str], graph: GraphMap) -> Proof:
-    """Ask again, from what is held afterwards alone: is every need met, and does all of it lie within what was held?"""
+    """Return the proof, from the permissions after the plan: every need is met, and none exceeds those held before."""
     access = case.key[1]
     unmet = [need for need in case.needs if need.why != "correlated" and not (need.held | need.others) & after]
     held = frozenset(case.held) | case.beyond

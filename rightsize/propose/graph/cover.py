@@ -1,4 +1,4 @@
-"""The cheapest set of permissions that meets every need: an exact cover of sets, by integer programming."""
+"""Find the cheapest set of permissions that meets every need, by integer programming."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from rightsize.propose.optimize.ilp import Rows, solve
 
 
 def cheapest_cover(needs: Sequence[frozenset[str]], costs: Mapping[str, int], given: frozenset[str]) -> frozenset[str]:
-    """Return the cheapest permissions that together with `given` hold one of each need; ties go by name.
+    """Return the cheapest permissions that, together with `given`, contain one of each need; ties go by name.
 
     Args:
-        needs: Of each, one has to be there; none is empty.
-        costs: What each permission costs, above zero.
-        given: What is there anyway, and costs nothing.
+        needs: Non-empty sets; of each set one permission has to be held.
+        costs: The cost of each permission, above zero.
+        given: Permissions that are held in any case and cost nothing.
     """
     open_needs = _minimal([need for need in needs if not need & given])
     chosen = frozenset(one for need in open_needs if len(need) == 1 for one in need)
@@ -23,7 +23,7 @@ def cheapest_cover(needs: Sequence[frozenset[str]], costs: Mapping[str, int], gi
         return chosen
     names = sorted(frozenset().union(*left))
     places = {name: place for place, name in enumerate(names)}
-    # A tie is broken by the order of names: the sum of all of these shares stays below the cost of one request.
+    # A tie is broken by the order of names: the sum of all these shares is below 1, the smallest difference in cost.
     share = 1.0 / (2 * len(names) * (len(names) + 1))
     scale = 1.0 / max(costs[name] for name in names) if max(costs[name] for name in names) > 1e6 else 1.0
     rows = Rows()
@@ -37,7 +37,7 @@ def cheapest_cover(needs: Sequence[frozenset[str]], costs: Mapping[str, int], gi
 
 
 def _minimal(needs: Sequence[frozenset[str]]) -> list[frozenset[str]]:
-    """Leave out needs that another one within them settles."""
+    """Return the needs without those that contain another need, which settles them."""
     kept: list[frozenset[str]] = []
     for need in sorted(set(needs), key=lambda need: (len(need), sorted(need))):
         if not any(other <= need for other in kept):

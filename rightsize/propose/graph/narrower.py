@@ -1,7 +1,7 @@
-"""Whether a permission that is not held lies within those that are: then it may stand in place of a broader one.
+"""Decide whether a Graph permission lies within the held ones, so that it may replace a broader one.
 
-Two things show it: the map, where every request that it allows is one that they allow; and its name, where Graph reads
-with `X.Read…` what it reads and writes with `X.ReadWrite…` of the same words, be that held or within what is held.
+There are two proofs. By the map: the held permissions allow every request that it allows. By its name: `X.Read…` reads
+what `X.ReadWrite…` of the same words reads and writes, and that one is held or lies within the held ones by the map.
 Source: Microsoft Learn, "Overview of Microsoft Graph permissions", naming pattern {resource}.{operation}.{constraint}.
 """
 
@@ -15,7 +15,7 @@ from rightsize.rules.graph import is_general, partial_kind, writing_twin
 
 
 def lies_within(permission: str, held: Iterable[str], access: str, graph: GraphMap) -> bool:
-    """Tell whether everything that a permission allows is allowed by those that are held."""
+    """Return whether the held permissions allow every request that a permission allows."""
     present = sorted(held)
     if not _beyond(permission, present, access, graph):
         return True
@@ -24,7 +24,7 @@ def lies_within(permission: str, held: Iterable[str], access: str, graph: GraphM
 
 
 def first_beyond(permission: str, held: Iterable[str], access: str, graph: GraphMap) -> str | None:
-    """Return the first request that a permission allows and those that are held do not; None where there is none."""
+    """Return the first request that a permission allows and the held permissions do not, or None."""
     if lies_within(permission, held, access, graph):
         return None
     method, path = min(_beyond(permission, sorted(held), access, graph), key=lambda pair: (pair[1], pair[0]))
@@ -35,7 +35,7 @@ def _beyond(permission: str, held: list[str], access: str, graph: GraphMap) -> s
     allows = graph.by_access[access].allows
     beyond = set(allows.get(permission, set()))
     for one in held:
-        # What a permission allows in part only proves nothing about the whole.
+        # A permission that allows only a part of a request does not prove that the whole request is allowed.
         if is_general(one):
             beyond -= {pair for pair in allows.get(one, set()) if partial_kind(one, *pair) is None}
     return beyond if permission in allows else {("?", "?")}

@@ -1,4 +1,4 @@
-"""The part of a plan that speaks of Graph: one proposal a grant, each with its evidence, proof and risk."""
+"""Make the Graph part of a plan from the verdicts: one proposal for each grant, with evidence, proof and risk."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _TOLD = 50
 
 
 def plan_graph(analysis: GraphAnalysis, dials: Dials, horizon: int = HORIZON_DAYS) -> PlanePart:
-    """Return the part of the plan.
+    """Return the Graph part of the plan.
 
     Args:
         analysis: The verdicts.
-        dials: What decides.
-        horizon: The days ahead that the chance of breaking speaks of; a backtest asks for as many as it tests on.
+        dials: The options of the command.
+        horizon: The days ahead for the break probability; a backtest gives the number of its test days.
 
     Raises:
         InternalError: A proposal cannot be proved.
@@ -39,7 +39,7 @@ def plan_graph(analysis: GraphAnalysis, dials: Dials, horizon: int = HORIZON_DAY
     leave = _left_alone(analysis, dials)
     choices: dict[CaseKey, GraphChoice] = {}
     for key, case in analysis.cases.items():
-        # A tenant-wide grant comes before those of single users, which sort behind it.
+        # Cases are sorted, so a tenant-wide grant comes before the grants of single users.
         choices[key] = choose(
             case,
             analysis.judgements[key],
@@ -77,7 +77,7 @@ def plan_graph(analysis: GraphAnalysis, dials: Dials, horizon: int = HORIZON_DAY
 
 
 def read_grants(held: pl.DataFrame) -> dict[str, str]:
-    """Return a hash of each grant: who holds which permissions of which API, for whom."""
+    """Return a hash of each grant: of its client, access, user, API and permissions."""
     rows = held.group_by("grant_id", "access", "client_id", "user_id", "api_app_id").agg(pl.col("permission").sort())
     found: dict[str, list[list[Any]]] = {}
     for grant, *rest in rows.sort("grant_id", "access", "client_id", "user_id", "api_app_id").iter_rows():
@@ -89,7 +89,7 @@ def read_grants(held: pl.DataFrame) -> dict[str, str]:
 
 
 def _left_alone(analysis: GraphAnalysis, dials: Dials) -> dict[CaseKey, dict[str, str]]:
-    """Return the permissions that a plan does not touch, with the reason: excluded, first-party, or too young."""
+    """Return the permissions of each case that a plan does not touch, with the reason such as `excluded` or `young`."""
     excluded = {fold(name) for name in dials.exclude}
     excluded |= {fold(one.name) for one in dials.exclusions if one.kind == "principal" and one.holds(analysis.window)}
     known = {row["client_id"]: row for row in analysis.clients.iter_rows(named=True)}
@@ -168,7 +168,7 @@ def _id_of(grant: str) -> str:
 
 
 def _dared(choice: GraphChoice, risked: Estimate | None, dials: Dials) -> GraphChoice:
-    """Return the choice, or that everything stays where it is likelier to break somebody than `--max-break` allows."""
+    """Return the choice, or one that keeps everything where the break probability is above `--max-break`."""
     if dials.max_break is None or risked is None or risked.bound <= dials.max_break:
         return choice
     held = {*choice.stays, *choice.goes, *choice.duplicates}
@@ -230,7 +230,7 @@ def _of_graph(
 
 
 def _is_used(found: GraphVerdicts | None) -> bool:
-    """Return whether something was used in the window, or before it and not so long ago that it is forgotten."""
+    """Return whether a permission was used in the window, or before it within the days that `--forget-days` counts."""
     return found is not None and (
         found.verdict is Verdict.USED or found.reason == OutOfCoverage.USED_BEFORE_WINDOW.value
     )
@@ -260,7 +260,7 @@ def _reason(kind: ProposalKind, going: list[str], choice: GraphChoice, judgement
 def _told(
     permission: str, id_: str, analysis: GraphAnalysis, key: CaseKey, choice: GraphChoice, *, stays: bool
 ) -> dict[str, Any]:
-    """Return what a reviewer has to know of one permission."""
+    """Return the evidence for one permission: decision, verdict, reason, requests and alternatives."""
     found = analysis.judgements[key][permission]
     case = analysis.cases[key]
     seen = [case.requests[operation] for operation in found.operations if operation in case.requests]
@@ -288,7 +288,7 @@ def _told(
 
 
 def _why(permission: str, found: GraphVerdicts, choice: GraphChoice, *, stays: bool) -> str:
-    """Return why a permission stays or goes, as a word."""
+    """Return the reason why a permission stays or goes, as one word."""
     if stays:
         return choice.stays.get(permission, found.reason)
     if permission in choice.duplicates:
@@ -299,7 +299,7 @@ def _why(permission: str, found: GraphVerdicts, choice: GraphChoice, *, stays: b
 
 
 def _advice(choices: Mapping[CaseKey, GraphChoice], names: Mapping[str, str]) -> tuple[Advice, ...]:
-    """Name permissions on chosen resources that might do: somebody has to choose the resources."""
+    """Return advice on narrower permissions for chosen resources; a person has to choose the resources."""
     found = set()
     for key, choice in choices.items():
         for permission in choice.after:

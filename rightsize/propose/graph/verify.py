@@ -1,4 +1,4 @@
-"""A written part against the grants and requests of today: what makes it stale."""
+"""Verify the Graph part of a written plan: find changed grants and requests of today that it does not cover."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rightsize.rbac.text import fold
 
 
 def verify_graph(part: WrittenPart, today: GraphAnalysis) -> list[Change]:
-    """Return what makes a part stale: grants that changed, and requests that what it leaves does not allow."""
+    """Return the changes that make a part stale: changed grants, and requests that the planned grants do not allow."""
     return [*_changed(part, today), *_uncovered(part, today)]
 
 
@@ -42,7 +42,7 @@ def _uncovered(part: WrittenPart, today: GraphAnalysis) -> Iterator[Change]:
 
 
 def _after(part: WrittenPart, today: GraphAnalysis) -> dict[CaseKey, frozenset[str]]:
-    """Return the permissions that each case has after the part: of grants that it does not know, all of them."""
+    """Return the permissions of each case after the plan; a grant that the part does not know keeps all of its own."""
     names = {id_: name for (_, name), id_ in today.graph.ids.items()}
     spoken = {grant: proposal for proposal in part.proposals for grant in proposal.replaces}
     found: dict[CaseKey, set[str]] = {}

@@ -1,9 +1,9 @@
-"""Who may do what where, for many calls at once: the columnar evaluator behind proof and replay.
+"""Evaluate in bulk, as columns, which calls a set of assignments allows, for the proof and the replay.
 
-It shares nothing with the stages that make a plan: grants are judged string by string on the roles as they will be
-written. What is allowed today is read for the most that Azure may mean (`rbac.permissions`). What a plan leaves has to
-allow a use by any reading, or by every reading by which today's grants do: `kept` asks for that. Denies are left out,
-since a plan changes none; what they refuse today is taken out before.
+This module shares nothing with the stages that make a plan. It matches the strings of the roles exactly as they will
+be written. Today's assignments are read by `MOST`, the most that Azure may mean (`rbac.permissions`). The assignments
+after a plan have to allow a use by every reading, or by each reading by which today's assignments do: `kept` checks
+that. Deny assignments are left out, since a plan changes none; the caller removes the uses that they refuse today.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from rightsize.rbac.text import fold
 Blocks = tuple[PermissionBlock, ...]
 
 AT_ONCE = 25_000
-"""So many uses are asked at a time: each meets every assignment of its holders, which takes gigabytes for millions."""
+"""The number of uses in one part: each joins every assignment of its holders, which takes gigabytes for millions."""
 
 GRANTS_SCHEMA = {
     "holder": pl.String(),
@@ -34,29 +34,29 @@ GRANTS_SCHEMA = {
     "condition": pl.String(),
     "last": pl.String(),
 }
-"""An assignment as the evaluator takes it: folded holder and scope, key of the role, and a label of the caller's.
+"""The columns of an assignment for the evaluator: folded holder and scope, key of the role, label of the caller.
 
-`last` is its end as `ends.last_of` orders it.
+`last` is its end as `core.expiry.last_of` orders it.
 
-A condition stands there only where what the use was allowed under did not have it: then each use has to be known to
-meet it. One that goes along from today is left out, since whatever was allowed had met it.
+`condition` is given only where the assignment that allowed the use did not have it: then each use has to be known to
+meet it. A condition that is carried over from today is left out, since every allowed use has met it.
 """
 
 
 ANSWER = ("use", "label", "last")
-"""The columns of what it answers."""
+"""The columns of an answer."""
 
 _GRANTING = (*ANSWER, "role", "plane", "operation", "certain")
 
 
 @dataclass(slots=True)
 class Evaluator:
-    """Answers for sets of calls.
+    """An evaluator of access for sets of calls; it remembers which role grants which operation.
 
     Attributes:
         roles: Permission blocks by the key of a role.
         tree: Management groups and subscriptions.
-        requests: What calls that assign roles asked for, as `role_requests.read_role_requests` returns it.
+        requests: The requests of calls that assign roles, as `role_requests.read_role_requests` returns them.
     """
 
     roles: Mapping[str, Blocks]
@@ -70,20 +70,20 @@ class Evaluator:
 
         Args:
             uses: Columns `use` (a number), `principal_id` and `holder` (folded), `place` (folded), `plane` and
-                `operation` (folded). A principal stands there once for itself and once for each of its groups.
+                `operation` (folded). A use has one row for the principal itself and one for each of its groups.
             assigned: As `GRANTS_SCHEMA`.
         """
         return pl.concat([self._through(part, assigned).select(ANSWER).unique() for part in in_parts(uses)]).unique()
 
     def allowed_through(self, uses: pl.DataFrame, membership: pl.DataFrame, assigned: pl.DataFrame) -> pl.DataFrame:
-        """Return what `allowed` does for uses that each stand once, asked of every holder that `with_holders` names."""
+        """Return the answer of `allowed` for uses with one row each, by every holder that `with_holders` adds."""
         return pl.concat([self.allowed(with_holders(part, membership), assigned) for part in in_parts(uses)])
 
     def today(self, uses: pl.DataFrame, assigned: pl.DataFrame) -> pl.DataFrame:
         """Return `(use, until, by)` for the uses that today's assignments allow.
 
-        `until` is the last of their ends, `by` the roles where each of them allows the use by one reading only, else
-        null. The arguments are those of `allowed`.
+        `until` is the latest end of the assignments that allow the use. `by` is their roles where all of them allow
+        the use by one reading only, else null. The arguments are those of `allowed`.
         """
         columns = ("use", "last", "role", "certain")
         rows = pl.concat([self._through(part, assigned).select(columns).unique() for part in in_parts(uses)])
@@ -93,11 +93,11 @@ class Evaluator:
         return roles.select("use", "until", by=pl.when(~pl.col("is_certain")).then("by"))
 
     def kept(self, uses: pl.DataFrame, assigned: pl.DataFrame) -> pl.DataFrame:
-        """Return what `allowed` does for the assignments that allow a use whatever Azure means.
+        """Return the answer of `allowed` for the assignments that allow a use by every reading.
 
         Args:
-            uses: As for `allowed`, with `by` as `today` gives it: a use that rests on these roles is allowed by roles
-                that allow it whenever they do.
+            uses: As for `allowed`, with `by` as `today` gives it. A use with such roles is also allowed by a role that
+                allows it by each reading by which they do.
             assigned: As for `allowed`.
         """
         certain, doubtful = [], []
@@ -108,11 +108,11 @@ class Evaluator:
         return pl.concat([*certain, self._resting(pl.concat(doubtful), uses)]).unique()
 
     def kept_through(self, uses: pl.DataFrame, membership: pl.DataFrame, assigned: pl.DataFrame) -> pl.DataFrame:
-        """Return what `kept` does for uses that each stand once, asked of every holder that `with_holders` names."""
+        """Return the answer of `kept` for uses with one row each, by every holder that `with_holders` adds."""
         return pl.concat([self.kept(with_holders(part, membership), assigned) for part in in_parts(uses)])
 
     def _resting(self, found: pl.DataFrame, uses: pl.DataFrame) -> pl.DataFrame:
-        """Return `ANSWER` of what allows a use by one reading only, where today's roles do so by the same one."""
+        """Return `ANSWER` for assignments that allow a use by one reading only, the same reading as today's roles."""
         resting = uses.select("use", "by").filter(pl.col("by").is_not_null()).unique("use")
         pairs = found.join(resting.explode("by"), on="use")
         if pairs.is_empty():
@@ -127,7 +127,7 @@ class Evaluator:
                 dtype=pl.Boolean,
             )
         )
-        # Any of today's roles may be the one that allows it: for each there has to be one that does alike.
+        # Any of today's roles may be the one that allows the use, so each needs a role that allows it alike.
         kept = pairs.join(alike, on=asked.columns, how="semi")
         answered = kept.group_by("use").agg(number=pl.col("by").n_unique())
         whole = resting.join(answered, on="use").filter(pl.col("number") == pl.col("by").list.len())
@@ -163,7 +163,7 @@ class Evaluator:
         return found.select(_GRANTING).unique()
 
     def _met(self, bound: pl.DataFrame, uses: pl.DataFrame) -> pl.DataFrame:
-        """Return the same for the grants whose condition everything that is known of the use meets."""
+        """Return `_GRANTING` for the grants whose condition all known requests of the use meet."""
         who = uses.select("use", "principal_id", "place").unique("use")
         asked = bound.join(who, on="use").join(self.requests, on=["principal_id", "operation", "place"], how="left")
         told = asked.select("condition", "operation", "role_right", "kind").unique()
@@ -181,7 +181,7 @@ class Evaluator:
         return whole.filter("met").select(_GRANTING)
 
     def grants(self, role: str, plane: str, operation: str, reading: Reading = Reading.MOST) -> bool:
-        """Return whether a role grants an operation by a reading, be it under a condition."""
+        """Return whether a role grants an operation by a reading, with or without a condition."""
         key = (role, plane, operation, reading)
         if key not in self._answers:
             self._answers[key] = self._is_literal(role, plane, operation) or (
@@ -195,7 +195,7 @@ class Evaluator:
         return most and not least
 
     def _is_literal(self, role: str, plane: str, operation: str) -> bool:
-        """Return whether a block without not-patterns names the operation in full, which needs no matching."""
+        """Return whether a block without not-patterns lists the operation in full; this needs no pattern matching."""
         if role not in self._literal:
             self._literal[role] = {
                 (name_plane, fold(text)): role
@@ -211,15 +211,15 @@ class Evaluator:
 
 
 def in_parts(uses: pl.DataFrame) -> list[pl.DataFrame]:
-    """Return the rows in parts of `AT_ONCE`, and one empty part where there are none."""
+    """Return the rows in parts of `AT_ONCE` rows, and one empty part where there are no rows."""
     return list(uses.iter_slices(AT_ONCE)) or [uses]
 
 
 def with_holders(uses: pl.DataFrame, membership: pl.DataFrame) -> pl.DataFrame:
-    """Repeat each use for every holder through which its principal acts.
+    """Return each use once for every holder through which its principal acts: itself and its groups.
 
     Args:
-        uses: Has `principal_id`, folded.
+        uses: Rows with the column `principal_id`, folded.
         membership: `(principal_id, holder)` of a `Tenant`.
     """
     through = uses.join(membership, on="principal_id", how="inner")

@@ -1,4 +1,4 @@
-"""The proof of each proposal: used ⊆ proposed ⊆ granted, decided on the roles as they will be written."""
+"""Prove each proposal, used ⊆ proposed ⊆ granted, on the roles exactly as they will be written."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ Blocks = tuple[PermissionBlock, ...]
 
 @dataclass(frozen=True, slots=True)
 class ProvedGrant:
-    """An assignment as a proof sees it.
+    """An assignment in the form that the proof needs.
 
     Attributes:
         role: Key of the role.
         place: Its folded scope.
-        member: Folded id of the one member of a group that it concerns; empty for everybody whom the claim concerns.
+        member: Folded id of the one group member that it concerns; empty for all people that the claim concerns.
         state: `active` or `eligible`.
         condition: The condition of the assignment.
-        end_on: When it ends, as `ends` has it.
+        end_on: The time when it ends, as `core.expiry` writes it.
     """
 
     role: str
@@ -40,16 +40,18 @@ class ProvedGrant:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One proposal, as what has to be proved of it.
+    """The statement to be proved of one proposal.
 
     Attributes:
-        name: What the proposal is recognised by.
-        proposed: What is assigned in place of an assignment of today.
-        resting_on: What else its holders have after the plan.
-        today: What its holders have today.
-        conditions: Those under which all use of the assignment was allowed; a grant under another one covers none.
-        end_on: When what is replaced ends; a grant that ends sooner covers no use.
-        replaces: Key of the role that is replaced: what it allows by one reading only is covered by what does alike.
+        name: The name of the proposal in proofs.
+        proposed: The assignments that replace an assignment of today.
+        resting_on: The other assignments of its holders after the plan.
+        today: The assignments of its holders today.
+        conditions: The conditions under which all use of the assignment was allowed. A use has to be known to meet
+            any other condition.
+        end_on: The time when the replaced assignment ends; a grant that ends sooner covers no use.
+        replaces: Key of the replaced role. A use that it allows by one reading only is covered by a role that allows
+            it by the same reading.
     """
 
     name: str
@@ -68,15 +70,15 @@ def prove(
     tree: ScopeTree,
     requests: pl.DataFrame | None = None,
 ) -> dict[str, Proof]:
-    """Prove every claim.
+    """Return the proof of every claim by its name.
 
     Args:
-        claims: What is to be proved.
-        uses: Distinct `(claim, principal_id, plane, operation, place)`, folded: what was used by whom under what each
-            claim replaces.
+        claims: The claims.
+        uses: Distinct `(claim, principal_id, plane, operation, place)`, folded: the uses under the assignment that
+            each claim replaces.
         roles: Permission blocks by the key of a role.
         tree: Management groups and subscriptions.
-        requests: What calls that assign roles asked for, as `role_requests.read_role_requests` returns it.
+        requests: The requests of calls that assign roles, as `role_requests.read_role_requests` returns them.
     """
     evaluator = Evaluator(roles, tree) if requests is None else Evaluator(roles, tree, requests)
     unproved = _first_by_claim(_uncovered(claims, uses, evaluator))
@@ -90,8 +92,8 @@ def prove(
 
 
 def _uncovered(claims: Sequence[Claim], uses: pl.DataFrame, evaluator: Evaluator) -> pl.DataFrame:
-    """Return the uses that neither what a claim proposes nor what else it rests on covers."""
-    # Claims of one holder rest on the same, and each would say all of it again; the tuple tells that by being the same.
+    """Return the uses that neither the proposed assignments of a claim nor its `resting_on` cover."""
+    # Claims of one holder share one `resting_on` tuple. Its identity shows that, so its grants are checked once.
     shared = [f"{id(claim.resting_on)} {sorted(map(str, claim.conditions))} {claim.end_on}" for claim in claims]
     numbers = {key: str(number) for number, key in enumerate(dict.fromkeys(shared))}
     named = pl.DataFrame(
@@ -112,7 +114,7 @@ def _uncovered(claims: Sequence[Claim], uses: pl.DataFrame, evaluator: Evaluator
 
 
 def _resting_on(uses: pl.DataFrame, claims: Sequence[Claim], evaluator: Evaluator) -> pl.DataFrame:
-    """Add `by` as `Evaluator.kept` takes it: the role that a claim replaces, where it allows the use by one reading."""
+    """Add the column `by` for `Evaluator.kept`: the replaced role where it allows the use by one reading only."""
     schema = {"claim": pl.String, "role": pl.String}
     replaced = pl.DataFrame([(one.name, one.replaces) for one in claims], schema=schema, orient="row")
     asked = uses.join(replaced, on="claim").select("role", "plane", "operation").unique()
@@ -123,7 +125,7 @@ def _resting_on(uses: pl.DataFrame, claims: Sequence[Claim], evaluator: Evaluato
 
 
 def _assigned(grants: Iterable[tuple[str, ProvedGrant, Claim]]) -> pl.DataFrame:
-    """Return grants as the evaluator takes them; the holder is a name, with the one member that it concerns."""
+    """Return grants as `GRANTS_SCHEMA`; the holder is the given name, followed by the one member concerned, if any."""
     rows = [
         (
             f"{name} {grant.member}".rstrip(),
@@ -163,7 +165,7 @@ class _Judge:
     _witnesses: dict[tuple[tuple[str, ...], str], str | None] = field(default_factory=dict)
 
     def new_grant(self, claim: Claim) -> str | None:
-        """Return what a proposal would grant that is not granted today, or None."""
+        """Return a sentence that names access which a proposal would add to today's, or None."""
         for grant in claim.proposed:
             held = [one for one in claim.today if self.is_within(grant.place, one.place) and _permits(one, grant)]
             if not held:
@@ -178,7 +180,7 @@ class _Judge:
     def _witness(self, held: tuple[str, ...], role: str) -> str | None:
         if role in held:
             return None
-        # A single role mostly suffices, and the fewer blocks the quicker the answer.
+        # One role of today mostly contains the new one, and a check against fewer blocks is faster.
         known = [self.roles[one] for one in held if one in self.roles]
         if any(contains(blocks, self.roles[role]) is None for blocks in known):
             return None
@@ -187,7 +189,7 @@ class _Judge:
 
 
 def _permits(held: ProvedGrant, grant: ProvedGrant) -> bool:
-    """Return whether what is held today may stand behind a grant: no less standing or lasting, no more conditional."""
+    """Return whether an assignment of today justifies a grant: as active, as lasting, and no more conditional."""
     return (
         held.member in ("", grant.member)
         and held.state in ("active", grant.state)

@@ -1,6 +1,6 @@
-"""The whole plan against what was done: every unquarantined call that today's grants allow, replayed.
+"""Replay recorded calls against a plan: every call outside quarantine that today's assignments allow.
 
-Each is allowed, needs an activation, or is denied; a plan that denies one is never written.
+Each call is allowed, needs an activation, or is denied. A plan that denies a call is never written.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from rightsize.rbac.permissions import Reading
 from rightsize.rbac.text import fold
 
 _AT_ONCE = 400_000
-"""About so many rows of use are looked at a time: to find what is the same on many days takes a gigabyte for all."""
+"""The approximate number of rows of use in one part: to merge equal uses of all days at once takes a gigabyte."""
 EVERYBODY = "00000000-0000-0000-0000-000000000000"
 
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """How many distinct (principal, operation, scope) end in which way; `first_denied` names one that is refused."""
+    """The number of distinct (principal, operation, scope) by outcome; `first_denied` names one denied call."""
 
     allowed: int
     needs_activation: int
@@ -36,18 +36,18 @@ class Replay:
     first_denied: str | None
 
     def as_json(self) -> dict[str, int]:
-        """Return the counts."""
+        """Return the three counts as values for `plan.json`."""
         return {"allowed": self.allowed, "denied": self.denied, "needs_activation": self.needs_activation}
 
 
 @dataclass(frozen=True, slots=True)
 class Outcomes:
-    """How each distinct use ends.
+    """The outcome of each distinct use.
 
     Attributes:
         standing: Numbers of the uses that are allowed without an activation.
-        waiting: Numbers of those that only an eligible assignment allows.
-        denied: The uses that are refused, as `distinct_uses` returns them.
+        waiting: Numbers of the uses that are allowed only after an activation.
+        denied: The uses that are denied, as `distinct_uses` returns them.
     """
 
     standing: pl.Series
@@ -79,14 +79,14 @@ def distinct_uses(inputs: Inputs, window: Window) -> pl.DataFrame:
 def replay(
     uses: pl.DataFrame, today: pl.DataFrame, after: pl.DataFrame, evaluator: Evaluator, tenant: Tenant, inputs: Inputs
 ) -> Replay:
-    """Replay distinct uses.
+    """Return the number of distinct uses by their outcome under a plan.
 
     Args:
         uses: As `distinct_uses` returns them.
-        today: Today's assignments, as `reach.GRANTS_SCHEMA`; the label is the state.
-        after: The assignments that the plan leaves and makes, likewise.
-        evaluator: Knows every role of both.
-        tenant: Who is a member of what.
+        today: Today's assignments, as `access_evaluator.GRANTS_SCHEMA`; the label is the state.
+        after: The assignments that the plan leaves and makes, in the same form.
+        evaluator: An evaluator that knows every role of both.
+        tenant: The memberships and the tree of scopes.
         inputs: The deny assignments.
     """
     ended = replay_uses(uses, today, after, evaluator, tenant, inputs)
@@ -96,16 +96,16 @@ def replay(
 def replay_uses(
     uses: pl.DataFrame, today: pl.DataFrame, after: pl.DataFrame, evaluator: Evaluator, tenant: Tenant, inputs: Inputs
 ) -> Outcomes:
-    """Replay distinct uses, as `replay` does, and return how each of those ends that are allowed today."""
+    """Return the outcome of each distinct use that is allowed today; the arguments are those of `replay`."""
     return answer_uses(asked_uses(uses, today, evaluator, tenant, inputs), after, evaluator, tenant)
 
 
 def asked_uses(
     uses: pl.DataFrame, today: pl.DataFrame, evaluator: Evaluator, tenant: Tenant, inputs: Inputs
 ) -> pl.DataFrame:
-    """Return the uses that today's grants allow and no deny refuses: what a plan is asked to go on allowing.
+    """Return the uses that a plan has to go on allowing: today's assignments allow them and no deny refuses them.
 
-    `until` and `by` are those of `Evaluator.today`.
+    The columns `until` and `by` are those of `Evaluator.today`.
     """
     allowed, refusals = [], []
     for part in in_parts(uses):
@@ -118,13 +118,13 @@ def asked_uses(
 
 
 def answer_uses(asked: pl.DataFrame, after: pl.DataFrame, evaluator: Evaluator, tenant: Tenant) -> Outcomes:
-    """Return how each of the uses that are asked ends under the assignments of `after`."""
+    """Return the outcome of each use in `asked` under the assignments of `after`."""
     found = evaluator.kept_through(asked, tenant.membership, after)
     woken = evaluator.kept_through(asked, tenant.sleeping, after)
     standing = found.filter(pl.col("label") != "eligible")["use"].unique()
     eligible = pl.concat([found.filter(pl.col("label") == "eligible")["use"], woken["use"]]).unique()
     waiting = eligible.filter(~eligible.is_in(standing.implode()))
-    # What is allowed today until some day has to be allowed until then.
+    # A use that is allowed today until some day has to stay allowed until that day.
     lasting = pl.concat([found, woken]).group_by("use").agg(pl.col("last").max())
     kept = asked.join(lasting, on="use").filter(pl.col("last") >= pl.col("until"))["use"]
     denied = asked.filter(~pl.col("use").is_in(kept.implode())).sort("use")
@@ -151,7 +151,7 @@ def _refused(spread: pl.DataFrame, inputs: Inputs, tenant: Tenant) -> pl.Series:
         asked = concerned.select("plane", "operation").unique()
         blocks = permissions_from_json(row["permissions"])
         denies = asked.filter(
-            # A use counts unless a deny refuses it by any reading.
+            # Denies are read strictly: a use is left out only if a deny refuses it by every reading.
             pl.Series(
                 [grants(blocks, name, plane, Reading.LEAST) == "yes" for plane, name in asked.iter_rows()],
                 dtype=pl.Boolean,

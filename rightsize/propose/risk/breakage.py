@@ -1,20 +1,21 @@
-"""How likely it is that something removed would have been needed soon: a bound from what the window showed.
+"""Estimate an upper bound on the probability that removed access is needed soon, from the days of the window.
 
-Three questions, each with its own samples:
+There are three questions, each with its own samples:
 
-- *used*: will a day of work bring something new? The samples are the days on which the holder worked, and what came up
-  in one week only says how often that happens.
-- *unused*: will an assignment that nobody used be used after all? The peers tell: as many of them come to life as were
-  used within one single week. Where the holder itself did nothing all along (*silent*), the samples are all days.
-- *seasonal*: the same as the first, with the cycles as samples, since days without a month end say nothing of it.
+- *used*: will a day of work need an operation that was not seen before? The samples are the days on which the holder
+  worked. Operations that were seen in one week only show how often that happens.
+- *unused*: will an assignment without use be used after all? Its peers show it: the number of peers that were used
+  within a single week is the expected number of first uses. Where the holder itself did nothing in the window
+  (*silent*), the samples are all days.
+- *seasonal*: the same question as *used*, with cycles as samples, since days without a month end prove nothing here.
 
-All are Turing's estimate for incidences (Good 1953; Chao and Jost 2012), pooled over like assignments: a Gamma
-distribution of the peers' novelties, updated by the assignment's own. The chance of none in the days ahead is
+All three use Turing's estimate for incidences (Good 1953; Chao and Jost 2012), pooled over similar assignments: a
+Gamma distribution of the peers' novelties, updated by the assignment's own. The chance of none in the days ahead is
 ((b + 1) / (b + 1 + r)) ** (a + novelties), with r the days ahead as a share of the sample, a and b the peers'. The
-bound takes the peers' mean at its upper 95 % limit, which is the rule of three where they had no novelty at all.
+bound takes the peers' mean at its upper 95 % limit; without any novelty among the peers that is the rule of three.
 
-Days are not drawn by lot, and the estimate takes them to be. So it is held against the window itself before it speaks:
-what the first two thirds foretold for the last one, against what came there, corrects it for all peers together.
+The estimate treats days as random samples, and they are not. So it is checked against the window itself: the forecast
+of the first two thirds for the last third, compared with the last third, gives one correction for all peers together.
 """
 
 from __future__ import annotations
@@ -39,40 +40,41 @@ HORIZON_DAYS = 30
 _NORMAL = 1.6449
 """The upper 95 % point of the normal distribution."""
 _ENOUGH = {"used": 5, "seasonal": 5, "unused": 10, "silent": 10}
-"""How many peers are needed before a wider circle of them is asked: those of one role, one type, all."""
+"""The number of peers that suffices; with fewer, the next wider circle is used: same role, same type, all."""
 _CIRCLES: tuple[tuple[str, list[str]], ...] = (
     ("role", ["holder_type", "role"]),
     ("type", ["holder_type"]),
     ("all", []),
 )
 _SHAPES = (0.1, 1.0)
-"""Bounds of the shape of the peers' distribution. Peers are never taken to be more alike than an exponential one has
-them: novelties are few and bounded by the days that there are, so that their spread says less than it seems to."""
+"""Bounds of the shape of the peers' distribution. The upper one is the exponential distribution: novelties are few and
+bounded by the number of days, so a small spread among peers is weak evidence that they are alike."""
 _LAST_THIRD = ("foretold_of_peers", "came_of_peers")
 _SAFE_KINDS = ("keep", "remove_duplicate", "remove_orphan")
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """The chance that something taken from an assignment is needed within the horizon, and how it came about.
+    """The probability that access taken from an assignment is needed within the horizon, with its inputs.
 
     Attributes:
-        bound: The upper bound.
-        expected: The same with the peers' mean as it is.
-        basis: used, unused, silent (so is the holder) or seasonal.
-        unit: What the samples are: active_days, days, or cycles.
-        samples: How many there are.
-        ahead: How many more of them the horizon is expected to hold.
-        once: Novelties (an operation at a place) that came up within one week only.
-        twice: Novelties that came up in two spells with a pause between them.
-        new: Weeks, or cycles, that have a novelty which no other one has.
-        foretold: What the first two thirds of the window foretold for the last one, of all peers.
-        came: What came then.
-        unseen_at_least: Chao's lower bound on the operations that the assignment allows, uses, and did not show.
-        peers: How many like assignments were pooled, and the `circle` that they come from: role, type, all or none.
-        period: What the use follows, where it follows the calendar; else None.
-        seasonal_operations: How many novelties follow the calendar.
-        beyond: Whether the horizon holds more than the sample did, where nothing is known and the bound is 1.
+        bound: The upper bound of the probability.
+        expected: The probability with the peers' mean instead of its upper limit.
+        basis: used, unused, silent (the holder did nothing either) or seasonal.
+        unit: The unit of the samples: active_days, days, or cycles.
+        samples: The number of samples.
+        ahead: The number of further samples that the horizon is expected to hold.
+        once: Novelties (an operation at a place) that were seen within one week only.
+        twice: Novelties that were seen in two spells with a pause between them.
+        new: Weeks, or cycles, with a novelty that was seen in no other one.
+        foretold: The forecast of the first two thirds of the window for the last third, for all peers.
+        came: The novelties that the last third really had, in the same unit.
+        unseen_at_least: Chao's lower bound on the operations that the assignment uses and the window did not show.
+        peers: The number of similar assignments that were pooled.
+        circle: The circle of these peers: role, type, all or none.
+        period: The calendar pattern that the use follows, or None.
+        seasonal_operations: The number of novelties that follow the calendar.
+        beyond: Whether the horizon holds more samples than the window did; then nothing is known and the bound is 1.
     """
 
     bound: float
@@ -94,7 +96,7 @@ class Estimate:
     beyond: bool
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as the evidence of a proposal says it."""
+        """Return the estimate as values for the evidence of a proposal."""
         said: dict[str, Any] = {
             "basis": self.basis,
             "expected": self.expected,
@@ -120,10 +122,10 @@ class Estimate:
 
 
 def break_bounds(bench: PlanContext, horizon: int = HORIZON_DAYS) -> dict[Key, Estimate]:
-    """Return the estimate of each assignment of which a log would show something.
+    """Return the estimate of each assignment with operations whose use a log would show.
 
     Args:
-        bench: The workbench.
+        bench: The context of the plan.
         horizon: Days ahead.
     """
     placed = bench.placed.filter(~pl.col("earlier"))
@@ -134,13 +136,13 @@ def break_bounds(bench: PlanContext, horizon: int = HORIZON_DAYS) -> dict[Key, E
 
 
 def estimates_of(incidence: pl.DataFrame, window: Window, horizon: int = HORIZON_DAYS) -> dict[Key, Estimate]:
-    """Return the estimate of each row of an incidence, of Azure roles or of another plane, by its key."""
+    """Return the estimate of each row of `read_incidence` by its key, for Azure roles or for another plane."""
     rows = estimate(incidence, window, horizon).select(*KEY, *Estimate.__slots__)
     return {(id_, state): Estimate(*values) for id_, state, *values in rows.iter_rows()}
 
 
 def _singled(bench: PlanContext) -> pl.DataFrame:
-    """Return what goes to single members of a group, as `read_incidence` takes it."""
+    """Return the operations that are assigned to single members of a group, as `read_incidence` takes them."""
     split = bench.groups.singled if bench.dials.direct_assignments else {}
     rows = [
         (*key, place, bit)
@@ -153,9 +155,9 @@ def _singled(bench: PlanContext) -> pl.DataFrame:
 
 
 def observable_loss(draft: Draft, bench: PlanContext) -> int:
-    """Return the operations that a draft takes from today's scope and that a log would have shown.
+    """Return the operations that a draft removes at today's scope and whose use a log would have shown.
 
-    What a duplicate or an orphan loses is no loss; what is granted at narrower scopes only is lost everywhere else.
+    The removal of a duplicate or an orphan is no loss. An operation that stays only at narrower scopes is a loss.
     """
     role = bench.book.roles.get(draft.subject.role_definition_id)
     if role is None or draft.profile is None or draft.kind in _SAFE_KINDS:
@@ -164,7 +166,7 @@ def observable_loss(draft: Draft, bench: PlanContext) -> int:
     need = draft.needs.by_scope.get(subject.place) if draft.needs else None
     stays = bench.book.mask(need) if need else 0
     if any(fold(one.principal_id) != fold(subject.principal_id) for one in draft.placements):
-        # What goes to single members is lost to all others.
+        # An operation that single members get is lost for all other members.
         stays &= ~reduce(or_, bench.groups.singled.get(subject.key, {}).get(subject.place, {}).values(), 0)
     for placement in draft.placements:
         if placement.place == subject.place and fold(placement.principal_id) == fold(subject.principal_id):
@@ -173,7 +175,7 @@ def observable_loss(draft: Draft, bench: PlanContext) -> int:
 
 
 def keep_risky(drafts: Mapping[Key, Draft], bounds: Mapping[Key, Estimate], bench: PlanContext) -> dict[Key, Draft]:
-    """Keep what is likelier to break somebody than `--max-break` allows."""
+    """Return the drafts, with `keep` for those whose break probability is above `--max-break`."""
     most = bench.dials.max_break
     if most is None:
         return dict(drafts)
@@ -186,11 +188,11 @@ def keep_risky(drafts: Mapping[Key, Draft], bounds: Mapping[Key, Estimate], benc
 
 
 def estimate(incidence: pl.DataFrame, window: Window, horizon: int) -> pl.DataFrame:
-    """Add to the rows of `read_incidence` the columns of `Estimate`.
+    """Return the rows of `read_incidence` with the columns of `Estimate`.
 
     Args:
         incidence: As `read_incidence` returns it.
-        window: The days that it speaks of.
+        window: The window of the incidence.
         horizon: Days ahead.
     """
     rows = _samples(incidence, window, horizon)
@@ -199,7 +201,7 @@ def estimate(incidence: pl.DataFrame, window: Window, horizon: int) -> pl.DataFr
     learnt, most_learnt = _learnt()
     bound = pl.max_horizontal(_chance("upper", ratio * most_learnt), _chance("wide", ratio * most_learnt))
     expected = _chance("mean", ratio * learnt)
-    # The estimates hold for about as many days again as were seen (Chao and others 2014).
+    # The estimates hold for a horizon up to about the length of the sample (Chao and others 2014).
     beyond = ratio > 1
     return pooled.with_columns(
         bound=pl.when(beyond).then(1.0).otherwise(bound).round(4),
@@ -214,17 +216,17 @@ def estimate(incidence: pl.DataFrame, window: Window, horizon: int) -> pl.DataFr
 
 
 def _chance(name: str, ratio: pl.Expr) -> pl.Expr:
-    """Return the chance of something new in so many more samples, as a share of those seen."""
+    """Return the chance of a novelty in further samples; `ratio` is their number as a share of those seen."""
     scale = pl.col(f"{name}_scale") + 1
     return 1 - (scale / (scale + ratio)).pow(pl.col(f"{name}_shape"))
 
 
 def _learnt() -> tuple[pl.Expr, pl.Expr]:
-    """Return by what the last third of the window corrects the estimate, as it is and for the bound.
+    """Return two correction factors from the last third of the window: for the estimate, and for the bound.
 
-    It is what came there as a multiple of what the days before had foretold, all peers together, with one that came as
-    foretold added. Work by plan brings less than Turing's estimate says, work that changes brings more. For the bound
-    it is the upper 95 % limit; but nothing is corrected as long as that lies above 1, and the ratio does not.
+    The factor is the number of novelties in the last third divided by the forecast, for all peers together, with 1
+    added to both. Planned work has fewer novelties than Turing's estimate says, changing work has more. For the bound
+    the factor uses the upper 95 % limit of the count; it stays 1 where that limit is above 1 and the ratio is not.
     """
     came, foretold = pl.col("came_of_peers") + 1.0, pl.col("foretold_of_peers") + 1.0
     ratio = came / foretold
@@ -232,7 +234,7 @@ def _learnt() -> tuple[pl.Expr, pl.Expr]:
 
 
 def _samples(incidence: pl.DataFrame, window: Window, horizon: int) -> pl.DataFrame:
-    """Add `basis`, `unit`, `samples`, those `ahead`, and the novelties among the samples, corrected for coverage."""
+    """Return the rows with `basis`, `unit`, `samples`, `ahead`, and the `novelty` count corrected for coverage."""
     active = pl.max_horizontal("active_days", "use_days")
     seasonal = pl.col("period").is_not_null()
     basis = (
@@ -246,17 +248,18 @@ def _samples(incidence: pl.DataFrame, window: Window, horizon: int) -> pl.DataFr
     )
     units = {"seasonal": "cycles", "used": "active_days", "unused": "active_days", "silent": "days"}
     samples = pl.when(seasonal).then("cycles").when(active > 0).then(active).otherwise(window.days)
-    # Who began late in the window goes on as densely; that the window begins within a pause adds one of these.
+    # A holder that began late in the window is expected to go on as densely. One mean pause is added, since the window
+    # may begin within a pause.
     since = (pl.lit(window.last_day) - pl.coalesce("active_since", pl.lit(window.first_day))).dt.total_days() + 1
     span = pl.min_horizontal(since * (1 + 1 / active), window.days)
     cycles_ahead = (horizon / pl.col("every")).ceil()
-    # Sums of peers are taken in this order, whatever the order of the rows.
+    # The sort fixes the order in which the values of peers are summed, whatever the order of the input rows.
     return incidence.sort(KEY).with_columns(
         basis=basis,
         unit=basis.replace_strict(units, return_dtype=pl.String),
         samples=samples.cast(pl.Int64),
         ahead=pl.when(seasonal).then(cycles_ahead).otherwise(samples * horizon / span),
-        # Days foretell nothing of cycles.
+        # A forecast from days is no forecast of cycles.
         foretold=pl.when(seasonal).then(0.0).otherwise("foretold"),
         came=pl.when(seasonal).then(0).otherwise("came"),
         novelty=pl.when(seasonal)
@@ -266,13 +269,13 @@ def _samples(incidence: pl.DataFrame, window: Window, horizon: int) -> pl.DataFr
 
 
 def _unseen() -> pl.Expr:
-    """Return Chao's lower bound on what is used and was not seen, from what was seen once and twice (Chao2)."""
+    """Return Chao's lower bound on the used but unseen operations, from those seen once and twice (Chao2)."""
     once, samples = pl.col("once"), pl.col("samples")
     return (samples - 1) / samples * once * (once - 1) / (2 * (pl.col("twice") + 1))
 
 
 def _pool_novelties(rows: pl.DataFrame) -> pl.DataFrame:
-    """Add to the rows that were used what their peers say of novelties; each row's own are no part of it."""
+    """Return the used and seasonal rows with the distribution of their peers' novelties, without each row's own."""
     asked = rows.filter(pl.col("basis").is_in(["used", "seasonal"]))
     for circle, keys in _CIRCLES:
         within = ["basis", *keys]
@@ -293,8 +296,8 @@ def _pool_novelties(rows: pl.DataFrame) -> pl.DataFrame:
         mean + _NORMAL * (variance / pl.col("peers")).sqrt(),
     )
     alone = pl.col("circle") == "none"
-    # Peers without any novelty say nothing of how they differ, and those of a few kinds less than it seems: the bound
-    # also asks what it would be were they as different as they may be.
+    # Peers without any novelty do not show how much they differ, and a few kinds of peers show less than it seems. So
+    # the bound is also computed for the widest spread that `_SHAPES` allows.
     prior = pl.when(mean > 0).then(shape).otherwise(1.0)
     middle = pl.max_horizontal(pl.col("total"), 0.0) + 0.5
     return asked.with_columns(
@@ -308,10 +311,10 @@ def _pool_novelties(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _pool_first_uses(rows: pl.DataFrame) -> pl.DataFrame:
-    """Add to the rows that nobody used how often one of them comes to life (Robbins 1956).
+    """Return the unused and silent rows with the rate at which such rows are used for the first time (Robbins 1956).
 
-    Were a window like this one to follow, as many would be used for the first time as were used within a single week
-    of this one, spread over those that were not used at all.
+    In a following window like this one, the expected number of first uses is the number of rows that were used within
+    a single week of this window. It is spread over the rows that were not used at all.
     """
     used = pl.col("use_days") > 0
     holder_stirred = pl.max_horizontal("active_span", "use_span") <= WEEK
@@ -345,7 +348,7 @@ def _pool_first_uses(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _narrowest(rows: pl.DataFrame, measures: tuple[str, ...], *, or_none: bool) -> pl.DataFrame:
-    """Choose for each row the narrowest circle with enough peers, else the widest, or none."""
+    """Return the rows with the measures of the narrowest circle that has enough peers, else the widest, or none."""
     enough = pl.col("basis").replace_strict(_ENOUGH, return_dtype=pl.Int64)
     asked = [circle for circle, _ in _CIRCLES]
     sure = asked if or_none else asked[:-1]
@@ -361,6 +364,6 @@ def _narrowest(rows: pl.DataFrame, measures: tuple[str, ...], *, or_none: bool) 
 
 
 def _upper_limit(count: pl.Expr) -> pl.Expr:
-    """Return the upper 95 % limit of the mean of a Poisson count (Byar's approximation): 3 where nothing came."""
+    """Return the upper 95 % limit of the mean of a Poisson count (Byar's approximation): 3 for the count 0."""
     more = count + 1
     return more * (1 - 1 / (9 * more) + _NORMAL / (3 * more.sqrt())).pow(3)

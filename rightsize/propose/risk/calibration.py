@@ -1,4 +1,4 @@
-"""Whether predicted chances came true: a table of predicted against observed, and the Brier score."""
+"""Compare predicted break probabilities with observed breaks: a table by bin, and the Brier score."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _HALVINGS = 40
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What was said of one proposal, and what became of it.
+    """The predicted break probability of one proposal, and its outcome in the test days.
 
     Attributes:
-        bound: The upper bound of the chance that it breaks something.
-        expected: The chance without the allowance for what the peers do not settle.
-        broke: Whether a call of the test days was denied that it had taken away.
-        basis: What the estimate rests on.
+        bound: The upper bound of the probability that it breaks something.
+        expected: The probability with the peers' mean instead of its upper limit.
+        broke: Whether a call of the test days was denied because of this proposal.
+        basis: The basis of the estimate, as in `Estimate.basis`.
     """
 
     bound: float
@@ -31,14 +31,14 @@ class Prediction:
 
 
 def reliability(predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
-    """Return a row for each bin of the bound that has a proposal.
+    """Return one row for each bin of the bound that has at least one proposal.
 
-    Each has `from`, `to` (included), `count`, `predicted` and `expected` (means), `broke`, `observed` (their share),
-    `low` and `high` (its exact 95 % interval), and `holds`: whether the observed share may be at most the bound.
+    Each row has `from`, `to` (included), `count`, `predicted` and `expected` (means), `broke`, `observed` (the share
+    that broke), `low` and `high` (its exact 95 % interval), and `holds`: whether `low` is at most `predicted`.
     """
     rows = []
     for low, high in itertools.pairwise(_EDGES):
-        # The lowest bin takes its lower edge along.
+        # The lowest bin includes its lower edge.
         members = [one for one in predictions if low < one.bound <= high or one.bound == low == 0]
         if members:
             rows.append({"from": low, "to": high} | summarise(members))
@@ -46,13 +46,13 @@ def reliability(predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
 
 
 def by_basis(predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
-    """Return the same for each basis of an estimate."""
+    """Return one row of the numbers of `summarise` for each basis of an estimate."""
     names = sorted({one.basis for one in predictions})
     return [{"basis": name} | summarise([one for one in predictions if one.basis == name]) for name in names]
 
 
 def summarise(members: Sequence[Prediction]) -> dict[str, Any]:
-    """Return the numbers of `reliability` for some predictions, of which there is at least one."""
+    """Return the numbers of one row of `reliability` for at least one prediction."""
     count, broke = len(members), sum(one.broke for one in members)
     low, high = exact_interval(broke, count)
     predicted = sum(one.bound for one in members) / count
@@ -69,10 +69,10 @@ def summarise(members: Sequence[Prediction]) -> dict[str, Any]:
 
 
 def brier(predictions: Sequence[Prediction]) -> dict[str, float | None]:
-    """Return the mean squared errors: of the bound, of the expected chance, and of saying the same of every proposal.
+    """Return the mean squared errors of three predictions: `bound`, `expected` and `base_rate`.
 
-    The last one says the share that broke in the end, which nobody could know before: less is hard to reach where
-    few break. All are None without predictions.
+    `base_rate` predicts for every proposal the share that broke in the end, which is unknown before. Where few break, a
+    lower error is hard to reach. All three are None without predictions.
     """
     if not predictions:
         return {"bound": None, "expected": None, "base_rate": None}
@@ -86,10 +86,10 @@ def brier(predictions: Sequence[Prediction]) -> dict[str, float | None]:
 
 
 def exact_interval(hits: int, count: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share (Clopper and Pearson 1934); everything where nothing was counted.
+    """Return the 95 % interval of a share (Clopper and Pearson 1934); it is 0 to 1 where `count` is 0.
 
-    Wilson's interval is narrower, and for the rare events of a small group begins too high: one of eight would refute
-    a chance of 2 %, which comes about in one of seven such groups.
+    Wilson's interval is narrower, and its lower limit is too high for rare events in a small group: one break of eight
+    would refute a probability of 2 %, although that happens in one of seven such groups.
     """
     low = 0.0 if hits == 0 else _solve(lambda share: _at_least(hits, count, share) < _TAIL)
     high = 1.0 if hits == count else _solve(lambda share: _at_least(hits + 1, count, share) < 1 - _TAIL)
@@ -97,7 +97,7 @@ def exact_interval(hits: int, count: int) -> tuple[float, float]:
 
 
 def _solve(is_below: Callable[[float], bool]) -> float:
-    """Return where a condition that holds for small shares ceases to."""
+    """Return the share up to which the condition holds, found by bisection."""
     low, high = 0.0, 1.0
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
@@ -106,7 +106,7 @@ def _solve(is_below: Callable[[float], bool]) -> float:
 
 
 def _at_least(hits: int, count: int, share: float) -> float:
-    """Return the chance of so many hits or more."""
+    """Return the probability of `hits` or more among `count` trials with the probability `share` each."""
     log_share, log_rest = math.log(share), math.log1p(-share)
     whole = math.lgamma(count + 1)
     fewer = (

@@ -1,7 +1,7 @@
-"""What the days of the window say about each assignment, as columns: when its holder worked, and what was new then.
+"""Count for each assignment the days when its holder worked, and the novelties of those days, as columns.
 
-A *novelty* is an operation at a place where it would have to be granted. Only operations count that a log would have
-shown and that would be taken away were they not seen: of everything else the days say nothing.
+A *novelty* is an operation at a place where it would have to be granted. An operation counts only if a log would have
+shown it, and if a plan would remove it without its use. For all other operations the days are no evidence.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ _COUNTS = ["once", "twice", "new_weeks"]
 _EARLY = ["early_days", *(f"early_{name}" for name in _COUNTS)]
 _NOVELTY = [*KEY, "plane", "name", "target", "member"]
 _ONE = ["novelty"]
-"""The same by its number: millions of days are sorted by it, and the texts of one are as long as a line."""
+"""The number of a novelty: millions of days are sorted by it, and the text columns of a novelty are long."""
 _UNIT = ["unit"]
-"""An assignment by its number."""
+"""The number of an assignment."""
 
 
 def read_incidence(
     inputs: Inputs, analysis: Analysis, placed: pl.DataFrame, singled: pl.DataFrame, *, lifecycle: bool = False
 ) -> pl.DataFrame:
-    """Return one row an assignment of which a log would show the use of something.
+    """Return one row for each assignment with operations whose use a log would show.
 
     Args:
         inputs: The tables.
         analysis: The verdicts.
-        placed: As `subjects.place_uses` returns it.
-        singled: `(role_assignment_id, state, target, bit)` that go to single members of a group: there each member's
-            first use is a novelty.
-        lifecycle: Whether what was created may be updated and deleted anyway, so that to do so is no novelty.
+        placed: As `needs.assignments.place_uses` returns it.
+        singled: `(role_assignment_id, state, target, bit)` of operations that are assigned to single members of a
+            group: there the first use of each member is a novelty.
+        lifecycle: Whether a plan keeps update and delete wherever create was used; then they are no novelties there.
 
     Returns:
         `role_assignment_id`, `state`, `role`, `holder_type`; `active_days` of the holder (or of the members of a
@@ -50,7 +50,7 @@ def read_incidence(
         the `active_span` from it to the last; `use_days` and `use_span` of the assignment; `once` and `twice`,
         novelties of one spell of at most a week and of two spells; `new_weeks`, the weeks with a novelty that was
         seen once; `foretold` and `came`, see `_foretell`; `period`, `every`, `cycles` and `new_cycles` where its use
-        follows the calendar; `seasonal_operations`, how many of its novelties do.
+        follows the calendar; `seasonal_operations`, the number of its novelties that follow the calendar.
     """
     calls = _calls(inputs, analysis)
     seen = _novelties(calls, placed, singled, analysis, lifecycle=lifecycle)
@@ -59,13 +59,13 @@ def read_incidence(
 
 
 def count_incidence(units: pl.DataFrame, active: pl.DataFrame, seen: pl.DataFrame, window: Window) -> pl.DataFrame:
-    """Add to each unit when its holder worked and what was new then, as `read_incidence` returns it.
+    """Return the units with the counts of active days and novelties, in the columns of `read_incidence`.
 
     Args:
-        units: `role_assignment_id`, `state`, `role`, `holder_type`, `holder`: what can be taken from somebody.
+        units: `role_assignment_id`, `state`, `role`, `holder_type`, `holder`: the assignments or grants.
         active: `holder`, `active_days`, `early_days`, `active_since`, `active_span`, as `sum_days` gives them.
         seen: `role_assignment_id`, `state`, `novelty` (a number), `day`: the days of each novelty.
-        window: The days that all of it speaks of.
+        window: The window of these days.
     """
     frame = units.with_row_index("unit")
     seen = seen.join(frame.select(*KEY, *_UNIT), on=KEY).select(*_UNIT, *_ONE, "day")
@@ -95,7 +95,7 @@ def count_incidence(units: pl.DataFrame, active: pl.DataFrame, seen: pl.DataFram
 
 
 def sum_days(days: pl.DataFrame, window: Window) -> pl.DataFrame:
-    """Return `holder, active_days, early_days, active_since, active_span` of rows of `holder, day`, however often.
+    """Return `holder, active_days, early_days, active_since, active_span` from rows of `holder, day`, with repeats.
 
     `early_days` are the active days of the first two thirds of the window.
     """
@@ -108,12 +108,12 @@ def sum_days(days: pl.DataFrame, window: Window) -> pl.DataFrame:
 
 
 def _span() -> pl.Expr:
-    """Return the days from the first to the last, both included."""
+    """Return the number of days from the first to the last, both included."""
     return (pl.col("day").max() - pl.col("day").min()).dt.total_days() + 1
 
 
 def _calls(inputs: Inputs, analysis: Analysis) -> pl.LazyFrame:
-    """Return `(principal_id, plane, name, place, day)` of use that is not suspect, however often."""
+    """Return `(principal_id, plane, name, place, day)` of the use outside quarantine, with repeats."""
     return (
         use_by_day(inputs, analysis.window)
         .filter(pl.col("clean") > 0)
@@ -124,7 +124,10 @@ def _calls(inputs: Inputs, analysis: Analysis) -> pl.LazyFrame:
 def _novelties(
     calls: pl.LazyFrame, placed: pl.DataFrame, singled: pl.DataFrame, analysis: Analysis, *, lifecycle: bool
 ) -> pl.DataFrame:
-    """Return the days of each novelty, by its number: an operation, where it has to be granted, a member or null."""
+    """Return the days of each novelty, by its number.
+
+    A novelty is an operation, the place where it has to be granted, and a group member or null.
+    """
     judged = analysis.profile_operations.filter(pl.col("verdict") == Verdict.UNUSED)
     concluded = judged.select("profile_id", "plane", name=folded(pl.col("operation")))
     shown = (
@@ -149,7 +152,7 @@ def _novelties(
 
 
 def _siblings(shown: pl.DataFrame) -> pl.DataFrame:
-    """Return the novelties that are there anyway where what creates the same is."""
+    """Return the update and delete operations that `--lifecycle` keeps beside a used create of the same resource."""
     found = [
         shown.filter(pl.col("name").str.ends_with(made)).with_columns(
             name=pl.col("name").str.strip_suffix(made) + sibling
@@ -168,8 +171,9 @@ def _owners(seen: pl.DataFrame) -> pl.DataFrame:
 def _counts(seen: pl.DataFrame) -> pl.DataFrame:
     """Return `once`, `twice` and `new_weeks` of each assignment.
 
-    Work comes in spells: what is done on Monday is done on Tuesday too, so days of one spell are no fair samples of
-    each other. A novelty is seen once where all its days lie within a week, and twice where a pause parts two spells.
+    Work comes in spells: an operation of Monday is often used on Tuesday too, so the days of one spell are not
+    independent samples. A novelty is seen once if all its days lie within a week, and twice if it has two spells with
+    a pause between them.
     """
     spells = (
         with_cycles(seen, _ONE)
@@ -189,7 +193,7 @@ def _counts(seen: pl.DataFrame) -> pl.DataFrame:
 
 
 def corrected(samples: pl.Expr, once: str, twice: str, new_weeks: str) -> pl.Expr:
-    """Return the weeks with a novelty, times the correction of Chao and Jost (2012) for what was seen twice."""
+    """Return the number of weeks with a novelty, times the correction of Chao and Jost (2012) for those seen twice."""
     weight = (samples - 1) * pl.col(once)
     correction = pl.when(weight > 0).then(weight / (weight + 2 * pl.col(twice))).otherwise(1.0)
     return pl.col(new_weeks) * correction
@@ -201,10 +205,10 @@ def _late_from(window: Window) -> dt.date:
 
 
 def _came(seen: pl.DataFrame, late_from: dt.date) -> pl.DataFrame:
-    """Return what the first two thirds of the window count, as `early_once` and so on, and what `came` then.
+    """Return the counts of the first two thirds of the window, as `early_once` and so on, and `came`.
 
-    `came` are the weeks of the last third with a novelty that had not been seen before; only assignments that were used
-    in the first two thirds have a row.
+    `came` is the number of weeks in the last third with a novelty that was not seen before. Only assignments that were
+    used in the first two thirds have a row.
     """
     early = _counts(seen.filter(pl.col("day") < late_from)).rename({name: f"early_{name}" for name in _COUNTS})
     firsts = seen.group_by(*_UNIT, *_ONE).agg(pl.col("day").min()).filter(pl.col("day") >= late_from)
@@ -213,10 +217,10 @@ def _came(seen: pl.DataFrame, late_from: dt.date) -> pl.DataFrame:
 
 
 def _foretell() -> pl.Expr:
-    """Return how many weeks with something new the first two thirds of the window foretold for the last third.
+    """Return the number of weeks with a novelty that the first two thirds of the window forecast for the last third.
 
-    It is the estimate that the whole window makes for the days to come, made from the days before for the active days
-    of the last third: what `came` tells how much there is in it for work such as this.
+    It is the same estimate that the whole window gives for the days ahead, here for the active days of the last third.
+    `came` beside it shows how well the estimate fits this kind of work.
     """
     early = pl.col("early_days")
     late = pl.col("active_days") - early
@@ -225,7 +229,7 @@ def _foretell() -> pl.Expr:
 
 
 def _observable(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
-    """Return the assignments of which something would be taken away for lack of use."""
+    """Return the assignments with operations of the verdict `unused`, with holder, role and holder type."""
     concluded = analysis.profile_operations.filter(pl.col("verdict") == Verdict.UNUSED)["profile_id"].unique()
     open_ones = analysis.profiles.filter(pl.col("profile_id").is_in(concluded.implode())).select(KEY)
     types = inputs.principals.select(holder=folded(pl.col("principal_id")), listed_type="principal_type")
@@ -244,7 +248,7 @@ def _observable(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
 
 
 def _active_days(inputs: Inputs, analysis: Analysis, calls: pl.LazyFrame) -> pl.DataFrame:
-    """Return `(holder, active_days, active_since, active_span)` of who holds an assignment, through members too."""
+    """Return the columns of `sum_days` for each holder of an assignment; the days of a group are its members' days."""
     tokens = arm_tokens(inputs, analysis.window).select("principal_id", "day").drop_nulls()
     called = calls.select("principal_id", "day").drop_nulls().unique().collect()
     days = pl.concat([called, tokens]).unique()
@@ -254,7 +258,7 @@ def _active_days(inputs: Inputs, analysis: Analysis, calls: pl.LazyFrame) -> pl.
 
 
 def _cycles(seen: pl.DataFrame) -> pl.DataFrame:
-    """Return how many spells and month ends each assignment was used in, and how many brought something new."""
+    """Return for each assignment the number of spells and month ends with use, and of those with a new novelty."""
     marked = seen.join(with_cycles(seen, _UNIT), on=[*_UNIT, "day"])
     columns = [("spell", "spells", "new_spells"), ("month_end", "ends", "new_ends")]
     found = seen.select(_UNIT).unique()

@@ -1,7 +1,7 @@
-"""Work that follows the calendar: month ends, and what comes back after long regular pauses.
+"""Find use that follows the calendar, from days of use: at month ends, or again after long regular pauses.
 
-Month and quarter ends, recovery drills and the rotation of certificates happen when the calendar says so, and days
-without them prove nothing. Where use is like that, the cycles are what was sampled, and not the days.
+The calendar decides when month ends, quarter ends, recovery drills and certificate rotations take place, and days
+without them prove nothing. For such use the samples are the cycles, not the days.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ MONTH_END = "month_end"
 REGULAR = "regular_pause"
 
 _AROUND = 3
-"""Days before and after midnight of the last of a month that belong to its end."""
+"""The number of days before, and after, the midnight at the end of a month that count as its end."""
 _FEWEST_DAYS = 3
 _FEWEST_ENDS = 2
 _SHARE_AT_ENDS = 0.8
-"""Six of thirty days lie around a month end, so three days that all do come by chance once in 125 times."""
+"""Six of thirty days lie around a month end, so three days of use all lie there by chance once in 125 times."""
 _FEWEST_SPELLS = 3
 WEEK = 7
-"""A pause longer than this ends a spell of work; a weekend does not, nor does a week's rhythm."""
+"""The longest pause in days within one spell of work: a weekend or a weekly rhythm does not end a spell."""
 _LONG = 14
-"""Shorter rhythms show often enough in a window for days to be fair samples."""
+"""The shortest interval in days of a regular rhythm: with shorter ones, days are fair samples."""
 _SLACK = 3
-"""By how many days regular intervals may differ: months do."""
+"""The number of days by which regular intervals may differ, since months differ in length."""
 _MONTH = 30
 
 
@@ -34,7 +34,7 @@ def find_seasons(use: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
 
     Args:
         use: The columns of `by`, and `day`.
-        by: The columns that name what is looked at: an assignment, or an operation of it.
+        by: The columns of a group: they name an assignment, or an operation of it.
 
     Returns:
         The columns of `by`; `period`, `month_end` or `regular_pause`; `every`, the days from one cycle to the next.
@@ -72,8 +72,8 @@ def with_cycles(use: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
     """
     shifted = pl.col("day").dt.offset_by(f"{_AROUND}d")
     number = shifted.dt.year() * 12 + shifted.dt.month()
-    # Counted over all rows, less what was counted before the group began: a window function for each of a million
-    # groups takes a minute.
+    # Pauses are counted over all rows, and the count at the start of each group is subtracted: a window function for
+    # each of a million groups takes a minute.
     is_first = pl.struct(by).ne_missing(pl.struct(by).shift()) | (pl.int_range(pl.len()) == 0)
     pauses = (~is_first & (pl.col("day").diff().dt.total_days() > WEEK)).cast(pl.Int64).cum_sum()
     return (

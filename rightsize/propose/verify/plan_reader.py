@@ -1,6 +1,6 @@
-"""A plan as it was written, read back: nothing in it is believed before it is what a plan has there.
+"""Read `plan.json` and the role files of a written plan, and check the form of every value before it is used.
 
-Whoever verifies a plan did not necessarily write it: a plan folder travels through pull requests and chats.
+A plan folder travels through pull requests and chats, so the files may come from somebody else.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ _AGAIN = "write the plan anew with `rightsize propose`"
 
 @dataclass(frozen=True, slots=True)
 class WrittenProposal:
-    """What has to be known of a proposal to prove it. Ids are folded.
+    """The fields of a written proposal that its proof needs. Ids are folded, except `id`.
 
     Attributes:
         id: Its id.
         kind: Its kind.
-        replaces: Assignments that it speaks of.
+        replaces: The assignments that it replaces or keeps.
         state: Their state, or None where the proposal does not say it.
-        assignments: What is assigned in their place.
+        assignments: The assignments that take their place.
     """
 
     id: str
@@ -50,7 +50,7 @@ class WrittenProposal:
 
 @dataclass(frozen=True, slots=True)
 class WrittenRole:
-    """A role that the plan introduces: its id, its file, and the hash of what the file has to say."""
+    """A new role of the plan: its folded id, its file, and the hash of the role that the file must contain."""
 
     role: str
     file: str
@@ -59,7 +59,7 @@ class WrittenRole:
 
 @dataclass(frozen=True, slots=True)
 class WrittenPart:
-    """What a plan says of a plane beyond Azure RBAC: its window, its proposals, and hashes of what it read."""
+    """The part of a plan for Graph or the directory: its window, proposals, and hashes of the grants and roles read."""
 
     plane: str
     window: Window
@@ -69,14 +69,14 @@ class WrittenPart:
 
 @dataclass(frozen=True, slots=True)
 class WrittenPlan:
-    """A plan that has the form of one.
+    """A plan that was read and has the form of a plan.
 
     Attributes:
-        window: Its window, with how long it remembers use from before.
+        window: Its window, with the number of days for which earlier use counts.
         proposals: Its proposals for Azure RBAC.
-        roles: The roles that it introduces.
-        rests_on: What it read, as hashes.
-        parts: What it says of other planes.
+        roles: Its new roles.
+        rests_on: Hashes of the assignments, roles, groups and denies that it read.
+        parts: Its parts for other planes.
     """
 
     window: Window
@@ -87,12 +87,12 @@ class WrittenPlan:
 
 
 def read_plan(text: bytes) -> WrittenPlan:
-    """Read `plan.json`.
+    """Return the plan in `plan.json`.
 
     Raises:
-        InputError: It is no JSON, or not a plan of this format; the message names the place.
+        InputError: The text is not JSON, or not a plan of this format; the message names the place.
     """
-    load_json(text)  # says where the text is no JSON
+    load_json(text)  # its error message names the place where the text is not JSON
     try:
         document = json.loads(text, object_pairs_hook=_without_repeats)
     except ValueError as error:
@@ -119,14 +119,14 @@ def read_plan(text: bytes) -> WrittenPlan:
 
 
 def read_roles(plan: WrittenPlan, files: Mapping[str, bytes]) -> dict[str, RoleDefinition]:
-    """Return the roles that a plan introduces, from their files.
+    """Return the new roles of a plan by folded id, read from their files.
 
     Args:
         plan: The plan.
-        files: What stands in each file, by its name; a file that is not there is missing.
+        files: The content of each file that exists, by its name.
 
     Raises:
-        InputError: Files are missing, are no role, or say something else than the plan was made with.
+        InputError: Files are missing, are not a role, or differ from the role that the plan was made with.
     """
     missing = [role.file for role in plan.roles if role.file not in files]
     if missing:
@@ -148,7 +148,7 @@ def read_roles(plan: WrittenPlan, files: Mapping[str, bytes]) -> dict[str, RoleD
 
 
 def _plane_of(document: object) -> str:
-    """Return the plane of a proposal where it is one beyond Azure RBAC, else nothing: then RBAC's proof decides."""
+    """Return `graph` or `directory` for a proposal of that plane, else the empty text: then the RBAC proof applies."""
     plane = document.get("plane") if isinstance(document, dict) else None
     return plane if isinstance(plane, str) and plane in _PARTS else ""
 
@@ -172,7 +172,7 @@ def _window(fields: Mapping[str, Any], plan: Mapping[str, Any]) -> Window:
     first, last = (_day(window.get(name), name) for name in ("first_day", "last_day"))
     if first > last:
         raise InputError("a window of `plan.json` ends before it begins", hint=_AGAIN)
-    # A plan that was made before there was this dial remembers nothing.
+    # A plan from before this option existed counts no use from before its window.
     dials = _object(_object(plan.get("generated_from"), "generated_from").get("dials", {}), "dials")
     forget_days = dials.get("forget_days", 0)
     if not isinstance(forget_days, int) or isinstance(forget_days, bool) or forget_days < 0:
@@ -287,7 +287,7 @@ def _day(value: object, name: str) -> dt.date:
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Refuse an object that says a thing twice: a reader and a program might each believe another one."""
+    """Return the object, or raise `ValueError` if it has a key twice: a person might read another value than we do."""
     found = dict(pairs)
     if len(found) < len(pairs):
         raise ValueError("an object in it has a key twice")

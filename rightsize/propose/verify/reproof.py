@@ -1,7 +1,7 @@
-"""The proof of a written plan, anew: what takes an assignment's place grants all the use, and nothing that is new.
+"""Prove a written plan again: the replacements of each assignment cover its use and grant no new access.
 
-Only the role files, the planned assignments and the tables of today count. Assignments of one principal may be replaced
-together, and shared, so what a planned assignment is measured by is all that its principal may do today.
+The proof uses only the role files, the planned assignments and the tables of today. Several assignments of a principal
+may be replaced together by shared ones. So a planned assignment is compared with all access of its principal today.
 """
 
 from __future__ import annotations
@@ -42,7 +42,10 @@ class Holding:
 
 @dataclass(frozen=True, slots=True)
 class Reproof:
-    """What is proved of one assignment that the plan takes away; `witness` breaks one of the two, or is None."""
+    """The proof for one assignment that the plan removes or replaces.
+
+    `witness` is an example against `used_subset` or `granted_superset`, or None where both hold.
+    """
 
     role_assignment_id: str
     state: str
@@ -54,15 +57,15 @@ class Reproof:
 
 @dataclass(slots=True)
 class ProofContext:
-    """A plan beside the tenant of today.
+    """A plan together with the tenant of today.
 
     Attributes:
         plan: The plan.
         inputs: The tables.
-        tenant: Who is a member of what, and the tree of scopes.
-        roles: Permission blocks by folded id: the roles of the tenant, and those that the plan brings.
+        tenant: The memberships and the tree of scopes.
+        roles: Permission blocks by folded id: of the roles of the tenant, and of the new roles of the plan.
         today: Today's assignments.
-        going: The assignments that the plan takes away, each with the proposals that speak of it.
+        going: The assignments that the plan removes or replaces, each with the proposals for it.
     """
 
     plan: WrittenPlan
@@ -74,11 +77,11 @@ class ProofContext:
     _beyond: dict[tuple[tuple[str, ...], str], str | None] = field(default_factory=dict)
 
     def beyond(self, big: Iterable[str], small: str) -> str | None:
-        """Return what a role grants that others do not together, or None."""
+        """Return an operation that the role `small` grants and the roles `big` together do not, or None."""
         key = (tuple(sorted(set(big))), small)
         if key not in self._beyond:
             known = [self.roles.get(role, ()) for role in key[0]]
-            # One role mostly suffices, and the fewer blocks the quicker the answer.
+            # One of the roles mostly contains the other, and a check against fewer blocks is faster.
             if any(contains(blocks, self.roles.get(small, ())) is None for blocks in known):
                 self._beyond[key] = None
             else:
@@ -87,7 +90,7 @@ class ProofContext:
         return self._beyond[key]
 
     def proposals(self) -> list[WrittenProposal]:
-        """Return the proposals that take something away, each once."""
+        """Return the proposals that remove or replace an assignment, each once."""
         return list({one.id: one for proposals in self.going.values() for one in proposals}.values())
 
 
@@ -109,11 +112,11 @@ def read_holdings(inputs: Inputs) -> dict[Key, Holding]:
 
 
 def prove_again(case: ProofContext, lost: Mapping[Key, str]) -> list[Reproof]:
-    """Return the proof of each assignment that the plan takes away.
+    """Return the proof for each assignment that the plan removes or replaces.
 
     Args:
         case: The plan and the tenant.
-        lost: For assignments whose use the plan does not cover, one such use.
+        lost: One uncovered use for each assignment that has any.
     """
     added = _more_than_today(case)
     duplicates = _contained_by_what_stays(case)
@@ -128,7 +131,7 @@ def prove_again(case: ProofContext, lost: Mapping[Key, str]) -> list[Reproof]:
 
 
 def _more_than_today(case: ProofContext) -> dict[str, str]:
-    """Return for proposals that would give somebody what they do not have today, what that is."""
+    """Return for each proposal that would grant new access a sentence that names it, by the proposal's id."""
     planned = [one for proposal in case.proposals() for one in proposal.assignments]
     principals = sorted({one.principal_id for one in planned})
     through: dict[str, set[str]] = {principal: {principal} for principal in principals}
@@ -138,7 +141,7 @@ def _more_than_today(case: ProofContext) -> dict[str, str]:
     activated = {id_ for id_, state in case.today if state == "activated"}
     held: dict[str, list[Holding]] = defaultdict(list)
     for (id_, _), holding in case.today.items():
-        # What an activation grants for some hours is no ground for an assignment that stays.
+        # An activation lasts hours, so its access does not justify an assignment that stays.
         if id_ not in activated:
             held[holding.holder].append(holding)
     places = pl.Series("place", [one.scope for one in planned], dtype=pl.String)
@@ -167,7 +170,7 @@ def _more_than_today(case: ProofContext) -> dict[str, str]:
 def _beyond(
     case: ProofContext, one: PlannedAssignment, own: Sequence[Holding], within: set[tuple[str, str]]
 ) -> str | None:
-    """Return what a planned assignment would grant that none of its principal's own of today do together, or None."""
+    """Return how a planned assignment exceeds all assignments that its principal has today, or None."""
     above = [holding for holding in own if (one.scope, holding.place) in within]
     if not above:
         return f"nothing is granted today at {one.scope}"
@@ -185,10 +188,10 @@ def _beyond(
 
 
 def _contained_by_what_stays(case: ProofContext) -> set[Key]:
-    """Return the assignments that go as duplicates and are contained by one that stays.
+    """Return the assignments that the plan removes as duplicates and that an assignment which stays contains.
 
-    That one is active, permanent, of the same principal or of a group that contains it, at the same or a wider scope,
-    and no more conditional.
+    The containing assignment is active and permanent, is of the same principal or a group of it, is at the same or a
+    wider scope, and has no condition that the removed one lacks.
     """
     going = [
         case.today[key]

@@ -1,7 +1,8 @@
-"""How proposals stand in a review: matched by id and by content, so that new days of logs leave decisions alone.
+"""Match reviewers' decisions with the proposals of a plan, by id and content, and apply them to the plan.
 
-A proposal's id is made of the assignment that it speaks of, so it stays. Its content is what would be changed: kind,
-what goes, what comes. Counts, excess and the chance of breaking are evidence, not content.
+A proposal's id is made of its assignment, so it stays the same in every plan. Its content is the change: the kind, the
+assignments that are removed, and those that are made. Counts, excess and break probability are evidence, not content.
+So new days of logs do not undo a decision.
 """
 
 from __future__ import annotations
@@ -21,14 +22,14 @@ from rightsize.rbac.text import fold
 
 State = Literal["open", "accepted", "rejected", "deferred", "outdated", "expired"]
 STATES: tuple[State, ...] = ("open", "outdated", "expired", "deferred", "accepted", "rejected")
-"""How a proposal can stand: `outdated` was decided on as another change, `expired` until a day that is past."""
+"""The states of a proposal in a review: `outdated` was decided with other content, `expired` has an ended decision."""
 
 _SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
 class ReviewStatus:
-    """One proposal that changes something, or would have if it were not rejected, and how it stands."""
+    """The review state of one proposal that changes an assignment, or that was rejected and would have changed it."""
 
     proposal: Proposal
     state: State
@@ -38,14 +39,16 @@ class ReviewStatus:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What a review comes to, for Azure RBAC.
+    """The totals of a review, for Azure RBAC.
 
     Attributes:
         states: Number of proposals in each state, of all planes.
         excess_today: Excess of today.
-        excess_accepted: Excess once what is accepted is brought in, and `excess_all` once all is that is not rejected.
-        roles: New roles that the accepted ones need.
-        made: Assignments that come with them, and `gone` those that go.
+        excess_accepted: Excess after the accepted proposals are carried out.
+        excess_all: Excess after all proposals that are not rejected are carried out.
+        roles: Number of new roles that the accepted proposals need.
+        made: Number of assignments that the accepted proposals make.
+        gone: Number of assignments that the accepted proposals remove.
     """
 
     states: Mapping[str, int]
@@ -58,7 +61,7 @@ class Totals:
 
 
 def content_of(proposal: Proposal) -> str:
-    """Return the hash of what a proposal would change; of one that was rejected, of what it would have changed."""
+    """Return the hash of the change that a proposal makes, or would have made if it were not rejected."""
     reviewed = proposal.evidence.get("review")
     if proposal.kind == "keep" and isinstance(reviewed, Mapping) and isinstance(reviewed.get("content"), str):
         return str(reviewed["content"])
@@ -78,12 +81,12 @@ def content_of(proposal: Proposal) -> str:
 
 
 def standings(plan: Plan, decisions: Mapping[str, ReviewDecision], day: dt.date) -> list[ReviewStatus]:
-    """Return how every proposal stands that somebody can decide on, in the plan's order.
+    """Return the review status of every proposal that can be decided on, in the plan's order.
 
     Args:
         plan: The plan.
         decisions: Decisions by proposal.
-        day: The day that ends are looked at on.
+        day: The day on which a decision counts as ended or not.
     """
     found = []
     for one in plan.all_proposals:
@@ -106,16 +109,16 @@ def _state(content: str, decision: ReviewDecision | None, day: dt.date) -> State
 
 
 def unmatched(plan: Plan, decisions: Mapping[str, ReviewDecision]) -> list[ReviewDecision]:
-    """Return the decisions that speak of no proposal of a plan, or of one that changes nothing any more."""
+    """Return the decisions whose proposal is not in the plan, or does not change anything any more."""
     open_ = {one.id for one in plan.all_proposals if one.kind != "keep" or "review" in one.evidence}
     return [decision for id_, decision in sorted(decisions.items()) if id_ not in open_]
 
 
 def require_current(found: Iterable[ReviewStatus]) -> None:
-    """Refuse decisions that have ended.
+    """Raise `InputError` if a decision has ended.
 
     Raises:
-        InputError: One has; the message names it.
+        InputError: At least one decision has ended; the message names up to five of them.
     """
     ended = [one for one in found if one.state == "expired"]
     if ended:
@@ -131,7 +134,7 @@ def require_current(found: Iterable[ReviewStatus]) -> None:
 
 
 def totals(found: Sequence[ReviewStatus], plan: Plan) -> Totals:
-    """Return what a review comes to; proposals that nobody can decide on count as they are."""
+    """Return the totals of a review; proposals that cannot be decided on count with the excess of today."""
     decided = {one.proposal.id for one in found}
     of_rbac = [one for one in found if one.proposal.is_of_rbac]
     kept = sum(one.excess_before for one in plan.all_proposals if one.is_of_rbac and one.id not in decided)
@@ -152,15 +155,15 @@ def totals(found: Sequence[ReviewStatus], plan: Plan) -> Totals:
 
 
 def respect(plan: Plan, decisions: Mapping[str, ReviewDecision]) -> Plan:
-    """Return a plan in which what is rejected stays as it is, and everything that was decided on says so.
+    """Return the plan with rejected proposals turned into `keep`, and with each decision in its proposal's evidence.
 
-    What another proposal rests on is granted by what stays as well: a change grants nothing that today's assignment
-    does not. So the rest of the plan needs no second look, and a later rejection moves no role of what is accepted.
-    Roles that only rejected proposals would assign are gone. Planes beyond Azure RBAC lose the files of principals
-    that keep something after all.
+    A change grants nothing beyond today's assignment, so an assignment that stays grants all that other proposals rely
+    on. Therefore the rest of the plan stays valid, and a later rejection changes no role of an accepted proposal.
+    Roles that only rejected proposals would assign are left out. In the parts for other planes, the files of
+    principals with a rejected proposal are left out.
 
     Raises:
-        InputError: A decision has ended, on the day after the window.
+        InputError: A decision has ended on the day after the window.
     """
     day = dt.date.fromisoformat(plan.generated_from["window"]["last_day"]) + dt.timedelta(days=1)
     found = {one.proposal.id: one for one in standings(plan, decisions, day)}
@@ -177,7 +180,7 @@ def respect(plan: Plan, decisions: Mapping[str, ReviewDecision]) -> Plan:
 
 
 def review_states(plan: Plan) -> dict[str, str]:
-    """Return how each proposal of a plan that respects decisions stands, by id; what nobody decided on is left out."""
+    """Return the review state of each decided proposal, by id, from a plan that `respect` returned."""
     reviewed = {one.id: one.evidence.get("review") for one in plan.all_proposals}
     return {id_: str(said["state"]) for id_, said in reviewed.items() if isinstance(said, Mapping)}
 

@@ -1,6 +1,6 @@
-"""A written plan as a reviewer reads it: every proposal with its evidence, and the reasons of each new role.
+"""Read a written plan for display to a reviewer: every proposal with its evidence, and the reasons of each new role.
 
-`written` reads what has to be known to prove a plan; this reads what has to be known to show one.
+`plan_reader` reads the fields that the proof of a plan needs; this module reads the fields that a page shows.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ _REPLAY = ("allowed", "needs_activation", "denied")
 
 @dataclass(frozen=True, slots=True)
 class ReviewablePlan:
-    """A plan folder, read.
+    """The content of a plan folder.
 
     Attributes:
-        written: What has to be known to prove it.
-        document: `plan.json`; whatever a page shows of it is of the right type.
-        roles: The roles that it introduces, by folded id.
+        written: The fields that the proof needs.
+        document: `plan.json`; every value that a page shows has the right type.
+        roles: The new roles of the plan, by folded id.
         evidence: Their evidence, by folded id: `actions`, each with `action`, `plane` and `why`.
     """
 
@@ -53,14 +53,14 @@ class ReviewablePlan:
 
 
 def read_reviewable(text: bytes, files: Mapping[str, bytes]) -> ReviewablePlan:
-    """Read a plan with its role files and their evidence.
+    """Return a plan with its role files and their evidence.
 
     Args:
         text: `plan.json`.
-        files: What stands in each file of the plan folder, by its name.
+        files: The content of each file of the plan folder, by its name.
 
     Raises:
-        InputError: It is not a plan, or files are missing, altered, or not what they should be.
+        InputError: The text is not a plan, or files are missing, altered, or of another form.
     """
     written = read_plan(text)
     roles = read_roles(written, files)
@@ -75,7 +75,7 @@ def read_reviewable(text: bytes, files: Mapping[str, bytes]) -> ReviewablePlan:
 
 
 def plan_of(read: ReviewablePlan) -> Plan:
-    """Return a plan that was read as the plan that was written, without `names` and `verdicts`: no file has them."""
+    """Return the plan object of a plan that was read, without `names` and `verdicts`, which no file has."""
     document = read.document
     return Plan(
         generated_from=document["generated_from"],
@@ -110,7 +110,7 @@ def _proposal_of(one: Mapping[str, Any]) -> Proposal:
 
 
 def evidence_files(role_file: str) -> tuple[str, str]:
-    """Return the names that the file with a role's evidence may have: the one that is written, and the former one."""
+    """Return the two possible names of the file with a role's evidence: the current one and the former one."""
     slug = role_file.removeprefix("roles/").removesuffix(".json")
     return f"evidence/{slug}.json", f"roles/{slug}.evidence.json"
 
@@ -152,7 +152,7 @@ def _check_whole(document: Mapping[str, Any]) -> None:
 
 
 def _is_separation(told: object) -> bool:
-    """Return whether what is said of the split by layers can be shown; a plan without it says nothing."""
+    """Return whether the split by layers has the right form to be shown; a plan without a split has an empty one."""
     if told == {}:
         return True
     if not isinstance(told, dict):

@@ -1,8 +1,7 @@
-"""A written plan against the tenant of today: is it stale, and does it still hold?
+"""Verify a written plan against the tenant of today: find what makes it stale, and prove it again.
 
-Stale is a plan when an assignment, definition, membership or deny that it read has changed, or when there is a use
-that it does not cover. Nothing of how the plan was made is asked again: its role files, its assignments and the tables
-are all that is looked at.
+A plan is stale if an assignment, definition, membership or deny that it read has changed, or if it does not cover a
+use. The stages that made the plan are not run again: only its role files, its assignments and the tables count.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from rightsize.propose.verify.reproof import Holding, Key, ProofContext, Reproof
 from rightsize.rbac.text import fold
 
 _Row = tuple[str, str, str, str, str | None, str]
-"""As `reach.GRANTS_SCHEMA`."""
+"""A row of `access_evaluator.GRANTS_SCHEMA`."""
 
 _SINGULAR = {
     "role_assignments": "role_assignment",
@@ -53,19 +52,19 @@ _CHANGED = {
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One thing that makes a plan stale.
+    """One change that makes a plan stale.
 
     Attributes:
         what: `role_assignment`, `eligible_assignment`, `role_definition`, `group_members`, `deny_assignment`,
-            `policy_needs`, `principal`, `use`, or `grant` for what is granted on a plane beyond Azure RBAC.
-        id: What it is known by; of a use the principal.
+            `policy_needs`, `principal`, `use`, or `grant` for an assignment or permission of Graph or the directory.
+        id: The id of the changed object; for a use the principal.
         change: `changed`, `gone`, `returned` (a principal that was gone), `clashes` (a new role whose id another role
             has) or `not_covered`.
         detail: One clause.
-        operation: Of a use.
-        plane: Of a use.
-        scope: Of a use, folded.
-        role_assignment_ids: Of a use, the assignments that allow it today and that the plan takes away.
+        operation: The operation of a use.
+        plane: The plane of a use.
+        scope: The folded scope of a use.
+        role_assignment_ids: The assignments that allow a use today and that the plan removes or replaces.
     """
 
     what: str
@@ -80,14 +79,14 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """The answer.
+    """The result of a verification.
 
     Attributes:
-        changes: What makes the plan stale, all of it.
-        proofs: One for each assignment that the plan takes away.
-        replay: How many distinct uses end in which way.
-        unread: How many assignments and denies there are that the plan does not know of, and leaves alone.
-        window: The days whose use was looked at.
+        changes: All changes that make the plan stale.
+        proofs: One proof for each assignment that the plan removes or replaces.
+        replay: The number of distinct uses by outcome.
+        unread: The number of assignments and denies that the plan did not read and does not touch.
+        window: The days of the replayed use.
     """
 
     changes: tuple[Change, ...]
@@ -98,16 +97,16 @@ class Verification:
 
     @property
     def failed(self) -> tuple[Reproof, ...]:
-        """What would grant more than there is today, or is no duplicate."""
+        """The proofs that fail: the replacement grants more than today, or the removed assignment is no duplicate."""
         return tuple(proof for proof in self.proofs if not proof.granted_superset)
 
 
 def verify(plan: WrittenPlan, new_roles: Mapping[str, RoleDefinition], inputs: Inputs) -> Verification:
-    """Prove a plan against the tables of today.
+    """Return the changes since the plan was made, and the proofs and the replay against the tables of today.
 
     Args:
         plan: The plan.
-        new_roles: The roles that it introduces, by folded id, from their files.
+        new_roles: The new roles of the plan, by folded id, from their files.
         inputs: The tables.
 
     Raises:
@@ -118,7 +117,7 @@ def verify(plan: WrittenPlan, new_roles: Mapping[str, RoleDefinition], inputs: I
     today = read_holdings(inputs)
     case = ProofContext(plan, inputs, read_tenant(inputs), roles, today, _going(plan, today))
     now = take_readings(inputs, earlier=plan.rests_on)
-    # Use from before what the plan remembers is none of its business; use from after its window is.
+    # Use older than the plan counts is left out; use after its window is included.
     newest = max([plan.window.last_day, *inputs.usage_days["day"].drop_nulls().unique()])
     window = replace(plan.window.remembered, last_day=newest)
     outcomes, through = _replay(case, distinct_uses(inputs, window), window)
@@ -146,7 +145,7 @@ def verify(plan: WrittenPlan, new_roles: Mapping[str, RoleDefinition], inputs: I
 
 
 def _going(plan: WrittenPlan, today: Mapping[Key, Holding]) -> dict[Key, list[WrittenProposal]]:
-    """Return the assignments that a plan takes away, with the proposals that speak of each."""
+    """Return the assignments that a plan removes or replaces, each with the proposals for it."""
     spoken: dict[Key, list[WrittenProposal]] = defaultdict(list)
     for proposal in plan.proposals:
         for id_ in proposal.replaces:
@@ -186,14 +185,14 @@ def _changed(read: Readings, now: Readings) -> list[Change]:
 
 
 def _needed_since(case: ProofContext, now: Readings) -> list[Change]:
-    """Name who remediates for a policy now, did not when the plan was made, and loses something."""
+    """Return a change for each principal that loses access and has become a policy's identity since the plan."""
     holders = {case.today[key].holder for key in case.going if key in case.today}
     fresh = sorted(holders & set(now[POLICY_NEEDS]) - set(case.plan.rests_on[POLICY_NEEDS]))
     return [Change("policy_needs", one, "changed", _CHANGED[POLICY_NEEDS]) for one in fresh]
 
 
 def _clashing(case: ProofContext, new_roles: Mapping[str, RoleDefinition], hash_of: Mapping[str, str]) -> list[Change]:
-    """Name new roles whose id a role of the tenant has that grants something else."""
+    """Return a change for each new role whose id a role of the tenant with other permissions already has."""
     loaded = set(folded(case.inputs.role_definitions["role_definition_id"]))
     nothing = hash_of_blocks(())
     return [
@@ -204,14 +203,14 @@ def _clashing(case: ProofContext, new_roles: Mapping[str, RoleDefinition], hash_
 
 
 def _orphaned(case: ProofContext) -> set[Key]:
-    """Return the assignments that go because their holder is gone: nobody acts through them."""
+    """Return the assignments that the plan removes because their holder is deleted, so that nobody uses them."""
     return {
         key for key, proposals in case.going.items() if {proposal.kind for proposal in proposals} == {"remove_orphan"}
     }
 
 
 def _returned(case: ProofContext) -> list[Change]:
-    """Name the holders that the plan takes for gone, where that is proved no longer."""
+    """Return a change for each holder that the plan takes as deleted and that is no longer proved to be."""
     found = classify_holders(case.inputs).filter(pl.col("holder") == "orphan")
     gone = set(found.select(folded(pl.col("role_assignment_id")), "state").iter_rows())
     back = {case.today[key].holder for key in _orphaned(case) if key in case.today and key not in gone}
@@ -219,7 +218,7 @@ def _returned(case: ProofContext) -> list[Change]:
 
 
 def _replay(case: ProofContext, uses: pl.DataFrame, window: Window) -> tuple[Outcomes, Mapping[int, tuple[Key, ...]]]:
-    """Return how each use ends, and for those that are refused the assignments that go and allow them today."""
+    """Return the outcome of each use, and for each denied use the removed assignments that allow it today."""
     orphaned = _orphaned(case)
     present = [holding for key, holding in case.today.items() if key not in orphaned]
     ending = _activations_of_going(case)
@@ -254,7 +253,7 @@ def _replay(case: ProofContext, uses: pl.DataFrame, window: Window) -> tuple[Out
 
 
 def _activations_of_going(case: ProofContext) -> set[str]:
-    """Return the folded ids of running activations whose eligibility the plan takes away: they end with it."""
+    """Return the folded ids of running activations whose eligible assignment the plan removes: they end with it."""
     going = [id_ for id_, state in case.going if state == "eligible"]
     table = case.inputs.role_assignments.filter(pl.col("state") == "activated")
     behind = folded(table["eligibility_id"]).is_in(going)
@@ -287,7 +286,7 @@ def _uncovered(denied: pl.DataFrame, through: Mapping[int, tuple[Key, ...]]) -> 
 
 
 def _lost(denied: pl.DataFrame, through: Mapping[int, tuple[Key, ...]]) -> dict[Key, str]:
-    """Return for each assignment that goes the first use through it that the plan does not cover."""
+    """Return for each removed assignment the first use through it that the plan does not cover."""
     lost: dict[Key, str] = {}
     for row in denied.iter_rows(named=True):
         for key in through.get(row["use"], ()):
