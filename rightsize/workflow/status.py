@@ -106,11 +106,15 @@ class StoreStatus:
 
     def document(self) -> dict[str, Any]:
         """Return the JSON answer of `status`."""
-        window = None if self.window is None else {
-            "first_day": self.window.first_day,
-            "last_day": self.window.last_day,
-            "days": self.window.days,
-        }
+        window = (
+            None
+            if self.window is None
+            else {
+                "first_day": self.window.first_day,
+                "last_day": self.window.last_day,
+                "days": self.window.days,
+            }
+        )
         return {
             "sources": self.sources,
             "contents": self.contents,

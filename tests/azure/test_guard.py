@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -171,5 +172,5 @@ def test_every_client_is_made_with_the_guard() -> None:
     for path in folder.glob("*.py"):
         text = path.read_text(encoding="utf-8")
         made += text.count("RequestsTransport(") + text.count("AsyncHTTPTransport(")
-        guarded += text.count("GuardedTransport(Guard.of") + text.count("GuardedAsyncTransport(Guard.of")
+        guarded += len(re.findall(r"Guarded(?:Async)?Transport\(\s*RequestGuard\.of", text))
     assert made == guarded == 4
