@@ -1,7 +1,7 @@
 """Write and read a run's folder: page files, a journal of its progress, and its manifest.
 
     RUN/manifest.json                        the request, its time and tenant; at the end also the result
-    RUN/journal.jsonl                        one line for each file and each end of a unit; decides while the run is open
+    RUN/journal.jsonl                        one line for each file and end of a unit; decides while the run is open
     RUN/pages/SOURCE/UNIT/NNNNN[-LABEL].jsonl.gz
 
 A page file is written under a temporary name, synced and renamed. Then the journal names it, with the pending requests.
