@@ -39,8 +39,7 @@ _NEWEST = f"""
 def find_standing(con: duckdb.DuckDBPyConnection) -> None:
     """Find the signals that count, and the decisions that have not expired on the newest day of the store.
 
-    A record dated years ahead would end every decision. So the newest day is the last of a stretch of days, not one that
-    is alone.
+    A record dated years ahead would end every decision. So the newest day is the last of a stretch of several days.
     """
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE standing_decisions AS
