@@ -1,4 +1,4 @@
-"""Read directory roles and their assignments as Microsoft Graph lists them, and a published catalogue of built-in roles.
+"""Read directory roles and their assignments from Microsoft Graph, and a published catalogue of built-in roles.
 
 Sources: Microsoft Learn, Graph v1.0 resource types unifiedRoleDefinition, unifiedRoleAssignment,
 unifiedRoleEligibilityScheduleInstance and unifiedRoleAssignmentScheduleInstance; the export of directory roles that the
@@ -146,7 +146,7 @@ DIRECTORY_ROLE_SHAPES = (
         "directory_assignment_instances",
         _is_instance,
         (
-            # The instance has a separate id; the assignment behind it is a separate field.
+            # The instance has its own id; the id of the assignment behind it is another field.
             field("assignment_id", "roleAssignmentOriginId", "id", mandatory=True),
             *_HOLDING,
             *_BOUND,
