@@ -1,1 +1,1 @@
-"""Azure as a client sees it: clouds, credentials, the guard that lets nothing but questions out, and patience."""
+"""Connect to Azure: endpoints, sign-in, a guard that blocks writes outside a rollout, and rate limits."""

@@ -1,7 +1,7 @@
-"""Containers of exported logs, through azure-storage-blob, in the words of `wire`.
+"""List and download blobs of exported logs with azure-storage-blob, as the requests and responses of `wire`.
 
-The client has no way to send a raw request, so a listing is told as a document with `value` and `nextLink`, and a
-blob as its bytes. The URL of a question is `/ACCOUNT/CONTAINER?prefix=…&marker=…` or `/ACCOUNT/CONTAINER/BLOB`.
+The client cannot send a raw request. So a listing becomes a document with `value` and `nextLink`, and a blob becomes
+its bytes. The URL of a request is `/ACCOUNT/CONTAINER?prefix=…&marker=…` or `/ACCOUNT/CONTAINER/BLOB`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Blobs:
         self._containers: dict[tuple[str, str], ContainerClient] = {}
 
     def send(self, request: WireRequest) -> Response:
-        """Answer a question once.
+        """Send a request once and return the response.
 
         Raises:
             DroppedError: The connection ended before the answer did.
@@ -73,7 +73,7 @@ class Blobs:
                     self._credential,
                     audience=self._cloud.storage_audience,
                     transport=GuardedTransport(RequestGuard.of([endpoint]), transport),
-                    # `Exchange` asks again; a retry in here would wait as long as it is told to.
+                    # `Exchange` retries; a retry of the client would wait as long as the service asks.
                     retry_total=0,
                     permit_redirects=False,
                 )
@@ -98,7 +98,7 @@ def _listing(container: ContainerClient, url: str, query: dict[str, list[str]]) 
 
 
 def _refusal(error: HttpResponseError) -> Response:
-    """Return the error as the answer that it was; the body is XML, of which the client has taken the code."""
+    """Return an error as the response that caused it; its XML body is already reduced to the error code."""
     status = error.status_code or 0
     code = getattr(error, "error_code", None) or ""
     message = str(error.message or "").split("\n")[0]

@@ -1,7 +1,7 @@
-"""The real clients of the SDKs, each with our transport and without retries of its own, and raw answers from them.
+"""Send requests through the Azure SDK clients, with our transport and no SDK retries, and return raw responses.
 
-Answers are taken as bytes from the clients' own pipelines (credentials, claims challenges, user agent): the typed
-models are up to a thousand times slower, and lose what they do not know, such as the condition of a permission.
+Responses are read as bytes from the clients' own pipelines (credentials, claims challenges, user agent). The typed
+models are up to a thousand times slower and drop fields that they do not know, such as the condition of a permission.
 """
 
 from __future__ import annotations
@@ -44,15 +44,15 @@ _CONNECT_TIMEOUT = 30.0
 
 
 class NoRetry(SansIOHTTPPolicy[Any, Any]):
-    """Stands where a client would retry; `Exchange` does that for all of them."""
+    """A policy that replaces the retry policy of a client and never retries; `Exchange` retries for all clients."""
 
 
 class Clients:
-    """The clients of one cloud and one credential, made when they are first needed. Use it in a `with`.
+    """The SDK clients of one cloud and one credential, created on first use. Use it in a `with`.
 
-    Threads may share it. The Graph client lives in an event loop of its own, in a thread of its own: it is
-    asynchronous only, and cannot be moved to a second loop. `writes` are the paths of Resource Manager that may be
-    written: those of a rollout, else none.
+    Threads may share it. The Graph client has its own event loop in its own thread: it is asynchronous only and cannot
+    move to a second loop. `writes` are the Resource Manager paths that a rollout may write; without a rollout it is
+    empty.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Clients:
                 client.close()
 
     def renew(self) -> None:
-        """Forget the tokens there are: one of them is not taken any more."""
+        """Drop the cached tokens, because a service rejected one of them."""
         self._credential.renew()
 
     def root(self, service: Service) -> str:
@@ -90,13 +90,13 @@ class Clients:
         return roots[service]
 
     def send(self, request: WireRequest) -> Response:
-        """Send a request once and return the answer, whatever its status.
+        """Send a request once and return the response, whatever its status.
 
         Raises:
             DroppedError: The connection ended before the answer did.
             NotSignedInError: There is no token.
-            UnsettledError: The service that gives tokens wants to be left alone.
-            InternalError: The guard stopped it.
+            UnsettledError: The token service asks for a longer wait than is allowed.
+            InternalError: The guard blocked the request.
         """
         try:
             if request.service == "graph":
@@ -134,7 +134,7 @@ class Clients:
         return {
             "transport": GuardedTransport(RequestGuard.of([root], writes), transport),
             "retry_policy": NoRetry(),
-            # A redirect leads to wherever an answer says.
+            # A redirect could lead to any host that a response names.
             "redirect_policy": RedirectPolicy(permit_redirects=False),
         }
 
@@ -143,8 +143,8 @@ class Clients:
             if self._arm is None:
                 from azure.mgmt.authorization import AuthorizationManagementClient  # noqa: PLC0415  each when needed
 
-                # The subscription is for typed calls, which nothing here makes. The client has no public way to send
-                # a raw request; its `_client` is an ARMPipelineClient, which has.
+                # Only typed calls use the subscription, and nothing here makes them. The client has no public method to
+                # send a raw request; its `_client`, an ARMPipelineClient, has one.
                 self._arm = AuthorizationManagementClient(
                     self._credential,
                     "00000000-0000-0000-0000-000000000000",
@@ -222,7 +222,7 @@ class _GraphLoop:
         return Response(response.status_code, dict(response.headers), content)
 
     async def _close(self) -> None:
-        # The transport that the SDK puts around ours does not pass this on.
+        # The SDK wraps our transport and does not pass on the call to close it.
         await self._transport.aclose()
         # Connections are taken down by the loop in its next round.
         await asyncio.sleep(0)
@@ -268,7 +268,7 @@ def _graph_adapter(cloud: Cloud, credential: TokenCredential) -> tuple[GraphRequ
 
 
 def _trusted() -> ssl.SSLContext:
-    """Return the certificates that are trusted: those of REQUESTS_CA_BUNDLE, as `az` takes them."""
+    """Return a TLS context that trusts the certificates of REQUESTS_CA_BUNDLE, as `az` does."""
     bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE")
     if bundle:
         return ssl.create_default_context(cafile=bundle)
@@ -278,5 +278,5 @@ def _trusted() -> ssl.SSLContext:
 
 
 def _proxy_of(host: str) -> str | None:
-    """Return the proxy of the environment; httpx would put its own transport for it in place of the guarded one."""
+    """Return the proxy from the environment; left to itself, httpx would replace the guarded transport for it."""
     return None if urllib.request.proxy_bypass(host) else urllib.request.getproxies().get("https")

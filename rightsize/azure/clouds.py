@@ -1,4 +1,4 @@
-"""Where each cloud is: the one place with endpoints.
+"""Define the endpoints of each Azure cloud; no other module has endpoints.
 
 Source: Microsoft Learn, "Azure Government developer guide", "Microsoft Graph national cloud deployments", and the
 endpoints that `az cloud show` prints.
@@ -21,16 +21,16 @@ class Cloud:
     """The endpoints of one cloud, each without a slash at its end.
 
     Attributes:
-        name: What the manifest of a run calls it.
-        authority: Where tokens come from.
-        arm: Azure Resource Manager, and `arm_audience` what its tokens are for.
-        graph: Microsoft Graph, and `graph_audience` what its tokens are for.
-        logs: Log Analytics, and `logs_audience` what its tokens are for.
-        storage: What the host of a storage account ends in, behind `ACCOUNT.blob.`; a whole URL where accounts are
+        name: The name of the cloud in the manifest of a run.
+        authority: The host that issues tokens.
+        arm: Azure Resource Manager; `arm_audience` is the audience of its tokens.
+        graph: Microsoft Graph; `graph_audience` is the audience of its tokens.
+        logs: Log Analytics; `logs_audience` is the audience of its tokens.
+        storage: The suffix of the host of a storage account, after `ACCOUNT.blob.`; a whole URL where accounts are
             paths of one host.
-        storage_audience: What tokens for storage are for.
-        instance_discovery: Whether the authority is one that Microsoft vouches for; it is asked first where it is.
-        budgets: Requests and seconds for each service that allows other than Azure does, by the name of the budget.
+        storage_audience: The audience of tokens for storage.
+        instance_discovery: Whether azure-identity asks Microsoft first whether the authority is one of its own.
+        budgets: Requests and seconds by budget name, for each service whose limits differ from Azure's.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Cloud:
     budgets: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def blob_endpoint(self, account: str) -> str:
-        """Return where the containers of a storage account are."""
+        """Return the blob endpoint of a storage account."""
         if "://" in self.storage:
             return f"{self.storage}/{account}"
         return f"https://{account}.blob.{self.storage}"
@@ -98,10 +98,10 @@ _URLS = ("authority", "arm", "arm_audience", "graph", "graph_audience", "logs", 
 
 
 def read_cloud(text: str) -> Cloud:
-    """Return a cloud by its name, or one that a JSON file describes with the attributes of `Cloud`.
+    """Return the cloud with this name, or the cloud that a JSON file describes with the attributes of `Cloud`.
 
     Raises:
-        UsageError: It is no name of a cloud and no file.
+        UsageError: The text is neither the name of a cloud nor a file.
         InputError: The file does not describe a cloud.
     """
     if text in CLOUDS:
@@ -133,7 +133,7 @@ def _described(document: Mapping[str, Any], text: str) -> Cloud:
             raise InputError(f"`{name}` in `{text}` is not a string")
         values[name] = values[name].rstrip("/")
     for name in _URLS:
-        # A token must never travel in the clear, in no cloud.
+        # A token must never travel unencrypted, in any cloud.
         if urlsplit(values[name]).scheme != "https" or not urlsplit(values[name]).netloc:
             raise InputError(f"`{name}` in `{text}` is no https URL")
     try:

@@ -1,4 +1,4 @@
-"""Signing in: azure-identity as it is, by one of its credentials or by its default chain of them."""
+"""Sign in through azure-identity, with one of its credentials or its default chain."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _READ_TIMEOUT = 60.0
 
 @dataclass(frozen=True, slots=True)
 class SignIn:
-    """Who is signed in: the credential that answered, and what its token says of tenant and caller."""
+    """The signed-in caller: the credential that returned a token, and the tenant and principal in that token."""
 
     credential: str
     tenant_id: str
@@ -37,13 +37,13 @@ class SignIn:
 
 
 class PatientTransport(RequestsTransport):  # type: ignore[misc]  # azure-core hands it out without a type
-    """The connection to the token endpoint: azure-identity asks again by itself, and its waits end here.
+    """A transport to the token endpoint that limits how long the retries of azure-identity wait.
 
-    It waits as long as it is told to, an hour too, and nobody could interrupt it.
+    azure-identity waits as long as the service asks, even an hour, and such a wait could not be interrupted.
     """
 
     def __init__(self, clock: Clock) -> None:
-        # Of a virtual machine's own endpoint, which is near or not there at all; others take no longer.
+        # The endpoint of a virtual machine is near or absent; other endpoints connect as fast.
         super().__init__(connection_timeout=_CONNECT_TIMEOUT, read_timeout=_READ_TIMEOUT)
         self._clock = clock
 
@@ -51,8 +51,8 @@ class PatientTransport(RequestsTransport):  # type: ignore[misc]  # azure-core h
         """Wait.
 
         Raises:
-            UnsettledError: For longer than any service is waited for.
-            StoppedError: The run is told to stop.
+            UnsettledError: The wait is longer than LONGEST_WAIT.
+            StoppedError: The run was asked to stop.
         """
         if duration > LONGEST_WAIT:
             raise UnsettledError(f"sign-in wants to be left alone for {duration:,.0f} seconds")
@@ -128,10 +128,10 @@ ASKING = ("browser", "device-code")
 
 
 class RenewableCredential:
-    """A credential of azure-identity that can be told that its token is no longer taken.
+    """A credential of azure-identity that can drop its cached token after a service rejected it.
 
-    azure-identity keeps a token until it says itself that it has expired; one that was revoked before is only let go
-    with the credential. Credentials that ask a person are kept: asking again is for the person to decide.
+    azure-identity caches a token until it expires. To drop a token that was revoked earlier, its credential has to be
+    replaced. Credentials that ask a person are not replaced: the person decides whether to sign in again.
     """
 
     def __init__(self, make: Callable[[], TokenCredential], *, asks: bool) -> None:
@@ -141,7 +141,7 @@ class RenewableCredential:
 
     @property
     def name(self) -> str:
-        """The class of the credential."""
+        """Return the class name of the credential."""
         return type(self._inner).__name__
 
     def get_token(self, *scopes: str, **options: Any) -> AccessToken:
@@ -149,23 +149,23 @@ class RenewableCredential:
         return self._inner.get_token(*scopes, **options)
 
     def renew(self) -> None:
-        """Forget the tokens there are."""
+        """Drop the cached tokens, except those of a credential that asks a person."""
         if not self._asks:
             self._inner = self._make()
 
 
 def open_credential(auth: str, cloud: Cloud, clock: Clock, *, may_ask: bool = True) -> RenewableCredential:
-    """Return the credential for a way to sign in; nothing is asked of it yet. Its waits pass by the clock.
+    """Return the credential for a way to sign in, without requesting a token; its waits use the clock.
 
     Raises:
-        UsageError: There is no such way, or it would ask where that is not allowed.
-        AccessError: What it needs is not set.
+        UsageError: There is no such way to sign in, or it would ask a person although that is not allowed.
+        AccessError: A setting that it needs is missing.
     """
     if auth not in CREDENTIALS:
         raise UsageError(f"`{auth}` is no way to sign in", hint=f"one of {', '.join(CREDENTIALS)}")
     if auth in ASKING and not may_ask:
         raise UsageError(f"`--auth {auth}` asks a person, and `--no-input` forbids it")
-    # It warns at length about every credential of a chain that is not set up.
+    # azure-identity warns at length about each credential of the chain that is not set up.
     logging.getLogger("azure").setLevel(logging.ERROR)
     try:
         return RenewableCredential(lambda: CREDENTIALS[auth](cloud, PatientTransport(clock)), asks=auth in ASKING)
@@ -174,11 +174,11 @@ def open_credential(auth: str, cloud: Cloud, clock: Clock, *, may_ask: bool = Tr
 
 
 def sign_in(credential: RenewableCredential, cloud: Cloud) -> SignIn:
-    """Take a token for Azure Resource Manager and tell whose it is. The token itself goes nowhere.
+    """Get a token for Azure Resource Manager and return its caller; the token itself is not kept.
 
     Raises:
         AccessError: There is no token.
-        ServiceError: The service that gives tokens wants to be left alone.
+        ServiceError: The token service asks for a longer wait than is allowed.
     """
     with _Watch() as watch:
         try:
@@ -203,7 +203,7 @@ def sign_in(credential: RenewableCredential, cloud: Cloud) -> SignIn:
 
 
 def reason_of(error: BaseException) -> UnsettledError | StoppedError | None:
-    """Return what ended a wait, where that is why there is no token: azure-identity wraps whatever it meets."""
+    """Return the error that ended a wait, if that error is the cause; azure-identity wraps errors in its own."""
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, UnsettledError | StoppedError):
         cause = cause.__cause__
@@ -217,7 +217,7 @@ def first_line(error: Exception) -> str:
 
 
 class _Watch(logging.Handler):
-    """Reads from the log of azure-identity which credential of a chain answered: it says so nowhere else."""
+    """A log handler that finds which credential of a chain returned a token; only azure-identity's log says it."""
 
     _ACQUIRED = re.compile(r"acquired a token from (\w+)")
 
@@ -242,13 +242,13 @@ class _Watch(logging.Handler):
         self._logger.propagate = self._propagates
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Look at one record."""
+        """Read one log record and keep the credential's name if it has one."""
         if found := self._ACQUIRED.search(record.getMessage()):
             self.answered = found[1]
 
 
 def _claims(token: str) -> dict[str, Any]:
-    """Return what a token says, unverified and only to be shown; some clouds have tokens that say nothing."""
+    """Return the claims of a token, unverified and only for display; the tokens of some clouds have none."""
     parts = token.split(".")
     if len(parts) != 3:
         return {}

@@ -1,8 +1,8 @@
-"""One question asked until it is answered, or until it is clear that it will not be.
+"""Send one request and retry it until it succeeds or fails permanently.
 
-The retries of the SDKs are switched off through their public settings, since they wait an hour where they are told to,
-fail on a `Retry-After` that is no number, leave a POST alone that was throttled, and do not see that half a document
-is no answer. Everything about asking again stands here.
+The retries of the SDKs are switched off through their public settings. They wait an hour if a service asks for it, fail
+on a `Retry-After` that is not a number, do not retry a throttled POST, and accept half a document as an answer.
+This module has all the retry logic.
 """
 
 from __future__ import annotations
@@ -29,16 +29,17 @@ from rightsize.azure.wire import (
 
 _TRIES = 6
 _THROTTLED_TRIES = 25
-# The policies of the clients keep tokens for all threads, so that one that another thread put there just before it was
-# known to be bad may be met a second time.
+# The client policies share one token cache between threads. Another thread may have stored a token just before it was
+# rejected, so a request may meet the same bad token twice.
 _UNAUTHORISED_TRIES = 4
 _FIRST_WAIT = 1.0
 _SLOWEST_WAIT = 60.0
 _SERVER_FAULTS = (408, 500, 502, 503, 504)
-# Log Analytics answers so after ten minutes, or where the answer is too large to be sent.
+# Log Analytics returns these after ten minutes, or when the answer is too large to send.
 _TOO_MUCH = (413, 504)
 _STALE = (400, 404, 410)
-# What ARM and Graph answer where a tenant has no licence, a subscription no such provider, or a cloud no such service.
+# Error codes of ARM and Graph for a cloud without the service, a subscription without the provider, and a tenant
+# without the licence.
 _NOT_OFFERED = frozenset(
     code.lower()
     for code in (
@@ -70,20 +71,20 @@ T = TypeVar("T")
 
 
 class Sender(Protocol):
-    """Whoever sends a question once: the clients, or a script in a test."""
+    """An object that sends one request once: the SDK clients, or a script in a test."""
 
     def send(self, request: WireRequest) -> Response:
-        """Return the answer, whatever its status; raise DroppedError, NotSignedInError, or what the guard raises."""
+        """Return the response, whatever its status; raise DroppedError, NotSignedInError, or the error of the guard."""
         ...
 
     def renew(self) -> None:
-        """Forget the token: it is not taken any more."""
+        """Drop the cached token, because a service rejected it."""
         ...
 
 
 @dataclass
 class ExchangeTally:
-    """What was asked, for the summary of a run."""
+    """The counts of requests and bytes, for the summary of a run."""
 
     requests: int = 0
     throttled: int = 0
@@ -92,7 +93,7 @@ class ExchangeTally:
 
 
 class Exchange:
-    """Asks, within the budgets, again where that may help."""
+    """A sender of requests that keeps to the budgets and retries where a retry may help."""
 
     def __init__(self, sender: Sender, throttle: Throttle, clock: Clock) -> None:
         self._sender = sender
@@ -103,16 +104,16 @@ class Exchange:
         self.tally = ExchangeTally()
 
     def ask(self, request: WireRequest, read: Callable[[bytes], T]) -> T:
-        """Return what `read` makes of the answer; it raises BadAnswerError where that is none.
+        """Send a request and return its answer, parsed by `read`, which raises BadAnswerError for an unusable answer.
 
         Raises:
             RefusedError: A right or a licence is missing.
-            AbsentError: There is no such thing, or the service does not offer it there.
-            TooMuchError: A query of Log Analytics is too long for it.
-            StaleLinkError: The link to the rest of a listing is no longer taken.
-            NotSignedInError: There is no token, or it is not taken.
-            UnsettledError: The service did not answer, or not in any way that helps.
-            StoppedError: The run is told to stop.
+            AbsentError: The object does not exist, or the service does not offer it there.
+            TooMuchError: A query is too large or too slow for Log Analytics.
+            StaleLinkError: The service no longer accepts the link to the next page.
+            NotSignedInError: There is no token, or the service rejects it.
+            UnsettledError: The service gave no usable answer.
+            StoppedError: The run was asked to stop.
         """
         budget = request.budget or request.service
         failures = throttled = unauthorised = 0
@@ -157,7 +158,7 @@ class Exchange:
             self._clock.sleep(self._wait(request, response, failures))
 
     def _renew(self, generation: int) -> None:
-        """Ask for a fresh token, once for all who met the same old one."""
+        """Drop the cached token, once for all threads whose requests failed with it."""
         with self._lock:
             if generation == self._generation:
                 self._generation += 1
@@ -186,7 +187,7 @@ def _raise_final(request: WireRequest, response: Response) -> None:
     said = f"{code or response.status}: {message}" if message else code or f"status {response.status}"
     if response.status == 401:
         raise NotSignedInError(f"{request.service} does not take the token: {said}", code)
-    # Kusto's number for a name that it does not know: the workspace has no such table.
+    # Kusto's error number for an unknown name: the workspace has no such table.
     if code.lower() in _NOT_OFFERED or b"SEM0100" in response.content:
         raise AbsentError(said, code)
     if response.status in (402, 403) or code.lower() in _NO_LICENCE:
@@ -199,7 +200,7 @@ def _raise_final(request: WireRequest, response: Response) -> None:
 
 
 def error_of(content: bytes) -> tuple[str, str]:
-    """Return code and message of an error document, empty where there is none."""
+    """Return the code and message of an error document; both are empty if there is none."""
     try:
         document: Any = json.loads(content)
     except (ValueError, RecursionError):
@@ -212,6 +213,6 @@ def error_of(content: bytes) -> tuple[str, str]:
     code, message = error.get("code"), error.get("message")
     if isinstance(message, dict):
         message = message.get("value")
-    # Whoever writes messages writes long ones; a person reads the first line.
+    # Services write long messages; a person reads the first line.
     first = str(message or "").strip().split("\n")[0][:300]
     return str(code or ""), first

@@ -1,9 +1,9 @@
-"""The guard below every client: nothing but questions goes out, and only to the hosts that were chosen.
+"""Block each HTTP request that may change something or goes to a host that was not chosen.
 
-A rollout, and nothing else, lets it pass writes, of role assignments and definitions alone.
+Only a rollout may write: role assignments, role definitions, and PIM requests and policies.
 
-It stands at the transport, under the policies of the SDKs, so that what they add on their own accord passes it too:
-ARM's client, for one, registers a resource provider when it is told that it is missing, and that is a write.
+The guard is at the transport, below the policies of the SDKs, so it also checks the requests that they add themselves.
+For example, ARM's client registers a missing resource provider, and that is a write.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from rightsize.model.errors import InternalError
 _GUID = r"[0-9a-fA-F-]{36}"
 
 QUERY_POSTS = (
-    # Queries that Azure takes only as POST, each documented to change nothing.
+    # Queries that Azure accepts only as POST; its documentation says that none of them changes anything.
     re.compile(rf"/v1/workspaces/{_GUID}/query"),
     re.compile(r"/providers/Microsoft\.ResourceGraph/resources", re.IGNORECASE),
     re.compile(r"/providers/Microsoft\.Management/getEntities", re.IGNORECASE),
@@ -37,12 +37,12 @@ _AUTHORIZATION = r"/providers/Microsoft\.Authorization/"
 def rollout_writes(
     paths: Collection[str], definitions: Collection[str], scopes: Collection[str]
 ) -> tuple[re.Pattern[str], ...]:
-    """Return what a rollout may write, and nothing else may.
+    """Return patterns of the method and path of each write that a rollout may send.
 
     Args:
-        paths: The role assignments that it makes or deletes, whole.
-        definitions: GUIDs of the role definitions that it makes or deletes.
-        scopes: Where it asks Privileged Identity Management, and carries rules over: a request or a policy at a time.
+        paths: Whole paths of the role assignments that it creates or deletes.
+        definitions: GUIDs of the role definitions that it creates or deletes.
+        scopes: Scopes at which it sends Privileged Identity Management (PIM) requests and updates PIM policies.
     """
     places = rf"(?:{'|'.join(re.escape(scope.rstrip('/')) for scope in sorted(scopes))})"
     patterns = []
@@ -61,9 +61,9 @@ def rollout_writes(
 
 @dataclass(frozen=True, slots=True)
 class RequestGuard:
-    """What may go out: GET, and the POSTs of QUERY_POSTS, to these roots (scheme and host, with the port).
+    """The requests that may be sent: GET, and the POSTs of QUERY_POSTS, to these roots (scheme, host and port).
 
-    PUT, PATCH and DELETE go out where `writes` has their method and path, and it has none but for a rollout.
+    PUT, PATCH and DELETE may be sent if `writes` matches their method and path; only a rollout fills `writes`.
     """
 
     roots: frozenset[str]
@@ -75,10 +75,10 @@ class RequestGuard:
         return cls(frozenset(root_of(url) for url in urls), writes)
 
     def check(self, method: str, url: str) -> None:
-        """Let a request pass.
+        """Check that a request may be sent.
 
         Raises:
-            InternalError: It may change something, or goes to a host that was not chosen.
+            InternalError: The request may change something, or goes to a host that was not chosen.
         """
         if root_of(url) not in self.roots:
             raise InternalError(f"a request to another host was stopped: {root_of(url)}")
@@ -90,7 +90,7 @@ class RequestGuard:
 
 
 def root_of(url: str) -> str:
-    """Return scheme, host and port of a URL, folded, with the port where it is the scheme's own too."""
+    """Return scheme, host and port of a URL, in lower case; the port is always there, also the scheme's default."""
     parts = urlsplit(url)
     try:
         port = parts.port
@@ -101,7 +101,7 @@ def root_of(url: str) -> str:
 
 
 class GuardedTransport(HttpTransport[Any, Any]):
-    """A transport of azure-core that sends what the guard lets pass."""
+    """A transport of azure-core that sends only the requests that the guard allows."""
 
     def __init__(self, guard: RequestGuard, inner: HttpTransport[Any, Any]) -> None:
         self._guard = guard
@@ -134,7 +134,7 @@ class GuardedTransport(HttpTransport[Any, Any]):
 
 
 class GuardedAsyncTransport(httpx.AsyncBaseTransport):
-    """A transport of httpx that sends what the guard lets pass."""
+    """A transport of httpx that sends only the requests that the guard allows."""
 
     def __init__(self, guard: RequestGuard, inner: httpx.AsyncBaseTransport) -> None:
         self._guard = guard

@@ -1,4 +1,4 @@
-"""A file that is published for everybody, fetched again only where it has changed."""
+"""Download a public file if it changed since the last download."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _AGAIN = (408, 429, 500, 502, 503, 504)
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A file as it is now: its content, None where it is as it was, its entity tag, and where it is."""
+    """A downloaded file: its content (None if it has not changed), its entity tag (ETag), and its URL."""
 
     content: bytes | None
     etag: str
@@ -28,16 +28,16 @@ class Published:
 
     @property
     def tag(self) -> str:
-        """What is remembered of it: the entity tag and the address that it belongs to."""
+        """Return the text to remember for the next download: the entity tag and its URL."""
         return f"{self.etag} {self.url}"
 
 
 def fetch_published(url: str, etag: str, clock: Clock) -> Published:
-    """Fetch a file, or learn that it is the one with this tag. Nobody signs in for it.
+    """Download a file without signing in, unless its entity tag is still this one.
 
     Raises:
-        UsageError: The address is none that a file may be fetched from.
-        ServiceError: It cannot be fetched.
+        UsageError: The URL is not an https URL.
+        ServiceError: The file cannot be downloaded.
     """
     parts = urlsplit(url)
     if parts.scheme != "https" or not parts.hostname:
@@ -50,7 +50,7 @@ def fetch_published(url: str, etag: str, clock: Clock) -> Published:
             headers = {"If-None-Match": etag} if etag else {}
             try:
                 answer = transport.send(HttpRequest("GET", url, headers=headers))
-                # A body that was cut is found when it is read.
+                # A truncated body raises an error when it is read.
                 content = bytes(answer.body())
             except AzureError as error:
                 said = first_line(error)

@@ -1,4 +1,4 @@
-"""Patience: how fast a service may be asked, how many questions at once, and how long it wants to be left alone.
+"""Limit the rate and the number of parallel requests to each Azure service, and wait as long as it asks.
 
 Source of the budgets: Microsoft Learn, "Understand how Azure Resource Manager throttles requests", "Microsoft Graph
 service-specific throttling limits", "Azure Monitor service limits" (Log Analytics queries), "Throttled requests in
@@ -23,41 +23,41 @@ LONGEST_WAIT = 300.0
 
 
 class Clock:
-    """Time that passes; a run that is stopped wakes up everybody who waits."""
+    """A clock whose waits end with StoppedError when the run is stopped."""
 
     def __init__(self) -> None:
         self._stop = threading.Event()
 
     def now(self) -> float:
-        """Return seconds that only grow."""
+        """Return the seconds of a monotonic clock."""
         return time.monotonic()
 
     def utc(self) -> dt.datetime:
-        """Return the time of day."""
+        """Return the current UTC time."""
         return dt.datetime.now(dt.UTC)
 
     def sleep(self, seconds: float) -> None:
         """Wait.
 
         Raises:
-            StoppedError: The run is told to stop.
+            StoppedError: The run was asked to stop.
         """
         if self._stop.wait(max(seconds, 0)):
             raise StoppedError
 
     def stop(self) -> None:
-        """Let everybody who waits, now or later, stop instead."""
+        """Make each current and future wait raise StoppedError."""
         self._stop.set()
 
     @property
     def is_stopped(self) -> bool:
-        """Whether the run is told to stop."""
+        """Return whether the run was asked to stop."""
         return self._stop.is_set()
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """So many requests (or units of cost) in so many seconds, and so many at once at most."""
+    """A limit: `requests` (or units of cost) in `seconds`, with at most `at_once` requests in parallel."""
 
     requests: float
     seconds: float
@@ -96,14 +96,14 @@ class _Bucket:
 
 
 class Throttle:
-    """Keeps every bucket within its budget, and asks fewer at once after each refusal.
+    """A rate limiter that keeps each bucket within its budget, and sends fewer parallel requests after throttling.
 
-    The number at once halves when a service says that it is too much, and grows by one with each round of answers:
+    The number of parallel requests halves when a service throttles, and grows by one with each round of answers:
     additive increase, multiplicative decrease.
     """
 
     def __init__(self, clock: Clock, budgets: Mapping[str, tuple[float, float]] | None = None) -> None:
-        """Take the budgets of Azure, with those that `budgets` (requests, seconds) has in their place."""
+        """Take the budgets of Azure, and replace those that `budgets` (requests, seconds) names."""
         self._clock = clock
         self._budgets = dict(BUDGETS)
         for name, (requests, seconds) in (budgets or {}).items():
@@ -113,15 +113,15 @@ class Throttle:
         self._lock = threading.Lock()
 
     def at_once(self, name: str) -> int:
-        """Return how many questions of a budget may ever wait for answers at once."""
+        """Return the maximum number of parallel requests of a budget."""
         return self._budgets[name.partition(":")[0]].at_once
 
     @contextmanager
     def turn(self, name: str, cost: float = 1.0) -> Iterator[None]:
-        """Wait until one may ask, and hold the place until the answer is there.
+        """Wait until the budget allows a request, and count it as running until the block ends.
 
         Raises:
-            StoppedError: The run is told to stop.
+            StoppedError: The run was asked to stop.
         """
         bucket = self._bucket(name)
         with bucket.free:
@@ -147,21 +147,21 @@ class Throttle:
                 bucket.filled_at = now
                 need = min(cost, bucket.budget.requests)
                 wait = max(bucket.paused_until - now, (need - bucket.left) / rate)
-                # Less than a microsecond is the rounding of the refill, and sleeping it away may take for ever.
+                # Less than a microsecond is a rounding error of the refill; sleeping for it may never end.
                 if wait <= 1e-6:
                     bucket.left -= need
                     return
             self._clock.sleep(wait)
 
     def refused(self, name: str, wait: float) -> None:
-        """Remember that the service wants to be left alone for so many seconds."""
+        """Pause a budget for `wait` seconds, and halve its number of parallel requests."""
         bucket = self._bucket(name)
         with bucket.free:
             bucket.paused_until = max(bucket.paused_until, self._clock.now() + wait)
             bucket.limit = max(1.0, bucket.limit / 2)
 
     def answered(self, name: str) -> None:
-        """Remember that the service answered."""
+        """Raise the number of parallel requests of a budget after an answer."""
         bucket = self._bucket(name)
         with bucket.free:
             bucket.limit = min(float(bucket.budget.at_once), bucket.limit + 1 / bucket.limit)
@@ -180,9 +180,9 @@ _DURATION = re.compile(r"(\d{1,3}):(\d{2}):(\d{2})(?:\.\d+)?")
 
 
 def retry_after(headers: Mapping[str, str], now: dt.datetime) -> float | None:
-    """Return the seconds that an answer asks to wait, or None where it says nothing that can be understood.
+    """Return the seconds that a response asks to wait, or None if it has no header that can be parsed.
 
-    Milliseconds count before seconds, a date from the answer's own `Date`, which the same clock wrote.
+    Headers in milliseconds take precedence. A date counts from the response's own `Date`, which the same clock wrote.
     """
     for name in ("retry-after-ms", "x-ms-retry-after-ms"):
         if (found := _number(headers.get(name, ""))) is not None:
@@ -193,7 +193,7 @@ def retry_after(headers: Mapping[str, str], now: dt.datetime) -> float | None:
     moment = _moment(text)
     if moment is not None:
         return max(0.0, (moment - (_moment(headers.get("date", "")) or now)).total_seconds())
-    # Resource Graph says when its quota is full again.
+    # Resource Graph returns the time until its quota is full again.
     if "retry-after" not in headers and (reset := _DURATION.fullmatch(headers.get("x-ms-user-quota-resets-after", ""))):
         hours, minutes, seconds = (int(part) for part in reset.groups())
         return float(hours * 3600 + minutes * 60 + seconds)

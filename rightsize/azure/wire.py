@@ -1,4 +1,4 @@
-"""A question to Azure and its answer, without any SDK; and the ways in which a question can end without one."""
+"""Define a request to Azure and its response without any SDK, and the errors that a request can end with."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ Service = Literal["arm", "graph", "logs", "storage"]
 
 @dataclass(frozen=True, slots=True)
 class WireRequest:
-    """One question.
+    """One request.
 
     Attributes:
-        service: Who is asked.
-        url: Path and query from the root of the service, or a whole URL, as a next link is.
-        method: GET; POST for the few queries that Azure takes no other way; PUT, PATCH, DELETE where a rollout writes.
+        service: The service that receives it.
+        url: Path and query from the root of the service, or a whole URL such as a next link.
+        method: GET; POST for the few queries that Azure accepts only so; PUT, PATCH, DELETE where a rollout writes.
         body: JSON text of a POST, PUT or PATCH.
-        headers: Beyond those of every request.
-        budget: Which budget it counts against, and `cost` how much of it it takes.
-        is_next: Whether the service gave the URL, as the rest of a listing; such a link dies after a while.
+        headers: Headers beside those of every request.
+        budget: The budget that it counts against; `cost` is the number of units that it takes.
+        is_next: Whether the URL is a next link from the service; such a link expires.
         accepts: The statuses of a good answer.
     """
 
@@ -37,7 +37,7 @@ class WireRequest:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """One answer; names of headers in small letters."""
+    """One response; the names of its headers are in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -45,7 +45,7 @@ class Response:
 
 
 class BadAnswerError(Exception):
-    """An answer that is none, such as half a document; it is worth asking again."""
+    """The answer cannot be used, for example half a document; a retry may help."""
 
 
 class DroppedError(Exception):
@@ -53,7 +53,7 @@ class DroppedError(Exception):
 
 
 class FaultError(Exception):
-    """A question that stays unanswered; `reason` is for a person, one lower-case clause."""
+    """A request failed; `reason` is one lower-case clause for a person."""
 
     def __init__(self, reason: str, code: str = "") -> None:
         super().__init__(reason)
@@ -66,24 +66,24 @@ class RefusedError(FaultError):
 
 
 class AbsentError(FaultError):
-    """There is no such thing, or the service does not offer it there."""
+    """The object does not exist, or the service does not offer it there."""
 
 
 class UnsettledError(FaultError):
-    """The service did not do its part; asking later may help."""
+    """The service gave no usable answer; a later request may help."""
 
 
 class TooMuchError(FaultError):
-    """A query that the service does not get done in its time; parts of it may."""
+    """The service cannot finish a query within its limits; smaller queries may succeed."""
 
 
 class StaleLinkError(FaultError):
-    """A next link that the service no longer takes."""
+    """The service no longer accepts a next link."""
 
 
 class NotSignedInError(FaultError):
-    """No token, or one that is not taken."""
+    """There is no token, or the service rejects it."""
 
 
 class StoppedError(Exception):
-    """The run is told to stop."""
+    """The run was asked to stop."""

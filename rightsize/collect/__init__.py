@@ -1,1 +1,1 @@
-"""Live collection: what Azure answers, page by page, onto the disk. Nothing is interpreted on the way."""
+"""Collect from a live tenant: request each source and write its pages to disk as Azure returned them."""

@@ -1,4 +1,4 @@
-"""One unit, from its first question, or from where it stopped, to its end."""
+"""Fetch one unit of a source, from its first request or from where an earlier run stopped, until it ends."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from rightsize.collect.pages import Progress, Run, State
 
 _BUFFER_BYTES = 4 << 20
 _BUFFER_SECONDS = 20.0
-# A listing that never ends: so many empty pages, or copies of one page, one after another.
+# A listing is taken as endless after this many consecutive empty pages, or consecutive copies of one page.
 _MOST_EMPTY = 500
 _MOST_COPIES = 5
 
 
 @dataclass(slots=True)
 class _Buffer:
-    """Pages that wait to be written together, so that a listing of many small pages is no heap of small files."""
+    """A buffer of pages that are written together, so that many small pages do not become many small files."""
 
     since: float
     lines: list[bytes] = field(default_factory=list)
@@ -48,7 +48,7 @@ class _Buffer:
 
 
 class Fetch:
-    """Fetches units into a run; `told` hears the rows of each answer."""
+    """A fetcher of units into a run; it calls `told` with the source and the number of rows of each answer."""
 
     def __init__(self, exchange: Exchange, run: Run, clock: Clock, told: Callable[[str, int], None]) -> None:
         self._exchange = exchange
@@ -57,11 +57,11 @@ class Fetch:
         self._told = told
 
     def fetch(self, source: Source, unit: CollectionUnit, root: str) -> Progress:
-        """Fetch what is missing of a unit; how it ended stands in what is returned, and in the journal.
+        """Fetch the missing pages of a unit, and return its progress with its end state; the journal has it too.
 
         Raises:
-            NotSignedInError: No further question makes sense.
-            StoppedError: The run is told to stop.
+            NotSignedInError: The sign-in is lost, so no further request can succeed.
+            StoppedError: The run was asked to stop.
             ServiceError: The disk is full.
         """
         at = self._run.progress(source.name, unit)
@@ -71,7 +71,7 @@ class Fetch:
         try:
             task.work()
         except StaleLinkError:
-            # The links of a listing die after a while; then there is no way but to list it anew.
+            # The links of a listing expire; the unit then has to be listed again from its start.
             self._run.restart(at)
             task = _Task(self, source, unit, at, root)
             try:
@@ -98,7 +98,7 @@ class _Task:
         self._buffer = _Buffer(fetch._clock.now())
 
     def work(self) -> None:
-        """Ask until nothing is left to ask."""
+        """Send requests until none is pending."""
         try:
             while self._pending:
                 self._step()
@@ -130,7 +130,7 @@ class _Task:
             if not self._halve(request):
                 raise UnsettledError(error.reason) from error
             return
-        # What came is left: the halves bring it again.
+        # The partial answer is dropped: the halves return its rows again.
         if page.is_partial and self._halve(request):
             return
         if page.is_partial:
@@ -144,16 +144,16 @@ class _Task:
             self._flush(None, "")
 
     def _halve(self, request: WireRequest) -> bool:
-        """Put smaller questions in place of one, where there are any."""
+        """Replace a request by smaller ones, if the source can split it; return whether it could."""
         halves = self._source.split(request) if self._source.split is not None else ()
         self._pending[0:1] = halves or (request,)
         return bool(halves)
 
     def _follow(self, request: WireRequest, page: CollectedPage) -> list[WireRequest]:
-        """Return the question for the next page, none at the end.
+        """Return the request for the next page; the list is empty at the end.
 
         Raises:
-            UnsettledError: The link leads elsewhere, or in a circle.
+            UnsettledError: The next link leads to another host, or the links form a circle.
         """
         if page.skip_token:
             return [_with_token(request, page.skip_token)]
@@ -185,7 +185,7 @@ class _Task:
             self.end("complete", f"without what was refused: {self._less}" if self._less else "")
 
     def end(self, state: State, reason: str) -> None:
-        """Write what is left, and how the unit ended."""
+        """Write the buffered pages, and the end state of the unit."""
         self._flush(state, reason)
 
     def _flush(self, state: State | None, reason: str) -> None:

@@ -1,7 +1,7 @@
-"""What an answer of each form is made of: what of it lands on disk, and how the listing goes on.
+"""Parse each form of answer into the lines to write to disk and the link or token of the next page.
 
-Pages of listings are kept as they came, one a line: who reads them later needs their context and the link to the next
-one. Of logs, which are long, each record becomes a line.
+A page of a listing is kept unchanged on one line, because its readers need its context and its next link. A page of a
+log is long, so each of its records becomes a line.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ _NEXT = ("nextLink", "@odata.nextLink", "odata.nextLink")
 
 @dataclass(frozen=True, slots=True)
 class CollectedPage:
-    """An answer.
+    """One answer, as it is written to disk.
 
     Attributes:
-        lines: What lands on disk; each line ends with a newline.
-        rows: Records in it.
-        next_link: Where the rest is, empty at the end.
-        skip_token: What to ask with for the rest, where a service has no links.
-        is_partial: Whether the service says that it left something out.
-        fingerprint: Of the records alone, to tell a page that comes again under another link.
+        lines: The lines to write to disk; each ends with a newline.
+        rows: The number of records in it.
+        next_link: The URL of the next page; empty at the end.
+        skip_token: The token of the next page, for a service that has no links.
+        is_partial: Whether the service says that rows are missing.
+        fingerprint: A hash of the records alone, to recognise the same page under another link.
     """
 
     lines: bytes
@@ -43,22 +43,22 @@ Form = Callable[[bytes], CollectedPage]
 
 
 def read_pages(content: bytes) -> CollectedPage:
-    """Read a page of a listing, which is kept as it is."""
+    """Return a page of a listing, kept unchanged on one line."""
     document, records = _envelope(content)
-    # A newline within JSON stands between its parts only, so that taking it out changes nothing.
+    # Newlines in JSON are only between its tokens, so removing them changes nothing.
     line = content.strip().translate(None, b"\r\n") + b"\n"
     return CollectedPage(line, len(records), _next_of(document), fingerprint=hash(orjson.dumps(records)))
 
 
 def read_records(content: bytes) -> CollectedPage:
-    """Read a page of a log, of which the records are kept."""
+    """Return a page of a log, with one record a line."""
     document, records = _envelope(content)
     lines = _lines(records)
     return CollectedPage(lines, len(records), _next_of(document), fingerprint=hash(lines))
 
 
 def read_graph_query(content: bytes) -> CollectedPage:
-    """Read an answer of Resource Graph, which is kept as it is, and goes on with a token instead of a link."""
+    """Return an answer of Resource Graph, kept unchanged; its next page has a token instead of a link."""
     document = _object(content)
     records = document.get("data")
     if not isinstance(records, list):
@@ -79,9 +79,9 @@ ROWS_BYTES = 2 << 20
 
 
 def read_tables(content: bytes) -> CollectedPage:
-    """Read an answer of Log Analytics, of which each row of its first table becomes a record by the names of columns.
+    """Return an answer of Log Analytics, with each row of its first table as a record keyed by column names.
 
-    Rows are read in parts, so that an answer of a hundred megabytes is never there as objects.
+    Rows are read in parts, so that an answer of 100 MB is never in memory as objects.
     """
     lines: list[bytes] = []
     rows = 0
@@ -103,10 +103,10 @@ def read_tables(content: bytes) -> CollectedPage:
 
 
 def _parts(content: bytes) -> Iterator[Mapping[str, Any]]:
-    """Yield an answer of tables in parts, each as if it were the whole answer with some of its first table's rows.
+    """Yield a Log Analytics answer in parts; each is a whole answer with some rows of the first table.
 
-    A place between two brackets parts two rows where what stands before it is whole by itself; within a text or a
-    nested list it is not. An answer that is not as services write it comes in one part.
+    `],[` separates two rows if the JSON before it is complete; within a string or a nested list it is not. An answer
+    of unusual layout comes in one part.
     """
     begin = _ROWS.search(content)
     start = begin.end() if begin else 0
@@ -131,7 +131,7 @@ def _parts(content: bytes) -> Iterator[Mapping[str, Any]]:
 
 
 def read_blob(content: bytes) -> CollectedPage:
-    """Read a blob of exported records, which is kept as it is: one record a line, or documents of records."""
+    """Return a blob of exported records, kept unchanged: one record a line, or documents of records."""
     end = b"" if content.endswith(b"\n") or not content else b"\n"
     return CollectedPage(content + end, content.count(b"\n") + len(end))
 

@@ -1,4 +1,4 @@
-"""What a source is: declared once, small, and asked by the same code as every other."""
+"""Define how a source is declared: its service, the right to read it, its units and its form of answer."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from rightsize.collect.forms import Form, read_pages
 
 @dataclass(frozen=True, slots=True)
 class Right:
-    """What it takes to read a source.
+    """The permission, role and licence that reading a source needs.
 
     Attributes:
-        permission: The action of ARM, or the permission of Graph.
-        role: The smallest built-in role that has it: of Azure for an action, of the directory for people who use a
-            permission of Graph.
-        licence: What the tenant has to have bought, where that is the reason for a refusal too.
-        also: Actions that are needed besides.
-        is_data_action: Whether it is a data action of Azure.
+        permission: The Azure action, or the Graph permission.
+        role: The smallest built-in role that has it: an Azure role for an action, a directory role for people who use
+            a Graph permission.
+        licence: The licence that the tenant needs, if a missing licence is also a reason for a refusal.
+        also: Further actions that are needed.
+        is_data_action: Whether it is an Azure dataAction.
     """
 
     permission: str
@@ -33,15 +33,15 @@ class Right:
 
 @dataclass(frozen=True, slots=True)
 class CollectionUnit:
-    """A part of a source that is complete or incomplete by itself, and is taken up again where it stopped.
+    """A part of a source that is complete or incomplete on its own, and can be resumed where it stopped.
 
     Attributes:
-        key: What it is of, unique within its source.
-        requests: The questions, in order; each may have further pages.
-        instead: What is asked where all of them are refused: the same with less in it.
-        scope: The Azure scope that it speaks of.
-        first: Start of the time that it covers, for logs, and `last` its end.
-        label: What its files are called besides their number: some pages do not say what they list.
+        key: Its name, unique within its source.
+        requests: The requests, in order; each may have further pages.
+        instead: The requests to send if one of `requests` is refused: the same with fewer fields.
+        scope: The Azure scope that it covers.
+        first: Start of the time that it covers, for logs; `last` is its end.
+        label: A text in its file names beside their number, for pages that do not say what they list.
     """
 
     key: str
@@ -55,15 +55,15 @@ class CollectionUnit:
 
 @dataclass(frozen=True, slots=True)
 class CollectionRequest:
-    """What a run is asked for.
+    """The choices of a user for a run.
 
     Attributes:
-        until: End of the window of logs, and `days` its length.
+        until: End of the window of logs; `days` is its length.
         sources: Names of sources; empty for all.
-        subscriptions: Ids; empty for all that can be seen.
-        workspaces: Log Analytics workspaces, by workspace id; their tables take the place of other logs.
+        subscriptions: Ids; empty for all visible subscriptions.
+        workspaces: Ids of Log Analytics workspaces; their tables replace the other logs.
         containers: `ACCOUNT/CONTAINER` of exported logs.
-        raw: Whether rows of Log Analytics are fetched instead of their reduction to distinct use.
+        raw: Whether to fetch rows of Log Analytics instead of their reduction to distinct use.
     """
 
     until: dt.datetime
@@ -76,44 +76,44 @@ class CollectionRequest:
 
     @property
     def since(self) -> dt.datetime:
-        """Start of the window, a whole UTC day."""
+        """Return the start of the window, a whole UTC day."""
         day = self.until.replace(hour=0, minute=0, second=0, microsecond=0)
         return day - dt.timedelta(days=self.days)
 
 
 class Known(Protocol):
-    """What sources that were collected before say; from it come the units of those after them."""
+    """The records of sources that were collected before; later sources make their units from them."""
 
     @property
     def question(self) -> CollectionRequest:
-        """What the run is asked for."""
+        """Return what the run is asked to collect."""
         ...
 
     def records(self, source: str) -> Iterator[dict[str, Any]]:
-        """Yield the records of a source, as they came."""
+        """Yield the records of a source unchanged."""
         ...
 
     def parts(self, source: str) -> Iterator[tuple[str, Iterator[dict[str, Any]]]]:
-        """Yield the units of a source: the key of each, and its records."""
+        """Yield each unit of a source as its key and its records."""
         ...
 
     def subscriptions(self) -> list[str]:
-        """Return the ids of the subscriptions that are asked for and can be seen."""
+        """Return the ids of the subscriptions that are asked for and visible."""
         ...
 
     def management_groups(self) -> list[str]:
-        """Return the scopes of the management groups that can be seen."""
+        """Return the scopes of the visible management groups."""
         ...
 
     def is_held(self, source: str, key: str) -> bool:
-        """Tell whether an earlier run has a unit, complete."""
+        """Return whether an earlier run has a unit completely."""
         ...
 
     def since(self, source: str, key: str, lateness: dt.timedelta, oldest: dt.datetime | None = None) -> dt.datetime:
-        """Return from when on a log is fetched: the start of the window, or where earlier runs have come to.
+        """Return the start of the time to fetch of a log: the start of the window, or the end of earlier runs.
 
-        Rows come late, so that is a whole UTC day that had passed `lateness` before the end of the earlier run. What
-        is before `oldest` the service does not have any more.
+        Rows arrive late. So the end of an earlier run is moved back by `lateness`, to the start of its UTC day. The
+        service no longer has rows from before `oldest`.
         """
         ...
 
@@ -124,20 +124,20 @@ Split = Callable[[WireRequest], tuple[WireRequest, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Something that can be read of a tenant.
+    """A listing or log that can be collected from a tenant.
 
     Attributes:
         name: Unique; the folder of its pages.
-        service: Who is asked.
-        title: What it is, for a person.
-        right: What it takes to read it.
-        units: Makes its units of what is known.
-        after: Sources that its units come from.
-        form: Reads its answers.
-        split: Makes smaller questions of one whose answer was partial, none where it cannot be any smaller.
-        log: The log that its rows are, as coverage calls it, where its windows can be declared.
-        retention: Tells the days that Azure keeps of it.
-        is_raw: Whether its pages only serve the collection, or would be taken for another listing; not loaded.
+        service: The service that answers its requests.
+        title: A description for a person.
+        right: The right that reading it needs.
+        units: Makes its units from the records of earlier sources.
+        after: The sources that its units need.
+        form: Parses its answers.
+        split: Makes smaller requests of one whose answer was partial; none if it cannot be split further.
+        log: The log that its rows belong to, in the terms of coverage, if its windows can be declared.
+        retention: Returns the number of days that Azure keeps of it.
+        is_raw: Whether its pages are not loaded: they serve only the collection, or look like another listing.
     """
 
     name: str
@@ -155,5 +155,5 @@ class Source:
 
     @property
     def workers(self) -> str:
-        """Name of the budget that bounds how many of its units are asked at once."""
+        """Return the name of the budget that limits how many of its units are fetched in parallel."""
         return self.pool or self.service

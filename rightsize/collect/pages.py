@@ -1,11 +1,11 @@
-"""A run on disk: pages that are written whole or not at all, and a journal that says how far it has come.
+"""Write and read a run's folder: page files, a journal of its progress, and its manifest.
 
-    RUN/manifest.json                        what was asked, when, of which tenant; at the end what came of it
-    RUN/journal.jsonl                        one line for each file and each end of a unit; the truth while it runs
+    RUN/manifest.json                        the request, its time and tenant; at the end also the result
+    RUN/journal.jsonl                        one line for each file and end of a unit; decides while the run is open
     RUN/pages/SOURCE/UNIT/NNNNN[-LABEL].jsonl.gz
 
-A page file is written beside its place, synced, renamed, and then named in the journal together with what is still to
-be asked. So whenever a run is cut, journal and files agree, and the next one asks from there.
+A page file is written under a temporary name, synced and renamed. Then the journal names it, with the pending requests.
+So journal and files agree whenever a run is interrupted, and the next run resumes from there.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ thing in Azure any more, or not in this cloud."""
 
 @dataclass(frozen=True, slots=True)
 class PageFile:
-    """A file of pages, by its name within the folder of its unit."""
+    """A file of pages; `name` is its name within the folder of its unit."""
 
     name: str
     sha256: str
@@ -52,13 +52,13 @@ class PageFile:
 
 @dataclass(slots=True)
 class Progress:
-    """How far a unit has come.
+    """The progress of a unit.
 
     Attributes:
-        pending: What is still to be asked; None where nothing was asked yet.
-        state: None while it is being asked.
+        pending: The requests still to send; None before the first one.
+        state: The end state; None while the unit is being fetched.
         reason: Why it is not complete.
-        lost: Questions within it that were not answered, with the reason for each.
+        lost: The reasons for its requests that were refused or not found.
     """
 
     source: str
@@ -74,17 +74,17 @@ class Progress:
 
     @property
     def rows(self) -> int:
-        """Records that were written."""
+        """Return the number of records that were written."""
         return sum(file.rows for file in self.files)
 
     @property
     def pages(self) -> int:
-        """Answers that were written."""
+        """Return the number of answers that were written."""
         return sum(file.pages for file in self.files)
 
 
 class Run:
-    """One run's folder. Threads may share it."""
+    """The folder of one run. Threads may share it."""
 
     def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
         self.folder = folder
@@ -95,10 +95,10 @@ class Run:
 
     @classmethod
     def create(cls, folder: Path, asked: Mapping[str, Any]) -> Run:
-        """Make the folder of a new run, with what is asked in its manifest, and open it for writing.
+        """Create the folder of a new run, write the request to its manifest, and open it for writing.
 
         Raises:
-            UsageError: The folder holds something else.
+            UsageError: The folder is not empty.
         """
         if folder.exists() and any(folder.iterdir()):
             raise UsageError(f"`{folder}` is not empty", hint="name a folder that does not exist yet")
@@ -110,10 +110,10 @@ class Run:
 
     @classmethod
     def read(cls, folder: Path) -> Run:
-        """Read a run.
+        """Return the run of a folder, with the progress of its units from the journal.
 
         Raises:
-            InputError: It is no run, one of another version, or its journal is damaged.
+            InputError: The folder is not a run, has another format version, or its journal is damaged.
         """
         try:
             manifest = json.loads((folder / MANIFEST).read_bytes())
@@ -129,10 +129,10 @@ class Run:
         return run
 
     def open_journal(self) -> None:
-        """Open the run for writing; what a cut run wrote of a last line is taken away.
+        """Open the run for writing, and remove an incomplete last line of the journal.
 
         Raises:
-            UsageError: Another process writes it.
+            UsageError: Another process writes to it.
         """
         path = self.folder / JOURNAL
         self._journal = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
@@ -148,7 +148,7 @@ class Run:
             self._journal = None
 
     def progress(self, source: str, unit: CollectionUnit) -> Progress:
-        """Return how far a unit has come, which is nowhere for a new one."""
+        """Return the progress of a unit; that of a new unit is empty."""
         with self._lock:
             return self.units.setdefault(
                 (source, unit.key),
@@ -167,10 +167,10 @@ class Run:
         state: State | None = None,
         reason: str = "",
     ) -> None:
-        """Write pages, where there are any, and what comes next.
+        """Write pages, if there are any, and record the pending requests.
 
         Raises:
-            ServiceError: The disk is full, or cannot be written; everything written before stays good.
+            ServiceError: The disk is full or not writable; everything written before stays valid.
         """
         entry: dict[str, Any] = {
             "source": at.source,
@@ -191,7 +191,7 @@ class Run:
             raise _disk_error(error) from error
 
     def restart(self, at: Progress) -> None:
-        """Forget what was written of a unit."""
+        """Delete the pages of a unit and reset its progress."""
         shutil.rmtree(self.unit_folder(at), ignore_errors=True)
         try:
             self._append({"source": at.source, "unit": at.key, "restart": True})
@@ -199,11 +199,11 @@ class Run:
             raise _disk_error(error) from error
 
     def unit_folder(self, at: Progress) -> Path:
-        """Return the folder of a unit; its key may be anything, so the folder has a hash for a name."""
+        """Return the folder of a unit, named by a hash because a key may have any characters."""
         return self.folder / PAGES / at.source / hashlib.sha256(at.key.encode()).hexdigest()[:16]
 
     def units_of(self, source: str) -> list[Progress]:
-        """Return the units of a source, in the order in which they were begun."""
+        """Return the units of a source, in the order in which they were started."""
         with self._lock:
             return [unit for unit in self.units.values() if unit.source == source]
 
@@ -211,7 +211,7 @@ class Run:
         """Yield the lines of a unit: its pages, or the records of a log.
 
         Raises:
-            InputError: A page file is not what was written.
+            InputError: A page file is damaged.
         """
         for file in at.files:
             path = self.unit_folder(at) / file.name
@@ -222,7 +222,7 @@ class Run:
                 raise InputError(f"`{path}` is damaged: {error}", hint="collect again into another folder") from error
 
     def records(self, source: str) -> Iterator[dict[str, Any]]:
-        """Yield the records of a source, as they came."""
+        """Yield the records of a source unchanged."""
         for unit in self.units_of(source):
             yield from records_of(self.lines(unit))
 
@@ -276,7 +276,7 @@ class Run:
 
 
 def records_of(lines: Iterable[Any]) -> Iterator[dict[str, Any]]:
-    """Yield the records of pages, and the records that are lines themselves."""
+    """Yield the records of a run's lines: those within a page, or the line itself for a log."""
     for line in lines:
         if not isinstance(line, dict):
             continue
@@ -291,7 +291,7 @@ def _text(moment: dt.datetime | None) -> str:
 
 
 def _write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that it is there with all its content, or not at all."""
+    """Write a file atomically: it has all its content, or does not exist."""
     beside = path.with_name(f".{path.name}.part")
     try:
         with beside.open("wb") as file:
@@ -310,7 +310,7 @@ def _end_of_whole_lines(path: Path) -> int:
 
 
 def _whole_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the entries of a journal; a last line without an end is one that was cut."""
+    """Yield the entries of a journal, without an incomplete last line."""
     if not path.exists():
         return
     for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], 1):

@@ -1,4 +1,4 @@
-"""What a run could read: the first question of each source, at each scope, without the pages after it."""
+"""Check which sources the caller can read, by the first request of each source at each scope."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _AT_ONCE = 8
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """What came of one question: of a source, at a scope; `reason` says why it was not answered."""
+    """The result of the first request of a source at a scope; `reason` says why it failed."""
 
     source: Source
     scope: str
@@ -33,23 +33,23 @@ class Probed:
 
 
 class ProbeKnown(AskedFor):
-    """What the first pages say; see `listing.Known`."""
+    """The records of the first pages; see `listing.Known`."""
 
     def __init__(self, question: CollectionRequest) -> None:
         super().__init__(question)
         self._pages: dict[str, list[tuple[str, bytes]]] = {}
 
     def keep(self, source: str, key: str, page: CollectedPage) -> None:
-        """Remember a page."""
+        """Store a page of a unit."""
         self._pages.setdefault(source, []).append((key, page.lines))
 
     def parts(self, source: str) -> Iterator[tuple[str, Iterator[dict[str, Any]]]]:
-        """Yield the units of a source: the key of each, and its records."""
+        """Yield each unit of a source as its key and its records."""
         for key, lines in self._pages.get(source, []):
             yield key, records_of(orjson.loads(line) for line in lines.split(b"\n") if line)
 
     def is_held(self, source: str, key: str) -> bool:  # noqa: ARG002  a probe comes before every run
-        """Tell whether an earlier run has a unit."""
+        """Return False: a probe uses no earlier runs."""
         return False
 
     def since(
@@ -64,10 +64,10 @@ class ProbeKnown(AskedFor):
 
 
 def probe(sources: Sequence[Source], known: ProbeKnown, exchange: Exchange) -> list[Probed]:
-    """Ask the first question of every source at every scope that it has.
+    """Return the result of the first request of each source at each of its scopes.
 
     Raises:
-        NotSignedInError: No further question makes sense.
+        NotSignedInError: The sign-in is lost, so no further request can succeed.
     """
     found: list[Probed] = []
     waiting = list(sources)

@@ -1,4 +1,4 @@
-"""The reductions that run where the logs are: the texts of `queries/kql/`, each for a slice of time."""
+"""Return the KQL queries of `queries/kql/` that reduce logs inside a workspace, each for a time slice."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _BOUND = re.compile(r"^let (Start|End) = datetime\([^)]*\);$", re.MULTILINE)
 
 
 def reduction_text(name: str, first: dt.datetime, end: dt.datetime) -> str:
-    """Return a reduction over what was received from `first` until before `end`, both whole hours of UTC.
+    """Return a reduction query over records received from `first` until before `end`, both whole UTC hours.
 
-    A row's key has the hour in which its calls were received: slices that part an hour would share keys, and their
-    counts could not be told from the same calls counted twice.
+    The key of a row has the hour in which its calls were received. Two slices within one hour would share keys, and
+    their counts would look like the same calls counted twice.
 
     Raises:
-        InternalError: There is no such text, or a bound is no whole hour.
+        InternalError: There is no such query, or a bound is not a whole hour.
     """
     if name not in REDUCTIONS:
         raise InternalError(f"there is no reduction `{name}`")

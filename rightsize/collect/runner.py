@@ -1,4 +1,4 @@
-"""All sources of a run: each when what it rests on is there, several at once, and each budget with its own workers."""
+"""Collect all sources of a run in parallel, each after the sources it needs, with own workers for each budget."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from rightsize.collect.pages import Progress, Run
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a run ended: whether nothing is left to ask, and what stopped it else."""
+    """The end of a run: whether nothing is left to fetch, and the lost sign-in that stopped it, if any."""
 
     is_whole: bool
     stopped_by: NotSignedInError | None = None
 
 
 class Runner:
-    """Runs sources into a run's folder."""
+    """A scheduler that collects sources into the folder of a run."""
 
     def __init__(
         self,
@@ -50,13 +50,13 @@ class Runner:
 
     @property
     def counts(self) -> tuple[int, int]:
-        """Units that have ended, and units that are known by now."""
+        """Return the number of units that have ended, and of units known so far."""
         return self._units - len(self._running), self._units
 
     def collect(self, sources: Sequence[Source]) -> Ended:
-        """Fetch all sources, or what is missing of them.
+        """Fetch all sources, or their missing units.
 
-        An interrupt, a full disk and a lost sign-in let what is being asked end, and stop the rest.
+        After an interrupt, a full disk or a lost sign-in, running requests end and no further ones start.
 
         Raises:
             ServiceError: The disk is full.
@@ -82,7 +82,7 @@ class Runner:
         return Ended(stopped_by is None and not unfinished, stopped_by)
 
     def _start(self, waiting: dict[str, Source], left: dict[str, int]) -> None:
-        """Start each source of which nothing that it rests on is still waiting or being asked."""
+        """Start each source whose needed sources have all ended."""
         for name, source in list(waiting.items()):
             if any(other in waiting or left.get(other) for other in source.after):
                 continue
@@ -101,7 +101,7 @@ class Runner:
         return future
 
     def _settle(self, left: dict[str, int]) -> NotSignedInError | None:
-        """Wait until a unit has ended; return the lost sign-in that ends the run, if that is how it ended.
+        """Wait until a unit has ended; return its error if the sign-in was lost, which ends the run.
 
         Raises:
             ServiceError: The disk is full.

@@ -1,4 +1,4 @@
-"""Runs beside each other: which one goes on, what earlier ones have of each log, and what one covers."""
+"""Compare the runs in a folder: which to resume, what earlier runs have of each log, and which days a run covers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Span = tuple[dt.datetime, dt.datetime]
 
 @dataclass(frozen=True, slots=True)
 class Covered:
-    """That a run has a log completely, for a scope and everything below it, whole UTC days."""
+    """A range of whole UTC days for which a run has a log completely, for a scope and everything below it."""
 
     source: str
     scope: str
@@ -33,7 +33,7 @@ class Covered:
 
 
 def is_run(folder: Path) -> bool:
-    """Tell whether a folder is that of a run."""
+    """Return whether a folder is a run."""
     try:
         with (folder / MANIFEST).open("rb") as file:
             return KIND.encode() in file.read(1024)
@@ -42,7 +42,7 @@ def is_run(folder: Path) -> bool:
 
 
 def find_runs(folder: Path) -> list[Path]:
-    """Return the runs in a folder, which may be one itself, in the order of their names."""
+    """Return the runs in a folder, sorted by name; the folder itself if it is a run."""
     if is_run(folder):
         return [folder]
     if not folder.is_dir():
@@ -51,7 +51,7 @@ def find_runs(folder: Path) -> list[Path]:
 
 
 def question_answer(question: CollectionRequest) -> dict[str, Any]:
-    """Return what a manifest says of a question."""
+    """Return a request as the JSON object of a manifest."""
     return {
         "until": question.until.isoformat(),
         "days": question.days,
@@ -64,7 +64,7 @@ def question_answer(question: CollectionRequest) -> dict[str, Any]:
 
 
 def read_question(answer: Mapping[str, Any]) -> CollectionRequest:
-    """Return the question of a manifest."""
+    """Return the request that a manifest holds."""
     lists = {name: tuple(answer[name]) for name in ("sources", "subscriptions", "workspaces", "containers")}
     return CollectionRequest(
         dt.datetime.fromisoformat(answer["until"]), int(answer["days"]), raw=bool(answer["raw"]), **lists
@@ -72,7 +72,7 @@ def read_question(answer: Mapping[str, Any]) -> CollectionRequest:
 
 
 def unfinished_run(folder: Path, asked: Mapping[str, Any]) -> Path | None:
-    """Return the newest run that was cut and was asked the same, but for the end of its window."""
+    """Return the newest run with the same request apart from its end, if that run is unfinished."""
     for path in reversed(find_runs(folder)):
         manifest = Run.read(path).manifest
         same = all(manifest.get(name) == asked[name] for name in ("cloud", "tenant_id"))
@@ -85,7 +85,7 @@ def unfinished_run(folder: Path, asked: Mapping[str, Any]) -> Path | None:
 
 
 def new_folder(out: Path, question: CollectionRequest) -> Path:
-    """Return the folder for a new run, called by the end of its window."""
+    """Return the folder for a new run, named after the end of its window."""
     name = question.until.strftime("%Y%m%dT%H%M%SZ")
     taken = {path.name for path in out.iterdir()} if out.is_dir() else set()
     count = 1
@@ -96,11 +96,11 @@ def new_folder(out: Path, question: CollectionRequest) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Earlier:
-    """What earlier runs have.
+    """The logs and blobs that earlier runs have.
 
     Attributes:
-        watermarks: From when until when each stream of a log is there without a gap, by source and stream.
-        held: Units that are complete and will never change, by source and key: blobs.
+        watermarks: Start and end of the time that each stream of a log has without a gap, by source and stream.
+        held: Complete units that never change (blobs), by source and key.
     """
 
     watermarks: Mapping[tuple[str, str], Span]
@@ -108,7 +108,7 @@ class Earlier:
 
 
 def read_earlier(folder: Path, asked: Mapping[str, Any]) -> Earlier:
-    """Return what the runs in a folder have of the tenant that is asked for."""
+    """Return the logs and blobs that the finished runs in a folder have for the same cloud and tenant."""
     found: dict[tuple[str, str], Span] = {}
     held: set[tuple[str, str]] = set()
     for path in find_runs(folder):
@@ -130,13 +130,13 @@ def read_earlier(folder: Path, asked: Mapping[str, Any]) -> Earlier:
 
 
 def _joined(one: Span, other: Span) -> Span:
-    """Return both spans as one where they touch, else the later one: a gap between them has to be fetched."""
+    """Return both spans as one if they touch, else the later one, because the gap has to be fetched."""
     earlier, later = sorted((one, other), key=lambda span: span[1])
     return (min(earlier[0], later[0]), later[1]) if later[0] <= earlier[1] else later
 
 
 def _streams(units: Iterable[Progress]) -> dict[tuple[str, str], list[Progress]]:
-    """Return the units of logs by source and stream; a unit is called STREAM#START."""
+    """Return the units of logs by source and stream; the key of a unit is STREAM#START."""
     found: dict[tuple[str, str], list[Progress]] = {}
     for unit in units:
         if unit.first:
@@ -145,15 +145,15 @@ def _streams(units: Iterable[Progress]) -> dict[tuple[str, str], list[Progress]]
 
 
 def covered_days(run: Run, logs: Mapping[str, str], retention: Mapping[str, int]) -> list[Covered]:
-    """Return what a run covers.
+    """Return the days that a run covers of each log.
 
-    A declaration speaks of a scope and everything below it, so one of a management group, or of the tenant, is made
-    only for days that every stream of the log has.
+    A declaration covers a scope and everything below it. So one for a management group or the tenant is made only for
+    days that every stream of the log has.
 
     Args:
         run: The run.
         logs: The log of each source that has one.
-        retention: Days that Azure keeps of each source; what is older may be missing although nothing says so.
+        retention: Days that Azure keeps of each source; older rows may be missing without notice.
     """
     until = dt.datetime.fromisoformat(run.manifest["question"]["until"])
     settled = dt.datetime.fromisoformat(run.manifest["started"]) - LATENESS
@@ -175,9 +175,9 @@ def covered_days(run: Run, logs: Mapping[str, str], retention: Mapping[str, int]
 
 
 def _complete_days(units: Sequence[Progress], settled: dt.datetime) -> list[Window]:
-    """Return the whole days of the complete units of a stream, joined where they follow each other.
+    """Return the whole days of the complete units of a stream, joined where they adjoin.
 
-    What was asked for before its rows could all be there, after `settled`, does not count.
+    Time after `settled` does not count, because its rows may not all have arrived.
     """
     spans: list[tuple[dt.datetime, dt.datetime]] = []
     for unit in sorted(units, key=lambda unit: unit.first):
@@ -219,7 +219,7 @@ def _common(streams: Sequence[Sequence[Window]]) -> list[Window]:
 
 @dataclass(frozen=True, slots=True)
 class Loadable:
-    """What of a run is loaded: folders of pages, what it covers, and what a person should know."""
+    """The parts of a run to load: folders of pages, covered days, notes for a person, and listings of grants."""
 
     pages: tuple[Path, ...]
     covers: tuple[Covered, ...]
@@ -228,14 +228,14 @@ class Loadable:
 
 
 def open_loadable(folder: Path, raw: Collection[str]) -> Loadable:
-    """Return what of a run is loaded, after looking at each of its files.
+    """Return the parts of a run to load, after checking the hash of each of its files.
 
     Args:
-        folder: Of the run.
-        raw: Sources of which nothing is loaded.
+        folder: The folder of the run.
+        raw: Names of sources that are not loaded.
 
     Raises:
-        InputError: A file is not what the run wrote.
+        InputError: A file is missing, or differs from what the run wrote.
     """
     run = Run.read(folder)
     for unit in run.units.values():
@@ -259,9 +259,9 @@ def open_loadable(folder: Path, raw: Collection[str]) -> Loadable:
 
 
 def _listings(run: Run) -> Iterator[Listing]:
-    """Yield the listings of grants, each with whether it has all of its place.
+    """Yield the listings of grants, each with whether it is complete for its scope.
 
-    What is asked of Graph piece by piece is one listing of the directory: which piece a grant is in may change.
+    Units that Graph returns piece by piece form one listing of the directory, because a grant may move between pieces.
     """
     taken_on = dt.datetime.fromisoformat(run.manifest["started"]).astimezone(dt.UTC).replace(tzinfo=None)
     found: dict[tuple[str, str], list[Progress]] = {}

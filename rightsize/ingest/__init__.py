@@ -1,1 +1,1 @@
-"""Exported files to common raw columns plus rejects: one projection a shape, one normalisation for all."""
+"""Read exported files into the staging tables: recognise each file, project and normalise its fields, count rejects."""

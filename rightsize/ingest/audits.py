@@ -1,8 +1,8 @@
-"""Records of the directory audit log: what somebody did to the directory, and what Privileged Identity Management did.
+"""Turn records of the directory audit log into events, role grants, consents and PIM activations.
 
-The log names activities, roles name resource actions; `rules/log_directory_audit.csv` says which activity needs which
-action, for some by the property that was changed. A record whose activity needs none, or is in no rule, becomes an
-event of outcome `other` that keeps its own name, so that it is counted and its day counts as observed.
+The log names activities, roles name resource actions. `rules/log_directory_audit.csv` maps each activity to the action
+that it needs, sometimes by the changed property. A record whose activity needs no action, or is in no rule, becomes an
+event of outcome `other` with its own name. So it is counted, and its day counts as observed.
 Sources: Microsoft Learn, "directoryAudit resource type" of Microsoft Graph; "AuditLogs" table of Log Analytics; "View
 audit history for Microsoft Entra roles in Privileged Identity Management".
 """
@@ -70,7 +70,7 @@ FROM (
 _GUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 
 
-# Activities end in a full stop in some exports and have a long dash in others.
+# In some exports, activities end in a full stop or have a long dash.
 def _activity(column: str) -> str:
     return folded(f"trim(replace(rtrim(trim({column}), '.'), chr(8211), '-'))")
 
@@ -159,7 +159,7 @@ SELECT file_no, line, time_utc AS time, 'entra_audit_log' AS source, 'directory'
     END AS problem
 FROM placed"""
 
-# What ends an activation, and what begins one.
+# The activities that start or end an activation.
 _PIM_STEPS = {
     "add member to role completed (pim activation)": "activated",
     "add member to role requested (pim activation)": "requested",
@@ -176,7 +176,7 @@ def _cases(column: str, words: dict[str, str]) -> str:
 
 
 def _beside(values: str, names: str, name: str) -> str:
-    """Return SQL for that one of `values` whose name, in the list beside it, is this one folded."""
+    """Return SQL for the element of `values` whose name in the parallel list `names`, folded, is `name`."""
     return f"{values}[list_position(list_transform({names}, lambda one: {folded('one')}), '{name}')]"
 
 
@@ -193,12 +193,12 @@ def _set(name: str) -> str:
 
 
 def stage_from_audits(con: duckdb.DuckDBPyConnection, file_ids: str, without: set[int]) -> None:
-    """Stage what audit records say beside events: who was given which directory role or consent, who activated what.
+    """Stage the directory roles, consents and activations that audit records show.
 
     Args:
         con: A connection with `raw_audits`, the events of them in `ingest_rows`, and the staging tables.
         file_ids: SQL for the id of the part of the file.
-        without: Numbers of files that are read again.
+        without: Numbers of files that will be read again.
     """
     _stage_directory_grants(con, file_ids, without)
     _stage_consents(con, file_ids, without)
@@ -206,10 +206,10 @@ def stage_from_audits(con: duckdb.DuckDBPyConnection, file_ids: str, without: se
 
 
 def _stage_directory_grants(con: duckdb.DuckDBPyConnection, file_ids: str, without: set[int]) -> None:
-    """Stage who was given which directory role.
+    """Stage the directory roles that calls assigned, with the principal of each.
 
     Source: Microsoft Graph directoryAudit of "Add member to role", whose modified properties name the role's template;
-    Privileged Identity Management has it among the details.
+    Privileged Identity Management has the template in the details.
     """
     ids = _detail("roledefinitionoriginid"), _detail("templateid"), _set("role.templateid")
     holders = (_target(kind) for kind in ("user", "serviceprincipal", "group"))
@@ -218,7 +218,7 @@ def _stage_directory_grants(con: duckdb.DuckDBPyConnection, file_ids: str, witho
 
 
 def _stage_consents(con: duckdb.DuckDBPyConnection, file_ids: str, without: set[int]) -> None:
-    """Stage to which application what was consented; as a role, the text of `analyze.echoes.consent`.
+    """Stage the permissions that calls consented to for an application, in the text form of `analyze.echoes.consent`.
 
     Source: Microsoft Graph directoryAudit of "Add delegated permission grant", whose modified properties name the
     application and all permissions of the grant after the change.
@@ -238,7 +238,7 @@ def _stage_given(
     holder: str,
     wanted: str,
 ) -> None:
-    """Stage what calls of some operations gave to whom, where they succeeded; `role`, `holder`, `wanted` are SQL."""
+    """Stage the role and holder of successful calls of some operations; `role`, `holder`, `wanted` are SQL."""
     con.execute(
         f"""
         INSERT INTO stage_request_rows (file_id, line, event_key, assigned_role_id, assigned_principal_id)

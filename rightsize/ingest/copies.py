@@ -1,4 +1,4 @@
-"""What DuckDB reads in place of files of lines: one copy of many small ones, plain copies of packed ones."""
+"""Copy files of JSON lines for DuckDB: many small files into one, compressed files into plain ones."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from rightsize.ingest.unpacked import unpacked
 
 
 def is_unpacked(form: Form, compression: Compression) -> bool:
-    """Tell whether the log records of such a file are read from a copy, and it is hashed while that is made."""
+    """Return whether log records of such a file are read from an unpacked copy; it is hashed during the copy."""
     return form == "lines" and compression != "none"
 
 
 @dataclass(frozen=True, slots=True)
 class Copies:
-    """Where copies are made, and what is learnt on the way.
+    """A maker of copies, with the scratch folder for them and the digests of the copied files.
 
     Attributes:
-        scratch: The folder.
-        digests: What the files hash to.
+        scratch: The folder for copies.
+        digests: The hashes of the files.
     """
 
     scratch: Scratch
     digests: Digests
 
     def of(self, batch: Batch) -> AbstractContextManager[Generator[Batch]]:
-        """Give what is read in place of a batch, in order: the batch itself where no copy is better.
+        """Return a context with the batches to read in place of a batch, in order; itself where a copy is no better.
 
         Raises:
-            NoRoomError: There is no room for copies, which may show after some were given.
+            NoRoomError: There is no space for copies; this may happen after some were yielded.
             InputError: A compressed file is damaged.
         """
         return closing(self._of(batch))

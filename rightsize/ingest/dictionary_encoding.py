@@ -1,9 +1,9 @@
-"""What many records of the Activity Log say alike, normalised once: who called, what came of it, what was done, where.
+"""Normalise each distinct caller, outcome, operation and scope of Activity Log records once, and stage rows by number.
 
-Some thousands of callers, words and places stand in millions of records. So these texts are read packed, as one column
-each, and `queries/reduce/normalise.sql` is asked once for each that differs, with nothing else in the row; rows have
-numbers of the answers. It is the query that whole rows are normalised by elsewhere. Each of its columns depends on one
-of these groups alone, but for refusals that name a linked scope: such rows are normalised whole.
+Millions of records share some thousands of callers, words and places. So these texts are read packed, as one column
+each. `queries/reduce/normalise.sql` runs once for each distinct text, with no other values in the row, and rows have
+the numbers of the results. Elsewhere the same query normalises whole rows. Each of its columns depends on only one of
+these groups, except for refusals that name a linked scope: such rows are normalised as a whole.
 """
 
 from __future__ import annotations
@@ -44,24 +44,24 @@ LEAST_BYTES = 8 << 20
 """To ask for texts apart costs as much as to normalise what some thousand records say."""
 
 _BETWEEN = "chr(31)"
-# What the query finds no fault with, in the place of what is not asked. An outcome has no operation but a linked one.
+# Valid values in place of columns that are not asked. An outcome has only a linked operation.
 _TIME, _ACTION, _SCOPE = "'2020-01-01T00:00:00Z'", "'a/b'", "'/'"
 
 
 def pays(batch: Batch, log: str) -> bool:
-    """Tell whether the records of a batch are to be read packed: a few are normalised sooner as they stand."""
+    """Return whether to read the records of a batch packed; for few records, normalising whole rows is faster."""
     return log == "activity" and sum(plain_size(file, batch.form) for file in batch.files) >= LEAST_BYTES
 
 
 def packed(projected: str) -> str:
-    """Return SQL that packs the texts that records share, over a relation of raw columns of the Activity Log."""
+    """Return SQL that packs the shared texts of a relation of raw columns of the Activity Log."""
     kept = ", ".join(("file_no", "line", "log", *_OF_ROW, *_CALLED, *_WHERE, "request_body", "ordinal"))
     texts = ", ".join(f"concat({f', {_BETWEEN}, '.join(columns)}) AS {name}" for name, columns in _PACKED.items())
     return f"SELECT {kept}, {texts} FROM ({projected})"
 
 
 def packed_words() -> str:
-    """Return SQL for the status and the category of packed records, with their files."""
+    """Return SQL for the number of packed records by file, status and category."""
     status, category = (_part("how", column, f"string_split(how, {_BETWEEN})") for column in ("status", "category"))
     return f"""
         SELECT file_no, {status} AS status, {category} AS category, records
@@ -75,7 +75,7 @@ def stage_alike(con: duckdb.DuckDBPyConnection, file_id: str) -> set[int]:
         con: A connection with the staging and the reference tables.
         file_id: SQL for the id of the part of a file that a record belongs to.
 
-    A record that cannot be used is staged without a time. Returns files whose records are to be read as they stand.
+    A record that cannot be used is staged without a time. Returns the files whose records have to be read unpacked.
     """
     odd = _split_texts(con)
     _normalise_texts(con)
@@ -87,7 +87,7 @@ def stage_alike(con: duckdb.DuckDBPyConnection, file_id: str) -> set[int]:
 
 
 def forget_alike(con: duckdb.DuckDBPyConnection) -> None:
-    """Give the memory of what was read last free."""
+    """Drop the temporary tables of the last batch, to free their memory."""
     for name in ("texts", "told", "contexts", "outcomes", "operations", "scopes"):
         con.execute(f"DROP TABLE IF EXISTS temp.alike_{name}")
 
@@ -97,7 +97,7 @@ def _part(name: str, column: str, parts: str) -> str:
 
 
 def _split_texts(con: duckdb.DuckDBPyConnection) -> set[int]:
-    """Fill `alike_texts` with each group of texts; return files with a text that has what stands between others."""
+    """Fill `alike_texts` with the distinct texts of each group; return files with a text that has the separator."""
     columns = [column for listed in _KINDS.values() for column in listed]
     found = " UNION ALL BY NAME ".join(
         f"SELECT DISTINCT '{kind}' AS kind, {', '.join(listed)} FROM ingest_raw WHERE log = 'activity'"
@@ -115,13 +115,13 @@ def _split_texts(con: duckdb.DuckDBPyConnection) -> set[int]:
 
 
 def _normalised(values: Mapping[str, str], number: str, rows: str, line: str = "0") -> str:
-    """Return SQL for what `normalise.sql` gives of rows that have some raw columns and no others.
+    """Return SQL for the result of `normalise.sql` on rows that have only some raw columns.
 
     Args:
-        values: SQL for each raw column that is there.
-        number: What comes out as `file_no`.
+        values: SQL for each raw column that is present.
+        number: SQL for `file_no` in the result.
         rows: The relation.
-        line: What comes out as `line`.
+        line: SQL for `line` in the result.
     """
     columns = ", ".join(f"{values.get(name, 'CAST(NULL AS VARCHAR)')} AS {name}" for name in _RAW)
     raw = f"SELECT {number} AS file_no, {line} AS line, 'activity' AS log, {columns} FROM {rows}"
@@ -133,7 +133,7 @@ def _of_packed(name: str, parts: str) -> dict[str, str]:
 
 
 def _normalise_texts(con: duckdb.DuckDBPyConnection) -> None:
-    """Fill `alike_told` with what the query says of each of `alike_texts`."""
+    """Fill `alike_told` with the normalised columns of each text in `alike_texts`."""
     values = {
         column: f"CASE WHEN kind = '{name}' THEN {value} END"
         for name in _PACKED
@@ -159,7 +159,7 @@ def _normalise_texts(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def _stage_contexts(con: duckdb.DuckDBPyConnection) -> None:
-    """Stage a context for each text of who acted, and fill `alike_contexts` with its number."""
+    """Stage a context for each distinct caller text, and fill `alike_contexts` with its number."""
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE alike_contexts AS
         SELECT who, {NEXT_CONTEXT} AS context_no, {", ".join(CONTEXT_COLUMNS)} FROM alike_told WHERE kind = 'who'""")
@@ -167,7 +167,7 @@ def _stage_contexts(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def _number_texts(con: duckdb.DuckDBPyConnection, name: str) -> None:
-    """Fill `alike_operations` or `alike_scopes` with the number and the folded text of each, as its raw columns say."""
+    """Fill `alike_operations` or `alike_scopes` with the number and folded text of each distinct raw text."""
     told = f"SELECT {', '.join(_KINDS[name])}, {name}, key_{name}, is_sound FROM alike_told WHERE kind = '{name}'"
     number_texts(con, name, told)
     con.execute(f"""
@@ -195,7 +195,7 @@ _CARRIED = {
 
 
 def _stage_rows(con: duckdb.DuckDBPyConnection, file_id: str) -> None:
-    """Stage what is left of each row; its numbers go through the query in the place of the line."""
+    """Stage each row with its remaining columns; its numbers pass through the query in the column `line`."""
     values = {"auth_action": _ACTION, "auth_scope": _SCOPE, **{column: f"r.{column}" for column in _OF_ROW}}
     carried = ", ".join(f"{name} := {value}" for name, value in _CARRIED.items())
     told = _normalised(values, "r.file_no", f"{_JOINED} WHERE NOT h.is_linked", f"struct_pack({carried})")
@@ -210,7 +210,7 @@ def _stage_rows(con: duckdb.DuckDBPyConnection, file_id: str) -> None:
 
 
 def _stage_linked(con: duckdb.DuckDBPyConnection, file_id: str) -> set[int]:
-    """Stage the rows whose message names another operation and scope than the record; return files with problems."""
+    """Stage the rows whose message names a linked operation and scope; return files with problems."""
     if not con.execute("SELECT 1 FROM alike_outcomes WHERE is_linked LIMIT 1").fetchall():
         return set()
     values = {column: column for column in (*_OF_ROW, *_CALLED, *_WHERE)}

@@ -1,4 +1,4 @@
-"""The SHA-256 of each file of a load, as it is stored: found while a file is unpacked, or else beside the scan."""
+"""Compute the SHA-256 of each stored file of a load, while it is unpacked or in a thread beside the scan."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rightsize.ingest.sources import SourceFile
 
 
 class Digests:
-    """What files hash to. Hashing and verifying checksums takes a core of its own while DuckDB reads."""
+    """The hashes of files. Hashing and verifying checksums run on a separate core while DuckDB reads."""
 
     def __init__(self) -> None:
         self._hasher = ThreadPoolExecutor(max_workers=1)
@@ -22,7 +22,7 @@ class Digests:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        """Stop hashing; prefer the error of a damaged stream, which says what is wrong, to what became of its bytes."""
+        """Stop hashing; raise the error of a damaged stream instead of the error that its bytes caused later."""
         self._hasher.shutdown(wait=True, cancel_futures=True)
         if kind is None or not issubclass(kind, Exception):
             return
@@ -32,13 +32,13 @@ class Digests:
                 raise damage
 
     def begin(self, file: SourceFile) -> None:
-        """Hash a file, and verify it where it is packed, unless that was done; return before it is."""
+        """Start to hash a file, and to verify it if it is compressed, unless that was done; return at once."""
         if file.number not in self._found:
             hashed = self._hasher.submit(digest, file.stored, file.stored_compression, file.name)
             self._found[file.number] = hashed
 
     def chunks(self, file: SourceFile) -> Iterator[bytes]:
-        """Yield the bytes of a packed file, decompressed, and keep what it hashes to when all were read and verified.
+        """Yield the decompressed bytes of a file, and store its hash after all bytes were read and verified.
 
         Raises:
             InputError: The file is damaged.

@@ -1,4 +1,4 @@
-"""Bytes before they are records: compression told by magic bytes, encodings told by their marks, checksums."""
+"""Detect the compression and encoding of files, decompress and hash them, and repair bytes for text readers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rightsize.model.errors import InputError
 
 Compression = Literal["none", "gzip", "zip"]
 
-# What is read at once, and decompressed at most: it stays in a processor's cache, and takes few calls.
+# Bytes to read at once, and to decompress at most: they fit in a processor's cache and need few calls.
 _CHUNK = 1 << 16
 _PLAIN_CHUNK = 1 << 19
 _PIECE = 1 << 20
@@ -26,7 +26,7 @@ _UTF32 = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
 
 
 def compression_of(path: Path) -> Compression:
-    """Tell by the first bytes of a file how it is compressed; its name does not count."""
+    """Return the compression of a file from its first bytes; its name does not count."""
     with path.open("rb") as file:
         magic = file.read(4)
     if magic.startswith(_GZIP):
@@ -37,7 +37,7 @@ def compression_of(path: Path) -> Compression:
 def plain_chunks(
     path: Path, compression: Compression, name: str, watch: Callable[[bytes], object] = lambda _: None
 ) -> Iterator[bytes]:
-    """Yield the bytes of a file, decompressed, and show them to `watch` as they are stored.
+    """Yield the decompressed bytes of a file, and pass its stored bytes to `watch`.
 
     Raises:
         InputError: A gzip stream is cut short, fails its checksum, or is followed by something else.
@@ -61,7 +61,7 @@ def _gunzip(stored: Iterator[bytes], name: str) -> Iterator[bytes]:
             data = chunk
             while data:
                 if not started:
-                    # Tapes and block devices pad with zeros; gzip itself takes them for the end.
+                    # Tapes and block devices pad with zeros; gzip itself treats them as the end.
                     data = data.lstrip(b"\0")
                     started = bool(data)
                 yield member.decompress(data, _PLAIN_CHUNK)
@@ -76,10 +76,10 @@ def _gunzip(stored: Iterator[bytes], name: str) -> Iterator[bytes]:
 
 
 def read_head(path: Path, compression: Compression, size: int, name: str) -> bytes:
-    """Return the first `size` bytes of a file, decompressed, or all where it is shorter.
+    """Return the first `size` decompressed bytes of a file, or all if it is shorter.
 
     Raises:
-        InputError: The gzip stream is damaged within them.
+        InputError: The gzip stream is damaged within these bytes.
     """
     head = b""
     for chunk in plain_chunks(path, compression, name):
@@ -90,9 +90,9 @@ def read_head(path: Path, compression: Compression, size: int, name: str) -> byt
 
 
 def digest(path: Path, compression: Compression, name: str) -> str:
-    """Return the SHA-256 of a file as stored, and read a compressed one to its end for its checksum.
+    """Return the SHA-256 of a stored file; a compressed one is read to its end to verify its checksum.
 
-    DuckDB reads a gzip file whose checksum is wrong without complaint, so somebody else must look.
+    DuckDB reads a gzip file with a wrong checksum without an error, so it is verified here.
 
     Raises:
         InputError: The gzip stream is damaged.
@@ -104,10 +104,10 @@ def digest(path: Path, compression: Compression, name: str) -> str:
 
 
 def to_utf8(path: Path, compression: Compression, head: bytes, new_path: Callable[[], Path], name: str) -> Path | None:
-    """Write a UTF-16 file, as Windows PowerShell redirects output, as UTF-8; return None where it is UTF-8 already.
+    """Rewrite a UTF-16 file, such as redirected output of Windows PowerShell, as UTF-8; return None if it is UTF-8.
 
     Raises:
-        InputError: The file is UTF-32, or its bytes are no UTF-16 after all.
+        InputError: The file is UTF-32, or its bytes are not valid UTF-16.
     """
     if head.startswith(_UTF32):
         raise InputError(f"`{name}` is UTF-32, which no export is", hint="save it as UTF-8")
@@ -146,19 +146,19 @@ MAX_RECORD_BYTES = 16 << 20
 
 
 def write_readable_lines(path: Path, compression: Compression, target: Path, name: str) -> None:
-    """Copy a file of lines so that any text reader takes it, line for line.
+    """Copy a file of lines, line for line, into text that any reader accepts.
 
-    Bytes that are no UTF-8 and NUL bytes become `DAMAGE`, a carriage return a space; a line that is longer than
-    `MAX_RECORD_BYTES` stays longer, but not by much.
+    Bytes that are not UTF-8 and NUL bytes become `DAMAGE`, and a carriage return becomes a space. A line longer than
+    `MAX_RECORD_BYTES` is cut to a little more than that.
     """
     decoder = codecs.getincrementaldecoder("utf-8")("rightsize-damage")
-    length = 0  # of the line that the next piece of text goes on with
+    length = 0  # of the line that the next piece of text continues
     with target.open("w", encoding="utf-8", newline="") as copy:
         for piece in _pieces(plain_chunks(path, compression, name)):
             text = decoder.decode(piece or b"", piece is None)
-            # The last is what the reader of lines parts columns by; no JSON text has it either.
+            # The reader of lines uses \x02 as its column separator; no JSON text has it.
             text = text.replace("\0", DAMAGE).replace("\r", " ").replace("\x02", DAMAGE)
-            # A piece is shorter than a record may be, so only a line that goes on from one to the next can be too long.
+            # A piece is shorter than the longest record, so only a line that spans pieces can be too long.
             end = text.find("\n")
             begun = text if end < 0 else text[:end]
             if length <= MAX_RECORD_BYTES:
@@ -170,7 +170,7 @@ def write_readable_lines(path: Path, compression: Compression, target: Path, nam
 
 
 def _pieces(chunks: Iterator[bytes]) -> Iterator[bytes | None]:
-    """Yield chunks in pieces of a bounded size, and None at the end: a packed chunk can be very long."""
+    """Yield chunks in pieces of limited size, then None: a decompressed chunk can be very long."""
     for chunk in chunks:
         for start in range(0, len(chunk), _PIECE):
             yield chunk[start : start + _PIECE]

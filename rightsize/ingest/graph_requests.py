@@ -1,9 +1,9 @@
-"""Requests to Microsoft Graph as events: method and normalised path, and what the answer says of authorisation.
+"""Turn logged requests to Microsoft Graph into events: method and normalised path, with the outcome from the status.
 
-A path keeps the words of Graph's schema and loses what names things: ids, keys, addresses, values of parameters. That
-is decided by the form of a step alone, never by a map of permissions, so that a log always gives the same events.
-Of a query only what changes the permission is kept: which relations are expanded, and properties that need a
-permission of their own (`rules/graph_properties.csv`).
+A path keeps the words of Graph's schema and loses names of objects: ids, keys, addresses, values of parameters. The
+form of a step alone decides that, never a map of permissions, so that a log always gives the same events. Of a query,
+only parts that change the permission are kept: expanded relations, and properties that need a separate permission
+(`rules/graph_properties.csv`).
 Sources: Microsoft Learn, "Microsoft Graph activity logs", "Use query parameters", "Path-based addressing", OData 4.01.
 """
 
@@ -38,7 +38,7 @@ _KEPT_OPTIONS = "'$value', '$count', '$ref', '$batch', '$metadata', '$entity', '
 
 
 def _decoded(column: str) -> str:
-    """Return SQL that decodes what has a meaning in a path, and leaves encoded slashes and names as they are."""
+    """Return SQL that decodes characters with a meaning in a path, and leaves encoded slashes and names unchanged."""
     text = column
     for code, letter in _ENCODED.items():
         text = f"regexp_replace({text}, '(?i)%{code}', '{letter}', 'g')"
@@ -58,7 +58,7 @@ def _guid(column: str) -> str:
 
 
 def _step(words: list[str]) -> str:
-    """Return SQL for one step of a path: itself where it is a word of the schema, else `{id}`."""
+    """Return SQL for one step of a path: the step itself if it is a word of the schema, else `{id}`."""
     return f"""CASE
         WHEN regexp_full_match(s, '[A-Za-z]{{1,64}}') OR s IN ('{{id}}', '{{id}}:') THEN s
         WHEN s LIKE '$%' THEN CASE WHEN lower(s) IN ({_KEPT_OPTIONS}) THEN lower(s) ELSE '{{id}}' END
@@ -96,7 +96,7 @@ def project_graph(fields: Fields) -> str:
     """Return the raw columns of requests to Microsoft Graph.
 
     Sources: Microsoft Learn, MicrosoftGraphActivityLogs of Log Analytics and GraphAPIAuditEvents of advanced hunting.
-    In the latter the account is the user, unless it says that it is an application's.
+    In the latter the account is the user, unless its type is an application.
     """
     is_application = f"coalesce({folded('account_type')}, '') NOT IN ('', 'user')"
     return f"""
@@ -121,14 +121,13 @@ FROM (
 
 
 def normalised_requests() -> str:
-    """Return SQL that reads `raw_graph_requests` and gives the columns of `stage_event_rows`, and `problem`.
+    """Return SQL that reads `raw_graph_requests` and returns the columns of `stage_event_rows`, and `problem`.
 
-    Answers of 2xx and 3xx are use, and so is what failed after it was authorised; 401 and 403 are demand. 429 says
-    nothing, since Graph throttles before it authorises. Without an answer a request was made, and counts as started.
-
-    A request is a user's where it names one who is not the service principal, and the token is not an application's.
-    A diagnostic record has an object id (`UserPrincipalObjectID`) whoever acts, in an application's own request that of
-    the service principal: it is a user's only where the type of the token or scopes in it say so.
+    Status 2xx and 3xx is use, and so is a failure after authorisation; 401 and 403 is demand. 429 shows nothing,
+    because Graph throttles before it authorises. A request without a status counts as started.
+    A request is a user's if it names a user that is not the service principal, and the token is not an application's.
+    A diagnostic record always has an object id (`UserPrincipalObjectID`); in an application's own request it is that of
+    the service principal. It is a user's only if the type of the token or its scopes say so.
     """
     words = [row["word"].lower() for row in rows_of("graph_words")]
     properties = [row["property"] for row in rows_of("graph_properties")]

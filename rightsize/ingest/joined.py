@@ -1,7 +1,7 @@
-"""Many small files of lines as one: DuckDB sets up every column anew for each file, which costs more than to copy them.
+"""Join many small files of JSON lines into one copy, because DuckDB sets up every column again for each file.
 
-Azure writes a file an hour and subscription. What makes one file of them is a copy in which each record names its
-file, under a key that nobody can know before; everything else of a line stays as it is.
+Azure writes a file for each hour and subscription. In the joined copy, each record has the number of its file under a
+random key; everything else of a line is unchanged.
 """
 
 from __future__ import annotations
@@ -25,18 +25,19 @@ MOST_JOINED = 512 << 20
 
 
 def is_small(file: SourceFile, form: Form) -> bool:
-    """Tell whether a file is better read with others of its kind than by itself."""
+    """Return whether a file is small enough to be joined with others of its form."""
     return form == "lines" and plain_size(file, form) <= _SMALL
 
 
 def joined(batch: Batch, scratch: Scratch, digests: Digests) -> Iterator[Batch]:
-    """Yield a batch of small files as one that is read as a single file, which is gone when the next is asked for.
+    """Yield a batch of small files as one batch with a single joined copy, which is deleted afterwards.
 
-    A record that does not begin its line has no number of its file in it, and file_no is null where it is read. Files
-    that cannot be read are left to DuckDB, which says so, and so are all where there is no room for a copy.
+    A record that does not start at the beginning of its line gets no file number, so its file_no is null. Without a
+    copy, the caller reads the files as they are, and DuckDB reports files that cannot be read.
 
     Raises:
-        NoRoomError: There is no room for the copy: what is packed may be longer than its size lets expect.
+        NoRoomError: There is no space for the copy, or a file cannot be read. Compressed files may be longer than
+            expected.
         InputError: A compressed file is damaged.
     """
     mark, path = secrets.token_hex(8), scratch.new_path()
@@ -62,10 +63,10 @@ def _join(batch: Batch, path: Path, mark: str, digests: Digests) -> None:
 
 
 def _lines(file: SourceFile, most: int, digests: Digests) -> bytes:
-    """Return what stands in a file.
+    """Return the decompressed content of a file.
 
     Raises:
-        NoRoomError: It is longer than `most`.
+        NoRoomError: The content is longer than `most` bytes.
     """
     if file.compression == "none":
         return file.path.read_bytes()

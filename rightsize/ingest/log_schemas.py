@@ -1,8 +1,8 @@
-"""Log records by their envelope: which keys hold a field, and which log a record belongs to.
+"""Define the keys that hold each field of a log record, and detect the log that a record belongs to.
 
 There are two envelopes. `camel` has the records of Azure Monitor's diagnostic settings and Event Hubs, of the Activity
 Log's REST interface and its Python SDK (snake_case), and of Microsoft Graph; `pascal` has the rows of Log Analytics
-tables. Records of different logs mix freely in both, so the log is told record by record.
+tables. Both may mix records of different logs, so the log is detected for each record.
 Sources: Microsoft Learn, "Azure Activity Log event schema" and the Log Analytics table reference.
 """
 
@@ -229,7 +229,7 @@ _SIGNAL_KEYS = ({"systemalertid"}, {"incidentname", "incidentnumber"}, {"riskeve
 
 
 def is_signal(record: Mapping[str, Any]) -> bool:
-    """Tell whether a record in the envelope of a log is an alert, an incident or risk: what a signal shape reads."""
+    """Return whether a record in the envelope of a log is an alert, incident or risk, which a signal shape reads."""
     named = {fold(str(key)).partition(" [")[0]: value for key, value in record.items()}
     table, category = (fold(str(named.get(key) or "")) for key in ("type", "category"))
     if table in SIGNAL_TABLES or category in SIGNAL_CATEGORIES:
@@ -239,18 +239,18 @@ def is_signal(record: Mapping[str, Any]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """Log records of one envelope: `spellings` has the keys that hold each field, the better one first."""
+    """Log records of one envelope: `spellings` has the keys that hold each field, the preferred one first."""
 
     name: str
     spellings: Mapping[str, tuple[str, ...]]
 
     def recognises(self, record: Mapping[str, Any]) -> bool:
-        """Tell whether a record has this envelope, however its keys are capitalised."""
+        """Return whether a record has this envelope, in any capitalisation of its keys."""
         if is_signal(record):
             return False
         named = {fold(str(key)).partition(" [")[0]: value for key, value in record.items()}
         keys = named.keys()
-        # A table may be exported without the time at which it received a row.
+        # An exported table may lack the time at which it received a row.
         is_row = "timegenerated" in keys or (
             "createddatetime" in keys and fold(str(named.get("type") or "")) in _SIGN_IN_TABLES.split()
         )
@@ -260,7 +260,7 @@ class Family:
                 or {"timestamp", "requesturi"} <= keys
                 or ({"creationtime", "operation"} <= keys and bool({"recordtype", "workload"} & keys))
             )
-        # Rows of the sign-in tables have the keys of Graph's records too, and hold other things under some of them.
+        # Rows of the sign-in tables also have the keys of Graph's records, with other values under some of them.
         return not is_row and (
             bool(_TIME_KEYS & keys and _EVENT_KEYS & keys)
             or fold(str(named.get("category") or "")) in _TIMED_WITHIN.split()
@@ -270,9 +270,9 @@ class Family:
 
 
 def spelt_keys(family: Family, samples: Sequence[Mapping[str, object]]) -> dict[str, tuple[str, ...]]:
-    """Return the keys under which each field is looked for, the better one first, where capitals are not to be trusted.
+    """Return the keys to look up for each field, the preferred one first, if their capitalisation may vary.
 
-    A key is taken in the spelling of its family, in small letters, and in the spellings that the samples have.
+    A key is looked up in the spelling of its family, in lower case, and in the spellings of the samples.
     """
     spelt: dict[str, set[str]] = {}
     for record in samples:
@@ -294,7 +294,7 @@ def _one_of(column: str, words: str) -> str:
 
 
 def folded(column: str) -> str:
-    """Return SQL that folds ASCII letters, and only those; lower() does it twenty times faster than translate()."""
+    """Return SQL that folds only ASCII letters; lower() does it twenty times faster than translate()."""
     return (
         f"CASE WHEN strlen({column}) = length({column}) THEN lower({column}) ELSE translate({column}, "
         "'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz') END"
@@ -310,7 +310,7 @@ _SIGN_IN_CATEGORIES = (
     "signinlogs noninteractiveusersigninlogs serviceprincipalsigninlogs managedidentitysigninlogs "
     "microsoftserviceprincipalsigninlogs"
 )
-# What a record of the directory audit log is about; some exports have it where others have `AuditLogs`.
+# Categories of directory audit records; some exports have them where others have `AuditLogs`.
 # Source: Microsoft Learn, "Microsoft Entra audit log categories and activities".
 _AUDIT_CATEGORIES = (
     "administrativeunit applicationmanagement attributemanagement authentication authorization authorizationpolicy b2c "
@@ -321,7 +321,7 @@ _AUDIT_CATEGORIES = (
     "resourcemanagement rolemanagement taskmanagement transactionmanagement userauthentication usermanagement "
     "workflowmanagement"
 )
-# Logs of Microsoft Entra whose records have their time only among their properties.
+# Logs of Microsoft Entra whose records have their time only in their properties.
 _TIMED_WITHIN = "azureadgraphactivitylogs"
 _ACTIVITY_CATEGORIES = (
     "administrative write delete action policy servicehealth resourcehealth alert autoscale recommendation security"
@@ -352,9 +352,9 @@ REQUEST_CATEGORIES = {
 
 
 def _requests() -> str:
-    """Return the branches that tell the logs of requests, by their table, by category, and by what only they have.
+    """Return the SQL branches that detect the logs of requests: by table, category, or fields that only they have.
 
-    `AuditEvent` and `DataPlaneRequests` are categories of several services, which their resource tells apart.
+    `AuditEvent` and `DataPlaneRequests` are categories of several services; the resource shows which one.
     """
     tables = "\n".join(f"    WHEN table_key = '{name}' THEN '{log}'" for name, log in REQUEST_TABLES.items())
     categories = "\n".join(f"    WHEN category_key = '{name}' THEN '{log}'" for name, log in REQUEST_CATEGORIES.items())
@@ -368,7 +368,7 @@ def _requests() -> str:
     WHEN repository IS NOT NULL AND resource_key LIKE '%/microsoft.containerregistry/%' THEN 'registry'"""
 
 
-# What nearly every record of the Activity Log is, told without folding its words and asking for each other log.
+# Holds for nearly all records of the Activity Log, without folding their words or checking for each other log.
 _IS_PLAIN = """category IN ('Write', 'Delete', 'Action', 'Administrative')
     AND (resource_id LIKE '/S%' OR resource_id LIKE '/s%')
     AND coalesce(table_name, alert_id, workload, audit_id, activity_name, by_policy, by_roles, repository, request_uri,
@@ -376,7 +376,7 @@ _IS_PLAIN = """category IN ('Write', 'Delete', 'Action', 'Administrative')
 
 
 def with_log(fields: str) -> str:
-    """Return SQL that adds to a relation of fields the log that each record belongs to, null where it is none."""
+    """Return SQL that adds to a relation of fields the log of each record, null if it is of no known log."""
 
     def key(field: str) -> str:
         return f"CASE WHEN NOT is_plain THEN {folded(field)} END"

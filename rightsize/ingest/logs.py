@@ -1,7 +1,7 @@
-"""Log records into the staging tables: fast for what is as it should be, again and slowly for what is not.
+"""Stage log records: project fields fast, and read a file with odd records again as whole records.
 
-The fast way projects fields while DuckDB reads. A file in which something is odd (a record that cannot be parsed or
-used, keys in other capitals) is read again as whole records, which finds keys in any capitals and knows each line.
+The fast way projects fields while DuckDB reads. A file with odd records (unparsable, unusable, or with keys in other
+capitals) is read again as whole records, which finds keys in any capitals and knows the line of each record.
 """
 
 from __future__ import annotations
@@ -62,12 +62,12 @@ _STAGED_SIGN_INS = (
     "correlation_id, token_id, session_id, ip, country, network_number"
 )
 
-# A record that the fast way cannot place, or whose keys it may have missed because of their capitals.
+# A record whose log the fast way cannot detect, or whose keys it may have missed because of their capitals.
 _ODD = (
     "log IS NULL OR (log IN ('activity', 'storage', 'sign_in', 'entra_audit') AND correlation_id IS NULL) "
     "OR (log NOT IN ('sign_in', 'graph_activity', 'm365_audit', 'signal') AND operation_name IS NULL)"
 )
-# What normalises a log: the relation that the query of that name reads.
+# The query that normalises each log, and the name of the relation that it reads.
 _QUERIES = {
     "sign_in": ("raw_sign_ins", "reduce/sign_ins"),
     "entra_audit": ("raw_audits", ""),
@@ -78,18 +78,18 @@ _EVENT_QUERY = ("raw_events", "reduce/normalise")
 
 
 def file_id(number: int, place: int) -> int:
-    """Return the id of a part of a file: `place` is that of its log, or NO_LOG."""
+    """Return the id of a part of a file; `place` is the index of its log, or NO_LOG."""
     return number * _IDS_PER_FILE + place
 
 
 @dataclass(slots=True)
 class LogCounts:
-    """What the logs of a load held.
+    """The counts of records in the logs of a load.
 
     Attributes:
         read: Records by file number and log.
-        unknown_statuses: Records of the Activity Log by a status that is in no rule.
-        other_categories: Records of the Activity Log by a category that is no use of a permission.
+        unknown_statuses: Records of the Activity Log by status, for statuses that are in no rule.
+        other_categories: Records of the Activity Log by category, for categories that are not use of a permission.
     """
 
     read: Counter[tuple[int, str]] = field(default_factory=Counter)
@@ -106,19 +106,19 @@ def stage_logs(
     copies: Copies,
     counts: LogCounts,
 ) -> None:
-    """Stage the records of a batch.
+    """Stage the log records of a batch.
 
     Args:
         con: A connection with the staging and the reference tables.
         batch: The files, of one form.
         family: Their envelope.
-        log: The log that most of their records are likely to belong to.
+        log: The log that most of their records probably belong to.
         samples: The first records of each file, by its number, for the spelling of their keys.
-        copies: Where copies of files are made.
-        counts: What is added to.
+        copies: The maker of copies of files.
+        counts: The counts to add to.
 
     Raises:
-        InputError: A file is damaged beyond its lines.
+        InputError: A file is damaged beyond single lines.
     """
     odd = _stage_fast(con, batch, family, log, copies, counts)
     if odd:
@@ -132,7 +132,7 @@ def stage_logs(
 def _spelt_alike(
     files: Sequence[SourceFile], family: Family, samples: Mapping[int, Sequence[Mapping[str, object]]]
 ) -> Iterator[tuple[dict[str, tuple[str, ...]], list[SourceFile]]]:
-    """Yield files by the keys that they are likely to have: what is found in one does not depend on the others."""
+    """Yield files grouped by the keys to look up, so that the result for a file does not depend on the others."""
     found: dict[tuple[tuple[str, ...], ...], tuple[dict[str, tuple[str, ...]], list[SourceFile]]] = {}
     for file in files:
         spelt = spelt_keys(family, samples[file.number])
@@ -149,9 +149,9 @@ def _stage_fast(
     counts: LogCounts,
     text_within: bool = False,
 ) -> set[int]:
-    """Stage the files in which nothing is odd; return the numbers of the others.
+    """Stage the files without odd records; return the numbers of the others.
 
-    `text_within`: objects within records are read as text, which takes them however they are written.
+    `text_within`: read objects within records as text, which accepts any form of them.
     """
     opened = log == "activity" and family.name == "camel" and batch.form in JSON_FORMS and not text_within
     try:
@@ -196,7 +196,7 @@ def _stage_fast(
 def _project(
     con: duckdb.DuckDBPyConnection, batch: Batch, family: Family, log: str, copies: Copies, opened: bool = False
 ) -> bool:
-    """Read the raw columns of `log` into `ingest_raw`; return whether files of this form can be read so."""
+    """Read the raw columns of `log` into `ingest_raw`; return whether this works for files of this form."""
     mark = ""
     try:
         with copies.of(batch) as parts:
@@ -226,14 +226,14 @@ def _read_raw(
 def _stage_other(
     con: duckdb.DuckDBPyConnection, batch: Batch, family: Family, log: str, copies: Copies, counts: LogCounts
 ) -> set[int]:
-    """Stage the records of one more log of files that hold several."""
+    """Stage the records of one more log, from files that have several."""
     try:
         if not _project(con, batch, family, log, copies):
             return set(batch.numbers)
     except READ_ERRORS as error:
         if not is_damage(error):
             raise
-        # What the files hold was read a moment ago, beside others or with other columns.
+        # The same files could be read just before, together with others or with other columns.
         return set(batch.numbers)
     problems = _stage_normalised(con, batch, log, set())
     found = _count_logs(con)
@@ -248,7 +248,7 @@ def _stage_other(
 def _stage_whole(
     con: duckdb.DuckDBPyConnection, batch: Batch, spelt: Mapping[str, Sequence[str]], counts: LogCounts
 ) -> None:
-    """Stage the whole records of a batch that were read, by the keys of `spelt_keys`."""
+    """Stage the whole records of a batch, with the keys of `spelt_keys`."""
     fields = select_record_fields(spelt)
     con.execute(f"CREATE OR REPLACE TEMP TABLE ingest_logs AS SELECT file_no, line, log FROM ({with_log(fields.sql)})")
     found: dict[int, dict[str, int]] = {number: {} for number in batch.numbers}
@@ -270,14 +270,14 @@ def _stage_whole(
 
 
 def forget_readings(con: duckdb.DuckDBPyConnection) -> None:
-    """Give the memory of what was read last free."""
+    """Drop the temporary tables of the last batch, to free their memory."""
     for name in ("ingest_raw", "ingest_rows", "ingest_records", "ingest_damaged", "ingest_logs", "ingest_entities"):
         con.execute(f"DROP TABLE IF EXISTS temp.{name}")
     forget_alike(con)
 
 
 def _forget(con: duckdb.DuckDBPyConnection, numbers: Collection[int], counts: LogCounts) -> None:
-    """Take back what the fast way staged of files in which something odd was met."""
+    """Delete the rows that the fast way staged from files with odd records."""
     for number in numbers:
         for log in _LOGS:
             counts.read.pop((number, log), None)
@@ -290,14 +290,14 @@ def _forget(con: duckdb.DuckDBPyConnection, numbers: Collection[int], counts: Lo
 
 def _count_logs(con: duckdb.DuckDBPyConnection) -> dict[tuple[int, str], int]:
     rows = con.execute(
-        # A storage record is as many rows as it needed authorisations.
+        # A storage record becomes one row for each authorisation that it needed.
         "SELECT file_no, log, CASE WHEN max(ordinal) IS NULL THEN count(*) ELSE count(DISTINCT ordinal) END "
         "FROM ingest_raw WHERE log IS NOT NULL GROUP BY ALL"
     ).fetchall()
     return {(number, log): records for number, log, records in rows}
 
 
-# Rows stand in the order of their files, so a row's place among its file's is the record's.
+# Rows are in the order of their files, so the position of a row within its file is that of the record.
 _NUMBERED_ROWS = """
 SELECT * REPLACE (coalesce(line, coalesce(ordinal, ingest_raw.rowid) - start + 1) AS line)
 FROM ingest_raw JOIN (
@@ -307,7 +307,7 @@ FROM ingest_raw JOIN (
 
 
 def _normalised(con: duckdb.DuckDBPyConnection, log: str) -> str:
-    """Return SQL for the normalised rows of `log` in `ingest_raw`, with the problem that each has."""
+    """Return SQL for the normalised rows of `log` in `ingest_raw`, each with its problem, if any."""
     relation, query = _QUERIES.get(log, _EVENT_QUERY)
     _number_rows(con, log)
     raw = "FROM ingest_numbered"
@@ -324,7 +324,7 @@ def _number_rows(con: duckdb.DuckDBPyConnection, log: str) -> None:
 def _stage_normalised(con: duckdb.DuckDBPyConnection, batch: Batch, log: str, odd: set[int]) -> set[int]:
     """Stage the rows of `log` from `ingest_raw`; return the files in `odd` and those with problems.
 
-    Of what is read packed these, too, are staged, and `stage_logs` takes them back.
+    With packed reading, the rows of these files are staged too, and `stage_logs` deletes them.
     """
     if pays(batch, log):
         _number_rows(con, log)
@@ -337,7 +337,7 @@ def _stage_normalised(con: duckdb.DuckDBPyConnection, batch: Batch, log: str, od
 
 
 def _normalise(con: duckdb.DuckDBPyConnection, log: str) -> set[int]:
-    """Normalise the rows of `log` from `ingest_raw` into `ingest_rows`; return the files that have problems."""
+    """Normalise the rows of `log` from `ingest_raw` into `ingest_rows`; return the files with problems."""
     con.execute(f"CREATE OR REPLACE TEMP TABLE ingest_rows AS {_normalised(con, log)}")
     return {
         number
@@ -374,7 +374,7 @@ def _stage_requests(con: duckdb.DuckDBPyConnection, log: str) -> None:
 def _count_words(
     con: duckdb.DuckDBPyConnection, log: str, without: set[int], counts: LogCounts, is_packed: bool = False
 ) -> None:
-    """Count the words that decide what a record of the Activity Log means and that nobody would miss."""
+    """Count Activity Log records with unknown statuses or other categories, which nobody would notice otherwise."""
     if log != "activity":
         return
     words = "SELECT file_no, status, category, 1 AS records FROM ingest_raw WHERE log = 'activity'"
@@ -415,7 +415,7 @@ def _reject_rows(con: duckdb.DuckDBPyConnection, log: str) -> None:
 
 
 def _reject_the_rest(con: duckdb.DuckDBPyConnection, mains: Mapping[int, str], counts: LogCounts) -> None:
-    """Reject what is no record of any log, under the log that most of each file is of: `mains`, by its number."""
+    """Reject records of no known log, under the main log of each file (`mains`, by the number of the file)."""
     con.execute(
         f"""
         INSERT INTO stage_rejects (file_id, line, reason, raw)

@@ -1,7 +1,7 @@
-"""What a record of the Activity Log holds within its fields: claims, authorization, properties.
+"""Declare the nested values of Activity Log records (claims, authorization, properties) and build SQL that reads them.
 
-The same declaration reads them in two ways. Where DuckDB parses the file, their columns are structs, and nothing is
-parsed twice; where an exporter made text of them, or a table has them as text, JSON paths take them out of it.
+The same declaration reads them in two ways. If DuckDB parses the file, their columns are structs, and nothing is parsed
+twice. If an export or a table has them as text, JSON paths extract them from it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ AUTHORIZATION: Mapping[str, tuple[str, ...]] = {
 
 
 def paths_of(names: Mapping[str, tuple[str, ...]], *under: str) -> tuple[Path, ...]:
-    """Return the steps to every spelling in `names`; a dot parts steps, except in keys that are URIs."""
+    """Return the steps to every spelling in `names`; a dot separates steps, except in keys that are URIs."""
     keys = [key for spellings in names.values() for key in spellings]
     return tuple((*under, *((key,) if "://" in key else key.split("."))) for key in keys)
 
@@ -70,12 +70,12 @@ FIRST_CLAIM = len(NESTED["authorization_json"])
 
 
 def json_paths(paths: Sequence[Path]) -> str:
-    """Return the SQL list of JSON paths that take the values out of text."""
+    """Return the SQL list of JSON paths that extract the values from text."""
     return "[" + ", ".join("'$" + "".join(f'."{step}"' for step in path) + "'" for path in paths) + "]"
 
 
 def struct_type(paths: Sequence[Path]) -> str:
-    """Return the type of a column that holds the values as DuckDB's JSON reader parses it."""
+    """Return the type of a column with the values, for DuckDB's JSON reader."""
     first_steps = dict.fromkeys(path[0] for path in paths)
     members = []
     for step in first_steps:
@@ -85,9 +85,9 @@ def struct_type(paths: Sequence[Path]) -> str:
 
 
 def struct_values(columns: Sequence[str], field: str) -> Iterator[str]:
-    """Yield select items for each value of a field, from the first of such columns that is there, as `value_at` asks.
+    """Yield a select item for each value of a field, from the first of `columns` that is not null.
 
-    A column a value: a list of all would be made and taken apart for every record.
+    Each value is a column, named as in `value_at`: a list would be built and taken apart for every record.
     """
     for place, path in enumerate(NESTED[field], start=1):
         steps = "".join(f'."{step}"' for step in path)
@@ -100,7 +100,7 @@ def struct_values(columns: Sequence[str], field: str) -> Iterator[str]:
 
 
 def value_at(values: str, place: int, *, opened: bool) -> str:
-    """Return SQL for a value of a field: a column where the file's objects are read as such, else in a list."""
+    """Return SQL for a value of a field: a column if the file's objects are read as structs, else a list element."""
     return f"{values}_{place}" if opened else f"{values}[{place}]"
 
 
@@ -110,12 +110,12 @@ def values_as_columns(
     opened: bool = False,
     needed: Mapping[str, str] | None = None,
 ) -> str:
-    """Return a select list that gives each of `names` the first value that one of its spellings has.
+    """Return a select list with each of `names` as the first value of its spellings.
 
     Args:
         names: The columns.
-        lists: Each is the name of values, one for each spelling, and the place among them before the first.
-        opened: Whether values are columns, as `value_at` asks.
+        lists: Each is the name of values, one for each spelling, and the number of values before the first.
+        opened: Whether values are columns, as in `value_at`.
         needed: Conditions under which columns are wanted; they are null elsewhere.
     """
     columns = []
@@ -133,7 +133,7 @@ def values_as_columns(
 
 
 def _first_text(values: Sequence[str], opened: bool) -> str:
-    """Return SQL for the first of values that is there and not empty; of columns, CASE copies less than coalesce()."""
+    """Return SQL for the first value that is not null or empty; for columns, CASE copies less than coalesce()."""
     if opened:
         whens = "".join(f" WHEN {value} <> '' THEN {value}" for value in values)
         return f"CASE{whens} END"

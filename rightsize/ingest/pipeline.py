@@ -1,4 +1,4 @@
-"""From paths to filled staging tables: open, recognise, read, normalise, count."""
+"""Fill the staging tables from paths: open files, recognise each, read and normalise its records, and count."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ from rightsize.store.limits import memory_of
 from rightsize.store.queries import query_text
 from rightsize.store.staging import CALL_ROWS, create_staging
 
-# What one statement reads at most: enough that its own cost is little for each file, and so few bytes, as JSON lines,
-# that the rows in between fit in memory.
+# The most that one statement reads: enough files that its overhead is small, and few enough bytes, as JSON lines, that
+# the intermediate rows fit in memory.
 _BATCH_FILES = 1000
 _SMALL_FILES = 10_000
 _BATCH_BYTES = 1 << 30
 _CHUNK_ROWS = 10_000
-# Words are chosen by whoever wrote the file; a person reads so many.
+# The author of a file chooses these words; a person reads at most this many.
 _WORDS_TOLD = 20
 
 Watch = Callable[[int, int], object]
@@ -56,7 +56,7 @@ _NOT_USED = {
 
 @dataclass(frozen=True, slots=True)
 class StagedFile:
-    """What one file, or the records of one log in it, gave."""
+    """The counts of one file, or of the records of one log in it."""
 
     path: str
     source: str
@@ -66,14 +66,14 @@ class StagedFile:
 
 @dataclass(frozen=True, slots=True)
 class StageReport:
-    """What a call of `stage` did: the files in order, and what a person should know besides."""
+    """The result of `stage`: the files in order, and notes for a person."""
 
     files: tuple[StagedFile, ...]
     notes: tuple[str, ...]
 
 
 def unwatched(done: int, total: int) -> None:
-    """Nobody looks."""
+    """Do nothing: the default watch."""
 
 
 def stage(
@@ -90,13 +90,13 @@ def stage(
         con: A connection that has the staging tables, outside a transaction: a statement that meets a damaged file
             fails, and others follow it.
         paths: Files, folders, archives, and `-` for stdin.
-        stdin: What `-` reads, the process's own where None.
-        named: Whether a user named the files among `paths`, so that one that is nothing known is an error.
-        watch: Is told how far it is.
+        stdin: The stream that `-` reads; None for the process's own.
+        named: Whether a user named the files among `paths`, so that an unknown file is an error.
+        watch: Is called with the bytes read and the total bytes.
 
     Raises:
-        InputError: A path cannot be read, a named file is nothing that is known, or a file is damaged beyond single
-            records. The staging tables are then good for nothing.
+        InputError: A path cannot be read, a named file is not recognised, or a file is damaged beyond single
+            records. The staging tables are then unusable.
     """
     with tempfile.TemporaryDirectory(prefix="rightsize-") as folder, Digests() as digests:
         scratch = Scratch(Path(folder))
@@ -155,7 +155,7 @@ def _stage_files(
 def _watching(watch: Watch, done: int, total: int, paths: Sequence[Path]) -> AbstractContextManager[None]:
     if watch is unwatched:
         return nullcontext()
-    # All is read only when nothing has to be read a second time.
+    # The total is reported only at the end, because files may have to be read a second time.
     return told_within(lambda more: watch(min(done + more, total - 1), total), paths)
 
 
@@ -186,7 +186,7 @@ def _recognise(con: duckdb.DuckDBPyConnection, file: SourceFile) -> Recognised:
 
 
 def _groups(recognised: Sequence[Recognised], room: int) -> Iterator[list[Recognised]]:
-    """Yield files that one statement can read together, of `room` bytes at most, in an order that contents decide."""
+    """Yield groups of files that one statement can read, of at most `room` bytes, ordered by their contents."""
 
     def alike(found: Recognised) -> tuple[tuple[str, ...], bool]:
         kind = found.family.name if found.family else found.shape.name if found.shape else ""
@@ -215,7 +215,7 @@ def _stage_entities(
     scratch: Scratch,
     parts: dict[int, tuple[SourceFile, str, int]],
 ) -> None:
-    """Hand the records of files of one shape to it, all at once; of a damaged group one by one."""
+    """Stage the records of files of one shape, all at once, or one by one if a file of the group is damaged."""
     shape = group[0].shape
     if shape is None:
         return
@@ -258,7 +258,7 @@ def _report(
     digests: Digests,
     counts: LogCounts,
 ) -> StageReport:
-    # A record of which several parts could not be used is one.
+    # A record with several unusable parts counts once.
     rejected = dict(con.execute("SELECT file_id, count(DISTINCT line) FROM stage_rejects GROUP BY file_id").fetchall())
     staged = {
         part: StagedFile(file.name, source, read, rejected.get(part, 0))
@@ -310,7 +310,7 @@ _BROKEN_LISTINGS = """
 
 
 def _audit_shares(con: duckdb.DuckDBPyConnection) -> Iterator[str]:
-    """Yield what became of the records of the directory audit log, and the activities that no rule knows."""
+    """Yield the counts of directory audit records by their use, and the activities that no rule knows."""
     used, known, unknown = con.execute(
         """
         SELECT count(DISTINCT (file_id, line)) FILTER (WHERE operation LIKE 'microsoft.directory/%'),
@@ -338,8 +338,8 @@ def _audit_shares(con: duckdb.DuckDBPyConnection) -> Iterator[str]:
 def normalised_events(
     paths: Sequence[str | Path], *, stdin: IO[bytes] | None = None
 ) -> tuple[StageReport, Iterator[list[dict[str, object]]]]:
-    """Parse files without a store: the report, and the merged events in chunks, ordered by time, then by their key."""
-    # What does not fit in memory goes beside other temporary files, not into the current folder.
+    """Return the report of parsed files, and their merged events in chunks ordered by time and key, without a store."""
+    # Data that does not fit in memory goes beside other temporary files, not into the current folder.
     spill = Path(tempfile.gettempdir(), f"rightsize-{secrets.token_hex(8)}")
     con = duckdb.connect(config={"autoinstall_known_extensions": "false", "temp_directory": str(spill)})
     create_staging(con)

@@ -1,4 +1,4 @@
-"""How far DuckDB is within files: a statement says nothing before it ends, but Linux tells where files are read."""
+"""Report how many bytes of files DuckDB has read, from the file positions that Linux shows."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _SECONDS = 0.5
 
 
 def bytes_read(paths: Sequence[Path]) -> int:
-    """Return how many bytes of files that this process has open were read; 0 where the system does not tell.
+    """Return the number of bytes read from files that this process has open; 0 if the system does not show it.
 
-    What checks a file beside the scan is ahead of it, so of several readers of a file the last one counts.
+    A thread that verifies a file is ahead of the scan, so of several readers of a file the last one counts.
     """
     wanted = {os.path.realpath(path) for path in paths}
     found: dict[str, int] = {}
@@ -43,10 +43,10 @@ def _position(opened: Path, wanted: set[str]) -> tuple[str, int] | None:
 
 @contextmanager
 def told_within(tell: Callable[[int], object], paths: Sequence[Path], *, every: float = _SECONDS) -> Iterator[None]:
-    """Call `tell` with the most bytes that were read of `paths`, again and again while what is inside runs.
+    """Call `tell` repeatedly with the most bytes read from `paths`, while the block runs.
 
     Args:
-        tell: What is called, from another thread; never after the end.
+        tell: The function to call, from another thread; never after the end.
         paths: The files.
         every: Seconds between two calls.
     """

@@ -1,7 +1,7 @@
-"""One projection a log: from the fields of a record to the raw columns that `queries/reduce/normalise.sql` reads.
+"""Build SQL that projects the fields of log records to the raw columns of `queries/reduce/normalise.sql`.
 
-A projection only moves values; what they mean is said by the queries. A nested value arrives as JSON text, whether the
-export had an object or a string with JSON in it, and text that is no JSON gives nulls.
+A projection only moves values; the queries interpret them. A nested value arrives as JSON text, whether the export had
+an object or a string with JSON, and text that is not JSON gives nulls.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ RAW_SIGN_IN_COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """SQL for a relation of fields; `opened` where those of NESTED are lists of their values, and not text."""
+    """SQL for a relation of fields; with `opened`, the fields of NESTED are read as their values, not as text."""
 
     sql: str
     opened: bool = False
 
 
 def _unwrapped(column: str) -> str:
-    """Return SQL for a field that is a word, or an object with a word and its translation in it."""
+    """Return SQL for a field that is a word, or an object with a word and its translation."""
     word = f"nullif(TRY(json_extract_string({column}, '$.value')), '')"
     return f"CASE WHEN {column} LIKE '{{%' THEN {word} ELSE {column} END"
 
@@ -59,7 +59,7 @@ ISO_TIME = """CASE WHEN {0} LIKE '%/%' THEN coalesce(strftime(try_strptime(repla
 
 
 def token_id(column: str) -> str:
-    """Return SQL for the id of a token, which is base64 of either alphabet, and whose capitals count.
+    """Return SQL for the id of a token, which is case-sensitive base64 in either alphabet.
 
     Source: Microsoft Learn, "Access token claims reference" (uti) and "tokenDetails resource type".
     """
@@ -76,7 +76,7 @@ _HAS_CLAIMS = f"coalesce(identity_values[{FIRST_CLAIM + 1}], identity_values[{FI
 
 
 def _open(fields: Fields) -> str:
-    """Return the fields with the lists of what is within them: of text, of text within text, or as they are."""
+    """Return the fields with the nested values of each, from text, from text within text, or as already read."""
     if fields.opened:
         return with_log(fields.sql)
 
@@ -103,14 +103,14 @@ FROM (
 
 
 _CALLED = _unwrapped("operation_name")
-# A person's other name says nothing more, nor does a delegated scope, which only tells that there is a person.
+# Another name of a person adds nothing. A delegated scope only shows that the caller is a person.
 _NEEDED = dict.fromkeys(
     ("claim_display_name", "claim_delegated_scope"), "coalesce(claim_upn, claim_email, claim_unique_name) IS NULL"
 )
 
 
 def _request_body(opened: bool) -> str:
-    """Return SQL for the body of a request: it matters of role assignments only, and is left where it is of others."""
+    """Return SQL for the body of a request; only bodies of role assignment requests are read, others stay null."""
     places = range(4, len(NESTED["properties"]) + (0 if opened else len(OTHER_BODIES)) + 1)
     bodies = ", ".join(f"nullif({value_at('property_values', place, opened=opened)}, '')" for place in places)
     actions = ", ".join(value_at(values, 1, opened=opened) for values in ("authorization_values", "identity_values"))
@@ -119,14 +119,14 @@ def _request_body(opened: bool) -> str:
     THEN coalesce({bodies}) END"""
 
 
-# The id of an event stands below the resource, which a query for other fields may leave out.
+# The id of an event contains its resource; a query for selected fields may omit the resource itself.
 # Source: Microsoft Learn, "Azure Activity Log event schema": id, /…/events/EVENT/ticks/TICKS.
 _SCOPE_OF_ID = """CASE WHEN resource_id IS NULL AND record_id LIKE '/%/ticks/%'
         THEN nullif(regexp_extract(record_id, '^(/.+)/events/[^/]+/ticks/[^/]+$', 1), '') END"""
 
 
 def project_activity(fields: Fields) -> str:
-    """Return what the Activity Log has of the raw columns, over a relation of fields; records of other logs, too."""
+    """Return SQL for the raw columns of the Activity Log over a relation of fields, also for records of other logs."""
     opened = fields.opened
     category, code, message = (f"nullif({value_at('property_values', n, opened=opened)}, '')" for n in (1, 2, 3))
     address, other_address = (f"nullif({value_at('request_values', n, opened=opened)}, '')" for n in (1, 2))
@@ -161,7 +161,7 @@ _REQUEST_PROPERTIES = "['$.objectKey', '$.operationCount', '$.serviceType', '$.m
 
 
 def project_storage(fields: Fields) -> str:
-    """Return what storage logs have of the raw columns: one row an authorisation that a request needed, at least one.
+    """Return SQL for the raw columns of storage logs: one row for each authorisation of a request, at least one.
 
     Source: Microsoft Learn, "Azure Blob Storage monitoring data reference", fields `identity` and `authorization`.
     """
@@ -213,9 +213,9 @@ _ABSENT = {
 
 
 def raw_events(log: str, rows: str, table: str = "") -> str:
-    """Return SQL for RAW_EVENT_COLUMNS over projected rows of `log`; what it never has is null, and not laid out.
+    """Return SQL for RAW_EVENT_COLUMNS over projected rows of `log`; columns that it never has are null.
 
-    `table`, where they come from one of DuckDB's, has them all: each text that many may share is read once.
+    `table` is the DuckDB table with all of these rows, if there is one: each shared text is then read once.
     """
     absent = ", ".join(f"CAST(NULL AS VARCHAR) AS {column}" for column in _ABSENT[log])
     return f"SELECT *, '{SOURCES[log]}' AS source, {absent} FROM ({with_readings(rows, _ABSENT[log], table)})"
@@ -246,7 +246,7 @@ _SIGN_IN_PROPERTIES = {
 
 
 def project_sign_ins(fields: Fields) -> str:
-    """Return the raw columns of sign-ins: interactive, non-interactive, of service principals, of managed identities.
+    """Return SQL for the raw columns of sign-ins: interactive, non-interactive, service principal, managed identity.
 
     Sources: Microsoft Learn, "signIn resource type" of Microsoft Graph and the four sign-in tables of Log Analytics.
     """

@@ -1,7 +1,7 @@
-"""The fields of log records, read at the speed of DuckDB's projection.
+"""Build SQL that reads the fields of log records from JSON, CSV and Parquet files with DuckDB's projection.
 
-Every reader gets its columns explicitly and hive partitioning off: a diagnostic export stands in folders named
-`resourceId=`, and DuckDB would put the folder's name in place of the record's own field.
+Every reader has explicit columns and hive partitioning off: a diagnostic export has folders named `resourceId=`, and
+DuckDB would use the folder's name instead of the record's own field.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ READ_ERRORS = (duckdb.Error, UnicodeDecodeError)
 
 
 def is_damage(error: Exception) -> bool:
-    """Tell whether one of READ_ERRORS was raised because of a file's bytes; else it is a fault of a query, and ours.
+    """Return whether one of READ_ERRORS was caused by a file's bytes; else a query of rightsize is wrong.
 
-    The Parquet reader raises errors without a class of their own. A full disk is no fault of what is read.
+    The Parquet reader raises errors of the base class. A full disk is not a damaged file.
     """
     if is_full(error):
         return False
@@ -56,26 +56,26 @@ def is_damage(error: Exception) -> bool:
 MAX_PAGE_BYTES = 1 << 30
 """A longer page is not read: DuckDB allocates buffers of this size, and holds a page as one value."""
 
-# Logs shrink to a fifteenth, or so; Parquet packs them as well as gzip.
+# Logs compress to about a fifteenth; Parquet compresses them as well as gzip.
 _TIMES_PACKED = 16
-# A long file is read slowly through the buffer of a short one.
+# A long file is slow to read through the buffer of a short one.
 _BUFFER = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Files of one form that one statement reads.
+    """A batch: files of one form that one statement reads.
 
     Attributes:
         form: Their form.
         compression: Their compression.
         files: The files, in order.
-        header: Columns of CSV files, or of Parquet files with their types behind a tab.
-        delimiter: Of CSV files.
-        copies: Plain copies of the files, or of a part of their lines, that are read in their place, each with the
+        header: Columns of CSV files; of Parquet files each column with a tab and its type.
+        delimiter: The delimiter of CSV files.
+        copies: Plain copies of the files, or of some of their lines, that are read instead of them, each with the
             number of its file.
-        mark: The key under which a record in a copy has the number of its file, where the copy is of several.
-        long_pages: Whether a page may be as long as its file, and not only as long as a record: that takes memory.
+        mark: The key under which a record in a copy of several files has the number of its file.
+        long_pages: Whether a page may be as long as its file, and not only as long as a record: that needs memory.
     """
 
     form: Form
@@ -89,35 +89,35 @@ class Batch:
 
     @property
     def paths(self) -> list[str]:
-        """What DuckDB opens."""
+        """Return the paths that DuckDB opens."""
         return [str(path) for path, _ in self.copies] or [str(file.path) for file in self.files]
 
     @property
     def numbers(self) -> list[int]:
-        """Their numbers, in the same order."""
+        """Return the numbers of the files, in order."""
         return [file.number for file in self.files]
 
     @property
     def file_no(self) -> str:
-        """SQL for the number of the file that a row of a reader comes from."""
+        """Return SQL for the number of the file that a row of a reader comes from."""
         return quoted_name(self.mark) if self.mark else FILE_NO
 
     @property
     def parameters(self) -> dict[str, list[str] | list[int]]:
-        """The parameters of `select_fields`."""
+        """Return the parameters of the SQL of `select_fields`."""
         if self.mark:
             return {"paths": self.paths}
         return {"paths": self.paths, "numbers": [number for _, number in self.copies] or self.numbers}
 
     @property
     def longest_record(self) -> int:
-        """The bytes that a record or page can have at most: DuckDB sets aside a buffer of twice that for each file."""
+        """Return the maximum bytes of a record or page: DuckDB allocates a buffer of twice that for each file."""
         most = MAX_PAGE_BYTES if self.long_pages else MAX_RECORD_BYTES
         return min(most, max(self._longest_file + 1024, _BUFFER if self.copies else 0))
 
     @property
     def has_longer_pages(self) -> bool:
-        """Whether a page may be longer than is read; of packed files nobody knows without unpacking them."""
+        """Return whether a page may be longer than the limit; for compressed files this is unknown, so False."""
         plain = self.form == "documents" and self.compression == "none"
         return plain and not self.long_pages and self._longest_file > MAX_RECORD_BYTES
 
@@ -127,18 +127,18 @@ class Batch:
         return max(file.size * times for file in self.files)
 
     def only(self, files: Sequence[SourceFile]) -> Batch:
-        """Return the same batch of fewer files, each by itself."""
+        """Return the same batch with fewer files, without their copies."""
         return replace(self, files=tuple(files), copies=(), mark="")
 
 
 def plain_size(file: SourceFile, form: Form) -> int:
-    """Return about how many bytes the records of a file have as JSON lines."""
+    """Return an estimate of the bytes that the records of a file have as JSON lines."""
     packed = file.compression != "none" or form == "parquet"
     return file.size * (_TIMES_PACKED if packed else 1)
 
 
 def parted(files: Iterable[SourceFile], form: Form, most_bytes: int, most_files: int) -> Iterator[list[SourceFile]]:
-    """Yield files in order, as many at once as have so many bytes, as `plain_size` counts them; at least one."""
+    """Yield groups of files in order, each of at most `most_bytes` by `plain_size` and `most_files`; at least one."""
     group: list[SourceFile] = []
     size = 0
     for file in files:
@@ -158,7 +158,7 @@ def quoted_name(value: str) -> str:
 
 
 def select_fields(batch: Batch, family: Family, opened: bool = False) -> Fields | None:
-    """Return SQL for the fields of a batch at the speed of DuckDB's projection, or None where its form has none.
+    """Return SQL that projects the fields of a batch, or None if DuckDB cannot project its form.
 
     The relation is `(file_no INTEGER, line BIGINT, <FIELDS>)`, in file order, line null. Its parameters are those of
     the batch.
@@ -166,7 +166,7 @@ def select_fields(batch: Batch, family: Family, opened: bool = False) -> Fields 
     Args:
         batch: The files.
         family: Their envelope.
-        opened: Whether the fields of NESTED are read as what is within them, which fails where one is text.
+        opened: Whether to read the fields of NESTED as structs, which fails if one is text.
     """
     if batch.form in JSON_FORMS:
         return Fields(_select_json(batch, family, opened), opened)
@@ -218,7 +218,7 @@ def _select_json(batch: Batch, family: Family, opened: bool) -> str:
     return f"SELECT {batch.file_no} AS file_no, CAST(NULL AS BIGINT) AS line, {', '.join(items)} FROM {source}"
 
 
-# What is no page, and a page that says that its query failed, is a record of no log, by which its file is read again.
+# A value that is not a page, and a page with a failed query, becomes a record of no log. Then its file is read again.
 _PAGES = """(
     SELECT file_index, unnest(CASE WHEN error IS NULL THEN coalesce(value, records, [NULL]) ELSE [NULL] END) AS record
     FROM {pages}
@@ -235,7 +235,7 @@ def _json_source(batch: Batch, kinds: Mapping[str, str]) -> str:
 
 
 def _pick(field: str, keys: Sequence[str], found: Mapping[str, str]) -> str:
-    """Return the select item of a field: the first of its keys that has a value."""
+    """Return the select item of a field, from the first of its keys that has a value."""
     columns = [found.get(key) or found.get(fold(key)) for key in keys]
     return _first_of([f"nullif({column}, '')" for column in columns if column], field)
 
@@ -246,10 +246,10 @@ def _first_of(values: Sequence[str], field: str) -> str:
 
 
 def _positions(batch: Batch, header: Sequence[str]) -> dict[str, int]:
-    """Return where each column of a table stands, by its folded name; of equal names the first counts.
+    """Return the position of each column of a table, by its folded name; of equal names the first counts.
 
     Raises:
-        InputError: A time is in a zone that is not UTC, as the portal exports it when it is told to show local time.
+        InputError: A time column is not in UTC, as the portal exports it if it is set to local time.
     """
     positions: dict[str, int] = {}
     for position, column in enumerate(header):
@@ -265,7 +265,7 @@ def _positions(batch: Batch, header: Sequence[str]) -> dict[str, int]:
 
 
 def as_text(column: tuple[str, str]) -> str:
-    """Return SQL for a (name, type) column of a Parquet file as the text that a JSON export would have."""
+    """Return SQL for a (name, type) column of a Parquet file as text in the form of a JSON export."""
     name, kind = quoted_name(column[0]), column[1]
     if kind.startswith("TIMESTAMP"):
         return f"strftime(make_timestamp(epoch_us({name})), '%Y-%m-%dT%H:%M:%S.%fZ')"
@@ -275,7 +275,7 @@ def as_text(column: tuple[str, str]) -> str:
 
 
 def csv_source(batch: Batch, compression: Compression, more: str = "") -> str:
-    """Return SQL that reads CSV files as columns c0, c1, …, strictly unless `more` options say otherwise."""
+    """Return SQL that reads CSV files as columns c0, c1, …; `more` options can make it less strict."""
     columns = ", ".join(f"'c{position}': 'VARCHAR'" for position in range(len(batch.header)))
     return (
         "read_csv($paths, header = true, auto_detect = false, hive_partitioning = false, "
@@ -285,10 +285,10 @@ def csv_source(batch: Batch, compression: Compression, more: str = "") -> str:
 
 
 def describe_parquet(con: duckdb.DuckDBPyConnection, file: SourceFile) -> tuple[str, ...]:
-    """Return the columns of a Parquet file, each with its type behind a tab.
+    """Return the columns of a Parquet file, each with a tab and its type.
 
     Raises:
-        InputError: It is no Parquet file after all, or a damaged one.
+        InputError: The file is not valid Parquet, or damaged.
     """
     try:
         rows = con.execute(
@@ -311,7 +311,7 @@ def damaged(file: SourceFile, error: Exception) -> InputError:
 
 
 def select_record_fields(keys: Mapping[str, Sequence[str]]) -> Fields:
-    """Return SQL for the fields of `ingest_records`, as `select_fields` does, but for the keys of `spelt_keys`."""
+    """Return SQL for the fields of `ingest_records`, as `select_fields` does, with the keys of `spelt_keys`."""
     paths: list[str] = []
     items = []
     for field in FIELDS:

@@ -1,7 +1,7 @@
-"""What is read of a text by an expression that costs more than to look the text up: ids and codes.
+"""Build SQL that extracts ids and status codes from raw text columns, once for each distinct text on DuckDB.
 
-Many records share such texts. DuckDB reads each once and joins; Spark, to which a join would be another reading of the
-logs, reads them where they stand.
+Many records share such texts, and extracting costs more than a lookup. DuckDB reads each text once and joins. On Spark
+a join would read the logs again, so it extracts in each row.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _GUID = "-".join(f"{_HEX}{{{digits}}}" for digits in (8, 4, 4, 4, 12))
 def _guid(column: str) -> str:
     """Return SQL for the GUID in an id: dashed, bare, in braces, or the last step of a resource id; else empty or null.
 
-    A cast would take dashes anywhere, and is quicker than an expression where there can be none.
+    A cast accepts dashes anywhere, so it is used only for 32 digits, where it is faster than an expression.
     """
     return (
         f"CASE WHEN length({column}) = 32 THEN CAST(TRY_CAST({column} AS UUID) AS VARCHAR) "
@@ -29,7 +29,7 @@ _READINGS: Mapping[str, Mapping[str, str]] = {
     "role_assignment_id": {"assignment_guid": _guid("role_assignment_id")},
     "role_definition_id": {"definition_guid": _guid("role_definition_id")},
     "evidence_principal_id": {"evidence_guid": _guid("evidence_principal_id")},
-    # 'Forbidden (HTTP Status Code: 403)', 'Failed.Forbidden' and '403' are one code.
+    # 'Forbidden (HTTP Status Code: 403)', 'Failed.Forbidden' and '403' are the same code.
     "sub_status": {
         "sub_status_number": "regexp_extract(sub_status, '([1-5][0-9][0-9])', 1)",
         "sub_status_name": "lower(regexp_extract(sub_status, '([A-Za-z]+) *([(].*)?$', 1))",
@@ -46,8 +46,8 @@ def with_readings(rows: str, absent: Collection[str], table: str = "") -> str:
 
     Args:
         rows: The relation.
-        absent: Raw columns that it does not have, of which nothing is read.
-        table: The table that the rows come from, to read each text of it once.
+        absent: Raw columns that it does not have; their READ_COLUMNS are null.
+        table: The table that the rows come from, to read each distinct text once.
     """
     read = {column: names for column, names in _READINGS.items() if column not in absent}
     nothing = [f"CAST(NULL AS VARCHAR) AS {name}" for column in absent for name in _READINGS.get(column, ())]

@@ -1,4 +1,4 @@
-"""What each file is: told by its first records, so that a renamed export is still itself."""
+"""Recognise what each file contains by its first records, so that a renamed export is still recognised."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from rightsize.ingest.sources import SourceFile
 from rightsize.model.errors import InputError
 from rightsize.rbac.text import fold
 
-# Most first records end within the first; a page of a listing may hold one within the second; the third is what a
-# single record may have at most.
+# Bytes to read, in turn. Most first records end within the first size, one in a page of a listing within the second;
+# the third is the maximum of a single record.
 _HEADS = (1 << 14, 1 << 18, 16 << 20)
 
 EXPECTED = (
@@ -26,7 +26,7 @@ EXPECTED = (
 
 @dataclass(frozen=True, slots=True)
 class Recognised:
-    """A file with what it is: a log family, an entity shape, or neither where it is empty or unknown."""
+    """A recognised file: its log family or entity shape, or neither if it is empty or unknown."""
 
     file: SourceFile
     sniff: Sniff
@@ -36,22 +36,22 @@ class Recognised:
 
     @property
     def source(self) -> str:
-        """The word in `loads` for a file that has no log in it."""
+        """Return the word in `loads` for a file without logs."""
         if self.shape is not None:
             return self.shape.source
         return "empty" if self.sniff.form == "empty" else "unknown"
 
 
 def recognise(file: SourceFile, shapes: Sequence[Shape], columns: Sequence[str] = ()) -> Recognised:
-    """Tell what a file is.
+    """Return a file with its log family or entity shape.
 
     Args:
         file: The file.
-        shapes: The entity shapes, in the order in which they are asked.
-        columns: Its columns, each with its type behind a tab, for a Parquet file.
+        shapes: The entity shapes, in the order in which they are tried.
+        columns: For a Parquet file, its columns, each with a tab and its type.
 
     Raises:
-        InputError: The file was named and is nothing that rightsize knows, or is damaged at its head.
+        InputError: The user named the file and rightsize does not recognise it, or its head is damaged.
     """
     found = Recognised(file, Sniff("other"))
     for size in _HEADS:
@@ -77,7 +77,7 @@ def _match(file: SourceFile, looked: Sniff, shapes: Sequence[Shape]) -> Recognis
         if family is not None:
             return Recognised(file, looked, family=family, log=_likely_log(record))
         shape = next((shape for shape in shapes if shape.recognises(record, context)), None)
-        # An Event Hub sends alerts and risk between the records of logs, which then decide how the file is read.
+        # An Event Hub mixes alerts and risk with records of logs; then the logs decide how the file is read.
         if shape is not None and is_signal(record):
             signals = signals or shape
         elif shape is not None:
@@ -91,7 +91,7 @@ def _match(file: SourceFile, looked: Sniff, shapes: Sequence[Shape]) -> Recognis
 
 
 def _likely_log(record: Mapping[str, Any]) -> str:
-    """Return the log whose columns are read first; records of other logs get their own pass."""
+    """Return the log whose columns are read first; records of other logs are read in separate passes."""
     folded = {fold(str(key)): value for key, value in record.items()}
     table = fold(f"{folded.get('type') or ''} {folded.get('category') or ''}")
     if "auditlogs" in table or "loggedbyservice" in folded:

@@ -1,6 +1,7 @@
-"""Whole records as JSON, from any form of file: slower than a projection, but with keys in any capitals and every line.
+"""Read whole records as JSON from any form of file: slower than a projection, but with keys in any capitals.
 
-What is no record, a line that cannot be parsed among them, is kept with its place and text.
+The number of each line is known. Values that are not records, such as a line that cannot be parsed, are kept with their
+place and text.
 """
 
 from __future__ import annotations
@@ -29,20 +30,20 @@ from rightsize.store.sql import literal
 MAX_RAW_CHARACTERS = 1 << 16
 """As much of an unusable record as is kept."""
 
-# Rows of a reader stand in the order of their files, so this is the place of a row among its file's.
+# Rows of a reader are in the order of their files, so this is the position of a row within its file.
 _PLACE = "rowid - min(rowid) OVER (PARTITION BY file_index) + 1"
 
 
 def read_records(con: duckdb.DuckDBPyConnection, batch: Batch, scratch: Scratch) -> None:
-    """Read whole records into temporary tables, slower than `select_fields` but of any form and with every line's text.
+    """Read whole records of files of any form into temporary tables; this is slower than `select_fields`.
 
     Fills `ingest_records (file_no INTEGER, page BIGINT, line BIGINT, record JSON)` with the records that are JSON
-    objects, `ingest_damaged (file_no, line, reason, raw)` with what is none, and adds to
+    objects, and `ingest_damaged (file_no, line, reason, raw)` with everything else. Adds to
     `ingest_pages (file_no, page, context, has_next, records, error)`.
 
     Raises:
-        InputError: A file that is one JSON value, or a table, is damaged.
-        duckdb.Error: The same, where the batch has several files.
+        InputError: A file that is one JSON value or a table is damaged.
+        duckdb.Error: The same, if the batch has several files.
     """
     con.execute("CREATE OR REPLACE TEMP TABLE ingest_records (file_no INTEGER, page BIGINT, line BIGINT, record JSON)")
     con.execute(
@@ -57,7 +58,7 @@ def read_records(con: duckdb.DuckDBPyConnection, batch: Batch, scratch: Scratch)
             except READ_ERRORS as error:
                 if not is_damage(error):
                     raise
-                # Several arrays, one after another; or a damaged one, which the next reader will not take either.
+                # Several arrays in sequence, or a damaged one, which the next reader will reject too.
                 _read_documents(con, batch, scratch)
         elif batch.form in ("documents", "empty"):
             _read_documents(con, batch, scratch)
@@ -72,9 +73,9 @@ def read_records(con: duckdb.DuckDBPyConnection, batch: Batch, scratch: Scratch)
 
 
 def read_whole(con: duckdb.DuckDBPyConnection, batch: Batch, scratch: Scratch) -> Iterator[Batch]:
-    """Read whole records as `read_records` does, and yield the batch while they stand in its tables.
+    """Read whole records as `read_records` does, and yield the batch while the tables hold them.
 
-    Where one file is damaged, each is read and yielded by itself: it must not make the others unreadable.
+    If one file is damaged, each file is read and yielded separately, so that the others can be read.
     """
     try:
         read_records(con, batch, scratch)
@@ -164,7 +165,7 @@ def _read_array(con: duckdb.DuckDBPyConnection, batch: Batch) -> None:
 
 
 def _read_documents(con: duckdb.DuckDBPyConnection, batch: Batch, scratch: Scratch) -> None:
-    """Read pages, bare objects and arrays, in any sequence; what a page, or a list of pages, holds is its records."""
+    """Read pages, objects and arrays in any sequence; the records of a page or of a list of pages become records."""
     paths = [file.path if file.compression == "none" else _plain_copy(file, scratch) for file in batch.files]
     size = max(*(path.stat().st_size + 1 for path in paths), MAX_RECORD_BYTES)
     if size > MAX_PAGE_BYTES:

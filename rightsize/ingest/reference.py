@@ -1,4 +1,4 @@
-"""The rules that the queries of `queries/reduce/` join, as temporary tables: small, and the same on every engine."""
+"""Create temporary tables of the rules that the queries of `queries/reduce/` join, the same on every engine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rightsize.rules.tables import rows_of
 
 
 def create_reference_tables(con: duckdb.DuckDBPyConnection) -> None:
-    """Create the tables `log_…`, one a rule file, and `log_storage_actions`."""
+    """Create the tables `log_…`, one for each rule file, and `log_storage_actions`."""
     statuses = {(row["field"], fold(row["spelling"]), row["meaning"]) for row in rows_of("log_statuses")}
     _create(con, "log_statuses (field VARCHAR, spelling VARCHAR, meaning VARCHAR)", sorted(statuses))
     codes = {(fold(row["code"]), row["meaning"]) for row in rows_of("log_error_codes")}
@@ -25,7 +25,7 @@ def create_reference_tables(con: duckdb.DuckDBPyConnection) -> None:
     )
     actions: dict[str, tuple[str, str]] = {}
     for _, _, action, plane, level in operations:
-        # An action that some request needs of a container is needed there, though others need it of the account.
+        # If some request needs an action at a container, it is needed there, although others need it at the account.
         if actions.get(fold(action), ("", "account"))[1] == "account":
             actions[fold(action)] = (plane, level)
     _create(
@@ -46,7 +46,7 @@ def create_reference_tables(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def _create_requests(con: duckdb.DuckDBPyConnection) -> None:
-    """Create what the logs of requests are read with; a `*` in an operation becomes the `%` of LIKE."""
+    """Create the rule tables for the logs of requests; a `*` in an operation becomes the `%` of LIKE."""
     operations = [
         (
             row["service"],
@@ -73,6 +73,6 @@ def _create_requests(con: duckdb.DuckDBPyConnection) -> None:
 def _create(con: duckdb.DuckDBPyConnection, declaration: str, rows: list[tuple[str, ...]]) -> None:
     name = declaration.split(" ", 1)[0]
     con.execute(f"CREATE OR REPLACE TEMP TABLE {declaration}")
-    # Columns at once: a statement a row would take longer than most loads of a day.
+    # One statement with a list for each column: one for each row would take longer than most loads of a day.
     columns = ", ".join("unnest(?)" for _ in rows[0])
     con.execute(f"INSERT INTO {name} SELECT {columns}", [list(column) for column in zip(*rows, strict=True)])

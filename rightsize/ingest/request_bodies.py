@@ -1,4 +1,4 @@
-"""What the bodies of requests for role assignments say: the role that was assigned, and to whom."""
+"""Stage the role and principal that request bodies of role assignments in the Activity Log name."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import duckdb
 
 _GUID = "[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}"
 
-# Writers of requests spell the keys of a body in two ways, and the roles as ids with any prefix.
+# Clients write the keys of a body in two spellings, and the role as an id with any prefix.
 _BODY_PATHS = ", ".join(
     f"'$.{outer}.{inner}'"
     for name in ("RoleDefinitionId", "PrincipalType", "PrincipalId")
     for outer, inner in (("Properties", name), ("properties", name[0].lower() + name[1:]))
 )
-# Only the answer says when the assignment was made. A condition on who is assigned looks at what the request names.
+# Only the response has the creation time. A condition on the assigned principal type checks the type in the request.
 _ANSWERED = "'$.properties.createdOn', '$.Properties.CreatedOn'"
 _ASSIGNED_TYPES = "'User', 'Group', 'ServicePrincipal', 'ForeignGroup', 'Device'"
 
 
 def stage_requests(con: duckdb.DuckDBPyConnection, file_ids: str) -> None:
-    """Stage what the calls that make or delete role assignments say of the assignment: its role, and for whom.
+    """Stage the role and principal of role assignments that calls create or delete.
 
-    The row that begins a call has the body of the request, the one that ends it that of the answer. `file_ids` is SQL
-    for the id of the part of a file that a row of `ingest_numbered` belongs to.
+    The row that starts a call has the body of the request, the row that ends it that of the response. `file_ids` is
+    SQL for the id of the part of a file that a row of `ingest_numbered` belongs to.
     Source: Microsoft Learn, "View activity logs for Azure RBAC changes".
     """
     role, kind, assignee = (f"coalesce(found[{place}], found[{place + 1}])" for place in (1, 3, 5))

@@ -1,8 +1,8 @@
-"""Projections of the logs of requests: from the fields of a record to the raw columns that `requests.sql` reads.
+"""Build SQL that projects the resource logs of requests to the raw columns of `queries/reduce/requests.sql`.
 
-One log a service, each in three envelopes: the records of diagnostic settings, which keep what is special in
-`properties`; the service's own table of Log Analytics; and AzureDiagnostics, whose columns are those properties with
-the type behind an underscore. A projection only moves values; what they mean is said by the query.
+Each service has one log in three envelopes: records of diagnostic settings, with the special fields in `properties`;
+the service's own table of Log Analytics; and AzureDiagnostics, whose columns are those properties with an underscore
+and their type. A projection only moves values; the query interprets them.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def _key_vault() -> Values:
         "decision": f"CASE WHEN {by_roles} = 'true' THEN 'roles' WHEN {by_policy} = 'true' THEN 'policy' END",
         "target": f"coalesce(request_uri, {_property('requestUri')})",
         "role_assignment_id": f"coalesce(applied_assignment, {_property('appliedAssignmentId')})",
-        # The claims of a token have its id; the log keeps of them what the service passes on.
+        # The claims of a token include its id; the log has the claims that the service passes on.
         "token_id": claim("claim_token_id"),
         "session_id": claim("claim_session_id"),
     }
@@ -110,7 +110,7 @@ _AUDIT_PATHS = (
 
 
 def _kubernetes() -> Values:
-    """Return the values of an event that the API server audits, as one JSON text or in columns of its own."""
+    """Return the values of an audit event of the Kubernetes API server, from one JSON text or from separate columns."""
 
     def of(place: int, column: str = "") -> str:
         own = f"nullif(audit[{place}], '')"
@@ -149,7 +149,7 @@ def _registry() -> Values:
         "category": "CASE WHEN lower(coalesce(category, table_name)) = 'containerregistryloginevents' "
         "THEN 'ContainerRegistryLoginEvents' ELSE 'ContainerRegistryRepositoryEvents' END",
         "named": f"coalesce(CASE WHEN identity NOT LIKE '{{%' THEN identity END, {_property('identity')})",
-        # Its result type is the word HttpStatusCode, and the description the code.
+        # The result type is the word HttpStatusCode, and the description has the code.
         "http_status": f"coalesce(status_code, {_property('statusCode')}, description)",
         "result": "status",
         "target": f"coalesce(repository, {_property('repository')})",
@@ -175,7 +175,7 @@ _VALUES: Mapping[str, Callable[[], Values]] = {
 }
 _SAME = ("category", "operation_name", "resource_id", "caller_ip", "correlation_id", "event_id")
 
-# What the portal, .NET and the API write of a time: 4/28/2021, 2:31:30.021 PM, and 1/1/2021 8:40:06 PM +00:00.
+# Times as the portal, .NET and the API write them: 4/28/2021, 2:31:30.021 PM, and 1/1/2021 8:40:06 PM +00:00.
 _TIME = """CASE WHEN time LIKE '%/%' THEN coalesce(strftime(try_strptime(
     replace(regexp_replace(time, ' [+]00:00$', ''), chr(8239), ' '),
     ['%m/%d/%Y, %I:%M:%S.%f %p', '%m/%d/%Y, %I:%M:%S %p', '%m/%d/%Y %I:%M:%S.%f %p', '%m/%d/%Y %I:%M:%S %p']),

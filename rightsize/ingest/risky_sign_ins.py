@@ -1,6 +1,6 @@
-"""Sign-ins that were risky when they were logged: each a signal, with its session.
+"""Stage sign-ins that were risky when they were logged as signals, with their sessions.
 
-A sign-in log says what was known then; where a risk detection names the same sign-in, its later judgement counts.
+A sign-in log has the risk known at that time. If a risk detection names the same sign-in, its later judgement counts.
 Source: Microsoft Learn, Graph v1.0 resource type signIn: riskLevelDuringSignIn, riskState, riskDetail.
 """
 
@@ -17,12 +17,12 @@ _LEVELS = "'low', 'medium', 'high'"
 
 
 def stage_risky_sign_ins(con: duckdb.DuckDBPyConnection, file_id: str, without: Collection[int]) -> None:
-    """Stage the risky ones of the sign-ins in `ingest_rows` as signals.
+    """Stage the risky sign-ins of `ingest_rows` as signals.
 
     Args:
         con: A connection with `ingest_rows` and `raw_sign_ins`.
         file_id: SQL for the id of a row's file.
-        without: Numbers of files that are read again.
+        without: Numbers of files that will be read again.
     """
     con.execute(
         f"""

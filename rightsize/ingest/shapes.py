@@ -1,4 +1,4 @@
-"""What a shape is, and what recognises a file: its first record, never its name alone."""
+"""Define the interface of a shape, which recognises records of one exported form and stages them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import duckdb
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What stood around a record: things that the record itself does not say.
+    """The context of a record: the names of its file and folders, and the `@odata.context` of its page.
 
-    `place` is the file's name behind those of the two folders around it, parted by slashes, so that
+    `place` is the file's name after the names of the two folders around it, separated by slashes, so that
     `group-members/<group id>.json` can name its group. `odata_context` is the page's `@odata.context` or empty.
     """
 
@@ -22,26 +22,26 @@ class Context:
 
 
 class Shape(Protocol):
-    """One form in which a listing, a role or a catalogue is exported.
+    """One exported form of a listing, a role or a catalogue.
 
     `stage` reads a relation `(file_id INTEGER, page BIGINT, line BIGINT, record JSON)` and inserts into the `stage_`
-    tables; what it cannot use it inserts into `stage_rejects`. `stage_pages` `(file_id, page, context, has_next,
-    records)` says for each page of a listing whether another one follows, `stage_names` `(file_id, place)` how each
-    file is called. What of a file is no record stands in `stage_rejects` before.
+    tables; records that it cannot use go to `stage_rejects`. `stage_pages` `(file_id, page, context, has_next,
+    records)` has for each page of a listing whether another one follows, and `stage_names` `(file_id, place)` the name
+    of each file. Parts of a file that are not records are already in `stage_rejects`.
     """
 
     @property
     def name(self) -> str:
-        """Name of the shape, unique."""
+        """Return the unique name of the shape."""
         ...
 
     @property
     def source(self) -> str:
-        """The word for it in `loads` and in what `load` prints."""
+        """Return the word for it in `loads` and in the output of `load`."""
         ...
 
     def recognises(self, record: Mapping[str, Any], context: Context) -> bool:
-        """Tell whether a record, `{}` for the first page of an empty listing, has this shape."""
+        """Return whether a record, `{}` for the first page of an empty listing, has this shape."""
         ...
 
     def stage(self, con: duckdb.DuckDBPyConnection, relation: str) -> None:

@@ -1,7 +1,7 @@
-"""Alerts, incidents and risk that stand between the records of logs, as an Event Hub sends them.
+"""Stage alerts, incidents and risk that are mixed with the records of logs, as an Event Hub sends them.
 
-Which shape reads a record is said by its table or category, as where a file has nothing else; an alert that Defender
-for Cloud exports has neither, and is known by its id.
+The table or category of a record decides the shape that reads it. An alert that Defender for Cloud exports has neither
+and is recognised by its id.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _IS_ROW = "coalesce(record ->> '$.AlertSeverity', record ->> '$.alertSeverity') 
 
 
 def stage_signals(con: duckdb.DuckDBPyConnection, batch: Batch, scratch: Scratch, file_id: int) -> None:
-    """Read a file of logs once more, and stage the records that are signals.
+    """Read a file of logs again, and stage the records that are signals.
 
     Args:
         con: A connection with the staging tables.
         batch: The file.
-        scratch: Where copies of damaged files are made.
+        scratch: The folder for copies of damaged files.
         file_id: The id under which they are staged.
     """
     read_records(con, batch, scratch)

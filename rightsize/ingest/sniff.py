@@ -1,4 +1,4 @@
-"""The first look at a file: its form, and a few records to recognise it by. Python, and only the head of the file."""
+"""Detect the form of a file from its first bytes, and read a few sample records to recognise it by."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ Resource Graph has them under `data`, which counts only beside `count`, since re
 _SAMPLES = 50
 _SPACE = " \t\r\n\ufeff"
 _DECODER = json.JSONDecoder()
-# What a hostile document makes the parser raise: no JSON, digits without end, brackets without end.
+# The errors of a parser on a hostile document: invalid JSON, endless digits, endless brackets.
 _UNREADABLE = (ValueError, RecursionError)
 _DELIMITERS = ",;\t"
 
 
 @dataclass(frozen=True, slots=True)
 class Sniff:
-    """What the head of a file shows.
+    """The form and first records of a file, read from its head.
 
     Attributes:
         form: JSON lines, one JSON array, JSON documents (pages, pretty-printed objects, arrays one after another),
             CSV, Parquet, nothing, or something else.
-        samples: The first records that could be read; of a CSV file its first row.
-        envelope: Members of the first page beside its records; empty without a page.
+        samples: The first records that could be read; the first row of a CSV file.
+        envelope: Members of the first page other than its records; empty without a page.
         header: Columns of a CSV file, in order.
-        delimiter: Of a CSV file.
+        delimiter: The delimiter of a CSV file.
         excerpt: Its first characters, for a person.
     """
 
@@ -48,7 +48,7 @@ class Sniff:
 
 
 def sniff(head: bytes) -> Sniff:
-    """Look at the first bytes of a file, decompressed and UTF-8."""
+    """Return the form and sample records from the first bytes of a file, decompressed and UTF-8."""
     if head.startswith(b"PAR1"):
         return Sniff("parquet")
     text = head.decode("utf-8", "replace").lstrip(_SPACE)
@@ -63,7 +63,7 @@ def sniff(head: bytes) -> Sniff:
             return lines
     values, rest = _values(text)
     if not rest and all(_holds_nothing(value) for value in values):
-        # Its pages may still say what they are empty of.
+        # Empty pages may still name their listing.
         return Sniff(
             "empty", envelope=next((value for value in values if isinstance(value, dict)), None), excerpt=excerpt
         )
@@ -79,7 +79,7 @@ def sniff(head: bytes) -> Sniff:
 
 
 def _values(text: str) -> tuple[list[Any], str]:
-    """Return the first values of the text, of the last what can be read where it is cut, and the text after them."""
+    """Return the first values of the text, with the readable part of a truncated last one, and the text after them."""
     values: list[Any] = []
     at = 0
     while at < len(text) and len(values) < _SAMPLES:
@@ -107,7 +107,7 @@ def _pages(values: Sequence[Any]) -> list[dict[str, Any]]:
 
 
 def _sniff_lines(text: str, excerpt: str) -> Sniff | None:
-    """Return what the text is where its lines are records, or None where they are not."""
+    """Return the form and samples of a text whose lines are records, or None if they are not."""
     single = [_parse(line) for line in text.split("\n", _SAMPLES)[:_SAMPLES] if line.strip(_SPACE)]
     objects = [value for value in single if isinstance(value, dict) and value]
     # One damaged line must not turn a file of lines into a document that cannot be read.
@@ -146,7 +146,7 @@ def _parse(text: str) -> Any:
 
 
 def _members(text: str) -> Iterator[tuple[str, Any]]:
-    """Yield the members of an object that goes on beyond the text: of a list that is cut, its whole elements."""
+    """Yield the members of an object that the text truncates; for a truncated list, its complete elements."""
     at = 1
     while True:
         try:
@@ -160,7 +160,7 @@ def _members(text: str) -> Iterator[tuple[str, Any]]:
         try:
             value, at = _DECODER.raw_decode(text, at)
         except (*_UNREADABLE, IndexError):
-            # An unreadable list is not an empty one.
+            # An unreadable list must not count as empty.
             begun = list(_elements(text, at + 1)) if text[at : at + 1] == "[" else []
             yield key, begun or None
             return
@@ -172,7 +172,7 @@ def _members(text: str) -> Iterator[tuple[str, Any]]:
 
 
 def _elements(text: str, at: int) -> Iterator[Any]:
-    """Yield the first elements of the list whose bracket stands before `at`; of an object that is cut, its members."""
+    """Yield the first elements of the list whose bracket is before `at`; for a truncated object, its members."""
     for _ in range(_SAMPLES):
         at = _skip(text, at)
         try:

@@ -1,7 +1,7 @@
-"""From the paths of a command line to files that DuckDB can read: folders walked, archives unpacked, stdin kept.
+"""Find the files behind command line paths, and prepare them for DuckDB: walk folders, unpack archives, save stdin.
 
-Hidden files and folders (a leading dot, `__MACOSX`) are skipped inside folders and archives; a file that is named is
-read whatever its name. Nothing here trusts a name: what is unpacked or linked gets a generated one.
+Hidden files and folders (a leading dot, `__MACOSX`) are skipped inside folders and archives; a file that the user names
+is always read. No name is trusted: unpacked and linked files get a generated one.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from typing import IO
 from rightsize.ingest.encoding import Compression, compression_of, read_head, to_utf8
 from rightsize.model.errors import InputError
 
-# An archive may unpack to this much, or to so many times its own size where that is more. Deflate reaches 1,032 at
-# most, logs about 20; what claims more is made to fill a disk.
+# An archive may unpack to this many bytes, or to this many times its own size if that is more. Deflate reaches at most
+# 1,032 times, logs about 20; an archive that claims more is built to fill a disk.
 _UNPACKED_AT_LEAST = 1 << 30
 _UNPACKED_TIMES = 200
 _MAX_NESTING = 2
 _CHUNK = 1 << 20
 _NAMES_OF_PLACE = 3
-# DuckDB expands these in file names, and takes `name://` for a remote file.
+# DuckDB expands these in file names, and treats `name://` as a remote file.
 _PATTERN_LETTERS = "*?[]{}"
 
 
@@ -38,12 +38,12 @@ class SourceFile:
 
     Attributes:
         number: Position in the order of reading, from 0.
-        name: What the user sees; a member is `archive.zip:member`.
-        path: Where DuckDB reads it: UTF-8, with a name that DuckDB takes literally.
-        stored: Where its bytes stand as they were stored; they are what is hashed.
-        compression: Of `path`.
-        stored_compression: Of `stored`.
-        named: Whether the user named it, so that not knowing it is an error.
+        name: The name shown to the user; a member is `archive.zip:member`.
+        path: The path that DuckDB reads: UTF-8 content, and a name that DuckDB takes literally.
+        stored: The path of the original bytes, which are hashed.
+        compression: The compression of `path`.
+        stored_compression: The compression of `stored`.
+        named: Whether the user named it, so that an unknown file is an error.
         size: The bytes of `path`.
     """
 
@@ -58,7 +58,7 @@ class SourceFile:
 
     @property
     def place(self) -> str:
-        """The names of the file and of the two folders around it, parted by slashes; an archive counts as a folder."""
+        """Return the names of the two folders around the file and its own, with slashes; an archive is a folder."""
         path = _shown(self.stored.absolute()) if self.name == _shown(self.stored) else self.name
         return "/".join(re.split(r"[/\\:]", path)[-_NAMES_OF_PLACE:])
 
@@ -71,18 +71,18 @@ class _Found:
 
 
 class NoRoomError(Exception):
-    """There is no room in a Scratch."""
+    """There is no space in a Scratch."""
 
 
 class Scratch:
-    """A folder of our own for what is unpacked, with generated names. The caller removes the folder."""
+    """A folder for unpacked files with generated names. The caller removes the folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._used = 0
 
     def new_path(self) -> Path:
-        """Return a path in the folder that nothing has used."""
+        """Return an unused path in the folder."""
         self._used += 1
         return self._folder / f"{self._used:06d}"
 
@@ -90,12 +90,12 @@ class Scratch:
 def open_sources(
     paths: Sequence[str | Path], scratch: Scratch, stdin: IO[bytes] | None = None, *, named: bool = True
 ) -> list[SourceFile]:
-    """Return the files behind `paths`, in the order given, folders and archives in the order of their names.
+    """Return the files behind `paths`, in the given order; those of folders and archives are sorted by name.
 
     Args:
-        paths: Files, folders, archives, or `-` for stdin. A file met twice is read once.
-        scratch: Where stdin, pipes, members of archives and transcoded files are kept.
-        stdin: What `-` reads; the process's own where None.
+        paths: Files, folders, archives, or `-` for stdin. A file that occurs twice is read once.
+        scratch: The folder for stdin, pipes, members of archives and transcoded files.
+        stdin: The stream that `-` reads; None for the process's own.
         named: Whether a user named the files among `paths`; else they count as found in a folder.
 
     Raises:
@@ -136,7 +136,7 @@ def _find(paths: Sequence[str | Path], scratch: Scratch, stdin: IO[bytes] | None
 
 
 def files_in(folder: Path) -> Iterator[Path]:
-    """Yield the files of a folder and of those within it that are not hidden, in the order of their names.
+    """Yield the files of a folder and its subfolders that are not hidden, sorted by name.
 
     Raises:
         OSError: A folder cannot be read.
@@ -158,7 +158,7 @@ def _is_hidden(name: str) -> bool:
 
 
 def _shown(path: str | Path) -> str:
-    """Return a path as text: names are bytes, and not all of them are UTF-8."""
+    """Return a path as text; file names are bytes, which may not be valid UTF-8."""
     return os.fsencode(path).decode("utf-8", "replace")
 
 
@@ -190,7 +190,7 @@ def _prepare(found: _Found, scratch: Scratch, number: int, depth: int = 0) -> It
 
 
 def _literal(path: Path, scratch: Scratch) -> Path:
-    """Return a path to the file that DuckDB takes as it stands."""
+    """Return a path to the file that DuckDB takes literally."""
     text = str(path.absolute())
     if not any(letter in text for letter in _PATTERN_LETTERS) and "://" not in text and text.isprintable():
         return Path(text)
@@ -200,7 +200,7 @@ def _literal(path: Path, scratch: Scratch) -> Path:
 
 
 def _unpack(found: _Found, scratch: Scratch) -> Iterator[_Found]:
-    """Unpack an archive member by member, under generated names, so that no member's name is ever a path."""
+    """Unpack an archive member by member under generated names, so that a member's name is never used as a path."""
     try:
         with zipfile.ZipFile(found.path) as archive:
             members = sorted(_files_of(archive), key=lambda member: (member.filename, member.header_offset))

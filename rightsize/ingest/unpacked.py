@@ -1,7 +1,7 @@
-"""Packed files of lines as plain ones: somebody must unpack them for their checksum, and does it faster than DuckDB.
+"""Unpack compressed files of JSON lines into plain copies, which also verifies checksums and is faster than DuckDB.
 
-What is unpacked is written to scratch files one part ahead of what is read, over the parts that were read. A part ends
-where a line does.
+A thread writes scratch files one part ahead of the reader, and overwrites the parts that were read. A part ends at the
+end of a line.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from rightsize.ingest.digests import Digests
 from rightsize.ingest.readers import Batch
 from rightsize.ingest.sources import NoRoomError, Scratch, SourceFile
 
-# The first part is short, so that DuckDB begins soon; rows that come by few at a time are laid out twice.
+# The first part is short, so that DuckDB starts early; later ones are longer, since small batches are laid out twice.
 _FIRST_PART = 128 << 20
 _LONGEST_PART = 512 << 20
 
 
 def unpacked(batch: Batch, scratch: Scratch, digests: Digests) -> Iterator[Batch]:
-    """Yield packed files of lines as batches of plain copies, in order, each good until the next is asked for.
+    """Yield compressed files of lines as batches of plain copies, in order, each valid until the next is requested.
 
     Raises:
-        NoRoomError: There is no room for a copy; what was yielded before is not all.
+        NoRoomError: There is no space for a copy; the batches yielded before are not all.
         InputError: A file is damaged.
     """
     unpacker = _Unpacker(scratch, digests)
@@ -44,7 +44,7 @@ def unpacked(batch: Batch, scratch: Scratch, digests: Digests) -> Iterator[Batch
 
 
 class _Unpacker:
-    """Writes over the copies that were read: their pages are there already."""
+    """A writer of plain copies that overwrites copies already read, because their disk pages are allocated."""
 
     def __init__(self, scratch: Scratch, digests: Digests) -> None:
         self._scratch = scratch
@@ -69,16 +69,16 @@ class _Unpacker:
             yield replace(batch, copies=tuple(copies))
 
     def free(self, part: Batch) -> None:
-        """Take back the copies of a part."""
+        """Release the copies of a part for reuse."""
         self._free += (path for path, _ in part.copies)
 
     def remove(self) -> None:
-        """Leave nothing behind."""
+        """Delete all copies."""
         for path in self._made:
             path.unlink(missing_ok=True)
 
     def _copied(self, file: SourceFile) -> Iterator[tuple[Path, bool]]:
-        """Yield each copy of some lines of a file, one at least, and whether a part is full with it."""
+        """Yield each copy of some lines of a file, at least one, and whether it completes a part."""
         path, copy = self._new_copy()
         try:
             for chunk in self._digests.chunks(file):

@@ -1,1 +1,1 @@
-"""The DuckDB file: open, migrate, merge a load, hand frames to polars, answer ad-hoc SQL in a sandbox."""
+"""Keep the tenant's data in one DuckDB file: open, migrate, merge loads, return polars frames, run ad-hoc SQL."""

@@ -1,4 +1,4 @@
-"""What a store is asked before it is known of whom: by two threads, while what judges the answers is still imported."""
+"""Prefetch the tables that no principal decides, in two threads, while modules import."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ NAMING = ("principals", "principal_aliases", "role_assignments", "group_members"
 
 
 class Ahead:
-    """Two threads that ask a store; leaving the `with` block ends them.
+    """Two threads that query a store ahead; leaving the `with` block ends them.
 
     Attributes:
         store: The store.
-        finding: The thread that works with temporary tables of the store's connection.
-        laid_out: Done when those are there that rest on no principal.
+        finding: The thread that uses temporary tables of the store's connection.
+        laid_out: Done when the temporary tables that depend on no principal exist.
         coming: The tables of `NAMING`, which the other thread reads.
     """
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        # What is found is found by one statement after the other, most of them on one core.
+        # The statements run one after the other, most of them on one core.
         self.finding = ThreadPoolExecutor(max_workers=1)
         self._reading = ThreadPoolExecutor(max_workers=1)
         self.laid_out = self.finding.submit(self._lay_out)
@@ -45,7 +45,7 @@ class Ahead:
             thread.shutdown(cancel_futures=True)
 
     def read_too(self, names: Iterable[str]) -> dict[str, Future[pl.DataFrame]]:
-        """Return the tables that are read already, and those of these names, which are read now, in this order."""
+        """Start to read further tables, in this order; return them with the tables already being read."""
         return self._read(name for name in names if name not in self.coming) | self.coming
 
     def _read(self, names: Iterable[str]) -> dict[str, Future[pl.DataFrame]]:

@@ -1,11 +1,11 @@
-"""What concerns one principal: the rows without which an analysis of the whole tenant would say something else of it.
+"""Read from the store the rows needed to analyse one principal exactly.
 
-Which assignment allowed a call may rest on calls of others: of several that explain a call, the one that explains most
-is credited. So the use of whoever shares an assignment with the principal is read too, where a role of that assignment
-may have allowed some of it; and where that use has a choice itself, the use of those who share what it may choose. What
-is read may be more than is needed and is never less: who shares what is decided by patterns, without what roles
-subtract, and by resource groups. Whoever shares an assignment and made writes inside which Azure checks others is read,
-too. Of everybody else's use nothing stays but where it was and when the last of it was.
+Calls of other principals can decide which assignment is credited with a call: if several explain it, the one that
+explains most calls. So the use of principals that share an assignment is read too, if a role of that assignment may
+have allowed some of it. If several assignments may have allowed that use, the use of their holders is read as well.
+This reads more rows than needed, but never fewer: sharing is decided by action patterns without notActions, and by
+resource groups. Also read are principals that share an assignment and made writes with linked access checks. For
+the use of all others, only its places and its newest day are kept.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ _PARTIAL = ("role_assignment_requests", "usage_days", "sign_ins", "request_acces
 
 
 def find_principal(store: Store, inputs: Inputs, name: str) -> str:
-    """Return the id of the principal that a name means, where `inputs` are without use and sign-ins.
+    """Return the id of the principal with a name, although `inputs` lack use and sign-ins.
 
     Raises:
-        UsageError: No principal or several are called so.
+        UsageError: No principal or several principals have the name.
     """
     if is_known(inputs, name):
         return fold(name)
@@ -52,7 +52,7 @@ def find_principal(store: Store, inputs: Inputs, name: str) -> str:
 
 
 def _seen_ids(store: Store, name: str) -> dict[str, pl.DataFrame]:
-    """Return for `usage_days` and `sign_ins` the `principal_id` that is the name, where their principals have it."""
+    """Return the rows of `usage_days` and `sign_ins` whose `principal_id` is the name, at most one each."""
     who = "coalesce(a.principal_id, alias.principal_id)"
     found = {}
     for view, source in (("usage_days", _CALLERS), ("sign_ins", _SIGNED_IN)):
@@ -71,30 +71,30 @@ _SIGNED_IN = " UNION ".join(
 
 
 def table_without_use(store: Store, name: str) -> pl.DataFrame:
-    """Return a table of the model; of use only where there was any, of sign-ins and requests nothing."""
+    """Return a table of the model; use is reduced to its places, and sign-ins and requests are empty."""
     if name == "usage_days":
         return store.frame(f"{view_text(table(name))} WHERE false UNION ALL BY NAME {_places_of_use()}")
     return empty(name) if name in ("sign_ins", "request_access") else store.table(name)
 
 
 class Concern:
-    """The tables of a store as far as they concern one principal.
+    """The tables of a store, reduced to the rows needed to analyse one principal exactly.
 
-    An analysis of what `table` gives says the same of the principal as one of the whole store. They are read while
-    whoever made it goes on.
+    An analysis of these tables gives the same results for the principal as one of the whole store. Threads read them in
+    the background.
     """
 
     def __init__(
         self, ahead: Ahead, principal_id: str, *, open_groups: pl.Series, loose: Iterable[str], names: Iterable[str]
     ) -> None:
-        """Begin to find what concerns the principal.
+        """Start to read the rows that concern the principal.
 
         Args:
-            ahead: What the store is asked already; what is found is kept in temporary tables of its connection.
+            ahead: The threads that query the store; results stay in temporary tables of its connection.
             principal_id: The principal, folded.
-            open_groups: Holders of assignments that may have members whom no listing shows.
+            open_groups: Holders of assignments that may have members missing from the listings.
             loose: Folded names of operations that may stand for others.
-            names: Tables that will be asked for.
+            names: Tables that the caller will need.
         """
         self._store = ahead.store
         self._read: dict[str, pl.DataFrame] = {}
@@ -109,19 +109,19 @@ class Concern:
         self._coming["token_calls"] = find(self._token_calls)
 
     def table(self, name: str) -> pl.DataFrame:
-        """Return a table of the model: of use, sign-ins and requests what concerns the principal, else all of it."""
+        """Return a table of the model; use, sign-ins and requests only as far as they concern the principal."""
         if name not in self._read:
             self._read[name] = self._coming[name].result() if name in self._coming else self._store.table(name)
         return self._read[name]
 
     @property
     def holders(self) -> list[str]:
-        """The principal and the groups that contain it, or may."""
+        """Return the principal and the groups that contain it or may contain it."""
         return self._begun.result()
 
     @property
     def creditable(self) -> pl.Series:
-        """Whoever holds an assignment that may be credited with use that was read, if no log names another."""
+        """Return the holders of assignments that may be credited with the use that was read."""
         return self._creditable.result()
 
     def _begin(self, ahead: Ahead, principal_id: str, open_groups: pl.Series) -> list[str]:
@@ -135,12 +135,12 @@ class Concern:
         return holders
 
     def _find(self, loose: Sequence[str]) -> pl.DataFrame:
-        """Find whose calls matter; return the calls that made assignments, which are read for it."""
+        """Find the principals whose calls matter; return the calls that made assignments, which this step reads."""
         run = self._store.connection.execute
         run(f"CREATE OR REPLACE TEMP TABLE c_crowd AS {DOWN.format(start='c_own')} SELECT holder AS who FROM down")
         run("CREATE OR REPLACE TEMP TABLE c_new AS SELECT holder FROM c_own")
         run(f"CREATE OR REPLACE TEMP TABLE c_spelt AS {_spelt('c_crowd')}")
-        # By the aliases that are resolved already.
+        # `_frame` uses the aliases that are already resolved.
         made = self._frame(view_text(table("role_assignment_requests")))
         self._name_activations(made)
         while self._has_rows("c_new"):
@@ -151,9 +151,9 @@ class Concern:
         return made
 
     def _settle_writers(self) -> None:
-        """Take in whoever shares an assignment with the principal and made writes that ask for linked checks.
+        """Add the principals that share an assignment and made writes with linked access checks.
 
-        What Azure asked of them their assignments have to allow, whichever of these allowed the write.
+        Their assignments have to allow the linked operations, whichever assignment allowed the write.
         """
         names = self._frame("SELECT DISTINCT folded FROM base.operation_names")
         causes = names.filter(matches_any(pl.col("folded"), causes_of_callable_checks()))["folded"]
@@ -171,11 +171,11 @@ class Concern:
             UNION SELECT holder FROM c_own UNION SELECT holder FROM c_reached""")["holder"]
 
     def _frame(self, sql: str) -> pl.DataFrame:
-        # Not by a cursor, which would not see the temporary tables; aliases are resolved already.
+        # A cursor would not see the temporary tables. Aliases are already resolved.
         return pl.DataFrame(self._store.connection.sql(sql.replace(f"({RESOLVED})", "c_aliases")))
 
     def _name_activations(self, made: pl.DataFrame) -> None:
-        """Keep the ids of the assignments that activations made for whoever shares an assignment with the principal."""
+        """Store the ids of assignments that PIM activations made for principals that share an assignment."""
         crowd = self._frame("SELECT who FROM c_crowd")["who"]
         asked = self.table("schedule_requests")
         is_theirs = folded_text(pl.col("assigned_principal_id")).is_in(crowd.implode())
@@ -189,7 +189,7 @@ class Concern:
         )
 
     def _grow(self, loose: Sequence[str]) -> None:
-        """Take in the use that what was reached last may have allowed, and reach what its callers may have chosen."""
+        """Add the use that the newest holders may have allowed, then holders of other assignments that may allow it."""
         run = self._store.connection.execute
         for statement in ACTS:
             run(statement)
@@ -242,9 +242,9 @@ _KIND = "regexp_extract(folded, '^/subscriptions/[^/]+/resourcegroups/[^/]+/prov
 
 
 def _places_of_use() -> str:
-    """Return SQL for one row of use a subscription, management group or logged resource: that somebody did something.
+    """Return SQL for one row of use for each subscription, management group or logged resource with any use.
 
-    Its day is the newest of all, and it says neither who nor what.
+    Its day is the newest day of all use; it has no principal and no operation.
     """
     kinds = ", ".join(literal(kind) for kind in logged_kinds())
     return f"""
@@ -261,7 +261,7 @@ def _places_of_use() -> str:
 
 
 def _spelt(wanted: str) -> str:
-    """Return SQL for the ids of some principals as the store spells them; those of logs are folded when they come."""
+    """Return SQL for the ids of some principals in the store's spelling; ids from logs are stored folded."""
     spelt = " UNION ".join(
         f"SELECT principal_id FROM base.{name}" for name in ("principals", "principal_aliases", "reduced_sign_ins")
     )

@@ -1,11 +1,11 @@
-"""SQL that finds what concerns a principal, in temporary tables of a connection; `store.concern` says what that is."""
+"""Define the SQL that finds the rows needed to analyse one principal, in temporary tables; see `store.concern`."""
 
 from __future__ import annotations
 
 from rightsize.store.ddl import RESOLVED
 from rightsize.store.sql import folded, tidy_scope
 
-# Whoever is in a group by what is listed, or may be by activating a membership; and who held what, listed still or not.
+# Members of groups by listings or by an eligible membership; and all assignments ever seen, still listed or not.
 TABLES = (
     f"CREATE OR REPLACE TEMP TABLE c_aliases AS {RESOLVED}",
     f"""CREATE OR REPLACE TEMP TABLE c_edges AS
@@ -33,7 +33,7 @@ ABOVE = """WITH RECURSIVE above(holder) AS (
         SELECT who FROM {start} UNION SELECT e.holder FROM above JOIN c_edges AS e ON e.member = above.holder)"""
 DOWN = """WITH RECURSIVE down(holder) AS (
         SELECT holder FROM {start} UNION SELECT e.member FROM down JOIN c_edges AS e ON e.holder = down.holder)"""
-# Callers whom what was reached last may concern, who are looked at for the first time, and what they did.
+# Callers that the newest holders may concern and that were not examined before, with their calls.
 ACTS = (
     f"""CREATE OR REPLACE TEMP TABLE c_some AS
         WITH ids AS (SELECT id FROM c_ids UNION SELECT id FROM c_held JOIN c_new USING (holder)),
@@ -52,8 +52,9 @@ ACTS = (
         FROM base.usage_days AS u JOIN c_actors AS c USING (actor_key)
         WHERE u.plane IN ('control', 'data') AND c.who IN (SELECT who FROM c_some)""",
 )
-# What may have allowed an operation: an allowing pattern that it matches. A text that is no operation may have been
-# any, and so may one that stands for another (`loose`). A `/*/` may stand for `/`; of several, any rest of a segment.
+# Roles that may have allowed an operation: one of their allowing patterns matches it. A text that is not an operation
+# may be any operation, and so may one that stands for another (`loose`). A `/*/` may stand for `/`; with several
+# wildcards, `*/` may stand for any rest of a segment.
 GRANTS = r"""CREATE OR REPLACE TEMP TABLE c_grants AS
     WITH used AS (
         SELECT operation_key, folded,
@@ -71,7 +72,7 @@ GRANTS = r"""CREATE OR REPLACE TEMP TABLE c_grants AS
         UNION ALL SELECT operation_key, pattern FROM used JOIN wild ON used.folded LIKE wild.shape ESCAPE '!')
     SELECT DISTINCT role, operation_key FROM matched JOIN c_patterns USING (pattern)
     UNION SELECT role, operation_key FROM used, (SELECT DISTINCT role FROM c_held) WHERE loose"""
-# Calls that an assignment reached by now may have allowed, beside all that may have allowed them.
+# Calls with each assignment that may have allowed them.
 _CANDIDATES = f"""CREATE OR REPLACE TEMP TABLE c_pairs AS
     WITH acts AS (
         SELECT a.*, n.folded AS place, array_to_string(string_split(n.folded, '/')[:5], '/') AS area

@@ -1,4 +1,4 @@
-"""Opening the store: one DuckDB file, readable by its owner only, with a version of its own."""
+"""Open the store: one DuckDB file that only its owner can read, with its own schema version."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _TAKEN = frozenset({"base", "main", "temp", "system", "compacted"})
 
 
 class Store:
-    """An open store. Closing it, or leaving its `with` block, gives the file free."""
+    """An open store. Closing it, or leaving its `with` block, releases the file."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, path: Path, *, read_only: bool) -> None:
         self.connection = connection
@@ -55,12 +55,12 @@ class Store:
         self.connection.close()
 
     def frame(self, sql: str, parameters: Mapping[str, Any] | None = None) -> pl.DataFrame:
-        """Return the result of a query; values are bound to `$name`, never put into the text."""
+        """Return the result of a query; values are bound to `$name`, never inserted into the text."""
         import polars as pl  # noqa: PLC0415  one statement of SQL needs no frames, and they take long to import
 
         cursor = self.connection.cursor()
         relation = cursor.sql(sql, params=dict(parameters)) if parameters else cursor.sql(sql)
-        # By way of Arrow's C interface: `relation.pl()` would import pyarrow, which takes longer than most questions.
+        # polars reads through Arrow's C interface: `relation.pl()` would import pyarrow, slower than most queries.
         frame = pl.DataFrame(relation)
         cursor.close()
         return frame
@@ -68,17 +68,17 @@ class Store:
     def table(self, name: str, **where: str) -> pl.DataFrame:
         """Return a table or view of the model, with its declared columns; the order of rows is not defined.
 
-        With `where`, only the rows that have these values in the columns of these names.
+        With `where`, only rows whose columns have these values.
         """
         columns = named(*(column.name for column in table(name).columns))
         wanted = " AND ".join(f"{named(column)} = ${column}" for column in where)
         return self.frame(f"SELECT {columns} FROM main.{name}" + (f" WHERE {wanted}" if wanted else ""), where)
 
     def write_answer(self, name: str, rows: pl.DataFrame | Iterable[pl.DataFrame]) -> None:
-        """Replace what an answer table holds, in one transaction; frames one after the other need not all be there."""
+        """Replace the rows of an answer table in one transaction; an iterator of frames is written frame by frame."""
         import polars as pl  # noqa: PLC0415
 
-        # DuckDB copies what it reads of a frame before it writes it; a part at a time, that stays small.
+        # DuckDB copies a frame before it writes it; in parts, the copy stays small.
         parts = rows.iter_slices(_ROWS_AT_ONCE) if isinstance(rows, pl.DataFrame) else rows
         declared = table(name)
         if declared.kind != "answer":
@@ -95,19 +95,19 @@ class Store:
                     connection.unregister("answer_rows")
 
     def remembered(self, name: str) -> str | None:
-        """Return what `remember` keeps under a name."""
+        """Return the value that `remember` stored under a name, or None."""
         found = self.connection.execute("SELECT value FROM base.meta WHERE name = ?", [name]).fetchall()
         return str(found[0][0]) if found else None
 
     def remember(self, name: str, value: str) -> None:
-        """Keep something about the store that no answer rests on, such as when the catalogue was refreshed."""
+        """Store a value that no analysis depends on, such as the time of the last catalogue refresh."""
         with self.transaction() as connection:
             connection.execute("DELETE FROM base.meta WHERE name = ?", [name])
             connection.execute("INSERT INTO base.meta VALUES (?, ?)", [name, value])
 
     @contextmanager
     def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Run what is inside in one transaction: all of it is stored, or nothing."""
+        """Run the block in one transaction: all of it is stored, or nothing."""
         with _private_files():
             self.connection.execute("BEGIN")
             try:
@@ -120,7 +120,7 @@ class Store:
 
 @contextmanager
 def _private_files() -> Iterator[None]:
-    """Only the owner may read the files that are made meanwhile: DuckDB makes its log beside a store when it writes."""
+    """Create files that only the owner can read during the block: DuckDB writes its log beside a store."""
     mask = os.umask(0o077)
     try:
         yield
@@ -131,18 +131,18 @@ def _private_files() -> Iterator[None]:
 def open_store(
     path: Path | str, *, read_only: bool, existing: bool = False, limits: ResourceLimits | None = None
 ) -> Store:
-    """Open the store, and make it where it does not exist and may be written.
+    """Open the store, and create it if it does not exist and may be written.
 
     Args:
         path: The file.
         read_only: Many may read at once, one may write.
-        existing: Refuse to make a store, where an empty one could answer nothing.
-        limits: What it may take of the machine; None is what the environment says.
+        existing: Refuse to create a store, for commands that cannot use an empty one.
+        limits: The limits of memory and spill folder; None takes those of the environment.
 
     Raises:
         InputError: There is no store to read, another process holds it, the file is something else, or a newer
             version of rightsize wrote it.
-        UsageError: The environment asks for limits that are none.
+        UsageError: The environment has invalid limits.
     """
     file = Path(path)
     settings = (limits_of() if limits is None else limits).settings(file)
@@ -171,7 +171,7 @@ def open_store(
 
 
 def _reserve(file: Path) -> None:
-    """Make the folder of a store that is new."""
+    """Create the folder of a new store."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -201,13 +201,13 @@ def _connect(file: Path, read_only: bool, settings: Mapping[str, str]) -> duckdb
 
 
 def _is_empty(connection: duckdb.DuckDBPyConnection) -> bool:
-    # Every result is fetched to its end: one that is not blocks what comes next on the connection.
+    # Every result is fetched to its end: an open result blocks the next statement on the connection.
     found = "SELECT 1 FROM duckdb_tables() UNION ALL SELECT 1 FROM duckdb_views() WHERE NOT internal"
     return not connection.execute(found).fetchall()
 
 
 def _create(connection: duckdb.DuckDBPyConnection) -> None:
-    # All at once: one by one, most of the time goes to asking. There is nothing to optimise, nor to share with threads.
+    # One call for all statements, because separate calls take most of the time. The optimizer and threads do not help.
     statements = (
         "PRAGMA disable_optimizer",
         "SET threads = 1",
@@ -223,7 +223,7 @@ def _create(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def _version_of(connection: duckdb.DuckDBPyConnection) -> int | None:
-    """Return the version of the schema, None where this is no store."""
+    """Return the version of the schema, or None if this is not a store."""
     try:
         found = connection.execute("SELECT value FROM base.meta WHERE name = 'schema_version'").fetchall()
         return int(found[0][0])

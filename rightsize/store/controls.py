@@ -1,7 +1,8 @@
-"""Controls: saved questions of `queries/controls/` that judge the store, one row a resource and its status.
+"""Run the controls of `queries/controls/` on the store, with a status for each resource.
 
-A control names what it rests on (`needs`, each a row of `queries/controls/needs.sql`) and the parts that it shares with
-others (`with`, the texts of `queries/controls/parts/`). What is not loaded makes its answer `unknown`, never `pass`.
+A control names the data that it needs (`needs`, each a row of `queries/controls/needs.sql`) and the parts that it
+shares with others (`with`, files of `queries/controls/parts/`). If data is not loaded, its status is `unknown`, never
+`pass`.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _COLUMNS = ("resource", "status", "reason")
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """A control: its question, how bad a failure is, what it judges, and what it rests on."""
+    """A control: its query, the severity of a failure, the kind of resource, and the data that it needs."""
 
     question: SavedQuery
     severity: Severity
@@ -35,13 +36,13 @@ class Control:
 
     @property
     def name(self) -> str:
-        """Its name."""
+        """Return the name of the control."""
         return self.question.name
 
 
 @dataclass(frozen=True, slots=True)
 class ControlResult:
-    """What a control says of the store: how many resources pass, and each that fails or is not known."""
+    """The result of a control: the number of resources that pass, and each that fails or is unknown."""
 
     control: Control
     passed: int
@@ -55,7 +56,7 @@ def control_names() -> tuple[str, ...]:
 
 
 def read_control(name: str) -> Control:
-    """Return the control of that name, or raise UsageError with the names that come close."""
+    """Return the control of that name, or raise UsageError with similar names."""
     names = control_names()
     if name not in names:
         close = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
@@ -66,7 +67,7 @@ def read_control(name: str) -> Control:
 
 
 def parse_control(name: str, text: str) -> Control:
-    """Read the header of a control; raises InternalError where it does not say what it must, or names what is not."""
+    """Return the control that a header describes; raises InternalError if a field is missing, invalid or unknown."""
     fields = read_header(text, _LABELS)
     question = question_of(name, text, fields)
     severity, subject = ("".join(fields[label]) for label in ("severity", "subject"))
@@ -95,7 +96,7 @@ def _tag(name: str, words: str) -> Tag:
 
 
 def whole_statement(control: Control) -> str:
-    """Return a control as one statement that `rightsize sql` runs, its parts included."""
+    """Return a control with its parts as one statement that `rightsize sql` can run."""
     parts = "".join(f"{name} AS (\n{query_text(f'controls/parts/{name}')}),\n" for name in control.parts)
     return (
         f"WITH {parts}judged AS (\n{control.question.text})\nSELECT * FROM judged ORDER BY status, resource, reason\n"
@@ -103,10 +104,10 @@ def whole_statement(control: Control) -> str:
 
 
 def judge(store: Store, controls: Iterable[Control], given: Mapping[str, Mapping[str, str]]) -> list[ControlResult]:
-    """Let controls judge a store.
+    """Return the results of controls on a store.
 
     Args:
-        store: The store, open for reading; temporary tables are made in it, and gone with the connection.
+        store: The store, open for reading; temporary tables are created in it and vanish with the connection.
         controls: The controls.
         given: Values of parameters, by the name of the control.
 
@@ -134,7 +135,7 @@ def judge(store: Store, controls: Iterable[Control], given: Mapping[str, Mapping
 
 
 def _judged(store: Store, control: Control, values: Mapping[str, object]) -> ControlResult:
-    # A resource that several rows speak of (an assignment in several states) has the worst of their answers.
+    # A resource with several rows (an assignment in several states) has the worst of their statuses.
     statement = (
         f"WITH judged AS (\n{control.question.text}),\n"
         "ranked AS (SELECT *, CASE status WHEN 'fail' THEN 0 WHEN 'unknown' THEN 1 ELSE 2 END AS rank FROM judged),\n"

@@ -1,7 +1,7 @@
-"""What became of the records of a load: which changed what is known, and which say nothing that the store keeps.
+"""Count the records of a load that changed the store, and those that it does not use.
 
-Every merge here is a least or greatest value a column, so that it does not matter what comes first or how often. A
-record is new when, after what is stored and the records before it in the load, one of its rows still moves a column.
+Each merge keeps the least or greatest value of a column, so order and repetition do not matter. A record is new if one
+of its rows still changes a column after the stored rows and the earlier records of the load.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ _USABLE = "(file_id, line) NOT IN (SELECT (file_id, line) FROM stage_rejects WHE
 
 
 def begin_counting(con: duckdb.DuckDBPyConnection) -> None:
-    """Create `new_lines (file_id, line)`, empty, and fill `used_records (file_id, used)` from all that is staged.
+    """Create an empty `new_lines (file_id, line)`, and fill `used_records (file_id, used)` from the staged rows.
 
-    A record that was rejected in part counts as rejected, and as nothing else.
+    A partly rejected record counts only as rejected.
     """
     con.execute("CREATE OR REPLACE TEMP TABLE new_lines (file_id INTEGER, line BIGINT)")
-    # What a page says of its listing stands in no record.
+    # The row about a page's listing does not come from a record.
     con.execute("UPDATE stage_listings SET line = NULL")
     listed = " UNION ALL ".join(
         f"SELECT file_id, line FROM stage_{name}"
@@ -60,12 +60,12 @@ def note_new_lines(
     least: Sequence[str] = (),
     greatest: Sequence[str] = (),
 ) -> bool:
-    """Add to `new_lines` the rows of a relation that change something, and tell whether there are any.
+    """Add to `new_lines` the rows of a relation that change something, and return whether there are any.
 
     Args:
         con: A connection with `new_lines`.
-        relation: Rows with `file_id`, `line`, the keys and the columns; what is stored has a null `file_id`.
-        keys: The columns that identify what is merged.
+        relation: Rows with `file_id`, `line`, the keys and the columns; stored rows have a null `file_id`.
+        keys: The columns that identify a merged row.
         least: Columns whose least value is kept.
         greatest: Columns whose greatest value is kept.
     """
@@ -90,7 +90,7 @@ def _moves(column: str, function: str, better: str) -> str:
 
 
 def count_new_records(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
-    """Return the records of each file in `new_lines` that were not rejected in part."""
+    """Return the number of records in `new_lines` by file, without partly rejected ones."""
     return dict(
         con.execute(f"SELECT file_id, count(DISTINCT line) FROM new_lines WHERE {_USABLE} GROUP BY file_id").fetchall()
     )

@@ -1,8 +1,8 @@
-"""Which days each log speaks of, for each scope: observed, declared empty, quiet, or missing.
+"""Compute the coverage of each log by scope and day: observed, declared empty, quiet, or missing.
 
-Rows alone prove only their own days. Up to two silent days in a row pass as quiet where nine of ten days of the span
-have rows; anything longer is missing, and so is everything before the first and after the last day. Somebody who knows
-that an export is complete declares it, and then a day without rows was a day without calls.
+Rows prove only their own days. Up to two consecutive days without rows are quiet if nine of ten days of the span have
+rows. Longer gaps are missing, and so are days before the first and after the last row. A user who knows that an export
+is complete declares it; then a day without rows was a day without calls.
 """
 
 from __future__ import annotations
@@ -49,17 +49,17 @@ RESOURCE_LOGS = (
 """Logs that each resource sends by diagnostic settings of its own."""
 
 _RESOURCE_LOGS = ", ".join(f"'{log}'" for log in RESOURCE_LOGS)
-# The settings of a storage account stand at each of its services, which the operation names, or the scope.
+# A storage account has its settings at each of its services, which the operation or the scope names.
 _SERVICE = "nullif(regexp_extract(folded, '/storageaccounts/(?:[^/]+/)?([a-z]+services)/', 1), '')"
 
 
 def declare_window(
     con: duckdb.DuckDBPyConnection, *, source: str, scope: str, first: dt.date, last: dt.date, declared_by: str
 ) -> None:
-    """Remember that somebody declares a source complete for a scope and all below it, whole UTC days.
+    """Store a declaration that a log is complete for a scope and all scopes below it, in whole UTC days.
 
     Raises:
-        UsageError: The source is none that can be declared, or the window ends before it starts.
+        UsageError: The source cannot be declared, or the window ends before it starts.
     """
     if source not in CATEGORIES:
         raise UsageError(f"`{source}` is no log that can be declared", hint=f"one of {', '.join(sorted(CATEGORIES))}")
@@ -74,7 +74,7 @@ def declare_window(
 
 
 def observed_days(days: str) -> str:
-    """Return SQL for the rows of `base.observed_days`, by what events and sign-ins show and reduced rows say.
+    """Return SQL for the rows of `base.observed_days`, from events, sign-ins and reduced rows.
 
     Args:
         days: A condition on the column `time`.
@@ -153,10 +153,10 @@ def derive_coverage(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def _declare_days(con: duckdb.DuckDBPyConnection) -> None:
-    """Spread each declaration over its days and categories, and the known scopes at and below it: `declared_days`.
+    """Fill `declared_days` with each declaration by day, category, and known scope at or below it.
 
-    Of the logs that resources send, a declaration speaks for the categories that a resource is known to send: by rows
-    that were seen, or by its diagnostic settings. What is not sent is not complete, whoever says so.
+    For logs that resources send, a declaration covers only the categories that a resource is known to send: by rows in
+    the log, or by its diagnostic settings. A category that is not sent is never complete.
     """
     _name_senders(con)
     con.execute(f"""
@@ -196,7 +196,7 @@ def _declare_days(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def _name_senders(con: duckdb.DuckDBPyConnection) -> None:
-    """Fill `log_categories`, and `log_senders` (source, category, scope): what each resource is known to send."""
+    """Fill `log_categories`, and `log_senders` (source, category, scope): the logs that each resource sends."""
     con.execute("CREATE OR REPLACE TEMP TABLE log_categories (source VARCHAR, category VARCHAR)")
     rows = [(source, category) for source, categories in CATEGORIES.items() for category in categories]
     con.executemany("INSERT INTO log_categories VALUES (?, ?)", rows)

@@ -1,7 +1,7 @@
-"""What is kept of each day: its usage, and whatever else is asked of its calls and sign-ins without reading them again.
+"""Summarise each day's events and sign-ins into the tables of days, such as usage.
 
-A load recomputes these tables for the days that it touched, and nothing else: what a run costs follows the days that
-came, not the months that are there. What a day's rows said stays when the rows themselves are pruned.
+A load recomputes these tables only for the days that it touched, so its cost depends on those days and not on the
+months in the store. The summary of a day stays when its rows are pruned.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _OF_EVENTS = {
                 AND event_key IN (SELECT event_key FROM base.quarantined_calls)) AS suspect,
             count(*) FILTER (WHERE rank = 0) AS other
         FROM base.events WHERE {days} AND plane = 'graph' GROUP BY ALL""",
-    # What whole records and reduced rows both show counts as often as the better of them says.
+    # Use that both whole records and reduced rows show has the greater of the two counts.
     "access_days": f"""
         SELECT source, resource, access, principal_id, principal_name, day, max(events) AS events,
             max(last_seen) AS last_seen
@@ -71,7 +71,7 @@ _OF_EVENTS = {
                 WHERE r.access IS NOT NULL
             ) AS e JOIN base.scope_names AS s USING (scope_key) GROUP BY ALL
         ) GROUP BY ALL""",
-    # Where no rule knows the operation, the resources that were asked are counted too.
+    # For an operation that no rule knows, the resources of its calls are counted too.
     "operation_days": f"""
         SELECT source, plane, access, operation_key, scope_key, day, max(events) AS events,
             min(first_seen) AS first_seen, max(last_seen) AS last_seen
@@ -93,8 +93,8 @@ _SIGN_INS = """
         count(*) FILTER (WHERE NOT succeeded) AS failed, max(time) AS last_seen
     FROM base.sign_in_rows WHERE {days} GROUP BY ALL"""
 
-# An office or a region of a cloud changes addresses within a network of this size. Failed sign-ins are anybody's, and
-# the audit log of the directory often has the address of the service that wrote for somebody.
+# An office or a cloud region changes addresses within a network of this size. Failed sign-ins may come from anyone, and
+# the directory audit log often has the address of the service that acted for a principal.
 _PLACES = f"""
     SELECT day, is_sign_in, principal_id, {folded("principal_name")} AS principal_name, app_id, CASE
             WHEN ip LIKE '%.%' THEN nullif(regexp_extract(ip, '^([0-9]+[.][0-9]+[.][0-9]+)[.]', 1), '') || '.0/24'
@@ -118,8 +118,8 @@ DAY_TABLES = ("usage_days", *_OF_EVENTS, "sign_in_days", "observed_days", "place
 
 
 def recompute_days(con: duckdb.DuckDBPyConnection) -> None:
-    """Fill the tables of DAY_TABLES anew for the days in `touched_days`, from the events and sign-ins of these days."""
-    # A call of an open day may have begun on a sealed one, whose rows are gone.
+    """Recompute the tables of DAY_TABLES for the days in `touched_days`, from their events and sign-ins."""
+    # A call of an open day may have started on a sealed day, whose rows are pruned.
     con.execute("DELETE FROM touched_days WHERE day < $before", {"before": sealed_before(con)})
     days = days_between(con)
     if days is None:
@@ -138,7 +138,7 @@ def recompute_days(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def fill_places(con: duckdb.DuckDBPyConnection) -> None:
-    """Fill `place_days` of the days that are open, from all events and sign-ins there are."""
+    """Recompute `place_days` for all open days, from their events and sign-ins."""
     first = sealed_before(con) or dt.date(1970, 1, 1)
     con.execute("DELETE FROM base.place_days WHERE day >= $first", {"first": first})
     days = f"time >= TIMESTAMP '{first}'"
@@ -146,9 +146,9 @@ def fill_places(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def days_between(con: duckdb.DuckDBPyConnection, table: str = "touched_days") -> str | None:
-    """Return a condition on `time` that holds on the days of a temporary table, null where there are none.
+    """Return a condition on `time` that holds on the days of a temporary table, or None if it is empty.
 
-    Its bounds are literals, so that a scan leaves out what is stored of all other days.
+    Its bounds are literals, so that a scan skips the stored rows of other days.
     """
     ((first, last, count),) = con.execute(f"SELECT min(day), max(day), count(*) FROM {table}").fetchall()
     if not count:

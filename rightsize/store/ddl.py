@@ -1,7 +1,7 @@
-"""The physical tables (schema `base`) and the views that SQL users see (schema `main`), made from `model`.
+"""Build the SQL of the physical tables (schema `base`) and the views for SQL users (schema `main`) from `model`.
 
-Principals, operations, scopes and assignments are integers inside; a third of the memory of the same rows with text.
-The integers are the store's own affair: they never leave it and never order anything.
+Principals, operations, scopes and assignments are stored as integers, which takes a third of the memory of text.
+These integers are internal: they never leave the store and never order anything.
 """
 
 from __future__ import annotations
@@ -116,8 +116,8 @@ _VERSIONED = ("role_definitions", "deny_assignments", "operations", "signals")
 """Tables whose rows are replaced as a whole; `version` orders the rows of one key."""
 
 _SCOPE_SPELLING = "coalesce((SELECT spelling FROM base.scope_names AS n WHERE n.folded = {key}), {raw})"
-# A name that means two principals, as UPN of one and mail of another, resolves to neither.
-# Some logs name who asked by an id without saying of what, so object ids stand beside application ids.
+# A name of two principals, such as the UPN of one and the mail of another, resolves to neither.
+# Some logs have an id of the caller without its kind, so object ids are listed beside application ids.
 RESOLVED = (
     "SELECT alias, min(principal_id) AS principal_id FROM ("
     "SELECT alias, principal_id FROM base.principal_aliases "
@@ -153,12 +153,12 @@ _VANISHED = """
 
 
 def _is_listed(grant: str, source: str) -> str:
-    """Return SQL that leaves out what complete listings have no more; what an export shows without one stays."""
+    """Return SQL that drops grants missing from the newest complete listing; grants without such a listing stay."""
     return f"({source}, {grant}) NOT IN (SELECT (source, grant_id) FROM ({_VANISHED}))"
 
 
 def _listing_of(assignments: str, eligibilities: str) -> str:
-    """Return SQL for what lists a row; activations come and go and are kept, since they are history."""
+    """Return SQL for the listing that a row belongs to; activations belong to none and stay, as history."""
     return f"CASE a.state WHEN 'active' THEN '{assignments}' WHEN 'eligible' THEN '{eligibilities}' ELSE '' END"
 
 
@@ -166,9 +166,9 @@ _AZURE_LISTING = _listing_of("role_assignments", "role_eligibility_instances")
 _DIRECTORY_LISTING = _listing_of("directory_role_assignments", "directory_eligibility_instances")
 _ANSWER_VIEWS = ("granted", "granted_operations", "verdict_operations")
 
-# One view a table of the model whose text is not simply the physical table's.
+# One view for each table of the model that is not simply its physical table.
 _VIEWS = {
-    # Whoever is not in a listing may be one of the records that nobody could read.
+    # A principal missing from a listing may be in a record that was rejected.
     "listings": "SELECT * REPLACE (complete AND coalesce(rejected, 0) = 0 AS complete) FROM base.listings",
     "events": f"""
         SELECT e.time, e.source, e.plane, w.principal_id, substr(e.principal_id, 2) AS logged_principal_id,
@@ -418,7 +418,7 @@ _VIEWS = {
 
 
 def view_text(declared: Table, **instead: str) -> str:
-    """Return the SELECT of the view that SQL users see, `instead` of some physical tables reading these selections."""
+    """Return the SELECT of the view for SQL users; `instead` replaces some physical tables by selections."""
     inner = _VIEWS.get(declared.name, f"SELECT * FROM base.{declared.name}")
     for source, selection in instead.items():
         inner = re.sub(rf"FROM base\.{source}\b", f"FROM ({selection})", inner)
@@ -429,7 +429,7 @@ def view_text(declared: Table, **instead: str) -> str:
 
 
 def create_statements() -> list[str]:
-    """Return the statements that make an empty store, in order."""
+    """Return the statements that create an empty store, in order."""
     statements = ["CREATE SCHEMA IF NOT EXISTS base"]
     statements += [f"CREATE TABLE base.{name} ({base_table(name)})" for name in base_names()]
     statements += view_statements()
@@ -437,7 +437,7 @@ def create_statements() -> list[str]:
 
 
 def view_statements() -> list[str]:
-    """Return the statements that make the views anew, with a comment on each and on every column."""
+    """Return the statements that recreate the views, with comments on each view and column."""
     statements = []
     for declared in TABLES:
         statements.append(f"CREATE OR REPLACE VIEW main.{declared.name} AS {view_text(declared)}")

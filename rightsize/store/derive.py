@@ -1,4 +1,4 @@
-"""What follows from the loaded tables: aliases, the closure of groups, the tree of scopes, what roles grant."""
+"""Derive aliases, the closure of groups and the tree of scopes from the loaded tables."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from rightsize.store.sql import folded
 
 
 def derive_aliases(con: duckdb.DuckDBPyConnection) -> None:
-    """Fill `principal_aliases` from the directory, and from the days of calls that name both an alias and an object id.
+    """Fill `principal_aliases` from the directory, and from days with calls that name both an alias and an object id.
 
-    A name that means two principals resolves to neither: UPNs are given to new people, and a wrong name on a call
-    would be somebody else's least privilege.
+    A name of two principals resolves to neither: UPNs are given to new people, and a call under the wrong name would
+    count as use of the wrong principal.
     """
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE known_aliases AS
@@ -28,7 +28,7 @@ def derive_aliases(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def derive_closure(con: duckdb.DuckDBPyConnection) -> None:
-    """Fill `group_closure`, one step of depth at a time; a pair that is known ends its chain, so cycles end too."""
+    """Fill `group_closure`, one depth at a time; a known pair is not extended, so cycles end."""
     con.execute("DELETE FROM base.group_closure")
     con.execute("""
         INSERT INTO base.group_closure (group_id, member_id, depth)
@@ -54,9 +54,9 @@ def derive_closure(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def derive_scopes(con: duckdb.DuckDBPyConnection) -> None:
-    """Fill `scopes` anew for the names that are stale, which ends that, and for what the load's listings name.
+    """Recompute `scopes` for stale names, which are then no longer stale, and for scopes in listings.
 
-    What a listing says of a scope changes with listings only, and everything else with the name's spelling.
+    The data from a listing changes only with listings; all other columns change only with the spelling of the name.
     """
     con.execute("""
         CREATE OR REPLACE TEMP TABLE renewed_scopes AS

@@ -1,4 +1,4 @@
-"""What is derived from role definitions and the catalogue of operations: rules, permissions, granted operations."""
+"""Derive permissions and granted operations from role definitions and the operation catalogue."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rightsize.rules.planes import planes_of
 
 
 def derive_roles(con: duckdb.DuckDBPyConnection) -> None:
-    """Fill the rules' columns of `operations`, `role_permissions`, and `role_operations` over the catalogue."""
+    """Fill the columns of `operations` that rules decide, `role_permissions`, and `role_operations`."""
     _annotate_operations(con)
     definitions = con.execute(
         "SELECT role_definition_id, permissions FROM base.role_definitions ORDER BY role_definition_id"
@@ -59,7 +59,7 @@ def _annotate_operations(con: duckdb.DuckDBPyConnection) -> None:
     operations = con.sql("SELECT * EXCLUDE (version) FROM base.operations").pl()
     if operations.is_empty():
         return
-    # A plane that is only a guess must not decide which log shows an operation.
+    # A guessed plane must not decide which log shows an operation.
     certain = operations.with_columns(
         pl.when(pl.col("is_guess").fill_null(False))
         .then(None)

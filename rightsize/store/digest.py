@@ -1,4 +1,4 @@
-"""A hash of what the store holds: of rows, never of files, paths, load times or the order in which they came."""
+"""Hash the content of the store: its rows, not its files, paths, load times or order."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ _FIELD, _NULL, _ITEM = "chr(31)", "chr(30)", "chr(29)"
 def digest_content(store: Store, names: Iterable[str] = DIGESTED) -> str:
     """Return the SHA-256 of the content of tables and views, as hexadecimal text.
 
-    Each row becomes a text of its declared columns, and the rows of a table the exclusive or of the MD5 of these
-    texts: it does not depend on their order, and keys keep rows distinct.
+    Each row becomes a text of its declared columns, and a table becomes the exclusive or of the MD5 of these texts. The
+    result does not depend on the order of rows, and keys keep rows distinct.
     """
     lines = []
     for name in sorted(names):

@@ -1,7 +1,7 @@
-"""What was somebody's habit before a day, summed where the rows lie: active days, first uses, and where from.
+"""Build SQL that summarises each principal's past behaviour: active days, first uses, and places of origin.
 
-A principal does the same things every day, so what is asked of months is a row a principal and thing, and one a
-principal and day that is asked for. Sums are made of the integers of the store; texts are joined to what is left.
+A principal does the same things every day, so months reduce to one row a principal and thing, and one a principal and
+day. The sums use the integer keys of the store; texts are joined only to the result.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ a plane, and whatever it did of the operations in `$always`, folded, from `$late
 
 
 def active_days(by_day: str, least: int) -> str:
-    """Return SQL for the active days of each principal, with what came before each of them.
+    """Return SQL for the active days of each principal, with a summary of the time before each.
 
     Columns: `principal_id, day, first_seen, last_seen, calls`; how many active days came `before`, the first one of all
     (`start`), the days since the last one (`gap`) and the longest such pause before (`longest`), the earliest and
@@ -101,7 +101,7 @@ def active_days(by_day: str, least: int) -> str:
 
 
 def logged_days(places: str) -> str:
-    """Return SQL for how many days of each principal said something of where it came from, up to each of them.
+    """Return SQL for the number of days with a known origin of each principal, counted up to each day.
 
     Columns: `principal_id, day, is_sign_in`, and the days with `networks`, `applications`, `carriers` and `countries`.
 

@@ -1,4 +1,4 @@
-"""How much memory a command may take, where the rest goes, and what is said when there is no room left."""
+"""Read the memory limit and spill folder of a command, and explain when memory or disk runs out."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ _FULL = ("no space left", "disk quota", "max_temp_directory_size", "not enough s
 
 @dataclass(frozen=True, slots=True)
 class ResourceLimits:
-    """What a store may take of the machine.
+    """The memory and spill folder that a store may use.
 
     Attributes:
-        memory: Bytes of memory for tables and queries; None leaves four fifths of the machine's.
-        spill: The folder for what does not fit; None is beside the store.
+        memory: Bytes of memory for tables and queries; None allows four fifths of the machine's memory.
+        spill: The folder for data that does not fit into memory; None is beside the store.
     """
 
     memory: int | None = None
     spill: Path | None = None
 
     def settings(self, file: Path) -> dict[str, str]:
-        """Return the settings of DuckDB for a store in `file`."""
+        """Return the DuckDB settings for a store in `file`."""
         found = {}
         if self.memory is not None:
             found["memory_limit"] = f"{self.memory}B"
@@ -47,10 +47,10 @@ class ResourceLimits:
 def limits_of(
     memory: str | None = None, spill: Path | str | None = None, environment: Mapping[str, str] = os.environ
 ) -> ResourceLimits:
-    """Read the limits as people write them, those that are not given from the environment.
+    """Return the limits from the options of a user, else from the environment.
 
     Raises:
-        UsageError: The size is none, or less than anything could run in; the folder cannot be written.
+        UsageError: The size is invalid or below 64 MiB; the folder does not exist or is not writable.
     """
     text = memory or environment.get(MEMORY) or None
     folder = spill or environment.get(SPILL) or None
@@ -60,7 +60,7 @@ def limits_of(
 
 
 def memory_of(connection: duckdb.DuckDBPyConnection) -> int:
-    """Return how many bytes of memory DuckDB may take, as it rounds them."""
+    """Return the bytes of memory that DuckDB may use, as it rounds them."""
     (found,) = connection.execute("SELECT current_setting('memory_limit')").fetchall()
     return _bytes_of(str(found[0]))
 
@@ -87,10 +87,10 @@ def _folder_of(folder: Path) -> Path:
 
 @contextmanager
 def shortage_told(file: Path) -> Iterator[None]:
-    """Say of what there was too little, where DuckDB or the system ran out of memory or of disk.
+    """Raise a clear error if DuckDB or the system runs out of memory or disk in the block.
 
     Raises:
-        InputError: There was too little; the store in `file` is as it was.
+        InputError: Memory or disk ran out; the store in `file` is unchanged.
     """
     try:
         yield
@@ -110,7 +110,7 @@ def shortage_told(file: Path) -> Iterator[None]:
 
 
 def is_full(error: BaseException) -> bool:
-    """Tell whether an error says that a disk is full."""
+    """Return whether an error means that a disk is full."""
     if isinstance(error, OSError):
         return error.errno in (errno.ENOSPC, errno.EDQUOT)
     return any(word in str(error).lower() for word in _FULL)

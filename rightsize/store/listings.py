@@ -1,7 +1,7 @@
-"""What complete listings of grants showed, and when: a grant that the next one has no more is gone.
+"""Record which grants the complete listings showed and when, to find grants that the newest one lacks.
 
-A store keeps what every export showed, so that nothing but a listing that has all of its place can say that something
-is not there any more. Collections know which of theirs have; of an export nobody says it, and it takes nothing away.
+A store keeps the grants of every export. Only a complete listing of a scope can show that a grant no longer exists.
+Collections know which of their listings are complete; for exports this is unknown, so they remove nothing.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ GRANT_SOURCES = tuple(_GRANTS)
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A listing of grants as a collection has it.
+    """A listing of grants from a collection.
 
     Attributes:
         source: One of `GRANT_SOURCES`.
-        place: The scope that was asked; `/` for the whole directory.
-        taken_on: When the collection began, UTC.
+        place: The scope that was listed; `/` for the whole directory.
+        taken_on: The UTC time when the collection started.
         files: Paths of its pages, as they are loaded.
-        is_complete: Whether it has all of the place.
+        is_complete: Whether it is complete for its place.
     """
 
     source: str
@@ -53,10 +53,10 @@ class Listing:
 
 
 def note_listings(con: duckdb.DuckDBPyConnection, listings: Sequence[Listing]) -> None:
-    """Remember of staged grants when they were listed, and which listings are complete; part of a merge's transaction.
+    """Store when staged grants were listed, and which listings are complete; part of a merge's transaction.
 
-    The newest time wins, so that collections may be loaded in any order. What vanishes by it, or comes back, is noted
-    for the next watch.
+    The newest time wins, so collections may be loaded in any order. Tables whose grants vanish or return are noted for
+    the next watch.
     """
     if not listings:
         return
@@ -96,7 +96,7 @@ def _vanished(con: duckdb.DuckDBPyConnection) -> set[tuple[str, str]]:
 
 
 def gone_grants(store: Store) -> pl.DataFrame:
-    """Return what the newest complete listings have no more.
+    """Return the grants that the newest complete listings no longer have.
 
     Columns: `kind, name` as in `analyze.standing`, `principal_id, scope, role, what` as there, `last_listed_on,
     missing_on`, and `grant_id`.

@@ -1,4 +1,4 @@
-"""Merging a load into the store: all of it or nothing, and the same store whatever the order."""
+"""Merge a load into the store in one transaction, with the same result for any order of loads."""
 
 from __future__ import annotations
 
@@ -60,11 +60,11 @@ _MERGE_TABLES = (
 
 @dataclass(frozen=True, slots=True)
 class MergedFile:
-    """What a file gave the store: read = new + duplicate + rejected + unused_record + late, each record once.
+    """The counts of a merged file: read = new + duplicate + rejected + unused_record + late, each record once.
 
-    A record that could not be used, or not all of it, is `rejected`; one of a day that was pruned is `late`; one that
-    says nothing the store keeps is `unused_record`. Of the others one that changes something is `new`, also where it
-    adds to what an earlier one said of the same call; the rest repeats what is known and is `duplicate`.
+    A record that is wholly or partly unusable is `rejected`. One of a pruned day is `late`. One without data for the
+    store is `unused_record`. Of the others, a record that changes something is `new`, also if it adds to an earlier
+    record of the same call; a record that changes nothing is `duplicate`.
     """
 
     path: str
@@ -79,7 +79,7 @@ class MergedFile:
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """That a log was exported completely, for a scope and all below it, from the first to the last whole UTC day."""
+    """A user's statement that a log is complete, for a scope and all below it, from the first to the last UTC day."""
 
     source: str
     scope: str
@@ -94,7 +94,7 @@ def merge(
     """Merge the staging tables of the store's connection in one transaction; return the files in order.
 
     Raises:
-        UsageError: A declaration speaks of no log that can be declared, or ends before it starts.
+        UsageError: A declaration names a log that cannot be declared, or ends before it starts.
     """
     with store.transaction() as con:
         for declaration in declarations:
@@ -114,7 +114,7 @@ def merge(
 
 
 def _count_unused(con: duckdb.DuckDBPyConnection, late: Mapping[int, int]) -> dict[int, int]:
-    """Fill `unused_records (file_id, unused_record)` with the records that were read and say nothing; return them."""
+    """Fill `unused_records (file_id, unused_record)` with the number of records without use; return it by file."""
     con.execute(
         """
         CREATE OR REPLACE TEMP TABLE unused_records AS
@@ -127,7 +127,7 @@ def _count_unused(con: duckdb.DuckDBPyConnection, late: Mapping[int, int]) -> di
 
 
 def _drop_late(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
-    """Take staged rows of sealed days away; return how many of each file were late."""
+    """Delete staged rows of sealed days; return the number of late records of each file."""
     late: dict[int, int] = {}
     for staged, time in (
         ("stage_events", "time"),
@@ -169,5 +169,5 @@ def _merge_staged(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
 
 
 def _drop_merge_tables(con: duckdb.DuckDBPyConnection) -> None:
-    """Give the memory of what the merge laid out free."""
+    """Drop the temporary tables of the merge, to free their memory."""
     con.execute("; ".join(f"DROP TABLE IF EXISTS temp.{name}" for name in _MERGE_TABLES))

@@ -1,9 +1,9 @@
-"""The events that staged rows make of calls, and which of the rows say something new.
+"""Compute the events of calls from staged rows, and find the rows that add something new.
 
-Of most calls one row says all that the others say: the one of the highest rank, which is then the event as it stands.
-One look at all rows finds the plain ones among them: calls of one row, and of two that go together. Of the others that
-is found with integers alone, but for one look at the texts of every other row beside it. What is left, calls of which
-something is stored or whose rows complete each other, is merged column by column.
+For most calls, the row of the highest rank has all values of the others, and that row is the event. One pass over all
+rows finds the plain calls: calls of one row, and of two rows that match. For other calls, integers decide this, plus
+one comparison of the texts of two rows. The rest are calls that are already stored, or whose rows complete each other;
+they are merged column by column.
 """
 
 from __future__ import annotations
@@ -38,20 +38,20 @@ OF_CONTEXT = tuple(name for name in MARKED_COLUMNS if name in CONTEXT_COLUMNS)
 
 
 def mark(rank: str = "rank") -> str:
-    """Return SQL for what a marked column begins with, so that the least of several is one of the highest rank."""
+    """Return SQL for the prefix of a marked column; the least value is then one of the highest rank."""
     return f"(4 - {rank})::VARCHAR"
 
 
 _COLUMNS = ", ".join(STORED)
 _MARKED = ", ".join(f"mark || r.{name} AS {name}" for name in MARKED_COLUMNS)
 _OF_ROW = tuple(name for name in MARKED_COLUMNS if name not in OF_CONTEXT)
-# Staged rows with what their contexts say, and the mark of their rank.
+# Staged rows with the columns of their contexts, and the mark of their rank.
 _ROWS = f"""(SELECT e.rowid AS place, *, {mark()} AS mark
     FROM stage_events AS e JOIN stage_event_contexts USING (context_no))"""
-# A rank and a place in one number: the greatest is a row of the highest rank.
+# One number has a rank and a place: the greatest is a row of the highest rank.
 _PLACES = 40
 _PLACE = f"& {(1 << _PLACES) - 1}"
-# A rank, which of the marked columns have a value, and a place.
+# One number has a rank, a bit for each marked column with a value, and a place.
 _RANKS = _PLACES + len(MARKED_COLUMNS)
 _BITS = {name: bit for bit, name in enumerate(MARKED_COLUMNS, _PLACES)}
 
@@ -60,25 +60,24 @@ def _filled(names: Sequence[str]) -> str:
     return " | ".join(f"(({name} IS NOT NULL)::BIGINT << {_BITS[name]})" for name in names)
 
 
-# The better of two rows is of a higher rank and later, and of all that the other says it lacks nothing: whichever came
-# first, both are new.
+# Two rows are plain if the better one has a higher rank, is later, and lacks no value of the other. Then both are new,
+# whichever came first.
 _IS_PLAIN = f"""row_count = 1 OR (
     row_count = 2 AND best >> {_RANKS} > other >> {_RANKS} AND first_time < time_of_best AND unlike = 0
     AND (other & ~best) & {(1 << _RANKS) - (1 << _PLACES)} = 0)"""
 
 
 def judge_rows(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
-    """Find which events of `stage_events` are new or change: `merge_best` has rows that say all that is stored of them.
+    """Fill `merge_best` with rows to store as whole events, and `merge_mixed_changed` with events merged from several.
 
-    `merge_mixed_changed` has the others as they are stored then. `staged_operations` and `staged_scopes` have the
-    integers of all operations and scopes. `merge_stored` is filled with the stored rows of these calls.
-
-    Returns the new records of each file that are not among `new_lines`: those of logs of which each row is one.
+    Reads the integers of operations and scopes from `staged_operations` and `staged_scopes`. Fills `merge_stored` with
+    the stored rows of these calls.
+    Returns the new records of each file that are not in `new_lines`: those of logs with one row a record.
     """
     _tell_calls(con)
     _compare_rows(con)
     _merge_by_column(con)
-    # The rows of `merge_rows` that change nothing, and those that were judged with what is stored.
+    # The rows of `merge_rows` that change nothing, and those that were compared with stored rows.
     con.execute("""
         CREATE OR REPLACE TEMP TABLE merge_aside AS
         SELECT place, file_id FROM merge_rows
@@ -108,7 +107,7 @@ def judge_rows(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
 def _tell_calls(con: duckdb.DuckDBPyConnection) -> None:
     """Fill `merge_calls` and `merge_stored`, and `merge_rows` with the rows of calls that are not plain and new.
 
-    `merge_rows` has of each its `rowid` in `stage_events` as `place`, its file and line, the key of its call, and
+    `merge_rows` has for each row its `rowid` in `stage_events` as `place`, its file and line, the key of its call, and
     integers for its operation and scope.
     """
     con.execute(f"""
@@ -125,7 +124,7 @@ def _tell_calls(con: duckdb.DuckDBPyConnection) -> None:
                     hash(kind, correlation_id, operation_no, scope_no) AS likeness
                 FROM stage_events AS r JOIN merge_contexts USING (context_no))
             GROUP BY event_key)""")
-    # What is stored of the same calls is found by their keys alone: a scan of one column.
+    # Stored rows of the same calls are found by their keys alone: a scan of one column.
     con.execute("""
         CREATE OR REPLACE TEMP TABLE merge_stored AS
         SELECT rowid AS stored_row, event_key FROM base.events
@@ -140,9 +139,9 @@ def _tell_calls(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def _order_rows(con: duckdb.DuckDBPyConnection) -> None:
-    """Fill `merge_order`: of calls of which nothing is stored each row, what is before it, and what its call comes to.
+    """Fill `merge_order` with each row of calls that are not stored, the row before it, and the best of its call.
 
-    Most have two rows, which groups order for an eighth of what windows cost.
+    Most calls have two rows; ordering them by groups takes an eighth of the time of window functions.
     """
     standing = f"SELECT *, (rank::BIGINT << {_PLACES}) | place AS standing FROM merge_rows"
     con.execute(f"""
@@ -172,10 +171,10 @@ def _order_rows(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def _compare_rows(con: duckdb.DuckDBPyConnection) -> None:
-    """Find the calls of `merge_mixed`: what is stored of them, or what one row says and a better one does not, counts.
+    """Find the calls of `merge_mixed`: those already stored, or with a row that adds values to a better one.
 
-    A row that has no higher rank than all before it, and is not earlier, is new if it adds to the best of these; where
-    there is more than one of them, that is left to `_merge_by_column`, and so is a row that adds to the best of all.
+    A row that has no higher rank than all before it, and is not earlier, is new if it adds to the best of these. If
+    there is more than one of these, `_merge_by_column` decides, and so it does for a row that adds to the best of all.
     """
     _order_rows(con)
     con.execute(f"""
@@ -212,7 +211,7 @@ def _tells_better(name: str) -> str:
 
 
 def _merge_by_column(con: duckdb.DuckDBPyConnection) -> None:
-    """Merge the calls of `merge_mixed` into `merge_mixed_changed`, and note their new lines."""
+    """Merge the calls of `merge_mixed` column by column into `merge_mixed_changed`, and add their new lines."""
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE merge_mixed_rows AS
         SELECT m.file_id, m.line, NULL::BIGINT AS stored_row, m.event_key, r.time, source, plane, category,

@@ -1,8 +1,8 @@
-"""Merging staged log rows: calls into events, days into usage, sign-ins into sign-ins.
+"""Merge staged log rows into the stored events, requests and sign-ins, and collect the days that they touch.
 
-An event is stored in the form that merges: every column is a least or greatest value over the rows of the call, so any
-order and any repetition of loads ends in the same row. `queries/reduce/collapse.sql` is the same merge for rows that
-are all at hand; here the stored row takes part.
+Every column of a stored event is a least or greatest value over the rows of its call, so any order and repetition of
+loads gives the same row. `queries/reduce/collapse.sql` is the same merge for rows that are all loaded at once; here the
+stored row takes part.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _COLUMNS = ", ".join(STORED)
 
 
 def _acting() -> str:
-    """Return SQL for who acted in an event, `acts_as` and `acting`, and by which assignment, `allowed_by`."""
+    """Return SQL for the actor of an event (`acts_as`, `acting`) and the assignment that allowed it (`allowed_by`)."""
     principal, name, app, assignment = (
         f"substr({name}, 2)" for name in ("principal_id", "principal_name", "app_id", "role_assignment_id")
     )
@@ -31,9 +31,9 @@ _ACTING = _acting()
 
 
 def merge_events(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
-    """Merge `stage_events` and `stage_reduced_usage`, say which days they touch (`touched_days`).
+    """Merge `stage_events` and `stage_reduced_usage`, and fill `touched_days` with the days that they touch.
 
-    Returns the new records of each file that are not among `new_lines`.
+    Returns the new records of each file that are not in `new_lines`.
     """
     _name_operations_and_scopes(con)
     new = judge_rows(con)
@@ -53,7 +53,7 @@ def merge_events(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
 
 
 def _store_changed(con: duckdb.DuckDBPyConnection) -> None:
-    """Store the events of `merge_best`, whose contexts are marked and keyed once each, and of `merge_mixed_changed`."""
+    """Store the events of `merge_best` and `merge_mixed_changed`; each context is marked and keyed once."""
     marked = ", ".join(f"mark || {name} AS {name}" for name in OF_CONTEXT)
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE merge_said AS
@@ -84,17 +84,17 @@ def _store_changed(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def with_actors(con: duckdb.DuckDBPyConnection, events: str) -> str:
-    """Number who acts in stored events and the assignments that they name; return SQL for the events with these."""
+    """Number the actors and assignments of stored events; return SQL for the events with these numbers."""
     stored = f"(SELECT *, {_ACTING} FROM {events})"
     _name_actors_and_assignments(con, stored)
     return _with_keys(stored)
 
 
 def _name_actors_and_assignments(con: duckdb.DuckDBPyConnection, events: str) -> None:
-    """Number who acts in a relation of events, and the assignments that it names, where they are new.
+    """Number the new actors and assignments of a relation of events.
 
-    Who acts is called by object id, else by the name that the row has; nobody is the empty text. Leaves `event_names`
-    for `_with_keys`.
+    An actor is named by object id, else by the name in the row; without either it is the empty text. Leaves
+    `event_names` for `_with_keys`.
     """
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE event_names AS
@@ -114,7 +114,7 @@ def _name_actors_and_assignments(con: duckdb.DuckDBPyConnection, events: str) ->
 
 
 def _with_keys(events: str, columns: str = _COLUMNS) -> str:
-    """Return SQL for a relation of events with the integers of who acted and of the assignment that allowed it."""
+    """Return SQL for a relation of events with the integers of the actor and of the assignment that allowed it."""
     return f"""
         SELECT {columns}, k.actor_key, k.assignment_key FROM {events} AS m
         JOIN (
@@ -125,9 +125,9 @@ def _with_keys(events: str, columns: str = _COLUMNS) -> str:
 
 
 def _name_operations_and_scopes(con: duckdb.DuckDBPyConnection) -> None:
-    """Number the operations and scopes that are new, remember the earliest spelling of each, and map what was staged.
+    """Number new operations and scopes, store the earliest spelling of each, and map the staged texts to numbers.
 
-    Folding is the dear part, so it sees each distinct text once.
+    Folding is expensive, so each distinct text is folded once.
     """
     for column in ("operation", "scope"):
         tidy = tidy_scope("scope") if column == "scope" else f"trim({column})"
@@ -154,9 +154,9 @@ def _name_operations_and_scopes(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def merge_names(con: duckdb.DuckDBPyConnection, table: str, order: str = "folded") -> None:
-    """Merge `staged_names` (folded, earliest, smallest) into the names of operations or scopes, new ones in an order.
+    """Merge `staged_names` (folded, earliest, smallest) into the names of operations or scopes.
 
-    A name whose spelling may change is marked stale.
+    New names are numbered in `order`. A name whose spelling may change is marked stale.
     """
     key = table.removesuffix("_names") + "_key"
     con.execute(f"""
@@ -164,7 +164,7 @@ def merge_names(con: duckdb.DuckDBPyConnection, table: str, order: str = "folded
         SELECT coalesce((SELECT max({key}) FROM base.{table}), 0) + row_number() OVER (ORDER BY {order}), folded,
             earliest, smallest, true
         FROM staged_names WHERE folded NOT IN (SELECT folded FROM base.{table})""")
-    # Of those that were just added this changes nothing.
+    # Names that were just added do not change here.
     con.execute(f"""
         UPDATE base.{table} AS n SET earliest = least(n.earliest, s.earliest), smallest = least(n.smallest, s.smallest),
             stale = true
@@ -175,9 +175,9 @@ def merge_names(con: duckdb.DuckDBPyConnection, table: str, order: str = "folded
 
 
 def merge_requests(con: duckdb.DuckDBPyConnection) -> None:
-    """Merge `stage_request_rows` into what is known of calls that make or delete assignments of roles.
+    """Merge `stage_request_rows` into the stored bodies of requests that create or delete role assignments.
 
-    A row that says something beats one that does not, and of two values the greater one stays, as everywhere.
+    A value replaces a missing one, and the greater of two values stays, as in all merges.
     """
     values = ("assigned_role_id", "assigned_type", "asked_type", "assigned_principal_id")
     greatest = ", ".join(f"max({name}) AS {name}" for name in values)
@@ -196,9 +196,9 @@ def merge_requests(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def merge_sign_ins(con: duckdb.DuckDBPyConnection) -> None:
-    """Merge `stage_sign_in_rows`; a sign-in is what its id says, else its content.
+    """Merge `stage_sign_in_rows`; its id identifies a sign-in, else its content.
 
-    Adds the days that it touches to `touched_days`, and notes its new lines.
+    Adds the days that it touches to `touched_days`, and adds its new lines.
     """
     greatest = (
         "principal_id", "principal_name", "app_id", "resource_id", "resource_name", "kind", "succeeded", "sign_in_id",

@@ -1,9 +1,9 @@
-"""Merging use and sign-ins that were reduced where the logs are, beside whole records of the same days.
+"""Merge use and sign-ins that were reduced where the logs are, beside whole records of the same days.
 
-What one answer says of somebody's operation at a scope, of a day, received in one hour, is a snapshot: a later answer
-may know more, and never less. Of several snapshots the one with more finished calls counts, whole: a call that had only
-begun in one is in another row when it has ended. So any order and any repetition of loads ends in the same rows.
-Answers of an older query do not say what let requests through, so of two that are else alike the newer one counts.
+The rows for one principal, operation, scope, day and hour of receipt are a snapshot: a later answer may have more
+calls, never fewer. Of several snapshots the one with more finished calls counts as a whole, because a started call
+moves to another row when it ends. So any order and repetition of loads gives the same rows. Answers of an older query
+lack the way of access, so of two otherwise equal answers the one that has it counts.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _MERIT = " || ".join(
     f"lpad(sum({count})::VARCHAR, 19, '0')"
     for count in ("succeeded + failed + denied", "started", "other", "(access IS NOT NULL)::INTEGER")
 )
-# Times within a day are gone, so a row that reaches into a window of its principal is suspect as a whole.
+# Reduced rows have no times of single calls, so a row that overlaps a window of its principal is suspect as a whole.
 _IN_WINDOW = f"""EXISTS (
     SELECT 1 FROM base.quarantine_windows AS w JOIN base.actors AS a ON a.actor_key = r.actor_key
     LEFT JOIN ({RESOLVED}) AS alias ON alias.alias = a.principal_name
@@ -36,7 +36,7 @@ _IN_WINDOW = f"""EXISTS (
 
 
 def merge_reduced_usage(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
-    """Merge `stage_reduced_usage`, add the days it changes to `touched_days`, return the new rows of each file."""
+    """Merge `stage_reduced_usage`, add the days it changes to `touched_days`, and return the new rows of each file."""
     ((count,),) = con.execute(f"""
         CREATE OR REPLACE TEMP TABLE reduced_rows AS
         SELECT r.* EXCLUDE (operation, scope), o.operation_key, s.scope_key,
@@ -96,10 +96,10 @@ def _name_actors_and_assignments(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def with_reduced(con: duckdb.DuckDBPyConnection, usage: str) -> str:
-    """Return SQL for the usage of `touched_days`: that of whole records, and what reduced rows say of the same days.
+    """Return SQL for the usage of `touched_days`, from whole records and from reduced rows of the same days.
 
-    A use that both show counts once. For each assignment that is named the better count holds; of calls that name none,
-    as many are left as the better side has calls beyond those that are named.
+    Use that both show counts once. For each named assignment the greater count holds. Calls without an assignment are
+    counted as the greater total of the two, less the calls with one.
 
     Args:
         con: The store's connection.
@@ -145,7 +145,7 @@ def with_reduced(con: duckdb.DuckDBPyConnection, usage: str) -> str:
 def merge_reduced_sign_ins(con: duckdb.DuckDBPyConnection) -> None:
     """Merge `stage_reduced_sign_ins`: sign-ins do not change, so the greater count is the better one.
 
-    Adds the days that it touches to `touched_days`, and notes its new lines.
+    Adds the days that it touches to `touched_days`, and adds its new lines.
     """
     keys = ("sign_in_kind", "principal_id", "principal_name", "app_id", "resource_id", "day", "received")
     greatest = ("last_seen", "resource_name", "succeeded", "failed")

@@ -1,8 +1,8 @@
-"""Merging staged rows of listings: principals, memberships, assignments, definitions, operations.
+"""Merge staged rows of listings: principals, memberships, assignments, definitions, operations.
 
-Most tables merge column by column: a value beats none, and of two values the greater one wins, whatever came first.
-Definitions, denies and operations win as a whole, so that no row mixes two versions: the newest `updated_on`, then the
-greatest text; of an operation what ARM says before a guess.
+Most tables merge column by column: a value replaces a missing one, and the greater of two values wins, in any order.
+Definitions, deny assignments and operations are replaced as whole rows, so that no row mixes two versions: the newest
+`updated_on` wins, then the greatest text. For an operation, ARM's answer wins over a guess.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from rightsize.store.touched import note_touched_table
 _VERSIONS = {
     "role_definitions": "coalesce(strftime(updated_on, '%Y%m%d%H%M%S%f'), '')",
     "deny_assignments": "''",
-    # Of two states of one time the closed one is the later: ARM gives an alert no time of its state.
+    # Of two states with one time the closed one is later: ARM has no time for the state of an alert.
     "signals": "coalesce(strftime(updated_on, '%Y%m%d%H%M%S%f'), '') || CASE WHEN dismissed THEN '1' ELSE '0' END",
     "operations": "CASE WHEN is_data_action IS NULL THEN '0' WHEN is_guess THEN '1' ELSE '2' END",
 }
@@ -53,7 +53,7 @@ _MUTABLE = {
 """Columns that Azure can change: they go together, as the row with the newest `updated_on` has them."""
 
 _ORDER = {
-    # What the tenant lists says more than a catalogue of roles that somebody published.
+    # The tenant's own listing takes precedence over a published catalogue of roles.
     "directory_roles": "CASE WHEN is_enabled IS NULL THEN '00000000000000000000' ELSE '00000000000000000001' END",
 }
 """What orders the editions of a row that has no `updated_on`: twenty digits."""
@@ -71,8 +71,8 @@ _FOLDED_SCOPES = {"scope_listings", "scope_tags", "resources", "diagnostic_setti
 
 
 def merge_tables(con: duckdb.DuckDBPyConnection) -> set[str]:
-    """Merge every staged listing and note its new lines; return the tables that had staged rows."""
-    # All at once: most loads are of logs, and have none.
+    """Merge every staged listing and add its new lines; return the tables that had staged rows."""
+    # One query for all tables: most loads have only logs.
     staged = con.execute(
         " UNION ALL ".join(
             f"(SELECT '{declared.name}' FROM stage_{declared.name} LIMIT 1)" for declared in STAGED_TABLES
@@ -89,7 +89,7 @@ def merge_tables(con: duckdb.DuckDBPyConnection) -> set[str]:
 
 
 def _merge_columns(con: duckdb.DuckDBPyConnection, declared: Table) -> bool:
-    """Merge the staged rows of a table column by column; tell whether any changes something."""
+    """Merge the staged rows of a table column by column; return whether any changes something."""
     keys = declared.key
     name = declared.name
     together = _MUTABLE.get(name, ())
@@ -119,7 +119,7 @@ def _merge_columns(con: duckdb.DuckDBPyConnection, declared: Table) -> bool:
 
 
 def _edition(name: str, together: tuple[str, ...], speaks: str | None) -> str:
-    """Return SQL for the text that orders editions of a row: the time of the change, then what was changed."""
+    """Return SQL for the text that orders editions of a row: the time of the change, then the changed columns."""
     if not together:
         return "NULL::VARCHAR"
     order = _ORDER.get(name, "coalesce(strftime(updated_on, '%Y%m%d%H%M%S%f'), '00000000000000000000')")
@@ -128,7 +128,7 @@ def _edition(name: str, together: tuple[str, ...], speaks: str | None) -> str:
 
 
 def _staged_column(declared: Table, name: str) -> str:
-    """Ids that are keys and scopes of keys compare folded; everything else stays as it was written."""
+    """Return SQL for a staged column: scopes that are keys are folded, other scopes only tidied, the rest unchanged."""
     if declared.name in _FOLDED_SCOPES and name == "scope":
         return f"{folded(tidy_scope('scope'))} AS scope"
     if name in {"scope", "parent_scope"}:
@@ -137,7 +137,7 @@ def _staged_column(declared: Table, name: str) -> str:
 
 
 def _merge_versions(con: duckdb.DuckDBPyConnection, declared: Table) -> bool:
-    """Merge the staged rows of a table whose newest version wins as a whole; tell whether any changes something."""
+    """Merge the staged rows of a table whose newest version replaces the row; return whether any changes something."""
     name, (key,) = declared.name, declared.key
     others = [column.name for column in declared.columns if not column.key]
     row_text = f"to_json(struct_pack({named(*others)}))::VARCHAR"
@@ -161,7 +161,7 @@ def _merge_versions(con: duckdb.DuckDBPyConnection, declared: Table) -> bool:
 
 
 def merge_bookkeeping(con: duckdb.DuckDBPyConnection) -> None:
-    """Remember the files and their rejects; a content that was loaded before adds nothing."""
+    """Store the files and their rejects; a file whose content was loaded before adds nothing."""
     con.execute(f"""
         INSERT INTO base.rejects ({named(*(column.name for column in table("rejects").columns))})
         SELECT DISTINCT f.sha256, r.line, r.reason, min(f.source), min(f.path), min(r.raw)

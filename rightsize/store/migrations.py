@@ -1,4 +1,4 @@
-"""From the schema of an older version to today's, one step a version, all in one transaction."""
+"""Migrate a store from an older schema version to the current one, step by step, in one transaction."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SCHEMA_VERSION = 27
 
 
 def _create(connection: duckdb.DuckDBPyConnection, *names: str) -> None:
-    """Create tables as they are today, where they are not there."""
+    """Create the tables that do not exist, with their current columns."""
     for name in names:
         connection.execute(f"CREATE TABLE IF NOT EXISTS base.{name} ({base_table(name)})")
 
@@ -69,7 +69,7 @@ def _add_signals(connection: duckdb.DuckDBPyConnection) -> None:
 def _add_tokens(connection: duckdb.DuckDBPyConnection) -> None:
     for name in ("token_id", "session_id"):
         connection.execute(f"ALTER TABLE base.events ADD COLUMN IF NOT EXISTS {name} VARCHAR")
-    # What was loaded before has the id of a Graph token where other logs have the id of the record.
+    # Older loads have the id of a Graph token in the column where other logs have the id of the record.
     connection.execute("UPDATE base.events SET token_id = event_id WHERE plane = 'graph' AND token_id IS NULL")
     for name in ("sign_in_id", "correlation_id", "token_id", "session_id", "ip"):
         connection.execute(f"ALTER TABLE base.sign_in_rows ADD COLUMN IF NOT EXISTS {name} VARCHAR")
@@ -134,7 +134,7 @@ def _add_trust_and_units(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def _add_quarantine_keys(connection: duckdb.DuckDBPyConnection) -> None:
-    # Without keys, the next load looks at all calls for all signals.
+    # Without keys, the next load checks all calls for all signals.
     _create(connection, "quarantine_keys")
     connection.execute("ALTER TABLE base.quarantined_calls ADD COLUMN IF NOT EXISTS day DATE")
     connection.execute("""
@@ -150,9 +150,9 @@ def _add_ways_of_access(connection: duckdb.DuckDBPyConnection) -> None:
 
 def _add_reduced_access(connection: duckdb.DuckDBPyConnection) -> None:
     _add_ways_of_access(connection)
-    # Without the digest at its end, a merit is below that of any answer which knows as many calls.
+    # Without the digest at its end, a merit is below that of any answer with as many calls.
     connection.execute("UPDATE base.reduced_usage SET merit = left(merit, 38)")
-    # `operation_days` has reduced rows now, beside which sealed days keep what whole records said.
+    # `operation_days` now includes reduced rows; sealed days keep their rows from whole records.
     connection.execute(f"""
         INSERT INTO base.operation_days BY NAME
         SELECT log AS source, plane, operation_key, day, sum({REDUCED_CALLS})::BIGINT AS events,
@@ -170,7 +170,7 @@ def _add_agents_and_rejected_listings(connection: duckdb.DuckDBPyConnection) -> 
         connection.execute(f"ALTER TABLE base.principals ADD COLUMN IF NOT EXISTS {name} VARCHAR")
     connection.execute("ALTER TABLE base.listings ADD COLUMN IF NOT EXISTS rejected BIGINT")
     connection.execute("ALTER TABLE base.loads ADD COLUMN IF NOT EXISTS unused_record BIGINT")
-    # What was rejected before may have been a principal that a listing is then taken to lack.
+    # A record rejected earlier may have been a principal that its listing now seems to lack.
     connection.execute("""
         UPDATE base.listings AS l SET rejected = lost.rejected FROM (
             SELECT source, count(*) AS rejected FROM base.rejects GROUP BY source) AS lost
@@ -185,7 +185,7 @@ def _add_display_names_and_sets(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def _derive_roles_again(connection: duckdb.DuckDBPyConnection) -> None:
-    """Derive what roles grant by today's reading of their strings, which may be more than an older store has."""
+    """Derive the operations that roles grant again, because the current parser may read more action strings."""
     from rightsize.store.derive_roles import derive_roles  # noqa: PLC0415  needs frames, and few stores are older
 
     derive_roles(connection)
@@ -208,11 +208,11 @@ _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     14: _add_quarantine,
     15: _add_behaviour,
     16: _add_steps,
-    # Views only, which every migration lays out again.
+    # Only views changed; every migration recreates them.
     17: lambda _: None,
     18: _add_listings_and_places,
     19: _add_resource_policies,
-    # Places without the directory's audit log.
+    # Places without the directory audit log.
     20: fill_places,
     21: _add_trust_and_units,
     22: _add_quarantine_keys,
@@ -230,7 +230,7 @@ def migrate(
     steps: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] | None = None,
     target: int = SCHEMA_VERSION,
 ) -> None:
-    """Bring a store from `version` to `target`; it stays as it was when a step fails."""
+    """Migrate a store from `version` to `target`; it stays unchanged if a step fails."""
     known = _STEPS if steps is None else steps
     connection.execute("BEGIN")
     try:

@@ -1,7 +1,7 @@
-"""Retention: the rows of old days go, what they said of each day stays, and the file becomes as small as its content.
+"""Prune the events and sign-ins of old days, keep the summary of each day, and compact the file.
 
-A pruned day is sealed: its tables of days are never computed again, and rows that come later for it are counted as
-`late` and not stored, since nobody could tell any more which of them were counted before.
+A pruned day is sealed: its summaries are never recomputed. Later rows for it are counted as `late` and not stored,
+because it is unknown which of them were already counted.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ _ROWS = {
 
 @dataclass(frozen=True, slots=True)
 class Pruning:
-    """What a pruning takes or took.
+    """The counts of a planned or finished pruning.
 
     Attributes:
         before: The first day that stays open; all days before it are sealed.
-        events: Calls that go.
-        sign_ins: Sign-ins that go.
-        kept: Calls of sealed days that stay, since the history of role assignments is made of them.
-        bytes_before: Size of the store's file.
-        bytes_after: Its size afterwards; None where nothing was done yet.
+        events: Calls that are deleted.
+        sign_ins: Sign-ins that are deleted.
+        kept: Calls of sealed days that stay, because the history of role assignments is built from them.
+        bytes_before: Size of the store's file before.
+        bytes_after: Its size afterwards; None before the pruning.
     """
 
     before: dt.date
@@ -48,9 +48,9 @@ class Pruning:
 
 
 def plan_pruning(store: Store, keep_days: int) -> Pruning | None:
-    """Count what a pruning would take that keeps the last `keep_days` days of what was logged; None of an empty store.
+    """Return the counts of a pruning that keeps the last `keep_days` days of logs; None for an empty store.
 
-    Days that are sealed stay sealed, however many days are to be kept.
+    Sealed days stay sealed, also if more days are to be kept.
     """
     con = store.connection
     ((newest,),) = con.execute("SELECT max(day) FROM base.observed_days").fetchall()
@@ -67,7 +67,7 @@ def plan_pruning(store: Store, keep_days: int) -> Pruning | None:
 
 
 def prune(store: Store, pruning: Pruning) -> None:
-    """Take out what `plan_pruning` counted and seal the days, in one transaction."""
+    """Delete the rows that `plan_pruning` counted and seal the days, in one transaction."""
     with store.transaction() as con:
         for name, rows in _ROWS.items():
             con.execute(f"DELETE FROM base.{name} WHERE {rows}", {"before": pruning.before})
@@ -77,10 +77,10 @@ def prune(store: Store, pruning: Pruning) -> None:
 
 
 def compact(store: Store) -> None:
-    """Close a store and write its file anew without the room that deleted rows left; a kill leaves the old file.
+    """Close a store and rewrite its file without the space of deleted rows; if interrupted, the old file stays.
 
     Raises:
-        InputError: The disk has no room for the new file beside the old one.
+        InputError: The disk has no space for the new file beside the old one.
     """
     file = store.path
     target = file.with_name(f"{file.name}.{secrets.token_hex(4)}.compacting")
@@ -102,7 +102,7 @@ def compact(store: Store) -> None:
 
 
 def _copy(con: duckdb.DuckDBPyConnection, name: str) -> None:
-    # Rows of a day stand together, so that a question of few days reads few blocks.
+    # Rows of a day are stored together, so that a query for a few days reads few blocks.
     columns = {row[0] for row in con.execute(f"DESCRIBE base.{quoted(name)}").fetchall()}
     order = next((f" ORDER BY {key}" for key in ("day", "time") if key in columns), "")
     con.execute(f"DELETE FROM compacted.base.{quoted(name)}")

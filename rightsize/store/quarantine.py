@@ -1,20 +1,20 @@
-"""Quarantine: which calls lie inside a signal, so that nothing is learnt from them.
+"""Find the suspect calls inside the windows of security signals, and quarantine them from the analysis.
 
-A call is suspect
+A call is suspect, for one of these reasons:
 
-- by `token` or `session`: it carries the token of a sign-in that a signal names, or belongs to its session;
-- by `address`: the principal that the signal names made it from an address that the signal names, days around it;
-- by `principal`: that principal made it within hours of the signal. Left out are calls of another session, where the
-  signal names one and the log says which the call belongs to, and calls from another address that the principal had
-  used in the month before, but for the last two days, where the signal names addresses;
-- by `machine`: the same for the identities of a resource that a signal names: who is on it can use them;
-- by `decision`: a person said so.
+- by `token` or `session`: it has the token of a sign-in that a signal names, or belongs to its session;
+- by `address`: the principal that the signal names made it from an address that the signal names, within days of the
+  signal;
+- by `principal`: that principal made it within hours of the signal. Not suspect are calls of another session, if the
+  signal names one and the log has the session of the call. Nor, if the signal names addresses, are calls from another
+  address that the principal had used in the month before, except in the last two days of that month;
+- by `machine`: the same for the identities of a resource that a signal names: an attacker on it can use them;
+- by `decision`: a person decided so.
 
-A signal without a principal and without an identity speaks of its addresses alone. The hours are rows of
-`rules/signal_windows.csv`. What a person trusts is not suspect. Everything is a function of what is loaded: a signal
-that comes later, is dismissed, or whose principal becomes known later recomputes the usage of the days it changes.
-
-A load looks at the calls of the days that it touched, for all signals, and at all calls only for signals that changed.
+A signal without a principal and without an identity concerns only its addresses. The hours are rows of
+`rules/signal_windows.csv`. What a person trusts is not suspect. The result depends only on the loaded data: a signal
+that arrives later, is dismissed, or whose principal becomes known later recomputes the usage of the days it changes.
+A load checks the calls of the days that it touched for all signals, and all calls only for signals that changed.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from rightsize.store.suspicion import (
 )
 from rightsize.store.touched import note_touched_days
 
-# A token is used after its sign-in, for a day and a few hours at most; clocks differ.
+# A token is used for at most a day and a few hours after its sign-in; clocks differ.
 _TOKEN_BEFORE, _TOKEN_AFTER = 1, 2
 _TABLES = (
     "standing_signals", "suspect_windows", "standing_keys", "changed_signals", "changed_windows", "traces", "new_keys",
@@ -48,9 +48,9 @@ _TABLES = (
 
 
 def derive_quarantine(con: duckdb.DuckDBPyConnection) -> None:
-    """Bring `quarantine_windows` and `quarantined_calls` up to date, and recompute the usage of the days this changes.
+    """Update `quarantine_windows` and `quarantined_calls`, and recompute the usage of the days that change.
 
-    Reads `touched_days`, where it is there: the days whose calls or sign-ins changed.
+    Reads `touched_days`, if it exists: the days whose calls or sign-ins changed.
     """
     con.execute("CREATE TEMP TABLE IF NOT EXISTS touched_days (day DATE)")
     (counted,) = con.execute(
@@ -79,15 +79,15 @@ def derive_quarantine(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def forget_keys(con: duckdb.DuckDBPyConnection) -> None:
-    """Let the next derivation look at all calls for all signals, since rows were taken out that it was made of."""
+    """Make the next derivation check all calls for all signals, because rows that it used were deleted."""
     con.execute("DELETE FROM base.quarantine_keys")
 
 
 def _look_at_days(con: duckdb.DuckDBPyConnection) -> None:
-    """Lay out `looked_days`: whose calls may be suspect for other reasons than before, whichever signal it is.
+    """Fill `looked_days` with the days whose calls may now be suspect for other reasons, for any signal.
 
-    A sign-in says of the calls of its token, a day before it to two days after, which session they belong to; what a
-    person trusts from now on, or no more, says it of the time that it is about.
+    A sign-in gives the session of calls with its token, from a day before it to two days after. A new or withdrawn
+    decision of trust affects the days that it covers.
     """
     kept = "SELECT value, start_on, end_on FROM base.quarantine_keys WHERE kind = 'trust'"
     now = "SELECT value, start_on, end_on FROM standing_keys WHERE kind = 'trust'"
@@ -102,7 +102,7 @@ def _look_at_days(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def _find_calls_of_days(con: duckdb.DuckDBPyConnection) -> None:
-    """Find the suspect calls of `looked_days` for the signals that did not change; begin `new_keys`."""
+    """Find the suspect calls of `looked_days` for the signals that did not change, and create `new_keys`."""
     con.execute("""
         CREATE OR REPLACE TEMP TABLE new_keys AS
         SELECT * FROM base.quarantine_keys
@@ -147,18 +147,18 @@ def _find_calls_of_changed(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def _ask(con: duckdb.DuckDBPyConnection, among: str) -> None:
-    """Lay out `asked_windows` and `asked_keys` of the signals that changed (IN), or of all others (NOT IN)."""
+    """Fill `asked_windows` and `asked_keys` for the signals that changed (IN), or for all others (NOT IN)."""
     for name, source in (("asked_windows", "suspect_windows"), ("asked_keys", "new_keys")):
         con.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT * FROM {source} "
                     f"WHERE signal_id {among} (SELECT signal_id FROM changed_signals)")  # fmt: skip
 
 
 def _gather(con: duckdb.DuckDBPyConnection, times: str) -> None:
-    """Lay out `window_calls`: the calls of some times that a window, an address or a trace of what is asked may mean.
+    """Fill `window_calls` with the calls that a window, address, token or session of the asked signals may concern.
 
     Args:
         con: The store's connection.
-        times: A condition on `time`, with literals, so that a scan leaves out what is stored of other days.
+        times: A condition on `time`, with literals, so that a scan skips the stored rows of other days.
     """
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE window_calls AS
@@ -172,7 +172,7 @@ def _gather(con: duckdb.DuckDBPyConnection, times: str) -> None:
 
 
 def _judge(con: duckdb.DuckDBPyConnection) -> None:
-    """Add to `suspect_calls` those of `window_calls` that are suspect, with the surest reason of each signal."""
+    """Add to `suspect_calls` the suspect ones of `window_calls`, with the strongest reason of each signal."""
     ((first, last),) = con.execute(f"""
         SELECT min(time) - to_days({_TOKEN_AFTER}), max(time) + to_days({_TOKEN_BEFORE}) FROM window_calls
         WHERE token_id IS NOT NULL AND own_session IS NULL""").fetchall()
@@ -228,7 +228,7 @@ def _judge(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def _replace_calls(con: duckdb.DuckDBPyConnection) -> None:
-    """Put `suspect_calls` in the place of what was known of the same days and signals, `removed_calls`."""
+    """Replace the stored calls of the same days and signals (`removed_calls`) by `suspect_calls`."""
     con.execute("""
         CREATE OR REPLACE TEMP TABLE removed_calls AS
         SELECT rowid AS place, event_key, day FROM base.quarantined_calls
@@ -238,7 +238,7 @@ def _replace_calls(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def _find_changed_days(con: duckdb.DuckDBPyConnection) -> None:
-    """Find the days whose suspect calls are others than before; of reduced use, those that a changed window touches."""
+    """Fill `touched_days` with days whose suspect calls changed, and days of reduced use in a changed window."""
     con.execute("""
         CREATE OR REPLACE TEMP TABLE changed_windows AS
         SELECT * FROM (FROM suspect_windows UNION FROM base.quarantine_windows)
@@ -257,10 +257,10 @@ def _find_changed_days(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def _judge_sealed_days(con: duckdb.DuckDBPyConnection) -> None:
-    """Judge the rows of days whose calls were pruned: as a whole, by what a window touches.
+    """Update the suspect counts of sealed days, whose calls were pruned: a window decides for a row as a whole.
 
-    A row that only the window of an address touches keeps what was known when its day was sealed; one whose principal
-    is under no signal any more is clean.
+    A row that only the window of an address touches keeps the count from when its day was sealed. A row whose principal
+    has no signal any more is not suspect.
     """
     before = sealed_before(con)
     if before is None or con.execute("SELECT 1 FROM changed_windows LIMIT 1").fetchone() is None:
@@ -288,7 +288,7 @@ def _judge_sealed_days(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def replace_decisions(con: duckdb.DuckDBPyConnection, rows: Sequence[Mapping[str, object]]) -> None:
-    """Put the decisions of people in the place of those before, inside a transaction, and derive the quarantine anew.
+    """Replace the decisions of people, inside a transaction, and derive the quarantine again.
 
     Args:
         con: The store's connection.

@@ -1,6 +1,6 @@
-"""The SQL texts of `queries/`: where they are, what a saved question says of itself.
+"""Find the SQL files of `queries/`, and parse the header of a saved query: title, parameters, columns.
 
-A wheel carries them as `rightsize/_queries`; an editable install and a checkout have them in `queries/` beside the
+A wheel has them as `rightsize/_queries`; an editable install and a checkout have them in `queries/` beside the
 package.
 """
 
@@ -24,7 +24,7 @@ _LABELS = ("title", "description", "parameter", "columns")
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A parameter of a saved question; `type` is one of `PARAMETER_TYPES`, and without a `default` it must be given."""
+    """A parameter of a saved query; `type` is one of `PARAMETER_TYPES`, and without a `default` it is required."""
 
     name: str
     type: str
@@ -34,7 +34,7 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class SavedQuery:
-    """A saved question: what it answers, what it takes, which columns it gives, and its text with the header."""
+    """A saved query: its title, description, parameters and result columns, and its text with the header."""
 
     name: str
     title: str
@@ -44,7 +44,7 @@ class SavedQuery:
     text: str
 
     def parameter(self, name: str) -> Parameter:
-        """Return the parameter of that name, or raise UsageError with what there is."""
+        """Return the parameter of that name, or raise UsageError with the known parameters."""
         for parameter in self.parameters:
             if parameter.name == name:
                 return parameter
@@ -55,7 +55,7 @@ class SavedQuery:
 
 
 def queries_folder() -> Path:
-    """Return the folder of the SQL texts; raises InternalError where the installation has none."""
+    """Return the folder of the SQL files; raises InternalError if the installation has none."""
     for folder in (_PACKAGE / "_queries", _PACKAGE.parent / "queries"):
         if folder.is_dir():
             return folder
@@ -63,7 +63,7 @@ def queries_folder() -> Path:
 
 
 def query_text(name: str) -> str:
-    """Return the SQL text of that name, for example `reduce/normalise`; raises InternalError where there is none."""
+    """Return the SQL text of that name, for example `reduce/normalise`; raises InternalError if there is none."""
     path = queries_folder() / f"{name}.sql"
     if not _NAME.fullmatch(name) or not path.is_file():
         raise InternalError(f"there is no SQL text `{name}`")
@@ -71,12 +71,12 @@ def query_text(name: str) -> str:
 
 
 def question_names() -> tuple[str, ...]:
-    """Return the names of the saved questions, sorted."""
+    """Return the names of the saved queries, sorted."""
     return tuple(sorted(path.stem for path in queries_folder().glob("*.sql")))
 
 
 def read_question(name: str) -> SavedQuery:
-    """Return the saved question of that name, or raise UsageError with the names that come close."""
+    """Return the saved query of that name, or raise UsageError with similar names."""
     names = question_names()
     if name not in names:
         close = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
@@ -87,7 +87,7 @@ def read_question(name: str) -> SavedQuery:
 
 
 def bind_parameters(question: SavedQuery, given: Mapping[str, str]) -> dict[str, object]:
-    """Return the values of all parameters, from what was given and the defaults.
+    """Return the values of all parameters, from the given values and the defaults.
 
     Raises:
         UsageError: A parameter is missing, unknown, or not of its type.
@@ -123,12 +123,12 @@ def _value(parameter: Parameter, text: str) -> object:
 
 
 def parse_question(name: str, text: str) -> SavedQuery:
-    """Read the header of a saved question; raises InternalError where it does not say what it must."""
+    """Return the saved query that a text contains; raises InternalError if its header lacks a field."""
     return question_of(name, text, read_header(text))
 
 
 def read_header(text: str, more: Sequence[str] = ()) -> dict[str, list[str]]:
-    """Return what the comment at the head of a text says under each label; `more` are labels beside the usual ones."""
+    """Return the values under each label of the comment at the head of a text; `more` are additional labels."""
     fields: dict[str, list[str]] = {label: [] for label in (*_LABELS, *more)}
     field = ""
     for line in text.splitlines():
@@ -144,7 +144,7 @@ def read_header(text: str, more: Sequence[str] = ()) -> dict[str, list[str]]:
 
 
 def question_of(name: str, text: str, fields: Mapping[str, Sequence[str]]) -> SavedQuery:
-    """Return the question that a header describes; raises InternalError where it does not say what it must."""
+    """Return the saved query that a header describes; raises InternalError if a field is missing."""
     if any(len(fields[label]) != 1 for label in ("title", "description", "columns")):
         raise InternalError(f"the header of `{name}` lacks its title, description or columns")
     return SavedQuery(

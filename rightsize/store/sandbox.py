@@ -1,9 +1,9 @@
-"""Ad-hoc SQL over the store: one statement that reads, in a locked connection, with a cap on rows, time and memory.
+"""Run one ad-hoc SQL statement on the store, read-only, in a locked connection, with limits on rows, time and memory.
 
-DuckDB calls its settings defence in depth and no sandbox (duckdb.org, "Securing DuckDB"), so three layers stand here:
-the parser must see one statement that reads; the connection is read-only and can reach no file, extension or
-setting; and whoever runs it is the operator, on their own data. The parser alone is not enough: DuckDB 2.0 calls
-`WITH x AS (INSERT …) SELECT …` a SELECT, and only the read-only connection refuses it.
+DuckDB calls its settings defence in depth and not a sandbox (duckdb.org, "Securing DuckDB"). So there are three layers:
+the parser must find one reading statement; the connection is read-only and can reach no file, extension or setting;
+and the operator runs it on their own data. The parser alone is not enough: DuckDB 2.0 classifies
+`WITH x AS (INSERT …) SELECT …` as a SELECT, and only the read-only connection refuses it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from rightsize.store.connection import open_store
 _MEMORY_LIMIT = "2GB"
 _AGAIN = 0.1
 # INVARIANT: no statement can loosen these, since `lock_configuration` follows before it runs. Without a directory for
-# temporary files a statement that needs more memory than it may have ends, and leaves nothing on the disk.
+# temporary files, a statement that exceeds its memory limit fails and leaves nothing on the disk.
 _LOCKED: dict[str, str | bool | int | float | list[str]] = {
     "enable_external_access": "false",
     "autoload_known_extensions": "false",
@@ -40,7 +40,7 @@ _HINT_ONE = "give one SELECT, WITH, FROM, VALUES, DESCRIBE, SUMMARIZE, SHOW or E
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The result of a statement. `cut` says that there were more rows than were asked for."""
+    """The result of a statement; `cut` is true if there were more rows than requested."""
 
     columns: tuple[str, ...]
     rows: list[dict[str, Any]]
@@ -55,14 +55,14 @@ def run_statement(
     max_rows: int = 10_000,
     timeout: float = 60.0,
 ) -> Answer:
-    """Run one statement that reads over the store at `path`, and return at most `max_rows` rows.
+    """Run one reading statement on the store at `path`, and return at most `max_rows` rows.
 
-    It is stopped after `timeout` seconds, at the next place where DuckDB looks: a single value that takes long to
-    compute is computed first. Columns that share a name get `_2`, `_3` and so on behind it, so that a row can be an
-    object.
+    It is stopped after `timeout` seconds, at the next point where DuckDB checks for an interrupt: a single slow value
+    is computed to its end first. Columns with the same name get the suffix `_2`, `_3` and so on, so that a row can be
+    an object.
 
     Raises:
-        UsageError: The statement is not one that reads, does not run, takes too long or too much memory, or its
+        UsageError: The statement does not only read, does not run, takes too long or too much memory, or its
             parameters are not the ones given.
         InputError: There is no store at `path`, or it cannot be read.
     """
@@ -74,7 +74,7 @@ def run_statement(
         if not ended.wait(timeout):
             stopped.set()
             connection.interrupt()
-        # DuckDB forgets an interruption that comes just before the statement begins.
+        # DuckDB ignores an interrupt that comes just before the statement starts.
         while not ended.wait(_AGAIN):
             connection.interrupt()
 
@@ -101,7 +101,7 @@ def run_statement(
 
 
 def _gate(sql: str) -> duckdb.Statement:
-    """Return the only statement of the text; raises UsageError unless it is one that reads."""
+    """Return the only statement of the text; raises UsageError unless it is a reading statement."""
     try:
         sql.encode()  # A terminal hands bytes that are no UTF-8 on as lone surrogates.
         statements = duckdb.extract_statements(sql)
@@ -120,13 +120,13 @@ def _gate(sql: str) -> duckdb.Statement:
         _gate_explained(sql)
         return statement
     if statement.type is duckdb.StatementType.MULTI:
-        # PIVOT without IN first stores the values of its column as a type, in a statement of its own.
+        # PIVOT without IN first stores the values of its column as a type, in a separate statement.
         raise UsageError("PIVOT must list its values", hint="write `FROM t PIVOT (sum(x) FOR y IN ('a', 'b'))`")
     raise UsageError(f"a {statement.type.name} statement is not run here, only what reads", hint=_HINT_ONE)
 
 
 def _gate_explained(sql: str) -> None:
-    """Raise UsageError unless what is explained reads: EXPLAIN ANALYZE would run it, whatever it is."""
+    """Raise UsageError unless the explained statement only reads: EXPLAIN ANALYZE would run any statement."""
     explain = _EXPLAIN.match(sql)
     rest = sql[explain.end() :] if explain else ""
     try:
@@ -138,7 +138,7 @@ def _gate_explained(sql: str) -> None:
 
 
 def _bind(statement: duckdb.Statement, parameters: Mapping[str, object]) -> dict[str, object]:
-    """Return the parameters under the names that the statement has; DuckDB compares them without regard to case."""
+    """Return the parameters under the names in the statement; DuckDB compares them without regard to case."""
     wanted = {name.lower(): name for name in statement.named_parameters}
     given = {name.lower(): value for name, value in parameters.items()}
     missing = sorted(wanted.keys() - given.keys())
@@ -152,7 +152,7 @@ def _bind(statement: duckdb.Statement, parameters: Mapping[str, object]) -> dict
 
 
 def _connect(path: Path) -> duckdb.DuckDBPyConnection:
-    # The usual way of opening says whether this is a store, and of which version; only then it is opened locked.
+    # `open_store` first checks that this is a store of a known version; then it is opened locked.
     open_store(path, read_only=True).close()
     try:
         connection = duckdb.connect(str(path), read_only=True, config=_LOCKED)
@@ -182,7 +182,7 @@ def _in_the_users_terms(error: duckdb.Error) -> RightsizeError:
 
 
 def _first_line(error: duckdb.Error) -> str:
-    """Return what DuckDB says, without its kind of error, its advice and its picture of the statement."""
+    """Return the message of a DuckDB error, without its kind, its advice and the excerpt of the statement."""
     line = str(error).strip().partition("\n")[0]
     kind, colon, rest = line.partition(": ")
     text = rest if colon and kind.endswith("Error") else line
@@ -204,5 +204,5 @@ def _distinct_names(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _plain_number(value: object) -> object:
-    """Return an exact decimal as the number that JSON has."""
+    """Return an exact decimal as a float, which JSON can hold."""
     return float(value) if isinstance(value, Decimal) else value

@@ -1,4 +1,4 @@
-"""The page of the tables and views that SQL users see, written from the schema that `model` declares.
+"""Write the Markdown page of the tables and views for SQL users from the schema in `model`.
 
 `python -m rightsize.store.schema_page` prints it; `docs/schema.md` is its output, and a test compares the two.
 """

@@ -1,8 +1,8 @@
-"""What the texts of scopes say, for very many of them: parents, kinds and types.
+"""Compute parents, kinds and resource types of many scopes in SQL, from the distinct forms of their ids.
 
-`rbac.scopes` decides it, once for every distinct form: what an id says follows from its fixed words, such as
-`/subscriptions/x/resourcegroups/x/providers/x/x/x`, and a tenant has few forms however many resources it has. SQL only
-cuts the ids where the form says.
+`rbac.scopes` reads each distinct form once: the fixed words of an id decide its meaning, as in
+`/subscriptions/x/resourcegroups/x/providers/x/x/x`, and a tenant has few forms, however many resources it has. SQL
+then only splits the ids by their form.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _WORDS = {"form": "VARCHAR", "word": "BIGINT", "path": "BIGINT[]"}
 def create_forms(con: duckdb.DuckDBPyConnection) -> None:
     """Create the temporary tables that `form_scopes` fills.
 
-    `formed_scopes`: a folded scope, its form, and the scope above. `scope_forms`: what a form says; lengths count
+    `formed_scopes`: a folded scope, its form, and the scope above. `scope_forms`: the meaning of a form; lengths count
     parts, `lengths_above` for all scopes above, 0 for the root; steps count from 1 in `string_split(scope, '/')`, whose
     first step is empty. `form_words`: the words of a form, each with the words that make its full name; words count
     from 1 among the form's `word_steps`.
@@ -48,13 +48,13 @@ def create_forms(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def drop_forms(con: duckdb.DuckDBPyConnection) -> None:
-    """Drop them."""
+    """Drop the temporary tables of `create_forms`."""
     for name in ("formed_scopes", "scope_forms", "form_words", "scopes_to_form"):
         con.execute(f"DROP TABLE {name}")
 
 
 def form_scopes(con: duckdb.DuckDBPyConnection, scopes: str) -> None:
-    """Add the scopes that a query yields as `folded`, and that are not there yet, to `formed_scopes`."""
+    """Add the scopes that a query returns as `folded` to `formed_scopes`, unless they are there already."""
     fixed = ", ".join(f"'{word}'" for word in _FIXED_WORDS)
     ((count,),) = con.execute(f"""
         CREATE OR REPLACE TEMP TABLE scopes_to_form AS
@@ -68,7 +68,7 @@ def form_scopes(con: duckdb.DuckDBPyConnection, scopes: str) -> None:
     ).fetchall()
     if unknown:
         _add_forms(con, [form for (form,) in unknown])
-    # The parent's length in steps is one more than in parts: the first step is empty. That of the root is 0.
+    # A parent has one step more than parts, because the first step is empty. The root has length 0.
     con.execute("""
         INSERT INTO formed_scopes
         SELECT folded, form, CASE
@@ -103,7 +103,7 @@ def _add_forms(con: duckdb.DuckDBPyConnection, forms: list[str]) -> None:
     for text in forms:
         parts = text.split("/")[1:]
         if not text.startswith("/") or not all(parts):
-            # The root, and texts that are no scope: nothing but the root is above them.
+            # The root, and texts that are not a scope: only the root is above them.
             kind, above = ("root", []) if text == "/" else ("tenant_resource", [0])
             rows.append((text, kind, 0, above, False, False, [], [], []))
             continue
@@ -130,7 +130,7 @@ def _add_forms(con: duckdb.DuckDBPyConnection, forms: list[str]) -> None:
 def _insert(
     con: duckdb.DuckDBPyConnection, table: str, columns: Mapping[str, str], rows: Sequence[tuple[object, ...]]
 ) -> None:
-    """Insert rows, a list a column: a frame would bring polars and numpy into every load."""
+    """Insert rows, passed as one list for each column: a frame would import polars and numpy in every load."""
     values = {name: [row[place] for row in rows] for place, name in enumerate(columns)}
     lists = ", ".join(f"unnest(${name}::{kind}[])" for name, kind in columns.items())
     con.execute(f"INSERT INTO {table} SELECT {lists}", values)

@@ -1,4 +1,4 @@
-"""Sealed days: those whose rows were pruned. What comes later for them is late, and changes nothing."""
+"""Seal the days whose rows were pruned, and drop staged rows that arrive late for them."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ KEPT_EVENTS = """operation_key IN (
 
 
 def sealed_before(con: duckdb.DuckDBPyConnection) -> dt.date | None:
-    """Return the day before which all days are sealed, None where nothing was pruned."""
+    """Return the day before which all days are sealed, or None if nothing was pruned."""
     found = con.execute("SELECT value FROM base.meta WHERE name = ?", [SEALED]).fetchall()
     return dt.date.fromisoformat(found[0][0]) if found else None
 
 
 def seal(con: duckdb.DuckDBPyConnection, before: dt.date) -> None:
-    """Remember that all days before one are sealed."""
+    """Seal all days before a day."""
     con.execute("DELETE FROM base.meta WHERE name = ?", [SEALED])
     con.execute("INSERT INTO base.meta VALUES (?, ?)", [SEALED, before.isoformat()])
 
 
 def drop_late(con: duckdb.DuckDBPyConnection, staged: str, time: str = "time") -> dict[int, int]:
-    """Take the rows of sealed days out of a relation of staged rows; return how many records of each file were late.
+    """Delete the staged rows of sealed days from a table; return the number of late records of each file.
 
     Args:
         con: The store's connection.

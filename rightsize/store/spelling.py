@@ -1,7 +1,7 @@
-"""How operations and scopes are spelt: as ARM spells them where the catalogue knows it, else as the earliest event did.
+"""Choose the spelling of each operation and scope: from the operation catalogue, else from the earliest event.
 
-Logs write `MICROSOFT.COMPUTE/VIRTUALMACHINES` as readily as `Microsoft.Compute/virtualMachines`; everything compares
-folded, and is shown in one spelling that does not depend on the order of loads.
+Logs have both `MICROSOFT.COMPUTE/VIRTUALMACHINES` and `Microsoft.Compute/virtualMachines`. Names are compared folded,
+and shown in one spelling that does not depend on the order of loads.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from rightsize.store.merge_events import merge_names
 from rightsize.store.scope_forms import create_forms, form_scopes
 from rightsize.store.sql import folded, tidy_scope
 
-# Steps of a scope that no catalogue of operations lists as types.
+# Steps of a scope that the operation catalogue does not list as types.
 _FIXED = (
     "subscriptions",
     "resourceGroups",
@@ -24,9 +24,9 @@ _FIXED = (
 
 
 def name_listed_scopes(con: duckdb.DuckDBPyConnection) -> None:
-    """Number every scope that a listing, an assignment or a deny names, and every scope above one.
+    """Number every scope that a listing, an assignment or a deny assignment names, and every scope above one.
 
-    Leaves `formed_scopes` and what belongs to it, for `respell` and `derive_scopes`.
+    Leaves `formed_scopes` and its related tables for `respell` and `derive_scopes`.
     """
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE staged_names AS
@@ -42,7 +42,7 @@ def name_listed_scopes(con: duckdb.DuckDBPyConnection) -> None:
     create_forms(con)
     form_scopes(con, "SELECT folded FROM base.scope_names WHERE stale")
 
-    # A parent is spelt as its earliest child spells it: what names a scope names all scopes above it.
+    # A parent takes the spelling of its earliest child: the id of a scope contains the ids of all scopes above it.
     def spelt_alike(above: str) -> str:
         return f"""substr(earliest, 1, 20) || CASE WHEN {above} = '/' THEN '/'
                 ELSE substr(earliest, 21, length({above})) END AS earliest,
@@ -71,7 +71,7 @@ def name_listed_scopes(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def respell(con: duckdb.DuckDBPyConnection, *, catalogue_changed: bool) -> None:
-    """Choose the spelling of every stale name; of all of them when the catalogue changed."""
+    """Choose the spelling of every stale name, or of all names if the catalogue changed."""
     if catalogue_changed:
         con.execute("UPDATE base.operation_names SET stale = true")
         con.execute("UPDATE base.scope_names SET stale = true")
@@ -98,7 +98,7 @@ def _respell_scopes(con: duckdb.DuckDBPyConnection) -> None:
             UNION ALL SELECT path FROM (VALUES {fixed}) AS t(path)
         ) WHERE path <> '' GROUP BY 1""")
     form_scopes(con, "SELECT folded FROM base.scope_names WHERE stale")
-    # Scopes whose words are the same have their words spelt alike; only names are a scope's own.
+    # Scopes of one form share the spelling of its words; only the names differ between scopes.
     con.execute("""
         CREATE OR REPLACE TEMP TABLE stale_spellings AS
         SELECT n.scope_key, f.form, string_split(coalesce(substr(n.earliest, 21), n.smallest), '/') AS parts,
@@ -117,7 +117,7 @@ def _respell_scopes(con: duckdb.DuckDBPyConnection) -> None:
         )
         SELECT form, words, list_transform(step_words, lambda word: spellings[word]) AS steps
         FROM spelt JOIN scope_forms USING (form)""")
-    # Names stay stale until `derive_scopes` has seen them.
+    # Names stay stale until `derive_scopes` has used them.
     con.execute("""
         UPDATE base.scope_names AS n SET spelling = s.spelling
         FROM (

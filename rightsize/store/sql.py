@@ -1,4 +1,4 @@
-"""Small pieces of SQL that several statements share."""
+"""Build SQL expressions that several modules share: folding, tidy scopes, outcomes and quoting."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ RESOURCE = "^(/subscriptions/[^/]+/resourcegroups/[^/]+/providers/[^/]+/[^/]+/[^
 
 
 def folded(expression: str) -> str:
-    """Return SQL that trims spaces and folds ASCII letters, and only those: the SQL twin of `rbac.text.fold`.
+    """Return SQL that trims spaces and folds only ASCII letters, as `rbac.text.fold` does.
 
-    lower() does to ASCII what translate() does, twenty times faster.
+    For ASCII text lower() gives the same as translate(), twenty times faster.
     """
     return (
         f"CASE WHEN strlen({expression}) = length({expression}) THEN lower(trim({expression})) "
@@ -21,7 +21,7 @@ def folded(expression: str) -> str:
 
 
 def tidy_scope(expression: str) -> str:
-    """Return SQL that drops trailing and doubled slashes of a scope, and spaces around it, as `rbac.scopes` does."""
+    """Return SQL that removes trailing and double slashes of a scope, and spaces around it, as `rbac.scopes` does."""
     return (
         f"CASE WHEN trim({expression}) LIKE '/%' AND (contains({expression}, '//') OR rtrim({expression}) LIKE '_%/') "
         f"THEN coalesce(nullif(rtrim(regexp_replace(trim({expression}), '/+', '/', 'g'), '/'), ''), '/') "
@@ -30,21 +30,21 @@ def tidy_scope(expression: str) -> str:
 
 
 def outcome(rank: str) -> str:
-    """Return SQL for the outcome of a rank, as `queries/reduce/collapse.sql` says it."""
+    """Return SQL for the outcome of a rank, as in `queries/reduce/collapse.sql`."""
     words = enumerate(("started", "denied", "failed", "succeeded"), start=1)
     return f"CASE {rank} {' '.join(f'WHEN {number} THEN {literal(word)}' for number, word in words)} ELSE 'other' END"
 
 
 def quoted(name: str) -> str:
-    """Return a column's or table's name as SQL."""
+    """Return the name of a column or table, quoted for SQL."""
     return '"' + name.replace('"', '""') + '"'
 
 
 def literal(value: object) -> str:
-    """Return a value's text as a string of SQL, where no parameter can stand."""
+    """Return a value as an SQL string literal, for places where SQL allows no parameter."""
     return "'" + str(value).replace("'", "''") + "'"
 
 
 def named(*names: str) -> str:
-    """Return names as a list of columns."""
+    """Return names as a quoted list of columns."""
     return ", ".join(quoted(name) for name in names)

@@ -1,6 +1,6 @@
-"""The temporary tables between ingest and the store: what files said, before it is merged.
+"""Define and fill the temporary tables that hold the rows of files until they are merged into the store.
 
-A staged row names its file and line, so that a load can say of each file what was new in it.
+A staged row has its file and line, so that a load can count the new records of each file.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ JOIN stage_event_operations USING (operation_no) JOIN stage_event_scopes USING (
 
 
 def create_staging(con: duckdb.DuckDBPyConnection) -> None:
-    """Create the staging tables, empty; those of an earlier load are replaced."""
+    """Create the staging tables, empty, and replace those of an earlier load."""
     tables = dict(_LOG_TABLES)
     for table in STAGED_TABLES:
         columns = ", ".join(f'"{column.name}" {column.type.value}' for column in table.columns)
@@ -118,12 +118,12 @@ def create_staging(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def stage_events(con: duckdb.DuckDBPyConnection, rows: str, values: Mapping[str, object] | None = None) -> None:
-    """Stage rows of events: their texts in tables of their own, each once, and the rows with their numbers.
+    """Stage rows of events: each distinct text once in a table of texts, and the rows with the numbers of their texts.
 
     Args:
         con: A connection with the staging tables.
         rows: SQL for a relation with `file_id`, `line`, `event_key` and EVENT_TEXTS, which is read several times.
-        values: Its parameters.
+        values: The parameters of `rows`.
     """
     for name in ("operation", "scope"):
         number_texts(con, name, rows, values)
@@ -146,14 +146,14 @@ def stage_events(con: duckdb.DuckDBPyConnection, rows: str, values: Mapping[str,
 
 
 def keyed(file_id: str, rows: str) -> str:
-    """Return SQL for what `stage_events` takes, over normalised rows; `file_id` is SQL for the file of each."""
+    """Return SQL for the input of `stage_events` from normalised rows; `file_id` is SQL for the file of each row."""
     return f"SELECT {file_id} AS file_id, line, {EVENT_KEY} AS event_key, {', '.join(EVENT_TEXTS)} FROM {rows}"
 
 
 def number_texts(
     con: duckdb.DuckDBPyConnection, name: str, rows: str, values: Mapping[str, object] | None = None
 ) -> None:
-    """Give the texts in the column `name` of a relation, operation or scope, a number each, where they have none."""
+    """Number the new texts in the column `name` (operation or scope) of a relation."""
     table = f"stage_event_{name}s"
     con.execute(
         f"""

@@ -1,7 +1,7 @@
-"""What signals and people's decisions make suspect: windows of time, addresses, names, sessions and tokens.
+"""Compute from signals and decisions what is suspect: time windows, addresses, sign-ins, sessions and tokens.
 
-All of it is kept by signal (`quarantine_windows`, `quarantine_keys`), so that a load can tell which signals speak of
-other calls than before. Those are few, and their calls alone are looked for in all days.
+The results are stored by signal (`quarantine_windows`, `quarantine_keys`), so that a load can find the signals that
+now concern other calls. These are few, and only their calls are searched in all days.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SESSION_DAYS = 90
 
 _SILENT = "'informational', 'none'"
 _KINDS = ("alert", "risk_detection", "risky_sign_in", "risky_principal", "confirmed_principal")
-# Days in a row that a log may be silent, and days that a stretch needs to be one.
+# Consecutive days without rows that do not end a stretch of days, and the least days of a stretch.
 _SILENCE_DAYS, _STRETCH_DAYS = 7, 3
 _NEWEST = f"""
     SELECT coalesce(max(last) FILTER (WHERE days >= {_STRETCH_DAYS}), min(last)) FROM (
@@ -37,10 +37,9 @@ _NEWEST = f"""
 
 
 def find_standing(con: duckdb.DuckDBPyConnection) -> None:
-    """Find the signals that count, and the decisions of people that still hold on the newest day of the store.
+    """Find the signals that count, and the decisions that have not expired on the newest day of the store.
 
-    A record that is dated years ahead would end every decision, so the newest day is that of a stretch of days, not one
-    that stands alone.
+    A record dated years ahead would end every decision. So the newest day is the last of a stretch of several days.
     """
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE standing_decisions AS
@@ -62,7 +61,7 @@ def find_standing(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def make_windows(con: duckdb.DuckDBPyConnection) -> None:
-    """Lay out `suspect_windows`, as `quarantine_windows`, and `standing_keys`: what else the logs need not be read for.
+    """Fill `suspect_windows`, as `quarantine_windows`, and `standing_keys` with the keys that need no logs.
 
     Keys have the columns of `base.quarantine_keys`.
     """
@@ -118,7 +117,7 @@ def make_windows(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def find_changed(con: duckdb.DuckDBPyConnection) -> None:
-    """Lay out `changed_signals`: those that speak of other calls than before, or of other days that make calls known.
+    """Fill `changed_signals` with the signals that now concern other calls, by new keys or by changed days.
 
     Reads `touched_days`, the days whose calls or sign-ins changed.
     """
@@ -147,15 +146,16 @@ def find_changed(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def trace(con: duckdb.DuckDBPyConnection, days: str, signals: str, *, of_changed: bool) -> None:
-    """Follow the sign-ins that signals name to their sessions, and sessions to the tokens that were issued in them.
+    """Follow the sign-ins that signals name to their sessions, and the sessions to their tokens.
 
-    Lays out `traces`: `signal_id, kind, value, day, start_on`, with the day of the sign-in and from when a call counts.
+    Fills `traces`: `signal_id, kind, value, day, start_on`, with the day of the sign-in and the time from which calls
+    count.
 
     Args:
         con: The store's connection.
         days: A condition on the time of the sign-ins.
         signals: SQL for some signals.
-        of_changed: Whether these are asked for, and what is known of them is not believed; else all others are.
+        of_changed: Whether to trace these signals and ignore their stored keys; else all other signals are traced.
     """
     asked = f"signal_id {'' if of_changed else 'NOT'} IN ({signals})"
     known = f"UNION SELECT signal_id, value FROM base.quarantine_keys WHERE kind = 'session' AND {asked}"
@@ -188,7 +188,7 @@ def trace(con: duckdb.DuckDBPyConnection, days: str, signals: str, *, of_changed
 
 
 def earliest_trace(con: duckdb.DuckDBPyConnection) -> dt.datetime | None:
-    """Return from when sign-ins count for signals that changed; None where none of them counts."""
+    """Return the time from which sign-ins count for signals that changed; None if none counts."""
     first: dt.datetime | None
     ((first,),) = con.execute("""
         SELECT min(start_on) FROM standing_keys SEMI JOIN changed_signals USING (signal_id)

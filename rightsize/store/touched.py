@@ -1,4 +1,4 @@
-"""What loads leave for the next watch: the days that they touched, and the listed tables that changed."""
+"""Record for the next watch the days that loads touched and the tables that listings changed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import duckdb
 
 
 def note_touched_days(con: duckdb.DuckDBPyConnection) -> None:
-    """Keep the days of `touched_days` for the next watch; part of a merge's transaction."""
+    """Store the days of `touched_days` for the next watch; part of a merge's transaction."""
     con.execute("""
         INSERT INTO base.touched
         SELECT DISTINCT NULL, day FROM touched_days
@@ -14,6 +14,6 @@ def note_touched_days(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def note_touched_table(con: duckdb.DuckDBPyConnection, name: str) -> None:
-    """Keep for the next watch that a listing changed a table; part of a merge's transaction."""
+    """Store for the next watch that a listing changed a table; part of a merge's transaction."""
     con.execute("INSERT INTO base.touched SELECT $name, NULL WHERE $name NOT IN (SELECT coalesce(what, '') FROM "
                 "base.touched)", {"name": name})  # fmt: skip

@@ -1,9 +1,9 @@
-"""What a watch keeps in the store: what loads touched, what is known, which files were read, and the outbox.
+"""Read and write the state of a watch in the store: touched days, known items, read files, and undelivered changes.
 
-Everything here is small: days and names of tables that changed since the last pass, a row for each thing that stands,
-a row for each event that was told and could be met again, a row for each file of a folder, and the changes that are
-young or not delivered yet. What a pass concludes is committed at once, so that a pass that is killed leaves the state
-before it, and the next one concludes the same again.
+The state is small: days and tables that changed since the last pass, a row for each known item, a row for each
+reported event that could appear again, a row for each file of a folder, and the changes that are recent or not yet
+delivered. A pass commits its results in one transaction. So a pass that is killed leaves the state before it, and the
+next pass reaches the same results.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ FORGOTTEN = ("event", "granted", "revoked", "asked", "listed", "behaviour")
 SEEN = {"kind": pl.String(), "name": pl.String(), "value": pl.String(), "day": pl.Date()}
 _AS_OF = "watch_as_of"
 _NUMBER = "watch_number"
-# Says nothing but that there is no log; the clock is never read.
+# Stands for a store without logs; the clock is never read.
 _NO_DAY = dt.date(1970, 1, 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Touched:
-    """What loads changed since the last pass: days of logs, and names of listed tables."""
+    """The changes by loads since the last pass: days of logs, and names of tables from listings."""
 
     days: tuple[dt.date, ...]
     tables: frozenset[str]
@@ -46,16 +46,16 @@ class Touched:
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """What a pass concluded, to be committed at once.
+    """The results of a pass, to be committed in one transaction.
 
     Attributes:
-        as_of: The day up to which conclusions speak, exclusive.
-        seen: What is known now, as `SEEN`, of the kinds in `kinds`; it takes the place of what was known of them.
-        kinds: These kinds.
-        told: Events that are known besides what was known.
-        changes: As the table `watch_changes`, without numbers.
-        touched: What the pass has dealt with.
-        unread: Files that could not be read, which is among the changes: by path, size and time of change in ns.
+        as_of: The day up to which the results hold, exclusive.
+        seen: The known items of `kinds`, as `SEEN`; they replace the stored items of these kinds.
+        kinds: The kinds that `seen` replaces.
+        told: Reported events to add to the known items.
+        changes: The changes, as the table `watch_changes`, without numbers.
+        touched: The days and tables that the pass has handled.
+        unread: Files that could not be read, which `changes` reports: size and modification time in ns, by path.
     """
 
     as_of: dt.date
@@ -68,7 +68,7 @@ class Pass:
 
 
 def read_touched(store: Store) -> Touched:
-    """Return what loads changed since the last pass, days in order."""
+    """Return the days and tables that loads changed since the last pass, with days sorted."""
     rows = store.connection.execute("SELECT what, day FROM base.touched").fetchall()
     return Touched(
         tuple(sorted(day for _, day in rows if day is not None)), frozenset(what for what, _ in rows if what)
@@ -76,23 +76,23 @@ def read_touched(store: Store) -> Touched:
 
 
 def watched_until(store: Store) -> dt.date | None:
-    """Return the day up to which the last pass drew conclusions, exclusive; None before the first."""
+    """Return the day up to which the last pass reported, exclusive; None before the first pass."""
     text = store.remembered(_AS_OF)
     return dt.date.fromisoformat(text) if text else None
 
 
 def read_seen(store: Store, kinds: Collection[str]) -> pl.DataFrame:
-    """Return what is known of some kinds, as `SEEN`."""
+    """Return the known items of some kinds, as `SEEN`."""
     return store.frame("SELECT kind, name, value, day FROM base.watch_seen WHERE kind IN (SELECT unnest($kinds))",
                        {"kinds": list(kinds)}).cast(pl.Schema(SEEN))  # fmt: skip
 
 
 def newest_day(store: Store, limit: dt.datetime) -> tuple[dt.date, bool]:
-    """Return the newest day with an event, and true; where there is none, that of an assignment, and false.
+    """Return the newest day with an event, and True; without events, that of a role assignment, and False.
 
     Args:
         store: The store.
-        limit: What is dated later is not believed.
+        limit: Rows dated later are ignored.
     """
     for name, column in (("events", "time"), ("role_assignments", "created_on")):
         text = f"SELECT max({column})::DATE FROM base.{name} WHERE {column} <= $limit"
@@ -103,7 +103,7 @@ def newest_day(store: Store, limit: dt.datetime) -> tuple[dt.date, bool]:
 
 
 def records_ahead(store: Store, limit: dt.datetime) -> list[tuple[str, int, dt.datetime]]:
-    """Return of each log how many records are dated later than a time, and the latest date."""
+    """Return for each log the number of records dated after a time, and the latest date."""
     return store.connection.execute(
         "SELECT source, count(*), max(time) FROM base.events WHERE time > $limit GROUP BY source ORDER BY source",
         {"limit": limit},
@@ -111,11 +111,11 @@ def records_ahead(store: Store, limit: dt.datetime) -> list[tuple[str, int, dt.d
 
 
 def watched_events(store: Store, days: Sequence[dt.date], operations: Collection[str]) -> pl.DataFrame:
-    """Return the events of some days that name one of some operations, folded.
+    """Return the events of some days with one of some operations, folded.
 
     Columns: `event_key, time, operation, scope, outcome, actor_id, actor_name, app_id, ip, role, holder,
-    request_type`; role and holder are those of a role assignment, by its listing or by what the call says, or of a
-    request to Privileged Identity Management, by the listing of requests.
+    request_type`; role and holder are those of a role assignment, from its listing or from the call, or of a
+    request to Privileged Identity Management, from the listing of requests.
     """
     spans = " OR ".join(
         f"(e.time >= TIMESTAMP '{first}' AND e.time < TIMESTAMP '{last + dt.timedelta(days=1)}')"
@@ -149,7 +149,7 @@ def watched_events(store: Store, days: Sequence[dt.date], operations: Collection
 
 
 def _spans(days: Sequence[dt.date]) -> Iterable[tuple[dt.date, dt.date]]:
-    """Yield runs of days, first and last."""
+    """Yield the first and last day of each run of consecutive days."""
     first = last = None
     for day in sorted(days):
         if last is not None and day == last + dt.timedelta(days=1):
@@ -163,12 +163,12 @@ def _spans(days: Sequence[dt.date]) -> Iterable[tuple[dt.date, dt.date]]:
 
 
 def commit_pass(store: Store, done: Pass, sinks: Sequence[str]) -> int:
-    """Write down all that a pass concluded, in one transaction; return how many changes are new.
+    """Store the results of a pass in one transaction; return the number of new changes.
 
     Args:
         store: The store.
         done: The pass.
-        sinks: Where its changes are to be delivered.
+        sinks: The sinks to which its changes are delivered.
     """
     columns = named(*(column.name for column in table("watch_changes").columns))
     number = int(store.remembered(_NUMBER) or 0)
@@ -201,7 +201,7 @@ def commit_pass(store: Store, done: Pass, sinks: Sequence[str]) -> int:
 
 @contextmanager
 def _registered(con: duckdb.DuckDBPyConnection, frames: Mapping[str, pl.DataFrame]) -> Iterator[None]:
-    """Let SQL see frames by their names meanwhile."""
+    """Register frames under their names for SQL during the block."""
     for name, frame in frames.items():
         con.register(name, frame)
     try:
@@ -217,7 +217,7 @@ def _remember(con: duckdb.DuckDBPyConnection, name: str, value: str) -> None:
 
 
 def _prune(con: duckdb.DuckDBPyConnection, as_of: dt.date) -> None:
-    """Forget events that are not told any more, and changes that are old and delivered."""
+    """Delete events that are too old to be reported, and old changes that were delivered."""
     con.execute("DELETE FROM base.watch_seen WHERE kind IN (SELECT unnest(?)) AND day < ?",
                 [list(FORGOTTEN), horizon(as_of)])  # fmt: skip
     con.execute("DELETE FROM base.watch_changes WHERE day < ? AND len(pending) = 0",
@@ -225,12 +225,12 @@ def _prune(con: duckdb.DuckDBPyConnection, as_of: dt.date) -> None:
 
 
 def horizon(as_of: dt.date) -> dt.date:
-    """Return the first day whose events are told."""
+    """Return the first day whose events are reported."""
     return as_of - dt.timedelta(days=HORIZON_DAYS)
 
 
 def pending_changes(store: Store, sink: str) -> list[dict[str, Any]]:
-    """Return the changes that a sink still has to get, in order."""
+    """Return the undelivered changes of a sink, in order."""
     return store.frame(
         "SELECT * EXCLUDE (pending) FROM main.watch_changes WHERE list_contains(pending, $sink) ORDER BY seq",
         {"sink": sink},
@@ -238,7 +238,7 @@ def pending_changes(store: Store, sink: str) -> list[dict[str, Any]]:
 
 
 def acknowledge(store: Store, sink: str, numbers: Sequence[int]) -> None:
-    """Write down that a sink has changes."""
+    """Store that changes were delivered to a sink."""
     with store.transaction() as con:
         con.execute(
             "UPDATE base.watch_changes SET pending = list_filter(pending, lambda one: one <> $sink) "
@@ -248,12 +248,12 @@ def acknowledge(store: Store, sink: str, numbers: Sequence[int]) -> None:
 
 
 def known_changes(store: Store, kind: str) -> pl.DataFrame:
-    """Return the `change_id` of the changes of a kind that are kept."""
+    """Return the `change_id` of the stored changes of a kind."""
     return store.frame("SELECT change_id FROM base.watch_changes WHERE kind = $kind", {"kind": kind})
 
 
 def undelivered(store: Store) -> dict[str, int]:
-    """Return how many changes each sink still has to get."""
+    """Return the number of undelivered changes by sink."""
     rows = store.connection.execute(
         "SELECT sink, count(*) FROM (SELECT unnest(pending) AS sink FROM base.watch_changes) GROUP BY 1 ORDER BY 1"
     ).fetchall()
@@ -261,13 +261,13 @@ def undelivered(store: Store) -> dict[str, int]:
 
 
 def known_files(store: Store) -> dict[str, tuple[int, int]]:
-    """Return size and time of change (in ns) of the files that were read, by path."""
+    """Return the size and modification time (in ns) of the files that were read, by path."""
     rows = store.connection.execute("SELECT path, size, changed FROM base.watch_files").fetchall()
     return {path: (size, changed) for path, size, changed in rows}
 
 
 def keep_files(store: Store, files: Mapping[str, tuple[int, int]], gone: Collection[str]) -> None:
-    """Write down which files were read, with size and time of change in ns, and forget those that are gone."""
+    """Store the files that were read, with size and modification time in ns, and delete those that are gone."""
     with _registered(store.connection, {"read_files": _stamps(files)}), store.transaction() as con:
         con.execute("DELETE FROM base.watch_files WHERE path IN (SELECT unnest($gone))", {"gone": list(gone)})
         _write_files(con)

@@ -1,4 +1,4 @@
-"""Every source that is known, each in a small module with others of its kind."""
+"""List all sources that can be collected, and select those that a run needs."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ RAW_SOURCES = frozenset(source.name for source in SOURCES if source.is_raw)
 def chosen_sources(
     names: Sequence[str], *, with_workspaces: bool = False, with_containers: bool = False, raw: bool = False
 ) -> tuple[Source, ...]:
-    """Return the sources of these names with those that they rest on, all that apply for none.
+    """Return the sources with these names and the sources they need; without names, all that apply.
 
     Args:
-        names: Of sources.
-        with_workspaces: Whether workspaces are named; their tables then take the place of the REST logs.
-        with_containers: Whether containers are named.
-        raw: Whether rows of workspaces are wanted where they could be reduced.
+        names: Names of sources.
+        with_workspaces: Whether the user names workspaces; their tables then replace the REST logs.
+        with_containers: Whether the user names containers.
+        raw: Whether to fetch rows of workspaces where they could be reduced.
 
     Raises:
-        UsageError: A name is no source, or one that does not apply.
+        UsageError: A name is not a source, or its source does not apply.
     """
     known = {source.name: source for source in SOURCES}
     tables = workspace_source_names(raw=raw) if with_workspaces else frozenset()

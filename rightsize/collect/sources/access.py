@@ -1,7 +1,7 @@
-"""Who may do what: role assignments and everything that grants, delays or denies beside them.
+"""Declare the sources of Azure access: role assignments, PIM, deny assignments, policies and Lighthouse.
 
-A subscription is listed without a filter, which gives what is above, at and below it: `atScope()` would lose everything
-at resource groups and resources. At management groups it is the other way round: only `atScope()` is answered fully.
+A subscription is listed without a filter, which returns assignments above, at and below it: `atScope()` would omit
+those at resource groups and resources. At management groups, only `atScope()` returns a complete answer.
 Source: Microsoft Learn, "List Azure role assignments using the REST API"; REST reference of Microsoft.Authorization.
 """
 
@@ -26,7 +26,7 @@ def _at_all_scopes(kind: str, version: str) -> Units:
 
 
 def _definitions(known: Known) -> Iterator[CollectionUnit]:
-    """Built-in roles are the same everywhere and are listed once; custom roles where they are assignable."""
+    """Yield one unit for all built-in roles, and one for the custom roles assignable at each scope."""
     version = "2022-05-01-preview"
     path = f"{AUTHORIZATION}/roleDefinitions"
     yield CollectionUnit("/", (arm(path, version),), "/")
@@ -44,7 +44,7 @@ def _policies(kind: str) -> Units:
 
 
 def _policy_definitions(kind: str) -> Units:
-    """Make units: what Microsoft publishes is listed once, the tenant's own where it stands."""
+    """Return a maker of units: one for Microsoft's definitions, and one for the custom ones of each scope."""
     version, path = "2023-04-01", f"{AUTHORIZATION}/{kind}"
 
     def units(known: Known) -> Iterator[CollectionUnit]:

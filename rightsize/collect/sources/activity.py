@@ -1,6 +1,6 @@
-"""The Activity Log by its REST interfaces: of each subscription, of each management group, and of the tenant.
+"""Declare the Activity Log as a source, through its REST APIs for subscriptions, management groups and the tenant.
 
-They are interfaces of their own, and one says nothing of the others' scopes. Azure keeps 90 days; a row comes up to
+These are separate APIs, and none returns the events of the others' scopes. Azure keeps 90 days; a row arrives up to
 twenty minutes late.
 Source: Microsoft Learn, REST reference "Activity Logs", "Tenant Activity Logs"; "Azure Activity Log".
 """
@@ -18,7 +18,7 @@ RETENTION_DAYS = 90
 _NAME = "activity_log"
 _VALUES = "/providers/Microsoft.Insights/eventtypes/management/values"
 _LATENESS = dt.timedelta(minutes=30)
-# Long enough that quiet subscriptions cost few requests, short enough that starting one anew costs little.
+# Long enough that quiet subscriptions need few requests, short enough that restarting one costs little.
 _SLICE_DAYS = 30
 
 
@@ -36,7 +36,7 @@ def _units(known: Known) -> Iterator[CollectionUnit]:
 
 
 def _oldest(until: dt.datetime) -> dt.datetime:
-    """Return the first whole day that the log still has."""
+    """Return the oldest whole day that the log still has."""
     day = until.replace(hour=0, minute=0, second=0, microsecond=0)
     return day - dt.timedelta(days=RETENTION_DAYS - 1)
 

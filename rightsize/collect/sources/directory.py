@@ -1,8 +1,7 @@
-"""The directory: people, groups, workloads, what they own, and what is granted within Graph and the directory itself.
+"""Declare the sources of Entra ID: users, groups, applications, owners, directory roles and Graph permissions.
 
-Members are asked of the groups that hold access in Azure or may hold roles of the directory, and of the groups within
-those; everything else is listed
-as a whole, since that takes the fewest requests.
+Members are requested for groups that hold access in Azure or may hold directory roles, and for the groups within those.
+Everything else is listed as a whole, because that takes the fewest requests.
 Source: Microsoft Learn, Microsoft Graph v1.0 reference.
 """
 
@@ -26,19 +25,19 @@ _MOST_EXPANDED = 20
 
 
 def whole(path: str, *, label: str = "", **parameters: Any) -> Units:
-    """Make one unit of a listing."""
+    """Return a maker of one unit for a whole listing."""
     return lambda _: [CollectionUnit("/", (graph(path, **parameters),), label=label)]
 
 
 def _users(known: Known) -> Iterator[CollectionUnit]:  # noqa: ARG001  everybody is listed
-    """Sign-in activity needs a right and a licence of its own; without them users are listed without it."""
+    """Yield the listing of users; without the right and licence for sign-in activity, that field is left out."""
     names = "id,displayName,userPrincipalName,userType,accountEnabled,createdDateTime,onPremisesSyncEnabled"
     with_activity = graph("/users", select=f"{names},signInActivity", top="500")
     yield CollectionUnit("/", (with_activity,), instead=(graph("/users", select=names, top="999"),))
 
 
 def holding_groups(known: Known) -> set[str]:
-    """Return the ids of the groups that hold access in Azure, active or eligible."""
+    """Return the ids of the groups with an active or eligible role assignment in Azure."""
     found = set()
     for source in _GRANTS:
         for record in known.records(source):
@@ -52,7 +51,7 @@ def holding_groups(known: Known) -> set[str]:
 
 
 def _nested(known: Known, source: str) -> Iterator[tuple[str, str]]:
-    """Yield groups within groups: the outer one, and the inner one."""
+    """Yield groups within groups, as pairs of outer and inner id."""
     for key, records in known.parts(source):
         for record in records:
             identifier = fold(str(record.get("id")))
@@ -67,7 +66,7 @@ def _members_of(groups: set[str], listing: str, cost: float) -> Iterator[Collect
 
 
 def _listed_groups(known: Known) -> set[str]:
-    """Return the groups that hold access in Azure, and those that may hold directory roles."""
+    """Return the ids of the groups that hold access in Azure or may hold directory roles."""
     return holding_groups(known) | set(_assignable(known))
 
 
@@ -80,7 +79,7 @@ def _members(known: Known) -> Iterator[CollectionUnit]:
 
 
 def _transitive_members(known: Known) -> Iterator[CollectionUnit]:
-    """Yield those that have a group among their members; of others the members are all there is."""
+    """Yield units for groups that have a group among their members; others have no transitive members."""
     yield from _members_of({outer for outer, _ in _nested(known, "group_members")}, "transitiveMembers", 5)
 
 
@@ -109,13 +108,13 @@ def _ids(known: Known, source: str, wanted: Callable[[dict[str, Any]], bool]) ->
 
 
 def _app_role_assignments(known: Known) -> Iterator[CollectionUnit]:
-    """Asked of the applications that have roles, which are few, and not of everybody who may hold one."""
+    """Yield units for the few applications that define app roles, not for each principal that may hold one."""
     held = _ids(known, "service_principals", lambda record: bool(record.get("appRoles")))
     yield from _in_few([(one, graph(f"/servicePrincipals/{one}/appRoleAssignedTo", top="999")) for one in held])
 
 
 def _many_owners(known: Known) -> Iterator[CollectionUnit]:
-    """Ask for all owners where `$expand` gave as many as it ever gives, and no link to the rest.
+    """Yield units for all owners of objects where `$expand` returned its maximum; it has no link to the rest.
 
     Source: Microsoft Graph known issues, "$expand on relationships of directory objects".
     """
@@ -128,7 +127,7 @@ def _many_owners(known: Known) -> Iterator[CollectionUnit]:
 
 
 def _of_groups(path: str) -> Units:
-    """Make units of a listing of Privileged Identity Management that has to be asked for group by group."""
+    """Return a maker of units for a PIM listing that Graph returns only group by group."""
 
     def units(known: Known) -> Iterator[CollectionUnit]:
         groups = sorted(_listed_groups(known))
@@ -138,7 +137,7 @@ def _of_groups(path: str) -> Units:
 
 
 def _group_policies(known: Known) -> Iterator[CollectionUnit]:
-    """Ask for the rules of activating a membership, which Graph gives for one group at a time."""
+    """Yield units for the PIM activation rules of memberships, which Graph returns one group at a time."""
     groups = sorted(_listed_groups(known))
     yield from _in_few([(group, _policies(f"scopeId eq '{group}' and scopeType eq 'Group'")) for group in groups])
 

@@ -1,7 +1,7 @@
-"""Logs that diagnostic settings export into containers of a storage account, blob by blob.
+"""Declare the sources for logs that diagnostic settings export to storage containers, blob by blob.
 
-A blob holds what was received in an hour; the one of the current hour still grows, so that a blob is known by its name
-and its entity tag, and one that was fetched before is not fetched again.
+A blob has the records received in one hour, and the blob of the current hour still grows. So a blob is identified by
+its name and entity tag, and a blob that was fetched before is not fetched again.
 Source: Microsoft Learn, "Diagnostic settings in Azure Monitor", "Destinations", Azure Storage.
 """
 
@@ -47,9 +47,9 @@ def _blobs(known: Known) -> Iterator[CollectionUnit]:
 
 
 def _is_within(name: str, since: dt.datetime, until: dt.datetime) -> bool:
-    """Tell whether a blob may hold rows of the window; one whose name tells no hour may.
+    """Return whether a blob may have rows of the window; a blob without an hour in its name may.
 
-    Rows are received after they happen, so blobs of the day after the window may hold some too.
+    Records arrive after their events, so blobs of the day after the window may have some too.
     """
     found = _HOUR.search(name)
     if found is None:

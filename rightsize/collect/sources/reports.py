@@ -1,7 +1,7 @@
-"""What Graph reports: sign-ins of each kind, changes of the directory.
+"""Declare the Graph audit reports as sources: sign-ins of each kind and directory audits.
 
-Version 1.0 lists interactive sign-ins only; the others are asked of the beta, by `signInEventTypes`. A tenant without
-Entra ID P1 keeps 7 days, one with it 30. Sign-ins come up to two hours late.
+Version 1.0 lists interactive sign-ins only; the others are requested from the beta, by `signInEventTypes`. A tenant
+without Entra ID P1 keeps 7 days, one with it 30. Sign-ins arrive up to two hours late.
 Source: Microsoft Learn, "List signIns", "Microsoft Entra data retention", "Microsoft Graph service-specific throttling
 limits" (identity and access reports: 5 requests in 10 seconds).
 """
@@ -23,7 +23,7 @@ SIGN_IN_KINDS = ("interactiveUser", "nonInteractiveUser", "servicePrincipal", "m
 
 
 def report_retention(known: Known) -> int:
-    """Return the days that the tenant's reports go back: by the licences that were seen, and fewer without them."""
+    """Return the days that the tenant keeps reports: 30 with a visible P1 or P2 licence, else 7."""
     for record in known.records("licences"):
         plans = record.get("servicePlans")
         if not isinstance(plans, list) or record.get("capabilityStatus", "Enabled") not in ("Enabled", "Warning"):
@@ -45,7 +45,7 @@ def _sign_ins(known: Known) -> Iterator[CollectionUnit]:
 
 
 def _since(known: Known, source: str, stream: str) -> dt.datetime:
-    # Asking for more than can be there costs nothing but the request.
+    # Requesting more days than the tenant keeps costs only the request.
     day = known.question.until.replace(hour=0, minute=0, second=0, microsecond=0)
     return known.since(source, stream, _LATENESS, day - dt.timedelta(days=_WITH_P1))
 
@@ -55,7 +55,7 @@ def _between(name: str, first: dt.datetime, last: dt.datetime) -> str:
 
 
 def by_time(name: str, path: str, column: str, budget: str, top: str, lateness: dt.timedelta | None = None) -> Units:
-    """Make one unit of what is newer than the last run, by the time in `column`, `lateness` before that again."""
+    """Return a maker of one unit for rows newer than the last run less `lateness`, by the time in `column`."""
 
     def units(known: Known) -> Iterator[CollectionUnit]:
         first, last = known.since(name, "tenant", lateness or _LATENESS), known.question.until

@@ -1,4 +1,4 @@
-"""Where things are: management groups, subscriptions, resources, and what stands in their settings.
+"""Declare the sources of scopes: management groups, subscriptions, resources and their settings.
 
 Source: Microsoft Learn, REST reference of Microsoft.Management, Microsoft.Resources, Microsoft.Insights and of the
 providers named below.
@@ -67,7 +67,7 @@ def _settings_source(name: str, title: str, kind: str, version: str) -> Source:
 
 
 def _below(parents: str, path: str, version: str) -> Units:
-    """Make units of what stands below each resource of another source, several resources in one unit."""
+    """Return a maker of units for a path below each resource of another source, several resources a unit."""
 
     def units(known: Known) -> Iterator[CollectionUnit]:
         yield from _in_units([(text, path) for text in sorted(_ids(known.records(parents)))], version)
@@ -83,7 +83,7 @@ _RESOURCE = re.compile(r"/subscriptions/[0-9a-f-]{36}/resourcegroups/[^/?#]+/pro
 
 
 def is_resource_id(text: str) -> bool:
-    """Tell whether a text from a listing is a resource id that a question may be built from."""
+    """Return whether a text from a listing is a resource id that is safe to build a request from."""
     return _RESOURCE.fullmatch(text) is not None and ".." not in text
 
 
@@ -100,7 +100,7 @@ def _in_units(asked: list[tuple[str, str]], version: str) -> Iterator[Collection
 
 
 _OBSERVED_TYPES: dict[str, tuple[str, ...]] = {
-    # Diagnostic settings of a storage account stand at each of its services.
+    # A storage account has its diagnostic settings at each of its services.
     "microsoft.storage/storageaccounts": tuple(
         f"/{service}Services/default" for service in ("blob", "file", "queue", "table")
     ),

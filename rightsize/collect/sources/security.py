@@ -1,8 +1,8 @@
-"""What the monitoring reports: alerts and incidents, risky principals and risk detections.
+"""Declare the security sources: alerts, incidents, risky principals and risk detections.
 
-Alerts and incidents of Graph are asked for by their last change, so that a later state of one is collected too; a
-detection can be asked for only by the time when it was made, and people judge it later, so a month is asked again.
-Defender for Cloud lists the alerts of a subscription whole.
+Alerts and incidents of Graph are requested by their last change, so that their later states are collected too. A
+detection can be requested only by its creation time, and people judge it later. So 30 more days are requested again.
+Defender for Cloud lists all alerts of a subscription.
 Source: Microsoft Learn, "List alerts_v2", "List incidents", "List riskDetections", "List riskyUsers"; REST reference of
 Microsoft.Security alerts.
 """

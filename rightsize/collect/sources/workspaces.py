@@ -1,8 +1,8 @@
-"""Tables of Log Analytics workspaces, in slices of time that are small enough to be answered whole.
+"""Declare the tables of Log Analytics workspaces as sources, in time slices small enough for complete answers.
 
-How many rows each hour has is asked first, since an answer is cut at 500,000 rows, at about 100 MB and at ten minutes,
-and a slice that is answered in part has to be asked again in halves. Bounds stand in the query, half open: a
-`timespan` alone would include both ends.
+The rows of each hour are counted first. An answer is cut at 500,000 rows, about 100 MB or ten minutes, and a slice with
+a partial answer has to be requested again in halves. The bounds are in the query, half open, because a `timespan` alone
+would include both ends.
 Source: Microsoft Learn, "Azure Monitor service limits", "Log Analytics API: timespan".
 """
 
@@ -96,7 +96,7 @@ _WITHIN = "where TimeGenerated >= Start and TimeGenerated < End"
 
 
 def _bounded(text: str, first: dt.datetime, last: dt.datetime) -> str:
-    """Put the bounds of a slice into a query, which names them in its first statements."""
+    """Return a query with the bounds of a slice in its first statements."""
     return _END.sub(
         f"let End = datetime({instant(last)});", _START.sub(f"let Start = datetime({instant(first)});", text)
     )
@@ -137,7 +137,7 @@ def _rows(table: str) -> Units:
 def _slices(
     records: Iterator[dict[str, Any]], since: dt.datetime, until: dt.datetime
 ) -> Iterator[tuple[dt.datetime, dt.datetime]]:
-    """Yield slices that follow each other without a gap, of about so many rows; hours without rows cost nothing."""
+    """Yield adjoining slices of about `_ROWS_A_SLICE` rows; hours without rows need no own slice."""
     hours = sorted((_moment(record.get("hour")), int(record.get("rows") or 0)) for record in records)
     start, rows = since, 0
     for hour, count in hours:
@@ -161,7 +161,7 @@ def _bounds_of(text: str) -> tuple[dt.datetime, dt.datetime]:
 
 
 def halve(request: WireRequest) -> tuple[WireRequest, ...]:
-    """Return the same query for the halves of its time, nothing where that is a few seconds."""
+    """Return the same query for the two halves of its time; nothing if its time is under two seconds."""
     body = json.loads(request.body or "{}")
     first, last = _bounds_of(body["query"])
     if last - first < _SHORTEST:
@@ -180,7 +180,7 @@ def _reduced(name: str, text: str) -> Units:
         for workspace in _workspaces(known):
             since = known.since(name, f"{workspace}/{name}", _LATENESS)
             for first, last in slices(since, until, _REDUCED_DAYS):
-                # Its margin reaches beyond the bounds, which a `timespan` would cut off.
+                # The query also reads a margin beyond its bounds, which a `timespan` would cut off.
                 body = {"query": reduction_text(text, first, last)}
                 request = WireRequest("logs", _PATH.format(workspace), "POST", json.dumps(body), headers=_WAIT)
                 yield CollectionUnit(f"{workspace}/{name}#{instant(first)}", (request,), first=first, last=last)
@@ -189,7 +189,7 @@ def _reduced(name: str, text: str) -> Units:
 
 
 def halve_hours(request: WireRequest) -> tuple[WireRequest, ...]:
-    """Return the same reduction for the halves of its time, nothing where that is an hour: its rows are of hours."""
+    """Return the same reduction for the two halves of its time; nothing for one hour, since its rows are hourly."""
     body = json.loads(request.body or "{}")
     first, last = _bounds_of(body["query"])
     hours = (last - first) // dt.timedelta(hours=1)
@@ -230,7 +230,7 @@ WORKSPACE_SOURCES = tuple(_sources())
 
 
 def workspace_source_names(*, raw: bool) -> frozenset[str]:
-    """Return the sources that apply to workspaces: reductions where there are any, or only rows."""
+    """Return the names of the sources for workspaces: reductions where they exist; with `raw`, only rows."""
     reduced = {name for name, *_ in REDUCED}
     tables = [table for table in TABLES if raw or not any(table in of for *_, of in REDUCED)]
     rows = {*tables, *map(_counts_name, tables)}

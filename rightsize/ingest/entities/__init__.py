@@ -1,4 +1,4 @@
-"""Listings of who there is and what is granted, one shape for each form in which they are exported."""
+"""List the shapes of all exported listings: principals, assignments, roles, policies, resources and catalogues."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Alerts and incidents of Defender for Cloud, Defender XDR and Sentinel, with the entities that they name.
+"""Read alerts and incidents of Defender for Cloud, Defender XDR and Sentinel, with the entities that they name.
 
 Sources: Microsoft Learn, Log Analytics tables SecurityAlert and SecurityIncident, "Microsoft Sentinel entity types
 reference"; REST reference of Microsoft.Security alerts; Graph v1.0 resource types alert and incident (security) and
@@ -25,7 +25,7 @@ _Found = Iterator[Row | Beside | Unusable]
 
 
 def is_alert(look: Look) -> bool:
-    """Tell whether a record is an alert or an incident."""
+    """Return whether a record is an alert or an incident."""
     return any(recognises(look) for recognises in (_is_row, _is_arm, _is_graph, _is_incident_row, _is_graph_incident))
 
 
@@ -34,7 +34,7 @@ def _is_row(look: Look) -> bool:
 
 
 def _is_arm(look: Look) -> bool:
-    """Tell whether it is an alert of ARM, or as Defender for Cloud exports it to Event Hubs, without the envelope."""
+    """Return whether it is an alert of ARM, or one that Defender for Cloud exports to Event Hubs without envelope."""
     return look.has("systemalertid", "alertdisplayname", "severity") and not look.has("alertseverity")
 
 
@@ -51,7 +51,7 @@ def _is_graph_incident(look: Look) -> bool:
 
 
 def _read_row(record: Mapping[str, Any]) -> _Found:
-    """Of an alert a workspace has a row each time that it changes."""
+    """Yield the rows of an alert in a workspace, which has a row for each change of an alert."""
     fields = _plain(record)
     signal_id = _signal("security_alert", text_of(fields, "systemalertid"))
     extended = fold_keys(_parsed(fields, "extendedproperties", {}))
@@ -234,7 +234,7 @@ def _links(signal_id: str, kind: str, identifiers: list[str]) -> _Found:
 
 
 def _plain(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row by folded keys; the portal ends the names of times with their zone, and writes them its own way."""
+    """Return a row by folded keys; the portal adds the zone to names of times, and has its own format of times."""
     fields = fold_keys({str(key).partition(" [")[0]: value for key, value in record.items()})
     return {
         key: _portal_time(value) if "time" in key and isinstance(value, str) else value for key, value in fields.items()
@@ -251,7 +251,7 @@ def _portal_time(text: str) -> str:
 
 
 def _listed(fields: Mapping[str, Any], key: str) -> list[Any]:
-    """Return a list, which a table has as text."""
+    """Return a list; tables have it as text."""
     found = _parsed(fields, key, [])
     if not isinstance(found, list):
         raise InputError(f"`{key}` is not a list")
@@ -269,7 +269,7 @@ def _parsed(fields: Mapping[str, Any], key: str, empty: Any) -> Any:
 
 
 def _words(value: Any) -> list[str]:
-    """Return the tactics: a list, a list as text, or words between commas."""
+    """Return the tactics, from a list, a list as text, or words separated by commas."""
     if isinstance(value, str):
         value = re.split(r"[\[\]\",\s]+", value)
     return sorted({one for one in value if isinstance(one, str) and one}) if isinstance(value, list) else []

@@ -1,7 +1,7 @@
-"""Role assignments, and the schedule instances of Privileged Identity Management (PIM).
+"""Read role assignments, and the schedule instances of Privileged Identity Management (PIM).
 
-ARM wraps the fields in `properties`; `az role assignment list` has them flat, with names that it asked the directory
-for. An instance of an assignment schedule is an activation of an eligibility, or an assignment that PIM knows of.
+ARM has the fields in `properties`; `az role assignment list` has them flat, with names from the directory. An instance
+of an assignment schedule is an activation of an eligible assignment, or an assignment that PIM manages.
 Source: Microsoft Learn, REST reference of Microsoft.Authorization, versions 2022-04-01 and 2020-10-01.
 """
 
@@ -92,7 +92,7 @@ def _is_assignment(look: Look) -> bool:
 def _is_eligibility(look: Look) -> bool:
     if look.type:
         return look.type == f"{_AUTHORIZATION}roleeligibilityscheduleinstances"
-    # Those of directory roles have a directory scope.
+    # Instances of directory roles have a directory scope.
     return look.has("principalid", "roledefinitionid", "roleeligibilityscheduleid", "scope")
 
 
@@ -115,7 +115,7 @@ ASSIGNMENT_SHAPES = (
         "role_assignment_instances",
         "role_assignment_instances",
         _is_instance,
-        # The instance has a name of its own; logs name the assignment that it stands for.
+        # The instance has a separate name; logs name the assignment behind it.
         (*_grant_fields(*_both("originRoleAssignmentId"), "name", "id"), *_ACTIVATION_FIELDS),
         _insert_instances(
             f"CASE {_TYPE} WHEN 'activated' THEN 'activated' ELSE 'active' END",

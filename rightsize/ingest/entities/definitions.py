@@ -1,4 +1,4 @@
-"""Role definitions and deny assignments: few, nested, and read by the same code as any other role file."""
+"""Read role definitions and deny assignments, which are few and nested, with the parser of role files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _STRINGS = ("actions", "notactions", "dataactions", "notdataactions")
 
 
 def dashed(text: str) -> str:
-    """Return an id: the last segment, folded, and a GUID with its dashes."""
+    """Return the last segment of an id, folded; a GUID gets its dashes."""
     name = fold(fold(text).rstrip("/").rsplit("/", 1)[-1])
     try:
         return str(UUID(name)) if len(name) == 32 else name
@@ -25,7 +25,7 @@ def dashed(text: str) -> str:
 
 
 def text_of(fields: Mapping[str, Any], key: str) -> str:
-    """Return a text, empty where there is none, or raise InputError where something else stands there."""
+    """Return the text of a key, empty if it is missing; raise InputError if the value is not a string."""
     value = fields.get(key)
     if value is None:
         return ""

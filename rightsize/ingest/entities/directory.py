@@ -1,7 +1,8 @@
-"""Principals and memberships as Microsoft Graph and `az ad` list them.
+"""Read principals, group memberships and owners as Microsoft Graph and `az ad` list them.
 
-One statement stages every shape: a page may mix types, and files of one shape may hold pages of another. A shape of its
-own for each listing is for what `load` prints. An object whose type no rule knows is a principal of unknown kind.
+The same statements stage every shape: a page may mix types, and files of one shape may have pages of another. Each
+listing is a separate shape only for the output of `load`. An object whose type no rule knows is a principal of unknown
+kind.
 Source: Microsoft Learn, Graph v1.0 resource types user, group, servicePrincipal, signInActivity, agentIdentity,
 agentUser.
 """
@@ -56,7 +57,7 @@ _FIELDS = (
 def _kind() -> str:
     """Return SQL for the kind of an object: user, group, serviceprincipal, nobody, unknown, or null.
 
-    `unknown` has a type that no rule knows and stands on no page of one kind; it may hold access.
+    An `unknown` object has a type that no rule knows and is on no page of one kind; it may hold access.
     """
     known = object_types()
     kinds = {kind: [name for name, (_, of) in known.items() if fold(of) == kind] for kind in (*_PRINCIPALS, "")}
@@ -78,7 +79,7 @@ END
 
 
 def _object_type() -> str:
-    """Return SQL for the type of an object as Graph spells it, null for a plain user, group or service principal."""
+    """Return SQL for the type of an object in Graph's spelling, null for a plain user, group or service principal."""
     spelt = {name: spelling for name, (spelling, _) in object_types().items()}
     branches = " ".join(
         f"WHEN {literal(name)} THEN {'NULL' if name in _PRINCIPALS else literal(spelling)}"
@@ -88,7 +89,7 @@ def _object_type() -> str:
     return f"CASE said_type {branches} ELSE {written} END"
 
 
-# A listing with selected properties may not say whether a service principal is a managed identity; then nobody does.
+# A listing with selected properties may not show whether a service principal is a managed identity; then it is null.
 _TYPE = f"""
 CASE kind
     WHEN 'user' THEN 'User'
@@ -100,13 +101,13 @@ CASE kind
 END
 """
 
-# Who can hold a membership but no access: it is kept with the group and is no principal.
+# A device can be a member but hold no access: it is kept with the group and is not a principal.
 _MEMBER_TYPE = """
 CASE WHEN kind = 'user' THEN 'User' WHEN kind = 'group' THEN 'Group' WHEN kind = 'serviceprincipal' THEN
     'ServicePrincipal' WHEN said_type = 'device' THEN 'Device' END
 """
 
-# The directory puts a user's own id before the name when it deletes the user, so that the name is free.
+# When the directory deletes a user, it puts the user's id before the name, so that the name can be used again.
 _USER_NAME = """
 CASE WHEN starts_with(user_principal_name, replace(id, '-', '')) THEN user_principal_name[33:]
     ELSE user_principal_name END
@@ -161,8 +162,8 @@ SELECT file_id, line, of_group, id, {_MEMBER_TYPE} FROM entity_judged
 WHERE problem IS NULL AND listing = '{UNIT_MEMBERS}'
 """
 
-# A page in which something is deleted lists deleted items, whatever its context says. What could not be read of a file
-# may have stood on any of its pages.
+# A page with a deleted object lists deleted items, whatever its context says. Unreadable parts of a file may belong to
+# any of its pages.
 _INSERT_LISTINGS = f"""
 INSERT INTO stage_listings (file_id, line, listing, "of", complete, rejected)
 SELECT file_id, page_key, CASE WHEN deleted THEN 'deletedItems' ELSE listing END,
@@ -180,7 +181,7 @@ LEFT JOIN (
 WHERE has_next IS NOT NULL AND listing NOT IN ('', '{UNNAMED}')
 """
 
-# Where a listing of one type expands the owners, it still lists principals.
+# A listing of one type that expands the owners still lists principals.
 _OWNERS = """
 CREATE OR REPLACE TEMP TABLE entity_owners AS
 SELECT file_id, line, id, app_id, owner, {owner_id} AS owner_id FROM (
@@ -215,18 +216,18 @@ _PRINCIPALS = tuple(_SOURCE_OF_KIND)
 
 @dataclass(frozen=True, slots=True)
 class DirectoryShape:
-    """A listing of the directory; `kind` is that of objects of which nothing else says it."""
+    """A listing of the directory; `kind` is the kind of objects that do not show it themselves."""
 
     name: str
     kind: str = ""
 
     @property
     def source(self) -> str:
-        """The word for it in `loads`."""
+        """Return the word for it in `loads`."""
         return self.name
 
     def recognises(self, record: Mapping[str, Any], context: Context) -> bool:
-        """Tell whether a record stands on a page of this listing, or `{}` for an empty page."""
+        """Return whether a record is on a page of this listing; `{}` stands for an empty page."""
         return _source_of(look_at(record), context) == self.name
 
     def stage(self, con: duckdb.DuckDBPyConnection, relation: str) -> None:
@@ -255,7 +256,7 @@ def _source_of(look: Look, context: Context) -> str | None:
     said = context.odata_context or (own if isinstance(own, str) else "")
     page = classify_page(said, context.place)
     kind = _kind_of(look)
-    # A listing of owners says whose they are, and nothing else of the objects on it, unless it is of one type.
+    # A listing of owners shows only the owners of the objects on it, unless it is of one type.
     if has_trust(look) or ((has_owners(look) or "owners(" in said) and not (page and page.cast)):
         return None
     if page is None or (not said and kind is None):
@@ -273,9 +274,9 @@ def _source_of(look: Look, context: Context) -> str | None:
 
 
 def _kind_of(look: Look) -> str | None:
-    """Return the folded kind of a directory object that stands alone, or None where it is none."""
+    """Return the folded kind of a single directory object, or None if it is not one."""
     said = look.text("@odata.type").removeprefix("#microsoft.graph.")
-    # What has a type of another part of Graph is no object of the directory, unless its page says so.
+    # An object with a type of another part of Graph is not a directory object, unless its page says so.
     if said in object_types():
         return said
     if not look.has("id") or look.type or look.inner:
@@ -290,7 +291,7 @@ def _kind_of(look: Look) -> str | None:
 
 
 def _classify_pages(con: duckdb.DuckDBPyConnection, relation: str) -> None:
-    """Fill `entity_pages` with what the pages of the records list, and with pages that have no record."""
+    """Fill `entity_pages` with the listing of each page, including pages without records."""
     pages = con.execute(
         f"""
         SELECT file_id, page_key, coalesce(context, ''), coalesce(place, ''), has_next

@@ -1,4 +1,4 @@
-"""What a page of Microsoft Graph lists: said by its `@odata.context`, else by the name of its file or folder.
+"""Find the listing that a page of Microsoft Graph belongs to, from its `@odata.context`, else from its file or folder.
 
 | context, after the `#` | lists |
 |---|---|
@@ -6,10 +6,10 @@
 | the same with a cast, as `servicePrincipals/microsoft.graph.agentIdentity` | those of one type |
 | `groups('ID')/members`, `groups('ID')/transitiveMembers` | members of a group |
 | `directory/administrativeUnits('ID')/members` | members of an administrative unit |
-| `directory/deletedItems/…` | what was deleted and can be restored |
+| `directory/deletedItems/…` | deleted objects that can be restored |
 | `directoryObjects` | answers to `getByIds`; members where the file or its folder says so: Graph names no group there |
 
-Members without a group in the context are of the group that these name (`ID` is its object id):
+If the context of members has no group, these names give it (`ID` is its object id):
 
 | file | |
 |---|---|
@@ -17,9 +17,9 @@ Members without a group in the context are of the group that these name (`ID` is
 | `group-members/ID.json`, `members-ID/1.json`, `group-members/ID/1.json` | the folder says that they are members |
 | `groups/ID/members.json` | the folder names the group |
 
-`administrativeUnit` in any of these makes it members of a unit. A page of members for which none of these names one
-group has the listing `unnamed members`. Deleted items of one type come with the context of that type, so a file name
-with `deletedItems` in it counts more.
+`administrativeUnit` in any of these means members of a unit. A page of members without a group in any of these has
+the listing `unnamed members`. Deleted items of one type have the context of that type, so a file name with
+`deletedItems` in it takes precedence.
 Source: Microsoft Learn, Graph v1.0 reference (list members, list deletedItems, getByIds, list agentIdentities).
 """
 
@@ -44,7 +44,7 @@ _COLLECTION = re.compile(r"collection\((?P<rest>microsoft\.graph\.[a-z]+)\)")
 _CAST = re.compile(r"(?:^|/)microsoft\.graph\.(?P<type>[a-z0-9_]+)")
 _ONE_OR_CHANGES = ("/$entity", "/$delta")
 _PARTS = 3
-# A folder may be called anything: only these words speak of what lies in it.
+# A folder may have any name: only these words describe its content.
 _MEMBERS_FOLDER = re.compile(
     r"(all|direct|transitive|nested|groups?|administrativeunits?)*members(hips?)?|groupmember(ship)?"
 )
@@ -53,14 +53,14 @@ _GROUPS_FOLDER = re.compile(r"(all|security|entra|nested)*groups?|administrative
 
 @dataclass(frozen=True, slots=True)
 class DirectoryPage:
-    """What a page lists.
+    """The listing that a page belongs to.
 
     Attributes:
-        listing: As `listings` has it, `unnamed members` where no group is named, else empty.
-        of: Object id of the group or unit for members.
-        kind: `user`, `group` or `serviceprincipal` where all objects are one, by the set or by a cast.
-        cast: Folded type of the objects where a cast says it.
-        whole: Whether the last page of it ends the listing; not for a single object or objects of one type only.
+        listing: Its name in `listings`, or `unnamed members` if no group is named, else empty.
+        of: For members, the object id of the group or unit.
+        kind: `user`, `group` or `serviceprincipal` if all objects are of one kind, by the set or by a cast.
+        cast: Folded type of the objects, if the context has a cast.
+        whole: Whether its last page ends the listing; not for a single object or objects of one type only.
     """
 
     listing: str = ""
@@ -75,11 +75,11 @@ UNIT_MEMBERS = "unitMembers"
 
 
 def classify_page(context: str, place: str) -> DirectoryPage | None:
-    """Tell what a page lists, or return None where it is no page of the directory.
+    """Return the listing of a page, or None if it is not a page of the directory.
 
     Args:
         context: Its `@odata.context`; empty for a list without an envelope.
-        place: The file's name and, before it, those of its folder and of the folder around that, parted by slashes.
+        place: The names of the two folders around the file and of the file, separated by slashes.
     """
     page = _by_context(context)
     if page is None or page.listing in {*_MEMBERS.values(), UNIT_MEMBERS, "deletedItems"}:
@@ -96,19 +96,19 @@ def classify_page(context: str, place: str) -> DirectoryPage | None:
         return DirectoryPage(listing, group, page.kind, page.cast, page.whole and not page.kind)
     if not page.listing and not page.kind:
         return DirectoryPage(UNNAMED)
-    # Members of one type come as a list of all users or groups would, and end neither list.
+    # Members of one type look like a list of all users or groups, and end neither list.
     return DirectoryPage(page.listing, kind=page.kind, cast=page.cast)
 
 
 def _members_by_name(parts: list[str]) -> str:
-    """Return the listing of members that a file's name or folder speaks of, else an empty text."""
+    """Return the listing of members that a file's name or folder indicates, else an empty text."""
     file, folders = _letters(parts[-1]), [_letters(part) for part in parts[:-1]]
     if "member" in file and "memberof" not in file:
         said = file
     elif "owner" in file or "memberof" in file:
         return ""
     else:
-        # The folder around a file's own speaks of it only where the one between them is a group's.
+        # The outer folder describes the file only if the inner one is named after a group.
         near = folders[-1:] + (folders[:-1] if _GUID.search("/".join(parts[-2:-1])) else [])
         said = next((letters for letters in near if _MEMBERS_FOLDER.fullmatch(letters)), "")
     if said and any("administrativeunit" in letters for letters in (*folders, file)):
@@ -117,18 +117,18 @@ def _members_by_name(parts: list[str]) -> str:
 
 
 def _group_by_name(parts: list[str]) -> str:
-    """Return the one object id that the name of a file with members, or else its folder, has."""
+    """Return the single object id in the name of a file with members, else in its folder's name."""
     named = [set(_GUID.findall(part)) for part in parts]
     if named[-1] or len(parts) == 1:
         return named[-1].pop() if len(named[-1]) == 1 else ""
-    # The folder `ID` of `ID/members.json` may be anything, a tenant too.
+    # The folder `ID` of `ID/members.json` may be any object, even a tenant.
     around = [_letters(part) for part in parts[:-1]]
     says_group = any(_MEMBERS_FOLDER.fullmatch(letters) or _GROUPS_FOLDER.fullmatch(letters) for letters in around)
     return named[-2].pop() if len(named[-2]) == 1 and says_group else ""
 
 
 def _is_some_group(parts: list[str]) -> bool:
-    """Tell whether a file is named after one group, and nothing says which of its relations it lists."""
+    """Return whether a file is named after a group, but not after one of its relations."""
     file, folder = _letters(parts[-1]), _letters("".join(parts[-2:-1]))
     says_group = file.startswith("group") or bool(_GROUPS_FOLDER.fullmatch(folder))
     return bool(_GUID.search(parts[-1])) and says_group and "owner" not in file and "memberof" not in file
@@ -165,9 +165,9 @@ def _page_of_set(entity_set: str, rest: str) -> DirectoryPage | None:
     if rest in {"", "/"}:
         return DirectoryPage(_LISTINGS[entity_set], kind=kind, whole=True)
     if rest.endswith(_ONE_OR_CHANGES) and (cast or rest in _ONE_OR_CHANGES):
-        # A single object, and a difference to an earlier listing.
+        # A single object, or a difference to an earlier listing.
         return DirectoryPage(kind=kind, cast=cast)
-    # What is rejected in a list of one type is missing in the list of all, whose end it is not.
+    # A record rejected in a list of one type is missing in the list of all; this list does not end that one.
     return (
         DirectoryPage(_LISTINGS[entity_set], kind=kind, cast=cast)
         if cast and rest.startswith("/microsoft.graph.")
@@ -181,5 +181,5 @@ def _cast(rest: str | None) -> str:
 
 
 def _kind(cast: str) -> str:
-    """Return the kind of principal that objects of a type are, empty where they are none or the type is unknown."""
+    """Return the kind of principal of a type, empty if it is not a principal or the type is unknown."""
     return fold(object_types().get(cast, ("", ""))[1])

@@ -1,4 +1,4 @@
-"""Directory roles and who holds them, as Microsoft Graph lists them, and a published catalogue of the built-in ones.
+"""Read directory roles and their assignments from Microsoft Graph, and a published catalogue of built-in roles.
 
 Sources: Microsoft Learn, Graph v1.0 resource types unifiedRoleDefinition, unifiedRoleAssignment,
 unifiedRoleEligibilityScheduleInstance and unifiedRoleAssignmentScheduleInstance; the export of directory roles that the
@@ -53,7 +53,7 @@ def _read_role(record: Mapping[str, Any]) -> Iterator[Row]:
 
 
 def _actions(fields: Mapping[str, Any]) -> tuple[set[str], set[str]]:
-    """Return the resource actions that hold for every object, and those that a condition bounds."""
+    """Return the unconditional resource actions, and those with a condition."""
     blocks = fields.get("rolepermissions")
     if not isinstance(blocks, list) or not all(isinstance(block, Mapping) for block in blocks):
         raise InputError("`rolePermissions` is not a list of permissions")
@@ -76,7 +76,7 @@ def _flag(fields: Mapping[str, Any], key: str) -> bool | None:
     return value
 
 
-# The ids of assignments are no GUIDs, and their capitals count.
+# The ids of assignments are not GUIDs, and are case-sensitive.
 _HOLDING = (
     field("principal_id", "principalId", kind="id", mandatory=True),
     field("directory_role_id", "roleDefinitionId", kind="id", mandatory=True),
@@ -146,7 +146,7 @@ DIRECTORY_ROLE_SHAPES = (
         "directory_assignment_instances",
         _is_instance,
         (
-            # The instance has an id of its own; the assignment that it stands for is listed beside it.
+            # The instance has its own id; the id of the assignment behind it is another field.
             field("assignment_id", "roleAssignmentOriginId", "id", mandatory=True),
             *_HOLDING,
             *_BOUND,

@@ -1,7 +1,7 @@
-"""Fields of records in SQL: found in any capitals, checked for their type, and what is wrong is rejected.
+"""Read declared fields of records in SQL: find keys in any capitals, check types, and reject wrong records.
 
-The records of a listing are many, so they never become Python objects. DuckDB's JSON paths tell capitals apart and
-exports do not keep to one spelling, so the spellings that a relation really has are looked up first.
+Listings have many records, so these never become Python objects. DuckDB's JSON paths are case-sensitive and exports use
+several spellings, so the spellings in a relation are looked up first.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ ROWS = "entity_rows"
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One value of a record.
+    """One declared value of a record.
 
     Attributes:
-        name: The column it becomes.
-        paths: Where it stands, the better place first; a slash parts steps.
-        kind: What it must be. An `id` is folded, and a GUID dashed; of a resource id it is the last segment. A `scope`
-            keeps its spelling without a slash at its end. A `time` becomes UTC, null where it is none; an `end` is a
-            time that must be one if it is there, since no end means for ever. A `bool` may be the words true and
+        name: The column for it.
+        paths: Its paths in the record, the preferred one first; a slash separates steps.
+        kind: Its type. An `id` is folded, and a GUID gets dashes; of a resource id it is the last segment. A `scope`
+            keeps its spelling without a slash at its end. A `time` becomes UTC, null if it is not a time; an `end` is
+            rejected if it is not a time, because a missing end means permanent. A `bool` may be the words true and
             false. `texts` is a list of strings. `members` is an object of strings, kept as JSON; tables have it as
             text.
-        mandatory: Whether a record without it is of no use.
-        words: The words, folded, that a text may be; any where empty.
+        mandatory: Whether a record without it is unusable.
+        words: The allowed words, folded; any text if empty.
     """
 
     name: str
@@ -48,21 +48,21 @@ class Field:
 
     @property
     def spoken(self) -> str:
-        """The name of the field as its export has it."""
+        """Return the name of the field in its export."""
         return self.paths[0].rsplit("/", 1)[-1]
 
 
 def field(
     name: str, *paths: str, kind: FieldKind = "text", mandatory: bool = False, words: tuple[str, ...] = ()
 ) -> Field:
-    """Declare a field."""
+    """Return a declared field."""
     return Field(name, paths, kind, mandatory, words)
 
 
 def read_fields(con: duckdb.DuckDBPyConnection, relation: str, fields: Sequence[Field]) -> None:
-    """Fill `entity_rows` with the fields of the records of `relation`, and `stage_rejects` with records of no use.
+    """Fill `entity_rows` with the fields of the records of `relation`, and `stage_rejects` with unusable records.
 
-    A record is of no use where a field has the wrong type or a mandatory one is missing or empty.
+    A record is unusable if a field has the wrong type, or a mandatory field is missing or empty.
     """
     paths: list[str] = []
     columns: list[str] = []
@@ -95,11 +95,11 @@ def read_fields(con: duckdb.DuckDBPyConnection, relation: str, fields: Sequence[
 
 
 def identifier(text: str) -> str:
-    """Return SQL for an id: the last segment, folded, and a GUID of 32 digits with its dashes."""
+    """Return SQL for the last segment of an id, folded; a GUID of 32 digits gets its dashes."""
     name = f"regexp_extract({text}, '([^/]*?)[/ ]*$', 1)"
     slow = folded(name)
     digits = ", ".join(f"{slow}[{first}:{last}]" for first, last in ((1, 8), (9, 12), (13, 16), (17, 20), (21, 32)))
-    # Folding is a hundred times slower than seeing that nothing is to be folded.
+    # Folding is a hundred times slower than the check that nothing has to be folded.
     return (
         f"CASE WHEN regexp_full_match({name}, '{GUID}') THEN {name} "
         f"WHEN strlen({slow}) = 32 AND regexp_full_match({slow}, '[0-9a-f]{{32}}') THEN concat_ws('-', {digits}) "
@@ -108,9 +108,9 @@ def identifier(text: str) -> str:
 
 
 def utc_time(text: str) -> str:
-    """Return SQL for a time in UTC without an offset, null where the text is none.
+    """Return SQL for a time in UTC without an offset, null if the text is not a time.
 
-    Through an offset-aware time, since a plain cast drops the offset; the connection's time zone is UTC.
+    The cast goes through an offset-aware time, because a plain cast drops the offset; the connection's zone is UTC.
     """
     return f"timezone('UTC', TRY_CAST({text} AS TIMESTAMPTZ))"
 
@@ -118,9 +118,9 @@ def utc_time(text: str) -> str:
 def _spelt(
     con: duckdb.DuckDBPyConnection, relation: str, paths: Sequence[str], keys: dict[str, list[str]]
 ) -> list[str]:
-    """Return the JSON paths at which the records have one of `paths`, the declared spelling before the others.
+    """Return the JSON paths at which the records have one of `paths`, the declared spelling first.
 
-    `keys` remembers the keys that stand at each place.
+    `keys` caches the keys at each place.
     """
     found: list[str] = []
     for path in paths:
@@ -161,7 +161,7 @@ def _checks(wanted: Field) -> str:
         elements = f"list_filter(json_type({value}, '$[*]'), lambda t: t <> 'VARCHAR')"
         checks = f"WHEN {kind} <> 'ARRAY' {wrong} WHEN {kind} = 'ARRAY' AND len({elements}) > 0 {wrong}"
     elif wanted.kind == "members":
-        # An export as a table has the object as text.
+        # A table export has the object as text.
         checks = f"WHEN {value} <> '' AND NOT coalesce({_IS_MEMBERS.format(value)}, false) {wrong}"
     elif wanted.kind == "bool":
         checks = f"WHEN {value} <> '' AND {folded(value)} NOT IN ('true', 'false') {wrong}"
@@ -176,7 +176,7 @@ def _checks(wanted: Field) -> str:
         checks += f" WHEN trim({value}) <> '' AND {folded(value)} NOT IN ({listed}) "
         checks += f"THEN '`{wanted.spoken}` is none of {' and '.join(wanted.words)}'"
     if wanted.mandatory:
-        # An id that is only slashes names nothing, but the root is a scope.
+        # An id of only slashes names nothing, but the root is a scope.
         empty = f"trim({value}, ' /')" if wanted.kind == "id" else f"trim({value})"
         checks += f" WHEN coalesce({empty}, '') = '' THEN 'it has no `{wanted.spoken}`'"
     return checks
@@ -204,10 +204,10 @@ def _typed(wanted: Field) -> str:
     if wanted.kind == "id":
         return f"nullif({identifier(value)}, '')"
     if wanted.kind == "scope":
-        # Without its slashes the root is empty, and keeps one.
+        # The root is only a slash, so it keeps one.
         return f"nullif(coalesce(nullif(rtrim(trim({value}), '/'), ''), trim({value})[:1]), '')"
     if wanted.kind in {"time", "end"}:
-        # Graph writes year 1 for never.
+        # Graph writes the year 1 for "never".
         return f"CASE WHEN {utc_time(value)} >= TIMESTAMP '1900-01-01' THEN {utc_time(value)} END"
     if wanted.kind == "bool":
         return f"CASE {folded(value)} WHEN 'true' THEN true WHEN 'false' THEN false END"

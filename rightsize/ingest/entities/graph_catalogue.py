@@ -1,7 +1,7 @@
-"""The catalogue of Microsoft Graph: which permission allows which request, ids of permissions, Microsoft's own apps.
+"""Read the Microsoft Graph catalogue: requests by permission, ids of permissions, and Microsoft's own applications.
 
-The map is the one that Graph's own documentation is made from; its paths write ids and values in many ways, and here in
-one. `AlsoRequires` names permissions that are needed besides; of several one is enough.
+The map is the source of Graph's own documentation. Its paths write ids and values in many ways; here they get one form.
+`AlsoRequires` names additional permissions; one of several is enough.
 Sources: the formats of permissions.json and provisioningInfo.json of Graph's developer experience content; Microsoft
 Learn, Graph v1.0 resource types appRole and permissionScope.
 """
@@ -58,7 +58,7 @@ def _read_schemes(name: str, fields: Mapping[str, Any]) -> Iterator[Row]:
 
 
 def _read_paths(name: str, fields: Mapping[str, Any]) -> Iterator[Beside | Unusable]:
-    """Yield the requests of a permission, each once."""
+    """Yield each request that a permission allows once."""
     sets = fields.get("pathsets")
     rows: dict[tuple[str, str, str], dict[str, Any]] = {}
     for one in sets if isinstance(sets, list) else ():
@@ -87,7 +87,7 @@ def _read_paths(name: str, fields: Mapping[str, Any]) -> Iterator[Beside | Unusa
 
 
 def _either(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    """Return one row for two spellings of a request: what is needed besides is any that either names, or nothing."""
+    """Return one row for two spellings of a request; it needs a further permission only if both spellings do."""
     also = [one["also_requires"], other["also_requires"]]
     return {
         **one,
@@ -97,7 +97,7 @@ def _either(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
 
 
 def _read_marks(marks: str) -> tuple[set[str], list[str]]:
-    """Return for which access the map calls a permission the least, and what is needed besides."""
+    """Return the kinds of access for which a permission is marked least, and the additional permissions."""
     least: set[str] = set()
     also: set[str] = set()
     for part in marks.split(";"):
@@ -111,7 +111,7 @@ def _read_marks(marks: str) -> tuple[set[str], list[str]]:
 
 
 def common_path(path: str) -> str:
-    """Return a path of the map with ids as `{id}` and values of parameters as `{value}`, ASCII lower case."""
+    """Return a path of the map with ids as `{id}` and values of parameters as `{value}`, in ASCII lower case."""
     steps = []
     for step in fold(path).partition("?")[0].replace("'", "").split("/"):
         if not step:

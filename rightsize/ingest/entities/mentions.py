@@ -1,7 +1,8 @@
-"""Who and what an alert names: its entities in the words of Sentinel and Defender for Cloud, its evidence in Graph's.
+"""Read the principals, addresses and resources that an alert names, from its entities or its Graph evidence.
 
-Both are objects of a type; an account may stand within another entity. What is only context of an alert (an
-application that it happened in, evidence whose only role is `contextual`) is nobody's activity and is left out.
+Sentinel and Defender for Cloud have entities, Graph has evidence; both are typed objects, and an account may be inside
+another entity. Objects that are only context of an alert (an application where it happened, evidence with only the
+role `contextual`) show no activity and are left out.
 Sources: Microsoft Learn, "Microsoft Sentinel entity types reference"; Graph v1.0 resource type alertEvidence and those
 derived from it.
 """
@@ -26,7 +27,7 @@ _CONTEXT = {"contextual", "scanned", "destination"}
 
 @dataclass(frozen=True, slots=True)
 class Mention:
-    """One thing that an alert names, of a kind of the table `signal_entities`."""
+    """An entity that an alert names, with a kind of the table `signal_entities`."""
 
     kind: str
     value: str
@@ -35,7 +36,7 @@ class Mention:
 
 
 def mentions_of(entity: Mapping[str, Any]) -> Iterator[Mention]:
-    """Yield what an entity names, and what stands within it."""
+    """Yield the mentions of an entity and of the entities within it."""
     fields = fold_keys(entity)
     roles = fields.get("roles")
     if isinstance(roles, list) and roles and {fold(str(role)) for role in roles} <= _CONTEXT:
@@ -77,7 +78,7 @@ def _principal(fields: Mapping[str, Any], kind: str) -> Iterator[Mention]:
         yield Mention("principal", name)
         return
     app_id = fields.get("appid")
-    # Other applications are where something happened, and their ids are those of a catalogue.
+    # Other applications are only the place of the activity, and their ids are those of a catalogue.
     if (
         isinstance(app_id, str)
         and _GUID.fullmatch(fold(app_id))

@@ -1,4 +1,4 @@
-"""The catalogue of operations: providers with their nested types, and the flat table of a merged catalogue.
+"""Read the operation catalogue, from providers with nested resource types or from the flat table of a merged catalogue.
 
 Provider, resource type and verb follow from the name, and are not read.
 Source: Microsoft Learn, REST reference "Provider Operations Metadata".

@@ -1,4 +1,4 @@
-"""Owners of applications, service principals and groups, as Graph lists them with `$expand=owners`.
+"""Read the owners of applications, service principals and groups, as Graph lists them with `$expand=owners`.
 
 Source: Microsoft Learn, Graph v1.0 reference: list owners.
 """
@@ -21,7 +21,7 @@ _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def has_owners(look: Look) -> bool:
-    """Tell whether a record lists the owners of a directory object."""
+    """Return whether a record lists the owners of a directory object."""
     return isinstance(look.outer.get("owners"), list) and bool(_GUID.fullmatch(look.text("id")))
 
 
@@ -40,10 +40,10 @@ def _read_owners(record: Mapping[str, Any]) -> Iterator[Row | Unusable]:
 
 
 class _OwnersShape(ObjectShape):
-    """Owners with what they own; a list of principals of one type is a listing of the directory, owners or not."""
+    """Objects with their owners; a list of principals of one type is a directory listing, with or without owners."""
 
     def recognises(self, record: Mapping[str, Any], context: Context) -> bool:
-        """Tell whether a record has this shape."""
+        """Return whether a record has this shape."""
         page = classify_page(context.odata_context, context.place)
         return super().recognises(record, context) and not (page and page.cast)
 

@@ -1,6 +1,6 @@
-"""Who holds permissions of APIs: app role assignments and delegated permission grants, as Graph lists them.
+"""Read app role assignments and delegated permission grants, as Graph lists them, and the permissions APIs publish.
 
-Ids of both are no GUIDs and tell capitals apart, so they keep their spelling.
+The ids of both are not GUIDs and are case-sensitive, so they keep their spelling.
 Source: Microsoft Learn, Graph v1.0 resource types appRoleAssignment, oAuth2PermissionGrant, servicePrincipal.
 """
 
@@ -56,7 +56,7 @@ FROM entity_rows
 
 @dataclass(frozen=True, slots=True)
 class GrantShape:
-    """A listing of grants; `keys` are what its records have, and `pages` how the context of an empty page may end."""
+    """A listing of grants; its records have `keys`, and the context of an empty page ends in one of `pages`."""
 
     name: str
     keys: tuple[str, ...]
@@ -66,11 +66,11 @@ class GrantShape:
 
     @property
     def source(self) -> str:
-        """The word for it in `loads`."""
+        """Return the word for it in `loads`."""
         return self.name
 
     def recognises(self, record: Mapping[str, Any], context: Context) -> bool:
-        """Tell whether a record has this shape, or `{}` stands on an empty page of it."""
+        """Return whether a record has this shape; `{}` stands for an empty page."""
         if not record:
             return fold(context.odata_context).endswith(self.pages)
         look: Look = look_at(record)
@@ -115,7 +115,7 @@ _PUBLISHED = {
 def published_permissions(relation: str) -> str:
     """Return SQL that stages the app roles and delegated permissions that service principals publish.
 
-    Reads `entity_judged` of the directory, and the records behind it: lists within a record are few and become rows.
+    Reads `entity_judged` of the directory and its records. Lists within a record are short and become rows.
     """
     found = " UNION ALL ".join(
         f"SELECT file_id, line, '{access}' AS access, unnest(TRY(from_json(coalesce("

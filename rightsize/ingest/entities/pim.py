@@ -1,6 +1,6 @@
-"""Requests to Privileged Identity Management, and who is or may become a member of a group that it governs.
+"""Read requests to Privileged Identity Management (PIM), and active or eligible memberships of groups that it governs.
 
-A request outlives what it made: listings show an activation for hours, its request for months.
+Listings show an activation for hours, but its request for months.
 Sources: Microsoft Learn, REST reference of roleAssignmentScheduleRequests and roleEligibilityScheduleRequests,
 2020-10-01; Graph v1.0 resource types unifiedRoleAssignmentScheduleRequest,
 privilegedAccessGroupAssignmentScheduleRequest and privilegedAccessGroupEligibilityScheduleInstance.
@@ -55,7 +55,7 @@ _OF_GROUP = (
 )
 
 
-# A duration as ISO 8601 writes it: P1DT8H, PT30M. Only what an activation can last is read.
+# An ISO 8601 duration: P1DT8H, PT30M. Only durations that an activation can have are read.
 _LASTS = (
     "CASE WHEN regexp_full_match(duration, 'P([0-9]{1,4}D)?(T([0-9]{1,4}H)?([0-9]{1,4}M)?([0-9]{1,5}S)?)?') THEN "
     "to_seconds(coalesce(TRY_CAST(regexp_extract(duration, '([0-9]+)D', 1) AS INTEGER), 0) * 86400 "
@@ -79,7 +79,7 @@ FROM entity_rows"""
 
 @dataclass(frozen=True, slots=True)
 class RequestShape:
-    """Requests of one kind; what they ask for, only the page says where the record does not."""
+    """Requests of one kind; if the record does not show what it asks for, its page or file name does."""
 
     name: str
     plane: str
@@ -93,7 +93,7 @@ class RequestShape:
         return self.name
 
     def recognises(self, record: Mapping[str, Any], context: Context) -> bool:
-        """Tell whether a record is such a request."""
+        """Return whether a record is a request of this kind."""
         look = look_at(record)
         if look.type:
             wanted = _ASSIGNMENTS if self.asks_for == "assignment" else _ELIGIBILITIES

@@ -1,9 +1,9 @@
-"""Role management policies of Privileged Identity Management: what somebody who activates a role has to do.
+"""Read role management policies of Privileged Identity Management: the conditions for activating a role.
 
-ARM and Graph list them in two ways: ARM those of Azure roles, Graph those of directory roles, which hold in the whole
-tenant, and those of members and owners of groups. A policy has its `rules`; its assignment says for which role and
-scope it holds, and mostly repeats the rules as `effectiveRules`, or has the policy within it. Either may be loaded
-without the other: they meet in the policy's id.
+ARM lists the policies of Azure roles. Graph lists those of directory roles, which apply to the whole tenant, and those
+of members and owners of groups. A policy has its `rules`. Its assignment has the role and scope that it applies to, and
+usually repeats the rules as `effectiveRules`, or contains the policy. Either may be loaded without the other: they are
+joined by the policy's id.
 Source: Microsoft Learn, REST reference of roleManagementPolicies and roleManagementPolicyAssignments, 2020-10-01;
 Microsoft Graph's unifiedRoleManagementPolicy and unifiedRoleManagementPolicyAssignment; "Rules in PIM - mapping guide"
 for the ids of the rules.
@@ -56,7 +56,7 @@ def _read_policy(record: Mapping[str, Any]) -> Iterator[Row]:
     rules = _rules(fields) or _rules(fold_keys(_mapping(fields, "policy")))
     if rules is not None:
         text = json.dumps(rules, sort_keys=True, separators=(",", ":"))
-        # A row without rules has no time either: it must not make older rules look newer than they are.
+        # A row without rules gets no time, so that it does not make older rules look newer.
         row |= _settings(rules) | {"rules": text, "updated_on": _updated_on(fields)}
     yield row
 
@@ -66,7 +66,7 @@ def _own_id(look: Look) -> str:
 
 
 def _scope(look: Look, fields: Mapping[str, Any]) -> str:
-    """Return where the policy holds: what stands before its provider in its own id, else the scope that it states."""
+    """Return the scope of a policy: the part of its id before the provider, else its scope field."""
     if fold(text_of(fields, "scopetype")) in _GRAPH_SCOPES:
         place = text_of(fields, "scopeid").strip(" /")
         is_group = fold(text_of(fields, "scopetype")) == "group"
@@ -82,7 +82,7 @@ def _scope(look: Look, fields: Mapping[str, Any]) -> str:
 
 
 def _rules(fields: Mapping[str, Any]) -> list[dict[str, Any]] | None:
-    """Return the rules by their ids, folded keys and all; None where the record has none."""
+    """Return the rules with folded keys, sorted; None if the record has none."""
     for key in ("effectiverules", "rules"):
         value = fields.get(key)
         if value is None:
@@ -95,7 +95,7 @@ def _rules(fields: Mapping[str, Any]) -> list[dict[str, Any]] | None:
 
 
 def _settings(rules: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return what the rules ask of a person who activates, and whether an eligibility has to end."""
+    """Return the conditions for activating a role, and the maximum duration of an eligible assignment."""
     by_id = {fold(text_of(rule, "id")): rule for rule in rules}
     activation = by_id.get("expiration_enduser_assignment", {})
     eligibility = by_id.get("expiration_admin_eligibility", {})

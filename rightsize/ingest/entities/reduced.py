@@ -1,6 +1,6 @@
-"""Use and sign-ins that were reduced where the logs are: the rows of the queries in `queries/kql/`.
+"""Read use and sign-ins that were reduced where the logs are: the rows of the queries in `queries/kql/`.
 
-A row's key ends with `received`, the hour in which its calls were received. The rows of one hour come in one answer.
+The key of a row ends with `received`, the hour in which its calls were received. One answer has all rows of an hour.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ _TIMES = ("received", "first_seen", "last_seen")
 
 @dataclass(frozen=True, slots=True)
 class ReducedShape:
-    """Rows of one reduction.
+    """The rows of one reduction.
 
     Attributes:
         table: The staging table that they fill.
-        texts: Columns of text; an empty one is not known.
-        ids: Columns of text that are GUIDs where they are known.
+        texts: Columns of text; an empty text means unknown.
+        ids: Columns of text that are GUIDs or unknown.
         counts: Columns of numbers.
-        newer: Of the columns those that an older query does not give.
-        problem: SQL for why a row cannot be used, beside what its types say; null where it can.
+        newer: Columns that an older query does not return.
+        problem: SQL for the reason why a row cannot be used, apart from wrong types; null if it can.
     """
 
     name: str
@@ -43,15 +43,15 @@ class ReducedShape:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """All columns, in order."""
+        """Return all columns, in order."""
         return (*self.texts, *self.ids, "day", *_TIMES, *self.counts)
 
     def recognises(self, record: Mapping[str, Any], context: Context) -> bool:  # noqa: ARG002  the record says it all
-        """Tell whether a record has exactly the columns of the reduction, or of an older one."""
+        """Return whether a record has exactly the columns of the reduction, or of an older one."""
         return record.keys() in (set(self.columns), set(self.columns) - set(self.newer))
 
     def stage(self, con: duckdb.DuckDBPyConnection, relation: str) -> None:
-        """Insert the rows of `relation` into the staging table, and those of no use into `stage_rejects`."""
+        """Insert the rows of `relation` into the staging table, and unusable rows into `stage_rejects`."""
         values = [f"nullif(record ->> '$.{name}', '') AS {name}" for name in (*self.texts, *self.ids)]
         values.append("TRY_CAST(substr(record ->> '$.day', 1, 10) AS DATE) AS day")
         values += [

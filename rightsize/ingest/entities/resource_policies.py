@@ -1,7 +1,7 @@
-"""Azure Policy: its assignments with the identities that remediate for them, and the roles that definitions name.
+"""Read Azure Policy assignments with their remediation identities, and the roles that policy definitions name.
 
-Resource Manager and Resource Graph have what is said in `properties`, the Azure CLI beside the id. A definition names
-the roles of whoever deploys or modifies for it in `policyRule.then.details.roleDefinitionIds`; a set has definitions.
+Resource Manager and Resource Graph have the fields in `properties`, the Azure CLI beside the id. A definition names the
+roles of its remediation identity in `policyRule.then.details.roleDefinitionIds`; a set contains definitions.
 Source: Microsoft Learn, REST reference of policyAssignments, policyDefinitions and policySetDefinitions; "Remediate
 noncompliant resources with Azure Policy".
 """
@@ -36,7 +36,7 @@ def _read_assignment(record: Mapping[str, Any]) -> Iterator[Row]:
     definition = _id_of(text_of(fields, "policydefinitionid"))
     if not definition:
         raise InputError("it has no `policyDefinitionId`")
-    # What is listed without it says nothing of who remediates, and must not make an older word look newer.
+    # A listing without it does not show who remediates, and must not make older data look newer.
     is_said = look.has("identity")
     yield {
         "policy_assignment_id": own,
@@ -103,7 +103,7 @@ def _name(fields: Mapping[str, Any], own: str) -> str:
 
 
 def _identities(identity: object) -> list[str]:
-    """Return who remediates: the identity of the assignment itself, and user-assigned ones."""
+    """Return the identities that remediate: the assignment's own one, and user-assigned ones."""
     if identity is None:
         return []
     if not isinstance(identity, Mapping):
@@ -117,7 +117,7 @@ def _identities(identity: object) -> list[str]:
 
 
 def _roles(rule: object) -> list[str] | None:
-    """Return the roles that a rule names; None where it names something else than roles."""
+    """Return the roles that a rule names; None if it names something other than roles."""
     if not isinstance(rule, Mapping):
         raise InputError("`policyRule` is not an object")
     then = fold_keys(rule).get("then")
@@ -132,7 +132,7 @@ def _roles(rule: object) -> list[str] | None:
 
 
 def _updated_on(look: Look) -> str:
-    """Return when Resource Manager says that it was changed, or its own metadata, or when it was made."""
+    """Return the time of the last change, from Resource Manager or its metadata, else the time of creation."""
     parts = [fold_keys(value) for key in ("systemdata", "metadata") if isinstance(value := look.value(key), Mapping)]
     keys = ("lastmodifiedat", "updatedon", "createdat", "createdon")
     texts = (part[key] for key in keys for part in parts if isinstance(part.get(key), str))

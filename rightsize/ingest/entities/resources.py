@@ -1,7 +1,7 @@
-"""Resources with the settings that decide who gets at their data, and the diagnostic settings that log it.
+"""Read resources with the settings that control access to their data, managed identities, and diagnostic settings.
 
-A listing of all resources of a subscription has no properties, one of a type has; the Azure CLI prints those beside
-the id. What counts as a setting, and what it means, stands in `rules/resource_settings.csv`.
+A listing of all resources of a subscription has no properties, a listing of one type has; the Azure CLI prints them
+beside the id. `rules/resource_settings.csv` has the settings and their meaning.
 Source: Microsoft Learn, REST reference of Microsoft.Resources, of the providers and of Microsoft.Insights.
 """
 
@@ -26,13 +26,13 @@ from rightsize.rules.tables import rows_of
 from rightsize.store.sql import folded, quoted
 
 _RESOURCE = re.compile(r"/subscriptions/[^/]+(/resourcegroups/[^/]+)?(/providers/[^/]+(/[^/]+/[^/]+)+)+")
-# What stands on a scope and is listed by shapes of its own.
+# Types that are at a scope and have separate shapes.
 _OF_OTHERS = ("microsoft.authorization/", "microsoft.management/", "microsoft.insights/diagnosticsettings")
 _SETTING = "/providers/microsoft.insights/diagnosticsettings/"
 
 
 def _setting_fields() -> tuple[Field, ...]:
-    """Return one field a property that a rule names: where Resource Manager has it, then where the Azure CLI does."""
+    """Return one field for each property that a rule names, at the path of Resource Manager, then of the Azure CLI."""
     named = dict.fromkeys(row["property"] for row in rows_of("resource_settings") if row["property"])
     boolean = {row["property"] for row in rows_of("resource_settings") if row["value"] in ("true", "false")}
     return tuple(field(name, f"properties/{name}", name, kind="bool" if name in boolean else "text") for name in named)
@@ -68,8 +68,8 @@ def _insert(relation: str) -> str:
         ) WHERE trim(resource_type) <> ''"""
 
 
-# A listing is whole where a page of it says that none follows, and none of its records was lost. It speaks for the
-# types that it has: one of a single type knows nothing of others.
+# A listing is complete if one of its pages has no next page and none of its records was rejected. It is complete only
+# for the types that it contains: a listing of a single type shows nothing of others.
 _LISTED = f"""
     INSERT INTO stage_listings (file_id, line, listing, of, complete)
     SELECT DISTINCT file_id, NULL::BIGINT, 'resources',
@@ -81,8 +81,8 @@ _LISTED = f"""
 def _attached(relation: str) -> str:
     """Return SQL that inserts the managed identities of resources.
 
-    They stand in `identity`; the one that nodes of a Kubernetes cluster have in `properties`; of a user-assigned
-    identity the principal is in its own `properties` (Microsoft Learn, REST reference of Microsoft.ManagedIdentity).
+    They are in `identity`; that of the nodes of a Kubernetes cluster is in `properties`. The principal of a
+    user-assigned identity is in its own `properties` (Microsoft Learn, REST reference of Microsoft.ManagedIdentity).
     """
     own = folded("json_extract_string(record, '$.identity.principalId')")
     given = "json_extract(record, '$.identity.userAssignedIdentities')"
@@ -110,13 +110,13 @@ def _attached(relation: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ResourceShape:
-    """Listings of resources: their types, tags and settings."""
+    """A listing of resources with their types, tags and settings."""
 
     name: str = "resources"
     source: str = "resources"
 
     def recognises(self, record: Mapping[str, Any], context: Context) -> bool:  # noqa: ARG002  the record says it all
-        """Tell whether a record has this shape: the id of a resource, and tags or what every resource has."""
+        """Return whether a record has this shape: the id of a resource, and tags or the fields of every resource."""
         look = look_at(record)
         if look.type.startswith(_OF_OTHERS) or not _RESOURCE.fullmatch(look.text("id").rstrip("/")):
             return False

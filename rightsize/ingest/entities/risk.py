@@ -1,4 +1,4 @@
-"""Risk that Entra ID Protection sees: detections and risky principals, from Graph, Log Analytics and Event Hubs.
+"""Read the risk of Entra ID Protection: detections and risky principals, from Graph, Log Analytics and Event Hubs.
 
 Sources: Microsoft Learn, Graph v1.0 resource types riskDetection, servicePrincipalRiskDetection, riskyUser and
 riskyServicePrincipal; Log Analytics tables AADUserRiskEvents, AADServicePrincipalRiskEvents, AADRiskyUsers and
@@ -21,7 +21,7 @@ from rightsize.store.sql import folded
 
 
 def _both(name: str) -> tuple[str, str]:
-    """Event Hubs have the fields under `properties`, a workspace and Graph beside each other."""
+    """Return both paths of a field: under `properties` for Event Hubs, at the top for a workspace and Graph."""
     return f"properties/{name}", name
 
 
@@ -47,7 +47,7 @@ _STATE = ("risklastupdateddatetime", "risklevel", "id")
 
 
 def is_risk(look: Look) -> bool:
-    """Tell whether a record is a risk detection or a risky principal."""
+    """Return whether a record is a risk detection or a risky principal."""
     return any(_is_of(look, source) for source in ("risk_detection", "risky_user", "risky_service_principal"))
 
 
@@ -60,7 +60,7 @@ def _is_of(look: Look, source: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class RiskShape:
-    """Records of one source; of a risky principal the id is the principal's own."""
+    """The risk records of one source; the id of a risky principal is that of the principal."""
 
     name: str
     source: str
@@ -107,12 +107,12 @@ class RiskShape:
 
 
 def is_confirmed(status: str, detail: str) -> str:
-    """Return SQL for whether a state or a detail of a risk says that somebody confirmed it."""
+    """Return SQL that is true if the state or detail of a risk means that a person confirmed it."""
     return f"({_said('confirmed', status, 'risk_state')} OR {_said('confirmed', detail, 'risk_detail')})"
 
 
 def is_dismissed(status: str) -> str:
-    """Return SQL for whether a state of a risk says that it is over."""
+    """Return SQL that is true if the state of a risk means that it is over."""
     return _said("dismissed", status, "risk_state")
 
 

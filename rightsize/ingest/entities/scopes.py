@@ -1,6 +1,6 @@
-"""Management groups and subscriptions: trees, lists of entities, lists of descendants, plain lists.
+"""Read management groups and subscriptions, from trees, lists of entities, lists of descendants and plain lists.
 
-What a node is, its id says; the `type` of a subscription is spelt differently in each listing.
+The id of a node decides its kind, because each listing spells the `type` of a subscription differently.
 Source: Microsoft Learn, REST reference of Microsoft.Management and of subscriptions.
 """
 
@@ -95,12 +95,12 @@ def _read_subscription(record: Mapping[str, Any]) -> Iterator[Row | Beside | Unu
     identifier = text_of(fields, "id").strip(" ").rstrip("/")
     scope = identifier if identifier.startswith("/") else f"/subscriptions/{identifier}"
     if GROUP.fullmatch(fold(identifier)):
-        # Resource Graph lists both kinds of containers together.
+        # Resource Graph lists subscriptions and resource groups together.
         yield from read_tags(scope, fields.get("tags"))
     elif not identifier or _kind_of(scope) != "subscription":
         yield Unusable("its `id` is no subscription" if identifier else "it has no `id`")
     elif "displayname" not in fields and fold(identifier) == fold(text_of(fields, "tenantid")):
-        # `az account list` shows a tenant in which one has no subscription as if it were one.
+        # `az account list` shows a tenant without subscriptions as if it were a subscription.
         yield Unusable("it is a tenant without subscriptions, not a subscription")
     else:
         yield {

@@ -1,4 +1,4 @@
-"""The two ways in which an entity shape is built: of declared fields in SQL, or of a reader in Python."""
+"""Build entity shapes in two ways: from declared fields in SQL, or from a reader in Python."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Recogniser = Callable[[Look], bool]
 
 @dataclass(frozen=True, slots=True)
 class ColumnShape:
-    """A shape of many records: `insert` is SQL that reads `entity_rows`, which has the declared fields."""
+    """A shape for many records: `insert` is SQL that reads `entity_rows`, which has the declared fields."""
 
     name: str
     source: str
@@ -32,7 +32,7 @@ class ColumnShape:
     insert: str
 
     def recognises(self, record: Mapping[str, Any], context: Context) -> bool:  # noqa: ARG002  the record says it all
-        """Tell whether a record has this shape."""
+        """Return whether a record has this shape."""
         return self.recogniser(look_at(record))
 
     def stage(self, con: duckdb.DuckDBPyConnection, relation: str) -> None:
@@ -43,7 +43,7 @@ class ColumnShape:
 
 @dataclass(frozen=True, slots=True)
 class Unusable:
-    """A part of a record that cannot be used; None stands for the whole record."""
+    """An unusable part of a record; None means the whole record."""
 
     reason: str
     part: object = None
@@ -54,7 +54,7 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """A row for the staging table of another table than the shape's."""
+    """A row for the staging table of another table than that of the shape."""
 
     table: str
     row: Row
@@ -65,9 +65,9 @@ Reader = Callable[[Mapping[str, Any]], Iterator[Row | Beside | Unusable]]
 
 @dataclass(frozen=True, slots=True)
 class ObjectShape:
-    """A shape of few records: `reader` yields the rows of one, for the staging table of `table`.
+    """A shape for few records: `reader` yields the rows of one record, for the staging table of `table`.
 
-    What a record yields counts only when it raises nothing: InputError rejects it as a whole.
+    The rows of a record count only if `reader` raises nothing; InputError rejects the whole record.
     """
 
     name: str
@@ -77,7 +77,7 @@ class ObjectShape:
     reader: Reader
 
     def recognises(self, record: Mapping[str, Any], context: Context) -> bool:  # noqa: ARG002  the record says it all
-        """Tell whether a record has this shape."""
+        """Return whether a record has this shape."""
         return self.recogniser(look_at(record))
 
     def stage(self, con: duckdb.DuckDBPyConnection, relation: str) -> None:
@@ -106,7 +106,7 @@ class ObjectShape:
 
 
 def _insert(con: duckdb.DuckDBPyConnection, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert rows into the staging table of a table of the model; a column that no row has stays null."""
+    """Insert rows into the staging table of a table of the model; a column without values in any row stays null."""
     if not rows:
         return
     import polars as pl  # noqa: PLC0415  a load of logs needs no frames

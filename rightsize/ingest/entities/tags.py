@@ -1,7 +1,7 @@
-"""Tags of subscriptions, resource groups and resources, from whatever lists these.
+"""Read the tags of subscriptions, resource groups and resources, from any listing of these.
 
-Azure compares names of tags without regard to capitals, and values as they are; nothing inherits a tag, and management
-groups have none (Microsoft Learn, "Use tags to organize your Azure resources").
+Tag names are case-insensitive in Azure, values are case-sensitive; tags are not inherited, and management groups have
+none (Microsoft Learn, "Use tags to organize your Azure resources").
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ WHERE trim(key) <> '' AND type = 'VARCHAR'
 
 
 def read_tags(scope: str, tags: object) -> Iterator[Beside | Unusable]:
-    """Yield the tags that a record states of a scope, or that they are of no use."""
+    """Yield the tags of a scope in a record, or an Unusable if they are not an object of strings."""
     if isinstance(tags, Mapping) and all(isinstance(value, str | None) for value in tags.values()):
         for name, value in tags.items():
             if fold(str(name)) and value is not None:
@@ -44,20 +44,20 @@ def read_tags(scope: str, tags: object) -> Iterator[Beside | Unusable]:
 
 @dataclass(frozen=True, slots=True)
 class GroupShape:
-    """Listings of resource groups, of which only the tags are kept."""
+    """A listing of resource groups, of which only the tags are kept."""
 
     name: str = "resource_groups"
     source: str = "resource_groups"
 
     def recognises(self, record: Mapping[str, Any], context: Context) -> bool:  # noqa: ARG002  the record says it all
-        """Tell whether a record has this shape: an id of that form, and tags or what every resource has."""
+        """Return whether a record has this shape: the id of a group, and tags or the fields of every resource."""
         look = look_at(record)
         if not GROUP.fullmatch(look.text("id").rstrip("/")):
             return False
         return "tags" in look.outer or {"name", "type", "location"} <= look.outer.keys()
 
     def stage(self, con: duckdb.DuckDBPyConnection, relation: str) -> None:
-        """Insert the tags of the records of `relation`; a record without tags says nothing."""
+        """Insert the tags of the records of `relation`; a record without tags adds no row."""
         read_fields(con, relation, TAG_FIELDS)
         con.execute(INSERT_TAGS)
 

@@ -1,8 +1,8 @@
-"""Whom applications and identities trust from outside, and administrative units of the directory.
+"""Read the federated credentials of applications and managed identities, and administrative units of the directory.
 
-Graph lists the federated credentials of applications with `$expand=federatedIdentityCredentials`, Resource Manager
-those of a user-assigned identity below it. Alone, as `az ad app federated-credential list` prints them, nothing says
-whose they are.
+Graph lists the federated credentials of applications with `$expand=federatedIdentityCredentials`; Resource Manager
+lists those of a user-assigned identity below it. `az ad app federated-credential list` prints them without their
+application, so that output cannot be used.
 Sources: Microsoft Learn, Graph resource types federatedIdentityCredential and administrativeUnit; REST reference of
 Microsoft.ManagedIdentity.
 """
@@ -24,7 +24,7 @@ _IDENTITY = "/providers/microsoft.managedidentity/userassignedidentities/"
 
 
 def has_trust(look: Look) -> bool:
-    """Tell whether a record lists the federated credentials of an application."""
+    """Return whether a record lists the federated credentials of an application."""
     return isinstance(look.outer.get("federatedidentitycredentials"), list) and bool(look.text("id"))
 
 

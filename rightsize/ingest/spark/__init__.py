@@ -1,1 +1,1 @@
-"""Reducing logs on Spark: the queries of `queries/reduce/` carried over, and what only Spark needs around them."""
+"""Reduce logs on Spark with the queries of `queries/reduce/`, translated from DuckDB's SQL."""

@@ -1,4 +1,4 @@
-r"""DuckDB's SQL to Spark's: sqlglot carries it, and this mends what would mean something else there.
+r"""Translate DuckDB's SQL to Spark's with sqlglot, and fix the expressions that would have another meaning there.
 
 | DuckDB | Spark |
 |---|---|
@@ -15,7 +15,7 @@ r"""DuckDB's SQL to Spark's: sqlglot carries it, and this mends what would mean 
 | `TRY_CAST(x AS UUID)` of 32 or 36 characters | the same text, dashed and in small letters, where it is one |
 | `TIMESTAMP` literals and casts | without a time zone, in a session whose zone is UTC |
 
-Names of members are compared as they are spelt: the session is case-sensitive (see `session`).
+Names of members are case-sensitive, as set in the session (see `session`).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ except ImportError:
     ) from None
 
 _STEP = re.compile(r'\."([^"]*)"|\.([A-Za-z_][A-Za-z0-9_]*)|\[(\d+)\]')
-# What a class `[...]` holds is left alone, and what is escaped.
+# The contents of a class `[...]` and escaped characters are left unchanged.
 _LETTERS = re.compile(r"(\[[^\]]*\]|\\.)|[$.]")
 _JAVA_LETTERS = {"$": r"\z", ".": r"[^\n]"}
 # Unicode's separators of words (Zs).
@@ -53,18 +53,18 @@ _JAVA_TIMES = {
 
 
 def to_spark(sql: str, opened: Mapping[str, Nested] | None = None) -> str:
-    """Return a statement of DuckDB's as one of Spark's with the same meaning.
+    """Return a DuckDB statement as a Spark statement with the same meaning.
 
     Args:
         sql: The statement.
-        opened: Columns of JSON text beside which stands what was read of them with their record: a struct named as they
-            are and `_read`, null where the text says it.
+        opened: Columns of JSON text that were already parsed with their record. The values are in a struct with the
+            column's name and `_read`, which is null if they have to be read from the text.
 
     Raises:
-        sqlglot.errors.SqlglotError: It uses what Spark has no word for.
+        sqlglot.errors.SqlglotError: It uses something that Spark does not support.
     """
     tree = sqlglot.parse_one(sql, read="duckdb")
-    # The innermost first: what stands around it is made of it.
+    # The innermost node first, because the outer ones are built from it.
     for node in reversed(list(tree.walk())):
         mended = _mended(node, opened or {})
         if mended is not node:
@@ -74,11 +74,11 @@ def to_spark(sql: str, opened: Mapping[str, Nested] | None = None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Nested:
-    """What a statement takes out of a column of JSON text.
+    """The values that a statement reads from a column of JSON text.
 
     Attributes:
         paths: The steps to each value of its list.
-        alone: First steps to what it takes by itself and looks into, since it may be text within the text.
+        alone: First steps to values that it reads separately and parses again, as they may be text within the text.
     """
 
     paths: tuple[tuple[str | int, ...], ...]
@@ -86,12 +86,12 @@ class Nested:
 
     @property
     def type(self) -> str:
-        """Spark's type of what has a text at each of the paths."""
+        """Return Spark's type of a struct with a text at each of the paths."""
         return _type_of(self.paths)
 
 
 def columns_of(sql: str) -> tuple[frozenset[str], dict[str, Nested]]:
-    """Return the names of all columns that a statement of DuckDB's reads, and of those with JSON text what it takes."""
+    """Return the names of all columns that a DuckDB statement reads, and by column the values read from JSON text."""
     tree = sqlglot.parse_one(sql, read="duckdb")
     listed: dict[str, tuple[tuple[str | int, ...], ...]] = {}
     alone: dict[str, list[str]] = {}
@@ -106,7 +106,7 @@ def columns_of(sql: str) -> tuple[frozenset[str], dict[str, Nested]]:
 
 def _mended(node: Any, opened: Mapping[str, Nested]) -> Any:
     if isinstance(node, exp.Try):
-        # What is within gives null for what it cannot read.
+        # The expression inside already returns null for values that it cannot read.
         return node.this
     if isinstance(node, exp.JSONExtractScalar) and isinstance(node.expression, exp.Array):
         values = _members(node.this, [_steps(path.this) for path in node.expression.expressions])
@@ -138,7 +138,7 @@ def _mended(node: Any, opened: Mapping[str, Nested]) -> Any:
 
 
 def _dashed(text: Any) -> exp.Expression:
-    """Return a text as DuckDB writes the UUID in it, null where it is none."""
+    """Return SQL for a text as a UUID in DuckDB's form, null if it is not a UUID."""
     groups = exp.RegexpReplace(
         this=text.copy(),
         expression=exp.Literal.string(_UUID),
@@ -173,7 +173,7 @@ def _steps(path: str) -> tuple[str | int, ...]:
 
 
 def _opened(column: str, opened: Mapping[str, Nested], values: exp.Expression) -> exp.Expression:
-    """Return the array of what was read with the record where it was, else what stands in the text."""
+    """Return the array of the values parsed with the record, else of the values in the text."""
     if column not in opened:
         return values
     read = exp.Column(this=exp.to_identifier(f"{column}_read"))
@@ -182,11 +182,11 @@ def _opened(column: str, opened: Mapping[str, Nested], values: exp.Expression) -
 
 
 def _members(text: Any, steps: Sequence[tuple[str | int, ...]]) -> exp.Expression:
-    """Return the array of what stands at `steps` in JSON text, null throughout where it is no JSON."""
+    """Return the array of the values at `steps` in JSON text, all null if it is not JSON."""
     parsed = exp.Anonymous(this="from_json", expressions=[text, exp.Literal.string(_type_of(steps))])
     found = exp.to_identifier("found")
     values = [_member(exp.Column(this=found.copy()), path) for path in steps]
-    # Bound to a name the text is parsed once, however many of its members are asked for.
+    # Bound to a name, the text is parsed once, however many of its members are read.
     each = exp.Lambda(this=exp.Anonymous(this="array", expressions=values), expressions=[found])
     once = exp.Anonymous(this="array", expressions=[parsed])
     mapped = exp.Anonymous(this="transform", expressions=[once, each])
@@ -203,7 +203,7 @@ def _member(value: exp.Expression, path: Sequence[str | int]) -> exp.Expression:
 
 
 def _type_of(paths: Sequence[tuple[str | int, ...]]) -> str:
-    """Return the type of what has texts at `paths`, and nothing else that anybody asks for."""
+    """Return the Spark type with texts at `paths` and no other members."""
     if any(not path for path in paths):
         return "STRING"
     if isinstance(paths[0][0], int):

@@ -1,4 +1,4 @@
-"""Fields of log records on Spark: the same keys, spellings and logs as on DuckDB, in Spark's SQL."""
+"""Build Spark SQL that reads the fields of log records, with the same keys, spellings and logs as on DuckDB."""
 
 from __future__ import annotations
 
@@ -19,22 +19,21 @@ TABLE = "log_table"
 def fields_of_lines(
     family: Family, samples: Sequence[Mapping[str, object]], wanted: Iterable[str], opened: Mapping[str, Nested]
 ) -> str:
-    """Return Spark SQL for the fields of JSON lines, with `damage`, why a line is no record, and `raw`, its text.
+    """Return Spark SQL for the fields of JSON lines, with `damage` (why a line is not a record) and `raw` (its text).
 
-    `line` tells rows apart within one statement, and says nothing else. A key is found in the spelling of its family,
-    in small letters, and in the spellings that the samples have.
-
-    A line is parsed twice: for its keys, which also says that it is JSON throughout, and, within brackets, for what is
-    wanted of it: Spark's parser stops at the end of a value, and what stands behind one is no record either.
+    `line` only distinguishes rows within one statement. A key is found in the spelling of its family, in lower case,
+    and in the spellings of the samples.
+    A line is parsed twice: for its keys, which also checks that all of it is JSON, and, within brackets, for the wanted
+    fields: Spark's parser stops at the end of a value, and a line with text after a value is not a record either.
 
     Args:
         family: The envelope of the lines.
         samples: First records.
-        wanted: The fields to give; each costs.
-        opened: Of these, the fields to read as the objects that they mostly are: each comes as a struct, named as the
-            field and `_read`, and as text only where the struct would not say all.
+        wanted: The fields to return; each takes time.
+        opened: Those fields to read as objects, because most of them are: each is returned as a struct with the field's
+            name and `_read`, and as text only if the struct would lose something.
     """
-    # A key with a quote in it is no spelling of one that is looked for.
+    # A key with a quote in it is never a spelling of a wanted key.
     spelt = spelt_keys(family, samples)
     keys = {field: [key for key in spelt.get(field, ()) if not set("`'\\") & set(key)] for field in wanted}
     members = dict(_members(keys, opened))
@@ -73,7 +72,7 @@ FROM (
 
 
 def _members(keys: Mapping[str, Sequence[str]], opened: Mapping[str, Nested]) -> Iterator[tuple[str, str]]:
-    """Yield each key with the type that it is read as; text wherever a field wants it."""
+    """Yield each key with the type to read it as; text, if any field reads it as text."""
     for field, spellings in keys.items():
         if field in opened:
             yield from ((key, opened[field].type) for key in spellings)
@@ -89,7 +88,7 @@ def _struct(members: Mapping[str, str]) -> str:
 def _opened_item(field: str, keys: Sequence[str], nested: Nested) -> str:
     """Return the select items of a field that is read as an object.
 
-    Where it is none, or text within it may hold more, it comes as its text, for which the line is parsed again.
+    If it is not an object, or text within it may have more values, it is returned as text: the line is parsed again.
     """
     read = f"coalesce({', '.join(f'record.`{key}`' for key in keys)})"
     whole = " AND ".join([f"{read} IS NOT NULL", *(f"{read}.`{step}` IS NOT NULL" for step in nested.alone)])
@@ -101,7 +100,7 @@ def _opened_item(field: str, keys: Sequence[str], nested: Nested) -> str:
 
 
 def fields_of_table(family: Family, columns: Sequence[tuple[str, str]]) -> str:
-    """Return Spark SQL for the fields of a table's columns, each a name and Spark's word for its type."""
+    """Return Spark SQL for the fields of a table, from its columns: each a name and a Spark type."""
     found: dict[str, str] = {}
     for name, kind in columns:
         found.setdefault(fold(name), _as_text(name, kind))
@@ -121,7 +120,7 @@ def _first_of(values: Sequence[str]) -> str:
 
 
 def _as_text(name: str, kind: str) -> str:
-    """Return SQL for a column as the text that a JSON export would have."""
+    """Return SQL for a column as text in the form of a JSON export."""
     column = "`" + name.replace("`", "``") + "`"
     if kind.startswith("timestamp"):
         return f"date_format({column}, \"yyyy-MM-dd'T'HH:mm:ss.SSSSSS'Z'\")"

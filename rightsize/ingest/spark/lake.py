@@ -1,4 +1,4 @@
-"""What lies under a path that Spark reads: JSON lines, Parquet, or a Delta table."""
+"""Find the JSON lines, Parquet files and Delta tables under a path that Spark reads."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _JSON = re.compile(r"\.(json|jsonl|ndjson|log|txt)(\.gz|\.bz2|\.zst(d)?|\.snappy
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Files of one form under a path that was named.
+    """A part: files of one form under a path that the user named.
 
     Attributes:
-        path: The path as it was named.
-        form: What Spark reads them as.
+        path: The path as the user named it.
+        form: The format that Spark reads.
         files: Their addresses, sorted.
-        base: The folder of a Delta table, whose file names hold the values of its partitions.
+        base: The folder of a Delta table, whose file paths contain the values of its partitions.
     """
 
     path: str
@@ -34,10 +34,10 @@ class Part:
 
 
 def find_parts(session: SparkSession, path: str) -> tuple[list[Part], int]:
-    """Return what lies under a path by form, and how many files are of none.
+    """Return the files under a path by form, and the number of files in other forms.
 
     Raises:
-        InputError: Nothing lies there that Spark can read.
+        InputError: There is nothing that Spark can read.
     """
     files = _files_below(session, path)
     if files is None:
@@ -55,14 +55,14 @@ def find_parts(session: SparkSession, path: str) -> tuple[list[Part], int]:
 
 
 def _files_below(session: SparkSession, path: str) -> list[str] | None:
-    """Return the addresses of all files below a path that are not hidden, None where it is not there.
+    """Return the addresses of all files below a path that are not hidden, or None if the path does not exist.
 
     Raises:
         ServiceError: Spark may not list it.
     """
     try:
         listed = session.read.format("binaryFile").option("recursiveFileLookup", "true").load(path)
-        # Only addresses are asked for, so no file is opened.
+        # The query reads only addresses, so no file is opened.
         return sorted(row[0] for row in listed.select("path").collect())
     except Exception as error:
         if "PATH_NOT_FOUND" in str(error):
@@ -71,12 +71,12 @@ def _files_below(session: SparkSession, path: str) -> list[str] | None:
 
 
 def _tables_above(session: SparkSession, path: str, files: Sequence[str]) -> list[str]:
-    """Return the folders, at and below a path, that are Delta tables: a listing hides the log that makes them one."""
+    """Return the folders at and below a path that are Delta tables; listings hide the log that would show it."""
     folders: set[str] = set()
     top = path.rstrip("/").rsplit(":", 1)[-1].lstrip("/")
     for file in files:
         folder = file.rsplit("/", 1)[0]
-        # Up to the path, and past folders of partitions: a path can be a pattern or a file within a table.
+        # Goes up to the path, and above folders of partitions: a path can be a pattern or a file within a table.
         while folder not in folders:
             folders.add(folder)
             parent, _, name = folder.rpartition("/")
@@ -95,7 +95,7 @@ def _delta_files(address: str) -> tuple[str, ...]:
     """Return the data files of the newest version of a Delta table.
 
     Raises:
-        InputError: Its log cannot be read, or some of its rows are deleted by vectors, which files alone do not show.
+        InputError: Its log cannot be read, or deletion vectors delete some of its rows, which the files do not show.
         UsageError: The package that reads it is not installed.
     """
     try:
@@ -122,7 +122,7 @@ def _delta_files(address: str) -> tuple[str, ...]:
 
 
 def open_part(session: SparkSession, part: Part) -> DataFrame:
-    """Return the rows of a part: one column `value` of lines, or the columns of a table."""
+    """Return the rows of a part: one column `value` with lines, or the columns of a table."""
     files: Sequence[str] = part.files
     if part.form == "text":
         return session.read.text(list(files))

@@ -1,4 +1,4 @@
-"""Bringing rows from Spark to this machine: as Parquet, and whole records out of it as JSON lines."""
+"""Copy rows from Spark to this machine as Parquet, and extract whole records from it as JSON lines."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ if TYPE_CHECKING:
 
 
 class Landing:
-    """Where rows land, each time in a file or folder of their own.
+    """The folder for rows from Spark; each call writes a new file or folder.
 
     Args:
-        folder: A folder of this machine. Rows come to it through the session, as one Arrow table in memory.
-        shared: A folder that Spark sees too, and writes rows into instead.
+        folder: A folder of this machine. Rows are transferred through the session, as one Arrow table in memory.
+        shared: A folder that Spark can also access, and writes rows into instead.
     """
 
     def __init__(self, folder: str, shared: str | None) -> None:
-        """Nothing has landed yet."""
+        """Start without any landed rows."""
         self._folder = folder
         self._shared = shared
         self._landed = 0
 
     def rows(self, rows: DataFrame, name: str) -> Path:
-        """Bring rows, and return the file or folder of Parquet."""
+        """Write rows from Spark as Parquet, and return its file or folder."""
         target = self._target(self._shared or self._folder, f"{name}.parquet")
         if self._shared:
             rows.write.mode("overwrite").parquet(target.as_uri())
@@ -37,7 +37,7 @@ class Landing:
         return target
 
     def lines(self, landed: Path, column: str, name: str) -> Path | None:
-        """Return a file of the texts in a column of what landed, None where there are none."""
+        """Return a file with the texts of a column of the landed rows, or None if there are none."""
         with duckdb.connect() as con:
             texts = con.execute(f"SELECT {column} FROM {parquet(landed)} WHERE {column} IS NOT NULL")
             first = texts.fetchmany(_AT_ONCE)
@@ -59,6 +59,6 @@ _AT_ONCE = 1000
 
 
 def parquet(landed: Path) -> str:
-    """Return DuckDB's SQL for the rows that landed."""
+    """Return DuckDB's SQL that reads the landed rows."""
     files = landed / "*.parquet" if landed.is_dir() else landed
     return "read_parquet('" + str(files).replace("'", "''") + "')"

@@ -1,4 +1,4 @@
-"""The reduction on Spark: logs under a path to the rows of `queries/reduce/summarise.sql` and `sign_in_days.sql`."""
+"""Reduce logs under a path on Spark to the rows of `queries/reduce/summarise.sql` and `sign_in_days.sql`."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ _TIMES = ("received", "first_seen", "last_seen")
 
 @dataclass(slots=True)
 class SparkReduction:
-    """What the logs under one path gave.
+    """The result of reducing the logs under one path.
 
     Attributes:
-        path: The path as it was named.
-        read: Records by log; those that are of none under the empty word.
-        refused: Records that cannot be used, by log and reason.
-        examples: Of these the first few as (reason, text).
-        results: What landed, as (log, file or folder of Parquet), with the columns that `load` takes.
-        whole: Records that landed as they are, as (log, file or folder of JSON lines).
-        unread: Files of no form that Spark reads here.
+        path: The path as the user named it.
+        read: The number of records by log; records of no known log are under the empty word.
+        refused: The number of unusable records, by log and reason.
+        examples: The first few unusable records, as (reason, text).
+        results: The landed rows, as (log, file or folder of Parquet), with the columns that `load` reads.
+        whole: The whole records that landed, as (log, file or folder of JSON lines).
+        unread: The number of files in a form that is not read here.
     """
 
     path: str
@@ -60,13 +60,13 @@ class SparkReduction:
 
 
 def reduce_path(session: SparkSession, path: str, landing: Landing) -> SparkReduction:
-    """Reduce the logs under a path.
+    """Return the reduced logs under a path.
 
-    The logs are read twice: to count what they are, and to reduce them. Nothing but counts, examples of what cannot be
-    used, reduced rows, and calls that make or delete role assignments leaves Spark.
+    The logs are read twice: to count their records by log, and to reduce them. Only counts, examples of unusable
+    records, reduced rows, and calls that create or delete role assignments leave Spark.
 
     Raises:
-        InputError: Nothing under the path is a log that is known.
+        InputError: Nothing under the path is a known log.
     """
     create_references(session)
     parts, unread = find_parts(session, path)
@@ -109,8 +109,8 @@ def _reduce_part(session: SparkSession, part: Part, reduction: SparkReduction, l
             _reduce_log(session, records, log, reduction, landing)
 
 
-# What their bodies say, who was given which role, is about single calls; they are few, and loaded as they are. JSON may
-# have a backslash before a slash.
+# The bodies of these calls name the assigned role and principal. The calls are few and loaded whole. JSON may have a
+# backslash before a slash.
 _COUNTED = r"""
 SELECT log, damage, count(*) AS records, CASE
     WHEN log = 'activity' AND damage IS NULL AND raw RLIKE '(?i)/roleassignments\\\\?/(write|delete)' THEN raw
@@ -121,14 +121,14 @@ _NO_LOG = "it is no record of a known log"
 
 
 class _Records:
-    """The records of a part, whose fields are laid out as the view `record_fields` for each statement that reads them.
+    """The records of a part; their fields become the view `record_fields` for each statement that reads them.
 
     Raises:
-        InputError: Nothing in it looks like a record of a log.
+        InputError: None of its first records is a record of a known log.
     """
 
     def __init__(self, session: SparkSession, part: Part) -> None:
-        """Look at the first records; what they are decides how all are read."""
+        """Read the first records; their envelope decides how all records are read."""
         self._session = session
         rows = open_part(session, part)
         self._is_table = part.form != "text"
@@ -143,7 +143,7 @@ class _Records:
         self._family = _family(self._samples, part)
 
     def lay_out(self, statement: str) -> dict[str, Nested]:
-        """Lay out the fields that a statement of DuckDB's names; return those that are read as objects."""
+        """Create the view of the fields that a DuckDB statement reads; return those that are read as objects."""
         names, nested = columns_of(statement)
         opened = {}
         if not self._is_table:
@@ -156,7 +156,7 @@ class _Records:
         return opened
 
     def _is_text(self, name: str) -> bool:
-        """Tell whether the samples have a field, and none of them as an object."""
+        """Return whether the samples have a field, and none of them as an object."""
         keys = {fold(key) for key in self._family.spellings.get(name, ())}
         values = [value for record in self._samples for key, value in record.items() if fold(key) in keys]
         return not keys or (bool(values) and not any(isinstance(value, dict) for value in values))
@@ -186,7 +186,7 @@ def _reduce_log(
     from pyspark.sql import Observation, functions  # noqa: PLC0415  there is a session, so there is Spark
 
     projected = PROJECTIONS[log](Fields("SELECT * FROM record_fields WHERE damage IS NULL"))
-    # A number that counts is a fence: Spark would compute what is above it once more wherever it filters by it below.
+    # The row number is a fence: without it, Spark would repeat the projection wherever a later step filters by it.
     fenced = f"SELECT *, row_number() OVER () AS fence FROM ({projected}) WHERE log = '{log}'"
     raw = f"SELECT * FROM ({fenced}) WHERE fence >= 0"
     relation, query = "raw_sign_ins", "reduce/sign_ins"
@@ -206,8 +206,8 @@ def _reduce_log(
         session.sql(to_spark(query_text("reduce/collapse"))).createOrReplaceTempView("calls")
         query = "reduce/summarise"
     reduction.results.append((log, landing.rows(_as_exported(session, to_spark(query_text(query))), SOURCES[log])))
-    # What a lost executor makes Spark do again is counted again, so the number says only whether there is any. Not
-    # every way of fetching rows brings it.
+    # After a lost executor, Spark repeats work and counts it again, so the number shows only whether there is any
+    # problem. Not every way of fetching rows returns it.
     if seen.get.get("problems", 1):
         _count_refused(session, log, reduction)
 
@@ -224,7 +224,7 @@ def _count_refused(session: SparkSession, log: str, reduction: SparkReduction) -
 
 
 def _as_exported(session: SparkSession, reduced: str) -> DataFrame:
-    """Return reduced rows as an answer of the workspace has them, with times as text."""
+    """Return reduced rows in the form of an answer of the workspace, with times as text."""
     times = ", ".join(f"date_format({name}, \"yyyy-MM-dd'T'HH:mm:ss.SSSSSS'Z'\") AS {name}" for name in _TIMES)
     return session.sql(
         f"SELECT * EXCEPT (day, {', '.join(_TIMES)}), date_format(day, 'yyyy-MM-dd') AS day, {times} FROM ({reduced})"
@@ -232,7 +232,7 @@ def _as_exported(session: SparkSession, reduced: str) -> DataFrame:
 
 
 def _keep_examples(session: SparkSession, rows: str, reduction: SparkReduction) -> dict[str, int]:
-    """Keep the first texts of each problem, one of those that are alike; return how many rows each problem has."""
+    """Add the first distinct texts of each problem to the examples; return the number of rows by problem."""
     kept = session.sql(
         "SELECT problem, raw, records FROM (SELECT problem, raw, sum(copies) OVER (PARTITION BY problem) AS records, "
         "row_number() OVER (PARTITION BY problem ORDER BY raw) AS place "
@@ -244,7 +244,7 @@ def _keep_examples(session: SparkSession, rows: str, reduction: SparkReduction) 
 
 
 def create_references(session: SparkSession) -> None:
-    """Lay out the rules that the queries join, as they are on DuckDB."""
+    """Create views of the rules that the queries join, the same as on DuckDB."""
     from pyspark.sql import functions  # noqa: PLC0415  there is a session, so there is Spark
 
     with duckdb.connect() as con:
@@ -253,5 +253,5 @@ def create_references(session: SparkSession) -> None:
             table = con.sql(f"FROM {name}").to_arrow_table()
             columns = ", ".join(f"{column} string" for column in table.column_names)
             rows = [tuple(row.values()) for row in table.to_pylist()]
-            # A join with a few dozen rules is no reason to send all records about.
+            # Broadcast, so that a join with a few dozen rules does not shuffle all records.
             functions.broadcast(session.createDataFrame(rows, columns)).createOrReplaceTempView(name)

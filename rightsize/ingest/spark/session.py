@@ -1,4 +1,4 @@
-"""Sessions on a Spark that somebody else runs, or on one of this machine."""
+"""Open a session on an existing Spark service, or on a Spark on this machine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _CONNECT_PORT = 15002
 
-# What the carried statements rest on: times of UTC, names of members as they are spelt, null for what cannot be cast.
+# Settings that the translated statements need: UTC times, case-sensitive names of members, null for failed casts.
 _MEANING = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.caseSensitive": "true",
@@ -34,7 +34,7 @@ _LOCAL = {
 
 @contextmanager
 def _own_words_only() -> Iterator[None]:
-    """Take back the words that a client of Spark Connect leaves: they make later sessions clients, too."""
+    """Remove the environment variables that a Spark Connect client sets: they would make later sessions clients too."""
     words = set(os.environ)
     try:
         yield
@@ -46,7 +46,7 @@ def _own_words_only() -> Iterator[None]:
 
 @contextmanager
 def spark_session(url: str, settings: Mapping[str, str] | None = None) -> Iterator[SparkSession]:
-    """Open a session, and end it where nobody else had one.
+    """Open a session, and stop it at the end unless it was already active.
 
     Args:
         url: A master (`local[*]`, `spark://…`, `yarn`, `k8s://…`), or `sc://HOST:PORT` for Spark Connect.
@@ -54,7 +54,7 @@ def spark_session(url: str, settings: Mapping[str, str] | None = None) -> Iterat
 
     Raises:
         UsageError: The packages of the extra `spark` are not installed.
-        ServiceError: No Spark answers there, or there is no Java for one.
+        ServiceError: No Spark answers at the URL, or Java is missing.
     """
     with _own_words_only(), _opened(url, settings or {}) as session:
         yield session
@@ -99,7 +99,7 @@ def _opened(url: str, settings: Mapping[str, str]) -> Iterator[SparkSession]:
 
 
 def _knock(url: str) -> None:
-    """Raise OSError where nothing listens: the client would try for ten minutes before it says so."""
+    """Raise OSError if nothing listens at the address: the client would retry for ten minutes before it fails."""
     address = urlsplit(url)
     with socket.create_connection((address.hostname or "localhost", address.port or _CONNECT_PORT), timeout=10):
         pass

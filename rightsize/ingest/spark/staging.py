@@ -1,4 +1,4 @@
-"""What a reduction adds to the staging tables beside its rows: names, and the records that could not be used."""
+"""Add the names of a Spark reduction's files, and examples of its unusable records, to the staging tables."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _OF_ASSIGNMENTS = "'microsoft.authorization/roleassignments/write', 'microsoft.a
 
 
 def stage_reductions(con: duckdb.DuckDBPyConnection, *, found: Sequence[SparkReduction]) -> None:
-    """Name what landed after the path that it was reduced from, and stage the examples of what could not be used.
+    """Name the landed files after the path they were reduced from, and stage the examples of unusable records.
 
     Args:
-        con: A connection whose staging tables hold what landed.
+        con: A connection whose staging tables hold the landed rows.
         found: The reductions.
     """
     for reduction in found:
@@ -34,7 +34,7 @@ _OF_FILE = "path = $landed OR starts_with(path, $landed || '/')"
 
 
 def _leave_other_calls(con: duckdb.DuckDBPyConnection, landed: Path) -> None:
-    """Take out of whole records those that only mention what was looked for: all of their use is reduced already."""
+    """Delete whole records that only mention role assignments: their use is already in the reduced rows."""
     files = f"SELECT file_id FROM stage_files WHERE {_OF_FILE}"
     values = {"landed": str(landed)}
     con.execute(
@@ -42,7 +42,7 @@ def _leave_other_calls(con: duckdb.DuckDBPyConnection, landed: Path) -> None:
         f"SELECT operation_no FROM stage_event_operations WHERE {folded('operation')} IN ({_OF_ASSIGNMENTS}))",
         values,
     )
-    # What cannot be used is counted, and shown, by the reduction.
+    # The reduction already counts and shows unusable records.
     con.execute(f"DELETE FROM stage_rejects WHERE file_id IN ({files})", values)
     con.execute(
         f"UPDATE stage_files SET rejected = 0, read = (SELECT count(*) FROM stage_events AS e "
@@ -59,7 +59,7 @@ def _name_file(con: duckdb.DuckDBPyConnection, landed: Path, name: str) -> None:
 
 
 def _stage_refused(con: duckdb.DuckDBPyConnection, reductions: Sequence[SparkReduction]) -> None:
-    """Stage the examples of records that could not be used, one part a path, as a file that has nothing else."""
+    """Stage the examples of unusable records, for each path as a separate file."""
     (last,) = con.execute("SELECT coalesce(max(file_id), 0) FROM stage_files").fetchall()[0]
     for number, found in enumerate(reductions, last + 1):
         if not found.examples:
