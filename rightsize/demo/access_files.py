@@ -1,4 +1,4 @@
-"""What the Azure CLI and Resource Manager answer about access: assignments, definitions, denies, PIM, scopes."""
+"""Write the demo's listings of access: assignments, definitions, deny assignments, PIM and scopes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which file holds which part of the Activity Log: the shapes and overlaps of a tenant that grew over years."""
+"""Write the demo's Activity Log as overlapping exports of several shapes, one file or tree for each."""
 
 from __future__ import annotations
 

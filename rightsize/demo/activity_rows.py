@@ -1,4 +1,4 @@
-"""From calls to the rows of the Activity Log: begin, accept and end, and the rows of other categories beside them."""
+"""Turn calls into Activity Log rows: begin, accept and end of each call, and rows of other categories."""
 
 from __future__ import annotations
 

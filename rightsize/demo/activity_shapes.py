@@ -1,4 +1,4 @@
-"""The shapes of the Activity Log: diagnostic records, REST and the Azure CLI, and the portal's CSV of Log Analytics."""
+"""Write Activity Log rows in four shapes: diagnostic records, REST, Azure CLI, and the portal's CSV."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The parts of an Activity Log record that depend on the habit or the principal, written once for each of them."""
+"""Write the parts of Activity Log records that depend on habit or principal, once for each of them."""
 
 from __future__ import annotations
 

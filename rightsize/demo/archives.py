@@ -1,4 +1,4 @@
-"""Gzip and zip files whose bytes depend on their content only, whatever zlib is installed and whatever the clock says.
+"""Write gzip and zip files whose bytes depend on their content only, not on zlib or the clock.
 
 Compressed bytes differ between zlib versions, so members are stored: real archives, readable by everything.
 """

@@ -1,7 +1,7 @@
-"""Attacks that are planted beside the life of a tenant: what they did, and what the monitoring saw of it.
+"""Write the demo's planted attacks: their calls, sign-ins, risk detections and alerts.
 
-An attacker works with what somebody was granted. The calls stand in a file of their own, with the sign-in behind those
-that came from elsewhere, and, where the monitoring noticed, a risk detection of Entra ID Protection and an alert.
+An attacker uses the access of a principal. The calls are in a file of their own, with the sign-ins behind calls from
+other addresses and, where the monitoring noticed, a risk detection of Entra ID Protection and an alert.
 """
 
 from __future__ import annotations

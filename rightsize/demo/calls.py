@@ -1,4 +1,4 @@
-"""From habits to calls: which day and minute each one falls on, and how it ends. Columns, no loop over calls."""
+"""Expand habits into calls, with a day, a minute and an outcome each, as columns without a Python loop."""
 
 from __future__ import annotations
 

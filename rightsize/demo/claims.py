@@ -1,4 +1,4 @@
-"""The token claims that the Activity Log keeps with each call, for users, applications and managed identities."""
+"""Return the token claims that the Activity Log keeps with each call, by kind of principal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A file as a broken pipe leaves it: some records whole, some beyond use."""
+"""Write a log file as a broken pipe leaves it: some records whole, some damaged."""
 
 from __future__ import annotations
 

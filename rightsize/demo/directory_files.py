@@ -1,4 +1,4 @@
-"""What Microsoft Graph answers about a tenant's directory, page by page."""
+"""Write the demo's directory as Microsoft Graph returns it, page by page."""
 
 from __future__ import annotations
 

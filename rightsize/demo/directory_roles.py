@@ -1,7 +1,7 @@
-"""Directory roles of the cast, what it does in the directory, and the audit log that shows it, in three shapes.
+"""Write the cast's directory roles, their use, and the audit log that shows it, in three shapes.
 
-The log is an export of Microsoft Graph for the oldest days, of a diagnostic setting for the middle, and a table of Log
-Analytics for the newest; neighbours overlap, so that many a record stands in two files.
+The log is an export of Microsoft Graph for the oldest days, of a diagnostic setting for the days in the middle, and a
+table of Log Analytics for the newest days. Neighbouring exports overlap, so many records are in two files.
 """
 
 from __future__ import annotations

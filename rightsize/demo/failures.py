@@ -1,4 +1,4 @@
-"""How a call ends in the log: the status words of each shape, and Resource Manager's own error texts."""
+"""The status words of each log shape for failed calls, and Resource Manager's own error texts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Staff beyond the cast: teams with a resource group, people, a pipeline and an identity each, made up by the seed."""
+"""Generate staff beyond the cast: teams with a resource group, people, a pipeline and an identity each."""
 
 from __future__ import annotations
 

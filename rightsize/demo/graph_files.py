@@ -1,4 +1,4 @@
-"""What a tenant's applications may do in Microsoft Graph and do there: a small map, grants, and the activity log.
+"""Write the demo's Microsoft Graph data: a small permission map, the grants, and the activity log.
 
 The map is made up for the demo: permissions and paths are Graph's, and far fewer than there are.
 """

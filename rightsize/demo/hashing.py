@@ -1,4 +1,4 @@
-"""Chance without a generator: integers and GUIDs that depend on names only.
+"""Derive integers and GUIDs from names, in place of a random generator.
 
 Python's `random` and `hash()`, and the hash of polars, may change between versions; this does not. The mixing
 function is the finaliser of SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014).

@@ -1,4 +1,4 @@
-"""What there is: resources as Resource Manager lists them, with their settings, and the diagnostic settings of some."""
+"""Write the demo's resources with their settings, and the diagnostic settings of those that send a log."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The cast: the hospital group whose sixty principals, assignments and habits are written down in `data/`.
+"""Read the cast: the hospital group's sixty principals, their assignments and habits, from `data/`.
 
-A scope is written short in the data files: `portal` is a subscription, `portal:rg-web` a resource group, `mg:avh` a
-management group, `/` the root, and `//` stands before each provider, as `portal:rg-web//Microsoft.Web/sites/x`.
+The data files abbreviate scopes: `portal` is a subscription, `portal:rg-web` a resource group, `mg:avh` a management
+group, `/` the root; `//` precedes each provider, as in `portal:rg-web//Microsoft.Web/sites/x`.
 """
 
 from __future__ import annotations

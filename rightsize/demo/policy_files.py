@@ -1,4 +1,4 @@
-"""What the Azure CLI and Resource Manager answer about Azure Policy: assignments with their identities, definitions."""
+"""Write the demo's Azure Policy listings: assignments with their identities, and their definitions."""
 
 from __future__ import annotations
 

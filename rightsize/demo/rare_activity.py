@@ -1,8 +1,8 @@
-"""What staff beyond the cast does seldom, by the calendar, or not at all: the cases that chances of breaking are for.
+"""Choose the rare, calendar-bound and unused work of generated staff, which tests the break estimate.
 
-Everyday work tells nothing new from month to month. So some teams have people who now and then do what they did never
-before, and every second team an assignment of its own that serves a month end, a recovery drill or the rotation of
-certificates, or that somebody was given and does not use, or hardly ever.
+Everyday work is the same every month, so it cannot test the break estimate. Therefore some teams have people who now
+and then do something for the first time. Every second team also has one more assignment: for a month end, a recovery
+drill or the rotation of certificates, or one that its holder never or hardly ever uses.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The logs of requests: a vault, a namespace of queues, a cluster and a registry, each in another shape of export.
+"""Write request logs of a vault, a queue namespace, a cluster and a registry, each in another export shape.
 
-Lines of diagnostic settings, the answer of a Log Analytics query, the envelope of Event Hubs, and the portal's CSV; and
-beside them what Azure roles do not decide, a database's log in AzureDiagnostics.
+The shapes are lines of diagnostic settings, the answer of a Log Analytics query, the envelope of Event Hubs, and the
+portal's CSV. Also written is what Azure roles do not decide: a database's log in AzureDiagnostics.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Sign-in logs as Graph pages and as diagnostic settings write them."""
+"""Write sign-in logs as Graph pages and as records of diagnostic settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who got a token for which service on which day: what the four sign-in logs show."""
+"""Derive the sign-ins of the four logs from the calls: who got a token for which service on which day."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a tenant is asked to be: its size, its days, its seed."""
+"""The options of a generated tenant: its size, its days, its seed and its attacks."""
 
 from __future__ import annotations
 

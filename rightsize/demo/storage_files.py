@@ -1,4 +1,4 @@
-"""The log of the one storage account whose data plane is logged, in the shape of diagnostic settings."""
+"""Write the data-plane log of the one logged storage account, as records of diagnostic settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records as text, a column at a time: the skeleton of a record once, the parts that vary as columns."""
+"""Render many log records from one skeleton, filling its slots from columns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The nouns of a generated tenant: who is there, what they hold, what they do."""
+"""The data classes of a generated tenant: principals, scopes, grants, habits and calls."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Who owns, who is trusted from outside, who administers a part, and who may become an owner of a group.
+"""Write the demo's owners, federated credentials, administrative unit, eligible ownership and user consent.
 
-Each is a way to more than any role says: a developer who owns the application that deploys, a branch of a repository
-that is that application, a pod that is a managed identity, a ward's coordinator who resets the sign-ins of its members.
+Each gives more access than any role assignment shows: a developer owns the application that deploys, a branch of a
+repository signs in as it, a pod as a managed identity, a ward's coordinator resets the sign-ins of its members.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What is true of a generated tenant: what each principal needs, and what an analysis ought to find.
+"""Compute the truth of a generated tenant: each principal's needs, and the findings an analysis should make.
 
-Exports hold only what logs show; the truth also holds the reads, linked checks and data-plane use that they do not.
+Exports hold only logged use; the truth also holds reads, linked checks and data-plane use that no log shows.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The folder of exports, and how many records each of its files holds."""
+"""Write the files of an export folder, and count the records of each."""
 
 from __future__ import annotations
 

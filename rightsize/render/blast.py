@@ -1,4 +1,4 @@
-"""The blast radius as a picture: SVG without script, whole in itself, and as a page that reads at any width."""
+"""Draw a blast radius as self-contained SVG without script, and as a page that fits any width."""
 
 from __future__ import annotations
 

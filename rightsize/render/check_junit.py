@@ -1,4 +1,4 @@
-"""JUnit XML, as the test reports of Jenkins, GitLab and Azure DevOps read it: a test case for each control."""
+"""Write a check report as JUnit XML for Jenkins, GitLab and Azure DevOps: one test case for each control."""
 
 from __future__ import annotations
 

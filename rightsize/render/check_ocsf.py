@@ -1,4 +1,4 @@
-"""OCSF 1.6.0: Compliance Finding (2003) for what each control says, IAM Analysis Finding (2008) for each identity.
+"""Write a check report as OCSF 1.6.0: Compliance Finding (2003) and IAM Analysis Finding (2008).
 
 Source: Open Cybersecurity Schema Framework, schema 1.6.0, classes `compliance_finding` and `iam_analysis_finding`.
 """

@@ -1,4 +1,4 @@
-"""SARIF 2.1.0, within what GitHub's code scanning takes.
+"""Write a check report as SARIF 2.1.0, within the limits of GitHub's code scanning.
 
 Sources: OASIS, "Static Analysis Results Interchange Format 2.1.0"; GitHub Docs, "SARIF support for code scanning".
 """

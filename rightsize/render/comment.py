@@ -1,7 +1,7 @@
-"""A plan, or the difference of two roles, as a comment on a pull request: what somebody decides on in a minute.
+"""Write a plan, or the difference of two roles, as a comment on a pull request.
 
-Names stand as code, since whoever chose them may want to be a link, a mention or a table. A host takes 65,536
-characters; what does not fit is cut at a row, and the top says so.
+Names are written as code, since an attacker may choose a name that is a link, a mention or a table. A host takes 65,536
+characters; a longer text is cut at a row, and its top says so.
 """
 
 from __future__ import annotations

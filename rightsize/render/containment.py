@@ -1,4 +1,4 @@
-"""A containment as a page for whoever is called at night: what changes, what is left, what may be sent besides."""
+"""Write a containment plan as a page for the person on call: changes, rest, and optional requests."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The curve "number of new roles against excess" as a picture: an SVG without script, and its numbers for a table.
+"""Draw the curve of excess against number of new roles, as SVG without script and as numbers.
 
-The last roles save little and the first ones nearly all, so the excess stands on a scale of tens.
+The first roles save nearly all of the excess and the last ones little, so the axis of excess goes in powers of ten.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The one place where hostile text is made harmless, one function an output.
+"""The single place that escapes hostile text, with one function for each output.
 
-Names of principals, roles and resources, user agents and descriptions are chosen by attackers. Nothing that leaves
-the program goes past this module.
+Attackers choose names of principals, roles and resources, user agents and descriptions. Every output of the program
+passes through this module.
 """
 
 from __future__ import annotations

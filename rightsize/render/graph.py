@@ -1,6 +1,6 @@
-"""What a reviewer of Graph permissions needs: a page an application, a body for Graph, and commands to copy.
+"""Write a page, a request body and scripts for each application whose Graph permissions change.
 
-Every command names ids only; they are quoted for the shell that runs it. New permissions come before old ones go.
+Every command names only ids, quoted for its shell. New permissions are granted before old ones are removed.
 Source: Microsoft Learn, Graph v1.0 reference of appRoleAssignment and oAuth2PermissionGrant; application resource type.
 """
 

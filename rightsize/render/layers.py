@@ -1,4 +1,4 @@
-"""The matrix of principals and layers as a picture: SVG without script, whole in itself, safe inside a page."""
+"""Draw the matrix of principals and layers of defence as self-contained SVG that is safe inside a page."""
 
 from __future__ import annotations
 

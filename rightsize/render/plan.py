@@ -1,7 +1,7 @@
-"""The plan folder: `plan.json`, a file a role, and for each role the evidence that a reviewer needs.
+"""Write the plan folder: `plan.json`, one file a role, and the evidence that a reviewer of each role needs.
 
-Every file is written whole or not at all, `plan.json` last. `manifest.json` says what was written, so that a later run
-takes away only files of its own that nobody has changed since. Text from the tenant is ASCII-escaped in JSON: no
+Every file is written whole or not at all, `plan.json` last. `manifest.json` lists the written files, so that a later
+run deletes only files of rightsize that nobody has changed since. Text from the tenant is ASCII-escaped in JSON: no
 invisible or direction-changing character reaches a diff.
 """
 

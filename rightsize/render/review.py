@@ -1,4 +1,4 @@
-"""The page of each new role: what a reviewer needs to say yes or no, as Markdown."""
+"""Write the Markdown page of a new role, with what a reviewer needs to decide."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows as JSON, JSON lines, CSV, TSV and Markdown. The order of rows and keys is the caller's."""
+"""Write rows as JSON, JSON lines, CSV, TSV or Markdown, in the caller's order of rows and keys."""
 
 from __future__ import annotations
 

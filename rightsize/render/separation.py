@@ -1,4 +1,4 @@
-"""What the split of a plan by layers of defence comes to, in sentences: gain, price, and what stays."""
+"""Describe in sentences what a plan's split by layers of defence gains, costs and leaves."""
 
 from __future__ import annotations
 

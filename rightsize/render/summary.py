@@ -1,7 +1,7 @@
-"""The HTML summary of a plan: one page, one screen for the numbers, everything else below it.
+"""Write the HTML summary of a plan: the numbers on the first screen, everything else below.
 
-No script, no outside resource, a strict policy, and every name escaped by the template engine: what principals call
-themselves stays text.
+It has no script, no outside resource and a strict policy. The template engine escapes every name, so that the name of
+a principal stays text.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The templates of pages and pictures: what is put into them is escaped, and nothing may be missing."""
+"""Open the templates of pages and pictures, with autoescape on and missing values as errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Changes that a watch found, in the forms that others read: JSON lines, GitHub annotations, Teams, Slack.
+"""Write the changes of a watch as JSON lines, GitHub annotations, Teams messages or Slack messages.
 
 Sources: Microsoft Learn, "Create incoming webhooks with Workflows for Microsoft Teams" and "Format cards in Microsoft
 Teams" (28 KB a message); Slack API, "Sending messages using incoming webhooks", "Formatting text" and "Blocks" (50 a

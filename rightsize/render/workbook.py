@@ -1,7 +1,7 @@
-"""Tables as one workbook, a sheet a table, for people who work with spreadsheets.
+"""Write tables as one workbook, one sheet a table, for people who work with spreadsheets.
 
-Every text is written as text, and one that a spreadsheet could take for a formula after it was saved as CSV has a quote
-before it, as in our CSV. The file has no clock in it: same tables, same bytes.
+Every text is written as text. A text that a spreadsheet could take for a formula after saving as CSV gets a leading
+quote, as in our CSV. The file holds no time: same tables, same bytes.
 """
 
 from __future__ import annotations

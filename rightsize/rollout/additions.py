@@ -1,4 +1,4 @@
-"""What a swap makes: the plan's roles, the rules of Privileged Identity Management, and the assignments that come."""
+"""Make what a swap adds: the plan's roles, their PIM rules, and the new assignments."""
 
 from __future__ import annotations
 

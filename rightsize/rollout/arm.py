@@ -1,6 +1,6 @@
-"""Role assignments of every kind, role definitions and locks in Resource Manager: read, made and deleted.
+"""Read, make and delete role assignments of every kind, role definitions and locks in Resource Manager.
 
-*Gone* is said only of what Azure answers 404 for, while it answers 200 for its scope, and while we may read
+An assignment counts as *gone* only where Azure answers 404 for it and 200 for its scope, and where we may read
 assignments there: a subscription of another tenant, too, answers 404 to everything below it.
 """
 

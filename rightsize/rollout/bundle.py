@@ -1,4 +1,4 @@
-"""What a rollout does, written down before anything is done: swaps, in waves, each with what it makes and removes."""
+"""The bundle that a rollout carries out: swaps in waves, each with the assignments it makes and removes."""
 
 from __future__ import annotations
 

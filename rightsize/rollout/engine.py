@@ -1,8 +1,8 @@
-"""Does what a bundle says, swap by swap, with the way back written down before each step.
+"""Carry out the swaps of a bundle, one wave at a time, with a journal line before each step.
 
-A swap ends in the plan's state or in the original one, never between: it is done whole, or what was done of it is
-undone. A run that is killed goes on where its journal stands; every step may be done twice. Nothing is removed before
-what comes for it was read back from Azure twice, apart, after the wait.
+A swap ends in the plan's state or in the original one, never between: it is done whole, or the part that was done is
+undone. A run that is killed continues from its journal; every step may be done twice. An old assignment is removed only
+after the wait, when its replacement was read back from Azure twice, some seconds apart.
 """
 
 from __future__ import annotations

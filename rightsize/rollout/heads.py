@@ -1,7 +1,7 @@
-"""The head of each journal (number of lines, hash of the last), kept outside the folder of the rollout.
+"""Keep the head of each journal (number of lines, hash of the last) outside the folder of the rollout.
 
-Whoever can write into the folder can cut the journal, or write it anew with hashes that fit. What stands here tells
-it apart from the journal that was written: one small file a rollout, in a folder of the user's own.
+Whoever can write into the folder can cut the journal, or write it anew with hashes that fit. The head exposes that. It
+is one small file for each rollout, in a folder of the user's own.
 """
 
 from __future__ import annotations

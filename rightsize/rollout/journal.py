@@ -1,11 +1,11 @@
-"""The journal of a rollout: what is about to be done is written before it is done, and what was done after it.
+"""Write the journal of a rollout: each step before it is done, and its result after it.
 
-One JSON object a line, each with the hash of the line before, forced to the disk before anything goes on. The space
-for all lines is filled with line ends before the first change, and each line is written over them. A line is whole or
-absent: where the disk takes a part of one only, that is cut off, and where that fails, too, nothing more is written.
+Each line is one JSON object with the hash of the line before, forced to the disk before the next step. The space for
+all lines is filled with line ends before the first change, and each line is written over them. A line is whole or
+absent: a line that the disk takes only in part is cut off; where cutting fails, too, nothing more is written.
 
-The first line says which bundle, plan, tenant and cloud the journal is of. What the last line was is kept outside the
-folder as well (`heads`): a journal that was cut, or written anew, does not fit.
+The first line names the bundle, plan, tenant and cloud that the journal belongs to. The hash of the last line is kept
+outside the folder as well (`heads`): a journal that was cut, or written anew, does not fit.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How many assignments and custom roles Azure allows, and where each assignment counts.
+"""Azure's limits for assignments and custom roles, and the scope where each assignment counts.
 
 Source: Microsoft Learn, "Troubleshoot Azure RBAC limits" and "Azure custom roles".
 """

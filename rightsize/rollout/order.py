@@ -1,4 +1,4 @@
-"""From an accepted plan to swaps: what hangs together, in which wave it goes, and what is left to people."""
+"""Order an accepted plan into swaps and waves, and list what is left to people."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Which Owners have to stay, so that every subscription keeps one who can act at any time.
+"""Choose the Owner assignments to keep, so that every subscription keeps an Owner who can act.
 
-One counts who is enabled, permanent and without a condition; a group counts by its members who are enabled.
+An Owner counts who is enabled and whose assignment is permanent and unconditional; a group counts by enabled members.
 """
 
 from __future__ import annotations

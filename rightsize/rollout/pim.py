@@ -1,8 +1,8 @@
-"""What Privileged Identity Management holds: eligible and time-bound assignments, changed by requests, and its rules.
+"""Read eligible and time-bound assignments and their PIM rules, and change them by requests.
 
-An assignment of its own cannot be put or deleted. A request with a name that was never used before (`AdminAssign`,
-`AdminRemove`) asks for it, and listings of instances show what came of it. The name of a policy changes whenever its
-rules do, so it is looked up each time.
+PUT and DELETE do not work on these assignments. A request under a new name (`AdminAssign`, `AdminRemove`) asks for the
+change, and listings of instances show its result. The name of a policy changes whenever its rules do, so it is looked
+up each time.
 Sources: Microsoft Learn, REST reference of roleEligibilityScheduleRequests, roleAssignmentScheduleRequests, their
 instances, and roleManagementPolicies, all 2020-10-01; "Rules in PIM - mapping guide".
 """

@@ -1,4 +1,4 @@
-"""What the rules of a role in Privileged Identity Management would refuse of a request, before it is made.
+"""Find out from a role's PIM rules whether they would refuse a request, before it is sent.
 
 Source: Microsoft Learn, "Rules in PIM - mapping guide": the rules for an administrator's requests.
 """

@@ -1,4 +1,4 @@
-"""What is asked of Azure before a wave makes anything: whether each swap can be done, and taken back."""
+"""Ask Azure before a wave whether each of its swaps can be done and taken back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One thing of Resource Manager read, listed, made or deleted, and what an error of Azure means for a swap."""
+"""Read, list, make or delete one object of Resource Manager, and translate Azure's errors for a swap."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many bytes the journal of a bundle takes at most, the way back included."""
+"""Compute how many bytes the journal of a bundle takes at most, the rollback included."""
 
 from __future__ import annotations
 

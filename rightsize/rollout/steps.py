@@ -1,4 +1,4 @@
-"""What every part of a rollout does with Azure and the journal: ask with patience, write a line, read back, delete."""
+"""The steps that all parts of a rollout share: ask with patience, write a line, read back, delete."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""After a swap: who is refused what the removed assignment allowed, and what silence proves.
+"""Report for each swap the later refusals that its removed assignments would have allowed, or that it is closed.
 
-That silence closes only what a covered log would have shown is decided in docs/decisions/0012-swaps-are-whole.md.
+Days without a refusal close only what a covered log would have shown; docs/decisions/0012-swaps-are-whole.md says why.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The wait until Azure knows everywhere what is new: once for all swaps, by the journal's own clock line."""
+"""Wait once for all swaps until Azure has spread the new assignments, and resume that wait from the journal."""
 
 from __future__ import annotations
 

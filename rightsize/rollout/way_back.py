@@ -1,4 +1,4 @@
-"""The way back: what a swap removed is made again, waited for and read back twice, and only then what came goes.
+"""Roll swaps back: make again what was removed, wait, read it back twice, then delete what was added.
 
 What is made again is what the bundle says was removed, as the journal has it; never anything else.
 """

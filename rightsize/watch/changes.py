@@ -1,4 +1,4 @@
-"""From what a pass finds to changes: each with a name that is always the same, a weight, and one sentence."""
+"""Turn the results of a pass into changes: each with a stable name, a severity and one sentence."""
 
 from __future__ import annotations
 

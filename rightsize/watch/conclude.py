@@ -1,7 +1,7 @@
-"""One pass of a watch: take in what is new, conclude what changed, write both down, and tell.
+"""Compare the store with the last pass of a watch, and commit the changes and the new state together.
 
-What a pass concludes is committed in one step with the mark of how far it has come, and what is to be told stands in
-an outbox until it was. So a pass may be killed anywhere: the next one concludes the same again, or goes on telling.
+The results of a pass are committed in one transaction with the mark of how far it has read. Changes wait in an outbox
+until they are delivered. So a pass may be killed anywhere: the next one computes the same again, or goes on delivering.
 """
 
 from __future__ import annotations

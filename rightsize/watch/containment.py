@@ -1,4 +1,4 @@
-"""Containment by a watch: whoever a strong signal names gets a plan at once; handed on only where a file says so."""
+"""Write a containment plan for each principal that a strong signal names, and queue it where rules allow."""
 
 from __future__ import annotations
 

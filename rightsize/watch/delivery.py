@@ -1,8 +1,8 @@
-"""Delivering changes: each place gets each change, in order, until it says that it has it.
+"""Deliver changes to files and webhooks, in order, until each place confirms them.
 
-The outbox stands in the store. A file gets each change exactly once: what it holds is read from its end before anything
-is added. stdout and webhooks get each at least once, with an id that is always the same: a pass that is killed between
-sending and writing that down sends again.
+The outbox is in the store. A file gets each change exactly once: its last change is read before more are added. stdout
+and webhooks get each change at least once, always with the same id: a pass that is killed after sending, and before
+noting it, sends again.
 """
 
 from __future__ import annotations

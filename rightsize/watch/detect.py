@@ -1,4 +1,4 @@
-"""What a pass tells once: events of logs, grants of listings, what went from listings, and behaviour."""
+"""Find the changes that a pass reports: log events, new and vanished grants, behaviour, problems of sources."""
 
 from __future__ import annotations
 

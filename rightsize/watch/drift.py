@@ -1,4 +1,4 @@
-"""Drift: custom roles in the tenant that are no longer what an applied plan made them."""
+"""Find custom roles in the tenant that differ from the applied plan that made them."""
 
 from __future__ import annotations
 

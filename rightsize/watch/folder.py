@@ -1,4 +1,4 @@
-"""Folders that fill up: what is new in them is loaded once, and a file that is damaged holds up no other."""
+"""Load new files of watched folders once, and let no damaged file hold up the others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A watch: passes one after the other, each from what is new to what was told."""
+"""Run passes of a watch one after the other: load, conclude, deliver."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Who may do what: `can` and `who-can`, answered from the store.
+"""Answer `can` and `who-can` questions about effective access from the store.
 
-The tables are read once and indexed, so a batch of thousands costs little more than one question.
+The tables are read once and indexed, so thousands of questions cost little more than one.
 """
 
 from __future__ import annotations

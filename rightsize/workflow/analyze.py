@@ -1,4 +1,4 @@
-"""Analyse the store: verdicts and findings are written back, counts and scores returned."""
+"""Analyse the store: write verdicts and findings back, and return counts and scores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What falls with one principal or resource, and by which steps, as things are granted now."""
+"""Compute what an attacker gains from one principal or resource, with the steps to it."""
 
 from __future__ import annotations
 

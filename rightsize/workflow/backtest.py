@@ -1,4 +1,4 @@
-"""Backtest the planner on the store: plans learnt from the first days, held against what came next."""
+"""Backtest the planner on the store: learn plans from the first days, test them on the next ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Behaviour read from the store: the days that a person should look at."""
+"""Find unusual days of principals in the store, for a person to look at."""
 
 from __future__ import annotations
 

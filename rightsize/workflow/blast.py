@@ -1,4 +1,4 @@
-"""The blast radius of a subject as plain values: before and after a plan, for a picture, a page or a program."""
+"""Return the blast radius of a subject before and after a plan, as plain values."""
 
 from __future__ import annotations
 

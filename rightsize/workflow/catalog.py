@@ -1,4 +1,4 @@
-"""The catalogue: importing operations and roles, and what of them is loaded."""
+"""Import the catalogue of operations and roles, and report how much of it is loaded."""
 
 from __future__ import annotations
 

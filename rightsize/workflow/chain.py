@@ -1,7 +1,7 @@
-"""The chain of hashes beside a plan: files that were loaded, content of the store, catalogue, plan, and all its files.
+"""Make and check the chain of hashes beside a plan: loaded files, store content, catalogue, plan and its files.
 
-Each link is the hash of the link before it and of its own part, so that the last one stands for all. The plan itself
-stays free of files and load times: the same content makes the same plan, by whatever files it came.
+Each link is the hash of the link before it and of its own part, so that the last link covers all. The plan itself names
+no files and load times: the same content makes the same plan, whatever files it came from.
 """
 
 from __future__ import annotations

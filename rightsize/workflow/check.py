@@ -1,4 +1,4 @@
-"""Let controls judge the store: exemptions and a baseline are taken off, a gate looks at what is left."""
+"""Judge the store by controls, apply exemptions and a baseline, and gate on what is left."""
 
 from __future__ import annotations
 

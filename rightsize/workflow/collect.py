@@ -1,4 +1,4 @@
-"""Collecting a tenant as it is: a run that goes on where the last one was cut, and then loaded like any export."""
+"""Collect a tenant, resume a run that was cut, and load the run like any export."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One principal found, and judged as an analysis of the whole tenant would judge it, from the rows that concern it."""
+"""Find one principal, and judge it from the rows needed for the verdicts of a whole-tenant analysis."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Containing a principal: a plan like any other, requests that people may send besides, and what both leave."""
+"""Contain a suspected principal: write a plan, optional requests, and what an attacker keeps after both."""
 
 from __future__ import annotations
 

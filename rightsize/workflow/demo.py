@@ -1,4 +1,4 @@
-"""The demo: a tenant made up with its truth, loaded, judged, planned, and the plan held against the truth."""
+"""Run the demo: generate a tenant, load it, judge it, plan, and compare the plan with the planted truth."""
 
 from __future__ import annotations
 

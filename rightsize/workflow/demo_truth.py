@@ -1,8 +1,8 @@
-"""Holds a plan against a planted truth: is everything that the tenant really needs still allowed?
+"""Check that a plan still allows every need of a generated tenant's planted truth.
 
-The replay of a plan knows what logs show. A generated tenant also knows the reads, linked checks and unlogged data
-actions behind it, so here a plan that guesses wrongly about silence is found out. Some of its linked checks no rule
-knows: Azure has such, and they are counted apart, so that the figures of the others are no promise for them.
+The replay of a plan knows only logged use. The truth of a generated tenant also has the reads, linked checks and
+unlogged data actions, so this check finds a plan that wrongly takes missing logs for missing need. Some planted linked
+checks are in no rule, as in Azure; they are counted apart, so that the other figures promise nothing about them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A plan that was written, in the forms that teams deploy."""
+"""Write an existing plan in the forms that teams deploy, or as a pull-request comment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The plane of directory roles from the store: judged, planned, verified."""
+"""Judge, plan and verify the plane of directory roles from the tables of the store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a collection would find everything, and whom to ask for what is missing."""
+"""Ask each source once whether a collection could read it, and list the roles to ask for."""
 
 from __future__ import annotations
 

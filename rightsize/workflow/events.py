@@ -1,4 +1,4 @@
-"""Parse logs without a store: the normalised events, and what was read and rejected on the way."""
+"""Parse logs without a store into normalised events, with counts of read and rejected records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files of exclusions: which form a file has, its name says."""
+"""Read a file of exclusions, in the format that the file's ending says."""
 
 from __future__ import annotations
 

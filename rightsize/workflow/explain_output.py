@@ -1,4 +1,4 @@
-"""What is said of one principal that was judged."""
+"""Build the answer of `explain` from the analysis of one principal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Export: the tables of the report, whole, as files for auditors."""
+"""Write the tables of the report as whole files, for auditors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Layers of defence: measured with an analysis and with a plan, kept as answers, shown from them."""
+"""Measure layers of defence with an analysis and with a plan, store the answers, and show them."""
 
 from __future__ import annotations
 

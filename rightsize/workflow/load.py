@@ -1,4 +1,4 @@
-"""Loading exports: every file recognised and staged, then all of them merged in one transaction."""
+"""Load exports: recognise and stage every file, then merge all of them in one transaction."""
 
 from __future__ import annotations
 

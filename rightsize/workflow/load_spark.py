@@ -1,4 +1,4 @@
-"""Loading logs that Spark reduces: they stay where they are, and only distinct use comes to the store."""
+"""Load logs that Spark reduces where they lie; only distinct use enters the store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Role mining on plain `user permission` pairs: the fewest roles that give everybody exactly what they have."""
+"""Mine roles from `user permission` pairs: the fewest roles that give everybody exactly what they have."""
 
 from __future__ import annotations
 

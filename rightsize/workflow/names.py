@@ -1,4 +1,4 @@
-"""What people call principals and places."""
+"""Read the display names of principals and places from the store."""
 
 from __future__ import annotations
 

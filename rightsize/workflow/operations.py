@@ -1,4 +1,4 @@
-"""A catalogue of operations: from a file, or from the store."""
+"""Read a catalogue of operations from a file or from the store."""
 
 from __future__ import annotations
 

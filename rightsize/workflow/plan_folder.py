@@ -1,4 +1,4 @@
-"""A plan folder on disk: which files of it are read, and how."""
+"""Read a plan folder from disk: its `plan.json`, its roles and their evidence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What people call the things of a plan: a plan folder holds ids, and the store knows the names."""
+"""Look up in the store the display names for the ids of a plan."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a plane beyond Azure RBAC brings to the workflows: how it is judged, planned and verified."""
+"""The interface of a plane beyond Azure RBAC: how it is judged, planned and verified."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The planes beyond Azure RBAC, in the order in which they stand in answers, asked one after the other."""
+"""Judge and verify the planes beyond Azure RBAC, one after the other, in the order of answers."""
 
 from __future__ import annotations
 

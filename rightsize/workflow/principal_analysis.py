@@ -1,4 +1,4 @@
-"""One principal judged from tables, from all rows of a store or from those that concern it."""
+"""Judge one principal from the tables: all rows of a store, or only the rows that concern it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Propose a plan from the store: the folder is written, the proposals are kept as an answer table."""
+"""Propose a plan from the store: write its folder, and store the proposals as a table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pruning a store: what would go, or what went."""
+"""Prune a store, or report what a pruning would delete."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Azure RBAC judged from the tables: the analysis and its findings."""
+"""Analyse Azure RBAC from the tables, and compute its findings."""
 
 from __future__ import annotations
 

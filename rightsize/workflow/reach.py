@@ -1,4 +1,4 @@
-"""Reach: measured with an analysis and with a plan, kept as answers, shown as a ranking and as a picture."""
+"""Measure reach with an analysis and with a plan, store it, and show it as ranking and picture."""
 
 from __future__ import annotations
 

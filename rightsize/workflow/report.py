@@ -1,4 +1,4 @@
-"""Report: what the store holds and what a plan proposes, as one page."""
+"""Write the report of a store, and of a plan where one is given, as one page."""
 
 from __future__ import annotations
 

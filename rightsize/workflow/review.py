@@ -1,4 +1,4 @@
-"""Reviews of plans: who decided what on which proposal, kept in a file beside the code."""
+"""Review a plan: record who decided what on which proposal, in a file that lives beside the code."""
 
 from __future__ import annotations
 

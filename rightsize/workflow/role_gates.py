@@ -1,4 +1,4 @@
-"""Gates for changes of role definitions: no change grants more, and no role grants what it must not."""
+"""Gate changes of role definitions: no change grants more, and no role grants forbidden operations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Role definitions wherever they stand: files of every form, ARM templates, Bicep, Terraform, and folders of them."""
+"""Read role definitions from files of every form: JSON, ARM templates, Bicep, Terraform, and folders."""
 
 from __future__ import annotations
 

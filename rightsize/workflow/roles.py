@@ -1,4 +1,4 @@
-"""The algebra on role definitions: containment, difference and expansion of roles in files."""
+"""Compare, expand and convert role definitions in files."""
 
 from __future__ import annotations
 

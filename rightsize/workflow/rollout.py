@@ -1,4 +1,4 @@
-"""Order an accepted plan into a rollout, derive the same rollout again, and read what one has done so far."""
+"""Order an accepted plan into a rollout, derive the same rollout again, and read its progress."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A rollout as rows for people and programs: swaps, their steps, and how they stand, with names beside the ids."""
+"""Show a rollout as rows: swaps, their steps and their states, with names beside the ids."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Carry out the waves of a rollout and take them back: sign in, see that all fits together, and let the engine work."""
+"""Carry out the waves of a rollout, or roll them back: sign in, check the bundle, run the engine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a rollout has to know of the tenant, from the store: assignments, groups, people, custom roles and names."""
+"""Read from the store what a rollout needs: assignments, groups, people, custom roles and names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the swaps of a rollout stand, from its journal and what the store has seen since."""
+"""Report the state of each swap of a rollout, from its journal and the logs loaded since."""
 
 from __future__ import annotations
 

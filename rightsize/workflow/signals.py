@@ -1,4 +1,4 @@
-"""Signals and what they hold in quarantine: shown from the store, and decided by people."""
+"""Show signals and the calls they hold in quarantine, and store the decisions of people on them."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Signatures of small files, by the tools that people have keys for: OpenSSH's `ssh-keygen -Y`, and minisign.
+"""Sign and check small files with the user's own tools: OpenSSH's `ssh-keygen -Y`, or minisign.
 
-Of a plan the chain of hashes beside it is signed, and so everything that it stands for.
+For a plan, the chain of hashes beside it is signed, and with it everything that the chain covers.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Ask the store: ad-hoc SQL and saved questions, read-only."""
+"""Run ad-hoc SQL and saved questions on the store, read-only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is loaded: sources, counts, what the logs cover, what could not be used."""
+"""Report what a store holds: sources, counts, coverage of the logs, and unusable records."""
 
 from __future__ import annotations
 

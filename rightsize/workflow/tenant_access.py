@@ -1,6 +1,6 @@
-"""The access of a tenant as the store has it: names resolved, planes chosen, what is missing remembered.
+"""Answer access questions from the tables of a store: resolve names, choose planes, note missing data.
 
-`rbac.access` decides; this module feeds it from the tables, and keeps what a reader of its answers has to know.
+`rbac.access` decides; this module gives it the tables, and collects the notes that a reader of the answers needs.
 """
 
 from __future__ import annotations

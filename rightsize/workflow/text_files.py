@@ -1,4 +1,4 @@
-"""Small files that a person names: read or written whole, with errors that say which line is wrong."""
+"""Read or write small files that a user names, with errors that name the wrong line."""
 
 from __future__ import annotations
 

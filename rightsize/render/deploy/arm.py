@@ -1,4 +1,4 @@
-"""ARM templates: a role by itself, and one template that makes everything, with a nested deployment for each place."""
+"""Write ARM templates: one for a single role, and one for a whole plan, with a nested deployment a target."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bicep: a file a role, a file a place where assignments come, and `main.bicep`, which deploys them all in order."""
+"""Write Bicep: one file a role, one a target of assignments, and `main.bicep`, which deploys them in order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a deployment of a plan makes: its roles, and its assignments with their ids, whatever the language."""
+"""List the roles and assignments that a plan's deployment makes, with their ids, for every language."""
 
 from __future__ import annotations
 

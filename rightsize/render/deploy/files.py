@@ -1,4 +1,4 @@
-"""The files of each form: of a role by itself, and of a whole plan."""
+"""Return the deployment files of a role or of a whole plan, in each form."""
 
 from __future__ import annotations
 

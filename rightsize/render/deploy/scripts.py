@@ -1,7 +1,7 @@
-"""Scripts that make the roles and assignments of a plan, for az and for PowerShell.
+"""Write the az and PowerShell scripts that make the roles and assignments of a plan.
 
-`az role definition create` and `New-AzRoleDefinition` give a role an id of their own choice, and `New-AzRoleAssignment`
-an assignment; so the scripts send what has to keep its id to Resource Manager themselves.
+`az role definition create` and `New-AzRoleDefinition` choose the id of a role themselves, and `New-AzRoleAssignment`
+the id of an assignment. Where the id has to stay, the scripts therefore send the request to Resource Manager.
 """
 
 from __future__ import annotations

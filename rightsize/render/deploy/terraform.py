@@ -1,4 +1,4 @@
-"""Terraform: what azurerm makes roles and assignments of, as `.tf.json`."""
+"""Write the roles and assignments of a plan as Terraform JSON (`.tf.json`) for the azurerm provider."""
 
 from __future__ import annotations
 

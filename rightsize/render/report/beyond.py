@@ -1,4 +1,4 @@
-"""What the page says beyond Azure RBAC: who falls with whom, and what is held of the directory and of Graph."""
+"""Compute the report's tables beyond Azure RBAC: reach, activations, directory roles and Graph."""
 
 from __future__ import annotations
 

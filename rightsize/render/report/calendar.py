@@ -1,4 +1,4 @@
-"""The coverage calendar: which log saw which day, as a picture of small squares, and as numbers."""
+"""Draw the coverage calendar: a square for each day of each log, with the counts of days."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The data that the page's script reads: columns of numbers, every text once.
+"""Build the JSON that the page's script reads: columns of numbers, with every text stored once.
 
-It stands in the page as JSON with `<` escaped, so that no text of a tenant can end the element that holds it.
+The page embeds it as JSON with `<` escaped, so that no text of a tenant can end the element that holds it.
 """
 
 from __future__ import annotations

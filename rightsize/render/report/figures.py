@@ -1,4 +1,4 @@
-"""The numbers of the page's summary and of its tables, for readers without scripts."""
+"""Compute the numbers of the page's summary and tables, for readers without scripts."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The page itself: static tables and pictures for every reader, the data and a script for those who want to dig.
+"""Write the report page: static tables and pictures for everybody, and data with a script to explore them.
 
-Nothing is asked of any network: the policy allows the one style and the one script whose hashes it names, and nothing
-else. The script makes elements and text nodes, and never reads text as markup.
+The page needs no network: its Content-Security-Policy allows only the one style and the one script whose hashes it
+names. The script makes elements and text nodes, and never reads text as markup.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a report is made of, and how its texts become harmless."""
+"""The inputs of a report, and the functions that make their texts harmless."""
 
 from __future__ import annotations
 
