@@ -68,8 +68,8 @@ def reach_from(db: Path, subject: str, *, eligible: bool = False) -> ReachResult
             subject of an outside issuer that is trusted, alone or behind the issuer.
         eligible: Count eligible assignments as permanent ones.
 
-Raises:
-UsageError: The name fits nothing, or several subjects.
+    Raises:
+        UsageError: The name fits nothing, or several subjects.
     """
     with open_store(db, read_only=True) as store:
         return in_small_steps(partial(_reach_in_store, store, subject, eligible=eligible))

@@ -253,5 +253,5 @@ def _counts(principal: str, inputs: Inputs, facts: Facts, tenant: Tenant, holdin
 
 
 def span_told(span: dt.timedelta) -> str:
-    """Return a time span as text, in days where it is more than two, else in smaller units."""
+    """Return a time span as text: in minutes, or in days where it is more than two days."""
     return f"{span.days} days" if span.days > 2 else f"{int(span.total_seconds() // 60)} minutes"
