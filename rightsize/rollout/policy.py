@@ -23,8 +23,8 @@ def refusal_of(rules: Iterable[Mapping[str, Any]], held: Held, now: dt.datetime,
     Args:
         rules: The rules of the role at its scope.
         held: The assignment, eligible or with an end.
-        now: When it is asked for.
-        has_mfa: Whether whoever asks has signed in by a second factor.
+        now: The time of the request.
+        has_mfa: Whether the caller signed in with a second factor.
     """
     by_id = {fold(str(rule.get("id"))): rule for rule in rules}
     kind = "assignment" if held.state == "active" else "eligibility"
