@@ -42,7 +42,7 @@ class Pim:
         self._rest = rest
 
     def look(self, url: str) -> dict[str, Any] | None:
-        """Return an assignment's properties in a role assignment's form, with `endDateTime`; None where it is absent."""
+        """Return an assignment's properties in a role assignment's form, with `endDateTime`; None if it is absent."""
         found = self._instance(url)
         if found is None:
             return None
@@ -111,7 +111,7 @@ class Pim:
         return any(_last((one.get("properties") or {}).get(link)) in mine for one in listed for link in links)
 
     def rules(self, scope: str, role: str) -> list[dict[str, Any]]:
-        """Return the rules of a role at a scope, sorted by id; raise SettlingError where its policy does not exist yet."""
+        """Return the rules of a role at a scope, sorted by id; raise SettlingError while its policy does not exist."""
         return sorted(
             (dict(rule) for rule in self._policy(scope, role)["properties"].get("rules") or []),
             key=lambda rule: str(rule.get("id")),
