@@ -37,8 +37,8 @@ _USER_TYPES = {"User": (1, "User"), "ServicePrincipal": (4, "Service"), "Managed
 def write_ocsf(report: CheckReport) -> str:
     """Return a report as JSON lines, one event each, all of the day of the check.
 
-    A control that passes is one Compliance Finding; else every resource that fails (status Fail) or is not known
-    (status Warning, which OCSF gives to missing information) is one. Each principal with a failure, of its own or of an
+    A control that passes is one Compliance Finding. Otherwise each resource that fails (status Fail) or is unknown
+    (status Warning, OCSF's status for missing information) is one. Each principal with a failure, of its own or of an
     assignment, is one IAM Analysis Finding with the roles that were judged.
     """
     events = [*_compliance(report), *_identities(report)]

@@ -8,7 +8,7 @@ from typing import Any
 
 
 def separation_lines(told: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the sentences on the `separation` of a plan; none where it has none."""
+    """Yield the sentences about the `separation` of a plan; none where the plan has no separation."""
     if not told:
         return
     counts, cost = told["violations"], told["cost"]

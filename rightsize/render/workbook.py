@@ -31,17 +31,17 @@ _LOOKED_AT = 200
 
 
 def write_workbook(tables: Mapping[str, tuple[Sequence[str], Sequence[Mapping[str, Any]]]]) -> bytes:
-    """Return the workbook.
+    """Return the workbook as bytes.
 
     Args:
-        tables: By name, in order: the names of the columns, and the rows.
+        tables: For each table by name, in order, the names of its columns and its rows.
 
     Raises:
         InputError: A table has more rows than a sheet can hold.
     """
     out = io.BytesIO()
     book = xlsxwriter.Workbook(out, _SETTINGS)
-    # The date of a zip member and of the properties would be the clock's.
+    # The dates of the zip members and of the properties would come from the clock.
     book.set_properties({"created": dt.datetime(1980, 1, 1)})
     head = book.add_format({"bold": True, "bottom": 1})
     for name, (columns, rows) in tables.items():

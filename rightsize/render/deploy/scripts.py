@@ -16,12 +16,12 @@ from rightsize.render.escape import for_powershell, for_shell
 
 
 def az_script(contents: DeployContents) -> str:
-    """Return the script for bash; it stands in a folder beside `roles`."""
+    """Return the script for bash; its folder is beside `roles`."""
     return "\n".join(_az_lines(contents)) + "\n"
 
 
 def powershell_script(contents: DeployContents) -> str:
-    """Return the script for PowerShell with Az.Accounts; it stands in a folder beside `roles`."""
+    """Return the script for PowerShell with Az.Accounts; its folder is beside `roles`."""
     return "\n".join(_powershell_lines(contents)) + "\n"
 
 
@@ -33,7 +33,7 @@ def _az_lines(contents: DeployContents) -> Iterator[str]:
     for role in contents.roles:
         yield f"az rest --method put --url {for_shell(_role_url(role))} --body @../roles/{role.slug}.json --output none"
     for one in contents.assignments:
-        if one.condition and one.condition.startswith("@"):  # az would take it for the name of a file
+        if one.condition and one.condition.startswith("@"):  # az would read it as the name of a file
             body = json.dumps({"properties": one.properties()})
             yield f"az rest --method put --url {for_shell(_url(one))} --body {for_shell(body)} --output none"
             continue
