@@ -28,7 +28,7 @@ def gzip_chunks(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def zip_bytes(members: Mapping[str, bytes]) -> bytes:
-    """Return a zip archive of stored members, in the given order, all of the same old date."""
+    """Return a zip archive of stored members in the given order, all with the same fixed date."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
         for name, content in members.items():

@@ -28,7 +28,7 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """A role definition with one permission block, as all of the demo's are."""
+    """A role definition with one permission block, like all roles of the demo."""
 
     role_definition_id: str
     role_name: str

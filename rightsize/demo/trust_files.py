@@ -93,7 +93,7 @@ def _eligibility(tenant: SampleTenant) -> dict[str, Any]:
 
 
 def _write_consent(tenant: SampleTenant, folder: Folder) -> None:
-    """Write that one user let an application act in Azure as him, and the API that it acts on."""
+    """Write the consent of one user for an application to act in Azure as that user, and the API."""
     client, user = (people_of(tenant)[key] for key in _CONSENT)
     api = guid(tenant.spec.seed, "api", ARM_APP_ID)
     scope = {"id": guid("azure permission", "user_impersonation"), "value": "user_impersonation", "isEnabled": True}
